@@ -1,0 +1,1 @@
+"""Greenroom: desktops, browsers and applications in containers, streamed to people's browsers."""

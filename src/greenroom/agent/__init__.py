@@ -1,0 +1,1 @@
+"""The Agent of a host: makes the host look like its desired list."""

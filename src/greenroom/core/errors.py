@@ -1,0 +1,153 @@
+"""The tree of errors. Each class has a stable `code`; its docstring is the default message, and says what to do.
+
+GreenroomError
+├── Unauthenticated                  401  unauthenticated
+├── Forbidden                        403  forbidden
+├── NotFound                         404  not-found
+├── Refused                          409  refused
+│   ├── LastEnabledManager                last-enabled-manager
+│   ├── Duplicate                         duplicate
+│   ├── IdempotencyMismatch               idempotency-mismatch
+│   ├── NoResources                       no-resources
+│   ├── SessionLimit                      session-limit
+│   ├── WrongState                        wrong-state
+│   └── IdentityConflict                  identity-conflict
+├── Invalid                          422  invalid
+├── TooManyRequests                  429  too-many-requests
+├── LeaseLost                        503  lease-lost
+├── Unavailable                      503  unavailable
+├── MisdirectedHost                  421  misdirected-host
+└── SetupError                       (exit code 1 of the command line)
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class GreenroomError(Exception):
+    """Something went wrong inside Greenroom; the log has the details."""
+
+    code: ClassVar[str] = "internal"
+    http_status: ClassVar[int] = 500
+
+    def __init__(self, message: str | None = None, **details: object) -> None:
+        super().__init__(message or " ".join((self.__doc__ or "").split()))
+        self.details = details
+
+    @property
+    def message(self) -> str:
+        """The sentence for the person who has to act on it."""
+        return str(self.args[0])
+
+
+class Unauthenticated(GreenroomError):
+    """Please log in: no valid credential came with this request."""
+
+    code = "unauthenticated"
+    http_status = 401
+
+
+class Forbidden(GreenroomError):
+    """You are not allowed to do this; ask an administrator for the permission."""
+
+    code = "forbidden"
+    http_status = 403
+
+
+class NotFound(GreenroomError):
+    """There is no such thing; it may have been deleted."""
+
+    code = "not-found"
+    http_status = 404
+
+
+class Refused(GreenroomError):
+    """The request was understood and refused in the present state."""
+
+    code = "refused"
+    http_status = 409
+
+
+class LastEnabledManager(Refused):
+    """This is the last enabled Manager of its zone; enable another Manager of the zone first."""
+
+    code = "last-enabled-manager"
+
+
+class Duplicate(Refused):
+    """Something with these values exists already; change one of them or edit the existing one."""
+
+    code = "duplicate"
+
+
+class IdempotencyMismatch(Refused):
+    """This Idempotency-Key was used for a different request; use a new key."""
+
+    code = "idempotency-mismatch"
+
+
+class NoResources(Refused):
+    """No resources are available to create the requested session; try again later or contact an administrator."""
+
+    code = "no-resources"
+
+
+class SessionLimit(Refused):
+    """The limit of sessions for this user is reached; delete a session first."""
+
+    code = "session-limit"
+
+
+class WrongState(Refused):
+    """The session is not in a state in which this can be done."""
+
+    code = "wrong-state"
+
+
+class IdentityConflict(Refused):
+    """Another live process uses this identity; a copied identity is refused."""
+
+    code = "identity-conflict"
+
+
+class Invalid(GreenroomError):
+    """The request has values that cannot be used; the problem names each of them."""
+
+    code = "invalid"
+    http_status = 422
+
+
+class TooManyRequests(GreenroomError):
+    """Too many attempts; wait a little and try again."""
+
+    code = "too-many-requests"
+    http_status = 429
+
+
+class LeaseLost(GreenroomError):
+    """This Manager is no longer Primary of its zone; the new Primary goes on."""
+
+    code = "lease-lost"
+    http_status = 503
+
+
+class Unavailable(GreenroomError):
+    """A part of the system cannot be reached at the moment; the request can be repeated."""
+
+    code = "unavailable"
+    http_status = 503
+
+
+class MisdirectedHost(GreenroomError):
+    """This address is not served here; use the address of the deployment."""
+
+    code = "misdirected-host"
+    http_status = 421
+
+
+class SetupError(GreenroomError):
+    """The instance cannot be started as asked."""
+
+    code = "setup"
+    http_status = 500

@@ -1,0 +1,119 @@
+"""The pool of connections to PostgreSQL and the four verbs all SQL goes through.
+
+Every call has a timeout (`statement_timeout` of the connection). Reads are repeated on a lost connection, at most
+`READ_ATTEMPTS` times; writes are not, because nobody knows whether they were committed: their caller decides.
+Queries are `LiteralString`, so that the type checker refuses SQL put together at run time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, Final, LiteralString
+
+import psycopg
+import structlog
+from psycopg.rows import DictRow, dict_row
+from psycopg_pool import AsyncConnectionPool, PoolTimeout
+
+from greenroom.core.errors import Unavailable
+from greenroom.db.errors import translated
+
+log = structlog.get_logger(__name__)
+
+Connection = psycopg.AsyncConnection[DictRow]
+Params = Mapping[str, Any] | Sequence[Any] | None
+
+READ_ATTEMPTS: Final = 3
+CHANNEL: Final = "greenroom"
+
+
+class Database:
+    """A pool of autocommit connections with one application name.
+
+    Args:
+        dsn: a libpq connection string; several hosts are allowed (`target_session_attrs=read-write`).
+        application_name: shown in pg_stat_activity, e.g. "greenroom api".
+        max_size: connections at most.
+        statement_timeout_ms: how long one statement may take.
+    """
+
+    def __init__(self, dsn: str, *, application_name: str, max_size: int = 8, statement_timeout_ms: int = 5000) -> None:
+        self.dsn = dsn
+        self._pool = AsyncConnectionPool[Connection](
+            dsn,
+            kwargs={
+                "row_factory": dict_row,
+                "autocommit": True,
+                "application_name": application_name,
+                "connect_timeout": 5,
+                "options": f"-c statement_timeout={statement_timeout_ms} "
+                f"-c idle_in_transaction_session_timeout={statement_timeout_ms} -c TimeZone=UTC",
+            },
+            min_size=1,
+            max_size=max_size,
+            timeout=5,
+            open=False,
+        )
+
+    async def open(self) -> None:
+        """Start the pool; does not wait for the database."""
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._pool.close()
+
+    @asynccontextmanager
+    async def connection(self) -> AsyncGenerator[Connection]:
+        """A connection in autocommit mode.
+
+        Raises:
+            Unavailable: no connection within the pool's timeout, or the connection was lost meanwhile.
+            GreenroomError: what `greenroom.db.errors` makes of a violated constraint.
+        """
+        try:
+            async with self._pool.connection() as connection:
+                with translated():
+                    yield connection
+        except (PoolTimeout, psycopg.OperationalError) as error:
+            raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
+
+    @asynccontextmanager
+    async def transaction(self) -> AsyncGenerator[Connection]:
+        """A connection inside a transaction (READ COMMITTED): committed at the end, rolled back on any exception."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+    async def fetch(self, query: LiteralString, params: Params = None) -> list[DictRow]:
+        """Rows of a statement that changes nothing; repeated when the connection was lost."""
+        for attempt in range(1, READ_ATTEMPTS + 1):
+            try:
+                async with self.connection() as connection:
+                    return await (await connection.execute(query, params)).fetchall()
+            except Unavailable as error:
+                if attempt == READ_ATTEMPTS:
+                    raise
+                log.warning("read repeated", attempt=attempt, reason=error.message)
+        raise AssertionError("unreachable")
+
+    async def fetch_one(self, query: LiteralString, params: Params = None) -> DictRow | None:
+        """The first row of a statement that changes nothing, or None; repeated when the connection was lost."""
+        rows = await self.fetch(query, params)
+        return rows[0] if rows else None
+
+    async def write(self, query: LiteralString, params: Params = None) -> list[DictRow]:
+        """Run one statement that changes something, in its own transaction; returns the rows of RETURNING."""
+        async with self.connection() as connection:
+            cursor = await connection.execute(query, params)
+            return await cursor.fetchall() if cursor.description else []
+
+    async def notify(self, *events: str) -> None:
+        """Tell all listeners (`topic:id`), after commit. A loss is harmless: everybody also looks by himself."""
+        try:
+            async with self.connection() as connection:
+                await connection.execute(
+                    "SELECT pg_notify(%s, e) FROM unnest(%s::text[]) AS e", (CHANNEL, sorted(set(events)))
+                )
+        except Unavailable as error:
+            log.warning("notification lost", events=events, reason=error.message)

@@ -1,0 +1,85 @@
+"""Apply the SQL files of `greenroom/db/migrations`, once each, in the order of their names.
+
+A file is named `NNNN_{pre|post}_description.sql`: *pre* runs before the new code, *post* after every process runs
+it. An advisory lock keeps two starters apart (a lock row would outlive kill -9); each file is one transaction; an
+applied file that was changed, and a database newer than this program, are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import resources
+
+import psycopg
+
+from greenroom.core.errors import SetupError
+
+_LOCK = (73, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """One SQL file."""
+
+    name: str
+    sql: str
+
+    @property
+    def checksum(self) -> str:
+        """sha256 of the text."""
+        return hashlib.sha256(self.sql.encode()).hexdigest()
+
+
+def migrations() -> list[Migration]:
+    """All files of this version, in order."""
+    folder = resources.files("greenroom.db.migrations")
+    files = sorted((f for f in folder.iterdir() if f.name.endswith(".sql")), key=lambda f: f.name)
+    return [Migration(f.name, f.read_text("utf-8")) for f in files]
+
+
+async def migrate(dsn: str) -> list[str]:
+    """Bring the database up to this version; returns the names of the files that were applied.
+
+    Raises:
+        SetupError: the database is newer than this program, an applied file was changed, or it cannot be reached.
+    """
+    try:
+        connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
+    except psycopg.OperationalError as error:
+        raise SetupError(f"The database cannot be reached; check the database URL: {error}".strip()) from error
+    async with connection:
+        await connection.execute("SELECT pg_advisory_lock(%s, %s)", _LOCK)
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS schema_migrations"
+            " (name text PRIMARY KEY, checksum text NOT NULL, applied timestamptz NOT NULL DEFAULT now())"
+        )
+        rows = await (await connection.execute("SELECT name, checksum FROM schema_migrations")).fetchall()
+        known = {str(name): str(checksum) for name, checksum in rows}
+        pending = plan(migrations(), known)
+        for migration in pending:
+            async with connection.transaction():
+                await connection.execute(migration.sql.encode())
+                await connection.execute(
+                    "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)",
+                    (migration.name, migration.checksum),
+                )
+    return [migration.name for migration in pending]
+
+
+def plan(files: list[Migration], known: dict[str, str]) -> list[Migration]:
+    """The files still to be applied, given the name → checksum of those that were.
+
+    Raises:
+        SetupError: a file was changed after it was applied, or the database has files this program does not know.
+    """
+    if unknown := sorted(set(known) - {f.name for f in files}):
+        raise SetupError(
+            f"The database belongs to a newer version of Greenroom (it has {unknown[-1]}); update Greenroom."
+        )
+    for file in files:
+        if known.get(file.name, file.checksum) != file.checksum:
+            raise SetupError(
+                f"Migration {file.name} was changed after it was applied to this database; restore the file."
+            )
+    return [file for file in files if file.name not in known]

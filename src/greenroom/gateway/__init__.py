@@ -1,0 +1,1 @@
+"""A parent process around nginx with generated configuration."""

@@ -1,0 +1,1 @@
+"""What the roles share: process settings, logging, metrics, health, HTTP clients, stop points."""

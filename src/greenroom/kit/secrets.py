@@ -1,0 +1,90 @@
+"""The installation's key: connect tokens (HMAC) and encrypted columns (Fernet).
+
+One file outside the database holds 32 random bytes; two keys for the two purposes are derived from it (HKDF), so
+neither can be used for the other. Random secrets of 256 bits are stored as SHA-256 only.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import hmac
+import os
+import secrets
+from pathlib import Path
+
+from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from greenroom.core.errors import SetupError
+
+
+class Secrets:
+    """Encrypts, decrypts and makes tokens with the installation's key."""
+
+    def __init__(self, key: bytes) -> None:
+        if len(key) != 32:
+            raise SetupError("The installation's key must have 32 bytes; restore the file from a backup.")
+        self._token_key = _derived(key, b"greenroom connect token v1")
+        self._fernet = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom column v1")))
+
+    @classmethod
+    def from_file(cls, path: Path) -> Secrets:
+        """Read the key.
+
+        Raises:
+            SetupError: the file cannot be read or holds no key.
+        """
+        try:
+            return cls(base64.b64decode(path.read_bytes(), validate=False))
+        except OSError as error:
+            raise SetupError(f"The installation's key {path} cannot be read: {error.strerror}") from error
+
+    @staticmethod
+    def create_file(path: Path) -> None:
+        """Write a new random key, readable by its owner alone; an existing file is kept."""
+        try:
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except FileExistsError:
+            return
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
+
+    def encrypt(self, text: str) -> bytes:
+        """Ciphertext for a `…_encrypted` column."""
+        return self._fernet.encrypt(text.encode())
+
+    def decrypt(self, ciphertext: bytes) -> str:
+        """The text of a `…_encrypted` column.
+
+        Raises:
+            SetupError: it was written with another key.
+        """
+        try:
+            return self._fernet.decrypt(bytes(ciphertext)).decode()
+        except InvalidToken as error:
+            raise SetupError("A stored secret was written with another key; restore the installation's key.") from error
+
+    def connect_token(self, session_id: str, user_id: str, epoch: int) -> str:
+        """The token that opens a session's stream: the same in every reply, revoked by raising `epoch`."""
+        text = f"{session_id}|{user_id}|{epoch}".encode()
+        return base64.urlsafe_b64encode(hmac.digest(self._token_key, text, "sha256")).decode().rstrip("=")
+
+    def is_connect_token(self, token: str, session_id: str, user_id: str, epoch: int) -> bool:
+        """Whether `token` is the connect token for these, compared in constant time."""
+        return hmac.compare_digest(token.encode(), self.connect_token(session_id, user_id, epoch).encode())
+
+
+def _derived(key: bytes, purpose: bytes) -> bytes:
+    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(key)
+
+
+def new_secret() -> str:
+    """256 random bits as text."""
+    return secrets.token_urlsafe(32)
+
+
+def hashed(secret: str) -> bytes:
+    """What is stored of a random secret."""
+    return hashlib.sha256(secret.encode()).digest()

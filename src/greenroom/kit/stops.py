@@ -1,0 +1,108 @@
+"""Named places where a test can hold a process still, to kill or freeze it exactly there.
+
+`await stop("checkin.before_commit")` does nothing in production. When GREENROOM_STOP_DIR is set, each process serves
+`<dir>/<process_name>.sock`, one command a line, one reply a line:
+
+    arm NAME      hold the next caller of NAME            → ok
+    wait NAME     reply when a caller is held at NAME     → reached
+    release NAME  let it go and disarm                    → ok
+
+Stops that must be armed before a process starts are listed, a line each, in `<dir>/<process_name>.armed`.
+All names are in `STOPS`; an unknown name is an error, so that a test cannot wait for a place that does not exist.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Final
+
+STOPS: Final[dict[str, str]] = {
+    "launch.before_insert": "api: a launch was decided, its session row is not yet inserted",
+    "launch.after_insert": "api: the session row of an on-demand launch is committed, nobody was told",
+    "claim.after_user_lock": "api: inside the claim's transaction, after the user's row was locked",
+    "claim.after_commit": "api: the claim is committed, nobody was told",
+    "destroy.after_commit": "api: a destroy is recorded, nobody was told",
+    "lease.after_take": "manager: the lease was taken, belief has not begun",
+    "lease.before_renew": "manager: about to renew",
+    "primary.after_check": "manager: a plan is made, its guarded writes have not begun",
+    "primary.in_guard": "manager: inside a guarded transaction, after the guard",
+    "pool.after_count": "manager: the pool was counted in its transaction, rows are not yet inserted",
+    "checkin.before_commit": "manager: observations arrived, their group commit has not begun",
+    "checkin.after_commit": "manager: observations are committed, not yet acknowledged",
+    "agent.before_create": "agent: a container is about to be created",
+    "agent.after_create": "agent: the container exists, it is not started",
+    "agent.after_start": "agent: the container runs, nothing was reported",
+    "agent.before_remove": "agent: a container is about to be removed",
+    "agent.after_remove": "agent: the container is gone, nothing was reported",
+    "agent.command_journalled": "agent: a command is in the journal, it has not run",
+    "agent.command_ran": "agent: a command ran, its result is not yet in the journal",
+    "agent.handover_received": "agent: a hand-over was acknowledged, `assign` has not run",
+}
+
+
+class _Stops:
+    def __init__(self) -> None:
+        self.armed: dict[str, asyncio.Event] = {}
+        self.reached: dict[str, asyncio.Event] = {}
+
+    def arm(self, name: str) -> None:
+        if name not in STOPS:
+            raise KeyError(f"there is no stop {name}")
+        self.armed[name] = asyncio.Event()
+        self.reached.setdefault(name, asyncio.Event()).clear()
+
+    async def hold(self, name: str) -> None:
+        gate = self.armed.get(name)
+        if gate is not None:
+            self.reached[name].set()
+            await gate.wait()
+
+
+_stops: _Stops | None = None
+
+
+async def stop(name: str) -> None:
+    """Hold here if a test armed `name`; otherwise nothing."""
+    if _stops is not None:
+        await _stops.hold(name)
+
+
+async def serve(folder: Path | None, process_name: str) -> None:
+    """Serve the stop socket of this process; does nothing without a folder. Ends with the process."""
+    global _stops  # noqa: PLW0603 -- one per process by nature, and absent in production
+    if folder is None:
+        return
+    _stops = _Stops()
+    armed = folder / f"{process_name}.armed"
+    if armed.exists():
+        for name in armed.read_text().split():
+            _stops.arm(name)
+        armed.unlink()
+    path = folder / f"{process_name}.sock"
+    path.unlink(missing_ok=True)
+    server = await asyncio.start_unix_server(_converse, path)
+    _keep.append(server)
+
+
+_keep: list[asyncio.Server] = []
+
+
+async def _converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    while line := (await reader.readline()).decode().split():
+        writer.write((await _obey(line[0], line[1]) + "\n").encode())
+        await writer.drain()
+    writer.close()
+
+
+async def _obey(verb: str, name: str) -> str:
+    if _stops is None or name not in STOPS:
+        return f"error: there is no stop {name}"
+    if verb == "arm":
+        _stops.arm(name)
+    elif verb == "wait":
+        await _stops.reached.setdefault(name, asyncio.Event()).wait()
+        return "reached"
+    elif verb == "release" and (gate := _stops.armed.pop(name, None)):
+        gate.set()
+    return "ok"

@@ -1,0 +1,1 @@
+"""What runs a session: the Runtime protocol, Docker, and a simulated one."""

@@ -1,0 +1,1 @@
+"""Builders, clocks, failing runtimes and checkers for tests; never imported by the product."""

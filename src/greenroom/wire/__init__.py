@@ -1,0 +1,1 @@
+"""The messages between Agent, Manager and api: versioned msgspec structs."""

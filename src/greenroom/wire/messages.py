@@ -1,0 +1,258 @@
+"""The check-in between Agent and Manager and the Agent's question about a viewer (PROTOCOLS §2), version 1.
+
+All messages are JSON. Times are seconds unless a name says otherwise; ids are uuids as text with dashes.
+Routes, all POST: `/manager_api/v1/register` (Register → Registered), `/manager_api/v1/check-in` (CheckIn → Answer),
+both served by a Manager without the prefix as `/v1/…`; `/api/internal/stream` (Stream → StreamVerdict) at the api,
+with the Agent's credential as `Authorization: Bearer <agent_id>.<credential>`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any, Final, Literal
+
+import msgspec
+
+VERSION: Final = 1
+
+
+class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """Base of all messages; unknown fields are ignored so that newer peers can add some."""
+
+
+class Capacity(Message, frozen=True, kw_only=True):
+    """What the host offers to sessions, before the administrator's overrides."""
+
+    cores: float
+    memory_bytes: int
+
+
+class Usage(Message, frozen=True, kw_only=True):
+    """What the host uses now: load as a fraction of its cores, memory in bytes."""
+
+    cpu: float = 0.0
+    memory_bytes: int = 0
+
+
+class ImageReport(Message, frozen=True, kw_only=True):
+    """One image as the Agent sees it; `progress` is 0-100 while it is pulled."""
+
+    name: str
+    state: Literal["present", "pulling", "absent", "failed"]
+    digest: str = ""
+    progress: int = 0
+    error: str = ""
+
+
+class Register(Message, frozen=True, kw_only=True):
+    """An Agent introduces itself, with a join token the first time, with its credential afterwards."""
+
+    v: int = VERSION
+    machine_id: str
+    hostname: str
+    agent_id: str | None = None
+    join_token: str | None = None
+    credential: str | None = None
+    route: str | None = None
+    edge_url: str = ""
+    """Address of the edge gateway on this host; empty on one machine, where the web gateway is also the edge."""
+
+
+class ManagerAddress(Message, frozen=True, kw_only=True):
+    """A Manager of the zone, to be tried in the order given (Primary first)."""
+
+    instance_id: str
+    url: str
+    """Base of its gateway, e.g. `https://127.0.0.1:8444`; the Agent appends `/manager_api/v1/…`."""
+
+
+class Registered(Message, frozen=True, kw_only=True):
+    """The identity of the Agent; `credential` only where a new one was issued."""
+
+    v: int = VERSION
+    agent_id: str
+    credential: str | None = None
+    incarnation: int
+    installation_id: str
+    db_epoch: str
+    zone_id: str
+    managers: list[ManagerAddress] = []
+
+
+class AssignmentReport(Message, frozen=True, kw_only=True):
+    """How far the hand-over is: `received` after the probe, then `assigned` or `failed`."""
+
+    assignment_id: str
+    state: Literal["received", "assigned", "failed"]
+    exit_code: int | None = None
+    error: str = ""
+
+
+class CommandReport(Message, frozen=True, kw_only=True):
+    """Result of a command; `unknown` when the Agent died between start and result."""
+
+    command_id: str
+    state: Literal["started", "done", "unknown"]
+    exit_code: int | None = None
+    output: str = ""
+
+
+class Step(Message, frozen=True, kw_only=True):
+    """A step of a start that happened, for the connecting screen; `at` is seconds since the epoch."""
+
+    name: str
+    at: float
+
+
+class Observed(Message, frozen=True, kw_only=True):
+    """One session as the Agent sees it."""
+
+    session_id: str
+    generation: int
+    state: Literal["creating", "running", "stopped", "paused", "failed", "absent"]
+    container_id: str | None = None
+    spec_hash: str | None = None
+    address: str | None = None
+    """host:port at which the Agent's host reaches the session's page."""
+    usable: bool = False
+    probe_error: str = ""
+    exit_code: int | None = None
+    log_tail: str = ""
+    error: str = ""
+    """Why `failed`, as a sentence."""
+    assignment: AssignmentReport | None = None
+    commands: list[CommandReport] = []
+    steps: list[Step] = []
+
+
+class LogLine(Message, frozen=True, kw_only=True):
+    """A log row of the Agent for Diagnostics."""
+
+    at: float
+    level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+    code: str
+    message: str
+    session_id: str | None = None
+
+
+class CheckIn(Message, frozen=True, kw_only=True):
+    """What the Agent saw and what it has been told so far.
+
+    `have_digest` is `digest()` over the desired list it holds; `full` asks for the whole list; `seq` grows by one
+    with every message of an incarnation; `hold_s` is how long the answer may be held back while there is no news.
+    `unknown` names containers of this installation that no desired session accounts for.
+    """
+
+    v: int = VERSION
+    installation_id: str
+    db_epoch: str
+    agent_id: str
+    incarnation: int
+    seq: int
+    hold_s: float
+    term_seen: int
+    have_digest: str
+    full: bool = False
+    inventory_complete: bool = False
+    capacity: Capacity
+    usage: Usage = Usage()
+    images: list[ImageReport] | None = None
+    sessions: list[Observed] = []
+    unknown: list[str] = []
+    logs: list[LogLine] = []
+
+
+class Assignment(Message, frozen=True, kw_only=True):
+    """The hand-over of a staged session to a user; `argv` empty when the image has no `assign` command."""
+
+    assignment_id: str
+    argv: list[str] = []
+    user: str | None = None
+    env: dict[str, str] = {}
+    workdir: str | None = None
+    deadline_s: float = 3.0
+
+
+class Authorised(Message, frozen=True, kw_only=True):
+    """Who may view the session; a higher `epoch` revokes everything that was allowed before."""
+
+    user_id: str
+    epoch: int
+
+
+class Command(Message, frozen=True, kw_only=True):
+    """Run once inside the session's container."""
+
+    command_id: str
+    session_id: str
+    generation: int
+    argv: list[str]
+    user: str | None = None
+    env: dict[str, str] = {}
+    workdir: str | None = None
+    deadline_s: float = 60.0
+
+
+class Desired(Message, frozen=True, kw_only=True):
+    """One session as it should be. `spec` is the JSON of `core.sessions.SessionSpec`, absent when `want` is absent."""
+
+    session_id: str
+    generation: int
+    want: Literal["running", "stopped", "paused", "absent"]
+    spec: dict[str, Any] | None = None
+    assignment: Assignment | None = None
+    authorised: Authorised | None = None
+
+
+class DesiredImage(Message, frozen=True, kw_only=True):
+    """An image the Agent should hold."""
+
+    name: str
+    registry: str = ""
+    user: str = ""
+    password: str = ""
+
+
+class Answer(Message, frozen=True, kw_only=True):
+    """The Manager's reply. `desired` is None for "no news" and a whole list otherwise; None when not `fresh`."""
+
+    v: int = VERSION
+    db_epoch: str
+    zone_id: str
+    term: int
+    primary: str | None = None
+    answered_by: str
+    fresh: bool
+    acked_seq: int
+    desired: list[Desired] | None = None
+    images: list[DesiredImage] | None = None
+    commands: list[Command] = []
+    verdicts: dict[str, Literal["destroy", "keep"]] = {}
+    managers: list[ManagerAddress] = []
+    hold_s: float = 5.0
+    jitter_s: float = 0.0
+
+
+class Stream(Message, frozen=True, kw_only=True):
+    """May this viewer open the session's stream?"""
+
+    session_id: str
+    token: str
+    username: str = ""
+    origin: str = ""
+
+
+class StreamVerdict(Message, frozen=True, kw_only=True):
+    """The api's answer; `reason` is a sentence for the log and the viewer when refused."""
+
+    allow: bool
+    user_id: str = ""
+    epoch: int = 0
+    viewer_ttl_s: float = 600.0
+    reason: str = ""
+
+
+def digest(generations: dict[str, int]) -> str:
+    """Digest over (session_id, generation) pairs, independent of order; equal digests mean equal desired lists."""
+    text = ",".join(f"{session_id}:{generation}" for session_id, generation in sorted(generations.items()))
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -1,0 +1,102 @@
+"""Fixtures shared by all tests: a real PostgreSQL per worker, a fresh database per test."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from greenroom.db.database import Database
+from greenroom.db.migrate import migrate
+from greenroom.up.postgres import Account, Cluster, copy_binaries
+
+for name in [n for n in os.environ if n.startswith("GREENROOM_")]:
+    del os.environ[name]
+
+
+def _test_account() -> str | None:
+    """An ordinary account for PostgreSQL when the tests run as root (postgres refuses root)."""
+    if os.getuid() != 0:
+        return None
+    try:
+        pwd.getpwnam("greenroom")
+    except KeyError:
+        subprocess.run(
+            ["useradd", "--system", "--no-create-home", "--shell", "/usr/sbin/nologin", "greenroom"], check=True
+        )
+    return "greenroom"
+
+
+@pytest.fixture(scope="session")
+def cluster() -> Iterator[Cluster]:
+    """A running PostgreSQL 18 with fsync off; its database `template_greenroom` is migrated."""
+    account = Account(_test_account())
+    folder = Path(tempfile.mkdtemp(prefix="gr-pg-", dir="/tmp"))
+    os.chown(folder, account.uid, account.gid)
+    folder.chmod(0o755)
+    install = folder / "install"
+    copy_binaries(install)
+    cluster = Cluster(install, folder, 5432, account)
+    cluster.create()
+    server = subprocess.Popen(
+        cluster.command("fsync=off", "full_page_writes=off", "max_connections=200"),
+        user=account.uid if os.getuid() == 0 else None,
+        group=account.gid if os.getuid() == 0 else None,
+        extra_groups=[] if os.getuid() == 0 else None,
+        cwd="/",
+        stderr=(folder / "log").open("w"),
+        stdout=subprocess.DEVNULL,
+        env={"LC_ALL": "C"},
+    )
+    try:
+        _wait(cluster.dsn)
+        with psycopg.connect(cluster.dsn, autocommit=True) as connection:
+            connection.execute("CREATE DATABASE template_greenroom")
+        asyncio.run(migrate(cluster.dsn.replace("dbname=greenroom", "dbname=template_greenroom")))
+        yield cluster
+    finally:
+        server.terminate()
+        server.wait(20)
+        shutil.rmtree(folder)
+
+
+def _wait(dsn: str) -> None:
+    end = time.monotonic() + 20
+    while True:
+        try:
+            psycopg.connect(dsn).close()
+            return
+        except psycopg.OperationalError:
+            if time.monotonic() > end:
+                raise
+            time.sleep(0.05)
+
+
+@pytest.fixture
+def dsn(cluster: Cluster) -> Iterator[str]:
+    """Connection string of a fresh, migrated database, dropped afterwards."""
+    name = f"t_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(cluster.dsn, autocommit=True) as connection:
+        connection.execute(f'CREATE DATABASE "{name}" TEMPLATE template_greenroom'.encode())
+    yield cluster.dsn.replace("dbname=greenroom", f"dbname={name}")
+    with psycopg.connect(cluster.dsn, autocommit=True) as connection:
+        connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)'.encode())
+
+
+@pytest.fixture
+async def db(dsn: str) -> AsyncIterator[Database]:
+    """An open pool on a fresh, migrated database."""
+    database = Database(dsn, application_name="greenroom test")
+    await database.open()
+    yield database
+    await database.close()
