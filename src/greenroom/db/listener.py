@@ -1,0 +1,64 @@
+"""Hear what others committed (LISTEN), so that waiting ends early. Nothing may depend on it: all is also polled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import psycopg
+import structlog
+
+from greenroom.db.database import CHANNEL
+
+log = structlog.get_logger(__name__)
+
+RECONNECT_S: Final = 0.5
+
+
+class Listener:
+    """One LISTEN connection (L of PROTOCOLS §1), reopened when it is lost.
+
+    Args:
+        dsn: direct address of the database, not through a transaction pooler.
+        application_name: shown in pg_stat_activity.
+        on_event: called with (topic, id) of every notification `topic:id`; must return at once.
+        on_connect: called after every (re)connect: whatever was missed must be looked up now.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        application_name: str,
+        on_event: Callable[[str, str], None],
+        on_connect: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._dsn = dsn
+        self._name = application_name
+        self._on_event = on_event
+        self._on_connect = on_connect
+        self.connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        while True:
+            try:
+                await self._listen()
+            except (psycopg.OperationalError, OSError) as error:
+                log.warning("notifications interrupted", reason=str(error).strip())
+            finally:
+                self.connection = None
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _listen(self) -> None:
+        connection = await psycopg.AsyncConnection.connect(
+            self._dsn, autocommit=True, connect_timeout=5, application_name=self._name
+        )
+        async with connection:
+            self.connection = connection
+            await connection.execute(f"LISTEN {CHANNEL}")
+            self._on_connect()
+            async for notification in connection.notifies():
+                topic, _, subject = notification.payload.partition(":")
+                self._on_event(topic, subject)

@@ -1,0 +1,69 @@
+"""Run an ASGI application together with the loops of a role, until SIGTERM or until one of them fails.
+
+A loop that ends or raises ends the process with exit code 1: the supervisor starts it again, and a half-dead role is
+worse than a dead one. On SIGTERM requests in flight are finished (at most `GRACE_S`), then the loops are cancelled.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Final
+
+import structlog
+import uvicorn
+
+log = structlog.get_logger(__name__)
+
+GRACE_S: Final = 5
+
+Loop = Callable[[], Awaitable[None]]
+
+
+class LoopEndedError(RuntimeError):
+    """A loop of the role ended although it should run for ever."""
+
+
+async def serve(app: Any, host: str, port: int, loops: Sequence[tuple[str, Loop]] = ()) -> None:
+    """Serve `app` on host:port and run `loops` (name, coroutine function) beside it.
+
+    Raises:
+        LoopEndedError: a loop ended; the exception of a loop that raised is chained.
+        OSError: the address cannot be listened on.
+    """
+    listening = _listen(host, port)
+    server = uvicorn.Server(
+        uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, server_header=False)
+    )
+    serving = asyncio.create_task(server.serve(sockets=[listening]), name="http")
+    running = {asyncio.create_task(_forever(name, loop), name=name): name for name, loop in loops}
+    done, _ = await asyncio.wait([serving, *running], return_when=asyncio.FIRST_COMPLETED)
+    server.should_exit = True
+    await serving
+    for task in running:
+        task.cancel()
+    await asyncio.gather(*running, return_exceptions=True)
+    for task in done - {serving}:
+        task.result()
+
+
+async def _forever(name: str, loop: Loop) -> None:
+    try:
+        await loop()
+    except asyncio.CancelledError:
+        raise
+    except Exception as error:
+        log.exception("a loop failed; the process ends", loop=name)
+        raise LoopEndedError(f"the loop {name} failed: {error}") from error
+    raise LoopEndedError(f"the loop {name} ended")
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listening.bind((host, port))
+    listening.listen(1024)
+    listening.setblocking(False)
+    return listening

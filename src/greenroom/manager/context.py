@@ -1,0 +1,29 @@
+"""What the Primary's tasks are given each round."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from greenroom.db.database import Database
+from greenroom.db.leases import Fence
+from greenroom.db.logs import LogWriter
+from greenroom.kit.config import ManagerConfig
+from greenroom.kit.secrets import Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryContext:
+    """One round of the Primary of one zone.
+
+    `fence` goes into every write (`db.leases.guarded`). While `quiet` is true nothing destructive may be concluded
+    from silence: not missing, not lost, no deadline passed (QUIET of PROTOCOLS §1).
+    """
+
+    db: Database
+    fence: Fence
+    zone_id: str
+    zone_name: str
+    config: ManagerConfig
+    secrets: Secrets
+    logs: LogWriter
+    quiet: bool
