@@ -74,6 +74,9 @@ async def test_a_caller_is_held_at_an_armed_stop_until_released(tmp_path: Path, 
     await stops.stop("lease.after_take")
     assert (await say("arm nonsense")).startswith("error")
     writer.close()
+    for server in stops._keep:
+        server.close()
+    stops._keep.clear()
 
 
 async def test_a_stop_does_nothing_in_production(monkeypatch: pytest.MonkeyPatch):
