@@ -1,0 +1,275 @@
+"""The settings of groups: what exists, which values are allowed, and what holds for one user.
+
+A user is in several groups. For most settings the group with the lowest priority *number* that has a value wins
+(seed product: "Administrators" is 1). Settings that are mappings (`volume_mapping`, `run_config`) are merged over all
+groups; where two groups have the same key, the lower number wins again. Each result says in one sentence where its
+value came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, cast
+
+from greenroom.core.errors import Invalid
+
+Kind = Literal["bool", "int", "float", "string", "choice", "mapping"]
+
+STAGED_PERMISSIONS: Final = (
+    "allow_kasm_audio",
+    "allow_kasm_uploads",
+    "allow_kasm_downloads",
+    "allow_kasm_clipboard_down",
+    "allow_kasm_clipboard_up",
+    "allow_kasm_microphone",
+    "allow_kasm_gamepad",
+    "allow_kasm_webcam",
+)
+"""The permissions that reach a container at its creation; a staged session must match them exactly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting a group can have.
+
+    `unit` is shown beside the value; `minimum` holds for int and float; `choices` for choice. `excludes_staging`
+    marks those whose value has to be in a container from its creation, so that a staged session cannot be used.
+    """
+
+    name: str
+    kind: Kind
+    default: Any
+    description: str
+    unit: str = ""
+    minimum: float | None = None
+    choices: tuple[str, ...] = ()
+    excludes_staging: bool = False
+
+
+def _permission(name: str, what: str) -> Setting:
+    return Setting(name=name, kind="bool", default=False, description=what)
+
+
+_ALL: Final = (
+    _permission("allow_kasm_audio", "Sound from the session"),
+    _permission("allow_kasm_uploads", "Upload files into the session"),
+    _permission("allow_kasm_downloads", "Download files from the session"),
+    _permission("allow_kasm_clipboard_down", "Copy from the session to the own machine"),
+    _permission("allow_kasm_clipboard_up", "Copy from the own machine to the session"),
+    _permission("allow_kasm_microphone", "Use the microphone in the session"),
+    _permission("allow_kasm_gamepad", "Use game controllers in the session"),
+    _permission("allow_kasm_webcam", "Use the camera in the session"),
+    Setting(
+        name="max_kasms_per_user",
+        kind="int",
+        default=5,
+        minimum=0,
+        unit="sessions",
+        description="Sessions a user may have at the same time",
+    ),
+    Setting(
+        name="keepalive_expiration",
+        kind="int",
+        default=3600,
+        minimum=1,
+        unit="s",
+        description="A session nobody looked at for this long ends",
+    ),
+    Setting(
+        name="keepalive_expiration_action",
+        kind="choice",
+        default="delete",
+        choices=("delete", "stop", "pause"),
+        description="What happens to a session at keepalive_expiration",
+    ),
+    Setting(
+        name="session_time_limit",
+        kind="int",
+        default=0,
+        minimum=0,
+        unit="s",
+        description="Longest life of a session from its assignment; 0 = no limit",
+    ),
+    Setting(
+        name="idle_disconnect",
+        kind="float",
+        default=20.0,
+        minimum=0,
+        unit="min",
+        description="A viewer without input for this long is disconnected; the session goes on",
+    ),
+    Setting(name="allow_kasm_delete", kind="bool", default=True, description="Delete own sessions"),
+    Setting(name="allow_kasm_stop", kind="bool", default=False, description="Stop own sessions"),
+    Setting(name="allow_kasm_pause", kind="bool", default=False, description="Pause own sessions"),
+    Setting(name="allow_zone_selection", kind="bool", default=False, description="Choose the zone of a launch"),
+    Setting(
+        name="allow_persistent_profile",
+        kind="bool",
+        default=False,
+        description="Keep the home folder between sessions where the workspace has a profile path",
+    ),
+    Setting(
+        name="expose_user_environment_vars",
+        kind="bool",
+        default=False,
+        excludes_staging=True,
+        description="Set KASM_USER and KASM_USER_ID in the container",
+    ),
+    Setting(
+        name="inject_ssh_keys",
+        kind="bool",
+        default=False,
+        excludes_staging=True,
+        description="Put the user's SSH keys into the container",
+    ),
+    Setting(
+        name="run_config",
+        kind="mapping",
+        default={},
+        excludes_staging=True,
+        description="Container options, as JSON, on top of the workspace's",
+    ),
+    Setting(
+        name="volume_mapping",
+        kind="mapping",
+        default={},
+        excludes_staging=True,
+        description="Folders of the host inside the container, as JSON",
+    ),
+    Setting(
+        name="web_filter_policy",
+        kind="string",
+        default="",
+        excludes_staging=True,
+        description="Web filter policy of the group's sessions",
+    ),
+    Setting(
+        name="staged_session_language_and_timezone_preference_override",
+        kind="bool",
+        default=False,
+        description="Use a staged session although its language or time zone is not the preferred one",
+    ),
+)
+
+SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _ALL}
+"""name → setting, in the order in which they are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """One group a user is in, with the settings it has values for."""
+
+    group_id: str
+    name: str
+    priority: int
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The value in force for one user. `groups` are those it came from, lowest priority number first."""
+
+    name: str
+    value: Any
+    groups: tuple[str, ...]
+    trace: str
+    """e.g. "`idle_disconnect` = 20 from group Students, priority 5"."""
+
+    @property
+    def explicit(self) -> bool:
+        """Whether a group sets it; otherwise the value is the default."""
+        return bool(self.groups)
+
+
+def resolve(memberships: Sequence[GroupSettings]) -> dict[str, Resolved]:
+    """All settings as they hold for a user in the groups `memberships`, whatever their order."""
+    ranked = sorted(memberships, key=lambda group: (group.priority, group.name, group.group_id))
+    return {setting.name: _resolved(setting, ranked) for setting in _ALL}
+
+
+def permissions_of(resolved: Mapping[str, Resolved]) -> dict[str, bool]:
+    """The eight permissions of `STAGED_PERMISSIONS` as booleans."""
+    return {name: bool(resolved[name].value) for name in STAGED_PERMISSIONS}
+
+
+def _resolved(setting: Setting, ranked: Sequence[GroupSettings]) -> Resolved:
+    having = [group for group in ranked if setting.name in group.settings]
+    if not having:
+        trace = f"`{setting.name}` = {shown(setting.default)} by default"
+        return Resolved(setting.name, setting.default, (), trace)
+    if setting.kind == "mapping":
+        value: Any = _merged([group.settings[setting.name] for group in having])
+        sources = having
+    else:
+        value, sources = having[0].settings[setting.name], having[:1]
+    named = ", ".join(f"group {group.name}, priority {group.priority}" for group in sources)
+    return Resolved(
+        setting.name, value, tuple(g.name for g in sources), f"`{setting.name}` = {shown(value)} from {named}"
+    )
+
+
+def _merged(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    merged: dict[str, Any] = {}
+    for value in reversed(values):
+        merged.update(value)
+    return merged
+
+
+def shown(value: object) -> str:
+    """A value as a sentence names it: true/false for booleans, no trailing `.0`."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value) if value != "" else "(empty)"
+
+
+def validated(name: str, value: object) -> Any:
+    """`value` as it is stored for setting `name`.
+
+    Raises:
+        Invalid: there is no such setting, or the value is not of its kind or out of its range.
+    """
+    setting = SETTINGS.get(name)
+    if setting is None:
+        raise Invalid(f"There is no group setting `{name}`; the settings are {', '.join(SETTINGS)}.")
+    if not _CHECKS[setting.kind](setting, value):
+        raise Invalid(f"`{name}` must be {_expected(setting)}, not {value!r}.")
+    return float(cast("float", value)) if setting.kind == "float" else value
+
+
+def _number(setting: Setting, value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) < 1e12 and (setting.minimum is None or value >= setting.minimum)
+
+
+def _mapping(_setting: Setting, value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) for key in cast("dict[object, object]", value))
+
+
+_CHECKS: Final[dict[Kind, Callable[[Setting, object], bool]]] = {
+    "bool": lambda _, value: isinstance(value, bool),
+    "int": lambda setting, value: isinstance(value, int) and _number(setting, value),
+    "float": _number,
+    "string": lambda _, value: isinstance(value, str) and len(value) <= 4096,
+    "choice": lambda setting, value: value in setting.choices,
+    "mapping": _mapping,
+}
+
+_WORDS: Final[dict[Kind, str]] = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "string": "a text of at most 4096 characters",
+    "mapping": "a JSON object",
+}
+
+
+def _expected(setting: Setting) -> str:
+    if setting.kind == "choice":
+        return "one of " + ", ".join(setting.choices)
+    least = "" if setting.minimum is None else f" of at least {shown(setting.minimum)}"
+    unit = f" ({setting.unit})" if setting.unit else ""
+    return _WORDS[setting.kind] + least + unit
