@@ -35,10 +35,19 @@ class Database:
         dsn: a libpq connection string; several hosts are allowed (`target_session_attrs=read-write`).
         application_name: shown in pg_stat_activity, e.g. "greenroom api".
         max_size: connections at most.
-        statement_timeout_ms: how long one statement may take.
+        statement_timeout_ms: how long one statement, and the pause inside a transaction, may take.
+        acquire_timeout_s: how long to wait for a connection.
     """
 
-    def __init__(self, dsn: str, *, application_name: str, max_size: int = 8, statement_timeout_ms: int = 5000) -> None:
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        application_name: str,
+        max_size: int = 8,
+        statement_timeout_ms: int = 5000,
+        acquire_timeout_s: float = 5.0,
+    ) -> None:
         self.dsn = dsn
         self._pool = AsyncConnectionPool[Connection](
             dsn,
@@ -52,7 +61,7 @@ class Database:
             },
             min_size=1,
             max_size=max_size,
-            timeout=5,
+            timeout=acquire_timeout_s,
             open=False,
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Final
 
 import psycopg
@@ -12,6 +12,8 @@ import structlog
 from greenroom.db.database import CHANNEL
 
 log = structlog.get_logger(__name__)
+
+ListenConnection = psycopg.AsyncConnection[tuple[object, ...]]
 
 RECONNECT_S: Final = 0.5
 
@@ -24,6 +26,8 @@ class Listener:
         application_name: shown in pg_stat_activity.
         on_event: called with (topic, id) of every notification `topic:id`; must return at once.
         on_connect: called after every (re)connect: whatever was missed must be looked up now.
+        prepare: awaited with every new connection before it listens, e.g. to take a session lock; what it raises,
+            other than a lost connection, ends `run`.
     """
 
     def __init__(
@@ -33,12 +37,14 @@ class Listener:
         application_name: str,
         on_event: Callable[[str, str], None],
         on_connect: Callable[[], None] = lambda: None,
+        prepare: Callable[[ListenConnection], Awaitable[None]] | None = None,
     ) -> None:
         self._dsn = dsn
         self._name = application_name
         self._on_event = on_event
         self._on_connect = on_connect
-        self.connection: psycopg.AsyncConnection[tuple[object, ...]] | None = None
+        self._prepare = prepare
+        self.connection: ListenConnection | None = None
 
     async def run(self) -> None:
         """Listen until cancelled."""
@@ -57,6 +63,8 @@ class Listener:
         )
         async with connection:
             self.connection = connection
+            if self._prepare is not None:
+                await self._prepare(connection)
             await connection.execute(f"LISTEN {CHANNEL}")
             self._on_connect()
             async for notification in connection.notifies():

@@ -1,14 +1,17 @@
 """Run an ASGI application together with the loops of a role, until SIGTERM or until one of them fails.
 
 A loop that ends or raises ends the process with exit code 1: the supervisor starts it again, and a half-dead role is
-worse than a dead one. On SIGTERM requests in flight are finished (at most `GRACE_S`), then the loops are cancelled.
+worse than a dead one. On SIGTERM `on_stop` is called at once, requests in flight are finished (at most `GRACE_S`), then
+the loops are cancelled and may clean up.
 """
 
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Generator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final
 
 import structlog
@@ -25,17 +28,40 @@ class LoopEndedError(RuntimeError):
     """A loop of the role ended although it should run for ever."""
 
 
-async def serve(app: Any, host: str, port: int, loops: Sequence[tuple[str, Loop]] = ()) -> None:
+class _Server(uvicorn.Server):
+    """uvicorn without its own signal handlers: they raise the signal again, before the loops could clean up."""
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
+async def serve(
+    app: Any,
+    host: str,
+    port: int,
+    loops: Sequence[tuple[str, Loop]] = (),
+    on_stop: Callable[[], None] = lambda: None,
+) -> None:
     """Serve `app` on host:port and run `loops` (name, coroutine function) beside it.
+
+    `on_stop` is called when SIGTERM or SIGINT arrives, before requests in flight are waited for.
 
     Raises:
         LoopEndedError: a loop ended; the exception of a loop that raised is chained.
         OSError: the address cannot be listened on.
     """
     listening = _listen(host, port)
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, server_header=False)
     )
+
+    def stop() -> None:
+        on_stop()
+        server.should_exit = True
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop)
     serving = asyncio.create_task(server.serve(sockets=[listening]), name="http")
     running = {asyncio.create_task(_forever(name, loop), name=name): name for name, loop in loops}
     done, _ = await asyncio.wait([serving, *running], return_when=asyncio.FIRST_COMPLETED)

@@ -2,8 +2,10 @@
 
 All messages are JSON. Times are seconds unless a name says otherwise; ids are uuids as text with dashes.
 Routes, all POST: `/manager_api/v1/register` (Register → Registered), `/manager_api/v1/check-in` (CheckIn → Answer),
-both served by a Manager without the prefix as `/v1/…`; `/api/internal/stream` (Stream → StreamVerdict) at the api,
-with the Agent's credential as `Authorization: Bearer <agent_id>.<credential>`.
+both served by a Manager without the prefix as `/v1/…`; `/api/internal/stream` (Stream → StreamVerdict) at the api.
+The check-in and the question about a stream carry the Agent's credential as
+`Authorization: Bearer <agent_id>.<credential>`. Refusals of a Manager are `{"code", "message"}`: 401 unknown or revoked
+credential or join token, 409 the identity is used by another process, 422 a malformed message, 503 ask another Manager.
 """
 
 from __future__ import annotations
