@@ -1,0 +1,28 @@
+"""What the Agent serves on its loopback address: health, metrics, and the authorisation of streams."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from greenroom.agent.health import Health
+
+
+def build(health: Health, routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """The application; `routes` are those of the stream authoriser."""
+
+    async def healthcheck(_request: Request) -> Response:
+        ok, body = health.report(time.monotonic())
+        return JSONResponse(body, status_code=200 if ok else 500)
+
+    async def metrics(_request: Request) -> Response:
+        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+    own = [Route("/__healthcheck", healthcheck), Route("/metrics", metrics)]
+    return Starlette(routes=[*own, *routes])

@@ -1,0 +1,146 @@
+"""Who this Agent is: an id it proposes, and the credential it was given for it.
+
+In the Agent's folder: `agent_id` (written by `greenroom up`, or made here), `identity.json` (0600, with the
+credential), and `lock`, held while an Agent runs so that no second one uses the same folder.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import socket
+import uuid
+from pathlib import Path
+
+import msgspec
+
+from greenroom.core.errors import SetupError
+from greenroom.wire.messages import Registered
+
+
+class _Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """What is in identity.json."""
+
+    agent_id: str
+    credential: str
+    machine_id: str
+    installation_id: str
+    db_epoch: str
+    zone_id: str
+
+
+class Identity:
+    """The identity of this Agent; what the Manager decides (credential, incarnation, …) is empty until registered."""
+
+    def __init__(self, folder: Path, machine_id: str, hostname: str) -> None:
+        self._folder = folder
+        self.machine_id = machine_id
+        self.hostname = hostname
+        self.agent_id = ""
+        self.credential: str | None = None
+        self.installation_id = ""
+        self.db_epoch = ""
+        self.zone_id = ""
+        self.incarnation = 0
+        self._lock_descriptor = -1
+
+    @classmethod
+    def load(cls, folder: Path) -> Identity:
+        """Take the folder over and read or make the identity in it.
+
+        Raises:
+            SetupError: another Agent uses the folder, or it cannot be used.
+        """
+        identity = cls(folder, machine_id(), socket.gethostname())
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            identity._take_lock()
+            identity._read()
+        except BlockingIOError as error:
+            raise SetupError(f"Another Agent is running with the folder {folder}; stop it first.") from error
+        except OSError as error:
+            raise SetupError(f"The Agent's folder {folder} cannot be used: {error.strerror}.") from error
+        return identity
+
+    def _take_lock(self) -> None:
+        self._lock_descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+        fcntl.flock(self._lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def _read(self) -> None:
+        proposed = self._folder / "agent_id"
+        if not proposed.exists():
+            write_private(proposed, f"{uuid.uuid4()}\n".encode())
+        self.agent_id = _as_uuid(proposed)
+        stored = self._stored()
+        if stored is not None and stored.agent_id == self.agent_id:
+            self.credential = stored.credential
+            self.installation_id = stored.installation_id
+            self.db_epoch = stored.db_epoch
+            self.zone_id = stored.zone_id
+
+    def _stored(self) -> _Stored | None:
+        path = self._folder / "identity.json"
+        if not path.exists():
+            return None
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=_Stored)
+        except msgspec.MsgspecError as error:
+            raise SetupError(
+                f"{path} is damaged ({error}). Move it away and let the Agent join again with a join token."
+            ) from error
+
+    @property
+    def route(self) -> str:
+        """The first 8 hex digits of the agent id: the part of a stream's path that names the Agent."""
+        return self.agent_id.replace("-", "")[:8]
+
+    @property
+    def bearer(self) -> str:
+        """Value of the Authorization header of every question to a Manager or the api."""
+        return f"Bearer {self.agent_id}.{self.credential or ''}"
+
+    def take(self, registered: Registered) -> None:
+        """Keep what a registration answered; the credential is on the disk when this returns."""
+        self.agent_id = registered.agent_id
+        self.credential = registered.credential or self.credential
+        self.installation_id = registered.installation_id
+        self.db_epoch = registered.db_epoch
+        self.zone_id = registered.zone_id
+        self.incarnation = registered.incarnation
+        stored = _Stored(
+            agent_id=self.agent_id,
+            credential=self.credential or "",
+            machine_id=self.machine_id,
+            installation_id=self.installation_id,
+            db_epoch=self.db_epoch,
+            zone_id=self.zone_id,
+        )
+        write_private(self._folder / "agent_id", f"{self.agent_id}\n".encode())
+        write_private(self._folder / "identity.json", msgspec.json.encode(stored))
+
+
+def machine_id() -> str:
+    """What tells this machine from one its disk was copied to: the id the system gave itself, else its name."""
+    for path in (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
+        if path.exists() and (text := path.read_text().strip()):
+            return text
+    return socket.gethostname()
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Replace a file by one that its owner alone can read; after a crash either the old or the new one is there."""
+    new = path.with_name(path.name + ".new")
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+def _as_uuid(path: Path) -> str:
+    text = path.read_text().strip()
+    try:
+        return str(uuid.UUID(text))
+    except ValueError as error:
+        raise SetupError(f"{path} does not hold a uuid but {text[:60]!r}; remove the file to get a new id.") from error

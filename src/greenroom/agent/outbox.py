@@ -1,0 +1,88 @@
+"""What the Manager has yet to hear: the newest observation of each session, and log rows.
+
+Every message carries all observations above the acknowledged one, so a message that is lost loses nothing: the next
+one that is committed covers it (PROTOCOLS §2). Log rows travel in one message and come back when it failed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from typing import Final
+
+from greenroom.wire.messages import LogLine, Observed
+
+MAX_LOG_LINES: Final = 1000
+"""Log rows kept while no Manager can be reached; older ones are dropped and counted."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    """The newest observation of a session and the first message that carried it."""
+
+    observed: Observed
+    first_seq: int | None = None
+    acknowledged: bool = False
+
+
+class Outbox:
+    """Observations and log rows on their way. `speak` is set when there is something no message carried yet."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._log_lines: list[LogLine] = []
+        self.log_lines_dropped = 0
+        self.speak = asyncio.Event()
+
+    def put(self, observed: Observed) -> None:
+        """The newest observation of a session; one that says the same as the last is not sent again."""
+        before = self._entries.get(observed.session_id)
+        if before is None or before.observed != observed:
+            self._entries[observed.session_id] = _Entry(observed)
+            self.speak.set()
+
+    def drop(self, session_id: str) -> None:
+        """The session is no longer this Agent's."""
+        self._entries.pop(session_id, None)
+
+    def unacknowledged(self, seq: int) -> list[Observed]:
+        """All observations that are not committed yet; they travel in message `seq`."""
+        waiting = [entry for entry in self._entries.values() if not entry.acknowledged]
+        for entry in waiting:
+            entry.first_seq = seq if entry.first_seq is None else entry.first_seq
+        return [entry.observed for entry in waiting]
+
+    def has_unsent(self) -> bool:
+        """Whether there is an observation that no message carried yet."""
+        return any(entry.first_seq is None for entry in self._entries.values())
+
+    def acknowledge(self, acked_seq: int) -> list[Observed]:
+        """Message `acked_seq` and those before it are committed; returns what became acknowledged."""
+        done = [e for e in self._entries.values() if not e.acknowledged and e.first_seq and e.first_seq <= acked_seq]
+        for entry in done:
+            entry.acknowledged = True
+        return [entry.observed for entry in done]
+
+    def start_again(self) -> None:
+        """A new incarnation: its Manager has heard nothing yet."""
+        for entry in self._entries.values():
+            entry.first_seq, entry.acknowledged = None, False
+        self.speak.set()
+
+    def add_log_line(self, line: LogLine) -> None:
+        """Queue a log row."""
+        self.return_log_lines([])
+        self._log_lines.append(line)
+
+    def take_log_lines(self) -> list[LogLine]:
+        """The log rows to send; give them back with `return_log_lines` if the message failed."""
+        lines, self._log_lines = self._log_lines, []
+        return lines
+
+    def return_log_lines(self, lines: list[LogLine]) -> None:
+        """Log rows whose message failed; beyond `MAX_LOG_LINES` the oldest are dropped and counted."""
+        self._log_lines = [*lines, *self._log_lines]
+        excess = len(self._log_lines) - MAX_LOG_LINES
+        if excess > 0:
+            self.log_lines_dropped += excess
+            del self._log_lines[:excess]

@@ -1,0 +1,384 @@
+"""The Agent's table of sessions: what is wanted, what is there, and what the Manager has yet to hear of it.
+
+All parts of the Agent meet here. Lists from the Manager come in through `accept`, containers through `saw`, probes
+through `probed`; the reconciler takes `snapshot()`, the check-in takes the `outbox`, the stream authoriser looks
+sessions up through the `SessionView` protocol. Everything runs on one event loop; nothing here waits.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Protocol
+
+import msgspec
+import structlog
+
+from greenroom.agent.journal import CommandRecord, Forget, HandoverRecord, Journal, SessionRecord, Term
+from greenroom.agent.outbox import Outbox
+from greenroom.core.reconcile import (
+    NOTHING_KNOWN,
+    Known,
+    Order,
+    Seen,
+    Snapshot,
+    Wanted,
+    is_news,
+    merge,
+    observe,
+)
+from greenroom.core.sessions import SessionSpec
+from greenroom.core.states import ObservedState, Want
+from greenroom.wire.messages import (
+    Answer,
+    AssignmentReport,
+    Authorised,
+    Command,
+    CommandReport,
+    Desired,
+    LogLine,
+    Observed,
+    Step,
+    digest,
+)
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSnapshot:
+    """What the stream authoriser needs to know of one session.
+
+    `address` is host:port of the page, None while there is no running container. `handed_over` is false from a claim
+    until the hand-over has succeeded: the stream of a session opens only then (PROTOCOLS §3).
+    """
+
+    session_id: str
+    spec: SessionSpec
+    address: str | None
+    authorised: Authorised | None
+    state: ObservedState
+    handed_over: bool
+
+
+class SessionView(Protocol):
+    """What the stream authoriser may ask of the table."""
+
+    def get(self, session_id: str) -> SessionSnapshot | None:
+        """The session, or None if this Agent is not to run it."""
+        ...
+
+    def on_authorised_changed(self, callback: Callable[[str], None]) -> None:
+        """Call `callback(session_id)` whenever who may view that session changed, also when it left the list."""
+        ...
+
+
+@dataclass(slots=True)
+class _Probe:
+    usable: bool = False
+    error: str = ""
+
+
+class Sessions:
+    """See the module. `journal` must be open."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._desired: dict[str, Desired] = {}
+        self._marks: dict[str, int] = {}
+        self._specs: dict[str, SessionSpec] = {}
+        self._hashes: dict[str, str] = {}
+        self._seen: dict[str, Seen] = {}
+        self._probes: dict[str, _Probe] = {}
+        self._steps: dict[str, dict[str, float]] = {}
+        self._commands: dict[str, Command] = {}
+        self._condemned: frozenset[str] = frozenset()
+        self._callbacks: list[Callable[[str], None]] = []
+        self.list_is_valid = False
+        self.inventory_complete = False
+        self.outbox = Outbox()
+        self.plan = asyncio.Event()
+        """Set when the reconciler has something to look at."""
+
+    # What the Manager wants ---------------------------------------------------------------------------------------
+
+    @property
+    def term_seen(self) -> int:
+        """The highest term heard, also by earlier processes of this Agent."""
+        term = self._journal.memory.term
+        return term.term if term else 0
+
+    @property
+    def have_digest(self) -> str:
+        """Digest over the desired list that is held."""
+        return digest({session_id: desired.generation for session_id, desired in self._desired.items()})
+
+    def accept(self, answer: Answer) -> bool:
+        """Take over an answer; False if it was no news (not fresh, or of a term lower than one heard before)."""
+        if not is_news(answer.term, self.term_seen, answer.fresh):
+            return False
+        if answer.term > self.term_seen:
+            self._journal.note(Term(term=answer.term, db_epoch=answer.db_epoch))
+        if answer.desired is not None:
+            self._take_list(answer.desired)
+        for command in answer.commands:
+            if command.session_id in self._desired:
+                self._commands.setdefault(command.command_id, command)
+        if answer.verdicts:
+            self._condemned = frozenset(k for k, verdict in answer.verdicts.items() if verdict == "destroy")
+        self.plan.set()
+        return True
+
+    def _take_list(self, news: list[Desired]) -> None:
+        before = self._desired
+        self._desired, self._marks = merge(before, news, self._marks)
+        self.list_is_valid = True
+        for session_id, desired in self._desired.items():
+            if before.get(session_id) is not desired:
+                self._entry_changed(session_id, before.get(session_id), desired)
+        for session_id in before.keys() - self._desired.keys():
+            self._entry_left(session_id)
+
+    def _entry_changed(self, session_id: str, before: Desired | None, desired: Desired) -> None:
+        if desired.spec is not None:
+            self._decode_spec(session_id, desired.spec)
+        if before is None:
+            self.step(session_id, "received")
+        if (before.authorised if before else None) != desired.authorised or desired.want == "absent":
+            self._tell_authorised_changed(session_id)
+        self.refresh(session_id)
+
+    def _decode_spec(self, session_id: str, spec: dict[str, object]) -> None:
+        try:
+            decoded = msgspec.convert(spec, SessionSpec)
+            self._specs[session_id], self._hashes[session_id] = decoded, decoded.hash()
+        except msgspec.ValidationError as error:
+            self.log_line("ERROR", "agent-spec", f"The specification of a session cannot be used: {error}.", session_id)
+
+    def _entry_left(self, session_id: str) -> None:
+        for table in (self._specs, self._hashes, self._probes, self._steps):
+            table.pop(session_id, None)
+        self.outbox.drop(session_id)
+        self._commands = {k: v for k, v in self._commands.items() if v.session_id != session_id}
+        self._tell_authorised_changed(session_id)
+        if session_id not in self._seen:
+            self._forget(session_id)
+
+    def _forget(self, session_id: str) -> None:
+        if session_id in self._journal.memory.sessions:
+            self._journal.note(Forget(session_id=session_id))
+
+    def new_database(self) -> None:
+        """The database is another one (restored from a backup): what was wanted before counts no longer."""
+        for session_id in list(self._desired):
+            self._tell_authorised_changed(session_id)
+        self._desired, self._marks, self._condemned = {}, {}, frozenset()
+        self.list_is_valid = False
+
+    # What is there ------------------------------------------------------------------------------------------------
+
+    def saw(self, session_id: str, seen: Seen | None) -> None:
+        """The runtime shows this container, or none."""
+        before = self._seen.get(session_id)
+        if before == seen:
+            return
+        if seen is None:
+            self._seen.pop(session_id, None)
+            self._probes.pop(session_id, None)
+            if session_id not in self._desired:
+                self._forget(session_id)
+        else:
+            self._seen[session_id] = seen
+            if seen.address is None or (before and before.container_id != seen.container_id):
+                self._probes.pop(session_id, None)
+        self.refresh(session_id)
+        self.plan.set()
+
+    def saw_all(self, containers: Iterable[Seen], taken: Iterable[str] = ()) -> None:
+        """A whole inventory; sessions in `taken` are being worked on and are left out."""
+        busy = set(taken)
+        found = {seen.session_id: seen for seen in containers}
+        for session_id in (found.keys() | self._seen.keys()) - busy:
+            self.saw(session_id, found.get(session_id))
+
+    def probed(self, session_id: str, usable: bool, error: str = "") -> None:
+        """A probe of the session's page ended."""
+        if session_id in self._seen:
+            self._probes[session_id] = _Probe(usable, error)
+            self.refresh(session_id)
+
+    def remember(self, session_id: str, **changes: object) -> None:
+        """Change what is remembered of a session; the fields are those of `journal.SessionRecord`."""
+        before = self._journal.memory.sessions.get(session_id) or SessionRecord(session_id=session_id)
+        after = msgspec.structs.replace(before, **changes)
+        if after != before:
+            self._journal.note(after)
+            self.refresh(session_id)
+
+    def step(self, session_id: str, name: str) -> None:
+        """A step of the session's start happened now; the first time counts."""
+        steps = self._steps.setdefault(session_id, {})
+        if name not in steps:
+            steps[name] = time.time()
+            self.refresh(session_id)
+
+    def log_line(self, level: str, code: str, message: str, session_id: str | None = None) -> None:
+        """Print a log line and queue it for Diagnostics."""
+        getattr(log, level.lower())(message, code=code, session_id=session_id)
+        line = {"at": time.time(), "level": level, "code": code, "message": message, "session_id": session_id}
+        self.outbox.add_log_line(msgspec.convert(line, LogLine))
+
+    # Questions ----------------------------------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """All that the reconciler decides on."""
+        memory = self._journal.memory
+        return Snapshot(
+            list_is_valid=self.list_is_valid and self.inventory_complete,
+            wanted={session_id: self._wanted(desired) for session_id, desired in self._desired.items()},
+            seen=dict(self._seen),
+            known={session_id: _known(record) for session_id, record in memory.sessions.items()},
+            orders=tuple(Order(command_id=c.command_id, session_id=c.session_id) for c in self._commands.values()),
+            begun=frozenset(memory.commands) | {h for h, r in memory.handovers.items() if r.state != "received"},
+            condemned=self._condemned,
+        )
+
+    def _wanted(self, desired: Desired) -> Wanted:
+        return Wanted(
+            session_id=desired.session_id,
+            generation=desired.generation,
+            want=Want(desired.want),
+            spec_hash=self._hashes.get(desired.session_id) if desired.spec is not None else None,
+            assignment_id=desired.assignment.assignment_id if desired.assignment else None,
+        )
+
+    def get(self, session_id: str) -> SessionSnapshot | None:
+        """See `SessionView`."""
+        desired, spec = self._desired.get(session_id), self._specs.get(session_id)
+        if desired is None or spec is None or desired.want == "absent":
+            return None
+        seen = self._seen.get(session_id)
+        return SessionSnapshot(
+            session_id=session_id,
+            spec=spec,
+            address=seen.address if seen else None,
+            authorised=desired.authorised,
+            state=observe(self._wanted(desired), seen, self.known(session_id))[0],
+            handed_over=desired.assignment is None or self._is_assigned(desired),
+        )
+
+    def _is_assigned(self, desired: Desired) -> bool:
+        record = self._handover(desired)
+        return record is not None and record.state == "assigned"
+
+    def on_authorised_changed(self, callback: Callable[[str], None]) -> None:
+        """See `SessionView`."""
+        self._callbacks.append(callback)
+
+    def _tell_authorised_changed(self, session_id: str) -> None:
+        for callback in self._callbacks:
+            callback(session_id)
+
+    def desired(self, session_id: str) -> Desired | None:
+        """The entry of the desired list that is held."""
+        return self._desired.get(session_id)
+
+    def spec(self, session_id: str) -> SessionSpec | None:
+        """The specification of a session that is held."""
+        return self._specs.get(session_id)
+
+    def seen(self, session_id: str) -> Seen | None:
+        """The container of a session."""
+        return self._seen.get(session_id)
+
+    def known(self, session_id: str) -> Known:
+        """What is remembered of a session."""
+        record = self._journal.memory.sessions.get(session_id)
+        return _known(record) if record else NOTHING_KNOWN
+
+    def command(self, command_id: str) -> Command | None:
+        """A command that was ordered."""
+        return self._commands.get(command_id)
+
+    def has_step(self, session_id: str, name: str) -> bool:
+        """Whether this step of the session's start happened while this process ran."""
+        return name in self._steps.get(session_id, {})
+
+    def running(self) -> list[str]:
+        """Sessions of the desired list that have a running container to probe."""
+        return [k for k, seen in self._seen.items() if seen.state == "running" and seen.address and k in self._desired]
+
+    def unknown(self) -> list[str]:
+        """Session ids of containers that no desired list accounts for; empty before there is a list."""
+        return sorted(self._seen.keys() - self._desired.keys()) if self.list_is_valid else []
+
+    # What the Manager is told --------------------------------------------------------------------------------------
+
+    def refresh(self, session_id: str) -> None:
+        """Something changed: put what is observed now into the outbox."""
+        desired = self._desired.get(session_id)
+        if desired is not None:
+            self.outbox.put(self._observed(desired))
+
+    def _observed(self, desired: Desired) -> Observed:
+        session_id = desired.session_id
+        seen, probe = self._seen.get(session_id), self._probes.get(session_id, _Probe())
+        state, error = observe(self._wanted(desired), seen, self.known(session_id))
+        record = self._journal.memory.sessions.get(session_id)
+        exit_code = seen.exit_code if seen else None
+        return Observed(
+            session_id=session_id,
+            generation=desired.generation,
+            state=state.value,
+            container_id=seen.container_id if seen else None,
+            spec_hash=seen.spec_hash if seen else None,
+            address=seen.address if seen else None,
+            usable=probe.usable and state is ObservedState.RUNNING,
+            probe_error=probe.error,
+            exit_code=record.exit_code if record and exit_code is None else exit_code,
+            log_tail=record.log_tail if record else "",
+            error=error,
+            assignment=self._assignment_report(desired),
+            commands=self._command_reports(session_id),
+            steps=[Step(name=name, at=at) for name, at in self._steps.get(session_id, {}).items()],
+        )
+
+    def _assignment_report(self, desired: Desired) -> AssignmentReport | None:
+        record = self._handover(desired)
+        if record is None:
+            return None
+        return AssignmentReport(
+            assignment_id=record.assignment_id,
+            state="received" if record.state == "started" else record.state,
+            exit_code=record.exit_code,
+            error=record.error,
+        )
+
+    def _handover(self, desired: Desired) -> HandoverRecord | None:
+        assignment = desired.assignment
+        return self._journal.memory.handovers.get(assignment.assignment_id) if assignment else None
+
+    def _command_reports(self, session_id: str) -> list[CommandReport]:
+        return [
+            CommandReport(command_id=c.command_id, state=c.state, exit_code=c.exit_code, output=c.output)
+            for c in self._journal.memory.commands.values()
+            if c.session_id == session_id and c.state != "reported"
+        ]
+
+    def acknowledge(self, acked_seq: int) -> None:
+        """Message `acked_seq` and those before it are committed: results of commands need not be kept any longer."""
+        for observed in self.outbox.acknowledge(acked_seq):
+            for report in observed.commands:
+                if report.state != "started":
+                    self._reported(observed.session_id, report.command_id)
+
+    def _reported(self, session_id: str, command_id: str) -> None:
+        self._commands.pop(command_id, None)
+        if command_id in self._journal.memory.commands:
+            self._journal.note(CommandRecord(command_id=command_id, session_id=session_id, state="reported"))
+
+
+def _known(record: SessionRecord) -> Known:
+    return Known(ran=record.ran, stopped=record.stopped, failure=record.failure)
