@@ -56,7 +56,9 @@ CREATE TABLE zone_leases (
     term        bigint NOT NULL DEFAULT 0,
     expires_at  timestamptz NOT NULL DEFAULT '-infinity',
     renewed_at  timestamptz NOT NULL DEFAULT '-infinity',
-    backend_pid integer
+    backend_pid integer,
+    previous_manager_id uuid,               -- who held it before this TAKE, and until when: the reason of an election
+    previous_expires_at timestamptz
 );
 
 CREATE FUNCTION zone_lease_row() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -117,7 +119,7 @@ BEGIN
         UPDATE zone_leases SET
             term = CASE WHEN holder = me AND term = my_term AND expires_at > clock_timestamp() THEN term ELSE term + 1 END,
             holder = me, manager_id = mgr, expires_at = clock_timestamp() + ttl, renewed_at = clock_timestamp(),
-            backend_pid = pg_backend_pid()
+            backend_pid = pg_backend_pid(), previous_manager_id = manager_id, previous_expires_at = expires_at
         WHERE zone_key = z
           AND (holder = me OR expires_at <= clock_timestamp() OR renewed_at > pg_postmaster_start_time())
         RETURNING term INTO t;
