@@ -1,0 +1,114 @@
+"""Who may act as Primary, for how long, and when somebody else may take over (PROTOCOLS §1).
+
+Times are seconds on one clock that also runs while a machine sleeps (CLOCK_BOOTTIME), given as arguments. The
+database's clock decides who is Primary; the values here only decide what this process *believes* and when it looks
+again. A wrong belief does no harm, because every privileged write is fenced; it only wastes work.
+
+Invariant: a belief never outlasts the lease as the database saw it, because its window begins when the renewal was
+*sent* and ends one margin early.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+EVICT_JITTER_S: Final = 0.05
+"""Managers look at an ended lease at its end plus at most this, so that they do not all look at once."""
+
+LOOK_AGAIN_S: Final = 1.0
+"""Longest time between two looks at the lease, heard of or not: NOTIFY may be lost."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Timings:
+    """The lease's timings, seconds."""
+
+    ttl_s: float
+    renew_s: float
+    margin_s: float
+    statement_timeout_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Belief:
+    """What a Manager holds for true after a successful renewal: Primary with this term until `trusted_until_s`."""
+
+    term: int
+    trusted_until_s: float
+
+
+def timings_problem(timings: Timings) -> str | None:
+    """Why these timings cannot work, as a sentence; None if they can.
+
+    Two renewals, the second of which takes as long as a statement may, must fit into the trust window.
+    """
+    window_s = timings.ttl_s - timings.margin_s
+    needed_s = 2 * timings.renew_s + timings.statement_timeout_s
+    if needed_s < window_s:
+        return None
+    return (
+        f"2 * GREENROOM_LEASE_RENEW_S + statement timeout = {needed_s:g} s must be less than GREENROOM_LEASE_TTL_S - "
+        f"GREENROOM_LEASE_MARGIN_S = {window_s:g} s; raise the ttl or renew more often."
+    )
+
+
+def renewed(term: int, sent_at_s: float, timings: Timings) -> Belief:
+    """The belief after a renewal that was sent at `sent_at_s` and succeeded, however late its answer came."""
+    return Belief(term=term, trusted_until_s=sent_at_s + timings.ttl_s - timings.margin_s)
+
+
+def may_act(belief: Belief | None, now_s: float) -> bool:
+    """Whether a privileged plan may be begun now."""
+    return belief is not None and now_s < belief.trusted_until_s
+
+
+def next_renewal_in_s(sent_at_s: float, now_s: float, timings: Timings) -> float:
+    """Seconds until the next renewal is due; renewals keep their rhythm however long one took."""
+    return max(0.0, sent_at_s + timings.renew_s - now_s)
+
+
+def look_in_s(remaining_s: float, jitter: float) -> float:
+    """When to look at the lease again, given the seconds it still runs (as told by the database, may be infinite).
+
+    Args:
+        remaining_s: until its end; ≤ 0 when it has ended.
+        jitter: 0 to 1.
+    """
+    if remaining_s <= 0:
+        return EVICT_JITTER_S
+    return min(LOOK_AGAIN_S, remaining_s + jitter * EVICT_JITTER_S)
+
+
+def is_quiet(*, since_take_s: float, since_reconnect_s: float, since_server_start_s: float, missing_s: float) -> bool:
+    """Whether silence proves nothing yet: the Agents had no full missing-interval in which they could be heard."""
+    return min(since_take_s, since_reconnect_s, since_server_start_s) < missing_s
+
+
+def raised_term(term: int, heard_term: int) -> int | None:
+    """The term to go on with when an Agent has heard a higher one (the database was restored); None = no change."""
+    return heard_term + 1 if heard_term > term else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Predecessor:
+    """The Manager that was Primary before, as the new one found it."""
+
+    instance_id: str
+    enabled: bool
+    is_this: bool
+    lease_ended: bool
+    """Its lease had run out: it was frozen or cut off."""
+
+
+def election_reason(previous: Predecessor | None) -> str:
+    """Why a Manager became Primary, to follow "because"."""
+    if previous is None:
+        return "the zone had no Primary before"
+    if previous.is_this:
+        return "it was Primary before and came back first"
+    if not previous.enabled:
+        return f"{previous.instance_id} was disabled"
+    if previous.lease_ended:
+        return f"the lease of {previous.instance_id} ended without renewal"
+    return f"{previous.instance_id} stopped or lost its connection"

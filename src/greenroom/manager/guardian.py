@@ -1,0 +1,141 @@
+"""The guardian: the Manager's round, once a second and at once on news.
+
+A round reports the Manager alive, makes the sentinel file match the flag in the database and, when enabled and
+Primary, does the zone's time-sensitive work. A disabled Manager skips everything after the sentinel.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from greenroom.core import primary
+from greenroom.core.errors import GreenroomError, LeaseLost
+from greenroom.db.database import Database
+from greenroom.db.leases import server_age_s
+from greenroom.db.logs import LogWriter
+from greenroom.db.managers import Beat, ManagerRow, heartbeat
+from greenroom.kit.config import ManagerConfig
+from greenroom.kit.secrets import Secrets
+from greenroom.manager import sentinel
+from greenroom.manager.clock import boottime_s
+from greenroom.manager.context import PrimaryContext
+from greenroom.manager.lease import LeaseKeeper, LeaseWatch
+from greenroom.manager.standing import Standing, Wakers
+
+log = structlog.get_logger(__name__)
+
+LEAST_PAUSE_S: Final = 0.005
+"""Between two rounds, so that a burst of news is one round."""
+
+
+class RecordChangedError(RuntimeError):
+    """The record of this Manager was deleted or moved to another zone; the process has to start anew."""
+
+
+class Guardian:
+    """See the module; one per process."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        me: ManagerRow,
+        config: ManagerConfig,
+        secrets: Secrets,
+        logs: LogWriter,
+        standing: Standing,
+        lease: LeaseKeeper,
+        watch: LeaseWatch,
+        wakers: Wakers,
+        primary_round: Callable[[PrimaryContext], Awaitable[None]],
+    ) -> None:
+        self._db = db
+        self._me = me
+        self._config = config
+        self._secrets = secrets
+        self._logs = logs
+        self._standing = standing
+        self._lease = lease
+        self._watch = watch
+        self._wakers = wakers
+        self._primary_round = primary_round
+        self._woken = asyncio.Event()
+        self._reachable = True
+        self._reconnected_at_s = boottime_s()
+
+    def wake(self) -> None:
+        """Begin a round now."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Rounds for ever.
+
+        Raises:
+            RecordChangedError: this process must start anew.
+        """
+        while True:
+            self._woken.clear()
+            try:
+                await self._round()
+                self._standing.round_finished()
+            except LeaseLost as error:
+                log.info("the round ended early", reason=error.message)
+                self._standing.round_finished()
+            except (GreenroomError, OSError) as error:
+                self._reachable = False
+                log.warning("the round failed", reason=str(error))
+            await asyncio.sleep(LEAST_PAUSE_S)
+            try:
+                async with asyncio.timeout(self._config.guardian_interval_s):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def _round(self) -> None:
+        beat = await heartbeat(self._db, self._me.manager_id, self._standing.finished_ago_s)
+        if beat is None or beat.zone_id != self._me.zone_id:
+            raise RecordChangedError(f"the record of {self._me.instance_id} was deleted or moved to another zone")
+        if not self._reachable:
+            self._reachable = True
+            self._reconnected_at_s = boottime_s()
+        self._follow(beat)
+        if not beat.enabled:
+            return
+        self._lease.heard(beat.heard_term)
+        fence = self._lease.fence()
+        if fence is not None:
+            await self._primary_round(
+                PrimaryContext(
+                    db=self._db,
+                    fence=fence,
+                    zone_id=self._me.zone_id,
+                    zone_name=self._me.zone_name,
+                    config=self._config,
+                    secrets=self._secrets,
+                    logs=self._logs,
+                    quiet=await self._quiet(),
+                )
+            )
+
+    def _follow(self, beat: Beat) -> None:
+        """Make everything that depends on the flag follow it; the sentinel first, so that nginx is never behind."""
+        sentinel.match(self._config.sentinel_file, beat.enabled)
+        self._lease.set_enabled(beat.enabled)
+        self._watch.set_enabled(beat.enabled)
+        if beat.enabled != self._standing.enabled:
+            self._standing.enabled = beat.enabled
+            self._wakers.wake_all()
+            code, word = ("manager-enabled", "enabled") if beat.enabled else ("manager-disabled", "disabled")
+            self._logs.write("INFO", code, f"{self._me.instance_id} was {word}", zone_name=self._me.zone_name)
+
+    async def _quiet(self) -> bool:
+        return primary.is_quiet(
+            since_take_s=self._lease.since_take_s,
+            since_reconnect_s=boottime_s() - self._reconnected_at_s,
+            since_server_start_s=await server_age_s(self._db),
+            missing_s=self._config.agent_missing_s,
+        )

@@ -1,0 +1,252 @@
+"""Become and stay Primary of the zone, and let go at once when it is over (PROTOCOLS §1).
+
+`LeaseKeeper` owns the connection W. Its belief is what the rest of the Manager asks (`fence()`); it begins with the
+first renewal after a TAKE, ends with any error on W, and in any case when its trust window has run out.
+`LeaseWatch` looks at the lease from outside and ends the connection of a holder whose lease is over.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+import psycopg
+import structlog
+from psycopg.errors import LockNotAvailable
+
+from greenroom.core import primary
+from greenroom.core.errors import GreenroomError, LeaseLost
+from greenroom.core.primary import Belief, Timings
+from greenroom.db.database import Database
+from greenroom.db.leases import (
+    STATEMENT_TIMEOUT_S,
+    Fence,
+    LeaseConnection,
+    evict,
+    lease_connection,
+    read_lease,
+)
+from greenroom.db.logs import Level, LogWriter
+from greenroom.db.managers import ManagerRow
+from greenroom.kit.config import ManagerConfig
+from greenroom.kit.stops import stop
+from greenroom.manager.clock import boottime_s
+
+log = structlog.get_logger(__name__)
+
+NOT_NOW_S: Final = 0.05
+"""Pause after a TAKE that found the lease not to be had."""
+REOPEN_S: Final = 0.05
+REOPEN_AFTER_ERROR_S: Final = 0.5
+
+
+def timings_of(config: ManagerConfig) -> Timings:
+    """The lease's timings of this process."""
+    return Timings(
+        ttl_s=config.lease_ttl_s,
+        renew_s=config.lease_renew_s,
+        margin_s=config.lease_margin_s,
+        statement_timeout_s=STATEMENT_TIMEOUT_S,
+    )
+
+
+class LeaseKeeper:
+    """Takes, renews and resigns the lease of one zone; one per process.
+
+    Args:
+        dsn: direct address of the database.
+        me: this Manager and its zone.
+        timings: of the lease.
+        logs: where elections are written down.
+        on_elected: called when belief begins; must return at once.
+    """
+
+    def __init__(
+        self, dsn: str, me: ManagerRow, timings: Timings, logs: LogWriter, on_elected: Callable[[], None]
+    ) -> None:
+        self._dsn = dsn
+        self._me = me
+        self._timings = timings
+        self._logs = logs
+        self._on_elected = on_elected
+        self._holder = str(uuid.uuid4())
+        self._belief: Belief | None = None
+        self._last_term = 0
+        self._heard_term = 0
+        self._wanted = False
+        self._stopping = False
+        self._changed = asyncio.Event()
+        self._taken_at_s = boottime_s()
+
+    @property
+    def since_take_s(self) -> float:
+        """Seconds since the last TAKE (since the start, before the first)."""
+        return boottime_s() - self._taken_at_s
+
+    def fence(self) -> Fence | None:
+        """Proof of being Primary for the writes of one round, or None."""
+        belief = self._belief
+        if belief is None or not primary.may_act(belief, boottime_s()):
+            return None
+        return Fence(self._me.zone_key, self._holder, belief.term)
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Tell whether this Manager is enabled; a disabled one holds no W."""
+        if enabled != self._wanted:
+            self._wanted = enabled
+            self._changed.set()
+
+    def request_stop(self) -> None:
+        """Resign at once, for good (SIGTERM)."""
+        self._stopping = True
+        self._changed.set()
+
+    def heard(self, term: int) -> None:
+        """An Agent has heard this term; a higher one than ours makes us raise it (EPOCH)."""
+        if term > self._heard_term:
+            self._heard_term = term
+            if self._belief is not None and term > self._belief.term:
+                self._changed.set()
+
+    async def run(self) -> None:
+        """Hold the lease whenever it can be had and this Manager is enabled; for ever."""
+        while True:
+            while not self._may_hold():
+                await self._change()
+            pause_s = REOPEN_S
+            try:
+                async with lease_connection(
+                    self._dsn, f"greenroom lease {self._me.instance_id}", self._me.zone_key, self._holder
+                ) as connection:
+                    await self._hold(connection)
+            except LeaseLost as error:
+                log.info("no longer Primary", reason=error.message)
+            except (psycopg.Error, OSError) as error:
+                # While PostgreSQL is away this comes round and round; after a term it is worth an instant attempt.
+                pause_s = REOPEN_AFTER_ERROR_S if self._belief is None else REOPEN_S
+                log.warning(
+                    "the lease connection failed", reason=str(error).strip(), was_primary=self._belief is not None
+                )
+            finally:
+                self._belief = None
+            await asyncio.sleep(pause_s)
+
+    def _may_hold(self) -> bool:
+        return self._wanted and not self._stopping
+
+    async def _change(self, timeout_s: float | None = None) -> None:
+        """Wait until something was asked of us, at most so long."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._changed.wait()
+        except TimeoutError:
+            return
+        self._changed.clear()
+
+    async def _hold(self, connection: LeaseConnection) -> None:
+        while self._may_hold():
+            term = await self._take(connection)
+            if term is None:
+                continue
+            self._last_term = term
+            self._taken_at_s = boottime_s()
+            await stop("lease.after_take")
+            previous = await connection.predecessor(self._me.manager_id)
+            await self._stay(connection, term, primary.election_reason(previous))
+
+    async def _take(self, connection: LeaseConnection) -> int | None:
+        try:
+            term = await connection.take(self._me.manager_id, self._last_term, self._timings.ttl_s)
+        except LockNotAvailable:
+            return None  # another Manager lives; the caller looks whether this one is still enabled
+        if term is None:
+            await self._change(NOT_NOW_S)
+        return term
+
+    async def _stay(self, connection: LeaseConnection, term: int, reason: str) -> None:
+        """Renew until it is over; belief begins with the first renewal."""
+        while True:
+            sent_at_s = boottime_s()
+            await stop("lease.before_renew")
+            if not await connection.renew(term, self._timings.ttl_s):
+                raise LeaseLost(f"term {term} is over")
+            elected = self._belief is None
+            self._belief = primary.renewed(term, sent_at_s, self._timings)
+            if elected:
+                self._write(
+                    "INFO",
+                    "primary-elected",
+                    f"became Primary of zone {self._me.zone_name} with term {term} because {reason}",
+                )
+                self._on_elected()
+            await self._change(primary.next_renewal_in_s(sent_at_s, boottime_s(), self._timings))
+            if not self._may_hold():
+                await self._resign(connection, term)
+            term, reason = await self._raised(connection, term, reason)
+
+    async def _resign(self, connection: LeaseConnection, term: int) -> None:
+        self._belief = None
+        await connection.resign(term)
+        why = "it is being stopped" if self._stopping else "it was disabled"
+        self._write("INFO", "primary-resigned", f"resigned as Primary of zone {self._me.zone_name} because {why}")
+        raise LeaseLost(f"term {term} was resigned")
+
+    async def _raised(self, connection: LeaseConnection, term: int, reason: str) -> tuple[int, str]:
+        """Go on with a higher term if an Agent has heard one (the database was restored from a backup)."""
+        new_term = primary.raised_term(term, self._heard_term)
+        if new_term is None:
+            return term, reason
+        self._belief = None
+        if not await connection.raise_term(term, new_term):
+            raise LeaseLost(f"term {term} is over")
+        self._last_term = new_term
+        return new_term, f"an Agent had heard term {self._heard_term}, higher than its own {term}"
+
+    def _write(self, level: Level, code: str, sentence: str) -> None:
+        self._logs.write(level, code, f"{self._me.instance_id} {sentence}", zone_name=self._me.zone_name)
+
+
+class LeaseWatch:
+    """Looks at the lease at its end, as told by the database, and when woken; ends a holder whose lease is over."""
+
+    def __init__(self, db: Database, me: ManagerRow) -> None:
+        self._db = db
+        self._me = me
+        self._wanted = False
+        self._woken = asyncio.Event()
+
+    def set_enabled(self, enabled: bool) -> None:
+        """Only an enabled Manager evicts."""
+        self._wanted = enabled
+
+    def wake(self) -> None:
+        """The lease changed, or notifications may have been missed."""
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Watch for ever."""
+        while True:
+            self._woken.clear()
+            try:
+                pause_s = await self._look()
+            except GreenroomError as error:
+                log.warning("the lease could not be looked at", reason=error.message)
+                pause_s = primary.LOOK_AGAIN_S
+            try:
+                async with asyncio.timeout(pause_s):
+                    await self._woken.wait()
+            except TimeoutError:
+                continue
+
+    async def _look(self) -> float:
+        if not self._wanted:
+            return primary.LOOK_AGAIN_S
+        lease = await read_lease(self._db, self._me.zone_key)
+        if lease.remaining_s > 0:
+            return primary.look_in_s(lease.remaining_s, random.random())  # noqa: S311 -- spreads load
+        if await evict(self._db, self._me.zone_key):
+            log.info("the connection of a holder whose lease is over was ended", zone=self._me.zone_name)
+        return primary.LOOK_AGAIN_S if lease.holder is None else primary.EVICT_JITTER_S

@@ -1,0 +1,92 @@
+"""Run roles as processes of their own in a test, and freeze or kill them by pid."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+import httpx
+
+from greenroom.testing.stops import StopClient
+
+
+class RoleProcess:
+    """One `greenroom <role>` with its environment; its log goes to `<folder>/<name>.log`."""
+
+    def __init__(self, role: str, name: str, folder: Path, environment: Mapping[str, str]) -> None:
+        self.name = name
+        self.log_file = folder / f"{name}.log"
+        self.stops = StopClient(folder, name)
+        self._argv = [sys.executable, "-c", "from greenroom.cli.main import main; main()", role]
+        self._environment = {
+            "PATH": os.environ["PATH"],
+            "LC_ALL": "C.UTF-8",
+            "GREENROOM_PROCESS_NAME": name,
+            "GREENROOM_STOP_DIR": str(folder),
+            **environment,
+        }
+        self.process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, or start it again."""
+        with self.log_file.open("ab") as output:
+            self.process = subprocess.Popen(self._argv, env=self._environment, stdout=output, stderr=output)
+
+    def kill(self, number: int = signal.SIGKILL) -> None:
+        """Send a signal; nothing happens when the process has ended."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+
+    def freeze(self) -> None:
+        """SIGSTOP."""
+        self.kill(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        self.kill(signal.SIGCONT)
+
+    async def ended(self, timeout_s: float = 20.0) -> int:
+        """Wait for its end; the exit code, negative for a signal.
+
+        Raises:
+            TimeoutError: it did not end.
+        """
+        if self.process is None:
+            raise ValueError(f"{self.name} was not started")
+        async with asyncio.timeout(timeout_s):
+            while self.process.poll() is None:
+                await asyncio.sleep(0.01)
+        return int(self.process.returncode)
+
+    def close(self) -> None:
+        """Make sure that it is gone."""
+        if self.process is not None:
+            self.kill()
+            self.process.wait(10)
+
+    @property
+    def log(self) -> str:
+        """What it printed so far."""
+        return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
+
+
+async def answers(url: str, status: int, timeout_s: float = 20.0) -> httpx.Response:
+    """Wait until a GET of `url` has this status.
+
+    Raises:
+        TimeoutError: it never had.
+    """
+    async with httpx.AsyncClient() as client, asyncio.timeout(timeout_s):
+        while True:
+            try:
+                response = await client.get(url, timeout=2)
+            except httpx.TransportError:
+                response = None
+            if response is not None and response.status_code == status:
+                return response
+            await asyncio.sleep(0.02)

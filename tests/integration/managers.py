@@ -1,0 +1,106 @@
+"""Managers as processes on a fresh database, for the tests of lease, guardian and check-in."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from greenroom.db.database import Database
+from greenroom.kit.secrets import Secrets
+from greenroom.testing.processes import RoleProcess, answers
+from greenroom.testing.stops import free_port
+
+FAST = {"GREENROOM_LEASE_TTL_S": "3", "GREENROOM_LEASE_RENEW_S": "0.5", "GREENROOM_LEASE_MARGIN_S": "0.5"}
+
+
+class Fleet:
+    """Managers of zone `default`, by name."""
+
+    def __init__(self, dsn: str, folder: Path) -> None:
+        self.dsn = dsn
+        self.folder = folder
+        self.managers: dict[str, RoleProcess] = {}
+        self.urls: dict[str, str] = {}
+        self.key_file = folder / "key"
+        Secrets.create_file(self.key_file)
+
+    def make(self, name: str, **settings: str) -> RoleProcess:
+        """A Manager that is not started yet; `settings` are GREENROOM_* without the prefix."""
+        port = free_port()
+        home = self.folder / name
+        home.mkdir(exist_ok=True)
+        (home / "instance_id").write_text(f"{name}\n")
+        environment = {
+            "GREENROOM_DATABASE_URL": self.dsn,
+            "GREENROOM_SECRET_KEY_FILE": str(self.key_file),
+            "GREENROOM_MANAGER_PORT": str(port),
+            "GREENROOM_MANAGER_DIR": str(home),
+            "GREENROOM_SENTINEL_FILE": str(self.sentinel(name)),
+            "GREENROOM_GATEWAY_URL": f"https://127.0.0.1:{port}",
+            **FAST,
+            **{f"GREENROOM_{key.upper()}": value for key, value in settings.items()},
+        }
+        self.urls[name] = f"http://127.0.0.1:{port}"
+        self.managers[name] = RoleProcess("manager", name, self.folder, environment)
+        return self.managers[name]
+
+    async def start(self, name: str, **settings: str) -> RoleProcess:
+        """A running, healthy Manager."""
+        manager = self.make(name, **settings)
+        manager.start()
+        await answers(f"{self.urls[name]}/health", 200)
+        return manager
+
+    def sentinel(self, name: str) -> Path:
+        """The sentinel file of a Manager."""
+        return self.folder / name / "run" / "kasm_manager_draining"
+
+    def close(self) -> None:
+        """End all of them."""
+        for manager in self.managers.values():
+            manager.close()
+
+
+async def lease(db: Database) -> dict[str, Any]:
+    """The lease of zone `default`, with the instance id of who holds it now (None = nobody)."""
+    row = await db.fetch_one(
+        "SELECT l.term, l.holder::text, l.manager_id::text, l.backend_pid,"
+        " CASE WHEN l.expires_at > clock_timestamp() THEN m.instance_id END AS primary"
+        " FROM zone_leases l LEFT JOIN managers m USING (manager_id)"
+    )
+    assert row is not None
+    return row
+
+
+async def eventually(condition: Callable[[], Awaitable[Any]], timeout_s: float = 15.0) -> Any:
+    """Wait until `condition` gives something true; its value."""
+    async with asyncio.timeout(timeout_s):
+        while not (value := await condition()):
+            await asyncio.sleep(0.02)
+        return value
+
+
+async def primary_is(db: Database, *names: str, timeout_s: float = 15.0) -> dict[str, Any]:
+    """Wait until one of these is Primary; the lease."""
+
+    async def look() -> dict[str, Any] | None:
+        row = await lease(db)
+        return row if row["primary"] in names else None
+
+    found: dict[str, Any] = await eventually(look, timeout_s)
+    return found
+
+
+def terminate(dsn: str, application_name: str) -> int:
+    """Cut the connections with this application name; how many there were."""
+    with psycopg.connect(dsn, autocommit=True) as connection:
+        rows = connection.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = %s"
+            " AND datname = current_database()",
+            (application_name,),
+        ).fetchall()
+    return len(rows)
