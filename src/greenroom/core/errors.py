@@ -12,6 +12,7 @@ GreenroomError
 │   ├── SessionLimit                      session-limit
 │   ├── WrongState                        wrong-state
 │   └── IdentityConflict                  identity-conflict
+├── TooLarge                         413  too-large
 ├── Invalid                          422  invalid
 ├── TooManyRequests                  429  too-many-requests
 ├── LeaseLost                        503  lease-lost
@@ -116,6 +117,13 @@ class Invalid(GreenroomError):
 
     code = "invalid"
     http_status = 422
+
+
+class TooLarge(GreenroomError):
+    """The request is larger than this address accepts."""
+
+    code = "too-large"
+    http_status = 413
 
 
 class TooManyRequests(GreenroomError):

@@ -234,8 +234,17 @@ def validated(name: str, value: object) -> Any:
     setting = SETTINGS.get(name)
     if setting is None:
         raise Invalid(f"There is no group setting `{name}`; the settings are {', '.join(SETTINGS)}.")
+    return checked(setting, value)
+
+
+def checked(setting: Setting, value: object) -> Any:
+    """`value` as it is stored for `setting`.
+
+    Raises:
+        Invalid: the value is not of the setting's kind or out of its range.
+    """
     if not _CHECKS[setting.kind](setting, value):
-        raise Invalid(f"`{name}` must be {_expected(setting)}, not {value!r}.")
+        raise Invalid(f"`{setting.name}` must be {_expected(setting)}, not {value!r}.")
     return float(cast("float", value)) if setting.kind == "float" else value
 
 

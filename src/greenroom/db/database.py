@@ -22,10 +22,19 @@ from greenroom.db.errors import translated
 log = structlog.get_logger(__name__)
 
 Connection = psycopg.AsyncConnection[DictRow]
+Cursor = psycopg.AsyncCursor[DictRow]
 Params = Mapping[str, Any] | Sequence[Any] | None
 
 READ_ATTEMPTS: Final = 3
 CHANNEL: Final = "greenroom"
+
+
+async def returned(cursor: Cursor) -> DictRow:
+    """The one row of a statement that always returns one, e.g. INSERT … RETURNING."""
+    row = await cursor.fetchone()
+    if row is None:
+        raise LookupError("a statement that always returns a row returned none")
+    return row
 
 
 class Database:

@@ -1,0 +1,55 @@
+"""The api as an application: all routes, who may use them, and the shape of errors."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+
+from fastapi import FastAPI
+from fastapi.routing import APIRoute
+
+from greenroom.api import health, problems
+from greenroom.api.events import Hub
+from greenroom.api.hardening import Hardening, served
+from greenroom.api.routes import ROUTERS
+from greenroom.api.security import check_declared
+from greenroom.api.snapshot import Snapshot
+from greenroom.db.database import Database
+from greenroom.db.logs import LogWriter
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.passwords import Passwords
+from greenroom.kit.secrets import Secrets
+
+
+def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWriter) -> FastAPI:
+    """The application with its parts in `app.state`: config, db, secrets, logs, hub, snapshot, passwords, launcher.
+
+    Raises:
+        AssertionError: a route does not say who may use it.
+    """
+    app = FastAPI(
+        title="Greenroom",
+        version=version("greenroom"),
+        docs_url=None,
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+        generate_unique_id_function=_operation_id,
+    )
+    app.state.config = config
+    app.state.db = db
+    app.state.secrets = secrets
+    app.state.logs = logs
+    app.state.hub = Hub()
+    app.state.snapshot = Snapshot(db)
+    app.state.passwords = Passwords()
+    problems.install(app)
+    app.add_middleware(Hardening, served_hosts=served(config.served_hosts))
+    app.include_router(health.router)
+    for router, prefix in ROUTERS:
+        app.include_router(router, prefix=prefix)
+    check_declared(app)
+    return app
+
+
+def _operation_id(route: APIRoute) -> str:
+    return route.name

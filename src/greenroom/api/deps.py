@@ -1,0 +1,52 @@
+"""What routes are given: the parts that `create_app` put into `app.state`, as annotated types."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import Depends, Request
+
+from greenroom.api.events import Hub
+from greenroom.api.snapshot import Snapshot
+from greenroom.db.database import Database
+from greenroom.db.logs import LogWriter
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.passwords import Passwords
+from greenroom.kit.secrets import Secrets
+
+
+def _db(request: Request) -> Database:
+    return request.app.state.db
+
+
+def _logs(request: Request) -> LogWriter:
+    return request.app.state.logs
+
+
+def _secrets(request: Request) -> Secrets:
+    return request.app.state.secrets
+
+
+def _config(request: Request) -> ApiConfig:
+    return request.app.state.config
+
+
+def _passwords(request: Request) -> Passwords:
+    return request.app.state.passwords
+
+
+def _hub(request: Request) -> Hub:
+    return request.app.state.hub
+
+
+def _snapshot(request: Request) -> Snapshot:
+    return request.app.state.snapshot
+
+
+Db = Annotated[Database, Depends(_db)]
+Logs = Annotated[LogWriter, Depends(_logs)]
+InstallationSecrets = Annotated[Secrets, Depends(_secrets)]
+Config = Annotated[ApiConfig, Depends(_config)]
+PasswordHashes = Annotated[Passwords, Depends(_passwords)]
+EventHub = Annotated[Hub, Depends(_hub)]
+SettingsSnapshot = Annotated[Snapshot, Depends(_snapshot)]

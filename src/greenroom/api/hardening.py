@@ -1,0 +1,100 @@
+"""What holds for every request before it reaches a route: served host, size of the body, origin, headers.
+
+Plain ASGI, so that streams (server-sent events) pass through unbuffered.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import cookie_parser
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from greenroom.api.csrf import cross_site_reason
+from greenroom.api.problems import error_response
+from greenroom.core.errors import Forbidden, GreenroomError, MisdirectedHost, TooLarge
+
+COOKIE: Final = "__Host-greenroom"
+MAX_BODY_BYTES: Final = 1 << 20
+HEALTH_PATH: Final = "/api/__healthcheck"
+
+HEADERS: Final = {
+    "Cache-Control": "no-store",
+    "Content-Security-Policy": "default-src 'none'; frame-ancestors 'none'",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+}
+"""Sent with every answer that does not say otherwise."""
+
+
+class Hardening:
+    """ASGI middleware.
+
+    Args:
+        app: the application behind it.
+        served_hosts: host names (without port) that are answered; others get 421. Health checks name any host.
+    """
+
+    def __init__(self, app: ASGIApp, *, served_hosts: frozenset[str]) -> None:
+        self._app = app
+        self._served_hosts = served_hosts
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        limited = _Limited(receive)
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                headers = MutableHeaders(scope=message)
+                for name, value in HEADERS.items():
+                    headers.setdefault(name, value)
+            await send(message)
+
+        refusal = self._refusal(scope["method"], scope["path"], Headers(scope=scope))
+        if refusal is not None:
+            await error_response(scope["path"], refusal)(scope, receive, with_headers)
+            return
+        await self._app(scope, limited, with_headers)
+
+    def _refusal(self, method: str, path: str, headers: Headers) -> GreenroomError | None:
+        host = host_name(headers.get("host", ""))
+        if path != HEALTH_PATH and host not in self._served_hosts:
+            return MisdirectedHost(f"{host or 'A request without host'} is not served here; use another address.")
+        length = headers.get("content-length", "0")
+        if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
+            return TooLarge(f"The body of a request may have {MAX_BODY_BYTES} bytes at most.")
+        has_cookie = COOKIE in cookie_parser(headers.get("cookie", ""))
+        reason = cross_site_reason(method, headers, has_cookie=has_cookie)
+        return Forbidden(reason, reason="cross-site") if reason else None
+
+
+class _Limited:
+    """The body of a request, counted: a chunked one announces no length."""
+
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._seen = 0
+
+    async def __call__(self) -> Message:
+        message = await self._receive()
+        self._seen += len(message.get("body", b""))
+        if self._seen > MAX_BODY_BYTES:
+            raise TooLarge(f"The body of a request may have {MAX_BODY_BYTES} bytes at most.")
+        return message
+
+
+def host_name(host: str) -> str:
+    """The name in a Host header, lower case, without port; `[::1]:8443` gives `::1`."""
+    if host.startswith("["):
+        return host[1:].partition("]")[0].lower()
+    return host.partition(":")[0].lower()
+
+
+def served(names: str) -> frozenset[str]:
+    """The comma list of the setting `served_hosts` as a set."""
+    return frozenset(host_name(name.strip()) for name in names.split(",") if name.strip())

@@ -1,0 +1,91 @@
+"""Lists in pages: `?limit=&cursor=`, and a `Link` header that names the next page (RFC 8288)."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, Final, TypeVar, cast
+
+from fastapi import Depends, Query, Request, Response
+
+from greenroom.core.errors import Invalid
+
+MAX_LIMIT: Final = 1000
+
+T = TypeVar("T")
+
+
+class Page:
+    """The page that was asked for. `after` is the key of the last row of the page before; None = the first page."""
+
+    def __init__(
+        self,
+        request: Request,
+        response: Response,
+        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="rows at most")] = MAX_LIMIT,
+        cursor: Annotated[str | None, Query(description="from the Link header of the page before")] = None,
+    ) -> None:
+        self.limit = limit
+        self.after = _decoded(cursor) if cursor else None
+        self._request = request
+        self._response = response
+
+    def after_id(self) -> int | None:
+        """The key as one whole number, for lists ordered by a number.
+
+        Raises:
+            Invalid: the cursor is of another list.
+        """
+        if self.after is None:
+            return None
+        if len(self.after) != 1 or not isinstance(self.after[0], int) or abs(self.after[0]) > 1 << 62:
+            raise Invalid("The cursor does not belong to this list.")
+        return self.after[0]
+
+    def after_texts(self, count: int) -> list[str | None]:
+        """The key as `count` texts, all None on the first page.
+
+        Raises:
+            Invalid: the cursor is of another list.
+        """
+        if self.after is None:
+            return [None] * count
+        if len(self.after) != count or not all(isinstance(part, str) and "\0" not in part for part in self.after):
+            raise Invalid("The cursor does not belong to this list.")
+        return cast("list[str | None]", self.after)
+
+    def cut(self, rows: Sequence[T], key: Callable[[T], Sequence[str | int]]) -> list[T]:
+        """The first `limit` of rows that were read with `limit + 1`; names the next page if there are more."""
+        page = list(rows[: self.limit])
+        if len(rows) > self.limit:
+            cursor = _encoded(key(page[-1]))
+            address = self._request.url.include_query_params(limit=self.limit, cursor=cursor)
+            self._response.headers["Link"] = f'<{address.path}?{address.query}>; rel="next"'
+        return page
+
+    def slice(self, rows: Sequence[T], key: Callable[[T], Sequence[str]]) -> list[T]:
+        """The page of a short list that was read whole: ordered by `key`, which is unique."""
+        after = self.after_texts(len(key(rows[0]))) if rows and self.after else None
+        ordered = sorted(rows, key=lambda row: list(key(row)))
+        rest = ordered if after is None else [row for row in ordered if list(key(row)) > cast("list[str]", after)]
+        return self.cut(rest, key)
+
+
+Paging = Annotated[Page, Depends(Page)]
+
+
+def _encoded(key: Sequence[str | int]) -> str:
+    return base64.urlsafe_b64encode(json.dumps(list(key)).encode()).decode().rstrip("=")
+
+
+def _decoded(cursor: str) -> list[Any]:
+    try:
+        text = base64.urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)).decode()
+        value = json.loads(text)
+    except (ValueError, binascii.Error, RecursionError) as error:
+        raise Invalid("The cursor cannot be read; take it from the Link header.") from error
+    if not isinstance(value, list):
+        raise Invalid("The cursor cannot be read; take it from the Link header.")
+    return cast("list[Any]", value)

@@ -1,0 +1,111 @@
+"""Errors as HTTP answers: RFC 9457 problem documents for `/api/v1`, `{"error_message"}` for `/api/public`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.encoders import jsonable_encoder
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from greenroom.core.errors import (
+    Forbidden,
+    GreenroomError,
+    Invalid,
+    NotFound,
+    TooManyRequests,
+    Unauthenticated,
+    Unavailable,
+)
+
+log = structlog.get_logger(__name__)
+
+PUBLIC_PREFIX: Final = "/api/public/"
+
+
+def error_response(path: str, error: GreenroomError, *, browser: bool = False) -> JSONResponse:
+    """The answer to a request for `path` that failed with `error`.
+
+    A browser is not sent `WWW-Authenticate`: it would ask for name and password in a window of its own.
+    """
+    headers: dict[str, str] = {}
+    if isinstance(error, TooManyRequests):
+        headers["Retry-After"] = str(error.details.get("retry_after_s", 30))
+    if isinstance(error, Unavailable):
+        headers["Retry-After"] = "5"
+    if isinstance(error, Unauthenticated) and not browser:
+        headers["WWW-Authenticate"] = 'Basic realm="greenroom", charset="UTF-8"'
+    if path.startswith(PUBLIC_PREFIX):
+        return JSONResponse({"error_message": error.message}, _public_status(error), headers)
+    return JSONResponse(problem(error), error.http_status, headers, media_type="application/problem+json")
+
+
+def problem(error: GreenroomError) -> dict[str, Any]:
+    """The problem document; `code` is stable, `detail` is the sentence for the person, details are added."""
+    document: dict[str, Any] = jsonable_encoder(error.details)
+    return document | {
+        "type": f"urn:greenroom:problem:{error.code}",
+        "title": error.code.replace("-", " ").capitalize(),
+        "status": error.http_status,
+        "code": error.code,
+        "detail": error.message,
+    }
+
+
+def _public_status(error: GreenroomError) -> int:
+    """A refused operation is 200 there (CONTRACT); who may not ask, and what is broken, is not."""
+    refused = 400 <= error.http_status < 500 and not isinstance(error, (Unauthenticated, Forbidden, TooManyRequests))
+    return 200 if refused else error.http_status
+
+
+def invalid_request(error: RequestValidationError) -> Invalid:
+    """Name every field that cannot be used, without repeating its value (it may be a password)."""
+    errors = [
+        {"loc": [str(part) for part in e["loc"]], "msg": str(e["msg"]), "type": str(e["type"])} for e in error.errors()
+    ]
+    sentences = "; ".join(f"{'.'.join(e['loc'][1:]) or e['loc'][0]}: {e['msg']}" for e in errors)
+    return Invalid(f"The request has values that cannot be used: {sentences}.", errors=errors)
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of `app` become an answer of the right shape."""
+    for kind in (GreenroomError, RequestValidationError, HTTPException, Exception):
+        app.add_exception_handler(kind, _answer)
+
+
+async def _answer(request: Request, error: Exception) -> JSONResponse:
+    path, browser = request.url.path, "sec-fetch-mode" in request.headers
+    if isinstance(error, HTTPException):
+        return _routing_response(request, error)
+    if isinstance(error, RequestValidationError):
+        return error_response(path, invalid_request(error))
+    if not isinstance(error, GreenroomError):
+        log.error("request failed", path=path, exc_info=error)
+        return error_response(path, GreenroomError())
+    if error.http_status >= 500:
+        log.warning("request failed", path=path, code=error.code, reason=error.message)
+    return error_response(path, error, browser=browser)
+
+
+def _routing_response(request: Request, error: HTTPException) -> JSONResponse:
+    path = request.url.path
+    if error.status_code == 404:
+        response = error_response(path, NotFound(f"There is no address {path} here."))
+        response.status_code = 404
+        return response
+    if error.status_code == 400:
+        return error_response(path, Invalid("The body of the request is not the JSON that was announced."))
+    document = {
+        "type": "about:blank",
+        "title": str(error.detail),
+        "status": error.status_code,
+        "code": str(error.detail).lower().replace(" ", "-"),
+        "detail": f"{error.detail}: {request.method} {path}.",
+    }
+    if path.startswith(PUBLIC_PREFIX):
+        document = {"error_message": document["detail"]}
+    media_type = "application/json" if path.startswith(PUBLIC_PREFIX) else "application/problem+json"
+    return JSONResponse(document, error.status_code, error.headers, media_type=media_type)

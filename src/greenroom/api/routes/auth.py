@@ -1,0 +1,155 @@
+"""Log in, log out, and what a person may know and change about himself."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Annotated
+
+from fastapi import APIRouter, Request, Response
+
+from greenroom.api.deps import Db, Logs, PasswordHashes, SettingsSnapshot
+from greenroom.api.hardening import COOKIE
+from greenroom.api.schemas.accounts import LoginBody, Me, PasswordBody, UserView
+from greenroom.api.schemas.images import LauncherImage
+from greenroom.api.security import Caller, public_route, requires
+from greenroom.core.accounts import password_problem
+from greenroom.core.errors import Forbidden, Invalid, TooManyRequests, Unauthenticated
+from greenroom.core.permissions import USER, expanded
+from greenroom.core.settings import resolve
+from greenroom.db import groups, images, logins, users
+from greenroom.db.database import Database
+from greenroom.kit.secrets import hashed, new_secret
+
+router = APIRouter(tags=["account"])
+
+WRONG = "The user name or the password is wrong."
+
+
+@router.post("/login", dependencies=[public_route("this is where credentials are given")])
+async def login(
+    body: LoginBody,
+    request: Request,
+    response: Response,
+    db: Db,
+    logs: Logs,
+    passwords: PasswordHashes,
+    snapshot: SettingsSnapshot,
+) -> Me:
+    """Log in with name and password; the answer sets the cookie.
+
+    401 for a wrong name or password, 429 with Retry-After after too many of them.
+    """
+    settings, client_ip = snapshot.installation, client_address(request)
+    if "\0" in body.username:
+        raise Unauthenticated(WRONG)
+    wait_s = await logins.begin_attempt(
+        db, body.username, client_ip, attempts=settings.max_login_attempts, window_s=settings.login_window_s
+    )
+    if wait_s is not None:
+        seconds = math.ceil(wait_s)
+        logs.write("WARNING", "login-throttled", f"Too many failed log-ins as {body.username} from {client_ip}")
+        raise TooManyRequests(f"Too many failed attempts; try again in {seconds} s.", retry_after_s=seconds)
+    user = await _verified(db, passwords, body.username, body.password.get_secret_value())
+    if user is None:
+        logs.write("WARNING", "login-failed", f"A log-in as {body.username} from {client_ip} failed")
+        raise Unauthenticated(WRONG)
+    await logins.clear_attempts(db, body.username, client_ip)
+    if user.disabled or user.locked:
+        raise Forbidden("This account is disabled; ask an administrator.")
+    await _start(request, response, db, user, settings.session_lifetime_s)
+    logs.write("INFO", "login", f"{user.username} logged in from {client_ip}", username=user.username)
+    return await _me(db, user.user_id)
+
+
+async def _verified(db: Database, passwords: PasswordHashes, username: str, password: str) -> users.User | None:
+    """The user, if the password is his; takes the same time if there is no such user."""
+    user = await users.find_user(db, username)
+    stored = user.password_hash if user else None
+    if not await passwords.verify(stored, password) or user is None or stored is None:
+        return None
+    if passwords.outdated(stored):
+        user = replace(user, password_hash=await passwords.hash(password))
+        async with db.transaction() as connection:
+            await users.update_user(connection, user)
+    return user
+
+
+async def _start(request: Request, response: Response, db: Database, user: users.User, lifetime_s: int) -> None:
+    """A new log-in with a new token; the one this browser had is over."""
+    if old := request.cookies.get(COOKIE):
+        async with db.transaction() as connection:
+            await logins.delete_login(connection, hashed(old))
+    token = new_secret()
+    await logins.insert_login(
+        db,
+        hashed(token),
+        user.user_id,
+        lifetime_s=lifetime_s,
+        client_ip=client_address(request),
+        user_agent=request.headers.get("user-agent", "").replace("\0", ""),
+    )
+    response.set_cookie(COOKIE, token, max_age=lifetime_s, path="/", secure=True, httponly=True, samesite="lax")
+
+
+@router.post("/logout", status_code=204)
+async def logout(response: Response, db: Db, logs: Logs, caller: Annotated[Caller, requires()]) -> None:
+    """End this log-in; the user's open streams are cut within seconds, his sessions go on."""
+    user_id = caller.own_user_id()
+    async with db.transaction() as connection:
+        await users.lock_user(connection, user_id)
+        await logins.delete_login(connection, caller.token_hash or b"")
+        events = await users.revoke_access(connection, user_id)
+    await db.notify(*events, "users:")
+    logs.write("INFO", "logout", f"{caller.name} logged out", user_id=user_id, username=caller.username)
+    response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+
+
+@router.get("/me")
+async def get_me(db: Db, caller: Annotated[Caller, requires()]) -> Me:
+    """Who is logged in, what he may do, and which settings hold for him."""
+    return await _me(db, caller.own_user_id())
+
+
+@router.post("/me/password", status_code=204)
+async def change_own_password(
+    body: PasswordBody, db: Db, logs: Logs, passwords: PasswordHashes, caller: Annotated[Caller, requires()]
+) -> None:
+    """Change the own password; all other log-ins of the user end."""
+    user = await users.get_user(db, caller.own_user_id())
+    if not await passwords.verify(user.password_hash, body.password.get_secret_value()):
+        raise Forbidden("The present password is wrong.")
+    new = body.new_password.get_secret_value()
+    if problem := password_problem(new, user.username):
+        raise Invalid(problem)
+    password_hash = await passwords.hash(new)
+    async with db.transaction() as connection:
+        await users.lock_user(connection, user.user_id)
+        await users.update_user(connection, replace(user, password_hash=password_hash, password_once=False))
+        await logins.delete_logins_of(connection, user.user_id, keep=caller.token_hash)
+        events = await users.revoke_access(connection, user.user_id)
+    await db.notify(*events, "users:")
+    logs.write("INFO", "password-changed", f"{caller.name} changed the own password", username=caller.username)
+
+
+@router.get("/me/images")
+async def list_own_images(db: Db, caller: Annotated[Caller, requires(USER)]) -> list[LauncherImage]:
+    """The workspaces this user may launch; `ready` = a staged session is waiting, so it opens at once."""
+    rows = await images.list_launchable(db, caller.own_user_id())
+    return [LauncherImage.model_validate(row) for row in rows]
+
+
+async def _me(db: Database, user_id: str) -> Me:
+    user = await users.get_user(db, user_id)
+    resolved = resolve(await groups.memberships_of(db, user_id))
+    return Me(
+        user=UserView.model_validate(user),
+        permissions=sorted(expanded(user.permissions)),
+        settings={name: setting.value for name, setting in resolved.items()},
+        setting_sources={name: setting.trace for name, setting in resolved.items()},
+    )
+
+
+def client_address(request: Request) -> str:
+    """The address the request came from; the gateway, on loopback, is believed about it (uvicorn)."""
+    return request.client.host if request.client else ""

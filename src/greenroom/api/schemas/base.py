@@ -1,0 +1,53 @@
+"""What all bodies have in common."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, cast
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+
+
+def _storable(text: str) -> str:
+    if "\0" in text:
+        raise ValueError("a NUL character cannot be stored")
+    return text
+
+
+def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
+    def check(part: object) -> None:
+        if isinstance(part, str):
+            _storable(part)
+        elif isinstance(part, dict):
+            for key, inner in cast("dict[object, object]", part).items():
+                check(key)
+                check(inner)
+        elif isinstance(part, list):
+            for inner in cast("list[object]", part):
+                check(inner)
+
+    check(value)
+    return value
+
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_storable)]
+"""A name people give; not empty."""
+Text = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_storable)]
+"""A text people write; may be empty."""
+JsonObject = Annotated[dict[str, Any], AfterValidator(_storable_json)]
+"""Any JSON object that PostgreSQL can store."""
+
+
+class Body(BaseModel):
+    """A request: unknown fields are refused. In a PATCH only the fields that were sent count (`sent`)."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    def sent(self) -> dict[str, Any]:
+        """The fields that the request has, also those it sets to null."""
+        return {name: getattr(self, name) for name in self.model_fields_set}
+
+
+class View(BaseModel):
+    """An answer, made from a row or dataclass; fields without a place in it are left out."""
+
+    model_config = ConfigDict(from_attributes=True, extra="ignore")

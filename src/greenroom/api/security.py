@@ -1,0 +1,212 @@
+"""Who asks, and may he? Every route says what it needs, with `requires(…)` or `public_route()`; none is not allowed.
+
+Two kinds of callers: a person with the console's cookie, and a program with an API key (HTTP Basic). Cross-site
+requests were refused before (`greenroom.api.hardening`).
+
+    @router.get("/zones")
+    async def list_zones(db: Db, caller: Annotated[Caller, requires("zones_view")]) -> list[Zone]: …
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hmac
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from fastapi import Depends, FastAPI, Request
+from fastapi.routing import iter_route_contexts
+
+from greenroom.api.hardening import COOKIE
+from greenroom.core.errors import Forbidden, Unauthenticated
+from greenroom.core.permissions import allows, expanded, read_only
+from greenroom.db.database import Database
+from greenroom.db.keys import find_key, touch_key
+from greenroom.db.logins import find_login, touch_login
+from greenroom.kit.secrets import hashed
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks. A person has `user_id` and `username`, a program has `key_id`."""
+
+    kind: Literal["user", "key"]
+    permissions: frozenset[str]
+    user_id: str | None = None
+    username: str | None = None
+    key_id: str | None = None
+    token_hash: bytes | None = None
+    """Hash of the log-in cookie."""
+
+    @property
+    def name(self) -> str:
+        """As the log names him."""
+        return self.username or f"API key {self.key_id}"
+
+    def may(self, *codes: str) -> bool:
+        """Whether he has all these permissions."""
+        return allows(self.permissions, codes)
+
+    def require(self, *codes: str) -> None:
+        """Refuse him without all these permissions.
+
+        Raises:
+            Forbidden: names what is missing.
+        """
+        if not self.may(*codes):
+            missing = [code for code in codes if code not in self.permissions]
+            raise Forbidden(f"This needs the permission {', '.join(missing)}.", required=list(codes))
+
+    def own_user_id(self) -> str:
+        """The user he is.
+
+        Raises:
+            Forbidden: an API key is nobody.
+        """
+        if self.user_id is None:
+            raise Forbidden("An API key has no account of its own; log in as a user.")
+        return self.user_id
+
+
+class Declared:
+    """A dependency that says who may use a route; `codes` None = everybody, without a credential."""
+
+    codes: tuple[str, ...] | None = None
+
+
+class Requires(Declared):
+    """Authenticates the caller and requires permissions of him."""
+
+    def __init__(self, *codes: str) -> None:
+        self.codes = codes
+
+    async def __call__(self, request: Request) -> Caller:
+        """The caller.
+
+        Raises:
+            Unauthenticated: no valid credential came with the request.
+            Forbidden: a permission is missing.
+        """
+        caller = await authenticated(request)
+        caller.require(*(self.codes or ()))
+        return caller
+
+
+class Open(Declared):
+    """Marks a route that needs no credential, or checks one of its own (named in `why`)."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+
+    async def __call__(self) -> None:
+        """Let everybody pass."""
+
+
+def requires(*codes: str) -> Any:
+    """Dependency of a route: a valid credential and all of `codes`; gives the `Caller`."""
+    return Depends(Requires(*codes))
+
+
+def public_route(why: str) -> Any:
+    """Dependency of a route that checks no credential here, with the reason."""
+    return Depends(Open(why))
+
+
+async def authenticated(request: Request) -> Caller:
+    """The caller, by API key or by cookie.
+
+    Raises:
+        Unauthenticated: neither came, or it is not valid (any more).
+    """
+    authorization = request.headers.get("authorization", "")
+    if authorization:
+        key_id, secret = basic_credentials(authorization)
+        return await key_caller(request.app.state.db, key_id, secret)
+    token = request.cookies.get(COOKIE)
+    if not token:
+        raise Unauthenticated
+    return await login_caller(request, hashed(token))
+
+
+async def login_caller(request: Request, token_hash: bytes) -> Caller:
+    """The person whose log-in has this hash.
+
+    Raises:
+        Unauthenticated: it has ended.
+    """
+    db: Database = request.app.state.db
+    login = await find_login(db, token_hash, request.app.state.snapshot.installation.session_idle_s)
+    if login is None:
+        raise Unauthenticated("Your log-in has ended; please log in again.")
+    if login.stale:
+        await touch_login(db, token_hash)
+    return Caller("user", expanded(login.permissions), login.user_id, login.username, token_hash=token_hash)
+
+
+async def key_caller(db: Database, key_id: str, secret: str) -> Caller:
+    """The program with this API key.
+
+    Raises:
+        Unauthenticated: there is no such key, the secret is another, or it is disabled or expired.
+    """
+    key = await find_key(db, key_id)
+    expected = key.secret_hash if key else hashed("")
+    if not hmac.compare_digest(hashed(secret), expected) or key is None or not key.valid:
+        raise Unauthenticated("The API key is not valid: check key and secret, and that it is enabled and not expired.")
+    if key.stale:
+        await touch_key(db, key_id)
+    granted = read_only(key.permissions) if key.read_only else expanded(key.permissions)
+    return Caller("key", granted, key_id=key.key_id)
+
+
+def basic_credentials(authorization: str) -> tuple[str, str]:
+    """Name and password of an HTTP Basic header.
+
+    Raises:
+        Unauthenticated: the header is of another kind or cannot be read.
+    """
+    scheme, _, encoded = authorization.partition(" ")
+    try:
+        if scheme.lower() != "basic":
+            raise ValueError(scheme)
+        name, separator, password = base64.b64decode(encoded, validate=True).decode().partition(":")
+    except (ValueError, binascii.Error) as error:
+        raise Unauthenticated("The Authorization header must be HTTP Basic with API key and secret.") from error
+    if not separator or "\0" in name:
+        raise Unauthenticated("The Authorization header must be HTTP Basic with API key and secret.")
+    return name, password
+
+
+@dataclass(frozen=True, slots=True)
+class RouteAccess:
+    """One route and what it says about access; `declared` is None where it says nothing."""
+
+    method: str
+    path: str
+    declared: Declared | None
+
+
+def access_of(app: FastAPI) -> Iterator[RouteAccess]:
+    """All routes of `app` with their declarations."""
+    for context in iter_route_contexts(app.routes):
+        declared = _declared(getattr(context, "dependant", None))
+        for method in sorted(context.methods or ()):
+            yield RouteAccess(method, context.path or "", declared)
+
+
+def check_declared(app: FastAPI) -> None:
+    """Refuse to serve an app in which a route does not say who may use it: deny by default."""
+    silent = [f"{route.method} {route.path}" for route in access_of(app) if route.declared is None]
+    if silent:
+        raise AssertionError(f"routes without requires(…) or public_route(…): {', '.join(silent)}")
+
+
+def _declared(dependant: Any) -> Declared | None:
+    for dependency in getattr(dependant, "dependencies", ()):
+        if isinstance(dependency.call, Declared):
+            return dependency.call
+        if found := _declared(dependency):
+            return found
+    return None

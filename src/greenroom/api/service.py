@@ -1,0 +1,67 @@
+"""The process `greenroom api`: its parts and its loops. It starts and stays up while the database is away."""
+
+from __future__ import annotations
+
+from greenroom.api.app import create_app
+from greenroom.api.events import Hub
+from greenroom.api.housekeeping import housekeeping
+from greenroom.api.snapshot import Snapshot
+from greenroom.db.database import Database
+from greenroom.db.listener import Listener
+from greenroom.db.logs import LogWriter
+from greenroom.kit import config as configuration
+from greenroom.kit import log, stops
+from greenroom.kit.secrets import Secrets
+from greenroom.kit.serving import serve
+
+
+async def main() -> None:
+    """Run the api until SIGTERM.
+
+    Raises:
+        SetupError: the settings or the installation's key cannot be used.
+        OSError: the address cannot be listened on.
+    """
+    config = configuration.load(configuration.ApiConfig)
+    log.configure(config.log_level, config.process_name)
+    await stops.serve(config.stop_dir, config.process_name)
+    secrets = Secrets.from_file(config.secret_key_file)
+    db = Database(config.database_url, application_name="greenroom api", max_size=16)
+    logs = LogWriter(db, "api")
+    app = create_app(config, db, secrets, logs)
+    listener = events_listener(config, app.state.hub, app.state.snapshot)
+    await db.open()
+    try:
+        await serve(
+            app,
+            config.api_host,
+            config.api_port,
+            [
+                ("logs", logs.run),
+                ("listener", listener.run),
+                ("settings", app.state.snapshot.run),
+                ("housekeeping", lambda: housekeeping(db, app.state.snapshot)),
+            ],
+        )
+    finally:
+        await db.close()
+
+
+def events_listener(config: configuration.ApiConfig, hub: Hub, snapshot: Snapshot) -> Listener:
+    """The LISTEN of this process: every event goes to the hub, changed settings are read again."""
+
+    def heard(topic: str, subject: str) -> None:
+        if topic == "settings":
+            snapshot.changed()
+        hub.publish(topic, subject)
+
+    def connected() -> None:
+        snapshot.changed()
+        hub.resync()
+
+    return Listener(
+        config.database_session_url or config.database_url,
+        application_name="greenroom api listener",
+        on_event=heard,
+        on_connect=connected,
+    )

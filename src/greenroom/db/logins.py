@@ -1,0 +1,107 @@
+"""Log-ins at the console: sessions of the cookie, and attempts that count against the throttle."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
+
+from greenroom.db.database import Connection, Database, returned
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A valid log-in and whose it is."""
+
+    user_id: str
+    username: str
+    permissions: frozenset[str]
+    expires: datetime
+    stale: bool
+    """`last_used` is more than a minute old."""
+
+
+async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | None:
+    """The log-in with this cookie, if it has not ended and its user may still log in."""
+    row = await db.fetch_one(
+        "SELECT u.user_id, u.username, l.expires, l.last_used < now() - interval '1 minute' AS stale,"
+        " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
+        "       WHERE ug.user_id = u.user_id) AS permissions"
+        " FROM login_sessions l JOIN users u USING (user_id)"
+        " WHERE l.token_hash = %s AND l.expires > now() AND l.last_used > now() - make_interval(secs => %s)"
+        " AND NOT u.disabled AND NOT u.locked",
+        (token_hash, idle_s),
+    )
+    if row is None:
+        return None
+    permissions = frozenset(cast("list[str]", row["permissions"]))
+    return Login(str(row["user_id"]), row["username"], permissions, row["expires"], row["stale"])
+
+
+async def touch_login(db: Database, token_hash: bytes) -> None:
+    """Note that the log-in was used now."""
+    await db.write("UPDATE login_sessions SET last_used = now() WHERE token_hash = %s", (token_hash,))
+
+
+async def insert_login(
+    db: Database, token_hash: bytes, user_id: str, *, lifetime_s: float, client_ip: str, user_agent: str
+) -> datetime:
+    """Store a new log-in and note the time with the user; returns when it ends."""
+    async with db.transaction() as connection:
+        await connection.execute("UPDATE users SET last_session = now() WHERE user_id = %s", (user_id,))
+        cursor = await connection.execute(
+            "INSERT INTO login_sessions (token_hash, user_id, expires, client_ip, user_agent)"
+            " VALUES (%s, %s, now() + make_interval(secs => %s), %s, %s) RETURNING expires",
+            (token_hash, user_id, lifetime_s, client_ip, user_agent[:500]),
+        )
+        row = await returned(cursor)
+    return row["expires"]
+
+
+async def delete_login(connection: Connection, token_hash: bytes) -> None:
+    """End one log-in; an unknown one is no error."""
+    await connection.execute("DELETE FROM login_sessions WHERE token_hash = %s", (token_hash,))
+
+
+async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes | None = None) -> None:
+    """End all log-ins of a user, but for `keep`."""
+    await connection.execute(
+        "DELETE FROM login_sessions WHERE user_id = %s AND token_hash IS DISTINCT FROM %s", (user_id, keep)
+    )
+
+
+async def begin_attempt(db: Database, username: str, client_ip: str, *, attempts: int, window_s: float) -> float | None:
+    """Count an attempt to log in, before the password is looked at; None = go on.
+
+    Otherwise the seconds to wait: there were `attempts` failures of this account from this address within `window_s`.
+    An attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot slip through.
+    """
+    name = username.lower()
+    async with db.transaction() as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(74, hashtext(%s || '|' || %s))", (name, client_ip))
+        cursor = await connection.execute(
+            "SELECT extract(epoch FROM at + make_interval(secs => %(window)s) - now())::float8 AS wait"
+            " FROM login_failures WHERE username_lower = %(name)s AND client_ip = %(ip)s"
+            " AND at > now() - make_interval(secs => %(window)s) ORDER BY at DESC LIMIT %(attempts)s",
+            {"window": window_s, "name": name, "ip": client_ip, "attempts": attempts},
+        )
+        waits = [float(row["wait"]) for row in await cursor.fetchall()]
+        if len(waits) >= attempts:
+            return max(waits[-1], 1.0)
+        await connection.execute(
+            "INSERT INTO login_failures (username_lower, client_ip) VALUES (%s, %s)", (name, client_ip)
+        )
+    return None
+
+
+async def clear_attempts(db: Database, username: str, client_ip: str) -> None:
+    """Forget the failures of an account from an address, after a successful log-in."""
+    await db.write(
+        "DELETE FROM login_failures WHERE username_lower = %s AND client_ip = %s", (username.lower(), client_ip)
+    )
+
+
+async def prune_logins(db: Database, window_s: float) -> None:
+    """Delete what no longer matters: ended log-ins, failures older than the window."""
+    await db.write("DELETE FROM login_sessions WHERE expires < now()")
+    await db.write("DELETE FROM login_failures WHERE at < now() - make_interval(secs => %s)", (window_s,))

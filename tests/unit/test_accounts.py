@@ -1,0 +1,50 @@
+"""Rules for user names and passwords."""
+
+from __future__ import annotations
+
+from pathlib import PurePosixPath
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.accounts import password_problem, username_problem
+
+
+def stays_in_its_folder(problem: object, name: str) -> None:
+    if problem is None:
+        path = PurePosixPath("/profiles") / name
+        assert path.parent == PurePosixPath("/profiles")
+        assert ".." not in path.parts
+
+
+@given(st.text(st.sampled_from("ab./\\\0 "), max_size=6))
+def test_an_accepted_name_stays_in_its_folder(name: str):
+    stays_in_its_folder(username_problem(name), name)
+
+
+def test_a_mutant_that_accepts_every_name_is_caught():
+    with pytest.raises(AssertionError):
+        given(st.none(), st.text(st.sampled_from("ab./"), min_size=1, max_size=6))(stays_in_its_folder)()
+
+
+@pytest.mark.parametrize("name", ["user@example.com", "Zoë Müller", "a", "a.b"])
+def test_usual_names_are_accepted(name: str):
+    assert username_problem(name) is None
+
+
+@pytest.mark.parametrize("name", ["", " ", "a/b", "..", "a\nb", "a\0", " a", "x" * 256])
+def test_other_names_are_refused(name: str):
+    assert username_problem(name)
+
+
+@pytest.mark.parametrize(
+    "password", ["1234567", "x" * 257, "12345678", "PASSWORD", "aaaaaaaaaa", "longname", "longname@x.y"]
+)
+def test_weak_passwords_are_refused(password: str):
+    assert password_problem(password, "longname@x.y")
+
+
+@given(st.text(min_size=12, max_size=256).filter(lambda text: len(set(text)) > 3))
+def test_long_passwords_of_any_characters_are_accepted(password: str):
+    assert password_problem(password, "someone") is None or password.casefold() == "administrator"
