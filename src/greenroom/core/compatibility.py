@@ -1,0 +1,179 @@
+"""Which launches a staged session cannot serve, as a table of rules (seed page "Incompatible Settings", CONTRACT).
+
+A staged container was created before anybody asked for it, so whatever must be applied at creation excludes it. All
+violations are found, not only the first; each says which setting, from which group, stands in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from greenroom.core.settings import STAGED_PERMISSIONS, Resolved, permissions_of, resolve
+
+USER_TOKENS: Final = ("{username}", "{user_id}")
+"""Tokens of a volume mapping that are only known once there is a user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchFacts:
+    """What is in force for one user, image and launch, after merging.
+
+    Args:
+        settings: effective group settings, as `core.settings.resolve` gives them.
+        persistent_profile_path: of the image; empty or None = no profile.
+        persistent_profile_mode: of the launch: Enabled, Disabled, Reset, or None = the default, Enabled.
+        image_volume_mappings: of the image, host path → options.
+        has_assign: the image has an `assign` command, which can take a `kasm_url` at hand-over.
+        language, timezone: explicit preference of user or group; what a browser sends does not count.
+        environment, network_id, kasm_url: of the launch request.
+    """
+
+    settings: Mapping[str, Resolved] = field(default_factory=lambda: resolve(()))
+    persistent_profile_path: str | None = None
+    persistent_profile_mode: str | None = None
+    image_volume_mappings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    has_assign: bool = False
+    language: str | None = None
+    timezone: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    network_id: str | None = None
+    kasm_url: str | None = None
+
+    def value(self, name: str) -> Any:
+        """The effective value of a group setting."""
+        return self.settings[name].value
+
+    def profile_is_applied(self) -> bool:
+        """Whether this launch gets a persistent profile."""
+        return (
+            bool(self.persistent_profile_path)
+            and bool(self.value("allow_persistent_profile"))
+            and self.persistent_profile_mode != "Disabled"
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One reason why a staged session cannot serve; `setting` is its public name, `group` where it was set."""
+
+    code: str
+    setting: str
+    group: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`check` returns what is in the way, as the rest of a sentence, or None."""
+
+    code: str
+    setting: str
+    check: Callable[[LaunchFacts, Mapping[str, bool]], str | None]
+
+
+def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tuple[Violation, ...]:
+    """Everything that keeps a staged session with `staged_permissions` from serving this launch, in table order."""
+    found: list[Violation] = []
+    for rule in RULES:
+        sentence = rule.check(facts, staged_permissions)
+        if sentence is not None:
+            group = ", ".join(facts.settings[rule.setting].groups) if rule.setting in facts.settings else None
+            source = f" (group {group})" if group else ""
+            found.append(Violation(rule.code, rule.setting, group or None, f"{rule.setting}{source}: {sentence}"))
+    return tuple(found)
+
+
+def differing(effective: Mapping[str, bool], staged_permissions: Mapping[str, bool]) -> Sequence[str]:
+    """The permissions in which a user and the staged sessions differ; none = they match, which has to be exact."""
+    return [name for name in STAGED_PERMISSIONS if bool(effective.get(name)) != bool(staged_permissions.get(name))]
+
+
+def _persistent_profile(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+    del staged
+    if not facts.profile_is_applied():
+        return None
+    return "the workspace has a persistent profile, which is mounted when a container is created"
+
+
+def _image_volume_mapping(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+    del staged
+    paths = sorted(path for path in facts.image_volume_mappings if any(token in path for token in USER_TOKENS))
+    return f"the workspace's volume mapping {paths[0]} needs the user's name or id at creation" if paths else None
+
+
+def _flag(name: str, sentence: str) -> Callable[[LaunchFacts, Mapping[str, bool]], str | None]:
+    """A rule for a boolean, JSON or policy setting: in force when true or not empty."""
+    return lambda facts, _: sentence if facts.value(name) else None
+
+
+def _permissions(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+    effective = permissions_of(facts.settings)
+    parts = [
+        f"{name} is {_word(effective[name])} for the user and {_word(staged.get(name))} in the staging config"
+        for name in differing(effective, staged)
+    ]
+    return ", ".join(parts) or None
+
+
+def _word(value: object) -> str:
+    return "on" if value else "off"
+
+
+def _language_or_timezone(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+    del staged
+    if facts.value("staged_session_language_and_timezone_preference_override"):
+        return None
+    parts = [
+        f"{name} {value}" for name, value in (("language", facts.language), ("time zone", facts.timezone)) if value
+    ]
+    return f"the preference {' and '.join(parts)} is set when a container is created" if parts else None
+
+
+def _launch_options(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+    del staged
+    asked = [
+        name
+        for name, given in (
+            ("environment", facts.environment),
+            ("network_id", facts.network_id),
+            ("kasm_url", facts.kasm_url if not facts.has_assign else None),
+        )
+        if given
+    ]
+    return f"the request asks for {', '.join(asked)}, set when a container is created" if asked else None
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    Rule("persistent_profile", "persistent_profile_path", _persistent_profile),
+    Rule("image_volume_mapping", "volume_mappings", _image_volume_mapping),
+    Rule(
+        "expose_user_environment_vars",
+        "expose_user_environment_vars",
+        _flag("expose_user_environment_vars", "the user's variables are set when a container is created"),
+    ),
+    Rule(
+        "inject_ssh_keys",
+        "inject_ssh_keys",
+        _flag("inject_ssh_keys", "the user's keys are put in when a container is created"),
+    ),
+    Rule("run_config", "run_config", _flag("run_config", "the group's run config is used when a container is created")),
+    Rule(
+        "volume_mapping",
+        "volume_mapping",
+        _flag("volume_mapping", "the group's volumes are mounted when a container is created"),
+    ),
+    Rule(
+        "web_filter_policy",
+        "web_filter_policy",
+        _flag(
+            "web_filter_policy",
+            "the group's web filter is chosen when a container is created; a policy on the workspace would be staged",
+        ),
+    ),
+    Rule("permissions", "permissions", _permissions),
+    Rule("language_or_timezone", "preferred_language", _language_or_timezone),
+    Rule("launch_options", "launch_options", _launch_options),
+)
+"""The table. Later bindings at assignment (DESIGN §6) take rows out of it."""
