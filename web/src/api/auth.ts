@@ -1,0 +1,37 @@
+import { queryOptions, useQuery } from '@tanstack/react-query';
+import { call, isLoggedOut } from './client';
+import type { Me } from './types';
+
+/** Who is logged in; null = nobody. */
+export const meQuery = queryOptions({
+  queryKey: ['me'],
+  queryFn: async ({ signal }): Promise<Me | null> => {
+    try {
+      return await call<Me>('GET', '/me', undefined, signal);
+    } catch (error) {
+      if (isLoggedOut(error)) return null;
+      throw error;
+    }
+  },
+  staleTime: 60_000,
+  refetchInterval: false,
+});
+
+export function logIn(username: string, password: string): Promise<unknown> {
+  return call('POST', '/login', { username, password });
+}
+
+export function logOut(): Promise<unknown> {
+  return call('POST', '/logout');
+}
+
+/** Whether the person has the permission; `global_admin` includes all. Presentation only: the api decides. */
+export function allows(me: Me | null | undefined, permission: string): boolean {
+  return !!me && (me.permissions.includes('global_admin') || me.permissions.includes(permission));
+}
+
+/** `allows` for the person who is logged in. */
+export function useAllowed(): (permission: string) => boolean {
+  const { data } = useQuery(meQuery);
+  return (permission) => allows(data, permission);
+}

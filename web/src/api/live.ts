@@ -1,0 +1,91 @@
+/** Live pages: server-sent events of `/api/v1/events` mark queries as out of date; a reconnect marks all of them. */
+
+import type { QueryClient } from '@tanstack/react-query';
+import { useEffect, useSyncExternalStore } from 'react';
+
+export type LiveState = 'connecting' | 'live' | 'reconnecting';
+
+/** Topic of an event → first words of the query keys it makes out of date. */
+const TOUCHED: Record<string, string[]> = {
+  session: ['sessions', 'connection', 'staging-configs', 'agents', 'launcher'],
+  staging: ['staging-configs', 'sessions', 'launcher'],
+  lease: ['managers'],
+  managers: ['managers', 'zones'],
+  agents: ['agents'],
+  agent: ['agents'],
+  zone: ['managers', 'staging-configs'],
+  zones: ['zones', 'staging-configs'],
+  settings: ['groups', 'settings'],
+  images: ['images', 'launcher', 'staging-configs'],
+  users: ['users', 'groups', 'me'],
+  logs: ['logs', 'manager-requests'],
+};
+
+/** Events closer together than this are one refresh. */
+const GATHER_MS = 80;
+const RETRY_MS = 1000;
+
+let state: LiveState = 'connecting';
+const listeners = new Set<() => void>();
+
+function become(next: LiveState): void {
+  if (next === state) return;
+  state = next;
+  for (const listener of listeners) listener();
+}
+
+function subscribe(listener: () => void): () => void {
+  listeners.add(listener);
+  return () => listeners.delete(listener);
+}
+
+/** Whether the page is being told of changes at the moment. */
+export function useLiveState(): LiveState {
+  return useSyncExternalStore(subscribe, () => state);
+}
+
+/** Keep `queries` up to date while mounted. */
+export function useLiveQueries(queries: QueryClient): void {
+  useEffect(() => {
+    const waiting = new Set<string>();
+    let gather: ReturnType<typeof setTimeout> | undefined;
+    let retry: ReturnType<typeof setTimeout> | undefined;
+    let source: EventSource | undefined;
+
+    const flush = () => {
+      gather = undefined;
+      const keys = new Set(waiting);
+      waiting.clear();
+      void queries.invalidateQueries({ predicate: (query) => keys.has(String(query.queryKey[0])) });
+    };
+    const touch = (topic: string) => {
+      for (const key of TOUCHED[topic] ?? []) waiting.add(key);
+      gather ??= setTimeout(flush, GATHER_MS);
+    };
+    const resync = () => void queries.invalidateQueries();
+    const connect = () => {
+      const opened = new EventSource('/api/v1/events');
+      source = opened;
+      opened.onopen = () => {
+        if (state === 'reconnecting') resync();
+        become('live');
+      };
+      opened.onmessage = (event) => {
+        const { topic } = JSON.parse(event.data as string) as { topic: string };
+        if (topic === 'resync') resync();
+        else touch(topic);
+      };
+      opened.onerror = () => {
+        become('reconnecting');
+        opened.close();
+        retry = setTimeout(connect, RETRY_MS);
+      };
+    };
+    connect();
+    return () => {
+      clearTimeout(gather);
+      clearTimeout(retry);
+      source?.close();
+    };
+  }, [queries]);
+}

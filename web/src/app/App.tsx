@@ -1,0 +1,78 @@
+import { Center, Loader } from '@mantine/core';
+import { useQuery, useQueryClient } from '@tanstack/react-query';
+import { lazy, Suspense } from 'react';
+import { Outlet, Route, Routes } from 'react-router';
+import { meQuery } from '../api/auth';
+import { useLiveQueries } from '../api/live';
+import { StaleBanner } from '../components/feedback';
+import { Login } from '../pages/Login';
+import { Launcher } from '../pages/launcher/Launcher';
+import { SessionPage } from '../pages/session/SessionPage';
+import { AdminLayout } from './AdminLayout';
+import { NotFound } from './NotFound';
+import { UserLayout } from './UserLayout';
+
+// The administration is loaded when it is opened: people who only use desktops never fetch it.
+const page = (name: keyof typeof import('../pages/admin')) =>
+  lazy(async () => ({ default: (await import('../pages/admin'))[name] }));
+const Dashboard = page('Dashboard');
+const Sessions = page('Sessions');
+const Staging = page('Staging');
+const Workspaces = page('Workspaces');
+const Users = page('Users');
+const Groups = page('Groups');
+const ApiKeys = page('ApiKeys');
+const Zones = page('Zones');
+const Managers = page('Managers');
+const Agents = page('Agents');
+const Logs = page('Logs');
+const ManagerRequests = page('ManagerRequests');
+
+/** Every address of the console (CONTRACT "Console addresses"). */
+export function App() {
+  return (
+    <Suspense fallback={<Waiting />}>
+      <Routes>
+        <Route element={<LoggedIn />}>
+          <Route path="/session/:sessionId" element={<SessionPage />} />
+          <Route element={<UserLayout />}>
+            <Route index element={<Launcher />} />
+            <Route path="*" element={<NotFound />} />
+          </Route>
+          <Route path="/admin" element={<AdminLayout />}>
+            <Route index element={<Dashboard />} />
+            <Route path="sessions" element={<Sessions />} />
+            <Route path="staging" element={<Staging />} />
+            <Route path="workspaces" element={<Workspaces />} />
+            <Route path="users" element={<Users />} />
+            <Route path="groups" element={<Groups />} />
+            <Route path="api-keys" element={<ApiKeys />} />
+            <Route path="infrastructure/zones" element={<Zones />} />
+            <Route path="infrastructure/managers" element={<Managers />} />
+            <Route path="infrastructure/agents" element={<Agents />} />
+            <Route path="diagnostics/logs" element={<Logs />} />
+            <Route path="diagnostics/manager-requests" element={<ManagerRequests />} />
+            <Route path="*" element={<NotFound />} />
+          </Route>
+        </Route>
+      </Routes>
+    </Suspense>
+  );
+}
+
+/** The log-in form at whatever address was asked for, until somebody is logged in. */
+function LoggedIn() {
+  const { data: me, error } = useQuery(meQuery);
+  if (me === undefined) return error ? <Center p="xl"><StaleBanner error={error} hasData={false} /></Center> : <Waiting />;
+  if (me === null) return <Login />;
+  return <Live />;
+}
+
+function Live() {
+  useLiveQueries(useQueryClient());
+  return <Outlet />;
+}
+
+function Waiting() {
+  return <Center h="100vh"><Loader aria-label="Loading" /></Center>;
+}

@@ -1,0 +1,21 @@
+import { Badge, Tooltip } from '@mantine/core';
+import { useLiveState } from '../api/live';
+
+const LOOKS = {
+  connecting: { colour: 'gray', text: 'Connecting', hint: 'Asking to be told of changes' },
+  live: { colour: 'teal', text: 'Live', hint: 'This page changes by itself' },
+  reconnecting: { colour: 'yellow', text: 'Reconnecting', hint: 'What you see may be out of date; it is renewed on reconnecting' },
+};
+
+/** Whether what is on the screen is being kept up to date. */
+export function LiveBadge() {
+  const look = LOOKS[useLiveState()];
+  return (
+    <Tooltip label={look.hint}>
+      <Badge variant="dot" color={look.colour} role="status" data-testid="live"
+        styles={{ label: { color: 'var(--mantine-color-text)' } }}>
+        {look.text}
+      </Badge>
+    </Tooltip>
+  );
+}

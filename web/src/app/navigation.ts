@@ -1,0 +1,67 @@
+import {
+  IconApps,
+  IconChartDots,
+  IconCpu,
+  IconDeviceDesktop,
+  IconKey,
+  IconListDetails,
+  IconMap2,
+  IconNotes,
+  IconServer2,
+  IconStack2,
+  IconUser,
+  IconUsersGroup,
+  type TablerIcon,
+} from '@tabler/icons-react';
+import { allows } from '../api/auth';
+import type { Me } from '../api/types';
+
+export interface Place {
+  to: string;
+  label: string;
+  icon: TablerIcon;
+  permission?: string;
+}
+
+/** The administrator's pages in groups, as the seed pages name them (Infrastructure → Managers, Diagnostics …). */
+export const SECTIONS: { title: string | null; places: Place[] }[] = [
+  { title: null, places: [{ to: '/admin', label: 'Dashboard', icon: IconChartDots }] },
+  {
+    title: 'Sessions',
+    places: [
+      { to: '/admin/sessions', label: 'Sessions', icon: IconDeviceDesktop, permission: 'sessions_view' },
+      { to: '/admin/staging', label: 'Staging', icon: IconStack2, permission: 'staging_view' },
+      { to: '/admin/workspaces', label: 'Workspaces', icon: IconApps, permission: 'images_view' },
+    ],
+  },
+  {
+    title: 'Access',
+    places: [
+      { to: '/admin/users', label: 'Users', icon: IconUser, permission: 'users_view' },
+      { to: '/admin/groups', label: 'Groups', icon: IconUsersGroup, permission: 'groups_view' },
+      { to: '/admin/api-keys', label: 'API Keys', icon: IconKey, permission: 'devapi_view' },
+    ],
+  },
+  {
+    title: 'Infrastructure',
+    places: [
+      { to: '/admin/infrastructure/zones', label: 'Zones', icon: IconMap2, permission: 'zones_view' },
+      { to: '/admin/infrastructure/managers', label: 'Managers', icon: IconServer2, permission: 'managers_view' },
+      { to: '/admin/infrastructure/agents', label: 'Docker Agents', icon: IconCpu, permission: 'agents_view' },
+    ],
+  },
+  {
+    title: 'Diagnostics',
+    places: [
+      { to: '/admin/diagnostics/logs', label: 'Logs', icon: IconNotes, permission: 'system_view' },
+      { to: '/admin/diagnostics/manager-requests', label: 'Manager Requests', icon: IconListDetails, permission: 'system_view' },
+    ],
+  },
+];
+
+const PERMISSIONS = SECTIONS.flatMap(({ places }) => places.flatMap(({ permission }) => permission ?? []));
+
+/** Whether any page of the administration is open to the person. */
+export function isAdministrator(me: Me | null | undefined): boolean {
+  return PERMISSIONS.some((permission) => allows(me, permission));
+}

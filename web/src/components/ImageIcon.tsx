@@ -1,0 +1,25 @@
+import { ThemeIcon } from '@mantine/core';
+import { IconBrowser, IconDeviceDesktop, IconTerminal2, type TablerIcon } from '@tabler/icons-react';
+
+const KNOWN: [RegExp, TablerIcon, string][] = [
+  [/chrom|firefox|browser|edge|brave/i, IconBrowser, 'blue'],
+  [/term|shell|console/i, IconTerminal2, 'gray'],
+];
+
+interface Props {
+  name: string;
+  /** Address of a picture on this server; other addresses are not loaded. */
+  src?: string | null | undefined;
+  size?: number;
+}
+
+/** The picture of a workspace: its own if it has one here, else one that fits its name. */
+export function ImageIcon({ name, src, size = 48 }: Props) {
+  if (src?.startsWith('/')) return <img src={src} width={size} height={size} alt="" style={{ borderRadius: 10 }} />;
+  const [, Icon, colour] = KNOWN.find(([pattern]) => pattern.test(name)) ?? [null, IconDeviceDesktop, 'teal'];
+  return (
+    <ThemeIcon size={size} radius="md" variant="gradient" gradient={{ from: `${colour}.9`, to: `${colour}.7`, deg: 135 }}>
+      <Icon size={size * 0.55} color="white" aria-hidden />
+    </ThemeIcon>
+  );
+}

@@ -1,0 +1,20 @@
+import { Progress, Stack, Text } from '@mantine/core';
+
+interface Props {
+  used: number;
+  total: number;
+  /** How the numbers are written. */
+  format: (value: number) => string;
+  label: string;
+}
+
+/** How much of something is taken. */
+export function Meter({ used, total, format, label }: Props) {
+  const percent = total > 0 ? Math.min(100, (used / total) * 100) : 0;
+  return (
+    <Stack gap={4} miw={120}>
+      <Text size="xs" className="nowrap number">{format(used)} of {format(total)}</Text>
+      <Progress value={percent} size="sm" color={percent > 90 ? 'red' : 'teal'} aria-label={label} />
+    </Stack>
+  );
+}

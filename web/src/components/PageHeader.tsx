@@ -1,0 +1,25 @@
+import { Group, Stack, Text, Title } from '@mantine/core';
+import { type ReactNode, useEffect } from 'react';
+
+interface Props {
+  title: string;
+  /** One sentence: what this is, or the counts. */
+  children?: ReactNode;
+  actions?: ReactNode;
+}
+
+/** Heading of a page; sets the title of the browser's tab as well. */
+export function PageHeader({ title, children, actions }: Props) {
+  useEffect(() => {
+    document.title = `${title} · Greenroom`;
+  }, [title]);
+  return (
+    <Group justify="space-between" align="flex-end" mb="md">
+      <Stack gap={2}>
+        <Title order={1} fz={26}>{title}</Title>
+        {children && <Text c="dimmed" size="sm" component="div">{children}</Text>}
+      </Stack>
+      {actions && <Group gap="sm">{actions}</Group>}
+    </Group>
+  );
+}

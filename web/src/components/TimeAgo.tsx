@@ -1,0 +1,45 @@
+import { Text, Tooltip } from '@mantine/core';
+import { shortDuration, useNow } from './clock';
+
+interface Props {
+  time: string | null | undefined;
+  /** Seconds after which the time is shown as a warning, and as an alarm. */
+  warnAfter?: number;
+  alarmAfter?: number;
+  /** What stands there when there is no time. */
+  none?: string;
+}
+
+function colourOf(age: number, { warnAfter, alarmAfter }: Props): string | undefined {
+  if (alarmAfter !== undefined && age > alarmAfter) return 'red';
+  if (warnAfter !== undefined && age > warnAfter) return 'yellow';
+  return undefined;
+}
+
+/** A time relative to now, ticking; the absolute time with its zone is in the tooltip. */
+export function TimeAgo(props: Props) {
+  const now = useNow();
+  if (!props.time) return <Text span inherit c="dimmed">{props.none ?? '–'}</Text>;
+  const age = (now - Date.parse(props.time)) / 1000;
+  const text = age < -1 ? `in ${shortDuration(-age)}` : `${shortDuration(age)} ago`;
+  const colour = colourOf(age, props);
+  return (
+    <Tooltip label={absolute(props.time)} events={{ hover: true, focus: true, touch: true }}>
+      <Text
+        span
+        inherit
+        className="nowrap number"
+        component="time"
+        {...{ dateTime: props.time }}
+        {...(colour ? { c: `light-dark(var(--mantine-color-${colour}-9), var(--mantine-color-${colour}-4))`, fw: 600 } : {})}
+      >
+        {text}
+      </Text>
+    </Tooltip>
+  );
+}
+
+/** Date, time and zone, in the person's own form. */
+export function absolute(time: string): string {
+  return new Date(time).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'long' });
+}

@@ -1,0 +1,56 @@
+import { Alert, Center, Stack, Text, ThemeIcon } from '@mantine/core';
+import { notifications } from '@mantine/notifications';
+import { IconCloudOff, type TablerIcon } from '@tabler/icons-react';
+import type { ReactNode } from 'react';
+import { isTemporary, messageOf } from '../api/client';
+
+const SHARED = {
+  withBorder: true,
+  styles: { description: { color: 'var(--mantine-color-dimmed)' } },
+  closeButtonProps: { 'aria-label': 'Dismiss' },
+};
+
+/** Say that something was refused or failed, and why. */
+export function showError(title: string, error: unknown): void {
+  notifications.show({ ...SHARED, color: 'red', title, message: messageOf(error), autoClose: 10_000 });
+}
+
+export function showDone(message: string, color = 'teal'): void {
+  notifications.show({ ...SHARED, color, message });
+}
+
+/** Above data that could not be renewed, or in its place when there is none. */
+export function StaleBanner({ error, hasData }: { error: unknown; hasData: boolean }) {
+  if (!error) return null;
+  const away = isTemporary(error);
+  return (
+    <Alert color={away ? 'yellow' : 'red'} variant="light" role="status" icon={<IconCloudOff aria-hidden />}
+      title={away ? 'The server does not answer at the moment' : 'This could not be loaded'}>
+      <Text size="sm">
+        {away ? '' : `${messageOf(error)} `}
+        {hasData ? 'What you see is the last known state; it is renewed by itself.' : away ? 'Trying again by itself.' : ''}
+      </Text>
+    </Alert>
+  );
+}
+
+interface EmptyProps {
+  icon: TablerIcon;
+  title: string;
+  children?: ReactNode;
+  action?: ReactNode;
+}
+
+/** What a thing is, and how to make the first one. */
+export function EmptyState({ icon: Icon, title, children, action }: EmptyProps) {
+  return (
+    <Center py={48} px="md">
+      <Stack align="center" gap="sm" maw={460}>
+        <ThemeIcon variant="light" size={52} radius="xl"><Icon size={26} aria-hidden /></ThemeIcon>
+        <Text fw={650} size="lg" ta="center">{title}</Text>
+        {children && <Text c="dimmed" ta="center" component="div" size="sm">{children}</Text>}
+        {action}
+      </Stack>
+    </Center>
+  );
+}

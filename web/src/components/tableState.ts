@@ -1,0 +1,61 @@
+import { useCallback } from 'react';
+import { useSearchParams } from 'react-router';
+
+/** Filter and order of a table, kept in the address so that a reload, a link and "back" keep them. */
+export interface TableState {
+  filter: string;
+  sort: string | null;
+  descending: boolean;
+  setFilter: (text: string) => void;
+  toggleSort: (column: string) => void;
+}
+
+export function useTableState(initialSort: string | null): TableState {
+  const [params, setParams] = useSearchParams();
+  const written = params.get('sort') ?? initialSort;
+  const descending = written?.startsWith('-') ?? false;
+  const sort = written ? written.replace(/^-/, '') : null;
+  const set = useCallback(
+    (name: string, value: string) =>
+      setParams(
+        (before) => {
+          const after = new URLSearchParams(before);
+          if (value) after.set(name, value);
+          else after.delete(name);
+          return after;
+        },
+        { replace: true },
+      ),
+    [setParams],
+  );
+  return {
+    filter: params.get('q') ?? '',
+    sort,
+    descending,
+    setFilter: (text) => set('q', text),
+    toggleSort: (column) => set('sort', sort === column && !descending ? `-${column}` : column),
+  };
+}
+
+export type Cell = string | number | boolean | null | undefined;
+
+/**
+ * Whether a row passes a filter: every word has to occur somewhere in it; `zone:eu` looks in the column whose key
+ * starts with `zone` alone.
+ */
+export function passes(filter: string, cells: Record<string, Cell>): boolean {
+  const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
+  const has = (value: Cell, part: string) => String(value ?? '').toLowerCase().includes(part);
+  return words.every((word) => {
+    const [key, part] = word.split(':', 2);
+    const column = part !== undefined && Object.keys(cells).find((name) => name.startsWith(key ?? ''));
+    return column ? has(cells[column], part) : Object.values(cells).some((value) => has(value, word));
+  });
+}
+
+/** Order of two cells: numbers by size, the rest as text in the person's language; nothing comes last. */
+export function compare(a: Cell, b: Cell): number {
+  if (a == null || b == null) return a == null ? (b == null ? 0 : 1) : -1;
+  if (typeof a === 'number' && typeof b === 'number') return a - b;
+  return String(a).localeCompare(String(b), undefined, { numeric: true });
+}

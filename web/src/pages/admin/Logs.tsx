@@ -1,0 +1,1 @@
+export function Logs() { return null; }

@@ -1,0 +1,1 @@
+export function ManagerRequests() { return null; }

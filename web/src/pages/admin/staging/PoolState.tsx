@@ -1,0 +1,38 @@
+import { Group, Progress, Stack, Text } from '@mantine/core';
+import { IconAlertTriangle, IconInfoCircle } from '@tabler/icons-react';
+import type { StagingConfig } from '../../../api/types';
+import { StatusBadge } from '../../../components/StatusBadge';
+
+/** Shortfalls that end by themselves or were asked for. */
+const CALM = new Set(['starting', 'image-pulling', 'paused']);
+
+/** Current against Desired as a bar that moves, and why they differ. */
+export function PoolState({ config }: { config: StagingConfig }) {
+  const { num_sessions: desired, num_current_sessions: current, num_starting_sessions: starting, shortfall } = config;
+  const share = (count: number) => (desired > 0 ? Math.min(100, (count / desired) * 100) : 0);
+  return (
+    <Stack gap={6} miw={200}>
+      <Group gap="sm" wrap="nowrap">
+        <Progress.Root size="lg" style={{ flex: 1 }} transitionDuration={300}>
+          <Progress.Section value={share(current)} color="teal" aria-label={`${current} of ${desired} ready`} />
+          <Progress.Section value={Math.min(share(starting), 100 - share(current))} color="blue" striped animated aria-label={`${starting} starting`} />
+        </Progress.Root>
+        <Text size="sm" className="nowrap number" data-testid="current">{current} / {desired}</Text>
+        {config.paused && <StatusBadge status="paused" />}
+      </Group>
+      {shortfall && <Shortfall code={shortfall.code} reason={shortfall.reason} />}
+    </Stack>
+  );
+}
+
+function Shortfall({ code, reason }: { code: string; reason: string }) {
+  const calm = CALM.has(code);
+  const Icon = calm ? IconInfoCircle : IconAlertTriangle;
+  const colour = calm ? 'var(--mantine-color-dimmed)' : 'light-dark(var(--mantine-color-red-9), var(--mantine-color-red-4))';
+  return (
+    <Group gap={6} wrap="nowrap" align="flex-start" c={colour} data-testid="shortfall" data-code={code}>
+      <Icon size={15} aria-hidden style={{ flexShrink: 0, marginTop: 2 }} />
+      <Text size="xs">{reason}</Text>
+    </Group>
+  );
+}

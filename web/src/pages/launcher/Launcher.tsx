@@ -1,0 +1,84 @@
+import { Alert, SimpleGrid, Skeleton, Stack, TextInput, Title } from '@mantine/core';
+import { useHotkeys } from '@mantine/hooks';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { IconApps, IconSearch } from '@tabler/icons-react';
+import { useRef } from 'react';
+import { useNavigate, useSearchParams } from 'react-router';
+import { useAllowed } from '../../api/auth';
+import { messageOf } from '../../api/client';
+import { launcherQuery, launchSession, mySessionsQuery } from '../../api/queries';
+import type { LauncherImage } from '../../api/types';
+import { EmptyState, StaleBanner } from '../../components/feedback';
+import { PageHeader } from '../../components/PageHeader';
+import { RunningSessions } from './RunningSessions';
+import { WorkspaceTile } from './WorkspaceTile';
+
+/** The workspaces a person may start, with those already running first. */
+export function Launcher() {
+  const images = useQuery(launcherQuery);
+  const sessions = useQuery(mySessionsQuery);
+  const [params, setParams] = useSearchParams();
+  const search = params.get('q') ?? '';
+  const searchRef = useRef<HTMLInputElement>(null);
+  useHotkeys([['/', () => searchRef.current?.focus()]]);
+  const launch = useLaunch();
+  const shown = (images.data ?? []).filter((image) => matches(image, search));
+
+  return (
+    <Stack gap="lg">
+      <PageHeader title="Workspaces" actions={
+        <TextInput ref={searchRef} w={260} aria-label="Search workspaces" placeholder="Search" leftSection={<IconSearch size={16} aria-hidden />}
+          value={search} onChange={(event) => setParams(event.currentTarget.value ? { q: event.currentTarget.value } : {}, { replace: true })} />
+      }>
+        Choose what to work in; it opens in this window.
+      </PageHeader>
+      <StaleBanner error={images.error ?? sessions.error} hasData={images.data !== undefined} />
+      {launch.isError && (
+        <Alert color="red" variant="light" role="alert" title="Not started" withCloseButton closeButtonLabel="Dismiss" onClose={launch.reset}>
+          {messageOf(launch.error)}
+        </Alert>
+      )}
+      {(sessions.data?.length ?? 0) > 0 && <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />}
+      <section aria-label="Start a workspace">
+        {(sessions.data?.length ?? 0) > 0 && <Title order={2} fz={16} mb="sm">Start another</Title>}
+        <SimpleGrid cols={{ base: 1, xs: 2, sm: 3, lg: 4 }} spacing="md">
+          {images.isPending && [0, 1, 2, 3].map((index) => <Skeleton key={index} h={132} radius="md" />)}
+          {shown.map((image) => (
+            <WorkspaceTile key={image.image_id} image={image} busy={launch.isPending && launch.variables === image.image_id}
+              disabled={launch.isPending} onLaunch={() => launch.mutate(image.image_id)} />
+          ))}
+        </SimpleGrid>
+        {images.data && shown.length === 0 && <Nothing search={search} />}
+      </section>
+    </Stack>
+  );
+}
+
+function useLaunch() {
+  const navigate = useNavigate();
+  const queries = useQueryClient();
+  return useMutation({
+    mutationFn: launchSession,
+    onSuccess: async ({ session_id }) => {
+      void queries.invalidateQueries({ queryKey: ['sessions'] });
+      await navigate(`/session/${session_id}`);
+    },
+  });
+}
+
+function matches(image: LauncherImage, search: string): boolean {
+  const text = [image.friendly_name, image.description, ...image.categories].join(' ').toLowerCase();
+  return search.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+}
+
+function Nothing({ search }: { search: string }) {
+  const allowed = useAllowed();
+  if (search) return <EmptyState icon={IconSearch} title={`No workspace matches “${search}”`} />;
+  return (
+    <EmptyState icon={IconApps} title="No workspaces yet">
+      {allowed('images_view')
+        ? 'Enable a workspace and give it to a group under Administration.'
+        : 'Ask an administrator to give one of your groups a workspace.'}
+    </EmptyState>
+  );
+}

@@ -1,0 +1,41 @@
+import { Badge, Group, Loader, Paper, Stack, Text, Tooltip, VisuallyHidden } from '@mantine/core';
+import { IconBolt } from '@tabler/icons-react';
+import type { LauncherImage } from '../../api/types';
+import { ImageIcon } from '../../components/ImageIcon';
+
+interface Props {
+  image: LauncherImage;
+  busy: boolean;
+  disabled: boolean;
+  onLaunch: () => void;
+}
+
+/** One workspace; pressing it starts a session. */
+export function WorkspaceTile({ image, busy, disabled, onLaunch }: Props) {
+  return (
+    <Paper withBorder className="surface tile" component="button" type="button" p="md" radius="md" onClick={onLaunch}
+      aria-disabled={disabled} aria-busy={busy} disabled={disabled} data-testid={`launch-${image.friendly_name}`}>
+      <Stack gap="sm" h="100%">
+        <Group justify="space-between" align="flex-start" wrap="nowrap">
+          <ImageIcon name={image.friendly_name} src={image.image_src} />
+          {busy ? <Loader size="sm" /> : image.ready > 0 && <ReadyNow />}
+        </Group>
+        <div>
+          <Text fw={650}><VisuallyHidden>Launch </VisuallyHidden>{image.friendly_name}</Text>
+          <Text size="sm" c="dimmed" lineClamp={2}>{image.description || image.categories.join(', ') || 'Desktop in your browser'}</Text>
+        </div>
+      </Stack>
+    </Paper>
+  );
+}
+
+function ReadyNow() {
+  return (
+    <Tooltip label="Already running and waiting for you">
+      <Badge variant="light" leftSection={<IconBolt size={12} aria-hidden />}
+        styles={{ label: { color: 'light-dark(var(--mantine-color-teal-9), var(--mantine-color-teal-2))' } }}>
+        Ready now
+      </Badge>
+    </Tooltip>
+  );
+}

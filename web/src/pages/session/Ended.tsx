@@ -1,0 +1,41 @@
+import { Alert, Button, Center, Group, Paper, Stack, Text, Title } from '@mantine/core';
+import { useMutation, useQuery } from '@tanstack/react-query';
+import { Link, useNavigate } from 'react-router';
+import { messageOf } from '../../api/client';
+import { launchSession, sessionQuery } from '../../api/queries';
+import type { Connection } from '../../api/types';
+
+const TITLES: Record<string, string> = {
+  failed: 'The session could not be started',
+  deleting: 'The session is being deleted',
+  deleted: 'The session has ended',
+};
+
+/** A session that cannot be opened: the cause, and the ways on. `connection` is null when there is no such session. */
+export function Ended({ sessionId, connection }: { sessionId: string; connection: Connection | null }) {
+  const navigate = useNavigate();
+  const failed = connection?.status === 'failed';
+  const session = useQuery({ ...sessionQuery(sessionId), enabled: failed, refetchInterval: false });
+  const retry = useMutation({
+    mutationFn: launchSession,
+    onSuccess: ({ session_id }) => navigate(`/session/${session_id}`, { replace: true }),
+  });
+  const imageId = session.data?.image_id;
+  return (
+    <Center h="100%" p="md">
+      <Paper p="xl" radius="lg" w="100%" maw={460} shadow="xl" className="surface">
+        <Stack>
+          <Title order={1} fz={20}>{(connection && TITLES[connection.status]) ?? 'There is no such session'}</Title>
+          <Text size="sm" role="status">
+            {connection ? connection.operational_message : 'It may have ended, or it belongs to somebody else.'}
+          </Text>
+          {retry.isError && <Alert color="red" variant="light" role="alert">{messageOf(retry.error)}</Alert>}
+          <Group grow>
+            {failed && <Button disabled={!imageId} loading={retry.isPending} onClick={() => imageId && retry.mutate(imageId)}>Try again</Button>}
+            <Button component={Link} to="/" variant={failed ? 'default' : 'filled'}>Back to the workspaces</Button>
+          </Group>
+        </Stack>
+      </Paper>
+    </Center>
+  );
+}

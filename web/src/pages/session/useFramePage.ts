@@ -1,0 +1,61 @@
+/** The conversation with the page inside the frame (docs/reference/session-page.md). */
+
+import { type RefObject, useCallback, useEffect, useState } from 'react';
+
+/** `silent` = the page has not answered our hello: it is loading, or it does not speak the protocol. */
+export type FrameState = 'silent' | 'connecting' | 'connected' | 'reconnecting' | 'refused';
+
+interface FrameMessage {
+  greenroom: number;
+  type: string;
+  state?: FrameState;
+  text?: string;
+  ms?: number;
+}
+
+export interface FramePage {
+  state: FrameState;
+  /** Text last copied inside the session. */
+  clipboard: string | null;
+  /** Round trip to the desktop in milliseconds, as the page measured it. */
+  latencyMs: number | null;
+  /** Put text on the session's clipboard. */
+  sendClipboard: (text: string) => void;
+  /** Give the keyboard to the desktop. */
+  focus: () => void;
+  /** Greet the page; it says nothing before. To be called whenever the frame has loaded. */
+  greet: () => void;
+}
+
+const PROTOCOL = 1;
+
+/** Listen to and speak with the page at `url` in `frame`; messages of any other window or origin are ignored. */
+export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: string): FramePage {
+  const [state, setState] = useState<FrameState>('silent');
+  const [clipboard, setClipboard] = useState<string | null>(null);
+  const [latencyMs, setLatencyMs] = useState<number | null>(null);
+  const origin = new URL(url, location.href).origin;
+
+  useEffect(() => {
+    const hear = ({ data, origin: from, source }: MessageEvent<FrameMessage | null>) => {
+      if (from !== origin || source !== frame.current?.contentWindow || data?.greenroom !== PROTOCOL) return;
+      if (data.type === 'state' && data.state) setState(data.state);
+      if (data.type === 'clipboard' && typeof data.text === 'string') setClipboard(data.text);
+      if (data.type === 'latency' && typeof data.ms === 'number') setLatencyMs(data.ms);
+    };
+    window.addEventListener('message', hear);
+    return () => window.removeEventListener('message', hear);
+  }, [frame, origin]);
+
+  const say = useCallback(
+    (message: object) => frame.current?.contentWindow?.postMessage({ greenroom: PROTOCOL, ...message }, origin),
+    [frame, origin],
+  );
+  const greet = useCallback(() => say({ type: 'hello' }), [say]);
+  const sendClipboard = useCallback((text: string) => say({ type: 'clipboard', text }), [say]);
+  const focus = useCallback(() => {
+    frame.current?.focus();
+    say({ type: 'focus' });
+  }, [frame, say]);
+  return { state, clipboard, latencyMs, sendClipboard, focus, greet };
+}

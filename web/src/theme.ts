@@ -1,0 +1,37 @@
+import { type CSSVariablesResolver, createTheme } from '@mantine/core';
+
+/** One look for the whole console; shades are chosen so that axe finds no contrast below AA in light and dark. */
+export const theme = createTheme({
+  primaryColor: 'teal',
+  primaryShade: { light: 9, dark: 8 },
+  autoContrast: true,
+  defaultRadius: 'md',
+  cursorType: 'pointer',
+  respectReducedMotion: true,
+  headings: { fontWeight: '650' },
+  components: {
+    Badge: { defaultProps: { tt: 'none', fw: 600 } },
+    Tooltip: { defaultProps: { withArrow: true, openDelay: 250 } },
+    Modal: { defaultProps: { centered: true, closeButtonProps: { 'aria-label': 'Close' } } },
+    Switch: { defaultProps: { withThumbIndicator: false } },
+  },
+});
+
+export const cssVariables: CSSVariablesResolver = ({ colors }) => ({
+  variables: {},
+  light: {
+    '--mantine-color-body': '#f6f8f8',
+    '--mantine-color-dimmed': colors.gray[7],
+    '--mantine-color-placeholder': colors.gray[7],
+    '--mantine-color-teal-light': colors.teal[0],
+    '--mantine-color-error': colors.red[9],
+    '--greenroom-surface': '#ffffff',
+  },
+  dark: {
+    '--mantine-color-dimmed': colors.dark[1],
+    '--mantine-color-placeholder': colors.dark[1],
+    '--mantine-color-teal-filled': colors.teal[9],
+    '--mantine-color-error': colors.red[4],
+    '--greenroom-surface': colors.dark[6],
+  },
+});
