@@ -27,6 +27,7 @@ class Secrets:
         if len(key) != 32:
             raise SetupError("The installation's key must have 32 bytes; restore the file from a backup.")
         self._token_key = _derived(key, b"greenroom connect token v1")
+        self._gateway_key = _derived(key, b"greenroom gateway credential v1")
         self._fernet = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom column v1")))
 
     @classmethod
@@ -74,6 +75,14 @@ class Secrets:
     def is_connect_token(self, token: str, session_id: str, user_id: str, epoch: int) -> bool:
         """Whether `token` is the connect token for these, compared in constant time."""
         return hmac.compare_digest(token.encode(), self.connect_token(session_id, user_id, epoch).encode())
+
+    def gateway_credential(self) -> str:
+        """What the installation's own gateways show to the api; `up` writes it to the plan's `credential_file`."""
+        return base64.urlsafe_b64encode(self._gateway_key).decode().rstrip("=")
+
+    def is_gateway_credential(self, credential: str) -> bool:
+        """Whether `credential` is the gateways' one, compared in constant time."""
+        return hmac.compare_digest(credential.encode(), self.gateway_credential().encode())
 
 
 def _derived(key: bytes, purpose: bytes) -> bytes:

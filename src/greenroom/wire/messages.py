@@ -252,6 +252,28 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     epoch: int = 0
     viewer_ttl_s: float = 600.0
     reason: str = ""
+    session_id: str = ""
+    """The session that took the place of the one asked about (PROTOCOLS §3, hand-over); empty when it is itself."""
+
+
+class ManagerRequest(Message, frozen=True, kw_only=True):
+    """A request for a Manager that the gateway's nginx answered itself; `at` is seconds since the epoch."""
+
+    at: float
+    manager: str
+    agent_id: str | None = None
+    method: str
+    path: str
+    status: int
+    duration_ms: float
+
+
+class ManagerRequests(Message, frozen=True, kw_only=True):
+    """The gateway's report to `/api/internal/manager-requests`; `dropped` were too many to be kept."""
+
+    v: int = VERSION
+    requests: list[ManagerRequest]
+    dropped: int = 0
 
 
 def digest(generations: dict[str, int]) -> str:

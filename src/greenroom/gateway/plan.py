@@ -1,0 +1,218 @@
+"""What a gateway serves: the JSON file its supervisor writes and the parent of nginx turns into configuration.
+
+Everything in it comes from the administrator's side, yet each value is checked here, because it becomes text of
+nginx's configuration: a value with a quote or a semicolon must never get there.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+
+from greenroom.core.errors import SetupError
+
+_PATH: Final = re.compile(r"/[\w./@+:,=~ -]*")
+_HOST: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
+_ROUTE: Final = re.compile(r"[0-9a-f]{8}")
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+_PROXY_PATH: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+_ORIGIN: Final = re.compile(r"https://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?")
+
+
+class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Base of the parts of a plan: an unknown field is a mistake and is named."""
+
+
+class ManagerListener(_Part, frozen=True, kw_only=True):
+    """One Manager behind a listener of its own; the first of a plan is also served on the main port.
+
+    `sentinel_file`: while it exists, `/health` and `/manager_api/` of this Manager are 503 (absolute path).
+    `zone`: name of the Manager's zone; requests to `/api/` through this listener count as coming to that zone.
+    """
+
+    name: str
+    listen: str
+    upstream: str
+    sentinel_file: str
+    zone: str = ""
+
+
+class AgentUpstream(_Part, frozen=True, kw_only=True):
+    """An Agent on this host: streams of `/<proxy_path>/<route>/` are authorised by it and passed to its containers."""
+
+    route: str
+    upstream: str
+
+
+class Edge(_Part, frozen=True, kw_only=True):
+    """The edge gateway of an Agent on another host (Proxy Connections): streams of `route` are passed on to it.
+
+    `upstream` is the host:port of its stream listener; its certificate is verified for that host against `ca_file`.
+    """
+
+    route: str
+    upstream: str
+    ca_file: str
+
+
+class GatewayPlan(_Part, frozen=True, kw_only=True):
+    """All a gateway serves. Addresses are host:port, listeners with a literal IP address; paths are absolute.
+
+    `profile`: `web` = console, `/api/`, Managers and streams; `edge` = streams only (no `main_listen`, `api`, …).
+    `served_hosts`: the host names (without port) that are served; requests for any other are answered 421.
+    `public_url`, `stream_url`: origins as browsers see them, where they differ from served host + listener's port.
+    `credential_file`: the gateway's credential at the api (kit.secrets `gateway_credential`); without one, requests
+    that nginx refused itself are only counted.
+    """
+
+    profile: Literal["web", "edge"] = "web"
+    tls_certificate: str
+    tls_key: str
+    stream_listen: str
+    served_hosts: list[str]
+    main_listen: str = ""
+    api: str = ""
+    console_dir: str = ""
+    managers: list[ManagerListener] = []
+    proxy_path: str = "desktop"
+    agents: list[AgentUpstream] = []
+    edges: list[Edge] = []
+    public_url: str = ""
+    stream_url: str = ""
+    credential_file: str = ""
+
+    @property
+    def listeners(self) -> list[str]:
+        """Every address nginx listens on, main first."""
+        main = [self.main_listen] if self.profile == "web" else []
+        return [*main, self.stream_listen, *(manager.listen for manager in self.managers)]
+
+    @property
+    def stream_origins(self) -> list[str]:
+        """Origins from which streams come: what the console may frame."""
+        return self._origins(self.stream_url, self.stream_listen)
+
+    @property
+    def main_origins(self) -> list[str]:
+        """Origins of the console: who may frame a stream."""
+        return self._origins(self.public_url, self.main_listen)
+
+    def _origins(self, url: str, listen: str) -> list[str]:
+        own = [f"https://{host}:{port_of(listen)}" for host in self.served_hosts] if listen else []
+        return list(dict.fromkeys([*([url] if url else []), *own]))
+
+
+def port_of(address: str) -> int:
+    """The port of host:port."""
+    return int(address.rpartition(":")[2])
+
+
+def read_plan(path: Path) -> GatewayPlan:
+    """The plan in a file.
+
+    Raises:
+        SetupError: the file cannot be read or is no plan; the sentence names every problem.
+    """
+    try:
+        return parse_plan(path.read_bytes())
+    except OSError as error:
+        raise SetupError(f"The gateway's plan {path} cannot be read: {error.strerror}.") from error
+    except SetupError as error:
+        raise SetupError(f"The gateway's plan {path} cannot be used: {error.message}") from error
+
+
+def parse_plan(text: bytes) -> GatewayPlan:
+    """The plan in JSON.
+
+    Raises:
+        SetupError: it is no plan; the sentence names every problem.
+    """
+    try:
+        plan = msgspec.json.decode(text, type=GatewayPlan)
+    except msgspec.DecodeError as error:
+        raise SetupError(f"{error}.") from error
+    if problems := [*_problems(plan)]:
+        raise SetupError("; ".join(problems) + ".")
+    return plan
+
+
+def _problems(plan: GatewayPlan) -> Iterator[str]:
+    yield from _path_problems(plan)
+    yield from _address_problems(plan)
+    yield from _name_problems(plan)
+    if not plan.served_hosts:
+        yield "served_hosts is empty"
+    if plan.profile == "edge" and (plan.main_listen or plan.api or plan.managers or plan.edges):
+        yield "an edge gateway serves streams only: main_listen, api, managers and edges must be absent"
+    if plan.profile == "edge" and not plan.public_url:
+        yield "an edge gateway needs public_url, the console's origin, which may frame its streams"
+
+
+def _path_problems(plan: GatewayPlan) -> Iterator[str]:
+    paths = {"tls_certificate": plan.tls_certificate, "tls_key": plan.tls_key}
+    if plan.console_dir or plan.profile == "web":
+        paths["console_dir"] = plan.console_dir
+    if plan.credential_file:
+        paths["credential_file"] = plan.credential_file
+    paths |= {f"managers[{m.name}].sentinel_file": m.sentinel_file for m in plan.managers}
+    paths |= {f"edges[{e.route}].ca_file": e.ca_file for e in plan.edges}
+    for name, path in paths.items():
+        if not _PATH.fullmatch(path):
+            yield f"{name} must be an absolute path of letters, digits, spaces and ./@+:,=~_- (it is {path!r})"
+
+
+def _address_problems(plan: GatewayPlan) -> Iterator[str]:
+    for address in plan.listeners:
+        if not _is_listener(address):
+            yield f"{address!r} cannot be listened on; write an IP address and a port, e.g. 127.0.0.1:8443"
+    if len(set(plan.listeners)) < len(plan.listeners):
+        yield f"two listeners have the same address ({', '.join(plan.listeners)})"
+    upstreams = [*plan.managers, *plan.agents, *plan.edges]
+    for address in [*([plan.api] if plan.profile == "web" else []), *(part.upstream for part in upstreams)]:
+        host, _, port = address.rpartition(":")
+        if not (_is_host(host) and _is_port(port)):
+            yield f"{address!r} is not host:port"
+    for name, url in (("public_url", plan.public_url), ("stream_url", plan.stream_url)):
+        if url and not _ORIGIN.fullmatch(url):
+            yield f"{name} must be an origin, https://host[:port] (it is {url!r})"
+
+
+def _name_problems(plan: GatewayPlan) -> Iterator[str]:
+    for host in plan.served_hosts:
+        if not _is_host(host):
+            yield f"served_hosts: {host!r} is not a host name"
+    for part in [*plan.agents, *plan.edges]:
+        if not _ROUTE.fullmatch(part.route):
+            yield f"route {part.route!r} must be the first 8 hex digits of an agent id"
+    routes = [part.route for part in [*plan.agents, *plan.edges]]
+    if len(set(routes)) < len(routes):
+        yield "two agents have the same route"
+    for manager in plan.managers:
+        if not _NAME.fullmatch(manager.name) or (manager.zone and not _NAME.fullmatch(manager.zone)):
+            yield f"manager {manager.name!r} of zone {manager.zone!r}: letters, digits and _.- only"
+    if not _PROXY_PATH.fullmatch(plan.proxy_path) or plan.proxy_path in ("api", "manager_api", "health", "assets"):
+        yield f"proxy_path {plan.proxy_path!r} must be one path segment that nothing else uses"
+
+
+def _is_listener(address: str) -> bool:
+    host, _, port = address.rpartition(":")
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return _is_port(port)
+
+
+def _is_host(host: str) -> bool:
+    if host.startswith("[") and host.endswith("]"):
+        return _is_listener(f"{host}:1")
+    return bool(_HOST.fullmatch(host))
+
+
+def _is_port(port: str) -> bool:
+    return port.isascii() and port.isdigit() and 0 < int(port) < 65536

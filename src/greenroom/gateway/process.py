@@ -1,0 +1,119 @@
+"""One nginx: its configuration file, its check, its start on inherited sockets, its log lines."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import subprocess
+import threading
+from pathlib import Path
+from typing import IO, Final
+
+import structlog
+
+from greenroom.core.errors import SetupError
+from greenroom.gateway.sockets import Listeners
+
+log = structlog.get_logger(__name__)
+
+PROGRAM: Final = "/usr/sbin/nginx"
+START_S: Final = 10.0
+
+_SECRET: Final = re.compile(r"(token=)[^&\s\"]+")
+_LEVEL: Final = re.compile(r"\[(notice|warn)\]")
+
+
+def install_configuration(folder: Path, text: str) -> None:
+    """Put `text` in force as `folder/nginx.conf`, if nginx accepts it; a running nginx does not notice.
+
+    Raises:
+        SetupError: nginx is not installed, or refuses the configuration; the sentence has its own words.
+    """
+    candidate = folder / "nginx.conf.new"
+    (folder / "tmp").mkdir(mode=0o700, exist_ok=True)
+    candidate.write_text(text)
+    candidate.chmod(0o600)
+    try:
+        done = subprocess.run(
+            [*_command(folder, candidate, "nginx-test.pid"), "-t", "-q"],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=folder,
+        )
+    except FileNotFoundError as error:
+        raise SetupError(f"{PROGRAM} is missing; install the package nginx-light.") from error
+    (folder / "nginx-test.pid").unlink(missing_ok=True)
+    if done.returncode != 0:
+        raise SetupError(f"nginx refuses its configuration: {' '.join(redacted(done.stderr).split())}")
+    candidate.replace(folder / "nginx.conf")
+
+
+class Nginx:
+    """A master process with its workers, serving `folder/nginx.conf` as it was at the start.
+
+    Args:
+        folder: nginx's prefix and working folder.
+        number: tells the pid files of two that run side by side apart.
+    """
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self._folder = folder
+        self._pid_file = folder / f"nginx-{number}.pid"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the master; -1 before `start`."""
+        return self._process.pid if self._process else -1
+
+    async def start(self, listeners: Listeners) -> bool:
+        """Start the master and wait until it serves; False when it ended or is not ready after START_S."""
+        self._pid_file.unlink(missing_ok=True)
+        self._process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once; asyncio's own would reap our orphans
+            _command(self._folder, self._folder / "nginx.conf", self._pid_file.name),
+            cwd=self._folder,
+            env=listeners.environment,
+            pass_fds=listeners.descriptors,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+        )
+        if self._process.stderr:
+            threading.Thread(target=_relay, args=(self._process.stderr,), daemon=True).start()
+        for _ in range(int(START_S / 0.02)):
+            if self._is_serving():
+                return True
+            if not _is_alive(self.pid):
+                return False
+            await asyncio.sleep(0.02)
+        self._process.kill()
+        return False
+
+    def _is_serving(self) -> bool:
+        """nginx writes its pid file when it has taken its sockets over."""
+        return self._pid_file.exists() and self._pid_file.read_text().strip() == str(self.pid)
+
+
+def _command(folder: Path, configuration: Path, pid_file: str) -> list[str]:
+    return [PROGRAM, "-p", str(folder), "-c", str(configuration), "-e", "stderr", "-g", f'pid "{folder / pid_file}";']
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def redacted(line: str) -> str:
+    """A log line of nginx without connect tokens."""
+    return _SECRET.sub(r"\1***", line)
+
+
+def _relay(stream: IO[bytes]) -> None:
+    """Log what nginx says, until it ended."""
+    with stream:
+        for raw in stream:
+            line = redacted(raw.decode("utf-8", "replace").rstrip())
+            (log.info if _LEVEL.search(line) else log.warning)("nginx", line=line)

@@ -1,0 +1,104 @@
+"""The listening sockets of a gateway: opened by the parent, handed down to each nginx it starts.
+
+nginx takes over open sockets named in its environment, `NGINX="3;4;"`. So the death of nginx's master frees no port and
+loses no waiting connection: the next master gets the very same sockets, even while a worker of the old one lives on.
+All have SO_REUSEPORT, so that a new parent can listen while the nginx of a killed one still does.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterable
+
+from greenroom.core.errors import SetupError
+
+BACKLOG = 511
+
+
+class Listeners:
+    """The open listening sockets by address (host:port with a literal IP address).
+
+    Args:
+        beside_orphan: an nginx of an earlier parent still listens here; share the addresses with it. Otherwise an
+            address in use is refused, whoever uses it.
+    """
+
+    def __init__(self) -> None:
+        self._sockets: dict[str, socket.socket] = {}
+
+    def ensure(self, addresses: Iterable[str], *, beside_orphan: bool) -> bool:
+        """Open what is missing and close what is no longer wanted; whether anything changed.
+
+        Args:
+            addresses: what to listen on from now on.
+            beside_orphan: an nginx of an earlier parent may still listen here; share with it. Otherwise an address
+                in use is refused, whoever uses it.
+
+        Raises:
+            SetupError: an address cannot be listened on; nothing was changed.
+        """
+        wanted = set(addresses)
+        opened: dict[str, socket.socket] = {}
+        try:
+            for address in sorted(wanted - self._sockets.keys()):
+                opened[address] = _listen(address, shared=beside_orphan)
+        except SetupError:
+            for one in opened.values():
+                one.close()
+            raise
+        gone = self._sockets.keys() - wanted
+        for address in gone:
+            self._sockets.pop(address).close()
+        self._sockets |= opened
+        return bool(opened or gone)
+
+    @property
+    def descriptors(self) -> list[int]:
+        """Numbers of the open sockets, to be inherited by nginx under the same numbers."""
+        return [one.fileno() for one in self._sockets.values()]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """What tells nginx which descriptors it inherits."""
+        return {"NGINX": "".join(f"{number};" for number in self.descriptors), "PATH": os.defpath}
+
+    def close(self) -> None:
+        """Stop listening."""
+        for one in self._sockets.values():
+            one.close()
+        self._sockets.clear()
+
+
+def _listen(address: str, *, shared: bool) -> socket.socket:
+    host, _, port = address.rpartition(":")
+    host = host.removeprefix("[").removesuffix("]")
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        if not shared:
+            _try_alone(family, host, int(port))
+        listening = _bound(family, host, int(port), reuse_port=True)
+    except OSError as error:
+        raise SetupError(f"{address} cannot be listened on: {error.strerror}; choose another port.") from error
+    listening.listen(BACKLOG)
+    return listening
+
+
+def _try_alone(family: socket.AddressFamily, host: str, port: int) -> None:
+    """Fail if anybody listens here, also one who would share."""
+    _bound(family, host, port, reuse_port=False).close()
+
+
+def _bound(family: socket.AddressFamily, host: str, port: int, *, reuse_port: bool) -> socket.socket:
+    one = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.bind((host, port))
+    except OSError:
+        one.close()
+        raise
+    return one
