@@ -1,0 +1,139 @@
+"""The table of settings that keep a staged session from serving a launch (seed page "Incompatible Settings")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greenroom.core import compatibility
+from greenroom.core.compatibility import RULES, LaunchFacts, violations
+from greenroom.core.settings import STAGED_PERMISSIONS, GroupSettings, resolve
+
+OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
+
+
+def facts(group: dict[str, Any] | None = None, **others: Any) -> LaunchFacts:
+    return LaunchFacts(settings=resolve([GroupSettings("g", "Students", 5, group or {})]), **others)
+
+
+CASES: list[tuple[str, LaunchFacts, str]] = [
+    (
+        "persistent_profile",
+        facts({"allow_persistent_profile": True}, persistent_profile_path="/profiles/{username}"),
+        "persistent_profile_path: the workspace has a persistent profile, which is mounted when a container is created",
+    ),
+    (
+        "image_volume_mapping",
+        facts(image_volume_mappings={"/home/{username}": {"bind": "/home"}}),
+        "volume_mappings: the workspace's volume mapping /home/{username} needs the user's name or id at creation",
+    ),
+    (
+        "expose_user_environment_vars",
+        facts({"expose_user_environment_vars": True}),
+        "expose_user_environment_vars (group Students): the user's variables are set when a container is created",
+    ),
+    (
+        "inject_ssh_keys",
+        facts({"inject_ssh_keys": True}),
+        "inject_ssh_keys (group Students): the user's keys are put in when a container is created",
+    ),
+    (
+        "run_config",
+        facts({"run_config": {"shm_size": "1g"}}),
+        "run_config (group Students): the group's run config is used when a container is created",
+    ),
+    (
+        "volume_mapping",
+        facts({"volume_mapping": {"/data": {"bind": "/data"}}}),
+        "volume_mapping (group Students): the group's volumes are mounted when a container is created",
+    ),
+    (
+        "web_filter_policy",
+        facts({"web_filter_policy": "strict"}),
+        (
+            "web_filter_policy (group Students): the group's web filter is chosen when a container is created;"
+            " a policy on the workspace would be staged"
+        ),
+    ),
+    (
+        "permissions",
+        facts({"allow_kasm_audio": True}),
+        "permissions: allow_kasm_audio is on for the user and off in the staging config",
+    ),
+    (
+        "language_or_timezone",
+        facts(language="de-DE", timezone="Europe/Berlin"),
+        (
+            "preferred_language: the preference language de-DE and time zone Europe/Berlin is set when a container is"
+            " created"
+        ),
+    ),
+    (
+        "launch_options",
+        facts(environment={"A": "b"}, kasm_url="https://a.example"),
+        "launch_options: the request asks for environment, kasm_url, set when a container is created",
+    ),
+]
+
+
+@pytest.mark.parametrize(("code", "launch", "reason"), CASES, ids=[case[0] for case in CASES])
+def test_each_rule_with_its_sentence(code: str, launch: LaunchFacts, reason: str):
+    assert [(v.code, v.reason) for v in violations(launch, OFF)] == [(code, reason)]
+
+
+def test_every_rule_has_its_case():
+    assert [rule.code for rule in RULES] == [case[0] for case in CASES]
+
+
+@pytest.mark.parametrize(
+    "launch",
+    [
+        facts(),
+        facts(persistent_profile_path="/profiles/{username}"),
+        facts({"allow_persistent_profile": True}, persistent_profile_path=""),
+        facts({"allow_persistent_profile": True}, persistent_profile_path="/p", persistent_profile_mode="Disabled"),
+        facts(image_volume_mappings={"/shared/{image_id}": {"bind": "/shared"}}),
+        facts({"run_config": {}, "volume_mapping": {}, "web_filter_policy": "", "inject_ssh_keys": False}),
+        facts({"staged_session_language_and_timezone_preference_override": True}, language="de-DE"),
+        facts(kasm_url="https://a.example", has_assign=True),
+    ],
+)
+def test_what_is_not_applied_does_not_exclude(launch: LaunchFacts):
+    assert violations(launch, OFF) == ()
+
+
+def test_all_violations_are_found():
+    everything = facts(
+        {"inject_ssh_keys": True, "expose_user_environment_vars": True, "allow_kasm_webcam": True}, network_id="n"
+    )
+    assert [v.code for v in violations(everything, OFF)] == [
+        "expose_user_environment_vars",
+        "inject_ssh_keys",
+        "permissions",
+        "launch_options",
+    ]
+
+
+def permissions_must_match_exactly() -> None:
+    @settings(max_examples=150, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
+    @given(st.fixed_dictionaries({name: st.booleans() for name in STAGED_PERMISSIONS}), st.data())
+    def run(staged: dict[str, bool], data: st.DataObject) -> None:
+        user = {name: data.draw(st.booleans()) for name in STAGED_PERMISSIONS}
+        found = violations(facts(user), staged)
+        assert bool(found) == (user != staged)
+        assert all(f"{name} is" in found[0].reason for name in user if user[name] != staged[name])
+
+    run()
+
+
+def test_permissions_must_match_exactly():
+    permissions_must_match_exactly()
+
+
+def test_the_property_catches_a_rule_that_forgets_a_permission(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(compatibility, "STAGED_PERMISSIONS", STAGED_PERMISSIONS[:-1])
+    with pytest.raises(AssertionError):
+        permissions_must_match_exactly()

@@ -1,0 +1,198 @@
+"""The order of a launch over zones and its trace (seed page "Multi-Zone Behavior")."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greenroom.core.compatibility import LaunchFacts
+from greenroom.core.launching import (
+    Attempt,
+    LaunchZone,
+    PoolContents,
+    StagedPool,
+    no_resources_reason,
+    passed_over,
+    placement_misses,
+    plan_launch,
+    pool_miss,
+)
+from greenroom.core.placement import AgentView, PlacementRequest, place
+from greenroom.core.settings import STAGED_PERMISSIONS, GroupSettings, resolve
+from greenroom.core.specs import ImageFacts, ZoneFacts
+
+IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop")
+OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
+
+
+def zone(name: str, *, alternate: bool = True) -> LaunchZone:
+    return LaunchZone(facts=ZoneFacts(zone_id=f"id-{name}", zone_name=name), search_alternate_zones=alternate)
+
+
+def pool(name: str, number: int = 1, *, permissions: dict[str, bool] = OFF) -> StagedPool:
+    return StagedPool(staging_config_id=f"c-{name}-{number}", zone_id=f"id-{name}", permissions=permissions)
+
+
+def shape(attempts: Sequence[Attempt]) -> list[tuple[int, str, str, list[str]]]:
+    return [(a.order, a.step, a.zone.zone_name, [m.code for m in a.misses]) for a in attempts]
+
+
+def test_staged_in_all_zones_comes_before_on_demand_in_any():
+    zones = [zone("us"), zone("eu"), zone("asia")]
+    attempts = plan_launch(zones, "id-eu", IMAGE, [pool("eu"), pool("us")], LaunchFacts())
+    assert shape(attempts) == [
+        (1, "staged_here", "eu", []),
+        (2, "staged_elsewhere", "asia", ["pool_empty"]),
+        (3, "staged_elsewhere", "us", []),
+        (4, "on_demand_here", "eu", []),
+        (5, "on_demand_elsewhere", "asia", []),
+        (6, "on_demand_elsewhere", "us", []),
+    ]
+
+
+def test_without_search_alternate_zones_the_others_are_not_searched():
+    attempts = plan_launch([zone("eu", alternate=False), zone("us")], "id-eu", IMAGE, [pool("us")], LaunchFacts())
+    assert shape(attempts) == [
+        (1, "staged_here", "eu", ["pool_empty"]),
+        (2, "staged_elsewhere", "us", ["zone_not_searched"]),
+        (3, "on_demand_here", "eu", []),
+        (4, "on_demand_elsewhere", "us", ["zone_not_searched"]),
+    ]
+
+
+def test_only_the_current_zones_own_switch_counts():
+    attempts = plan_launch([zone("eu"), zone("us", alternate=False)], "id-eu", IMAGE, [pool("us")], LaunchFacts())
+    assert all(not a.misses for a in attempts if a.zone.zone_name == "us")
+
+
+def test_a_zone_barred_by_the_workspace_is_passed_over():
+    image = replace(IMAGE, only_zone_id="id-us")
+    attempts = plan_launch([zone("eu"), zone("us")], "id-eu", image, [pool("eu"), pool("us")], LaunchFacts())
+    assert shape(attempts) == [
+        (1, "staged_here", "eu", ["restricted"]),
+        (2, "staged_elsewhere", "us", []),
+        (3, "on_demand_here", "eu", ["restricted"]),
+        (4, "on_demand_elsewhere", "us", []),
+    ]
+
+
+def test_every_violation_is_a_line_with_the_same_order():
+    group = GroupSettings("g", "Students", 5, {"inject_ssh_keys": True, "allow_kasm_audio": True})
+    attempts = plan_launch([zone("eu")], "id-eu", IMAGE, [pool("eu")], LaunchFacts(settings=resolve([group])))
+    lines = passed_over(attempts[0])
+    assert [(line.order, line.code, line.setting, line.candidate) for line in lines] == [
+        (1, "inject_ssh_keys", "inject_ssh_keys", "c-eu-1"),
+        (1, "permissions", "permissions", "c-eu-1"),
+    ]
+
+
+def test_of_several_configs_of_a_zone_the_matching_one_is_tried_first():
+    audio = pool("eu", 1, permissions={**OFF, "allow_kasm_audio": True})
+    attempts = plan_launch([zone("eu")], "id-eu", IMAGE, [audio, pool("eu", 2)], LaunchFacts())
+    assert [a.pool.staging_config_id for a in attempts if a.pool] == ["c-eu-2", "c-eu-1"]
+
+
+def test_a_disabled_workspace_is_launched_nowhere():
+    attempts = plan_launch([zone("eu")], "id-eu", replace(IMAGE, enabled=False), [pool("eu")], LaunchFacts())
+    assert [m.code for a in attempts for m in a.misses] == ["image_disabled", "image_disabled"]
+
+
+@pytest.mark.parametrize(
+    ("contents", "code", "reason"),
+    [
+        (PoolContents(), "pool_empty", "No staged session of Desktop in zone eu is free."),
+        (
+            PoolContents(starting=2, expired=1),
+            "pool_empty",
+            "No staged session of Desktop in zone eu is free (2 starting, 1 expired).",
+        ),
+        (
+            PoolContents(on_missing_agents=3),
+            "agent_missing",
+            "3 staged of Desktop in zone eu are on Agents that are missing.",
+        ),
+        (
+            PoolContents(on_disabled_agents=1),
+            "agent_disabled",
+            "1 staged of Desktop in zone eu are on Agents that are disabled or draining.",
+        ),
+        (PoolContents(paused=True), "pool_empty", "The staging config of Desktop in zone eu is paused."),
+        (PoolContents(image_enabled=False), "image_disabled", "Workspace Desktop is disabled."),
+    ],
+)
+def test_a_claim_that_found_nothing_says_why(contents: PoolContents, code: str, reason: str):
+    miss = pool_miss(contents, IMAGE, zone("eu"))
+    assert (miss.code, miss.reason) == (code, reason)
+
+
+def test_no_resources_says_what_an_administrator_needs():
+    request = PlacementRequest(image="desktop", cores=2, memory=1)
+    agent = AgentView(agent_id="a", hostname="agent-7", cores=1, memory=10)
+    eu, us = zone("eu"), zone("us")
+    attempts = plan_launch([eu, us], "id-eu", IMAGE, [], LaunchFacts())
+    trace = [line for a in attempts[:2] for line in passed_over(a)]
+    for attempt, agents in zip(attempts[2:], ([agent], []), strict=True):
+        misses = placement_misses(attempt.zone, place(agents, request, "Least Load"))
+        trace += passed_over(replace(attempt, misses=tuple(misses)))
+    assert no_resources_reason(trace) == (
+        "No resources are available to create the requested session. Zone eu: agent-7 has 1 of 1 cores free, 2 are"
+        " needed. Zone us: Zone us has no Agent."
+    )
+
+
+NAMES = ["a", "b", "c", "d"]
+Planner = Callable[..., tuple[Attempt, ...]]
+
+
+def check(planner: Planner) -> None:
+    @settings(max_examples=150, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
+    @given(
+        st.permutations(NAMES),
+        st.sampled_from(NAMES),
+        st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 3)), unique=True),
+        st.booleans(),
+        st.sampled_from([None, *NAMES]),
+    )
+    def run(names: list[str], here: str, pools: list[tuple[str, int]], alternate: bool, only: str | None) -> None:
+        zones = [zone(name, alternate=alternate) for name in names]
+        image = replace(IMAGE, only_zone_id=f"id-{only}" if only else None)
+        attempts = planner(zones, f"id-{here}", image, [pool(n, i) for n, i in pools], LaunchFacts())
+        steps = ["staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
+        keys = [(steps.index(a.step), a.zone.zone_name) for a in attempts]
+        assert keys == sorted(keys)
+        assert [a.order for a in attempts] == list(range(1, len(attempts) + 1))
+        assert {(a.zone.zone_name, a.staged) for a in attempts} == {(n, s) for n in NAMES for s in (True, False)}
+        tried = [a for a in attempts if not a.misses]
+        assert all(a.zone.zone_name == here or alternate for a in tried)
+        assert all(only is None or a.zone.zone_name == only for a in tried)
+        assert {a.pool.staging_config_id for a in tried if a.pool} == {
+            f"c-{n}-{i}" for n, i in pools if (n == here or alternate) and only in (None, n)
+        }
+
+    run()
+
+
+def test_every_zone_is_considered_in_the_documented_order():
+    check(plan_launch)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        lambda zones, here, image, pools, facts: plan_launch(
+            zones, here, replace(image, only_zone_id=None), pools, facts
+        ),
+        lambda zones, here, image, pools, facts: tuple(reversed(plan_launch(zones, here, image, pools, facts))),
+        lambda zones, here, image, pools, facts: plan_launch(zones, here, image, pools[:1], facts),
+        lambda zones, here, image, pools, facts: plan_launch(
+            [replace(z, search_alternate_zones=True) for z in zones], here, image, pools, facts
+        ),
+    ],
+)
+def test_the_property_catches_its_mutants(mutant: Planner):
+    with pytest.raises(AssertionError):
+        check(mutant)

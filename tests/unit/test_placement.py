@@ -1,0 +1,133 @@
+"""Placement: who is a candidate, in which order, and why the others are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greenroom.core.placement import AgentView, Placement, PlacementRequest, Strategy, place
+
+REQUEST = PlacementRequest(image="desktop", cores=2.0, memory=500_000_000)
+AGENT = AgentView(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_000)
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "reason"),
+    [
+        ({"status": "missing"}, "agent_missing", "agent-1 is missing: it has not checked in for some time"),
+        ({"status": "pending"}, "agent_missing", "agent-1 is waiting for its first complete check-in"),
+        ({"enabled": False}, "agent_disabled", "agent-1 is disabled"),
+        ({"draining": True}, "agent_disabled", "agent-1 is draining and takes no new sessions"),
+        ({"image_state": "absent"}, "image_unavailable", "agent-1 does not hold image desktop"),
+        (
+            {"image_state": "pulling", "image_progress": 7},
+            "image_unavailable",
+            "agent-1 is still pulling image desktop (7 %)",
+        ),
+        (
+            {"image_state": "failed", "image_error": "no such image"},
+            "image_unavailable",
+            "agent-1 cannot get image desktop: no such image",
+        ),
+        ({"cores_allocated": 7.5}, "no_capacity", "agent-1 has 0.5 of 8 cores free, 2 are needed"),
+        (
+            {"memory_allocated": 3_600_000_000},
+            "no_capacity",
+            "agent-1 has 400 MB of 4000 MB memory free, 500 MB are needed",
+        ),
+    ],
+)
+def test_a_rejected_agent_has_its_reason(changes: dict[str, object], code: str, reason: str):
+    placement = place([replace(AGENT, **changes)], REQUEST, "Least Load")  # type: ignore[arg-type]
+    assert placement.candidates == ()
+    assert [(r.code, r.reason) for r in placement.rejected] == [(code, reason)]
+
+
+def test_a_workspace_restricted_to_one_agent_goes_nowhere_else():
+    other = replace(AGENT, agent_id="a2", hostname="agent-2")
+    placement = place([AGENT, other], replace(REQUEST, only_agent_id="a2"), "Least Load")
+    assert placement.candidates == (other,)
+    assert [r.code for r in placement.rejected] == ["restricted"]
+
+
+@pytest.mark.parametrize(
+    ("strategy", "order"),
+    [
+        ("Least Load", ["idle", "packed", "busy"]),
+        ("Most Load", ["busy", "packed", "idle"]),
+        ("Least Kasms", ["idle", "busy", "packed"]),
+        ("Most Kasms", ["packed", "busy", "idle"]),
+    ],
+)
+def test_strategies(strategy: Strategy, order: list[str]):
+    agents = [
+        replace(AGENT, agent_id="busy", cores_allocated=6.0, sessions=1),
+        replace(AGENT, agent_id="packed", memory_allocated=2_000_000_000, sessions=20),
+        replace(AGENT, agent_id="idle"),
+    ]
+    assert [a.agent_id for a in place(agents, REQUEST, strategy).candidates] == order
+
+
+def test_sums_of_fractions_fill_an_agent_to_the_last():
+    agent = replace(AGENT, cores=0.3, cores_allocated=0.1 + 0.1)
+    assert place([agent], replace(REQUEST, cores=0.1), "Least Load").candidates == (agent,)
+
+
+AGENTS = st.lists(
+    st.builds(
+        AgentView,
+        agent_id=st.sampled_from("abcdef"),
+        hostname=st.just("h"),
+        status=st.sampled_from(["running", "running", "running", "missing"]),
+        enabled=st.sampled_from([True, True, True, False]),
+        cores=st.integers(2, 6).map(float),
+        memory=st.sampled_from([1_000_000_000, 2_000_000_000]),
+        cores_allocated=st.integers(0, 4).map(float),
+        sessions=st.integers(0, 9),
+        image_state=st.sampled_from(["present", "present", "unknown", "pulling"]),
+    ),
+    min_size=2,
+    unique_by=lambda a: a.agent_id,
+)
+STRATEGIES: list[Strategy] = ["Least Load", "Most Load", "Least Kasms", "Most Kasms"]
+Placer = Callable[[Sequence[AgentView], PlacementRequest, Strategy], Placement]
+
+
+def check(placer: Placer) -> None:
+    @settings(max_examples=150, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
+    @given(AGENTS, st.sampled_from(STRATEGIES))
+    def every_agent_once_and_candidates_have_room(agents: list[AgentView], strategy: Strategy) -> None:
+        placement = placer(agents, REQUEST, strategy)
+        named = [*placement.candidates, *(r.agent for r in placement.rejected)]
+        assert sorted(a.agent_id for a in named) == sorted(a.agent_id for a in agents)
+        for agent in placement.candidates:
+            assert agent.status == "running"
+            assert agent.enabled
+            assert agent.cores_allocated + REQUEST.cores <= agent.cores
+        assert placement == placer(list(reversed(agents)), REQUEST, strategy)
+
+    every_agent_once_and_candidates_have_room()
+
+
+def test_every_agent_is_named_once_and_candidates_have_room_whatever_the_order_of_the_agents():
+    check(place)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        lambda agents, request, strategy: place(agents, replace(request, cores=request.cores - 1), strategy),
+        lambda agents, request, strategy: Placement(place(agents, request, strategy).candidates, ()),
+        lambda agents, request, strategy: replace(
+            place(agents, request, strategy),
+            candidates=tuple(a for a in agents if a in place(agents, request, strategy).candidates),
+        ),
+    ],
+)
+def test_the_property_catches_its_mutants(mutant: Placer):
+    with pytest.raises(AssertionError):
+        check(mutant)

@@ -1,0 +1,122 @@
+"""From workspace, zone and launch to the container's specification."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greenroom.core import specs
+from greenroom.core.errors import Invalid
+from greenroom.core.settings import STAGED_PERMISSIONS
+from greenroom.core.specs import ImageFacts, LaunchExtras, ZoneFacts, fingerprint, on_demand_spec, staged_spec
+
+IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop", memory=256, memory_limit=1024)
+ZONE = ZoneFacts(zone_id="z", zone_name="eu")
+OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
+EXTRAS = LaunchExtras(request_host="desk.example:8443", username="ada", user_id="u1")
+
+
+def test_permissions_become_the_images_variables():
+    made = staged_spec(IMAGE, ZONE, {**OFF, "allow_kasm_audio": True}, session_id="s", credential="c").environment
+    assert made["KASM_SVC_AUDIO"] == "1"
+    assert made["KASM_SVC_WEBCAM"] == "0"
+    assert made["KASM_SVC_SEND_CUT_TEXT"] == "-SendCutText 0"
+    assert made["KASM_ID"] == "s"
+    assert len(specs.TOGGLES) == len(STAGED_PERMISSIONS)
+
+
+def test_the_request_host_stands_for_any_port_as_origin_and_for_itself_as_upstream():
+    made = on_demand_spec(IMAGE, ZONE, OFF, EXTRAS, session_id="s", credential="c")
+    assert (made.allow_origin, made.upstream_auth) == (("desk.example",), "desk.example:8443")
+    fixed = ZoneFacts(zone_id="z", zone_name="eu", allow_origin_domain="A.example, b:1", upstream_auth_address="c:2")
+    made = on_demand_spec(IMAGE, fixed, OFF, EXTRAS, session_id="s", credential="c")
+    assert (made.allow_origin, made.upstream_auth) == (("a.example", "b:1"), "c:2")
+
+
+def test_the_settings_of_a_user_reach_an_on_demand_container():
+    extras = replace(
+        EXTRAS,
+        environment={"A": "b", "KASM_SVC_AUDIO": "1"},
+        kasm_url="https://a.example",
+        language="de-DE",
+        timezone="Europe/Berlin",
+        expose_user=True,
+        volume_mapping={"/data/{user_id}": {"bind": "/data", "mode": "ro"}},
+        run_config={"shm_size": "1g"},
+    )
+    image = replace(IMAGE, volume_mappings={"/home/{username}": {"bind": "/home/x"}})
+    made = on_demand_spec(image, ZONE, OFF, extras, session_id="s", credential="c")
+    assert {k: made.environment[k] for k in ("A", "KASM_URL", "LANG", "TZ", "KASM_USER", "KASM_USER_ID")} == {
+        "A": "b",
+        "KASM_URL": "https://a.example",
+        "LANG": "de_DE.UTF-8",
+        "TZ": "Europe/Berlin",
+        "KASM_USER": "ada",
+        "KASM_USER_ID": "u1",
+    }
+    assert made.environment["KASM_SVC_AUDIO"] == "0", "a request cannot give itself a permission"
+    assert [(m.source, m.target, m.read_only) for m in made.mounts] == [
+        ("/data/u1", "/data", True),
+        ("/home/ada", "/home/x", False),
+    ]
+    assert made.run_config == {"shm_size": "1g"}
+
+
+def test_a_staged_container_gets_no_volume_of_a_user():
+    image = replace(IMAGE, volume_mappings={"/h/{username}": {"bind": "/h"}, "/s/{image_id}": {"bind": "/s"}})
+    made = staged_spec(image, ZONE, OFF, session_id="s", credential="c")
+    assert [m.source for m in made.mounts] == ["/s/i"]
+
+
+def test_commands_are_split_once():
+    config = {"assign": {"cmd": "bash -c 'echo \"$KASM_URL\"'", "user": "root", "environment": {"A": 1}}}
+    made = specs.command_of(config, "assign")
+    assert made is not None
+    assert (made.argv, made.user, made.environment) == (("bash", "-c", 'echo "$KASM_URL"'), "root", {"A": "1"})
+    assert specs.command_of(config, "go") is None
+    with pytest.raises(Invalid):
+        specs.command_of({"go": {"cmd": "echo 'open"}}, "go")
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"image": replace(IMAGE, revision=2)},
+        {"image": replace(IMAGE, exec_config={"assign": {"cmd": "x"}})},
+        {"image": replace(IMAGE, memory=1)},
+        {"zone": replace(ZONE, upstream_auth_address="x")},
+        {"permissions": {**OFF, "allow_kasm_audio": True}},
+        {"revision": 2},
+    ],
+)
+def test_the_fingerprint_changes_with_whatever_makes_staged_sessions_out_of_date(changed: dict[str, object]):
+    same = {"image": IMAGE, "zone": ZONE, "permissions": OFF, "revision": 1}
+    assert fingerprint(**same) != fingerprint(**{**same, **changed})  # type: ignore[arg-type]
+    assert fingerprint(**same) == fingerprint(**{**same, "image": replace(IMAGE, friendly_name="x")})  # type: ignore[arg-type]
+
+
+def check() -> None:
+    @settings(max_examples=150, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
+    @given(st.text(max_size=12), st.text(max_size=12))
+    def run(one: str, other: str) -> None:
+        folder = specs.folder_name(one)
+        assert folder not in ("", ".", "..")
+        assert "/" not in folder
+        assert "\0" not in folder
+        assert one == other or folder != specs.folder_name(other)
+
+    run()
+
+
+def test_hostile_usernames_stay_in_their_folder_and_apart():
+    check()
+
+
+@pytest.mark.parametrize("mutant", [lambda name: name, lambda name: "".join(c for c in name if c.isalnum()) or "_"])
+def test_the_property_catches_its_mutants(mutant: object, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(specs, "folder_name", mutant)
+    with pytest.raises(AssertionError):
+        check()
