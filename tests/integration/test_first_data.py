@@ -1,0 +1,53 @@
+"""What a new installation begins with."""
+
+from __future__ import annotations
+
+import asyncio
+
+from greenroom.core.permissions import allows
+from greenroom.core.settings import permissions_of, resolve
+from greenroom.db.database import Database
+from greenroom.db.first_data import ADMIN, ensure_first_data
+from greenroom.db.groups import memberships_of
+from greenroom.db.images import list_images, list_launchable
+from greenroom.db.keys import find_key
+from greenroom.db.users import ALL_USERS, find_user
+
+
+async def make(db: Database, key_id: str = "abcdefghijkl") -> bool:
+    return await ensure_first_data(
+        db,
+        image="greenroom/desktop:xfce",
+        admin_password_hash="$argon2id$x",
+        key_id=key_id,
+        key_secret_hash=b"x" * 32,
+    )
+
+
+async def test_the_first_administrator_may_do_everything(db: Database):
+    assert await make(db)
+    admin = await find_user(db, ADMIN.upper())
+    assert admin is not None
+    assert admin.password_once
+    assert allows(admin.permissions, {"zones_modify", "user"})
+    assert {group.group_id for group in admin.groups} >= {ALL_USERS}
+
+
+async def test_everybody_has_the_eight_permissions_and_the_desktop(db: Database):
+    await make(db)
+    admin = await find_user(db, ADMIN)
+    assert admin is not None
+    assert all(permissions_of(resolve(await memberships_of(db, admin.user_id))).values())
+    assert [image["friendly_name"] for image in await list_launchable(db, admin.user_id)] == ["Desktop"]
+
+
+async def test_a_second_time_changes_nothing_and_deleted_things_stay_deleted(db: Database):
+    await make(db)
+    await db.write("DELETE FROM images")
+    assert not await make(db, "otherkey1234")
+    assert await list_images(db) == []
+    assert await find_key(db, "otherkey1234") is None
+
+
+async def test_of_concurrent_starters_one_makes_it(db: Database):
+    assert sorted(await asyncio.gather(*(make(db) for _ in range(4)))) == [False, False, False, True]
