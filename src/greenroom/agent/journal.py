@@ -24,6 +24,8 @@ log = structlog.get_logger(__name__)
 COMPACT_ABOVE_BYTES: Final = 1 << 20
 """A file larger than this is rewritten when most of it is history."""
 
+COMPACT_EVERY_S: Final = 60.0
+
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
     """Base of the records; a later one replaces an earlier one about the same thing."""
@@ -37,7 +39,10 @@ class Term(Record, frozen=True, kw_only=True, tag="term"):
 
 
 class SessionRecord(Record, frozen=True, kw_only=True, tag="session"):
-    """What is remembered of a session (`core.reconcile.Known`) and what belongs to its failure."""
+    """What is remembered of a session (`core.reconcile.Known`) and what belongs to its failure.
+
+    `first_launch` says how far the command of that name is: it runs once in a container's life.
+    """
 
     session_id: str
     ran: bool = False
@@ -45,6 +50,7 @@ class SessionRecord(Record, frozen=True, kw_only=True, tag="session"):
     failure: str = ""
     exit_code: int | None = None
     log_tail: str = ""
+    first_launch: Literal["", "started", "ended"] = ""
 
 
 class CommandRecord(Record, frozen=True, kw_only=True, tag="command"):
@@ -208,6 +214,12 @@ class Journal:
                 target = self._written
                 await asyncio.to_thread(os.fsync, self._descriptor)
                 self._synced = target
+
+    async def keep_small(self) -> None:
+        """Compact the file now and then, for ever."""
+        while True:
+            await asyncio.sleep(COMPACT_EVERY_S)
+            await self.compact()
 
     async def compact(self) -> None:
         """Rewrite the file with the fewest records, if it is large and mostly history; a crash leaves either."""

@@ -31,6 +31,7 @@ class Outbox:
     def __init__(self) -> None:
         self._entries: dict[str, _Entry] = {}
         self._log_lines: list[LogLine] = []
+        self._asked = False
         self.log_lines_dropped = 0
         self.speak = asyncio.Event()
 
@@ -47,14 +48,20 @@ class Outbox:
 
     def unacknowledged(self, seq: int) -> list[Observed]:
         """All observations that are not committed yet; they travel in message `seq`."""
+        self._asked = False
         waiting = [entry for entry in self._entries.values() if not entry.acknowledged]
         for entry in waiting:
             entry.first_seq = seq if entry.first_seq is None else entry.first_seq
         return [entry.observed for entry in waiting]
 
     def has_unsent(self) -> bool:
-        """Whether there is an observation that no message carried yet."""
-        return any(entry.first_seq is None for entry in self._entries.values())
+        """Whether there is something that no message carried yet."""
+        return self._asked or any(entry.first_seq is None for entry in self._entries.values())
+
+    def speak_up(self) -> None:
+        """Something beside sessions is new and should be told soon."""
+        self._asked = True
+        self.speak.set()
 
     def acknowledge(self, acked_seq: int) -> list[Observed]:
         """Message `acked_seq` and those before it are committed; returns what became acknowledged."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Callable, Iterable
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -19,7 +20,7 @@ import structlog
 from greenroom.agent.journal import CommandRecord, Forget, HandoverRecord, Journal, SessionRecord, Term
 from greenroom.agent.outbox import Outbox
 from greenroom.core.reconcile import (
-    NOTHING_KNOWN,
+    ContainerState,
     Known,
     Order,
     Seen,
@@ -144,7 +145,7 @@ class Sessions:
     def _entry_changed(self, session_id: str, before: Desired | None, desired: Desired) -> None:
         if desired.spec is not None:
             self._decode_spec(session_id, desired.spec)
-        if before is None:
+        if before is None and desired.want == "running" and session_id not in self._seen:
             self.step(session_id, "received")
         if (before.authorised if before else None) != desired.authorised or desired.want == "absent":
             self._tell_authorised_changed(session_id)
@@ -191,17 +192,20 @@ class Sessions:
                 self._forget(session_id)
         else:
             self._seen[session_id] = seen
-            if seen.address is None or (before and before.container_id != seen.container_id):
+            if seen.state is not ContainerState.RUNNING or (before and before.address != seen.address):
                 self._probes.pop(session_id, None)
+            if seen.state is not ContainerState.CREATED:
+                self.remember(session_id, ran=True)
         self.refresh(session_id)
         self.plan.set()
 
-    def saw_all(self, containers: Iterable[Seen], taken: Iterable[str] = ()) -> None:
-        """A whole inventory; sessions in `taken` are being worked on and are left out."""
-        busy = set(taken)
+    def saw_all(self, containers: Iterable[Seen], leave_out: AbstractSet[str] = frozenset()) -> None:
+        """A whole inventory; what it says of the sessions in `leave_out` may be older than what is known of them."""
         found = {seen.session_id: seen for seen in containers}
-        for session_id in (found.keys() | self._seen.keys()) - busy:
+        for session_id in (found.keys() | self._seen.keys()) - leave_out:
             self.saw(session_id, found.get(session_id))
+        self.inventory_complete = True
+        self.plan.set()
 
     def probed(self, session_id: str, usable: bool, error: str = "") -> None:
         """A probe of the session's page ended."""
@@ -211,11 +215,16 @@ class Sessions:
 
     def remember(self, session_id: str, **changes: object) -> None:
         """Change what is remembered of a session; the fields are those of `journal.SessionRecord`."""
-        before = self._journal.memory.sessions.get(session_id) or SessionRecord(session_id=session_id)
+        before = self.memory(session_id)
         after = msgspec.structs.replace(before, **changes)
         if after != before:
             self._journal.note(after)
             self.refresh(session_id)
+
+    async def remember_durably(self, session_id: str, **changes: object) -> None:
+        """The same, on the disk when this returns."""
+        await self._journal.record(msgspec.structs.replace(self.memory(session_id), **changes))
+        self.refresh(session_id)
 
     def step(self, session_id: str, name: str) -> None:
         """A step of the session's start happened now; the first time counts."""
@@ -293,10 +302,13 @@ class Sessions:
         """The container of a session."""
         return self._seen.get(session_id)
 
+    def memory(self, session_id: str) -> SessionRecord:
+        """What the journal says of a session."""
+        return self._journal.memory.sessions.get(session_id) or SessionRecord(session_id=session_id)
+
     def known(self, session_id: str) -> Known:
-        """What is remembered of a session."""
-        record = self._journal.memory.sessions.get(session_id)
-        return _known(record) if record else NOTHING_KNOWN
+        """The same, as the plan needs it."""
+        return _known(self.memory(session_id))
 
     def command(self, command_id: str) -> Command | None:
         """A command that was ordered."""
@@ -326,7 +338,7 @@ class Sessions:
         session_id = desired.session_id
         seen, probe = self._seen.get(session_id), self._probes.get(session_id, _Probe())
         state, error = observe(self._wanted(desired), seen, self.known(session_id))
-        record = self._journal.memory.sessions.get(session_id)
+        record = self.memory(session_id)
         exit_code = seen.exit_code if seen else None
         return Observed(
             session_id=session_id,
@@ -337,8 +349,8 @@ class Sessions:
             address=seen.address if seen else None,
             usable=probe.usable and state is ObservedState.RUNNING,
             probe_error=probe.error,
-            exit_code=record.exit_code if record and exit_code is None else exit_code,
-            log_tail=record.log_tail if record else "",
+            exit_code=record.exit_code if exit_code is None else exit_code,
+            log_tail=record.log_tail,
             error=error,
             assignment=self._assignment_report(desired),
             commands=self._command_reports(session_id),

@@ -40,6 +40,8 @@ class ActionKind(StrEnum):
     PAUSE = "pause"
     UNPAUSE = "unpause"
     REMOVE = "remove"
+    EXAMINE = "examine"
+    """Write down why a container ended by itself: exit code and last log lines."""
     RUN_ASSIGNMENT = "run_assignment"
     RUN_COMMAND = "run_command"
     REFUSE_COMMAND = "refuse_command"
@@ -144,8 +146,10 @@ def _lifecycle(wanted: Wanted, seen: Seen | None, known: Known) -> list[Action]:
         return []
     if seen is None:
         return _without_container(wanted, known)
+    if seen.state is ContainerState.EXITED and not known.stopped:
+        return [_after_unasked_exit(wanted, seen)]
     kind = _STEPS.get((wanted.want, seen.state))
-    if kind is None or (seen.state is ContainerState.EXITED and not known.stopped):
+    if kind is None:
         return []
     return [_do(kind, wanted, f"the session is to be {wanted.want} and its container is {seen.state}")]
 
@@ -160,7 +164,13 @@ _STEPS: Final = {
     (Want.PAUSED, ContainerState.CREATED): ActionKind.START,
     (Want.PAUSED, ContainerState.EXITED): ActionKind.START,
 }
-"""(want, state of the container) → the next step towards it; an exited container only if it was stopped on order."""
+"""(want, state of the container) → the next step towards it; a container is `exited` here only by order."""
+
+
+def _after_unasked_exit(wanted: Wanted, seen: Seen) -> Action:
+    if wanted.want is Want.STOPPED:
+        return _do(ActionKind.STOP, wanted, "the container ended before it was stopped; that is taken for the stop")
+    return _do(ActionKind.EXAMINE, wanted, f"the container ended by itself with exit code {seen.exit_code}")
 
 
 def _without_container(wanted: Wanted, known: Known) -> list[Action]:
@@ -237,7 +247,7 @@ def observe(wanted: Wanted, seen: Seen | None, known: Known) -> tuple[ObservedSt
     if seen is None:
         return _observe_nothing(wanted, known)
     if seen.state is ContainerState.EXITED and not (known.stopped or wanted.want is Want.STOPPED):
-        return ObservedState.FAILED, f"The container ended by itself with exit code {seen.exit_code}."
+        return ObservedState.FAILED, unasked_exit(seen.exit_code)
     if seen.state is ContainerState.CREATED and wanted.want is Want.STOPPED:
         return ObservedState.STOPPED, ""
     return _OBSERVED[seen.state], ""
@@ -249,6 +259,13 @@ _OBSERVED: Final = {
     ContainerState.PAUSED: ObservedState.PAUSED,
     ContainerState.EXITED: ObservedState.STOPPED,
 }
+
+
+def unasked_exit(exit_code: int | None, *, out_of_memory: bool = False) -> str:
+    """The sentence for a container that ended without an order."""
+    if out_of_memory:
+        return f"The container ran out of memory and ended with exit code {exit_code}; raise the workspace's memory."
+    return f"The container ended by itself with exit code {exit_code}."
 
 
 def _observe_nothing(wanted: Wanted, known: Known) -> tuple[ObservedState, str]:

@@ -1,0 +1,101 @@
+"""The hand-over of a staged session to a user, in two phases (PROTOCOLS §3).
+
+`received`: the page was probed once more and `assign` is about to run. `assigned`: it ended with 0, or still runs
+when its deadline is over. Anything else is `failed`, and the Manager sets the session aside. `assign` runs at most
+once: `started` is on the disk before it does, and a restart in between makes the hand-over `failed`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Final
+
+import structlog
+from msgspec.structs import replace
+
+from greenroom.agent.journal import HandoverRecord, Journal
+from greenroom.agent.sessions import Sessions
+from greenroom.core.errors import GreenroomError
+from greenroom.core.sessions import Exec
+from greenroom.kit.stops import stop
+from greenroom.runtimes.base import Runtime
+from greenroom.wire.messages import Assignment, Desired
+
+log = structlog.get_logger(__name__)
+
+PROBE_FOR_S: Final = 1.5
+"""The Manager waits 2 s for `received`."""
+PROBE_PAUSE_S: Final = 0.05
+ERROR_OUTPUT_MAX: Final = 500
+
+
+class Handovers:
+    """See the module."""
+
+    def __init__(self, runtime: Runtime, sessions: Sessions, journal: Journal) -> None:
+        self._runtime = runtime
+        self._sessions = sessions
+        self._journal = journal
+
+    async def run(self, session_id: str) -> None:
+        """Hand the session over as its desired entry says, unless that was begun before."""
+        desired = self._sessions.desired(session_id)
+        if desired is None or desired.assignment is None or self._is_begun(desired.assignment):
+            return
+        record = _record(desired, desired.assignment)
+        if error := await self._probe(session_id):
+            await self._keep(replace(record, state="failed", error=error))
+        elif not desired.assignment.argv:
+            await self._keep(replace(record, state="assigned"))
+        else:
+            await self._keep(record)
+            await stop("agent.handover_received")
+            await self._keep(replace(record, state="started"))
+            await self._keep(await self._assign(record, desired.assignment))
+
+    def _is_begun(self, assignment: Assignment) -> bool:
+        record = self._journal.memory.handovers.get(assignment.assignment_id)
+        return record is not None and record.state != "received"
+
+    async def _probe(self, session_id: str) -> str:
+        """Empty if the page is usable now, else the sentence that says why not."""
+        end = time.monotonic() + PROBE_FOR_S
+        while True:
+            seen, spec = self._sessions.seen(session_id), self._sessions.spec(session_id)
+            if seen is None or spec is None or seen.address is None:
+                return "The session has no running container to hand over."
+            result = await self._runtime.probe(seen.address, spec)
+            if result.usable:
+                self._sessions.probed(session_id, usable=True)
+                return ""
+            if time.monotonic() > end:
+                return f"The session did not answer its last probe: {result.error}"
+            await asyncio.sleep(PROBE_PAUSE_S)
+
+    async def _assign(self, record: HandoverRecord, assignment: Assignment) -> HandoverRecord:
+        command = Exec(
+            argv=tuple(assignment.argv),
+            user=assignment.user,
+            environment=assignment.env,
+            workdir=assignment.workdir,
+            deadline_s=assignment.deadline_s,
+        )
+        try:
+            result = await self._runtime.exec(record.session_id, command)
+        except GreenroomError as error:
+            return replace(record, state="failed", error=f"`assign` could not be run: {error.message}")
+        if result.exit_code in {0, None}:
+            return replace(record, state="assigned", exit_code=result.exit_code)
+        output = result.output.strip()[-ERROR_OUTPUT_MAX:]
+        error = f"`assign` ended with exit code {result.exit_code}: {output}"
+        return replace(record, state="failed", exit_code=result.exit_code, error=error)
+
+    async def _keep(self, record: HandoverRecord) -> None:
+        await self._journal.record(record)
+        self._sessions.refresh(record.session_id)
+        log.info("hand-over", session_id=record.session_id, state=record.state, error=record.error)
+
+
+def _record(desired: Desired, assignment: Assignment) -> HandoverRecord:
+    return HandoverRecord(assignment_id=assignment.assignment_id, session_id=desired.session_id, state="received")

@@ -1,0 +1,163 @@
+"""The host's side of the Agent: the runtime and everything that works with it.
+
+The runtime can be opened only when it is known to which installation the Agent belongs, that is after the first
+registration; from then on the id is in the identity file, and a restarted Agent looks at its host at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import structlog
+
+from greenroom.agent.capacity import CapacityMeter
+from greenroom.agent.commands import Commands
+from greenroom.agent.executor import Executor
+from greenroom.agent.handover import Handovers
+from greenroom.agent.health import Health
+from greenroom.agent.identity import Identity
+from greenroom.agent.images import Images
+from greenroom.agent.inventory import RETRY_S, Inventory
+from greenroom.agent.journal import Journal
+from greenroom.agent.prober import Prober
+from greenroom.agent.reconciler import Reconciler
+from greenroom.agent.sessions import Sessions
+from greenroom.agent.workers import Workers
+from greenroom.core.errors import GreenroomError
+from greenroom.kit.config import AgentConfig
+from greenroom.runtimes.base import Runtime, RuntimeUnavailable
+from greenroom.runtimes.registry import open_runtime
+from greenroom.wire.messages import Capacity, DesiredImage, ImageReport, Usage
+
+log = structlog.get_logger(__name__)
+
+READY_WITHIN_S = 5.0
+
+
+class HostWork:
+    """Runs what the host has to do; answers what the check-in tells about it."""
+
+    def __init__(
+        self, *, config: AgentConfig, identity: Identity, sessions: Sessions, journal: Journal, health: Health
+    ) -> None:
+        self._config = config
+        self._identity = identity
+        self._sessions = sessions
+        self._journal = journal
+        self._health = health
+        self._installation_id = identity.installation_id
+        self._known = asyncio.Event()
+        self._looked = asyncio.Event()
+        self._images: Images | None = None
+        self._meter: CapacityMeter | None = None
+        if self._installation_id:
+            self._known.set()
+
+    # What the check-in asks ---------------------------------------------------------------------------------------
+
+    async def ready(self) -> None:
+        """See `checkin.Host`."""
+        try:
+            async with asyncio.timeout(READY_WITHIN_S):
+                await self._looked.wait()
+        except TimeoutError:
+            log.warning("the runtime was not ready in time; the first check-in goes without an inventory")
+
+    def registered(self, installation_id: str) -> None:
+        """See `checkin.Host`."""
+        if self._installation_id not in {"", installation_id}:
+            raise GreenroomError("This Agent now belongs to another installation; it has to start again.")
+        self._installation_id = installation_id
+        self._known.set()
+        if self._images:
+            self._images.start_again()
+
+    def capacity(self) -> Capacity:
+        """See `checkin.Host`."""
+        return self._meter.capacity if self._meter else Capacity(cores=0.0, memory_bytes=0)
+
+    def usage(self) -> Usage:
+        """See `checkin.Host`."""
+        return self._meter.usage if self._meter else Usage()
+
+    def images(self) -> list[ImageReport] | None:
+        """See `checkin.Host`."""
+        return self._images.report() if self._images else None
+
+    def images_reported(self) -> None:
+        """See `checkin.Host`."""
+        if self._images:
+            self._images.reported()
+
+    def want_images(self, images: list[DesiredImage]) -> None:
+        """See `checkin.Host`."""
+        if self._images:
+            self._images.want(images)
+
+    # The work -----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Open the runtime as soon as it is known whose it is, and work, for ever."""
+        await self._known.wait()
+        runtime = open_runtime(
+            self._config.runtime,
+            installation_id=self._installation_id,
+            agent_id=self._identity.agent_id,
+            folder=self._config.agent_dir,
+            docker_host=self._config.docker_host,
+            share=self._config.share,
+        )
+        await self._open(runtime)
+        try:
+            await self._work(runtime)
+        finally:
+            await runtime.close()
+
+    async def _open(self, runtime: Runtime) -> None:
+        while True:
+            try:
+                await runtime.open()
+            except RuntimeUnavailable as error:
+                self._health.runtime_error = error.message
+                self._looked.set()
+                log.warning("the runtime cannot be opened", reason=error.message, next_try_s=RETRY_S)
+                await asyncio.sleep(RETRY_S)
+            else:
+                self._health.runtime_error = ""
+                return
+
+    async def _work(self, runtime: Runtime) -> None:
+        sessions, journal = self._sessions, self._journal
+        inventory = Inventory(runtime, sessions, self._identity.agent_id, self._health)
+        images = self._images = Images(runtime, sessions.outbox.speak_up)
+        meter = self._meter = CapacityMeter(runtime)
+        await self._look_first(inventory, images, meter)
+        reconciler = Reconciler(sessions, inventory, self._health)
+        async with asyncio.TaskGroup() as group:
+            workers = Workers(group, reconciler.worker_done)
+            executor = Executor(
+                runtime=runtime,
+                sessions=sessions,
+                inventory=inventory,
+                images=images,
+                commands=Commands(runtime, sessions, journal),
+                handovers=Handovers(runtime, sessions, journal),
+                workers=workers,
+            )
+            prober = Prober(runtime, sessions, workers, self._config.probe_interval_s)
+            group.create_task(inventory.watch(), name="events")
+            group.create_task(reconciler.take_inventory(workers), name="inventory")
+            group.create_task(reconciler.look(workers), name="look")
+            group.create_task(reconciler.run(executor, prober), name="reconcile")
+            group.create_task(images.run(), name="images")
+            group.create_task(meter.run(), name="capacity")
+
+    async def _look_first(self, inventory: Inventory, images: Images, meter: CapacityMeter) -> None:
+        """What the first check-in should already tell; what fails here is tried again by the loops."""
+        try:
+            await inventory.take()
+            await images.look()
+            await meter.read()
+        except RuntimeUnavailable as error:
+            log.warning("the host could not be looked at", reason=error.message)
+        self._looked.set()

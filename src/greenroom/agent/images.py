@@ -1,0 +1,143 @@
+"""Which images this host holds, and fetching those it should hold."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from typing import Final
+
+import structlog
+
+from greenroom.agent.waiting import wait_for
+from greenroom.core.errors import GreenroomError
+from greenroom.runtimes.base import Credentials, PullError, Runtime, RuntimeUnavailable
+from greenroom.wire.messages import DesiredImage, ImageReport
+
+log = structlog.get_logger(__name__)
+
+LOOK_EVERY_S: Final = 30.0
+FIRST_PAUSE_S: Final = 5.0
+MAX_PAUSE_S: Final = 300.0
+"""Before an image that could not be fetched is tried again; the pause doubles with every failure."""
+
+
+class Images:
+    """See the module. `on_change` is called when there is something new to report."""
+
+    def __init__(self, runtime: Runtime, on_change: Callable[[], None] = lambda: None) -> None:
+        self._runtime = runtime
+        self._on_change = on_change
+        self._wanted: dict[str, DesiredImage] = {}
+        self._reports: dict[str, ImageReport] = {}
+        self._failures: dict[str, tuple[int, float]] = {}
+        self._sent: list[ImageReport] | None = None
+        self._arrived: list[ImageReport] | None = None
+        self._wake = asyncio.Event()
+        self._changed = asyncio.Condition()
+
+    def want(self, images: list[DesiredImage]) -> None:
+        """The images the Manager wants on this host."""
+        wanted = {image.name: image for image in images}
+        if wanted != self._wanted:
+            self._wanted = wanted
+            self._wake.set()
+
+    def report(self) -> list[ImageReport] | None:
+        """All images and their states, or None if the Manager has heard that already."""
+        reports = sorted(self._reports.values(), key=lambda report: report.name)
+        if reports == self._arrived:
+            return None
+        self._sent = reports
+        return reports
+
+    def reported(self) -> None:
+        """The last report arrived."""
+        self._arrived = self._sent
+
+    def start_again(self) -> None:
+        """The Manager has heard nothing yet."""
+        self._sent = self._arrived = None
+
+    async def wait_for(self, name: str) -> bool:
+        """Wait while the image is being fetched; whether it is there then. False at once if nobody fetches it."""
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._is_pulling(name))
+        return await self._runtime.image(name) is not None
+
+    def _is_pulling(self, name: str) -> bool:
+        report = self._reports.get(name)
+        return report is not None and report.state == "pulling"
+
+    async def run(self) -> None:
+        """Look and fetch, for ever."""
+        while True:
+            try:
+                await self.look()
+                await self._pull_missing()
+            except RuntimeUnavailable as error:
+                log.warning("the images of this host are not known", reason=error.message, next_try_s=LOOK_EVERY_S)
+            await wait_for(self._wake, self._pause_s())
+
+    def _pause_s(self) -> float:
+        now = time.monotonic()
+        due = [until - now for name, (_, until) in self._failures.items() if name in self._wanted]
+        return max(0.1, min([LOOK_EVERY_S, *due]))
+
+    async def look(self) -> None:
+        """See which images are there.
+
+        Raises:
+            RuntimeUnavailable: the runtime does not answer.
+        """
+        present = {image.name: image for image in await self._runtime.images()}
+        kept = {
+            n: r for n, r in self._reports.items() if n in self._wanted and n not in present and r.state == "failed"
+        }
+        absent = {name: ImageReport(name=name, state="absent") for name in self._wanted if name not in present}
+        found = {i.name: ImageReport(name=i.name, state="present", digest=i.digest) for i in present.values()}
+        self._failures = {name: failure for name, failure in self._failures.items() if name not in present}
+        if self._reports != (reports := absent | kept | found):
+            self._reports = reports
+            await self._tell()
+
+    async def _pull_missing(self) -> None:
+        now = time.monotonic()
+        for name, image in list(self._wanted.items()):
+            report = self._reports.get(name)
+            if (report is None or report.state != "present") and self._failures.get(name, (0, 0.0))[1] <= now:
+                await self._pull(image)
+
+    async def _pull(self, image: DesiredImage) -> None:
+        credentials = Credentials(user=image.user, password=image.password) if image.user else None
+        await self._set(ImageReport(name=image.name, state="pulling"))
+        try:
+            async for progress in self._runtime.pull(image.name, credentials):
+                await self._set(ImageReport(name=image.name, state="pulling", progress=progress))
+        except RuntimeUnavailable:
+            await self._set(ImageReport(name=image.name, state="absent"))
+            raise
+        except GreenroomError as error:
+            await self._pull_failed(image.name, error)
+        else:
+            log.info("fetched an image", image=image.name)
+            await self.look()
+
+    async def _pull_failed(self, name: str, error: GreenroomError) -> None:
+        failures = self._failures.get(name, (0, 0.0))[0] + 1
+        pause_s = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** min(failures - 1, 10))
+        self._failures[name] = (failures, time.monotonic() + pause_s)
+        if not isinstance(error, PullError):
+            log.error("an image cannot be fetched", image=name, error_code=error.code)
+        log.warning("an image could not be fetched", image=name, reason=error.message, next_try_s=pause_s)
+        await self._set(ImageReport(name=name, state="failed", error=error.message))
+
+    async def _set(self, report: ImageReport) -> None:
+        if self._reports.get(report.name) != report:
+            self._reports[report.name] = report
+            await self._tell()
+
+    async def _tell(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+        self._on_change()
