@@ -18,7 +18,8 @@ import pytest
 
 from greenroom.db.database import Database
 from greenroom.db.migrate import migrate
-from greenroom.up.postgres import Account, Cluster, copy_binaries
+from greenroom.up.account import Account
+from greenroom.up.postgres import Cluster, copy_binaries
 
 for name in [n for n in os.environ if n.startswith("GREENROOM_")]:
     del os.environ[name]

@@ -8,6 +8,7 @@ import sys
 
 import typer
 
+from greenroom.cli import instance
 from greenroom.core.errors import GreenroomError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -41,6 +42,9 @@ def agent() -> None:
 def gateway() -> None:
     """Run the gateway of this host: nginx with generated configuration (settings: GREENROOM_*)."""
     _role("gateway")
+
+
+instance.register(app)
 
 
 def main() -> None:

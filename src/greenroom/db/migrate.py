@@ -44,19 +44,13 @@ async def migrate(dsn: str) -> list[str]:
     Raises:
         SetupError: the database is newer than this program, an applied file was changed, or it cannot be reached.
     """
-    try:
-        connection = await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
-    except psycopg.OperationalError as error:
-        raise SetupError(f"The database cannot be reached; check the database URL: {error}".strip()) from error
-    async with connection:
+    async with await _connect(dsn) as connection:
         await connection.execute("SELECT pg_advisory_lock(%s, %s)", _LOCK)
         await connection.execute(
             "CREATE TABLE IF NOT EXISTS schema_migrations"
             " (name text PRIMARY KEY, checksum text NOT NULL, applied timestamptz NOT NULL DEFAULT now())"
         )
-        rows = await (await connection.execute("SELECT name, checksum FROM schema_migrations")).fetchall()
-        known = {str(name): str(checksum) for name, checksum in rows}
-        pending = plan(migrations(), known)
+        pending = plan(migrations(), await _known(connection))
         for migration in pending:
             async with connection.transaction():
                 await connection.execute(migration.sql.encode())
@@ -65,6 +59,31 @@ async def migrate(dsn: str) -> list[str]:
                     (migration.name, migration.checksum),
                 )
     return [migration.name for migration in pending]
+
+
+async def check(dsn: str) -> list[str]:
+    """The names of the files `migrate` would apply; changes nothing.
+
+    Raises:
+        SetupError: what `migrate` raises.
+    """
+    async with await _connect(dsn) as connection:
+        rows = await (await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")).fetchall()
+        known = await _known(connection) if rows[0][0] else {}
+    return [migration.name for migration in plan(migrations(), known)]
+
+
+async def _connect(dsn: str) -> psycopg.AsyncConnection:
+    try:
+        return await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=10)
+    except psycopg.Error as error:
+        reason = " ".join(str(error).split())
+        raise SetupError(f"The database cannot be reached; check the database URL ({reason}).") from error
+
+
+async def _known(connection: psycopg.AsyncConnection) -> dict[str, str]:
+    rows = await (await connection.execute("SELECT name, checksum FROM schema_migrations")).fetchall()
+    return {str(name): str(checksum) for name, checksum in rows}
 
 
 def plan(files: list[Migration], known: dict[str, str]) -> list[Migration]:

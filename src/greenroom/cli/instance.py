@@ -1,0 +1,61 @@
+"""`greenroom up`, `down`, `status`, `migrate`, `doctor`: an instance on this machine."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greenroom.up import commands
+from greenroom.up.options import Options, default_data
+
+Data = Annotated[Path | None, typer.Option("--data", help="Folder of all its state.", show_default="see CONTRACT")]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to `greenroom`."""
+    app.command()(up)
+    app.command()(down)
+    app.command()(status)
+
+
+def up(
+    *,
+    data: Data = None,
+    port: Annotated[int | None, typer.Option(help="Port of console and api [default: 8443].")] = None,
+    managers: Annotated[int | None, typer.Option(help="Managers per zone [default: 1].")] = None,
+    zones: Annotated[str | None, typer.Option(help="Names with commas [default: default].")] = None,
+    database_url: Annotated[str | None, typer.Option(help="PostgreSQL of your own instead of the embedded.")] = None,
+    hostname: Annotated[str | None, typer.Option(help="Listen on all addresses, under this name.")] = None,
+    tls_cert: Annotated[Path | None, typer.Option(help="Certificate for the host name, PEM.")] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
+    detach: Annotated[bool, typer.Option("--detach", help="Return when it serves; it goes on running.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Run everything on this machine."""
+    options = Options(
+        port=port,
+        managers=managers,
+        zones=tuple(name.strip() for name in zones.split(",")) if zones is not None else None,
+        database_url=database_url,
+        hostname=hostname,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+    )
+    commands.up(_folder(data), options, detach=detach, as_json=as_json)
+
+
+def down(data: Data = None) -> None:
+    """Stop it, end its sessions, and leave no process, container or network behind."""
+    commands.down(_folder(data))
+
+
+def status(data: Data = None, as_json: Json = False) -> None:
+    """Show what runs and whether it works."""
+    commands.status(_folder(data), as_json=as_json)
+
+
+def _folder(data: Path | None) -> Path:
+    return (data or default_data()).resolve()

@@ -1,0 +1,67 @@
+"""What is looked at before anything is made, so that a start that cannot work leaves nothing behind."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from pathlib import Path
+from typing import Final
+
+from greenroom.core.errors import SetupError
+from greenroom.db.migrate import check
+from greenroom.up.containers import docker, has_image
+from greenroom.up.layout import Layout
+from greenroom.up.options import Settings
+from greenroom.up.tls import check_pair
+
+PROGRAMS: Final = {"nginx": "nginx-light", "setpriv": "util-linux"}
+"""Program → the Debian package it is in."""
+
+DESKTOP_IMAGE: Final = "greenroom/desktop:xfce"
+"""Image of the workspace `Desktop`; GREENROOM_DESKTOP_IMAGE names another for a new instance."""
+
+
+def desktop_image() -> str:
+    """The image of the first workspace."""
+    return os.environ.get("GREENROOM_DESKTOP_IMAGE", DESKTOP_IMAGE)
+
+
+async def check_machine(layout: Layout, settings: Settings) -> None:
+    """Everything an instance needs of this machine.
+
+    Raises:
+        SetupError: with what is missing and what to do.
+    """
+    check_programs()
+    check_port(settings.port)
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        check_pair(Path(settings.tls_cert), Path(settings.tls_key))
+    async with docker() as client:
+        if not layout.instance.exists() and not await has_image(client, desktop_image()):
+            raise SetupError(
+                f"Docker has no image {desktop_image()}, which the workspace Desktop needs; build it with: images/build"
+            )
+    if settings.database_url is not None:
+        await check(settings.database_url)
+
+
+def check_programs() -> None:
+    """Refuse to start without the programs that come from the distribution."""
+    path = f"{os.environ.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"
+    for program, package in PROGRAMS.items():
+        if shutil.which(program, path=path) is None:
+            raise SetupError(f"The program {program} is missing; install the package {package}, or run script/up.")
+
+
+def check_port(port: int) -> None:
+    """Refuse a main port that cannot be listened on."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("0.0.0.0", port))
+            probe.listen(1)
+        except PermissionError as error:
+            raise SetupError(f"Port {port} needs root; give a --port from 1024 upwards.") from error
+        except OSError as error:
+            raise SetupError(f"Port {port} is taken by another program; stop that, or give another --port.") from error

@@ -1,0 +1,197 @@
+"""The commands `greenroom up`, `down` and `status` as processes: what they print, fork and wait for."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final
+
+from rich.console import Console
+from rich.table import Table
+
+from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.db.database import Database
+from greenroom.kit import log
+from greenroom.up import health, instance
+from greenroom.up.describe import describe
+from greenroom.up.layout import Layout, check_folder, read_json, running_pid
+from greenroom.up.options import Options
+from greenroom.up.progress import Events, Progress, on_stderr, show_events, step
+
+DOWN_WITHIN_S: Final = 120.0
+DOCKERD_NOTE: Final = Path("/run/greenroom-dockerd.pid")
+"""Written by script/up when it had to start a Docker daemon."""
+
+
+def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
+    """Start an instance; returns when it has ended or, detached, when it serves.
+
+    Raises:
+        SetupError: it cannot be started as asked.
+    """
+    layout = Layout(data)
+    if detach:
+        _show_ready(_in_background(layout, options), as_json=as_json)
+        return
+    log.configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
+    progress = on_stderr()
+    asyncio.run(instance.run(layout, options, progress, lambda found: _show_ready(found, as_json=as_json)))
+
+
+def _in_background(layout: Layout, options: Options) -> dict[str, Any]:
+    """Fork the process that stays; show its steps until it serves, and return the object of `--json`."""
+    read_end, write_end = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(read_end)
+        _stay(layout, options, Events(os.fdopen(write_end, "w")))
+    os.close(write_end)
+    with os.fdopen(read_end) as source:
+        event = show_events(source, on_stderr())
+    if "ready" in event:
+        return event["ready"]
+    os.waitpid(pid, 0)
+    raise SetupError(event.get("error", f"The process in the background ended early; see {layout.log('up')}."))
+
+
+def _stay(layout: Layout, options: Options, events: Events) -> None:
+    """The process in the background: never returns."""
+    code = 0
+    try:
+        os.setsid()
+        _redirect_output(Path(os.devnull))
+        log.configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
+        asyncio.run(
+            instance.run(
+                layout,
+                options,
+                events,
+                lambda found: events.send({"ready": found}),
+                lambda: _redirect_output(layout.log("up")),
+            )
+        )
+    except GreenroomError as error:
+        events.send({"error": error.message})
+        code = 1
+    except BaseException as error:
+        events.send({"error": f"{type(error).__name__}: {error}"})
+        raise
+    finally:
+        os._exit(code)
+
+
+def _redirect_output(file: Path) -> None:
+    """From now on stdout and stderr are appended to `file`, and stdin is empty."""
+    descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    for source, target in ((nothing, 0), (descriptor, 1), (descriptor, 2)):
+        os.dup2(source, target)
+    os.close(descriptor)
+    os.close(nothing)
+
+
+def _show_ready(found: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(found), flush=True)  # noqa: T201 -- the command's result
+        return
+    console = Console(highlight=False)
+    console.print(f"\n[bold]Greenroom is ready at {found['url']}[/bold]")
+    admin = found["admin"]
+    if admin["password"] is not None:
+        console.print(f"Log in as {admin['username']} with the one-time password [bold]{admin['password']}[/bold]")
+    else:
+        console.print(f"Log in as {admin['username']} (its password was changed).")
+    console.print(f"Certificate authority: {found['ca_file']}    Stop it with: greenroom down --data {found['data']}")
+
+
+def down(data: Path) -> None:
+    """Stop an instance; one whose `up` was killed is cleaned up after.
+
+    Raises:
+        SetupError: there is none, or it does not end.
+    """
+    layout = Layout(data)
+    check_folder(layout)
+    if not layout.instance.exists():
+        raise SetupError(f"There is no Greenroom instance in {data}; give its --data.")
+    progress = on_stderr()
+    pid = running_pid(layout)
+    if pid is not None:
+        _stop_running(layout, pid, progress)
+    elif layout.state.exists():
+        log.configure("WARNING", "down")
+        asyncio.run(instance.clean_up(layout, progress))
+    else:
+        print(f"Nothing is running on {data}.", file=sys.stderr)  # noqa: T201
+    if DOCKERD_NOTE.exists():
+        note = f"The Docker daemon that script/up started (pid {DOCKERD_NOTE.read_text().strip()}) goes on running."
+        print(note, file=sys.stderr)  # noqa: T201
+
+
+def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
+    with step(progress, "Stopping the instance and ending its sessions"):
+        os.kill(pid, signal.SIGTERM)
+        end_s = time.monotonic() + DOWN_WITHIN_S
+        while running_pid(layout) == pid:
+            if time.monotonic() > end_s:
+                raise SetupError(f"It has not ended after {DOWN_WITHIN_S:g} s; see {layout.log('up')}.")
+            time.sleep(0.1)
+    if layout.state.exists():
+        raise SetupError(f"It ended, but not cleanly; see {layout.log('up')}, then run greenroom down again.")
+
+
+def status(data: Path, *, as_json: bool) -> None:
+    """Show the state of each part; exit code 1 when the instance does not run or a part does not work.
+
+    Raises:
+        SetupError: there is no instance.
+    """
+    layout = Layout(data)
+    check_folder(layout)
+    if running_pid(layout) is None:
+        raise SetupError(f"No instance is running on {data}; start it with: greenroom up --data {data}")
+    found = asyncio.run(_status(layout))
+    if as_json:
+        print(json.dumps(found))  # noqa: T201 -- the command's result
+    else:
+        _show_status(found)
+    if not all(part["ok"] for part in found["parts"]):
+        raise SystemExit(1)
+
+
+async def _status(layout: Layout) -> dict[str, Any]:
+    site = instance.site_of(layout)
+    async with AsyncExitStack() as stack:
+        db = Database(site.dsn, application_name="greenroom status", max_size=2)
+        await db.open()
+        stack.push_async_callback(db.close)
+        http = await stack.enter_async_context(health.client(layout.ca_file))
+        checks = await health.check_all(http, db, site.endpoints)
+        found = await describe(db, layout, site.endpoints)
+    state = read_json(layout.state)
+    parts = {part["name"]: part for part in state.get("parts", [])}
+    nothing = {"pid": None, "starts": 0, "last_exit": ""}
+    found["phase"] = state.get("phase")
+    found["parts"] = [
+        {"name": c.name, "role": c.role, "ok": c.ok, "detail": c.detail}
+        | {name: parts.get(c.name, nothing)[name] for name in nothing}
+        for c in checks
+    ]
+    return found
+
+
+def _show_status(found: dict[str, Any]) -> None:
+    table = Table("part", "pid", "starts", "state", box=None, pad_edge=False)
+    for part in found["parts"]:
+        colour = "green" if part["ok"] else "red"
+        cells = (part["name"], str(part["pid"] or ""), str(part["starts"] or ""))
+        table.add_row(*cells, f"[{colour}]{part['detail'][:80]}[/{colour}]")
+    console = Console(highlight=False)
+    console.print(f"{found['url']}  (pid {found['pids']['up'][0]}, {found['phase']})")
+    console.print(table)

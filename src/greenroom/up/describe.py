@@ -1,0 +1,64 @@
+"""The object that `greenroom up --json` and `greenroom status --json` print (CONTRACT, "greenroom up")."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from greenroom.db.database import Database
+from greenroom.db.instance import manager_ids, zone_ids
+from greenroom.up.credentials import read_credentials
+from greenroom.up.endpoints import Endpoints
+from greenroom.up.layout import Layout, read_json
+from greenroom.up.processes import children_of
+
+ROLES: Final = ("up", "postgres", "api", "manager", "agent", "gateway", "nginx")
+
+
+async def describe(db: Database, layout: Layout, here: Endpoints) -> dict[str, Any]:
+    """Addresses, credentials, ids and pids."""
+    managers = await manager_ids(db, [manager.instance_id for manager in here.managers])
+    zones = await zone_ids(db, [agent.zone for agent in here.agents])
+    pids = pids_by_role(layout)
+    pid_of = {part["name"]: part["pid"] for part in read_json(layout.state).get("parts", [])}
+    return {
+        "url": here.url,
+        "stream_url": here.stream_url,
+        "ca_file": str(layout.ca_file),
+        **await read_credentials(db, layout),
+        "zones": [
+            {"zone_id": zones.get(zone), "zone_name": zone, "gateway_url": here.managers_of(zone)[0].gateway_url}
+            for zone in dict.fromkeys(agent.zone for agent in here.agents)
+        ],
+        "managers": [
+            {
+                "manager_id": managers.get(manager.instance_id),
+                "instance_id": manager.instance_id,
+                "zone_name": manager.zone,
+                "port": manager.port,
+                "gateway_url": manager.gateway_url,
+                "pid": pid_of.get(manager.name),
+                "sentinel_file": str(manager.sentinel_file),
+            }
+            for manager in here.managers
+        ],
+        "agents": [{"agent_id": agent.agent_id, "zone_name": agent.zone, "port": agent.port} for agent in here.agents],
+        "pids": pids,
+        "data": str(layout.data),
+        "database_url": db.dsn,
+    }
+
+
+def pids_by_role(layout: Layout) -> dict[str, list[int]]:
+    """Role → pids that run now; of nginx the master first, then its workers."""
+    state = read_json(layout.state)
+    pids: dict[str, list[int]] = {role: [] for role in ROLES}
+    if "up" in state:
+        pids["up"].append(state["up"])
+    for part in state.get("parts", []):
+        if part["pid"] is not None:
+            pids[part["role"]].append(part["pid"])
+    for gateway in pids["gateway"]:
+        for master in children_of(gateway):
+            if master.name == "nginx":
+                pids["nginx"] += [master.pid, *(worker.pid for worker in children_of(master.pid))]
+    return pids

@@ -1,0 +1,95 @@
+"""Where each part of an instance is reached: ids, ports, addresses and files, decided before anything is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from greenroom.up.layout import Layout
+from greenroom.up.options import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerEndpoint:
+    """One Manager."""
+
+    name: str
+    zone: str
+    instance_id: str
+    port: int
+    gateway_port: int
+    sentinel_file: Path
+
+    @property
+    def gateway_url(self) -> str:
+        """Its own listener of the gateway, where its sentinel counts."""
+        return f"https://127.0.0.1:{self.gateway_port}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentEndpoint:
+    """One Agent."""
+
+    name: str
+    zone: str
+    agent_id: str
+    port: int
+
+    @property
+    def route(self) -> str:
+        """The part of a stream's path that names the Agent."""
+        return self.agent_id.replace("-", "")[:8]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Endpoints:
+    """All of an instance."""
+
+    url: str
+    stream_url: str
+    main_port: int
+    stream_port: int
+    api_port: int
+    managers: tuple[ManagerEndpoint, ...]
+    agents: tuple[AgentEndpoint, ...]
+
+    @property
+    def agent_ids(self) -> list[str]:
+        """Of all Agents of the instance."""
+        return [agent.agent_id for agent in self.agents]
+
+    def managers_of(self, zone: str) -> list[ManagerEndpoint]:
+        """The Managers of a zone, the first first."""
+        return [manager for manager in self.managers if manager.zone == zone]
+
+
+def endpoints(layout: Layout, settings: Settings, ports: dict[str, int]) -> Endpoints:
+    """The endpoints of an instance whose Manager and Agent folders have their ids."""
+    return Endpoints(
+        url=f"https://{settings.host}:{settings.port}",
+        stream_url=f"https://{settings.host}:{ports['stream']}",
+        main_port=settings.port,
+        stream_port=ports["stream"],
+        api_port=ports["api"],
+        managers=tuple(_manager(layout, name, zone, ports) for name, zone in settings.manager_names),
+        agents=tuple(
+            AgentEndpoint(name=name, zone=zone, agent_id=_read(layout.agent(name) / "agent_id"), port=ports[name])
+            for name, zone in settings.agent_names
+        ),
+    )
+
+
+def _manager(layout: Layout, name: str, zone: str, ports: dict[str, int]) -> ManagerEndpoint:
+    instance_id = _read(layout.manager(name) / "instance_id")
+    return ManagerEndpoint(
+        name=name,
+        zone=zone,
+        instance_id=instance_id,
+        port=ports[name],
+        gateway_port=ports[f"{name}-gateway"],
+        sentinel_file=layout.sentinel(instance_id),
+    )
+
+
+def _read(path: Path) -> str:
+    return path.read_text().strip()

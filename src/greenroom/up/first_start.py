@@ -1,0 +1,46 @@
+"""What an instance needs once: ids of its Managers and Agents, the installation's key, migrations and first data."""
+
+from __future__ import annotations
+
+import uuid
+
+from greenroom.db.database import Database
+from greenroom.db.instance import add_join_token, agent_is_known, ensure_zones
+from greenroom.kit.secrets import Secrets, hashed, new_secret
+from greenroom.up.account import Account
+from greenroom.up.endpoints import Endpoints
+from greenroom.up.layout import Layout, own, write_text
+from greenroom.up.options import Settings
+
+JOIN_HOURS = 1
+"""An Agent that has not joined by then needs another `up`."""
+
+
+def ensure_files(layout: Layout, settings: Settings, account: Account) -> None:
+    """Folders and ids of Managers and Agents, sentinel folders and the installation's key; what exists is kept."""
+    for name, _ in settings.manager_names:
+        folder = layout.manager(name)
+        own(folder, 0o700, account)
+        if not (folder / "instance_id").exists():
+            write_text(folder / "instance_id", f"{name}-{uuid.uuid4().hex[:8]}\n", 0o600, account)
+        own(layout.sentinel((folder / "instance_id").read_text().strip()).parent, 0o755, account)
+    for name, _ in settings.agent_names:
+        own(layout.agent(name), 0o700)
+        if not (layout.agent(name) / "agent_id").exists():
+            write_text(layout.agent(name) / "agent_id", f"{uuid.uuid4()}\n", 0o600)
+    if not layout.key_file.exists():
+        Secrets.create_file(layout.key_file)
+        write_text(layout.key_file, layout.key_file.read_text(), 0o600, account)
+
+
+async def ensure_rows(db: Database, layout: Layout, settings: Settings, here: Endpoints) -> None:
+    """Zones, and a join token for each Agent the database does not know."""
+    origins = ",".join(dict.fromkeys(["127.0.0.1", "localhost", settings.host]))
+    await ensure_zones(db, settings.zones, origins, f"127.0.0.1:{settings.port}")
+    for agent in here.agents:
+        if await agent_is_known(db, agent.agent_id):
+            continue
+        token = new_secret()
+        await add_join_token(db, hashed(token), agent.zone, JOIN_HOURS)
+        write_text(layout.agent(agent.name) / "join_token", f"{token}\n", 0o600)
+        (layout.agent(agent.name) / "identity.json").unlink(missing_ok=True)

@@ -1,0 +1,350 @@
+"""An instance from its first start to its end: what `greenroom up` does in the process that stays."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import AsyncGenerator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import structlog
+
+from greenroom.core.errors import SetupError
+from greenroom.core.restarts import judge_manager
+from greenroom.db.database import Database
+from greenroom.db.migrate import migrate
+from greenroom.up import checks, health, roles, tls
+from greenroom.up.account import Account, service_account
+from greenroom.up.describe import describe
+from greenroom.up.endpoints import Endpoints, ManagerEndpoint, endpoints
+from greenroom.up.first_start import ensure_files, ensure_rows
+from greenroom.up.layout import (
+    DataLock,
+    Layout,
+    check_folder,
+    check_reachable,
+    read_json,
+    write_json,
+)
+from greenroom.up.options import Options, Settings, settle
+from greenroom.up.ports import Reservations, choose, wanted
+from greenroom.up.postgres import Cluster
+from greenroom.up.processes import become_subreaper, end_all, leftovers, processes
+from greenroom.up.programs import Programs, current, prepare
+from greenroom.up.progress import Progress, step
+from greenroom.up.roles import Site
+from greenroom.up.shutdown import end_sessions
+from greenroom.up.supervisor import Supervisor
+
+log = structlog.get_logger(__name__)
+
+READY_WITHIN_S: Final = float(os.environ.get("GREENROOM_READY_WITHIN_S", "90"))
+"""How long a start may take; a slow machine can be given more."""
+HOPELESS_STARTS: Final = 6
+"""A part that was started this often before the instance was ever ready will not come up by itself."""
+
+WATCH_S: Final = 2.0
+"""Interval of the Managers' health checks."""
+
+LEFTOVERS_WITHIN_S: Final = 8.0
+
+
+async def run(
+    layout: Layout,
+    options: Options,
+    progress: Progress,
+    on_ready: Callable[[dict[str, Any]], None],
+    on_folders: Callable[[], None] = lambda: None,
+) -> None:
+    """Start the instance and keep it running until SIGTERM or SIGINT; then end it with its sessions.
+
+    Args:
+        layout: where it lies.
+        options: of the command line.
+        progress: shown what is being done.
+        on_ready: called with the object of `--json` once everything serves.
+        on_folders: called once DATA and its folders exist.
+
+    Raises:
+        SetupError: it cannot be started as asked.
+    """
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        loop.add_signal_handler(number, stop.set)
+    async with prepared(layout, options, progress) as site, AsyncExitStack() as stack:
+        on_folders()
+        instance = Instance(site, progress)
+        stack.push_async_callback(instance.end)
+        starting = asyncio.create_task(instance.start())
+        stopped = asyncio.create_task(stop.wait())
+        await asyncio.wait([starting, stopped], return_when=asyncio.FIRST_COMPLETED)
+        if not starting.done():
+            starting.cancel()
+            await asyncio.wait([starting])
+            return
+        starting.result()
+        on_ready(await instance.describe())
+        await stopped
+        instance.ends_sessions = True
+
+
+@asynccontextmanager
+async def prepared(layout: Layout, options: Options, progress: Progress) -> AsyncGenerator[Site]:
+    """Check the machine, lock DATA and lay out all files; nothing runs yet.
+
+    Raises:
+        SetupError: it cannot be started as asked; a new DATA is left as it was found.
+    """
+    check_folder(layout)
+    lock = DataLock.take(layout) if layout.lock.exists() else None
+    reservations = Reservations()
+    try:
+        settings = settle(options, read_json(layout.instance))
+        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+        with step(progress, "Checking this machine"):
+            await checks.check_machine(layout, settings)
+            if not reservations.take(settings.port):
+                raise SetupError(f"Port {settings.port} is spoken for by another instance; give another --port.")
+            account = service_account()
+            check_reachable(layout, account)
+        layout.create(account)
+        lock = lock or DataLock.take(layout)
+        write_json(layout.instance, settings.stored(), 0o600)
+        with step(progress, "Preparing the programs"):
+            programs = prepare(layout.runtime, account)
+        yield _laid_out(layout, settings, account, programs, reservations)
+    finally:
+        reservations.release()
+        if lock is not None:
+            lock.release()
+
+
+def _laid_out(
+    layout: Layout, settings: Settings, account: Account, programs: Programs, reservations: Reservations
+) -> Site:
+    ensure_files(layout, settings, account)
+    names = [name for name, _ in settings.manager_names], [name for name, _ in settings.agent_names]
+    ports = choose(wanted(*names), read_json(layout.ports), settings.port, reservations.take)
+    write_json(layout.ports, {"main": settings.port, **ports}, 0o644)
+    return _site(layout, settings, account, programs)
+
+
+def _site(layout: Layout, settings: Settings, account: Account, programs: Programs) -> Site:
+    tls.ensure_authority(layout)
+    certificate = tls.ensure_certificate(layout, account, settings.served_hosts, datetime.now(UTC))
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        certificate = tls.copy_given(layout, account, Path(settings.tls_cert), Path(settings.tls_key))
+    here = endpoints(layout, settings, read_json(layout.ports))
+    dsn = settings.database_url or cluster_of(layout, programs, account).dsn
+    return Site(
+        layout=layout,
+        settings=settings,
+        endpoints=here,
+        programs=programs,
+        account=account,
+        dsn=dsn,
+        certificate=certificate[0],
+        certificate_key=certificate[1],
+    )
+
+
+def site_of(layout: Layout) -> Site:
+    """The site of an instance that was started before; changes nothing."""
+    settings, account = settle(Options(), read_json(layout.instance)), service_account()
+    return _site(layout, settings, account, current(layout.runtime))
+
+
+def cluster_of(layout: Layout, programs: Programs, account: Account) -> Cluster:
+    """The embedded PostgreSQL; it listens on a unix socket alone, so its port is only part of a file's name."""
+    return Cluster(programs.postgres, layout.postgres, 5432, account)
+
+
+class Instance:
+    """A running instance."""
+
+    def __init__(self, site: Site, progress: Progress) -> None:
+        self.site = site
+        self.db = Database(site.dsn, application_name="greenroom up", max_size=2)
+        self.supervisor = Supervisor(site.layout.state)
+        self.ends_sessions = False
+        """Whether `end` ends the sessions too; a start that failed leaves those of before to the next one."""
+        self._progress = progress
+        self._tasks: list[asyncio.Task[None]] = []
+
+    @property
+    def here(self) -> Endpoints:
+        """Where its parts are reached."""
+        return self.site.endpoints
+
+    async def start(self) -> None:
+        """Start everything and return when it serves.
+
+        Raises:
+            SetupError: a part does not come up.
+        """
+        become_subreaper()
+        await self.start_database()
+        self._background(self.supervisor.watch_orphans(), "orphans")
+        with step(self._progress, "Migrating the database"):
+            await migrate(self.site.dsn)
+            await self.db.open()
+            await ensure_rows(self.db, self.site.layout, self.site.settings, self.here)
+        with step(self._progress, "Starting api, Managers, Agents and the gateway"):
+            self._start_roles()
+            async with health.client(self.site.layout.ca_file) as http:
+                await self._wait_until_ready(http)
+        self.supervisor.set_phase("ready")
+        for manager in self.here.managers:
+            self._background(self._watch(manager), f"watch {manager.name}")
+
+    async def start_for_clean_up(self) -> None:
+        """Start no more than what ending the sessions needs."""
+        become_subreaper()
+        await self.start_database()
+        await migrate(self.site.dsn)
+        await self.db.open()
+        self.ends_sessions = True
+
+    async def start_database(self) -> None:
+        """Start the embedded PostgreSQL, made first if need be; nothing when a database of one's own is used."""
+        if self.site.settings.database_url is not None:
+            return
+        cluster = cluster_of(self.site.layout, self.site.programs, self.site.account)
+        cluster.check_version()
+        if not cluster.exists():
+            with step(self._progress, "Creating the database"):
+                cluster.create()
+        with step(self._progress, "Starting PostgreSQL"):
+            self.supervisor.run(roles.postgres(self.site, cluster, lambda: clear_after_crash(cluster)))
+            await self._wait_for_database()
+
+    def _start_roles(self) -> None:
+        plan_file = self.site.layout.gateway / "plan.json"
+        write_json(plan_file, roles.gateway_plan(self.site), 0o600, self.site.account)
+        self.supervisor.run(roles.api(self.site))
+        for manager in self.here.managers:
+            self.supervisor.run(roles.manager(self.site, manager))
+        self.supervisor.run(roles.gateway(self.site, plan_file))
+        for agent in self.here.agents:
+            self.supervisor.run(roles.agent(self.site, agent))
+
+    async def _wait_for_database(self) -> None:
+        async with asyncio.timeout(READY_WITHIN_S):
+            while await health.database_answers(self.site.dsn) is not None:
+                self._refuse_hopeless()
+                await asyncio.sleep(0.1)
+
+    async def _wait_until_ready(self, http: httpx.AsyncClient) -> None:
+        end = asyncio.get_running_loop().time() + READY_WITHIN_S
+        while True:
+            states = await health.check_all(http, self.db, self.here)
+            missing = [state for state in states if not state.ok]
+            if not missing:
+                return
+            self._refuse_hopeless()
+            if asyncio.get_running_loop().time() > end:
+                what = "; ".join(f"{state.name}: {state.detail}" for state in missing)
+                raise SetupError(f"Not ready after {READY_WITHIN_S:g} s ({what}); see {self.site.layout.logs}.")
+            await asyncio.sleep(0.2)
+
+    def _refuse_hopeless(self) -> None:
+        if (error := self.supervisor.failed_task()) is not None:
+            raise error
+        for part in self.supervisor.parts:
+            if part.starts >= HOPELESS_STARTS:
+                log_file = self.site.layout.log(part.name)
+                raise SetupError(f"{part.name} does not start ({part.last_exit}): {last_line(log_file)} ({log_file})")
+
+    async def _watch(self, manager: ManagerEndpoint) -> None:
+        """Restart a Manager that lives but has stopped working."""
+        part = next(part for part in self.supervisor.parts if part.name == manager.name)
+        strikes = 0
+        async with health.client(self.site.layout.ca_file) as http:
+            while True:
+                await asyncio.sleep(WATCH_S)
+                status, _ = await health.status_of(http, f"http://127.0.0.1:{manager.port}/__healthcheck")
+                answers = status == 500 and await health.database_answers(self.site.dsn) is None
+                verdict = judge_manager(manager.name, strikes, status, database_answers=answers)
+                strikes = verdict.strikes
+                if verdict.restart is not None:
+                    self.supervisor.restart(part, verdict.restart)
+
+    async def describe(self) -> dict[str, Any]:
+        """The object of `--json`."""
+        return await describe(self.db, self.site.layout, self.here)
+
+    def _background(self, work: Any, name: str) -> None:
+        self._tasks.append(asyncio.create_task(work, name=name))
+
+    async def end(self) -> None:
+        """End all processes, then the sessions, then the database."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        with step(self._progress, "Stopping api, Managers, Agents and the gateway"):
+            await self.supervisor.stop(lambda name: None, keep=frozenset({"postgres"}))
+        if self.ends_sessions:
+            with step(self._progress, "Ending sessions"):
+                await end_sessions(self.db, self.here.agent_ids)
+        await self.db.close()
+        with step(self._progress, "Stopping PostgreSQL"):
+            await self.supervisor.stop(lambda name: None)
+        self.site.layout.state.unlink(missing_ok=True)
+
+
+async def clean_up(layout: Layout, progress: Progress) -> None:
+    """End what an instance left behind whose `up` was killed: processes, sessions, containers, networks.
+
+    Raises:
+        SetupError: an `up` is running here, or something cannot be ended.
+    """
+    lock = DataLock.take(layout)
+    try:
+        with step(progress, "Ending the processes that are left"):
+            await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+        settings, account = settle(Options(), read_json(layout.instance)), service_account()
+        if layout.ports.exists():
+            instance = Instance(_site(layout, settings, account, prepare(layout.runtime, account)), progress)
+            try:
+                await instance.start_for_clean_up()
+            finally:
+                await instance.end()
+        layout.state.unlink(missing_ok=True)
+    finally:
+        lock.release()
+
+
+async def clear_after_crash(cluster: Cluster) -> None:
+    """Before a postmaster starts: end what a killed one left, and remove its pid file.
+
+    DATA is locked, so nobody else's server works in this folder; a pid file left by a crash would name a pid that
+    may meanwhile be somebody else's.
+    """
+
+    def left() -> list[Any]:
+        return [s for s in processes() if s.name == "postgres" and s.state != "Z" and _works_in(s.pid, cluster.data)]
+
+    await end_all(left, 1.0)
+    (cluster.data / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _works_in(pid: int, folder: Path) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink() == folder
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return False
+
+
+def last_line(file: Path) -> str:
+    """The last line of a log that is not empty."""
+    try:
+        lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
+    except FileNotFoundError:
+        return "it wrote nothing"
+    return lines[-1][:500] if lines else "it wrote nothing"

@@ -1,0 +1,271 @@
+"""What lies where in DATA, who owns it, and the lock that keeps a second instance away (CONTRACT, "greenroom up")."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final, Self
+
+from greenroom.core.errors import SetupError
+from greenroom.up.account import Account, blocked_folder
+
+FORMAT: Final = 1
+"""Version of the layout; a folder with another one is refused."""
+
+SOCKET_PATH_BYTES: Final = 107
+"""Longest path of a unix socket on Linux."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """The paths of one instance.
+
+    DATA is 0711 and its subfolders 0700 of the account that uses them, so that nobody else can look inside;
+    `tmp/manager` is 0755, because nginx and people look for the sentinel there.
+    """
+
+    data: Path
+
+    @property
+    def lock(self) -> Path:
+        """Held (flock) by the running `up`; holds its pid."""
+        return self.data / "lock"
+
+    @property
+    def instance(self) -> Path:
+        """What the instance was started with, JSON; its presence makes a folder an instance's."""
+        return self.data / "instance.json"
+
+    @property
+    def ports(self) -> Path:
+        """Name of a listener → port, JSON."""
+        return self.data / "ports.json"
+
+    @property
+    def credentials(self) -> Path:
+        """API key, its secret and the one-time password, JSON, 0600."""
+        return self.data / "credentials.json"
+
+    @property
+    def ca_file(self) -> Path:
+        """Certificate of the instance's own certificate authority, readable by all."""
+        return self.data / "ca.pem"
+
+    @property
+    def state(self) -> Path:
+        """What the supervisor runs at the moment, JSON."""
+        return self.data / "run" / "state.json"
+
+    @property
+    def tls(self) -> Path:
+        """The authority's key, of the caller alone."""
+        return self.data / "tls"
+
+    @property
+    def keys(self) -> Path:
+        """The installation's key, for api and Managers."""
+        return self.data / "keys"
+
+    @property
+    def key_file(self) -> Path:
+        """32 random bytes (kit.secrets)."""
+        return self.keys / "installation.key"
+
+    @property
+    def postgres(self) -> Path:
+        """The database cluster and its unix socket."""
+        return self.data / "postgres"
+
+    @property
+    def api(self) -> Path:
+        """Working folder of the api."""
+        return self.data / "api"
+
+    @property
+    def gateway(self) -> Path:
+        """Prefix of nginx, its plan and certificate."""
+        return self.data / "gateway"
+
+    @property
+    def logs(self) -> Path:
+        """One log file per process."""
+        return self.data / "logs"
+
+    @property
+    def runtime(self) -> Path:
+        """Copies of programs that the service account could not read where they were installed."""
+        return self.data / "runtime"
+
+    def manager(self, name: str) -> Path:
+        """Folder of one Manager that survives everything: its instance id."""
+        return self.data / "manager" / name
+
+    def agent(self, name: str) -> Path:
+        """Identity and journal of one Agent."""
+        return self.data / "agent" / name
+
+    def log(self, name: str) -> Path:
+        """Log file of one process."""
+        return self.logs / f"{name}.log"
+
+    def sentinel(self, instance_id: str) -> Path:
+        """While this file exists, the gateway answers 503 for that Manager."""
+        return self.data / "tmp" / "manager" / instance_id / "kasm_manager_draining"
+
+    def create(self, account: Account) -> None:
+        """Make DATA and its folders with their modes and owners; what exists is put right."""
+        self.data.mkdir(parents=True, exist_ok=True)
+        self.data.chmod(0o711)
+        for folder in (self.postgres, self.keys, self.api, self.gateway):
+            own(folder, 0o700, account)
+        for folder in (self.tls, self.logs, self.state.parent):
+            own(folder, 0o700)
+        for folder in (self.data / "manager", self.data / "agent"):
+            own(folder, 0o711)
+        for folder in (self.data / "tmp", self.data / "tmp" / "manager"):
+            own(folder, 0o755)
+
+
+def own(folder: Path, mode: int, account: Account | None = None) -> None:
+    """Make one folder with this mode, of the caller or of `account`."""
+    folder.mkdir(exist_ok=True)
+    if account is not None:
+        os.chown(folder, account.uid, account.gid)
+    folder.chmod(mode)
+
+
+def write_text(path: Path, text: str, mode: int, account: Account | None = None) -> None:
+    """Replace a small file at once, so that a reader or a crash never meets half of it."""
+    part = path.with_name(f".{path.name}.part")
+    part.unlink(missing_ok=True)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+        file.flush()
+        os.fchmod(file.fileno(), mode)
+        if account is not None:
+            os.fchown(file.fileno(), account.uid, account.gid)
+        os.fsync(file.fileno())
+    part.replace(path)
+
+
+def write_json(path: Path, value: Any, mode: int, account: Account | None = None) -> None:
+    """`write_text` of a value as JSON."""
+    write_text(path, json.dumps(value, indent=2) + "\n", mode, account)
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """The object in a file; empty when there is no file.
+
+    Raises:
+        SetupError: the file cannot be read or holds something else.
+    """
+    try:
+        value = json.loads(path.read_text())
+    except FileNotFoundError:
+        return {}
+    except (OSError, ValueError) as error:
+        raise SetupError(f"{path} cannot be read ({error}); restore it from a backup.") from error
+    if not isinstance(value, dict):
+        raise SetupError(f"{path} does not hold a JSON object; restore it from a backup.")
+    return value  # pyright: ignore[reportUnknownVariableType] -- JSON objects have string keys
+
+
+def check_folder(layout: Layout) -> None:
+    """Refuse a folder that is not an instance's, or one of another version. Changes nothing.
+
+    Raises:
+        SetupError: with what is wrong and what to do.
+    """
+    data = layout.data
+    if not data.exists():
+        return
+    if not data.is_dir():
+        raise SetupError(f"{data} is not a folder; give another --data.")
+    if not layout.instance.exists():
+        if any(entry.name != "lock" for entry in data.iterdir()):
+            raise SetupError(f"{data} is not empty and holds no Greenroom instance; give another --data.")
+        return
+    found = read_json(layout.instance).get("format")
+    if found != FORMAT:
+        raise SetupError(
+            f"{data} belongs to another version of Greenroom (its format is {found}, this one reads {FORMAT}); "
+            "use the version it was made with, or give another --data."
+        )
+
+
+def check_reachable(layout: Layout, account: Account) -> None:
+    """Refuse a DATA that the account could not reach; parent folders are never changed.
+
+    Raises:
+        SetupError: with the name of the folder that blocks.
+    """
+    blocked = blocked_folder(account, layout.data.parent)
+    if blocked is not None:
+        raise SetupError(
+            f"The account {account.user} cannot pass through {blocked}, a parent of {layout.data}; choose a --data "
+            f"elsewhere, or allow it with: chmod o+x {blocked}"
+        )
+    socket = layout.postgres / ".s.PGSQL.65535"
+    if len(os.fsencode(socket)) > SOCKET_PATH_BYTES:
+        raise SetupError(f"The path {layout.data} is too long for the database's socket; choose a shorter --data.")
+
+
+class DataLock:
+    """The lock on DATA, held until the process ends."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+
+    @classmethod
+    def take(cls, layout: Layout) -> Self:
+        """Lock DATA for this process and write its pid into the file.
+
+        Raises:
+            SetupError: another process holds it.
+        """
+        descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            pid = os.read(descriptor, 32).decode().strip()
+            os.close(descriptor)
+            raise SetupError(
+                f"Another greenroom (pid {pid or 'unknown'}) is running on {layout.data}; "
+                f"stop it with: greenroom down --data {layout.data}"
+            ) from error
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+        return cls(descriptor)
+
+    def release(self) -> None:
+        """Let another process have it."""
+        os.close(self._descriptor)
+
+
+def running_pid(layout: Layout) -> int | None:
+    """The pid of the process that holds the lock on DATA, or None."""
+    try:
+        descriptor = os.open(layout.lock, os.O_RDONLY)
+    except FileNotFoundError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return int(os.read(descriptor, 32).decode().strip() or 0) or None
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def remove_contents(data: Path) -> None:
+    """Empty DATA: what a first start that was refused had made."""
+    for entry in data.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()

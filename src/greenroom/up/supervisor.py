@@ -1,0 +1,174 @@
+"""Keeps the parts of an instance running: starts them, starts again what dies, and ends them in order.
+
+What runs at the moment is written to `DATA/run/state.json` at every change; `greenroom status` reads it there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from greenroom.core.restarts import WINDOW_S, next_start
+from greenroom.up.layout import write_json
+from greenroom.up.processes import Command, Orphans, Process, describe_exit, start
+
+log = structlog.get_logger(__name__)
+
+ORPHANS_S: Final = 2.0
+"""Orphans are looked for this often, and whenever a part ended."""
+
+KILL_AFTER_S: Final = 10.0
+"""A part told to end is killed when it is still there after this."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Part:
+    """One process of the instance.
+
+    Args:
+        name: unique, e.g. manager-default-1.
+        role: postgres, api, manager, agent or gateway.
+        command: made anew at every start, because the environment may change.
+        before_start: called before every start, e.g. to clear away what a killed postmaster left.
+        stop_signal: asks it to end.
+    """
+
+    name: str
+    role: str
+    command: Callable[[], Command]
+    before_start: Callable[[], Awaitable[None]] | None = None
+    stop_signal: signal.Signals = signal.SIGTERM
+    process: Process | None = None
+    exits_s: list[float] = field(default_factory=list[float])
+    starts: int = 0
+    last_exit: str = ""
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process."""
+        return self.process.pid if self.process is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartState:
+    """A part in state.json."""
+
+    name: str
+    role: str
+    pid: int | None
+    starts: int
+    last_exit: str
+
+
+class Supervisor:
+    """Runs parts until `stop`.
+
+    Args:
+        state_file: where the state is written.
+    """
+
+    def __init__(self, state_file: Path) -> None:
+        self.parts: list[Part] = []
+        self.phase = "starting"
+        self._state_file = state_file
+        self._orphans = Orphans()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._stopping = False
+
+    def run(self, part: Part) -> None:
+        """Start a part and keep it running from now on."""
+        self.parts.append(part)
+        self._tasks.append(asyncio.create_task(self._keep(part), name=part.name))
+
+    async def watch_orphans(self) -> None:
+        """Retire orphans until cancelled."""
+        while True:
+            self._orphans.retire()
+            await asyncio.sleep(ORPHANS_S)
+
+    def restart(self, part: Part, reason: str) -> None:
+        """Kill a part that lives but does not work; it is started again like any other that died."""
+        log.warning("part restarted", part=part.name, reason=reason)
+        if part.process is not None:
+            part.process.send(signal.SIGKILL)
+
+    def failed_task(self) -> BaseException | None:
+        """The exception of a part that could not even be started, if there is one."""
+        for task in self._tasks:
+            if task.done() and not task.cancelled() and (error := task.exception()) is not None:
+                return error
+        return None
+
+    async def stop(self, progress: Callable[[str], None], *, keep: frozenset[str] = frozenset()) -> None:
+        """End the parts in the reverse of the order they were started in, those of the roles `keep` excepted.
+
+        Args:
+            progress: told the name of each part before it is ended.
+            keep: roles that stay, for a later call.
+        """
+        self._stopping = True
+        self.set_phase("stopping")
+        for part, task in reversed(list(zip(self.parts, self._tasks, strict=True))):
+            if part.role in keep or task.done():
+                continue
+            progress(part.name)
+            await self._end(part, task)
+        if not keep:
+            await self._orphans.end(KILL_AFTER_S)
+
+    async def _end(self, part: Part, task: asyncio.Task[None]) -> None:
+        if part.process is None:
+            task.cancel()
+        else:
+            part.process.send(part.stop_signal)
+            try:
+                await asyncio.wait_for(asyncio.shield(part.process.ended), KILL_AFTER_S)
+            except TimeoutError:
+                log.warning("part killed", part=part.name, reason=f"it did not end within {KILL_AFTER_S:g} s")
+                part.process.send(signal.SIGKILL)
+        await asyncio.wait([task])
+
+    async def _keep(self, part: Part) -> None:
+        while True:
+            if part.before_start is not None:
+                await part.before_start()
+            part.process = start(part.command())
+            part.starts += 1
+            log.info("part started", part=part.name, pid=part.process.pid)
+            self._write_state()
+            code = await part.process.ended
+            part.process = None
+            part.last_exit = describe_exit(code)
+            if self._stopping:
+                self._write_state()
+                return
+            await self._pause(part)
+
+    async def _pause(self, part: Part) -> None:
+        now_s = time.monotonic()
+        part.exits_s = [at for at in part.exits_s if now_s - at <= WINDOW_S] + [now_s]
+        restart = next_start(part.name, part.last_exit, part.exits_s, now_s)
+        log.warning("part ended", part=part.name, reason=restart.reason)
+        self._write_state()
+        self._orphans.retire()
+        await asyncio.sleep(restart.pause_s)
+
+    def set_phase(self, phase: str) -> None:
+        """starting, ready or stopping."""
+        self.phase = phase
+        self._write_state()
+
+    def _write_state(self) -> None:
+        states = [
+            asdict(PartState(name=p.name, role=p.role, pid=p.pid, starts=p.starts, last_exit=p.last_exit))
+            for p in self.parts
+        ]
+        write_json(self._state_file, {"up": os.getpid(), "phase": self.phase, "parts": states}, 0o600)
