@@ -1,0 +1,173 @@
+"""The claim: one staged session of a pool becomes a user's, in one round trip (PROTOCOLS §3).
+
+`BEGIN; LOCK_USER; CLAIM; COMMIT` go out as one pipeline; the statements are public so that the bench can run the very
+same under pgbench. A claim touches no capacity: the reservation was made when the session was staged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from greenroom.db.database import Database
+from greenroom.db.sessions import COUNTING, limit_reached, repeated_request
+
+CLAIM_ATTEMPTS: Final = 4
+"""The first look and three more after a false miss: SKIP LOCKED passes by rows that a batch touches just now."""
+FRESH_AGENT_S: Final = 7.0
+"""A claim prefers Agents seen within this time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A user's claim on one pool.
+
+    Only sessions with `config_hash` are taken: those made before a change of workspace, config or zone are out of
+    date. `max_sessions` is the user's limit, `keepalive_s` becomes `expires`, `assignment` is the JSON of
+    wire.messages.Assignment, `received_deadline_s` the time the Agent has to acknowledge.
+    """
+
+    user_id: str
+    staging_config_id: str
+    config_hash: str
+    launch_id: str
+    assignment_id: str
+    assignment: Mapping[str, Any]
+    max_sessions: int
+    keepalive_s: float
+    received_deadline_s: float
+    kasm_url: str = ""
+    idempotency_key: str | None = None
+    idempotency_body: str | None = None
+    client_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE"
+
+# The same conditions are in _CONTENTS, where a claim that found nothing learns why.
+CLAIM: Final[LiteralString] = """
+WITH claimed AS (
+UPDATE sessions SET status = 'assigning', status_changed = clock_timestamp(), generation = generation + 1,
+    user_id = %(user_id)s, assigned = clock_timestamp(), keepalive = clock_timestamp(), launch_id = %(launch_id)s,
+    expires = clock_timestamp() + make_interval(secs => %(keepalive_s)s),
+    deadline = clock_timestamp() + make_interval(secs => %(received_deadline_s)s),
+    assignment_id = %(assignment_id)s, assignment = %(assignment)s, assignment_state = 'requested',
+    idempotency_key = %(idempotency_key)s, idempotency_body = %(idempotency_body)s, kasm_url = %(kasm_url)s,
+    client_settings = %(client_settings)s
+ WHERE session_id = COALESCE(
+    (SELECT s.session_id FROM sessions s
+      WHERE s.claimable AND s.staging_config_id = %(staging_config_id)s AND s.expires > clock_timestamp()
+        AND s.config_hash = %(config_hash)s
+        AND s.agent_id = ANY(ARRAY(SELECT a.agent_id FROM agents a WHERE a.enabled AND NOT a.draining
+            AND a.status = 'running' AND a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s)))
+      ORDER BY s.created LIMIT 1 FOR UPDATE SKIP LOCKED),
+    (SELECT s.session_id FROM sessions s
+      WHERE s.claimable AND s.staging_config_id = %(staging_config_id)s AND s.expires > clock_timestamp()
+        AND s.config_hash = %(config_hash)s
+        AND s.agent_id = ANY(ARRAY(SELECT a.agent_id FROM agents a WHERE a.enabled AND NOT a.draining
+            AND a.status = 'running'))
+      ORDER BY s.created LIMIT 1 FOR UPDATE SKIP LOCKED))
+   AND claimable
+   AND EXISTS (SELECT 1 FROM staging_configs c JOIN images i USING (image_id)
+        WHERE c.staging_config_id = %(staging_config_id)s AND NOT c.paused AND c.deleted IS NULL AND i.enabled)
+   AND (SELECT count(*) FROM sessions WHERE user_id = %(user_id)s AND status = ANY(%(counting)s)) < %(max_sessions)s
+RETURNING session_id, agent_id, zone_id, auth_epoch, created, permissions
+), step AS (
+INSERT INTO session_steps (session_id, name) SELECT session_id, 'claimed' FROM claimed
+)
+SELECT * FROM claimed
+"""
+
+_CONTENTS: Final[LiteralString] = """
+WITH s AS (
+    SELECT s.claimable AND s.expires > clock_timestamp() AND s.config_hash = %(config_hash)s AS good,
+           s.claimable AND s.expires <= clock_timestamp() AS expired,
+           s.claimable AND s.config_hash <> %(config_hash)s AS outdated,
+           s.status IN ('requested', 'starting') AS starting,
+           s.status, a.status AS agent_status, a.enabled AND NOT a.draining AS agent_enabled
+      FROM sessions s JOIN agents a USING (agent_id)
+     WHERE s.staging_config_id = %(staging_config_id)s AND s.user_id IS NULL AND s.status <> 'deleted' AND NOT s.retired
+)
+SELECT count(*) FILTER (WHERE good AND agent_status = 'running' AND agent_enabled) AS claimable,
+       count(*) FILTER (WHERE status = 'unreachable' OR (good AND agent_status <> 'running')) AS on_missing_agents,
+       count(*) FILTER (WHERE good AND agent_status = 'running' AND NOT agent_enabled) AS on_disabled_agents,
+       count(*) FILTER (WHERE expired) AS expired, count(*) FILTER (WHERE outdated) AS outdated,
+       count(*) FILTER (WHERE starting) AS starting,
+       (SELECT count(*) FROM sessions WHERE user_id = %(user_id)s AND status = ANY(%(counting)s)) AS of_user,
+       COALESCE((SELECT c.paused FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s), false)
+           AS paused,
+       NOT EXISTS (SELECT 1 FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s
+                   AND c.deleted IS NULL) AS deleted,
+       COALESCE((SELECT i.enabled FROM images i JOIN staging_configs c USING (image_id)
+                  WHERE c.staging_config_id = %(staging_config_id)s), false) AS image_enabled
+  FROM s
+"""
+
+
+async def claim(
+    db: Database, wanted: Claim, *, after_user_lock: Callable[[], Awaitable[None]] | None = None
+) -> tuple[DictRow | None, dict[str, Any]]:
+    """Give one staged session of a pool to a user, in one round trip.
+
+    Returns:
+        The session (session_id, agent_id, zone_id, auth_epoch, created, permissions) and {}, or None and what was in
+        the pool: the fields of core.launching.PoolContents.
+
+    Raises:
+        SessionLimit: the user has `max_sessions` already.
+        RepeatedRequest: the idempotency key was used by another request meanwhile.
+        IdempotencyMismatch: it was used for a different request.
+    """
+    values: dict[str, Any] = {
+        "user_id": wanted.user_id,
+        "staging_config_id": wanted.staging_config_id,
+        "config_hash": wanted.config_hash,
+        "launch_id": wanted.launch_id,
+        "assignment_id": wanted.assignment_id,
+        "assignment": Jsonb(wanted.assignment),
+        "max_sessions": wanted.max_sessions,
+        "keepalive_s": wanted.keepalive_s,
+        "received_deadline_s": wanted.received_deadline_s,
+        "kasm_url": wanted.kasm_url,
+        "idempotency_key": wanted.idempotency_key,
+        "idempotency_body": wanted.idempotency_body,
+        "client_settings": Jsonb(wanted.client_settings),
+        "counting": COUNTING,
+        "fresh_s": FRESH_AGENT_S,
+    }
+    contents: dict[str, Any] = {}
+    for _ in range(CLAIM_ATTEMPTS):
+        try:
+            row = await _claim_once(db, values, after_user_lock)
+        except psycopg.errors.UniqueViolation as error:
+            raise await repeated_request(
+                db, error, wanted.user_id, wanted.idempotency_key, wanted.idempotency_body
+            ) from error
+        if row is not None:
+            return row, {}
+        contents = dict(await db.fetch_one(_CONTENTS, values) or {})
+        of_user: int = contents.pop("of_user")
+        if of_user >= wanted.max_sessions:
+            raise limit_reached(wanted.max_sessions)
+        if not contents["claimable"] or contents["paused"] or contents["deleted"] or not contents["image_enabled"]:
+            break
+    return None, contents
+
+
+async def _claim_once(
+    db: Database, values: Mapping[str, Any], after_user_lock: Callable[[], Awaitable[None]] | None
+) -> DictRow | None:
+    """Lock the user, claim, commit: one pipeline, one round trip."""
+    async with db.connection() as connection, connection.pipeline() as pipeline:
+        async with connection.transaction():
+            await connection.execute(LOCK_USER, values)
+            if after_user_lock is not None:
+                await pipeline.sync()
+                await after_user_lock()
+            cursor = await connection.execute(CLAIM, values)
+        return await cursor.fetchone()
