@@ -1,6 +1,6 @@
 // The client of a session: shows the remote screen in the whole frame, keeps it connected, and talks with the page that
 // embeds it. The messages are described in docs/reference/session-page.md.
-import RFB from './novnc/core/rfb.js';
+import RFB from '@novnc/novnc';
 
 const PROTOCOL = 1;
 const RETRY_FIRST_MS = 250;
