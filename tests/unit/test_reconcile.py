@@ -1,0 +1,396 @@
+"""The Agent's plan: examples by sentence, and its rules as properties that each catch a mutant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from greenroom.core.reconcile import (
+    Action,
+    ActionKind,
+    ContainerState,
+    Known,
+    Order,
+    Seen,
+    Snapshot,
+    Wanted,
+    is_news,
+    merge,
+    observe,
+    plan,
+)
+from greenroom.core.states import ObservedState, Want
+
+RUNNING, EXITED, CREATED, PAUSED = (
+    ContainerState.RUNNING,
+    ContainerState.EXITED,
+    ContainerState.CREATED,
+    ContainerState.PAUSED,
+)
+IDS = ["s1", "s2", "s3"]
+CHANGES = {
+    ActionKind.CREATE,
+    ActionKind.START,
+    ActionKind.STOP,
+    ActionKind.PAUSE,
+    ActionKind.UNPAUSE,
+    ActionKind.REMOVE,
+    ActionKind.EXAMINE,
+}
+Planner = Callable[[Snapshot], list[Action]]
+
+
+def wanted(want: Want = Want.RUNNING, session_id: str = "s1", **changes: object) -> Wanted:
+    spec_hash = None if want is Want.ABSENT else "h"
+    return replace(Wanted(session_id=session_id, generation=1, want=want, spec_hash=spec_hash), **changes)
+
+
+def seen(state: ContainerState, session_id: str = "s1", **changes: object) -> Seen:
+    exit_code = 3 if state is EXITED else None
+    value = Seen(session_id=session_id, container_id="c", state=state, spec_hash="h", exit_code=exit_code)
+    return replace(value, **changes)
+
+
+def one(want: Wanted | None, container: Seen | None = None, known: Known | None = None, **more: object) -> Snapshot:
+    return Snapshot(
+        list_is_valid=True,
+        wanted={"s1": want} if want else {},
+        seen={"s1": container} if container else {},
+        known={"s1": known} if known else {},
+        **more,
+    )
+
+
+# Examples ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("want", "state", "known", "kind"),
+    [
+        (Want.RUNNING, None, Known(), ActionKind.CREATE),
+        (Want.RUNNING, None, Known(ran=True), None),
+        (Want.RUNNING, None, Known(failure="no image"), None),
+        (Want.RUNNING, CREATED, Known(), ActionKind.START),
+        (Want.RUNNING, CREATED, Known(failure="port taken"), None),
+        (Want.RUNNING, RUNNING, Known(ran=True), None),
+        (Want.RUNNING, PAUSED, Known(ran=True), ActionKind.UNPAUSE),
+        (Want.RUNNING, EXITED, Known(ran=True), ActionKind.EXAMINE),
+        (Want.RUNNING, EXITED, Known(ran=True, stopped=True), ActionKind.START),
+        (Want.RUNNING, EXITED, Known(ran=True, failure="ended by itself"), None),
+        (Want.STOPPED, RUNNING, Known(ran=True), ActionKind.STOP),
+        (Want.STOPPED, PAUSED, Known(ran=True), ActionKind.UNPAUSE),
+        (Want.STOPPED, EXITED, Known(ran=True, stopped=True), None),
+        (Want.STOPPED, EXITED, Known(ran=True), ActionKind.STOP),
+        (Want.STOPPED, None, Known(), None),
+        (Want.PAUSED, RUNNING, Known(ran=True), ActionKind.PAUSE),
+        (Want.PAUSED, PAUSED, Known(ran=True), None),
+        (Want.ABSENT, None, Known(ran=True), None),
+        (Want.ABSENT, RUNNING, Known(ran=True), ActionKind.REMOVE),
+        (Want.ABSENT, EXITED, Known(ran=True, failure="ended by itself"), ActionKind.REMOVE),
+    ],
+)
+def test_next_step(want: Want, state: ContainerState | None, known: Known, kind: ActionKind | None):
+    actions = plan(one(wanted(want), seen(state) if state else None, known))
+    assert [action.kind for action in actions] == ([kind] if kind else [])
+
+
+def test_reason_is_a_sentence_about_this_session():
+    (action,) = plan(one(wanted(), seen(EXITED), Known(ran=True, stopped=True)))
+    assert action.reason == "the session is to be running and its container is exited"
+
+
+@pytest.mark.parametrize(
+    ("want", "state", "known", "expected"),
+    [
+        (Want.RUNNING, None, Known(), (ObservedState.CREATING, "")),
+        (Want.RUNNING, RUNNING, Known(ran=True), (ObservedState.RUNNING, "")),
+        (
+            Want.RUNNING,
+            EXITED,
+            Known(ran=True),
+            (ObservedState.FAILED, "The container ended by itself with exit code 3."),
+        ),
+        (Want.RUNNING, EXITED, Known(ran=True, stopped=True), (ObservedState.STOPPED, "")),
+        (Want.STOPPED, EXITED, Known(ran=True, stopped=True), (ObservedState.STOPPED, "")),
+        (Want.STOPPED, CREATED, Known(), (ObservedState.STOPPED, "")),
+        (Want.RUNNING, CREATED, Known(failure="port taken"), (ObservedState.FAILED, "port taken")),
+        (
+            Want.RUNNING,
+            None,
+            Known(ran=True),
+            (
+                ObservedState.FAILED,
+                "The container is gone although nobody asked for that; what was in it is lost.",
+            ),
+        ),
+        (Want.ABSENT, None, Known(ran=True), (ObservedState.ABSENT, "")),
+        (Want.ABSENT, None, Known(failure="x"), (ObservedState.ABSENT, "")),
+    ],
+)
+def test_observed(want: Want, state: ContainerState | None, known: Known, expected: tuple[ObservedState, str]):
+    assert observe(wanted(want), seen(state) if state else None, known) == expected
+
+
+def test_another_specification_is_reported_and_left_alone():
+    (action,) = plan(one(wanted(spec_hash="new"), seen(RUNNING), Known(ran=True)))
+    assert action.kind is ActionKind.REPORT_MISMATCH
+    assert "left as it is" in action.reason
+
+
+def test_hand_over_waits_for_the_container_and_is_begun_once():
+    want = wanted(assignment_id="a1")
+    assert [a.kind for a in plan(one(want, seen(CREATED)))] == [ActionKind.START]
+    (action,) = plan(one(want, seen(RUNNING), Known(ran=True)))
+    assert (action.kind, action.target_id) == (ActionKind.RUN_ASSIGNMENT, "a1")
+    assert plan(one(want, seen(RUNNING), Known(ran=True), begun=frozenset({"a1"}))) == []
+
+
+@pytest.mark.parametrize(
+    ("want", "container", "known", "kind"),
+    [
+        (wanted(), seen(RUNNING), Known(ran=True), ActionKind.RUN_COMMAND),
+        (wanted(), None, Known(), None),
+        (wanted(), None, Known(failure="no image"), ActionKind.REFUSE_COMMAND),
+        (wanted(Want.STOPPED), seen(EXITED), Known(ran=True, stopped=True), ActionKind.REFUSE_COMMAND),
+        (None, seen(RUNNING), Known(ran=True), None),
+    ],
+)
+def test_command(want: Wanted | None, container: Seen | None, known: Known, kind: ActionKind | None):
+    order = Order(command_id="c1", session_id="s1")
+    actions = plan(one(want, container, known, orders=(order,)))
+    assert [a.kind for a in actions if a.target_id == "c1"] == ([kind] if kind else [])
+
+
+# Properties -------------------------------------------------------------------------------------------------------
+
+
+@st.composite
+def snapshots(draw: st.DrawFn) -> Snapshot:
+    """Hosts and lists in any combination, also such as should not occur."""
+    ids = st.sampled_from(IDS)
+    return Snapshot(
+        list_is_valid=draw(st.booleans() | st.just(True)),
+        wanted={
+            i: wanted(
+                draw(st.sampled_from(Want)),
+                i,
+                assignment_id=draw(st.none() | st.just(f"a-{i}")),
+                generation=draw(st.integers(1, 3)),
+            )
+            for i in draw(st.sets(ids))
+        },
+        seen={
+            i: seen(draw(st.sampled_from(ContainerState)), i, spec_hash=draw(st.sampled_from(["h", "h", "other"])))
+            for i in draw(st.sets(ids))
+        },
+        known={
+            i: Known(
+                ran=draw(st.booleans()),
+                stopped=draw(st.booleans()),
+                failure=draw(st.sampled_from(["", "", "it could not be started"])),
+            )
+            for i in draw(st.sets(ids))
+        },
+        orders=tuple(Order(command_id=f"c-{i}", session_id=i) for i in draw(st.sets(ids))),
+        begun=frozenset(draw(st.sets(st.sampled_from([f"{kind}-{i}" for kind in "ac" for i in IDS])))),
+        condemned=frozenset(draw(st.sets(ids))),
+    )
+
+
+def holds(check: Callable[[Snapshot, Planner], None], planner: Planner) -> None:
+    @settings(max_examples=100, deadline=None, database=None)
+    @given(snapshots())
+    def run(snapshot: Snapshot) -> None:
+        check(snapshot, planner)
+
+    run()
+
+
+def nothing_before_a_valid_list(snapshot: Snapshot, planner: Planner) -> None:
+    assert planner(replace(snapshot, list_is_valid=False)) == []
+
+
+def absence_commands_nothing(snapshot: Snapshot, planner: Planner) -> None:
+    """Of a container that no list names, nothing is done but to report it, unless a verdict says destroy."""
+    for action in planner(snapshot):
+        if action.session_id not in snapshot.wanted:
+            assert action.kind is ActionKind.REPORT_UNKNOWN or action.session_id in snapshot.condemned
+
+
+def destroyed_only_on_order(snapshot: Snapshot, planner: Planner) -> None:
+    for action in planner(snapshot):
+        if action.kind is ActionKind.REMOVE:
+            want = snapshot.wanted.get(action.session_id)
+            assert want.want is Want.ABSENT if want else action.session_id in snapshot.condemned
+
+
+def failed_ones_are_never_started(snapshot: Snapshot, planner: Planner) -> None:
+    for action in planner(snapshot):
+        known, container = snapshot.known.get(action.session_id, Known()), snapshot.seen.get(action.session_id)
+        if action.kind in {ActionKind.START, ActionKind.CREATE}:
+            assert not known.failure
+            assert container is None or container.state is not EXITED or known.stopped
+            assert container is not None or not known.ran
+
+
+def one_change_per_container(snapshot: Snapshot, planner: Planner) -> None:
+    changed = [action.session_id for action in planner(snapshot) if action.kind in CHANGES]
+    assert len(changed) == len(set(changed))
+
+
+def begun_once(snapshot: Snapshot, planner: Planner) -> None:
+    for action in planner(snapshot):
+        assert action.target_id is None or action.target_id not in snapshot.begun
+
+
+def comes_to_rest_as_wanted(snapshot: Snapshot, planner: Planner) -> None:
+    """Carried out on a model host, a few rounds bring every session where it should be, and then nothing is planned."""
+    valid = replace(snapshot, list_is_valid=True)
+    for _ in range(4):
+        for action in planner(valid):
+            valid = carry_out(valid, action)
+    assert {a.kind for a in planner(valid)} <= {ActionKind.REPORT_UNKNOWN, ActionKind.REPORT_MISMATCH}
+    for session_id, want in valid.wanted.items():
+        state, error = observe(want, valid.seen.get(session_id), valid.known.get(session_id, Known()))
+        assert state.value == want.want.value or (state is ObservedState.FAILED and error)
+
+
+def every_action_has_a_reason(snapshot: Snapshot, planner: Planner) -> None:
+    assert all(len(action.reason.split()) > 3 for action in planner(snapshot))
+
+
+def carry_out(snapshot: Snapshot, action: Action) -> Snapshot:
+    """What a runtime that always succeeds makes of an action."""
+    session_id = action.session_id
+    known = snapshot.known.get(session_id, Known())
+    to_state = {
+        ActionKind.CREATE: CREATED,
+        ActionKind.START: RUNNING,
+        ActionKind.STOP: EXITED,
+        ActionKind.PAUSE: PAUSED,
+        ActionKind.UNPAUSE: RUNNING,
+    }
+    if action.target_id:
+        return replace(snapshot, begun=snapshot.begun | {action.target_id})
+    if action.kind is ActionKind.EXAMINE:
+        return replace(snapshot, known={**snapshot.known, session_id: replace(known, failure="it ended")})
+    if action.kind is ActionKind.REMOVE:
+        return replace(snapshot, seen={k: v for k, v in snapshot.seen.items() if k != session_id})
+    if action.kind not in to_state:
+        return snapshot
+    container = replace(snapshot.seen.get(session_id, seen(CREATED, session_id)), state=to_state[action.kind])
+    known = replace(known, ran=known.ran or container.state is RUNNING, stopped=action.kind is ActionKind.STOP)
+    return replace(snapshot, seen={**snapshot.seen, session_id: container}, known={**snapshot.known, session_id: known})
+
+
+def _with(snapshot: Snapshot, kind: ActionKind, ids: Iterable[str]) -> list[Action]:
+    return plan(snapshot) + [Action(kind=kind, session_id=i, reason="because it seemed right") for i in ids]
+
+
+def _without_failures(known: Mapping[str, Known]) -> dict[str, Known]:
+    return {i: replace(k, failure="", stopped=True) for i, k in known.items()}
+
+
+MUTANTS: list[tuple[Callable[[Snapshot, Planner], None], Planner]] = [
+    (nothing_before_a_valid_list, lambda s: plan(replace(s, list_is_valid=True))),
+    (absence_commands_nothing, lambda s: _with(s, ActionKind.STOP, s.seen.keys() - s.wanted.keys())),
+    (destroyed_only_on_order, lambda s: plan(replace(s, condemned=frozenset(IDS)))),
+    (failed_ones_are_never_started, lambda s: plan(replace(s, known=_without_failures(s.known)))),
+    (one_change_per_container, lambda s: plan(s) * 2),
+    (begun_once, lambda s: plan(replace(s, begun=frozenset()))),
+    (comes_to_rest_as_wanted, lambda s: [a for a in plan(s) if a.kind is not ActionKind.UNPAUSE]),
+    (every_action_has_a_reason, lambda s: [replace(a, reason="") for a in plan(s)]),
+]
+
+
+@pytest.mark.parametrize("check", [check for check, _ in MUTANTS], ids=lambda c: c.__name__)
+def test_property(check: Callable[[Snapshot, Planner], None]):
+    holds(check, plan)
+
+
+@pytest.mark.parametrize(("check", "mutant"), MUTANTS, ids=lambda c: getattr(c, "__name__", ""))
+def test_property_catches_its_mutant(check: Callable[[Snapshot, Planner], None], mutant: Planner):
+    with pytest.raises(AssertionError):
+        holds(check, mutant)
+
+
+# Lists that come late, twice, or in the wrong order -----------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Entry:
+    session_id: str
+    generation: int
+
+
+Merge = Callable[..., tuple[dict[str, Entry], dict[str, int]]]
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[list[dict[str, int]], list[int]]:
+    """The lists a Manager had one after the other, and an order in which they arrive; the newest arrives last."""
+    lists: list[dict[str, int]] = [{}]
+    generation = dict.fromkeys(IDS, 0)
+    for _ in range(draw(st.integers(1, 5))):
+        now = dict(lists[-1])
+        for session_id in draw(st.sets(st.sampled_from(IDS), min_size=1)):
+            if session_id in now and draw(st.booleans()):
+                del now[session_id]
+                generation[session_id] += 100
+            elif generation[session_id] < 100:
+                generation[session_id] += 1
+                now[session_id] = generation[session_id]
+        lists.append(now)
+    order = draw(st.lists(st.integers(0, len(lists) - 1), max_size=8))
+    return lists, [*order, len(lists) - 1]
+
+
+def _deliver(merging: Merge, lists: list[dict[str, int]], order: list[int]) -> dict[str, Entry]:
+    held: dict[str, Entry] = {}
+    marks: dict[str, int] = {}
+    highest = dict.fromkeys(IDS, 0)
+    for index in order:
+        held, marks = merging(held, [Entry(s, g) for s, g in lists[index].items()], marks)
+        for session_id, entry in held.items():
+            assert entry.generation >= highest[session_id], "a generation went back"
+            highest[session_id] = entry.generation
+    return held
+
+
+def _holds_for_deliveries(merging: Merge) -> None:
+    @settings(max_examples=100, deadline=None, database=None)
+    @given(deliveries())
+    def run(delivery: tuple[list[dict[str, int]], list[int]]) -> None:
+        lists, order = delivery
+        held = _deliver(merging, lists, order)
+        assert {entry.session_id: entry.generation for entry in held.values()} == lists[-1]
+
+    run()
+
+
+def test_late_and_repeated_lists_end_in_the_newest_and_no_generation_goes_back():
+    _holds_for_deliveries(merge)
+
+
+def test_that_property_catches_a_merge_without_marks():
+    with pytest.raises(AssertionError):
+        _holds_for_deliveries(lambda held, news, _marks: merge(held, news, {}))
+
+
+def test_a_session_that_left_does_not_come_back_with_a_late_list():
+    held, marks = merge({}, [Entry("s1", 5)], {})
+    held, marks = merge(held, [], marks)
+    held, marks = merge(held, [Entry("s1", 4)], marks)
+    assert held == {}
+
+
+@pytest.mark.parametrize(
+    ("term", "seen_term", "fresh", "expected"),
+    [(3, 3, True, True), (4, 3, True, True), (2, 3, True, False), (3, 3, False, False)],
+)
+def test_a_lower_term_and_an_old_reading_are_no_news(term: int, seen_term: int, fresh: bool, expected: bool):
+    assert is_news(term, seen_term, fresh) is expected
