@@ -1,0 +1,124 @@
+"""The address of a session's stream, `/<proxy_path>/<route>/<session_id>/…`, and who may open it.
+
+Two decide. The api, which knows users and tokens: `refusal_by_api`. The Agent, which knows what runs and what it was
+told: `refusal_by_agent`. Both must agree. Refusals are sentences, shown to the viewer and written to the log.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import unquote_plus
+
+from greenroom.core.states import SessionStatus
+
+_UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
+_ADDRESS: Final = re.compile(
+    rf"(?P<prefix>/[A-Za-z0-9][A-Za-z0-9_-]*/(?P<route>[0-9a-f]{{8}})/(?P<session_id>{_UUID})/)(?P<rest>[^?#]*)"
+    r"(?:\?(?P<query>[^#]*))?",
+    re.ASCII,
+)
+
+OPEN: Final = frozenset({SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST})
+"""Statuses in which the desktop may be seen; the last two are as seen by others, the Agent that asks is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamAddress:
+    """A stream's address, taken from the raw text of the request.
+
+    `prefix` is the path of the session itself and ends with a slash; `rest` and `query` are still encoded.
+    """
+
+    prefix: str
+    route: str
+    session_id: str
+    rest: str
+    query: str
+
+    @property
+    def token(self) -> str:
+        """The connect token in the address, or empty."""
+        values = [value for name, _, value in _pairs(self.query) if name == "token"]
+        return unquote_plus(values[0]) if values else ""
+
+    @property
+    def without_token(self) -> str:
+        """The same address without the token."""
+        query = "&".join(name + equals + value for name, equals, value in _pairs(self.query) if name != "token")
+        return f"{self.prefix}{self.rest}{'?' if query else ''}{query}"
+
+
+def _pairs(query: str) -> list[tuple[str, str, str]]:
+    return [part.partition("=") for part in query.split("&")] if query else []
+
+
+def parse_address(uri: str) -> StreamAddress | None:
+    """The stream a raw request address (path and query) names, or None."""
+    found = _ADDRESS.fullmatch(uri)
+    if found is None:
+        return None
+    return StreamAddress(found["prefix"], found["route"], found["session_id"], found["rest"], found["query"] or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """Somebody may view a session: who, as of which `epoch` of the session's authorisation."""
+
+    user_id: str
+    epoch: int
+
+
+def still_holds(grant: Grant, authorised: Grant | None) -> bool:
+    """Whether what was once granted is covered by who may view the session now; a higher epoch revokes all before."""
+    return authorised is not None and grant.user_id == authorised.user_id and grant.epoch >= authorised.epoch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamFacts:
+    """What the api knows about the session and the user whose token is shown.
+
+    `username_shown` is the name that came with the token, or empty; `token_is_valid`: it is the connect token of this
+    session, or of one whose place it took, for its user and epoch.
+    """
+
+    status: SessionStatus
+    user_id: str | None
+    username: str | None
+    user_enabled: bool
+    username_shown: str
+    token_is_valid: bool
+
+
+def refusal_by_api(facts: StreamFacts) -> str | None:
+    """Why the viewer may not see the session, as a sentence; None = he may."""
+    is_another = facts.username_shown and facts.username_shown.lower() != (facts.username or "").lower()
+    reasons = (
+        (facts.user_id is None, "Nobody has this session: it was not handed to a user."),
+        (not facts.token_is_valid, "The token does not open this session; it may have been revoked."),
+        (is_another, "The session belongs to another user."),
+        (not facts.user_enabled, "The user is disabled or locked."),
+        (facts.status is SessionStatus.ASSIGNING, "The session is being handed over; try again in a moment."),
+        (facts.status not in OPEN, f"The session is {facts.status}."),
+    )
+    return next((reason for applies, reason in reasons if applies), None)
+
+
+def refusal_by_agent(
+    *, session_id: str, authorised: Grant | None, handed_over: bool, address: str | None
+) -> str | None:
+    """Why nobody may see the session here and now, as a sentence; None = its user may."""
+    if authorised is None:
+        return f"Session {session_id} was not handed to a user."
+    if not handed_over:
+        return "The session is being handed over; try again in a moment."
+    if address is None:
+        return "The desktop is not running."
+    return None
+
+
+def printable(sentence: str) -> str:
+    """The sentence as it may stand in a header and inside a JSON string: printable ASCII without quotes."""
+    text = sentence.encode("ascii", "replace").decode().translate({ord('"'): "'", ord("\\"): "/"})
+    return "".join(c for c in text if " " <= c <= "~")[:300]

@@ -1,0 +1,111 @@
+"""Allow Origin Domain: https only, whole hosts, a port only where one is given."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.origins import parse_entry, parse_origin, refusal_of_origin
+
+Rule = Callable[..., str | None]
+
+label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,6}[a-z0-9])?", fullmatch=True)
+hosts = st.one_of(
+    st.lists(label, min_size=1, max_size=3).map(".".join),
+    st.sampled_from(["127.0.0.1", "[::1]", "localhost"]),
+)
+ports = st.one_of(st.none(), st.integers(1, 65535))
+
+
+def text_of(host: str, port: int | None) -> str:
+    return host if port is None else f"{host}:{port}"
+
+
+def check(rule: Rule) -> None:
+    @given(allowed=st.lists(st.tuples(hosts, ports), max_size=4), host=hosts, port=ports, upper=st.booleans())
+    def exactly_the_listed_hosts_pass(
+        allowed: list[tuple[str, int | None]], host: str, port: int | None, upper: bool
+    ) -> None:
+        entries = [text_of(*one) for one in allowed]
+        origin = f"https://{text_of(host, port)}"
+        expected = any(h == host and p in (None, port or 443) for h, p in allowed)
+        assert (
+            rule(origin.upper().replace("HTTPS", "https") if upper else origin, entries, websocket=True) is None
+        ) == (expected)
+
+    @given(host=hosts, prefix=label, port=ports)
+    def look_alikes_are_refused(host: str, prefix: str, port: int | None) -> None:
+        for origin in (
+            f"https://{prefix}.{host}",
+            f"https://{prefix}{host}",
+            f"https://{host}.{prefix}",
+            f"http://{text_of(host, port)}",
+            f"https://{host}/",
+            f"https://user@{host}",
+            f"https://{host}, https://{host}",
+            f"https://{host}:",
+        ):
+            assert rule(origin, [host], websocket=True) is not None, origin
+
+    @given(allowed=st.lists(hosts), origin=st.sampled_from([None, "", "null", "file://", "https://"]))
+    def a_websocket_without_a_page_is_refused(allowed: list[str], origin: str | None) -> None:
+        assert rule(origin, [*allowed, "null"], websocket=True) is not None
+
+    exactly_the_listed_hosts_pass()
+    look_alikes_are_refused()
+    a_websocket_without_a_page_is_refused()
+
+
+def test_exactly_the_listed_hosts_may_open_a_stream():
+    check(refusal_of_origin)
+
+
+def _host_of(origin: str | None) -> str:
+    return (origin or "").removeprefix("https://")
+
+
+def suffix(origin: str | None, allowed: Iterable[str], *, websocket: bool) -> str | None:
+    return None if any(_host_of(origin).endswith(a) for a in allowed) else "no"
+
+
+def any_port(origin: str | None, allowed: Iterable[str], *, websocket: bool) -> str | None:
+    return refusal_of_origin(origin, [a.rpartition(":")[0] or a for a in allowed], websocket=websocket)
+
+
+def any_scheme(origin: str | None, allowed: Iterable[str], *, websocket: bool) -> str | None:
+    return refusal_of_origin((origin or "").replace("http://", "https://"), allowed, websocket=websocket)
+
+
+def trusts_silence(origin: str | None, allowed: Iterable[str], *, websocket: bool) -> str | None:
+    return refusal_of_origin(origin, allowed, websocket=False)
+
+
+@pytest.mark.parametrize("mutant", [suffix, any_port, any_scheme, trusts_silence])
+def test_the_properties_catch_their_mutants(mutant: Rule):
+    with pytest.raises(AssertionError):
+        check(mutant)
+
+
+def test_a_page_of_the_stream_itself_sends_no_origin_and_passes():
+    assert refusal_of_origin(None, ["example.com"], websocket=False) is None
+
+
+def test_a_foreign_origin_is_refused_without_a_websocket_too():
+    assert refusal_of_origin("https://evil.example", ["example.com"], websocket=False) == (
+        "The Origin https://evil.example is not in the Allow Origin Domain of this session."
+    )
+
+
+@pytest.mark.parametrize("text", ["", "*", "*.example.com", "https://a", "a/b", "a:0", "a:70000", "a b", "a:", ":1"])
+def test_entries_that_are_no_host_match_nothing(text: str):
+    assert parse_entry(text) is None
+
+
+@pytest.mark.parametrize(
+    "text", ["https://a:0", "https://a:99999", "https://a#b", "https://a?b", "https://ä", "wss://a"]
+)
+def test_what_is_no_https_origin_is_none(text: str):
+    assert parse_origin(text) is None

@@ -1,0 +1,140 @@
+"""Addresses of streams, and the order in which api and Agent refuse."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.states import SessionStatus
+from greenroom.core.streams import (
+    Grant,
+    StreamFacts,
+    parse_address,
+    printable,
+    refusal_by_agent,
+    refusal_by_api,
+    still_holds,
+)
+
+ID = "0f6e8a52-0000-4000-8000-00000000abcd"
+PATH = f"/desktop/1a2b3c4d/{ID}/"
+
+
+def test_an_address_names_route_and_session():
+    address = parse_address(f"{PATH}a/b?x=1")
+    assert address is not None
+    assert (address.prefix, address.route, address.session_id) == (PATH, "1a2b3c4d", ID)
+    assert (address.rest, address.query) == ("a/b", "x=1")
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "/",
+        f"/desktop/1a2b3c4d/{ID}",
+        f"//desktop/1a2b3c4d/{ID}/",
+        f"/desktop/1A2B3C4D/{ID}/",
+        f"/desktop/1a2b3c4d/{ID}x/",
+        f"/desktop/../1a2b3c4d/{ID}/",
+        f"/%64esktop/1a2b3c4d/{ID}/",
+        f"https://127.0.0.1{PATH}",
+    ],
+)
+def test_anything_else_is_no_stream(uri: str):
+    assert parse_address(uri) is None
+
+
+words = st.text("abcXYZ019-_%./", min_size=1, max_size=8)
+pairs = st.lists(st.tuples(words.filter(lambda w: w != "token"), words), max_size=4)
+
+
+@given(rest=words, before=pairs, after=pairs, token=st.text("abc-_", min_size=1))
+def test_the_token_is_taken_out_and_everything_else_stays(
+    rest: str, before: list[tuple[str, str]], after: list[tuple[str, str]], token: str
+):
+    def query(parts: list[tuple[str, str]]) -> str:
+        return "&".join(f"{name}={value}" for name, value in parts)
+
+    address = parse_address(f"{PATH}{rest}?{query([*before, ('token', token), *after])}")
+    assert address is not None
+    assert address.token == token
+    left = query([*before, *after])
+    assert address.without_token == f"{PATH}{rest}{'?' if left else ''}{left}"
+
+
+FACTS = StreamFacts(
+    status=SessionStatus.RUNNING,
+    user_id="u",
+    username="Ann@x",
+    user_enabled=True,
+    username_shown="",
+    token_is_valid=True,
+)
+
+
+def test_the_user_with_the_token_may_see_his_running_session():
+    assert refusal_by_api(FACTS) is None
+    assert refusal_by_api(replace(FACTS, username_shown="ann@X")) is None
+
+
+@pytest.mark.parametrize("status", [s for s in SessionStatus if s not in ("running", "unreachable", "lost")])
+def test_a_session_that_is_not_running_is_refused(status: SessionStatus):
+    assert refusal_by_api(replace(FACTS, status=status)) is not None
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        (replace(FACTS, user_id=None), "Nobody has this session: it was not handed to a user."),
+        (replace(FACTS, token_is_valid=False), "The token does not open this session; it may have been revoked."),
+        (replace(FACTS, username_shown="bob@x"), "The session belongs to another user."),
+        (replace(FACTS, user_enabled=False), "The user is disabled or locked."),
+    ],
+)
+def test_every_other_reason_is_a_sentence(facts: StreamFacts, reason: str):
+    assert refusal_by_api(facts) == reason
+
+
+@given(valid=st.booleans(), status=st.sampled_from(SessionStatus), user=st.sampled_from([None, "u"]))
+def test_without_a_valid_token_or_a_user_nothing_opens(valid: bool, status: SessionStatus, user: str | None):
+    refused = refusal_by_api(replace(FACTS, token_is_valid=valid, status=status, user_id=user)) is not None
+    assert refused or (valid and user is not None)
+    if not valid and user:
+        # neither does a wrong token learn what state the session is in
+        assert refusal_by_api(replace(FACTS, token_is_valid=False, status=status)) == refusal_by_api(
+            replace(FACTS, token_is_valid=False)
+        )
+
+
+grants = st.builds(Grant, user_id=st.sampled_from(["a", "b"]), epoch=st.integers(1, 4))
+
+
+@given(grant=grants, authorised=st.one_of(st.none(), grants))
+def test_a_grant_holds_for_its_user_until_the_epoch_grows(grant: Grant, authorised: Grant | None):
+    holds = still_holds(grant, authorised)
+    assert holds == (
+        authorised is not None and grant.user_id == authorised.user_id and not authorised.epoch > grant.epoch
+    )
+    if authorised is not None and holds:
+        assert not still_holds(grant, replace(authorised, epoch=grant.epoch + 1))
+
+
+def test_the_agent_shows_no_session_without_a_user_and_none_before_it_is_handed_over():
+    grant = Grant(user_id="u", epoch=1)
+    assert refusal_by_agent(session_id="s", authorised=None, handed_over=True, address="a:1") == (
+        "Session s was not handed to a user."
+    )
+    assert refusal_by_agent(session_id="s", authorised=grant, handed_over=False, address="a:1") is not None
+    assert refusal_by_agent(session_id="s", authorised=grant, handed_over=True, address=None) is not None
+    assert refusal_by_agent(session_id="s", authorised=grant, handed_over=True, address="a:1") is None
+
+
+@given(st.text())
+def test_a_reason_can_stand_in_a_header_and_in_json(text: str):
+    made = printable(text)
+    assert all(" " <= c <= "~" for c in made)
+    assert not set('"\\') & set(made)
+    assert len(made) <= 300
