@@ -36,15 +36,17 @@ def translate(error: psycopg.Error) -> GreenroomError | None:
         return Invalid(f"Something this refers to does not exist, or is still in use: {error.diag.message_detail}")
     if isinstance(error, (pg.CheckViolation, pg.NotNullViolation)):
         return Invalid(f"A value is not allowed here: {error.diag.message_primary}")
+    if isinstance(error, psycopg.DataError):
+        return Invalid(f"A value cannot be stored: {error.diag.message_primary or error}")
     return None
 
 
 @contextmanager
 def translated() -> Generator[None]:
-    """Raise the domain error in place of a violated constraint, chained to it."""
+    """Raise the domain error in place of a violated constraint or an impossible value, chained to it."""
     try:
         yield
-    except psycopg.IntegrityError as error:
+    except (psycopg.IntegrityError, psycopg.DataError) as error:
         domain = translate(error)
         if domain is None:
             raise
