@@ -12,7 +12,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,7 +21,7 @@ from fastapi.routing import iter_route_contexts
 
 from greenroom.api.hardening import COOKIE
 from greenroom.core.errors import Forbidden, Unauthenticated
-from greenroom.core.permissions import allows, expanded, read_only
+from greenroom.core.permissions import allows, beyond, expanded, read_only
 from greenroom.db.database import Database
 from greenroom.db.keys import find_key, touch_key
 from greenroom.db.logins import find_login, touch_login
@@ -58,6 +58,15 @@ class Caller:
         if not self.may(*codes):
             missing = [code for code in codes if code not in self.permissions]
             raise Forbidden(f"This needs the permission {', '.join(missing)}.", required=list(codes))
+
+    def require_to_have(self, codes: Iterable[str]) -> None:
+        """Refuse to let him hand on permissions that he does not have.
+
+        Raises:
+            Forbidden: names them.
+        """
+        if missing := beyond(self.permissions, codes):
+            raise Forbidden(f"You cannot give permissions that you do not have: {', '.join(missing[:5])}.")
 
     def own_user_id(self) -> str:
         """The user he is.

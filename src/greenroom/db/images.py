@@ -195,3 +195,14 @@ async def delete_image(connection: Connection, image_id: str) -> None:
 
 def _values(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: Jsonb(fields[name]) if name in _JSON else fields[name] for name in FIELDS}
+
+
+async def users_of_image(db: Database, image_id: str) -> str:
+    """What uses an image, e.g. "2 sessions, 1 staging configs"; empty when nothing does."""
+    row = await db.fetch_one(
+        "SELECT (SELECT count(*) FROM sessions WHERE image_id = %(id)s AND status <> 'deleted') AS sessions,"
+        " (SELECT count(*) FROM staging_configs WHERE image_id = %(id)s AND deleted IS NULL) AS configs",
+        {"id": image_id},
+    )
+    counts = {"sessions": row["sessions"], "staging configs": row["configs"]} if row else {}
+    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)

@@ -130,15 +130,17 @@ async def insert_user(connection: Connection, username: str, *, password_hash: s
     return user_id
 
 
-async def lock_user(connection: Connection, user_id: str) -> None:
-    """Hold the user's row until commit, against concurrent changes and claims.
+async def lock_user(connection: Connection, user_id: str) -> User:
+    """Hold the user's row until commit, against concurrent changes and claims; returns it as it is then.
 
     Raises:
         NotFound: there is none with this id.
     """
-    cursor = await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
-    if await cursor.fetchone() is None:
+    await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
+    row = await (await connection.execute(_SELECT + " WHERE u.user_id = %s", (user_id,))).fetchone()
+    if row is None:
         raise NotFound(f"There is no user {user_id}; it may have been deleted.")
+    return _user(row)
 
 
 async def update_user(connection: Connection, user: User) -> None:
@@ -257,7 +259,8 @@ async def delete_user_row(connection: Connection, user_id: str) -> None:
         Invalid: the user has a live session.
     """
     await connection.execute(
-        "UPDATE sessions SET user_id = NULL WHERE user_id = %s AND status IN ('deleting', 'deleted')", (user_id,)
+        "UPDATE sessions SET user_id = NULL WHERE user_id = %s AND status IN ('deleting', 'deleted', 'failed')",
+        (user_id,),
     )
     cursor = await connection.execute("DELETE FROM users WHERE user_id = %s RETURNING 1", (user_id,))
     if await cursor.fetchone() is None:

@@ -6,7 +6,33 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from greenroom.api.routes import auth
+from greenroom.api.routes import (
+    agents,
+    api_keys,
+    auth,
+    diagnostics,
+    document,
+    events,
+    groups,
+    images,
+    managers,
+    settings,
+    users,
+    zones,
+)
 
-ROUTERS: Final[tuple[tuple[APIRouter, str], ...]] = ((auth.router, "/api/v1"),)
+ROUTERS: Final[tuple[tuple[APIRouter, str], ...]] = (
+    (document.router, "/api/v1"),
+    (auth.router, "/api/v1"),
+    (images.router, "/api/v1"),
+    (users.router, "/api/v1"),
+    (groups.router, "/api/v1"),
+    (api_keys.router, "/api/v1"),
+    (zones.router, "/api/v1"),
+    (managers.router, "/api/v1"),
+    (agents.router, "/api/v1"),
+    (diagnostics.router, "/api/v1"),
+    (settings.router, "/api/v1"),
+    (events.router, "/api/v1"),
+)
 """(router, prefix), in the order of the documentation."""

@@ -69,9 +69,10 @@ async def _verified(db: Database, passwords: PasswordHashes, username: str, pass
     if not await passwords.verify(stored, password) or user is None or stored is None:
         return None
     if passwords.outdated(stored):
-        user = replace(user, password_hash=await passwords.hash(password))
+        password_hash = await passwords.hash(password)
         async with db.transaction() as connection:
-            await users.update_user(connection, user)
+            current = await users.lock_user(connection, user.user_id)
+            await users.update_user(connection, replace(current, password_hash=password_hash))
     return user
 
 
@@ -124,7 +125,7 @@ async def change_own_password(
         raise Invalid(problem)
     password_hash = await passwords.hash(new)
     async with db.transaction() as connection:
-        await users.lock_user(connection, user.user_id)
+        user = await users.lock_user(connection, user.user_id)
         await users.update_user(connection, replace(user, password_hash=password_hash, password_once=False))
         await logins.delete_logins_of(connection, user.user_id, keep=caller.token_hash)
         events = await users.revoke_access(connection, user.user_id)

@@ -1,0 +1,88 @@
+"""Agents: see, change, drain, delete; join tokens for new ones."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+
+from greenroom.api.audit import audit
+from greenroom.api.deps import Db, Logs
+from greenroom.api.paging import Paging
+from greenroom.api.schemas.infrastructure import AgentPatch, AgentView, JoinToken, JoinTokenCreate
+from greenroom.api.security import Caller, requires
+from greenroom.core.errors import NotFound
+from greenroom.db import agents, zones
+from greenroom.db.database import Database
+from greenroom.kit.secrets import hashed, new_secret
+
+router = APIRouter(tags=["agents"])
+
+_OVERRIDES: Final = ("cores_override", "memory_override")
+_SHOWN: Final = ("enabled", "draining", *_OVERRIDES)
+
+
+@router.get("/agents", dependencies=[requires("agents_view")])
+async def list_agents(db: Db, page: Paging) -> list[AgentView]:
+    """All Agents by zone."""
+    rows = page.slice(
+        await agents.list_agents(db), lambda row: [row["zone_name"], str(row["registered"]), row["agent_id"]]
+    )
+    return [AgentView.model_validate(row) for row in rows]
+
+
+@router.get("/agents/{agent_id}", dependencies=[requires("agents_view")])
+async def get_agent(agent_id: str, db: Db) -> AgentView:
+    """One Agent, by its id, the first 8 digits of it, or its hostname."""
+    return AgentView.model_validate(await _agent(db, agent_id))
+
+
+@router.patch("/agents/{agent_id}")
+async def update_agent(
+    agent_id: str, body: AgentPatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_modify")]
+) -> AgentView:
+    """Enable, disable, drain, or say what the Agent offers. Disabled or draining: no new sessions."""
+    before = await _agent(db, agent_id)
+    changes = body.sent()
+    changes |= {name: 0 for name in _OVERRIDES if name in changes and changes[name] is None}
+    await agents.update_agent(db, before["agent_id"], **changes)
+    after = await _agent(db, before["agent_id"])
+    old, new = ({name: row[name] for name in _SHOWN} for row in (before, after))
+    audit(logs, caller, "changed", "Agent", after["hostname"], before=old, after=new)
+    return AgentView.model_validate(after)
+
+
+@router.delete("/agents/{agent_id}", status_code=204)
+async def delete_agent(
+    agent_id: str,
+    db: Db,
+    logs: Logs,
+    caller: Annotated[Caller, requires("agents_delete")],
+    force: Annotated[bool, Query(description="end the sessions of an Agent that is gone for good")] = False,
+) -> None:
+    """Delete an Agent; 409 while it has sessions, unless it is gone and `force` is given."""
+    agent = await _agent(db, agent_id)
+    await agents.delete_agent(db, agent["agent_id"], force=force)
+    audit(logs, caller, "deleted", "Agent", agent["hostname"], before={"zone_name": agent["zone_name"]})
+
+
+@router.post("/join-tokens", status_code=201)
+async def create_join_token(
+    body: JoinTokenCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_create")]
+) -> JoinToken:
+    """Make a token with which new Agents of a zone register; it is shown this one time."""
+    zone = await zones.get_zone(db, str(body.zone_id))
+    token = new_secret()
+    await agents.add_join_token(db, hashed(token), str(body.zone_id), uses=body.uses, valid_s=body.hours * 3600.0)
+    expires = datetime.now(UTC) + timedelta(hours=body.hours)
+    audit(logs, caller, "created", "join token", f"for zone {zone['zone_name']}", after={"uses": body.uses})
+    return JoinToken(token=token, zone_id=body.zone_id, uses=body.uses, expires=expires)
+
+
+async def _agent(db: Database, name: str) -> dict[str, Any]:
+    agent_id = await agents.find_agent(db, name.replace("\0", ""))
+    rows = await agents.list_agents(db, agent_id) if agent_id else []
+    if not rows:
+        raise NotFound(f"There is no Agent {name}, or several; use its id.")
+    return rows[0]
