@@ -402,6 +402,7 @@ CREATE INDEX sessions_live_by_zone ON sessions (zone_id) WHERE status <> 'delete
 CREATE INDEX sessions_live_by_config ON sessions (staging_config_id) WHERE status <> 'deleted';
 CREATE INDEX sessions_live_by_user ON sessions (user_id) WHERE status <> 'deleted';
 CREATE INDEX sessions_ended ON sessions (ended) WHERE status = 'deleted';
+CREATE INDEX sessions_superseded ON sessions (superseded_by) WHERE superseded_by IS NOT NULL;
 CREATE UNIQUE INDEX sessions_one_replacement ON sessions (replaces) WHERE replaces IS NOT NULL AND status IN ('requested', 'starting');
 
 -- What the Agent last saw; its only author is the Agent, so that claims never meet its updates (PROTOCOLS §3).
