@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Final, Literal, Protocol
 
 from greenroom.core.errors import GreenroomError, NotFound, Refused, Unavailable
 from greenroom.core.reconcile import ContainerState
@@ -80,15 +80,15 @@ class Container:
 class ExecResult:
     """How a command ended. `exit_code` is None when it was still running at its deadline: it runs on, unattended.
 
-    126 and 127 mean, as in a shell, that the program could not be run or was not found. `output` is stdout and stderr
-    as they came, cut to the last `OUTPUT_MAX` characters.
+    126 or 127 mean that the program was not found or could not be run. `output` is stdout and stderr as they came, cut
+    to the last `OUTPUT_MAX` characters.
     """
 
     exit_code: int | None
     output: str
 
 
-OUTPUT_MAX = 64 * 1024
+OUTPUT_MAX: Final = 64 * 1024
 
 EventKind = Literal["create", "start", "die", "oom", "pause", "unpause", "destroy"]
 
@@ -299,4 +299,4 @@ class Runtime(Protocol):
         ...
 
 
-PROBE_TIMEOUT_S = 5.0
+PROBE_TIMEOUT_S: Final = 5.0

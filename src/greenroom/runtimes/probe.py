@@ -1,0 +1,103 @@
+"""Look at a session's page as a viewer would: is it usable? (DESIGN §3: page answered, first frame painted)
+
+The page must answer with the session's credential. Where the page is that of our own image (it says so in its
+`Server` header), the screen is read through the page's websocket too, and must show something; other images speak
+dialects of RFB that are theirs alone, so there the page decides. A probe costs both sides together some milliseconds
+of CPU; it joins as one more viewer and disturbs nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.typing import Subprotocol
+
+from greenroom.core.sessions import SessionSpec
+from greenroom.runtimes.base import PROBE_TIMEOUT_S, ProbeResult
+from greenroom.runtimes.rfb import RfbError, Screen
+
+OWN_PAGE = "greenroom-desktop"
+
+
+class Prober:
+    """Probes pages of sessions. One per process: what is costly to make is made once.
+
+    The page's certificate is made by the container itself and is not checked: the address is on this host's loopback,
+    published by the runtime for this very container.
+    """
+
+    def __init__(self) -> None:
+        self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        self._tls.check_hostname = False
+        self._tls.verify_mode = ssl.CERT_NONE
+        self._http = httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=PROBE_TIMEOUT_S)
+
+    async def close(self) -> None:
+        """Let go of connections."""
+        await self._http.aclose()
+
+    async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
+        """Look at the page at host:port `address`; never raises."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._look(address, spec)
+        except TimeoutError:
+            return ProbeResult(usable=False, error=f"The session's page did not answer within {timeout_s:g} s.")
+        except httpx.HTTPError as error:
+            return ProbeResult(usable=False, error=f"The session's page does not answer: {_reason(error)}.")
+        except (RfbError, WebSocketException, OSError, EOFError) as error:
+            return ProbeResult(usable=False, painted=False, error=f"The screen cannot be read: {_reason(error)}.")
+
+    async def _look(self, address: str, spec: SessionSpec) -> ProbeResult:
+        answer = await self._http.head(f"{spec.protocol}://{address}/", headers=_authorization(spec))
+        if answer.status_code == 405:
+            answer = await self._http.get(f"{spec.protocol}://{address}/", headers=_authorization(spec))
+        if answer.status_code == 401:
+            return ProbeResult(usable=False, error="The session's page refused the session's credential.")
+        if answer.status_code >= 400:
+            return ProbeResult(usable=False, error=f"The session's page answered {answer.status_code}.")
+        if answer.headers.get("server") != OWN_PAGE:
+            return ProbeResult(usable=True)
+        if await self._is_painted(address, spec):
+            return ProbeResult(usable=True, painted=True)
+        return ProbeResult(usable=False, painted=False, error="Nothing has been painted on the screen yet.")
+
+    async def _is_painted(self, address: str, spec: SessionSpec) -> bool:
+        secure = spec.protocol == "https"
+        try:
+            connection = await connect(
+                f"{'wss' if secure else 'ws'}://{address}/websockify",
+                ssl=self._tls if secure else None,
+                subprotocols=[Subprotocol("binary")],
+                additional_headers=_authorization(spec),
+                compression=None,
+                proxy=None,
+                ping_interval=None,
+                max_size=1 << 24,
+                close_timeout=0.2,
+            )
+        except InvalidStatus as error:
+            raise RfbError(f"the X server is not there yet ({error.response.status_code})") from error
+        async with connection:
+            screen = Screen(connection.send, lambda: _bytes(connection))
+            await screen.open()
+            return await screen.is_painted()
+
+
+def _authorization(spec: SessionSpec) -> dict[str, str]:
+    return {"Authorization": "Basic " + base64.b64encode(f"{spec.auth_user}:{spec.credential}".encode()).decode()}
+
+
+def _reason(error: Exception) -> str:
+    """The text of an error, or its kind where it has none."""
+    return str(error).rstrip(".") or type(error).__name__
+
+
+async def _bytes(connection: ClientConnection) -> bytes:
+    message = await connection.recv()
+    return message if isinstance(message, bytes) else b""

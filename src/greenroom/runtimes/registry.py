@@ -1,0 +1,44 @@
+"""Which runtime a host uses, by name (GREENROOM_RUNTIME)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Final
+
+from greenroom.core.errors import SetupError
+from greenroom.runtimes.base import Runtime
+
+RUNTIMES: Final = ("docker", "simulated")
+
+
+def open_runtime(
+    name: str,
+    *,
+    installation_id: str,
+    agent_id: str,
+    folder: Path,
+    docker_host: str | None = None,
+    share: float = 1.0,
+) -> Runtime:
+    """The runtime `name`; call its `open()` before everything else.
+
+    Args:
+        name: `docker`, or `simulated` (containers that exist only in a file, for tests and load).
+        installation_id: containers of other installations are left alone.
+        agent_id: this Agent, written on what it makes.
+        folder: where the simulated runtime keeps its state.
+        docker_host: address of the daemon, e.g. `unix:///var/run/docker.sock`; default is what `docker` would use.
+        share: fraction of the host's cores and memory that this Agent offers (0 < share <= 1).
+
+    Raises:
+        SetupError: there is no such runtime.
+    """
+    if name == "docker":
+        from greenroom.runtimes.docker import DockerRuntime  # noqa: PLC0415 -- a simulated Agent does without it
+
+        return DockerRuntime(installation_id, agent_id, docker_host=docker_host, share=share)
+    if name == "simulated":
+        from greenroom.runtimes.simulated import SimulatedRuntime  # noqa: PLC0415
+
+        return SimulatedRuntime(installation_id, agent_id, folder=folder, share=share)
+    raise SetupError(f"There is no runtime {name!r}; GREENROOM_RUNTIME is one of {', '.join(RUNTIMES)}.")

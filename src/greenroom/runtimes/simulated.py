@@ -1,0 +1,324 @@
+"""Sessions that exist only in a file: for tests, and for Agents of load tests. Same contract, no containers.
+
+In its folder: `containers.json`, so that sessions survive a restart of the Agent, and `settings.json` (`Settings`, all
+optional), read again before every call, so that a test can change how the host behaves while an Agent runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
+from typing import Final
+
+import msgspec
+
+from greenroom.core.reconcile import ContainerState
+from greenroom.core.sessions import Exec, SessionSpec
+from greenroom.runtimes.base import (
+    Capacity,
+    Container,
+    ContainerConflict,
+    ContainerMissing,
+    Credentials,
+    Event,
+    EventKind,
+    ExecResult,
+    HostUsage,
+    Image,
+    ImageMissing,
+    ProbeResult,
+    PullError,
+    StartError,
+    Usage,
+)
+from greenroom.runtimes.docker_spec import AGENT, INSTALLATION, SESSION, SPEC_HASH
+
+ADDRESS: Final = "127.0.0.1:9"
+MEMORY_BYTES: Final = 90 << 20
+
+
+class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How the simulated host behaves. Times are seconds, images are names."""
+
+    create_s: float = 0.0
+    start_s: float = 0.0
+    paint_s: float = 0.0
+    """From the start of a container until its first frame."""
+    pull_s: float = 0.0
+    cores: float = 64.0
+    memory_bytes: int = 256 << 30
+    missing_images: frozenset[str] = frozenset()
+    """Not on this host; can be pulled."""
+    broken_images: frozenset[str] = frozenset()
+    """Cannot be pulled, and their containers cannot be started."""
+    never_paint: frozenset[str] = frozenset({"greenroom/desktop:never-paints"})
+
+
+class _Stored(msgspec.Struct, kw_only=True):
+    """One container in the file."""
+
+    container_id: str
+    image: str
+    labels: dict[str, str]
+    environment: dict[str, str]
+    state: ContainerState = ContainerState.CREATED
+    started: float = 0.0
+    exit_code: int | None = None
+    output: str = ""
+
+
+class SimulatedRuntime:
+    """See `base.Runtime`."""
+
+    def __init__(self, installation_id: str, agent_id: str, *, folder: Path, share: float = 1.0) -> None:
+        self._installation_id = installation_id
+        self._agent_id = agent_id
+        self._folder = folder / "simulated"
+        self._share = share
+        self._containers: dict[str, _Stored] = {}
+        self._pulled: set[str] = set()
+        self._subscribers: set[asyncio.Queue[Event]] = set()
+
+    # State --------------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """See `base.Runtime`."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        file = self._folder / "containers.json"
+        if file.exists():
+            self._containers = msgspec.json.decode(file.read_bytes(), type=dict[str, _Stored])
+
+    async def close(self) -> None:
+        """See `base.Runtime`."""
+
+    @property
+    def settings(self) -> Settings:
+        """How the host behaves now."""
+        file = self._folder / "settings.json"
+        return msgspec.json.decode(file.read_bytes(), type=Settings) if file.exists() else Settings()
+
+    def configure(self, settings: Settings) -> None:
+        """Change how the host behaves from now on."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._write("settings.json", msgspec.json.encode(settings))
+
+    def _write(self, name: str, data: bytes) -> None:
+        part = self._folder / f"{name}.part"
+        part.write_bytes(data)
+        part.replace(self._folder / name)
+
+    def _changed(self, session_id: str, kind: EventKind, exit_code: int | None = None) -> None:
+        self._write("containers.json", msgspec.json.encode(self._containers))
+        for queue in self._subscribers:
+            queue.put_nowait(Event(session_id=session_id, kind=kind, exit_code=exit_code))
+
+    def _stored(self, session_id: str) -> _Stored:
+        try:
+            return self._containers[session_id]
+        except KeyError:
+            raise ContainerMissing from None
+
+    # Containers ---------------------------------------------------------------------------------------------------
+
+    async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None = None) -> Container:
+        """See `base.Runtime`."""
+        await asyncio.sleep(self.settings.create_s)
+        if session_id in self._containers:
+            return self._adopt(session_id, spec)
+        if not self._has_image(spec.image):
+            raise ImageMissing(f"The image {spec.image} is not on this host.")
+        own = {INSTALLATION: self._installation_id, SESSION: session_id, AGENT: self._agent_id, SPEC_HASH: spec.hash()}
+        self._containers[session_id] = _Stored(
+            container_id=hashlib.sha256(f"{session_id}{time.time_ns()}".encode()).hexdigest(),
+            image=spec.image,
+            labels={**(labels or {}), **own},
+            environment=dict(spec.environment),
+        )
+        self._changed(session_id, "create")
+        return self._seen(session_id)
+
+    def _adopt(self, session_id: str, spec: SessionSpec) -> Container:
+        if self._containers[session_id].labels[SPEC_HASH] != spec.hash():
+            raise ContainerConflict(f"The container of {session_id} was made with another specification.")
+        return self._seen(session_id)
+
+    async def start(self, session_id: str) -> Container:
+        """See `base.Runtime`."""
+        await asyncio.sleep(self.settings.start_s)
+        stored = self._stored(session_id)
+        if stored.image in self.settings.broken_images:
+            raise StartError(f"The container could not be started: the image {stored.image} is broken.")
+        if stored.state is ContainerState.PAUSED:
+            raise StartError("The container is paused.")
+        if stored.state is not ContainerState.RUNNING:
+            stored.state, stored.started, stored.exit_code = ContainerState.RUNNING, time.time(), None
+            self._changed(session_id, "start")
+        return self._seen(session_id)
+
+    async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
+        """See `base.Runtime`."""
+        del grace_s
+        if self._stored(session_id).state in (ContainerState.RUNNING, ContainerState.PAUSED):
+            self.die(session_id, 143)
+
+    def die(self, session_id: str, exit_code: int, output: str = "") -> None:
+        """What a test does to a container: its first process ends."""
+        stored = self._stored(session_id)
+        stored.state, stored.exit_code = ContainerState.EXITED, exit_code
+        stored.output += output
+        self._changed(session_id, "die", exit_code)
+
+    async def pause(self, session_id: str) -> None:
+        """See `base.Runtime`."""
+        self._turn(session_id, ContainerState.RUNNING, ContainerState.PAUSED, "pause")
+
+    async def unpause(self, session_id: str) -> None:
+        """See `base.Runtime`."""
+        self._turn(session_id, ContainerState.PAUSED, ContainerState.RUNNING, "unpause")
+
+    def _turn(self, session_id: str, source: ContainerState, target: ContainerState, kind: EventKind) -> None:
+        stored = self._stored(session_id)
+        if stored.state is target:
+            return
+        if stored.state is not source:
+            raise StartError(f"The container is {stored.state.value}.")
+        stored.state = target
+        self._changed(session_id, kind)
+
+    async def remove(self, session_id: str) -> None:
+        """See `base.Runtime`."""
+        stored = self._containers.get(session_id)
+        if stored is None:
+            return
+        if stored.state is not ContainerState.EXITED:
+            self.die(session_id, 137)
+        del self._containers[session_id]
+        self._changed(session_id, "destroy")
+
+    async def list(self) -> list[Container]:
+        """See `base.Runtime`."""
+        return [self._seen(session_id) for session_id in self._containers]
+
+    async def inspect(self, session_id: str) -> Container | None:
+        """See `base.Runtime`."""
+        return self._seen(session_id) if session_id in self._containers else None
+
+    def _seen(self, session_id: str) -> Container:
+        stored = self._containers[session_id]
+        return Container(
+            session_id=session_id,
+            agent_id=stored.labels[AGENT],
+            container_id=stored.container_id,
+            state=stored.state,
+            spec_hash=stored.labels[SPEC_HASH],
+            address=ADDRESS if stored.state is ContainerState.RUNNING else None,
+            exit_code=stored.exit_code,
+            labels=dict(stored.labels),
+        )
+
+    # Inside and around a container --------------------------------------------------------------------------------
+
+    async def exec(self, session_id: str, command: Exec) -> ExecResult:
+        """See `base.Runtime`. Known are `true`, `false`, `echo`, `printenv` and `sleep`; anything else is not found."""
+        stored = self._stored(session_id)
+        if stored.state is not ContainerState.RUNNING:
+            raise StartError(f"The command was not run: the session is {stored.state.value}.")
+        program, *arguments = command.argv
+        environment = {**stored.environment, **command.environment}
+        if program == "sleep":
+            seconds = float(arguments[0])
+            await asyncio.sleep(min(seconds, command.deadline_s))
+            return ExecResult(exit_code=None if seconds > command.deadline_s else 0, output="")
+        if program == "printenv":
+            value = environment.get(arguments[0])
+            return ExecResult(exit_code=1 if value is None else 0, output=f"{value or ''}\n")
+        if program == "echo":
+            return ExecResult(exit_code=0, output=" ".join(arguments) + "\n")
+        exit_code = {"true": 0, "false": 1}.get(program, 127)
+        return ExecResult(exit_code=exit_code, output=f"{program}: not found\n" if exit_code == 127 else "")
+
+    async def logs(self, session_id: str, lines: int = 50) -> str:
+        """See `base.Runtime`."""
+        stored = self._containers.get(session_id)
+        return "" if stored is None else "".join(stored.output.splitlines(keepends=True)[-lines:])
+
+    async def events(self) -> AsyncIterator[Event]:
+        """See `base.Runtime`."""
+        queue: asyncio.Queue[Event] = asyncio.Queue()
+        self._subscribers.add(queue)
+        try:
+            while True:
+                yield await queue.get()
+        finally:
+            self._subscribers.discard(queue)
+
+    async def probe(self, address: str, spec: SessionSpec) -> ProbeResult:
+        """See `base.Runtime`. The session is found by its specification, since all addresses are the same."""
+        del address
+        running = [
+            stored
+            for stored in self._containers.values()
+            if stored.labels[SPEC_HASH] == spec.hash() and stored.state is ContainerState.RUNNING
+        ]
+        if not running:
+            return ProbeResult(usable=False, error="The session's page does not answer.")
+        settings = self.settings
+        painted = any(time.time() >= stored.started + settings.paint_s for stored in running)
+        if spec.image in settings.never_paint or not painted:
+            return ProbeResult(usable=False, painted=False, error="Nothing has been painted on the screen yet.")
+        return ProbeResult(usable=True, painted=True)
+
+    # Images and the host ------------------------------------------------------------------------------------------
+
+    def _has_image(self, name: str) -> bool:
+        return name in self._pulled or name not in self.settings.missing_images
+
+    async def images(self) -> list[Image]:
+        """See `base.Runtime`. Those that were pulled or used; any other is there as well unless it is `missing`."""
+        return [_image(name) for name in sorted(self._pulled | {c.image for c in self._containers.values()})]
+
+    async def image(self, name: str) -> Image | None:
+        """See `base.Runtime`."""
+        return _image(name) if self._has_image(name) else None
+
+    async def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
+        """See `base.Runtime`."""
+        del credentials
+        settings = self.settings
+        for percent in (0, 50):
+            yield percent
+            await asyncio.sleep(settings.pull_s / 2)
+        if name in settings.broken_images:
+            raise PullError(f"The image {name} could not be fetched: it does not exist.")
+        self._pulled.add(name)
+        yield 100
+
+    async def capacity(self) -> Capacity:
+        """See `base.Runtime`."""
+        settings = self.settings
+        return Capacity(cores=settings.cores * self._share, memory_bytes=int(settings.memory_bytes * self._share))
+
+    async def usage(self, session_id: str) -> Usage | None:
+        """See `base.Runtime`."""
+        stored = self._containers.get(session_id)
+        if stored is None or stored.state is not ContainerState.RUNNING:
+            return None
+        return Usage(cpu_s=(time.time() - stored.started) / 100, memory_bytes=MEMORY_BYTES)
+
+    async def host_usage(self) -> HostUsage:
+        """See `base.Runtime`."""
+        return HostUsage(cpu=0.1, memory_bytes=MEMORY_BYTES * len(self._containers))
+
+    async def remove_all(self) -> int:
+        """See `base.Runtime`."""
+        count = len(self._containers)
+        for session_id in list(self._containers):
+            await self.remove(session_id)
+        return count
+
+
+def _image(name: str) -> Image:
+    return Image(name=name, digest=f"sha256:{hashlib.sha256(name.encode()).hexdigest()}")
