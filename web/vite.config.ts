@@ -4,7 +4,13 @@ import { defineConfig } from 'vite';
 // The built console travels in the Python wheel; the gateway serves it from there.
 export default defineConfig({
   plugins: [react()],
-  build: { target: 'es2022', outDir: '../src/greenroom/gateway/console', emptyOutDir: true, assetsInlineLimit: 0 },
+  build: {
+    target: 'es2022',
+    outDir: '../src/greenroom/gateway/console',
+    emptyOutDir: true,
+    assetsInlineLimit: 0,
+    chunkSizeWarningLimit: 700,
+  },
   server: {
     // `npm run dev` shows the console of these sources on a running instance.
     proxy: { '/api': { target: 'https://127.0.0.1:8443', secure: false, changeOrigin: true } },

@@ -70,11 +70,8 @@ export function useLiveQueries(queries: QueryClient): void {
         if (state === 'reconnecting') resync();
         become('live');
       };
-      opened.onmessage = (event) => {
-        const { topic } = JSON.parse(event.data as string) as { topic: string };
-        if (topic === 'resync') resync();
-        else touch(topic);
-      };
+      opened.onmessage = (event) => touch((JSON.parse(event.data as string) as { topic: string }).topic);
+      opened.addEventListener('resync', resync);
       opened.onerror = () => {
         become('reconnecting');
         opened.close();

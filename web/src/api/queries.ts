@@ -4,13 +4,19 @@ import { queryOptions } from '@tanstack/react-query';
 import { call } from './client';
 import type {
   Agent,
+  ApiKey,
   Connection,
+  Group,
   Image,
   LauncherImage,
+  LogRow,
   Manager,
+  ManagerRequest,
   PermissionField,
   Session,
+  Setting,
   StagingConfig,
+  User,
   Uuid,
   Zone,
 } from './types';
@@ -25,6 +31,18 @@ export const imagesQuery = listOf<Image>('images', '/images');
 export const zonesQuery = listOf<Zone>('zones', '/zones');
 export const managersQuery = listOf<Manager>('managers', '/managers');
 export const agentsQuery = listOf<Agent>('agents', '/agents');
+export const usersQuery = listOf<User>('users', '/users');
+export const groupsQuery = listOf<Group>('groups', '/groups');
+export const apiKeysQuery = listOf<ApiKey>('api-keys', '/api-keys');
+export const managerRequestsQuery = listOf<ManagerRequest>('manager-requests', '/diagnostics/manager-requests');
+
+/** Log rows of at least this level, newest first. */
+export function logsQuery(level: string) {
+  return queryOptions({
+    queryKey: ['logs', level],
+    queryFn: ({ signal }) => call<LogRow[]>('GET', `/logs?level=${level}&limit=500`, undefined, signal),
+  });
+}
 
 /** The workspaces the person may start, and the person's own sessions. */
 export const launcherQuery = listOf<LauncherImage>('launcher', '/me/images');
@@ -81,7 +99,10 @@ export function createStagingConfig(input: StagingInput): Promise<StagingSaved> 
   return call('POST', '/staging-configs', input);
 }
 
-export function changeStagingConfig(id: Uuid, change: Partial<StagingInput> & { paused?: boolean }): Promise<StagingSaved> {
+export function changeStagingConfig(
+  id: Uuid,
+  change: Partial<StagingInput> & { paused?: boolean },
+): Promise<StagingSaved> {
   return call('PATCH', `/staging-configs/${id}`, change);
 }
 
@@ -95,4 +116,37 @@ export function deleteStagingConfig(id: Uuid): Promise<unknown> {
 
 export function changeZone(zoneId: Uuid, change: Partial<Zone>): Promise<unknown> {
   return call('PATCH', `/zones/${zoneId}`, change);
+}
+
+export function changeImage(imageId: Uuid, change: { enabled: boolean }): Promise<unknown> {
+  return call('PATCH', `/images/${imageId}`, change);
+}
+
+/** A new person; `groups` are those besides All Users. */
+export interface UserInput {
+  username: string;
+  password: string;
+  first_name: string;
+  last_name: string;
+  groups: Uuid[];
+}
+
+export function createUser(input: UserInput): Promise<unknown> {
+  return call('POST', '/users', input);
+}
+
+export function changeUser(userId: Uuid, change: { disabled: boolean }): Promise<unknown> {
+  return call('PATCH', `/users/${userId}`, change);
+}
+
+export function deleteUser(userId: Uuid): Promise<unknown> {
+  return call('DELETE', `/users/${userId}`);
+}
+
+/** The settings that groups can have. */
+export const settingsQuery = listOf<Setting>('settings', '/group-settings');
+
+/** A setting of null is removed, so that the next group's value or the default holds. */
+export function changeGroupSettings(groupId: Uuid, settings: Record<string, unknown>): Promise<unknown> {
+  return call('PATCH', `/groups/${groupId}`, { settings });
 }

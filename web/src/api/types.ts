@@ -4,8 +4,7 @@ export type Uuid = string;
 export type Time = string;
 
 export interface Me {
-  user_id: Uuid;
-  username: string;
+  user: User;
   permissions: string[];
 }
 
@@ -83,20 +82,23 @@ export interface Image {
   description: string;
   image_src: string;
   enabled: boolean;
+  available: boolean;
   cores: number;
   memory: number;
+  memory_limit: number | null;
   categories: string[];
-  zone_name?: string | null;
+  zone_name: string | null;
+  groups: Uuid[];
 }
 
-/** A workspace as the person who may start it sees it; `ready` = staged sessions waiting for this person. */
+/** A workspace as the person who may start it sees it; `ready` = a staged session is waiting. */
 export interface LauncherImage {
   image_id: Uuid;
   friendly_name: string;
   description: string;
   image_src: string;
   categories: string[];
-  ready: number;
+  ready: boolean;
 }
 
 export interface Zone {
@@ -156,6 +158,7 @@ export interface User {
   groups: { group_id: Uuid; name: string }[];
   created: Time;
   last_session: Time | null;
+  num_sessions: number;
 }
 
 export interface Group {
@@ -165,6 +168,21 @@ export interface Group {
   priority: number;
   is_system: boolean;
   permissions: string[];
+  settings: Record<string, unknown>;
+  images: Uuid[];
+  num_users: number;
+}
+
+/** A setting that groups can have; `excludes_staging` = a user with it never gets a staged session. */
+export interface Setting {
+  name: string;
+  kind: 'bool' | 'int' | 'float' | 'string' | 'choice' | 'mapping';
+  default: unknown;
+  unit: string;
+  description: string;
+  minimum: number | null;
+  choices: string[];
+  excludes_staging: boolean;
 }
 
 export interface ApiKey {

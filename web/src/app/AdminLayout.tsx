@@ -11,18 +11,28 @@ export function AdminLayout() {
   const [opened, { toggle, close }] = useDisclosure(false);
   const { pathname } = useLocation();
   return (
-    <AppShell header={{ height: 56 }} navbar={{ width: 232, breakpoint: 'sm', collapsed: { mobile: !opened } }} padding={{ base: 'md', md: 'lg' }}>
-      <a className="skip-link" href="#content">To the content</a>
+    <AppShell
+      header={{ height: 56 }}
+      navbar={{ width: 232, breakpoint: 'sm', collapsed: { mobile: !opened } }}
+      padding={{ base: 'md', md: 'lg' }}
+    >
+      <a className="skip-link" href="#content">
+        To the content
+      </a>
       <AppShell.Header className="surface">
         <HeaderBar>
           <Burger hiddenFrom="sm" size="sm" opened={opened} onClick={toggle} aria-label="Menu" aria-expanded={opened} />
         </HeaderBar>
       </AppShell.Header>
       <AppShell.Navbar p="sm" className="surface" aria-label="Administration">
-        <ScrollArea type="never"><Navigation pathname={pathname} onNavigate={close} /></ScrollArea>
+        <ScrollArea type="never">
+          <Navigation pathname={pathname} onNavigate={close} />
+        </ScrollArea>
       </AppShell.Navbar>
       <AppShell.Main id="content" tabIndex={-1} style={{ outline: 'none' }}>
-        <ErrorBoundary key={pathname}><Outlet /></ErrorBoundary>
+        <ErrorBoundary key={pathname}>
+          <Outlet />
+        </ErrorBoundary>
       </AppShell.Main>
     </AppShell>
   );
@@ -35,11 +45,23 @@ function Navigation({ pathname, onNavigate }: { pathname: string; onNavigate: ()
     if (open.length === 0) return null;
     return (
       <div key={title ?? ''} role="group" aria-label={title ?? 'Overview'}>
-        {title && <Text size="xs" fw={650} c="dimmed" px="sm" pt="md" pb={4}>{title}</Text>}
+        {title && (
+          <Text size="xs" fw={650} c="dimmed" px="sm" pt="md" pb={4}>
+            {title}
+          </Text>
+        )}
         {open.map(({ to, label, icon: Icon }) => (
-          <NavLink key={to} component={Link} to={to} label={label} active={pathname === to} onClick={onNavigate}
+          <NavLink
+            key={to}
+            component={Link}
+            to={to}
+            label={label}
+            active={pathname === to}
+            onClick={onNavigate}
             aria-current={pathname === to ? 'page' : undefined}
-            leftSection={<Icon size={18} aria-hidden />} style={{ borderRadius: 8 }} />
+            leftSection={<Icon size={18} aria-hidden />}
+            style={{ borderRadius: 8 }}
+          />
         ))}
       </div>
     );

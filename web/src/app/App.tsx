@@ -63,7 +63,14 @@ export function App() {
 /** The log-in form at whatever address was asked for, until somebody is logged in. */
 function LoggedIn() {
   const { data: me, error } = useQuery(meQuery);
-  if (me === undefined) return error ? <Center p="xl"><StaleBanner error={error} hasData={false} /></Center> : <Waiting />;
+  if (me === undefined)
+    return error ? (
+      <Center p="xl">
+        <StaleBanner error={error} hasData={false} />
+      </Center>
+    ) : (
+      <Waiting />
+    );
   if (me === null) return <Login />;
   return <Live />;
 }
@@ -74,5 +81,9 @@ function Live() {
 }
 
 function Waiting() {
-  return <Center h="100vh"><Loader aria-label="Loading" /></Center>;
+  return (
+    <Center h="100vh">
+      <Loader aria-label="Loading" />
+    </Center>
+  );
 }

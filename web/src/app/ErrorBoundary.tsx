@@ -14,11 +14,17 @@ export class ErrorBoundary extends Component<{ children: ReactNode }, { error: E
     return (
       <Center mih="60vh" p="md">
         <Stack align="center" maw={520}>
-          <Title order={1} fz={24}>This page has a defect</Title>
-          <Text c="dimmed" ta="center">Your sessions are not affected. Reloading usually helps.</Text>
+          <Title order={1} fz={24}>
+            This page has a defect
+          </Title>
+          <Text c="dimmed" ta="center">
+            Your sessions are not affected. Reloading usually helps.
+          </Text>
           <Code block>{this.state.error.message}</Code>
           <Button onClick={() => location.reload()}>Reload</Button>
-          <Button variant="subtle" component="a" href="/">To the workspaces</Button>
+          <Button variant="subtle" component="a" href="/">
+            To the workspaces
+          </Button>
         </Stack>
       </Center>
     );

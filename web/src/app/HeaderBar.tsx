@@ -1,4 +1,13 @@
-import { ActionIcon, Button, Group, Menu, Text, Tooltip, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
+import {
+  ActionIcon,
+  Button,
+  Group,
+  Menu,
+  Text,
+  Tooltip,
+  useComputedColorScheme,
+  useMantineColorScheme,
+} from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { IconChevronDown, IconLogout, IconMoon, IconSettings, IconSun } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
@@ -15,17 +24,25 @@ export function HeaderBar({ children }: { children?: ReactNode }) {
   const inAdmin = useLocation().pathname.startsWith('/admin');
   return (
     <Group h="100%" px="md" justify="space-between" wrap="nowrap">
-      <Group gap="sm" wrap="nowrap">{children}<Brand /></Group>
+      <Group gap="sm" wrap="nowrap">
+        {children}
+        <Brand />
+      </Group>
       <Group gap="xs" wrap="nowrap">
         <LiveBadge />
         {isAdministrator(me) && (
-          <Button component={Link} to={inAdmin ? '/' : '/admin'} variant="subtle" size="compact-sm"
-            leftSection={inAdmin ? undefined : <IconSettings size={16} aria-hidden />}>
+          <Button
+            component={Link}
+            to={inAdmin ? '/' : '/admin'}
+            variant="subtle"
+            size="compact-sm"
+            leftSection={inAdmin ? undefined : <IconSettings size={16} aria-hidden />}
+          >
             {inAdmin ? 'Workspaces' : 'Administration'}
           </Button>
         )}
         <SchemeButton />
-        {me && <AccountMenu username={me.username} />}
+        {me && <AccountMenu username={me.user.username} />}
       </Group>
     </Group>
   );
@@ -37,7 +54,13 @@ function SchemeButton() {
   const label = dark ? 'Use light colours' : 'Use dark colours';
   return (
     <Tooltip label={label}>
-      <ActionIcon variant="subtle" color="gray" size="lg" aria-label={label} onClick={() => setColorScheme(dark ? 'light' : 'dark')}>
+      <ActionIcon
+        variant="subtle"
+        color="gray"
+        size="lg"
+        aria-label={label}
+        onClick={() => setColorScheme(dark ? 'light' : 'dark')}
+      >
         {dark ? <IconSun size={18} /> : <IconMoon size={18} />}
       </ActionIcon>
     </Tooltip>
@@ -57,12 +80,22 @@ function AccountMenu({ username }: { username: string }) {
   return (
     <Menu position="bottom-end" withinPortal>
       <Menu.Target>
-        <Button variant="subtle" color="gray" size="compact-sm" rightSection={<IconChevronDown size={14} aria-hidden />} aria-label={`Account ${username}`}>
-          <Text span size="sm" truncate maw={180} c="var(--mantine-color-text)">{username}</Text>
+        <Button
+          variant="subtle"
+          color="gray"
+          size="compact-sm"
+          rightSection={<IconChevronDown size={14} aria-hidden />}
+          aria-label={`Account ${username}`}
+        >
+          <Text span size="sm" truncate maw={180} c="var(--mantine-color-text)">
+            {username}
+          </Text>
         </Button>
       </Menu.Target>
       <Menu.Dropdown>
-        <Menu.Item leftSection={<IconLogout size={16} aria-hidden />} onClick={() => leave.mutate()}>Log out</Menu.Item>
+        <Menu.Item leftSection={<IconLogout size={16} aria-hidden />} onClick={() => leave.mutate()}>
+          Log out
+        </Menu.Item>
       </Menu.Dropdown>
     </Menu>
   );

@@ -4,7 +4,11 @@ import { useLiveState } from '../api/live';
 const LOOKS = {
   connecting: { colour: 'gray', text: 'Connecting', hint: 'Asking to be told of changes' },
   live: { colour: 'teal', text: 'Live', hint: 'This page changes by itself' },
-  reconnecting: { colour: 'yellow', text: 'Reconnecting', hint: 'What you see may be out of date; it is renewed on reconnecting' },
+  reconnecting: {
+    colour: 'yellow',
+    text: 'Reconnecting',
+    hint: 'What you see may be out of date; it is renewed on reconnecting',
+  },
 };
 
 /** Whether what is on the screen is being kept up to date. */
@@ -12,8 +16,13 @@ export function LiveBadge() {
   const look = LOOKS[useLiveState()];
   return (
     <Tooltip label={look.hint}>
-      <Badge variant="dot" color={look.colour} role="status" data-testid="live"
-        styles={{ label: { color: 'var(--mantine-color-text)' } }}>
+      <Badge
+        variant="dot"
+        color={look.colour}
+        role="status"
+        data-testid="live"
+        styles={{ label: { color: 'var(--mantine-color-text)' } }}
+      >
         {look.text}
       </Badge>
     </Tooltip>

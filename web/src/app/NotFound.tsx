@@ -8,8 +8,15 @@ export function NotFound() {
   return (
     <>
       <PageHeader title="Not found" />
-      <EmptyState icon={IconMapQuestion} title="There is no page at this address"
-        action={<Button component={Link} to="/">To the workspaces</Button>} />
+      <EmptyState
+        icon={IconMapQuestion}
+        title="There is no page at this address"
+        action={
+          <Button component={Link} to="/">
+            To the workspaces
+          </Button>
+        }
+      />
     </>
   );
 }

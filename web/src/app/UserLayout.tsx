@@ -7,10 +7,18 @@ import { HeaderBar } from './HeaderBar';
 export function UserLayout() {
   return (
     <AppShell header={{ height: 56 }} padding={{ base: 'md', lg: 'xl' }}>
-      <a className="skip-link" href="#content">To the content</a>
-      <AppShell.Header className="surface"><HeaderBar /></AppShell.Header>
+      <a className="skip-link" href="#content">
+        To the content
+      </a>
+      <AppShell.Header className="surface">
+        <HeaderBar />
+      </AppShell.Header>
       <AppShell.Main id="content" tabIndex={-1} style={{ outline: 'none' }}>
-        <Container size="xl" px={0}><ErrorBoundary><Outlet /></ErrorBoundary></Container>
+        <Container size="xl" px={0}>
+          <ErrorBoundary>
+            <Outlet />
+          </ErrorBoundary>
+        </Container>
       </AppShell.Main>
     </AppShell>
   );

@@ -54,7 +54,12 @@ export const SECTIONS: { title: string | null; places: Place[] }[] = [
     title: 'Diagnostics',
     places: [
       { to: '/admin/diagnostics/logs', label: 'Logs', icon: IconNotes, permission: 'system_view' },
-      { to: '/admin/diagnostics/manager-requests', label: 'Manager Requests', icon: IconListDetails, permission: 'system_view' },
+      {
+        to: '/admin/diagnostics/manager-requests',
+        label: 'Manager Requests',
+        icon: IconListDetails,
+        permission: 'system_view',
+      },
     ],
   },
 ];

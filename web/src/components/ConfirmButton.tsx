@@ -30,11 +30,21 @@ export function Confirm({ title, children, action, onConfirm, trigger, color = '
       {trigger(start)}
       <Modal opened={opened} onClose={close} title={<Text fw={650}>{title}</Text>}>
         <Stack>
-          <Text component="div" size="sm">{children}</Text>
-          {run.isError && <Alert color="red" variant="light" role="alert" title="Not done">{messageOf(run.error)}</Alert>}
+          <Text component="div" size="sm">
+            {children}
+          </Text>
+          {run.isError && (
+            <Alert color="red" variant="light" role="alert" title="Not done">
+              {messageOf(run.error)}
+            </Alert>
+          )}
           <Group justify="flex-end">
-            <Button variant="default" onClick={close} data-autofocus>Cancel</Button>
-            <Button color={color} loading={run.isPending} onClick={() => run.mutate()}>{action}</Button>
+            <Button variant="default" onClick={close} data-autofocus>
+              Cancel
+            </Button>
+            <Button color={color} loading={run.isPending} onClick={() => run.mutate()}>
+              {action}
+            </Button>
           </Group>
         </Stack>
       </Modal>

@@ -1,4 +1,15 @@
-import { Card, Group, Kbd, Skeleton, Stack, Table, Text, TextInput, UnstyledButton, VisuallyHidden } from '@mantine/core';
+import {
+  Card,
+  Group,
+  Kbd,
+  Skeleton,
+  Stack,
+  Table,
+  Text,
+  TextInput,
+  UnstyledButton,
+  VisuallyHidden,
+} from '@mantine/core';
 import { useHotkeys } from '@mantine/hooks';
 import type { UseQueryResult } from '@tanstack/react-query';
 import { IconArrowDown, IconArrowUp, IconSearch } from '@tabler/icons-react';
@@ -55,7 +66,11 @@ export function DataTable<Row>({ caption, query, columns, rowKey, empty, sort, m
             aria-label={`Filter ${caption}`}
             placeholder="Filter, e.g. zone:eu running"
             leftSection={<IconSearch size={16} aria-hidden />}
-            rightSection={<Kbd size="xs" aria-hidden>/</Kbd>}
+            rightSection={
+              <Kbd size="xs" aria-hidden>
+                /
+              </Kbd>
+            }
             value={state.filter}
             onChange={(event) => state.setFilter(event.currentTarget.value)}
             onKeyDown={(event) => event.key === 'Escape' && state.setFilter('')}
@@ -65,7 +80,9 @@ export function DataTable<Row>({ caption, query, columns, rowKey, empty, sort, m
           <Table verticalSpacing="sm" horizontalSpacing="sm" highlightOnHover aria-label={caption}>
             <Table.Thead>
               <Table.Tr>
-                {columns.map((column) => <Heading key={column.key} column={column} state={state} />)}
+                {columns.map((column) => (
+                  <Heading key={column.key} column={column} state={state} />
+                ))}
               </Table.Tr>
             </Table.Thead>
             <Table.Tbody>
@@ -85,7 +102,9 @@ export function DataTable<Row>({ caption, query, columns, rowKey, empty, sort, m
         </Table.ScrollContainer>
         {query.data && total === 0 && empty}
         {total > 0 && rows.length === 0 && (
-          <Text ta="center" py="xl" c="dimmed" size="sm">None of the {total} rows match “{state.filter}”.</Text>
+          <Text ta="center" py="xl" c="dimmed" size="sm">
+            None of the {total} rows match “{state.filter}”.
+          </Text>
         )}
       </Card>
     </Stack>
@@ -106,7 +125,12 @@ function Heading<Row>({ column, state }: { column: Column<Row>; state: ReturnTyp
   const active = state.sort === column.key;
   const Arrow = state.descending ? IconArrowDown : IconArrowUp;
   const style = { whiteSpace: 'nowrap' as const, width: column.width };
-  if (!column.value) return <Table.Th style={style} {...(column.align ? { ta: column.align } : {})}>{column.hideTitle ? <VisuallyHidden>{column.title}</VisuallyHidden> : column.title}</Table.Th>;
+  if (!column.value)
+    return (
+      <Table.Th style={style} {...(column.align ? { ta: column.align } : {})}>
+        {column.hideTitle ? <VisuallyHidden>{column.title}</VisuallyHidden> : column.title}
+      </Table.Th>
+    );
   return (
     <Table.Th
       style={style}
@@ -124,7 +148,11 @@ function Heading<Row>({ column, state }: { column: Column<Row>; state: ReturnTyp
 function SkeletonRow({ columns }: { columns: number }) {
   return (
     <Table.Tr>
-      {Array.from({ length: columns }, (_, index) => <Table.Td key={index}><Skeleton h={18} /></Table.Td>)}
+      {Array.from({ length: columns }, (_, index) => (
+        <Table.Td key={index}>
+          <Skeleton h={18} />
+        </Table.Td>
+      ))}
     </Table.Tr>
   );
 }

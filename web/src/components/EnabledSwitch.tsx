@@ -16,7 +16,11 @@ export function EnabledSwitch({ enabled, name, list, disabled, onChange }: Props
   const change = useAction(onChange, [list], `${name} was not changed`);
   const shown = change.isPending ? change.variables : enabled;
   return (
-    <Switch aria-label={`Enabled: ${name}`} checked={shown} disabled={disabled ?? false}
-      onChange={(event) => change.mutate(event.currentTarget.checked)} />
+    <Switch
+      aria-label={`Enabled: ${name}`}
+      checked={shown}
+      disabled={disabled ?? false}
+      onChange={(event) => change.mutate(event.currentTarget.checked)}
+    />
   );
 }

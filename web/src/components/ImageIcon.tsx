@@ -18,7 +18,12 @@ export function ImageIcon({ name, src, size = 48 }: Props) {
   if (src?.startsWith('/')) return <img src={src} width={size} height={size} alt="" style={{ borderRadius: 10 }} />;
   const [, Icon, colour] = KNOWN.find(([pattern]) => pattern.test(name)) ?? [null, IconDeviceDesktop, 'teal'];
   return (
-    <ThemeIcon size={size} radius="md" variant="gradient" gradient={{ from: `${colour}.9`, to: `${colour}.7`, deg: 135 }}>
+    <ThemeIcon
+      size={size}
+      radius="md"
+      variant="gradient"
+      gradient={{ from: `${colour}.9`, to: `${colour}.7`, deg: 135 }}
+    >
       <Icon size={size * 0.55} color="white" aria-hidden />
     </ThemeIcon>
   );

@@ -13,7 +13,9 @@ export function Meter({ used, total, format, label }: Props) {
   const percent = total > 0 ? Math.min(100, (used / total) * 100) : 0;
   return (
     <Stack gap={4} miw={120}>
-      <Text size="xs" className="nowrap number">{format(used)} of {format(total)}</Text>
+      <Text size="xs" className="nowrap number">
+        {format(used)} of {format(total)}
+      </Text>
       <Progress value={percent} size="sm" color={percent > 90 ? 'red' : 'teal'} aria-label={label} />
     </Stack>
   );

@@ -16,8 +16,14 @@ export function PageHeader({ title, children, actions }: Props) {
   return (
     <Group justify="space-between" align="flex-end" mb="md">
       <Stack gap={2}>
-        <Title order={1} fz={26}>{title}</Title>
-        {children && <Text c="dimmed" size="sm" component="div">{children}</Text>}
+        <Title order={1} fz={26}>
+          {title}
+        </Title>
+        {children && (
+          <Text c="dimmed" size="sm" component="div">
+            {children}
+          </Text>
+        )}
       </Stack>
       {actions && <Group gap="sm">{actions}</Group>}
     </Group>

@@ -7,7 +7,10 @@ export function ShortId({ id, full = false }: { id: string; full?: boolean }) {
     <CopyButton value={id}>
       {({ copied, copy }) => (
         <Tooltip label={copied ? 'Copied' : `${id} (copy)`}>
-          <UnstyledButton onClick={copy}><VisuallyHidden>Copy </VisuallyHidden><Code className="nowrap">{full ? id : shortId(id)}</Code></UnstyledButton>
+          <UnstyledButton onClick={copy}>
+            <VisuallyHidden>Copy </VisuallyHidden>
+            <Code className="nowrap">{full ? id : shortId(id)}</Code>
+          </UnstyledButton>
         </Tooltip>
       )}
     </CopyButton>

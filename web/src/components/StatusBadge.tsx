@@ -8,15 +8,16 @@ import {
   IconPlayerPauseFilled,
   type TablerIcon,
 } from '@tabler/icons-react';
+import { type Tone, textIn } from './tones';
 
-/** Few looks, each a colour and a shape, so that colour alone never carries the meaning. */
-const LOOKS: Record<string, { colour: string; icon: TablerIcon; dark?: string }> = {
-  good: { colour: 'teal', icon: IconCircleCheckFilled },
-  moving: { colour: 'blue', icon: IconLoader2 },
-  resting: { colour: 'gray', icon: IconPlayerPauseFilled },
-  unsure: { colour: 'yellow', icon: IconHelpCircleFilled, dark: '#6b4200' },
-  bad: { colour: 'red', icon: IconCircleXFilled },
-  gone: { colour: 'gray', icon: IconCircleDashed },
+/** Few looks, each a tone and a shape, so that colour alone never carries the meaning. */
+const LOOKS: Record<string, { tone: Tone; icon: TablerIcon }> = {
+  good: { tone: 'teal', icon: IconCircleCheckFilled },
+  moving: { tone: 'blue', icon: IconLoader2 },
+  resting: { tone: 'gray', icon: IconPlayerPauseFilled },
+  unsure: { tone: 'yellow', icon: IconHelpCircleFilled },
+  bad: { tone: 'red', icon: IconCircleXFilled },
+  gone: { tone: 'gray', icon: IconCircleDashed },
 };
 
 const LOOK_OF: Record<string, keyof typeof LOOKS> = {
@@ -51,12 +52,12 @@ export function StatusBadge({ status }: { status: string }) {
   return (
     <Badge
       variant="light"
-      color={look.colour}
+      color={look.tone}
       leftSection={<Icon size={12} aria-hidden />}
       miw="max-content"
       styles={{
-        label: { color: `light-dark(${look.dark ?? `var(--mantine-color-${look.colour}-9)`}, var(--mantine-color-${look.colour}-2))` },
-        section: { color: `light-dark(var(--mantine-color-${look.colour}-8), var(--mantine-color-${look.colour}-4))` },
+        label: { color: textIn(look.tone) },
+        section: { color: `light-dark(var(--mantine-color-${look.tone}-8), var(--mantine-color-${look.tone}-4))` },
       }}
     >
       {status}

@@ -1,5 +1,6 @@
 import { Text, Tooltip } from '@mantine/core';
 import { shortDuration, useNow } from './clock';
+import { type Tone, textIn } from './tones';
 
 interface Props {
   time: string | null | undefined;
@@ -10,7 +11,7 @@ interface Props {
   none?: string;
 }
 
-function colourOf(age: number, { warnAfter, alarmAfter }: Props): string | undefined {
+function colourOf(age: number, { warnAfter, alarmAfter }: Props): Tone | undefined {
   if (alarmAfter !== undefined && age > alarmAfter) return 'red';
   if (warnAfter !== undefined && age > warnAfter) return 'yellow';
   return undefined;
@@ -19,7 +20,12 @@ function colourOf(age: number, { warnAfter, alarmAfter }: Props): string | undef
 /** A time relative to now, ticking; the absolute time with its zone is in the tooltip. */
 export function TimeAgo(props: Props) {
   const now = useNow();
-  if (!props.time) return <Text span inherit c="dimmed">{props.none ?? '–'}</Text>;
+  if (!props.time)
+    return (
+      <Text span inherit c="dimmed">
+        {props.none ?? '–'}
+      </Text>
+    );
   const age = (now - Date.parse(props.time)) / 1000;
   const text = age < -1 ? `in ${shortDuration(-age)}` : `${shortDuration(age)} ago`;
   const colour = colourOf(age, props);
@@ -31,7 +37,7 @@ export function TimeAgo(props: Props) {
         className="nowrap number"
         component="time"
         {...{ dateTime: props.time }}
-        {...(colour ? { c: `light-dark(var(--mantine-color-${colour}-9), var(--mantine-color-${colour}-4))`, fw: 600 } : {})}
+        {...(colour ? { c: textIn(colour), fw: 600 } : {})}
       >
         {text}
       </Text>

@@ -24,11 +24,20 @@ export function StaleBanner({ error, hasData }: { error: unknown; hasData: boole
   if (!error) return null;
   const away = isTemporary(error);
   return (
-    <Alert color={away ? 'yellow' : 'red'} variant="light" role="status" icon={<IconCloudOff aria-hidden />}
-      title={away ? 'The server does not answer at the moment' : 'This could not be loaded'}>
+    <Alert
+      color={away ? 'yellow' : 'red'}
+      variant="light"
+      role="status"
+      icon={<IconCloudOff aria-hidden />}
+      title={away ? 'The server does not answer at the moment' : 'This could not be loaded'}
+    >
       <Text size="sm">
         {away ? '' : `${messageOf(error)} `}
-        {hasData ? 'What you see is the last known state; it is renewed by itself.' : away ? 'Trying again by itself.' : ''}
+        {hasData
+          ? 'What you see is the last known state; it is renewed by itself.'
+          : away
+            ? 'Trying again by itself.'
+            : ''}
       </Text>
     </Alert>
   );
@@ -46,9 +55,17 @@ export function EmptyState({ icon: Icon, title, children, action }: EmptyProps) 
   return (
     <Center py={48} px="md">
       <Stack align="center" gap="sm" maw={460}>
-        <ThemeIcon variant="light" size={52} radius="xl"><Icon size={26} aria-hidden /></ThemeIcon>
-        <Text fw={650} size="lg" ta="center">{title}</Text>
-        {children && <Text c="dimmed" ta="center" component="div" size="sm">{children}</Text>}
+        <ThemeIcon variant="light" size={52} radius="xl">
+          <Icon size={26} aria-hidden />
+        </ThemeIcon>
+        <Text fw={650} size="lg" ta="center">
+          {title}
+        </Text>
+        {children && (
+          <Text c="dimmed" ta="center" component="div" size="sm">
+            {children}
+          </Text>
+        )}
         {action}
       </Stack>
     </Center>

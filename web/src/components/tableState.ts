@@ -45,7 +45,10 @@ export type Cell = string | number | boolean | null | undefined;
  */
 export function passes(filter: string, cells: Record<string, Cell>): boolean {
   const words = filter.toLowerCase().split(/\s+/).filter(Boolean);
-  const has = (value: Cell, part: string) => String(value ?? '').toLowerCase().includes(part);
+  const has = (value: Cell, part: string) =>
+    String(value ?? '')
+      .toLowerCase()
+      .includes(part);
   return words.every((word) => {
     const [key, part] = word.split(':', 2);
     const column = part !== undefined && Object.keys(cells).find((name) => name.startsWith(key ?? ''));

@@ -19,19 +19,50 @@ export function Login() {
       <Stack w="100%" maw={380} gap="lg">
         <Stack align="center" gap={6}>
           <img src="/favicon.svg" width={52} height={52} alt="" />
-          <Title order={1} fz={26}>Greenroom</Title>
-          <Text c="dimmed" size="sm">Log in to open your desktops</Text>
+          <Title order={1} fz={26}>
+            Greenroom
+          </Title>
+          <Text c="dimmed" size="sm">
+            Log in to open your desktops
+          </Text>
         </Stack>
         <Paper withBorder p="xl" radius="lg" shadow="sm" className="surface">
-          <form onSubmit={(event) => { event.preventDefault(); enter.mutate(); }}>
+          <form
+            onSubmit={(event) => {
+              event.preventDefault();
+              enter.mutate();
+            }}
+          >
             <Stack>
-              {enter.isError && <Alert color="red" variant="light" role="alert">{messageOf(enter.error)}</Alert>}
-              <TextInput label="Username" name="username" autoComplete="username" required withAsterisk={false} autoFocus data-autofocus
-                value={username} onChange={(event) => setUsername(event.currentTarget.value)} />
-              <PasswordInput label="Password" name="password" autoComplete="current-password" required withAsterisk={false}
+              {enter.isError && (
+                <Alert color="red" variant="light" role="alert">
+                  {messageOf(enter.error)}
+                </Alert>
+              )}
+              <TextInput
+                label="Username"
+                name="username"
+                autoComplete="username"
+                required
+                withAsterisk={false}
+                autoFocus
+                data-autofocus
+                value={username}
+                onChange={(event) => setUsername(event.currentTarget.value)}
+              />
+              <PasswordInput
+                label="Password"
+                name="password"
+                autoComplete="current-password"
+                required
+                withAsterisk={false}
                 visibilityToggleButtonProps={{ 'aria-label': 'Show the password' }}
-                value={password} onChange={(event) => setPassword(event.currentTarget.value)} />
-              <Button type="submit" fullWidth loading={enter.isPending}>Log in</Button>
+                value={password}
+                onChange={(event) => setPassword(event.currentTarget.value)}
+              />
+              <Button type="submit" fullWidth loading={enter.isPending}>
+                Log in
+              </Button>
             </Stack>
           </form>
         </Paper>

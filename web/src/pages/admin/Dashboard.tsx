@@ -1,1 +1,199 @@
-export function Dashboard() { return null; }
+import { Card, Group, SimpleGrid, Skeleton, Stack, Text, ThemeIcon, Title } from '@mantine/core';
+import { type UseQueryResult, useQuery } from '@tanstack/react-query';
+import { IconCpu, IconDeviceDesktop, IconServer2, IconStack2, type TablerIcon } from '@tabler/icons-react';
+import type { ReactNode } from 'react';
+import { Link } from 'react-router';
+import { useAllowed } from '../../api/auth';
+import { agentsQuery, managersQuery, sessionsQuery, stagingQuery } from '../../api/queries';
+import type { Agent, Manager, Session, StagingConfig } from '../../api/types';
+import { StaleBanner } from '../../components/feedback';
+import { bytes, counted, trimmed } from '../../components/format';
+import { Meter } from '../../components/Meter';
+import { PageHeader } from '../../components/PageHeader';
+import { PoolState } from './staging/PoolState';
+
+/** What is going on, and what is not as it should be. Every number leads to the list it counts. */
+export function Dashboard() {
+  const allowed = useAllowed();
+  const sessions = useQuery({ ...sessionsQuery, enabled: allowed('sessions_view') });
+  const configs = useQuery({ ...stagingQuery, enabled: allowed('staging_view') });
+  const managers = useQuery({ ...managersQuery, enabled: allowed('managers_view') });
+  const agents = useQuery({ ...agentsQuery, enabled: allowed('agents_view') });
+  const all = [sessions, configs, managers, agents];
+  return (
+    <>
+      <PageHeader title="Dashboard">What is running now</PageHeader>
+      <Stack gap="lg">
+        <StaleBanner error={all.find((query) => query.error)?.error} hasData={all.some((query) => query.data)} />
+        <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }}>
+          <Figure
+            query={sessions}
+            to="/admin/sessions"
+            icon={IconDeviceDesktop}
+            title="Sessions in use"
+            of={sessionsInUse}
+          />
+          <Figure query={configs} to="/admin/staging" icon={IconStack2} title="Staged and ready" of={staged} />
+          <Figure
+            query={managers}
+            to="/admin/infrastructure/managers"
+            icon={IconServer2}
+            title="Managers running"
+            of={managersRunning}
+          />
+          <Figure
+            query={agents}
+            to="/admin/infrastructure/agents"
+            icon={IconCpu}
+            title="Docker Agents running"
+            of={agentsRunning}
+          />
+        </SimpleGrid>
+        <SimpleGrid cols={{ base: 1, lg: 2 }}>
+          <Panel title="Pools" to="/admin/staging">
+            {configs.data?.length === 0 && (
+              <Text size="sm" c="dimmed">
+                No staging configs yet.
+              </Text>
+            )}
+            {configs.data?.map((config) => (
+              <Pool key={config.staging_config_id} config={config} />
+            ))}
+          </Panel>
+          <Panel title="Capacity" to="/admin/infrastructure/agents">
+            {agents.data?.length === 0 && (
+              <Text size="sm" c="dimmed">
+                No Agents yet.
+              </Text>
+            )}
+            {agents.data?.map((agent) => (
+              <Capacity key={agent.agent_id} agent={agent} />
+            ))}
+          </Panel>
+        </SimpleGrid>
+      </Stack>
+    </>
+  );
+}
+
+interface Count {
+  number: string;
+  note: string;
+}
+
+function sessionsInUse(sessions: Session[]): Count {
+  const used = sessions.filter((session) => session.user_id);
+  const people = new Set(used.map((session) => session.user_id)).size;
+  return {
+    number: String(used.length),
+    note: people > 0 ? `by ${counted(people, 'user')}` : 'nobody is working at the moment',
+  };
+}
+
+function staged(configs: StagingConfig[]): Count {
+  const sum = (pick: (config: StagingConfig) => number) => configs.reduce((total, config) => total + pick(config), 0);
+  const short = configs.filter((config) => config.num_current_sessions < config.num_sessions).length;
+  return {
+    number: `${sum((config) => config.num_current_sessions)} / ${sum((config) => config.num_sessions)}`,
+    note: short > 0 ? `${short} of ${counted(configs.length, 'pool')} short` : `in ${counted(configs.length, 'pool')}`,
+  };
+}
+
+function managersRunning(managers: Manager[]): Count {
+  const running = managers.filter((manager) => manager.status === 'running').length;
+  const primaries = managers.filter((manager) => manager.is_primary).length;
+  return { number: `${running} / ${managers.length}`, note: counted(primaries, 'zone') + ' with a Primary' };
+}
+
+function agentsRunning(agents: Agent[]): Count {
+  const running = agents.filter((agent) => agent.status === 'running').length;
+  const disabled = agents.filter((agent) => !agent.enabled).length;
+  return { number: `${running} / ${agents.length}`, note: disabled > 0 ? `${disabled} disabled` : 'all enabled' };
+}
+
+interface FigureProps<Row> {
+  query: UseQueryResult<Row[]>;
+  to: string;
+  icon: TablerIcon;
+  title: string;
+  of: (rows: Row[]) => Count;
+}
+
+function Figure<Row>({ query, to, icon: Icon, title, of }: FigureProps<Row>) {
+  const count = query.data && of(query.data);
+  return (
+    <Card component={Link} to={to} withBorder className="surface tile" p="lg">
+      <Group justify="space-between" wrap="nowrap" align="flex-start">
+        <Stack gap={2}>
+          <Text size="sm" c="dimmed">
+            {title}
+          </Text>
+          {count ? (
+            <Text fz={30} fw={700} lh={1.2} className="number">
+              {count.number}
+            </Text>
+          ) : (
+            <Skeleton h={36} w={80} />
+          )}
+          <Text size="xs" c="dimmed">
+            {count?.note ?? ' '}
+          </Text>
+        </Stack>
+        <ThemeIcon variant="light" size={40} radius="md">
+          <Icon size={22} aria-hidden />
+        </ThemeIcon>
+      </Group>
+    </Card>
+  );
+}
+
+function Panel({ title, to, children }: { title: string; to: string; children: ReactNode }) {
+  return (
+    <Card withBorder className="surface" p="lg">
+      <Group justify="space-between" mb="md">
+        <Title order={2} fz={16}>
+          {title}
+        </Title>
+        <Text component={Link} to={to} size="sm" c="var(--mantine-color-anchor)">
+          Show all<span style={{ position: 'absolute', clipPath: 'inset(50%)' }}> of {title}</span>
+        </Text>
+      </Group>
+      <Stack gap="md">{children}</Stack>
+    </Card>
+  );
+}
+
+function Pool({ config }: { config: StagingConfig }) {
+  return (
+    <div>
+      <Text size="sm" mb={4}>
+        <b>{config.image_friendly_name}</b> in {config.zone_name}
+      </Text>
+      <PoolState config={config} />
+    </div>
+  );
+}
+
+function Capacity({ agent }: { agent: Agent }) {
+  return (
+    <div>
+      <Text size="sm" mb={4}>
+        <b>{agent.hostname}</b> in {agent.zone_name}, {counted(agent.sessions, 'session')}
+      </Text>
+      <SimpleGrid cols={2}>
+        <Meter
+          used={agent.cores_allocated}
+          total={agent.cores}
+          format={(value) => `${trimmed(value)} cores`}
+          label={`Cores reserved on ${agent.hostname}`}
+        />
+        <Meter
+          used={agent.memory_allocated}
+          total={agent.memory}
+          format={bytes}
+          label={`Memory reserved on ${agent.hostname}`}
+        />
+      </SimpleGrid>
+    </div>
+  );
+}

@@ -21,33 +21,82 @@ export function Managers() {
   const managers = useQuery(managersQuery);
   const allowed = useAllowed();
   const columns: Column<Manager>[] = [
-    { key: 'instance', title: 'Instance ID', value: (row) => row.instance_id, render: (row) => <ShortId id={row.instance_id} full={row.instance_id.length <= 20} /> },
+    {
+      key: 'instance',
+      title: 'Instance ID',
+      value: (row) => row.instance_id,
+      render: (row) => <ShortId id={row.instance_id} full={row.instance_id.length <= 20} />,
+    },
     {
       key: 'enabled',
       title: 'Enabled',
       value: (row) => (row.enabled ? 'enabled' : 'disabled'),
       render: (row) => (
-        <EnabledSwitch enabled={row.enabled} name={`Manager ${row.instance_id}`} list="managers" disabled={!allowed('managers_modify')}
-          onChange={(enabled) => changeManager(row.manager_id, { enabled })} />
+        <EnabledSwitch
+          enabled={row.enabled}
+          name={`Manager ${row.instance_id}`}
+          list="managers"
+          disabled={!allowed('managers_modify')}
+          onChange={(enabled) => changeManager(row.manager_id, { enabled })}
+        />
       ),
     },
-    { key: 'first', title: 'First Reported Time', value: (row) => row.first_reported, render: (row) => <Text size="sm" className="nowrap">{new Date(row.first_reported).toLocaleString()}</Text> },
-    { key: 'last', title: 'Last Reported Time', value: (row) => row.last_reported, render: (row) => <TimeAgo time={row.last_reported} warnAfter={LATE_S} alarmAfter={SILENT_S} /> },
+    {
+      key: 'first',
+      title: 'First Reported Time',
+      value: (row) => row.first_reported,
+      render: (row) => (
+        <Text size="sm" className="nowrap">
+          {new Date(row.first_reported).toLocaleString()}
+        </Text>
+      ),
+    },
+    {
+      key: 'last',
+      title: 'Last Reported Time',
+      value: (row) => row.last_reported,
+      render: (row) => <TimeAgo time={row.last_reported} warnAfter={LATE_S} alarmAfter={SILENT_S} />,
+    },
     { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
-    { key: 'status', title: 'Status', value: (row) => row.status, render: (row) => <StatusBadge status={row.status} /> },
-    { key: 'primary', title: 'Primary Manager', value: (row) => (row.is_primary ? 'primary' : ''), render: (row) => (row.is_primary ? <Primary term={row.term} /> : <Text span size="sm" c="dimmed">No</Text>) },
+    {
+      key: 'status',
+      title: 'Status',
+      value: (row) => row.status,
+      render: (row) => <StatusBadge status={row.status} />,
+    },
+    {
+      key: 'primary',
+      title: 'Primary Manager',
+      value: (row) => (row.is_primary ? 'primary' : ''),
+      render: (row) =>
+        row.is_primary ? (
+          <Primary term={row.term} />
+        ) : (
+          <Text span size="sm" c="dimmed">
+            No
+          </Text>
+        ),
+    },
   ];
   return (
     <>
       <PageHeader title="Managers">
-        They coordinate the Agents; one enabled Manager of each zone is its Primary. A Manager can be disabled for maintenance without stopping it.
+        They coordinate the Agents; one enabled Manager of each zone is its Primary. A Manager can be disabled for
+        maintenance without stopping it.
       </PageHeader>
-      <DataTable caption="Managers" query={managers} columns={columns} rowKey={(row) => row.manager_id} sort="zone" minWidth={980}
+      <DataTable
+        caption="Managers"
+        query={managers}
+        columns={columns}
+        rowKey={(row) => row.manager_id}
+        sort="zone"
+        minWidth={980}
         empty={
           <EmptyState icon={IconServer2} title="No Manager has reported yet">
             Start one with <Code>greenroom manager</Code>.
           </EmptyState>
-        } />
+        }
+      />
     </>
   );
 }
@@ -55,8 +104,14 @@ export function Managers() {
 function Primary({ term }: { term: number | null }) {
   return (
     <Group gap={6} wrap="nowrap">
-      <Badge variant="filled" leftSection={<IconCrown size={12} aria-hidden />}>Primary</Badge>
-      {term !== null && <Text size="xs" c="dimmed" className="nowrap">term {term}</Text>}
+      <Badge variant="filled" leftSection={<IconCrown size={12} aria-hidden />}>
+        Primary
+      </Badge>
+      {term !== null && (
+        <Text size="xs" c="dimmed" className="nowrap">
+          term {term}
+        </Text>
+      )}
     </Group>
   );
 }

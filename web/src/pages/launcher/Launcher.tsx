@@ -26,26 +26,57 @@ export function Launcher() {
 
   return (
     <Stack gap="lg">
-      <PageHeader title="Workspaces" actions={
-        <TextInput ref={searchRef} w={260} aria-label="Search workspaces" placeholder="Search" leftSection={<IconSearch size={16} aria-hidden />}
-          value={search} onChange={(event) => setParams(event.currentTarget.value ? { q: event.currentTarget.value } : {}, { replace: true })} />
-      }>
+      <PageHeader
+        title="Workspaces"
+        actions={
+          <TextInput
+            ref={searchRef}
+            w={260}
+            aria-label="Search workspaces"
+            placeholder="Search"
+            leftSection={<IconSearch size={16} aria-hidden />}
+            value={search}
+            onChange={(event) =>
+              setParams(event.currentTarget.value ? { q: event.currentTarget.value } : {}, { replace: true })
+            }
+          />
+        }
+      >
         Choose what to work in; it opens in this window.
       </PageHeader>
       <StaleBanner error={images.error ?? sessions.error} hasData={images.data !== undefined} />
       {launch.isError && (
-        <Alert color="red" variant="light" role="alert" title="Not started" withCloseButton closeButtonLabel="Dismiss" onClose={launch.reset}>
+        <Alert
+          color="red"
+          variant="light"
+          role="alert"
+          title="Not started"
+          withCloseButton
+          closeButtonLabel="Dismiss"
+          onClose={launch.reset}
+        >
           {messageOf(launch.error)}
         </Alert>
       )}
-      {(sessions.data?.length ?? 0) > 0 && <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />}
+      {(sessions.data?.length ?? 0) > 0 && (
+        <RunningSessions sessions={sessions.data ?? []} images={images.data ?? []} />
+      )}
       <section aria-label="Start a workspace">
-        {(sessions.data?.length ?? 0) > 0 && <Title order={2} fz={16} mb="sm">Start another</Title>}
+        {(sessions.data?.length ?? 0) > 0 && (
+          <Title order={2} fz={16} mb="sm">
+            Start another
+          </Title>
+        )}
         <SimpleGrid cols={{ base: 1, xs: 2, sm: 3, lg: 4 }} spacing="md">
           {images.isPending && [0, 1, 2, 3].map((index) => <Skeleton key={index} h={132} radius="md" />)}
           {shown.map((image) => (
-            <WorkspaceTile key={image.image_id} image={image} busy={launch.isPending && launch.variables === image.image_id}
-              disabled={launch.isPending} onLaunch={() => launch.mutate(image.image_id)} />
+            <WorkspaceTile
+              key={image.image_id}
+              image={image}
+              busy={launch.isPending && launch.variables === image.image_id}
+              disabled={launch.isPending}
+              onLaunch={() => launch.mutate(image.image_id)}
+            />
           ))}
         </SimpleGrid>
         {images.data && shown.length === 0 && <Nothing search={search} />}
@@ -68,7 +99,10 @@ function useLaunch() {
 
 function matches(image: LauncherImage, search: string): boolean {
   const text = [image.friendly_name, image.description, ...image.categories].join(' ').toLowerCase();
-  return search.toLowerCase().split(/\s+/).every((word) => text.includes(word));
+  return search
+    .toLowerCase()
+    .split(/\s+/)
+    .every((word) => text.includes(word));
 }
 
 function Nothing({ search }: { search: string }) {

@@ -6,24 +6,72 @@ import type { FramePage } from './useFramePage';
 /** Text from this computer to the session and back, where the browser does not do it by itself. */
 export function ClipboardPanel({ page, onClose }: { page: FramePage; onClose: () => void }) {
   const [text, setText] = useState('');
-  const paste = () => navigator.clipboard.readText().then(setText, (error: unknown) => showError('The browser does not give the clipboard to this page', error));
-  const copy = () => navigator.clipboard.writeText(page.clipboard ?? '').then(() => showDone('Copied to this computer'), (error: unknown) => showError('Not copied', error));
+  const paste = () =>
+    navigator.clipboard
+      .readText()
+      .then(setText, (error: unknown) => showError('The browser does not give the clipboard to this page', error));
+  const copy = () =>
+    navigator.clipboard.writeText(page.clipboard ?? '').then(
+      () => showDone('Copied to this computer'),
+      (error: unknown) => showError('Not copied', error),
+    );
   return (
-    <Paper component="section" aria-label="Clipboard" className="surface" withBorder shadow="lg" p="md" radius="md"
-      pos="absolute" top={56} right={16} w={320} style={{ zIndex: 11 }}
-      onKeyDown={(event) => event.key === 'Escape' && onClose()}>
+    <Paper
+      component="section"
+      aria-label="Clipboard"
+      className="surface"
+      withBorder
+      shadow="lg"
+      p="md"
+      radius="md"
+      pos="absolute"
+      top={56}
+      right={16}
+      w={340}
+      style={{ zIndex: 11 }}
+      onKeyDown={(event) => event.key === 'Escape' && onClose()}
+    >
       <Stack gap="sm">
-        <Group justify="space-between"><Title order={2} fz={16}>Clipboard</Title><CloseButton aria-label="Close the clipboard" onClick={onClose} /></Group>
-        <Textarea label="To the session" placeholder="Type or paste here" autosize minRows={3} maxRows={8} data-autofocus autoFocus
-          value={text} onChange={(event) => setText(event.currentTarget.value)} />
-        <Group grow gap="xs">
-          <Button variant="default" size="xs" onClick={() => void paste()}>From this computer</Button>
-          <Button size="xs" disabled={!text} onClick={() => page.sendClipboard(text)}>Send to the session</Button>
+        <Group justify="space-between">
+          <Title order={2} fz={16}>
+            Clipboard
+          </Title>
+          <CloseButton aria-label="Close the clipboard" onClick={onClose} />
         </Group>
-        <Textarea label="From the session" readOnly autosize minRows={3} maxRows={8} value={page.clipboard ?? ''}
-          placeholder="Copy something in the session" />
-        <Button variant="default" size="xs" disabled={!page.clipboard} onClick={() => void copy()}>Copy to this computer</Button>
-        <Text size="xs" c="dimmed">Whether text may pass is decided by your group’s permissions.</Text>
+        <Textarea
+          label="To the session"
+          placeholder="Type or paste here"
+          autosize
+          minRows={3}
+          maxRows={8}
+          data-autofocus
+          autoFocus
+          value={text}
+          onChange={(event) => setText(event.currentTarget.value)}
+        />
+        <Group grow gap="xs">
+          <Button variant="default" size="xs" onClick={() => void paste()}>
+            Paste here
+          </Button>
+          <Button size="xs" disabled={!text} onClick={() => page.sendClipboard(text)}>
+            Send
+          </Button>
+        </Group>
+        <Textarea
+          label="From the session"
+          readOnly
+          autosize
+          minRows={3}
+          maxRows={8}
+          value={page.clipboard ?? ''}
+          placeholder="Copy something in the session"
+        />
+        <Button variant="default" size="xs" disabled={!page.clipboard} onClick={() => void copy()}>
+          Copy to this computer
+        </Button>
+        <Text size="xs" c="dimmed">
+          Whether text may pass is decided by your group’s permissions.
+        </Text>
       </Stack>
     </Paper>
   );

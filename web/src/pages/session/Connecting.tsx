@@ -16,8 +16,12 @@ export function Connecting({ connection, error }: { connection: Connection | nul
           <Group gap="sm" wrap="nowrap">
             <img src="/favicon.svg" width={36} height={36} alt="" />
             <div>
-              <Title order={1} fz={20}>Preparing your session</Title>
-              <Text size="sm" c="dimmed" role="status" aria-live="polite">{connection?.operational_message ?? 'Asking for the state'}…</Text>
+              <Title order={1} fz={20}>
+                Preparing your session
+              </Title>
+              <Text size="sm" c="dimmed" role="status" aria-live="polite">
+                {connection?.operational_message ?? 'Asking for the state'}…
+              </Text>
             </div>
           </Group>
           <Progress value={percent} size="lg" radius="xl" aria-label="Progress" transitionDuration={200} />
@@ -26,8 +30,14 @@ export function Connecting({ connection, error }: { connection: Connection | nul
               <StepLine key={step.name} step={step} isCurrent={index === current} since={steps[0]?.at ?? null} />
             ))}
           </Stack>
-          {error != null && <Alert color="yellow" variant="light" role="alert">{messageOf(error)}</Alert>}
-          <Button component={Link} to="/" variant="default">Back to the workspaces</Button>
+          {error != null && (
+            <Alert color="yellow" variant="light" role="alert">
+              {messageOf(error)}
+            </Alert>
+          )}
+          <Button component={Link} to="/" variant="default">
+            Back to the workspaces
+          </Button>
         </Stack>
       </Paper>
     </Center>
@@ -39,14 +49,22 @@ function StepLine({ step, isCurrent, since }: { step: Step; isCurrent: boolean; 
   return (
     <Group component="li" gap="sm" wrap="nowrap" data-step={step.name} data-done={step.at !== null}>
       {step.at ? (
-        <ThemeIcon size={20} radius="xl" color="teal"><IconCheck size={13} aria-label="done" /></ThemeIcon>
+        <ThemeIcon size={20} radius="xl" color="teal">
+          <IconCheck size={13} aria-label="done" />
+        </ThemeIcon>
       ) : isCurrent ? (
-        <Loader size={20} aria-label="now" />
+        <Loader size={20} role="img" aria-label="now" />
       ) : (
         <IconCircleDotted size={20} color="var(--mantine-color-dimmed)" aria-label="to come" />
       )}
-      <Text size="sm" fw={isCurrent ? 650 : 400} c={step.at || isCurrent ? undefined : 'dimmed'} style={{ flex: 1 }}>{step.title}</Text>
-      {took !== null && took > 0 && <Text size="xs" c="dimmed" className="number">{took.toFixed(1)} s</Text>}
+      <Text size="sm" fw={isCurrent ? 650 : 400} c={step.at || isCurrent ? undefined : 'dimmed'} style={{ flex: 1 }}>
+        {step.title}
+      </Text>
+      {took !== null && took > 0 && (
+        <Text size="xs" c="dimmed" className="number">
+          {took.toFixed(1)} s
+        </Text>
+      )}
     </Group>
   );
 }

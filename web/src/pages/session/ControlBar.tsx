@@ -1,6 +1,13 @@
 import { ActionIcon, Group, Indicator, Paper, Text, Tooltip } from '@mantine/core';
 import { useDisclosure, useFullscreenDocument } from '@mantine/hooks';
-import { IconArrowBackUp, IconClipboard, IconMaximize, IconMinimize, IconTrash, type TablerIcon } from '@tabler/icons-react';
+import {
+  IconArrowBackUp,
+  IconClipboard,
+  IconMaximize,
+  IconMinimize,
+  IconTrash,
+  type TablerIcon,
+} from '@tabler/icons-react';
 import { useEffect, useState } from 'react';
 import { useNavigate } from 'react-router';
 import { deleteSession } from '../../api/queries';
@@ -23,18 +30,37 @@ export function ControlBar({ sessionId, page }: { sessionId: string; page: Frame
   }, []);
   return (
     <>
-      <Paper component="nav" aria-label="Session tools" withBorder px="sm" py={6} shadow="md"
-        className={`surface control-bar ${fresh || panel ? '' : 'tucked'}`}>
+      <Paper
+        component="nav"
+        aria-label="Session tools"
+        withBorder
+        px="sm"
+        py={6}
+        shadow="md"
+        className={`surface control-bar ${fresh || panel ? '' : 'tucked'}`}
+      >
         <Group gap={6} wrap="nowrap">
-          <Tool label="Leave (the session goes on)" name="Leave" icon={IconArrowBackUp} onClick={() => void navigate('/')} />
-          <Tool label={fullscreen ? 'Leave full screen' : 'Full screen'} icon={fullscreen ? IconMinimize : IconMaximize} onClick={() => void toggle()} />
+          <Tool
+            label="Leave (the session goes on)"
+            name="Leave"
+            icon={IconArrowBackUp}
+            onClick={() => void navigate('/')}
+          />
+          <Tool
+            label={fullscreen ? 'Leave full screen' : 'Full screen'}
+            icon={fullscreen ? IconMinimize : IconMaximize}
+            onClick={() => void toggle()}
+          />
           <Tool label="Clipboard" icon={IconClipboard} onClick={togglePanel} expanded={panel} />
-          <Confirm title="Delete this session?" action="Delete"
+          <Confirm
+            title="Delete this session?"
+            action="Delete"
             trigger={(open) => <Tool label="Delete the session" name="Delete" icon={IconTrash} onClick={open} />}
             onConfirm={async () => {
               await deleteSession(sessionId);
               await navigate('/');
-            }}>
+            }}
+          >
             The session ends and everything in it that was not saved elsewhere is lost.
           </Confirm>
           <Quality page={page} />
@@ -70,8 +96,14 @@ function Quality({ page }: { page: FramePage }) {
   return (
     <Tooltip label={label}>
       <Group gap={10} wrap="nowrap" px={6} role="status" aria-label={label}>
-        <Indicator inline processing={colour === 'yellow'} color={colour} size={10} position="middle-center"><span style={{ width: 10, height: 10, display: 'block' }} /></Indicator>
-        {page.latencyMs !== null && <Text size="xs" className="number nowrap">{Math.round(page.latencyMs)} ms</Text>}
+        <Indicator inline processing={colour === 'yellow'} color={colour} size={10} position="middle-center">
+          <span style={{ width: 10, height: 10, display: 'block' }} />
+        </Indicator>
+        {page.latencyMs !== null && (
+          <Text size="xs" className="number nowrap">
+            {Math.round(page.latencyMs)} ms
+          </Text>
+        )}
       </Group>
     </Tooltip>
   );

@@ -43,11 +43,30 @@ export function Desktop({ sessionId, frameUrl, note }: Props) {
   const words = silent && state === 'silent' ? undefined : WORDS[state];
   return (
     <>
-      <iframe ref={frame} src={frameUrl} title="Desktop" allow={FEATURES} allowFullScreen onLoad={() => { setLoaded(true); greet(); }} data-state={state} />
+      <iframe
+        ref={frame}
+        src={frameUrl}
+        title="Desktop"
+        allow={FEATURES}
+        onLoad={() => {
+          setLoaded(true);
+          greet();
+        }}
+        data-state={state}
+      />
       {words && <Veil words={words} covers={state === 'silent' || state === 'connecting'} />}
       <ControlBar sessionId={sessionId} page={page} />
       {note && (
-        <Alert color="yellow" pos="absolute" bottom={16} left="50%" style={{ transform: 'translateX(-50%)', zIndex: 9 }} role="status">{note}</Alert>
+        <Alert
+          color="yellow"
+          pos="absolute"
+          bottom={16}
+          left="50%"
+          style={{ transform: 'translateX(-50%)', zIndex: 9 }}
+          role="status"
+        >
+          {note}
+        </Alert>
       )}
     </>
   );
@@ -56,8 +75,18 @@ export function Desktop({ sessionId, frameUrl, note }: Props) {
 /** Over the frame while there is nothing to see in it; half transparent once there was. */
 function Veil({ words, covers }: { words: string; covers: boolean }) {
   return (
-    <Center pos="absolute" inset={0} className={covers ? 'stage-backdrop' : ''} bg={covers ? undefined : 'rgb(11 22 19 / 70%)'}>
-      <Stack align="center"><Loader color="teal.4" /><Text role="status" c="gray.2">{words}…</Text></Stack>
+    <Center
+      pos="absolute"
+      inset={0}
+      className={covers ? 'stage-backdrop' : ''}
+      bg={covers ? undefined : 'rgb(11 22 19 / 70%)'}
+    >
+      <Stack align="center">
+        <Loader color="teal.4" />
+        <Text role="status" c="gray.2">
+          {words}…
+        </Text>
+      </Stack>
     </Center>
   );
 }

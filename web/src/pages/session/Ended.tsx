@@ -25,14 +25,26 @@ export function Ended({ sessionId, connection }: { sessionId: string; connection
     <Center h="100%" p="md">
       <Paper p="xl" radius="lg" w="100%" maw={460} shadow="xl" className="surface">
         <Stack>
-          <Title order={1} fz={20}>{(connection && TITLES[connection.status]) ?? 'There is no such session'}</Title>
+          <Title order={1} fz={20}>
+            {(connection && TITLES[connection.status]) ?? 'There is no such session'}
+          </Title>
           <Text size="sm" role="status">
             {connection ? connection.operational_message : 'It may have ended, or it belongs to somebody else.'}
           </Text>
-          {retry.isError && <Alert color="red" variant="light" role="alert">{messageOf(retry.error)}</Alert>}
+          {retry.isError && (
+            <Alert color="red" variant="light" role="alert">
+              {messageOf(retry.error)}
+            </Alert>
+          )}
           <Group grow>
-            {failed && <Button disabled={!imageId} loading={retry.isPending} onClick={() => imageId && retry.mutate(imageId)}>Try again</Button>}
-            <Button component={Link} to="/" variant={failed ? 'default' : 'filled'}>Back to the workspaces</Button>
+            {failed && (
+              <Button disabled={!imageId} loading={retry.isPending} onClick={() => imageId && retry.mutate(imageId)}>
+                Try again
+              </Button>
+            )}
+            <Button component={Link} to="/" variant={failed ? 'default' : 'filled'}>
+              Back to the workspaces
+            </Button>
           </Group>
         </Stack>
       </Paper>

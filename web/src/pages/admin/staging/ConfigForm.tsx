@@ -1,8 +1,27 @@
-import { Alert, Button, Fieldset, Group, Modal, NumberInput, Select, SimpleGrid, Stack, Switch, Text } from '@mantine/core';
+import {
+  Alert,
+  Button,
+  Fieldset,
+  Group,
+  Modal,
+  NumberInput,
+  Select,
+  SimpleGrid,
+  Stack,
+  Switch,
+  Text,
+} from '@mantine/core';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { messageOf } from '../../../api/client';
-import { changeStagingConfig, createStagingConfig, imagesQuery, type StagingInput, type StagingSaved, zonesQuery } from '../../../api/queries';
+import {
+  changeStagingConfig,
+  createStagingConfig,
+  imagesQuery,
+  type StagingInput,
+  type StagingSaved,
+  zonesQuery,
+} from '../../../api/queries';
 import { PERMISSION_FIELDS, type PermissionField, type StagingConfig } from '../../../api/types';
 import { showDone } from '../../../components/feedback';
 import { counted } from '../../../components/format';
@@ -18,7 +37,12 @@ interface Props {
 /** Create New Config, and Edit: the fields of the seed page. */
 export function ConfigForm({ opened, onClose, config }: Props) {
   return (
-    <Modal opened={opened} onClose={onClose} size="lg" title={<Text fw={650}>{config ? 'Edit Config' : 'Create New Config'}</Text>}>
+    <Modal
+      opened={opened}
+      onClose={onClose}
+      size="lg"
+      title={<Text fw={650}>{config ? 'Edit Config' : 'Create New Config'}</Text>}
+    >
       <Form config={config} onClose={onClose} />
     </Modal>
   );
@@ -41,22 +65,72 @@ function Form({ config, onClose }: Omit<Props, 'opened'>) {
     save.mutate({ zone_id: zone, image_id: imageId, num_sessions: desired, expiration, ...permissions });
   };
   return (
-    <form onSubmit={(event) => { event.preventDefault(); submit(); }}>
+    <form
+      onSubmit={(event) => {
+        event.preventDefault();
+        submit();
+      }}
+    >
       <Stack>
-        {save.isError && <Alert color="red" variant="light" role="alert" title="Not saved">{messageOf(save.error)}</Alert>}
+        {save.isError && (
+          <Alert color="red" variant="light" role="alert" title="Not saved">
+            {messageOf(save.error)}
+          </Alert>
+        )}
         <SimpleGrid cols={{ base: 1, xs: 2 }}>
-          <Select label="Deployment Zone" placeholder="Choose a zone" required allowDeselect={false} disabled={config !== null}
-            data={(zones.data ?? []).map((each) => ({ value: each.zone_id, label: each.zone_name }))} value={zone} onChange={setZoneId} />
-          <Select label="Image" placeholder="Choose an image" required allowDeselect={false} searchable disabled={config !== null}
-            data={(images.data ?? []).map((each) => ({ value: each.image_id, label: each.enabled ? each.friendly_name : `${each.friendly_name} (disabled)` }))}
-            value={imageId} onChange={setImageId} />
-          <NumberInput label="Desired Sessions" description="Kept ready at any time" required min={0} max={10_000} allowDecimal={false} value={desired} onChange={setDesired} />
-          <NumberInput label="Expiration (Hours)" description="Unassigned sessions are renewed after this" required min={0.001} max={87_600} decimalScale={3} value={expiration} onChange={setExpiration} />
+          <Select
+            label="Deployment Zone"
+            placeholder="Choose a zone"
+            required
+            allowDeselect={false}
+            disabled={config !== null}
+            data={(zones.data ?? []).map((each) => ({ value: each.zone_id, label: each.zone_name }))}
+            value={zone}
+            onChange={setZoneId}
+          />
+          <Select
+            label="Image"
+            placeholder="Choose an image"
+            required
+            allowDeselect={false}
+            searchable
+            disabled={config !== null}
+            data={(images.data ?? []).map((each) => ({
+              value: each.image_id,
+              label: each.enabled ? each.friendly_name : `${each.friendly_name} (disabled)`,
+            }))}
+            value={imageId}
+            onChange={setImageId}
+          />
+          <NumberInput
+            label="Desired Sessions"
+            description="Kept ready at any time"
+            required
+            min={0}
+            max={10_000}
+            allowDecimal={false}
+            value={desired}
+            onChange={setDesired}
+          />
+          <NumberInput
+            label="Expiration (Hours)"
+            description="Unassigned sessions are renewed after this"
+            required
+            min={0.001}
+            max={87_600}
+            decimalScale={3}
+            value={expiration}
+            onChange={setExpiration}
+          />
         </SimpleGrid>
         <PermissionSwitches values={permissions} onChange={setPermissions} />
         <Group justify="flex-end">
-          <Button variant="default" onClick={onClose}>Cancel</Button>
-          <Button type="submit" loading={save.isPending} disabled={!complete}>Submit</Button>
+          <Button variant="default" onClick={onClose}>
+            Cancel
+          </Button>
+          <Button type="submit" loading={save.isPending} disabled={!complete}>
+            Submit
+          </Button>
         </Group>
       </Stack>
     </form>
@@ -68,11 +142,18 @@ type Permissions = Record<PermissionField, boolean>;
 function PermissionSwitches({ values, onChange }: { values: Permissions; onChange: (values: Permissions) => void }) {
   return (
     <Fieldset legend="Default permissions">
-      <Text size="xs" c="dimmed" mb="sm">They are fixed when a container is created: a user gets a staged session only where the user’s own permissions are exactly these.</Text>
+      <Text size="xs" c="dimmed" mb="sm">
+        They are fixed when a container is created: a user gets a staged session only where the user’s own permissions
+        are exactly these.
+      </Text>
       <SimpleGrid cols={{ base: 1, xs: 2 }} spacing="xs">
         {PERMISSION_FIELDS.map((field) => (
-          <Switch key={field} label={PERMISSION_LABELS[field]} checked={values[field]}
-            onChange={(event) => onChange({ ...values, [field]: event.currentTarget.checked })} />
+          <Switch
+            key={field}
+            label={PERMISSION_LABELS[field]}
+            checked={values[field]}
+            onChange={(event) => onChange({ ...values, [field]: event.currentTarget.checked })}
+          />
         ))}
       </SimpleGrid>
     </Fieldset>
@@ -91,7 +172,9 @@ function useSave(config: StagingConfig | null, onDone: () => void) {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: ({ zone_id, image_id, ...rest }: StagingInput) =>
-      config ? changeStagingConfig(config.staging_config_id, rest) : createStagingConfig({ zone_id, image_id, ...rest }),
+      config
+        ? changeStagingConfig(config.staging_config_id, rest)
+        : createStagingConfig({ zone_id, image_id, ...rest }),
     onSuccess: async (saved) => {
       await queries.invalidateQueries({ queryKey: ['staging-configs'] });
       onDone();

@@ -2,6 +2,7 @@ import { Group, Progress, Stack, Text } from '@mantine/core';
 import { IconAlertTriangle, IconInfoCircle } from '@tabler/icons-react';
 import type { StagingConfig } from '../../../api/types';
 import { StatusBadge } from '../../../components/StatusBadge';
+import { textIn } from '../../../components/tones';
 
 /** Shortfalls that end by themselves or were asked for. */
 const CALM = new Set(['starting', 'image-pulling', 'paused']);
@@ -15,9 +16,17 @@ export function PoolState({ config }: { config: StagingConfig }) {
       <Group gap="sm" wrap="nowrap">
         <Progress.Root size="lg" style={{ flex: 1 }} transitionDuration={300}>
           <Progress.Section value={share(current)} color="teal" aria-label={`${current} of ${desired} ready`} />
-          <Progress.Section value={Math.min(share(starting), 100 - share(current))} color="blue" striped animated aria-label={`${starting} starting`} />
+          <Progress.Section
+            value={Math.min(share(starting), 100 - share(current))}
+            color="blue"
+            striped
+            animated
+            aria-label={`${starting} starting`}
+          />
         </Progress.Root>
-        <Text size="sm" className="nowrap number" data-testid="current">{current} / {desired}</Text>
+        <Text size="sm" className="nowrap number" data-testid="current">
+          {current} / {desired}
+        </Text>
         {config.paused && <StatusBadge status="paused" />}
       </Group>
       {shortfall && <Shortfall code={shortfall.code} reason={shortfall.reason} />}
@@ -28,7 +37,7 @@ export function PoolState({ config }: { config: StagingConfig }) {
 function Shortfall({ code, reason }: { code: string; reason: string }) {
   const calm = CALM.has(code);
   const Icon = calm ? IconInfoCircle : IconAlertTriangle;
-  const colour = calm ? 'var(--mantine-color-dimmed)' : 'light-dark(var(--mantine-color-red-9), var(--mantine-color-red-4))';
+  const colour = calm ? 'var(--mantine-color-dimmed)' : textIn('red');
   return (
     <Group gap={6} wrap="nowrap" align="flex-start" c={colour} data-testid="shortfall" data-code={code}>
       <Icon size={15} aria-hidden style={{ flexShrink: 0, marginTop: 2 }} />
