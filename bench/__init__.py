@@ -1,0 +1,1 @@
+"""Figures of Greenroom, each a ratio in one run: `script/bench`."""
