@@ -21,6 +21,8 @@ from greenroom.db.migrate import migrate
 from greenroom.up.account import Account
 from greenroom.up.postgres import Cluster, copy_binaries
 
+pytest_plugins = ["images"]
+
 for name in [n for n in os.environ if n.startswith("GREENROOM_")]:
     del os.environ[name]
 

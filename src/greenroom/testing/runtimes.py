@@ -1,0 +1,101 @@
+"""Runtimes that misbehave, around one that does not: each fails in one way that was met in the field.
+
+A wrapper has every method of `runtimes.base.Runtime`; what it does not change it hands on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import inspect
+from collections import Counter
+from collections.abc import Callable, Collection
+from typing import Any
+
+from greenroom.runtimes.base import Runtime, RuntimeUnavailable
+
+
+class WrappedRuntime:
+    """Hands every call on to `runtime`, and counts them in `calls`; a subclass changes `around`."""
+
+    def __init__(self, runtime: Runtime) -> None:
+        self.runtime = runtime
+        self.calls: Counter[str] = Counter()
+
+    def __getattr__(self, name: str) -> Any:
+        """The method `name` of the wrapped runtime, or what this class makes of it."""
+        method = getattr(self.runtime, name)
+        if not inspect.iscoroutinefunction(method):
+            return method
+
+        @functools.wraps(method)
+        async def call(*args: Any, **kwargs: Any) -> Any:
+            self.calls[name] += 1
+            return await self.around(name, functools.partial(method, *args, **kwargs))
+
+        return call
+
+    async def around(self, name: str, call: Callable[[], Any]) -> Any:
+        """Perform `call`, the method `name` with its arguments bound."""
+        return await call()
+
+
+class FailingRuntime(WrappedRuntime):
+    """The method `name` raises `error` at its calls number `at` (from 1), or at every call; nothing is performed."""
+
+    def __init__(
+        self, runtime: Runtime, name: str, error: Exception | None = None, at: Collection[int] | None = None
+    ) -> None:
+        super().__init__(runtime)
+        self.name = name
+        self.error = error or RuntimeUnavailable()
+        self.at = at
+
+    async def around(self, name: str, call: Callable[[], Any]) -> Any:
+        """Raise instead, where that was asked for."""
+        if name == self.name and (self.at is None or self.calls[name] in self.at):
+            raise self.error
+        return await call()
+
+
+class ReplyLostRuntime(FailingRuntime):
+    """The method `name` is performed and raises nevertheless: the reply was lost on the way."""
+
+    async def around(self, name: str, call: Callable[[], Any]) -> Any:
+        """Perform, then raise, where that was asked for."""
+        result = await call()
+        if name == self.name and (self.at is None or self.calls[name] in self.at):
+            raise self.error
+        return result
+
+
+class SlowRuntime(WrappedRuntime):
+    """The methods `names` take `delay_s` longer; without names all do."""
+
+    def __init__(self, runtime: Runtime, delay_s: float, names: Collection[str] = ()) -> None:
+        super().__init__(runtime)
+        self.delay_s = delay_s
+        self.names = names
+
+    async def around(self, name: str, call: Callable[[], Any]) -> Any:
+        """Wait first."""
+        if not self.names or name in self.names:
+            await asyncio.sleep(self.delay_s)
+        return await call()
+
+
+class HeldRuntime(WrappedRuntime):
+    """The method `name` waits before it is performed until `release` is set; `reached` tells that a caller waits."""
+
+    def __init__(self, runtime: Runtime, name: str) -> None:
+        super().__init__(runtime)
+        self.name = name
+        self.reached = asyncio.Event()
+        self.release = asyncio.Event()
+
+    async def around(self, name: str, call: Callable[[], Any]) -> Any:
+        """Wait to be released."""
+        if name == self.name:
+            self.reached.set()
+            await self.release.wait()
+        return await call()

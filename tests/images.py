@@ -1,0 +1,54 @@
+"""A pytest plugin: the Docker daemon and the images that tests run, built before the first test that needs them."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+FLAVOURS = {"desktop_image": "xfce", "openbox_image": "openbox", "never_paints_image": "never-paints"}
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Build what the collected tests need; not in a fixture, where it would count against a test's time limit."""
+    if session.config.option.collectonly:
+        return
+    used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
+    build(*(flavour for fixture, flavour in FLAVOURS.items() if fixture in used))
+
+
+def build(*flavours: str) -> None:
+    """Build the images of these flavours that are missing or old."""
+    if flavours and subprocess.run([ROOT / "images/build", *flavours]).returncode != 0:
+        pytest.exit("the desktop image could not be built; the reason stands above", returncode=1)
+
+
+@pytest.fixture(scope="session")
+def docker_url() -> str:
+    """Address of the Docker daemon; the test fails if none answers."""
+    url = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    answer = subprocess.run(["docker", "info"], capture_output=True, text=True)
+    if answer.returncode != 0:
+        pytest.fail(f"no Docker daemon answers at {url}; start one, or leave these tests out with -m 'not docker'")
+    return url
+
+
+@pytest.fixture(scope="session")
+def desktop_image(docker_url: str) -> str:
+    """The desktop: XFCE."""
+    return "greenroom/desktop:xfce"
+
+
+@pytest.fixture(scope="session")
+def openbox_image(docker_url: str) -> str:
+    """The light desktop: a terminal under openbox, usable within half a second."""
+    return "greenroom/desktop:openbox"
+
+
+@pytest.fixture(scope="session")
+def never_paints_image(docker_url: str) -> str:
+    """Its page and its X server answer, and nothing is ever painted."""
+    return "greenroom/desktop:never-paints"
