@@ -1,0 +1,103 @@
+"""Launches: the snapshot a launch is planned on, read in one round trip, and the ledger with every launch's trace."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, LiteralString
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from greenroom.db.database import Database
+
+_SNAPSHOT: Final[LiteralString] = """
+SELECT
+  (SELECT to_jsonb(u) - 'password_hash' FROM users u WHERE u.user_id = %(user_id)s) AS launching_user,
+  (SELECT to_jsonb(t) - 'ssh_private_key_encrypted' FROM user_attributes t WHERE t.user_id = %(user_id)s) AS attributes,
+  COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name, 'priority', g.priority,
+      'settings', COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s
+                             WHERE s.group_id = g.group_id), '{}')))
+    FROM groups g JOIN user_groups ug USING (group_id) WHERE ug.user_id = %(user_id)s), '[]') AS groups,
+  (SELECT to_jsonb(i) - 'docker_token_encrypted' FROM images i WHERE i.image_id = %(image_id)s) AS image,
+  EXISTS (SELECT 1 FROM group_images gi JOIN user_groups ug USING (group_id)
+           WHERE gi.image_id = %(image_id)s AND ug.user_id = %(user_id)s) AS image_allowed,
+  (SELECT jsonb_agg(to_jsonb(z) ORDER BY z.zone_key) FROM zones z) AS zones,
+  COALESCE((SELECT jsonb_agg(to_jsonb(c)) FROM staging_configs c
+             WHERE c.image_id = %(image_id)s AND c.deleted IS NULL), '[]') AS pools,
+  (SELECT jsonb_build_object('session_id', COALESCE(s.superseded_by, s.session_id), 'body', s.idempotency_body)
+     FROM sessions s WHERE s.user_id = %(user_id)s AND s.idempotency_key = %(idempotency_key)s) AS repeated,
+  (SELECT value FROM settings WHERE name = 'default_cpu_allocation_method') AS cpu_mode
+"""
+
+_AGENTS: Final[LiteralString] = """
+SELECT a.agent_id::text, a.hostname, a.status, a.enabled, a.draining,
+       COALESCE(c.cores, 0) AS cores, COALESCE(c.memory, 0) AS memory,
+       COALESCE(c.cores_allocated, 0) AS cores_allocated, COALESCE(c.memory_allocated, 0) AS memory_allocated,
+       (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,
+       COALESCE(i.state, CASE WHEN EXISTS (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id) THEN 'absent'
+                              ELSE 'unknown' END) AS image_state,
+       COALESCE(i.error, '') AS image_error, COALESCE(i.progress, 0) AS image_progress
+  FROM agents a LEFT JOIN agent_capacity c USING (agent_id)
+  LEFT JOIN agent_images i ON i.agent_id = a.agent_id AND i.name = %(image)s
+ WHERE a.zone_id = %(zone_id)s
+ ORDER BY a.agent_id
+"""
+AGENTS_OF_ZONE: Final = _AGENTS
+"""The Agents of zone `zone_id` with the state of image `image`: the fields of core.placement.AgentView."""
+
+
+async def read_launch(db: Database, user_id: str, image_id: str, idempotency_key: str | None) -> DictRow:
+    """Everything a launch depends on but the Agents, whom only a launch on demand needs.
+
+    Returns:
+        launching_user, attributes, image (None = there is none), groups, image_allowed, zones in the order in which
+        they were made, pools (staging configs of the image), repeated ({session_id, body} of an earlier request with
+        the same key), cpu_mode.
+    """
+    row = await db.fetch_one(_SNAPSHOT, {"user_id": user_id, "image_id": image_id, "idempotency_key": idempotency_key})
+    if row is None:
+        raise LookupError("a SELECT without FROM returned no row")
+    return row
+
+
+async def read_agents(db: Database, zone_id: str, image: str) -> list[DictRow]:
+    """The Agents of a zone as `core.placement.AgentView` has them, with the state of the image of this name."""
+    return await db.fetch(_AGENTS, {"zone_id": zone_id, "image": image})
+
+
+async def insert_launch(
+    db: Database,
+    *,
+    launch_id: str,
+    session_id: str | None,
+    user_id: str,
+    image_id: str,
+    zone_id: str | None,
+    outcome: str,
+    steps: Sequence[Mapping[str, Any]],
+    duration_ms: float,
+) -> None:
+    """Write a launch into the ledger. `outcome` is staged, on_demand or failed; `zone_id` the zone that served it."""
+    await db.write(
+        "INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (launch_id) DO NOTHING",
+        (launch_id, session_id, user_id, image_id, zone_id, outcome, Jsonb(list(steps)), duration_ms),
+    )
+
+
+async def launch_of_session(db: Database, session_id: str) -> DictRow | None:
+    """The launch that brought about a session: launch_id, outcome, steps, at, duration_ms; None for a staged one."""
+    return await db.fetch_one(
+        "SELECT l.launch_id::text, l.outcome, l.steps, l.at, l.duration_ms FROM launches l"
+        " JOIN sessions s ON s.launch_id = l.launch_id WHERE s.session_id = %s",
+        (session_id,),
+    )
+
+
+async def recent_launches(db: Database, image_id: str, limit: int = 50) -> list[DictRow]:
+    """The newest launches of an image, for the hits and misses of its pools."""
+    return await db.fetch(
+        "SELECT l.launch_id::text, l.session_id::text, u.username, l.outcome, l.steps, l.at, l.duration_ms"
+        " FROM launches l LEFT JOIN users u USING (user_id) WHERE l.image_id = %s ORDER BY l.at DESC LIMIT %s",
+        (image_id, limit),
+    )
