@@ -35,6 +35,7 @@ def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
     Raises:
         SetupError: it cannot be started as asked.
     """
+    os.umask(0o022)
     layout = Layout(data)
     if detach:
         _show_ready(_in_background(layout, options), as_json=as_json)

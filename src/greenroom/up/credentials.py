@@ -2,13 +2,43 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+import secrets
+import string
+from typing import Any
 
+from greenroom.db import first_data
 from greenroom.db.database import Database
+from greenroom.db.first_data import ADMIN
 from greenroom.db.instance import password_is_one_time
-from greenroom.up.layout import Layout, read_json
+from greenroom.kit.passwords import hash_password
+from greenroom.kit.secrets import hashed, new_secret
+from greenroom.up.layout import Layout, read_json, write_json
 
-ADMIN: Final = "admin@greenroom.local"
+
+async def ensure_first_data(db: Database, layout: Layout, image: str) -> None:
+    """Make the first data of a new installation, with a password and a key that are in the file before.
+
+    A database that has data already (one's own, used before) keeps it, and the file is not written.
+    """
+    stored = read_json(layout.credentials)
+    fresh = not stored
+    if fresh:
+        stored = {"api_key": new_key_id(), "api_key_secret": new_secret(), "admin_password": secrets.token_urlsafe(12)}
+        write_json(layout.credentials, stored, 0o600)
+    made = await first_data.ensure_first_data(
+        db,
+        image=image,
+        admin_password_hash=hash_password(stored["admin_password"]),
+        key_id=stored["api_key"],
+        key_secret_hash=hashed(stored["api_key_secret"]),
+    )
+    if fresh and not made:
+        layout.credentials.unlink()
+
+
+def new_key_id() -> str:
+    """The public half of an API key: 12 letters and digits."""
+    return "".join(secrets.choice(string.ascii_letters + string.digits) for _ in range(12))
 
 
 async def read_credentials(db: Database, layout: Layout) -> dict[str, Any]:

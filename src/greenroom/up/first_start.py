@@ -31,6 +31,7 @@ def ensure_files(layout: Layout, settings: Settings, account: Account) -> None:
     if not layout.key_file.exists():
         Secrets.create_file(layout.key_file)
         write_text(layout.key_file, layout.key_file.read_text(), 0o600, account)
+    write_text(layout.gateway_credential, Secrets.from_file(layout.key_file).gateway_credential(), 0o600, account)
 
 
 async def ensure_rows(db: Database, layout: Layout, settings: Settings, here: Endpoints) -> None:

@@ -20,6 +20,7 @@ from greenroom.db.database import Database
 from greenroom.db.migrate import migrate
 from greenroom.up import checks, health, roles, tls
 from greenroom.up.account import Account, service_account
+from greenroom.up.credentials import ensure_first_data
 from greenroom.up.describe import describe
 from greenroom.up.endpoints import Endpoints, ManagerEndpoint, endpoints
 from greenroom.up.first_start import ensure_files, ensure_rows
@@ -194,11 +195,14 @@ class Instance:
         with step(self._progress, "Migrating the database"):
             await migrate(self.site.dsn)
             await self.db.open()
+            await ensure_first_data(self.db, self.site.layout, checks.desktop_image())
             await ensure_rows(self.db, self.site.layout, self.site.settings, self.here)
         with step(self._progress, "Starting api, Managers, Agents and the gateway"):
-            self._start_roles()
             async with health.client(self.site.layout.ca_file) as http:
-                await self._wait_until_ready(http)
+                self._start_services()
+                await self._wait_until_healthy(http, frozenset({"agent"}))
+                self._start_agents()
+                await self._wait_until_healthy(http)
         self.supervisor.set_phase("ready")
         for manager in self.here.managers:
             self._background(self._watch(manager), f"watch {manager.name}")
@@ -224,13 +228,16 @@ class Instance:
             self.supervisor.run(roles.postgres(self.site, cluster, lambda: clear_after_crash(cluster)))
             await self._wait_for_database()
 
-    def _start_roles(self) -> None:
+    def _start_services(self) -> None:
         plan_file = self.site.layout.gateway / "plan.json"
         write_json(plan_file, roles.gateway_plan(self.site), 0o600, self.site.account)
         self.supervisor.run(roles.api(self.site))
         for manager in self.here.managers:
             self.supervisor.run(roles.manager(self.site, manager))
         self.supervisor.run(roles.gateway(self.site, plan_file))
+
+    def _start_agents(self) -> None:
+        """Last, because an Agent that meets no Manager waits before it asks again."""
         for agent in self.here.agents:
             self.supervisor.run(roles.agent(self.site, agent))
 
@@ -240,11 +247,11 @@ class Instance:
                 self._refuse_hopeless()
                 await asyncio.sleep(0.1)
 
-    async def _wait_until_ready(self, http: httpx.AsyncClient) -> None:
+    async def _wait_until_healthy(self, http: httpx.AsyncClient, without: frozenset[str] = frozenset()) -> None:
         end = asyncio.get_running_loop().time() + READY_WITHIN_S
         while True:
             states = await health.check_all(http, self.db, self.here)
-            missing = [state for state in states if not state.ok]
+            missing = [state for state in states if not state.ok and state.role not in without]
             if not missing:
                 return
             self._refuse_hopeless()

@@ -91,6 +91,11 @@ class Layout:
         return self.data / "gateway"
 
     @property
+    def gateway_credential(self) -> Path:
+        """What the gateway shows the api."""
+        return self.gateway / "credential"
+
+    @property
     def logs(self) -> Path:
         """One log file per process."""
         return self.data / "logs"

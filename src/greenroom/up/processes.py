@@ -157,10 +157,10 @@ def children_of(pid: int) -> list[Seen]:
     return [seen for seen in processes() if seen.parent == pid and seen.state != "Z"]
 
 
-def way_out(name: str) -> tuple[signal.Signals, str]:
-    """The signal that ends an orphan of this name, and the reason for it."""
+def way_out(name: str) -> tuple[signal.Signals | None, str]:
+    """The signal that ends an orphan of this name (None: it is left alone), and the reason for it."""
     if name == "nginx":
-        return signal.SIGQUIT, "its gateway is gone; it takes no new connections and ends with its last open one"
+        return None, "it goes on serving until the gateway's next nginx serves; the gateway retires it then"
     if name == "postgres":
         return signal.SIGKILL, "its postmaster is gone, and no new one can start beside it"
     return signal.SIGTERM, "the process that started it is gone"
@@ -183,8 +183,9 @@ class Orphans:
             elif (seen.pid, seen.started) not in self._told:
                 self._told.add((seen.pid, seen.started))
                 number, reason = way_out(seen.name)
-                log.info("orphan retired", pid=seen.pid, name=seen.name, signal=number.name, reason=reason)
-                os.kill(seen.pid, number)
+                log.info("orphan adopted", pid=seen.pid, name=seen.name, signal=number and number.name, reason=reason)
+                if number is not None:
+                    _signal(seen.pid, number)
 
     async def end(self, within_s: float) -> None:
         """End all that are left: SIGTERM, and SIGKILL for those still there after `within_s`."""

@@ -1,16 +1,18 @@
 """The Python, the packages and the PostgreSQL that the roles are run with.
 
 Where the service account can read them in place they are used in place. Where it cannot (a clone or an interpreter
-under a closed home) they are copied to `DATA/runtime/<stamp>`, once per state of the code; parent folders of the
-original are never opened.
+under a closed home) they are copied to `DATA/runtime/<stamp>`, once per state of the code (hard links where possible);
+parent folders of the original are never opened.
 """
 
 from __future__ import annotations
 
 import compileall
 import hashlib
+import os
 import re
 import shutil
+import stat
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -112,7 +114,8 @@ def _copy_interpreter(target: Path) -> None:
     (target / "bin").mkdir(parents=True)
     shutil.copy2(_interpreter(), target / "bin")
     library = _standard_library()
-    shutil.copytree(library, target / "lib" / library.name, ignore=shutil.ignore_patterns(*_NOT_NEEDED))
+    ignored = shutil.ignore_patterns(*_NOT_NEEDED)
+    shutil.copytree(library, target / "lib" / library.name, ignore=ignored, copy_function=_place)
     for shared in (Path(sys.base_prefix) / "lib").glob("libpython*.so*"):
         shutil.copy2(shared, target / "lib", follow_symlinks=False)
 
@@ -122,9 +125,22 @@ def _copy_packages(names: list[str], package: Path, target: Path) -> None:
     for source, relative in _files(names):
         destination = target / relative
         destination.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy2(source, destination)
+        _place(source, destination)
     shutil.copytree(package, target / "greenroom", dirs_exist_ok=True)
     compileall.compile_dir(target, quiet=2)
+
+
+def _place(source: str | Path, destination: str | Path) -> None:
+    """A hard link where that is possible and the file is readable by all anyway, else a copy that is."""
+    mode = Path(source).stat().st_mode
+    if mode & stat.S_IROTH:
+        try:
+            os.link(source, destination)
+        except OSError:  # another file system, or one without links
+            shutil.copy2(source, destination)
+        return
+    shutil.copy2(source, destination)
+    Path(destination).chmod(mode | (mode & 0o500) >> 3 | (mode & 0o500) >> 6)
 
 
 def _files(names: list[str]) -> Iterator[tuple[Path, Path]]:

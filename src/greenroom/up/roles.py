@@ -157,6 +157,7 @@ def gateway_plan(site: Site) -> dict[str, Any]:
             for manager in here.managers
         ],
         "agents": [{"route": agent.route, "upstream": f"{local}:{agent.port}"} for agent in here.agents],
+        "credential_file": str(site.layout.gateway_credential),
         "served_hosts": site.settings.served_hosts,
     }
 
