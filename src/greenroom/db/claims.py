@@ -162,12 +162,21 @@ async def claim(
 async def _claim_once(
     db: Database, values: Mapping[str, Any], after_user_lock: Callable[[], Awaitable[None]] | None
 ) -> DictRow | None:
-    """Lock the user, claim, commit: one pipeline, one round trip."""
-    async with db.connection() as connection, connection.pipeline() as pipeline:
-        async with connection.transaction():
-            await connection.execute(LOCK_USER, values)
-            if after_user_lock is not None:
-                await pipeline.sync()
-                await after_user_lock()
-            cursor = await connection.execute(CLAIM, values)
-        return await cursor.fetchone()
+    """Lock the user, claim, commit: one pipeline, one round trip.
+
+    BEGIN and COMMIT are plain statements here because the driver's own transaction block waits for each of them.
+    """
+    async with db.connection() as connection:
+        try:
+            async with connection.pipeline() as pipeline:
+                await connection.execute("BEGIN")
+                await connection.execute(LOCK_USER, values)
+                if after_user_lock is not None:
+                    await pipeline.sync()
+                    await after_user_lock()
+                cursor = await connection.execute(CLAIM, values)
+                await connection.execute("COMMIT")
+            return await cursor.fetchone()
+        except psycopg.DatabaseError:
+            await connection.rollback()
+            raise

@@ -1,0 +1,144 @@
+"""Builders of rows for tests with a real database: a zone with Agents, an image, users, a filled pool.
+
+Each function inserts what it names and returns its id; everything else has a value that does not matter.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.settings import STAGED_PERMISSIONS
+from greenroom.db.database import Database
+
+OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
+
+
+async def zone(db: Database, name: str = "eu", **fields: Any) -> str:
+    """A zone whose two addresses are fixed, so that it can stage."""
+    rows = await db.write(
+        "INSERT INTO zones (zone_name, allow_origin_domain, upstream_auth_address, search_alternate_zones,"
+        " load_balancing_strategy) VALUES (%s, %s, %s, %s, %s) RETURNING zone_id::text",
+        (
+            name,
+            fields.get("allow_origin_domain", "127.0.0.1"),
+            fields.get("upstream_auth_address", "127.0.0.1:8443"),
+            fields.get("search_alternate_zones", True),
+            fields.get("load_balancing_strategy", "Least Load"),
+        ),
+    )
+    return rows[0]["zone_id"]
+
+
+async def agent(
+    db: Database,
+    zone_id: str,
+    *,
+    cores: float = 100.0,
+    memory: int = 100_000_000_000,
+    hostname: str = "agent",
+    status: str = "running",
+    enabled: bool = True,
+    image: str = "greenroom/desktop:test",
+) -> str:
+    """An Agent that has just reported, with room and the image."""
+    rows = await db.write(
+        "INSERT INTO agents (zone_id, hostname, credential_hash, status, enabled, complete, incarnation, last_reported)"
+        " VALUES (%s, %s, '', %s, %s, true, 1, clock_timestamp()) RETURNING agent_id::text",
+        (zone_id, hostname, status, enabled),
+    )
+    agent_id: str = rows[0]["agent_id"]
+    await db.write(
+        "INSERT INTO agent_capacity (agent_id, cores_reported, memory_reported, cores, memory)"
+        " VALUES (%s, %s, %s, %s, %s)",
+        (agent_id, cores, memory, cores, memory),
+    )
+    await db.write("INSERT INTO agent_images (agent_id, name, state) VALUES (%s, %s, 'present')", (agent_id, image))
+    return agent_id
+
+
+async def image(db: Database, *, friendly_name: str = "Desktop", cores: float = 1.0, **fields: Any) -> str:
+    """A workspace of 1 core and 100 MB for the group `users` (see `group`)."""
+    rows = await db.write(
+        "INSERT INTO images (name, friendly_name, cores, memory, exec_config, volume_mappings,"
+        " persistent_profile_path) VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING image_id::text",
+        (
+            fields.get("name", "greenroom/desktop:test"),
+            friendly_name,
+            cores,
+            fields.get("memory", 100_000_000),
+            Jsonb(fields.get("exec_config", {})),
+            Jsonb(fields.get("volume_mappings", {})),
+            fields.get("persistent_profile_path"),
+        ),
+    )
+    return rows[0]["image_id"]
+
+
+async def group(
+    db: Database, image_id: str | None = None, *, name: str = "users", priority: int = 100, **settings: Any
+) -> str:
+    """A group that may use the image, with settings."""
+    rows = await db.write(
+        "INSERT INTO groups (name, priority) VALUES (%s, %s) RETURNING group_id::text", (name, priority)
+    )
+    group_id: str = rows[0]["group_id"]
+    if image_id is not None:
+        await db.write("INSERT INTO group_images (group_id, image_id) VALUES (%s, %s)", (group_id, image_id))
+    for setting, value in settings.items():
+        await db.write(
+            "INSERT INTO group_settings (group_id, name, value) VALUES (%s, %s, %s)", (group_id, setting, Jsonb(value))
+        )
+    return group_id
+
+
+async def user(db: Database, name: str, *group_ids: str) -> str:
+    """A user in these groups."""
+    rows = await db.write("INSERT INTO users (username) VALUES (%s) RETURNING user_id::text", (name,))
+    user_id: str = rows[0]["user_id"]
+    for group_id in group_ids:
+        await db.write("INSERT INTO user_groups (user_id, group_id) VALUES (%s, %s)", (user_id, group_id))
+    return user_id
+
+
+async def staging_config(
+    db: Database, zone_id: str, image_id: str, *, num_sessions: int = 3, expiration: float = 1.0, **permissions: bool
+) -> str:
+    """A staging config; permissions that are not named are off."""
+    values = {**OFF, **permissions}
+    rows = await db.write(
+        "INSERT INTO staging_configs (zone_id, image_id, num_sessions, expiration, allow_kasm_audio,"
+        " allow_kasm_uploads, allow_kasm_downloads, allow_kasm_clipboard_down, allow_kasm_clipboard_up,"
+        " allow_kasm_microphone, allow_kasm_gamepad, allow_kasm_webcam)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING staging_config_id::text",
+        (zone_id, image_id, num_sessions, expiration, *(values[name] for name in STAGED_PERMISSIONS)),
+    )
+    return rows[0]["staging_config_id"]
+
+
+async def staged_sessions(db: Database, staging_config_id: str, agent_id: str, number: int, **fields: Any) -> list[str]:
+    """Running, claimable sessions of a config, with their reservation of 1 core and 100 MB each."""
+    ids = [str(uuid.uuid4()) for _ in range(number)]
+    await db.write(
+        "INSERT INTO sessions (session_id, zone_id, image_id, agent_id, staging_config_id, status, spec,"
+        " credential_encrypted, spec_hash, config_hash, cores, memory, expires, started)"
+        " SELECT i, c.zone_id, c.image_id, %s, c.staging_config_id, %s, '{}', '', '', %s, 1, 100000000,"
+        " clock_timestamp() + make_interval(secs => %s), clock_timestamp()"
+        " FROM staging_configs c, unnest(%s::uuid[]) AS i WHERE c.staging_config_id = %s",
+        (
+            agent_id,
+            fields.get("status", "running"),
+            fields.get("config_hash", ""),
+            fields.get("expires_in_s", 3600.0),
+            ids,
+            staging_config_id,
+        ),
+    )
+    await db.write(
+        "UPDATE agent_capacity SET cores_allocated = cores_allocated + %s, memory_allocated = memory_allocated + %s"
+        " WHERE agent_id = %s",
+        (float(number), 100_000_000 * number, agent_id),
+    )
+    return ids
