@@ -18,7 +18,8 @@ from greenroom.api.security import public_route
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.streams import StreamFacts, refusal_by_api
 from greenroom.db.database import Database
-from greenroom.db.gateway_requests import GatewayRequest, add_gateway_requests
+from greenroom.db.gateway_requests import add_gateway_requests
+from greenroom.db.requests import RequestRow
 from greenroom.db.streams import StreamSession, find_asking_agent, find_stream_session
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.wire.messages import ManagerRequests, Message, Stream, StreamVerdict
@@ -64,7 +65,7 @@ async def report_manager_requests(request: Request, db: Db, secrets: Installatio
     await add_gateway_requests(
         db,
         [
-            GatewayRequest(
+            RequestRow(
                 time=datetime.fromtimestamp(r.at, UTC),
                 agent_id=_uuid(r.agent_id) if r.agent_id else None,
                 manager_instance_id=r.manager,

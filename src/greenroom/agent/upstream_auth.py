@@ -1,0 +1,64 @@
+"""The Agent's question to the Upstream Auth Address: may this viewer see the session?"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+
+from greenroom.core.errors import SetupError, Unavailable
+from greenroom.wire.messages import Stream, StreamVerdict
+
+TIMEOUT_S: Final = 2.0
+PATH: Final = "/api/internal/stream"
+
+
+class UpstreamAuth:
+    """Asks the api, with its certificate verified.
+
+    Args:
+        ca_file: what its certificate is verified against; None = the authorities of this machine.
+
+    Raises:
+        SetupError: the file cannot be used.
+    """
+
+    def __init__(self, ca_file: Path | None) -> None:
+        try:
+            context = ssl.create_default_context(cafile=ca_file)
+        except (OSError, ssl.SSLError) as error:
+            raise SetupError(f"The authority file {ca_file} cannot be used: {error}.") from error
+        self._client = httpx.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False)
+
+    async def close(self) -> None:
+        """Close kept connections."""
+        await self._client.aclose()
+
+    async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
+        """The answer of the api at `address` (host[:port], 443 by default).
+
+        Raises:
+            Unavailable: it could not be asked, or its answer is none; the sentence names the address.
+        """
+        try:
+            reply = await self._client.post(
+                f"https://{address}{PATH}",
+                content=msgspec.json.encode(question),
+                headers={"Authorization": bearer, "Content-Type": "application/json"},
+            )
+            if reply.status_code != 200:
+                raise Unavailable(f"The Upstream Auth Address {address} answers {reply.status_code}: {_words(reply)}")
+            return msgspec.json.decode(reply.content, type=StreamVerdict)
+        except (httpx.HTTPError, httpx.InvalidURL, msgspec.DecodeError) as error:
+            words = str(error) or type(error).__name__
+            raise Unavailable(f"The Upstream Auth Address {address} cannot be asked: {words}") from error
+
+
+def _words(reply: httpx.Response) -> str:
+    try:
+        return str(msgspec.json.decode(reply.content, type=dict[str, object]).get("detail", reply.reason_phrase))
+    except msgspec.DecodeError:
+        return reply.reason_phrase

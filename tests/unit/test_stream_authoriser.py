@@ -1,0 +1,288 @@
+"""The Agent's answers to nginx, with a table of sessions and an api that are played."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from greenroom.agent.cutter import Cutter
+from greenroom.agent.sessions import SessionSnapshot
+from greenroom.agent.streams import StreamAuthoriser
+from greenroom.core.errors import Unavailable
+from greenroom.core.sessions import SessionSpec
+from greenroom.core.states import ObservedState
+from greenroom.wire.messages import Authorised, Stream, StreamVerdict
+
+A = "0f6e8a52-0000-4000-8000-00000000000a"
+B = "0f6e8a52-0000-4000-8000-00000000000b"
+PATH = f"/desktop/1a2b3c4d/{A}/"
+OK_ORIGIN = "https://127.0.0.1:8445"
+SPEC = SessionSpec(
+    image="i", image_id="i", credential="s3cret", allow_origin=("127.0.0.1",), upstream_auth="auth.example:8443"
+)
+
+
+@dataclass
+class Table:
+    rows: dict[str, SessionSnapshot] = field(default_factory=dict[str, SessionSnapshot])
+    callbacks: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
+
+    def get(self, session_id: str) -> SessionSnapshot | None:
+        return self.rows.get(session_id)
+
+    def on_authorised_changed(self, callback: Callable[[str], None]) -> None:
+        self.callbacks.append(callback)
+
+    def put(self, session_id: str, user: str | None = "u", epoch: int = 1, **changes: object) -> None:
+        row = SessionSnapshot(
+            session_id=session_id,
+            spec=SPEC,
+            address="127.0.0.1:32768",
+            authorised=Authorised(user_id=user, epoch=epoch) if user else None,
+            state=ObservedState.RUNNING,
+            handed_over=True,
+        )
+        self.rows[session_id] = replace(row, **changes)
+        for callback in self.callbacks:
+            callback(session_id)
+
+
+@dataclass
+class Api:
+    """Lets the token `good` of user u in; `away` = does not answer."""
+
+    away: bool = False
+    epoch: int = 1
+    shows: str = ""
+    asked: list[tuple[str, Stream]] = field(default_factory=list[tuple[str, Stream]])
+
+    async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
+        assert bearer == "Bearer id.credential"
+        self.asked.append((address, question))
+        await asyncio.sleep(0)
+        if self.away:
+            raise Unavailable(f"The Upstream Auth Address {address} cannot be asked: timeout")
+        if question.token != "good" or question.username not in ("", "ann"):
+            return StreamVerdict(allow=False, reason="The token does not open this session.")
+        return StreamVerdict(allow=True, user_id="u", epoch=self.epoch, viewer_ttl_s=600.0, session_id=self.shows)
+
+
+class Cuts(Cutter):
+    def __init__(self) -> None:
+        super().__init__()
+        self.cut: list[tuple[str, str]] = []
+
+    def cut_soon(self, session_id: str, address: str) -> None:
+        self.cut.append((session_id, address))
+
+
+class Who:
+    route = "1a2b3c4d"
+    bearer = "Bearer id.credential"
+
+
+class Agent:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.table, self.api, self.cuts = Table(), Api(), Cuts()
+        self.now, self.fresh = 1000.0, None
+        self.reported: list[str] = []
+        self.table.put(A)
+        self.restart()
+
+    def restart(self) -> None:
+        self.table.callbacks.clear()
+        authoriser = StreamAuthoriser(
+            self.table,
+            Who(),
+            self.api,
+            self.cuts,
+            self.folder,
+            last_fresh=lambda: self.fresh,
+            report=lambda sentence, _session_id: self.reported.append(sentence),
+            clock=lambda: self.now,
+        )
+        app = Starlette(routes=authoriser.routes)
+        self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent")
+
+    async def ask(
+        self,
+        uri: str = PATH,
+        *,
+        origin: str | None = None,
+        websocket: bool = False,
+        cookie: str = "",
+        to: str = "authorise",
+    ) -> httpx.Response:
+        headers = {"X-Original-URI": uri, "X-Original-Upgrade": "websocket" if websocket else "", "Cookie": cookie}
+        return await self._client.get(f"/{to}", headers={**headers, **({"Origin": origin} if origin else {})})
+
+    async def status(self, **request: object) -> int:
+        return (await self.ask(**{"cookie": "greenroom_viewer=good", **request})).status_code
+
+
+@pytest.fixture
+def agent(tmp_path: Path) -> Agent:
+    return Agent(tmp_path)
+
+
+async def test_the_viewer_is_led_to_the_container_with_its_credential(agent: Agent):
+    reply = await agent.ask(cookie="a=1; greenroom_viewer=good; b=2")
+    assert reply.status_code == 200
+    assert reply.headers["X-Greenroom-Upstream"] == "https://127.0.0.1:32768"
+    assert base64.b64decode(reply.headers["X-Greenroom-Authorization"].removeprefix("Basic ")) == b"kasm_user:s3cret"
+    assert agent.api.asked[0][0] == "auth.example:8443"
+
+
+async def test_a_first_open_turns_the_token_into_a_cookie_on_the_path_of_the_session(agent: Agent):
+    reply = await agent.ask(f"{PATH}vnc.html?a=1&token=good&b=%20", to="enter")
+    assert reply.status_code == 303
+    assert reply.headers["Location"] == f"{PATH}vnc.html?a=1&b=%20"
+    assert reply.headers["Set-Cookie"] == f"greenroom_viewer=good; Path={PATH}; HttpOnly; Secure; SameSite=Strict"
+    refused = await agent.ask(f"{PATH}?token=bad", to="enter")
+    assert refused.status_code == 401
+    assert "Set-Cookie" not in refused.headers
+
+
+async def test_programs_bring_the_token_in_a_cookie_with_their_name_or_in_the_address(agent: Agent):
+    assert await agent.status(cookie="username=ann; session_token=good", websocket=True, origin=OK_ORIGIN) == 200
+    assert await agent.status(uri=f"{PATH}websockify?token=good", cookie="", websocket=True, origin=OK_ORIGIN) == 200
+    assert await agent.status(cookie="session_token=other; username=bob") == 401
+    agent.restart()
+    agent.table.put(A, epoch=2)
+    agent.api.epoch = 2
+    assert await agent.status(cookie="session_token=good; username=bob") == 401
+
+
+async def test_without_or_with_a_wrong_token_it_is_401_with_the_reason(agent: Agent):
+    for request in ({"cookie": ""}, {"cookie": "greenroom_viewer=bad", "websocket": True, "origin": OK_ORIGIN}):
+        reply = await agent.ask(**request)
+        assert reply.status_code == 401
+        assert reply.json()["error_message"] == reply.headers["X-Greenroom-Reason"] != ""
+
+
+@pytest.mark.parametrize(
+    "origin", [None, "null", "https://evil.example", "https://127.0.0.1.evil", "https://x127.0.0.1", "http://127.0.0.1"]
+)
+async def test_a_websocket_of_another_origin_is_403_even_with_the_token(agent: Agent, origin: str | None):
+    assert await agent.status(websocket=True, origin=origin) == 403
+    assert agent.api.asked == []
+
+
+async def test_a_foreign_route_or_session_is_403(agent: Agent):
+    assert await agent.status(uri=f"/desktop/99999999/{A}/") == 403
+    assert await agent.status(uri=f"/desktop/1a2b3c4d/{B}/") == 403
+    assert await agent.status(uri="/etc/passwd") == 403
+
+
+async def test_a_staged_session_without_user_shows_itself_to_nobody(agent: Agent):
+    agent.table.put(A, user=None)
+    assert await agent.status() == 401
+
+
+async def test_a_session_of_another_user_stays_closed_although_the_api_allows(agent: Agent):
+    agent.table.put(A, user="somebody else")
+    assert await agent.status() == 401
+
+
+async def test_nothing_is_shown_before_the_hand_over_and_without_a_container(agent: Agent):
+    agent.table.put(A, handed_over=False)
+    assert await agent.status() == 403
+    agent.table.put(A, address=None)
+    assert await agent.status() == 403
+    agent.table.put(A)
+    assert await agent.status() == 200
+
+
+async def test_a_known_viewer_is_not_asked_about_again(agent: Agent):
+    for _ in range(3):
+        assert await agent.status() == 200
+    assert len(agent.api.asked) == 1
+
+
+async def test_equal_questions_at_one_time_are_asked_once(agent: Agent):
+    assert set(await asyncio.gather(*(agent.status() for _ in range(8)))) == {200}
+    assert len(agent.api.asked) == 1
+
+
+async def test_a_known_viewer_comes_back_for_ten_minutes_while_all_is_away_new_ones_do_not(agent: Agent):
+    assert await agent.status() == 200
+    agent.api.away = True
+    agent.restart()
+    agent.now += 599
+    assert await agent.status() == 200
+    assert await agent.status(cookie="session_token=good2") == 401
+    agent.now += 2
+    assert await agent.status() == 401
+    assert "auth.example:8443" in agent.reported[-1]
+
+
+async def test_a_fresh_answer_of_a_manager_confirms_known_viewers(agent: Agent):
+    assert await agent.status() == 200
+    agent.api.away = True
+    agent.now += 86400
+    agent.fresh = agent.now - 5
+    assert await agent.status() == 200
+
+
+async def test_after_a_restart_of_the_machine_viewers_are_asked_about_again(agent: Agent):
+    assert await agent.status() == 200
+    agent.now, agent.api.away = 3.0, True
+    agent.restart()
+    assert await agent.status() == 401
+
+
+async def test_a_higher_epoch_forgets_the_viewer_and_cuts_his_streams(agent: Agent):
+    assert await agent.status() == 200
+    agent.table.put(A, epoch=2)
+    assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
+    assert await agent.status() == 401  # the api still answers for epoch 1
+
+
+async def test_a_revocation_that_came_while_the_agent_was_down_cuts_too(agent: Agent):
+    assert await agent.status() == 200
+    agent.restart()
+    agent.table.put(A, epoch=2)
+    assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
+
+
+async def test_an_unchanged_list_cuts_nothing(agent: Agent):
+    assert await agent.status() == 200
+    agent.table.put(A)
+    assert agent.cuts.cut == []
+
+
+async def test_the_session_that_took_the_place_of_another_is_shown_at_the_old_address(agent: Agent):
+    agent.table.put(A, user=None)
+    agent.table.put(B, address="127.0.0.1:40000")
+    agent.api.shows = B
+    reply = await agent.ask(cookie="greenroom_viewer=good")
+    assert reply.headers["X-Greenroom-Upstream"] == "https://127.0.0.1:40000"
+    agent.table.put(B, epoch=2, address="127.0.0.1:40000")
+    assert agent.cuts.cut == [(B, "127.0.0.1:40000")]
+
+
+async def test_a_successor_on_another_host_is_named(agent: Agent):
+    agent.api.shows = B
+    reply = await agent.ask(cookie="greenroom_viewer=good")
+    assert reply.status_code == 403
+    assert "another host" in reply.headers["X-Greenroom-Reason"]
+
+
+async def test_an_api_that_cannot_be_asked_is_named(agent: Agent):
+    agent.api.away = True
+    reply = await agent.ask(cookie="greenroom_viewer=good")
+    assert reply.status_code == 401
+    assert "auth.example:8443" in reply.headers["X-Greenroom-Reason"]
+
+
+async def test_no_token_is_written_to_the_disk(agent: Agent):
+    assert await agent.status() == 200
+    assert b"good" not in (agent.folder / "viewers.json").read_bytes()
