@@ -1,4 +1,4 @@
-"""The routes of `/api/v1`, one module per noun, and where each is served."""
+"""The routes, one module per noun, and where each is served."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from greenroom.api.routes import (
     events,
     groups,
     images,
+    internal,
     managers,
     settings,
     users,
@@ -34,5 +35,6 @@ ROUTERS: Final[tuple[tuple[APIRouter, str], ...]] = (
     (diagnostics.router, "/api/v1"),
     (settings.router, "/api/v1"),
     (events.router, "/api/v1"),
+    (internal.router, "/api/internal"),
 )
 """(router, prefix), in the order of the documentation."""
