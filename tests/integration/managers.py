@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psycopg
 
 from greenroom.db.database import Database
+from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
+from greenroom.manager.app import create_app
+from greenroom.manager.service import Manager
 from greenroom.testing.processes import RoleProcess, answers
 from greenroom.testing.stops import free_port
 
@@ -79,7 +84,7 @@ async def lease(db: Database) -> dict[str, Any]:
 async def eventually(condition: Callable[[], Awaitable[Any]], timeout_s: float = 15.0) -> Any:
     """Wait until `condition` gives something true; its value."""
     async with asyncio.timeout(timeout_s):
-        while not (value := await condition()):
+        while not (value := await condition()):  # noqa: ASYNC110 -- what is waited for is in another process
             await asyncio.sleep(0.02)
         return value
 
@@ -93,6 +98,32 @@ async def primary_is(db: Database, *names: str, timeout_s: float = 15.0) -> dict
 
     found: dict[str, Any] = await eventually(look, timeout_s)
     return found
+
+
+@asynccontextmanager
+async def manager_here(fleet: Fleet, name: str = "one", **settings: Any) -> AsyncGenerator[httpx.ASGITransport]:
+    """A Manager inside the test's own process, for tests that need no process of its own."""
+    home = fleet.folder / name
+    home.mkdir(exist_ok=True)
+    (home / "instance_id").write_text(f"{name}\n")
+    values: dict[str, Any] = {
+        "database_url": fleet.dsn,
+        "secret_key_file": fleet.key_file,
+        "manager_dir": home,
+        "sentinel_file": fleet.sentinel(name),
+        "gateway_url": "https://127.0.0.1:8446",
+        "lease_ttl_s": 3,
+        "lease_renew_s": 0.5,
+        "lease_margin_s": 0.5,
+    }
+    manager = Manager(ManagerConfig(**(values | settings)))
+    await manager.start()
+    running = asyncio.create_task(manager.run())
+    try:
+        yield httpx.ASGITransport(create_app(manager))
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
 
 
 def terminate(dsn: str, application_name: str) -> int:

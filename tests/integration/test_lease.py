@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from tests.integration.managers import Fleet, primary_is
 
 from greenroom.db.database import Database
-from tests.integration.managers import Fleet, primary_is
 
 
 @pytest.fixture

@@ -2,20 +2,135 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol, TypeVar
+
+import msgspec
+import structlog
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from greenroom.core.errors import GreenroomError, Invalid, Unauthenticated
+from greenroom.db.requests import RequestLog
 from greenroom.manager import health
+from greenroom.manager.checkin import CheckIns, ManagerLeftError
+from greenroom.manager.metrics import Metrics
 from greenroom.manager.standing import Standing
+from greenroom.wire.messages import CheckIn, Message, Register
+
+log = structlog.get_logger(__name__)
+
+MOST_BODY_BYTES: Final = 4 << 20
+PREFIX: Final = "/manager_api"
+"""What the gateway takes off; request rows show the path as the Agent asked for it."""
+
+_encoder = msgspec.json.Encoder()
+_Asked = TypeVar("_Asked", bound=Message)
 
 
-def create_app(standing: Standing) -> Starlette:
+class Parts(Protocol):
+    """What the routes need of the process; `check_ins` and `requests` are there once it is registered."""
+
+    standing: Standing
+    metrics: Metrics
+    check_ins: CheckIns | None
+    requests: RequestLog | None
+
+
+def create_app(parts: Parts) -> Starlette:
     """The ASGI application."""
 
     async def healthcheck(request: Request) -> Response:
         del request
-        return health.answer(standing)
+        return health.answer(parts.standing)
 
-    return Starlette(routes=[Route("/health", healthcheck), Route("/__healthcheck", healthcheck)])
+    async def metrics(request: Request) -> Response:
+        del request
+        return Response(parts.metrics.text(), media_type="text/plain; version=0.0.4")
+
+    async def register(request: Request) -> Response:
+        return await _recorded(parts, request, _register)
+
+    async def check_in(request: Request) -> Response:
+        return await _recorded(parts, request, _check_in)
+
+    return Starlette(
+        routes=[
+            Route("/health", healthcheck),
+            Route("/__healthcheck", healthcheck),
+            Route("/metrics", metrics),
+            Route("/v1/register", register, methods=["POST"]),
+            Route("/v1/check-in", check_in, methods=["POST"]),
+        ]
+    )
+
+
+async def _register(check_ins: CheckIns, request: Request) -> Message:
+    message = await _decoded(request, Register)
+    request.state.agent_id = message.agent_id
+    return await check_ins.register(message)
+
+
+async def _check_in(check_ins: CheckIns, request: Request) -> Message:
+    message = await _decoded(request, CheckIn)
+    agent_id, _, credential = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(".")
+    if agent_id != message.agent_id:
+        raise Unauthenticated("The message is not of the Agent whose credential came with it.")
+    request.state.agent_id = message.agent_id
+    return await check_ins.check_in(message, credential)
+
+
+async def _recorded(
+    parts: Parts, request: Request, answer: Callable[[CheckIns, Request], Awaitable[Message]]
+) -> Response:
+    """Answer an Agent and keep the request for Diagnostics."""
+    begun_s = time.perf_counter()
+    request.state.agent_id = None
+    response = await _response(parts, request, answer)
+    path, duration_s = PREFIX + request.url.path, time.perf_counter() - begun_s
+    parts.metrics.requests.labels(path, str(response.status_code)).inc()
+    parts.metrics.request_seconds.labels(path).observe(duration_s)
+    if parts.requests is not None:
+        agent_id = _agent_id(request)
+        parts.requests.note(agent_id, request.method, path, response.status_code, round(duration_s * 1000, 3))
+    return response
+
+
+async def _response(
+    parts: Parts, request: Request, answer: Callable[[CheckIns, Request], Awaitable[Message]]
+) -> Response:
+    if parts.check_ins is None or not parts.standing.serves_agents:
+        return health.elsewhere(parts.standing)
+    try:
+        message = await answer(parts.check_ins, request)
+    except ManagerLeftError:
+        return health.elsewhere(parts.standing)
+    except GreenroomError as error:
+        body = {"code": error.code, "message": error.message}
+        return Response(_encoder.encode(body), error.http_status, media_type="application/json")
+    return Response(_encoder.encode(message), media_type="application/json")
+
+
+async def _decoded(request: Request, kind: type[_Asked]) -> _Asked:
+    """The message in the body.
+
+    Raises:
+        Invalid: it is too large, or not such a message.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > MOST_BODY_BYTES:
+            raise Invalid(f"The message is larger than {MOST_BODY_BYTES} bytes.")
+    try:
+        return msgspec.json.decode(body, type=kind)
+    except msgspec.MsgspecError as error:
+        raise Invalid(f"The message is not a {kind.__name__}: {error}") from error
+
+
+def _agent_id(request: Request) -> str | None:
+    value: object = request.state.agent_id
+    return value if isinstance(value, str) and len(value) == 36 else None

@@ -16,6 +16,7 @@ from greenroom.db.leases import refuse_pooler
 from greenroom.db.listener import ListenConnection, Listener
 from greenroom.db.logs import LogWriter
 from greenroom.db.managers import ManagerRow, adopt, describe, hold_instance
+from greenroom.db.requests import RequestLog
 from greenroom.kit import log as logging
 from greenroom.kit import stops
 from greenroom.kit.config import ManagerConfig, load
@@ -23,9 +24,13 @@ from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import serve
 from greenroom.manager import sentinel
 from greenroom.manager.app import create_app
+from greenroom.manager.checkin import CheckIns
+from greenroom.manager.commit import Committer
 from greenroom.manager.guardian import Guardian
 from greenroom.manager.identity import instance_id
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
+from greenroom.manager.metrics import Metrics
+from greenroom.manager.observations import Observations
 from greenroom.manager.primary import run_primary_round
 from greenroom.manager.standing import Standing, Wakers
 
@@ -58,6 +63,9 @@ class Manager:
         self.logs = LogWriter(self.db, "manager")
         self.standing = Standing(config.unhealthy_after_s)
         self.wakers = Wakers()
+        self.metrics = Metrics(self.standing, self.wakers)
+        self.check_ins: CheckIns | None = None
+        self.requests: RequestLog | None = None
         self._lease: LeaseKeeper | None = None
         self._watch: LeaseWatch | None = None
         self._guardian: Guardian | None = None
@@ -84,12 +92,24 @@ class Manager:
         me = self.standing.me
         lease, watch, guardian = self._parts(me)
         self._lease, self._watch, self._guardian = lease, watch, guardian
+        committer = Committer(self.db, me.manager_id, self._config, Observations(self.db, me, self.logs))
+        self.requests = RequestLog(self.db, me.instance_id)
+        self.check_ins = CheckIns(
+            db=self.db,
+            me=me,
+            config=self._config,
+            secrets=self._secrets,
+            logs=self.logs,
+            standing=self.standing,
+            wakers=self.wakers,
+            committer=committer,
+        )
         if self._listening is None:
             raise AssertionError("registered without listening")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_wait(self._listening), name="listener")
-                for loop in (guardian.run, lease.run, watch.run, self.logs.run):
+                for loop in (guardian.run, lease.run, watch.run, committer.run, self.logs.run, self.requests.run):
                     group.create_task(loop(), name=loop.__qualname__)
         finally:
             await self.db.close()
@@ -201,7 +221,7 @@ async def main() -> None:
     manager = Manager(config)
     await manager.start()
     await serve(
-        create_app(manager.standing),
+        create_app(manager),
         config.manager_host,
         config.manager_port,
         [("manager", manager.run)],

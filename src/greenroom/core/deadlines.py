@@ -1,0 +1,93 @@
+"""How long a session may stay in a transitional status, and what the Primary does when it stayed too long.
+
+No status can be stuck: each of `states.TRANSITIONAL` has a deadline, its own (`sessions.deadline`, set by who began
+it) or the one here after the last change of status. Invariants, tested as properties: only transitional statuses are
+acted upon, every action is an edge of `ALLOWED` or a repetition, nothing is done while it is quiet or before the
+deadline.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from greenroom.core.states import TRANSITIONAL, SessionStatus
+
+_S = SessionStatus
+
+DEADLINE_S: Final[dict[SessionStatus, float]] = {
+    _S.REQUESTED: 60.0,
+    _S.STARTING: 120.0,
+    _S.ASSIGNING: 2.0,
+    _S.STOPPING: 60.0,
+    _S.PAUSING: 30.0,
+    _S.DELETING: 60.0,
+}
+"""Seconds in a transitional status; of `assigning` until the Agent acknowledged that it received it."""
+
+HANDOVER_SLACK_S: Final = 1.0
+"""Added to the deadline of `assigned`: the Agent itself waits all of it for the command before it answers."""
+
+ActionKind = Literal["fail", "set_aside", "delete_again"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A session in a transitional status. Times are the database's."""
+
+    session_id: str
+    status: SessionStatus
+    status_changed: datetime
+    deadline: datetime | None = None
+    assignment_state: str | None = None
+    agent_name: str = ""
+    probe_error: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """What to do about one session, and why, as a sentence.
+
+    `fail` → `failed`; `set_aside` → `failed`, kept for inspection; `delete_again` → told to the Agent once more, with
+    a new generation.
+    """
+
+    session_id: str
+    status: SessionStatus
+    kind: ActionKind
+    reason: str
+
+
+def due(waiting: Waiting) -> datetime:
+    """When the session's time in its status is over."""
+    if waiting.deadline is not None:
+        return waiting.deadline
+    return waiting.status_changed + timedelta(seconds=DEADLINE_S[waiting.status])
+
+
+def plan(sessions: Iterable[Waiting], now: datetime, *, quiet: bool) -> list[Overdue]:
+    """The actions for all sessions whose time is over; none while silence proves nothing."""
+    if quiet:
+        return []
+    return [_action(s, now) for s in sessions if s.status in TRANSITIONAL and due(s) <= now]
+
+
+def _action(waiting: Waiting, now: datetime) -> Overdue:
+    waited_s = (now - waiting.status_changed).total_seconds()
+    agent = waiting.agent_name or "its Agent"
+    if waiting.status is _S.DELETING:
+        reason = f"{agent} did not confirm the deletion within {waited_s:.0f} s; it is told again"
+        return _overdue(waiting, "delete_again", reason)
+    if waiting.status is _S.ASSIGNING:
+        missing = "finish" if waiting.assignment_state == "received" else "acknowledge"
+        reason = f"{agent} did not {missing} the hand-over within {waited_s:.1f} s"
+        return _overdue(waiting, "set_aside", reason)
+    detail = f" (last probe: {waiting.probe_error})" if waiting.probe_error else ""
+    reason = f"it was still {waiting.status} on {agent} after {waited_s:.0f} s{detail}"
+    return _overdue(waiting, "fail", reason)
+
+
+def _overdue(waiting: Waiting, kind: ActionKind, reason: str) -> Overdue:
+    return Overdue(session_id=waiting.session_id, status=waiting.status, kind=kind, reason=reason)

@@ -1,0 +1,276 @@
+"""The check-in in SQL: what a Manager reads before it answers, and what it commits of what Agents saw.
+
+The group commit follows the lock order of PROTOCOLS §3: agents, then what `end_sessions` locks (agent_capacity,
+sessions), then sessions by id. Observations live in a table of their own, so that claims never meet their updates;
+rows that did not change are not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from greenroom.db.agents import EPOCH
+from greenroom.db.database import Connection, Database
+
+_STATE: Final = (
+    "SELECT a.incarnation, a.seq, a.complete, a.status, a.credential_hash, a.zone_id::text AS agent_zone_id,"
+    " a.manager_id::text AS heard_manager_id, a.manager_term,"
+    " c.cores_reported, c.memory_reported, m.enabled, m.zone_id::text, l.term,"
+    " CASE WHEN l.expires_at > clock_timestamp() THEN l.manager_id::text END AS primary_id, " + EPOCH + " AS db_epoch,"
+    " (SELECT coalesce(jsonb_object_agg(s.session_id, s.generation), '{}') FROM sessions s"
+    "   WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS generations,"
+    " (SELECT coalesce(jsonb_agg(k.command_id), '[]') FROM session_commands k"
+    "   WHERE k.agent_id = a.agent_id AND k.state = 'requested') AS command_ids,"
+    " (SELECT md5(coalesce(string_agg(concat_ws('|', i.name, i.docker_registry, i.docker_user,"
+    "     encode(i.docker_token_encrypted, 'hex')), ',' ORDER BY i.name, i.image_id), ''))"
+    "   FROM images i WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = m.zone_id)) AS images_digest,"
+    " (SELECT coalesce(jsonb_agg(jsonb_build_object('manager_id', o.manager_id, 'instance_id', o.instance_id,"
+    "     'url', o.gateway_url) ORDER BY (o.manager_id = l.manager_id AND l.expires_at > clock_timestamp()) DESC,"
+    "     (o.last_reported > clock_timestamp() - interval '15 seconds') DESC, o.instance_id), '[]')"
+    "   FROM managers o WHERE o.zone_id = m.zone_id AND o.enabled AND o.gateway_url <> '') AS managers"
+    " FROM managers m JOIN zones z ON z.zone_id = m.zone_id JOIN zone_leases l USING (zone_key)"
+    " LEFT JOIN agents a ON a.agent_id = %(agent_id)s LEFT JOIN agent_capacity c ON c.agent_id = a.agent_id"
+    " WHERE m.manager_id = %(manager_id)s"
+)
+
+
+async def read_state(db: Database, agent_id: str, manager_id: str) -> dict[str, Any] | None:
+    """Everything an answer depends on, in one round trip; None if the Manager's record is gone.
+
+    Not repeated when the connection was lost: the Agent waits, and the database's absence is an answer too.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    rows = await db.write(_STATE, {"agent_id": agent_id, "manager_id": manager_id})
+    return rows[0] if rows else None
+
+
+async def read_desired(db: Database, agent_id: str) -> list[dict[str, Any]]:
+    """The Agent's whole desired list.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    return await db.write(
+        "SELECT session_id::text, generation, want, spec, credential_encrypted, assignment, user_id::text, auth_epoch"
+        " FROM sessions WHERE agent_id = %s AND status <> 'deleted' ORDER BY created",
+        (agent_id,),
+    )
+
+
+async def read_images(db: Database, zone_id: str) -> list[dict[str, Any]]:
+    """The images an Agent of the zone should hold, once each.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    return await db.write(
+        "SELECT DISTINCT ON (name) name, docker_registry, docker_user, docker_token_encrypted FROM images"
+        " WHERE enabled AND (NOT restrict_to_zone OR zone_id = %s) ORDER BY name, created",
+        (zone_id,),
+    )
+
+
+async def read_commands(db: Database, agent_id: str) -> list[dict[str, Any]]:
+    """The commands the Agent has not begun yet.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    return await db.write(
+        "SELECT command_id::text, session_id::text, generation, argv, run_as, env, workdir, deadline_s"
+        " FROM session_commands WHERE agent_id = %s AND state = 'requested' ORDER BY created",
+        (agent_id,),
+    )
+
+
+async def read_living(db: Database, agent_id: str, session_ids: Sequence[str]) -> frozenset[str]:
+    """Those of these sessions that have a row of this Agent that is not deleted.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    rows = await db.write(
+        "SELECT session_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s"
+        " AND status <> 'deleted'",
+        (list(session_ids), agent_id),
+    )
+    return frozenset(row["session_id"] for row in rows)
+
+
+# What is committed ------------------------------------------------------------------------------------------------
+
+
+async def advance(connection: Connection, manager_id: str, messages: Sequence[dict[str, Any]]) -> frozenset[str]:
+    """Take note of the newest message of each Agent; the ids of those whose message is newer than the last applied.
+
+    Each message: agent_id, incarnation, seq, complete, term_seen, usage.
+    """
+    if len(messages) > 1:
+        await connection.execute(
+            "SELECT 1 FROM agents WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE",
+            ([message["agent_id"] for message in messages],),
+        )
+    cursor = await connection.execute(
+        "UPDATE agents a SET seq = m.seq, last_reported = clock_timestamp(), complete = a.complete OR m.complete,"
+        " manager_id = %s, manager_term = m.term_seen, usage = m.usage"
+        " FROM jsonb_to_recordset(%s) AS m(agent_id uuid, incarnation bigint, seq bigint, complete boolean,"
+        " term_seen bigint, usage jsonb)"
+        " WHERE a.agent_id = m.agent_id AND a.incarnation = m.incarnation AND a.seq < m.seq"
+        " RETURNING a.agent_id::text",
+        (manager_id, Jsonb(list(messages))),
+    )
+    return frozenset(row["agent_id"] for row in await cursor.fetchall())
+
+
+async def write_capacity(connection: Connection, reports: Iterable[dict[str, Any]], cpu_overcommit: float) -> None:
+    """What Agents offer: their own report times overcommit, or the administrator's override. Written if changed.
+
+    Each report: agent_id, cores, memory_bytes.
+    """
+    await connection.execute(
+        "INSERT INTO agent_capacity AS c (agent_id, cores_reported, memory_reported, cores, memory)"
+        " SELECT r.agent_id, r.cores, r.memory_bytes, coalesce(a.cores_override, r.cores * %s),"
+        " coalesce(a.memory_override, r.memory_bytes)"
+        " FROM jsonb_to_recordset(%s) AS r(agent_id uuid, cores double precision, memory_bytes bigint)"
+        " JOIN agents a USING (agent_id) ORDER BY r.agent_id"
+        " ON CONFLICT (agent_id) DO UPDATE SET cores_reported = excluded.cores_reported,"
+        " memory_reported = excluded.memory_reported, cores = excluded.cores, memory = excluded.memory"
+        " WHERE (c.cores_reported, c.memory_reported) IS DISTINCT FROM"
+        " (excluded.cores_reported, excluded.memory_reported)",
+        (cpu_overcommit, Jsonb(list(reports))),
+    )
+
+
+async def write_images(connection: Connection, agent_id: str, images: Sequence[dict[str, Any]]) -> None:
+    """The images an Agent reports, as a whole list; each: name, state, digest, progress, error."""
+    await connection.execute(
+        "DELETE FROM agent_images WHERE agent_id = %s AND NOT name = ANY(%s)",
+        (agent_id, [image["name"] for image in images]),
+    )
+    await connection.execute(
+        "INSERT INTO agent_images AS old (agent_id, name, state, digest, progress, error)"
+        " SELECT DISTINCT ON (name) %s::uuid, name, state, digest, progress, error FROM jsonb_to_recordset(%s)"
+        " AS i(name text, state text, digest text, progress integer, error text) ORDER BY name"
+        " ON CONFLICT (agent_id, name) DO UPDATE SET state = excluded.state, digest = excluded.digest,"
+        " progress = excluded.progress, error = excluded.error, updated = clock_timestamp()"
+        " WHERE (old.state, old.digest, old.progress, old.error) IS DISTINCT FROM"
+        " (excluded.state, excluded.digest, excluded.progress, excluded.error)",
+        (agent_id, Jsonb(list(images))),
+    )
+
+
+async def read_rows(connection: Connection, pairs: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
+    """The rows of observed sessions, only those that belong to the Agent that saw them; pairs: agent_id, session_id."""
+    cursor = await connection.execute(
+        "SELECT s.session_id::text, s.agent_id::text, s.status, s.want, s.generation, s.assignment_id::text"
+        " FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
+        " JOIN sessions s ON s.session_id = p.session_id AND s.agent_id = p.agent_id",
+        (Jsonb(list(pairs)),),
+    )
+    return await cursor.fetchall()
+
+
+async def write_observed(connection: Connection, observed: Sequence[dict[str, Any]]) -> None:
+    """What was seen, where it is newer than what is known and differs from it.
+
+    Each: agent_id, incarnation, seq, and the fields of the table.
+    """
+    await connection.execute(
+        "INSERT INTO session_observed AS old (session_id, agent_id, incarnation, seq, generation, state, container_id,"
+        " spec_hash, address, usable, probe_error, exit_code)"
+        " SELECT o.* FROM jsonb_to_recordset(%s) AS o(session_id uuid, agent_id uuid, incarnation bigint, seq bigint,"
+        " generation bigint, state text, container_id text, spec_hash text, address text, usable boolean,"
+        " probe_error text, exit_code integer)"
+        " JOIN sessions s ON s.session_id = o.session_id AND s.agent_id = o.agent_id ORDER BY o.session_id"
+        " ON CONFLICT (session_id) DO UPDATE SET agent_id = excluded.agent_id, incarnation = excluded.incarnation,"
+        " seq = excluded.seq, generation = excluded.generation, state = excluded.state,"
+        " container_id = excluded.container_id, spec_hash = excluded.spec_hash, address = excluded.address,"
+        " usable = excluded.usable, probe_error = excluded.probe_error, exit_code = excluded.exit_code,"
+        " observed_at = clock_timestamp()"
+        " WHERE old.agent_id <> excluded.agent_id OR (old.incarnation, old.seq) < (excluded.incarnation, excluded.seq)"
+        " AND (old.generation, old.state, old.container_id, old.spec_hash, old.address, old.usable, old.probe_error,"
+        "  old.exit_code, old.incarnation) IS DISTINCT FROM (excluded.generation, excluded.state,"
+        "  excluded.container_id, excluded.spec_hash, excluded.address, excluded.usable, excluded.probe_error,"
+        "  excluded.exit_code, excluded.incarnation)",
+        (Jsonb(list(observed)),),
+    )
+
+
+async def move_sessions(connection: Connection, moves: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Change the status of sessions, each guarded as PROTOCOLS §2 says; the rows that were moved.
+
+    Each move: session_id, agent_id, status, sources, generation, assignment_id, error, log_tail, exit_code,
+    set_aside_reason, deadline_s.
+    """
+    await connection.execute(
+        "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",
+        ([move["session_id"] for move in moves],),
+    )
+    cursor = await connection.execute(
+        "UPDATE sessions s SET status = m.status, status_changed = clock_timestamp(),"
+        " started = CASE WHEN m.status = 'running' THEN coalesce(s.started, clock_timestamp()) ELSE s.started END,"
+        " deadline = clock_timestamp() + make_interval(secs => m.deadline_s),"
+        " error = coalesce(m.error, s.error), log_tail = coalesce(m.log_tail, s.log_tail),"
+        " exit_code = coalesce(m.exit_code, s.exit_code),"
+        " set_aside_reason = coalesce(m.set_aside_reason, s.set_aside_reason)"
+        " FROM jsonb_to_recordset(%s) AS m(session_id uuid, agent_id uuid, status text, sources text[],"
+        " generation bigint, assignment_id uuid, error text, log_tail text, exit_code integer, set_aside_reason text,"
+        " deadline_s double precision)"
+        " WHERE s.session_id = m.session_id AND s.agent_id = m.agent_id AND s.status = ANY(m.sources)"
+        " AND s.generation = m.generation AND s.assignment_id IS NOT DISTINCT FROM m.assignment_id"
+        " RETURNING s.session_id::text, s.status, s.user_id::text, s.staging_config_id::text, s.assignment_id::text",
+        (Jsonb(list(moves)),),
+    )
+    return await cursor.fetchall()
+
+
+async def write_handovers(connection: Connection, reports: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """How far hand-overs are; `received` begins the second deadline. The rows that changed.
+
+    Each report: session_id, agent_id, assignment_id, state, deadline_s.
+    """
+    cursor = await connection.execute(
+        "UPDATE sessions s SET assignment_state = r.state, deadline = CASE WHEN s.status = 'assigning'"
+        " AND r.state = 'received' THEN clock_timestamp() + make_interval(secs => r.deadline_s) ELSE s.deadline END"
+        " FROM jsonb_to_recordset(%s) AS r(session_id uuid, agent_id uuid, assignment_id uuid, state text,"
+        " deadline_s double precision)"
+        " WHERE s.session_id = r.session_id AND s.agent_id = r.agent_id AND s.assignment_id = r.assignment_id"
+        " AND s.assignment_state IS DISTINCT FROM r.state"
+        " AND (s.assignment_state IS NULL OR s.assignment_state NOT IN ('assigned', 'failed'))"
+        " RETURNING s.session_id::text, s.assignment_state",
+        (Jsonb(list(reports)),),
+    )
+    return await cursor.fetchall()
+
+
+async def write_steps(connection: Connection, steps: Sequence[dict[str, Any]]) -> None:
+    """Steps of starts; the first time of each counts. Each: session_id, name, at (seconds since the epoch)."""
+    await connection.execute(
+        "INSERT INTO session_steps (session_id, name, at) SELECT t.session_id, t.name,"
+        " coalesce(to_timestamp(t.at), clock_timestamp())"
+        " FROM jsonb_to_recordset(%s) AS t(session_id uuid, name text, at double precision)"
+        " JOIN sessions s USING (session_id) ON CONFLICT DO NOTHING",
+        (Jsonb(list(steps)),),
+    )
+
+
+async def write_command_reports(connection: Connection, reports: Sequence[dict[str, Any]]) -> list[str]:
+    """Results of commands; a finished one never changes. The sessions concerned.
+
+    Each report: agent_id, command_id, state, exit_code, output.
+    """
+    cursor = await connection.execute(
+        "UPDATE session_commands k SET state = r.state, exit_code = r.exit_code, output = r.output,"
+        " finished = CASE WHEN r.state = 'started' THEN NULL ELSE clock_timestamp() END"
+        " FROM jsonb_to_recordset(%s) AS r(agent_id uuid, command_id uuid, state text, exit_code integer, output text)"
+        " WHERE k.command_id = r.command_id AND k.agent_id = r.agent_id"
+        " AND (k.state = 'requested' OR k.state = 'started' AND r.state <> 'started')"
+        " RETURNING k.session_id::text",
+        (Jsonb(list(reports)),),
+    )
+    return [row["session_id"] for row in await cursor.fetchall()]

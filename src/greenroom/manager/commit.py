@@ -1,0 +1,162 @@
+"""The group commit of what Agents report (PROTOCOLS §2): one transaction for all messages of one moment.
+
+State changes are committed within 10 ms, mere heartbeats within a second. The newest message of an Agent stands for
+its older ones, because every message carries all observations that were not acknowledged. Nobody is told that a
+message was received before it is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import psycopg
+import structlog
+
+from greenroom.core.checkin import is_newer
+from greenroom.core.errors import GreenroomError, Invalid
+from greenroom.db import checkin as sql
+from greenroom.db.database import Database
+from greenroom.kit.config import ManagerConfig
+from greenroom.kit.stops import stop
+from greenroom.manager.observations import Observations, Outcome, apply
+from greenroom.wire.messages import CheckIn
+
+log = structlog.get_logger(__name__)
+
+GROUP_S: Final = 0.002
+"""Messages of one moment are committed together; while a commit runs, those that arrive form the next group."""
+HEARTBEAT_S: Final = 1.0
+
+
+@dataclass(slots=True)
+class _Pending:
+    message: CheckIn
+    waiters: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
+
+
+class Committer:
+    """See the module. `announce` is called with the outcome of every commit."""
+
+    def __init__(self, db: Database, manager_id: str, config: ManagerConfig, observations: Observations) -> None:
+        self._db = db
+        self._manager_id = manager_id
+        self._config = config
+        self._observations = observations
+        self._pending: dict[str, _Pending] = {}
+        self._arrived = asyncio.Event()
+        self._urgent = asyncio.Event()
+
+    def beat(self, message: CheckIn) -> None:
+        """A message without news: it is committed within `HEARTBEAT_S`, nobody waits."""
+        self._add(message)
+
+    async def submit(self, message: CheckIn) -> None:
+        """Wait until this message is committed, or found older than one that is.
+
+        Raises:
+            Unavailable: the database cannot be reached; the Agent says it again.
+            Invalid: the message has values that the database refuses.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._add(message).waiters.append(waiter)
+        self._urgent.set()
+        await waiter
+
+    def _add(self, message: CheckIn) -> _Pending:
+        pending = self._pending.setdefault(message.agent_id, _Pending(message))
+        held = pending.message
+        if is_newer(message.incarnation, message.seq, held.incarnation, held.seq):
+            pending.message = message
+        self._arrived.set()
+        return pending
+
+    async def run(self) -> None:
+        """Commit for ever."""
+        while True:
+            await self._arrived.wait()
+            try:
+                async with asyncio.timeout(HEARTBEAT_S):
+                    await self._urgent.wait()
+            except TimeoutError:
+                pass
+            await asyncio.sleep(GROUP_S)
+            self._arrived.clear()
+            self._urgent.clear()
+            batch, self._pending = self._pending, {}
+            await self._commit(batch)
+
+    async def _commit(self, batch: Mapping[str, _Pending]) -> None:
+        """Commit a group; one message that the database refuses does not take the others with it."""
+        await stop("checkin.before_commit")
+        try:
+            outcome = await self._write([pending.message for pending in batch.values()])
+        except GreenroomError as error:
+            self._fail(batch, error)
+            return
+        except psycopg.Error as error:
+            await self._one_by_one(batch, error)
+            return
+        await stop("checkin.after_commit")
+        for pending in batch.values():
+            for waiter in pending.waiters:
+                _resolve(waiter, None)
+        await self._observations.announce(outcome)
+
+    async def _one_by_one(self, batch: Mapping[str, _Pending], error: psycopg.Error) -> None:
+        if len(batch) > 1:
+            for agent_id, pending in batch.items():
+                await self._commit({agent_id: pending})
+            return
+        log.error("a message was refused by the database", agent_id=next(iter(batch)), reason=str(error).strip())
+        self._fail(batch, Invalid(f"The message has values that cannot be stored: {error.diag.message_primary}"))
+
+    def _fail(self, batch: Mapping[str, _Pending], error: GreenroomError) -> None:
+        log.warning("a group commit failed", agents=len(batch), reason=error.message)
+        for pending in batch.values():
+            for waiter in pending.waiters:
+                _resolve(waiter, error)
+
+    async def _write(self, messages: list[CheckIn]) -> Outcome:
+        await self._write_inventory(messages)
+        async with self._db.transaction() as connection:
+            newer = await sql.advance(connection, self._manager_id, [_progress(message) for message in messages])
+            return await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
+
+    async def _write_inventory(self, messages: list[CheckIn]) -> None:
+        """Capacity and images, in a transaction of their own, because of the lock order. Repeating does no harm."""
+        reports = [
+            {"agent_id": m.agent_id, "cores": m.capacity.cores, "memory_bytes": m.capacity.memory_bytes}
+            for m in sorted(messages, key=lambda m: m.agent_id)
+        ]
+        async with self._db.transaction() as connection:
+            await sql.write_capacity(connection, reports, self._config.cpu_overcommit)
+            for message in messages:
+                if message.images is not None:
+                    images = [
+                        {"name": i.name, "state": i.state, "digest": i.digest, "progress": i.progress, "error": i.error}
+                        for i in message.images
+                    ]
+                    await sql.write_images(connection, message.agent_id, images)
+
+
+def _progress(message: CheckIn) -> dict[str, object]:
+    return {
+        "agent_id": message.agent_id,
+        "incarnation": message.incarnation,
+        "seq": message.seq,
+        "complete": message.inventory_complete,
+        "term_seen": message.term_seen,
+        "usage": {"cpu": message.usage.cpu, "memory_bytes": message.usage.memory_bytes},
+    }
+
+
+def _resolve(waiter: asyncio.Future[None], error: GreenroomError | None) -> None:
+    if waiter.done():
+        return
+    if error is None:
+        waiter.set_result(None)
+    else:
+        waiter.set_exception(error)

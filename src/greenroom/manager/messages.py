@@ -1,0 +1,69 @@
+"""Check what came from outside before anything is done with it."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import Final
+
+import msgspec
+
+from greenroom.core.errors import Invalid
+from greenroom.db.logs import LogRow
+from greenroom.wire.messages import VERSION, CheckIn, Observed
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+MOST_SESSIONS: Final = 2_000
+MOST_TERM: Final = 2**53
+MOST_TEXT: Final = 64_000
+
+
+def checked(message: CheckIn) -> CheckIn:
+    """The message without what PostgreSQL cannot store.
+
+    Raises:
+        Invalid: it has ids that are none, too much of something, or another version.
+    """
+    if message.v != VERSION:
+        raise Invalid(f"The message has version {message.v}; this Manager speaks version {VERSION}.")
+    ids = [message.agent_id, *(o.session_id for o in message.sessions), *message.unknown]
+    ids += [o.assignment.assignment_id for o in message.sessions if o.assignment]
+    ids += [report.command_id for o in message.sessions for report in o.commands]
+    if wrong := [value for value in ids if not _UUID.fullmatch(value)]:
+        raise Invalid(f"{wrong[0][:80]!r} is not an id of this installation.")
+    if len(message.sessions) + len(message.unknown) > MOST_SESSIONS or not 0 <= message.term_seen < MOST_TERM:
+        raise Invalid("The message is larger than any Agent's can be.")
+    return msgspec.structs.replace(message, sessions=[_clean(observed) for observed in message.sessions])
+
+
+def _clean(observed: Observed) -> Observed:
+    return msgspec.structs.replace(
+        observed,
+        log_tail=_text(observed.log_tail),
+        error=_text(observed.error),
+        probe_error=_text(observed.probe_error),
+        commands=[msgspec.structs.replace(report, output=_text(report.output)) for report in observed.commands],
+    )
+
+
+def _text(value: str) -> str:
+    """Text from inside a container: no NUL, which PostgreSQL cannot store, and not without end; the end is kept."""
+    return value.replace("\0", "")[-MOST_TEXT:]
+
+
+def agent_rows(message: CheckIn, zone_name: str) -> list[LogRow]:
+    """The Agent's log lines as rows of Diagnostics."""
+    return [
+        LogRow(
+            level=line.level,
+            component="agent",
+            code=line.code,
+            message=_text(line.message),
+            zone_name=zone_name,
+            session_id=line.session_id if line.session_id and _UUID.fullmatch(line.session_id) else None,
+            details={"agent_id": message.agent_id},
+            time=datetime.fromtimestamp(line.at, UTC),
+        )
+        for line in message.logs
+    ]

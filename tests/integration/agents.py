@@ -1,0 +1,163 @@
+"""An Agent that a test speaks for, message by message; and the rows it needs."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+
+from greenroom.core.sessions import SessionSpec
+from greenroom.db.agents import add_join_token
+from greenroom.db.database import Database
+from greenroom.kit.secrets import Secrets, hashed
+from greenroom.wire.messages import Answer, Capacity, CheckIn, Observed, Register, Registered, digest
+
+
+@dataclass
+class ToldAgent:
+    """Keeps identity, sequence and desired list; does nothing by itself."""
+
+    door: httpx.AsyncBaseTransport
+    """The way to its Manager."""
+    join_token: str | None = None
+    agent_id: str = field(default_factory=lambda: str(uuid.uuid4()))
+    machine_id: str = "machine-1"
+    credential: str = ""
+    registered: Registered | None = None
+    seq: int = 0
+    term_seen: int = 0
+    desired: dict[str, int] = field(default_factory=dict)
+    answer: Answer | None = None
+
+    async def post(self, path: str, message: Any, timeout_s: float = 15) -> httpx.Response:
+        async with httpx.AsyncClient(transport=self.door, base_url="http://manager") as client:
+            return await client.post(
+                path,
+                content=msgspec.json.encode(message),
+                headers={"Authorization": f"Bearer {self.agent_id}.{self.credential}"},
+                timeout=timeout_s,
+            )
+
+    async def register(self) -> httpx.Response:
+        message = Register(
+            machine_id=self.machine_id,
+            hostname="host-1",
+            agent_id=self.agent_id,
+            join_token=None if self.credential else self.join_token,
+            credential=self.credential or None,
+        )
+        response = await self.post("/v1/register", message)
+        if response.status_code == 200:
+            self.registered = msgspec.json.decode(response.content, type=Registered)
+            self.credential = self.registered.credential or self.credential
+            self.seq = 0
+        return response
+
+    def message(self, *sessions: Observed, hold_s: float = 0, seq: int | None = None, **fields: Any) -> CheckIn:
+        assert self.registered is not None
+        self.seq = self.seq + 1 if seq is None else seq
+        values: dict[str, Any] = {
+            "installation_id": self.registered.installation_id,
+            "db_epoch": self.registered.db_epoch,
+            "agent_id": self.agent_id,
+            "incarnation": self.registered.incarnation,
+            "seq": self.seq,
+            "hold_s": hold_s,
+            "term_seen": self.term_seen,
+            "have_digest": digest(self.desired),
+            "inventory_complete": True,
+            "capacity": Capacity(cores=2, memory_bytes=8 << 30),
+            "sessions": list(sessions),
+        }
+        return CheckIn(**(values | fields))
+
+    async def check_in(self, *sessions: Observed, **fields: Any) -> Answer:
+        """Say it and take the answer over as an Agent does."""
+        response = await self.post("/v1/check-in", self.message(*sessions, **fields))
+        assert response.status_code == 200, response.text
+        self.answer = msgspec.json.decode(response.content, type=Answer)
+        self.term_seen = max(self.term_seen, self.answer.term)
+        if self.answer.desired is not None:
+            self.desired = {entry.session_id: entry.generation for entry in self.answer.desired}
+        return self.answer
+
+
+async def joined(db: Database, door: httpx.AsyncBaseTransport, **fields: Any) -> ToldAgent:
+    """A registered Agent of zone `default` that has made its first complete check-in."""
+    token = await join_token(db)
+    agent = ToldAgent(door, token, **fields)
+    response = await agent.register()
+    assert response.status_code == 200, response.text
+    await agent.check_in(full=True)
+    return agent
+
+
+async def join_token(db: Database, uses: int = 1, valid_s: float = 600) -> str:
+    token = uuid.uuid4().hex
+    zone = await db.fetch_one("SELECT zone_id::text FROM zones WHERE zone_name = 'default'")
+    assert zone is not None
+    await add_join_token(db, hashed(token), zone["zone_id"], uses=uses, valid_s=valid_s)
+    return token
+
+
+async def session(db: Database, agent: ToldAgent, key_file: Path, **columns: Any) -> str:
+    """A session row on this Agent with its reservation; `columns` replace the usual values."""
+    image = await db.write(
+        "INSERT INTO images (name, friendly_name) VALUES ('greenroom/test', %s)"
+        " ON CONFLICT (friendly_name) DO UPDATE SET name = excluded.name RETURNING image_id::text",
+        (columns.pop("friendly_name", "Test"),),
+    )
+    spec = SessionSpec(image="greenroom/test", image_id=image[0]["image_id"], credential="")
+    values: dict[str, Any] = {
+        "session_id": str(uuid.uuid4()),
+        "status": "requested",
+        "want": "running",
+        "generation": 1,
+        "cores": 0.5,
+        "memory": 256 << 20,
+        "spec": json.dumps({k: v for k, v in msgspec.to_builtins(spec).items() if k != "credential"}),
+        "credential_encrypted": Secrets.from_file(key_file).encrypt("pass word"),
+        "user_id": None,
+        "staging_config_id": None,
+        "assignment_id": None,
+        "assignment": None,
+        "deadline": None,
+        "image_id": image[0]["image_id"],
+        "agent_id": agent.agent_id,
+    } | columns
+    await db.write(
+        "INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, staging_config_id, status, want,"
+        " generation, spec, credential_encrypted, spec_hash, cores, memory, assignment_id, assignment, deadline)"
+        " SELECT %(session_id)s, zone_id, %(image_id)s, %(agent_id)s, %(user_id)s, %(staging_config_id)s, %(status)s,"
+        " %(want)s, %(generation)s, %(spec)s, %(credential_encrypted)s, 'h', %(cores)s, %(memory)s, %(assignment_id)s,"
+        " %(assignment)s, %(deadline)s FROM zones WHERE zone_name = 'default'",
+        values,
+    )
+    await db.write(
+        "UPDATE agent_capacity SET cores_allocated = cores_allocated + %s, memory_allocated = memory_allocated + %s"
+        " WHERE agent_id = %s",
+        (values["cores"], values["memory"], agent.agent_id),
+    )
+    return str(values["session_id"])
+
+
+async def user(db: Database, name: str = "ann") -> str:
+    rows = await db.write("INSERT INTO users (username) VALUES (%s) RETURNING user_id::text", (name,))
+    return str(rows[0]["user_id"])
+
+
+async def row(db: Database, session_id: str) -> dict[str, Any]:
+    """The session's row."""
+    found = await db.fetch_one("SELECT * FROM sessions WHERE session_id = %s", (session_id,))
+    assert found is not None
+    return found
+
+
+def seen(session_id: str, state: Any = "running", generation: int = 1, **fields: Any) -> Observed:
+    """An observation."""
+    return Observed(session_id=session_id, generation=generation, state=state, **fields)
