@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -67,7 +68,7 @@ class Hardening:
             return MisdirectedHost(f"{host or 'A request without host'} is not served here; use another address.")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
-            return TooLarge(f"The body of a request may have {MAX_BODY_BYTES} bytes at most.")
+            return TooLarge()
         has_cookie = COOKIE in cookie_parser(headers.get("cookie", ""))
         reason = cross_site_reason(method, headers, has_cookie=has_cookie)
         return Forbidden(reason, reason="cross-site") if reason else None
@@ -84,7 +85,7 @@ class _Limited:
         message = await self._receive()
         self._seen += len(message.get("body", b""))
         if self._seen > MAX_BODY_BYTES:
-            raise TooLarge(f"The body of a request may have {MAX_BODY_BYTES} bytes at most.")
+            raise HTTPException(413)  # any other kind would become 400 on its way through the framework
         return message
 
 

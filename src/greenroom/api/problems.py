@@ -16,6 +16,7 @@ from greenroom.core.errors import (
     GreenroomError,
     Invalid,
     NotFound,
+    TooLarge,
     TooManyRequests,
     Unauthenticated,
     Unavailable,
@@ -96,6 +97,8 @@ def _routing_response(request: Request, error: HTTPException) -> JSONResponse:
         response = error_response(path, NotFound(f"There is no address {path} here."))
         response.status_code = 404
         return response
+    if error.status_code == 413:
+        return error_response(path, TooLarge())
     if error.status_code == 400:
         return error_response(path, Invalid("The body of the request is not the JSON that was announced."))
     document = {

@@ -1,0 +1,177 @@
+"""Who may use which route; requests that come from elsewhere."""
+
+from __future__ import annotations
+
+import re
+import uuid
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from greenroom.api.openapi import document
+from greenroom.api.security import Open, access_of, check_declared
+
+Client = httpx.AsyncClient
+Make = Callable[..., Awaitable[Client]]
+
+SOME_ID = str(uuid.UUID(int=1))
+
+
+def routes(app: FastAPI) -> list[tuple[str, str, tuple[str, ...]]]:
+    """(method, path, codes) of all routes under /api/v1 that need a credential, with ids filled in."""
+    return [
+        (route.method, re.sub(r"\{[^}]*\}", SOME_ID, route.path), route.declared.codes or ())
+        for route in access_of(app)
+        if route.declared is not None and not isinstance(route.declared, Open) and route.path.startswith("/api/v1/")
+    ]
+
+
+async def test_only_these_routes_need_no_credential(app: FastAPI):
+    public = {f"{r.method} {r.path}" for r in access_of(app) if isinstance(r.declared, Open)}
+    assert {p for p in public if "/public/" not in p and "/internal/" not in p} == {
+        "GET /api/__healthcheck",
+        "POST /api/v1/login",
+        "GET /api/v1/openapi.json",
+    }
+
+
+async def test_a_route_that_does_not_say_who_may_use_it_is_not_served(app: FastAPI):
+    app.add_api_route("/api/v1/forgotten", lambda: None)
+    with pytest.raises(AssertionError, match="GET /api/v1/forgotten"):
+        check_declared(app)
+
+
+async def test_nothing_without_a_credential(app: FastAPI, anonymous: Client):
+    for method, path, _ in routes(app):
+        answer = await anonymous.request(method, path, json={})
+        assert answer.status_code == 401, f"{method} {path}"
+        assert answer.json()["code"] == "unauthenticated"
+
+
+async def test_nothing_with_a_key_without_permissions(app: FastAPI, with_key: Make):
+    key = await with_key()
+    for method, path, codes in routes(app):
+        if codes:
+            answer = await key.request(method, path, json={})
+            assert answer.status_code == 403, f"{method} {path}"
+            assert answer.json()["code"] == "forbidden"
+
+
+async def test_a_user_may_use_only_what_is_for_users(app: FastAPI, user: Client):
+    for method, path, codes in routes(app):
+        if set(codes) - {"user"}:
+            answer = await user.request(method, path, json={})
+            assert answer.status_code == 403, f"{method} {path}"
+
+
+async def test_each_permission_is_needed_by_itself(app: FastAPI, with_key: Make):
+    key = await with_key("zones_view", "agents_view")
+    assert (await key.get("/api/v1/zones")).status_code == 200
+    assert (await key.patch(f"/api/v1/zones/{SOME_ID}", json={})).status_code == 403
+    assert (await key.get("/api/v1/users")).status_code == 403
+
+
+async def test_a_read_only_key_only_reads(with_key: Make):
+    key = await with_key("zones_view", "zones_modify", read_only=True)
+    assert (await key.get("/api/v1/zones")).status_code == 200
+    assert (await key.patch(f"/api/v1/zones/{SOME_ID}", json={})).status_code == 403
+
+
+@pytest.mark.parametrize("header", ["Basic !!!", "Basic YWJj", "Bearer abc", "Basic YWI6", "Basic"])
+async def test_a_broken_authorization_header_is_401(anonymous: Client, header: str):
+    answer = await anonymous.get("/api/v1/zones", headers={"Authorization": header})
+    assert answer.status_code == 401
+    assert answer.headers["www-authenticate"].startswith("Basic")
+
+
+async def test_a_browser_is_not_asked_for_a_password_by_the_browser_itself(anonymous: Client):
+    answer = await anonymous.get("/api/v1/zones", headers={"Sec-Fetch-Mode": "cors"})
+    assert answer.status_code == 401
+    assert "www-authenticate" not in answer.headers
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"Sec-Fetch-Site": "same-origin"}, 204),
+        ({"Sec-Fetch-Site": "none"}, 204),
+        ({"Sec-Fetch-Site": "same-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site"}, 403),
+        ({"Sec-Fetch-Site": "cross-site", "Origin": "https://127.0.0.1:8443"}, 403),
+        ({"Origin": "https://127.0.0.1:8443"}, 204),
+        ({"Origin": "https://127.0.0.1:8445"}, 403),
+        ({"Origin": "null"}, 403),
+        ({"Referer": "https://127.0.0.1:8443/admin"}, 204),
+        ({"Referer": "https://127.0.0.1:8443.evil.example/"}, 403),
+        ({}, 403),
+    ],
+)
+async def test_another_origin_cannot_act_with_the_cookie(logged_in: Make, headers: dict[str, str], status: int):
+    browser = await logged_in()
+    del browser.headers["Sec-Fetch-Site"]
+    answer = await browser.post("/api/v1/logout", headers=headers)
+    assert answer.status_code == status
+    if status == 403:
+        assert (await browser.get("/api/v1/me")).status_code == 200, "still logged in"
+
+
+async def test_nobody_can_be_logged_in_from_another_site(anonymous: Client):
+    body = {"username": "admin@greenroom.local", "password": "one-time secret"}
+    answer = await anonymous.post("/api/v1/login", json=body, headers={"Sec-Fetch-Site": "cross-site"})
+    assert answer.status_code == 403
+    assert "set-cookie" not in answer.headers
+
+
+@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8443", "", "127.0.0.2"])
+async def test_another_host_is_misdirected(anonymous: Client, host: str):
+    answer = await anonymous.get("/api/v1/me", headers={"Host": host})
+    assert answer.status_code == 421
+    assert answer.json()["code"] == "misdirected-host"
+
+
+async def test_a_large_body_is_refused(admin: Client):
+    async def chunks():
+        for _ in range(40):
+            yield b"x" * 65536
+
+    for content in (b"x" * (1 << 20) + b"x", chunks()):
+        answer = await admin.post("/api/v1/zones", content=content, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 413
+        assert answer.json()["code"] == "too-large"
+
+
+async def test_every_answer_has_the_headers_of_a_json_interface(anonymous: Client, admin: Client):
+    for answer in (await anonymous.get("/api/v1/me"), await admin.get("/api/v1/zones"), await admin.get("/nowhere")):
+        assert answer.headers["cache-control"] == "no-store"
+        assert answer.headers["x-content-type-options"] == "nosniff"
+        assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
+
+
+async def test_problems_are_documents_with_a_code(admin: Client):
+    for path, code in (("/api/v1/nothing", "not-found"), (f"/api/v1/zones/{SOME_ID}", "not-found")):
+        answer = await admin.get(path)
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["code"] == code
+        assert answer.json()["status"] == answer.status_code == 404
+    answer = await admin.post("/api/v1/zones", json={"zone_name": "a", "unknown": 1})
+    assert answer.status_code == 422
+    assert "unknown" in answer.json()["detail"]
+    assert (await admin.put("/api/v1/zones")).status_code == 405
+    broken = await admin.post("/api/v1/zones", content=b"{", headers={"Content-Type": "application/json"})
+    assert broken.status_code == 422
+
+
+async def test_a_defect_is_500_without_details(app: FastAPI, admin: Client, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("greenroom.db.zones.list_zones", None)
+    answer = await admin.get("/api/v1/zones")
+    assert answer.status_code == 500
+    assert answer.json()["code"] == "internal"
+    assert "NoneType" not in answer.text
+
+
+async def test_the_description_is_that_of_the_command(anonymous: Client):
+    answer = await anonymous.get("/api/v1/openapi.json")
+    assert answer.json() == document()
+    assert answer.json()["openapi"].startswith("3.1")
