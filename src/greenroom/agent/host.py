@@ -48,6 +48,8 @@ class HostWork:
         self._installation_id = identity.installation_id
         self._known = asyncio.Event()
         self._looked = asyncio.Event()
+        self.runtime: Runtime | None = None
+        """Open once the Agent's installation is known."""
         self._images: Images | None = None
         self._meter: CapacityMeter | None = None
         if self._installation_id:
@@ -108,6 +110,7 @@ class HostWork:
             share=self._config.share,
         )
         await self._open(runtime)
+        self.runtime = runtime
         try:
             await self._work(runtime)
         finally:

@@ -66,6 +66,10 @@ class Identity:
         self._lock_descriptor = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
         fcntl.flock(self._lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
+    def close(self) -> None:
+        """Give the folder free."""
+        os.close(self._lock_descriptor)
+
     def _read(self) -> None:
         proposed = self._folder / "agent_id"
         if not proposed.exists():

@@ -1,0 +1,105 @@
+"""Agents for tests: as a process, or inside the test so that it can reach into the simulated runtime."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from greenroom.agent.service import Agent, build
+from greenroom.kit.config import AgentConfig
+from greenroom.runtimes.simulated import Settings, SimulatedRuntime
+from greenroom.testing.manager import JOIN_TOKEN, ScriptedManager, World
+from greenroom.testing.processes import RoleProcess
+from greenroom.testing.stops import free_port
+
+
+def session_id() -> str:
+    return str(uuid.uuid4())
+
+
+def token_file(folder: Path) -> Path:
+    file = folder / "join-token"
+    file.write_text(JOIN_TOKEN + "\n")
+    return file
+
+
+def agent_process(folder: Path, *managers: ScriptedManager, **environment: str) -> RoleProcess:
+    """An Agent as a process; its folder is `folder`/agent."""
+    return RoleProcess(
+        "agent",
+        "agent",
+        folder,
+        {
+            "GREENROOM_AGENT_DIR": str(folder / "agent"),
+            "GREENROOM_AGENT_PORT": str(free_port()),
+            "GREENROOM_MANAGER_URLS": ",".join(manager.url for manager in managers),
+            "GREENROOM_JOIN_TOKEN_FILE": str(token_file(folder)),
+            "GREENROOM_RUNTIME": "simulated",
+            **environment,
+        },
+    )
+
+
+@asynccontextmanager
+async def agent_inside(folder: Path, *managers: ScriptedManager, **changes: Any) -> AsyncIterator[Agent]:
+    """An Agent in this process; a loop that failed fails the test."""
+    settings = AgentConfig(
+        **{
+            "agent_dir": folder / "agent",
+            "manager_urls": ",".join(manager.url for manager in managers),
+            "join_token_file": token_file(folder),
+            "runtime": "simulated",
+            **changes,
+        }
+    )
+    agent = build(settings)
+    running = [asyncio.create_task(loop(), name=name) for name, loop in agent.loops]
+    try:
+        yield agent
+    finally:
+        for task in running:
+            task.cancel()
+        results = await asyncio.gather(*running, return_exceptions=True)
+        await agent.close()
+    broken = [r for r in results if isinstance(r, BaseException) and not isinstance(r, asyncio.CancelledError)]
+    assert broken == []
+
+
+async def until(what: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+    """Wait for something that no event announces."""
+    async with asyncio.timeout(timeout_s):
+        while not (found := what()):  # noqa: ASYNC110 -- there is nothing to be woken by
+            await asyncio.sleep(0.02)
+    return found
+
+
+def simulated(agent: Agent) -> SimulatedRuntime:
+    assert isinstance(agent.host.runtime, SimulatedRuntime)
+    return agent.host.runtime
+
+
+def behave(folder: Path, **settings: Any) -> None:
+    """How the simulated host of the Agent in `folder` behaves from now on."""
+    values = {name: frozenset(value) if isinstance(value, list) else value for name, value in settings.items()}
+    SimulatedRuntime("", "", folder=folder / "agent").configure(Settings(**values))
+
+
+def containers(folder: Path) -> dict[str, dict[str, Any]]:
+    """The containers of the simulated host, by session id."""
+    file = folder / "agent" / "simulated" / "containers.json"
+    return json.loads(file.read_text()) if file.exists() else {}
+
+
+@asynccontextmanager
+async def manager_of(world: World, instance_id: str = "manager-1") -> AsyncIterator[ScriptedManager]:
+    manager = ScriptedManager(world, instance_id)
+    await manager.start()
+    try:
+        yield manager
+    finally:
+        await manager.stop()
