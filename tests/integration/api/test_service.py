@@ -1,0 +1,138 @@
+"""The process `greenroom api`: it starts without a database, and tells of what happens."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from greenroom.api.events import MAX_WAITING, RESYNC, Event, Hub
+from greenroom.api.routes.events import _sees
+from greenroom.api.security import Caller
+from greenroom.db.database import Database
+from greenroom.kit.secrets import Secrets
+
+KEY = ("abcdefghijkl", "the secret half")
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@asynccontextmanager
+async def running(folder: Path, dsn: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The process `greenroom api`, ended by SIGTERM with exit code 0."""
+    Secrets.create_file(folder / "key")
+    port = free_port()
+    environment = os.environ | {
+        "GREENROOM_DATABASE_URL": dsn,
+        "GREENROOM_SECRET_KEY_FILE": str(folder / "key"),
+        "GREENROOM_API_PORT": str(port),
+    }
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "greenroom", "api", env=environment)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", auth=httpx.BasicAuth(*KEY), timeout=20) as client:
+        try:
+            while True:
+                assert process.returncode is None
+                with suppress(httpx.ConnectError):
+                    await client.get("/api/v1/openapi.json")
+                    break
+                await asyncio.sleep(0.05)
+            yield client
+        finally:
+            process.terminate()
+            assert await process.wait() in (0, -signal.SIGTERM)
+
+
+async def frames(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
+    """The frames of a stream, comments left out."""
+    frame: dict[str, str] = {}
+    async for line in lines:
+        if line and not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            frame[name] = value
+        elif frame:
+            yield frame
+            frame = {}
+
+
+async def test_without_a_database_it_stays_up_and_is_degraded(tmp_path: Path):
+    async with running(tmp_path, f"host={tmp_path} dbname=none connect_timeout=1") as client:
+        health = await client.get("/api/__healthcheck", headers={"Host": "any.example"})
+        assert health.status_code == 503
+        assert health.json()["ok"] is False
+        assert health.json()["status"] == "degraded"
+
+
+async def test_events_reach_who_may_see_them(tmp_path: Path, app: FastAPI, db: Database, dsn: str):
+    async with running(tmp_path, dsn) as client:
+        assert (await client.get("/api/__healthcheck")).json() == {"ok": True}
+        async with client.stream("GET", "/api/v1/events", headers={"Last-Event-ID": "4"}) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            assert answer.headers["x-accel-buffering"] == "no"
+            stream = frames(answer.aiter_lines())
+            assert (await anext(stream))["event"] == "resync", "it reconnected"
+            while True:
+                await db.notify("staging:abc")
+                frame = await anext(stream)
+                if frame.get("event") != "resync":
+                    break
+            assert json.loads(frame["data"]) == {"topic": "staging", "id": "abc"}
+
+
+async def test_the_loss_of_the_listener_is_a_resync(tmp_path: Path, app: FastAPI, db: Database, dsn: str):
+    async with running(tmp_path, dsn) as client, client.stream("GET", "/api/v1/events") as answer:
+        stream = frames(answer.aiter_lines())
+        await db.notify("zones:")
+        await anext(stream)
+        await db.write(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'greenroom api listener'"
+        )
+        assert (await anext(stream))["event"] == "resync"
+
+
+async def test_a_slow_subscriber_is_told_to_look_again():
+    hub = Hub()
+    with hub.subscription() as subscriber:
+        for number in range(MAX_WAITING + 5):
+            hub.publish("session", str(number))
+        assert await subscriber.take(1) == [RESYNC]
+        hub.publish("session", "1")
+        hub.publish("session", "1")
+        assert await subscriber.take(1) == [Event("session", "1")]
+        assert await subscriber.take(0.01) == []
+
+
+@pytest.mark.parametrize(("topic", "seen"), [("session", False), ("images", True), ("logs", False), ("users", False)])
+async def test_a_user_is_told_only_of_what_is_his(app: FastAPI, user: httpx.AsyncClient, topic: str, seen: bool):
+    me = (await user.get("/api/v1/me")).json()
+    caller = Caller("user", frozenset(me["permissions"]), me["user"]["user_id"], me["user"]["username"])
+    assert await _sees(app.state.db, caller, Event(topic, "x")) is seen
+
+
+async def test_a_user_is_told_of_his_own_sessions(app: FastAPI, user: httpx.AsyncClient, db: Database):
+    me = (await user.get("/api/v1/me")).json()["user"]
+    (row,) = await db.write(
+        "INSERT INTO sessions (session_id, zone_id, image_id, user_id, status, spec, credential_encrypted, spec_hash,"
+        " cores, memory) SELECT gen_random_uuid(), z.zone_id, i.image_id, %s, 'running', '{}', '', '', 1, 1"
+        " FROM zones z, images i RETURNING session_id::text",
+        (me["user_id"],),
+    )
+    own, other = (
+        Caller("user", frozenset({"user"}), user_id)
+        for user_id in (me["user_id"], "00000000-0000-0000-0000-000000000001")
+    )
+    assert await _sees(db, own, Event("session", row["session_id"]))
+    assert not await _sees(db, other, Event("session", row["session_id"]))
