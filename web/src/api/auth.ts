@@ -1,5 +1,5 @@
 import { queryOptions, useQuery } from '@tanstack/react-query';
-import { call, isLoggedOut } from './client';
+import { client, dataOf, isLoggedOut } from './client';
 import type { Me } from './types';
 
 /** Who is logged in; null = nobody. */
@@ -7,7 +7,7 @@ export const meQuery = queryOptions({
   queryKey: ['me'],
   queryFn: async ({ signal }): Promise<Me | null> => {
     try {
-      return await call<Me>('GET', '/me', undefined, signal);
+      return await dataOf(client.GET('/api/v1/me', { signal }));
     } catch (error) {
       if (isLoggedOut(error)) return null;
       throw error;
@@ -18,11 +18,15 @@ export const meQuery = queryOptions({
 });
 
 export function logIn(username: string, password: string): Promise<unknown> {
-  return call('POST', '/login', { username, password });
+  return dataOf(client.POST('/api/v1/login', { body: { username, password } }));
 }
 
 export function logOut(): Promise<unknown> {
-  return call('POST', '/logout');
+  return dataOf(client.POST('/api/v1/logout'));
+}
+
+export function changePassword(password: string, new_password: string): Promise<unknown> {
+  return dataOf(client.POST('/api/v1/me/password', { body: { password, new_password } }));
 }
 
 /** Whether the person has the permission; `global_admin` includes all. Presentation only: the api decides. */

@@ -1,4 +1,12 @@
-/** The console's way to `/api/v1`: same origin, cookie, JSON; problems (RFC 9457) become `ApiError`. */
+/** The console's way to `/api/v1`: same origin, cookie, typed by the api's own OpenAPI document (`npm run schema`). */
+
+import createClient from 'openapi-fetch';
+import type { paths } from '../generated/schema';
+
+export const client = createClient<paths>({ baseUrl: location.origin, credentials: 'same-origin' });
+
+// eslint-disable-next-line
+export const pending = client as any;
 
 export class ApiError extends Error {
   constructor(
@@ -12,37 +20,36 @@ export class ApiError extends Error {
   }
 }
 
-const UNREACHABLE = 'The server does not answer. Trying again…';
+const UNREACHABLE = 'The server does not answer at the moment.';
 
-async function problem(response: Response): Promise<ApiError> {
-  const body = (await response.json().catch(() => null)) as { code?: string; detail?: unknown; title?: string } | null;
-  const message = typeof body?.detail === 'string' ? body.detail : body?.title;
-  if (!message && response.status >= 502) return new ApiError(response.status, 'unavailable', UNREACHABLE);
-  return new ApiError(response.status, body?.code ?? 'internal', message ?? `The server answered ${response.status}.`);
+interface Answer<T> {
+  data?: T;
+  error?: unknown;
+  response: Response;
 }
 
 /**
- * One call of `/api/v1`.
+ * The data of an answer.
  *
- * Throws ApiError on every answer that is not 2xx, and with status 0 when no answer came.
+ * Throws ApiError for a problem (RFC 9457) and, with status 0, when no answer came.
  */
-export async function call<T>(method: string, path: string, body?: unknown, signal?: AbortSignal): Promise<T> {
-  const init: RequestInit = { method, credentials: 'same-origin', headers: { Accept: 'application/json' } };
-  if (signal) init.signal = signal;
-  if (body !== undefined) {
-    init.headers = { ...init.headers, 'Content-Type': 'application/json' };
-    init.body = JSON.stringify(body);
-  }
-  let response: Response;
+export async function dataOf<T>(call: Promise<Answer<T>>): Promise<T> {
+  let answer: Answer<T>;
   try {
-    response = await fetch(`/api/v1${path}`, init);
+    answer = await call;
   } catch (error) {
-    if (signal?.aborted) throw error;
+    if (error instanceof DOMException && error.name === 'AbortError') throw error;
     throw new ApiError(0, 'unreachable', UNREACHABLE);
   }
-  if (!response.ok) throw await problem(response);
-  const text = await response.text();
-  return (text ? JSON.parse(text) : undefined) as T;
+  if (!answer.response.ok) throw problemOf(answer.response.status, answer.error);
+  return answer.data as T;
+}
+
+function problemOf(status: number, body: unknown): ApiError {
+  const { code, detail, title } = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>;
+  const message = [detail, title].find((text) => typeof text === 'string');
+  if (!message && status >= 502) return new ApiError(status, 'unavailable', UNREACHABLE);
+  return new ApiError(status, String(code ?? 'internal'), String(message ?? `The server answered ${status}.`));
 }
 
 /** Whether the error says "log in (again)". */
@@ -52,7 +59,7 @@ export function isLoggedOut(error: unknown): boolean {
 
 /** Whether repeating may help: no answer, or the server is busy or starting. */
 export function isTemporary(error: unknown): boolean {
-  return error instanceof ApiError && (error.status === 0 || error.status >= 502 || error.code === 'unavailable');
+  return error instanceof ApiError && (error.status === 0 || error.status >= 502);
 }
 
 /** The sentence to show. */

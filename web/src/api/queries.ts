@@ -1,88 +1,81 @@
 /** What the pages read, and what they ask to be done. Every address of `/api/v1` the console uses is here. */
 
 import { queryOptions } from '@tanstack/react-query';
-import { call } from './client';
-import type {
-  Agent,
-  ApiKey,
-  Connection,
-  Group,
-  Image,
-  LauncherImage,
-  LogRow,
-  Manager,
-  ManagerRequest,
-  PermissionField,
-  Session,
-  Setting,
-  StagingConfig,
-  User,
-  Uuid,
-  Zone,
-} from './types';
+import { client, dataOf, pending } from './client';
+import type { Connection, PermissionField, Schemas, Session, StagingConfig, Uuid } from './types';
 
-function listOf<T>(key: string, path: string) {
-  return queryOptions({ queryKey: [key], queryFn: ({ signal }) => call<T[]>('GET', path, undefined, signal) });
+type Init = { signal: AbortSignal };
+
+/** A list of the api under the key that events name (see live.ts). */
+function listOf<T>(key: string, get: (init: Init) => Promise<{ data?: T[]; error?: unknown; response: Response }>) {
+  return queryOptions({ queryKey: [key], queryFn: ({ signal }) => dataOf(get({ signal })) });
 }
 
-export const sessionsQuery = listOf<Session>('sessions', '/sessions');
-export const stagingQuery = listOf<StagingConfig>('staging-configs', '/staging-configs');
-export const imagesQuery = listOf<Image>('images', '/images');
-export const zonesQuery = listOf<Zone>('zones', '/zones');
-export const managersQuery = listOf<Manager>('managers', '/managers');
-export const agentsQuery = listOf<Agent>('agents', '/agents');
-export const usersQuery = listOf<User>('users', '/users');
-export const groupsQuery = listOf<Group>('groups', '/groups');
-export const apiKeysQuery = listOf<ApiKey>('api-keys', '/api-keys');
-export const managerRequestsQuery = listOf<ManagerRequest>('manager-requests', '/diagnostics/manager-requests');
+export const zonesQuery = listOf('zones', (init) => client.GET('/api/v1/zones', init));
+export const managersQuery = listOf('managers', (init) => client.GET('/api/v1/managers', init));
+export const agentsQuery = listOf('agents', (init) => client.GET('/api/v1/agents', init));
+export const imagesQuery = listOf('images', (init) => client.GET('/api/v1/images', init));
+export const usersQuery = listOf('users', (init) => client.GET('/api/v1/users', init));
+export const groupsQuery = listOf('groups', (init) => client.GET('/api/v1/groups', init));
+export const groupSettingsQuery = listOf('settings', (init) => client.GET('/api/v1/group-settings', init));
+export const apiKeysQuery = listOf('api-keys', (init) => client.GET('/api/v1/api-keys', init));
+export const managerRequestsQuery = listOf('manager-requests', (init) =>
+  client.GET('/api/v1/diagnostics/manager-requests', init),
+);
+export const sessionsQuery = listOf<Session>('sessions', (init) => pending.GET('/api/v1/sessions', init));
+export const stagingQuery = listOf<StagingConfig>('staging-configs', (init) =>
+  pending.GET('/api/v1/staging-configs', init),
+);
+
+/** The workspaces the person may start. */
+export const launcherQuery = listOf('launcher', (init) => client.GET('/api/v1/me/images', init));
+
+/** The person's own sessions. */
+export const mySessionsQuery = queryOptions({
+  queryKey: ['sessions', 'mine'],
+  queryFn: ({ signal }) => dataOf<Session[]>(pending.GET('/api/v1/me/sessions', { signal })),
+});
+
+const LOG_ROWS = 500;
 
 /** Log rows of at least this level, newest first. */
-export function logsQuery(level: string) {
+export function logsQuery(level: 'DEBUG' | 'INFO' | 'WARNING' | 'ERROR') {
   return queryOptions({
     queryKey: ['logs', level],
-    queryFn: ({ signal }) => call<LogRow[]>('GET', `/logs?level=${level}&limit=500`, undefined, signal),
+    queryFn: ({ signal }) =>
+      dataOf(client.GET('/api/v1/logs', { signal, params: { query: { level, limit: LOG_ROWS } } })),
   });
 }
 
-/** The workspaces the person may start, and the person's own sessions. */
-export const launcherQuery = listOf<LauncherImage>('launcher', '/me/images');
-export const mySessionsQuery = queryOptions({
-  queryKey: ['sessions', 'mine'],
-  queryFn: ({ signal }) => call<Session[]>('GET', '/me/sessions', undefined, signal),
-});
-
 export function sessionQuery(sessionId: Uuid) {
+  const params = { path: { session_id: sessionId } };
   return queryOptions({
     queryKey: ['sessions', sessionId],
-    queryFn: ({ signal }) => call<Session>('GET', `/sessions/${sessionId}`, undefined, signal),
+    queryFn: ({ signal }) => dataOf<Session>(pending.GET('/api/v1/sessions/{session_id}', { signal, params })),
   });
 }
 
 export function connectionQuery(sessionId: Uuid) {
+  const params = { path: { session_id: sessionId } };
   return queryOptions({
     queryKey: ['connection', sessionId],
-    queryFn: ({ signal }) => call<Connection>('GET', `/sessions/${sessionId}/connection`, undefined, signal),
+    queryFn: ({ signal }) =>
+      dataOf<Connection>(pending.GET('/api/v1/sessions/{session_id}/connection', { signal, params })),
   });
 }
 
-export function launchSession(imageId: Uuid): Promise<{ session_id: Uuid }> {
-  return call('POST', '/sessions', { image_id: imageId });
+export function launchSession(imageId: Uuid) {
+  return dataOf<Session>(pending.POST('/api/v1/sessions', { body: { image_id: imageId } }));
 }
 
-export function deleteSession(sessionId: Uuid): Promise<unknown> {
-  return call('DELETE', `/sessions/${sessionId}`);
+export function deleteSession(sessionId: Uuid) {
+  return dataOf(pending.DELETE('/api/v1/sessions/{session_id}', { params: { path: { session_id: sessionId } } }));
 }
 
-export function keepSessionAlive(sessionId: Uuid): Promise<unknown> {
-  return call('POST', `/sessions/${sessionId}/keepalives`);
-}
-
-export function changeManager(managerId: Uuid, change: { enabled: boolean }): Promise<unknown> {
-  return call('PATCH', `/managers/${managerId}`, change);
-}
-
-export function changeAgent(agentId: Uuid, change: { enabled: boolean }): Promise<unknown> {
-  return call('PATCH', `/agents/${agentId}`, change);
+export function keepSessionAlive(sessionId: Uuid) {
+  return dataOf(
+    pending.POST('/api/v1/sessions/{session_id}/keepalives', { params: { path: { session_id: sessionId } } }),
+  );
 }
 
 /** What a staging config is made of; permissions left out take the values of group All Users. */
@@ -95,58 +88,56 @@ export interface StagingSaved extends StagingConfig {
   warning?: string | null;
 }
 
-export function createStagingConfig(input: StagingInput): Promise<StagingSaved> {
-  return call('POST', '/staging-configs', input);
+export function createStagingConfig(body: StagingInput) {
+  return dataOf<StagingSaved>(pending.POST('/api/v1/staging-configs', { body }));
 }
 
-export function changeStagingConfig(
-  id: Uuid,
-  change: Partial<StagingInput> & { paused?: boolean },
-): Promise<StagingSaved> {
-  return call('PATCH', `/staging-configs/${id}`, change);
+export function changeStagingConfig(id: Uuid, body: Partial<StagingInput> & { paused?: boolean }) {
+  return dataOf<StagingSaved>(pending.PATCH('/api/v1/staging-configs/{staging_config_id}', configInit(id, body)));
 }
 
-export function recycleStagingConfig(id: Uuid): Promise<unknown> {
-  return call('POST', `/staging-configs/${id}/recycle`);
+export function recycleStagingConfig(id: Uuid) {
+  return dataOf(pending.POST('/api/v1/staging-configs/{staging_config_id}/recycle', configInit(id)));
 }
 
-export function deleteStagingConfig(id: Uuid): Promise<unknown> {
-  return call('DELETE', `/staging-configs/${id}`);
+export function deleteStagingConfig(id: Uuid) {
+  return dataOf(pending.DELETE('/api/v1/staging-configs/{staging_config_id}', configInit(id)));
 }
 
-export function changeZone(zoneId: Uuid, change: Partial<Zone>): Promise<unknown> {
-  return call('PATCH', `/zones/${zoneId}`, change);
+function configInit(id: Uuid, body?: object) {
+  return { params: { path: { staging_config_id: id } }, body };
 }
 
-export function changeImage(imageId: Uuid, change: { enabled: boolean }): Promise<unknown> {
-  return call('PATCH', `/images/${imageId}`, change);
+export function changeManager(managerId: Uuid, body: Schemas['ManagerPatch']) {
+  return dataOf(client.PATCH('/api/v1/managers/{manager_id}', { params: { path: { manager_id: managerId } }, body }));
 }
 
-/** A new person; `groups` are those besides All Users. */
-export interface UserInput {
-  username: string;
-  password: string;
-  first_name: string;
-  last_name: string;
-  groups: Uuid[];
+export function changeAgent(agentId: Uuid, body: Schemas['AgentPatch']) {
+  return dataOf(client.PATCH('/api/v1/agents/{agent_id}', { params: { path: { agent_id: agentId } }, body }));
 }
 
-export function createUser(input: UserInput): Promise<unknown> {
-  return call('POST', '/users', input);
+export function changeZone(zoneId: Uuid, body: Schemas['ZonePatch']) {
+  return dataOf(client.PATCH('/api/v1/zones/{zone_id}', { params: { path: { zone_id: zoneId } }, body }));
 }
 
-export function changeUser(userId: Uuid, change: { disabled: boolean }): Promise<unknown> {
-  return call('PATCH', `/users/${userId}`, change);
+export function changeImage(imageId: Uuid, body: Schemas['ImagePatch']) {
+  return dataOf(client.PATCH('/api/v1/images/{image_id}', { params: { path: { image_id: imageId } }, body }));
 }
 
-export function deleteUser(userId: Uuid): Promise<unknown> {
-  return call('DELETE', `/users/${userId}`);
+export function createUser(body: Schemas['UserCreate']) {
+  return dataOf(client.POST('/api/v1/users', { body }));
 }
 
-/** The settings that groups can have. */
-export const settingsQuery = listOf<Setting>('settings', '/group-settings');
+export function changeUser(userId: Uuid, body: Schemas['UserPatch']) {
+  return dataOf(client.PATCH('/api/v1/users/{user_id}', { params: { path: { user_id: userId } }, body }));
+}
+
+export function deleteUser(userId: Uuid) {
+  return dataOf(client.DELETE('/api/v1/users/{user_id}', { params: { path: { user_id: userId } } }));
+}
 
 /** A setting of null is removed, so that the next group's value or the default holds. */
-export function changeGroupSettings(groupId: Uuid, settings: Record<string, unknown>): Promise<unknown> {
-  return call('PATCH', `/groups/${groupId}`, { settings });
+export function changeGroupSettings(groupId: Uuid, settings: Record<string, unknown>) {
+  const params = { path: { group_id: groupId } };
+  return dataOf(client.PATCH('/api/v1/groups/{group_id}', { params, body: { settings } }));
 }

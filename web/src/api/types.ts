@@ -1,12 +1,23 @@
-/** The nouns of `/api/v1` as the console uses them (CONTRACT "Two HTTP interfaces"). Times are ISO 8601, memory is bytes. */
+/** The nouns of `/api/v1` as the console calls them. Times are ISO 8601, memory is bytes. */
 
+import type { components } from '../generated/schema';
+
+export type Schemas = components['schemas'];
 export type Uuid = string;
 export type Time = string;
 
-export interface Me {
-  user: User;
-  permissions: string[];
-}
+export type Agent = Schemas['AgentView'];
+export type ApiKey = Schemas['KeyView'];
+export type Group = Schemas['GroupView'];
+export type Image = Schemas['ImageView'];
+export type LauncherImage = Schemas['LauncherImage'];
+export type LogRow = Schemas['LogView'];
+export type Manager = Schemas['ManagerView'];
+export type ManagerRequest = Schemas['ManagerRequestView'];
+export type Me = Schemas['Me'];
+export type Setting = Schemas['SettingView'];
+export type User = Schemas['UserView'];
+export type Zone = Schemas['ZoneView'];
 
 export interface Session {
   session_id: Uuid;
@@ -73,149 +84,4 @@ export interface StagingConfig extends Record<PermissionField, boolean> {
   expiration: number;
   paused: boolean;
   shortfall: Shortfall | null;
-}
-
-export interface Image {
-  image_id: Uuid;
-  name: string;
-  friendly_name: string;
-  description: string;
-  image_src: string;
-  enabled: boolean;
-  available: boolean;
-  cores: number;
-  memory: number;
-  memory_limit: number | null;
-  categories: string[];
-  zone_name: string | null;
-  groups: Uuid[];
-}
-
-/** A workspace as the person who may start it sees it; `ready` = a staged session is waiting. */
-export interface LauncherImage {
-  image_id: Uuid;
-  friendly_name: string;
-  description: string;
-  image_src: string;
-  categories: string[];
-  ready: boolean;
-}
-
-export interface Zone {
-  zone_id: Uuid;
-  zone_name: string;
-  allow_origin_domain: string;
-  upstream_auth_address: string;
-  load_balancing_strategy: string;
-  search_alternate_zones: boolean;
-  proxy_connections: boolean;
-  proxy_hostname: string;
-  proxy_path: string;
-  proxy_port: number;
-}
-
-export interface Manager {
-  manager_id: Uuid;
-  instance_id: string;
-  hostname: string;
-  version: string;
-  enabled: boolean;
-  first_reported: Time;
-  last_reported: Time;
-  zone_id: Uuid;
-  zone_name: string;
-  status: 'running' | 'unknown';
-  is_primary: boolean;
-  term: number | null;
-}
-
-export interface Agent {
-  agent_id: Uuid;
-  hostname: string;
-  zone_id: Uuid;
-  zone_name: string;
-  status: string;
-  enabled: boolean;
-  manager_id: Uuid | null;
-  manager_term: number;
-  registered: Time;
-  last_reported: Time | null;
-  cores: number;
-  memory: number;
-  cores_allocated: number;
-  memory_allocated: number;
-  sessions: number;
-}
-
-export interface User {
-  user_id: Uuid;
-  username: string;
-  first_name: string;
-  last_name: string;
-  realm: string;
-  locked: boolean;
-  disabled: boolean;
-  groups: { group_id: Uuid; name: string }[];
-  created: Time;
-  last_session: Time | null;
-  num_sessions: number;
-}
-
-export interface Group {
-  group_id: Uuid;
-  name: string;
-  description: string;
-  priority: number;
-  is_system: boolean;
-  permissions: string[];
-  settings: Record<string, unknown>;
-  images: Uuid[];
-  num_users: number;
-}
-
-/** A setting that groups can have; `excludes_staging` = a user with it never gets a staged session. */
-export interface Setting {
-  name: string;
-  kind: 'bool' | 'int' | 'float' | 'string' | 'choice' | 'mapping';
-  default: unknown;
-  unit: string;
-  description: string;
-  minimum: number | null;
-  choices: string[];
-  excludes_staging: boolean;
-}
-
-export interface ApiKey {
-  key_id: string;
-  name: string;
-  permissions: string[];
-  read_only: boolean;
-  enabled: boolean;
-  created: Time;
-  expires: Time | null;
-  last_used: Time | null;
-}
-
-export interface LogRow {
-  time: Time;
-  level: string;
-  component: string;
-  code: string;
-  message: string;
-  zone_name: string | null;
-  session_id: Uuid | null;
-  username: string | null;
-  staging_config_id: Uuid | null;
-  setting: string | null;
-}
-
-export interface ManagerRequest {
-  time: Time;
-  agent_id: Uuid | null;
-  manager_instance_id: string;
-  method: string;
-  path: string;
-  status: number;
-  duration_ms: number;
-  count?: number;
 }

@@ -1,19 +1,10 @@
-import {
-  ActionIcon,
-  Button,
-  Group,
-  Menu,
-  Text,
-  Tooltip,
-  useComputedColorScheme,
-  useMantineColorScheme,
-} from '@mantine/core';
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { IconChevronDown, IconLogout, IconMoon, IconSettings, IconSun } from '@tabler/icons-react';
+import { ActionIcon, Button, Group, Tooltip, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconMoon, IconSettings, IconSun } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import { Link, useLocation } from 'react-router';
-import { logOut, meQuery } from '../api/auth';
-import { showError } from '../components/feedback';
+import { meQuery } from '../api/auth';
+import { AccountMenu } from './AccountMenu';
 import { Brand } from './Brand';
 import { isAdministrator } from './navigation';
 import { LiveBadge } from './LiveBadge';
@@ -64,39 +55,5 @@ function SchemeButton() {
         {dark ? <IconSun size={18} /> : <IconMoon size={18} />}
       </ActionIcon>
     </Tooltip>
-  );
-}
-
-function AccountMenu({ username }: { username: string }) {
-  const queries = useQueryClient();
-  const leave = useMutation({
-    mutationFn: logOut,
-    onSuccess: () => {
-      queries.clear();
-      location.assign('/');
-    },
-    onError: (error) => showError('Not logged out', error),
-  });
-  return (
-    <Menu position="bottom-end" withinPortal>
-      <Menu.Target>
-        <Button
-          variant="subtle"
-          color="gray"
-          size="compact-sm"
-          rightSection={<IconChevronDown size={14} aria-hidden />}
-          aria-label={`Account ${username}`}
-        >
-          <Text span size="sm" truncate maw={180} c="var(--mantine-color-text)">
-            {username}
-          </Text>
-        </Button>
-      </Menu.Target>
-      <Menu.Dropdown>
-        <Menu.Item leftSection={<IconLogout size={16} aria-hidden />} onClick={() => leave.mutate()}>
-          Log out
-        </Menu.Item>
-      </Menu.Dropdown>
-    </Menu>
   );
 }

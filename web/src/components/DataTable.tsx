@@ -34,7 +34,7 @@ export interface Column<Row> {
 interface Props<Row> {
   /** What the table shows, for people who hear it. */
   caption: string;
-  query: Pick<UseQueryResult<Row[]>, 'data' | 'error' | 'isPending'>;
+  query: Pick<UseQueryResult<Row[]>, 'data' | 'error'>;
   columns: Column<Row>[];
   rowKey: (row: Row) => string;
   empty: ReactNode;
@@ -86,7 +86,7 @@ export function DataTable<Row>({ caption, query, columns, rowKey, empty, sort, m
               </Table.Tr>
             </Table.Thead>
             <Table.Tbody>
-              {query.isPending && !query.data
+              {!query.data
                 ? [0, 1, 2].map((index) => <SkeletonRow key={index} columns={columns.length} />)
                 : rows.map((row) => (
                     <Table.Tr key={rowKey(row)} data-row={rowKey(row)}>

@@ -17,12 +17,12 @@ import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { useAllowed } from '../../api/auth';
 import { messageOf } from '../../api/client';
-import { changeGroupSettings, settingsQuery } from '../../api/queries';
+import { changeGroupSettings, groupSettingsQuery } from '../../api/queries';
 import type { Group, Setting } from '../../api/types';
 
 /** The settings of one group: those it has a value for, and those it leaves to other groups and the default. */
 export function GroupDetails({ group, onClose }: { group: Group; onClose: () => void }) {
-  const settings = useQuery({ ...settingsQuery, refetchInterval: false });
+  const settings = useQuery({ ...groupSettingsQuery, refetchInterval: false });
   return (
     <Drawer
       opened
@@ -142,7 +142,7 @@ function Editor({ setting, value, disabled, onSave }: EditorProps) {
           onSave={(text) => onSave(parsed(String(text)))}
         />
       );
-    case 'string':
+    default:
       return <TextEditor setting={setting} value={value} disabled={disabled} onSave={onSave} />;
   }
 }

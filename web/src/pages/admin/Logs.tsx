@@ -10,12 +10,12 @@ import { PageHeader } from '../../components/PageHeader';
 import { TimeAgo } from '../../components/TimeAgo';
 import { type Tone, textIn } from '../../components/tones';
 
-const LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR'];
+const LEVELS = ['DEBUG', 'INFO', 'WARNING', 'ERROR'] as const;
 
 /** Diagnostics → Logs: every decision with its reason, newest first. */
 export function Logs() {
   const [params, setParams] = useSearchParams();
-  const level = params.get('level') ?? 'INFO';
+  const level = LEVELS.find((each) => each === params.get('level')) ?? 'INFO';
   const logs = useQuery({ ...logsQuery(level), placeholderData: (before) => before });
   const columns: Column<LogRow>[] = [
     { key: 'time', title: 'Time', value: (row) => row.time, render: (row) => <TimeAgo time={row.time} /> },
@@ -57,18 +57,16 @@ export function Logs() {
         caption="Logs"
         query={logs}
         columns={columns}
-        rowKey={rowKey}
+        rowKey={(row) => String(row.log_id)}
         sort="-time"
         minWidth={1020}
-        tools={<SegmentedControl size="xs" aria-label="Least level" data={LEVELS} value={level} onChange={choose} />}
+        tools={
+          <SegmentedControl size="xs" aria-label="Least level" data={[...LEVELS]} value={level} onChange={choose} />
+        }
         empty={<EmptyState icon={IconNotes} title="Nothing logged at this level" />}
       />
     </>
   );
-}
-
-function rowKey(row: LogRow): string {
-  return `${row.time} ${row.code} ${row.session_id ?? row.staging_config_id ?? ''} ${row.setting ?? ''}`;
 }
 
 const TONES: Record<string, Tone> = { ERROR: 'red', WARNING: 'yellow', INFO: 'blue' };

@@ -39,10 +39,10 @@ export function ManagerRequests() {
     {
       key: 'count',
       title: 'Count',
-      value: (row) => row.count ?? 1,
+      value: (row) => row.count,
       render: (row) => (
         <Text size="sm" className="number">
-          {row.count ?? 1}
+          {row.count}
         </Text>
       ),
     },
@@ -68,7 +68,7 @@ export function ManagerRequests() {
         columns={columns}
         sort="-time"
         minWidth={900}
-        rowKey={(row) => `${row.time} ${row.agent_id} ${row.manager_instance_id} ${row.status} ${row.path}`}
+        rowKey={(row) => String(row.request_id)}
         empty={
           <EmptyState icon={IconListDetails} title="No requests yet">
             Agents ask their Manager every few seconds once they are registered.

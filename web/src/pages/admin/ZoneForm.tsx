@@ -3,9 +3,11 @@ import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { messageOf } from '../../api/client';
 import { changeZone } from '../../api/queries';
-import type { Zone } from '../../api/types';
+import type { Schemas, Zone } from '../../api/types';
 
-const STRATEGIES = ['Least Load', 'Most Load', 'Least Kasms', 'Most Kasms'];
+type ZonePatch = Schemas['ZonePatch'];
+
+const STRATEGIES = ['Least Load', 'Most Load', 'Least Kasms', 'Most Kasms'] as const;
 const REQUEST_HOST = '$request_host$';
 
 /** Edit a zone. What is not changed is not sent. */
@@ -22,7 +24,7 @@ export function ZoneForm({ zone, onClose }: { zone: Zone; onClose: () => void })
         changes(zone, {
           allow_origin_domain: origin,
           upstream_auth_address: upstream,
-          load_balancing_strategy: strategy,
+          load_balancing_strategy: STRATEGIES.find((each) => each === strategy),
           search_alternate_zones: alternate,
         }),
       ),
@@ -67,7 +69,7 @@ export function ZoneForm({ zone, onClose }: { zone: Zone; onClose: () => void })
           )}
           <Select
             label="Load Balance Strategy"
-            data={STRATEGIES}
+            data={[...STRATEGIES]}
             allowDeselect={false}
             value={strategy}
             onChange={(value) => value && setStrategy(value)}
@@ -92,6 +94,6 @@ export function ZoneForm({ zone, onClose }: { zone: Zone; onClose: () => void })
   );
 }
 
-function changes(zone: Zone, wanted: Partial<Zone>): Partial<Zone> {
+function changes(zone: Zone, wanted: ZonePatch): ZonePatch {
   return Object.fromEntries(Object.entries(wanted).filter(([name, value]) => zone[name as keyof Zone] !== value));
 }

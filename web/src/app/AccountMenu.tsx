@@ -1,0 +1,51 @@
+import { Button, Menu, Text } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { IconChevronDown, IconKey, IconLogout, IconUser } from '@tabler/icons-react';
+import { logOut } from '../api/auth';
+import { showError } from '../components/feedback';
+import { PasswordForm } from './PasswordForm';
+
+/** The person's name, with what concerns the own account. */
+export function AccountMenu({ username }: { username: string }) {
+  const queries = useQueryClient();
+  const [changing, { open, close }] = useDisclosure(false);
+  const leave = useMutation({
+    mutationFn: logOut,
+    onSuccess: () => {
+      queries.clear();
+      location.assign('/');
+    },
+    onError: (error) => showError('Not logged out', error),
+  });
+  return (
+    <>
+      <Menu position="bottom-end" withinPortal>
+        <Menu.Target>
+          <Button
+            variant="subtle"
+            color="gray"
+            size="compact-sm"
+            c="var(--mantine-color-text)"
+            leftSection={<IconUser size={16} aria-hidden />}
+            rightSection={<IconChevronDown size={14} aria-hidden />}
+            aria-label={`Account ${username}`}
+          >
+            <Text span size="sm" truncate maw={180} visibleFrom="sm">
+              {username}
+            </Text>
+          </Button>
+        </Menu.Target>
+        <Menu.Dropdown>
+          <Menu.Item leftSection={<IconKey size={16} aria-hidden />} onClick={open}>
+            Change password
+          </Menu.Item>
+          <Menu.Item leftSection={<IconLogout size={16} aria-hidden />} onClick={() => leave.mutate()}>
+            Log out
+          </Menu.Item>
+        </Menu.Dropdown>
+      </Menu>
+      {changing && <PasswordForm onClose={close} />}
+    </>
+  );
+}
