@@ -19,6 +19,9 @@ from greenroom.core.sessions import CpuMode, Exec, Mount, Protocol, SessionSpec
 
 REQUEST_HOST: Final = "$request_host$"
 
+HOME: Final = "/home/kasm-user"
+"""The home folder in session images, where a persistent profile is mounted."""
+
 TOGGLES: Final[dict[str, tuple[str, str]]] = {
     "allow_kasm_audio": ("KASM_SVC_AUDIO", ""),
     "allow_kasm_microphone": ("KASM_SVC_AUDIO_INPUT", ""),
@@ -96,6 +99,8 @@ class LaunchExtras:
     volume_mapping: Mapping[str, Any] = field(default_factory=dict[str, Any])
     filter_policy: str | None = None
     network: str | None = None
+    profile: bool = False
+    """Whether the workspace's persistent profile is mounted as home."""
 
 
 def staged_spec(
@@ -135,7 +140,10 @@ def on_demand_spec(
     base = staged_spec(image, zone, permissions, session_id=session_id, credential=credential)
     tokens = {"image_id": image.image_id, "user_id": extras.user_id, "username": folder_name(extras.username)}
     host = extras.request_host
-    volumes = {**image.volume_mappings, **extras.volume_mapping}
+    profile = (
+        {image.persistent_profile_path: {"bind": HOME}} if extras.profile and image.persistent_profile_path else {}
+    )
+    volumes = {**image.volume_mappings, **extras.volume_mapping, **profile}
     return replace(
         base,
         environment={**extras.environment, **_user_environment(extras), **base.environment},

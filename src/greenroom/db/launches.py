@@ -8,7 +8,8 @@ from typing import Any, Final, LiteralString
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from greenroom.db.database import Database
+from greenroom.db.database import CHANNEL, Database
+from greenroom.db.sessions import COUNTING
 
 _SNAPSHOT: Final[LiteralString] = """
 SELECT
@@ -26,7 +27,7 @@ SELECT
              WHERE c.image_id = %(image_id)s AND c.deleted IS NULL), '[]') AS pools,
   (SELECT jsonb_build_object('session_id', COALESCE(s.superseded_by, s.session_id), 'body', s.idempotency_body)
      FROM sessions s WHERE s.user_id = %(user_id)s AND s.idempotency_key = %(idempotency_key)s) AS repeated,
-  (SELECT value FROM settings WHERE name = 'default_cpu_allocation_method') AS cpu_mode
+  (SELECT count(*) FROM sessions s WHERE s.user_id = %(user_id)s AND s.status = ANY(%(counting)s)) AS num_sessions
 """
 
 _AGENTS: Final[LiteralString] = """
@@ -52,9 +53,12 @@ async def read_launch(db: Database, user_id: str, image_id: str, idempotency_key
     Returns:
         launching_user, attributes, image (None = there is none), groups, image_allowed, zones in the order in which
         they were made, pools (staging configs of the image), repeated ({session_id, body} of an earlier request with
-        the same key), cpu_mode.
+        the same key), num_sessions (those that count towards the user's limit).
     """
-    row = await db.fetch_one(_SNAPSHOT, {"user_id": user_id, "image_id": image_id, "idempotency_key": idempotency_key})
+    row = await db.fetch_one(
+        _SNAPSHOT,
+        {"user_id": user_id, "image_id": image_id, "idempotency_key": idempotency_key, "counting": COUNTING},
+    )
     if row is None:
         raise LookupError("a SELECT without FROM returned no row")
     return row
@@ -65,7 +69,7 @@ async def read_agents(db: Database, zone_id: str, image: str) -> list[DictRow]:
     return await db.fetch(_AGENTS, {"zone_id": zone_id, "image": image})
 
 
-async def insert_launch(
+async def record_launch(
     db: Database,
     *,
     launch_id: str,
@@ -76,12 +80,38 @@ async def insert_launch(
     outcome: str,
     steps: Sequence[Mapping[str, Any]],
     duration_ms: float,
+    events: Sequence[str] = (),
 ) -> None:
-    """Write a launch into the ledger. `outcome` is staged, on_demand or failed; `zone_id` the zone that served it."""
+    """Write a launch into the ledger and send its notifications, in one round trip after the launch's own commit.
+
+    Args:
+        db: where.
+        launch_id: made by the launcher.
+        session_id: what the user got, or None.
+        user_id: who asked.
+        image_id: for what.
+        zone_id: the zone that served it.
+        outcome: staged, on_demand or failed.
+        steps: the trace, as `core.launching.TraceStep` has it.
+        duration_ms: from the request to its commit.
+        events: `topic:id`, for everybody who waits for news.
+    """
     await db.write(
-        "INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (launch_id) DO NOTHING",
-        (launch_id, session_id, user_id, image_id, zone_id, outcome, Jsonb(list(steps)), duration_ms),
+        "WITH ledger AS (INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps,"
+        " duration_ms) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (launch_id) DO NOTHING)"
+        " SELECT pg_notify(%s, e) FROM unnest(%s::text[]) AS e",
+        (
+            launch_id,
+            session_id,
+            user_id,
+            image_id,
+            zone_id,
+            outcome,
+            Jsonb(list(steps)),
+            duration_ms,
+            CHANNEL,
+            sorted(set(events)),
+        ),
     )
 
 
@@ -91,6 +121,15 @@ async def launch_of_session(db: Database, session_id: str) -> DictRow | None:
         "SELECT l.launch_id::text, l.outcome, l.steps, l.at, l.duration_ms FROM launches l"
         " JOIN sessions s ON s.launch_id = l.launch_id WHERE s.session_id = %s",
         (session_id,),
+    )
+
+
+async def read_result(db: Database, session_id: str, user_id: str) -> DictRow | None:
+    """status, auth_epoch, staging_config_id and username of a user's session."""
+    return await db.fetch_one(
+        "SELECT s.status, s.auth_epoch, s.staging_config_id, u.username FROM sessions s JOIN users u USING (user_id)"
+        " WHERE s.session_id = %s AND s.user_id = %s",
+        (session_id, user_id),
     )
 
 

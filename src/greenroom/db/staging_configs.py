@@ -158,7 +158,6 @@ async def read_pool(connection: Connection, config: DictRow) -> DictRow:
         """
         SELECT (SELECT to_jsonb(i) - 'docker_token_encrypted' FROM images i WHERE i.image_id = %(image_id)s) AS image,
                (SELECT to_jsonb(z) FROM zones z WHERE z.zone_id = %(zone_id)s) AS zone,
-               (SELECT value FROM settings WHERE name = 'default_cpu_allocation_method') AS cpu_mode,
                (SELECT max(s.created) FROM sessions s WHERE s.staging_config_id = %(staging_config_id)s
                    AND s.status <> 'deleted' AND s.started IS NOT NULL) AS last_success
         """,

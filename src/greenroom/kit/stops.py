@@ -14,6 +14,7 @@ All names are in `STOPS`; an unknown name is an error, so that a test cannot wai
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -66,6 +67,11 @@ async def stop(name: str) -> None:
     """Hold here if a test armed `name`; otherwise nothing."""
     if _stops is not None:
         await _stops.hold(name)
+
+
+def hold(name: str) -> Callable[[], Awaitable[None]] | None:
+    """The stop as a callable for code below the roles; None in production, so that nothing is awaited there."""
+    return None if _stops is None else lambda: stop(name)
 
 
 async def serve(folder: Path | None, process_name: str) -> None:

@@ -1,0 +1,213 @@
+"""What a launch is asked for, and everything that is decided about it before anything is tried.
+
+Pure but for the new id of the launch: from the request and the snapshot of `db.launches.read_launch` to the attempts
+and to what the container or the hand-over is given.
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
+
+from psycopg.rows import DictRow
+
+from greenroom.core.compatibility import LaunchFacts
+from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound, SessionLimit
+from greenroom.core.launching import Attempt, LaunchZone, plan_launch
+from greenroom.core.settings import STAGED_PERMISSIONS, resolve
+from greenroom.core.specs import ImageFacts, LaunchExtras, command_of
+from greenroom.db import facts as rows
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchRequest:
+    """What was asked for. Ids are uuids as text.
+
+    `zone_id` counts if the user may choose (`allow_zone_selection`); `gateway_zone` is the name of the zone whose
+    gateway was addressed (header X-Greenroom-Zone), `request_host` the Host header, which the gateway serves.
+    """
+
+    user_id: str
+    image_id: str
+    request_host: str
+    zone_id: str | None = None
+    gateway_zone: str | None = None
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    kasm_url: str = ""
+    network_id: str | None = None
+    persistent_profile_mode: str | None = None
+    idempotency_key: str | None = None
+
+    def body(self) -> str:
+        """What has to be the same when the idempotency key is the same."""
+        return json.dumps(asdict(replace(self, request_host="", gateway_zone=None)), sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """One launch with everything that was read for it; `begin_s` is when it was asked for (perf_counter)."""
+
+    request: LaunchRequest
+    launch_id: str
+    username: str
+    image: ImageFacts
+    facts: LaunchFacts
+    zone_keys: dict[str, int]
+    attempts: tuple[Attempt, ...]
+    begin_s: float
+
+    @property
+    def max_sessions(self) -> int:
+        """The user's limit."""
+        return int(self.facts.value("max_kasms_per_user"))
+
+    @property
+    def keepalive_s(self) -> float:
+        """Life without a keepalive; a time limit of the session is never exceeded by it."""
+        limit = float(self.facts.value("session_time_limit"))
+        keepalive = float(self.facts.value("keepalive_expiration"))
+        return min(keepalive, limit) if limit > 0 else keepalive
+
+    def client_settings(self) -> dict[str, Any]:
+        """The settings that a viewer of the session obeys, fixed at the launch."""
+        names = (*STAGED_PERMISSIONS, "idle_disconnect", "allow_persistent_profile")
+        return {name: self.facts.value(name) for name in names}
+
+
+def launch_facts(
+    snapshot: DictRow, *, request: LaunchRequest | None = None, image: ImageFacts | None = None
+) -> LaunchFacts:
+    """What is in force for the user of a snapshot of `read_launch`, without a request for any plain launch."""
+    resolved = resolve([rows.group_settings(group) for group in snapshot["groups"]])
+    attributes = cast("dict[str, Any]", snapshot["attributes"] or {})
+    image = image or rows.image_facts(snapshot["image"])
+    return LaunchFacts(
+        settings=resolved,
+        persistent_profile_path=image.persistent_profile_path,
+        persistent_profile_mode=request.persistent_profile_mode if request else None,
+        image_volume_mappings=image.volume_mappings,
+        has_assign=command_of(image.exec_config, "assign") is not None,
+        language=attributes.get("preferred_language") or None,
+        timezone=attributes.get("preferred_timezone") or None,
+        environment=request.environment if request else {},
+        network_id=request.network_id if request else None,
+        kasm_url=request.kasm_url if request else None,
+    )
+
+
+def repeated_session(snapshot: DictRow, request: LaunchRequest) -> str | None:
+    """The session that an earlier request with the same idempotency key made.
+
+    Raises:
+        IdempotencyMismatch: it was a different request.
+    """
+    repeated = snapshot["repeated"]
+    if repeated is None:
+        return None
+    if repeated["body"] != request.body():
+        raise IdempotencyMismatch
+    return repeated["session_id"]
+
+
+def planned(request: LaunchRequest, snapshot: DictRow, begin_s: float) -> Launch:
+    """The launch with its attempts in their order.
+
+    Raises:
+        NotFound: there is no such user or workspace.
+        Forbidden: the user is disabled, or may not use the workspace.
+        SessionLimit: `max_kasms_per_user` is reached.
+        Invalid: there is no such zone.
+        NoResources: there is no zone at all.
+    """
+    _check(request, snapshot)
+    image = rows.image_facts(snapshot["image"])
+    facts = launch_facts(snapshot, request=request, image=image)
+    if snapshot["num_sessions"] >= int(facts.value("max_kasms_per_user")):
+        number = int(facts.value("max_kasms_per_user"))
+        raise SessionLimit(f"The user has {snapshot['num_sessions']} of {number} allowed sessions; delete one first.")
+    zones = [rows.launch_zone(row) for row in snapshot["zones"] or ()]
+    return Launch(
+        request=request,
+        launch_id=str(uuid.uuid4()),
+        username=snapshot["launching_user"]["username"],
+        image=image,
+        facts=facts,
+        zone_keys={str(row["zone_id"]): row["zone_key"] for row in snapshot["zones"] or ()},
+        attempts=plan_launch(
+            zones,
+            current_zone_id(zones, request, may_choose=bool(facts.value("allow_zone_selection"))),
+            image,
+            [rows.staged_pool(row) for row in snapshot["pools"]],
+            facts,
+        ),
+        begin_s=begin_s,
+    )
+
+
+def _check(request: LaunchRequest, snapshot: DictRow) -> None:
+    user, image = snapshot["launching_user"], snapshot["image"]
+    if user is None:
+        raise NotFound(f"There is no user {request.user_id}; it may have been deleted.")
+    if image is None:
+        raise NotFound(f"There is no workspace {request.image_id}; it may have been deleted.")
+    if user["disabled"] or user["locked"]:
+        raise Forbidden(f"The user {user['username']} is disabled or locked; an administrator can change that.")
+    if not snapshot["image_allowed"]:
+        raise Forbidden(
+            f"{user['username']} may not use workspace {image['friendly_name']}; an administrator can give it to one"
+            " of the user's groups."
+        )
+
+
+def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_choose: bool) -> str:
+    """The zone in which a launch begins (CONTRACT "Current zone"); `zones` in the order in which they were made.
+
+    Raises:
+        Invalid: there is no zone with the id that was asked for.
+        NoResources: there is no zone at all.
+    """
+    if not zones:
+        raise NoResources("There is no zone yet; add a Manager first.")
+    if request.zone_id and may_choose:
+        if request.zone_id not in {zone.zone_id for zone in zones}:
+            raise Invalid(f"There is no zone {request.zone_id}; leave zone_id out or choose another one.")
+        return request.zone_id
+    addressed = [zone for zone in zones if zone.zone_name == request.gateway_zone]
+    return (addressed or list(zones))[0].zone_id
+
+
+def assignment_of(launch: Launch, assignment_id: str) -> dict[str, Any]:
+    """The JSON of wire.messages.Assignment: `assign` of the workspace with the user's identity available to it."""
+    command = command_of(launch.image.exec_config, "assign")
+    identity = {"KASM_USER": launch.username, "KASM_USER_ID": launch.request.user_id}
+    url = {"KASM_URL": launch.request.kasm_url} if launch.request.kasm_url else {}
+    return {
+        "assignment_id": assignment_id,
+        "argv": list(command.argv) if command else [],
+        "user": command.user if command else None,
+        "env": {**command.environment, **identity, **url} if command else {},
+        "workdir": command.workdir if command else None,
+    }
+
+
+def extras_of(launch: Launch) -> LaunchExtras:
+    """What a container made for this launch gets, and a staged one never has."""
+    facts, request = launch.facts, launch.request
+    return LaunchExtras(
+        request_host=request.request_host,
+        username=launch.username,
+        user_id=request.user_id,
+        environment=request.environment,
+        kasm_url=request.kasm_url,
+        language=facts.language,
+        timezone=facts.timezone,
+        expose_user=bool(facts.value("expose_user_environment_vars")),
+        run_config=facts.value("run_config"),
+        volume_mapping=facts.value("volume_mapping"),
+        filter_policy=facts.value("web_filter_policy") or None,
+        network=request.network_id,
+        profile=facts.profile_is_applied(),
+    )
