@@ -78,8 +78,8 @@ class Outbox:
 
     def add_log_line(self, line: LogLine) -> None:
         """Queue a log row."""
-        self.return_log_lines([])
         self._log_lines.append(line)
+        self.return_log_lines([])
 
     def take_log_lines(self) -> list[LogLine]:
         """The log rows to send; give them back with `return_log_lines` if the message failed."""

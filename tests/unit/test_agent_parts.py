@@ -1,0 +1,202 @@
+"""Small parts of the Agent: the order of Managers, identity, capacity, health, what waits to be told."""
+
+from __future__ import annotations
+
+import ssl
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.agent.capacity import offered
+from greenroom.agent.health import ROUND_MISSED_S, Health
+from greenroom.agent.identity import Identity
+from greenroom.agent.link import tls_context
+from greenroom.agent.managers import MAX_PAUSE_S, Managers
+from greenroom.agent.outbox import MAX_LOG_LINES, Outbox
+from greenroom.core.errors import SetupError
+from greenroom.wire.messages import LogLine, Observed, Registered
+
+A, B, C = "https://a", "https://b", "https://c"
+
+
+# Managers ---------------------------------------------------------------------------------------------------------
+
+
+def test_the_primary_is_first_and_configured_ones_stay_as_the_last_resort():
+    managers = Managers([A, B])
+    managers.learn([C + "/", A])
+    assert managers.urls == [C, A, B]
+    managers.learn([])
+    assert managers.urls == [C, A, B]
+
+
+def test_after_a_failure_the_next_one_is_asked_at_once():
+    managers = Managers([A, B])
+    managers.failed(A, now=0.0, retry_after_s=None, spread=0.0)
+    assert managers.best(0.0) == B
+
+
+def test_a_disabled_one_is_not_asked_before_its_retry_after():
+    managers = Managers([A])
+    managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.5)
+    assert managers.best(30.0) is None
+    assert managers.wait_s(10.0) == pytest.approx(20.5)
+    assert managers.best(30.5) == A
+
+
+def test_an_answer_forgets_the_failures():
+    managers = Managers([A])
+    for _ in range(5):
+        managers.failed(A, now=0.0, retry_after_s=None, spread=1.0)
+    managers.answered(A)
+    assert managers.failed(A, now=0.0, retry_after_s=None, spread=1.0) == pytest.approx(0.25)
+
+
+@given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1)), min_size=1, max_size=30))
+def test_pauses_are_bounded_and_every_manager_comes_back(failures: list[tuple[float, float]]):
+    managers = Managers([A])
+    for now, spread in failures:
+        pause_s = managers.failed(A, now=now, retry_after_s=None, spread=spread)
+        assert 0 < pause_s <= MAX_PAUSE_S
+        assert managers.best(now + pause_s) == A
+
+
+# Identity ---------------------------------------------------------------------------------------------------------
+
+AGENT_ID = "1a2b3c4d-0000-4000-8000-000000000000"
+
+
+def test_the_proposed_id_is_used_and_what_was_registered_is_kept_privately(tmp_path: Path):
+    (tmp_path / "agent_id").write_text(AGENT_ID + "\n")
+    identity = Identity.load(tmp_path)
+    assert (identity.agent_id, identity.route, identity.credential) == (AGENT_ID, "1a2b3c4d", None)
+    identity.take(_registered("secret"))
+    identity.take(_registered(None))
+    identity.close()
+    again = Identity.load(tmp_path)
+    assert again.bearer == f"Bearer {AGENT_ID}.secret"
+    assert again.installation_id == "i"
+    assert stat.S_IMODE((tmp_path / "identity.json").stat().st_mode) == 0o600
+    again.close()
+
+
+def test_an_id_that_was_replaced_does_not_inherit_the_credential(tmp_path: Path):
+    (tmp_path / "agent_id").write_text(AGENT_ID)
+    identity = Identity.load(tmp_path)
+    identity.take(_registered("secret"))
+    identity.close()
+    (tmp_path / "agent_id").write_text(AGENT_ID.replace("1a2b", "ffff"))
+    other = Identity.load(tmp_path)
+    assert other.credential is None
+    other.close()
+
+
+def test_a_folder_serves_one_agent_at_a_time(tmp_path: Path):
+    identity = Identity.load(tmp_path)
+    with pytest.raises(SetupError, match="Another Agent is running"):
+        Identity.load(tmp_path)
+    identity.close()
+
+
+@pytest.mark.parametrize(
+    ("file", "text", "sentence"),
+    [("agent_id", "nonsense", "does not hold a uuid"), ("identity.json", "{", "is damaged")],
+)
+def test_a_damaged_file_is_named(tmp_path: Path, file: str, text: str, sentence: str):
+    (tmp_path / file).write_text(text)
+    with pytest.raises(SetupError, match=sentence):
+        Identity.load(tmp_path)
+
+
+def _registered(credential: str | None) -> Registered:
+    return Registered(
+        agent_id=AGENT_ID, credential=credential, incarnation=1, installation_id="i", db_epoch="e", zone_id="z"
+    )
+
+
+def test_certificates_are_verified():
+    context = tls_context(None)
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert context.check_hostname
+    with pytest.raises(SetupError, match="cannot be used"):
+        tls_context(Path("/does/not/exist"))
+
+
+# Capacity and health ------------------------------------------------------------------------------------------------
+
+
+@given(st.floats(0.1, 512), st.integers(1 << 28, 1 << 44))
+def test_the_host_keeps_a_tenth_at_most_a_gigabyte(cores: float, memory_bytes: int):
+    capacity = offered(cores, memory_bytes)
+    kept = memory_bytes - capacity.memory_bytes
+    assert kept == min(memory_bytes // 10, 1 << 30) or abs(kept - memory_bytes / 10) < 2
+    assert capacity.cores == pytest.approx(cores, abs=0.001)
+
+
+def test_healthy_while_rounds_are_made_and_the_runtime_answers():
+    health = Health(started=0.0)
+    assert health.report(1.0)[0]
+    assert not health.report(ROUND_MISSED_S + 1)[0]
+    health.last_round = 100.0
+    assert health.report(101.0) == (True, {"ok": True, "last_round_s": 1.0, "last_answer_s": None})
+    health.manager_error = "No Manager can be reached"
+    assert health.report(101.0)[0]
+    health.runtime_error = "Docker does not answer"
+    assert not health.report(101.0)[0]
+
+
+# What waits to be told ----------------------------------------------------------------------------------------------
+
+
+def _observed(session_id: str, generation: int) -> Observed:
+    return Observed(session_id=session_id, generation=generation, state="running")
+
+
+@given(st.lists(st.one_of(st.tuples(st.just("put"), st.integers(1, 3)), st.sampled_from(["send", "lose", "commit"]))))
+def test_nothing_is_lost_however_messages_fail(events: list[object]):
+    """A model Manager that commits some messages and acknowledges the last of those ends up with the newest state."""
+    outbox, heard, newest, seq, acked = Outbox(), dict[str, Observed](), dict[str, Observed](), 0, 0
+    for number, event in enumerate([*events, "commit"]):
+        if isinstance(event, tuple):
+            observed = _observed(f"s{event[1]}", number)
+            newest[observed.session_id] = observed
+            outbox.put(observed)
+            continue
+        seq += 1
+        message = outbox.unacknowledged(seq)
+        if event == "commit":
+            heard.update({observed.session_id: observed for observed in message})
+            acked = seq
+        if event != "lose":
+            outbox.acknowledge(acked)
+    assert heard == newest
+    assert outbox.unacknowledged(seq + 1) == []
+
+
+def test_what_was_said_is_not_said_again_unless_it_changed_or_the_manager_is_new():
+    outbox = Outbox()
+    outbox.put(_observed("s1", 1))
+    assert outbox.has_unsent()
+    outbox.unacknowledged(1)
+    assert not outbox.has_unsent()
+    outbox.put(_observed("s1", 1))
+    assert not outbox.has_unsent()
+    outbox.acknowledge(1)
+    assert outbox.unacknowledged(2) == []
+    outbox.start_again()
+    assert outbox.unacknowledged(1) == [_observed("s1", 1)]
+
+
+def test_log_rows_are_bounded_and_drops_are_counted():
+    outbox = Outbox()
+    for number in range(MAX_LOG_LINES + 5):
+        outbox.add_log_line(LogLine(at=0.0, level="INFO", code="x", message=str(number)))
+    taken = outbox.take_log_lines()
+    outbox.return_log_lines(taken)
+    kept = outbox.take_log_lines()
+    assert len(kept) == MAX_LOG_LINES
+    assert kept[-1].message == str(MAX_LOG_LINES + 4)
+    assert outbox.log_lines_dropped == 5
