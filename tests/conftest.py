@@ -13,6 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
+import hypothesis  # noqa: F401 -- its plugin imports it after the last test, which Python 3.11 does not always survive
 import psycopg
 import pytest
 

@@ -146,6 +146,7 @@ class DockerRuntime:
     async def start(self, session_id: str) -> Container:
         """See `base.Runtime`."""
         async with self._slots, _translated():
+            await self._own(session_id)
             await self._handle(session_id).start()
             return seen_in_inspect(await self._own(session_id))
 
@@ -247,11 +248,10 @@ class DockerRuntime:
         """See `base.Runtime`."""
         async with _translated():
             try:
+                await self._own(session_id)
                 return "".join(await self._handle(session_id).log(stdout=True, stderr=True, tail=lines))
-            except aiodocker.DockerError as error:
-                if error.status in (404, 409):
-                    return ""
-                raise
+            except (ContainerMissing, ContainerConflict):
+                return ""
 
     async def events(self) -> AsyncIterator[Event]:
         """See `base.Runtime`."""

@@ -1,0 +1,107 @@
+"""The hosts on which the conformance suite runs: a way to open runtimes of one installation, and to hurt a session."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from greenroom.core.sessions import Exec, SessionSpec
+from greenroom.runtimes.base import Container, Event, Runtime
+from greenroom.runtimes.registry import open_runtime
+from greenroom.runtimes.simulated import SimulatedRuntime
+
+OPENBOX = "greenroom/desktop:openbox"
+
+
+def new_id() -> str:
+    return str(uuid.uuid4())
+
+
+def spec(image: str = OPENBOX, **changes: Any) -> SessionSpec:
+    return SessionSpec(
+        **{"image": image, "image_id": new_id(), "credential": uuid.uuid4().hex, "memory_bytes": 512 << 20, **changes}
+    )
+
+
+async def eventually(check: Callable[[], Awaitable[Any]], timeout_s: float = 15.0) -> Any:
+    """The first true value of `check`."""
+    async with asyncio.timeout(timeout_s):
+        while not (value := await check()):  # noqa: ASYNC110 -- what is waited for is in another process
+            await asyncio.sleep(0.03)
+    return value
+
+
+@dataclass
+class Host:
+    """One host: `kind` of runtime, the folder of its Agent."""
+
+    kind: str
+    folder: Path
+    installation_id: str = field(default_factory=new_id)
+    opened: list[Runtime] = field(default_factory=list)
+
+    async def open(self, installation_id: str | None = None, share: float = 1.0) -> Runtime:
+        """Another runtime on this host, as after a restart of the Agent."""
+        runtime = open_runtime(
+            self.kind,
+            installation_id=installation_id or self.installation_id,
+            agent_id=new_id(),
+            folder=self.folder / (installation_id or self.installation_id),
+            share=share,
+        )
+        await runtime.open()
+        self.opened.append(runtime)
+        return runtime
+
+    async def started(self, runtime: Runtime, **changes: Any) -> tuple[str, SessionSpec, Container]:
+        """A session that runs."""
+        session_id, wanted = new_id(), spec(**changes)
+        await runtime.create(session_id, wanted)
+        return session_id, wanted, await runtime.start(session_id)
+
+    async def kill(self, runtime: Runtime, session_id: str) -> None:
+        """Its first process ends by itself, with 143."""
+        if isinstance(runtime, SimulatedRuntime):
+            runtime.die(session_id, 143)
+        else:
+            await runtime.exec(session_id, Exec(argv=("bash", "-c", "kill -TERM 1")))
+
+    async def close(self) -> None:
+        """Remove everything that was made."""
+        for runtime in self.opened:
+            await runtime.remove_all()
+            await runtime.close()
+
+
+@contextlib.asynccontextmanager
+async def listening(runtime: Runtime) -> AsyncIterator[Callable[[str, str], Awaitable[Event]]]:
+    """Collects events; yields a function that waits for (session_id, kind)."""
+    heard: list[Event] = []
+    news = asyncio.Event()
+
+    async def listen() -> None:
+        async for event in runtime.events():
+            heard.append(event)
+            news.set()
+
+    async def wait_for(session_id: str, kind: str) -> Event:
+        async with asyncio.timeout(10):
+            while True:
+                for event in heard:
+                    if (event.session_id, event.kind) == (session_id, kind):
+                        return event
+                news.clear()
+                await news.wait()
+
+    task = asyncio.create_task(listen())
+    await asyncio.sleep(0.2)  # until the daemon has taken the subscription: it does not say when
+    try:
+        yield wait_for
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
