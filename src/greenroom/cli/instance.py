@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from greenroom.db.first_data import ADMIN
 from greenroom.up import commands
 from greenroom.up.options import Options, default_data
 
@@ -19,6 +21,8 @@ def register(app: typer.Typer) -> None:
     app.command()(up)
     app.command()(down)
     app.command()(status)
+    app.command()(doctor)
+    app.command()(migrate)
 
 
 def up(
@@ -55,6 +59,25 @@ def down(data: Data = None) -> None:
 def status(data: Data = None, as_json: Json = False) -> None:
     """Show what runs and whether it works."""
     commands.status(_folder(data), as_json=as_json)
+
+
+def doctor(data: Data = None, as_json: Json = False) -> None:
+    """Check what must always hold; exit code 1 when something is broken."""
+    commands.doctor(_folder(data), as_json=as_json)
+
+
+def migrate(
+    data: Data = None,
+    database_url: Annotated[str | None, typer.Option(help="Instead of the instance's database.")] = None,
+) -> None:
+    """Bring the database up to this version of Greenroom."""
+    applied = commands.migrate(_folder(data), database_url or os.environ.get("GREENROOM_DATABASE_URL"))
+    typer.echo("\n".join(applied) or "The database is up to date.")
+
+
+def reset_password(username: Annotated[str, typer.Argument()] = ADMIN, data: Data = None) -> None:
+    """Give a user a new random password and print it; needs no server, only the instance's folder."""
+    typer.echo(commands.reset_password(_folder(data), username))
 
 
 def _folder(data: Path | None) -> Path:

@@ -45,6 +45,9 @@ def gateway() -> None:
 
 
 instance.register(app)
+users = typer.Typer(no_args_is_help=True, help="People who log in.")
+users.command("reset-password")(instance.reset_password)
+app.add_typer(users, name="users")
 
 
 def main() -> None:

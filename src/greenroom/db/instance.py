@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from psycopg.types.json import Jsonb
 
+from greenroom.core.errors import NotFound
 from greenroom.db.database import Database
+from greenroom.db.users import find_user, lock_user, revoke_access, update_user
 
 
 async def installation_id(db: Database) -> str:
@@ -97,3 +100,20 @@ async def password_is_one_time(db: Database, username: str) -> bool:
     """Whether the user still has the password the installation was made with."""
     row = await db.fetch_one("SELECT password_once FROM users WHERE lower(username) = lower(%s)", (username,))
     return row is not None and bool(row["password_once"])
+
+
+async def set_password(db: Database, username: str, password_hash: str) -> None:
+    """Store a new password, unlock the user, and end his log-ins and streams.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    user = await find_user(db, username)
+    if user is None:
+        raise NotFound(f"There is no user {username}.")
+    async with db.transaction() as connection:
+        locked = await lock_user(connection, user.user_id)
+        await update_user(connection, replace(locked, password_hash=password_hash, password_once=False, locked=False))
+        await connection.execute("DELETE FROM login_sessions WHERE user_id = %s", (user.user_id,))
+        events = await revoke_access(connection, user.user_id)
+    await db.notify("users:", *events)

@@ -10,7 +10,7 @@ from typing import Final
 
 from greenroom.core.errors import SetupError
 from greenroom.db.migrate import check
-from greenroom.up.containers import docker, has_image
+from greenroom.up.containers import docker, has_image, runtime_name
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings
 from greenroom.up.tls import check_pair
@@ -37,13 +37,19 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
     check_port(settings.port)
     if settings.tls_cert is not None and settings.tls_key is not None:
         check_pair(Path(settings.tls_cert), Path(settings.tls_key))
+    if runtime_name() == "docker":
+        await check_docker(layout)
+    if settings.database_url is not None:
+        await check(settings.database_url)
+
+
+async def check_docker(layout: Layout) -> None:
+    """Refuse to start without a Docker daemon, and to make a first workspace without its image."""
     async with docker() as client:
         if not layout.instance.exists() and not await has_image(client, desktop_image()):
             raise SetupError(
                 f"Docker has no image {desktop_image()}, which the workspace Desktop needs; build it with: images/build"
             )
-    if settings.database_url is not None:
-        await check(settings.database_url)
 
 
 def check_programs() -> None:

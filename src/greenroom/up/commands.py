@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 import sys
 import time
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,9 +19,13 @@ from rich.table import Table
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.db.database import Database
+from greenroom.db.instance import set_password
+from greenroom.db.migrate import migrate as migrate_database
 from greenroom.kit import log
+from greenroom.kit.passwords import hash_password
 from greenroom.up import health, instance
 from greenroom.up.describe import describe
+from greenroom.up.doctor import Finding, examine
 from greenroom.up.layout import Layout, check_folder, read_json, running_pid
 from greenroom.up.options import Options
 from greenroom.up.progress import Events, Progress, on_stderr, show_events, step
@@ -126,7 +132,7 @@ def down(data: Path) -> None:
     if pid is not None:
         _stop_running(layout, pid, progress)
     elif layout.state.exists():
-        log.configure("WARNING", "down")
+        log.configure("ERROR", "down")
         asyncio.run(instance.clean_up(layout, progress))
     else:
         print(f"Nothing is running on {data}.", file=sys.stderr)  # noqa: T201
@@ -196,3 +202,71 @@ def _show_status(found: dict[str, Any]) -> None:
     console = Console(highlight=False)
     console.print(f"{found['url']}  (pid {found['pids']['up'][0]}, {found['phase']})")
     console.print(table)
+
+
+def doctor(data: Path, *, as_json: bool) -> None:
+    """Check the invariants; exit code 1 when one is broken.
+
+    Raises:
+        SetupError: the instance does not run.
+    """
+    layout = Layout(data)
+    check_folder(layout)
+    if running_pid(layout) is None:
+        raise SetupError(f"No instance is running on {data}; start it with: greenroom up --data {data}")
+    findings = asyncio.run(_doctor(layout))
+    if as_json:
+        print(json.dumps([asdict(finding) for finding in findings]))  # noqa: T201 -- the command's result
+    else:
+        console = Console(highlight=False)
+        for finding in findings:
+            console.print(
+                f"{'[red]broken[/red]' if finding.broken else '[green]holds[/green] '} {finding.code:4}", end=""
+            )
+            console.print(finding.holds, *finding.broken, sep="\n             ")
+    if any(finding.broken for finding in findings):
+        raise SystemExit(1)
+
+
+async def _doctor(layout: Layout) -> list[Finding]:
+    async with instance.database_of(layout, on_stderr()) as (db, here):
+        return await examine(db, here.agent_ids)
+
+
+def migrate(data: Path, database_url: str | None) -> list[str]:
+    """Bring a database up to this version; returns the names of the files that were applied.
+
+    Raises:
+        SetupError: it is newer than this program, or cannot be reached.
+    """
+    if database_url is not None:
+        return asyncio.run(migrate_database(database_url))
+    return asyncio.run(_migrate(Layout(data)))
+
+
+async def _migrate(layout: Layout) -> list[str]:
+    check_folder(layout)
+    if running_pid(layout) is not None:
+        return await migrate_database(instance.site_of(layout).dsn)
+    async with instance.database_of(layout, on_stderr()):
+        return []
+
+
+def reset_password(data: Path, username: str) -> str:
+    """Give a user a new random password and end his log-ins; returns it. Works while nothing runs.
+
+    Raises:
+        SetupError: there is no instance.
+        NotFound: there is no such user.
+    """
+    log.configure("ERROR", "reset-password")
+    layout = Layout(data)
+    check_folder(layout)
+    return asyncio.run(_reset_password(layout, username))
+
+
+async def _reset_password(layout: Layout, username: str) -> str:
+    password = secrets.token_urlsafe(12)
+    async with instance.database_of(layout, on_stderr()) as (db, _):
+        await set_password(db, username, hash_password(password))
+    return password

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, Final, cast
 
 import aiodocker
 import aiohttp
 
 from greenroom.core.errors import SetupError
+from greenroom.runtimes.registry import open_runtime
 
 LABEL: Final = "greenroom.installation"
-AT_ONCE: Final = 4
-"""Containers removed in parallel: the daemon gets no faster beyond twice its cores."""
 
 
 @asynccontextmanager
@@ -28,8 +27,8 @@ async def docker() -> AsyncGenerator[aiodocker.Docker]:
     where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
     what_to_do = "start one (script/up does), or point DOCKER_HOST at one"
     try:
-        client = aiodocker.Docker()
-    except (ValueError, OSError, aiodocker.DockerError) as error:
+        client = aiodocker.Docker(url=os.environ.get("GREENROOM_DOCKER_HOST"))
+    except (AssertionError, ValueError, OSError, aiodocker.DockerError, aiodocker.DockerContextError) as error:
         raise SetupError(f"No Docker daemon at {where} ({error}); {what_to_do}.") from error
     try:
         await client.version()
@@ -59,40 +58,38 @@ async def session_containers(client: aiodocker.Docker, installation_id: str) -> 
     return [{**c["Labels"], "id": c.id, "state": str(c["State"])} for c in found]
 
 
-async def remove_all(client: aiodocker.Docker, installation_id: str) -> int:
+async def remove_all(installation_id: str, folder: Path) -> int:
     """Remove every container and network of the installation; returns how many containers there were.
 
+    Args:
+        installation_id: on the labels of all it made.
+        folder: of an Agent, where the simulated runtime keeps its containers.
+
     Raises:
-        SetupError: something could not be removed.
+        GreenroomError: the runtime does not answer or refuses.
     """
-    containers = await _containers(client, installation_id)
-    slots = asyncio.Semaphore(AT_ONCE)
-
-    async def remove(container: Any) -> None:
-        async with slots:
-            await _unless_gone(container.delete(force=True, v=True))
-
+    runtime = open_runtime(
+        runtime_name(),
+        installation_id=installation_id,
+        agent_id="",
+        folder=folder,
+        docker_host=os.environ.get("GREENROOM_DOCKER_HOST"),
+    )
+    await runtime.open()
     try:
-        await asyncio.gather(*(remove(container) for container in containers))
-        for found in await client.networks.list(filters=_of(installation_id)):
-            network = await client.networks.get(found["Id"])
-            await _unless_gone(network.delete())
-    except aiodocker.DockerError as error:
-        raise SetupError(f"Docker could not remove what belongs to this instance: {error.message}") from error
-    return len(containers)
+        return await runtime.remove_all()
+    finally:
+        await runtime.close()
+
+
+def runtime_name() -> str:
+    """What the Agents run sessions with: the setting that `up` passes on to them."""
+    return os.environ.get("GREENROOM_RUNTIME", "docker")
 
 
 async def _containers(client: aiodocker.Docker, installation_id: str) -> list[Any]:
     listing = cast("Any", client.containers).list  # aiodocker leaves it untyped
     return await listing(all=True, filters=_of(installation_id))
-
-
-async def _unless_gone(removal: Any) -> None:
-    try:
-        await removal
-    except aiodocker.DockerError as error:
-        if error.status != 404:
-            raise
 
 
 def _of(installation_id: str) -> dict[str, list[str]]:

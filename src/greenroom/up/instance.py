@@ -30,6 +30,7 @@ from greenroom.up.layout import (
     check_folder,
     check_reachable,
     read_json,
+    running_pid,
     write_json,
 )
 from greenroom.up.options import Options, Settings, settle
@@ -207,13 +208,12 @@ class Instance:
         for manager in self.here.managers:
             self._background(self._watch(manager), f"watch {manager.name}")
 
-    async def start_for_clean_up(self) -> None:
-        """Start no more than what ending the sessions needs."""
+    async def start_alone(self) -> None:
+        """Start no more than the database."""
         become_subreaper()
         await self.start_database()
         await migrate(self.site.dsn)
         await self.db.open()
-        self.ends_sessions = True
 
     async def start_database(self) -> None:
         """Start the embedded PostgreSQL, made first if need be; nothing when a database of one's own is used."""
@@ -294,15 +294,47 @@ class Instance:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        with step(self._progress, "Stopping api, Managers, Agents and the gateway"):
+        with step(self._progress, "Stopping the processes"):
             await self.supervisor.stop(lambda name: None, keep=frozenset({"postgres"}))
         if self.ends_sessions:
             with step(self._progress, "Ending sessions"):
-                await end_sessions(self.db, self.here.agent_ids)
+                await end_sessions(self.db, self.site.layout, self.here)
         await self.db.close()
         with step(self._progress, "Stopping PostgreSQL"):
             await self.supervisor.stop(lambda name: None)
         self.site.layout.state.unlink(missing_ok=True)
+
+
+@asynccontextmanager
+async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tuple[Database, Endpoints]]:
+    """The instance's database, started for the time of the block when the instance does not run.
+
+    Raises:
+        SetupError: there is no instance, or its database does not start.
+    """
+    if not layout.ports.exists():
+        raise SetupError(f"There is no Greenroom instance in {layout.data}; give its --data.")
+    if running_pid(layout) is not None:
+        site = site_of(layout)
+        db = Database(site.dsn, application_name="greenroom", max_size=2)
+        await db.open()
+        try:
+            yield db, site.endpoints
+        finally:
+            await db.close()
+        return
+    lock = DataLock.take(layout)
+    try:
+        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+        settings, account = settle(Options(), read_json(layout.instance)), service_account()
+        instance = Instance(_site(layout, settings, account, prepare(layout.runtime, account)), progress)
+        try:
+            await instance.start_alone()
+            yield instance.db, instance.here
+        finally:
+            await instance.end()
+    finally:
+        lock.release()
 
 
 async def clean_up(layout: Layout, progress: Progress) -> None:
@@ -311,20 +343,13 @@ async def clean_up(layout: Layout, progress: Progress) -> None:
     Raises:
         SetupError: an `up` is running here, or something cannot be ended.
     """
-    lock = DataLock.take(layout)
-    try:
-        with step(progress, "Ending the processes that are left"):
-            await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
-        settings, account = settle(Options(), read_json(layout.instance)), service_account()
-        if layout.ports.exists():
-            instance = Instance(_site(layout, settings, account, prepare(layout.runtime, account)), progress)
-            try:
-                await instance.start_for_clean_up()
-            finally:
-                await instance.end()
-        layout.state.unlink(missing_ok=True)
-    finally:
-        lock.release()
+    with step(progress, "Ending the processes that are left"):
+        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+    if layout.ports.exists():
+        async with database_of(layout, progress) as (db, here):
+            with step(progress, "Ending sessions"):
+                await end_sessions(db, layout, here)
+    layout.state.unlink(missing_ok=True)
 
 
 async def clear_after_crash(cluster: Cluster) -> None:

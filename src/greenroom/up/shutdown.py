@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Final
 
-import structlog
-
-from greenroom.core.errors import Unavailable
 from greenroom.db.database import Database
 from greenroom.db.instance import end_sessions_of, installation_id
-from greenroom.up.containers import docker, remove_all
-
-log = structlog.get_logger(__name__)
+from greenroom.up.containers import remove_all
+from greenroom.up.endpoints import Endpoints
+from greenroom.up.layout import Layout
 
 REASON: Final = "instance stopped"
 
 
-async def end_sessions(db: Database, agent_ids: Sequence[str]) -> int:
-    """End every session of these Agents, which do not run any more; returns how many containers were removed.
+async def end_sessions(db: Database, layout: Layout, here: Endpoints) -> None:
+    """End every session of the instance's Agents, which do not run any more, and remove what it made in Docker.
 
     Raises:
-        SetupError: Docker does not answer or refuses.
+        GreenroomError: the database or Docker does not answer or refuses.
     """
-    try:
-        installation = await installation_id(db)
-        await end_sessions_of(db, agent_ids, REASON)
-    except Unavailable as error:
-        log.warning("sessions could not be ended in the database", reason=error.message)
-        raise
-    async with docker() as client:
-        return await remove_all(client, installation)
+    installation = await installation_id(db)
+    await end_sessions_of(db, here.agent_ids, REASON)
+    for agent in here.agents:
+        await remove_all(installation, layout.agent(agent.name))
