@@ -28,21 +28,20 @@ def token_file(folder: Path) -> Path:
     return file
 
 
-def agent_process(folder: Path, *managers: ScriptedManager, **environment: str) -> RoleProcess:
+class AgentProcess(RoleProcess):
     """An Agent as a process; its folder is `folder`/agent."""
-    return RoleProcess(
-        "agent",
-        "agent",
-        folder,
-        {
+
+    def __init__(self, folder: Path, *managers: ScriptedManager, **environment: str) -> None:
+        port = free_port()
+        self.url = f"http://127.0.0.1:{port}"
+        mine = {
             "GREENROOM_AGENT_DIR": str(folder / "agent"),
-            "GREENROOM_AGENT_PORT": str(free_port()),
+            "GREENROOM_AGENT_PORT": str(port),
             "GREENROOM_MANAGER_URLS": ",".join(manager.url for manager in managers),
             "GREENROOM_JOIN_TOKEN_FILE": str(token_file(folder)),
             "GREENROOM_RUNTIME": "simulated",
-            **environment,
-        },
-    )
+        }
+        super().__init__("agent", "agent", folder, {**mine, **environment})
 
 
 @asynccontextmanager

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
-from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -14,7 +14,7 @@ from starlette.routing import BaseRoute, Route
 from greenroom.agent.health import Health
 
 
-def build(health: Health, routes: Sequence[BaseRoute] = ()) -> Starlette:
+def build(health: Health, metrics_text: Callable[[], bytes], routes: Sequence[BaseRoute]) -> Starlette:
     """The application; `routes` are those of the stream authoriser."""
 
     async def healthcheck(_request: Request) -> Response:
@@ -22,7 +22,7 @@ def build(health: Health, routes: Sequence[BaseRoute] = ()) -> Starlette:
         return JSONResponse(body, status_code=200 if ok else 500)
 
     async def metrics(_request: Request) -> Response:
-        return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+        return Response(metrics_text(), media_type=CONTENT_TYPE_LATEST)
 
     own = [Route("/__healthcheck", healthcheck), Route("/metrics", metrics)]
     return Starlette(routes=[*own, *routes])

@@ -18,6 +18,7 @@ import structlog
 from greenroom.agent.health import Health
 from greenroom.agent.identity import Identity
 from greenroom.agent.link import Link, ManagerRefusedError, NoManager
+from greenroom.agent.metrics import Metrics
 from greenroom.agent.sessions import Sessions
 from greenroom.wire.messages import (
     Answer,
@@ -93,6 +94,7 @@ class CheckInLoop:
         link: Link,
         host: Host,
         health: Health,
+        metrics: Metrics,
         join_token_file: Path | None,
     ) -> None:
         self._identity = identity
@@ -100,6 +102,7 @@ class CheckInLoop:
         self._link = link
         self._host = host
         self._health = health
+        self._metrics = metrics
         self._join_token_file = join_token_file
         self._seq = 0
         self._hold_s = FIRST_HOLD_S
@@ -159,9 +162,11 @@ class CheckInLoop:
         message = self._message(hold_s)
         try:
             answer = await self._link.ask(CHECK_IN_PATH, message, Answer, bearer=self._identity.bearer, hold_s=hold_s)
-        except BaseException:
+        except BaseException as error:
+            self._metrics.check_ins.labels(type(error).__name__).inc()
             self._sessions.outbox.return_log_lines(message.logs)
             raise
+        self._metrics.check_ins.labels("fresh" if answer.fresh else "not fresh").inc()
         return self._take(answer, message), answer
 
     def _message(self, hold_s: float) -> CheckIn:
@@ -203,6 +208,7 @@ class CheckInLoop:
         digest_before = self._sessions.have_digest
         if not self._sessions.accept(answer):
             return False
+        self._health.last_fresh = self._health.last_answer
         self._link.managers.learn(manager.url for manager in answer.managers)
         if answer.images is not None:
             self._host.want_images(answer.images)

@@ -18,6 +18,7 @@ from greenroom.agent.commands import Commands
 from greenroom.agent.handover import Handovers
 from greenroom.agent.images import Images
 from greenroom.agent.inventory import Inventory, seen_of
+from greenroom.agent.metrics import Metrics
 from greenroom.agent.sessions import Sessions
 from greenroom.agent.workers import Workers
 from greenroom.core.errors import GreenroomError
@@ -48,6 +49,7 @@ class Executor:
         commands: Commands,
         handovers: Handovers,
         workers: Workers,
+        metrics: Metrics,
         parallel: int | None = None,
     ) -> None:
         self._runtime = runtime
@@ -57,6 +59,7 @@ class Executor:
         self._commands = commands
         self._handovers = handovers
         self._workers = workers
+        self._metrics = metrics
         self._room = asyncio.Semaphore(parallel or max(2, 2 * (os.cpu_count() or 1)))
         self._failures: dict[str, int] = {}
         self._reported: dict[tuple[ActionKind, str], str] = {}
@@ -109,6 +112,7 @@ class Executor:
             try:
                 await self._changes[action.kind](session_id)
                 self._failures.pop(session_id, None)
+                self._metrics.actions.labels(action.kind.value, "done").inc()
                 return
             except RuntimeUnavailable as error:
                 log.warning(
@@ -119,6 +123,7 @@ class Executor:
                 await self._look(session_id)
             except GreenroomError as error:
                 await self._could_not(action, error)
+        self._metrics.actions.labels(action.kind.value, "failed").inc()
         failures = self._failures[session_id] = self._failures.get(session_id, 0) + 1
         await asyncio.sleep(min(MAX_PAUSE_S, PAUSE_S * 2 ** min(failures, 10)))
 

@@ -17,6 +17,8 @@ class Health:
     started: float = field(default_factory=time.monotonic)
     last_round: float | None = None
     last_answer: float | None = None
+    last_fresh: float | None = None
+    """The last answer that was read from the database just before; it would have brought a revocation."""
     runtime_error: str = ""
     manager_error: str = ""
 

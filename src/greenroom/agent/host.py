@@ -19,6 +19,7 @@ from greenroom.agent.identity import Identity
 from greenroom.agent.images import Images
 from greenroom.agent.inventory import RETRY_S, Inventory
 from greenroom.agent.journal import Journal
+from greenroom.agent.metrics import Metrics
 from greenroom.agent.prober import Prober
 from greenroom.agent.reconciler import Reconciler
 from greenroom.agent.sessions import Sessions
@@ -38,13 +39,21 @@ class HostWork:
     """Runs what the host has to do; answers what the check-in tells about it."""
 
     def __init__(
-        self, *, config: AgentConfig, identity: Identity, sessions: Sessions, journal: Journal, health: Health
+        self,
+        *,
+        config: AgentConfig,
+        identity: Identity,
+        sessions: Sessions,
+        journal: Journal,
+        health: Health,
+        metrics: Metrics,
     ) -> None:
         self._config = config
         self._identity = identity
         self._sessions = sessions
         self._journal = journal
         self._health = health
+        self._metrics = metrics
         self._installation_id = identity.installation_id
         self._known = asyncio.Event()
         self._looked = asyncio.Event()
@@ -146,8 +155,9 @@ class HostWork:
                 commands=Commands(runtime, sessions, journal),
                 handovers=Handovers(runtime, sessions, journal),
                 workers=workers,
+                metrics=self._metrics,
             )
-            prober = Prober(runtime, sessions, workers, self._config.probe_interval_s)
+            prober = Prober(runtime, sessions, workers, self._metrics, self._config.probe_interval_s)
             group.create_task(inventory.watch(), name="events")
             group.create_task(reconciler.take_inventory(workers), name="inventory")
             group.create_task(reconciler.look(workers), name="look")

@@ -12,6 +12,7 @@ from typing import Final
 
 import structlog
 
+from greenroom.agent.metrics import Metrics
 from greenroom.agent.sessions import Sessions
 from greenroom.agent.workers import Workers
 from greenroom.core.errors import GreenroomError
@@ -32,10 +33,13 @@ FAILURES_THAT_COUNT: Final = 2
 class Prober:
     """One worker per running container, key `probe:<session_id>:<address>`."""
 
-    def __init__(self, runtime: Runtime, sessions: Sessions, workers: Workers, interval_s: float) -> None:
+    def __init__(
+        self, runtime: Runtime, sessions: Sessions, workers: Workers, metrics: Metrics, interval_s: float
+    ) -> None:
         self._runtime = runtime
         self._sessions = sessions
         self._workers = workers
+        self._metrics = metrics
         self._interval_s = interval_s
         self._room = asyncio.Semaphore(PARALLEL)
 
@@ -57,11 +61,17 @@ class Prober:
             if result.usable and not was_usable:
                 await self._first_launch(session_id, spec)
                 was_usable = True
+                self._note_start(session_id)
             elif failures >= FAILURES_THAT_COUNT:
                 was_usable = False
             if self._spec(session_id, address) is not None:
                 self._sessions.probed(session_id, usable=was_usable, error=result.error)
             await asyncio.sleep(self._pause_s(result.usable, time.monotonic() - begun))
+
+    def _note_start(self, session_id: str) -> None:
+        since_s = self._sessions.age_s(session_id)
+        if since_s is not None:
+            self._metrics.start_seconds.observe(since_s)
 
     def _pause_s(self, usable: bool, age_s: float) -> float:
         if usable:

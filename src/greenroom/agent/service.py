@@ -4,20 +4,26 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from starlette.applications import Starlette
+
 from greenroom.agent import app
 from greenroom.agent.checkin import CheckInLoop
+from greenroom.agent.cutter import Cutter
 from greenroom.agent.health import Health
 from greenroom.agent.host import HostWork
 from greenroom.agent.identity import Identity
 from greenroom.agent.journal import Journal
 from greenroom.agent.link import Link
 from greenroom.agent.managers import Managers
+from greenroom.agent.metrics import Metrics
 from greenroom.agent.sessions import Sessions
+from greenroom.agent.streams import StreamAuthoriser
+from greenroom.agent.upstream_auth import UpstreamAuth
 from greenroom.kit import config, log, serving, stops
 from greenroom.kit.serving import Loop
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Agent:
     """The parts of one Agent."""
 
@@ -29,6 +35,10 @@ class Agent:
     link: Link
     host: HostWork
     check_in: CheckInLoop
+    metrics: Metrics
+    cutter: Cutter
+    upstream_auth: UpstreamAuth
+    streams: StreamAuthoriser
 
     @property
     def loops(self) -> list[tuple[str, Loop]]:
@@ -40,9 +50,15 @@ class Agent:
             ("journal", self.journal.keep_small),
         ]
 
+    @property
+    def app(self) -> Starlette:
+        """What is served on the loopback address."""
+        return app.build(self.health, lambda: self.metrics.text(self.sessions.states()), self.streams.routes)
+
     async def close(self) -> None:
         """Let go of connections and files."""
         await self.link.close()
+        await self.upstream_auth.close()
         self.journal.close()
         self.identity.close()
 
@@ -59,16 +75,43 @@ def build(settings: config.AgentConfig) -> Agent:
     sessions, health = Sessions(journal), Health()
     managers = Managers(url.strip() for url in settings.manager_urls.split(",") if url.strip())
     link = Link(managers, settings.ca_file)
-    host = HostWork(config=settings, identity=identity, sessions=sessions, journal=journal, health=health)
+    metrics = Metrics()
+    host = HostWork(
+        config=settings, identity=identity, sessions=sessions, journal=journal, health=health, metrics=metrics
+    )
     check_in = CheckInLoop(
         identity=identity,
         sessions=sessions,
         link=link,
         host=host,
         health=health,
+        metrics=metrics,
         join_token_file=settings.join_token_file,
     )
-    return Agent(settings, identity, journal, sessions, health, link, host, check_in)
+    cutter, upstream_auth = Cutter(), UpstreamAuth(settings.ca_file)
+    streams = StreamAuthoriser(
+        sessions,
+        identity,
+        upstream_auth,
+        cutter,
+        settings.agent_dir,
+        last_fresh=lambda: health.last_fresh,
+        report=lambda sentence, session_id: sessions.log_line("WARNING", "stream-refused", sentence, session_id),
+    )
+    return Agent(
+        settings=settings,
+        identity=identity,
+        journal=journal,
+        sessions=sessions,
+        health=health,
+        link=link,
+        host=host,
+        check_in=check_in,
+        metrics=metrics,
+        cutter=cutter,
+        upstream_auth=upstream_auth,
+        streams=streams,
+    )
 
 
 async def main() -> None:
@@ -81,7 +124,8 @@ async def main() -> None:
     log.configure(settings.log_level, settings.process_name)
     await stops.serve(settings.stop_dir, settings.process_name)
     agent = build(settings)
+    await agent.cutter.probe()
     try:
-        await serving.serve(app.build(agent.health), settings.agent_host, settings.agent_port, agent.loops)
+        await serving.serve(agent.app, settings.agent_host, settings.agent_port, agent.loops)
     finally:
         await agent.close()

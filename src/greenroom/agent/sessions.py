@@ -314,9 +314,14 @@ class Sessions:
         """A command that was ordered."""
         return self._commands.get(command_id)
 
-    def has_step(self, session_id: str, name: str) -> bool:
-        """Whether this step of the session's start happened while this process ran."""
-        return name in self._steps.get(session_id, {})
+    def age_s(self, session_id: str) -> float | None:
+        """How long ago the order to start this session was received, if by this process."""
+        received = self._steps.get(session_id, {}).get("received")
+        return None if received is None else time.time() - received
+
+    def states(self) -> list[ObservedState]:
+        """The states of all sessions of the desired list."""
+        return [observe(self._wanted(d), self._seen.get(k), self.known(k))[0] for k, d in self._desired.items()]
 
     def running(self) -> list[str]:
         """Sessions of the desired list that have a running container to probe."""
