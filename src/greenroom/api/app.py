@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from greenroom.api import health, problems
 from greenroom.api.events import Hub
 from greenroom.api.hardening import Hardening, served
+from greenroom.api.launch import Launcher
 from greenroom.api.routes import ROUTERS
 from greenroom.api.security import check_declared
 from greenroom.api.snapshot import Snapshot
@@ -42,6 +43,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.hub = Hub()
     app.state.snapshot = Snapshot(db)
     app.state.passwords = Passwords()
+    app.state.launcher = Launcher(db, secrets, logs, config)
     problems.install(app)
     app.add_middleware(Hardening, served_hosts=served(config.served_hosts))
     app.include_router(health.router)

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from greenroom.api.events import Hub
+from greenroom.api.launch import Launcher
 from greenroom.api.snapshot import Snapshot
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
@@ -39,6 +40,10 @@ def _hub(request: Request) -> Hub:
     return request.app.state.hub
 
 
+def _launcher(request: Request) -> Launcher:
+    return request.app.state.launcher
+
+
 def _snapshot(request: Request) -> Snapshot:
     return request.app.state.snapshot
 
@@ -48,5 +53,6 @@ Logs = Annotated[LogWriter, Depends(_logs)]
 InstallationSecrets = Annotated[Secrets, Depends(_secrets)]
 Config = Annotated[ApiConfig, Depends(_config)]
 PasswordHashes = Annotated[Passwords, Depends(_passwords)]
+SessionLauncher = Annotated[Launcher, Depends(_launcher)]
 EventHub = Annotated[Hub, Depends(_hub)]
 SettingsSnapshot = Annotated[Snapshot, Depends(_snapshot)]

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import re
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
 
 from greenroom.api.schemas.base import Body, View
 from greenroom.api.schemas.images import Bytes, Cores, Port
-
-_HOST: Final = re.compile(r"(\$request_host\$|[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:.]+\])(:(\d{1,5}))?")
-
+from greenroom.core.origins import parse_entry
+from greenroom.core.specs import REQUEST_HOST
 
 def _host(text: str) -> str:
-    match = _HOST.fullmatch(text)
-    if match is None or (match[4] and not 1 <= int(match[4]) <= 65535):
-        raise ValueError(f"{text!r} is not host or host:port")
+    if text != REQUEST_HOST and parse_entry(text) is None:
+        raise ValueError(f"{text!r} is neither host nor host:port")
     return text
 
 
