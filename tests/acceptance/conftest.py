@@ -1,0 +1,29 @@
+"""Fixtures of the acceptance tests: one running instance for those that do not end it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from tests.acceptance.instance import Instance
+
+
+@pytest.fixture(scope="session")
+def instance(desktop_image: str) -> Iterator[Instance]:
+    """A running instance with one Manager and one Agent; tests leave it healthy."""
+    instance = Instance()
+    try:
+        instance.up()
+        yield instance
+    finally:
+        instance.remove()
+
+
+@pytest.fixture
+def new_instance(desktop_image: str) -> Iterator[Instance]:
+    """An instance of the test's own, not yet started; it is ended and removed whatever happened to it."""
+    instance = Instance()
+    try:
+        yield instance
+    finally:
+        instance.remove()

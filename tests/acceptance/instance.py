@@ -1,0 +1,210 @@
+"""`greenroom up` as processes, for acceptance and browser tests: start, look, hurt, stop."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import psycopg
+from psycopg.rows import dict_row
+
+T = TypeVar("T")
+
+GREENROOM = (sys.executable, "-m", "greenroom")
+
+
+def run(*arguments: str, timeout_s: float = 150, **environment: str) -> subprocess.CompletedProcess[str]:
+    """`greenroom …` to its end, its output captured."""
+    return subprocess.run(
+        [*GREENROOM, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout_s,
+        env={**os.environ, **environment},
+        stdin=subprocess.DEVNULL,
+    )
+
+
+def free_port() -> int:
+    """A TCP port nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def wait_for(condition: Callable[[], T | None], what: str, within_s: float = 30.0) -> T:
+    """The first true value of `condition`; fails with `what` when it does not come in time."""
+    end = time.monotonic() + within_s
+    while True:
+        value = condition()
+        if value:
+            return value
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {within_s:g} s: {what}")
+        time.sleep(0.1)
+
+
+def new_folder() -> Path:
+    """A folder the service account can reach; pytest's own are closed to it."""
+    folder = Path(tempfile.mkdtemp(prefix="gr-acc-", dir="/tmp"))
+    folder.chmod(0o755)
+    return folder
+
+
+class Instance:
+    """One instance with its own DATA and port."""
+
+    def __init__(self, *options: str, **environment: str) -> None:
+        self.folder = new_folder()
+        self.data = self.folder / "data"
+        self.stops = self.folder / "stops"
+        self.stops.mkdir()
+        self.stops.chmod(0o777)
+        self.port = free_port()
+        self.options = options
+        self.environment = {"GREENROOM_STOP_DIR": str(self.stops), **environment}
+        self.found: dict[str, Any] = {}
+
+    # Life -----------------------------------------------------------------------------------------------------------
+
+    def up(self, *options: str) -> dict[str, Any]:
+        """`greenroom up --detach --json`; the object it prints."""
+        where = ("--data", str(self.data), "--port", str(self.port))
+        done = run("up", *where, "--detach", "--json", *self.options, *options, **self.environment)
+        assert done.returncode == 0, done.stderr + self.logs()
+        self.found = json.loads(done.stdout.splitlines()[-1])
+        return self.found
+
+    def down(self) -> subprocess.CompletedProcess[str]:
+        """`greenroom down`."""
+        return run("down", "--data", str(self.data), **self.environment)
+
+    def remove(self) -> None:
+        """Down, whatever state it is in, and its folder away."""
+        if (self.data / "instance.json").exists():
+            done = self.down()
+            assert done.returncode == 0, done.stderr
+        shutil.rmtree(self.folder)
+
+    # Looking --------------------------------------------------------------------------------------------------------
+
+    def status(self) -> dict[str, Any]:
+        """`greenroom status --json`, also when a part does not work."""
+        done = run("status", "--json", "--data", str(self.data), **self.environment)
+        assert done.stdout, done.stderr
+        return json.loads(done.stdout)
+
+    def pids(self, role: str) -> list[int]:
+        """Of the processes of this role that run now."""
+        state = json.loads((self.data / "run/state.json").read_text())
+        if role == "up":
+            return [state["up"]]
+        if role == "nginx":
+            return self.status()["pids"]["nginx"]
+        return [part["pid"] for part in state["parts"] if part["role"] == role and part["pid"] is not None]
+
+    def healthy(self) -> bool:
+        """Whether every part works."""
+        return all(part["ok"] for part in self.status()["parts"])
+
+    def logs(self, lines: int = 15) -> str:
+        """The end of each log, for the message of a failed test."""
+        files = sorted((self.data / "logs").glob("*.log")) if (self.data / "logs").exists() else []
+        ends = ("\n".join(file.read_text(errors="replace").splitlines()[-lines:]) for file in files)
+        return "".join(f"\n== {file.name}\n{end}" for file, end in zip(files, ends, strict=True))
+
+    @property
+    def url(self) -> str:
+        """Of the console."""
+        return self.found["url"]
+
+    @contextmanager
+    def http(self) -> Iterator[httpx.Client]:
+        """A client of /api/v1 with the instance's key, through the gateway."""
+        auth = (self.found["api_key"], self.found["api_key_secret"])
+        with httpx.Client(base_url=self.url, verify=self.ca(), auth=auth, timeout=15, trust_env=False) as client:
+            yield client
+
+    def ca(self) -> Any:
+        """TLS that trusts the instance's authority alone."""
+        return ssl.create_default_context(cafile=self.found["ca_file"])
+
+    def sql(self, query: str, *params: Any) -> list[dict[str, Any]]:
+        """Rows of a statement in the instance's database."""
+        with psycopg.connect(self.found["database_url"], autocommit=True, row_factory=dict_row) as connection:
+            cursor = connection.execute(query.encode(), params)
+            return cursor.fetchall() if cursor.description else []
+
+    def containers(self) -> list[str]:
+        """Ids of all containers of this installation."""
+        installation = self.sql("SELECT installation_id FROM installation")[0]["installation_id"]
+        return containers(f"greenroom.installation={installation}")
+
+    # Hurting --------------------------------------------------------------------------------------------------------
+
+    def kill(self, role: str, number: int = 0) -> int:
+        """kill -9 of the first (or another) process of a role; its pid."""
+        pid = self.pids(role)[number]
+        os.kill(pid, signal.SIGKILL)
+        return pid
+
+    def arm(self, process: str, stop: str) -> None:
+        """Hold `process` (e.g. manager-default-1) when it comes to this stop (greenroom.kit.stops)."""
+        assert self._converse(process, f"arm {stop}") == "ok"
+
+    def wait_at(self, process: str, stop: str, within_s: float = 20) -> None:
+        """Return when it is held there."""
+        assert self._converse(process, f"wait {stop}", within_s) == "reached"
+
+    def release(self, process: str, stop: str) -> None:
+        """Let it go on."""
+        assert self._converse(process, f"release {stop}") == "ok"
+
+    def _converse(self, process: str, line: str, within_s: float = 5) -> str:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+            connection.settimeout(within_s)
+            connection.connect(str(self.stops / f"{process}.sock"))
+            connection.sendall(line.encode() + b"\n")
+            return connection.makefile().readline().strip()
+
+
+def containers(label: str) -> list[str]:
+    """Ids of all containers with this label."""
+    listing = ["docker", "ps", "--all", "--quiet", "--no-trunc", "--filter", f"label={label}"]
+    return subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split()
+
+
+def networks(label: str) -> list[str]:
+    """Ids of all Docker networks with this label."""
+    listing = ["docker", "network", "ls", "--quiet", "--filter", f"label={label}"]
+    return subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split()
+
+
+def processes_of(data: Path) -> list[str]:
+    """Command lines of all processes that work in DATA or name it."""
+    found: list[str] = []
+    for entry in Path("/proc").iterdir():
+        if not entry.name.isdigit() or int(entry.name) == os.getpid():
+            continue
+        try:
+            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            folder = (entry / "cwd").readlink()
+        except OSError:
+            continue
+        if folder.is_relative_to(data) or f"{data}" in line:
+            found.append(f"{entry.name} {line}")
+    return found

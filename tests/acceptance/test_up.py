@@ -1,0 +1,168 @@
+"""`greenroom up` as its users meet it: what it prints, listens on, and leaves behind (CONTRACT, "greenroom up")."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.acceptance.instance import Instance, containers, networks, processes_of, run, wait_for
+
+ROLES = {"up", "postgres", "api", "manager", "agent", "gateway", "nginx"}
+
+
+def test_the_object_of_json_has_what_the_contract_names(instance: Instance):
+    found = instance.found
+    assert found["url"] == f"https://127.0.0.1:{instance.port}"
+    assert found["stream_url"].startswith("https://127.0.0.1:")
+    assert found["admin"]["username"] == "admin@greenroom.local"
+    assert found["admin"]["password"]
+    assert found["api_key"]
+    assert found["api_key_secret"]
+    (zone,) = found["zones"]
+    (manager,) = found["managers"]
+    (agent,) = found["agents"]
+    assert zone["zone_name"] == manager["zone_name"] == agent["zone_name"] == "default"
+    assert zone["gateway_url"] == manager["gateway_url"]
+    assert zone["zone_id"]
+    assert manager["manager_id"]
+    assert Path(manager["sentinel_file"]) == (
+        instance.data / "tmp/manager" / manager["instance_id"] / "kasm_manager_draining"
+    )
+    assert set(found["pids"]) == ROLES
+    assert all(found["pids"].values()), found["pids"]
+    assert all(Path(f"/proc/{pid}").exists() for pids in found["pids"].values() for pid in pids)
+
+
+def test_every_health_address_answers_as_in_the_contract(instance: Instance):
+    (manager,), (agent,) = instance.found["managers"], instance.found["agents"]
+    with httpx.Client(verify=instance.ca(), trust_env=False) as http:
+        assert http.get(f"http://127.0.0.1:{manager['port']}/__healthcheck").status_code == 200
+        assert http.get(f"http://127.0.0.1:{manager['port']}/health").status_code == 200
+        assert http.get(f"{manager['gateway_url']}/health").status_code == 200
+        assert http.get(f"{instance.url}/health").status_code == 200
+        assert http.get(f"{instance.url}/api/__healthcheck").json()["ok"] is True
+        assert http.get(f"http://127.0.0.1:{agent['port']}/__healthcheck").json()["ok"] is True
+
+
+def test_data_is_closed_to_others(instance: Instance):
+    assert stat.S_IMODE(instance.data.stat().st_mode) == 0o711
+    closed = [
+        folder for folder in instance.data.iterdir() if folder.name in ("postgres", "keys", "tls", "logs", "gateway")
+    ]
+    assert {stat.S_IMODE(folder.stat().st_mode) for folder in closed} == {0o700}
+    assert stat.S_IMODE((instance.data / "tmp/manager").stat().st_mode) == 0o755
+    assert stat.S_IMODE((instance.data / "credentials.json").stat().st_mode) == 0o600
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the account is made by root")
+def test_only_agent_and_supervisor_are_root(instance: Instance):
+    for role in ("postgres", "api", "manager", "gateway", "nginx"):
+        assert {Path(f"/proc/{pid}").stat().st_uid for pid in instance.pids(role)} != {0}, role
+
+
+def test_it_listens_on_the_loopback_alone(instance: Instance):
+    listening = {
+        line.split()[1] for line in Path("/proc/net/tcp").read_text().splitlines()[1:] if line.split()[3] == "0A"
+    }
+    ports = json.loads((instance.data / "ports.json").read_text())
+    for name, port in ports.items():
+        addresses = {address.split(":")[0] for address in listening if int(address.split(":")[1], 16) == port}
+        assert addresses == {"0100007F"}, name
+
+
+def test_zones_of_up_can_be_staged_at_once(instance: Instance):
+    (zone,) = instance.sql("SELECT * FROM zones")
+    assert zone["allow_origin_domain"] == "127.0.0.1,localhost"
+    assert zone["upstream_auth_address"] == f"127.0.0.1:{instance.port}"
+
+
+def test_doctor_finds_nothing_broken(instance: Instance):
+    done = run("doctor", "--json", "--data", str(instance.data))
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [finding["code"] for finding in json.loads(done.stdout)] == [f"I{n}" for n in range(1, 13)]
+
+
+def test_doctor_names_what_is_broken(instance: Instance):
+    (agent,) = instance.found["agents"]
+    instance.sql(
+        "UPDATE agent_capacity SET cores_allocated = cores_allocated + 1 WHERE agent_id = %s", agent["agent_id"]
+    )
+    try:
+        done = run("doctor", "--data", str(instance.data))
+    finally:
+        instance.sql(
+            "UPDATE agent_capacity SET cores_allocated = cores_allocated - 1 WHERE agent_id = %s", agent["agent_id"]
+        )
+    assert done.returncode == 1
+    assert agent["agent_id"] in done.stdout
+
+
+def test_down_leaves_nothing_and_up_continues_with_the_same_data(new_instance: Instance):
+    first = new_instance.up()
+    installation = new_instance.sql("SELECT installation_id FROM installation")[0]["installation_id"]
+    new_instance.sql("INSERT INTO settings (name, value) VALUES ('remembered', '1')")
+    done = new_instance.down()
+    assert done.returncode == 0, done.stderr
+    label = f"greenroom.installation={installation}"
+    assert (processes_of(new_instance.data), containers(label), networks(label)) == ([], [], [])
+
+    second = new_instance.up()
+    same = ("url", "stream_url", "admin", "api_key", "api_key_secret", "zones", "agents")
+    assert {name: second[name] for name in same} == {name: first[name] for name in same}
+    assert [m["manager_id"] for m in second["managers"]] == [m["manager_id"] for m in first["managers"]]
+    assert new_instance.sql("SELECT 1 FROM settings WHERE name = 'remembered'")
+
+
+def test_down_cleans_up_after_an_up_that_was_killed(new_instance: Instance):
+    new_instance.up()
+    installation = new_instance.sql("SELECT installation_id FROM installation")[0]["installation_id"]
+    new_instance.kill("up")
+    done = new_instance.down()
+    assert done.returncode == 0, done.stderr
+    label = f"greenroom.installation={installation}"
+    assert (processes_of(new_instance.data), containers(label), networks(label)) == ([], [], [])
+
+
+def test_up_after_a_killed_up_serves_again(new_instance: Instance):
+    first = new_instance.up()
+    new_instance.kill("up")
+    second = new_instance.up()
+    assert second["url"] == first["url"]
+    assert new_instance.healthy()
+    assert not set(first["pids"]["postgres"]) & set(second["pids"]["postgres"])
+
+
+def test_two_instances_run_side_by_side(instance: Instance, new_instance: Instance):
+    new_instance.up("--zones", "a,b", "--managers", "2")
+    assert [zone["zone_name"] for zone in new_instance.found["zones"]] == ["a", "b"]
+    assert len(new_instance.found["managers"]) == 4
+    ports = [set(json.loads((i.data / "ports.json").read_text()).values()) for i in (instance, new_instance)]
+    assert not ports[0] & ports[1]
+    assert instance.healthy()
+    assert new_instance.healthy()
+
+
+def test_the_password_is_null_once_it_was_changed(new_instance: Instance):
+    new_instance.up()
+    done = run("users", "reset-password", "--data", str(new_instance.data))
+    assert done.returncode == 0, done.stderr
+    assert new_instance.status()["admin"]["password"] is None
+    answer = httpx.post(
+        f"{new_instance.url}/api/v1/login",
+        json={"username": "admin@greenroom.local", "password": done.stdout.strip()},
+        headers={"Origin": new_instance.url, "Sec-Fetch-Site": "same-origin"},
+        verify=new_instance.ca(),
+    )
+    assert answer.status_code == 200, answer.text
+
+
+def test_sigterm_ends_it_like_down(new_instance: Instance):
+    new_instance.up()
+    os.kill(new_instance.pids("up")[0], signal.SIGTERM)
+    wait_for(lambda: not processes_of(new_instance.data), "all processes are gone")
+    assert not (new_instance.data / "run/state.json").exists()
