@@ -26,10 +26,10 @@ const FEATURES = 'clipboard-read; clipboard-write; fullscreen; microphone; camer
 /** The desktop, filling the page, with our bar above it. */
 export function Desktop({ sessionId, frameUrl, note }: Props) {
   const frame = useRef<HTMLIFrameElement>(null);
-  const page = useFramePage(frame, frameUrl);
   const [silent, setSilent] = useState(false);
   const [loaded, setLoaded] = useState(false);
-  const { state, focus, greet } = page;
+  const page = useFramePage(frame, frameUrl, loaded);
+  const { state, focus } = page;
 
   useEffect(() => {
     if (!loaded || state !== 'silent') return;
@@ -48,10 +48,7 @@ export function Desktop({ sessionId, frameUrl, note }: Props) {
         src={frameUrl}
         title="Desktop"
         allow={FEATURES}
-        onLoad={() => {
-          setLoaded(true);
-          greet();
-        }}
+        onLoad={() => setLoaded(true)}
         data-state={state}
       />
       {words && <Veil words={words} covers={state === 'silent' || state === 'connecting'} />}

@@ -23,14 +23,18 @@ export interface FramePage {
   sendClipboard: (text: string) => void;
   /** Give the keyboard to the desktop. */
   focus: () => void;
-  /** Greet the page; it says nothing before. To be called whenever the frame has loaded. */
-  greet: () => void;
 }
 
 const PROTOCOL = 1;
+const GREETING_MS = 200;
+const GREETINGS = 50;
 
-/** Listen to and speak with the page at `url` in `frame`; messages of any other window or origin are ignored. */
-export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: string): FramePage {
+/**
+ * Listen to and speak with the page at `url` in `frame`; messages of any other window or origin are ignored.
+ *
+ * The page says nothing before it was greeted, and may begin to listen some time after the frame has `loaded`.
+ */
+export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: string, loaded: boolean): FramePage {
   const [state, setState] = useState<FrameState>('silent');
   const [clipboard, setClipboard] = useState<string | null>(null);
   const [latencyMs, setLatencyMs] = useState<number | null>(null);
@@ -51,11 +55,24 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     (message: object) => frame.current?.contentWindow?.postMessage({ greenroom: PROTOCOL, ...message }, origin),
     [frame, origin],
   );
-  const greet = useCallback(() => say({ type: 'hello' }), [say]);
   const sendClipboard = useCallback((text: string) => say({ type: 'clipboard', text }), [say]);
   const focus = useCallback(() => {
     frame.current?.focus();
     say({ type: 'focus' });
   }, [frame, say]);
-  return { state, clipboard, latencyMs, sendClipboard, focus, greet };
+
+  const silent = state === 'silent';
+  useEffect(() => {
+    if (!loaded || !silent) return;
+    let left = GREETINGS;
+    const greet = () => {
+      say({ type: 'hello' });
+      left -= 1;
+      if (left === 0) clearInterval(timer);
+    };
+    const timer = setInterval(greet, GREETING_MS);
+    greet();
+    return () => clearInterval(timer);
+  }, [loaded, silent, say]);
+  return { state, clipboard, latencyMs, sendClipboard, focus };
 }
