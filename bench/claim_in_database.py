@@ -53,7 +53,7 @@ INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, staging_
 
 _RESET = (
     "UPDATE sessions SET status = 'running', user_id = NULL, expires = now() + interval '1 day'"
-    + " WHERE status = 'assigning'",
+     " WHERE status = 'assigning'",
     "DELETE FROM session_steps",
     "VACUUM ANALYZE sessions",
     "VACUUM ANALYZE session_steps",
@@ -121,7 +121,6 @@ async def _product(dsn: str, clients: int) -> float:
                 assignment={},
                 max_sessions=100,
                 keepalive_s=3600,
-                received_deadline_s=2,
             ),
         )
         assert row is not None, why
@@ -151,7 +150,6 @@ def _pgbench_script() -> str:
         "config_hash": "''",
         "max_sessions": "100",
         "keepalive_s": "3600",
-        "received_deadline_s": "2",
         "idempotency_key": "NULL",
         "idempotency_body": "NULL",
         "kasm_url": "''",
