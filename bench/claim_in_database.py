@@ -52,8 +52,8 @@ INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, staging_
 """
 
 _RESET = (
-    "UPDATE sessions SET status = 'running', user_id = NULL, expires = now() + interval '1 day'"
-     " WHERE status = 'assigning'",
+    """UPDATE sessions SET status = 'running', user_id = NULL, expires = now() + interval '1 day'
+        WHERE status = 'assigning'""",
     "DELETE FROM session_steps",
     "VACUUM ANALYZE sessions",
     "VACUUM ANALYZE session_steps",
