@@ -11,6 +11,7 @@ from greenroom.api import health, problems
 from greenroom.api.events import Hub
 from greenroom.api.hardening import Hardening, served
 from greenroom.api.launch import Launcher
+from greenroom.api.public import PUBLIC_ROUTERS
 from greenroom.api.routes import ROUTERS
 from greenroom.api.security import check_declared
 from greenroom.api.snapshot import Snapshot
@@ -49,6 +50,8 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.include_router(health.router)
     for router, prefix in ROUTERS:
         app.include_router(router, prefix=prefix)
+    for router in PUBLIC_ROUTERS:
+        app.include_router(router, prefix="/api/public")
     check_declared(app)
     return app
 

@@ -50,7 +50,7 @@ async def create_user(
     fields = body.model_dump(exclude={"password", "groups"})
     user = await create(db, passwords, caller, fields, body.password, [str(group) for group in body.groups])
     await db.notify("users:")
-    audit(logs, caller, "created", "user", user.username, after=_visible(user))
+    audit(logs, caller, "created", "user", user.username, after=visible(user))
     return UserView.model_validate(user)
 
 
@@ -73,8 +73,8 @@ async def update_user(
     changes = body.sent()
     password: SecretStr | None = changes.pop("password", None)
     before, after = await change(db, passwords, caller, str(user_id), changes, password)
-    new = _visible(after) | ({"password": "new"} if password else {})
-    audit(logs, caller, "changed", "user", after.username, before=_visible(before), after=new)
+    new = visible(after) | ({"password": "new"} if password else {})
+    audit(logs, caller, "changed", "user", after.username, before=visible(before), after=new)
     return UserView.model_validate(after)
 
 
@@ -88,7 +88,7 @@ async def delete_user(
 ) -> None:
     """Delete a user; 409 while he has sessions, unless `force`."""
     user = await remove(db, caller, str(user_id), force=force)
-    audit(logs, caller, "deleted", "user", user.username, before=_visible(user))
+    audit(logs, caller, "deleted", "user", user.username, before=visible(user))
 
 
 async def create(
@@ -176,6 +176,19 @@ async def remove(db: Database, caller: Caller, user_id: str, *, force: bool) -> 
     return user
 
 
+async def log_out(db: Database, user_id: str) -> None:
+    """End all log-ins of a user and cut his streams; his sessions go on.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    async with db.transaction() as connection:
+        await users.lock_user(connection, user_id)
+        await logins.delete_logins_of(connection, user_id)
+        events = await users.revoke_access(connection, user_id)
+    await db.notify(*events, "users:")
+
+
 async def _revoke_if(connection: Connection, before: users.User, changes: dict[str, Any]) -> list[str]:
     """Revoke what was granted when the change takes access away; returns the events to notify."""
     barred = any(changes.get(name) and not getattr(before, name) for name in ("disabled", "locked"))
@@ -199,7 +212,8 @@ def _may_change(caller: Caller, user: users.User) -> None:
         caller.require("users_modify_admin")
 
 
-def _visible(user: users.User) -> dict[str, Any]:
+def visible(user: users.User) -> dict[str, Any]:
+    """A user as the log shows changes of him."""
     hidden = {"password_hash", "password_once", "auth_epoch", "num_sessions", "permissions", "last_session", "created"}
     values = {name: value for name, value in asdict(user).items() if name not in hidden}
     return values | {"groups": [group.name for group in user.groups]}

@@ -13,6 +13,7 @@ from greenroom.api.schemas.images import Bytes, Cores, Port
 from greenroom.core.origins import parse_entry
 from greenroom.core.specs import REQUEST_HOST
 
+
 def _host(text: str) -> str:
     if text != REQUEST_HOST and parse_entry(text) is None:
         raise ValueError(f"{text!r} is neither host nor host:port")
