@@ -47,7 +47,7 @@ def test_an_empty_pool_is_filled_and_says_that_it_is_starting():
     made = plan(snapshot())
     assert [type(a) for a in made.actions] == [Create, Create, Create]
     assert made.shortfall is not None
-    assert (made.shortfall.code, made.shortfall.reason) == ("starting", "3 of 3 not staged yet: are starting.")
+    assert (made.shortfall.code, made.shortfall.reason) == ("starting", "3 of 3 not staged yet: they are starting.")
 
 
 def test_a_full_pool_has_nothing_to_do_and_nothing_to_say():

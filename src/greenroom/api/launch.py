@@ -49,10 +49,6 @@ from greenroom.kit.stops import hold, stop
 
 __all__ = ["LaunchRequest", "LaunchResult", "Launcher", "spec_json"]
 
-START_DEADLINE_S: Final = 180.0
-"""Time a new session has until it is running; then the Primary acts."""
-RECEIVED_DEADLINE_S: Final = 2.0
-"""Time the Agent has to acknowledge a hand-over (PROTOCOLS §3)."""
 PLACEMENT_ROUNDS: Final = 3
 """How often the Agents are looked at anew when others take the room in between."""
 
@@ -146,7 +142,6 @@ class Launcher:
                 assignment=assignment_of(launch, assignment_id),
                 max_sessions=launch.max_sessions,
                 keepalive_s=launch.keepalive_s,
-                received_deadline_s=RECEIVED_DEADLINE_S,
                 kasm_url=request.kasm_url,
                 idempotency_key=request.idempotency_key,
                 idempotency_body=request.body() if request.idempotency_key else None,
@@ -201,7 +196,6 @@ class Launcher:
                 cores=image.cores,
                 memory=image.memory,
                 ttl_s=launch.keepalive_s,
-                start_deadline_s=START_DEADLINE_S,
                 permissions=permissions,
                 allow_origin=",".join(spec.allow_origin),
                 upstream_auth=spec.upstream_auth,

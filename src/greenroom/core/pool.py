@@ -351,5 +351,5 @@ def _starting(snapshot: PoolSnapshot, left: Sequence[PooledSession], created: in
     coming = created + sum(not s.claimable for s in left)
     if coming == 0 or snapshot.config.deleted:
         return None
-    verb = "is" if coming == 1 else "are"
+    verb = "it is" if coming == 1 else "they are"
     return Shortfall("starting", f"{coming} of {snapshot.config.num_sessions} not staged yet: {verb} starting.")

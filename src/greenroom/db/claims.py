@@ -29,7 +29,7 @@ class Claim:
 
     Only sessions with `config_hash` are taken: those made before a change of workspace, config or zone are out of
     date. `max_sessions` is the user's limit, `keepalive_s` becomes `expires`, `assignment` is the JSON of
-    wire.messages.Assignment, `received_deadline_s` the time the Agent has to acknowledge.
+    wire.messages.Assignment. How long the Agent has to acknowledge is in `core.deadlines`.
     """
 
     user_id: str
@@ -40,7 +40,6 @@ class Claim:
     assignment: Mapping[str, Any]
     max_sessions: int
     keepalive_s: float
-    received_deadline_s: float
     kasm_url: str = ""
     idempotency_key: str | None = None
     idempotency_body: str | None = None
@@ -55,7 +54,7 @@ WITH claimed AS (
 UPDATE sessions SET status = 'assigning', status_changed = clock_timestamp(), generation = generation + 1,
     user_id = %(user_id)s, assigned = clock_timestamp(), keepalive = clock_timestamp(), launch_id = %(launch_id)s,
     expires = clock_timestamp() + make_interval(secs => %(keepalive_s)s),
-    deadline = clock_timestamp() + make_interval(secs => %(received_deadline_s)s),
+    deadline = NULL,
     assignment_id = %(assignment_id)s, assignment = %(assignment)s, assignment_state = 'requested',
     idempotency_key = %(idempotency_key)s, idempotency_body = %(idempotency_body)s, kasm_url = %(kasm_url)s,
     client_settings = %(client_settings)s
@@ -132,7 +131,6 @@ async def claim(
         "assignment": Jsonb(wanted.assignment),
         "max_sessions": wanted.max_sessions,
         "keepalive_s": wanted.keepalive_s,
-        "received_deadline_s": wanted.received_deadline_s,
         "kasm_url": wanted.kasm_url,
         "idempotency_key": wanted.idempotency_key,
         "idempotency_body": wanted.idempotency_body,

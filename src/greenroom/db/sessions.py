@@ -30,8 +30,8 @@ class NewSession:
     """A session to be inserted on one Agent.
 
     `spec` is the JSON of core.sessions.SessionSpec without its credential, `cores` and `memory` (bytes) the
-    reservation, `ttl_s` the time until `expires`, `start_deadline_s` that until it must be running. `user_id` is
-    None for a staged session, `term` the Primary's term or None when the api inserts.
+    reservation, `ttl_s` the time until `expires`. `user_id` is None for a staged session, `term` the Primary's term or
+    None when the api inserts.
     """
 
     session_id: str
@@ -44,7 +44,6 @@ class NewSession:
     cores: float
     memory: int
     ttl_s: float
-    start_deadline_s: float
     permissions: Mapping[str, bool]
     allow_origin: str = ""
     upstream_auth: str = ""
@@ -81,14 +80,13 @@ WITH room AS (
 ), made AS (
     INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, staging_config_id, launch_id, status, term,
         spec, credential_encrypted, spec_hash, config_hash, cores, memory, permissions, client_settings, assigned,
-        expires, keepalive, deadline, idempotency_key, idempotency_body, allow_origin, upstream_auth, kasm_url)
+        expires, keepalive, idempotency_key, idempotency_body, allow_origin, upstream_auth, kasm_url)
     SELECT %(session_id)s, %(zone_id)s, %(image_id)s, %(agent_id)s, %(user_id)s, %(staging_config_id)s, %(launch_id)s,
         'requested', %(term)s, %(spec)s, %(credential_encrypted)s, %(spec_hash)s, %(config_hash)s, %(cores)s,
         %(memory)s, %(permissions)s, %(client_settings)s,
         CASE WHEN %(user_id)s::uuid IS NOT NULL THEN clock_timestamp() END,
         clock_timestamp() + make_interval(secs => %(ttl_s)s),
         CASE WHEN %(user_id)s::uuid IS NOT NULL THEN clock_timestamp() END,
-        clock_timestamp() + make_interval(secs => %(start_deadline_s)s),
         %(idempotency_key)s, %(idempotency_body)s, %(allow_origin)s, %(upstream_auth)s, %(kasm_url)s
     FROM room RETURNING session_id
 )
@@ -129,7 +127,6 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
             "permissions": Jsonb(new.permissions),
             "client_settings": Jsonb(new.client_settings),
             "ttl_s": new.ttl_s,
-            "start_deadline_s": new.start_deadline_s,
             "idempotency_key": new.idempotency_key,
             "idempotency_body": new.idempotency_body,
             "allow_origin": new.allow_origin,

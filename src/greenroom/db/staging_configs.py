@@ -152,6 +152,15 @@ async def lock_pool(connection: Connection, staging_config_id: str) -> DictRow |
     return await cursor.fetchone()
 
 
+async def look_at_pool(connection: Connection, staging_config_id: str) -> DictRow | None:
+    """The config as `lock_pool` gives it, without holding it."""
+    cursor = await connection.execute(
+        "SELECT c.*, clock_timestamp() AS now FROM staging_configs c WHERE c.staging_config_id = %s",
+        (staging_config_id,),
+    )
+    return await cursor.fetchone()
+
+
 async def read_pool(connection: Connection, config: DictRow) -> DictRow:
     """Second statement: image, zone, sessions without a user, last success, counted after the lock."""
     cursor = await connection.execute(

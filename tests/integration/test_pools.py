@@ -1,0 +1,305 @@
+"""Pools on a real database: filled, shrunk, rolled over, refilled, with the fence and the races of PROTOCOLS §3."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenroom.core.errors import LeaseLost
+from greenroom.core.specs import fingerprint
+from greenroom.db import facts
+from greenroom.db.claims import Claim, claim
+from greenroom.db.database import Database
+from greenroom.db.leases import Fence
+from greenroom.db.logs import LogWriter
+from greenroom.db.sessions import end_sessions
+from greenroom.kit.config import ManagerConfig
+from greenroom.kit.secrets import Secrets
+from greenroom.manager.context import PrimaryContext
+from greenroom.manager.expiry import run_expiry
+from greenroom.manager.pools import run_pool, run_pools
+from greenroom.testing import rows
+
+SECRETS = Secrets(b"k" * 32)
+
+
+@dataclass(frozen=True)
+class Stage:
+    db: Database
+    ctx: PrimaryContext
+    zone_id: str
+    agent_id: str
+    image_id: str
+    config_id: str
+
+    async def statuses(self) -> dict[str, int]:
+        found = await self.db.fetch("SELECT status, count(*) AS number FROM sessions GROUP BY status")
+        return {row["status"]: row["number"] for row in found}
+
+    async def config(self) -> dict[str, Any]:
+        row = await self.db.fetch_one("SELECT * FROM staging_configs WHERE staging_config_id = %s", (self.config_id,))
+        assert row is not None
+        return row
+
+    async def agent_does(self) -> None:
+        """What the Agent and its Manager make of the rows: starting ones run, deleting ones are gone."""
+        await self.db.write(
+            "UPDATE sessions SET status = 'running', started = clock_timestamp()"
+            " WHERE status IN ('requested', 'starting', 'assigning')"
+        )
+        gone = await self.db.fetch("SELECT session_id::text FROM sessions WHERE status = 'deleting'")
+        async with self.db.transaction() as connection:
+            await end_sessions(connection, [row["session_id"] for row in gone], "gone")
+
+    async def settle(self) -> None:
+        for _ in range(4):
+            await run_pools(self.ctx)
+            await self.agent_does()
+
+    async def hash(self) -> str:
+        row = await self.db.fetch_one(
+            "SELECT to_jsonb(i) AS image, to_jsonb(z) AS zone, to_jsonb(c) AS config FROM staging_configs c"
+            " JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id"
+        )
+        assert row is not None
+        permissions, revision = facts.staged_permissions(row["config"]), row["config"]["revision"]
+        return fingerprint(facts.image_facts(row["image"]), facts.zone_facts(row["zone"]), permissions, revision)
+
+    async def claim(self, user_id: str) -> bool:
+        row, _ = await claim(
+            self.db,
+            Claim(
+                user_id=user_id,
+                staging_config_id=self.config_id,
+                config_hash=await self.hash(),
+                launch_id=str(uuid.uuid4()),
+                assignment_id=str(uuid.uuid4()),
+                assignment={},
+                max_sessions=99,
+                keepalive_s=60,
+            ),
+        )
+        return row is not None
+
+    async def log_rows(self, code: str) -> list[tuple[str, str]]:
+        await self.ctx.logs.flush()
+        found = await self.db.fetch("SELECT level, message FROM logs WHERE code = %s ORDER BY log_id", (code,))
+        return [(row["level"], row["message"]) for row in found]
+
+
+@pytest.fixture
+async def stage(db: Database, tmp_path: Path) -> Stage:
+    zone_id = await rows.zone(db)
+    agent_id = await rows.agent(db, zone_id, cores=20.0, hostname="agent-1")
+    image_id = await rows.image(db)
+    config_id = await rows.staging_config(db, zone_id, image_id)
+    holder = str(uuid.uuid4())
+    lease = await db.write(
+        "UPDATE zone_leases l SET holder = %s, term = 7, expires_at = 'infinity' FROM zones z"
+        " WHERE z.zone_key = l.zone_key RETURNING l.zone_key",
+        (holder,),
+    )
+    ctx = PrimaryContext(
+        db=db,
+        fence=Fence(lease[0]["zone_key"], holder, 7),
+        zone_id=zone_id,
+        zone_name="eu",
+        config=ManagerConfig(database_url=db.dsn, secret_key_file=tmp_path, manager_dir=tmp_path),
+        secrets=SECRETS,
+        logs=LogWriter(db, "manager"),
+        quiet=False,
+    )
+    return Stage(db, ctx, zone_id, agent_id, image_id, config_id)
+
+
+async def test_a_new_config_is_filled_with_complete_rows(stage: Stage):
+    await run_pools(stage.ctx)
+    found = await stage.db.fetch("SELECT * FROM sessions")
+    assert len(found) == 3
+    for row in found:
+        assert (row["status"], row["user_id"], row["term"]) == ("requested", None, 7)
+        assert row["spec"]["environment"]["KASM_ID"] == str(row["session_id"])
+        assert (row["spec"]["allow_origin"], row["upstream_auth"]) == (["127.0.0.1"], "127.0.0.1:8443")
+        assert abs((row["expires"] - row["created"]).total_seconds() - 3600) < 1
+    assert len({SECRETS.decrypt(row["credential_encrypted"]) for row in found}) == 3
+    assert (await stage.config())["shortfall_code"] == "starting"
+    await stage.settle()
+    assert await stage.statuses() == {"running": 3}
+    assert (await stage.config())["shortfall_code"] is None
+    capacity = await stage.db.fetch_one("SELECT cores_allocated FROM agent_capacity")
+    assert capacity == {"cores_allocated": 3.0}
+
+
+async def test_an_assigned_session_is_replaced(stage: Stage):
+    await stage.settle()
+    assert await stage.claim(await rows.user(stage.db, "ada"))
+    await run_pools(stage.ctx)
+    assert await stage.statuses() == {"assigning": 1, "running": 2, "requested": 1}
+
+
+async def test_fewer_desired_destroys_the_excess_and_never_an_assigned_one(stage: Stage):
+    await stage.settle()
+    assert await stage.claim(await rows.user(stage.db, "ada"))
+    await stage.db.write("UPDATE staging_configs SET num_sessions = 1")
+    await run_pools(stage.ctx)
+    assert await stage.statuses() == {"assigning": 1, "running": 1, "deleting": 1}
+
+
+async def test_expired_sessions_are_destroyed_and_made_again(stage: Stage):
+    await stage.settle()
+    await stage.db.write("UPDATE sessions SET expires = clock_timestamp()")
+    await run_pools(stage.ctx)
+    assert await stage.statuses() == {"deleting": 3, "requested": 3}
+    row = await stage.db.fetch_one("SELECT DISTINCT ended_reason, retired FROM sessions WHERE status = 'deleting'")
+    assert row == {"ended_reason": "Its expiration of 1 h has passed.", "retired": True}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE zones SET upstream_auth_address = 'other:1'",
+        "UPDATE images SET revision = revision + 1",
+        "UPDATE staging_configs SET allow_kasm_audio = true",
+        "UPDATE staging_configs SET revision = revision + 1",
+    ],
+)
+async def test_a_change_rolls_the_pool_over(stage: Stage, change: str):
+    await stage.settle()
+    await stage.db.write(change)  # type: ignore[arg-type]
+    await run_pools(stage.ctx)
+    assert await stage.statuses() == {"deleting": 3, "requested": 3}
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("UPDATE images SET enabled = false", "image-disabled"),
+        ("UPDATE zones SET allow_origin_domain = '$request_host$'", "zone-request-host"),
+    ],
+)
+async def test_where_nothing_may_be_staged_the_pool_goes_to_zero(stage: Stage, change: str, code: str):
+    await stage.settle()
+    await stage.db.write(change)  # type: ignore[arg-type]
+    await stage.settle()
+    assert await stage.statuses() == {"deleted": 3}
+    assert (await stage.config())["shortfall_code"] == code
+
+
+async def test_a_shortfall_is_logged_once_per_cause(stage: Stage):
+    await stage.db.write("UPDATE agent_capacity SET cores = 1")
+    await stage.settle()
+    await stage.settle()
+    config = await stage.config()
+    assert (config["shortfall_code"], config["shortfall_reason"]) == (
+        "no-capacity",
+        (
+            "2 of 3 not staged: no Agent in zone eu has 1 cores and 100 MB free"
+            " (agent-1 has 0 of 1 cores free, 1 are needed)."
+        ),
+    )
+    assert [level for level, _ in await stage.log_rows("staging-shortfall")] == ["WARNING"]
+    await stage.db.write("UPDATE agent_capacity SET cores = 9")
+    await stage.settle()
+    assert len(await stage.log_rows("staging-recovered")) == 1
+
+
+async def test_failing_starts_back_off_are_cleaned_up_and_recover(stage: Stage):
+    await run_pools(stage.ctx)
+    await stage.db.write("UPDATE sessions SET status = 'failed', error = 'X did not start'")
+    await run_pools(stage.ctx)
+    assert await stage.statuses() == {"deleting": 3}
+    config = await stage.config()
+    assert (config["failures"], config["last_error"], config["shortfall_code"]) == (
+        1,
+        "X did not start",
+        "start-failing",
+    )
+    assert config["next_try"] is not None
+    await run_pools(stage.ctx)
+    assert await stage.statuses() == {"deleting": 3}, "nothing is tried before its time"
+    assert [level for level, _ in await stage.log_rows("staged-session-failed")] == ["ERROR"] * 3
+    await stage.db.write("UPDATE staging_configs SET next_try = clock_timestamp() - interval '1 s'")
+    await run_pools(stage.ctx)
+    assert await stage.statuses() == {"deleting": 3, "requested": 1}, "one at a time until one succeeds"
+    await stage.settle()
+    assert await stage.statuses() == {"deleted": 3, "running": 3}
+    assert (await stage.config())["failures"] == 0
+
+
+async def test_a_failing_pool_leaves_another_one_alone(stage: Stage):
+    image_id = await rows.image(stage.db, friendly_name="Other", name="greenroom/desktop:other")
+    await stage.db.write(
+        "INSERT INTO agent_images VALUES (%s, 'greenroom/desktop:other', 'present')", (stage.agent_id,)
+    )
+    other = await rows.staging_config(stage.db, stage.zone_id, image_id)
+    await run_pools(stage.ctx)
+    await stage.db.write("UPDATE sessions SET status = 'failed' WHERE staging_config_id = %s", (stage.config_id,))
+    await stage.settle()
+    found = await stage.db.fetch_one(
+        "SELECT count(*) AS number FROM sessions WHERE staging_config_id = %s AND claimable", (other,)
+    )
+    assert found == {"number": 3}
+
+
+async def test_a_deleted_config_is_emptied(stage: Stage):
+    await stage.settle()
+    await stage.db.write("UPDATE staging_configs SET deleted = now()")
+    await stage.settle()
+    assert await stage.statuses() == {"deleted": 3}
+
+
+async def test_a_pool_that_needs_nothing_is_not_written(stage: Stage):
+    await stage.settle()
+    before = await stage.db.fetch_one("SELECT xmin::text FROM staging_configs")
+    await run_pools(stage.ctx)
+    assert await stage.db.fetch_one("SELECT xmin::text FROM staging_configs") == before
+
+
+async def test_two_plans_at_once_never_exceed_desired(stage: Stage):
+    """R15: locking and counting in one statement would give six of three."""
+    await asyncio.gather(*(run_pool(stage.ctx, stage.config_id) for _ in range(6)))
+    assert await stage.statuses() == {"requested": 3}
+
+
+async def test_claims_and_plans_at_once_keep_the_pool_at_desired(stage: Stage):
+    await stage.db.write("UPDATE staging_configs SET num_sessions = 5")
+    await stage.settle()
+    users = [await rows.user(stage.db, f"user-{number}") for number in range(8)]
+
+    async def plans() -> None:
+        for _ in range(6):
+            await run_pools(stage.ctx)
+
+    given = await asyncio.gather(*(stage.claim(user_id) for user_id in users), plans(), plans())
+    await stage.settle()
+    assigned = await stage.db.fetch_one("SELECT count(*) AS number FROM sessions WHERE user_id IS NOT NULL")
+    pooled = await stage.db.fetch_one("SELECT count(*) AS number FROM sessions WHERE claimable")
+    assert assigned == {"number": sum(result is True for result in given)}
+    assert pooled == {"number": 5}
+
+
+async def test_a_primary_whose_term_is_over_writes_nothing(stage: Stage):
+    old = replace(stage.ctx, fence=replace(stage.ctx.fence, term=6))
+    with pytest.raises(LeaseLost):
+        await run_pools(old)
+    assert await stage.statuses() == {}
+
+
+async def test_a_session_nobody_kept_alive_ends(stage: Stage):
+    await stage.settle()
+    assert await stage.claim(await rows.user(stage.db, "ada"))
+    await stage.agent_does()
+    await stage.db.write("UPDATE sessions SET expires = clock_timestamp() WHERE user_id IS NOT NULL")
+    await run_expiry(replace(stage.ctx, quiet=True))
+    assert await stage.statuses() == {"running": 3}
+    await run_expiry(stage.ctx)
+    row = await stage.db.fetch_one("SELECT want, ended_reason FROM sessions WHERE status = 'deleting'")
+    assert row is not None
+    assert row["want"] == "absent"
+    assert row["ended_reason"].startswith("It was not used for")
+    assert len(await stage.log_rows("session-expired")) == 1
