@@ -1,0 +1,120 @@
+"""Pure rules of the api: cross-site requests, hosts, installation settings, cursors, shapes."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta, timezone
+from typing import Any
+
+import hypothesis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.api.csrf import SAFE_METHODS, cross_site_reason
+from greenroom.api.hardening import host_name, served
+from greenroom.api.public.shapes import date, hex_id
+from greenroom.core.errors import Invalid
+from greenroom.core.installation import (
+    INSTALLATION_SETTINGS,
+    Installation,
+    installation_of,
+    validated_installation,
+)
+
+HOST = "console.example:8443"
+origins = st.sampled_from(
+    [
+        "https://console.example:8443",
+        "https://console.example:8445",
+        "https://console.example",
+        "https://evil.example",
+        "https://console.example:8443.evil.example",
+        "null",
+        "",
+    ]
+)
+headers = st.fixed_dictionaries(
+    {"host": st.just(HOST)},
+    optional={
+        "sec-fetch-site": st.sampled_from(["same-origin", "same-site", "cross-site", "none", "x"]),
+        "origin": origins,
+        "referer": origins.map(lambda origin: f"{origin}/page"),
+    },
+)
+
+
+def only_the_own_origin_acts(reason: str | None, sent: dict[str, str]) -> None:
+    """Whoever may act with a cookie has shown that the page asking is our own."""
+    if reason is None:
+        own = "https://console.example:8443"
+        site = sent.get("sec-fetch-site")
+        if site is not None:
+            assert site in ("same-origin", "none")
+        else:
+            assert (sent.get("origin") or sent.get("referer", "")).removesuffix("/page") == own
+
+
+@given(st.sampled_from(["POST", "PUT", "PATCH", "DELETE"]), headers)
+def test_with_a_cookie_only_the_own_origin_acts(method: str, sent: dict[str, str]):
+    only_the_own_origin_acts(cross_site_reason(method, sent, has_cookie=True), sent)
+
+
+def test_a_mutant_that_looks_only_at_the_site_is_caught():
+    def mutant(sent: dict[str, str]) -> None:
+        allowed = sent.get("sec-fetch-site") in (None, "same-origin", "same-site", "none")
+        only_the_own_origin_acts(None if allowed else "refused", sent)
+
+    with pytest.raises(AssertionError):
+        hypothesis.settings(report_multiple_bugs=False, database=None)(given(headers)(mutant))()
+
+
+@given(st.sampled_from(sorted(SAFE_METHODS)), headers)
+def test_looking_is_free(method: str, sent: dict[str, str]):
+    assert cross_site_reason(method, sent, has_cookie=True) is None
+
+
+def test_a_program_needs_none_of_these_headers():
+    assert cross_site_reason("POST", {"host": HOST}, has_cookie=False) is None
+
+
+@pytest.mark.parametrize(
+    ("header", "name"),
+    [("A.example:8443", "a.example"), ("127.0.0.1", "127.0.0.1"), ("[::1]:8443", "::1"), ("[::1]", "::1"), ("", "")],
+)
+def test_the_name_in_a_host_header(header: str, name: str):
+    assert host_name(header) == name
+
+
+def test_a_comma_list_of_hosts():
+    assert served(" a.example:1, B.example,,[::1]") == {"a.example", "b.example", "::1"}
+
+
+@given(st.dictionaries(st.sampled_from([*INSTALLATION_SETTINGS, "gone"]), st.integers(-5, 10**7) | st.text(max_size=3)))
+def test_stored_values_that_are_not_allowed_count_as_absent(stored: dict[str, Any]):
+    values, defaults = installation_of(stored), Installation()
+    for name in INSTALLATION_SETTINGS:
+        try:
+            expected = validated_installation(name, stored[name])
+        except (Invalid, KeyError):
+            expected = getattr(defaults, name)
+        assert getattr(values, name) == expected
+
+
+def test_every_field_is_a_setting_and_has_its_default():
+    assert {name: setting.default for name, setting in INSTALLATION_SETTINGS.items()} == {
+        name: getattr(Installation(), name) for name in Installation.__slots__
+    }
+    with pytest.raises(Invalid, match="`nonsense`"):
+        validated_installation("nonsense", 1)
+
+
+@given(st.datetimes(datetime(2000, 1, 1), timezones=st.sampled_from([UTC, timezone(timedelta(hours=2))])))  # noqa: DTZ001
+def test_published_dates_are_utc_with_microseconds(moment: datetime):
+    text = date(moment)
+    assert text is not None
+    assert datetime.strptime(text, "%Y-%m-%d %H:%M:%S.%f").replace(tzinfo=UTC) == moment
+
+
+@given(st.uuids())
+def test_hex_ids(value: Any):
+    assert hex_id(str(value)) == hex_id(value) == value.hex
