@@ -21,9 +21,6 @@ from greenroom.core.states import ObservedState, SessionStatus, Want, sources_of
 HandoverState = Literal["received", "assigned", "failed"]
 Verdict = Literal["destroy", "keep"]
 
-VERDICT_GRACE_S: Final = 10.0
-"""A container without a row is left alone this long after the Agent first asked about it."""
-
 _S = SessionStatus
 
 
@@ -151,7 +148,7 @@ def verdicts(
     unknown: Iterable[str],
     living: frozenset[str],
     asked_for_s: Mapping[str, float],
-    grace_s: float = VERDICT_GRACE_S,
+    grace_s: float,
 ) -> dict[str, Verdict]:
     """What to do with containers no desired session accounts for; none for those whose grace period is not over.
 

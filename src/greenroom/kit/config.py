@@ -91,6 +91,13 @@ class ManagerConfig(DatabaseConfig):
     handover_received_s: float = Field(2.0, gt=0)
     handover_assigned_s: float = Field(3.0, gt=0)
     cpu_overcommit: float = Field(16.0, gt=0)
+    auto_agent: bool = True
+    """Promote an Agent after its first complete check-in without asking: a join token vouched for it."""
+    verdict_grace_s: float = Field(10.0, gt=0)
+    """How long a container without a session is left alone after its Agent first asked about it."""
+    failed_keep_s: float = Field(3600.0, gt=0)
+    """How long a user's failed session stays, so that he can read why."""
+    ended_keep_days: float = Field(7.0, gt=0)
 
 
 class AgentConfig(ProcessConfig):

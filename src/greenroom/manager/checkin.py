@@ -242,7 +242,7 @@ class CheckIns:
         """Unknown containers whose grace period is over."""
         now_s = boottime_s()
         told.asked_at_s = {session_id: told.asked_at_s.get(session_id, now_s) for session_id in message.unknown}
-        return frozenset(s for s, at_s in told.asked_at_s.items() if now_s - at_s >= core.VERDICT_GRACE_S)
+        return frozenset(s for s, at_s in told.asked_at_s.items() if now_s - at_s >= self._config.verdict_grace_s)
 
     async def _answer(self, message: CheckIn, state: State) -> Answer:
         if not state.fresh:
@@ -272,7 +272,8 @@ class CheckIns:
         self._ripe(message, told)
         living = await sql.read_living(self._db, message.agent_id, message.unknown)
         now_s = boottime_s()
-        return core.verdicts(message.unknown, living, {s: now_s - at_s for s, at_s in told.asked_at_s.items()})
+        asked_for_s = {session_id: now_s - at_s for session_id, at_s in told.asked_at_s.items()}
+        return core.verdicts(message.unknown, living, asked_for_s, self._config.verdict_grace_s)
 
 
 _MOST_HELD_S: Final = 30.0

@@ -31,7 +31,7 @@ from greenroom.manager.identity import instance_id
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.observations import Observations
-from greenroom.manager.primary import run_primary_round
+from greenroom.manager.primary import PrimaryRounds
 from greenroom.manager.standing import Standing, Wakers
 
 log = structlog.get_logger(__name__)
@@ -173,7 +173,7 @@ class Manager:
             lease=lease,
             watch=watch,
             wakers=self.wakers,
-            primary_round=run_primary_round,
+            primary_round=PrimaryRounds().run,
         )
         return lease, watch, guardian
 

@@ -1,0 +1,148 @@
+"""What the Primary concludes about Agents from what it heard, and what it did not hear (DESIGN §4, PROTOCOLS §3).
+
+    pending ─ first complete check-in ─▶ running ─ silent ─▶ missing ─ silent for long ─▶ dead
+                                            ◀────── heard again, complete ──────┴──────────┘
+
+Missing: no new sessions are placed, running ones are left alone. Lost: what users have there shows as lost, and comes
+back with the Agent. Dead: its sessions are ended. Invariants, tested as properties: nothing is concluded from silence
+while it is quiet; an Agent that is heard never gets worse; planning again after applying plans nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Literal
+
+AgentStatus = Literal["pending", "running", "missing", "dead"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetTimings:
+    """Seconds of silence after which an Agent is missing, its users' sessions are lost, and it is dead."""
+
+    missing_s: float
+    lost_s: float
+    dead_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentReport:
+    """One Agent. `silent_s` is None before its first check-in; `complete`: it told all it has since it registered."""
+
+    agent_id: str
+    hostname: str
+    status: AgentStatus
+    complete: bool
+    silent_s: float | None
+    has_losable: bool = False
+    """It has users' sessions that are not marked lost yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentMove:
+    """A change of an Agent's status and, as a sentence, its reason."""
+
+    agent_id: str
+    before: AgentStatus
+    to: AgentStatus
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionsLost:
+    """The users' sessions of an Agent are lost until it comes back."""
+
+    agent_id: str
+    reason: str
+
+
+def plan(
+    agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool, auto_agent: bool
+) -> list[AgentMove | SessionsLost]:
+    """All conclusions of one round; at most one for each Agent.
+
+    Args:
+        agents: the zone's Agents.
+        timings: how long silence may last.
+        quiet: silence proves nothing yet (QUIET of PROTOCOLS §1).
+        auto_agent: a pending Agent is promoted by itself.
+    """
+    found: list[AgentMove | SessionsLost] = []
+    for agent in agents:
+        action = _of(agent, timings, quiet, auto_agent)
+        if action is not None:
+            found.append(action)
+    return found
+
+
+def _of(agent: AgentReport, timings: FleetTimings, quiet: bool, auto_agent: bool) -> AgentMove | SessionsLost | None:
+    if agent.silent_s is None:
+        return None
+    if agent.silent_s <= timings.missing_s:
+        return _heard(agent, auto_agent)
+    return None if quiet else _silent(agent, agent.silent_s, timings)
+
+
+def _heard(agent: AgentReport, auto_agent: bool) -> AgentMove | None:
+    if not agent.complete or agent.status == "running":
+        return None
+    if agent.status == "pending":
+        return _move(agent, "running", "its first complete check-in arrived") if auto_agent else None
+    return _move(agent, "running", "it checks in again")
+
+
+def _silent(agent: AgentReport, silent_s: float, timings: FleetTimings) -> AgentMove | SessionsLost | None:
+    since = f"it was not heard of for {silent_s:.0f} s"
+    if agent.status == "running":
+        return _move(agent, "missing", since)
+    if agent.status != "missing":
+        return None
+    if silent_s > timings.dead_s:
+        return _move(agent, "dead", since)
+    if silent_s > timings.lost_s and agent.has_losable:
+        return SessionsLost(agent_id=agent.agent_id, reason=f"its Agent {agent.hostname} was lost: {since}")
+    return None
+
+
+def _move(agent: AgentReport, to: AgentStatus, reason: str) -> AgentMove:
+    return AgentMove(agent_id=agent.agent_id, before=agent.status, to=to, reason=reason)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation:
+    """What is reserved on an Agent: as counted, and as the sum of its sessions. Memory in bytes."""
+
+    agent_id: str
+    hostname: str
+    cores_counted: float
+    memory_counted: int
+    cores_summed: float
+    memory_summed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """A count to be corrected and the sentence with the values before and after."""
+
+    agent_id: str
+    cores: float
+    memory: int
+    reason: str
+
+
+def corrections(allocations: Iterable[Allocation]) -> list[Correction]:
+    """Those counts that differ from the sum of the sessions' reservations."""
+    return [
+        Correction(
+            agent_id=a.agent_id,
+            cores=a.cores_summed,
+            memory=a.memory_summed,
+            reason=(
+                f"the reserved capacity of Agent {a.hostname} was corrected: cores {a.cores_counted:g} → "
+                f"{a.cores_summed:g}, memory {a.memory_counted >> 20} → {a.memory_summed >> 20} MiB"
+            ),
+        )
+        for a in allocations
+        if abs(a.cores_counted - a.cores_summed) > 1e-4 or a.memory_counted != a.memory_summed
+    ]

@@ -1,0 +1,95 @@
+"""Sessions that wait for something, in SQL; for the Primary. All writes inside `guarded`."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from greenroom.core.states import TRANSITIONAL
+from greenroom.db.database import Connection, Database
+
+_TRANSITIONAL: Final = sorted(TRANSITIONAL)
+
+
+async def read_waiting(db: Database, zone_id: str) -> list[dict[str, Any]]:
+    """Sessions in transitional statuses on Agents that are there, with `now`; as `core.deadlines.Waiting` has them.
+
+    What waits for a missing Agent is the fleet's business: it goes on when the Agent returns or is dead.
+    """
+    return await db.fetch(
+        "SELECT s.session_id::text, s.status, s.status_changed, s.deadline, s.assignment_state,"
+        " coalesce(a.hostname, '') AS agent_name, coalesce(o.probe_error, '') AS probe_error,"
+        " clock_timestamp() AS now"
+        " FROM sessions s LEFT JOIN agents a USING (agent_id) LEFT JOIN session_observed o USING (session_id)"
+        " WHERE s.zone_id = %s AND s.status = ANY(%s)"
+        " AND (a.agent_id IS NULL OR a.status IN ('pending', 'running') OR s.status <> 'deleting')",
+        (zone_id, _TRANSITIONAL),
+    )
+
+
+async def fail(
+    connection: Connection, session_id: str, status: str, reason: str, *, set_aside: bool
+) -> dict[str, Any] | None:
+    """`failed` with its reason, if the session is still in this status; its row."""
+    cursor = await connection.execute(
+        "UPDATE sessions SET status = 'failed', status_changed = clock_timestamp(), deadline = NULL,"
+        " error = %(reason)s, set_aside_reason = CASE WHEN %(set_aside)s THEN %(reason)s ELSE set_aside_reason END"
+        " WHERE session_id = %(session_id)s AND status = %(status)s"
+        " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text",
+        {"session_id": session_id, "status": status, "reason": reason, "set_aside": set_aside},
+    )
+    return await cursor.fetchone()
+
+
+async def delete_again(connection: Connection, session_id: str) -> dict[str, Any] | None:
+    """Tell the Agent once more that a session is to be absent; its row, or None if it is gone by now."""
+    cursor = await connection.execute(
+        "UPDATE sessions SET generation = generation + 1, status_changed = clock_timestamp(), deadline = NULL"
+        " WHERE session_id = %s AND status = 'deleting'"
+        " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text",
+        (session_id,),
+    )
+    return await cursor.fetchone()
+
+
+async def read_missed_moves(db: Database, zone_id: str) -> list[dict[str, Any]]:
+    """Rows that wait although their Agent, which is there and told all, may have reported what they wait for."""
+    return await db.fetch(
+        "SELECT s.session_id::text, s.agent_id::text, s.status, s.want, s.generation, s.assignment_id::text,"
+        " s.assignment_state, o.state, o.usable, o.exit_code, o.probe_error"
+        " FROM sessions s JOIN session_observed o USING (session_id, agent_id, generation)"
+        " JOIN agents a USING (agent_id)"
+        " WHERE s.zone_id = %s AND s.status = ANY(%s) AND a.status = 'running' AND a.complete"
+        " AND o.incarnation = a.incarnation",
+        (zone_id, [*_TRANSITIONAL, "unreachable", "lost"]),
+    )
+
+
+async def clear_failed(
+    connection: Connection, zone_id: str, user_keep_s: float, pool_keep_s: float
+) -> list[dict[str, Any]]:
+    """Failed sessions whose reason was there to be read long enough are to go; the rows changed.
+
+    A pool puts its failed sessions away itself; `pool_keep_s` is for those whose pool does not exist any more.
+    """
+    cursor = await connection.execute(
+        "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE zone_id = %(zone_id)s AND status = 'failed'"
+        "  AND set_aside_for IS NULL AND status_changed < clock_timestamp() - make_interval(secs =>"
+        "   CASE WHEN user_id IS NULL THEN %(pool_keep_s)s ELSE %(user_keep_s)s END::double precision)"
+        "  ORDER BY session_id LIMIT 100 FOR NO KEY UPDATE)"
+        " UPDATE sessions SET status = 'deleting', want = 'absent', generation = generation + 1,"
+        " status_changed = clock_timestamp(), deadline = NULL, ended_reason = coalesce(ended_reason, error)"
+        " WHERE session_id IN (SELECT session_id FROM old) AND status = 'failed'"
+        " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text",
+        {"zone_id": zone_id, "user_keep_s": user_keep_s, "pool_keep_s": pool_keep_s},
+    )
+    return await cursor.fetchall()
+
+
+async def forget_ended(connection: Connection, zone_id: str, keep_days: float) -> int:
+    """Remove rows of sessions that ended long ago, a few hundred at a time; how many."""
+    cursor = await connection.execute(
+        "DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE status = 'deleted'"
+        " AND zone_id = %s AND ended < clock_timestamp() - make_interval(secs => %s * 86400.0) LIMIT 300)",
+        (zone_id, keep_days),
+    )
+    return cursor.rowcount

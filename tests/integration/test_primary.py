@@ -1,0 +1,214 @@
+"""The Primary's tasks with a real Manager on a real PostgreSQL, and an Agent that a test speaks for."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from tests.integration.agents import ToldAgent, join_token, joined, row, seen, session, user
+from tests.integration.managers import Fleet, eventually, manager_here
+
+from greenroom.db.agents import list_agents, update_agent
+from greenroom.db.database import Database
+from greenroom.wire.messages import Observed
+
+QUICK: dict[str, Any] = {"agent_missing_s": 2, "session_lost_s": 3, "agent_dead_s": 5, "guardian_interval_s": 0.1}
+
+
+@pytest.fixture
+async def fleet(db: Database, dsn: str, tmp_path: Path) -> Fleet:
+    await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
+    return Fleet(dsn, tmp_path)
+
+
+@pytest.fixture
+async def door(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
+    async with manager_here(fleet, **QUICK) as transport:
+        yield transport
+
+
+def status_is(db: Database, session_id: str, *wanted: str) -> Callable[[], Awaitable[dict[str, Any] | None]]:
+    async def look() -> dict[str, Any] | None:
+        found = await row(db, session_id)
+        return found if found["status"] in wanted else None
+
+    return look
+
+
+def agent_is(db: Database, wanted: str) -> Callable[[], Awaitable[dict[str, Any] | None]]:
+    async def look() -> dict[str, Any] | None:
+        agents = await list_agents(db)
+        return agents[0] if agents and agents[0]["status"] == wanted else None
+
+    return look
+
+
+class Speaking:
+    """Keeps an Agent heard of while it is entered."""
+
+    def __init__(self, agent: ToldAgent) -> None:
+        self._agent = agent
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.create_task(self._speak())
+
+    async def __aexit__(self, *error: object) -> None:
+        self._task.cancel()
+        await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _speak(self) -> None:
+        while True:
+            await self._agent.check_in()
+            await asyncio.sleep(0.1)
+
+
+async def test_an_agent_is_promoted_after_its_first_complete_check_in(door: httpx.ASGITransport, db: Database):
+    agent = ToldAgent(door, await join_token(db))
+    await agent.register()
+    await agent.check_in(inventory_complete=False)
+    await asyncio.sleep(0.5)
+    assert await agent_is(db, "pending")()
+    await agent.check_in()
+    found = await eventually(agent_is(db, "running"))
+    assert (found["cores"], found["memory"]) == (32, 8 << 30)
+
+
+async def test_the_unassigned_sessions_of_a_missing_agent_go_and_come_back_with_it(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, door)
+    await eventually(agent_is(db, "running"))
+    config = await _config(db, agent, fleet)
+    staged = await session(db, agent, fleet.key_file, status="running", staging_config_id=config)
+    coming = await session(db, agent, fleet.key_file, staging_config_id=config)
+    used = await session(db, agent, fleet.key_file, status="running", user_id=await user(db))
+    await agent.check_in()
+    usable: list[Observed] = [seen(s, usable=True) for s in (staged, used)]
+    await agent.check_in(*usable)
+    await eventually(agent_is(db, "missing"))
+    assert (await row(db, staged))["status"] == "unreachable"
+    assert (await row(db, coming))["status"] == "deleting"
+    assert (await row(db, used))["status"] == "running"
+    async with Speaking(agent):
+        await eventually(agent_is(db, "running"))
+        await eventually(status_is(db, staged, "running"))
+
+
+async def test_a_lost_session_of_a_user_comes_back_with_its_agent(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, door)
+    session_id = await session(db, agent, fleet.key_file, status="running", user_id=await user(db))
+    await agent.check_in()
+    await agent.check_in(seen(session_id, usable=True))
+    found = await eventually(status_is(db, session_id, "lost"))
+    assert "was lost" in found["error"]
+    async with Speaking(agent):
+        found = await eventually(status_is(db, session_id, "running"))
+    assert found["error"] is None
+
+
+async def test_a_dead_agents_sessions_are_ended_and_their_reservation_is_given_back(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, door)
+    session_id = await session(db, agent, fleet.key_file, status="running", user_id=await user(db))
+    await eventually(agent_is(db, "dead"), 20)
+    found = await eventually(status_is(db, session_id, "deleted"))
+    assert "is dead" in found["ended_reason"]
+    assert (await list_agents(db))[0]["cores_allocated"] == 0
+
+
+async def test_silence_proves_nothing_right_after_an_election(db: Database, fleet: Fleet):
+    async with manager_here(fleet, **QUICK) as door:
+        await joined(db, door)
+        await eventually(agent_is(db, "running"))
+    await asyncio.sleep(2.5)
+    async with manager_here(fleet, **QUICK):
+        await asyncio.sleep(1.5)
+        assert await agent_is(db, "running")()
+        await eventually(agent_is(db, "missing"))
+
+
+async def test_nothing_stays_in_a_transitional_status(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+    agent = await joined(db, door)
+    starting = await session(db, agent, fleet.key_file, status="starting", user_id=await user(db))
+    deleting = await session(db, agent, fleet.key_file, status="deleting", want="absent")
+    assigning = await session(
+        db,
+        agent,
+        fleet.key_file,
+        status="assigning",
+        user_id=await user(db, "bob"),
+        assignment_id=str(uuid.uuid4()),
+    )
+    async with Speaking(agent):
+        await db.write("UPDATE sessions SET deadline = clock_timestamp() + interval '2.2 seconds'")
+        found = await eventually(status_is(db, starting, "failed"))
+        assert "still starting on host-1" in found["error"]
+        found = await eventually(status_is(db, assigning, "failed"))
+        assert "did not acknowledge the hand-over" in found["set_aside_reason"]
+
+        async def told_again() -> bool:
+            return (await row(db, deleting))["generation"] == 2
+
+        await eventually(told_again)
+
+    async def logged() -> bool:
+        codes = {line["code"] for line in await db.fetch("SELECT code FROM logs")}
+        return {"session-failed", "session-deleting"} <= codes
+
+    await eventually(logged)
+
+
+async def test_drift_of_the_counts_is_corrected_with_before_and_after_in_the_log(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, door)
+    await session(db, agent, fleet.key_file, cores=0.5)
+    await db.write("UPDATE agent_capacity SET cores_allocated = 7, memory_allocated = 0")
+
+    async def corrected() -> bool:
+        found = (await list_agents(db))[0]
+        return (found["cores_allocated"], found["memory_allocated"]) == (0.5, 256 << 20)
+
+    async with Speaking(agent):
+        await eventually(corrected)
+
+    async def logged() -> bool:
+        rows = await db.fetch("SELECT message FROM logs WHERE code = 'capacity-corrected'")
+        return len(rows) == 1 and "cores 7 → 0.5, memory 0 → 256 MiB" in rows[0]["message"]
+
+    assert await eventually(logged)
+
+
+async def test_an_override_is_what_the_agent_offers_until_it_is_taken_away(door: httpx.ASGITransport, db: Database):
+    agent = await joined(db, door)
+    await update_agent(db, agent.agent_id, cores_override=3.5, memory_override=1 << 30)
+    found = (await list_agents(db))[0]
+    assert (found["cores"], found["memory"]) == (3.5, 1 << 30)
+    await update_agent(db, agent.agent_id, cores_override=0, memory_override=0)
+
+    async def restored() -> bool:
+        found = (await list_agents(db))[0]
+        return (found["cores"], found["memory"]) == (32, 8 << 30)
+
+    await eventually(restored)
+
+
+async def _config(db: Database, agent: ToldAgent, fleet: Fleet) -> str:
+    some = await session(db, agent, fleet.key_file, status="failed")
+    await db.write("DELETE FROM sessions WHERE session_id = %s", (some,))
+    rows = await db.write(
+        "INSERT INTO staging_configs (zone_id, image_id, num_sessions, expiration, paused, allow_kasm_audio,"
+        " allow_kasm_uploads, allow_kasm_downloads, allow_kasm_clipboard_down, allow_kasm_clipboard_up,"
+        " allow_kasm_microphone, allow_kasm_gamepad, allow_kasm_webcam)"
+        " SELECT z.zone_id, i.image_id, 1, 8, true, true, true, true, true, true, true, true, true"
+        " FROM zones z, images i RETURNING staging_config_id::text"
+    )
+    return str(rows[0]["staging_config_id"])
