@@ -1,0 +1,107 @@
+"""A running instance for the figures: `greenroom up` in a folder of its own, taken down at the end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import ssl
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+GREENROOM = str(Path(sys.executable).parent / "greenroom")
+PORT = 18443
+
+
+@dataclass(frozen=True, slots=True)
+class Instance:
+    """What `greenroom up --json` said, and a client with the key of every permission."""
+
+    facts: dict[str, Any]
+    data: Path
+    http: httpx.Client
+
+    def get(self, path: str) -> Any:
+        """GET below /api/v1, as JSON."""
+        return self.http.get(f"/api/v1{path}").raise_for_status().json()
+
+    def post(self, path: str, body: dict[str, Any]) -> Any:
+        """POST below /api/v1, as JSON."""
+        return self.http.post(f"/api/v1{path}", json=body).raise_for_status().json()
+
+    def status(self) -> dict[str, Any]:
+        """What `greenroom status --json` says now, with the current process ids."""
+        command = [GREENROOM, "status", "--data", str(self.data), "--json"]
+        done = subprocess.run(command, capture_output=True, text=True, check=True)
+        return json.loads(done.stdout.splitlines()[-1])
+
+    def desktop(self) -> dict[str, Any]:
+        """The workspace Desktop."""
+        return next(i for i in self.get("/images") if i["friendly_name"] == "Desktop")
+
+    def users(self, count: int) -> list[str]:
+        """Ids of `count` new users."""
+        made: list[str] = []
+        for _ in range(count):
+            name = f"bench-{time.time_ns()}@example.com"
+            made.append(self.post("/users", {"username": name, "password": "a long enough password"})["user_id"])
+        return made
+
+    def stage(self, count: int, deadline_s: float = 120) -> str:
+        """A staging config of the desktop with `count` sessions, all of them claimable; its id."""
+        body = {
+            "zone_id": self.facts["zones"][0]["zone_id"],
+            "image_id": self.desktop()["image_id"],
+            "num_sessions": count,
+            "expiration": 24,
+        }
+        config = self.post("/staging-configs", body)["staging_config_id"]
+        self.await_current(config, count, deadline_s)
+        return config
+
+    def await_current(self, config: str, count: int, deadline_s: float = 120) -> None:
+        """Wait until the pool has `count` claimable sessions."""
+        wait(lambda: self.get(f"/staging-configs/{config}")["num_current_sessions"] >= count, deadline_s)
+
+    def end_all(self) -> None:
+        """Delete every session and wait until they are gone."""
+        for session in self.get("/sessions"):
+            self.http.delete(f"/api/v1/sessions/{session['session_id']}")
+        wait(lambda: not self.get("/sessions"), 120)
+
+
+def wait(ready: Callable[[], bool], deadline_s: float, pause_s: float = 0.02) -> None:
+    """Poll until `ready()`; TimeoutError after the deadline."""
+    end = time.monotonic() + deadline_s
+    while not ready():
+        if time.monotonic() > end:
+            raise TimeoutError("the instance did not get there in time")
+        time.sleep(pause_s)
+
+
+@contextmanager
+def instance(*options: str) -> Iterator[Instance]:
+    """Start, yield, take down."""
+    data = Path(tempfile.mkdtemp(prefix="gr-bench-", dir="/tmp"))
+    data.chmod(0o755)
+    command = [GREENROOM, "up", "--data", str(data / "data"), "--port", str(PORT), "--detach", "--json", *options]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"bench: greenroom up failed: {done.stderr[-2000:]}")
+    facts = json.loads(done.stdout.splitlines()[-1])
+    context = ssl.create_default_context(cafile=facts["ca_file"])
+    auth = (facts["api_key"], facts["api_key_secret"])
+    try:
+        with httpx.Client(base_url=facts["url"], verify=context, auth=auth, timeout=30) as http:
+            yield Instance(facts, data / "data", http)
+    finally:
+        subprocess.run([GREENROOM, "down", "--data", str(data / "data")], check=True, capture_output=True)
+        shutil.rmtree(data)

@@ -1,0 +1,63 @@
+"""Open a session's stream as a browser would, and wait for its first frame (RFB over the websocket)."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import struct
+import time
+from urllib.parse import urlsplit
+
+import httpx
+from websockets.asyncio.client import ClientConnection, connect
+
+from bench.instance import Instance
+
+
+class _Reader:
+    """Bytes of a websocket, whatever its frames."""
+
+    def __init__(self, socket: ClientConnection) -> None:
+        self._socket = socket
+        self._buffer = b""
+
+    async def take(self, count: int) -> bytes:
+        while len(self._buffer) < count:
+            data = await self._socket.recv()
+            self._buffer += data if isinstance(data, bytes) else data.encode()
+        taken, self._buffer = self._buffer[:count], self._buffer[count:]
+        return taken
+
+
+async def first_frame(url: str, headers: dict[str, str], context: ssl.SSLContext) -> None:
+    """RFB 3.8 with security None (or none offered), one full update of the screen."""
+    async with connect(url, ssl=context, additional_headers=headers, subprotocols=["binary"], max_size=None) as socket:  # type: ignore[list-item]
+        reader = _Reader(socket)
+        await reader.take(12)
+        await socket.send(b"RFB 003.008\n")
+        kinds = await reader.take((await reader.take(1))[0])
+        assert 1 in kinds, kinds
+        await socket.send(b"\x01")
+        assert await reader.take(4) == bytes(4)
+        await socket.send(b"\x01")
+        width, height = struct.unpack(">HH", await reader.take(4))
+        await reader.take(16)
+        await reader.take(struct.unpack(">I", await reader.take(4))[0])
+        await socket.send(struct.pack(">BBHHHH", 3, 0, 0, 0, width, height))
+        assert (await reader.take(1))[0] == 0
+
+
+def open_stream(instance: Instance, session_id: str, deadline_s: float = 60) -> None:
+    """Wait until the session may be opened, go through the address with the token, get the first frame."""
+    end = time.monotonic() + deadline_s
+    while not (frame_url := instance.get(f"/sessions/{session_id}/connection")["frame_url"]):
+        if time.monotonic() > end:
+            raise TimeoutError(f"session {session_id} did not become ready")
+        time.sleep(0.01)
+    context = ssl.create_default_context(cafile=instance.facts["ca_file"])
+    entered = httpx.get(frame_url, verify=context, headers={"Sec-Fetch-Dest": "iframe"})
+    cookie = entered.headers["set-cookie"].split(";")[0]
+    parts = urlsplit(frame_url)
+    url = f"wss://{parts.netloc}{parts.path}websockify"
+    headers = {"Cookie": cookie, "Origin": instance.facts["url"]}
+    asyncio.run(first_frame(url, headers, context))
