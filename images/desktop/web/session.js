@@ -26,8 +26,8 @@ let quality = 6;
 let clipboardText = '';
 
 // --- The page around this one -------------------------------------------------------------------------------------
-// Who may embed the session is decided by the gateway (frame-ancestors). Nothing is said before the parent said hello;
-// from then on messages go to that origin alone.
+// Who may embed the session is decided by the gateway (frame-ancestors). Nothing but "ready" is said before the parent
+// said hello; from then on messages go to that origin alone.
 let parentOrigin = null;
 
 function tellParent(message) {
@@ -165,5 +165,6 @@ async function readLocalClipboard() {
 }
 window.addEventListener('focus', readLocalClipboard);
 
+if (window.parent !== window) window.parent.postMessage({ greenroom: PROTOCOL, type: 'ready' }, '*');
 setState('connecting');
 connect();

@@ -1,0 +1,108 @@
+"""A gateway in small, for tests of the session's page alone: a path prefix, the credential, and a page around it."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import aiohttp
+from aiohttp import web
+
+from greenroom.core.sessions import SessionSpec
+
+PREFIX = "/desktop/1a2b3c4d/some-session"
+PARENT = """<!doctype html><html lang="en"><title>Parent</title><link rel="icon" href="data:,">
+<style>body{margin:0}iframe{border:0;width:100vw;height:100vh}</style>
+<iframe id="frame" title="session" src="%s" allow="clipboard-read; clipboard-write"></iframe>
+<script>
+window.heard = [];
+const frame = document.getElementById('frame');
+window.say = (message) => frame.contentWindow.postMessage({greenroom: 1, ...message}, new URL(frame.src).origin);
+addEventListener('message', (event) => {
+  window.heard.push({...event.data, origin: event.origin});
+  if (event.data.type === 'ready') window.say({type: 'hello'});
+});
+</script></html>"""
+
+
+@dataclass
+class SmallGateway:
+    """Addresses, and a switch: what `status` every request gets while it is not None."""
+
+    frame_url: str = ""
+    parent_url: str = ""
+    status: int | None = None
+    sockets: set[web.WebSocketResponse] = field(default_factory=set)
+
+    async def cut(self) -> None:
+        """Cut all streams, as a network does."""
+        for socket in list(self.sockets):
+            await socket.close(code=1011)
+
+
+@asynccontextmanager
+async def small_gateway(address: str, spec: SessionSpec) -> AsyncIterator[SmallGateway]:
+    """Serve the page at `address` under PREFIX, and a page of another origin around it."""
+    gateway = SmallGateway()
+    tls = ssl.create_default_context()
+    tls.check_hostname, tls.verify_mode = False, ssl.CERT_NONE
+    word = base64.b64encode(f"{spec.auth_user}:{spec.credential}".encode()).decode()
+    headers = {"Authorization": f"Basic {word}"}
+
+    async def forward(request: web.Request) -> web.StreamResponse:
+        if gateway.status is not None:
+            return web.Response(status=gateway.status)
+        rest = request.match_info["rest"]
+        if request.headers.get("Upgrade", "").lower() == "websocket":
+            return await stream(request, f"wss://{address}/{rest}")
+        async with client.request(request.method, f"https://{address}/{rest}", headers=headers) as answer:
+            kept = {name: answer.headers[name] for name in ("Content-Type", "Content-Security-Policy")}
+            return web.Response(status=answer.status, body=await answer.read(), headers=kept)
+
+    async def stream(request: web.Request, url: str) -> web.WebSocketResponse:
+        browser = web.WebSocketResponse(protocols=["binary"], max_msg_size=0)
+        async with client.ws_connect(url, headers=headers, protocols=["binary"], max_msg_size=0) as session:
+            await browser.prepare(request)
+            gateway.sockets.add(browser)
+            ways = {asyncio.create_task(pump(session, browser)), asyncio.create_task(pump(browser, session))}
+            await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+            for way in ways:
+                way.cancel()
+            gateway.sockets.discard(browser)
+        return browser
+
+    async def parent(_request: web.Request) -> web.Response:
+        return web.Response(text=PARENT % gateway.frame_url, content_type="text/html")
+
+    app = web.Application()
+    app.router.add_route("*", PREFIX + "/{rest:.*}", forward)
+    around = web.Application()
+    around.router.add_get("/", parent)
+    connector = aiohttp.TCPConnector(ssl=tls)
+    async with aiohttp.ClientSession(connector=connector) as client:
+        runners = [web.AppRunner(app), web.AppRunner(around)]
+        ports: list[int] = []
+        for runner in runners:
+            await runner.setup()
+            await web.TCPSite(runner, "127.0.0.1", 0).start()
+            ports.append(runner.addresses[0][1])
+        gateway.frame_url = f"http://127.0.0.1:{ports[0]}{PREFIX}/"
+        gateway.parent_url = f"http://127.0.0.1:{ports[1]}/"
+        yield gateway
+        for runner in runners:
+            await runner.cleanup()
+
+
+Socket = web.WebSocketResponse | aiohttp.ClientWebSocketResponse
+
+
+async def pump(source: Socket, target: Socket) -> None:
+    async for message in source:
+        if message.type is aiohttp.WSMsgType.BINARY:
+            await target.send_bytes(message.data)
+        elif message.type is aiohttp.WSMsgType.TEXT:
+            await target.send_str(message.data)

@@ -1,0 +1,165 @@
+"""The page of a desktop session in a real browser, framed by a page of another origin, below a path prefix."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.async_api import Frame, Page, async_playwright
+from session_page import SmallGateway, small_gateway
+
+from greenroom.core.sessions import Exec, SessionSpec
+from greenroom.runtimes.base import Runtime
+from greenroom.runtimes.docker import DockerRuntime
+
+pytestmark = pytest.mark.docker
+
+SESSION = "5e551071-0000-4000-8000-000000000001"
+
+
+@dataclass
+class Desk:
+    """A framed session: the browser's page around it, its frame, and the runtime it runs on."""
+
+    page: Page
+    frame: Frame
+    gateway: SmallGateway
+    runtime: Runtime
+    complaints: list[str]
+
+    async def shell(self, script: str) -> str:
+        result = await self.runtime.exec(SESSION, Exec(argv=("bash", "-c", script), deadline_s=10))
+        return result.output.strip()
+
+    async def state(self, wanted: str) -> None:
+        await self.frame.wait_for_selector(f"html[data-state={wanted}]", state="attached", timeout=15_000)
+
+    async def heard(self, condition: str) -> Any:
+        """The first message of the session's page to its parent for which the script `condition` over `m` holds."""
+        found = await self.page.wait_for_function(f"window.heard.find((m) => {condition})", timeout=15_000)
+        return await found.json_value()
+
+    async def say(self, message: dict[str, Any]) -> None:
+        await self.page.evaluate("(message) => window.say(message)", message)
+
+    async def eventually(self, script: str, wanted: str) -> None:
+        """Until the output of `script` in the session is `wanted`."""
+        loop = f"for i in $(seq 50); do [ \"$({script})\" = '{wanted}' ] && break; sleep 0.1; done; {script}"
+        assert await self.shell(loop) == wanted
+
+
+@pytest.fixture
+async def runtime() -> AsyncIterator[Runtime]:
+    runtime = DockerRuntime("5e551071-0000-4000-8000-000000000000", "5e551071-0000-4000-8000-00000000000a")
+    await runtime.open()
+    yield runtime
+    await runtime.remove_all()
+    await runtime.close()
+
+
+@pytest.fixture(params=[{}])
+async def desk(request: pytest.FixtureRequest, runtime: Runtime, desktop_image: str) -> AsyncIterator[Desk]:
+    spec = SessionSpec(image=desktop_image, image_id="", credential="s3cret", environment=request.param)
+    await runtime.create(SESSION, spec)
+    address = (await runtime.start(SESSION)).address
+    assert address is not None
+    while not (await runtime.probe(address, spec)).usable:
+        pass
+    async with small_gateway(address, spec) as gateway, async_playwright() as playwright:
+        browser = await playwright.chromium.launch(
+            executable_path="/usr/bin/chromium", args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        context = await browser.new_context(
+            viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
+        )
+        page = await context.new_page()
+        complaints: list[str] = []
+        page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+        page.on("pageerror", lambda error: complaints.append(str(error)))
+        await page.goto(gateway.parent_url)
+        frame = next(frame for frame in page.frames if frame.url == gateway.frame_url)
+        desk = Desk(page, frame, gateway, runtime, complaints)
+        await desk.state("connected")
+        yield desk
+        await browser.close()
+
+
+async def test_a_person_works_in_it(desk: Desk, tmp_path: Path):
+    await desk.page.mouse.click(640, 300)
+    await desk.page.keyboard.press("Control+Alt+t")
+    await desk.eventually("pgrep -c -x xfce4-terminal", "1")
+    await desk.eventually("pgrep -c -x bash -t pts/0", "1")
+    await desk.page.keyboard.type("echo hello > ~/hello\n", delay=10)
+    await desk.eventually("cat ~/hello", "hello")
+    await desk.page.screenshot(path=tmp_path / "desktop.png")
+    assert await desk.frame.locator("main").get_attribute("aria-label") == "Session"
+    assert desk.complaints == []
+
+
+async def test_the_screen_takes_the_size_of_the_frame(desk: Desk):
+    await desk.page.set_viewport_size({"width": 1500, "height": 900})
+    await desk.eventually("xdotool getdisplaygeometry", "1500 900")
+
+
+async def test_clipboard_from_the_session_reaches_parent_and_browser(desk: Desk):
+    await desk.page.mouse.click(640, 300)
+    await desk.shell("printf 'grün → ✓' | xclip -selection clipboard >/dev/null 2>&1")
+    assert (await desk.heard("m.type === 'clipboard'"))["text"] == "grün → ✓"
+    await desk.frame.wait_for_function("navigator.clipboard.readText().then((text) => text === 'grün → ✓')")
+
+
+async def test_clipboard_of_parent_and_browser_reaches_the_session(desk: Desk):
+    await desk.say({"type": "clipboard", "text": "from the parent ✓"})
+    await desk.eventually("timeout 1 xclip -o -selection clipboard", "from the parent ✓")
+    await desk.frame.evaluate("navigator.clipboard.writeText('from the browser')")
+    await desk.page.evaluate("document.body.tabIndex = 0; document.body.focus()")
+    await desk.page.mouse.click(640, 300)
+    await desk.eventually("timeout 1 xclip -o -selection clipboard", "from the browser")
+
+
+@pytest.mark.parametrize("desk", [{"KASM_SVC_SEND_CUT_TEXT": "0", "KASM_SVC_ACCEPT_CUT_TEXT": "0"}], indirect=True)
+async def test_a_closed_clipboard_stays_closed(desk: Desk):
+    await desk.shell("printf secret | xclip -selection clipboard >/dev/null 2>&1")
+    await desk.say({"type": "clipboard", "text": "from the parent"})
+    await desk.heard("m.type === 'latency'")
+    assert await desk.page.evaluate("window.heard.filter((m) => m.type === 'clipboard').length") == 0
+    assert await desk.shell("timeout 1 xclip -o -selection clipboard") == "secret"
+
+
+async def test_the_parent_hears_state_quality_and_latency(desk: Desk):
+    said = await desk.heard("m.type === 'state' && m.state === 'connected'")
+    assert said["greenroom"] == 1
+    assert desk.gateway.frame_url.startswith(said["origin"] + "/")
+    await desk.say({"type": "quality", "level": 3})
+    await desk.heard("m.type === 'quality' && m.level === 3")
+    assert 0 < (await desk.heard("m.type === 'latency'"))["ms"] < 5000
+
+
+async def test_nobody_but_the_parent_is_listened_to(desk: Desk):
+    await desk.frame.evaluate("postMessage({greenroom: 1, type: 'quality', level: 1}, '*')")
+    await desk.say({"type": "quality", "level": 99})
+    await desk.say({"type": "constructor"})
+    await desk.say({"type": "quality", "level": 2})
+    await desk.heard("m.type === 'quality' && m.level === 2")
+    levels = await desk.page.evaluate("window.heard.filter((m) => m.type === 'quality').map((m) => m.level)")
+    assert levels == [6, 2]
+
+
+async def test_a_cut_stream_comes_back_by_itself(desk: Desk):
+    desk.gateway.status = 502
+    await desk.gateway.cut()
+    await desk.state("reconnecting")
+    assert await desk.frame.locator("[role=status]").inner_text() == "Connection lost. Reconnecting…"
+    desk.gateway.status = None
+    await desk.state("connected")
+    await desk.heard("m.type === 'state' && m.state === 'reconnecting'")
+
+
+async def test_a_refused_stream_says_so(desk: Desk):
+    desk.gateway.status = 403
+    await desk.gateway.cut()
+    await desk.state("refused")
+    assert "not open to you" in await desk.frame.locator("[role=status]").inner_text()
