@@ -228,7 +228,9 @@ class CheckInLoop:
             route=self._identity.route,
         )
         registered = await self._link.ask(REGISTER_PATH, message, Registered)
-        if registered.db_epoch != self._identity.db_epoch:
+        if registered.installation_id != self._identity.installation_id:
+            self._sessions.new_installation(registered.db_epoch)
+        elif registered.db_epoch != self._identity.db_epoch:
             self._sessions.new_database()
         self._identity.take(registered)
         self._link.managers.learn(manager.url for manager in registered.managers)

@@ -60,6 +60,7 @@ class HostWork:
         self.runtime: Runtime | None = None
         """Open once the Agent's installation is known."""
         self._images: Images | None = None
+        self._wanted_images: list[DesiredImage] = []
         self._meter: CapacityMeter | None = None
         if self._installation_id:
             self._known.set()
@@ -102,6 +103,7 @@ class HostWork:
 
     def want_images(self, images: list[DesiredImage]) -> None:
         """See `checkin.Host`."""
+        self._wanted_images = images
         if self._images:
             self._images.want(images)
 
@@ -142,6 +144,7 @@ class HostWork:
         sessions, journal = self._sessions, self._journal
         inventory = Inventory(runtime, sessions, self._identity.agent_id, self._health)
         images = self._images = Images(runtime, sessions.outbox.speak_up)
+        images.want(self._wanted_images)
         meter = self._meter = CapacityMeter(runtime)
         await self._look_first(inventory, images, meter)
         reconciler = Reconciler(sessions, inventory, self._health)

@@ -138,9 +138,20 @@ def _refusal(response: httpx.Response) -> str:
         return f"HTTP {response.status_code} without a reason"
 
 
+class _Elsewhere(msgspec.Struct):
+    """Body of a Manager's 503."""
+
+    status: str = ""
+
+
 def _retry_after_s(response: httpx.Response) -> float | None:
+    """How long to stay away. A Manager that is only starting or stopping may be back, or replaced, in a moment."""
     text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdigit() else None
+    try:
+        status = msgspec.json.decode(response.content, type=_Elsewhere).status
+    except msgspec.MsgspecError:
+        status = ""
+    return float(text) if text.isdigit() and status not in {"starting", "stopping"} else None
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -19,6 +19,7 @@ import structlog
 
 from greenroom.agent.journal import CommandRecord, Forget, HandoverRecord, Journal, SessionRecord, Term
 from greenroom.agent.outbox import Outbox
+from greenroom.agent.reports import assignment_report, command_reports
 from greenroom.core.reconcile import (
     ContainerState,
     Known,
@@ -34,10 +35,8 @@ from greenroom.core.sessions import SessionSpec
 from greenroom.core.states import ObservedState, Want
 from greenroom.wire.messages import (
     Answer,
-    AssignmentReport,
     Authorised,
     Command,
-    CommandReport,
     Desired,
     LogLine,
     Observed,
@@ -172,11 +171,16 @@ class Sessions:
             self._journal.note(Forget(session_id=session_id))
 
     def new_database(self) -> None:
-        """The database is another one (restored from a backup): what was wanted before counts no longer."""
+        """The database was restored from a backup: what was wanted counts no longer, the highest term does."""
         for session_id in list(self._desired):
             self._tell_authorised_changed(session_id)
         self._desired, self._marks, self._condemned = {}, {}, frozenset()
         self.list_is_valid = False
+
+    def new_installation(self, db_epoch: str) -> None:
+        """The Agent belongs to an installation it did not know: its terms begin anew."""
+        self.new_database()
+        self._journal.note(Term(term=0, db_epoch=db_epoch))
 
     # What is there ------------------------------------------------------------------------------------------------
 
@@ -357,32 +361,14 @@ class Sessions:
             exit_code=record.exit_code if exit_code is None else exit_code,
             log_tail=record.log_tail,
             error=error,
-            assignment=self._assignment_report(desired),
-            commands=self._command_reports(session_id),
+            assignment=assignment_report(handover) if (handover := self._handover(desired)) else None,
+            commands=command_reports(self._journal.memory, session_id),
             steps=[Step(name=name, at=at) for name, at in self._steps.get(session_id, {}).items()],
-        )
-
-    def _assignment_report(self, desired: Desired) -> AssignmentReport | None:
-        record = self._handover(desired)
-        if record is None:
-            return None
-        return AssignmentReport(
-            assignment_id=record.assignment_id,
-            state="received" if record.state == "started" else record.state,
-            exit_code=record.exit_code,
-            error=record.error,
         )
 
     def _handover(self, desired: Desired) -> HandoverRecord | None:
         assignment = desired.assignment
         return self._journal.memory.handovers.get(assignment.assignment_id) if assignment else None
-
-    def _command_reports(self, session_id: str) -> list[CommandReport]:
-        return [
-            CommandReport(command_id=c.command_id, state=c.state, exit_code=c.exit_code, output=c.output)
-            for c in self._journal.memory.commands.values()
-            if c.session_id == session_id and c.state != "reported"
-        ]
 
     def acknowledge(self, acked_seq: int) -> None:
         """Message `acked_seq` and those before it are committed: results of commands need not be kept any longer."""
