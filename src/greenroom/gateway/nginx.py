@@ -221,6 +221,7 @@ def _api_locations(zone: str) -> list[str]:
     common = (
         *proxied("http://gr_api"),
         FORWARDED,
+        "proxy_hide_header X-Content-Type-Options;  # sent here",
         f"proxy_set_header X-Greenroom-Zone '{zone}';",
         "error_page 502 504 = @api_away;",
     )

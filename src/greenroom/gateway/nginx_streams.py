@@ -71,7 +71,7 @@ def stream_server(plan: GatewayPlan) -> str:
     return block(
         "server",
         f"listen {plan.stream_listen} ssl http2;",
-        f"server_name {' '.join(_stream_hosts(plan))};",
+        f"server_name {' '.join(plan.stream_hosts)};",
         "set $gr_manager '';",
         *stream_service(plan, main=False),
         *([block("location = /health", "default_type application/json;", _EDGE_HEALTH)] * (plan.profile == "edge")),
@@ -80,11 +80,6 @@ def stream_server(plan: GatewayPlan) -> str:
 
 
 _EDGE_HEALTH: Final = """return 200 '{"ok": true}';"""
-
-
-def _stream_hosts(plan: GatewayPlan) -> list[str]:
-    own = plan.stream_url.removeprefix("https://").partition(":")[0]
-    return list(dict.fromkeys([*plan.served_hosts, *([own] if own else [])]))
 
 
 def stream_service(plan: GatewayPlan, *, main: bool) -> list[str]:
@@ -103,7 +98,8 @@ def stream_service(plan: GatewayPlan, *, main: bool) -> list[str]:
             *(f"proxy_hide_header {name};" for name in HIDDEN_FROM_CONTAINER),
             "proxy_pass $gr_upstream$gr_rest;",
             _TO_CONTAINER,
-            "proxy_redirect ~^(?:https?://[^/]*)?(/.*)$ $gr_prefix$1;",
+            # a name, not $1: reading $gr_prefix sets the numbered ones
+            "proxy_redirect ~^(?:https?://[^/]*)?(?<gr_location>/.*)$ $gr_prefix$gr_location;",
             _ERRORS,
         ),
         block("location = /_gr/authorise", "internal;", "proxy_pass http://$gr_agent/authorise;", _ASK_AGENT),

@@ -98,6 +98,12 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
         return self._origins(self.stream_url, self.stream_listen)
 
     @property
+    def stream_hosts(self) -> list[str]:
+        """Host names of the stream listener: the served ones, and that of `stream_url`."""
+        own = [re.sub(r":\d+$", "", self.stream_url.removeprefix("https://"))] if self.stream_url else []
+        return list(dict.fromkeys([*self.served_hosts, *own]))
+
+    @property
     def main_origins(self) -> list[str]:
         """Origins of the console: who may frame a stream."""
         return self._origins(self.public_url, self.main_listen)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+import ssl
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ import msgspec
 import structlog
 
 from greenroom.core.errors import SetupError
+from greenroom.gateway.plan import GatewayPlan
 from greenroom.wire.messages import ManagerRequest, ManagerRequests
 
 log = structlog.get_logger(__name__)
@@ -23,6 +25,7 @@ log = structlog.get_logger(__name__)
 MAX_QUEUED: Final = 2000
 MAX_BATCH: Final = 500
 FLUSH_S: Final = 1.0
+_NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: the api is asked over plain loopback
 
 
 def parse_line(datagram: bytes) -> ManagerRequest | None:
@@ -53,8 +56,13 @@ class RequestReporter:
         self._path = path
         self._queue: list[ManagerRequest] = []
         self.dropped = 0
-        self.api = ""
-        self.credential_file = ""
+        self._api = ""
+        self._host = ""
+        self._credential_file = ""
+
+    def serve(self, plan: GatewayPlan) -> None:
+        """Where to report from now on."""
+        self._api, self._host, self._credential_file = plan.api, plan.served_hosts[0], plan.credential_file
 
     def add(self, request: ManagerRequest) -> None:
         """Queue one; the newest is dropped and counted when the queue is full."""
@@ -67,7 +75,7 @@ class RequestReporter:
         """Receive and send, for ever."""
         receiving = asyncio.create_task(self._receive(), name="requests socket")
         try:
-            async with httpx.AsyncClient(timeout=5.0) as client:
+            async with httpx.AsyncClient(timeout=5.0, trust_env=False, verify=_NO_TLS) as client:
                 while not receiving.done():
                     await asyncio.sleep(FLUSH_S)
                     await self._flush(client)
@@ -86,14 +94,14 @@ class RequestReporter:
                     self.add(request)
 
     async def _flush(self, client: httpx.AsyncClient) -> None:
-        if not self._queue or not self.credential_file:
+        if not self._queue or not self._credential_file:
             return
         batch = self._queue[:MAX_BATCH]
         try:
             reply = await client.post(
-                f"http://{self.api}/api/internal/manager-requests",
+                f"http://{self._api}/api/internal/manager-requests",
                 content=msgspec.json.encode(ManagerRequests(requests=batch, dropped=self.dropped)),
-                headers={"Authorization": f"Bearer {_credential(self.credential_file)}"},
+                headers={"Authorization": f"Bearer {_credential(self._credential_file)}", "Host": self._host},
             )
             reply.raise_for_status()
         except (httpx.HTTPError, SetupError) as error:

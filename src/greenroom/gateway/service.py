@@ -129,7 +129,7 @@ class Gateway:
         install_configuration(self._folder, text)
         self._listeners.ensure(plan.listeners, beside_orphan=orphaned)
         self._plan = plan
-        self.reporter.api, self.reporter.credential_file = plan.api, plan.credential_file
+        self.reporter.serve(plan)
 
     async def _start(self) -> None:
         """Start an nginx on our sockets; once it serves, the one before is retired."""

@@ -1,0 +1,237 @@
+"""Streams through the gateway: first open, websockets, origins, whose session it is, what a container gets to see."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from tests.integration.gateways import ANN, BOB, ROUTE, World, answers, raw, said, served_world
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_world() -> AsyncIterator[World]:
+    async for world in served_world():
+        yield world
+
+
+@pytest.fixture
+def world(shared_world: World) -> World:
+    shared_world.reset()
+    return shared_world
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own_world() -> AsyncIterator[World]:
+    async for world in served_world():
+        yield world
+
+
+async def status_of(websocket: object) -> int:
+    """HTTP status of a refused websocket."""
+    with pytest.raises(InvalidStatus) as refused:
+        await websocket  # type: ignore[misc]
+    assert "location" not in refused.value.response.headers
+    return refused.value.response.status_code
+
+
+async def test_a_first_open_ends_at_the_page_with_a_cookie_and_without_the_token(world: World):
+    client = world.client()
+    first = await client.get(f"{world.stream}{world.path()}?token=token-ann&x=1")
+    assert first.status_code == 303
+    assert first.headers["Location"] == f"{world.path()}?x=1"
+    cookie = first.headers["Set-Cookie"]
+    assert cookie == f"greenroom_viewer=token-ann; Path={world.path()}; HttpOnly; Secure; SameSite=Strict"
+    page = await client.get(f"{world.stream}{first.headers['Location']}")
+    assert page.json()["target"] == "/?x=1"
+    assert world.api.questions == [
+        {"session_id": ANN, "token": "token-ann", "bearer": f"Bearer {ROUTE}-0000-4000-8000-000000000000.credential"}
+    ]
+
+
+async def test_the_container_gets_its_own_credential_no_cookie_and_none_of_our_headers(world: World):
+    made_up = {
+        "Cookie": "greenroom_viewer=token-ann; __Host-greenroom=secret; other=1",
+        "Authorization": "Basic dXNlcjpwYXNz",
+        "X-Greenroom-Upstream": "https://127.0.0.1:1",
+        "X-Greenroom-Authorization": "Basic x",
+        "X-Greenroom-Reason": "x",
+        "X-Greenroom-User": "root",
+    }
+    reply = await world.client().get(f"{world.stream}{world.path()}a%2Fb%20c?q=%0d", headers=made_up)
+    echoed = reply.json()
+    headers = dict(echoed["headers"])
+    assert echoed["target"] == "/a%2Fb%20c?q=%0d"
+    assert headers["authorization"] == "Basic a2FzbV91c2VyOnMzY3JldA=="  # kasm_user:s3cret
+    assert "cookie" not in headers
+    assert not [name for name in headers if name.startswith("x-greenroom")]
+
+
+async def test_what_a_container_answers_cannot_speak_for_the_origin(world: World):
+    reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Cookie": "greenroom_viewer=token-ann"})
+    assert reply.headers["X-Container"] == "yes"
+    for name in ("Set-Cookie", "X-Frame-Options", "Service-Worker-Allowed"):
+        assert name not in reply.headers
+    assert world.main in reply.headers["Content-Security-Policy"]
+    assert reply.headers["Content-Security-Policy"].startswith("frame-ancestors ")
+    redirect = await world.client().get(
+        f"{world.stream}{world.path()}redirect", headers={"Cookie": "greenroom_viewer=token-ann"}
+    )
+    assert redirect.headers["Location"] == f"{world.path()}vnc.html?a=1"
+
+
+async def test_programs_open_the_websocket_on_both_ports(world: World):
+    for base in (world.stream, world.main):
+        async with world.websocket(base, token="token-ann") as websocket:
+            assert websocket.subprotocol == "binary"
+            headers = dict((await said(websocket))["headers"])
+            assert headers["authorization"] == "Basic a2FzbV91c2VyOnMzY3JldA=="
+            assert "cookie" not in headers
+            assert await answers(websocket)
+
+
+async def test_a_program_may_bring_the_sessions_token_in_a_cookie_or_in_the_address(world: World):
+    world.api.tokens[ANN, "t2"] = "user-ann"
+    async with world.websocket(world.main, Cookie="username=ann%40x; session_token=t2") as websocket:
+        await said(websocket)
+    assert world.api.questions[-1]["username"] == "ann@x"
+    async with world.websocket(world.stream, query="?a=1&token=token-ann") as websocket:
+        assert (await said(websocket))["query"] == ""
+
+
+@pytest.mark.parametrize("base", ["main", "stream"])
+async def test_a_websocket_of_a_foreign_missing_or_null_origin_is_403(world: World, base: str):
+    address = getattr(world, base)
+    for origin in ("https://evil.example", None, "null", "https://127.0.0.1.evil.example", "http://127.0.0.1"):
+        assert await status_of(world.websocket(address, token="token-ann", origin=origin)) == 403, origin
+
+
+async def test_without_a_token_or_with_that_of_another_session_it_is_401_and_no_redirect(world: World):
+    for base in (world.stream, world.main):
+        assert await status_of(world.websocket(base)) == 401
+        assert await status_of(world.websocket(base, BOB, token="token-ann")) == 401
+        assert await status_of(world.websocket(base, ANN, token="token-bob")) == 401
+    reply = await world.client().get(f"{world.stream}{world.path(BOB)}?token=token-ann")
+    assert reply.status_code == 401
+    assert "token" in reply.json()["error_message"]
+
+
+async def test_the_reason_of_a_refusal_is_told(world: World):
+    reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Cookie": "greenroom_viewer=wrong"})
+    assert reply.status_code == 401
+    assert reply.json() == {"error_message": "The token does not open this session."}
+    assert reply.headers["X-Greenroom-Reason"] == "The token does not open this session."
+
+
+async def test_a_session_without_user_shows_itself_to_nobody(world: World):
+    world.table.put(ANN, world.spec, world.served["ann"].address, None)
+    for token in ("token-ann", ""):
+        assert await status_of(world.websocket(world.stream, token=token)) == 401
+
+
+async def test_on_the_main_port_pages_and_frames_are_sent_to_the_stream_origin(world: World):
+    for dest in ["document", "iframe", "frame", "object", "embed", "script", "worker"]:
+        reply = await world.client().get(
+            f"{world.main}{world.path()}x?token=token-ann", headers={"Sec-Fetch-Dest": dest}
+        )
+        assert reply.status_code == 307
+        assert reply.headers["Location"] == f"{world.stream}{world.path()}x?token=token-ann"
+
+
+async def test_on_the_main_port_a_page_of_a_container_is_sandboxed_for_old_browsers(
+    world: World,
+):
+    reply = await world.client().get(f"{world.main}{world.path()}", headers={"Cookie": "greenroom_viewer=token-ann"})
+    assert reply.status_code == 200
+    assert reply.headers["Content-Security-Policy"].startswith("sandbox")
+
+
+async def test_the_stream_port_serves_streams_alone(world: World):
+    for path in ("/", "/index.html", "/api/v1/zones", "/health", "/manager_api/x", "/gateway_status"):
+        reply = await world.client().get(f"{world.stream}{path}")
+        assert reply.status_code == 404
+        assert reply.json()["code"] == "not-found"
+
+
+async def test_addresses_that_are_not_exactly_a_sessions_lead_nowhere(world: World):
+    for path in [
+        f"/desktop/{ROUTE}/{ANN}/../{BOB}/",
+        f"/desktop/{ROUTE}/{ANN}/%2e%2e/{BOB}/",
+        f"/desktop/{ROUTE}/{ANN}/.%2e%2f{BOB}/",
+        f"/desktop/{ROUTE}/{ANN}/a/..",
+        f"/desktop/{ROUTE}/{ANN}/..;/x/./",
+        f"/desktop/{ROUTE}/../{ROUTE}/{ANN}/",
+        f"/x/../desktop/{ROUTE}/{ANN}/",
+        f"//desktop/{ROUTE}/{ANN}/",
+        f"/%64esktop/{ROUTE}/{ANN}/",
+        f"/desktop/{ROUTE}/{ANN}",
+        f"/desktop/{ROUTE}/{ANN.upper()}/",
+        f"/desktop/99999999/{ANN}/",
+        f"/desktop/{ROUTE}/127.0.0.1:1/",
+        "/_gr/authorise",
+        "/_gr/enter",
+    ]:
+        for base in (world.stream, world.main):
+            status, answer = await raw(
+                base, f"GET {path} HTTP/1.1\nHost: 127.0.0.1\nCookie: greenroom_viewer=token-ann\nConnection: close"
+            )
+            assert b"X-Container" not in answer
+            assert status in (400, 403, 404) or b"<title>console</title>" in answer
+
+
+async def test_the_host_header_does_not_choose_where_the_agent_asks(world: World):
+    status, _ = await raw(
+        world.stream,
+        f"GET {world.path()} HTTP/1.1\nHost: localhost:9999\nX-Forwarded-Host: evil.example\n"
+        "Cookie: greenroom_viewer=token-ann\nConnection: close",
+    )
+    assert status == 200
+    assert len(world.api.questions) == 1  # it came to the address in the session's specification
+
+
+async def test_an_upstream_auth_address_that_does_not_answer_is_named(own_world: World):
+    await own_world.served["api"].stop()
+    reply = await own_world.client().get(f"{own_world.stream}{own_world.path()}?token=token-ann")
+    assert reply.status_code == 401
+    assert own_world.plan["main_listen"] in reply.json()["error_message"]
+
+
+async def test_a_container_or_an_agent_that_is_away_is_told_in_words(own_world: World):
+    client = own_world.client(cookies={"greenroom_viewer": "token-ann"})
+    assert (await client.get(f"{own_world.stream}{own_world.path()}")).status_code == 200
+    await own_world.served["ann"].stop()
+    reply = await client.get(f"{own_world.stream}{own_world.path()}")
+    assert (reply.status_code, reply.json()["code"]) == (502, "unavailable")
+    await own_world.served["agent"].stop()
+    reply = await client.get(f"{own_world.stream}{own_world.path()}")
+    assert reply.status_code == 503
+    assert reply.headers["Retry-After"] == "5"
+
+
+async def test_a_revoked_viewer_is_cut_within_five_seconds(world: World):
+    if not world.cutter.kernel_can:
+        pytest.skip("this machine cannot abort connections: no ss, no CAP_NET_ADMIN or no INET_DIAG_DESTROY")
+    async with (
+        world.websocket(world.stream, token="token-ann") as ann,
+        world.websocket(world.stream, BOB, token="token-bob") as bob,
+    ):
+        await said(ann)
+        await said(bob)
+        world.api.epoch = 1
+        world.table.raise_epoch(ANN)
+        with pytest.raises(ConnectionClosed):
+            await asyncio.wait_for(ann.recv(), 5)
+        assert await status_of(world.websocket(world.stream, token="token-ann")) == 401
+        await world.cutter.wait()
+        assert await answers(bob)
+
+
+async def test_no_token_is_in_the_logs(own_world: World):
+    await own_world.served["agent"].stop()
+    await own_world.client().get(f"{own_world.stream}{own_world.path()}?token=token-canary")
+    await own_world.until(lambda: "Connection refused" in own_world.log())
+    assert "token-canary" not in own_world.log()
