@@ -57,8 +57,10 @@ def problem(error: GreenroomError) -> dict[str, Any]:
 
 
 def _public_status(error: GreenroomError) -> int:
-    """A refused operation is 200 there (CONTRACT); who may not ask, and what is broken, is not."""
-    refused = 400 <= error.http_status < 500 and not isinstance(error, (Unauthenticated, Forbidden, TooManyRequests))
+    """A refused operation is 200 there (CONTRACT); who may not ask at all, and what is broken, is not."""
+    if isinstance(error, Forbidden):
+        return 403 if error.details else 200  # details name the missing permission, or that it came from elsewhere
+    refused = 400 <= error.http_status < 500 and not isinstance(error, (Unauthenticated, TooManyRequests))
     return 200 if refused else error.http_status
 
 

@@ -265,3 +265,9 @@ async def delete_user_row(connection: Connection, user_id: str) -> None:
     cursor = await connection.execute("DELETE FROM users WHERE user_id = %s RETURNING 1", (user_id,))
     if await cursor.fetchone() is None:
         raise NotFound(f"There is no user {user_id}; it may have been deleted.")
+
+
+async def default_image(db: Database, user_id: str) -> str | None:
+    """The workspace the user starts when none is named."""
+    row = await db.fetch_one("SELECT default_image::text FROM user_attributes WHERE user_id = %s", (user_id,))
+    return row["default_image"] if row else None

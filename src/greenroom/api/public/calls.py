@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Mapping
 from typing import Any, TypeVar, cast
 
 from fastapi import Depends, Request
@@ -18,11 +19,10 @@ Fields = TypeVar("Fields", bound=BaseModel)
 class Call:
     """What a client sent. `body` is a JSON object, empty where there was none."""
 
-    def __init__(self, caller: Caller, body: dict[str, Any], host: str) -> None:
+    def __init__(self, caller: Caller, body: dict[str, Any], headers: Mapping[str, str]) -> None:
         self.caller = caller
         self.body = body
-        self.host = host
-        """The Host header, one that the gateway serves."""
+        self.headers = headers
 
     def part(self, name: str) -> Call:
         """The object `name` of the body as a call of its own, e.g. `target_user`.
@@ -33,7 +33,7 @@ class Call:
         value = self.body.get(name)
         if not isinstance(value, dict):
             raise Invalid(f"{name} is missing, or is not an object.")
-        return Call(self.caller, cast("dict[str, Any]", value), self.host)
+        return Call(self.caller, cast("dict[str, Any]", value), self.headers)
 
     def given(self, *names: str) -> dict[str, Any]:
         """Those of the fields that were sent and are not null."""
@@ -117,7 +117,7 @@ class RequiresKey(Declared):
                 raise Unauthenticated("api_key and api_key_secret are missing.")
         caller = await key_caller(request.app.state.db, key_id, secret)
         caller.require(*(self.codes or ()))
-        return Call(caller, body or _object(raw), request.headers.get("host", ""))
+        return Call(caller, body or _object(raw), request.headers)
 
 
 def requires_key(*codes: str) -> Any:

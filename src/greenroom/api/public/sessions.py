@@ -1,0 +1,166 @@
+"""Sessions in the published shape: request_kasm, get_kasm_status, get_kasms, destroy_kasm."""
+
+from __future__ import annotations
+
+import secrets as random
+from typing import Annotated, Any, cast
+
+from fastapi import APIRouter
+from psycopg.rows import DictRow
+
+from greenroom.api.deps import Config, Db, InstallationSecrets, Logs, SessionLauncher
+from greenroom.api.launch import LaunchRequest
+from greenroom.api.public.calls import Call, requires_key
+from greenroom.api.public.kasms import connect_url, kasm_of, kasms, token_of
+from greenroom.api.public.shapes import now
+from greenroom.core.errors import Invalid, NotFound
+from greenroom.core.permissions import USER
+from greenroom.core.progress import progress
+from greenroom.core.states import SessionStatus
+from greenroom.db import session_views, users, zones
+from greenroom.db.database import Database
+from greenroom.db.sessions import request_delete
+from greenroom.kit.stops import stop
+
+router = APIRouter(include_in_schema=False)
+
+FOR_USERS = requires_key("users_auth_session", USER)
+"""A key that acts in the name of users."""
+
+
+@router.post("/request_kasm")
+async def request_kasm(db: Db, launcher: SessionLauncher, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+    """Launch a session; without `user_id` for a new anonymous user, without `image_id` the user's default one."""
+    user_id = call.optional_id("user_id")
+    image_id = call.optional_id("image_id") or await _default_image(db, user_id)
+    anonymous = user_id is None
+    if user_id is None:
+        user_id = await _new_anonymous(db)
+    try:
+        result = await launcher.launch(_launch_request(call, user_id, image_id))
+    except Exception:
+        if anonymous:
+            await _forget(db, user_id)
+        raise
+    return {
+        "kasm_id": result.session_id,
+        "username": result.username,
+        "status": "starting",
+        "share_id": None,
+        "user_id": result.user_id,
+        "session_token": result.token,
+        "kasm_url": connect_url(result.session_id, result.user_id, result.token),
+    }
+
+
+@router.post("/get_kasm_status")
+async def get_kasm_status(
+    db: Db, config: Config, secrets: InstallationSecrets, call: Annotated[Call, FOR_USERS]
+) -> dict[str, Any]:
+    """Where a session stands; what failed is a refusal with its reason."""
+    session = await _session(db, call)
+    token = token_of(session, secrets)
+    status = SessionStatus(session["status"])
+    shown = progress(
+        status, session["steps"], staged=session["staging_config_id"] is not None, error=session["error"] or ""
+    )
+    answer: dict[str, Any] = {
+        "current_time": now(),
+        "kasm_url": connect_url(str(session["session_id"]), str(session["user_id"]), token),
+        "kasm": await kasm_of(db, session, config, token),
+    }
+    if status is not SessionStatus.RUNNING:
+        answer |= {
+            "operational_status": shown.operational_status,
+            "operational_progress": shown.percent,
+            "operational_message": shown.message,
+        }
+    if status is SessionStatus.FAILED:
+        answer["error_message"] = shown.message
+    return answer
+
+
+@router.post("/get_kasms", dependencies=[requires_key("sessions_view")])
+async def get_kasms(db: Db, config: Config) -> dict[str, Any]:
+    """All sessions; staged ones have no user."""
+    return {"current_time": now(), "kasms": await kasms(db, config)}
+
+
+@router.post("/destroy_kasm")
+async def destroy_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+    """Record that a session is to go; done when get_kasm_status is refused."""
+    session = await _session(db, call)
+    async with db.transaction() as connection:
+        deleted = await request_delete(connection, str(session["session_id"]), f"destroyed by {call.caller.name}")
+    await stop("destroy.after_commit")
+    zone = await zones.get_zone(db, str(deleted["zone_id"]))
+    events = [f"session:{deleted['session_id']}", f"zone:{zone['zone_key']}"]
+    await db.notify(*events, *([f"agent:{deleted['agent_id']}"] if deleted["agent_id"] else []))
+    logs.write(
+        "INFO",
+        "session-destroy",
+        f"{call.caller.name} destroyed a session of {session['username']}",
+        session_id=str(deleted["session_id"]),
+        username=session["username"],
+        zone_name=zone["zone_name"],
+    )
+    return {}
+
+
+def _launch_request(call: Call, user_id: str, image_id: str) -> LaunchRequest:
+    return LaunchRequest(
+        user_id=user_id,
+        image_id=image_id,
+        request_host=call.headers.get("host", ""),
+        zone_id=call.optional_id("zone_id"),
+        gateway_zone=call.headers.get("x-greenroom-zone"),
+        environment=_environment(call),
+        kasm_url=call.text("kasm_url"),
+        network_id=call.text("network_id") or None,
+        persistent_profile_mode=call.text("persistent_profile_mode") or None,
+        idempotency_key=call.headers.get("idempotency-key"),
+    )
+
+
+def _environment(call: Call) -> dict[str, str]:
+    given = call.body.get("environment")
+    if given is None:
+        return {}
+    if not isinstance(given, dict) or "\0" in str(cast("dict[str, Any]", given)):
+        raise Invalid("environment must be an object of names and texts.")
+    return {str(name): str(value) for name, value in cast("dict[str, Any]", given).items()}
+
+
+async def _session(db: Database, call: Call) -> DictRow:
+    """The session `kasm_id` of user `user_id`.
+
+    Raises:
+        NotFound: there is none, it was deleted, or it is somebody else's.
+    """
+    kasm_id, user_id = call.id("kasm_id"), call.optional_id("user_id")
+    session = await session_views.get_session(db, kasm_id)
+    owner = session["user_id"]
+    if owner is None or session["status"] == "deleted" or user_id not in (None, str(owner)):
+        raise NotFound(f"There is no session {kasm_id} of this user; it may have been deleted.")
+    return session
+
+
+async def _default_image(db: Database, user_id: str | None) -> str:
+    image_id = await users.default_image(db, user_id) if user_id else None
+    if image_id is None:
+        raise Invalid("image_id is missing, and the user has no default workspace.")
+    return image_id
+
+
+async def _new_anonymous(db: Database) -> str:
+    async with db.transaction() as connection:
+        user_id = await users.insert_user(connection, f"anonymous-{random.token_hex(4)}", notes="Anonymous")
+    await db.notify("users:")
+    return user_id
+
+
+async def _forget(db: Database, user_id: str) -> None:
+    async with db.transaction() as connection:
+        await users.lock_user(connection, user_id)
+        await users.delete_user_row(connection, user_id)
+    await db.notify("users:")
