@@ -1,0 +1,135 @@
+"""From a specification to what Docker is asked for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.reconcile import ContainerState
+from greenroom.core.sessions import SessionSpec
+from greenroom.runtimes.base import StartError
+from greenroom.runtimes.docker_spec import (
+    CAPABILITIES,
+    Identity,
+    container_config,
+    container_name,
+    seen_in_inspect,
+    seen_in_list,
+    size_in_bytes,
+)
+
+IDENTITY = Identity(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
+SESSION = "5e551071-0000-4000-8000-000000000001"
+
+
+def spec(**changes: Any) -> SessionSpec:
+    return SessionSpec(**{"image": "image:1", "image_id": "i", "credential": "secret", **changes})
+
+
+def test_names_on_the_host_fit():
+    assert (IDENTITY.network, IDENTITY.bridge) == ("greenroom-0a1b2c3d", "gr-0a1b2c3d")
+    assert len(IDENTITY.bridge) <= 15
+    assert container_name(SESSION) == f"gr-{SESSION}"
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=5,
+)
+keys = st.sampled_from(
+    "hostname user working_dir command environment shm_size dns tmpfs cap_add "
+    "privileged pid_mode network_mode security_opt devices volumes ipc_mode HostConfig".split()
+) | st.text(max_size=8)
+
+
+@given(
+    run_config=st.dictionaries(keys, json_values, max_size=4),
+    cores=st.floats(0.001, 128),
+    memory=st.integers(1 << 22, 1 << 40),
+    mode=st.sampled_from(["Shares", "Quotas"]),
+)
+def test_no_specification_weakens_the_confinement(run_config: dict[str, Any], cores: float, memory: int, mode: Any):
+    try:
+        config = container_config(
+            SESSION, spec(run_config=run_config, cores=cores, memory_bytes=memory, cpu_mode=mode), IDENTITY
+        )
+    except StartError:
+        return
+    host = config["HostConfig"]
+    assert host["CapDrop"] == ["ALL"]
+    assert set(host["CapAdd"]) <= CAPABILITIES
+    assert host["SecurityOpt"] == ["no-new-privileges"]
+    assert host["Privileged"] is False
+    assert host["Memory"] == host["MemorySwap"] == memory
+    assert 0 < host["PidsLimit"] <= 512
+    assert all(b["HostIp"] == "127.0.0.1" for bindings in host["PortBindings"].values() for b in bindings)
+    assert not {"Devices", "PidMode", "IpcMode", "OomScoreAdj", "Binds"} & host.keys()
+    assert host.get("CpuShares", 2) >= 2
+    assert host.get("NanoCpus", 1) >= 1
+
+
+@given(labels=st.dictionaries(st.sampled_from(["greenroom.session", "greenroom.installation", "a"]), st.text()))
+def test_labels_cannot_pretend_to_be_another_session(labels: dict[str, str]):
+    own = container_config(SESSION, spec(), IDENTITY, labels)["Labels"]
+    assert (own["greenroom.session"], own["greenroom.installation"]) == (SESSION, IDENTITY.installation_id)
+
+
+def test_the_credential_cannot_be_overridden():
+    config = container_config(
+        SESSION, spec(environment={"VNC_PW": "a"}, run_config={"environment": {"VNC_PW": "b"}}), IDENTITY
+    )
+    assert "VNC_PW=secret" in config["Env"]
+    assert sum(entry.startswith("VNC_PW=") for entry in config["Env"]) == 1
+
+
+def test_another_network_takes_the_place_of_ours():
+    config = container_config(SESSION, spec(network="lab"), IDENTITY)
+    assert config["HostConfig"]["NetworkMode"] == "lab"
+    assert list(config["NetworkingConfig"]["EndpointsConfig"]) == ["lab"]
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512m", 512 << 20), ("1g", 1 << 30), ("64k", 64 << 10), ("2GB", 2 << 30), (4096, 4096)]
+)
+def test_sizes(text: int | str, size: int):
+    assert size_in_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "m", "-1", "0", "1.5g", "much"])
+def test_what_is_not_a_size(text: str):
+    with pytest.raises(StartError, match="not a size"):
+        size_in_bytes(text)
+
+
+LABELS = {"greenroom.session": SESSION, "greenroom.agent": "a", "greenroom.spec-hash": "h"}
+
+
+@pytest.mark.parametrize(
+    ("status", "state"),
+    [
+        ("created", ContainerState.CREATED),
+        ("running", ContainerState.RUNNING),
+        ("paused", ContainerState.PAUSED),
+        ("exited", ContainerState.EXITED),
+        ("dead", ContainerState.EXITED),
+        ("removing", ContainerState.EXITED),
+    ],
+)
+def test_a_list_and_an_inspection_say_the_same(status: str, state: ContainerState):
+    ports = [{"IP": "127.0.0.1", "PublicPort": 4000, "PrivatePort": 6901}]
+    listed = seen_in_list({"Id": "c", "Labels": LABELS, "State": status, "Ports": ports})
+    inspected = seen_in_inspect(
+        {
+            "Id": "c",
+            "Config": {"Labels": LABELS},
+            "State": {"Status": status, "ExitCode": 3},
+            "NetworkSettings": {"Ports": {"6901/tcp": [{"HostIp": "127.0.0.1", "HostPort": "4000"}]}},
+        }
+    )
+    assert listed.state is inspected.state is state
+    assert listed.address == inspected.address == ("127.0.0.1:4000" if status == "running" else None)
+    assert inspected.exit_code == (3 if state is ContainerState.EXITED else None)

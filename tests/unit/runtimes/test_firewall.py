@@ -1,0 +1,57 @@
+"""The rules about what sessions reach."""
+
+from __future__ import annotations
+
+import ipaddress
+from itertools import pairwise
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.runtimes.docker_spec import Identity
+from greenroom.runtimes.firewall import PRIVATE, chains, jumps, resolvers, ruleset
+
+IDENTITY = Identity(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
+addresses = st.ip_addresses(v=4).map(str)
+
+
+def verdict(text: str, chain: str, address: str, port: int) -> str:
+    """What the rules of `chain` say of a new connection, as iptables would read them."""
+    for line in text.splitlines():
+        words = line.split()
+        if words[:2] != ["-A", chain] or "conntrack" in words:
+            continue
+        options = dict(pairwise(words))
+        if "-d" in options and ipaddress.ip_address(address) not in ipaddress.ip_network(options["-d"]):
+            continue
+        if "--dport" in options and port != int(options["--dport"]):
+            continue
+        return options["-j"]
+    return "RETURN"
+
+
+@given(address=addresses, port=st.integers(1, 65535), resolver=addresses)
+def test_new_connections_leave_only_for_public_addresses_and_resolvers(address: str, port: int, resolver: str):
+    text = ruleset(IDENTITY, [resolver])
+    private = any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in PRIVATE)
+    asks = address == resolver and port == 53
+    forward, host = chains(IDENTITY)
+    assert verdict(text, forward, address, port) == ("REJECT" if private and not asks else "RETURN")
+    assert verdict(text, host, address, port) == ("RETURN" if asks else "REJECT")
+
+
+@given(address=addresses.filter(lambda a: ipaddress.ip_address(a).is_private))
+def test_what_python_calls_private_is_refused(address: str):
+    special = ["192.0.0.0/24", "192.0.2.0/24", "198.18.0.0/15", "198.51.100.0/24", "203.0.113.0/24"]
+    if not any(ipaddress.ip_address(address) in ipaddress.ip_network(network) for network in special):
+        assert verdict(ruleset(IDENTITY, []), chains(IDENTITY)[0], address, 80) == "REJECT"
+
+
+def test_only_packets_from_the_sessions_bridge_are_looked_at():
+    assert all(jump[1:3] == ["-i", IDENTITY.bridge] for jump in jumps(IDENTITY))
+    assert all(len(chain) <= 28 for chain in chains(IDENTITY))
+
+
+def test_resolvers_are_read_from_resolv_conf():
+    text = "# comment\nnameserver 10.0.0.2\nsearch x\nnameserver 127.0.0.53\nnameserver fe80::1%eth0\nnameserver none\n"
+    assert resolvers([text, "nameserver 10.0.0.2\nnameserver 9.9.9.9\n"]) == ["10.0.0.2", "9.9.9.9"]

@@ -1,0 +1,86 @@
+"""The simulated host and the runtimes that misbehave."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from greenroom.core.sessions import SessionSpec
+from greenroom.runtimes.base import ImageMissing, PullError, RuntimeUnavailable, StartError
+from greenroom.runtimes.simulated import Settings, SimulatedRuntime
+from greenroom.testing.runtimes import FailingRuntime, HeldRuntime, ReplyLostRuntime, SlowRuntime
+
+SPEC = SessionSpec(image="image:1", image_id="i", credential="c")
+
+
+@pytest.fixture
+async def runtime(tmp_path: Path) -> SimulatedRuntime:
+    runtime = SimulatedRuntime("installation", "agent", folder=tmp_path)
+    await runtime.open()
+    return runtime
+
+
+async def test_painting_takes_its_time(runtime: SimulatedRuntime):
+    runtime.configure(Settings(paint_s=3600))
+    await runtime.create("s", SPEC)
+    address = (await runtime.start("s")).address
+    assert address is not None
+    assert not (await runtime.probe(address, SPEC)).usable
+    runtime.configure(Settings())
+    assert (await runtime.probe(address, SPEC)).usable
+
+
+async def test_a_missing_image_can_be_pulled(runtime: SimulatedRuntime):
+    runtime.configure(Settings(missing_images=frozenset({"image:1"})))
+    with pytest.raises(ImageMissing):
+        await runtime.create("s", SPEC)
+    assert [percent async for percent in runtime.pull("image:1")] == [0, 50, 100]
+    await runtime.create("s", SPEC)
+
+
+async def test_a_broken_image(runtime: SimulatedRuntime):
+    runtime.configure(Settings(broken_images=frozenset({"image:1"})))
+    with pytest.raises(PullError, match="image:1"):
+        _ = [percent async for percent in runtime.pull("image:1")]
+    await runtime.create("s", SPEC)
+    with pytest.raises(StartError, match="broken"):
+        await runtime.start("s")
+
+
+async def test_failing_performs_nothing(runtime: SimulatedRuntime):
+    failing = FailingRuntime(runtime, "create", at={2})
+    await failing.create("a", SPEC)
+    with pytest.raises(RuntimeUnavailable):
+        await failing.create("b", SPEC)
+    await failing.create("c", SPEC)
+    assert {c.session_id for c in await failing.list()} == {"a", "c"}
+    assert failing.calls == {"create": 3, "list": 1}
+
+
+async def test_a_lost_reply_is_performed(runtime: SimulatedRuntime):
+    lossy = ReplyLostRuntime(runtime, "create")
+    with pytest.raises(RuntimeUnavailable):
+        await lossy.create("a", SPEC)
+    assert [c.session_id for c in await lossy.list()] == ["a"]
+
+
+async def test_slow_takes_longer(runtime: SimulatedRuntime):
+    slow = SlowRuntime(runtime, 0.05, {"create"})
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
+    await slow.list()
+    assert loop.time() - begun < 0.04
+    await slow.create("a", SPEC)
+    assert loop.time() - begun >= 0.05
+
+
+async def test_held_waits_to_be_released(runtime: SimulatedRuntime):
+    held = HeldRuntime(runtime, "create")
+    task = asyncio.create_task(held.create("a", SPEC))
+    await held.reached.wait()
+    assert await runtime.list() == []
+    held.release.set()
+    await task
+    assert len(await runtime.list()) == 1
