@@ -258,10 +258,11 @@ class SimulatedRuntime:
     async def probe(self, address: str, spec: SessionSpec) -> ProbeResult:
         """See `base.Runtime`. The session is found by its specification, since all addresses are the same."""
         del address
+        spec_hash = spec.hash()
         running = [
             stored
             for stored in self._containers.values()
-            if stored.labels[SPEC_HASH] == spec.hash() and stored.state is ContainerState.RUNNING
+            if stored.labels[SPEC_HASH] == spec_hash and stored.state is ContainerState.RUNNING
         ]
         if not running:
             return ProbeResult(usable=False, error="The session's page does not answer.")
