@@ -12,6 +12,7 @@ import socket
 import uuid
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import msgspec
@@ -162,8 +163,13 @@ class ScriptedManager:
         self._server: uvicorn.Server | None = None
         self._serving: asyncio.Task[None] | None = None
 
-    async def start(self, port: int = 0) -> None:
-        """Listen on 127.0.0.1, and be known to the world as the last of its Managers."""
+    async def start(self, port: int = 0, certificate: tuple[Path, Path] | None = None) -> None:
+        """Listen on 127.0.0.1, and be known to the world as the last of its Managers.
+
+        Args:
+            port: 0 = a free one.
+            certificate: files of a certificate and its key; without them plain HTTP.
+        """
         listening = socket.socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listening.bind(("127.0.0.1", port))
@@ -173,10 +179,13 @@ class ScriptedManager:
             Route("/manager_api/v1/check-in", self._check_in, methods=["POST"]),
         ]
         app = Starlette(routes=routes)
-        self._server = uvicorn.Server(uvicorn.Config(app, log_config=None, lifespan="off", timeout_keep_alive=30))
-        self._server.config.timeout_graceful_shutdown = 0
+        config = uvicorn.Config(app, log_config=None, lifespan="off", timeout_keep_alive=30)
+        config.timeout_graceful_shutdown = 0
+        if certificate is not None:
+            config.ssl_certfile, config.ssl_keyfile = map(str, certificate)
+        self._server = uvicorn.Server(config)
         self._serving = asyncio.create_task(self._server.serve(sockets=[listening]))
-        self.url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        self.url = f"{'https' if certificate else 'http'}://127.0.0.1:{listening.getsockname()[1]}"
         self.world.managers.append(ManagerAddress(instance_id=self.instance_id, url=self.url))
 
     async def stop(self) -> None:
