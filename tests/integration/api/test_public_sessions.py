@@ -78,6 +78,7 @@ async def test_a_session_from_request_to_end(anonymous: Client, db: Database, ag
     assert kasm["client_settings"]["allow_kasm_audio"] is True
     assert DATE.fullmatch(kasm["created_date"])
 
+    assert await call(anonymous, "keepalive", kasm_id=made["kasm_id"]) == {"usage_reached": False}
     (listed,) = (await call(anonymous, "get_kasms"))["kasms"]
     assert (listed["user"]["username"], listed["user_id"], listed["server"]["zone_name"]) == ("ada", ada, "default")
     assert listed["token"] is None, "seeing a session does not open it"

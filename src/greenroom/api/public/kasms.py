@@ -10,7 +10,7 @@ from psycopg.rows import DictRow
 
 from greenroom.api.public.shapes import dashed, date, hex_id
 from greenroom.core.states import OPERATIONAL, SessionStatus
-from greenroom.db import session_views, zones
+from greenroom.db import session_views
 from greenroom.db.database import Database
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
@@ -36,19 +36,18 @@ def token_of(session: DictRow, secrets: Secrets) -> str:
     return secrets.connect_token(str(session["session_id"]), str(session["user_id"]), session["auth_epoch"])
 
 
-def kasm_shape(session: DictRow, proxy_path: str, config: ApiConfig, token: str | None = None) -> dict[str, Any]:
+def kasm_shape(session: DictRow, config: ApiConfig, token: str | None = None) -> dict[str, Any]:
     """A session.
 
     Args:
         session: a row of `db.session_views`.
-        proxy_path: of its zone.
         config: the public address is where clients reach it.
         token: given only to those who may open the stream.
     """
     here = urlsplit(config.public_url)
     port = here.port or 443
     kasm_id, agent_id = str(session["session_id"]), dashed(session["agent_id"])
-    path = f"{proxy_path}/{(agent_id or '')[:8]}/{kasm_id}"
+    path = f"{session['proxy_path']}/{(agent_id or '')[:8]}/{kasm_id}"
     client_settings: dict[str, Any] = dict.fromkeys(_NEVER_ON, False) | session["client_settings"]
     return {
         "kasm_id": kasm_id,
@@ -97,18 +96,11 @@ def kasm_shape(session: DictRow, proxy_path: str, config: ApiConfig, token: str 
     }
 
 
-async def kasm_of(db: Database, session: DictRow, config: ApiConfig, token: str | None = None) -> dict[str, Any]:
-    """One session, with the address of its stream."""
-    zone = await zones.get_zone(db, str(session["zone_id"]))
-    return kasm_shape(session, zone["proxy_path"], config, token)
-
-
 async def kasms(db: Database, config: ApiConfig, *, user_id: str | None = None) -> list[dict[str, Any]]:
     """All sessions, or those of one user, each with the `server` it runs on."""
-    paths = {zone["zone_id"]: zone["proxy_path"] for zone in await zones.list_zones(db)}
     shapes: list[dict[str, Any]] = []
     for session in await session_views.list_sessions(db, user_id=user_id):
-        kasm = kasm_shape(session, paths.get(session["zone_id"], ""), config)
+        kasm = kasm_shape(session, config)
         server = {
             "port": kasm["port"],
             "hostname": session["hostname"],

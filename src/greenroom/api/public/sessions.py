@@ -8,19 +8,17 @@ from typing import Annotated, Any, cast
 from fastapi import APIRouter
 from psycopg.rows import DictRow
 
-from greenroom.api.deps import Config, Db, InstallationSecrets, Logs, SessionLauncher
+from greenroom.api import session_actions as actions
+from greenroom.api.deps import Config, Db, InstallationSecrets, Launches, Logs
 from greenroom.api.launch import LaunchRequest
 from greenroom.api.public.calls import Call, requires_key
-from greenroom.api.public.kasms import connect_url, kasm_of, kasms, token_of
+from greenroom.api.public.kasms import connect_url, kasm_shape, kasms, token_of
 from greenroom.api.public.shapes import now
 from greenroom.core.errors import Invalid, NotFound
 from greenroom.core.permissions import USER
-from greenroom.core.progress import progress
 from greenroom.core.states import SessionStatus
-from greenroom.db import session_views, users, zones
+from greenroom.db import session_views, users
 from greenroom.db.database import Database
-from greenroom.db.sessions import request_delete
-from greenroom.kit.stops import stop
 
 router = APIRouter(include_in_schema=False)
 
@@ -29,7 +27,7 @@ FOR_USERS = requires_key("users_auth_session", USER)
 
 
 @router.post("/request_kasm")
-async def request_kasm(db: Db, launcher: SessionLauncher, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+async def request_kasm(db: Db, launcher: Launches, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
     """Launch a session; without `user_id` for a new anonymous user, without `image_id` the user's default one."""
     user_id = call.optional_id("user_id")
     image_id = call.optional_id("image_id") or await _default_image(db, user_id)
@@ -61,13 +59,11 @@ async def get_kasm_status(
     session = await _session(db, call)
     token = token_of(session, secrets)
     status = SessionStatus(session["status"])
-    shown = progress(
-        status, session["steps"], staged=session["staging_config_id"] is not None, error=session["error"] or ""
-    )
+    shown = actions.progress_of(session)
     answer: dict[str, Any] = {
         "current_time": now(),
         "kasm_url": connect_url(str(session["session_id"]), str(session["user_id"]), token),
-        "kasm": await kasm_of(db, session, config, token),
+        "kasm": kasm_shape(session, config, token),
     }
     if status is not SessionStatus.RUNNING:
         answer |= {
@@ -89,22 +85,15 @@ async def get_kasms(db: Db, config: Config) -> dict[str, Any]:
 @router.post("/destroy_kasm")
 async def destroy_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
     """Record that a session is to go; done when get_kasm_status is refused."""
-    session = await _session(db, call)
-    async with db.transaction() as connection:
-        deleted = await request_delete(connection, str(session["session_id"]), f"destroyed by {call.caller.name}")
-    await stop("destroy.after_commit")
-    zone = await zones.get_zone(db, str(deleted["zone_id"]))
-    events = [f"session:{deleted['session_id']}", f"zone:{zone['zone_key']}"]
-    await db.notify(*events, *([f"agent:{deleted['agent_id']}"] if deleted["agent_id"] else []))
-    logs.write(
-        "INFO",
-        "session-destroy",
-        f"{call.caller.name} destroyed a session of {session['username']}",
-        session_id=str(deleted["session_id"]),
-        username=session["username"],
-        zone_name=zone["zone_name"],
-    )
+    await actions.destroy(db, logs, await _session(db, call), f"destroyed by {call.caller.name}")
     return {}
+
+
+@router.post("/keepalive")
+async def keepalive(db: Db, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+    """Somebody looks at the session: it lives on for `keepalive_expiration` from now."""
+    await actions.keep_alive(db, await _session(db, call))
+    return {"usage_reached": False}
 
 
 def _launch_request(call: Call, user_id: str, image_id: str) -> LaunchRequest:
