@@ -16,7 +16,8 @@ ROLES = {"up", "postgres", "api", "manager", "agent", "gateway", "nginx"}
 
 
 def test_the_object_of_json_has_what_the_contract_names(instance: Instance):
-    found = instance.found
+    found = instance.status()
+    assert instance.found.keys() <= found.keys()
     assert found["url"] == f"https://127.0.0.1:{instance.port}"
     assert found["stream_url"].startswith("https://127.0.0.1:")
     assert found["admin"]["username"] == "admin@greenroom.local"

@@ -17,6 +17,7 @@ import structlog
 from greenroom.core.errors import SetupError
 from greenroom.core.restarts import judge_manager
 from greenroom.db.database import Database
+from greenroom.db.invariants import live_sessions
 from greenroom.db.migrate import migrate
 from greenroom.up import checks, health, roles, tls
 from greenroom.up.account import Account, service_account
@@ -176,6 +177,7 @@ class Instance:
         self.supervisor = Supervisor(site.layout.state)
         self.ends_sessions = False
         """Whether `end` ends the sessions too; a start that failed leaves those of before to the next one."""
+        self._has_rows = False
         self._progress = progress
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -196,6 +198,7 @@ class Instance:
         with step(self._progress, "Migrating the database"):
             await migrate(self.site.dsn)
             await self.db.open()
+            self._has_rows = True
             await ensure_first_data(self.db, self.site.layout, checks.desktop_image())
             await ensure_rows(self.db, self.site.layout, self.site.settings, self.here)
         with step(self._progress, "Starting api, Managers, Agents and the gateway"):
@@ -296,7 +299,7 @@ class Instance:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with step(self._progress, "Stopping the processes"):
             await self.supervisor.stop(lambda name: None, keep=frozenset({"postgres"}))
-        if self.ends_sessions:
+        if self.ends_sessions or (self._has_rows and not await live_sessions(self.db, self.here.agent_ids)):
             with step(self._progress, "Ending sessions"):
                 await end_sessions(self.db, self.site.layout, self.here)
         await self.db.close()
