@@ -51,7 +51,7 @@ WITH RECURSIVE forward AS (
     SELECT s.session_id, s.superseded_by, depth + 1
       FROM forward f JOIN sessions s ON s.session_id = f.superseded_by WHERE depth < 16
 ), family AS (
-    (SELECT session_id, 0 AS depth FROM forward ORDER BY depth DESC LIMIT 1)
+    (SELECT session_id, 0 AS depth FROM forward ORDER BY forward.depth DESC LIMIT 1)
     UNION ALL
     SELECT s.session_id, depth + 1
       FROM family f JOIN sessions s ON s.superseded_by = f.session_id WHERE depth < 16

@@ -1,0 +1,203 @@
+"""What Agents and gateways ask of the api."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from greenroom.db.database import Database
+from greenroom.db.streams import find_stream_session
+from greenroom.kit.secrets import Secrets, hashed
+from greenroom.testing import rows
+
+Connect = Callable[..., Awaitable[httpx.AsyncClient]]
+SECRETS = Secrets(bytes(32))
+
+
+@dataclass
+class Stage:
+    db: Database
+    client: httpx.AsyncClient
+    agent_id: str
+    other_agent_id: str
+    ann: str
+    bob: str
+    config_id: str
+
+    async def session(self, user_id: str | None, status: str = "running", agent_id: str = "") -> str:
+        (session_id,) = await rows.staged_sessions(self.db, self.config_id, agent_id or self.agent_id, 1, status=status)
+        await self.db.write("UPDATE sessions SET user_id = %s WHERE session_id = %s", (user_id, session_id))
+        return session_id
+
+    async def supersede(self, old: str, new: str) -> None:
+        await self.db.write(
+            "UPDATE sessions SET superseded_by = %s, user_id = NULL, status = 'failed' WHERE session_id = %s",
+            (new, old),
+        )
+
+    async def ask(self, session_id: str, token: str, *, agent_id: str = "", **more: Any) -> httpx.Response:
+        agent_id = agent_id or self.agent_id
+        return await self.client.post(
+            "/api/internal/stream",
+            json={"session_id": session_id, "token": token, **more},
+            headers={"Authorization": f"Bearer {agent_id}.credential of {agent_id}"},
+        )
+
+    async def verdict(self, session_id: str, token: str, **more: Any) -> dict[str, Any]:
+        reply = await self.ask(session_id, token, **more)
+        assert reply.status_code == 200, reply.text
+        return reply.json()
+
+
+@pytest.fixture
+async def stage(app: FastAPI, db: Database, connect: Connect) -> Stage:
+    zone_id = await rows.zone(db, "eu")
+    image_id = await rows.image(db, friendly_name="Test")
+    agents = [await rows.agent(db, zone_id), await rows.agent(db, zone_id)]
+    for agent_id in agents:
+        await db.write(
+            "UPDATE agents SET credential_hash = %s WHERE agent_id = %s",
+            (hashed(f"credential of {agent_id}"), agent_id),
+        )
+    config_id = await rows.staging_config(db, zone_id, image_id)
+    users = [await rows.user(db, "ann@x"), await rows.user(db, "bob@x")]
+    return Stage(db, await connect(), *agents, *users, config_id)
+
+
+async def test_the_user_of_a_session_may_view_it_with_its_token(stage: Stage):
+    session_id = await stage.session(stage.ann)
+    token = SECRETS.connect_token(session_id, stage.ann, 1)
+    verdict = await stage.verdict(session_id, token, username="ann@x")
+    assert verdict == {"allow": True, "user_id": stage.ann, "epoch": 1} | {
+        k: v for k, v in verdict.items() if k == "viewer_ttl_s"
+    }
+
+
+async def test_a_raised_epoch_revokes_the_token(stage: Stage):
+    session_id = await stage.session(stage.ann)
+    token = SECRETS.connect_token(session_id, stage.ann, 1)
+    await stage.db.write("UPDATE sessions SET auth_epoch = 2 WHERE session_id = %s", (session_id,))
+    assert not (await stage.verdict(session_id, token)).get("allow")
+    assert (await stage.verdict(session_id, SECRETS.connect_token(session_id, stage.ann, 2)))["allow"]
+
+
+async def test_tokens_of_other_sessions_and_users_do_not_count(stage: Stage):
+    mine, other = await stage.session(stage.ann), await stage.session(stage.bob)
+    for session_id, token in (
+        (mine, SECRETS.connect_token(other, stage.bob, 1)),
+        (mine, SECRETS.connect_token(mine, stage.bob, 1)),
+        (mine, ""),
+        (mine, "ümläut"),
+    ):
+        assert not (await stage.verdict(session_id, token)).get("allow")
+    token = SECRETS.connect_token(mine, stage.ann, 1)
+    assert "another user" in (await stage.verdict(mine, token, username="bob@x"))["reason"]
+
+
+async def test_disabled_and_locked_users_are_refused(stage: Stage):
+    session_id = await stage.session(stage.ann)
+    token = SECRETS.connect_token(session_id, stage.ann, 1)
+    for column in ("disabled", "locked"):
+        await stage.db.write(f"UPDATE users SET {column} = true WHERE user_id = %s", (stage.ann,))  # type: ignore[arg-type]
+        assert "disabled or locked" in (await stage.verdict(session_id, token))["reason"]
+        await stage.db.write(f"UPDATE users SET {column} = false WHERE user_id = %s", (stage.ann,))  # type: ignore[arg-type]
+
+
+async def test_a_staged_session_is_nobodys(stage: Stage):
+    session_id = await stage.session(None)
+    for user_id in (stage.ann, ""):
+        verdict = await stage.verdict(session_id, SECRETS.connect_token(session_id, user_id, 1))
+        assert verdict["reason"] == "Nobody has this session: it was not handed to a user."
+
+
+async def test_a_session_opens_at_assigned_and_closes_with_its_end(stage: Stage):
+    for status in ("assigning", "starting", "stopped", "deleting", "failed"):
+        session_id = await stage.session(stage.ann, status)
+        assert not (await stage.verdict(session_id, SECRETS.connect_token(session_id, stage.ann, 1))).get("allow")
+    for status in ("unreachable", "lost"):
+        session_id = await stage.session(stage.ann, status)
+        assert (await stage.verdict(session_id, SECRETS.connect_token(session_id, stage.ann, 1)))["allow"]
+
+
+async def test_the_token_of_a_launch_opens_the_session_that_took_the_place_of_its_first(stage: Stage):
+    first, second, third = [await stage.session(stage.ann) for _ in range(3)]
+    await stage.supersede(first, second)
+    await stage.supersede(second, third)
+    token = SECRETS.connect_token(first, stage.ann, 1)
+    for asked in (first, second):
+        verdict = await stage.verdict(asked, token)
+        assert (verdict["allow"], verdict["session_id"]) == (True, third)
+    assert "session_id" not in await stage.verdict(third, token)
+    found = await find_stream_session(stage.db, first)
+    assert found is not None
+    assert set(found.family) == {first, second, third}
+
+
+async def test_an_agent_may_ask_for_its_own_sessions_only(stage: Stage):
+    session_id = await stage.session(stage.ann)
+    token = SECRETS.connect_token(session_id, stage.ann, 1)
+    assert (await stage.ask(session_id, token, agent_id=stage.other_agent_id)).status_code == 403
+    assert (await stage.ask(str(uuid.uuid4()), token)).status_code == 403
+
+
+async def test_without_an_agents_credential_nothing_is_answered(stage: Stage):
+    session_id = await stage.session(stage.ann)
+    body = {"session_id": session_id, "token": SECRETS.connect_token(session_id, stage.ann, 1)}
+    for authorization in (
+        "",
+        "Bearer ",
+        f"Bearer {stage.agent_id}",
+        f"Bearer {stage.agent_id}.wrong",
+        f"Bearer {stage.agent_id}.credential of {stage.other_agent_id}",
+        f"Bearer {uuid.uuid4()}.",
+        "Bearer no-uuid.x",
+        f"Bearer {SECRETS.gateway_credential()}",
+        "Basic YTpi",
+    ):
+        headers = {"Authorization": authorization} if authorization else {}
+        reply = await stage.client.post("/api/internal/stream", json=body, headers=headers)
+        assert reply.status_code == 401, authorization
+
+
+async def test_what_cannot_be_read_is_422(stage: Stage):
+    headers = {"Authorization": f"Bearer {stage.agent_id}.credential of {stage.agent_id}"}
+    for body in (b"", b"{", b'{"session_id": 1, "token": "t"}', b'{"session_id": "x", "token": "t"}'):
+        reply = await stage.client.post("/api/internal/stream", content=body, headers=headers)
+        assert reply.status_code == 422, body
+
+
+async def test_a_refusal_is_a_log_row(stage: Stage, app: FastAPI):
+    session_id = await stage.session(stage.ann)
+    await stage.ask(session_id, "wrong", username="mallory")
+    await app.state.logs.flush()
+    (row,) = await stage.db.fetch("SELECT * FROM logs WHERE code = 'stream-refused'")
+    assert (str(row["session_id"]), row["username"], row["zone_name"]) == (session_id, "mallory", "eu")
+    assert "does not open this session" in row["message"]
+
+
+async def test_the_gateway_reports_requests_it_refused(stage: Stage):
+    agent_id = str(uuid.uuid4())
+    request = {
+        "at": time.time(),
+        "manager": "manager-1",
+        "agent_id": agent_id,
+        "method": "POST",
+        "path": "/manager_api/v1/check-in",
+        "status": 503,
+        "duration_ms": 0.2,
+    }
+    body = {"requests": [request, {**request, "agent_id": None}]}
+    for credential, status in (("wrong", 401), (SECRETS.gateway_credential(), 204)):
+        reply = await stage.client.post(
+            "/api/internal/manager-requests", json=body, headers={"Authorization": f"Bearer {credential}"}
+        )
+        assert reply.status_code == status
+    found = await stage.db.fetch("SELECT agent_id::text, manager_instance_id, status, count FROM manager_requests")
+    assert [tuple(row.values()) for row in found] == [(agent_id, "manager-1", 503, 1), (None, "manager-1", 503, 1)]

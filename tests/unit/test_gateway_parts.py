@@ -1,0 +1,95 @@
+"""Which nginx is retired, what is reported of its refusals, what its log lines may contain."""
+
+from __future__ import annotations
+
+import json
+import socket
+from pathlib import Path
+
+import pytest
+
+from greenroom.core.errors import SetupError
+from greenroom.gateway.process import redacted
+from greenroom.gateway.processes import NginxProcess, superseded
+from greenroom.gateway.requests import MAX_QUEUED, RequestReporter, parse_line
+from greenroom.gateway.sockets import Listeners
+
+
+def test_the_serving_nginx_and_its_workers_stay():
+    processes = [NginxProcess(10, 1), NginxProcess(11, 10), NginxProcess(12, 10)]
+    assert superseded(processes, 10) == []
+
+
+def test_orphaned_workers_are_told_themselves_others_by_their_master():
+    processes = [
+        NginxProcess(10, 1),
+        NginxProcess(11, 10),
+        NginxProcess(20, 1),  # an old master: it tells its worker
+        NginxProcess(21, 20),
+        NginxProcess(31, 1),  # an orphan of a killed master
+    ]
+    assert superseded(processes, 10) == [20, 31]
+
+
+def test_without_a_master_all_are_of_before():
+    assert superseded([NginxProcess(20, 1), NginxProcess(21, 20), NginxProcess(31, 1)], None) == [20, 31]
+
+
+LINE = {
+    "time": 1700000000.5,
+    "manager": "m-1",
+    "agent_id": "",
+    "method": "POST",
+    "path": "/manager_api/x",
+    "status": 503,
+    "duration_s": 0.001,
+}
+
+
+def test_a_line_of_nginx_becomes_a_request():
+    request = parse_line(f"<190>Nov 20 08:10:14 greenroom: {json.dumps(LINE)}".encode())
+    assert request is not None
+    assert (request.at, request.manager, request.agent_id, request.status) == (1700000000.5, "m-1", None, 503)
+    assert request.duration_ms == 1.0
+
+
+@pytest.mark.parametrize(
+    "datagram", [b"", b"<190>x", b"{", b"{}", json.dumps({**LINE, "manager": ""}).encode(), b'{"time": "x"}', b"[1]{"]
+)
+def test_anything_else_is_nothing(datagram: bytes):
+    assert parse_line(datagram) is None
+
+
+def test_no_more_than_a_fixed_number_wait_and_the_rest_is_counted(tmp_path: Path):
+    reporter = RequestReporter(tmp_path / "requests.sock")
+    request = parse_line(json.dumps(LINE).encode())
+    assert request is not None
+    for _ in range(MAX_QUEUED + 3):
+        reporter.add(request)
+    assert reporter.dropped == 3
+
+
+def test_tokens_are_taken_out_of_log_lines():
+    line = 'request: "GET /desktop/1a2b3c4d/x/?a=1&token=se-cr_et&b=2 HTTP/1.1", referrer: "https://h/?token=se-cr_et"'
+    assert redacted(line) == (
+        'request: "GET /desktop/1a2b3c4d/x/?a=1&token=***&b=2 HTTP/1.1", referrer: "https://h/?token=***"'
+    )
+
+
+def test_an_address_in_use_is_refused_and_nothing_is_left_open():
+    listeners = Listeners()
+    with socket.socket() as other, socket.socket() as probe:
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        probe.bind(("127.0.0.1", 0))
+        free = f"127.0.0.1:{probe.getsockname()[1]}"
+        probe.close()
+        taken = f"127.0.0.1:{other.getsockname()[1]}"
+        with pytest.raises(SetupError, match=taken):
+            listeners.ensure([free, taken], beside_orphan=False)
+        assert listeners.descriptors == []
+        assert listeners.ensure([free, taken], beside_orphan=True)
+        assert not listeners.ensure([free, taken], beside_orphan=True)
+        assert listeners.environment["NGINX"] == "".join(f"{number};" for number in listeners.descriptors)
+        listeners.close()

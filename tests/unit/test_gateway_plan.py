@@ -1,0 +1,238 @@
+"""The gateway's plan: what is accepted, and that nothing which could become nginx syntax is."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.errors import SetupError
+from greenroom.gateway.nginx import nginx_conf
+from greenroom.gateway.plan import parse_plan, read_plan
+
+PLAN: dict[str, Any] = {
+    "profile": "web",
+    "tls_certificate": "/d/cert.pem",
+    "tls_key": "/d/key.pem",
+    "main_listen": "127.0.0.1:8443",
+    "stream_listen": "127.0.0.1:8445",
+    "api": "127.0.0.1:8080",
+    "console_dir": "/d/console",
+    "managers": [
+        {"name": "m-1", "listen": "127.0.0.1:8446", "upstream": "127.0.0.1:8181", "sentinel_file": "/d/tmp/m-1/drain"},
+        {
+            "name": "m-2",
+            "zone": "eu",
+            "listen": "127.0.0.1:8447",
+            "upstream": "127.0.0.1:8182",
+            "sentinel_file": "/d/tmp/m-2/drain",
+        },
+    ],
+    "proxy_path": "desktop",
+    "agents": [{"route": "1a2b3c4d", "upstream": "127.0.0.1:4444"}],
+    "edges": [],
+    "served_hosts": ["127.0.0.1", "localhost"],
+}
+EDGE = {
+    "profile": "edge",
+    "tls_certificate": "/d/cert.pem",
+    "tls_key": "/d/key.pem",
+    "stream_listen": "0.0.0.0:8443",
+    "agents": [{"route": "1a2b3c4d", "upstream": "127.0.0.1:4444"}],
+    "served_hosts": ["greenroom.example"],
+    "public_url": "https://greenroom.example",
+}
+
+
+def changed(name: str, value: object) -> dict[str, Any]:
+    """PLAN with one field changed; `managers.upstream` means that of the first Manager."""
+    plan = json.loads(json.dumps(PLAN))
+    outer, _, inner = name.partition(".")
+    if inner:
+        plan[outer][0][inner] = value
+    else:
+        plan[outer] = value
+    return plan
+
+
+def test_both_profiles_are_accepted():
+    assert parse_plan(json.dumps(PLAN).encode()).listeners == [
+        "127.0.0.1:8443",
+        "127.0.0.1:8445",
+        "127.0.0.1:8446",
+        "127.0.0.1:8447",
+    ]
+    assert parse_plan(json.dumps(EDGE).encode()).listeners == ["0.0.0.0:8443"]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "sentence"),
+    [
+        ("tls_key", "key.pem", "tls_key must be an absolute path"),
+        ("main_listen", "localhost:8443", "cannot be listened on"),
+        ("main_listen", "127.0.0.1:0", "cannot be listened on"),
+        ("stream_listen", "127.0.0.1:8443", "same address"),
+        ("api", "127.0.0.1", "is not host:port"),
+        ("managers.upstream", "127.0.0.1:99999", "is not host:port"),
+        ("managers.sentinel_file", "tmp/drain", "sentinel_file must be an absolute path"),
+        ("managers.name", "a b", "letters, digits"),
+        ("agents.route", "1A2B3C4D", "first 8 hex digits"),
+        ("edges", [{"route": "1a2b3c4d", "upstream": "h:1", "ca_file": "/c"}], "same route"),
+        ("served_hosts", [], "served_hosts is empty"),
+        ("served_hosts", ["a:8443"], "is not a host name"),
+        ("served_hosts", ["*"], "is not a host name"),
+        ("proxy_path", "api", "one path segment"),
+        ("proxy_path", "a/b", "one path segment"),
+        ("stream_url", "http://a", "must be an origin"),
+        ("stream_url", "https://a/b", "must be an origin"),
+        ("profile", "other", "profile"),
+        ("nonsense", 1, "nonsense"),
+    ],
+)
+def test_what_cannot_be_used_is_named(name: str, value: object, sentence: str):
+    with pytest.raises(SetupError, match=sentence):
+        parse_plan(json.dumps(changed(name, value)).encode())
+
+
+def test_an_edge_serves_nothing_but_streams():
+    for name, value in (("main_listen", "127.0.0.1:1"), ("managers", PLAN["managers"]), ("public_url", "")):
+        with pytest.raises(SetupError, match="edge gateway"):
+            parse_plan(json.dumps({**EDGE, name: value}).encode())
+
+
+def test_a_file_that_is_not_there_or_no_json_is_named(tmp_path: Path):
+    with pytest.raises(SetupError, match="cannot be read"):
+        read_plan(tmp_path / "missing.json")
+    (tmp_path / "plan.json").write_text("{")
+    with pytest.raises(SetupError, match=r"plan\.json cannot be used"):
+        read_plan(tmp_path / "plan.json")
+
+
+texts = (
+    "tls_certificate",
+    "tls_key",
+    "main_listen",
+    "stream_listen",
+    "api",
+    "console_dir",
+    "proxy_path",
+    "public_url",
+    "stream_url",
+    "managers.name",
+    "managers.zone",
+    "managers.listen",
+    "managers.upstream",
+    "managers.sentinel_file",
+    "agents.route",
+    "agents.upstream",
+)
+syntax = st.sampled_from(list("\"'`;{}$\\\n\r\t\0#()|^*<>%")).flatmap(
+    lambda bad: st.tuples(st.sampled_from(["/x", "127.0.0.1", "a", ""]), st.sampled_from(["", ":1", "/y", "x"])).map(
+        lambda around: around[0] + bad + around[1]
+    )
+)
+
+
+@given(name=st.sampled_from(texts), value=syntax)
+def test_no_value_with_nginx_syntax_in_it_is_accepted(name: str, value: str):
+    with pytest.raises(SetupError):
+        parse_plan(json.dumps(changed(name, value)).encode())
+
+
+def test_a_mutant_that_lets_syntax_through_is_caught(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("greenroom.gateway.plan._problems", lambda _plan: [])
+    with pytest.raises(pytest.fail.Exception):
+        test_no_value_with_nginx_syntax_in_it_is_accepted()
+
+
+# The text ------------------------------------------------------------------------------------------------------------
+
+
+def text(plan: dict[str, Any]) -> str:
+    return nginx_conf(parse_plan(json.dumps(plan).encode()), "/gw")
+
+
+def server(conf: str, listen: str) -> str:
+    """The block of the real server (not the one that answers 421) of a listener."""
+    blocks = conf.split("\n  server {")
+    (found,) = [b for b in blocks if f"listen {listen} ssl" in b and "default_server" not in b]
+    return found
+
+
+def test_every_listener_has_a_default_server_that_answers_421():
+    conf = text(PLAN)
+    for address in ("8443", "8445", "8446", "8447"):
+        assert f"listen 127.0.0.1:{address} ssl" in conf
+    assert conf.count("default_server") == conf.count("return 421") == 4
+
+
+def test_each_manager_follows_its_own_sentinel_by_absolute_path():
+    conf = text(PLAN)
+    for listen, number in (("127.0.0.1:8443", 1), ("127.0.0.1:8446", 1), ("127.0.0.1:8447", 2)):
+        block = server(conf, listen)
+        assert block.count(f'if (-f "/d/tmp/m-{number}/drain") {{ return 503; }}') == 3
+        assert f"/d/tmp/m-{3 - number}/" not in block
+        assert "add_header Retry-After 30 always;" in block
+    assert "open_file_cache off;" in conf
+
+
+def test_the_zone_of_the_gateway_addressed_is_told_to_the_api():
+    conf = text(PLAN)
+    assert "X-Greenroom-Zone 'eu'" in server(conf, "127.0.0.1:8447")
+    assert "X-Greenroom-Zone ''" in server(conf, "127.0.0.1:8443")
+
+
+def test_the_path_passed_on_is_the_raw_one_and_only_a_session_is_served():
+    conf = text(PLAN)
+    assert "proxy_pass $gr_upstream$gr_rest;" in conf
+    assert "map $request_uri $gr_rest" in conf
+    assert "1a2b3c4d gr_agent_1a2b3c4d;" in conf
+    assert "upstream gr_agent_1a2b3c4d { server 127.0.0.1:4444;" in conf
+
+
+def test_every_temporary_folder_and_nothing_else_is_below_the_gateways_folder():
+    conf = text(PLAN)
+    assert conf.count('_temp_path "/gw/tmp/') == 5
+    assert "/var/" not in conf
+    assert "/etc/" not in conf
+
+
+def test_the_edge_profile_has_streams_and_its_health_and_nothing_else():
+    conf = text(EDGE)
+    assert "listen 0.0.0.0:8443 ssl http2;" in conf
+    assert "auth_request /_gr/authorise;" in conf
+    assert "location = /health" in conf
+    assert "frame-ancestors https://greenroom.example;" in conf.replace('"', ";")
+    for absent in ("gr_api", "gr_manager_0", "console", "location /api/", "-f "):
+        assert absent not in conf
+
+
+def test_streams_of_another_host_are_passed_to_its_edge_gateway_verified():
+    edge = {"route": "0badcafe", "upstream": "agent-7.example:8443", "ca_file": "/d/ca.pem"}
+    conf = text({**PLAN, "edges": [edge]})
+    assert "0badcafe gr_edge_0badcafe;" in conf
+    location = conf.split("location = /_gr/edge/0badcafe {")[1].split("\n    }")[0]
+    for line in (
+        "internal;",
+        "proxy_pass https://gr_edge_0badcafe$request_uri;",
+        "proxy_ssl_verify on;",
+        'proxy_ssl_trusted_certificate "/d/ca.pem";',
+        "proxy_ssl_name agent-7.example;",
+    ):
+        assert line in location
+    assert "greenroom_viewer=$cookie_greenroom_viewer" in location
+    assert "__Host-" not in location
+    assert "$http_cookie" not in location
+
+
+def test_an_own_host_name_for_streams_is_served_and_framed():
+    conf = text({**PLAN, "stream_url": "https://streams.example:8445", "public_url": "https://main.example:8443"})
+    assert "server_name 127.0.0.1 localhost streams.example;" in server(conf, "127.0.0.1:8445")
+    assert "streams.example" not in server(conf, "127.0.0.1:8443").split("server_name")[1].split(";")[0]
+    assert "frame-src https://streams.example:8445 " in conf
+    assert "frame-ancestors https://main.example:8443 " in conf
+    assert "return 307 https://streams.example:8445$request_uri;" in conf
