@@ -33,6 +33,13 @@ class Subscriber:
     def __init__(self) -> None:
         self._waiting: dict[Event, None] = {}
         self._wake = asyncio.Event()
+        self.closed = False
+        """The process stops: nothing comes any more."""
+
+    def close(self) -> None:
+        """Let the subscriber go."""
+        self.closed = True
+        self._wake.set()
 
     def put(self, event: Event) -> None:
         """Add an event unless it waits already."""
@@ -76,6 +83,11 @@ class Hub:
         """Tell all; returns at once (callback of `greenroom.db.listener.Listener`)."""
         for subscriber in self._subscribers:
             subscriber.put(Event(topic, subject))
+
+    def close(self) -> None:
+        """Let all subscribers go, so that the process can stop."""
+        for subscriber in self._subscribers:
+            subscriber.close()
 
     def resync(self) -> None:
         """Tell all to look at everything again: events may have been missed."""

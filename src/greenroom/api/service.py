@@ -42,6 +42,7 @@ async def main() -> None:
                 ("settings", app.state.snapshot.run),
                 ("housekeeping", lambda: housekeeping(db, app.state.snapshot)),
             ],
+            on_stop=app.state.hub.close,
         )
     finally:
         await db.close()

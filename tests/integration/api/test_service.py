@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import signal
 import socket
 import sys
 from collections.abc import AsyncIterator
@@ -53,7 +52,8 @@ async def running(folder: Path, dsn: str) -> AsyncIterator[httpx.AsyncClient]:
             yield client
         finally:
             process.terminate()
-            assert await process.wait() in (0, -signal.SIGTERM)
+            async with asyncio.timeout(4):
+                assert await process.wait() == 0
 
 
 async def frames(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
@@ -101,6 +101,16 @@ async def test_the_loss_of_the_listener_is_a_resync(tmp_path: Path, app: FastAPI
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'greenroom api listener'"
         )
         assert (await anext(stream))["event"] == "resync"
+
+
+async def test_an_open_stream_does_not_keep_it_from_stopping(tmp_path: Path, app: FastAPI, dsn: str):
+    async with httpx.AsyncClient(timeout=20) as other:
+        async with running(tmp_path, dsn) as client:
+            request = other.build_request("GET", f"{client.base_url}/api/v1/events")
+            answer = await other.send(request, stream=True, auth=httpx.BasicAuth(*KEY))
+            lines = answer.aiter_lines()
+            assert await anext(lines) == ": connected"
+        assert [line async for line in lines if line] == []
 
 
 async def test_a_slow_subscriber_is_told_to_look_again():

@@ -75,6 +75,8 @@ async def _frames(
     yield ": connected\n\n"
     while True:
         happened = await subscriber.take(HEARTBEAT_S)
+        if subscriber.closed:
+            return
         now = asyncio.get_running_loop().time()
         if now - checked >= HEARTBEAT_S - 1 or any(event.topic in ("users", "resync") for event in happened):
             try:
