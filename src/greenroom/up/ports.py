@@ -45,10 +45,11 @@ def choose(
     def usable(port: int) -> bool:
         return port != main and port not in chosen.values() and is_free(port)
 
-    for name in sorted(wanted, key=lambda name: name not in remembered):
-        first = remembered.get(name, wanted[name])
-        candidates = (first, *range(wanted[name], 65536))
-        port = next((port for port in candidates if usable(port)), None)
+    for name in wanted:
+        if name in remembered and usable(remembered[name]):
+            chosen[name] = remembered[name]
+    for name in (name for name in wanted if name not in chosen):
+        port = next((port for port in range(wanted[name], 65536) if usable(port)), None)
         if port is None:
             raise SetupError(f"No free port is left for {name} from {wanted[name]} upwards; stop what uses them.")
         chosen[name] = port

