@@ -23,10 +23,9 @@ from greenroom.agent.sessions import Sessions
 from greenroom.agent.workers import Workers
 from greenroom.core.errors import GreenroomError
 from greenroom.core.reconcile import Action, ActionKind, unasked_exit
-from greenroom.core.sessions import SessionSpec
 from greenroom.core.states import Want
 from greenroom.kit.stops import stop
-from greenroom.runtimes.base import Container, ContainerMissing, ImageMissing, Runtime, RuntimeUnavailable
+from greenroom.runtimes.base import Container, ContainerMissing, Runtime, RuntimeUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +33,7 @@ PAUSE_S: Final = 0.5
 MAX_PAUSE_S: Final = 30.0
 """Before a session is worked on again where it did not succeed; the pause doubles with every failure."""
 LOG_TAIL_LINES: Final = 50
+REPORTS: Final = frozenset({ActionKind.REPORT_UNKNOWN, ActionKind.REPORT_MISMATCH})
 
 
 class Executor:
@@ -62,7 +62,7 @@ class Executor:
         self._metrics = metrics
         self._room = asyncio.Semaphore(parallel or max(2, 2 * (os.cpu_count() or 1)))
         self._failures: dict[str, int] = {}
-        self._reported: dict[tuple[ActionKind, str], str] = {}
+        self._reported: frozenset[Action] = frozenset()
         self._changes: dict[ActionKind, Callable[[str], Awaitable[None]]] = {
             ActionKind.CREATE: self._create,
             ActionKind.START: self._start,
@@ -75,19 +75,19 @@ class Executor:
 
     def apply(self, actions: list[Action]) -> None:
         """Begin the actions whose session is free; the others are planned again when it is."""
+        self._report([action for action in actions if action.kind in REPORTS])
         for action in actions:
-            self._begin(action)
+            if action.kind not in REPORTS:
+                self._begin(action)
 
     def _begin(self, action: Action) -> None:
         if action.kind in self._changes:
             self._workers.start(action.session_id, lambda: self._change(action))
         elif action.target_id is not None:
-            self._workers.start(action.target_id, lambda: self._run(action))
-        else:
-            self._report(action)
+            target_id = action.target_id
+            self._workers.start(target_id, lambda: self._run(action, target_id))
 
-    async def _run(self, action: Action) -> None:
-        target_id = action.target_id or ""
+    async def _run(self, action: Action, target_id: str) -> None:
         if action.kind is ActionKind.RUN_ASSIGNMENT:
             await self._handovers.run(action.session_id)
         elif action.kind is ActionKind.RUN_COMMAND:
@@ -95,18 +95,20 @@ class Executor:
         else:
             await self._commands.refuse(target_id, action.reason)
 
-    def _report(self, action: Action) -> None:
-        """Say once what is only to be reported."""
-        key = (action.kind, action.session_id)
-        if self._reported.get(key) != action.reason:
-            self._reported[key] = action.reason
-            code = f"agent-{action.kind.value.replace('_', '-')}"
-            self._sessions.log_line("WARNING", code, f"{action.session_id}: {action.reason}.", action.session_id)
+    def _report(self, reports: list[Action]) -> None:
+        """Say what is only to be reported, once as long as it stays so."""
+        for report in reports:
+            if report not in self._reported:
+                code = f"agent-{report.kind.value.replace('_', '-')}"
+                self._sessions.log_line("WARNING", code, f"{report.session_id}: {report.reason}.", report.session_id)
+        self._reported = frozenset(reports)
 
     # Changes of containers ----------------------------------------------------------------------------------------
 
     async def _change(self, action: Action) -> None:
         session_id = action.session_id
+        if action.kind is ActionKind.CREATE:
+            await self._image_of(session_id)
         async with self._room:
             log.info("changing a container", action=action.kind.value, session_id=session_id, reason=action.reason)
             try:
@@ -147,22 +149,20 @@ class Executor:
 
     async def _create(self, session_id: str) -> None:
         spec = self._sessions.spec(session_id)
-        if spec is None:
+        if spec is None or not self._is_wanted_running(session_id):
             return
         await stop("agent.before_create")
-        self._saw(await self._create_with_image(session_id, spec))
+        self._saw(await self._runtime.create(session_id, spec))
         self._sessions.step(session_id, "created")
         await stop("agent.after_create")
         if self._is_wanted_running(session_id):
             await self._start(session_id)
 
-    async def _create_with_image(self, session_id: str, spec: SessionSpec) -> Container:
-        try:
-            return await self._runtime.create(session_id, spec)
-        except ImageMissing:
-            if not await self._images.wait_for(spec.image):
-                raise
-            return await self._runtime.create(session_id, spec)
+    async def _image_of(self, session_id: str) -> None:
+        """Wait while the session's image is being fetched, without taking room from others."""
+        spec = self._sessions.spec(session_id)
+        if spec is not None:
+            await self._images.arrived(spec.image)
 
     def _is_wanted_running(self, session_id: str) -> bool:
         desired = self._sessions.desired(session_id)
@@ -192,7 +192,7 @@ class Executor:
         await stop("agent.before_remove")
         await self._runtime.remove(session_id)
         await stop("agent.after_remove")
-        self._inventory.touch(session_id)
+        self._inventory.forget(session_id)
         self._sessions.saw(session_id, None)
 
     async def _examine(self, session_id: str) -> None:

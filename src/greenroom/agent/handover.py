@@ -17,9 +17,9 @@ from msgspec.structs import replace
 from greenroom.agent.journal import HandoverRecord, Journal
 from greenroom.agent.sessions import Sessions
 from greenroom.core.errors import GreenroomError
-from greenroom.core.sessions import Exec
+from greenroom.core.sessions import Exec, SessionSpec
 from greenroom.kit.stops import stop
-from greenroom.runtimes.base import Runtime
+from greenroom.runtimes.base import ProbeResult, Runtime
 from greenroom.wire.messages import Assignment, Desired
 
 log = structlog.get_logger(__name__)
@@ -65,13 +65,20 @@ class Handovers:
             seen, spec = self._sessions.seen(session_id), self._sessions.spec(session_id)
             if seen is None or spec is None or seen.address is None:
                 return "The session has no running container to hand over."
-            result = await self._runtime.probe(seen.address, spec)
+            result = await self._probe_once(seen.address, spec, end)
             if result.usable:
                 self._sessions.probed(session_id, usable=True)
                 return ""
             if time.monotonic() > end:
                 return f"The session did not answer its last probe: {result.error}"
             await asyncio.sleep(PROBE_PAUSE_S)
+
+    async def _probe_once(self, address: str, spec: SessionSpec, end: float) -> ProbeResult:
+        try:
+            async with asyncio.timeout(max(0.1, end - time.monotonic())):
+                return await self._runtime.probe(address, spec)
+        except TimeoutError:
+            return ProbeResult(usable=False, error=f"Its page did not answer within {PROBE_FOR_S} s.")
 
     async def _assign(self, record: HandoverRecord, assignment: Assignment) -> HandoverRecord:
         command = Exec(

@@ -42,6 +42,7 @@ class Images:
         if wanted != self._wanted:
             self._wanted = wanted
             self._wake.set()
+            self._failures = {}
 
     def report(self) -> list[ImageReport] | None:
         """All images and their states, or None if the Manager has heard that already."""
@@ -59,15 +60,14 @@ class Images:
         """The Manager has heard nothing yet."""
         self._sent = self._arrived = None
 
-    async def wait_for(self, name: str) -> bool:
-        """Wait while the image is being fetched; whether it is there then. False at once if nobody fetches it."""
+    async def arrived(self, name: str) -> None:
+        """Wait until the image is here or could not be fetched; returns at once if nobody wants it here."""
         async with self._changed:
-            await self._changed.wait_for(lambda: not self._is_pulling(name))
-        return await self._runtime.image(name) is not None
+            await self._changed.wait_for(lambda: not self._is_coming(name))
 
-    def _is_pulling(self, name: str) -> bool:
+    def _is_coming(self, name: str) -> bool:
         report = self._reports.get(name)
-        return report is not None and report.state == "pulling"
+        return name in self._wanted and (report is None or report.state in {"absent", "pulling"})
 
     async def run(self) -> None:
         """Look and fetch, for ever."""

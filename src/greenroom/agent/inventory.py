@@ -55,6 +55,11 @@ class Inventory:
         """A worker learned about this session; a whole inventory that is under way may be older."""
         self._touched.add(session_id)
 
+    def forget(self, session_id: str) -> None:
+        """A worker removed this session's container."""
+        self.touch(session_id)
+        self.out_of_memory.discard(session_id)
+
     async def look(self, session_id: str) -> None:
         """See what there is of one session.
 

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterable
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 import structlog
@@ -45,6 +45,9 @@ from greenroom.wire.messages import (
 )
 
 log = structlog.get_logger(__name__)
+
+MAX_MARKS: Final = 10_000
+"""Sessions that left the list whose generation is kept, so that a late answer cannot bring them back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,13 +136,16 @@ class Sessions:
 
     def _take_list(self, news: list[Desired]) -> None:
         before = self._desired
-        self._desired, self._marks = merge(before, news, self._marks)
+        self._desired, marks = merge(before, news, self._marks)
+        surplus = max(0, len(marks) - MAX_MARKS)
+        self._marks = {k: g for n, (k, g) in enumerate(marks.items()) if n >= surplus or k in self._desired}
         self.list_is_valid = True
         for session_id, desired in self._desired.items():
             if before.get(session_id) is not desired:
                 self._entry_changed(session_id, before.get(session_id), desired)
         for session_id in before.keys() - self._desired.keys():
             self._entry_left(session_id)
+        self._forget_strangers()
 
     def _entry_changed(self, session_id: str, before: Desired | None, desired: Desired) -> None:
         if desired.spec is not None:
@@ -163,19 +169,19 @@ class Sessions:
         self.outbox.drop(session_id)
         self._commands = {k: v for k, v in self._commands.items() if v.session_id != session_id}
         self._tell_authorised_changed(session_id)
-        if session_id not in self._seen:
-            self._forget(session_id)
 
-    def _forget(self, session_id: str) -> None:
-        if session_id in self._journal.memory.sessions:
-            self._journal.note(Forget(session_id=session_id))
+    def _forget_strangers(self) -> None:
+        """Let go of what is remembered of sessions that are neither wanted nor there, once both are known."""
+        if self.list_is_valid and self.inventory_complete:
+            for session_id in self._journal.memory.sessions.keys() - self._desired.keys() - self._seen.keys():
+                self._journal.note(Forget(session_id=session_id))
 
     def new_database(self) -> None:
         """The database was restored from a backup: what was wanted counts no longer, the highest term does."""
-        for session_id in list(self._desired):
-            self._tell_authorised_changed(session_id)
-        self._desired, self._marks, self._condemned = {}, {}, frozenset()
-        self.list_is_valid = False
+        before, self._desired = self._desired, {}
+        self._marks, self._condemned, self.list_is_valid = {}, frozenset(), False
+        for session_id in before:
+            self._entry_left(session_id)
 
     def new_installation(self, db_epoch: str) -> None:
         """The Agent belongs to an installation it did not know: its terms begin anew."""
@@ -192,8 +198,7 @@ class Sessions:
         if seen is None:
             self._seen.pop(session_id, None)
             self._probes.pop(session_id, None)
-            if session_id not in self._desired:
-                self._forget(session_id)
+            self._forget_strangers()
         else:
             self._seen[session_id] = seen
             if seen.state is not ContainerState.RUNNING or (before and before.address != seen.address):
@@ -209,6 +214,7 @@ class Sessions:
         for session_id in (found.keys() | self._seen.keys()) - leave_out:
             self.saw(session_id, found.get(session_id))
         self.inventory_complete = True
+        self._forget_strangers()
         self.plan.set()
 
     def probed(self, session_id: str, usable: bool, error: str = "") -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 Work = Callable[[], Awaitable[None]]
 
@@ -40,9 +39,3 @@ class Workers:
         finally:
             self._tasks.pop(key, None)
         self._on_done(key)
-
-    def cancel(self, key: str) -> None:
-        """End the work with this key, if there is any."""
-        task: asyncio.Task[Any] | None = self._tasks.get(key)
-        if task is not None:
-            task.cancel()
