@@ -488,6 +488,7 @@ async def make_world() -> World:
     return world
 
 
+@contextlib.asynccontextmanager
 async def served_world() -> AsyncIterator[World]:
     """Everything with the gateway, for a fixture."""
     world = await make_world()

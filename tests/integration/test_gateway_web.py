@@ -16,7 +16,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def shared_world() -> AsyncIterator[World]:
-    async for world in served_world():
+    async with served_world() as world:
         yield world
 
 
@@ -28,7 +28,7 @@ def world(shared_world: World) -> World:
 
 @pytest_asyncio.fixture(loop_scope="module")
 async def own_world() -> AsyncIterator[World]:
-    async for world in served_world():
+    async with served_world() as world:
         yield world
 
 
