@@ -350,7 +350,9 @@ async def test_deleting_a_pool_leaves_assigned_sessions_alone(stage: Stage):
     await rows.staged_sessions(stage.db, stage.config_id, stage.agent_id, 3)
     await claim(stage.db, stage.claim(await stage.user("ada")))
     async with stage.db.transaction() as connection:
-        assert await sessions.delete_pool(connection, stage.config_id, "The staging config was deleted.") == 2
+        assert await sessions.delete_pool(connection, stage.config_id, "The staging config was deleted.") == [
+            stage.agent_id
+        ]
     assert await stage.statuses() == {"assigning": 1, "deleting": 2}
 
 

@@ -214,19 +214,8 @@ def _wanted(snapshot: PoolSnapshot) -> tuple[int, Shortfall | None]:
     config, image, zone = snapshot.config, snapshot.image, snapshot.zone
     if config.deleted or config.num_sessions == 0:
         return 0, None
-    if settings := zone.needs_request_host():
-        return 0, Shortfall(
-            "zone-request-host",
-            f"Nothing is staged: {' and '.join(settings)} of zone {zone.zone_name} {_is(settings)} $request_host$,"
-            " which cannot be used for staged sessions; enter the domain of the deployment in the zone.",
-        )
-    if not image.enabled:
-        return 0, Shortfall("image-disabled", f"Nothing is staged: workspace {image.friendly_name} is disabled.")
-    if image.only_zone_id is not None and image.only_zone_id != zone.zone_id:
-        return 0, Shortfall(
-            "image-unavailable",
-            f"Nothing is staged: workspace {image.friendly_name} is restricted to another zone than {zone.zone_name}.",
-        )
+    if (barred := barrier(image, zone)) is not None:
+        return 0, barred
     counted = sum(_counts(s, snapshot) for s in snapshot.sessions)
     if config.paused and counted < config.num_sessions:
         return config.num_sessions, Shortfall(
@@ -235,6 +224,24 @@ def _wanted(snapshot: PoolSnapshot) -> tuple[int, Shortfall | None]:
             " so it assigns no session and creates none.",
         )
     return config.num_sessions, None
+
+
+def barrier(image: ImageFacts, zone: ZoneFacts) -> Shortfall | None:
+    """What keeps any session of this workspace from being staged in this zone."""
+    if settings := zone.needs_request_host():
+        return Shortfall(
+            "zone-request-host",
+            f"Nothing is staged: {' and '.join(settings)} of zone {zone.zone_name} {_is(settings)} $request_host$,"
+            " which cannot be used for staged sessions; enter the domain of the deployment in the zone.",
+        )
+    if not image.enabled:
+        return Shortfall("image-disabled", f"Nothing is staged: workspace {image.friendly_name} is disabled.")
+    if image.only_zone_id is not None and image.only_zone_id != zone.zone_id:
+        return Shortfall(
+            "image-unavailable",
+            f"Nothing is staged: workspace {image.friendly_name} is restricted to another zone than {zone.zone_name}.",
+        )
+    return None
 
 
 def _is(settings: Sequence[str]) -> str:
@@ -353,3 +360,29 @@ def _starting(snapshot: PoolSnapshot, left: Sequence[PooledSession], created: in
         return None
     verb = "it is" if coming == 1 else "they are"
     return Shortfall("starting", f"{coming} of {snapshot.config.num_sessions} not staged yet: {verb} starting.")
+
+
+def shown_shortfall(
+    stored: Shortfall | None, *, num_sessions: int, current: int, starting: int, has_manager: bool
+) -> Shortfall | None:
+    """What a reader is told now, between the Primary's rounds.
+
+    Args:
+        stored: what the Primary wrote down last.
+        num_sessions: Desired.
+        current: claimable sessions now.
+        starting: sessions on their way now.
+        has_manager: whether any Manager of the zone runs, so that somebody fills the pool at all.
+    """
+    missing = num_sessions - current
+    if missing <= 0:
+        return None
+    if not has_manager:
+        return Shortfall(
+            "no-running-manager",
+            f"{missing} of {num_sessions} not staged: no Manager of the zone is running, so nobody fills the pool.",
+        )
+    if stored is not None:
+        return stored
+    noun = f"{starting} of them {'is' if starting == 1 else 'are'} starting" if starting else "they are about to start"
+    return Shortfall("starting", f"{missing} of {num_sessions} not staged yet: {noun}.")

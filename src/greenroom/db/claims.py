@@ -157,6 +157,19 @@ async def claim(
     return None, contents
 
 
+async def read_contents(db: Database, *, user_id: str, staging_config_id: str, config_hash: str) -> dict[str, Any]:
+    """What is in a pool now, without locks: the fields of core.launching.PoolContents."""
+    values = {
+        "user_id": user_id,
+        "staging_config_id": staging_config_id,
+        "config_hash": config_hash,
+        "counting": COUNTING,
+    }
+    contents = dict(await db.fetch_one(_CONTENTS, values) or {})
+    del contents["of_user"]
+    return contents
+
+
 async def _claim_once(
     db: Database, values: Mapping[str, Any], after_user_lock: Callable[[], Awaitable[None]] | None
 ) -> DictRow | None:

@@ -68,6 +68,11 @@ async def permissions_of_groups(db: Database, group_ids: list[str]) -> set[str]:
     return {row["code"] for row in rows}
 
 
+def settings_of(group: Group) -> GroupSettings:
+    """The group in the form of `core.settings.resolve`."""
+    return GroupSettings(group.group_id, group.name, group.priority, group.settings)
+
+
 async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:
     """The groups of a user with their settings, for `core.settings.resolve`."""
     rows = await db.fetch(

@@ -131,12 +131,3 @@ async def read_result(db: Database, session_id: str, user_id: str) -> DictRow | 
         " WHERE s.session_id = %s AND s.user_id = %s",
         (session_id, user_id),
     )
-
-
-async def recent_launches(db: Database, image_id: str, limit: int = 50) -> list[DictRow]:
-    """The newest launches of an image, for the hits and misses of its pools."""
-    return await db.fetch(
-        "SELECT l.launch_id::text, l.session_id::text, u.username, l.outcome, l.steps, l.at, l.duration_ms"
-        " FROM launches l LEFT JOIN users u USING (user_id) WHERE l.image_id = %s ORDER BY l.at DESC LIMIT %s",
-        (image_id, limit),
-    )

@@ -13,7 +13,8 @@ from greenroom.db.database import Database
 
 _SELECT: Final[LiteralString] = """
 SELECT s.session_id, s.user_id, u.username, s.staging_config_id, s.image_id, i.name AS image_name,
-       i.friendly_name AS image_friendly_name, i.image_src, s.zone_id, z.zone_name, s.agent_id, a.hostname, s.status,
+       i.friendly_name AS image_friendly_name, i.image_src, s.zone_id, z.zone_name,
+       z.zone_key, z.proxy_path, s.agent_id, a.hostname, s.status,
        s.cores, s.memory, s.created, s.started, s.assigned, s.expires, s.keepalive, s.ended, s.permissions,
        s.client_settings, s.kasm_url, s.share_id, s.error, s.log_tail, s.exit_code, s.ended_reason, s.set_aside_reason,
        s.superseded_by, s.auth_epoch, s.launch_id, s.want, s.generation, o.container_id, o.address, o.probe_error,
@@ -129,12 +130,4 @@ async def read_command(db: Database, command_id: str) -> dict[str, Any] | None:
     """state, exit_code and output of a command."""
     return await db.fetch_one(
         "SELECT state, exit_code, output FROM session_commands WHERE command_id = %s", (command_id,)
-    )
-
-
-async def stream_address(db: Database, session_id: str) -> DictRow | None:
-    """What the address of a session's stream is made of: proxy_path of the zone, the Agent's id."""
-    return await db.fetch_one(
-        "SELECT z.proxy_path, s.agent_id::text FROM sessions s JOIN zones z USING (zone_id) WHERE s.session_id = %s",
-        (session_id,),
     )

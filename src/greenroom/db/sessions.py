@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -263,28 +264,34 @@ async def destroy_unassigned(connection: Connection, session_id: str, reason: st
     return await cursor.fetchone() is not None
 
 
-async def delete_pool(connection: Connection, staging_config_id: str, reason: str) -> int:
-    """End all sessions of a config that have no user, assigned ones live on; returns how many. The config is locked."""
+async def delete_pool(connection: Connection, staging_config_id: str, reason: str) -> list[str]:
+    """End all sessions of a locked config that have no user, assigned ones live on; returns the Agents concerned."""
     cursor = await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT session_id FROM sessions WHERE staging_config_id = %(config)s"
         " AND user_id IS NULL AND status = ANY(%(deletable)s) ORDER BY session_id FOR UPDATE)"
         " UPDATE sessions SET status = 'deleting', want = 'absent', retired = true, status_changed = clock_timestamp(),"
         " deadline = NULL, generation = generation + 1, ended_reason = %(reason)s"
-        " WHERE session_id IN (SELECT session_id FROM locked) AND user_id IS NULL AND status = ANY(%(deletable)s)",
+        " WHERE session_id IN (SELECT session_id FROM locked) AND user_id IS NULL AND status = ANY(%(deletable)s)"
+        " RETURNING agent_id::text",
         {"config": staging_config_id, "reason": reason, "deletable": _DELETABLE},
     )
-    return cursor.rowcount
+    return sorted({row["agent_id"] for row in await cursor.fetchall()})
 
 
-async def keepalive(db: Database, session_id: str, keepalive_s: float) -> bool:
-    """Somebody looks at the session: its expiry moves to `keepalive_s` from now; False = it has no user or is going."""
+async def keepalive(db: Database, session_id: str, *, keepalive_s: float, time_limit_s: float) -> datetime | None:
+    """Somebody looks at the session: it expires `keepalive_s` from now, never later than its time limit (0 = none).
+
+    Returns:
+        The new expiry, or None when it has no user or is on its way out.
+    """
     rows = await db.write(
-        "UPDATE sessions SET keepalive = clock_timestamp(),"
-        " expires = clock_timestamp() + make_interval(secs => %(keepalive_s)s)"
-        " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(living)s) RETURNING 1",
-        {"id": session_id, "keepalive_s": keepalive_s, "living": COUNTING},
+        "UPDATE sessions SET keepalive = clock_timestamp(), expires = LEAST("
+        "  clock_timestamp() + make_interval(secs => %(keepalive_s)s),"
+        "  CASE WHEN %(time_limit_s)s > 0 THEN assigned + make_interval(secs => %(time_limit_s)s) END)"
+        " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(living)s) RETURNING expires",
+        {"id": session_id, "keepalive_s": keepalive_s, "time_limit_s": time_limit_s, "living": COUNTING},
     )
-    return bool(rows)
+    return rows[0]["expires"] if rows else None
 
 
 async def winner_of(db: Database, user_id: str, key: str, body: str) -> str | None:

@@ -28,7 +28,7 @@ FIELDS: Final = (
 # Current: unassigned, claimable, on an Agent that is not missing (CONTRACT). Without a Manager that reported lately
 # nobody fills the pool, whatever the last Primary wrote down.
 _SELECT: Final[LiteralString] = """
-SELECT c.*, z.zone_name, i.friendly_name AS image_friendly_name,
+SELECT c.*, z.zone_name, z.zone_key, i.friendly_name AS image_friendly_name,
        (SELECT count(*) FROM sessions s JOIN agents a USING (agent_id) WHERE s.staging_config_id = c.staging_config_id
            AND s.claimable AND a.status = 'running' AND s.expires > clock_timestamp()) AS num_current_sessions,
        (SELECT count(*) FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
@@ -125,6 +125,18 @@ async def mark_deleted(connection: Connection, staging_config_id: str) -> None:
         "UPDATE staging_configs SET deleted = clock_timestamp(), shortfall_code = NULL, shortfall_reason = NULL"
         " WHERE staging_config_id = %s",
         (staging_config_id,),
+    )
+
+
+async def group_sets_of_image(db: Database, image_id: str) -> list[DictRow]:
+    """The different sets of groups of those who may use an image and log in: group_ids, number of users."""
+    return await db.fetch(
+        "SELECT group_ids, count(*) AS number FROM ("
+        " SELECT ARRAY(SELECT ug.group_id::text FROM user_groups ug WHERE ug.user_id = u.user_id ORDER BY 1)"
+        "  AS group_ids FROM users u WHERE NOT u.disabled AND EXISTS (SELECT 1 FROM group_images gi"
+        "  JOIN user_groups m USING (group_id) WHERE gi.image_id = %s AND m.user_id = u.user_id)) sets"
+        " GROUP BY group_ids",
+        (image_id,),
     )
 
 

@@ -106,3 +106,15 @@ async def user(admin: Client, logged_in: MakeUser) -> Client:
     body = {"username": "user@greenroom.local", "password": "quite ordinary"}
     assert (await admin.post("/api/v1/users", json=body)).status_code == 201
     return await logged_in("user@greenroom.local", "quite ordinary")
+
+
+@pytest.fixture
+def with_user(admin: Client, logged_in: MakeUser) -> MakeUser:
+    """Makes an ordinary user and a browser in which he is logged in."""
+
+    async def make(username: str) -> Client:
+        body = {"username": username, "password": "quite ordinary"}
+        assert (await admin.post("/api/v1/users", json=body)).status_code == 201
+        return await logged_in(username, "quite ordinary")
+
+    return make

@@ -1,0 +1,139 @@
+"""Staging configs: pools of sessions that run before anybody asks for them."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from psycopg.rows import DictRow
+
+from greenroom.api import staging_rules as rules
+from greenroom.api.audit import audit
+from greenroom.api.deps import Db, Logs
+from greenroom.api.paging import Paging
+from greenroom.api.schemas.staging import ExplainView, StagingConfigView, StagingCreate, StagingPatch, StagingSaved
+from greenroom.api.security import Caller, requires
+from greenroom.core.errors import Invalid
+from greenroom.db import sessions, staging_configs
+from greenroom.db.database import Database
+
+router = APIRouter(tags=["staging"])
+
+RECYCLED: Final = "recycled"
+
+
+@router.get("/staging-configs", dependencies=[requires("staging_view")])
+async def list_staging_configs(db: Db, page: Paging) -> list[StagingConfigView]:
+    """All configs by zone and workspace; `shortfall` says why a pool is below Desired."""
+    rows = await staging_configs.list_configs(db)
+    found = page.slice(rows, lambda c: [c["zone_name"], c["image_friendly_name"].lower(), str(c["staging_config_id"])])
+    return [StagingConfigView.model_validate(rules.shown(row)) for row in found]
+
+
+@router.post("/staging-configs", status_code=201)
+async def create_staging_config(
+    body: StagingCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("staging_create")]
+) -> StagingSaved:
+    """Create a config; the Primary of its zone begins to fill the pool at once."""
+    fields = body.model_dump() | {"zone_id": str(body.zone_id), "image_id": str(body.image_id)}
+    fields |= {k: v for k, v in (await rules.default_permissions(db)).items() if k not in body.model_fields_set}
+    await rules.check_parts(db, fields["zone_id"], fields["image_id"])
+    async with db.transaction() as connection:
+        staging_config_id = await staging_configs.insert_config(connection, fields)
+    saved = await _saved(db, staging_config_id)
+    audit(logs, caller, "created", "staging config", rules.title(saved), after=_settable(saved))
+    return await rules.with_warning(db, saved)
+
+
+@router.get("/staging-configs/{staging_config_id}", dependencies=[requires("staging_view")])
+async def get_staging_config(staging_config_id: UUID, db: Db) -> StagingConfigView:
+    """One config."""
+    row = await staging_configs.get_config(db, str(staging_config_id))
+    return StagingConfigView.model_validate(rules.shown(row))
+
+
+@router.patch("/staging-configs/{staging_config_id}")
+async def update_staging_config(
+    staging_config_id: UUID,
+    body: StagingPatch,
+    db: Db,
+    logs: Logs,
+    caller: Annotated[Caller, requires("staging_modify")],
+) -> StagingSaved:
+    """Change a config: fewer sessions end the excess, other permissions replace all of them."""
+    sent = body.sent()
+    async with db.transaction() as connection:
+        before = await staging_configs.lock_config(connection, str(staging_config_id))
+        for name in ("zone_id", "image_id"):
+            if sent.pop(name, None) not in (None, before[name]):
+                raise Invalid(f"{name} cannot be changed; create a config for the other one and delete this one.")
+        await staging_configs.update_config(connection, str(staging_config_id), _settable(before) | sent)
+    after = await _saved(db, str(staging_config_id))
+    audit(
+        logs,
+        caller,
+        "changed",
+        "staging config",
+        rules.title(after),
+        before=_settable(before),
+        after=_settable(after),
+    )
+    return await rules.with_warning(db, after)
+
+
+@router.delete("/staging-configs/{staging_config_id}", status_code=204)
+async def delete_staging_config(
+    staging_config_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("staging_delete")]
+) -> None:
+    """Delete a config and its sessions without a user; assigned ones live on."""
+    config = await staging_configs.get_config(db, str(staging_config_id))
+    async with db.transaction() as connection:
+        await staging_configs.lock_config(connection, str(staging_config_id))
+        await staging_configs.mark_deleted(connection, str(staging_config_id))
+        agents = await sessions.delete_pool(connection, str(staging_config_id), "Its staging config was deleted.")
+    await db.notify(
+        f"staging:{staging_config_id}", f"zone:{config['zone_key']}", *(f"agent:{agent_id}" for agent_id in agents)
+    )
+    audit(logs, caller, "deleted", "staging config", rules.title(config), before=_settable(config))
+
+
+@router.post("/staging-configs/{staging_config_id}/recycle", status_code=202)
+async def recycle_staging_config(
+    staging_config_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("staging_modify")]
+) -> StagingConfigView:
+    """Replace all staged sessions of the config, and try again at once after failed starts."""
+    async with db.transaction() as connection:
+        await staging_configs.lock_config(connection, str(staging_config_id))
+        await staging_configs.recycle_config(connection, str(staging_config_id))
+    row = await _saved(db, str(staging_config_id))
+    audit(
+        logs,
+        caller,
+        "changed",
+        "staging config",
+        rules.title(row),
+        before={"sessions": ""},
+        after={"sessions": RECYCLED},
+    )
+    return StagingConfigView.model_validate(rules.shown(row))
+
+
+@router.get("/staging-configs/{staging_config_id}/explain", dependencies=[requires("staging_view")])
+async def explain_staging_config(
+    staging_config_id: UUID, db: Db, user: Annotated[str, Query(description="id or name of the user", max_length=255)]
+) -> ExplainView:
+    """Would this user get a session of this config now, and if not, why? Nothing is launched."""
+    config = await staging_configs.get_config(db, str(staging_config_id))
+    return await rules.explain(db, config, user)
+
+
+async def _saved(db: Database, staging_config_id: str) -> DictRow:
+    """The config after a change, with everybody told who acts on it."""
+    row = await staging_configs.get_config(db, staging_config_id)
+    await db.notify(f"staging:{staging_config_id}", f"zone:{row['zone_key']}")
+    return row
+
+
+def _settable(row: DictRow) -> dict[str, Any]:
+    return {name: row[name] for name in staging_configs.FIELDS}

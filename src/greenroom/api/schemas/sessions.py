@@ -1,0 +1,158 @@
+"""Sessions."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from greenroom.api.schemas.base import Body, Text, View
+
+EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]
+Argument = Annotated[Text, Field(max_length=65536)]
+
+
+def _web_address(text: str) -> str:
+    if text and not text.startswith(("http://", "https://")):
+        raise ValueError("an address must begin with http:// or https://")
+    return text
+
+
+class SessionView(View):
+    """A session; a staged one has no user yet. Memory is bytes."""
+
+    session_id: UUID
+    user_id: UUID | None
+    username: str | None
+    staging_config_id: Annotated[UUID | None, Field(description="the config it came from, also after its assignment")]
+    image_id: UUID
+    image_friendly_name: str
+    zone_id: UUID
+    zone_name: str
+    agent_id: UUID | None
+    hostname: Annotated[str | None, Field(description="of the Agent")]
+    status: str
+    operational_status: Annotated[str, Field(description="the word of the public interface")]
+    operational_progress: Annotated[int, Field(description="0-100")]
+    operational_message: str
+    cores: float
+    memory: int
+    permissions: Annotated[dict[str, bool], Field(description="what the container was created with")]
+    client_settings: dict[str, Any]
+    kasm_url: str
+    created: datetime
+    started: Annotated[datetime | None, Field(description="when it was usable for the first time")]
+    assigned: datetime | None
+    expires: Annotated[datetime | None, Field(description="the staged expiry before the assignment, its own after")]
+    keepalive: datetime | None
+    ended: datetime | None
+    ended_reason: str | None
+    error: Annotated[str | None, Field(description="why it failed, as a sentence")]
+    log_tail: str | None
+    exit_code: int | None
+    set_aside_reason: str | None
+
+
+class SessionCreate(Body):
+    """A launch. Without `user_id` it is for the person who asks."""
+
+    image_id: UUID
+    user_id: Annotated[UUID | None, Field(description="another user; needs users_auth_session")] = None
+    zone_id: Annotated[UUID | None, Field(description="counts where the user may choose (allow_zone_selection)")] = None
+    environment: Annotated[dict[EnvironmentName, Text], Field(max_length=100)] = {}
+    kasm_url: Annotated[Text, AfterValidator(_web_address), Field(description="opened in the session")] = ""
+    network_id: Text | None = None
+    persistent_profile_mode: Literal["Enabled", "Disabled", "Reset"] | None = None
+
+
+class Launched(View):
+    """The session a launch gave; it may still be starting (`GET /sessions/{id}/connection`)."""
+
+    session_id: UUID
+    user_id: UUID
+    username: str
+    image_id: UUID
+    status: str
+    operational_status: str
+    staged: Annotated[bool, Field(description="it came from a pool")]
+    session_token: Annotated[str, Field(description="opens the stream; the same until it is revoked")]
+    connect_url: Annotated[str, Field(description="page of the console, relative to the deployment")]
+
+
+class Deleting(View):
+    """A session on its way out."""
+
+    session_id: UUID
+    status: str
+    operational_status: str
+
+
+class StepView(View):
+    """A step of a start; `at` null = not yet."""
+
+    name: str
+    title: str
+    at: datetime | None
+
+
+class ConnectionView(View):
+    """How far a session is, and where its stream is once it may be opened."""
+
+    session_id: UUID
+    status: str
+    operational_status: str
+    operational_progress: Annotated[int, Field(description="0-100")]
+    operational_message: str
+    steps: list[StepView]
+    frame_url: Annotated[str | None, Field(description="for a frame; null until the stream may be opened")]
+    websocket_path: Annotated[str | None, Field(description="RFB behind our authorisation, on the same host")]
+
+
+class PlacementStep(View):
+    """One step of a launch; several of them have the same order when there were several reasons."""
+
+    order: int
+    step: Literal["staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
+    zone_name: str
+    candidate: Annotated[str | None, Field(description="staging config or Agent that was considered")]
+    used: bool
+    code: str | None
+    reason: str
+    setting: str | None = None
+
+
+class PlacementView(View):
+    """How a session came about."""
+
+    outcome: Literal["staged", "on_demand", "failed"]
+    steps: list[PlacementStep]
+    at: datetime | None = None
+    duration_ms: float | None = None
+
+
+class CommandCreate(Body):
+    """A command in a session; never passed through a shell of ours."""
+
+    command: Annotated[list[Argument], Field(min_length=1, max_length=1000)]
+    user: Annotated[Text | None, Field(description="another user of the container; needs sessions_modify")] = None
+    environment: Annotated[dict[EnvironmentName, Text], Field(max_length=100)] = {}
+    workdir: Text | None = None
+    deadline_s: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 60.0
+
+
+class CommandView(View):
+    """What became of a command; `state` unknown = the Agent was restarted while it ran."""
+
+    command_id: UUID
+    state: Literal["done", "unknown"]
+    exit_code: int | None
+    output: str
+
+
+class KeepaliveView(View):
+    """The session's life was prolonged."""
+
+    usage_reached: bool
+    expires: datetime
