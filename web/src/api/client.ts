@@ -5,9 +5,6 @@ import type { paths } from '../generated/schema';
 
 export const client = createClient<paths>({ baseUrl: location.origin, credentials: 'same-origin' });
 
-// eslint-disable-next-line
-export const pending = client as any;
-
 export class ApiError extends Error {
   constructor(
     /** HTTP status; 0 when no answer came. */

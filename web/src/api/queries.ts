@@ -1,8 +1,8 @@
 /** What the pages read, and what they ask to be done. Every address of `/api/v1` the console uses is here. */
 
 import { queryOptions } from '@tanstack/react-query';
-import { client, dataOf, pending } from './client';
-import type { Connection, PermissionField, Schemas, Session, StagingConfig, Uuid } from './types';
+import { client, dataOf } from './client';
+import type { Schemas, Uuid } from './types';
 
 type Init = { signal: AbortSignal };
 
@@ -22,10 +22,8 @@ export const apiKeysQuery = listOf('api-keys', (init) => client.GET('/api/v1/api
 export const managerRequestsQuery = listOf('manager-requests', (init) =>
   client.GET('/api/v1/diagnostics/manager-requests', init),
 );
-export const sessionsQuery = listOf<Session>('sessions', (init) => pending.GET('/api/v1/sessions', init));
-export const stagingQuery = listOf<StagingConfig>('staging-configs', (init) =>
-  pending.GET('/api/v1/staging-configs', init),
-);
+export const sessionsQuery = listOf('sessions', (init) => client.GET('/api/v1/sessions', init));
+export const stagingQuery = listOf('staging-configs', (init) => client.GET('/api/v1/staging-configs', init));
 
 /** The workspaces the person may start. */
 export const launcherQuery = listOf('launcher', (init) => client.GET('/api/v1/me/images', init));
@@ -33,7 +31,7 @@ export const launcherQuery = listOf('launcher', (init) => client.GET('/api/v1/me
 /** The person's own sessions. */
 export const mySessionsQuery = queryOptions({
   queryKey: ['sessions', 'mine'],
-  queryFn: ({ signal }) => dataOf<Session[]>(pending.GET('/api/v1/me/sessions', { signal })),
+  queryFn: ({ signal }) => dataOf(client.GET('/api/v1/me/sessions', { signal })),
 });
 
 const LOG_ROWS = 500;
@@ -51,7 +49,7 @@ export function sessionQuery(sessionId: Uuid) {
   const params = { path: { session_id: sessionId } };
   return queryOptions({
     queryKey: ['sessions', sessionId],
-    queryFn: ({ signal }) => dataOf<Session>(pending.GET('/api/v1/sessions/{session_id}', { signal, params })),
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/sessions/{session_id}', { signal, params })),
   });
 }
 
@@ -59,53 +57,51 @@ export function connectionQuery(sessionId: Uuid) {
   const params = { path: { session_id: sessionId } };
   return queryOptions({
     queryKey: ['connection', sessionId],
-    queryFn: ({ signal }) =>
-      dataOf<Connection>(pending.GET('/api/v1/sessions/{session_id}/connection', { signal, params })),
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/sessions/{session_id}/connection', { signal, params })),
   });
 }
 
-export function launchSession(imageId: Uuid) {
-  return dataOf<Session>(pending.POST('/api/v1/sessions', { body: { image_id: imageId } }));
+/** A launch with the key that makes its repetition harmless (a lost answer never starts a second session). */
+export interface Launch {
+  imageId: Uuid;
+  key: string;
+}
+
+export function newLaunch(imageId: Uuid): Launch {
+  return { imageId, key: crypto.randomUUID() };
+}
+
+export function launchSession({ imageId, key }: Launch) {
+  const params = { header: { 'idempotency-key': key } };
+  return dataOf(client.POST('/api/v1/sessions', { params, body: { image_id: imageId } }));
 }
 
 export function deleteSession(sessionId: Uuid) {
-  return dataOf(pending.DELETE('/api/v1/sessions/{session_id}', { params: { path: { session_id: sessionId } } }));
+  return dataOf(client.DELETE('/api/v1/sessions/{session_id}', { params: { path: { session_id: sessionId } } }));
 }
 
 export function keepSessionAlive(sessionId: Uuid) {
   return dataOf(
-    pending.POST('/api/v1/sessions/{session_id}/keepalives', { params: { path: { session_id: sessionId } } }),
+    client.POST('/api/v1/sessions/{session_id}/keepalives', { params: { path: { session_id: sessionId } } }),
   );
 }
 
-/** What a staging config is made of; permissions left out take the values of group All Users. */
-export type StagingInput = Pick<StagingConfig, 'zone_id' | 'image_id' | 'num_sessions' | 'expiration'> &
-  Partial<Record<PermissionField, boolean>>;
-
-/** What saving a config answers beside the config. */
-export interface StagingSaved extends StagingConfig {
-  matching_users?: number;
-  warning?: string | null;
+export function createStagingConfig(body: Schemas['StagingCreate']) {
+  return dataOf(client.POST('/api/v1/staging-configs', { body }));
 }
 
-export function createStagingConfig(body: StagingInput) {
-  return dataOf<StagingSaved>(pending.POST('/api/v1/staging-configs', { body }));
-}
+const STAGING_CONFIG = '/api/v1/staging-configs/{staging_config_id}';
 
-export function changeStagingConfig(id: Uuid, body: Partial<StagingInput> & { paused?: boolean }) {
-  return dataOf<StagingSaved>(pending.PATCH('/api/v1/staging-configs/{staging_config_id}', configInit(id, body)));
+export function changeStagingConfig(id: Uuid, body: Schemas['StagingPatch']) {
+  return dataOf(client.PATCH(STAGING_CONFIG, { params: { path: { staging_config_id: id } }, body }));
 }
 
 export function recycleStagingConfig(id: Uuid) {
-  return dataOf(pending.POST('/api/v1/staging-configs/{staging_config_id}/recycle', configInit(id)));
+  return dataOf(client.POST(`${STAGING_CONFIG}/recycle`, { params: { path: { staging_config_id: id } } }));
 }
 
 export function deleteStagingConfig(id: Uuid) {
-  return dataOf(pending.DELETE('/api/v1/staging-configs/{staging_config_id}', configInit(id)));
-}
-
-function configInit(id: Uuid, body?: object) {
-  return { params: { path: { staging_config_id: id } }, body };
+  return dataOf(client.DELETE(STAGING_CONFIG, { params: { path: { staging_config_id: id } } }));
 }
 
 export function changeManager(managerId: Uuid, body: Schemas['ManagerPatch']) {

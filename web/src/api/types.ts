@@ -8,6 +8,7 @@ export type Time = string;
 
 export type Agent = Schemas['AgentView'];
 export type ApiKey = Schemas['KeyView'];
+export type Connection = Schemas['ConnectionView'];
 export type Group = Schemas['GroupView'];
 export type Image = Schemas['ImageView'];
 export type LauncherImage = Schemas['LauncherImage'];
@@ -15,50 +16,14 @@ export type LogRow = Schemas['LogView'];
 export type Manager = Schemas['ManagerView'];
 export type ManagerRequest = Schemas['ManagerRequestView'];
 export type Me = Schemas['Me'];
+export type Session = Schemas['SessionView'];
 export type Setting = Schemas['SettingView'];
+export type StagingConfig = Schemas['StagingConfigView'];
+export type Step = Schemas['StepView'];
 export type User = Schemas['UserView'];
 export type Zone = Schemas['ZoneView'];
 
-export interface Session {
-  session_id: Uuid;
-  user_id: Uuid | null;
-  username: string | null;
-  staging_config_id: Uuid | null;
-  image_id: Uuid;
-  image_friendly_name?: string | null;
-  zone_id: Uuid;
-  zone_name: string;
-  agent_id: Uuid | null;
-  status: string;
-  operational_status: string;
-  operational_message?: string | null;
-  created: Time;
-  assigned: Time | null;
-  expires: Time | null;
-}
-
-export interface Step {
-  name: string;
-  title: string;
-  at: Time | null;
-}
-
-export interface Connection {
-  session_id: Uuid;
-  status: string;
-  operational_status: string;
-  operational_progress: number;
-  operational_message: string;
-  steps: Step[];
-  frame_url: string | null;
-  websocket_path: string | null;
-}
-
-export interface Shortfall {
-  code: string;
-  reason: string;
-}
-
+/** The permissions a container is created with. */
 export const PERMISSION_FIELDS = [
   'allow_kasm_audio',
   'allow_kasm_clipboard_down',
@@ -68,20 +33,6 @@ export const PERMISSION_FIELDS = [
   'allow_kasm_microphone',
   'allow_kasm_gamepad',
   'allow_kasm_webcam',
-] as const;
+] as const satisfies (keyof StagingConfig)[];
 
 export type PermissionField = (typeof PERMISSION_FIELDS)[number];
-
-export interface StagingConfig extends Record<PermissionField, boolean> {
-  staging_config_id: Uuid;
-  zone_id: Uuid;
-  zone_name: string;
-  image_id: Uuid;
-  image_friendly_name: string;
-  num_sessions: number;
-  num_current_sessions: number;
-  num_starting_sessions: number;
-  expiration: number;
-  paused: boolean;
-  shortfall: Shortfall | null;
-}

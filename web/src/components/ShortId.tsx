@@ -1,15 +1,15 @@
 import { Code, CopyButton, Tooltip, UnstyledButton, VisuallyHidden } from '@mantine/core';
 import { shortId } from './format';
 
-/** The beginning of an id; pressing it copies the whole. */
-export function ShortId({ id, full = false }: { id: string; full?: boolean }) {
+/** An id, shortened if it is a uuid; pressing it copies the whole. */
+export function ShortId({ id }: { id: string }) {
   return (
     <CopyButton value={id}>
       {({ copied, copy }) => (
         <Tooltip label={copied ? 'Copied' : `${id} (copy)`}>
           <UnstyledButton onClick={copy}>
             <VisuallyHidden>Copy </VisuallyHidden>
-            <Code className="nowrap">{full ? id : shortId(id)}</Code>
+            <Code className="nowrap">{shortId(id)}</Code>
           </UnstyledButton>
         </Tooltip>
       )}

@@ -16,7 +16,9 @@ export function counted(count: number, noun: string): string {
   return `${count} ${noun}${count === 1 ? '' : 's'}`;
 }
 
-/** The first part of a uuid, enough to tell things apart in a list. */
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;
+
+/** The first part of a uuid, enough to tell things apart in a list; other ids as they are. */
 export function shortId(id: string): string {
-  return id.slice(0, 8);
+  return UUID.test(id) ? id.slice(0, 8) : id;
 }

@@ -1,4 +1,4 @@
-import { useCallback } from 'react';
+import { useCallback, useState } from 'react';
 import { useSearchParams } from 'react-router';
 
 /** Filter and order of a table, kept in the address so that a reload, a link and "back" keep them. */
@@ -10,31 +10,42 @@ export interface TableState {
   toggleSort: (column: string) => void;
 }
 
+/**
+ * A text people type, kept in the address under `name`.
+ *
+ * The field shows the state of the page and never the address, which follows a moment later and would swallow letters.
+ */
+export function useAddressText(name: string): [string, (text: string) => void] {
+  const [params, setParams] = useSearchParams();
+  const [text, setText] = useState(params.get(name) ?? '');
+  const change = useCallback(
+    (next: string) => {
+      setText(next);
+      setParams((before) => withParam(before, name, next), { replace: true });
+    },
+    [name, setParams],
+  );
+  return [text, change];
+}
+
+function withParam(before: URLSearchParams, name: string, value: string): URLSearchParams {
+  const after = new URLSearchParams(before);
+  if (value) after.set(name, value);
+  else after.delete(name);
+  return after;
+}
+
 export function useTableState(initialSort: string | null): TableState {
   const [params, setParams] = useSearchParams();
   const written = params.get('sort') ?? initialSort;
   const descending = written?.startsWith('-') ?? false;
   const sort = written ? written.replace(/^-/, '') : null;
-  const set = useCallback(
-    (name: string, value: string) =>
-      setParams(
-        (before) => {
-          const after = new URLSearchParams(before);
-          if (value) after.set(name, value);
-          else after.delete(name);
-          return after;
-        },
-        { replace: true },
-      ),
-    [setParams],
-  );
-  return {
-    filter: params.get('q') ?? '',
-    sort,
-    descending,
-    setFilter: (text) => set('q', text),
-    toggleSort: (column) => set('sort', sort === column && !descending ? `-${column}` : column),
-  };
+  const [filter, setFilter] = useAddressText('q');
+  const toggleSort = (column: string) =>
+    setParams((before) => withParam(before, 'sort', sort === column && !descending ? `-${column}` : column), {
+      replace: true,
+    });
+  return { filter, sort, descending, setFilter, toggleSort };
 }
 
 export type Cell = string | number | boolean | null | undefined;

@@ -25,7 +25,7 @@ export function Managers() {
       key: 'instance',
       title: 'Instance ID',
       value: (row) => row.instance_id,
-      render: (row) => <ShortId id={row.instance_id} full={row.instance_id.length <= 20} />,
+      render: (row) => <ShortId id={row.instance_id} />,
     },
     {
       key: 'enabled',

@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { IconDeviceDesktop, IconPlayerPlay, IconTrash } from '@tabler/icons-react';
 import { Link } from 'react-router';
 import { meQuery, useAllowed } from '../../api/auth';
-import { agentsQuery, deleteSession, imagesQuery, sessionsQuery } from '../../api/queries';
+import { deleteSession, sessionsQuery } from '../../api/queries';
 import type { Session } from '../../api/types';
 import { Confirm } from '../../components/ConfirmButton';
 import { type Column, DataTable } from '../../components/DataTable';
@@ -19,14 +19,9 @@ import { useAction } from '../../components/useAction';
 /** Sessions of everybody; staged ones have no user until they are assigned. */
 export function Sessions() {
   const sessions = useQuery(sessionsQuery);
-  const images = useQuery(imagesQuery);
-  const agents = useQuery(agentsQuery);
-  const imageOf = (row: Session) =>
-    images.data?.find((image) => image.image_id === row.image_id)?.friendly_name ?? row.image_id;
-  const agentOf = (row: Session) => agents.data?.find((agent) => agent.agent_id === row.agent_id)?.hostname ?? '';
   const columns: Column<Session>[] = [
     { key: 'user', title: 'User', value: (row) => row.username ?? '', render: (row) => <Owner session={row} /> },
-    { key: 'workspace', title: 'Workspace', value: imageOf },
+    { key: 'workspace', title: 'Workspace', value: (row) => row.image_friendly_name },
     {
       key: 'id',
       title: 'Session ID',
@@ -49,8 +44,8 @@ export function Sessions() {
     {
       key: 'agent',
       title: 'Agent',
-      value: (row) => `${agentOf(row)} ${row.agent_id ?? ''}`.trim(),
-      render: (row) => agentOf(row) || (row.agent_id ? <ShortId id={row.agent_id} /> : '–'),
+      value: (row) => `${row.hostname ?? ''} ${row.agent_id ?? ''}`,
+      render: (row) => row.hostname ?? '–',
     },
     { key: 'created', title: 'Created', value: (row) => row.created, render: (row) => <TimeAgo time={row.created} /> },
     {
@@ -70,7 +65,7 @@ export function Sessions() {
       title: 'Actions',
       hideTitle: true,
       align: 'right',
-      render: (row) => <Actions session={row} image={imageOf(row)} />,
+      render: (row) => <Actions session={row} />,
     },
   ];
   const staged = (sessions.data ?? []).filter((row) => !row.user_id).length;
@@ -116,12 +111,14 @@ function Owner({ session }: { session: Session }) {
   );
 }
 
-function Actions({ session, image }: { session: Session; image: string }) {
+function Actions({ session }: { session: Session }) {
   const { data: me } = useQuery(meQuery);
   const allowed = useAllowed();
   const remove = useAction(deleteSession, ['sessions', 'staging-configs'], 'The session was not deleted');
   const leaving = session.status === 'deleting';
-  const whose = session.username ? `${session.username}’s ${image}` : `this staged ${image}`;
+  const whose = session.username
+    ? `${session.username}’s ${session.image_friendly_name}`
+    : `this staged ${session.image_friendly_name}`;
   return (
     <Group gap={2} justify="flex-end" wrap="nowrap">
       {session.user_id === me?.user.user_id && session.user_id && (

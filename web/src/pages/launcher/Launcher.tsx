@@ -3,13 +3,14 @@ import { useHotkeys } from '@mantine/hooks';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { IconApps, IconSearch } from '@tabler/icons-react';
 import { useRef } from 'react';
-import { useNavigate, useSearchParams } from 'react-router';
+import { useNavigate } from 'react-router';
 import { useAllowed } from '../../api/auth';
-import { messageOf } from '../../api/client';
-import { launcherQuery, launchSession, mySessionsQuery } from '../../api/queries';
+import { isTemporary, messageOf } from '../../api/client';
+import { launcherQuery, launchSession, mySessionsQuery, newLaunch } from '../../api/queries';
 import type { LauncherImage } from '../../api/types';
 import { EmptyState, StaleBanner } from '../../components/feedback';
 import { PageHeader } from '../../components/PageHeader';
+import { useAddressText } from '../../components/tableState';
 import { RunningSessions } from './RunningSessions';
 import { WorkspaceTile } from './WorkspaceTile';
 
@@ -17,8 +18,7 @@ import { WorkspaceTile } from './WorkspaceTile';
 export function Launcher() {
   const images = useQuery(launcherQuery);
   const sessions = useQuery(mySessionsQuery);
-  const [params, setParams] = useSearchParams();
-  const search = params.get('q') ?? '';
+  const [search, setSearch] = useAddressText('q');
   const searchRef = useRef<HTMLInputElement>(null);
   useHotkeys([['/', () => searchRef.current?.focus()]]);
   const launch = useLaunch();
@@ -36,9 +36,7 @@ export function Launcher() {
             placeholder="Search"
             leftSection={<IconSearch size={16} aria-hidden />}
             value={search}
-            onChange={(event) =>
-              setParams(event.currentTarget.value ? { q: event.currentTarget.value } : {}, { replace: true })
-            }
+            onChange={(event) => setSearch(event.currentTarget.value)}
           />
         }
       >
@@ -73,9 +71,9 @@ export function Launcher() {
             <WorkspaceTile
               key={image.image_id}
               image={image}
-              busy={launch.isPending && launch.variables === image.image_id}
+              busy={launch.isPending && launch.variables.imageId === image.image_id}
               disabled={launch.isPending}
-              onLaunch={() => launch.mutate(image.image_id)}
+              onLaunch={() => launch.mutate(newLaunch(image.image_id))}
             />
           ))}
         </SimpleGrid>
@@ -90,6 +88,7 @@ function useLaunch() {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: launchSession,
+    retry: (failures, error) => isTemporary(error) && failures < 2,
     onSuccess: async ({ session_id }) => {
       void queries.invalidateQueries({ queryKey: ['sessions'] });
       await navigate(`/session/${session_id}`);

@@ -30,7 +30,7 @@ export function RunningSessions({ sessions, images }: { sessions: Session[]; ima
 
 function SessionCard({ session, image }: { session: Session; image: LauncherImage | undefined }) {
   const queries = useQueryClient();
-  const name = image?.friendly_name ?? session.image_friendly_name ?? 'Session';
+  const name = session.image_friendly_name;
   const leaving = session.status === 'deleting';
   return (
     <Paper withBorder p="md" radius="md" className="surface" data-session={session.session_id}>

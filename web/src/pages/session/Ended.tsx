@@ -2,7 +2,7 @@ import { Alert, Button, Center, Group, Paper, Stack, Text, Title } from '@mantin
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from 'react-router';
 import { messageOf } from '../../api/client';
-import { launchSession, sessionQuery } from '../../api/queries';
+import { launchSession, newLaunch, sessionQuery } from '../../api/queries';
 import type { Connection } from '../../api/types';
 
 const TITLES: Record<string, string> = {
@@ -38,7 +38,11 @@ export function Ended({ sessionId, connection }: { sessionId: string; connection
           )}
           <Group grow>
             {failed && (
-              <Button disabled={!imageId} loading={retry.isPending} onClick={() => imageId && retry.mutate(imageId)}>
+              <Button
+                disabled={!imageId}
+                loading={retry.isPending}
+                onClick={() => imageId && retry.mutate(newLaunch(imageId))}
+              >
                 Try again
               </Button>
             )}

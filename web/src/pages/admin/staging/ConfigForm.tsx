@@ -14,15 +14,8 @@ import {
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { messageOf } from '../../../api/client';
-import {
-  changeStagingConfig,
-  createStagingConfig,
-  imagesQuery,
-  type StagingInput,
-  type StagingSaved,
-  zonesQuery,
-} from '../../../api/queries';
-import { PERMISSION_FIELDS, type PermissionField, type StagingConfig } from '../../../api/types';
+import { changeStagingConfig, createStagingConfig, groupsQuery, imagesQuery, zonesQuery } from '../../../api/queries';
+import { PERMISSION_FIELDS, type PermissionField, type Schemas, type StagingConfig } from '../../../api/types';
 import { showDone } from '../../../components/feedback';
 import { counted } from '../../../components/format';
 import { PERMISSION_LABELS } from './permissions';
@@ -55,14 +48,15 @@ function Form({ config, onClose }: Omit<Props, 'opened'>) {
   const [imageId, setImageId] = useState<string | null>(config?.image_id ?? null);
   const [desired, setDesired] = useState<number | string>(config?.num_sessions ?? 1);
   const [expiration, setExpiration] = useState<number | string>(config?.expiration ?? 24);
-  const [permissions, setPermissions] = useState(() => permissionsOf(config));
+  const [changed, setChanged] = useState<Partial<Permissions>>({});
+  const defaults = useDefaultPermissions(config);
   const zone = zoneId ?? onlyOne(zones.data?.map((each) => each.zone_id));
   const save = useSave(config, onClose);
   const complete = zone && imageId && typeof desired === 'number' && typeof expiration === 'number';
 
   const submit = () => {
     if (!complete) return;
-    save.mutate({ zone_id: zone, image_id: imageId, num_sessions: desired, expiration, ...permissions });
+    save.mutate({ zone_id: zone, image_id: imageId, num_sessions: desired, expiration, ...changed });
   };
   return (
     <form
@@ -123,7 +117,10 @@ function Form({ config, onClose }: Omit<Props, 'opened'>) {
             onChange={setExpiration}
           />
         </SimpleGrid>
-        <PermissionSwitches values={permissions} onChange={setPermissions} />
+        <PermissionSwitches
+          values={{ ...defaults, ...changed }}
+          onChange={(field, value) => setChanged((before) => ({ ...before, [field]: value }))}
+        />
         <Group justify="flex-end">
           <Button variant="default" onClick={onClose}>
             Cancel
@@ -139,7 +136,12 @@ function Form({ config, onClose }: Omit<Props, 'opened'>) {
 
 type Permissions = Record<PermissionField, boolean>;
 
-function PermissionSwitches({ values, onChange }: { values: Permissions; onChange: (values: Permissions) => void }) {
+interface SwitchesProps {
+  values: Permissions;
+  onChange: (field: PermissionField, value: boolean) => void;
+}
+
+function PermissionSwitches({ values, onChange }: SwitchesProps) {
   return (
     <Fieldset legend="Default permissions">
       <Text size="xs" c="dimmed" mb="sm">
@@ -152,7 +154,7 @@ function PermissionSwitches({ values, onChange }: { values: Permissions; onChang
             key={field}
             label={PERMISSION_LABELS[field]}
             checked={values[field]}
-            onChange={(event) => onChange({ ...values, [field]: event.currentTarget.checked })}
+            onChange={(event) => onChange(field, event.currentTarget.checked)}
           />
         ))}
       </SimpleGrid>
@@ -160,8 +162,12 @@ function PermissionSwitches({ values, onChange }: { values: Permissions; onChang
   );
 }
 
-function permissionsOf(config: StagingConfig | null): Permissions {
-  return Object.fromEntries(PERMISSION_FIELDS.map((field) => [field, config?.[field] ?? true])) as Permissions;
+/** Those of the config; for a new one those of group All Users, which the server takes for what is left out. */
+function useDefaultPermissions(config: StagingConfig | null): Permissions {
+  const groups = useQuery({ ...groupsQuery, enabled: config === null });
+  const settings = groups.data?.find((group) => group.name === 'All Users')?.settings;
+  const source: Partial<Record<PermissionField, unknown>> = config ?? settings ?? {};
+  return Object.fromEntries(PERMISSION_FIELDS.map((field) => [field, source[field] === true])) as Permissions;
 }
 
 function onlyOne(ids: string[] | undefined): string | null {
@@ -171,10 +177,8 @@ function onlyOne(ids: string[] | undefined): string | null {
 function useSave(config: StagingConfig | null, onDone: () => void) {
   const queries = useQueryClient();
   return useMutation({
-    mutationFn: ({ zone_id, image_id, ...rest }: StagingInput) =>
-      config
-        ? changeStagingConfig(config.staging_config_id, rest)
-        : createStagingConfig({ zone_id, image_id, ...rest }),
+    mutationFn: (body: Schemas['StagingCreate']) =>
+      config ? changeStagingConfig(config.staging_config_id, body) : createStagingConfig(body),
     onSuccess: async (saved) => {
       await queries.invalidateQueries({ queryKey: ['staging-configs'] });
       onDone();
@@ -184,8 +188,7 @@ function useSave(config: StagingConfig | null, onDone: () => void) {
 }
 
 /** What the server says about who will get sessions of the pool. */
-function announce({ warning, matching_users: matching }: StagingSaved): void {
+function announce({ warning, matching_users: matching }: Schemas['StagingSaved']): void {
   if (warning) showDone(warning, 'yellow');
-  else if (matching === undefined) showDone('The config was saved.');
   else showDone(`The config was saved; it serves ${counted(matching, 'user')}.`);
 }

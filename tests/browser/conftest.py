@@ -1,0 +1,87 @@
+"""Fixtures of the browser tests: Debian's chromium, a running instance, people who are logged in."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
+from tests.acceptance.conftest import instance  # noqa: F401 -- the same running instance, as a fixture
+from tests.acceptance.instance import Instance, wait_for
+from tests.browser.console import Person, log_in
+
+CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
+
+expect.set_options(timeout=15_000)
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """One chromium for all tests."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
+    """Makes browser profiles of their own; the instance's certificate is its own as well."""
+    contexts: list[BrowserContext] = []
+
+    def make(**options: object) -> BrowserContext:
+        context = browser.new_context(
+            ignore_https_errors=True, viewport={"width": 1360, "height": 800}, reduced_motion="reduce", **options
+        )
+        context.set_default_timeout(20_000)
+        contexts.append(context)
+        return context
+
+    yield make
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:  # noqa: F811
+    """The administrator, logged in, with an empty system at the end."""
+    found = instance.found["admin"]
+    return log_in(new_context().new_page(), instance.url, found["username"], found["password"])
+
+
+@pytest.fixture
+def user(new_context: Callable[..., BrowserContext], instance: Instance) -> Iterator[Person]:  # noqa: F811
+    """Ada, a new user who is in All Users and nothing else, logged in in a browser of her own."""
+    with instance.http() as http:
+        body = {"username": "ada@example.org", "password": "correct horse battery"}
+        made = http.post("/api/v1/users", json=body)
+        assert made.status_code == 201, made.text
+        yield log_in(new_context().new_page(), instance.url, body["username"], body["password"])
+        empty(instance)
+        assert http.delete(f"/api/v1/users/{made.json()['user_id']}").status_code == 204
+
+
+@pytest.fixture
+def clean(instance: Instance) -> Iterator[None]:  # noqa: F811
+    """No sessions and no staging configs, before and after."""
+    empty(instance)
+    yield
+    empty(instance)
+
+
+def empty(instance: Instance) -> None:  # noqa: F811
+    """Delete all staging configs and sessions, and wait until they are gone."""
+    with instance.http() as http:
+        for config in http.get("/api/v1/staging-configs").json():
+            http.delete(f"/api/v1/staging-configs/{config['staging_config_id']}")
+
+        def gone() -> bool:
+            sessions = http.get("/api/v1/sessions").json()
+            for session in sessions:
+                if session["status"] != "deleting":
+                    http.delete(f"/api/v1/sessions/{session['session_id']}")
+            return not sessions
+
+        wait_for(gone, "all sessions are gone", within_s=60)

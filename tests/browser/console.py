@@ -1,0 +1,88 @@
+"""What a person does at the console, and what the tests look at there."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Frame, Locator, Page, expect
+
+AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
+
+COLOURS = """() => {
+  const canvas = document.querySelector('canvas');
+  if (!canvas || !canvas.width) return 0;
+  const data = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+  const seen = new Set();
+  for (let i = 0; i < data.length; i += 4 * 401) seen.add(data[i] << 16 | data[i + 1] << 8 | data[i + 2]);
+  return seen.size;
+}"""
+"""Distinct colours among a sample of the desktop's pixels."""
+
+
+@dataclass(frozen=True)
+class Person:
+    """Somebody who is logged in; `page` is their window."""
+
+    page: Page
+    url: str
+    username: str
+
+    def open(self, address: str) -> None:
+        """Go to an address of the console."""
+        self.page.goto(f"{self.url}{address}")
+
+    def launch(self, workspace: str) -> str:
+        """Press a workspace's tile; the id of the session, while its connecting screen is shown."""
+        self.open("/")
+        self.page.get_by_test_id(f"launch-{workspace}").click()
+        self.page.wait_for_url(re.compile(r"/session/[0-9a-f-]{36}"))
+        return self.page.url.rsplit("/", 1)[1]
+
+    def desktop(self) -> Frame:
+        """The frame of the desktop, connected and painted."""
+        self.page.locator("iframe[data-state=connected]").wait_for(timeout=60_000)
+        handle = self.page.locator("iframe").element_handle()
+        frame = handle.content_frame() if handle else None
+        assert frame is not None
+        frame.wait_for_function(f"({COLOURS})() > 20", timeout=30_000)
+        return frame
+
+    def tool(self, name: str) -> None:
+        """Press a button of the session's bar, which waits at the upper edge."""
+        self.page.get_by_role("navigation", name="Session tools").hover()
+        self.page.get_by_role("button", name=name, exact=True).click()
+
+    def row(self, text: str) -> Locator:
+        """The row of a table that has this text."""
+        return self.page.get_by_role("row").filter(has_text=text)
+
+
+def log_in(page: Page, url: str, username: str, password: str) -> Person:
+    """Log in with the form."""
+    page.goto(url)
+    page.get_by_label("Username").fill(username)
+    page.get_by_label("Password", exact=True).fill(password)
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Workspaces")).to_be_visible()
+    return Person(page, url, username)
+
+
+def inside(session_id: str, *command: str) -> str:
+    """The output of a command in the session's container, on its display."""
+    run = ["docker", "exec", "--env", "DISPLAY=:1", f"gr-{session_id}", *command]
+    return subprocess.run(run, capture_output=True, text=True, check=False).stdout
+
+
+def violations(page: Page) -> list[dict[str, Any]]:
+    """What axe finds serious or critical on the page, without what the session's own page does."""
+    page.evaluate(AXE.read_text())  # not as a script of the page: its Content-Security-Policy rightly refuses that
+    found = page.evaluate("axe.run(document, { iframes: false })")
+    return [
+        {"rule": each["id"], "impact": each["impact"], "where": [node["html"][:200] for node in each["nodes"]]}
+        for each in found["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]

@@ -1,0 +1,118 @@
+"""A desktop on demand: from the tile to a painted screen, used by keyboard, clipboard and window, left and deleted."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+from playwright.sync_api import expect
+from tests.acceptance.instance import Instance, wait_for
+from tests.browser.console import Person, inside, violations
+
+STEPS = ["Requested", "Machine chosen", "Taken over by the machine", "Container created", "Container started"]
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("clean")
+def test_a_desktop_on_demand(user: Person, instance: Instance):
+    page = user.page
+
+    # The connecting screen names the steps, and each that is marked as done was recorded by the server
+    session_id = user.launch("Desktop")
+    steps = page.get_by_role("list", name="Steps")
+    for title in STEPS:
+        expect(steps.get_by_text(title, exact=True)).to_be_visible()
+    assert violations(page) == []
+    shown = steps.locator("[data-done=true]").evaluate_all("all => all.map(each => each.dataset.step)")
+    recorded = {row["name"] for row in instance.sql("SELECT name FROM session_steps WHERE session_id = %s", session_id)}
+    assert shown
+    assert set(shown) <= recorded
+
+    # The desktop fills the page and is painted
+    user.desktop()
+    assert inside(session_id, "xdotool", "getdisplaygeometry").split() == ["1360", "800"]
+    assert violations(page) == []
+
+    # Keyboard: a terminal, and a command in it
+    page.keyboard.press("Control+Alt+t")
+    wait_for(lambda: inside(session_id, "pgrep", "--full", "xfce4-terminal"), "the terminal has opened")
+    wait_for(lambda: "Terminal" in inside(session_id, "xdotool", "getactivewindow", "getwindowname"), "it is in front")
+
+    def typed() -> bool:
+        page.keyboard.type("echo hello > ~/hello\n", delay=8)
+        page.wait_for_timeout(500)
+        return inside(session_id, "cat", "/home/kasm-user/hello") == "hello\n"
+
+    wait_for(typed, "the file that was typed", within_s=20)
+
+    # Mouse: the pointer is where it was clicked
+    page.mouse.click(900, 600)
+    wait_for(lambda: "x:900 y:600" in inside(session_id, "xdotool", "getmouselocation"), "the pointer has moved")
+
+    # Clipboard, both ways
+    user.tool("Clipboard")
+    page.get_by_label("To the session").fill("grüße ✓ from the browser")
+    page.get_by_role("button", name="Send", exact=True).click()
+    copied = ("xclip", "-out", "-selection", "clipboard")
+    wait_for(lambda: inside(session_id, *copied) == "grüße ✓ from the browser", "the text is in the session")
+    inside(session_id, "sh", "-c", "printf 'desktop → ✓' | timeout 20 xclip -in -selection clipboard >/dev/null 2>&1 &")
+    expect(page.get_by_label("From the session")).to_have_value("desktop → ✓")
+    assert violations(page) == []
+    page.get_by_role("button", name="Close the clipboard").click()
+
+    # The window changes the X screen
+    page.set_viewport_size({"width": 1500, "height": 900})
+    wait_for(
+        lambda: inside(session_id, "xdotool", "getdisplaygeometry").split() == ["1500", "900"], "the screen has grown"
+    )
+
+    # Leave: the session goes on. Come back: the same desktop. Delete: it is gone
+    user.tool("Leave")
+    card = page.locator(f"[data-session='{session_id}']")
+    expect(card).to_contain_text("running")
+    card.get_by_role("link", name="Resume Desktop").click()
+    user.desktop()
+    assert inside(session_id, "cat", "/home/kasm-user/hello") == "hello\n"
+    user.tool("Delete")
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", name="Workspaces")).to_be_visible()
+    expect(card).to_have_count(0, timeout=30_000)
+    assert instance.containers() == []
+
+
+@pytest.mark.usefixtures("clean")
+def test_the_stream_of_somebody_else_is_not_opened(user: Person, admin: Person):
+    session_id = user.launch("Desktop")
+    user.desktop()
+    address = user.page.locator("iframe").get_attribute("src") or ""
+    admin.open(f"/session/{session_id}")
+    admin.page.wait_for_timeout(2000)
+    expect(admin.page.locator("iframe")).to_have_count(0)
+    answer = admin.page.request.get(re.sub(r"\?token=.*", "", address))
+    assert answer.status in (401, 403)
+
+
+def test_a_session_that_does_not_exist_says_so(user: Person):
+    user.open("/session/00000000-0000-4000-8000-000000000000")
+    expect(user.page.get_by_role("heading", name="There is no such session")).to_be_visible()
+    user.page.get_by_role("link", name="Back to the workspaces").click()
+    expect(user.page.get_by_test_id("launch-Desktop")).to_be_visible()
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_start_that_fails_shows_the_cause_and_can_be_repeated(user: Person, instance: Instance):
+    with instance.http() as http:
+        image = {"name": "greenroom/desktop:nowhere", "friendly_name": "Nowhere", "cores": 0.1, "memory": 256_000_000}
+        made = http.post("/api/v1/images", json=image)
+        assert made.status_code == 201, made.text
+        try:
+            user.open("/")
+            user.page.get_by_test_id("launch-Nowhere").click()
+            failed = user.page.get_by_role("heading", name="The session could not be started")
+            refused = user.page.get_by_role("alert")
+            expect(failed.or_(refused)).to_be_visible(timeout=60_000)
+            expect(user.page.get_by_text("greenroom/desktop:nowhere")).to_be_visible()
+        finally:
+            for session in http.get("/api/v1/sessions").json():
+                http.delete(f"/api/v1/sessions/{session['session_id']}")
+            http.delete(f"/api/v1/images/{made.json()['image_id']}")

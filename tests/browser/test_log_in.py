@@ -1,0 +1,60 @@
+"""The way in: the form, the wrong password, the way out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from playwright.sync_api import BrowserContext, expect
+from tests.acceptance.instance import Instance
+from tests.browser.console import Person, log_in, violations
+
+
+def test_a_wrong_password_is_refused_with_a_reason(instance: Instance, new_context: Callable[..., BrowserContext]):
+    page = new_context().new_page()
+    page.goto(instance.url)
+    page.get_by_label("Username").fill("admin@greenroom.local")
+    page.get_by_label("Password", exact=True).fill("not the password")
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("alert")).to_contain_text("wrong")
+    expect(page.get_by_label("Password", exact=True)).to_have_value("")
+    assert violations(page) == []
+
+
+def test_the_page_that_was_asked_for_is_shown_after_the_log_in(
+    instance: Instance, new_context: Callable[..., BrowserContext]
+):
+    page = new_context().new_page()
+    admin = instance.found["admin"]
+    page.goto(f"{instance.url}/admin/infrastructure/managers")
+    page.get_by_label("Username").fill(admin["username"])
+    page.get_by_label("Password", exact=True).fill(admin["password"])
+    page.get_by_role("button", name="Log in").click()
+    expect(page.get_by_role("heading", name="Managers")).to_be_visible()
+
+
+def test_logging_out_asks_for_the_password_again(admin: Person):
+    admin.page.get_by_role("button", name=re.compile("Account")).click()
+    admin.page.get_by_role("menuitem", name="Log out").click()
+    expect(admin.page.get_by_label("Username")).to_be_visible()
+    admin.open("/admin")
+    expect(admin.page.get_by_label("Username")).to_be_visible()
+
+
+def test_a_user_sees_the_own_workspaces_and_nothing_of_the_administration(user: Person):
+    expect(user.page.get_by_test_id("launch-Desktop")).to_be_visible()
+    expect(user.page.get_by_role("link", name="Administration")).to_have_count(0)
+    user.open("/admin/users")
+    expect(user.page.get_by_text("permission users_view")).to_be_visible()
+
+
+def test_a_changed_password_is_the_one_to_log_in_with(
+    user: Person, instance: Instance, new_context: Callable[..., BrowserContext]
+):
+    user.page.get_by_role("button", name=re.compile("Account")).click()
+    user.page.get_by_role("menuitem", name="Change password").click()
+    user.page.get_by_label("Present password").fill("correct horse battery")
+    user.page.get_by_label("New password").fill("another long password")
+    user.page.get_by_role("button", name="Submit").click()
+    expect(user.page.get_by_text("The password was changed")).to_be_visible()
+    log_in(new_context().new_page(), instance.url, user.username, "another long password")

@@ -1,0 +1,143 @@
+"""Every page of the administration: it opens, shows what is there, and axe finds nothing serious, in light and dark."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+from tests.acceptance.instance import Instance
+from tests.browser.console import Person, log_in, violations
+
+PAGES = {
+    "/": "Workspaces",
+    "/admin": "Dashboard",
+    "/admin/sessions": "Sessions",
+    "/admin/staging": "Staging",
+    "/admin/workspaces": "Workspaces",
+    "/admin/users": "Users",
+    "/admin/groups": "Groups",
+    "/admin/api-keys": "API Keys",
+    "/admin/infrastructure/zones": "Zones",
+    "/admin/infrastructure/managers": "Managers",
+    "/admin/infrastructure/agents": "Docker Agents",
+    "/admin/diagnostics/logs": "Logs",
+    "/admin/diagnostics/manager-requests": "Manager Requests",
+}
+
+MANAGER_COLUMNS = [
+    "Instance ID",
+    "Enabled",
+    "First Reported Time",
+    "Last Reported Time",
+    "Zone",
+    "Status",
+    "Primary Manager",
+]
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_every_page_opens_and_is_accessible(
+    scheme: str, instance: Instance, new_context: Callable[..., BrowserContext]
+):
+    found = instance.found["admin"]
+    page = new_context(color_scheme=scheme).new_page()
+    broken: list[str] = []
+    page.on("pageerror", lambda error: broken.append(str(error)))
+    person = log_in(page, instance.url, found["username"], found["password"])
+    serious = {}
+    for address, heading in PAGES.items():
+        person.open(address)
+        expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
+        expect(page.locator(".mantine-Skeleton-root")).to_have_count(0)
+        serious[address] = violations(page)
+    assert serious == {address: [] for address in PAGES}
+    assert broken == []
+
+
+def test_managers_have_the_columns_of_the_page_and_the_last_one_stays_enabled(admin: Person, instance: Instance):
+    (manager,) = instance.found["managers"]
+    admin.open("/admin/infrastructure/managers")
+    row = admin.row(manager["instance_id"])
+    expect(row).to_contain_text("running")
+    expect(row).to_contain_text("Primary")
+    assert admin.page.get_by_role("columnheader").all_inner_texts() == MANAGER_COLUMNS
+    row.get_by_role("switch").focus()
+    admin.page.keyboard.press("Space")
+    refusal = admin.page.get_by_text("would be left without an enabled Manager")
+    expect(refusal).to_contain_text("default")
+    expect(row.get_by_role("switch")).to_be_checked()
+    assert violations(admin.page) == []
+
+
+def test_last_reported_ticks(admin: Person, instance: Instance):
+    admin.open("/admin/infrastructure/managers")
+    ago = admin.row(instance.found["managers"][0]["instance_id"]).locator("time").last
+    expect(ago).to_have_text(re.compile(r"^\d+s ago$"))
+    first = ago.inner_text()
+    expect(ago).not_to_have_text(first)
+
+
+def test_filter_and_order_are_kept_in_the_address(admin: Person):
+    admin.open("/admin/groups")
+    admin.page.get_by_role("button", name="Name").click()
+    admin.page.keyboard.press("/")
+    admin.page.keyboard.type("name:admin")
+    expect(admin.row("All Users")).to_have_count(0)
+    expect(admin.page).to_have_url(re.compile(r"q=name%3Aadmin.*"))
+    admin.page.reload()
+    expect(admin.row("Administrators")).to_have_count(1)
+    expect(admin.row("All Users")).to_have_count(0)
+    expect(admin.page.get_by_role("columnheader", name="Name")).to_have_attribute("aria-sort", "ascending")
+
+
+def test_a_change_of_somebody_else_is_seen_without_reload(admin: Person, instance: Instance):
+    admin.open("/admin/infrastructure/zones")
+    expect(admin.page.get_by_test_id("live")).to_have_text("Live")
+    zone = instance.found["zones"][0]
+    with instance.http() as http:
+        for strategy in ("Most Kasms", "Least Load"):
+            changed = http.patch(f"/api/v1/zones/{zone['zone_id']}", json={"load_balancing_strategy": strategy})
+            assert changed.status_code == 200, changed.text
+            expect(admin.row(zone["zone_name"])).to_contain_text(strategy, timeout=3000)
+
+
+def test_a_zone_is_edited(admin: Person, instance: Instance):
+    name = instance.found["zones"][0]["zone_name"]
+    admin.open("/admin/infrastructure/zones")
+    for strategy in ("Most Load", "Least Load"):
+        admin.page.get_by_role("button", name=f"Edit {name}").click()
+        dialogue = admin.page.get_by_role("dialog")
+        expect(dialogue.get_by_label("Allow Origin Domain")).to_have_value(re.compile("127.0.0.1"))
+        assert violations(admin.page) == []
+        dialogue.get_by_label("Load Balance Strategy").click()
+        admin.page.get_by_role("option", name=strategy).click()
+        dialogue.get_by_role("button", name="Submit").click()
+        expect(dialogue).to_have_count(0)
+        expect(admin.row(name)).to_contain_text(strategy)
+
+
+def test_on_a_telephone_the_navigation_is_folded(admin: Person):
+    admin.page.set_viewport_size({"width": 390, "height": 780})
+    admin.open("/admin/infrastructure/managers")
+    expect(admin.page.get_by_role("heading", name="Managers")).to_be_in_viewport()
+    sessions = admin.page.get_by_role("link", name="Sessions", exact=True)
+    expect(sessions).not_to_be_in_viewport()
+    admin.page.get_by_role("button", name="Menu").click()
+    sessions.click()
+    expect(admin.page.get_by_role("heading", name="Sessions")).to_be_in_viewport()
+
+
+def test_without_the_api_the_page_keeps_what_it_showed(admin: Person, instance: Instance):
+    admin.open("/admin/infrastructure/managers")
+    row = admin.row(instance.found["managers"][0]["instance_id"])
+    expect(row).to_be_visible()
+    expect(admin.page.get_by_test_id("live")).to_have_text("Live")
+    admin.page.context.set_offline(True)
+    expect(admin.page.get_by_test_id("live")).to_have_text("Reconnecting")
+    expect(admin.page.get_by_text("does not answer at the moment")).to_be_visible()
+    expect(row).to_be_visible()
+    admin.page.context.set_offline(False)
+    expect(admin.page.get_by_test_id("live")).to_have_text("Live")
+    expect(admin.page.get_by_text("does not answer at the moment")).to_have_count(0)
