@@ -33,8 +33,6 @@ ROUTERS: Final[tuple[tuple[APIRouter, str], ...]] = (
     (users.router, "/api/v1"),
     (groups.router, "/api/v1"),
     (api_keys.router, "/api/v1"),
-    (sessions.router, "/api/v1"),
-    (staging_configs.router, "/api/v1"),
     (zones.router, "/api/v1"),
     (managers.router, "/api/v1"),
     (agents.router, "/api/v1"),
