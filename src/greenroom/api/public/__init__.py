@@ -11,6 +11,6 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from greenroom.api.public import catalog, sessions, users
+from greenroom.api.public import catalog, sessions, staging, users
 
-PUBLIC_ROUTERS: Final[tuple[APIRouter, ...]] = (sessions.router, catalog.router, users.router)
+PUBLIC_ROUTERS: Final[tuple[APIRouter, ...]] = (sessions.router, catalog.router, staging.router, users.router)

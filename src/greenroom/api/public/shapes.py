@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg.rows import DictRow
 
+from greenroom.api.schemas.staging import StagingConfigView
 from greenroom.db.users import User
 
 
@@ -119,3 +120,9 @@ def zone_shape(zone: DictRow, *, brief: bool = False) -> dict[str, Any]:
         "proxy_path": zone["proxy_path"],
         "proxy_port": zone["proxy_port"],
     }
+
+
+def staging_shape(config: StagingConfigView) -> dict[str, Any]:
+    """A staging config."""
+    fields = StagingConfigView.model_fields
+    return config.model_dump(mode="json", include=set(fields)) | {"image_id": config.image_id.hex}

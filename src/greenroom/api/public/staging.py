@@ -1,0 +1,66 @@
+"""Staging configs in the published shape; the rules are those of `/api/v1/staging-configs`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from greenroom.api import staging_rules as rules
+from greenroom.api.deps import Db, Logs
+from greenroom.api.public.calls import Call, requires_key, validated
+from greenroom.api.public.shapes import staging_shape
+from greenroom.api.routes import staging_configs as v1
+from greenroom.api.schemas.staging import StagingConfigView, StagingCreate, StagingPatch
+from greenroom.core.settings import STAGED_PERMISSIONS
+from greenroom.db import staging_configs
+
+router = APIRouter(include_in_schema=False)
+
+FIELDS: Final = ("zone_id", "image_id", "num_sessions", "expiration", "paused", *STAGED_PERMISSIONS)
+TARGET: Final = "target_staging_config"
+
+
+@router.post("/get_staging_configs", dependencies=[requires_key("staging_view")])
+async def get_staging_configs(db: Db) -> dict[str, Any]:
+    """All staging configs."""
+    rows = [rules.shown(row) for row in await staging_configs.list_configs(db)]
+    return {"staging_configs": [staging_shape(StagingConfigView.model_validate(row)) for row in rows]}
+
+
+@router.post("/get_staging_config")
+async def get_staging_config(db: Db, call: Annotated[Call, requires_key("staging_view")]) -> dict[str, Any]:
+    """One staging config."""
+    return {"staging_config": staging_shape(await v1.get_staging_config(_id(call), db))}
+
+
+@router.post("/create_staging_config")
+async def create_staging_config(
+    db: Db, logs: Logs, call: Annotated[Call, requires_key("staging_create")]
+) -> dict[str, Any]:
+    """Create a staging config; permissions that are left out take the values of All Users."""
+    body = validated(StagingCreate, call.part(TARGET).given(*FIELDS))
+    return {"staging_config": staging_shape(await v1.create_staging_config(body, db, logs, call.caller))}
+
+
+@router.post("/update_staging_config")
+async def update_staging_config(
+    db: Db, logs: Logs, call: Annotated[Call, requires_key("staging_modify")]
+) -> dict[str, Any]:
+    """Change a staging config; what is left out or null stays."""
+    body = validated(StagingPatch, call.part(TARGET).given(*FIELDS))
+    return {"staging_config": staging_shape(await v1.update_staging_config(_id(call), body, db, logs, call.caller))}
+
+
+@router.post("/delete_staging_config")
+async def delete_staging_config(
+    db: Db, logs: Logs, call: Annotated[Call, requires_key("staging_delete")]
+) -> dict[str, Any]:
+    """Delete a staging config and its sessions without a user."""
+    await v1.delete_staging_config(_id(call), db, logs, call.caller)
+    return {}
+
+
+def _id(call: Call) -> UUID:
+    return UUID(call.part(TARGET).id("staging_config_id"))
