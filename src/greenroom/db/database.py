@@ -7,8 +7,9 @@ Queries are `LiteralString`, so that the type checker refuses SQL put together a
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import asynccontextmanager
+import asyncio
+from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -35,6 +36,20 @@ async def returned(cursor: Cursor) -> DictRow:
     if row is None:
         raise LookupError("a statement that always returns a row returned none")
     return row
+
+
+@contextmanager
+def heeding_cancellation() -> Generator[None]:
+    """Raise a cancellation that arrived inside and was lost.
+
+    psycopg waits with `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that arrives in the same
+    moment as the answer; the loop around it would then never end.
+    """
+    task = asyncio.current_task()
+    before = task.cancelling() if task else 0
+    yield
+    if task is not None and task.cancelling() > before:
+        raise asyncio.CancelledError
 
 
 class Database:
@@ -91,9 +106,10 @@ class Database:
             GreenroomError: what `greenroom.db.errors` makes of a violated constraint.
         """
         try:
-            async with self._pool.connection() as connection:
-                with translated():
-                    yield connection
+            with heeding_cancellation():
+                async with self._pool.connection() as connection:
+                    with translated():
+                        yield connection
         except (PoolTimeout, psycopg.OperationalError) as error:
             raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
 

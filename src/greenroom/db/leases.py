@@ -10,14 +10,14 @@ import secrets
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg.rows import dict_row
 
 from greenroom.core.errors import LeaseLost, SetupError, Unavailable
 from greenroom.core.primary import Predecessor
-from greenroom.db.database import CHANNEL, Connection, Database
+from greenroom.db.database import CHANNEL, Connection, Database, heeding_cancellation
 
 STATEMENT_TIMEOUT_S: Final = 0.9
 """Of every statement on W but TAKE."""
@@ -91,30 +91,28 @@ class LeaseConnection:
             psycopg.errors.LockNotAvailable: another Manager lives; look whether this one is still enabled, go again.
             psycopg.Error: the connection must be closed.
         """
-        cursor = await self._connection.execute(
+        row = await self._row(
             "SELECT lease_take_v1(%s, %s, %s, %s, make_interval(secs => %s)) AS term",
             (self._zone_key, self._holder, manager_id, my_term, ttl_s),
         )
-        row = await cursor.fetchone()
         if row is None or row["term"] is None:
             return None
-        await self._connection.execute("SELECT set_config('statement_timeout', '900ms', false)")
+        await self._row("SELECT set_config('statement_timeout', '900ms', false)", ())
         return int(row["term"])
 
     async def predecessor(self, manager_id: str) -> Predecessor | None:
         """Who was Primary before the last TAKE; None if nobody was, or its record is gone."""
-        cursor = await self._connection.execute(
+        row = await self._row(
             "SELECT m.instance_id, m.enabled, m.manager_id = %s AS is_this,"
             " l.previous_expires_at > '-infinity' AND l.previous_expires_at <= l.renewed_at AS lease_ended"
             " FROM zone_leases l JOIN managers m ON m.manager_id = l.previous_manager_id WHERE l.zone_key = %s",
             (manager_id, self._zone_key),
         )
-        row = await cursor.fetchone()
         return Predecessor(**row) if row else None
 
     async def renew(self, term: int, ttl_s: float) -> bool:
         """Extend the lease of exactly this term, held by exactly this connection; False = it is no longer ours."""
-        return await self._one(
+        return await self._changed(
             "UPDATE zone_leases SET expires_at = clock_timestamp() + make_interval(secs => %s),"
             " renewed_at = clock_timestamp() WHERE zone_key = %s AND holder = %s AND term = %s"
             " AND backend_pid = pg_backend_pid() AND expires_at > clock_timestamp() RETURNING 1 AS one",
@@ -123,7 +121,7 @@ class LeaseConnection:
 
     async def raise_term(self, term: int, new_term: int) -> bool:
         """Go on with a higher term without a pause in between; False = the lease is no longer ours."""
-        return await self._one(
+        return await self._changed(
             "UPDATE zone_leases SET term = %s WHERE zone_key = %s AND holder = %s AND term = %s"
             " AND backend_pid = pg_backend_pid() AND expires_at > clock_timestamp() RETURNING 1 AS one",
             (new_term, self._zone_key, self._holder, term),
@@ -131,14 +129,18 @@ class LeaseConnection:
 
     async def resign(self, term: int) -> bool:
         """End the lease of this term now and tell the followers."""
-        return await self._one(
+        return await self._changed(
             "WITH ended AS (UPDATE zone_leases SET expires_at = '-infinity' WHERE zone_key = %s AND holder = %s"
             " AND term = %s RETURNING zone_key) SELECT pg_notify(%s, 'lease:' || zone_key) FROM ended",
             (self._zone_key, self._holder, term, CHANNEL),
         )
 
-    async def _one(self, query: Any, params: tuple[Any, ...]) -> bool:
-        return await (await self._connection.execute(query, params)).fetchone() is not None
+    async def _changed(self, query: LiteralString, params: tuple[Any, ...]) -> bool:
+        return await self._row(query, params) is not None
+
+    async def _row(self, query: LiteralString, params: tuple[Any, ...]) -> dict[str, Any] | None:
+        with heeding_cancellation():
+            return await (await self._connection.execute(query, params)).fetchone()
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ from typing import Final
 import psycopg
 import structlog
 
-from greenroom.db.database import CHANNEL
+from greenroom.db.database import CHANNEL, heeding_cancellation
 
 log = structlog.get_logger(__name__)
 
@@ -50,7 +50,8 @@ class Listener:
         """Listen until cancelled."""
         while True:
             try:
-                await self._listen()
+                with heeding_cancellation():
+                    await self._listen()
             except (psycopg.OperationalError, OSError) as error:
                 log.warning("notifications interrupted", reason=str(error).strip())
             finally:
@@ -70,3 +71,5 @@ class Listener:
             async for notification in connection.notifies():
                 topic, _, subject = notification.payload.partition(":")
                 self._on_event(topic, subject)
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    return
