@@ -1,14 +1,26 @@
-"""The lease of a zone with real Managers on a real PostgreSQL (PROTOCOLS §1)."""
+"""The lease of a zone with real Managers on a real PostgreSQL, held still at named places (PROTOCOLS §1)."""
 
 from __future__ import annotations
 
+import asyncio
+import signal
+import time
+import uuid
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
-from tests.integration.managers import Fleet, primary_is
+from tests.integration.managers import Fleet, eventually, lease, primary_is
+from tests.integration.pooler import pooled
 
+from greenroom.core.errors import LastEnabledManager, LeaseLost, SetupError
 from greenroom.db.database import Database
+from greenroom.db.leases import Fence, evict, guarded, lease_connection, refuse_pooler
+from greenroom.db.managers import adopt, set_enabled
+from greenroom.testing.processes import answers
+from greenroom.testing.stops import arm_before_start
 
 
 @pytest.fixture
@@ -19,8 +31,362 @@ async def fleet(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
     fleet.close()
 
 
-async def test_two_managers_on_an_empty_lease_give_one_primary_with_term_1(fleet: Fleet, db: Database):
+async def two(fleet: Fleet, db: Database, **settings: str) -> None:
+    """Managers `one`, the Primary, and `two`, its follower."""
+    await fleet.start("one", **settings)
+    await primary_is(db, "one")
+    await fleet.start("two", **settings)
+
+
+async def manager_id(db: Database, name: str) -> str:
+    row = await db.fetch_one("SELECT manager_id::text FROM managers WHERE instance_id = %s", (name,))
+    assert row is not None
+    return str(row["manager_id"])
+
+
+async def drift(db: Database) -> None:
+    """Give the Primary something to correct: an Agent whose counts are wrong."""
+    await db.write(
+        "INSERT INTO agents (agent_id, zone_id, credential_hash, status, last_reported)"
+        " SELECT %s, zone_id, '', 'running', clock_timestamp() FROM zones",
+        (str(uuid.uuid4()),),
+    )
+    await db.write("INSERT INTO agent_capacity (agent_id, cores_allocated) SELECT agent_id, 9 FROM agents")
+
+
+async def drift_is_gone(db: Database) -> bool:
+    return not await db.fetch("SELECT 1 FROM agent_capacity WHERE cores_allocated <> 0")
+
+
+# Becoming Primary -----------------------------------------------------------------------------------------------------
+
+
+async def test_two_managers_that_start_on_an_empty_lease_give_one_primary_with_term_1(fleet: Fleet, db: Database):
     for name in ("one", "two"):
         fleet.make(name).start()
-    lease = await primary_is(db, "one", "two")
-    assert lease["term"] == 1
+    assert (await primary_is(db, "one", "two"))["term"] == 1
+
+
+async def test_belief_begins_with_the_first_renewal(fleet: Fleet, db: Database):
+    arm_before_start(fleet.folder, "one", "lease.after_take")
+    one = fleet.make("one")
+    one.start()
+    await one.stops.reached("lease.after_take")
+    await drift(db)
+    await asyncio.sleep(1.5)
+    assert not await drift_is_gone(db)
+    assert (await lease(db))["term"] == 1
+    await one.stops.release("lease.after_take")
+    await eventually(lambda: drift_is_gone(db))
+
+
+async def test_killed_between_take_and_the_first_renewal_the_next_term_begins_at_once(fleet: Fleet, db: Database):
+    await fleet.start("two")
+    await primary_is(db, "two")
+    arm_before_start(fleet.folder, "one", "lease.after_take")
+    one = fleet.make("one")
+    one.start()
+    await answers(f"{fleet.urls['one']}/health", 200)
+    fleet.managers["two"].kill()
+    await one.stops.reached("lease.after_take")
+    await fleet.start("three")
+    one.kill()
+    assert (await primary_is(db, "three", timeout_s=2))["term"] == 3
+
+
+# Losing it ------------------------------------------------------------------------------------------------------------
+
+
+async def test_after_kill_9_the_follower_takes_over_at_once(fleet: Fleet, db: Database):
+    await two(fleet, db)
+    begun = time.monotonic()
+    fleet.managers["one"].kill()
+    assert (await primary_is(db, "two"))["term"] == 2
+    assert time.monotonic() - begun < 1
+    message = await eventually(lambda: elected(db, "two"))
+    assert message.endswith("became Primary of zone default with term 2 because one stopped or lost its connection")
+
+
+async def elected(db: Database, name: str) -> str | None:
+    rows = await db.fetch(
+        "SELECT message FROM logs WHERE code = 'primary-elected' AND message LIKE %s || ' %%' ORDER BY log_id", (name,)
+    )
+    return str(rows[-1]["message"]) if rows else None
+
+
+async def test_on_sigterm_the_primary_resigns_at_once(fleet: Fleet, db: Database):
+    await two(fleet, db)
+    begun = time.monotonic()
+    fleet.managers["one"].kill(signal.SIGTERM)
+    await primary_is(db, "two")
+    assert time.monotonic() - begun < 1
+    assert await fleet.managers["one"].ended() == 0
+
+
+async def test_a_frozen_primary_is_replaced_after_its_lease_and_may_not_write_when_it_wakes(fleet: Fleet, db: Database):
+    """R4: frozen between check and write, in other words with a plan already made."""
+    await two(fleet, db)
+    one = fleet.managers["one"]
+    await one.stops.arm("primary.after_check")
+    await drift(db)
+    await one.stops.reached("primary.after_check")
+    await db.write("UPDATE agent_capacity SET cores_allocated = 0")
+    one.freeze()
+    begun = time.monotonic()
+    await primary_is(db, "two")
+    assert time.monotonic() - begun < 3.5
+    await db.write("UPDATE agent_capacity SET cores_allocated = 5")
+    fleet.managers["two"].freeze()
+    one.thaw()
+    await one.stops.release("primary.after_check")
+    await asyncio.sleep(0.5)
+    assert not await drift_is_gone(db)
+    assert "Term 1 is over" in one.log
+    fleet.managers["two"].thaw()
+
+
+async def test_a_primary_frozen_inside_a_guarded_transaction_does_not_hold_up_its_successor(fleet: Fleet, db: Database):
+    await two(fleet, db)
+    one = fleet.managers["one"]
+    await one.stops.arm("primary.in_guard")
+    await drift(db)
+    await one.stops.reached("primary.in_guard")
+    one.freeze()
+    begun = time.monotonic()
+    await primary_is(db, "two")
+    assert time.monotonic() - begun < 4.5
+    await eventually(lambda: drift_is_gone(db))
+    one.thaw()
+    await one.stops.release("primary.in_guard")
+    assert (await lease(db))["primary"] == "two"
+
+
+async def test_a_frozen_primary_that_is_disabled_is_replaced_at_once(fleet: Fleet, db: Database):
+    await two(fleet, db)
+    fleet.managers["one"].freeze()
+    begun = time.monotonic()
+    change = await set_enabled(db, await manager_id(db, "one"), enabled=False)
+    assert change.changed
+    await primary_is(db, "two")
+    assert time.monotonic() - begun < 1
+    message = await eventually(lambda: elected(db, "two"))
+    assert message.endswith("because one was disabled")
+    fleet.managers["one"].thaw()
+
+
+async def test_a_bare_update_in_sql_disables_within_one_round(fleet: Fleet, db: Database):
+    await two(fleet, db)
+    pid = fleet.managers["one"].process
+    await db.write("UPDATE managers SET enabled = false WHERE instance_id = 'one'")
+    await primary_is(db, "two", timeout_s=2)
+    await answers(f"{fleet.urls['one']}/health", 503)
+    assert fleet.sentinel("one").exists()
+    assert pid is not None
+    assert pid.poll() is None
+    row = await db.fetch("SELECT 1 FROM pg_stat_activity WHERE application_name = 'greenroom lease one'")
+    assert row == []
+
+
+async def test_a_renewal_that_is_sent_late_does_not_bring_a_term_back(fleet: Fleet, db: Database):
+    """R5: the renewal was begun in time and reaches the database after another term began."""
+    await two(fleet, db)
+    one = fleet.managers["one"]
+    await one.stops.arm("lease.before_renew")
+    await one.stops.reached("lease.before_renew")
+    assert (await primary_is(db, "two"))["term"] == 2
+    await one.stops.release("lease.before_renew")
+    await asyncio.sleep(0.7)
+    assert (await lease(db))["primary"] == "two"
+    assert (await lease(db))["term"] == 2
+
+
+async def test_while_a_renewal_is_late_belief_ends_before_the_lease_does(fleet: Fleet, db: Database):
+    """R6: alone in its zone the Manager still stops acting when its trust window is over."""
+    one = await fleet.start("one")
+    await primary_is(db, "one")
+    await one.stops.arm("lease.before_renew")
+    await one.stops.reached("lease.before_renew")
+    await asyncio.sleep(2.7)
+    await drift(db)
+    await asyncio.sleep(1.5)
+    assert not await drift_is_gone(db)
+    await one.stops.release("lease.before_renew")
+    await eventually(lambda: drift_is_gone(db))
+
+
+async def test_a_cut_lease_connection_ends_belief_and_the_follower_takes_over(fleet: Fleet, db: Database):
+    await two(fleet, db)
+    begun = time.monotonic()
+    await db.write("SELECT pg_terminate_backend(backend_pid) FROM zone_leases")
+    assert (await primary_is(db, "two"))["term"] == 2
+    assert time.monotonic() - begun < 1
+
+
+async def test_alone_after_a_cut_connection_it_goes_on_with_its_term(fleet: Fleet, db: Database):
+    await fleet.start("one")
+    first = await primary_is(db, "one")
+    await db.write("SELECT pg_terminate_backend(backend_pid) FROM zone_leases")
+
+    async def back() -> dict[str, Any] | None:
+        now = await lease(db)
+        return now if now["primary"] == "one" and now["backend_pid"] != first["backend_pid"] else None
+
+    assert (await eventually(back))["term"] == first["term"]
+
+
+async def test_with_listen_cut_a_resignation_is_found_all_the_same(fleet: Fleet, db: Database):
+    """R3 without NOTIFY: the follower waits for the lock on its own connection and needs to hear nothing."""
+    await two(fleet, db)
+    await db.write(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'greenroom listen %%'"
+    )
+    fleet.managers["one"].kill(signal.SIGTERM)
+    await primary_is(db, "two", timeout_s=2)
+
+
+# Statements of an old term --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+async def zone(db: Database, fleet: Fleet) -> int:
+    row = await db.fetch_one("SELECT zone_key FROM zones")
+    assert row is not None
+    return int(row["zone_key"])
+
+
+async def test_renewing_and_resigning_an_old_term_change_nothing_even_for_the_same_holder(
+    db: Database, dsn: str, zone: int
+):
+    """R7."""
+    holder = str(uuid.uuid4())
+    me = await adopt(db, "me", "default", "host", "1")
+    async with lease_connection(dsn, "test", zone, holder) as connection:
+        assert await connection.take(me.manager_id, 0, 6) == 1
+        assert await connection.renew(1, 6)
+        assert not await connection.renew(0, 6)
+        assert not await connection.renew(2, 6)
+        assert not await connection.resign(0)
+        assert (await lease(db))["primary"] == "me"
+        assert await connection.raise_term(1, 8)
+        assert not await connection.renew(1, 6)
+        assert await connection.renew(8, 6)
+
+
+async def test_a_renewal_on_another_connection_changes_nothing(db: Database, dsn: str, zone: int):
+    holder = str(uuid.uuid4())
+    me = await adopt(db, "me", "default", "host", "1")
+    async with (
+        lease_connection(dsn, "test", zone, holder) as first,
+        lease_connection(dsn, "test", zone, holder) as second,
+    ):
+        assert await first.take(me.manager_id, 0, 6) == 1
+        assert not await second.renew(1, 6)
+
+
+async def test_guarded_writes_need_the_living_term(db: Database, dsn: str, zone: int):
+    holder = str(uuid.uuid4())
+    me = await adopt(db, "me", "default", "host", "1")
+    async with lease_connection(dsn, "test", zone, holder) as connection:
+        await connection.take(me.manager_id, 0, 0.4)
+        async with guarded(db, Fence(zone, holder, 1)):
+            pass
+        for wrong in (Fence(zone, holder, 2), Fence(zone, str(uuid.uuid4()), 1)):
+            with pytest.raises(LeaseLost):
+                async with guarded(db, wrong):
+                    pass
+        await asyncio.sleep(0.5)
+        with pytest.raises(LeaseLost, match="Term 1 is over"):
+            async with guarded(db, Fence(zone, holder, 1)):
+                pass
+
+
+async def test_a_disabled_manager_cannot_take_the_lease_and_keeps_no_lock(db: Database, dsn: str, zone: int):
+    me = await adopt(db, "me", "default", "host", "1")
+    await adopt(db, "other", "default", "host", "1")
+    await set_enabled(db, me.manager_id, enabled=False)
+    async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
+        assert await connection.take(me.manager_id, 0, 6) is None
+        assert await db.fetch("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 71") == []
+
+
+async def test_only_the_connection_of_a_holder_whose_lease_is_over_is_ended(db: Database, dsn: str, zone: int):
+    me = await adopt(db, "me", "default", "host", "1")
+    async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
+        await connection.take(me.manager_id, 0, 0.3)
+        assert await evict(db, zone) == 0
+        await asyncio.sleep(0.4)
+        assert await evict(db, zone) == 1
+        with pytest.raises(psycopg.OperationalError):
+            await connection.renew(1, 6)
+    assert await evict(db, zone) == 0
+
+
+# Enabling and disabling -----------------------------------------------------------------------------------------------
+
+
+async def test_the_last_enabled_manager_of_a_zone_cannot_be_disabled(db: Database, zone: int):
+    me = await adopt(db, "me", "default", "host", "1")
+    with pytest.raises(LastEnabledManager, match="me is the last enabled Manager of zone default"):
+        await set_enabled(db, me.manager_id, enabled=False)
+    with pytest.raises(LastEnabledManager, match="Zone default would be left"):
+        await db.write("UPDATE managers SET enabled = false")
+    with pytest.raises(LastEnabledManager):
+        await db.write("DELETE FROM managers")
+
+
+async def test_of_two_administrators_who_disable_the_last_two_at_once_one_is_refused(db: Database, zone: int):
+    """R11."""
+    managers = [await adopt(db, name, "default", "host", "1") for name in ("one", "two")]
+    for _ in range(5):
+        changes = [set_enabled(db, m.manager_id, enabled=False) for m in managers]
+        results = await asyncio.gather(*changes, return_exceptions=True)
+        assert sum(isinstance(result, LastEnabledManager) for result in results) == 1
+        assert sum(not isinstance(result, BaseException) for result in results) == 1
+        for manager in managers:
+            await set_enabled(db, manager.manager_id, enabled=True)
+
+
+async def test_disabling_warns_when_no_other_manager_is_running(db: Database, zone: int):
+    one = await adopt(db, "one", "default", "host", "1")
+    await adopt(db, "two", "default", "host", "1")
+    change = await set_enabled(db, one.manager_id, enabled=False)
+    assert change.warning is not None
+    assert "No other enabled Manager of zone default is running" in change.warning
+
+
+# Refusing to start ----------------------------------------------------------------------------------------------------
+
+
+async def test_timings_that_cannot_work_are_refused(fleet: Fleet):
+    """R9."""
+    manager = fleet.make("one", lease_ttl_s="4", lease_renew_s="2", lease_margin_s="1")
+    manager.start()
+    assert await manager.ended() == 1
+    assert "2 * GREENROOM_LEASE_RENEW_S + statement timeout = 4.9 s must be less than" in manager.log
+    assert "Traceback" not in manager.log
+
+
+async def test_a_second_process_with_the_same_instance_id_refuses_to_start(fleet: Fleet):
+    await fleet.start("one")
+    first = fleet.managers["one"]
+    second = fleet.make("one")
+    second.start()
+    try:
+        assert await second.ended() == 1
+        assert "Another Manager process with the instance id one is running" in second.log
+    finally:
+        first.close()
+
+
+async def test_a_zone_that_does_not_exist_is_refused(fleet: Fleet):
+    manager = fleet.make("one", zone="elsewhere")
+    manager.start()
+    assert await manager.ended() == 1
+    assert "There is no zone named elsewhere" in manager.log
+
+
+async def test_a_transaction_pooler_is_refused(dsn: str, tmp_path: Path):
+    await refuse_pooler(dsn)
+    async with pooled(dsn, tmp_path) as address:
+        with pytest.raises(SetupError, match="transaction pooler; set GREENROOM_DATABASE_SESSION_URL"):
+            await refuse_pooler(address)

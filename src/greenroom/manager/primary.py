@@ -8,7 +8,9 @@ from greenroom.manager.agents import run_agents, run_offers, run_reconcile
 from greenroom.manager.clock import boottime_s
 from greenroom.manager.context import PrimaryContext
 from greenroom.manager.deadlines import run_cleanup, run_deadlines, run_missed_moves
+from greenroom.manager.expiry import run_expiry
 from greenroom.manager.news import News
+from greenroom.manager.pools import run_pools
 
 UPKEEP_S: Final = 5.0
 """Between two rounds that also count and clean up."""
@@ -33,6 +35,8 @@ class PrimaryRounds:
             await run_missed_moves(ctx, news)
             await run_deadlines(ctx, news)
             await run_offers(ctx, news)
+            await run_pools(ctx)
+            await run_expiry(ctx)
             if boottime_s() - self._upkeep_at_s >= UPKEEP_S:
                 self._upkeep_at_s = boottime_s()
                 await run_reconcile(ctx, news)
