@@ -269,13 +269,11 @@ async def test_a_held_poll_is_answered_at_once_when_a_session_is_added(
     assert list(agent.desired) == [session_id]
 
 
-async def test_without_a_notification_news_come_at_the_end_of_the_hold(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
+async def test_without_a_notification_news_come_at_the_next_look(door: httpx.ASGITransport, db: Database, fleet: Fleet):
     agent = await joined(db, door)
-    task = await _held(agent, hold_s=1.5)
+    task = await _held(agent, hold_s=5)
     session_id = await session(db, agent, fleet.key_file)
-    assert 1.3 < await task < 3
+    assert await task < 2.5, "a hand-over must be acknowledged within 2 s, so the end of the hold is too late"
     assert list(agent.desired) == [session_id]
 
 

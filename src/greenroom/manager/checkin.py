@@ -276,12 +276,13 @@ class CheckIns:
         return core.verdicts(message.unknown, living, asked_for_s, self._config.verdict_grace_s)
 
 
-_MOST_HELD_S: Final = 30.0
+_LOOK_AGAIN_S: Final = 1.0
+"""A held check-in looks by itself this often: nothing depends on a notification being heard (PROTOCOLS §1)."""
 
 
 async def _wait(news: asyncio.Event, seconds: float) -> None:
     try:
-        async with asyncio.timeout(min(seconds, _MOST_HELD_S)):
+        async with asyncio.timeout(min(seconds, _LOOK_AGAIN_S)):
             await news.wait()
     except TimeoutError:
         return
