@@ -9,9 +9,9 @@ from tests.acceptance.instance import Instance
 
 
 @pytest.fixture(scope="session")
-def instance(desktop_image: str) -> Iterator[Instance]:
-    """A running instance with one Manager and one Agent; tests leave it healthy."""
-    instance = Instance()
+def instance(openbox_image: str) -> Iterator[Instance]:
+    """A running instance with one Manager and one Agent; tests leave it healthy. Its desktop is the light one."""
+    instance = Instance(GREENROOM_DESKTOP_IMAGE=openbox_image)
     try:
         instance.up()
         yield instance
@@ -20,9 +20,9 @@ def instance(desktop_image: str) -> Iterator[Instance]:
 
 
 @pytest.fixture
-def new_instance(desktop_image: str) -> Iterator[Instance]:
+def new_instance(openbox_image: str) -> Iterator[Instance]:
     """An instance of the test's own, not yet started; it is ended and removed whatever happened to it."""
-    instance = Instance()
+    instance = Instance(GREENROOM_DESKTOP_IMAGE=openbox_image)
     try:
         yield instance
     finally:

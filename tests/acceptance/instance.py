@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -151,8 +152,65 @@ class Instance:
 
     def containers(self) -> list[str]:
         """Ids of all containers of this installation."""
+        return containers(self.label())
+
+    def containers_of(self, session_id: str) -> list[str]:
+        """Ids of the containers of one session."""
+        return containers(f"greenroom.session={session_id}")
+
+    def label(self) -> str:
+        """What everything in Docker carries that this installation made."""
         installation = self.sql("SELECT installation_id FROM installation")[0]["installation_id"]
-        return containers(f"greenroom.installation={installation}")
+        return f"greenroom.installation={installation}"
+
+    # Using ----------------------------------------------------------------------------------------------------------
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        """One call of /api/v1 that must succeed; its JSON, None without."""
+        with self.http() as client:
+            answer = client.request(method, f"/api/v1{path}", **options)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None
+
+    def new_user(self) -> str:
+        """The id of a user nobody used before."""
+        return self.call("POST", "/users", json={"username": f"u-{uuid.uuid4().hex[:10]}@example.org"})["user_id"]
+
+    def desktop(self) -> str:
+        """The id of the workspace `Desktop`."""
+        return next(i["image_id"] for i in self.call("GET", "/images") if i["friendly_name"] == "Desktop")
+
+    def launch(self, user_id: str, key: str | None = None) -> dict[str, Any]:
+        """Launch `Desktop` for a user; a repeated key gives the session of the first call."""
+        headers = {"Idempotency-Key": key} if key else {}
+        return self.call("POST", "/sessions", json={"image_id": self.desktop(), "user_id": user_id}, headers=headers)
+
+    def session(self, session_id: str) -> dict[str, Any]:
+        """One session as /api/v1 shows it."""
+        return self.call("GET", f"/sessions/{session_id}")
+
+    def has_status(self, session_id: str, status: str) -> bool:
+        """Whether the session's row has this status; asked of the database, which is there when others are not."""
+        rows = self.sql("SELECT status FROM sessions WHERE session_id = %s", session_id)
+        return bool(rows) and rows[0]["status"] == status
+
+    def stage(self, number: int) -> str:
+        """A staging config for `Desktop` in the first zone; its id."""
+        body = {"zone_id": self.found["zones"][0]["zone_id"], "image_id": self.desktop()}
+        return self.call("POST", "/staging-configs", json={**body, "num_sessions": number, "expiration": 8})[
+            "staging_config_id"
+        ]
+
+    def unstage(self, config_id: str) -> None:
+        """Delete a staging config and wait until its unassigned sessions are gone."""
+        self.call("DELETE", f"/staging-configs/{config_id}")
+        query = "SELECT 1 FROM sessions WHERE staging_config_id = %s AND user_id IS NULL AND status <> 'deleted'"
+        wait_for(lambda: not self.sql(query, config_id), "the pool is empty")
+
+    def staged(self, config_id: str) -> int:
+        """How many sessions of a config are claimable."""
+        query = "SELECT count(*) FROM sessions WHERE staging_config_id = %s AND claimable"
+        return self.sql(query, config_id)[0]["count"]
 
     # Hurting --------------------------------------------------------------------------------------------------------
 

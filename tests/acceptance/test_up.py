@@ -103,39 +103,51 @@ def test_doctor_names_what_is_broken(instance: Instance):
     assert agent["agent_id"] in done.stdout
 
 
+def running_session(instance: Instance) -> str:
+    """The id of a session that was launched and runs."""
+    session_id = instance.launch(instance.new_user())["session_id"]
+    wait_for(lambda: instance.has_status(session_id, "running"), "the session runs")
+    return session_id
+
+
+def left(instance: Instance, label: str) -> tuple[list[str], list[str], list[str]]:
+    """Processes, containers and networks that an instance left behind."""
+    return processes_of(instance.data), containers(label), networks(label)
+
+
 def test_down_leaves_nothing_and_up_continues_with_the_same_data(new_instance: Instance):
     first = new_instance.up()
-    installation = new_instance.sql("SELECT installation_id FROM installation")[0]["installation_id"]
-    new_instance.sql("INSERT INTO settings (name, value) VALUES ('remembered', '1')")
+    session, label = running_session(new_instance), new_instance.label()
     done = new_instance.down()
     assert done.returncode == 0, done.stderr
-    label = f"greenroom.installation={installation}"
-    assert (processes_of(new_instance.data), containers(label), networks(label)) == ([], [], [])
+    assert left(new_instance, label) == ([], [], [])
 
     second = new_instance.up()
     same = ("url", "stream_url", "admin", "api_key", "api_key_secret", "zones", "agents")
     assert {name: second[name] for name in same} == {name: first[name] for name in same}
     assert [m["manager_id"] for m in second["managers"]] == [m["manager_id"] for m in first["managers"]]
-    assert new_instance.sql("SELECT 1 FROM settings WHERE name = 'remembered'")
+    ended = new_instance.sql("SELECT status, ended_reason FROM sessions WHERE session_id = %s", session)
+    assert ended == [{"status": "deleted", "ended_reason": "instance stopped"}]
+    assert run("doctor", "--data", str(new_instance.data)).returncode == 0
 
 
-def test_down_cleans_up_after_an_up_that_was_killed(new_instance: Instance):
-    new_instance.up()
-    installation = new_instance.sql("SELECT installation_id FROM installation")[0]["installation_id"]
-    new_instance.kill("up")
-    done = new_instance.down()
-    assert done.returncode == 0, done.stderr
-    label = f"greenroom.installation={installation}"
-    assert (processes_of(new_instance.data), containers(label), networks(label)) == ([], [], [])
-
-
-def test_up_after_a_killed_up_serves_again(new_instance: Instance):
+def test_sessions_outlive_a_killed_up_and_down_ends_them(new_instance: Instance):
     first = new_instance.up()
+    session, label = running_session(new_instance), new_instance.label()
+    container = new_instance.containers_of(session)
+
     new_instance.kill("up")
     second = new_instance.up()
     assert second["url"] == first["url"]
-    assert new_instance.healthy()
     assert not set(first["pids"]["postgres"]) & set(second["pids"]["postgres"])
+    assert new_instance.healthy()
+    assert new_instance.session(session)["status"] == "running"
+    assert new_instance.containers_of(session) == container
+
+    new_instance.kill("up")
+    done = new_instance.down()
+    assert done.returncode == 0, done.stderr
+    assert left(new_instance, label) == ([], [], [])
 
 
 def test_two_instances_run_side_by_side(instance: Instance, new_instance: Instance):
