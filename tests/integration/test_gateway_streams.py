@@ -39,6 +39,12 @@ async def status_of(websocket: object) -> int:
     return refused.value.response.status_code
 
 
+async def test_an_unknown_session_is_told_in_json(world: World):
+    for path in (f"/desktop/99999999/{ANN}/", "/desktop/x"):
+        reply = await world.client().get(f"{world.stream}{path}")
+        assert (reply.status_code, reply.json()["code"]) == (404, "not-found")
+
+
 async def test_a_first_open_ends_at_the_page_with_a_cookie_and_without_the_token(world: World):
     client = world.client()
     first = await client.get(f"{world.stream}{world.path()}?token=token-ann&x=1")

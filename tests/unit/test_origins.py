@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.origins import parse_entry, parse_origin, refusal_of_origin
+from greenroom.core.origins import parse_entry, parse_origin, refusal_of_origin, stream_origin
 
 Rule = Callable[..., str | None]
 
@@ -109,3 +109,17 @@ def test_entries_that_are_no_host_match_nothing(text: str):
 )
 def test_what_is_no_https_origin_is_none(text: str):
     assert parse_origin(text) is None
+
+
+@pytest.mark.parametrize(
+    ("stream_url", "asked", "origin"),
+    [
+        ("https://127.0.0.1:8445", "127.0.0.1:8443", "https://127.0.0.1:8445"),
+        ("https://127.0.0.1:8445", "localhost:8443", "https://localhost:8445"),
+        ("https://127.0.0.1:8445", "[::1]:8443", "https://[::1]:8445"),
+        ("https://127.0.0.1:8445", "localhost", "https://localhost:8445"),
+        ("https://streams.example:8445", "localhost:8443", "https://streams.example:8445"),
+    ],
+)
+def test_streams_are_framed_under_the_name_the_console_was_opened_with(stream_url: str, asked: str, origin: str):
+    assert stream_origin(stream_url, "https://127.0.0.1:8443", asked) == origin

@@ -9,8 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
+from urllib.parse import urlsplit
 
-HTTPS_PORT = 443
+HTTPS_PORT: Final = 443
 
 _HOST = r"(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)"
 _ENTRY = re.compile(rf"(?P<host>{_HOST})(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII)
@@ -59,3 +61,15 @@ def refusal_of_origin(origin: str | None, allowed: Iterable[str], *, websocket: 
     if any(entry and entry.host == host and entry.port in (None, port) for entry in map(parse_entry, allowed)):
         return None
     return f"The Origin {origin} is not in the Allow Origin Domain of this session."
+
+
+def stream_origin(stream_url: str, public_url: str, request_host: str) -> str:
+    """Where a page that was opened at `request_host` (host[:port], one that is served) frames its streams from.
+
+    The viewer's cookie goes along only within one site. So a console opened under another served name than that of
+    `public_url` (localhost for 127.0.0.1) frames streams under that name, unless streams have a host name of their own.
+    """
+    stream = urlsplit(stream_url)
+    if stream.hostname != urlsplit(public_url).hostname:
+        return stream_url
+    return f"https://{re.sub(r':[0-9]+$', '', request_host)}:{stream.port or HTTPS_PORT}"

@@ -30,7 +30,7 @@ async def failure(plan: GatewayPlan) -> str | None:
 
 
 async def _status(host: str, port: int, name: str, path: str) -> str:
-    tls = ssl.create_default_context()
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     tls.check_hostname = False
     tls.verify_mode = ssl.CERT_NONE
     reader, writer = await asyncio.open_connection(host, port, ssl=tls)

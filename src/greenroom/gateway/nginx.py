@@ -223,14 +223,22 @@ def _api_locations(zone: str) -> list[str]:
         FORWARDED,
         "proxy_hide_header X-Content-Type-Options;  # sent here",
         f"proxy_set_header X-Greenroom-Zone '{zone}';",
+        "proxy_read_timeout 120s;  # a command in a session may take its minute",
+        "error_page 413 = @too_large;",
         "error_page 502 504 = @api_away;",
     )
     return [
         block("location /api/", *common),
-        block("location = /api/v1/events", *common, "proxy_buffering off;", "proxy_read_timeout 1h;"),
+        block(
+            "location = /api/v1/events",
+            *(line for line in common if not line.startswith("proxy_read_timeout")),
+            "proxy_buffering off;",
+            "proxy_read_timeout 1h;",
+        ),
         "# Agents ask here about viewers, with their credential; the rest of the internal interface is not for outside",
         block("location ^~ /api/internal/", problem(404, "not-found", "There is no such thing.")),
         block("location = /api/internal/stream", *common),
+        block("location @too_large", problem(413, "too-large", "The request is too large.")),
         block("location @api_away", problem(502, "unavailable", "The API does not answer; try again in a moment.")),
     ]
 

@@ -88,6 +88,7 @@ def stream_service(plan: GatewayPlan, *, main: bool) -> list[str]:
     return [
         block(
             f"location ^~ /{plan.proxy_path}/",
+            _ERRORS,
             "if ($gr_rest = '') { return 404; }",
             *([to_stream_origin] if main else []),
             *(["if ($gr_edge) { rewrite ^ /_gr/edge/$gr_route last; }"] if plan.edges else []),
@@ -100,7 +101,6 @@ def stream_service(plan: GatewayPlan, *, main: bool) -> list[str]:
             _TO_CONTAINER,
             # a name, not $1: reading $gr_prefix sets the numbered ones
             "proxy_redirect ~^(?:https?://[^/]*)?(?<gr_location>/.*)$ $gr_prefix$gr_location;",
-            _ERRORS,
         ),
         block("location = /_gr/authorise", "internal;", "proxy_pass http://$gr_agent/authorise;", _ASK_AGENT),
         block(
@@ -166,6 +166,7 @@ proxy_read_timeout 8s;"""
 _ERRORS: Final = """\
 error_page 401 = @unauthorised;
 error_page 403 = @forbidden;
+error_page 404 = @no_stream;
 error_page 500 = @agent_away;
 error_page 502 504 = @desktop_away;"""
 
@@ -221,6 +222,7 @@ def _refusals() -> list[str]:
             )
             for name, status in (("unauthorised", 401), ("forbidden", 403))
         ),
+        block("location @no_stream", problem(404, "not-found", "There is no session at this address.")),
         block(
             "location @agent_away",
             "add_header Retry-After 5 always;",

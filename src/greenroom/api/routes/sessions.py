@@ -27,6 +27,7 @@ from greenroom.api.schemas.sessions import (
 )
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Invalid
+from greenroom.core.origins import stream_origin
 from greenroom.core.permissions import USER
 from greenroom.core.states import OPERATIONAL, SessionStatus
 from greenroom.db import session_views
@@ -155,7 +156,12 @@ async def delete_session(session_id: UUID, db: Db, logs: Logs, caller: Annotated
 
 @router.get("/sessions/{session_id}/connection")
 async def get_connection(
-    session_id: UUID, db: Db, config: Config, secrets: InstallationSecrets, caller: Annotated[Caller, requires()]
+    session_id: UUID,
+    request: Request,
+    db: Db,
+    config: Config,
+    secrets: InstallationSecrets,
+    caller: Annotated[Caller, requires()],
 ) -> ConnectionView:
     """How far the session is; once it is running, where its stream is (for its user, or a program acting for him)."""
     session = await actions.session_for(db, caller, str(session_id), "sessions_view")
@@ -165,6 +171,7 @@ async def get_connection(
     is_open = session["status"] == SessionStatus.RUNNING and session["user_id"] is not None and may_open
     found_id, user_id = str(session["session_id"]), str(session["user_id"])
     token = secrets.connect_token(found_id, user_id, session["auth_epoch"])
+    origin = stream_origin(config.stream_url, config.public_url, request.headers["host"])
     return ConnectionView(
         session_id=session["session_id"],
         status=session["status"],
@@ -175,7 +182,7 @@ async def get_connection(
             StepView(name=s.name, title=s.title, at=datetime.fromtimestamp(s.at, UTC) if s.at is not None else None)
             for s in shown.steps
         ],
-        frame_url=f"{config.stream_url}{path}/?token={token}" if is_open else None,
+        frame_url=f"{origin}{path}/?token={token}" if is_open else None,
         websocket_path=f"{path}/websockify" if is_open else None,
     )
 
