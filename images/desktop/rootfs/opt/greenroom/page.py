@@ -56,6 +56,7 @@ class Request:
 
     @property
     def keeps_alive(self) -> bool:
+        """Whether the connection may carry another request; one with a body is not read any further."""
         return self.headers.get("connection", "").lower() != "close" and "content-length" not in self.headers
 
 
@@ -75,8 +76,8 @@ class Page:
                     break
                 await writer.drain()
                 timeout_s = IDLE_TIMEOUT_S
-        except (OSError, EOFError, asyncio.TimeoutError, asyncio.LimitOverrunError, BadRequestError):
-            pass
+        except (OSError, EOFError, TimeoutError, asyncio.LimitOverrunError, BadRequestError):
+            pass  # this connection has ended; the others go on
         finally:
             writer.close()
 
@@ -95,7 +96,9 @@ class Page:
         return True
 
 
-def reply(writer: asyncio.StreamWriter, status: str, body: bytes, mime: str = "application/json", extra: str = "") -> None:
+def reply(
+    writer: asyncio.StreamWriter, status: str, body: bytes, mime: str = "application/json", extra: str = ""
+) -> None:
     """Write a whole answer."""
     lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", f"Content-Type: {mime}", *SECURITY]
     writer.write("\r\n".join([*lines, *([extra] if extra else []), "", ""]).encode() + body)
@@ -135,7 +138,7 @@ async def relay(request: Request, reader: asyncio.StreamReader, writer: asyncio.
     except OSError:
         return reply(writer, "503 Service Unavailable", b"", extra="Retry-After: 1")
     key = request.headers.get("sec-websocket-key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-    accept = base64.b64encode(hashlib.sha1(key.encode()).digest()).decode()
+    accept = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
     lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
     lines += [f"Sec-WebSocket-Accept: {accept}"]
     if "binary" in request.headers.get("sec-websocket-protocol", ""):
@@ -155,9 +158,7 @@ async def relay(request: Request, reader: asyncio.StreamReader, writer: asyncio.
     return None
 
 
-async def to_display(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, display: asyncio.StreamWriter
-) -> None:
+async def to_display(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, display: asyncio.StreamWriter) -> None:
     """Browser → X server."""
     kind = BINARY
     while True:
@@ -168,7 +169,7 @@ async def to_display(
         if opcode == PING:
             writer.write(frame(PONG, data))
         elif opcode != PONG:
-            kind = opcode or kind   # 0 continues the message before
+            kind = opcode or kind  # 0 continues the message before
             if kind == TEXT:
                 writer.write(frame(TEXT, data))
             else:
