@@ -1,0 +1,264 @@
+"""From an observation to a session's next status: examples, and properties that each catch a mutant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+import pytest
+from hypothesis import strategies as st
+from tests.unit.properties import catches, holds
+
+from greenroom.core.checkin import Move, Seen, SessionRow, decide, is_newer, verdicts
+from greenroom.core.states import ObservedState, SessionStatus, Want, may_follow, sources_of
+
+S, Seeing = SessionStatus, ObservedState
+Decide = Callable[[SessionRow, Seen], Move | None]
+
+
+def row(status: SessionStatus, want: Want = Want.RUNNING, **fields: object) -> SessionRow:
+    return replace(SessionRow(session_id="s", status=status, want=want, generation=3), **fields)
+
+
+def seen(state: ObservedState, **fields: object) -> Seen:
+    return replace(Seen(session_id="s", generation=3, state=state), **fields)
+
+
+@pytest.mark.parametrize(
+    ("before", "observed", "after"),
+    [
+        (row(S.REQUESTED), seen(Seeing.CREATING), S.STARTING),
+        (row(S.REQUESTED), seen(Seeing.RUNNING), S.STARTING),
+        (row(S.REQUESTED), seen(Seeing.RUNNING, usable=True), S.RUNNING),
+        (row(S.STARTING), seen(Seeing.RUNNING), None),
+        (row(S.STARTING), seen(Seeing.RUNNING, usable=True), S.RUNNING),
+        (row(S.STARTING), seen(Seeing.FAILED), S.FAILED),
+        (row(S.STARTING), seen(Seeing.ABSENT), None),
+        (row(S.RUNNING), seen(Seeing.RUNNING), None),
+        (row(S.RUNNING), seen(Seeing.ABSENT), S.FAILED),
+        (row(S.RUNNING), seen(Seeing.FAILED), S.FAILED),
+        (row(S.STOPPING, Want.STOPPED), seen(Seeing.RUNNING), None),
+        (row(S.STOPPING, Want.STOPPED), seen(Seeing.STOPPED), S.STOPPED),
+        (row(S.PAUSING, Want.PAUSED), seen(Seeing.PAUSED), S.PAUSED),
+        (row(S.DELETING, Want.ABSENT), seen(Seeing.RUNNING, usable=True), None),
+        (row(S.DELETING, Want.ABSENT), seen(Seeing.FAILED), None),
+        (row(S.DELETING, Want.ABSENT), seen(Seeing.ABSENT), S.DELETED),
+        (row(S.FAILED), seen(Seeing.RUNNING, usable=True), None),
+        (row(S.UNREACHABLE), seen(Seeing.RUNNING), None),
+        (row(S.UNREACHABLE), seen(Seeing.RUNNING, usable=True), S.RUNNING),
+        (row(S.LOST), seen(Seeing.RUNNING, usable=True), S.RUNNING),
+        (row(S.LOST, Want.PAUSED), seen(Seeing.PAUSED), S.PAUSED),
+        (row(S.LOST, Want.STOPPED), seen(Seeing.STOPPED), S.STOPPED),
+    ],
+)
+def test_what_follows_from_an_observation(before: SessionRow, observed: Seen, after: SessionStatus | None):
+    move = decide(before, observed)
+    assert (move.to if move else None) == after
+
+
+@pytest.mark.parametrize(
+    ("handover", "assignment_id", "after"),
+    [
+        ("assigned", "a", S.RUNNING),
+        ("failed", "a", S.FAILED),
+        ("received", "a", None),
+        ("assigned", "b", None),
+        (None, None, None),
+    ],
+)
+def test_a_hand_over_ends_as_the_agent_reports_of_this_assignment(
+    handover: object, assignment_id: str | None, after: SessionStatus | None
+):
+    observed = seen(
+        Seeing.RUNNING, usable=True, handover=handover, assignment_id=assignment_id, handover_error="exit 3"
+    )
+    move = decide(row(S.ASSIGNING, assignment_id="a"), observed)
+    assert (move.to if move else None) == after
+    if after is S.FAILED:
+        assert move is not None
+        assert move.set_aside
+        assert move.reason == "its hand-over failed: exit 3"
+
+
+def test_the_reason_of_a_failure_is_the_agents_own():
+    move = decide(row(S.STARTING), seen(Seeing.FAILED, error="no such image"))
+    assert move is not None
+    assert move.reason == "no such image"
+
+
+# Properties -----------------------------------------------------------------------------------------------------------
+
+rows = st.builds(
+    SessionRow,
+    session_id=st.just("s"),
+    status=st.sampled_from(S),
+    want=st.sampled_from(Want),
+    generation=st.integers(1, 3),
+    assignment_id=st.none() | st.sampled_from(["a", "b"]),
+)
+sightings = st.builds(
+    Seen,
+    session_id=st.just("s"),
+    generation=st.integers(1, 3),
+    state=st.sampled_from(Seeing),
+    usable=st.booleans(),
+    exit_code=st.none() | st.integers(0, 255),
+    error=st.sampled_from(["", "broken"]),
+    assignment_id=st.none() | st.sampled_from(["a", "b"]),
+    handover=st.none() | st.sampled_from(["received", "assigned", "failed"]),
+)
+cases = st.tuples(rows, sightings)
+Case = tuple[SessionRow, Seen]
+
+
+def only_allowed_edges(subject: Decide, case: Case) -> None:
+    move = subject(*case)
+    if move is not None:
+        assert may_follow(case[0].status, move.to)
+        assert case[0].status in move.sources
+        assert move.sources <= sources_of(move.to)
+        assert move.reason
+
+
+def another_generation_changes_nothing(subject: Decide, case: Case) -> None:
+    if case[0].generation != case[1].generation:
+        assert subject(*case) is None
+
+
+def deciding_again_changes_nothing(subject: Decide, case: Case) -> None:
+    move = subject(*case)
+    if move is not None:
+        assert subject(replace(case[0], status=move.to), case[1]) is None
+
+
+def nobody_is_freed_while_a_container_is_seen(subject: Decide, case: Case) -> None:
+    move = subject(*case)
+    if move is not None and move.to is S.DELETED:
+        assert case[1].state is Seeing.ABSENT
+        assert case[0].want is Want.ABSENT
+
+
+PROPERTIES = [
+    only_allowed_edges,
+    another_generation_changes_nothing,
+    deciding_again_changes_nothing,
+    nobody_is_freed_while_a_container_is_seen,
+]
+
+
+@pytest.mark.parametrize("check", PROPERTIES)
+def test_every_decision_keeps_the_rules(check: Callable[[Decide, Case], None]):
+    holds(check, decide, cases)
+
+
+def always_fails(case_row: SessionRow, observed: Seen) -> Move | None:
+    if observed.state is Seeing.FAILED:
+        return Move(session_id="s", to=S.FAILED, sources=frozenset(S), reason="broken")
+    return decide(case_row, observed)
+
+
+def ignores_the_generation(case_row: SessionRow, observed: Seen) -> Move | None:
+    return decide(replace(case_row, generation=observed.generation), observed)
+
+
+def goes_back_to_starting(case_row: SessionRow, observed: Seen) -> Move | None:
+    if case_row.status in (S.RUNNING, S.STARTING) and observed.state is Seeing.CREATING:
+        return Move(session_id="s", to=S.STARTING, sources=frozenset({S.RUNNING, S.STARTING}), reason="created")
+    return decide(case_row, observed)
+
+
+def frees_what_failed(case_row: SessionRow, observed: Seen) -> Move | None:
+    if case_row.status is S.DELETING and observed.state is Seeing.FAILED:
+        return Move(session_id="s", to=S.DELETED, sources=frozenset({S.DELETING}), reason="failed")
+    return decide(case_row, observed)
+
+
+@pytest.mark.parametrize(
+    ("check", "mutant"),
+    list(
+        zip(PROPERTIES, [always_fails, ignores_the_generation, goes_back_to_starting, frees_what_failed], strict=True)
+    ),
+)
+def test_each_rule_catches_its_mutant(check: Callable[[Decide, Case], None], mutant: Decide):
+    catches(check, mutant, cases)
+
+
+Newer = Callable[[int, int, int, int], bool]
+Message = tuple[int, int, Seen]
+
+
+def replay(newer: Newer, start: SessionRow, messages: list[Message]) -> tuple[SessionRow, list[tuple[int, int]]]:
+    """Apply messages in the order of their arrival as the group commit does; what was applied, in its order."""
+    at, applied = (0, 0), list[tuple[int, int]]()
+    for incarnation, seq, observed in messages:
+        if newer(incarnation, seq, *at):
+            at = (incarnation, seq)
+            applied.append(at)
+            move = decide(start, observed)
+            start = replace(start, status=move.to) if move else start
+    return start, applied
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> tuple[SessionRow, list[Message]]:
+    """Messages of one Agent, some twice, in any order; a message has one content."""
+    numbers = draw(st.lists(st.tuples(st.integers(1, 2), st.integers(1, 4)), min_size=1, max_size=6))
+    contents = {number: draw(sightings) for number in sorted(set(numbers))}
+    return draw(rows), [(*number, contents[number]) for number in numbers]
+
+
+def late_and_repeated_messages_are_harmless(newer: Newer, case: tuple[SessionRow, list[Message]]) -> None:
+    start, messages = case
+    after, applied = replay(newer, start, messages)
+    assert applied == sorted(set(applied))
+    in_order = [next(m for m in messages if m[:2] == number) for number in applied]
+    assert replay(newer, start, in_order)[0] == after
+    assert replay(newer, after, messages + messages)[1][-1] == max(m[:2] for m in messages)
+
+
+def test_late_and_repeated_messages_are_harmless():
+    holds(late_and_repeated_messages_are_harmless, is_newer, deliveries())
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [lambda i, s, ai, aseq: s > aseq, lambda i, s, ai, aseq: (i, s) >= (ai, aseq)],
+    ids=["ignores the incarnation", "accepts repetitions"],
+)
+def test_the_rule_of_order_catches_its_mutants(mutant: Newer):
+    catches(late_and_repeated_messages_are_harmless, mutant, deliveries())
+
+
+questions = st.tuples(
+    st.lists(st.sampled_from("abc"), unique=True),
+    st.frozensets(st.sampled_from("abc")),
+    st.dictionaries(st.sampled_from("abc"), st.floats(0, 30)),
+)
+Verdicts = Callable[..., dict[str, str]]
+
+
+def nothing_is_destroyed_that_has_a_row_or_was_just_asked_about(subject: Verdicts, case: object) -> None:
+    unknown, living, asked_for_s = case  # type: ignore[misc]
+    found = subject(unknown, living, asked_for_s, 10.0)
+    assert set(found) <= set(unknown)
+    for session_id, verdict in found.items():
+        if verdict == "destroy":
+            assert session_id not in living
+            assert asked_for_s.get(session_id, 0) >= 10
+    assert all(found.get(session_id) == "keep" for session_id in set(unknown) & living)
+
+
+def test_nothing_is_destroyed_that_has_a_row_or_was_just_asked_about():
+    holds(nothing_is_destroyed_that_has_a_row_or_was_just_asked_about, verdicts, questions)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [
+        lambda unknown, living, asked, grace: {s: "keep" if s in living else "destroy" for s in unknown},
+        lambda unknown, living, asked, grace: {s: "destroy" for s in unknown if asked.get(s, 0) >= grace},
+    ],
+    ids=["no grace", "does not look"],
+)
+def test_the_rule_of_verdicts_catches_its_mutants(mutant: Verdicts):
+    catches(nothing_is_destroyed_that_has_a_row_or_was_just_asked_about, mutant, questions)

@@ -1,0 +1,218 @@
+"""What the Primary concludes about Agents; and the correction of counts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from tests.unit.properties import catches, holds
+
+from greenroom.core.fleet import (
+    AgentMove,
+    AgentReport,
+    Allocation,
+    FleetTimings,
+    SessionsLost,
+    corrections,
+    plan,
+)
+
+TIMINGS = FleetTimings(missing_s=15, lost_s=600, dead_s=3600)
+ORDER = ["running", "missing", "dead"]
+
+
+def agent(status: Any, silent_s: float | None, **fields: Any) -> AgentReport:
+    values = {"agent_id": "a", "hostname": "host-1", "complete": True} | fields
+    return AgentReport(status=status, silent_s=silent_s, **values)
+
+
+@pytest.mark.parametrize(
+    ("before", "to"),
+    [
+        (agent("pending", None), None),
+        (agent("pending", 1, complete=False), None),
+        (agent("pending", 1), "running"),
+        (agent("running", 15), None),
+        (agent("running", 16), "missing"),
+        (agent("running", 16, complete=False), "missing"),
+        (agent("missing", 300), None),
+        (agent("missing", 3), "running"),
+        (agent("missing", 3, complete=False), None),
+        (agent("missing", 3601), "dead"),
+        (agent("dead", 9999), None),
+        (agent("dead", 1), "running"),
+    ],
+)
+def test_what_is_concluded(before: AgentReport, to: str | None):
+    actions = plan([before], TIMINGS, quiet=False, auto_agent=True)
+    assert [a.to for a in actions if isinstance(a, AgentMove)] == ([to] if to else [])
+
+
+def test_users_sessions_are_lost_after_a_longer_silence_once():
+    (action,) = plan([agent("missing", 601, has_losable=True)], TIMINGS, quiet=False, auto_agent=True)
+    assert isinstance(action, SessionsLost)
+    assert action.reason == "its Agent host-1 was lost: it was not heard of for 601 s"
+    assert plan([agent("missing", 601)], TIMINGS, quiet=False, auto_agent=True) == []
+
+
+def test_without_auto_agent_a_pending_agent_stays():
+    assert plan([agent("pending", 1)], TIMINGS, quiet=False, auto_agent=False) == []
+
+
+agents = st.builds(
+    AgentReport,
+    agent_id=st.uuids().map(str),
+    hostname=st.just("h"),
+    status=st.sampled_from(["pending", "running", "missing", "dead"]),
+    complete=st.booleans(),
+    silent_s=st.none() | st.floats(0, 5000),
+    has_losable=st.booleans(),
+)
+cases = st.tuples(st.lists(agents, max_size=4), st.booleans(), st.booleans())
+Plan = Callable[..., list[AgentMove | SessionsLost]]
+Case = tuple[list[AgentReport], bool, bool]
+
+
+def run(subject: Plan, case: Case) -> list[AgentMove | SessionsLost]:
+    return subject(case[0], TIMINGS, quiet=case[1], auto_agent=case[2])
+
+
+def silence_proves_nothing_while_quiet(subject: Plan, case: Case) -> None:
+    if case[1]:
+        assert all(isinstance(a, AgentMove) and a.to == "running" for a in run(subject, case))
+
+
+def who_is_heard_never_gets_worse(subject: Plan, case: Case) -> None:
+    heard = {a.agent_id for a in case[0] if a.silent_s is not None and a.silent_s <= TIMINGS.missing_s}
+    for action in run(subject, case):
+        if action.agent_id in heard:
+            assert isinstance(action, AgentMove)
+            assert action.to == "running"
+
+
+def nobody_dies_without_having_been_missing(subject: Plan, case: Case) -> None:
+    for action in run(subject, case):
+        if isinstance(action, AgentMove) and action.to != "running":
+            assert ORDER.index(action.to) == ORDER.index(action.before) + 1
+
+
+def planning_again_comes_to_rest(subject: Plan, case: Case) -> None:
+    """At one moment an Agent takes at most two steps; then there is nothing left to conclude."""
+    found, quiet, auto = case
+    for _ in range(3):
+        actions = subject(found, TIMINGS, quiet=quiet, auto_agent=auto)
+        found = [_applied(a, [x for x in actions if x.agent_id == a.agent_id]) for a in found]
+    assert subject(found, TIMINGS, quiet=quiet, auto_agent=auto) == []
+
+
+def _applied(before: AgentReport, actions: list[AgentMove | SessionsLost]) -> AgentReport:
+    for action in actions:
+        if isinstance(action, SessionsLost):
+            before = replace(before, has_losable=False)
+        else:
+            before = replace(before, status=action.to)
+    return before
+
+
+PROPERTIES = [
+    silence_proves_nothing_while_quiet,
+    who_is_heard_never_gets_worse,
+    nobody_dies_without_having_been_missing,
+    planning_again_comes_to_rest,
+]
+
+
+def ignores_quiet(found: list[AgentReport], timings: FleetTimings, *, quiet: bool, auto_agent: bool) -> Any:
+    del quiet
+    return plan(found, timings, quiet=False, auto_agent=auto_agent)
+
+
+def judges_the_incomplete(found: list[AgentReport], timings: FleetTimings, *, quiet: bool, auto_agent: bool) -> Any:
+    worse = [
+        AgentMove(agent_id=a.agent_id, before="running", to="missing", reason="x") for a in found if not a.complete
+    ]
+    return worse or plan(found, timings, quiet=quiet, auto_agent=auto_agent)
+
+
+def is_impatient(found: list[AgentReport], timings: FleetTimings, *, quiet: bool, auto_agent: bool) -> Any:
+    return [
+        replace(a, to="dead") if isinstance(a, AgentMove) and a.to == "missing" else a
+        for a in plan(found, timings, quiet=quiet, auto_agent=auto_agent)
+    ]
+
+
+def revives_the_silent(found: list[AgentReport], timings: FleetTimings, *, quiet: bool, auto_agent: bool) -> Any:
+    return [
+        replace(a, to="running") if isinstance(a, AgentMove) and a.to == "dead" else a
+        for a in plan(found, timings, quiet=quiet, auto_agent=auto_agent)
+    ]
+
+
+@pytest.mark.parametrize("check", PROPERTIES)
+def test_every_conclusion_keeps_the_rules(check: Callable[[Plan, Case], None]):
+    holds(check, plan, cases)
+
+
+@pytest.mark.parametrize(
+    ("check", "mutant"),
+    list(zip(PROPERTIES, [ignores_quiet, judges_the_incomplete, is_impatient, revives_the_silent], strict=True)),
+)
+def test_each_rule_catches_its_mutant(check: Callable[[Plan, Case], None], mutant: Plan):
+    catches(check, mutant, cases)
+
+
+allocations = st.lists(
+    st.builds(
+        Allocation,
+        agent_id=st.uuids().map(str),
+        hostname=st.just("h"),
+        cores_counted=st.floats(0, 64),
+        memory_counted=st.integers(0, 1 << 40),
+        cores_summed=st.floats(0, 64),
+        memory_summed=st.integers(0, 1 << 40),
+    ),
+    max_size=3,
+)
+
+
+def after_correcting_nothing_is_wrong(subject: Callable[..., list[Any]], case: list[Allocation]) -> None:
+    fixed = {c.agent_id: c for c in subject(case)}
+    after = [
+        replace(a, cores_counted=fixed[a.agent_id].cores, memory_counted=fixed[a.agent_id].memory)
+        if a.agent_id in fixed
+        else a
+        for a in case
+    ]
+    for a in after:
+        assert abs(a.cores_counted - a.cores_summed) <= 1e-4
+        assert a.memory_counted == a.memory_summed
+
+
+def test_after_correcting_nothing_is_wrong():
+    holds(after_correcting_nothing_is_wrong, corrections, allocations)
+
+
+def test_the_property_of_corrections_catches_its_mutant():
+    def only_cores(case: list[Allocation]) -> list[Any]:
+        return [c for c in corrections(case) if any(a.cores_counted != c.cores for a in case)]
+
+    catches(after_correcting_nothing_is_wrong, only_cores, allocations)
+
+
+def test_the_sentence_has_the_values_before_and_after():
+    (correction,) = corrections(
+        [
+            Allocation(
+                agent_id="a",
+                hostname="h",
+                cores_counted=7,
+                memory_counted=0,
+                cores_summed=0.5,
+                memory_summed=256 << 20,
+            )
+        ]
+    )
+    assert "cores 7 → 0.5, memory 0 → 256 MiB" in correction.reason

@@ -1,0 +1,241 @@
+"""Belief, eviction and quiet of the Primary: examples, and properties that each catch a mutant."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from tests.unit.properties import catches, holds
+
+from greenroom.core.primary import (
+    EVICT_JITTER_S,
+    LOOK_AGAIN_S,
+    Belief,
+    Predecessor,
+    Timings,
+    election_reason,
+    is_quiet,
+    look_in_s,
+    may_act,
+    next_renewal_in_s,
+    raised_term,
+    renewed,
+    timings_problem,
+)
+
+DEFAULT = Timings(ttl_s=6, renew_s=2, margin_s=1, statement_timeout_s=0.9)
+
+
+def test_the_default_timings_are_allowed():
+    assert timings_problem(DEFAULT) is None
+
+
+def test_timings_that_leave_no_room_for_two_renewals_are_refused_with_the_numbers():
+    problem = timings_problem(Timings(ttl_s=6, renew_s=2.1, margin_s=1, statement_timeout_s=0.9))
+    assert problem is not None
+    assert "5.1 s must be less than" in problem
+    assert "= 5 s" in problem
+
+
+def test_nobody_believes_without_a_renewal():
+    assert not may_act(None, 0)
+
+
+@pytest.mark.parametrize(
+    ("previous", "reason"),
+    [
+        (None, "the zone had no Primary before"),
+        (Predecessor(instance_id="m1", enabled=False, is_this=False, lease_ended=True), "m1 was disabled"),
+        (
+            Predecessor(instance_id="m1", enabled=True, is_this=False, lease_ended=True),
+            "the lease of m1 ended without renewal",
+        ),
+        (
+            Predecessor(instance_id="m1", enabled=True, is_this=False, lease_ended=False),
+            "m1 stopped or lost its connection",
+        ),
+        (
+            Predecessor(instance_id="m1", enabled=True, is_this=True, lease_ended=False),
+            "it was Primary before and came back first",
+        ),
+    ],
+)
+def test_the_reason_of_an_election(previous: Predecessor | None, reason: str):
+    assert election_reason(previous) == reason
+
+
+# Properties -----------------------------------------------------------------------------------------------------------
+
+seconds = st.floats(0, 100, allow_nan=False)
+
+
+@dataclass(frozen=True)
+class Renewal:
+    """A renewal on its way, with all times on one clock: sent, executed by the database, answered, and looked at."""
+
+    sent_s: float
+    on_the_way_s: float
+    back_s: float
+    later_s: float
+
+
+short = st.floats(0, 3, allow_nan=False)
+renewals = st.builds(Renewal, seconds, short, short, short)
+
+
+def belief_never_outlasts_the_lease(renew: Callable[..., Belief], case: Renewal) -> None:
+    executed_s = case.sent_s + case.on_the_way_s
+    lease_ends_s = executed_s + DEFAULT.ttl_s
+    now_s = executed_s + case.back_s + case.later_s
+    if may_act(renew(case, DEFAULT), now_s):
+        assert now_s < lease_ends_s - DEFAULT.margin_s + 1e-9
+
+
+def from_sending(case: Renewal, timings: Timings) -> Belief:
+    return renewed(1, case.sent_s, timings)
+
+
+def from_the_answer(case: Renewal, timings: Timings) -> Belief:
+    return renewed(1, case.sent_s + case.on_the_way_s + case.back_s, timings)
+
+
+def without_margin(case: Renewal, timings: Timings) -> Belief:
+    return Belief(term=1, trusted_until_s=case.sent_s + timings.ttl_s)
+
+
+def test_belief_never_outlasts_the_lease():
+    holds(belief_never_outlasts_the_lease, from_sending, renewals)
+
+
+@pytest.mark.parametrize("mutant", [from_the_answer, without_margin])
+def test_the_property_of_belief_catches_its_mutants(mutant: Callable[..., Belief]):
+    catches(belief_never_outlasts_the_lease, mutant, renewals)
+
+
+timings = st.builds(
+    Timings,
+    ttl_s=st.floats(0.5, 60),
+    renew_s=st.floats(0.1, 20),
+    margin_s=st.floats(0.05, 5),
+    statement_timeout_s=st.floats(0.1, 5),
+)
+
+
+def an_allowed_rhythm_survives_one_lost_renewal(problem: Callable[[Timings], str | None], case: Timings) -> None:
+    """Renewed at 0; the renewal at once the time is lost, the next one takes as long as it may: belief lasts until its answer."""
+    if problem(case) is None:
+        assert may_act(renewed(1, 0, case), 2 * case.renew_s + case.statement_timeout_s)
+
+
+def ignores_the_timeout(case: Timings) -> str | None:
+    return None if 2 * case.renew_s < case.ttl_s - case.margin_s else "no"
+
+
+def counts_one_renewal(case: Timings) -> str | None:
+    return None if case.renew_s + case.statement_timeout_s < case.ttl_s - case.margin_s else "no"
+
+
+def test_an_allowed_rhythm_survives_one_lost_renewal():
+    holds(an_allowed_rhythm_survives_one_lost_renewal, timings_problem, timings)
+
+
+@pytest.mark.parametrize("mutant", [ignores_the_timeout, counts_one_renewal])
+def test_the_property_of_rhythm_catches_its_mutants(mutant: Callable[[Timings], str | None]):
+    catches(an_allowed_rhythm_survives_one_lost_renewal, mutant, timings)
+
+
+looks = st.tuples(st.floats(-1e6, 1e6) | st.just(float("-inf")) | st.just(float("inf")), st.floats(0, 1))
+
+
+def looks_in_time(look: Callable[[float, float], float], case: tuple[float, float]) -> None:
+    """Never before the end of a living lease unless it looks again anyway, never more than the jitter after it."""
+    remaining_s, jitter = case
+    wait_s = look(remaining_s, jitter)
+    assert 0 < wait_s <= LOOK_AGAIN_S + EVICT_JITTER_S
+    assert wait_s >= min(remaining_s, LOOK_AGAIN_S)
+    assert wait_s <= max(remaining_s, 0) + EVICT_JITTER_S + 1e-9
+
+
+def test_the_lease_is_looked_at_in_time():
+    holds(looks_in_time, look_in_s, looks)
+
+
+@pytest.mark.parametrize(
+    "mutant",
+    [lambda remaining, jitter: LOOK_AGAIN_S, lambda remaining, jitter: max(0.0, min(remaining / 2, 1))],
+    ids=["only the interval", "half the rest"],
+)
+def test_the_property_of_looking_catches_its_mutants(mutant: Callable[[float, float], float]):
+    catches(looks_in_time, mutant, looks)
+
+
+silences = st.tuples(seconds, seconds, seconds, st.floats(0.1, 60))
+
+
+def silence_counts_only_after_a_whole_interval(quiet: Callable[..., bool], case: tuple[float, ...]) -> None:
+    take, reconnect, server, missing = case
+    value = quiet(since_take_s=take, since_reconnect_s=reconnect, since_server_start_s=server, missing_s=missing)
+    assert value == (take < missing or reconnect < missing or server < missing)
+
+
+def forgets_the_server(**case: float) -> bool:
+    return min(case["since_take_s"], case["since_reconnect_s"]) < case["missing_s"]
+
+
+def needs_all(**case: float) -> bool:
+    return max(case["since_take_s"], case["since_reconnect_s"], case["since_server_start_s"]) < case["missing_s"]
+
+
+def test_silence_counts_only_after_a_whole_interval():
+    holds(silence_counts_only_after_a_whole_interval, is_quiet, silences)
+
+
+@pytest.mark.parametrize("mutant", [forgets_the_server, needs_all])
+def test_the_property_of_quiet_catches_its_mutants(mutant: Callable[..., bool]):
+    catches(silence_counts_only_after_a_whole_interval, mutant, silences)
+
+
+terms = st.tuples(st.integers(0, 100), st.integers(0, 100))
+
+
+def terms_only_grow(raised: Callable[[int, int], int | None], case: tuple[int, int]) -> None:
+    """With what is decided, no Agent has heard a term that is as high as or higher than a raised one."""
+    term, heard = case
+    new_term = raised(term, heard)
+    assert (new_term is None) == (heard <= term)
+    assert new_term is None or new_term > max(term, heard)
+
+
+def test_a_term_is_raised_above_what_any_agent_has_heard():
+    holds(terms_only_grow, raised_term, terms)
+
+
+def test_the_property_of_terms_catches_its_mutant():
+    def takes_over(term: int, heard: int) -> int | None:
+        return heard if heard > term else None
+
+    catches(terms_only_grow, takes_over, terms)
+
+
+rhythms = st.tuples(seconds, seconds)
+
+
+def renewals_keep_their_rhythm(wait: Callable[..., float], case: tuple[float, float]) -> None:
+    sent_s, took_s = case
+    wait_s = wait(sent_s, sent_s + took_s, DEFAULT)
+    assert wait_s >= 0
+    assert wait_s + took_s <= max(DEFAULT.renew_s, took_s) + 1e-6
+
+
+def test_renewals_keep_their_rhythm_however_long_one_took():
+    holds(renewals_keep_their_rhythm, next_renewal_in_s, rhythms)
+
+
+def test_the_property_of_rhythm_catches_a_pause_after_the_answer():
+    def after_the_answer(sent_s: float, now_s: float, timings: Any) -> float:
+        return timings.renew_s
+
+    catches(renewals_keep_their_rhythm, after_the_answer, rhythms)
