@@ -125,7 +125,7 @@ timings = st.builds(
 
 
 def an_allowed_rhythm_survives_one_lost_renewal(problem: Callable[[Timings], str | None], case: Timings) -> None:
-    """Renewed at 0; the renewal at once the time is lost, the next one takes as long as it may: belief lasts until its answer."""
+    """After a renewal at 0 the next one is lost and the one after it takes as long as it may: belief still lasts."""
     if problem(case) is None:
         assert may_act(renewed(1, 0, case), 2 * case.renew_s + case.statement_timeout_s)
 
