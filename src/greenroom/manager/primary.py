@@ -11,6 +11,7 @@ from greenroom.manager.deadlines import run_cleanup, run_deadlines, run_missed_m
 from greenroom.manager.expiry import run_expiry
 from greenroom.manager.news import News
 from greenroom.manager.pools import run_pools
+from greenroom.manager.successors import run_successors
 
 UPKEEP_S: Final = 5.0
 """Between two rounds that also count and clean up."""
@@ -35,6 +36,7 @@ class PrimaryRounds:
             await run_missed_moves(ctx, news)
             await run_deadlines(ctx, news)
             await run_offers(ctx, news)
+            await run_successors(ctx)
             await run_pools(ctx)
             await run_expiry(ctx)
             if boottime_s() - self._upkeep_at_s >= UPKEEP_S:
