@@ -22,6 +22,8 @@ import httpx
 import psycopg
 from psycopg.rows import dict_row
 
+from greenroom.up.processes import children_of
+
 T = TypeVar("T")
 
 GREENROOM = (sys.executable, "-m", "greenroom")
@@ -115,7 +117,8 @@ class Instance:
         if role == "up":
             return [state["up"]]
         if role == "nginx":
-            return self.status()["pids"]["nginx"]
+            masters = [c.pid for g in self.pids("gateway") for c in children_of(g) if c.name == "nginx"]
+            return [*masters, *(c.pid for master in masters for c in children_of(master))]
         return [part["pid"] for part in state["parts"] if part["role"] == role and part["pid"] is not None]
 
     def healthy(self) -> bool:
