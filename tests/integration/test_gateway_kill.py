@@ -87,6 +87,20 @@ async def test_kill_9_of_parent_and_master_leaves_desktops_open_too(world: World
     await world.until(lambda: not set(world.workers()) & set(old_workers))
 
 
+async def test_an_nginx_that_is_frozen_is_replaced(world: World):
+    old = await world.master()
+    frozen = [old, *world.workers()]
+    try:
+        for pid in frozen:
+            os.kill(pid, signal.SIGSTOP)
+        await world.until(lambda: set(world.masters()) - {old}, within_s=30)
+        assert await ok(world)
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    await world.until(lambda: old not in world.masters())
+
+
 async def test_a_changed_plan_is_served_without_cutting_a_desktop(world: World):
     async with world.websocket(world.stream, token="token-ann") as desktop:
         await said(desktop)

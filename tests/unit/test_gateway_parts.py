@@ -54,7 +54,17 @@ def test_a_line_of_nginx_becomes_a_request():
 
 
 @pytest.mark.parametrize(
-    "datagram", [b"", b"<190>x", b"{", b"{}", json.dumps({**LINE, "manager": ""}).encode(), b'{"time": "x"}', b"[1]{"]
+    "datagram",
+    [
+        b"",
+        b"<190>x",
+        b"{",
+        b"{}",
+        b'{"time": "x"}',
+        b"[1]{",
+        json.dumps({**LINE, "manager": ""}).encode(),
+        json.dumps({**LINE, "agent_id": "-" * 36}).encode(),
+    ],
 )
 def test_anything_else_is_nothing(datagram: bytes):
     assert parse_line(datagram) is None

@@ -31,6 +31,7 @@ from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Un
 from greenroom.core.origins import refusal_of_origin
 from greenroom.core.sessions import SessionSpec
 from greenroom.core.streams import (
+    VIEWER_COOKIE,
     Grant,
     StreamAddress,
     parse_address,
@@ -40,7 +41,6 @@ from greenroom.core.streams import (
 )
 from greenroom.wire.messages import Authorised, Stream, StreamVerdict
 
-VIEWER_COOKIE: Final = "greenroom_viewer"
 MAX_TOKENS: Final = 3
 
 Report = Callable[[str, str], None]

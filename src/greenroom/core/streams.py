@@ -20,6 +20,9 @@ _ADDRESS: Final = re.compile(
     re.ASCII,
 )
 
+VIEWER_COOKIE: Final = "greenroom_viewer"
+"""Holds the connect token, on the session's path; set by the Agent, never passed on to a container."""
+
 OPEN: Final = frozenset({SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST})
 """Statuses in which the desktop may be seen; the last two are as seen by others, the Agent that asks is there."""
 

@@ -119,8 +119,7 @@ _TEMPORARY: Final = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 def _tls(plan: GatewayPlan) -> str:
     return "\n".join(
         [
-            f"ssl_certificate {quoted(plan.tls_certificate)};",
-            f"ssl_certificate_key {quoted(plan.tls_key)};",
+            *_certificates(plan),
             "ssl_protocols TLSv1.2 TLSv1.3;",
             f"ssl_ciphers {_CIPHERS};",
             "ssl_prefer_server_ciphers off;",
@@ -129,6 +128,24 @@ def _tls(plan: GatewayPlan) -> str:
             "ssl_session_tickets off;",
         ]
     )
+
+
+def _certificates(plan: GatewayPlan) -> list[str]:
+    """The own certificate; to clients that name the host of the administrator's, that one.
+
+    Agents and programs on this machine come by address and without a name, and trust the installation's authority.
+    """
+    named = plan.named_certificate
+    if named is None:
+        return [f"ssl_certificate {quoted(plan.tls_certificate)};", f"ssl_certificate_key {quoted(plan.tls_key)};"]
+    return [
+        f"map $ssl_server_name $gr_cert {{ default {quoted(plan.tls_certificate)};",
+        f"{named.host} {quoted(named.certificate)}; }}",
+        f"map $ssl_server_name $gr_cert_key {{ default {quoted(plan.tls_key)};",
+        f"{named.host} {quoted(named.key)}; }}",
+        "ssl_certificate $gr_cert;",
+        "ssl_certificate_key $gr_cert_key;",
+    ]
 
 
 def _requests_log(folder: str) -> str:

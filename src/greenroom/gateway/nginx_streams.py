@@ -11,11 +11,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from greenroom.core.streams import VIEWER_COOKIE
 from greenroom.gateway.nginx_text import FORWARDED, HSTS, NO_SNIFF, WITHOUT_OWN_HEADERS, block, problem, quoted
 from greenroom.gateway.plan import Edge, GatewayPlan, port_of
-
-VIEWER_COOKIE: Final = "greenroom_viewer"
-"""Set by the Agent (agent.streams) on the session's path; never passed on to a container."""
 
 HIDDEN_FROM_CONTAINER: Final = (
     "Set-Cookie",  # cookies are shared by all ports of a host: a container could overwrite a log-in

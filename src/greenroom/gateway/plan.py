@@ -60,6 +60,14 @@ class Edge(_Part, frozen=True, kw_only=True):
     ca_file: str
 
 
+class NamedCertificate(_Part, frozen=True, kw_only=True):
+    """A certificate the administrator brought for one host name: shown to clients that ask for it by that name."""
+
+    host: str
+    certificate: str
+    key: str
+
+
 class GatewayPlan(_Part, frozen=True, kw_only=True):
     """All a gateway serves. Addresses are host:port, listeners with a literal IP address; paths are absolute.
 
@@ -73,6 +81,7 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
     profile: Literal["web", "edge"] = "web"
     tls_certificate: str
     tls_key: str
+    named_certificate: NamedCertificate | None = None
     stream_listen: str
     served_hosts: list[str]
     main_listen: str = ""
@@ -163,6 +172,9 @@ def _path_problems(plan: GatewayPlan) -> Iterator[str]:
     paths = {"tls_certificate": plan.tls_certificate, "tls_key": plan.tls_key}
     if plan.console_dir or plan.profile == "web":
         paths["console_dir"] = plan.console_dir
+    if plan.named_certificate:
+        paths["named_certificate.certificate"] = plan.named_certificate.certificate
+        paths["named_certificate.key"] = plan.named_certificate.key
     if plan.credential_file:
         paths["credential_file"] = plan.credential_file
     paths |= {f"managers[{m.name}].sentinel_file": m.sentinel_file for m in plan.managers}
@@ -192,6 +204,8 @@ def _name_problems(plan: GatewayPlan) -> Iterator[str]:
     for host in plan.served_hosts:
         if not _is_host(host):
             yield f"served_hosts: {host!r} is not a host name"
+    if plan.named_certificate and not _is_host(plan.named_certificate.host):
+        yield f"named_certificate: {plan.named_certificate.host!r} is not a host name"
     for part in [*plan.agents, *plan.edges]:
         if not _ROUTE.fullmatch(part.route):
             yield f"route {part.route!r} must be the first 8 hex digits of an agent id"

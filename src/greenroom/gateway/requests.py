@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import uuid
 from pathlib import Path
 from typing import Any, Final
 
@@ -38,13 +39,13 @@ def parse_line(datagram: bytes) -> ManagerRequest | None:
         request = ManagerRequest(
             at=float(line["time"]),
             manager=str(line["manager"]),
-            agent_id=str(line["agent_id"]) or None,
+            agent_id=str(uuid.UUID(line["agent_id"])) if line["agent_id"] else None,
             method=str(line["method"])[:16],
             path=str(line["path"])[:200],
             status=int(line["status"]),
             duration_ms=float(line["duration_s"]) * 1000,
         )
-    except (msgspec.DecodeError, KeyError, ValueError):
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError):
         return None
     return request if request.manager else None
 
@@ -103,7 +104,10 @@ class RequestReporter:
                 content=msgspec.json.encode(ManagerRequests(requests=batch, dropped=self.dropped)),
                 headers={"Authorization": f"Bearer {_credential(self._credential_file)}", "Host": self._host},
             )
-            reply.raise_for_status()
+            if reply.status_code == 422:
+                log.error("the api cannot read a report; it is dropped", requests=len(batch), said=reply.text[:200])
+            else:
+                reply.raise_for_status()
         except (httpx.HTTPError, SetupError) as error:
             log.warning("refused Manager requests wait for the api", waiting=len(self._queue), reason=str(error))
             await asyncio.sleep(5)

@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 LOOK_S: Final = 0.5
 """How often the plan file is looked at."""
-PROBE_S: Final = 5.0
+PROBE_S: Final = 2.0
 PROBES_FAILED: Final = 3
 RESTART_PAUSE_S: Final = 1.0
 END_S: Final = 5.0

@@ -17,12 +17,7 @@ BACKLOG = 511
 
 
 class Listeners:
-    """The open listening sockets by address (host:port with a literal IP address).
-
-    Args:
-        beside_orphan: an nginx of an earlier parent still listens here; share the addresses with it. Otherwise an
-            address in use is refused, whoever uses it.
-    """
+    """The open listening sockets by address (host:port with a literal IP address)."""
 
     def __init__(self) -> None:
         self._sockets: dict[str, socket.socket] = {}
