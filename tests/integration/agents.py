@@ -18,6 +18,20 @@ from greenroom.kit.secrets import Secrets, hashed
 from greenroom.wire.messages import Answer, Capacity, CheckIn, Observed, Register, Registered, digest
 
 
+class HttpDoor(httpx.AsyncBaseTransport):
+    """The way to a Manager that is a process of its own."""
+
+    def __init__(self, url: str) -> None:
+        self._url = httpx.URL(url)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        request.url = request.url.copy_with(host=self._url.host, port=self._url.port)
+        async with httpx.AsyncHTTPTransport() as transport:
+            response = await transport.handle_async_request(request)
+            content = await response.aread()
+        return httpx.Response(response.status_code, headers=response.headers, content=content)
+
+
 @dataclass
 class ToldAgent:
     """Keeps identity, sequence and desired list; does nothing by itself."""

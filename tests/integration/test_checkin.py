@@ -10,7 +10,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from tests.integration.agents import ToldAgent, join_token, joined, row, seen, session, user
+from tests.integration.agents import HttpDoor, ToldAgent, join_token, joined, row, seen, session, user
 from tests.integration.managers import Fleet, eventually, manager_here
 
 from greenroom.db.database import Database
@@ -372,3 +372,63 @@ async def test_refused_requests_are_kept_for_diagnostics(door: httpx.ASGITranspo
         )
 
     assert await eventually(kept)
+
+
+# A Manager that dies at the commit ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place", ["checkin.before_commit", "checkin.after_commit"])
+async def test_what_was_said_to_a_manager_that_died_at_the_commit_is_said_again_and_done_once(
+    fleet: Fleet, db: Database, place: str
+):
+    manager = await fleet.start("one")
+    agent = await joined(db, HttpDoor(fleet.urls["one"]))
+    session_id = await session(db, agent, fleet.key_file, status="deleting", want="absent")
+    await agent.check_in()
+    await manager.stops.arm(place)
+    task = asyncio.create_task(agent.check_in(seen(session_id, "absent")))
+    await manager.stops.reached(place)
+    manager.kill()
+    with pytest.raises(httpx.TransportError):
+        await task
+    committed = place == "checkin.after_commit"
+    assert (await row(db, session_id))["status"] == ("deleted" if committed else "deleting")
+    await fleet.start("two")
+    agent.door = HttpDoor(fleet.urls["two"])
+    answer = await agent.check_in(seen(session_id, "absent"))
+    assert answer.acked_seq == agent.seq
+    assert (await row(db, session_id))["status"] == "deleted"
+    capacity = await db.fetch_one("SELECT cores_allocated, memory_allocated FROM agent_capacity")
+    assert capacity == {"cores_allocated": 0, "memory_allocated": 0}
+
+
+async def test_an_agent_that_heard_a_higher_term_makes_the_primary_raise_its_own(
+    door: httpx.ASGITransport, db: Database
+):
+    agent = await joined(db, door)
+    await eventually(lambda: _term_above(db, 0))
+    await agent.check_in(term_seen=50)
+    await eventually(lambda: _term_above(db, 50))
+    assert (await agent.check_in()).term == 51
+    assert (await agent.post("/v1/check-in", agent.message(term_seen=2_000_000))).status_code == 422
+
+
+async def _term_above(db: Database, term: int) -> bool:
+    found = await db.fetch_one("SELECT term FROM zone_leases")
+    return found is not None and found["term"] > term
+
+
+async def test_a_new_primary_is_heard_of_at_once_and_recorded(fleet: Fleet, db: Database, door: httpx.ASGITransport):
+    agent = await joined(db, door)
+    await eventually(lambda: _term_above(db, 0))
+    await agent.check_in()
+    task = await _held(agent)
+    begun = time.monotonic()
+    await db.write("UPDATE zone_leases SET term = term + 1, expires_at = '-infinity'")
+    await db.notify("lease:1")
+    await task
+    assert time.monotonic() - begun < 1
+    assert agent.term_seen >= 2
+    await agent.check_in()
+    found = await db.fetch_one("SELECT manager_term FROM agents")
+    assert found == {"manager_term": agent.term_seen}

@@ -24,7 +24,7 @@ STATEMENT_TIMEOUT_S: Final = 0.9
 
 _OPTIONS: Final = (
     "-c lock_timeout=1s -c statement_timeout=2s -c client_connection_check_interval=300ms"
-    " -c tcp_keepalives_idle=2 -c tcp_user_timeout=3000 -c TimeZone=UTC"
+    " -c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000 -c TimeZone=UTC"
 )
 _POOLER: Final = "GREENROOM_DATABASE_URL goes through a transaction pooler; set GREENROOM_DATABASE_SESSION_URL"
 

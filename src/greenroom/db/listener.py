@@ -60,7 +60,15 @@ class Listener:
 
     async def _listen(self) -> None:
         connection = await psycopg.AsyncConnection.connect(
-            self._dsn, autocommit=True, connect_timeout=5, application_name=self._name
+            self._dsn,
+            autocommit=True,
+            connect_timeout=5,
+            application_name=self._name,
+            # The server must notice a client that is gone: a session lock may hang on this connection.
+            options="-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000",
+            keepalives_idle=2,
+            keepalives_interval=1,
+            keepalives_count=3,
         )
         async with connection:
             self.connection = connection

@@ -35,6 +35,10 @@ from greenroom.wire.messages import Answer, CheckIn, Register, Registered, diges
 log = structlog.get_logger(__name__)
 
 
+MOST_TERMS_AHEAD: Final = 1_000_000
+"""By how much an Agent may be ahead, after a restore of the database; more is a lie that would use up the terms."""
+
+
 class ManagerLeftError(GreenroomError):
     """This Manager was disabled or is being stopped; ask another one."""
 
@@ -180,6 +184,8 @@ class CheckIns:
             raise IdentityConflict("A newer process has this Agent's identity; register again.")
         if state.agent_zone_id != self._me.zone_id:
             raise IdentityConflict("The Agent belongs to another zone; register again to change it.")
+        if message.term_seen > state.term + MOST_TERMS_AHEAD:
+            raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
         return state
 
     async def _read(self, agent_id: str) -> State:
@@ -200,11 +206,11 @@ class CheckIns:
         """Have the message committed; True when it was waited for, so that the state must be read again."""
         if not state.fresh:
             return False
-        capacity = (message.capacity.cores, message.capacity.memory_bytes)
+        new_capacity = (message.capacity.cores, message.capacity.memory_bytes) != state.capacity
         nothing_new = (
             not message.sessions
             and message.images is None
-            and capacity == state.capacity
+            and not new_capacity
             and (state.complete or not message.inventory_complete)
             and state.heard == (self._me.manager_id, message.term_seen)
         )
@@ -212,7 +218,7 @@ class CheckIns:
             self._committer.beat(message)
             return False
         try:
-            await self._committer.submit(message)
+            await self._committer.submit(message, new_capacity=new_capacity)
         except Unavailable as error:
             log.warning("observations wait for the database", agent_id=message.agent_id, reason=error.message)
             return False

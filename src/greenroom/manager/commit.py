@@ -22,7 +22,7 @@ from greenroom.db.database import Database
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.stops import stop
 from greenroom.manager.observations import Observations, Outcome, apply
-from greenroom.wire.messages import CheckIn
+from greenroom.wire.messages import CheckIn, ImageReport
 
 log = structlog.get_logger(__name__)
 
@@ -34,6 +34,7 @@ HEARTBEAT_S: Final = 1.0
 @dataclass(slots=True)
 class _Pending:
     message: CheckIn
+    new_capacity: bool = False
     waiters: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
 
 
@@ -53,15 +54,21 @@ class Committer:
         """A message without news: it is committed within `HEARTBEAT_S`, nobody waits."""
         self._add(message)
 
-    async def submit(self, message: CheckIn) -> None:
+    async def submit(self, message: CheckIn, *, new_capacity: bool) -> None:
         """Wait until this message is committed, or found older than one that is.
+
+        Args:
+            message: what the Agent says.
+            new_capacity: what it offers is not what is known.
 
         Raises:
             Unavailable: the database cannot be reached; the Agent says it again.
             Invalid: the message has values that the database refuses.
         """
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._add(message).waiters.append(waiter)
+        pending = self._add(message)
+        pending.waiters.append(waiter)
+        pending.new_capacity |= new_capacity
         self._urgent.set()
         await waiter
 
@@ -92,7 +99,7 @@ class Committer:
         """Commit a group; one message that the database refuses does not take the others with it."""
         await stop("checkin.before_commit")
         try:
-            outcome = await self._write([pending.message for pending in batch.values()])
+            outcome = await self._write(batch)
         except GreenroomError as error:
             self._fail(batch, error)
             return
@@ -119,27 +126,38 @@ class Committer:
             for waiter in pending.waiters:
                 _resolve(waiter, error)
 
-    async def _write(self, messages: list[CheckIn]) -> Outcome:
-        await self._write_inventory(messages)
+    async def _write(self, batch: Mapping[str, _Pending]) -> Outcome:
+        await self._write_inventory(batch)
+        messages = [pending.message for pending in batch.values()]
         async with self._db.transaction() as connection:
             newer = await sql.advance(connection, self._manager_id, [_progress(message) for message in messages])
             return await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
 
-    async def _write_inventory(self, messages: list[CheckIn]) -> None:
+    async def _write_inventory(self, batch: Mapping[str, _Pending]) -> None:
         """Capacity and images, in a transaction of their own, because of the lock order. Repeating does no harm."""
         reports = [
-            {"agent_id": m.agent_id, "cores": m.capacity.cores, "memory_bytes": m.capacity.memory_bytes}
-            for m in sorted(messages, key=lambda m: m.agent_id)
+            {"agent_id": agent_id, "cores": p.message.capacity.cores, "memory_bytes": p.message.capacity.memory_bytes}
+            for agent_id, p in sorted(batch.items())
+            if p.new_capacity
         ]
+        images = {agent_id: p.message.images for agent_id, p in batch.items() if p.message.images is not None}
+        if not reports and not images:
+            return
         async with self._db.transaction() as connection:
-            await sql.write_capacity(connection, reports, self._config.cpu_overcommit)
-            for message in messages:
-                if message.images is not None:
-                    images = [
-                        {"name": i.name, "state": i.state, "digest": i.digest, "progress": i.progress, "error": i.error}
-                        for i in message.images
-                    ]
-                    await sql.write_images(connection, message.agent_id, images)
+            if reports:
+                await sql.write_capacity(connection, reports, self._config.cpu_overcommit)
+            for agent_id, found in images.items():
+                await sql.write_images(connection, agent_id, [_image(image) for image in found])
+
+
+def _image(image: ImageReport) -> dict[str, object]:
+    return {
+        "name": image.name,
+        "state": image.state,
+        "digest": image.digest,
+        "progress": image.progress,
+        "error": image.error,
+    }
 
 
 def _progress(message: CheckIn) -> dict[str, object]:

@@ -29,11 +29,12 @@ class Metrics:
             "greenroom_manager_healthy", "1 while the guardian does its rounds", lambda: float(standing.healthy)
         )
         self._gauge("greenroom_manager_held_check_ins", "Check-ins that wait for news", lambda: float(wakers.count))
-        self.term = Gauge(
-            "greenroom_manager_primary_term", "Term while this Manager is Primary, else 0", registry=self.registry
-        )
 
-    def _gauge(self, name: str, text: str, value: Callable[[], float]) -> None:
+    def show_term(self, term: Callable[[], int]) -> None:
+        """Show the term while this Manager is Primary, else 0."""
+        self._gauge("greenroom_manager_primary_term", "Term while this Manager is Primary, else 0", term)
+
+    def _gauge(self, name: str, text: str, value: Callable[[], float | int]) -> None:
         Gauge(name, text, registry=self.registry).set_function(value)
 
     def text(self) -> bytes:

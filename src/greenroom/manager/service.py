@@ -92,6 +92,7 @@ class Manager:
         me = self.standing.me
         lease, watch, guardian = self._parts(me)
         self._lease, self._watch, self._guardian = lease, watch, guardian
+        self.metrics.show_term(lambda: fence.term if (fence := lease.fence()) else 0)
         committer = Committer(self.db, me.manager_id, self._config, Observations(self.db, me, self.logs))
         self.requests = RequestLog(self.db, me.instance_id)
         self.check_ins = CheckIns(
