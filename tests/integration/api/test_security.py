@@ -79,11 +79,11 @@ async def test_a_read_only_key_only_reads(with_key: Make):
     assert (await key.patch(f"/api/v1/zones/{SOME_ID}", json={})).status_code == 403
 
 
-@pytest.mark.parametrize("header", ["Basic !!!", "Basic YWJj", "Bearer abc", "Basic YWI6", "Basic"])
-async def test_a_broken_authorization_header_is_401(anonymous: Client, header: str):
-    answer = await anonymous.get("/api/v1/zones", headers={"Authorization": header})
-    assert answer.status_code == 401
-    assert answer.headers["www-authenticate"].startswith("Basic")
+async def test_a_broken_authorization_header_is_401(anonymous: Client):
+    for header in ("Basic !!!", "Basic YWJj", "Bearer abc", "Basic YWI6", "Basic"):
+        answer = await anonymous.get("/api/v1/zones", headers={"Authorization": header})
+        assert answer.status_code == 401
+        assert answer.headers["www-authenticate"].startswith("Basic")
 
 
 async def test_a_browser_is_not_asked_for_a_password_by_the_browser_itself(anonymous: Client):
@@ -92,9 +92,8 @@ async def test_a_browser_is_not_asked_for_a_password_by_the_browser_itself(anony
     assert "www-authenticate" not in answer.headers
 
 
-@pytest.mark.parametrize(
-    ("headers", "status"),
-    [
+async def test_another_origin_cannot_act_with_the_cookie(logged_in: Make):
+    for headers, status in (
         ({"Sec-Fetch-Site": "same-origin"}, 204),
         ({"Sec-Fetch-Site": "none"}, 204),
         ({"Sec-Fetch-Site": "same-site"}, 403),
@@ -106,15 +105,13 @@ async def test_a_browser_is_not_asked_for_a_password_by_the_browser_itself(anony
         ({"Referer": "https://127.0.0.1:8443/admin"}, 204),
         ({"Referer": "https://127.0.0.1:8443.evil.example/"}, 403),
         ({}, 403),
-    ],
-)
-async def test_another_origin_cannot_act_with_the_cookie(logged_in: Make, headers: dict[str, str], status: int):
-    browser = await logged_in()
-    del browser.headers["Sec-Fetch-Site"]
-    answer = await browser.post("/api/v1/logout", headers=headers)
-    assert answer.status_code == status
-    if status == 403:
-        assert (await browser.get("/api/v1/me")).status_code == 200, "still logged in"
+    ):
+        browser = await logged_in()
+        del browser.headers["Sec-Fetch-Site"]
+        answer = await browser.post("/api/v1/logout", headers=headers)
+        assert answer.status_code == status, headers
+        if status == 403:
+            assert (await browser.get("/api/v1/me")).status_code == 200, "still logged in"
 
 
 async def test_nobody_can_be_logged_in_from_another_site(anonymous: Client):
@@ -124,11 +121,11 @@ async def test_nobody_can_be_logged_in_from_another_site(anonymous: Client):
     assert "set-cookie" not in answer.headers
 
 
-@pytest.mark.parametrize("host", ["evil.example", "127.0.0.1.evil.example:8443", "", "127.0.0.2"])
-async def test_another_host_is_misdirected(anonymous: Client, host: str):
-    answer = await anonymous.get("/api/v1/me", headers={"Host": host})
-    assert answer.status_code == 421
-    assert answer.json()["code"] == "misdirected-host"
+async def test_another_host_is_misdirected(anonymous: Client):
+    for host in ("evil.example", "127.0.0.1.evil.example:8443", "", "127.0.0.2"):
+        answer = await anonymous.get("/api/v1/me", headers={"Host": host})
+        assert answer.status_code == 421
+        assert answer.json()["code"] == "misdirected-host"
 
 
 async def test_a_large_body_is_refused(admin: Client):
