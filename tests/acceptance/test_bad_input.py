@@ -98,8 +98,9 @@ def test_a_parent_the_account_cannot_pass(folder: Path):
         (("--managers", "0"), "--managers 0"),
         (("--port", "70000"), "is not a port"),
         (("--hostname", "https://x"), "is not a host name"),
-        (("--tls-cert", "x.pem"), "belong together"),
-        (("--tls-cert", "x.pem", "--tls-key", "x.key"), "cannot be read"),
+        (("--hostname", "a.example", "--tls-cert", "x.pem"), "belong together"),
+        (("--tls-cert", "x.pem", "--tls-key", "x.key"), "give --hostname too"),
+        (("--hostname", "a.example", "--tls-cert", "x.pem", "--tls-key", "x.key"), "cannot be read"),
     ],
 )
 def test_options_that_cannot_be_used(folder: Path, options: tuple[str, ...], what: str):

@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
+import ssl
 import stat
+from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 from tests.acceptance.instance import Instance, containers, networks, processes_of, run, wait_for
+
+from greenroom.up import tls
+from greenroom.up.account import Account
+from greenroom.up.layout import Layout
 
 ROLES = {"up", "postgres", "api", "manager", "agent", "gateway", "nginx"}
 
@@ -179,3 +188,28 @@ def test_sigterm_ends_it_like_down(new_instance: Instance):
     os.kill(new_instance.pids("up")[0], signal.SIGTERM)
     wait_for(lambda: not processes_of(new_instance.data), "all processes are gone")
     assert not (new_instance.data / "run/state.json").exists()
+
+
+def test_a_certificate_of_ones_own_is_shown_under_its_host_name(new_instance: Instance):
+    brought = new_instance.folder / "brought"
+    other = Layout(brought)
+    other.create(Account(None))
+    tls.ensure_authority(other)
+    certificate, key = tls.ensure_certificate(other, Account(None), ["rooms.example"], datetime.now(UTC))
+    new_instance.up("--hostname", "rooms.example", "--tls-cert", str(certificate), "--tls-key", str(key))
+    assert new_instance.url == f"https://rooms.example:{new_instance.port}"
+
+    def shown(asked_for: str | None) -> bytes | None:
+        context = ssl.create_default_context(cafile=str(other.ca_file))
+        context.load_verify_locations(new_instance.found["ca_file"])
+        context.check_hostname = False
+        with (
+            socket.create_connection(("127.0.0.1", new_instance.port)) as plain,
+            context.wrap_socket(plain, server_hostname=asked_for) as secured,
+        ):
+            return secured.getpeercert(binary_form=True)
+
+    the_brought_one = x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
+    assert shown("rooms.example") == the_brought_one
+    assert shown(None) != the_brought_one
+    assert new_instance.healthy()

@@ -29,6 +29,7 @@ from greenroom.up.doctor import Finding, examine
 from greenroom.up.layout import Layout, check_folder, read_json, running_pid
 from greenroom.up.options import Options
 from greenroom.up.progress import Events, Progress, on_stderr, show_events, step
+from greenroom.up.site import site_of
 
 DOWN_WITHIN_S: Final = 120.0
 DOCKERD_NOTE: Final = Path("/run/greenroom-dockerd.pid")
@@ -173,7 +174,7 @@ def status(data: Path, *, as_json: bool) -> None:
 
 
 async def _status(layout: Layout) -> dict[str, Any]:
-    site = instance.site_of(layout)
+    site = site_of(layout)
     async with AsyncExitStack() as stack:
         db = Database(site.dsn, application_name="greenroom status", max_size=2)
         await db.open()
@@ -247,7 +248,7 @@ def migrate(data: Path, database_url: str | None) -> list[str]:
 async def _migrate(layout: Layout) -> list[str]:
     check_folder(layout)
     if running_pid(layout) is not None:
-        return await migrate_database(instance.site_of(layout).dsn)
+        return await migrate_database(site_of(layout).dsn)
     async with instance.database_of(layout, on_stderr()):
         return []
 

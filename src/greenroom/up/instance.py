@@ -7,7 +7,6 @@ import os
 import signal
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,29 +18,23 @@ from greenroom.core.restarts import judge_manager
 from greenroom.db.database import Database
 from greenroom.db.invariants import live_sessions
 from greenroom.db.migrate import migrate
-from greenroom.up import checks, health, roles, tls
-from greenroom.up.account import Account, service_account
+from greenroom.up import checks, health, roles
 from greenroom.up.credentials import ensure_first_data
 from greenroom.up.describe import describe
-from greenroom.up.endpoints import Endpoints, ManagerEndpoint, endpoints
-from greenroom.up.first_start import ensure_files, ensure_rows
+from greenroom.up.endpoints import Endpoints, ManagerEndpoint
+from greenroom.up.first_start import ensure_rows
 from greenroom.up.layout import (
-    DataLock,
     Layout,
-    check_folder,
-    check_reachable,
-    read_json,
     running_pid,
     write_json,
 )
-from greenroom.up.options import Options, Settings, settle
-from greenroom.up.ports import Reservations, choose, wanted
+from greenroom.up.options import Options
 from greenroom.up.postgres import Cluster
 from greenroom.up.processes import become_subreaper, end_all, leftovers, processes
-from greenroom.up.programs import Programs, current, prepare
 from greenroom.up.progress import Progress, step
 from greenroom.up.roles import Site
 from greenroom.up.shutdown import end_sessions
+from greenroom.up.site import LEFTOVERS_WITHIN_S, cluster_of, prepared, site_of, stopped
 from greenroom.up.supervisor import Supervisor
 
 log = structlog.get_logger(__name__)
@@ -53,8 +46,6 @@ HOPELESS_STARTS: Final = 6
 
 WATCH_S: Final = 2.0
 """Interval of the Managers' health checks."""
-
-LEFTOVERS_WITHIN_S: Final = 8.0
 
 
 async def run(
@@ -95,77 +86,6 @@ async def run(
         on_ready(await instance.describe())
         await stopped
         instance.ends_sessions = True
-
-
-@asynccontextmanager
-async def prepared(layout: Layout, options: Options, progress: Progress) -> AsyncGenerator[Site]:
-    """Check the machine, lock DATA and lay out all files; nothing runs yet.
-
-    Raises:
-        SetupError: it cannot be started as asked; a new DATA is left as it was found.
-    """
-    check_folder(layout)
-    lock = DataLock.take(layout) if layout.lock.exists() else None
-    reservations = Reservations()
-    try:
-        settings = settle(options, read_json(layout.instance))
-        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
-        with step(progress, "Checking this machine"):
-            await checks.check_machine(layout, settings)
-            if not reservations.take(settings.port):
-                raise SetupError(f"Port {settings.port} is spoken for by another instance; give another --port.")
-            account = service_account()
-            check_reachable(layout, account)
-        layout.create(account)
-        lock = lock or DataLock.take(layout)
-        write_json(layout.instance, settings.stored(), 0o600)
-        with step(progress, "Preparing the programs"):
-            programs = prepare(layout.runtime, account)
-        yield _laid_out(layout, settings, account, programs, reservations)
-    finally:
-        reservations.release()
-        if lock is not None:
-            lock.release()
-
-
-def _laid_out(
-    layout: Layout, settings: Settings, account: Account, programs: Programs, reservations: Reservations
-) -> Site:
-    ensure_files(layout, settings, account)
-    names = [name for name, _ in settings.manager_names], [name for name, _ in settings.agent_names]
-    ports = choose(wanted(*names), read_json(layout.ports), settings.port, reservations.take)
-    write_json(layout.ports, {"main": settings.port, **ports}, 0o644)
-    return _site(layout, settings, account, programs)
-
-
-def _site(layout: Layout, settings: Settings, account: Account, programs: Programs) -> Site:
-    tls.ensure_authority(layout)
-    certificate = tls.ensure_certificate(layout, account, settings.served_hosts, datetime.now(UTC))
-    if settings.tls_cert is not None and settings.tls_key is not None:
-        certificate = tls.copy_given(layout, account, Path(settings.tls_cert), Path(settings.tls_key))
-    here = endpoints(layout, settings, read_json(layout.ports))
-    dsn = settings.database_url or cluster_of(layout, programs, account).dsn
-    return Site(
-        layout=layout,
-        settings=settings,
-        endpoints=here,
-        programs=programs,
-        account=account,
-        dsn=dsn,
-        certificate=certificate[0],
-        certificate_key=certificate[1],
-    )
-
-
-def site_of(layout: Layout) -> Site:
-    """The site of an instance that was started before; changes nothing."""
-    settings, account = settle(Options(), read_json(layout.instance)), service_account()
-    return _site(layout, settings, account, current(layout.runtime))
-
-
-def cluster_of(layout: Layout, programs: Programs, account: Account) -> Cluster:
-    """The embedded PostgreSQL; it listens on a unix socket alone, so its port is only part of a file's name."""
-    return Cluster(programs.postgres, layout.postgres, 5432, account)
 
 
 class Instance:
@@ -326,18 +246,13 @@ async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tupl
         finally:
             await db.close()
         return
-    lock = DataLock.take(layout)
-    try:
-        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
-        settings, account = settle(Options(), read_json(layout.instance)), service_account()
-        instance = Instance(_site(layout, settings, account, prepare(layout.runtime, account)), progress)
+    async with stopped(layout) as site:
+        instance = Instance(site, progress)
         try:
             await instance.start_alone()
             yield instance.db, instance.here
         finally:
             await instance.end()
-    finally:
-        lock.release()
 
 
 async def clean_up(layout: Layout, progress: Progress) -> None:

@@ -121,6 +121,7 @@ def _problem(settings: Settings) -> str | None:
         f"--hostname {hostname!r} is not a host name; give it without https:// and port.": not _HOST_NAME.match(
             hostname
         ),
+        "--tls-cert is for a host name; give --hostname too.": settings.tls_cert is not None and not settings.hostname,
         "--tls-cert and --tls-key belong together; give both or none.": (settings.tls_cert is None)
         != (settings.tls_key is None),
     }

@@ -33,6 +33,7 @@ class Site:
         dsn: of the database, as the roles reach it.
         certificate: PEM file of the gateway.
         certificate_key: its key.
+        given_certificate: certificate and key that the administrator brought for the host name.
     """
 
     layout: Layout
@@ -43,6 +44,7 @@ class Site:
     dsn: str
     certificate: Path
     certificate_key: Path
+    given_certificate: tuple[Path, Path] | None = None
 
 
 def postgres(site: Site, cluster: Cluster, before_start: Callable[[], Awaitable[None]]) -> Part:
@@ -140,6 +142,7 @@ def gateway_plan(site: Site) -> dict[str, Any]:
         "profile": "web",
         "tls_certificate": str(site.certificate),
         "tls_key": str(site.certificate_key),
+        "named_certificate": _named_certificate(site),
         "main_listen": f"{listen}:{here.main_port}",
         "stream_listen": f"{listen}:{here.stream_port}",
         "public_url": here.url,
@@ -160,6 +163,13 @@ def gateway_plan(site: Site) -> dict[str, Any]:
         "credential_file": str(site.layout.gateway_credential),
         "served_hosts": site.settings.served_hosts,
     }
+
+
+def _named_certificate(site: Site) -> dict[str, str] | None:
+    if site.given_certificate is None or site.settings.hostname is None:
+        return None
+    certificate, key = site.given_certificate
+    return {"host": site.settings.hostname, "certificate": str(certificate), "key": str(key)}
 
 
 def _database(site: Site) -> dict[str, str]:

@@ -1,0 +1,114 @@
+"""An instance laid out on the disk: checked, locked, with ports, ids, certificates and programs; nothing runs yet."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from greenroom.core.errors import SetupError
+from greenroom.up import checks, tls
+from greenroom.up.account import Account, service_account
+from greenroom.up.endpoints import endpoints
+from greenroom.up.first_start import ensure_files
+from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable, read_json, write_json
+from greenroom.up.options import Options, Settings, settle
+from greenroom.up.ports import Reservations, choose, wanted
+from greenroom.up.postgres import Cluster
+from greenroom.up.processes import end_all, leftovers
+from greenroom.up.programs import Programs, current, prepare
+from greenroom.up.progress import Progress, step
+from greenroom.up.roles import Site
+
+LEFTOVERS_WITHIN_S: Final = 8.0
+
+
+@asynccontextmanager
+async def prepared(layout: Layout, options: Options, progress: Progress) -> AsyncGenerator[Site]:
+    """Check the machine, lock DATA and lay out all files; nothing runs yet.
+
+    Raises:
+        SetupError: it cannot be started as asked; a new DATA is left as it was found.
+    """
+    check_folder(layout)
+    lock = DataLock.take(layout) if layout.lock.exists() else None
+    reservations = Reservations()
+    try:
+        settings = settle(options, read_json(layout.instance))
+        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+        with step(progress, "Checking this machine"):
+            await checks.check_machine(layout, settings)
+            if not reservations.take(settings.port):
+                raise SetupError(f"Port {settings.port} is spoken for by another instance; give another --port.")
+            account = service_account()
+            check_reachable(layout, account)
+        layout.create(account)
+        lock = lock or DataLock.take(layout)
+        write_json(layout.instance, settings.stored(), 0o600)
+        with step(progress, "Preparing the programs"):
+            programs = prepare(layout.runtime, account)
+        yield _laid_out(layout, settings, account, programs, reservations)
+    finally:
+        reservations.release()
+        if lock is not None:
+            lock.release()
+
+
+def _laid_out(
+    layout: Layout, settings: Settings, account: Account, programs: Programs, reservations: Reservations
+) -> Site:
+    ensure_files(layout, settings, account)
+    names = [name for name, _ in settings.manager_names], [name for name, _ in settings.agent_names]
+    ports = choose(wanted(*names), read_json(layout.ports), settings.port, reservations.take)
+    write_json(layout.ports, {"main": settings.port, **ports}, 0o644)
+    return _site(layout, settings, account, programs)
+
+
+def _site(layout: Layout, settings: Settings, account: Account, programs: Programs) -> Site:
+    tls.ensure_authority(layout)
+    certificate = tls.ensure_certificate(layout, account, settings.served_hosts, datetime.now(UTC))
+    given = None
+    if settings.tls_cert is not None and settings.tls_key is not None:
+        given = tls.copy_given(layout, account, Path(settings.tls_cert), Path(settings.tls_key))
+    here = endpoints(layout, settings, read_json(layout.ports))
+    dsn = settings.database_url or cluster_of(layout, programs, account).dsn
+    return Site(
+        layout=layout,
+        settings=settings,
+        endpoints=here,
+        programs=programs,
+        account=account,
+        dsn=dsn,
+        certificate=certificate[0],
+        certificate_key=certificate[1],
+        given_certificate=given,
+    )
+
+
+@asynccontextmanager
+async def stopped(layout: Layout) -> AsyncGenerator[Site]:
+    """The site of an instance that does not run, locked for the time of the block; what was left of it is ended.
+
+    Raises:
+        SetupError: it runs.
+    """
+    lock = DataLock.take(layout)
+    try:
+        await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
+        settings, account = settle(Options(), read_json(layout.instance)), service_account()
+        yield _site(layout, settings, account, prepare(layout.runtime, account))
+    finally:
+        lock.release()
+
+
+def site_of(layout: Layout) -> Site:
+    """The site of an instance that was started before; changes nothing."""
+    settings, account = settle(Options(), read_json(layout.instance)), service_account()
+    return _site(layout, settings, account, current(layout.runtime))
+
+
+def cluster_of(layout: Layout, programs: Programs, account: Account) -> Cluster:
+    """The embedded PostgreSQL; it listens on a unix socket alone, so its port is only part of a file's name."""
+    return Cluster(programs.postgres, layout.postgres, 5432, account)
