@@ -20,7 +20,7 @@ def cross_site_reason(method: str, headers: Mapping[str, str], *, has_cookie: bo
     Args:
         method: of the request; safe methods pass, they change nothing.
         headers: with lower-case names: `sec-fetch-site`, `origin`, `referer`, `host`.
-        has_cookie: the log-in cookie came with it. Programs without a browser send neither cookie nor these headers.
+        has_cookie: the log-in cookie would count. Programs without a browser send neither cookie nor these headers.
     """
     if method in SAFE_METHODS:
         return None

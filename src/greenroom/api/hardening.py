@@ -13,7 +13,7 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.api.csrf import cross_site_reason
-from greenroom.api.problems import error_response
+from greenroom.api.problems import PUBLIC_PREFIX, error_response
 from greenroom.core.errors import Forbidden, GreenroomError, MisdirectedHost, TooLarge
 
 COOKIE: Final = "__Host-greenroom"
@@ -69,7 +69,8 @@ class Hardening:
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
             return TooLarge()
-        has_cookie = COOKIE in cookie_parser(headers.get("cookie", ""))
+        by_key = "authorization" in headers or path.startswith(PUBLIC_PREFIX)
+        has_cookie = not by_key and COOKIE in cookie_parser(headers.get("cookie", ""))
         reason = cross_site_reason(method, headers, has_cookie=has_cookie)
         return Forbidden(reason, reason="cross-site") if reason else None
 

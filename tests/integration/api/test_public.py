@@ -52,6 +52,15 @@ async def test_basic_authentication_works_too(admin: Client):
     assert (await admin.post("/api/public/get_zones", content=b"[1]")).json().keys() == {"error_message"}
 
 
+async def test_a_cookie_does_not_count_and_does_not_disturb(logged_in: Make):
+    browser = await logged_in()
+    del browser.headers["Sec-Fetch-Site"]
+    assert (await browser.post("/api/public/get_zones")).status_code == 401
+    assert await ok(browser, "get_zones")
+    cross_site = {"Sec-Fetch-Site": "cross-site"}
+    assert (await browser.post("/api/public/get_zones", json=KEYS, headers=cross_site)).status_code == 403
+
+
 async def test_unknown_keys_are_ignored(anonymous: Client):
     assert await ok(anonymous, "get_zones", nonsense={"a": 1})
 
