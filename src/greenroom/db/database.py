@@ -86,8 +86,12 @@ class Database:
             min_size=1,
             max_size=max_size,
             timeout=acquire_timeout_s,
+            # Attempts of the pool pause ever longer; given up soon, the next caller begins anew and finds PostgreSQL
+            # back within seconds however long it was away.
+            reconnect_timeout=1.5,
             open=False,
         )
+        self._checking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
         """Start the pool; does not wait for the database."""
@@ -105,13 +109,23 @@ class Database:
             Unavailable: no connection within the pool's timeout, or the connection was lost meanwhile.
             GreenroomError: what `greenroom.db.errors` makes of a violated constraint.
         """
+        used: Connection | None = None
         try:
             with heeding_cancellation():
                 async with self._pool.connection() as connection:
+                    used = connection
                     with translated():
                         yield connection
         except (PoolTimeout, psycopg.OperationalError) as error:
+            if used is not None and used.broken:
+                await self._check_others()
             raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
+
+    async def _check_others(self) -> None:
+        """After a restart of PostgreSQL all pooled connections are dead: have them replaced, not met one by one."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._pool.check(), name="check connections")
+            await asyncio.sleep(0)
 
     @asynccontextmanager
     async def transaction(self) -> AsyncGenerator[Connection]:
