@@ -147,6 +147,8 @@ def _pgbench_script() -> str:
         "assignment_id": "gen_random_uuid()",
         "assignment": "'{}'::jsonb",
         "client_settings": "'{}'::jsonb",
+        "steps": "'[]'::jsonb",
+        "duration_ms": "0",
         "config_hash": "''",
         "max_sessions": "100",
         "keepalive_s": "3600",

@@ -23,7 +23,6 @@ from greenroom.api.launch_plan import (
 from greenroom.core.errors import NoResources, NotFound, Refused
 from greenroom.core.launching import (
     Attempt,
-    LaunchZone,
     Miss,
     PoolContents,
     TraceStep,
@@ -40,8 +39,9 @@ from greenroom.core.specs import fingerprint, on_demand_spec
 from greenroom.db import facts as rows
 from greenroom.db.claims import Claim, claim
 from greenroom.db.database import Database
-from greenroom.db.launches import read_agents, read_launch, read_result, record_launch
+from greenroom.db.launches import read_agents, read_launch, read_result, record_failed_launch
 from greenroom.db.logs import LogWriter
+from greenroom.db.notifier import Notifier
 from greenroom.db.sessions import NewSession, RepeatedRequest, insert_for_user
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets, new_secret
@@ -74,7 +74,6 @@ class _Got:
     session_id: str
     agent_id: str
     auth_epoch: int
-    candidate: str
     reason: str
 
 
@@ -86,6 +85,7 @@ class Launcher:
         self._secrets = secrets
         self._logs = logs
         self._config = config
+        self._notifier = Notifier(db)
 
     async def launch(self, request: LaunchRequest) -> LaunchResult:
         """Give the user a session, staged or on demand, in the documented order over zones.
@@ -107,7 +107,7 @@ class Launcher:
             for attempt in launch.attempts:
                 got = await self._try(launch, attempt, trace)
                 if got is not None:
-                    return await self._succeeded(launch, attempt, got, trace)
+                    return self._succeeded(launch, attempt, got)
         except RepeatedRequest as winner:
             return await self._result_of(winner.session_id, request.user_id)
         raise await self._failed(launch, trace)
@@ -118,19 +118,22 @@ class Launcher:
             trace += passed_over(attempt)
             self._log_violations(launch, attempt)
             return None
-        got, misses = await (self._claim(launch, attempt) if attempt.staged else self._create(launch, attempt))
-        trace += missed(attempt, misses)
-        if got is not None:
-            trace.append(used(attempt, got.candidate, got.reason))
-        elif attempt.staged:
-            self._log_missed_pool(launch, attempt, misses)
+        try_it = self._claim if attempt.staged else self._create
+        got, misses = await try_it(launch, attempt, trace)
+        if got is None:
+            trace += missed(attempt, misses)
+            if attempt.staged:
+                self._log_missed_pool(launch, attempt, misses)
         return got
 
-    async def _claim(self, launch: Launch, attempt: Attempt) -> tuple[_Got | None, list[Miss]]:
+    async def _claim(
+        self, launch: Launch, attempt: Attempt, trace: Sequence[TraceStep]
+    ) -> tuple[_Got | None, list[Miss]]:
         pool, request, zone = attempt.pool, launch.request, attempt.zone
         if pool is None:
             raise AssertionError("a staged attempt without misses has a pool")
         assignment_id = str(uuid.uuid4())
+        reason = f"A staged session of zone {zone.zone_name} was assigned."
         row, contents = await claim(
             self._db,
             Claim(
@@ -146,17 +149,19 @@ class Launcher:
                 idempotency_key=request.idempotency_key,
                 idempotency_body=request.body() if request.idempotency_key else None,
                 client_settings=launch.client_settings(),
+                steps=_ledger(trace, used(attempt, pool.staging_config_id, reason)),
+                duration_ms=launch.elapsed_ms(),
             ),
             after_user_lock=hold("claim.after_user_lock"),
         )
         if row is None:
             return None, [pool_miss(PoolContents(**contents), launch.image, zone)]
         await stop("claim.after_commit")
-        reason = f"A staged session of zone {zone.zone_name} was assigned."
-        agent_id = str(row["agent_id"])
-        return _Got(str(row["session_id"]), agent_id, row["auth_epoch"], pool.staging_config_id, reason), []
+        return _Got(str(row["session_id"]), str(row["agent_id"]), row["auth_epoch"], reason), []
 
-    async def _create(self, launch: Launch, attempt: Attempt) -> tuple[_Got | None, list[Miss]]:
+    async def _create(
+        self, launch: Launch, attempt: Attempt, trace: Sequence[TraceStep]
+    ) -> tuple[_Got | None, list[Miss]]:
         image, zone = launch.image, attempt.zone
         wanted = PlacementRequest(
             image=image.name, cores=image.cores, memory=image.memory, only_agent_id=image.only_agent_id
@@ -168,15 +173,19 @@ class Launcher:
             if not placement.candidates:
                 return None, placement_misses(zone, placement)
             taken = [agent.hostname for agent in placement.candidates]
+            before = [*trace, *missed(attempt, placement_misses(zone, placement))]
             for agent in placement.candidates:
-                got = await self._insert(launch, zone, agent)
+                got = await self._insert(launch, attempt, agent, before)
                 if got is not None:
-                    return got, placement_misses(zone, placement)
+                    return got, []
         reason = f"The room on {', '.join(taken)} was taken by other launches at the same moment."
         return None, [Miss("no_capacity", reason)]
 
-    async def _insert(self, launch: Launch, zone: LaunchZone, agent: AgentView) -> _Got | None:
-        request, image = launch.request, launch.image
+    async def _insert(
+        self, launch: Launch, attempt: Attempt, agent: AgentView, trace: Sequence[TraceStep]
+    ) -> _Got | None:
+        request, image, zone = launch.request, launch.image, attempt.zone
+        reason = f"A new session was placed on {agent.hostname} in zone {zone.zone_name}."
         permissions = permissions_of(launch.facts.settings)
         session_id, credential = str(uuid.uuid4()), new_secret()
         spec = on_demand_spec(
@@ -207,14 +216,15 @@ class Launcher:
                 client_settings=launch.client_settings(),
             ),
             max_sessions=launch.max_sessions,
+            steps=_ledger(trace, used(attempt, agent.hostname, reason)),
+            duration_ms=launch.elapsed_ms(),
         )
         if not placed:
             return None
         await stop("launch.after_insert")
-        reason = f"A new session was placed on {agent.hostname} in zone {zone.zone_name}."
-        return _Got(session_id, agent.agent_id, 1, agent.hostname, reason)
+        return _Got(session_id, agent.agent_id, 1, reason)
 
-    async def _succeeded(self, launch: Launch, attempt: Attempt, got: _Got, trace: Sequence[TraceStep]) -> LaunchResult:
+    def _succeeded(self, launch: Launch, attempt: Attempt, got: _Got) -> LaunchResult:
         events = [
             f"agent:{got.agent_id}",
             f"session:{got.session_id}",
@@ -222,8 +232,7 @@ class Launcher:
         ]
         if attempt.pool is not None:
             events.append(f"staging:{attempt.pool.staging_config_id}")
-        outcome = "staged" if attempt.staged else "on_demand"
-        await self._record(launch, trace, outcome, attempt=attempt, got=got, events=events)
+        self._notifier.send(*events)
         user_id = launch.request.user_id
         self._logs.write(
             "INFO",
@@ -246,7 +255,14 @@ class Launcher:
 
     async def _failed(self, launch: Launch, trace: Sequence[TraceStep]) -> Refused:
         """Record that nobody could serve it; returns what is to be raised."""
-        await self._record(launch, trace, "failed")
+        await record_failed_launch(
+            self._db,
+            launch_id=launch.launch_id,
+            user_id=launch.request.user_id,
+            image_id=launch.image.image_id,
+            steps=[asdict(step) for step in trace],
+            duration_ms=launch.elapsed_ms(),
+        )
         name = launch.image.friendly_name
         error: Refused = (
             NoResources(no_resources_reason(trace))
@@ -262,29 +278,6 @@ class Launcher:
             details={"launch_id": launch.launch_id},
         )
         return error
-
-    async def _record(
-        self,
-        launch: Launch,
-        trace: Sequence[TraceStep],
-        outcome: str,
-        *,
-        attempt: Attempt | None = None,
-        got: _Got | None = None,
-        events: Sequence[str] = (),
-    ) -> None:
-        await record_launch(
-            self._db,
-            launch_id=launch.launch_id,
-            session_id=got.session_id if got else None,
-            user_id=launch.request.user_id,
-            image_id=launch.image.image_id,
-            zone_id=attempt.zone.zone_id if attempt else None,
-            outcome=outcome,
-            steps=[asdict(step) for step in trace],
-            duration_ms=(time.perf_counter() - launch.begin_s) * 1000,
-            events=events,
-        )
 
     async def _result_of(self, session_id: str, user_id: str) -> LaunchResult:
         """The answer for a session that exists already."""
@@ -332,6 +325,10 @@ class Launcher:
                 staging_config_id=attempt.pool.staging_config_id if attempt.pool else None,
                 details={"code": miss.code, "launch_id": launch.launch_id},
             )
+
+
+def _ledger(trace: Sequence[TraceStep], last: TraceStep) -> list[dict[str, Any]]:
+    return [asdict(step) for step in (*trace, last)]
 
 
 def spec_json(spec: dict[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ and to what the container or the hand-over is given.
 from __future__ import annotations
 
 import json
+import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -70,6 +71,10 @@ class Launch:
         limit = float(self.facts.value("session_time_limit"))
         keepalive = float(self.facts.value("keepalive_expiration"))
         return min(keepalive, limit) if limit > 0 else keepalive
+
+    def elapsed_ms(self) -> float:
+        """Since it was asked for."""
+        return (time.perf_counter() - self.begin_s) * 1000
 
     def client_settings(self) -> dict[str, Any]:
         """The settings that a viewer of the session obeys, fixed at the launch."""

@@ -1,12 +1,13 @@
 """The claim: one staged session of a pool becomes a user's, in one round trip (PROTOCOLS §3).
 
 `BEGIN; LOCK_USER; CLAIM; COMMIT` go out as one pipeline; the statements are public so that the bench can run the very
-same under pgbench. A claim touches no capacity: the reservation was made when the session was staged.
+same under pgbench. A claim touches no capacity: the reservation was made when the session was staged. Its line in the
+ledger of launches is part of the statement, so that no claim is without its trace.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, LiteralString
 
@@ -29,7 +30,8 @@ class Claim:
 
     Only sessions with `config_hash` are taken: those made before a change of workspace, config or zone are out of
     date. `max_sessions` is the user's limit, `keepalive_s` becomes `expires`, `assignment` is the JSON of
-    wire.messages.Assignment. How long the Agent has to acknowledge is in `core.deadlines`.
+    wire.messages.Assignment. How long the Agent has to acknowledge is in `core.deadlines`. `steps` is the
+    trace of the launch including this claim, for the ledger, `duration_ms` what has passed since it was asked for.
     """
 
     user_id: str
@@ -44,6 +46,8 @@ class Claim:
     idempotency_key: str | None = None
     idempotency_body: str | None = None
     client_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    steps: Sequence[Mapping[str, Any]] = ()
+    duration_ms: float = 0.0
 
 
 LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE"
@@ -75,9 +79,12 @@ UPDATE sessions SET status = 'assigning', status_changed = clock_timestamp(), ge
    AND EXISTS (SELECT 1 FROM staging_configs c JOIN images i USING (image_id)
         WHERE c.staging_config_id = %(staging_config_id)s AND NOT c.paused AND c.deleted IS NULL AND i.enabled)
    AND (SELECT count(*) FROM sessions WHERE user_id = %(user_id)s AND status = ANY(%(counting)s)) < %(max_sessions)s
-RETURNING session_id, agent_id, zone_id, auth_epoch, created, permissions
+RETURNING session_id, agent_id, zone_id, image_id, auth_epoch
 ), step AS (
 INSERT INTO session_steps (session_id, name) SELECT session_id, 'claimed' FROM claimed
+), ledger AS (
+INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms)
+SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(steps)s, %(duration_ms)s FROM claimed
 )
 SELECT * FROM claimed
 """
@@ -114,7 +121,7 @@ async def claim(
     """Give one staged session of a pool to a user, in one round trip.
 
     Returns:
-        The session (session_id, agent_id, zone_id, auth_epoch, created, permissions) and {}, or None and what was in
+        The session (session_id, agent_id, zone_id, image_id, auth_epoch) and {}, or None and what was in
         the pool: the fields of core.launching.PoolContents.
 
     Raises:
@@ -135,6 +142,8 @@ async def claim(
         "idempotency_key": wanted.idempotency_key,
         "idempotency_body": wanted.idempotency_body,
         "client_settings": Jsonb(wanted.client_settings),
+        "steps": Jsonb(list(wanted.steps)),
+        "duration_ms": wanted.duration_ms,
         "counting": COUNTING,
         "fresh_s": FRESH_AGENT_S,
     }

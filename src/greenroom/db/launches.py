@@ -8,7 +8,7 @@ from typing import Any, Final, LiteralString
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from greenroom.db.database import CHANNEL, Database
+from greenroom.db.database import Database
 from greenroom.db.sessions import COUNTING
 
 _SNAPSHOT: Final[LiteralString] = """
@@ -69,49 +69,14 @@ async def read_agents(db: Database, zone_id: str, image: str) -> list[DictRow]:
     return await db.fetch(_AGENTS, {"zone_id": zone_id, "image": image})
 
 
-async def record_launch(
-    db: Database,
-    *,
-    launch_id: str,
-    session_id: str | None,
-    user_id: str,
-    image_id: str,
-    zone_id: str | None,
-    outcome: str,
-    steps: Sequence[Mapping[str, Any]],
-    duration_ms: float,
-    events: Sequence[str] = (),
+async def record_failed_launch(
+    db: Database, *, launch_id: str, user_id: str, image_id: str, steps: Sequence[Mapping[str, Any]], duration_ms: float
 ) -> None:
-    """Write a launch into the ledger and send its notifications, in one round trip after the launch's own commit.
-
-    Args:
-        db: where.
-        launch_id: made by the launcher.
-        session_id: what the user got, or None.
-        user_id: who asked.
-        image_id: for what.
-        zone_id: the zone that served it.
-        outcome: staged, on_demand or failed.
-        steps: the trace, as `core.launching.TraceStep` has it.
-        duration_ms: from the request to its commit.
-        events: `topic:id`, for everybody who waits for news.
-    """
+    """Write a launch that nothing could serve into the ledger; those that succeed are written with their session."""
     await db.write(
-        "WITH ledger AS (INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps,"
-        " duration_ms) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT (launch_id) DO NOTHING)"
-        " SELECT pg_notify(%s, e) FROM unnest(%s::text[]) AS e",
-        (
-            launch_id,
-            session_id,
-            user_id,
-            image_id,
-            zone_id,
-            outcome,
-            Jsonb(list(steps)),
-            duration_ms,
-            CHANNEL,
-            sorted(set(events)),
-        ),
+        "INSERT INTO launches (launch_id, user_id, image_id, outcome, steps, duration_ms)"
+        " VALUES (%s, %s, %s, 'failed', %s, %s)",
+        (launch_id, user_id, image_id, Jsonb(list(steps)), duration_ms),
     )
 
 

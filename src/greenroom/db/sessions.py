@@ -140,8 +140,17 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
     return await cursor.fetchone() is not None
 
 
-async def insert_for_user(db: Database, new: NewSession, *, max_sessions: int) -> bool:
+async def insert_for_user(
+    db: Database,
+    new: NewSession,
+    *,
+    max_sessions: int,
+    steps: Sequence[Mapping[str, Any]] = (),
+    duration_ms: float = 0.0,
+) -> bool:
     """Insert the session of a user, with his row locked so that two launches cannot both be the last allowed one.
+
+    Its line in the ledger of launches, with the trace `steps`, is part of the transaction.
 
     Returns:
         Whether it was placed; False when the Agent has no room any more.
@@ -155,11 +164,23 @@ async def insert_for_user(db: Database, new: NewSession, *, max_sessions: int) -
         async with db.transaction() as connection:
             await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (new.user_id,))
             placed = await insert_session(connection, new, max_sessions=max_sessions)
-            if not placed:
+            if placed:
+                await _write_ledger(connection, new, steps, duration_ms)
+            else:
                 await _check_limit(connection, new.user_id, max_sessions)
             return placed
     except psycopg.errors.UniqueViolation as error:
         raise await repeated_request(db, error, new.user_id, new.idempotency_key, new.idempotency_body) from error
+
+
+async def _write_ledger(
+    connection: Connection, new: NewSession, steps: Sequence[Mapping[str, Any]], duration_ms: float
+) -> None:
+    await connection.execute(
+        "INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms)"
+        " VALUES (COALESCE(%s::uuid, gen_random_uuid()), %s, %s, %s, %s, 'on_demand', %s, %s)",
+        (new.launch_id, new.session_id, new.user_id, new.image_id, new.zone_id, Jsonb(list(steps)), duration_ms),
+    )
 
 
 async def lock_sessions_capacity(connection: Connection, session_ids: Sequence[str]) -> None:
