@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from greenroom.cli import instance
+from greenroom.cli import administration, instance
 from greenroom.core.errors import GreenroomError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -45,9 +45,8 @@ def gateway() -> None:
 
 
 instance.register(app)
-users = typer.Typer(no_args_is_help=True, help="People who log in.")
-users.command("reset-password")(instance.reset_password)
-app.add_typer(users, name="users")
+nouns = administration.register(app)
+nouns["users"].command("reset-password")(instance.reset_password)
 
 
 def main() -> None:

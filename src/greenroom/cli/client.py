@@ -1,0 +1,146 @@
+"""`/api/v1` for the command line: every call either gives the answer's JSON or raises what the server said."""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import Any, Final, Self, cast
+
+import httpx
+
+from greenroom.cli.server import Server
+from greenroom.core.errors import GreenroomError
+
+PREFIX: Final = "/api/v1"
+PAGE_ROWS: Final = 1000
+"""Rows asked for at once, the most the server gives."""
+TIMEOUT_S: Final = 30.0
+
+Row = dict[str, Any]
+
+
+class ApiError(GreenroomError):
+    """The server refused the request, or does not answer."""
+
+
+class Client:
+    """A connection to one deployment, used as a context manager.
+
+    Args:
+        server: where, and with which key.
+        transport: what carries the requests; tests put their own here.
+    """
+
+    def __init__(self, server: Server, transport: httpx.BaseTransport | None = None) -> None:
+        self.server = server
+        self._http = httpx.Client(
+            base_url=server.url,
+            auth=(server.key, server.secret),
+            verify=server.tls,
+            timeout=TIMEOUT_S,
+            transport=transport,
+            trust_env=not server.is_local,
+        )
+
+    def __enter__(self) -> Self:
+        """The open connection."""
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close it."""
+        self._http.close()
+
+    def get(self, path: str, query: Row | None = None) -> Any:
+        """The JSON at `path` (under /api/v1); a query parameter that is None is left out.
+
+        Raises:
+            ApiError: the server did not answer 2xx.
+        """
+        return _json(self._send("GET", PREFIX + path, params=_given(query)))
+
+    def rows(self, path: str, query: Row | None = None, limit: int | None = None) -> list[Row]:
+        """All rows of a list, or the first `limit`, page by page.
+
+        Raises:
+            ApiError: the server did not answer 2xx.
+        """
+        size = PAGE_ROWS if limit is None else min(limit, PAGE_ROWS)
+        answer = self._send("GET", PREFIX + path, params={**_given(query), "limit": size})
+        rows = cast("list[Row]", _json(answer))
+        while "next" in answer.links and (limit is None or len(rows) < limit):
+            answer = self._send("GET", answer.links["next"]["url"])
+            rows += cast("list[Row]", _json(answer))
+        return rows[:limit]
+
+    def post(self, path: str, body: Row | None = None) -> Row:
+        """Create something, or have something done; the answer's object.
+
+        Raises:
+            ApiError: the server did not answer 2xx.
+        """
+        return _json(self._send("POST", PREFIX + path, json=body))
+
+    def patch(self, path: str, body: Row) -> Any:
+        """Change the fields in `body`; what it is afterwards.
+
+        Raises:
+            ApiError: the server did not answer 2xx.
+        """
+        return _json(self._send("PATCH", PREFIX + path, json=body))
+
+    def put(self, path: str) -> None:
+        """Put one thing into another.
+
+        Raises:
+            ApiError: the server did not answer 2xx.
+        """
+        self._send("PUT", PREFIX + path)
+
+    def delete(self, path: str, query: Row | None = None) -> Row | None:
+        """Delete something; the answer's object if it has one.
+
+        Raises:
+            ApiError: the server did not answer 2xx.
+        """
+        return _json(self._send("DELETE", PREFIX + path, params=_given(query)))
+
+    def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
+        try:
+            answer = self._http.request(method, path, **options)
+        except httpx.HTTPError as error:
+            raise ApiError(self._away(error)) from error
+        if not answer.is_success:
+            raise ApiError(_message(answer))
+        return answer
+
+    def _away(self, error: httpx.HTTPError) -> str:
+        reason = str(error) or type(error).__name__
+        hint = ""
+        if "CERTIFICATE_VERIFY_FAILED" in reason:
+            hint = " Give the certificate of its authority with --ca-file."
+        elif self.server.is_local and isinstance(error, httpx.ConnectError):
+            hint = " Start it with: greenroom up"
+        return f"{self.server.url} does not answer: {reason}.{hint}"
+
+
+def _given(query: Row | None) -> Row:
+    return {name: value for name, value in (query or {}).items() if value is not None}
+
+
+def _json(answer: httpx.Response) -> Any:
+    if not answer.content:
+        return None
+    try:
+        return answer.json()
+    except ValueError as error:
+        raise ApiError(f"{answer.url} answered with something else than JSON; is it a Greenroom deployment?") from error
+
+
+def _message(answer: httpx.Response) -> str:
+    """What a problem document says, with its stable code; of another answer its status."""
+    try:
+        problem = answer.json()
+        return f"{problem['detail']} ({problem['code']})"
+    except (ValueError, KeyError, TypeError):
+        return f"{answer.request.method} {answer.url} was answered with {answer.status_code} {answer.reason_phrase}."

@@ -1,0 +1,267 @@
+"""Options from the fields of a request, and the request from what was given for them.
+
+`--enabled/--no-enabled` for a truth value; a name or id for a reference; an option of a list can be repeated, once and
+empty it empties the list; an option of an object takes `NAME=VALUE` (repeated) or a JSON object; `null` for a field
+that may have no value; `-` reads a secret from stdin. What was not given is not sent.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from getpass import getpass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
+from uuid import UUID
+
+import typer
+from pydantic import SecretStr
+from pydantic.fields import FieldInfo
+
+from greenroom.api.schemas.base import Body
+from greenroom.cli.client import Client, Row
+from greenroom.cli.lookup import find_id
+from greenroom.cli.nouns import NOUNS, REFERENCES
+from greenroom.core.settings import SETTINGS
+
+NULL: Final = object()
+"""`null` was given: the field is to have no value. None = the option was not given."""
+
+SECRETS: Final = frozenset({"password", "docker_token"})
+SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories": "category"}
+"""Options that are repeated are named after one."""
+
+HELP: Final = {
+    "zone_name": "its name",
+    "zone_id": "the zone, by name or id",
+    "image_id": "the workspace, by friendly name or id",
+    "user_id": "the user, by name or id",
+    "server_id": "the Agent, by hostname or id",
+    "groups": "a group, by name or id; may be repeated",
+    "name": "its name",
+    "friendly_name": "the name people see",
+    "username": "the name for logging in",
+    "password": "'-' asks for it, or reads it from stdin",
+    "docker_token": "of the registry; '-' asks for it, or reads it from stdin",
+    "load_balancing_strategy": "how an Agent is chosen",
+    "search_alternate_zones": "look in other zones when this one cannot serve",
+    "proxy_connections": "streams go through the gateway",
+    "proxy_hostname": "host of the streams",
+    "proxy_path": "first part of the streams' path",
+    "proxy_port": "port of the streams",
+    "enabled": "may be used",
+    "hidden": "not on the launcher",
+    "cores": "CPU cores reserved",
+    "memory": "memory reserved, bytes",
+    "memory_limit": "most memory a session gets, bytes; null = memory",
+    "cores_override": "CPU cores it offers; null = those of the host",
+    "memory_override": "memory it offers, bytes; null = that of the host",
+    "cpu_allocation_method": "shares or quotas of CPU time",
+    "image_src": "address of its picture",
+    "docker_registry": "where it is pulled from",
+    "docker_user": "account at the registry",
+    "port": "of the session's page in the container",
+    "protocol": "of that page",
+    "auth_user": "account of that page",
+    "run_config": "how the container is run",
+    "exec_config": "commands in the container: first_launch, go, assign",
+    "volume_mappings": 'folders of the host: PATH={"bind": …, "mode": …}',
+    "categories": "a category on the launcher; may be repeated",
+    "persistent_profile_path": "where profiles lie on the host; null = none",
+    "persistent_profile_config": "of the profile's storage",
+    "persistent_profile_mode": "what becomes of the user's profile",
+    "restrict_to_zone": "only in --zone",
+    "restrict_to_server": "only on --server",
+    "session_time_limit": "s; null = that of the groups",
+    "paused": "leave the pool as it is",
+    "locked": "may not log in after wrong passwords",
+    "disabled": "may not log in",
+    "priority": "the lowest number wins",
+    "permissions": "a permission code; may be repeated",
+    "settings": "a setting of its members; null removes one",
+    "read_only": "may only look",
+    "expires": "date and time; null = never",
+    "environment": "a variable in the session",
+    "network_id": "Docker network of the container",
+}
+"""For fields whose schema says nothing; the same word means the same everywhere."""
+
+Read = Callable[[Any, Client], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class FieldOption:
+    """The option of one field: as a parameter of a command, and from what was given to what is sent."""
+
+    field: str
+    parameter: inspect.Parameter
+    read: Read
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """How an option is parsed: its type for typer, a parser instead, and what is shown for its value."""
+
+    annotation: Any
+    read: Read
+    parser: Callable[[str], Any] | None = None
+    metavar: str | None = None
+
+
+def options_of(model: type[Body], without: frozenset[str] = frozenset()) -> list[FieldOption]:
+    """An option for every field of `model` but those `without`, the required ones first."""
+    fields = [(name, info) for name, info in model.model_fields.items() if name not in without]
+    fields.sort(key=lambda field: (not field[1].is_required(), field[0] not in REFERENCES))
+    return [_option(name, info) for name, info in fields]
+
+
+def body_of(options: list[FieldOption], given: Mapping[str, Any], client: Client) -> Row:
+    """The request, with the fields that were given."""
+    read = {option.field: (option.read, given.get(option.field)) for option in options}
+    return {
+        name: None if value is NULL else reader(value, client)
+        for name, (reader, value) in read.items()
+        if value is not None and value != []
+    }
+
+
+def _option(name: str, info: FieldInfo) -> FieldOption:
+    kind = _kind(name, info)
+    option = typer.Option(
+        *_names(name, boolean=kind.annotation is bool),
+        help=_help(name, info),
+        parser=kind.parser,
+        metavar=kind.metavar,
+        show_default=False,
+    )
+    annotation = kind.annotation if info.is_required() else kind.annotation | None
+    parameter = inspect.Parameter(
+        name,
+        inspect.Parameter.KEYWORD_ONLY,
+        annotation=Annotated[annotation, option],
+        default=inspect.Parameter.empty if info.is_required() else None,
+    )
+    return FieldOption(name, parameter, kind.read)
+
+
+def _names(field: str, *, boolean: bool) -> list[str]:
+    full = field.replace("_", "-")
+    if boolean:
+        return [f"--{full}/--no-{full}"]
+    short = SINGULAR.get(field) or (full.removesuffix("-id") if field in REFERENCES else full)
+    return [f"--{short}"] if short == full else [f"--{short}", f"--{full}"]
+
+
+def _help(name: str, info: FieldInfo) -> str:
+    setting = SETTINGS.get(name)
+    return info.description or HELP.get(name) or (setting.description if setting else "")
+
+
+def _kind(name: str, info: FieldInfo) -> _Kind:
+    plain, nullable = _unwrapped(info.annotation)
+    kind = _list_kind(name, plain) or _simple_kind(name, plain)
+    if nullable and get_origin(plain) is not Literal:
+        return _Kind(str, kind.read, _or_null(kind), f"{kind.metavar or 'TEXT'}|null")
+    return kind
+
+
+def _list_kind(name: str, plain: Any) -> _Kind | None:
+    """For fields whose option is repeated."""
+    if get_origin(plain) is dict:
+        return _Kind(list[str], _assigned, metavar="NAME=VALUE")
+    if get_origin(plain) is not list:
+        return None
+    if name not in REFERENCES:
+        return _Kind(list[str], lambda given, _: _items(given))
+    noun = NOUNS[REFERENCES[name]]
+    return _Kind(list[str], lambda given, client: [find_id(client, noun, item) for item in _items(given)])
+
+
+def _simple_kind(name: str, plain: Any) -> _Kind:
+    if name in REFERENCES:
+        noun = NOUNS[REFERENCES[name]]
+        return _Kind(str, lambda given, client: find_id(client, noun, given), metavar=noun.what.upper())
+    if name in SECRETS or plain is SecretStr:
+        return _Kind(str, lambda given, _: _secret(name, given))
+    if plain is datetime:
+        return _Kind(str, _as_given, _time, "TIME")
+    if plain is UUID:
+        return _Kind(str, _as_given, metavar="UUID")
+    if plain in (int, float):
+        return _Kind(plain, _as_given, metavar="INTEGER" if plain is int else "NUMBER")
+    return _Kind(plain, _as_given)
+
+
+def _unwrapped(annotation: Any) -> tuple[Any, bool]:
+    """The type inside `Annotated` and `| None`, and whether None is allowed."""
+    if get_origin(annotation) is Annotated:
+        return _unwrapped(get_args(annotation)[0])
+    if get_origin(annotation) in (Union, UnionType):
+        others = [part for part in get_args(annotation) if part is not NoneType]
+        return _unwrapped(others[0])[0], True
+    return annotation, False
+
+
+def _or_null(kind: _Kind) -> Callable[[str], Any]:
+    parse = kind.parser or cast("Callable[[str], Any]", kind.annotation)
+    return lambda text: NULL if text == "null" else parse(text)
+
+
+def _as_given(given: Any, client: Client) -> Any:
+    return given
+
+
+def _items(given: list[str]) -> list[str]:
+    return [item for item in given if item]
+
+
+def _time(text: str) -> str:
+    """A date and time; without an offset it is in the time zone of this machine."""
+    return datetime.fromisoformat(text).astimezone().isoformat()
+
+
+def _assigned(given: list[str], client: Client) -> Row:
+    return assignments(given)
+
+
+def assignments(given: list[str]) -> Row:
+    """An object from `NAME=VALUE` and JSON objects; a value that is no JSON is a text.
+
+    Raises:
+        typer.BadParameter: one of them is neither.
+    """
+    values: Row = {}
+    for item in _items(given):
+        if item.lstrip().startswith("{"):
+            values |= cast("Row", _json(item))
+            continue
+        name, separator, text = item.partition("=")
+        if not separator:
+            raise typer.BadParameter(f"{item!r} is neither NAME=VALUE nor a JSON object.")
+        values[name] = _json_or_text(text)
+    return values
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text!r} is not JSON: {error}.") from error
+
+
+def _json_or_text(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError:
+        return text
+
+
+def _secret(name: str, given: str) -> str:
+    """A secret that does not stand in the list of processes: `-` asks for it, or reads a line where nobody can type."""
+    if given != "-":
+        return given
+    return getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")

@@ -1,0 +1,315 @@
+"""The nouns of the command line: where each is in `/api/v1`, what names it, what a list shows and what can be set.
+
+The verbs are made from this table (`greenroom.cli.verbs`), the options of `create` and `update` from the bodies the
+api itself accepts (`greenroom.cli.fields`), so that a field cannot be missing here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Final, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from greenroom.api.schemas import accounts, images, infrastructure, staging
+from greenroom.api.schemas.base import Body
+from greenroom.cli.client import Row
+from greenroom.cli.output import Column, size
+
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+Status = Literal[
+    "requested",
+    "starting",
+    "running",
+    "assigning",
+    "stopping",
+    "stopped",
+    "pausing",
+    "paused",
+    "deleting",
+    "deleted",
+    "failed",
+    "unreachable",
+    "lost",
+]
+
+
+class UserFilter(Body):
+    """Which users a list shows."""
+
+    q: Annotated[str, Field(description="part of a name")] = ""
+
+
+class SessionFilter(Body):
+    """Which sessions a list shows."""
+
+    user_id: Annotated[UUID | None, Field(description="of this user")] = None
+    image_id: Annotated[UUID | None, Field(description="of this workspace")] = None
+    staging_config_id: Annotated[UUID | None, Field(description="from this pool")] = None
+    agent_id: Annotated[UUID | None, Field(description="on this Agent")] = None
+    status: Annotated[Status, Field(description="in this status")] = "running"
+    staged: Annotated[bool, Field(description="without a user; --no-staged: with one")] = False
+    ended: Annotated[bool, Field(description="also those that ended in the last days")] = False
+
+
+class LogFilter(Body):
+    """Which log rows are shown."""
+
+    level: Annotated[Level, Field(description="this one and above")] = "INFO"
+    component: Annotated[str, Field(description="api, manager, agent …")] = ""
+    code: Annotated[str, Field(description="for example staging-violation")] = ""
+    q: Annotated[str, Field(description="part of the message")] = ""
+    since: Annotated[datetime, Field(description="from this time on")] = datetime.min.replace(tzinfo=UTC)
+    session_id: Annotated[str, Field(description="about this session")] = ""
+    staging_config_id: Annotated[str, Field(description="about this pool")] = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Noun:
+    """One noun.
+
+    `key` is the field with its id. `name` is the field people know it by; `found_by_server` says that the server
+    understands that name itself; `search` is the query parameter that narrows a long list to a name. `fixed` fields of
+    `update` cannot be changed. `force` says what `delete --force` does; None = there is no such option.
+    """
+
+    noun: str
+    path: str
+    what: str
+    help: str
+    key: str
+    columns: tuple[Column, ...]
+    name: str | None = None
+    found_by_server: bool = False
+    search: str | None = None
+    filters: type[Body] | None = None
+    create: type[Body] | None = None
+    update: type[Body] | None = None
+    fixed: frozenset[str] = frozenset()
+    delete: bool = True
+    force: str | None = None
+
+
+def _pool(config: Row) -> str:
+    starting = config["num_starting_sessions"]
+    return f"{config['num_current_sessions']}" + (f" (+{starting} starting)" if starting else "")
+
+
+def _shortfall(config: Row) -> str | None:
+    return config["shortfall"]["reason"] if config["shortfall"] else None
+
+
+def _memory(agent: Row) -> str:
+    return f"{size(agent['memory_allocated'])} of {size(agent['memory'])}"
+
+
+def _agent_standing(agent: Row) -> str:
+    if agent["enabled"]:
+        return "draining" if agent["draining"] else "yes"
+    return "no"
+
+
+def _access(user: Row) -> str:
+    barred = [name for name in ("disabled", "locked") if user[name]]
+    return ", ".join(barred) or "enabled"
+
+
+NOUNS: Final[dict[str, Noun]] = {
+    noun.noun: noun
+    for noun in (
+        Noun(
+            noun="zones",
+            path="/zones",
+            what="zone",
+            help="Deployment zones.",
+            key="zone_id",
+            name="zone_name",
+            create=infrastructure.ZoneCreate,
+            update=infrastructure.ZonePatch,
+            columns=(
+                Column("Zone", "zone_name"),
+                Column("Allow Origin Domain", "allow_origin_domain"),
+                Column("Upstream Auth Address", "upstream_auth_address"),
+                Column("Load Balance Strategy", "load_balancing_strategy"),
+                Column("Search Alternate Zones", "search_alternate_zones"),
+                Column("Managers", "num_managers"),
+                Column("Agents", "num_agents"),
+                Column("Sessions", "num_sessions"),
+            ),
+        ),
+        Noun(
+            noun="managers",
+            path="/managers",
+            what="Manager",
+            help="Managers: one of a zone is its Primary and coordinates it.",
+            key="manager_id",
+            name="instance_id",
+            found_by_server=True,
+            columns=(
+                Column("Instance ID", "instance_id"),
+                Column("Enabled", "enabled"),
+                Column("First Reported Time", "first_reported"),
+                Column("Last Reported Time", "last_reported"),
+                Column("Zone", "zone_name"),
+                Column("Status", "status"),
+                Column("Primary Manager", "is_primary"),
+            ),
+        ),
+        Noun(
+            noun="agents",
+            path="/agents",
+            what="Agent",
+            help="Agents: the machines on which sessions run.",
+            key="agent_id",
+            name="hostname",
+            found_by_server=True,
+            update=infrastructure.AgentPatch,
+            force="End the sessions of an Agent that is gone for good.",
+            columns=(
+                Column("Hostname", "hostname"),
+                Column("Agent ID", "agent_id"),
+                Column("Enabled", _agent_standing),
+                Column("Status", "status"),
+                Column("Zone", "zone_name"),
+                Column("Sessions", "sessions"),
+                Column("Cores reserved", lambda agent: f"{agent['cores_allocated']:g} of {agent['cores']:g}"),
+                Column("Memory reserved", _memory),
+                Column("Last Reported Time", "last_reported"),
+            ),
+        ),
+        Noun(
+            noun="images",
+            path="/images",
+            what="workspace",
+            help="Workspaces: the images people can launch.",
+            key="image_id",
+            name="friendly_name",
+            create=images.ImageCreate,
+            update=images.ImagePatch,
+            columns=(
+                Column("Workspace", "friendly_name"),
+                Column("Enabled", "enabled"),
+                Column("Container image", "name"),
+                Column("On an Agent", "available"),
+                Column("Cores", "cores"),
+                Column("Memory", "memory"),
+                Column("Categories", "categories"),
+                Column("Zone", lambda image: image["zone_name"] or "any"),
+            ),
+        ),
+        Noun(
+            noun="staging",
+            path="/staging-configs",
+            what="staging config",
+            help="Staging configs: pools of sessions that run before anybody asks for them.",
+            key="staging_config_id",
+            create=staging.StagingCreate,
+            update=staging.StagingPatch,
+            fixed=frozenset({"zone_id", "image_id"}),
+            columns=(
+                Column("Staging Config ID", "staging_config_id"),
+                Column("Deployment Zone", "zone_name"),
+                Column("Image", "image_friendly_name"),
+                Column("Desired Sessions", "num_sessions"),
+                Column("Current Sessions", _pool),
+                Column("Expiration (Hours)", "expiration"),
+                Column("Paused", "paused"),
+                Column("Shortfall", _shortfall),
+            ),
+        ),
+        Noun(
+            noun="sessions",
+            path="/sessions",
+            what="session",
+            help="Sessions of users, and staged ones that wait for a user.",
+            key="session_id",
+            filters=SessionFilter,
+            delete=False,
+            columns=(
+                Column("Session ID", "session_id"),
+                Column("User", lambda session: session["username"] or ("-" if session["user_id"] else "(staged)")),
+                Column("Workspace", "image_friendly_name"),
+                Column("Status", "status"),
+                Column("Origin", lambda session: "staged" if session["staging_config_id"] else "on demand"),
+                Column("Zone", "zone_name"),
+                Column("Agent", "hostname"),
+                Column("Created", "created"),
+                Column("Expires", "expires"),
+            ),
+        ),
+        Noun(
+            noun="users",
+            path="/users",
+            what="user",
+            help="People who log in.",
+            key="user_id",
+            name="username",
+            search="q",
+            filters=UserFilter,
+            create=accounts.UserCreate,
+            update=accounts.UserPatch,
+            force="Destroy the user's sessions, too.",
+            columns=(
+                Column("Username", "username"),
+                Column("Name", lambda user: f"{user['first_name']} {user['last_name']}".strip()),
+                Column("Groups", lambda user: [group["name"] for group in user["groups"]]),
+                Column("Status", _access),
+                Column("Sessions", "num_sessions"),
+                Column("Last Session", "last_session"),
+                Column("Created", "created"),
+            ),
+        ),
+        Noun(
+            noun="groups",
+            path="/groups",
+            what="group",
+            help="Groups: members, permissions and the settings of their sessions.",
+            key="group_id",
+            name="name",
+            create=accounts.GroupCreate,
+            update=accounts.GroupPatch,
+            columns=(
+                Column("Name", "name"),
+                Column("Priority", "priority"),
+                Column("Users", "num_users"),
+                Column("Workspaces", lambda group: len(group["images"])),
+                Column("Settings", lambda group: len(group["settings"])),
+                Column("Permissions", "permissions"),
+                Column("Description", "description"),
+            ),
+        ),
+        Noun(
+            noun="keys",
+            path="/api-keys",
+            what="API key",
+            help="API keys for programs.",
+            key="key_id",
+            name="name",
+            create=accounts.KeyCreate,
+            update=accounts.KeyPatch,
+            columns=(
+                Column("Name", "name"),
+                Column("API Key", "key_id"),
+                Column("Status", lambda key: "enabled" if key["enabled"] else "disabled"),
+                Column("Read-only", "read_only"),
+                Column("Permissions", "permissions"),
+                Column("Created", "created"),
+                Column("Expires", "expires"),
+                Column("Last Used", "last_used"),
+            ),
+        ),
+    )
+}
+"""noun → what the verbs need to know of it."""
+
+REFERENCES: Final = {
+    "zone_id": "zones",
+    "image_id": "images",
+    "user_id": "users",
+    "agent_id": "agents",
+    "server_id": "agents",
+    "groups": "groups",
+}
+"""Fields that hold ids of another noun; their options take names, too."""

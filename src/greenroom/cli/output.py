@@ -1,0 +1,188 @@
+"""What commands print: one line of JSON, or tables for people. Results go to stdout, all else to stderr."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final, cast
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from greenroom.cli.client import Row
+
+WIDE: Final = 400
+"""Columns where the output is no terminal: nothing is cut off, so that it can be searched."""
+
+_TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""Characters that would act on the terminal; names and messages may come from people nobody trusts."""
+_BYTES: Final = frozenset({"memory", "memory_limit", "memory_allocated", "memory_override"})
+_COLOURS: Final = {
+    "green": {"running", "yes", "enabled", "staged", "used"},
+    "yellow": {
+        "requested",
+        "starting",
+        "assigning",
+        "deleting",
+        "stopping",
+        "pausing",
+        "pending",
+        "unknown",
+        "WARNING",
+    },
+    "red": {"failed", "lost", "unreachable", "missing", "dead", "ERROR"},
+    "dim": {"-", "no", "deleted", "stopped", "paused", "DEBUG"},
+}
+_STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column of a list: its title (those of the console) and the field or function that gives its value."""
+
+    title: str
+    value: str | Callable[[Row], Any]
+
+    def of(self, row: Row) -> Any:
+        """The value in this row."""
+        return row[self.value] if isinstance(self.value, str) else self.value(row)
+
+    @property
+    def field(self) -> str:
+        """Name of the field, for its format."""
+        return self.value if isinstance(self.value, str) else ""
+
+
+@dataclass(frozen=True, slots=True)
+class Output:
+    """Where the results of one command go.
+
+    Args:
+        as_json: one line of JSON instead of tables.
+        out: for results.
+        err: for progress and warnings.
+    """
+
+    as_json: bool
+    out: Console
+    err: Console
+
+    @classmethod
+    def standard(cls, *, as_json: bool) -> Output:
+        """To stdout and stderr; wide where they are no terminal."""
+        return cls(as_json, _console(), _console(stderr=True))
+
+    def rows(self, rows: Sequence[Row], columns: Sequence[Column], nothing: str) -> None:
+        """A list; `nothing` is said instead of an empty table."""
+        if self.as_json:
+            self.json(rows)
+        elif not rows:
+            self.err.print(nothing)
+        else:
+            now = datetime.now(UTC)
+            table = Table(*(column.title for column in columns), box=box.SIMPLE_HEAD, header_style="bold")
+            for row in rows:
+                table.add_row(*(cell(column.of(row), column.field, now) for column in columns))
+            self.out.print(table)
+
+    def one(self, row: Row) -> None:
+        """One thing with all its fields."""
+        if self.as_json:
+            self.json(row)
+            return
+        now = datetime.now(UTC)
+        table = Table(box=None, show_header=False, pad_edge=False)
+        table.add_column(style="dim", no_wrap=True)
+        table.add_column(overflow="fold")
+        for name, value in row.items():
+            table.add_row(name, cell(value, name, now, full=True))
+        self.out.print(table)
+        self.warn(row.get("warning"))
+
+    def done(self, sentence: str, answer: Row) -> None:
+        """Something was done: a sentence, or with --json `answer`."""
+        if self.as_json:
+            self.json(answer)
+        else:
+            self.out.print(Text(sentence))
+
+    def json(self, value: Any) -> None:
+        """One line of JSON, written at once."""
+        self.out.file.write(json.dumps(value) + "\n")
+        self.out.file.flush()
+
+    def warn(self, sentence: str | None) -> None:
+        """A warning, if there is one."""
+        if sentence:
+            self.err.print(Text(f"Warning: {sentence}", style="yellow"))
+
+
+def _console(*, stderr: bool = False) -> Console:
+    console = Console(stderr=stderr, highlight=False, soft_wrap=False)
+    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=WIDE)
+
+
+def cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:
+    """A value as people read it; `full` gives times also absolutely."""
+    text = printable(_text(value, field, now, full=full))
+    style = next((colour for colour, words in _COLOURS.items() if text in words), "")
+    return Text(text, style=style)
+
+
+def _text(value: Any, field: str, now: datetime, *, full: bool) -> str:
+    match value:
+        case None | "" | [] | {}:
+            return "-"
+        case bool():
+            return "yes" if value else "no"
+        case int() if field in _BYTES:
+            return size(value)
+        case str() if _TIME.match(value):
+            time = datetime.fromisoformat(value)
+            return f"{absolute(time)} ({relative(time, now)})" if full else relative(time, now)
+        case list() | dict():
+            return _compound(value)
+        case _:
+            return str(value)
+
+
+def _compound(value: Any) -> str:
+    if isinstance(value, list) and all(isinstance(part, str) for part in cast("list[Any]", value)):
+        return ", ".join(cast("list[str]", value))
+    return json.dumps(value)
+
+
+def printable(text: str) -> str:
+    """A text without characters that would act on the terminal."""
+    return _CONTROL.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def relative(time: datetime, now: datetime) -> str:
+    """`3 min ago`, `in 2 h`; `now` within a second."""
+    seconds = (now - time).total_seconds()
+    for length, unit in _STEPS:
+        if abs(seconds) >= length:
+            count = int(abs(seconds) // length)
+            return f"{count} {unit} ago" if seconds > 0 else f"in {count} {unit}"
+    return "now"
+
+
+def absolute(time: datetime) -> str:
+    """`2026-11-20 08:56:54`, in the time zone of this machine."""
+    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def size(count: int) -> str:
+    """Bytes in binary units: `1.5 GiB`."""
+    amount = float(count)
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if abs(amount) < 1024:
+            return f"{amount:.4g} {unit}"
+        amount /= 1024
+    return f"{amount:.4g} TiB"

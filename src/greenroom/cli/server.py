@@ -1,0 +1,133 @@
+"""Which deployment the command line speaks to: the one named by options or environment, else the local instance.
+
+A certificate is checked against the system's authorities, `--ca-file` and the authority of the local instance. An
+address of this machine whose authority is not known is identified by the owner of its listening socket instead: only
+root, the caller and the service account are trusted, so another user's program on that port never sees the key.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import pwd
+import ssl
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import httpx
+import typer
+
+from greenroom.up.account import SERVICE_ACCOUNT
+from greenroom.up.layout import Layout, read_json
+from greenroom.up.options import Options, default_data, settle
+
+LISTENING: Final = "0A"
+"""State of a listening socket in /proc/net/tcp."""
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """A deployment and the API key to use there."""
+
+    url: str
+    key: str
+    secret: str = field(repr=False)
+    tls: ssl.SSLContext = field(repr=False)
+    is_local: bool
+    """It is the instance of this machine, found in its folder."""
+
+
+def find_server(
+    *, url: str | None, key: str | None, secret: str | None, ca_file: Path | None, data: Path | None
+) -> Server:
+    """The deployment that options (or their environment variables) name, else the instance in `data`.
+
+    Raises:
+        typer.BadParameter: an option is missing, cannot be used, or there is no local instance.
+        SetupError: a file of the local instance cannot be read.
+    """
+    if (key is None) != (secret is None) or (url is not None and key is None):
+        raise typer.BadParameter("--key and --secret belong together, and --url needs both.")
+    layout = Layout((data or default_data()).resolve())
+    local_url = _local_url(layout)
+    if url is None and local_url is None:
+        raise typer.BadParameter(
+            f"There is no Greenroom instance in {layout.data}; name a deployment with --url, --key and --secret, "
+            "or give the instance's --data."
+        )
+    address = _checked(url or local_url or "")
+    if key is None or secret is None:
+        credentials = read_json(layout.credentials)
+        key, secret = credentials.get("api_key", ""), credentials.get("api_key_secret", "")
+    is_local = str(address).rstrip("/") == local_url
+    authorities = [ca_file] if ca_file else [layout.ca_file] if is_local else []
+    return Server(str(address).rstrip("/"), key or "", secret or "", _tls(address, authorities), is_local)
+
+
+def _local_url(layout: Layout) -> str | None:
+    """The address of the instance in this folder, None without one."""
+    try:
+        if not layout.instance.exists():
+            return None
+    except PermissionError:
+        return None
+    settings = settle(Options(), read_json(layout.instance))
+    return f"https://{settings.host}:{settings.port}"
+
+
+def _checked(text: str) -> httpx.URL:
+    try:
+        address = httpx.URL(text)
+    except httpx.InvalidURL as error:
+        raise typer.BadParameter(f"--url {text!r} is not an address: {error}.") from error
+    if address.scheme == "https" or (address.scheme == "http" and _is_loopback(address.host)):
+        return address
+    raise typer.BadParameter(f"--url {text!r} must begin with https://; the key is not sent in clear text.")
+
+
+def _tls(address: httpx.URL, authorities: list[Path]) -> ssl.SSLContext:
+    context = ssl.create_default_context()
+    for file in authorities:
+        try:
+            context.load_verify_locations(file)
+        except (OSError, ssl.SSLError) as error:
+            raise typer.BadParameter(f"{file} cannot be used as --ca-file: {error}.") from error
+    if not authorities and _is_loopback(address.host) and _is_trusted(owners_of_port(address.port or 443)):
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _is_trusted(owners: set[int]) -> bool:
+    return bool(owners) and owners <= {0, os.getuid(), *_service_uid()}
+
+
+def _service_uid() -> set[int]:
+    try:
+        return {pwd.getpwnam(SERVICE_ACCOUNT).pw_uid}
+    except KeyError:
+        return set()
+
+
+def owners_of_port(port: int) -> set[int]:
+    """Uids of the listening sockets of a TCP port of this machine."""
+    return {uid for listening, uid in _sockets() if listening == port}
+
+
+def _sockets() -> Iterator[tuple[int, int]]:
+    """(port, uid) of every listening TCP socket."""
+    for table in (Path("/proc/net/tcp"), Path("/proc/net/tcp6")):
+        if table.exists():
+            for line in table.read_text().splitlines()[1:]:
+                _, local, _, state, _, _, _, uid, *_ = line.split()
+                if state == LISTENING:
+                    yield int(local.rpartition(":")[2], 16), int(uid)

@@ -1,0 +1,116 @@
+"""`sessions launch|destroy|placement`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from datetime import datetime
+from typing import Annotated, Any, Final
+
+import typer
+from rich.text import Text
+
+from greenroom.api.schemas.sessions import SessionCreate
+from greenroom.cli.calls import Call, command
+from greenroom.cli.client import ApiError, Client, Row
+from greenroom.cli.fields import body_of, options_of
+from greenroom.cli.lookup import find_id
+from greenroom.cli.nouns import NOUNS
+from greenroom.cli.output import Column, Output
+from greenroom.cli.verbs import address, identity
+from greenroom.db.first_data import ADMIN
+
+POLL_S: Final = 0.25
+OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"})
+"""Statuses from which a session that is being started does not come to run."""
+
+_NOUN: Final = NOUNS["sessions"]
+_OPTIONS: Final = options_of(SessionCreate, frozenset({"image_id"}))
+_STEPS: Final = (
+    Column("Order", "order"),
+    Column("Step", "step"),
+    Column("Zone", "zone_name"),
+    Column("Used", "used"),
+    Column("Code", "code"),
+    Column("Setting", "setting"),
+    Column("Reason", "reason"),
+)
+
+Image = Annotated[
+    str, typer.Argument(metavar="IMAGE", help="The workspace, by friendly name or id.", show_default=False)
+]
+Wait = Annotated[bool, typer.Option("--wait", help="Show the steps and return when the session runs.")]
+Within = Annotated[float, typer.Option("--within", min=1, help="Seconds to wait at most.")]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("launch")(command(launch, [option.parameter for option in _OPTIONS]))
+    app.command("destroy")(command(destroy, [identity(_NOUN)]))
+    app.command("placement")(command(placement, [identity(_NOUN)]))
+
+
+def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300, **given: Any) -> None:
+    """Launch a workspace; without --user for the first administrator of the local instance."""
+    body: Row = {"image_id": find_id(call.client, NOUNS["images"], image)}
+    if given.get("user_id") is None and call.client.server.is_local:
+        given["user_id"] = ADMIN
+    launched = call.client.post("/sessions", body | body_of(_OPTIONS, given, call.client))
+    if wait:
+        launched |= wait_until_running(call.client, call.output, launched["session_id"], within)
+    call.output.one(launched | {"connect_url": call.client.server.url + launched["connect_url"]})
+
+
+def destroy(call: Call, **given: Any) -> None:
+    """Destroy a session with its container; what it holds is lost."""
+    answer = call.client.delete(address(call, _NOUN, given["given_id"])) or {}
+    call.output.done(f"The session {given['given_id']} is {answer.get('status', 'deleting')}.", answer)
+
+
+def placement(call: Call, **given: Any) -> None:
+    """Show how a session came about: every step of its launch, and why others were passed over."""
+    found = call.client.get(f"{address(call, _NOUN, given['given_id'])}/placement")
+    if call.output.as_json:
+        call.output.json(found)
+        return
+    call.output.out.print(f"outcome: {found['outcome']}")
+    call.output.rows(found["steps"], _STEPS, "No steps were recorded.")
+
+
+def wait_until_running(client: Client, output: Output, session_id: str, within_s: float) -> Row:
+    """Show each step when the server has recorded it; returns the session once it runs.
+
+    Raises:
+        ApiError: it failed, was ended, or does not run in time; the sentence says which.
+    """
+    end_s = time.monotonic() + within_s
+    shown = 0
+    with output.err.status("Launching …") as status:
+        while True:
+            found = client.get(f"/sessions/{session_id}/connection")
+            for line in list(_taken(found["steps"]))[shown:]:
+                output.err.print(line)
+                shown += 1
+            message = found["operational_message"]
+            if found["status"] == "running":
+                return client.get(f"/sessions/{session_id}")
+            if found["status"] in OVER:
+                raise ApiError(message)
+            if time.monotonic() > end_s:
+                raise ApiError(f"The session {session_id} does not run after {within_s:g} s: {message}.")
+            status.update(f"{found['operational_progress']} % {message} …")
+            time.sleep(POLL_S)
+
+
+def _taken(steps: list[Row]) -> Iterator[Text]:
+    """A line for each step that happened, with the time since the one before."""
+    before: datetime | None = None
+    for step in steps:
+        if step["at"] is None:
+            continue
+        at = datetime.fromisoformat(step["at"])
+        line = Text("✓ ", style="green").append(step["title"], style="default")
+        if before is not None:
+            line.append(f"  {(at - before).total_seconds():.1f} s", style="dim")
+        before = at
+        yield line

@@ -1,0 +1,55 @@
+"""`settings list|get|update`: the settings of the installation."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final
+
+import typer
+
+from greenroom.cli.calls import Call, command
+from greenroom.cli.client import ApiError, Row
+from greenroom.cli.fields import assignments
+from greenroom.cli.output import Column
+
+_COLUMNS: Final = (
+    Column("Setting", "name"),
+    Column("Value", "value"),
+    Column("Unit", "unit"),
+    Column("Default", "default"),
+    Column("Description", "description"),
+)
+
+Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the setting.", show_default=False)]
+Changes = Annotated[
+    list[str], typer.Argument(metavar="NAME=VALUE…", help="null brings the default back.", show_default=False)
+]
+
+
+def settings_app() -> typer.Typer:
+    """The commands of the noun."""
+    app = typer.Typer(no_args_is_help=True, help="Settings of the installation.")
+    for verb, function in (("list", settings_list), ("get", settings_get), ("update", settings_update)):
+        app.command(verb)(command(function))
+    return app
+
+
+def settings_list(call: Call) -> None:
+    """List the settings with their values."""
+    _show(call, call.client.rows("/settings"))
+
+
+def settings_get(call: Call, *, name: Name) -> None:
+    """Show one setting."""
+    found = [setting for setting in call.client.rows("/settings") if setting["name"] == name]
+    if not found:
+        raise ApiError(f"There is no setting {name}; see greenroom settings list.")
+    call.output.one(found[0])
+
+
+def settings_update(call: Call, *, changes: Changes) -> None:
+    """Change settings; they hold at once."""
+    _show(call, call.client.patch("/settings", assignments(changes)))
+
+
+def _show(call: Call, settings: list[Row]) -> None:
+    call.output.rows(settings, _COLUMNS, "There are no settings.")

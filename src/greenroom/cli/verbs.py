@@ -1,0 +1,126 @@
+"""The verbs every noun has: list, get, create, update, delete, made from its entry in the table of nouns."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated, Any
+
+import typer
+
+from greenroom.cli.calls import Call, command
+from greenroom.cli.client import Row
+from greenroom.cli.fields import body_of, options_of
+from greenroom.cli.lookup import find_id
+from greenroom.cli.nouns import NOUNS, Noun
+
+Limit = Annotated[int | None, typer.Option(min=1, help="Rows at most.", show_default=False)]
+
+
+def noun_app(noun: Noun) -> typer.Typer:
+    """The commands of a noun."""
+    app = typer.Typer(no_args_is_help=True, help=noun.help)
+    _add_list(app, noun)
+    _add_get(app, noun)
+    if noun.create is not None:
+        _add_create(app, noun, noun.create)
+    if noun.update is not None:
+        _add_update(app, noun, noun.update)
+    if noun.delete:
+        _add_delete(app, noun)
+    return app
+
+
+def identity(noun: Noun) -> inspect.Parameter:
+    """The argument that names one: `given_id`."""
+    help_text = f"The {noun.what}'s " + (f"{noun.name.replace('_', ' ')} or id." if noun.name else "id.")
+    argument = typer.Argument(metavar="ID", help=help_text, show_default=False)
+    return inspect.Parameter("given_id", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str, argument])
+
+
+def address(call: Call, noun: Noun, given_id: str) -> str:
+    """Its path in /api/v1.
+
+    Raises:
+        ApiError: there is none.
+    """
+    return f"{noun.path}/{find_id(call.client, noun, given_id)}"
+
+
+def add_change(app: typer.Typer, verb: str, noun: str, body: Row, text: str) -> None:
+    """Add a verb that sets some fields of a `noun` to fixed values."""
+
+    def change(call: Call, *, given_id: str) -> None:
+        call.output.one(call.client.patch(address(call, NOUNS[noun], given_id), body))
+
+    _add(app, verb, change, text, [identity(NOUNS[noun])])
+
+
+def _add(
+    app: typer.Typer, verb: str, function: Callable[..., None], text: str, options: list[inspect.Parameter]
+) -> None:
+    function.__doc__ = text
+    app.command(verb)(command(function, options))
+
+
+def _add_list(app: typer.Typer, noun: Noun) -> None:
+    options = options_of(noun.filters) if noun.filters else []
+
+    def rows(call: Call, *, limit: Limit = None, **given: Any) -> None:
+        query = body_of(options, given, call.client)
+        call.output.rows(call.client.rows(noun.path, query, limit), noun.columns, f"There is no {noun.what}.")
+
+    _add(app, "list", rows, f"List {noun.noun}.", [option.parameter for option in options])
+
+
+def _add_get(app: typer.Typer, noun: Noun) -> None:
+    def get(call: Call, *, given_id: str) -> None:
+        call.output.one(call.client.get(address(call, noun, given_id)))
+
+    _add(app, "get", get, f"Show one {noun.what} with all its fields.", [identity(noun)])
+
+
+def _add_create(app: typer.Typer, noun: Noun, model: Any) -> None:
+    options = options_of(model, frozenset({noun.name or ""}))
+    arguments = [_new_name(noun, noun.name)] if noun.name else []
+
+    def create(call: Call, **given: Any) -> None:
+        body = body_of(options, given, call.client)
+        if noun.name:
+            body[noun.name] = given[noun.name]
+        call.output.one(call.client.post(noun.path, body))
+
+    _add(app, "create", create, f"Create a {noun.what}.", [*arguments, *(option.parameter for option in options)])
+
+
+def _new_name(noun: Noun, field: str) -> inspect.Parameter:
+    argument = typer.Argument(metavar=field.upper(), help=f"The name of the new {noun.what}.", show_default=False)
+    return inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str, argument])
+
+
+def _add_update(app: typer.Typer, noun: Noun, model: Any) -> None:
+    options = options_of(model, noun.fixed)
+
+    def update(call: Call, *, given_id: str, **given: Any) -> None:
+        body = body_of(options, given, call.client)
+        if not body:
+            raise typer.BadParameter("There is nothing to change; give at least one option.")
+        call.output.one(call.client.patch(address(call, noun, given_id), body))
+
+    text = f"Change a {noun.what}; what is not given stays as it is."
+    _add(app, "update", update, text, [identity(noun), *(option.parameter for option in options)])
+
+
+def _add_delete(app: typer.Typer, noun: Noun) -> None:
+    force = typer.Option("--force", help=noun.force, show_default=False)
+    options = [identity(noun)]
+    if noun.force:
+        kind = inspect.Parameter.KEYWORD_ONLY
+        options.append(inspect.Parameter("force", kind, annotation=Annotated[bool, force], default=False))
+
+    def delete(call: Call, *, given_id: str, **given: Any) -> None:
+        found = find_id(call.client, noun, given_id)
+        call.client.delete(f"{noun.path}/{found}", {"force": given.get("force") or None})
+        call.output.done(f"The {noun.what} {given_id} is deleted.", {noun.key: found, "deleted": True})
+
+    _add(app, "delete", delete, f"Delete a {noun.what}.", options)
