@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from fastapi import APIRouter
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 
 from greenroom.api.deps import Db
 from greenroom.api.hardening import HEALTH_PATH
@@ -20,11 +20,11 @@ TIMEOUT_S: Final = 2.0
 
 
 @router.get(HEALTH_PATH, dependencies=[public_route("probes have no credential")], include_in_schema=False)
-async def healthcheck(db: Db) -> JSONResponse:
+async def healthcheck(db: Db) -> Response:
     """Whether the api can do its work."""
     reason = await degraded_because(db)
     if reason is None:
-        return JSONResponse({"ok": True})
+        return Response('{"ok": true}', media_type="application/json")  # the published 12 bytes
     return JSONResponse({"ok": False, "status": "degraded", "reason": reason}, 503)
 
 

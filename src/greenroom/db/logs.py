@@ -100,3 +100,5 @@ class LogWriter:
         except GreenroomError as error:
             self._rows = (rows + self._rows)[:MAX_QUEUED]
             log.warning("log rows wait for the database", waiting=len(self._rows), reason=error.message)
+            return
+        await self._db.notify("logs:")
