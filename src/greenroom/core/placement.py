@@ -150,7 +150,7 @@ def _no_image(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | 
     why = {
         "pulling": f"is still pulling image {request.image} ({agent.image_progress} %)",
         "absent": f"does not hold image {request.image}",
-        "failed": f"cannot get image {request.image}: {agent.image_error or 'no reason was given'}",
+        "failed": f"cannot get image {request.image}: {agent.image_error.rstrip('.') or 'no reason was given'}",
     }[agent.image_state]
     return "image_unavailable", f"{agent.hostname} {why}"
 
