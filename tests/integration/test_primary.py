@@ -83,9 +83,8 @@ async def test_the_unassigned_sessions_of_a_missing_agent_go_and_come_back_with_
 ):
     agent = await joined(db, door)
     await eventually(agent_is(db, "running"))
-    config = await _config(db, agent, fleet)
-    staged = await session(db, agent, fleet.key_file, status="running", staging_config_id=config)
-    coming = await session(db, agent, fleet.key_file, staging_config_id=config)
+    staged = await session(db, agent, fleet.key_file, status="running")
+    coming = await session(db, agent, fleet.key_file)
     used = await session(db, agent, fleet.key_file, status="running", user_id=await user(db))
     await agent.check_in()
     usable: list[Observed] = [seen(s, usable=True) for s in (staged, used)]
@@ -199,16 +198,3 @@ async def test_an_override_is_what_the_agent_offers_until_it_is_taken_away(door:
         return (found["cores"], found["memory"]) == (32, 8 << 30)
 
     await eventually(restored)
-
-
-async def _config(db: Database, agent: ToldAgent, fleet: Fleet) -> str:
-    some = await session(db, agent, fleet.key_file, status="failed")
-    await db.write("DELETE FROM sessions WHERE session_id = %s", (some,))
-    rows = await db.write(
-        "INSERT INTO staging_configs (zone_id, image_id, num_sessions, expiration, paused, allow_kasm_audio,"
-        " allow_kasm_uploads, allow_kasm_downloads, allow_kasm_clipboard_down, allow_kasm_clipboard_up,"
-        " allow_kasm_microphone, allow_kasm_gamepad, allow_kasm_webcam)"
-        " SELECT z.zone_id, i.image_id, 1, 8, true, true, true, true, true, true, true, true, true"
-        " FROM zones z, images i RETURNING staging_config_id::text"
-    )
-    return str(rows[0]["staging_config_id"])

@@ -60,18 +60,21 @@ class Overdue:
     reason: str
 
 
-def due(waiting: Waiting) -> datetime:
-    """When the session's time in its status is over."""
+def due(waiting: Waiting, received_s: float = DEADLINE_S[_S.ASSIGNING]) -> datetime:
+    """When the session's time in its status is over; `received_s` is that of a hand-over nobody acknowledged yet."""
     if waiting.deadline is not None:
         return waiting.deadline
-    return waiting.status_changed + timedelta(seconds=DEADLINE_S[waiting.status])
+    limit_s = received_s if waiting.status is _S.ASSIGNING else DEADLINE_S[waiting.status]
+    return waiting.status_changed + timedelta(seconds=limit_s)
 
 
-def plan(sessions: Iterable[Waiting], now: datetime, *, quiet: bool) -> list[Overdue]:
+def plan(
+    sessions: Iterable[Waiting], now: datetime, *, quiet: bool, received_s: float = DEADLINE_S[_S.ASSIGNING]
+) -> list[Overdue]:
     """The actions for all sessions whose time is over; none while silence proves nothing."""
     if quiet:
         return []
-    return [_action(s, now) for s in sessions if s.status in TRANSITIONAL and due(s) <= now]
+    return [_action(s, now) for s in sessions if s.status in TRANSITIONAL and due(s, received_s) <= now]
 
 
 def _action(waiting: Waiting, now: datetime) -> Overdue:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from greenroom.core import deadlines
 from greenroom.core.checkin import Move, Seen, SessionRow, decide
@@ -16,7 +16,8 @@ from greenroom.kit.stops import stop
 from greenroom.manager.context import PrimaryContext
 from greenroom.manager.news import News
 
-POOL_FAILED_KEEP_S = 300.0
+POOL_FAILED_KEEP_S: Final = 300.0
+"""Seconds a failed staged session stays when its pool did not put it away."""
 
 
 async def run_deadlines(ctx: PrimaryContext, news: News) -> None:
@@ -25,7 +26,8 @@ async def run_deadlines(ctx: PrimaryContext, news: News) -> None:
     if not rows:
         return
     now = rows[0]["now"]
-    plan = deadlines.plan([_waiting(row) for row in rows], now, quiet=ctx.quiet)
+    waiting = [_waiting(row) for row in rows]
+    plan = deadlines.plan(waiting, now, quiet=ctx.quiet, received_s=ctx.config.handover_received_s)
     if not plan:
         return
     await stop("primary.after_check")
