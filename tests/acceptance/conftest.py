@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+from _pytest.terminal import TerminalReporter
 from tests.acceptance.instance import Instance
 
 
@@ -27,3 +28,15 @@ def new_instance(openbox_image: str) -> Iterator[Instance]:
         yield instance
     finally:
         instance.remove()
+
+
+def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
+    """How long each cell of the kill table took: until the killed role was back, and until the work was done."""
+    reports = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, [])]
+    rows = [(report.nodeid.split("::")[-1], dict(report.user_properties)) for report in reports]
+    times = sorted((name, found["back_s"], found.get("done_s", "-")) for name, found in rows if "back_s" in found)
+    if times:
+        terminalreporter.section("kill table: seconds after the kill")
+        terminalreporter.write_line(f"{'cell':60} {'role is back':>12} {'work is done':>12}")
+    for name, back_s, done_s in times:
+        terminalreporter.write_line(f"{name:60} {back_s:>12} {done_s:>12}")

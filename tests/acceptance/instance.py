@@ -161,6 +161,12 @@ class Instance:
         """Ids of the containers of one session."""
         return containers(f"greenroom.session={session_id}")
 
+    def sessions_of_containers(self) -> list[str]:
+        """The session id that each container of this installation names."""
+        listing = ["docker", "ps", "--all", "--filter", f"label={self.label()}"]
+        listing += ["--format", '{{.Label "greenroom.session"}}']
+        return subprocess.run(listing, check=True, capture_output=True, text=True).stdout.split()
+
     def label(self) -> str:
         """What everything in Docker carries that this installation made."""
         installation = self.sql("SELECT installation_id FROM installation")[0]["installation_id"]
@@ -213,6 +219,16 @@ class Instance:
     def staged(self, config_id: str) -> int:
         """How many sessions of a config are claimable."""
         query = "SELECT count(*) FROM sessions WHERE staging_config_id = %s AND claimable"
+        return self.sql(query, config_id)[0]["count"]
+
+    def sessions_of_user(self, user_id: str) -> list[str]:
+        """Ids of the sessions a user has; one that was superseded is not his any more."""
+        query = "SELECT session_id::text FROM sessions WHERE user_id = %s AND status <> 'deleted'"
+        return [row["session_id"] for row in self.sql(query, user_id)]
+
+    def made_for(self, config_id: str) -> int:
+        """How many sessions were ever made for a config, but for those that were set aside and had to be replaced."""
+        query = "SELECT count(*) FROM sessions WHERE staging_config_id = %s AND set_aside_reason IS NULL"
         return self.sql(query, config_id)[0]["count"]
 
     # Hurting --------------------------------------------------------------------------------------------------------

@@ -1,29 +1,47 @@
-"""kill -9 of each role while something is being done: the columns launching, claiming, staging, destroying.
+"""The kill table: kill -9 of each role while it is idle, and while a session is launched, claimed, staged, destroyed.
 
-What is being done is held at a named stop (greenroom.kit.stops), so that the kill falls exactly there: at a stop of the
-killed role itself where it has one in that column, else while the Agent is held in the middle of the work.
+What happens is held at a named stop (greenroom.kit.stops), so that the kill falls exactly there: at a stop of the
+killed role itself where it has one in that column, else while the Agent is held in the middle of the work. All the
+while somebody looks at a desktop, over one connection from the first cell to the last: no role is on its path.
 """
 
 from __future__ import annotations
 
+import os
+import signal
 import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
 
 import httpx
 import pytest
 from tests.acceptance.instance import Instance, run, wait_for
+from tests.acceptance.open_desktop import OpenDesktop, open_desktop
 
 ROLES = ("api", "manager", "agent", "gateway", "nginx", "postgres")
 PROCESS = {"api": "api", "manager": "manager-default-1", "agent": "agent-default"}
 
-HELD_AT: dict[str, dict[str, str]] = {
-    "launching": {"api": "launch.after_insert", "manager": "checkin.before_commit", "agent": "agent.after_create"},
-    "claiming": {"api": "claim.after_commit", "manager": "checkin.before_commit", "agent": "agent.handover_received"},
-    "staging": {"manager": "pool.after_count", "agent": "agent.after_start"},
-    "destroying": {"api": "destroy.after_commit", "manager": "checkin.before_commit", "agent": "agent.before_remove"},
+STOPS: dict[str, dict[str, tuple[str, ...]]] = {
+    "launching": {
+        "api": ("launch.before_insert", "launch.after_insert"),
+        "manager": ("checkin.before_commit",),
+        "agent": ("agent.before_create", "agent.after_create"),
+    },
+    "claiming": {
+        "api": ("claim.after_user_lock", "claim.after_commit"),
+        "manager": ("checkin.after_commit",),
+        "agent": ("agent.handover_received",),
+    },
+    "staging": {"manager": ("pool.after_count",), "agent": ("agent.after_start",)},
+    "destroying": {
+        "api": ("destroy.after_commit",),
+        "manager": ("checkin.before_commit",),
+        "agent": ("agent.before_remove", "agent.after_remove"),
+    },
 }
-"""Column → role → the stop at which it is killed."""
+"""Column → role → the stops at which it is killed, one cell each."""
 
 MEANWHILE = {
     "launching": "agent.before_create",
@@ -34,21 +52,70 @@ MEANWHILE = {
 """Column → where the Agent is held while another role is killed."""
 
 
-def kill_in(instance: Instance, column: str, role: str, act: Callable[[], object]) -> None:
-    """Start `act`, kill the role in the middle of it, and return when every part works again."""
-    stop = HELD_AT[column].get(role)
-    process = PROCESS[role] if stop else PROCESS["agent"]
-    stop = stop or MEANWHILE[column]
-    instance.arm(process, stop)
-    doing = threading.Thread(target=_in_spite_of_the_kill, args=(act,))
-    doing.start()
-    instance.wait_at(process, stop)
-    killed = instance.kill(role)
-    wait_for(lambda: killed not in instance.pids(role) and instance.pids(role), f"a new {role}")
-    if process != PROCESS.get(role):
-        instance.release(process, stop)
-    doing.join(30)
-    wait_for(instance.healthy, "every part works again", within_s=45)
+def cells(column: str) -> list[tuple[str, str | None]]:
+    """(role, its stop; None where the Agent is held instead) of a column."""
+    return [(role, stop) for role in ROLES for stop in STOPS[column].get(role, (None,))]
+
+
+@dataclass
+class Killing:
+    """Kills roles of an instance and watches them come back; somebody looks at a desktop meanwhile."""
+
+    instance: Instance
+    desktop: OpenDesktop
+    record: Callable[[str, object], None]
+    began: float = field(default_factory=time.monotonic)
+
+    def idle(self, role: str) -> None:
+        """Kill a role that has nothing to do, and return when every part works again."""
+        self._returned(role, self._kill(role))
+
+    def amid(self, column: str, role: str, stop: str | None, act: Callable[[], object]) -> None:
+        """Start `act`, kill the role in the middle of it, and return when every part works again."""
+        of_agent = (PROCESS["agent"], MEANWHILE[column])
+        held = [(PROCESS[role], stop)] if stop else [of_agent]
+        if role == "manager" and column != "staging":
+            held = [of_agent, *held]  # the Manager commits every second: it is killed when the Agent is amid the work
+        doing = threading.Thread(target=_in_spite_of_the_kill, args=(act,))
+        for number, (process, name) in enumerate(held):
+            self.instance.arm(process, name)
+            if number == 0:
+                doing.start()
+            self.instance.wait_at(process, name)
+        killed = self._kill(role)
+        for process, name in held:
+            if process != PROCESS.get(role):
+                self.instance.release(process, name)
+        self._returned(role, killed)
+        doing.join(30)
+
+    def done(self) -> None:
+        """The work came to its end, and nothing was lost, duplicated or orphaned."""
+        self.record("done_s", round(time.monotonic() - self.began, 1))
+        wait_for(self._containers_are_right, "each session has one container, and no container is without", 15)
+        examined = run("doctor", "--data", str(self.instance.data))
+        assert examined.returncode == 0, examined.stdout + self.instance.logs()
+        assert self.desktop.goes_on()
+
+    def _kill(self, role: str) -> int:
+        pid = self.instance.pids(role)[0]
+        self.began = time.monotonic()
+        os.kill(pid, signal.SIGKILL)
+        assert self.desktop.goes_on()
+        return pid
+
+    def _returned(self, role: str, killed: int) -> None:
+        wait_for(lambda: (pids := self.instance.pids(role)) and killed not in pids, f"a new {role}")
+        wait_for(self.instance.healthy, "every part works again", 45)
+        self.record("back_s", round(time.monotonic() - self.began, 1))
+
+    def _containers_are_right(self) -> bool:
+        """Compared with the rows: a session that is over has none, a running one has one."""
+        of_sessions = self.instance.sessions_of_containers()
+        rows = self.instance.sql("SELECT session_id::text, status FROM sessions WHERE status <> 'deleted'")
+        running = {row["session_id"] for row in rows if row["status"] == "running"}
+        alive = {row["session_id"] for row in rows}
+        return len(of_sessions) == len(set(of_sessions)) and running <= set(of_sessions) <= alive
 
 
 def _in_spite_of_the_kill(act: Callable[[], object]) -> None:
@@ -58,15 +125,18 @@ def _in_spite_of_the_kill(act: Callable[[], object]) -> None:
         return  # the caller of a killed role gets an error; what it asked for is looked at afterwards
 
 
-def check(instance: Instance) -> None:
-    """Nothing lost, duplicated or orphaned."""
-    done = run("doctor", "--data", str(instance.data))
-    assert done.returncode == 0, done.stdout + instance.logs()
+@pytest.fixture(scope="module")
+def desktop(instance: Instance) -> Iterator[OpenDesktop]:
+    """The desktop somebody looks at all the while."""
+    session_id = instance.launch(instance.new_user())["session_id"]
+    with open_desktop(instance, session_id) as opened:
+        yield opened
+    instance.call("DELETE", f"/sessions/{session_id}")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def pool(instance: Instance) -> Iterator[str]:
-    """A staging config with one session that can be claimed; the workspace has an `assign`, which is run then."""
+    """A staging config with one session to claim; the workspace has an `assign`, so that a hand-over has two phases."""
     instance.call("PATCH", f"/images/{instance.desktop()}", json={"exec_config": {"assign": {"cmd": "true"}}})
     config = instance.stage(1)
     wait_for(lambda: instance.staged(config) == 1, "the pool is full")
@@ -75,52 +145,72 @@ def pool(instance: Instance) -> Iterator[str]:
     instance.call("PATCH", f"/images/{instance.desktop()}", json={"exec_config": {}})
 
 
+@pytest.fixture
+def killing(instance: Instance, desktop: OpenDesktop, record_property: Callable[[str, object], None]) -> Killing:
+    return Killing(instance, desktop, record_property)
+
+
+def processes(instance: Instance) -> dict[str, int]:
+    """Role → how many processes it has."""
+    return {role: len(instance.pids(role)) for role in ROLES}
+
+
 @pytest.mark.parametrize("role", ROLES)
-def test_launching(instance: Instance, role: str):
+def test_idle(killing: Killing, instance: Instance, role: str):
+    before = processes(instance)
+    killing.idle(role)
+    wait_for(lambda: processes(instance) == before, "as many processes of each role as before")
+    killing.done()
+
+
+@pytest.mark.parametrize(("role", "stop"), cells("launching"))
+def test_launching(killing: Killing, instance: Instance, role: str, stop: str | None):
     user, key = instance.new_user(), uuid.uuid4().hex
-    kill_in(instance, "launching", role, lambda: instance.launch(user, key))
+    killing.amid("launching", role, stop, lambda: instance.launch(user, key))
     session = instance.launch(user, key)["session_id"]
     wait_for(lambda: instance.has_status(session, "running"), "the session runs")
-    assert len(instance.sql("SELECT 1 FROM sessions WHERE user_id = %s", user)) == 1
+    assert instance.sessions_of_user(user) == [session]
     assert len(instance.containers_of(session)) == 1
-    check(instance)
+    killing.done()
     instance.call("DELETE", f"/sessions/{session}")
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_claiming(instance: Instance, pool: str, role: str):
-    user, key = instance.new_user(), uuid.uuid4().hex
-    kill_in(instance, "claiming", role, lambda: instance.launch(user, key))
+@pytest.mark.parametrize(("role", "stop"), cells("claiming"))
+def test_claiming(killing: Killing, instance: Instance, pool: str, role: str, stop: str | None):
+    wait_for(lambda: instance.staged(pool) == 1, "the pool is full")
+    user, key, before = instance.new_user(), uuid.uuid4().hex, instance.made_for(pool)
+    killing.amid("claiming", role, stop, lambda: instance.launch(user, key))
     first = instance.launch(user, key)["session_id"]
     wait_for(
         lambda: instance.session(first)["status"] == "running", "the claimed session, or its successor, is handed over"
     )
     session = instance.session(first)["session_id"]
-    of_user = instance.sql("SELECT session_id FROM sessions WHERE user_id = %s AND status = 'running'", user)
-    assert [str(row["session_id"]) for row in of_user] == [session]
+    assert instance.sessions_of_user(user) == [session]
     assert len(instance.containers_of(session)) == 1
     wait_for(lambda: instance.staged(pool) == 1, "the pool is full again")
-    check(instance)
+    assert instance.made_for(pool) == before + 1
+    killing.done()
     instance.call("DELETE", f"/sessions/{session}")
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_staging(instance: Instance, role: str):
+@pytest.mark.parametrize(("role", "stop"), cells("staging"))
+def test_staging(killing: Killing, instance: Instance, role: str, stop: str | None):
     configs: list[str] = []
     try:
-        kill_in(instance, "staging", role, lambda: configs.append(instance.stage(2)))
+        killing.amid("staging", role, stop, lambda: configs.append(instance.stage(2)))
         wait_for(lambda: instance.staged(configs[0]) == 2, "the pool is full")
-        check(instance)
+        assert instance.made_for(configs[0]) == 2
+        killing.done()
     finally:
         for config in configs:
             instance.unstage(config)
 
 
-@pytest.mark.parametrize("role", ROLES)
-def test_destroying(instance: Instance, role: str):
+@pytest.mark.parametrize(("role", "stop"), cells("destroying"))
+def test_destroying(killing: Killing, instance: Instance, role: str, stop: str | None):
     session = instance.launch(instance.new_user())["session_id"]
     wait_for(lambda: instance.has_status(session, "running"), "the session runs")
-    kill_in(instance, "destroying", role, lambda: instance.call("DELETE", f"/sessions/{session}"))
+    killing.amid("destroying", role, stop, lambda: instance.call("DELETE", f"/sessions/{session}"))
     wait_for(lambda: instance.has_status(session, "deleted"), "the session is over")
     assert instance.containers_of(session) == []
-    check(instance)
+    killing.done()
