@@ -3,33 +3,58 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
-from tests.acceptance.conftest import instance  # noqa: F401 -- the same running instance, as a fixture
 from tests.acceptance.instance import Instance, wait_for
 from tests.browser.console import Person, log_in
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
 ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
 
+RESULTS = Path(__file__).parents[2] / "test-results"
+CONTEXTS = pytest.StashKey[list[BrowserContext]]()
+
 expect.set_options(timeout=15_000)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One chromium for all tests."""
+    """One chromium for a file's tests; it runs an event loop, beside which no test of another file could run its own."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
         browser.close()
 
 
+@pytest.fixture(scope="session")
+def instance(desktop_image: str) -> Iterator[Instance]:
+    """A running instance whose workspace `Desktop` is the one people get."""
+    instance = Instance(GREENROOM_DESKTOP_IMAGE=desktop_image)
+    try:
+        instance.up()
+        yield instance
+    finally:
+        instance.remove()
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Keep in test-results/ what each window showed when a test failed."""
+    report = yield
+    if report.when == "call" and report.failed:
+        RESULTS.mkdir(exist_ok=True)
+        for number, page in enumerate(page for context in item.stash.get(CONTEXTS, []) for page in context.pages):
+            page.screenshot(path=RESULTS / f"{item.name}-{number}.png")
+    return report
+
+
 @pytest.fixture
-def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
-    """Makes browser profiles of their own; the instance's certificate is its own as well."""
-    contexts: list[BrowserContext] = []
+def new_context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Callable[..., BrowserContext]]:
+    """Makes browser profiles of their own, for this test alone."""
+    contexts = request.node.stash[CONTEXTS] = list[BrowserContext]()
 
     def make(**options: object) -> BrowserContext:
         context = browser.new_context(
@@ -45,14 +70,14 @@ def new_context(browser: Browser) -> Iterator[Callable[..., BrowserContext]]:
 
 
 @pytest.fixture
-def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:  # noqa: F811
+def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:
     """The administrator, logged in, with an empty system at the end."""
     found = instance.found["admin"]
     return log_in(new_context().new_page(), instance.url, found["username"], found["password"])
 
 
 @pytest.fixture
-def user(new_context: Callable[..., BrowserContext], instance: Instance) -> Iterator[Person]:  # noqa: F811
+def user(new_context: Callable[..., BrowserContext], instance: Instance) -> Iterator[Person]:
     """Ada, a new user who is in All Users and nothing else, logged in in a browser of her own."""
     with instance.http() as http:
         body = {"username": "ada@example.org", "password": "correct horse battery"}
@@ -64,14 +89,14 @@ def user(new_context: Callable[..., BrowserContext], instance: Instance) -> Iter
 
 
 @pytest.fixture
-def clean(instance: Instance) -> Iterator[None]:  # noqa: F811
+def clean(instance: Instance) -> Iterator[None]:
     """No sessions and no staging configs, before and after."""
     empty(instance)
     yield
     empty(instance)
 
 
-def empty(instance: Instance) -> None:  # noqa: F811
+def empty(instance: Instance) -> None:
     """Delete all staging configs and sessions, and wait until they are gone."""
     with instance.http() as http:
         for config in http.get("/api/v1/staging-configs").json():

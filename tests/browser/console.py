@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Frame, Locator, Page, expect
 
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
@@ -33,7 +34,7 @@ class Person:
 
     def open(self, address: str) -> None:
         """Go to an address of the console."""
-        self.page.goto(f"{self.url}{address}")
+        goto(self.page, f"{self.url}{address}")
 
     def launch(self, workspace: str) -> str:
         """Press a workspace's tile; the id of the session, while its connecting screen is shown."""
@@ -61,9 +62,19 @@ class Person:
         return self.page.get_by_role("row").filter(has_text=text)
 
 
+def goto(page: Page, address: str) -> None:
+    """Open an address; again where a container that came or went made chromium drop its connections."""
+    try:
+        page.goto(address)
+    except PlaywrightError as error:
+        if "ERR_NETWORK_CHANGED" not in str(error):
+            raise
+        page.goto(address)
+
+
 def log_in(page: Page, url: str, username: str, password: str) -> Person:
     """Log in with the form."""
-    page.goto(url)
+    goto(page, url)
     page.get_by_label("Username").fill(username)
     page.get_by_label("Password", exact=True).fill(password)
     page.get_by_role("button", name="Log in").click()

@@ -7,12 +7,12 @@ from collections.abc import Callable
 
 from playwright.sync_api import BrowserContext, expect
 from tests.acceptance.instance import Instance
-from tests.browser.console import Person, log_in, violations
+from tests.browser.console import Person, goto, log_in, violations
 
 
 def test_a_wrong_password_is_refused_with_a_reason(instance: Instance, new_context: Callable[..., BrowserContext]):
     page = new_context().new_page()
-    page.goto(instance.url)
+    goto(page, instance.url)
     page.get_by_label("Username").fill("admin@greenroom.local")
     page.get_by_label("Password", exact=True).fill("not the password")
     page.get_by_role("button", name="Log in").click()
@@ -26,7 +26,7 @@ def test_the_page_that_was_asked_for_is_shown_after_the_log_in(
 ):
     page = new_context().new_page()
     admin = instance.found["admin"]
-    page.goto(f"{instance.url}/admin/infrastructure/managers")
+    goto(page, f"{instance.url}/admin/infrastructure/managers")
     page.get_by_label("Username").fill(admin["username"])
     page.get_by_label("Password", exact=True).fill(admin["password"])
     page.get_by_role("button", name="Log in").click()

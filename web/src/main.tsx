@@ -7,7 +7,7 @@ import { QueryCache, QueryClient, QueryClientProvider } from '@tanstack/react-qu
 import { StrictMode } from 'react';
 import { createRoot } from 'react-dom/client';
 import { BrowserRouter } from 'react-router';
-import { isLoggedOut, isTemporary } from './api/client';
+import { isLoggedOut, retryTemporary } from './api/client';
 import { App } from './app/App';
 import { ErrorBoundary } from './app/ErrorBoundary';
 import { cssVariables, theme } from './theme';
@@ -24,7 +24,7 @@ const queries: QueryClient = new QueryClient({
   defaultOptions: {
     queries: {
       refetchInterval: LOOK_AGAIN_MS,
-      retry: (failures, error) => isTemporary(error) && failures < 2,
+      retry: retryTemporary,
       retryDelay: 500,
     },
   },

@@ -59,6 +59,11 @@ export function isTemporary(error: unknown): boolean {
   return error instanceof ApiError && (error.status === 0 || error.status >= 502);
 }
 
+/** For requests that may be sent twice: again after a temporary failure, a few times. */
+export function retryTemporary(failures: number, error: unknown): boolean {
+  return isTemporary(error) && failures < 2;
+}
+
 /** The sentence to show. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

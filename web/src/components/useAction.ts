@@ -1,13 +1,15 @@
 import { useMutation, useQueryClient } from '@tanstack/react-query';
+import { retryTemporary } from '../api/client';
 import { showError } from './feedback';
 
 /**
- * Something a row can do: `run`, then the lists named by `touched` are read again. A refusal is shown as "`refused`: why".
+ * Something a row can do, and may do twice: `run`, then the lists named by `touched` are read again. A refusal is shown as "`refused`: why".
  */
 export function useAction<Input>(run: (input: Input) => Promise<unknown>, touched: string[], refused: string) {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: run,
+    retry: retryTemporary,
     onError: (error) => showError(refused, error),
     onSettled: () => Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] }))),
   });

@@ -2,7 +2,7 @@ import { Alert, Button, Center, Paper, PasswordInput, Stack, Text, TextInput, Ti
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { logIn, meQuery } from '../api/auth';
-import { messageOf } from '../api/client';
+import { messageOf, retryTemporary } from '../api/client';
 
 /** Asked for at any address; afterwards the page of that address is shown. */
 export function Login() {
@@ -11,6 +11,7 @@ export function Login() {
   const queries = useQueryClient();
   const enter = useMutation({
     mutationFn: () => logIn(username.trim(), password),
+    retry: retryTemporary,
     onSuccess: () => queries.invalidateQueries({ queryKey: meQuery.queryKey }),
     onError: () => setPassword(''),
   });

@@ -5,7 +5,7 @@ import { IconApps, IconSearch } from '@tabler/icons-react';
 import { useRef } from 'react';
 import { useNavigate } from 'react-router';
 import { useAllowed } from '../../api/auth';
-import { isTemporary, messageOf } from '../../api/client';
+import { messageOf, retryTemporary } from '../../api/client';
 import { launcherQuery, launchSession, mySessionsQuery, newLaunch } from '../../api/queries';
 import type { LauncherImage } from '../../api/types';
 import { EmptyState, StaleBanner } from '../../components/feedback';
@@ -88,7 +88,7 @@ function useLaunch() {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: launchSession,
-    retry: (failures, error) => isTemporary(error) && failures < 2,
+    retry: retryTemporary,
     onSuccess: async ({ session_id }) => {
       void queries.invalidateQueries({ queryKey: ['sessions'] });
       await navigate(`/session/${session_id}`);
