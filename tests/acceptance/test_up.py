@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import stat
+import uuid
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -98,18 +99,16 @@ def test_doctor_finds_nothing_broken(instance: Instance):
 
 
 def test_doctor_names_what_is_broken(instance: Instance):
-    (agent,) = instance.found["agents"]
+    lost = str(uuid.uuid4())
     instance.sql(
-        "UPDATE agent_capacity SET cores_allocated = cores_allocated + 1 WHERE agent_id = %s", agent["agent_id"]
+        "INSERT INTO launches (launch_id, session_id, outcome, steps) VALUES (%s, %s, 'on_demand', '[]')", lost, lost
     )
     try:
         done = run("doctor", "--data", str(instance.data))
     finally:
-        instance.sql(
-            "UPDATE agent_capacity SET cores_allocated = cores_allocated - 1 WHERE agent_id = %s", agent["agent_id"]
-        )
+        instance.sql("DELETE FROM launches WHERE launch_id = %s", lost)
     assert done.returncode == 1
-    assert agent["agent_id"] in done.stdout
+    assert lost in done.stdout
 
 
 def running_session(instance: Instance) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from greenroom.db.database import Database
-from greenroom.db.instance import add_join_token, agent_is_known, ensure_zones
+from greenroom.db.instance import add_join_token, agent_is_known, ensure_zones, installation_id
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.up.account import Account
 from greenroom.up.endpoints import Endpoints
@@ -35,7 +35,8 @@ def ensure_files(layout: Layout, settings: Settings, account: Account) -> None:
 
 
 async def ensure_rows(db: Database, layout: Layout, settings: Settings, here: Endpoints) -> None:
-    """Zones, and a join token for each Agent the database does not know."""
+    """Zones, and a join token for each Agent the database does not know; and the installation's id as a file."""
+    write_text(layout.installation_id, await installation_id(db) + "\n", 0o644)
     origins = ",".join(dict.fromkeys(["127.0.0.1", "localhost", settings.host]))
     await ensure_zones(db, settings.zones, origins, f"127.0.0.1:{settings.port}")
     for agent in here.agents:

@@ -13,7 +13,7 @@ from typing import Any, Final
 import httpx
 import structlog
 
-from greenroom.core.errors import SetupError
+from greenroom.core.errors import SetupError, Unavailable
 from greenroom.core.restarts import judge_manager
 from greenroom.db.database import Database
 from greenroom.db.invariants import live_sessions
@@ -28,6 +28,7 @@ from greenroom.up.layout import (
     running_pid,
     write_json,
 )
+from greenroom.up.logfiles import keep_small
 from greenroom.up.options import Options
 from greenroom.up.postgres import Cluster
 from greenroom.up.processes import become_subreaper, end_all, leftovers, processes
@@ -115,12 +116,13 @@ class Instance:
         become_subreaper()
         await self.start_database()
         self._background(self.supervisor.watch_orphans(), "orphans")
+        self._background(keep_small(self.site.layout.logs), "logs")
         with step(self._progress, "Migrating the database"):
             await migrate(self.site.dsn)
             await self.db.open()
-            self._has_rows = True
             await ensure_first_data(self.db, self.site.layout, checks.desktop_image())
             await ensure_rows(self.db, self.site.layout, self.site.settings, self.here)
+            self._has_rows = True
         with step(self._progress, "Starting api, Managers, Agents and the gateway"):
             async with health.client(self.site.layout.ca_file) as http:
                 self._start_services()
@@ -218,14 +220,21 @@ class Instance:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with step(self._progress, "Stopping the processes"):
-            await self.supervisor.stop(lambda name: None, keep=frozenset({"postgres"}))
-        if self.ends_sessions or (self._has_rows and not await live_sessions(self.db, self.here.agent_ids)):
+            await self.supervisor.stop(keep=frozenset({"postgres"}))
+        if self.ends_sessions or await self._has_no_session():
             with step(self._progress, "Ending sessions"):
                 await end_sessions(self.db, self.site.layout, self.here)
         await self.db.close()
-        with step(self._progress, "Stopping PostgreSQL"):
-            await self.supervisor.stop(lambda name: None)
+        await self.supervisor.stop()
         self.site.layout.state.unlink(missing_ok=True)
+
+    async def _has_no_session(self) -> bool:
+        """Whether a start that failed may take the network along: it would be in nobody's way."""
+        try:
+            return self._has_rows and not await live_sessions(self.db, self.here.agent_ids)
+        except Unavailable as error:
+            log.warning("nobody knows whether there are sessions", reason=error.message)
+            return False
 
 
 @asynccontextmanager

@@ -56,6 +56,11 @@ class Layout:
         return self.data / "ca.pem"
 
     @property
+    def installation_id(self) -> Path:
+        """What the labels of its containers say; also in the database."""
+        return self.data / "installation_id"
+
+    @property
     def state(self) -> Path:
         """What the supervisor runs at the moment, JSON."""
         return self.data / "run" / "state.json"

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
+import structlog
+
+from greenroom.core.errors import Unavailable
 from greenroom.db.database import Database
-from greenroom.db.instance import end_sessions_of, installation_id
+from greenroom.db.instance import end_sessions_of
 from greenroom.up.containers import remove_all
 from greenroom.up.endpoints import Endpoints
 from greenroom.up.layout import Layout
+
+log = structlog.get_logger(__name__)
 
 REASON: Final = "instance stopped"
 
@@ -16,10 +21,14 @@ REASON: Final = "instance stopped"
 async def end_sessions(db: Database, layout: Layout, here: Endpoints) -> None:
     """End every session of the instance's Agents, which do not run any more, and remove what it made in Docker.
 
+    Without its database the containers go all the same; the next `up` finds the rows without them.
+
     Raises:
-        GreenroomError: the database or Docker does not answer or refuses.
+        GreenroomError: Docker does not answer or refuses.
     """
-    installation = await installation_id(db)
-    await end_sessions_of(db, here.agent_ids, REASON)
+    try:
+        await end_sessions_of(db, here.agent_ids, REASON)
+    except Unavailable as error:
+        log.warning("the sessions' rows stay as they are", reason=error.message)
     for agent in here.agents:
-        await remove_all(installation, layout.agent(agent.name))
+        await remove_all(layout.installation_id.read_text().strip(), layout.agent(agent.name))

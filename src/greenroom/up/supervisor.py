@@ -107,11 +107,10 @@ class Supervisor:
                 return error
         return None
 
-    async def stop(self, progress: Callable[[str], None], *, keep: frozenset[str] = frozenset()) -> None:
+    async def stop(self, *, keep: frozenset[str] = frozenset()) -> None:
         """End the parts in the reverse of the order they were started in, those of the roles `keep` excepted.
 
         Args:
-            progress: told the name of each part before it is ended.
             keep: roles that stay, for a later call.
         """
         self._stopping = True
@@ -119,7 +118,6 @@ class Supervisor:
         for part, task in reversed(list(zip(self.parts, self._tasks, strict=True))):
             if part.role in keep or task.done():
                 continue
-            progress(part.name)
             await self._end(part, task)
         if not keep:
             await self._orphans.end(KILL_AFTER_S)

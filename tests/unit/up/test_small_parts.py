@@ -19,6 +19,7 @@ from greenroom.up import tls
 from greenroom.up.account import Account, blocked_folder, can_read
 from greenroom.up.doctor import compare
 from greenroom.up.layout import DataLock, Layout, check_folder, running_pid, write_json
+from greenroom.up.logfiles import cut_large
 from greenroom.up.processes import describe_exit, way_out
 from greenroom.up.programs import distributions
 from greenroom.up.progress import Events, Lines, show_events, step
@@ -120,6 +121,19 @@ def test_doctor_compares_rows_and_containers():
     assert "d" in found["I3"][0]
     assert "x" in found["I6"][0]
     assert "session b is running" in found["I7"][0]
+
+
+def test_a_large_log_is_cut_and_its_writer_goes_on(tmp_path: Path):
+    log = tmp_path / "api.log"
+    with log.open("a") as writer:
+        writer.write("x" * 100)
+        writer.flush()
+        assert cut_large(tmp_path, 1000) == []
+        assert cut_large(tmp_path, 99) == [log]
+        writer.write("new")
+        writer.flush()
+        assert log.read_text() == "new"
+    assert (tmp_path / "api.log.1").read_text() == "x" * 100
 
 
 def test_steps_reach_another_process_as_events():

@@ -1,0 +1,17 @@
+"""A part that lives and does not work."""
+
+from __future__ import annotations
+
+from tests.acceptance.instance import Instance, wait_for
+
+
+def test_a_manager_that_hangs_is_started_again(instance: Instance):
+    (before,) = instance.pids("manager")
+    instance.arm("manager-default-1", "pool.after_count")
+    config = instance.stage(1)
+    instance.wait_at("manager-default-1", "pool.after_count")
+    wait_for(lambda: before not in instance.pids("manager"), "the Manager that hangs is killed", within_s=45)
+    assert "answered 500 to 3 health checks in a row" in (instance.data / "logs/up.log").read_text()
+    wait_for(lambda: instance.staged(config) == 1, "the next one fills the pool")
+    instance.unstage(config)
+    wait_for(instance.healthy, "every part works again")
