@@ -13,7 +13,7 @@ import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
-import hypothesis  # noqa: F401 -- its plugin imports it after the last test, which Python 3.11 does not always survive
+import hypothesis
 import psycopg
 import pytest
 
@@ -23,6 +23,13 @@ from greenroom.up.account import Account
 from greenroom.up.postgres import Cluster, copy_binaries
 
 pytest_plugins = ["images"]
+
+# A counterexample is found, not made small: mutants are found hundreds of times, and a defect can be looked at with
+# `--hypothesis-profile=shrink`.
+found = (hypothesis.Phase.explicit, hypothesis.Phase.reuse, hypothesis.Phase.generate)
+hypothesis.settings.register_profile("find", deadline=None, phases=found, report_multiple_bugs=False)
+hypothesis.settings.register_profile("shrink", deadline=None)
+hypothesis.settings.load_profile("find")
 
 for name in [n for n in os.environ if n.startswith("GREENROOM_")]:
     del os.environ[name]
