@@ -19,7 +19,7 @@ from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_or
 from uuid import UUID
 
 import typer
-from pydantic import SecretStr
+from pydantic import AwareDatetime, SecretStr
 from pydantic.fields import FieldInfo
 
 from greenroom.api.schemas.base import Body
@@ -76,9 +76,9 @@ HELP: Final = {
     "persistent_profile_mode": "what becomes of the user's profile",
     "restrict_to_zone": "only in --zone",
     "restrict_to_server": "only on --server",
-    "session_time_limit": "s; null = that of the groups",
-    "paused": "leave the pool as it is",
-    "locked": "may not log in after wrong passwords",
+    "session_time_limit": "seconds; null = that of the groups",
+    "paused": "stage no more sessions and give none away",
+    "locked": "may not log in",
     "disabled": "may not log in",
     "priority": "the lowest number wins",
     "permissions": "a permission code; may be repeated",
@@ -158,7 +158,8 @@ def _names(field: str, *, boolean: bool) -> list[str]:
 
 def _help(name: str, info: FieldInfo) -> str:
     setting = SETTINGS.get(name)
-    return info.description or HELP.get(name) or (setting.description if setting else "")
+    text = info.description or HELP.get(name) or (setting.description if setting else "")
+    return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
 def _kind(name: str, info: FieldInfo) -> _Kind:
@@ -187,7 +188,7 @@ def _simple_kind(name: str, plain: Any) -> _Kind:
         return _Kind(str, lambda given, client: find_id(client, noun, given), metavar=noun.what.upper())
     if name in SECRETS or plain is SecretStr:
         return _Kind(str, lambda given, _: _secret(name, given))
-    if plain is datetime:
+    if plain in (datetime, AwareDatetime):
         return _Kind(str, _as_given, _time, "TIME")
     if plain is UUID:
         return _Kind(str, _as_given, metavar="UUID")

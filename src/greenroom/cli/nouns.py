@@ -58,7 +58,7 @@ class LogFilter(Body):
     """Which log rows are shown."""
 
     level: Annotated[Level, Field(description="this one and above")] = "INFO"
-    component: Annotated[str, Field(description="api, manager, agent …")] = ""
+    component: Annotated[str, Field(description="one of api, manager, agent …")] = ""
     code: Annotated[str, Field(description="for example staging-violation")] = ""
     q: Annotated[str, Field(description="part of the message")] = ""
     since: Annotated[datetime, Field(description="from this time on")] = datetime.min.replace(tzinfo=UTC)
@@ -70,7 +70,8 @@ class LogFilter(Body):
 class Noun:
     """One noun.
 
-    `key` is the field with its id. `name` is the field people know it by; `found_by_server` says that the server
+    `key` is the field with its id. `name` is the field people know it by, `called` how they call that field;
+    `found_by_server` says that the server
     understands that name itself; `search` is the query parameter that narrows a long list to a name. `fixed` fields of
     `update` cannot be changed. `force` says what `delete --force` does; None = there is no such option.
     """
@@ -82,6 +83,7 @@ class Noun:
     key: str
     columns: tuple[Column, ...]
     name: str | None = None
+    called: str = "name"
     found_by_server: bool = False
     search: str | None = None
     filters: type[Body] | None = None
@@ -146,6 +148,7 @@ NOUNS: Final[dict[str, Noun]] = {
             help="Managers: one of a zone is its Primary and coordinates it.",
             key="manager_id",
             name="instance_id",
+            called="instance id",
             found_by_server=True,
             columns=(
                 Column("Instance ID", "instance_id"),
@@ -164,6 +167,7 @@ NOUNS: Final[dict[str, Noun]] = {
             help="Agents: the machines on which sessions run.",
             key="agent_id",
             name="hostname",
+            called="hostname",
             found_by_server=True,
             update=infrastructure.AgentPatch,
             force="End the sessions of an Agent that is gone for good.",
@@ -186,6 +190,7 @@ NOUNS: Final[dict[str, Noun]] = {
             help="Workspaces: the images people can launch.",
             key="image_id",
             name="friendly_name",
+            called="friendly name",
             create=images.ImageCreate,
             update=images.ImagePatch,
             columns=(

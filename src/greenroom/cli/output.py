@@ -136,9 +136,9 @@ def cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:
 
 
 def _text(value: Any, field: str, now: datetime, *, full: bool) -> str:
+    if value in (None, "", [], {}):
+        return "-"
     match value:
-        case None | "" | [] | {}:
-            return "-"
         case bool():
             return "yes" if value else "no"
         case int() if field in _BYTES:
@@ -147,15 +147,18 @@ def _text(value: Any, field: str, now: datetime, *, full: bool) -> str:
             time = datetime.fromisoformat(value)
             return f"{absolute(time)} ({relative(time, now)})" if full else relative(time, now)
         case list() | dict():
-            return _compound(value)
+            return _compound(value, full=full)
         case _:
             return str(value)
 
 
-def _compound(value: Any) -> str:
-    if isinstance(value, list) and all(isinstance(part, str) for part in cast("list[Any]", value)):
-        return ", ".join(cast("list[str]", value))
-    return json.dumps(value)
+def _compound(value: Any, *, full: bool) -> str:
+    """Names with commas between them; what has no names as JSON, with `full` a line per entry."""
+    if full and isinstance(value, dict):
+        return "\n".join(f"{name}: {json.dumps(part)}" for name, part in cast("Row", value).items())
+    parts = cast("list[Any]", value) if isinstance(value, list) else [None]
+    names = [part.get("name") if isinstance(part, dict) else part for part in cast("list[Row | str]", parts)]
+    return ", ".join(cast("list[str]", names)) if all(isinstance(n, str) for n in names) else json.dumps(value)
 
 
 def printable(text: str) -> str:

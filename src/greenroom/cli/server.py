@@ -61,7 +61,7 @@ def find_server(
     if key is None or secret is None:
         credentials = read_json(layout.credentials)
         key, secret = credentials.get("api_key", ""), credentials.get("api_key_secret", "")
-    is_local = str(address).rstrip("/") == local_url
+    is_local = local_url is not None and address == _checked(local_url)
     authorities = [ca_file] if ca_file else [layout.ca_file] if is_local else []
     return Server(str(address).rstrip("/"), key or "", secret or "", _tls(address, authorities), is_local)
 

@@ -56,9 +56,11 @@ def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300
     if given.get("user_id") is None and call.client.server.is_local:
         given["user_id"] = ADMIN
     launched = call.client.post("/sessions", body | body_of(_OPTIONS, given, call.client))
+    launched["connect_url"] = call.client.server.url + launched["connect_url"]
+    result = launched
     if wait:
-        launched |= wait_until_running(call.client, call.output, launched["session_id"], within)
-    call.output.one(launched | {"connect_url": call.client.server.url + launched["connect_url"]})
+        result = launched | wait_until_running(call.client, call.output, launched["session_id"], within)
+    call.output.one(result if call.output.as_json else {name: result[name] for name in launched})
 
 
 def destroy(call: Call, **given: Any) -> None:

@@ -35,7 +35,11 @@ def register_agents(app: typer.Typer) -> None:
     )
     add_change(app, "disable", "agents", {"enabled": False}, "Give an Agent no new sessions.")
     add_change(
-        app, "drain", "agents", {"draining": True}, "Give an Agent no new sessions and stage none; those it has go on."
+        app,
+        "drain",
+        "agents",
+        {"draining": True},
+        "Give an Agent no new sessions; those people use go on, staged ones move to other Agents.",
     )
     app.command("join-token")(command(join_token))
 

@@ -33,7 +33,7 @@ def noun_app(noun: Noun) -> typer.Typer:
 
 def identity(noun: Noun) -> inspect.Parameter:
     """The argument that names one: `given_id`."""
-    help_text = f"The {noun.what}'s " + (f"{noun.name.replace('_', ' ')} or id." if noun.name else "id.")
+    help_text = f"The {noun.what}, by {noun.called} or id." if noun.name else f"The id of the {noun.what}."
     argument = typer.Argument(metavar="ID", help=help_text, show_default=False)
     return inspect.Parameter("given_id", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str, argument])
 

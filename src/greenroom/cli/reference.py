@@ -1,0 +1,84 @@
+"""Print docs/reference/command-line.md: `python -m greenroom.cli.reference > docs/reference/command-line.md`.
+
+The introduction and its examples are in `reference.md` beside this file; the commands are read from the program.
+"""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import typer
+
+from greenroom.cli import calls
+from greenroom.cli.main import app
+
+COMMON: Final = frozenset(inspect.signature(calls._common).parameters)  # pyright: ignore[reportPrivateUsage]
+VALUES: Final = {
+    "str": "TEXT",
+    "int": "INTEGER",
+    "int range": "INTEGER",
+    "float": "NUMBER",
+    "float range": "NUMBER",
+    "path": "PATH",
+}
+INTRODUCTION: Final = Path(__file__).with_name("reference.md")
+
+
+def document() -> str:
+    """The whole page."""
+    root: Any = typer.main.get_command(app)
+    parts = [INTRODUCTION.read_text().rstrip()]
+    for name, command in root.commands.items():
+        if hasattr(command, "commands"):
+            parts.append(f"## greenroom {name}\n\n{command.help}")
+            parts += [_section(f"greenroom {name} {verb}", "###", found) for verb, found in command.commands.items()]
+        else:
+            parts.append(_section(f"greenroom {name}", "##", command))
+    return "\n\n".join(parts) + "\n"
+
+
+def _section(name: str, heading: str, command: Any) -> str:
+    own = [parameter for parameter in command.params if not _is_common(parameter, command)]
+    arguments = "".join(f" {parameter.metavar}" for parameter in own if parameter.param_type_name == "argument")
+    required = "".join(f" {option}" for option in _required(own))
+    lines = [f"{heading} `{name}{arguments}{required}`", "", command.help]
+    listed = [_line(parameter) for parameter in own]
+    return "\n".join([*lines, "", *listed] if listed else lines)
+
+
+def _is_common(parameter: Any, command: Any) -> bool:
+    """One of the options described once for all; `greenroom up --data` is another than `zones list --data`."""
+    return parameter.name in COMMON and any(other.name == "secret" for other in command.params)
+
+
+def _required(parameters: list[Any]) -> Iterator[str]:
+    for parameter in parameters:
+        if parameter.required and parameter.param_type_name == "option":
+            yield f"{parameter.opts[0]} {_value(parameter)}"
+
+
+def _line(parameter: Any) -> str:
+    if parameter.param_type_name == "argument":
+        return f"- `{parameter.metavar}` — {parameter.help}"
+    names = "`, `".join([*parameter.opts, *parameter.secondary_opts])
+    value = "" if parameter.is_flag else f" `{_value(parameter)}`"
+    help_text = f" — {parameter.help}" if parameter.help else ""
+    default = f" (default: {parameter.default})" if parameter.default and not parameter.is_flag else ""
+    repeated = " May be repeated." if parameter.multiple and "repeated" not in help_text else ""
+    return f"- `{names}`{value}{help_text}{default}{repeated}"
+
+
+def _value(parameter: Any) -> str:
+    if parameter.metavar:
+        return parameter.metavar
+    command: Any = typer.main.get_command(app)
+    kind = parameter.display_type(command.context_class(command)).strip("<>").removeprefix("list[").removesuffix("]")
+    return VALUES.get(kind, kind)
+
+
+if __name__ == "__main__":
+    sys.stdout.write(document())
