@@ -30,7 +30,7 @@ def connect(server: Server) -> Client:
     return Client(server)
 
 
-def _common(
+def common_options(
     *,
     url: Annotated[
         str | None,
@@ -70,7 +70,7 @@ def command(function: Callable[..., None], options: Sequence[inspect.Parameter] 
         for parameter in list(inspect.signature(function, eval_str=True).parameters.values())[1:]
         if parameter.kind is not inspect.Parameter.VAR_KEYWORD and parameter.name not in made
     ]
-    common = inspect.signature(_common, eval_str=True).parameters
+    common = inspect.signature(common_options, eval_str=True).parameters
 
     def run(**given: Any) -> None:
         where = {name: given.pop(name) for name in common}

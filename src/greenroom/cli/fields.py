@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from getpass import getpass
@@ -41,6 +41,9 @@ HELP: Final = {
     "image_id": "the workspace, by friendly name or id",
     "user_id": "the user, by name or id",
     "server_id": "the Agent, by hostname or id",
+    "agent_id": "the Agent, by hostname or id",
+    "session_id": "the session, by id",
+    "staging_config_id": "the staging config, by id",
     "groups": "a group, by name or id; may be repeated",
     "name": "its name",
     "friendly_name": "the name people see",
@@ -78,7 +81,7 @@ HELP: Final = {
     "restrict_to_server": "only on --server",
     "session_time_limit": "seconds; null = that of the groups",
     "paused": "stage no more sessions and give none away",
-    "locked": "may not log in",
+    "locked": "may not log in for now",
     "disabled": "may not log in",
     "priority": "the lowest number wins",
     "permissions": "a permission code; may be repeated",
@@ -88,7 +91,7 @@ HELP: Final = {
     "environment": "a variable in the session",
     "network_id": "Docker network of the container",
 }
-"""For fields whose schema says nothing; the same word means the same everywhere."""
+"""For references and fields whose schema says nothing; the same word means the same everywhere."""
 
 Read = Callable[[Any, Client], Any]
 
@@ -112,11 +115,17 @@ class _Kind:
     metavar: str | None = None
 
 
-def options_of(model: type[Body], without: frozenset[str] = frozenset()) -> list[FieldOption]:
-    """An option for every field of `model` but those `without`, the required ones first."""
+def options_of(model: type[Body], without: Set[str] = frozenset(), *, with_null: bool = True) -> list[FieldOption]:
+    """An option for every field of `model` but those `without`, the required ones first.
+
+    Args:
+        model: the body of the request, or the parameters of a query.
+        without: fields that get no option.
+        with_null: `null` can be given where a field may have no value; False where that is the same as giving nothing.
+    """
     fields = [(name, info) for name, info in model.model_fields.items() if name not in without]
     fields.sort(key=lambda field: (not field[1].is_required(), field[0] not in REFERENCES))
-    return [_option(name, info) for name, info in fields]
+    return [_option(name, info, with_null=with_null) for name, info in fields]
 
 
 def body_of(options: list[FieldOption], given: Mapping[str, Any], client: Client) -> Row:
@@ -129,8 +138,8 @@ def body_of(options: list[FieldOption], given: Mapping[str, Any], client: Client
     }
 
 
-def _option(name: str, info: FieldInfo) -> FieldOption:
-    kind = _kind(name, info)
+def _option(name: str, info: FieldInfo, *, with_null: bool) -> FieldOption:
+    kind = _kind(name, info, with_null=with_null)
     option = typer.Option(
         *_names(name, boolean=kind.annotation is bool),
         help=_help(name, info),
@@ -158,14 +167,14 @@ def _names(field: str, *, boolean: bool) -> list[str]:
 
 def _help(name: str, info: FieldInfo) -> str:
     setting = SETTINGS.get(name)
-    text = info.description or HELP.get(name) or (setting.description if setting else "")
+    text = HELP.get(name) or info.description or (setting.description if setting else "")
     return f"{text[:1].upper()}{text[1:]}." if text else ""
 
 
-def _kind(name: str, info: FieldInfo) -> _Kind:
+def _kind(name: str, info: FieldInfo, *, with_null: bool) -> _Kind:
     plain, nullable = _unwrapped(info.annotation)
     kind = _list_kind(name, plain) or _simple_kind(name, plain)
-    if nullable and get_origin(plain) is not Literal:
+    if nullable and with_null and get_origin(plain) is not Literal:
         return _Kind(str, kind.read, _or_null(kind), f"{kind.metavar or 'TEXT'}|null")
     return kind
 
@@ -185,7 +194,9 @@ def _list_kind(name: str, plain: Any) -> _Kind | None:
 def _simple_kind(name: str, plain: Any) -> _Kind:
     if name in REFERENCES:
         noun = NOUNS[REFERENCES[name]]
-        return _Kind(str, lambda given, client: find_id(client, noun, given), metavar=noun.what.upper())
+        return _Kind(
+            str, lambda given, client: find_id(client, noun, given), metavar=noun.what.upper().replace(" ", "_")
+        )
     if name in SECRETS or plain is SecretStr:
         return _Kind(str, lambda given, _: _secret(name, given))
     if plain in (datetime, AwareDatetime):

@@ -28,7 +28,7 @@ _COLUMNS: Final = (
     Column("Code", "code"),
     Column("Message", "message"),
 )
-_OPTIONS: Final = options_of(LogFilter)
+_OPTIONS: Final = options_of(LogFilter, with_null=False)
 
 Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]
 Lines = Annotated[int, typer.Option("--lines", "-n", min=1, max=1000, help="Rows shown at first.")]

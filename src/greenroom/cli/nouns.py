@@ -45,10 +45,10 @@ class UserFilter(Body):
 class SessionFilter(Body):
     """Which sessions a list shows."""
 
-    user_id: Annotated[UUID | None, Field(description="of this user")] = None
-    image_id: Annotated[UUID | None, Field(description="of this workspace")] = None
-    staging_config_id: Annotated[UUID | None, Field(description="from this pool")] = None
-    agent_id: Annotated[UUID | None, Field(description="on this Agent")] = None
+    user_id: UUID | None = None
+    image_id: UUID | None = None
+    staging_config_id: UUID | None = None
+    agent_id: UUID | None = None
     status: Annotated[Status, Field(description="in this status")] = "running"
     staged: Annotated[bool, Field(description="without a user; --no-staged: with one")] = False
     ended: Annotated[bool, Field(description="also those that ended in the last days")] = False
@@ -62,8 +62,8 @@ class LogFilter(Body):
     code: Annotated[str, Field(description="for example staging-violation")] = ""
     q: Annotated[str, Field(description="part of the message")] = ""
     since: Annotated[datetime, Field(description="from this time on")] = datetime.min.replace(tzinfo=UTC)
-    session_id: Annotated[str, Field(description="about this session")] = ""
-    staging_config_id: Annotated[str, Field(description="about this pool")] = ""
+    session_id: UUID | None = None
+    staging_config_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,9 +71,9 @@ class Noun:
     """One noun.
 
     `key` is the field with its id. `name` is the field people know it by, `called` how they call that field;
-    `found_by_server` says that the server
-    understands that name itself; `search` is the query parameter that narrows a long list to a name. `fixed` fields of
-    `update` cannot be changed. `force` says what `delete --force` does; None = there is no such option.
+    `found_by_server` says that the server understands that name itself; `search` is the query parameter that narrows a
+    long list to a name. Fields `without` an option cannot be changed, or name what no command makes. `force` says what
+    `delete --force` does; None = there is no such option.
     """
 
     noun: str
@@ -89,7 +89,7 @@ class Noun:
     filters: type[Body] | None = None
     create: type[Body] | None = None
     update: type[Body] | None = None
-    fixed: frozenset[str] = frozenset()
+    without: frozenset[str] = frozenset()
     delete: bool = True
     force: str | None = None
 
@@ -193,6 +193,7 @@ NOUNS: Final[dict[str, Noun]] = {
             called="friendly name",
             create=images.ImageCreate,
             update=images.ImagePatch,
+            without=frozenset({"filter_policy_id"}),
             columns=(
                 Column("Workspace", "friendly_name"),
                 Column("Enabled", "enabled"),
@@ -212,7 +213,7 @@ NOUNS: Final[dict[str, Noun]] = {
             key="staging_config_id",
             create=staging.StagingCreate,
             update=staging.StagingPatch,
-            fixed=frozenset({"zone_id", "image_id"}),
+            without=frozenset({"zone_id", "image_id"}),
             columns=(
                 Column("Staging Config ID", "staging_config_id"),
                 Column("Deployment Zone", "zone_name"),
@@ -315,6 +316,8 @@ REFERENCES: Final = {
     "user_id": "users",
     "agent_id": "agents",
     "server_id": "agents",
+    "session_id": "sessions",
+    "staging_config_id": "staging",
     "groups": "groups",
 }
 """Fields that hold ids of another noun; their options take names, too."""

@@ -16,7 +16,7 @@ import typer
 from greenroom.cli import calls
 from greenroom.cli.main import app
 
-COMMON: Final = frozenset(inspect.signature(calls._common).parameters)  # pyright: ignore[reportPrivateUsage]
+COMMON: Final = frozenset(inspect.signature(calls.common_options).parameters)
 VALUES: Final = {
     "str": "TEXT",
     "int": "INTEGER",
@@ -43,7 +43,8 @@ def document() -> str:
 
 def _section(name: str, heading: str, command: Any) -> str:
     own = [parameter for parameter in command.params if not _is_common(parameter, command)]
-    arguments = "".join(f" {parameter.metavar}" for parameter in own if parameter.param_type_name == "argument")
+    own.sort(key=lambda parameter: str(parameter.param_type_name))
+    arguments = "".join(f" {_value(parameter)}" for parameter in own if parameter.param_type_name == "argument")
     required = "".join(f" {option}" for option in _required(own))
     lines = [f"{heading} `{name}{arguments}{required}`", "", command.help]
     listed = [_line(parameter) for parameter in own]
@@ -63,7 +64,7 @@ def _required(parameters: list[Any]) -> Iterator[str]:
 
 def _line(parameter: Any) -> str:
     if parameter.param_type_name == "argument":
-        return f"- `{parameter.metavar}` — {parameter.help}"
+        return f"- `{_value(parameter)}`" + (f" — {parameter.help}" if parameter.help else "")
     names = "`, `".join([*parameter.opts, *parameter.secondary_opts])
     value = "" if parameter.is_flag else f" `{_value(parameter)}`"
     help_text = f" — {parameter.help}" if parameter.help else ""
@@ -74,9 +75,12 @@ def _line(parameter: Any) -> str:
 
 def _value(parameter: Any) -> str:
     if parameter.metavar:
-        return parameter.metavar
+        return str(parameter.metavar)
+    if parameter.param_type_name == "argument":
+        return str(parameter.name).upper()
     command: Any = typer.main.get_command(app)
-    kind = parameter.display_type(command.context_class(command)).strip("<>").removeprefix("list[").removesuffix("]")
+    kind = str(parameter.display_type(command.context_class(command)))
+    kind = kind.strip("<>").removeprefix("list[").removesuffix("]")
     return VALUES.get(kind, kind)
 
 

@@ -25,7 +25,7 @@ OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"}
 """Statuses from which a session that is being started does not come to run."""
 
 _NOUN: Final = NOUNS["sessions"]
-_OPTIONS: Final = options_of(SessionCreate, frozenset({"image_id"}))
+_OPTIONS: Final = options_of(SessionCreate, {"image_id"}, with_null=False)
 _STEPS: Final = (
     Column("Order", "order"),
     Column("Step", "step"),

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 
 import typer
 
+from greenroom.api.schemas.base import Body
 from greenroom.cli.calls import Call, command
 from greenroom.cli.client import Row
 from greenroom.cli.fields import body_of, options_of
@@ -38,6 +39,11 @@ def identity(noun: Noun) -> inspect.Parameter:
     return inspect.Parameter("given_id", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str, argument])
 
 
+def article(noun: Noun) -> str:
+    """`an` Agent, `a` user."""
+    return "an" if noun.what.startswith("A") else "a"
+
+
 def address(call: Call, noun: Noun, given_id: str) -> str:
     """Its path in /api/v1.
 
@@ -64,7 +70,7 @@ def _add(
 
 
 def _add_list(app: typer.Typer, noun: Noun) -> None:
-    options = options_of(noun.filters) if noun.filters else []
+    options = options_of(noun.filters, with_null=False) if noun.filters else []
 
     def rows(call: Call, *, limit: Limit = None, **given: Any) -> None:
         query = body_of(options, given, call.client)
@@ -80,8 +86,9 @@ def _add_get(app: typer.Typer, noun: Noun) -> None:
     _add(app, "get", get, f"Show one {noun.what} with all its fields.", [identity(noun)])
 
 
-def _add_create(app: typer.Typer, noun: Noun, model: Any) -> None:
-    options = options_of(model, frozenset({noun.name or ""}))
+def _add_create(app: typer.Typer, noun: Noun, model: type[Body]) -> None:
+    required = {name for name, info in model.model_fields.items() if info.is_required()}
+    options = options_of(model, (noun.without - required) | {noun.name or ""}, with_null=False)
     arguments = [_new_name(noun, noun.name)] if noun.name else []
 
     def create(call: Call, **given: Any) -> None:
@@ -90,7 +97,13 @@ def _add_create(app: typer.Typer, noun: Noun, model: Any) -> None:
             body[noun.name] = given[noun.name]
         call.output.one(call.client.post(noun.path, body))
 
-    _add(app, "create", create, f"Create a {noun.what}.", [*arguments, *(option.parameter for option in options)])
+    _add(
+        app,
+        "create",
+        create,
+        f"Create {article(noun)} {noun.what}.",
+        [*arguments, *(option.parameter for option in options)],
+    )
 
 
 def _new_name(noun: Noun, field: str) -> inspect.Parameter:
@@ -98,8 +111,8 @@ def _new_name(noun: Noun, field: str) -> inspect.Parameter:
     return inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str, argument])
 
 
-def _add_update(app: typer.Typer, noun: Noun, model: Any) -> None:
-    options = options_of(model, noun.fixed)
+def _add_update(app: typer.Typer, noun: Noun, model: type[Body]) -> None:
+    options = options_of(model, noun.without)
 
     def update(call: Call, *, given_id: str, **given: Any) -> None:
         body = body_of(options, given, call.client)
@@ -107,7 +120,7 @@ def _add_update(app: typer.Typer, noun: Noun, model: Any) -> None:
             raise typer.BadParameter("There is nothing to change; give at least one option.")
         call.output.one(call.client.patch(address(call, noun, given_id), body))
 
-    text = f"Change a {noun.what}; what is not given stays as it is."
+    text = f"Change {article(noun)} {noun.what}; what is not given stays as it is."
     _add(app, "update", update, text, [identity(noun), *(option.parameter for option in options)])
 
 
@@ -123,4 +136,4 @@ def _add_delete(app: typer.Typer, noun: Noun) -> None:
         call.client.delete(f"{noun.path}/{found}", {"force": given.get("force") or None})
         call.output.done(f"The {noun.what} {given_id} is deleted.", {noun.key: found, "deleted": True})
 
-    _add(app, "delete", delete, f"Delete a {noun.what}.", options)
+    _add(app, "delete", delete, f"Delete {article(noun)} {noun.what}.", options)
