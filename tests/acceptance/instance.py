@@ -210,6 +210,10 @@ class Instance:
             "staging_config_id"
         ]
 
+    def resize(self, config_id: str, number: int) -> None:
+        """Change Desired."""
+        self.call("PATCH", f"/staging-configs/{config_id}", json={"num_sessions": number})
+
     def unstage(self, config_id: str) -> None:
         """Delete a staging config and wait until its unassigned sessions are gone."""
         self.call("DELETE", f"/staging-configs/{config_id}")
@@ -227,8 +231,8 @@ class Instance:
         return [row["session_id"] for row in self.sql(query, user_id)]
 
     def made_for(self, config_id: str) -> int:
-        """How many sessions were ever made for a config, but for those that were set aside and had to be replaced."""
-        query = "SELECT count(*) FROM sessions WHERE staging_config_id = %s AND set_aside_reason IS NULL"
+        """How many sessions were ever made for a config's pool, without those that a user claimed from it."""
+        query = "SELECT count(*) FROM sessions WHERE staging_config_id = %s AND assignment_id IS NULL"
         return self.sql(query, config_id)[0]["count"]
 
     # Hurting --------------------------------------------------------------------------------------------------------

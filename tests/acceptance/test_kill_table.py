@@ -64,7 +64,9 @@ class Killing:
     instance: Instance
     desktop: OpenDesktop
     record: Callable[[str, object], None]
-    began: float = field(default_factory=time.monotonic)
+    held: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    killed: str | None = None
+    began: float = 0.0
 
     def idle(self, role: str) -> None:
         """Kill a role that has nothing to do, and return when every part works again."""
@@ -73,21 +75,29 @@ class Killing:
     def amid(self, column: str, role: str, stop: str | None, act: Callable[[], object]) -> None:
         """Start `act`, kill the role in the middle of it, and return when every part works again."""
         of_agent = (PROCESS["agent"], MEANWHILE[column])
-        held = [(PROCESS[role], stop)] if stop else [of_agent]
+        self.held = [(PROCESS[role], stop)] if stop else [of_agent]
         if role == "manager" and column != "staging":
-            held = [of_agent, *held]  # the Manager commits every second: it is killed when the Agent is amid the work
-        doing = threading.Thread(target=_in_spite_of_the_kill, args=(act,))
-        for number, (process, name) in enumerate(held):
+            # The Manager commits every second: it is held when the Agent is in the middle of the work
+            self.held = [of_agent, *self.held]
+        doing = Doing(act)
+        for process, name in self.held:
             self.instance.arm(process, name)
-            if number == 0:
-                doing.start()
-            self.instance.wait_at(process, name)
+            doing.begin()
+            try:
+                self.instance.wait_at(process, name)
+            except TimeoutError:
+                pytest.fail(f"{process} did not come to {name}; the call: {doing.error or 'no error'}")
         killed = self._kill(role)
-        for process, name in held:
-            if process != PROCESS.get(role):
-                self.instance.release(process, name)
+        self.let_go()
         self._returned(role, killed)
-        doing.join(30)
+        doing.end()
+
+    def let_go(self) -> None:
+        """Let those that are held go on, but for a process that was killed."""
+        for process, name in self.held:
+            if process != self.killed:
+                self.instance.release(process, name)
+        self.held = []
 
     def done(self) -> None:
         """The work came to its end, and nothing was lost, duplicated or orphaned."""
@@ -99,6 +109,7 @@ class Killing:
 
     def _kill(self, role: str) -> int:
         pid = self.instance.pids(role)[0]
+        self.killed = PROCESS.get(role)
         self.began = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         assert self.desktop.goes_on()
@@ -118,11 +129,28 @@ class Killing:
         return len(of_sessions) == len(set(of_sessions)) and running <= set(of_sessions) <= alive
 
 
-def _in_spite_of_the_kill(act: Callable[[], object]) -> None:
-    try:
-        act()
-    except (AssertionError, httpx.HTTPError):
-        return  # the caller of a killed role gets an error; what it asked for is looked at afterwards
+class Doing:
+    """A call that goes on while roles are killed. Its caller may get an error: what came of it is looked at later."""
+
+    def __init__(self, act: Callable[[], object]) -> None:
+        self._act = act
+        self._thread = threading.Thread(target=self._run)
+        self.error: Exception | None = None
+
+    def begin(self) -> None:
+        """Start it, unless it was started."""
+        if self._thread.ident is None:
+            self._thread.start()
+
+    def end(self) -> None:
+        """Wait for its end."""
+        self._thread.join(30)
+
+    def _run(self) -> None:
+        try:
+            self._act()
+        except (AssertionError, httpx.HTTPError) as error:
+            self.error = error
 
 
 @pytest.fixture(scope="module")
@@ -146,8 +174,12 @@ def pool(instance: Instance) -> Iterator[str]:
 
 
 @pytest.fixture
-def killing(instance: Instance, desktop: OpenDesktop, record_property: Callable[[str, object], None]) -> Killing:
-    return Killing(instance, desktop, record_property)
+def killing(
+    instance: Instance, desktop: OpenDesktop, record_property: Callable[[str, object], None]
+) -> Iterator[Killing]:
+    killing = Killing(instance, desktop, record_property)
+    yield killing
+    killing.let_go()
 
 
 def processes(instance: Instance) -> dict[str, int]:
@@ -188,22 +220,20 @@ def test_claiming(killing: Killing, instance: Instance, pool: str, role: str, st
     assert instance.sessions_of_user(user) == [session]
     assert len(instance.containers_of(session)) == 1
     wait_for(lambda: instance.staged(pool) == 1, "the pool is full again")
-    assert instance.made_for(pool) == before + 1
+    assert instance.made_for(pool) == before
     killing.done()
     instance.call("DELETE", f"/sessions/{session}")
 
 
 @pytest.mark.parametrize(("role", "stop"), cells("staging"))
-def test_staging(killing: Killing, instance: Instance, role: str, stop: str | None):
-    configs: list[str] = []
-    try:
-        killing.amid("staging", role, stop, lambda: configs.append(instance.stage(2)))
-        wait_for(lambda: instance.staged(configs[0]) == 2, "the pool is full")
-        assert instance.made_for(configs[0]) == 2
-        killing.done()
-    finally:
-        for config in configs:
-            instance.unstage(config)
+def test_staging(killing: Killing, instance: Instance, pool: str, role: str, stop: str | None):
+    wait_for(lambda: instance.staged(pool) == 1, "the pool has one session")
+    before = instance.made_for(pool)
+    killing.amid("staging", role, stop, lambda: instance.resize(pool, 2))
+    wait_for(lambda: instance.staged(pool) == 2, "the pool is full")
+    assert instance.made_for(pool) == before + 1
+    killing.done()
+    instance.resize(pool, 1)
 
 
 @pytest.mark.parametrize(("role", "stop"), cells("destroying"))
