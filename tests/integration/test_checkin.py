@@ -58,6 +58,19 @@ async def test_a_wrong_token_is_refused_and_the_reason_is_in_the_logs(door: http
     assert await eventually(logged)
 
 
+async def test_a_refused_stranger_is_in_diagnostics_whatever_he_calls_himself(door: httpx.ASGITransport, db: Database):
+    async with httpx.AsyncClient(transport=door, base_url="http://manager") as client:
+        body = {"agent_id": "x" * 36, "join_token": "t", "machine_id": "m\0", "hostname": "h\0"}
+        assert (await client.post("/v1/register", json=body)).status_code == 422
+
+    async def noted() -> bool:
+        requests = await db.fetch("SELECT agent_id FROM manager_requests WHERE status = 422")
+        logged = await db.fetch("SELECT 1 FROM logs WHERE code = 'agent-refused' AND message LIKE '%%on host h was%%'")
+        return [row["agent_id"] for row in requests] == [None] and bool(logged)
+
+    assert await eventually(noted)
+
+
 async def test_a_token_is_used_up(door: httpx.ASGITransport, db: Database):
     token = await join_token(db, uses=1)
     first, second = ToldAgent(door, token), ToldAgent(door, token)

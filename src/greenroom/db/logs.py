@@ -10,7 +10,8 @@ from typing import Any, Final, Literal
 import structlog
 from psycopg.types.json import Jsonb
 
-from greenroom.core.errors import GreenroomError
+from greenroom.core.errors import Unavailable
+from greenroom.db.batches import insert_rows, storable
 from greenroom.db.database import Database
 
 log = structlog.get_logger(__name__)
@@ -19,6 +20,11 @@ Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 MAX_QUEUED: Final = 10_000
 FLUSH_S: Final = 0.2
+
+_INSERT: Final = (
+    "INSERT INTO logs (time, level, component, code, message, zone_name, session_id, user_id, username,"
+    " staging_config_id, setting, details) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,35 +76,31 @@ class LogWriter:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what was queued; what cannot be written stays queued."""
+        """Write what was queued; what cannot be written because the database is away stays queued."""
         rows, self._rows = self._rows, []
         if not rows:
             return
         try:
-            async with self._db.transaction() as connection, connection.cursor() as cursor:
-                await cursor.executemany(
-                    "INSERT INTO logs (time, level, component, code, message, zone_name, session_id, user_id, username,"
-                    " staging_config_id, setting, details) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-                    [
-                        (
-                            r.time,
-                            r.level,
-                            r.component,
-                            r.code,
-                            r.message,
-                            r.zone_name,
-                            r.session_id,
-                            r.user_id,
-                            r.username,
-                            r.staging_config_id,
-                            r.setting,
-                            Jsonb(r.details),
-                        )
-                        for r in rows
-                    ],
-                )
-        except GreenroomError as error:
+            await insert_rows(self._db, _INSERT, [_params(row) for row in rows])
+        except Unavailable as error:
             self._rows = (rows + self._rows)[:MAX_QUEUED]
             log.warning("log rows wait for the database", waiting=len(self._rows), reason=error.message)
             return
         await self._db.notify("logs:")
+
+
+def _params(row: LogRow) -> tuple[object, ...]:
+    return (
+        row.time,
+        row.level,
+        row.component,
+        row.code,
+        storable(row.message),
+        row.zone_name,
+        row.session_id,
+        row.user_id,
+        storable(row.username),
+        row.staging_config_id,
+        row.setting,
+        Jsonb(storable(row.details)),
+    )

@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import structlog
 
-from greenroom.core.errors import GreenroomError
+from greenroom.core.errors import Unavailable
+from greenroom.db.batches import insert_rows
 from greenroom.db.database import Database
 
 log = structlog.get_logger(__name__)
@@ -95,14 +96,13 @@ class RequestLog:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what is queued; what cannot be written stays queued."""
+        """Write what is queued; what cannot be written because the database is away stays queued."""
         rows, self._rows = self._rows, []
         if not rows:
             return
         try:
-            async with self._db.transaction() as connection, connection.cursor() as cursor:
-                await cursor.executemany(_INSERT, [_params(row) for row in rows])
-        except GreenroomError as error:
+            await insert_rows(self._db, _INSERT, [_params(row) for row in rows])
+        except Unavailable as error:
             self._rows = (rows + self._rows)[:MAX_QUEUED]
             log.warning("request rows wait for the database", waiting=len(self._rows), reason=error.message)
 
