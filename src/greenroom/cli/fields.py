@@ -182,7 +182,8 @@ def _kind(name: str, info: FieldInfo, *, with_null: bool) -> _Kind:
 def _list_kind(name: str, plain: Any) -> _Kind | None:
     """For fields whose option is repeated."""
     if get_origin(plain) is dict:
-        return _Kind(list[str], _assigned, metavar="NAME=VALUE")
+        of_texts = _unwrapped(get_args(plain)[1])[0] is str
+        return _Kind(list[str], lambda given, _: assignments(given, as_texts=of_texts), metavar="NAME=VALUE")
     if get_origin(plain) is not list:
         return None
     if name not in REFERENCES:
@@ -236,12 +237,8 @@ def _time(text: str) -> str:
     return datetime.fromisoformat(text).astimezone().isoformat()
 
 
-def _assigned(given: list[str], client: Client) -> Row:
-    return assignments(given)
-
-
-def assignments(given: list[str]) -> Row:
-    """An object from `NAME=VALUE` and JSON objects; a value that is no JSON is a text.
+def assignments(given: list[str], *, as_texts: bool = False) -> Row:
+    """An object from `NAME=VALUE` and JSON objects; a VALUE that is no JSON is a text, with `as_texts` every one.
 
     Raises:
         typer.BadParameter: one of them is neither.
@@ -254,7 +251,7 @@ def assignments(given: list[str]) -> Row:
         name, separator, text = item.partition("=")
         if not separator:
             raise typer.BadParameter(f"{item!r} is neither NAME=VALUE nor a JSON object.")
-        values[name] = _json_or_text(text)
+        values[name] = text if as_texts else _json_or_text(text)
     return values
 
 

@@ -1,0 +1,69 @@
+"""How values are shown, and objects read from what is typed."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.cli.fields import assignments
+from greenroom.cli.output import cell, relative, size
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [(0, "now"), (59, "59 s ago"), (60, "1 min ago"), (-7201, "in 2 h"), (86_400 * 3, "3 d ago"), (0.9, "now")],
+)
+def test_times_are_told_from_now(seconds: float, shown: str):
+    assert relative(NOW - timedelta(seconds=seconds), NOW) == shown
+
+
+@pytest.mark.parametrize(("count", "shown"), [(0, "0 B"), (1536, "1.5 KiB"), (1 << 30, "1 GiB"), (1 << 44, "16 TiB")])
+def test_bytes_have_binary_units(count: int, shown: str):
+    assert size(count) == shown
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "shown"),
+    [
+        (None, "", "-"),
+        ("", "", "-"),
+        ({}, "", "-"),
+        (True, "", "yes"),
+        (1048576, "memory", "1 MiB"),
+        (1048576, "other", "1048576"),
+        ("2026-01-01T11:00:00Z", "", "1 h ago"),
+        (["a", "b"], "", "a, b"),
+        ([{"group_id": "x", "name": "All Users"}], "", "All Users"),
+        ({"a": 1}, "", '{"a": 1}'),
+    ],
+)
+def test_values_are_shown_as_people_read_them(value: Any, field: str, shown: str):
+    assert cell(value, field, NOW).plain == shown
+
+
+@given(JSON)
+def test_nothing_that_is_shown_acts_on_the_terminal(value: Any):
+    assert not {c for c in cell(value, "", NOW).plain if ord(c) < 32 or 127 <= ord(c) < 160} - {"\n", "\t"}
+
+
+@given(st.text(st.characters(exclude_characters="={", codec="utf-8"), min_size=1), JSON)
+def test_an_object_is_read_from_assignments_and_from_json_alike(name: str, value: Any):
+    expected = {name: value}
+    assert assignments([f"{name}={json.dumps(value)}"]) == expected
+    assert assignments([json.dumps(expected)]) == expected
+
+
+@given(st.text(st.characters(exclude_characters="={", codec="utf-8"), min_size=1), st.text())
+def test_texts_stay_texts_where_texts_are_wanted(name: str, value: str):
+    assert assignments([f"{name}={value}"], as_texts=True) == {name: value}

@@ -1,0 +1,79 @@
+"""The table of nouns against the document of the api: nothing is missing, nothing is made up."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenroom.api.openapi import document
+from greenroom.api.schemas.sessions import SessionCreate
+from greenroom.cli import reference
+from greenroom.cli.fields import options_of
+from greenroom.cli.nouns import NOUNS, LogFilter, Noun
+
+PAGE = Path(__file__).parents[3] / "docs/reference/command-line.md"
+API: dict[str, Any] = document()
+PATHS: dict[str, Any] = API["paths"]
+
+
+def of_path(noun: Noun) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the document says of the list and of one of the things."""
+    one = next(path for path in PATHS if path.startswith(f"/api/v1{noun.path}/{{") and path.count("/") == 4)
+    return PATHS[f"/api/v1{noun.path}"], PATHS[one]
+
+
+def body_of(operation: dict[str, Any]) -> str:
+    """Name of the schema of an operation's body."""
+    return operation["requestBody"]["content"]["application/json"]["schema"]["$ref"].rpartition("/")[2]
+
+
+def shown_by(operation: dict[str, Any]) -> set[str]:
+    """Fields of what an operation answers."""
+    schema = operation["responses"]["200"]["content"]["application/json"]["schema"]
+    return set(API["components"]["schemas"][schema.get("items", schema)["$ref"].rpartition("/")[2]]["properties"])
+
+
+def parameters_of(path: str) -> set[str]:
+    """Query parameters of a list, without those for paging."""
+    return {p["name"] for p in PATHS[path]["get"]["parameters"]} - {"limit", "cursor"}
+
+
+@pytest.mark.parametrize("noun", NOUNS.values(), ids=lambda noun: noun.noun)
+def test_create_and_delete_are_there_where_the_api_has_them(noun: Noun):
+    many, one = of_path(noun)
+    assert (noun.create is not None) == ("post" in many and noun.noun != "sessions")
+    assert noun.delete == ("delete" in one and noun.noun != "sessions")
+    if noun.create is not None:
+        assert noun.create.__name__ == body_of(many["post"])
+    if noun.update is not None:
+        assert noun.update.__name__ == body_of(one["patch"])
+
+
+@pytest.mark.parametrize("noun", NOUNS.values(), ids=lambda noun: noun.noun)
+def test_lists_show_fields_that_exist(noun: Noun):
+    many, one = of_path(noun)
+    fields = shown_by(many["get"])
+    assert fields == shown_by(one["get"])
+    assert {noun.key, noun.name or noun.key} | {column.field for column in noun.columns if column.field} <= fields
+
+
+@pytest.mark.parametrize("noun", NOUNS.values(), ids=lambda noun: noun.noun)
+def test_lists_have_every_filter_of_the_api(noun: Noun):
+    assert set(noun.filters.model_fields if noun.filters else ()) == parameters_of(f"/api/v1{noun.path}")
+
+
+def test_logs_have_every_filter_of_the_api():
+    assert set(LogFilter.model_fields) == parameters_of("/api/v1/logs")
+
+
+@pytest.mark.parametrize(
+    "model", [SessionCreate, *filter(None, (m for noun in NOUNS.values() for m in (noun.create, noun.update)))]
+)
+def test_every_field_of_a_body_has_an_option(model: Any):
+    assert {option.field for option in options_of(model)} == set(model.model_fields)
+
+
+def test_the_reference_is_what_the_program_says():
+    assert PAGE.read_text() == reference.document(), "run: python -m greenroom.cli.reference > " + str(PAGE)
