@@ -22,7 +22,7 @@ expect.set_options(timeout=15_000)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    """One chromium for a file's tests; it runs an event loop, beside which no test of another file could run its own."""
+    """One chromium for the tests of a file; its event loop leaves no place for one of another file."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
         yield browser
@@ -99,11 +99,11 @@ def clean(instance: Instance) -> Iterator[None]:
 def empty(instance: Instance) -> None:
     """Delete all staging configs and sessions, and wait until they are gone."""
     with instance.http() as http:
-        for config in http.get("/api/v1/staging-configs").json():
+        for config in http.get("/api/v1/staging-configs").raise_for_status().json():
             http.delete(f"/api/v1/staging-configs/{config['staging_config_id']}")
 
         def gone() -> bool:
-            sessions = http.get("/api/v1/sessions").json()
+            sessions = http.get("/api/v1/sessions").raise_for_status().json()
             for session in sessions:
                 if session["status"] != "deleting":
                     http.delete(f"/api/v1/sessions/{session['session_id']}")

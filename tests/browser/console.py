@@ -24,6 +24,10 @@ COLOURS = """() => {
 """Distinct colours among a sample of the desktop's pixels."""
 
 
+AT_REST = "() => document.getAnimations().every(each => each.effect.getTiming().iterations === Infinity)"
+"""Nothing fades or moves any more (but what always does): colours on their way have contrasts of their own."""
+
+
 @dataclass(frozen=True)
 class Person:
     """Somebody who is logged in; `page` is their window."""
@@ -88,10 +92,12 @@ def inside(session_id: str, *command: str) -> str:
     return subprocess.run(run, capture_output=True, text=True, check=False).stdout
 
 
-def violations(page: Page) -> list[dict[str, Any]]:
-    """What axe finds serious or critical on the page, without what the session's own page does."""
+def violations(page: Page, *rules: str) -> list[dict[str, Any]]:
+    """What axe finds serious or critical on the page (by these rules alone), without the session's own page."""
     page.evaluate(AXE.read_text())  # not as a script of the page: its Content-Security-Policy rightly refuses that
-    found = page.evaluate("axe.run(document, { iframes: false })")
+    page.wait_for_function(AT_REST)
+    options = {"iframes": False} | ({"runOnly": list(rules)} if rules else {})
+    found = page.evaluate("options => axe.run(document, options)", options)
     return [
         {"rule": each["id"], "impact": each["impact"], "where": [node["html"][:200] for node in each["nodes"]]}
         for each in found["violations"]

@@ -7,6 +7,7 @@ import re
 import pytest
 from playwright.sync_api import expect
 from tests.acceptance.instance import Instance, wait_for
+from tests.browser.conftest import empty
 from tests.browser.console import Person, inside, violations
 
 STEPS = ["Requested", "Machine chosen", "Taken over by the machine", "Container created", "Container started"]
@@ -116,6 +117,5 @@ def test_a_start_that_fails_shows_the_cause_and_can_be_repeated(user: Person, in
             expect(failed.or_(refused)).to_be_visible(timeout=60_000)
             expect(user.page.get_by_text("greenroom/desktop:nowhere")).to_be_visible()
         finally:
-            for session in http.get("/api/v1/sessions").json():
-                http.delete(f"/api/v1/sessions/{session['session_id']}")
-            http.delete(f"/api/v1/images/{made.json()['image_id']}")
+            empty(instance)
+            assert http.delete(f"/api/v1/images/{made.json()['image_id']}").status_code == 204

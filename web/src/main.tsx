@@ -22,7 +22,9 @@ const queries: QueryClient = new QueryClient({
     },
   }),
   defaultOptions: {
+    mutations: { networkMode: 'always' },
     queries: {
+      networkMode: 'always', // the server may be this machine, which needs no network
       refetchInterval: LOOK_AGAIN_MS,
       retry: retryTemporary,
       retryDelay: 500,

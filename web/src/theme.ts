@@ -19,6 +19,9 @@ export const theme = createTheme({
   },
 });
 
+// Darker, where Mantine goes lighter: white on teal.8 falls below AA.
+const HOVER = '#066649';
+
 export const cssVariables: CSSVariablesResolver = ({ colors }) => ({
   variables: {},
   light: {
@@ -26,6 +29,7 @@ export const cssVariables: CSSVariablesResolver = ({ colors }) => ({
     '--mantine-color-dimmed': colors.gray[7],
     '--mantine-color-placeholder': colors.gray[7],
     '--mantine-color-teal-light': colors.teal[0],
+    '--mantine-color-teal-filled-hover': HOVER,
     '--mantine-color-error': colors.red[9],
     '--greenroom-surface': '#ffffff',
   },
@@ -33,6 +37,7 @@ export const cssVariables: CSSVariablesResolver = ({ colors }) => ({
     '--mantine-color-dimmed': colors.dark[1],
     '--mantine-color-placeholder': colors.dark[1],
     '--mantine-color-teal-filled': colors.teal[9],
+    '--mantine-color-teal-filled-hover': HOVER,
     '--mantine-color-error': colors.red[4],
     '--greenroom-surface': colors.dark[6],
   },

@@ -64,22 +64,26 @@ export function useLiveQueries(queries: QueryClient): void {
     };
     const resync = () => void queries.invalidateQueries();
     const connect = () => {
-      const opened = new EventSource('/api/v1/events');
-      source = opened;
-      opened.onopen = () => {
+      source = new EventSource('/api/v1/events');
+      source.onopen = () => {
         if (state === 'reconnecting') resync();
         become('live');
       };
-      opened.onmessage = (event) => touch((JSON.parse(event.data as string) as { topic: string }).topic);
-      opened.addEventListener('resync', resync);
-      opened.onerror = () => {
-        become('reconnecting');
-        opened.close();
-        retry = setTimeout(connect, RETRY_MS);
-      };
+      source.onmessage = (event) => touch((JSON.parse(event.data as string) as { topic: string }).topic);
+      source.addEventListener('resync', resync);
+      source.onerror = lost;
+    };
+    // A stream that the browser cut for want of a network would stay silent for long.
+    const lost = () => {
+      become('reconnecting');
+      source?.close();
+      clearTimeout(retry);
+      retry = setTimeout(connect, RETRY_MS);
     };
     connect();
+    window.addEventListener('offline', lost);
     return () => {
+      window.removeEventListener('offline', lost);
       clearTimeout(gather);
       clearTimeout(retry);
       source?.close();

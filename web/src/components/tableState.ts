@@ -21,15 +21,16 @@ export function useAddressText(name: string): [string, (text: string) => void] {
   const change = useCallback(
     (next: string) => {
       setText(next);
-      setParams((before) => withParam(before, name, next), { replace: true });
+      setParams(withParam(name, next), { replace: true });
     },
     [name, setParams],
   );
   return [text, change];
 }
 
-function withParam(before: URLSearchParams, name: string, value: string): URLSearchParams {
-  const after = new URLSearchParams(before);
+/** The address as it is now, which the router's own value may lag behind, with one parameter changed. */
+export function withParam(name: string, value: string): URLSearchParams {
+  const after = new URLSearchParams(location.search);
   if (value) after.set(name, value);
   else after.delete(name);
   return after;
@@ -42,9 +43,7 @@ export function useTableState(initialSort: string | null): TableState {
   const sort = written ? written.replace(/^-/, '') : null;
   const [filter, setFilter] = useAddressText('q');
   const toggleSort = (column: string) =>
-    setParams((before) => withParam(before, 'sort', sort === column && !descending ? `-${column}` : column), {
-      replace: true,
-    });
+    setParams(withParam('sort', sort === column && !descending ? `-${column}` : column), { replace: true });
   return { filter, sort, descending, setFilter, toggleSort };
 }
 

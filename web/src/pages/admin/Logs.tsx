@@ -7,6 +7,7 @@ import type { LogRow } from '../../api/types';
 import { type Column, DataTable } from '../../components/DataTable';
 import { EmptyState } from '../../components/feedback';
 import { PageHeader } from '../../components/PageHeader';
+import { withParam } from '../../components/tableState';
 import { TimeAgo } from '../../components/TimeAgo';
 import { type Tone, textIn } from '../../components/tones';
 
@@ -41,15 +42,7 @@ export function Logs() {
     { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
     { key: 'user', title: 'User', value: (row) => row.username },
   ];
-  const choose = (next: string) =>
-    setParams(
-      (before) => {
-        const after = new URLSearchParams(before);
-        after.set('level', next);
-        return after;
-      },
-      { replace: true },
-    );
+  const choose = (next: string) => setParams(withParam('level', next), { replace: true });
   return (
     <>
       <PageHeader title="Logs">What was decided, and why.</PageHeader>

@@ -6,7 +6,7 @@ import { changeManager, managersQuery } from '../../api/queries';
 import type { Manager } from '../../api/types';
 import { type Column, DataTable } from '../../components/DataTable';
 import { EnabledSwitch } from '../../components/EnabledSwitch';
-import { EmptyState } from '../../components/feedback';
+import { EmptyState, showDone } from '../../components/feedback';
 import { PageHeader } from '../../components/PageHeader';
 import { ShortId } from '../../components/ShortId';
 import { StatusBadge } from '../../components/StatusBadge';
@@ -37,7 +37,7 @@ export function Managers() {
           name={`Manager ${row.instance_id}`}
           list="managers"
           disabled={!allowed('managers_modify')}
-          onChange={(enabled) => changeManager(row.manager_id, { enabled })}
+          onChange={(enabled) => setEnabled(row, enabled)}
         />
       ),
     },
@@ -99,6 +99,12 @@ export function Managers() {
       />
     </>
   );
+}
+
+/** Enable or disable; the server says when what remains enabled in the zone is not running. */
+async function setEnabled({ manager_id }: Manager, enabled: boolean): Promise<void> {
+  const { warning } = await changeManager(manager_id, { enabled });
+  if (warning) showDone(warning, 'yellow');
 }
 
 function Primary({ term }: { term: number | null }) {

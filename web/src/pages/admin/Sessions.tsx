@@ -86,7 +86,7 @@ export function Sessions() {
         empty={
           <EmptyState icon={IconDeviceDesktop} title="No sessions">
             A session appears here when a user launches a workspace, or when{' '}
-            <Text component={Link} to="/admin/staging" inherit c="var(--mantine-color-anchor)">
+            <Text component={Link} to="/admin/staging" inherit td="underline" c="var(--mantine-color-anchor)">
               Staging
             </Text>{' '}
             prepares one.
