@@ -80,6 +80,16 @@ def test_a_hand_over_ends_as_the_agent_reports_of_this_assignment(
         assert move.reason == "its hand-over failed: exit 3"
 
 
+@pytest.mark.parametrize("state", [Seeing.FAILED, Seeing.ABSENT])
+def test_a_container_that_ends_during_its_hand_over_is_set_aside_like_any_failed_hand_over(state: ObservedState):
+    move = decide(row(S.ASSIGNING, assignment_id="a"), seen(state))
+    assert move is not None
+    assert (move.to, move.set_aside, move.sources) == (S.FAILED, True, frozenset({S.ASSIGNING}))
+    used = decide(row(S.RUNNING, assignment_id="a"), seen(state))
+    assert used is not None
+    assert (used.to, used.set_aside) == (S.FAILED, False)
+
+
 def test_the_reason_of_a_failure_is_the_agents_own():
     move = decide(row(S.STARTING), seen(Seeing.FAILED, error="no such image"))
     assert move is not None

@@ -13,7 +13,7 @@ in between. Invariants, tested as properties:
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 from greenroom.core.states import ObservedState, SessionStatus, Want, sources_of
@@ -72,7 +72,12 @@ def decide(row: SessionRow, seen: Seen) -> Move | None:
     if seen.generation != row.generation:
         return None
     move = _RULES[seen.state](row, seen)
-    return move if move is not None and row.status in move.sources else None
+    if move is None or row.status not in move.sources:
+        return None
+    if move.to is _S.FAILED and row.status is _S.ASSIGNING:
+        # Whatever broke it, the user waits for a session: it is set aside, and he gets the next one.
+        return replace(move, sources=frozenset({_S.ASSIGNING}), set_aside=True)
+    return move
 
 
 def _absent(row: SessionRow, seen: Seen) -> Move | None:
@@ -114,7 +119,7 @@ def _handed_over(row: SessionRow, seen: Seen) -> Move | None:
         return _move(seen, _S.RUNNING, only, "its hand-over was acknowledged by the Agent")
     if seen.handover == "failed":
         reason = f"its hand-over failed: {seen.handover_error or 'the Agent gave no reason'}"
-        return Move(session_id=seen.session_id, to=_S.FAILED, sources=only, reason=reason, set_aside=True)
+        return _move(seen, _S.FAILED, only, reason)
     return None
 
 
