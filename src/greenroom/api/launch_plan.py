@@ -28,7 +28,9 @@ class LaunchRequest:
     """What was asked for. Ids are uuids as text.
 
     `zone_id` counts if the user may choose (`allow_zone_selection`); `gateway_zone` is the name of the zone whose
-    gateway was addressed (header X-Greenroom-Zone), `request_host` the Host header, which the gateway serves.
+    gateway was addressed (header X-Greenroom-Zone), `request_host` the Host header, which the gateway serves. A
+    `network_id` excludes staged sessions and does no more: whoever launches must not choose where a container is
+    connected (`host`, `container:…`, a network without our rules).
     """
 
     user_id: str
@@ -213,6 +215,5 @@ def extras_of(launch: Launch) -> LaunchExtras:
         run_config=facts.value("run_config"),
         volume_mapping=facts.value("volume_mapping"),
         filter_policy=facts.value("web_filter_policy") or None,
-        network=request.network_id,
         profile=facts.profile_is_applied(),
     )

@@ -98,7 +98,6 @@ class LaunchExtras:
     run_config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     volume_mapping: Mapping[str, Any] = field(default_factory=dict[str, Any])
     filter_policy: str | None = None
-    network: str | None = None
     profile: bool = False
     """Whether the workspace's persistent profile is mounted as home."""
 
@@ -150,7 +149,6 @@ def on_demand_spec(
         mounts=mounts(volumes, tokens),
         run_config={**base.run_config, **extras.run_config},
         filter_policy=extras.filter_policy or base.filter_policy,
-        network=extras.network or base.network,
         # Without a port any port is meant: the frame of a session comes from another port than the console.
         allow_origin=host_list(zone.allow_origin_domain.replace(REQUEST_HOST, host_name(host))),
         upstream_auth=zone.upstream_auth_address.replace(REQUEST_HOST, host),

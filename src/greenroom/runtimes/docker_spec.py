@@ -63,12 +63,12 @@ def container_config(
     127.0.0.1 alone. Negative OOM scores fail on some hosts and are never set.
 
     Raises:
-        StartError: `run_config` asks for something that is not allowed; the sentence names it.
+        StartError: `run_config` or the network is not allowed; the sentence names it.
     """
     override = _allowed(spec.run_config)
     port = f"{spec.port}/tcp"
     environment = {**spec.environment, **override.pop("environment", {}), "VNC_PW": spec.credential}
-    network = spec.network or identity.network
+    network = _network(spec, identity)
     own = {
         INSTALLATION: identity.installation_id,
         SESSION: session_id,
@@ -106,6 +106,13 @@ def container_config(
         "NetworkingConfig": {"EndpointsConfig": {network: {}}},
         **{_FIELDS[name]: value for name, value in override.items()},
     }
+
+
+def _network(spec: SessionSpec, identity: Identity) -> str:
+    """The sessions' network, or another one of this installation; the host's own or a foreign one has no rules."""
+    if spec.network is None or spec.network.startswith(f"{identity.network}-"):
+        return spec.network or identity.network
+    raise StartError(f"A session may not be on the network {spec.network!r}; it is not of this installation.")
 
 
 def _cpu(spec: SessionSpec) -> dict[str, int]:

@@ -141,3 +141,15 @@ async def test_a_staged_session_is_nobodys(anonymous: Client, db: Database, agen
     (listed,) = (await call(anonymous, "get_kasms"))["kasms"]
     assert (listed["user_id"], listed["user"]["username"]) == (None, None)
     assert "error_message" in await call(anonymous, "get_kasm_status", kasm_id=row["session_id"])
+
+
+async def test_a_variable_cannot_hide_in_the_name_of_another(
+    anonymous: Client, db: Database, agent: str, ada: str, image_id: str
+):
+    asked = {"user_id": ada, "image_id": image_id}
+    refused = await call(anonymous, "request_kasm", **asked, environment={"KASM_SVC_UPLOADS=1;": ""})
+    assert "environment" in refused["error_message"]
+    made = await call(anonymous, "request_kasm", **asked, environment={"A": 1}, network_id="host")
+    row = await db.fetch_one("SELECT spec FROM sessions WHERE session_id = %s", (made["kasm_id"],))
+    assert row is not None
+    assert (row["spec"]["environment"]["A"], row["spec"]["network"]) == ("1", None)

@@ -85,10 +85,17 @@ def test_the_credential_cannot_be_overridden():
     assert sum(entry.startswith("VNC_PW=") for entry in config["Env"]) == 1
 
 
-def test_another_network_takes_the_place_of_ours():
-    config = container_config(SESSION, spec(network="lab"), IDENTITY)
-    assert config["HostConfig"]["NetworkMode"] == "lab"
-    assert list(config["NetworkingConfig"]["EndpointsConfig"]) == ["lab"]
+def test_another_network_of_the_installation_takes_the_place_of_ours():
+    name = f"{IDENTITY.network}-policy"
+    config = container_config(SESSION, spec(network=name), IDENTITY)
+    assert config["HostConfig"]["NetworkMode"] == name
+    assert list(config["NetworkingConfig"]["EndpointsConfig"]) == [name]
+
+
+@pytest.mark.parametrize("network", ["host", "none", "bridge", "default", "container:gr-other", "lab", ""])
+def test_a_network_that_is_not_ours_is_refused(network: str):
+    with pytest.raises(StartError, match="network"):
+        container_config(SESSION, spec(network=network), IDENTITY)
 
 
 @pytest.mark.parametrize(

@@ -11,9 +11,10 @@ from psycopg.rows import DictRow
 from greenroom.api import session_actions as actions
 from greenroom.api.deps import Config, Db, InstallationSecrets, Launches, Logs
 from greenroom.api.launch import LaunchRequest
-from greenroom.api.public.calls import Call, requires_key
+from greenroom.api.public.calls import Call, requires_key, validated
 from greenroom.api.public.kasms import connect_url, kasm_shape, kasms, token_of
 from greenroom.api.public.shapes import now
+from greenroom.api.schemas.sessions import SessionCreate
 from greenroom.core.errors import Invalid, NotFound
 from greenroom.core.permissions import USER
 from greenroom.core.states import SessionStatus
@@ -103,7 +104,7 @@ def _launch_request(call: Call, user_id: str, image_id: str) -> LaunchRequest:
         request_host=call.headers.get("host", ""),
         zone_id=call.optional_id("zone_id"),
         gateway_zone=call.headers.get("x-greenroom-zone"),
-        environment=_environment(call),
+        environment=_environment(call, image_id),
         kasm_url=call.text("kasm_url"),
         network_id=call.text("network_id") or None,
         persistent_profile_mode=call.text("persistent_profile_mode") or None,
@@ -111,13 +112,15 @@ def _launch_request(call: Call, user_id: str, image_id: str) -> LaunchRequest:
     )
 
 
-def _environment(call: Call) -> dict[str, str]:
+def _environment(call: Call, image_id: str) -> dict[str, str]:
+    """Variables by the rules of /api/v1: a name with `=` in it would be another variable in the container."""
     given = call.body.get("environment")
     if given is None:
         return {}
-    if not isinstance(given, dict) or "\0" in str(cast("dict[str, Any]", given)):
+    if not isinstance(given, dict):
         raise Invalid("environment must be an object of names and texts.")
-    return {str(name): str(value) for name, value in cast("dict[str, Any]", given).items()}
+    texts = {name: str(value) for name, value in cast("dict[str, Any]", given).items()}
+    return validated(SessionCreate, {"image_id": image_id, "environment": texts}).environment
 
 
 async def _session(db: Database, call: Call) -> DictRow:

@@ -63,7 +63,10 @@ class SessionCreate(Body):
     zone_id: Annotated[UUID | None, Field(description="counts where the user may choose (allow_zone_selection)")] = None
     environment: Annotated[dict[EnvironmentName, Text], Field(max_length=100)] = {}
     kasm_url: Annotated[Text, AfterValidator(_web_address), Field(description="opened in the session")] = ""
-    network_id: Text | None = None
+    network_id: Annotated[
+        Text | None,
+        Field(description="excludes staged sessions; a session is on the installation's network all the same"),
+    ] = None
     persistent_profile_mode: Literal["Enabled", "Disabled", "Reset"] | None = None
 
 
