@@ -85,6 +85,22 @@ def test_the_name_in_a_host_header(header: str, name: str):
     assert host_name(header) == name
 
 
+@pytest.mark.parametrize(
+    "header",
+    [
+        "a.example:x@b.example",
+        "a.example:1,b.example",
+        "a.example:8443/x",
+        "a.example:",
+        "a@b",
+        "[::1",
+        "a.example:1\n",
+    ],
+)
+def test_what_is_no_host_and_port_has_no_name(header: str):
+    assert host_name(header) == ""
+
+
 def test_a_comma_list_of_hosts():
     assert served(" a.example:1, B.example,,[::1]") == {"a.example", "b.example", "::1"}
 

@@ -5,6 +5,7 @@ Plain ASGI, so that streams (server-sent events) pass through unbuffered.
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -19,6 +20,7 @@ from greenroom.core.errors import Forbidden, GreenroomError, MisdirectedHost, To
 COOKIE: Final = "__Host-greenroom"
 MAX_BODY_BYTES: Final = 1 << 20
 HEALTH_PATH: Final = "/api/__healthcheck"
+_HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII)
 
 HEADERS: Final = {
     "Cache-Control": "no-store",
@@ -91,10 +93,13 @@ class _Limited:
 
 
 def host_name(host: str) -> str:
-    """The name in a Host header, lower case, without port; `[::1]:8443` gives `::1`."""
-    if host.startswith("["):
-        return host[1:].partition("]")[0].lower()
-    return host.partition(":")[0].lower()
+    """The name in a Host header, lower case, without port; `[::1]:8443` gives `::1`.
+
+    Empty for anything but `name` or `name:port`: what follows the name goes into addresses (`$request_host$`), so
+    `served.example:x@elsewhere.example` must not pass as `served.example`.
+    """
+    found = _HOST.fullmatch(host)
+    return found["name"].strip("[]").lower() if found else ""
 
 
 def served(names: str) -> frozenset[str]:

@@ -122,7 +122,7 @@ async def test_nobody_can_be_logged_in_from_another_site(anonymous: Client):
 
 
 async def test_another_host_is_misdirected(anonymous: Client):
-    for host in ("evil.example", "127.0.0.1.evil.example:8443", "", "127.0.0.2"):
+    for host in ("evil.example", "127.0.0.1.evil.example:8443", "", "127.0.0.2", "127.0.0.1:x@evil.example"):
         answer = await anonymous.get("/api/v1/me", headers={"Host": host})
         assert answer.status_code == 421
         assert answer.json()["code"] == "misdirected-host"
