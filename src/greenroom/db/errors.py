@@ -46,6 +46,8 @@ def translated() -> Generator[None]:
     """Raise the domain error in place of a violated constraint or an impossible value, chained to it."""
     try:
         yield
+    except UnicodeEncodeError as error:
+        raise Invalid("A text has a character that cannot be stored.") from error
     except (psycopg.IntegrityError, psycopg.DataError) as error:
         domain = translate(error)
         if domain is None:

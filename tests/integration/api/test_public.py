@@ -93,6 +93,15 @@ async def test_a_missing_permission_is_403_everywhere(app: FastAPI, admin: Clien
     assert checked >= 9
 
 
+async def test_text_that_is_no_text_is_refused_without_a_defect(anonymous: Client):
+    for body in (
+        r'{"api_key": "\ud800", "api_key_secret": "x"}',
+        r'{"api_key": "abcdefghijkl", "api_key_secret": "\ud8"}',
+    ):
+        answer = await anonymous.post("/api/public/get_kasms", content=body)
+        assert (answer.status_code, set(answer.json())) == (200, {"error_message"})
+
+
 async def test_what_is_not_there_is_json_too(anonymous: Client):
     answer = await call(anonymous, "no_such_call")
     assert answer.status_code == 404

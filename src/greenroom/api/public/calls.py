@@ -143,6 +143,7 @@ def _object(raw: bytes) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(raw)
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair can be neither hashed nor stored
     except (ValueError, RecursionError) as error:
         raise Invalid("The body of the request is not JSON.") from error
     if not isinstance(value, dict):
