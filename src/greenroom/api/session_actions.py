@@ -25,6 +25,8 @@ from greenroom.kit.stops import stop
 COMMAND_SLACK_S: Final = 10.0
 """Added to a command's deadline for its way to the Agent and back."""
 COMMAND_POLL_S: Final = 0.1
+TRANSFER: Final = ("allow_kasm_uploads", "allow_kasm_downloads")
+"""What a command can do by itself: its words and variables go in, its output comes out."""
 
 
 async def session_for(db: Database, caller: Caller, session_id: str, code: str) -> DictRow:
@@ -87,6 +89,17 @@ async def require_setting(db: Database, session: DictRow, name: str, action: str
     setting = (await settings_of(db, str(session["user_id"])))[name]
     if not setting.value:
         raise Forbidden(f"You may not {action} your sessions: {setting.trace}.")
+
+
+def require_transfer(caller: Caller, session: DictRow) -> None:
+    """Refuse a command, which carries data in and out, where the session was made without uploads or downloads.
+
+    Raises:
+        Forbidden: names what is missing; administrators of sessions may.
+    """
+    missing = [name for name in TRANSFER if not session["permissions"].get(name)]
+    if missing and not caller.may("sessions_modify"):
+        raise Forbidden(f"You may not run commands in a session without {' and '.join(missing)}.")
 
 
 async def settings_of(db: Database, user_id: str) -> dict[str, Resolved]:

@@ -187,6 +187,25 @@ async def test_a_keepalive_prolongs_the_session_to_its_limit(stage: Stage):
     assert row["life"] == 60
 
 
+async def test_a_command_is_no_way_around_a_forbidden_download(stage: Stage):
+    session_id = (await stage.launched())["session_id"]
+    path = f"/api/v1/sessions/{session_id}/commands"
+    await stage.db.write("""UPDATE sessions SET permissions = permissions || '{"allow_kasm_downloads": false}'""")
+    answer = await stage.ada.post(path, json={"command": ["cat", "secret"]})
+    assert answer.status_code == 403
+    assert "allow_kasm_downloads" in answer.json()["detail"]
+    assert (await stage.admin.post(path, json={"command": ["id"]})).json()["code"] == "wrong-state", "it is not running"
+
+
+async def test_a_launch_cannot_choose_the_network(stage: Stage):
+    for network in ("host", "bridge", "container:gr-another"):
+        session_id = (await stage.launched(network_id=network))["session_id"]
+        row = await stage.db.fetch_one("SELECT spec FROM sessions WHERE session_id = %s", (session_id,))
+        assert row is not None
+        assert row["spec"]["network"] is None
+        await stage.ada.delete(f"/api/v1/sessions/{session_id}")
+
+
 async def test_a_command_waits_for_its_result(stage: Stage):
     session_id = (await stage.launched())["session_id"]
     path = f"/api/v1/sessions/{session_id}/commands"

@@ -205,6 +205,7 @@ async def run_command(
     session = await actions.session_for(db, caller, str(session_id), "sessions_modify")
     if body.user is not None or not actions.is_own(caller, session):
         caller.require("sessions_modify")
+    actions.require_transfer(caller, session)
     logs.write(
         "INFO",
         "session-command",
