@@ -160,6 +160,7 @@ def status(data: Path, *, as_json: bool) -> None:
     Raises:
         SetupError: there is no instance.
     """
+    log.configure("ERROR", "status")
     layout = Layout(data)
     check_folder(layout)
     if running_pid(layout) is None:
@@ -211,6 +212,7 @@ def doctor(data: Path, *, as_json: bool) -> None:
     Raises:
         SetupError: the instance does not run.
     """
+    log.configure("ERROR", "doctor")
     layout = Layout(data)
     check_folder(layout)
     if running_pid(layout) is None:
@@ -240,6 +242,7 @@ def migrate(data: Path, database_url: str | None) -> list[str]:
     Raises:
         SetupError: it is newer than this program, or cannot be reached.
     """
+    log.configure("ERROR", "migrate")
     if database_url is not None:
         return asyncio.run(migrate_database(database_url))
     return asyncio.run(_migrate(Layout(data)))
