@@ -177,7 +177,10 @@ class Instance:
     def call(self, method: str, path: str, **options: Any) -> Any:
         """One call of /api/v1 that must succeed; its JSON, None without."""
         with self.http() as client:
-            answer = client.request(method, f"/api/v1{path}", **options)
+            try:
+                answer = client.request(method, f"/api/v1{path}", **options)
+            except httpx.TransportError as error:
+                raise AssertionError(f"{method} {path}: {error!r}{self.logs()}") from error
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
 
