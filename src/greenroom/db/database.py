@@ -14,6 +14,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 import structlog
+from psycopg import errors as pg
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
@@ -27,6 +28,9 @@ Cursor = psycopg.AsyncCursor[DictRow]
 Params = Mapping[str, Any] | Sequence[Any] | None
 
 READ_ATTEMPTS: Final = 3
+_AWAY: Final = (PoolTimeout, psycopg.OperationalError, pg.IdleInTransactionSessionTimeout, pg.ReadOnlySqlTransaction)
+"""What says nothing of the statement: the database is away, this process stood still inside a transaction, or the
+server was demoted meanwhile. The driver files the last two under internal errors."""
 CHANNEL: Final = "greenroom"
 
 
@@ -115,8 +119,12 @@ class Database:
                 async with self._pool.connection() as connection:
                     used = connection
                     with translated():
-                        yield connection
-        except (PoolTimeout, psycopg.OperationalError) as error:
+                        try:
+                            yield connection
+                        except pg.ReadOnlySqlTransaction:
+                            await connection.close()  # the pool opens the next one where writing is possible
+                            raise
+        except _AWAY as error:
             if used is not None and used.broken:
                 await self._check_others()
             raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error

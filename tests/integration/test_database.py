@@ -1,0 +1,40 @@
+"""What the pool makes of a server that ends a transaction, or refuses to be written to."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from greenroom.core.errors import Unavailable
+from greenroom.db.database import Database
+
+
+@pytest.fixture
+async def pool(dsn: str) -> AsyncIterator[Database]:
+    db = Database(dsn, application_name="pool under test", max_size=1, statement_timeout_ms=300)
+    await db.open()
+    yield db
+    await db.close()
+
+
+async def test_a_process_that_stood_still_inside_a_transaction_finds_the_database_unavailable(pool: Database):
+    with pytest.raises(Unavailable, match="idle-in-transaction"):
+        await _stand_still_in_a_transaction(pool)
+    assert await pool.fetch_one("SELECT 1 AS one") == {"one": 1}
+
+
+async def _stand_still_in_a_transaction(pool: Database) -> None:
+    async with pool.transaction() as connection:
+        await connection.execute("SELECT 1")
+        time.sleep(0.8)  # noqa: ASYNC251 -- the whole process stands still, as under SIGSTOP
+        await connection.execute("SELECT 1")
+
+
+async def test_a_connection_to_a_server_that_was_demoted_is_replaced(pool: Database):
+    async with pool.connection() as connection:
+        await connection.execute("SET default_transaction_read_only = on")
+    with pytest.raises(Unavailable, match="read-only"):
+        await pool.write("CREATE TABLE written ()")
+    await pool.write("CREATE TABLE written ()")
