@@ -360,6 +360,29 @@ async def test_many_agents_that_speak_at_once_are_committed_in_groups(
     assert changed["number"] < 12
 
 
+async def test_a_message_that_cannot_be_stored_is_refused_alone(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+    agents = [await joined(db, door) for _ in range(6)]
+    ids = [await session(db, agent, fleet.key_file) for agent in agents]
+    told = [agent.message(seen(session_id, "creating")) for agent, session_id in zip(agents, ids, strict=True)]
+    told[0] = agents[0].message(seen(ids[0], "creating", exit_code=2**40))
+    answers = await asyncio.gather(*(a.post("/v1/check-in", m) for a, m in zip(agents, told, strict=True)))
+    assert [answer.status_code for answer in answers] == [422, 200, 200, 200, 200, 200]
+    rows = await db.fetch("SELECT status, count(*) AS number FROM sessions GROUP BY status ORDER BY status")
+    assert rows == [{"status": "requested", "number": 1}, {"status": "starting", "number": 5}]
+
+
+async def test_output_of_a_hand_over_may_hold_anything(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+    agent = await joined(db, door)
+    handover = str(uuid.uuid4())
+    session_id = await session(
+        db, agent, fleet.key_file, status="assigning", user_id=await user(db), assignment_id=handover
+    )
+    report = AssignmentReport(assignment_id=handover, state="failed", exit_code=1, error="binary \0 output")
+    await agent.check_in(seen(session_id, "running", usable=True, assignment=report))
+    found = await row(db, session_id)
+    assert (found["status"], found["set_aside_reason"]) == ("failed", "its hand-over failed: binary  output")
+
+
 async def test_an_agent_hears_of_enabled_images(door: httpx.ASGITransport, db: Database):
     agent = await joined(db, door)
     await db.write("INSERT INTO images (name, friendly_name) VALUES ('a:1', 'A'), ('b:1', 'B')")

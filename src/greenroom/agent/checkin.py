@@ -39,6 +39,7 @@ CHECK_IN_PATH: Final = "/manager_api/v1/check-in"
 FIRST_HOLD_S: Final = 5.0
 COALESCE_S: Final = 0.005
 """Observations of one moment travel together."""
+SPEAK_AGAIN_S: Final = 0.5
 MAX_QUICK: Final = 3
 QUIET_PAUSE_S: Final = 1.0
 """After more than `MAX_QUICK` answers in a row that came sooner than this and changed nothing, the Agent pauses."""
@@ -137,6 +138,8 @@ class CheckInLoop:
                 continue
             try:
                 await self._check_in(hold_s=0.0)
+                if outbox.is_waiting():  # answered, and not committed: the database was away for a moment
+                    asyncio.get_running_loop().call_later(SPEAK_AGAIN_S, outbox.speak_up)
             except NoManager as error:
                 log.info("an observation waits for the next check-in", reason=error.message)
             except ManagerRefusedError as error:

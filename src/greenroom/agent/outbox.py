@@ -58,6 +58,10 @@ class Outbox:
         """Whether there is something that no message carried yet."""
         return self._asked or any(entry.first_seq is None for entry in self._entries.values())
 
+    def is_waiting(self) -> bool:
+        """Whether something that a message carried is not committed yet."""
+        return any(entry.first_seq is not None and not entry.acknowledged for entry in self._entries.values())
+
     def speak_up(self) -> None:
         """Something beside sessions is new and should be told soon."""
         self._asked = True

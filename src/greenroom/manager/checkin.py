@@ -162,7 +162,12 @@ class CheckIns:
                 return answers.no_news(state, self._me, self._config)
             for row in agent_rows(message, self._me.zone_name):
                 self._logs.add(row)
-            if await self._take(message, state):
+            try:
+                must_read_again = await self._take(message, state)
+            except Unavailable as error:
+                log.warning("observations wait for the database", agent_id=message.agent_id, reason=error.message)
+                return await self._answer(message, state)  # not held: the Agent says it again at once
+            if must_read_again:
                 news.clear()
                 state = await self._admitted(message, credential)
             while not (self._is_news(message, state) or boottime_s() >= until_s):
@@ -199,11 +204,16 @@ class CheckIns:
         if row is None:
             raise ManagerLeftError
         state = State.of(row)
-        self._last[agent_id] = state
+        if row["credential_hash"] is not None:  # strangers are not remembered
+            self._last[agent_id] = state
         return state
 
     async def _take(self, message: CheckIn, state: State) -> bool:
-        """Have the message committed; True when it was waited for, so that the state must be read again."""
+        """Have the message committed; True when it was waited for, so that the state must be read again.
+
+        Raises:
+            Unavailable: it could not be committed.
+        """
         if not state.fresh:
             return False
         new_capacity = (message.capacity.cores, message.capacity.memory_bytes) != state.capacity
@@ -217,11 +227,7 @@ class CheckIns:
         if nothing_new:
             self._committer.beat(message)
             return False
-        try:
-            await self._committer.submit(message, new_capacity=new_capacity)
-        except Unavailable as error:
-            log.warning("observations wait for the database", agent_id=message.agent_id, reason=error.message)
-            return False
+        await self._committer.submit(message, new_capacity=new_capacity)
         return True
 
     def _is_news(self, message: CheckIn, state: State) -> bool:

@@ -16,7 +16,7 @@ import psycopg
 import structlog
 
 from greenroom.core.checkin import is_newer
-from greenroom.core.errors import GreenroomError, Invalid
+from greenroom.core.errors import GreenroomError, Invalid, Unavailable
 from greenroom.db import checkin as sql
 from greenroom.db.database import Database
 from greenroom.kit.config import ManagerConfig
@@ -100,10 +100,10 @@ class Committer:
         await stop("checkin.before_commit")
         try:
             outcome = await self._write(batch)
-        except GreenroomError as error:
+        except Unavailable as error:
             self._fail(batch, error)
             return
-        except psycopg.Error as error:
+        except (GreenroomError, psycopg.Error) as error:
             await self._one_by_one(batch, error)
             return
         await stop("checkin.after_commit")
@@ -112,13 +112,14 @@ class Committer:
                 _resolve(waiter, None)
         await self._observations.announce(outcome)
 
-    async def _one_by_one(self, batch: Mapping[str, _Pending], error: psycopg.Error) -> None:
+    async def _one_by_one(self, batch: Mapping[str, _Pending], error: GreenroomError | psycopg.Error) -> None:
         if len(batch) > 1:
             for agent_id, pending in batch.items():
                 await self._commit({agent_id: pending})
             return
-        log.error("a message was refused by the database", agent_id=next(iter(batch)), reason=str(error).strip())
-        self._fail(batch, Invalid(f"The message has values that cannot be stored: {error.diag.message_primary}"))
+        reason = str(error).strip()
+        log.error("a message was refused by the database", agent_id=next(iter(batch)), reason=reason)
+        self._fail(batch, Invalid(f"The message has values that cannot be stored: {reason}"))
 
     def _fail(self, batch: Mapping[str, _Pending], error: GreenroomError) -> None:
         log.warning("a group commit failed", agents=len(batch), reason=error.message)

@@ -10,7 +10,7 @@ import msgspec
 
 from greenroom.core.errors import Invalid
 from greenroom.db.logs import LogRow
-from greenroom.wire.messages import VERSION, CheckIn, Observed
+from greenroom.wire.messages import VERSION, AssignmentReport, CheckIn, Observed
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
@@ -43,8 +43,13 @@ def _clean(observed: Observed) -> Observed:
         log_tail=_text(observed.log_tail),
         error=_text(observed.error),
         probe_error=_text(observed.probe_error),
+        assignment=_clean_handover(observed.assignment),
         commands=[msgspec.structs.replace(report, output=_text(report.output)) for report in observed.commands],
     )
+
+
+def _clean_handover(report: AssignmentReport | None) -> AssignmentReport | None:
+    return msgspec.structs.replace(report, error=_text(report.error)) if report else None
 
 
 def _text(value: str) -> str:
