@@ -47,21 +47,30 @@ def test_a_disabled_one_is_not_asked_before_its_retry_after():
     assert managers.best(30.5) == A
 
 
+def test_the_other_questions_that_fail_with_it_do_not_shorten_the_pause():
+    managers = Managers([A])
+    managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
+    assert managers.failed(A, now=0.1, retry_after_s=None, spread=0.0) == pytest.approx(29.9)
+    assert managers.best(29.9) is None
+    assert managers.best(30.0) == A
+
+
 def test_an_answer_forgets_the_failures():
     managers = Managers([A])
-    for _ in range(5):
-        managers.failed(A, now=0.0, retry_after_s=None, spread=1.0)
+    for second in range(0, 50, 10):
+        managers.failed(A, now=float(second), retry_after_s=None, spread=1.0)
     managers.answered(A)
     assert managers.failed(A, now=0.0, retry_after_s=None, spread=1.0) == pytest.approx(0.25)
 
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1)), min_size=1, max_size=30))
 def test_pauses_are_bounded_and_every_manager_comes_back(failures: list[tuple[float, float]]):
-    managers = Managers([A])
-    for now, spread in failures:
+    managers, now = Managers([A]), 0.0
+    for later_s, spread in failures:
+        now += later_s
         pause_s = managers.failed(A, now=now, retry_after_s=None, spread=spread)
         assert 0 < pause_s <= MAX_PAUSE_S
-        assert managers.best(now + pause_s) == A
+        assert managers.best(now + pause_s + 1e-6) == A
 
 
 # Identity ---------------------------------------------------------------------------------------------------------
@@ -180,7 +189,9 @@ def test_what_was_said_is_not_said_again_unless_it_changed_or_the_manager_is_new
     outbox = Outbox()
     outbox.put(_observed("s1", 1))
     assert outbox.has_unsent()
+    assert not outbox.is_waiting()
     outbox.unacknowledged(1)
+    assert outbox.is_waiting()
     assert not outbox.has_unsent()
     outbox.put(_observed("s1", 1))
     assert not outbox.has_unsent()

@@ -60,6 +60,8 @@ class Managers:
     def failed(self, url: str, now: float, retry_after_s: float | None, spread: float) -> float:
         """Leave `url` aside; returns for how long.
 
+        Questions that were open when it failed fail with it: they neither count again nor shorten the pause.
+
         Args:
             url: the Manager's address.
             now: the time.
@@ -67,6 +69,8 @@ class Managers:
             spread: a random number in 0..1, so that many Agents do not come back together.
         """
         before = self._bars.get(url)
+        if before is not None and now < before.until and retry_after_s is None:
+            return before.until - now
         failures = (before.failures if before else 0) + 1
         pause = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** min(failures - 1, 10)) * (0.5 + spread / 2)
         if retry_after_s is not None:
