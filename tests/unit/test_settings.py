@@ -24,6 +24,10 @@ values: dict[str, st.SearchStrategy[Any]] = {
 
 def _value(name: str) -> st.SearchStrategy[Any]:
     setting = SETTINGS[name]
+    if name == "volume_mapping":
+        return st.dictionaries(
+            st.sampled_from(["/a", "/b", "/c"]), st.builds(lambda n: {"bind": f"/{n}"}, st.integers())
+        )
     return st.sampled_from(setting.choices) if setting.kind == "choice" else values[setting.kind]
 
 

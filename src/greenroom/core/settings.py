@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
 from greenroom.core.errors import Invalid
+from greenroom.core.volumes import mappings_problem
 
 Kind = Literal["bool", "int", "float", "string", "choice", "mapping"]
 
@@ -245,6 +246,8 @@ def checked(setting: Setting, value: object) -> Any:
     """
     if not _CHECKS[setting.kind](setting, value):
         raise Invalid(f"`{setting.name}` must be {_expected(setting)}, not {value!r}.")
+    if setting.name == "volume_mapping" and (problem := mappings_problem(cast("dict[str, Any]", value))):
+        raise Invalid(problem)
     return float(cast("float", value)) if setting.kind == "float" else value
 
 

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from greenroom.core.reconcile import ContainerState
 from greenroom.core.sessions import SessionSpec
+from greenroom.core.volumes import source_problem
 from greenroom.runtimes.base import Container, StartError
 
 INSTALLATION: Final = "greenroom.installation"
@@ -63,8 +64,10 @@ def container_config(
     127.0.0.1 alone. Negative OOM scores fail on some hosts and are never set.
 
     Raises:
-        StartError: `run_config` or the network is not allowed; the sentence names it.
+        StartError: `run_config`, the network or a mount is not allowed; the sentence names it.
     """
+    if problem := next(filter(None, (source_problem(mount.source) for mount in spec.mounts)), None):
+        raise StartError(problem)
     override = _allowed(spec.run_config)
     port = f"{spec.port}/tcp"
     environment = {**spec.environment, **override.pop("environment", {}), "VNC_PW": spec.credential}

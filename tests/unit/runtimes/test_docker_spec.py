@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.reconcile import ContainerState
-from greenroom.core.sessions import SessionSpec
+from greenroom.core.sessions import Mount, SessionSpec
 from greenroom.runtimes.base import StartError
 from greenroom.runtimes.docker_spec import (
     CAPABILITIES,
@@ -96,6 +96,11 @@ def test_another_network_of_the_installation_takes_the_place_of_ours():
 def test_a_network_that_is_not_ours_is_refused(network: str):
     with pytest.raises(StartError, match="network"):
         container_config(SESSION, spec(network=network), IDENTITY)
+
+
+def test_a_folder_of_the_host_itself_is_not_mounted():
+    with pytest.raises(StartError, match="may not be put"):
+        container_config(SESSION, spec(mounts=(Mount(source="/var/run/docker.sock", target="/x"),)), IDENTITY)
 
 
 @pytest.mark.parametrize(

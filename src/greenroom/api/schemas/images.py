@@ -10,6 +10,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from greenroom.api.schemas.base import Body, JsonObject, Name, Text, View
+from greenroom.core.volumes import mappings_problem
 
 
 class LauncherImage(View):
@@ -92,11 +93,8 @@ def check_command(name: str, cmd: object) -> None:
 
 
 def _volume_mappings(mappings: dict[str, Any]) -> dict[str, Any]:
-    for source, options in mappings.items():
-        if not isinstance(options, dict) or not isinstance(options.get("bind"), str):  # pyright: ignore[reportUnknownMemberType]
-            raise ValueError(f"{source} must be an object with bind, the path in the container")
-        if options.get("mode", "rw") not in ("rw", "ro"):  # pyright: ignore[reportUnknownMemberType]
-            raise ValueError(f"mode of {source} must be rw or ro")
+    if problem := mappings_problem(mappings):
+        raise ValueError(problem)
     return mappings
 
 
