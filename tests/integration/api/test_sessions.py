@@ -197,6 +197,13 @@ async def test_a_command_is_no_way_around_a_forbidden_download(stage: Stage):
     assert (await stage.admin.post(path, json={"command": ["id"]})).json()["code"] == "wrong-state", "it is not running"
 
 
+async def test_who_may_not_use_the_launcher_cannot_launch_by_naming_himself(stage: Stage):
+    await stage.db.write("UPDATE groups SET permissions = '{}' WHERE name = 'All Users'")
+    for named in ({}, {"user_id": stage.ada_id}):
+        response = await stage.ada.post("/api/v1/sessions", json={"image_id": stage.image_id, **named})
+        assert response.status_code == 403, named
+
+
 async def test_a_launch_cannot_choose_the_network(stage: Stage):
     for network in ("host", "bridge", "container:gr-another"):
         session_id = (await stage.launched(network_id=network))["session_id"]

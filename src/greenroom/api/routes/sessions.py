@@ -127,14 +127,11 @@ async def launch_session(
 
 
 def _launching_user(caller: Caller, user_id: UUID | None) -> str:
-    if user_id is None:
-        if caller.user_id is None:
-            raise Invalid("An API key has no account of its own; say with user_id for whom the session is.")
-        caller.require(USER)
-        return caller.user_id
-    if str(user_id) != caller.user_id:
-        caller.require("users_auth_session")
-    return str(user_id)
+    launching = str(user_id) if user_id else caller.user_id
+    if launching is None:
+        raise Invalid("An API key has no account of its own; say with user_id for whom the session is.")
+    caller.require(USER if launching == caller.user_id else "users_auth_session")
+    return launching
 
 
 @router.get("/sessions/{session_id}")
