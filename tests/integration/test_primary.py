@@ -15,6 +15,7 @@ from tests.integration.managers import Fleet, eventually, manager_here
 
 from greenroom.db.agents import list_agents, update_agent
 from greenroom.db.database import Database
+from greenroom.db.fleet import mark_dead
 from greenroom.wire.messages import Observed
 
 QUICK: dict[str, Any] = {"agent_missing_s": 2, "session_lost_s": 3, "agent_dead_s": 5, "guardian_interval_s": 0.1}
@@ -121,6 +122,15 @@ async def test_a_dead_agents_sessions_are_ended_and_their_reservation_is_given_b
     found = await eventually(status_is(db, session_id, "deleted"))
     assert "is dead" in found["ended_reason"]
     assert (await list_agents(db))[0]["cores_allocated"] == 0
+
+
+async def test_an_agent_that_was_heard_after_all_is_not_dead(db: Database, fleet: Fleet):
+    async with manager_here(fleet) as door:
+        agent = await joined(db, door)
+    await db.write("UPDATE agents SET status = 'missing', last_reported = clock_timestamp() - interval '9 seconds'")
+    async with db.transaction() as connection:
+        assert not await mark_dead(connection, agent.agent_id, dead_s=10)
+        assert await mark_dead(connection, agent.agent_id, dead_s=5)
 
 
 async def test_silence_proves_nothing_right_after_an_election(db: Database, fleet: Fleet):

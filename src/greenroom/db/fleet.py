@@ -62,6 +62,16 @@ async def mark_missing(connection: Connection, agent_id: str, missing_s: float) 
     return await cursor.fetchall()
 
 
+async def mark_dead(connection: Connection, agent_id: str, dead_s: float) -> bool:
+    """Mark a missing Agent dead, if it is still silent; False = it was heard, or is not missing any more."""
+    cursor = await connection.execute(
+        "UPDATE agents SET status = 'dead' WHERE agent_id = %s AND status = 'missing'"
+        " AND last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",
+        (agent_id, dead_s),
+    )
+    return await cursor.fetchone() is not None
+
+
 async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[dict[str, Any]]:
     """The users' sessions of a missing Agent are lost, for now; the rows changed."""
     await connection.execute(

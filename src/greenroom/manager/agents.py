@@ -7,6 +7,7 @@ from typing import Any
 from greenroom.core import fleet
 from greenroom.core.fleet import AgentMove, AgentReport, Allocation, FleetTimings, SessionsLost
 from greenroom.db import fleet as sql
+from greenroom.db.database import Connection
 from greenroom.db.leases import guarded
 from greenroom.db.sessions import end_sessions
 from greenroom.kit.stops import stop
@@ -33,15 +34,9 @@ async def run_agents(ctx: PrimaryContext, news: News) -> None:
 
 
 async def _move(ctx: PrimaryContext, action: AgentMove, name: str, news: News) -> None:
-    rows: list[dict[str, Any]] | None = []
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
-        if action.to == "missing":
-            rows = await sql.mark_missing(connection, action.agent_id, ctx.config.agent_missing_s)
-        elif not await sql.set_agent_status(connection, action.agent_id, action.before, action.to):
-            rows = None
-        elif action.to == "dead":
-            rows = await sql.delete_sessions_of(connection, action.agent_id, f"Agent {name} is dead: {action.reason}")
+        rows = await _moved(ctx, connection, action, name)
     if rows is None:
         return
     level = "INFO" if action.to == "running" else "WARNING"
@@ -49,6 +44,19 @@ async def _move(ctx: PrimaryContext, action: AgentMove, name: str, news: News) -
     news.add("agents:", f"agent:{action.agent_id}")
     for row in rows:
         news.moved(row, f"its Agent {name} is {action.to}")
+
+
+async def _moved(
+    ctx: PrimaryContext, connection: Connection, action: AgentMove, name: str
+) -> list[dict[str, Any]] | None:
+    """The sessions that changed with the Agent; None where it does not change, because it was heard meanwhile."""
+    if action.to == "missing":
+        return await sql.mark_missing(connection, action.agent_id, ctx.config.agent_missing_s)
+    if action.to == "dead":
+        if not await sql.mark_dead(connection, action.agent_id, ctx.config.agent_dead_s):
+            return None
+        return await sql.delete_sessions_of(connection, action.agent_id, f"Agent {name} is dead: {action.reason}")
+    return [] if await sql.set_agent_status(connection, action.agent_id, action.before, action.to) else None
 
 
 async def _lose(ctx: PrimaryContext, action: SessionsLost, news: News) -> None:
