@@ -14,7 +14,7 @@ from tests.integration.agents import HttpDoor, ToldAgent, join_token, joined, ro
 from tests.integration.managers import Fleet, eventually, manager_here
 
 from greenroom.db.database import Database
-from greenroom.wire.messages import AssignmentReport, CommandReport, Step
+from greenroom.wire.messages import AssignmentReport, CommandReport, ImageReport, Step
 
 
 @pytest.fixture
@@ -381,6 +381,14 @@ async def test_output_of_a_hand_over_may_hold_anything(door: httpx.ASGITransport
     await agent.check_in(seen(session_id, "running", usable=True, assignment=report))
     found = await row(db, session_id)
     assert (found["status"], found["set_aside_reason"]) == ("failed", "its hand-over failed: binary  output")
+
+
+async def test_a_late_message_does_not_bring_an_old_list_of_images_back(door: httpx.ASGITransport, db: Database):
+    agent = await joined(db, door)
+    late = agent.message(images=[ImageReport(name="a:1", state="pulling")])
+    await agent.check_in(images=[ImageReport(name="a:1", state="present")])
+    assert (await agent.post("/v1/check-in", late)).status_code == 200
+    assert await db.fetch("SELECT name, state FROM agent_images") == [{"name": "a:1", "state": "present"}]
 
 
 async def test_an_agent_hears_of_enabled_images(door: httpx.ASGITransport, db: Database):

@@ -67,8 +67,8 @@ class Host(Protocol):
         """The images, or None when they did not change since the last report that arrived."""
         ...
 
-    def images_reported(self) -> None:
-        """The last report of the images arrived."""
+    def images_reported(self, images: list[ImageReport]) -> None:
+        """This report of the images arrived; a newer one may be on its way."""
         ...
 
     def want_images(self, images: list[DesiredImage]) -> None:
@@ -207,7 +207,7 @@ class CheckInLoop:
         self._health.manager_error = ""
         self._sessions.acknowledge(answer.acked_seq)
         if message.images is not None and answer.acked_seq >= message.seq:
-            self._host.images_reported()
+            self._host.images_reported(message.images)
         digest_before = self._sessions.have_digest
         if not self._sessions.accept(answer):
             return False

@@ -96,10 +96,10 @@ class HostWork:
         """See `checkin.Host`."""
         return self._images.report() if self._images else None
 
-    def images_reported(self) -> None:
+    def images_reported(self, images: list[ImageReport]) -> None:
         """See `checkin.Host`."""
         if self._images:
-            self._images.reported()
+            self._images.reported(images)
 
     def want_images(self, images: list[DesiredImage]) -> None:
         """See `checkin.Host`."""

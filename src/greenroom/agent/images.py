@@ -31,7 +31,6 @@ class Images:
         self._wanted: dict[str, DesiredImage] = {}
         self._reports: dict[str, ImageReport] = {}
         self._failures: dict[str, tuple[int, float]] = {}
-        self._sent: list[ImageReport] | None = None
         self._arrived: list[ImageReport] | None = None
         self._wake = asyncio.Event()
         self._changed = asyncio.Condition()
@@ -47,18 +46,15 @@ class Images:
     def report(self) -> list[ImageReport] | None:
         """All images and their states, or None if the Manager has heard that already."""
         reports = sorted(self._reports.values(), key=lambda report: report.name)
-        if reports == self._arrived:
-            return None
-        self._sent = reports
-        return reports
+        return None if reports == self._arrived else reports
 
-    def reported(self) -> None:
-        """The last report arrived."""
-        self._arrived = self._sent
+    def reported(self, reports: list[ImageReport]) -> None:
+        """This report arrived."""
+        self._arrived = reports
 
     def start_again(self) -> None:
         """The Manager has heard nothing yet."""
-        self._sent = self._arrived = None
+        self._arrived = None
 
     async def arrived(self, name: str) -> None:
         """Wait until the image is here or could not be fetched; returns at once if nobody wants it here."""

@@ -128,27 +128,26 @@ class Committer:
                 _resolve(waiter, error)
 
     async def _write(self, batch: Mapping[str, _Pending]) -> Outcome:
-        await self._write_inventory(batch)
+        await self._write_capacity(batch)
         messages = [pending.message for pending in batch.values()]
         async with self._db.transaction() as connection:
             newer = await sql.advance(connection, self._manager_id, [_progress(message) for message in messages])
+            for message in messages:
+                # Only of a newer message: an older list would stay, because the Agent was told that the newer arrived.
+                if message.images is not None and message.agent_id in newer:
+                    await sql.write_images(connection, message.agent_id, [_image(image) for image in message.images])
             return await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
 
-    async def _write_inventory(self, batch: Mapping[str, _Pending]) -> None:
-        """Capacity and images, in a transaction of their own, because of the lock order. Repeating does no harm."""
+    async def _write_capacity(self, batch: Mapping[str, _Pending]) -> None:
+        """In a transaction of its own, because of the lock order; what differs is said again with every message."""
         reports = [
             {"agent_id": agent_id, "cores": p.message.capacity.cores, "memory_bytes": p.message.capacity.memory_bytes}
             for agent_id, p in sorted(batch.items())
             if p.new_capacity
         ]
-        images = {agent_id: p.message.images for agent_id, p in batch.items() if p.message.images is not None}
-        if not reports and not images:
-            return
-        async with self._db.transaction() as connection:
-            if reports:
+        if reports:
+            async with self._db.transaction() as connection:
                 await sql.write_capacity(connection, reports, self._config.cpu_overcommit)
-            for agent_id, found in images.items():
-                await sql.write_images(connection, agent_id, [_image(image) for image in found])
 
 
 def _image(image: ImageReport) -> dict[str, object]:
