@@ -7,6 +7,7 @@ import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from math import ceil
 from typing import Any, Final, cast
 
 from rich import box
@@ -86,7 +87,9 @@ class Output:
             self.err.print(nothing)
         else:
             now = datetime.now(UTC)
-            table = Table(*(column.title for column in columns), box=box.SIMPLE_HEAD, header_style="bold")
+            table = Table(
+                *(column.title for column in columns), box=box.SIMPLE_HEAD, header_style="bold", show_edge=False
+            )
             for row in rows:
                 table.add_row(*(cell(column.of(row), column.field, now) for column in columns))
             self.out.print(table)
@@ -139,10 +142,8 @@ def _text(value: Any, field: str, now: datetime, *, full: bool) -> str:
     if value in (None, "", [], {}):
         return "-"
     match value:
-        case bool():
-            return "yes" if value else "no"
-        case int() if field in _BYTES:
-            return size(value)
+        case bool() | int() | float():
+            return _number(value, field)
         case str() if _TIME.match(value):
             time = datetime.fromisoformat(value)
             return f"{absolute(time)} ({relative(time, now)})" if full else relative(time, now)
@@ -152,10 +153,17 @@ def _text(value: Any, field: str, now: datetime, *, full: bool) -> str:
             return str(value)
 
 
+def _number(value: float, field: str) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return size(int(value)) if field in _BYTES else f"{value:.15g}"
+
+
 def _compound(value: Any, *, full: bool) -> str:
     """Names with commas between them; what has no names as JSON, with `full` a line per entry."""
     if full and isinstance(value, dict):
-        return "\n".join(f"{name}: {json.dumps(part)}" for name, part in cast("Row", value).items())
+        entries = cast("Row", value).items()
+        return "\n".join(f"{name}: {part if isinstance(part, str) else json.dumps(part)}" for name, part in entries)
     parts = cast("list[Any]", value) if isinstance(value, list) else [None]
     names = [part.get("name") if isinstance(part, dict) else part for part in cast("list[Row | str]", parts)]
     return ", ".join(cast("list[str]", names)) if all(isinstance(n, str) for n in names) else json.dumps(value)
@@ -167,12 +175,11 @@ def printable(text: str) -> str:
 
 
 def relative(time: datetime, now: datetime) -> str:
-    """`3 min ago`, `in 2 h`; `now` within a second."""
+    """`3 min ago`, `in 2 h`, rounded down; what is to come is rounded up. `now` within a second."""
     seconds = (now - time).total_seconds()
     for length, unit in _STEPS:
         if abs(seconds) >= length:
-            count = int(abs(seconds) // length)
-            return f"{count} {unit} ago" if seconds > 0 else f"in {count} {unit}"
+            return f"{int(seconds // length)} {unit} ago" if seconds > 0 else f"in {ceil(-seconds / length)} {unit}"
     return "now"
 
 

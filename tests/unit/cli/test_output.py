@@ -22,7 +22,15 @@ JSON = st.recursive(
 
 @pytest.mark.parametrize(
     ("seconds", "shown"),
-    [(0, "now"), (59, "59 s ago"), (60, "1 min ago"), (-7201, "in 2 h"), (86_400 * 3, "3 d ago"), (0.9, "now")],
+    [
+        (0, "now"),
+        (59, "59 s ago"),
+        (60, "1 min ago"),
+        (-7201, "in 3 h"),
+        (-7200, "in 2 h"),
+        (86_400 * 3, "3 d ago"),
+        (0.9, "now"),
+    ],
 )
 def test_times_are_told_from_now(seconds: float, shown: str):
     assert relative(NOW - timedelta(seconds=seconds), NOW) == shown
@@ -42,6 +50,7 @@ def test_bytes_have_binary_units(count: int, shown: str):
         (True, "", "yes"),
         (1048576, "memory", "1 MiB"),
         (1048576, "other", "1048576"),
+        (8.0, "", "8"),
         ("2026-01-01T11:00:00Z", "", "1 h ago"),
         (["a", "b"], "", "a, b"),
         ([{"group_id": "x", "name": "All Users"}], "", "All Users"),
