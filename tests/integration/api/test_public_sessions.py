@@ -153,3 +153,10 @@ async def test_a_variable_cannot_hide_in_the_name_of_another(
     row = await db.fetch_one("SELECT spec FROM sessions WHERE session_id = %s", (made["kasm_id"],))
     assert row is not None
     assert (row["spec"]["environment"]["A"], row["spec"]["network"]) == ("1", None)
+
+
+async def test_a_key_of_any_length_is_answered(anonymous: Client, agent: str, ada: str, image_id: str):
+    body = {**KEYS, "user_id": ada, "image_id": image_id}
+    for key, refused in (("k" * 256, True), ("k" * 255, False), ("", False)):
+        answer = await anonymous.post("/api/public/request_kasm", json=body, headers={"Idempotency-Key": key})
+        assert (answer.status_code, "error_message" in answer.json()) == (200, refused), len(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import re
 import uuid
 from collections.abc import Awaitable, Callable
@@ -126,6 +127,12 @@ async def test_another_host_is_misdirected(anonymous: Client):
         answer = await anonymous.get("/api/v1/me", headers={"Host": host})
         assert answer.status_code == 421
         assert answer.json()["code"] == "misdirected-host"
+
+
+async def test_a_text_that_cannot_be_stored_is_refused_without_a_defect(admin: Client):
+    cursor = base64.urlsafe_b64encode(b'["\\ud800"]').decode()
+    answer = await admin.get("/api/v1/users", params={"cursor": cursor})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
 
 
 async def test_a_large_body_is_refused(admin: Client):

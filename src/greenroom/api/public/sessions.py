@@ -14,7 +14,7 @@ from greenroom.api.launch import LaunchRequest
 from greenroom.api.public.calls import Call, requires_key, validated
 from greenroom.api.public.kasms import connect_url, kasm_shape, kasms, token_of
 from greenroom.api.public.shapes import now
-from greenroom.api.schemas.sessions import SessionCreate
+from greenroom.api.schemas.sessions import IDEMPOTENCY_KEY_MAX, SessionCreate
 from greenroom.core.errors import Invalid, NotFound
 from greenroom.core.permissions import USER
 from greenroom.core.states import SessionStatus
@@ -108,8 +108,15 @@ def _launch_request(call: Call, user_id: str, image_id: str) -> LaunchRequest:
         kasm_url=call.text("kasm_url"),
         network_id=call.text("network_id") or None,
         persistent_profile_mode=call.text("persistent_profile_mode") or None,
-        idempotency_key=call.headers.get("idempotency-key"),
+        idempotency_key=_idempotency_key(call),
     )
+
+
+def _idempotency_key(call: Call) -> str | None:
+    key = call.headers.get("idempotency-key") or None
+    if key is not None and len(key) > IDEMPOTENCY_KEY_MAX:
+        raise Invalid(f"The Idempotency-Key may have {IDEMPOTENCY_KEY_MAX} characters.")
+    return key
 
 
 def _environment(call: Call, image_id: str) -> dict[str, str]:

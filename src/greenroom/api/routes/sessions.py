@@ -14,6 +14,7 @@ from greenroom.api.deps import Config, Db, InstallationSecrets, Launches, Logs
 from greenroom.api.launch import LaunchRequest
 from greenroom.api.paging import Page, Paging
 from greenroom.api.schemas.sessions import (
+    IDEMPOTENCY_KEY_MAX,
     CommandCreate,
     CommandView,
     ConnectionView,
@@ -93,7 +94,7 @@ async def launch_session(
     request: Request,
     launcher: Launches,
     caller: Annotated[Caller, requires()],
-    idempotency_key: Annotated[str | None, Header(max_length=255)] = None,
+    idempotency_key: Annotated[str | None, Header(max_length=IDEMPOTENCY_KEY_MAX)] = None,
 ) -> Launched:
     """Launch a workspace; the answer never waits for a container.
 
