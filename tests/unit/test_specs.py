@@ -79,6 +79,9 @@ def test_commands_are_split_once():
     assert specs.command_of(config, "go") is None
     with pytest.raises(Invalid):
         specs.command_of({"go": {"cmd": "echo 'open"}}, "go")
+    for entry in ("x", {"cmd": "x", "environment": ["A=B"]}):
+        with pytest.raises(Invalid, match="must be an object"):
+            specs.command_of({"go": entry}, "go")
 
 
 @pytest.mark.parametrize(

@@ -171,11 +171,11 @@ def command_of(exec_config: Mapping[str, Any], name: str) -> Exec | None:
     """The command `first_launch`, `go` or `assign` of a workspace; a string is split once by shell rules.
 
     Raises:
-        Invalid: the string cannot be split, or the entry has no command.
+        Invalid: the string cannot be split, the entry has no command, or its environment is no object.
     """
-    entry = exec_config.get(name)
-    if not entry:
+    if not exec_config.get(name):
         return None
+    entry = _object(exec_config[name], f"The command {name}")
     command = cast("str | list[object] | None", entry.get("cmd"))
     try:
         argv = tuple(shlex.split(command)) if isinstance(command, str) else tuple(str(part) for part in command or ())
@@ -183,9 +183,15 @@ def command_of(exec_config: Mapping[str, Any], name: str) -> Exec | None:
         raise Invalid(f"The command {name} cannot be split into words: {error}.") from error
     if not argv:
         raise Invalid(f"The command {name} is empty.")
-    given = cast("dict[str, object]", entry.get("environment") or {})
+    given = _object(entry.get("environment") or {}, f"The environment of command {name}")
     environment = {str(key): str(value) for key, value in given.items()}
     return Exec(argv=argv, user=entry.get("user"), environment=environment, workdir=entry.get("workdir"))
+
+
+def _object(value: object, title: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Invalid(f"{title} must be an object.")
+    return cast("dict[str, Any]", value)
 
 
 def mounts(volume_mappings: Mapping[str, Any], tokens: Mapping[str, str]) -> tuple[Mount, ...]:

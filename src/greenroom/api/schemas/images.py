@@ -71,6 +71,8 @@ def _exec_config(config: dict[str, Any]) -> dict[str, Any]:
         if not isinstance(command, dict) or "cmd" not in command:
             raise ValueError(f"{name} must be an object with cmd")
         check_command(name, command["cmd"])  # pyright: ignore[reportUnknownArgumentType]
+        if not isinstance(command.get("environment") or {}, dict):  # pyright: ignore[reportUnknownMemberType]
+            raise ValueError(f"{name}.environment must be an object")
     return config
 
 
