@@ -17,6 +17,7 @@ from greenroom.db.claims import Claim, claim
 from greenroom.db.database import Database
 from greenroom.db.leases import Fence
 from greenroom.db.logs import LogWriter
+from greenroom.db.overdue import clear_failed
 from greenroom.db.sessions import end_sessions
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
@@ -133,6 +134,31 @@ async def test_a_new_config_is_filled_with_complete_rows(stage: Stage):
     assert (await stage.config())["shortfall_code"] is None
     capacity = await stage.db.fetch_one("SELECT cores_allocated FROM agent_capacity")
     assert capacity == {"cores_allocated": 3.0}
+
+
+async def test_a_workspace_that_no_container_can_be_made_of_does_not_stop_other_pools(stage: Stage):
+    for number in range(2):  # one of them comes before the good one or after it
+        broken = await rows.image(stage.db, friendly_name=f"Broken {number}")
+        await stage.db.write(
+            "UPDATE images SET exec_config = %s WHERE image_id = %s", ('{"first_launch": {"cmd": ""}}', broken)
+        )
+        await rows.staging_config(stage.db, stage.zone_id, broken)
+    await run_pools(stage.ctx)
+    assert await stage.statuses() == {"requested": 3}
+
+
+async def test_what_was_set_aside_goes_with_its_config(stage: Stage):
+    await stage.settle()
+    ada = await rows.user(stage.db, "ada")
+    await stage.db.write(
+        "UPDATE sessions SET status = 'failed', set_aside_for = %s, status_changed = now() - interval '1 day'", (ada,)
+    )
+    async with stage.db.transaction() as connection:
+        assert await clear_failed(connection, stage.zone_id, 60, 60) == []
+    await stage.db.write("UPDATE staging_configs SET deleted = now()")
+    async with stage.db.transaction() as connection:
+        assert len(await clear_failed(connection, stage.zone_id, 60, 60)) == 3
+    assert await stage.statuses() == {"deleting": 3}
 
 
 async def test_an_assigned_session_is_replaced(stage: Stage):

@@ -69,11 +69,14 @@ async def clear_failed(
 ) -> list[dict[str, Any]]:
     """Failed sessions whose reason was there to be read long enough are to go; the rows changed.
 
-    A pool puts its failed sessions away itself; `pool_keep_s` is for those whose pool does not exist any more.
+    A pool puts its failed sessions away itself; `pool_keep_s` is for those whose pool does not exist any more, also
+    those that were set aside in it.
     """
     cursor = await connection.execute(
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE zone_id = %(zone_id)s AND status = 'failed'"
-        "  AND set_aside_for IS NULL AND status_changed < clock_timestamp() - make_interval(secs =>"
+        "  AND (set_aside_for IS NULL OR EXISTS (SELECT 1 FROM staging_configs c"
+        "   WHERE c.staging_config_id = sessions.staging_config_id AND c.deleted IS NOT NULL))"
+        "  AND status_changed < clock_timestamp() - make_interval(secs =>"
         "   CASE WHEN user_id IS NULL THEN %(pool_keep_s)s ELSE %(user_keep_s)s END::double precision)"
         "  ORDER BY session_id LIMIT 100 FOR NO KEY UPDATE)"
         " UPDATE sessions SET status = 'deleting', want = 'absent', generation = generation + 1,"

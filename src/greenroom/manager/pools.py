@@ -10,8 +10,10 @@ import uuid
 from dataclasses import asdict
 from typing import Any, Final
 
+import structlog
 from psycopg.rows import DictRow
 
+from greenroom.core.errors import Invalid
 from greenroom.core.pool import Create, PoolConfig, PooledSession, PoolPlan, PoolSnapshot, Retire, Shortfall, plan
 from greenroom.core.specs import fingerprint, staged_spec
 from greenroom.core.states import SessionStatus
@@ -24,6 +26,8 @@ from greenroom.kit.secrets import new_secret
 from greenroom.kit.stops import stop
 from greenroom.manager.context import PrimaryContext
 
+log = structlog.get_logger(__name__)
+
 _LEVELS: Final[dict[str, Level]] = {
     "paused": "INFO",
     "image-unavailable": "ERROR",
@@ -33,15 +37,18 @@ _LEVELS: Final[dict[str, Level]] = {
 
 
 async def run_pools(ctx: PrimaryContext) -> None:
-    """One round over all pools of the zone.
+    """One round over all pools of the zone. A workspace that no container can be made of does not stop the others.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
         Unavailable: the database cannot be reached.
     """
     for staging_config_id in await staging_configs.pools_of_zone(ctx.db, ctx.zone_id):
-        if await _needs_something(ctx, staging_config_id):
-            await run_pool(ctx, staging_config_id)
+        try:
+            if await _needs_something(ctx, staging_config_id):
+                await run_pool(ctx, staging_config_id)
+        except Invalid as error:
+            log.error("a pool cannot be filled", staging_config_id=staging_config_id, reason=error.message)
 
 
 async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | None:

@@ -10,9 +10,11 @@ import uuid
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Final
 
+import structlog
 from psycopg import Rollback
 from psycopg.rows import DictRow
 
+from greenroom.core.errors import Invalid
 from greenroom.core.placement import PlacementRequest, Strategy, place
 from greenroom.core.specs import ImageFacts, ZoneFacts, fingerprint, staged_spec
 from greenroom.db import facts, staging_configs, successors
@@ -21,6 +23,8 @@ from greenroom.db.leases import guarded
 from greenroom.db.sessions import NewSession, insert_session
 from greenroom.kit.secrets import new_secret
 from greenroom.manager.context import PrimaryContext
+
+log = structlog.get_logger(__name__)
 
 MOST_TRIED: Final = 4
 """Sessions tried for one launch; then it has failed, and the reason is on the last one."""
@@ -36,14 +40,20 @@ async def run_successors(ctx: PrimaryContext) -> None:
         Unavailable: the database cannot be reached.
     """
     for failed in await successors.read_failed_handovers(ctx.db, ctx.zone_id):
-        found = None
-        if failed["tried"] < MOST_TRIED:
-            found = await _another_staged(ctx, failed) or await _made_for_him(ctx, failed)
+        found = await _successor(ctx, failed) if failed["tried"] < MOST_TRIED else None
         async with guarded(ctx.db, ctx.fence) as connection:
             if found is None:
                 await successors.give_up(connection, failed["session_id"])
             gone = await successors.destroy_oldest_set_aside(connection, failed["staging_config_id"])
         await _tell(ctx, failed, found, gone)
+
+
+async def _successor(ctx: PrimaryContext, failed: DictRow) -> dict[str, Any] | None:
+    try:
+        return await _another_staged(ctx, failed) or await _made_for_him(ctx, failed)
+    except Invalid as error:  # of this workspace no container can be made any more; the others' users wait too
+        log.error("a successor cannot be made", session_id=failed["session_id"], reason=error.message)
+        return None
 
 
 @dataclass(frozen=True, slots=True)
