@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -157,6 +158,21 @@ async def test_compaction_keeps_what_counts(tmp_path: Path, monkeypatch: pytest.
     assert again.memory == before
     assert again.memory.sessions["s1"].ran
     again.close()
+
+
+async def test_a_full_disk_leaves_the_long_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(journal_module, "COMPACT_ABOVE_BYTES", 100)
+    journal = opened(tmp_path)
+    for term in range(50):
+        journal.note(Term(term=term, db_epoch="e"))
+    journal.note(SessionRecord(session_id="s1", ran=True))
+    before = (tmp_path / "journal.jsonl").read_bytes()
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda _descriptor, content: len(content) // 2)
+        await journal.compact()
+    assert (tmp_path / "journal.jsonl").read_bytes() == before
+    journal.note(SessionRecord(session_id="s2", ran=True))
+    journal.close()
 
 
 def test_a_new_journal_is_empty():

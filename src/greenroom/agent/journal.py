@@ -229,7 +229,10 @@ class Journal:
                 return
             new = self._path.with_suffix(".new")
             descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
-            os.write(descriptor, content)
+            if os.write(descriptor, content) != len(content):
+                os.close(descriptor)
+                log.warning("the journal cannot be made smaller, the disk is full", file=str(new))
+                return
             os.fsync(descriptor)
             new.replace(self._path)
             _sync_folder(self._path.parent)
