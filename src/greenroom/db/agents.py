@@ -222,17 +222,19 @@ async def add_join_token(
 async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
     """Delete an Agent; `agent:` and `agents:` are notified.
 
-    Lock order: agents' capacity, then sessions by id. `force` ends the sessions of an Agent that is gone for good.
+    Lock order, as the check-in's: the Agent, its capacity, then sessions by id. `force` ends the sessions of an Agent
+    that is gone for good.
 
     Raises:
         NotFound: no such Agent.
         Refused: it has sessions, and `force` is false or it is alive.
     """
     async with db.transaction() as connection:
+        await connection.execute("SELECT 1 FROM agents WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
         await connection.execute("SELECT 1 FROM agent_capacity WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
         cursor = await connection.execute(
             "SELECT status, ARRAY(SELECT session_id::text FROM sessions s WHERE s.agent_id = a.agent_id"
-            " AND s.status <> 'deleted' ORDER BY 1) AS sessions FROM agents a WHERE agent_id = %s FOR NO KEY UPDATE",
+            " AND s.status <> 'deleted' ORDER BY 1) AS sessions FROM agents a WHERE agent_id = %s",
             (agent_id,),
         )
         row = await cursor.fetchone()
