@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
@@ -35,7 +36,9 @@ class Prober:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._tls.check_hostname = False
         self._tls.verify_mode = ssl.CERT_NONE
-        self._http = httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=PROBE_TIMEOUT_S)
+        # A cookie of one page would be sent to all others: they differ in their ports alone, and cookies know no ports.
+        no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
+        self._http = httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=PROBE_TIMEOUT_S, cookies=no_cookies)
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -54,9 +57,9 @@ class Prober:
             return ProbeResult(usable=False, painted=False, error=f"The screen cannot be read: {_reason(error)}.")
 
     async def _look(self, address: str, spec: SessionSpec) -> ProbeResult:
-        answer = await self._http.head(f"{spec.protocol}://{address}/", headers=_authorization(spec))
+        answer = await self._head("HEAD", address, spec)
         if answer.status_code == 405:
-            answer = await self._http.get(f"{spec.protocol}://{address}/", headers=_authorization(spec))
+            answer = await self._head("GET", address, spec)
         if answer.status_code == 401:
             return ProbeResult(usable=False, error="The session's page refused the session's credential.")
         if answer.status_code >= 400:
@@ -66,6 +69,12 @@ class Prober:
         if await self._is_painted(address, spec):
             return ProbeResult(usable=True, painted=True)
         return ProbeResult(usable=False, painted=False, error="Nothing has been painted on the screen yet.")
+
+    async def _head(self, method: str, address: str, spec: SessionSpec) -> httpx.Response:
+        """The answer without its body, which may be without end."""
+        url = f"{spec.protocol}://{address}/"
+        async with self._http.stream(method, url, headers=_authorization(spec)) as answer:
+            return answer
 
     async def _is_painted(self, address: str, spec: SessionSpec) -> bool:
         secure = spec.protocol == "https"
@@ -78,7 +87,7 @@ class Prober:
                 compression=None,
                 proxy=None,
                 ping_interval=None,
-                max_size=1 << 24,
+                max_size=1 << 20,
                 close_timeout=0.2,
             )
         except InvalidStatus as error:

@@ -2,6 +2,9 @@
 
 A strip as long as the screen is wide or high crosses whatever a desktop shows (panel, window, wallpaper) and is only
 some kilobytes. The pointer's picture is asked for separately, or the server would paint it into the strip.
+
+Whoever is in the session can put a server of his own in place of ours, so nothing that it says is believed: how much
+is read, and in how many pieces, is bounded.
 """
 
 from __future__ import annotations
@@ -15,6 +18,11 @@ SECURITY_NONE: Final = 1
 RAW: Final = 0
 CURSOR: Final = -239
 UPDATE, COLOUR_MAP, BELL, CUT_TEXT = 0, 1, 2, 3
+
+MOST_BYTES: Final = 32 << 20
+"""Of one look; the largest clipboard of our image is 8 MiB."""
+READ_COST: Final = 1024
+"""What a piece counts besides its bytes: the smallest messages have one."""
 
 
 class RfbError(Exception):
@@ -34,12 +42,13 @@ class Screen:
         self.width = 0
         self.height = 0
         self._pixel_bytes = 4
+        self._left = MOST_BYTES
 
     async def open(self) -> None:
         """Shake hands, shared with whoever views the session now.
 
         Raises:
-            RfbError: the server speaks another version, or wants a password.
+            RfbError: the server speaks another version, wants a password, or has pixels of an odd size.
         """
         if not (await self._read(12)).startswith(b"RFB 003."):
             raise RfbError("no RFB greeting")
@@ -53,6 +62,8 @@ class Screen:
         await self._send(b"\x01")
         self.width, self.height, bits = struct.unpack(">HHB", await self._read(5))
         self._pixel_bytes = bits // 8
+        if bits not in (8, 16, 32):
+            raise RfbError(f"pixels of {bits} bits")
         await self._read(15)
         await self._read(*struct.unpack(">I", await self._read(4)))
         await self._send(struct.pack(">BxHii", 2, 2, RAW, CURSOR))
@@ -97,6 +108,9 @@ class Screen:
         return b""
 
     async def _read(self, length: int) -> bytes:
+        self._left -= length + READ_COST
+        if self._left < 0:
+            raise RfbError("the server says more than a look is worth")
         while len(self._buffer) < length:
             self._buffer += await self._receive()
         result = bytes(self._buffer[:length])

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import struct
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.runtimes.rfb import CURSOR, RAW, RfbError, Screen
+from greenroom.runtimes.rfb import CURSOR, MOST_BYTES, RAW, RfbError, Screen
 
 WIDTH, HEIGHT = 30, 20
 
@@ -103,3 +104,54 @@ def test_a_server_that_never_sends_a_frame_ends_with_the_connection():
     server.update = lambda *_: b""  # type: ignore[method-assign]
     with pytest.raises(EOFError):
         look(server)
+
+
+class Hostile(Server):
+    """Shakes hands, claims any size of pixels and of its name, and then says whatever it likes, without end."""
+
+    def __init__(self, said: bytes, bits: int, name_length: int) -> None:
+        super().__init__(blank())
+        self.said = said
+        self.bits = bits
+        self.name_length = name_length
+        self.received = 0
+
+    async def receive(self) -> bytes:
+        data = bytes(self.outgoing) or self.said
+        self.outgoing.clear()
+        self.received += len(data)
+        if not data:
+            raise EOFError
+        return data
+
+    async def send(self, data: bytes) -> None:
+        if self.step == 2:
+            shape = struct.pack(">HHB", WIDTH, HEIGHT, self.bits)
+            self.outgoing += shape + bytes(15) + struct.pack(">I", self.name_length) + b"n" * min(self.name_length, 9)
+            self.step += 1
+        elif self.step < 2:
+            await super().send(data)
+
+
+@given(st.binary(min_size=0, max_size=60), st.integers(0, 255), st.sampled_from([0, 4, 9]))
+def test_whatever_a_server_says_the_look_ends(said: bytes, bits: int, name_length: int):
+    server = Hostile(said * 100, bits, name_length)
+    with contextlib.suppress(RfbError, EOFError):
+        look(server)
+    assert server.received <= MOST_BYTES + 10_000
+
+
+@pytest.mark.parametrize(
+    ("said", "bits", "name_length"),
+    [
+        (b"", 0, 0),
+        (b"n" * 4096, 32, 0xFFFFFFFF),
+        (b"\x02" * 100_000, 32, 0),
+        (b"\0\0\xff\xff" + struct.pack(">HHHHi", 0, 0, 0, 0, RAW) * 65535, 32, 0),
+        (b"\0\0\0\1" + struct.pack(">HHHHi", 0, 0, 65535, 65535, RAW), 32, 0),
+    ],
+    ids=["no pixels", "a name of 4 GiB", "bells without end", "rectangles without end", "a picture of 17 GB"],
+)
+def test_a_hostile_server_is_left_soon(said: bytes, bits: int, name_length: int):
+    with pytest.raises(RfbError):
+        look(Hostile(said, bits, name_length))
