@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 
 import pytest
 from _pytest.terminal import TerminalReporter
 from tests.acceptance.instance import Instance
+
+
+def pytest_configure() -> None:
+    """SIGTERM ends the run as Ctrl-C does: instances that were started are ended too."""
+    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
 
 
 @pytest.fixture(scope="session")

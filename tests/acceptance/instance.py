@@ -101,6 +101,7 @@ class Instance:
         if (self.data / "instance.json").exists():
             done = self.down()
             assert done.returncode == 0, done.stderr
+        wait_for(lambda: not processes_of(self.data), "a start that was interrupted ends by itself", within_s=60)
         shutil.rmtree(self.folder)
 
     # Looking --------------------------------------------------------------------------------------------------------

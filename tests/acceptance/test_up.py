@@ -8,6 +8,7 @@ import signal
 import socket
 import ssl
 import stat
+import subprocess
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.acceptance.instance import Instance, containers, networks, processes_of, run, wait_for
+from tests.acceptance.instance import GREENROOM, Instance, containers, networks, processes_of, run, wait_for
 
 from greenroom.up import tls
 from greenroom.up.account import Account
@@ -211,4 +212,15 @@ def test_a_certificate_of_ones_own_is_shown_under_its_host_name(new_instance: In
     the_brought_one = x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
     assert shown("rooms.example") == the_brought_one
     assert shown(None) != the_brought_one
+    assert new_instance.healthy()
+
+
+def test_an_interrupted_start_leaves_no_process(new_instance: Instance):
+    where = ["--data", str(new_instance.data), "--port", str(new_instance.port)]
+    starting = subprocess.Popen([*GREENROOM, "up", *where, "--detach"], env={**os.environ, **new_instance.environment})
+    wait_for((new_instance.data / "run/state.json").exists, "PostgreSQL is started")
+    starting.send_signal(signal.SIGINT)
+    assert starting.wait(60) == 1
+    assert processes_of(new_instance.data) == []
+    new_instance.up()
     assert new_instance.healthy()

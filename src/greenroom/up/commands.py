@@ -9,7 +9,8 @@ import secrets
 import signal
 import sys
 import time
-from contextlib import AsyncExitStack
+from collections.abc import Generator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
@@ -60,12 +61,30 @@ def _in_background(layout: Layout, options: Options) -> dict[str, Any]:
         os.close(read_end)
         _stay(layout, options, Events(os.fdopen(write_end, "w")))
     os.close(write_end)
-    with os.fdopen(read_end) as source:
+    with os.fdopen(read_end) as source, _taking_along(pid):
         event = show_events(source, on_stderr())
     if "ready" in event:
         return event["ready"]
     os.waitpid(pid, 0)
     raise SetupError(event.get("error", f"The process in the background ended early; see {layout.log('up')}."))
+
+
+@contextmanager
+def _taking_along(pid: int) -> Generator[None]:
+    """Ctrl-C or SIGTERM while it starts in the background ends it there too, before this process ends."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    previous = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    except KeyboardInterrupt:
+        os.kill(pid, signal.SIGTERM)
+        os.waitpid(pid, 0)
+        raise SetupError("Interrupted; what had been started was ended again.") from None
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _stay(layout: Layout, options: Options, events: Events) -> None:
@@ -75,12 +94,17 @@ def _stay(layout: Layout, options: Options, events: Events) -> None:
         os.setsid()
         _redirect_output(Path(os.devnull))
         log.configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
+
+        def ready(found: dict[str, Any]) -> None:
+            events.send({"ready": found})
+            events.close()
+
         asyncio.run(
             instance.run(
                 layout,
                 options,
                 events,
-                lambda found: events.send({"ready": found}),
+                ready,
                 lambda: _redirect_output(layout.log("up")),
             )
         )

@@ -7,6 +7,8 @@ in the foreground shows them.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import sys
 import time
 from collections.abc import Generator
@@ -96,10 +98,11 @@ class Spinner:
 
 
 class Events:
-    """Steps as lines of JSON, for `show_events` in another process; a reader that went away does not matter."""
+    """Steps as lines of JSON, for `show_events` in another process."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
+        self._deaf = False
 
     def begin(self, text: str) -> None:
         """Send the step."""
@@ -110,12 +113,19 @@ class Events:
         self.send({"end": True})
 
     def send(self, event: dict[str, Any]) -> None:
-        """Send anything."""
+        """Send anything; when the reader is gone, whom nobody told, this process is asked to end."""
+        if self._deaf:
+            return
         try:
             self._out.write(json.dumps(event) + "\n")
             self._out.flush()
-        except (BrokenPipeError, ValueError):
-            return
+        except BrokenPipeError:
+            self._deaf = True
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    def close(self) -> None:
+        """Nothing more is sent: whoever started this process has what he waited for."""
+        self._deaf = True
 
 
 def on_stderr() -> Progress:
