@@ -86,13 +86,7 @@ class Output:
         elif not rows:
             self.err.print(nothing)
         else:
-            now = datetime.now(UTC)
-            table = Table(
-                *(column.title for column in columns), box=box.SIMPLE_HEAD, header_style="bold", show_edge=False
-            )
-            for row in rows:
-                table.add_row(*(cell(column.of(row), column.field, now) for column in columns))
-            self.out.print(table)
+            self.out.print(_table(rows, columns))
 
     def one(self, row: Row) -> None:
         """One thing with all its fields."""
@@ -124,6 +118,19 @@ class Output:
         """A warning, if there is one."""
         if sentence:
             self.err.print(Text(f"Warning: {sentence}", style="yellow"))
+
+
+def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
+    """Nothing is cut off; what is too wide is folded, but never the first column: other commands are given it."""
+    now = datetime.now(UTC)
+    cells = [[cell(column.of(row), column.field, now) for column in columns] for row in rows]
+    table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
+    for number, column in enumerate(columns):
+        widest = max(line[0].cell_len for line in cells) if number == 0 else None
+        table.add_column(column.title, overflow="fold", min_width=widest, no_wrap=number == 0)
+    for line in cells:
+        table.add_row(*line)
+    return table
 
 
 def _console(*, stderr: bool = False) -> Console:

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
+import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from greenroom.cli.fields import assignments
-from greenroom.cli.output import cell, relative, size
+from greenroom.cli.output import Column, Output, cell, relative, size
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 JSON = st.recursive(
@@ -59,6 +62,16 @@ def test_bytes_have_binary_units(count: int, shown: str):
 )
 def test_values_are_shown_as_people_read_them(value: Any, field: str, shown: str):
     assert cell(value, field, NOW).plain == shown
+
+
+def test_an_id_is_never_folded_however_narrow_the_terminal():
+    console = Console(file=io.StringIO(), width=60)
+    identity, long = str(uuid.uuid4()), "a-name-that-does-not-fit-into-its-place@example.org"
+    columns = (Column("ID", "id"), Column("User", "user"), Column("Zone", "zone"))
+    Output(as_json=False, out=console, err=console).rows([{"id": identity, "user": long, "zone": "eu"}], columns, "")
+    shown = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    assert identity in shown
+    assert "…" not in shown
 
 
 @given(JSON)

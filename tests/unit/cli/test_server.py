@@ -14,6 +14,8 @@ import pytest
 from tests.unit.cli.conftest import NAMED, Done, Pretended
 
 from greenroom.cli import server
+from greenroom.up.layout import Layout
+from greenroom.up.tls import ensure_authority
 
 Greenroom = Callable[..., Done]
 
@@ -30,9 +32,8 @@ def instance(tmp_path: Path) -> Path:
     """The folder of a local instance, as far as the command line reads it."""
     (tmp_path / "instance.json").write_text(json.dumps({"format": 1, "port": 7000}))
     (tmp_path / "credentials.json").write_text(json.dumps({"api_key": "local", "api_key_secret": "hidden"}))
-    authority = Path(ssl.get_default_verify_paths().cafile or "/etc/ssl/certs/ca-certificates.crt").read_text()
-    first = authority[: authority.index("-----END CERTIFICATE-----")] + "-----END CERTIFICATE-----\n"
-    (tmp_path / "ca.pem").write_text(first)
+    (tmp_path / "tls").mkdir()
+    ensure_authority(Layout(tmp_path))
     return tmp_path
 
 
