@@ -37,12 +37,15 @@ def new_instance(openbox_image: str) -> Iterator[Instance]:
 
 
 def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
-    """How long each cell of the kill table took: until the killed role was back, and until the work was done."""
+    """How long each cell of the kill table took until there was a new process, all answered, the work was done."""
+    columns = {"process_s": "new process", "back_s": "all answers", "done_s": "work done"}
     reports = [report for key in ("passed", "failed") for report in terminalreporter.stats.get(key, [])]
-    rows = [(report.nodeid.split("::")[-1], dict(report.user_properties)) for report in reports]
-    times = sorted((name, found["back_s"], found.get("done_s", "-")) for name, found in rows if "back_s" in found)
+    rows = {report.nodeid.split("::")[-1]: dict(report.user_properties) for report in reports}
+    times = {
+        name: [str(found.get(key, "-")) for key in columns] for name, found in rows.items() if "process_s" in found
+    }
     if times:
-        terminalreporter.section("kill table: seconds after the kill")
-        terminalreporter.write_line(f"{'cell':60} {'role is back':>12} {'work is done':>12}")
-    for name, back_s, done_s in times:
-        terminalreporter.write_line(f"{name:60} {back_s:>12} {done_s:>12}")
+        terminalreporter.section("kill table: seconds after the kill until")
+        terminalreporter.write_line(f"{'':55}" + "".join(f"{title:>14}" for title in columns.values()))
+    for name, cells in sorted(times.items()):
+        terminalreporter.write_line(f"{name:55}" + "".join(f"{cell:>14}" for cell in cells))
