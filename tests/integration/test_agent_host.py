@@ -80,6 +80,22 @@ async def test_without_an_inventory_nothing_is_done_and_the_check_in_says_so(
         assert await until(lambda: world.check_ins[-1].inventory_complete)
 
 
+async def test_an_agent_that_starts_before_its_runtime_does_not_report_running_sessions_as_gone(
+    world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    session = session_id()
+    await world.want(session)
+    async with agent_inside(tmp_path, manager):
+        await world.until(lambda: world.is_usable(session))
+    runtime, before = Away(monkeypatch, "list"), len(world.check_ins)
+    async with agent_inside(tmp_path, manager):
+        await until(lambda: runtime.refused > 1 and len(world.check_ins) > before + 1)
+        runtime.away = False
+        await until(lambda: world.check_ins[-1].inventory_complete)
+        await world.until(lambda: world.is_usable(session))
+    assert not any(observed.state in {"failed", "absent"} for observed in world.history)
+
+
 async def test_a_session_that_is_ended_while_its_runtime_is_away_is_removed_in_the_end(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):

@@ -75,13 +75,16 @@ class Inventory:
     async def take(self, busy: frozenset[str] = frozenset()) -> None:
         """Take the whole inventory; sessions in `busy`, or touched meanwhile, are left as they are.
 
+        The first one leaves out only what was touched: nothing else is known of the others yet.
+
         Raises:
             RuntimeUnavailable: the runtime does not answer.
         """
         self._touched.clear()
         containers = await self._runtime.list()
         own = [seen_of(container) for container in containers if container.agent_id == self._agent_id]
-        self._sessions.saw_all(own, busy | self._touched)
+        left_out = self._touched | (busy if self._sessions.inventory_complete else frozenset[str]())
+        self._sessions.saw_all(own, left_out)
         self._health.runtime_error = ""
 
     async def watch(self) -> None:

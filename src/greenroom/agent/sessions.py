@@ -213,7 +213,10 @@ class Sessions:
         found = {seen.session_id: seen for seen in containers}
         for session_id in (found.keys() | self._seen.keys()) - leave_out:
             self.saw(session_id, found.get(session_id))
-        self.inventory_complete = True
+        if not self.inventory_complete:
+            self.inventory_complete = True
+            for session_id in self._desired:
+                self.refresh(session_id)
         self._forget_strangers()
         self.plan.set()
 
@@ -344,9 +347,12 @@ class Sessions:
     # What the Manager is told --------------------------------------------------------------------------------------
 
     def refresh(self, session_id: str) -> None:
-        """Something changed: put what is observed now into the outbox."""
+        """Something changed: put what is observed now into the outbox.
+
+        Before the host was looked at nothing is observed: a container not seen yet is not one that is gone.
+        """
         desired = self._desired.get(session_id)
-        if desired is not None:
+        if desired is not None and self.inventory_complete:
             self.outbox.put(self._observed(desired))
 
     def _observed(self, desired: Desired) -> Observed:
