@@ -16,6 +16,7 @@ from tests.integration.managers import Fleet, eventually, manager_here
 from greenroom.db.agents import list_agents, update_agent
 from greenroom.db.database import Database
 from greenroom.db.fleet import mark_dead
+from greenroom.db.overdue import read_waiting
 from greenroom.wire.messages import Observed
 
 QUICK: dict[str, Any] = {"agent_missing_s": 2, "session_lost_s": 3, "agent_dead_s": 5, "guardian_interval_s": 0.1}
@@ -131,6 +132,19 @@ async def test_an_agent_that_was_heard_after_all_is_not_dead(db: Database, fleet
     async with db.transaction() as connection:
         assert not await mark_dead(connection, agent.agent_id, dead_s=10)
         assert await mark_dead(connection, agent.agent_id, dead_s=5)
+
+
+async def test_what_an_agent_that_is_away_was_to_stop_or_delete_waits_for_it(db: Database, fleet: Fleet):
+    async with manager_here(fleet) as door:
+        agent = await joined(db, door)
+    zone = await db.fetch_one("SELECT zone_id::text FROM zones")
+    assert zone is not None
+    for status in ("starting", "assigning", "stopping", "pausing", "deleting"):
+        await session(db, agent, fleet.key_file, status=status)
+    await db.write("UPDATE agents SET status = 'missing'")
+    assert {row["status"] for row in await read_waiting(db, zone["zone_id"])} == {"starting", "assigning"}
+    await db.write("UPDATE agents SET status = 'running'")
+    assert len(await read_waiting(db, zone["zone_id"])) == 5
 
 
 async def test_silence_proves_nothing_right_after_an_election(db: Database, fleet: Fleet):

@@ -11,9 +11,10 @@ _TRANSITIONAL: Final = sorted(TRANSITIONAL)
 
 
 async def read_waiting(db: Database, zone_id: str) -> list[dict[str, Any]]:
-    """Sessions in transitional statuses on Agents that are there, with `now`; as `core.deadlines.Waiting` has them.
+    """Sessions in transitional statuses, with `now`; as `core.deadlines.Waiting` has them.
 
-    What waits for a missing Agent is the fleet's business: it goes on when the Agent returns or is dead.
+    On Agents that are not there only starts and hand-overs, whose users wait, are overdue. What else waits for such an
+    Agent is the fleet's business: it goes on when the Agent returns or is dead.
     """
     return await db.fetch(
         "SELECT s.session_id::text, s.status, s.status_changed, s.deadline, s.assignment_state,"
@@ -21,7 +22,8 @@ async def read_waiting(db: Database, zone_id: str) -> list[dict[str, Any]]:
         " clock_timestamp() AS now"
         " FROM sessions s LEFT JOIN agents a USING (agent_id) LEFT JOIN session_observed o USING (session_id)"
         " WHERE s.zone_id = %s AND s.status = ANY(%s)"
-        " AND (a.agent_id IS NULL OR a.status IN ('pending', 'running') OR s.status <> 'deleting')",
+        " AND (a.agent_id IS NULL OR a.status IN ('pending', 'running')"
+        "  OR s.status IN ('requested', 'starting', 'assigning'))",
         (zone_id, _TRANSITIONAL),
     )
 
