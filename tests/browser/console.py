@@ -67,13 +67,16 @@ class Person:
 
 
 def goto(page: Page, address: str) -> None:
-    """Open an address; again where a container that came or went made chromium drop its connections."""
-    try:
-        page.goto(address)
-    except PlaywrightError as error:
-        if "ERR_NETWORK_CHANGED" not in str(error):
-            raise
-        page.goto(address)
+    """Open an address; again where chromium dropped its connections because a container came or went (its network)."""
+    for attempts_left in (2, 1, 0):
+        try:
+            page.goto(address)
+            page.get_by_role("main").wait_for(timeout=10_000)
+        except PlaywrightError:
+            if attempts_left == 0:
+                raise
+        else:
+            return
 
 
 def log_in(page: Page, url: str, username: str, password: str) -> Person:

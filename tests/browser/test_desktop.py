@@ -84,6 +84,16 @@ def test_a_desktop_on_demand(user: Person, instance: Instance):
     assert instance.containers() == []
 
 
+@pytest.mark.parametrize("lost", ["**/?token=*", "**/session.js"])
+@pytest.mark.usefixtures("clean")
+def test_a_frame_that_could_not_be_loaded_is_loaded_again(user: Person, lost: str):
+    """On one machine a new container changes the network, and the browser drops what it was loading."""
+    lose = iter(range(1))
+    user.page.route(lost, lambda route: route.abort() if next(lose, None) is not None else route.continue_())
+    user.launch("Desktop")
+    user.desktop()
+
+
 @pytest.mark.usefixtures("clean")
 def test_the_stream_of_somebody_else_is_not_opened(user: Person, admin: Person):
     session_id = user.launch("Desktop")

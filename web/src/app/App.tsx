@@ -13,8 +13,11 @@ import { NotFound } from './NotFound';
 import { UserLayout } from './UserLayout';
 
 // The administration is loaded when it is opened: people who only use desktops never fetch it.
-const page = (name: keyof typeof import('../pages/admin')) =>
-  lazy(async () => ({ default: (await import('../pages/admin'))[name] }));
+const IMPORT_AGAIN_MS = 1000;
+const admin = () => import('../pages/admin');
+const adminOrAgain = () => admin().catch(() => new Promise((done) => setTimeout(done, IMPORT_AGAIN_MS)).then(admin));
+const page = (name: keyof Awaited<ReturnType<typeof admin>>) =>
+  lazy(async () => ({ default: (await adminOrAgain())[name] }));
 const Dashboard = page('Dashboard');
 const Sessions = page('Sessions');
 const Staging = page('Staging');

@@ -10,7 +10,6 @@ import {
 } from '@tabler/icons-react';
 import { useEffect, useState } from 'react';
 import { useNavigate } from 'react-router';
-import { deleteSession } from '../../api/queries';
 import { Confirm } from '../../components/ConfirmButton';
 import { ClipboardPanel } from './ClipboardPanel';
 import type { FramePage } from './useFramePage';
@@ -18,8 +17,13 @@ import type { FramePage } from './useFramePage';
 /** How long the bar stays in full view after the desktop has opened. */
 const SHOWN_MS = 6000;
 
+interface Props {
+  page: FramePage;
+  onDelete: () => Promise<unknown>;
+}
+
 /** Leave, full screen, clipboard, delete. Tucked away at the top edge until the pointer or the keyboard comes. */
-export function ControlBar({ sessionId, page }: { sessionId: string; page: FramePage }) {
+export function ControlBar({ page, onDelete }: Props) {
   const navigate = useNavigate();
   const { fullscreen, toggle } = useFullscreenDocument();
   const [panel, { toggle: togglePanel, close }] = useDisclosure(false);
@@ -56,10 +60,7 @@ export function ControlBar({ sessionId, page }: { sessionId: string; page: Frame
             title="Delete this session?"
             action="Delete"
             trigger={(open) => <Tool label="Delete the session" name="Delete" icon={IconTrash} onClick={open} />}
-            onConfirm={async () => {
-              await deleteSession(sessionId);
-              await navigate('/');
-            }}
+            onConfirm={onDelete}
           >
             The session ends and everything in it that was not saved elsewhere is lost.
           </Confirm>

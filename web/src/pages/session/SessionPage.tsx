@@ -1,8 +1,8 @@
-import { useQuery } from '@tanstack/react-query';
-import { useEffect, useRef } from 'react';
-import { useParams } from 'react-router';
-import { ApiError } from '../../api/client';
-import { connectionQuery, keepSessionAlive } from '../../api/queries';
+import { useMutation, useQuery } from '@tanstack/react-query';
+import { useEffect, useState } from 'react';
+import { useNavigate, useParams } from 'react-router';
+import { ApiError, retryTemporary } from '../../api/client';
+import { connectionQuery, deleteSession, keepSessionAlive } from '../../api/queries';
 import type { Connection } from '../../api/types';
 import { Connecting } from './Connecting';
 import { Desktop } from './Desktop';
@@ -20,20 +20,23 @@ export function SessionPage() {
     ...connectionQuery(sessionId),
     refetchInterval: ({ state }) => (state.data?.frame_url ? RUNNING_LOOK_MS : CONNECTING_LOOK_MS),
   });
-  const frameUrl = useFirst(connection.data?.frame_url ?? null, sessionId);
+  const opened = useOpened(sessionId, connection.data?.frame_url ?? null);
+  const remove = useDelete(sessionId);
   useKeepalive(sessionId, connection.data?.status === 'running');
   useEffect(() => {
     document.title = 'Session · Greenroom';
   }, []);
 
+  // Whoever deletes it here is taken to the workspaces, not told that it was deleted.
+  const leaving = remove.isPending || remove.isSuccess;
   const gone = connection.error instanceof ApiError && [403, 404].includes(connection.error.status);
   const data = connection.data;
   return (
     <main aria-label="Session" className="stage stage-backdrop">
-      {gone || (data && OVER.has(data.status)) ? (
+      {!leaving && (gone || (data && OVER.has(data.status))) ? (
         <Ended sessionId={sessionId} connection={gone ? null : (data ?? null)} />
-      ) : frameUrl && data ? (
-        <Desktop sessionId={sessionId} frameUrl={frameUrl} note={noteOf(data)} />
+      ) : opened && data ? (
+        <Desktop key={sessionId} frameUrl={data.frame_url} note={noteOf(data)} onDelete={remove.mutateAsync} />
       ) : (
         <Connecting connection={data ?? null} error={connection.error} />
       )}
@@ -41,17 +44,25 @@ export function SessionPage() {
   );
 }
 
-/** The first address of the frame for this session: a later one would reload the desktop for nothing. */
-function useFirst(url: string | null, sessionId: string): string | null {
-  const kept = useRef<{ sessionId: string; url: string | null }>({ sessionId, url: null });
-  if (kept.current.sessionId !== sessionId) kept.current = { sessionId, url: null };
-  kept.current.url ??= url;
-  return kept.current.url;
+/** Whether this session's stream could be opened at some time since the page is shown. */
+function useOpened(sessionId: string, url: string | null): boolean {
+  const [opened, setOpened] = useState<string | null>(null);
+  if (url && opened !== sessionId) setOpened(sessionId);
+  return opened === sessionId;
 }
 
 /** What to say over a desktop that is not simply running. */
 function noteOf(connection: Connection): string | null {
   return connection.status === 'running' ? null : connection.operational_message;
+}
+
+function useDelete(sessionId: string) {
+  const navigate = useNavigate();
+  return useMutation({
+    mutationFn: () => deleteSession(sessionId),
+    retry: retryTemporary,
+    onSuccess: () => navigate('/'),
+  });
 }
 
 /** While the page is open the session counts as used. */

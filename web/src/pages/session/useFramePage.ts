@@ -15,6 +15,8 @@ interface FrameMessage {
 
 export interface FramePage {
   state: FrameState;
+  /** Whether it has said anything at all, in whatever protocol. */
+  heard: boolean;
   /** Text last copied inside the session. */
   clipboard: string | null;
   /** Round trip to the desktop in milliseconds, as the page measured it. */
@@ -36,13 +38,16 @@ const GREETINGS = 50;
  */
 export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: string, loaded: boolean): FramePage {
   const [state, setState] = useState<FrameState>('silent');
+  const [heard, setHeard] = useState(false);
   const [clipboard, setClipboard] = useState<string | null>(null);
   const [latencyMs, setLatencyMs] = useState<number | null>(null);
   const origin = new URL(url, location.href).origin;
 
   useEffect(() => {
     const hear = ({ data, origin: from, source }: MessageEvent<FrameMessage | null>) => {
-      if (from !== origin || source !== frame.current?.contentWindow || data?.greenroom !== PROTOCOL) return;
+      if (from !== origin || source !== frame.current?.contentWindow) return;
+      setHeard(true);
+      if (data?.greenroom !== PROTOCOL) return;
       if (data.type === 'state' && data.state) setState(data.state);
       if (data.type === 'clipboard' && typeof data.text === 'string') setClipboard(data.text);
       if (data.type === 'latency' && typeof data.ms === 'number') setLatencyMs(data.ms);
@@ -74,5 +79,5 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     greet();
     return () => clearInterval(timer);
   }, [loaded, silent, say]);
-  return { state, clipboard, latencyMs, sendClipboard, focus };
+  return { state, heard, clipboard, latencyMs, sendClipboard, focus };
 }

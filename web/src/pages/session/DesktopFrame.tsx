@@ -1,0 +1,109 @@
+import { Center, Loader, Stack, Text } from '@mantine/core';
+import { type RefObject, useEffect, useRef, useState } from 'react';
+import { ControlBar } from './ControlBar';
+import { type FrameState, useFramePage } from './useFramePage';
+
+interface Props {
+  url: string;
+  /** How often the frame has been loaded again. */
+  load: number;
+  /** Called when it has loaded and says nothing. */
+  onSilent: () => void;
+  /** Called when it was refused; null when there is nothing to be done about it. */
+  onRefused: (() => void) | null;
+  onDelete: () => Promise<unknown>;
+}
+
+/** How long a page that does not speak our protocol is given before it is shown as it is. */
+const SILENT_PAGE_MS = 1500;
+
+/** A frame that says nothing is loaded again after this, then after twice that, … */
+const LOAD_AGAIN_MS = 2500;
+const LOADS = 3;
+
+const WORDS: Partial<Record<FrameState, string>> = {
+  silent: 'Opening the desktop',
+  connecting: 'Connecting to the desktop',
+  reconnecting: 'The connection was lost. Reconnecting',
+  refused: 'The session is not open to you any more',
+};
+
+// What a session's page may ask the browser for; whether the session has it is decided by its permissions.
+const FEATURES = 'clipboard-read; clipboard-write; fullscreen; microphone; camera; gamepad; autoplay; keyboard-map';
+
+/** The frame, filling the page, with our bar above it. */
+export function DesktopFrame({ url, load, onSilent, onRefused, onDelete }: Props) {
+  const frame = useRef<HTMLIFrameElement>(null);
+  const [loaded, setLoaded] = useState(false);
+  const page = useFramePage(frame, url, loaded);
+  const { state, focus, heard } = page;
+  const used = useFocused(frame);
+  const isOther = useAfter(SILENT_PAGE_MS, loaded && state === 'silent');
+  const isSilent = useAfter(LOAD_AGAIN_MS * 2 ** load, loaded && !heard && !used && load < LOADS);
+
+  useEffect(() => {
+    if (isSilent) onSilent();
+  }, [isSilent, onSilent]);
+  useEffect(() => {
+    if (state === 'connected') focus();
+    if (state === 'refused') onRefused?.();
+  }, [state, focus, onRefused]);
+
+  const words = isOther && state === 'silent' ? undefined : WORDS[state];
+  return (
+    <>
+      <iframe
+        ref={frame}
+        src={url}
+        title="Desktop"
+        allow={FEATURES}
+        onLoad={() => setLoaded(true)}
+        data-state={state}
+      />
+      {words && <Veil words={words} covers={state === 'silent' || state === 'connecting'} />}
+      <ControlBar page={page} onDelete={onDelete} />
+    </>
+  );
+}
+
+/** Whether the condition has held for so long. */
+function useAfter(milliseconds: number, condition: boolean): boolean {
+  const [passed, setPassed] = useState(false);
+  useEffect(() => {
+    setPassed(false);
+    if (!condition) return;
+    const timer = setTimeout(() => setPassed(true), milliseconds);
+    return () => clearTimeout(timer);
+  }, [condition, milliseconds]);
+  return passed;
+}
+
+/** Whether the person has gone into the frame: from then on it is not loaded again under their hands. */
+function useFocused(frame: RefObject<HTMLIFrameElement | null>): boolean {
+  const [focused, setFocused] = useState(false);
+  useEffect(() => {
+    const look = () => document.activeElement === frame.current && setFocused(true);
+    window.addEventListener('blur', look);
+    return () => window.removeEventListener('blur', look);
+  }, [frame]);
+  return focused;
+}
+
+/** Over the frame while there is nothing to see in it; half transparent once there was. */
+function Veil({ words, covers }: { words: string; covers: boolean }) {
+  return (
+    <Center
+      pos="absolute"
+      inset={0}
+      className={covers ? 'stage-backdrop' : ''}
+      bg={covers ? undefined : 'rgb(11 22 19 / 70%)'}
+    >
+      <Stack align="center">
+        <Loader color="teal.4" />
+        <Text role="status" c="gray.2">
+          {words}…
+        </Text>
+      </Stack>
+    </Center>
+  );
+}
