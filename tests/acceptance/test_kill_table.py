@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 
 import httpx
 import pytest
-from tests.acceptance.instance import Instance, run, wait_for
+from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.open_desktop import OpenDesktop, open_desktop
 
 ROLES = ("api", "manager", "agent", "gateway", "nginx", "postgres")
@@ -103,12 +103,12 @@ class Killing:
         """The work came to its end, and nothing was lost, duplicated or orphaned."""
         self.record("done_s", round(time.monotonic() - self.began, 1))
         wait_for(self._containers_are_right, "each session has one container, and no container is without", 15)
-        examined = run("doctor", "--data", str(self.instance.data))
-        assert examined.returncode == 0, examined.stdout + self.instance.logs()
+        broken = self.instance.broken()
+        assert broken == [], "\n".join(broken) + self.instance.logs()
         assert self.desktop.goes_on()
 
     def _kill(self, role: str) -> int:
-        pid = self.instance.pids(role)[0]
+        pid = wait_for(lambda: self.instance.pids(role), f"a {role} to kill")[0]
         self.killed = PROCESS.get(role)
         self.began = time.monotonic()
         os.kill(pid, signal.SIGKILL)
@@ -117,6 +117,7 @@ class Killing:
 
     def _returned(self, role: str, killed: int) -> None:
         wait_for(lambda: (pids := self.instance.pids(role)) and killed not in pids, f"a new {role}")
+        self.record("process_s", round(time.monotonic() - self.began, 1))
         wait_for(self.instance.healthy, "every part works again", 45)
         self.record("back_s", round(time.monotonic() - self.began, 1))
 

@@ -57,8 +57,12 @@ def pids_by_role(layout: Layout) -> dict[str, list[int]]:
     for part in state.get("parts", []):
         if part["pid"] is not None:
             pids[part["role"]].append(part["pid"])
-    for gateway in pids["gateway"]:
-        for master in children_of(gateway):
-            if master.name == "nginx":
-                pids["nginx"] += [master.pid, *(worker.pid for worker in children_of(master.pid))]
+    for parent in (*pids["gateway"], *pids["up"]):
+        pids["nginx"] += _nginx_below(parent)
     return pids
+
+
+def _nginx_below(parent: int) -> list[int]:
+    """The masters a process has, each before its workers; `up` has those whose gateway was killed, while they serve."""
+    masters = [child.pid for child in children_of(parent) if child.name == "nginx"]
+    return [pid for master in masters for pid in (master, *(worker.pid for worker in children_of(master)))]

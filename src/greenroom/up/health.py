@@ -60,7 +60,6 @@ async def database_answers(dsn: str) -> str | None:
 
 async def check_all(http: httpx.AsyncClient, db: Database, here: Endpoints) -> list[Health]:
     """The health of every part, in the order they are started in."""
-    agents = asyncio.create_task(_agents(db, here))
     problem = await database_answers(db.dsn)
     answers = [Health(name="postgres", role="postgres", ok=problem is None, detail=problem or "answers")]
     probes = [_probe(http, "api", "api", f"http://127.0.0.1:{here.api_port}/api/__healthcheck")]
@@ -73,7 +72,7 @@ async def check_all(http: httpx.AsyncClient, db: Database, here: Endpoints) -> l
     ]
     probes += [_probe(http, "gateway", "gateway", f"{manager.gateway_url}/health") for manager in here.managers[:1]]
     answers += await asyncio.gather(*probes)
-    return answers + await agents
+    return answers + await _agents(db, here, problem)
 
 
 async def _probe(http: httpx.AsyncClient, name: str, role: str, url: str) -> Health:
@@ -82,15 +81,15 @@ async def _probe(http: httpx.AsyncClient, name: str, role: str, url: str) -> Hea
     return Health(name=name, role=role, ok=status == 200, detail=text)
 
 
-async def _agents(db: Database, here: Endpoints) -> list[Health]:
-    """Whether each Agent was promoted by its zone's Primary."""
-    try:
-        states = await agent_states(db, here.agent_ids)
-    except Unavailable as error:
-        states = {}
-        unknown = error.message
-    else:
-        unknown = "not registered"
+async def _agents(db: Database, here: Endpoints, problem: str | None) -> list[Health]:
+    """Whether each Agent was promoted by its zone's Primary; nobody knows while the database has a `problem`."""
+    states: dict[str, str] = {}
+    unknown = problem or "not registered"
+    if problem is None:
+        try:
+            states = await agent_states(db, here.agent_ids)
+        except Unavailable as error:
+            unknown = error.message
     return [
         Health(
             name=f"{agent.name} at the Manager",
