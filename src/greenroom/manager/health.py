@@ -31,5 +31,7 @@ def answer(standing: Standing) -> Response:
 def elsewhere(standing: Standing) -> Response:
     """The reply to an Agent that has to go to another Manager: why, and when it may come back."""
     status = "stopping" if standing.stopping else "starting" if standing.me is None else "disabled"
-    body = {"ok": False, "status": status, "enabled": standing.enabled}
+    # A held check-in may learn of the flag before the guardian's next round writes it into `standing`.
+    enabled = standing.enabled and status != "disabled"
+    body = {"ok": False, "status": status, "enabled": enabled}
     return Response(msgspec.json.encode(body), 503, {"Retry-After": RETRY_AFTER_S}, media_type="application/json")
