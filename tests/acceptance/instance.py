@@ -25,10 +25,11 @@ from psycopg.rows import dict_row
 
 from greenroom.db.database import Database
 from greenroom.up import health
+from greenroom.up.describe import nginx_below
 from greenroom.up.doctor import examine
 from greenroom.up.instance import database_of
 from greenroom.up.layout import Layout
-from greenroom.up.processes import children_of
+from greenroom.up.processes import children_of, is_nginx_master
 from greenroom.up.progress import Lines
 from greenroom.up.site import site_of
 
@@ -126,8 +127,10 @@ class Instance:
         if role == "up":
             return [state["up"]]
         if role == "nginx":
-            masters = [c.pid for g in self.pids("gateway") for c in children_of(g) if c.name == "nginx"]
-            return [*masters, *(c.pid for master in masters for c in children_of(master))]
+            master = next(iter(nginx_below(self.pids("gateway"))), None)
+            if master is None or not is_nginx_master(master):
+                return []  # after a kill, until the gateway has started its own
+            return [master, *(worker.pid for worker in children_of(master))]
         return [part["pid"] for part in state["parts"] if part["role"] == role and part["pid"] is not None]
 
     def healthy(self) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from greenroom.db.database import Database
@@ -9,7 +10,7 @@ from greenroom.db.instance import manager_ids, zone_ids
 from greenroom.up.credentials import read_credentials
 from greenroom.up.endpoints import Endpoints
 from greenroom.up.layout import Layout, read_json
-from greenroom.up.processes import children_of
+from greenroom.up.processes import children_of, is_nginx_master
 
 ROLES: Final = ("up", "postgres", "api", "manager", "agent", "gateway", "nginx")
 
@@ -57,12 +58,16 @@ def pids_by_role(layout: Layout) -> dict[str, list[int]]:
     for part in state.get("parts", []):
         if part["pid"] is not None:
             pids[part["role"]].append(part["pid"])
-    for parent in (*pids["gateway"], *pids["up"]):
-        pids["nginx"] += _nginx_below(parent)
+    pids["nginx"] = nginx_below([*pids["gateway"], *pids["up"]])
     return pids
 
 
-def _nginx_below(parent: int) -> list[int]:
-    """The masters a process has, each before its workers; `up` has those whose gateway was killed, while they serve."""
-    masters = [child.pid for child in children_of(parent) if child.name == "nginx"]
-    return [pid for master in masters for pid in (master, *(worker.pid for worker in children_of(master)))]
+def nginx_below(parents: Sequence[int]) -> list[int]:
+    """Pids of nginx: its masters, the newest first, then all workers.
+
+    `parents` are the gateway and `up`: both adopt what a killed master or gateway leaves, which may go on serving.
+    """
+    below = [child for parent in parents for child in children_of(parent) if child.name == "nginx"]
+    masters = sorted((c for c in below if is_nginx_master(c.pid)), key=lambda c: c.started, reverse=True)
+    workers = [c for c in below if c not in masters] + [w for master in masters for w in children_of(master.pid)]
+    return [process.pid for process in (*masters, *workers)]

@@ -157,6 +157,14 @@ def children_of(pid: int) -> list[Seen]:
     return [seen for seen in processes() if seen.parent == pid and seen.state != "Z"]
 
 
+def is_nginx_master(pid: int) -> bool:
+    """Whether this nginx is a master and not one of its workers; it says so in its title."""
+    try:
+        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nginx: master")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
 def way_out(name: str) -> tuple[signal.Signals | None, str]:
     """The signal that ends an orphan of this name (None: it is left alone), and the reason for it."""
     if name == "nginx":
