@@ -230,11 +230,13 @@ def test_claiming(killing: Killing, instance: Instance, pool: str, role: str, st
 def test_staging(killing: Killing, instance: Instance, pool: str, role: str, stop: str | None):
     wait_for(lambda: instance.staged(pool) == 1, "the pool has one session")
     before = instance.made_for(pool)
-    killing.amid("staging", role, stop, lambda: instance.resize(pool, 2))
-    wait_for(lambda: instance.staged(pool) == 2, "the pool is full")
-    assert instance.made_for(pool) == before + 1
-    killing.done()
-    instance.resize(pool, 1)
+    try:
+        killing.amid("staging", role, stop, lambda: instance.resize(pool, 2))
+        wait_for(lambda: instance.staged(pool) == 2, "the pool is full")
+        assert instance.made_for(pool) == before + 1
+        killing.done()
+    finally:
+        instance.resize(pool, 1)
 
 
 @pytest.mark.parametrize(("role", "stop"), cells("destroying"))
