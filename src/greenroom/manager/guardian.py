@@ -86,7 +86,6 @@ class Guardian:
                 log.info("the round ended early", reason=error.message)
                 self._standing.round_finished()
             except (GreenroomError, OSError) as error:
-                self._reachable = False
                 log.warning("the round failed", reason=str(error))
             await asyncio.sleep(LEAST_PAUSE_S)
             try:
@@ -96,12 +95,9 @@ class Guardian:
                 continue
 
     async def _round(self) -> None:
-        beat = await heartbeat(self._db, self._me.manager_id, self._standing.finished_ago_s)
+        beat = await self._beat()
         if beat is None or beat.zone_id != self._me.zone_id:
             raise RecordChangedError(f"the record of {self._me.instance_id} was deleted or moved to another zone")
-        if not self._reachable:
-            self._reachable = True
-            self._reconnected_at_s = boottime_s()
         self._follow(beat)
         if not beat.enabled:
             return
@@ -120,6 +116,15 @@ class Guardian:
                     quiet=await self._quiet(),
                 )
             )
+
+    async def _beat(self) -> Beat | None:
+        """The heartbeat; it alone says whether the database can be reached, and when it could again (QUIET)."""
+        reachable, self._reachable = self._reachable, False
+        beat = await heartbeat(self._db, self._me.manager_id, self._standing.finished_ago_s)
+        self._reachable = True
+        if not reachable:
+            self._reconnected_at_s = boottime_s()
+        return beat
 
     def _follow(self, beat: Beat) -> None:
         """Make everything that depends on the flag follow it; the sentinel first, so that nginx is never behind."""
