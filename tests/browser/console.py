@@ -75,6 +75,7 @@ def goto(page: Page, address: str) -> None:
         except PlaywrightError:
             if attempts_left == 0:
                 raise
+            page.wait_for_timeout(1000)  # chromium may be loading it again by itself
         else:
             return
 

@@ -92,6 +92,7 @@ def test_a_frame_that_could_not_be_loaded_is_loaded_again(user: Person, lost: st
     user.page.route(lost, lambda route: route.abort() if next(lose, None) is not None else route.continue_())
     user.launch("Desktop")
     user.desktop()
+    assert next(lose, None) is None
 
 
 @pytest.mark.usefixtures("clean")

@@ -23,7 +23,11 @@ const TOUCHED: Record<string, string[]> = {
 
 /** Events closer together than this are one refresh. */
 const GATHER_MS = 80;
+/** First and later pause before connecting anew. */
+const RETRY_FIRST_MS = 200;
 const RETRY_MS = 1000;
+/** A gap shorter than this is not worth a word: what was missed is read again on reconnecting. */
+const GAP_MS = 2500;
 
 let state: LiveState = 'connecting';
 const listeners = new Set<() => void>();
@@ -50,6 +54,7 @@ export function useLiveQueries(queries: QueryClient): void {
     const waiting = new Set<string>();
     let gather: ReturnType<typeof setTimeout> | undefined;
     let retry: ReturnType<typeof setTimeout> | undefined;
+    let gap: ReturnType<typeof setTimeout> | undefined;
     let source: EventSource | undefined;
 
     const flush = () => {
@@ -66,7 +71,9 @@ export function useLiveQueries(queries: QueryClient): void {
     const connect = () => {
       source = new EventSource('/api/v1/events');
       source.onopen = () => {
-        if (state === 'reconnecting') resync();
+        if (gap !== undefined) resync();
+        clearTimeout(gap);
+        gap = undefined;
         become('live');
       };
       source.onmessage = (event) => touch((JSON.parse(event.data as string) as { topic: string }).topic);
@@ -75,10 +82,11 @@ export function useLiveQueries(queries: QueryClient): void {
     };
     // A stream that the browser cut for want of a network would stay silent for long.
     const lost = () => {
-      become('reconnecting');
+      const isFirst = gap === undefined;
+      gap ??= setTimeout(() => become('reconnecting'), GAP_MS);
       source?.close();
       clearTimeout(retry);
-      retry = setTimeout(connect, RETRY_MS);
+      retry = setTimeout(connect, isFirst ? RETRY_FIRST_MS : RETRY_MS);
     };
     connect();
     window.addEventListener('offline', lost);
@@ -86,6 +94,7 @@ export function useLiveQueries(queries: QueryClient): void {
       window.removeEventListener('offline', lost);
       clearTimeout(gather);
       clearTimeout(retry);
+      clearTimeout(gap);
       source?.close();
     };
   }, [queries]);

@@ -36,7 +36,7 @@ export function Logs() {
       key: 'message',
       title: 'Message',
       value: (row) => row.message,
-      width: '50%',
+      width: '60%',
       render: (row) => <Message row={row} />,
     },
     { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
@@ -74,7 +74,10 @@ function Level({ level }: { level: string }) {
 }
 
 function Message({ row }: { row: LogRow }) {
-  const about = [row.setting && `setting ${row.setting}`, row.session_id && `session ${row.session_id}`]
+  const about = [
+    row.setting && `setting ${row.setting}`,
+    row.session_id && !row.message.includes(row.session_id) && `session ${row.session_id}`,
+  ]
     .filter(Boolean)
     .join(', ');
   return (
