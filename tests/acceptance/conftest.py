@@ -46,6 +46,6 @@ def pytest_terminal_summary(terminalreporter: TerminalReporter) -> None:
     }
     if times:
         terminalreporter.section("kill table: seconds after the kill until")
-        terminalreporter.write_line(f"{'':55}" + "".join(f"{title:>14}" for title in columns.values()))
+        terminalreporter.write_line(f"{'':72}" + "".join(f"{title:>14}" for title in columns.values()))
     for name, cells in sorted(times.items()):
-        terminalreporter.write_line(f"{name:55}" + "".join(f"{cell:>14}" for cell in cells))
+        terminalreporter.write_line(f"{name:72}" + "".join(f"{cell:>14}" for cell in cells))

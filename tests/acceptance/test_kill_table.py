@@ -1,8 +1,8 @@
 """The kill table: kill -9 of each role while it is idle, and while a session is launched, claimed, staged, destroyed.
 
-What happens is held at a named stop (greenroom.kit.stops), so that the kill falls exactly there: at a stop of the
-killed role itself where it has one in that column, else while the Agent is held in the middle of the work. All the
-while somebody looks at a desktop, over one connection from the first cell to the last: no role is on its path.
+What happens is held at named stops (greenroom.kit.stops), so that the kill falls exactly there: the killed role's own
+stop where it has one in that column, else that of another process in the middle of the work. All the while somebody
+looks at a desktop, over one connection from the first cell to the last: no role is on its path.
 """
 
 from __future__ import annotations
@@ -21,40 +21,53 @@ from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.open_desktop import OpenDesktop, open_desktop
 
 ROLES = ("api", "manager", "agent", "gateway", "nginx", "postgres")
-PROCESS = {"api": "api", "manager": "manager-default-1", "agent": "agent-default"}
+API, MANAGER, AGENT = "api", "manager-default-1", "agent-default"
+PROCESS = {"api": API, "manager": MANAGER, "agent": AGENT}
+WAITS_AT = {"launch": API, "claim": API, "destroy": API, "checkin": MANAGER, "pool": MANAGER, "agent": AGENT}
+"""First part of a stop's name → the process that comes to it."""
 
-STOPS: dict[str, dict[str, tuple[str, ...]]] = {
+TABLE: dict[str, dict[str, tuple[str, ...]]] = {
     "launching": {
         "api": ("launch.before_insert", "launch.after_insert"),
-        "manager": ("checkin.before_commit",),
+        "manager": ("agent.before_create checkin.before_commit",),
         "agent": ("agent.before_create", "agent.after_create"),
+        "gateway": ("agent.before_create",),
+        "nginx": ("agent.before_create",),
+        "postgres": ("agent.before_create",),
     },
     "claiming": {
         "api": ("claim.after_user_lock", "claim.after_commit"),
-        "manager": ("checkin.after_commit",),
+        "manager": ("agent.handover_received checkin.after_commit",),
         "agent": ("agent.handover_received",),
+        "gateway": ("agent.handover_received",),
+        "nginx": ("agent.handover_received",),
+        "postgres": ("claim.after_user_lock", "agent.handover_received"),
     },
-    "staging": {"manager": ("pool.after_count",), "agent": ("agent.after_start",)},
+    "staging": {
+        "api": ("agent.before_create",),
+        "manager": ("pool.after_count",),
+        "agent": ("agent.after_start",),
+        "gateway": ("agent.before_create",),
+        "nginx": ("agent.before_create",),
+        "postgres": ("pool.after_count", "agent.before_create"),
+    },
     "destroying": {
         "api": ("destroy.after_commit",),
-        "manager": ("checkin.before_commit",),
+        "manager": ("agent.before_remove checkin.before_commit",),
         "agent": ("agent.before_remove", "agent.after_remove"),
+        "gateway": ("agent.before_remove",),
+        "nginx": ("agent.before_remove",),
+        "postgres": ("agent.before_remove",),
     },
 }
-"""Column → role → the stops at which it is killed, one cell each."""
+"""Column → role → its cells: the stops where processes are held when it is killed, reached one after the other.
 
-MEANWHILE = {
-    "launching": "agent.before_create",
-    "claiming": "agent.handover_received",
-    "staging": "agent.before_create",
-    "destroying": "agent.before_remove",
-}
-"""Column → where the Agent is held while another role is killed."""
+A Manager commits all the time: it is killed at its commit once the Agent is in the middle of the work."""
 
 
-def cells(column: str) -> list[tuple[str, str | None]]:
-    """(role, its stop; None where the Agent is held instead) of a column."""
-    return [(role, stop) for role in ROLES for stop in STOPS[column].get(role, (None,))]
+def cells(column: str) -> list[tuple[str, str]]:
+    """(role, stops) of a column."""
+    return [(role, stops) for role in ROLES for stops in TABLE[column][role]]
 
 
 @dataclass
@@ -72,21 +85,18 @@ class Killing:
         """Kill a role that has nothing to do, and return when every part works again."""
         self._returned(role, self._kill(role))
 
-    def amid(self, column: str, role: str, stop: str | None, act: Callable[[], object]) -> None:
+    def amid(self, act: Callable[[], object], role: str, stops: str) -> None:
         """Start `act`, kill the role in the middle of it, and return when every part works again."""
-        of_agent = (PROCESS["agent"], MEANWHILE[column])
-        self.held = [(PROCESS[role], stop)] if stop else [of_agent]
-        if role == "manager" and column != "staging":
-            # The Manager commits every second: it is held when the Agent is in the middle of the work
-            self.held = [of_agent, *self.held]
         doing = Doing(act)
-        for process, name in self.held:
-            self.instance.arm(process, name)
+        for stop in stops.split():
+            process = WAITS_AT[stop.split(".")[0]]
+            self.instance.arm(process, stop)
+            self.held.append((process, stop))
             doing.begin()
             try:
-                self.instance.wait_at(process, name)
+                self.instance.wait_at(process, stop)
             except TimeoutError:
-                pytest.fail(f"{process} did not come to {name}; the call: {doing.error or 'no error'}")
+                pytest.fail(f"{process} did not come to {stop}; the call: {doing.error or 'no error'}")
         killed = self._kill(role)
         self.let_go()
         self._returned(role, killed)
@@ -196,10 +206,10 @@ def test_idle(killing: Killing, instance: Instance, role: str):
     killing.done()
 
 
-@pytest.mark.parametrize(("role", "stop"), cells("launching"))
-def test_launching(killing: Killing, instance: Instance, role: str, stop: str | None):
+@pytest.mark.parametrize(("role", "stops"), cells("launching"))
+def test_launching(killing: Killing, instance: Instance, role: str, stops: str):
     user, key = instance.new_user(), uuid.uuid4().hex
-    killing.amid("launching", role, stop, lambda: instance.launch(user, key))
+    killing.amid(lambda: instance.launch(user, key), role, stops)
     session = instance.launch(user, key)["session_id"]
     wait_for(lambda: instance.has_status(session, "running"), "the session runs")
     assert instance.sessions_of_user(user) == [session]
@@ -208,11 +218,11 @@ def test_launching(killing: Killing, instance: Instance, role: str, stop: str | 
     instance.call("DELETE", f"/sessions/{session}")
 
 
-@pytest.mark.parametrize(("role", "stop"), cells("claiming"))
-def test_claiming(killing: Killing, instance: Instance, pool: str, role: str, stop: str | None):
+@pytest.mark.parametrize(("role", "stops"), cells("claiming"))
+def test_claiming(killing: Killing, instance: Instance, pool: str, role: str, stops: str):
     wait_for(lambda: instance.staged(pool) == 1, "the pool is full")
     user, key, before = instance.new_user(), uuid.uuid4().hex, instance.made_for(pool)
-    killing.amid("claiming", role, stop, lambda: instance.launch(user, key))
+    killing.amid(lambda: instance.launch(user, key), role, stops)
     first = instance.launch(user, key)["session_id"]
     wait_for(
         lambda: instance.session(first)["status"] == "running", "the claimed session, or its successor, is handed over"
@@ -226,12 +236,12 @@ def test_claiming(killing: Killing, instance: Instance, pool: str, role: str, st
     instance.call("DELETE", f"/sessions/{session}")
 
 
-@pytest.mark.parametrize(("role", "stop"), cells("staging"))
-def test_staging(killing: Killing, instance: Instance, pool: str, role: str, stop: str | None):
+@pytest.mark.parametrize(("role", "stops"), cells("staging"))
+def test_staging(killing: Killing, instance: Instance, pool: str, role: str, stops: str):
     wait_for(lambda: instance.staged(pool) == 1, "the pool has one session")
     before = instance.made_for(pool)
     try:
-        killing.amid("staging", role, stop, lambda: instance.resize(pool, 2))
+        killing.amid(lambda: instance.resize(pool, 2), role, stops)
         wait_for(lambda: instance.staged(pool) == 2, "the pool is full")
         assert instance.made_for(pool) == before + 1
         killing.done()
@@ -239,11 +249,11 @@ def test_staging(killing: Killing, instance: Instance, pool: str, role: str, sto
         instance.resize(pool, 1)
 
 
-@pytest.mark.parametrize(("role", "stop"), cells("destroying"))
-def test_destroying(killing: Killing, instance: Instance, role: str, stop: str | None):
+@pytest.mark.parametrize(("role", "stops"), cells("destroying"))
+def test_destroying(killing: Killing, instance: Instance, role: str, stops: str):
     session = instance.launch(instance.new_user())["session_id"]
     wait_for(lambda: instance.has_status(session, "running"), "the session runs")
-    killing.amid("destroying", role, stop, lambda: instance.call("DELETE", f"/sessions/{session}"))
+    killing.amid(lambda: instance.call("DELETE", f"/sessions/{session}"), role, stops)
     wait_for(lambda: instance.has_status(session, "deleted"), "the session is over")
     assert instance.containers_of(session) == []
     killing.done()
