@@ -19,6 +19,7 @@ PAGES = {
     "/admin/users": "Users",
     "/admin/groups": "Groups",
     "/admin/api-keys": "API Keys",
+    "/admin/settings": "Settings",
     "/admin/infrastructure/zones": "Zones",
     "/admin/infrastructure/managers": "Managers",
     "/admin/infrastructure/agents": "Docker Agents",

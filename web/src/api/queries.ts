@@ -17,7 +17,9 @@ export const agentsQuery = listOf('agents', (init) => client.GET('/api/v1/agents
 export const imagesQuery = listOf('images', (init) => client.GET('/api/v1/images', init));
 export const usersQuery = listOf('users', (init) => client.GET('/api/v1/users', init));
 export const groupsQuery = listOf('groups', (init) => client.GET('/api/v1/groups', init));
-export const groupSettingsQuery = listOf('settings', (init) => client.GET('/api/v1/group-settings', init));
+export const groupSettingsQuery = listOf('group-settings', (init) => client.GET('/api/v1/group-settings', init));
+export const settingsQuery = listOf('settings', (init) => client.GET('/api/v1/settings', init));
+export const permissionsQuery = listOf('permissions', (init) => client.GET('/api/v1/permissions', init));
 export const apiKeysQuery = listOf('api-keys', (init) => client.GET('/api/v1/api-keys', init));
 export const managerRequestsQuery = listOf('manager-requests', (init) =>
   client.GET('/api/v1/diagnostics/manager-requests', init),
@@ -136,4 +138,21 @@ export function deleteUser(userId: Uuid) {
 export function changeGroupSettings(groupId: Uuid, settings: Record<string, unknown>) {
   const params = { path: { group_id: groupId } };
   return dataOf(client.PATCH('/api/v1/groups/{group_id}', { params, body: { settings } }));
+}
+
+/** A setting of null gets its default back. */
+export function changeSettings(body: Record<string, unknown>) {
+  return dataOf(client.PATCH('/api/v1/settings', { body }));
+}
+
+export function createApiKey(body: Schemas['KeyCreate']) {
+  return dataOf(client.POST('/api/v1/api-keys', { body }));
+}
+
+export function changeApiKey(keyId: string, body: Schemas['KeyPatch']) {
+  return dataOf(client.PATCH('/api/v1/api-keys/{key_id}', { params: { path: { key_id: keyId } }, body }));
+}
+
+export function deleteApiKey(keyId: string) {
+  return dataOf(client.DELETE('/api/v1/api-keys/{key_id}', { params: { path: { key_id: keyId } } }));
 }

@@ -11,6 +11,7 @@ export type ApiKey = Schemas['KeyView'];
 export type Connection = Schemas['ConnectionView'];
 export type Group = Schemas['GroupView'];
 export type Image = Schemas['ImageView'];
+export type InstallationSetting = Schemas['InstallationSettingView'];
 export type LauncherImage = Schemas['LauncherImage'];
 export type LogRow = Schemas['LogView'];
 export type Manager = Schemas['ManagerView'];

@@ -20,6 +20,7 @@ const page = (name: keyof Awaited<ReturnType<typeof admin>>) =>
   lazy(async () => ({ default: (await adminOrAgain())[name] }));
 const Dashboard = page('Dashboard');
 const Sessions = page('Sessions');
+const Settings = page('Settings');
 const Staging = page('Staging');
 const Workspaces = page('Workspaces');
 const Users = page('Users');
@@ -50,6 +51,7 @@ export function App() {
             <Route path="users" element={<Users />} />
             <Route path="groups" element={<Groups />} />
             <Route path="api-keys" element={<ApiKeys />} />
+            <Route path="settings" element={<Settings />} />
             <Route path="infrastructure/zones" element={<Zones />} />
             <Route path="infrastructure/managers" element={<Managers />} />
             <Route path="infrastructure/agents" element={<Agents />} />

@@ -8,6 +8,7 @@ import {
   IconMap2,
   IconNotes,
   IconServer2,
+  IconSettings,
   IconStack2,
   IconUser,
   IconUsersGroup,
@@ -61,6 +62,10 @@ export const SECTIONS: { title: string | null; places: Place[] }[] = [
         permission: 'system_view',
       },
     ],
+  },
+  {
+    title: 'System',
+    places: [{ to: '/admin/settings', label: 'Settings', icon: IconSettings, permission: 'settings_view' }],
   },
 ];
 

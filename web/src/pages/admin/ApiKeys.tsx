@@ -1,17 +1,23 @@
 import { Code, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconKey } from '@tabler/icons-react';
-import { apiKeysQuery } from '../../api/queries';
+import { IconKey, IconTrash } from '@tabler/icons-react';
+import { useAllowed } from '../../api/auth';
+import { apiKeysQuery, changeApiKey, deleteApiKey } from '../../api/queries';
 import type { ApiKey } from '../../api/types';
+import { Confirm } from '../../components/ConfirmButton';
 import { type Column, DataTable } from '../../components/DataTable';
+import { EnabledSwitch } from '../../components/EnabledSwitch';
 import { EmptyState } from '../../components/feedback';
 import { PageHeader } from '../../components/PageHeader';
-import { StatusBadge } from '../../components/StatusBadge';
+import { RowButton } from '../../components/RowButton';
 import { TimeAgo } from '../../components/TimeAgo';
+import { useAction } from '../../components/useAction';
+import { CreateApiKey } from './ApiKeyForm';
 
 /** Keys with which programs use the two HTTP interfaces; secrets are shown once, when a key is made. */
 export function ApiKeys() {
   const keys = useQuery(apiKeysQuery);
+  const allowed = useAllowed();
   const columns: Column<ApiKey>[] = [
     {
       key: 'name',
@@ -25,10 +31,18 @@ export function ApiKeys() {
     },
     { key: 'key', title: 'API Key', value: (row) => row.key_id, render: (row) => <Code>{row.key_id}</Code> },
     {
-      key: 'status',
-      title: 'Status',
+      key: 'enabled',
+      title: 'Enabled',
       value: (row) => (row.enabled ? 'enabled' : 'disabled'),
-      render: (row) => <StatusBadge status={row.enabled ? 'enabled' : 'disabled'} />,
+      render: (row) => (
+        <EnabledSwitch
+          enabled={row.enabled}
+          name={`API key ${row.name}`}
+          list="api-keys"
+          disabled={!allowed('devapi_modify')}
+          onChange={(enabled) => changeApiKey(row.key_id, { enabled })}
+        />
+      ),
     },
     {
       key: 'permissions',
@@ -54,11 +68,18 @@ export function ApiKeys() {
       value: (row) => row.last_used,
       render: (row) => <TimeAgo time={row.last_used} none="never" />,
     },
+    {
+      key: 'actions',
+      title: 'Actions',
+      hideTitle: true,
+      align: 'right',
+      render: (row) => allowed('devapi_delete') && <DeleteKey row={row} />,
+    },
   ];
   return (
     <>
-      <PageHeader title="API Keys">
-        For programs. Make one with <Code>greenroom keys create</Code>; its secret is shown that one time.
+      <PageHeader title="API Keys" actions={<CreateApiKey />}>
+        For programs. The secret of a key is shown when it is made, and never again.
       </PageHeader>
       <DataTable
         caption="API Keys"
@@ -69,10 +90,24 @@ export function ApiKeys() {
         minWidth={900}
         empty={
           <EmptyState icon={IconKey} title="No API keys">
-            Make one with <Code>greenroom keys create</Code>.
+            A key lets a program do what its permissions say.
           </EmptyState>
         }
       />
     </>
+  );
+}
+
+function DeleteKey({ row }: { row: ApiKey }) {
+  const remove = useAction(() => deleteApiKey(row.key_id), ['api-keys'], 'The API key was not deleted');
+  return (
+    <Confirm
+      title={`Delete API key ${row.name}?`}
+      action="Delete"
+      onConfirm={() => remove.mutateAsync(undefined)}
+      trigger={(open) => <RowButton label={`Delete API key ${row.name}`} icon={IconTrash} onClick={open} />}
+    >
+      Programs that use it are refused from now on.
+    </Confirm>
   );
 }

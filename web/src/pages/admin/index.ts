@@ -8,6 +8,7 @@ export { Logs } from './Logs';
 export { ManagerRequests } from './ManagerRequests';
 export { Managers } from './Managers';
 export { Sessions } from './Sessions';
+export { Settings } from './Settings';
 export { Staging } from './staging/Staging';
 export { Users } from './Users';
 export { Workspaces } from './Workspaces';

@@ -1,0 +1,116 @@
+"""What an administrator changes at the console, beside staging: users, groups, keys, settings, sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import httpx
+import pytest
+from playwright.sync_api import BrowserContext, expect
+from tests.acceptance.instance import Instance
+from tests.browser.console import Person, log_in, violations
+
+
+def test_a_user_is_created_disabled_and_deleted(
+    admin: Person, instance: Instance, new_context: Callable[..., BrowserContext]
+):
+    page = admin.page
+    admin.open("/admin/users")
+    page.get_by_role("button", name="Create User").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Username").fill("grace@example.org")
+    form.get_by_role("textbox", name="Password").fill("short")
+    form.get_by_role("button", name="Submit").click()
+    expect(form.get_by_role("alert")).to_contain_text("Not saved")
+    form.get_by_role("textbox", name="Password").fill("correct horse battery")
+    assert violations(page) == []
+    form.get_by_role("button", name="Submit").click()
+    row = admin.row("grace@example.org")
+    expect(row).to_contain_text("enabled")
+
+    grace = log_in(new_context().new_page(), instance.url, "grace@example.org", "correct horse battery")
+    row.get_by_role("button", name="Disable").click()
+    expect(row).to_contain_text("disabled")
+    grace.open("/")
+    expect(grace.page.get_by_label("Username")).to_be_visible()
+
+    row.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+
+
+def test_a_setting_of_a_group_is_changed_and_removed(admin: Person, instance: Instance):
+    page = admin.page
+    admin.open("/admin/groups")
+    page.get_by_role("button", name="Settings of Administrators").click()
+    setting = page.locator("[data-setting=inject_ssh_keys]")
+    expect(setting).to_contain_text("excludes staging")
+    expect(setting).to_contain_text("not set here")
+    setting.get_by_role("switch").focus()
+    page.keyboard.press("Space")
+    setting.get_by_role("button", name="Remove").click()
+    expect(setting).to_contain_text("not set here")
+    assert violations(page) == []
+    with instance.http() as http:
+        groups = {group["name"]: group for group in http.get("/api/v1/groups").json()}
+    assert "inject_ssh_keys" not in groups["Administrators"]["settings"]
+
+
+def test_an_api_key_works_with_the_secret_that_is_shown_once(admin: Person, instance: Instance):
+    page = admin.page
+    admin.open("/admin/api-keys")
+    page.get_by_role("button", name="Create API Key").click()
+    form = page.get_by_role("dialog")
+    form.get_by_label("Name").fill("backup")
+    form.get_by_role("combobox", name="Permissions").click()
+    page.get_by_role("option", name="zones_view").click()
+    form.get_by_label("Name").click()
+    form.get_by_role("button", name="Submit").click()
+    key, secret = form.locator("code").all_inner_texts()
+    assert violations(page) == []
+    form.get_by_role("button", name="Done").click()
+
+    def status(path: str) -> int:
+        return httpx.get(f"{instance.url}{path}", auth=(key, secret), verify=instance.ca(), trust_env=False).status_code
+
+    assert status("/api/v1/zones") == 200
+    assert status("/api/v1/users") == 403
+    row = admin.row("backup")
+    row.get_by_role("switch").focus()
+    page.keyboard.press("Space")
+    expect(row.get_by_role("switch")).not_to_be_checked()
+    expect(row.get_by_role("switch")).to_be_enabled()
+    assert status("/api/v1/zones") == 401
+    row.get_by_role("button", name="Delete API key backup").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0)
+
+
+def test_a_setting_of_the_installation_is_changed_and_set_back(admin: Person):
+    admin.open("/admin/settings")
+    setting = admin.page.locator("[data-setting=max_login_attempts]")
+    field = setting.get_by_label("max_login_attempts", exact=True)
+    expect(field).to_have_value("5 attempts")
+    field.fill("0")
+    field.blur()
+    expect(field).to_have_value("1 attempts")
+    setting.get_by_role("button", name="Default").click()
+    expect(field).to_have_value("5 attempts")
+
+
+@pytest.mark.usefixtures("clean")
+def test_the_administrator_deletes_the_session_of_a_user(admin: Person, user: Person):
+    session_id = user.launch("Desktop")
+    user.desktop()
+    admin.open("/admin/sessions")
+    row = admin.row(user.username)
+    expect(row).to_contain_text("running")
+    row.get_by_role("button", name=f"Delete {session_id}").click()
+    dialogue = admin.page.get_by_role("dialog")
+    expect(dialogue).to_contain_text(user.username)
+    assert violations(admin.page) == []
+    dialogue.get_by_role("button", name="Delete").click()
+    expect(row).to_have_count(0, timeout=30_000)
+    expect(
+        user.page.get_by_role("heading", name="has ended").or_(user.page.get_by_text("being deleted"))
+    ).to_be_visible()
