@@ -78,13 +78,6 @@ _ALL: Final = (
         description="A session nobody looked at for this long ends",
     ),
     Setting(
-        name="keepalive_expiration_action",
-        kind="choice",
-        default="delete",
-        choices=("delete", "stop", "pause"),
-        description="What happens to a session at keepalive_expiration",
-    ),
-    Setting(
         name="session_time_limit",
         kind="int",
         default=0,
@@ -101,8 +94,6 @@ _ALL: Final = (
         description="A viewer without input for this long is disconnected; the session goes on",
     ),
     Setting(name="allow_kasm_delete", kind="bool", default=True, description="Delete own sessions"),
-    Setting(name="allow_kasm_stop", kind="bool", default=False, description="Stop own sessions"),
-    Setting(name="allow_kasm_pause", kind="bool", default=False, description="Pause own sessions"),
     Setting(name="allow_zone_selection", kind="bool", default=False, description="Choose the zone of a launch"),
     Setting(
         name="allow_persistent_profile",
