@@ -139,7 +139,7 @@ class JoinTokenCreate(Body):
 
     zone_id: UUID
     uses: Annotated[int, Field(ge=1, le=1000)] = 1
-    hours: Annotated[int, Field(ge=1, le=8760, description="valid for")] = 24
+    hours: Annotated[int, Field(ge=1, le=24, description="valid for")] = 1
 
 
 class JoinToken(View):
