@@ -8,7 +8,7 @@ import pytest
 from playwright.sync_api import expect
 from tests.acceptance.instance import Instance, wait_for
 from tests.browser.conftest import empty
-from tests.browser.console import Person, inside, violations
+from tests.browser.console import Person, goto, inside, violations
 
 STEPS = ["Requested", "Machine chosen", "Taken over by the machine", "Container created", "Container started"]
 
@@ -130,3 +130,17 @@ def test_a_start_that_fails_shows_the_cause_and_can_be_repeated(user: Person, in
         finally:
             empty(instance)
             assert http.delete(f"/api/v1/images/{made.json()['image_id']}").status_code == 204
+
+
+@pytest.mark.usefixtures("clean")
+def test_logging_out_elsewhere_closes_the_open_desktop(user: Person, instance: Instance):
+    user.launch("Desktop")
+    user.desktop()
+    other = user.page.context.new_page()
+    goto(other, instance.url)
+    other.get_by_role("button", name=re.compile("Account")).click()
+    other.get_by_role("menuitem", name="Log out").click()
+    expect(other.get_by_label("Username")).to_be_visible()
+    asked_again = user.page.get_by_label("Username")
+    expect(asked_again.or_(user.page.get_by_text("not open to you any more"))).to_be_visible(timeout=20_000)
+    expect(user.page.locator("iframe[data-state=connected]")).to_have_count(0)

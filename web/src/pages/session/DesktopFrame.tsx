@@ -1,5 +1,6 @@
-import { Center, Loader, Stack, Text } from '@mantine/core';
+import { Button, Center, Loader, Stack, Text } from '@mantine/core';
 import { type RefObject, useEffect, useRef, useState } from 'react';
+import { Link } from 'react-router';
 import { ControlBar } from './ControlBar';
 import { type FrameState, useFramePage } from './useFramePage';
 
@@ -60,7 +61,7 @@ export function DesktopFrame({ url, load, onSilent, onRefused, onDelete }: Props
         onLoad={() => setLoaded(true)}
         data-state={state}
       />
-      {words && <Veil words={words} covers={state === 'silent' || state === 'connecting'} />}
+      {words && <Veil words={words} covers={state === 'silent' || state === 'connecting'} over={state === 'refused'} />}
       <ControlBar page={page} onDelete={onDelete} />
     </>
   );
@@ -89,20 +90,33 @@ function useFocused(frame: RefObject<HTMLIFrameElement | null>): boolean {
   return focused;
 }
 
+interface VeilProps {
+  words: string;
+  /** There is nothing to see behind it. */
+  covers: boolean;
+  /** Nothing more will come. */
+  over: boolean;
+}
+
 /** Over the frame while there is nothing to see in it; half transparent once there was. */
-function Veil({ words, covers }: { words: string; covers: boolean }) {
+function Veil({ words, covers, over }: VeilProps) {
   return (
     <Center
       pos="absolute"
       inset={0}
       className={covers ? 'stage-backdrop' : ''}
-      bg={covers ? undefined : 'rgb(11 22 19 / 70%)'}
+      bg={covers ? undefined : 'rgb(11 22 19 / 80%)'}
     >
       <Stack align="center">
-        <Loader color="teal.4" />
+        {!over && <Loader color="teal.4" />}
         <Text role="status" c="gray.2">
-          {words}…
+          {over ? `${words}.` : `${words}…`}
         </Text>
+        {over && (
+          <Button component={Link} to="/">
+            Back to the workspaces
+          </Button>
+        )}
       </Stack>
     </Center>
   );
