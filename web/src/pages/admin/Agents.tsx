@@ -28,16 +28,18 @@ export function Agents() {
     managers.data?.find((manager) => manager.manager_id === row.manager_id)?.instance_id ?? '';
   const columns: Column<Agent>[] = [
     {
-      key: 'hostname',
-      title: 'Hostname',
-      value: (row) => row.hostname,
+      key: 'agent',
+      title: 'Agent',
+      value: (row) => `${row.hostname} ${row.agent_id}`,
       render: (row) => (
-        <Text size="sm" fw={600}>
-          {row.hostname}
-        </Text>
+        <>
+          <Text size="sm" fw={600}>
+            {row.hostname}
+          </Text>
+          <ShortId id={row.agent_id} />
+        </>
       ),
     },
-    { key: 'id', title: 'Agent ID', value: (row) => row.agent_id, render: (row) => <ShortId id={row.agent_id} /> },
     {
       key: 'enabled',
       title: 'Enabled',
@@ -125,7 +127,7 @@ export function Agents() {
         columns={columns}
         rowKey={(row) => row.agent_id}
         sort="zone"
-        minWidth={1180}
+        minWidth={1060}
         empty={
           <EmptyState icon={IconCpu} title="No Agent has registered yet">
             Start one on a machine with Docker: <Code>greenroom agent</Code>.
