@@ -17,11 +17,14 @@ POOL = 8
 ROUNDS = 4
 
 
-async def _bare(dsn: str, config: str, config_hash: str, user_id: str) -> float:
-    """Milliseconds of one claim by the product's function."""
+async def _open(dsn: str) -> Database:
     db = Database(dsn, application_name="bench", max_size=1)
     await db.open()
-    await db.fetch("SELECT 1")
+    return db
+
+
+async def _bare(db: Database, config: str, config_hash: str, user_id: str) -> float:
+    """Milliseconds of one claim by the product's function, on a connection that has made others before."""
     start = time.perf_counter()
     row, why = await claim(
         db,
@@ -34,12 +37,10 @@ async def _bare(dsn: str, config: str, config_hash: str, user_id: str) -> float:
             assignment={"assignment_id": str(uuid.uuid4())},
             max_sessions=100,
             keepalive_s=3600,
-            received_deadline_s=60,
         ),
     )
     elapsed_ms = (time.perf_counter() - start) * 1000
     assert row is not None, why
-    await db.close()
     return elapsed_ms
 
 
@@ -47,10 +48,11 @@ def run() -> list[Figure]:
     """Per round: half of the pool through HTTP, the other half directly."""
     http: list[float] = []
     bare: list[float] = []
-    with instance() as running:
+    with instance() as running, asyncio.Runner() as runner:
         image_id = running.desktop()["image_id"]
         config = running.stage(POOL)
         dsn = running.facts["database_url"]
+        db = runner.run(_open(dsn))
         for _ in range(ROUNDS):
             running.await_current(config, POOL)
             users = running.users(POOL)
@@ -59,7 +61,7 @@ def run() -> list[Figure]:
                 assert row is not None
             for number, user in enumerate(users):
                 if number % 2:
-                    bare.append(asyncio.run(_bare(dsn, config, row[0], user)))
+                    bare.append(runner.run(_bare(db, config, row[0], user)))
                 else:
                     start = time.perf_counter()
                     running.post("/sessions", {"image_id": image_id, "user_id": user})
