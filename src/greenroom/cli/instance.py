@@ -12,7 +12,14 @@ from greenroom.db.first_data import ADMIN
 from greenroom.up import commands
 from greenroom.up.options import Options, default_data
 
-Data = Annotated[Path | None, typer.Option("--data", help="Folder of all its state.", show_default="see CONTRACT")]
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        help="Folder of all its state.",
+        show_default="$GREENROOM_DATA, else /var/lib/greenroom as root, else ~/.local/share/greenroom",
+    ),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object on the last line.")]
 
 
