@@ -6,6 +6,7 @@ import asyncio
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
 import time
@@ -33,6 +34,9 @@ hypothesis.settings.load_profile("find")
 
 for name in [n for n in os.environ if n.startswith("GREENROOM_")]:
     del os.environ[name]
+
+# A run in the background inherits an ignored SIGINT and would hand it down to the processes it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def _test_account() -> str | None:
