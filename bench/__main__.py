@@ -4,10 +4,22 @@ from __future__ import annotations
 
 import importlib
 import sys
+import traceback
 
 from bench.table import Figure, show, write
 
-ALL = ("claim_in_database", "claim_through_http", "first_frame", "refill", "takeover")
+ALL = (
+    "claim_in_database",
+    "claim_in_large_pool",
+    "claim_through_http",
+    "probe",
+    "hand_over",
+    "first_frame",
+    "on_demand",
+    "refill",
+    "instruction",
+    "takeover",
+)
 
 
 def main() -> None:
@@ -16,11 +28,22 @@ def main() -> None:
     if unknown := sorted(set(names) - set(ALL)):
         raise SystemExit(f"bench: there is no figure {', '.join(unknown)}; there are {', '.join(ALL)}")
     figures: list[Figure] = []
+    failed: list[str] = []
     for name in names:
         print(f"==> {name}", file=sys.stderr, flush=True)
-        figures += importlib.import_module(f"bench.{name}").run()
-    show(figures)
-    print(f"written to {write(figures).name} in bench/results/")
+        try:
+            figures += importlib.import_module(f"bench.{name}").run()
+        except Exception:  # noqa: BLE001 -- one figure that cannot be measured must not cost the others
+            traceback.print_exc()
+            failed.append(name)
+        except KeyboardInterrupt:
+            failed.append(name)
+            break
+    if figures:
+        show(figures)
+        print(f"written to {write(figures).name} in bench/results/")
+    if failed:
+        raise SystemExit(f"bench: {', '.join(failed)} could not be measured; the reasons stand above")
 
 
 main()

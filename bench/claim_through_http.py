@@ -1,20 +1,36 @@
-"""The launch of a staged session through gateway and HTTP until the reply, against one bare claim in the database."""
+"""The launch of a staged session through gateway and HTTP until the reply: beside a bare claim, and by eight at once.
+
+The Agent's host is simulated: the reply waits for no container, and real ones would allow few samples. All else is as
+ever: TLS, nginx, the api, PostgreSQL that syncs its disk, a Manager that refills the pool meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
-import psycopg
+import uvloop
 
-from bench.instance import instance
-from bench.table import Figure, median
+from bench.instance import Instance, instance
+from bench.line import Line
+from bench.table import Figure, median, percentile, spread
+from greenroom.core.expiry import Clocks
 from greenroom.db.claims import Claim, claim
 from greenroom.db.database import Database
 
-POOL = 8
-ROUNDS = 4
+POOL = 60
+SAMPLES = 100
+"""Of each kind, with one client."""
+PAUSE_S = 0.1
+"""Between two samples with one client, in which the pool is refilled."""
+CLIENTS = 8
+ROUNDS = 10
+EACH = 6
+"""Launches of each of the eight clients in a round, one right after the other while the pool is being refilled."""
+P99_MS = 25.0
 
 
 async def _open(dsn: str) -> Database:
@@ -25,6 +41,7 @@ async def _open(dsn: str) -> Database:
 
 async def _bare(db: Database, config: str, config_hash: str, user_id: str) -> float:
     """Milliseconds of one claim by the product's function, on a connection that has made others before."""
+    assignment_id = str(uuid.uuid4())
     start = time.perf_counter()
     row, why = await claim(
         db,
@@ -33,42 +50,71 @@ async def _bare(db: Database, config: str, config_hash: str, user_id: str) -> fl
             staging_config_id=config,
             config_hash=config_hash,
             launch_id=str(uuid.uuid4()),
-            assignment_id=str(uuid.uuid4()),
-            assignment={"assignment_id": str(uuid.uuid4())},
+            assignment_id=assignment_id,
+            assignment={"assignment_id": assignment_id},
             max_sessions=100,
-            keepalive_s=3600,
+            clocks=Clocks(keepalive_s=3600),
         ),
     )
     elapsed_ms = (time.perf_counter() - start) * 1000
     assert row is not None, why
+    await db.notify(f"agent:{row['agent_id']}", f"staging:{config}")  # or it would be refilled later than the others
     return elapsed_ms
 
 
+def _launched(line: Line, image_id: str, user_id: str) -> float:
+    """Milliseconds until the reply."""
+    start = time.perf_counter()
+    line.launch(image_id, user_id)
+    return (time.perf_counter() - start) * 1000
+
+
+def _each_launched(image_id: str, line: Line, user_ids: list[str]) -> list[float]:
+    return [_launched(line, image_id, user_id) for user_id in user_ids]
+
+
 def run() -> list[Figure]:
-    """Per round: half of the pool through HTTP, the other half directly."""
+    """One client first, launches and bare claims in turn; then eight, each launching again as soon as it is served."""
+    with instance(runtime="simulated") as running:
+        image_id, config = running.desktop()["image_id"], running.stage(POOL)
+        return [_one_client(running, image_id, config), _eight_clients(running, image_id, config)]
+
+
+def _one_client(running: Instance, image_id: str, config: str) -> Figure:
+    line, config_hash = Line(running), running.claimable_hash(config)
     http: list[float] = []
     bare: list[float] = []
-    with instance() as running, asyncio.Runner() as runner:
-        image_id = running.desktop()["image_id"]
-        config = running.stage(POOL)
-        dsn = running.facts["database_url"]
-        db = runner.run(_open(dsn))
-        for _ in range(ROUNDS):
-            running.await_current(config, POOL)
-            users = running.users(POOL)
-            with psycopg.connect(dsn) as connection:
-                row = connection.execute("SELECT config_hash FROM sessions WHERE claimable LIMIT 1").fetchone()
-                assert row is not None
-            for number, user in enumerate(users):
-                if number % 2:
-                    bare.append(runner.run(_bare(db, config, row[0], user)))
-                else:
-                    start = time.perf_counter()
-                    running.post("/sessions", {"image_id": image_id, "user_id": user})
-                    http.append((time.perf_counter() - start) * 1000)
-            for session in running.get("/sessions"):
-                if session["user_id"]:
-                    running.http.delete(f"/api/v1/sessions/{session['session_id']}")
-    return [
-        Figure("staged launch through gateway and HTTP", median(http), median(bare), "ms", "one bare claim", len(http))
-    ]
+    warm = 10
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        db = runner.run(_open(running.facts["database_url"]))
+        for number, user in enumerate(running.many_users(2 * (SAMPLES + warm))):
+            if number == 2 * warm:
+                http, bare = [], []
+            time.sleep(PAUSE_S)
+            if number % 2:
+                bare.append(runner.run(_bare(db, config, config_hash, user)))
+            else:
+                http.append(_launched(line, image_id, user))
+        runner.run(db.close())
+    return Figure(
+        "staged launch through gateway and HTTP, 1 client, p50", median(http), median(bare), "ms", "one bare claim",
+        len(http), f"{spread(http)}; bare {spread(bare)}", http, bare, goal=8,
+    )  # fmt: skip
+
+
+def _eight_clients(running: Instance, image_id: str, config: str) -> Figure:
+    taken: list[float] = []
+    for number in range(ROUNDS + 1):
+        running.end_assigned()
+        running.await_current(config, POOL)
+        users = running.many_users(CLIENTS * EACH)
+        lines = [Line(running) for _ in range(CLIENTS)]
+        shares = [users[which::CLIENTS] for which in range(CLIENTS)]
+        with ThreadPoolExecutor(CLIENTS) as pool:
+            rounds = list(pool.map(partial(_each_launched, image_id), lines, shares))
+        if number:  # the first round opens the api's connections and prepares its statements
+            taken += [ms for of_one in rounds for ms in of_one]
+    return Figure(
+        f"staged launch through gateway and HTTP, {CLIENTS} clients, p99", percentile(taken, 99), P99_MS, "ms",
+        "the goal", len(taken), spread(taken), taken, goal=1,
+    )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import ssl
 import subprocess
@@ -13,9 +14,18 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import httpx
+import psycopg
+
+_MAKE_USERS: Final = """
+WITH made AS (INSERT INTO users (username) SELECT %(prefix)s || '-' || n FROM generate_series(1, %(count)s) n
+              RETURNING user_id),
+     joined AS (INSERT INTO user_groups (user_id, group_id)
+                SELECT user_id, group_id FROM made, groups WHERE groups.name = 'All Users')
+SELECT user_id FROM made
+"""
 
 GREENROOM = str(Path(sys.executable).parent / "greenroom")
 PORT = 18443
@@ -71,6 +81,27 @@ class Instance:
         """Wait until the pool has `count` claimable sessions."""
         wait(lambda: self.get(f"/staging-configs/{config}")["num_current_sessions"] >= count, deadline_s)
 
+    def many_users(self, count: int) -> list[str]:
+        """Ids of `count` new users of the group All Users, who cannot log in; no password has to be hashed for them."""
+        with psycopg.connect(self.facts["database_url"], autocommit=True) as connection:
+            rows = connection.execute(_MAKE_USERS, {"prefix": f"bench-{time.time_ns()}", "count": count}).fetchall()
+        return [str(row[0]) for row in rows]
+
+    def claimable_hash(self, config: str) -> str:
+        """The `config_hash` of the claimable sessions of a pool."""
+        with psycopg.connect(self.facts["database_url"]) as connection:
+            row = connection.execute(
+                "SELECT config_hash FROM sessions WHERE claimable AND staging_config_id = %s LIMIT 1", (config,)
+            ).fetchone()
+        assert row is not None, "the pool is empty"
+        return row[0]
+
+    def end_assigned(self) -> None:
+        """Delete every session of a user and wait until they are gone."""
+        for session in self.get("/sessions?staged=false"):
+            self.http.delete(f"/api/v1/sessions/{session['session_id']}")
+        wait(lambda: not self.get("/sessions?staged=false"), 120)
+
     def end_all(self) -> None:
         """Delete every session and wait until they are gone."""
         for session in self.get("/sessions"):
@@ -88,12 +119,13 @@ def wait(ready: Callable[[], bool], deadline_s: float, pause_s: float = 0.02) ->
 
 
 @contextmanager
-def instance(*options: str) -> Iterator[Instance]:
-    """Start, yield, take down."""
+def instance(*options: str, runtime: str = "docker") -> Iterator[Instance]:
+    """Start, yield, take down; with `runtime` "simulated" its Agent has no containers, but all else is as ever."""
     data = Path(tempfile.mkdtemp(prefix="gr-bench-", dir="/tmp"))
     data.chmod(0o755)
     command = [GREENROOM, "up", "--data", str(data / "data"), "--port", str(PORT), "--detach", "--json", *options]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = {**os.environ, "GREENROOM_RUNTIME": runtime}
+    done = subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
     if done.returncode:
         raise SystemExit(f"bench: greenroom up failed: {done.stderr[-2000:]}")
     facts = json.loads(done.stdout.splitlines()[-1])

@@ -8,10 +8,14 @@ import struct
 import time
 from urllib.parse import urlsplit
 
-import httpx
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from bench.instance import Instance
+from bench.line import Line
+
+_LOOK_S = 0.005
+"""How often a session that is not there yet is asked for again."""
 
 
 class _Reader:
@@ -31,7 +35,16 @@ class _Reader:
 
 async def first_frame(url: str, headers: dict[str, str], context: ssl.SSLContext) -> None:
     """RFB 3.8 with security None (or none offered), one full update of the screen."""
-    async with connect(url, ssl=context, additional_headers=headers, subprotocols=["binary"], max_size=None) as socket:  # type: ignore[list-item]
+    async with connect(
+        url,
+        ssl=context,
+        additional_headers=headers,
+        subprotocols=[Subprotocol("binary")],
+        max_size=None,
+        compression=None,
+        proxy=None,
+        close_timeout=0.2,
+    ) as socket:
         reader = _Reader(socket)
         await reader.take(12)
         await socket.send(b"RFB 003.008\n")
@@ -47,17 +60,20 @@ async def first_frame(url: str, headers: dict[str, str], context: ssl.SSLContext
         assert (await reader.take(1))[0] == 0
 
 
-def open_stream(instance: Instance, session_id: str, deadline_s: float = 60) -> None:
-    """Wait until the session may be opened, go through the address with the token, get the first frame."""
+def await_open(line: Line, session_id: str, deadline_s: float = 60) -> str:
+    """Wait until the session may be opened; the address that opens it."""
     end = time.monotonic() + deadline_s
-    while not (frame_url := instance.get(f"/sessions/{session_id}/connection")["frame_url"]):
+    while not (frame_url := line.ask("GET", f"/sessions/{session_id}/connection")["frame_url"]):
         if time.monotonic() > end:
             raise TimeoutError(f"session {session_id} did not become ready")
-        time.sleep(0.01)
-    context = ssl.create_default_context(cafile=instance.facts["ca_file"])
-    entered = httpx.get(frame_url, verify=context, headers={"Sec-Fetch-Dest": "iframe"})
-    cookie = entered.headers["set-cookie"].split(";")[0]
-    parts = urlsplit(frame_url)
-    url = f"wss://{parts.netloc}{parts.path}websockify"
+        time.sleep(_LOOK_S)
+    return frame_url
+
+
+def open_stream(instance: Instance, line: Line, session_id: str) -> None:
+    """Wait until the session may be opened, go through the address with the token, get the first frame."""
+    parts = urlsplit(await_open(line, session_id))
+    entered = Line(instance, parts.netloc)
+    cookie = entered.cookie_of(f"{parts.path}?{parts.query}")
     headers = {"Cookie": cookie, "Origin": instance.facts["url"]}
-    asyncio.run(first_frame(url, headers, context))
+    asyncio.run(first_frame(f"wss://{parts.netloc}{parts.path}websockify", headers, entered.context))

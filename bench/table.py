@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import statistics
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from bench.summary import refresh
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -19,7 +22,9 @@ RESULTS = Path(__file__).parent / "results"
 class Figure:
     """One line of the table: the product's value beside the yardstick's, measured in the same run.
 
-    `ratio` is product / yardstick; for rates more is better, for times less.
+    `ratio` is product / yardstick; for rates more is better, for times less. `goal` bounds it, from below where more is
+    better, else from above; an absolute goal is its own yardstick. Where the distribution matters, all that was
+    measured is kept with it.
     """
 
     name: str
@@ -29,6 +34,24 @@ class Figure:
     yardstick_name: str
     samples: int
     note: str = ""
+    samples_of_product: list[float] = field(default_factory=list[float])
+    samples_of_yardstick: list[float] = field(default_factory=list[float])
+    goal: float | None = None
+    more_is_better: bool = False
+
+    @property
+    def met(self) -> bool | None:
+        """Whether the goal is reached; None without one."""
+        if self.goal is None:
+            return None
+        return self.ratio >= self.goal if self.more_is_better else self.ratio <= self.goal
+
+    @property
+    def verdict(self) -> str:
+        """The goal and whether it is reached, e.g. "≤ 8 met"; empty without one."""
+        if self.goal is None:
+            return ""
+        return f"{'≥' if self.more_is_better else '≤'} {self.goal:g} {'met' if self.met else 'MISSED'}"
 
     @property
     def ratio(self) -> float:
@@ -41,15 +64,31 @@ def median(values: list[float]) -> float:
     return statistics.median(values)
 
 
+def percentile(values: list[float], percent: float) -> float:
+    """The smallest value that so many percent of all do not exceed; with fewer than 100 values p99 is the largest."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(len(ordered) * percent / 100) - 1)]
+
+
+def spread(values: list[float]) -> str:
+    """Smallest, median, 99th percentile and largest."""
+    numbers = (min(values), median(values), percentile(values, 99), max(values))
+    return " / ".join(f"{number:.4g}" for number in numbers)
+
+
 def show(figures: list[Figure]) -> None:
     """Print the table."""
-    table = Table(title="Greenroom: figures (medians; one run)", title_justify="left")
+    table = Table(
+        title="Greenroom: figures (medians unless named otherwise; one run; min / p50 / p99 / max)",
+        title_justify="left",
+    )
     for title, justify in (
         ("figure", "left"),
         ("Greenroom", "right"),
         ("yardstick", "right"),
         ("unit", "left"),
         ("ratio", "right"),
+        ("goal", "left"),
         ("n", "right"),
         ("against", "left"),
         ("note", "left"),
@@ -62,6 +101,7 @@ def show(figures: list[Figure]) -> None:
             f"{f.yardstick:.4g}",
             f.unit,
             f"{f.ratio:.3g}",
+            f.verdict,
             str(f.samples),
             f.yardstick_name,
             f.note,
@@ -70,11 +110,19 @@ def show(figures: list[Figure]) -> None:
 
 
 def write(figures: list[Figure]) -> Path:
-    """Write the figures as JSON to bench/results/, named by the time of the run."""
+    """Write the figures as JSON to bench/results/, named by the time of the run, and the table of goals anew."""
     RESULTS.mkdir(exist_ok=True)
     now = datetime.now(UTC)
     path = RESULTS / f"{now:%Y-%m-%dT%H%M%SZ}.json"
-    rows = [{**asdict(f), "ratio": round(f.ratio, 4)} for f in figures]
-    document = {"time": now.isoformat(), "cores": os.cpu_count(), "load": os.getloadavg()[0], "figures": rows}
+    rows = [{**asdict(f), "ratio": round(f.ratio, 4), "met": f.met} for f in figures]
+    scheduling = "normal" if os.sched_getscheduler(0) == os.SCHED_OTHER else "real-time, before all other processes"
+    document = {
+        "time": now.isoformat(),
+        "cores": os.cpu_count(),
+        "load": os.getloadavg()[0],
+        "scheduling": scheduling,
+        "figures": rows,
+    }
     path.write_text(json.dumps(document, indent=2) + "\n")
+    refresh(RESULTS)
     return path

@@ -1,44 +1,192 @@
-"""kill -9 of the Primary until the next term writes, against the lease that a plain lease would have to wait for."""
+"""From a fault of the Primary to the first guarded write of the next one, and until all Agents are with it.
+
+Beside each figure: our own lease with the death-watch switched off, as a plain lease works. For that the function TAKE
+is replaced in the figure's own database: nobody holds the zone's lock, so followers look every 50 ms whether the lease
+has ended, and a holder that died is waited for like one that is frozen.
+
+What is measured is the commit of the first guarded write under a later term (`pg_xact_commit_timestamp`); a trigger
+sees to it that a Primary has something to write in each round (greenroom.testing.history). All is one machine with one
+clock. BENCH_FAULTS (names, comma) and BENCH_SAMPLES choose a part of it, which takes an hour otherwise.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import os
+import random
 import signal
 import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
 
-import psycopg
+from bench.table import Figure, percentile, spread
+from bench.zone import AGENTS, CHECK_IN_S, LEASE_RENEW_S, Zone, zone
+from greenroom.testing import history
 
-from bench.instance import instance
-from bench.table import Figure, median
+SAMPLES = int(os.environ.get("BENCH_SAMPLES", "20"))
 
-SAMPLES = 7
-LEASE_TTL_S = 6.0
+_WITHOUT_DEATH_WATCH = """
+CREATE OR REPLACE FUNCTION lease_take_v1(z integer, me uuid, mgr uuid, my_term bigint, ttl interval) RETURNS bigint
+LANGUAGE plpgsql AS $$
+DECLARE t bigint;
+BEGIN
+    PERFORM 1 FROM managers WHERE manager_id = mgr AND enabled FOR SHARE;
+    IF FOUND THEN
+        UPDATE zone_leases SET
+            term = CASE WHEN holder = me AND term = my_term AND expires_at > clock_timestamp() THEN term
+                        ELSE term + 1 END,
+            holder = me, manager_id = mgr, expires_at = clock_timestamp() + ttl, renewed_at = clock_timestamp(),
+            backend_pid = pg_backend_pid(), previous_manager_id = manager_id, previous_expires_at = expires_at
+        WHERE zone_key = z AND (holder = me OR expires_at <= clock_timestamp())
+        RETURNING term INTO t;
+    END IF;
+    RETURN t;
+END $$"""
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """What happens to the Primary of the moment, and what makes it a good Manager again."""
+
+    name: str
+    happens: Callable[[Zone, str], Awaitable[None]]
+    ends: Callable[[Zone, str], Awaitable[None]]
+    pause_s: float = 0.0
+    """Before the next sample, so that what Agents remember of this one does not count in that one."""
+
+
+@dataclass(slots=True)
+class Measured:
+    """Milliseconds from the fault, one of each per sample."""
+
+    take_ms: list[float] = field(default_factory=list[float])
+    write_ms: list[float] = field(default_factory=list[float])
+    agents_ms: list[float] = field(default_factory=list[float])
+    agents_after_write_ms: list[float] = field(default_factory=list[float])
+    stale: int = 0
+    """Writes of the old Primary that were accepted although the next term had begun."""
+
+    def last(self) -> str:
+        """The last sample, to be watched."""
+        agents = f", all Agents there after {self.agents_ms[-1]:.0f} ms" if self.agents_ms else ""
+        return (
+            f"taken after {self.take_ms[-1]:.1f} ms, written after {self.write_ms[-1]:.1f} ms{agents}; "
+            f"load {os.getloadavg()[0]:.1f}"
+        )
 
 
 def run() -> list[Figure]:
-    """Two Managers of one zone; the Primary of the moment is killed, the supervisor brings it back."""
-    taken: list[float] = []
-    with (
-        instance("--managers", "2") as running,
-        psycopg.connect(running.facts["database_url"], autocommit=True) as connection,
-    ):
-        for _ in range(SAMPLES):
-            while len([m for m in running.get("/managers") if m["status"] == "running"]) < 2:
-                time.sleep(0.1)
-            time.sleep(2 * LEASE_TTL_S / 3)  # both Managers wait at the lock again
-            row = connection.execute(
-                "SELECT l.term, m.instance_id FROM zone_leases l JOIN managers m USING (manager_id)"
-            ).fetchone()
-            assert row is not None
-            term, primary = row
-            pid = next(m["pid"] for m in running.status()["managers"] if m["instance_id"] == primary)
-            os.kill(pid, signal.SIGKILL)
-            start = time.perf_counter()
-            while True:
-                found = connection.execute("SELECT term FROM zone_leases").fetchone()
-                if found and found[0] > term:
-                    break
-            taken.append((time.perf_counter() - start) * 1000)
+    """All faults, with the death-watch and without."""
+    return asyncio.run(_run())
+
+
+async def _run() -> list[Figure]:
+    figures: list[Figure] = []
+    wanted = os.environ.get("BENCH_FAULTS", ",".join(fault.name for fault in FAULTS)).split(",")
+    async with zone() as made:
+        with_watch = {fault.name: await _measured(made, fault) for fault in FAULTS if fault.name in wanted}
+        await made.db.write(_WITHOUT_DEATH_WATCH)
+        await _drop_locks(made)
+        without = {fault.name: await _measured(made, fault, agents=0) for fault in FAULTS if fault.name in wanted}
+        wrong = history.problems(await history.read(made.db))
+    if wrong:
+        raise SystemExit(f"bench: what must not happen happened: {'; '.join(wrong[:5])}")
+    for name, measured in with_watch.items():
+        figures += _figures(name, measured, without[name])
+    return figures
+
+
+async def _drop_locks(made: Zone) -> None:
+    """Have every lease connection opened anew, so that no lock is left from before."""
+    await made.db.write(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'greenroom lease %'"
+    )
+
+
+async def _measured(made: Zone, fault: Fault, agents: int = AGENTS) -> Measured:
+    """The samples of one fault; with 0 `agents` only until the first write."""
+    measured = Measured()
+    for number in range(SAMPLES):
+        primary, term = await made.at_work(agents)
+        await asyncio.sleep(1 + random.uniform(0, LEASE_RENEW_S))  # noqa: S311 -- anywhere between two renewals
+        begun = time.time()
+        await fault.happens(made, primary)
+        new_term, taken, written = await made.first_write(term)
+        measured.take_ms.append((taken - begun) * 1000)
+        measured.write_ms.append((written - begun) * 1000)
+        if agents:
+            there = await made.agents_there(new_term)
+            measured.agents_ms.append((there - begun) * 1000)
+            measured.agents_after_write_ms.append((there - written) * 1000)
+        await fault.ends(made, primary)
+        measured.stale += await made.later_writes(primary, term)
+        print(f"    {fault.name} {number + 1}: {measured.last()}", flush=True)
+        await asyncio.sleep(fault.pause_s if agents else 0)
+    return measured
+
+
+def _figures(name: str, product: Measured, plain: Measured) -> list[Figure]:
     return [
-        Figure("takeover after kill -9 of the Primary", median(taken), LEASE_TTL_S * 1000, "ms", "one lease", SAMPLES)
+        Figure(
+            f"takeover, {name}: p99 until the next Primary's first write",
+            percentile(product.write_ms, 99),
+            percentile(plain.write_ms, 99),
+            "ms",
+            "our lease without death-watch",
+            len(product.write_ms),
+            f"{spread(product.write_ms)}, lease taken {spread(product.take_ms)}; without {spread(plain.write_ms)}; "
+            f"stale writes {product.stale}",
+            samples_of_product=product.write_ms,
+            samples_of_yardstick=plain.write_ms,
+        ),
+        Figure(
+            f"takeover, {name}: p99 until all Agents are with the next Primary",
+            percentile(product.agents_ms, 99),
+            CHECK_IN_S * 1000,
+            "ms",
+            "one check-in interval",
+            len(product.agents_ms),
+            f"{spread(product.agents_ms)}; after its first write {spread(product.agents_after_write_ms)}",
+            samples_of_product=product.agents_ms,
+        ),
     ]
+
+
+# The faults -----------------------------------------------------------------------------------------------------------
+
+
+async def _disable(made: Zone, name: str) -> None:
+    await made.enable(name, False)
+
+
+async def _enable(made: Zone, name: str) -> None:
+    await made.enable(name, True)
+
+
+def _signal(number: int) -> Callable[[Zone, str], Awaitable[None]]:
+    async def send(made: Zone, name: str) -> None:
+        made.fleet.managers[name].kill(number)
+
+    return send
+
+
+async def _start(made: Zone, name: str) -> None:
+    await made.fleet.managers[name].ended()
+    made.fleet.managers[name].start()
+
+
+async def _pull(made: Zone, name: str) -> None:
+    made.islands.pull(name)
+
+
+async def _plug(made: Zone, name: str) -> None:
+    made.islands.plug(name)
+
+
+FAULTS = (
+    Fault("disable", _disable, _enable, pause_s=31.0),  # Agents stay away from a disabled one for 30 s (Retry-After)
+    Fault("SIGTERM", _signal(signal.SIGTERM), _start),
+    Fault("kill -9", _signal(signal.SIGKILL), _start),
+    Fault("SIGSTOP", _signal(signal.SIGSTOP), _signal(signal.SIGCONT)),
+    Fault("partition", _pull, _plug),
+)

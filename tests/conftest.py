@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 import asyncio
+import gc
 import os
 import pwd
 import shutil
@@ -13,6 +15,7 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import psycopg
@@ -23,7 +26,7 @@ from greenroom.db.migrate import migrate
 from greenroom.up.account import Account
 from greenroom.up.postgres import Cluster, copy_binaries
 
-pytest_plugins = ["images"]
+pytest_plugins = ["tests.images"]
 
 # A counterexample is found, not made small: mutants are found hundreds of times, and a defect can be looked at with
 # `--hypothesis-profile=shrink`.
@@ -34,6 +37,24 @@ hypothesis.settings.load_profile("find")
 
 for name in [n for n in os.environ if n.startswith("GREENROOM_")]:
     del os.environ[name]
+
+_parse = ast.parse
+
+
+def _parse_undisturbed(*arguments: Any, **options: Any) -> ast.AST:
+    """`ast.parse` without the garbage collector: a finalizer that fails meanwhile has its traceback shown, for which
+    Python 3.11 parses source again, and that ends the outer call in a SystemError (CPython issue 106905).
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        return _parse(*arguments, **options)
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+ast.parse = _parse_undisturbed
 
 # A run in the background inherits an ignored SIGINT and would hand it down to the processes it starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

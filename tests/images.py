@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parent.parent
+ROLES_BUILD = ROOT / "deploy/compose/build"
 FLAVOURS = {"desktop_image": "xfce", "openbox_image": "openbox", "never_paints_image": "never-paints"}
 
 
@@ -18,6 +19,9 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         return
     used = {name for item in session.items for name in getattr(item, "fixturenames", ())}
     build(*(flavour for fixture, flavour in FLAVOURS.items() if fixture in used))
+
+    if "role_images" in used and subprocess.run([ROLES_BUILD, "--without-desktop"], check=False).returncode != 0:
+        pytest.exit("the images of the roles could not be built; the reason stands above", returncode=1)
 
 
 def build(*flavours: str) -> None:
@@ -52,3 +56,9 @@ def openbox_image(docker_url: str) -> str:
 def never_paints_image(docker_url: str) -> str:
     """Its page and its X server answer, and nothing is ever painted."""
     return "greenroom/desktop:never-paints"
+
+
+@pytest.fixture(scope="session")
+def role_images(docker_url: str) -> list[str]:
+    """The images of the deployment in containers."""
+    return [f"greenroom/{role}:latest" for role in ("api", "manager", "gateway", "agent", "db")]

@@ -9,7 +9,14 @@ export default defineConfig({
     outDir: '../src/greenroom/gateway/console',
     emptyOutDir: true,
     assetsInlineLimit: 0,
-    chunkSizeWarningLimit: 700,
+    rolldownOptions: {
+      // What changes seldom is a file of its own, which browsers keep when the console is updated.
+      output: {
+        codeSplitting: {
+          groups: [{ name: 'react', test: /node_modules\/(react|react-dom|react-router|scheduler|@tanstack)\// }],
+        },
+      },
+    },
   },
   server: {
     // `npm run dev` shows the console of these sources on a running instance.

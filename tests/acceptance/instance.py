@@ -24,6 +24,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from greenroom.db.database import Database
+from greenroom.testing.ports import free_port
 from greenroom.up import health
 from greenroom.up.describe import nginx_below
 from greenroom.up.doctor import examine
@@ -49,13 +50,6 @@ def run(*arguments: str, timeout_s: float = 150, **environment: str) -> subproce
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
     )
-
-
-def free_port() -> int:
-    """A TCP port nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 def wait_for(condition: Callable[[], T | None], what: str, within_s: float = 30.0) -> T:
@@ -153,7 +147,7 @@ class Instance:
 
     async def _broken(self) -> list[str]:
         async with database_of(Layout(self.data), Lines(sys.stderr)) as (db, here):
-            return [what for finding in await examine(db, here.agent_ids) for what in finding.broken]
+            return [what for finding in await examine(db, here) for what in finding.broken]
 
     def logs(self, lines: int = 15) -> str:
         """The end of each log, for the message of a failed test."""

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
+import struct
+import time
+from collections.abc import Generator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
 import httpx
 from tests.acceptance.instance import Instance, wait_for
+from websockets import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from greenroom.runtimes.rfb import Screen
 
 FRAME_WITHIN_S = 10.0
+ONE_PIXEL = struct.pack(">BBHHHH", 3, 0, 0, 0, 1, 1)
+"""An RFB message: send this part of the screen."""
 
 
 class OpenDesktop:
@@ -33,6 +38,36 @@ class OpenDesktop:
         """
         return asyncio.run(self._screen.is_painted())
 
+    def send(self, message: bytes) -> None:
+        """Send an RFB message."""
+        self._websocket.send(message)
+
+    def look(self) -> None:
+        """Ask for one pixel and wait until something comes; `goes_on` is not to be asked any more.
+
+        Raises:
+            TimeoutError: nothing came.
+            websockets.ConnectionClosed: the connection was cut.
+        """
+        self._websocket.send(ONE_PIXEL)
+        self._websocket.recv(FRAME_WITHIN_S)
+
+    def is_closed_within(self, seconds: float) -> bool:
+        """Whether the other side closes the stream, although pictures are asked for all the time."""
+        end = time.monotonic() + seconds
+        try:
+            while time.monotonic() < end:
+                self.look()
+                time.sleep(0.1)  # a browser asks no faster than the screen is painted
+        except ConnectionClosed:
+            return True
+        return False
+
+    @property
+    def close_code(self) -> int | None:
+        """The code with which the stream was closed."""
+        return self._websocket.close_code
+
     async def _send(self, data: bytes) -> None:
         self._websocket.send(data)
 
@@ -42,15 +77,25 @@ class OpenDesktop:
         return data
 
 
-@contextmanager
-def open_desktop(instance: Instance, session_id: str) -> Iterator[OpenDesktop]:
-    """Enter the session as a browser does, by the address with the token, and open its stream."""
+def entered(instance: Instance, session_id: str) -> tuple[str, str]:
+    """Enter the session as a browser does, by the address with the token; that address, and the cookie for it."""
     path = f"/sessions/{session_id}/connection"
-    address = urlsplit(wait_for(lambda: instance.call("GET", path)["frame_url"], "the stream may be opened"))
-    entered = httpx.get(
-        address.geturl(), verify=instance.ca(), headers={"Sec-Fetch-Dest": "iframe"}, timeout=15, trust_env=False
-    )
-    cookie = entered.headers["set-cookie"].split(";")[0]
+    address: str = wait_for(lambda: instance.call("GET", path)["frame_url"], "the stream may be opened")
+    answer = httpx.get(address, verify=instance.ca(), headers={"Sec-Fetch-Dest": "iframe"}, timeout=15, trust_env=False)
+    return address, answer.headers["set-cookie"].split(";")[0]
+
+
+@contextmanager
+def open_desktop(instance: Instance, session_id: str) -> Generator[OpenDesktop]:
+    """Enter the session and open its stream."""
+    with open_stream(instance, *entered(instance, session_id)) as desktop:
+        yield desktop
+
+
+@contextmanager
+def open_stream(instance: Instance, whole: str, cookie: str) -> Generator[OpenDesktop]:
+    """Open the stream at this address with the cookie that entering it gave."""
+    address = urlsplit(whole)
     with connect(
         f"wss://{address.netloc}{address.path}websockify",
         ssl=instance.ca(),

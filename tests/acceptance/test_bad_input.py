@@ -14,7 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.instance import Instance, containers, free_port, new_folder, processes_of, run
+from tests.acceptance.instance import Instance, containers, new_folder, processes_of, run
+
+from greenroom.testing.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 

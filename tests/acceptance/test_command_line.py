@@ -2,57 +2,18 @@
 
 from __future__ import annotations
 
-import io
 import json
 import os
 import signal
 import subprocess
-import sys
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
-from typing import Any
-from unittest.mock import patch
 
 import pytest
+from tests.acceptance.commands import answered, greenroom
 from tests.acceptance.instance import GREENROOM, Instance, run, wait_for
-
-from greenroom.cli.main import main
 
 NOUNS = ("zones", "managers", "agents", "images", "staging", "sessions", "users", "groups", "keys", "logs", "settings")
 NOWHERE = "00000000-0000-4000-8000-000000000000"
-
-
-@dataclass(frozen=True)
-class Done:
-    """What became of a command."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def greenroom(instance: Instance, *arguments: str) -> Done:
-    """A command on the local instance, in this process: starting Python for each would be most of the test's time."""
-    out, err, code = io.StringIO(), io.StringIO(), 0
-    with (
-        patch.dict(os.environ, GREENROOM_DATA=str(instance.data)),
-        patch.object(sys, "argv", ["greenroom", *arguments]),
-        redirect_stdout(out),
-        redirect_stderr(err),
-    ):
-        try:
-            main()
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-    return Done(code, out.getvalue(), err.getvalue())
-
-
-def answered(instance: Instance, *arguments: str) -> Any:
-    """What a command that must succeed prints with --json."""
-    done = greenroom(instance, *arguments, "--json")
-    assert done.returncode == 0, done.stderr
-    return json.loads(done.stdout)
 
 
 @pytest.fixture

@@ -63,10 +63,10 @@ def test_every_health_address_answers_as_in_the_contract(instance: Instance):
 
 def test_data_is_closed_to_others(instance: Instance):
     assert stat.S_IMODE(instance.data.stat().st_mode) == 0o711
-    closed = [
-        folder for folder in instance.data.iterdir() if folder.name in ("postgres", "keys", "tls", "logs", "gateway")
-    ]
-    assert {stat.S_IMODE(folder.stat().st_mode) for folder in closed} == {0o700}
+    passed_through = {"tmp", "web-filter", "runtime"}
+    modes = {path.name: stat.S_IMODE(path.stat().st_mode) for path in instance.data.iterdir() if path.is_dir()}
+    assert {name for name, mode in modes.items() if mode != 0o700} <= passed_through
+    assert {"postgres", "keys", "tls", "logs", "gateway", "manager", "agent"} <= modes.keys()
     assert stat.S_IMODE((instance.data / "tmp/manager").stat().st_mode) == 0o755
     assert stat.S_IMODE((instance.data / "credentials.json").stat().st_mode) == 0o600
 
@@ -96,13 +96,16 @@ def test_zones_of_up_can_be_staged_at_once(instance: Instance):
 def test_doctor_finds_nothing_broken(instance: Instance):
     done = run("doctor", "--json", "--data", str(instance.data))
     assert done.returncode == 0, done.stdout + done.stderr
-    assert [finding["code"] for finding in json.loads(done.stdout)] == [f"I{n}" for n in range(1, 13)]
+    assert [finding["code"] for finding in json.loads(done.stdout)] == [f"I{n}" for n in range(1, 24)]
 
 
 def test_doctor_names_what_is_broken(instance: Instance):
     lost = str(uuid.uuid4())
     instance.sql(
-        "INSERT INTO launches (launch_id, session_id, outcome, steps) VALUES (%s, %s, 'on_demand', '[]')", lost, lost
+        "INSERT INTO launches (launch_id, session_id, image_id, zone_id, outcome, steps)"
+        " SELECT %s, %s, image_id, zones.zone_id, 'on_demand', '[]' FROM images, zones LIMIT 1",
+        lost,
+        lost,
     )
     try:
         done = run("doctor", "--data", str(instance.data))
@@ -130,6 +133,8 @@ def test_down_leaves_nothing_and_up_continues_with_the_same_data(new_instance: I
     done = new_instance.down()
     assert done.returncode == 0, done.stderr
     assert left(new_instance, label) == ([], [], [])
+    again = run("down", "--data", str(new_instance.data), "--json")
+    assert json.loads(again.stdout.splitlines()[-1])["stopped"] is False
 
     second = new_instance.up()
     same = ("url", "stream_url", "admin", "api_key", "api_key_secret", "zones", "agents")

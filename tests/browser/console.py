@@ -61,6 +61,10 @@ class Person:
         self.page.get_by_role("navigation", name="Session tools").hover()
         self.page.get_by_role("button", name=name, exact=True).click()
 
+    def field(self, label: str) -> Locator:
+        """The field with this label, not the list that opens below it."""
+        return self.page.get_by_label(label).and_(self.page.locator("input"))
+
     def row(self, text: str) -> Locator:
         """The row of a table that has this text."""
         return self.page.get_by_role("row").filter(has_text=text)

@@ -14,6 +14,8 @@ from aiohttp import web
 
 from greenroom.core.sessions import SessionSpec
 
+OWN_CODES = 4000
+"""Close codes from here on have a meaning of the page's own."""
 PREFIX = "/desktop/1a2b3c4d/some-session"
 PARENT = """<!doctype html><html lang="en"><title>Parent</title><link rel="icon" href="data:,">
 <style>body{margin:0}iframe{border:0;width:100vw;height:100vh}</style>
@@ -31,11 +33,14 @@ addEventListener('message', (event) => {
 
 @dataclass
 class SmallGateway:
-    """Addresses, and a switch: what `status` every request gets while it is not None."""
+    """Addresses, and two switches: what `status` every request gets while it is not None, and how long the viewer of a
+    new stream may give no input.
+    """
 
     frame_url: str = ""
     parent_url: str = ""
     status: int | None = None
+    idle_disconnect_s: float = 0.0
     sockets: set[web.WebSocketResponse] = field(default_factory=set)
 
     async def cut(self) -> None:
@@ -59,13 +64,16 @@ async def small_gateway(address: str, spec: SessionSpec) -> AsyncIterator[SmallG
         rest = request.match_info["rest"]
         if request.headers.get("Upgrade", "").lower() == "websocket":
             return await stream(request, f"wss://{address}/{rest}")
-        async with client.request(request.method, f"https://{address}/{rest}", headers=headers) as answer:
-            kept = {name: answer.headers[name] for name in ("Content-Type", "Content-Security-Policy")}
+        url, body = f"https://{address}/{rest}", await request.read()
+        async with client.request(request.method, url, headers=headers, data=body or None) as answer:
+            names = ("Content-Type", "Content-Security-Policy", "Content-Disposition")
+            kept = {name: answer.headers[name] for name in names if name in answer.headers}
             return web.Response(status=answer.status, body=await answer.read(), headers=kept)
 
     async def stream(request: web.Request, url: str) -> web.WebSocketResponse:
         browser = web.WebSocketResponse(protocols=["binary"], max_msg_size=0)
-        async with client.ws_connect(url, headers=headers, protocols=["binary"], max_msg_size=0) as session:
+        told = {**headers, "X-Greenroom-Idle-Disconnect-S": f"{gateway.idle_disconnect_s:g}"}
+        async with client.ws_connect(url, headers=told, protocols=["binary"], max_msg_size=0) as session:
             await browser.prepare(request)
             gateway.sockets.add(browser)
             ways = {asyncio.create_task(pump(session, browser)), asyncio.create_task(pump(browser, session))}
@@ -73,6 +81,8 @@ async def small_gateway(address: str, spec: SessionSpec) -> AsyncIterator[SmallG
             for way in ways:
                 way.cancel()
             gateway.sockets.discard(browser)
+            if session.close_code is not None and session.close_code >= OWN_CODES:
+                await browser.close(code=session.close_code)
         return browser
 
     async def parent(_request: web.Request) -> web.Response:

@@ -42,10 +42,11 @@ def test_a_user_is_created_disabled_and_deleted(
 def test_a_setting_of_a_group_is_changed_and_removed(admin: Person, instance: Instance):
     page = admin.page
     admin.open("/admin/groups")
-    page.get_by_role("button", name="Settings of Administrators").click()
+    page.get_by_role("link", name="Settings of Administrators").click()
     setting = page.locator("[data-setting=inject_ssh_keys]")
     expect(setting).to_contain_text("excludes staging")
     expect(setting).to_contain_text("not set here")
+    expect(setting).to_contain_text("Type: yes or no · Default: no")
     setting.get_by_role("switch").focus()
     page.keyboard.press("Space")
     setting.get_by_role("button", name="Remove").click()
@@ -66,6 +67,7 @@ def test_an_api_key_works_with_the_secret_that_is_shown_once(admin: Person, inst
     page.get_by_role("option", name="zones_view").click()
     form.get_by_label("Name").click()
     form.get_by_role("button", name="Submit").click()
+    expect(form.locator("code")).to_have_count(2)
     key, secret = form.locator("code").all_inner_texts()
     assert violations(page) == []
     form.get_by_role("button", name="Done").click()
@@ -93,7 +95,7 @@ def test_a_setting_of_the_installation_is_changed_and_set_back(admin: Person):
     expect(field).to_have_value("5 attempts")
     field.fill("0")
     field.blur()
-    expect(field).to_have_value("1 attempts")
+    expect(field).to_have_value("1 attempt")
     setting.get_by_role("button", name="Default").click()
     expect(field).to_have_value("5 attempts")
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from tests.acceptance.instance import Instance, wait_for
 from tests.browser.conftest import empty
 from tests.browser.console import Person, goto, inside, violations
@@ -23,10 +23,11 @@ def test_a_desktop_on_demand(user: Person, instance: Instance):
     steps = page.get_by_role("list", name="Steps")
     for title in STEPS:
         expect(steps.get_by_text(title, exact=True)).to_be_visible()
+    done = steps.locator("[data-done=true]")
+    expect(done).not_to_have_count(0)
+    shown = done.evaluate_all("all => all.map(each => each.dataset.step)")
     assert violations(page) == []
-    shown = steps.locator("[data-done=true]").evaluate_all("all => all.map(each => each.dataset.step)")
     recorded = {row["name"] for row in instance.sql("SELECT name FROM session_steps WHERE session_id = %s", session_id)}
-    assert shown
     assert set(shown) <= recorded
 
     # The desktop fills the page and is painted
@@ -63,6 +64,8 @@ def test_a_desktop_on_demand(user: Person, instance: Instance):
     expect(page.get_by_label("From the session")).to_have_value("desktop → ✓")
     assert violations(page) == []
     page.get_by_role("button", name="Close the clipboard").click()
+
+    a_file_goes_in(user, session_id)
 
     # The window changes the X screen
     page.set_viewport_size({"width": 1500, "height": 900})
@@ -107,6 +110,18 @@ def test_the_stream_of_somebody_else_is_not_opened(user: Person, admin: Person):
     assert answer.status in (401, 403)
 
 
+def a_file_goes_in(user: Person, session_id: str) -> None:
+    """Through the session's own page for files."""
+    with user.page.context.expect_page() as opened:
+        user.tool("Files")
+    files = opened.value
+    files.get_by_label("Upload").set_input_files([{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"mine"}])
+    expect(files.get_by_role("status")).to_have_text("notes.txt is in the folder Uploads.")
+    assert inside(session_id, "cat", "/home/kasm-user/Uploads/notes.txt") == "mine"
+    assert violations(files) == []
+    files.close()
+
+
 def test_a_session_that_does_not_exist_says_so(user: Person):
     user.open("/session/00000000-0000-4000-8000-000000000000")
     expect(user.page.get_by_role("heading", name="There is no such session")).to_be_visible()
@@ -115,7 +130,9 @@ def test_a_session_that_does_not_exist_says_so(user: Person):
 
 
 @pytest.mark.usefixtures("clean")
-def test_a_start_that_fails_shows_the_cause_and_can_be_repeated(user: Person, instance: Instance):
+def test_a_start_that_fails_is_said_shortly_to_the_user_and_with_its_cause_to_the_administrator(
+    user: Person, admin: Person, instance: Instance
+):
     with instance.http() as http:
         image = {"name": "greenroom/desktop:nowhere", "friendly_name": "Nowhere", "cores": 0.1, "memory": 256_000_000}
         made = http.post("/api/v1/images", json=image)
@@ -123,10 +140,14 @@ def test_a_start_that_fails_shows_the_cause_and_can_be_repeated(user: Person, in
         try:
             user.open("/")
             user.page.get_by_test_id("launch-Nowhere").click()
-            failed = user.page.get_by_role("heading", name="The session could not be started")
             refused = user.page.get_by_role("alert")
-            expect(failed.or_(refused)).to_be_visible(timeout=60_000)
-            expect(user.page.get_by_text("greenroom/desktop:nowhere")).to_be_visible()
+            expect(refused).to_contain_text("contact an administrator", timeout=60_000)
+            admin.open("/admin/diagnostics/launches?outcome=failed")
+            row = admin.row("Nowhere")
+            expect(row).to_contain_text("failed")
+            row.get_by_role("button", name="Steps of this launch").click()
+            expect(admin.page.get_by_role("dialog")).to_contain_text("greenroom/desktop:nowhere")
+            assert violations(admin.page) == []
         finally:
             empty(instance)
             assert http.delete(f"/api/v1/images/{made.json()['image_id']}").status_code == 204
@@ -144,3 +165,37 @@ def test_logging_out_elsewhere_closes_the_open_desktop(user: Person, instance: I
     asked_again = user.page.get_by_label("Username")
     expect(asked_again.or_(user.page.get_by_text("not open to you any more"))).to_be_visible(timeout=20_000)
     expect(user.page.locator("iframe[data-state=connected]")).to_have_count(0)
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_desktop_that_is_refused_says_why_at_once_and_stays_so(user: Person):
+    page = user.page
+    loads: list[str] = []
+
+    def without_token(route: Route) -> None:
+        answer = route.fetch()
+        connection = answer.json()
+        if connection["frame_url"]:
+            connection["frame_url"] = connection["frame_url"].split("?")[0]
+        route.fulfill(response=answer, json=connection)
+
+    def framed(session_id: str) -> list[str]:
+        return [url for url in loads if session_id in url and "/session/" not in url]
+
+    page.clock.install()
+    page.route("**/connection", without_token)
+    page.on("request", lambda request: loads.append(request.url) if request.is_navigation_request() else None)
+    session_id = user.launch("Desktop")
+    reason = page.get_by_role("status").filter(has_text="No token came with the request")
+    expect(reason).to_be_visible(timeout=30_000)
+    assert violations(page) == []
+    page.clock.fast_forward(20_000)  # longer than a frame that says nothing is left alone
+    expect(reason).to_be_visible()
+    assert len(framed(session_id)) == 1
+    with page.expect_event("framenavigated"):
+        page.get_by_role("button", name="Try again").click()
+    expect(reason).to_be_visible()
+    assert len(framed(session_id)) == 2
+
+    page.unroute("**/connection")
+    user.desktop()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -12,20 +13,69 @@ from tests.browser.console import Person, violations
 
 PAGES = {
     "/": "Workspaces",
+    "/account": "My account",
     "/admin": "Dashboard",
     "/admin/sessions": "Sessions",
     "/admin/staging": "Staging",
+    "/admin/staging/{config}": "Desktop in default",
+    "/admin/staging/{config}?tab=history": "Desktop in default",
+    "/admin/staging/{config}?tab=explain&user=admin@greenroom.local": "Desktop in default",
+    "/admin/staging/{config}?tab=logs": "Desktop in default",
     "/admin/workspaces": "Workspaces",
+    "/admin/workspaces/new": "Add Workspace",
+    "/admin/workspaces/{image}": "Desktop",
+    "/admin/workspaces/{image}?tab=agents": "Desktop",
     "/admin/users": "Users",
+    "/admin/users/{user}": "admin@greenroom.local",
+    "/admin/users/{user}?tab=preferences": "admin@greenroom.local",
+    "/admin/users/{user}?tab=settings": "admin@greenroom.local",
+    "/admin/users/{user}?tab=logins": "admin@greenroom.local",
     "/admin/groups": "Groups",
+    "/admin/groups/{group}": "All Users",
+    "/admin/groups/{group}?tab=members": "All Users",
+    "/admin/groups/{group}?tab=workspaces": "All Users",
+    "/admin/groups/{group}?tab=permissions": "All Users",
+    "/admin/groups/{group}?tab=settings": "All Users",
+    "/admin/web-filter": "Web Filter",
     "/admin/api-keys": "API Keys",
     "/admin/settings": "Settings",
     "/admin/infrastructure/zones": "Zones",
     "/admin/infrastructure/managers": "Managers",
+    "/admin/infrastructure/managers/{manager}": "manager-default-1",
+    "/admin/infrastructure/managers/{manager}?tab=requests": "manager-default-1",
     "/admin/infrastructure/agents": "Docker Agents",
+    "/admin/infrastructure/agents/{agent}": "{hostname}",
+    "/admin/infrastructure/agents/{agent}?tab=images": "{hostname}",
+    "/admin/infrastructure/gateways": "Gateways",
     "/admin/diagnostics/logs": "Logs",
+    "/admin/diagnostics/launches": "Launches",
     "/admin/diagnostics/manager-requests": "Manager Requests",
 }
+
+
+@pytest.fixture
+def config(instance: Instance) -> Iterator[str]:
+    """The id of a staging config that wants no session."""
+    config_id = instance.stage(0)
+    yield config_id
+    instance.unstage(config_id)
+
+
+def ids_of(instance: Instance, config: str) -> dict[str, str]:
+    """Ids for the addresses of `PAGES`."""
+    with instance.http() as http:
+        nouns = ("images", "users", "groups", "managers", "agents")
+        found = {noun: http.get(f"/api/v1/{noun}").raise_for_status().json() for noun in nouns}
+    return {
+        "config": config,
+        "manager": found["managers"][0]["manager_id"],
+        "agent": found["agents"][0]["agent_id"],
+        "hostname": found["agents"][0]["hostname"],
+        "image": next(each["image_id"] for each in found["images"] if each["friendly_name"] == "Desktop"),
+        "user": next(each["user_id"] for each in found["users"] if each["username"] == "admin@greenroom.local"),
+        "group": next(each["group_id"] for each in found["groups"] if each["name"] == "All Users"),
+    }
+
 
 MANAGER_COLUMNS = [
     "Instance ID",
@@ -38,15 +88,16 @@ MANAGER_COLUMNS = [
 ]
 
 
-@pytest.mark.timeout(240)
-def test_every_page_opens_and_is_accessible_in_light_and_dark(admin: Person):
+@pytest.mark.timeout(300)
+def test_every_page_opens_and_is_accessible_in_light_and_dark(admin: Person, instance: Instance, config: str):
     page = admin.page
     broken: list[str] = []
     page.on("pageerror", lambda error: broken.append(str(error)))
     serious: dict[str, list[dict[str, Any]]] = {}
+    ids = ids_of(instance, config)
     for address, heading in PAGES.items():
-        admin.open(address)
-        expect(page.get_by_role("heading", level=1, name=heading)).to_be_visible()
+        admin.open(address.format(**ids))
+        expect(page.get_by_role("heading", level=1, name=heading.format(**ids))).to_be_visible()
         expect(page.locator(".mantine-Skeleton-root")).to_have_count(0)
         serious[address] = violations(page)
         page.emulate_media(color_scheme="dark")
@@ -116,6 +167,19 @@ def test_a_zone_is_edited(admin: Person, instance: Instance):
         dialogue.get_by_role("button", name="Submit").click()
         expect(dialogue).to_have_count(0)
         expect(admin.row(name)).to_contain_text(strategy)
+
+
+@pytest.mark.timeout(240)
+def test_on_a_telephone_no_page_is_wider_than_the_screen(admin: Person, instance: Instance, config: str):
+    admin.page.set_viewport_size({"width": 390, "height": 780})
+    ids = ids_of(instance, config)
+    wide: list[str] = []
+    for address, heading in PAGES.items():
+        admin.open(address.format(**ids))
+        expect(admin.page.get_by_role("heading", level=1, name=heading.format(**ids))).to_be_visible()
+        if admin.page.evaluate("document.documentElement.scrollWidth > document.documentElement.clientWidth"):
+            wide.append(address)
+    assert wide == []
 
 
 def test_on_a_telephone_the_navigation_is_folded(admin: Person):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from playwright.async_api import Frame, Page, async_playwright
-from session_page import SmallGateway, small_gateway
+from tests.browser.session_page import SmallGateway, small_gateway
 
 from greenroom.core.sessions import Exec, SessionSpec
 from greenroom.runtimes.base import Runtime
@@ -129,6 +129,41 @@ async def test_a_closed_clipboard_stays_closed(desk: Desk):
     assert await desk.shell("timeout 1 xclip -o -selection clipboard") == "secret"
 
 
+async def test_a_viewer_without_input_is_disconnected_and_comes_back_with_a_click(desk: Desk):
+    desk.gateway.idle_disconnect_s = 1.5
+    await desk.gateway.cut()
+    await desk.state("idle")
+    assert "no input" in await desk.frame.inner_text("#status")
+    await desk.heard("m.type === 'state' && m.state === 'idle'")
+    desk.gateway.idle_disconnect_s = 0
+    await desk.page.mouse.click(640, 300)
+    await desk.state("connected")
+    assert desk.complaints == []
+
+
+async def test_a_file_dropped_on_the_screen_is_in_uploads(desk: Desk):
+    assert (await desk.heard("m.type === 'files'"))["uploads"] is True
+    await desk.frame.evaluate("""() => {
+        const dataTransfer = new DataTransfer();
+        dataTransfer.items.add(new File(['dropped'], 'a note.txt'));
+        document.body.dispatchEvent(new DragEvent('drop', { dataTransfer, bubbles: true, cancelable: true }));
+    }""")
+    await desk.eventually("cat ~/Uploads/a\\ note.txt", "dropped")
+    await desk.frame.get_by_text("a note.txt is in the folder Uploads.").wait_for()
+
+
+@pytest.mark.parametrize("desk", [{"KASM_SVC_UPLOADS": "0"}], indirect=True)
+async def test_the_page_of_files_has_what_is_allowed(desk: Desk, tmp_path: Path):
+    await desk.shell("mkdir ~/Downloads && echo result > ~/Downloads/'ü & more.txt'")
+    await desk.page.goto(f"{desk.gateway.frame_url}files.html")
+    async with desk.page.expect_download() as download:
+        await desk.page.get_by_role("link", name="ü & more.txt").click()
+    await (await download.value).save_as(tmp_path / "file")
+    assert (tmp_path / "file").read_text() == "result\n"
+    assert not await desk.page.locator("#uploads").is_visible()
+    assert desk.complaints == []
+
+
 async def test_the_parent_hears_state_quality_and_latency(desk: Desk):
     said = await desk.heard("m.type === 'state' && m.state === 'connected'")
     assert said["greenroom"] == 1
@@ -152,7 +187,7 @@ async def test_a_cut_stream_comes_back_by_itself(desk: Desk):
     desk.gateway.status = 502
     await desk.gateway.cut()
     await desk.state("reconnecting")
-    assert await desk.frame.locator("[role=status]").inner_text() == "Connection lost. Reconnecting…"
+    assert await desk.frame.locator("#status").inner_text() == "Connection lost. Reconnecting…"
     desk.gateway.status = None
     await desk.state("connected")
     await desk.heard("m.type === 'state' && m.state === 'reconnecting'")
@@ -162,4 +197,4 @@ async def test_a_refused_stream_says_so(desk: Desk):
     desk.gateway.status = 403
     await desk.gateway.cut()
     await desk.state("refused")
-    assert "not open to you" in await desk.frame.locator("[role=status]").inner_text()
+    assert "not open to you" in await desk.frame.locator("#status").inner_text()

@@ -1,8 +1,9 @@
-"""Session Staging as an administrator and a user see it, live and side by side."""
+"""Session Staging as administrators and a user see it, live and side by side: the list and the form."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
@@ -11,10 +12,58 @@ from tests.browser.console import Person, inside, log_in, violations
 
 FILL_MS = 60_000
 
+PERMISSIONS = (
+    "Audio",
+    "Clipboard Down",
+    "Clipboard Up",
+    "Downloads",
+    "Uploads",
+    "Microphone",
+    "Gamepad",
+    "Webcam",
+)
+
 
 def current(config: Locator) -> Locator:
     """Current / Desired of a config's row."""
     return config.get_by_test_id("current")
+
+
+def of_new_config(person: Person) -> Locator:
+    """The form of Create New Config, with the workspace Desktop chosen."""
+    person.open("/admin/staging")
+    person.page.get_by_role("button", name="Create New Config").first.click()
+    form = person.page.get_by_role("dialog")
+    form.get_by_label("Image").click()
+    person.page.get_by_role("option", name="Desktop").click()
+    return form
+
+
+def fill_in(form: Locator) -> None:
+    """Two sessions for four hours; the permissions are those of group All Users."""
+    expect(form.get_by_label("Deployment Zone")).to_have_value("default")
+    form.get_by_label("Desired Sessions").fill("2")
+    form.get_by_label("Expiration (Hours)").fill("4")
+    for permission in PERMISSIONS:
+        expect(form.get_by_label(f"Allow {permission}")).to_be_checked()
+
+
+def is_full(window: Person) -> None:
+    """The pool of two has two, as number and as bar, and there is nothing to explain."""
+    config = window.row("Desktop")
+    expect(current(config)).to_have_text("2 / 2", timeout=FILL_MS)
+    expect(config.get_by_role("progressbar", name="2 of 2 ready")).to_be_visible()
+    expect(config.get_by_test_id("shortfall")).to_have_count(0)
+
+
+@pytest.fixture
+def zone_without_domain(instance: Instance) -> Iterator[None]:
+    """The first zone has `$request_host$` as Allow Origin Domain while the test runs."""
+    zone = f"/zones/{instance.found['zones'][0]['zone_id']}"
+    before = instance.call("GET", zone)["allow_origin_domain"]
+    instance.call("PATCH", zone, json={"allow_origin_domain": "$request_host$"})
+    yield
+    instance.call("PATCH", zone, json={"allow_origin_domain": before})
 
 
 @pytest.mark.timeout(180)
@@ -26,26 +75,23 @@ def test_a_pool_from_its_config_to_a_user_and_back(
     found = instance.found["admin"]
     watcher = log_in(new_context().new_page(), instance.url, found["username"], found["password"])
     watcher.open("/admin/sessions")
+    other = Person(watcher.page.context.new_page(), instance.url, watcher.username)
+    other.open("/admin/staging")
 
     # Create New Config, with the fields of the page
-    admin.open("/admin/staging")
-    staging.get_by_role("button", name="Create New Config").first.click()
-    form = staging.get_by_role("dialog")
-    expect(form.get_by_label("Deployment Zone")).to_have_value("default")
-    form.get_by_label("Image").click()
-    staging.get_by_role("option", name="Desktop").click()
-    form.get_by_label("Desired Sessions").fill("2")
-    form.get_by_label("Expiration (Hours)").fill("4")
-    expect(form.get_by_label("Allow Audio")).to_be_checked()
+    form = of_new_config(admin)
+    fill_in(form)
     assert violations(staging) == []
     form.get_by_role("button", name="Submit").click()
-    expect(form).to_have_count(0)
+    expect(staging.get_by_text(re.compile(r"it serves \d+ users?\."))).to_be_visible()
 
     # Current reaches Desired before the eyes of both, without a reload
     config = admin.row("Desktop")
-    expect(current(config)).to_have_text("2 / 2", timeout=FILL_MS)
-    expect(config.get_by_test_id("shortfall")).to_have_count(0)
+    for window in (admin, other):
+        is_full(window)
     expect(watcher.row("staged, no user yet")).to_have_count(2)
+    expect(watcher.row("staged, no user yet").first).to_contain_text("in 3h")
+    staged = ids_of(watcher.row("staged, no user yet"))
     assert violations(staging) == []
 
     # A user launches: the session comes from the pool, and its username appears
@@ -54,16 +100,23 @@ def test_a_pool_from_its_config_to_a_user_and_back(
     expect(tile).to_contain_text("Ready now")
     session_id = user.launch("Desktop")
     user.desktop()
-    expect(watcher.row(user.username)).to_contain_text(session_id[:8])
-    expect(watcher.row(user.username)).to_contain_text("staged")
+    assert session_id in staged
+    assigned = watcher.row(session_id[:8])
+    expect(assigned).to_contain_text(user.username)
+    expect(assigned).to_contain_text("staged")
+    expect(assigned).not_to_contain_text("in 3h")
     with instance.http() as http:
         placement = http.get(f"/api/v1/sessions/{session_id}/placement").json()
     assert placement["outcome"] == "staged", placement
     assert inside(session_id, "xdotool", "getdisplaygeometry").split() == ["1360", "800"]
 
-    # The pool fills itself again
-    expect(current(config)).to_have_text("2 / 2", timeout=FILL_MS)
+    # The pool fills itself again, before the eyes of both
+    for window in (admin, other):
+        is_full(window)
+    watcher.page.get_by_text("Staged", exact=True).click()
     expect(watcher.row("staged, no user yet")).to_have_count(2)
+    expect(watcher.row(user.username)).to_have_count(0)
+    watcher.page.get_by_text("All", exact=True).click()
 
     # Reducing Desired destroys the excess; the session in use goes on
     config.get_by_role("button", name="Edit Desktop in default").click()
@@ -83,55 +136,67 @@ def test_a_pool_from_its_config_to_a_user_and_back(
 
 @pytest.mark.usefixtures("clean")
 def test_a_config_that_cannot_be_filled_says_why(admin: Person, instance: Instance):
-    with instance.http() as http:
-        zone = instance.found["zones"][0]["zone_id"]
-        image = http.get("/api/v1/images").json()[0]["image_id"]
-        body = {"zone_id": zone, "image_id": image, "num_sessions": 1, "expiration": 1}
-        made = http.post("/api/v1/staging-configs", json=body)
-        assert made.status_code == 201, made.text
-        admin.open("/admin/staging")
-        config = admin.row("Desktop")
-        expect(current(config)).to_have_text("1 / 1", timeout=FILL_MS)
-        try:
-            http.patch(f"/api/v1/images/{image}", json={"enabled": False})
-            expect(config.get_by_test_id("shortfall")).to_have_attribute("data-code", "image-disabled", timeout=FILL_MS)
-            expect(config.get_by_test_id("shortfall")).to_contain_text("disabled")
-            expect(current(config)).to_have_text("0 / 1", timeout=FILL_MS)
-            assert violations(admin.page) == []
-        finally:
-            http.patch(f"/api/v1/images/{image}", json={"enabled": True})
-        expect(current(config)).to_have_text("1 / 1", timeout=FILL_MS)
+    image = f"/images/{instance.desktop()}"
+    instance.stage(1)
+    admin.open("/admin/staging")
+    config = admin.row("Desktop")
+    expect(current(config)).to_have_text("1 / 1", timeout=FILL_MS)
+    try:
+        instance.call("PATCH", image, json={"enabled": False})
+        expect(config.get_by_test_id("shortfall")).to_have_attribute("data-code", "image-disabled", timeout=FILL_MS)
+        expect(config.get_by_test_id("shortfall")).to_contain_text("disabled")
+        expect(current(config)).to_have_text("0 / 1", timeout=FILL_MS)
+        assert violations(admin.page) == []
+    finally:
+        instance.call("PATCH", image, json={"enabled": True})
+    expect(current(config)).to_have_text("1 / 1", timeout=FILL_MS)
 
 
 @pytest.mark.usefixtures("clean")
-def test_pausing_and_going_on(admin: Person, instance: Instance):
-    with instance.http() as http:
-        zone = instance.found["zones"][0]["zone_id"]
-        image = http.get("/api/v1/images").json()[0]["image_id"]
-        http.post(
-            "/api/v1/staging-configs", json={"zone_id": zone, "image_id": image, "num_sessions": 0, "expiration": 1}
-        )
+def test_pausing_and_resuming(admin: Person, instance: Instance):
+    instance.stage(0)
     admin.open("/admin/staging")
     config = admin.row("Desktop")
     config.get_by_role("button", name="Pause Desktop in default").click()
     expect(config).to_contain_text("paused")
-    config.get_by_role("button", name="Go on with Desktop in default").click()
+    config.get_by_role("button", name="Resume Desktop in default").click()
     expect(config).not_to_contain_text("paused")
 
 
 @pytest.mark.usefixtures("clean")
-def test_a_second_config_for_the_same_is_refused_in_the_form(admin: Person, instance: Instance):
-    with instance.http() as http:
-        zone = instance.found["zones"][0]["zone_id"]
-        image = http.get("/api/v1/images").json()[0]["image_id"]
-        http.post(
-            "/api/v1/staging-configs", json={"zone_id": zone, "image_id": image, "num_sessions": 0, "expiration": 1}
-        )
+def test_what_one_administrator_does_not_edit_stays_as_another_one_left_it(admin: Person, instance: Instance):
+    path = f"/staging-configs/{instance.stage(0)}"
     admin.open("/admin/staging")
-    admin.page.get_by_role("button", name="Create New Config").click()
+    admin.row("Desktop").get_by_role("button", name="Edit Desktop in default").click()
+    instance.call("PATCH", path, json={"expiration": 7})
     form = admin.page.get_by_role("dialog")
-    form.get_by_label("Image").click()
-    admin.page.get_by_role("option", name="Desktop").click()
+    form.get_by_label("Allow Webcam").click(force=True)
+    form.get_by_role("button", name="Submit").click()
+    expect(form).to_have_count(0)
+    saved = instance.call("GET", path)
+    assert (saved["expiration"], saved["allow_kasm_webcam"]) == (7, False)
+
+
+@pytest.mark.usefixtures("clean")
+def test_a_second_config_for_the_same_is_refused_in_the_form(admin: Person, instance: Instance):
+    instance.stage(0)
+    form = of_new_config(admin)
     form.get_by_role("button", name="Submit").click()
     expect(form.get_by_role("alert")).to_contain_text("Not saved")
     assert violations(admin.page) == []
+
+
+@pytest.mark.usefixtures("clean", "zone_without_domain")
+def test_a_config_in_a_zone_with_the_request_host_is_saved_and_says_what_keeps_it_empty(admin: Person):
+    form = of_new_config(admin)
+    form.get_by_role("button", name="Submit").click()
+    expect(form).to_have_count(0)
+    expect(admin.page.get_by_role("alert").filter(has_text="The config was saved")).to_contain_text("$request_host$")
+    shortfall = admin.row("Desktop").get_by_test_id("shortfall")
+    expect(shortfall).to_have_attribute("data-code", "zone-request-host", timeout=FILL_MS)
+    assert violations(admin.page) == []
+
+
+def ids_of(rows: Locator) -> set[str]:
+    """The sessions of these rows."""
+    return {row.get_attribute("data-row") or "" for row in rows.all()}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import uuid
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,8 +15,8 @@ import httpx
 import msgspec
 
 from greenroom.core.sessions import SessionSpec
-from greenroom.db.agents import add_join_token
 from greenroom.db.database import Database
+from greenroom.db.join_tokens import add_join_token
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.wire.messages import Answer, Capacity, CheckIn, Observed, Register, Registered, digest
 
@@ -41,6 +44,8 @@ class ToldAgent:
     join_token: str | None = None
     agent_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     machine_id: str = "machine-1"
+    place: str = ""
+    edge_url: str = ""
     credential: str = ""
     registered: Registered | None = None
     seq: int = 0
@@ -64,8 +69,14 @@ class ToldAgent:
             agent_id=self.agent_id,
             join_token=None if self.credential else self.join_token,
             credential=self.credential or None,
+            place=self.place,
+            edge_url=self.edge_url,
         )
         response = await self.post("/v1/register", message)
+        for _ in range(20):  # on a busy machine a statement may take longer than a Manager waits; an Agent asks again
+            if response.status_code != 503 or response.json().get("code") != "unavailable":
+                break
+            response = await self.post("/v1/register", message)
         if response.status_code == 200:
             self.registered = msgspec.json.decode(response.content, type=Registered)
             self.credential = self.registered.credential or self.credential
@@ -99,6 +110,24 @@ class ToldAgent:
         if self.answer.desired is not None:
             self.desired = {entry.session_id: entry.generation for entry in self.answer.desired}
         return self.answer
+
+
+@asynccontextmanager
+async def speaking(*agents: ToldAgent) -> AsyncGenerator[None]:
+    """Keeps Agents heard of while it is entered: each says ten times a second that nothing is new."""
+
+    async def speak() -> None:
+        while True:
+            for agent in agents:
+                await agent.check_in()
+            await asyncio.sleep(0.1)
+
+    task = asyncio.create_task(speak())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
 
 
 async def joined(db: Database, door: httpx.AsyncBaseTransport, **fields: Any) -> ToldAgent:

@@ -8,240 +8,55 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import datetime
-import ipaddress
 import json
 import os
 import pwd
 import shutil
 import signal
-import socket
 import ssl
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import httpx
-import uvicorn
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
+import pytest
 from starlette.applications import Starlette
-from starlette.requests import Request
-from starlette.responses import JSONResponse, RedirectResponse, Response, StreamingResponse
-from starlette.routing import Route, WebSocketRoute
-from starlette.types import ASGIApp
-from starlette.websockets import WebSocket
+from starlette.routing import Route
+from tests.integration.played import (
+    ANN,
+    BOB,
+    ROUTE,
+    Api,
+    Served,
+    Table,
+    Who,
+    container,
+    echo,
+    make_certificate,
+    serve,
+)
 from websockets.asyncio.client import ClientConnection, connect
 
 from greenroom.agent.cutter import Cutter
-from greenroom.agent.sessions import SessionSnapshot
 from greenroom.agent.streams import StreamAuthoriser
 from greenroom.agent.upstream_auth import UpstreamAuth
 from greenroom.core.sessions import SessionSpec
-from greenroom.core.states import ObservedState
 from greenroom.gateway.processes import nginx_processes
-from greenroom.wire.messages import Authorised
+from greenroom.testing.ports import free_port
 
-ROUTE = "1a2b3c4d"
-ANN = "0f6e8a52-0000-4000-8000-00000000000a"
-BOB = "0f6e8a52-0000-4000-8000-00000000000b"
-AGENT_ID = f"{ROUTE}-0000-4000-8000-000000000000"
-
-_RUN_AS_ACCOUNT = """
+RUN_AS_ACCOUNT = """
 import asyncio, os, sys, greenroom.gateway.service as service, greenroom.cli.main, httpx, encodings.idna
+import concurrent.futures.thread
 if sys.argv[1:]:
     uid, gid = map(int, sys.argv[1:])
     os.setgroups([]); os.setgid(gid); os.setuid(uid)
 greenroom.cli.main.app(["gateway"])
 """
-
-
-@dataclass
-class Served:
-    """An ASGI application on a port of 127.0.0.1."""
-
-    port: int
-    server: uvicorn.Server
-    task: asyncio.Task[None]
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    async def stop(self) -> None:
-        self.server.should_exit = self.server.force_exit = True
-        await self.task
-
-
-async def serve(app: ASGIApp, *, tls: Path | None = None) -> Served:
-    listening = socket.create_server(("127.0.0.1", 0))
-    files = {"ssl_certfile": str(tls / "cert.pem"), "ssl_keyfile": str(tls / "key.pem")} if tls else {}
-    server = uvicorn.Server(
-        uvicorn.Config(
-            app, log_config=None, ws="websockets-sansio", lifespan="off", timeout_graceful_shutdown=1, **files
-        )
-    )
-    server.capture_signals = contextlib.nullcontext
-    task = asyncio.create_task(server.serve(sockets=[listening]))
-    while not server.started:  # noqa: ASYNC110 -- uvicorn has no event for it
-        await asyncio.sleep(0.005)
-    return Served(listening.getsockname()[1], server, task)
-
-
-def make_certificate(folder: Path) -> None:
-    """cert.pem (its own authority) and key.pem for 127.0.0.1 and localhost."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "greenroom test")])
-    names = [x509.IPAddress(ipaddress.ip_address("127.0.0.1")), x509.DNSName("localhost")]
-    now = datetime.datetime.now(datetime.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - datetime.timedelta(hours=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName(names), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    pem = serialization.Encoding.PEM
-    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
-    (folder / "key.pem").write_bytes(
-        key.private_bytes(pem, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    )
-
-
-# What is played ------------------------------------------------------------------------------------------
-
-
-@dataclass
-class Api:
-    """The api: answers with what it was asked; `tokens`: (session, token) → user; `reports` of the gateway."""
-
-    tokens: dict[tuple[str, str], str] = field(default_factory=dict[tuple[str, str], str])
-    epoch: int = 1
-    questions: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    reports: list[dict[str, Any]] = field(default_factory=list[dict[str, Any]])
-    reporter: str = ""
-    more: asyncio.Event = field(default_factory=asyncio.Event)
-
-    async def stream(self, request: Request) -> Response:
-        question = await request.json()
-        self.questions.append(question | {"bearer": request.headers["authorization"]})
-        user = self.tokens.get((question["session_id"], question["token"]))
-        if user is None:
-            return JSONResponse({"allow": False, "reason": "The token does not open this session."})
-        return JSONResponse({"allow": True, "user_id": user, "epoch": self.epoch, "viewer_ttl_s": 600.0})
-
-    async def report(self, request: Request) -> Response:
-        self.reporter = request.headers["authorization"]
-        self.reports += (await request.json())["requests"]
-        return Response(status_code=204)
-
-    async def events(self, _request: Request) -> Response:
-        async def lines() -> AsyncIterator[bytes]:
-            yield b"data: first\n\n"
-            await self.more.wait()
-            yield b"data: second\n\n"
-
-        return StreamingResponse(lines(), media_type="text/event-stream")
-
-    def app(self) -> Starlette:
-        return Starlette(
-            routes=[
-                Route("/api/internal/stream", self.stream, methods=["POST"]),
-                Route("/api/internal/manager-requests", self.report, methods=["POST"]),
-                Route("/api/v1/events", self.events),
-                Route("/api/{rest:path}", echo, methods=["GET", "POST"]),
-            ]
-        )
-
-
-async def echo(request: Request) -> Response:
-    """Answer with what arrived."""
-    target = request.scope["raw_path"].decode() + (f"?{request.url.query}" if request.url.query else "")
-    return JSONResponse(
-        {"method": request.method, "target": target, "headers": [[k, v] for k, v in request.headers.items()]},
-        headers={
-            "Set-Cookie": "__Host-greenroom=stolen; Path=/; Secure",
-            "X-Frame-Options": "DENY",
-            "Service-Worker-Allowed": "/",
-            "X-Container": "yes",
-        },
-    )
-
-
-async def redirect(_request: Request) -> Response:
-    return RedirectResponse("/vnc.html?a=1")
-
-
-async def echo_websocket(websocket: WebSocket) -> None:
-    """A websocket that says what it was asked with, then repeats everything."""
-    offered = websocket.scope["subprotocols"]
-    await websocket.accept("binary" if "binary" in offered else None)
-    headers = [[k.decode(), v.decode()] for k, v in websocket.scope["headers"]]
-    await websocket.send_text(json.dumps({"query": websocket.url.query, "headers": headers}))
-    with contextlib.suppress(Exception):
-        while True:
-            await websocket.send_bytes(await websocket.receive_bytes())
-
-
-def container() -> Starlette:
-    return Starlette(
-        routes=[
-            WebSocketRoute("/websockify", echo_websocket),
-            Route("/redirect", redirect),
-            Route("/{rest:path}", echo, methods=["GET", "POST"]),
-        ]
-    )
-
-
-class Table:
-    """The Agent's table of sessions."""
-
-    def __init__(self) -> None:
-        self.rows: dict[str, SessionSnapshot] = {}
-        self.callbacks: list[Callable[[str], None]] = []
-
-    def get(self, session_id: str) -> SessionSnapshot | None:
-        return self.rows.get(session_id)
-
-    def on_authorised_changed(self, callback: Callable[[str], None]) -> None:
-        self.callbacks.append(callback)
-
-    def put(self, session_id: str, spec: SessionSpec, address: str, user: str | None, epoch: int = 1) -> None:
-        self.rows[session_id] = SessionSnapshot(
-            session_id=session_id,
-            spec=spec,
-            address=address,
-            authorised=Authorised(user_id=user, epoch=epoch) if user else None,
-            state=ObservedState.RUNNING,
-            handed_over=True,
-        )
-        for callback in self.callbacks:
-            callback(session_id)
-
-    def raise_epoch(self, session_id: str) -> None:
-        row = self.rows[session_id]
-        assert row.authorised is not None
-        self.put(session_id, row.spec, row.address or "", row.authorised.user_id, row.authorised.epoch + 1)
-
-
-class Who:
-    route = ROUTE
-    bearer = f"Bearer {AGENT_ID}.credential"
-
-
-# The world ------------------------------------------------------------------------------------------
 
 
 @dataclass
@@ -334,13 +149,13 @@ class World:
     def launch(self) -> subprocess.Popen[bytes]:
         """Start a gateway's parent."""
         self.write_plan()
+        return self.launch_with(GREENROOM_GATEWAY_FILE=self.folder / "plan.json", GREENROOM_GATEWAY_DIR=self.prefix)
+
+    def launch_with(self, **environment: object) -> subprocess.Popen[bytes]:
+        """Start the parent of a gateway with these settings."""
         return subprocess.Popen(
-            [sys.executable, "-c", _RUN_AS_ACCOUNT, *(str(i) for i in self.account or ())],
-            env={
-                "PATH": os.defpath,
-                "GREENROOM_GATEWAY_FILE": str(self.folder / "plan.json"),
-                "GREENROOM_GATEWAY_DIR": str(self.prefix),
-            },
+            [sys.executable, "-c", RUN_AS_ACCOUNT, *(str(i) for i in self.account or ())],
+            env={"PATH": os.defpath} | {name: str(value) for name, value in environment.items()},
             cwd="/",
             stderr=(self.folder / "log").open("ab"),
         )
@@ -401,11 +216,6 @@ def _title(pid: int) -> str:
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split()
         return words[1].decode() if len(words) > 1 else ""
     return ""
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
 
 
 def account() -> tuple[int, int] | None:
@@ -520,3 +330,15 @@ async def raw(address: str, head: str, *, body: bytes = b"") -> tuple[int, bytes
     answer = await asyncio.wait_for(reader.read(), 10)
     writer.close()
     return int(answer.split(b" ", 2)[1]) if answer else 0, answer
+
+
+@contextlib.contextmanager
+def the_way_to_cut(world: World, kernel_can: bool) -> Iterator[None]:
+    """Cut as a machine does where `ss -K` works, or where it does not."""
+    if kernel_can and not world.cutter.kernel_can:
+        pytest.skip("this machine cannot abort connections: no ss, no CAP_NET_ADMIN or no INET_DIAG_DESTROY")
+    before, world.cutter.kernel_can = world.cutter.kernel_can, kernel_can
+    try:
+        yield
+    finally:
+        world.cutter.kernel_can = before

@@ -16,8 +16,8 @@ from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.app import create_app
 from greenroom.manager.service import Manager
+from greenroom.testing.ports import free_port
 from greenroom.testing.processes import RoleProcess, answers
-from greenroom.testing.stops import free_port
 
 FAST = {"GREENROOM_LEASE_TTL_S": "3", "GREENROOM_LEASE_RENEW_S": "0.5", "GREENROOM_LEASE_MARGIN_S": "0.5"}
 
@@ -33,8 +33,8 @@ class Fleet:
         self.key_file = folder / "key"
         Secrets.create_file(self.key_file)
 
-    def make(self, name: str, **settings: str) -> RoleProcess:
-        """A Manager that is not started yet; `settings` are GREENROOM_* without the prefix."""
+    def make(self, name: str, *prefix: str, **settings: str) -> RoleProcess:
+        """A Manager that is not started yet, run by `prefix`; `settings` are GREENROOM_* in small letters."""
         port = free_port()
         home = self.folder / name
         home.mkdir(exist_ok=True)
@@ -50,7 +50,7 @@ class Fleet:
             **{f"GREENROOM_{key.upper()}": value for key, value in settings.items()},
         }
         self.urls[name] = f"http://127.0.0.1:{port}"
-        self.managers[name] = RoleProcess("manager", name, self.folder, environment)
+        self.managers[name] = RoleProcess("manager", name, self.folder, environment, prefix)
         return self.managers[name]
 
     async def start(self, name: str, **settings: str) -> RoleProcess:
@@ -75,7 +75,8 @@ async def lease(db: Database) -> dict[str, Any]:
     row = await db.fetch_one(
         "SELECT l.term, l.holder::text, l.manager_id::text, l.backend_pid,"
         " CASE WHEN l.expires_at > clock_timestamp() THEN m.instance_id END AS primary"
-        " FROM zone_leases l LEFT JOIN managers m USING (manager_id)"
+        " FROM zones z JOIN zone_leases l USING (zone_key) LEFT JOIN managers m USING (manager_id)"
+        " WHERE z.zone_name = 'default'"
     )
     assert row is not None
     return row

@@ -14,8 +14,8 @@ from greenroom.agent.service import Agent, build
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.simulated import Settings, SimulatedRuntime
 from greenroom.testing.manager import JOIN_TOKEN, ScriptedManager, World
+from greenroom.testing.ports import free_port
 from greenroom.testing.processes import RoleProcess
-from greenroom.testing.stops import free_port
 
 
 def session_id() -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import subprocess
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
@@ -105,3 +106,24 @@ async def listening(runtime: Runtime) -> AsyncIterator[Callable[[str, str], Awai
     finally:
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
+
+
+async def usable(runtime: Runtime, address: str | None, wanted: SessionSpec) -> None:
+    """Return when the page at `address` is usable."""
+    assert address is not None
+
+    async def look() -> bool:
+        return (await runtime.probe(address, wanted)).usable
+
+    await eventually(look)
+
+
+async def shell(runtime: Runtime, session_id: str, script: str) -> tuple[int | None, str]:
+    """Run a script in a session; its exit code and output."""
+    result = await runtime.exec(session_id, Exec(argv=("bash", "-c", script), deadline_s=10))
+    return result.exit_code, result.output.strip()
+
+
+def run(*command: str) -> str:
+    """The output of a program on this host that must succeed."""
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout

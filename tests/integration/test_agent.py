@@ -2,26 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 from tests.integration.real_agents import agent_inside, behave, manager_of, session_id, simulated, until
 
+from greenroom.agent import prober
 from greenroom.testing.manager import ScriptedManager, World, spec
-from greenroom.wire.messages import Answer, DesiredImage
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-async def manager(world: World) -> AsyncIterator[ScriptedManager]:
-    async with manager_of(world) as manager:
-        yield manager
+from greenroom.wire.messages import Answer
 
 
 async def test_a_wanted_session_is_started_and_becomes_usable_with_its_steps(
@@ -102,6 +93,47 @@ async def test_absent_destroys_and_is_reported_until_the_row_is_gone(
         await world.until(lambda: world.check_ins[-1].have_digest == world.digest())
 
 
+async def test_while_its_container_is_being_created_a_session_is_not_absent(
+    world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    session = session_id()
+    reached, release = asyncio.Event(), asyncio.Event()
+    async with agent_inside(tmp_path, manager) as agent:
+        await until(lambda: agent.host.runtime)
+        runtime = simulated(agent)
+        create = runtime.create
+
+        async def held(*arguments: Any) -> Any:
+            reached.set()
+            await release.wait()
+            return await create(*arguments)
+
+        monkeypatch.setattr(runtime, "create", held)
+        await world.want(session)
+        await reached.wait()
+        await world.want(session, "absent")
+        await world.until(lambda: _is(world, session, "creating", 2))
+        release.set()
+        await world.until(lambda: world.state(session) == "absent")
+        assert await runtime.list() == []
+
+
+async def test_what_does_not_become_usable_tells_its_last_lines(
+    world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def says(*_: object) -> str:
+        return "cannot open display\n"
+
+    monkeypatch.setattr(prober, "FAST_FOR_S", 0.2)
+    behave(tmp_path, paint_s=3600)
+    session = session_id()
+    async with agent_inside(tmp_path, manager) as agent:
+        await world.want(session)
+        await world.until(lambda: world.state(session) == "running")
+        monkeypatch.setattr(simulated(agent), "logs", says)
+        await world.until(lambda: world.observed[session].log_tail == "cannot open display\n")
+
+
 async def test_absence_commands_nothing_and_a_verdict_destroys(world: World, manager: ScriptedManager, tmp_path: Path):
     kept, condemned = session_id(), session_id()
     async with agent_inside(tmp_path, manager) as agent:
@@ -115,6 +147,7 @@ async def test_absence_commands_nothing_and_a_verdict_destroys(world: World, man
         await world.tell()
         await world.until(lambda: world.check_ins[-1].unknown == [kept])
         assert [container.session_id for container in await simulated(agent).list()] == [kept]
+        await world.until(lambda: any(condemned in said for said in _said(world, "agent-stranger-removed")))
 
 
 async def test_a_verdict_does_not_touch_a_session_that_is_wanted(
@@ -210,6 +243,33 @@ async def test_the_agent_returns_to_the_primary_when_retry_after_is_over(
         await world.until(lambda: manager.requests > asked + 1)
 
 
+async def test_a_primary_that_failed_for_a_moment_is_returned_to_long_before_the_next_ones_hold_is_over(
+    world: World, manager: ScriptedManager, tmp_path: Path
+):
+    world.hold_s = 30
+    async with manager_of(world, "manager-2") as second, agent_inside(tmp_path, manager, second):
+        await world.until(lambda: world.check_ins)
+        await manager.refuse(500)
+        await world.until(lambda: second.requests)
+        manager.status = 200
+        asked = manager.requests
+        await world.until(lambda: manager.requests > asked, 10)
+
+
+async def test_a_manager_that_listens_no_more_is_left_at_once(world: World, manager: ScriptedManager, tmp_path: Path):
+    world.hold_s = 30
+    session = session_id()
+    async with manager_of(world, "manager-2") as second, agent_inside(tmp_path, manager, second) as agent:
+        await world.until(lambda: world.check_ins)
+        await manager.stop()
+        await world.want(session)
+        await world.until(lambda: world.is_usable(session), 5)
+        assert second.requests > 0
+        assert (
+            agent.metrics.registry.get_sample_value("greenroom_agent_check_ins_total", {"outcome": "NoManager"}) is None
+        )
+
+
 async def test_a_frozen_manager_is_left_as_soon_as_one_question_to_it_fails(
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
@@ -240,137 +300,6 @@ async def test_a_container_that_ends_by_itself_is_failed_with_code_and_log_and_n
         await world.want(session)
         await world.until(lambda: _is(world, session, "failed", 2))
         assert [container.state for container in await simulated(agent).list()] == ["exited"]
-
-
-async def test_an_image_that_is_not_there_fails_with_the_runtimes_sentence(
-    world: World, manager: ScriptedManager, tmp_path: Path
-):
-    behave(tmp_path, missing_images=["none/such:1"])
-    session = session_id()
-    async with agent_inside(tmp_path, manager):
-        await world.want(session, spec=msgspec.to_builtins(spec(image="none/such:1")))
-        await world.until(lambda: world.state(session) == "failed")
-    assert world.observed[session].error == "The image none/such:1 is not on this host."
-
-
-async def test_a_create_waits_for_an_image_that_is_being_fetched(
-    world: World, manager: ScriptedManager, tmp_path: Path
-):
-    behave(tmp_path, missing_images=["slow/image:1"], pull_s=1.0)
-    world.images = [DesiredImage(name="slow/image:1")]
-    session = session_id()
-    async with agent_inside(tmp_path, manager):
-        await world.until(lambda: _image_state(world, "slow/image:1") == "pulling")
-        await world.want(session, spec=msgspec.to_builtins(spec(image="slow/image:1")))
-        await world.until(lambda: world.is_usable(session))
-        await world.until(lambda: _image_state(world, "slow/image:1") == "present")
-
-
-async def test_an_image_that_cannot_be_fetched_says_why(world: World, manager: ScriptedManager, tmp_path: Path):
-    behave(tmp_path, missing_images=["none/such:1"], broken_images=["none/such:1"])
-    world.images = [DesiredImage(name="none/such:1")]
-    async with agent_inside(tmp_path, manager):
-        await world.until(lambda: _image_state(world, "none/such:1") == "failed")
-    reports = [report for message in world.check_ins for report in message.images or []]
-    assert reports[-1].error == "The image none/such:1 could not be fetched: it does not exist."
-
-
-def _image_state(world: World, name: str) -> str:
-    states = [r.state for message in world.check_ins for r in message.images or [] if r.name == name]
-    return states[-1] if states else ""
-
-
-@pytest.mark.parametrize(
-    ("argv", "expected"),
-    [
-        ([], ("assigned", "")),
-        (["true"], ("assigned", "")),
-        (["sleep", "60"], ("assigned", "")),
-        (["false"], ("failed", "`assign` ended with exit code 1: ")),
-        (["nonsense"], ("failed", "`assign` ended with exit code 127: nonsense: not found")),
-    ],
-)
-async def test_hand_over(
-    world: World, manager: ScriptedManager, tmp_path: Path, argv: list[str], expected: tuple[str, str]
-):
-    session = session_id()
-    async with agent_inside(tmp_path, manager) as agent:
-        await world.want(session)
-        await world.until(lambda: world.is_usable(session))
-        assert agent.sessions.get(session)
-        assignment_id = await world.hand_over(session, argv, deadline_s=0.3)
-        await world.until(lambda: _handed_over(world, session) in {"assigned", "failed"})
-        snapshot = agent.sessions.get(session)
-        assert snapshot
-        assert snapshot.handed_over is (expected[0] == "assigned")
-    reports = [observed.assignment for observed in world.history if observed.assignment]
-    assert {report.assignment_id for report in reports} == {assignment_id}
-    assert (reports[-1].state, reports[-1].error) == expected
-    assert argv != ["sleep", "60"] or reports[0].state == "received"
-
-
-def _handed_over(world: World, session: str) -> str:
-    report = world.observed[session].assignment
-    return report.state if report else ""
-
-
-async def test_hand_over_of_a_session_that_no_longer_answers_fails(
-    world: World, manager: ScriptedManager, tmp_path: Path
-):
-    session = session_id()
-    async with agent_inside(tmp_path, manager, probe_interval_s=60):
-        await world.want(session)
-        await world.until(lambda: world.is_usable(session))
-        behave(tmp_path, never_paint=["greenroom/desktop:openbox"])
-        await world.hand_over(session, ["true"])
-        await world.until(lambda: _handed_over(world, session) == "failed")
-    report = world.observed[session].assignment
-    assert report
-    assert report.error.startswith("The session did not answer its last probe: ")
-
-
-async def test_a_command_runs_once_and_its_result_is_kept_until_it_is_committed(
-    world: World, manager: ScriptedManager, tmp_path: Path
-):
-    session = session_id()
-    async with agent_inside(tmp_path, manager) as agent:
-        await world.want(session)
-        await world.until(lambda: world.is_usable(session))
-        command_id = await world.order(session, "echo", "hello")
-        await world.until(lambda: [c.state for c in world.observed[session].commands] == ["done"])
-        (report,) = world.observed[session].commands
-        assert (report.command_id, report.exit_code, report.output) == (command_id, 0, "hello\n")
-        await world.until(lambda: agent.journal.memory.commands[command_id].state == "reported")
-
-
-async def test_a_command_in_a_stopped_session_is_refused_with_the_reason(
-    world: World, manager: ScriptedManager, tmp_path: Path
-):
-    session = session_id()
-    async with agent_inside(tmp_path, manager):
-        await world.want(session)
-        await world.want(session, "stopped")
-        await world.order(session, "true")
-        await world.until(lambda: session in world.observed and world.observed[session].commands)
-    (report,) = world.observed[session].commands
-    assert report.exit_code is None
-    assert report.output.startswith("The command was not run: the session is to be stopped")
-
-
-async def test_first_launch_ends_before_the_session_is_usable(world: World, manager: ScriptedManager, tmp_path: Path):
-    session = session_id()
-    plain = msgspec.to_builtins(spec())
-    async with agent_inside(tmp_path, manager) as agent:
-        await world.want(session, spec={**plain, "first_launch": {"argv": ["sleep", "0.5"]}})
-        await world.until(lambda: _painted(world, session))
-        assert agent.sessions.memory(session).first_launch == "started"
-        assert not world.is_usable(session)
-        await world.until(lambda: world.is_usable(session))
-        assert agent.sessions.memory(session).first_launch == "ended"
-
-
-def _painted(world: World, session: str) -> bool:
-    return session in world.observed and "painted" in {step.name for step in world.observed[session].steps}
 
 
 async def test_late_and_repeated_answers_do_no_harm(world: World, manager: ScriptedManager, tmp_path: Path):
@@ -463,3 +392,8 @@ async def test_another_specification_is_reported_once_and_nothing_is_replaced(
 
 def _log_codes(world: World) -> list[str]:
     return [line.code for message in world.check_ins for line in message.logs]
+
+
+def _said(world: World, code: str) -> list[str]:
+    """Log rows of the Agent with this code."""
+    return [line.message for message in world.check_ins for line in message.logs if line.code == code]

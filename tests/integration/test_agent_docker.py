@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.integration.real_agents import AgentProcess, manager_of, session_id
+from tests.integration.real_agents import AgentProcess, session_id
 
 from greenroom.runtimes.registry import open_runtime
 from greenroom.testing.manager import ScriptedManager, World, spec
@@ -31,12 +31,6 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     await runtime.open()
     await runtime.remove_all()
     await runtime.close()
-
-
-@pytest.fixture
-async def manager(world: World) -> AsyncIterator[ScriptedManager]:
-    async with manager_of(world) as manager:
-        yield manager
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.real_agents import agent_inside, manager_of, session_id, simulated, until
+from tests.integration.real_agents import agent_inside, session_id, simulated, until
 
 from greenroom.runtimes.base import Container, RuntimeUnavailable
 from greenroom.runtimes.simulated import SimulatedRuntime
@@ -18,17 +17,6 @@ from greenroom.testing.manager import ScriptedManager, World
 from greenroom.up.account import Account
 from greenroom.up.layout import Layout
 from greenroom.up.tls import ensure_authority, ensure_certificate
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-async def manager(world: World) -> AsyncIterator[ScriptedManager]:
-    async with manager_of(world) as manager:
-        yield manager
 
 
 class Away:

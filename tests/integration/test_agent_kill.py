@@ -4,26 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import asdict
 from pathlib import Path
 
 import httpx
 import pytest
-from tests.integration.real_agents import AgentProcess, behave, containers, manager_of, session_id
+from tests.integration.real_agents import AgentProcess, behave, containers, session_id
 
-from greenroom.testing.manager import ScriptedManager, World
+from greenroom.core.sessions import File
+from greenroom.testing.manager import ScriptedManager, World, spec
 from greenroom.testing.processes import answers
 from greenroom.testing.stops import arm_before_start
-
-
-@pytest.fixture
-def world() -> World:
-    return World()
-
-
-@pytest.fixture
-async def manager(world: World) -> AsyncIterator[ScriptedManager]:
-    async with manager_of(world) as manager:
-        yield manager
 
 
 @pytest.fixture
@@ -60,6 +51,23 @@ async def test_killed_while_a_session_starts(world: World, agent: AgentProcess, 
     assert list(containers(tmp_path)) == [session]
     if made:
         assert containers(tmp_path)[session]["container_id"] == made[session]["container_id"]
+
+
+@pytest.mark.parametrize("name", ["agent.before_create", "agent.after_create"])
+async def test_killed_before_a_session_started_its_files_are_there_all_the_same(
+    world: World, agent: AgentProcess, tmp_path: Path, name: str
+):
+    session, key = session_id(), File(path="/home/kasm-user/.ssh/id_rsa", content="s3cret")
+    await world.want(session, spec=asdict(spec(files=(key,))))
+    arm_before_start(tmp_path, "agent", name)
+    agent.start()
+    await kill_at(agent, name)
+    agent.start()
+    await usable(world, session)
+    assert containers(tmp_path)[session]["files"] == {key.path: "s3cret"}
+    kept = [file for file in (tmp_path / "agent").rglob("*") if file.is_file() and file.parent.name != "simulated"]
+    assert kept
+    assert not any(b"s3cret" in file.read_bytes() for file in kept), "the Agent's own files hold no secret of a session"
 
 
 @pytest.mark.parametrize("name", ["agent.before_remove", "agent.after_remove"])
@@ -119,7 +127,7 @@ async def test_killed_while_assign_runs_the_hand_over_failed(world: World, agent
     await usable(world, session)
     await world.hand_over(session, ["sleep", "60"], deadline_s=60)
     async with asyncio.timeout(10):
-        while '"state":"started"' not in (tmp_path / "agent" / "journal.jsonl").read_text():  # noqa: ASYNC110
+        while '"state":"started"' not in (tmp_path / "agent" / "journal.jsonl").read_text():  # noqa: ASYNC110 -- it is another process
             await asyncio.sleep(0.01)
     agent.kill()
     await agent.ended()
@@ -169,7 +177,7 @@ async def test_a_restarted_agent_changes_nothing_before_a_fresh_list(
     asked = manager.requests
     agent.start()
     async with asyncio.timeout(20):
-        while manager.requests < asked + 5:  # noqa: ASYNC110
+        while manager.requests < asked + 5:  # noqa: ASYNC110 -- it is another process
             await asyncio.sleep(0.05)
     assert containers(tmp_path)[session]["state"] == "running"
     manager.fresh = True

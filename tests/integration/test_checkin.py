@@ -1,126 +1,18 @@
-"""Registration and check-in over HTTP against a real Manager and a real PostgreSQL (PROTOCOLS §2)."""
+"""Check-in over HTTP against a real Manager and a real PostgreSQL (PROTOCOLS §2)."""
 
 from __future__ import annotations
 
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
 import pytest
-from tests.integration.agents import HttpDoor, ToldAgent, join_token, joined, row, seen, session, user
-from tests.integration.managers import Fleet, eventually, manager_here
+from tests.integration.agents import HttpDoor, ToldAgent, joined, row, seen, session, user
+from tests.integration.managers import Fleet, eventually
 
 from greenroom.db.database import Database
-from greenroom.wire.messages import AssignmentReport, CommandReport, ImageReport, Step
-
-
-@pytest.fixture
-async def fleet(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
-    await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
-    fleet = Fleet(dsn, tmp_path)
-    yield fleet
-    fleet.close()
-
-
-@pytest.fixture
-async def door(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
-    async with manager_here(fleet, verdict_grace_s=1) as transport:
-        yield transport
-
-
-# Registration ---------------------------------------------------------------------------------------------------------
-
-
-async def test_a_join_token_admits_an_agent_with_the_id_it_proposes(door: httpx.ASGITransport, db: Database):
-    agent = ToldAgent(door, await join_token(db))
-    response = await agent.register()
-    assert response.status_code == 200
-    assert agent.registered is not None
-    assert agent.registered.agent_id == agent.agent_id
-    assert agent.registered.incarnation == 1
-    assert agent.registered.managers[0].url.startswith("https://127.0.0.1:")
-    rows = await db.fetch("SELECT credential_hash FROM agents")
-    assert len(rows) == 1
-    assert agent.credential.encode() not in bytes(rows[0]["credential_hash"])
-
-
-async def test_a_wrong_token_is_refused_and_the_reason_is_in_the_logs(door: httpx.ASGITransport, db: Database):
-    response = await ToldAgent(door, "wrong").register()
-    assert response.status_code == 401
-    assert "join token is not valid" in response.json()["message"]
-
-    async def logged() -> bool:
-        return bool(await db.fetch("SELECT 1 FROM logs WHERE code = 'agent-refused' AND message LIKE '%%join token%%'"))
-
-    assert await eventually(logged)
-
-
-async def test_a_refused_stranger_is_in_diagnostics_whatever_he_calls_himself(door: httpx.ASGITransport, db: Database):
-    async with httpx.AsyncClient(transport=door, base_url="http://manager") as client:
-        body = {"agent_id": "x" * 36, "join_token": "t", "machine_id": "m\0", "hostname": "h\0"}
-        assert (await client.post("/v1/register", json=body)).status_code == 422
-
-    async def noted() -> bool:
-        requests = await db.fetch("SELECT agent_id FROM manager_requests WHERE status = 422")
-        logged = await db.fetch("SELECT 1 FROM logs WHERE code = 'agent-refused' AND message LIKE '%%on host h was%%'")
-        return [row["agent_id"] for row in requests] == [None] and bool(logged)
-
-    assert await eventually(noted)
-
-
-async def test_a_token_is_used_up(door: httpx.ASGITransport, db: Database):
-    token = await join_token(db, uses=1)
-    first, second = ToldAgent(door, token), ToldAgent(door, token)
-    assert (await first.register()).status_code == 200
-    assert (await second.register()).status_code == 401
-
-
-async def test_an_expired_token_is_refused(door: httpx.ASGITransport, db: Database):
-    assert (await ToldAgent(door, await join_token(db, valid_s=-1)).register()).status_code == 401
-
-
-async def test_an_agent_whose_first_answer_was_lost_may_use_its_token_again(door: httpx.ASGITransport, db: Database):
-    agent = ToldAgent(door, await join_token(db, uses=1))
-    assert (await agent.register()).status_code == 200
-    agent.credential = ""
-    assert (await agent.register()).status_code == 200
-    await agent.check_in(full=True)
-    agent.credential = ""
-    assert (await agent.register()).status_code == 401
-
-
-async def test_a_restarted_agent_gets_the_next_incarnation_and_the_old_process_is_refused(
-    door: httpx.ASGITransport, db: Database
-):
-    agent = await joined(db, door)
-    old = agent.message()
-    assert (await agent.register()).status_code == 200
-    assert agent.registered is not None
-    assert agent.registered.incarnation == 2
-    assert (await agent.post("/v1/check-in", old)).status_code == 409
-    await agent.check_in()
-
-
-async def test_a_copied_identity_on_another_machine_is_refused(door: httpx.ASGITransport, db: Database):
-    agent = await joined(db, door)
-    copy = ToldAgent(door, agent_id=agent.agent_id, credential=agent.credential, machine_id="machine-2")
-    response = await copy.register()
-    assert response.status_code == 409
-    assert response.json()["code"] == "identity-conflict"
-    await agent.check_in()
-
-
-async def test_a_credential_opens_only_its_own_agent(door: httpx.ASGITransport, db: Database):
-    one = await joined(db, door)
-    other = await joined(db, door)
-    message = other.message()
-    other.credential = one.credential
-    assert (await other.post("/v1/check-in", message)).status_code == 401
-    other.agent_id = one.agent_id
-    assert (await other.post("/v1/check-in", message)).status_code == 401
+from greenroom.wire.messages import ImageReport, Step
 
 
 async def test_nonsense_is_answered_422(door: httpx.ASGITransport, db: Database):
@@ -129,9 +21,6 @@ async def test_nonsense_is_answered_422(door: httpx.ASGITransport, db: Database)
     assert response.status_code == 422
     response = await agent.post("/v1/check-in", agent.message(seen("not-an-id")))
     assert response.status_code == 422
-
-
-# Observations ---------------------------------------------------------------------------------------------------------
 
 
 async def test_a_session_goes_from_requested_to_running_as_it_is_seen(
@@ -182,6 +71,18 @@ async def test_an_older_generation_and_an_older_message_change_nothing(
     assert (await row(db, session_id))["status"] == "starting"
 
 
+async def test_a_message_of_another_database_changes_nothing(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+    """The database was restored from a backup: what the Agent says was meant for what is lost."""
+    agent = await joined(db, door)
+    session_id = await session(db, agent, fleet.key_file)
+    await agent.check_in()
+    answer = await agent.check_in(seen(session_id, usable=True), db_epoch="an older one", seq=agent.seq + 1)
+    assert (await row(db, session_id))["status"] == "requested"
+    assert (answer.desired, answer.commands, answer.verdicts) == (None, [], {})
+    assert agent.registered is not None
+    assert answer.db_epoch == agent.registered.db_epoch, "so the Agent registers again"
+
+
 async def test_an_agent_cannot_change_the_session_of_another(door: httpx.ASGITransport, db: Database, fleet: Fleet):
     owner, other = await joined(db, door), await joined(db, door)
     session_id = await session(db, owner, fleet.key_file)
@@ -201,58 +102,6 @@ async def test_a_failure_keeps_its_reason_and_the_last_lines(door: httpx.ASGITra
         "ab",
         125,
     )
-
-
-async def test_a_hand_over_is_received_then_assigned(door: httpx.ASGITransport, db: Database, fleet: Fleet):
-    agent = await joined(db, door)
-    assignment_id = str(uuid.uuid4())
-    session_id = await session(
-        db,
-        agent,
-        fleet.key_file,
-        status="assigning",
-        generation=2,
-        user_id=await user(db),
-        assignment_id=assignment_id,
-        assignment=f'{{"assignment_id": "{assignment_id}"}}',
-    )
-    answer = await agent.check_in()
-    assert answer.desired is not None
-    assert answer.desired[0].assignment is not None
-    report = AssignmentReport(assignment_id=assignment_id, state="received")
-    await agent.check_in(seen(session_id, generation=2, usable=True, assignment=report))
-    found = await row(db, session_id)
-    assert (found["status"], found["assignment_state"]) == ("assigning", "received")
-    assert found["deadline"] is not None
-    report = AssignmentReport(assignment_id=assignment_id, state="assigned", exit_code=0)
-    await agent.check_in(seen(session_id, generation=2, usable=True, assignment=report))
-    found = await row(db, session_id)
-    assert (found["status"], found["assignment_state"], found["deadline"]) == ("running", "assigned", None)
-
-
-async def test_a_command_is_told_until_it_has_begun_and_its_result_is_kept(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet
-):
-    agent = await joined(db, door)
-    session_id = await session(db, agent, fleet.key_file, status="running")
-    await agent.check_in()
-    command_id = str(uuid.uuid4())
-    await db.write(
-        "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv)"
-        """ VALUES (%s, %s, %s, 1, '["true"]')""",
-        (command_id, session_id, agent.agent_id),
-    )
-    assert [c.argv for c in (await agent.check_in()).commands] == [["true"]]
-    started = CommandReport(command_id=command_id, state="started")
-    assert (await agent.check_in(seen(session_id, commands=[started]))).commands == []
-    done = CommandReport(command_id=command_id, state="done", exit_code=0, output="hello")
-    await agent.check_in(seen(session_id, commands=[done]))
-    await agent.check_in(seen(session_id, commands=[CommandReport(command_id=command_id, state="unknown")]))
-    rows = await db.fetch("SELECT state, exit_code, output FROM session_commands")
-    assert rows == [{"state": "done", "exit_code": 0, "output": "hello"}]
-
-
-# Holding --------------------------------------------------------------------------------------------------------------
 
 
 async def _held(agent: ToldAgent, hold_s: float = 5) -> asyncio.Task[float]:
@@ -371,18 +220,6 @@ async def test_a_message_that_cannot_be_stored_is_refused_alone(door: httpx.ASGI
     assert rows == [{"status": "requested", "number": 1}, {"status": "starting", "number": 5}]
 
 
-async def test_output_of_a_hand_over_may_hold_anything(door: httpx.ASGITransport, db: Database, fleet: Fleet):
-    agent = await joined(db, door)
-    handover = str(uuid.uuid4())
-    session_id = await session(
-        db, agent, fleet.key_file, status="assigning", user_id=await user(db), assignment_id=handover
-    )
-    report = AssignmentReport(assignment_id=handover, state="failed", exit_code=1, error="binary \0 output")
-    await agent.check_in(seen(session_id, "running", usable=True, assignment=report))
-    found = await row(db, session_id)
-    assert (found["status"], found["set_aside_reason"]) == ("failed", "its hand-over failed: binary  output")
-
-
 async def test_a_late_message_does_not_bring_an_old_list_of_images_back(door: httpx.ASGITransport, db: Database):
     agent = await joined(db, door)
     late = agent.message(images=[ImageReport(name="a:1", state="pulling")])
@@ -401,6 +238,21 @@ async def test_an_agent_hears_of_enabled_images(door: httpx.ASGITransport, db: D
     assert (await agent.check_in()).images is None
 
 
+async def test_an_agent_hears_of_images_that_may_run_on_it_alone(door: httpx.ASGITransport, db: Database):
+    here, there = await joined(db, door), await joined(db, door)
+    await db.write("INSERT INTO zones (zone_name) VALUES ('elsewhere')")
+    await db.write(
+        "INSERT INTO images (name, friendly_name, restrict_to_zone, zone_id, restrict_to_server, server_id)"
+        " SELECT name, name, name LIKE 'zone%%', (SELECT zone_id FROM zones WHERE zone_name = substr(name, 6)),"
+        " name = 'agent', %s FROM unnest(ARRAY['zone-default', 'zone-elsewhere', 'agent']) AS name",
+        (here.agent_id,),
+    )
+    assert [i.name for i in (await here.check_in()).images or ()] == ["agent", "zone-default"]
+    assert [i.name for i in (await there.check_in()).images or ()] == ["zone-default"]
+    await db.write("UPDATE images SET server_id = %s WHERE name = 'agent'", (there.agent_id,))
+    assert [i.name for i in (await here.check_in()).images or ()] == ["zone-default"]
+
+
 async def test_refused_requests_are_kept_for_diagnostics(door: httpx.ASGITransport, db: Database):
     agent = await joined(db, door)
     agent.credential = "wrong"
@@ -416,9 +268,6 @@ async def test_refused_requests_are_kept_for_diagnostics(door: httpx.ASGITranspo
         )
 
     assert await eventually(kept)
-
-
-# A Manager that dies at the commit ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("place", ["checkin.before_commit", "checkin.after_commit"])

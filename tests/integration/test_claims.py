@@ -11,11 +11,14 @@ import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
+from typing import Any, LiteralString
 
 import pytest
 
 from greenroom.core.errors import IdempotencyMismatch, SessionLimit
-from greenroom.db import sessions
+from greenroom.core.expiry import Clocks
+from greenroom.core.launching import PoolContents
+from greenroom.db import on_demand, sessions
 from greenroom.db.claims import Claim, claim
 from greenroom.db.database import Database
 from greenroom.db.sessions import NewSession, RepeatedRequest
@@ -34,7 +37,7 @@ class Stage:
     async def user(self, name: str) -> str:
         return await rows.user(self.db, name, self.group_id)
 
-    def claim(self, user_id: str, **changes: object) -> Claim:
+    def claim(self, user_id: str, **changes: Any) -> Claim:
         wanted = Claim(
             user_id=user_id,
             staging_config_id=self.config_id,
@@ -43,11 +46,11 @@ class Stage:
             assignment_id=str(uuid.uuid4()),
             assignment={"argv": []},
             max_sessions=5,
-            keepalive_s=3600,
+            clocks=Clocks(keepalive_s=3600),
         )
-        return replace(wanted, **changes)  # type: ignore[arg-type]
+        return replace(wanted, **changes)
 
-    def new(self, **changes: object) -> NewSession:
+    def new(self, **changes: Any) -> NewSession:
         made = NewSession(
             session_id=str(uuid.uuid4()),
             zone_id=self.zone_id,
@@ -61,7 +64,7 @@ class Stage:
             ttl_s=3600,
             permissions={},
         )
-        return replace(made, **changes)  # type: ignore[arg-type]
+        return replace(made, **changes)
 
     async def allocated(self) -> tuple[float, int]:
         row = await self.db.fetch_one(
@@ -88,7 +91,7 @@ async def test_a_claim_gives_the_session_to_the_user(stage: Stage):
     (session_id,) = await rows.staged_sessions(stage.db, stage.config_id, stage.agent_id, 1)
     user_id = await stage.user("ada")
     row, contents = await claim(stage.db, stage.claim(user_id, kasm_url="https://a.example"))
-    assert contents == {}
+    assert contents == PoolContents()
     assert row is not None
     assert str(row["session_id"]) == session_id
     found = await stage.db.fetch_one("SELECT * FROM sessions")
@@ -164,7 +167,7 @@ async def test_100_claims_on_10_staged_sessions_give_10_different_ones(stage: St
     served = [str(row["session_id"]) for row, _ in results if row is not None]
     assert sorted(served) == sorted(ids)
     assert await stage.statuses() == {"assigning": 10}
-    assert all(contents["claimable"] == 0 for row, contents in results if row is None)
+    assert all(contents.claimable == 0 for row, contents in results if row is None)
 
 
 async def test_the_users_limit_holds_for_concurrent_claims(stage: Stage):
@@ -207,12 +210,12 @@ async def test_the_same_idempotency_key_gives_one_session(stage: Stage):
         ("UPDATE staging_configs SET deleted = now()", "deleted"),
     ],
 )
-async def test_what_cannot_be_claimed_and_why(stage: Stage, change: str, field: str):
+async def test_what_cannot_be_claimed_and_why(stage: Stage, change: LiteralString, field: str):
     await rows.staged_sessions(stage.db, stage.config_id, stage.agent_id, 2)
-    await stage.db.write(change)  # type: ignore[arg-type]
+    await stage.db.write(change)
     row, contents = await claim(stage.db, stage.claim(await stage.user("ada")))
     assert row is None
-    assert contents[field] in (2, True)
+    assert getattr(contents, field) in (2, True)
 
 
 async def test_a_disabled_image_is_not_claimed(stage: Stage):
@@ -220,7 +223,7 @@ async def test_a_disabled_image_is_not_claimed(stage: Stage):
     await stage.db.write("UPDATE images SET enabled = false")
     row, contents = await claim(stage.db, stage.claim(await stage.user("ada")))
     assert row is None
-    assert contents["image_enabled"] is False
+    assert contents.image_enabled is False
 
 
 async def test_agents_seen_lately_are_preferred(stage: Stage):
@@ -257,7 +260,7 @@ async def test_a_claim_and_a_retirement_never_both_get_a_session(stage: Stage):
 async def test_100_launches_on_room_for_10_place_exactly_10(stage: Stage):
     users = [await stage.user(f"user-{number}") for number in range(100)]
     results = await asyncio.gather(
-        *(sessions.insert_for_user(stage.db, stage.new(user_id=user_id), max_sessions=5) for user_id in users)
+        *(on_demand.insert_for_user(stage.db, stage.new(user_id=user_id), max_sessions=5) for user_id in users)
     )
     assert sum(results) == 10
     assert await stage.allocated() == (10.0, 1_000_000_000)
@@ -267,14 +270,14 @@ async def test_100_launches_on_room_for_10_place_exactly_10(stage: Stage):
 async def test_a_session_that_would_not_fit_in_memory_is_not_placed(stage: Stage):
     await stage.db.write("UPDATE agent_capacity SET memory = 150000000")
     user_id = await stage.user("ada")
-    placed = [await sessions.insert_for_user(stage.db, stage.new(user_id=user_id), max_sessions=5) for _ in range(2)]
+    placed = [await on_demand.insert_for_user(stage.db, stage.new(user_id=user_id), max_sessions=5) for _ in range(2)]
     assert placed == [True, False]
 
 
 async def test_the_limit_holds_for_concurrent_launches(stage: Stage):
     user_id = await stage.user("ada")
     results = await asyncio.gather(
-        *(sessions.insert_for_user(stage.db, stage.new(user_id=user_id), max_sessions=2) for _ in range(6)),
+        *(on_demand.insert_for_user(stage.db, stage.new(user_id=user_id), max_sessions=2) for _ in range(6)),
         return_exceptions=True,
     )
     assert sum(result is True for result in results) == 2
@@ -299,7 +302,7 @@ async def test_fractions_of_cores_come_back_without_a_rest(stage: Stage):
     user_id = await stage.user("ada")
     made = [stage.new(user_id=user_id, cores=0.1) for _ in range(7)]
     for new in made:
-        assert await sessions.insert_for_user(stage.db, new, max_sessions=99)
+        assert await on_demand.insert_for_user(stage.db, new, max_sessions=99)
     await stage.db.write("UPDATE sessions SET status = 'deleting'")
     for new in made:
         async with stage.db.transaction() as connection:
@@ -315,7 +318,7 @@ async def test_release_and_placement_on_two_agents_do_not_deadlock(stage: Stage)
         first, second = (stage.agent_id, other) if number % 2 else (other, stage.agent_id)
         for _ in range(5):
             made = [stage.new(user_id=user_id, agent_id=first), stage.new(user_id=user_id, agent_id=second)]
-            placed = [new.session_id for new in made if await sessions.insert_for_user(stage.db, new, max_sessions=99)]
+            placed = [new.session_id for new in made if await on_demand.insert_for_user(stage.db, new, max_sessions=99)]
             async with stage.db.transaction() as connection:
                 for session_id in sorted(placed):
                     await sessions.request_delete(connection, session_id, "done")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 
@@ -38,3 +39,15 @@ async def test_a_connection_to_a_server_that_was_demoted_is_replaced(pool: Datab
     with pytest.raises(Unavailable, match="read-only"):
         await pool.write("CREATE TABLE written ()")
     await pool.write("CREATE TABLE written ()")
+
+
+async def test_a_column_that_a_migration_adds_meanwhile_disturbs_no_statement(dsn: str, db: Database):
+    query = "SELECT z.* FROM pg_sleep(0.05) LEFT JOIN zones z ON true"
+    several = Database(dsn, application_name="of the version before", max_size=4)
+    await several.open()
+    try:
+        await asyncio.gather(*(several.fetch(query) for _ in range(40)))
+        await db.write("ALTER TABLE zones ADD COLUMN later integer NOT NULL DEFAULT 1")
+        await asyncio.gather(*(several.fetch(query) for _ in range(8)))
+    finally:
+        await several.close()

@@ -3,68 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
-import subprocess
-import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from tests.integration.agents import joined, row, session, user
 from tests.integration.managers import Fleet, eventually, lease, manager_here, primary_is
+from tests.integration.servers import Server, own_server
 
 from greenroom.db.database import Database
 from greenroom.db.migrate import migrate
+from greenroom.testing import history
 from greenroom.testing.processes import answers
 from greenroom.up.postgres import Cluster
 
 
-class Server:
-    """A PostgreSQL that can be stopped at any moment."""
-
-    def __init__(self, template: Cluster, folder: Path) -> None:
-        os.chown(folder, template.account.uid, template.account.gid)
-        self.cluster = Cluster(template.install, folder, 5433, template.account)
-        self.cluster.create()
-        self.process: subprocess.Popen[bytes] | None = None
-
-    async def start(self) -> None:
-        root = os.getuid() == 0
-        self.process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
-            self.cluster.command("fsync=off", "max_connections=100"),
-            user=self.cluster.account.uid if root else None,
-            group=self.cluster.account.gid if root else None,
-            extra_groups=[] if root else None,
-            cwd="/",
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            env={"LC_ALL": "C"},
-        )
-        async with asyncio.timeout(20):
-            while True:
-                try:
-                    await (await psycopg.AsyncConnection.connect(self.cluster.dsn)).close()
-                    return
-                except psycopg.OperationalError:
-                    await asyncio.sleep(0.05)
-
-    def stop(self, number: int = signal.SIGQUIT) -> None:
-        """SIGQUIT is `-m immediate`: as after a crash."""
-        if self.process is not None:
-            self.process.send_signal(number)
-            self.process.wait(20)
-
-
 @pytest.fixture
 async def server(cluster: Cluster) -> AsyncIterator[Server]:
-    with tempfile.TemporaryDirectory(prefix="gr-pg-own-", dir="/tmp") as folder:
-        server = Server(cluster, Path(folder))
+    with own_server(cluster) as server:
         await server.start()
         await migrate(server.cluster.dsn)
         yield server
-        server.stop()
 
 
 @pytest.fixture
@@ -94,7 +53,13 @@ async def test_over_a_crash_of_postgresql_the_primary_keeps_its_term(server: Ser
 
 async def test_postgresql_gone_for_long_ends_no_manager_and_no_session(server: Server, own: Database, tmp_path: Path):
     fleet = Fleet(server.cluster.dsn, tmp_path)
-    quick = {"agent_missing_s": 2, "session_lost_s": 3, "agent_dead_s": 4, "guardian_interval_s": 0.2}
+    quick = {
+        "agent_missing_s": 2,
+        "checkin_hold_s": 0.5,
+        "session_lost_s": 3,
+        "agent_dead_s": 4,
+        "guardian_interval_s": 0.2,
+    }
     try:
         await fleet.start("two", unhealthy_after_s="2")
         async with manager_here(fleet, "one", **quick) as door:
@@ -122,5 +87,39 @@ async def test_postgresql_gone_for_long_ends_no_manager_and_no_session(server: S
         process = fleet.managers["two"].process
         assert process is not None
         assert process.poll() is None
+    finally:
+        fleet.close()
+
+
+@pytest.mark.timeout(240)
+async def test_postgresql_gone_for_a_minute_gives_one_primary_and_ends_no_process(
+    server: Server, own: Database, tmp_path: Path
+):
+    """R10, with the timings of a deployment: longer than the lease, so its next holder has the next term."""
+    await history.record(own)
+    fleet = Fleet(server.cluster.dsn, tmp_path)
+    as_deployed = {"lease_ttl_s": "6", "lease_renew_s": "2", "lease_margin_s": "1"}
+    try:
+        for name in ("one", "two", "three"):
+            await fleet.start(name, **as_deployed)
+        before = await primary_is(own, "one", "two", "three")
+        server.stop()
+        for name in fleet.managers:
+            await answers(fleet.urls[name] + "/health", 500, timeout_s=30)
+        await asyncio.sleep(45)
+        await server.start()
+        after = await primary_is(own, "one", "two", "three", timeout_s=5)
+        assert after["term"] == before["term"] + 1
+        for name in fleet.managers:
+            await answers(fleet.urls[name] + "/health", 200, timeout_s=10)
+        for manager in fleet.managers.values():
+            assert manager.process is not None
+            assert manager.process.poll() is None
+
+        async def written() -> bool:
+            return any(e.kind == "write" and e.term == after["term"] for e in await history.read(own))
+
+        await eventually(written)
+        assert history.problems(await history.read(own)) == []
     finally:
         fleet.close()

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import base64
+import hashlib
+import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
-from tests.integration.gateways import ANN, BOB, ROUTE, World, answers, raw, said, served_world
+from tests.integration.gateways import World, answers, raw, said, served_world, the_way_to_cut
+from tests.integration.played import ANN, BOB, ROUTE
 from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+UNKNOWN = "0f6e8a52-0000-4000-8000-0000000000ff"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -59,7 +66,7 @@ async def test_a_first_open_ends_at_the_page_with_a_cookie_and_without_the_token
     ]
 
 
-async def test_the_container_gets_its_own_credential_no_cookie_and_none_of_our_headers(world: World):
+async def test_the_container_gets_its_own_credential_no_cookie_and_no_header_made_up_as_ours(world: World):
     made_up = {
         "Cookie": "greenroom_viewer=token-ann; __Host-greenroom=secret; other=1",
         "Authorization": "Basic dXNlcjpwYXNz",
@@ -67,6 +74,7 @@ async def test_the_container_gets_its_own_credential_no_cookie_and_none_of_our_h
         "X-Greenroom-Authorization": "Basic x",
         "X-Greenroom-Reason": "x",
         "X-Greenroom-User": "root",
+        "X-Greenroom-Idle-Disconnect-S": "999",
     }
     reply = await world.client().get(f"{world.stream}{world.path()}a%2Fb%20c?q=%0d", headers=made_up)
     echoed = reply.json()
@@ -74,7 +82,8 @@ async def test_the_container_gets_its_own_credential_no_cookie_and_none_of_our_h
     assert echoed["target"] == "/a%2Fb%20c?q=%0d"
     assert headers["authorization"] == "Basic a2FzbV91c2VyOnMzY3JldA=="  # kasm_user:s3cret
     assert "cookie" not in headers
-    assert not [name for name in headers if name.startswith("x-greenroom")]
+    ours = {name: value for name, value in headers.items() if name.startswith("x-greenroom")}
+    assert ours == {"x-greenroom-idle-disconnect-s": "0"}, "what the Agent says, not what the client made up"
 
 
 async def test_what_a_container_answers_cannot_speak_for_the_origin(world: World):
@@ -88,6 +97,18 @@ async def test_what_a_container_answers_cannot_speak_for_the_origin(world: World
         f"{world.stream}{world.path()}redirect", headers={"Cookie": "greenroom_viewer=token-ann"}
     )
     assert redirect.headers["Location"] == f"{world.path()}vnc.html?a=1"
+
+
+@pytest.mark.parametrize("to", ["/api/v1/users", "/_gr/authorise", "/_gr/enter", "/health"])
+async def test_a_container_does_not_send_the_gateway_to_places_of_its_own(world: World, to: str):
+    """nginx would obey X-Accel-Redirect, internal places included, and let the container's cookie through with it."""
+    for base in (world.stream, world.main):
+        reply = await world.client().get(
+            f"{base}{world.path()}inside?to={to}", headers={"Cookie": "greenroom_viewer=token-ann"}
+        )
+        assert (reply.status_code, reply.content) == (200, b"")
+        assert "Set-Cookie" not in reply.headers
+        assert "X-Greenroom-Authorization" not in reply.headers
 
 
 async def test_programs_open_the_websocket_on_both_ports(world: World):
@@ -131,6 +152,76 @@ async def test_the_reason_of_a_refusal_is_told(world: World):
     assert reply.status_code == 401
     assert reply.json() == {"error_message": "The token does not open this session."}
     assert reply.headers["X-Greenroom-Reason"] == "The token does not open this session."
+
+
+READERS = [
+    {"Sec-Fetch-Dest": "iframe", "Accept": "text/html"},
+    {"Sec-Fetch-Dest": "document"},
+    {"Accept": "text/html,application/xhtml+xml"},
+]
+
+
+@pytest.mark.parametrize("headers", READERS)
+async def test_a_frame_is_told_the_reason_of_a_refusal_in_words(world: World, headers: dict[str, str]):
+    world.table.put(BOB, replace(world.spec, upstream_auth="wrong.invalid:9"), world.served["bob"].address, "user-bob")
+    for path, status, words in (
+        (f"{world.path()}?token=nonsense", 401, "The token does not open this session."),
+        (f"{world.path(BOB)}?token=token-bob", 401, "The Upstream Auth Address wrong.invalid:9 cannot be asked"),
+        (world.path(), 401, "No token came with the request"),
+        (f"/desktop/{ROUTE}/{UNKNOWN}/?token=x", 403, "This Agent runs no such session."),
+        (f"/desktop/99999999/{ANN}/", 404, "There is no session at this address."),
+    ):
+        reply = await world.client().get(f"{world.stream}{path}", headers=headers)
+        assert reply.status_code == status
+        assert reply.headers["Content-Type"].startswith("text/html")
+        assert words in reply.text
+        assert f"frame-ancestors {world.main}" in reply.headers["Content-Security-Policy"]
+        assert reply.text.count("<script>") == 1, "the gateway's own, which tells the console"
+
+
+async def test_a_websocket_is_refused_with_a_status_and_no_page(world: World):
+    for origin, status in (("same", 401), ("https://evil.example", 403)):
+        with pytest.raises(InvalidStatus) as refused:
+            await world.websocket(world.stream, token="nonsense", origin=origin, Accept="text/html")
+        assert refused.value.response.status_code == status
+        assert "json" in refused.value.response.headers["Content-Type"]
+
+
+async def test_nobody_writes_into_the_page_of_a_refusal(world: World):
+    reply = await world.client().get(
+        f"{world.stream}{world.path()}", headers={"Origin": "https://<script>alert(1)</script>", "Accept": "text/html"}
+    )
+    assert reply.status_code == 403
+    assert reply.text.count("<script") == 1, "the gateway's own, which tells the console"
+    assert "(script)alert(1)(/script)" in reply.text
+
+
+async def test_a_refusal_can_be_read_whatever_its_frame_stands_on(world: World):
+    reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Accept": "text/html"})
+    assert reply.status_code == 401
+    assert "background:canvas" in reply.text, "a frame without one shows the dark stage behind it"
+
+
+async def test_a_refusal_for_good_tells_the_console_and_does_nothing_else(world: World):
+    reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Accept": "text/html"})
+    script = re.search("<script>(.*)</script>", reply.text)
+    assert script is not None
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    policy = reply.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors ")
+    assert policy.endswith(f"; script-src 'sha256-{digest}'; sandbox allow-scripts allow-same-origin")
+
+
+async def test_any_proxy_path_leads_to_the_session_and_its_cookie_is_for_that_path(world: World):
+    path = f"/screens-of_eu/{ROUTE}/{ANN}/"
+    client = world.client()
+    first = await client.get(f"{world.stream}{path}?token=token-ann")
+    assert (first.status_code, first.headers["Location"]) == (303, path)
+    assert f"Path={path};" in first.headers["Set-Cookie"]
+    assert (await client.get(f"{world.stream}{path}a?x=1")).json()["target"] == "/a?x=1"
+    for reserved in ("api", "manager_api", "assets", "health"):
+        reply = await client.get(f"{world.stream}/{reserved}/{ROUTE}/{ANN}/?token=token-ann")
+        assert reply.status_code == 404
 
 
 async def test_a_session_without_user_shows_itself_to_nobody(world: World):
@@ -212,15 +303,18 @@ async def test_a_container_or_an_agent_that_is_away_is_told_in_words(own_world: 
     await own_world.served["ann"].stop()
     reply = await client.get(f"{own_world.stream}{own_world.path()}")
     assert (reply.status_code, reply.json()["code"]) == (502, "unavailable")
+    page = await client.get(f"{own_world.stream}{own_world.path()}", headers=READERS[0])
+    assert (page.status_code, "may be starting, or it was stopped" in page.text) == (502, True)
     await own_world.served["agent"].stop()
-    reply = await client.get(f"{own_world.stream}{own_world.path()}")
-    assert reply.status_code == 503
-    assert reply.headers["Retry-After"] == "5"
+    for headers in ({}, READERS[0]):
+        reply = await client.get(f"{own_world.stream}{own_world.path()}", headers=headers)
+        assert reply.status_code == 503
+        assert reply.headers["Retry-After"] == "5"
+        assert "does not answer; try again in a moment" in reply.text
 
 
-async def test_a_revoked_viewer_is_cut_within_five_seconds(world: World):
-    if not world.cutter.kernel_can:
-        pytest.skip("this machine cannot abort connections: no ss, no CAP_NET_ADMIN or no INET_DIAG_DESTROY")
+@pytest.mark.parametrize("kernel_can", [True, False])
+async def test_a_revoked_viewer_is_cut_within_five_seconds(world: World, kernel_can: bool):
     async with (
         world.websocket(world.stream, token="token-ann") as ann,
         world.websocket(world.stream, BOB, token="token-bob") as bob,
@@ -228,11 +322,12 @@ async def test_a_revoked_viewer_is_cut_within_five_seconds(world: World):
         await said(ann)
         await said(bob)
         world.api.epoch = 1
-        world.table.raise_epoch(ANN)
-        with pytest.raises(ConnectionClosed):
-            await asyncio.wait_for(ann.recv(), 5)
-        assert await status_of(world.websocket(world.stream, token="token-ann")) == 401
-        await world.cutter.wait()
+        with the_way_to_cut(world, kernel_can):
+            world.table.raise_epoch(ANN)
+            with pytest.raises(ConnectionClosed):
+                await asyncio.wait_for(ann.recv(), 5)
+            assert await status_of(world.websocket(world.stream, token="token-ann")) == 401
+            await world.cutter.wait()
         assert await answers(bob)
 
 

@@ -3,94 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import LiteralString
 
 import pytest
+from tests.integration.launch_stage import SECRETS, Stage, stage_on
 
-from greenroom.api.launch import Launcher, LaunchRequest, LaunchResult
-from greenroom.core.errors import (
-    Forbidden,
-    GreenroomError,
-    IdempotencyMismatch,
-    Invalid,
-    NoResources,
-    NotFound,
-    Refused,
-    SessionLimit,
-)
-from greenroom.core.specs import fingerprint
-from greenroom.db import facts
+from greenroom.api.launch import LaunchResult
+from greenroom.core.errors import Invalid, NoResources
 from greenroom.db.database import Database
-from greenroom.db.launches import launch_of_session
-from greenroom.db.logs import LogWriter
-from greenroom.kit.config import ApiConfig
-from greenroom.kit.secrets import Secrets
 from greenroom.testing import rows
-
-SECRETS = Secrets(b"k" * 32)
-
-
-@dataclass(frozen=True)
-class Stage:
-    db: Database
-    launcher: Launcher
-    logs: LogWriter
-    zone_id: str
-    agent_id: str
-    image_id: str
-    group_id: str
-    user_id: str
-
-    def request(self, **changes: object) -> LaunchRequest:
-        made = LaunchRequest(user_id=self.user_id, image_id=self.image_id, request_host="desk.example:8443")
-        return replace(made, **changes)  # type: ignore[arg-type]
-
-    async def launch(self, **changes: object) -> LaunchResult:
-        return await self.launcher.launch(self.request(**changes))
-
-    async def setting(self, **settings: object) -> None:
-        group_id = await rows.group(self.db, name="Students", priority=5, **settings)
-        await self.db.write("INSERT INTO user_groups VALUES (%s, %s)", (self.user_id, group_id))
-
-    async def pool(self, number: int = 1, *, zone_id: str | None = None, agent_id: str | None = None) -> str:
-        zone_id = zone_id or self.zone_id
-        config_id = await rows.staging_config(self.db, zone_id, self.image_id)
-        await rows.staged_sessions(
-            self.db, config_id, agent_id or self.agent_id, number, config_hash=await self.hash_of(config_id)
-        )
-        return config_id
-
-    async def hash_of(self, config_id: str) -> str:
-        row = await self.db.fetch_one(
-            "SELECT to_jsonb(i) AS image, to_jsonb(z) AS zone, to_jsonb(c) AS config FROM staging_configs c"
-            " JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id WHERE c.staging_config_id = %s",
-            (config_id,),
-        )
-        assert row is not None
-        permissions, revision = facts.staged_permissions(row["config"]), row["config"]["revision"]
-        return fingerprint(facts.image_facts(row["image"]), facts.zone_facts(row["zone"]), permissions, revision)
-
-    async def steps(self, session_id: str) -> list[tuple[int, str, str, bool, str | None]]:
-        launch = await launch_of_session(self.db, session_id)
-        assert launch is not None
-        return [(s["order"], s["step"], s["zone_name"], s["used"], s["code"]) for s in launch["steps"]]
-
-    async def rows_of_log(self, code: str) -> list[dict[str, Any]]:
-        await self.logs.flush()
-        return await self.db.fetch("SELECT * FROM logs WHERE code = %s ORDER BY log_id", (code,))
 
 
 @pytest.fixture
 async def stage(db: Database) -> Stage:
-    zone_id = await rows.zone(db)
-    agent_id = await rows.agent(db, zone_id, cores=10.0, hostname="agent-1")
-    image_id = await rows.image(db)
-    group_id = await rows.group(db, image_id)
-    user_id = await rows.user(db, "ada", group_id)
-    logs = LogWriter(db, "api")
-    config = ApiConfig(database_url=db.dsn, secret_key_file="/dev/null")  # type: ignore[arg-type]
-    return Stage(db, Launcher(db, SECRETS, logs, config), logs, zone_id, agent_id, image_id, group_id, user_id)
+    return await stage_on(db)
 
 
 async def test_a_launch_takes_a_staged_session(stage: Stage):
@@ -148,7 +74,28 @@ async def test_every_violation_is_logged_and_traced_and_the_session_is_made_on_d
     assert [(r["level"], r["username"], r["setting"], str(r["staging_config_id"])) for r in logged] == [
         ("WARNING", "ada", setting, config_id) for setting in ("inject_ssh_keys", "run_config", "permissions")
     ]
-    assert "of group Students" in logged[0]["message"]
+    assert "inject_ssh_keys (group Students)" in logged[0]["message"]
+
+
+async def test_launches_in_vain_again_and_again_do_not_flood_the_log_and_a_cold_start_is_told_all_the_same(
+    stage: Stage,
+):
+    await stage.pool()
+    await stage.setting(inject_ssh_keys=True, run_config={"shm_size": "1g"})
+    await stage.db.write("UPDATE agents SET draining = true")
+    for _ in range(5):
+        with pytest.raises(NoResources):
+            await stage.launch()
+    settings = ["inject_ssh_keys", "run_config"]
+    assert [row["setting"] for row in await stage.rows_of_log("staging-violation")] == settings
+    await stage.db.write("UPDATE agents SET draining = false")
+    result = await stage.launch()
+    assert not result.staged
+    (launch,) = await stage.db.fetch("SELECT launch_id::text FROM sessions WHERE session_id = %s", (result.session_id,))
+    of_it = (await stage.rows_of_log("staging-violation"))[2:]
+    assert [(row["setting"], row["details"]["launch_id"]) for row in of_it] == [
+        (setting, launch["launch_id"]) for setting in settings
+    ]
 
 
 async def test_staged_elsewhere_comes_before_on_demand_here(stage: Stage):
@@ -158,6 +105,30 @@ async def test_staged_elsewhere_comes_before_on_demand_here(stage: Stage):
     result = await stage.launch()
     assert await stage.steps(result.session_id) == [
         (1, "staged_here", "eu", False, "pool_empty"),
+        (2, "staged_elsewhere", "us", True, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("UPDATE sessions SET expires = now()", "pool_empty"),
+        ("UPDATE sessions SET config_hash = 'old'", "pool_empty"),
+        ("UPDATE staging_configs SET paused = true", "pool_empty"),
+        ("UPDATE staging_configs SET deleted = now()", "pool_empty"),
+        ("UPDATE agents SET status = 'missing'", "agent_missing"),
+        ("UPDATE agents SET enabled = false", "agent_disabled"),
+        ("UPDATE agents SET draining = true", "agent_disabled"),
+    ],
+)
+async def test_whatever_is_wrong_with_a_pool_here_one_elsewhere_serves(stage: Stage, change: LiteralString, code: str):
+    await stage.pool()
+    await stage.db.write(change)
+    us = await rows.zone(stage.db, "us")
+    await stage.pool(zone_id=us, agent_id=await rows.agent(stage.db, us, hostname="agent-us"))
+    result = await stage.launch()
+    assert await stage.steps(result.session_id) == [
+        (1, "staged_here", "eu", False, code),
         (2, "staged_elsewhere", "us", True, None),
     ]
 
@@ -231,58 +202,11 @@ async def test_100_launches_on_room_for_10_tell_the_other_90_why(stage: Stage):
     assert [(row["outcome"], row["number"]) for row in ledger] == [("failed", 90), ("on_demand", 10)]
 
 
-async def test_the_limit_comes_first(stage: Stage):
-    await stage.setting(max_kasms_per_user=1)
-    await stage.pool(2)
-    await stage.launch()
-    await stage.db.write("UPDATE agents SET status = 'missing'")
-    with pytest.raises(SessionLimit):
-        await stage.launch()
-
-
-async def test_an_idempotency_key_gives_the_same_session_and_token(stage: Stage):
-    results = await asyncio.gather(*(stage.launch(idempotency_key="k") for _ in range(6)))
-    assert len({(result.session_id, result.token) for result in results}) == 1
-    assert sum(not result.repeated for result in results) == 1
-    with pytest.raises(IdempotencyMismatch):
-        await stage.launch(idempotency_key="k", kasm_url="https://other.example")
-    assert (await stage.launch()).session_id != results[0].session_id
-
-
-@pytest.mark.parametrize(
-    ("change", "error"),
-    [
-        ("UPDATE users SET disabled = true", Forbidden),
-        ("UPDATE users SET locked = true", Forbidden),
-        ("DELETE FROM group_images", Forbidden),
-        ("UPDATE images SET enabled = false", Refused),
-        ("UPDATE agents SET enabled = false", NoResources),
-    ],
-)
-async def test_refusals(stage: Stage, change: str, error: type[GreenroomError]):
-    await stage.db.write(change)  # type: ignore[arg-type]
-    with pytest.raises(error):
-        await stage.launch()
-    assert await stage.db.fetch("SELECT 1 FROM sessions") == []
-
-
-async def test_an_unknown_workspace(stage: Stage):
-    with pytest.raises(NotFound):
-        await stage.launch(image_id=stage.zone_id)
-
-
-async def test_everybody_who_waits_is_told_after_the_commit(stage: Stage):
+async def test_everybody_who_waits_is_told_after_the_commit_and_no_whole_round_is_asked_for(stage: Stage):
     config_id = await stage.pool()
     async with stage.db.connection() as connection:
         await connection.execute("LISTEN greenroom")
         result = await stage.launch()
-        heard = {n.payload async for n in connection.notifies(timeout=2, stop_after=4)}
+        heard = {n.payload async for n in connection.notifies(timeout=2, stop_after=3)}
         await connection.execute("UNLISTEN *")
-    zone = await stage.db.fetch_one("SELECT zone_key FROM zones")
-    assert zone is not None
-    assert heard == {
-        f"agent:{stage.agent_id}",
-        f"session:{result.session_id}",
-        f"zone:{zone['zone_key']}",
-        f"staging:{config_id}",
-    }
+    assert heard == {f"agent:{stage.agent_id}", f"session:{result.session_id}", f"staging:{config_id}"}

@@ -6,29 +6,19 @@ import asyncio
 import signal
 import time
 import uuid
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from tests.integration.managers import Fleet, eventually, lease, primary_is
 from tests.integration.pooler import pooled
 
-from greenroom.core.errors import LastEnabledManager, LeaseLost, SetupError
+from greenroom.core.errors import LastEnabledManager, SetupError
 from greenroom.db.database import Database
-from greenroom.db.leases import Fence, evict, guarded, lease_connection, refuse_pooler
+from greenroom.db.leases import refuse_pooler
 from greenroom.db.managers import adopt, set_enabled
 from greenroom.testing.processes import answers
 from greenroom.testing.stops import arm_before_start
-
-
-@pytest.fixture
-async def fleet(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
-    await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
-    fleet = Fleet(dsn, tmp_path)
-    yield fleet
-    fleet.close()
 
 
 async def two(fleet: Fleet, db: Database, **settings: str) -> None:
@@ -104,7 +94,8 @@ async def test_after_kill_9_the_follower_takes_over_at_once(fleet: Fleet, db: Da
     assert (await primary_is(db, "two"))["term"] == 2
     assert time.monotonic() - begun < 1
     message = await eventually(lambda: elected(db, "two"))
-    assert message.endswith("became Primary of zone default with term 2 because one stopped or lost its connection")
+    reason = "because the process of one, or its connection to the database, ended"
+    assert message == f"two became Primary of zone default with term 2 {reason}"
 
 
 async def elected(db: Database, name: str) -> str | None:
@@ -244,7 +235,7 @@ async def test_with_listen_cut_a_resignation_is_found_all_the_same(fleet: Fleet,
     await primary_is(db, "two", timeout_s=2)
 
 
-# Statements of an old term --------------------------------------------------------------------------------------------
+# Enabling and disabling -----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -252,76 +243,6 @@ async def zone(db: Database, fleet: Fleet) -> int:
     row = await db.fetch_one("SELECT zone_key FROM zones")
     assert row is not None
     return int(row["zone_key"])
-
-
-async def test_renewing_and_resigning_an_old_term_change_nothing_even_for_the_same_holder(
-    db: Database, dsn: str, zone: int
-):
-    """R7."""
-    holder = str(uuid.uuid4())
-    me = await adopt(db, "me", "default", "host", "1")
-    async with lease_connection(dsn, "test", zone, holder) as connection:
-        assert await connection.take(me.manager_id, 0, 6) == 1
-        assert await connection.renew(1, 6)
-        assert not await connection.renew(0, 6)
-        assert not await connection.renew(2, 6)
-        assert not await connection.resign(0)
-        assert (await lease(db))["primary"] == "me"
-        assert await connection.raise_term(1, 8)
-        assert not await connection.renew(1, 6)
-        assert await connection.renew(8, 6)
-
-
-async def test_a_renewal_on_another_connection_changes_nothing(db: Database, dsn: str, zone: int):
-    holder = str(uuid.uuid4())
-    me = await adopt(db, "me", "default", "host", "1")
-    async with (
-        lease_connection(dsn, "test", zone, holder) as first,
-        lease_connection(dsn, "test", zone, holder) as second,
-    ):
-        assert await first.take(me.manager_id, 0, 6) == 1
-        assert not await second.renew(1, 6)
-
-
-async def test_guarded_writes_need_the_living_term(db: Database, dsn: str, zone: int):
-    holder = str(uuid.uuid4())
-    me = await adopt(db, "me", "default", "host", "1")
-    async with lease_connection(dsn, "test", zone, holder) as connection:
-        await connection.take(me.manager_id, 0, 0.4)
-        async with guarded(db, Fence(zone, holder, 1)):
-            pass
-        for wrong in (Fence(zone, holder, 2), Fence(zone, str(uuid.uuid4()), 1)):
-            with pytest.raises(LeaseLost):
-                async with guarded(db, wrong):
-                    pass
-        await asyncio.sleep(0.5)
-        with pytest.raises(LeaseLost, match="Term 1 is over"):
-            async with guarded(db, Fence(zone, holder, 1)):
-                pass
-
-
-async def test_a_disabled_manager_cannot_take_the_lease_and_keeps_no_lock(db: Database, dsn: str, zone: int):
-    me = await adopt(db, "me", "default", "host", "1")
-    await adopt(db, "other", "default", "host", "1")
-    await set_enabled(db, me.manager_id, enabled=False)
-    async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
-        assert await connection.take(me.manager_id, 0, 6) is None
-        assert await db.fetch("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 71") == []
-
-
-async def test_only_the_connection_of_a_holder_whose_lease_is_over_is_ended(db: Database, dsn: str, zone: int):
-    me = await adopt(db, "me", "default", "host", "1")
-    async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
-        await connection.take(me.manager_id, 0, 0.3)
-        assert await evict(db, zone) == 0
-        await asyncio.sleep(0.4)
-        assert await evict(db, zone) == 1
-        with pytest.raises(psycopg.OperationalError):
-            await connection.renew(1, 6)
-    assert await evict(db, zone) == 0
-
-
-# Enabling and disabling -----------------------------------------------------------------------------------------------
 
 
 async def test_the_last_enabled_manager_of_a_zone_cannot_be_disabled(db: Database, zone: int):
@@ -357,12 +278,22 @@ async def test_disabling_warns_when_no_other_manager_is_running(db: Database, zo
 # Refusing to start ----------------------------------------------------------------------------------------------------
 
 
-async def test_timings_that_cannot_work_are_refused(fleet: Fleet):
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"lease_ttl_s": "4", "lease_renew_s": "2", "lease_margin_s": "1"},
+            "2 * GREENROOM_LEASE_RENEW_S + statement timeout = 4.9 s must be less than",
+        ),
+        ({"agent_missing_s": "4", "checkin_hold_s": "5"}, "GREENROOM_AGENT_MISSING_S = 4 s must be at least"),
+    ],
+)
+async def test_timings_that_cannot_work_are_refused(fleet: Fleet, settings: dict[str, str], said: str):
     """R9."""
-    manager = fleet.make("one", lease_ttl_s="4", lease_renew_s="2", lease_margin_s="1")
+    manager = fleet.make("one", **settings)
     manager.start()
     assert await manager.ended() == 1
-    assert "2 * GREENROOM_LEASE_RENEW_S + statement timeout = 4.9 s must be less than" in manager.log
+    assert said in manager.log
     assert "Traceback" not in manager.log
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 
 import pytest
 
 from greenroom.core.errors import SetupError
+from greenroom.db import migrate as runner
 from greenroom.db.database import Database
-from greenroom.db.migrate import Migration, migrate, migrations, plan
+from greenroom.db.migrate import Migration, before_new_code, check, migrate, migrations, plan
 
 
 async def test_a_second_run_applies_nothing(dsn: str):
@@ -25,6 +27,39 @@ async def test_concurrent_starters_apply_each_file_once(db: Database, dsn: str):
 async def test_a_wrong_address_is_one_sentence(tmp_path: object):
     with pytest.raises(SetupError, match="cannot be reached"):
         await migrate(f"host={tmp_path} dbname=x")
+
+
+async def test_before_the_new_code_runs_only_what_the_old_code_goes_on_with_is_applied(
+    db: Database, dsn: str, monkeypatch: pytest.MonkeyPatch
+):
+    files = [
+        *migrations(),
+        Migration("9001_pre_a.sql", "ALTER TABLE zones ADD COLUMN a integer"),
+        Migration("9002_post_b.sql", "ALTER TABLE zones DROP COLUMN a"),
+    ]
+    monkeypatch.setattr(runner, "migrations", lambda: files)
+    assert await migrate(dsn, only_pre=True) == ["9001_pre_a.sql"]
+    assert await check(dsn) == ["9002_post_b.sql"]
+    assert await db.fetch("SELECT a FROM zones") == []
+    assert await migrate(dsn) == ["9002_post_b.sql"]
+
+
+async def test_a_new_database_gets_everything_at_once(db: Database, dsn: str, monkeypatch: pytest.MonkeyPatch):
+    await db.write("DROP SCHEMA public CASCADE")
+    await db.write("CREATE SCHEMA public")
+    files = [*migrations(), Migration("9002_post_b.sql", "SELECT 1")]
+    monkeypatch.setattr(runner, "migrations", lambda: files)
+    assert await migrate(dsn, only_pre=True) == [file.name for file in files]
+
+
+def test_what_an_earlier_update_left_comes_before_the_next_version():
+    names = ["0001_post_old.sql", "0002_pre_new.sql", "0003_post_new.sql"]
+    applied = before_new_code([Migration(name, "") for name in names])
+    assert [file.name for file in applied] == names[:2]
+
+
+def test_every_migration_says_when_it_is_applied():
+    assert all(re.fullmatch(r"\d{4}_(pre|post)_[a-z_]+\.sql", file.name) for file in migrations())
 
 
 def test_a_changed_file_is_refused():

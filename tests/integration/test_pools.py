@@ -1,121 +1,29 @@
-"""Pools on a real database: filled, shrunk, rolled over, refilled, with the fence and the races of PROTOCOLS §3."""
+"""Pools on a real database: filled, shrunk, emptied, refilled, with the fence and the races of PROTOCOLS §3."""
 
 from __future__ import annotations
 
 import asyncio
-import uuid
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import LiteralString
 
 import pytest
+from tests.integration.pool_stage import Stage, staged
+from tests.integration.primary_here import SECRETS
 
+from greenroom.api.unattended import note_unattended_pools
 from greenroom.core.errors import LeaseLost
-from greenroom.core.specs import fingerprint
-from greenroom.db import facts
-from greenroom.db.claims import Claim, claim
 from greenroom.db.database import Database
-from greenroom.db.leases import Fence
 from greenroom.db.logs import LogWriter
 from greenroom.db.overdue import clear_failed
-from greenroom.db.sessions import end_sessions
-from greenroom.kit.config import ManagerConfig
-from greenroom.kit.secrets import Secrets
-from greenroom.manager.context import PrimaryContext
 from greenroom.manager.expiry import run_expiry
 from greenroom.manager.pools import run_pool, run_pools
 from greenroom.testing import rows
 
-SECRETS = Secrets(b"k" * 32)
-
-
-@dataclass(frozen=True)
-class Stage:
-    db: Database
-    ctx: PrimaryContext
-    zone_id: str
-    agent_id: str
-    image_id: str
-    config_id: str
-
-    async def statuses(self) -> dict[str, int]:
-        found = await self.db.fetch("SELECT status, count(*) AS number FROM sessions GROUP BY status")
-        return {row["status"]: row["number"] for row in found}
-
-    async def config(self) -> dict[str, Any]:
-        row = await self.db.fetch_one("SELECT * FROM staging_configs WHERE staging_config_id = %s", (self.config_id,))
-        assert row is not None
-        return row
-
-    async def agent_does(self) -> None:
-        """What the Agent and its Manager make of the rows: starting ones run, deleting ones are gone."""
-        await self.db.write(
-            "UPDATE sessions SET status = 'running', started = clock_timestamp()"
-            " WHERE status IN ('requested', 'starting', 'assigning')"
-        )
-        gone = await self.db.fetch("SELECT session_id::text FROM sessions WHERE status = 'deleting'")
-        async with self.db.transaction() as connection:
-            await end_sessions(connection, [row["session_id"] for row in gone], "gone")
-
-    async def settle(self) -> None:
-        for _ in range(4):
-            await run_pools(self.ctx)
-            await self.agent_does()
-
-    async def hash(self) -> str:
-        row = await self.db.fetch_one(
-            "SELECT to_jsonb(i) AS image, to_jsonb(z) AS zone, to_jsonb(c) AS config FROM staging_configs c"
-            " JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id"
-        )
-        assert row is not None
-        permissions, revision = facts.staged_permissions(row["config"]), row["config"]["revision"]
-        return fingerprint(facts.image_facts(row["image"]), facts.zone_facts(row["zone"]), permissions, revision)
-
-    async def claim(self, user_id: str) -> bool:
-        row, _ = await claim(
-            self.db,
-            Claim(
-                user_id=user_id,
-                staging_config_id=self.config_id,
-                config_hash=await self.hash(),
-                launch_id=str(uuid.uuid4()),
-                assignment_id=str(uuid.uuid4()),
-                assignment={},
-                max_sessions=99,
-                keepalive_s=60,
-            ),
-        )
-        return row is not None
-
-    async def log_rows(self, code: str) -> list[tuple[str, str]]:
-        await self.ctx.logs.flush()
-        found = await self.db.fetch("SELECT level, message FROM logs WHERE code = %s ORDER BY log_id", (code,))
-        return [(row["level"], row["message"]) for row in found]
-
 
 @pytest.fixture
 async def stage(db: Database, tmp_path: Path) -> Stage:
-    zone_id = await rows.zone(db)
-    agent_id = await rows.agent(db, zone_id, cores=20.0, hostname="agent-1")
-    image_id = await rows.image(db)
-    config_id = await rows.staging_config(db, zone_id, image_id)
-    holder = str(uuid.uuid4())
-    lease = await db.write(
-        "UPDATE zone_leases l SET holder = %s, term = 7, expires_at = 'infinity' FROM zones z"
-        " WHERE z.zone_key = l.zone_key RETURNING l.zone_key",
-        (holder,),
-    )
-    ctx = PrimaryContext(
-        db=db,
-        fence=Fence(lease[0]["zone_key"], holder, 7),
-        zone_id=zone_id,
-        zone_name="eu",
-        config=ManagerConfig(database_url=db.dsn, secret_key_file=tmp_path, manager_dir=tmp_path),
-        secrets=SECRETS,
-        logs=LogWriter(db, "manager"),
-        quiet=False,
-    )
-    return Stage(db, ctx, zone_id, agent_id, image_id, config_id)
+    return await staged(db, tmp_path)
 
 
 async def test_a_new_config_is_filled_with_complete_rows(stage: Stage):
@@ -186,31 +94,15 @@ async def test_expired_sessions_are_destroyed_and_made_again(stage: Stage):
 
 
 @pytest.mark.parametrize(
-    "change",
-    [
-        "UPDATE zones SET upstream_auth_address = 'other:1'",
-        "UPDATE images SET revision = revision + 1",
-        "UPDATE staging_configs SET allow_kasm_audio = true",
-        "UPDATE staging_configs SET revision = revision + 1",
-    ],
-)
-async def test_a_change_rolls_the_pool_over(stage: Stage, change: str):
-    await stage.settle()
-    await stage.db.write(change)  # type: ignore[arg-type]
-    await run_pools(stage.ctx)
-    assert await stage.statuses() == {"deleting": 3, "requested": 3}
-
-
-@pytest.mark.parametrize(
     ("change", "code"),
     [
         ("UPDATE images SET enabled = false", "image-disabled"),
         ("UPDATE zones SET allow_origin_domain = '$request_host$'", "zone-request-host"),
     ],
 )
-async def test_where_nothing_may_be_staged_the_pool_goes_to_zero(stage: Stage, change: str, code: str):
+async def test_where_nothing_may_be_staged_the_pool_goes_to_zero(stage: Stage, change: LiteralString, code: str):
     await stage.settle()
-    await stage.db.write(change)  # type: ignore[arg-type]
+    await stage.db.write(change)
     await stage.settle()
     assert await stage.statuses() == {"deleted": 3}
     assert (await stage.config())["shortfall_code"] == code
@@ -232,6 +124,30 @@ async def test_a_shortfall_is_logged_once_per_cause(stage: Stage):
     await stage.db.write("UPDATE agent_capacity SET cores = 9")
     await stage.settle()
     assert len(await stage.log_rows("staging-recovered")) == 1
+
+
+async def test_the_next_primary_does_not_log_a_shortfall_again_that_is_known(stage: Stage):
+    await stage.db.write("UPDATE agent_capacity SET cores = 1")
+    await stage.settle()
+    await stage.db.write("UPDATE zone_leases SET term = 8")
+    stage = replace(stage, ctx=replace(stage.ctx, fence=replace(stage.ctx.fence, term=8)))
+    await stage.settle()
+    assert len(await stage.log_rows("staging-shortfall")) == 1
+
+
+async def test_a_pool_that_nobody_fills_is_logged_once_until_a_primary_fills_it(stage: Stage):
+    logs = LogWriter(stage.db, "api")
+    for _ in range(2):
+        await asyncio.gather(*(note_unattended_pools(stage.db, logs) for _ in range(3)))
+    await logs.flush()
+    reason = "3 of 3 not staged: no Manager of the zone is running, so nobody fills the pool."
+    title = f"Desktop in zone eu (config {stage.config_id[:8]})"
+    assert await stage.log_rows("staging-shortfall") == [("ERROR", f"{title}: {reason}")]
+    assert (await stage.config())["shortfall_reason"] == reason
+    await stage.settle()
+    assert len(await stage.log_rows("staging-recovered")) == 1
+    await note_unattended_pools(stage.db, logs)
+    assert (await stage.config())["shortfall_code"] is None, "a full pool is not short, whoever is there"
 
 
 async def test_failing_starts_back_off_are_cleaned_up_and_recover(stage: Stage):
@@ -327,5 +243,5 @@ async def test_a_session_nobody_kept_alive_ends(stage: Stage):
     row = await stage.db.fetch_one("SELECT want, ended_reason FROM sessions WHERE status = 'deleting'")
     assert row is not None
     assert row["want"] == "absent"
-    assert row["ended_reason"].startswith("It was not used for")
+    assert row["ended_reason"].startswith("Nobody used it for 60 s")
     assert len(await stage.log_rows("session-expired")) == 1

@@ -10,7 +10,7 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.integration.agents import ToldAgent, join_token, joined, row, seen, session, user
+from tests.integration.agents import ToldAgent, join_token, joined, row, seen, session, speaking, user
 from tests.integration.managers import Fleet, eventually, manager_here
 
 from greenroom.db.agents import list_agents, update_agent
@@ -19,7 +19,13 @@ from greenroom.db.fleet import mark_dead
 from greenroom.db.overdue import read_waiting
 from greenroom.wire.messages import Observed
 
-QUICK: dict[str, Any] = {"agent_missing_s": 2, "session_lost_s": 3, "agent_dead_s": 5, "guardian_interval_s": 0.1}
+QUICK: dict[str, Any] = {
+    "agent_missing_s": 2,
+    "checkin_hold_s": 0.5,
+    "session_lost_s": 3,
+    "agent_dead_s": 5,
+    "guardian_interval_s": 0.1,
+}
 
 
 @pytest.fixture
@@ -50,25 +56,6 @@ def agent_is(db: Database, wanted: str) -> Callable[[], Awaitable[dict[str, Any]
     return look
 
 
-class Speaking:
-    """Keeps an Agent heard of while it is entered."""
-
-    def __init__(self, agent: ToldAgent) -> None:
-        self._agent = agent
-
-    async def __aenter__(self) -> None:
-        self._task = asyncio.create_task(self._speak())
-
-    async def __aexit__(self, *error: object) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
-
-    async def _speak(self) -> None:
-        while True:
-            await self._agent.check_in()
-            await asyncio.sleep(0.1)
-
-
 async def test_an_agent_is_promoted_after_its_first_complete_check_in(door: httpx.ASGITransport, db: Database):
     agent = ToldAgent(door, await join_token(db))
     await agent.register()
@@ -95,9 +82,12 @@ async def test_the_unassigned_sessions_of_a_missing_agent_go_and_come_back_with_
     assert (await row(db, staged))["status"] == "unreachable"
     assert (await row(db, coming))["status"] == "deleting"
     assert (await row(db, used))["status"] == "running"
-    async with Speaking(agent):
+    async with speaking(agent):
         await eventually(agent_is(db, "running"))
-        await eventually(status_is(db, staged, "running"))
+        await eventually(status_is(db, coming, "deleting"))
+        assert (await row(db, staged))["status"] == "unreachable"  # what was seen before the silence does not count
+    await agent.check_in(seen(staged, generation=2, usable=True))
+    await eventually(status_is(db, staged, "running"))
 
 
 async def test_a_lost_session_of_a_user_comes_back_with_its_agent(
@@ -109,7 +99,7 @@ async def test_a_lost_session_of_a_user_comes_back_with_its_agent(
     await agent.check_in(seen(session_id, usable=True))
     found = await eventually(status_is(db, session_id, "lost"))
     assert "was lost" in found["error"]
-    async with Speaking(agent):
+    async with speaking(agent):
         found = await eventually(status_is(db, session_id, "running"))
     assert found["error"] is None
 
@@ -170,12 +160,12 @@ async def test_nothing_stays_in_a_transitional_status(door: httpx.ASGITransport,
         user_id=await user(db, "bob"),
         assignment_id=str(uuid.uuid4()),
     )
-    async with Speaking(agent):
+    async with speaking(agent):
         await db.write("UPDATE sessions SET deadline = clock_timestamp() + interval '2.2 seconds'")
-        found = await eventually(status_is(db, starting, "failed"))
+        found = await eventually(status_is(db, starting, "failed", "deleting"))  # it is put away in the same round
         assert "still starting on host-1" in found["error"]
         found = await eventually(status_is(db, assigning, "failed"))
-        assert "did not acknowledge the hand-over" in found["set_aside_reason"]
+        assert "did not acknowledge the hand-over" in found["error"]
 
         async def told_again() -> bool:
             return (await row(db, deleting))["generation"] == 2
@@ -200,7 +190,7 @@ async def test_drift_of_the_counts_is_corrected_with_before_and_after_in_the_log
         found = (await list_agents(db))[0]
         return (found["cores_allocated"], found["memory_allocated"]) == (0.5, 256 << 20)
 
-    async with Speaking(agent):
+    async with speaking(agent):
         await eventually(corrected)
 
     async def logged() -> bool:
@@ -211,14 +201,70 @@ async def test_drift_of_the_counts_is_corrected_with_before_and_after_in_the_log
 
 
 async def test_an_override_is_what_the_agent_offers_until_it_is_taken_away(door: httpx.ASGITransport, db: Database):
+    async def overcommit() -> float:
+        (capacity,) = await db.fetch("SELECT overcommit FROM agent_capacity")
+        return capacity["overcommit"]
+
     agent = await joined(db, door)
+    assert await overcommit() == 16
     await update_agent(db, agent.agent_id, cores_override=3.5, memory_override=1 << 30)
     found = (await list_agents(db))[0]
-    assert (found["cores"], found["memory"]) == (3.5, 1 << 30)
+    assert (found["cores"], found["memory"], await overcommit()) == (3.5, 1 << 30, 1)
     await update_agent(db, agent.agent_id, cores_override=0, memory_override=0)
 
     async def restored() -> bool:
         found = (await list_agents(db))[0]
-        return (found["cores"], found["memory"]) == (32, 8 << 30)
+        return (found["cores"], found["memory"], await overcommit()) == (32, 8 << 30, 16)
 
     await eventually(restored)
+
+
+async def refuse_changes_of(db: Database, session_id: str) -> None:
+    """A row that nothing can be written to: the database raises an error that Greenroom does not know."""
+    await db.write(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS"
+        " $$ BEGIN RAISE EXCEPTION 'this row is poison'; END $$"
+    )
+    await db.write(
+        "DO $$ BEGIN EXECUTE format('CREATE TRIGGER refuse BEFORE UPDATE ON sessions FOR EACH ROW"
+        f" WHEN (OLD.session_id = %L) EXECUTE FUNCTION refuse()', '{uuid.UUID(session_id)}'); END $$"  # type: ignore[arg-type]
+    )
+
+
+async def health(door: httpx.ASGITransport) -> tuple[int, Any]:
+    async with httpx.AsyncClient(transport=door, base_url="http://manager") as client:
+        response = await client.get("/health")
+    return response.status_code, response.json().get("failing_tasks")
+
+
+async def test_a_row_that_cannot_be_written_stops_nothing_but_itself(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    """Otherwise each Manager of the zone would meet it in turn, and end."""
+    agent = await joined(db, door)
+    poison, other = [await session(db, agent, fleet.key_file, status="requested") for _ in range(2)]
+    await refuse_changes_of(db, poison)
+    await db.write("UPDATE sessions SET deadline = clock_timestamp() WHERE session_id = %s", (other,))
+    await db.write("ALTER TABLE sessions DISABLE TRIGGER refuse")
+    await db.write("UPDATE sessions SET deadline = clock_timestamp() WHERE session_id = %s", (poison,))
+    await db.write("ALTER TABLE sessions ENABLE TRIGGER refuse")
+    async with speaking(agent):
+        await eventually(status_is(db, other, "failed"))
+
+        async def shown() -> bool:
+            return await health(door) == (200, ["deadlines"])
+
+        await eventually(shown)
+        rows = await eventually(lambda: db.fetch("SELECT message FROM logs WHERE code = 'primary-task-failed'"))
+        assert f"deadlines ({poison})" in rows[0]["message"]
+        assert "this row is poison" in rows[0]["message"]
+        assert (await row(db, poison))["status"] == "requested"
+        assert len(await db.fetch("SELECT 1 FROM logs WHERE code = 'primary-task-failed'")) <= 3
+        await eventually(agent_is(db, "running"))
+        await db.write("DROP TRIGGER refuse ON sessions")
+        await eventually(status_is(db, poison, "failed"), 40)
+
+        async def well() -> bool:
+            return await health(door) == (200, None)
+
+        await eventually(well)

@@ -3,18 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from io import BytesIO
 from pathlib import Path
 
 import pytest
-from runtime_hosts import OPENBOX, Host, eventually, listening, new_id, spec
+from PIL import Image
+from tests.integration.runtime_hosts import OPENBOX, Host, eventually, listening, new_id, spec, usable
 
 from greenroom.core.reconcile import ContainerState
-from greenroom.core.sessions import Exec
-from greenroom.runtimes.base import ContainerConflict, ContainerMissing, ImageMissing, Runtime, StartError
+from greenroom.core.sessions import Exec, File
+from greenroom.runtimes.base import (
+    ContainerConflict,
+    ContainerMissing,
+    FilterAccount,
+    ImageMissing,
+    Runtime,
+    ScreenshotError,
+    StartError,
+)
 from greenroom.runtimes.simulated import Settings, SimulatedRuntime
 from greenroom.testing.runtimes import ReplyLostRuntime
 
 pytestmark = pytest.mark.usefixtures("openbox_image", "never_paints_image")
+
+FILTERS = FilterAccount(uid=64_999)
 
 
 @pytest.fixture(params=["simulated", pytest.param("docker", marks=pytest.mark.docker)])
@@ -141,6 +153,18 @@ async def test_removing_is_final_and_may_be_repeated(host: Host, runtime: Runtim
     assert await runtime.list() == []
 
 
+async def test_files_are_there_before_the_first_start_and_replace_older_ones(runtime: Runtime):
+    session_id = new_id()
+    await runtime.create(session_id, spec())
+    place = "/home/kasm-user/.ssh"
+    for content in ("old\n", "new\n"):
+        files = [File(path=f"{place}/id_rsa", content=content), File(path=f"{place}/id_rsa.pub", content="public\n")]
+        await runtime.put_files(session_id, files)
+    await runtime.start(session_id)
+    for name, content in (("id_rsa", "new\n"), ("id_rsa.pub", "public\n")):
+        assert (await runtime.exec(session_id, Exec(argv=("cat", f"{place}/{name}")))).output == content
+
+
 async def test_a_session_that_is_not_there(runtime: Runtime):
     session_id = new_id()
     for call in (runtime.start, runtime.stop, runtime.pause, runtime.unpause):
@@ -148,6 +172,8 @@ async def test_a_session_that_is_not_there(runtime: Runtime):
             await call(session_id)
     with pytest.raises(ContainerMissing):
         await runtime.exec(session_id, Exec(argv=("true",)))
+    with pytest.raises(ContainerMissing):
+        await runtime.put_files(session_id, [File(path="/home/kasm-user/a", content="a")])
     assert await runtime.logs(session_id) == ""
     assert await runtime.usage(session_id) is None
 
@@ -210,11 +236,7 @@ async def test_usable_once_something_is_painted_and_not_when_stopped(host: Host,
     session_id, wanted, started = await host.started(runtime)
     assert started.address is not None
     address = started.address
-
-    async def usable() -> bool:
-        return (await runtime.probe(address, wanted)).usable
-
-    assert await eventually(usable)
+    await usable(runtime, address, wanted)
     await runtime.stop(session_id, grace_s=5)
     result = await runtime.probe(address, wanted)
     assert not result.usable
@@ -240,12 +262,21 @@ async def test_the_wrong_credential_opens_nothing(host: Host, runtime: Runtime):
     _, wanted, started = await host.started(runtime)
     assert started.address is not None
     address = started.address
-
-    async def usable() -> bool:
-        return (await runtime.probe(address, wanted)).usable
-
-    await eventually(usable)
+    await usable(runtime, address, wanted)
     assert not (await runtime.probe(address, spec())).usable
+
+
+async def test_a_picture_of_the_screen_is_a_jpeg_that_fits(host: Host, runtime: Runtime):
+    session_id, wanted, started = await host.started(runtime)
+    assert started.address is not None
+    address = started.address
+    await usable(runtime, address, wanted)
+    picture = Image.open(BytesIO(await runtime.screenshot(address, wanted, 60, 60)))
+    assert picture.format == "JPEG"
+    assert max(picture.size) == 60
+    await runtime.stop(session_id, grace_s=5)
+    with pytest.raises(ScreenshotError, match=r"\.$"):
+        await runtime.screenshot(address, wanted, 60, 60)
 
 
 async def test_sessions_survive_a_restart_of_the_agent(host: Host, runtime: Runtime):
@@ -269,10 +300,11 @@ async def test_usage_of_a_running_session(host: Host, runtime: Runtime):
     session_id, _, _ = await host.started(runtime)
     first = await runtime.usage(session_id)
     assert first is not None
-    assert first.memory_bytes > 1 << 20
-    await runtime.exec(session_id, Exec(argv=("true",)))
+    # What a shell alone is charged for depends on what other containers of the image have in memory already.
+    await runtime.exec(session_id, Exec(argv=("sh", "-c", "head -c 8388608 /dev/zero > /dev/shm/held")))
     second = await runtime.usage(session_id)
     assert second is not None
+    assert second.memory_bytes > 8 << 20
     assert second.cpu_s >= first.cpu_s
 
 
@@ -297,3 +329,31 @@ async def test_remove_all_leaves_nothing(host: Host, runtime: Runtime):
     assert await runtime.remove_all() == 2
     assert await runtime.list() == []
     assert await runtime.remove_all() == 0
+
+
+async def test_a_session_under_a_filter_needs_its_network(host: Host, runtime: Runtime):
+    policy_id = new_id()
+    with pytest.raises(StartError, match="is not open on this host"):
+        await runtime.create(new_id(), spec(filter_policy=policy_id))
+    network = await runtime.open_filter_network(policy_id, FILTERS)
+    assert await runtime.open_filter_network(policy_id, FILTERS) == network
+    assert await runtime.filter_networks() == [network]
+    session, wanted, started = await host.started(runtime, filter_policy=policy_id)
+    assert await runtime.inspect(session) == started
+    assert await runtime.list() == [started]
+    await usable(runtime, started.address, wanted)
+    assert await runtime.close_filter_network(policy_id) is False
+    await runtime.remove(session)
+    assert await runtime.close_filter_network(policy_id) is True
+    assert await runtime.close_filter_network(policy_id) is True
+    assert await runtime.filter_networks() == []
+
+
+async def test_a_new_process_starts_nothing_behind_a_network_it_has_not_made_tight(host: Host, runtime: Runtime):
+    policy_id = new_id()
+    await runtime.open_filter_network(policy_id, FILTERS)
+    session, _, _ = await host.started(runtime, filter_policy=policy_id)
+    await runtime.stop(session, grace_s=5)
+    successor = await host.open()
+    with pytest.raises(StartError, match="is not open on this host"):
+        await successor.start(session)

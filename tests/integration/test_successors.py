@@ -1,92 +1,32 @@
-"""A hand-over that failed: the user gets the next session, the broken one is kept for inspection (PROTOCOLS §3)."""
+"""A session failed while its user waits: he gets another one (PROTOCOLS §3, `core.successors`)."""
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import dataclass
+import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
+from psycopg.types.json import Jsonb
+from tests.integration.failing_launches import Stage, staged_in
+from tests.integration.managers import eventually
+from tests.integration.primary_here import SECRETS
 
-from greenroom.api.launch import Launcher, LaunchRequest, LaunchResult
-from greenroom.api.session_actions import destroy
-from greenroom.db import session_views
+from greenroom.api.session_actions import destroy, progress_of
+from greenroom.core.errors import LeaseLost
+from greenroom.db import session_views, successors
+from greenroom.db.agents import delete_agent
 from greenroom.db.database import Database
 from greenroom.db.launches import launch_of_session
-from greenroom.db.leases import Fence
-from greenroom.db.logs import LogWriter
-from greenroom.kit.config import ApiConfig, ManagerConfig
-from greenroom.kit.secrets import Secrets
-from greenroom.manager.context import PrimaryContext
-from greenroom.manager.pools import run_pools
+from greenroom.db.overdue import clear_failed
+from greenroom.db.session_views import SessionFilter, list_sessions
+from greenroom.db.sessions import end_sessions
+from greenroom.db.users import revoke_access
 from greenroom.manager.successors import run_successors
-from greenroom.testing import rows
-
-SECRETS = Secrets(b"k" * 32)
-
-
-@dataclass(frozen=True)
-class Stage:
-    db: Database
-    ctx: PrimaryContext
-    launcher: Launcher
-    image_id: str
-    user_id: str
-
-    async def fill(self) -> None:
-        await run_pools(self.ctx)
-        await self.db.write(
-            "UPDATE sessions SET status = 'running', started = clock_timestamp() WHERE status = 'requested'"
-        )
-
-    async def launch(self) -> LaunchResult:
-        result = await self.launcher.launch(
-            LaunchRequest(user_id=self.user_id, image_id=self.image_id, request_host="x", idempotency_key="k")
-        )
-        assert result.staged
-        return result
-
-    async def fails(self, session_id: str) -> None:
-        await self.db.write(
-            "UPDATE sessions SET status = 'failed', error = 'assign ended with 1', set_aside_reason = 'assign ended"
-            " with 1' WHERE session_id = %s",
-            (session_id,),
-        )
-
-    async def row(self, session_id: str) -> dict[str, Any]:
-        found = await self.db.fetch_one("SELECT * FROM sessions WHERE session_id = %s", (session_id,))
-        assert found is not None
-        return found
 
 
 @pytest.fixture
 async def stage(db: Database, tmp_path: Path) -> Stage:
-    zone_id = await rows.zone(db)
-    await rows.agent(db, zone_id, cores=20.0, hostname="agent-1")
-    await rows.agent(db, zone_id, cores=20.0, hostname="agent-2")
-    image_id = await rows.image(db)
-    user_id = await rows.user(db, "ada", await rows.group(db, image_id))
-    await rows.staging_config(db, zone_id, image_id, num_sessions=2)
-    holder = str(uuid.uuid4())
-    lease = await db.write(
-        "UPDATE zone_leases SET holder = %s, term = 7, expires_at = 'infinity' RETURNING zone_key", (holder,)
-    )
-    logs = LogWriter(db, "manager")
-    ctx = PrimaryContext(
-        db=db,
-        fence=Fence(lease[0]["zone_key"], holder, 7),
-        zone_id=zone_id,
-        zone_name="eu",
-        config=ManagerConfig(database_url=db.dsn, secret_key_file=tmp_path, manager_dir=tmp_path),
-        secrets=SECRETS,
-        logs=logs,
-        quiet=False,
-    )
-    launcher = Launcher(db, SECRETS, logs, ApiConfig(database_url=db.dsn, secret_key_file=tmp_path))
-    made = Stage(db, ctx, launcher, image_id, user_id)
-    await made.fill()
-    return made
+    return await staged_in(db, tmp_path, "eu")
 
 
 async def test_the_next_staged_session_takes_the_place_on_another_agent(stage: Stage):
@@ -102,12 +42,41 @@ async def test_the_next_staged_session_takes_the_place_on_another_agent(stage: S
     assert (new["idempotency_key"], old["idempotency_key"], new["launch_id"]) == ("k", None, old["launch_id"])
     shown = await session_views.get_session(stage.db, first)
     assert str(shown["session_id"]) == str(new["session_id"])
-    listed = await session_views.list_sessions(stage.db, user_id=stage.user_id)
+    listed = await list_sessions(stage.db, SessionFilter(user_id=stage.user_id))
     assert [row["session_id"] for row in listed] == [new["session_id"]]
     assert (await stage.launch()).session_id == str(new["session_id"])
     launch = await launch_of_session(stage.db, str(new["session_id"]))
     assert launch is not None
-    assert [(step["order"], step["used"]) for step in launch["steps"]] == [(1, True), (2, True)]
+    assert [(step["order"], step["used"], step["code"]) for step in launch["steps"]] == [
+        (1, True, None),
+        (1, False, "hand_over_failed"),
+        (2, True, None),
+    ]
+
+
+async def test_the_agent_of_the_successor_is_told_also_where_the_term_ends_right_after_it(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+):
+    first = (await stage.launch()).session_id
+    await stage.fails(first)
+
+    async def term_is_over(*_: object) -> None:
+        raise LeaseLost("The term is over.")
+
+    monkeypatch.setattr(successors, "destroy_oldest_set_aside", term_is_over)
+    async with stage.db.connection() as connection:
+        await connection.execute("LISTEN greenroom")
+        with pytest.raises(LeaseLost):
+            await run_successors(stage.ctx)
+        await stage.db.notify("end:")
+        heard: set[str] = set()
+        async for notification in connection.notifies(timeout=10):
+            if notification.payload == "end:":
+                break
+            heard.add(notification.payload)
+        await connection.execute("UNLISTEN *")
+    (claimed,) = await stage.db.fetch("SELECT session_id, agent_id FROM sessions WHERE status = 'assigning'")
+    assert {f"session:{claimed['session_id']}", f"agent:{claimed['agent_id']}"} <= heard
 
 
 async def test_without_another_staged_session_one_is_made(stage: Stage):
@@ -133,20 +102,15 @@ async def test_where_nothing_can_take_its_place_the_user_keeps_the_reason(stage:
     assert len(found) == 1
 
 
-async def test_a_launch_is_not_tried_for_ever(stage: Stage):
+async def test_after_four_hand_overs_a_session_is_made_for_the_user(stage: Stage):
     session_id = (await stage.launch()).session_id
-    for _ in range(6):
+    for _ in range(4):
+        await stage.fill()
         await stage.fails(session_id)
         await run_successors(stage.ctx)
-        await stage.fill()
-        successor = (await stage.row(session_id))["superseded_by"]
-        if successor is None:
-            break
-        session_id = str(successor)
+        session_id = str((await stage.row(session_id))["superseded_by"])
     last = await stage.row(session_id)
-    assert (last["status"], str(last["user_id"])) == ("failed", stage.user_id)
-    count = await stage.db.fetch_one("SELECT count(*) AS tried FROM sessions WHERE launch_id IS NOT NULL")
-    assert count == {"tried": 4}
+    assert (last["status"], str(last["user_id"]), last["staging_config_id"]) == ("requested", stage.user_id, None)
 
 
 async def test_only_the_newest_three_are_kept_for_inspection(stage: Stage):
@@ -171,3 +135,216 @@ async def test_a_session_deleted_meanwhile_gets_no_successor(stage: Stage):
     await destroy(stage.db, stage.ctx.logs, await session_views.get_session(stage.db, first), "done")
     await run_successors(stage.ctx)
     assert (await stage.row(first))["superseded_by"] is None
+
+
+# A start that failed ------------------------------------------------------------------------------------------------
+
+
+async def test_a_session_that_cannot_start_is_started_once_more_on_another_agent(stage: Stage):
+    first = await stage.launch_on_demand()
+    before = await stage.hostname_of(first)
+    await stage.start_fails(first)
+    old = await stage.row(first)
+    new = await stage.row(str(old["superseded_by"]))
+    after = await stage.hostname_of(str(new["session_id"]))
+    assert {before, after} == {"agent-1", "agent-2"}
+    assert (new["status"], str(new["user_id"]), new["idempotency_key"]) == ("requested", stage.user_id, "k")
+    assert (old["status"], old["want"], old["user_id"]) == ("deleting", "absent", None)
+    assert "exit code 3" in old["ended_reason"]
+    assert new["spec"]["environment"]["KASM_ID"] == str(new["session_id"])
+    same = {name: value for name, value in old["spec"].items() if name != "environment"}
+    assert {name: new["spec"][name] for name in same} == same
+    assert SECRETS.decrypt(new["credential_encrypted"]) != SECRETS.decrypt(old["credential_encrypted"])
+    assert new["spec_hash"] != old["spec_hash"]
+    assert (new["expires"] - new["keepalive"]).total_seconds() == pytest.approx(3600, abs=1)
+    shown = await session_views.get_session(stage.db, first)
+    assert shown["session_id"] == new["session_id"]
+    steps = await stage.steps(str(new["session_id"]))
+    order = steps[-1][0]
+    assert steps[-3:] == [
+        (order - 1, before, True, None),
+        (order - 1, before, False, "start_failed"),
+        (order, after, True, None),
+    ]
+
+
+async def test_a_second_failure_is_final_and_tells_both_causes(stage: Stage):
+    first = await stage.launch_on_demand()
+    before = await stage.hostname_of(first)
+    await stage.start_fails(first, "No such file.")
+    second = str((await stage.row(first))["superseded_by"])
+    after = await stage.hostname_of(second)
+    await stage.start_fails(second)
+    last = await stage.row(second)
+    assert (last["status"], last["superseded_by"], last["log_tail"]) == ("failed", None, "last words")
+    assert last["error"] == (
+        f"On {after}: The container ended by itself with exit code 3. Before that: {before}: No such file."
+    )
+    shown = await session_views.get_session(stage.db, first)
+    assert (shown["status"], shown["awaits_successor"]) == ("failed", False)
+    assert [step[1:] for step in (await stage.steps(second))[-2:]] == [
+        (after, False, "start_failed"),
+        (None, False, "start_failed"),
+    ]
+    await run_successors(stage.ctx)
+    count = await stage.db.fetch_one("SELECT count(*) AS made FROM sessions WHERE launch_id IS NOT NULL")
+    assert count == {"made": 2}
+
+
+async def test_without_another_agent_the_reason_and_why_no_other_are_told(stage: Stage):
+    first = await stage.launch_on_demand()
+    await stage.db.write("UPDATE agents SET enabled = false")
+    await stage.start_fails(first)
+    failed = await stage.row(first)
+    assert failed["status"] == "failed"
+    assert failed["error"].startswith("The container ended by itself with exit code 3. It was not tried on another")
+    assert failed["error"].endswith("is disabled.")
+    assert [step[2:] for step in (await stage.steps(first))[-2:]] == [
+        (False, "start_failed"),
+        (False, "agent_disabled"),
+    ]
+
+
+async def test_a_workspace_that_is_restricted_to_one_agent_is_not_tried_elsewhere(stage: Stage):
+    first = await stage.launch_on_demand()
+    await stage.db.write(
+        "UPDATE images SET restrict_to_server = true, server_id = (SELECT agent_id FROM sessions"
+        " WHERE session_id = %s)",
+        (first,),
+    )
+    await stage.start_fails(first)
+    assert "restricted to Agent agent-" in (await stage.row(first))["error"]
+
+
+async def test_while_another_one_is_looked_for_the_user_sees_it_starting(stage: Stage):
+    first = await stage.launch_on_demand()
+    await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))
+    shown = await session_views.get_session(stage.db, first)
+    assert (shown["status"], shown["awaits_successor"]) == ("starting", True)
+    progress = progress_of(shown)
+    assert (progress.operational_status, "another one" in progress.message) == ("starting", True)
+    for status, number in (("starting", 1), ("failed", 0)):
+        assert len(await list_sessions(stage.db, SessionFilter(status=status))) == number, "it is found as it is shown"
+
+
+async def test_a_session_that_was_usable_once_is_not_started_elsewhere(stage: Stage):
+    first = await stage.launch_on_demand()
+    await stage.db.write("UPDATE sessions SET started = clock_timestamp() WHERE session_id = %s", (first,))
+    await stage.start_fails(first)
+    failed = await stage.row(first)
+    assert (failed["status"], failed["superseded_by"]) == ("failed", None)
+
+
+async def test_a_user_who_deleted_it_meanwhile_gets_no_other(stage: Stage):
+    first = await stage.launch_on_demand()
+    await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))
+    await destroy(stage.db, stage.ctx.logs, await session_views.get_session(stage.db, first), "done")
+    await run_successors(stage.ctx)
+    assert (await stage.row(first))["superseded_by"] is None
+
+
+async def test_of_a_users_failed_sessions_of_one_workspace_the_newest_stays_a_while_and_none_count(stage: Stage):
+    ids: list[str] = []
+    for _ in range(3):
+        ids.append(await stage.launch_on_demand())
+        await stage.db.write("UPDATE sessions SET idempotency_key = NULL")
+        await stage.db.write("UPDATE agents SET enabled = false")
+        await stage.start_fails(ids[-1])
+        await stage.db.write("UPDATE agents SET enabled = true")
+    async with stage.db.transaction() as connection:
+        gone = await clear_failed(connection, stage.ctx.zone_id, 3600, 300)
+        assert {row["session_id"] for row in gone} == set(ids[:2])
+        await connection.execute("UPDATE sessions SET status_changed = now() - interval '2 hours'")
+        gone = await clear_failed(connection, stage.ctx.zone_id, 3600, 300)
+        assert [row["session_id"] for row in gone] == ids[2:]
+        await end_sessions(connection, ids, "gone")
+    pool = await stage.db.fetch_one("SELECT count(*) AS left FROM sessions WHERE status <> 'deleted'")
+    assert pool is not None
+    assert sum((await stage.reserved()).values()) == pool["left"]
+
+
+async def test_a_specification_that_cannot_be_read_is_given_up_and_stops_nobody(stage: Stage):
+    first = await stage.launch_on_demand()
+    await stage.db.write('UPDATE sessions SET spec = spec || \'{"cores": "many"}\' WHERE session_id = %s', (first,))
+    await stage.start_fails(first)
+    assert "its specification cannot be read by this version" in (await stage.row(first))["error"]
+
+
+async def test_a_session_whose_secrets_cannot_be_read_is_given_up(stage: Stage):
+    """Its user would wait for ever for another one."""
+    first = await stage.launch_on_demand()
+    await stage.db.write("UPDATE sessions SET credential_encrypted = 'x' WHERE session_id = %s", (first,))
+    await stage.start_fails(first)
+    found = await stage.row(first)
+    assert "its specification cannot be read: A stored secret was written with another key" in found["error"]
+    assert not found["awaits_successor"]
+
+
+async def test_where_the_user_opened_his_profile_elsewhere_meanwhile_the_old_start_is_given_up(stage: Stage):
+    first = await stage.launch_on_demand()
+    await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken', idempotency_key = NULL")
+    await stage.launch_on_demand()
+    profile = Jsonb([{"source": "/profiles/ada", "target": "/home/kasm-user", "profile": "Enabled"}])
+    await stage.db.write(
+        "UPDATE sessions SET spec = jsonb_set(spec, '{mounts}', %s) WHERE user_id IS NOT NULL", (profile,)
+    )
+    await run_successors(stage.ctx)
+    old = await stage.row(first)
+    assert (old["status"], old["superseded_by"]) == ("failed", None)
+    assert "The profile is in use by another session" in old["error"]
+
+
+async def test_who_deletes_a_session_while_it_is_replaced_deletes_the_one_in_its_place(stage: Stage):
+    first = await stage.launch_on_demand()
+    await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))
+    shown = await session_views.get_session(stage.db, first)
+    async with stage.db.transaction() as held:
+        await held.execute("SELECT 1 FROM sessions WHERE session_id = %s FOR NO KEY UPDATE", (first,))
+        replaced = asyncio.create_task(run_successors(stage.ctx))
+        await eventually(lambda: waiting_for_a_lock(stage.db, 1))
+        deleted = asyncio.create_task(destroy(stage.db, stage.ctx.logs, shown, "done"))
+        await eventually(lambda: waiting_for_a_lock(stage.db, 2))
+    await replaced
+    gone = await deleted
+    successor = (await stage.row(first))["superseded_by"]
+    assert (gone["session_id"], gone["changed"]) == (successor, True)
+    assert (await stage.row(str(successor)))["status"] == "deleting"
+
+
+async def waiting_for_a_lock(db: Database, number: int) -> bool:
+    found = await db.fetch_one(
+        "SELECT count(DISTINCT pid) AS number FROM pg_locks WHERE NOT granted AND pid IN"
+        " (SELECT pid FROM pg_stat_activity WHERE datname = current_database())"
+    )
+    return found == {"number": number}
+
+
+async def test_an_agent_that_is_deleted_by_force_takes_no_successor_elsewhere_with_it(stage: Stage):
+    first = await stage.launch_on_demand()
+    agent_id = str((await stage.row(first))["agent_id"])
+    await stage.start_fails(first)
+    await stage.db.write("UPDATE agents SET status = 'dead' WHERE agent_id = %s", (agent_id,))
+    await delete_agent(stage.db, agent_id, force=True)
+    old = await stage.row(first)
+    new = await stage.row(str(old["superseded_by"]))
+    assert (old["status"], new["status"], str(new["user_id"])) == ("deleted", "requested", stage.user_id)
+
+
+async def test_a_token_that_was_revoked_opens_no_successor(stage: Stage):
+    started = await stage.launch_on_demand()
+    async with stage.db.transaction() as connection:
+        await revoke_access(connection, stage.user_id)
+    await stage.start_fails(started)
+    successor = await stage.row(str((await stage.row(started))["superseded_by"]))
+    assert successor["auth_epoch"] == 2
+
+
+async def test_a_token_that_was_revoked_opens_no_session_made_after_a_hand_over(stage: Stage):
+    staged = (await stage.launch()).session_id
+    async with stage.db.transaction() as connection:
+        await revoke_access(connection, stage.user_id)
+    await stage.db.write("UPDATE sessions SET status = 'deleting' WHERE user_id IS NULL")
+    await stage.fails(staged)
+    await run_successors(stage.ctx)
+    successor = await stage.row(str((await stage.row(staged))["superseded_by"]))
+    assert (successor["staging_config_id"], successor["auth_epoch"]) == (None, 2)

@@ -12,7 +12,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from tests.integration.gateways import Served, make_certificate, serve
+from tests.integration.played import Served, make_certificate, serve
 
 from greenroom.agent.upstream_auth import TIMEOUT_S, UpstreamAuth
 from greenroom.core.errors import SetupError, Unavailable

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.accounts import password_problem, username_problem
+from greenroom.core.accounts import normal_language, password_problem, username_problem
 
 
 def stays_in_its_folder(problem: object, name: str) -> None:
@@ -48,3 +48,28 @@ def test_weak_passwords_are_refused(password: str):
 @given(st.text(min_size=12, max_size=256).filter(lambda text: len(set(text)) > 3))
 def test_long_passwords_of_any_characters_are_accepted(password: str):
     assert password_problem(password, "someone") is None or password.casefold() == "administrator"
+
+
+@pytest.mark.parametrize(
+    ("written", "stored"),
+    [("de", "de"), ("DE_de", "de-DE"), ("pt-br", "pt-BR"), ("en_US.UTF-8", "en-US"), ("zh_TW.utf8", "zh-TW")],
+)
+def test_a_language_is_stored_in_one_form(written: str, stored: str):
+    assert normal_language(written) == stored
+    assert normal_language(stored) == stored
+
+
+@pytest.mark.parametrize("written", ["", "english", "xx", "de-DEU", "de_DE; rm", "C", "de\n", "de_DE.ISO-8859-1"])
+def test_what_is_no_language_is_refused(written: str):
+    with pytest.raises(ValueError, match="no such language"):
+        normal_language(written)
+
+
+@given(st.text(max_size=12))
+def test_a_stored_language_is_safe_in_an_environment(text: str):
+    try:
+        stored = normal_language(text)
+    except ValueError:
+        return
+    assert stored.replace("-", "").isascii()
+    assert stored.replace("-", "").isalpha()

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 import ssl
 import stat
+from contextlib import AsyncExitStack
 from pathlib import Path
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.agent.capacity import offered
+from greenroom.agent import link as link_module
+from greenroom.agent import managers as managers_module
+from greenroom.agent.capacity import NOTHING, SILENT_AFTER_S, CapacityMeter, offered
 from greenroom.agent.health import ROUND_MISSED_S, Health
 from greenroom.agent.identity import Identity
-from greenroom.agent.link import tls_context
-from greenroom.agent.managers import MAX_PAUSE_S, Managers
+from greenroom.agent.link import Link, NoManager, tls_context
+from greenroom.agent.managers import LAST_RESORT_S, MAX_PAUSE_S, Managers
 from greenroom.agent.outbox import MAX_LOG_LINES, Outbox
 from greenroom.core.errors import SetupError
-from greenroom.wire.messages import LogLine, Observed, Registered
+from greenroom.runtimes.base import RuntimeUnavailable
+from greenroom.runtimes.simulated import SimulatedRuntime
+from greenroom.wire.messages import LogLine, Observed, Register, Registered
 
 A, B, C = "https://a", "https://b", "https://c"
 
@@ -40,18 +48,115 @@ def test_after_a_failure_the_next_one_is_asked_at_once():
 
 
 def test_a_disabled_one_is_not_asked_before_its_retry_after():
-    managers = Managers([A])
+    managers = Managers([A, B])
     managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.5)
-    assert managers.best(30.0) is None
-    assert managers.wait_s(10.0) == pytest.approx(20.5)
+    assert managers.best(30.0) == B
     assert managers.best(30.5) == A
 
 
+def test_while_all_are_left_aside_each_is_tried_in_turn_at_once_and_then_with_pauses():
+    managers = Managers([A, B, C])
+    for second, url in enumerate([A, B, C]):
+        managers.failed(url, now=float(second), retry_after_s=30.0, spread=1.0)
+    tried = list[str | None]()
+    now = 2.5
+    for _ in range(4):
+        tried.append(url := managers.best(now, asked=[C] if not tried else []))
+        assert url is not None
+        managers.failed(url, now=now, retry_after_s=30.0, spread=1.0)
+        assert managers.best(now) is None
+        pause_s = managers.wait_s(now)
+        assert 0 < pause_s <= LAST_RESORT_S
+        now += pause_s
+    assert tried == [A, B, C, A]
+
+
+def test_one_that_does_not_answer_does_not_keep_the_agent_from_one_that_was_enabled_again():
+    managers, now = Managers([A, B]), 0.0
+    managers.failed(A, now=now, retry_after_s=30.0, spread=0.5)
+    while (url := managers.best(now)) != A:
+        if url is None:
+            now += managers.wait_s(now)
+        else:
+            managers.failed(url, now=now, retry_after_s=None, spread=0.5)
+    assert now < 10
+
+
+def test_one_that_became_primary_after_it_was_left_aside_is_asked_at_once():
+    managers = Managers([A, B])
+    managers.learn([A, B])
+    managers.is_primary(A, 7)
+    managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
+    managers.is_primary(A, 7)
+    assert managers.best(1.0) == B, "an answer on its way since before it was disabled"
+    managers.is_primary(B, 8)
+    assert managers.best(1.0) == B
+    managers.is_primary(A, 9)
+    assert managers.best(1.0) == A
+
+
+def test_while_the_first_is_left_aside_for_a_moment_no_other_holds_an_answer_longer():
+    managers = Managers([A, B, C])
+    assert managers.may_hold_s(A, 0.0) == float("inf")
+    pause_s = managers.failed(A, now=0.0, retry_after_s=None, spread=0.0)
+    managers.failed(B, now=0.0, retry_after_s=30.0, spread=0.0)
+    assert managers.best(0.0) == C
+    assert managers.may_hold_s(C, 0.0) == pytest.approx(pause_s)
+
+
+def test_one_that_kept_silent_is_left_aside_for_the_rest_of_a_lease_and_then_asked_for_a_short_answer():
+    managers = Managers([A, B])
+    pause_s = managers.failed(A, now=3.0, retry_after_s=None, spread=0.0, silent=True)
+    assert managers.best(5.9) == B
+    assert managers.best(3.0 + pause_s) == A
+    assert managers.may_hold_s(A, 3.0 + pause_s) == 0.0
+    managers.answered(A)
+    assert managers.may_hold_s(A, 3.0 + pause_s) == float("inf")
+
+
+async def test_managers_that_are_frozen_do_not_keep_the_agent_from_the_next_one(monkeypatch: pytest.MonkeyPatch):
+    """However long they are waited for: when the second is given up, the first may be tried again."""
+    monkeypatch.setattr(link_module, "ANSWER_S", 0.1)
+    monkeypatch.setattr(managers_module, "FIRST_SILENT_PAUSE_S", 0.05)
+    body = msgspec.json.encode(_registered(None))
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
+
+    async def works(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answer)
+        writer.close()
+
+    async with AsyncExitStack() as stack:
+        frozen = [socket.create_server(("127.0.0.1", 0)) for _ in range(2)]
+        working = await stack.enter_async_context(await asyncio.start_server(works, "127.0.0.1", 0))
+        urls = [f"http://127.0.0.1:{each.getsockname()[1]}" for each in (*frozen, working.sockets[0])]
+        left: list[str] = []
+        link = Link(Managers(urls), None, left.append)
+        stack.push_async_callback(link.close)
+        for each in frozen:
+            stack.callback(each.close)
+        async with asyncio.timeout(10):
+            answered = await link.ask("/register", Register(machine_id="m", hostname="h"), Registered)
+    assert answered.agent_id == AGENT_ID
+    assert left == ["silent", "silent"]
+
+
+@pytest.mark.parametrize("url", ["https://m 1:8443", "https://127.0.0.1:99999", "https://xn--", "m1:8443"])
+async def test_an_address_that_cannot_be_used_is_one_managers_trouble(url: str):
+    """A Manager is told its address by its administrator, and tells it to all Agents of the zone."""
+    link = Link(Managers([url]), None)
+    try:
+        with pytest.raises(NoManager):
+            await link.ask("/register", Register(machine_id="m", hostname="h"), Registered)
+    finally:
+        await link.close()
+
+
 def test_the_other_questions_that_fail_with_it_do_not_shorten_the_pause():
-    managers = Managers([A])
+    managers = Managers([A, B])
     managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
     assert managers.failed(A, now=0.1, retry_after_s=None, spread=0.0) == pytest.approx(29.9)
-    assert managers.best(29.9) is None
+    assert managers.best(29.9) == B
     assert managers.best(30.0) == A
 
 
@@ -103,6 +208,16 @@ def test_an_id_that_was_replaced_does_not_inherit_the_credential(tmp_path: Path)
     other.close()
 
 
+def test_a_folder_keeps_its_id_until_the_agent_is_admitted_as_another(tmp_path: Path):
+    (tmp_path / "agent_id").write_text(AGENT_ID.replace("1a2b", "ffff"))
+    identity = Identity.load(tmp_path)
+    identity.propose(AGENT_ID)
+    assert (identity.agent_id, (tmp_path / "agent_id").read_text()[:4]) == (AGENT_ID, "ffff")
+    identity.take(_registered("secret"))
+    assert (tmp_path / "agent_id").read_text().strip() == AGENT_ID
+    identity.close()
+
+
 def test_a_folder_serves_one_agent_at_a_time(tmp_path: Path):
     identity = Identity.load(tmp_path)
     with pytest.raises(SetupError, match="Another Agent is running"):
@@ -143,6 +258,41 @@ def test_the_host_keeps_a_tenth_at_most_a_gigabyte(cores: float, memory_bytes: i
     kept = memory_bytes - capacity.memory_bytes
     assert kept == min(memory_bytes // 10, 1 << 30) or abs(kept - memory_bytes / 10) < 2
     assert capacity.cores == pytest.approx(cores, abs=0.001)
+
+
+async def test_a_host_whose_runtime_is_silent_offers_nothing_until_it_answers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    runtime, now, said = SimulatedRuntime("", "", folder=tmp_path), 0.0, list[tuple[str, str, str]]()
+    meter = CapacityMeter(runtime, "host-1", lambda *row: said.append(row), now=lambda: now)
+    assert meter.capacity == NOTHING
+
+    async def look(at_s: float) -> None:
+        nonlocal now
+        now = at_s
+        await meter.look()
+
+    await look(0)
+    before = meter.capacity
+    assert before.cores > 0
+    with monkeypatch.context() as away:
+        away.setattr(SimulatedRuntime, "capacity", _silent)
+        await look(100)
+        await look(100 + SILENT_AFTER_S / 2)
+        assert (meter.capacity, said) == (before, []), "it may be started again"
+        await look(100 + SILENT_AFTER_S)
+        await look(100 + 2 * SILENT_AFTER_S)
+        assert meter.capacity == NOTHING
+    await look(200 + 2 * SILENT_AFTER_S)
+    assert meter.capacity == before
+    assert said == [
+        ("ERROR", "agent-offers-nothing", "host-1 offers nothing until its runtime answers again: Docker is away."),
+        ("INFO", "agent-offers-again", "The runtime of host-1 answers; it takes sessions."),
+    ]
+
+
+async def _silent(runtime: SimulatedRuntime) -> object:
+    raise RuntimeUnavailable("Docker is away.")
 
 
 def test_healthy_while_rounds_are_made_and_the_runtime_answers():
@@ -205,9 +355,12 @@ def test_log_rows_are_bounded_and_drops_are_counted():
     outbox = Outbox()
     for number in range(MAX_LOG_LINES + 5):
         outbox.add_log_line(LogLine(at=0.0, level="INFO", code="x", message=str(number)))
-    taken = outbox.take_log_lines()
-    outbox.return_log_lines(taken)
+    for _ in range(3):  # messages that failed
+        taken = outbox.take_log_lines()
+        outbox.return_log_lines(taken)
     kept = outbox.take_log_lines()
-    assert len(kept) == MAX_LOG_LINES
-    assert kept[-1].message == str(MAX_LOG_LINES + 4)
+    assert len(kept) == MAX_LOG_LINES + 1
+    assert kept[-2].message == str(MAX_LOG_LINES + 4)
+    assert (kept[-1].code, kept[-1].message.split()[0]) == ("log-rows-dropped", "5")
     assert outbox.log_lines_dropped == 5
+    assert outbox.take_log_lines() == []

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from greenroom.api.csrf import SAFE_METHODS, cross_site_reason
 from greenroom.api.hardening import host_name, served
+from greenroom.api.problems import plain_words
 from greenroom.api.public.shapes import date, hex_id
 from greenroom.core.errors import Invalid
 from greenroom.core.installation import (
@@ -134,3 +135,8 @@ def test_published_dates_are_utc_with_microseconds(moment: datetime):
 @given(st.uuids())
 def test_hex_ids(value: Any):
     assert hex_id(str(value)) == hex_id(value) == value.hex
+
+
+def test_what_a_validator_says_stands_inside_a_sentence():
+    assert plain_words("Value error, there is no such zone.") == "there is no such zone"
+    assert plain_words("Input should be greater than 0") == "Input should be greater than 0"

@@ -96,6 +96,35 @@ def test_the_reason_of_a_failure_is_the_agents_own():
     assert move.reason == "no such image"
 
 
+@pytest.mark.parametrize(
+    ("before", "observed", "reason"),
+    [
+        (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, broken=True, probe_error="No answer."), "No answer"),
+        (row(S.RUNNING, claimable=True), seen(Seeing.FAILED, error="It ended."), "It ended"),
+        (row(S.RUNNING, claimable=True), seen(Seeing.ABSENT), "is gone"),
+    ],
+)
+def test_a_staged_session_that_stopped_working_leaves_its_pool(before: SessionRow, observed: Seen, reason: str):
+    move = decide(before, observed)
+    assert move is not None
+    assert (move.to, move.leaves_pool, move.sources) == (S.FAILED, True, frozenset({S.RUNNING}))
+    assert reason in move.reason
+
+
+@pytest.mark.parametrize(
+    ("before", "observed"),
+    [
+        (row(S.RUNNING), seen(Seeing.RUNNING, broken=True)),  # somebody's
+        (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, usable=False)),  # not looked at yet
+        (row(S.RUNNING, claimable=True), seen(Seeing.RUNNING, generation=2, broken=True)),
+        (row(S.STARTING), seen(Seeing.RUNNING, broken=True)),  # it may still become usable
+        (row(S.UNREACHABLE), seen(Seeing.RUNNING, broken=True)),
+    ],
+)
+def test_a_probe_that_fails_ends_nothing_else(before: SessionRow, observed: Seen):
+    assert decide(before, observed) is None
+
+
 # Properties -----------------------------------------------------------------------------------------------------------
 
 rows = st.builds(
@@ -105,6 +134,7 @@ rows = st.builds(
     want=st.sampled_from(Want),
     generation=st.integers(1, 3),
     assignment_id=st.none() | st.sampled_from(["a", "b"]),
+    claimable=st.booleans(),
 )
 sightings = st.builds(
     Seen,
@@ -112,6 +142,7 @@ sightings = st.builds(
     generation=st.integers(1, 3),
     state=st.sampled_from(Seeing),
     usable=st.booleans(),
+    broken=st.booleans(),
     exit_code=st.none() | st.integers(0, 255),
     error=st.sampled_from(["", "broken"]),
     assignment_id=st.none() | st.sampled_from(["a", "b"]),
@@ -148,6 +179,12 @@ def nobody_is_freed_while_a_container_is_seen(subject: Decide, case: Case) -> No
         assert case[0].want is Want.ABSENT
 
 
+def a_container_that_runs_fails_nobody_who_has_it(subject: Decide, case: Case) -> None:
+    move = subject(*case)
+    if move is not None and move.to is S.FAILED and case[1].state is Seeing.RUNNING:
+        assert case[0].claimable or move.set_aside
+
+
 PROPERTIES = [
     only_allowed_edges,
     another_generation_changes_nothing,
@@ -159,6 +196,21 @@ PROPERTIES = [
 @pytest.mark.parametrize("check", PROPERTIES)
 def test_every_decision_keeps_the_rules(check: Callable[[Decide, Case], None]):
     holds(check, decide, cases)
+
+
+def fails_what_is_broken(case_row: SessionRow, observed: Seen) -> Move | None:
+    return decide(replace(case_row, claimable=True), observed)
+
+
+running = st.tuples(
+    rows.map(lambda one: replace(one, status=S.RUNNING, want=Want.RUNNING, generation=3)),
+    sightings.map(lambda one: replace(one, state=Seeing.RUNNING, generation=3)),
+)
+
+
+def test_a_container_that_runs_fails_nobody_who_has_it():
+    holds(a_container_that_runs_fails_nobody_who_has_it, decide, running)
+    catches(a_container_that_runs_fails_nobody_who_has_it, fails_what_is_broken, running)
 
 
 def always_fails(case_row: SessionRow, observed: Seen) -> Move | None:
@@ -186,7 +238,11 @@ def frees_what_failed(case_row: SessionRow, observed: Seen) -> Move | None:
 @pytest.mark.parametrize(
     ("check", "mutant"),
     list(
-        zip(PROPERTIES, [always_fails, ignores_the_generation, goes_back_to_starting, frees_what_failed], strict=True)
+        zip(
+            PROPERTIES,
+            [always_fails, ignores_the_generation, goes_back_to_starting, frees_what_failed],
+            strict=True,
+        )
     ),
 )
 def test_each_rule_catches_its_mutant(check: Callable[[Decide, Case], None], mutant: Decide):

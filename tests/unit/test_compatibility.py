@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from greenroom.core import compatibility
 from greenroom.core.compatibility import RULES, LaunchFacts, violations
-from greenroom.core.settings import STAGED_PERMISSIONS, GroupSettings, resolve
+from greenroom.core.settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, Setting, resolve
 
 OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
 
@@ -61,15 +61,17 @@ CASES: list[tuple[str, LaunchFacts, str]] = [
     (
         "permissions",
         facts({"allow_kasm_audio": True}),
-        "permissions: allow_kasm_audio is on for the user and off in the staging config",
+        "permissions (group Students): allow_kasm_audio is on for the user and off in the staging config",
     ),
     (
         "language_or_timezone",
-        facts(language="de-DE", timezone="Europe/Berlin"),
-        (
-            "preferred_language: the preference language de-DE and time zone Europe/Berlin is set when a container is"
-            " created"
-        ),
+        facts(language="de-DE"),
+        "preferred_language: the user's language de-DE is set when a container is created",
+    ),
+    (
+        "language_or_timezone",
+        facts(timezone="Europe/Berlin"),
+        "preferred_timezone: the user's time zone Europe/Berlin is set when a container is created",
     ),
     (
         "launch_options",
@@ -79,7 +81,9 @@ CASES: list[tuple[str, LaunchFacts, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("code", "launch", "reason"), CASES, ids=[case[0] for case in CASES])
+@pytest.mark.parametrize(
+    ("code", "launch", "reason"), CASES, ids=[f"{case[0]} {case[2].split(':')[0]}" for case in CASES]
+)
 def test_each_rule_with_its_sentence(code: str, launch: LaunchFacts, reason: str):
     assert [(v.code, v.reason) for v in violations(launch, OFF)] == [(code, reason)]
 
@@ -97,12 +101,51 @@ def test_every_rule_has_its_case():
         facts({"allow_persistent_profile": True}, persistent_profile_path="/p", persistent_profile_mode="Disabled"),
         facts(image_volume_mappings={"/shared/{image_id}": {"bind": "/shared"}}),
         facts({"run_config": {}, "volume_mapping": {}, "web_filter_policy": "", "inject_ssh_keys": False}),
-        facts({"staged_session_language_and_timezone_preference_override": True}, language="de-DE"),
+        facts({"web_filter_policy": "strict"}, filters_disabled=True),
+        facts(
+            {"staged_session_language_and_timezone_preference_override": True}, language="de-DE", timezone="Asia/Tokyo"
+        ),
+        facts(language="", timezone=None),
         facts(kasm_url="https://a.example", has_assign=True),
     ],
 )
 def test_what_is_not_applied_does_not_exclude(launch: LaunchFacts):
     assert violations(launch, OFF) == ()
+
+
+def in_force(setting: Setting) -> Any:
+    """A value that is not the default."""
+    values = {"bool": not setting.default, "int": 1, "float": 1.5, "string": "x", "mapping": {"x": {"bind": "/x"}}}
+    return setting.choices[-1] if setting.kind == "choice" else values[setting.kind]
+
+
+@pytest.mark.parametrize("setting", SETTINGS.values(), ids=list(SETTINGS))
+def test_of_all_settings_of_groups_only_those_of_the_table_exclude(setting: Setting):
+    value = {"hostname": "desk"} if setting.name == "run_config" else in_force(setting)
+    found = violations(facts({setting.name: value}), OFF)
+    expected = "permissions" if setting.name in STAGED_PERMISSIONS else setting.name
+    excludes = setting.excludes_staging or setting.name in STAGED_PERMISSIONS
+    assert [(v.code, v.group) for v in found] == ([(expected, "Students")] if excludes else [])
+
+
+def test_the_group_that_is_named_is_the_one_whose_value_holds():
+    groups = [
+        GroupSettings("1", "Low", 9, {"inject_ssh_keys": True, "run_config": {"hostname": "a"}}),
+        GroupSettings("2", "High", 1, {"inject_ssh_keys": True, "run_config": {"shm_size": "1g"}}),
+        GroupSettings("3", "Audio", 5, {"allow_kasm_audio": True}),
+        GroupSettings("4", "Webcam", 6, {"allow_kasm_webcam": True}),
+    ]
+    found = violations(LaunchFacts(settings=resolve(groups)), OFF)
+    named = {v.code: set((v.group or "").split(", ")) for v in found}
+    assert named == {"inject_ssh_keys": {"High"}, "run_config": {"High", "Low"}, "permissions": {"Audio", "Webcam"}}
+
+
+def test_a_setting_that_a_stronger_group_switches_off_does_not_exclude():
+    groups = [
+        GroupSettings("1", "Low", 9, {"inject_ssh_keys": True, "web_filter_policy": "strict"}),
+        GroupSettings("2", "High", 1, {"inject_ssh_keys": False, "web_filter_policy": ""}),
+    ]
+    assert violations(LaunchFacts(settings=resolve(groups)), OFF) == ()
 
 
 def test_all_violations_are_found():

@@ -1,51 +1,115 @@
-"""Cutting connections: by the kernel where it can, else by the container's network."""
+"""Cutting connections: by the kernel where it can, else through copies of the sockets of whoever holds them."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
+from greenroom.agent import cutter as cutting
+from greenroom.agent import foreign_sockets
 from greenroom.agent.cutter import Cutter
-from greenroom.runtimes.base import ContainerMissing
+from greenroom.agent.foreign_sockets import connections_to, shut_down
+
+HOLD = """
+import socket, sys
+held = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+print("connected", flush=True)
+print("ended" if held.recv(1) == b"" else "data", flush=True)
+"""
+"""Another process that holds a connection and says when it ends."""
 
 
-async def test_without_the_kernels_help_the_container_is_taken_off_its_network():
-    detached: list[str] = []
-
-    async def detach(session_id: str) -> None:
-        detached.append(session_id)
-
-    cutter = Cutter(detach)
-    cutter.cut_soon("s", "127.0.0.1:1")
-    await cutter.wait()
-    assert detached == ["s"]
-
-
-async def test_a_container_that_is_gone_needs_no_cut():
-    async def detach(_session_id: str) -> None:
-        raise ContainerMissing
-
-    cutter = Cutter(detach)
-    cutter.cut_soon("s", "127.0.0.1:1")
-    await cutter.wait()
-
-
-async def test_with_it_every_connection_to_the_address_is_aborted_and_no_other():
-    cutter = Cutter()
-    await cutter.probe()
-    if not cutter.kernel_can:
-        pytest.skip("this machine cannot abort connections: no ss, no CAP_NET_ADMIN or no INET_DIAG_DESTROY")
+@pytest.fixture
+async def ports() -> AsyncIterator[list[int]]:
     servers = [await asyncio.start_server(lambda _r, _w: None, "127.0.0.1", 0) for _ in range(2)]
-    ports = [server.sockets[0].getsockname()[1] for server in servers]
+    yield [server.sockets[0].getsockname()[1] for server in servers]
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture(params=["ss -K", "copies of sockets"])
+async def cutter(request: pytest.FixtureRequest) -> Cutter:
+    made = Cutter()
+    await made.probe()
+    if request.param == "ss -K" and not made.kernel_can:
+        pytest.skip("this machine cannot abort connections: no ss, no CAP_NET_ADMIN or no INET_DIAG_DESTROY")
+    made.kernel_can = request.param == "ss -K"
+    return made
+
+
+async def test_every_connection_to_the_address_is_ended_and_no_other(cutter: Cutter, ports: list[int]):
     cut, kept = [await asyncio.open_connection("127.0.0.1", port) for port in ports]
     cutter.cut_soon("s", f"127.0.0.1:{ports[0]}")
-    with pytest.raises(ConnectionError):
-        await asyncio.wait_for(cut[0].read(1), 5)
+    with contextlib.suppress(ConnectionError):
+        assert await asyncio.wait_for(cut[0].read(1), 5) == b""
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(kept[0].read(1), 0.2)
     await cutter.wait()
     for _, writer in (cut, kept):
         writer.close()
-    for server in servers:
-        server.close()
+
+
+async def test_a_connection_of_another_process_is_shut_down(ports: list[int]):
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", HOLD, str(ports[0]), stdout=asyncio.subprocess.PIPE
+    )
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"connected\n"
+    assert shut_down(f"127.0.0.1:{ports[1]}") == 0
+    assert shut_down(f"127.0.0.1:{ports[0]}") == 1
+    assert await asyncio.wait_for(process.stdout.readline(), 5) == b"ended\n"
+    assert await process.wait() == 0
+
+
+async def test_a_connection_whose_holder_cannot_be_seen_is_said(ports: list[int], monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(foreign_sockets, "_holders", lambda _inodes: iter(()))
+    _, writer = await asyncio.open_connection("127.0.0.1", ports[0])
+    with pytest.raises(PermissionError, match="1 connections are held by processes that cannot be seen"):
+        shut_down(f"127.0.0.1:{ports[0]}")
+    writer.close()
+
+
+def test_a_descriptor_that_is_no_socket_meanwhile_is_passed_over_and_its_copy_closed(monkeypatch: pytest.MonkeyPatch):
+    answers = iter([frozenset({"1"}), frozenset[str]()])
+    monkeypatch.setattr(foreign_sockets, "connections_to", lambda *_: next(answers))
+    with Path("/dev/null").open() as file:
+        monkeypatch.setattr(foreign_sockets, "_holders", lambda _inodes: iter([(os.getpid(), file.fileno())]))
+        before = os.listdir("/proc/self/fd")  # noqa: PTH208 -- names alone
+        assert shut_down("127.0.0.1:1") == 0
+        assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+
+
+async def test_what_cannot_be_cut_is_an_error_in_the_log(monkeypatch: pytest.MonkeyPatch):
+    def refused(_address: str) -> int:
+        raise PermissionError(1, os.strerror(1))
+
+    said: list[str] = []
+
+    def heard(event: str, *, session_id: str, reason: str) -> None:
+        said.append(f"{session_id}: {event}: {reason}")
+
+    monkeypatch.setattr(cutting, "shut_down", refused)
+    monkeypatch.setattr(cutting, "REPEAT_S", (0.0,))
+    monkeypatch.setattr(cutting.log, "error", heard)
+    cutter = Cutter()
+    cutter.cut_soon("s", "127.0.0.1:1")
+    await cutter.wait()
+    sentence = "the streams of a session could not be cut; they stay open until they are closed"
+    assert said == [f"s: {sentence}: [Errno 1] Operation not permitted"]
+
+
+def test_only_established_connections_to_exactly_this_address_count():
+    table = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
+   0: 0100007F:1F90 00000000:0000 0A 00000000:00000000 00:00000000 00000000     0        0 11 1
+   1: 0100007F:C001 0100007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 12 1
+   2: 0100007F:1F90 0100007F:C001 01 00000000:00000000 00:00000000 00000000     0        0 13 1
+   3: 0100007F:C002 0100007F:1F90 06 00000000:00000000 00:00000000 00000000     0        0 14 1
+   4: 0100007F:C003 0200007F:1F90 01 00000000:00000000 00:00000000 00000000     0        0 15 1
+"""
+    assert connections_to(table, "127.0.0.1", 8080) == {"12"}

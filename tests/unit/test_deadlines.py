@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.deadlines import DEADLINE_S, Overdue, Waiting, due, plan
-from greenroom.core.states import TRANSITIONAL, SessionStatus, may_follow
+from greenroom.core.states import RETURNING, TRANSITIONAL, SessionStatus, Want, may_follow
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 S = SessionStatus
 
 
-def waiting(status: SessionStatus, waited_s: float, **fields: object) -> Waiting:
-    values = {"session_id": "s", "agent_name": "host-1"} | fields
-    return Waiting(status=status, status_changed=NOW - timedelta(seconds=waited_s), **values)  # type: ignore[arg-type]
+def waiting(status: SessionStatus, waited_s: float, **fields: Any) -> Waiting:
+    values: dict[str, Any] = {"session_id": "s", "agent_name": "host-1"} | fields
+    return Waiting(status=status, status_changed=NOW - timedelta(seconds=waited_s), **values)
 
 
 def test_every_transitional_status_has_a_deadline():
@@ -40,6 +41,26 @@ def test_every_transitional_status_has_a_deadline():
             "host-1 did not finish the hand-over within 7.0 s",
         ),
         (
+            waiting(S.STOPPING, 61, want=Want.STOPPED),
+            "take_back",
+            "host-1 did not stop it within 61 s; it is to run on",
+        ),
+        (
+            waiting(S.PAUSING, 31, want=Want.PAUSED),
+            "take_back",
+            "host-1 did not pause it within 31 s; it is to run on",
+        ),
+        (
+            waiting(S.LOST, 700, want=Want.STOPPED, deadline=NOW),
+            "take_back",
+            "host-1 did not stop it within 700 s; it is to run on",
+        ),
+        (
+            waiting(S.LOST, 700, deadline=NOW, probe_error="refused"),
+            "fail",
+            "it was still lost on host-1 after 700 s (last probe: refused)",
+        ),
+        (
             waiting(S.DELETING, 61),
             "delete_again",
             "host-1 did not confirm the deletion within 61 s; it is told again",
@@ -51,12 +72,17 @@ def test_what_is_overdue_is_acted_upon_with_a_reason(session: Waiting, kind: str
     assert (action.kind, action.reason) == (kind, reason)
 
 
+def test_what_is_lost_may_stay_so_while_its_agent_is_away():
+    assert plan([waiting(S.LOST, 90_000), waiting(S.UNREACHABLE, 90_000)], NOW, quiet=False) == []
+
+
 times = st.integers(-400, 400).map(lambda s: NOW + timedelta(seconds=s))
 sessions = st.builds(
     Waiting,
     session_id=st.uuids().map(str),
     status=st.sampled_from(S),
     status_changed=times,
+    want=st.sampled_from(Want),
     deadline=st.none() | times,
     assignment_state=st.none() | st.sampled_from(["requested", "received"]),
 )
@@ -68,10 +94,12 @@ def only_what_is_overdue(subject: Plan, case: tuple[list[Waiting], bool]) -> Non
     found, quiet = case
     actions = {action.session_id: action for action in subject(found, NOW, quiet=quiet)}
     for session in found:
-        late = session.status in TRANSITIONAL and not quiet and due(session) <= NOW
+        waits = session.status in TRANSITIONAL or (session.status in RETURNING and session.deadline is not None)
+        late = waits and not quiet and due(session) <= NOW
         assert (session.session_id in actions) == late
     for action in actions.values():
-        assert action.kind == "delete_again" or may_follow(action.status, S.FAILED)
+        target = {"delete_again": S.DELETED, "take_back": S.STARTING}.get(action.kind, S.FAILED)
+        assert may_follow(action.status, target)
         assert action.reason
 
 
@@ -91,6 +119,13 @@ def fails_deletions(found: list[Waiting], now: datetime, *, quiet: bool) -> Sequ
     ]
 
 
-@pytest.mark.parametrize("mutant", [ignores_quiet, fails_deletions])
+def takes_starts_back(found: list[Waiting], now: datetime, *, quiet: bool) -> Sequence[Overdue]:
+    return [
+        Overdue(session_id=a.session_id, status=a.status, kind="take_back", reason=a.reason)
+        for a in plan(found, now, quiet=quiet)
+    ]
+
+
+@pytest.mark.parametrize("mutant", [ignores_quiet, fails_deletions, takes_starts_back])
 def test_the_property_catches_its_mutants(mutant: Plan):
     catches(only_what_is_overdue, mutant, cases)

@@ -18,6 +18,7 @@ from greenroom.core.fleet import (
     SessionsLost,
     corrections,
     plan,
+    silence_problem,
 )
 
 TIMINGS = FleetTimings(missing_s=15, lost_s=600, dead_s=3600)
@@ -35,6 +36,8 @@ def agent(status: Any, silent_s: float | None, **fields: Any) -> AgentReport:
         (agent("pending", None), None),
         (agent("pending", 1, complete=False), None),
         (agent("pending", 1), "running"),
+        (agent("pending", 1, enabled=False), None),
+        (agent("missing", 3, enabled=False), "running"),
         (agent("running", 15), None),
         (agent("running", 16), "missing"),
         (agent("running", 16, complete=False), "missing"),
@@ -47,19 +50,15 @@ def agent(status: Any, silent_s: float | None, **fields: Any) -> AgentReport:
     ],
 )
 def test_what_is_concluded(before: AgentReport, to: str | None):
-    actions = plan([before], TIMINGS, quiet=False, auto_agent=True)
+    actions = plan([before], TIMINGS, quiet=False)
     assert [a.to for a in actions if isinstance(a, AgentMove)] == ([to] if to else [])
 
 
 def test_users_sessions_are_lost_after_a_longer_silence_once():
-    (action,) = plan([agent("missing", 601, has_losable=True)], TIMINGS, quiet=False, auto_agent=True)
+    (action,) = plan([agent("missing", 601, has_losable=True)], TIMINGS, quiet=False)
     assert isinstance(action, SessionsLost)
     assert action.reason == "its Agent host-1 was lost: it was not heard of for 601 s"
-    assert plan([agent("missing", 601)], TIMINGS, quiet=False, auto_agent=True) == []
-
-
-def test_without_auto_agent_a_pending_agent_stays():
-    assert plan([agent("pending", 1)], TIMINGS, quiet=False, auto_agent=False) == []
+    assert plan([agent("missing", 601)], TIMINGS, quiet=False) == []
 
 
 agents = st.builds(
@@ -69,15 +68,16 @@ agents = st.builds(
     status=st.sampled_from(["pending", "running", "missing", "dead"]),
     complete=st.booleans(),
     silent_s=st.none() | st.floats(0, 5000),
+    enabled=st.booleans(),
     has_losable=st.booleans(),
 )
-cases = st.tuples(st.lists(agents, max_size=4), st.booleans(), st.booleans())
+cases = st.tuples(st.lists(agents, max_size=4), st.booleans())
 Plan = Callable[..., list[AgentMove | SessionsLost]]
-Case = tuple[list[AgentReport], bool, bool]
+Case = tuple[list[AgentReport], bool]
 
 
 def run(subject: Plan, case: Case) -> list[AgentMove | SessionsLost]:
-    return subject(case[0], TIMINGS, quiet=case[1], auto_agent=case[2])
+    return subject(case[0], TIMINGS, quiet=case[1])
 
 
 def silence_proves_nothing_while_quiet(subject: Plan, case: Case) -> None:
@@ -93,6 +93,11 @@ def who_is_heard_never_gets_worse(subject: Plan, case: Case) -> None:
             assert action.to == "running"
 
 
+def who_is_not_enabled_stays_pending(subject: Plan, case: Case) -> None:
+    waiting = {a.agent_id for a in case[0] if a.status == "pending" and not a.enabled}
+    assert not [action for action in run(subject, case) if action.agent_id in waiting]
+
+
 def nobody_dies_without_having_been_missing(subject: Plan, case: Case) -> None:
     for action in run(subject, case):
         if isinstance(action, AgentMove) and action.to != "running":
@@ -101,11 +106,11 @@ def nobody_dies_without_having_been_missing(subject: Plan, case: Case) -> None:
 
 def planning_again_comes_to_rest(subject: Plan, case: Case) -> None:
     """At one moment an Agent takes at most two steps; then there is nothing left to conclude."""
-    found, quiet, auto = case
+    found, quiet = case
     for _ in range(3):
-        actions = subject(found, TIMINGS, quiet=quiet, auto_agent=auto)
+        actions = subject(found, TIMINGS, quiet=quiet)
         found = [_applied(a, [x for x in actions if x.agent_id == a.agent_id]) for a in found]
-    assert subject(found, TIMINGS, quiet=quiet, auto_agent=auto) == []
+    assert subject(found, TIMINGS, quiet=quiet) == []
 
 
 def _applied(before: AgentReport, actions: list[AgentMove | SessionsLost]) -> AgentReport:
@@ -120,35 +125,43 @@ def _applied(before: AgentReport, actions: list[AgentMove | SessionsLost]) -> Ag
 PROPERTIES = [
     silence_proves_nothing_while_quiet,
     who_is_heard_never_gets_worse,
+    who_is_not_enabled_stays_pending,
     nobody_dies_without_having_been_missing,
     planning_again_comes_to_rest,
 ]
 
 
-def ignores_quiet(found: list[AgentReport], timings: FleetTimings, *, quiet: bool, auto_agent: bool) -> Any:
+def ignores_quiet(found: list[AgentReport], timings: FleetTimings, *, quiet: bool) -> Any:
     del quiet
-    return plan(found, timings, quiet=False, auto_agent=auto_agent)
+    return plan(found, timings, quiet=False)
 
 
-def judges_the_incomplete(found: list[AgentReport], timings: FleetTimings, *, quiet: bool, auto_agent: bool) -> Any:
+def judges_the_incomplete(found: list[AgentReport], timings: FleetTimings, *, quiet: bool) -> Any:
     worse = [
         AgentMove(agent_id=a.agent_id, before="running", to="missing", reason="x") for a in found if not a.complete
     ]
-    return worse or plan(found, timings, quiet=quiet, auto_agent=auto_agent)
+    return worse or plan(found, timings, quiet=quiet)
 
 
-def is_impatient(found: list[AgentReport], timings: FleetTimings, *, quiet: bool, auto_agent: bool) -> Any:
+def promotes_everybody(found: list[AgentReport], timings: FleetTimings, *, quiet: bool) -> Any:
+    return plan([replace(a, enabled=True) for a in found], timings, quiet=quiet)
+
+
+def is_impatient(found: list[AgentReport], timings: FleetTimings, *, quiet: bool) -> Any:
     return [
         replace(a, to="dead") if isinstance(a, AgentMove) and a.to == "missing" else a
-        for a in plan(found, timings, quiet=quiet, auto_agent=auto_agent)
+        for a in plan(found, timings, quiet=quiet)
     ]
 
 
-def revives_the_silent(found: list[AgentReport], timings: FleetTimings, *, quiet: bool, auto_agent: bool) -> Any:
+def revives_the_silent(found: list[AgentReport], timings: FleetTimings, *, quiet: bool) -> Any:
     return [
         replace(a, to="running") if isinstance(a, AgentMove) and a.to == "dead" else a
-        for a in plan(found, timings, quiet=quiet, auto_agent=auto_agent)
+        for a in plan(found, timings, quiet=quiet)
     ]
+
+
+MUTANTS = [ignores_quiet, judges_the_incomplete, promotes_everybody, is_impatient, revives_the_silent]
 
 
 @pytest.mark.parametrize("check", PROPERTIES)
@@ -158,7 +171,13 @@ def test_every_conclusion_keeps_the_rules(check: Callable[[Plan, Case], None]):
 
 @pytest.mark.parametrize(
     ("check", "mutant"),
-    list(zip(PROPERTIES, [ignores_quiet, judges_the_incomplete, is_impatient, revives_the_silent], strict=True)),
+    list(
+        zip(
+            PROPERTIES,
+            [ignores_quiet, judges_the_incomplete, promotes_everybody, is_impatient, revives_the_silent],
+            strict=True,
+        )
+    ),
 )
 def test_each_rule_catches_its_mutant(check: Callable[[Plan, Case], None], mutant: Plan):
     catches(check, mutant, cases)
@@ -216,3 +235,12 @@ def test_the_sentence_has_the_values_before_and_after():
         ]
     )
     assert "cores 7 → 0.5, memory 0 → 256 MiB" in correction.reason
+
+
+def test_agents_are_not_missing_while_their_check_in_is_held():
+    assert silence_problem(15, 5) is None
+    assert silence_problem(11, 5) is None
+    problem = silence_problem(10.9, 5)
+    assert problem is not None
+    assert "GREENROOM_AGENT_MISSING_S = 10.9 s" in problem
+    assert "= 11 s" in problem

@@ -32,7 +32,6 @@ PLAN: dict[str, Any] = {
             "sentinel_file": "/d/tmp/m-2/drain",
         },
     ],
-    "proxy_path": "desktop",
     "agents": [{"route": "1a2b3c4d", "upstream": "127.0.0.1:4444"}],
     "edges": [],
     "served_hosts": ["127.0.0.1", "localhost"],
@@ -81,12 +80,12 @@ def test_both_profiles_are_accepted():
         ("managers.sentinel_file", "tmp/drain", "sentinel_file must be an absolute path"),
         ("managers.name", "a b", "letters, digits"),
         ("agents.route", "1A2B3C4D", "first 8 hex digits"),
-        ("edges", [{"route": "1a2b3c4d", "upstream": "h:1", "ca_file": "/c"}], "same route"),
+        ("edges", [{"route": "1a2b3c4d", "upstream": "h:1", "name": "h", "ca_file": "/c"}], "same route"),
         ("served_hosts", [], "served_hosts is empty"),
         ("served_hosts", ["a:8443"], "is not a host name"),
         ("served_hosts", ["*"], "is not a host name"),
-        ("proxy_path", "api", "one path segment"),
-        ("proxy_path", "a/b", "one path segment"),
+        ("direct_origins", ["a.example"], "direct_origins must be an origin"),
+        ("direct_origins", ["https://a.example/x"], "direct_origins must be an origin"),
         ("stream_url", "http://a", "must be an origin"),
         ("stream_url", "https://a/b", "must be an origin"),
         ("profile", "other", "profile"),
@@ -212,7 +211,7 @@ def test_the_edge_profile_has_streams_and_its_health_and_nothing_else():
 
 
 def test_streams_of_another_host_are_passed_to_its_edge_gateway_verified():
-    edge = {"route": "0badcafe", "upstream": "agent-7.example:8443", "ca_file": "/d/ca.pem"}
+    edge = {"route": "0badcafe", "upstream": "10.0.0.7:8443", "name": "agent-7.internal", "ca_file": "/d/ca.pem"}
     conf = text({**PLAN, "edges": [edge]})
     assert "0badcafe gr_edge_0badcafe;" in conf
     location = conf.split("location = /_gr/edge/0badcafe {")[1].split("\n    }")[0]
@@ -221,7 +220,7 @@ def test_streams_of_another_host_are_passed_to_its_edge_gateway_verified():
         "proxy_pass https://gr_edge_0badcafe$request_uri;",
         "proxy_ssl_verify on;",
         'proxy_ssl_trusted_certificate "/d/ca.pem";',
-        "proxy_ssl_name agent-7.example;",
+        "proxy_ssl_name agent-7.internal;",
     ):
         assert line in location
     assert "greenroom_viewer=$cookie_greenroom_viewer" in location

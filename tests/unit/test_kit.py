@@ -1,18 +1,26 @@
-"""Secrets, process settings and stop points."""
+"""Secrets, process settings, listening and stop points."""
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from cryptography.fernet import Fernet
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.errors import SetupError
-from greenroom.kit import stops
-from greenroom.kit.config import ManagerConfig, load
+from greenroom.core.volumes import source_problem
+from greenroom.kit import serving, stops
+from greenroom.kit.config import AgentConfig, ManagerConfig, load
 from greenroom.kit.secrets import Secrets, hashed, new_secret
+from greenroom.testing.ports import free_port
 
 KEY = bytes(range(32))
 
@@ -20,6 +28,19 @@ KEY = bytes(range(32))
 @given(st.text())
 def test_what_was_encrypted_is_read_back(text: str):
     assert Secrets(KEY).decrypt(Secrets(KEY).encrypt(text)) == text
+
+
+def test_a_text_that_is_read_again_and_again_is_decrypted_once(monkeypatch: pytest.MonkeyPatch):
+    decrypted: list[bytes] = []
+
+    def counting(self: Fernet, token: bytes | str, ttl: int | None = None) -> bytes:
+        decrypted.append(bytes(token, "ascii") if isinstance(token, str) else token)
+        return b"the text"
+
+    monkeypatch.setattr(Fernet, "decrypt", counting)
+    secrets = Secrets(KEY)
+    assert [secrets.decrypt(stored) for stored in (b"one", b"two", b"one", b"two")] == ["the text"] * 4
+    assert decrypted == [b"one", b"two"]
 
 
 def test_another_key_is_refused_with_a_sentence():
@@ -56,6 +77,22 @@ def test_a_missing_setting_is_named(monkeypatch: pytest.MonkeyPatch):
         load(ManagerConfig)
 
 
+@pytest.mark.parametrize(
+    ("kind", "name"), [(ManagerConfig, "GREENROOM_GATEWAY_URL"), (AgentConfig, "GREENROOM_MANAGER_URLS")]
+)
+def test_no_credential_is_sent_where_nobody_is_verified(
+    monkeypatch: pytest.MonkeyPatch, kind: type[ManagerConfig | AgentConfig], name: str
+):
+    for needed in ("AGENT_DIR", "MANAGER_DIR", "SECRET_KEY_FILE", "DATABASE_URL"):
+        monkeypatch.setenv(f"GREENROOM_{needed}", "/nowhere/none")
+    monkeypatch.setenv(name, "https://m-1.example.org, http://127.0.0.1:8446, http://[::1]:8446")
+    load(kind)
+    for wrong in ("http://m-2.example.org", "http://127.0.0.1@m-2.example.org", "http://10.0.0.1", "m-2.example.org"):
+        monkeypatch.setenv(name, f"https://m-1.example.org, {wrong}")
+        with pytest.raises(SetupError, match=f"{name}: .*{wrong} must begin with https"):
+            load(kind)
+
+
 async def test_a_caller_is_held_at_an_armed_stop_until_released(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stops, "_stops", None)
     await stops.serve(tmp_path, "p")
@@ -82,3 +119,53 @@ async def test_a_caller_is_held_at_an_armed_stop_until_released(tmp_path: Path, 
 async def test_a_stop_does_nothing_in_production(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stops, "_stops", None)
     await stops.stop("lease.after_take")
+
+
+def test_neither_an_agents_files_nor_the_code_it_runs_are_put_into_a_container(tmp_path: Path):
+    private = AgentConfig(agent_dir=tmp_path / "agent", instance_data=tmp_path / "data").private_folders()
+    for folder in (tmp_path / "agent", tmp_path / "data", Path(sys.prefix) / "bin", Path(stops.__file__).parent):
+        assert "belongs to the host itself" in (source_problem(str(folder), private) or "")
+    assert source_problem(str(tmp_path / "other"), private) is None
+
+
+async def test_an_address_somebody_else_listens_on_is_named():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(SetupError, match=rf"127\.0\.0\.1:{port} cannot be listened on: Address already in use\."):
+            await serving.serve(None, "127.0.0.1", port)
+
+
+async def test_the_body_of_an_answer_does_not_wait_for_its_head():
+    """Nagle's algorithm is off for connections that are accepted: with it every answer takes 40 ms longer."""
+    port = free_port()
+    async with asyncio.TaskGroup() as group:
+        serving_it = group.create_task(serving.serve_beside(_silent, "127.0.0.1", port))
+        await asyncio.to_thread(_eventually_connected, port)
+        with socket.create_connection(("127.0.0.1", port)) as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+            assert await asyncio.to_thread(client.recv, 12) == b"HTTP/1.1 204"
+            assert _has_no_delay(accepted_from=client.getsockname())
+        serving_it.cancel()
+
+
+async def _silent(scope: dict[str, object], receive: object, send: Callable[[dict[str, object]], Awaitable[None]]):
+    await send({"type": "http.response.start", "status": 204, "headers": []})
+    await send({"type": "http.response.body"})
+
+
+def _eventually_connected(port: int) -> None:
+    while True:
+        with contextlib.suppress(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+            return
+
+
+def _has_no_delay(accepted_from: tuple[str, int]) -> bool:
+    """Of the end of a connection that this process holds and did not begin."""
+    for descriptor in Path("/proc/self/fd").iterdir():
+        if not descriptor.is_socket():
+            continue
+        one = socket.socket(fileno=os.dup(int(descriptor.name)))
+        with one, contextlib.suppress(OSError):
+            if one.getpeername() == accepted_from:
+                return one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
+    raise AssertionError("the connection was not found")

@@ -113,12 +113,22 @@ def test_a_disabled_workspace_is_launched_nowhere():
         (
             PoolContents(on_missing_agents=3),
             "agent_missing",
-            "3 staged of Desktop in zone eu are on Agents that are missing.",
+            "3 staged sessions of Desktop in zone eu are on Agents that are missing.",
         ),
         (
             PoolContents(on_disabled_agents=1),
             "agent_disabled",
-            "1 staged of Desktop in zone eu are on Agents that are disabled or draining.",
+            "1 staged session of Desktop in zone eu is on an Agent that is disabled or draining.",
+        ),
+        (
+            PoolContents(claimable=2, on_missing_agents=1),
+            "pool_empty",
+            "Of the staged sessions of Desktop in zone eu 2 were being taken by others at the same moment.",
+        ),
+        (
+            PoolContents(deleted=True),
+            "pool_empty",
+            "The staging config of Desktop in zone eu is deleted.",
         ),
         (PoolContents(paused=True), "pool_empty", "The staging config of Desktop in zone eu is paused."),
         (PoolContents(image_enabled=False), "image_disabled", "Workspace Desktop is disabled."),
@@ -140,8 +150,28 @@ def test_no_resources_says_what_an_administrator_needs():
         trace += passed_over(replace(attempt, misses=tuple(misses)))
     assert no_resources_reason(trace) == (
         "No resources are available to create the requested session. Zone eu: agent-7 has 1 of 1 cores free, 2 are"
-        " needed. Zone us: Zone us has no Agent."
+        " needed. Zone us: Zone us has no Agent. End sessions, add an Agent, or raise the Cores or Memory Override of"
+        " one."
     )
+
+
+def test_of_many_agents_the_first_are_named_and_each_kind_of_advice_is_given_once():
+    agents = [AgentView(agent_id=f"{n}", hostname=f"agent-{n}", status="missing", cores=8) for n in range(7)]
+    agents.append(AgentView(agent_id="x", hostname="agent-10", enabled=False, cores=8))
+    attempt = plan_launch([zone("eu")], "id-eu", IMAGE, [], LaunchFacts())[-1]
+    placement = place(agents, PlacementRequest(image="desktop", cores=2, memory=1), "Least Load")
+    text = no_resources_reason(passed_over(replace(attempt, misses=tuple(placement_misses(zone("eu"), placement)))))
+    assert text.endswith(
+        "and 3 more Agents cannot either. See to it that the Agents run and reach a Manager of their zone. Enable an"
+        " Agent or end its draining."
+    )
+    assert len(placement.rejected) == 8
+
+
+def test_a_restriction_names_the_zone():
+    image = replace(IMAGE, only_zone_id="id-us")
+    (miss,) = plan_launch([zone("eu"), zone("us")], "id-eu", image, [], LaunchFacts())[0].misses
+    assert (miss.code, miss.reason) == ("restricted", "Workspace Desktop is restricted to zone us.")
 
 
 NAMES = ["a", "b", "c", "d"]

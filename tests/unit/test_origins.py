@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.origins import parse_entry, parse_origin, refusal_of_origin, stream_origin
+from greenroom.core.origins import host_problem, parse_entry, parse_origin, refusal_of_origin, stream_origin
 
 Rule = Callable[..., str | None]
 
@@ -123,3 +123,58 @@ def test_what_is_no_https_origin_is_none(text: str):
 )
 def test_streams_are_framed_under_the_name_the_console_was_opened_with(stream_url: str, asked: str, origin: str):
     assert stream_origin(stream_url, "https://127.0.0.1:8443", asked) == origin
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "a",
+        "a.example",
+        "A-1.b_c.example",
+        "127.0.0.1",
+        "[::1]",
+        "a.example:443",
+        "[fe80::1]:8443",
+        "x" * 63 + ".example",
+    ],
+)
+def test_an_address_that_can_be_saved(text: str):
+    assert host_problem(text) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        ("", "neither a host name nor"),
+        (" a", "neither a host name nor"),
+        ("a\n", "neither a host name nor"),
+        ("a..b", "neither a host name nor"),
+        ("-a.example", "neither a host name nor"),
+        ("a/b", "write the host alone"),
+        ("https://a.example", "write the host alone"),
+        ("*.example", "neither a host name nor"),
+        ("1.2.3", "neither a host name nor"),
+        ("300.1.1.1", "neither a host name nor"),
+        ("[127.0.0.1]", "neither a host name nor"),
+        ("[:::]", "neither a host name nor"),
+        ("x" * 64, "neither a host name nor"),
+        ("a:b:c", "no port"),
+        ("a:", "no port"),
+        ("a:0", "no port"),
+        ("a:65536", "no port"),
+        ("a:٤", "no port"),
+    ],
+)
+def test_an_address_that_cannot_be_saved_is_told_why(text: str, problem: str):
+    assert problem in (host_problem(text) or "")
+
+
+def test_a_port_is_refused_where_it_is_a_field_of_its_own():
+    assert host_problem("a.example:443", with_port=False) == "has a port, which is a field of its own"
+
+
+@given(hosts.filter(lambda host: not host.split(".")[-1].isdecimal() or host == "127.0.0.1"), ports)
+def test_what_can_be_saved_is_understood_later(host: str, port: int | None):
+    text = text_of(host, port)
+    assert host_problem(text) is None
+    assert parse_entry(text) is not None

@@ -5,7 +5,18 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.permissions import GLOBAL_ADMIN, PERMISSIONS, allows, beyond, expanded, read_only, unknown
+from greenroom.core.permissions import (
+    GLOBAL_ADMIN,
+    PERMISSIONS,
+    USER,
+    above,
+    allows,
+    beyond,
+    bounded,
+    expanded,
+    read_only,
+    unknown,
+)
 
 codes = st.frozensets(st.sampled_from(sorted(PERMISSIONS)))
 
@@ -44,3 +55,26 @@ def test_unknown_codes_are_named():
 def test_an_unknown_code_grants_nothing():
     assert not allows({"root"}, {"users_view"})
     assert expanded({"root"}) == frozenset()
+
+
+@given(codes, codes)
+def test_a_key_never_exceeds_its_owner(granted: frozenset[str], owner: frozenset[str]):
+    kept = bounded(granted, owner)
+    assert kept <= expanded(owner)
+    assert kept <= expanded(granted)
+    assert all(allows(owner, [code]) and allows(granted, [code]) for code in kept)
+
+
+def test_a_key_of_a_demoted_administrator_is_no_global_administrator_any_more():
+    assert bounded({GLOBAL_ADMIN}, {USER, "zones_view"}) == {USER, "zones_view"}
+
+
+@given(codes, codes)
+def test_nobody_is_above_somebody_who_may_as_much(granted: frozenset[str], other: frozenset[str]):
+    assert bool(above(granted, other)) == (not expanded(other) - {USER} <= expanded(granted))
+
+
+def test_an_ordinary_user_is_above_nobody_and_an_administrator_above_a_helpdesk():
+    assert not above({"users_modify"}, {USER})
+    assert above({"users_modify"}, {USER, GLOBAL_ADMIN})
+    assert above({"users_modify"}, {USER, "zones_view"}) == ["zones_view"]

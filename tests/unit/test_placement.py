@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from greenroom.core.placement import AgentView, Placement, PlacementRequest, Strategy, place
 
 REQUEST = PlacementRequest(image="desktop", cores=2.0, memory=500_000_000)
+QUOTA = replace(REQUEST, cpu_mode="Quotas")
 AGENT = AgentView(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_000)
 
 
@@ -21,8 +22,13 @@ AGENT = AgentView(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_0
         ({"status": "missing"}, "agent_missing", "agent-1 is missing: it has not checked in for some time"),
         ({"status": "pending"}, "agent_missing", "agent-1 is waiting for its first complete check-in"),
         ({"enabled": False}, "agent_disabled", "agent-1 is disabled"),
+        (
+            {"status": "pending", "enabled": False},
+            "agent_disabled",
+            "agent-1 is new and waits for an administrator to enable it",
+        ),
         ({"draining": True}, "agent_disabled", "agent-1 is draining and takes no new sessions"),
-        ({"image_state": "absent"}, "image_unavailable", "agent-1 does not hold image desktop"),
+        ({"image_state": "absent"}, "image_unavailable", "agent-1 does not hold image desktop yet"),
         (
             {"image_state": "pulling", "image_progress": 7},
             "image_unavailable",
@@ -35,6 +41,11 @@ AGENT = AgentView(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_0
         ),
         ({"cores_allocated": 7.5}, "no_capacity", "agent-1 has 0.5 of 8 cores free, 2 are needed"),
         (
+            {"cores_allocated": 7.5, "set_aside": 2},
+            "no_capacity",
+            "agent-1 has 0.5 of 8 cores free, 2 are needed (2 sessions set aside for inspection can be deleted)",
+        ),
+        (
             {"memory_allocated": 3_600_000_000},
             "no_capacity",
             "agent-1 has 400 MB of 4000 MB memory free, 500 MB are needed",
@@ -42,16 +53,48 @@ AGENT = AgentView(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_0
     ],
 )
 def test_a_rejected_agent_has_its_reason(changes: dict[str, object], code: str, reason: str):
-    placement = place([replace(AGENT, **changes)], REQUEST, "Least Load")  # type: ignore[arg-type]
+    placement = place([replace(AGENT, **changes)], REQUEST, "Least Load")
     assert placement.candidates == ()
     assert [(r.code, r.reason) for r in placement.rejected] == [(code, reason)]
+
+
+def test_a_quota_is_refused_in_cores_of_the_host_not_of_the_offer():
+    agent = replace(AGENT, cores=128, overcommit=16, cores_allocated=120)
+    assert place([agent], REQUEST, "Least Load").candidates == (agent,)
+    (rejected,) = place([agent], QUOTA, "Least Load").rejected
+    assert (rejected.code, rejected.reason) == (
+        "no_capacity",
+        "agent-1 has 0.5 of 8 cores free for a quota, 2 are needed",
+    )
+
+
+@given(
+    st.integers(1, 12),
+    st.sampled_from([0.5, 1.0, 1.5, 3.0, 16.0]),
+    st.sampled_from([0.1, 0.25, 1.0, 2.0]),
+    st.sampled_from([REQUEST, QUOTA]),
+)
+def test_quotas_fill_the_cores_of_a_host_and_shares_its_offer(
+    host: int, overcommit: float, cores: float, kind: PlacementRequest
+):
+    agent = replace(AGENT, cores=host * overcommit, overcommit=overcommit, memory=10**15)
+    request = replace(kind, cores=cores)
+    placed = 0
+    while place([agent], request, "Least Load").candidates:
+        agent, placed = agent.with_one_more(request), placed + 1
+    room = host if kind is QUOTA else host * overcommit
+    assert placed == int(room / cores + 1e-6)
 
 
 def test_a_workspace_restricted_to_one_agent_goes_nowhere_else():
     other = replace(AGENT, agent_id="a2", hostname="agent-2")
     placement = place([AGENT, other], replace(REQUEST, only_agent_id="a2"), "Least Load")
     assert placement.candidates == (other,)
-    assert [r.code for r in placement.rejected] == ["restricted"]
+    assert [(r.code, r.reason) for r in placement.rejected] == [
+        ("restricted", "agent-1: the workspace is restricted to Agent agent-2")
+    ]
+    nowhere = place([AGENT], replace(REQUEST, only_agent_id="a9"), "Least Load")
+    assert nowhere.rejected[0].reason == "agent-1: the workspace is restricted to an Agent that is not in this zone"
 
 
 @pytest.mark.parametrize(
@@ -72,6 +115,26 @@ def test_strategies(strategy: Strategy, order: list[str]):
     assert [a.agent_id for a in place(agents, REQUEST, strategy).candidates] == order
 
 
+def test_a_busy_host_is_loaded_though_little_is_reserved_on_it():
+    agents = [
+        replace(AGENT, agent_id="burning", cpu_used=0.95, memory_used=0.2),
+        replace(AGENT, agent_id="full of memory", cpu_used=0.1, memory_used=0.8),
+        replace(AGENT, agent_id="reserved", cores_allocated=4.0, cpu_used=0.05, memory_used=0.1),
+        replace(AGENT, agent_id="idle", cpu_used=0.05, memory_used=0.1),
+    ]
+    order = [a.agent_id for a in place(agents, REQUEST, "Least Load").candidates]
+    assert order == ["idle", "reserved", "full of memory", "burning"]
+    assert [a.agent_id for a in place(agents, REQUEST, "Most Load").candidates] == order[::-1]
+
+
+def test_a_burst_is_spread_while_the_measurements_stand_still():
+    agents = {n: replace(AGENT, agent_id=n, cores=64.0, cpu_used=0.3, memory_used=0.1) for n in ("a", "b", "c")}
+    for _ in range(9):
+        first = place(list(agents.values()), REQUEST, "Least Load").candidates[0]
+        agents[first.agent_id] = first.with_one_more(REQUEST)
+    assert [agent.sessions for agent in agents.values()] == [3, 3, 3]
+
+
 def test_sums_of_fractions_fill_an_agent_to_the_last():
     agent = replace(AGENT, cores=0.3, cores_allocated=0.1 + 0.1)
     assert place([agent], replace(REQUEST, cores=0.1), "Least Load").candidates == (agent,)
@@ -85,9 +148,12 @@ AGENTS = st.lists(
         status=st.sampled_from(["running", "running", "running", "missing"]),
         enabled=st.sampled_from([True, True, True, False]),
         cores=st.integers(2, 6).map(float),
+        overcommit=st.sampled_from([1.0, 1.5]),
         memory=st.sampled_from([1_000_000_000, 2_000_000_000]),
         cores_allocated=st.integers(0, 4).map(float),
         sessions=st.integers(0, 9),
+        cpu_used=st.none() | st.floats(0, 3),
+        memory_used=st.none() | st.floats(0, 1),
         image_state=st.sampled_from(["present", "present", "unknown", "pulling"]),
     ),
     min_size=2,
@@ -99,16 +165,21 @@ Placer = Callable[[Sequence[AgentView], PlacementRequest, Strategy], Placement]
 
 def check(placer: Placer) -> None:
     @settings(max_examples=150, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
-    @given(AGENTS, st.sampled_from(STRATEGIES))
-    def every_agent_once_and_candidates_have_room(agents: list[AgentView], strategy: Strategy) -> None:
-        placement = placer(agents, REQUEST, strategy)
+    @given(AGENTS, st.sampled_from(STRATEGIES), st.sampled_from([REQUEST, QUOTA]))
+    def every_agent_once_and_candidates_have_room(
+        agents: list[AgentView], strategy: Strategy, request: PlacementRequest
+    ) -> None:
+        placement = placer(agents, request, strategy)
         named = [*placement.candidates, *(r.agent for r in placement.rejected)]
         assert sorted(a.agent_id for a in named) == sorted(a.agent_id for a in agents)
         for agent in placement.candidates:
             assert agent.status == "running"
             assert agent.enabled
-            assert agent.cores_allocated + REQUEST.cores <= agent.cores
-        assert placement == placer(list(reversed(agents)), REQUEST, strategy)
+            assert agent.cores_allocated + 2 * (agent.overcommit if request is QUOTA else 1) <= agent.cores
+            assert 0 <= agent.load <= agent.with_one_more(request).load <= 1
+        figures = [a.load if strategy.endswith("Load") else a.sessions for a in placement.candidates]
+        assert figures == sorted(figures, reverse=strategy.startswith("Most"))
+        assert placement == placer(list(reversed(agents)), request, strategy)
 
     every_agent_once_and_candidates_have_room()
 
@@ -121,6 +192,7 @@ def test_every_agent_is_named_once_and_candidates_have_room_whatever_the_order_o
     "mutant",
     [
         lambda agents, request, strategy: place(agents, replace(request, cores=request.cores - 1), strategy),
+        lambda agents, request, strategy: place(agents, replace(request, cpu_mode="Shares"), strategy),
         lambda agents, request, strategy: Placement(place(agents, request, strategy).candidates, ()),
         lambda agents, request, strategy: replace(
             place(agents, request, strategy),

@@ -19,6 +19,7 @@ from greenroom.core.primary import (
     election_reason,
     is_quiet,
     look_in_s,
+    loss_reason,
     may_act,
     next_renewal_in_s,
     raised_term,
@@ -44,27 +45,37 @@ def test_nobody_believes_without_a_renewal():
     assert not may_act(None, 0)
 
 
+def before(**changes: Any) -> Predecessor:
+    values: dict[str, Any] = {
+        "instance_id": "m1",
+        "enabled": True,
+        "is_this": False,
+        "resigned": False,
+        "lapsed": False,
+    }
+    return Predecessor(**(values | changes))
+
+
 @pytest.mark.parametrize(
     ("previous", "reason"),
     [
-        (None, "the zone had no Primary before"),
-        (Predecessor(instance_id="m1", enabled=False, is_this=False, lease_ended=True), "m1 was disabled"),
-        (
-            Predecessor(instance_id="m1", enabled=True, is_this=False, lease_ended=True),
-            "the lease of m1 ended without renewal",
-        ),
-        (
-            Predecessor(instance_id="m1", enabled=True, is_this=False, lease_ended=False),
-            "m1 stopped or lost its connection",
-        ),
-        (
-            Predecessor(instance_id="m1", enabled=True, is_this=True, lease_ended=False),
-            "it was Primary before and came back first",
-        ),
+        (None, "nobody held the role before"),
+        (before(enabled=False, resigned=True), "m1 was disabled"),
+        (before(enabled=False, lapsed=True), "m1 was disabled"),
+        (before(resigned=True), "m1 resigned"),
+        (before(lapsed=True), "m1 stopped answering"),
+        (before(), "the process of m1, or its connection to the database, ended"),
+        (before(is_this=True), "it held the role before and came back first"),
+        (before(instance_id=None, enabled=False), "the Manager that held the role was deleted"),
     ],
 )
 def test_the_reason_of_an_election(previous: Predecessor | None, reason: str):
     assert election_reason(previous) == reason
+
+
+@pytest.mark.parametrize(("now_s", "reason"), [(6.9, "the line was cut"), (7.1, "it did not renew its lease in time")])
+def test_the_reason_of_a_loss(now_s: float, reason: str):
+    assert loss_reason(Belief(term=3, trusted_until_s=7), now_s, "the line was cut") == reason
 
 
 # Properties -----------------------------------------------------------------------------------------------------------

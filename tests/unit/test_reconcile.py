@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -18,8 +18,6 @@ from greenroom.core.reconcile import (
     Seen,
     Snapshot,
     Wanted,
-    is_news,
-    merge,
     observe,
     plan,
 )
@@ -133,6 +131,11 @@ def test_reason_is_a_sentence_about_this_session():
 )
 def test_observed(want: Want, state: ContainerState | None, known: Known, expected: tuple[ObservedState, str]):
     assert observe(wanted(want), seen(state) if state else None, known) == expected
+
+
+def test_a_container_that_may_come_into_being_at_any_moment_is_not_absent():
+    assert observe(wanted(Want.ABSENT), None, Known(), being_created=True) == (ObservedState.CREATING, "")
+    assert observe(wanted(Want.ABSENT), None, Known()) == (ObservedState.ABSENT, "")
 
 
 def test_another_specification_is_reported_and_left_alone():
@@ -320,81 +323,3 @@ def test_property(check: Callable[[Snapshot, Planner], None]):
 def test_property_catches_its_mutant(check: Callable[[Snapshot, Planner], None], mutant: Planner):
     with pytest.raises(AssertionError):
         holds(check, mutant, CATCH)
-
-
-# Lists that come late, twice, or in the wrong order -----------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Entry:
-    session_id: str
-    generation: int
-
-
-Merge = Callable[..., tuple[dict[str, Entry], dict[str, int]]]
-
-
-@st.composite
-def deliveries(draw: st.DrawFn) -> tuple[list[dict[str, int]], list[int]]:
-    """The lists a Manager had one after the other, and an order in which they arrive; the newest arrives last."""
-    lists: list[dict[str, int]] = [{}]
-    generation = dict.fromkeys(IDS, 0)
-    for _ in range(draw(st.integers(1, 5))):
-        now = dict(lists[-1])
-        for session_id in draw(st.sets(st.sampled_from(IDS), min_size=1)):
-            if session_id in now and draw(st.booleans()):
-                del now[session_id]
-                generation[session_id] += 100
-            elif generation[session_id] < 100:
-                generation[session_id] += 1
-                now[session_id] = generation[session_id]
-        lists.append(now)
-    order = draw(st.lists(st.integers(0, len(lists) - 1), max_size=8))
-    return lists, [*order, len(lists) - 1]
-
-
-def _deliver(merging: Merge, lists: list[dict[str, int]], order: list[int]) -> dict[str, Entry]:
-    held: dict[str, Entry] = {}
-    marks: dict[str, int] = {}
-    highest = dict.fromkeys(IDS, 0)
-    for index in order:
-        held, marks = merging(held, [Entry(s, g) for s, g in lists[index].items()], marks)
-        for session_id, entry in held.items():
-            assert entry.generation >= highest[session_id], "a generation went back"
-            highest[session_id] = entry.generation
-    return held
-
-
-def _holds_for_deliveries(merging: Merge, how: settings = PROVE) -> None:
-    @how
-    @given(deliveries())
-    def run(delivery: tuple[list[dict[str, int]], list[int]]) -> None:
-        lists, order = delivery
-        held = _deliver(merging, lists, order)
-        assert {entry.session_id: entry.generation for entry in held.values()} == lists[-1]
-
-    run()
-
-
-def test_late_and_repeated_lists_end_in_the_newest_and_no_generation_goes_back():
-    _holds_for_deliveries(merge)
-
-
-def test_that_property_catches_a_merge_without_marks():
-    with pytest.raises(AssertionError):
-        _holds_for_deliveries(lambda held, news, _marks: merge(held, news, {}), CATCH)
-
-
-def test_a_session_that_left_does_not_come_back_with_a_late_list():
-    held, marks = merge({}, [Entry("s1", 5)], {})
-    held, marks = merge(held, [], marks)
-    held, marks = merge(held, [Entry("s1", 4)], marks)
-    assert held == {}
-
-
-@pytest.mark.parametrize(
-    ("term", "seen_term", "fresh", "expected"),
-    [(3, 3, True, True), (4, 3, True, True), (2, 3, True, False), (3, 3, False, False)],
-)
-def test_a_lower_term_and_an_old_reading_are_no_news(term: int, seen_term: int, fresh: bool, expected: bool):
-    assert is_news(term, seen_term, fresh) is expected

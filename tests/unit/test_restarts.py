@@ -12,9 +12,12 @@ from tests.unit.properties import catches, holds
 from greenroom.core.restarts import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
+    SILENT_S,
     STRIKES,
+    UNSUSPECTED,
     WINDOW_S,
     Restart,
+    Suspicion,
     Verdict,
     judge_manager,
     next_start,
@@ -65,33 +68,65 @@ def test_the_property_of_pauses_catches_its_mutants(mutant: Any):
     catches(pauses_are_bounded_and_grow, mutant, exits)
 
 
-# A Manager is restarted exactly at the third 500 in a row during which the database could be reached.
+# A Manager is restarted exactly at the third 500 in a row, or once it was silent for two minutes while it was enabled;
+# nothing counts during which the database could not be asked.
 
-answers = st.lists(st.tuples(st.sampled_from([None, 200, 404, 500, 500, 503]), st.booleans()), max_size=40)
-
-
-def restarted_at_the_third_500(subject: Any, seen: list[tuple[int | None, bool]]) -> None:
-    strikes, row = 0, 0
-    for status, database in seen:
-        verdict = subject("manager-a-1", strikes, status, database_answers=database)
-        row = row + 1 if status == 500 and database else 0
-        assert (verdict.restart is not None) == (row == STRIKES)
-        row = 0 if row == STRIKES else row
-        strikes = verdict.strikes
+looks = st.lists(
+    st.tuples(
+        st.sampled_from([None, None, 200, 404, 500, 500, 503]),
+        st.sampled_from([True, True, True, False, None]),
+        st.floats(min_value=0, max_value=SILENT_S),
+    ),
+    max_size=40,
+)
 
 
-def counts_503(name: str, strikes: int, status: int | None, *, database_answers: bool) -> Verdict:
-    return judge_manager(name, strikes, 500 if status == 503 else status, database_answers=database_answers)
+def restarted_for_500_or_for_silence(subject: Any, seen: list[tuple[int | None, bool | None, float]]) -> None:
+    suspicion, now, row, silence_began = UNSUSPECTED, 0.0, 0, None
+    for status, enabled, pause in seen:
+        now += pause
+        verdict = subject("manager-a-1", suspicion, status, now, enabled=enabled)
+        row = row + 1 if status == 500 and enabled is not None else 0
+        is_silent = status is None and enabled is True
+        silence_began = (now if silence_began is None else silence_began) if is_silent else None
+        too_long = silence_began is not None and now - silence_began >= SILENT_S
+        assert (verdict.restart is not None) == (row == STRIKES or too_long)
+        if verdict.restart is not None:
+            row, silence_began = 0, None
+        suspicion = verdict.suspicion
 
 
-def blames_the_manager(name: str, strikes: int, status: int | None, *, database_answers: bool) -> Verdict:
-    return judge_manager(name, strikes, status, database_answers=True)
+def judged(
+    changed: dict[str, Any], before: Suspicion, status: int | None, now_s: float, enabled: bool | None
+) -> Verdict:
+    known: dict[str, Any] = {"before": before, "status": status, "now_s": now_s, "enabled": enabled}
+    return judge_manager("a", **{**known, **changed})
 
 
-def test_a_manager_is_restarted_at_the_third_500():
-    holds(restarted_at_the_third_500, judge_manager, answers)
+def counts_503(name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None) -> Verdict:
+    return judged({"status": 500 if status == 503 else status}, before, status, now_s, enabled)
 
 
-@pytest.mark.parametrize("mutant", [counts_503, blames_the_manager])
-def test_the_property_of_strikes_catches_its_mutants(mutant: Any):
-    catches(restarted_at_the_third_500, mutant, answers)
+def blames_the_manager(
+    name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None
+) -> Verdict:
+    return judged({"enabled": enabled is not False}, before, status, now_s, enabled)
+
+
+def restarts_a_disabled_one(
+    name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None
+) -> Verdict:
+    return judged({"enabled": None if enabled is None else True}, before, status, now_s, enabled)
+
+
+def waits_for_ever(name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None) -> Verdict:
+    return judged({"now_s": 0.0}, before, status, now_s, enabled)
+
+
+def test_a_manager_is_restarted_at_the_third_500_or_after_two_minutes_of_silence():
+    holds(restarted_for_500_or_for_silence, judge_manager, looks)
+
+
+@pytest.mark.parametrize("mutant", [counts_503, blames_the_manager, restarts_a_disabled_one, waits_for_ever])
+def test_the_property_of_restarts_catches_its_mutants(mutant: Any):
+    catches(restarted_for_500_or_for_silence, mutant, looks)

@@ -9,41 +9,65 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core import settings
+from greenroom.core import run_config, settings
 from greenroom.core.errors import Invalid
-from greenroom.core.settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, permissions_of, resolve, validated
+from greenroom.core.settings import (
+    SETTINGS,
+    STAGED_PERMISSIONS,
+    GroupSettings,
+    keepalive_interval_s,
+    permissions_of,
+    resolve,
+    validated,
+)
 
+run_configs = st.fixed_dictionaries(
+    {},
+    optional={
+        "hostname": st.sampled_from(["a", "b"]),
+        "working_dir": st.sampled_from(["/a", "/b"]),
+        "environment": st.dictionaries(st.sampled_from(["A", "B", "C"]), st.sampled_from(["1", "2", "3"])),
+        "tmpfs": st.dictionaries(st.sampled_from(["/a", "/b"]), st.sampled_from(["size=1m", "size=2m"])),
+    },
+)
 values: dict[str, st.SearchStrategy[Any]] = {
     "bool": st.booleans(),
-    "int": st.integers(1, 100_000),
-    "float": st.floats(0, 1e6),
     "string": st.text(max_size=10),
-    "mapping": st.dictionaries(st.sampled_from("abcd"), st.integers(), max_size=4),
+    "mapping": run_configs,
 }
 
 
 def _value(name: str) -> st.SearchStrategy[Any]:
     setting = SETTINGS[name]
+    least = setting.minimum or 0
+    if setting.kind == "int":
+        return st.integers(int(least), 100_000)
+    if setting.kind == "float":
+        return st.floats(least, 1e6)
     if name == "volume_mapping":
-        return st.dictionaries(
-            st.sampled_from(["/a", "/b", "/c"]), st.builds(lambda n: {"bind": f"/{n}"}, st.integers())
-        )
+        numbers = st.dictionaries(st.sampled_from(["/a", "/b", "/c"]), st.integers(0, 3))
+        return numbers.map(lambda found: {path: {"bind": f"{path}/{number}"} for path, number in found.items()})
     return st.sampled_from(setting.choices) if setting.kind == "choice" else values[setting.kind]
 
 
-group_settings = st.sets(st.sampled_from(sorted(SETTINGS)), max_size=6).flatmap(
-    lambda names: st.fixed_dictionaries({name: _value(name) for name in names})
-)
-memberships = st.lists(
-    st.builds(
+def _memberships(settings_of_one: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[list[GroupSettings]]:
+    group = st.builds(
         GroupSettings,
         group_id=st.uuids().map(str),
         name=st.text("abcdef", min_size=1, max_size=4),
         priority=st.integers(1, 10),
-        settings=group_settings,
-    ),
-    max_size=5,
-    unique_by=lambda group: group.group_id,
+        settings=settings_of_one,
+    )
+    return st.lists(group, max_size=5, unique_by=lambda group: group.group_id)
+
+
+memberships = _memberships(
+    st.sets(st.sampled_from(sorted(SETTINGS)), max_size=6).flatmap(
+        lambda names: st.fixed_dictionaries({name: _value(name) for name in names})
+    )
+)
+memberships_with_mappings = _memberships(
+    st.fixed_dictionaries({}, optional={name: _value(name) for name in ("run_config", "volume_mapping")})
 )
 
 
@@ -65,16 +89,63 @@ def test_the_lowest_priority_number_wins(groups: list[GroupSettings]):
     lowest_priority_number_wins(groups)
 
 
-@given(memberships)
+def merged_by_key(groups: list[GroupSettings], name: str, inside: str | None = None) -> None:
+    """Each key has the value of the lowest number that has the key; `inside` is a key whose value is a mapping."""
+
+    def part(group: GroupSettings) -> dict[str, Any]:
+        value = group.settings.get(name, {})
+        return value if inside is None else value.get(inside, {})
+
+    merged = resolve(groups)[name].value
+    value = merged if inside is None else merged.get(inside, {})
+    assert set(value) == {key for group in groups for key in part(group)}
+    for key in value.keys() - {"environment", "tmpfs"}:
+        with_key = [group for group in groups if key in part(group)]
+        winner = min(with_key, key=lambda group: (group.priority, group.name, group.group_id))
+        assert value[key] == part(winner)[key]
+
+
+@given(memberships_with_mappings)
 def test_mappings_are_merged_and_the_lowest_number_wins_per_key(groups: list[GroupSettings]):
-    for name in ("run_config", "volume_mapping"):
-        having = [group for group in groups if name in group.settings]
-        value = resolve(groups)[name].value
-        assert set(value) == {key for group in having for key in group.settings[name]}
-        for key in value:
-            with_key = [group for group in having if key in group.settings[name]]
-            winner = min(with_key, key=lambda group: (group.priority, group.name, group.group_id))
-            assert value[key] == winner.settings[name][key]
+    merged_by_key(groups, "volume_mapping")
+    merged_by_key(groups, "run_config")
+
+
+@given(memberships_with_mappings)
+def test_variables_and_scratch_folders_are_merged_one_by_one(groups: list[GroupSettings]):
+    merged_by_key(groups, "run_config", "environment")
+    merged_by_key(groups, "run_config", "tmpfs")
+
+
+@pytest.mark.parametrize(("first", "second"), [("/srv/a", "/srv/z"), ("/srv/z", "/srv/a")])
+def test_of_two_groups_with_the_same_place_in_the_container_the_lowest_number_wins(first: str, second: str):
+    def group(name: str, priority: int, mapping: dict[str, Any]) -> GroupSettings:
+        return GroupSettings(name, name, priority, {"volume_mapping": mapping})
+
+    groups = [
+        group("strong", 1, {first: {"bind": "/mnt/team"}}),
+        group("weak", 2, {second: {"bind": "/mnt/team/"}, "/srv/more": {"bind": "/mnt/more"}}),
+    ]
+    assert resolve(groups)["volume_mapping"].value == {
+        first: {"bind": "/mnt/team"},
+        "/srv/more": {"bind": "/mnt/more"},
+    }
+
+
+def test_a_mutant_that_merges_only_the_outermost_keys_is_caught(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(run_config, "merged", lambda *configs: {k: v for config in configs for k, v in config.items()})
+    with pytest.raises(AssertionError):
+        hypothesis.settings(report_multiple_bugs=False, database=None)(
+            given(memberships_with_mappings)(lambda groups: merged_by_key(groups, "run_config", "environment"))
+        )()
+
+
+@pytest.mark.parametrize(("interval", "expiration", "said_every"), [(300, 3600, 300), (300, 60, 30), (5, 1, 0.5)])
+def test_an_open_window_is_heard_twice_before_its_session_counts_as_unused(
+    interval: int, expiration: int, said_every: float
+):
+    group = GroupSettings("1", "a", 1, {"keepalive_interval": interval, "keepalive_expiration": expiration})
+    assert keepalive_interval_s(resolve([group])) == said_every
 
 
 @given(memberships, st.randoms())

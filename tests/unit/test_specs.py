@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from greenroom.core import specs
 from greenroom.core.errors import Invalid
+from greenroom.core.sessions import File, Mount
 from greenroom.core.settings import STAGED_PERMISSIONS
 from greenroom.core.specs import ImageFacts, LaunchExtras, ZoneFacts, fingerprint, on_demand_spec, staged_spec
 
@@ -63,6 +64,14 @@ def test_the_settings_of_a_user_reach_an_on_demand_container():
         ("/home/ada", "/home/x", False),
     ]
     assert made.run_config == {"shm_size": "1g"}
+
+
+@pytest.mark.parametrize(
+    ("language", "locale"),
+    [("de", "de_DE.UTF-8"), ("en", "en_US.UTF-8"), ("ja", "ja_JP.UTF-8"), ("pt-BR", "pt_BR.UTF-8")],
+)
+def test_a_language_becomes_a_locale_with_a_country(language: str, locale: str):
+    assert specs.locale_of(language) == locale
 
 
 def test_a_staged_container_gets_no_volume_of_a_user():
@@ -123,3 +132,15 @@ def test_the_property_catches_its_mutants(mutant: object, monkeypatch: pytest.Mo
     monkeypatch.setattr(specs, "folder_name", mutant)
     with pytest.raises(AssertionError):
         check()
+
+
+def test_a_field_that_came_later_changes_nothing_until_it_is_used():
+    made = on_demand_spec(IMAGE, ZONE, OFF, EXTRAS, session_id="s", credential="c")
+    assert "files" not in made.parts()
+    with_file = replace(made, files=(File(path="/a", content="b"),))
+    assert with_file.hash() != made.hash()
+    assert with_file.stored() == made.stored()
+    assert "credential" not in made.stored()
+    mounted = replace(made, mounts=(Mount(source="/a", target="/b"),))
+    assert mounted.parts()["mounts"] == [{"source": "/a", "target": "/b", "read_only": False}]
+    assert replace(made, mounts=(Mount(source="/a", target="/b", uid=5),)).hash() != mounted.hash()

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.states import ALLOWED, TRANSITIONAL, SessionStatus, may_follow, sources_of
+from greenroom.core.states import (
+    ALLOWED,
+    COUNTS_FOR_USER,
+    KEPT_ALIVE,
+    RESTING,
+    TRANSITIONAL,
+    WANTED_IN,
+    SessionStatus,
+    Want,
+    may_follow,
+    sources_of,
+)
 
 
 def test_every_status_has_a_row():
@@ -23,6 +34,24 @@ def test_every_living_status_can_be_deleted(status: SessionStatus):
 @pytest.mark.parametrize("status", sorted(TRANSITIONAL - {SessionStatus.DELETING}))
 def test_every_transitional_status_can_fail(status: SessionStatus):
     assert may_follow(status, SessionStatus.FAILED)
+
+
+def test_every_status_is_reached_from_the_first_and_leads_to_the_last():
+    reached, ends = {SessionStatus.REQUESTED}, {SessionStatus.DELETED}
+    for _ in SessionStatus:
+        reached |= {after for before in reached for after in ALLOWED[before]}
+        ends |= {before for before in SessionStatus if ALLOWED[before] & ends}
+    assert reached == ends == set(SessionStatus)
+
+
+def test_a_users_session_rests_or_is_kept_alive():
+    assert RESTING | KEPT_ALIVE == COUNTS_FOR_USER
+    assert not RESTING & KEPT_ALIVE
+    assert {Want.STOPPED, Want.PAUSED} == {want for status in RESTING for want in WANTED_IN[status]}
+
+
+def test_a_resting_session_may_run_again_whatever_its_agent_does():
+    assert all(may_follow(status, SessionStatus.STARTING) for status in RESTING)
 
 
 def test_sources_are_the_table_read_backwards():

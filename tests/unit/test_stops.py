@@ -10,7 +10,7 @@ from greenroom.kit.stops import STOPS
 
 ROOT = Path(__file__).parents[2]
 AWAITED = re.compile(r'(?:await stop|\bhold)\("([a-z_.]+)"\)')
-KILLS = re.compile(r"^(?:async )?def \w*kill", re.MULTILINE)
+KILLS = re.compile(r"^(?:async )?def \w*kill|\.kill\(", re.MULTILINE)
 
 
 def awaited() -> set[str]:

@@ -13,11 +13,10 @@ import pytest
 from starlette.applications import Starlette
 
 from greenroom.agent.cutter import Cutter
-from greenroom.agent.sessions import SessionSnapshot
+from greenroom.agent.session_view import SessionSnapshot
 from greenroom.agent.streams import StreamAuthoriser
 from greenroom.core.errors import Unavailable
 from greenroom.core.sessions import SessionSpec
-from greenroom.core.states import ObservedState
 from greenroom.wire.messages import Authorised, Stream, StreamVerdict
 
 A = "0f6e8a52-0000-4000-8000-00000000000a"
@@ -46,7 +45,6 @@ class Table:
             spec=SPEC,
             address="127.0.0.1:32768",
             authorised=Authorised(user_id=user, epoch=epoch) if user else None,
-            state=ObservedState.RUNNING,
             handed_over=True,
         )
         self.rows[session_id] = replace(row, **changes)
@@ -61,6 +59,7 @@ class Api:
     away: bool = False
     epoch: int = 1
     shows: str = ""
+    path: str = ""
     asked: list[tuple[str, Stream]] = field(default_factory=list[tuple[str, Stream]])
 
     async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
@@ -71,7 +70,9 @@ class Api:
             raise Unavailable(f"The Upstream Auth Address {address} cannot be asked: timeout")
         if question.token != "good" or question.username not in ("", "ann"):
             return StreamVerdict(allow=False, reason="The token does not open this session.")
-        return StreamVerdict(allow=True, user_id="u", epoch=self.epoch, viewer_ttl_s=600.0, session_id=self.shows)
+        return StreamVerdict(
+            allow=True, user_id="u", epoch=self.epoch, viewer_ttl_s=600.0, session_id=self.shows, path=self.path
+        )
 
 
 class Cuts(Cutter):
@@ -139,6 +140,12 @@ async def test_the_viewer_is_led_to_the_container_with_its_credential(agent: Age
     assert reply.headers["X-Greenroom-Upstream"] == "https://127.0.0.1:32768"
     assert base64.b64decode(reply.headers["X-Greenroom-Authorization"].removeprefix("Basic ")) == b"kasm_user:s3cret"
     assert agent.api.asked[0][0] == "auth.example:8443"
+
+
+async def test_the_page_is_told_how_long_its_viewer_may_be_idle(agent: Agent):
+    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, idle_disconnect_s=90.0))
+    reply = await agent.ask(cookie="greenroom_viewer=good")
+    assert reply.headers["X-Greenroom-Idle-Disconnect-S"] == "90"
 
 
 async def test_a_first_open_turns_the_token_into_a_cookie_on_the_path_of_the_session(agent: Agent):
@@ -274,6 +281,23 @@ async def test_a_successor_on_another_host_is_named(agent: Agent):
     reply = await agent.ask(cookie="greenroom_viewer=good")
     assert reply.status_code == 403
     assert "another host" in reply.headers["X-Greenroom-Reason"]
+
+
+async def test_a_page_is_sent_to_the_agent_that_runs_the_successor(agent: Agent):
+    agent.api.shows, agent.api.path = B, f"/desktop/99999999/{B}/"
+    reply = await agent.ask(f"{PATH}vnc.html?quality=9&token=good", to="enter")
+    assert reply.status_code == 303
+    assert reply.headers["Location"] == f"/desktop/99999999/{B}/vnc.html?quality=9&token=good"
+    assert "Set-Cookie" not in reply.headers
+    websocket = await agent.ask(f"{PATH}websockify", cookie="greenroom_viewer=good", websocket=True, origin=OK_ORIGIN)
+    assert (websocket.status_code, "another host" in websocket.headers["X-Greenroom-Reason"]) == (403, True)
+
+
+@pytest.mark.parametrize("path", ["https://evil.example/", "//evil.example/x/", "/desktop/x\r\nSet-Cookie: a=b/"])
+async def test_what_is_no_address_of_a_stream_is_followed_nowhere(agent: Agent, path: str):
+    agent.api.shows, agent.api.path = B, path
+    reply = await agent.ask(f"{PATH}?token=good", to="enter")
+    assert (reply.status_code, reply.headers.get("Location")) == (403, None)
 
 
 async def test_an_api_that_cannot_be_asked_is_named(agent: Agent):

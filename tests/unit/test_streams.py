@@ -11,7 +11,9 @@ from hypothesis import strategies as st
 from greenroom.core.states import SessionStatus
 from greenroom.core.streams import (
     Grant,
+    ProxyFacts,
     StreamFacts,
+    direct_origins,
     parse_address,
     printable,
     refusal_by_agent,
@@ -133,8 +135,42 @@ def test_the_agent_shows_no_session_without_a_user_and_none_before_it_is_handed_
 
 
 @given(st.text())
-def test_a_reason_can_stand_in_a_header_and_in_json(text: str):
+def test_a_reason_can_stand_in_a_header_in_json_and_in_a_page(text: str):
     made = printable(text)
     assert all(" " <= c <= "~" for c in made)
-    assert not set('"\\') & set(made)
+    assert not set('"\\<>&') & set(made)
     assert len(made) <= 300
+
+
+@pytest.mark.parametrize(
+    ("zone", "origin"),
+    [
+        (ProxyFacts(), None),
+        (ProxyFacts(proxy_connections=False), "https://desk.example"),
+        (ProxyFacts(proxy_connections=False, proxy_port=8445), "https://desk.example:8445"),
+        (ProxyFacts(proxy_connections=False, proxy_hostname="a.example"), "https://a.example"),
+    ],
+)
+def test_where_streams_are_without_proxy_connections(zone: ProxyFacts, origin: str | None):
+    assert zone.direct_origin("desk.example:8443") == origin
+
+
+def test_every_direct_origin_is_known_to_the_gateway():
+    zones = [
+        ProxyFacts(),
+        ProxyFacts(proxy_connections=False, proxy_hostname="a.example", proxy_port=9443),
+        ProxyFacts(proxy_connections=False, proxy_port=8445),
+    ]
+    assert direct_origins(zones, ["127.0.0.1", "localhost"]) == [
+        "https://127.0.0.1:8445",
+        "https://a.example:9443",
+        "https://localhost:8445",
+    ]
+
+
+def test_the_path_of_a_stream_is_understood_by_the_agent():
+    session_id = "0f6e8a52-0000-4000-8000-00000000000a"
+    path = ProxyFacts(proxy_path="screens").path_of("1a2b3c4d-0000-4000-8000-000000000000", session_id)
+    address = parse_address(f"{path}/x")
+    assert address is not None
+    assert (address.route, address.session_id, address.prefix) == ("1a2b3c4d", session_id, f"{path}/")

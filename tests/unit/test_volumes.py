@@ -5,6 +5,7 @@ from __future__ import annotations
 import posixpath
 from collections.abc import Callable
 from pathlib import PurePosixPath
+from typing import Any
 
 import hypothesis
 import pytest
@@ -12,8 +13,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.errors import Invalid
+from greenroom.core.sessions import Mount
 from greenroom.core.settings import validated
-from greenroom.core.volumes import FORBIDDEN, mappings_problem, source_problem
+from greenroom.core.volumes import (
+    FORBIDDEN,
+    HOME,
+    folder_name,
+    laid_over,
+    mappings_problem,
+    mounts,
+    profile_mount,
+    profile_problem,
+    source_problem,
+)
 
 names = st.sampled_from(
     ["", ".", "..", "var", "run", "lib", "docker", "etc", "docker.sock", "etcetera", "mnt", "{user_id}"]
@@ -51,7 +63,11 @@ def test_other_folders_may(source: str):
 
 
 @pytest.mark.parametrize(
-    "source", ["/", "//", "/var", "/var/run/docker.sock", "//etc", "/mnt/../etc", "etc", "", "/proc/."]
+    "source",
+    [
+        *("/", "//", "/var", "/var/run/docker.sock", "//etc", "/mnt/../etc", "etc", "", "/proc/."),
+        *("/var/lib/dpkg/info", "/var/backups", "/var/lib/cloud/seed", "/var/lib/postgresql", "/snap/core"),
+    ],
 )
 def test_these_may_not(source: str):
     assert source_problem(source)
@@ -63,3 +79,85 @@ def test_a_mapping_says_where_it_goes():
         assert mappings_problem(wrong)
         with pytest.raises(Invalid):
             validated("volume_mapping", wrong)
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "words"),
+    [
+        ("/srv", {"bind": "x"}, "absolute path of the container"),
+        ("/srv", {"bind": "/a/../.."}, "absolute path of the container"),
+        ("/srv", {"bind": "/"}, "belongs to the container itself"),
+        ("/srv", {"bind": "/proc/1"}, "belongs to the container itself"),
+        ("/srv", {"bind": "/x", "uid": -1}, "The uid of /srv must be a number"),
+        ("/srv", {"bind": "/x", "gid": True}, "The gid of /srv must be a number"),
+        ("/srv", {"bind": "/x", "required": "yes"}, "required of /srv must be true or false"),
+        ("/srv", {"bind": "/x", "propagation": "shared"}, "/srv may not have propagation; it may have bind, gid"),
+        ("/srv", {"bind": "/x", "skip_check": 1}, "skip_check of /srv must be true or false"),
+        ("/srv/{nickname}", {"bind": "/x"}, "has a token that does not exist; there are {username}"),
+        ("/{username}", {"bind": "/x"}, "must begin with a fixed folder"),
+        ("/srv\n/x", {"bind": "/x"}, "must be an absolute path"),
+        ("/usr/local/share", {"bind": "/x"}, "/usr belongs to the host itself"),
+    ],
+)
+def test_a_mapping_that_cannot_be_is_refused_with_the_reason(source: str, options: dict[str, Any], words: str):
+    problem = mappings_problem({source: options})
+    assert problem is not None
+    assert words in problem
+
+
+def test_two_folders_cannot_have_one_place():
+    problem = mappings_problem({"/srv/a": {"bind": "/x"}, "/srv/b": {"bind": "/x/"}})
+    assert problem == "/srv/a and /srv/b cannot both be /x in the container."
+
+
+def test_what_the_host_keeps_for_itself_is_not_mounted_either():
+    assert source_problem("/data/instance/agent", ["/data/instance"]) is not None
+    assert source_problem("/data", ["/data/instance/"]) is not None
+    assert source_problem("/data/instances", ["/data/instance"]) is None
+
+
+TOKENS = {"username": folder_name("ada"), "user_id": "u1", "image_id": "i1"}
+
+
+def test_options_of_a_mapping_reach_the_mount():
+    options = {"bind": "/mnt/x/", "mode": "ro", "uid": 5, "gid": 6, "skip_check": True}
+    assert mounts({"/srv/{image_id}/{username}-{user_id}": options}, TOKENS) == (
+        Mount(source="/srv/i1/ada-u1", target="/mnt/x", read_only=True, uid=5, gid=6, required=True),
+    )
+
+
+def test_a_profile_is_always_of_one_user():
+    assert profile_mount("/p/{username}/", TOKENS, "Reset") == Mount(source="/p/ada", target=HOME, profile="Reset")
+    assert profile_mount("/p/{image_id}/", TOKENS, "Enabled").source == "/p/i1/u1"
+    assert profile_problem("s3://bucket@endpoint/{username}/") is not None
+    assert profile_problem("/etc/{username}") is not None
+    assert profile_problem("/p/{username}") is None
+
+
+def test_the_later_layer_wins_where_two_have_one_place():
+    workspace, group = Mount(source="/a", target="/x"), Mount(source="/b", target="/x")
+    other = Mount(source="/c", target="/y")
+    assert laid_over([workspace, other], [group]) == (group, other)
+
+
+hostile = st.text(max_size=300) | st.sampled_from(
+    ["..", "../..", "/etc", "a/../../etc", "\0", "a\0b", ".", "", "ä" * 300, "x" * 300, "{user_id}", "-rf", "a\nb"]
+)
+
+
+@given(hostile, hostile)
+def test_no_username_leaves_its_folder_or_meets_another_one(one: str, other: str):
+    name = folder_name(one)
+    assert len(name.encode()) <= 255
+    (mount,) = mounts({"/srv/data/{username}/x": {"bind": "/x"}}, {"username": name, "user_id": "u"})
+    path = PurePosixPath(posixpath.normpath(mount.source))
+    assert path.parts[:3] == ("/", "srv", "data")
+    assert len(path.parts) == 5
+    assert source_problem(mount.source) is None
+    assert one == other or folder_name(other) != name
+
+
+def test_a_name_that_looks_like_anothers_folder_gets_one_of_its_own():
+    assert folder_name("ada@example.org") == "ada@example.org"
+    taken = folder_name("ädä")
+    assert folder_name(taken) != taken

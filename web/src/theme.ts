@@ -19,17 +19,19 @@ export const theme = createTheme({
   },
 });
 
-// Darker, where Mantine goes lighter: white on teal.8 falls below AA.
-const HOVER = '#066649';
+// Darker than teal.9: a filled button below the pointer (Mantine goes lighter there, where white falls below AA), and
+// links, which also stand on the grey of a table's row below the pointer.
+const DARK_TEAL = '#066649';
 
 export const cssVariables: CSSVariablesResolver = ({ colors }) => ({
   variables: {},
   light: {
     '--mantine-color-body': '#f6f8f8',
+    '--mantine-color-anchor': DARK_TEAL,
     '--mantine-color-dimmed': colors.gray[7],
     '--mantine-color-placeholder': colors.gray[7],
     '--mantine-color-teal-light': colors.teal[0],
-    '--mantine-color-teal-filled-hover': HOVER,
+    '--mantine-color-teal-filled-hover': DARK_TEAL,
     '--mantine-color-error': colors.red[9],
     '--greenroom-surface': '#ffffff',
   },
@@ -37,7 +39,7 @@ export const cssVariables: CSSVariablesResolver = ({ colors }) => ({
     '--mantine-color-dimmed': colors.dark[1],
     '--mantine-color-placeholder': colors.dark[1],
     '--mantine-color-teal-filled': colors.teal[9],
-    '--mantine-color-teal-filled-hover': HOVER,
+    '--mantine-color-teal-filled-hover': DARK_TEAL,
     '--mantine-color-error': colors.red[4],
     '--greenroom-surface': colors.dark[6],
   },

@@ -1,6 +1,7 @@
 // The client of a session: shows the remote screen in the whole frame, keeps it connected, and talks with the page that
 // embeds it. The messages are described in docs/reference/session-page.md.
 import RFB from '@novnc/novnc';
+import { transfers, upload } from './transfer.js';
 
 const PROTOCOL = 1;
 const RETRY_FIRST_MS = 250;
@@ -12,11 +13,14 @@ const SENTENCES = {
   connected: 'Connected',
   reconnecting: 'Connection lost. Reconnecting…',
   refused: 'This session is not open to you any more.',
+  idle: 'You were disconnected because you gave no input for a while. Click or press a key to go on.',
 };
+const IDLE_CLOSED = 4408;
 
 const screen = document.getElementById('screen');
 const notice = document.getElementById('notice');
 const status = document.getElementById('status');
+const message = document.getElementById('message');
 
 let rfb = null;
 let state = '';
@@ -38,7 +42,9 @@ const answers = {
   hello() {
     tellParent({ type: 'state', state, attempt });
     tellParent({ type: 'quality', level: quality });
+    tellTransfers();
   },
+  connect: goOn,
   clipboard({ text }) { if (typeof text === 'string') pasteIntoSession(text); },
   quality({ level }) { if (Number.isInteger(level) && level >= 0 && level <= 9) setQuality(level); },
   focus() { rfb?.focus(); },
@@ -65,6 +71,8 @@ function connect() {
   const address = new URL('websockify', location.href);
   address.protocol = address.protocol.replace('http', 'ws');
   const socket = new WebSocket(address, ['binary']);
+  let idle = false;
+  socket.addEventListener('close', (event) => { idle = event.code === IDLE_CLOSED; });
   const pings = measure(socket);
   rfb = new RFB(screen, socket);
   rfb.background = '#0f172a';
@@ -81,9 +89,19 @@ function connect() {
   rfb.addEventListener('disconnect', () => {
     clearInterval(pings);
     rfb = null;
-    retry();
+    if (idle) setState('idle');
+    else retry();
   });
 }
+
+// Whoever was disconnected for want of input comes back by giving some.
+function goOn() {
+  if (state !== 'idle') return;
+  setState('connecting');
+  connect();
+}
+window.addEventListener('pointerdown', goOn);
+window.addEventListener('keydown', goOn);
 
 async function retry() {
   attempt += 1;
@@ -102,7 +120,7 @@ async function isRefused() {
 }
 
 function retryNow() {
-  if (rfb === null && attempt > 0) connect();
+  if (rfb === null && attempt > 0 && state !== 'idle') connect();
 }
 window.addEventListener('online', retryNow);
 document.addEventListener('visibilitychange', () => { if (!document.hidden) retryNow(); });
@@ -131,6 +149,34 @@ function setQuality(level) {
   if (rfb) rfb.qualityLevel = level;
   tellParent({ type: 'quality', level });
 }
+
+// --- Files --------------------------------------------------------------------------------------------------------
+// Files dropped on the screen go to ~/Uploads; the page files.html has a list for both directions.
+async function tellTransfers() {
+  const { uploads, downloads } = await transfers();
+  tellParent({ type: 'files', uploads, downloads });
+}
+
+let messageTimer = 0;
+function say(text) {
+  clearTimeout(messageTimer);
+  message.textContent = text;
+  message.hidden = false;
+  messageTimer = setTimeout(() => { message.hidden = true; }, 6000);
+}
+
+window.addEventListener('dragover', (event) => {
+  if (event.dataTransfer?.types.includes('Files')) event.preventDefault();
+});
+window.addEventListener('drop', async (event) => {
+  const files = [...event.dataTransfer?.files ?? []];
+  if (files.length === 0) return;
+  event.preventDefault();
+  for (const file of files) {
+    say(`Uploading ${file.name}…`);
+    say(await upload(file));
+  }
+});
 
 // --- The clipboard ------------------------------------------------------------------------------------------------
 // Which direction is allowed is decided by the X server of the session; here both are simply tried.

@@ -5,13 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Sequence
 
-from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from greenroom.agent.health import Health
+from greenroom.kit.metrics import CONTENT_TYPE, PATH
 
 
 def build(health: Health, metrics_text: Callable[[], bytes], routes: Sequence[BaseRoute]) -> Starlette:
@@ -22,7 +22,7 @@ def build(health: Health, metrics_text: Callable[[], bytes], routes: Sequence[Ba
         return JSONResponse(body, status_code=200 if ok else 500)
 
     async def metrics(_request: Request) -> Response:
-        return Response(metrics_text(), media_type=CONTENT_TYPE_LATEST)
+        return Response(metrics_text(), media_type=CONTENT_TYPE)
 
-    own = [Route("/__healthcheck", healthcheck), Route("/metrics", metrics)]
+    own = [Route("/__healthcheck", healthcheck), Route(PATH, metrics)]
     return Starlette(routes=[*own, *routes])

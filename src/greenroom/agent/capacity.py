@@ -1,8 +1,14 @@
-"""What the host offers to sessions, and what it uses: read now and then, told in every check-in."""
+"""What the host offers to sessions, and what it uses: read now and then, told in every check-in.
+
+A runtime that does not answer starts nothing: a session placed there would wait in vain until its deadline, and the
+next ones, too, because a host on which nothing starts is the least loaded of all. So it offers nothing meanwhile.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Callable
 from typing import Final
 
 import structlog
@@ -16,6 +22,11 @@ RESERVE_FRACTION: Final = 0.1
 MAX_RESERVE_BYTES: Final = 1 << 30
 """The host keeps a tenth of the memory, at most 1 GiB, for itself."""
 READ_EVERY_S: Final = 5.0
+ANSWERED_WITHIN_S: Final = 10.0
+SILENT_AFTER_S: Final = 30.0
+"""Until then it is worth waiting for: it may be started again, or be slow because its host is busy. It is half of the
+time that a session has to be taken up."""
+NOTHING: Final = Capacity(cores=0.0, memory_bytes=0)
 
 
 def offered(cores: float, memory_bytes: int) -> Capacity:
@@ -25,11 +36,29 @@ def offered(cores: float, memory_bytes: int) -> Capacity:
 
 
 class CapacityMeter:
-    """The last reading; nothing is offered before the first one."""
+    """The last reading; nothing is offered before the first one, nor while the runtime is silent.
 
-    def __init__(self, runtime: Runtime) -> None:
+    Args:
+        runtime: what is read.
+        hostname: the host's.
+        log_line: writes a row (level, code, message) of the log that administrators read.
+        now: the time in seconds, which only grows.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        hostname: str,
+        log_line: Callable[[str, str, str], None],
+        now: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._runtime = runtime
-        self.capacity = Capacity(cores=0.0, memory_bytes=0)
+        self._hostname = hostname
+        self._log_line = log_line
+        self._now = now
+        self._failing_since: float | None = None
+        self._is_silent = False
+        self.capacity = NOTHING
         self.usage = Usage()
 
     async def read(self) -> None:
@@ -46,8 +75,32 @@ class CapacityMeter:
     async def run(self) -> None:
         """Read now and then, for ever."""
         while True:
-            try:
-                await self.read()
-            except RuntimeUnavailable as error:
-                log.warning("the use of this host is not known", reason=error.message, next_try_s=READ_EVERY_S)
+            await self.look()
             await asyncio.sleep(READ_EVERY_S)
+
+    async def look(self) -> None:
+        """Read, and say so where the runtime has become silent or is it no longer."""
+        try:
+            async with asyncio.timeout(ANSWERED_WITHIN_S):
+                await self.read()
+        except RuntimeUnavailable as error:
+            self._no_answer(error.message)
+        except TimeoutError:
+            self._no_answer(f"It did not answer within {ANSWERED_WITHIN_S:g} s.")
+        else:
+            self._answer()
+
+    def _no_answer(self, reason: str) -> None:
+        log.warning("the use of this host is not known", reason=reason, next_try_s=READ_EVERY_S)
+        now = self._now()
+        self._failing_since = now if self._failing_since is None else self._failing_since
+        if now - self._failing_since >= SILENT_AFTER_S and not self._is_silent:
+            self._is_silent, self.capacity = True, NOTHING
+            sentence = f"{self._hostname} offers nothing until its runtime answers again: {reason}"
+            self._log_line("ERROR", "agent-offers-nothing", sentence)
+
+    def _answer(self) -> None:
+        self._failing_since = None
+        if self._is_silent:
+            self._is_silent = False
+            self._log_line("INFO", "agent-offers-again", f"The runtime of {self._hostname} answers; it takes sessions.")

@@ -20,6 +20,7 @@ from greenroom.agent.identity import Identity
 from greenroom.agent.link import Link, ManagerRefusedError, NoManager
 from greenroom.agent.metrics import Metrics
 from greenroom.agent.sessions import Sessions
+from greenroom.core.web_filter import FilterPolicy
 from greenroom.wire.messages import (
     Answer,
     Capacity,
@@ -37,8 +38,6 @@ REGISTER_PATH: Final = "/manager_api/v1/register"
 CHECK_IN_PATH: Final = "/manager_api/v1/check-in"
 
 FIRST_HOLD_S: Final = 5.0
-COALESCE_S: Final = 0.005
-"""Observations of one moment travel together."""
 SPEAK_AGAIN_S: Final = 0.5
 MAX_QUICK: Final = 3
 QUIET_PAUSE_S: Final = 1.0
@@ -75,6 +74,10 @@ class Host(Protocol):
         """The images the Manager wants here."""
         ...
 
+    def want_filter_policies(self, policies: list[FilterPolicy]) -> None:
+        """The web filter policies as they are now."""
+        ...
+
     def registered(self, installation_id: str) -> None:
         """This Agent belongs to this installation, and its Manager has heard nothing yet.
 
@@ -97,6 +100,7 @@ class CheckInLoop:
         health: Health,
         metrics: Metrics,
         join_token_file: Path | None,
+        edge_url: str = "",
     ) -> None:
         self._identity = identity
         self._sessions = sessions
@@ -105,6 +109,7 @@ class CheckInLoop:
         self._health = health
         self._metrics = metrics
         self._join_token_file = join_token_file
+        self._edge_url = edge_url
         self._seq = 0
         self._hold_s = FIRST_HOLD_S
         self._registered = False
@@ -112,6 +117,7 @@ class CheckInLoop:
         self._refusals = 0
         self._last_refusal = 0.0
         self._quick = 0
+        self._filter_policies_digest = ""
 
     # The loops ----------------------------------------------------------------------------------------------------
 
@@ -128,11 +134,13 @@ class CheckInLoop:
                 await self._refused(error)
 
     async def speak(self) -> None:
-        """Send observations that no message carried yet as soon as there are some, for ever."""
+        """Send observations that no message carried yet as soon as there are some, for ever.
+
+        What is observed while a message is under way travels together in the next one.
+        """
         outbox = self._sessions.outbox
         while True:
             await outbox.speak.wait()
-            await asyncio.sleep(COALESCE_S)
             outbox.speak.clear()
             if not (self._registered and outbox.has_unsent()):
                 continue
@@ -164,7 +172,7 @@ class CheckInLoop:
         """Send one message and take its answer over; True when the answer brought news."""
         message = self._message(hold_s)
         try:
-            answer = await self._link.ask(CHECK_IN_PATH, message, Answer, bearer=self._identity.bearer, hold_s=hold_s)
+            answer = await self._link.ask(CHECK_IN_PATH, message, Answer, bearer=self._identity.bearer)
         except BaseException as error:
             self._metrics.check_ins.labels(type(error).__name__).inc()
             self._sessions.outbox.return_log_lines(message.logs)
@@ -184,6 +192,7 @@ class CheckInLoop:
             hold_s=hold_s,
             term_seen=sessions.term_seen,
             have_digest=sessions.have_digest,
+            have_filter_policies=self._filter_policies_digest,
             full=not sessions.list_is_valid,
             inventory_complete=sessions.inventory_complete,
             capacity=self._host.capacity(),
@@ -208,14 +217,29 @@ class CheckInLoop:
         self._sessions.acknowledge(answer.acked_seq)
         if message.images is not None and answer.acked_seq >= message.seq:
             self._host.images_reported(message.images)
-        digest_before = self._sessions.have_digest
+        before = (self._sessions.have_digest, self._sessions.term_seen)
+        orders = self._sessions.orders
+        is_ordered = any(orders.get(command.command_id) is None for command in answer.commands)
         if not self._sessions.accept(answer):
+            if answer.fresh:
+                log.warning("an answer of an older term changes nothing", term=answer.term, heard=before[1])
             return False
         self._health.last_fresh = self._health.last_answer
-        self._link.managers.learn(manager.url for manager in answer.managers)
+        self._learn(answer)
         if answer.images is not None:
             self._host.want_images(answer.images)
-        return self._sessions.have_digest != digest_before
+        if answer.filter_policies is not None:
+            self._host.want_filter_policies(answer.filter_policies)
+            self._filter_policies_digest = answer.filter_policies_digest
+        return is_ordered or (self._sessions.have_digest, self._sessions.term_seen) != before
+
+    def _learn(self, answer: Answer) -> None:
+        """Whom to talk to from now on."""
+        managers = self._link.managers
+        managers.learn(manager.url for manager in answer.managers)
+        for manager in answer.managers:
+            if manager.instance_id == answer.primary:
+                managers.is_primary(manager.url, answer.term)
 
     # Registration -------------------------------------------------------------------------------------------------
 
@@ -229,8 +253,15 @@ class CheckInLoop:
             join_token=token,
             credential=credential,
             route=self._identity.route,
+            edge_url=self._edge_url,
+            place=self._identity.place,
         )
-        registered = await self._link.ask(REGISTER_PATH, message, Registered)
+        try:
+            registered = await self._link.ask(REGISTER_PATH, message, Registered)
+        except BaseException as error:
+            self._metrics.registrations.labels(type(error).__name__).inc()
+            raise
+        self._metrics.registrations.labels("registered").inc()
         if registered.installation_id != self._identity.installation_id:
             self._sessions.new_installation(registered.db_epoch)
         elif registered.db_epoch != self._identity.db_epoch:

@@ -1,7 +1,8 @@
 """Cut established connections to a session's page: nginx cannot close a websocket, the kernel can.
 
 `ss -K` aborts sockets where the kernel was built with INET_DIAG_DESTROY and this process has CAP_NET_ADMIN; whether it
-does is tried once at start. Elsewhere the container is taken off its network for a moment (`detach`).
+does is tried once at start. Elsewhere the connections are shut down through copies of nginx's sockets
+(`foreign_sockets`).
 """
 
 from __future__ import annotations
@@ -9,12 +10,11 @@ from __future__ import annotations
 import asyncio
 import shutil
 import socket
-from collections.abc import Awaitable, Callable
 from typing import Final
 
 import structlog
 
-from greenroom.core.errors import GreenroomError
+from greenroom.agent.foreign_sockets import shut_down
 
 log = structlog.get_logger(__name__)
 
@@ -24,14 +24,9 @@ PROBE_S: Final = 2.0
 
 
 class Cutter:
-    """Cuts connections.
+    """Cuts connections."""
 
-    Args:
-        detach: takes the container of a session off its network and puts it back, for machines without `ss -K`.
-    """
-
-    def __init__(self, detach: Callable[[str], Awaitable[None]] | None = None) -> None:
-        self._detach = detach
+    def __init__(self) -> None:
         self.kernel_can = False
         self._cuts: set[asyncio.Task[None]] = set()
 
@@ -39,12 +34,7 @@ class Cutter:
         """Find out whether `ss -K` works here, on a connection of our own."""
         self.kernel_can = shutil.which("ss") is not None and await _can_destroy()
         if not self.kernel_can:
-            how = (
-                "its container's network"
-                if self._detach
-                else "nothing: a revoked desktop stays open until it is closed"
-            )
-            log.warning("ss -K does not work here; a revoked stream is cut through another way", way=how)
+            log.warning("ss -K does not work here; the streams of a revoked viewer are shut down in nginx")
 
     def cut_soon(self, session_id: str, address: str) -> None:
         """Cut all connections to `address` (host:port), the page of the session, within two seconds."""
@@ -59,15 +49,19 @@ class Cutter:
 
     async def _cut(self, session_id: str, address: str) -> None:
         log.info("the streams of a session are cut", session_id=session_id)
-        if self.kernel_can:
-            for pause_s in REPEAT_S:
-                await asyncio.sleep(pause_s)
+        for pause_s in REPEAT_S:
+            await asyncio.sleep(pause_s)
+            if self.kernel_can:
                 await destroy(address)
-        elif self._detach is not None:
+                continue
             try:
-                await self._detach(session_id)
-            except GreenroomError as error:
-                log.error("the streams of a session could not be cut", session_id=session_id, reason=error.message)
+                await asyncio.to_thread(shut_down, address)
+            except OSError as error:
+                log.error(
+                    "the streams of a session could not be cut; they stay open until they are closed",
+                    session_id=session_id,
+                    reason=str(error),
+                )
 
 
 async def destroy(address: str) -> None:

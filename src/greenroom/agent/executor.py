@@ -1,4 +1,4 @@
-"""Carries the planned actions out, each session by one worker at a time, a few at once.
+"""Carries the planned actions out, each session by one worker at a time, a few at once, people first.
 
 Every step may be repeated: a worker that was killed leaves something that the next plan continues from. What the
 runtime refuses makes the session `failed`, with its sentence and the container's last log lines; a runtime that does
@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 import structlog
@@ -20,10 +21,14 @@ from greenroom.agent.images import Images
 from greenroom.agent.inventory import Inventory, seen_of
 from greenroom.agent.metrics import Metrics
 from greenroom.agent.sessions import Sessions
+from greenroom.agent.slots import Slots
+from greenroom.agent.web_filter import WebFilters
 from greenroom.agent.workers import Workers
+from greenroom.core.deadlines import DEADLINE_S
 from greenroom.core.errors import GreenroomError
 from greenroom.core.reconcile import Action, ActionKind, unasked_exit
 from greenroom.core.states import Want
+from greenroom.core.yielding import SlotCount, urgency_of
 from greenroom.kit.stops import stop
 from greenroom.runtimes.base import Container, ContainerMissing, Runtime, RuntimeUnavailable
 
@@ -33,11 +38,18 @@ PAUSE_S: Final = 0.5
 MAX_PAUSE_S: Final = 30.0
 """Before a session is worked on again where it did not succeed; the pause doubles with every failure."""
 LOG_TAIL_LINES: Final = 50
+LOG_PAUSES_S: Final = (0.0, 0.1, 0.4)
+"""Before each look for what a container wrote last, as long as there is nothing."""
+SLOTS: Final = SlotCount(ordinary=2 * (os.cpu_count() or 1), for_people=os.cpu_count() or 1)
+"""Containers that are changed at once: with Docker, twice the cores is fastest."""
+CHANGE_WITHIN_S: Final = max(DEADLINE_S.values())
+"""A change that takes longer is given up, or it would keep its slot from others for ever; the Primary waited no longer
+either. Each call of the runtime has a limit of its own, but a folder of another machine, e.g., may never answer."""
 REPORTS: Final = frozenset({ActionKind.REPORT_UNKNOWN, ActionKind.REPORT_MISMATCH})
 
 
 class Executor:
-    """See the module. At most `parallel` containers are changed at once: twice the cores is fastest with Docker."""
+    """See the module. At most so many containers are changed at once as there are `slots`."""
 
     def __init__(
         self,
@@ -46,21 +58,25 @@ class Executor:
         sessions: Sessions,
         inventory: Inventory,
         images: Images,
+        filters: WebFilters,
         commands: Commands,
         handovers: Handovers,
         workers: Workers,
         metrics: Metrics,
-        parallel: int | None = None,
+        slots: SlotCount = SLOTS,
+        change_within_s: float = CHANGE_WITHIN_S,
     ) -> None:
         self._runtime = runtime
         self._sessions = sessions
         self._inventory = inventory
         self._images = images
+        self._filters = filters
         self._commands = commands
         self._handovers = handovers
         self._workers = workers
         self._metrics = metrics
-        self._room = asyncio.Semaphore(parallel or max(2, 2 * (os.cpu_count() or 1)))
+        self._slots = Slots(slots)
+        self._change_within_s = change_within_s
         self._failures: dict[str, int] = {}
         self._reported: frozenset[Action] = frozenset()
         self._changes: dict[ActionKind, Callable[[str], Awaitable[None]]] = {
@@ -107,27 +123,55 @@ class Executor:
 
     async def _change(self, action: Action) -> None:
         session_id = action.session_id
-        if action.kind is ActionKind.CREATE:
-            await self._image_of(session_id)
-        async with self._room:
-            log.info("changing a container", action=action.kind.value, session_id=session_id, reason=action.reason)
-            try:
-                await self._changes[action.kind](session_id)
-                self._failures.pop(session_id, None)
-                self._metrics.actions.labels(action.kind.value, "done").inc()
-                return
-            except RuntimeUnavailable as error:
-                log.warning(
-                    "the runtime does not answer; the session waits", session_id=session_id, reason=error.message
-                )
-            except ContainerMissing:
-                log.info("the container went away meanwhile", session_id=session_id)
-                await self._look(session_id)
-            except GreenroomError as error:
-                await self._could_not(action, error)
+        try:
+            await self._make_ready(action)
+            async with self._slot(action):
+                log.info("changing a container", action=action.kind.value, session_id=session_id, reason=action.reason)
+                await self._in_time(action)
+            self._failures.pop(session_id, None)
+            self._metrics.actions.labels(action.kind.value, "done").inc()
+            return
+        except RuntimeUnavailable as error:
+            log.warning("the runtime does not answer; the session waits", session_id=session_id, reason=error.message)
+        except ContainerMissing:
+            log.info("the container went away meanwhile", session_id=session_id)
+            await self._look(session_id)
+        except GreenroomError as error:
+            await self._could_not(action, error)
         self._metrics.actions.labels(action.kind.value, "failed").inc()
-        failures = self._failures[session_id] = self._failures.get(session_id, 0) + 1
-        await asyncio.sleep(min(MAX_PAUSE_S, PAUSE_S * 2 ** min(failures, 10)))
+        await asyncio.sleep(min(MAX_PAUSE_S, PAUSE_S * 2 ** min(self._failed_again(session_id), 10)))
+
+    def _failed_again(self, session_id: str) -> int:
+        """How often in a row now; sessions that are neither wanted nor there any more are forgotten."""
+        number = self._failures.get(session_id, 0) + 1
+        there = {k: n for k, n in self._failures.items() if self._sessions.desired(k) or self._sessions.seen(k)}
+        self._failures = {**there, session_id: number}
+        return number
+
+    def _slot(self, action: Action) -> AbstractAsyncContextManager[None]:
+        """To see why a container ended changes none, and the Manager learns only then that it did."""
+        if action.kind is ActionKind.EXAMINE:
+            return nullcontext()
+        return self._slots.held(urgency_of(action.kind, has_user=self._sessions.has_user(action.session_id)))
+
+    async def _in_time(self, action: Action) -> None:
+        try:
+            async with asyncio.timeout(self._change_within_s):
+                await self._changes[action.kind](action.session_id)
+        except TimeoutError as error:
+            how = f"{action.kind.value} was given up after {self._change_within_s:g} s"
+            raise RuntimeUnavailable(f"{how}; it is tried again.") from error
+
+    async def _make_ready(self, action: Action) -> None:
+        """Wait for what a start needs, without taking a slot from others: its image, its web filter."""
+        spec = self._sessions.spec(action.session_id)
+        if spec is None or action.kind not in {ActionKind.CREATE, ActionKind.START}:
+            return
+        if action.kind is ActionKind.CREATE:
+            await self._images.arrived(spec.image)
+            if not self._is_wanted_running(action.session_id):
+                return
+        await self._filters.ready(spec.filter_policy)
 
     async def _could_not(self, action: Action, error: GreenroomError) -> None:
         session_id = action.session_id
@@ -148,32 +192,37 @@ class Executor:
         self._sessions.saw(container.session_id, seen_of(container))
 
     async def _create(self, session_id: str) -> None:
-        spec = self._sessions.spec(session_id)
-        if spec is None or not self._is_wanted_running(session_id):
-            return
-        await stop("agent.before_create")
-        self._saw(await self._runtime.create(session_id, spec))
+        with self._sessions.being_created(session_id):
+            spec = self._sessions.spec(session_id)
+            if spec is None or not self._is_wanted_running(session_id):
+                return
+            await self._filters.ready(spec.filter_policy)  # it may be another one since the slot was waited for
+            await stop("agent.before_create")
+            self._saw(await self._runtime.create(session_id, spec))
         self._sessions.step(session_id, "created")
         await stop("agent.after_create")
         if self._is_wanted_running(session_id):
             await self._start(session_id)
-
-    async def _image_of(self, session_id: str) -> None:
-        """Wait while the session's image is being fetched, without taking room from others."""
-        spec = self._sessions.spec(session_id)
-        if spec is not None:
-            await self._images.arrived(spec.image)
 
     def _is_wanted_running(self, session_id: str) -> bool:
         desired = self._sessions.desired(session_id)
         return desired is not None and desired.want == Want.RUNNING
 
     async def _start(self, session_id: str) -> None:
+        await self._put_files(session_id)
+        if (spec := self._sessions.spec(session_id)) is not None:
+            await self._filters.ready(spec.filter_policy)
         container = await self._runtime.start(session_id)
         await stop("agent.after_start")
         self._sessions.remember(session_id, stopped=False, exit_code=None, log_tail="")
         self._saw(container)
         self._sessions.step(session_id, "started")
+
+    async def _put_files(self, session_id: str) -> None:
+        """Before the first start, also of a container that an earlier process of this Agent made."""
+        spec = self._sessions.spec(session_id)
+        if spec is not None and spec.files and not self._sessions.known(session_id).ran:
+            await self._runtime.put_files(session_id, spec.files)
 
     async def _stop(self, session_id: str) -> None:
         await self._sessions.remember_durably(session_id, stopped=True)
@@ -192,8 +241,18 @@ class Executor:
         await stop("agent.before_remove")
         await self._runtime.remove(session_id)
         await stop("agent.after_remove")
+        if self._sessions.desired(session_id) is None:
+            self._say_stranger_removed(session_id)
         self._inventory.forget(session_id)
         self._sessions.saw(session_id, None)
+
+    def _say_stranger_removed(self, session_id: str) -> None:
+        seen = self._sessions.seen(session_id)
+        message = (
+            f"A container of session {session_id}, which no session accounts for, was removed on the Manager's verdict:"
+            f" {seen.state if seen else 'unknown'} → gone."
+        )
+        self._sessions.log_line("WARNING", "agent-stranger-removed", message, session_id)
 
     async def _examine(self, session_id: str) -> None:
         seen = self._sessions.seen(session_id)
@@ -202,8 +261,18 @@ class Executor:
         await self._fail(session_id, unasked_exit(exit_code, out_of_memory=out_of_memory), exit_code)
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
+        self._sessions.remember(
+            session_id, failure=sentence, exit_code=exit_code, log_tail=await self._last_lines(session_id)
+        )
+
+    async def _last_lines(self, session_id: str) -> str:
+        """What the container wrote last; Docker may say that it ended a moment before that is in its log."""
+        tail = ""
         try:
-            tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
+            for pause_s in LOG_PAUSES_S:
+                await asyncio.sleep(pause_s)
+                if tail := await self._runtime.logs(session_id, LOG_TAIL_LINES):
+                    break
         except GreenroomError as error:
-            tail = f"(the last log lines cannot be read: {error.message})"
-        self._sessions.remember(session_id, failure=sentence, exit_code=exit_code, log_tail=tail)
+            return f"(the last log lines cannot be read: {error.message})"
+        return tail

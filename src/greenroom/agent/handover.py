@@ -2,7 +2,11 @@
 
 `received`: the page was probed once more and `assign` is about to run. `assigned`: it ended with 0, or still runs
 when its deadline is over. Anything else is `failed`, and the Manager sets the session aside. `assign` runs at most
-once: `started` is on the disk before it does, and a restart in between makes the hand-over `failed`.
+once: `started` is on the disk before it does, and a restart in between makes the hand-over `failed`. Nothing else waits
+for the disk: what is written outlives the Agent, and a power cut ends the session's container as well.
+
+`assign` waits until a Manager has committed `received`: an Agent that was frozen may hold an answer from before the
+session was set aside, and would run a user's command in a session that he did not get.
 """
 
 from __future__ import annotations
@@ -20,14 +24,15 @@ from greenroom.core.errors import GreenroomError
 from greenroom.core.sessions import Exec, SessionSpec
 from greenroom.kit.stops import stop
 from greenroom.runtimes.base import ProbeResult, Runtime
-from greenroom.wire.messages import Assignment, Desired
+from greenroom.wire.messages import Assignment, Desired, Observed
 
 log = structlog.get_logger(__name__)
 
 PROBE_FOR_S: Final = 1.5
 """The Manager waits 2 s for `received`."""
 PROBE_PAUSE_S: Final = 0.05
-ERROR_OUTPUT_MAX: Final = 500
+HEARD_WITHIN_S: Final = 2.0
+"""Without a Manager's word in this time the hand-over begins anew, if it is still wanted."""
 
 
 class Handovers:
@@ -37,6 +42,8 @@ class Handovers:
         self._runtime = runtime
         self._sessions = sessions
         self._journal = journal
+        self._heard: dict[str, asyncio.Event] = {}
+        sessions.on_acknowledged = self._acknowledged
 
     async def run(self, session_id: str) -> None:
         """Hand the session over as its desired entry says, unless that was begun before."""
@@ -45,18 +52,38 @@ class Handovers:
             return
         record = _record(desired, desired.assignment)
         if error := await self._probe(session_id):
-            await self._keep(replace(record, state="failed", error=error))
+            self._note(replace(record, state="failed", error=error))
         elif not desired.assignment.argv:
-            await self._keep(replace(record, state="assigned"))
+            self._note(replace(record, state="assigned"))
         else:
-            await self._keep(record)
+            heard = self._heard_of(record)
+            self._note(record)
+            if not (await _is_heard(heard) and self._is_still_wanted(record)):
+                return
             await stop("agent.handover_received")
-            await self._keep(replace(record, state="started"))
-            await self._keep(await self._assign(record, desired.assignment))
+            await self._journal.record(replace(record, state="started"))
+            self._note(await self._assign(record, desired.assignment))
 
     def _is_begun(self, assignment: Assignment) -> bool:
         record = self._journal.memory.handovers.get(assignment.assignment_id)
         return record is not None and record.state != "received"
+
+    def _heard_of(self, record: HandoverRecord) -> asyncio.Event:
+        """Set once a Manager has committed `received`; it is kept as long as the journal keeps the hand-over."""
+        self._heard = {k: event for k, event in self._heard.items() if k in self._journal.memory.handovers}
+        return self._heard.setdefault(record.assignment_id, asyncio.Event())
+
+    def _acknowledged(self, observed: Observed) -> None:
+        """A Manager has committed this observation, and its answer has brought what is wanted since."""
+        report = observed.assignment
+        if report is not None and (heard := self._heard.get(report.assignment_id)) is not None:
+            heard.set()
+
+    def _is_still_wanted(self, record: HandoverRecord) -> bool:
+        """Whether the user still waits for this session, after the answer of a Manager that knows of `received`."""
+        desired = self._sessions.desired(record.session_id)
+        wanted = desired.assignment if desired is not None and desired.want == "running" else None
+        return wanted is not None and wanted.assignment_id == record.assignment_id
 
     async def _probe(self, session_id: str) -> str:
         """Empty if the page is usable now, else the sentence that says why not."""
@@ -94,15 +121,25 @@ class Handovers:
             return replace(record, state="failed", error=f"`assign` could not be run: {error.message}")
         if result.exit_code in {0, None}:
             return replace(record, state="assigned", exit_code=result.exit_code)
-        output = result.output.strip()[-ERROR_OUTPUT_MAX:]
-        error = f"`assign` ended with exit code {result.exit_code}: {output}"
+        error = f"`assign` ended with exit code {result.exit_code}: {result.last_words}"
         return replace(record, state="failed", exit_code=result.exit_code, error=error)
 
-    async def _keep(self, record: HandoverRecord) -> None:
-        await self._journal.record(record)
+    def _note(self, record: HandoverRecord) -> None:
+        """Write down how far it is, and have the Manager told."""
+        self._journal.note(record)
         self._sessions.refresh(record.session_id)
         log.info("hand-over", session_id=record.session_id, state=record.state, error=record.error)
 
 
 def _record(desired: Desired, assignment: Assignment) -> HandoverRecord:
     return HandoverRecord(assignment_id=assignment.assignment_id, session_id=desired.session_id, state="received")
+
+
+async def _is_heard(heard: asyncio.Event) -> bool:
+    """Whether a Manager has committed `received`, perhaps after an earlier attempt had waited in vain."""
+    try:
+        async with asyncio.timeout(HEARD_WITHIN_S):
+            await heard.wait()
+    except TimeoutError:
+        return False
+    return True

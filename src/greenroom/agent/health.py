@@ -18,7 +18,8 @@ class Health:
     last_round: float | None = None
     last_answer: float | None = None
     last_fresh: float | None = None
-    """The last answer that was read from the database just before; it would have brought a revocation."""
+    """The last answer that was read from the database just before; it would have brought a revocation. At the start
+    that of an earlier process of this Agent."""
     runtime_error: str = ""
     manager_error: str = ""
 

@@ -10,7 +10,7 @@ import asyncio
 
 import structlog
 
-from greenroom.agent.capacity import CapacityMeter
+from greenroom.agent.capacity import NOTHING, CapacityMeter
 from greenroom.agent.commands import Commands
 from greenroom.agent.executor import Executor
 from greenroom.agent.handover import Handovers
@@ -23,10 +23,13 @@ from greenroom.agent.metrics import Metrics
 from greenroom.agent.prober import Prober
 from greenroom.agent.reconciler import Reconciler
 from greenroom.agent.sessions import Sessions
+from greenroom.agent.web_filter import WebFilters, filter_owner, own_account
 from greenroom.agent.workers import Workers
 from greenroom.core.errors import GreenroomError
+from greenroom.core.web_filter import FilterPolicy
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.base import Runtime, RuntimeUnavailable
+from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.registry import open_runtime
 from greenroom.wire.messages import Capacity, DesiredImage, ImageReport, Usage
 
@@ -61,6 +64,8 @@ class HostWork:
         """Open once the Agent's installation is known."""
         self._images: Images | None = None
         self._wanted_images: list[DesiredImage] = []
+        self._filters: WebFilters | None = None
+        self._wanted_policies: list[FilterPolicy] | None = None
         self._meter: CapacityMeter | None = None
         if self._installation_id:
             self._known.set()
@@ -86,7 +91,7 @@ class HostWork:
 
     def capacity(self) -> Capacity:
         """See `checkin.Host`."""
-        return self._meter.capacity if self._meter else Capacity(cores=0.0, memory_bytes=0)
+        return self._meter.capacity if self._meter else NOTHING
 
     def usage(self) -> Usage:
         """See `checkin.Host`."""
@@ -107,6 +112,12 @@ class HostWork:
         if self._images:
             self._images.want(images)
 
+    def want_filter_policies(self, policies: list[FilterPolicy]) -> None:
+        """See `checkin.Host`."""
+        self._wanted_policies = policies
+        if self._filters:
+            self._filters.want(policies)
+
     # The work -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
@@ -119,6 +130,7 @@ class HostWork:
             folder=self._config.agent_dir,
             docker_host=self._config.docker_host,
             share=self._config.share,
+            folders=HostFolders(private=self._config.private_folders(), allowed=self._config.mountable_folders()),
         )
         await self._open(runtime)
         self.runtime = runtime
@@ -145,7 +157,8 @@ class HostWork:
         inventory = Inventory(runtime, sessions, self._identity.agent_id, self._health)
         images = self._images = Images(runtime, sessions.outbox.speak_up)
         images.want(self._wanted_images)
-        meter = self._meter = CapacityMeter(runtime)
+        filters = self._filters = self._web_filters(runtime)
+        meter = self._meter = CapacityMeter(runtime, self._identity.hostname, sessions.log_line)
         await self._look_first(inventory, images, meter)
         reconciler = Reconciler(sessions, inventory, self._health)
         async with asyncio.TaskGroup() as group:
@@ -155,6 +168,7 @@ class HostWork:
                 sessions=sessions,
                 inventory=inventory,
                 images=images,
+                filters=filters,
                 commands=Commands(runtime, sessions, journal),
                 handovers=Handovers(runtime, sessions, journal),
                 workers=workers,
@@ -166,7 +180,21 @@ class HostWork:
             group.create_task(reconciler.look(workers), name="look")
             group.create_task(reconciler.run(executor, prober), name="reconcile")
             group.create_task(images.run(), name="images")
+            group.create_task(filters.run(), name="web filters")
             group.create_task(meter.run(), name="capacity")
+
+    def _web_filters(self, runtime: Runtime) -> WebFilters:
+        filters = WebFilters(
+            runtime,
+            self._sessions,
+            self._config.web_filter_dir or self._config.agent_dir / "web-filter",
+            self._config.filter_resolvers(),
+            filter_owner if self._config.runtime == "docker" else own_account,
+        )
+        filters.load()
+        if self._wanted_policies is not None:
+            filters.want(self._wanted_policies)
+        return filters
 
     async def _look_first(self, inventory: Inventory, images: Images, meter: CapacityMeter) -> None:
         """What the first check-in should already tell; what fails here is tried again by the loops."""

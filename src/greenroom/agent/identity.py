@@ -7,6 +7,7 @@ credential), and `lock`, held while an Agent runs so that no second one uses the
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
 import socket
 import uuid
@@ -34,6 +35,7 @@ class Identity:
 
     def __init__(self, folder: Path, machine_id: str, hostname: str) -> None:
         self._folder = folder
+        self.place = ""
         self.machine_id = machine_id
         self.hostname = hostname
         self.agent_id = ""
@@ -55,6 +57,7 @@ class Identity:
         try:
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             identity._take_lock()
+            identity.place = place_of(folder)
             identity._read()
         except BlockingIOError as error:
             raise SetupError(f"Another Agent is running with the folder {folder}; stop it first.") from error
@@ -103,6 +106,10 @@ class Identity:
         """Value of the Authorization header of every question to a Manager or the api."""
         return f"Bearer {self.agent_id}.{self.credential or ''}"
 
+    def propose(self, agent_id: str) -> None:
+        """Be this known Agent instead of the folder's; the folder keeps its own until this one is admitted (`take`)."""
+        self.agent_id = agent_id
+
     def take(self, registered: Registered) -> None:
         """Keep what a registration answered; the credential is on the disk when this returns."""
         self.agent_id = registered.agent_id
@@ -131,11 +138,29 @@ def machine_id() -> str:
     return socket.gethostname()
 
 
-def write_private(path: Path, content: bytes) -> None:
-    """Replace a file by one that its owner alone can read; after a crash either the old or the new one is there."""
+def place_of(folder: Path) -> str:
+    """Digest of this start of the machine and of the folder itself.
+
+    Copies differ in it while both are alive: of a machine, which has a start of its own, and of a folder, which is
+    another one wherever it lies. A container that is made anew over the same folder is in the same place.
+    """
+    start = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    status = folder.stat()
+    return hashlib.sha256(f"{start}|{status.st_dev}|{status.st_ino}".encode()).hexdigest()[:32]
+
+
+def write_private(path: Path, content: bytes, owner: os.stat_result | None = None) -> None:
+    """Replace a file by one that its owner alone can read; after a crash either the old or the new one is there.
+
+    The folder may be another account's: whatever stands in the way there is removed and never written to.
+    `owner`: of what the file is to have the owner; None = whoever writes it.
+    """
     new = path.with_name(path.name + ".new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    new.unlink(missing_ok=True)
+    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
+        if owner is not None:
+            os.fchown(descriptor, owner.st_uid, owner.st_gid)
         file.write(content)
         file.flush()
         os.fsync(file.fileno())

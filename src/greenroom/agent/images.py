@@ -11,7 +11,7 @@ import structlog
 
 from greenroom.agent.waiting import wait_for
 from greenroom.core.errors import GreenroomError
-from greenroom.runtimes.base import Credentials, PullError, Runtime, RuntimeUnavailable
+from greenroom.runtimes.base import Credentials, Image, PullError, Runtime, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport
 
 log = structlog.get_logger(__name__)
@@ -20,6 +20,8 @@ LOOK_EVERY_S: Final = 30.0
 FIRST_PAUSE_S: Final = 5.0
 MAX_PAUSE_S: Final = 300.0
 """Before an image that could not be fetched is tried again; the pause doubles with every failure."""
+STALLED_S: Final = 300.0
+"""A registry that says nothing for this long has failed, so that it does not hold up other images for ever."""
 
 
 class Images:
@@ -87,6 +89,7 @@ class Images:
             RuntimeUnavailable: the runtime does not answer.
         """
         present = {image.name: image for image in await self._runtime.images()}
+        present |= await self._also_known_as(self._wanted.keys() - present.keys())
         kept = {
             n: r for n, r in self._reports.items() if n in self._wanted and n not in present and r.state == "failed"
         }
@@ -97,6 +100,11 @@ class Images:
             self._reports = reports
             await self._tell()
 
+    async def _also_known_as(self, names: set[str]) -> dict[str, Image]:
+        """Those of these names that the runtime knows although it lists them otherwise: `desk` for `desk:latest`."""
+        found = [await self._runtime.image(name) for name in sorted(names)]
+        return {image.name: image for image in found if image is not None}
+
     async def _pull_missing(self) -> None:
         now = time.monotonic()
         for name, image in list(self._wanted.items()):
@@ -106,18 +114,33 @@ class Images:
 
     async def _pull(self, image: DesiredImage) -> None:
         credentials = Credentials(user=image.user, password=image.password) if image.user else None
-        await self._set(ImageReport(name=image.name, state="pulling"))
+        if image.name not in self._failures:  # one that failed is shown as failed until something comes
+            await self._set(ImageReport(name=image.name, state="pulling"))
         try:
-            async for progress in self._runtime.pull(image.name, credentials):
-                await self._set(ImageReport(name=image.name, state="pulling", progress=progress))
+            async with asyncio.timeout(STALLED_S) as limit:
+                async for progress in self._runtime.pull(image.name, credentials):
+                    limit.reschedule(asyncio.get_running_loop().time() + STALLED_S)
+                    await self._set(ImageReport(name=image.name, state="pulling", progress=progress))
+        except TimeoutError:
+            sentence = f"The image {image.name} could not be fetched: nothing came for {STALLED_S:.0f} s."
+            await self._pull_failed(image.name, PullError(sentence))
         except RuntimeUnavailable:
             await self._set(ImageReport(name=image.name, state="absent"))
             raise
         except GreenroomError as error:
             await self._pull_failed(image.name, error)
         else:
-            log.info("fetched an image", image=image.name)
             await self.look()
+            await self._check_fetched(image.name)
+
+    async def _check_fetched(self, name: str) -> None:
+        """A fetch that lost its connection looks like one that is through."""
+        report = self._reports.get(name)
+        if report is not None and report.state == "present":
+            log.info("fetched an image", image=name)
+        elif name in self._wanted:
+            sentence = f"The image {name} could not be fetched: the runtime ended without having it."
+            await self._pull_failed(name, PullError(sentence))
 
     async def _pull_failed(self, name: str, error: GreenroomError) -> None:
         failures = self._failures.get(name, (0, 0.0))[0] + 1

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 import ssl
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, Literal, TypeVar
 
 import httpx
 import msgspec
@@ -15,13 +17,22 @@ import structlog
 
 from greenroom.agent.managers import Managers
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
-from greenroom.wire.messages import Message
+from greenroom.wire.messages import CheckIn, Message
 
 log = structlog.get_logger(__name__)
 
 CONNECT_S: Final = 2.0
+LEAST_HOLD_S: Final = 0.1
 ANSWER_S: Final = 3.0
 """How long an answer may take beyond the time it is held on purpose."""
+
+NOTICED_WHEN_DEAD: Final = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000),
+)
+"""A question that is held by a host that was cut off fails after 3 s, not only when its answer is overdue."""
 
 Answered = TypeVar("Answered", bound=Message)
 
@@ -40,51 +51,71 @@ class NoManager(Unavailable):
     """No Manager of the zone can be reached at the moment."""
 
 
+Kind = Literal["unavailable", "silent", "unreachable", "error"]
+"""Why a Manager is left: it says 503, does not answer in time, cannot be connected to, anything else."""
+
+
 class _AttemptFailedError(Exception):
-    def __init__(self, reason: str, retry_after_s: float | None = None) -> None:
+    """`kind` is None where another question found it out."""
+
+    def __init__(self, reason: str, kind: Kind | None, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
+        self.kind: Kind | None = kind
         self.retry_after_s = retry_after_s
 
 
 class Link:
-    """Sends messages to the Manager that is first in `managers` and not left aside."""
+    """Sends messages to the Manager that is first in `managers` and not left aside.
 
-    def __init__(self, managers: Managers, ca_file: Path | None) -> None:
+    Args:
+        managers: which one is next.
+        ca_file: what certificates are verified against; None = the authorities of this machine.
+        on_failover: called with the reason (`Kind`) whenever a Manager is left.
+    """
+
+    def __init__(
+        self, managers: Managers, ca_file: Path | None, on_failover: Callable[[Kind], None] = lambda kind: None
+    ) -> None:
         self.managers = managers
-        self._client = httpx.AsyncClient(
+        self._on_failover = on_failover
+        transport = httpx.AsyncHTTPTransport(
             verify=tls_context(ca_file),
-            timeout=ANSWER_S,
             limits=httpx.Limits(max_connections=8, keepalive_expiry=4.0),
+            socket_options=NOTICED_WHEN_DEAD,
             trust_env=False,
         )
+        self._client = httpx.AsyncClient(transport=transport, timeout=ANSWER_S, trust_env=False)
         self._in_flight: dict[str, set[asyncio.Task[httpx.Response]]] = {}
 
     async def close(self) -> None:
         """Close all connections."""
         await self._client.aclose()
 
-    async def ask(
-        self, path: str, message: Message, answer: type[Answered], *, bearer: str = "", hold_s: float = 0.0
-    ) -> Answered:
+    async def ask(self, path: str, message: Message, answer: type[Answered], *, bearer: str = "") -> Answered:
         """The answer of the first Manager that gives one; each that fails is left aside and the next one is asked.
+
+        None is asked twice. The answer to a check-in is held no longer than a Manager that comes before is left aside.
 
         Raises:
             ManagerRefusedError: a Manager refused the message (401, 409, 422).
             NoManager: all of them failed or are left aside.
         """
         headers = {"Content-Type": "application/json"} | ({"Authorization": bearer} if bearer else {})
-        body, reasons = _encoder.encode(message), list[str]()
-        while (url := self.managers.best(time.monotonic())) is not None:
+        reasons = dict[str, str]()
+        while (url := self.managers.best(now := time.monotonic(), asked=reasons)) is not None:
+            sent = _held_at_most(message, self.managers.may_hold_s(url, now))
+            hold_s = sent.hold_s if isinstance(sent, CheckIn) else 0.0
             try:
-                response = await self._post(url, path, body, headers, hold_s)
+                response = await self._post(url, path, _encoder.encode(sent), headers, hold_s)
                 decoded = _decoded(response, answer)
             except _AttemptFailedError as failure:
-                reasons.append(f"{url}: {failure}")
+                reasons[url] = str(failure)
                 self._give_up(url, failure)
             else:
                 self.managers.answered(url)
                 return decoded
-        raise NoManager("No Manager can be reached: " + ("; ".join(reasons) or "all are left aside for the moment"))
+        said = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
+        raise NoManager(f"No Manager can be reached: {said or 'all are left aside for the moment'}")
 
     async def _post(self, url: str, path: str, body: bytes, headers: dict[str, str], hold_s: float) -> httpx.Response:
         timeout = httpx.Timeout(hold_s + ANSWER_S, connect=CONNECT_S)
@@ -98,31 +129,46 @@ class Link:
             in_flight.discard(task)
             task.cancel()
         if task.cancelled():
-            raise _AttemptFailedError("another question to it failed meanwhile")
+            raise _AttemptFailedError("another question to it failed meanwhile", None)
         try:
             return task.result()
-        except httpx.HTTPError as error:
-            raise _AttemptFailedError(f"{type(error).__name__} {error}".strip()) from error
+        except Exception as error:  # an address that cannot be used fails in many ways, and is one Manager's trouble
+            raise _AttemptFailedError(f"{type(error).__name__} {error}".strip(), _kind(error)) from error
 
     def _give_up(self, url: str, failure: _AttemptFailedError) -> None:
         """Leave the Manager aside and end the other questions that are open at it, so that they move on at once."""
         now = time.monotonic()
         spread = random.random()  # noqa: S311 -- spreads load, protects nothing
-        pause_s = self.managers.failed(url, now, failure.retry_after_s, spread)
+        pause_s = self.managers.failed(url, now, failure.retry_after_s, spread, silent=failure.kind == "silent")
+        if failure.kind is not None:
+            self._on_failover(failure.kind)
         log.warning("a Manager failed", url=url, reason=str(failure), left_aside_s=round(pause_s, 2))
         for task in self._in_flight.get(url, ()):
             task.cancel()
+
+
+def _held_at_most(message: Message, seconds: float) -> Message:
+    if not isinstance(message, CheckIn) or message.hold_s <= seconds:
+        return message
+    return msgspec.structs.replace(message, hold_s=max(LEAST_HOLD_S, seconds))
 
 
 def _decoded(response: httpx.Response, answer: type[Answered]) -> Answered:
     if response.status_code in {401, 403, 409, 422}:
         raise ManagerRefusedError(response.status_code, _refusal(response))
     if response.status_code != 200:
-        raise _AttemptFailedError(f"HTTP {response.status_code}", _retry_after_s(response))
+        kind: Kind = "unavailable" if response.status_code == 503 else "error"
+        raise _AttemptFailedError(f"HTTP {response.status_code}", kind, _retry_after_s(response))
     try:
         return msgspec.json.decode(response.content, type=answer)
     except msgspec.MsgspecError as error:
-        raise _AttemptFailedError(f"an answer that cannot be read: {error}") from error
+        raise _AttemptFailedError(f"an answer that cannot be read: {error}", "error") from error
+
+
+def _kind(error: Exception) -> Kind:
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+        return "unreachable"
+    return "silent" if isinstance(error, httpx.TimeoutException) else "error"
 
 
 class _Refusal(msgspec.Struct):
@@ -138,20 +184,10 @@ def _refusal(response: httpx.Response) -> str:
         return f"HTTP {response.status_code} without a reason"
 
 
-class _Elsewhere(msgspec.Struct):
-    """Body of a Manager's 503."""
-
-    status: str = ""
-
-
 def _retry_after_s(response: httpx.Response) -> float | None:
-    """How long to stay away. A Manager that is only starting or stopping may be back, or replaced, in a moment."""
+    """How long to stay away, as the Manager or its gateway says: long while it is disabled, short while it restarts."""
     text = response.headers.get("Retry-After", "")
-    try:
-        status = msgspec.json.decode(response.content, type=_Elsewhere).status
-    except msgspec.MsgspecError:
-        status = ""
-    return float(text) if text.isdigit() and status not in {"starting", "stopping"} else None
+    return float(text) if text.isdigit() else None
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:

@@ -3,37 +3,40 @@
 from __future__ import annotations
 
 from collections import Counter as CounterOf
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import Gauge
 
 from greenroom.core.states import ObservedState
+from greenroom.kit.metrics import RoleMetrics
 
 
-class Metrics:
+class Metrics(RoleMetrics):
     """One registry per Agent, so that several can live in one process (tests)."""
 
     def __init__(self) -> None:
-        self._registry = CollectorRegistry()
+        super().__init__("agent")
         self._sessions = Gauge(
-            "greenroom_agent_sessions", "Sessions this Agent is to run, by state", ["state"], registry=self._registry
+            "greenroom_agent_sessions", "Sessions this Agent is to run, by state", ["state"], registry=self.registry
         )
-        self.actions = Counter(
-            "greenroom_agent_actions", "Changes of containers", ["kind", "outcome"], registry=self._registry
-        )
-        self.start_seconds = Histogram(
-            "greenroom_agent_start_seconds",
+        self.actions = self.counter("actions", "Changes of containers", ["kind", "outcome"])
+        self.start_seconds = self.histogram(
+            "start_seconds",
             "From the order to a usable session",
             buckets=(0.1, 0.25, 0.5, 1, 2, 4, 8, 16, 32, 64),
-            registry=self._registry,
         )
-        self.check_ins = Counter(
-            "greenroom_agent_check_ins", "Messages to Managers", ["outcome"], registry=self._registry
-        )
+        self.check_ins = self.counter("check_ins", "Messages to Managers", ["outcome"])
+        self.registrations = self.counter("registrations", "Times it registered", ["outcome"])
+        self.failovers = self.counter("failovers", "Times a Manager was left for the next one", ["reason"])
+        self.stream_decisions = self.counter("stream_decisions", "Requests of viewers at the gateway", ["outcome"])
 
-    def text(self, states: Iterable[ObservedState]) -> bytes:
+    def show_log(self, dropped: Callable[[], int]) -> None:
+        """Show how many log rows were lost."""
+        self.counted("log_rows_dropped", "Rows for Diagnostics that were lost", dropped)
+
+    def page(self, states: Iterable[ObservedState]) -> bytes:
         """The page `/metrics`; `states` are those of the sessions now."""
         counts = CounterOf(states)
         for state in ObservedState:
             self._sessions.labels(state.value).set(counts[state])
-        return generate_latest(self._registry)
+        return self.text()

@@ -7,13 +7,17 @@ one that is committed covers it (PROTOCOLS §2). Log rows travel in one message 
 from __future__ import annotations
 
 import asyncio
+import time
 from dataclasses import dataclass
 from typing import Final
+
+from msgspec.structs import replace
 
 from greenroom.wire.messages import LogLine, Observed
 
 MAX_LOG_LINES: Final = 1000
 """Log rows kept while no Manager can be reached; older ones are dropped and counted."""
+DROPPED: Final = "log-rows-dropped"
 
 
 @dataclass(slots=True)
@@ -33,6 +37,8 @@ class Outbox:
         self._log_lines: list[LogLine] = []
         self._asked = False
         self.log_lines_dropped = 0
+        self._told = 0
+        self._notes: dict[float, int] = {}
         self.speak = asyncio.Event()
 
     def put(self, observed: Observed) -> None:
@@ -68,11 +74,16 @@ class Outbox:
         self.speak.set()
 
     def acknowledge(self, acked_seq: int) -> list[Observed]:
-        """Message `acked_seq` and those before it are committed; returns what became acknowledged."""
+        """Message `acked_seq` and those before it are committed; returns what became acknowledged.
+
+        Results of commands, which may be large, are then let go: a later Manager need not hear them again.
+        """
         done = [e for e in self._entries.values() if not e.acknowledged and e.first_seq and e.first_seq <= acked_seq]
+        acknowledged = [entry.observed for entry in done]
         for entry in done:
             entry.acknowledged = True
-        return [entry.observed for entry in done]
+            entry.observed = replace(entry.observed, commands=[])
+        return acknowledged
 
     def start_again(self) -> None:
         """A new incarnation: its Manager has heard nothing yet."""
@@ -86,13 +97,23 @@ class Outbox:
         self.return_log_lines([])
 
     def take_log_lines(self) -> list[LogLine]:
-        """The log rows to send; give them back with `return_log_lines` if the message failed."""
+        """The log rows to send; give them back with `return_log_lines` if the message failed.
+
+        How many were dropped since it was last said is said too.
+        """
         lines, self._log_lines = self._log_lines, []
+        if number := self.log_lines_dropped - self._told:
+            self._told = self.log_lines_dropped
+            message = f"{number} log rows of this Agent were lost: too many waited for a Manager."
+            note = LogLine(at=time.time(), level="WARNING", code=DROPPED, message=message)
+            self._notes[note.at] = number
+            lines.append(note)
         return lines
 
     def return_log_lines(self, lines: list[LogLine]) -> None:
         """Log rows whose message failed; beyond `MAX_LOG_LINES` the oldest are dropped and counted."""
-        self._log_lines = [*lines, *self._log_lines]
+        self._told -= sum(self._notes.pop(line.at, 0) for line in lines if line.code == DROPPED)
+        self._log_lines = [*(line for line in lines if line.code != DROPPED), *self._log_lines]
         excess = len(self._log_lines) - MAX_LOG_LINES
         if excess > 0:
             self.log_lines_dropped += excess

@@ -14,9 +14,11 @@ import structlog
 
 from greenroom.agent.metrics import Metrics
 from greenroom.agent.sessions import Sessions
+from greenroom.agent.slots import Slots
 from greenroom.agent.workers import Workers
 from greenroom.core.errors import GreenroomError
 from greenroom.core.sessions import SessionSpec
+from greenroom.core.yielding import SlotCount, Urgency
 from greenroom.runtimes.base import ProbeResult, Runtime
 
 log = structlog.get_logger(__name__)
@@ -25,9 +27,18 @@ FAST_S: Final = 0.075
 SLOW_S: Final = 1.0
 FAST_FOR_S: Final = 20.0
 """A session that is not usable after this time is probed every `SLOW_S` only."""
-PARALLEL: Final = 8
+PARALLEL: Final = SlotCount(ordinary=8, for_people=4)
 """Probes at a time, so that they do not slow down what they wait for."""
 FAILURES_THAT_COUNT: Final = 2
+"""Probes in a row that must fail before a session is not usable any more."""
+BROKEN_AFTER_S: Final = 1.0
+"""For how long they must have failed before it counts as broken."""
+PROBES_VALID: Final = 3
+"""What a probe found counts for so many intervals; after that the Agent itself was held up, and must look again."""
+LOG_EVERY_S: Final = 30.0
+"""How often the log of a container that does not become usable is looked at, from `FAST_FOR_S` on."""
+LOG_TAIL_LINES: Final = 50
+STOP_GRACE_S: Final = 1.0
 
 
 class Prober:
@@ -41,32 +52,50 @@ class Prober:
         self._workers = workers
         self._metrics = metrics
         self._interval_s = interval_s
-        self._room = asyncio.Semaphore(PARALLEL)
+        self._slots = Slots(PARALLEL)
 
     def follow(self, running: list[str]) -> None:
         """See to it that each of these sessions is probed; the probing of others ends by itself."""
         for session_id in running:
             seen = self._sessions.seen(session_id)
-            if seen is not None and seen.address is not None:
+            if seen is not None and seen.address is not None and not self._sessions.known(session_id).failure:
                 self._follow_one(session_id, seen.address)
 
     def _follow_one(self, session_id: str, address: str) -> None:
         self._workers.start(f"probe:{session_id}:{address}", lambda: self._probe_on(session_id, address))
 
     async def _probe_on(self, session_id: str, address: str) -> None:
-        begun, failures, was_usable = time.monotonic(), 0, False
+        begun, failures, was_usable, next_log_s = time.monotonic(), 0, False, FAST_FOR_S
+        failing_since = begun
         while (spec := self._spec(session_id, address)) is not None:
             result = await self._probe(session_id, address, spec)
             failures = 0 if result.usable else failures + 1
+            failing_since = time.monotonic() if failures <= 1 else failing_since
             if result.usable and not was_usable:
-                await self._first_launch(session_id, spec)
+                if not await self._first_launch(session_id, spec):
+                    return
                 was_usable = True
+                self._sessions.remember(session_id, log_tail="")
                 self._note_start(session_id)
             elif failures >= FAILURES_THAT_COUNT:
                 was_usable = False
             if self._spec(session_id, address) is not None:
-                self._sessions.probed(session_id, usable=was_usable, error=result.error)
-            await asyncio.sleep(self._pause_s(result.usable, time.monotonic() - begun))
+                broken = failures >= FAILURES_THAT_COUNT and time.monotonic() - failing_since >= BROKEN_AFTER_S
+                self._sessions.probed(session_id, usable=was_usable, error=result.error, broken=broken)
+            age_s = time.monotonic() - begun
+            if not was_usable and age_s >= next_log_s:
+                await self._keep_log(session_id)
+                next_log_s = age_s + LOG_EVERY_S
+            await asyncio.sleep(self._pause_s(result.usable, age_s))
+
+    async def _keep_log(self, session_id: str) -> None:
+        """What a container says that runs and is not usable: when its time is over, that is what tells why."""
+        try:
+            tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
+        except GreenroomError as error:
+            log.warning("the log of a container cannot be read", session_id=session_id, reason=error.message)
+        else:
+            self._sessions.remember(session_id, log_tail=tail)
 
     def _note_start(self, session_id: str) -> None:
         since_s = self._sessions.age_s(session_id)
@@ -85,7 +114,8 @@ class Prober:
         return self._sessions.spec(session_id) if is_same else None
 
     async def _probe(self, session_id: str, address: str, spec: SessionSpec) -> ProbeResult:
-        async with self._room:
+        urgency = Urgency.PERSON if self._sessions.has_user(session_id) else Urgency.REFILL
+        async with self._slots.held(urgency):
             result = await self._runtime.probe(address, spec)
         if result.usable or result.painted is False:
             self._sessions.step(session_id, "answering")
@@ -93,20 +123,44 @@ class Prober:
             self._sessions.step(session_id, "painted")
         return result
 
-    async def _first_launch(self, session_id: str, spec: SessionSpec) -> None:
-        """Run the command that belongs to the first start, once in the container's life; how it ends is only logged."""
-        if spec.first_launch is None or self._sessions.memory(session_id).first_launch:
-            return
+    async def _first_launch(self, session_id: str, spec: SessionSpec) -> bool:
+        """Run the command that belongs to the first start, once in the container's life; False = the session failed.
+
+        Nobody is given a session that was not prepared: what did not end with 0 within its deadline is a failure.
+        """
+        done = self._sessions.memory(session_id).first_launch
+        if spec.first_launch is None or done == "ended":
+            return True
+        if done == "started":
+            await self._fail(session_id, "The Agent was restarted while `first_launch` ran; how it ended is not known.")
+            return False
         await self._sessions.remember_durably(session_id, first_launch="started")
         try:
             result = await self._runtime.exec(session_id, spec.first_launch)
         except GreenroomError as error:
-            self._warn(session_id, f"`first_launch` could not be run: {error.message}")
-        else:
-            if result.exit_code != 0:
-                ended = "is still running" if result.exit_code is None else f"ended with exit code {result.exit_code}"
-                self._warn(session_id, f"`first_launch` {ended}: {result.output.strip()[-500:]}")
-        self._sessions.remember(session_id, first_launch="ended")
+            await self._fail(session_id, f"`first_launch` could not be run: {error.message}")
+            return False
+        if result.exit_code == 0:
+            self._sessions.remember(session_id, first_launch="ended")
+            return True
+        how = (
+            f"was still running after {spec.first_launch.deadline_s:g} s"
+            if result.exit_code is None
+            else f"ended with exit code {result.exit_code}"
+        )
+        await self._fail(session_id, f"`first_launch` {how}: {result.last_words}", result.exit_code)
+        return False
 
-    def _warn(self, session_id: str, message: str) -> None:
-        self._sessions.log_line("WARNING", "agent-first-launch", f"Session {session_id}: {message}", session_id)
+    async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
+        """Nobody will use the session any more, so its container is stopped; what it wrote last is kept."""
+        if self._sessions.seen(session_id) is None:
+            return  # it was deleted meanwhile
+        try:
+            tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
+            changes = {"failure": sentence, "exit_code": exit_code, "log_tail": tail, "first_launch": "ended"}
+            await self._sessions.remember_durably(session_id, **changes)
+            await self._runtime.stop(session_id, STOP_GRACE_S)
+        except GreenroomError as error:
+            self._sessions.remember(session_id, failure=sentence, exit_code=exit_code, first_launch="ended")
+            log.warning("a session that failed could not be stopped", session_id=session_id, reason=error.message)
+        self._sessions.log_line("ERROR", "agent-first-launch", f"Session {session_id}: {sentence}", session_id)

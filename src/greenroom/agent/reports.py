@@ -1,9 +1,9 @@
-"""From the journal's records to what the Manager is told of hand-overs and commands."""
+"""From the journal's records to what the Manager is told of hand-overs."""
 
 from __future__ import annotations
 
-from greenroom.agent.journal import HandoverRecord, Memory
-from greenroom.wire.messages import AssignmentReport, CommandReport
+from greenroom.agent.journal import HandoverRecord
+from greenroom.wire.messages import AssignmentReport
 
 
 def assignment_report(record: HandoverRecord) -> AssignmentReport:
@@ -14,12 +14,3 @@ def assignment_report(record: HandoverRecord) -> AssignmentReport:
         exit_code=record.exit_code,
         error=record.error,
     )
-
-
-def command_reports(memory: Memory, session_id: str) -> list[CommandReport]:
-    """The commands of a session whose result the Manager has not committed yet."""
-    return [
-        CommandReport(command_id=c.command_id, state=c.state, exit_code=c.exit_code, output=c.output)
-        for c in memory.commands.values()
-        if c.session_id == session_id and c.state != "reported"
-    ]

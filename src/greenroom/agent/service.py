@@ -9,6 +9,7 @@ from starlette.applications import Starlette
 from greenroom.agent import app
 from greenroom.agent.checkin import CheckInLoop
 from greenroom.agent.cutter import Cutter
+from greenroom.agent.edge import EdgeFiles
 from greenroom.agent.health import Health
 from greenroom.agent.host import HostWork
 from greenroom.agent.identity import Identity
@@ -16,11 +17,14 @@ from greenroom.agent.journal import Journal
 from greenroom.agent.link import Link
 from greenroom.agent.managers import Managers
 from greenroom.agent.metrics import Metrics
+from greenroom.agent.prober import PROBES_VALID
+from greenroom.agent.remembered import Remembered
 from greenroom.agent.sessions import Sessions
 from greenroom.agent.streams import StreamAuthoriser
 from greenroom.agent.upstream_auth import UpstreamAuth
 from greenroom.kit import config, log, serving, stops
 from greenroom.kit.serving import Loop
+from greenroom.runtimes.base import PROBE_TIMEOUT_S
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +35,7 @@ class Agent:
     identity: Identity
     journal: Journal
     sessions: Sessions
+    remembered: Remembered
     health: Health
     link: Link
     host: HostWork
@@ -39,21 +44,26 @@ class Agent:
     cutter: Cutter
     upstream_auth: UpstreamAuth
     streams: StreamAuthoriser
+    edge: EdgeFiles | None
+    """None without an edge gateway beside it."""
 
     @property
     def loops(self) -> list[tuple[str, Loop]]:
         """What has to run, by name."""
+        edge = [("edge", self.edge.run)] if self.edge is not None else []
         return [
+            *edge,
             ("check-in", self.check_in.poll),
             ("speak", self.check_in.speak),
             ("host", self.host.run),
             ("journal", self.journal.keep_small),
+            ("remembered", lambda: self.remembered.run(lambda: self.health.last_fresh)),
         ]
 
     @property
     def app(self) -> Starlette:
         """What is served on the loopback address."""
-        return app.build(self.health, lambda: self.metrics.text(self.sessions.states()), self.streams.routes)
+        return app.build(self.health, lambda: self.metrics.page(self.sessions.states()), self.streams.routes)
 
     async def close(self) -> None:
         """Let go of connections and files."""
@@ -68,14 +78,18 @@ def build(settings: config.AgentConfig) -> Agent:
 
     Raises:
         SetupError: the folder, the journal or the certificate authority cannot be used.
+        Invalid: the edge address is none.
     """
     identity = Identity.load(settings.agent_dir)
     journal = Journal(settings.agent_dir / "journal.jsonl")
     journal.open()
-    sessions, health = Sessions(journal), Health()
+    sessions = Sessions(journal, PROBES_VALID * (settings.probe_interval_s + PROBE_TIMEOUT_S))
+    remembered = Remembered(sessions, settings.agent_dir)
+    health = Health(last_fresh=remembered.last_fresh)
     managers = Managers(url.strip() for url in settings.manager_urls.split(",") if url.strip())
-    link = Link(managers, settings.ca_file)
     metrics = Metrics()
+    link = Link(managers, settings.ca_file, lambda kind: metrics.failovers.labels(kind).inc())
+    metrics.show_log(lambda: sessions.outbox.log_lines_dropped)
     host = HostWork(
         config=settings, identity=identity, sessions=sessions, journal=journal, health=health, metrics=metrics
     )
@@ -87,22 +101,26 @@ def build(settings: config.AgentConfig) -> Agent:
         health=health,
         metrics=metrics,
         join_token_file=settings.join_token_file,
+        edge_url=settings.edge_url,
     )
+    edge_dir = settings.edge_dir or settings.agent_dir / "edge"
     cutter, upstream_auth = Cutter(), UpstreamAuth(settings.ca_file)
     streams = StreamAuthoriser(
-        sessions,
+        remembered,
         identity,
         upstream_auth,
         cutter,
         settings.agent_dir,
         last_fresh=lambda: health.last_fresh,
         report=lambda sentence, session_id: sessions.log_line("WARNING", "stream-refused", sentence, session_id),
+        decided=lambda outcome: metrics.stream_decisions.labels(outcome).inc(),
     )
     return Agent(
         settings=settings,
         identity=identity,
         journal=journal,
         sessions=sessions,
+        remembered=remembered,
         health=health,
         link=link,
         host=host,
@@ -111,6 +129,7 @@ def build(settings: config.AgentConfig) -> Agent:
         cutter=cutter,
         upstream_auth=upstream_auth,
         streams=streams,
+        edge=EdgeFiles(edge_dir, settings.edge_url, identity, link) if settings.edge_url else None,
     )
 
 

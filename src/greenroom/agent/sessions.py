@@ -9,40 +9,34 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Generator, Iterable
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
-from typing import Final, Protocol
+from contextlib import contextmanager
+from typing import Final
 
 import msgspec
 import structlog
 
-from greenroom.agent.journal import CommandRecord, Forget, HandoverRecord, Journal, SessionRecord, Term
+from greenroom.agent.journal import Forget, HandoverRecord, Journal, SessionRecord, Term
+from greenroom.agent.orders import Orders
 from greenroom.agent.outbox import Outbox
-from greenroom.agent.reports import assignment_report, command_reports
+from greenroom.agent.probes import ALWAYS_S, Probes
+from greenroom.agent.reports import assignment_report
+from greenroom.agent.session_view import SessionSnapshot
 from greenroom.core.reconcile import (
     ContainerState,
     Known,
-    Order,
     Seen,
     Snapshot,
     Wanted,
     is_news,
+    is_unexplained,
     merge,
     observe,
 )
 from greenroom.core.sessions import SessionSpec
 from greenroom.core.states import ObservedState, Want
-from greenroom.wire.messages import (
-    Answer,
-    Authorised,
-    Command,
-    Desired,
-    LogLine,
-    Observed,
-    Step,
-    digest,
-)
+from greenroom.wire.messages import Answer, Desired, LogLine, Observed, Step, digest
 
 log = structlog.get_logger(__name__)
 
@@ -50,57 +44,33 @@ MAX_MARKS: Final = 10_000
 """Sessions that left the list whose generation is kept, so that a late answer cannot bring them back."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSnapshot:
-    """What the stream authoriser needs to know of one session.
+class Sessions:
+    """See the module.
 
-    `address` is host:port of the page, None while there is no running container. `handed_over` is false from a claim
-    until the hand-over has succeeded: the stream of a session opens only then (PROTOCOLS §3).
+    Args:
+        journal: open.
+        probe_valid_s: for how long a session counts as usable after a probe.
     """
 
-    session_id: str
-    spec: SessionSpec
-    address: str | None
-    authorised: Authorised | None
-    state: ObservedState
-    handed_over: bool
-
-
-class SessionView(Protocol):
-    """What the stream authoriser may ask of the table."""
-
-    def get(self, session_id: str) -> SessionSnapshot | None:
-        """The session, or None if this Agent is not to run it."""
-        ...
-
-    def on_authorised_changed(self, callback: Callable[[str], None]) -> None:
-        """Call `callback(session_id)` whenever who may view that session changed, also when it left the list."""
-        ...
-
-
-@dataclass(slots=True)
-class _Probe:
-    usable: bool = False
-    error: str = ""
-
-
-class Sessions:
-    """See the module. `journal` must be open."""
-
-    def __init__(self, journal: Journal) -> None:
+    def __init__(self, journal: Journal, probe_valid_s: float = ALWAYS_S) -> None:
         self._journal = journal
         self._desired: dict[str, Desired] = {}
         self._marks: dict[str, int] = {}
         self._specs: dict[str, SessionSpec] = {}
         self._hashes: dict[str, str] = {}
         self._seen: dict[str, Seen] = {}
-        self._probes: dict[str, _Probe] = {}
+        self._probes = Probes(probe_valid_s)
         self._steps: dict[str, dict[str, float]] = {}
-        self._commands: dict[str, Command] = {}
         self._condemned: frozenset[str] = frozenset()
+        self._being_created: set[str] = set()
         self._callbacks: list[Callable[[str], None]] = []
+        self.on_first_list: Callable[[], None] = lambda: None
+        """Called when the first whole list since the start was taken over."""
+        self.on_acknowledged: Callable[[Observed], None] = lambda _: None
+        """Called with each observation that a Manager has committed."""
         self.list_is_valid = False
         self.inventory_complete = False
+        self.orders = Orders(journal)
         self.outbox = Outbox()
         self.plan = asyncio.Event()
         """Set when the reconciler has something to look at."""
@@ -126,9 +96,7 @@ class Sessions:
             self._journal.note(Term(term=answer.term, db_epoch=answer.db_epoch))
         if answer.desired is not None:
             self._take_list(answer.desired)
-        for command in answer.commands:
-            if command.session_id in self._desired:
-                self._commands.setdefault(command.command_id, command)
+        self.orders.accept(answer.commands, self._desired)
         if answer.verdicts:
             self._condemned = frozenset(k for k, verdict in answer.verdicts.items() if verdict == "destroy")
         self.plan.set()
@@ -139,13 +107,15 @@ class Sessions:
         self._desired, marks = merge(before, news, self._marks)
         surplus = max(0, len(marks) - MAX_MARKS)
         self._marks = {k: g for n, (k, g) in enumerate(marks.items()) if n >= surplus or k in self._desired}
-        self.list_is_valid = True
+        is_first, self.list_is_valid = not self.list_is_valid, True
         for session_id, desired in self._desired.items():
             if before.get(session_id) is not desired:
                 self._entry_changed(session_id, before.get(session_id), desired)
         for session_id in before.keys() - self._desired.keys():
             self._entry_left(session_id)
         self._forget_strangers()
+        if is_first:
+            self.on_first_list()
 
     def _entry_changed(self, session_id: str, before: Desired | None, desired: Desired) -> None:
         if desired.spec is not None:
@@ -164,10 +134,11 @@ class Sessions:
             self.log_line("ERROR", "agent-spec", f"The specification of a session cannot be used: {error}.", session_id)
 
     def _entry_left(self, session_id: str) -> None:
-        for table in (self._specs, self._hashes, self._probes, self._steps):
+        for table in (self._specs, self._hashes, self._steps):
             table.pop(session_id, None)
+        self._probes.forget(session_id)
         self.outbox.drop(session_id)
-        self._commands = {k: v for k, v in self._commands.items() if v.session_id != session_id}
+        self.orders.leave(session_id)
         self._tell_authorised_changed(session_id)
 
     def _forget_strangers(self) -> None:
@@ -197,16 +168,26 @@ class Sessions:
             return
         if seen is None:
             self._seen.pop(session_id, None)
-            self._probes.pop(session_id, None)
+            self._probes.forget(session_id)
             self._forget_strangers()
         else:
             self._seen[session_id] = seen
             if seen.state is not ContainerState.RUNNING or (before and before.address != seen.address):
-                self._probes.pop(session_id, None)
+                self._probes.forget(session_id)
             if seen.state is not ContainerState.CREATED:
                 self.remember(session_id, ran=True)
         self.refresh(session_id)
         self.plan.set()
+
+    @contextmanager
+    def being_created(self, session_id: str) -> Generator[None]:
+        """While it is entered a container may come into being at any moment: the session is not absent."""
+        self._being_created.add(session_id)
+        try:
+            yield
+        finally:
+            self._being_created.discard(session_id)
+            self.refresh(session_id)
 
     def saw_all(self, containers: Iterable[Seen], leave_out: AbstractSet[str] = frozenset()) -> None:
         """A whole inventory; what it says of the sessions in `leave_out` may be older than what is known of them."""
@@ -220,10 +201,10 @@ class Sessions:
         self._forget_strangers()
         self.plan.set()
 
-    def probed(self, session_id: str, usable: bool, error: str = "") -> None:
-        """A probe of the session's page ended."""
+    def probed(self, session_id: str, usable: bool, error: str = "", *, broken: bool = False) -> None:
+        """A probe of the session's page ended. `broken`: not the first one in a row that found it unusable."""
         if session_id in self._seen:
-            self._probes[session_id] = _Probe(usable, error)
+            self._probes.note(session_id, usable=usable, error=error, broken=broken)
             self.refresh(session_id)
 
     def remember(self, session_id: str, **changes: object) -> None:
@@ -262,8 +243,8 @@ class Sessions:
             wanted={session_id: self._wanted(desired) for session_id, desired in self._desired.items()},
             seen=dict(self._seen),
             known={session_id: _known(record) for session_id, record in memory.sessions.items()},
-            orders=tuple(Order(command_id=c.command_id, session_id=c.session_id) for c in self._commands.values()),
-            begun=frozenset(memory.commands) | {h for h, r in memory.handovers.items() if r.state != "received"},
+            orders=self.orders.all(),
+            begun=self.orders.begun() | {h for h, r in memory.handovers.items() if r.state != "received"},
             condemned=self._condemned,
         )
 
@@ -287,7 +268,6 @@ class Sessions:
             spec=spec,
             address=seen.address if seen else None,
             authorised=desired.authorised,
-            state=observe(self._wanted(desired), seen, self.known(session_id))[0],
             handed_over=desired.assignment is None or self._is_assigned(desired),
         )
 
@@ -303,9 +283,18 @@ class Sessions:
         for callback in self._callbacks:
             callback(session_id)
 
+    def viewable(self) -> list[Desired]:
+        """The sessions that somebody may view."""
+        return [desired for desired in self._desired.values() if desired.authorised is not None]
+
     def desired(self, session_id: str) -> Desired | None:
         """The entry of the desired list that is held."""
         return self._desired.get(session_id)
+
+    def has_user(self, session_id: str) -> bool:
+        """Whether it is somebody's, not a staged one."""
+        desired = self._desired.get(session_id)
+        return desired is not None and desired.authorised is not None
 
     def spec(self, session_id: str) -> SessionSpec | None:
         """The specification of a session that is held."""
@@ -322,10 +311,6 @@ class Sessions:
     def known(self, session_id: str) -> Known:
         """The same, as the plan needs it."""
         return _known(self.memory(session_id))
-
-    def command(self, command_id: str) -> Command | None:
-        """A command that was ordered."""
-        return self._commands.get(command_id)
 
     def age_s(self, session_id: str) -> float | None:
         """How long ago the order to start this session was received, if by this process."""
@@ -349,16 +334,21 @@ class Sessions:
     def refresh(self, session_id: str) -> None:
         """Something changed: put what is observed now into the outbox.
 
-        Before the host was looked at nothing is observed: a container not seen yet is not one that is gone.
+        Before the host was looked at nothing is observed: a container not seen yet is not one that is gone. One that
+        ended is told of with its last lines.
         """
         desired = self._desired.get(session_id)
-        if desired is not None and self.inventory_complete:
+        if desired is None or not self.inventory_complete:
+            return
+        if not is_unexplained(self._wanted(desired), self._seen.get(session_id), self.known(session_id)):
             self.outbox.put(self._observed(desired))
 
     def _observed(self, desired: Desired) -> Observed:
         session_id = desired.session_id
-        seen, probe = self._seen.get(session_id), self._probes.get(session_id, _Probe())
-        state, error = observe(self._wanted(desired), seen, self.known(session_id))
+        seen, probe = self._seen.get(session_id), self._probes.last(session_id)
+        state, error = observe(
+            self._wanted(desired), seen, self.known(session_id), being_created=session_id in self._being_created
+        )
         record = self.memory(session_id)
         exit_code = seen.exit_code if seen else None
         return Observed(
@@ -369,12 +359,13 @@ class Sessions:
             spec_hash=seen.spec_hash if seen else None,
             address=seen.address if seen else None,
             usable=probe.usable and state is ObservedState.RUNNING,
+            broken=probe.broken and state is ObservedState.RUNNING,
             probe_error=probe.error,
             exit_code=record.exit_code if exit_code is None else exit_code,
             log_tail=record.log_tail,
             error=error,
             assignment=assignment_report(handover) if (handover := self._handover(desired)) else None,
-            commands=command_reports(self._journal.memory, session_id),
+            commands=self.orders.reports(session_id),
             steps=[Step(name=name, at=at) for name, at in self._steps.get(session_id, {}).items()],
         )
 
@@ -385,14 +376,9 @@ class Sessions:
     def acknowledge(self, acked_seq: int) -> None:
         """Message `acked_seq` and those before it are committed: results of commands need not be kept any longer."""
         for observed in self.outbox.acknowledge(acked_seq):
+            self.on_acknowledged(observed)
             for report in observed.commands:
-                if report.state != "started":
-                    self._reported(observed.session_id, report.command_id)
-
-    def _reported(self, session_id: str, command_id: str) -> None:
-        self._commands.pop(command_id, None)
-        if command_id in self._journal.memory.commands:
-            self._journal.note(CommandRecord(command_id=command_id, session_id=session_id, state="reported"))
+                self.orders.reported(observed.session_id, report)
 
 
 def _known(record: SessionRecord) -> Known:

@@ -1,8 +1,10 @@
 """The Agent's answer to nginx: may this request reach a session's page, and where is it?
 
-`GET /authorise` is nginx's auth_request before every request to a stream: 200 with `X-Greenroom-Upstream` and
-`X-Greenroom-Authorization` (the container's own credential), or 401/403 with `X-Greenroom-Reason`. `GET /enter` is a
-page opened with its token in the address: the token becomes a cookie on the session's path and the address loses it.
+`GET /authorise` is nginx's auth_request before every request to a stream: 200 with `X-Greenroom-Upstream`,
+`X-Greenroom-Authorization` (the container's own credential) and `X-Greenroom-Idle-Disconnect-S` (for the session's
+page, 0 = never), or 401/403 with `X-Greenroom-Reason`. `GET /enter` is a page opened with its token in the address: the
+token becomes a cookie on the session's path and the address loses it. Where another Agent runs the session that took
+its place, it is sent there, with its token.
 
 A viewer the Agent does not know is asked about at the session's Upstream Auth Address. A known one may come back as
 long as who may view the session is unchanged in the desired list and that list is fresh; when no Manager confirms it,
@@ -25,7 +27,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from greenroom.agent.cutter import Cutter
-from greenroom.agent.sessions import SessionSnapshot, SessionView
+from greenroom.agent.session_view import SessionSnapshot, SessionView
 from greenroom.agent.viewers import Viewer, Viewers, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
 from greenroom.core.origins import refusal_of_origin
@@ -73,6 +75,14 @@ class Asker(Protocol):
         ...
 
 
+class MovedError(Forbidden):
+    """The session that took the place of the one asked for is streamed by another Agent, at `path`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("The session runs on another host now; ask for its status again.")
+        self.path = path
+
+
 @dataclass(frozen=True, slots=True)
 class _Shown:
     """A token that came with a request, and the user name beside it."""
@@ -92,6 +102,7 @@ class StreamAuthoriser:
         folder: the Agent's folder.
         last_fresh: time.monotonic() of the last fresh answer of a Manager, which would have brought a revocation.
         report: called with every refusal that an administrator should see.
+        decided: called with `allowed` or `refused` for every request.
         clock: time.monotonic.
     """
 
@@ -105,6 +116,7 @@ class StreamAuthoriser:
         *,
         last_fresh: Callable[[], float | None],
         report: Report,
+        decided: Callable[[str], None] = lambda outcome: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._sessions = sessions
@@ -114,6 +126,7 @@ class StreamAuthoriser:
         self._viewers = Viewers(folder)
         self._last_fresh = last_fresh
         self._report = report
+        self._decided = decided
         self._clock = clock
         self._asking: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
         sessions.on_authorised_changed(self._authorised_changed)
@@ -132,11 +145,14 @@ class StreamAuthoriser:
             shown = [*_cookies(headers.get("cookie", "")), *([_Shown(address.token)] if address.token else [])]
             session = await self._admit(address, shown, headers.get("origin"), websocket=websocket)
         except GreenroomError as error:
+            self._decided("refused")
             return _refused(error)
+        self._decided("allowed")
         return Response(
             headers={
                 "X-Greenroom-Upstream": f"{session.spec.protocol}://{session.address}",
                 "X-Greenroom-Authorization": _basic(session.spec),
+                "X-Greenroom-Idle-Disconnect-S": f"{_idle_disconnect_s(session):g}",
             }
         )
 
@@ -146,13 +162,23 @@ class StreamAuthoriser:
         try:
             address = self._address(headers.get("x-original-uri", ""))
             await self._admit(address, [_Shown(address.token)], headers.get("origin"), websocket=False)
+        except MovedError as moved:
+            self._decided("moved")
+            return self._sent_on(headers.get("x-original-uri", ""), moved)
         except GreenroomError as error:
+            self._decided("refused")
             return _refused(error)
+        self._decided("allowed")
         cookie = f"{VIEWER_COOKIE}={address.token}; Path={address.prefix}; HttpOnly; Secure; SameSite=Strict"
         return Response(
             status_code=303,
             headers={"Location": address.without_token, "Set-Cookie": cookie, "Cache-Control": "no-store"},
         )
+
+    def _sent_on(self, uri: str, moved: MovedError) -> Response:
+        """To the same page of the session that took the place of this one; its token opens that one, too."""
+        location = moved.path + uri.removeprefix(self._address(uri).prefix)
+        return Response(status_code=303, headers={"Location": location, "Cache-Control": "no-store"})
 
     def _address(self, uri: str) -> StreamAddress:
         address = parse_address(uri)
@@ -189,9 +215,11 @@ class StreamAuthoriser:
         """The desktop this viewer gets.
 
         Raises:
-            Forbidden: there is nothing to see now.
+            Forbidden: there is nothing to see now; MovedError where it is known who shows it.
         """
         session = self._sessions.get(viewer.shows)
+        if session is None and parse_address(viewer.path) is not None:
+            raise MovedError(viewer.path)
         if session is None:
             raise Forbidden("The session runs on another host now; ask for its status again.")
         reason = refusal_by_agent(
@@ -243,6 +271,7 @@ class StreamAuthoriser:
             confirmed_at=self._clock(),
             ttl_s=verdict.viewer_ttl_s,
             address="",
+            path=verdict.path,
         )
         session = self._sessions.get(viewer.shows)
         if session is not None and not still_holds(viewer.grant, _grant(session.authorised)):
@@ -257,6 +286,10 @@ class StreamAuthoriser:
         for viewer in self._viewers.forget_revoked(session_id, _grant(session.authorised) if session else None):
             if viewer.address:
                 self._cutter.cut_soon(session_id, viewer.address)
+
+
+def _idle_disconnect_s(session: SessionSnapshot) -> float:
+    return session.authorised.idle_disconnect_s if session.authorised else 0.0
 
 
 def _grant(authorised: Authorised | None) -> Grant | None:

@@ -22,7 +22,8 @@ class Viewer(msgspec.Struct, kw_only=True):
     """One token that was found good for a session.
 
     `shows` is the session whose desktop it shows: the session itself, or the one that took its place. `address` is
-    where its page was last passed to; `confirmed_at` and `ttl_s` are seconds (time.monotonic, of this boot).
+    where its page was last passed to; `path` is where its stream is if another Agent runs it; `confirmed_at` and
+    `ttl_s` are seconds (time.monotonic, of this boot).
     """
 
     session_id: str
@@ -33,6 +34,7 @@ class Viewer(msgspec.Struct, kw_only=True):
     confirmed_at: float
     ttl_s: float
     address: str
+    path: str = ""
 
     @property
     def grant(self) -> Grant:

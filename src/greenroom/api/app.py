@@ -8,13 +8,18 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from greenroom.api import health, problems
+from greenroom.api.audit import AuditBeforeAnswer, Refusals
 from greenroom.api.events import Hub
 from greenroom.api.hardening import Hardening, served
 from greenroom.api.launch import Launcher
-from greenroom.api.public import PUBLIC_ROUTERS
+from greenroom.api.metrics import Measured, Metrics
+from greenroom.api.metrics import router as metrics_router
+from greenroom.api.public import PUBLIC_ROUTERS, UNPREFIXED_ROUTERS
 from greenroom.api.routes import ROUTERS
+from greenroom.api.screenshots import Screenshots
 from greenroom.api.security import check_declared
 from greenroom.api.snapshot import Snapshot
+from greenroom.core.enrolment import Knocks
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
 from greenroom.kit.config import ApiConfig
@@ -23,7 +28,8 @@ from greenroom.kit.secrets import Secrets
 
 
 def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWriter) -> FastAPI:
-    """The application with its parts in `app.state`: config, db, secrets, logs, hub, snapshot, passwords, launcher.
+    """The application with its parts in `app.state`: config, db, secrets, logs, hub, snapshot, passwords, metrics,
+    launcher, screenshots.
 
     Raises:
         AssertionError: a route does not say who may use it.
@@ -41,17 +47,27 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.db = db
     app.state.secrets = secrets
     app.state.logs = logs
+    app.state.refusals = Refusals(logs)
+    app.state.knocks = Knocks()
     app.state.hub = Hub()
     app.state.snapshot = Snapshot(db)
     app.state.passwords = Passwords()
-    app.state.launcher = Launcher(db, secrets, logs, config)
+    app.state.metrics = metrics = Metrics()
+    metrics.show_log(logs)
+    app.state.launcher = Launcher(db, secrets, logs, metrics)
+    app.state.screenshots = Screenshots(db, logs)
     problems.install(app)
+    app.add_middleware(AuditBeforeAnswer, logs=logs)
     app.add_middleware(Hardening, served_hosts=served(config.served_hosts))
+    app.add_middleware(Measured, metrics=metrics)
     app.include_router(health.router)
+    app.include_router(metrics_router)
     for router, prefix in ROUTERS:
         app.include_router(router, prefix=prefix)
     for router in PUBLIC_ROUTERS:
         app.include_router(router, prefix="/api/public")
+    for router in UNPREFIXED_ROUTERS:
+        app.include_router(router, prefix="/api")
     check_declared(app)
     return app
 

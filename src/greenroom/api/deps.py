@@ -1,4 +1,8 @@
-"""What routes are given: the parts that `create_app` put into `app.state`, as annotated types."""
+"""What routes are given: the parts that `create_app` put into `app.state`, as annotated types.
+
+Like every dependency here they are coroutine functions although they wait for nothing: FastAPI runs any other callable
+in a thread, and under load each such detour costs a request more than its statements do.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +12,7 @@ from fastapi import Depends, Request
 
 from greenroom.api.events import Hub
 from greenroom.api.launch import Launcher
+from greenroom.api.screenshots import Screenshots
 from greenroom.api.snapshot import Snapshot
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
@@ -16,35 +21,39 @@ from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
 
 
-def _db(request: Request) -> Database:
+async def _db(request: Request) -> Database:
     return request.app.state.db
 
 
-def _logs(request: Request) -> LogWriter:
+async def _logs(request: Request) -> LogWriter:
     return request.app.state.logs
 
 
-def _secrets(request: Request) -> Secrets:
+async def _secrets(request: Request) -> Secrets:
     return request.app.state.secrets
 
 
-def _config(request: Request) -> ApiConfig:
+async def _config(request: Request) -> ApiConfig:
     return request.app.state.config
 
 
-def _passwords(request: Request) -> Passwords:
+async def _passwords(request: Request) -> Passwords:
     return request.app.state.passwords
 
 
-def _hub(request: Request) -> Hub:
+async def _hub(request: Request) -> Hub:
     return request.app.state.hub
 
 
-def _launcher(request: Request) -> Launcher:
+async def _launcher(request: Request) -> Launcher:
     return request.app.state.launcher
 
 
-def _snapshot(request: Request) -> Snapshot:
+async def _screenshots(request: Request) -> Screenshots:
+    return request.app.state.screenshots
+
+
+async def _snapshot(request: Request) -> Snapshot:
     return request.app.state.snapshot
 
 
@@ -54,5 +63,6 @@ InstallationSecrets = Annotated[Secrets, Depends(_secrets)]
 Config = Annotated[ApiConfig, Depends(_config)]
 PasswordHashes = Annotated[Passwords, Depends(_passwords)]
 Launches = Annotated[Launcher, Depends(_launcher)]
+Camera = Annotated[Screenshots, Depends(_screenshots)]
 EventHub = Annotated[Hub, Depends(_hub)]
 SettingsSnapshot = Annotated[Snapshot, Depends(_snapshot)]

@@ -14,12 +14,15 @@ from starlette.requests import cookie_parser
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.api.csrf import cross_site_reason
-from greenroom.api.problems import PUBLIC_PREFIX, error_response
+from greenroom.api.problems import error_response, is_published
 from greenroom.core.errors import Forbidden, GreenroomError, MisdirectedHost, TooLarge
 
 COOKIE: Final = "__Host-greenroom"
 MAX_BODY_BYTES: Final = 1 << 20
 HEALTH_PATH: Final = "/api/__healthcheck"
+METRICS_PATH: Final = "/metrics"
+ANY_HOST: Final = frozenset({HEALTH_PATH, METRICS_PATH})
+"""Asked by programs beside the api, which name it as they reach it."""
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII)
 
 HEADERS: Final = {
@@ -37,7 +40,7 @@ class Hardening:
 
     Args:
         app: the application behind it.
-        served_hosts: host names (without port) that are answered; others get 421. Health checks name any host.
+        served_hosts: host names (without port) that are answered; others get 421, but for `ANY_HOST`.
     """
 
     def __init__(self, app: ASGIApp, *, served_hosts: frozenset[str]) -> None:
@@ -66,12 +69,12 @@ class Hardening:
 
     def _refusal(self, method: str, path: str, headers: Headers) -> GreenroomError | None:
         host = host_name(headers.get("host", ""))
-        if path != HEALTH_PATH and host not in self._served_hosts:
+        if path not in ANY_HOST and host not in self._served_hosts:
             return MisdirectedHost(f"{host or 'A request without host'} is not served here; use another address.")
         length = headers.get("content-length", "0")
         if not length.isdecimal() or int(length) > MAX_BODY_BYTES:
             return TooLarge()
-        by_key = "authorization" in headers or path.startswith(PUBLIC_PREFIX)
+        by_key = "authorization" in headers or is_published(path)
         has_cookie = not by_key and COOKIE in cookie_parser(headers.get("cookie", ""))
         reason = cross_site_reason(method, headers, has_cookie=has_cookie)
         return Forbidden(reason, reason="cross-site") if reason else None

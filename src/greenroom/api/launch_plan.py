@@ -16,11 +16,16 @@ from typing import Any, cast
 from psycopg.rows import DictRow
 
 from greenroom.core.compatibility import LaunchFacts
-from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound, SessionLimit
-from greenroom.core.launching import Attempt, LaunchZone, plan_launch
-from greenroom.core.settings import STAGED_PERMISSIONS, resolve
+from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound
+from greenroom.core.expiry import Clocks, clocks_of
+from greenroom.core.launching import Attempt, LaunchZone, TraceStep, plan_launch
+from greenroom.core.making_room import Unready
+from greenroom.core.run_config import environment_problem
+from greenroom.core.sessions import ProfileMode
+from greenroom.core.settings import STAGED_PERMISSIONS, keepalive_interval_s, resolve
 from greenroom.core.specs import ImageFacts, LaunchExtras, command_of
 from greenroom.db import facts as rows
+from greenroom.db.sessions import limit_reached
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,14 +56,17 @@ class LaunchRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """One launch with everything that was read for it; `begin_s` is when it was asked for (perf_counter)."""
+    """One launch with everything that was read for it.
+
+    `current_zone_id` is where it begins, `begin_s` when it was asked for (perf_counter).
+    """
 
     request: LaunchRequest
     launch_id: str
     username: str
     image: ImageFacts
     facts: LaunchFacts
-    zone_keys: dict[str, int]
+    current_zone_id: str
     attempts: tuple[Attempt, ...]
     begin_s: float
 
@@ -68,11 +76,9 @@ class Launch:
         return int(self.facts.value("max_kasms_per_user"))
 
     @property
-    def keepalive_s(self) -> float:
-        """Life without a keepalive; a time limit of the session is never exceeded by it."""
-        limit = float(self.facts.value("session_time_limit"))
-        keepalive = float(self.facts.value("keepalive_expiration"))
-        return min(keepalive, limit) if limit > 0 else keepalive
+    def clocks(self) -> Clocks:
+        """How long the session lives when nobody looks at it, and in any case."""
+        return clocks_of(self.facts.settings, self.image.session_time_limit, self.image.friendly_name)
 
     def elapsed_ms(self) -> float:
         """Since it was asked for."""
@@ -81,7 +87,27 @@ class Launch:
     def client_settings(self) -> dict[str, Any]:
         """The settings that a viewer of the session obeys, fixed at the launch."""
         names = (*STAGED_PERMISSIONS, "idle_disconnect", "allow_persistent_profile")
-        return {name: self.facts.value(name) for name in names}
+        interval_s = keepalive_interval_s(self.facts.settings)
+        return {name: self.facts.value(name) for name in names} | {"keepalive_interval": interval_s}
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """A session that an attempt gave, committed; `reason` is the sentence for trace and log.
+
+    `yielding` are staged sessions that made room for it.
+    """
+
+    session_id: str
+    agent_id: str
+    auth_epoch: int
+    reason: str
+    yielding: tuple[Unready, ...] = ()
+
+
+def ledger(trace: Sequence[TraceStep], last: TraceStep) -> list[dict[str, Any]]:
+    """The steps of a launch that succeeded, as they are stored."""
+    return [asdict(step) for step in (*trace, last)]
 
 
 def launch_facts(
@@ -96,6 +122,7 @@ def launch_facts(
         persistent_profile_path=image.persistent_profile_path,
         persistent_profile_mode=request.persistent_profile_mode if request else None,
         image_volume_mappings=image.volume_mappings,
+        filters_disabled=image.filter_policy_force_disabled,
         has_assign=command_of(image.exec_config, "assign") is not None,
         language=attributes.get("preferred_language") or None,
         timezone=attributes.get("preferred_timezone") or None,
@@ -126,30 +153,24 @@ def planned(request: LaunchRequest, snapshot: DictRow, begin_s: float) -> Launch
         NotFound: there is no such user or workspace.
         Forbidden: the user is disabled, or may not use the workspace.
         SessionLimit: `max_kasms_per_user` is reached.
-        Invalid: there is no such zone.
+        Invalid: there is no such zone, or the environment sets variables that are Greenroom's own.
         NoResources: there is no zone at all.
     """
     _check(request, snapshot)
     image = rows.image_facts(snapshot["image"])
     facts = launch_facts(snapshot, request=request, image=image)
     if snapshot["num_sessions"] >= int(facts.value("max_kasms_per_user")):
-        number = int(facts.value("max_kasms_per_user"))
-        raise SessionLimit(f"The user has {snapshot['num_sessions']} of {number} allowed sessions; delete one first.")
+        raise limit_reached(int(facts.value("max_kasms_per_user")))
     zones = [rows.launch_zone(row) for row in snapshot["zones"] or ()]
+    begins_in = current_zone_id(zones, request, may_choose=bool(facts.value("allow_zone_selection")))
     return Launch(
         request=request,
         launch_id=str(uuid.uuid4()),
         username=snapshot["launching_user"]["username"],
         image=image,
         facts=facts,
-        zone_keys={str(row["zone_id"]): row["zone_key"] for row in snapshot["zones"] or ()},
-        attempts=plan_launch(
-            zones,
-            current_zone_id(zones, request, may_choose=bool(facts.value("allow_zone_selection"))),
-            image,
-            [rows.staged_pool(row) for row in snapshot["pools"]],
-            facts,
-        ),
+        current_zone_id=begins_in,
+        attempts=plan_launch(zones, begins_in, image, [rows.staged_pool(row) for row in snapshot["pools"]], facts),
         begin_s=begin_s,
     )
 
@@ -162,6 +183,8 @@ def _check(request: LaunchRequest, snapshot: DictRow) -> None:
         raise NotFound(f"There is no workspace {request.image_id}; it may have been deleted.")
     if user["disabled"] or user["locked"]:
         raise Forbidden(f"The user {user['username']} is disabled or locked; an administrator can change that.")
+    if problem := environment_problem(request.environment):
+        raise Invalid(f"The environment of the request cannot be used: {problem}")
     if not snapshot["image_allowed"]:
         raise Forbidden(
             f"{user['username']} may not use workspace {image['friendly_name']}; an administrator can give it to one"
@@ -182,7 +205,7 @@ def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_
         if request.zone_id not in {zone.zone_id for zone in zones}:
             raise Invalid(f"There is no zone {request.zone_id}; leave zone_id out or choose another one.")
         return request.zone_id
-    addressed = [zone for zone in zones if zone.zone_name == request.gateway_zone]
+    addressed = [zone for zone in zones if request.gateway_zone in (zone.zone_name, *zone.former_names)]
     return (addressed or list(zones))[0].zone_id
 
 
@@ -200,6 +223,10 @@ def assignment_of(launch: Launch, assignment_id: str) -> dict[str, Any]:
     }
 
 
+def _profile_mode(request: LaunchRequest) -> ProfileMode:
+    return "Reset" if request.persistent_profile_mode == "Reset" else "Enabled"
+
+
 def extras_of(launch: Launch) -> LaunchExtras:
     """What a container made for this launch gets, and a staged one never has."""
     facts, request = launch.facts, launch.request
@@ -215,5 +242,5 @@ def extras_of(launch: Launch) -> LaunchExtras:
         run_config=facts.value("run_config"),
         volume_mapping=facts.value("volume_mapping"),
         filter_policy=facts.value("web_filter_policy") or None,
-        profile=facts.profile_is_applied(),
+        profile=_profile_mode(request) if facts.profile_is_applied() else None,
     )

@@ -20,13 +20,7 @@ T = TypeVar("T")
 class Page:
     """The page that was asked for. `after` is the key of the last row of the page before; None = the first page."""
 
-    def __init__(
-        self,
-        request: Request,
-        response: Response,
-        limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="rows at most")] = MAX_LIMIT,
-        cursor: Annotated[str | None, Query(description="from the Link header of the page before")] = None,
-    ) -> None:
+    def __init__(self, request: Request, response: Response, limit: int, cursor: str | None) -> None:
         self.limit = limit
         self.after = _decoded(cursor) if cursor else None
         self._request = request
@@ -73,7 +67,16 @@ class Page:
         return self.cut(rest, key)
 
 
-Paging = Annotated[Page, Depends(Page)]
+async def _page(
+    request: Request,
+    response: Response,
+    limit: Annotated[int, Query(ge=1, le=MAX_LIMIT, description="rows at most")] = MAX_LIMIT,
+    cursor: Annotated[str | None, Query(description="from the Link header of the page before")] = None,
+) -> Page:
+    return Page(request, response, limit, cursor)
+
+
+Paging = Annotated[Page, Depends(_page)]
 
 
 def _encoded(key: Sequence[str | int]) -> str:

@@ -1,4 +1,4 @@
-"""Errors as HTTP answers: RFC 9457 problem documents for `/api/v1`, `{"error_message"}` for `/api/public`."""
+"""Errors as HTTP answers: RFC 9457 problem documents for `/api/v1`, `{"error_message"}` for the published interface."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
+from greenroom.api.csrf import SAFE_METHODS
 from greenroom.core.errors import (
     Forbidden,
     GreenroomError,
@@ -24,7 +25,13 @@ from greenroom.core.errors import (
 
 log = structlog.get_logger(__name__)
 
-PUBLIC_PREFIX: Final = "/api/public/"
+OWN_PREFIXES: Final = ("/api/v1/", "/api/internal/")
+"""Everything else below `/api/` is in the published shape: `/api/public/`, and calls that clients make without it."""
+
+
+def is_published(path: str) -> bool:
+    """Whether this address is of the published interface."""
+    return path.startswith("/api/") and not path.startswith(OWN_PREFIXES)
 
 
 def error_response(path: str, error: GreenroomError, *, browser: bool = False) -> JSONResponse:
@@ -39,7 +46,7 @@ def error_response(path: str, error: GreenroomError, *, browser: bool = False) -
         headers["Retry-After"] = "5"
     if isinstance(error, Unauthenticated) and not browser:
         headers["WWW-Authenticate"] = 'Basic realm="greenroom", charset="UTF-8"'
-    if path.startswith(PUBLIC_PREFIX):
+    if is_published(path):
         return JSONResponse({"error_message": error.message}, _public_status(error), headers)
     return JSONResponse(problem(error), error.http_status, headers, media_type="application/problem+json")
 
@@ -67,10 +74,16 @@ def _public_status(error: GreenroomError) -> int:
 def invalid_request(error: RequestValidationError) -> Invalid:
     """Name every field that cannot be used, without repeating its value (it may be a password)."""
     errors = [
-        {"loc": [str(part) for part in e["loc"]], "msg": str(e["msg"]), "type": str(e["type"])} for e in error.errors()
+        {"loc": [str(part) for part in e["loc"]], "msg": plain_words(str(e["msg"])), "type": str(e["type"])}
+        for e in error.errors()
     ]
     sentences = "; ".join(f"{'.'.join(e['loc'][1:]) or e['loc'][0]}: {e['msg']}" for e in errors)
     return Invalid(f"The request has values that cannot be used: {sentences}.", errors=errors)
+
+
+def plain_words(message: str) -> str:
+    """What a validator says, to stand inside a sentence: without pydantic's own prefix and without a full stop."""
+    return message.removeprefix("Value error, ").removesuffix(".")
 
 
 def install(app: FastAPI) -> None:
@@ -90,6 +103,8 @@ async def _answer(request: Request, error: Exception) -> JSONResponse:
         return error_response(path, GreenroomError())
     if error.http_status >= 500:
         log.warning("request failed", path=path, code=error.code, reason=error.message)
+    if isinstance(error, Forbidden) and "required" in error.details and request.method not in SAFE_METHODS:
+        request.app.state.refusals.forbidden(request, error.message)
     return error_response(path, error, browser=browser)
 
 
@@ -110,7 +125,7 @@ def _routing_response(request: Request, error: HTTPException) -> JSONResponse:
         "code": str(error.detail).lower().replace(" ", "-"),
         "detail": f"{error.detail}: {request.method} {path}.",
     }
-    if path.startswith(PUBLIC_PREFIX):
+    if is_published(path):
         document = {"error_message": document["detail"]}
-    media_type = "application/json" if path.startswith(PUBLIC_PREFIX) else "application/problem+json"
+    media_type = "application/json" if is_published(path) else "application/problem+json"
     return JSONResponse(document, error.status_code, error.headers, media_type=media_type)

@@ -1,4 +1,7 @@
-"""Who asks, and may he? Every route says what it needs, with `requires(…)` or `public_route()`; none is not allowed.
+"""Who asks, and may he? Every route says what it needs; one that says nothing is not served.
+
+`requires(…)` = all of these permissions; `requires_one_of(…)` = at least one of them, the route checks for which things
+it is; `requires_own_or(…)` = the same for one's own session or anybody's; `public_route(…)` = no credential.
 
 Two kinds of callers: a person with the console's cookie, and a program with an API key (HTTP Basic). Cross-site
 requests were refused before (`greenroom.api.hardening`).
@@ -14,6 +17,7 @@ import binascii
 import hmac
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Literal
 
 from fastapi import Depends, FastAPI, Request
@@ -21,7 +25,7 @@ from fastapi.routing import iter_route_contexts
 
 from greenroom.api.hardening import COOKIE
 from greenroom.core.errors import Forbidden, Unauthenticated
-from greenroom.core.permissions import allows, beyond, expanded, read_only
+from greenroom.core.permissions import USER, above, allows, beyond, bounded, expanded, read_only
 from greenroom.db.database import Database
 from greenroom.db.keys import find_key, touch_key
 from greenroom.db.logins import find_login, touch_login
@@ -39,6 +43,10 @@ class Caller:
     key_id: str | None = None
     token_hash: bytes | None = None
     """Hash of the log-in cookie."""
+    owner_id: str | None = None
+    """The user who answers for what he does: himself, or who made the API key; None = the installation's own key."""
+    expires: datetime | None = None
+    """When the API key ends."""
 
     @property
     def name(self) -> str:
@@ -59,6 +67,24 @@ class Caller:
             missing = [code for code in codes if code not in self.permissions]
             raise Forbidden(f"This needs the permission {', '.join(missing)}.", required=list(codes))
 
+    def require_one_of(self, *codes: str) -> None:
+        """Refuse him without any of these permissions.
+
+        Raises:
+            Forbidden: names them.
+        """
+        if codes and not any(self.may(code) for code in codes):
+            raise Forbidden(f"This needs one of the permissions {', '.join(codes)}.", required=list(codes))
+
+    def require_not_above(self, permissions: Iterable[str]) -> None:
+        """Refuse to let him change a user with `permissions` that he does not have, but for `users_modify_admin`.
+
+        Raises:
+            Forbidden: names the missing permission.
+        """
+        if above(self.permissions, permissions):
+            self.require("users_modify_admin")
+
     def require_to_have(self, codes: Iterable[str]) -> None:
         """Refuse to let him hand on permissions that he does not have.
 
@@ -66,7 +92,8 @@ class Caller:
             Forbidden: names them.
         """
         if missing := beyond(self.permissions, codes):
-            raise Forbidden(f"You cannot give permissions that you do not have: {', '.join(missing[:5])}.")
+            names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
+            raise Forbidden(f"You cannot give permissions that you do not have: {names}.", required=missing)
 
     def own_user_id(self) -> str:
         """The user he is.
@@ -83,13 +110,17 @@ class Declared:
     """A dependency that says who may use a route; `codes` None = everybody, without a credential."""
 
     codes: tuple[str, ...] | None = None
+    """All of them are needed."""
+    one_of: tuple[str, ...] = ()
+    """At least one of them is needed."""
 
 
 class Requires(Declared):
     """Authenticates the caller and requires permissions of him."""
 
-    def __init__(self, *codes: str) -> None:
+    def __init__(self, *codes: str, one_of: tuple[str, ...] = ()) -> None:
         self.codes = codes
+        self.one_of = one_of
 
     async def __call__(self, request: Request) -> Caller:
         """The caller.
@@ -98,8 +129,9 @@ class Requires(Declared):
             Unauthenticated: no valid credential came with the request.
             Forbidden: a permission is missing.
         """
-        caller = await authenticated(request)
+        request.state.caller = caller = await authenticated(request)
         caller.require(*(self.codes or ()))
+        caller.require_one_of(*self.one_of)
         return caller
 
 
@@ -118,9 +150,24 @@ def requires(*codes: str) -> Any:
     return Depends(Requires(*codes))
 
 
+def requires_one_of(*codes: str) -> Any:
+    """Dependency of a route: a valid credential and at least one of `codes`; gives the `Caller`."""
+    return Depends(Requires(one_of=codes))
+
+
+def requires_own_or(code: str) -> Any:
+    """Dependency of a route about a session: the caller's own one (with `user`), or anybody's with `code`."""
+    return requires_one_of(USER, code)
+
+
 def public_route(why: str) -> Any:
     """Dependency of a route that checks no credential here, with the reason."""
     return Depends(Open(why))
+
+
+def client_address(request: Request) -> str:
+    """The address the request came from; the gateway, on loopback, is believed about it (uvicorn)."""
+    return request.client.host if request.client else "an unknown address"
 
 
 async def authenticated(request: Request) -> Caller:
@@ -132,7 +179,7 @@ async def authenticated(request: Request) -> Caller:
     authorization = request.headers.get("authorization", "")
     if authorization:
         key_id, secret = basic_credentials(authorization)
-        return await key_caller(request.app.state.db, key_id, secret)
+        return await key_caller(request, key_id, secret)
     token = request.cookies.get(COOKIE)
     if not token:
         raise Unauthenticated
@@ -151,23 +198,38 @@ async def login_caller(request: Request, token_hash: bytes) -> Caller:
         raise Unauthenticated("Your log-in has ended; please log in again.")
     if login.stale:
         await touch_login(db, token_hash)
-    return Caller("user", expanded(login.permissions), login.user_id, login.username, token_hash=token_hash)
+    return Caller(
+        "user",
+        expanded(login.permissions),
+        login.user_id,
+        login.username,
+        token_hash=token_hash,
+        owner_id=login.user_id,
+    )
 
 
-async def key_caller(db: Database, key_id: str, secret: str) -> Caller:
-    """The program with this API key.
+async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
+    """The program with this API key. It may what the key says, and never more than the user who made it may now.
 
     Raises:
         Unauthenticated: there is no such key, the secret is another, or it is disabled or expired.
     """
+    db: Database = request.app.state.db
     key = await find_key(db, key_id)
     expected = key.secret_hash if key else hashed("")
     if not hmac.compare_digest(hashed(secret), expected) or key is None or not key.valid:
-        raise Unauthenticated("The API key is not valid: check key and secret, and that it is enabled and not expired.")
+        if key is not None:
+            request.app.state.refusals.wrong_key(request, key_id)
+        raise Unauthenticated(
+            "The API key is not valid: check key and secret, that it is enabled and not expired, and that the user who"
+            " made it is neither disabled nor locked."
+        )
     if key.stale:
         await touch_key(db, key_id)
     granted = read_only(key.permissions) if key.read_only else expanded(key.permissions)
-    return Caller("key", granted, key_id=key.key_id)
+    if key.created_by is not None:
+        granted = bounded(granted, key.owner_permissions)
+    return Caller("key", granted, key_id=key.key_id, owner_id=key.created_by, expires=key.expires)
 
 
 def basic_credentials(authorization: str) -> tuple[str, str]:

@@ -6,6 +6,7 @@ from greenroom.api.app import create_app
 from greenroom.api.events import Hub
 from greenroom.api.housekeeping import housekeeping
 from greenroom.api.snapshot import Snapshot
+from greenroom.api.unattended import watch_unattended_pools
 from greenroom.db.database import Database
 from greenroom.db.listener import Listener
 from greenroom.db.logs import LogWriter
@@ -20,7 +21,7 @@ async def main() -> None:
 
     Raises:
         SetupError: the settings or the installation's key cannot be used.
-        OSError: the address cannot be listened on.
+        SetupError: the address cannot be listened on.
     """
     config = configuration.load(configuration.ApiConfig)
     log.configure(config.log_level, config.process_name)
@@ -40,7 +41,8 @@ async def main() -> None:
                 ("logs", logs.run),
                 ("listener", listener.run),
                 ("settings", app.state.snapshot.run),
-                ("housekeeping", lambda: housekeeping(db, app.state.snapshot)),
+                ("housekeeping", lambda: housekeeping(db, app.state.snapshot, logs)),
+                ("unattended pools", lambda: watch_unattended_pools(db, logs)),
             ],
             on_stop=app.state.hub.close,
         )

@@ -1,24 +1,34 @@
-"""What both HTTP interfaces know about staging configs: defaults, who would match, warnings, and explanations."""
+"""What both HTTP interfaces know about staging configs: defaults, who would match, warnings."""
 
 from __future__ import annotations
 
-import uuid
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+from uuid import UUID
 
 from psycopg.rows import DictRow
 
-from greenroom.api.launch_plan import launch_facts
-from greenroom.api.schemas.staging import ExplainReason, ExplainView, StagingSaved
-from greenroom.core.compatibility import differing, violations
+from greenroom.api.schemas.staging import (
+    HourView,
+    MissView,
+    ReasonView,
+    StagingHistoryView,
+    StagingSaved,
+    Window,
+)
+from greenroom.core.compatibility import LaunchFacts, Violation, differing, violations
 from greenroom.core.errors import Invalid, NotFound
-from greenroom.core.launching import LaunchZone, PoolContents, pool_miss
-from greenroom.core.pool import Shortfall, barrier, shown_shortfall
+from greenroom.core.pool_model import config_title
 from greenroom.core.settings import permissions_of, resolve
-from greenroom.core.specs import fingerprint
-from greenroom.db import facts, groups, images, launches, staging_configs, users, zones
-from greenroom.db.claims import read_contents
+from greenroom.core.shortfalls import barrier
+from greenroom.core.specs import ImageFacts
+from greenroom.db import facts, groups, images, staging_configs, staging_history, zones
 from greenroom.db.database import Database
 from greenroom.db.users import ALL_USERS
+
+HAND_OVER_FAILED: Final = "A session was assigned and set aside: its hand-over failed."
+"""For those who may not see sessions."""
 
 
 async def default_permissions(db: Database) -> dict[str, bool]:
@@ -39,118 +49,101 @@ async def check_parts(db: Database, zone_id: str, image_id: str) -> None:
         raise Invalid(error.message) from error
 
 
-async def matching_users(db: Database, config: DictRow) -> int:
-    """How many users may use the workspace and have exactly the config's permissions."""
+@dataclass(frozen=True, slots=True)
+class Matches:
+    """Users who may use a config's workspace and have exactly its permissions.
+
+    `others` are the settings that keep every one of them from its sessions all the same; () where somebody gets them.
+    """
+
+    number: int
+    others: tuple[Violation, ...]
+
+
+async def matches(db: Database, config: DictRow, image: ImageFacts) -> Matches:
+    """Who would get sessions of a config, as the settings of all groups are now."""
     by_id = {group.group_id: group for group in await groups.list_groups(db)}
     permissions = facts.staged_permissions(config)
-    number = 0
-    for row in await staging_configs.group_sets_of_image(db, str(config["image_id"])):
+    number, others, somebody = 0, dict[str, Violation](), False
+    for row in await staging_configs.group_sets_of_image(db, image.image_id):
         members = [by_id[group_id] for group_id in row["group_ids"] if group_id in by_id]
         effective = resolve([groups.settings_of(group) for group in members])
-        if not differing(permissions_of(effective), permissions):
-            number += row["number"]
-    return number
+        if differing(permissions_of(effective), permissions):
+            continue
+        number += row["number"]
+        plain = LaunchFacts(
+            settings=effective,
+            persistent_profile_path=image.persistent_profile_path,
+            image_volume_mappings=image.volume_mappings,
+            filters_disabled=image.filter_policy_force_disabled,
+        )
+        found = violations(plain, permissions)
+        somebody |= not found
+        others |= {violation.reason: violation for violation in found}
+    return Matches(number, () if somebody else tuple(others.values()))
 
 
 async def with_warning(db: Database, row: DictRow) -> StagingSaved:
     """The answer to saving: the config, how many users match, and what keeps it from being of use."""
-    number = await matching_users(db, row)
-    image = facts.image_facts(await images.get_image(db, str(row["image_id"])))
-    zone = facts.zone_facts(await zones.get_zone(db, str(row["zone_id"])))
-    warnings: list[str] = []
-    if (barred := barrier(image, zone)) is not None:
-        warnings.append(barred.reason)
-    if number == 0:
-        warnings.append(
+    image = facts.image_facts(row["image"])
+    found = await matches(db, row, image)
+    barred = barrier(image, facts.zone_facts(row["zone"]))
+    warnings = [*([barred.reason] if barred else []), *_about_matches(found, image)]
+    (view,) = await shown(db, [row])
+    return StagingSaved.model_validate(view | {"matching_users": found.number, "warning": " ".join(warnings) or None})
+
+
+def _about_matches(found: Matches, image: ImageFacts) -> list[str]:
+    if found.number == 0:
+        sentence = (
             f"No user who may use {image.friendly_name} has exactly these permissions, so nobody would get these"
             " sessions; permissions must match those of the users' groups."
         )
-    return StagingSaved.model_validate(shown(row) | {"matching_users": number, "warning": " ".join(warnings) or None})
+        return [sentence]
+    if found.others:
+        reasons = "; ".join(violation.reason for violation in found.others)
+        return [f"Nobody would get these sessions, because of other settings of the users who match: {reasons}."]
+    return []
 
 
-def shown(row: DictRow) -> dict[str, Any]:
-    """A row of `db.staging_configs` with the shortfall as a reader is told it."""
-    stored = Shortfall(row["shortfall_code"], row["shortfall_reason"]) if row["shortfall_code"] else None
-    shortfall = shown_shortfall(
-        stored,
-        num_sessions=row["num_sessions"],
-        current=row["num_current_sessions"],
-        starting=row["num_starting_sessions"],
-        has_manager=row["has_manager"],
+async def shown(db: Database, rows: Sequence[DictRow]) -> list[dict[str, Any]]:
+    """Rows of `db.staging_configs` as a reader is told them: the shortfall in words, hits and misses of a day."""
+    counts = await staging_history.totals(db, [str(row["staging_config_id"]) for row in rows], hours=24)
+    return [
+        row | {"shortfall": facts.shortfall(row)} | _of_a_day(counts.get(str(row["staging_config_id"]))) for row in rows
+    ]
+
+
+def _of_a_day(counts: DictRow | None) -> dict[str, int]:
+    return {f"{name}_24h": counts[name] if counts else 0 for name in ("hits", "misses")}
+
+
+def history(staging_config_id: str, found: Mapping[str, Any], *, with_users: bool) -> StagingHistoryView:
+    """What `db.staging_history` found; who launched is left out unless the reader may see sessions."""
+    reasons, misses = found["reasons"], found["recent_misses"]
+    if not with_users:
+        nobody = {"user_id": None, "username": None}
+        reasons = [_without_output(row) for row in reasons]
+        misses = [row | nobody | {"reasons": [_without_output(r) for r in row["reasons"]]} for row in misses]
+    return StagingHistoryView(
+        staging_config_id=UUID(staging_config_id),
+        windows=[Window(**row, hit_rate=_rate(row["hits"], row["misses"])) for row in found["windows"]],
+        reasons=[ReasonView(**row) for row in reasons],
+        by_hour=[HourView(**row) for row in found["by_hour"]],
+        recent_misses=[MissView.model_validate(row) for row in misses],
     )
-    return row | {"shortfall": shortfall}
+
+
+def _without_output(reason: Mapping[str, Any]) -> dict[str, Any]:
+    """What `assign` printed may name the user it was run for."""
+    told = {"reason": HAND_OVER_FAILED} if reason["code"] == "hand_over_failed" else {}
+    return {**reason, **told}
+
+
+def _rate(hits: int, misses: int) -> float | None:
+    return hits / (hits + misses) if hits + misses else None
 
 
 def title(row: DictRow) -> str:
     """The config as the log names it."""
-    return f"{row['image_friendly_name']} in zone {row['zone_name']}"
-
-
-async def explain(db: Database, config: DictRow, user: str) -> ExplainView:
-    """Would this user get a session of this config now? `user` is an id or a name.
-
-    Raises:
-        NotFound: there is no such user.
-    """
-    user_id = await _user_id(db, user)
-    snapshot = await launches.read_launch(db, user_id, str(config["image_id"]), None)
-    image = facts.image_facts(snapshot["image"])
-    launching = launch_facts(snapshot)
-    zone = next(facts.launch_zone(z) for z in snapshot["zones"] if z["zone_id"] == str(config["zone_id"]))
-    username = snapshot["launching_user"]["username"]
-    reasons = _about_user(snapshot, image.friendly_name, int(launching.value("max_kasms_per_user")))
-    reasons += [
-        ExplainReason(code=v.code, setting=v.setting, group=v.group, reason=f"{v.reason}.")
-        for v in violations(launching, facts.staged_permissions(config))
-    ]
-    reasons += await _about_pool(db, config, user_id, zone, snapshot)
-    return ExplainView(
-        staging_config_id=config["staging_config_id"],
-        user_id=uuid.UUID(user_id),
-        username=username,
-        would_get=not reasons,
-        reasons=reasons,
-    )
-
-
-def _about_user(snapshot: DictRow, image_name: str, max_sessions: int) -> list[ExplainReason]:
-    username, reasons = snapshot["launching_user"]["username"], list[ExplainReason]()
-    if snapshot["launching_user"]["disabled"] or snapshot["launching_user"]["locked"]:
-        reasons.append(_reason("restricted", f"{username} is disabled or locked."))
-    if not snapshot["image_allowed"]:
-        reasons.append(_reason("restricted", f"{username} may not use workspace {image_name}."))
-    if snapshot["num_sessions"] >= max_sessions:
-        number = snapshot["num_sessions"]
-        reasons.append(_reason("restricted", f"{username} has {number} of {max_sessions} allowed sessions."))
-    return reasons
-
-
-async def _about_pool(
-    db: Database, config: DictRow, user_id: str, zone: LaunchZone, snapshot: DictRow
-) -> list[ExplainReason]:
-    image, permissions = facts.image_facts(snapshot["image"]), facts.staged_permissions(config)
-    contents = await read_contents(
-        db,
-        user_id=user_id,
-        staging_config_id=str(config["staging_config_id"]),
-        config_hash=fingerprint(image, zone.facts, permissions, config["revision"]),
-    )
-    pool = PoolContents(**contents)
-    if pool.claimable and not pool.paused and pool.image_enabled:
-        return []
-    miss = pool_miss(pool, image, zone)
-    return [_reason(miss.code, miss.reason)]
-
-
-def _reason(code: str, reason: str) -> ExplainReason:
-    return ExplainReason(code=code, setting=None, group=None, reason=reason)
-
-
-async def _user_id(db: Database, user: str) -> str:
-    try:
-        return (await users.get_user(db, str(uuid.UUID(user)))).user_id
-    except ValueError:
-        found = await users.find_user(db, user)
-    if found is None:
-        raise NotFound(f"There is no user {user}; it may have been deleted.")
-    return found.user_id
+    return config_title(row["image_friendly_name"], row["zone_name"], str(row["staging_config_id"]))

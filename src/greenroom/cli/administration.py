@@ -7,18 +7,21 @@ from typing import Final
 
 import typer
 
-from greenroom.cli import groups, sessions, staging, switches
+from greenroom.cli import filter_policies, groups, managers, sessions, staging, switches, users
 from greenroom.cli.logs import logs_app
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.settings import settings_app
 from greenroom.cli.verbs import noun_app
 
 _MORE_VERBS: Final[dict[str, Callable[[typer.Typer], None]]] = {
-    "managers": switches.register_managers,
+    "managers": managers.register,
     "agents": switches.register_agents,
     "staging": staging.register,
     "sessions": sessions.register,
+    "users": users.register,
     "groups": groups.register,
+    "keys": switches.register_keys,
+    "filter-policies": filter_policies.register,
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Final, Self, cast
 
@@ -14,6 +16,8 @@ PREFIX: Final = "/api/v1"
 PAGE_ROWS: Final = 1000
 """Rows asked for at once, the most the server gives."""
 TIMEOUT_S: Final = 30.0
+EVENTS_TIMEOUT_S: Final = 45.0
+"""The stream of events says every 15 s that it lives."""
 
 Row = dict[str, Any]
 
@@ -73,13 +77,21 @@ class Client:
             rows += cast("list[Row]", _json(answer))
         return rows[:limit]
 
-    def post(self, path: str, body: Row | None = None) -> Row:
+    def download(self, path: str, query: Row | None = None) -> bytes:
+        """What is at `path`, as it is.
+
+        Raises:
+            ApiError: the server did not answer 2xx.
+        """
+        return self._send("GET", PREFIX + path, params=_given(query)).content
+
+    def post(self, path: str, body: Row | None = None, timeout_s: float = TIMEOUT_S) -> Row:
         """Create something, or have something done; the answer's object.
 
         Raises:
             ApiError: the server did not answer 2xx.
         """
-        return _json(self._send("POST", PREFIX + path, json=body))
+        return _json(self._send("POST", PREFIX + path, json=body, timeout=timeout_s))
 
     def patch(self, path: str, body: Row) -> Any:
         """Change the fields in `body`; what it is afterwards.
@@ -105,6 +117,23 @@ class Client:
         """
         return _json(self._send("DELETE", PREFIX + path, params=_given(query)))
 
+    def changes(self, topic: str) -> Iterator[None]:
+        """Yields at once and whenever something of `topic` may have changed; ends with the stream of events.
+
+        Raises:
+            ApiError: the server gives no events, or the connection was lost.
+        """
+        try:
+            with self._http.stream("GET", f"{PREFIX}/events", timeout=EVENTS_TIMEOUT_S) as answer:
+                if not answer.is_success:
+                    answer.read()
+                    raise ApiError(_message(answer))
+                for line in answer.iter_lines():
+                    if _concerns(line, topic):
+                        yield
+        except httpx.HTTPError as error:
+            raise ApiError(self._away(error)) from error
+
     def _send(self, method: str, path: str, **options: Any) -> httpx.Response:
         try:
             answer = self._http.request(method, path, **options)
@@ -126,6 +155,13 @@ class Client:
 
 def _given(query: Row | None) -> Row:
     return {name: value for name, value in (query or {}).items() if value is not None}
+
+
+def _concerns(line: str, topic: str) -> bool:
+    """Whether a line of the stream of events is a reason to look: an event, a sign of life, or events were missed."""
+    if line.startswith("data:"):
+        return json.loads(line.removeprefix("data:")).get("topic", topic) == topic
+    return line.startswith(":")
 
 
 def _json(answer: httpx.Response) -> Any:

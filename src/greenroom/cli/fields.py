@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from getpass import getpass
+from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
 from uuid import UUID
@@ -32,6 +33,8 @@ NULL: Final = object()
 """`null` was given: the field is to have no value. None = the option was not given."""
 
 SECRETS: Final = frozenset({"password", "docker_token"})
+FILES: Final = frozenset({"ssh_public_key", "ssh_private_key"})
+"""Their options take the path of a file; `-` = stdin."""
 SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories": "category"}
 """Options that are repeated are named after one."""
 
@@ -43,12 +46,20 @@ HELP: Final = {
     "server_id": "the Agent, by hostname or id",
     "agent_id": "the Agent, by hostname or id",
     "session_id": "the session, by id",
+    "filter_policy_id": "the web filter policy, by name or id",
     "staging_config_id": "the staging config, by id",
+    "group_id": "the group, by name or id",
     "groups": "a group, by name or id; may be repeated",
     "name": "its name",
     "friendly_name": "the name people see",
     "username": "the name for logging in",
     "password": "'-' asks for it, or reads it from stdin",
+    "ssh_public_key": "file with the public key, one line; '-' = stdin; null removes both keys",
+    "ssh_private_key": "file with the private key, without a passphrase; '-' = stdin; null removes it",
+    "preferred_language": "e.g. de or de-DE",
+    "preferred_timezone": "e.g. Europe/Berlin",
+    "default_image": "what a launch without a workspace starts, by friendly name or id",
+    "theme": "of the console",
     "docker_token": "of the registry; '-' asks for it, or reads it from stdin",
     "load_balancing_strategy": "how an Agent is chosen",
     "search_alternate_zones": "look in other zones when this one cannot serve",
@@ -75,7 +86,6 @@ HELP: Final = {
     "volume_mappings": 'folders of the host: PATH={"bind": …, "mode": …}',
     "categories": "a category on the launcher; may be repeated",
     "persistent_profile_path": "where profiles lie on the host; null = none",
-    "persistent_profile_config": "of the profile's storage",
     "persistent_profile_mode": "what becomes of the user's profile",
     "restrict_to_zone": "only in --zone",
     "restrict_to_server": "only on --server",
@@ -198,15 +208,15 @@ def _simple_kind(name: str, plain: Any) -> _Kind:
         return _Kind(
             str, lambda given, client: find_id(client, noun, given), metavar=noun.what.upper().replace(" ", "_")
         )
+    if name in FILES:
+        return _Kind(str, lambda given, _: _text_of(given), metavar="FILE")
     if name in SECRETS or plain is SecretStr:
         return _Kind(str, lambda given, _: _secret(name, given))
     if plain in (datetime, AwareDatetime):
         return _Kind(str, _as_given, _time, "TIME")
     if plain is UUID:
         return _Kind(str, _as_given, metavar="UUID")
-    if plain in (int, float):
-        return _Kind(plain, _as_given, metavar="INTEGER" if plain is int else "NUMBER")
-    return _Kind(plain, _as_given)
+    return _Kind(plain, _as_given, metavar={int: "INTEGER", float: "NUMBER"}.get(plain))
 
 
 def _unwrapped(annotation: Any) -> tuple[Any, bool]:
@@ -233,8 +243,15 @@ def _items(given: list[str]) -> list[str]:
 
 
 def _time(text: str) -> str:
-    """A date and time; without an offset it is in the time zone of this machine."""
-    return datetime.fromisoformat(text).astimezone().isoformat()
+    """A date and time; without an offset it is in the time zone of this machine.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    try:
+        return datetime.fromisoformat(text).astimezone().isoformat()
+    except (ValueError, OverflowError) as error:
+        raise typer.BadParameter(f"{text!r} is no time; write e.g. 2027-01-31 or 2027-01-31T09:30") from error
 
 
 def assignments(given: list[str], *, as_texts: bool = False) -> Row:
@@ -267,6 +284,18 @@ def _json_or_text(text: str) -> Any:
         return json.loads(text)
     except ValueError:
         return text
+
+
+def _text_of(path: str) -> str:
+    """What a file holds, or stdin.
+
+    Raises:
+        typer.BadParameter: it cannot be read as text.
+    """
+    try:
+        return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise typer.BadParameter(f"The file {path} cannot be read: {error}.") from error
 
 
 def _secret(name: str, given: str) -> str:

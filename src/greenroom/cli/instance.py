@@ -1,13 +1,15 @@
-"""`greenroom up`, `down`, `status`, `migrate`, `doctor`: an instance on this machine."""
+"""`greenroom up`, `down`, `status`, `migrate`, `doctor`: an instance on this machine; `setup`: one in containers."""
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from greenroom.cli.setup import setup
 from greenroom.db.first_data import ADMIN
 from greenroom.up import commands
 from greenroom.up.options import Options, default_data
@@ -30,14 +32,15 @@ def register(app: typer.Typer) -> None:
     app.command()(status)
     app.command()(doctor)
     app.command()(migrate)
+    app.add_typer(setup, name="setup")
 
 
 def up(
     *,
     data: Data = None,
-    port: Annotated[int | None, typer.Option(help="Port of console and api [default: 8443].")] = None,
-    managers: Annotated[int | None, typer.Option(help="Managers per zone [default: 1].")] = None,
-    zones: Annotated[str | None, typer.Option(help="Names with commas [default: default].")] = None,
+    port: Annotated[int | None, typer.Option(help="Port of console and api.", show_default="8443")] = None,
+    managers: Annotated[int | None, typer.Option(help="Managers per zone.", show_default="1")] = None,
+    zones: Annotated[str | None, typer.Option(help="Names with commas.", show_default="default")] = None,
     database_url: Annotated[str | None, typer.Option(help="PostgreSQL of your own instead of the embedded.")] = None,
     hostname: Annotated[str | None, typer.Option(help="Listen on all addresses, under this name.")] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate for the host name, PEM.")] = None,
@@ -58,9 +61,9 @@ def up(
     commands.up(_folder(data), options, detach=detach, as_json=as_json)
 
 
-def down(data: Data = None) -> None:
+def down(data: Data = None, as_json: Json = False) -> None:
     """Stop it, end its sessions, and leave no process, container or network behind."""
-    commands.down(_folder(data))
+    commands.down(_folder(data), as_json=as_json)
 
 
 def status(data: Data = None, as_json: Json = False) -> None:
@@ -76,15 +79,27 @@ def doctor(data: Data = None, as_json: Json = False) -> None:
 def migrate(
     data: Data = None,
     database_url: Annotated[str | None, typer.Option(help="Instead of the instance's database.")] = None,
+    *,
+    pre: Annotated[bool, typer.Option("--pre", help="Only as far as the previous version goes on with it.")] = False,
+    as_json: Json = False,
 ) -> None:
     """Bring the database up to this version of Greenroom."""
-    applied = commands.migrate(_folder(data), database_url or os.environ.get("GREENROOM_DATABASE_URL"))
-    typer.echo("\n".join(applied) or "The database is up to date.")
+    url = database_url or os.environ.get("GREENROOM_DATABASE_URL")
+    applied, left = commands.migrate(_folder(data), url, only_pre=pre)
+    if as_json:
+        typer.echo(json.dumps({"applied": applied, "left": left}))
+        return
+    typer.echo("\n".join(applied) or f"The database is up to date{' for now' if left else ''}.")
+    if left:
+        typer.echo("Left until every process runs this version, then run greenroom migrate: " + ", ".join(left))
 
 
-def reset_password(username: Annotated[str, typer.Argument()] = ADMIN, data: Data = None) -> None:
+def reset_password(
+    username: Annotated[str, typer.Argument()] = ADMIN, data: Data = None, as_json: Json = False
+) -> None:
     """Give a user a new random password and print it; needs no server, only the instance's folder."""
-    typer.echo(commands.reset_password(_folder(data), username))
+    password = commands.reset_password(_folder(data), username)
+    typer.echo(json.dumps({"username": username, "password": password}) if as_json else password)
 
 
 def _folder(data: Path | None) -> Path:

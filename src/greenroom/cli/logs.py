@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final
 
@@ -11,9 +12,9 @@ import typer
 from rich.text import Text
 
 from greenroom.cli.calls import Call, command
-from greenroom.cli.client import PAGE_ROWS, Client, Row
+from greenroom.cli.client import PAGE_ROWS, ApiError, Client, Row
 from greenroom.cli.fields import body_of, options_of
-from greenroom.cli.nouns import LogFilter
+from greenroom.cli.filters import LogFilter
 from greenroom.cli.output import Column, absolute, printable
 
 POLL_S: Final = 1.0
@@ -70,11 +71,19 @@ def follow_rows(client: Client, query: Row, lines: int) -> Iterator[Row]:
     window = newest(client, query, PAGE_ROWS)
     yield from window[-lines:]
     before = window[0]["log_id"] if window else 0
-    while True:
+    for _ in _changes(client):
         seen = {row["log_id"] for row in window}
-        time.sleep(POLL_S)
         window = client.rows("/logs", query | _since(query, window))[::-1] or window
         yield from (row for row in window if row["log_id"] > before and row["log_id"] not in seen)
+
+
+def _changes(client: Client) -> Iterator[None]:
+    """When to look for new rows: the server says so; where it does not, every `POLL_S`."""
+    while True:
+        with suppress(ApiError):  # the question for rows that follows ends with the server's sentence if it is away
+            yield from client.changes("logs")
+        time.sleep(POLL_S)
+        yield
 
 
 def _since(query: Row, window: list[Row]) -> Row:

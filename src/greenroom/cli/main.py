@@ -5,25 +5,28 @@ from __future__ import annotations
 import asyncio
 import importlib
 import sys
+from collections.abc import Callable
 
 import typer
+import uvloop
 
-from greenroom.cli import administration, instance
+from greenroom.cli import administration, instance, join
 from greenroom.core.errors import GreenroomError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
 
-def _role(name: str) -> None:
+def _role(name: str, new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
     """Run `greenroom.<name>.service.main()`, a coroutine function without arguments."""
     service = importlib.import_module(f"greenroom.{name}.service")
-    asyncio.run(service.main())
+    with asyncio.Runner(loop_factory=new_loop) as runner:
+        runner.run(service.main())
 
 
 @app.command()
 def api() -> None:
     """Run the api of a deployment (settings: GREENROOM_*)."""
-    _role("api")
+    _role("api", uvloop.new_event_loop)  # the faster loop, where people wait for every request
 
 
 @app.command()
@@ -45,6 +48,7 @@ def gateway() -> None:
 
 
 instance.register(app)
+join.register(app)
 nouns = administration.register(app)
 nouns["users"].command("reset-password")(instance.reset_password)
 

@@ -7,63 +7,13 @@ api itself accepts (`greenroom.cli.fields`), so that a field cannot be missing h
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import Annotated, Final, Literal
-from uuid import UUID
+from typing import Final
 
-from pydantic import Field
-
-from greenroom.api.schemas import accounts, images, infrastructure, staging
+from greenroom.api.schemas import accounts, enrolment, filter_policies, images, infrastructure, staging
 from greenroom.api.schemas.base import Body
 from greenroom.cli.client import Row
+from greenroom.cli.filters import LaunchFilter, SessionFilter, UserFilter
 from greenroom.cli.output import Column, size
-
-Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-Status = Literal[
-    "requested",
-    "starting",
-    "running",
-    "assigning",
-    "stopping",
-    "stopped",
-    "pausing",
-    "paused",
-    "deleting",
-    "deleted",
-    "failed",
-    "unreachable",
-    "lost",
-]
-
-
-class UserFilter(Body):
-    """Which users a list shows."""
-
-    q: Annotated[str, Field(description="part of a name")] = ""
-
-
-class SessionFilter(Body):
-    """Which sessions a list shows."""
-
-    user_id: UUID | None = None
-    image_id: UUID | None = None
-    staging_config_id: UUID | None = None
-    agent_id: UUID | None = None
-    status: Annotated[Status, Field(description="in this status")] = "running"
-    staged: Annotated[bool, Field(description="without a user; --no-staged: with one")] = False
-    ended: Annotated[bool, Field(description="also those that ended in the last days")] = False
-
-
-class LogFilter(Body):
-    """Which log rows are shown."""
-
-    level: Annotated[Level, Field(description="this one and above")] = "INFO"
-    component: Annotated[str, Field(description="one of api, manager, agent …")] = ""
-    code: Annotated[str, Field(description="for example staging-violation")] = ""
-    q: Annotated[str, Field(description="part of the message")] = ""
-    since: Annotated[datetime, Field(description="from this time on")] = datetime.min.replace(tzinfo=UTC)
-    session_id: UUID | None = None
-    staging_config_id: UUID | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,9 +127,45 @@ NOUNS: Final[dict[str, Noun]] = {
                 Column("Enabled", _agent_standing),
                 Column("Status", "status"),
                 Column("Zone", "zone_name"),
+                Column("Manager", "manager_instance_id"),
                 Column("Sessions", "sessions"),
                 Column("Cores reserved", lambda agent: f"{agent['cores_allocated']:g} of {agent['cores']:g}"),
                 Column("Memory reserved", _memory),
+                Column("Last Reported Time", "last_reported"),
+            ),
+        ),
+        Noun(
+            noun="join-tokens",
+            path="/join-tokens",
+            what="join token",
+            help="Join tokens: with which new hosts join; deleting one revokes it.",
+            key="join_token_id",
+            create=enrolment.JoinTokenCreate,
+            columns=(
+                Column("Join Token ID", "join_token_id"),
+                Column("Role", "role"),
+                Column("Zone", "zone_name"),
+                Column("Status", "status"),
+                Column("For Agent", "agent_hostname"),
+                Column("Joined", "used"),
+                Column("Left", "uses_left"),
+                Column("Expires", "expires"),
+                Column("Created by", "created_by"),
+            ),
+        ),
+        Noun(
+            noun="gateways",
+            path="/gateways",
+            what="gateway",
+            help="Web gateways on hosts of their own, which joined with a token.",
+            key="gateway_id",
+            name="hostname",
+            called="hostname",
+            columns=(
+                Column("Hostname", "hostname"),
+                Column("Gateway ID", "gateway_id"),
+                Column("Zone", "zone_name"),
+                Column("Registered", "registered"),
                 Column("Last Reported Time", "last_reported"),
             ),
         ),
@@ -193,7 +179,6 @@ NOUNS: Final[dict[str, Noun]] = {
             called="friendly name",
             create=images.ImageCreate,
             update=images.ImagePatch,
-            without=frozenset({"filter_policy_id"}),
             columns=(
                 Column("Workspace", "friendly_name"),
                 Column("Enabled", "enabled"),
@@ -222,7 +207,29 @@ NOUNS: Final[dict[str, Noun]] = {
                 Column("Current Sessions", _pool),
                 Column("Expiration (Hours)", "expiration"),
                 Column("Paused", "paused"),
+                Column("Hits (24 h)", "hits_24h"),
+                Column("Misses (24 h)", "misses_24h"),
                 Column("Shortfall", _shortfall),
+            ),
+        ),
+        Noun(
+            noun="filter-policies",
+            path="/filter-policies",
+            what="web filter policy",
+            help="Web filter policies: which sites sessions may open.",
+            key="filter_policy_id",
+            name="name",
+            create=filter_policies.FilterPolicyCreate,
+            update=filter_policies.FilterPolicyPatch,
+            columns=(
+                Column("Name", "name"),
+                Column("Default action", "default_action"),
+                Column("Allowed", lambda policy: len(policy["allow"])),
+                Column("Denied", lambda policy: len(policy["deny"])),
+                Column("Workspaces", "num_images"),
+                Column("Groups", "num_groups"),
+                Column("Sessions", "num_sessions"),
+                Column("Description", "description"),
             ),
         ),
         Noun(
@@ -243,6 +250,24 @@ NOUNS: Final[dict[str, Noun]] = {
                 Column("Agent", "hostname"),
                 Column("Created", "created"),
                 Column("Expires", "expires"),
+            ),
+        ),
+        Noun(
+            noun="launches",
+            path="/launches",
+            what="launch",
+            help="The ledger of launches: how each came about, and why some gave nothing.",
+            key="launch_id",
+            filters=LaunchFilter,
+            delete=False,
+            columns=(
+                Column("Time", "at"),
+                Column("Launch ID", "launch_id"),
+                Column("User", "username"),
+                Column("Workspace", "image_friendly_name"),
+                Column("Outcome", "outcome"),
+                Column("Session ID", "session_id"),
+                Column("Last step", lambda launch: launch["steps"][-1]["reason"] if launch["steps"] else None),
             ),
         ),
         Noun(
@@ -313,11 +338,14 @@ NOUNS: Final[dict[str, Noun]] = {
 REFERENCES: Final = {
     "zone_id": "zones",
     "image_id": "images",
+    "default_image": "images",
     "user_id": "users",
     "agent_id": "agents",
     "server_id": "agents",
+    "filter_policy_id": "filter-policies",
     "session_id": "sessions",
     "staging_config_id": "staging",
+    "group_id": "groups",
     "groups": "groups",
 }
 """Fields that hold ids of another noun; their options take names, too."""

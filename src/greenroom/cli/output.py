@@ -16,14 +16,14 @@ from rich.table import Table
 from rich.text import Text
 
 from greenroom.cli.client import Row
-
-WIDE: Final = 400
-"""Columns where the output is no terminal: nothing is cut off, so that it can be searched."""
+from greenroom.kit.terminal import console
 
 _TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """Characters that would act on the terminal; names and messages may come from people nobody trusts."""
-_BYTES: Final = frozenset({"memory", "memory_limit", "memory_allocated", "memory_override"})
+_BYTES: Final = frozenset(
+    {"memory", "memory_limit", "memory_allocated", "memory_override", "memory_reported", "memory_used"}
+)
 _COLOURS: Final = {
     "green": {"running", "yes", "enabled", "staged", "used"},
     "yellow": {
@@ -51,8 +51,8 @@ class Column:
     value: str | Callable[[Row], Any]
 
     def of(self, row: Row) -> Any:
-        """The value in this row."""
-        return row[self.value] if isinstance(self.value, str) else self.value(row)
+        """The value in this row; None where the deployment is of a version that does not know the field."""
+        return row.get(self.value) if isinstance(self.value, str) else self.value(row)
 
     @property
     def field(self) -> str:
@@ -77,7 +77,7 @@ class Output:
     @classmethod
     def standard(cls, *, as_json: bool) -> Output:
         """To stdout and stderr; wide where they are no terminal."""
-        return cls(as_json, _console(), _console(stderr=True))
+        return cls(as_json, console(), console(stderr=True))
 
     def rows(self, rows: Sequence[Row], columns: Sequence[Column], nothing: str) -> None:
         """A list; `nothing` is said instead of an empty table."""
@@ -131,11 +131,6 @@ def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
     for line in cells:
         table.add_row(*line)
     return table
-
-
-def _console(*, stderr: bool = False) -> Console:
-    console = Console(stderr=stderr, highlight=False, soft_wrap=False)
-    return console if console.is_terminal else Console(stderr=stderr, highlight=False, width=WIDE)
 
 
 def cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:

@@ -68,9 +68,14 @@ def _line(parameter: Any) -> str:
     names = "`, `".join([*parameter.opts, *parameter.secondary_opts])
     value = "" if parameter.is_flag else f" `{_value(parameter)}`"
     help_text = f" — {parameter.help}" if parameter.help else ""
-    default = f" (default: {parameter.default})" if parameter.default and not parameter.is_flag else ""
+    default = f" (default: {_default(parameter)})" if _default(parameter) and not parameter.is_flag else ""
     repeated = " May be repeated." if parameter.multiple and "repeated" not in help_text else ""
     return f"- `{names}`{value}{help_text}{default}{repeated}"
+
+
+def _default(parameter: Any) -> Any:
+    """The default in words where there are some."""
+    return parameter.show_default if isinstance(parameter.show_default, str) else parameter.default
 
 
 def _value(parameter: Any) -> str:

@@ -1,4 +1,4 @@
-"""`sessions launch|destroy|placement`."""
+"""`sessions launch|stop|pause|resume|go|destroy|placement`, and those of `inside`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ import typer
 from rich.text import Text
 
 from greenroom.api.schemas.sessions import SessionCreate
+from greenroom.cli import inside
 from greenroom.cli.calls import Call, command
 from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.fields import body_of, options_of
@@ -18,6 +19,7 @@ from greenroom.cli.lookup import find_id
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Column, Output
 from greenroom.cli.verbs import address, identity
+from greenroom.core.lifecycle import TRANSITIONS, LifecycleCommand
 from greenroom.db.first_data import ADMIN
 
 POLL_S: Final = 0.25
@@ -40,14 +42,25 @@ Image = Annotated[
     str, typer.Argument(metavar="IMAGE", help="The workspace, by friendly name or id.", show_default=False)
 ]
 Wait = Annotated[bool, typer.Option("--wait", help="Show the steps and return when the session runs.")]
+Force = Annotated[
+    bool, typer.Option("--force", help="End its row now, whatever its Agent says; the container goes when it can.")
+]
+SetAside = Annotated[
+    bool, typer.Option("--set-aside", help="The very one, whose hand-over to a user failed; his other one lives on.")
+]
+Address = Annotated[str, typer.Argument(metavar="URL", help="The address, http:// or https://.", show_default=False)]
 Within = Annotated[float, typer.Option("--within", min=1, help="Seconds to wait at most.")]
 
 
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     app.command("launch")(command(launch, [option.parameter for option in _OPTIONS]))
+    for verb in TRANSITIONS:
+        _add_order(app, verb)
+    app.command("go")(command(go, [identity(_NOUN)]))
     app.command("destroy")(command(destroy, [identity(_NOUN)]))
     app.command("placement")(command(placement, [identity(_NOUN)]))
+    inside.register(app)
 
 
 def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300, **given: Any) -> None:
@@ -55,7 +68,9 @@ def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300
     body: Row = {"image_id": find_id(call.client, NOUNS["images"], image)}
     if given.get("user_id") is None and call.client.server.is_local:
         given["user_id"] = ADMIN
-    launched = call.client.post("/sessions", body | body_of(_OPTIONS, given, call.client))
+    body |= body_of(_OPTIONS, given, call.client)
+    launched = call.client.post("/sessions", body)
+    call.output.warn(_other_zone(call.client, launched["session_id"], body.get("zone_id")))
     launched["connect_url"] = call.client.server.url + launched["connect_url"]
     result = launched
     if wait:
@@ -63,9 +78,49 @@ def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300
     call.output.one(result if call.output.as_json else {name: result[name] for name in launched})
 
 
-def destroy(call: Call, **given: Any) -> None:
+def _other_zone(client: Client, session_id: str, asked: str | None) -> str | None:
+    """What to say of a session that is not in the zone that was asked for; None = it is, or none was asked for."""
+    if asked is None:
+        return None
+    session = client.get(f"/sessions/{session_id}")
+    if session["zone_id"] == asked:
+        return None
+    return (
+        f"The session is in zone {session['zone_name']}, not in the one asked for. A zone counts only for users who may"
+        " choose it (group setting allow_zone_selection), and while it has room; greenroom sessions placement"
+        f" {session_id} says where it was looked for."
+    )
+
+
+_HELP: Final[dict[LifecycleCommand, str]] = {
+    "stop": "Stop a session: its programs end, its disk stays, and so does its reservation.",
+    "pause": "Pause a session: its programs are frozen in memory, and its reservation stays.",
+    "resume": "Let a stopped or paused session run again, at the same address.",
+}
+
+
+def _add_order(app: typer.Typer, verb: LifecycleCommand) -> None:
+    """Add `stop`, `pause` or `resume`."""
+
+    def order(call: Call, **given: Any) -> None:
+        answer = call.client.post(f"{address(call, _NOUN, given['given_id'])}/lifecycle-commands", {"command": verb})
+        call.output.done(f"The session {given['given_id']} is {answer.get('status', verb)}.", answer)
+
+    order.__doc__ = _HELP[verb]
+    app.command(verb)(command(order, [identity(_NOUN)]))
+
+
+def go(call: Call, *, kasm_url: Address, **given: Any) -> None:
+    """Open an address in a running session, with the `go` command of its workspace."""
+    answer = call.client.post(f"{address(call, _NOUN, given['given_id'])}/go", {"kasm_url": kasm_url})
+    ended = "it still runs" if answer["exit_code"] is None else f"exit code {answer['exit_code']}"
+    call.output.done(f"`go` ran in session {given['given_id']}: {ended}.", answer)
+
+
+def destroy(call: Call, *, force: Force = False, set_aside: SetAside = False, **given: Any) -> None:
     """Destroy a session with its container; what it holds is lost."""
-    answer = call.client.delete(address(call, _NOUN, given["given_id"])) or {}
+    query = ({"force": True} if force else {}) | ({"follow": False} if set_aside else {})
+    answer = call.client.delete(address(call, _NOUN, given["given_id"]), query) or {}
     call.output.done(f"The session {given['given_id']} is {answer.get('status', 'deleting')}.", answer)
 
 

@@ -1,37 +1,34 @@
-"""Verbs that switch something of Managers and Agents, and join tokens for new Agents."""
+"""Verbs that switch something of Agents and API keys, and join tokens for new Agents."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
 from greenroom.cli.calls import Call, command
 from greenroom.cli.lookup import find_id
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.verbs import add_change
+from greenroom.cli.verbs import add_change, address, identity
 
 Zone = Annotated[str, typer.Option(metavar="ZONE", help="The zone they join, by name or id.")]
-Uses = Annotated[int, typer.Option(min=1, help="Agents that may join with it.")]
-Hours = Annotated[int, typer.Option(min=1, help="How long it is valid.")]
-
-
-def register_managers(app: typer.Typer) -> None:
-    """`managers enable|disable`."""
-    add_change(app, "enable", "managers", {"enabled": True}, "Let a Manager take part in its zone again.")
-    add_change(
-        app,
-        "disable",
-        "managers",
-        {"enabled": False},
-        "Take a Manager out of service without stopping it; refused for the last enabled one of a zone.",
-    )
+Uses = Annotated[int, typer.Option(min=1, help="How many may join with it.")]
+Role = Annotated[Literal["agent", "gateway"], typer.Option(help="What joins.")]
+Hours = Annotated[int, typer.Option(min=1, max=24, help="How long it is valid.")]
+Again = Annotated[
+    str | None,
+    typer.Option("--agent", metavar="AGENT", help="A known Agent that is to join again, alone.", show_default=False),
+]
 
 
 def register_agents(app: typer.Typer) -> None:
-    """`agents enable|disable|drain|join-token`."""
+    """`agents enable|disable|drain|revoke|join-token`."""
     add_change(
-        app, "enable", "agents", {"enabled": True, "draining": False}, "Let an Agent take new sessions; ends draining."
+        app,
+        "enable",
+        "agents",
+        {"enabled": True, "draining": False},
+        "Let an Agent take new sessions: a new one that waits for it, a disabled or a draining one.",
     )
     add_change(app, "disable", "agents", {"enabled": False}, "Give an Agent no new sessions.")
     add_change(
@@ -41,10 +38,38 @@ def register_agents(app: typer.Typer) -> None:
         {"draining": True},
         "Give an Agent no new sessions; those people use go on, staged ones move to other Agents.",
     )
+    app.command("revoke")(command(revoke, [identity(NOUNS["agents"])]))
     app.command("join-token")(command(join_token))
 
 
-def join_token(call: Call, *, zone: Zone, uses: Uses = 1, hours: Hours = 24) -> None:
-    """Make a token with which new Agents join a zone; it is shown this one time."""
+def register_keys(app: typer.Typer) -> None:
+    """`keys enable|disable`."""
+    add_change(app, "enable", "keys", {"enabled": True}, "Let an API key be used again.")
+    add_change(app, "disable", "keys", {"enabled": False}, "Let an API key be used no more, without deleting it.")
+
+
+def revoke(call: Call, *, given_id: str) -> None:
+    """Make the credential of an Agent worthless; it is refused until it joins again with a token made for it."""
+    path = address(call, NOUNS["agents"], given_id)
+    call.client.delete(f"{path}/credential", {})
+    call.output.done(f"The credential of {given_id} is revoked.", {"revoked": True})
+
+
+def join_token(
+    call: Call, *, zone: Zone, role: Role = "agent", uses: Uses = 1, hours: Hours = 1, agent: Again = None
+) -> None:
+    """Make a token with which new hosts join a zone, and show the command for it, this one time.
+
+    What became of tokens: join-tokens list; join-tokens delete revokes one.
+    """
     zone_id = find_id(call.client, NOUNS["zones"], zone)
-    call.output.one(call.client.post("/join-tokens", {"zone_id": zone_id, "uses": uses, "hours": hours}))
+    body: dict[str, object] = {"zone_id": zone_id, "role": role, "uses": uses, "hours": hours}
+    if agent is not None:
+        body["agent_id"] = find_id(call.client, NOUNS["agents"], agent)
+    made = call.client.post("/join-tokens", body)
+    if call.output.as_json:
+        call.output.json(made)
+        return
+    times = "once" if uses == 1 else f"{uses} times"
+    call.output.err.print(f"To be run as root on the new host, {times}, within {hours} h:")
+    call.output.out.file.write(made["join_command"] + "\n")

@@ -33,16 +33,24 @@ class SessionRow:
     want: Want
     generation: int
     assignment_id: str | None = None
+    claimable: bool = False
+    """It is staged, usable and nobody's."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """What the Agent saw of a session. `error` says why it is `failed`; `handover` is its report on an assignment."""
+    """What the Agent saw of a session. `error` says why it is `failed`; `handover` is its report on an assignment.
+
+    `broken`: it runs, and so many probes in a row found it unusable that it counts; `probe_error` says what the last
+    one found. Not `usable` alone says less: the Agent may have been restarted and not have looked yet.
+    """
 
     session_id: str
     generation: int
     state: ObservedState
     usable: bool = False
+    broken: bool = False
+    probe_error: str = ""
     exit_code: int | None = None
     error: str = ""
     assignment_id: str | None = None
@@ -60,6 +68,8 @@ class Move:
     reason: str
     set_aside: bool = False
     """The hand-over failed: the session is kept for inspection."""
+    leaves_pool: bool = False
+    """It was claimable, and nobody gets it any more."""
 
 
 def is_newer(incarnation: int, seq: int, applied_incarnation: int, applied_seq: int) -> bool:
@@ -77,6 +87,8 @@ def decide(row: SessionRow, seen: Seen) -> Move | None:
     if move.to is _S.FAILED and row.status is _S.ASSIGNING:
         # Whatever broke it, the user waits for a session: it is set aside, and he gets the next one.
         return replace(move, sources=frozenset({_S.ASSIGNING}), set_aside=True)
+    if move.to is _S.FAILED and row.status is _S.RUNNING and row.claimable:
+        return replace(move, sources=frozenset({_S.RUNNING}), leaves_pool=True)
     return move
 
 
@@ -105,6 +117,9 @@ def _running(row: SessionRow, seen: Seen) -> Move | None:
         return None
     if row.status is _S.ASSIGNING:
         return _handed_over(row, seen)
+    if seen.broken and row.claimable:
+        why = seen.probe_error or "The Agent gave no reason."
+        return _move(seen, _S.FAILED, frozenset({_S.RUNNING}), f"it stopped working while it was staged: {why}")
     if not seen.usable:
         return _move(seen, _S.STARTING, frozenset({_S.REQUESTED}), "its container runs and is not usable yet")
     sources = frozenset({_S.REQUESTED, _S.STARTING, _S.UNREACHABLE, _S.LOST})

@@ -11,9 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from greenroom.core.settings import STAGED_PERMISSIONS, Resolved, permissions_of, resolve
-
-USER_TOKENS: Final = ("{username}", "{user_id}")
-"""Tokens of a volume mapping that are only known once there is a user."""
+from greenroom.core.volumes import USER_TOKENS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +26,7 @@ class LaunchFacts:
         has_assign: the image has an `assign` command, which can take a `kasm_url` at hand-over.
         language, timezone: explicit preference of user or group; what a browser sends does not count.
         environment, network_id, kasm_url: of the launch request.
+        filters_disabled: the image is never filtered, whatever a group says.
     """
 
     settings: Mapping[str, Resolved] = field(default_factory=lambda: resolve(()))
@@ -40,6 +39,7 @@ class LaunchFacts:
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     network_id: str | None = None
     kasm_url: str | None = None
+    filters_disabled: bool = False
 
     def value(self, name: str) -> Any:
         """The effective value of a group setting."""
@@ -79,10 +79,20 @@ def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tu
     for rule in RULES:
         sentence = rule.check(facts, staged_permissions)
         if sentence is not None:
-            group = ", ".join(facts.settings[rule.setting].groups) if rule.setting in facts.settings else None
+            group = ", ".join(_groups(rule, facts, staged_permissions))
             source = f" (group {group})" if group else ""
             found.append(Violation(rule.code, rule.setting, group or None, f"{rule.setting}{source}: {sentence}"))
     return tuple(found)
+
+
+def _groups(rule: Rule, facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> Sequence[str]:
+    """The groups that a violated setting comes from; none = a default, the workspace, the user or the request."""
+    names: Sequence[str] = [rule.setting]
+    if rule.code == "permissions":
+        names = differing(permissions_of(facts.settings), staged_permissions)
+    return list(
+        dict.fromkeys(group for name in names if name in facts.settings for group in facts.settings[name].groups)
+    )
 
 
 def differing(effective: Mapping[str, bool], staged_permissions: Mapping[str, bool]) -> Sequence[str]:
@@ -108,6 +118,13 @@ def _flag(name: str, sentence: str) -> Callable[[LaunchFacts, Mapping[str, bool]
     return lambda facts, _: sentence if facts.value(name) else None
 
 
+def _web_filter_policy(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+    del staged
+    if facts.filters_disabled or not facts.value("web_filter_policy"):
+        return None
+    return "the group's web filter is chosen when a container is created; a policy on the workspace would be staged"
+
+
 def _permissions(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
     effective = permissions_of(facts.settings)
     parts = [
@@ -121,14 +138,16 @@ def _word(value: object) -> str:
     return "on" if value else "off"
 
 
-def _language_or_timezone(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
-    del staged
-    if facts.value("staged_session_language_and_timezone_preference_override"):
-        return None
-    parts = [
-        f"{name} {value}" for name, value in (("language", facts.language), ("time zone", facts.timezone)) if value
-    ]
-    return f"the preference {' and '.join(parts)} is set when a container is created" if parts else None
+def _preference(what: str, of: Callable[[LaunchFacts], str | None]) -> Callable[..., str | None]:
+    """A rule for the user's own language or time zone, unless his groups say that a staged session matters more."""
+
+    def check(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+        del staged
+        if not of(facts) or facts.value("staged_session_language_and_timezone_preference_override"):
+            return None
+        return f"the user's {what} {of(facts)} is set when a container is created"
+
+    return check
 
 
 def _launch_options(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
@@ -167,13 +186,11 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "web_filter_policy",
         "web_filter_policy",
-        _flag(
-            "web_filter_policy",
-            "the group's web filter is chosen when a container is created; a policy on the workspace would be staged",
-        ),
+        _web_filter_policy,
     ),
     Rule("permissions", "permissions", _permissions),
-    Rule("language_or_timezone", "preferred_language", _language_or_timezone),
+    Rule("language_or_timezone", "preferred_language", _preference("language", lambda facts: facts.language)),
+    Rule("language_or_timezone", "preferred_timezone", _preference("time zone", lambda facts: facts.timezone)),
     Rule("launch_options", "launch_options", _launch_options),
 )
-"""The table. Later bindings at assignment (DESIGN §6) take rows out of it."""
+"""The table, one row for each setting."""

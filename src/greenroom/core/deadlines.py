@@ -1,9 +1,12 @@
 """How long a session may stay in a transitional status, and what the Primary does when it stayed too long.
 
-No status can be stuck: each of `states.TRANSITIONAL` has a deadline, its own (`sessions.deadline`, set by who began
-it) or the one here after the last change of status. Invariants, tested as properties: only transitional statuses are
-acted upon, every action is an edge of `ALLOWED` or a repetition, nothing is done while it is quiet or before the
-deadline.
+No status can be stuck: each of `states.TRANSITIONAL` has a deadline, its own (`sessions.deadline`, set by who began it)
+or the one here after the last change of status. What waited for its Agent (lost, unreachable, to be stopped, paused or
+resumed) has one from the return of its Agent on. Invariants, tested as properties: only these statuses are acted upon,
+every action is an edge of `ALLOWED` or a repetition, nothing is done while it is quiet or before the deadline.
+
+A stop or a pause that does not come about is taken back: the session is told to run again, because a container that
+cannot be stopped still has somebody's work in it.
 """
 
 from __future__ import annotations
@@ -13,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, Literal
 
-from greenroom.core.states import TRANSITIONAL, SessionStatus
+from greenroom.core.states import RETURNING, TRANSITIONAL, SessionStatus, Want
 
 _S = SessionStatus
 
@@ -27,19 +30,33 @@ DEADLINE_S: Final[dict[SessionStatus, float]] = {
 }
 """Seconds in a transitional status; of `assigning` until the Agent acknowledged that it received it."""
 
+ACTS: Final[dict[SessionStatus, str]] = {
+    _S.REQUESTED: "`failed`; it is started on another Agent",
+    _S.STARTING: "`failed`; a first start is tried on another Agent",
+    _S.ASSIGNING: "it is set aside and the user gets the next one",
+    _S.STOPPING: "the stop is taken back: it is to run on",
+    _S.PAUSING: "the pause is taken back: it is to run on",
+    _S.DELETING: "its Agent is told again",
+}
+"""What is done then, for the documentation."""
+
+RETURN_S: Final = 120.0
+"""Seconds after the return of its Agent in which a session that waited for it must be what it was to be."""
+
 HANDOVER_SLACK_S: Final = 1.0
 """Added to the deadline of `assigned`: the Agent itself waits all of it for the command before it answers."""
 
-ActionKind = Literal["fail", "set_aside", "delete_again"]
+ActionKind = Literal["fail", "set_aside", "take_back", "delete_again"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A session in a transitional status. Times are the database's."""
+    """A session in a transitional status, or whose Agent is back. Times are the database's."""
 
     session_id: str
     status: SessionStatus
     status_changed: datetime
+    want: Want = Want.RUNNING
     deadline: datetime | None = None
     assignment_state: str | None = None
     agent_name: str = ""
@@ -50,8 +67,8 @@ class Waiting:
 class Overdue:
     """What to do about one session, and why, as a sentence.
 
-    `fail` → `failed`; `set_aside` → `failed`, kept for inspection; `delete_again` → told to the Agent once more, with
-    a new generation.
+    `fail` → `failed`; `set_aside` → `failed`, kept for inspection; `take_back` → `starting`, it is to run again;
+    `delete_again` → told to the Agent once more, with a new generation.
     """
 
     session_id: str
@@ -64,8 +81,12 @@ def due(waiting: Waiting, received_s: float = DEADLINE_S[_S.ASSIGNING]) -> datet
     """When the session's time in its status is over; `received_s` is that of a hand-over nobody acknowledged yet."""
     if waiting.deadline is not None:
         return waiting.deadline
-    limit_s = received_s if waiting.status is _S.ASSIGNING else DEADLINE_S[waiting.status]
+    limit_s = received_s if waiting.status is _S.ASSIGNING else DEADLINE_S.get(waiting.status, RETURN_S)
     return waiting.status_changed + timedelta(seconds=limit_s)
+
+
+def _waits(waiting: Waiting) -> bool:
+    return waiting.status in TRANSITIONAL or (waiting.status in RETURNING and waiting.deadline is not None)
 
 
 def plan(
@@ -74,7 +95,7 @@ def plan(
     """The actions for all sessions whose time is over; none while silence proves nothing."""
     if quiet:
         return []
-    return [_action(s, now) for s in sessions if s.status in TRANSITIONAL and due(s, received_s) <= now]
+    return [_action(s, now) for s in sessions if _waits(s) and due(s, received_s) <= now]
 
 
 def _action(waiting: Waiting, now: datetime) -> Overdue:
@@ -87,9 +108,16 @@ def _action(waiting: Waiting, now: datetime) -> Overdue:
         missing = "finish" if waiting.assignment_state == "received" else "acknowledge"
         reason = f"{agent} did not {missing} the hand-over within {waited_s:.1f} s"
         return _overdue(waiting, "set_aside", reason)
+    if waiting.status in _REVOCABLE and waiting.want in _UNDONE:
+        reason = f"{agent} did not {_UNDONE[waiting.want]} it within {waited_s:.0f} s; it is to run on"
+        return _overdue(waiting, "take_back", reason)
     detail = f" (last probe: {waiting.probe_error})" if waiting.probe_error else ""
     reason = f"it was still {waiting.status} on {agent} after {waited_s:.0f} s{detail}"
     return _overdue(waiting, "fail", reason)
+
+
+_REVOCABLE: Final = frozenset({_S.STOPPING, _S.PAUSING, _S.LOST})
+_UNDONE: Final = {Want.STOPPED: "stop", Want.PAUSED: "pause"}
 
 
 def _overdue(waiting: Waiting, kind: ActionKind, reason: str) -> Overdue:

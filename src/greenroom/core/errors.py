@@ -9,14 +9,17 @@ GreenroomError
 │   ├── Duplicate                         duplicate
 │   ├── IdempotencyMismatch               idempotency-mismatch
 │   ├── NoResources                       no-resources
+│   ├── ProfileInUse                      profile-in-use
 │   ├── SessionLimit                      session-limit
 │   ├── WrongState                        wrong-state
+│   ├── NoScreenshot                      no-screenshot
 │   └── IdentityConflict                  identity-conflict
 ├── TooLarge                         413  too-large
 ├── Invalid                          422  invalid
 ├── TooManyRequests                  429  too-many-requests
 ├── LeaseLost                        503  lease-lost
 ├── Unavailable                      503  unavailable
+│   └── GivenUp                           unavailable
 ├── MisdirectedHost                  421  misdirected-host
 └── SetupError                       (exit code 1 of the command line)
 """
@@ -94,6 +97,12 @@ class NoResources(Refused):
     code = "no-resources"
 
 
+class ProfileInUse(Refused):
+    """The profile is in use by another session; open that one, end it, or launch without the profile."""
+
+    code = "profile-in-use"
+
+
 class SessionLimit(Refused):
     """The limit of sessions for this user is reached; delete a session first."""
 
@@ -104,6 +113,12 @@ class WrongState(Refused):
     """The session is not in a state in which this can be done."""
 
     code = "wrong-state"
+
+
+class NoScreenshot(Refused):
+    """No screenshot of this session could be taken."""
+
+    code = "no-screenshot"
 
 
 class IdentityConflict(Refused):
@@ -145,6 +160,10 @@ class Unavailable(GreenroomError):
 
     code = "unavailable"
     http_status = 503
+
+
+class GivenUp(Unavailable):
+    """The database gave a statement up: it took too long, or waited for others; the request can be repeated."""
 
 
 class MisdirectedHost(GreenroomError):

@@ -3,6 +3,9 @@
     pending ─ first complete check-in ─▶ running ─ silent ─▶ missing ─ silent for long ─▶ dead
                                             ◀────── heard again, complete ──────┴──────────┘
 
+A new Agent is enabled at once, because a join token vouched for it; with the setting `auto_agent` off it stays pending
+until an administrator enables it.
+
 Missing: no new sessions are placed, running ones are left alone. Lost: what users have there shows as lost, and comes
 back with the Agent. Dead: its sessions are ended. Invariants, tested as properties: nothing is concluded from silence
 while it is quiet; an Agent that is heard never gets worse; planning again after applying plans nothing.
@@ -12,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 AgentStatus = Literal["pending", "running", "missing", "dead"]
 
@@ -26,6 +29,28 @@ class FleetTimings:
     dead_s: float
 
 
+HEARD_S: Final = 1.0
+"""That an Agent was heard is written down at most so long afterwards."""
+
+
+def silence_problem(missing_s: float, hold_s: float) -> str | None:
+    """Why these timings cannot work, as a sentence; None if they can.
+
+    A healthy Agent is heard once per held check-in, and one of its questions may be lost.
+
+    Args:
+        missing_s: after this much silence an Agent is missing.
+        hold_s: how long a check-in without news is held.
+    """
+    needed_s = 2 * hold_s + HEARD_S
+    if missing_s >= needed_s:
+        return None
+    return (
+        f"GREENROOM_AGENT_MISSING_S = {missing_s:g} s must be at least 2 * GREENROOM_CHECKIN_HOLD_S + {HEARD_S:g} s ="
+        f" {needed_s:g} s, or healthy Agents go missing again and again; raise it, or hold check-ins for less."
+    )
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentReport:
     """One Agent. `silent_s` is None before its first check-in; `complete`: it told all it has since it registered."""
@@ -35,6 +60,7 @@ class AgentReport:
     status: AgentStatus
     complete: bool
     silent_s: float | None
+    enabled: bool = True
     has_losable: bool = False
     """It has users' sessions that are not marked lost yet."""
 
@@ -57,38 +83,35 @@ class SessionsLost:
     reason: str
 
 
-def plan(
-    agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool, auto_agent: bool
-) -> list[AgentMove | SessionsLost]:
+def plan(agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool) -> list[AgentMove | SessionsLost]:
     """All conclusions of one round; at most one for each Agent.
 
     Args:
         agents: the zone's Agents.
         timings: how long silence may last.
         quiet: silence proves nothing yet (QUIET of PROTOCOLS §1).
-        auto_agent: a pending Agent is promoted by itself.
     """
     found: list[AgentMove | SessionsLost] = []
     for agent in agents:
-        action = _of(agent, timings, quiet, auto_agent)
+        action = _of(agent, timings, quiet)
         if action is not None:
             found.append(action)
     return found
 
 
-def _of(agent: AgentReport, timings: FleetTimings, quiet: bool, auto_agent: bool) -> AgentMove | SessionsLost | None:
+def _of(agent: AgentReport, timings: FleetTimings, quiet: bool) -> AgentMove | SessionsLost | None:
     if agent.silent_s is None:
         return None
     if agent.silent_s <= timings.missing_s:
-        return _heard(agent, auto_agent)
+        return _heard(agent)
     return None if quiet else _silent(agent, agent.silent_s, timings)
 
 
-def _heard(agent: AgentReport, auto_agent: bool) -> AgentMove | None:
+def _heard(agent: AgentReport) -> AgentMove | None:
     if not agent.complete or agent.status == "running":
         return None
     if agent.status == "pending":
-        return _move(agent, "running", "its first complete check-in arrived") if auto_agent else None
+        return _move(agent, "running", "its first complete check-in arrived") if agent.enabled else None
     return _move(agent, "running", "it checks in again")
 
 
@@ -107,6 +130,14 @@ def _silent(agent: AgentReport, silent_s: float, timings: FleetTimings) -> Agent
 
 def _move(agent: AgentReport, to: AgentStatus, reason: str) -> AgentMove:
     return AgentMove(agent_id=agent.agent_id, before=agent.status, to=to, reason=reason)
+
+
+def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, int]) -> str:
+    """The sentence for an offer, cores and bytes of memory, that is made to follow report, overcommit and overrides."""
+    return (
+        f"what Agent {hostname} offers was changed to what it reports and administrators override: cores "
+        f"{before[0]:g} → {after[0]:g}, memory {before[1] >> 20} → {after[1] >> 20} MiB"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

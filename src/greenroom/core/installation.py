@@ -19,11 +19,23 @@ class Installation:
     max_login_attempts: int = 5
     login_window_s: int = 300
     log_retention_rows: int = 400_000
+    log_retention_days: int = 30
+    launch_retention_days: int = 90
+    failed_session_retention_s: int = 3600
+    manager_record_retention_days: int = 0
+    add_images_to_default_group: bool = True
+    anonymous_user_retention_s: int = 3600
+    auto_agent: bool = True
+    default_cpu_allocation_method: str = "Shares"
 
 
 def _setting(name: str, unit: str, minimum: int, description: str) -> Setting:
     default = getattr(Installation(), name)
     return Setting(name=name, kind="int", default=default, unit=unit, minimum=minimum, description=description)
+
+
+def _switch(name: str, description: str) -> Setting:
+    return Setting(name=name, kind="bool", default=getattr(Installation(), name), description=description)
 
 
 INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
@@ -33,7 +45,26 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
         _setting("session_idle_s", "s", 60, "A log-in at the console that is not used for this long ends"),
         _setting("max_login_attempts", "attempts", 1, "Wrong passwords per account and address within the window"),
         _setting("login_window_s", "s", 1, "Length of that window; afterwards the account can be tried again"),
-        _setting("log_retention_rows", "rows", 1000, "Rows kept in Diagnostics; the oldest are deleted"),
+        _setting("log_retention_rows", "rows", 1000, "Log rows, and as many requests, kept in Diagnostics at most"),
+        _setting("log_retention_days", "days", 1, "Rows of Diagnostics older than this are deleted"),
+        _setting("launch_retention_days", "days", 1, "How long the ledger says how each launch came about"),
+        _setting("failed_session_retention_s", "s", 60, "How long a user's failed session can be read"),
+        _setting(
+            "manager_record_retention_days",
+            "days",
+            0,
+            "Records of Managers not heard of for this long are removed, but for a zone's last enabled one; 0: never",
+        ),
+        _switch("add_images_to_default_group", "A new workspace for which no groups are named is for All Users"),
+        _setting("anonymous_user_retention_s", "s", 0, "An anonymous user is deleted this long after his last session"),
+        _switch("auto_agent", "A new Agent is enabled at once; off: it waits until an administrator enables it"),
+        Setting(
+            name="default_cpu_allocation_method",
+            kind="choice",
+            default="Shares",
+            choices=("Shares", "Quotas"),
+            description="CPU of workspaces that say Inherit: Shares may use what is idle, Quotas are a hard limit",
+        ),
     )
 }
 """name → setting, in the order in which they are shown."""

@@ -9,13 +9,14 @@ others one after the other and adds what came of them, until one is used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from greenroom.core.compatibility import LaunchFacts, Violation, violations
 from greenroom.core.placement import Placement, Strategy
 from greenroom.core.specs import ImageFacts, ZoneFacts
+from greenroom.core.streams import ProxyFacts
 
 Step = Literal["staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
 
@@ -27,6 +28,9 @@ class LaunchZone:
     facts: ZoneFacts
     search_alternate_zones: bool = True
     load_balancing_strategy: Strategy = "Least Load"
+    proxy: ProxyFacts = field(default_factory=ProxyFacts)
+    former_names: tuple[str, ...] = ()
+    """Names it had before it was renamed: a gateway may still call it so."""
 
     @property
     def zone_id(self) -> str:
@@ -99,7 +103,25 @@ def plan_launch(
     facts: LaunchFacts,
 ) -> tuple[Attempt, ...]:
     """All attempts of a launch in their order, numbered from 1."""
+    return ordered_attempts(
+        zones,
+        current_zone_id,
+        image,
+        pools,
+        lambda pool: [_violated(pool, v) for v in violations(facts, pool.permissions)],
+    )
+
+
+def ordered_attempts(
+    zones: Sequence[LaunchZone],
+    current_zone_id: str,
+    image: ImageFacts,
+    pools: Sequence[StagedPool],
+    in_the_way: Callable[[StagedPool], Sequence[Miss]],
+) -> tuple[Attempt, ...]:
+    """The documented order over zones and pools; `in_the_way` says why a pool that is not paused cannot serve."""
     here, elsewhere = ordered_zones(zones, current_zone_id)
+    only_zone = next((zone.zone_name for zone in zones if zone.zone_id == image.only_zone_id), None)
     attempts: list[Attempt] = []
 
     def add(step: Step, zone: LaunchZone, pool: StagedPool | None, misses: Sequence[Miss]) -> None:
@@ -107,18 +129,23 @@ def plan_launch(
 
     for zone in (here, *elsewhere):
         step: Step = "staged_here" if zone is here else "staged_elsewhere"
-        barred = _barred(zone, here, image)
+        barred = _barred(zone, here, image, only_zone)
         of_zone = [pool for pool in pools if pool.zone_id == zone.zone_id]
         if barred or not of_zone:
             none = Miss("pool_empty", f"No staging config for {image.friendly_name} in zone {zone.zone_name}.")
             add(step, zone, None, barred or [none])
             continue
         # Those that can serve first: an administrator reads the trace from the top.
-        misses = {pool.staging_config_id: _pool_misses(pool, facts) for pool in of_zone}
+        misses = {pool.staging_config_id: _paused(pool) or in_the_way(pool) for pool in of_zone}
         for pool in sorted(of_zone, key=lambda p: (len(misses[p.staging_config_id]), p.staging_config_id)):
             add(step, zone, pool, misses[pool.staging_config_id])
     for zone in (here, *elsewhere):
-        add("on_demand_here" if zone is here else "on_demand_elsewhere", zone, None, _barred(zone, here, image))
+        add(
+            "on_demand_here" if zone is here else "on_demand_elsewhere",
+            zone,
+            None,
+            _barred(zone, here, image, only_zone),
+        )
     return tuple(attempts)
 
 
@@ -159,19 +186,46 @@ def placement_misses(zone: LaunchZone, placement: Placement) -> list[Miss]:
     return misses
 
 
+def room_taken(hostnames: Sequence[str]) -> Miss:
+    """These Agents had room when they were looked at, and none when the session was to be inserted."""
+    return Miss("no_capacity", f"The room on {', '.join(hostnames)} was taken by other launches at the same moment.")
+
+
+ADVICE: Final[dict[str, str]] = {
+    "no_capacity": "End sessions, add an Agent, or raise the Cores or Memory Override of one.",
+    "agent_missing": "See to it that the Agents run and reach a Manager of their zone.",
+    "agent_disabled": "Enable an Agent or end its draining.",
+    "image_unavailable": "See why the image is not on the Agents: the workspace's registry, its credentials, the name.",
+    "zone_not_searched": "Switch Search Alternate Zones on, or launch in another zone.",
+    "restricted": "Change what the workspace is restricted to, or see to that Agent or zone.",
+}
+"""Code of a miss → what an administrator can do about it."""
+
+MOST_NAMED: Final = 5
+"""Reasons of a zone in one sentence; the trace has all of them."""
+
+
 def no_resources_reason(trace: Sequence[TraceStep]) -> str:
-    """The sentence for a launch that got nothing, with what an administrator has to know to act."""
+    """The sentences for a launch that got nothing, with what an administrator has to know and can do."""
     parts: dict[str, list[str]] = {}
+    codes: dict[str, None] = {}
     for line in trace:
         if line.step.startswith("on_demand"):
             parts.setdefault(line.zone_name, []).append(line.reason.rstrip("."))
-    zones = ". ".join(f"Zone {name}: {'; '.join(reasons)}" for name, reasons in parts.items())
-    return f"No resources are available to create the requested session. {zones}."
+            codes[line.code or ""] = None
+    zones = ". ".join(f"Zone {name}: {_first(reasons)}" for name, reasons in parts.items())
+    advice = " ".join(ADVICE[code] for code in codes if code in ADVICE)
+    return f"No resources are available to create the requested session. {zones}. {advice}".rstrip()
+
+
+def _first(reasons: Sequence[str]) -> str:
+    more = len(reasons) - MOST_NAMED
+    return "; ".join([*reasons[:MOST_NAMED], *([f"and {more} more Agents cannot either"] if more > 0 else [])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolContents:
-    """What was in a pool when a claim found nothing, counted without locks."""
+    """What is in a pool, counted without locks: why a claim found nothing, or whether one would find something."""
 
     claimable: int = 0
     on_missing_agents: int = 0
@@ -183,30 +237,39 @@ class PoolContents:
     deleted: bool = False
     image_enabled: bool = True
 
+    @property
+    def serves(self) -> bool:
+        """Whether a claim would find a session."""
+        return self.claimable > 0 and self.image_enabled and not (self.paused or self.deleted)
+
 
 def pool_miss(contents: PoolContents, image: ImageFacts, zone: LaunchZone) -> Miss:
     """Why a claim found nothing, most telling reason first."""
     where = f"of {image.friendly_name} in zone {zone.zone_name}"
     if not contents.image_enabled:
         return Miss("image_disabled", f"Workspace {image.friendly_name} is disabled.")
-    if contents.paused:
-        return Miss("pool_empty", f"The staging config {where} is paused.")
-    if contents.on_missing_agents:
-        return Miss("agent_missing", f"{contents.on_missing_agents} staged {where} are on Agents that are missing.")
-    if contents.on_disabled_agents:
-        return Miss(
-            "agent_disabled",
-            f"{contents.on_disabled_agents} staged {where} are on Agents that are disabled or draining.",
-        )
+    if contents.paused or contents.deleted:
+        return Miss("pool_empty", f"The staging config {where} is {'deleted' if contents.deleted else 'paused'}.")
+    if contents.claimable:
+        taken = "1 was" if contents.claimable == 1 else f"{contents.claimable} were"
+        return Miss("pool_empty", f"Of the staged sessions {where} {taken} being taken by others at the same moment.")
+    for number, code, how in (
+        (contents.on_missing_agents, "agent_missing", "missing"),
+        (contents.on_disabled_agents, "agent_disabled", "disabled or draining"),
+    ):
+        if number == 1:
+            return Miss(code, f"1 staged session {where} is on an Agent that is {how}.")
+        if number:
+            return Miss(code, f"{number} staged sessions {where} are on Agents that are {how}.")
     others = ((contents.starting, "starting"), (contents.expired, "expired"), (contents.outdated, "out of date"))
     counts = ", ".join(f"{number} {word}" for number, word in others if number)
     return Miss("pool_empty", f"No staged session {where} is free" + (f" ({counts})." if counts else "."))
 
 
-def _pool_misses(pool: StagedPool, facts: LaunchFacts) -> list[Miss]:
-    if pool.paused:
-        return [Miss("pool_empty", "The staging config is paused.", candidate=pool.staging_config_id)]
-    return [_violated(pool, violation) for violation in violations(facts, pool.permissions)]
+def _paused(pool: StagedPool) -> list[Miss]:
+    if not pool.paused:
+        return []
+    return [Miss("pool_empty", "The staging config is paused.", candidate=pool.staging_config_id)]
 
 
 def _violated(pool: StagedPool, violation: Violation) -> Miss:
@@ -219,9 +282,10 @@ def _violated(pool: StagedPool, violation: Violation) -> Miss:
     )
 
 
-def _barred(zone: LaunchZone, here: LaunchZone, image: ImageFacts) -> list[Miss]:
+def _barred(zone: LaunchZone, here: LaunchZone, image: ImageFacts, only_zone: str | None) -> list[Miss]:
     if image.only_zone_id is not None and zone.zone_id != image.only_zone_id:
-        return [Miss("restricted", f"Workspace {image.friendly_name} is restricted to another zone.")]
+        whither = f"zone {only_zone}" if only_zone else "a zone that does not exist"
+        return [Miss("restricted", f"Workspace {image.friendly_name} is restricted to {whither}.")]
     if zone is not here and not here.search_alternate_zones:
         return [Miss("zone_not_searched", f"Search Alternate Zones is off in zone {here.zone_name}.")]
     if not image.enabled:

@@ -6,6 +6,7 @@ without regard to case: neither a subdomain nor a name that merely ends alike ma
 
 from __future__ import annotations
 
+import ipaddress
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ HTTPS_PORT: Final = 443
 
 _HOST = r"(?:\[[0-9a-f:.]+\]|[a-z0-9](?:[a-z0-9._-]*[a-z0-9])?)"
 _ENTRY = re.compile(rf"(?P<host>{_HOST})(?::(?P<port>[0-9]{{1,5}}))?", re.ASCII)
+_LABEL = re.compile(r"[a-z0-9](?:[a-z0-9_-]{0,61}[a-z0-9])?", re.ASCII | re.IGNORECASE)
+_LONGEST_NAME: Final = 253
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +36,40 @@ def parse_entry(text: str) -> AllowedHost | None:
         return None
     port = int(found["port"]) if found["port"] else None
     return None if port is not None and not 0 < port < 65536 else AllowedHost(found["host"], port)
+
+
+def host_problem(text: str, *, with_port: bool = True) -> str | None:
+    """Why this cannot be saved as the address of a host, as the rest of a sentence; None = it can.
+
+    Stricter than `parse_entry`, which reads what was saved: no spaces, labels of at most 63 characters, real IP
+    addresses.
+
+    Args:
+        text: a DNS name, an IPv4 address or an IPv6 address in brackets, `host` or `host:port`.
+        with_port: whether a port may follow.
+    """
+    if "/" in text:
+        return "is an address; write the host alone, like desk.example.org"
+    found = re.fullmatch(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>.*))?", text, re.DOTALL)
+    if found is None:
+        return "is neither host nor host:port"
+    if (port := found["port"]) is not None:
+        if not with_port:
+            return "has a port, which is a field of its own"
+        if not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or not 0 < int(port) < 65536:
+            return "has no port from 1 to 65535 after the colon"
+    return None if _is_host(found["host"]) else "is neither a host name nor an IP address"
+
+
+def _is_host(host: str) -> bool:
+    labels = host.split(".")
+    address = host.removeprefix("[").removesuffix("]")
+    if host != address or labels[-1].isdecimal():
+        try:
+            return ipaddress.ip_address(address).version == (6 if host == f"[{address}]" else 4)
+        except ValueError:
+            return False
+    return len(host) <= _LONGEST_NAME and all(_LABEL.fullmatch(label) for label in labels)
 
 
 def parse_origin(origin: str) -> tuple[str, int] | None:

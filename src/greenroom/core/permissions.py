@@ -19,12 +19,14 @@ PERMISSIONS: Final[dict[str, str]] = {
     "users_view": "See users",
     "users_create": "Create users",
     "users_modify": "Change users",
-    "users_modify_admin": "Change users that are global administrators",
+    "users_modify_admin": "Change users who have more permissions than oneself",
     "users_delete": "Delete users",
     "groups_view": "See groups and their settings",
+    "groups_view_ifmember": "See the groups one is a member of",
     "groups_create": "Create groups",
-    "groups_modify": "Change groups, their members, images and settings",
-    "groups_modify_system": "Change the groups All Users and Administrators",
+    "groups_modify": "Change groups, their members, workspaces and settings",
+    "groups_modify_ifmember": "Change the groups one is a member of",
+    "groups_modify_system": "Change All Users, Administrators, and groups that give more than one has oneself",
     "groups_delete": "Delete groups",
     "images_view": "See workspaces",
     "images_create": "Create workspaces",
@@ -37,17 +39,21 @@ PERMISSIONS: Final[dict[str, str]] = {
     "managers_view": "See Managers",
     "managers_modify": "Enable and disable Managers",
     "managers_delete": "Delete Managers",
-    "agents_view": "See Agents",
-    "agents_create": "Issue join tokens for new Agents",
+    "agents_view": "See Agents, gateways and join tokens",
+    "agents_create": "Make and revoke join tokens for Agents and gateways",
     "agents_modify": "Change, enable, disable and drain Agents",
-    "agents_delete": "Delete Agents",
-    "staging_view": "See staging configs",
+    "agents_delete": "Delete Agents and gateways",
+    "staging_view": "See staging configs, their hits and misses, and whether a user would get a session",
     "staging_create": "Create staging configs",
     "staging_modify": "Change and recycle staging configs",
     "staging_delete": "Delete staging configs",
     "sessions_view": "See the sessions of everybody",
     "sessions_modify": "Stop, pause, resume and run commands in the sessions of everybody",
     "sessions_delete": "Destroy the sessions of everybody",
+    "webfilters_view": "See web filter policies",
+    "webfilters_create": "Create web filter policies",
+    "webfilters_modify": "Change web filter policies",
+    "webfilters_delete": "Delete web filter policies",
     "devapi_view": "See API keys",
     "devapi_create": "Create API keys",
     "devapi_modify": "Change API keys",
@@ -76,6 +82,11 @@ def read_only(granted: Iterable[str]) -> frozenset[str]:
     return frozenset(code for code in expanded(granted) if code.endswith("_view"))
 
 
+def bounded(granted: Iterable[str], owner: Iterable[str]) -> frozenset[str]:
+    """What an API key keeps of `granted` while its owner has the codes `owner`: never more than he has himself."""
+    return expanded(granted) & expanded(owner)
+
+
 def unknown(codes: Iterable[str]) -> list[str]:
     """Those of `codes` that do not exist, sorted."""
     return sorted(set(codes) - PERMISSIONS.keys())
@@ -84,3 +95,11 @@ def unknown(codes: Iterable[str]) -> list[str]:
 def beyond(granted: Iterable[str], given: Iterable[str]) -> list[str]:
     """Those of `given` that someone with `granted` may not hand on, sorted: nobody gives more than he has."""
     return sorted(expanded(given) - expanded(granted))
+
+
+def above(granted: Iterable[str], other: Iterable[str]) -> list[str]:
+    """The codes that put someone with `other` above someone with `granted`, sorted; empty = he may be changed.
+
+    `user` does not count: everybody has it, and it administers nothing.
+    """
+    return [code for code in beyond(granted, other) if code != USER]

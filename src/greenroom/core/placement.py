@@ -2,6 +2,9 @@
 
 Pure. The same function serves on-demand launches and the refill of pools; the reservation itself is made by the
 statement that inserts the session row, so a candidate may still turn out to be full.
+
+With CPU Shares cores are shared, so an Agent offers each of its cores several times (`overcommit`). A core of a quota
+can be used to the full at any time: it reserves a whole core of the host, that is `overcommit` cores of the offer.
 """
 
 from __future__ import annotations
@@ -9,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, Literal
+
+from greenroom.core.sessions import CpuMode
+from greenroom.core.specs import ImageFacts
 
 Strategy = Literal["Least Load", "Most Load", "Least Kasms", "Most Kasms"]
 ImageState = Literal["present", "pulling", "absent", "failed", "unknown"]
@@ -19,7 +25,11 @@ TOLERANCE: Final = 1e-6
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentView:
-    """An Agent as placement sees it. Cores are offered cores (overcommit and overrides applied), memory is bytes."""
+    """An Agent as placement sees it. Cores are offered cores (overcommit and overrides applied), memory is bytes.
+
+    `overcommit` is how often each core of the host is in the offer; 1 where an administrator says what is offered.
+    `cpu_used` and `memory_used` are what its host uses, as fractions of the host at its last check-in; None = not told.
+    """
 
     agent_id: str
     hostname: str
@@ -27,10 +37,15 @@ class AgentView:
     enabled: bool = True
     draining: bool = False
     cores: float = 0.0
+    overcommit: float = 1.0
     memory: int = 0
     cores_allocated: float = 0.0
     memory_allocated: int = 0
     sessions: int = 0
+    set_aside: int = 0
+    """Of them those that are kept for inspection: they hold their reservation until somebody deletes them."""
+    cpu_used: float | None = None
+    memory_used: float | None = None
     image_state: ImageState = "present"
     image_error: str = ""
     image_progress: int = 0
@@ -47,32 +62,54 @@ class AgentView:
 
     @property
     def load(self) -> float:
-        """The larger of the reserved fractions of cores and memory.
+        """0 to 1: the mean of what is reserved and what is used, each the larger of the fractions of CPU and memory.
 
-        Reservations, not measured use: they are exact at the moment of a burst, measurements are seconds old.
+        What is used tells how busy a host is, but is seconds old: in a burst of launches it stands still. What is
+        reserved is exact at every moment, but says nothing of what runs there. Where nothing was measured, what is
+        reserved stands for both.
         """
-        of_cores = self.cores_allocated / self.cores if self.cores > 0 else 1.0
-        of_memory = self.memory_allocated / self.memory if self.memory > 0 else 1.0
-        return max(of_cores, of_memory)
+        reserved = max(_fraction(self.cores_allocated, self.cores), _fraction(self.memory_allocated, self.memory))
+        measured = [min(1.0, used) for used in (self.cpu_used, self.memory_used) if used is not None]
+        return (reserved + max(measured, default=reserved)) / 2
 
-    def with_one_more(self, cores: float, memory: int) -> AgentView:
+    def with_one_more(self, request: PlacementRequest) -> AgentView:
         """The same Agent after one more session was reserved on it."""
         return replace(
             self,
-            cores_allocated=self.cores_allocated + cores,
-            memory_allocated=self.memory_allocated + memory,
+            cores_allocated=self.cores_allocated + request.reserved_cores(self),
+            memory_allocated=self.memory_allocated + request.memory,
             sessions=self.sessions + 1,
         )
 
 
+def _fraction(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else 1.0
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementRequest:
-    """What is to be placed: reserved cores, reserved memory in bytes, the image, and the only Agent allowed, if any."""
+    """What is to be placed: cores, memory in bytes, the image, and the only Agent allowed, if any."""
 
     image: str
     cores: float
     memory: int
+    cpu_mode: CpuMode = "Shares"
     only_agent_id: str | None = None
+
+    def reserved_cores(self, agent: AgentView) -> float:
+        """Cores of the Agent's offer that the session reserves; the SQL of the reservation says the same."""
+        return self.cores * agent.overcommit if self.cpu_mode == "Quotas" else self.cores
+
+
+def session_of(image: ImageFacts) -> PlacementRequest:
+    """What a session of this workspace needs."""
+    return PlacementRequest(
+        image=image.name,
+        cores=image.cores,
+        memory=image.memory,
+        cpu_mode=image.cpu_mode,
+        only_agent_id=image.only_agent_id,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +119,11 @@ class Rejection:
     agent: AgentView
     code: str
     reason: str
+
+    @property
+    def will_pass(self) -> bool:
+        """Whether only the image is missing, and the Agent fetches it: what it does not hold, one after the other."""
+        return self.code == "image_unavailable" and self.agent.image_state in ("absent", "pulling")
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +145,18 @@ ORDER: Final[dict[Strategy, Callable[[AgentView], tuple[float, str]]]] = {
 
 def place(agents: Sequence[AgentView], request: PlacementRequest, strategy: Strategy) -> Placement:
     """Divide the Agents of a zone into ordered candidates and rejected ones."""
-    verdicts = [(agent, _rejection(agent, request)) for agent in agents]
+    only = next((agent.hostname for agent in agents if agent.agent_id == request.only_agent_id), None)
+    verdicts = [(agent, _rejection(agent, request, only)) for agent in agents]
     candidates = sorted((agent for agent, rejection in verdicts if rejection is None), key=ORDER[strategy])
     rejected = sorted((r for _, r in verdicts if r is not None), key=lambda r: (r.agent.hostname, r.agent.agent_id))
     return Placement(tuple(candidates), tuple(rejected))
 
 
-def _rejection(agent: AgentView, request: PlacementRequest) -> Rejection | None:
+def _rejection(agent: AgentView, request: PlacementRequest, only: str | None) -> Rejection | None:
+    """Why the Agent cannot take it; `only` is the hostname of the only Agent allowed, if it is one of the zone."""
+    if request.only_agent_id not in (None, agent.agent_id):
+        whom = f"Agent {only}" if only else "an Agent that is not in this zone"
+        return Rejection(agent, "restricted", f"{agent.hostname}: the workspace is restricted to {whom}")
     for check in _CHECKS:
         found = check(agent, request)
         if found is not None:
@@ -117,16 +164,12 @@ def _rejection(agent: AgentView, request: PlacementRequest) -> Rejection | None:
     return None
 
 
-def _wrong_agent(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
-    if request.only_agent_id in (None, agent.agent_id):
-        return None
-    return "restricted", f"{agent.hostname}: the workspace is restricted to another Agent"
-
-
 def _not_running(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
     del request
     if agent.status == "running":
         return None
+    if agent.status == "pending" and not agent.enabled:
+        return "agent_disabled", f"{agent.hostname} is new and waits for an administrator to enable it"
     why = {
         "pending": "is waiting for its first complete check-in",
         "missing": "is missing: it has not checked in for some time",
@@ -149,27 +192,38 @@ def _no_image(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | 
         return None
     why = {
         "pulling": f"is still pulling image {request.image} ({agent.image_progress} %)",
-        "absent": f"does not hold image {request.image}",
+        "absent": f"does not hold image {request.image} yet",
         "failed": f"cannot get image {request.image}: {agent.image_error.rstrip('.') or 'no reason was given'}",
     }[agent.image_state]
     return "image_unavailable", f"{agent.hostname} {why}"
 
 
 def _no_capacity(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
-    if agent.cores_allocated + request.cores > agent.cores + TOLERANCE:
-        return "no_capacity", (
-            f"{agent.hostname} has {shown_cores(agent.free_cores)} of {shown_cores(agent.cores)} cores free,"
-            f" {shown_cores(request.cores)} are needed"
-        )
+    if agent.cores_allocated + request.reserved_cores(agent) > agent.cores + TOLERANCE:
+        return "no_capacity", _too_few_cores(agent, request) + _aside(agent)
     if agent.memory_allocated + request.memory > agent.memory:
         return "no_capacity", (
             f"{agent.hostname} has {megabytes(agent.free_memory)} of {megabytes(agent.memory)} memory free,"
-            f" {megabytes(request.memory)} are needed"
+            f" {megabytes(request.memory)} are needed{_aside(agent)}"
         )
     return None
 
 
-_CHECKS: Final = (_wrong_agent, _not_running, _disabled, _no_image, _no_capacity)
+def _aside(agent: AgentView) -> str:
+    if not agent.set_aside:
+        return ""
+    noun = "session" if agent.set_aside == 1 else "sessions"
+    return f" ({agent.set_aside} {noun} set aside for inspection can be deleted)"
+
+
+def _too_few_cores(agent: AgentView, request: PlacementRequest) -> str:
+    """For a quota in whole cores, as the workspace has them, not in those of the offer."""
+    times, whom = (agent.overcommit, " for a quota") if request.cpu_mode == "Quotas" else (1.0, "")
+    free, offered = shown_cores(agent.free_cores / times), shown_cores(agent.cores / times)
+    return f"{agent.hostname} has {free} of {offered} cores free{whom}, {shown_cores(request.cores)} are needed"
+
+
+_CHECKS: Final = (_not_running, _disabled, _no_image, _no_capacity)
 
 
 def megabytes(memory: int) -> str:

@@ -92,23 +92,47 @@ def raised_term(term: int, heard_term: int) -> int | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predecessor:
-    """The Manager that was Primary before, as the new one found it."""
+    """The Manager that held the role before, and how its lease ended, as the new Primary found it."""
 
-    instance_id: str
+    instance_id: str | None
+    """None if its record was removed."""
     enabled: bool
     is_this: bool
-    lease_ended: bool
-    """Its lease had run out: it was frozen or cut off."""
+    resigned: bool
+    """It gave the lease back, or the lease was taken from it when it was disabled."""
+    lapsed: bool
+    """The lease ran out: it was frozen or cut off. Otherwise the connection that held it had ended."""
 
 
 def election_reason(previous: Predecessor | None) -> str:
     """Why a Manager became Primary, to follow "because"."""
     if previous is None:
-        return "the zone had no Primary before"
+        return "nobody held the role before"
     if previous.is_this:
-        return "it was Primary before and came back first"
+        return "it held the role before and came back first"
+    if previous.instance_id is None:
+        return "the Manager that held the role was deleted"
+    return _ending(previous).format(previous.instance_id)
+
+
+def _ending(previous: Predecessor) -> str:
     if not previous.enabled:
-        return f"{previous.instance_id} was disabled"
-    if previous.lease_ended:
-        return f"the lease of {previous.instance_id} ended without renewal"
-    return f"{previous.instance_id} stopped or lost its connection"
+        return "{} was disabled"
+    if previous.resigned:
+        return "{} resigned"
+    if previous.lapsed:
+        return "{} stopped answering"
+    return "the process of {}, or its connection to the database, ended"
+
+
+def loss_reason(belief: Belief, now_s: float, failure: str) -> str:
+    """Why a Primary that did not resign is no longer Primary, to follow "because".
+
+    Args:
+        belief: what it held for true.
+        now_s: when it noticed.
+        failure: what its lease connection said, a sentence without a full stop.
+    """
+    if may_act(belief, now_s):
+        return failure
+    return "it did not renew its lease in time"

@@ -238,19 +238,33 @@ def _do(kind: ActionKind, wanted: Wanted, reason: str, target_id: str | None = N
     return Action(kind=kind, session_id=wanted.session_id, reason=reason, target_id=target_id)
 
 
-def observe(wanted: Wanted, seen: Seen | None, known: Known) -> tuple[ObservedState, str]:
-    """The state to report for a session and, if it is `failed`, the sentence that says why."""
+def observe(
+    wanted: Wanted, seen: Seen | None, known: Known, *, being_created: bool = False
+) -> tuple[ObservedState, str]:
+    """The state to report for a session and, if it is `failed`, the sentence that says why.
+
+    While its container is `being_created` it is not absent, whatever is wanted by now: it will be there in a moment.
+    """
     if wanted.want is Want.ABSENT:
-        return (_OBSERVED[seen.state] if seen else ObservedState.ABSENT), ""
+        without = ObservedState.CREATING if being_created else ObservedState.ABSENT
+        return (_OBSERVED[seen.state] if seen else without), ""
     if known.failure:
         return ObservedState.FAILED, known.failure
     if seen is None:
         return _observe_nothing(wanted, known)
-    if seen.state is ContainerState.EXITED and not (known.stopped or wanted.want is Want.STOPPED):
+    if is_unexplained(wanted, seen, known):
         return ObservedState.FAILED, unasked_exit(seen.exit_code)
     if seen.state is ContainerState.CREATED and wanted.want is Want.STOPPED:
         return ObservedState.STOPPED, ""
     return _OBSERVED[seen.state], ""
+
+
+def is_unexplained(wanted: Wanted, seen: Seen | None, known: Known) -> bool:
+    """Whether the container ended by itself and was not examined yet: the Manager is told once its last lines are
+    read, since it asks no second time."""
+    if seen is None or seen.state is not ContainerState.EXITED or wanted.want in (Want.STOPPED, Want.ABSENT):
+        return False
+    return not (known.stopped or known.failure)
 
 
 _OBSERVED: Final = {

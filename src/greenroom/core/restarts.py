@@ -14,6 +14,8 @@ LONGEST_PAUSE_S: Final = 10.0
 
 STRIKES: Final = 3
 """Answers 500 in a row after which a Manager is restarted."""
+SILENT_S: Final = 120.0
+"""After so long without any answer a Manager is restarted; another one is Primary long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,26 +45,57 @@ def next_start(name: str, how: str, exits_s: Sequence[float], now_s: float) -> R
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
-    """What a health answer means: the strikes so far, and a reason if the process is to be restarted now."""
+class Suspicion:
+    """What is held against a Manager that lives: its answers 500 in a row, or since when it answers nothing at all."""
 
-    strikes: int
+    strikes: int = 0
+    silent_since_s: float | None = None
+
+
+UNSUSPECTED: Final = Suspicion()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a health check means: what is held against the process now, and a reason if it is to be restarted."""
+
+    suspicion: Suspicion
     restart: str | None = None
 
 
-def judge_manager(name: str, strikes: int, status: int | None, *, database_answers: bool) -> Verdict:
-    """Count a Manager's answers 500 in a row; the third one means a restart, if the database is not to blame.
+def judge_manager(name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None) -> Verdict:
+    """A Manager is restarted at its third answer 500 in a row, or when it has answered nothing for `SILENT_S`.
 
-    503 (disabled), no answer at all (it may be frozen, and its lease ends by itself) and anything else end the row.
+    It is never restarted for 503 (disabled), nor while the database may be to blame. One that is frozen for a moment
+    does no harm, as its lease ends by itself; one that is disabled may be silent for as long as somebody wants it so.
 
     Args:
         name: of the Manager, for the reason.
-        strikes: what the last verdict had.
+        before: of the last verdict on this process.
         status: HTTP status of `/__healthcheck`; None when there was no answer.
-        database_answers: whether `up` reached the database at the same time.
+        now_s: the time now, in seconds of any one clock.
+        enabled: whether it is enabled; None = the database could not be asked.
     """
-    if status != 500 or not database_answers:
-        return Verdict(0)
-    if strikes + 1 < STRIKES:
-        return Verdict(strikes + 1)
-    return Verdict(0, f"{name} answered 500 to {STRIKES} health checks in a row while the database could be reached")
+    if enabled is None:
+        return Verdict(UNSUSPECTED)
+    if status == 500:
+        return _unhealthy(name, before.strikes + 1)
+    if status is None and enabled:
+        return _silent(name, now_s if before.silent_since_s is None else before.silent_since_s, now_s)
+    return Verdict(UNSUSPECTED)
+
+
+def _unhealthy(name: str, strikes: int) -> Verdict:
+    if strikes < STRIKES:
+        return Verdict(Suspicion(strikes=strikes))
+    return Verdict(
+        UNSUSPECTED, f"{name} answered 500 to {STRIKES} health checks in a row while the database could be reached"
+    )
+
+
+def _silent(name: str, since_s: float, now_s: float) -> Verdict:
+    if now_s - since_s < SILENT_S:
+        return Verdict(Suspicion(silent_since_s=since_s))
+    return Verdict(
+        UNSUSPECTED, f"{name} answered no health check for {SILENT_S:g} s while the database could be reached"
+    )

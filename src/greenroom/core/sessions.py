@@ -8,20 +8,32 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, Final, Literal, cast
 
 CpuMode = Literal["Shares", "Quotas"]
 Protocol = Literal["https", "http"]
+ProfileMode = Literal["Enabled", "Reset"]
+
+LATER: Final = {"later": True}
+"""Metadata of a field that the first release did not have: it counts only where it is not its default."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """One folder of the host inside the container."""
+    """One folder of the host inside the container.
+
+    A missing one is made for `uid` and `gid`, unless it is `required` to be there. `profile`: it is the user's
+    persistent profile; with Reset it is emptied before the container is made.
+    """
 
     source: str
     target: str
     read_only: bool = False
+    uid: int = field(default=1000, metadata=LATER)
+    gid: int = field(default=1000, metadata=LATER)
+    required: bool = field(default=False, metadata=LATER)
+    profile: ProfileMode | None = field(default=None, metadata=LATER)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +45,21 @@ class Exec:
     environment: dict[str, str] = field(default_factory=dict[str, str])
     workdir: str | None = None
     deadline_s: float = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class File:
+    """A file put into a container before it starts, e.g. a key. It and the folder it is in belong to `uid` and `gid`.
+
+    `path` is absolute, `mode` and `folder_mode` are those of chmod. The content is a secret: never in a log.
+    """
+
+    path: str
+    content: str = field(repr=False)
+    mode: int = 0o600
+    folder_mode: int = 0o700
+    uid: int = 1000
+    gid: int = 1000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +89,33 @@ class SessionSpec:
     run_config: dict[str, Any] = field(default_factory=dict[str, Any])
     allow_origin: tuple[str, ...] = ()
     upstream_auth: str = ""
+    files: tuple[File, ...] = field(default=(), metadata=LATER)
+    """Secrets of the session's user inside the container; in the session row they are encrypted, beside `spec`."""
 
     def hash(self) -> str:
         """16 hex digits that change with any field; stored as label of the container (`spec_hash`)."""
-        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(self.parts(), sort_keys=True).encode()).hexdigest()[:16]
+
+    def parts(self) -> dict[str, Any]:
+        """All fields as JSON has them, of later ones those that are used.
+
+        So a container made before a field existed has the hash of the same specification still.
+        """
+        return _plain(self)
+
+    def stored(self) -> dict[str, Any]:
+        """The fields as they stand in a session row: without secrets, which have encrypted columns."""
+        return {name: value for name, value in self.parts().items() if name not in SECRET}
+
+
+SECRET: Final = frozenset({"credential", "files"})
+"""Fields that are stored encrypted alone."""
+
+
+def _plain(value: object) -> Any:
+    if is_dataclass(value) and not isinstance(value, type):
+        named = ((one, getattr(value, one.name)) for one in fields(value))
+        return {one.name: _plain(part) for one, part in named if not (one.metadata and part == one.default)}
+    if isinstance(value, tuple):
+        return [_plain(part) for part in cast("tuple[object, ...]", value)]
+    return value

@@ -2,8 +2,9 @@
 
 A user is in several groups. For most settings the group with the lowest priority *number* that has a value wins
 (seed product: "Administrators" is 1). Settings that are mappings (`volume_mapping`, `run_config`) are merged over all
-groups; where two groups have the same key, the lower number wins again. Each result says in one sentence where its
-value came from.
+groups; where two groups have the same key, the lower number wins again. In `run_config` the variables of `environment`
+and the paths of `tmpfs` are such keys, too, and in `volume_mapping` the places in the container. Each result says in
+one sentence where its value came from.
 """
 
 from __future__ import annotations
@@ -12,8 +13,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, cast
 
+from greenroom.core import run_config, volumes
 from greenroom.core.errors import Invalid
-from greenroom.core.volumes import mappings_problem
 
 Kind = Literal["bool", "int", "float", "string", "choice", "mapping"]
 
@@ -52,15 +53,20 @@ def _permission(name: str, what: str) -> Setting:
     return Setting(name=name, kind="bool", default=False, description=what)
 
 
+def _by_image(variable: str) -> str:
+    """What is true of permissions that only the image's own programs can give."""
+    return f"sets {variable} in the container, which images with such a service obey; the Greenroom desktop has none"
+
+
 _ALL: Final = (
-    _permission("allow_kasm_audio", "Sound from the session"),
-    _permission("allow_kasm_uploads", "Upload files into the session"),
-    _permission("allow_kasm_downloads", "Download files from the session"),
+    _permission("allow_kasm_audio", f"Sound from the session: {_by_image('KASM_SVC_AUDIO')}"),
+    _permission("allow_kasm_uploads", "Upload files into the session, to ~/Uploads"),
+    _permission("allow_kasm_downloads", "Download files from the session, those in ~/Downloads"),
     _permission("allow_kasm_clipboard_down", "Copy from the session to the own machine"),
     _permission("allow_kasm_clipboard_up", "Copy from the own machine to the session"),
-    _permission("allow_kasm_microphone", "Use the microphone in the session"),
-    _permission("allow_kasm_gamepad", "Use game controllers in the session"),
-    _permission("allow_kasm_webcam", "Use the camera in the session"),
+    _permission("allow_kasm_microphone", f"Use the microphone in the session: {_by_image('KASM_SVC_AUDIO_INPUT')}"),
+    _permission("allow_kasm_gamepad", f"Use game controllers in the session: {_by_image('KASM_SVC_GAMEPAD')}"),
+    _permission("allow_kasm_webcam", f"Use the camera in the session: {_by_image('KASM_SVC_WEBCAM')}"),
     Setting(
         name="max_kasms_per_user",
         kind="int",
@@ -75,7 +81,23 @@ _ALL: Final = (
         default=3600,
         minimum=1,
         unit="s",
-        description="A session nobody looked at for this long ends",
+        description="A session nobody looked at for this long meets `keepalive_expiration_action`",
+    ),
+    Setting(
+        name="keepalive_expiration_action",
+        kind="choice",
+        default="delete",
+        choices=("delete", "stop", "pause"),
+        description="What becomes of a session nobody looked at: it is deleted, stopped (the disk stays) or paused",
+    ),
+    Setting(
+        name="keepalive_interval",
+        kind="int",
+        default=300,
+        minimum=5,
+        unit="s",
+        description="How often an open window says that somebody is there; never less than twice in a"
+        " `keepalive_expiration`",
     ),
     Setting(
         name="session_time_limit",
@@ -91,15 +113,41 @@ _ALL: Final = (
         default=20.0,
         minimum=0,
         unit="min",
-        description="A viewer without input for this long is disconnected; the session goes on",
+        description="A viewer who gives no input for this long is disconnected, the session goes on; 0 = never."
+        " The Greenroom desktop counts input; pages of other images are left when their window is out of sight so long",
     ),
     Setting(name="allow_kasm_delete", kind="bool", default=True, description="Delete own sessions"),
+    Setting(
+        name="allow_kasm_force_delete",
+        kind="bool",
+        default=False,
+        description="End own sessions at once in whatever state they are, also when their machine does not answer",
+    ),
+    Setting(
+        name="allow_kasm_stop",
+        kind="bool",
+        default=False,
+        description="Stop own sessions: programs end, the disk stays; whoever has a session may resume it",
+    ),
+    Setting(
+        name="allow_kasm_pause",
+        kind="bool",
+        default=False,
+        description="Pause own sessions: programs are frozen in memory; whoever has a session may resume it",
+    ),
+    Setting(
+        name="default_image",
+        kind="string",
+        default="",
+        description="Workspace of a launch that names none, by id or friendly name; a user's own choice comes first",
+    ),
     Setting(name="allow_zone_selection", kind="bool", default=False, description="Choose the zone of a launch"),
     Setting(
         name="allow_persistent_profile",
         kind="bool",
         default=False,
-        description="Keep the home folder between sessions where the workspace has a profile path",
+        description="Keep the home folder between sessions where the workspace has a profile path; a launch with one"
+        " gets no staged session",
     ),
     Setting(
         name="expose_user_environment_vars",
@@ -113,21 +161,22 @@ _ALL: Final = (
         kind="bool",
         default=False,
         excludes_staging=True,
-        description="Put the user's SSH keys into the container",
+        description="Put the user's SSH keys into ~/.ssh of the container",
     ),
     Setting(
         name="run_config",
         kind="mapping",
         default={},
         excludes_staging=True,
-        description="Container options, as JSON, on top of the workspace's",
+        description="Options of the container as JSON, on top of the workspace's; merged over all groups",
     ),
     Setting(
         name="volume_mapping",
         kind="mapping",
         default={},
         excludes_staging=True,
-        description="Folders of the host inside the container, as JSON",
+        description="Folders of the host inside the container as JSON, besides the workspace's; {username}, {user_id}"
+        " and {image_id} stand for those of the launch; merged over all groups",
     ),
     Setting(
         name="web_filter_policy",
@@ -160,7 +209,10 @@ class GroupSettings:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The value in force for one user. `groups` are those it came from, lowest priority number first."""
+    """The value in force for one user. `groups` are those it came from, lowest priority number first.
+
+    `trace` names a mapping's keys without their values, which may be secrets.
+    """
 
     name: str
     value: Any
@@ -185,13 +237,19 @@ def permissions_of(resolved: Mapping[str, Resolved]) -> dict[str, bool]:
     return {name: bool(resolved[name].value) for name in STAGED_PERMISSIONS}
 
 
+def keepalive_interval_s(resolved: Mapping[str, Resolved]) -> float:
+    """How often a viewer says that he is there; one may be lost before his session counts as unused."""
+    return min(float(resolved["keepalive_interval"].value), float(resolved["keepalive_expiration"].value) / 2)
+
+
 def _resolved(setting: Setting, ranked: Sequence[GroupSettings]) -> Resolved:
     having = [group for group in ranked if setting.name in group.settings]
     if not having:
         trace = f"`{setting.name}` = {shown(setting.default)} by default"
         return Resolved(setting.name, setting.default, (), trace)
     if setting.kind == "mapping":
-        value: Any = _merged([group.settings[setting.name] for group in having])
+        merged = run_config.merged if setting.name == "run_config" else volumes.merged
+        value: Any = merged(*(group.settings[setting.name] for group in reversed(having)))
         sources = having
     else:
         value, sources = having[0].settings[setting.name], having[:1]
@@ -201,17 +259,12 @@ def _resolved(setting: Setting, ranked: Sequence[GroupSettings]) -> Resolved:
     )
 
 
-def _merged(values: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    merged: dict[str, Any] = {}
-    for value in reversed(values):
-        merged.update(value)
-    return merged
-
-
 def shown(value: object) -> str:
-    """A value as a sentence names it: true/false for booleans, no trailing `.0`."""
+    """A value as a sentence names it: true/false for booleans, no trailing `.0`, of a mapping its keys."""
     if isinstance(value, bool):
         return str(value).lower()
+    if isinstance(value, dict):
+        return ", ".join(map(str, cast("dict[object, object]", value))) or "(empty)"
     if isinstance(value, float) and value.is_integer():
         return str(int(value))
     return str(value) if value != "" else "(empty)"
@@ -237,8 +290,8 @@ def checked(setting: Setting, value: object) -> Any:
     """
     if not _CHECKS[setting.kind](setting, value):
         raise Invalid(f"`{setting.name}` must be {_expected(setting)}, not {value!r}.")
-    if setting.name == "volume_mapping" and (problem := mappings_problem(cast("dict[str, Any]", value))):
-        raise Invalid(problem)
+    if setting.name in _USABLE:
+        _USABLE[setting.name](cast("dict[str, Any]", value))
     return float(cast("float", value)) if setting.kind == "float" else value
 
 
@@ -246,6 +299,18 @@ def _number(setting: Setting, value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
     return abs(value) < 1e12 and (setting.minimum is None or value >= setting.minimum)
+
+
+def _volumes(value: dict[str, Any]) -> None:
+    if problem := volumes.mappings_problem(value):
+        raise Invalid(problem)
+
+
+_USABLE: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
+    "run_config": run_config.validated,
+    "volume_mapping": _volumes,
+}
+"""Settings whose value must be usable by a container; each raises Invalid with the reason."""
 
 
 def _mapping(_setting: Setting, value: object) -> bool:

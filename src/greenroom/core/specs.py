@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import hashlib
 import json
+import locale
 import re
-import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any, Final, cast
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
 
-from greenroom.core.errors import Invalid
-from greenroom.core.sessions import CpuMode, Exec, Mount, Protocol, SessionSpec
+from greenroom.core.exec_config import command_of
+from greenroom.core.run_config import merged
+from greenroom.core.sessions import CpuMode, File, ProfileMode, Protocol, SessionSpec
+from greenroom.core.volumes import folder_name, laid_over, mounts, profile_mount
+from greenroom.core.web_filter import policy_in_force
 
 REQUEST_HOST: Final = "$request_host$"
-
-HOME: Final = "/home/kasm-user"
-"""The home folder in session images, where a persistent profile is mounted."""
 
 TOGGLES: Final[dict[str, tuple[str, str]]] = {
     "allow_kasm_audio": ("KASM_SVC_AUDIO", ""),
@@ -55,10 +55,14 @@ class ImageFacts:
     volume_mappings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     persistent_profile_path: str | None = None
     filter_policy: str | None = None
+    filter_policy_force_disabled: bool = False
+    """No web filter, whatever workspace and groups say."""
     only_zone_id: str | None = None
     """The zone it is restricted to."""
     only_agent_id: str | None = None
     """The Agent it is restricted to."""
+    session_time_limit: int | None = None
+    """Seconds from the assignment until a session is deleted in any case; None or 0 = none."""
     revision: int = 1
 
 
@@ -98,8 +102,10 @@ class LaunchExtras:
     run_config: Mapping[str, Any] = field(default_factory=dict[str, Any])
     volume_mapping: Mapping[str, Any] = field(default_factory=dict[str, Any])
     filter_policy: str | None = None
-    profile: bool = False
-    """Whether the workspace's persistent profile is mounted as home."""
+    profile: ProfileMode | None = None
+    """How the workspace's persistent profile is mounted as home; None = not at all."""
+    files: tuple[File, ...] = ()
+    """Put into the container before it starts."""
 
 
 def staged_spec(
@@ -118,7 +124,7 @@ def staged_spec(
         protocol=image.protocol,
         auth_user=image.auth_user,
         mounts=mounts(image.volume_mappings, {"image_id": image.image_id}),
-        filter_policy=image.filter_policy,
+        filter_policy=_filter_policy(image, None),
         first_launch=command_of(image.exec_config, "first_launch"),
         run_config=dict(image.run_config),
         allow_origin=host_list(zone.allow_origin_domain),
@@ -138,87 +144,51 @@ def on_demand_spec(
     """The container of a session made for one user, with everything of that user applied at its creation."""
     base = staged_spec(image, zone, permissions, session_id=session_id, credential=credential)
     tokens = {"image_id": image.image_id, "user_id": extras.user_id, "username": folder_name(extras.username)}
-    host = extras.request_host
-    profile = (
-        {image.persistent_profile_path: {"bind": HOME}} if extras.profile and image.persistent_profile_path else {}
-    )
-    volumes = {**image.volume_mappings, **extras.volume_mapping, **profile}
-    return replace(
+    path, mode = image.persistent_profile_path, extras.profile
+    profile = (profile_mount(path, tokens, mode),) if path and mode else ()
+    applied = replace(
         base,
         environment={**extras.environment, **_user_environment(extras), **base.environment},
-        mounts=mounts(volumes, tokens),
-        run_config={**base.run_config, **extras.run_config},
-        filter_policy=extras.filter_policy or base.filter_policy,
-        # Without a port any port is meant: the frame of a session comes from another port than the console.
-        allow_origin=host_list(zone.allow_origin_domain.replace(REQUEST_HOST, host_name(host))),
-        upstream_auth=zone.upstream_auth_address.replace(REQUEST_HOST, host),
+        mounts=laid_over(mounts(image.volume_mappings, tokens), mounts(extras.volume_mapping, tokens), profile),
+        run_config=merged(base.run_config, extras.run_config),
+        filter_policy=_filter_policy(image, extras.filter_policy),
+        files=extras.files,
     )
+    return in_zone(applied, zone, extras.request_host)
+
+
+def in_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> SessionSpec:
+    """The specification of a session for this zone: where its pages are shown, and whom its Agent asks."""
+    return replace(
+        spec,
+        # Without a port any port is meant: the frame of a session comes from another port than the console.
+        allow_origin=host_list(zone.allow_origin_domain.replace(REQUEST_HOST, host_name(request_host))),
+        upstream_auth=zone.upstream_auth_address.replace(REQUEST_HOST, request_host),
+    )
+
+
+def reissued(spec: SessionSpec, *, old_id: str, session_id: str, credential: str) -> SessionSpec:
+    """The specification of a session for another one in its place: with the new id where the old one stood."""
+    environment = {name: session_id if value == old_id else value for name, value in spec.environment.items()}
+    return replace(spec, environment=environment, credential=credential)
+
+
+def _filter_policy(image: ImageFacts, of_groups: str | None) -> str | None:
+    return policy_in_force(image.filter_policy, of_groups, force_disabled=image.filter_policy_force_disabled)
 
 
 def fingerprint(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool], revision: int) -> str:
     """16 hex digits over everything that makes a staged session what it is; `revision` is the config's."""
     spec = staged_spec(image, zone, permissions, session_id="", credential="")
-    parts = [asdict(spec), dict(image.exec_config), image.memory, image.revision, revision]
+    parts: list[object] = [spec.parts(), dict(image.exec_config), image.memory, image.revision, revision]
+    if image.only_agent_id is not None:  # those on other Agents are to go
+        parts.append(image.only_agent_id)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
 def toggles(permissions: Mapping[str, bool]) -> dict[str, str]:
     """The variables by which permissions reach the container."""
     return {variable: f"{prefix}{1 if permissions.get(name) else 0}" for name, (variable, prefix) in TOGGLES.items()}
-
-
-def command_of(exec_config: Mapping[str, Any], name: str) -> Exec | None:
-    """The command `first_launch`, `go` or `assign` of a workspace; a string is split once by shell rules.
-
-    Raises:
-        Invalid: the string cannot be split, the entry has no command, or its environment is no object.
-    """
-    if not exec_config.get(name):
-        return None
-    entry = _object(exec_config[name], f"The command {name}")
-    command = cast("str | list[object] | None", entry.get("cmd"))
-    try:
-        argv = tuple(shlex.split(command)) if isinstance(command, str) else tuple(str(part) for part in command or ())
-    except ValueError as error:
-        raise Invalid(f"The command {name} cannot be split into words: {error}.") from error
-    if not argv:
-        raise Invalid(f"The command {name} is empty.")
-    given = _object(entry.get("environment") or {}, f"The environment of command {name}")
-    environment = {str(key): str(value) for key, value in given.items()}
-    return Exec(argv=argv, user=entry.get("user"), environment=environment, workdir=entry.get("workdir"))
-
-
-def _object(value: object, title: str) -> dict[str, Any]:
-    if not isinstance(value, dict):
-        raise Invalid(f"{title} must be an object.")
-    return cast("dict[str, Any]", value)
-
-
-def mounts(volume_mappings: Mapping[str, Any], tokens: Mapping[str, str]) -> tuple[Mount, ...]:
-    """Folders of the host inside the container; mappings with a user's token that is not in `tokens` are left out.
-
-    Raises:
-        Invalid: an entry does not say where in the container it goes.
-    """
-    made: list[Mount] = []
-    for path, options in sorted(volume_mappings.items()):
-        source = path
-        for token, value in tokens.items():
-            source = source.replace("{" + token + "}", value)
-        if "{username}" in source or "{user_id}" in source:
-            continue
-        if not options.get("bind"):
-            raise Invalid(f"The volume mapping {path} has no `bind`, the folder inside the container.")
-        made.append(Mount(source=source, target=str(options["bind"]), read_only=options.get("mode") == "ro"))
-    return tuple(made)
-
-
-def folder_name(username: str) -> str:
-    """A user's name as one folder name: nothing in it can leave the folder, different names stay different."""
-    safe = re.sub(r"[^A-Za-z0-9._@-]", "_", username).lstrip(".") or "_"
-    if safe == username:
-        return safe
-    return f"{safe}-{hashlib.sha256(username.encode()).hexdigest()[:8]}"
 
 
 def host_list(text: str) -> tuple[str, ...]:
@@ -231,6 +201,12 @@ def host_name(host: str) -> str:
     return re.sub(r":\d+$", "", host)
 
 
+def locale_of(language: str) -> str:
+    """The locale of a language as programs know it: `de` → `de_DE.UTF-8`, `pt-BR` → `pt_BR.UTF-8`."""
+    name = locale.normalize(language.replace("-", "_")).partition(".")[0]
+    return f"{name}.UTF-8"
+
+
 def _user_environment(extras: LaunchExtras) -> dict[str, str]:
     made: dict[str, str] = {}
     if extras.kasm_url:
@@ -238,7 +214,7 @@ def _user_environment(extras: LaunchExtras) -> dict[str, str]:
     if extras.timezone:
         made["TZ"] = extras.timezone
     if extras.language:
-        made["LANG"] = made["LC_ALL"] = f"{extras.language.replace('-', '_')}.UTF-8"
+        made["LANG"] = made["LC_ALL"] = locale_of(extras.language)
     if extras.expose_user:
         made["KASM_USER"] = extras.username
         made["KASM_USER_ID"] = extras.user_id

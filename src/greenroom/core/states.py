@@ -51,21 +51,19 @@ class ObservedState(StrEnum):
 _S = SessionStatus
 
 ALLOWED: Final[dict[SessionStatus, frozenset[SessionStatus]]] = {
-    _S.REQUESTED: frozenset({_S.STARTING, _S.RUNNING, _S.DELETING, _S.FAILED, _S.LOST}),
+    _S.REQUESTED: frozenset({_S.STARTING, _S.RUNNING, _S.DELETING, _S.FAILED}),
     _S.STARTING: frozenset({_S.RUNNING, _S.DELETING, _S.FAILED, _S.LOST}),
-    _S.RUNNING: frozenset(
-        {_S.ASSIGNING, _S.STOPPING, _S.STOPPED, _S.PAUSING, _S.DELETING, _S.FAILED, _S.UNREACHABLE, _S.LOST}
-    ),
+    _S.RUNNING: frozenset({_S.ASSIGNING, _S.STOPPING, _S.PAUSING, _S.DELETING, _S.FAILED, _S.UNREACHABLE, _S.LOST}),
     _S.ASSIGNING: frozenset({_S.RUNNING, _S.DELETING, _S.FAILED, _S.LOST}),
-    _S.STOPPING: frozenset({_S.STOPPED, _S.DELETING, _S.FAILED, _S.LOST}),
+    _S.STOPPING: frozenset({_S.STOPPED, _S.STARTING, _S.DELETING, _S.FAILED, _S.LOST}),
     _S.STOPPED: frozenset({_S.STARTING, _S.DELETING, _S.FAILED, _S.LOST}),
-    _S.PAUSING: frozenset({_S.PAUSED, _S.DELETING, _S.FAILED, _S.LOST}),
-    _S.PAUSED: frozenset({_S.STARTING, _S.STOPPED, _S.DELETING, _S.FAILED, _S.LOST}),
+    _S.PAUSING: frozenset({_S.PAUSED, _S.STARTING, _S.DELETING, _S.FAILED, _S.LOST}),
+    _S.PAUSED: frozenset({_S.STARTING, _S.STOPPING, _S.DELETING, _S.FAILED, _S.LOST}),
     _S.DELETING: frozenset({_S.DELETED}),
     _S.DELETED: frozenset(),
     _S.FAILED: frozenset({_S.DELETING, _S.DELETED}),
-    _S.UNREACHABLE: frozenset({_S.RUNNING, _S.DELETING, _S.FAILED, _S.LOST}),
-    _S.LOST: frozenset({_S.RUNNING, _S.STOPPED, _S.PAUSED, _S.DELETING, _S.FAILED}),
+    _S.UNREACHABLE: frozenset({_S.RUNNING, _S.DELETING, _S.FAILED}),
+    _S.LOST: frozenset({_S.STARTING, _S.RUNNING, _S.STOPPED, _S.PAUSED, _S.DELETING, _S.FAILED}),
 }
 """status → the statuses that may follow it. `deleted` is final."""
 
@@ -74,11 +72,27 @@ TRANSITIONAL: Final[frozenset[SessionStatus]] = frozenset(
 )
 """Statuses nobody may be stuck in: each has a deadline after which the Primary acts."""
 
-HOLDS_RESERVATION: Final[frozenset[SessionStatus]] = frozenset(_S) - {_S.DELETED}
-"""Statuses whose session still counts against `agent_capacity` (a failed row keeps it until its container is gone)."""
+RETURNING: Final[frozenset[SessionStatus]] = frozenset({_S.UNREACHABLE, _S.LOST})
+"""Statuses that wait for an Agent to come back; once it is back, they have a deadline too."""
+
+WANTED_IN: Final[dict[SessionStatus, frozenset[Want]]] = {
+    **dict.fromkeys((_S.REQUESTED, _S.STARTING, _S.ASSIGNING, _S.RUNNING, _S.UNREACHABLE), frozenset({Want.RUNNING})),
+    **dict.fromkeys((_S.STOPPING, _S.STOPPED), frozenset({Want.STOPPED})),
+    **dict.fromkeys((_S.PAUSING, _S.PAUSED), frozenset({Want.PAUSED})),
+    **dict.fromkeys((_S.DELETING, _S.DELETED), frozenset({Want.ABSENT})),
+    _S.LOST: frozenset({Want.RUNNING, Want.STOPPED, Want.PAUSED}),
+    _S.FAILED: frozenset(Want),
+}
+"""status → what the Agent may be told meanwhile (an invariant of `greenroom doctor`)."""
 
 COUNTS_FOR_USER: Final[frozenset[SessionStatus]] = frozenset(_S) - {_S.DELETED, _S.DELETING, _S.FAILED}
 """Statuses that count towards `max_kasms_per_user`."""
+
+RESTING: Final[frozenset[SessionStatus]] = frozenset({_S.STOPPING, _S.STOPPED, _S.PAUSING, _S.PAUSED})
+"""Statuses of a session that was stopped or paused, or is about to be."""
+
+KEPT_ALIVE: Final[frozenset[SessionStatus]] = COUNTS_FOR_USER - RESTING
+"""Statuses in which the keepalive clock of a user's session runs; of one that rests it stands still."""
 
 OPERATIONAL: Final[dict[SessionStatus, str]] = {
     **{status: str(status) for status in _S},
@@ -98,3 +112,9 @@ def may_follow(before: SessionStatus, after: SessionStatus) -> bool:
 def sources_of(target: SessionStatus) -> frozenset[SessionStatus]:
     """All statuses from which `target` may be entered; the guard of every SQL status change."""
     return frozenset(status for status, following in ALLOWED.items() if target in following)
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, one edge a line, for the documentation."""
+    edges = (f"    {before} --> {after}" for before in _S for after in _S if after in ALLOWED[before])
+    return "\n".join(["stateDiagram-v2", "    [*] --> requested", *edges, "    deleted --> [*]"])

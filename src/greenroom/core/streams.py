@@ -1,4 +1,4 @@
-"""The address of a session's stream, `/<proxy_path>/<route>/<session_id>/…`, and who may open it.
+"""The address of a session's stream, `https://host/<proxy_path>/<route>/<session_id>/…`, and who may open it.
 
 Two decide. The api, which knows users and tokens: `refusal_by_api`. The Agent, which knows what runs and what it was
 told: `refusal_by_agent`. Both must agree. Refusals are sentences, shown to the viewer and written to the log.
@@ -7,10 +7,14 @@ told: `refusal_by_agent`. Both must agree. Refusals are sentences, shown to the 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 from urllib.parse import unquote_plus
 
+from greenroom.core.edges import edge_address
+from greenroom.core.errors import Invalid
+from greenroom.core.specs import REQUEST_HOST, host_name
 from greenroom.core.states import SessionStatus
 
 _UUID: Final = r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}"
@@ -20,11 +24,62 @@ _ADDRESS: Final = re.compile(
     re.ASCII,
 )
 
+RESERVED_PATHS: Final = frozenset({"api", "manager_api", "health", "assets", "gateway_status", "session", "admin"})
+"""First segments that have a meaning of their own at the gateway and cannot be a Proxy Path."""
+
 VIEWER_COOKIE: Final = "greenroom_viewer"
 """Holds the connect token, on the session's path; set by the Agent, never passed on to a container."""
 
 OPEN: Final = frozenset({SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST})
 """Statuses in which the desktop may be seen; the last two are as seen by others, the Agent that asks is there."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProxyFacts:
+    """How browsers reach the streams of a zone, or of one Agent in it.
+
+    With `proxy_connections` at the web gateway. Else directly at `proxy_hostname` and `proxy_port`; where that names no
+    host (`$request_host$`), at the Agent's own edge gateway if it has one (`edge_url`), or else at the host of the
+    request. In all cases below `proxy_path`.
+    """
+
+    proxy_connections: bool = True
+    proxy_hostname: str = REQUEST_HOST
+    proxy_path: str = "desktop"
+    proxy_port: int = 443
+    edge_url: str = ""
+
+    @property
+    def at_edges(self) -> bool:
+        """Whether browsers go to the edge gateways of Agents that have one."""
+        return not self.proxy_connections and self.proxy_hostname == REQUEST_HOST
+
+    def path_of(self, agent_id: str, session_id: str) -> str:
+        """The path of a session's stream, without a slash at its end."""
+        return f"/{self.proxy_path}/{agent_id[:8]}/{session_id}"
+
+    def direct_origin(self, request_host: str) -> str | None:
+        """Where streams are without Proxy Connections, for somebody who came to `request_host`; None with them."""
+        if self.proxy_connections:
+            return None
+        if self.at_edges and (edge := edge_origin(self.edge_url)):
+            return edge
+        host = self.proxy_hostname.replace(REQUEST_HOST, host_name(request_host))
+        return f"https://{host}" + (f":{self.proxy_port}" if self.proxy_port != 443 else "")
+
+
+def edge_origin(edge_url: str) -> str | None:
+    """The origin of the edge gateway at `edge_url`; None where there is none, or what an Agent told is no address."""
+    try:
+        return edge_address(edge_url).origin if edge_url else None
+    except Invalid:
+        return None
+
+
+def direct_origins(zones: Iterable[ProxyFacts], served_hosts: Sequence[str]) -> list[str]:
+    """Every origin at which browsers reach streams without the web gateway: what its console may frame, too."""
+    found = (zone.direct_origin(host) for zone in zones for host in served_hosts)
+    return sorted({origin for origin in found if origin is not None})
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +176,11 @@ def refusal_by_agent(
     return None
 
 
+_NOT_IN_TEXTS: Final = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")", "&": "+"})
+
+
 def printable(sentence: str) -> str:
-    """The sentence as it may stand in a header and inside a JSON string: printable ASCII without quotes."""
-    text = sentence.encode("ascii", "replace").decode().translate({ord('"'): "'", ord("\\"): "/"})
+    """The sentence as it may stand in a header, in a JSON string and in a page: printable ASCII without quotes,
+    backslashes and the special characters of HTML."""
+    text = sentence.encode("ascii", "replace").decode().translate(_NOT_IN_TEXTS)
     return "".join(c for c in text if " " <= c <= "~")[:300]

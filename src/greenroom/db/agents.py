@@ -5,31 +5,25 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from greenroom.core.errors import IdentityConflict, NotFound, Refused, Unauthenticated
-from greenroom.db.database import Connection, Database
-from greenroom.db.sessions import end_sessions, request_delete
+from greenroom.core.enrolment import Known, Newcomer, is_shown_again, refusal
+from greenroom.core.errors import IdentityConflict, NotFound, Refused
+from greenroom.db.database import Connection, Database, returned
+from greenroom.db.fleet import delete_sessions_of
+from greenroom.db.join_tokens import count_use, lock_token
+from greenroom.db.sessions import end_sessions
 
 ALIVE_WITHIN_S: Final = 15.0
 """An Agent heard of within this time is alive: nobody else may come with its identity."""
+
+ADMITTED: Final = "(a.enabled OR a.status <> 'pending')"
+"""SQL for an Agent `a` that does not wait for an administrator to enable it (`auto_agent` off); one that waits is told
+nothing and passed nothing on."""
 
 EPOCH: Final = (
     "(SELECT (SELECT system_identifier FROM pg_control_system()) || '.' ||"
     " (SELECT timeline_id FROM pg_control_checkpoint()) || '.' || db_epoch FROM installation)"
 )
 """SQL for the installation's db_epoch: another one after a restore, a fork or a new database (PROTOCOLS §1)."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Newcomer:
-    """An Agent that registers; hashes are sha256. Exactly one of the two hashes is given."""
-
-    agent_id: str
-    zone_id: str
-    machine_id: str
-    hostname: str
-    edge_url: str
-    token_hash: bytes | None = None
-    credential_hash: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,84 +36,150 @@ class Identity:
     is_new: bool
 
 
-async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes) -> Identity:
-    """Admit an Agent and give it its next incarnation.
+async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes, *, enabled: bool = True) -> Identity:
+    """Admit an Agent to a zone and give it its next incarnation; who is admitted is decided by `core.enrolment`.
 
-    With a join token the Agent gets a new credential (`new_credential_hash`); with its credential it keeps it. The
-    Agent takes the zone of the Manager it registers with.
+    With a join token the Agent gets a new credential (`new_credential_hash`); with its credential it keeps it.
+    `enabled` counts for a newcomer.
 
     Raises:
-        Unauthenticated: the token is unknown, used up, expired or for another zone; or the credential is not valid.
-        IdentityConflict: another live machine has this identity.
+        Unauthenticated: the token or the credential is not valid here.
+        IdentityConflict: somebody else has this identity, or it is known already.
     """
     async with db.transaction() as connection:
-        cursor = await connection.execute(
-            "SELECT credential_hash, machine_id, last_reported IS NULL AS never_reported,"
-            " coalesce(last_reported > clock_timestamp() - make_interval(secs => %s), false) AS alive"
-            " FROM agents WHERE agent_id = %s FOR NO KEY UPDATE",
-            (ALIVE_WITHIN_S, newcomer.agent_id),
-        )
-        known = await cursor.fetchone()
-        if newcomer.token_hash is not None:
-            again = known is not None and known["never_reported"]
-            await _use_token(connection, newcomer.token_hash, newcomer.zone_id, again)
-        elif known is None or bytes(known["credential_hash"]) != newcomer.credential_hash:
-            raise Unauthenticated("The Agent's credential is not valid; it was revoked, or the Agent was deleted.")
-        if known is not None and known["alive"] and known["machine_id"] != newcomer.machine_id:
-            raise IdentityConflict(
-                "A live Agent on another machine has this identity; a copied identity is refused. Give this machine an "
-                "Agent folder of its own and a join token."
-            )
+        cursor = await connection.execute(_KNOWN, {"agent_id": newcomer.agent_id, "alive_within_s": ALIVE_WITHIN_S})
+        row = await cursor.fetchone()
+        known = Known(**row) if row else None
+        token = await lock_token(connection, newcomer.token_hash) if newcomer.token_hash is not None else None
+        if problem := refusal(newcomer, known, token):
+            raise problem
+        if newcomer.token_hash is not None and not is_shown_again(newcomer, known):
+            await count_use(connection, newcomer.token_hash)
         credential_hash = new_credential_hash if newcomer.token_hash is not None else newcomer.credential_hash
-        return await _admit(connection, newcomer, credential_hash, known is None)
+        if known is not None:
+            return await _admit_again(connection, newcomer, credential_hash)
+        await _check_route(connection, newcomer.agent_id)
+        return await _admit_new(connection, newcomer, credential_hash, enabled=enabled)
 
 
-async def _use_token(connection: Connection, token_hash: bytes, zone_id: str, again: bool) -> None:
-    """Count one use. `again`: the Agent was admitted but never spoke, so the answer with its credential was lost."""
+_KNOWN: Final = (
+    "SELECT a.credential_hash, a.machine_id, a.place, a.zone_id::text, z.zone_name, a.joined_with,"
+    " a.seq = 0 AS never_spoke,"
+    " coalesce(a.last_reported > clock_timestamp() - make_interval(secs => %(alive_within_s)s), false) AS alive"
+    " FROM agents a JOIN zones z USING (zone_id) WHERE a.agent_id = %(agent_id)s FOR NO KEY UPDATE OF a"
+)
+
+
+async def _check_route(connection: Connection, agent_id: str) -> None:
+    """The first 8 digits of an id lead to the Agent's streams, so no two Agents may share them."""
     cursor = await connection.execute(
-        "UPDATE join_tokens SET uses_left = greatest(0, uses_left - 1) WHERE token_hash = %s AND role = 'agent'"
-        " AND zone_id = %s AND (uses_left > 0 OR %s) AND expires > clock_timestamp() RETURNING 1",
-        (token_hash, zone_id, again),
+        "SELECT hostname FROM agents WHERE left(agent_id::text, 8) = left(%s::text, 8)", (agent_id,)
     )
-    if await cursor.fetchone() is None:
-        raise Unauthenticated(
-            "The join token is not valid: unknown, used up, expired, or made for another zone or role. "
-            "Make a new one and start the Agent with it."
+    other = await cursor.fetchone()
+    if other is not None:
+        raise IdentityConflict(
+            f"The id {agent_id} begins like that of the Agent on {other['hostname']}; remove the file agent_id from the"
+            " Agent's folder, so that it makes another one."
         )
 
 
-async def _admit(connection: Connection, newcomer: Newcomer, credential_hash: bytes | None, is_new: bool) -> Identity:
+_IDENTITY: Final = (
+    " RETURNING incarnation, (SELECT installation_id::text FROM installation) AS installation_id, "
+    + EPOCH
+    + " AS db_epoch"
+)
+
+
+async def _admit_new(
+    connection: Connection, newcomer: Newcomer, credential_hash: bytes | None, *, enabled: bool
+) -> Identity:
     cursor = await connection.execute(
-        "INSERT INTO agents AS a (agent_id, zone_id, machine_id, hostname, edge_url, credential_hash, incarnation)"
-        " VALUES (%s, %s, %s, %s, %s, %s, 1) ON CONFLICT (agent_id) DO UPDATE SET zone_id = excluded.zone_id,"
-        " machine_id = excluded.machine_id, hostname = excluded.hostname, edge_url = excluded.edge_url,"
-        " credential_hash = excluded.credential_hash, incarnation = a.incarnation + 1, seq = 0, complete = false"
-        " RETURNING incarnation, (SELECT installation_id::text FROM installation) AS installation_id, "
-        + EPOCH
-        + " AS db_epoch",
-        (
-            newcomer.agent_id,
-            newcomer.zone_id,
-            newcomer.machine_id,
-            newcomer.hostname,
-            newcomer.edge_url,
-            credential_hash,
-        ),
+        "INSERT INTO agents (agent_id, zone_id, machine_id, place, hostname, edge_url, credential_hash, joined_with,"
+        " enabled, incarnation) VALUES (%(agent_id)s, %(zone_id)s, %(machine_id)s, %(place)s, %(hostname)s,"
+        " %(edge_url)s, %(credential_hash)s, %(token_hash)s, %(enabled)s, 1) ON CONFLICT DO NOTHING" + _IDENTITY,
+        _columns(newcomer) | {"credential_hash": credential_hash, "enabled": enabled},
     )
     row = await cursor.fetchone()
     if row is None:
-        raise LookupError("an upsert returned no row")
-    return Identity(**row, is_new=is_new)
+        raise IdentityConflict(f"Another Agent registered as {newcomer.agent_id} at the same moment.")
+    return Identity(**row, is_new=True)
+
+
+async def _admit_again(connection: Connection, newcomer: Newcomer, credential_hash: bytes | None) -> Identity:
+    cursor = await connection.execute(
+        "UPDATE agents SET zone_id = %(zone_id)s, machine_id = %(machine_id)s, place = %(place)s,"
+        " hostname = %(hostname)s, edge_url = %(edge_url)s, credential_hash = %(credential_hash)s,"
+        " joined_with = coalesce(%(token_hash)s, joined_with), incarnation = incarnation + 1, seq = 0,"
+        " complete = false, refused_reason = NULL, refused_at = NULL, refused_address = NULL"
+        " WHERE agent_id = %(agent_id)s" + _IDENTITY,
+        _columns(newcomer) | {"credential_hash": credential_hash},
+    )
+    return Identity(**await returned(cursor), is_new=False)
+
+
+def _columns(newcomer: Newcomer) -> dict[str, Any]:
+    return {
+        "agent_id": newcomer.agent_id,
+        "zone_id": newcomer.zone_id,
+        "machine_id": newcomer.machine_id,
+        "place": newcomer.place,
+        "hostname": newcomer.hostname,
+        "edge_url": newcomer.edge_url,
+        "token_hash": newcomer.token_hash,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentEdge:
+    """An Agent and the edge gateway beside it; `edge_url` is empty where there is none."""
+
+    agent_id: str
+    zone_id: str
+    credential_hash: bytes
+    incarnation: int
+    edge_url: str
+
+    @property
+    def route(self) -> str:
+        """The first 8 digits of the id: the part of a stream's path that names the Agent."""
+        return self.agent_id[:8]
+
+
+async def find_edge(db: Database, agent_id: str) -> AgentEdge | None:
+    """The Agent with its edge gateway, or None if there is no such Agent."""
+    row = await db.fetch_one(
+        "SELECT agent_id::text, zone_id::text, credential_hash, incarnation, edge_url FROM agents WHERE agent_id = %s",
+        (agent_id,),
+    )
+    return AgentEdge(**row) if row else None
+
+
+async def note_refusal(db: Database, agent_id: str, reason: str, address: str) -> None:
+    """Somebody with this Agent's id was refused: administrators see it at the Agent; nothing if there is no such."""
+    rows = await db.write(
+        "UPDATE agents SET refused_reason = %s, refused_at = clock_timestamp(), refused_address = %s"
+        " WHERE agent_id = %s RETURNING 1",
+        (reason, address, agent_id),
+    )
+    if rows:
+        await db.notify("agents:")
 
 
 _LIST: Final = (
     "SELECT a.agent_id::text, a.hostname, a.zone_id::text, z.zone_name, a.status, a.enabled, a.draining,"
     " a.manager_id::text, m.instance_id AS manager_instance_id, a.manager_term, a.registered, a.last_reported,"
-    " a.edge_url, a.cores_override, a.memory_override, a.usage,"
+    " a.edge_url, a.credential_hash = ''::bytea AS credential_revoked,"
+    " CASE WHEN a.refused_at IS NOT NULL THEN jsonb_build_object('reason', a.refused_reason, 'at', a.refused_at,"
+    "  'address', a.refused_address) END AS refused,"
+    " a.cores_override, a.memory_override, (a.usage->>'cpu')::double precision AS cpu_used,"
+    " (a.usage->>'memory_bytes')::bigint AS memory_used,"
     " coalesce(c.cores, 0) AS cores, coalesce(c.memory, 0) AS memory, coalesce(c.cores_reported, 0) AS cores_reported,"
     " coalesce(c.memory_reported, 0) AS memory_reported, coalesce(c.cores_allocated, 0) AS cores_allocated,"
     " coalesce(c.memory_allocated, 0) AS memory_allocated,"
-    " (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions"
+    " (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,"
+    " COALESCE((SELECT jsonb_agg(jsonb_build_object('name', r.name, 'state', r.state, 'progress', r.progress,"
+    "   'error', r.error, 'updated', r.updated) ORDER BY r.name) FROM agent_images r"
+    "   WHERE r.agent_id = a.agent_id AND EXISTS (SELECT 1 FROM images i WHERE i.name = r.name)), '[]') AS images"
     " FROM agents a JOIN zones z USING (zone_id) LEFT JOIN agent_capacity c USING (agent_id)"
     " LEFT JOIN managers m ON m.manager_id = a.manager_id"
     " WHERE %(agent_id)s::uuid IS NULL OR a.agent_id = %(agent_id)s::uuid"
@@ -133,13 +193,16 @@ async def list_agents(db: Database, agent_id: str | None = None) -> list[dict[st
 
 
 async def find_agent(db: Database, name: str) -> str | None:
-    """The agent_id for an agent_id, the first 8 digits of one, or a hostname that only one Agent has."""
+    """The agent_id for an agent_id, the first 8 digits of one, or a hostname that only one Agent has.
+
+    An id counts before a hostname, which an Agent chooses itself: none hides another from administrators by it.
+    """
     rows = await db.fetch(
-        "SELECT agent_id::text FROM agents WHERE agent_id::text = %(name)s OR left(agent_id::text, 8) = %(name)s"
-        " OR hostname = %(name)s LIMIT 2",
+        "SELECT agent_id::text, %(name)s IN (agent_id::text, left(agent_id::text, 8)) AS by_id FROM agents"
+        " WHERE %(name)s IN (agent_id::text, left(agent_id::text, 8), hostname) ORDER BY by_id DESC LIMIT 2",
         {"name": name},
     )
-    return rows[0]["agent_id"] if len(rows) == 1 else None
+    return rows[0]["agent_id"] if len(rows) == 1 or (rows and rows[0]["by_id"]) else None
 
 
 _CHANGE: Final = (
@@ -181,6 +244,7 @@ async def update_agent(
             raise NotFound("There is no such Agent; it may have been deleted.")
         await connection.execute(
             "UPDATE agent_capacity c SET cores = coalesce(a.cores_override, c.cores),"
+            " overcommit = CASE WHEN a.cores_override IS NULL THEN c.overcommit ELSE 1 END,"
             " memory = coalesce(a.memory_override, c.memory) FROM agents a"
             " WHERE a.agent_id = %s AND c.agent_id = a.agent_id",
             (agent_id,),
@@ -208,17 +272,6 @@ async def revoke_credential(db: Database, agent_id: str) -> None:
     await db.notify(f"agent:{agent_id}", "agents:")
 
 
-async def add_join_token(
-    db: Database, token_hash: bytes, zone_id: str, *, role: str = "agent", uses: int = 1, valid_s: float = 3600.0
-) -> None:
-    """Admit newcomers with a token: `uses` times within `valid_s` seconds, into one zone."""
-    await db.write(
-        "INSERT INTO join_tokens (token_hash, role, zone_id, uses_left, expires)"
-        " VALUES (%s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))",
-        (token_hash, role, zone_id, uses, valid_s),
-    )
-
-
 async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
     """Delete an Agent; `agent:` and `agents:` are notified.
 
@@ -240,7 +293,7 @@ async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
         row = await cursor.fetchone()
         if row is None:
             raise NotFound("There is no such Agent; it may have been deleted.")
-        await _end_sessions_of_gone(connection, row["status"], row["sessions"], force=force)
+        await _end_sessions_of_gone(connection, agent_id, row["status"], row["sessions"], force=force)
         await connection.execute(
             "UPDATE sessions SET agent_id = NULL WHERE agent_id = %s AND status = 'deleted'", (agent_id,)
         )
@@ -248,13 +301,15 @@ async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
     await db.notify(f"agent:{agent_id}", "agents:")
 
 
-async def _end_sessions_of_gone(connection: Connection, status: str, session_ids: list[str], *, force: bool) -> None:
+async def _end_sessions_of_gone(
+    connection: Connection, agent_id: str, status: str, session_ids: list[str], *, force: bool
+) -> None:
     if not session_ids:
         return
     if not force:
-        raise Refused(f"The Agent has {len(session_ids)} sessions; drain it and wait, or delete it with force.")
+        count = "1 session" if len(session_ids) == 1 else f"{len(session_ids)} sessions"
+        raise Refused(f"The Agent has {count}; drain it and wait, or delete it with force.")
     if status == "running":
         raise Refused("The Agent is alive and would leave its containers behind; drain it and wait, or stop it first.")
-    for session_id in session_ids:
-        await request_delete(connection, session_id, "its Agent was deleted")
+    await delete_sessions_of(connection, agent_id, "its Agent was deleted")
     await end_sessions(connection, session_ids, "its Agent was deleted")

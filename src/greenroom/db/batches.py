@@ -6,8 +6,8 @@ refused), so it is made storable first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, Final, LiteralString, cast
+from collections.abc import Callable, Sequence
+from typing import Any, Final, Generic, LiteralString, TypeVar, cast
 
 import psycopg
 import structlog
@@ -16,6 +16,8 @@ from greenroom.core.errors import GreenroomError, Unavailable
 from greenroom.db.database import Database
 
 log = structlog.get_logger(__name__)
+
+Row = TypeVar("Row")
 
 MAX_TEXT: Final = 8192
 """Characters that are kept of one text."""
@@ -32,8 +34,63 @@ def storable(value: Any) -> Any:
     return value
 
 
-async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[Any]) -> None:
+class WaitingRows(Generic[Row]):
+    """Rows that wait to be written: bounded, kept while the database is away, those that were lost counted.
+
+    Args:
+        db: where they are written.
+        statement: writes one.
+        params: of the statement, for one row.
+        what: which rows, in two words, for the log of this process.
+        most: how many wait at most; the newest is lost when there are more.
+    """
+
+    def __init__(
+        self, db: Database, statement: LiteralString, params: Callable[[Row], Any], *, what: str, most: int
+    ) -> None:
+        self._db = db
+        self._statement: LiteralString = statement
+        self._params = params
+        self._what = what
+        self._most = most
+        self._rows: list[Row] = []
+        self._told = 0
+        self.dropped = 0
+        """Rows that were lost since the start."""
+
+    def add(self, row: Row) -> None:
+        """Queue one."""
+        if len(self._rows) >= self._most:
+            self.dropped += 1
+        else:
+            self._rows.append(row)
+
+    async def write(self) -> bool:
+        """Write what waits; whether there was something and it is written now."""
+        rows, self._rows = self._rows, []
+        if not rows:
+            return False
+        try:
+            self.dropped += await insert_rows(self._db, self._statement, [self._params(row) for row in rows])
+        except Unavailable as error:
+            waiting = rows + self._rows
+            self._rows = waiting[: self._most]
+            self.dropped += len(waiting) - len(self._rows)
+            log.warning("rows wait for the database", rows=self._what, waiting=len(self._rows), reason=error.message)
+            return False
+        return True
+
+    def newly_dropped(self) -> int:
+        """How many were lost since this was asked last."""
+        number, self._told = self.dropped - self._told, self.dropped
+        return number
+
+
+async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[Any]) -> int:
     """Run `statement` with each of `rows`, in one transaction; a row that cannot be stored is left out and logged.
+
+    Returns:
+        How many were left out.
 
     Raises:
         Unavailable: the database is away; nothing was written.
@@ -42,8 +99,9 @@ async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[Any
         await _insert(db, statement, rows)
     except Unavailable:
         raise
-    except (GreenroomError, UnicodeError):
-        await _insert_one_by_one(db, statement, rows)
+    except (GreenroomError, psycopg.Error, UnicodeError):
+        return await _insert_one_by_one(db, statement, rows)
+    return 0
 
 
 async def _insert(db: Database, statement: LiteralString, rows: Sequence[Any]) -> None:
@@ -51,12 +109,17 @@ async def _insert(db: Database, statement: LiteralString, rows: Sequence[Any]) -
         await cursor.executemany(statement, rows)
 
 
-async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Sequence[Any]) -> None:
+async def _insert_one_by_one(db: Database, statement: LiteralString, rows: Sequence[Any]) -> int:
     """In one transaction too, so that a loss of the database in between does not leave a part to be written twice."""
+    left_out = 0
     async with db.transaction() as connection:
         for row in rows:
             try:
                 async with connection.transaction():
                     await connection.execute(statement, row)
-            except (psycopg.DataError, psycopg.IntegrityError, UnicodeError) as error:
+            except psycopg.OperationalError:
+                raise  # says nothing of the row
+            except (psycopg.Error, UnicodeError) as error:
                 log.error("a row cannot be stored; it is left out", reason=str(error))
+                left_out += 1
+    return left_out

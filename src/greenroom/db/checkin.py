@@ -12,8 +12,12 @@ from typing import Any, Final
 
 from psycopg.types.json import Jsonb
 
-from greenroom.db.agents import EPOCH
+from greenroom.db.agents import ADMITTED, EPOCH
+from greenroom.db.commands import AWAITED
 from greenroom.db.database import Connection, Database
+
+_ORDERED: Final = "k.state = 'requested' AND " + AWAITED
+"""A row of `session_commands k` that the Agent is to begin."""
 
 _STATE: Final = (
     "SELECT a.incarnation, a.seq, a.complete, a.status, a.credential_hash, a.zone_id::text AS agent_zone_id,"
@@ -23,10 +27,13 @@ _STATE: Final = (
     " (SELECT coalesce(jsonb_object_agg(s.session_id, s.generation), '{}') FROM sessions s"
     "   WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS generations,"
     " (SELECT coalesce(jsonb_agg(k.command_id), '[]') FROM session_commands k"
-    "   WHERE k.agent_id = a.agent_id AND k.state = 'requested') AS command_ids,"
+    "   WHERE k.agent_id = a.agent_id AND " + _ORDERED + ") AS command_ids,"
     " (SELECT md5(coalesce(string_agg(concat_ws('|', i.name, i.docker_registry, i.docker_user,"
     "     encode(i.docker_token_encrypted, 'hex')), ',' ORDER BY i.name, i.image_id), ''))"
-    "   FROM images i WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = m.zone_id)) AS images_digest,"
+    "   FROM images i WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = m.zone_id)"
+    "   AND (NOT i.restrict_to_server OR i.server_id = %(agent_id)s::uuid) AND " + ADMITTED + ") AS images_digest,"
+    " (SELECT md5(coalesce(string_agg(concat(p.filter_policy_id, ':', p.xmin), ',' ORDER BY p.filter_policy_id), ''))"
+    "   FROM filter_policies p) AS filter_policies_digest,"
     " (SELECT coalesce(jsonb_agg(jsonb_build_object('manager_id', o.manager_id, 'instance_id', o.instance_id,"
     "     'url', o.gateway_url) ORDER BY (o.manager_id = l.manager_id AND l.expires_at > clock_timestamp()) DESC,"
     "     (o.last_reported > clock_timestamp() - interval '15 seconds') DESC, o.instance_id), '[]')"
@@ -50,42 +57,73 @@ async def read_state(db: Database, agent_id: str, manager_id: str) -> dict[str, 
 
 
 async def read_desired(db: Database, agent_id: str) -> list[dict[str, Any]]:
-    """The Agent's whole desired list.
+    """The Agent's whole desired list; `age_s` is how long ago the status of each changed.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
     return await db.write(
-        "SELECT session_id::text, generation, want, spec, credential_encrypted, assignment, user_id::text, auth_epoch"
+        "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
+        # Nobody is handed a session any more that was set aside: an Agent that comes back late runs no `assign` in it.
+        " CASE WHEN user_id IS NOT NULL THEN assignment END AS assignment, user_id::text, auth_epoch, status,"
+        " extract(epoch FROM clock_timestamp() - status_changed)::double precision AS age_s,"
+        " coalesce((client_settings ->> 'idle_disconnect')::double precision, 0) * 60 AS idle_disconnect_s"
         " FROM sessions WHERE agent_id = %s AND status <> 'deleted' ORDER BY created",
         (agent_id,),
     )
 
 
-async def read_images(db: Database, zone_id: str) -> list[dict[str, Any]]:
-    """The images an Agent of the zone should hold, once each.
+async def read_images(db: Database, agent_id: str, zone_id: str) -> list[dict[str, Any]]:
+    """The images an Agent of the zone should hold, once each: those of enabled workspaces that may run on it; none, nor
+    the registries' passwords, while it waits to be enabled.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
     return await db.write(
         "SELECT DISTINCT ON (name) name, docker_registry, docker_user, docker_token_encrypted FROM images"
-        " WHERE enabled AND (NOT restrict_to_zone OR zone_id = %s) ORDER BY name, created",
-        (zone_id,),
+        " WHERE enabled AND (NOT restrict_to_zone OR zone_id = %(zone_id)s)"
+        " AND (NOT restrict_to_server OR server_id = %(agent_id)s)"
+        " AND EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = %(agent_id)s AND " + ADMITTED + ")"
+        " ORDER BY name, created",
+        {"zone_id": zone_id, "agent_id": agent_id},
     )
 
 
+async def read_filter_policies(db: Database) -> list[dict[str, Any]]:
+    """All web filter policies.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    return await db.write("SELECT * FROM filter_policies ORDER BY filter_policy_id")
+
+
 async def read_commands(db: Database, agent_id: str) -> list[dict[str, Any]]:
-    """The commands the Agent has not begun yet.
+    """The commands the Agent has not begun yet; `age_s` is how long ago each was ordered.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
     return await db.write(
-        "SELECT command_id::text, session_id::text, generation, argv, run_as, env, workdir, deadline_s"
-        " FROM session_commands WHERE agent_id = %s AND state = 'requested' ORDER BY created",
+        "SELECT command_id::text, session_id::text, generation, argv, run_as, env, workdir, deadline_s, screenshot,"
+        " extract(epoch FROM clock_timestamp() - created)::double precision AS age_s"
+        " FROM session_commands k WHERE agent_id = %s AND " + _ORDERED + " ORDER BY created",
         (agent_id,),
     )
+
+
+async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> dict[str, str | None]:
+    """Those of these sessions that are or were this Agent's, with their users.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    rows = await db.write(
+        "SELECT session_id::text, user_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s",
+        (list(session_ids), agent_id),
+    )
+    return {row["session_id"]: row["user_id"] for row in rows}
 
 
 async def read_living(db: Database, agent_id: str, session_ids: Sequence[str]) -> frozenset[str]:
@@ -133,16 +171,18 @@ async def write_capacity(connection: Connection, reports: Iterable[dict[str, Any
     Each report: agent_id, cores, memory_bytes.
     """
     await connection.execute(
-        "INSERT INTO agent_capacity AS c (agent_id, cores_reported, memory_reported, cores, memory)"
-        " SELECT r.agent_id, r.cores, r.memory_bytes, coalesce(a.cores_override, r.cores * %s),"
+        "INSERT INTO agent_capacity AS c (agent_id, cores_reported, memory_reported, cores, overcommit, memory)"
+        " SELECT r.agent_id, r.cores, r.memory_bytes, coalesce(a.cores_override, r.cores * %(overcommit)s),"
+        " CASE WHEN a.cores_override IS NULL THEN %(overcommit)s ELSE 1 END,"
         " coalesce(a.memory_override, r.memory_bytes)"
-        " FROM jsonb_to_recordset(%s) AS r(agent_id uuid, cores double precision, memory_bytes bigint)"
+        " FROM jsonb_to_recordset(%(reports)s) AS r(agent_id uuid, cores double precision, memory_bytes bigint)"
         " JOIN agents a USING (agent_id) ORDER BY r.agent_id"
         " ON CONFLICT (agent_id) DO UPDATE SET cores_reported = excluded.cores_reported,"
-        " memory_reported = excluded.memory_reported, cores = excluded.cores, memory = excluded.memory"
+        " memory_reported = excluded.memory_reported, cores = excluded.cores,"
+        " overcommit = excluded.overcommit, memory = excluded.memory"
         " WHERE (c.cores_reported, c.memory_reported) IS DISTINCT FROM"
         " (excluded.cores_reported, excluded.memory_reported)",
-        (cpu_overcommit, Jsonb(list(reports))),
+        {"overcommit": cpu_overcommit, "reports": Jsonb(list(reports))},
     )
 
 
@@ -167,8 +207,8 @@ async def write_images(connection: Connection, agent_id: str, images: Sequence[d
 async def read_rows(connection: Connection, pairs: Sequence[dict[str, str]]) -> list[dict[str, Any]]:
     """The rows of observed sessions, only those that belong to the Agent that saw them; pairs: agent_id, session_id."""
     cursor = await connection.execute(
-        "SELECT s.session_id::text, s.agent_id::text, s.status, s.want, s.generation, s.assignment_id::text"
-        " FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
+        "SELECT s.session_id::text, s.agent_id::text, s.status, s.want, s.generation, s.assignment_id::text,"
+        " s.claimable, s.assignment_state FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
         " JOIN sessions s ON s.session_id = p.session_id AND s.agent_id = p.agent_id",
         (Jsonb(list(pairs)),),
     )
@@ -182,21 +222,21 @@ async def write_observed(connection: Connection, observed: Sequence[dict[str, An
     """
     await connection.execute(
         "INSERT INTO session_observed AS old (session_id, agent_id, incarnation, seq, generation, state, container_id,"
-        " spec_hash, address, usable, probe_error, exit_code)"
+        " spec_hash, address, usable, probe_error, exit_code, log_tail)"
         " SELECT o.* FROM jsonb_to_recordset(%s) AS o(session_id uuid, agent_id uuid, incarnation bigint, seq bigint,"
         " generation bigint, state text, container_id text, spec_hash text, address text, usable boolean,"
-        " probe_error text, exit_code integer)"
+        " probe_error text, exit_code integer, log_tail text)"
         " JOIN sessions s ON s.session_id = o.session_id AND s.agent_id = o.agent_id ORDER BY o.session_id"
         " ON CONFLICT (session_id) DO UPDATE SET agent_id = excluded.agent_id, incarnation = excluded.incarnation,"
         " seq = excluded.seq, generation = excluded.generation, state = excluded.state,"
         " container_id = excluded.container_id, spec_hash = excluded.spec_hash, address = excluded.address,"
         " usable = excluded.usable, probe_error = excluded.probe_error, exit_code = excluded.exit_code,"
-        " observed_at = clock_timestamp()"
+        " log_tail = excluded.log_tail, observed_at = clock_timestamp()"
         " WHERE old.agent_id <> excluded.agent_id OR (old.incarnation, old.seq) < (excluded.incarnation, excluded.seq)"
         " AND (old.generation, old.state, old.container_id, old.spec_hash, old.address, old.usable, old.probe_error,"
-        "  old.exit_code, old.incarnation) IS DISTINCT FROM (excluded.generation, excluded.state,"
+        "  old.exit_code, old.log_tail, old.incarnation) IS DISTINCT FROM (excluded.generation, excluded.state,"
         "  excluded.container_id, excluded.spec_hash, excluded.address, excluded.usable, excluded.probe_error,"
-        "  excluded.exit_code, excluded.incarnation)",
+        "  excluded.exit_code, excluded.log_tail, excluded.incarnation)",
         (Jsonb(list(observed)),),
     )
 
@@ -207,10 +247,11 @@ async def move_sessions(connection: Connection, moves: Sequence[dict[str, Any]])
     Each move: session_id, agent_id, status, sources, generation, assignment_id, error, log_tail, exit_code,
     set_aside_reason, deadline_s.
     """
-    await connection.execute(
-        "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",
-        ([move["session_id"] for move in moves],),
-    )
+    if len(moves) > 1:
+        await connection.execute(
+            "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",
+            ([move["session_id"] for move in moves],),
+        )
     cursor = await connection.execute(
         "UPDATE sessions s SET status = m.status, status_changed = clock_timestamp(),"
         " started = CASE WHEN m.status = 'running' THEN coalesce(s.started, clock_timestamp()) ELSE s.started END,"
@@ -218,7 +259,8 @@ async def move_sessions(connection: Connection, moves: Sequence[dict[str, Any]])
         " error = CASE WHEN m.status = 'running' THEN NULL ELSE coalesce(m.error, s.error) END,"
         " log_tail = coalesce(m.log_tail, s.log_tail),"
         " exit_code = coalesce(m.exit_code, s.exit_code),"
-        " set_aside_reason = coalesce(m.set_aside_reason, s.set_aside_reason)"
+        " set_aside_reason = coalesce(m.set_aside_reason, s.set_aside_reason),"
+        " broke = CASE WHEN m.status = 'failed' AND s.claimable THEN clock_timestamp() ELSE s.broke END"
         " FROM jsonb_to_recordset(%s) AS m(session_id uuid, agent_id uuid, status text, sources text[],"
         " generation bigint, assignment_id uuid, error text, log_tail text, exit_code integer, set_aside_reason text,"
         " deadline_s double precision)"
@@ -261,17 +303,18 @@ async def write_steps(connection: Connection, steps: Sequence[dict[str, Any]]) -
 
 
 async def write_command_reports(connection: Connection, reports: Sequence[dict[str, Any]]) -> list[str]:
-    """Results of commands; a finished one never changes. The sessions concerned.
+    """Results of commands and screenshots; a finished one never changes. The sessions of the commands.
 
-    Each report: agent_id, command_id, state, exit_code, output.
+    Each report: agent_id, command_id, state, exit_code, output, picture (base64).
     """
     cursor = await connection.execute(
         "UPDATE session_commands k SET state = r.state, exit_code = r.exit_code, output = r.output,"
+        " picture = decode(nullif(r.picture, ''), 'base64'),"
         " finished = CASE WHEN r.state = 'started' THEN NULL ELSE clock_timestamp() END"
-        " FROM jsonb_to_recordset(%s) AS r(agent_id uuid, command_id uuid, state text, exit_code integer, output text)"
-        " WHERE k.command_id = r.command_id AND k.agent_id = r.agent_id"
+        " FROM jsonb_to_recordset(%s) AS r(agent_id uuid, command_id uuid, state text, exit_code integer, output text,"
+        " picture text) WHERE k.command_id = r.command_id AND k.agent_id = r.agent_id"
         " AND (k.state = 'requested' OR k.state = 'started' AND r.state <> 'started')"
-        " RETURNING k.session_id::text",
+        " RETURNING k.session_id::text, k.screenshot IS NULL AS is_command",
         (Jsonb(list(reports)),),
     )
-    return [row["session_id"] for row in await cursor.fetchall()]
+    return [row["session_id"] for row in await cursor.fetchall() if row["is_command"]]

@@ -15,6 +15,8 @@ import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from greenroom.core.expiry import Clocks
+from greenroom.core.launching import PoolContents
 from greenroom.db.database import Database
 from greenroom.db.sessions import COUNTING, limit_reached, repeated_request
 
@@ -29,9 +31,10 @@ class Claim:
     """A user's claim on one pool.
 
     Only sessions with `config_hash` are taken: those made before a change of workspace, config or zone are out of
-    date. `max_sessions` is the user's limit, `keepalive_s` becomes `expires`, `assignment` is the JSON of
+    date. `max_sessions` is the user's limit, `clocks` begin with the claim, `assignment` is the JSON of
     wire.messages.Assignment. How long the Agent has to acknowledge is in `core.deadlines`. `steps` is the
-    trace of the launch including this claim, for the ledger, `duration_ms` what has passed since it was asked for.
+    trace of the launch including this claim, for the ledger, `duration_ms` what has passed since it was asked for;
+    `current_zone_id` and `request_host` are what a search for another session begins with, should this one fail.
     """
 
     user_id: str
@@ -41,57 +44,80 @@ class Claim:
     assignment_id: str
     assignment: Mapping[str, Any]
     max_sessions: int
-    keepalive_s: float
+    clocks: Clocks
     kasm_url: str = ""
     idempotency_key: str | None = None
     idempotency_body: str | None = None
     client_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
     steps: Sequence[Mapping[str, Any]] = ()
     duration_ms: float = 0.0
+    current_zone_id: str | None = None
+    request_host: str = ""
+
+
+FREE: Final[LiteralString] = """s.claimable AND s.staging_config_id = %(staging_config_id)s
+        AND s.expires > clock_timestamp() AND s.config_hash = %(config_hash)s"""
+"""Condition on `sessions s`: it can be handed out, if its Agent serves and is in the config's zone."""
+AGENT_SERVES: Final[LiteralString] = "a.enabled AND NOT a.draining AND a.status = 'running'"
+"""Condition on `agents a`: what is staged there can be handed out."""
+CONFIG_SERVES: Final[LiteralString] = """EXISTS (SELECT 1 FROM staging_configs c JOIN images i USING (image_id)
+        WHERE c.staging_config_id = %(staging_config_id)s AND NOT c.paused AND c.deleted IS NULL AND i.enabled)"""
+"""Condition without a table: anything of the config can be handed out. `_CONTENTS` tells all of them apart."""
+
+
+def _oldest(among: LiteralString) -> LiteralString:
+    """One free session of the pool; `among` is a condition on `agents a`, which may be in another zone by now."""
+    return (
+        "(SELECT s.session_id FROM sessions s WHERE "
+        + FREE
+        + " AND s.agent_id = ANY(ARRAY(SELECT a.agent_id FROM agents a WHERE "
+        + among
+        + " AND a.zone_id = (SELECT zone_id FROM staging_configs WHERE staging_config_id = %(staging_config_id)s)))"
+        " ORDER BY s.created LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)"
+    )
 
 
 LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE"
 
-# The same conditions are in _CONTENTS, where a claim that found nothing learns why.
-CLAIM: Final[LiteralString] = """
+CLAIM: Final[LiteralString] = (
+    """
 WITH claimed AS (
 UPDATE sessions SET status = 'assigning', status_changed = clock_timestamp(), generation = generation + 1,
     user_id = %(user_id)s, assigned = clock_timestamp(), keepalive = clock_timestamp(), launch_id = %(launch_id)s,
-    expires = clock_timestamp() + make_interval(secs => %(keepalive_s)s),
-    deadline = NULL,
+    expires = clock_timestamp() + make_interval(secs => %(first_s)s), expiry = %(expiry)s,
+    time_limit_ends = clock_timestamp() + make_interval(secs => nullif(%(time_limit_s)s::double precision, 0)),
+    deadline = NULL, replaces = NULL,
     assignment_id = %(assignment_id)s, assignment = %(assignment)s, assignment_state = 'requested',
     idempotency_key = %(idempotency_key)s, idempotency_body = %(idempotency_body)s, kasm_url = %(kasm_url)s,
     client_settings = %(client_settings)s
- WHERE session_id = COALESCE(
-    (SELECT s.session_id FROM sessions s
-      WHERE s.claimable AND s.staging_config_id = %(staging_config_id)s AND s.expires > clock_timestamp()
-        AND s.config_hash = %(config_hash)s
-        AND s.agent_id = ANY(ARRAY(SELECT a.agent_id FROM agents a WHERE a.enabled AND NOT a.draining
-            AND a.status = 'running' AND a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s)))
-      ORDER BY s.created LIMIT 1 FOR UPDATE SKIP LOCKED),
-    (SELECT s.session_id FROM sessions s
-      WHERE s.claimable AND s.staging_config_id = %(staging_config_id)s AND s.expires > clock_timestamp()
-        AND s.config_hash = %(config_hash)s
-        AND s.agent_id = ANY(ARRAY(SELECT a.agent_id FROM agents a WHERE a.enabled AND NOT a.draining
-            AND a.status = 'running'))
-      ORDER BY s.created LIMIT 1 FOR UPDATE SKIP LOCKED))
+ WHERE session_id = COALESCE("""
+    + _oldest(AGENT_SERVES + " AND a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s)")
+    + ", "
+    + _oldest(AGENT_SERVES)
+    + """)
    AND claimable
-   AND EXISTS (SELECT 1 FROM staging_configs c JOIN images i USING (image_id)
-        WHERE c.staging_config_id = %(staging_config_id)s AND NOT c.paused AND c.deleted IS NULL AND i.enabled)
-   AND (SELECT count(*) FROM sessions WHERE user_id = %(user_id)s AND status = ANY(%(counting)s)) < %(max_sessions)s
+   AND """
+    + CONFIG_SERVES
+    + """
+   AND (SELECT count(*) FROM sessions WHERE user_id = %(user_id)s
+        AND (status = ANY(%(counting)s) OR awaits_successor)) < %(max_sessions)s
 RETURNING session_id, agent_id, zone_id, image_id, auth_epoch
 ), step AS (
 INSERT INTO session_steps (session_id, name) SELECT session_id, 'claimed' FROM claimed
 ), ledger AS (
-INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms)
-SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(steps)s, %(duration_ms)s FROM claimed
+INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms, current_zone_id,
+    request_host)
+SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(steps)s, %(duration_ms)s,
+    %(current_zone_id)s::uuid, %(request_host)s FROM claimed
 )
 SELECT * FROM claimed
 """
+)
 
 _CONTENTS: Final[LiteralString] = """
 WITH s AS (
-    SELECT s.claimable AND s.expires > clock_timestamp() AND s.config_hash = %(config_hash)s AS good,
+    SELECT s.claimable AND s.expires > clock_timestamp() AND s.config_hash = %(config_hash)s
+               AND a.zone_id = s.zone_id AS good,
            s.claimable AND s.expires <= clock_timestamp() AS expired,
            s.claimable AND s.config_hash <> %(config_hash)s AS outdated,
            s.status IN ('requested', 'starting') AS starting,
@@ -104,7 +130,8 @@ SELECT count(*) FILTER (WHERE good AND agent_status = 'running' AND agent_enable
        count(*) FILTER (WHERE good AND agent_status = 'running' AND NOT agent_enabled) AS on_disabled_agents,
        count(*) FILTER (WHERE expired) AS expired, count(*) FILTER (WHERE outdated) AS outdated,
        count(*) FILTER (WHERE starting) AS starting,
-       (SELECT count(*) FROM sessions WHERE user_id = %(user_id)s AND status = ANY(%(counting)s)) AS of_user,
+       (SELECT count(*) FROM sessions WHERE user_id = %(user_id)s
+           AND (status = ANY(%(counting)s) OR awaits_successor)) AS of_user,
        COALESCE((SELECT c.paused FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s), false)
            AS paused,
        NOT EXISTS (SELECT 1 FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s
@@ -117,12 +144,12 @@ SELECT count(*) FILTER (WHERE good AND agent_status = 'running' AND agent_enable
 
 async def claim(
     db: Database, wanted: Claim, *, after_user_lock: Callable[[], Awaitable[None]] | None = None
-) -> tuple[DictRow | None, dict[str, Any]]:
+) -> tuple[DictRow | None, PoolContents]:
     """Give one staged session of a pool to a user, in one round trip.
 
     Returns:
-        The session (session_id, agent_id, zone_id, image_id, auth_epoch) and {}, or None and what was in
-        the pool: the fields of core.launching.PoolContents.
+        The session (session_id, agent_id, zone_id, image_id, auth_epoch) or None, and what was in the pool when the
+        claim found nothing.
 
     Raises:
         SessionLimit: the user has `max_sessions` already.
@@ -137,17 +164,21 @@ async def claim(
         "assignment_id": wanted.assignment_id,
         "assignment": Jsonb(wanted.assignment),
         "max_sessions": wanted.max_sessions,
-        "keepalive_s": wanted.keepalive_s,
+        "first_s": wanted.clocks.first_s,
+        "expiry": Jsonb(wanted.clocks),
+        "time_limit_s": wanted.clocks.time_limit_s,
         "kasm_url": wanted.kasm_url,
         "idempotency_key": wanted.idempotency_key,
         "idempotency_body": wanted.idempotency_body,
         "client_settings": Jsonb(wanted.client_settings),
         "steps": Jsonb(list(wanted.steps)),
         "duration_ms": wanted.duration_ms,
+        "current_zone_id": wanted.current_zone_id,
+        "request_host": wanted.request_host,
         "counting": COUNTING,
         "fresh_s": FRESH_AGENT_S,
     }
-    contents: dict[str, Any] = {}
+    contents = PoolContents()
     for _ in range(CLAIM_ATTEMPTS):
         try:
             row = await _claim_once(db, values, after_user_lock)
@@ -156,27 +187,32 @@ async def claim(
                 db, error, wanted.user_id, wanted.idempotency_key, wanted.idempotency_body
             ) from error
         if row is not None:
-            return row, {}
-        contents = dict(await db.fetch_one(_CONTENTS, values) or {})
-        of_user: int = contents.pop("of_user")
+            return row, PoolContents()
+        contents, of_user = await _read_contents(db, values)
         if of_user >= wanted.max_sessions:
             raise limit_reached(wanted.max_sessions)
-        if not contents["claimable"] or contents["paused"] or contents["deleted"] or not contents["image_enabled"]:
+        if not contents.serves:
             break
     return None, contents
 
 
-async def read_contents(db: Database, *, user_id: str, staging_config_id: str, config_hash: str) -> dict[str, Any]:
-    """What is in a pool now, without locks: the fields of core.launching.PoolContents."""
+async def read_contents(db: Database, *, user_id: str, staging_config_id: str, config_hash: str) -> PoolContents:
+    """What is in a pool now, without locks."""
     values = {
         "user_id": user_id,
         "staging_config_id": staging_config_id,
         "config_hash": config_hash,
         "counting": COUNTING,
     }
-    contents = dict(await db.fetch_one(_CONTENTS, values) or {})
-    del contents["of_user"]
+    contents, _ = await _read_contents(db, values)
     return contents
+
+
+async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolContents, int]:
+    """What is in a pool, and how many sessions the user has that count towards his limit."""
+    (row,) = await db.fetch(_CONTENTS, values)
+    of_user: int = row.pop("of_user")
+    return PoolContents(**row), of_user
 
 
 async def _claim_once(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 
 from psycopg.rows import DictRow
@@ -12,13 +12,19 @@ from greenroom.db.database import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFilter:
-    """Which log rows; None = any. `level` and above; `q` is looked for in the message, ignoring case."""
+    """Which log rows; None = any.
+
+    `level` and above; `q` is looked for in the message, ignoring case; from `since` on, before `until`.
+    """
 
     level: str | None = None
     component: str | None = None
     code: str | None = None
     q: str | None = None
     since: datetime | None = None
+    until: datetime | None = None
+    zone_name: str | None = None
+    user_id: str | None = None
     session_id: str | None = None
     staging_config_id: str | None = None
 
@@ -26,7 +32,8 @@ class LogFilter:
 async def list_logs(db: Database, wanted: LogFilter, *, before: int | None, limit: int) -> list[DictRow]:
     """Rows that match, newest first; those with a log_id below `before`."""
     return await db.fetch(
-        "SELECT log_id, time, level, component, code, message, zone_name, session_id, user_id, username,"
+        "SELECT log_id, time, level, component, code, message, zone_name, session_id, user_id,"
+        " coalesce(username, (SELECT u.username FROM users u WHERE u.user_id = logs.user_id)) AS username,"
         " staging_config_id, setting, details FROM logs"
         " WHERE (%(before)s::bigint IS NULL OR log_id < %(before)s)"
         " AND (%(level)s::text IS NULL OR array_position(ARRAY['DEBUG', 'INFO', 'WARNING', 'ERROR'], level)"
@@ -35,42 +42,54 @@ async def list_logs(db: Database, wanted: LogFilter, *, before: int | None, limi
         " AND (%(code)s::text IS NULL OR code = %(code)s)"
         " AND (%(q)s::text IS NULL OR strpos(lower(message), lower(%(q)s)) > 0)"
         " AND (%(since)s::timestamptz IS NULL OR time >= %(since)s)"
+        " AND (%(until)s::timestamptz IS NULL OR time < %(until)s)"
+        " AND (%(zone_name)s::text IS NULL OR zone_name = %(zone_name)s)"
+        " AND (%(user_id)s::uuid IS NULL OR user_id = %(user_id)s)"
         " AND (%(session_id)s::uuid IS NULL OR session_id = %(session_id)s)"
         " AND (%(staging_config_id)s::uuid IS NULL OR staging_config_id = %(staging_config_id)s)"
         " ORDER BY log_id DESC LIMIT %(limit)s",
-        {
-            "before": before,
-            "level": wanted.level,
-            "component": wanted.component,
-            "code": wanted.code,
-            "q": wanted.q,
-            "since": wanted.since,
-            "session_id": wanted.session_id,
-            "staging_config_id": wanted.staging_config_id,
-            "limit": limit,
-        },
+        {**asdict(wanted), "before": before, "limit": limit},
     )
 
 
+async def failed_tasks(db: Database, within_s: float) -> list[DictRow]:
+    """What Primaries could not do lately, a row per zone: zone_name, times, and time and message of the last one."""
+    return await db.fetch(
+        "SELECT zone_name, times, time, message FROM"
+        " (SELECT zone_name, time, message, count(*) OVER of_zone AS times,"
+        "   row_number() OVER (of_zone ORDER BY log_id DESC) AS nth FROM logs"
+        "   WHERE code = 'primary-task-failed' AND time > now() - make_interval(secs => %s)"
+        "   WINDOW of_zone AS (PARTITION BY zone_name)) failed"
+        " WHERE nth = 1 ORDER BY zone_name",
+        (within_s,),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RequestFilter:
+    """Which requests; None = any. `refused`: those that were not answered with 2xx, or only the others."""
+
+    status: int | None = None
+    refused: bool | None = None
+    agent_id: str | None = None
+    manager_instance_id: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+
+
 async def list_manager_requests(
-    db: Database, *, status: int | None, agent_id: str | None, since: datetime | None, before: int | None, limit: int
+    db: Database, wanted: RequestFilter, *, before: int | None, limit: int
 ) -> list[DictRow]:
     """Requests of Agents as Managers answered them, newest first; those with a request_id below `before`."""
     return await db.fetch(
         "SELECT request_id, time, agent_id, manager_instance_id, method, path, status, duration_ms, count"
         " FROM manager_requests WHERE (%(before)s::bigint IS NULL OR request_id < %(before)s)"
         " AND (%(status)s::int IS NULL OR status = %(status)s)"
+        " AND (%(refused)s::boolean IS NULL OR (status BETWEEN 200 AND 299) <> %(refused)s)"
         " AND (%(agent_id)s::uuid IS NULL OR agent_id = %(agent_id)s)"
+        " AND (%(manager_instance_id)s::text IS NULL OR manager_instance_id = %(manager_instance_id)s)"
         " AND (%(since)s::timestamptz IS NULL OR time >= %(since)s)"
+        " AND (%(until)s::timestamptz IS NULL OR time < %(until)s)"
         " ORDER BY request_id DESC LIMIT %(limit)s",
-        {"before": before, "status": status, "agent_id": agent_id, "since": since, "limit": limit},
-    )
-
-
-async def prune_diagnostics(db: Database, keep_rows: int) -> None:
-    """Delete all but about the newest `keep_rows` of both tables (ids have gaps after a rollback)."""
-    await db.write("DELETE FROM logs WHERE log_id <= (SELECT max(log_id) FROM logs) - %s", (keep_rows,))
-    await db.write(
-        "DELETE FROM manager_requests WHERE request_id <= (SELECT max(request_id) FROM manager_requests) - %s",
-        (keep_rows,),
+        {**asdict(wanted), "before": before, "limit": limit},
     )

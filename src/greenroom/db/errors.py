@@ -9,14 +9,20 @@ from typing import Final
 import psycopg
 from psycopg import errors as pg
 
-from greenroom.core.errors import Duplicate, GreenroomError, Invalid, LastEnabledManager
+from greenroom.core.errors import Duplicate, GreenroomError, Invalid, LastEnabledManager, ProfileInUse
 
 CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "last-enabled-manager": (LastEnabledManager, None),
     "zones_name_unique": (Duplicate, "A zone with this name exists already."),
     "groups_name_unique": (Duplicate, "A group with this name exists already."),
     "users_username_unique": (Duplicate, "A user with this name exists already."),
+    "sessions_one_profile": (
+        ProfileInUse,
+        "The profile is in use by another session; open that one, end it, or launch with the profile Disabled.",
+    ),
     "images_friendly_name_unique": (Duplicate, "A workspace with this friendly name exists already."),
+    "filter_policies_name_unique": (Duplicate, "A web filter policy with this name exists already."),
+    "images_filter_policy": (Invalid, "There is no such web filter policy."),
     "staging_configs_unique": (
         Duplicate,
         "A staging config for this zone, image and set of permissions exists already; change its number of sessions.",

@@ -7,23 +7,27 @@ from typing import Any
 
 from greenroom.core.launching import LaunchZone, StagedPool
 from greenroom.core.placement import AgentView
+from greenroom.core.pool_model import Shortfall
 from greenroom.core.settings import STAGED_PERMISSIONS, GroupSettings
+from greenroom.core.shortfalls import barrier, shown_shortfall
 from greenroom.core.specs import ImageFacts, ZoneFacts
+from greenroom.core.streams import ProxyFacts
 
 Row = Mapping[str, Any]
 
 
 def image_facts(row: Row) -> ImageFacts:
-    """A row of `images`. `Inherit` stands for Shares, the installation's default."""
+    """A row of `images`. `Inherit` stands for `default_cpu_allocation_method` of the installation, in `IMAGE_JSON`."""
+    inherited, own = row.get("default_cpu_allocation_method"), row["cpu_allocation_method"]
     return ImageFacts(
         image_id=str(row["image_id"]),
         name=row["name"],
         friendly_name=row["friendly_name"],
         enabled=row["enabled"],
-        cores=row["cores"],
+        cores=float(row["cores"]),  # in JSON, 2.0 became 2
         memory=row["memory"],
         memory_limit=row["memory_limit"],
-        cpu_mode="Quotas" if row["cpu_allocation_method"] == "Quotas" else "Shares",
+        cpu_mode="Quotas" if (inherited if own == "Inherit" else own) == "Quotas" else "Shares",
         port=row["port"],
         protocol=row["protocol"],
         auth_user=row["auth_user"],
@@ -32,8 +36,10 @@ def image_facts(row: Row) -> ImageFacts:
         volume_mappings=row["volume_mappings"],
         persistent_profile_path=row["persistent_profile_path"],
         filter_policy=_text(row["filter_policy_id"]),
+        filter_policy_force_disabled=row["filter_policy_force_disabled"],
         only_zone_id=_text(row["zone_id"]) if row["restrict_to_zone"] else None,
         only_agent_id=_text(row["server_id"]) if row["restrict_to_server"] else None,
+        session_time_limit=row["session_time_limit"],
         revision=row["revision"],
     )
 
@@ -48,12 +54,25 @@ def zone_facts(row: Row) -> ZoneFacts:
     )
 
 
+def proxy_facts(row: Row) -> ProxyFacts:
+    """How browsers reach streams: a row with the four columns of a zone; of one Agent, where it has `edge_url` too."""
+    return ProxyFacts(
+        proxy_connections=row["proxy_connections"],
+        proxy_hostname=row["proxy_hostname"],
+        proxy_path=row["proxy_path"],
+        proxy_port=row["proxy_port"],
+        edge_url=row.get("edge_url") or "",
+    )
+
+
 def launch_zone(row: Row) -> LaunchZone:
     """A row of `zones`, as a launch sees it."""
     return LaunchZone(
         facts=zone_facts(row),
         search_alternate_zones=row["search_alternate_zones"],
         load_balancing_strategy=row["load_balancing_strategy"],
+        proxy=proxy_facts(row),
+        former_names=tuple(row["former_names"]),
     )
 
 
@@ -81,6 +100,20 @@ def agent_view(row: Row) -> AgentView:
 def group_settings(row: Row) -> GroupSettings:
     """A group with its settings."""
     return GroupSettings(str(row["group_id"]), row["name"], row["priority"], row["settings"])
+
+
+def shortfall(row: Row) -> Shortfall | None:
+    """Why a config (a row of `db.staging_configs.list_configs`) is short now, as a reader is told it."""
+    stored = Shortfall(row["shortfall_code"], row["shortfall_reason"]) if row["shortfall_code"] else None
+    return shown_shortfall(
+        stored,
+        barred=barrier(image_facts(row["image"]), zone_facts(row["zone"])),
+        is_paused=row["paused"],
+        num_sessions=row["num_sessions"],
+        current=row["num_current_sessions"],
+        coming=row["num_starting_sessions"],
+        has_manager=row["has_manager"],
+    )
 
 
 def _text(value: object) -> str | None:

@@ -20,6 +20,14 @@ DESKTOP: Final = "Desktop"
 """Friendly name of the first workspace."""
 
 
+async def has_first_data(db: Database) -> bool:
+    """Whether the first data were made; the database may be empty still, or of any version."""
+    tables = await db.fetch_one("SELECT to_regclass('groups') IS NOT NULL AS there")
+    if tables is None or not tables["there"]:
+        return False
+    return await db.fetch_one("SELECT 1 FROM groups WHERE group_id = %s", (ALL_USERS,)) is not None
+
+
 async def ensure_first_data(
     db: Database, *, image: str, admin_password_hash: str, key_id: str, key_secret_hash: bytes
 ) -> bool:
@@ -49,7 +57,6 @@ async def ensure_first_data(
             secret_hash=key_secret_hash,
             name="First key of the installation",
             permissions=[GLOBAL_ADMIN, USER],
-            created_by=admin,
         )
         await _desktop(connection, image)
     return True

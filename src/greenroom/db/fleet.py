@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 from greenroom.core.states import SessionStatus, sources_of
 from greenroom.db.database import Connection, Database
 
-_LOSABLE: Final = sorted(sources_of(SessionStatus.LOST) - {SessionStatus.REQUESTED, SessionStatus.STARTING})
+_LOSABLE: Final = sorted(sources_of(SessionStatus.LOST))
+_IS_LOSABLE: Final[LiteralString] = (
+    " user_id IS NOT NULL AND status = ANY(%s) AND (status <> 'starting' OR started IS NOT NULL)"
+)
+"""A first start that waits for an Agent is tried on another one; one that is resumed has its disk there."""
 _DELETABLE: Final = sorted(sources_of(SessionStatus.DELETING))
 
 
 async def read_agents(db: Database, zone_id: str) -> list[dict[str, Any]]:
     """The zone's Agents as `core.fleet.AgentReport` has them."""
     return await db.fetch(
-        "SELECT agent_id::text, hostname, status, complete,"
+        "SELECT agent_id::text, hostname, status, enabled, complete,"
         " extract(epoch FROM clock_timestamp() - last_reported)::double precision AS silent_s,"
-        " EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = a.agent_id AND s.user_id IS NOT NULL"
-        "   AND s.status = ANY(%s)) AS has_losable"
+        " EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = a.agent_id AND" + _IS_LOSABLE + ") AS has_losable"
         " FROM agents a WHERE zone_id = %s ORDER BY agent_id",
         (_LOSABLE, zone_id),
     )
@@ -35,7 +38,8 @@ async def set_agent_status(connection: Connection, agent_id: str, before: str, t
 async def mark_missing(connection: Connection, agent_id: str, missing_s: float) -> list[dict[str, Any]] | None:
     """Mark an Agent missing, if it is still silent; the rows of its sessions changed, or None if it was heard.
 
-    Its unassigned sessions go with it: `running` ones become `unreachable`, those not yet running are deleted.
+    Its unassigned sessions go with it: `running` ones become `unreachable`, those not yet running are deleted. All
+    have a new generation: what was seen of them before the silence brings none back, the Agent must see it anew.
     """
     cursor = await connection.execute(
         "UPDATE agents SET status = 'missing' WHERE agent_id = %s AND status = 'running'"
@@ -53,7 +57,7 @@ async def mark_missing(connection: Connection, agent_id: str, missing_s: float) 
         "UPDATE sessions SET status_changed = clock_timestamp(), deadline = NULL,"
         " status = CASE WHEN status = 'running' THEN 'unreachable' ELSE 'deleting' END,"
         " want = CASE WHEN status = 'running' THEN want ELSE 'absent' END,"
-        " generation = CASE WHEN status = 'running' THEN generation ELSE generation + 1 END,"
+        " generation = generation + 1,"
         " ended_reason = CASE WHEN status = 'running' THEN ended_reason ELSE 'its Agent is missing' END"
         " WHERE agent_id = %s AND user_id IS NULL AND status IN ('requested', 'starting', 'running')"
         " RETURNING session_id::text, status, staging_config_id::text",
@@ -75,15 +79,15 @@ async def mark_dead(connection: Connection, agent_id: str, dead_s: float) -> boo
 async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[dict[str, Any]]:
     """The users' sessions of a missing Agent are lost, for now; the rows changed."""
     await connection.execute(
-        "SELECT 1 FROM sessions WHERE agent_id = %s AND user_id IS NOT NULL AND status = ANY(%s)"
-        " ORDER BY session_id FOR NO KEY UPDATE",
+        "SELECT 1 FROM sessions WHERE agent_id = %s AND" + _IS_LOSABLE + " ORDER BY session_id FOR NO KEY UPDATE",
         (agent_id, _LOSABLE),
     )
     cursor = await connection.execute(
         "UPDATE sessions SET status = 'lost', status_changed = clock_timestamp(), deadline = NULL, error = %s"
-        " WHERE agent_id = %s AND user_id IS NOT NULL AND status = ANY(%s)"
-        " AND EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = sessions.agent_id AND a.status = 'missing')"
-        " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
+        " WHERE EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = sessions.agent_id AND a.status = 'missing')"
+        " AND agent_id = %s AND"
+        + _IS_LOSABLE
+        + " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
         (reason, agent_id, _LOSABLE),
     )
     return await cursor.fetchall()
@@ -116,27 +120,33 @@ async def read_endable_of_dead(db: Database, zone_id: str) -> list[str]:
 
 
 async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> list[dict[str, Any]]:
-    """Agents whose offer is not what report, overcommit and overrides make it: agent_id, cores, memory."""
+    """Agents whose offer is not what report, overcommit and overrides make it: agent_id, hostname, cores, overcommit,
+    memory, and what stood there: cores_before, memory_before."""
     return await db.fetch(
-        "SELECT agent_id::text, coalesce(a.cores_override, c.cores_reported * %(overcommit)s) AS cores,"
-        " coalesce(a.memory_override, c.memory_reported) AS memory"
-        " FROM agents a JOIN agent_capacity c USING (agent_id) WHERE a.zone_id = %(zone_id)s"
-        " AND (c.cores, c.memory) IS DISTINCT FROM (coalesce(a.cores_override, c.cores_reported * %(overcommit)s),"
-        "  coalesce(a.memory_override, c.memory_reported)) ORDER BY agent_id",
+        "SELECT agent_id::text, a.hostname, c.cores AS cores_before, c.memory AS memory_before, o.*"
+        " FROM agents a JOIN agent_capacity c USING (agent_id), LATERAL"
+        " (SELECT coalesce(a.cores_override, c.cores_reported * %(overcommit)s) AS cores,"
+        "  CASE WHEN a.cores_override IS NULL THEN %(overcommit)s ELSE 1 END AS overcommit,"
+        "  coalesce(a.memory_override, c.memory_reported) AS memory) o"
+        " WHERE a.zone_id = %(zone_id)s AND (c.cores, c.overcommit, c.memory)"
+        " IS DISTINCT FROM (o.cores, o.overcommit, o.memory) ORDER BY agent_id",
         {"zone_id": zone_id, "overcommit": cpu_overcommit},
     )
 
 
 async def write_offer(connection: Connection, offer: Mapping[str, Any]) -> None:
-    """What an Agent offers from now on: agent_id, cores, memory."""
+    """What an Agent offers from now on, as `changed_offers` has it; what quotas reserve follows the overcommit."""
     await connection.execute(
-        "UPDATE agent_capacity SET cores = %(cores)s, memory = %(memory)s WHERE agent_id = %(agent_id)s", offer
+        "UPDATE agent_capacity SET cores = %(cores)s, overcommit = %(overcommit)s, memory = %(memory)s"
+        " WHERE agent_id = %(agent_id)s",
+        offer,
     )
 
 
 _ALLOCATIONS: Final = (
     "SELECT c.agent_id::text, a.hostname, c.cores_allocated AS cores_counted, c.memory_allocated AS memory_counted,"
-    " coalesce(sum(s.cores), 0)::double precision AS cores_summed, coalesce(sum(s.memory), 0)::bigint AS memory_summed"
+    " coalesce(sum(reserved_cores(s.cores, s.cpu_quota, c.overcommit)), 0) AS cores_summed,"
+    " coalesce(sum(s.memory), 0)::bigint AS memory_summed"
     " FROM agent_capacity c JOIN agents a USING (agent_id)"
     " LEFT JOIN sessions s ON s.agent_id = c.agent_id AND s.status <> 'deleted'"
     " WHERE a.zone_id = %s AND (%s::uuid[] IS NULL OR c.agent_id = ANY(%s::uuid[]))"

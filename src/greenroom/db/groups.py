@@ -11,6 +11,8 @@ from psycopg.types.json import Jsonb
 from greenroom.core.errors import NotFound, Refused
 from greenroom.core.settings import GroupSettings
 from greenroom.db.database import Connection, Database, returned
+from greenroom.db.filter_policies import SETTING as FILTER_SETTING
+from greenroom.db.filter_policies import policy_named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +31,7 @@ class Group:
 
 
 _SELECT: Final[LiteralString] = (
-    "SELECT g.*,"
+    "SELECT g.group_id, g.name, g.description, g.priority, g.is_system, g.permissions,"
     " COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s WHERE s.group_id = g.group_id), '{}')"
     " AS settings,"
     " ARRAY(SELECT i.image_id::text FROM group_images i WHERE i.group_id = g.group_id ORDER BY 1) AS images,"
@@ -60,12 +62,17 @@ async def get_group(db: Database, group_id: str) -> Group:
     return _group(row)
 
 
-async def permissions_of_groups(db: Database, group_ids: list[str]) -> set[str]:
-    """All permissions that these groups give together."""
-    rows = await db.fetch(
-        "SELECT DISTINCT unnest(permissions) AS code FROM groups WHERE group_id = ANY(%s::uuid[])", (group_ids,)
-    )
-    return {row["code"] for row in rows}
+async def lock_group(connection: Connection, group_id: str) -> Group:
+    """Hold the group's row until commit, against concurrent changes; returns it as it is then.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    await connection.execute("SELECT 1 FROM groups WHERE group_id = %s FOR NO KEY UPDATE", (group_id,))
+    row = await (await connection.execute(_SELECT + " WHERE g.group_id = %s", (group_id,))).fetchone()
+    if row is None:
+        raise NotFound(f"There is no group {group_id}; it may have been deleted.")
+    return _group(row)
 
 
 def settings_of(group: Group) -> GroupSettings:
@@ -105,24 +112,25 @@ async def insert_group(
 
 
 async def update_group(connection: Connection, group: Group) -> None:
-    """Store name, description, priority and permissions.
+    """Store name, description, priority and permissions, after `lock_group`.
 
     Raises:
-        NotFound: it was deleted meanwhile.
         Duplicate: the name exists.
     """
-    cursor = await connection.execute(
-        "UPDATE groups SET name = %s, description = %s, priority = %s, permissions = %s WHERE group_id = %s"
-        " RETURNING 1",
+    await connection.execute(
+        "UPDATE groups SET name = %s, description = %s, priority = %s, permissions = %s WHERE group_id = %s",
         (group.name, group.description, group.priority, group.permissions, group.group_id),
     )
-    if await cursor.fetchone() is None:
-        raise NotFound(f"There is no group {group.group_id}; it may have been deleted.")
 
 
 async def change_settings(connection: Connection, group_id: str, changes: Mapping[str, Any]) -> None:
-    """Set each name to its value (validated before); None removes it."""
-    for name, value in sorted(changes.items()):
+    """Set each name to its value (validated before); None removes it. A web filter policy is stored by its id.
+
+    Raises:
+        Invalid: there is no such web filter policy.
+    """
+    for name, given in sorted(changes.items()):
+        value = await policy_named(connection, given) if name == FILTER_SETTING and given else given
         if value is None:
             await connection.execute("DELETE FROM group_settings WHERE group_id = %s AND name = %s", (group_id, name))
         else:
@@ -133,20 +141,24 @@ async def change_settings(connection: Connection, group_id: str, changes: Mappin
             )
 
 
-async def add_image(connection: Connection, group_id: str, image_id: str) -> None:
-    """Let the members use a workspace.
+async def add_image(connection: Connection, group_id: str, image_id: str) -> bool:
+    """Let the members use a workspace; False = they may already.
 
     Raises:
         Invalid: there is no such group or image.
     """
-    await connection.execute(
+    cursor = await connection.execute(
         "INSERT INTO group_images (group_id, image_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (group_id, image_id)
     )
+    return cursor.rowcount > 0
 
 
-async def remove_image(connection: Connection, group_id: str, image_id: str) -> None:
-    """Let the members no longer use a workspace through this group."""
-    await connection.execute("DELETE FROM group_images WHERE group_id = %s AND image_id = %s", (group_id, image_id))
+async def remove_image(connection: Connection, group_id: str, image_id: str) -> bool:
+    """Let the members no longer use a workspace through this group; False = they could not."""
+    cursor = await connection.execute(
+        "DELETE FROM group_images WHERE group_id = %s AND image_id = %s", (group_id, image_id)
+    )
+    return cursor.rowcount > 0
 
 
 async def delete_group(connection: Connection, group: Group) -> None:

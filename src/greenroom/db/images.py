@@ -8,12 +8,14 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import NotFound
+from greenroom.db.claims import AGENT_SERVES
 from greenroom.db.database import Connection, Database, returned
 
-FIELDS: Final = (
+FIELDS: Final[tuple[LiteralString, ...]] = (
     "name",
     "friendly_name",
     "description",
+    "notes",
     "image_src",
     "enabled",
     "hidden",
@@ -32,15 +34,15 @@ FIELDS: Final = (
     "volume_mappings",
     "categories",
     "persistent_profile_path",
-    "persistent_profile_config",
     "restrict_to_zone",
     "zone_id",
     "restrict_to_server",
     "server_id",
     "session_time_limit",
     "filter_policy_id",
+    "filter_policy_force_disabled",
 )
-"""The columns that can be set, in the order of the statements below."""
+"""The columns that can be set."""
 
 IN_THE_CONTAINER: Final = frozenset(
     {
@@ -60,22 +62,42 @@ IN_THE_CONTAINER: Final = frozenset(
         "restrict_to_server",
         "server_id",
         "filter_policy_id",
+        "filter_policy_force_disabled",
     }
 )
 """A change of these makes staged sessions out of date, so `revision` grows."""
 
-_JSON: Final = frozenset({"run_config", "exec_config", "volume_mappings", "categories", "persistent_profile_config"})
+NAMED_USERS_MAX: Final = 5
+
+_JSON: Final = frozenset({"run_config", "exec_config", "volume_mappings", "categories"})
+
+IMAGE_JSON: Final[LiteralString] = (
+    "((to_jsonb(i) - 'docker_token_encrypted') || jsonb_build_object('default_cpu_allocation_method',"
+    " (SELECT value FROM settings WHERE name = 'default_cpu_allocation_method')))"
+)
+"""The row `i` of an image as JSON for `db.facts.image_facts`, with the setting that `Inherit` stands for."""
 
 _SELECT: Final[LiteralString] = (
-    "SELECT i.*, z.zone_name,"
+    "SELECT i.*, z.zone_name, p.name AS filter_policy_name,"
     " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
+    " COALESCE((SELECT jsonb_agg(jsonb_build_object('agent_id', a.agent_id, 'hostname', a.hostname, 'state', r.state,"
+    "   'progress', r.progress, 'error', r.error) ORDER BY a.hostname, a.agent_id)"
+    "   FROM agent_images r JOIN agents a USING (agent_id) WHERE r.name = i.name), '[]') AS agents,"
     " ARRAY(SELECT g.group_id::text FROM group_images g WHERE g.image_id = i.image_id ORDER BY 1) AS groups"
-    " FROM images i LEFT JOIN zones z USING (zone_id)"
+    " FROM images i LEFT JOIN zones z USING (zone_id) LEFT JOIN filter_policies p USING (filter_policy_id)"
+)
+_INSERT: Final[LiteralString] = (
+    "INSERT INTO images (" + ", ".join(FIELDS) + ")"
+    " VALUES (" + ", ".join("%(" + name + ")s" for name in FIELDS) + ") RETURNING image_id"
+)
+_UPDATE: Final[LiteralString] = (
+    "UPDATE images SET " + ", ".join(name + " = %(" + name + ")s" for name in FIELDS) + ","
+    " revision = revision + %(step)s WHERE image_id = %(image_id)s RETURNING 1"
 )
 
 
 async def list_images(db: Database) -> list[DictRow]:
-    """All images, by friendly name; `available` = some Agent has it."""
+    """All images, by friendly name; `available` = some Agent has it, `agents` = how far each of them is."""
     return await db.fetch(_SELECT + " ORDER BY lower(i.friendly_name)")
 
 
@@ -91,6 +113,19 @@ async def get_image(db: Database, image_id: str) -> DictRow:
     return row
 
 
+async def lock_image(connection: Connection, image_id: str) -> DictRow:
+    """One image as `get_image` has it, which nobody else changes until the transaction ends.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    await connection.execute("SELECT 1 FROM images WHERE image_id = %s FOR NO KEY UPDATE", (image_id,))
+    row = await (await connection.execute(_SELECT + " WHERE i.image_id = %s", (image_id,))).fetchone()
+    if row is None:
+        raise NotFound(f"There is no workspace {image_id}; it may have been deleted.")
+    return row
+
+
 async def list_launchable(db: Database, user_id: str) -> list[DictRow]:
     """Enabled, visible images of the user's groups; `ready` = a claimable session of it exists."""
     return await db.fetch(
@@ -98,8 +133,8 @@ async def list_launchable(db: Database, user_id: str) -> list[DictRow]:
         " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
         " EXISTS (SELECT 1 FROM staging_configs c JOIN sessions s USING (staging_config_id)"
         "         JOIN agents a ON a.agent_id = s.agent_id"
-        "         WHERE c.image_id = i.image_id AND c.deleted IS NULL AND NOT c.paused AND s.claimable AND a.enabled"
-        "         AND a.status = 'running' AND (s.expires IS NULL OR s.expires > clock_timestamp())) AS ready"
+        "         WHERE c.image_id = i.image_id AND c.deleted IS NULL AND NOT c.paused AND s.claimable"
+        "         AND s.expires > clock_timestamp() AND a.zone_id = c.zone_id AND " + AGENT_SERVES + ") AS ready"
         " FROM images i WHERE i.enabled AND NOT i.hidden AND EXISTS (SELECT 1 FROM group_images gi"
         " JOIN user_groups ug USING (group_id) WHERE gi.image_id = i.image_id AND ug.user_id = %s)"
         " ORDER BY lower(i.friendly_name)",
@@ -114,19 +149,7 @@ async def insert_image(connection: Connection, fields: dict[str, Any], group_ids
         Duplicate: the friendly name exists.
         Invalid: a zone or group does not exist.
     """
-    cursor = await connection.execute(
-        "INSERT INTO images (name, friendly_name, description, image_src, enabled, hidden, cores, memory, memory_limit,"
-        " cpu_allocation_method, docker_registry, docker_user, docker_token_encrypted, port, protocol, auth_user,"
-        " run_config, exec_config, volume_mappings, categories, persistent_profile_path, persistent_profile_config,"
-        " restrict_to_zone, zone_id, restrict_to_server, server_id, session_time_limit, filter_policy_id)"
-        " VALUES (%(name)s, %(friendly_name)s, %(description)s, %(image_src)s, %(enabled)s, %(hidden)s, %(cores)s,"
-        " %(memory)s, %(memory_limit)s, %(cpu_allocation_method)s, %(docker_registry)s, %(docker_user)s,"
-        " %(docker_token_encrypted)s, %(port)s, %(protocol)s, %(auth_user)s, %(run_config)s, %(exec_config)s,"
-        " %(volume_mappings)s, %(categories)s, %(persistent_profile_path)s, %(persistent_profile_config)s,"
-        " %(restrict_to_zone)s, %(zone_id)s, %(restrict_to_server)s, %(server_id)s, %(session_time_limit)s,"
-        " %(filter_policy_id)s) RETURNING image_id",
-        _values(fields),
-    )
+    cursor = await connection.execute(_INSERT, _values(fields))
     row = await returned(cursor)
     image_id = str(row["image_id"])
     await set_groups_of_image(connection, image_id, group_ids)
@@ -134,28 +157,15 @@ async def insert_image(connection: Connection, fields: dict[str, Any], group_ids
 
 
 async def update_image(connection: Connection, image_id: str, fields: dict[str, Any], *, outdates_staged: bool) -> None:
-    """Store all of `FIELDS`; `revision` grows when staged sessions are out of date now.
+    """Store all of `FIELDS`, after `lock_image`; `revision` grows when staged sessions are out of date now.
 
     Raises:
         NotFound: it was deleted meanwhile.
         Duplicate: the friendly name exists.
         Invalid: a zone does not exist.
     """
-    cursor = await connection.execute(
-        "UPDATE images SET name = %(name)s, friendly_name = %(friendly_name)s, description = %(description)s,"
-        " image_src = %(image_src)s, enabled = %(enabled)s, hidden = %(hidden)s, cores = %(cores)s,"
-        " memory = %(memory)s, memory_limit = %(memory_limit)s, cpu_allocation_method = %(cpu_allocation_method)s,"
-        " docker_registry = %(docker_registry)s, docker_user = %(docker_user)s,"
-        " docker_token_encrypted = %(docker_token_encrypted)s, port = %(port)s, protocol = %(protocol)s,"
-        " auth_user = %(auth_user)s, run_config = %(run_config)s, exec_config = %(exec_config)s,"
-        " volume_mappings = %(volume_mappings)s, categories = %(categories)s,"
-        " persistent_profile_path = %(persistent_profile_path)s,"
-        " persistent_profile_config = %(persistent_profile_config)s, restrict_to_zone = %(restrict_to_zone)s,"
-        " zone_id = %(zone_id)s, restrict_to_server = %(restrict_to_server)s, server_id = %(server_id)s,"
-        " session_time_limit = %(session_time_limit)s, filter_policy_id = %(filter_policy_id)s,"
-        " revision = revision + %(step)s WHERE image_id = %(image_id)s RETURNING 1",
-        _values(fields) | {"image_id": image_id, "step": int(outdates_staged)},
-    )
+    step = int(outdates_staged)
+    cursor = await connection.execute(_UPDATE, _values(fields) | {"image_id": image_id, "step": step})
     if await cursor.fetchone() is None:
         raise NotFound(f"There is no workspace {image_id}; it may have been deleted.")
 
@@ -197,12 +207,34 @@ def _values(fields: dict[str, Any]) -> dict[str, Any]:
     return {name: Jsonb(fields[name]) if name in _JSON else fields[name] for name in FIELDS}
 
 
-async def users_of_image(db: Database, image_id: str) -> str:
-    """What uses an image, e.g. "2 sessions, 1 staging configs"; empty when nothing does."""
+async def find_image(db: Database, named: str) -> str | None:
+    """The id of the image with this id (with or without dashes), else with this friendly name."""
     row = await db.fetch_one(
-        "SELECT (SELECT count(*) FROM sessions WHERE image_id = %(id)s AND status <> 'deleted') AS sessions,"
-        " (SELECT count(*) FROM staging_configs WHERE image_id = %(id)s AND deleted IS NULL) AS configs",
+        "SELECT image_id::text FROM images WHERE replace(image_id::text, '-', '') = replace(lower(%(named)s), '-', '')"
+        " OR friendly_name = %(named)s ORDER BY friendly_name = %(named)s LIMIT 1",
+        {"named": named},
+    )
+    return row["image_id"] if row else None
+
+
+async def users_of_image(db: Database, image_id: str) -> str:
+    """What uses an image, e.g. "2 sessions (ada, staged), 1 staging config (zone eu)"; empty when nothing does."""
+    row = await db.fetch_one(
+        "SELECT ARRAY(SELECT coalesce(u.username, 'staged') FROM sessions s LEFT JOIN users u USING (user_id)"
+        "   WHERE s.image_id = %(id)s AND s.status <> 'deleted' ORDER BY 1) AS sessions,"
+        " ARRAY(SELECT 'zone ' || z.zone_name FROM staging_configs c JOIN zones z USING (zone_id)"
+        "   WHERE c.image_id = %(id)s AND c.deleted IS NULL ORDER BY 1) AS configs",
         {"id": image_id},
     )
-    counts = {"sessions": row["sessions"], "staging configs": row["configs"]} if row else {}
-    return ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    found: dict[str, list[str]] = {"session": row["sessions"], "staging config": row["configs"]} if row else {}
+    return ", ".join(f"{_counted(names, what)} ({_some(names)})" for what, names in found.items() if names)
+
+
+def _counted(names: list[str], noun: str) -> str:
+    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
+
+
+def _some(names: list[str]) -> str:
+    different = list(dict.fromkeys(names))
+    more = len(different) - NAMED_USERS_MAX
+    return ", ".join(different[:NAMED_USERS_MAX]) + (f" and {more} more" if more > 0 else "")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import Final
 
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import NotFound
 from greenroom.db.database import Database
+from greenroom.db.join_tokens import add_join_token
 from greenroom.db.users import find_user, lock_user, revoke_access, update_user
 
 
@@ -19,48 +21,84 @@ async def installation_id(db: Database) -> str:
     return str(row["installation_id"])
 
 
-async def ensure_zones(db: Database, names: Sequence[str], allow_origin: str, upstream_auth: str) -> None:
-    """Make the zones that do not exist; rewrite both values of those that nobody edited since `up` wrote them."""
-    written = {"allow_origin_domain": allow_origin, "upstream_auth_address": upstream_auth}
+async def ensure_zones(
+    db: Database, names: Sequence[str], allow_origin: str, upstream_auth: str, stream_port: int
+) -> None:
+    """Make the zones that do not exist; rewrite the values of those that nobody edited since `up` wrote them.
+
+    A zone that was renamed is found by its former name. Proxy Port is that of the streams here, so that a zone works
+    without Proxy Connections too.
+    """
+    written = {
+        "allow_origin_domain": allow_origin,
+        "upstream_auth_address": upstream_auth,
+        "proxy_port": stream_port,
+    }
     for name in names:
+        values = {**written, "name": name, "written": Jsonb(written)}
         await db.write(
-            "INSERT INTO zones AS z (zone_name, allow_origin_domain, upstream_auth_address, written_by_up)"
-            " VALUES (%(name)s, %(origin)s, %(auth)s, %(written)s)"
-            " ON CONFLICT ON CONSTRAINT zones_name_unique DO UPDATE SET"
-            " allow_origin_domain = EXCLUDED.allow_origin_domain,"
-            " upstream_auth_address = EXCLUDED.upstream_auth_address, written_by_up = EXCLUDED.written_by_up"
-            " WHERE z.written_by_up IS DISTINCT FROM EXCLUDED.written_by_up"
-            " AND z.allow_origin_domain = z.written_by_up->>'allow_origin_domain'"
-            " AND z.upstream_auth_address = z.written_by_up->>'upstream_auth_address'",
-            {"name": name, "origin": allow_origin, "auth": upstream_auth, "written": Jsonb(written)},
+            "INSERT INTO zones (zone_name, allow_origin_domain, upstream_auth_address, proxy_port, written_by_up)"
+            " SELECT %(name)s, %(allow_origin_domain)s, %(upstream_auth_address)s, %(proxy_port)s, %(written)s"
+            " WHERE NOT EXISTS (SELECT 1 FROM zones WHERE %(name)s = ANY(zone_name || former_names))"
+            " ON CONFLICT ON CONSTRAINT zones_name_unique DO NOTHING",
+            values,
+        )
+        await db.write(
+            "UPDATE zones SET allow_origin_domain = %(allow_origin_domain)s, proxy_port = %(proxy_port)s,"
+            " upstream_auth_address = %(upstream_auth_address)s, written_by_up = %(written)s"
+            " WHERE %(name)s = ANY(zone_name || former_names) AND written_by_up IS DISTINCT FROM %(written)s"
+            " AND allow_origin_domain = written_by_up->>'allow_origin_domain'"
+            " AND upstream_auth_address = written_by_up->>'upstream_auth_address'"
+            # zones of the first version have the default port, which was not written down
+            " AND proxy_port = coalesce((written_by_up->>'proxy_port')::integer, 443)",
+            values,
         )
 
 
-async def add_join_token(db: Database, token_hash: bytes, zone_name: str, hours: int) -> None:
-    """Let one Agent join the zone once within the next `hours`; lapsed tokens are removed."""
-    await db.write("DELETE FROM join_tokens WHERE expires < now()")
-    await db.write(
-        "INSERT INTO join_tokens (token_hash, role, zone_id, uses_left, expires)"
-        " SELECT %s, 'agent', zone_id, 1, now() + make_interval(hours => %s) FROM zones WHERE zone_name = %s",
-        (token_hash, hours, zone_name),
-    )
+async def let_join(db: Database, token_hash: bytes, zone_name: str, hours: int, agent_id: str | None = None) -> None:
+    """Let one new Agent join the zone, or the known one `agent_id` its own again, once within the next `hours`."""
+    zone_id = await zone_of_agent(db, agent_id) if agent_id else None
+    if zone_id is None:
+        zone_id = (await zones_named(db, [zone_name]))[zone_name].zone_id
+    await add_join_token(db, token_hash, zone_id, valid_s=hours * 3600.0, agent_id=agent_id)
 
 
-async def agent_is_known(db: Database, agent_id: str) -> bool:
-    """Whether the Agent registered with this database."""
-    return await db.fetch_one("SELECT 1 FROM agents WHERE agent_id = %s", (agent_id,)) is not None
+async def zone_of_agent(db: Database, agent_id: str) -> str | None:
+    """The zone_id of an Agent; None if it did not register with this database."""
+    row = await db.fetch_one("SELECT zone_id::text FROM agents WHERE agent_id = %s", (agent_id,))
+    return str(row["zone_id"]) if row else None
+
+
+WAITING: Final = "waits for an administrator to enable it"
+"""State of a new Agent while the setting `auto_agent` is off."""
 
 
 async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, str]:
-    """agent id → pending, running, missing or dead; an Agent that has not registered is left out."""
-    rows = await db.fetch("SELECT agent_id, status FROM agents WHERE agent_id = ANY(%s::uuid[])", (list(agent_ids),))
-    return {str(row["agent_id"]): row["status"] for row in rows}
+    """agent id → pending, running, missing, dead or WAITING; an Agent that has not registered is left out."""
+    rows = await db.fetch(
+        "SELECT agent_id::text, CASE WHEN status = 'pending' AND NOT enabled THEN %s ELSE status END AS state"
+        " FROM agents WHERE agent_id = ANY(%s::uuid[])",
+        (WAITING, list(agent_ids)),
+    )
+    return {row["agent_id"]: row["state"] for row in rows}
 
 
-async def zone_ids(db: Database, names: Sequence[str]) -> dict[str, str]:
-    """Zone name → zone id."""
-    rows = await db.fetch("SELECT zone_id, zone_name FROM zones WHERE zone_name = ANY(%s)", (list(names),))
-    return {row["zone_name"]: str(row["zone_id"]) for row in rows}
+@dataclass(frozen=True, slots=True)
+class ZoneNow:
+    """A zone as it is named now."""
+
+    zone_id: str
+    zone_name: str
+
+
+async def zones_named(db: Database, names: Sequence[str]) -> dict[str, ZoneNow]:
+    """Each name, also one that a zone had formerly → the zone; a name without a zone is left out."""
+    rows = await db.fetch(
+        "SELECT name, zone_id::text, zone_name FROM unnest(%s::text[]) AS name"
+        " JOIN zones ON name = ANY(zone_name || former_names)",
+        (list(names),),
+    )
+    return {row["name"]: ZoneNow(row["zone_id"], row["zone_name"]) for row in rows}
 
 
 async def manager_ids(db: Database, instance_ids: Sequence[str]) -> dict[str, str]:

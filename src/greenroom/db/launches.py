@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, LiteralString
+from uuid import UUID
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from greenroom.db.database import Database
+from greenroom.db.images import IMAGE_JSON
 from greenroom.db.sessions import COUNTING
 
-_SNAPSHOT: Final[LiteralString] = """
+_SNAPSHOT: Final[LiteralString] = (
+    """
 SELECT
   (SELECT to_jsonb(u) - 'password_hash' FROM users u WHERE u.user_id = %(user_id)s) AS launching_user,
   (SELECT to_jsonb(t) - 'ssh_private_key_encrypted' FROM user_attributes t WHERE t.user_id = %(user_id)s) AS attributes,
@@ -19,7 +22,9 @@ SELECT
       'settings', COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s
                              WHERE s.group_id = g.group_id), '{}')))
     FROM groups g JOIN user_groups ug USING (group_id) WHERE ug.user_id = %(user_id)s), '[]') AS groups,
-  (SELECT to_jsonb(i) - 'docker_token_encrypted' FROM images i WHERE i.image_id = %(image_id)s) AS image,
+  (SELECT """
+    + IMAGE_JSON
+    + """ FROM images i WHERE i.image_id = %(image_id)s) AS image,
   EXISTS (SELECT 1 FROM group_images gi JOIN user_groups ug USING (group_id)
            WHERE gi.image_id = %(image_id)s AND ug.user_id = %(user_id)s) AS image_allowed,
   (SELECT jsonb_agg(to_jsonb(z) ORDER BY z.zone_key) FROM zones z) AS zones,
@@ -27,14 +32,20 @@ SELECT
              WHERE c.image_id = %(image_id)s AND c.deleted IS NULL), '[]') AS pools,
   (SELECT jsonb_build_object('session_id', COALESCE(s.superseded_by, s.session_id), 'body', s.idempotency_body)
      FROM sessions s WHERE s.user_id = %(user_id)s AND s.idempotency_key = %(idempotency_key)s) AS repeated,
-  (SELECT count(*) FROM sessions s WHERE s.user_id = %(user_id)s AND s.status = ANY(%(counting)s)) AS num_sessions
+  (SELECT count(*) FROM sessions s WHERE s.user_id = %(user_id)s
+    AND (s.status = ANY(%(counting)s) OR s.awaits_successor)) AS num_sessions
 """
+)
 
 _AGENTS: Final[LiteralString] = """
 SELECT a.agent_id::text, a.hostname, a.status, a.enabled, a.draining,
-       COALESCE(c.cores, 0) AS cores, COALESCE(c.memory, 0) AS memory,
+       COALESCE(c.cores, 0) AS cores, COALESCE(c.overcommit, 1) AS overcommit, COALESCE(c.memory, 0) AS memory,
        COALESCE(c.cores_allocated, 0) AS cores_allocated, COALESCE(c.memory_allocated, 0) AS memory_allocated,
        (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,
+       (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status = 'failed'
+           AND s.set_aside_for IS NOT NULL) AS set_aside,
+       (a.usage->>'cpu')::double precision AS cpu_used,
+       (a.usage->>'memory_bytes')::double precision / NULLIF(c.memory_reported, 0) AS memory_used,
        COALESCE(i.state, CASE WHEN EXISTS (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id) THEN 'absent'
                               ELSE 'unknown' END) AS image_state,
        COALESCE(i.error, '') AS image_error, COALESCE(i.progress, 0) AS image_progress
@@ -69,6 +80,14 @@ async def read_agents(db: Database, zone_id: str, image: str) -> list[DictRow]:
     return await db.fetch(_AGENTS, {"zone_id": zone_id, "image": image})
 
 
+async def read_ssh_keys(db: Database, user_id: str) -> tuple[str | None, bytes | None]:
+    """The user's public key and his private one as it is stored, encrypted; None for each he has not."""
+    row = await db.fetch_one(
+        "SELECT ssh_public_key, ssh_private_key_encrypted FROM user_attributes WHERE user_id = %s", (user_id,)
+    )
+    return (row["ssh_public_key"], row["ssh_private_key_encrypted"]) if row else (None, None)
+
+
 async def record_failed_launch(
     db: Database, *, launch_id: str, user_id: str, image_id: str, steps: Sequence[Mapping[str, Any]], duration_ms: float
 ) -> None:
@@ -89,10 +108,56 @@ async def launch_of_session(db: Database, session_id: str) -> DictRow | None:
     )
 
 
+_LEDGER: Final[LiteralString] = (
+    "SELECT l.launch_id, l.session_id, l.user_id, u.username, l.image_id, i.friendly_name AS image_friendly_name,"
+    " l.outcome, l.steps, l.at, l.duration_ms FROM launches l LEFT JOIN users u USING (user_id)"
+    " LEFT JOIN images i USING (image_id)"
+)
+
+
+async def list_launches(
+    db: Database,
+    *,
+    outcome: str | None = None,
+    user_id: UUID | None = None,
+    image_id: UUID | None = None,
+    before: tuple[str, str] | None = None,
+    limit: int | None = None,
+) -> list[DictRow]:
+    """Launches, newest first; `before` is (at as ISO text, launch_id) of the last row of the page before."""
+    at, launch_id = before or (None, None)
+    return await db.fetch(
+        _LEDGER
+        + """
+        WHERE (%(outcome)s::text IS NULL OR l.outcome = %(outcome)s)
+          AND (%(user_id)s::uuid IS NULL OR l.user_id = %(user_id)s)
+          AND (%(image_id)s::uuid IS NULL OR l.image_id = %(image_id)s)
+          AND (%(at)s::timestamptz IS NULL OR (l.at, l.launch_id) < (%(at)s, %(launch_id)s::uuid))
+        ORDER BY l.at DESC, l.launch_id DESC LIMIT %(limit)s
+        """,
+        {
+            "outcome": outcome,
+            "user_id": user_id,
+            "image_id": image_id,
+            "at": at,
+            "launch_id": launch_id,
+            "limit": limit,
+        },
+    )
+
+
+async def get_launch(db: Database, launch_id: UUID) -> DictRow | None:
+    """One launch as `list_launches` has it."""
+    return await db.fetch_one(_LEDGER + " WHERE l.launch_id = %s", (launch_id,))
+
+
 async def read_result(db: Database, session_id: str, user_id: str) -> DictRow | None:
-    """status, auth_epoch, staging_config_id and username of a user's session."""
+    """status, auth_epoch, staging_config_id, agent_id, username and the proxy fields of a user's session."""
     return await db.fetch_one(
-        "SELECT s.status, s.auth_epoch, s.staging_config_id, u.username FROM sessions s JOIN users u USING (user_id)"
+        "SELECT s.status, s.auth_epoch, s.staging_config_id, s.agent_id::text, u.username, z.proxy_connections,"
+        " z.proxy_hostname, z.proxy_path, z.proxy_port, a.edge_url"
+        " FROM sessions s JOIN users u USING (user_id) JOIN zones z ON z.zone_id = s.zone_id"
+        " LEFT JOIN agents a ON a.agent_id = s.agent_id"
         " WHERE s.session_id = %s AND s.user_id = %s",
         (session_id, user_id),
     )

@@ -6,21 +6,29 @@ the followers when this process dies. Everything that looks at a lease from outs
 
 from __future__ import annotations
 
+import asyncio
+import os
 import secrets
+import socket
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
 import psycopg
+import structlog
 from psycopg.rows import dict_row
 
 from greenroom.core.errors import LeaseLost, SetupError, Unavailable
 from greenroom.core.primary import Predecessor
-from greenroom.db.database import CHANNEL, Connection, Database, heeding_cancellation
+from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Connection, Database, heeding_cancellation
+
+log = structlog.get_logger(__name__)
 
 STATEMENT_TIMEOUT_S: Final = 0.9
 """Of every statement on W but TAKE."""
+ANSWER_S: Final = 3.0
+"""W is cut when an answer takes longer: the server's own timeouts are shorter, so something in between swallowed it."""
 
 _OPTIONS: Final = (
     "-c lock_timeout=1s -c statement_timeout=2s -c client_connection_check_interval=300ms"
@@ -60,21 +68,30 @@ async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
         LeaseLost: the term is over; nothing was written.
     """
     async with db.transaction() as connection:
-        cursor = await connection.execute(
-            "SELECT 1 FROM zone_leases WHERE zone_key = %s AND holder = %s AND term = %s"
-            " AND expires_at > clock_timestamp() FOR SHARE",
-            (fence.zone_key, fence.holder, fence.term),
-        )
-        if await cursor.fetchone() is None:
-            raise LeaseLost(f"Term {fence.term} is over; another Manager is Primary of this zone now.")
+        await hold(connection, fence)
         yield connection
+
+
+async def hold(connection: Connection, fence: Fence) -> None:
+    """Make the transaction of `connection` one of the term's; `guarded` for those that lock nothing before the lease.
+
+    Raises:
+        LeaseLost: the term is over.
+    """
+    cursor = await connection.execute(
+        "SELECT 1 FROM zone_leases WHERE zone_key = %s AND holder = %s AND term = %s"
+        " AND expires_at > clock_timestamp() FOR SHARE",
+        (fence.zone_key, fence.holder, fence.term),
+    )
+    if await cursor.fetchone() is None:
+        raise LeaseLost(f"Term {fence.term} is over; another Manager is Primary of this zone now.")
 
 
 class LeaseConnection:
     """W: one direct connection, open as long as this Manager is Primary or waits to become it.
 
-    Any error but a lock timeout while waiting means that the connection must be closed (PROTOCOLS §1): a session lock
-    survives the error that rolled its statement back.
+    Any error means that the connection must be closed (PROTOCOLS §1): a session lock survives the error that rolled its
+    statement back.
     """
 
     def __init__(self, connection: psycopg.AsyncConnection[dict[str, Any]], zone_key: int, holder: str) -> None:
@@ -83,29 +100,34 @@ class LeaseConnection:
         self._holder = holder
 
     async def take(self, manager_id: str, my_term: int, ttl_s: float) -> int | None:
-        """Wait up to a second for the zone's lock and take the lease; None = not to be had now, wait a little.
+        """Wait up to a second for the zone's lock and take the lease; the term it is held with now.
+
+        None = not to be had now, wait a little. 0 = another Manager lives; look whether this one is still enabled, go
+        again.
 
         Must not be called while believing: session locks nest.
 
         Raises:
-            psycopg.errors.LockNotAvailable: another Manager lives; look whether this one is still enabled, go again.
             psycopg.Error: the connection must be closed.
         """
         row = await self._row(
-            "SELECT lease_take_v1(%s, %s, %s, %s, make_interval(secs => %s)) AS term",
+            "SELECT lease_take_v2(%s, %s, %s, %s, make_interval(secs => %s)) AS term",
             (self._zone_key, self._holder, manager_id, my_term, ttl_s),
         )
-        if row is None or row["term"] is None:
-            return None
-        await self._row("SELECT set_config('statement_timeout', '900ms', false)", ())
-        return int(row["term"])
+        return None if row is None or row["term"] is None else int(row["term"])
 
-    async def predecessor(self, manager_id: str) -> Predecessor | None:
-        """Who was Primary before the last TAKE; None if nobody was, or its record is gone."""
+    async def settle(self, manager_id: str) -> Predecessor | None:
+        """Once after a TAKE and its first renewal, which nothing is to hold up: allow statements less time than TAKE.
+
+        Who held the lease before; None if nobody did.
+        """
+        await self._row("SELECT set_config('statement_timeout', '900ms', false)", ())
         row = await self._row(
-            "SELECT m.instance_id, m.enabled, m.manager_id = %s AS is_this,"
-            " l.previous_expires_at > '-infinity' AND l.previous_expires_at <= l.renewed_at AS lease_ended"
-            " FROM zone_leases l JOIN managers m ON m.manager_id = l.previous_manager_id WHERE l.zone_key = %s",
+            "SELECT m.instance_id, m.enabled IS TRUE AS enabled, l.previous_manager_id = %s AS is_this,"
+            " l.previous_expires_at = '-infinity' AS resigned,"
+            " l.previous_expires_at > '-infinity' AND l.previous_expires_at <= l.renewed_at AS lapsed"
+            " FROM zone_leases l LEFT JOIN managers m ON m.manager_id = l.previous_manager_id"
+            " WHERE l.zone_key = %s AND l.previous_manager_id IS NOT NULL",
             (manager_id, self._zone_key),
         )
         return Predecessor(**row) if row else None
@@ -139,8 +161,21 @@ class LeaseConnection:
         return await self._row(query, params) is not None
 
     async def _row(self, query: LiteralString, params: tuple[Any, ...]) -> dict[str, Any] | None:
-        with heeding_cancellation():
-            return await (await self._connection.execute(query, params)).fetchone()
+        deadline = asyncio.get_running_loop().call_later(ANSWER_S, self._cut)
+        try:
+            with heeding_cancellation():
+                return await (await self._connection.execute(query, params)).fetchone()
+        finally:
+            deadline.cancel()
+
+    def _cut(self) -> None:
+        """End a connection on which nothing comes back; who waits on it is told at once.
+
+        A cancellation would not do: the driver would first ask the server to cancel the statement, on the same line.
+        """
+        log.warning("no answer on the lease connection; it is cut", after_s=ANSWER_S)
+        with socket.socket(fileno=os.dup(self._connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
 
 
 @asynccontextmanager
@@ -160,10 +195,7 @@ async def lease_connection(dsn: str, name: str, zone_key: int, holder: str) -> A
         application_name=name,
         connect_timeout=3,
         options=_OPTIONS,
-        keepalives_idle=2,
-        keepalives_interval=1,
-        keepalives_count=3,
-        tcp_user_timeout=3000,
+        **NOTICED_WHEN_DEAD,
     )
     try:
         yield LeaseConnection(connection, zone_key, holder)
@@ -180,7 +212,8 @@ async def read_lease(db: Database, zone_key: int) -> Lease:
     """
     row = await db.fetch_one(
         "SELECT term, holder::text, manager_id::text,"
-        " extract(epoch FROM expires_at - clock_timestamp())::double precision AS remaining_s"
+        # each for itself: before PostgreSQL 17 nothing can be subtracted from an infinite time
+        " (extract(epoch FROM expires_at) - extract(epoch FROM clock_timestamp()))::double precision AS remaining_s"
         " FROM zone_leases WHERE zone_key = %s",
         (zone_key,),
     )
@@ -192,25 +225,20 @@ async def read_lease(db: Database, zone_key: int) -> Lease:
 async def evict(db: Database, zone_key: int) -> int:
     """EVICT: end the connection that still holds the lock of a zone whose lease has ended; how many were ended.
 
-    Never the bare pid: it must hold the lock, and be the holder's own unless the lease ended more than a second ago.
+    Never the bare pid: it must hold the lock. A connection that is not the last holder's is ended only when it has done
+    nothing for a second: one that got the lock just now is about to take the lease, and its row is not committed yet.
     """
     rows = await db.write(
         "SELECT pg_terminate_backend(l.pid) FROM zone_leases z JOIN pg_locks l"
         " ON l.locktype = 'advisory' AND l.classid = 71 AND l.objid = z.zone_key::oid AND l.objsubid = 2 AND l.granted"
         " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " JOIN pg_stat_activity a ON a.pid = l.pid"
         " WHERE z.zone_key = %s AND z.expires_at <= clock_timestamp()"
-        " AND (l.pid = z.backend_pid OR z.expires_at <= clock_timestamp() - interval '1 second')",
+        " AND (l.pid = z.backend_pid"
+        " OR a.state = 'idle' AND a.state_change <= clock_timestamp() - interval '1 second')",
         (zone_key,),
     )
     return len(rows)
-
-
-async def server_age_s(db: Database) -> float:
-    """Seconds since PostgreSQL was started."""
-    row = await db.fetch_one(
-        "SELECT extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::double precision AS age_s"
-    )
-    return float(row["age_s"]) if row else 0.0
 
 
 async def refuse_pooler(dsn: str) -> None:

@@ -9,7 +9,7 @@ from typing import Final
 import psycopg
 import structlog
 
-from greenroom.db.database import CHANNEL, heeding_cancellation
+from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, heeding_cancellation
 
 log = structlog.get_logger(__name__)
 
@@ -66,9 +66,7 @@ class Listener:
             application_name=self._name,
             # The server must notice a client that is gone: a session lock may hang on this connection.
             options="-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000",
-            keepalives_idle=2,
-            keepalives_interval=1,
-            keepalives_count=3,
+            **NOTICED_WHEN_DEAD,
         )
         async with connection:
             self.connection = connection

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
+from typing import Final, LiteralString, cast
 
+from greenroom.core.errors import NotFound
 from greenroom.db.database import Connection, Database, returned
 
 
@@ -38,9 +39,72 @@ async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | 
     return Login(str(row["user_id"]), row["username"], permissions, row["expires"], row["stale"])
 
 
+@dataclass(frozen=True, slots=True)
+class LoginView:
+    """A log-in as its user and administrators see it: without its token."""
+
+    login_id: str
+    created: datetime
+    last_used: datetime
+    expires: datetime
+    client_ip: str
+    user_agent: str
+    current: bool
+    """It is the one that asks."""
+
+
+_VIEW: Final[LiteralString] = "login_id::text, created, last_used, expires, client_ip, user_agent"
+
+
+async def list_logins(db: Database, user_id: str, idle_s: float, *, current: bytes | None = None) -> list[LoginView]:
+    """The log-ins of a user that have not ended, the last used first; `current` is the hash of the one that asks."""
+    rows = await db.fetch(
+        "SELECT " + _VIEW + ", token_hash IS NOT DISTINCT FROM %(current)s AS current FROM login_sessions"
+        " WHERE user_id = %(user_id)s AND expires > now() AND last_used > now() - make_interval(secs => %(idle_s)s)"
+        " ORDER BY last_used DESC, login_id",
+        {"user_id": user_id, "idle_s": idle_s, "current": current},
+    )
+    return [LoginView(**row) for row in rows]
+
+
+async def delete_login_by_id(connection: Connection, user_id: str, login_id: str) -> LoginView:
+    """End one log-in of a user; returns what it was.
+
+    Raises:
+        NotFound: he has none with this id.
+    """
+    cursor = await connection.execute(
+        "DELETE FROM login_sessions WHERE user_id = %s AND login_id = %s RETURNING " + _VIEW + ", false AS current",
+        (user_id, login_id),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound(f"The user has no log-in {login_id}; it may have ended.")
+    return LoginView(**row)
+
+
+async def insert_login_link(db: Database, token_hash: bytes, user_id: str, *, lifetime_s: float) -> None:
+    """Store a link that logs a user in once."""
+    await db.write(
+        "INSERT INTO login_links (token_hash, user_id, expires) VALUES (%s, %s, now() + make_interval(secs => %s))",
+        (token_hash, user_id, lifetime_s),
+    )
+
+
+async def use_login_link(db: Database, token_hash: bytes) -> str | None:
+    """The user of a link that has not expired, once: the link is gone afterwards."""
+    rows = await db.write(
+        "DELETE FROM login_links WHERE token_hash = %s RETURNING user_id::text, expires > now() AS valid", (token_hash,)
+    )
+    return rows[0]["user_id"] if rows and rows[0]["valid"] else None
+
+
 async def touch_login(db: Database, token_hash: bytes) -> None:
-    """Note that the log-in was used now."""
-    await db.write("UPDATE login_sessions SET last_used = now() WHERE token_hash = %s", (token_hash,))
+    """Note that the log-in was used now, at most once a minute whoever asks at the same time."""
+    await db.write(
+        "UPDATE login_sessions SET last_used = now() WHERE token_hash = %s AND last_used < now() - interval '1 minute'",
+        (token_hash,),
+    )
 
 
 async def insert_login(
@@ -64,7 +128,8 @@ async def delete_login(connection: Connection, token_hash: bytes) -> None:
 
 
 async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes | None = None) -> None:
-    """End all log-ins of a user, but for `keep`."""
+    """End all log-ins of a user, but for `keep`; links that would log him in are gone, too."""
+    await connection.execute("DELETE FROM login_links WHERE user_id = %s", (user_id,))
     await connection.execute(
         "DELETE FROM login_sessions WHERE user_id = %s AND token_hash IS DISTINCT FROM %s", (user_id, keep)
     )
@@ -102,6 +167,7 @@ async def clear_attempts(db: Database, username: str, client_ip: str) -> None:
 
 
 async def prune_logins(db: Database, window_s: float) -> None:
-    """Delete what no longer matters: ended log-ins, failures older than the window."""
+    """Delete what no longer matters: ended log-ins, expired links, failures older than the window."""
     await db.write("DELETE FROM login_sessions WHERE expires < now()")
+    await db.write("DELETE FROM login_links WHERE expires < now()")
     await db.write("DELETE FROM login_failures WHERE at < now() - make_interval(secs => %s)", (window_s,))

@@ -10,26 +10,35 @@ from typing import Any, Final, Literal
 import structlog
 from psycopg.types.json import Jsonb
 
-from greenroom.core.errors import Unavailable
-from greenroom.db.batches import insert_rows, storable
+from greenroom.db.batches import WaitingRows, storable
 from greenroom.db.database import Database
 
 log = structlog.get_logger(__name__)
 
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LEVELS: Final[tuple[Level, ...]] = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 MAX_QUEUED: Final = 10_000
 FLUSH_S: Final = 0.2
 
 _INSERT: Final = (
     "INSERT INTO logs (time, level, component, code, message, zone_name, session_id, user_id, username,"
-    " staging_config_id, setting, details) VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+    " staging_config_id, setting, details) SELECT %(time)s, %(level)s, %(component)s, %(code)s, %(message)s,"
+    " %(zone_name)s, %(session_id)s::uuid, concerned.user_id,"
+    " coalesce(%(username)s, (SELECT u.username FROM users u WHERE u.user_id = concerned.user_id)),"
+    " %(staging_config_id)s::uuid, %(setting)s, %(details)s"
+    " FROM (SELECT coalesce(%(user_id)s::uuid,"
+    "  (SELECT s.user_id FROM sessions s WHERE s.session_id = %(session_id)s::uuid AND %(username)s::text IS NULL))"
+    "  AS user_id) concerned"
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogRow:
-    """One row of Diagnostics; `message` is the sentence a person reads, `code` is stable."""
+    """One row of Diagnostics; `message` is the sentence a person reads, `code` is stable.
+
+    A row about a session that names nobody gets the session's user when it is written, and a user's id alone his name.
+    """
 
     level: Level
     component: str
@@ -51,56 +60,53 @@ class LogWriter:
     def __init__(self, db: Database, component: str) -> None:
         self._db = db
         self._component = component
-        self._rows: list[LogRow] = []
-        self.dropped = 0
+        self._rows = WaitingRows[LogRow](db, _INSERT, _params, what="log rows", most=MAX_QUEUED)
+        self._writing = asyncio.Lock()
+        self.pressing = False
+        """A row waits that has to be stored before anybody is told of what it says."""
+        self.counts: dict[str, int] = dict.fromkeys(LEVELS, 0)
+        """Rows of each level since the start."""
 
-    def write(self, level: Level, code: str, message: str, **fields: Any) -> None:
-        """Queue one row and print it as a log line; fields are those of `LogRow`."""
+    @property
+    def dropped(self) -> int:
+        """Rows that were lost since the start."""
+        return self._rows.dropped
+
+    def write(self, level: Level, code: str, message: str, *, pressing: bool = False, **fields: Any) -> None:
+        """Queue one row and print it as a log line; fields are those of `LogRow`. See `pressing`."""
+        self.pressing |= pressing
         getattr(log, level.lower())(message, code=code, **{k: v for k, v in fields.items() if v is not None})
         self.add(LogRow(level=level, component=self._component, code=code, message=message, **fields))
 
     def add(self, row: LogRow) -> None:
         """Queue one row; the newest is dropped and counted when the queue is full."""
-        if len(self._rows) >= MAX_QUEUED:
-            self.dropped += 1
-        else:
-            self._rows.append(row)
+        self.counts[row.level] += 1
+        self._rows.add(row)
 
     async def run(self) -> None:
         """Write what was queued, for ever; the last rows are written when cancelled."""
         try:
             while True:
                 await asyncio.sleep(FLUSH_S)
-                await self.flush()
+                await asyncio.shield(self.flush())  # cancelled half-way, its rows would be lost
         finally:
             await self.flush()
 
     async def flush(self) -> None:
         """Write what was queued; what cannot be written because the database is away stays queued."""
-        rows, self._rows = self._rows, []
-        if not rows:
-            return
-        try:
-            await insert_rows(self._db, _INSERT, [_params(row) for row in rows])
-        except Unavailable as error:
-            self._rows = (rows + self._rows)[:MAX_QUEUED]
-            log.warning("log rows wait for the database", waiting=len(self._rows), reason=error.message)
-            return
+        async with self._writing:
+            self.pressing = False
+            if not await self._rows.write():
+                return
         await self._db.notify("logs:")
+        if number := self._rows.newly_dropped():
+            lost = f"{number} log rows of this {self._component} were lost"
+            self.write("WARNING", "log-rows-dropped", f"{lost}: too many waited, or they had no storable form.")
 
 
-def _params(row: LogRow) -> tuple[object, ...]:
-    return (
-        row.time,
-        row.level,
-        row.component,
-        row.code,
-        storable(row.message),
-        row.zone_name,
-        row.session_id,
-        row.user_id,
-        storable(row.username),
-        row.staging_config_id,
-        row.setting,
-        Jsonb(storable(row.details)),
-    )
+def _params(row: LogRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in LogRow.__dataclass_fields__} | {
+        "message": storable(row.message),
+        "username": storable(row.username),
+        "details": Jsonb(storable(row.details)),
+    }

@@ -7,24 +7,34 @@ on exactly these columns (PROTOCOLS §1, DISABLE).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, LiteralString
 
 import psycopg
 
 from greenroom.core.errors import LastEnabledManager, NotFound, SetupError
-from greenroom.db.database import CHANNEL, Connection, Database
+from greenroom.core.managers import DAY_S
+from greenroom.db.database import Connection, Database
 from greenroom.db.leases import evict
 from greenroom.db.listener import ListenConnection
 
 RUNNING_WITHIN_S: Final = 15.0
 """A Manager is `running` while its last report and its last finished round are at most this old (CONTRACT)."""
 
+RUNS: Final[LiteralString] = (
+    "m.enabled AND least(m.last_reported, coalesce(m.last_round, '-infinity'))"
+    " >= clock_timestamp() - make_interval(secs => %(running_within_s)s)"
+)
+"""Condition on `managers m`: it is `running`. The parameter is `RUNNING_WITHIN_S`."""
+
 _INSTANCE_LOCK: Final = 72
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ManagerRow:
-    """The record of one Manager and what it has to know of its zone and the installation."""
+    """The record of one Manager and what it has to know of its zone and the installation.
+
+    Its parts share one; the guardian lets `zone_name` follow when the zone is renamed, all else stays.
+    """
 
     manager_id: str
     manager_key: int
@@ -57,7 +67,8 @@ async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, v
     """
     await db.write(
         "INSERT INTO managers (instance_id, hostname, version, zone_id)"
-        " SELECT %s, %s, %s, zone_id FROM zones WHERE zone_name = %s ON CONFLICT (instance_id) DO NOTHING",
+        " SELECT %s, %s, %s, zone_id FROM zones WHERE %s = ANY(zone_name || former_names)"
+        " ON CONFLICT (instance_id) DO NOTHING",
         (instance_id, hostname, version, zone_name),
     )
     row = await db.fetch_one(
@@ -103,9 +114,12 @@ class Beat:
 
     enabled: bool
     zone_id: str
+    zone_name: str
     term: int
     heard_term: int
     """The highest term an Agent of the zone has heard."""
+    server_age_s: float
+    """Since PostgreSQL was started."""
 
 
 async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None) -> Beat | None:
@@ -114,8 +128,9 @@ async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None)
         "UPDATE managers m SET last_reported = clock_timestamp(),"
         " last_round = coalesce(clock_timestamp() - make_interval(secs => %s::double precision), last_round)"
         " FROM zones z JOIN zone_leases l USING (zone_key) WHERE m.manager_id = %s AND z.zone_id = m.zone_id"
-        " RETURNING m.enabled, m.zone_id::text, l.term,"
-        " (SELECT coalesce(max(a.manager_term), 0) FROM agents a WHERE a.zone_id = m.zone_id) AS heard_term",
+        " RETURNING m.enabled, m.zone_id::text, z.zone_name, l.term,"
+        " (SELECT coalesce(max(a.manager_term), 0) FROM agents a WHERE a.zone_id = m.zone_id) AS heard_term,"
+        " extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::double precision AS server_age_s",
         (finished_ago_s, manager_id),
     )
     return Beat(**rows[0]) if rows else None
@@ -124,14 +139,12 @@ async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None)
 async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledChange:
     """Enable or disable a Manager: DISABLE of PROTOCOLS §1, which works on a frozen one too.
 
-    The zones are locked first, all and by id as the trigger does, so that two administrators cannot deadlock.
-
     Raises:
         NotFound: no such Manager.
         LastEnabledManager: the zone would be left without an enabled Manager.
     """
     async with db.transaction() as connection:
-        await connection.execute("SELECT 1 FROM zones ORDER BY zone_id FOR NO KEY UPDATE")
+        await lock_zones(connection)
         row = await _with_others(connection, manager_id)
         if row["enabled"] != enabled:
             await _switch(connection, row, enabled)
@@ -147,15 +160,19 @@ async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledCh
     )
 
 
+async def lock_zones(connection: Connection) -> None:
+    """Lock all zones, by id as the triggers do, before changing Managers: two that do it cannot deadlock."""
+    await connection.execute("SELECT 1 FROM zones ORDER BY zone_id FOR NO KEY UPDATE")
+
+
 async def _with_others(connection: Connection, manager_id: str) -> dict[str, Any]:
     cursor = await connection.execute(
-        "SELECT m.instance_id, m.enabled, z.zone_key, z.zone_name, count(o.*) AS others,"
-        " count(o.*) FILTER (WHERE least(o.last_reported, coalesce(o.last_round, '-infinity'))"
-        " >= clock_timestamp() - make_interval(secs => %s)) AS running_others"
-        " FROM managers m JOIN zones z USING (zone_id)"
-        " LEFT JOIN managers o ON o.zone_id = m.zone_id AND o.enabled AND o.manager_id <> m.manager_id"
-        " WHERE m.manager_id = %s GROUP BY m.manager_id, z.zone_id",
-        (RUNNING_WITHIN_S, manager_id),
+        "SELECT me.instance_id, me.enabled, z.zone_key, z.zone_name, count(m.*) AS others,"
+        " count(m.*) FILTER (WHERE " + RUNS + ") AS running_others"
+        " FROM managers me JOIN zones z USING (zone_id)"
+        " LEFT JOIN managers m ON m.zone_id = me.zone_id AND m.enabled AND m.manager_id <> me.manager_id"
+        " WHERE me.manager_id = %(manager_id)s GROUP BY me.manager_id, z.zone_id",
+        {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id},
     )
     row = await cursor.fetchone()
     if row is None:
@@ -169,14 +186,8 @@ async def _switch(connection: Connection, row: dict[str, Any], enabled: bool) ->
             f"{row['instance_id']} is the last enabled Manager of zone {row['zone_name']}; "
             "enable another Manager of the zone first."
         )
+    # triggers end its lease and tell everybody, as they do for plain SQL
     await connection.execute("UPDATE managers SET enabled = %s WHERE instance_id = %s", (enabled, row["instance_id"]))
-    if not enabled:
-        await connection.execute(
-            "UPDATE zone_leases SET expires_at = '-infinity' WHERE zone_key = %s"
-            " AND manager_id = (SELECT manager_id FROM managers WHERE instance_id = %s)",
-            (row["zone_key"], row["instance_id"]),
-        )
-    await connection.execute("SELECT pg_notify(%s, %s)", (CHANNEL, f"lease:{row['zone_key']}"))
 
 
 def _warning(row: dict[str, Any]) -> str | None:
@@ -188,18 +199,17 @@ def _warning(row: dict[str, Any]) -> str | None:
 _LIST: Final = (
     "SELECT m.manager_id::text, m.instance_id, m.hostname, m.version, m.enabled, m.first_reported, m.last_reported,"
     " m.zone_id::text, z.zone_name, m.gateway_url,"
-    " CASE WHEN m.enabled AND least(m.last_reported, coalesce(m.last_round, '-infinity'))"
-    " >= clock_timestamp() - make_interval(secs => %(within)s) THEN 'running' ELSE 'unknown' END AS status,"
+    " CASE WHEN " + RUNS + " THEN 'running' ELSE 'unknown' END AS status,"
     " (l.manager_id = m.manager_id AND l.expires_at > clock_timestamp()) IS TRUE AS is_primary, l.term"
     " FROM managers m JOIN zones z USING (zone_id) JOIN zone_leases l USING (zone_key)"
     " WHERE %(manager_id)s::uuid IS NULL OR m.manager_id = %(manager_id)s::uuid"
-    " ORDER BY z.zone_name, m.first_reported, m.instance_id"
+    " ORDER BY z.zone_name, m.instance_id"
 )
 
 
 async def list_managers(db: Database, manager_id: str | None = None) -> list[dict[str, Any]]:
     """All Managers, or the one asked for, as `GET /managers` shows them; `term` is the zone's."""
-    return await db.fetch(_LIST, {"within": RUNNING_WITHIN_S, "manager_id": manager_id})
+    return await db.fetch(_LIST, {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id})
 
 
 async def find_manager(db: Database, name: str) -> str | None:
@@ -211,11 +221,50 @@ async def find_manager(db: Database, name: str) -> str | None:
 
 
 async def delete_manager(db: Database, manager_id: str) -> None:
-    """Remove the record of a Manager; a live one registers again as new.
+    """Remove the record of a Manager, which is Primary no longer; a live one registers again as new.
 
     Raises:
         NotFound: no such Manager.
         LastEnabledManager: the zone would be left without an enabled Manager.
     """
-    if not await db.write("DELETE FROM managers WHERE manager_id = %s RETURNING 1", (manager_id,)):
+    rows = await db.write(
+        "DELETE FROM managers m USING zones z WHERE m.manager_id = %s AND z.zone_id = m.zone_id RETURNING z.zone_key",
+        (manager_id,),
+    )
+    if not rows:
         raise NotFound("There is no such Manager; it may have been deleted.")
+    await evict(db, rows[0]["zone_key"])
+
+
+_IS_LIVE: Final[LiteralString] = (
+    "EXISTS (SELECT 1 FROM pg_locks p WHERE p.locktype = 'advisory' AND p.classid = 72 AND p.objsubid = 2"
+    " AND p.objid = m.manager_key::oid AND p.granted"
+    " AND p.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+)
+"""A process holds the lock of this instance id (`hold_instance`)."""
+
+
+async def read_records(db: Database, zone_id: str) -> list[dict[str, Any]]:
+    """The records of a zone's Managers, as `core.managers.ManagerRecord` has them."""
+    return await db.fetch(
+        "SELECT m.manager_id::text, m.instance_id, m.enabled, " + _IS_LIVE + " AS is_live,"
+        " extract(epoch FROM clock_timestamp() - m.last_reported)::double precision AS silent_s"
+        " FROM managers m WHERE m.zone_id = %s ORDER BY m.instance_id",
+        (zone_id,),
+    )
+
+
+async def remove_record(connection: Connection, manager_id: str, keep_days: float) -> bool:
+    """Remove a record unless its Manager was heard of or started meanwhile; whether it was removed.
+
+    `lock_zones` comes before.
+
+    Raises:
+        LastEnabledManager: the zone would be left without an enabled Manager.
+    """
+    cursor = await connection.execute(
+        "DELETE FROM managers m WHERE m.manager_id = %s AND NOT " + _IS_LIVE + " AND"
+        " m.last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",
+        (manager_id, keep_days * DAY_S),
+    )
+    return await cursor.fetchone() is not None

@@ -1,8 +1,10 @@
 """Apply the SQL files of `greenroom/db/migrations`, once each, in the order of their names.
 
-A file is named `NNNN_{pre|post}_description.sql`: *pre* runs before the new code, *post* after every process runs
-it. An advisory lock keeps two starters apart (a lock row would outlive kill -9); each file is one transaction; an
-applied file that was changed, and a database newer than this program, are refused.
+A file is named `NNNN_{pre|post}_description.sql`: *pre* runs before the new code, and the previous version goes on with
+it; *post* after every process runs the new one. The *post* files of a version come after its *pre* ones, so that what
+is left behind the last *pre* file is what has to wait (`only_pre`). An advisory lock keeps two starters apart (a lock
+row would outlive kill -9); each file is one transaction; an applied file that was changed, and a database newer than
+this program, are refused.
 """
 
 from __future__ import annotations
@@ -26,6 +28,11 @@ class Migration:
     sql: str
 
     @property
+    def is_pre(self) -> bool:
+        """Whether the previous version goes on with it."""
+        return "_pre_" in self.name
+
+    @property
     def checksum(self) -> str:
         """sha256 of the text."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
@@ -38,8 +45,10 @@ def migrations() -> list[Migration]:
     return [Migration(f.name, f.read_text("utf-8")) for f in files]
 
 
-async def migrate(dsn: str) -> list[str]:
+async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
     """Bring the database up to this version; returns the names of the files that were applied.
+
+    With `only_pre` as far as the previous version goes on with it; a new database gets everything.
 
     Raises:
         SetupError: the database is newer than this program, an applied file was changed, or it cannot be reached.
@@ -50,7 +59,10 @@ async def migrate(dsn: str) -> list[str]:
             "CREATE TABLE IF NOT EXISTS schema_migrations"
             " (name text PRIMARY KEY, checksum text NOT NULL, applied timestamptz NOT NULL DEFAULT now())"
         )
-        pending = plan(migrations(), await _known(connection))
+        known = await _known(connection)
+        pending = plan(migrations(), known)
+        if only_pre and known:
+            pending = before_new_code(pending)
         for migration in pending:
             async with connection.transaction():
                 await connection.execute(migration.sql.encode())
@@ -84,6 +96,12 @@ async def _connect(dsn: str) -> psycopg.AsyncConnection:
 async def _known(connection: psycopg.AsyncConnection) -> dict[str, str]:
     rows = await (await connection.execute("SELECT name, checksum FROM schema_migrations")).fetchall()
     return {str(name): str(checksum) for name, checksum in rows}
+
+
+def before_new_code(pending: list[Migration]) -> list[Migration]:
+    """Those that can be applied while the previous version runs: all but what stands behind the last *pre* file."""
+    last = max((number for number, file in enumerate(pending) if file.is_pre), default=-1)
+    return pending[: last + 1]
 
 
 def plan(files: list[Migration], known: dict[str, str]) -> list[Migration]:

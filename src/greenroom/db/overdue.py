@@ -2,30 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Any, Final, LiteralString
 
-from greenroom.core.states import TRANSITIONAL
+from greenroom.core.deadlines import DEADLINE_S
+from greenroom.core.states import RETURNING, TRANSITIONAL, SessionStatus
 from greenroom.db.database import Connection, Database
 
 _TRANSITIONAL: Final = sorted(TRANSITIONAL)
+_RETURNING: Final = sorted(RETURNING)
+
+
+_WAITING: Final[LiteralString] = (
+    "SELECT s.session_id::text, s.status, s.want, s.status_changed, s.deadline, s.assignment_state,"
+    " coalesce(a.hostname, '') AS agent_name, coalesce(o.probe_error, '') AS probe_error,"
+    " clock_timestamp() AS now"
+    " FROM sessions s LEFT JOIN agents a USING (agent_id) LEFT JOIN session_observed o USING (session_id)"
+    " WHERE s.zone_id = %(zone_id)s AND (s.status = ANY(%(transitional)s)"
+    "  OR s.status = ANY(%(returning)s) AND s.deadline IS NOT NULL)"
+    " AND (a.agent_id IS NULL OR a.status IN ('pending', 'running')"
+    "  OR s.status IN ('requested', 'assigning') OR s.status = 'starting' AND s.started IS NULL)"
+)
 
 
 async def read_waiting(db: Database, zone_id: str) -> list[dict[str, Any]]:
-    """Sessions in transitional statuses, with `now`; as `core.deadlines.Waiting` has them.
+    """Sessions in transitional statuses, and those whose Agent is back, with `now`; as `core.deadlines.Waiting`.
 
-    On Agents that are not there only starts and hand-overs, whose users wait, are overdue. What else waits for such an
-    Agent is the fleet's business: it goes on when the Agent returns or is dead.
+    On Agents that are not there only first starts and hand-overs, whose users wait, are overdue. What else waits for
+    such an Agent, also a resume, is the fleet's business: it goes on when the Agent returns or is dead.
     """
-    return await db.fetch(
-        "SELECT s.session_id::text, s.status, s.status_changed, s.deadline, s.assignment_state,"
-        " coalesce(a.hostname, '') AS agent_name, coalesce(o.probe_error, '') AS probe_error,"
-        " clock_timestamp() AS now"
-        " FROM sessions s LEFT JOIN agents a USING (agent_id) LEFT JOIN session_observed o USING (session_id)"
-        " WHERE s.zone_id = %s AND s.status = ANY(%s)"
-        " AND (a.agent_id IS NULL OR a.status IN ('pending', 'running')"
-        "  OR s.status IN ('requested', 'starting', 'assigning'))",
-        (zone_id, _TRANSITIONAL),
+    return await db.fetch(_WAITING, {"zone_id": zone_id, "transitional": _TRANSITIONAL, "returning": _RETURNING})
+
+
+async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Those of these sessions that wait still, as they are now, locked by id; what somebody holds waits a round."""
+    cursor = await connection.execute(
+        _WAITING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
+        {"zone_id": zone_id, "transitional": _TRANSITIONAL, "returning": _RETURNING, "ids": list(session_ids)},
     )
+    return await cursor.fetchall()
 
 
 async def fail(
@@ -34,7 +49,9 @@ async def fail(
     """`failed` with its reason, if the session is still in this status; its row."""
     cursor = await connection.execute(
         "UPDATE sessions SET status = 'failed', status_changed = clock_timestamp(), deadline = NULL,"
-        " error = %(reason)s, set_aside_reason = CASE WHEN %(set_aside)s THEN %(reason)s ELSE set_aside_reason END"
+        " error = %(reason)s, log_tail = coalesce((SELECT nullif(o.log_tail, '') FROM session_observed o"
+        "  WHERE o.session_id = sessions.session_id), log_tail),"
+        " set_aside_reason = CASE WHEN %(set_aside)s THEN %(reason)s ELSE set_aside_reason END"
         " WHERE session_id = %(session_id)s AND status = %(status)s"
         " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text",
         {"session_id": session_id, "status": status, "reason": reason, "set_aside": set_aside},
@@ -43,12 +60,16 @@ async def fail(
 
 
 async def delete_again(connection: Connection, session_id: str) -> dict[str, Any] | None:
-    """Tell the Agent once more that a session is to be absent; its row, or None if it is gone by now."""
+    """Tell the Agent once more that a session is to be absent; its row, or None if it is gone by now.
+
+    `status_changed` stays: since then it is to be gone.
+    """
     cursor = await connection.execute(
-        "UPDATE sessions SET generation = generation + 1, status_changed = clock_timestamp(), deadline = NULL"
+        "UPDATE sessions SET generation = generation + 1,"
+        " deadline = clock_timestamp() + make_interval(secs => %s)"
         " WHERE session_id = %s AND status = 'deleting'"
         " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text",
-        (session_id,),
+        (DEADLINE_S[SessionStatus.DELETING], session_id),
     )
     return await cursor.fetchone()
 
@@ -62,7 +83,7 @@ async def read_missed_moves(db: Database, zone_id: str) -> list[dict[str, Any]]:
         " JOIN agents a USING (agent_id)"
         " WHERE s.zone_id = %s AND s.status = ANY(%s) AND a.status = 'running' AND a.complete"
         " AND o.incarnation = a.incarnation",
-        (zone_id, [*_TRANSITIONAL, "unreachable", "lost"]),
+        (zone_id, [*_TRANSITIONAL, *_RETURNING]),
     )
 
 
@@ -71,15 +92,19 @@ async def clear_failed(
 ) -> list[dict[str, Any]]:
     """Failed sessions whose reason was there to be read long enough are to go; the rows changed.
 
-    A pool puts its failed sessions away itself; `pool_keep_s` is for those whose pool does not exist any more, also
-    those that were set aside in it.
+    A user's session goes as soon as he has a later one of the same workspace: whoever launches again and again does
+    not fill the fleet with what failed. A pool puts its failed sessions away itself; `pool_keep_s` is for those whose
+    pool does not exist any more, also those that were set aside in it.
     """
     cursor = await connection.execute(
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE zone_id = %(zone_id)s AND status = 'failed'"
         "  AND (set_aside_for IS NULL OR EXISTS (SELECT 1 FROM staging_configs c"
         "   WHERE c.staging_config_id = sessions.staging_config_id AND c.deleted IS NOT NULL))"
-        "  AND status_changed < clock_timestamp() - make_interval(secs =>"
+        "  AND NOT awaits_successor AND (status_changed < clock_timestamp() - make_interval(secs =>"
         "   CASE WHEN user_id IS NULL THEN %(pool_keep_s)s ELSE %(user_keep_s)s END::double precision)"
+        "   OR EXISTS (SELECT 1 FROM sessions later WHERE later.user_id = sessions.user_id"
+        "    AND later.status <> 'deleted' AND later.image_id = sessions.image_id"
+        "    AND later.created > sessions.created))"
         "  ORDER BY session_id LIMIT 100 FOR NO KEY UPDATE)"
         " UPDATE sessions SET status = 'deleting', want = 'absent', generation = generation + 1,"
         " status_changed = clock_timestamp(), deadline = NULL, ended_reason = coalesce(ended_reason, error)"

@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
-import structlog
-
-from greenroom.core.errors import Unavailable
-from greenroom.db.batches import insert_rows
+from greenroom.db.batches import WaitingRows
 from greenroom.db.database import Database
-
-log = structlog.get_logger(__name__)
+from greenroom.db.logs import LogWriter
 
 FLUSH_S: Final = 0.5
 MAX_QUEUED: Final = 5_000
@@ -42,12 +38,17 @@ class RequestRow:
 class RequestLog:
     """Collects requests and writes them in batches; bounded, drops counted."""
 
-    def __init__(self, db: Database, manager_instance_id: str) -> None:
-        self._db = db
+    def __init__(self, db: Database, manager_instance_id: str, logs: LogWriter) -> None:
         self._manager = manager_instance_id
-        self._rows: list[RequestRow] = []
+        self._logs = logs
+        self._rows = WaitingRows[RequestRow](db, _INSERT, _params, what="request rows", most=MAX_QUEUED)
+        self._writing = asyncio.Lock()
         self._minute: dict[tuple[str | None, str, str, int], RequestRow] = {}
-        self.dropped = 0
+
+    @property
+    def dropped(self) -> int:
+        """Requests that were lost since the start."""
+        return self._rows.dropped
 
     def note(self, agent_id: str | None, method: str, path: str, status: int, duration_ms: float) -> None:
         """One request was answered."""
@@ -62,7 +63,7 @@ class RequestLog:
             duration_ms=duration_ms,
         )
         if not 200 <= status < 300:
-            self._queue(row)
+            self._rows.add(row)
             return
         self._end_minutes(now.replace(second=0, microsecond=0))
         counted = self._minute.setdefault((agent_id, method, path, status), row)
@@ -76,13 +77,7 @@ class RequestLog:
         """Queue the counts of minutes that are over."""
         for key, row in list(self._minute.items()):
             if row.time < minute:
-                self._queue(self._minute.pop(key))
-
-    def _queue(self, row: RequestRow) -> None:
-        if len(self._rows) >= MAX_QUEUED:
-            self.dropped += 1
-        else:
-            self._rows.append(row)
+                self._rows.add(self._minute.pop(key))
 
     async def run(self) -> None:
         """Write what was noted, for ever; everything is written when cancelled."""
@@ -90,21 +85,17 @@ class RequestLog:
             while True:
                 await asyncio.sleep(FLUSH_S)
                 self._end_minutes(datetime.now(UTC).replace(second=0, microsecond=0))
-                await self.flush()
+                await asyncio.shield(self.flush())  # cancelled half-way, its rows would be lost
         finally:
             self._end_minutes(datetime.max.replace(tzinfo=UTC))
             await self.flush()
 
     async def flush(self) -> None:
         """Write what is queued; what cannot be written because the database is away stays queued."""
-        rows, self._rows = self._rows, []
-        if not rows:
-            return
-        try:
-            await insert_rows(self._db, _INSERT, [_params(row) for row in rows])
-        except Unavailable as error:
-            self._rows = (rows + self._rows)[:MAX_QUEUED]
-            log.warning("request rows wait for the database", waiting=len(self._rows), reason=error.message)
+        async with self._writing:
+            if await self._rows.write() and (number := self._rows.newly_dropped()):
+                sentence = f"{number} requests of Agents at {self._manager} are missing in Diagnostics."
+                self._logs.write("WARNING", "manager-requests-dropped", sentence)
 
 
 def _params(row: RequestRow) -> dict[str, Any]:

@@ -2,13 +2,15 @@
 
 Lock order: users → staging_configs → agent_capacity (by id) → sessions (by id). Every status change names the statuses
 it may start from (`core.states`). Whoever writes here notifies after commit: agent, session and zone.
+
+Session rows are locked FOR NO KEY UPDATE, never FOR UPDATE: that would also meet the foreign keys of observations and
+steps, so that a claim passed by a session of which an Agent reports, and a batch came to locks out of their order.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from datetime import datetime
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any, Final, LiteralString
 
 import psycopg
@@ -16,12 +18,16 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import IdempotencyMismatch, NotFound, SessionLimit
+from greenroom.core.expiry import Clocks
 from greenroom.core.states import COUNTS_FOR_USER, SessionStatus, sources_of
 from greenroom.db.database import Connection, Database
 
 IDEMPOTENCY_CONSTRAINT: Final = "sessions_idempotency_unique"
 COUNTING: Final = sorted(map(str, COUNTS_FOR_USER))
-"""Statuses that count towards a user's limit, as the parameter of a statement."""
+"""Statuses that count towards a user's limit, as the parameter of a statement.
+
+A failed session whose user waits for another one counts, too: that one will take its place.
+"""
 _DELETABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETING)))
 _ENDABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETED)))
 
@@ -30,9 +36,10 @@ _ENDABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETED)))
 class NewSession:
     """A session to be inserted on one Agent.
 
-    `spec` is the JSON of core.sessions.SessionSpec without its credential, `cores` and `memory` (bytes) the
-    reservation, `ttl_s` the time until `expires`. `user_id` is None for a staged session, `term` the Primary's term or
-    None when the api inserts.
+    `spec` is core.sessions.SessionSpec.stored(), `files_encrypted` its files as encrypted JSON (None = none), `cores`
+    and `memory` (bytes) what its workspace reserves, `ttl_s` the time until `expires`. `user_id` is None for a staged
+    session, which has no `clocks` and may be made to take the place of the one it `replaces`; `term` is the Primary's
+    term or None when the api inserts.
     """
 
     session_id: str
@@ -50,6 +57,7 @@ class NewSession:
     upstream_auth: str = ""
     config_hash: str = ""
     staging_config_id: str | None = None
+    replaces: str | None = None
     term: int | None = None
     user_id: str | None = None
     launch_id: str | None = None
@@ -57,6 +65,8 @@ class NewSession:
     idempotency_body: str | None = None
     kasm_url: str = ""
     client_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    files_encrypted: bytes | None = None
+    clocks: Clocks | None = None
 
 
 class RepeatedRequest(Exception):  # noqa: N818 -- an outcome, not an error: the winner's session is the answer
@@ -69,26 +79,29 @@ class RepeatedRequest(Exception):  # noqa: N818 -- an outcome, not an error: the
 
 _RESERVE_AND_INSERT: Final[LiteralString] = """
 WITH room AS (
-    UPDATE agent_capacity SET cores_allocated = cores_allocated + %(cores)s,
+    UPDATE agent_capacity SET cores_allocated = cores_allocated + reserved_cores(%(cores)s, %(cpu_quota)s, overcommit),
         memory_allocated = memory_allocated + %(memory)s
-     WHERE agent_id = %(agent_id)s
-       AND cores_allocated + %(cores)s <= cores + 1e-6 AND memory_allocated + %(memory)s <= memory
-       AND EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = %(agent_id)s AND a.enabled AND NOT a.draining
-                   AND a.status = 'running')
+     WHERE agent_id = %(agent_id)s AND memory_allocated + %(memory)s <= memory
+       AND cores_allocated + reserved_cores(%(cores)s, %(cpu_quota)s, overcommit) <= cores + 1e-6
+       AND EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = %(agent_id)s AND a.zone_id = %(zone_id)s AND a.enabled
+                   AND NOT a.draining AND a.status = 'running')
        AND (%(user_id)s::uuid IS NULL OR (SELECT count(*) FROM sessions WHERE user_id = %(user_id)s
-            AND status = ANY(%(counting)s)) < %(max_sessions)s)
+            AND (status = ANY(%(counting)s) OR awaits_successor)) < %(max_sessions)s)
     RETURNING 1
 ), made AS (
-    INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, staging_config_id, launch_id, status, term,
-        spec, credential_encrypted, spec_hash, config_hash, cores, memory, permissions, client_settings, assigned,
-        expires, keepalive, idempotency_key, idempotency_body, allow_origin, upstream_auth, kasm_url)
-    SELECT %(session_id)s, %(zone_id)s, %(image_id)s, %(agent_id)s, %(user_id)s, %(staging_config_id)s, %(launch_id)s,
-        'requested', %(term)s, %(spec)s, %(credential_encrypted)s, %(spec_hash)s, %(config_hash)s, %(cores)s,
-        %(memory)s, %(permissions)s, %(client_settings)s,
+    INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, staging_config_id, replaces, launch_id,
+        status, term, spec, credential_encrypted, spec_hash, config_hash, cores, memory, permissions, client_settings,
+        assigned, expires, keepalive, idempotency_key, idempotency_body, allow_origin, upstream_auth, kasm_url,
+        files_encrypted, expiry, time_limit_ends)
+    SELECT %(session_id)s, %(zone_id)s, %(image_id)s, %(agent_id)s, %(user_id)s, %(staging_config_id)s, %(replaces)s,
+        %(launch_id)s, 'requested', %(term)s, %(spec)s, %(credential_encrypted)s, %(spec_hash)s, %(config_hash)s,
+        %(cores)s, %(memory)s, %(permissions)s, %(client_settings)s,
         CASE WHEN %(user_id)s::uuid IS NOT NULL THEN clock_timestamp() END,
         clock_timestamp() + make_interval(secs => %(ttl_s)s),
         CASE WHEN %(user_id)s::uuid IS NOT NULL THEN clock_timestamp() END,
-        %(idempotency_key)s, %(idempotency_body)s, %(allow_origin)s, %(upstream_auth)s, %(kasm_url)s
+        %(idempotency_key)s, %(idempotency_body)s, %(allow_origin)s, %(upstream_auth)s, %(kasm_url)s,
+        %(files_encrypted)s, %(expiry)s,
+        clock_timestamp() + make_interval(secs => nullif(%(time_limit_s)s::double precision, 0))
     FROM room RETURNING session_id
 )
 INSERT INTO session_steps (session_id, name)
@@ -117,6 +130,7 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
             "agent_id": new.agent_id,
             "user_id": new.user_id,
             "staging_config_id": new.staging_config_id,
+            "replaces": new.replaces,
             "launch_id": new.launch_id,
             "term": new.term,
             "spec": Jsonb(new.spec),
@@ -124,6 +138,7 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
             "spec_hash": new.spec_hash,
             "config_hash": new.config_hash,
             "cores": new.cores,
+            "cpu_quota": new.spec.get("cpu_mode") == "Quotas",
             "memory": new.memory,
             "permissions": Jsonb(new.permissions),
             "client_settings": Jsonb(new.client_settings),
@@ -133,54 +148,14 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
             "allow_origin": new.allow_origin,
             "upstream_auth": new.upstream_auth,
             "kasm_url": new.kasm_url,
+            "files_encrypted": new.files_encrypted,
+            "expiry": Jsonb(asdict(new.clocks) if new.clocks else {}),
+            "time_limit_s": new.clocks.time_limit_s if new.clocks else 0.0,
             "counting": COUNTING,
             "max_sessions": max_sessions,
         },
     )
     return await cursor.fetchone() is not None
-
-
-async def insert_for_user(
-    db: Database,
-    new: NewSession,
-    *,
-    max_sessions: int,
-    steps: Sequence[Mapping[str, Any]] = (),
-    duration_ms: float = 0.0,
-) -> bool:
-    """Insert the session of a user, with his row locked so that two launches cannot both be the last allowed one.
-
-    Its line in the ledger of launches, with the trace `steps`, is part of the transaction.
-
-    Returns:
-        Whether it was placed; False when the Agent has no room any more.
-
-    Raises:
-        SessionLimit: the user has `max_sessions` already.
-        RepeatedRequest: the idempotency key was used by another request meanwhile.
-        IdempotencyMismatch: it was used for a different request.
-    """
-    try:
-        async with db.transaction() as connection:
-            await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (new.user_id,))
-            placed = await insert_session(connection, new, max_sessions=max_sessions)
-            if placed:
-                await _write_ledger(connection, new, steps, duration_ms)
-            else:
-                await _check_limit(connection, new.user_id, max_sessions)
-            return placed
-    except psycopg.errors.UniqueViolation as error:
-        raise await repeated_request(db, error, new.user_id, new.idempotency_key, new.idempotency_body) from error
-
-
-async def _write_ledger(
-    connection: Connection, new: NewSession, steps: Sequence[Mapping[str, Any]], duration_ms: float
-) -> None:
-    await connection.execute(
-        "INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms)"
-        " VALUES (COALESCE(%s::uuid, gen_random_uuid()), %s, %s, %s, %s, 'on_demand', %s, %s)",
-        (new.launch_id, new.session_id, new.user_id, new.image_id, new.zone_id, Jsonb(list(steps)), duration_ms),
-    )
 
 
 async def lock_sessions_capacity(connection: Connection, session_ids: Sequence[str]) -> None:
@@ -192,11 +167,20 @@ async def lock_sessions_capacity(connection: Connection, session_ids: Sequence[s
     )
 
 
+async def lock_sessions(connection: Connection, session_ids: Iterable[str]) -> None:
+    """Hold session rows until commit, by id; capacity rows come before them."""
+    await connection.execute(
+        "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",
+        (sorted(session_ids),),
+    )
+
+
 async def end_sessions(connection: Connection, session_ids: Sequence[str], reason: str) -> list[str]:
     """Mark sessions `deleted` whose container is gone, and give their reservation back; returns those that were ended.
 
-    Only `deleting` and `failed` sessions are ended, others are left alone. Lock order of PROTOCOLS §3: the capacity
-    rows by id in the first statement; in the next one the sessions by id, and the sums per Agent subtracted.
+    Commands that wait in them are over too. Only `deleting` and `failed` sessions are ended, others are left alone.
+    Lock order of PROTOCOLS §3: the capacity rows by id in the first statement; in the next one the sessions by id, and
+    the sums per Agent subtracted.
 
     Args:
         connection: in a transaction that holds no session row yet.
@@ -208,18 +192,24 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
         """
         WITH locked AS MATERIALIZED (
             SELECT session_id FROM sessions WHERE session_id = ANY(%(ids)s::uuid[]) AND status = ANY(%(endable)s)
-             ORDER BY session_id FOR UPDATE
+             ORDER BY session_id FOR NO KEY UPDATE
         ), ended AS (
             UPDATE sessions SET status = 'deleted', want = 'absent', status_changed = clock_timestamp(),
                 ended = clock_timestamp(), deadline = NULL, generation = generation + 1,
                 ended_reason = COALESCE(ended_reason, %(reason)s)
              WHERE session_id IN (SELECT session_id FROM locked) AND status = ANY(%(endable)s)
-            RETURNING session_id, agent_id, cores, memory
+            RETURNING session_id, agent_id, cores, cpu_quota, memory
+        ), commands AS (
+            UPDATE session_commands SET state = 'unknown', finished = clock_timestamp(),
+                output = 'The session ended before there was a result.'
+             WHERE session_id IN (SELECT session_id FROM ended) AND state IN ('requested', 'started')
         ), released AS (
             UPDATE agent_capacity c SET
                 cores_allocated = GREATEST(0, round((c.cores_allocated - e.cores)::numeric, 6)::double precision),
                 memory_allocated = GREATEST(0, c.memory_allocated - e.memory)
-              FROM (SELECT agent_id, sum(cores) AS cores, sum(memory) AS memory FROM ended GROUP BY agent_id) e
+              FROM (SELECT agent_id, sum(reserved_cores(ended.cores, cpu_quota, overcommit)) AS cores,
+                           sum(ended.memory) AS memory
+                      FROM ended JOIN agent_capacity USING (agent_id) GROUP BY agent_id) e
              WHERE c.agent_id = e.agent_id
         )
         SELECT session_id FROM ended ORDER BY session_id
@@ -244,21 +234,25 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
             SELECT session_id, superseded_by FROM sessions WHERE session_id = %(id)s
             UNION ALL
             SELECT s.session_id, s.superseded_by FROM sessions s JOIN chain c ON s.session_id = c.superseded_by
+        ), last AS MATERIALIZED (
+            SELECT session_id, agent_id, zone_id, superseded_by FROM sessions
+             WHERE session_id = (SELECT session_id FROM chain WHERE superseded_by IS NULL) FOR NO KEY UPDATE
         ), changed AS (
             UPDATE sessions SET status = 'deleting', want = 'absent', status_changed = clock_timestamp(),
                 deadline = NULL, generation = generation + 1, auth_epoch = auth_epoch + 1, ended_reason = %(reason)s
-             WHERE session_id = (SELECT session_id FROM chain WHERE superseded_by IS NULL)
+             WHERE session_id = (SELECT session_id FROM last WHERE superseded_by IS NULL)
                AND status = ANY(%(deletable)s)
             RETURNING session_id
         )
-        SELECT s.session_id, s.agent_id, s.zone_id, EXISTS (SELECT 1 FROM changed) AS changed
-          FROM sessions s WHERE s.session_id = (SELECT session_id FROM chain WHERE superseded_by IS NULL)
+        SELECT session_id, agent_id, zone_id, superseded_by, EXISTS (SELECT 1 FROM changed) AS changed FROM last
         """,
         {"id": session_id, "reason": reason, "deletable": _DELETABLE},
     )
     row = await cursor.fetchone()
     if row is None:
         raise NotFound(f"There is no session {session_id}; it may have been deleted.")
+    if row["superseded_by"] is not None:  # while the lock was waited for
+        return await request_delete(connection, str(row["superseded_by"]), reason)
     return row
 
 
@@ -268,7 +262,7 @@ async def retire(connection: Connection, session_id: str, reason: str) -> bool:
         "UPDATE sessions SET status = 'deleting', want = 'absent', retired = true, status_changed = clock_timestamp(),"
         " deadline = NULL, generation = generation + 1, ended_reason = %(reason)s"
         " WHERE session_id = (SELECT session_id FROM sessions WHERE session_id = %(id)s AND claimable"
-        " FOR UPDATE SKIP LOCKED) AND claimable AND user_id IS NULL RETURNING 1",
+        " FOR NO KEY UPDATE SKIP LOCKED) AND claimable AND user_id IS NULL RETURNING 1",
         {"id": session_id, "reason": reason},
     )
     return await cursor.fetchone() is not None
@@ -289,7 +283,7 @@ async def delete_pool(connection: Connection, staging_config_id: str, reason: st
     """End all sessions of a locked config that have no user, assigned ones live on; returns the Agents concerned."""
     cursor = await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT session_id FROM sessions WHERE staging_config_id = %(config)s"
-        " AND user_id IS NULL AND status = ANY(%(deletable)s) ORDER BY session_id FOR UPDATE)"
+        " AND user_id IS NULL AND status = ANY(%(deletable)s) ORDER BY session_id FOR NO KEY UPDATE)"
         " UPDATE sessions SET status = 'deleting', want = 'absent', retired = true, status_changed = clock_timestamp(),"
         " deadline = NULL, generation = generation + 1, ended_reason = %(reason)s"
         " WHERE session_id IN (SELECT session_id FROM locked) AND user_id IS NULL AND status = ANY(%(deletable)s)"
@@ -299,20 +293,9 @@ async def delete_pool(connection: Connection, staging_config_id: str, reason: st
     return sorted({row["agent_id"] for row in await cursor.fetchall()})
 
 
-async def keepalive(db: Database, session_id: str, *, keepalive_s: float, time_limit_s: float) -> datetime | None:
-    """Somebody looks at the session: it expires `keepalive_s` from now, never later than its time limit (0 = none).
-
-    Returns:
-        The new expiry, or None when it has no user or is on its way out.
-    """
-    rows = await db.write(
-        "UPDATE sessions SET keepalive = clock_timestamp(), expires = LEAST("
-        "  clock_timestamp() + make_interval(secs => %(keepalive_s)s),"
-        "  CASE WHEN %(time_limit_s)s > 0 THEN assigned + make_interval(secs => %(time_limit_s)s) END)"
-        " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(living)s) RETURNING expires",
-        {"id": session_id, "keepalive_s": keepalive_s, "time_limit_s": time_limit_s, "living": COUNTING},
-    )
-    return rows[0]["expires"] if rows else None
+async def set_kasm_url(db: Database, session_id: str, kasm_url: str) -> None:
+    """Keep the address that a session was given last."""
+    await db.write("UPDATE sessions SET kasm_url = %s WHERE session_id = %s", (kasm_url, session_id))
 
 
 async def winner_of(db: Database, user_id: str, key: str, body: str) -> str | None:
@@ -345,15 +328,6 @@ async def repeated_request(
         return error
     winner = await winner_of(db, user_id, key, body or "")
     return error if winner is None else RepeatedRequest(winner)
-
-
-async def _check_limit(connection: Connection, user_id: str | None, max_sessions: int) -> None:
-    cursor = await connection.execute(
-        "SELECT count(*) AS number FROM sessions WHERE user_id = %s AND status = ANY(%s)", (user_id, COUNTING)
-    )
-    row = await cursor.fetchone()
-    if row is not None and row["number"] >= max_sessions:
-        raise limit_reached(max_sessions)
 
 
 def limit_reached(max_sessions: int) -> SessionLimit:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Final, LiteralString
 
 from greenroom.core.states import SessionStatus
+from greenroom.core.streams import ProxyFacts
 from greenroom.db.database import Database
 
 
@@ -21,12 +22,15 @@ class AskingAgent:
 class StreamSession:
     """The session asked about, after following `superseded_by` to the session that took its place.
 
-    `asked_agent_id` runs the session asked about; `family`: ids of this session and of all whose place it took, whose
-    connect tokens go on to count (PROTOCOLS §3).
+    `asked_agent_id` runs the session asked about, `agent_id` the one found; `path` is where the stream of that one is
+    behind the web gateway, None without Proxy Connections; `family`: ids of this session and of all whose place it
+    took, whose connect tokens go on to count (PROTOCOLS §3).
     """
 
     session_id: str
     asked_agent_id: str | None
+    agent_id: str | None
+    path: str | None
     family: list[str]
     status: SessionStatus
     zone_name: str
@@ -56,7 +60,8 @@ WITH RECURSIVE forward AS (
     SELECT s.session_id, depth + 1
       FROM family f JOIN sessions s ON s.superseded_by = f.session_id WHERE depth < 16
 )
-SELECT s.session_id::text, s.status, z.zone_name, s.user_id::text, s.auth_epoch, u.username,
+SELECT s.session_id::text, s.agent_id::text, z.proxy_connections, z.proxy_path, s.status, z.zone_name,
+       s.user_id::text, s.auth_epoch, u.username,
        coalesce(NOT u.disabled AND NOT u.locked, false) AS user_enabled,
        ARRAY(SELECT session_id::text FROM family) AS family,
        (SELECT agent_id::text FROM sessions WHERE session_id = %(session_id)s) AS asked_agent_id
@@ -73,4 +78,7 @@ async def find_stream_session(db: Database, session_id: str) -> StreamSession | 
     row = await db.fetch_one(_STREAM_SESSION, {"session_id": session_id})
     if row is None:
         return None
-    return StreamSession(status=SessionStatus(row.pop("status")), **row)
+    proxy = ProxyFacts(proxy_connections=row.pop("proxy_connections"), proxy_path=row.pop("proxy_path"))
+    agent_id: str | None = row["agent_id"]
+    path = f"{proxy.path_of(agent_id, row['session_id'])}/" if proxy.proxy_connections and agent_id else None
+    return StreamSession(status=SessionStatus(row.pop("status")), path=path, **row)

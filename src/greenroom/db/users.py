@@ -38,6 +38,8 @@ class User:
     password_once: bool
     locked: bool
     disabled: bool
+    anonymous: bool
+    """Made for one launch without a user; leaves some time after its last session."""
     auth_epoch: int
     created: datetime
     last_session: datetime | None
@@ -47,7 +49,9 @@ class User:
 
 
 _SELECT: Final[LiteralString] = (
-    "SELECT u.*,"
+    "SELECT u.user_id, u.username, u.realm, u.first_name, u.last_name, u.phone, u.organization, u.notes,"
+    " u.password_hash, u.password_once, u.locked, u.disabled, u.auth_epoch, u.created, u.last_session,"
+    " EXISTS (SELECT 1 FROM anonymous_users a WHERE a.user_id = u.user_id) AS anonymous,"
     " COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name)"
     "           ORDER BY g.priority, g.name) FROM user_groups ug JOIN groups g USING (group_id)"
     "           WHERE ug.user_id = u.user_id), '[]') AS groups,"
@@ -83,15 +87,30 @@ async def find_user(db: Database, username: str) -> User | None:
 
 
 async def list_users(
-    db: Database, *, q: str | None = None, after: str | None = None, limit: int | None = None
+    db: Database,
+    *,
+    q: str | None = None,
+    group_id: object = None,
+    after: str | None = None,
+    limit: int | None = None,
 ) -> list[User]:
-    """Users in the order of their names (lower case); those after the name `after`; `q` is part of a name."""
+    """Users in the order of their names (lower case); those after the name `after`.
+
+    Args:
+        db: where they are.
+        q: part of their user name, first or last name.
+        group_id: only members of this group.
+        after: only those behind this name.
+        limit: at most so many.
+    """
     rows = await db.fetch(
         _SELECT + " WHERE (%(after)s::text IS NULL OR lower(u.username) > %(after)s)"
         " AND (%(q)s::text IS NULL OR strpos(lower(u.username || ' ' || u.first_name || ' ' || u.last_name),"
         "      lower(%(q)s)) > 0)"
+        " AND (%(group_id)s::uuid IS NULL OR EXISTS (SELECT 1 FROM user_groups m"
+        "      WHERE m.user_id = u.user_id AND m.group_id = %(group_id)s::uuid))"
         " ORDER BY lower(u.username) LIMIT %(limit)s",
-        {"after": after, "q": q, "limit": limit},
+        {"after": after, "q": q, "group_id": group_id, "limit": limit},
     )
     return [_user(row) for row in rows]
 
@@ -128,6 +147,24 @@ async def insert_user(connection: Connection, username: str, *, password_hash: s
     user_id = str(row["user_id"])
     await add_to_group(connection, user_id, ALL_USERS)
     return user_id
+
+
+async def mark_anonymous(connection: Connection, user_id: str) -> None:
+    """Note that the user was made for one launch without a user, so that he leaves afterwards."""
+    await connection.execute("INSERT INTO anonymous_users (user_id) VALUES (%s)", (user_id,))
+
+
+async def anonymous_to_forget(db: Database, retention_s: float, limit: int) -> list[tuple[str, str]]:
+    """(id, name) of anonymous users whose last session ended more than `retention_s` ago, oldest first."""
+    rows = await db.fetch(
+        "SELECT u.user_id::text, u.username FROM anonymous_users JOIN users u USING (user_id)"
+        " WHERE u.created < now() - make_interval(secs => %(retention)s)"
+        " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.user_id = u.user_id"
+        "   AND (s.status <> 'deleted' OR s.ended > now() - make_interval(secs => %(retention)s)))"
+        " ORDER BY u.created LIMIT %(limit)s",
+        {"retention": retention_s, "limit": limit},
+    )
+    return [(row["user_id"], row["username"]) for row in rows]
 
 
 async def lock_user(connection: Connection, user_id: str) -> User:
@@ -168,26 +205,30 @@ async def update_user(connection: Connection, user: User) -> None:
     )
 
 
-async def add_to_group(connection: Connection, user_id: str, group_id: str) -> None:
-    """Make the user a member; he may be one already.
+async def add_to_group(connection: Connection, user_id: str, group_id: str) -> bool:
+    """Make the user a member; False = he is one already.
 
     Raises:
         Invalid: there is no such user or group.
     """
-    await connection.execute(
+    cursor = await connection.execute(
         "INSERT INTO user_groups (user_id, group_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (user_id, group_id)
     )
+    return cursor.rowcount > 0
 
 
-async def remove_from_group(connection: Connection, user_id: str, group_id: str) -> None:
-    """End a membership; without one nothing happens.
+async def remove_from_group(connection: Connection, user_id: str, group_id: str) -> bool:
+    """End a membership; False = there was none.
 
     Raises:
         Refused: everybody is in All Users.
     """
     if group_id == ALL_USERS:
         raise Refused("Every user is in the group All Users; this membership cannot be ended.")
-    await connection.execute("DELETE FROM user_groups WHERE user_id = %s AND group_id = %s", (user_id, group_id))
+    cursor = await connection.execute(
+        "DELETE FROM user_groups WHERE user_id = %s AND group_id = %s", (user_id, group_id)
+    )
+    return cursor.rowcount > 0
 
 
 async def set_groups(connection: Connection, user_id: str, group_ids: list[str]) -> None:
@@ -239,14 +280,14 @@ async def revoke_access(connection: Connection, user_id: str) -> list[str]:
     return sorted({f"agent:{row['agent_id']}" for row in await cursor.fetchall() if row["agent_id"]})
 
 
-async def live_sessions_of(connection: Connection, user_id: str) -> list[str]:
-    """Ids of the user's sessions that are not yet on their way out."""
+async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:
+    """Lock all the user's sessions by id, after `lock_user`; returns those that are not yet on their way out."""
     cursor = await connection.execute(
-        "SELECT session_id FROM sessions WHERE user_id = %s AND status NOT IN ('deleting', 'deleted')"
-        " ORDER BY session_id",
+        "SELECT session_id, status FROM sessions WHERE user_id = %s ORDER BY session_id FOR NO KEY UPDATE",
         (user_id,),
     )
-    return [str(row["session_id"]) for row in await cursor.fetchall()]
+    gone = {"deleting", "deleted"}
+    return [str(row["session_id"]) for row in await cursor.fetchall() if row["status"] not in gone]
 
 
 async def delete_user_row(connection: Connection, user_id: str) -> None:
@@ -258,6 +299,7 @@ async def delete_user_row(connection: Connection, user_id: str) -> None:
         NotFound: there is none with this id.
         Invalid: the user has a live session.
     """
+    await lock_sessions_of(connection, user_id)
     await connection.execute(
         "UPDATE sessions SET user_id = NULL WHERE user_id = %s AND status IN ('deleting', 'deleted', 'failed')",
         (user_id,),
@@ -265,9 +307,3 @@ async def delete_user_row(connection: Connection, user_id: str) -> None:
     cursor = await connection.execute("DELETE FROM users WHERE user_id = %s RETURNING 1", (user_id,))
     if await cursor.fetchone() is None:
         raise NotFound(f"There is no user {user_id}; it may have been deleted.")
-
-
-async def default_image(db: Database, user_id: str) -> str | None:
-    """The workspace the user starts when none is named."""
-    row = await db.fetch_one("SELECT default_image::text FROM user_attributes WHERE user_id = %s", (user_id,))
-    return row["default_image"] if row else None

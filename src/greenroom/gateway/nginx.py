@@ -79,7 +79,7 @@ def _servers(plan: GatewayPlan) -> list[str]:
         *(_misdirected(address, http2=n < 2) for n, address in enumerate(plan.listeners)),
         *([_main_server(plan)] if web else []),
         stream_server(plan),
-        *(_manager_server(plan, n) for n in range(len(plan.managers))),
+        *(_manager_server(plan, n) for n, manager in enumerate(plan.managers) if manager.listen),
     ]
 
 
@@ -106,9 +106,11 @@ def _common(folder: str) -> str:
             "large_client_header_buffers 4 16k;",
             "variables_hash_max_size 4096;",
             "map_hash_bucket_size 128;",
-            "server_names_hash_bucket_size 128;",
+            "server_names_hash_bucket_size 512;  # for the longest name there can be",
             "proxy_connect_timeout 3s;",
             "proxy_next_upstream off;",
+            "# or what we pass on to could send us to places of our own, with a cookie that nothing hides",
+            "proxy_ignore_headers X-Accel-Redirect X-Accel-Expires X-Accel-Limit-Rate X-Accel-Charset;",
         ]
     )
 
@@ -131,18 +133,24 @@ def _tls(plan: GatewayPlan) -> str:
 
 
 def _certificates(plan: GatewayPlan) -> list[str]:
-    """The own certificate; to clients that name the host of the administrator's, that one.
+    """The own certificate; to clients that ask by the host of a named one, that one.
 
     Agents and programs on this machine come by address and without a name, and trust the installation's authority.
     """
-    named = plan.named_certificate
-    if named is None:
+    named = plan.named_certificates
+    if not named:
         return [f"ssl_certificate {quoted(plan.tls_certificate)};", f"ssl_certificate_key {quoted(plan.tls_key)};"]
     return [
-        f"map $ssl_server_name $gr_cert {{ default {quoted(plan.tls_certificate)};",
-        f"{named.host} {quoted(named.certificate)}; }}",
-        f"map $ssl_server_name $gr_cert_key {{ default {quoted(plan.tls_key)};",
-        f"{named.host} {quoted(named.key)}; }}",
+        block(
+            "map $ssl_server_name $gr_cert",
+            f"default {quoted(plan.tls_certificate)};",
+            *(f"{one.host} {quoted(one.certificate)};" for one in named),
+        ),
+        block(
+            "map $ssl_server_name $gr_cert_key",
+            f"default {quoted(plan.tls_key)};",
+            *(f"{one.host} {quoted(one.key)};" for one in named),
+        ),
         "ssl_certificate $gr_cert;",
         "ssl_certificate_key $gr_cert_key;",
     ]

@@ -20,7 +20,6 @@ _PATH: Final = re.compile(r"/[\w./@+:,=~ -]*")
 _HOST: Final = re.compile(r"(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*")
 _ROUTE: Final = re.compile(r"[0-9a-f]{8}")
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
-_PROXY_PATH: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 _ORIGIN: Final = re.compile(r"https://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5})?")
 
 
@@ -31,19 +30,20 @@ class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 class ManagerListener(_Part, frozen=True, kw_only=True):
     """One Manager behind a listener of its own; the first of a plan is also served on the main port.
 
+    `listen`: empty for a first Manager that is served on the main port alone.
     `sentinel_file`: while it exists, `/health` and `/manager_api/` of this Manager are 503 (absolute path).
     `zone`: name of the Manager's zone; requests to `/api/` through this listener count as coming to that zone.
     """
 
     name: str
-    listen: str
+    listen: str = ""
     upstream: str
     sentinel_file: str
     zone: str = ""
 
 
 class AgentUpstream(_Part, frozen=True, kw_only=True):
-    """An Agent on this host: streams of `/<proxy_path>/<route>/` are authorised by it and passed to its containers."""
+    """An Agent on this host: streams with its route are authorised by it and passed to its containers."""
 
     route: str
     upstream: str
@@ -52,16 +52,20 @@ class AgentUpstream(_Part, frozen=True, kw_only=True):
 class Edge(_Part, frozen=True, kw_only=True):
     """The edge gateway of an Agent on another host (Proxy Connections): streams of `route` are passed on to it.
 
-    `upstream` is the host:port of its stream listener; its certificate is verified for that host against `ca_file`.
+    `upstream` is the host:port of its stream listener; its certificate is verified for `name` against `ca_file`.
     """
 
     route: str
     upstream: str
+    name: str
     ca_file: str
 
 
 class NamedCertificate(_Part, frozen=True, kw_only=True):
-    """A certificate the administrator brought for one host name: shown to clients that ask for it by that name."""
+    """A certificate for one host name, shown to clients that ask for it by that name.
+
+    The administrator's, for browsers; or that of the Agent on this host, for web gateways of other hosts.
+    """
 
     host: str
     certificate: str
@@ -74,6 +78,8 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
     `profile`: `web` = console, `/api/`, Managers and streams; `edge` = streams only (no `main_listen`, `api`, …).
     `served_hosts`: the host names (without port) that are served; requests for any other are answered 421.
     `public_url`, `stream_url`: origins as browsers see them, where they differ from served host + listener's port.
+    `direct_origins`: where the streams of zones without Proxy Connections are; the console may frame them, and the
+    stream listener answers to their host names.
     `credential_file`: the gateway's credential at the api (kit.secrets `gateway_credential`); without one, requests
     that nginx refused itself are only counted.
     """
@@ -81,36 +87,45 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
     profile: Literal["web", "edge"] = "web"
     tls_certificate: str
     tls_key: str
-    named_certificate: NamedCertificate | None = None
+    named_certificates: list[NamedCertificate] = []
     stream_listen: str
     served_hosts: list[str]
     main_listen: str = ""
     api: str = ""
     console_dir: str = ""
     managers: list[ManagerListener] = []
-    proxy_path: str = "desktop"
     agents: list[AgentUpstream] = []
     edges: list[Edge] = []
     public_url: str = ""
     stream_url: str = ""
+    direct_origins: list[str] = []
     credential_file: str = ""
 
     @property
     def listeners(self) -> list[str]:
         """Every address nginx listens on, main first."""
         main = [self.main_listen] if self.profile == "web" else []
-        return [*main, self.stream_listen, *(manager.listen for manager in self.managers)]
+        return [*main, self.stream_listen, *(manager.listen for manager in self.managers if manager.listen)]
 
     @property
     def stream_origins(self) -> list[str]:
         """Origins from which streams come: what the console may frame."""
-        return self._origins(self.stream_url, self.stream_listen)
+        own = self._origins(self.stream_url, self.stream_listen)
+        return list(dict.fromkeys([*own, *self.direct_origins]))
 
     @property
     def stream_hosts(self) -> list[str]:
-        """Host names of the stream listener: the served ones, and that of `stream_url`."""
-        own = [re.sub(r":\d+$", "", self.stream_url.removeprefix("https://"))] if self.stream_url else []
+        """Host names of the stream listener: the served ones, those of `stream_url` and of `direct_origins`."""
+        urls = [*([self.stream_url] if self.stream_url else []), *self.direct_origins]
+        own = [re.sub(r":\d+$", "", url.removeprefix("https://")) for url in urls]
         return list(dict.fromkeys([*self.served_hosts, *own]))
+
+    @property
+    def files(self) -> list[Path]:
+        """Files that nginx reads when it starts: a renewed certificate is served by the next one."""
+        named = [path for one in self.named_certificates for path in (one.certificate, one.key)]
+        paths = [self.tls_certificate, self.tls_key, *named, *(edge.ca_file for edge in self.edges)]
+        return [Path(path) for path in dict.fromkeys(paths)]
 
     @property
     def main_origins(self) -> list[str]:
@@ -172,9 +187,8 @@ def _path_problems(plan: GatewayPlan) -> Iterator[str]:
     paths = {"tls_certificate": plan.tls_certificate, "tls_key": plan.tls_key}
     if plan.console_dir or plan.profile == "web":
         paths["console_dir"] = plan.console_dir
-    if plan.named_certificate:
-        paths["named_certificate.certificate"] = plan.named_certificate.certificate
-        paths["named_certificate.key"] = plan.named_certificate.key
+    paths |= {f"named_certificates[{one.host}].certificate": one.certificate for one in plan.named_certificates}
+    paths |= {f"named_certificates[{one.host}].key": one.key for one in plan.named_certificates}
     if plan.credential_file:
         paths["credential_file"] = plan.credential_file
     paths |= {f"managers[{m.name}].sentinel_file": m.sentinel_file for m in plan.managers}
@@ -195,28 +209,34 @@ def _address_problems(plan: GatewayPlan) -> Iterator[str]:
         host, _, port = address.rpartition(":")
         if not (_is_host(host) and _is_port(port)):
             yield f"{address!r} is not host:port"
-    for name, url in (("public_url", plan.public_url), ("stream_url", plan.stream_url)):
+    direct = [("direct_origins", url) for url in plan.direct_origins]
+    for name, url in [("public_url", plan.public_url), ("stream_url", plan.stream_url), *direct]:
         if url and not _ORIGIN.fullmatch(url):
             yield f"{name} must be an origin, https://host[:port] (it is {url!r})"
 
 
 def _name_problems(plan: GatewayPlan) -> Iterator[str]:
-    for host in plan.served_hosts:
+    hosts = [("served_hosts", host) for host in plan.served_hosts]
+    hosts += [("named_certificates", one.host) for one in plan.named_certificates]
+    hosts += [(f"edges[{edge.route}].name", edge.name) for edge in plan.edges]
+    for name, host in hosts:
         if not _is_host(host):
-            yield f"served_hosts: {host!r} is not a host name"
-    if plan.named_certificate and not _is_host(plan.named_certificate.host):
-        yield f"named_certificate: {plan.named_certificate.host!r} is not a host name"
-    for part in [*plan.agents, *plan.edges]:
-        if not _ROUTE.fullmatch(part.route):
-            yield f"route {part.route!r} must be the first 8 hex digits of an agent id"
+            yield f"{name}: {host!r} is not a host name"
     routes = [part.route for part in [*plan.agents, *plan.edges]]
+    for route in routes:
+        if not _ROUTE.fullmatch(route):
+            yield f"route {route!r} must be the first 8 hex digits of an agent id"
     if len(set(routes)) < len(routes):
         yield "two agents have the same route"
+    yield from _manager_problems(plan)
+
+
+def _manager_problems(plan: GatewayPlan) -> Iterator[str]:
     for manager in plan.managers:
         if not _NAME.fullmatch(manager.name) or (manager.zone and not _NAME.fullmatch(manager.zone)):
             yield f"manager {manager.name!r} of zone {manager.zone!r}: letters, digits and _.- only"
-    if not _PROXY_PATH.fullmatch(plan.proxy_path) or plan.proxy_path in ("api", "manager_api", "health", "assets"):
-        yield f"proxy_path {plan.proxy_path!r} must be one path segment that nothing else uses"
+    if any(not manager.listen for manager in plan.managers[1:]):
+        yield "each Manager but the first needs a listener of its own (listen)"
 
 
 def _is_listener(address: str) -> bool:

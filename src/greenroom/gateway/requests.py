@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-import ssl
 import uuid
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +17,7 @@ import msgspec
 import structlog
 
 from greenroom.core.errors import SetupError
+from greenroom.gateway.api import api_client, bearer
 from greenroom.gateway.plan import GatewayPlan
 from greenroom.wire.messages import ManagerRequest, ManagerRequests
 
@@ -26,7 +26,6 @@ log = structlog.get_logger(__name__)
 MAX_QUEUED: Final = 2000
 MAX_BATCH: Final = 500
 FLUSH_S: Final = 1.0
-_NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: the api is asked over plain loopback
 
 
 def parse_line(datagram: bytes) -> ManagerRequest | None:
@@ -57,6 +56,9 @@ class RequestReporter:
         self._path = path
         self._queue: list[ManagerRequest] = []
         self.dropped = 0
+        """Requests that were lost and not said to the api yet."""
+        self.lost = 0
+        """Requests that were lost since the start."""
         self._api = ""
         self._host = ""
         self._credential_file = ""
@@ -69,14 +71,19 @@ class RequestReporter:
         """Queue one; the newest is dropped and counted when the queue is full."""
         if len(self._queue) >= MAX_QUEUED:
             self.dropped += 1
+            self.lost += 1
         else:
             self._queue.append(request)
+
+    def waiting(self) -> int:
+        """How many are not told yet."""
+        return len(self._queue)
 
     async def run(self) -> None:
         """Receive and send, for ever."""
         receiving = asyncio.create_task(self._receive(), name="requests socket")
         try:
-            async with httpx.AsyncClient(timeout=5.0, trust_env=False, verify=_NO_TLS) as client:
+            async with api_client() as client:
                 while not receiving.done():
                     await asyncio.sleep(FLUSH_S)
                     await self._flush(client)
@@ -102,7 +109,7 @@ class RequestReporter:
             reply = await client.post(
                 f"http://{self._api}/api/internal/manager-requests",
                 content=msgspec.json.encode(ManagerRequests(requests=batch, dropped=self.dropped)),
-                headers={"Authorization": f"Bearer {_credential(self._credential_file)}", "Host": self._host},
+                headers=bearer(self._credential_file) | {"Host": self._host},
             )
             if reply.status_code == 422:
                 log.error("the api cannot read a report; it is dropped", requests=len(batch), said=reply.text[:200])
@@ -114,10 +121,3 @@ class RequestReporter:
             return
         del self._queue[: len(batch)]
         self.dropped = 0
-
-
-def _credential(path: str) -> str:
-    try:
-        return Path(path).read_text().strip()
-    except OSError as error:
-        raise SetupError(f"The gateway's credential {path} cannot be read: {error.strerror}.") from error

@@ -3,8 +3,9 @@
 It turns the plan file into nginx's configuration and keeps one nginx serving it. What others rely on:
 
 - The listening sockets belong to this process and are handed down, so nginx may be killed or replaced without a port
-  being free for a moment. A changed plan file takes effect within `LOOK_S`: a new nginx starts beside the old one,
-  which is told to QUIT once the new one serves. A plan that cannot be used is logged and the old one stays in force.
+  being free for a moment. A changed plan file, or a renewed certificate, takes effect within `2 * LOOK_S`: a new nginx
+  starts beside the old one, which is told to QUIT once the new one serves. A plan that cannot be used is logged and the
+  old one stays in force.
 - kill -9 of nginx's master: its workers become children of this process (a child subreaper), a new master starts on the
   same sockets, the orphaned workers are told to QUIT: open desktops go on until they are closed.
 - kill -9 of this process: its nginx goes on serving, left to the supervisor, which needs to do nothing but collect
@@ -27,6 +28,8 @@ import structlog
 
 from greenroom.core.errors import SetupError
 from greenroom.gateway import health
+from greenroom.gateway.keeper import PlanKeeper
+from greenroom.gateway.metrics import Metrics
 from greenroom.gateway.nginx import REQUESTS_SOCKET, nginx_conf
 from greenroom.gateway.plan import GatewayPlan, read_plan
 from greenroom.gateway.process import Nginx, install_configuration
@@ -36,11 +39,13 @@ from greenroom.gateway.sockets import Listeners
 from greenroom.kit import config as settings
 from greenroom.kit import log as logging
 from greenroom.kit import stops
+from greenroom.kit.serving import serve_beside
 
 log = structlog.get_logger(__name__)
 
+LOOPBACK: Final = "127.0.0.1"
 LOOK_S: Final = 0.5
-"""How often the plan file is looked at."""
+"""How often the plan file and the certificates are looked at."""
 PROBE_S: Final = 2.0
 PROBES_FAILED: Final = 3
 RESTART_PAUSE_S: Final = 1.0
@@ -60,7 +65,8 @@ class Gateway:
         self._folder = folder
         self._listeners = Listeners()
         self._plan: GatewayPlan | None = None
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: Identities = ()
+        self._served: Identities = ()
         self._nginx: Nginx | None = None
         self._starts = 0
         self._unanswered = 0
@@ -68,6 +74,9 @@ class Gateway:
         self._wake = asyncio.Event()
         self._ending: signal.Signals | None = None
         self.reporter = RequestReporter(folder / REQUESTS_SOCKET)
+        self.metrics = Metrics(
+            nginx=lambda: self._nginx.pid if self._nginx else None, plan=lambda: self._plan, reporter=self.reporter
+        )
 
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT or SIGQUIT.
@@ -81,8 +90,7 @@ class Gateway:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
             loop.add_signal_handler(number, self._end, number)
         try:
-            self._seen = _identity(self._plan_file)
-            self._adopt(read_plan(self._plan_file))
+            self._read()
             await self._start()
             while self._ending is None:
                 await self._round()
@@ -105,17 +113,34 @@ class Gateway:
                 self._retire_superseded()
 
     async def _follow_plan(self) -> None:
-        """Serve what the plan file says, if it changed."""
-        seen = _identity(self._plan_file)
-        if seen == self._seen:
+        """Serve what the plan file and the certificates say, if they changed.
+
+        Certificate and key are two files: a change is followed once both stay the same for a round.
+        """
+        seen, self._seen = self._seen, self._identities()
+        if self._seen == self._served or self._seen != seen:
             return
-        self._seen = seen
+        self._served = self._seen
         try:
-            self._adopt(read_plan(self._plan_file))
+            self._read()
         except SetupError as error:
-            log.error("the changed plan is not served, the old one stays", reason=error.message)
+            log.error("what changed is not served, the old one stays", reason=error.message)
         else:
             await self._start()
+
+    def _read(self) -> None:
+        """Make what the plan file says now the plan the next nginx serves.
+
+        Raises:
+            SetupError: it cannot be served; nothing was changed.
+        """
+        plan_file = _identity(self._plan_file)
+        plan = read_plan(self._plan_file)
+        self._adopt(plan)
+        self._seen = self._served = (plan_file, *map(_identity, plan.files))
+
+    def _identities(self) -> Identities:
+        return tuple(_identity(path) for path in (self._plan_file, *(self._plan.files if self._plan else ())))
 
     def _adopt(self, plan: GatewayPlan) -> None:
         """Make `plan` the one the next nginx serves.
@@ -141,6 +166,7 @@ class Gateway:
             await asyncio.sleep(RESTART_PAUSE_S)
             return
         self._nginx = candidate
+        self.metrics.starts.inc()
         log.info("nginx serves", pid=candidate.pid)
         self._retire_superseded()
 
@@ -160,6 +186,7 @@ class Gateway:
             await asyncio.sleep(PROBE_S)
             problem = await health.failure(self._plan) if self._plan and self._nginx else None
             self._unanswered = self._unanswered + 1 if problem else 0
+            self.metrics.probes.labels("failed" if problem else "answered").inc()
             if problem:
                 log.warning("nginx does not answer", times=self._unanswered, reason=problem)
 
@@ -206,12 +233,29 @@ def _max_files() -> int:
     return 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
 
 
+Identities = tuple[tuple[int, int, int] | None, ...]
+"""Which content the plan file and the files it names have, in one look."""
+
+
 def _identity(path: Path) -> tuple[int, int, int] | None:
     try:
         status = path.stat()
     except OSError:
         return None
     return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _folder(path: Path) -> Path:
+    """The gateway's folder, made if it is not there, absolute: it is in nginx's configuration and tells its processes.
+
+    Raises:
+        SetupError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SetupError(f"The gateway's folder {path} cannot be used: {error.strerror}.") from error
+    return path.resolve()
 
 
 async def main() -> None:
@@ -221,10 +265,18 @@ async def main() -> None:
         raise SetupError("Run the gateway as an ordinary account such as greenroom: nginx needs nothing of root here.")
     logging.configure(config.log_level, config.process_name)
     await stops.serve(config.stop_dir, config.process_name)
-    folder = config.gateway_dir.resolve()
-    gateway = Gateway(config.gateway_file, folder)
+    folder = _folder(config.gateway_dir)
+    plan_file, keeping = config.gateway_file, []
+    if plan_file is None:
+        keeper = PlanKeeper(config, folder)
+        await keeper.first()
+        plan_file, keeping = keeper.path, [keeper.follow()]
+    gateway = Gateway(plan_file, folder)
     serving = asyncio.create_task(gateway.run(), name="nginx")
-    beside = [asyncio.create_task(loop(), name=loop.__name__) for loop in (gateway.probe, gateway.reporter.run)]
+    loops = [gateway.probe(), gateway.reporter.run(), *keeping]
+    if config.gateway_metrics_port is not None:
+        loops.append(serve_beside(gateway.metrics.app(), LOOPBACK, config.gateway_metrics_port))
+    beside = [asyncio.create_task(loop) for loop in loops]
     done, _ = await asyncio.wait([serving, *beside], return_when=asyncio.FIRST_COMPLETED)
     for task in (serving, *beside):
         if task not in done:

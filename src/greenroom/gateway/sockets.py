@@ -2,7 +2,9 @@
 
 nginx takes over open sockets named in its environment, `NGINX="3;4;"`. So the death of nginx's master frees no port and
 loses no waiting connection: the next master gets the very same sockets, even while a worker of the old one lives on.
-All have SO_REUSEPORT, so that a new parent can listen while the nginx of a killed one still does.
+All have SO_REUSEPORT, so that a new parent can listen while the nginx of a killed one still does. All are non-blocking:
+nginx does not see to that for sockets it inherits, and of two workers woken for one connection the one that comes too
+late would wait in `accept` with everything it serves, until somebody else connects there.
 """
 
 from __future__ import annotations
@@ -92,6 +94,7 @@ def _bound(family: socket.AddressFamily, host: str, port: int, *, reuse_port: bo
             one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        one.setblocking(False)
         one.bind((host, port))
     except OSError:
         one.close()

@@ -5,11 +5,14 @@ Each role has one class; a value that cannot be used stops the process with a se
 
 from __future__ import annotations
 
+import ipaddress
 import os
+import sys
 from pathlib import Path
-from typing import TypeVar
+from typing import Annotated, Literal, TypeVar
+from urllib.parse import urlsplit
 
-from pydantic import Field, ValidationError
+from pydantic import AfterValidator, BaseModel, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,7 +20,30 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+import greenroom
 from greenroom.core.errors import SetupError
+
+
+def _verified(urls: str) -> str:
+    """Refuse addresses at which nobody would be verified: tokens and credentials are sent there.
+
+    What goes to a loopback address does not leave this machine and may be plain.
+    """
+    given = [url.strip() for url in urls.split(",") if url.strip()]
+    if wrong := [url for url in given if not url.startswith("https://") and not _is_plain_and_local(url)]:
+        raise ValueError(f"{', '.join(wrong)} must begin with https://")
+    return urls
+
+
+def _is_plain_and_local(url: str) -> bool:
+    try:
+        return url.startswith("http://") and ipaddress.ip_address(urlsplit(url).hostname or "").is_loopback
+    except ValueError:
+        return False
+
+
+HttpsUrls = Annotated[str, AfterValidator(_verified)]
+"""One address or a comma list; may be empty."""
 
 
 class ProcessConfig(BaseSettings):
@@ -66,6 +92,9 @@ class ApiConfig(DatabaseConfig):
     stream_url: str = "https://127.0.0.1:8445"
     served_hosts: str = "127.0.0.1,localhost"
     """Comma list of host names the gateway serves; another Host header is answered 421."""
+    ca_file: Path | None = None
+    """Certificate of the authority of the gateways' certificates, which join commands name by its fingerprint; none =
+    one that every system knows."""
 
 
 class ManagerConfig(DatabaseConfig):
@@ -77,7 +106,7 @@ class ManagerConfig(DatabaseConfig):
     """Folder that survives the container; holds `instance_id`."""
     zone: str = "default"
     sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- the path is fixed by the seed page
-    gateway_url: str = ""
+    gateway_url: HttpsUrls = ""
     """Address under which Agents reach this Manager, e.g. https://127.0.0.1:8446."""
     lease_ttl_s: float = Field(6.0, gt=0)
     lease_renew_s: float = Field(2.0, gt=0)
@@ -91,12 +120,8 @@ class ManagerConfig(DatabaseConfig):
     handover_received_s: float = Field(2.0, gt=0)
     handover_assigned_s: float = Field(3.0, gt=0)
     cpu_overcommit: float = Field(16.0, gt=0)
-    auto_agent: bool = True
-    """Promote an Agent after its first complete check-in without asking: a join token vouched for it."""
     verdict_grace_s: float = Field(10.0, gt=0)
     """How long a container without a session is left alone after its Agent first asked about it."""
-    failed_keep_s: float = Field(3600.0, gt=0)
-    """How long a user's failed session stays, so that he can read why."""
     ended_keep_days: float = Field(7.0, gt=0)
 
 
@@ -107,24 +132,119 @@ class AgentConfig(ProcessConfig):
     agent_port: int = 4444
     agent_dir: Path
     """Identity and journal of this Agent."""
-    manager_urls: str = ""
+    manager_urls: HttpsUrls = ""
     """Comma list of gateway addresses of Managers, used until the first answer names them."""
     ca_file: Path | None = None
+    """Authority of the certificates of Managers' gateways and of the Upstream Auth Address; none = the system's."""
     join_token_file: Path | None = None
+    edge_url: str = ""
+    """`https://host:port` of the edge gateway beside it, as web gateways and browsers reach it; empty = none."""
+    edge_dir: Path | None = None
+    """Where the files for that gateway are kept (edge.key, edge.pem, agent_id), default `edge` in agent_dir."""
     runtime: str = "docker"
     docker_host: str | None = None
     share: float = Field(1.0, gt=0, le=1)
     """Fraction of the host this Agent offers; `up` divides a host among several Agents."""
     probe_interval_s: float = Field(10.0, gt=0)
+    web_filter_dir: Path | None = None
+    """Files of the web filters, default `web-filter` in agent_dir; the account greenroom-filter has to reach it."""
+    web_filter_resolvers: str = ""
+    """Comma list of IP addresses: the name servers that web filters ask; empty = those of /etc/resolv.conf."""
+    volume_folders: str = ""
+    """Comma list: sessions are given folders of this host in these alone; empty = all that are not the system's."""
+    instance_data: Path | None = None
+    """DATA of `greenroom up`, of which sessions are never given anything."""
+
+    def filter_resolvers(self) -> tuple[str, ...]:
+        """`web_filter_resolvers` as addresses.
+
+        Raises:
+            SetupError: one of them is no IP address.
+        """
+        try:
+            given = [part.strip() for part in self.web_filter_resolvers.split(",") if part.strip()]
+            return tuple(str(ipaddress.ip_address(part)) for part in given)
+        except ValueError as error:
+            raise SetupError(f"Settings that cannot be used: GREENROOM_WEB_FILTER_RESOLVERS: {error}") from error
+
+    def mountable_folders(self) -> list[str]:
+        """`volume_folders` as a list."""
+        return [folder.strip() for folder in self.volume_folders.split(",") if folder.strip()]
+
+    def private_folders(self) -> list[str]:
+        """What belongs to this Agent and its instance, and the code they run: whoever writes it has their rights."""
+        code = (Path(sys.prefix), Path(sys.base_prefix), Path(greenroom.__file__).parent)
+        own = (self.agent_dir, self.instance_data)
+        return sorted({str(folder.resolve()) for folder in (*own, *code) if folder is not None})
+
+
+class GatewayManager(BaseModel, frozen=True, extra="forbid"):
+    """A Manager beside a gateway, in `gateway_managers`."""
+
+    name: str = "manager"
+    """Its instance id, for Diagnostics; taken from `instance_id_file` as soon as that exists."""
+    instance_id_file: Path | None = None
+    zone: str = ""
+    """Name of its zone: what comes to `/api/` through its listener counts as coming to that zone."""
+    upstream: str = "127.0.0.1:8181"
+    sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- the path is fixed by the seed page
+    listen: str = ""
+    """IP:port of a listener of its own; the first Manager can do without and is served on the main port alone."""
+
+
+class GatewayAgent(BaseModel, frozen=True, extra="forbid"):
+    """An Agent on the gateway's host, in `gateway_agents`."""
+
+    agent_id: str
+    upstream: str = "127.0.0.1:4444"
+
+
+class GatewayCertificate(BaseModel, frozen=True, extra="forbid"):
+    """A certificate the administrator brought for one host name, in `named_certificate`."""
+
+    host: str
+    certificate: Path
+    key: Path
 
 
 class GatewayConfig(ProcessConfig):
-    """A gateway: everything else is in the file the parent generates nginx's configuration from."""
+    """A gateway.
 
-    gateway_file: Path
+    With `gateway_file` it serves what others write there; without, it keeps its plan itself (greenroom.gateway.site)
+    from the settings below and from what the api, or the Agent beside it, tells.
+    """
+
+    gateway_file: Path | None = None
     """JSON of greenroom.gateway.plan.GatewayPlan."""
     gateway_dir: Path
     """Prefix of nginx: configuration, pid and temporary files."""
+    gateway_metrics_port: int | None = Field(None, gt=0, lt=65536)
+    """Where metrics are served on 127.0.0.1; nowhere without."""
+    gateway_profile: Literal["web", "edge"] = "web"
+    main_listen: str = "127.0.0.1:8443"
+    """IP:port of console, `/api/` and the first Manager (profile `web`)."""
+    stream_listen: str = "127.0.0.1:8445"
+    """IP:port of the streams."""
+    public_url: str = ""
+    """Origin of the console as browsers see it; an edge gateway needs it, because the console frames its streams."""
+    stream_url: str = ""
+    """Origin of the streams as browsers see them, where it is not that of the served host and `stream_listen`."""
+    served_hosts: str = "127.0.0.1,localhost"
+    """Comma list of host names that are served, beside those of `public_url` and `stream_url`."""
+    tls_certificate: Path | None = None
+    tls_key: Path | None = None
+    named_certificate: GatewayCertificate | None = None
+    api_upstream: str = "127.0.0.1:8080"
+    """host:port of the api, on this host or in a network of its own: this way is not encrypted."""
+    gateway_credential_file: Path | None = None
+    console_dir: Path = Path(greenroom.__file__).parent / "gateway" / "console"
+    gateway_managers: tuple[GatewayManager, ...] = ()
+    gateway_agents: tuple[GatewayAgent, ...] = ()
+    """Agents on this host, beside that of `edge_dir`."""
+    edge_dir: Path | None = None
+    """Folder in which the Agent on this host keeps what its gateway needs: `agent_id`, `edge.pem`, `edge.key`."""
+    agent_upstream: str = "127.0.0.1:4444"
+    """host:port of that Agent."""
 
 
 Config = TypeVar("Config", bound=ProcessConfig)

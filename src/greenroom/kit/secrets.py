@@ -11,13 +11,18 @@ import hashlib
 import hmac
 import os
 import secrets
+from functools import lru_cache
 from pathlib import Path
+from typing import Final
 
 from cryptography.fernet import Fernet, InvalidToken
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from greenroom.core.errors import SetupError
+
+REMEMBERED: Final = 2048
+"""Texts that are not decrypted again: an Agent's list has the credentials of all its sessions, and is sent whole."""
 
 
 class Secrets:
@@ -29,6 +34,7 @@ class Secrets:
         self._token_key = _derived(key, b"greenroom connect token v1")
         self._gateway_key = _derived(key, b"greenroom gateway credential v1")
         self._fernet = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom column v1")))
+        self._plain = lru_cache(REMEMBERED)(self._fernet.decrypt)
 
     @classmethod
     def from_file(cls, path: Path) -> Secrets:
@@ -63,7 +69,7 @@ class Secrets:
             SetupError: it was written with another key.
         """
         try:
-            return self._fernet.decrypt(bytes(ciphertext)).decode()
+            return self._plain(bytes(ciphertext)).decode()
         except InvalidToken as error:
             raise SetupError("A stored secret was written with another key; restore the installation's key.") from error
 

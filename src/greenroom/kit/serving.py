@@ -8,6 +8,7 @@ the loops are cancelled and may clean up.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 from collections.abc import Awaitable, Callable, Generator, Sequence
@@ -16,6 +17,8 @@ from typing import Any, Final
 
 import structlog
 import uvicorn
+
+from greenroom.core.errors import SetupError
 
 log = structlog.get_logger(__name__)
 
@@ -45,12 +48,17 @@ async def serve(
 ) -> None:
     """Serve `app` on host:port and run `loops` (name, coroutine function) beside it.
 
+    What was made until now is taken to live as long as the process: the garbage collector leaves it alone, which
+    would otherwise stop every request for a tenth of a second now and then to look at all of it.
+
     `on_stop` is called when SIGTERM or SIGINT arrives, before requests in flight are waited for.
 
     Raises:
         LoopEndedError: a loop ended; the exception of a loop that raised is chained.
-        OSError: the address cannot be listened on.
+        SetupError: the address cannot be listened on.
     """
+    gc.collect()
+    gc.freeze()
     listening = _listen(host, port)
     server = _Server(
         uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, server_header=False)
@@ -74,6 +82,18 @@ async def serve(
         task.result()
 
 
+async def serve_beside(app: Any, host: str, port: int) -> None:
+    """Serve `app` on host:port until cancelled, in a process that handles its signals itself.
+
+    Raises:
+        SetupError: the address cannot be listened on.
+    """
+    listening = _listen(host, port)
+    await _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)).serve(
+        sockets=[listening]
+    )
+
+
 async def _forever(name: str, loop: Loop) -> None:
     try:
         await loop()
@@ -87,9 +107,17 @@ async def _forever(name: str, loop: Loop) -> None:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listening = socket.socket(family, socket.SOCK_STREAM)
+    # asyncio turns Nagle's algorithm off where it is told that this is TCP; with it the body of an answer waits until
+    # its head is acknowledged, which the other side puts off for 40 ms
+    listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    listening.bind((host, port))
+    try:
+        listening.bind((host, port))
+    except OSError as error:
+        listening.close()
+        raise SetupError(
+            f"{host}:{port} cannot be listened on: {error.strerror}. Stop what listens there, or choose another port."
+        ) from error
     listening.listen(1024)
     listening.setblocking(False)
     return listening

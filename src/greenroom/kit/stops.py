@@ -31,6 +31,7 @@ STOPS: Final[dict[str, str]] = {
     "pool.after_count": "manager: the pool was counted in its transaction, rows are not yet inserted",
     "checkin.before_commit": "manager: observations arrived, their group commit has not begun",
     "checkin.after_commit": "manager: observations are committed, not yet acknowledged",
+    "checkin.before_answer": "manager: the answer to a check-in is made, it is not sent",
     "agent.before_create": "agent: a container is about to be created",
     "agent.after_create": "agent: the container exists, it is not started",
     "agent.after_start": "agent: the container runs, nothing was reported",

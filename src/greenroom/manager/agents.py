@@ -9,6 +9,7 @@ from greenroom.core.fleet import AgentMove, AgentReport, Allocation, FleetTiming
 from greenroom.db import fleet as sql
 from greenroom.db.database import Connection
 from greenroom.db.leases import guarded
+from greenroom.db.lifecycle import await_return
 from greenroom.db.sessions import end_sessions
 from greenroom.kit.stops import stop
 from greenroom.manager.context import PrimaryContext
@@ -22,14 +23,17 @@ async def run_agents(ctx: PrimaryContext, news: News) -> None:
     timings = FleetTimings(
         missing_s=ctx.config.agent_missing_s, lost_s=ctx.config.session_lost_s, dead_s=ctx.config.agent_dead_s
     )
-    plan = fleet.plan(agents, timings, quiet=ctx.quiet, auto_agent=ctx.config.auto_agent)
+    plan = fleet.plan(agents, timings, quiet=ctx.quiet)
     if plan:
         await stop("primary.after_check")
     for action in plan:
-        if isinstance(action, SessionsLost):
-            await _lose(ctx, action, news)
-        else:
-            await _move(ctx, action, names[action.agent_id], news)
+        if ctx.tasks.troubles.rests("agents", action.agent_id):
+            continue
+        async with ctx.tasks.apart("agents", action.agent_id):
+            if isinstance(action, SessionsLost):
+                await _lose(ctx, action, news)
+            else:
+                await _move(ctx, action, names[action.agent_id], news)
     await _end_of_dead(ctx, news)
 
 
@@ -56,7 +60,11 @@ async def _moved(
         if not await sql.mark_dead(connection, action.agent_id, ctx.config.agent_dead_s):
             return None
         return await sql.delete_sessions_of(connection, action.agent_id, f"Agent {name} is dead: {action.reason}")
-    return [] if await sql.set_agent_status(connection, action.agent_id, action.before, action.to) else None
+    if not await sql.set_agent_status(connection, action.agent_id, action.before, action.to):
+        return None
+    if action.before != "pending":
+        await await_return(connection, action.agent_id)
+    return []
 
 
 async def _lose(ctx: PrimaryContext, action: SessionsLost, news: News) -> None:
@@ -85,6 +93,9 @@ async def run_offers(ctx: PrimaryContext, news: News) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         for offer in offers:
             await sql.write_offer(connection, offer)
+    for offer in offers:
+        before, after = (offer["cores_before"], offer["memory_before"]), (offer["cores"], offer["memory"])
+        news.log("INFO", "agent-offer-changed", fleet.offer_change(offer["hostname"], before, after))
     news.add("agents:")
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final, Literal
 
 import msgspec
+import structlog
 
 from greenroom.core.checkin import Verdict
+from greenroom.core.errors import SetupError
+from greenroom.core.states import SessionStatus
 from greenroom.db import checkin as sql
 from greenroom.db.database import Database
+from greenroom.db.filter_policies import policy_of
 from greenroom.db.managers import ManagerRow
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
@@ -23,8 +28,11 @@ from greenroom.wire.messages import (
     Desired,
     DesiredImage,
     ManagerAddress,
+    PictureSize,
     digest,
 )
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +55,7 @@ class State:
     generations: dict[str, int]
     command_ids: frozenset[str]
     images_digest: str
+    filter_policies_digest: str
     managers: list[dict[str, str]]
     fresh: bool = True
 
@@ -69,6 +78,7 @@ class State:
             generations=row["generations"],
             command_ids=frozenset(row["command_ids"]),
             images_digest=row["images_digest"],
+            filter_policies_digest=row["filter_policies_digest"],
             managers=row["managers"],
         )
 
@@ -98,6 +108,28 @@ def no_news(state: State, me: ManagerRow, config: ManagerConfig) -> Answer:
     )
 
 
+ORDERED: Final = frozenset(
+    {
+        SessionStatus.REQUESTED,
+        SessionStatus.ASSIGNING,
+        SessionStatus.STOPPING,
+        SessionStatus.PAUSING,
+        SessionStatus.DELETING,
+    }
+)
+"""Statuses in which something was just ordered of the Agent, so that the age of the status is that of the order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instruction:
+    """Something an answer tells the Agent to do: `key` and, of a session, its generation; `age_s` since it was said."""
+
+    kind: Literal["session", "command"]
+    key: str
+    generation: int
+    age_s: float
+
+
 async def make(
     *,
     db: Database,
@@ -107,19 +139,50 @@ async def make(
     message: CheckIn,
     state: State,
     images_told: str,
-) -> Answer:
+) -> tuple[Answer, list[Instruction]]:
     """The answer for this state: the whole desired list where the Agent's differs, images and commands if any.
+
+    Returns:
+        The answer, and the instructions in it.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
     desired = images = None
+    listed = list[dict[str, Any]]()
     if message.full or digest(state.generations) != message.have_digest:
-        desired = [_desired(row, secrets) for row in await sql.read_desired(db, message.agent_id)]
+        listed = await sql.read_desired(db, message.agent_id)
+        desired = [_desired(row, secrets) for row in listed]
     if state.images_digest != images_told:
-        images = [_image(row, secrets) for row in await sql.read_images(db, state.zone_id)]
-    commands = [_command(row) for row in await sql.read_commands(db, message.agent_id)] if state.command_ids else []
-    return msgspec.structs.replace(no_news(state, me, config), desired=desired, images=images, commands=commands)
+        images = [_image(row, secrets) for row in await sql.read_images(db, message.agent_id, state.zone_id)]
+    ordered = await sql.read_commands(db, message.agent_id) if state.command_ids else []
+    commands = [_command(row) for row in ordered]
+    answer = msgspec.structs.replace(no_news(state, me, config), desired=desired, images=images, commands=commands)
+    if filter_policies_differ(message, state):
+        answer = await _with_filter_policies(answer, db, state)
+    return answer, _instructions(listed, ordered)
+
+
+def _instructions(listed: list[dict[str, Any]], ordered: list[dict[str, Any]]) -> list[Instruction]:
+    sessions = [
+        Instruction(kind="session", key=row["session_id"], generation=row["generation"], age_s=row["age_s"])
+        for row in listed
+        if row["status"] in ORDERED
+    ]
+    commands = [Instruction(kind="command", key=row["command_id"], generation=0, age_s=row["age_s"]) for row in ordered]
+    return sessions + commands
+
+
+def filter_policies_differ(message: CheckIn, state: State) -> bool:
+    """Whether the Agent holds other web filter policies than there are; one that knows of none is not told."""
+    return message.have_filter_policies not in {None, state.filter_policies_digest}
+
+
+async def _with_filter_policies(answer: Answer, db: Database, state: State) -> Answer:
+    policies = [policy_of(row) for row in await sql.read_filter_policies(db)]
+    return msgspec.structs.replace(
+        answer, filter_policies=policies, filter_policies_digest=state.filter_policies_digest
+    )
 
 
 def with_verdicts(answer: Answer, verdicts: dict[str, Verdict]) -> Answer:
@@ -128,25 +191,50 @@ def with_verdicts(answer: Answer, verdicts: dict[str, Verdict]) -> Answer:
 
 
 def _desired(row: Mapping[str, Any], secrets: Secrets) -> Desired:
-    absent = row["want"] == "absent"
-    spec = None if absent else {**row["spec"], "credential": secrets.decrypt(row["credential_encrypted"])}
     return Desired(
         session_id=row["session_id"],
         generation=row["generation"],
         want=row["want"],
-        spec=spec,
+        spec=None if row["want"] == "absent" else _spec(row, secrets),
         assignment=msgspec.convert(row["assignment"], Assignment) if row["assignment"] else None,
-        authorised=Authorised(user_id=row["user_id"], epoch=row["auth_epoch"]) if row["user_id"] else None,
+        authorised=_authorised(row) if row["user_id"] else None,
     )
 
 
+def _spec(row: Mapping[str, Any], secrets: Secrets) -> dict[str, Any] | None:
+    """None where it cannot be read: the Agent says so of this session, and hears of all others."""
+    try:
+        return spec_with_secrets(row, secrets)
+    except (SetupError, ValueError) as error:
+        log.error("the specification of a session cannot be read", session_id=row["session_id"], reason=str(error))
+        return None
+
+
+def _authorised(row: Mapping[str, Any]) -> Authorised:
+    return Authorised(user_id=row["user_id"], epoch=row["auth_epoch"], idle_disconnect_s=row["idle_disconnect_s"])
+
+
+def spec_with_secrets(row: Mapping[str, Any], secrets: Secrets) -> dict[str, Any]:
+    """The specification with its secrets, which the Agent needs and the row has encrypted."""
+    files = row["files_encrypted"]
+    return {
+        **row["spec"],
+        "credential": secrets.decrypt(row["credential_encrypted"]),
+        "files": json.loads(secrets.decrypt(files)) if files else [],
+    }
+
+
 def _image(row: Mapping[str, Any], secrets: Secrets) -> DesiredImage:
-    token = row["docker_token_encrypted"]
+    token, password = row["docker_token_encrypted"], ""
+    try:
+        password = secrets.decrypt(token) if token else ""
+    except SetupError as error:  # the registry refuses this image then; all others are there
+        log.error("the registry token of an image cannot be read", image=row["name"], reason=error.message)
     return DesiredImage(
         name=row["name"],
         registry=row["docker_registry"],
         user=row["docker_user"],
-        password=secrets.decrypt(token) if token else "",
+        password=password,
     )
 
 
@@ -160,4 +248,5 @@ def _command(row: Mapping[str, Any]) -> Command:
         env=row["env"],
         workdir=row["workdir"],
         deadline_s=row["deadline_s"],
+        screenshot=msgspec.convert(row["screenshot"], PictureSize) if row["screenshot"] else None,
     )

@@ -1,10 +1,12 @@
-"""The Manager's HTTP interface: two routes for Agents, health, metrics. Plain Starlette, because it is the hot path."""
+"""The Manager's HTTP interface: three routes for Agents, health, metrics. Plain Starlette: it is the hot path."""
 
 from __future__ import annotations
 
+import ipaddress
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
 import msgspec
@@ -16,11 +18,13 @@ from starlette.routing import Route
 
 from greenroom.core.errors import GreenroomError, Invalid, Unauthenticated
 from greenroom.db.requests import RequestLog
+from greenroom.kit.metrics import CONTENT_TYPE, PATH
 from greenroom.manager import health
 from greenroom.manager.checkin import CheckIns, ManagerLeftError
+from greenroom.manager.enrolment import Enrolment
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.standing import Standing
-from greenroom.wire.messages import CheckIn, Message, Register
+from greenroom.wire.messages import CheckIn, EdgeRequest, Message, Register
 
 log = structlog.get_logger(__name__)
 
@@ -32,12 +36,20 @@ _encoder = msgspec.json.Encoder()
 _Asked = TypeVar("_Asked", bound=Message)
 
 
+@dataclass(frozen=True, slots=True)
+class ForAgents:
+    """Who answers Agents."""
+
+    enrolment: Enrolment
+    check_ins: CheckIns
+
+
 class Parts(Protocol):
-    """What the routes need of the process; `check_ins` and `requests` are there once it is registered."""
+    """What the routes need of the process; `for_agents` and `requests` are there once it is registered."""
 
     standing: Standing
     metrics: Metrics
-    check_ins: CheckIns | None
+    for_agents: ForAgents | None
     requests: RequestLog | None
 
 
@@ -50,7 +62,7 @@ def create_app(parts: Parts) -> Starlette:
 
     async def metrics(request: Request) -> Response:
         del request
-        return Response(parts.metrics.text(), media_type="text/plain; version=0.0.4")
+        return Response(parts.metrics.text(), media_type=CONTENT_TYPE)
 
     async def register(request: Request) -> Response:
         return await _recorded(parts, request, _register)
@@ -58,34 +70,61 @@ def create_app(parts: Parts) -> Starlette:
     async def check_in(request: Request) -> Response:
         return await _recorded(parts, request, _check_in)
 
+    async def edge_certificate(request: Request) -> Response:
+        return await _recorded(parts, request, _edge_certificate)
+
     return Starlette(
         routes=[
             Route("/health", healthcheck),
             Route("/__healthcheck", healthcheck),
-            Route("/metrics", metrics),
+            Route(PATH, metrics),
             Route("/v1/register", register, methods=["POST"]),
             Route("/v1/check-in", check_in, methods=["POST"]),
+            Route("/v1/edge-certificate", edge_certificate, methods=["POST"]),
         ]
     )
 
 
-async def _register(check_ins: CheckIns, request: Request) -> Message:
+async def _register(us: ForAgents, request: Request) -> Message:
     message = await _decoded(request, Register)
     request.state.agent_id = message.agent_id
-    return await check_ins.register(message)
+    return await us.enrolment.register(message, _address(request))
 
 
-async def _check_in(check_ins: CheckIns, request: Request) -> Message:
+async def _check_in(us: ForAgents, request: Request) -> Message:
     message = await _decoded(request, CheckIn)
-    agent_id, _, credential = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(".")
-    if agent_id != message.agent_id:
+    return await us.check_ins.check_in(message, _credential(request, message.agent_id))
+
+
+async def _edge_certificate(us: ForAgents, request: Request) -> Message:
+    message = await _decoded(request, EdgeRequest)
+    return await us.enrolment.edge_certificate(message, _credential(request, message.agent_id))
+
+
+def _credential(request: Request, agent_id: str) -> str:
+    """What came with the message as the credential of this Agent, unchecked.
+
+    Raises:
+        Unauthenticated: it is that of another one.
+    """
+    owner, _, credential = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(".")
+    if owner != agent_id:
         raise Unauthenticated("The message is not of the Agent whose credential came with it.")
-    request.state.agent_id = message.agent_id
-    return await check_ins.check_in(message, credential)
+    request.state.agent_id = agent_id
+    return credential
+
+
+def _address(request: Request) -> str:
+    """Where a request comes from: as the gateway says, which replaces what others claim; else who is connected."""
+    text = request.headers.get("X-Real-IP") or (request.client.host if request.client else "")
+    try:
+        return str(ipaddress.ip_address(text))
+    except ValueError:
+        return "an unknown address"
 
 
 async def _recorded(
-    parts: Parts, request: Request, answer: Callable[[CheckIns, Request], Awaitable[Message]]
+    parts: Parts, request: Request, answer: Callable[[ForAgents, Request], Awaitable[Message]]
 ) -> Response:
     """Answer an Agent and keep the request for Diagnostics."""
     begun_s = time.perf_counter()
@@ -101,18 +140,25 @@ async def _recorded(
 
 
 async def _response(
-    parts: Parts, request: Request, answer: Callable[[CheckIns, Request], Awaitable[Message]]
+    parts: Parts, request: Request, answer: Callable[[ForAgents, Request], Awaitable[Message]]
 ) -> Response:
-    if parts.check_ins is None or not parts.standing.serves_agents:
-        return health.elsewhere(parts.standing)
+    if parts.for_agents is None or not parts.standing.serves_agents:
+        return health.elsewhere(parts.standing, starting=parts.for_agents is None)
     try:
-        message = await answer(parts.check_ins, request)
+        message = await answer(parts.for_agents, request)
     except ManagerLeftError:
         return health.elsewhere(parts.standing)
     except GreenroomError as error:
-        body = {"code": error.code, "message": error.message}
-        return Response(_encoder.encode(body), error.http_status, media_type="application/json")
+        return _refusal(error)
+    except Exception as error:
+        log.error("an answer cannot be made", path=request.url.path, exc_info=error)
+        return _refusal(GreenroomError())
     return Response(_encoder.encode(message), media_type="application/json")
+
+
+def _refusal(error: GreenroomError) -> Response:
+    body = {"code": error.code, "message": error.message}
+    return Response(_encoder.encode(body), error.http_status, media_type="application/json")
 
 
 async def _decoded(request: Request, kind: type[_Asked]) -> _Asked:

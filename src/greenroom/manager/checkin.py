@@ -1,4 +1,4 @@
-"""The check-in: admit Agents, take in what they saw, answer with what is wanted (PROTOCOLS §2).
+"""The check-in: take in what Agents saw, answer with what is wanted (PROTOCOLS §2).
 
 An answer is made from one reading of the database, taken right before it is sent; a held poll reads again whenever
 there may be news, and at its end in any case. While the database is away the answer is `fresh: false` and changes
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import hmac
-import uuid
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -18,19 +18,20 @@ import structlog
 from greenroom.core import checkin as core
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated, Unavailable
 from greenroom.db import checkin as sql
-from greenroom.db.agents import Newcomer, register
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
 from greenroom.db.managers import ManagerRow
 from greenroom.kit.config import ManagerConfig
-from greenroom.kit.secrets import Secrets, hashed, new_secret
+from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.stops import stop
 from greenroom.manager import answers
-from greenroom.manager.answers import State
+from greenroom.manager.answers import Instruction, State
 from greenroom.manager.clock import boottime_s
 from greenroom.manager.commit import Committer
-from greenroom.manager.messages import agent_rows, checked
+from greenroom.manager.messages import agent_rows, checked, named_sessions
+from greenroom.manager.metrics import Metrics
 from greenroom.manager.standing import Standing, Wakers
-from greenroom.wire.messages import Answer, CheckIn, Register, Registered, digest
+from greenroom.wire.messages import Answer, CheckIn, digest
 
 log = structlog.get_logger(__name__)
 
@@ -54,12 +55,14 @@ class _Told:
     images_digest: str = ""
     command_ids: frozenset[str] = frozenset()
     verdicts: frozenset[str] = frozenset()
+    generations: dict[str, int] | None = None
+    """Of the sessions; None before the first answer."""
     asked_at_s: dict[str, float] = field(default_factory=dict[str, float])
     """Unknown containers → when the Agent first asked about each."""
 
 
 class CheckIns:
-    """The two routes for Agents; one per process, after registration."""
+    """The route for check-ins; one per process, after registration."""
 
     def __init__(
         self,
@@ -72,8 +75,10 @@ class CheckIns:
         standing: Standing,
         wakers: Wakers,
         committer: Committer,
+        metrics: Metrics,
     ) -> None:
         self._db = db
+        self._metrics = metrics
         self._me = me
         self._config = config
         self._secrets = secrets
@@ -83,65 +88,6 @@ class CheckIns:
         self._committer = committer
         self._told: dict[str, _Told] = {}
         self._last: dict[str, State] = {}
-
-    # Registration ---------------------------------------------------------------------------------------------------
-
-    async def register(self, message: Register) -> Registered:
-        """Admit an Agent with a join token, or a known one with its credential.
-
-        Raises:
-            Unauthenticated, IdentityConflict, Invalid: it is refused; administrators find the reason in the logs.
-            Unavailable: the database cannot be reached.
-        """
-        try:
-            return await self._register(message)
-        except (Unauthenticated, IdentityConflict, Invalid) as error:
-            sentence = f"An Agent on host {message.hostname or 'unknown'} was refused: {error.message}"
-            self._logs.write(
-                "WARNING",
-                "agent-refused",
-                sentence,
-                zone_name=self._me.zone_name,
-                details={"agent_id": message.agent_id, "machine_id": message.machine_id},
-            )
-            raise
-
-    async def _register(self, message: Register) -> Registered:
-        if not (message.join_token or message.credential):
-            raise Unauthenticated("The Agent has neither a join token nor a credential; give it a join token.")
-        agent_id = _agent_id(message.agent_id)
-        credential = new_secret()
-        identity = await register(
-            self._db,
-            Newcomer(
-                agent_id=agent_id,
-                zone_id=self._me.zone_id,
-                machine_id=message.machine_id,
-                hostname=message.hostname,
-                edge_url=message.edge_url,
-                token_hash=hashed(message.join_token) if message.join_token else None,
-                credential_hash=hashed(message.credential or "") if not message.join_token else None,
-            ),
-            hashed(credential),
-        )
-        how = "with a join token" if message.join_token else "again"
-        self._logs.write(
-            "INFO",
-            "agent-registered",
-            f"Agent {agent_id} on host {message.hostname} registered {how} (process {identity.incarnation})",
-            zone_name=self._me.zone_name,
-        )
-        state = await self._read(agent_id)
-        await self._db.notify("agents:", f"zone:{self._me.zone_key}")
-        return Registered(
-            agent_id=agent_id,
-            credential=credential if message.join_token else None,
-            incarnation=identity.incarnation,
-            installation_id=identity.installation_id,
-            db_epoch=identity.db_epoch,
-            zone_id=self._me.zone_id,
-            managers=answers.managers(state) if state else [],
-        )
 
     # Check-in -------------------------------------------------------------------------------------------------------
 
@@ -160,8 +106,7 @@ class CheckIns:
             state = await self._admitted(message, credential)
             if state.fresh and message.db_epoch != state.db_epoch:
                 return answers.no_news(state, self._me, self._config)
-            for row in agent_rows(message, self._me.zone_name):
-                self._logs.add(row)
+            await self._write_log(message)
             try:
                 must_read_again = await self._take(message, state)
             except Unavailable as error:
@@ -176,6 +121,17 @@ class CheckIns:
                 state = await self._admitted(message, credential)
         return await self._answer(message, state)
 
+    async def _write_log(self, message: CheckIn) -> None:
+        """Write down the Agent's log lines; while the database is away, without the sessions they are about."""
+        own: dict[str, str | None] = {}
+        if named := named_sessions(message):
+            try:
+                own = await sql.read_own(self._db, message.agent_id, named)
+            except Unavailable as error:
+                log.warning("log lines of an Agent lose their sessions", reason=error.message)
+        for row in agent_rows(message, self._me.zone_name, own):
+            self._logs.add(row)
+
     async def _admitted(self, message: CheckIn, credential: str) -> State:
         """The present state, if this Manager serves and the sender is who he says."""
         if not self._standing.serves_agents:
@@ -188,13 +144,14 @@ class CheckIns:
         if message.incarnation != state.incarnation:
             raise IdentityConflict("A newer process has this Agent's identity; register again.")
         if state.agent_zone_id != self._me.zone_id:
-            raise IdentityConflict("The Agent belongs to another zone; register again to change it.")
+            raise IdentityConflict("The Agent belongs to another zone; its credential counts there alone.")
         if message.term_seen > state.term + MOST_TERMS_AHEAD:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
         return state
 
     async def _read(self, agent_id: str) -> State:
         """The state as it is now, or the last one with `fresh` false while the database is away."""
+        await self._standing.leisure()
         try:
             row = await sql.read_state(self._db, agent_id, self._me.manager_id)
         except Unavailable:
@@ -228,6 +185,8 @@ class CheckIns:
             self._committer.beat(message)
             return False
         await self._committer.submit(message, new_capacity=new_capacity)
+        if state.heard != (self._me.manager_id, message.term_seen):
+            self._metrics.agents_taken_over.inc()
         return True
 
     def _is_news(self, message: CheckIn, state: State) -> bool:
@@ -241,6 +200,7 @@ class CheckIns:
             or state.term > message.term_seen
             or not state.command_ids <= told.command_ids
             or state.images_digest != told.images_digest
+            or answers.filter_policies_differ(message, state)
             or bool(self._ripe(message, told) - told.verdicts)
         )
 
@@ -257,11 +217,18 @@ class CheckIns:
         return frozenset(s for s, at_s in told.asked_at_s.items() if now_s - at_s >= self._config.verdict_grace_s)
 
     async def _answer(self, message: CheckIn, state: State) -> Answer:
+        answer = await self._made(message, state)
+        if answer.desired is not None or answer.commands:
+            await stop("checkin.before_answer")
+        self._metrics.check_ins.labels(_result(answer)).inc()
+        return answer
+
+    async def _made(self, message: CheckIn, state: State) -> Answer:
         if not state.fresh:
             return answers.no_news(state, self._me, self._config)
         told = self._told_of(message)
         try:
-            answer = await answers.make(
+            answer, instructions = await answers.make(
                 db=self._db,
                 me=self._me,
                 config=self._config,
@@ -273,10 +240,21 @@ class CheckIns:
             verdicts = await self._verdicts(message, told)
         except Unavailable:
             return answers.no_news(state.stale(), self._me, self._config)
+        self._deliver(told, instructions)
+        told.generations = state.generations
         told.images_digest = state.images_digest
         told.command_ids = state.command_ids
         told.verdicts = frozenset(verdicts)
         return answers.with_verdicts(answer, verdicts)
+
+    def _deliver(self, told: _Told, instructions: Iterable[Instruction]) -> None:
+        """Count what the Agent hears for the first time; of what was said before it came here nothing is known."""
+        if told.generations is None:
+            return
+        for one in instructions:
+            is_told = one.key in told.command_ids or told.generations.get(one.key, -1) >= one.generation
+            if not is_told:
+                self._metrics.instruction_seconds.labels(one.kind).observe(max(0.0, one.age_s))
 
     async def _verdicts(self, message: CheckIn, told: _Told) -> dict[str, core.Verdict]:
         if not message.unknown:
@@ -300,8 +278,9 @@ async def _wait(news: asyncio.Event, seconds: float) -> None:
         return
 
 
-def _agent_id(proposed: str | None) -> str:
-    try:
-        return str(uuid.UUID(proposed)) if proposed else str(uuid.uuid4())
-    except ValueError as error:
-        raise Invalid(f"The proposed agent_id {proposed!r} is not a uuid.") from error
+def _result(answer: Answer) -> str:
+    """Of a check-in, for the metrics."""
+    if not answer.fresh:
+        return "stale"
+    is_news = answer.desired is not None or answer.images is not None or answer.filter_policies is not None
+    return "news" if is_news or answer.commands or answer.verdicts else "nothing new"

@@ -1,8 +1,8 @@
 """The group commit of what Agents report (PROTOCOLS §2): one transaction for all messages of one moment.
 
-State changes are committed within 10 ms, mere heartbeats within a second. The newest message of an Agent stands for
-its older ones, because every message carries all observations that were not acknowledged. Nobody is told that a
-message was received before it is committed.
+State changes are committed at once, mere heartbeats within a second; what arrives while a commit runs forms the next
+group. The newest message of an Agent stands for its older ones, because every message carries all observations that
+were not acknowledged. Nobody is told that a message was received before it is committed.
 """
 
 from __future__ import annotations
@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Final
 
-import psycopg
 import structlog
+from prometheus_client import Histogram
 
 from greenroom.core.checkin import is_newer
-from greenroom.core.errors import GreenroomError, Invalid, Unavailable
+from greenroom.core.errors import GivenUp, GreenroomError, Invalid, Unavailable
+from greenroom.core.fleet import HEARD_S
 from greenroom.db import checkin as sql
 from greenroom.db.database import Database
 from greenroom.kit.config import ManagerConfig
@@ -25,10 +25,6 @@ from greenroom.manager.observations import Observations, Outcome, apply
 from greenroom.wire.messages import CheckIn, ImageReport
 
 log = structlog.get_logger(__name__)
-
-GROUP_S: Final = 0.002
-"""Messages of one moment are committed together; while a commit runs, those that arrive form the next group."""
-HEARTBEAT_S: Final = 1.0
 
 
 @dataclass(slots=True)
@@ -39,19 +35,22 @@ class _Pending:
 
 
 class Committer:
-    """See the module. `announce` is called with the outcome of every commit."""
+    """See the module. `observations` is told the outcome of every commit, `seconds` how long it took."""
 
-    def __init__(self, db: Database, manager_id: str, config: ManagerConfig, observations: Observations) -> None:
+    def __init__(
+        self, db: Database, manager_id: str, config: ManagerConfig, observations: Observations, seconds: Histogram
+    ) -> None:
         self._db = db
         self._manager_id = manager_id
         self._config = config
         self._observations = observations
+        self._seconds = seconds
         self._pending: dict[str, _Pending] = {}
         self._arrived = asyncio.Event()
         self._urgent = asyncio.Event()
 
     def beat(self, message: CheckIn) -> None:
-        """A message without news: it is committed within `HEARTBEAT_S`, nobody waits."""
+        """A message without news: it is committed within `HEARD_S`, nobody waits."""
         self._add(message)
 
     async def submit(self, message: CheckIn, *, new_capacity: bool) -> None:
@@ -85,11 +84,10 @@ class Committer:
         while True:
             await self._arrived.wait()
             try:
-                async with asyncio.timeout(HEARTBEAT_S):
+                async with asyncio.timeout(HEARD_S):
                     await self._urgent.wait()
             except TimeoutError:
                 pass
-            await asyncio.sleep(GROUP_S)
             self._arrived.clear()
             self._urgent.clear()
             batch, self._pending = self._pending, {}
@@ -99,12 +97,10 @@ class Committer:
         """Commit a group; one message that the database refuses does not take the others with it."""
         await stop("checkin.before_commit")
         try:
-            outcome = await self._write(batch)
-        except Unavailable as error:
-            self._fail(batch, error)
-            return
-        except (GreenroomError, psycopg.Error) as error:
-            await self._one_by_one(batch, error)
+            with self._seconds.time():
+                outcome = await self._write(batch)
+        except Exception as error:  # noqa: BLE001 -- see `_failed`
+            await self._failed(batch, error)
             return
         await stop("checkin.after_commit")
         for pending in batch.values():
@@ -112,14 +108,19 @@ class Committer:
                 _resolve(waiter, None)
         await self._observations.announce(outcome)
 
-    async def _one_by_one(self, batch: Mapping[str, _Pending], error: GreenroomError | psycopg.Error) -> None:
-        if len(batch) > 1:
+    async def _failed(self, batch: Mapping[str, _Pending], error: Exception) -> None:
+        """Tell those who wait, unless it is another one's message that failed. Whatever one message meets, it must not
+        end this Manager: the Agent would take it to the next."""
+        is_away = isinstance(error, Unavailable) and not isinstance(error, GivenUp)
+        if len(batch) > 1 and not is_away:
             for agent_id, pending in batch.items():
                 await self._commit({agent_id: pending})
-            return
-        reason = str(error).strip()
-        log.error("a message was refused by the database", agent_id=next(iter(batch)), reason=reason)
-        self._fail(batch, Invalid(f"The message has values that cannot be stored: {reason}"))
+        elif isinstance(error, Unavailable):
+            self._fail(batch, error)
+        else:
+            reason = str(error).strip() or type(error).__name__
+            log.error("a message cannot be stored", agent_id=next(iter(batch)), reason=reason, exc_info=error)
+            self._fail(batch, Invalid(f"The message has values that cannot be stored: {reason}"))
 
     def _fail(self, batch: Mapping[str, _Pending], error: GreenroomError) -> None:
         log.warning("a group commit failed", agents=len(batch), reason=error.message)

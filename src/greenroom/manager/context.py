@@ -9,6 +9,7 @@ from greenroom.db.leases import Fence
 from greenroom.db.logs import LogWriter
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
+from greenroom.manager.tasks import Tasks
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,7 +17,7 @@ class PrimaryContext:
     """One round of the Primary of one zone.
 
     `fence` goes into every write (`db.leases.guarded`). While `quiet` is true nothing destructive may be concluded
-    from silence: not missing, not lost, no deadline passed (QUIET of PROTOCOLS §1).
+    from silence: not missing, not lost, no deadline passed (QUIET of PROTOCOLS §1). `tasks` keeps what fails apart.
     """
 
     db: Database
@@ -27,3 +28,4 @@ class PrimaryContext:
     secrets: Secrets
     logs: LogWriter
     quiet: bool
+    tasks: Tasks

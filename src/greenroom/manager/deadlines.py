@@ -6,12 +6,17 @@ from typing import Any, Final
 
 from greenroom.core import deadlines
 from greenroom.core.checkin import Move, Seen, SessionRow, decide
-from greenroom.core.deadlines import DEADLINE_S, Overdue, Waiting
+from greenroom.core.deadlines import DEADLINE_S, ActionKind, Overdue, Waiting
+from greenroom.core.installation import installation_of
 from greenroom.core.states import ObservedState, SessionStatus, Want
 from greenroom.db import overdue as sql
 from greenroom.db.checkin import move_sessions
+from greenroom.db.database import Connection
 from greenroom.db.leases import guarded
+from greenroom.db.lifecycle import take_back
+from greenroom.db.logs import Level
 from greenroom.db.sessions import end_sessions
+from greenroom.db.settings import stored_settings
 from greenroom.kit.stops import stop
 from greenroom.manager.context import PrimaryContext
 from greenroom.manager.news import News
@@ -22,34 +27,51 @@ POOL_FAILED_KEEP_S: Final = 300.0
 
 async def run_deadlines(ctx: PrimaryContext, news: News) -> None:
     """Act on every session whose time in a transitional status is over."""
-    rows = await sql.read_waiting(ctx.db, ctx.zone_id)
-    if not rows:
-        return
-    now = rows[0]["now"]
-    waiting = [_waiting(row) for row in rows]
-    plan = deadlines.plan(waiting, now, quiet=ctx.quiet, received_s=ctx.config.handover_received_s)
+    plan = _planned(await sql.read_waiting(ctx.db, ctx.zone_id), ctx)
     if not plan:
         return
     await stop("primary.after_check")
     done: list[tuple[Overdue, dict[str, Any]]] = []
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
-        for action in sorted(plan, key=lambda action: action.session_id):
-            if action.kind == "delete_again":
-                row = await sql.delete_again(connection, action.session_id)
-            else:
-                set_aside = action.kind == "set_aside"
-                row = await sql.fail(connection, action.session_id, action.status, action.reason, set_aside=set_aside)
-            if row is not None:
-                done.append((action, row))
+        rows = await sql.lock_waiting(connection, ctx.zone_id, [action.session_id for action in plan])
+        for action in _planned(rows, ctx):
+            async with ctx.tasks.apart("deadlines", action.session_id, within=connection):
+                row = await _act(connection, action)
+                if row is not None:
+                    done.append((action, row))
     for action, row in done:
-        status = "deleting" if action.kind == "delete_again" else "failed"
-        news.moved({**row, "status": status}, action.reason, "WARNING" if status == "deleting" else "ERROR")
+        status, level = _BECOMES.get(action.kind, ("failed", "ERROR"))
+        news.moved({**row, "status": status}, action.reason, level)
+
+
+_BECOMES: Final[dict[ActionKind, tuple[str, Level]]] = {
+    "delete_again": ("deleting", "WARNING"),
+    "take_back": ("starting", "WARNING"),
+}
+"""What a session is after an action and how loud that is said; `failed` where nothing stands here."""
+
+
+async def _act(connection: Connection, action: Overdue) -> dict[str, Any] | None:
+    if action.kind == "delete_again":
+        return await sql.delete_again(connection, action.session_id)
+    if action.kind == "take_back":
+        return await take_back(connection, action.session_id, action.status)
+    set_aside = action.kind == "set_aside"
+    return await sql.fail(connection, action.session_id, action.status, action.reason, set_aside=set_aside)
+
+
+def _planned(rows: list[dict[str, Any]], ctx: PrimaryContext) -> list[Overdue]:
+    if not rows:
+        return []
+    waiting = [_waiting(row) for row in rows]
+    made = deadlines.plan(waiting, rows[0]["now"], quiet=ctx.quiet, received_s=ctx.config.handover_received_s)
+    return [action for action in made if not ctx.tasks.troubles.rests("deadlines", action.session_id)]
 
 
 def _waiting(row: dict[str, Any]) -> Waiting:
-    fields = {name: value for name, value in row.items() if name not in ("now", "status")}
-    return Waiting(status=SessionStatus(row["status"]), **fields)
+    fields = {name: value for name, value in row.items() if name not in ("now", "status", "want")}
+    return Waiting(status=SessionStatus(row["status"]), want=Want(row["want"]), **fields)
 
 
 async def run_missed_moves(ctx: PrimaryContext, news: News) -> None:
@@ -111,8 +133,9 @@ def _update(row: dict[str, Any], move: Move) -> dict[str, Any]:
 
 async def run_cleanup(ctx: PrimaryContext, news: News) -> None:
     """Put failed sessions away after a while, and forget those that ended long ago."""
+    kept_s = installation_of(await stored_settings(ctx.db)).failed_session_retention_s
     async with guarded(ctx.db, ctx.fence) as connection:
-        rows = await sql.clear_failed(connection, ctx.zone_id, ctx.config.failed_keep_s, POOL_FAILED_KEEP_S)
+        rows = await sql.clear_failed(connection, ctx.zone_id, kept_s, POOL_FAILED_KEEP_S)
         await sql.forget_ended(connection, ctx.zone_id, ctx.config.ended_keep_days)
     for row in rows:
         news.moved({**row, "status": "deleting"}, "it failed a while ago and is put away")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Final
 
 import structlog
@@ -15,7 +16,6 @@ import structlog
 from greenroom.core import primary
 from greenroom.core.errors import GreenroomError, LeaseLost
 from greenroom.db.database import Database
-from greenroom.db.leases import server_age_s
 from greenroom.db.logs import LogWriter
 from greenroom.db.managers import Beat, ManagerRow, heartbeat
 from greenroom.kit.config import ManagerConfig
@@ -25,6 +25,7 @@ from greenroom.manager.clock import boottime_s
 from greenroom.manager.context import PrimaryContext
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch
 from greenroom.manager.standing import Standing, Wakers
+from greenroom.manager.tasks import Tasks
 
 log = structlog.get_logger(__name__)
 
@@ -64,12 +65,17 @@ class Guardian:
         self._wakers = wakers
         self._primary_round = primary_round
         self._woken = asyncio.Event()
-        self._reachable = True
         self._reconnected_at_s = boottime_s()
+        self._context: PrimaryContext | None = None
 
     def wake(self) -> None:
         """Begin a round now."""
         self._woken.set()
+
+    def context(self) -> PrimaryContext | None:
+        """What the Primary's tasks are given, for what begins between two rounds; None while not Primary."""
+        fence = self._lease.fence()
+        return None if fence is None or self._context is None else replace(self._context, fence=fence)
 
     async def run(self) -> None:
         """Rounds for ever.
@@ -100,35 +106,52 @@ class Guardian:
             raise RecordChangedError(f"the record of {self._me.instance_id} was deleted or moved to another zone")
         self._follow(beat)
         if not beat.enabled:
+            self._standing.troubles.clear()
+            self._context = None
             return
         self._lease.heard(beat.heard_term)
         fence = self._lease.fence()
-        if fence is not None:
-            await self._primary_round(
-                PrimaryContext(
-                    db=self._db,
-                    fence=fence,
-                    zone_id=self._me.zone_id,
-                    zone_name=self._me.zone_name,
-                    config=self._config,
-                    secrets=self._secrets,
-                    logs=self._logs,
-                    quiet=await self._quiet(),
-                )
+        if fence is None:
+            self._standing.troubles.clear()
+            self._context = None
+        else:
+            self._context = PrimaryContext(
+                db=self._db,
+                fence=fence,
+                zone_id=self._me.zone_id,
+                zone_name=self._me.zone_name,
+                config=self._config,
+                secrets=self._secrets,
+                logs=self._logs,
+                quiet=self._quiet(beat),
+                tasks=Tasks(self._standing.troubles, self._logs, self._me.zone_name),
             )
+            await self._primary_round(self._context)
+            self._standing.took_over()
 
     async def _beat(self) -> Beat | None:
         """The heartbeat; it alone says whether the database can be reached, and when it could again (QUIET)."""
-        reachable, self._reachable = self._reachable, False
+        answered, self._standing.database_answers = self._standing.database_answers, False
         beat = await heartbeat(self._db, self._me.manager_id, self._standing.finished_ago_s)
-        self._reachable = True
-        if not reachable:
+        self._standing.database_answers = True
+        if not answered:
             self._reconnected_at_s = boottime_s()
+            self._standing.reconnected()
         return beat
 
     def _follow(self, beat: Beat) -> None:
-        """Make everything that depends on the flag follow it; the sentinel first, so that nginx is never behind."""
-        sentinel.match(self._config.sentinel_file, beat.enabled)
+        """Make everything that depends on the flag follow it; the sentinel first, so that nginx is never behind.
+
+        Raises:
+            SetupError: the sentinel cannot be made to follow; all else does.
+        """
+        self._me.zone_name = beat.zone_name
+        try:
+            sentinel.match(self._config.sentinel_file, beat.enabled)
+        finally:
+            self._apply(beat)
+
+    def _apply(self, beat: Beat) -> None:
         self._lease.set_enabled(beat.enabled)
         self._watch.set_enabled(beat.enabled)
         if beat.enabled != self._standing.enabled:
@@ -137,10 +160,10 @@ class Guardian:
             code, word = ("manager-enabled", "enabled") if beat.enabled else ("manager-disabled", "disabled")
             self._logs.write("INFO", code, f"{self._me.instance_id} was {word}", zone_name=self._me.zone_name)
 
-    async def _quiet(self) -> bool:
+    def _quiet(self, beat: Beat) -> bool:
         return primary.is_quiet(
             since_take_s=self._lease.since_take_s,
             since_reconnect_s=boottime_s() - self._reconnected_at_s,
-            since_server_start_s=await server_age_s(self._db),
+            since_server_start_s=beat.server_age_s,
             missing_s=self._config.agent_missing_s,
         )

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
-import msgspec
 from starlette.responses import Response
 
 from greenroom.manager.standing import Standing
 
-RETRY_AFTER_S: Final = "30"
+DISABLED_RETRY_S: Final = 30
+"""Fixed by the CONTRACT; an administrator who disables a Manager seldom enables it sooner."""
+MOMENT_RETRY_S: Final = 1
+"""Of a Manager that starts or stops: it, or the one in its place, is there in a moment."""
 
 
 def body_and_status(standing: Standing) -> tuple[dict[str, Any], int]:
@@ -18,20 +21,34 @@ def body_and_status(standing: Standing) -> tuple[dict[str, Any], int]:
         return {"ok": False, "status": "unhealthy", "enabled": standing.enabled}, 500
     if not standing.enabled:
         return {"ok": False, "status": "disabled", "enabled": False}, 503
-    return {"ok": True, "status": "running", "enabled": True}, 200
+    # what the Primary cannot do is the zone's trouble: another Manager could not either, so nobody is sent away
+    failing = {"failing_tasks": tasks} if (tasks := standing.troubles.tasks) else {}
+    return {"ok": True, "status": "running", "enabled": True, **failing}, 200
 
 
 def answer(standing: Standing) -> Response:
     """The reply to a health request."""
     body, status = body_and_status(standing)
-    headers = {"Retry-After": RETRY_AFTER_S} if status == 503 else {}
-    return Response(msgspec.json.encode(body), status, headers, media_type="application/json")
+    return _response(body, status, DISABLED_RETRY_S if status == 503 else None)
 
 
-def elsewhere(standing: Standing) -> Response:
-    """The reply to an Agent that has to go to another Manager: why, and when it may come back."""
-    status = "stopping" if standing.stopping else "starting" if standing.me is None else "disabled"
+def elsewhere(standing: Standing, *, starting: bool = False) -> Response:
+    """The reply to an Agent that has to go to another Manager: why, and when it may come back.
+
+    Args:
+        standing: what this Manager knows of itself.
+        starting: it is registered and not yet able to answer Agents.
+    """
+    if standing.stopping or starting or standing.me is None:
+        status = "stopping" if standing.stopping else "starting"
+        return _response({"ok": False, "status": status, "enabled": standing.enabled}, 503, MOMENT_RETRY_S)
+    if standing.hangs:
+        return answer(standing)
     # A held check-in may learn of the flag before the guardian's next round writes it into `standing`.
-    enabled = standing.enabled and status != "disabled"
-    body = {"ok": False, "status": status, "enabled": enabled}
-    return Response(msgspec.json.encode(body), 503, {"Retry-After": RETRY_AFTER_S}, media_type="application/json")
+    return _response({"ok": False, "status": "disabled", "enabled": False}, 503, DISABLED_RETRY_S)
+
+
+def _response(body: dict[str, Any], status: int, retry_after_s: int | None) -> Response:
+    headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
+    # written as the documentation and the gateway write it, spaces too: people's scripts compare it
+    return Response(json.dumps(body), status, headers, media_type="application/json")

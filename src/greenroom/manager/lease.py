@@ -11,11 +11,12 @@ import asyncio
 import random
 import uuid
 from collections.abc import Callable
-from typing import Final
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
 
 import psycopg
 import structlog
-from psycopg.errors import LockNotAvailable
 
 from greenroom.core import primary
 from greenroom.core.errors import GreenroomError, LeaseLost
@@ -41,6 +42,8 @@ NOT_NOW_S: Final = 0.05
 """Pause after a TAKE that found the lease not to be had."""
 REOPEN_S: Final = 0.05
 REOPEN_AFTER_ERROR_S: Final = 0.5
+LOOK_S: Final = 1.0
+"""How often a Manager that hung looks whether it works again."""
 
 
 def timings_of(config: ManagerConfig) -> Timings:
@@ -53,6 +56,15 @@ def timings_of(config: ManagerConfig) -> Timings:
     )
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Loss:
+    """The end of a term that was not given back, until it is written down."""
+
+    term: int
+    reason: str
+    time: datetime
+
+
 class LeaseKeeper:
     """Takes, renews and resigns the lease of one zone; one per process.
 
@@ -61,19 +73,32 @@ class LeaseKeeper:
         me: this Manager and its zone.
         timings: of the lease.
         logs: where elections are written down.
+        on_taken: called when the lease was taken; must return at once.
         on_elected: called when belief begins; must return at once.
+        hangs: whether this Manager does not work, although the database answers; it leaves the role to others then.
     """
 
     def __init__(
-        self, dsn: str, me: ManagerRow, timings: Timings, logs: LogWriter, on_elected: Callable[[], None]
+        self,
+        dsn: str,
+        me: ManagerRow,
+        *,
+        timings: Timings,
+        logs: LogWriter,
+        on_taken: Callable[[], None],
+        on_elected: Callable[[], None],
+        hangs: Callable[[], bool],
     ) -> None:
         self._dsn = dsn
         self._me = me
         self._timings = timings
         self._logs = logs
+        self._on_taken = on_taken
         self._on_elected = on_elected
+        self._hangs = hangs
         self._holder = str(uuid.uuid4())
         self._belief: Belief | None = None
+        self._loss: _Loss | None = None
         self._last_term = 0
         self._heard_term = 0
         self._wanted = False
@@ -98,6 +123,7 @@ class LeaseKeeper:
         if enabled != self._wanted:
             self._wanted = enabled
             self._changed.set()
+        self._tell_loss()
 
     def request_stop(self) -> None:
         """Resign at once, for good (SIGTERM)."""
@@ -115,7 +141,7 @@ class LeaseKeeper:
         """Hold the lease whenever it can be had and this Manager is enabled; for ever."""
         while True:
             while not self._may_hold():
-                await self._change()
+                await self._change(LOOK_S)
             pause_s = REOPEN_S
             try:
                 async with lease_connection(
@@ -123,21 +149,22 @@ class LeaseKeeper:
                 ) as connection:
                     await self._hold(connection)
             except LeaseLost as error:
-                log.info("no longer Primary", reason=error.message)
+                log.info("the lease was lost", reason=error.message)
+                self._note_loss("its lease was ended")
             except (psycopg.Error, OSError) as error:
                 # While PostgreSQL is away this comes round and round; after a term it is worth an instant attempt.
                 pause_s = REOPEN_AFTER_ERROR_S if self._belief is None else REOPEN_S
-                log.warning(
-                    "the lease connection failed", reason=str(error).strip(), was_primary=self._belief is not None
-                )
+                reason = str(error).strip().partition("\n")[0]
+                log.warning("the lease connection failed", reason=reason, was_primary=self._belief is not None)
+                self._note_loss(f"its connection to the database ended: {reason}")
             finally:
                 self._belief = None
             await asyncio.sleep(pause_s)
 
     def _may_hold(self) -> bool:
-        return self._wanted and not self._stopping
+        return self._wanted and not self._stopping and not self._hangs()
 
-    async def _change(self, timeout_s: float | None = None) -> None:
+    async def _change(self, timeout_s: float) -> None:
         """Wait until something was asked of us, at most so long."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -153,21 +180,19 @@ class LeaseKeeper:
                 continue
             self._last_term = term
             self._taken_at_s = boottime_s()
+            self._on_taken()
             await stop("lease.after_take")
-            previous = await connection.predecessor(self._me.manager_id)
-            await self._stay(connection, term, primary.election_reason(previous))
+            await self._stay(connection, term)
 
     async def _take(self, connection: LeaseConnection) -> int | None:
-        try:
-            term = await connection.take(self._me.manager_id, self._last_term, self._timings.ttl_s)
-        except LockNotAvailable:
-            return None  # another Manager lives; the caller looks whether this one is still enabled
+        term = await connection.take(self._me.manager_id, self._last_term, self._timings.ttl_s)
         if term is None:
             await self._change(NOT_NOW_S)
-        return term
+        return term or None  # 0: another Manager lives; the caller looks whether this one is still enabled
 
-    async def _stay(self, connection: LeaseConnection, term: int, reason: str) -> None:
+    async def _stay(self, connection: LeaseConnection, term: int) -> None:
         """Renew until it is over; belief begins with the first renewal."""
+        reason: str | None = None
         while True:
             sent_at_s = boottime_s()
             await stop("lease.before_renew")
@@ -176,37 +201,55 @@ class LeaseKeeper:
             elected = self._belief is None
             self._belief = primary.renewed(term, sent_at_s, self._timings)
             if elected:
-                self._write(
-                    "INFO",
-                    "primary-elected",
-                    f"became Primary of zone {self._me.zone_name} with term {term} because {reason}",
-                )
                 self._on_elected()
+                reason = reason or primary.election_reason(await connection.settle(self._me.manager_id))
+                became = f"became Primary of zone {self._me.zone_name} with term {term} because {reason}"
+                self._write("INFO", "primary-elected", became)
             await self._change(primary.next_renewal_in_s(sent_at_s, boottime_s(), self._timings))
             if not self._may_hold():
                 await self._resign(connection, term)
-            term, reason = await self._raised(connection, term, reason)
+            if (heard := primary.raised_term(term, self._heard_term)) is not None:
+                reason = f"an Agent had heard term {self._heard_term}, higher than its own {term}"
+                term = await self._raised(connection, term, heard)
 
     async def _resign(self, connection: LeaseConnection, term: int) -> None:
         self._belief = None
+        why = "it is being stopped" if self._stopping else "it was disabled" if not self._wanted else "it hangs"
+        self._write_resigned(why)
         await connection.resign(term)
-        why = "it is being stopped" if self._stopping else "it was disabled"
-        self._write("INFO", "primary-resigned", f"resigned as Primary of zone {self._me.zone_name} because {why}")
         raise LeaseLost(f"term {term} was resigned")
 
-    async def _raised(self, connection: LeaseConnection, term: int, reason: str) -> tuple[int, str]:
-        """Go on with a higher term if an Agent has heard one (the database was restored from a backup)."""
-        new_term = primary.raised_term(term, self._heard_term)
-        if new_term is None:
-            return term, reason
+    async def _raised(self, connection: LeaseConnection, term: int, new_term: int) -> int:
+        """Go on with a higher term than an Agent has heard (the database was restored from a backup)."""
         self._belief = None
         if not await connection.raise_term(term, new_term):
             raise LeaseLost(f"term {term} is over")
         self._last_term = new_term
-        return new_term, f"an Agent had heard term {self._heard_term}, higher than its own {term}"
+        return new_term
 
-    def _write(self, level: Level, code: str, sentence: str) -> None:
-        self._logs.write(level, code, f"{self._me.instance_id} {sentence}", zone_name=self._me.zone_name)
+    def _note_loss(self, failure: str) -> None:
+        """The role was lost without having been given back; said with the next heartbeat, which may know better why."""
+        if self._belief is not None:
+            reason = primary.loss_reason(self._belief, boottime_s(), failure)
+            self._loss = _Loss(term=self._belief.term, reason=reason, time=datetime.now(UTC))
+
+    def _tell_loss(self) -> None:
+        loss, self._loss = self._loss, None
+        if loss is None:
+            return
+        if not self._wanted:  # who disables a Manager also ends its lease connection
+            self._write_resigned("it was disabled", time=loss.time)
+        else:
+            sentence = f"is no longer Primary of zone {self._me.zone_name} with term {loss.term} because {loss.reason}"
+            self._write("WARNING", "primary-lost", sentence, time=loss.time)
+
+    def _write_resigned(self, why: str, **fields: Any) -> None:
+        sentence = f"is no longer Primary of zone {self._me.zone_name} because {why}"
+        self._write("INFO", "primary-resigned", sentence, **fields)
+
+    def _write(self, level: Level, code: str, sentence: str, **fields: Any) -> None:
+        message = f"{self._me.instance_id} {sentence}"
+        self._logs.write(level, code, message, zone_name=self._me.zone_name, **fields)
 
 
 class LeaseWatch:
@@ -232,8 +275,8 @@ class LeaseWatch:
             self._woken.clear()
             try:
                 pause_s = await self._look()
-            except GreenroomError as error:
-                log.warning("the lease could not be looked at", reason=error.message)
+            except (GreenroomError, psycopg.Error) as error:
+                log.warning("the lease could not be looked at", reason=str(error).strip())
                 pause_s = primary.LOOK_AGAIN_S
             try:
                 async with asyncio.timeout(pause_s):

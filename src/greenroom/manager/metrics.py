@@ -4,39 +4,59 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
-
+from greenroom.db.leases import Fence
+from greenroom.db.logs import LogWriter
+from greenroom.db.requests import RequestLog
+from greenroom.kit.metrics import RoleMetrics
 from greenroom.manager.standing import Standing, Wakers
 
 
-class Metrics:
+class Metrics(RoleMetrics):
     """Counters of this process; `text()` is the body of /metrics."""
 
     def __init__(self, standing: Standing, wakers: Wakers) -> None:
-        self.registry = CollectorRegistry()
-        self.requests = Counter(
-            "greenroom_manager_requests", "Requests of Agents", ["path", "status"], registry=self.registry
-        )
-        self.request_seconds = Histogram(
-            "greenroom_manager_request_seconds",
+        super().__init__("manager")
+        self.requests = self.counter("requests", "Requests of Agents", ["path", "status"])
+        self.request_seconds = self.histogram(
+            "request_seconds",
             "Time until the answer, holding included",
             ["path"],
             buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.5, 1, 2.5, 5, 10),
-            registry=self.registry,
         )
-        self._gauge("greenroom_manager_enabled", "1 while this Manager is enabled", lambda: float(standing.enabled))
-        self._gauge(
-            "greenroom_manager_healthy", "1 while the guardian does its rounds", lambda: float(standing.healthy)
+        self.commit_seconds = self.histogram(
+            "commit_seconds",
+            "One commit of what several Agents said",
+            buckets=(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1),
         )
-        self._gauge("greenroom_manager_held_check_ins", "Check-ins that wait for news", lambda: float(wakers.count))
+        self.check_ins = self.counter("check_ins", "Check-ins that were answered", ["result"])
+        self.agents_taken_over = self.counter(
+            "agents_taken_over", "Check-ins of Agents that came from another Manager, or with a new term"
+        )
+        self.instruction_seconds = self.histogram(
+            "instruction_seconds",
+            "From the commit of an instruction until it is told to its Agent",
+            ["kind"],
+            buckets=(0.0025, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10),
+        )
+        self.elections = self.counter("elections", "Times this Manager became Primary")
+        self.gauge("enabled", "1 while this Manager is enabled", lambda: float(standing.enabled))
+        self.gauge("healthy", "1 while the guardian does its rounds", lambda: float(standing.healthy))
+        self.gauge("failing_tasks", "Tasks it cannot do as Primary", lambda: float(len(standing.troubles.tasks)))
+        self.gauge("round_age_seconds", "Since the guardian's last round", lambda: standing.finished_ago_s or 0.0)
+        self.gauge("held_check_ins", "Check-ins that wait for news", lambda: float(wakers.count))
 
-    def show_term(self, term: Callable[[], int]) -> None:
-        """Show the term while this Manager is Primary, else 0."""
-        self._gauge("greenroom_manager_primary_term", "Term while this Manager is Primary, else 0", term)
+    def show_lease(self, fence: Callable[[], Fence | None]) -> None:
+        """Show whether this Manager is Primary now, and with which term."""
+        self.gauge("primary", "1 while this Manager is Primary", lambda: float(fence() is not None))
+        self.gauge("primary_term", "Its term then, else 0", lambda: f.term if (f := fence()) else 0)
 
-    def _gauge(self, name: str, text: str, value: Callable[[], float | int]) -> None:
-        Gauge(name, text, registry=self.registry).set_function(value)
+    def show_log(self, logs: LogWriter) -> None:
+        """Show what becomes of this process's log rows."""
+        self.counted_by("log_rows", "Rows for Diagnostics by level", "level", lambda: logs.counts)
+        self.counted("log_rows_dropped", "Rows for Diagnostics that were lost", lambda: logs.dropped)
 
-    def text(self) -> bytes:
-        """In the format of Prometheus."""
-        return generate_latest(self.registry)
+    def show_requests(self, requests: RequestLog) -> None:
+        """Show what is lost of the list of requests."""
+        self.counted(
+            "request_rows_dropped", "Requests of Agents that are missing in Diagnostics", lambda: requests.dropped
+        )

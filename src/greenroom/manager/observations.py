@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
 from greenroom.core.checkin import Move, Seen, SessionRow, decide
 from greenroom.core.deadlines import DEADLINE_S, HANDOVER_SLACK_S
@@ -13,9 +14,9 @@ from greenroom.db import checkin as sql
 from greenroom.db.database import Connection, Database
 from greenroom.db.logs import LogWriter
 from greenroom.db.managers import ManagerRow
-from greenroom.db.sessions import end_sessions
+from greenroom.db.sessions import end_sessions, lock_sessions, lock_sessions_capacity
 from greenroom.kit.config import ManagerConfig
-from greenroom.wire.messages import CheckIn, Observed
+from greenroom.wire.messages import AssignmentReport, CheckIn, Observed
 
 AGENT_STEPS = frozenset({"received", "created", "started", "answering", "painted"})
 """Steps of a start that an Agent may report."""
@@ -53,21 +54,43 @@ async def apply(connection: Connection, messages: Sequence[CheckIn], config: Man
     found = {(row["agent_id"], row["session_id"]): row for row in await sql.read_rows(connection, pairs)}
     known = [sightings[key] for key in sorted(found)]
     moves = [(s, found[s.key], move) for s in known if (move := decide(_row(found[s.key]), seen_of(s.observed)))]
+    handovers = [s for s in known if _is_news_of_handover(found[s.key], s.observed.assignment)]
+    await _lock(connection, moves, handovers)
     await _end(connection, moves, outcome)
     if known:
         await sql.write_observed(connection, [_observed(s) for s in known])
-    await _hand_over(connection, known, config, outcome)
-    await _move(connection, moves, outcome)
-    await _steps(connection, known, outcome)
+    steps = await _hand_over(connection, handovers, config, outcome)
+    steps += await _move(connection, moves, outcome)
+    steps += _of_starts(known, outcome)
+    if steps:
+        await sql.write_steps(connection, steps)
     await _commands(connection, known, outcome)
     return outcome
 
 
 _Moves = list[tuple[_Sighting, dict[str, Any], Move]]
+_Steps = list[dict[str, Any]]
+"""Of `sql.write_steps`."""
+
+
+def _is_news_of_handover(row: dict[str, Any], report: AssignmentReport | None) -> bool:
+    return (
+        report is not None
+        and row["assignment_id"] == report.assignment_id
+        and row["assignment_state"] not in ("assigned", "failed", report.state)
+    )
+
+
+async def _lock(connection: Connection, moves: _Moves, handovers: Iterable[_Sighting]) -> None:
+    """All rows that will change, in the lock order; the statements that change them come to them in their own."""
+    if ends := [m.session_id for _, _, m in moves if m.to is SessionStatus.DELETED]:
+        await lock_sessions_capacity(connection, ends)
+    changing = {move.session_id for _, _, move in moves} | {s.observed.session_id for s in handovers}
+    if len(changing) > 1:
+        await lock_sessions(connection, changing)
 
 
 async def _end(connection: Connection, moves: _Moves, outcome: Outcome) -> None:
-    """First, because it locks what stands before the sessions in the lock order."""
     ends = [(s, move) for s, _, move in moves if move.to is SessionStatus.DELETED]
     for reason in sorted({move.reason for _, move in ends}):
         await end_sessions(connection, [move.session_id for _, move in ends if move.reason == reason], reason)
@@ -78,8 +101,9 @@ async def _end(connection: Connection, moves: _Moves, outcome: Outcome) -> None:
 
 
 async def _hand_over(
-    connection: Connection, known: Iterable[_Sighting], config: ManagerConfig, outcome: Outcome
-) -> None:
+    connection: Connection, news: Iterable[_Sighting], config: ManagerConfig, outcome: Outcome
+) -> _Steps:
+    """Write down how far hand-overs are; the steps to store with it."""
     reports = [
         {
             "session_id": s.observed.session_id,
@@ -88,49 +112,47 @@ async def _hand_over(
             "state": s.observed.assignment.state,
             "deadline_s": config.handover_assigned_s + HANDOVER_SLACK_S,
         }
-        for s in known
+        for s in news
         if s.observed.assignment is not None
     ]
-    if not reports:
-        return
-    changed = await sql.write_handovers(connection, reports)
+    changed = await sql.write_handovers(connection, reports) if reports else []
     steps = [
         {"session_id": row["session_id"], "name": "handed_over", "at": None}
         for row in changed
         if row["assignment_state"] != "failed"
     ]
     if steps:
-        await sql.write_steps(connection, steps)
         outcome.touched.update(row["session_id"] for row in changed)
+    return steps
 
 
-async def _move(connection: Connection, moves: _Moves, outcome: Outcome) -> None:
+async def _move(connection: Connection, moves: _Moves, outcome: Outcome) -> _Steps:
+    """Change statuses; the steps to store with it."""
     wanted = {move.session_id: (s, row, move) for s, row, move in moves if move.to is not SessionStatus.DELETED}
     if not wanted:
-        return
+        return []
     rows = await sql.move_sessions(connection, [_update(*wanted[session_id]) for session_id in sorted(wanted)])
     for row in rows:
-        outcome.moved.append((wanted[row["session_id"]][2], row))
+        _, before, move = wanted[row["session_id"]]
+        outcome.moved.append((move, {**row, "before": before["status"]}))
         outcome.touched.add(row["session_id"])
-    ready = [
+    return [
         {"session_id": row["session_id"], "name": "ready", "at": None}
         for row in rows
         if row["status"] == SessionStatus.RUNNING and row["user_id"] is not None
     ]
-    if ready:
-        await sql.write_steps(connection, ready)
 
 
-async def _steps(connection: Connection, known: Iterable[_Sighting], outcome: Outcome) -> None:
-    steps = [
+def _of_starts(known: Iterable[_Sighting], outcome: Outcome) -> _Steps:
+    """The steps that Agents report of starts."""
+    steps: _Steps = [
         {"session_id": s.observed.session_id, "name": step.name, "at": step.at}
         for s in known
         for step in s.observed.steps
         if step.name in AGENT_STEPS
     ]
-    if steps:
-        await sql.write_steps(connection, steps)
-        outcome.touched.update(str(step["session_id"]) for step in steps)
+    outcome.touched.update(str(step["session_id"]) for step in steps)
+    return steps
 
 
 async def _commands(connection: Connection, known: Iterable[_Sighting], outcome: Outcome) -> None:
@@ -141,6 +163,7 @@ async def _commands(connection: Connection, known: Iterable[_Sighting], outcome:
             "state": report.state,
             "exit_code": report.exit_code,
             "output": report.output,
+            "picture": base64.b64encode(report.picture).decode(),
         }
         for s in known
         for report in s.observed.commands
@@ -157,6 +180,8 @@ def seen_of(observed: Observed) -> Seen:
         generation=observed.generation,
         state=ObservedState(observed.state),
         usable=observed.usable,
+        broken=observed.broken,
+        probe_error=observed.probe_error,
         exit_code=observed.exit_code,
         error=observed.error,
         assignment_id=report.assignment_id if report else None,
@@ -172,6 +197,7 @@ def _row(row: dict[str, Any]) -> SessionRow:
         want=Want(row["want"]),
         generation=row["generation"],
         assignment_id=row["assignment_id"],
+        claimable=row["claimable"],
     )
 
 
@@ -190,6 +216,7 @@ def _observed(sighting: _Sighting) -> dict[str, Any]:
         "usable": o.usable,
         "probe_error": o.probe_error,
         "exit_code": o.exit_code,
+        "log_tail": o.log_tail,
     }
 
 
@@ -210,6 +237,15 @@ def _update(sighting: _Sighting, row: dict[str, Any], move: Move) -> dict[str, A
     }
 
 
+_AS_EXPECTED: Final = frozenset({SessionStatus.STARTING, SessionStatus.RUNNING})
+"""A round of the Primary has nothing to do about sessions that become this."""
+
+
+def _concerns_pool(move: Move, row: dict[str, Any]) -> bool:
+    """Whether a plan may find something new to do: not for a session that is somebody's, nor where one just begins."""
+    return bool(row["staging_config_id"]) and row["user_id"] is None and move.to is not SessionStatus.STARTING
+
+
 class Observations:
     """Tells everybody what a commit changed: notifications for pages, Agents and the Primary; log rows."""
 
@@ -221,20 +257,25 @@ class Observations:
     async def announce(self, outcome: Outcome) -> None:
         """After the commit."""
         for move, row in outcome.moved:
-            level = "ERROR" if move.to is SessionStatus.FAILED else "INFO"
-            self._log(level, move, user_id=row["user_id"], staging_config_id=row["staging_config_id"])
+            self._log(
+                "ERROR" if move.to is SessionStatus.FAILED else "INFO",
+                move,
+                user_id=row["user_id"],
+                staging_config_id=row["staging_config_id"],
+                details={"before": row["before"], "after": str(move.to)},
+            )
         for move, _ in outcome.ended:
             self._log("INFO", move)
         events = {f"session:{session_id}" for session_id in outcome.touched}
         events |= {f"agent:{agent_id}" for agent_id in outcome.agents}
-        events |= {f"staging:{row['staging_config_id']}" for _, row in outcome.moved if row["staging_config_id"]}
-        if outcome.moved or outcome.ended:
+        events |= {f"staging:{row['staging_config_id']}" for move, row in outcome.moved if _concerns_pool(move, row)}
+        if outcome.ended or any(move.to not in _AS_EXPECTED for move, _ in outcome.moved):
             events.add(f"zone:{self._me.zone_key}")
         if events:
             await self._db.notify(*events)
 
     def _log(self, level: Any, move: Move, **fields: Any) -> None:
-        sentence = f"Session {move.session_id} is {move.to}: {move.reason}"
-        self._logs.write(
-            level, f"session-{move.to}", sentence, zone_name=self._me.zone_name, session_id=move.session_id, **fields
-        )
+        code, sentence = f"session-{move.to}", f"Session {move.session_id} is {move.to}: {move.reason}"
+        if move.leaves_pool:
+            code, sentence = "staged-session-broken", f"{sentence.rstrip('.')}; nobody gets it and it is replaced."
+        self._logs.write(level, code, sentence, zone_name=self._me.zone_name, session_id=move.session_id, **fields)

@@ -1,32 +1,32 @@
 """Keep every pool of the zone at Desired: lock the config, count in the next statement, plan, write (PROTOCOLS §3).
 
-A pool that needs nothing costs one look without a lock. Otherwise the plan is made anew inside the guarded transaction
-that holds the config's row, so that two Primaries, or a Primary and an administrator, never both act on one count.
+A look without locks, the same few statements however many pools there are, finds those that need something. Their plan
+is made anew inside the guarded transaction that holds the config's row, so that two Primaries, or a Primary and an
+administrator, never both act on one count.
 """
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from dataclasses import asdict
+from collections.abc import Iterable
 from typing import Any, Final
 
-import structlog
 from psycopg.rows import DictRow
 
-from greenroom.core.errors import Invalid
-from greenroom.core.pool import Create, PoolConfig, PooledSession, PoolPlan, PoolSnapshot, Retire, Shortfall, plan
-from greenroom.core.specs import fingerprint, staged_spec
-from greenroom.core.states import SessionStatus
-from greenroom.db import facts, staging_configs
+from greenroom.core.pool import MOST_CREATES, plan
+from greenroom.core.pool_model import Create, PoolPlan, PoolSnapshot, Retire, Shortfall, config_title
+from greenroom.core.specs import staged_spec
+from greenroom.db import facts, pools
 from greenroom.db.database import Connection
 from greenroom.db.leases import guarded
 from greenroom.db.logs import Level
+from greenroom.db.pools import PoolRows
 from greenroom.db.sessions import NewSession, destroy_unassigned, insert_session, retire
 from greenroom.kit.secrets import new_secret
 from greenroom.kit.stops import stop
 from greenroom.manager.context import PrimaryContext
-
-log = structlog.get_logger(__name__)
+from greenroom.manager.pool_snapshots import snapshot_of
 
 _LEVELS: Final[dict[str, Level]] = {
     "paused": "INFO",
@@ -37,79 +37,77 @@ _LEVELS: Final[dict[str, Level]] = {
 
 
 async def run_pools(ctx: PrimaryContext) -> None:
-    """One round over all pools of the zone. A workspace that no container can be made of does not stop the others.
+    """One round over the pools of the zone. One that cannot be filled does not stop the others.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
         Unavailable: the database cannot be reached.
     """
-    for staging_config_id in await staging_configs.pools_of_zone(ctx.db, ctx.zone_id):
-        try:
-            if await _needs_something(ctx, staging_config_id):
+    async with ctx.db.connection() as connection:
+        configs = await pools.look_at_pools(connection, ctx.zone_id)
+        if not configs:
+            return
+        rows = await pools.read_pools(connection, ctx.zone_id, configs)
+    for config in configs:
+        staging_config_id = str(config["staging_config_id"])
+        if ctx.tasks.troubles.rests("pools", staging_config_id):
+            continue
+        async with ctx.tasks.apart("pools", staging_config_id):
+            if _needs_something(config, rows):
                 await run_pool(ctx, staging_config_id)
-        except Invalid as error:
-            log.error("a pool cannot be filled", staging_config_id=staging_config_id, reason=error.message)
+        await asyncio.sleep(0)  # many plans in a row are not to keep Agents waiting
+
+
+async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]) -> None:
+    """Plan these pools now, as something was said of them; those of other zones are left alone.
+
+    Raises:
+        LeaseLost: the term is over; nothing was written afterwards.
+        Unavailable: the database cannot be reached.
+    """
+    for staging_config_id in staging_config_ids:
+        if not ctx.tasks.troubles.rests("pools", staging_config_id):
+            async with ctx.tasks.apart("pools", staging_config_id):
+                await run_pool(ctx, staging_config_id)
 
 
 async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | None:
-    """Bring one pool towards Desired; returns what was planned, None when the config is gone.
+    """Bring one pool towards Desired; returns what was planned, None when the zone has no such config.
 
     Raises:
         LeaseLost: the term is over; nothing was written.
     """
     async with guarded(ctx.db, ctx.fence) as connection:
-        config = await staging_configs.lock_pool(connection, staging_config_id)
+        config = await pools.lock_pool(connection, ctx.zone_id, staging_config_id)
         if config is None:
             return None
-        snapshot = await _snapshot(connection, config)
+        snapshot = snapshot_of(config, await pools.read_pools(connection, ctx.zone_id, [config]))
         await stop("pool.after_count")
         made = plan(snapshot)
         events = await _apply(ctx, connection, snapshot, config, made)
-        await staging_configs.remember_plan(connection, staging_config_id, _memory(made))
-    await ctx.db.notify(f"staging:{staging_config_id}", *events)
+        await pools.remember_plan(connection, staging_config_id, _memory(made))
+    if events or _is_news(config, made):
+        # Pages look again in any case; a pool that is named is planned anew.
+        await ctx.db.notify(f"staging:{staging_config_id if _goes_on(made) else ''}", *events)
     _log(ctx, config, snapshot, made)
     return made
 
 
-async def _needs_something(ctx: PrimaryContext, staging_config_id: str) -> bool:
-    """Look without a lock: would a plan do or remember anything?"""
-    async with ctx.db.connection() as connection:
-        config = await staging_configs.look_at_pool(connection, staging_config_id)
-        if config is None:
-            return False
-        made = plan(await _snapshot(connection, config))
-    return bool(made.actions) or any(config[name] != value for name, value in _memory(made).items())
+def _needs_something(config: DictRow, rows: PoolRows) -> bool:
+    """Would a plan do or remember anything?"""
+    made = plan(snapshot_of(config, rows))
+    return bool(made.actions) or _is_news(config, made)
 
 
-async def _snapshot(connection: Connection, config: DictRow) -> PoolSnapshot:
-    parts = await staging_configs.read_pool(connection, config)
-    image, zone = facts.image_facts(parts["image"]), facts.zone_facts(parts["zone"])
-    sessions = await staging_configs.read_pool_sessions(connection, config["staging_config_id"])
-    agents = await staging_configs.read_pool_agents(connection, zone.zone_id, image.name)
-    return PoolSnapshot(
-        now=config["now"],
-        config=PoolConfig(
-            staging_config_id=str(config["staging_config_id"]),
-            num_sessions=config["num_sessions"],
-            expiration_h=config["expiration"],
-            paused=config["paused"],
-            deleted=config["deleted"] is not None,
-            config_hash=fingerprint(image, zone, facts.staged_permissions(config), config["revision"]),
-            failures=config["failures"],
-            last_error=config["last_error"],
-            next_try=config["next_try"],
-            last_success=parts["last_success"],
-        ),
-        image=image,
-        zone=zone,
-        strategy=parts["zone"]["load_balancing_strategy"],
-        sessions=tuple(_pooled(row) for row in sessions),
-        agents=tuple(facts.agent_view(row) for row in agents),
-    )
+def _is_news(config: DictRow, made: PoolPlan) -> bool:
+    """Whether a config remembers something else than before."""
+    return any(config[name] != value for name, value in _memory(made).items())
 
 
-def _pooled(row: DictRow) -> PooledSession:
-    return PooledSession(status=SessionStatus(row.pop("status")), **row)
+def _goes_on(made: PoolPlan) -> bool:
+    """Whether the next plan may find more to do at once; after a few creations it first has to hear what becomes of
+    them."""
+    return len(made.creates) == MOST_CREATES or len(made.creates) < len(made.actions)
 
 
 async def _apply(
@@ -136,14 +134,12 @@ def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: DictRow, c
     session_id, credential = str(uuid.uuid4()), new_secret()
     permissions = facts.staged_permissions(config)
     spec = staged_spec(snapshot.image, snapshot.zone, permissions, session_id=session_id, credential=credential)
-    stored: dict[str, Any] = asdict(spec)
-    del stored["credential"]
     return NewSession(
         session_id=session_id,
         zone_id=snapshot.zone.zone_id,
         image_id=snapshot.image.image_id,
         agent_id=create.agent_id,
-        spec=stored,
+        spec=spec.stored(),
         credential_encrypted=ctx.secrets.encrypt(credential),
         spec_hash=spec.hash(),
         config_hash=snapshot.config.config_hash,
@@ -154,6 +150,7 @@ def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: DictRow, c
         allow_origin=",".join(spec.allow_origin),
         upstream_auth=spec.upstream_auth,
         staging_config_id=snapshot.config.staging_config_id,
+        replaces=create.replaces,
         term=ctx.fence.term,
     )
 
@@ -169,7 +166,8 @@ def _memory(made: PoolPlan) -> dict[str, Any]:
 
 
 def _log(ctx: PrimaryContext, config: DictRow, snapshot: PoolSnapshot, made: PoolPlan) -> None:
-    title = f"{snapshot.image.friendly_name} in zone {snapshot.zone.zone_name}"
+    names = snapshot.image.friendly_name, snapshot.zone.zone_name
+    title = config_title(*names, snapshot.config.staging_config_id)
     common: dict[str, Any] = {
         "zone_name": snapshot.zone.zone_name,
         "staging_config_id": snapshot.config.staging_config_id,
@@ -178,7 +176,7 @@ def _log(ctx: PrimaryContext, config: DictRow, snapshot: PoolSnapshot, made: Poo
         if isinstance(action, Create):
             ctx.logs.write("INFO", "staged-session-created", f"Staging {title}: {action.reason}", **common)
         else:
-            failed = any(s.session_id == action.session_id and s.error for s in snapshot.sessions)
+            failed = any(s.session_id == action.session_id and s.error and not s.was_usable for s in snapshot.sessions)
             level, code = ("ERROR", "staged-session-failed") if failed else ("INFO", "staged-session-ended")
             message = f"A staged session of {title} ends: {action.reason}"
             ctx.logs.write(level, code, message, session_id=action.session_id, **common)
@@ -195,4 +193,5 @@ def _log_shortfall(
         level = _LEVELS.get(code, "WARNING")
         ctx.logs.write(level, "staging-shortfall", f"{title}: {now.reason}", details={"code": code}, **common)
     elif code is None and was is not None:
-        ctx.logs.write("INFO", "staging-recovered", f"{title}: it is no longer short ({was}).", **common)
+        what = "it is full" if now is None else "it is being filled"
+        ctx.logs.write("INFO", "staging-recovered", f"{title}: {what} again; over is {was}.", **common)

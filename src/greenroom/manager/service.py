@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from greenroom.core.errors import SetupError, Unavailable
+from greenroom.core.fleet import silence_problem
 from greenroom.core.primary import timings_problem
 from greenroom.db.database import Database
 from greenroom.db.leases import refuse_pooler
@@ -23,15 +24,18 @@ from greenroom.kit.config import ManagerConfig, load
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import serve
 from greenroom.manager import sentinel
-from greenroom.manager.app import create_app
+from greenroom.manager.app import ForAgents, create_app
 from greenroom.manager.checkin import CheckIns
 from greenroom.manager.commit import Committer
+from greenroom.manager.enrolment import Enrolment
 from greenroom.manager.guardian import Guardian
 from greenroom.manager.identity import instance_id
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.observations import Observations
 from greenroom.manager.primary import PrimaryRounds
+from greenroom.manager.refill import Refill
+from greenroom.manager.retention import Retention
 from greenroom.manager.standing import Standing, Wakers
 
 log = structlog.get_logger(__name__)
@@ -50,6 +54,8 @@ class Manager:
     def __init__(self, config: ManagerConfig) -> None:
         if problem := timings_problem(timings_of(config)):
             raise SetupError(problem)
+        if problem := silence_problem(config.agent_missing_s, config.checkin_hold_s):
+            raise SetupError(problem)
         self._config = config
         self._secrets = Secrets.from_file(config.secret_key_file)
         self._instance_id = instance_id(config.manager_dir)
@@ -64,11 +70,13 @@ class Manager:
         self.standing = Standing(config.unhealthy_after_s)
         self.wakers = Wakers()
         self.metrics = Metrics(self.standing, self.wakers)
-        self.check_ins: CheckIns | None = None
+        self.metrics.show_log(self.logs)
+        self.for_agents: ForAgents | None = None
         self.requests: RequestLog | None = None
         self._lease: LeaseKeeper | None = None
         self._watch: LeaseWatch | None = None
         self._guardian: Guardian | None = None
+        self._refill: Refill | None = None
         self._listening: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
@@ -92,10 +100,14 @@ class Manager:
         me = self.standing.me
         lease, watch, guardian = self._parts(me)
         self._lease, self._watch, self._guardian = lease, watch, guardian
-        self.metrics.show_term(lambda: fence.term if (fence := lease.fence()) else 0)
-        committer = Committer(self.db, me.manager_id, self._config, Observations(self.db, me, self.logs))
-        self.requests = RequestLog(self.db, me.instance_id)
-        self.check_ins = CheckIns(
+        self._refill = Refill(guardian.context)
+        self.metrics.show_lease(lease.fence)
+        retention = Retention(self.db, lambda: lease.fence() is not None)
+        observations = Observations(self.db, me, self.logs)
+        committer = Committer(self.db, me.manager_id, self._config, observations, self.metrics.commit_seconds)
+        self.requests = RequestLog(self.db, me.instance_id, self.logs)
+        self.metrics.show_requests(self.requests)
+        check_ins = CheckIns(
             db=self.db,
             me=me,
             config=self._config,
@@ -104,13 +116,16 @@ class Manager:
             standing=self.standing,
             wakers=self.wakers,
             committer=committer,
+            metrics=self.metrics,
         )
+        self.for_agents = ForAgents(Enrolment(self.db, me, self._secrets, self.logs), check_ins)
         if self._listening is None:
             raise AssertionError("registered without listening")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_wait(self._listening), name="listener")
-                for loop in (guardian.run, lease.run, watch.run, committer.run, self.logs.run, self.requests.run):
+                parts = (guardian, self._refill, lease, watch, committer, retention, self.logs, self.requests)
+                for loop in (part.run for part in parts):
                     group.create_task(loop(), name=loop.__qualname__)
         finally:
             await self.db.close()
@@ -162,7 +177,15 @@ class Manager:
         self._listening = listening
 
     def _parts(self, me: ManagerRow) -> tuple[LeaseKeeper, LeaseWatch, Guardian]:
-        lease = LeaseKeeper(self._dsn, me, timings_of(self._config), self.logs, self._elected)
+        lease = LeaseKeeper(
+            self._dsn,
+            me,
+            timings=timings_of(self._config),
+            logs=self.logs,
+            on_taken=self.standing.taking_over,
+            on_elected=self._elected,
+            hangs=lambda: self.standing.hangs,
+        )
         watch = LeaseWatch(self.db, me)
         guardian = Guardian(
             db=self.db,
@@ -180,6 +203,7 @@ class Manager:
 
     def _elected(self) -> None:
         """Begin the Primary's work now, and let Agents and pages know."""
+        self.metrics.elections.inc()
         if self._guardian is not None and self.standing.me is not None:
             self._guardian.wake()
             self.wakers.wake_all()
@@ -195,11 +219,16 @@ class Manager:
         if topic == "agent":
             self.wakers.wake(subject)
             return
+        if topic == "staging":
+            if subject and self._refill is not None:
+                self._refill.want(subject)
+            return
         zone_key = str(self.standing.me.zone_key) if self.standing.me else ""
         concerns_us = subject in ("", zone_key)
         if topic in ("lease", "managers", "images") and concerns_us:
             self.wakers.wake_all()
-        if topic in ("zone", "lease", "managers", "zones", "settings") and concerns_us and self._guardian is not None:
+        news = ("zone", "lease", "managers", "zones", "settings", "images")
+        if topic in news and concerns_us and self._guardian is not None:
             self._guardian.wake()
         if topic in ("lease", "managers") and concerns_us and self._watch is not None:
             self._watch.wake()

@@ -5,9 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Final
 
 from greenroom.db.managers import ManagerRow
 from greenroom.manager.clock import boottime_s
+from greenroom.manager.tasks import Troubles
+
+PRECEDENCE_S: Final = 0.1
+"""How long Agents wait at most for a new Primary's first round."""
 
 
 class Standing:
@@ -17,9 +22,34 @@ class Standing:
         self._unhealthy_after_s = unhealthy_after_s
         self._started_at_s = boottime_s()
         self._finished_at_s: float | None = None
+        self._reconnected_at_s = float("-inf")
         self.me: ManagerRow | None = None
         self.enabled = False
         self.stopping = False
+        self.troubles = Troubles()
+        """What it cannot do as Primary."""
+        self.database_answers = False
+        """Whether the guardian's last heartbeat came through; it says so before anything else of a round is done."""
+
+        self._at_leisure = asyncio.Event()
+        self._at_leisure.set()
+
+    def taking_over(self) -> None:
+        """The lease was taken. All Agents of the zone come just now; the Primary's first round goes before them."""
+        self._at_leisure.clear()
+        asyncio.get_running_loop().call_later(PRECEDENCE_S, self._at_leisure.set)
+
+    def took_over(self) -> None:
+        """A round as Primary is done."""
+        self._at_leisure.set()
+
+    async def leisure(self) -> None:
+        """Wait, `PRECEDENCE_S` at most, while this Manager is taking over; Agents then hear of the new term at once."""
+        await self._at_leisure.wait()
+
+    def reconnected(self) -> None:
+        """The database answers again, the guardian had nothing to do its rounds with before."""
+        self._reconnected_at_s = boottime_s()
 
     def round_finished(self) -> None:
         """The guardian finished a round now."""
@@ -33,15 +63,28 @@ class Standing:
     @property
     def healthy(self) -> bool:
         """Whether the guardian did its round lately; at the start it has the same time for its first one."""
-        if self.me is None:
-            return False
-        last_s = self._started_at_s if self._finished_at_s is None else self._finished_at_s
-        return boottime_s() - last_s <= self._unhealthy_after_s
+        return self.me is not None and self._is_lately(self._last_s)
+
+    @property
+    def _last_s(self) -> float:
+        return self._started_at_s if self._finished_at_s is None else self._finished_at_s
+
+    def _is_lately(self, time_s: float) -> bool:
+        return boottime_s() - time_s <= self._unhealthy_after_s
+
+    @property
+    def hangs(self) -> bool:
+        """Whether it is this process that does not work: no round lately, although the database answered meanwhile.
+
+        While the database is away Agents are answered that nothing changes, so that they do not wander (PROTOCOLS §2).
+        """
+        had_time = not self._is_lately(max(self._last_s, self._reconnected_at_s))
+        return self.me is not None and self.database_answers and had_time
 
     @property
     def serves_agents(self) -> bool:
         """Whether Agents are answered; otherwise they are told to go to another Manager."""
-        return self.me is not None and self.enabled and not self.stopping
+        return self.me is not None and self.enabled and not self.stopping and not self.hangs
 
 
 class Wakers:

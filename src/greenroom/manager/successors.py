@@ -1,4 +1,4 @@
-"""When a hand-over failed, the user gets the next session: another staged one, else one made for him.
+"""When a session failed while its user waits, he gets another one (`core.successors` says which).
 
 The reply to the launch was given long ago and names the first session; the successor has the launch's token and
 idempotency key, and `superseded_by` leads everybody to it (PROTOCOLS §3).
@@ -6,193 +6,178 @@ idempotency key, and `superseded_by` leads everybody to it (PROTOCOLS §3).
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Final
-
 import structlog
-from psycopg import Rollback
 from psycopg.rows import DictRow
 
-from greenroom.core.errors import Invalid
-from greenroom.core.placement import PlacementRequest, Strategy, place
-from greenroom.core.specs import ImageFacts, ZoneFacts, fingerprint, staged_spec
-from greenroom.db import facts, staging_configs, successors
-from greenroom.db.database import Connection
+from greenroom.core.errors import Invalid, ProfileInUse
+from greenroom.core.launching import Attempt, Miss, TraceStep, missed, passed_over
+from greenroom.core.successors import Failed, failure, final_error, plan_successor
+from greenroom.db import facts, successors
 from greenroom.db.leases import guarded
-from greenroom.db.sessions import NewSession, insert_session
-from greenroom.kit.secrets import new_secret
 from greenroom.manager.context import PrimaryContext
+from greenroom.manager.replacing import Found, NoLongerWaitingError, Search, claim_another, make_another
 
 log = structlog.get_logger(__name__)
 
-MOST_TRIED: Final = 4
-"""Sessions tried for one launch; then it has failed, and the reason is on the last one."""
-NO_LIMIT: Final = 1_000_000
-"""The limit of the user was checked at the launch; a successor is no further session."""
-
 
 async def run_successors(ctx: PrimaryContext) -> None:
-    """One round over the failed hand-overs of the zone.
+    """One round over the failed sessions of the zone whose users wait.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
         Unavailable: the database cannot be reached.
     """
-    for failed in await successors.read_failed_handovers(ctx.db, ctx.zone_id):
-        found = await _successor(ctx, failed) if failed["tried"] < MOST_TRIED else None
-        async with guarded(ctx.db, ctx.fence) as connection:
-            if found is None:
-                await successors.give_up(connection, failed["session_id"])
-            gone = await successors.destroy_oldest_set_aside(connection, failed["staging_config_id"])
-        await _tell(ctx, failed, found, gone)
+    for row in await successors.read_waiting(ctx.db, ctx.zone_id):
+        if ctx.tasks.troubles.rests("successors", row["session_id"]):
+            continue
+        async with ctx.tasks.apart("successors", row["session_id"]):
+            await _run_successor(ctx, row)
 
 
-async def _successor(ctx: PrimaryContext, failed: DictRow) -> dict[str, Any] | None:
+async def _run_successor(ctx: PrimaryContext, row: DictRow) -> None:
+    failed = failed_of(row)
+    way = await successors.read_way(ctx.db, row["image_id"])
+    search = Search(row, failed, facts.image_facts(way["image"]), _last_line(row))
+    zones = [facts.launch_zone(zone) for zone in way["zones"]]
+    begins_in = row["current_zone_id"] if row["current_zone_id"] in {z.zone_id for z in zones} else row["zone_id"]
+    pools = [facts.staged_pool(pool) for pool in way["pools"]]
+    trace: list[TraceStep] = []
     try:
-        return await _another_staged(ctx, failed) or await _made_for_him(ctx, failed)
-    except Invalid as error:  # of this workspace no container can be made any more; the others' users wait too
-        log.error("a successor cannot be made", session_id=failed["session_id"], reason=error.message)
-        return None
+        found = await _find(ctx, search, plan_successor(failed, zones, begins_in, search.image, pools), trace)
+    except NoLongerWaitingError:
+        return
+    if found is None and not await _give_up(ctx, search, trace):
+        return
+    zone_keys = {str(zone["zone_id"]): zone["zone_key"] for zone in way["zones"]}
+    await _notify(ctx, row, found, zone_keys)
+    _log(ctx, search, found, trace)
+    if row["staging_config_id"] is not None:
+        await _keep_few(ctx, row["staging_config_id"])
 
 
-@dataclass(frozen=True, slots=True)
-class _Pool:
-    """The config the failed session came from."""
-
-    image: ImageFacts
-    zone: ZoneFacts
-    strategy: Strategy
-    permissions: dict[str, bool]
-    config_hash: str
-
-
-async def _another_staged(ctx: PrimaryContext, failed: DictRow) -> dict[str, Any] | None:
-    """The next staged session: session_id, agent_id, `staged`; None where the pool has none."""
+async def _keep_few(ctx: PrimaryContext, staging_config_id: str) -> None:
+    """After the successor's Agent was told: nobody waits for this."""
     async with guarded(ctx.db, ctx.fence) as connection:
-        await successors.lock_user(connection, failed["user_id"])
-        pool = await _pool(connection, failed)
-        async with connection.transaction() as attempt:
-            old = await successors.set_aside(connection, failed["session_id"])
-            row = None
-            if old is not None and pool is not None:
-                row = await successors.claim_next(
-                    connection, old, config_hash=pool.config_hash, assignment_id=str(uuid.uuid4())
-                )
-            if old is None or row is None:
-                raise Rollback(attempt)
-            found: dict[str, Any] = {**row, "staged": True}
-            await successors.supersede(connection, old, found["session_id"], _step(ctx, old, found))
+        gone = await successors.destroy_oldest_set_aside(connection, staging_config_id)
+    if gone:
+        await ctx.db.notify(*(f"{name}:{row[f'{name}_id']}" for row in gone for name in ("session", "agent")))
+
+
+def failed_of(row: DictRow) -> Failed:
+    """A row of `db.successors` as the core sees it."""
+    return Failed(
+        handover=row["set_aside_reason"] is not None,
+        agent_name=row["agent_name"],
+        cause=row["set_aside_reason"] or row["error"] or "no reason was given",
+        tried=row["tried"],
+        starts=row["starts"],
+        causes=tuple(row["causes"]),
+        permissions=row["permissions"],
+    )
+
+
+def _last_line(row: DictRow) -> TraceStep:
+    """The last line of the launch's trace; one that says as much where the ledger has it no more."""
+    if row["last_step"] is not None:
+        return TraceStep(**row["last_step"])
+    staged = row["staging_config_id"] is not None
+    return TraceStep(
+        order=row["tried"],
+        step="staged_here" if staged else "on_demand_here",
+        zone_name=row["zone_name"],
+        candidate=row["staging_config_id"] if staged else row["agent_name"],
+        used=True,
+        code=None,
+        reason="",
+    )
+
+
+async def _find(
+    ctx: PrimaryContext, search: Search, attempts: tuple[Attempt, ...], trace: list[TraceStep]
+) -> Found | None:
+    """Try one after the other; what came of each is added to the trace."""
+    for attempt in attempts:
+        if attempt.misses:
+            trace += passed_over(attempt)
+            continue
+        found = await _try(ctx, search, attempt, trace)
+        if isinstance(found, Found):
             return found
+        trace += missed(attempt, found)
     return None
 
 
-async def _made_for_him(ctx: PrimaryContext, failed: DictRow) -> dict[str, Any] | None:
-    """A new session, other Agents first: session_id, agent_id, `staged`; None where there is no room.
+async def _try(ctx: PrimaryContext, search: Search, attempt: Attempt, trace: list[TraceStep]) -> Found | list[Miss]:
+    try_it = claim_another if attempt.staged else make_another
+    try:
+        return await try_it(ctx, search, attempt, trace)
+    # Of this workspace no container can be made any more, or the user has his profile elsewhere by now; the others'
+    # users wait too.
+    except (Invalid, ProfileInUse) as error:
+        log.error("a successor cannot be made", session_id=search.row["session_id"], reason=error.message)
+        return [Miss(error.code, error.message)]
 
-    What excludes staging was not in force for this user, so a container like a staged one is what he would have got.
+
+async def _give_up(ctx: PrimaryContext, search: Search, trace: list[TraceStep]) -> bool:
+    """A hand-over has its reason already; of a start all causes are told.
+
+    Returns:
+        Whether the user still waited.
     """
+    row, failed = search.row, search.failed
+    error = (row["error"] or failed.cause) if failed.handover else final_error(failed, trace)
     async with guarded(ctx.db, ctx.fence) as connection:
-        await successors.lock_user(connection, failed["user_id"])
-        pool = await _pool(connection, failed)
-        if pool is None:
-            return None
-        async with connection.transaction() as attempt:
-            found = await _insert(ctx, connection, failed, pool)
-            old = await successors.set_aside(connection, failed["session_id"]) if found else None
-            if found is None or old is None:
-                raise Rollback(attempt)
-            await successors.supersede(connection, old, found["session_id"], _step(ctx, old, found))
-            return found
-    return None
+        return await successors.give_up(connection, row, error, search.steps(trace))
 
 
-async def _pool(connection: Connection, failed: DictRow) -> _Pool | None:
-    config = await staging_configs.look_at_pool(connection, failed["staging_config_id"])
-    if config is None:
-        return None
-    parts = await staging_configs.read_pool(connection, config)
-    image, zone = facts.image_facts(parts["image"]), facts.zone_facts(parts["zone"])
-    permissions = facts.staged_permissions(config)
-    return _Pool(
-        image=image,
-        zone=zone,
-        strategy=parts["zone"]["load_balancing_strategy"],
-        permissions=permissions,
-        config_hash=fingerprint(image, zone, permissions, config["revision"]),
-    )
-
-
-async def _insert(ctx: PrimaryContext, connection: Connection, failed: DictRow, pool: _Pool) -> dict[str, Any] | None:
-    image, zone = pool.image, pool.zone
-    rows = await staging_configs.read_pool_agents(connection, zone.zone_id, image.name)
-    wanted = PlacementRequest(
-        image=image.name, cores=image.cores, memory=image.memory, only_agent_id=image.only_agent_id
-    )
-    candidates = place([facts.agent_view(row) for row in rows], wanted, pool.strategy).candidates
-    for agent in sorted(candidates, key=lambda a: a.agent_id == failed["agent_id"]):
-        new = _new_session(ctx, failed, pool, agent.agent_id)
-        if await insert_session(connection, new, max_sessions=NO_LIMIT):
-            return {"session_id": new.session_id, "agent_id": agent.agent_id, "staged": False}
-    return None
-
-
-def _new_session(ctx: PrimaryContext, failed: DictRow, pool: _Pool, agent_id: str) -> NewSession:
-    session_id, credential = str(uuid.uuid4()), new_secret()
-    spec = staged_spec(pool.image, pool.zone, pool.permissions, session_id=session_id, credential=credential)
-    if failed["kasm_url"]:
-        spec = replace(spec, environment={**spec.environment, "KASM_URL": failed["kasm_url"]})
-    return NewSession(
-        session_id=session_id,
-        zone_id=pool.zone.zone_id,
-        image_id=pool.image.image_id,
-        agent_id=agent_id,
-        spec={name: value for name, value in asdict(spec).items() if name != "credential"},
-        credential_encrypted=ctx.secrets.encrypt(credential),
-        spec_hash=spec.hash(),
-        cores=pool.image.cores,
-        memory=pool.image.memory,
-        ttl_s=failed["keepalive_s"],
-        permissions=pool.permissions,
-        allow_origin=",".join(spec.allow_origin),
-        upstream_auth=spec.upstream_auth,
-        term=ctx.fence.term,
-        user_id=failed["user_id"],
-        launch_id=failed["launch_id"],
-        kasm_url=failed["kasm_url"],
-        client_settings=failed["client_settings"],
-    )
-
-
-def _step(ctx: PrimaryContext, old: DictRow, found: dict[str, Any]) -> dict[str, Any]:
-    got = "the next staged session was assigned" if found["staged"] else "a new session was created"
-    return {
-        "order": old["tried"] + 1,
-        "step": "staged_here" if found["staged"] else "on_demand_here",
-        "zone_name": ctx.zone_name,
-        "candidate": old["staging_config_id"] if found["staged"] else found["agent_id"],
-        "used": True,
-        "code": None,
-        "reason": f"Session {old['session_id']} was set aside ({old['set_aside_reason'].rstrip('.')}); {got}.",
-        "setting": None,
-    }
-
-
-async def _tell(ctx: PrimaryContext, old: DictRow, found: dict[str, Any] | None, gone: list[DictRow]) -> None:
-    events = [f"session:{old['session_id']}", f"staging:{old['staging_config_id']}", f"agent:{old['agent_id']}"]
+async def _notify(ctx: PrimaryContext, old: DictRow, found: Found | None, zone_keys: dict[str, int]) -> None:
+    """Tell the Agents concerned, the pages that look on, and the Primary whose pool has one less."""
+    events = {f"session:{old['session_id']}", f"agent:{old['agent_id']}"}
+    if old["staging_config_id"] is not None:
+        events.add(f"staging:{old['staging_config_id']}")
     if found is not None:
-        events += [f"session:{found['session_id']}", f"agent:{found['agent_id']}"]
-    for row in gone:
-        events += [f"session:{row['session_id']}", f"agent:{row['agent_id']}"]
-    await ctx.db.notify(*events)
-    outcome = f"{old['username']} gets session {found['session_id']} in its place" if found else "there is no other one"
+        zone = f"zone:{zone_keys[found.attempt.zone.zone_id]}"
+        events |= {f"session:{found.session_id}", f"agent:{found.agent_id}", zone}
+        if found.attempt.pool is not None:
+            events.add(f"staging:{found.attempt.pool.staging_config_id}")
+        for gone in found.yielding:
+            events |= {f"session:{gone.session_id}", f"staging:{gone.staging_config_id}"}
+    await ctx.db.notify(*sorted(events))
+
+
+def _log(ctx: PrimaryContext, search: Search, found: Found | None, trace: list[TraceStep]) -> None:
+    old, failed = search.row, search.failed
     ctx.logs.write(
-        "WARNING" if found else "ERROR",
-        "session-set-aside",
-        f"Session {old['session_id']} was set aside: {old['set_aside_reason'].rstrip('.')}; {outcome}.",
+        "ERROR" if found is None else "WARNING",
+        "session-set-aside" if failed.handover else "session-start-failed",
+        f"{failure(failed, old['session_id'])}; {_outcome(old, found, trace)}.",
         zone_name=ctx.zone_name,
         session_id=old["session_id"],
         user_id=old["user_id"],
         username=old["username"],
         staging_config_id=old["staging_config_id"],
     )
+    if found is not None:
+        _log_yielding(ctx, old, found)
+
+
+def _log_yielding(ctx: PrimaryContext, old: DictRow, found: Found) -> None:
+    for gone in found.yielding:
+        ctx.logs.write(
+            "INFO",
+            "staged-session-ended",
+            f"A staged session ends before it was usable: its room was given to {old['username']}, whose session"
+            f" {old['session_id']} failed; people go first.",
+            zone_name=found.attempt.zone.zone_name,
+            session_id=gone.session_id,
+            staging_config_id=gone.staging_config_id,
+        )
+
+
+def _outcome(old: DictRow, found: Found | None, trace: list[TraceStep]) -> str:
+    if found is not None:
+        zone = found.attempt.zone
+        where = "" if zone.zone_id == old["zone_id"] else f" in zone {zone.zone_name}"
+        return f"{old['username']} gets session {found.session_id}{where} in its place"
+    reasons = dict.fromkeys(step.reason.rstrip(".") for step in trace)
+    return "; ".join(reasons) or "it was tried often enough"

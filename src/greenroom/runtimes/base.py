@@ -9,17 +9,18 @@ ContainerConflict       a container with the session's name exists and is not th
 ImageMissing            the image is not on this host
 StartError              the runtime refused to create, start or change the container; the sentence is its reason
 PullError               an image could not be fetched
+ScreenshotError         no picture of the session's screen could be taken
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from greenroom.core.errors import GreenroomError, NotFound, Refused, Unavailable
 from greenroom.core.reconcile import ContainerState
-from greenroom.core.sessions import Exec, SessionSpec
+from greenroom.core.sessions import Exec, File, SessionSpec
 
 
 class RuntimeUnavailable(Unavailable):
@@ -58,6 +59,12 @@ class PullError(GreenroomError):
     code = "pull-failed"
 
 
+class ScreenshotError(GreenroomError):
+    """No picture of the session's screen could be taken."""
+
+    code = "screenshot-failed"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
     """One container of this installation. `agent_id` is the Agent that made it; there may be several on one host.
@@ -80,15 +87,29 @@ class Container:
 class ExecResult:
     """How a command ended. `exit_code` is None when it was still running at its deadline: it runs on, unattended.
 
-    126 or 127 mean that the program was not found or could not be run. `output` is stdout and stderr as they came, cut
-    to the last `OUTPUT_MAX` characters.
+    126 or 127 mean that the program was not found or could not be run. `output` is stdout and stderr as they came, as
+    `cut_output` leaves them.
     """
 
     exit_code: int | None
     output: str
 
+    @property
+    def last_words(self) -> str:
+        """The end of the output, for the sentence that says how the command ended."""
+        return self.output.strip()[-LAST_WORDS_MAX:] or "(it wrote nothing)"
 
-OUTPUT_MAX: Final = 64 * 1024
+
+LAST_WORDS_MAX: Final = 500
+"""Characters of `ExecResult.last_words`."""
+OUTPUT_MAX: Final = 60_000
+CUT: Final = "[the beginning of the output was cut off]\n"
+
+
+def cut_output(output: str) -> str:
+    """The last `OUTPUT_MAX` characters of an output; where something was cut off the first line says so."""
+    return output if len(output) <= OUTPUT_MAX else CUT + output[len(CUT) - OUTPUT_MAX :]
+
 
 EventKind = Literal["create", "start", "die", "oom", "pause", "unpause", "destroy"]
 
@@ -144,6 +165,27 @@ class HostUsage:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class FilterAccount:
+    """Whom the web filter runs as on this host, and the name servers it asks."""
+
+    uid: int
+    name_servers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterNetwork:
+    """A network without a way out, for sessions under one web filter policy.
+
+    `address` is that of this host on it, where the filter has to listen, and `subnet` has the sessions; both are empty
+    where there are no packets to filter.
+    """
+
+    policy_id: str
+    address: str = ""
+    subnet: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
     """What a probe saw.
 
@@ -175,13 +217,26 @@ class Runtime(Protocol):
     async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None = None) -> Container:
         """Make the session's container, without starting it; `labels` are added to those of the runtime.
 
+        A session under a web filter policy gets the policy's network, which must be open, and no other.
+
         If it exists already with this spec's hash and this installation, it is adopted: returned as it is, in
         whatever state, with the labels it was made with.
 
         Raises:
             ContainerConflict: the name is taken by another spec, another installation, or something foreign.
             ImageMissing: `spec.image` is not on this host; nothing is pulled here.
-            StartError: the runtime refuses this specification.
+            StartError: the runtime refuses this specification, or the network of its web filter is not open.
+        """
+        ...
+
+    async def put_files(self, session_id: str, files: Sequence[File]) -> None:
+        """Write files into it, replacing what is there; also before it was ever started.
+
+        They go where the session will see them: into a mounted folder where one is mounted over their place.
+
+        Raises:
+            ContainerMissing: it is not there.
+            StartError: the runtime could not write them, e.g. into a folder that is mounted read-only.
         """
         ...
 
@@ -190,7 +245,7 @@ class Runtime(Protocol):
 
         Raises:
             ContainerMissing: it was not created.
-            StartError: the runtime could not start it.
+            StartError: the runtime could not start it, or the network of its web filter is not open.
         """
         ...
 
@@ -289,6 +344,32 @@ class Runtime(Protocol):
 
     async def probe(self, address: str, spec: SessionSpec) -> ProbeResult:
         """Look at the session's page as a viewer would; never raises, takes at most `PROBE_TIMEOUT_S`."""
+        ...
+
+    async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
+        """The session's screen as a JPEG that fits into width x height pixels; never enlarged, without the pointer.
+
+        Takes `PROBE_TIMEOUT_S` and the time to make the picture smaller; disturbs nobody who views the session.
+
+        Raises:
+            ScreenshotError: the page does not answer, or is of an image whose screen cannot be read.
+        """
+        ...
+
+    async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
+        """Make the network of a policy and see to it that it has no way out but the filter; again = look again.
+
+        Raises:
+            StartError: that cannot be made sure on this host, with the reason.
+        """
+        ...
+
+    async def close_filter_network(self, policy_id: str) -> bool:
+        """Remove it if no container is on it; False when there is one. That it is not there is success."""
+        ...
+
+    async def filter_networks(self) -> list[FilterNetwork]:
+        """The networks of this Agent's policies."""
         ...
 
     async def remove_all(self) -> int:

@@ -2,16 +2,14 @@
 
 The container of a session is named after it and carries its id, the installation, the Agent and the hash of its
 specification as labels; whatever lacks the labels is never touched. All sessions of an installation are on one bridge
-network without traffic between containers (`docker_network.py`, `firewall.py`).
+network without traffic between containers (`docker_network.py`), those under a web filter on one each policy has
+(`docker_filter.py`).
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import re
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, get_args
 
 import aiodocker
@@ -19,7 +17,7 @@ import aiohttp
 import structlog
 
 from greenroom.core.reconcile import ContainerState
-from greenroom.core.sessions import Exec, SessionSpec
+from greenroom.core.sessions import Exec, File, SessionSpec
 from greenroom.runtimes import cgroups
 from greenroom.runtimes.base import (
     Capacity,
@@ -30,18 +28,22 @@ from greenroom.runtimes.base import (
     Event,
     EventKind,
     ExecResult,
+    FilterAccount,
+    FilterNetwork,
     HostUsage,
     Image,
-    ImageMissing,
     ProbeResult,
-    PullError,
     RuntimeUnavailable,
     StartError,
     Usage,
 )
+from greenroom.runtimes.docker_errors import translated
 from greenroom.runtimes.docker_exec import run_exec
-from greenroom.runtimes.docker_network import ensure_network, remove_network
-from greenroom.runtimes.docker_pull import Progress
+from greenroom.runtimes.docker_files import archive
+from greenroom.runtimes.docker_filter import FilterNetworks
+from greenroom.runtimes.docker_mounts import DockerMounts
+from greenroom.runtimes.docker_network import SessionsNetwork
+from greenroom.runtimes.docker_pull import Progress, with_registry
 from greenroom.runtimes.docker_spec import (
     AGENT,
     INSTALLATION,
@@ -53,41 +55,52 @@ from greenroom.runtimes.docker_spec import (
     seen_in_inspect,
     seen_in_list,
 )
+from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.probe import Prober
 
 log = structlog.get_logger(__name__)
 
 CALL_TIMEOUT_S: Final = 60.0
 REMOVAL_TIMEOUT_S: Final = 20.0
+_LISTED: Final = ("Id", "Labels", "State", "Ports", "NetworkSettings")
 EVENTS: Final[dict[str, EventKind]] = {kind: kind for kind in get_args(EventKind)}
 
 
 class DockerRuntime:
-    """See `base.Runtime`. `docker_host` is the daemon's address; None is what the `docker` command would use."""
+    """See `base.Runtime`. `docker_host`: None is what the `docker` command uses; `folders`: what may be mounted."""
 
     def __init__(
-        self, installation_id: str, agent_id: str, *, docker_host: str | None = None, share: float = 1.0
+        self,
+        installation_id: str,
+        agent_id: str,
+        *,
+        docker_host: str | None = None,
+        share: float = 1.0,
+        folders: HostFolders | None = None,
     ) -> None:
         self._identity = Identity(installation_id=installation_id, agent_id=agent_id)
         self._docker_host = docker_host
         self._share = share
         self._client: aiodocker.Docker | None = None
         self._prober = Prober()
+        self._mounts = DockerMounts(folders or HostFolders())
         self._pids: dict[str, int] = {}
-        # Measured: create and start are best at about 2 x cores in parallel, 2.5 times as fast as one by one.
-        self._slots = asyncio.Semaphore(2 * (os.cpu_count() or 1))
+        self._network = SessionsNetwork(self._identity)
+        self._filter_networks = FilterNetworks(self._identity)
 
     # Connection ---------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
         """See `base.Runtime`."""
         self._client = self._connect()
-        async with _translated():
-            await ensure_network(self._docker, self._identity)
+        async with translated():
+            await self._network.ensure(self._docker)
+            self._mounts.never((await self._docker.system.info())["DockerRootDir"])
 
     async def close(self) -> None:
         """See `base.Runtime`."""
         await self._prober.close()
+        await self._network.leave()
         if self._client is not None:
             await self._client.close()
             self._client = None
@@ -114,8 +127,11 @@ class DockerRuntime:
 
     async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None = None) -> Container:
         """See `base.Runtime`."""
-        config = container_config(session_id, spec, self._identity, labels)
-        async with self._slots, _translated(image=spec.image):
+        await self._network.require_rules()
+        config = self._filter_networks.applied(spec, container_config(session_id, spec, self._identity, labels))
+        if spec.mounts and await self.inspect(session_id) is None:
+            await self._mounts.prepare(spec.mounts, session_id)
+        async with translated(image=spec.image):
             try:
                 created = await self._docker.containers.create(config, name=container_name(session_id))
             except aiodocker.DockerError as error:
@@ -143,34 +159,47 @@ class DockerRuntime:
         log.info("adopted a container", session_id=session_id, container_id=found["Id"])
         return seen_in_inspect(found)
 
+    async def put_files(self, session_id: str, files: Sequence[File]) -> None:
+        """See `base.Runtime`."""
+        async with translated():
+            if others := await self._mounts.put_files(await self._own(session_id), files):
+                await self._handle(session_id).put_archive("/", archive(others))
+
     async def start(self, session_id: str) -> Container:
         """See `base.Runtime`."""
-        async with self._slots, _translated():
-            await self._own(session_id)
+        await self._network.require_rules()
+        async with translated():
+            found = await self._own(session_id)
+            self._filter_networks.require_open(found["Config"]["Labels"])
+            expected = await self._mounts.checked(found)
             await self._handle(session_id).start()
-            return seen_in_inspect(await self._own(session_id))
+            found = await self._own(session_id)
+            if problem := await self._mounts.exchanged(found, expected):
+                await self._handle(session_id).kill()
+                raise StartError(problem)
+            return seen_in_inspect(found)
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
         """See `base.Runtime`."""
-        async with _translated():
+        async with translated():
             await self._own(session_id)
             await self._handle(session_id).stop(t=max(1, round(grace_s)))
 
     async def pause(self, session_id: str) -> None:
         """See `base.Runtime`."""
-        async with _translated():
+        async with translated():
             if seen_in_inspect(await self._own(session_id)).state is not ContainerState.PAUSED:
                 await self._handle(session_id).pause()
 
     async def unpause(self, session_id: str) -> None:
         """See `base.Runtime`."""
-        async with _translated():
+        async with translated():
             if seen_in_inspect(await self._own(session_id)).state is not ContainerState.RUNNING:
                 await self._handle(session_id).unpause()
 
     async def remove(self, session_id: str) -> None:
         """See `base.Runtime`."""
-        async with _translated():
+        async with translated():
             try:
                 found = await self._own(session_id)
             except ContainerMissing:
@@ -214,11 +243,9 @@ class DockerRuntime:
 
     async def list(self) -> list[Container]:
         """See `base.Runtime`."""
-        async with _translated():
+        async with translated():
             entries = await self._docker.containers.list(all=True, filters=self._filters())
-            seen = [
-                seen_in_list({name: entry[name] for name in ("Id", "Labels", "State", "Ports")}) for entry in entries
-            ]
+            seen = [seen_in_list({name: entry[name] for name in _LISTED}) for entry in entries]
         exited = {c.session_id: c for c in seen if c.state is ContainerState.EXITED}
         inspected = await asyncio.gather(*(self.inspect(session_id) for session_id in exited))
         return [c for c in [*(c for c in seen if c.session_id not in exited), *inspected] if c is not None]
@@ -228,7 +255,7 @@ class DockerRuntime:
 
     async def inspect(self, session_id: str) -> Container | None:
         """See `base.Runtime`."""
-        async with _translated():
+        async with translated():
             try:
                 return seen_in_inspect(await self._own(session_id))
             except (ContainerMissing, ContainerConflict):
@@ -238,7 +265,7 @@ class DockerRuntime:
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
         """See `base.Runtime`."""
-        async with _translated():
+        async with translated():
             container = seen_in_inspect(await self._own(session_id))
             if container.state is not ContainerState.RUNNING:
                 raise StartError(f"The command was not run: the session is {container.state.value}.")
@@ -246,7 +273,7 @@ class DockerRuntime:
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
         """See `base.Runtime`."""
-        async with _translated():
+        async with translated():
             try:
                 await self._own(session_id)
                 return "".join(await self._handle(session_id).log(stdout=True, stderr=True, tail=lines))
@@ -269,7 +296,7 @@ class DockerRuntime:
                     kind=EVENTS[data["Action"]],
                     exit_code=None if exit_code is None else int(exit_code),
                 )
-            async with _translated():
+            async with translated():
                 await reading
             raise RuntimeUnavailable("Docker ended the stream of events.")
         finally:
@@ -281,11 +308,15 @@ class DockerRuntime:
         """See `base.Runtime`."""
         return await self._prober.probe(address, spec)
 
+    async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
+        """See `base.Runtime`."""
+        return await self._prober.screenshot(address, spec, width, height)
+
     # Images -------------------------------------------------------------------------------------------------------
 
     async def images(self) -> list[Image]:
         """See `base.Runtime`."""
-        async with _translated():
+        async with translated():
             found: list[dict[str, Any]] = await self._docker.images.list()
         tags: list[tuple[str, dict[str, Any]]] = [(tag, entry) for entry in found for tag in entry["RepoTags"] or ()]
         return [
@@ -296,7 +327,7 @@ class DockerRuntime:
 
     async def image(self, name: str) -> Image | None:
         """See `base.Runtime`."""
-        async with _translated():
+        async with translated():
             try:
                 found = await self._docker.images.inspect(name)
             except aiodocker.DockerError as error:
@@ -308,11 +339,9 @@ class DockerRuntime:
     async def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
         """See `base.Runtime`."""
         auth = {"username": credentials.user, "password": credentials.password} if credentials else None
-        has_registry = "." in name.split("/", maxsplit=1)[0] or ":" in name.split("/", maxsplit=1)[0]
         progress = Progress()
-        async with _translated(pull=name):
-            source = name if has_registry or auth is None else f"docker.io/{name}"
-            async for line in self._docker.images.pull(source, auth=auth, stream=True):
+        async with translated(pull=name):
+            async for line in self._docker.images.pull(with_registry(name) if auth else name, auth=auth, stream=True):
                 yield progress.after(line)
         yield 100
 
@@ -320,7 +349,7 @@ class DockerRuntime:
 
     async def capacity(self) -> Capacity:
         """See `base.Runtime`."""
-        async with _translated():
+        async with translated():
             info: dict[str, Any] = await self._docker.system.info()
         return Capacity(cores=info["NCPU"] * self._share, memory_bytes=int(info["MemTotal"] * self._share))
 
@@ -328,7 +357,7 @@ class DockerRuntime:
         """See `base.Runtime`."""
         if (known := self._pids.get(session_id)) and (usage := cgroups.usage_of(known)):
             return usage
-        async with _translated():
+        async with translated():
             try:
                 pid = (await self._own(session_id))["State"]["Pid"]
             except (ContainerMissing, ContainerConflict):
@@ -340,34 +369,28 @@ class DockerRuntime:
         """See `base.Runtime`."""
         return cgroups.host_usage()
 
+    # Web filter ---------------------------------------------------------------------------------------------------
+
+    async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
+        """See `base.Runtime`."""
+        async with translated():
+            return await self._filter_networks.open(self._docker, policy_id, account)
+
+    async def close_filter_network(self, policy_id: str) -> bool:
+        """See `base.Runtime`."""
+        async with translated():
+            return await self._filter_networks.close(self._docker, policy_id)
+
+    async def filter_networks(self) -> list[FilterNetwork]:
+        """See `base.Runtime`."""
+        async with translated():
+            return await self._filter_networks.all(self._docker)
+
     async def remove_all(self) -> int:
         """See `base.Runtime`."""
         containers = await self.list()
-        async with _translated():
+        async with translated():
             await asyncio.gather(*(self._delete(container.container_id) for container in containers))
-            await remove_network(self._docker, self._identity)
+            await self._filter_networks.remove_all(self._docker)
+            await self._network.remove(self._docker)
         return len(containers)
-
-
-@asynccontextmanager
-async def _translated(image: str = "", pull: str = "") -> AsyncGenerator[None]:
-    """Docker's errors as those of `base`. `image`: a 404 is about this image. `pull`: this image is being fetched."""
-    try:
-        yield
-    except aiodocker.DockerError as error:
-        raise _meaning(error, image, pull) from error
-    except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise RuntimeUnavailable(f"The Docker daemon does not answer ({str(error) or 'time ran out'}).") from error
-
-
-def _meaning(error: aiodocker.DockerError, image: str, pull: str) -> Exception:
-    text = re.sub(r"^Error response from daemon: ", "", error.message).strip().rstrip(".")
-    if error.status == 900:
-        return RuntimeUnavailable(f"The Docker daemon does not answer: {text}.")
-    if pull:
-        return PullError(f"The image {pull} could not be fetched: {text}.")
-    if error.status == 404 and image:
-        return ImageMissing(f"The image {image} is not on this host: {text}.")
-    if error.status == 404:
-        return ContainerMissing()
-    return StartError(f"Docker refused: {text}.")

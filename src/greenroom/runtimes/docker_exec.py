@@ -9,7 +9,7 @@ from typing import Any, Final
 from aiodocker.containers import DockerContainer
 
 from greenroom.core.sessions import Exec
-from greenroom.runtimes.base import OUTPUT_MAX, ExecResult
+from greenroom.runtimes.base import OUTPUT_MAX, ExecResult, cut_output
 
 LOOK_EVERY_S: Final = 0.2
 DRAIN_S: Final = 0.2
@@ -35,7 +35,7 @@ async def run_exec(container: DockerContainer, command: Exec) -> ExecResult:
             reading.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await reading
-    return ExecResult(exit_code=exit_code, output=output.decode(errors="replace")[-OUTPUT_MAX:])
+    return ExecResult(exit_code=exit_code, output=cut_output(output.decode(errors="replace")))
 
 
 async def _read(stream: Any, output: bytearray) -> None:

@@ -3,76 +3,114 @@
 from __future__ import annotations
 
 import asyncio
-from pathlib import Path
+import contextlib
+import os
 from typing import Any, Final
 
 import aiodocker
 import structlog
 
 from greenroom.runtimes import firewall
+from greenroom.runtimes.base import StartError
+from greenroom.runtimes.docker_bridge import create_bridge, remove_bridge
 from greenroom.runtimes.docker_spec import INSTALLATION, Identity
 
 log = structlog.get_logger(__name__)
 
-OPTION: Final = "com.docker.network"
+RULES_EVERY_S: Final = 30.0
+"""How often the rules are set anew: something else on the host may have removed them (a firewall that was reloaded)."""
 
 
-async def ensure_network(docker: aiodocker.Docker, identity: Identity) -> None:
-    """Make the network and its rules where they are missing; several Agents may do so at the same time."""
-    if await _find(docker, identity) is None:
+class SessionsNetwork:
+    """The network of an installation's sessions and the rules that keep them from private networks and this host.
+
+    An Agent that is root starts nothing where the rules cannot be set. One that is not can never set them (a trial on
+    somebody's own machine), and says so in its log.
+    """
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._problem = ""
+        self._keeping: asyncio.Task[None] | None = None
+        self._leaving = asyncio.Event()
+
+    async def ensure(self, docker: aiodocker.Docker) -> None:
+        """Make network and rules where they are missing, and keep the rules until `leave`.
+
+        Several Agents may do so at the same time.
+        """
+        if await _find(docker, self._identity) is None:
+            try:
+                labels = {INSTALLATION: self._identity.installation_id}
+                await create_bridge(docker, self._identity.network, self._identity.bridge, labels)
+            except aiodocker.DockerError:
+                # Another Agent of this host was faster: two networks cannot have the same bridge.
+                await asyncio.sleep(0.2)
+                if await _find(docker, self._identity) is None:
+                    raise
+        await self._set_rules()
+        if self._keeping is None and os.geteuid() == 0:
+            self._keeping = asyncio.create_task(self._keep_rules(), name="session-rules")
+
+    async def leave(self) -> None:
+        """Look after the rules no longer; they stay, and so do network and sessions."""
+        if self._keeping is not None:
+            self._leaving.set()
+            await self._keeping
+            self._keeping = None
+            self._leaving.clear()
+
+    async def _keep_rules(self) -> None:
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(RULES_EVERY_S):
+                    await self._leaving.wait()
+                    return
+            await self._set_rules()
+
+    async def _set_rules(self) -> None:
+        before = self._problem
         try:
-            await docker.networks.create(_config(identity))
-        except aiodocker.DockerError:
-            # Another Agent of this host was faster: two networks cannot have the same bridge.
-            await asyncio.sleep(0.2)
-            if await _find(docker, identity) is None:
-                raise
-    try:
-        await firewall.install(identity)
-    except firewall.FirewallError as error:
-        log.error(
-            "sessions are not kept from private networks and from this host: the rules could not be set",
-            reason=str(error),
-        )
+            await firewall.install(self._identity)
+        except (firewall.FirewallError, OSError) as error:
+            self._problem = str(error)
+        else:
+            self._problem = ""
+        if self._problem not in ("", before):
+            log.error("sessions are not kept from private networks and from this host", reason=self._problem)
 
+    async def require_rules(self) -> None:
+        """Refuse to start a session without them; where they could not be set before, they are tried again.
 
-async def remove_network(docker: aiodocker.Docker, identity: Identity) -> None:
-    """Remove network and rules, as far as they are there."""
-    try:
-        await firewall.remove(identity)
-    except firewall.FirewallError as error:
-        log.warning("the rules of the sessions' network could not be removed", reason=str(error))
-    found = await _find(docker, identity)
-    if found is not None:
-        network: Any = await docker.networks.get(found["Id"])
-        await network.delete()
+        Raises:
+            StartError: they cannot be set, with the reason.
+        """
+        if self._problem and os.geteuid() == 0:
+            await self._set_rules()
+            if self._problem:
+                raise StartError(
+                    "The session could reach private networks and this host, because the firewall rules that prevent"
+                    f" it cannot be set: {self._problem}."
+                )
+
+    async def remove(self, docker: aiodocker.Docker) -> None:
+        """Remove network and rules, as far as they are there.
+
+        Raises:
+            StartError: containers are on the network; they are named.
+        """
+        await self.leave()
+        try:
+            await firewall.remove(self._identity)
+        except firewall.FirewallError as error:
+            log.warning("the rules of the sessions' network could not be removed", reason=str(error))
+        found = await _find(docker, self._identity)
+        if found is not None and (on_it := await remove_bridge(docker, found["Id"])):
+            names = ", ".join(on_it)
+            raise StartError(f"The network {found['Name']} still has containers: {names}. Remove those first.")
 
 
 async def _find(docker: aiodocker.Docker, identity: Identity) -> dict[str, Any] | None:
     label = f"{INSTALLATION}={identity.installation_id}"
     found: list[dict[str, Any]] = await docker.networks.list(filters={"label": [label]})
     return next((network for network in found if network["Name"] == identity.network), None)
-
-
-def _config(identity: Identity) -> dict[str, Any]:
-    return {
-        "Name": identity.network,
-        "Driver": "bridge",
-        "CheckDuplicate": True,
-        "EnableIPv6": False,
-        "Labels": {INSTALLATION: identity.installation_id},
-        "Options": {
-            f"{OPTION}.bridge.name": identity.bridge,
-            f"{OPTION}.bridge.enable_icc": "false",
-            f"{OPTION}.driver.mtu": str(uplink_mtu()),
-        },
-    }
-
-
-def uplink_mtu(routes: Path = Path("/proc/net/route"), interfaces: Path = Path("/sys/class/net")) -> int:
-    """The largest packet this host's way to the internet takes (at most 1500), or sessions lose large ones on it."""
-    for line in routes.read_text().splitlines()[1:]:
-        interface, destination, *_ = line.split()
-        if destination == "00000000":
-            return min(1500, int((interfaces / interface / "mtu").read_text()))
-    return 1500

@@ -1,16 +1,26 @@
-"""How far the fetching of an image is, from the lines that Docker writes about it. Pure."""
+"""Fetching an image: how it is asked for, and how far it is, from the lines that Docker writes about it. Pure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any, Final
+
+from greenroom.core.workspaces import DEFAULT_REGISTRY, registry_of
 
 DOWNLOAD: Final = 0.8
 """Share of downloading in the whole; the rest is unpacking."""
 
 
+def with_registry(name: str) -> str:
+    """The image with its registry in front, without which no account can be given: `docker.io/desk:1` for `desk:1`."""
+    is_named = registry_of(name) != DEFAULT_REGISTRY or name.startswith(f"{DEFAULT_REGISTRY}/")
+    return name if is_named else f"{DEFAULT_REGISTRY}/{name}"
+
+
 class Progress:
-    """Percent of a pull, never falling. Layers count by their bytes once these are known."""
+    """Percent of a pull, never falling. Layers count by their bytes, and one whose bytes are not known yet as the mean
+    of the others does; those that are here already do not count."""
 
     def __init__(self) -> None:
         self._done: dict[str, float] = {}
@@ -26,7 +36,7 @@ class Progress:
             return self._percent
         if total:
             self._sizes[layer] = max(total, self._sizes.get(layer, 0))
-        if status in ("Pull complete", "Already exists"):
+        if status == "Pull complete":
             self._done[layer] = 1.0
         elif status == "Extracting" and total:
             self._done[layer] = DOWNLOAD + (1 - DOWNLOAD) * current / total
@@ -36,9 +46,13 @@ class Progress:
             self._done[layer] = DOWNLOAD * current / total
         elif status in ("Pulling fs layer", "Waiting"):
             self._done.setdefault(layer, 0.0)
-        weights = {name: self._sizes.get(name, 1) for name in self._done}
-        whole = sum(weights.values())
-        if whole:
-            percent = int(100 * sum(self._done[name] * weight for name, weight in weights.items()) / whole)
-            self._percent = max(self._percent, min(99, percent))
+        self._percent = max(self._percent, min(99, self._now()))
         return self._percent
+
+    def _now(self) -> int:
+        """Percent by what is known now."""
+        if not self._done:
+            return 0
+        mean = fmean(self._sizes.values()) if self._sizes else 1.0
+        weights = {name: self._sizes.get(name, mean) for name in self._done}
+        return int(100 * sum(self._done[name] * weight for name, weight in weights.items()) / sum(weights.values()))

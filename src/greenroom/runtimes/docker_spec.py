@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from greenroom.core import run_config
+from greenroom.core.errors import Invalid
 from greenroom.core.reconcile import ContainerState
 from greenroom.core.sessions import SessionSpec
 from greenroom.core.volumes import source_problem
@@ -15,15 +17,13 @@ INSTALLATION: Final = "greenroom.installation"
 SESSION: Final = "greenroom.session"
 AGENT: Final = "greenroom.agent"
 SPEC_HASH: Final = "greenroom.spec-hash"
+POLICY: Final = "greenroom.filter-policy"
+PAGE_PORT: Final = "greenroom.page-port"
+"""On sessions under a web filter, whose page is not published: its port in the container."""
 
 PIDS_MAX: Final = 512
 OPEN_FILES_MAX: Final = 16384
 SHM_BYTES: Final = 512 << 20
-
-CAPABILITIES: Final = frozenset(
-    {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"}
-)
-"""What an image may get back by `cap_add`: what programs need that start as root and become someone else."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,9 +59,9 @@ def container_config(
 ) -> dict[str, Any]:
     """The body of `POST /containers/create`.
 
-    Without any capability unless `run_config` gives one of `CAPABILITIES` back, without new privileges, under the
-    default seccomp profile, with limits on processes, memory (no swap), CPU and open files; its page is published on
-    127.0.0.1 alone. Negative OOM scores fail on some hosts and are never set.
+    Without any capability unless `run_config` gives one of `core.run_config.CAPABILITIES` back, without new privileges,
+    under the default seccomp profile, with limits on processes, memory (no swap), CPU and open files; its page is
+    published on 127.0.0.1 alone. Negative OOM scores fail on some hosts and are never set.
 
     Raises:
         StartError: `run_config`, the network or a mount is not allowed; the sentence names it.
@@ -127,49 +127,12 @@ def _cpu(spec: SessionSpec) -> dict[str, int]:
 _FIELDS: Final = {"hostname": "Hostname", "user": "User", "working_dir": "WorkingDir", "command": "Cmd"}
 
 
-def _allowed(run_config: Mapping[str, Any]) -> dict[str, Any]:
-    """The administrator's override: an allow-list, so that no key can weaken what keeps sessions apart.
-
-    hostname, user, working_dir: text · command: list of text · environment: {name: text} · shm_size: bytes or "512m" ·
-    dns: list of addresses · tmpfs: {path: options} · cap_add: some of CAPABILITIES.
-    """
-    known: dict[str, Any] = {
-        "hostname": str,
-        "user": str,
-        "working_dir": str,
-        "command": list,
-        "environment": dict,
-        "shm_size": (int, str),
-        "dns": list,
-        "tmpfs": dict,
-        "cap_add": list,
-    }
-    for name, value in run_config.items():
-        if name not in known:
-            raise StartError(f"The run configuration may not set {name!r}; allowed are {', '.join(sorted(known))}.")
-        if not isinstance(value, known[name]):
-            raise StartError(f"{name!r} in the run configuration has the wrong type: {value!r}.")
-    result = dict(run_config)
-    refused = sorted(set(map(str, result.get("cap_add", []))) - CAPABILITIES)
-    if refused:
-        raise StartError(f"The run configuration may not add the capability {', '.join(refused)}.")
-    if "shm_size" in result:
-        result["shm_size"] = size_in_bytes(result["shm_size"])
-    return result
-
-
-def size_in_bytes(size: int | str) -> int:
-    """`512m`, `1g`, `64k` or a number of bytes.
-
-    Raises:
-        StartError: it is none of these.
-    """
-    text = str(size).strip().lower().removesuffix("b")
-    factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(text[-1:], 1)
-    digits = text[:-1] if factor > 1 else text
-    if not digits.isdecimal() or int(digits) == 0:
-        raise StartError(f"{size!r} is not a size; write a number of bytes, or like 512m or 1g.")
-    return int(digits) * factor
+def _allowed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The administrator's override, checked again where it is used: rows can be written by other hands."""
+    try:
+        return run_config.validated(config)
+    except Invalid as error:
+        raise StartError(error.message) from error
 
 
 _STATES: Final = {
@@ -184,29 +147,40 @@ def seen_in_list(entry: Mapping[str, Any]) -> Container:
     """An entry of `GET /containers/json`. The exit code is not in it."""
     published: list[dict[str, Any]] = entry.get("Ports") or []
     ports = [p["PublicPort"] for p in published if p.get("IP") == "127.0.0.1" and p.get("PublicPort")]
-    return _container(entry["Id"], entry["Labels"], entry["State"], ports, None)
+    address = _address(ports, entry["Labels"], entry.get("NetworkSettings") or {})
+    return _container(entry["Id"], entry["Labels"], entry["State"], address, None)
 
 
 def seen_in_inspect(data: Mapping[str, Any]) -> Container:
     """The answer of `GET /containers/<id>/json`."""
-    bindings: dict[str, list[dict[str, str]] | None] = data["NetworkSettings"].get("Ports") or {}
+    settings = data["NetworkSettings"]
+    bindings: dict[str, list[dict[str, str]] | None] = settings.get("Ports") or {}
     ports = [int(b["HostPort"]) for group in bindings.values() for b in group or [] if b["HostIp"] == "127.0.0.1"]
-    state = data["State"]
-    return _container(data["Id"], data["Config"]["Labels"], state["Status"], ports, state.get("ExitCode"))
+    labels, state = data["Config"]["Labels"], data["State"]
+    address = _address(ports, labels, settings)
+    return _container(data["Id"], labels, state["Status"], address, state.get("ExitCode"))
+
+
+def _address(ports: list[int], labels: Mapping[str, str], settings: Mapping[str, Any]) -> str | None:
+    """Where this host reaches the page: at its published port, or under a web filter at the container's own address."""
+    if ports:
+        return f"127.0.0.1:{ports[0]}"
+    attached: dict[str, dict[str, str]] = settings.get("Networks") or {}
+    own = [network["IPAddress"] for network in attached.values() if network.get("IPAddress")]
+    return f"{own[0]}:{labels[PAGE_PORT]}" if own and PAGE_PORT in labels else None
 
 
 def _container(
-    container_id: str, labels: Mapping[str, str], status: str, ports: list[int], exit_code: int | None
+    container_id: str, labels: Mapping[str, str], status: str, address: str | None, exit_code: int | None
 ) -> Container:
     state = _STATES.get(status, ContainerState.EXITED)
-    running = state is ContainerState.RUNNING
     return Container(
         session_id=labels[SESSION],
         agent_id=labels.get(AGENT, ""),
         container_id=container_id,
         state=state,
         spec_hash=labels.get(SPEC_HASH, ""),
-        address=f"127.0.0.1:{ports[0]}" if running and ports else None,
+        address=address if state is ContainerState.RUNNING else None,
         exit_code=exit_code if state is ContainerState.EXITED else None,
         labels=dict(labels),
     )

@@ -12,33 +12,31 @@ import asyncio
 import ipaddress
 import shutil
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
-import structlog
-
+from greenroom.core.addresses import PRIVATE
 from greenroom.runtimes.docker_spec import Identity
-
-log = structlog.get_logger(__name__)
-
-PRIVATE: Final = (
-    "0.0.0.0/8",
-    "10.0.0.0/8",
-    "100.64.0.0/10",
-    "127.0.0.0/8",
-    "169.254.0.0/16",
-    "172.16.0.0/12",
-    "192.168.0.0/16",
-    "224.0.0.0/4",
-    "240.0.0.0/4",
-)
-"""Private, shared (carrier), loopback, link-local (metadata services of clouds), multicast and reserved addresses."""
 
 RESOLV_CONF: Final = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
 
 
 class FirewallError(Exception):
     """The rules could not be set; the text is what iptables said."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Chains of ours and what leads into them; `text` is the input of `PROGRAM-restore --noflush` that refills them.
+
+    A jump is a rule without its verb: the chain it stands in, what it matches, and where it leads.
+    """
+
+    program: Literal["iptables", "ip6tables"] = "iptables"
+    chains: tuple[str, ...] = ()
+    text: str = ""
+    jumps: tuple[tuple[str, ...], ...] = ()
 
 
 def chains(identity: Identity) -> tuple[str, str]:
@@ -73,65 +71,110 @@ def ruleset(identity: Identity, resolvers: Iterable[str]) -> str:
 
 def resolvers(texts: Iterable[str]) -> list[str]:
     """IPv4 addresses named in texts of the form of resolv.conf, without loopback ones (they are asked by the host)."""
+    found = [ipaddress.ip_address(name) for name in name_servers(texts)]
+    return [str(address) for address in found if address.version == 4 and not address.is_loopback]
+
+
+def name_servers(texts: Iterable[str]) -> list[str]:
+    """All addresses named in texts of the form of resolv.conf, each once, without those that need an interface."""
     found: dict[str, None] = {}
     for line in "\n".join(texts).splitlines():
         words = line.split()
-        if len(words) < 2 or words[0] != "nameserver":
+        if len(words) < 2 or words[0] != "nameserver" or "%" in words[1]:
             continue
         try:
-            address = ipaddress.ip_address(words[1])
+            found[str(ipaddress.ip_address(words[1]))] = None
         except ValueError:
             continue
-        if address.version == 4 and not address.is_loopback:
-            found[str(address)] = None
     return list(found)
 
 
 async def install(identity: Identity) -> None:
-    """Set the rules; doing so again refreshes them.
+    """Set the rules of the sessions' network; doing so again refreshes them.
 
     Raises:
         FirewallError: it is not possible, with the reason.
     """
     texts = [path.read_text(errors="replace") for path in RESOLV_CONF if path.is_file()]
-    await _run(["iptables-restore", "--noflush", "-w", "5"], ruleset(identity, resolvers(texts)))
-    for jump in jumps(identity):
-        if not await _holds(jump):
-            await _run(["iptables", "-w", "5", "-I", *jump])
+    await put(_of_sessions(identity, resolvers(texts)))
 
 
 async def remove(identity: Identity) -> None:
-    """Take the rules away, as far as they are there."""
-    if shutil.which("iptables") is None:
+    """Take them away, as far as they are there."""
+    await take(_of_sessions(identity, []))
+
+
+def _of_sessions(identity: Identity, resolvers: list[str]) -> Rules:
+    return Rules(
+        chains=chains(identity),
+        text=ruleset(identity, resolvers),
+        jumps=tuple(tuple(jump) for jump in jumps(identity)),
+    )
+
+
+async def put(rules: Rules) -> None:
+    """Make or refill the chains, and lead into them; nothing else is touched.
+
+    Raises:
+        FirewallError: it is not possible, with the reason.
+    """
+    if rules.text:
+        await _run([f"{rules.program}-restore", "--noflush", "-w", "5"], rules.text)
+    for jump in rules.jumps:
+        if not await _holds(rules.program, "-C", *jump):
+            await _run([rules.program, "-w", "5", "-I", *jump])
+
+
+async def take(rules: Rules) -> None:
+    """Take chains and jumps away, as far as they are there.
+
+    Raises:
+        FirewallError: it is not possible, with the reason.
+    """
+    if _path_of(rules.program) is None:
         return
-    for jump in jumps(identity):
-        while await _holds(jump):
-            await _run(["iptables", "-w", "5", "-D", *jump])
-    for chain in chains(identity):
-        if await _holds(["-n"], verb="-L", chain=chain):
-            await _run(["iptables", "-w", "5", "-F", chain])
-            await _run(["iptables", "-w", "5", "-X", chain])
+    for jump in rules.jumps:
+        while await _holds(rules.program, "-C", *jump):
+            await _run([rules.program, "-w", "5", "-D", *jump])
+    for chain in rules.chains:
+        await _take_chain(rules.program, chain)
 
 
-async def _holds(rule: list[str], verb: str = "-C", chain: str | None = None) -> bool:
+async def _take_chain(program: str, chain: str) -> None:
+    """Remove a chain with everything that leads into it."""
+    listed = (await _run([program, "-w", "5", "-S"])).splitlines()
+    for words in (line.split() for line in listed):
+        if words[0] == "-A" and words[-2:] == ["-j", chain]:
+            await _run([program, "-w", "5", "-D", *words[1:]])
+    if f"-N {chain}" in listed:
+        await _run([program, "-w", "5", "-F", chain])
+        await _run([program, "-w", "5", "-X", chain])
+
+
+async def _holds(program: str, *question: str) -> bool:
     try:
-        await _run(["iptables", "-w", "5", verb, *([chain] if chain else []), *rule])
+        await _run([program, "-w", "5", *question])
     except FirewallError:
         return False
     return True
 
 
-async def _run(command: list[str], text: str = "") -> None:
-    program = shutil.which(command[0], path="/usr/sbin:/sbin:/usr/bin:/bin")
+def _path_of(program: str) -> str | None:
+    return shutil.which(program, path="/usr/sbin:/sbin:/usr/bin:/bin")
+
+
+async def _run(command: list[str], text: str = "") -> str:
+    program = _path_of(command[0])
     if program is None:
         raise FirewallError(f"{command[0]} is not installed")
     process = await asyncio.create_subprocess_exec(
         program,
         *command[1:],
         stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
     )
-    _, error = await process.communicate(text.encode())
+    output, error = await process.communicate(text.encode())
     if process.returncode != 0:
         raise FirewallError(error.decode(errors="replace").strip() or f"{command[0]} ended with {process.returncode}")
+    return output.decode(errors="replace")

@@ -1,9 +1,12 @@
-"""Look at a session's page as a viewer would: is it usable? (DESIGN §3: page answered, first frame painted)
+"""Look at a session's page as a viewer would: is it usable, and what does its screen show?
+
+Usable means (DESIGN §3): the page answered, the first frame was painted.
 
 The page must answer with the session's credential. Where the page is that of our own image (it says so in its
 `Server` header), the screen is read through the page's websocket too, and must show something; other images speak
-dialects of RFB that are theirs alone, so there the page decides. A probe costs both sides together some milliseconds
-of CPU; it joins as one more viewer and disturbs nobody.
+dialects of RFB that are theirs alone, so there the page decides. Once a page of ours was seen to be usable its
+websocket alone is looked at, which the same server answers with the same credential: that halves the milliseconds of
+CPU a probe costs. It joins as one more viewer and disturbs nobody.
 """
 
 from __future__ import annotations
@@ -11,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import base64
 import ssl
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
@@ -19,8 +24,9 @@ from websockets.exceptions import InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from greenroom.core.sessions import SessionSpec
-from greenroom.runtimes.base import PROBE_TIMEOUT_S, ProbeResult
+from greenroom.runtimes.base import PROBE_TIMEOUT_S, ProbeResult, ScreenshotError
 from greenroom.runtimes.rfb import RfbError, Screen
+from greenroom.runtimes.screenshot import jpeg
 
 OWN_PAGE = "greenroom-desktop"
 
@@ -39,6 +45,8 @@ class Prober:
         # A cookie of one page would be sent to all others: they differ in their ports alone, and cookies know no ports.
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
         self._http = httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=PROBE_TIMEOUT_S, cookies=no_cookies)
+        self._ours: dict[str, str] = {}
+        """Address → credential, of pages of our own image that were usable at the last look."""
 
     async def close(self) -> None:
         """Let go of connections."""
@@ -46,9 +54,10 @@ class Prober:
 
     async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
         """Look at the page at host:port `address`; never raises."""
+        is_known = self._ours.pop(address, None) == spec.credential
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._look(address, spec)
+                return await (self._look_at_screen(address, spec) if is_known else self._look(address, spec))
         except TimeoutError:
             return ProbeResult(usable=False, error=f"The session's page did not answer within {timeout_s:g} s.")
         except httpx.HTTPError as error:
@@ -56,19 +65,42 @@ class Prober:
         except (RfbError, WebSocketException, OSError, EOFError) as error:
             return ProbeResult(usable=False, painted=False, error=f"The screen cannot be read: {_reason(error)}.")
 
+    async def screenshot(
+        self, address: str, spec: SessionSpec, width: int, height: int, timeout_s: float = PROBE_TIMEOUT_S
+    ) -> bytes:
+        """A picture of the screen behind the page at host:port `address`: see `base.Runtime.screenshot`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                if (refusal := _refusal(answer := await self._page(address, spec))) is not None:
+                    raise ScreenshotError(refusal)
+                if answer.headers.get("server") != OWN_PAGE:
+                    raise ScreenshotError("The screen of this workspace's image cannot be read.")
+                async with self._screen(address, spec) as screen:
+                    pixels = await screen.picture()
+        except TimeoutError as error:
+            raise ScreenshotError(f"The session's screen did not come within {timeout_s:g} s.") from error
+        except (httpx.HTTPError, RfbError, WebSocketException, OSError, EOFError) as error:
+            raise ScreenshotError(f"The screen cannot be read: {_reason(error)}.") from error
+        return await asyncio.to_thread(jpeg, pixels, (screen.width, screen.height), (width, height))
+
     async def _look(self, address: str, spec: SessionSpec) -> ProbeResult:
-        answer = await self._head("HEAD", address, spec)
-        if answer.status_code == 405:
-            answer = await self._head("GET", address, spec)
-        if answer.status_code == 401:
-            return ProbeResult(usable=False, error="The session's page refused the session's credential.")
-        if answer.status_code >= 400:
-            return ProbeResult(usable=False, error=f"The session's page answered {answer.status_code}.")
+        answer = await self._page(address, spec)
+        if (refusal := _refusal(answer)) is not None:
+            return ProbeResult(usable=False, error=refusal)
         if answer.headers.get("server") != OWN_PAGE:
             return ProbeResult(usable=True)
-        if await self._is_painted(address, spec):
-            return ProbeResult(usable=True, painted=True)
+        return await self._look_at_screen(address, spec)
+
+    async def _look_at_screen(self, address: str, spec: SessionSpec) -> ProbeResult:
+        async with self._screen(address, spec) as screen:
+            if await screen.is_painted():
+                self._ours[address] = spec.credential
+                return ProbeResult(usable=True, painted=True)
         return ProbeResult(usable=False, painted=False, error="Nothing has been painted on the screen yet.")
+
+    async def _page(self, address: str, spec: SessionSpec) -> httpx.Response:
+        answer = await self._head("HEAD", address, spec)
+        return await self._head("GET", address, spec) if answer.status_code == 405 else answer
 
     async def _head(self, method: str, address: str, spec: SessionSpec) -> httpx.Response:
         """The answer without its body, which may be without end."""
@@ -76,7 +108,8 @@ class Prober:
         async with self._http.stream(method, url, headers=_authorization(spec)) as answer:
             return answer
 
-    async def _is_painted(self, address: str, spec: SessionSpec) -> bool:
+    @asynccontextmanager
+    async def _screen(self, address: str, spec: SessionSpec) -> AsyncGenerator[Screen]:
         secure = spec.protocol == "https"
         try:
             connection = await connect(
@@ -95,7 +128,14 @@ class Prober:
         async with connection:
             screen = Screen(connection.send, lambda: _bytes(connection))
             await screen.open()
-            return await screen.is_painted()
+            yield screen
+
+
+def _refusal(answer: httpx.Response) -> str | None:
+    """Why the page cannot be used, as a sentence; None when it can."""
+    if answer.status_code == 401:
+        return "The session's page refused the session's credential."
+    return f"The session's page answered {answer.status_code}." if answer.status_code >= 400 else None
 
 
 def _authorization(spec: SessionSpec) -> dict[str, str]:

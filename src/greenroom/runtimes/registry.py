@@ -7,6 +7,7 @@ from typing import Final
 
 from greenroom.core.errors import SetupError
 from greenroom.runtimes.base import Runtime
+from greenroom.runtimes.host_folders import HostFolders
 
 RUNTIMES: Final = ("docker", "simulated")
 
@@ -19,6 +20,7 @@ def open_runtime(
     folder: Path,
     docker_host: str | None = None,
     share: float = 1.0,
+    folders: HostFolders | None = None,
 ) -> Runtime:
     """The runtime `name`; call its `open()` before everything else.
 
@@ -29,6 +31,7 @@ def open_runtime(
         folder: where the simulated runtime keeps its state.
         docker_host: address of the daemon, e.g. `unix:///var/run/docker.sock`; default is what `docker` would use.
         share: fraction of the host's cores and memory that this Agent offers (0 < share <= 1).
+        folders: what of the host may be mounted; default is everything that is not the system's.
 
     Raises:
         SetupError: there is no such runtime.
@@ -36,7 +39,7 @@ def open_runtime(
     if name == "docker":
         from greenroom.runtimes.docker import DockerRuntime  # noqa: PLC0415 -- a simulated Agent does without it
 
-        return DockerRuntime(installation_id, agent_id, docker_host=docker_host, share=share)
+        return DockerRuntime(installation_id, agent_id, docker_host=docker_host, share=share, folders=folders)
     if name == "simulated":
         from greenroom.runtimes.simulated import SimulatedRuntime  # noqa: PLC0415
 

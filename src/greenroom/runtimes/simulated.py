@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
 import msgspec
 
 from greenroom.core.reconcile import ContainerState
-from greenroom.core.sessions import Exec, SessionSpec
+from greenroom.core.sessions import Exec, File, SessionSpec
 from greenroom.runtimes.base import (
     Capacity,
     Container,
@@ -26,15 +26,19 @@ from greenroom.runtimes.base import (
     Event,
     EventKind,
     ExecResult,
+    FilterAccount,
+    FilterNetwork,
     HostUsage,
     Image,
     ImageMissing,
     ProbeResult,
     PullError,
+    ScreenshotError,
     StartError,
     Usage,
 )
 from greenroom.runtimes.docker_spec import AGENT, INSTALLATION, SESSION, SPEC_HASH
+from greenroom.runtimes.screenshot import jpeg
 
 ADDRESS: Final = "127.0.0.1:9"
 MEMORY_BYTES: Final = 90 << 20
@@ -64,6 +68,9 @@ class _Stored(msgspec.Struct, kw_only=True):
     image: str
     labels: dict[str, str]
     environment: dict[str, str]
+    files: dict[str, str] = {}
+    """Path → content."""
+    filter_policy: str | None = None
     state: ContainerState = ContainerState.CREATED
     started: float = 0.0
     exit_code: int | None = None
@@ -80,6 +87,7 @@ class SimulatedRuntime:
         self._share = share
         self._containers: dict[str, _Stored] = {}
         self._pulled: set[str] = set()
+        self._filter_policies: set[str] = set()
         self._subscribers: set[asyncio.Queue[Event]] = set()
 
     # State --------------------------------------------------------------------------------------------------------
@@ -130,12 +138,14 @@ class SimulatedRuntime:
             return self._adopt(session_id, spec)
         if not self._has_image(spec.image):
             raise ImageMissing(f"The image {spec.image} is not on this host.")
+        self._require_open(spec.filter_policy)
         own = {INSTALLATION: self._installation_id, SESSION: session_id, AGENT: self._agent_id, SPEC_HASH: spec.hash()}
         self._containers[session_id] = _Stored(
             container_id=hashlib.sha256(f"{session_id}{time.time_ns()}".encode()).hexdigest(),
             image=spec.image,
             labels={**(labels or {}), **own},
             environment=dict(spec.environment),
+            filter_policy=spec.filter_policy,
         )
         self._changed(session_id, "create")
         return self._seen(session_id)
@@ -145,6 +155,12 @@ class SimulatedRuntime:
             raise ContainerConflict(f"The container of {session_id} was made with another specification.")
         return self._seen(session_id)
 
+    async def put_files(self, session_id: str, files: Sequence[File]) -> None:
+        """See `base.Runtime`."""
+        stored = self._stored(session_id)
+        stored.files = {**stored.files, **{file.path: file.content for file in files}}
+        self._write("containers.json", msgspec.json.encode(self._containers))
+
     async def start(self, session_id: str) -> Container:
         """See `base.Runtime`."""
         await asyncio.sleep(self.settings.start_s)
@@ -153,10 +169,15 @@ class SimulatedRuntime:
             raise StartError(f"The container could not be started: the image {stored.image} is broken.")
         if stored.state is ContainerState.PAUSED:
             raise StartError("The container is paused.")
+        self._require_open(stored.filter_policy)
         if stored.state is not ContainerState.RUNNING:
             stored.state, stored.started, stored.exit_code = ContainerState.RUNNING, time.time(), None
             self._changed(session_id, "start")
         return self._seen(session_id)
+
+    def _require_open(self, policy_id: str | None) -> None:
+        if policy_id is not None and policy_id not in self._filter_policies:
+            raise StartError(f"The network of web filter policy {policy_id} is not open on this host.")
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
         """See `base.Runtime`."""
@@ -222,7 +243,7 @@ class SimulatedRuntime:
     # Inside and around a container --------------------------------------------------------------------------------
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
-        """See `base.Runtime`. Known are `true`, `false`, `echo`, `printenv` and `sleep`; anything else is not found."""
+        """See `base.Runtime`. Known are true, false, echo, cat, printenv and sleep; others are not found."""
         stored = self._stored(session_id)
         if stored.state is not ContainerState.RUNNING:
             raise StartError(f"The command was not run: the session is {stored.state.value}.")
@@ -235,6 +256,9 @@ class SimulatedRuntime:
         if program == "printenv":
             value = environment.get(arguments[0])
             return ExecResult(exit_code=1 if value is None else 0, output=f"{value or ''}\n")
+        if program == "cat":
+            content = stored.files.get(arguments[0])
+            return ExecResult(exit_code=1 if content is None else 0, output=content or "")
         if program == "echo":
             return ExecResult(exit_code=0, output=" ".join(arguments) + "\n")
         exit_code = {"true": 0, "false": 1}.get(program, 127)
@@ -271,6 +295,12 @@ class SimulatedRuntime:
         if spec.image in settings.never_paint or not painted:
             return ProbeResult(usable=False, painted=False, error="Nothing has been painted on the screen yet.")
         return ProbeResult(usable=True, painted=True)
+
+    async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
+        """See `base.Runtime`. Every screen is 64 x 48 pixels of one blue."""
+        if not (seen := await self.probe(address, spec)).usable:
+            raise ScreenshotError(seen.error)
+        return jpeg(b"\xc0\x40\x20\0" * (64 * 48), (64, 48), (width, height))
 
     # Images and the host ------------------------------------------------------------------------------------------
 
@@ -313,11 +343,29 @@ class SimulatedRuntime:
         """See `base.Runtime`."""
         return HostUsage(cpu=0.1, memory_bytes=MEMORY_BYTES * len(self._containers))
 
+    async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
+        """See `base.Runtime`. There is nothing to filter: it has no address."""
+        del account
+        self._filter_policies.add(policy_id)
+        return FilterNetwork(policy_id=policy_id)
+
+    async def close_filter_network(self, policy_id: str) -> bool:
+        """See `base.Runtime`."""
+        if any(container.filter_policy == policy_id for container in self._containers.values()):
+            return False
+        self._filter_policies.discard(policy_id)
+        return True
+
+    async def filter_networks(self) -> list[FilterNetwork]:
+        """See `base.Runtime`."""
+        return [FilterNetwork(policy_id=policy_id) for policy_id in sorted(self._filter_policies)]
+
     async def remove_all(self) -> int:
         """See `base.Runtime`."""
         count = len(self._containers)
         for session_id in list(self._containers):
             await self.remove(session_id)
+        self._filter_policies.clear()
         return count
 
 

@@ -23,6 +23,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from greenroom.core.sessions import SessionSpec
+from greenroom.core.web_filter import FilterPolicy
 from greenroom.wire.messages import (
     Answer,
     Assignment,
@@ -33,6 +34,7 @@ from greenroom.wire.messages import (
     DesiredImage,
     ManagerAddress,
     Observed,
+    PictureSize,
     Register,
     Registered,
     digest,
@@ -53,6 +55,7 @@ class World:
     hold_s: float = 1.0
     desired: dict[str, Desired] = field(default_factory=dict[str, Desired])
     images: list[DesiredImage] | None = None
+    filter_policies: list[FilterPolicy] = field(default_factory=list[FilterPolicy])
     commands: list[Command] = field(default_factory=list[Command])
     verdicts: dict[str, Literal["destroy", "keep"]] = field(default_factory=dict[str, Literal["destroy", "keep"]])
     managers: list[ManagerAddress] = field(default_factory=list[ManagerAddress])
@@ -99,11 +102,17 @@ class World:
         await self.want(session_id, assignment=assignment, authorised=authorised)
         return assignment.assignment_id
 
-    async def order(self, session_id: str, *argv: str) -> str:
-        """Order a command; returns its id."""
+    async def order(self, session_id: str, *argv: str, screenshot: PictureSize | None = None) -> str:
+        """Order a command, or a screenshot; returns its id."""
         generation = self.desired[session_id].generation
         command_id = str(uuid.uuid4())
-        command = Command(command_id=command_id, session_id=session_id, generation=generation, argv=list(argv))
+        command = Command(
+            command_id=command_id,
+            session_id=session_id,
+            generation=generation,
+            argv=list(argv),
+            screenshot=screenshot,
+        )
         self.commands.append(command)
         await self.tell()
         return command_id
@@ -278,6 +287,8 @@ class ScriptedManager:
             acked_seq=world.newest_seq if self.fresh else 0,
             desired=list(world.desired.values()) if self.fresh and is_changed else None,
             images=world.images,
+            filter_policies=world.filter_policies,
+            filter_policies_digest=str(len(world.filter_policies)),
             commands=world.commands if self.fresh else [],
             verdicts=world.verdicts if self.fresh else {},
             managers=world.managers,

@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import httpx
@@ -16,13 +16,25 @@ from greenroom.testing.stops import StopClient
 
 
 class RoleProcess:
-    """One `greenroom <role>` with its environment; its log goes to `<folder>/<name>.log`."""
+    """One `greenroom <role>` with its environment; its log goes to `<folder>/<name>.log`.
 
-    def __init__(self, role: str, name: str, folder: Path, environment: Mapping[str, str]) -> None:
+    Args:
+        role: what to run.
+        name: of the process.
+        folder: for log and stop socket.
+        environment: all of its variables beside PATH and those of a test.
+        prefix: a program that becomes the role, with its arguments: `nsenter …`, `faketime …`.
+    """
+
+    def __init__(
+        self, role: str, name: str, folder: Path, environment: Mapping[str, str], prefix: Sequence[str] = ()
+    ) -> None:
         self.name = name
         self.log_file = folder / f"{name}.log"
         self.stops = StopClient(folder, name)
-        self._argv = [sys.executable, "-c", "from greenroom.cli.main import main; main()", role]
+        self.code = "from greenroom.cli.main import main; main()"
+        """What Python runs; another one from the next start on, for a process of another version."""
+        self._prefix, self._role = prefix, role
         self._environment = {
             "PATH": os.environ["PATH"],
             "LC_ALL": "C.UTF-8",
@@ -34,8 +46,9 @@ class RoleProcess:
 
     def start(self) -> None:
         """Start it, or start it again."""
+        argv = [*self._prefix, sys.executable, "-c", self.code, self._role]
         with self.log_file.open("ab") as output:
-            self.process = subprocess.Popen(self._argv, env=self._environment, stdout=output, stderr=output)
+            self.process = subprocess.Popen(argv, env=self._environment, stdout=output, stderr=output)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
         """Send a signal; nothing happens when the process has ended."""

@@ -11,6 +11,8 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from greenroom.core.settings import STAGED_PERMISSIONS
+from greenroom.core.specs import fingerprint
+from greenroom.db import facts
 from greenroom.db.database import Database
 
 OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
@@ -37,13 +39,14 @@ async def agent(
     zone_id: str,
     *,
     cores: float = 100.0,
+    overcommit: float = 1.0,
     memory: int = 100_000_000_000,
     hostname: str = "agent",
     status: str = "running",
     enabled: bool = True,
     image: str = "greenroom/desktop:test",
 ) -> str:
-    """An Agent that has just reported, with room and the image."""
+    """An Agent that has just reported, with room and the image; `cores` are those of the host."""
     rows = await db.write(
         "INSERT INTO agents (zone_id, hostname, credential_hash, status, enabled, complete, incarnation, last_reported)"
         " VALUES (%s, %s, '', %s, %s, true, 1, clock_timestamp()) RETURNING agent_id::text",
@@ -51,9 +54,9 @@ async def agent(
     )
     agent_id: str = rows[0]["agent_id"]
     await db.write(
-        "INSERT INTO agent_capacity (agent_id, cores_reported, memory_reported, cores, memory)"
-        " VALUES (%s, %s, %s, %s, %s)",
-        (agent_id, cores, memory, cores, memory),
+        "INSERT INTO agent_capacity (agent_id, cores_reported, memory_reported, cores, overcommit, memory)"
+        " VALUES (%s, %s, %s, %s, %s, %s)",
+        (agent_id, cores, memory, cores * overcommit, overcommit, memory),
     )
     await db.write("INSERT INTO agent_images (agent_id, name, state) VALUES (%s, %s, 'present')", (agent_id, image))
     return agent_id
@@ -62,13 +65,14 @@ async def agent(
 async def image(db: Database, *, friendly_name: str = "Desktop", cores: float = 1.0, **fields: Any) -> str:
     """A workspace of 1 core and 100 MB for the group `users` (see `group`)."""
     rows = await db.write(
-        "INSERT INTO images (name, friendly_name, cores, memory, exec_config, volume_mappings,"
-        " persistent_profile_path) VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING image_id::text",
+        "INSERT INTO images (name, friendly_name, cores, memory, cpu_allocation_method, exec_config, volume_mappings,"
+        " persistent_profile_path) VALUES (%s, %s, %s, %s, %s, %s, %s, %s) RETURNING image_id::text",
         (
             fields.get("name", "greenroom/desktop:test"),
             friendly_name,
             cores,
             fields.get("memory", 100_000_000),
+            fields.get("cpu_allocation_method", "Inherit"),
             Jsonb(fields.get("exec_config", {})),
             Jsonb(fields.get("volume_mappings", {})),
             fields.get("persistent_profile_path"),
@@ -116,6 +120,17 @@ async def staging_config(
         (zone_id, image_id, num_sessions, expiration, *(values[name] for name in STAGED_PERMISSIONS)),
     )
     return rows[0]["staging_config_id"]
+
+
+async def config_hash(db: Database, staging_config_id: str) -> str:
+    """What a session of a config must have that is of its present workspace, zone and permissions."""
+    (row,) = await db.fetch(
+        "SELECT to_jsonb(i) AS image, to_jsonb(z) AS zone, to_jsonb(c) AS config FROM staging_configs c"
+        " JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id WHERE c.staging_config_id = %s",
+        (staging_config_id,),
+    )
+    permissions, revision = facts.staged_permissions(row["config"]), row["config"]["revision"]
+    return fingerprint(facts.image_facts(row["image"]), facts.zone_facts(row["zone"]), permissions, revision)
 
 
 async def staged_sessions(db: Database, staging_config_id: str, agent_id: str, number: int, **fields: Any) -> list[str]:

@@ -7,7 +7,6 @@ then the test kills it, freezes it, or lets it go with `release`.
 from __future__ import annotations
 
 import asyncio
-import socket
 from pathlib import Path
 
 
@@ -63,10 +62,3 @@ class StopClient:
                     return await asyncio.open_unix_connection(self._path)
                 except (FileNotFoundError, ConnectionRefusedError):
                     await asyncio.sleep(0.02)
-
-
-def free_port() -> int:
-    """A TCP port on 127.0.0.1 that is free now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 import pwd
 import stat
-import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from greenroom.core.errors import SetupError
+from greenroom.kit.accounts import system_account
 
 SERVICE_ACCOUNT: Final = "greenroom"
 
@@ -45,23 +44,8 @@ def service_account() -> Account:
     """
     if os.getuid() != 0:
         return Account(None)
-    try:
-        pwd.getpwnam(SERVICE_ACCOUNT)
-    except KeyError:
-        _create()
+    system_account(SERVICE_ACCOUNT)
     return Account(SERVICE_ACCOUNT)
-
-
-def _create() -> None:
-    options = ["--system", "--user-group", "--no-create-home", "--home-dir", "/nonexistent"]
-    done = subprocess.run(
-        ["useradd", *options, "--shell", "/usr/sbin/nologin", SERVICE_ACCOUNT],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if done.returncode != 0:
-        raise SetupError(f"The system account {SERVICE_ACCOUNT} could not be made: {done.stderr.strip()}")
 
 
 def blocked_folder(account: Account, path: Path) -> Path | None:

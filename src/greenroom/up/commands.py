@@ -15,18 +15,20 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Final
 
-from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.db.database import Database
 from greenroom.db.instance import set_password
+from greenroom.db.migrate import check as pending_migrations
 from greenroom.db.migrate import migrate as migrate_database
 from greenroom.kit import log
 from greenroom.kit.passwords import hash_password
+from greenroom.kit.terminal import console
 from greenroom.up import health, instance
 from greenroom.up.describe import describe
-from greenroom.up.doctor import Finding, examine
+from greenroom.up.doctor import Finding, examine, warnings
 from greenroom.up.layout import Layout, check_folder, read_json, running_pid
 from greenroom.up.options import Options
 from greenroom.up.progress import Events, Progress, on_stderr, show_events, step
@@ -46,11 +48,11 @@ def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
     os.umask(0o022)
     layout = Layout(data)
     if detach:
-        _show_ready(_in_background(layout, options), as_json=as_json)
+        show_ready(_in_background(layout, options), as_json=as_json)
         return
     log.configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
     progress = on_stderr()
-    asyncio.run(instance.run(layout, options, progress, lambda found: _show_ready(found, as_json=as_json)))
+    asyncio.run(instance.run(layout, options, progress, lambda found: show_ready(found, as_json=as_json)))
 
 
 def _in_background(layout: Layout, options: Options) -> dict[str, Any]:
@@ -128,22 +130,27 @@ def _redirect_output(file: Path) -> None:
     os.close(nothing)
 
 
-def _show_ready(found: dict[str, Any], *, as_json: bool) -> None:
+def show_ready(found: dict[str, Any], *, as_json: bool) -> None:
+    """Print where the instance is and how to log in; as an object, everything that `describe` says."""
     if as_json:
         print(json.dumps(found), flush=True)  # noqa: T201 -- the command's result
         return
-    console = Console(highlight=False)
-    console.print(f"\n[bold]Greenroom is ready at {found['url']}[/bold]")
+    out = console(soft_wrap=True)  # half of `greenroom down --data …` would stop another instance
+    out.print(f"\n[bold]Greenroom is ready at {found['url']}[/bold]")
     admin = found["admin"]
     if admin["password"] is not None:
-        console.print(f"Log in as {admin['username']} with the one-time password [bold]{admin['password']}[/bold]")
+        out.print(f"Log in as {admin['username']} with the one-time password [bold]{admin['password']}[/bold]")
     else:
-        console.print(f"Log in as {admin['username']} (its password was changed).")
-    console.print(f"Certificate authority: {found['ca_file']}    Stop it with: greenroom down --data {found['data']}")
+        out.print(f"Log in as {admin['username']} (its password was changed).")
+    out.print(f"Certificate authority: {found['ca_file']}")
+    out.print(f"Stop it with: greenroom down --data {found['data']}")
 
 
-def down(data: Path) -> None:
+def down(data: Path, *, as_json: bool = False) -> None:
     """Stop an instance; one whose `up` was killed is cleaned up after.
+
+    With `as_json` the last line on stdout is an object: `data`, `stopped` (False: nothing ran), and `docker_pid` of a
+    Docker daemon that `script/up` started, which goes on running, or null.
 
     Raises:
         SetupError: there is none, or it does not end.
@@ -154,16 +161,20 @@ def down(data: Path) -> None:
         raise SetupError(f"There is no Greenroom instance in {data}; give its --data.")
     progress = on_stderr()
     pid = running_pid(layout)
+    stopped = pid is not None or layout.state.exists()
     if pid is not None:
         _stop_running(layout, pid, progress)
-    elif layout.state.exists():
+    elif stopped:
         log.configure("ERROR", "down")
         asyncio.run(instance.clean_up(layout, progress))
     else:
-        print(f"Nothing is running on {data}.", file=sys.stderr)  # noqa: T201
-    if DOCKERD_NOTE.exists():
-        note = f"The Docker daemon that script/up started (pid {DOCKERD_NOTE.read_text().strip()}) goes on running."
-        print(note, file=sys.stderr)  # noqa: T201
+        print(f"Nothing is running on {data}.", file=sys.stderr)  # noqa: T201 -- the command's own voice
+    docker_pid = int(DOCKERD_NOTE.read_text()) if DOCKERD_NOTE.exists() else None
+    if docker_pid is not None:
+        note = f"The Docker daemon that script/up started (pid {docker_pid}) goes on running."
+        print(note, file=sys.stderr)  # noqa: T201 -- the command's own voice
+    if as_json:
+        print(json.dumps({"data": str(data), "stopped": stopped, "docker_pid": docker_pid}))  # noqa: T201 -- its result
 
 
 def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
@@ -224,60 +235,72 @@ def _show_status(found: dict[str, Any]) -> None:
     for part in found["parts"]:
         colour = "green" if part["ok"] else "red"
         cells = (part["name"], str(part["pid"] or ""), str(part["starts"] or ""))
-        table.add_row(*cells, f"[{colour}]{part['detail'][:80]}[/{colour}]")
-    console = Console(highlight=False)
-    console.print(f"{found['url']}  (pid {found['pids']['up'][0]}, {found['phase']})")
-    console.print(table)
+        table.add_row(*cells, Text(part["detail"][:80], style=colour))
+    out = console()
+    out.print(f"{found['url']}  (pid {found['pids']['up'][0]}, {found['phase']})")
+    out.print(table)
 
 
 def doctor(data: Path, *, as_json: bool) -> None:
-    """Check the invariants; exit code 1 when one is broken.
+    """Check the invariants; exit code 1 when one is broken. Warnings go to stderr and change nothing of it.
 
     Raises:
-        SetupError: the instance does not run.
+        SetupError: the instance does not run, or is of an older version than this program.
     """
     log.configure("ERROR", "doctor")
     layout = Layout(data)
     check_folder(layout)
     if running_pid(layout) is None:
         raise SetupError(f"No instance is running on {data}; start it with: greenroom up --data {data}")
-    findings = asyncio.run(_doctor(layout))
+    findings, warned = asyncio.run(_doctor(layout))
+    for sentence in warned:
+        print(f"Warning: {sentence}", file=sys.stderr)  # noqa: T201
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))  # noqa: T201 -- the command's result
     else:
-        console = Console(highlight=False)
+        out = console(soft_wrap=True)
         for finding in findings:
-            console.print(
-                f"{'[red]broken[/red]' if finding.broken else '[green]holds[/green] '} {finding.code:4}", end=""
-            )
-            console.print(finding.holds, *finding.broken, sep="\n             ")
+            out.print(f"{'[red]broken[/red]' if finding.broken else '[green]holds[/green] '} {finding.code:4}", end="")
+            out.print(finding.holds, *finding.broken, sep="\n             ", markup=False)
     if any(finding.broken for finding in findings):
         raise SystemExit(1)
 
 
-async def _doctor(layout: Layout) -> list[Finding]:
+async def _doctor(layout: Layout) -> tuple[list[Finding], list[str]]:
+    if pending := await pending_migrations(site_of(layout).dsn):
+        raise SetupError(
+            f"The instance on {layout.data} runs an older version than this program (its database lacks {pending[0]});"
+            " restart it with greenroom down and greenroom up."
+        )
     async with instance.database_of(layout, on_stderr()) as (db, here):
-        return await examine(db, here.agent_ids)
+        return await examine(db, here), await warnings(db)
 
 
-def migrate(data: Path, database_url: str | None) -> list[str]:
-    """Bring a database up to this version; returns the names of the files that were applied.
+def migrate(data: Path, database_url: str | None, *, only_pre: bool = False) -> tuple[list[str], list[str]]:
+    """Bring a database up to this version, or with `only_pre` as far as the previous version goes on with it.
+
+    Returns:
+        The names of the files that were applied, and of those that were left.
 
     Raises:
         SetupError: it is newer than this program, or cannot be reached.
     """
     log.configure("ERROR", "migrate")
     if database_url is not None:
-        return asyncio.run(migrate_database(database_url))
-    return asyncio.run(_migrate(Layout(data)))
+        return asyncio.run(_migrate(database_url, only_pre=only_pre))
+    return asyncio.run(_migrate_instance(Layout(data), only_pre=only_pre))
 
 
-async def _migrate(layout: Layout) -> list[str]:
+async def _migrate(dsn: str, *, only_pre: bool) -> tuple[list[str], list[str]]:
+    return await migrate_database(dsn, only_pre=only_pre), await pending_migrations(dsn)
+
+
+async def _migrate_instance(layout: Layout, *, only_pre: bool) -> tuple[list[str], list[str]]:
     check_folder(layout)
     if running_pid(layout) is not None:
-        return await migrate_database(site_of(layout).dsn)
-    async with instance.database_of(layout, on_stderr()):
-        return []
+        return await _migrate(site_of(layout).dsn, only_pre=only_pre)
+    async with instance.database_of(layout, on_stderr()):  # nobody works with it: everything was applied
+        return [], []
 
 
 def reset_password(data: Path, username: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import string
+from pathlib import Path
 from typing import Any
 
 from greenroom.db import first_data
@@ -15,16 +17,16 @@ from greenroom.kit.secrets import hashed, new_secret
 from greenroom.up.layout import Layout, read_json, write_json
 
 
-async def ensure_first_data(db: Database, layout: Layout, image: str) -> None:
-    """Make the first data of a new installation, with a password and a key that are in the file before.
+async def ensure_first_data(db: Database, file: Path, image: str) -> None:
+    """Make the first data of a new installation, with a password and a key that are in `file` before.
 
     A database that has data already (one's own, used before) keeps it, and the file is not written.
     """
-    stored = read_json(layout.credentials)
+    stored = read_json(file)
     fresh = not stored
     if fresh:
         stored = {"api_key": new_key_id(), "api_key_secret": new_secret(), "admin_password": secrets.token_urlsafe(12)}
-        write_json(layout.credentials, stored, 0o600)
+        write_json(file, stored, 0o600)
     made = await first_data.ensure_first_data(
         db,
         image=image,
@@ -33,7 +35,7 @@ async def ensure_first_data(db: Database, layout: Layout, image: str) -> None:
         key_secret_hash=hashed(stored["api_key_secret"]),
     )
     if fresh and not made:
-        layout.credentials.unlink()
+        await asyncio.to_thread(file.unlink)
 
 
 def new_key_id() -> str:

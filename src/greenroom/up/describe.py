@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from greenroom.db.database import Database
-from greenroom.db.instance import manager_ids, zone_ids
+from greenroom.db.instance import manager_ids, zones_named
 from greenroom.up.credentials import read_credentials
 from greenroom.up.endpoints import Endpoints
 from greenroom.up.layout import Layout, read_json
@@ -18,7 +18,11 @@ ROLES: Final = ("up", "postgres", "api", "manager", "agent", "gateway", "nginx")
 async def describe(db: Database, layout: Layout, here: Endpoints) -> dict[str, Any]:
     """Addresses, credentials, ids and pids."""
     managers = await manager_ids(db, [manager.instance_id for manager in here.managers])
-    zones = await zone_ids(db, [agent.zone for agent in here.agents])
+    zones = await zones_named(db, [agent.zone for agent in here.agents])
+
+    def name_of(zone: str) -> str:
+        return zones[zone].zone_name if zone in zones else zone
+
     pids = pids_by_role(layout)
     pid_of = {part["name"]: part["pid"] for part in read_json(layout.state).get("parts", [])}
     return {
@@ -27,14 +31,18 @@ async def describe(db: Database, layout: Layout, here: Endpoints) -> dict[str, A
         "ca_file": str(layout.ca_file),
         **await read_credentials(db, layout),
         "zones": [
-            {"zone_id": zones.get(zone), "zone_name": zone, "gateway_url": here.managers_of(zone)[0].gateway_url}
+            {
+                "zone_id": zones[zone].zone_id if zone in zones else None,
+                "zone_name": name_of(zone),
+                "gateway_url": here.managers_of(zone)[0].gateway_url,
+            }
             for zone in dict.fromkeys(agent.zone for agent in here.agents)
         ],
         "managers": [
             {
                 "manager_id": managers.get(manager.instance_id),
                 "instance_id": manager.instance_id,
-                "zone_name": manager.zone,
+                "zone_name": name_of(manager.zone),
                 "port": manager.port,
                 "gateway_url": manager.gateway_url,
                 "pid": pid_of.get(manager.name),
@@ -42,7 +50,9 @@ async def describe(db: Database, layout: Layout, here: Endpoints) -> dict[str, A
             }
             for manager in here.managers
         ],
-        "agents": [{"agent_id": agent.agent_id, "zone_name": agent.zone, "port": agent.port} for agent in here.agents],
+        "agents": [
+            {"agent_id": agent.agent_id, "zone_name": name_of(agent.zone), "port": agent.port} for agent in here.agents
+        ],
         "pids": pids,
         "data": str(layout.data),
         "database_url": db.dsn,

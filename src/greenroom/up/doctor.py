@@ -1,4 +1,4 @@
-"""`greenroom doctor`: the invariants of a live system, in the database and in Docker."""
+"""`greenroom doctor`: the invariants of a live system, in the database, in Docker and beside the Managers."""
 
 from __future__ import annotations
 
@@ -8,13 +8,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from greenroom.core.states import SessionStatus
 from greenroom.db.database import Database
+from greenroom.db.diagnostics import failed_tasks
 from greenroom.db.instance import installation_id
 from greenroom.db.invariants import INVARIANTS, broken, live_sessions
+from greenroom.db.managers import list_managers
 from greenroom.up.containers import docker, session_containers
+from greenroom.up.endpoints import Endpoints
 
 SETTLE_S: Final = 3.0
 """What is broken now and still broken after this is broken; the rest was in flight."""
+LATELY_S: Final = 600.0
+"""Tasks that failed longer ago are no trouble any more: they are tried again every 30 s at least."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,26 +32,38 @@ class Finding:
     broken: tuple[str, ...]
 
 
-async def examine(db: Database, agent_ids: Sequence[str]) -> list[Finding]:
-    """Every invariant in order; the Docker ones for the Agents of this machine."""
+async def examine(db: Database, here: Endpoints) -> list[Finding]:
+    """Every invariant in order; those outside the database for the Agents and Managers of this machine."""
     findings = [await _twice(i.code, i.holds, lambda i=i: broken(db, i)) for i in INVARIANTS]
     installation = await installation_id(db)
 
     async def in_docker() -> dict[str, list[str]]:
         async with docker() as client:
             containers = await session_containers(client, installation)
-        return compare(await live_sessions(db, list(agent_ids)), [c.get("greenroom.session", "") for c in containers])
+        return compare(await live_sessions(db, here.agent_ids), [c.get("greenroom.session", "") for c in containers])
 
     for code, holds in CONTAINER_INVARIANTS.items():
         findings.append(await _twice(code, holds, lambda code=code: _part(in_docker, code)))
+    findings.append(await _twice("I18", "nginx is told which Managers are disabled", lambda: _sentinels(db, here)))
     return sorted(findings, key=lambda finding: int(finding.code[1:]))
+
+
+async def warnings(db: Database) -> list[str]:
+    """What breaks no invariant and is yet for an administrator to look at: what a Primary cannot do, per zone."""
+    return [
+        f"{row['times']} times in the last {LATELY_S / 60:g} minutes a task of the Primary of zone {row['zone_name']}"
+        f" failed, last at {row['time']:%H:%M:%S} UTC. {row['message']}"
+        " (greenroom logs list --code primary-task-failed)"
+        for row in await failed_tasks(db, LATELY_S)
+    ]
 
 
 CONTAINER_INVARIANTS: Final = {
     "I3": "a session has at most one container",
     "I6": "a container has a session",
-    "I7": "a running session has its container",
+    "I7": "a session that runs or rests has its container",
 }
+HAS_CONTAINER: Final = frozenset({SessionStatus.RUNNING, SessionStatus.STOPPED, SessionStatus.PAUSED})
 
 
 def compare(sessions: Mapping[str, str], containers: Sequence[str]) -> dict[str, list[str]]:
@@ -57,12 +75,23 @@ def compare(sessions: Mapping[str, str], containers: Sequence[str]) -> dict[str,
     """
     several = [session for session, count in Counter(containers).items() if count > 1]
     strangers = sorted(set(containers) - set(sessions))
-    missing = [s for s, status in sessions.items() if status == "running" and s not in containers]
+    missing = [s for s, status in sessions.items() if status in HAS_CONTAINER and s not in containers]
     return {
         "I3": [f"session {session} has several containers" for session in several],
         "I6": [f"a container names session {session}, which is over or was never there" for session in strangers],
-        "I7": [f"session {session} is running without a container" for session in missing],
+        "I7": [f"session {session} is {sessions[session]} without a container" for session in missing],
     }
+
+
+async def _sentinels(db: Database, here: Endpoints) -> list[str]:
+    """The Managers of this machine whose sentinel file says something else than their flag."""
+    enabled = {manager["instance_id"]: manager["enabled"] for manager in await list_managers(db)}
+    wrong = [m for m in here.managers if enabled.get(m.instance_id) is m.sentinel_file.exists()]
+    return [
+        f"{m.instance_id} is {'enabled' if enabled[m.instance_id] else 'disabled'}, and its sentinel file"
+        f" {m.sentinel_file} is {'there' if enabled[m.instance_id] else 'missing'}"
+        for m in wrong
+    ]
 
 
 async def _part(look: Callable[[], Awaitable[dict[str, list[str]]]], code: str) -> list[str]:

@@ -50,6 +50,8 @@ class Endpoints:
     main_port: int
     stream_port: int
     api_port: int
+    gateway_metrics_port: int | None
+    """None in an instance that was last started before there were any."""
     managers: tuple[ManagerEndpoint, ...]
     agents: tuple[AgentEndpoint, ...]
 
@@ -71,6 +73,7 @@ def endpoints(layout: Layout, settings: Settings, ports: dict[str, int]) -> Endp
         main_port=settings.port,
         stream_port=ports["stream"],
         api_port=ports["api"],
+        gateway_metrics_port=ports.get("gateway-metrics"),
         managers=tuple(_manager(layout, name, zone, ports) for name, zone in settings.manager_names),
         agents=tuple(
             AgentEndpoint(name=name, zone=zone, agent_id=_read(layout.agent(name) / "agent_id"), port=ports[name])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 
 from greenroom.db.database import Database
-from greenroom.db.instance import add_join_token, agent_is_known, ensure_zones, installation_id
+from greenroom.db.instance import ensure_zones, installation_id, let_join, zone_of_agent
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.up.account import Account
 from greenroom.up.endpoints import Endpoints
@@ -35,14 +35,16 @@ def ensure_files(layout: Layout, settings: Settings, account: Account) -> None:
 
 
 async def ensure_rows(db: Database, layout: Layout, settings: Settings, here: Endpoints) -> None:
-    """Zones, and a join token for each Agent the database does not know; and the installation's id as a file."""
+    """Zones, a join token for each Agent the database does not know or that lost its credential, and the installation's
+    id as a file."""
     write_text(layout.installation_id, await installation_id(db) + "\n", 0o644)
     origins = ",".join(dict.fromkeys(["127.0.0.1", "localhost", settings.host]))
-    await ensure_zones(db, settings.zones, origins, f"127.0.0.1:{settings.port}")
+    await ensure_zones(db, settings.zones, origins, f"127.0.0.1:{settings.port}", here.stream_port)
     for agent in here.agents:
-        if await agent_is_known(db, agent.agent_id):
+        zone_id, identity = await zone_of_agent(db, agent.agent_id), layout.agent(agent.name) / "identity.json"
+        if zone_id is not None and identity.exists():
             continue
         token = new_secret()
-        await add_join_token(db, hashed(token), agent.zone, JOIN_HOURS)
+        await let_join(db, hashed(token), agent.zone, JOIN_HOURS, agent.agent_id if zone_id else None)
         write_text(layout.agent(agent.name) / "join_token", f"{token}\n", 0o600)
-        (layout.agent(agent.name) / "identity.json").unlink(missing_ok=True)
+        identity.unlink(missing_ok=True)

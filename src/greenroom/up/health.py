@@ -11,12 +11,17 @@ from pathlib import Path
 from typing import Final
 
 import httpx
+import msgspec
 import psycopg
+import structlog
 
 from greenroom.core.errors import Unavailable
 from greenroom.db.database import Database
-from greenroom.db.instance import agent_states
+from greenroom.db.instance import WAITING, agent_states
+from greenroom.db.managers import list_managers
 from greenroom.up.endpoints import Endpoints
+
+log = structlog.get_logger(__name__)
 
 TIMEOUT_S: Final = 5.0
 
@@ -59,30 +64,92 @@ async def database_answers(dsn: str) -> str | None:
 
 
 async def check_all(http: httpx.AsyncClient, db: Database, here: Endpoints) -> list[Health]:
-    """The health of every part, in the order they are started in."""
+    """The health of every part, in the order they are started in. A disabled Manager is as it should be."""
     problem = await database_answers(db.dsn)
     answers = [Health(name="postgres", role="postgres", ok=problem is None, detail=problem or "answers")]
-    probes = [_probe(http, "api", "api", f"http://127.0.0.1:{here.api_port}/api/__healthcheck")]
+    offices = await _offices(db) if problem is None else {}
+    probes = [probe(http, "api", "api", f"http://127.0.0.1:{here.api_port}/api/__healthcheck")]
     probes += [
-        _probe(http, manager.name, "manager", f"http://127.0.0.1:{manager.port}/__healthcheck")
+        probe(
+            http,
+            manager.name,
+            "manager",
+            f"http://127.0.0.1:{manager.port}/__healthcheck",
+            offices.get(manager.instance_id, ""),
+        )
         for manager in here.managers
     ]
     probes += [
-        _probe(http, agent.name, "agent", f"http://127.0.0.1:{agent.port}/__healthcheck") for agent in here.agents
+        probe(http, agent.name, "agent", f"http://127.0.0.1:{agent.port}/__healthcheck") for agent in here.agents
     ]
-    probes += [_probe(http, "gateway", "gateway", f"{manager.gateway_url}/health") for manager in here.managers[:1]]
-    answers += await asyncio.gather(*probes)
+    answers += await asyncio.gather(*probes, _gateway(http, here))
     return answers + await _agents(db, here, problem)
 
 
-async def _probe(http: httpx.AsyncClient, name: str, role: str, url: str) -> Health:
-    status, detail = await status_of(http, url)
-    text = "answers" if status == 200 else detail if status is None else f"answers {status}: {detail}"
-    return Health(name=name, role=role, ok=status == 200, detail=text)
+async def _offices(db: Database) -> dict[str, str]:
+    """Instance id of each Primary → which zone it is Primary of; nothing when the database does not say."""
+    try:
+        managers = await list_managers(db)
+    except Unavailable as error:
+        log.warning("nobody knows who is Primary", reason=error.message)
+        return {}
+    return {
+        m["instance_id"]: f"Primary of zone {m['zone_name']} with term {m['term']}" for m in managers if m["is_primary"]
+    }
+
+
+async def _gateway(http: httpx.AsyncClient, here: Endpoints) -> Health:
+    """Whether it serves the listener of every Manager; the detail is of the first one that it does not."""
+    probes = (probe(http, "gateway", "gateway", f"{manager.gateway_url}/health") for manager in here.managers)
+    answers = await asyncio.gather(*probes)
+    failed = [f"for {m.name}: {a.detail}" for m, a in zip(here.managers, answers, strict=True) if not a.ok]
+    return Health(name="gateway", role="gateway", ok=not failed, detail=failed[0] if failed else "answers")
+
+
+async def probe(http: httpx.AsyncClient, name: str, role: str, url: str, office: str = "") -> Health:
+    """The health of a part that answers at `url`; `office` is what else is said of it when it works."""
+    status, text = await status_of(http, url)
+    if status == 200:
+        failing = _said(text).failing_tasks
+        trouble = f"cannot do {', '.join(failing)}" if failing else ""
+        return Health(name=name, role=role, ok=True, detail=", ".join(filter(None, ("answers", trouble, office))))
+    if status == 503 and _says_disabled(text):
+        return Health(name=name, role=role, ok=True, detail="disabled by an administrator")
+    detail = text if status is None else f"answers {status}: {_words(text)}"
+    return Health(name=name, role=role, ok=False, detail=detail)
+
+
+class _Said(msgspec.Struct):
+    """What the body of a Manager's answer is asked for, or of a problem of its gateway."""
+
+    status: str | int = ""
+    detail: str = ""
+    failing_tasks: tuple[str, ...] = ()
+
+
+def _said(text: str) -> _Said:
+    try:
+        return msgspec.json.decode(text, type=_Said)
+    except msgspec.MsgspecError:
+        return _Said(detail=text)
+
+
+def _says_disabled(text: str) -> bool:
+    """Whether this is the body of a Manager that was taken out on purpose (CONTRACT, Health)."""
+    return _said(text).status == "disabled"
+
+
+def _words(text: str) -> str:
+    """What an answer says to people."""
+    said = _said(text)
+    return said.detail or (said.status if isinstance(said.status, str) else "") or text
 
 
 async def _agents(db: Database, here: Endpoints, problem: str | None) -> list[Health]:
-    """Whether each Agent was promoted by its zone's Primary; nobody knows while the database has a `problem`."""
+    """Whether each Agent was promoted by its zone's Primary, or waits for an administrator who wants it so.
+
+    Nobody knows while the database has a `problem`.
+    """
     states: dict[str, str] = {}
     unknown = problem or "not registered"
     if problem is None:
@@ -94,7 +161,7 @@ async def _agents(db: Database, here: Endpoints, problem: str | None) -> list[He
         Health(
             name=f"{agent.name} at the Manager",
             role="agent",
-            ok=states.get(agent.agent_id) == "running",
+            ok=states.get(agent.agent_id) in ("running", WAITING),
             detail=states.get(agent.agent_id, unknown),
         )
         for agent in here.agents

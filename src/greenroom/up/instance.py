@@ -14,20 +14,16 @@ import httpx
 import structlog
 
 from greenroom.core.errors import SetupError, Unavailable
-from greenroom.core.restarts import judge_manager
 from greenroom.db.database import Database
 from greenroom.db.invariants import live_sessions
 from greenroom.db.migrate import migrate
 from greenroom.up import checks, health, roles
+from greenroom.up.certificates import keep_certificates
 from greenroom.up.credentials import ensure_first_data
 from greenroom.up.describe import describe
 from greenroom.up.endpoints import Endpoints, ManagerEndpoint
 from greenroom.up.first_start import ensure_rows
-from greenroom.up.layout import (
-    Layout,
-    running_pid,
-    write_json,
-)
+from greenroom.up.layout import Layout, running_pid
 from greenroom.up.logfiles import keep_small
 from greenroom.up.options import Options
 from greenroom.up.postgres import Cluster
@@ -37,6 +33,7 @@ from greenroom.up.roles import Site
 from greenroom.up.shutdown import end_sessions
 from greenroom.up.site import LEFTOVERS_WITHIN_S, cluster_of, prepared, site_of, stopped
 from greenroom.up.supervisor import Supervisor
+from greenroom.up.watch import ManagerWatch
 
 log = structlog.get_logger(__name__)
 
@@ -44,9 +41,6 @@ READY_WITHIN_S: Final = float(os.environ.get("GREENROOM_READY_WITHIN_S", "90"))
 """How long a start may take; a slow machine can be given more."""
 HOPELESS_STARTS: Final = 6
 """A part that was started this often before the instance was ever ready will not come up by itself."""
-
-WATCH_S: Final = 2.0
-"""Interval of the Managers' health checks."""
 
 
 async def run(
@@ -120,7 +114,7 @@ class Instance:
         with step(self._progress, "Migrating the database"):
             await migrate(self.site.dsn)
             await self.db.open()
-            await ensure_first_data(self.db, self.site.layout, checks.desktop_image())
+            await ensure_first_data(self.db, self.site.layout.credentials, checks.desktop_image())
             await ensure_rows(self.db, self.site.layout, self.site.settings, self.here)
             self._has_rows = True
         with step(self._progress, "Starting api, Managers, Agents and the gateway"):
@@ -154,12 +148,11 @@ class Instance:
             await self._wait_for_database()
 
     def _start_services(self) -> None:
-        plan_file = self.site.layout.gateway / "plan.json"
-        write_json(plan_file, roles.gateway_plan(self.site), 0o600, self.site.account)
+        self._background(keep_certificates(self.site), "certificates")
         self.supervisor.run(roles.api(self.site))
         for manager in self.here.managers:
             self.supervisor.run(roles.manager(self.site, manager))
-        self.supervisor.run(roles.gateway(self.site, plan_file))
+        self.supervisor.run(roles.gateway(self.site))
 
     def _start_agents(self) -> None:
         """Last, because an Agent that meets no Manager waits before it asks again."""
@@ -194,18 +187,9 @@ class Instance:
                 raise SetupError(f"{part.name} does not start ({part.last_exit}): {last_line(log_file)} ({log_file})")
 
     async def _watch(self, manager: ManagerEndpoint) -> None:
-        """Restart a Manager that lives but has stopped working."""
         part = next(part for part in self.supervisor.parts if part.name == manager.name)
-        strikes = 0
         async with health.client(self.site.layout.ca_file) as http:
-            while True:
-                await asyncio.sleep(WATCH_S)
-                status, _ = await health.status_of(http, f"http://127.0.0.1:{manager.port}/__healthcheck")
-                answers = status == 500 and await health.database_answers(self.site.dsn) is None
-                verdict = judge_manager(manager.name, strikes, status, database_answers=answers)
-                strikes = verdict.strikes
-                if verdict.restart is not None:
-                    self.supervisor.restart(part, verdict.restart)
+            await ManagerWatch(manager, part, self.supervisor.restart, self.db).run(http)
 
     async def describe(self) -> dict[str, Any]:
         """The object of `--json`."""

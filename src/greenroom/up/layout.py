@@ -5,7 +5,6 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Self
@@ -24,8 +23,9 @@ SOCKET_PATH_BYTES: Final = 107
 class Layout:
     """The paths of one instance.
 
-    DATA is 0711 and its subfolders 0700 of the account that uses them, so that nobody else can look inside;
-    `tmp/manager` is 0755, because nginx and people look for the sentinel there.
+    DATA is 0711 and its subfolders 0700 of the account that uses them, so that nobody else can look inside. Three are
+    passed through by other accounts: `tmp/manager` (0755), because nginx and people look for the sentinel there,
+    `web-filter` by the account of the filters, and `runtime` by the accounts of the services.
     """
 
     data: Path
@@ -118,6 +118,10 @@ class Layout:
         """Identity and journal of one Agent."""
         return self.data / "agent" / name
 
+    def web_filter(self, name: str) -> Path:
+        """Files of the web filters of one Agent; their account reads them."""
+        return self.data / "web-filter" / name
+
     def log(self, name: str) -> Path:
         """Log file of one process."""
         return self.logs / f"{name}.log"
@@ -130,12 +134,11 @@ class Layout:
         """Make DATA and its folders with their modes and owners; what exists is put right."""
         self.data.mkdir(parents=True, exist_ok=True)
         self.data.chmod(0o711)
-        for folder in (self.postgres, self.keys, self.api, self.gateway):
+        for folder in (self.postgres, self.keys, self.api, self.gateway, self.data / "manager"):
             own(folder, 0o700, account)
-        for folder in (self.tls, self.logs, self.state.parent):
+        for folder in (self.tls, self.logs, self.state.parent, self.data / "agent"):
             own(folder, 0o700)
-        for folder in (self.data / "manager", self.data / "agent"):
-            own(folder, 0o711)
+        own(self.data / "web-filter", 0o711)
         for folder in (self.data / "tmp", self.data / "tmp" / "manager"):
             own(folder, 0o755)
 
@@ -270,12 +273,3 @@ def running_pid(layout: Layout) -> int | None:
     finally:
         os.close(descriptor)
     return None
-
-
-def remove_contents(data: Path) -> None:
-    """Empty DATA: what a first start that was refused had made."""
-    for entry in data.iterdir():
-        if entry.is_dir() and not entry.is_symlink():
-            shutil.rmtree(entry)
-        else:
-            entry.unlink()

@@ -8,7 +8,7 @@ from typing import Final
 
 from greenroom.core.errors import SetupError
 
-USUAL: Final[dict[str, int]] = {"stream": 8445, "api": 8080}
+USUAL: Final[dict[str, int]] = {"stream": 8445, "api": 8080, "gateway-metrics": 8088}
 USUAL_MANAGER: Final = 8181
 USUAL_MANAGER_GATEWAY: Final = 8446
 USUAL_AGENT: Final = 4444

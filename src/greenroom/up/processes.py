@@ -169,6 +169,8 @@ def way_out(name: str) -> tuple[signal.Signals | None, str]:
     """The signal that ends an orphan of this name (None: it is left alone), and the reason for it."""
     if name == "nginx":
         return None, "it goes on serving until the gateway's next nginx serves; the gateway retires it then"
+    if name == "squid":
+        return None, "it goes on filtering until the next process of its Agent takes it over"
     if name == "postgres":
         return signal.SIGKILL, "its postmaster is gone, and no new one can start beside it"
     return signal.SIGTERM, "the process that started it is gone"

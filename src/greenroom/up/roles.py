@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from greenroom.up.account import Account
 from greenroom.up.endpoints import AgentEndpoint, Endpoints, ManagerEndpoint
@@ -78,6 +79,7 @@ def api(site: Site) -> Part:
             "GREENROOM_PUBLIC_URL": site.endpoints.url,
             "GREENROOM_STREAM_URL": site.endpoints.stream_url,
             "GREENROOM_SERVED_HOSTS": ",".join(site.settings.served_hosts),
+            **({} if site.given_certificate else {"GREENROOM_CA_FILE": str(site.layout.ca_file)}),
         },
     )
 
@@ -116,52 +118,55 @@ def agent(site: Site, endpoint: AgentEndpoint) -> Part:
             "GREENROOM_CA_FILE": str(site.layout.ca_file),
             "GREENROOM_JOIN_TOKEN_FILE": str(folder / "join_token"),
             "GREENROOM_SHARE": str(1 / len(site.endpoints.agents)),
+            "GREENROOM_WEB_FILTER_DIR": str(site.layout.web_filter(endpoint.name)),
         },
         account=CALLER,
     )
 
 
-def gateway(site: Site, plan_file: Path) -> Part:
-    """The gateway and its nginx."""
+def gateway(site: Site) -> Part:
+    """The gateway and its nginx; the first Manager's zone is that of the main port."""
     ports = [site.endpoints.main_port, site.endpoints.stream_port]
     return _role(
         site,
         "gateway",
         "gateway",
         site.layout.gateway,
-        {"GREENROOM_GATEWAY_FILE": str(plan_file), "GREENROOM_GATEWAY_DIR": str(site.layout.gateway)},
+        _gateway_settings(site),
         capabilities=("net_bind_service",) if site.account.switches and min(ports) < 1024 else (),
     )
 
 
-def gateway_plan(site: Site) -> dict[str, Any]:
-    """What the gateway serves (greenroom.gateway.plan.GatewayPlan); the first zone is that of the main port."""
-    local, listen = "127.0.0.1", site.settings.listen_host
-    here = site.endpoints
+def _gateway_settings(site: Site) -> dict[str, str]:
+    local, listen, here = "127.0.0.1", site.settings.listen_host, site.endpoints
+    managers = [
+        {
+            "name": manager.instance_id,
+            "zone": manager.zone,
+            "listen": f"{listen}:{manager.gateway_port}",
+            "upstream": f"{local}:{manager.port}",
+            "sentinel_file": str(manager.sentinel_file),
+        }
+        for manager in here.managers
+    ]
+    agents = [{"agent_id": agent.agent_id, "upstream": f"{local}:{agent.port}"} for agent in here.agents]
+    named = _named_certificate(site)
     return {
-        "profile": "web",
-        "tls_certificate": str(site.certificate),
-        "tls_key": str(site.certificate_key),
-        "named_certificate": _named_certificate(site),
-        "main_listen": f"{listen}:{here.main_port}",
-        "stream_listen": f"{listen}:{here.stream_port}",
-        "public_url": here.url,
-        "stream_url": here.stream_url,
-        "api": f"{local}:{here.api_port}",
-        "console_dir": str(site.programs.console),
-        "managers": [
-            {
-                "name": manager.instance_id,
-                "zone": manager.zone,
-                "listen": f"{listen}:{manager.gateway_port}",
-                "upstream": f"{local}:{manager.port}",
-                "sentinel_file": str(manager.sentinel_file),
-            }
-            for manager in here.managers
-        ],
-        "agents": [{"route": agent.route, "upstream": f"{local}:{agent.port}"} for agent in here.agents],
-        "credential_file": str(site.layout.gateway_credential),
-        "served_hosts": site.settings.served_hosts,
+        "GREENROOM_GATEWAY_DIR": str(site.layout.gateway),
+        "GREENROOM_PUBLIC_URL": here.url,
+        "GREENROOM_STREAM_URL": here.stream_url,
+        "GREENROOM_SERVED_HOSTS": ",".join(site.settings.served_hosts),
+        "GREENROOM_MAIN_LISTEN": f"{listen}:{here.main_port}",
+        "GREENROOM_STREAM_LISTEN": f"{listen}:{here.stream_port}",
+        "GREENROOM_TLS_CERTIFICATE": str(site.certificate),
+        "GREENROOM_TLS_KEY": str(site.certificate_key),
+        "GREENROOM_API_UPSTREAM": f"{local}:{here.api_port}",
+        "GREENROOM_GATEWAY_CREDENTIAL_FILE": str(site.layout.gateway_credential),
+        "GREENROOM_CONSOLE_DIR": str(site.programs.console),
+        "GREENROOM_GATEWAY_MANAGERS": json.dumps(managers),
+        "GREENROOM_GATEWAY_AGENTS": json.dumps(agents),
+        **({"GREENROOM_NAMED_CERTIFICATE": json.dumps(named)} if named else {}),
+        **({"GREENROOM_GATEWAY_METRICS_PORT": str(here.gateway_metrics_port)} if here.gateway_metrics_port else {}),
     }
 
 

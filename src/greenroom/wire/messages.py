@@ -2,8 +2,8 @@
 
 All messages are JSON. Times are seconds unless a name says otherwise; ids are uuids as text with dashes.
 Routes, all POST: `/manager_api/v1/register` (Register → Registered), `/manager_api/v1/check-in` (CheckIn → Answer),
-both served by a Manager without the prefix as `/v1/…`; `/api/internal/stream` (Stream → StreamVerdict) at the api.
-The check-in and the question about a stream carry the Agent's credential as
+`/manager_api/v1/edge-certificate` (EdgeRequest → EdgeCertificate), served by a Manager without the prefix as `/v1/…`;
+`/api/internal/stream` (Stream → StreamVerdict) at the api. All but the first carry the Agent's credential as
 `Authorization: Bearer <agent_id>.<credential>`. Refusals of a Manager are `{"code", "message"}`: 401 unknown or revoked
 credential or join token, 409 the identity is used by another process, 422 a malformed message, 503 ask another Manager.
 """
@@ -14,6 +14,8 @@ import hashlib
 from typing import Any, Final, Literal
 
 import msgspec
+
+from greenroom.core.web_filter import FilterPolicy
 
 VERSION: Final = 1
 
@@ -57,7 +59,12 @@ class Register(Message, frozen=True, kw_only=True):
     credential: str | None = None
     route: str | None = None
     edge_url: str = ""
-    """Address of the edge gateway on this host; empty on one machine, where the web gateway is also the edge."""
+    """`https://host:port` of the edge gateway on this host, as web gateways and browsers reach it (core.edges).
+
+    Empty on one machine, where the web gateway is also the edge.
+    """
+    place: str = ""
+    """Digest of the machine's start and the Agent's folder: what tells a process from one with a copied identity."""
 
 
 class ManagerAddress(Message, frozen=True, kw_only=True):
@@ -81,6 +88,26 @@ class Registered(Message, frozen=True, kw_only=True):
     managers: list[ManagerAddress] = []
 
 
+class EdgeRequest(Message, frozen=True, kw_only=True):
+    """An Agent asks for the certificate of the edge gateway beside it; `csr` is PEM, of which the key alone counts."""
+
+    v: int = VERSION
+    agent_id: str
+    incarnation: int
+    csr: str
+
+
+class EdgeCertificate(Message, frozen=True, kw_only=True):
+    """The edge gateway's certificate, PEM: for `core.edges.edge_name` of the Agent and the host of its `edge_url`.
+
+    `authority` is the certificate of the fleet's authority, which signed it.
+    """
+
+    v: int = VERSION
+    certificate: str
+    authority: str
+
+
 class AssignmentReport(Message, frozen=True, kw_only=True):
     """How far the hand-over is: `received` after the probe, then `assigned` or `failed`."""
 
@@ -91,12 +118,16 @@ class AssignmentReport(Message, frozen=True, kw_only=True):
 
 
 class CommandReport(Message, frozen=True, kw_only=True):
-    """Result of a command; `unknown` when the Agent died between start and result."""
+    """Result of a command; `unknown` when the Agent died between start and result.
+
+    Of a screenshot: `picture` is the JPEG, `done`; or it is empty and `output` says why none could be taken.
+    """
 
     command_id: str
     state: Literal["started", "done", "unknown"]
     exit_code: int | None = None
     output: str = ""
+    picture: bytes = b""
 
 
 class Step(Message, frozen=True, kw_only=True):
@@ -117,6 +148,8 @@ class Observed(Message, frozen=True, kw_only=True):
     address: str | None = None
     """host:port at which the Agent's host reaches the session's page."""
     usable: bool = False
+    broken: bool = False
+    """It runs, and several probes in a row found it unusable; `probe_error` is what the last one found."""
     probe_error: str = ""
     exit_code: int | None = None
     log_tail: str = ""
@@ -135,6 +168,8 @@ class LogLine(Message, frozen=True, kw_only=True):
     code: str
     message: str
     session_id: str | None = None
+    user_id: str | None = None
+    details: dict[str, Any] = {}
 
 
 class CheckIn(Message, frozen=True, kw_only=True):
@@ -154,6 +189,8 @@ class CheckIn(Message, frozen=True, kw_only=True):
     hold_s: float
     term_seen: int
     have_digest: str
+    have_filter_policies: str | None = None
+    """`Answer.filter_policies_digest` as last heard, empty before; None = an Agent without web filter."""
     full: bool = False
     inventory_complete: bool = False
     capacity: Capacity
@@ -176,14 +213,25 @@ class Assignment(Message, frozen=True, kw_only=True):
 
 
 class Authorised(Message, frozen=True, kw_only=True):
-    """Who may view the session; a higher `epoch` revokes everything that was allowed before."""
+    """Who may view the session; a higher `epoch` revokes everything that was allowed before.
+
+    `idle_disconnect_s` is how long a viewer may give no input before he is disconnected; 0 = for ever.
+    """
 
     user_id: str
     epoch: int
+    idle_disconnect_s: float = 0.0
+
+
+class PictureSize(Message, frozen=True, kw_only=True):
+    """Pixels that a picture fits into."""
+
+    width: int
+    height: int
 
 
 class Command(Message, frozen=True, kw_only=True):
-    """Run once inside the session's container."""
+    """Run `argv` once inside the session's container, or take a `screenshot` of it at most this large."""
 
     command_id: str
     session_id: str
@@ -193,6 +241,7 @@ class Command(Message, frozen=True, kw_only=True):
     env: dict[str, str] = {}
     workdir: str | None = None
     deadline_s: float = 60.0
+    screenshot: PictureSize | None = None
 
 
 class Desired(Message, frozen=True, kw_only=True):
@@ -228,6 +277,10 @@ class Answer(Message, frozen=True, kw_only=True):
     acked_seq: int
     desired: list[Desired] | None = None
     images: list[DesiredImage] | None = None
+    filter_policies: list[FilterPolicy] | None = None
+    """All web filter policies, where the Agent holds others."""
+    filter_policies_digest: str = ""
+    """Of these policies; the Agent's check-ins repeat it from then on."""
     commands: list[Command] = []
     verdicts: dict[str, Literal["destroy", "keep"]] = {}
     managers: list[ManagerAddress] = []
@@ -254,6 +307,8 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     reason: str = ""
     session_id: str = ""
     """The session that took the place of the one asked about (PROTOCOLS §3, hand-over); empty when it is itself."""
+    path: str = ""
+    """Where that session's stream is, with a slash at its end, if another Agent behind the same gateway runs it."""
 
 
 class ManagerRequest(Message, frozen=True, kw_only=True):

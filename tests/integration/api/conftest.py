@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.integration.api.staging import Stage
 
 from greenroom.api.app import create_app
 from greenroom.db.database import Database
@@ -17,6 +18,7 @@ from greenroom.db.logs import LogWriter
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.secrets import Secrets, hashed
+from greenroom.testing import rows
 
 ADMIN = "admin@greenroom.local"
 PASSWORD = "one-time secret"
@@ -118,3 +120,13 @@ def with_user(admin: Client, logged_in: MakeUser) -> MakeUser:
         return await logged_in(username, "quite ordinary")
 
     return make
+
+
+@pytest.fixture
+async def stage(app: FastAPI, db: Database, admin: Client) -> Stage:
+    """What staging configs need: a zone with fixed addresses, a workspace, an Agent."""
+    await db.write("UPDATE zones SET allow_origin_domain = '127.0.0.1', upstream_auth_address = '127.0.0.1:8443'")
+    zone_id = (await db.fetch("SELECT zone_id::text FROM zones"))[0]["zone_id"]
+    image = (await db.fetch("SELECT image_id::text, name FROM images"))[0]
+    agent_id = await rows.agent(db, zone_id, hostname="agent-1", image=image["name"])
+    return Stage(db, admin, app.state.logs, zone_id, image["image_id"], image["name"], agent_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
 
@@ -83,7 +84,7 @@ async def test_a_user_with_sessions_is_deleted_only_with_force(admin: Client, db
     address = f"/api/v1/users/{user['user_id']}"
     refused = await admin.delete(address)
     assert refused.status_code == 409
-    assert "1 sessions" in refused.json()["detail"]
+    assert "still has 1 session;" in refused.json()["detail"]
     assert (await admin.delete(f"{address}?force=true")).status_code == 204
     row = await db.fetch_one("SELECT status, want, user_id, claimable FROM sessions")
     assert row == {"status": "deleting", "want": "absent", "user_id": None, "claimable": False}
@@ -186,6 +187,49 @@ async def test_what_exists_is_listed(admin: Client):
     assert "global_admin" in {row["code"] for row in (await admin.get("/api/v1/permissions")).json()}
 
 
+async def test_new_workspaces_are_for_all_users_unless_the_setting_says_otherwise(admin: Client, user: Client):
+    async def seen() -> set[str]:
+        return {image["friendly_name"] for image in (await user.get("/api/v1/me/images")).json()}
+
+    await admin.post("/api/v1/images", json={"name": "a:1", "friendly_name": "First"})
+    assert (await admin.patch("/api/v1/settings", json={"add_images_to_default_group": False})).status_code == 200
+    second = await admin.post("/api/v1/images", json={"name": "b:1", "friendly_name": "Second"})
+    assert second.json()["groups"] == []
+    named = {"name": "c:1", "friendly_name": "Third", "groups": [ALL_USERS]}
+    await admin.post("/api/v1/images", json=named)
+    assert await seen() == {"Desktop", "First", "Third"}
+    granted = f"/api/v1/groups/{ALL_USERS}/images/{second.json()['image_id']}"
+    assert (await admin.put(granted)).status_code == 204
+    assert "Second" in await seen()
+    assert (await admin.delete(granted)).status_code == 204
+    assert "Second" not in await seen()
+
+
+async def test_members_of_a_group_are_listed(admin: Client):
+    group = (await admin.post("/api/v1/groups", json={"name": "Students"})).json()["group_id"]
+    ada = await new_user(admin, "ada", groups=[group])
+    await new_user(admin, "bob")
+    listed = (await admin.get("/api/v1/users", params={"group_id": group})).json()
+    assert [user["user_id"] for user in listed] == [ada["user_id"]]
+    assert (await admin.get(f"/api/v1/groups/{group}")).json()["num_users"] == 1
+
+
+async def test_changes_at_the_same_time_are_all_kept(admin: Client):
+    made = (await admin.post("/api/v1/groups", json={"name": "Students"})).json()
+    key = (await admin.post("/api/v1/api-keys", json={"name": "ci"})).json()
+    for number in range(2, 7):
+        group, program = f"/api/v1/groups/{made['group_id']}", f"/api/v1/api-keys/{key['key_id']}"
+        await asyncio.gather(
+            admin.patch(group, json={"priority": number}),
+            admin.patch(group, json={"description": str(number)}),
+            admin.patch(program, json={"name": f"ci-{number}"}),
+            admin.patch(program, json={"enabled": bool(number % 2)}),
+        )
+        now, program_now = (await admin.get(group)).json(), (await admin.get(program)).json()
+        assert (now["priority"], now["description"]) == (number, str(number))
+        assert (program_now["name"], program_now["enabled"]) == (f"ci-{number}", bool(number % 2))
+
+
 # API keys ---------------------------------------------------------------------------------------------------------
 
 
@@ -202,6 +246,13 @@ async def test_a_key_is_shown_once(admin: Client, db: Database, connect: Make):
     used = (await admin.get(f"/api/v1/api-keys/{made['key_id']}")).json()
     assert used["last_used"] is not None
     assert (await (await connect((made["api_key"], "wrong"))).get("/api/v1/zones")).status_code == 401
+
+
+async def test_no_key_is_made_that_is_over_already(admin: Client):
+    refused = await admin.post("/api/v1/api-keys", json={"name": "late", "expires": "2001-01-01T00:00:00Z"})
+    assert (refused.status_code, refused.json()["code"]) == (422, "invalid")
+    assert "2001-01-01 00:00 is over already" in refused.json()["detail"]
+    assert "late" not in [key["name"] for key in (await admin.get("/api/v1/api-keys")).json()]
 
 
 async def test_a_key_ends_at_once(admin: Client, connect: Make):

@@ -1,21 +1,21 @@
-"""Zones, Managers, Agents, workspaces, diagnostics and settings through /api/v1."""
+"""Managers, Agents, diagnostics and settings through /api/v1."""
 
 from __future__ import annotations
 
+import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
 
 import httpx
+import pytest
 from fastapi import FastAPI
+from tests.integration.api.agent_rows import new_agent
 
 from greenroom.core.installation import INSTALLATION_SETTINGS
 from greenroom.db.database import Database
+from greenroom.db.invariants import INVARIANTS, broken
 from greenroom.db.logs import LogWriter
 
 Client = httpx.AsyncClient
-Make = Callable[..., Awaitable[Client]]
-
-ALL_USERS = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 
 
 async def new_user(admin: Client, username: str, **fields: object) -> dict:
@@ -24,55 +24,9 @@ async def new_user(admin: Client, username: str, **fields: object) -> dict:
     return answer.json()
 
 
-# Zones ------------------------------------------------------------------------------------------------------------
-
-
-async def test_a_zone_lives(admin: Client):
-    made = (await admin.post("/api/v1/zones", json={"zone_name": "eu"})).json()
-    assert made["allow_origin_domain"] == made["upstream_auth_address"] == "$request_host$"
-    assert (made["load_balancing_strategy"], made["search_alternate_zones"]) == ("Least Load", True)
-    address = f"/api/v1/zones/{made['zone_id']}"
-    change = {"allow_origin_domain": "a.example, b.example:8443", "upstream_auth_address": "127.0.0.1:8443"}
-    changed = (await admin.patch(address, json=change)).json()
-    assert changed["allow_origin_domain"] == "a.example,b.example:8443"
-    assert changed["search_alternate_zones"] is True
-    assert [zone["zone_name"] for zone in (await admin.get("/api/v1/zones")).json()] == ["default", "eu"]
-    assert (await admin.delete(address)).status_code == 204
-    assert (await admin.delete(address)).status_code == 404
-
-
-async def test_zones_that_cannot_be(admin: Client):
-    (zone,) = (await admin.get("/api/v1/zones")).json()
-    for change in (
-        {"zone_name": "a b"},
-        {"zone_name": None},
-        {"allow_origin_domain": "https://a.example"},
-        {"allow_origin_domain": ""},
-        {"allow_origin_domain": "a;b"},
-        {"upstream_auth_address": "a.example,b.example"},
-        {"upstream_auth_address": "a.example:99999"},
-        {"load_balancing_strategy": "Random"},
-        {"proxy_path": "../x"},
-        {"proxy_port": 0},
-    ):
-        assert (await admin.patch(f"/api/v1/zones/{zone['zone_id']}", json=change)).status_code == 422, change
-    assert (await admin.get("/api/v1/zones")).json() == [zone]
-
-
-async def test_a_zone_in_use_stays(admin: Client, db: Database):
-    (zone,) = (await admin.get("/api/v1/zones")).json()
-    await db.write("INSERT INTO managers (instance_id, zone_id) VALUES ('m1', %s)", (zone["zone_id"],))
-    answer = await admin.delete(f"/api/v1/zones/{zone['zone_id']}")
-    assert answer.status_code == 409
-    assert "1 managers" in answer.json()["detail"]
-
-
-# Managers and Agents ------------------------------------------------------------------------------------------------
-
-
 async def test_the_last_enabled_manager_stays(admin: Client, db: Database):
     (zone,) = (await admin.get("/api/v1/zones")).json()
-    for name in ("m1", "m2"):
+    for name in ("m2", "m1"):
         await db.write(
             "INSERT INTO managers (instance_id, zone_id, last_round) VALUES (%s, %s, now())", (name, zone["zone_id"])
         )
@@ -90,19 +44,34 @@ async def test_the_last_enabled_manager_stays(admin: Client, db: Database):
     ):
         assert refused.status_code == 409
         assert refused.json()["code"] == "last-enabled-manager"
+        assert f"zone {zone['zone_name']}" in refused.json()["detail"].lower()
+        assert "enable another Manager of the zone first" in refused.json()["detail"]
     assert (await admin.delete(first)).status_code == 204
     assert (await admin.patch("/api/v1/managers/m2", json={})).status_code == 422
 
 
-async def new_agent(db: Database, **fields: object) -> str:
-    rows = await db.write(
-        "INSERT INTO agents (zone_id, hostname, credential_hash, status) SELECT zone_id, 'host-1', '', %s FROM zones"
-        " RETURNING agent_id",
-        (fields.get("status", "running"),),
+async def test_of_two_administrators_who_disable_the_last_two_managers_at_once_one_is_refused(
+    admin: Client, db: Database
+):
+    await db.write(
+        "INSERT INTO managers (instance_id, zone_id) SELECT name, zone_id FROM zones, unnest('{m1,m2}'::text[]) name"
     )
-    agent_id = str(rows[0]["agent_id"])
-    await db.write("INSERT INTO agent_capacity (agent_id, cores, memory) VALUES (%s, 8, 8000000000)", (agent_id,))
-    return agent_id
+    answers = await asyncio.gather(
+        *(admin.patch(f"/api/v1/managers/{name}", json={"enabled": False}) for name in ("m1", "m2"))
+    )
+    assert sorted(answer.status_code for answer in answers) == [200, 409]
+    assert len([m for m in (await admin.get("/api/v1/managers")).json() if m["enabled"]]) == 1
+
+
+async def test_an_agent_is_shown_with_the_manager_it_reports_to(admin: Client, db: Database):
+    address = f"/api/v1/agents/{await new_agent(db)}"
+    assert (await admin.get(address)).json()["manager_instance_id"] is None
+    await db.write(
+        "WITH m AS (INSERT INTO managers (instance_id, zone_id) SELECT 'm1', zone_id FROM zones RETURNING manager_id)"
+        " UPDATE agents SET manager_id = m.manager_id FROM m"
+    )
+    assert (await admin.get(address)).json()["manager_instance_id"] == "m1"
+    assert [agent["manager_instance_id"] for agent in (await admin.get("/api/v1/agents")).json()] == ["m1"]
 
 
 async def test_an_agent_is_changed_drained_and_deleted(admin: Client, db: Database):
@@ -114,6 +83,14 @@ async def test_an_agent_is_changed_drained_and_deleted(admin: Client, db: Databa
     assert (await admin.patch(address, json={"cores_override": None})).json()["cores_override"] is None
     assert (await admin.delete(address)).status_code == 204
     assert (await admin.get("/api/v1/agents")).json() == []
+
+
+async def test_no_agent_hides_another_by_calling_its_host_like_that_ones_id(admin: Client, db: Database):
+    agent_id, other = await new_agent(db), await new_agent(db)
+    for name in (agent_id, agent_id[:8]):
+        await db.write("UPDATE agents SET hostname = %s WHERE agent_id = %s", (name, other))
+        assert (await admin.get(f"/api/v1/agents/{name}")).json()["agent_id"] == agent_id
+    assert (await admin.delete(f"/api/v1/agents/{agent_id}/credential")).status_code == 204
 
 
 async def test_an_agent_with_sessions_is_deleted_only_when_it_is_gone(admin: Client, db: Database):
@@ -132,6 +109,71 @@ async def test_an_agent_with_sessions_is_deleted_only_when_it_is_gone(admin: Cli
     assert await db.fetch_one("SELECT status, agent_id FROM sessions") == {"status": "deleted", "agent_id": None}
 
 
+async def over_reserved(db: Database) -> list[str]:
+    (invariant,) = (one for one in INVARIANTS if one.code == "I5")
+    return await broken(db, invariant)
+
+
+async def reserve(db: Database, agent_id: str, cores: float) -> None:
+    """A session of this Agent, with its reservation, whether there is room or not."""
+    await db.write(
+        "INSERT INTO sessions (session_id, zone_id, image_id, agent_id, status, spec, credential_encrypted, spec_hash,"
+        " cores, memory) SELECT gen_random_uuid(), z.zone_id, i.image_id, %s, 'running', '{}', '', '', %s, 1000"
+        " FROM zones z, images i",
+        (agent_id, cores),
+    )
+    await db.write(
+        "UPDATE agent_capacity SET cores_reported = 8, cores_allocated = cores_allocated + %s,"
+        " memory_allocated = memory_allocated + 1000 WHERE agent_id = %s",
+        (cores, agent_id),
+    )
+
+
+async def test_an_offer_may_be_lowered_below_what_is_reserved_without_an_alarm(admin: Client, db: Database):
+    agent_id = await new_agent(db)
+    await reserve(db, agent_id, 6)
+    changed = (await admin.patch(f"/api/v1/agents/{agent_id}", json={"cores_override": 2, "memory_override": 1})).json()
+    assert (changed["cores"], changed["cores_allocated"], changed["memory"]) == (2, 6, 1)
+    assert await over_reserved(db) == []
+    await reserve(db, agent_id, 1)
+    (sentence,) = await over_reserved(db)
+    assert "7 cores" in sentence, "what is placed beyond the offer afterwards is an alarm"
+
+
+@pytest.mark.parametrize("nothing", [0, None])
+async def test_an_override_of_nothing_is_none(admin: Client, db: Database, nothing: int | None):
+    address = f"/api/v1/agents/{await new_agent(db)}"
+    assert (await admin.patch(address, json={"cores_override": 2, "memory_override": 5})).json()["memory_override"] == 5
+    body = {"cores_override": nothing, "memory_override": nothing}
+    changed = (await admin.patch(address, json=body)).json()
+    assert (changed["cores_override"], changed["memory_override"]) == (None, None)
+    for wrong in ({"cores_override": -1}, {"memory_override": -1}, {"memory_override": 1.5}, {"cores_override": "x"}):
+        assert (await admin.patch(address, json=wrong)).status_code == 422
+
+
+async def test_what_a_host_has_and_uses_is_shown_beside_what_it_offers(admin: Client, db: Database):
+    address = f"/api/v1/agents/{await new_agent(db)}"
+    assert (await admin.get(address)).json()["cpu_used"] is None
+    await db.write('UPDATE agents SET usage = \'{"cpu": 0.25, "memory_bytes": 3000}\'')
+    await db.write("UPDATE agent_capacity SET cores_reported = 2, memory_reported = 4000")
+    agent = (await admin.get(address)).json()
+    shown = ("cpu_used", "memory_used", "cores_reported", "memory_reported", "cores")
+    assert [agent[name] for name in shown] == [0.25, 3000, 2, 4000, 8]
+
+
+async def test_an_agent_that_lost_its_credential_is_given_a_token_of_its_own(admin: Client, db: Database):
+    agent_id = await new_agent(db)
+    (zone,) = (await admin.get("/api/v1/zones")).json()
+    assert (await admin.delete(f"/api/v1/agents/{agent_id}/credential")).status_code == 204
+    assert await db.fetch_one("SELECT credential_hash FROM agents") == {"credential_hash": b""}
+    body = {"zone_id": zone["zone_id"], "agent_id": agent_id}
+    assert (await admin.post("/api/v1/join-tokens", json=body)).status_code == 201
+    row = await db.fetch_one("SELECT agent_id::text FROM join_tokens")
+    assert row == {"agent_id": agent_id}
+    unknown = {**body, "agent_id": str(uuid.uuid4())}
+    assert (await admin.post("/api/v1/join-tokens", json=unknown)).status_code == 404
+
+
 async def test_a_join_token_is_shown_once(admin: Client, db: Database):
     (zone,) = (await admin.get("/api/v1/zones")).json()
     made = (await admin.post("/api/v1/join-tokens", json={"zone_id": zone["zone_id"], "uses": 2})).json()
@@ -141,73 +183,13 @@ async def test_a_join_token_is_shown_once(admin: Client, db: Database):
     assert made["token"] not in str(row)
 
 
-# Workspaces -------------------------------------------------------------------------------------------------------
-
-
-async def test_a_workspace_lives(admin: Client, user: Client):
-    body = {"name": "kasmweb/chrome:1.18", "friendly_name": "Chrome", "docker_token": "hub-token"}
-    made = (await admin.post("/api/v1/images", json=body)).json()
-    assert (made["cores"], made["memory"], made["enabled"], made["available"]) == (2, 2768000000, True, False)
-    assert made["groups"] == [ALL_USERS]
-    assert "hub-token" not in str(made)
-    address = f"/api/v1/images/{made['image_id']}"
-    mine = (await user.get("/api/v1/me/images")).json()
-    assert [(image["friendly_name"], image["ready"]) for image in mine] == [("Chrome", False), ("Desktop", False)]
-    assert (await admin.patch(address, json={"hidden": True})).json()["hidden"] is True
-    assert [image["friendly_name"] for image in (await user.get("/api/v1/me/images")).json()] == ["Desktop"]
-    assert (await admin.delete(address)).status_code == 204
-    assert (await admin.get(address)).status_code == 404
-
-
-async def test_a_change_inside_the_container_makes_staged_sessions_out_of_date(admin: Client, db: Database):
-    (image,) = (await admin.get("/api/v1/images")).json()
-    for change, revision in (({"description": "x"}, 1), ({"cores": 0.1}, 1), ({"cores": 1}, 2)):
-        await admin.patch(f"/api/v1/images/{image['image_id']}", json=change)
-        assert await db.fetch_one("SELECT revision FROM images") == {"revision": revision}, change
-
-
-async def test_workspaces_that_cannot_be(admin: Client):
-    (image,) = (await admin.get("/api/v1/images")).json()
-    for change in (
-        {"friendly_name": ""},
-        {"cores": 0},
-        {"cores": 1e9},
-        {"memory": -1},
-        {"cpu_allocation_method": "Guess"},
-        {"exec_config": {"assign": {"cmd": "echo 'unclosed"}}},
-        {"exec_config": {"assign": {"cmd": ""}}},
-        {"exec_config": {"assign": "echo"}},
-        {"exec_config": {"other": {"cmd": "echo"}}},
-        {"volume_mappings": {"/srv": "x"}},
-        {"volume_mappings": {"/srv": {"bind": "/x", "mode": "777"}}},
-        {"run_config": {"x": "a\0"}},
-        {"zone_id": str(uuid.uuid4())},
-    ):
-        assert (await admin.patch(f"/api/v1/images/{image['image_id']}", json=change)).status_code == 422, change
-    assert (await admin.get("/api/v1/images")).json() == [image]
-
-
-async def test_a_workspace_in_use_stays(admin: Client, db: Database):
-    (image,) = (await admin.get("/api/v1/images")).json()
-    await db.write(
-        "INSERT INTO sessions (session_id, zone_id, image_id, status, spec, credential_encrypted, spec_hash, cores,"
-        " memory) SELECT gen_random_uuid(), z.zone_id, %s, 'running', '{}', '', '', 1, 1 FROM zones z",
-        (image["image_id"],),
-    )
-    answer = await admin.delete(f"/api/v1/images/{image['image_id']}")
-    assert answer.status_code == 409
-    assert "1 sessions" in answer.json()["detail"]
-
-
-# Diagnostics and settings --------------------------------------------------------------------------------------------
-
-
 async def test_a_change_by_an_administrator_is_a_log_row(admin: Client, app: FastAPI):
     (zone,) = (await admin.get("/api/v1/zones")).json()
     await admin.patch(f"/api/v1/zones/{zone['zone_id']}", json={"proxy_port": 8443})
     await app.state.logs.flush()
     (row,) = (await admin.get("/api/v1/logs?code=zone-changed")).json()
     assert row["message"] == "API key abcdefghijkl changed zone default: proxy_port 443 → 8443"
+    assert row["zone_name"] == "default"
     assert row["details"] == {
         "who": "API key abcdefghijkl",
         "before": {"proxy_port": 443},

@@ -12,6 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from greenroom.db.authority import StoredAuthority, add_authority
 from greenroom.db.database import Database
 from greenroom.db.streams import find_stream_session
 from greenroom.kit.secrets import Secrets, hashed
@@ -101,13 +102,24 @@ async def test_tokens_of_other_sessions_and_users_do_not_count(stage: Stage):
     assert "another user" in (await stage.verdict(mine, token, username="bob@x"))["reason"]
 
 
+async def test_a_successor_on_another_agent_is_named_with_its_path_behind_the_gateway(stage: Stage):
+    old, new = await stage.session(stage.ann), await stage.session(stage.ann, agent_id=stage.other_agent_id)
+    await stage.supersede(old, new)
+    token = SECRETS.connect_token(old, stage.ann, 1)
+    verdict = await stage.verdict(old, token)
+    assert (verdict["allow"], verdict["session_id"]) == (True, new)
+    assert verdict["path"] == f"/desktop/{stage.other_agent_id[:8]}/{new}/"
+    await stage.db.write("UPDATE zones SET proxy_connections = false")
+    assert "path" not in await stage.verdict(old, token)
+
+
 async def test_disabled_and_locked_users_are_refused(stage: Stage):
     session_id = await stage.session(stage.ann)
     token = SECRETS.connect_token(session_id, stage.ann, 1)
     for column in ("disabled", "locked"):
-        await stage.db.write(f"UPDATE users SET {column} = true WHERE user_id = %s", (stage.ann,))  # type: ignore[arg-type]
+        await stage.db.write(f"UPDATE users SET {column} = true WHERE user_id = %s", (stage.ann,))
         assert "disabled or locked" in (await stage.verdict(session_id, token))["reason"]
-        await stage.db.write(f"UPDATE users SET {column} = false WHERE user_id = %s", (stage.ann,))  # type: ignore[arg-type]
+        await stage.db.write(f"UPDATE users SET {column} = false WHERE user_id = %s", (stage.ann,))
 
 
 async def test_a_staged_session_is_nobodys(stage: Stage):
@@ -201,3 +213,32 @@ async def test_the_gateway_reports_requests_it_refused(stage: Stage):
         assert reply.status_code == status
     found = await stage.db.fetch("SELECT agent_id::text, manager_instance_id, status, count FROM manager_requests")
     assert [tuple(row.values()) for row in found] == [(agent_id, "manager-1", 503, 1), (None, "manager-1", 503, 1)]
+
+
+async def test_a_gateway_learns_of_the_fleet(stage: Stage):
+    bearer = {"Authorization": f"Bearer {SECRETS.gateway_credential()}"}
+    for headers in ({}, {"Authorization": f"Bearer {stage.agent_id}.credential of {stage.agent_id}"}):
+        assert (await stage.client.get("/api/internal/gateway", headers=headers)).status_code == 401
+    empty = (await stage.client.get("/api/internal/gateway", headers=bearer)).json()
+    assert empty == {}
+
+    await stage.db.write(
+        "UPDATE agents SET edge_url = 'https://agent-b.example:8443' WHERE agent_id = %s", (stage.agent_id,)
+    )
+    await add_authority(stage.db, StoredAuthority("certificate", b"key"))
+    learnt = (await stage.client.get("/api/internal/gateway", headers=bearer)).json()
+    edge = {"route": stage.agent_id[:8], "url": "https://agent-b.example:8443"}
+    assert learnt == {"authority": "certificate", "edges": [edge]}
+
+    await stage.db.write("UPDATE agents SET enabled = false, status = 'pending'")
+    learnt = (await stage.client.get("/api/internal/gateway", headers=bearer)).json()
+    assert "edges" not in learnt, "it waits for an administrator"
+    await stage.db.write("UPDATE agents SET status = 'running'")
+
+    await stage.db.write("UPDATE zones SET proxy_connections = false, proxy_port = 8445")
+    learnt = (await stage.client.get("/api/internal/gateway", headers=bearer)).json()
+    assert learnt["edges"] == [edge | {"direct": True}]
+    assert learnt["direct"] == [{"hostname": "$request_host$", "port": 8445}]
+    await stage.db.write("UPDATE zones SET proxy_hostname = 'desks.example'")
+    learnt = (await stage.client.get("/api/internal/gateway", headers=bearer)).json()
+    assert (learnt["edges"], learnt["direct"]) == ([edge], [{"hostname": "desks.example", "port": 8445}])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from typing import LiteralString
 
 import httpx
 import pytest
@@ -105,10 +106,10 @@ async def test_logging_in_again_ends_the_log_in_before(logged_in: Make, connect:
         "UPDATE users SET locked = true",
     ],
 )
-async def test_a_log_in_ends(logged_in: Make, db: Database, ended: str):
+async def test_a_log_in_ends(logged_in: Make, db: Database, ended: LiteralString):
     browser = await logged_in()
     assert (await browser.get("/api/v1/me")).status_code == 200
-    await db.write(ended)  # pyright: ignore[reportArgumentType]
+    await db.write(ended)
     assert (await browser.get("/api/v1/me")).status_code == 401
 
 
@@ -145,7 +146,125 @@ async def test_changing_the_own_password(logged_in: Make, anonymous: Client):
     assert (await log_in(anonymous, password="correct horse battery")).status_code == 200
 
 
+async def test_half_a_character_is_no_secret_and_no_defect(anonymous: Client, user: Client):
+    headers = {"Content-Type": "application/json", **SAME_ORIGIN}
+    for client, method, path, body in (
+        (anonymous, "POST", "/api/v1/login", rb'{"username": "x", "password": "\ud800"}'),
+        (anonymous, "POST", "/api/v1/login/link", rb'{"token": "\ud800"}'),
+        (user, "POST", "/api/v1/me/password", rb'{"password": "\ud800", "new_password": "\ud800"}'),
+        (user, "PATCH", "/api/v1/me/attributes", rb'{"ssh_private_key": "\ud800"}'),
+    ):
+        answer = await client.request(method, path, content=body, headers=headers)
+        assert (answer.status_code, "half of a character" in answer.json()["detail"]) == (422, True), path
+
+
 async def test_no_password_reaches_log_or_answer(anonymous: Client, db: Database, app: object, user: Client):
     answer = await anonymous.post("/api/v1/login", json={"username": "x", "password": 12345678901})
     assert answer.status_code == 422
     assert "12345678901" not in answer.text
+
+
+async def test_wrong_present_passwords_are_throttled_like_log_ins(logged_in: Make, anonymous: Client):
+    browser = await logged_in()
+    wrong = {"password": "wrong", "new_password": "correct horse battery"}
+    for _ in range(5):
+        assert (await browser.post("/api/v1/me/password", json=wrong)).status_code == 403
+    right = {"password": PASSWORD, "new_password": "correct horse battery"}
+    refused = await browser.post("/api/v1/me/password", json=right)
+    assert (refused.status_code, "retry-after" in refused.headers) == (429, True)
+    assert (await log_in(anonymous)).status_code == 429, "both count together"
+
+
+# Log-ins of a user ------------------------------------------------------------------------------------------------
+
+
+async def test_log_ins_are_listed_and_ended_one_by_one(logged_in: Make, db: Database):
+    here, there = await logged_in(), await logged_in()
+    listed = (await here.get("/api/v1/me/logins")).json()
+    assert sorted(login["current"] for login in listed) == [False, True]
+    assert {login["client_ip"] for login in listed} == {"192.0.2.1"}
+    assert "token" not in str(listed)
+    other = next(login["login_id"] for login in listed if not login["current"])
+    epoch = await db.fetch_one("SELECT auth_epoch FROM users")
+    assert (await here.delete(f"/api/v1/me/logins/{other}")).status_code == 204
+    assert (await there.get("/api/v1/me")).status_code == 401
+    assert (await here.get("/api/v1/me")).status_code == 200
+    assert await db.fetch_one("SELECT auth_epoch FROM users") != epoch, "streams opened from there are cut"
+    assert (await here.delete(f"/api/v1/me/logins/{other}")).status_code == 404
+
+
+async def test_an_administrator_sees_and_ends_log_ins_of_others(admin: Client, user: Client, logged_in: Make):
+    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    address = f"/api/v1/users/{me}/logins"
+    (login,) = (await admin.get(address)).json()
+    assert login["current"] is False
+    boss = await logged_in()
+    own = (await boss.get("/api/v1/me/logins")).json()[0]["login_id"]
+    assert (await admin.delete(f"{address}/{own}")).status_code == 404, "somebody else's"
+    assert (await admin.delete(f"{address}/{login['login_id']}")).status_code == 204
+    assert (await user.get("/api/v1/me")).status_code == 401
+    again = await logged_in("user@greenroom.local", "quite ordinary")
+    assert (await admin.delete(address)).status_code == 204
+    assert (await again.get("/api/v1/me")).status_code == 401
+    assert (await boss.get("/api/v1/me")).status_code == 200
+
+
+async def test_nobody_sees_log_ins_of_others_without_the_permission(user: Client, logged_in: Make):
+    boss = (await (await logged_in()).get("/api/v1/me")).json()["user"]["user_id"]
+    assert (await user.get(f"/api/v1/users/{boss}/logins")).status_code == 403
+
+
+# Links that log in once -------------------------------------------------------------------------------------------
+
+
+async def link_for(admin: Client, username: str) -> httpx.Response:
+    return await admin.post("/api/public/get_login", json={"target_user": {"username": username}})
+
+
+async def use(client: Client, url: str) -> httpx.Response:
+    token = url.rpartition("/")[2]
+    return await client.post("/api/v1/login/link", json={"token": token}, headers=SAME_ORIGIN)
+
+
+async def test_a_link_logs_in_once(admin: Client, user: Client, anonymous: Client, connect: Make, db: Database):
+    url = (await link_for(admin, "user@greenroom.local")).json()["url"]
+    assert url.startswith("https://")
+    assert "/#/connect/login/" in url
+    assert url.rpartition("/")[2] not in str(await db.fetch("SELECT token_hash::text FROM login_links", {}))
+    answer = await use(anonymous, url)
+    assert (answer.status_code, answer.json()["user"]["username"]) == (200, "user@greenroom.local")
+    assert (await anonymous.get("/api/v1/me")).status_code == 200
+    assert (await use(await connect(), url)).status_code == 401
+
+
+@pytest.mark.parametrize(
+    "ended",
+    [
+        "UPDATE login_links SET expires = now()",
+        "UPDATE users SET disabled = true WHERE username = 'user@greenroom.local'",
+        "UPDATE users SET locked = true WHERE username = 'user@greenroom.local'",
+        "DELETE FROM users WHERE username = 'user@greenroom.local'",
+    ],
+)
+async def test_a_link_does_not_outlive_its_user(
+    admin: Client, user: Client, anonymous: Client, db: Database, ended: LiteralString
+):
+    url = (await link_for(admin, "user@greenroom.local")).json()["url"]
+    await db.write(ended)
+    answer = await use(anonymous, url)
+    assert answer.status_code in (401, 403)
+    assert "set-cookie" not in answer.headers
+
+
+async def test_a_new_password_ends_links_that_wait(admin: Client, user: Client, anonymous: Client):
+    url = (await link_for(admin, "user@greenroom.local")).json()["url"]
+    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    assert (await admin.patch(f"/api/v1/users/{me}", json={"password": "another one!"})).status_code == 200
+    assert (await use(anonymous, url)).status_code == 401
+
+
+async def test_a_program_gets_no_link_to_somebody_above_it(with_key: Make, user: Client):
+    key = await with_key("users_auth_session", "user")
+    assert (await link_for(key, "user@greenroom.local")).status_code == 200
+    refused = await link_for(key, ADMIN)
+    assert (refused.status_code, set(refused.json())) == (403, {"error_message"})

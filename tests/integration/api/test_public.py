@@ -181,5 +181,5 @@ async def test_a_user_with_sessions_stays_without_force(anonymous: Client, db: D
     target = {"user_id": user["user_id"]}
     (kasm,) = (await ok(anonymous, "get_user", target_user=target))["user"]["kasms"]
     assert kasm["user"]["username"] == "busy"
-    assert "1 sessions" in await refused(anonymous, "delete_user", target_user=target)
+    assert "still has 1 session;" in await refused(anonymous, "delete_user", target_user=target)
     assert await ok(anonymous, "delete_user", target_user=target, force=True) == {}

@@ -92,7 +92,7 @@ async def test_a_session_from_request_to_end(anonymous: Client, db: Database, ag
 
 async def test_a_failed_start_is_said(anonymous: Client, db: Database, agent: str, ada: str, image_id: str):
     made = await call(anonymous, "request_kasm", user_id=ada, image_id=image_id)
-    await db.write("UPDATE sessions SET status = 'failed', error = 'The image has no shell.'")
+    await db.write("UPDATE sessions SET status = 'failed', gave_up = true, error = 'The image has no shell.'")
     status = await call(anonymous, "get_kasm_status", user_id=ada, kasm_id=made["kasm_id"])
     assert "The image has no shell." in status["error_message"]
     assert status["operational_status"] == "failed"
@@ -103,6 +103,17 @@ async def test_without_a_user_the_session_is_an_anonymous_one(anonymous: Client,
     assert made["username"].startswith("anonymous-")
     status = await call(anonymous, "get_kasm_status", user_id=made["user_id"], kasm_id=made["kasm_id"])
     assert "error_message" not in status
+
+
+@pytest.mark.parametrize("mode", ["disabled", "None"])
+async def test_a_profile_mode_that_does_not_exist_mounts_no_profile(
+    anonymous: Client, agent: str, ada: str, image_id: str, mode: str
+):
+    refused = await call(
+        anonymous, "request_kasm", user_id=ada, image_id=image_id, persistent_profile_mode=mode, environment={}
+    )
+    assert "persistent_profile_mode" in refused["error_message"]
+    assert (await call(anonymous, "get_kasms"))["kasms"] == []
 
 
 async def test_a_launch_that_fails_leaves_no_anonymous_user(anonymous: Client, db: Database, image_id: str):
@@ -119,6 +130,9 @@ async def test_refusals(anonymous: Client, db: Database, agent: str, ada: str, i
         ("request_kasm", {"user_id": image_id, "image_id": image_id}, "no user"),
         ("request_kasm", {"user_id": ada, "image_id": ada}, "no workspace"),
         ("request_kasm", {"user_id": ada, "image_id": image_id, "environment": "x"}, "environment"),
+        ("request_kasm", {"user_id": ada, "image_id": image_id, "kasm_url": f"https://{'a' * 200_000}"}, "kasm_url"),
+        ("request_kasm", {"user_id": ada, "image_id": image_id, "kasm_url": "--profile=x"}, "kasm_url"),
+        ("request_kasm", {"user_id": ada, "image_id": image_id, "network_id": "x" * 5000}, "network_id"),
         ("get_kasm_status", {"user_id": image_id, "kasm_id": made["kasm_id"]}, "no session"),
         ("get_kasm_status", {"kasm_id": ada}, "no session"),
         ("get_kasm_status", {"user_id": ada}, "kasm_id is missing"),

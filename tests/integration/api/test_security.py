@@ -12,7 +12,11 @@ import pytest
 from fastapi import FastAPI
 
 from greenroom.api.openapi import document
+from greenroom.api.public.calls import RequiresKey
 from greenroom.api.security import Open, access_of, check_declared
+from greenroom.core.permissions import GLOBAL_ADMIN, PERMISSIONS, USER
+from greenroom.db.database import Database
+from greenroom.kit.secrets import hashed
 
 Client = httpx.AsyncClient
 Make = Callable[..., Awaitable[Client]]
@@ -23,7 +27,11 @@ SOME_ID = str(uuid.UUID(int=1))
 def routes(app: FastAPI) -> list[tuple[str, str, tuple[str, ...]]]:
     """(method, path, codes) of all routes under /api/v1 that need a credential, with ids filled in."""
     return [
-        (route.method, re.sub(r"\{[^}]*\}", SOME_ID, route.path), route.declared.codes or ())
+        (
+            route.method,
+            re.sub(r"\{[^}]*\}", SOME_ID, route.path),
+            (*(route.declared.codes or ()), *route.declared.one_of),
+        )
         for route in access_of(app)
         if route.declared is not None and not isinstance(route.declared, Open) and route.path.startswith("/api/v1/")
     ]
@@ -33,9 +41,24 @@ async def test_only_these_routes_need_no_credential(app: FastAPI):
     public = {f"{r.method} {r.path}" for r in access_of(app) if isinstance(r.declared, Open)}
     assert {p for p in public if "/public/" not in p and "/internal/" not in p} == {
         "GET /api/__healthcheck",
+        "GET /metrics",
+        "POST /api/v1/connect",
+        "POST /api/v1/connect/keepalives",
         "POST /api/v1/login",
+        "POST /api/v1/login/link",
         "GET /api/v1/openapi.json",
+        "GET /api/v1/authority",
+        "POST /api/v1/join/agent",
+        "POST /api/v1/join/gateway",
     }
+
+
+async def test_every_call_of_the_published_interface_needs_a_key_with_a_permission(app: FastAPI):
+    published = [r for r in access_of(app) if not re.match(r"/(metrics$|api/(v1/|internal/|__healthcheck))", r.path)]
+    assert len(published) > 40
+    for route in published:
+        assert isinstance(route.declared, RequiresKey), route.path
+        assert route.declared.codes or route.declared.one_of, route.path
 
 
 async def test_a_route_that_does_not_say_who_may_use_it_is_not_served(app: FastAPI):
@@ -60,9 +83,53 @@ async def test_nothing_with_a_key_without_permissions(app: FastAPI, with_key: Ma
             assert answer.json()["code"] == "forbidden"
 
 
+async def test_what_needs_no_permission_is_about_oneself_or_about_nobody(app: FastAPI):
+    free = {
+        f"{r.method} {r.path}" for r in access_of(app) if r.declared and r.declared.codes == () == r.declared.one_of
+    }
+    assert free == {
+        "POST /api/v1/logout",
+        "GET /api/v1/me",
+        "GET /api/v1/me/logins",
+        "DELETE /api/v1/me/logins/{login_id}",
+        "POST /api/v1/me/password",
+        "GET /api/v1/permissions",
+        "GET /api/v1/group-settings",
+    }
+
+
+async def test_every_code_is_one_that_exists_and_every_code_is_needed_somewhere(app: FastAPI):
+    needed = {code for r in access_of(app) if r.declared for code in (*(r.declared.codes or ()), *r.declared.one_of)}
+    assert needed - set(PERMISSIONS) == set()
+    in_the_body = {"global_admin", "users_modify_admin", "groups_modify_system"}
+    assert set(PERMISSIONS) - needed == in_the_body
+
+
+async def test_every_route_is_refused_without_its_code_alone(app: FastAPI, connect: Make, db: Database):
+    """A key with every other code is refused: the code itself is what opens the route."""
+    secret_hash, checked = hashed("secret"), 0
+    for route in access_of(app):
+        if route.declared is None or isinstance(route.declared, Open):
+            continue
+        for needed in [(code,) for code in route.declared.codes or ()] + [route.declared.one_of]:
+            if not needed:
+                continue
+            granted = sorted(set(PERMISSIONS) - {GLOBAL_ADMIN, *needed})
+            await db.write("DELETE FROM api_keys WHERE key_id = 'others'")
+            await db.write(
+                "INSERT INTO api_keys (key_id, secret_hash, permissions) VALUES ('others', %s, %s)",
+                (secret_hash, granted),
+            )
+            key = await connect(("others", "secret"))
+            answer = await key.request(route.method, re.sub(r"\{[^}]*\}", SOME_ID, route.path), json={})
+            assert answer.status_code == 403, f"{route.method} {route.path} without {needed}"
+            checked += 1
+    assert checked > 100
+
+
 async def test_a_user_may_use_only_what_is_for_users(app: FastAPI, user: Client):
     for method, path, codes in routes(app):
-        if set(codes) - {"user"}:
+        if codes and USER not in codes:
             answer = await user.request(method, path, json={})
             assert answer.status_code == 403, f"{method} {path}"
 
@@ -133,6 +200,17 @@ async def test_a_text_that_cannot_be_stored_is_refused_without_a_defect(admin: C
     cursor = base64.urlsafe_b64encode(b'["\\ud800"]').decode()
     answer = await admin.get("/api/v1/users", params={"cursor": cursor})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    half = r'{"name": "odd", "settings": {"run_config": {"\ud800": "x"}}}'
+    answer = await admin.post("/api/v1/groups", content=half, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, "settings: it has half of a character" in answer.json()["detail"]) == (422, True)
+
+
+async def test_a_number_that_json_does_not_have_is_refused_where_any_value_is_taken(admin: Client):
+    """Stored as null it would stand in the way of every launch of the group."""
+    for number in ("NaN", "1e400"):
+        body = f'{{"name": "odd", "settings": {{"run_config": {{"environment": {{"A": {number}}}}}}}}}'
+        answer = await admin.post("/api/v1/groups", content=body, headers={"Content-Type": "application/json"})
+        assert (answer.status_code, "value of A must be a text" in answer.json()["detail"]) == (422, True)
 
 
 async def test_a_large_body_is_refused(admin: Client):

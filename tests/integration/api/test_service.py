@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
-import socket
-import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
 import pytest
 from fastapi import FastAPI
+from tests.integration.api_process import KEY, api_process
 
 from greenroom.api.events import MAX_WAITING, RESYNC, Event, Hub
 from greenroom.api.routes.events import _sees
@@ -21,39 +18,13 @@ from greenroom.api.security import Caller
 from greenroom.db.database import Database
 from greenroom.kit.secrets import Secrets
 
-KEY = ("abcdefghijkl", "the secret half")
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
 
 @asynccontextmanager
 async def running(folder: Path, dsn: str) -> AsyncIterator[httpx.AsyncClient]:
-    """The process `greenroom api`, ended by SIGTERM with exit code 0."""
+    """The process, with a key of the installation of its own."""
     Secrets.create_file(folder / "key")
-    port = free_port()
-    environment = os.environ | {
-        "GREENROOM_DATABASE_URL": dsn,
-        "GREENROOM_SECRET_KEY_FILE": str(folder / "key"),
-        "GREENROOM_API_PORT": str(port),
-    }
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "greenroom", "api", env=environment)
-    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", auth=httpx.BasicAuth(*KEY), timeout=20) as client:
-        try:
-            while True:
-                assert process.returncode is None
-                with suppress(httpx.ConnectError):
-                    await client.get("/api/v1/openapi.json")
-                    break
-                await asyncio.sleep(0.05)
-            yield client
-        finally:
-            process.terminate()
-            async with asyncio.timeout(4):
-                assert await process.wait() == 0
+    async with api_process(folder / "key", dsn) as client:
+        yield client
 
 
 async def frames(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
@@ -146,3 +117,15 @@ async def test_a_user_is_told_of_his_own_sessions(app: FastAPI, user: httpx.Asyn
     )
     assert await _sees(db, own, Event("session", row["session_id"]))
     assert not await _sees(db, other, Event("session", row["session_id"]))
+
+
+async def test_a_new_log_row_is_told_to_who_may_see_the_log(tmp_path: Path, app: FastAPI, dsn: str):
+    async with running(tmp_path, dsn) as client, client.stream("GET", "/api/v1/events") as answer:
+        stream = frames(answer.aiter_lines())
+        assert (await client.post("/api/v1/zones", json={"zone_name": "eu"})).status_code == 201
+        topics: set[str] = set()
+        while "logs" not in topics:
+            frame = await anext(stream)
+            topics.add(json.loads(frame["data"]).get("topic", ""))
+        rows = (await client.get("/api/v1/logs", params={"code": "zone-created"})).json()
+        assert len(rows) == 1, "who is told finds it"

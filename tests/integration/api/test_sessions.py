@@ -113,6 +113,19 @@ async def test_users_see_their_own_and_administrators_all(stage: Stage, with_use
     } <= set(listed)
 
 
+async def test_a_staged_session_says_whether_it_can_be_had_and_whose_place_it_takes(stage: Stage):
+    body = {"zone_id": stage.zone_id, "image_id": stage.image_id, "num_sessions": 1, "expiration": 1}
+    config_id = (await stage.admin.post("/api/v1/staging-configs", json=body)).json()["staging_config_id"]
+    (old,) = await rows.staged_sessions(stage.db, config_id, stage.agent_id, 1)
+    (new,) = await rows.staged_sessions(stage.db, config_id, stage.agent_id, 1, status="starting")
+    await stage.db.write("UPDATE sessions SET replaces = %s WHERE session_id = %s", (old, new))
+    listed = {row["session_id"]: row for row in (await stage.admin.get("/api/v1/sessions")).json()}
+    assert [(listed[each]["claimable"], listed[each]["replaces"]) for each in (old, new)] == [
+        (True, None),
+        (False, old),
+    ]
+
+
 async def test_lists_are_paged(stage: Stage):
     for _ in range(3):
         await stage.launched()
@@ -146,9 +159,26 @@ async def test_a_program_launches_for_a_user_with_the_permission(stage: Stage, w
 
 async def test_a_launch_that_nobody_can_serve_says_why(stage: Stage):
     await stage.db.write("UPDATE agents SET enabled = false")
-    response = await stage.ada.post("/api/v1/sessions", json={"image_id": stage.image_id})
-    assert (response.status_code, response.json()["code"]) == (409, "no-resources")
-    assert "agent-1 is disabled" in response.json()["detail"]
+    body = {"image_id": stage.image_id}
+    response = await stage.ada.post("/api/v1/sessions", json=body)
+    problem = response.json()
+    assert (response.status_code, problem["code"]) == (409, "no-resources")
+    assert problem["detail"] == (
+        "No resources are available to create the requested session; try again later or contact an administrator."
+    )
+    assert "agent-1" not in response.text
+    told = (await stage.admin.post("/api/v1/sessions", json=body | {"user_id": stage.ada_id})).json()["detail"]
+    assert told.endswith("Zone default: agent-1 is disabled. Enable an Agent or end its draining.")
+    launch = (await stage.admin.get(f"/api/v1/launches/{problem['launch_id']}")).json()
+    assert (launch["outcome"], launch["username"], launch["session_id"]) == ("failed", "ada@example.org", None)
+    assert [(s["step"], s["code"]) for s in launch["steps"]] == [
+        ("staged_here", "pool_empty"),
+        ("on_demand_here", "agent_disabled"),
+    ]
+    listed = (await stage.admin.get(f"/api/v1/launches?outcome=failed&user_id={stage.ada_id}&limit=1")).json()
+    assert len(listed) == 1
+    assert listed[0]["launch_id"] != problem["launch_id"], "the newest first"
+    assert (await stage.ada.get("/api/v1/launches")).status_code == 403
 
 
 async def test_the_placement_has_every_step(stage: Stage):

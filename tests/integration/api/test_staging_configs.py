@@ -3,72 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import pytest
-from fastapi import FastAPI
+from tests.integration.api.staging import PATH, Stage
 
 from greenroom.core.settings import STAGED_PERMISSIONS
-from greenroom.core.specs import fingerprint
-from greenroom.db import facts
-from greenroom.db.database import Database
 from greenroom.testing import rows
 
 Make = Callable[..., Awaitable[httpx.AsyncClient]]
-
-PATH = "/api/v1/staging-configs"
-
-
-@dataclass(frozen=True)
-class Stage:
-    db: Database
-    admin: httpx.AsyncClient
-    zone_id: str
-    image_id: str
-    agent_id: str
-
-    def body(self, **changes: Any) -> dict[str, Any]:
-        return {
-            "zone_id": self.zone_id,
-            "image_id": self.image_id,
-            "num_sessions": 2,
-            "expiration": 0.5,
-            **changes,
-        }
-
-    async def created(self, **changes: Any) -> dict[str, Any]:
-        response = await self.admin.post(PATH, json=self.body(**changes))
-        assert response.status_code == 201, response.text
-        return response.json()
-
-    async def staged(self, config_id: str, number: int) -> list[str]:
-        row = await self.db.fetch_one(
-            "SELECT to_jsonb(i) AS image, to_jsonb(z) AS zone, to_jsonb(c) AS config FROM staging_configs c"
-            " JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id WHERE c.staging_config_id = %s",
-            (config_id,),
-        )
-        assert row is not None
-        permissions, revision = facts.staged_permissions(row["config"]), row["config"]["revision"]
-        config_hash = fingerprint(facts.image_facts(row["image"]), facts.zone_facts(row["zone"]), permissions, revision)
-        return await rows.staged_sessions(self.db, config_id, self.agent_id, number, config_hash=config_hash)
-
-    async def manager(self) -> None:
-        await self.db.write(
-            "INSERT INTO managers (instance_id, zone_id, last_round) VALUES ('m', %s, clock_timestamp())",
-            (self.zone_id,),
-        )
-
-
-@pytest.fixture
-async def stage(app: FastAPI, db: Database, admin: httpx.AsyncClient) -> Stage:
-    del app
-    await db.write("UPDATE zones SET allow_origin_domain = '127.0.0.1', upstream_auth_address = '127.0.0.1:8443'")
-    zone_id = (await db.fetch("SELECT zone_id::text FROM zones"))[0]["zone_id"]
-    image = (await db.fetch("SELECT image_id::text, name FROM images"))[0]
-    agent_id = await rows.agent(db, zone_id, hostname="agent-1", image=image["name"])
-    return Stage(db, admin, zone_id, image["image_id"], agent_id)
 
 
 async def test_a_new_config_takes_the_permissions_of_all_users_and_counts_who_matches(stage: Stage):
@@ -86,29 +29,123 @@ async def test_a_duplicate_is_refused(stage: Stage):
     await stage.created()
     response = await stage.admin.post(PATH, json=stage.body(num_sessions=9))
     assert (response.status_code, response.json()["code"]) == (409, "duplicate")
+    assert "zone, image and set of permissions exists already" in response.json()["detail"]
+    assert len((await stage.admin.get(PATH)).json()) == 1
 
 
-@pytest.mark.parametrize(
-    "changes",
-    [
-        {"num_sessions": -1},
-        {"num_sessions": 1.5},
-        {"expiration": 0},
-        {"expiration": "NaN"},
-        {"unknown": 1},
-        {"zone_id": "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"},
-        {"image_id": "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"},
-        {"allow_kasm_audio": None},
-    ],
-)
-async def test_values_that_cannot_be_used(stage: Stage, changes: dict[str, Any]):
-    assert (await stage.admin.post(PATH, json=stage.body(**changes))).status_code == 422
+async def test_values_that_cannot_be_used_are_named(stage: Stage):
+    nobody = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
+    refused: list[tuple[dict[str, Any], str]] = [
+        ({"num_sessions": -1}, "num_sessions"),
+        ({"num_sessions": 1.5}, "num_sessions"),
+        ({"num_sessions": 10_001}, "num_sessions"),
+        ({"num_sessions": True}, "num_sessions"),
+        ({"expiration": 0}, "expiration"),
+        ({"expiration": -1}, "expiration"),
+        ({"expiration": "NaN"}, "expiration"),
+        ({"unknown": 1}, "unknown"),
+        ({"zone_id": "eu"}, "zone_id"),
+        ({"zone_id": nobody}, "zone"),
+        ({"image_id": nobody}, "workspace"),
+        ({"allow_kasm_audio": None}, "allow_kasm_audio"),
+        ({"paused": "maybe"}, "paused"),
+    ]
+    for changes, named in refused:
+        answer = await stage.admin.post(PATH, json=stage.body(**changes))
+        assert (answer.status_code, answer.json()["status"]) == (422, 422), changes
+        assert named in answer.text, changes
+    for needed in ("zone_id", "image_id", "num_sessions", "expiration"):
+        answer = await stage.admin.post(PATH, json={k: v for k, v in stage.body().items() if k != needed})
+        assert (answer.status_code, needed in answer.text) == (422, True), needed
+    assert (await stage.admin.get(PATH)).json() == []
+
+
+async def test_users_match_by_the_precedence_of_their_groups(stage: Stage):
+    """The lower priority number wins, whatever the order of ids; only who may launch the workspace counts."""
+    config = await stage.created()
+    path = f"{PATH}/{config['staging_config_id']}"
+    allowing = await rows.group(stage.db, name="Allowing", priority=5, allow_kasm_audio=True)
+    refusing = await rows.group(stage.db, name="Refusing", priority=6, allow_kasm_audio=False)
+    everybody = (await stage.db.fetch("SELECT group_id::text FROM groups WHERE name = 'All Users'"))[0]["group_id"]
+    for number, groups in enumerate(
+        [(everybody, allowing, refusing), (everybody, refusing), (everybody,), (refusing,)]
+    ):
+        await rows.user(stage.db, f"user-{number}", *groups)
+
+    async def matching() -> int:
+        answer = await stage.admin.patch(path, json={})
+        assert answer.status_code == 200, answer.text
+        return answer.json()["matching_users"]
+
+    begin = 1  # the administrator
+    assert await matching() == begin + 2
+    await stage.db.write("UPDATE groups SET priority = 7 WHERE name = 'Allowing'")
+    assert await matching() == begin + 1
+    await stage.db.write("UPDATE users SET disabled = true WHERE username = 'user-2'")
+    assert await matching() == begin
+    await stage.db.write("UPDATE users SET disabled = false, locked = true WHERE username = 'user-2'")
+    assert await matching() == begin
+    assert (await stage.created(allow_kasm_audio=False))["matching_users"] == 2
+
+
+async def test_other_settings_that_keep_all_matching_users_away_are_warned_about(stage: Stage):
+    config = await stage.created()
+    path = f"{PATH}/{config['staging_config_id']}"
+    await stage.db.write(
+        "INSERT INTO group_settings (group_id, name, value)"
+        " SELECT group_id, 'inject_ssh_keys', 'true' FROM groups WHERE name = 'All Users'"
+    )
+    saved = (await stage.admin.patch(path, json={})).json()
+    assert saved["matching_users"] == 1
+    assert "Nobody would get these sessions" in saved["warning"]
+    assert "inject_ssh_keys (group All Users)" in saved["warning"]
+    everybody = (await stage.db.fetch("SELECT group_id::text FROM groups WHERE name = 'All Users'"))[0]["group_id"]
+    without = await rows.group(stage.db, name="Without", priority=1, inject_ssh_keys=False)
+    await rows.user(stage.db, "bob", everybody, without)
+    assert (await stage.admin.patch(path, json={})).json()["warning"] is None, "one of them gets them"
+
+
+async def test_pausing_and_resuming(stage: Stage, with_user: Make):
+    config = await stage.created()
+    path = f"{PATH}/{config['staging_config_id']}"
+    await stage.staged(config["staging_config_id"], 1)
+    ada = await with_user("ada@example.org")
+    assert (await stage.admin.patch(path, json={"paused": True})).json()["paused"] is True
+    assert (await ada.post("/api/v1/sessions", json={"image_id": stage.image_id})).json()["staged"] is False
+    assert (await stage.admin.patch(path, json={"paused": False})).json()["num_current_sessions"] == 1
+    assert (await ada.post("/api/v1/sessions", json={"image_id": stage.image_id})).json()["staged"] is True
+
+
+async def test_a_config_that_is_made_paused_says_so_before_a_primary_has_looked(stage: Stage):
+    assert (await stage.created(paused=True))["shortfall"]["code"] == "paused"
+
+
+async def test_a_workspace_is_ready_while_one_of_its_staged_sessions_can_be_claimed(stage: Stage, with_user: Make):
+    ada = await with_user("ada@example.org")
+
+    async def ready() -> bool:
+        (image,) = (await ada.get("/api/v1/me/images")).json()
+        return image["ready"]
+
+    await stage.staged((await stage.created())["staging_config_id"], 1)
+    assert await ready()
+    await stage.db.write("UPDATE agents SET draining = true")
+    assert not await ready(), "a claim takes nothing from an Agent that is to become empty"
 
 
 async def test_a_zone_with_the_request_host_is_saved_and_warned_about(stage: Stage):
     await stage.db.write("UPDATE zones SET allow_origin_domain = '$request_host$'")
     config = await stage.created()
-    assert "Allow Origin Domain of zone default is $request_host$" in config["warning"]
+    assert "Allow Origin Domain of zone default contains $request_host$" in config["warning"]
+    assert config["shortfall"]["code"] == "zone-request-host", "no Primary has looked yet"
+    await stage.db.write(
+        "UPDATE zones SET allow_origin_domain = '127.0.0.1', upstream_auth_address = '$request_host$:8443'"
+    )
+    path = f"{PATH}/{config['staging_config_id']}"
+    saved = (await stage.admin.patch(path, json={"num_sessions": 3})).json()
+    assert "Upstream Auth Address of zone default contains $request_host$," in saved["warning"]
+    await stage.db.write("UPDATE zones SET upstream_auth_address = '127.0.0.1:8443'")
+    assert (await stage.admin.patch(path, json={"num_sessions": 3})).json()["warning"] is None
 
 
 async def test_the_shortfall_is_always_explained(stage: Stage):
@@ -158,13 +195,28 @@ async def test_a_change_leaves_omitted_fields_and_names_what_cannot_change(stage
     assert (await stage.admin.patch(path, json={"allow_kasm_audio": False})).json()["code"] == "duplicate"
 
 
-async def test_recycling_makes_the_staged_sessions_out_of_date(stage: Stage):
+async def test_recycling_marks_the_staged_sessions_as_to_be_replaced(stage: Stage):
     config = await stage.created()
     await stage.db.write("UPDATE staging_configs SET failures = 3, next_try = now(), last_error = 'e'")
     response = await stage.admin.post(f"{PATH}/{config['staging_config_id']}/recycle")
     assert response.status_code == 202
-    row = await stage.db.fetch_one("SELECT revision, failures, next_try, last_error FROM staging_configs")
-    assert row == {"revision": 2, "failures": 0, "next_try": None, "last_error": None}
+    row = await stage.db.fetch_one(
+        "SELECT recycled > created AS recycled, revision, failures, next_try, last_error FROM staging_configs"
+    )
+    assert row == {"recycled": True, "revision": 1, "failures": 0, "next_try": None, "last_error": None}
+
+
+async def test_another_expiration_holds_for_what_is_staged_already(stage: Stage):
+    config = await stage.created(expiration=10)
+    young, old = await stage.staged(config["staging_config_id"], 2)
+    await stage.db.write("UPDATE sessions SET created = now() - interval '5 h' WHERE session_id = %s", (old,))
+    path = f"{PATH}/{config['staging_config_id']}"
+    assert (await stage.admin.patch(path, json={"expiration": 2})).status_code == 200
+    hours = {
+        row["session_id"]: round(row["left"].total_seconds() / 3600, 1)
+        for row in await stage.db.fetch("SELECT session_id::text, expires - clock_timestamp() AS left FROM sessions")
+    }
+    assert hours == {young: 2.0, old: 1.0}, "those that are too old have time to be replaced one by one"
 
 
 async def test_deleting_ends_unassigned_sessions_and_leaves_assigned_ones(stage: Stage, with_user: Make):
@@ -182,30 +234,6 @@ async def test_deleting_ends_unassigned_sessions_and_leaves_assigned_ones(stage:
     session = (await stage.admin.get(f"/api/v1/sessions/{launched['session_id']}")).json()
     assert (session["staging_config_id"], session["username"]) == (config["staging_config_id"], "ada@example.org")
     assert (await stage.created())["num_sessions"] == 2
-
-
-async def test_explain_answers_without_launching(stage: Stage, with_user: Make):
-    config_id = (await stage.created())["staging_config_id"]
-    path = f"{PATH}/{config_id}/explain"
-    ada = await with_user("ada@example.org")
-    me = (await ada.get("/api/v1/me")).json()["user"]["user_id"]
-
-    async def codes(user: str = "ada@example.org") -> list[str]:
-        answer = (await stage.admin.get(path, params={"user": user})).json()
-        assert answer["would_get"] == (not answer["reasons"])
-        return [reason["code"] for reason in answer["reasons"]]
-
-    assert await codes() == ["pool_empty"]
-    await stage.staged(config_id, 1)
-    assert await codes() == []
-    assert await codes(me) == []
-    group_id = await rows.group(stage.db, name="Students", priority=2, inject_ssh_keys=True, allow_kasm_audio=False)
-    await stage.db.write("INSERT INTO user_groups VALUES (%s, %s)", (me, group_id))
-    assert await codes() == ["inject_ssh_keys", "permissions"]
-    await stage.db.write("DELETE FROM group_images")
-    assert (await codes())[0] == "restricted"
-    assert (await stage.admin.get(path, params={"user": "nobody"})).status_code == 404
-    assert await stage.db.fetch("SELECT 1 FROM sessions WHERE user_id IS NOT NULL") == []
 
 
 async def test_permissions(stage: Stage, with_key: Make):

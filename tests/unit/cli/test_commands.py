@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 from tests.unit.cli.conftest import Done, Pretended, problem
-
-from greenroom.cli import logs, sessions
 
 Greenroom = Callable[..., Done]
 
@@ -31,6 +31,7 @@ FOUND = {
     ("GET", "/agents/host-1"): {"agent_id": AGENT},
     ("GET", "/managers/manager-1"): {"manager_id": MANAGER},
     ("GET", f"/groups/{GROUP}"): {"group_id": GROUP},
+    ("GET", f"/users/{USER}/settings"): [],
 }
 """Things with names, as the api lists them."""
 
@@ -43,6 +44,13 @@ REQUESTS: list[tuple[str, str, str, Any]] = [
         "PATCH",
         f"/zones/{ZONE}",
         {"search_alternate_zones": False},
+    ),
+    ("users settings ann", "GET", f"/users/{USER}/settings", None),
+    (
+        "zones update eu --no-proxy-connections --proxy-hostname agents.example --proxy-path screens",
+        "PATCH",
+        f"/zones/{ZONE}",
+        {"proxy_connections": False, "proxy_hostname": "agents.example", "proxy_path": "screens"},
     ),
     ("zones delete eu", "DELETE", f"/zones/{ZONE}", None),
     ("managers enable manager-1", "PATCH", f"/managers/{MANAGER}", {"enabled": True}),
@@ -62,8 +70,22 @@ REQUESTS: list[tuple[str, str, str, Any]] = [
         "agents join-token --zone eu --uses 3",
         "POST",
         "/join-tokens",
-        {"zone_id": ZONE, "uses": 3, "hours": 24},
+        {"zone_id": ZONE, "role": "agent", "uses": 3, "hours": 1},
     ),
+    (
+        "agents join-token --zone eu --agent host-1",
+        "POST",
+        "/join-tokens",
+        {"zone_id": ZONE, "role": "agent", "uses": 1, "hours": 1, "agent_id": AGENT},
+    ),
+    (
+        "launches list --outcome failed --user ann",
+        "GET",
+        f"/launches?user_id={USER}&outcome=failed&limit=1000",
+        None,
+    ),
+    (f"launches get {SESSION}", "GET", f"/launches/{SESSION}", None),
+    ("agents revoke host-1", "DELETE", f"/agents/{AGENT}/credential", None),
     (
         "images create Editor --name editor:1 --cores 0.5 --category Office --category Text --run-config hostname=a",
         "POST",
@@ -91,7 +113,16 @@ REQUESTS: list[tuple[str, str, str, Any]] = [
     (f"staging update {CONFIG} --num-sessions 0", "PATCH", f"/staging-configs/{CONFIG}", {"num_sessions": 0}),
     (f"staging delete {CONFIG}", "DELETE", f"/staging-configs/{CONFIG}", None),
     (f"staging recycle {CONFIG}", "POST", f"/staging-configs/{CONFIG}/recycle", None),
+    (f"staging pause {CONFIG}", "PATCH", f"/staging-configs/{CONFIG}", {"paused": True}),
+    (f"staging resume {CONFIG}", "PATCH", f"/staging-configs/{CONFIG}", {"paused": False}),
     (f"staging explain {CONFIG} --user ann", "GET", f"/staging-configs/{CONFIG}/explain?user=ann", None),
+    (
+        f"staging explain {CONFIG} --user ann --zone eu",
+        "GET",
+        f"/staging-configs/{CONFIG}/explain?user=ann&zone=eu",
+        None,
+    ),
+    (f"staging history {CONFIG} --limit 5", "GET", f"/staging-configs/{CONFIG}/history?limit=5", None),
     (
         "sessions list --user ann --status running --staged --limit 5",
         "GET",
@@ -99,12 +130,16 @@ REQUESTS: list[tuple[str, str, str, Any]] = [
         None,
     ),
     (
-        "sessions launch Desktop --user ann --zone eu --environment A=b --environment N=1",
+        "sessions launch Desktop --user ann --environment A=b --environment N=1",
         "POST",
         "/sessions",
-        {"image_id": IMAGE, "user_id": USER, "zone_id": ZONE, "environment": {"A": "b", "N": "1"}},
+        {"image_id": IMAGE, "user_id": USER, "environment": {"A": "b", "N": "1"}},
     ),
+    (f"sessions stop {SESSION}", "POST", f"/sessions/{SESSION}/lifecycle-commands", {"command": "stop"}),
+    (f"sessions pause {SESSION}", "POST", f"/sessions/{SESSION}/lifecycle-commands", {"command": "pause"}),
+    (f"sessions resume {SESSION}", "POST", f"/sessions/{SESSION}/lifecycle-commands", {"command": "resume"}),
     (f"sessions destroy {SESSION}", "DELETE", f"/sessions/{SESSION}", None),
+    (f"sessions destroy {SESSION} --force", "DELETE", f"/sessions/{SESSION}?force=true", None),
     (f"sessions placement {SESSION}", "GET", f"/sessions/{SESSION}/placement", None),
     (
         "users create bob --first-name Bob --locked",
@@ -119,7 +154,23 @@ REQUESTS: list[tuple[str, str, str, Any]] = [
         {"groups": [GROUP]},
     ),
     ("users list --q an", "GET", "/users?q=an&limit=1000", None),
+    ("users list --group All\N{NO-BREAK SPACE}Users", "GET", f"/users?group_id={GROUP}&limit=1000", None),
     ("users delete ann", "DELETE", f"/users/{USER}", None),
+    ("users disable ann", "PATCH", f"/users/{USER}", {"disabled": True}),
+    ("users enable ann", "PATCH", f"/users/{USER}", {"disabled": False}),
+    ("users lock ann", "PATCH", f"/users/{USER}", {"locked": True}),
+    ("users unlock ann", "PATCH", f"/users/{USER}", {"locked": False}),
+    ("users attributes ann", "GET", f"/users/{USER}/attributes", None),
+    (
+        "users set-attributes ann --preferred-language de --default-image Desktop --preferred-timezone null",
+        "PATCH",
+        f"/users/{USER}/attributes",
+        {"preferred_language": "de", "default_image": IMAGE, "preferred_timezone": None},
+    ),
+    ("users ssh-key ann", "POST", f"/users/{USER}/ssh-key", {}),
+    ("users logins ann", "GET", f"/users/{USER}/logins", None),
+    ("users logout ann", "DELETE", f"/users/{USER}/logins", None),
+    (f"users logout ann --login {SESSION}", "DELETE", f"/users/{USER}/logins/{SESSION}", None),
     (
         f'groups update {GROUP} --settings inject_ssh_keys=true --settings {{"idle_disconnect":5}} --settings x=null',
         "PATCH",
@@ -132,7 +183,15 @@ REQUESTS: list[tuple[str, str, str, Any]] = [
         "/api-keys",
         {"name": "reporting", "permissions": ["sessions_view"], "read_only": True},
     ),
+    (f"keys disable {AGENT}", "PATCH", f"/api-keys/{AGENT}", {"enabled": False}),
+    (f"keys enable {AGENT}", "PATCH", f"/api-keys/{AGENT}", {"enabled": True}),
     ("settings update a=1 b=null c=text", "PATCH", "/settings", {"a": 1, "b": None, "c": "text"}),
+    (
+        f"managers requests --status 503 --refused --agent {AGENT} --manager-instance-id manager-1 --limit 7",
+        "GET",
+        f"/diagnostics/manager-requests?agent_id={AGENT}&status=503&refused=true&manager_instance_id=manager-1&limit=7",
+        None,
+    ),
     ("logs list --level ERROR --limit 7", "GET", "/logs?level=ERROR&limit=7", None),
     ("logs tail --no-follow -n 3 --code x", "GET", "/logs?code=x&limit=3", None),
 ]
@@ -143,7 +202,14 @@ def test_what_is_typed_becomes_this_request(
     api: Pretended, greenroom: Greenroom, typed: str, request_: tuple[str, str, Any]
 ):
     method, path, body = request_
-    answer = [] if path.startswith(("/sessions?", "/users?", "/settings", "/logs?")) else {"steps": [], "outcome": "x"}
+    lists = path.startswith(("/sessions?", "/launches?", "/users?", "/settings", "/logs?", "/diagnostics/")) or (
+        method,
+        path[-7:],
+    ) == (
+        "GET",
+        "/logins",
+    )
+    answer: Any = [] if lists else {"steps": [], "outcome": "x"}
     api.answers = FOUND | {(method, path.partition("?")[0]): answer}
     if typed.startswith("sessions launch"):
         api.answers[method, path] = {"session_id": SESSION, "connect_url": f"/session/{SESSION}"}
@@ -171,6 +237,21 @@ def test_a_secret_can_come_from_stdin(api: Pretended, greenroom: Greenroom, monk
     monkeypatch.setattr("sys.stdin", io.StringIO("a long password\n"))
     assert greenroom("users", "update", "ann", "--password", "-").code == 0
     assert api.last[2] == {"password": "a long password"}
+
+
+def test_a_key_comes_from_a_file_or_from_stdin(
+    api: Pretended, greenroom: Greenroom, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    api.answers = FOUND | {("PATCH", f"/users/{USER}/attributes"): {}}
+    monkeypatch.chdir(tmp_path)  # a message with a long path is folded anywhere
+    (tmp_path / "id.pub").write_text("ssh-ed25519 AAAA ann\n")
+    assert greenroom("users", "set-attributes", "ann", "--ssh-public-key", "id.pub").code == 0
+    assert api.last[2] == {"ssh_public_key": "ssh-ed25519 AAAA ann\n"}
+    monkeypatch.setattr("sys.stdin", io.StringIO("-----BEGIN\nabc\n"))
+    assert greenroom("users", "set-attributes", "ann", "--ssh-private-key", "-").code == 0
+    assert api.last[2] == {"ssh_private_key": "-----BEGIN\nabc\n"}
+    missing = greenroom("users", "set-attributes", "ann", "--ssh-private-key", "nothing")
+    assert (missing.code, "cannot be read" in missing.err) == (2, True)
 
 
 def test_a_refusal_is_exit_code_1_with_the_message_of_the_server(api: Pretended, greenroom: Greenroom):
@@ -227,13 +308,19 @@ def test_an_unknown_id_is_exit_code_1(api: Pretended, greenroom: Greenroom, type
         "groups update All --settings {nothing",
         "logs list --since yesterday",
         "managers update manager-1 --enabled",
-        "sessions stop x",
+        "sessions freeze x",
     ],
 )
 def test_wrong_usage_is_exit_code_2_and_asks_nobody(api: Pretended, greenroom: Greenroom, typed: str):
     done = greenroom(*typed.split())
     assert done.code == 2
     assert not [request for request in api.asked if request.method != "GET"]
+
+
+def test_what_is_no_time_is_told_how_times_are_written(greenroom: Greenroom):
+    done = greenroom("logs", "list", "--since", "5m")
+    assert done.code == 2
+    assert "'5m' is no time; write e.g. 2027-01-31" in " ".join(done.err.replace("│", " ").split())
 
 
 def test_a_name_that_several_have_is_refused_with_their_ids(api: Pretended, greenroom: Greenroom):
@@ -282,82 +369,15 @@ def test_a_warning_of_the_server_goes_to_stderr(api: Pretended, greenroom: Green
     assert "Nobody coordinates eu." in done.err
 
 
-def connection(status: str, *steps: str) -> httpx.Response:
-    """`GET /sessions/{id}/connection` with these steps taken, a second apart."""
-    shown = [{"name": s, "title": s, "at": f"2026-01-01T00:00:0{n}Z"} for n, s in enumerate(steps)]
-    body = {
-        "status": status,
-        "operational_progress": 10 * len(steps),
-        "operational_message": f"{status} it is",
-        "steps": [*shown, {"name": "later", "title": "Later", "at": None}],
+@pytest.mark.parametrize("counted", [True, False])
+def test_a_launch_says_when_the_zone_asked_for_did_not_count(api: Pretended, greenroom: Greenroom, counted: bool):
+    api.answers = FOUND | {
+        ("POST", "/sessions"): {"session_id": SESSION, "connect_url": f"/session/{SESSION}"},
+        ("GET", f"/sessions/{SESSION}"): {"zone_id": ZONE if counted else AGENT, "zone_name": "us"},
     }
-    return httpx.Response(200, json=body)
-
-
-@pytest.fixture
-def launching(api: Pretended, monkeypatch: pytest.MonkeyPatch) -> Pretended:
-    """A deployment that launches; its connection answers are set by the test."""
-    monkeypatch.setattr(sessions, "POLL_S", 0.0)
-    launched = {"session_id": SESSION, "status": "requested", "connect_url": f"/session/{SESSION}"}
-    api.answers = FOUND | {("POST", "/sessions"): launched, ("GET", f"/sessions/{SESSION}"): {"status": "running"}}
-    return api
-
-
-def test_waiting_shows_each_step_once_and_ends_when_the_session_runs(launching: Pretended, greenroom: Greenroom):
-    launching.answers["GET", f"/sessions/{SESSION}/connection"] = [
-        connection("requested", "Requested"),
-        connection("requested", "Requested"),
-        connection("starting", "Requested", "Placed"),
-        connection("running", "Requested", "Placed", "Ready"),
-    ]
-    done = greenroom("sessions", "launch", "Desktop", "--wait", "--json")
-    assert done.code == 0, done.err
-    assert done.json == {
-        "session_id": SESSION,
-        "status": "running",
-        "connect_url": f"https://greenroom.example/session/{SESSION}",
-    }
-    assert [line.strip() for line in done.err.splitlines()] == ["✓ Requested", "✓ Placed  1.0 s", "✓ Ready  1.0 s"]
-
-
-def test_waiting_for_a_session_that_fails_is_exit_code_1_with_the_reason(launching: Pretended, greenroom: Greenroom):
-    launching.answers["GET", f"/sessions/{SESSION}/connection"] = connection("failed", "Requested")
-    done = greenroom("sessions", "launch", "Desktop", "--wait")
-    assert done.code == 1
-    assert "failed it is" in done.err
-
-
-def test_waiting_ends_in_time(launching: Pretended, greenroom: Greenroom, monkeypatch: pytest.MonkeyPatch):
-    launching.answers["GET", f"/sessions/{SESSION}/connection"] = connection("starting", "Requested")
-    clock = iter(range(0, 1000, 100))
-    monkeypatch.setattr(sessions.time, "monotonic", lambda: float(next(clock)))
-    monkeypatch.setattr(sessions.time, "sleep", lambda _: None)
-    with pytest.raises(sessions.ApiError, match="does not run after 150 s: starting it is"):
-        sessions.wait_until_running(*_client_and_output(launching), SESSION, 150.0)
-
-
-def _client_and_output(api: Pretended) -> tuple[Any, Any]:
-    class Client:
-        def get(self, path: str) -> Any:
-            return api.answers["GET", path].json()
-
-    return Client(), sessions.Output.standard(as_json=True)
-
-
-def test_following_the_log_shows_each_row_once_also_a_late_one(api: Pretended, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(logs, "POLL_S", 0.0)
-
-    def row(number: int, second: int) -> dict[str, Any]:
-        return {"log_id": number, "time": f"2026-01-01T00:00:{second:02}+00:00"}
-
-    pages = iter([[row(3, 30), row(2, 20), row(1, 10)], [row(5, 31), row(3, 30)], [row(5, 31), row(4, 29), row(3, 30)]])
-    queries: list[dict[str, Any]] = []
-
-    class Client:
-        def rows(self, path: str, query: dict[str, Any], limit: int | None = None) -> list[dict[str, Any]]:
-            queries.append(query)
-            return next(pages)
-
-    rows = logs.follow_rows(Client(), {"level": "INFO"}, 2)  # pyright: ignore[reportArgumentType]
-    assert [next(rows)["log_id"] for _ in range(4)] == [2, 3, 5, 4]
-    assert queries[1] == {"level": "INFO", "since": "2026-01-01T00:00:20+00:00"}
+    done = greenroom("sessions", "launch", "Desktop", "--user", "ann", "--zone", "eu", "--json")
+    (launched,) = (json.loads(asked.content) for asked in api.asked if asked.method == "POST")
+    assert launched == {"image_id": IMAGE, "user_id": USER, "zone_id": ZONE}
+    assert (done.code, done.json["session_id"]) == (0, SESSION)
+    said = "The session is in zone us, not in the one asked for." in " ".join(done.err.split())
+    assert said is not counted

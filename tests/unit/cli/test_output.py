@@ -52,6 +52,7 @@ def test_bytes_have_binary_units(count: int, shown: str):
         ({}, "", "-"),
         (True, "", "yes"),
         (1048576, "memory", "1 MiB"),
+        (1048576, "memory_used", "1 MiB"),
         (1048576, "other", "1048576"),
         (8.0, "", "8"),
         ("2026-01-01T11:00:00Z", "", "1 h ago"),
@@ -62,6 +63,14 @@ def test_bytes_have_binary_units(count: int, shown: str):
 )
 def test_values_are_shown_as_people_read_them(value: Any, field: str, shown: str):
     assert cell(value, field, NOW).plain == shown
+
+
+def test_a_field_that_an_older_deployment_does_not_send_is_shown_as_nothing():
+    console = Console(file=io.StringIO(), width=60)
+    columns = (Column("Name", "name"), Column("New", "new"))
+    Output(as_json=False, out=console, err=console).rows([{"name": "ann"}], columns, "")
+    shown = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    assert shown.splitlines()[-1].split() == ["ann", "-"]
 
 
 def test_an_id_is_never_folded_however_narrow_the_terminal():

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
 from greenroom.api.openapi import document
 from greenroom.api.schemas.sessions import SessionCreate
-from greenroom.cli import reference
+from greenroom.cli import managers, reference
 from greenroom.cli.fields import options_of
-from greenroom.cli.nouns import NOUNS, LogFilter, Noun
+from greenroom.cli.filters import LogFilter, RequestFilter
+from greenroom.cli.main import app
+from greenroom.cli.nouns import NOUNS, Noun
 
 PAGE = Path(__file__).parents[3] / "docs/reference/command-line.md"
 API: dict[str, Any] = document()
@@ -68,6 +72,12 @@ def test_logs_have_every_filter_of_the_api():
     assert set(LogFilter.model_fields) == parameters_of("/api/v1/logs")
 
 
+def test_requests_of_agents_have_every_filter_and_show_fields_of_the_api():
+    path = "/api/v1/diagnostics/manager-requests"
+    assert set(RequestFilter.model_fields) == parameters_of(path)
+    assert {column.field for column in managers.COLUMNS if column.field} <= shown_by(PATHS[path]["get"])
+
+
 @pytest.mark.parametrize(
     "model", [SessionCreate, *filter(None, (m for noun in NOUNS.values() for m in (noun.create, noun.update)))]
 )
@@ -77,3 +87,9 @@ def test_every_field_of_a_body_has_an_option(model: Any):
 
 def test_the_reference_is_what_the_program_says():
     assert PAGE.read_text() == reference.document(), "run: python -m greenroom.cli.reference > " + str(PAGE)
+
+
+@pytest.mark.parametrize(("option", "default"), [("--port", "8443"), ("--managers", "1"), ("--zones", "default")])
+def test_help_names_the_defaults_of_an_instance(option: str, default: str):
+    shown = CliRunner().invoke(app, ["up", "--help"], env={"COLUMNS": "200"}).output
+    assert re.search(rf"{option} .*\[default: \({default}\)\]", shown)

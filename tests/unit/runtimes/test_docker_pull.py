@@ -4,10 +4,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.runtimes.docker_pull import Progress
+from greenroom.runtimes.docker_pull import Progress, with_registry
+
+
+@pytest.mark.parametrize(
+    ("name", "whole"),
+    [
+        ("desk:1", "docker.io/desk:1"),
+        ("team/desk:1", "docker.io/team/desk:1"),
+        ("docker.io/team/desk", "docker.io/team/desk"),
+        ("r.example:5000/desk:1", "r.example:5000/desk:1"),
+        ("localhost/desk", "localhost/desk"),
+    ],
+)
+def test_an_account_is_given_for_a_registry_that_is_named(name: str, whole: str):
+    assert with_registry(name) == whole
+
 
 lines = st.fixed_dictionaries(
     {"status": st.sampled_from(["Pulling fs layer", "Waiting", "Downloading", "Download complete", "Extracting"])},
@@ -33,3 +49,18 @@ def test_layers_count_by_their_bytes():
     assert progress.after({"id": "small", "status": "Pull complete", "progressDetail": {}}) == 10
     assert progress.after({"id": "big", "status": "Download complete"}) == 82
     assert progress.after({"id": "big", "status": "Extracting", "progressDetail": {"current": 450, "total": 900}}) == 91
+
+
+def test_layers_that_are_here_already_do_not_count():
+    progress = Progress()
+    assert progress.after({"id": "base", "status": "Already exists"}) == 0
+    progress.after({"id": "new", "status": "Pulling fs layer"})
+    assert progress.after({"id": "new", "status": "Downloading", "progressDetail": {"current": 25, "total": 100}}) == 20
+
+
+def test_a_layer_that_waits_counts_like_the_others():
+    progress = Progress()
+    for layer in ("first", "second", "third", "fourth"):
+        progress.after({"id": layer, "status": "Pulling fs layer"})
+    progress.after({"id": "first", "status": "Downloading", "progressDetail": {"current": 1, "total": 500}})
+    assert progress.after({"id": "first", "status": "Pull complete", "progressDetail": {}}) == 25

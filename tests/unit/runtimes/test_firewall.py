@@ -8,8 +8,9 @@ from itertools import pairwise
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.core.addresses import PRIVATE
 from greenroom.runtimes.docker_spec import Identity
-from greenroom.runtimes.firewall import PRIVATE, chains, jumps, resolvers, ruleset
+from greenroom.runtimes.firewall import chains, jumps, resolvers, ruleset
 
 IDENTITY = Identity(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
 addresses = st.ip_addresses(v=4).map(str)

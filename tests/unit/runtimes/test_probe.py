@@ -1,19 +1,23 @@
-"""Probing pages that are not ours."""
+"""Probing pages, without a container: those that are not ours, and how often ours are asked."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from typing import Any
+
+import httpx
 
 from greenroom.core.sessions import SessionSpec
-from greenroom.runtimes.probe import Prober
+from greenroom.runtimes.probe import OWN_PAGE, Prober
 
 SPEC = SessionSpec(image="i", image_id="i", credential="secret", protocol="http")
 
 
 @asynccontextmanager
-async def page(answer: Callable[[bytes], bytes], heads: list[bytes]) -> AsyncIterator[str]:
+async def page(answer: Callable[[bytes], bytes], heads: list[bytes]) -> AsyncGenerator[str]:
     """A page at host:port that answers the head of each request; `heads` has what was asked."""
 
     async def connected(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -50,4 +54,43 @@ async def test_a_body_without_end_is_not_waited_for():
     prober = Prober()
     async with page(answer, []) as address:
         assert (await prober.probe(address, SPEC, timeout_s=3)).usable
+    await prober.close()
+
+
+class Desktop(Prober):
+    """A prober of a desktop of ours that is not there; counts how often its page was asked."""
+
+    painted = True
+    asked = 0
+
+    async def _page(self, address: str, spec: SessionSpec) -> httpx.Response:
+        self.asked += 1
+        return httpx.Response(200, headers={"server": OWN_PAGE})
+
+    @asynccontextmanager
+    async def _screen(self, address: str, spec: SessionSpec) -> AsyncGenerator[Any]:
+        yield self
+
+    async def is_painted(self) -> bool:
+        return self.painted
+
+
+async def test_the_page_of_a_usable_desktop_is_not_asked_again_until_a_look_at_its_screen_fails():
+    prober = Desktop()
+    assert [(await prober.probe("h:1", SPEC)).usable for _ in range(3)] == [True] * 3
+    assert prober.asked == 1
+    prober.painted = False
+    assert [(await prober.probe("h:1", SPEC)).usable for _ in range(2)] == [False] * 2
+    assert prober.asked == 2, "the second look is a whole one: it says what is wrong"
+    prober.painted = True
+    assert (await prober.probe("h:1", SPEC)).usable
+    assert prober.asked == 3
+    await prober.close()
+
+
+async def test_another_session_at_the_same_address_is_looked_at_as_a_whole():
+    prober = Desktop()
+    for spec in (SPEC, replace(SPEC, credential="another")):
+        assert (await prober.probe("h:1", spec)).usable
+    assert prober.asked == 2
     await prober.close()

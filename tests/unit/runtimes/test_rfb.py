@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import random
 import struct
 
 import pytest
@@ -34,7 +35,8 @@ class Server:
 
     async def send(self, data: bytes) -> None:
         if data[0] == 3:
-            self.outgoing += self.noise + self.update(*struct.unpack(">xxHHHH", data))
+            changes, *area = struct.unpack(">x?HHHH", data)
+            self.outgoing += self.changed() if changes else self.noise + self.update(*area)
         elif self.step == 0:
             self.outgoing += b"\x02\x13\x01"
         elif self.step == 1:
@@ -42,6 +44,10 @@ class Server:
         elif self.step == 2:
             self.outgoing += struct.pack(">HH", WIDTH, HEIGHT) + b"\x20\x18\x00\x01" + bytes(12) + b"\0\0\0\x04Name"
         self.step += 1
+
+    def changed(self) -> bytes:
+        """What changed since the last update."""
+        return b""
 
     def update(self, x: int, y: int, width: int, height: int) -> bytes:
         pixels = b"".join(self.picture[row][column] for row in range(y, y + height) for column in range(x, x + width))
@@ -104,6 +110,79 @@ def test_a_server_that_never_sends_a_frame_ends_with_the_connection():
     server.update = lambda *_: b""  # type: ignore[method-assign]
     with pytest.raises(EOFError):
         look(server)
+
+
+class Painting(Server):
+    """Xvnc while a program paints: the answer is the pointer's picture, the pixels are the changes since."""
+
+    def __init__(self, picture: list[list[bytes]]) -> None:
+        super().__init__(picture)
+        self.behind = b""
+
+    def changed(self) -> bytes:
+        behind, self.behind = self.behind, b""
+        return behind
+
+    def update(self, x: int, y: int, width: int, height: int) -> bytes:
+        self.behind = super().update(x, y, width, height)
+        return b"\0\0\0\1" + struct.pack(">HHHHi", 0, 0, 9, 2, CURSOR) + b"\xff" * (9 * 2 * 4) + b"\xff" * 4
+
+
+def test_what_an_update_left_out_is_asked_for_again():
+    picture = blank()
+    picture[HEIGHT // 2] = [b"\1\0\0\0"] * WIDTH
+    assert look(Painting(picture))
+    assert not look(Painting(blank()))
+
+
+class Tiles(Server):
+    """Sends what is asked for in rectangles of `rows` rows, in an order of its own, with the pointer in between."""
+
+    def __init__(self, picture: list[list[bytes]], rows: int, order: random.Random) -> None:
+        super().__init__(picture, piece=97)
+        self.rows = rows
+        self.order = order
+
+    def update(self, x: int, y: int, width: int, height: int) -> bytes:
+        tops = list(range(y, y + height, self.rows))
+        self.order.shuffle(tops)
+        pointer = struct.pack(">HHHHi", 0, 0, 9, 2, CURSOR) + b"\xff" * (9 * 2 * 4) + b"\xff" * 4
+        said = b"\0\0\0\1" + pointer
+        for top in tops:
+            rows = self.picture[top : min(top + self.rows, y + height)]
+            pixels = b"".join(b"".join(row[x : x + width]) for row in rows)
+            said += b"\0\0\0\1" + struct.pack(">HHHHi", x, top, width, len(rows), RAW) + pixels
+        return said
+
+
+@given(seed=st.integers(0, 1000), rows=st.integers(1, HEIGHT))
+def test_a_picture_is_the_screen_whatever_the_order_of_its_parts(seed: int, rows: int):
+    order = random.Random(seed)  # noqa: S311 -- a test
+    picture = [[order.randbytes(4) for _ in range(WIDTH)] for _ in range(HEIGHT)]
+
+    async def main() -> bytes:
+        server = Tiles(picture, rows, order)
+        screen = Screen(server.send, server.receive)
+        await screen.open()
+        return await screen.picture()
+
+    assert asyncio.run(main()) == b"".join(b"".join(row) for row in picture)
+
+
+@pytest.mark.parametrize("place", [(1, 0, WIDTH, HEIGHT), (0, 1, WIDTH, HEIGHT), (0, 0, WIDTH + 1, 1)])
+def test_a_rectangle_beside_the_screen_is_refused(place: tuple[int, int, int, int]):
+    x, y, width, height = place
+
+    async def main() -> bytes:
+        server = Server(blank())
+        pixels = bytes(width * height * 4)
+        server.update = lambda *_: b"\0\0\0\1" + struct.pack(">HHHHi", x, y, width, height, RAW) + pixels  # type: ignore[method-assign]
+        screen = Screen(server.send, server.receive)
+        await screen.open()
+        return await screen.picture()
+
+    with pytest.raises(RfbError, match="outside"):
+        asyncio.run(main())
 
 
 class Hostile(Server):

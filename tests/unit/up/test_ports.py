@@ -19,6 +19,7 @@ def test_the_usual_ports_when_all_are_free():
     assert choose(NAMES, {}, 8443, lambda port: True) == {
         "stream": 8445,
         "api": 8080,
+        "gateway-metrics": 8088,
         "manager-default-1": 8181,
         "manager-default-1-gateway": 8446,
         "agent-default": 4444,

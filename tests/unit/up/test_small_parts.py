@@ -10,19 +10,25 @@ import signal
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+import httpx
 import pytest
 from cryptography import x509
 
 from greenroom.core.errors import SetupError
-from greenroom.up import tls
+from greenroom.up import commands, health, tls
 from greenroom.up.account import Account, blocked_folder, can_read
-from greenroom.up.doctor import compare
+from greenroom.up.certificates import renew_certificates
+from greenroom.up.doctor import Finding, compare
 from greenroom.up.layout import DataLock, Layout, check_folder, running_pid, write_json
 from greenroom.up.logfiles import cut_large
+from greenroom.up.options import Settings
 from greenroom.up.processes import describe_exit, way_out
 from greenroom.up.programs import distributions
 from greenroom.up.progress import Events, Lines, show_events, step
+from greenroom.up.roles import Site
 
 MINE = Account(None)
 
@@ -114,13 +120,49 @@ def test_the_packages_of_the_product_are_found_without_those_of_the_workshop():
     assert not {"pytest", "playwright", "ruff"} & set(found)
 
 
+def test_doctor_of_a_later_version_says_that_the_instance_is_older(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    async def pending(_: str) -> list[str]:
+        return ["0042_pre_later.sql"]
+
+    monkeypatch.setattr(commands, "check_folder", lambda _: None)
+    monkeypatch.setattr(commands, "running_pid", lambda _: 1)
+    monkeypatch.setattr(commands, "site_of", lambda _: SimpleNamespace(dsn=""))
+    monkeypatch.setattr(commands, "pending_migrations", pending)
+    with pytest.raises(SetupError, match=r"older version.*lacks 0042_pre_later\.sql.*greenroom down"):
+        commands.doctor(tmp_path, as_json=False)
+
+
+def test_what_a_part_says_of_itself_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]):
+    part = {"name": "api", "pid": 7, "starts": 1, "ok": False, "detail": "no [/such] file [red]"}
+    found = {"url": "https://127.0.0.1:8443", "pids": {"up": [6]}, "phase": "ready", "parts": [part]}
+    commands._show_status(found)
+    assert "no [/such] file [red]" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_doctor_warns_on_stderr_and_succeeds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool
+):
+    async def looked(_: Layout) -> tuple[list[Finding], list[str]]:
+        return [Finding(code="I1", holds="all is well", broken=())], ["a task failed."]
+
+    monkeypatch.setattr(commands, "check_folder", lambda _: None)
+    monkeypatch.setattr(commands, "running_pid", lambda _: 1)
+    monkeypatch.setattr(commands, "_doctor", looked)
+    commands.doctor(tmp_path, as_json=as_json)
+    shown = capsys.readouterr()
+    assert shown.err == "Warning: a task failed.\n"
+    assert "all is well" in shown.out
+
+
 def test_doctor_compares_rows_and_containers():
-    sessions = {"a": "running", "b": "running", "c": "requested", "d": "running"}
+    sessions = {"a": "running", "b": "running", "c": "requested", "d": "running", "e": "paused", "f": "failed"}
     found = compare(sessions, ["a", "d", "d", "x"])
-    assert [len(found[code]) for code in ("I3", "I6", "I7")] == [1, 1, 1]
+    assert [len(found[code]) for code in ("I3", "I6", "I7")] == [1, 1, 2]
     assert "d" in found["I3"][0]
     assert "x" in found["I6"][0]
     assert "session b is running" in found["I7"][0]
+    assert "session e is paused" in found["I7"][1]
 
 
 def test_a_large_log_is_cut_and_its_writer_goes_on(tmp_path: Path):
@@ -145,3 +187,60 @@ def test_steps_reach_another_process_as_events():
     pipe.seek(0)
     assert show_events(pipe, Lines(shown)) == {"ready": {"url": "https://x"}}
     assert shown.getvalue() == "Creating the database …\n"
+
+
+def test_certificates_are_renewed_while_the_instance_runs(layout: Layout, tmp_path: Path):
+    """The own one when it lapses soon; the administrator's when he put another one in its place."""
+    now = datetime.now(UTC)
+    tls.ensure_authority(layout)
+    own, own_key = tls.ensure_certificate(layout, MINE, ["rooms.example", "127.0.0.1", "localhost"], now)
+    brought = tmp_path / "brought.pem", tmp_path / "brought.key"
+
+    def bring() -> None:
+        for source, target in zip((own, own_key), brought, strict=True):
+            shutil.copy(source, target)
+
+    bring()
+    given = tls.copy_given(layout, MINE, *brought)
+    settings = Settings(hostname="rooms.example", tls_cert=str(brought[0]), tls_key=str(brought[1]))
+    site = cast("Site", SimpleNamespace(layout=layout, account=MINE, settings=settings, given_certificate=given))
+    before = own.read_bytes(), given[0].stat().st_mtime_ns
+    renew_certificates(site, now)
+    assert (own.read_bytes(), given[0].stat().st_mtime_ns) == before
+    renew_certificates(site, now + timedelta(days=380))
+    assert own.read_bytes() != before[0]
+    bring()
+    renew_certificates(site, now)
+    assert given[0].read_bytes() == own.read_bytes()
+
+
+def test_what_is_to_be_copied_is_on_one_line_wherever_it_goes(capsys: pytest.CaptureFixture[str]):
+    """The first half of `greenroom down --data …` alone would stop another instance."""
+    data = "/srv/" + "a-long-name/" * 9
+    admin = {"username": "admin", "password": "secret"}
+    found = {"url": "https://desk.example.org:8443", "admin": admin, "ca_file": data + "ca.pem", "data": data}
+    commands.show_ready(found, as_json=False)
+    assert f"Stop it with: greenroom down --data {data}" in capsys.readouterr().out.splitlines()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "said"),
+    [
+        (500, '{"ok": false, "status": "unhealthy", "enabled": true}', "answers 500: unhealthy"),
+        (502, '{"status": 502, "detail": "The Manager does not answer."}', "answers 502: The Manager does not answer."),
+        (404, "<html>", "answers 404: <html>"),
+        (503, '{"ok": false, "status": "disabled", "enabled": false}', "disabled by an administrator"),
+        (200, '{"ok": true, "status": "running", "enabled": true}', "answers"),
+        (
+            200,
+            '{"ok": true, "status": "running", "failing_tasks": ["pools", "expiry"]}',
+            "answers, cannot do pools, expiry",
+        ),
+        (200, "", "answers"),
+    ],
+)
+async def test_the_health_of_a_part_is_said_in_words(status: int, body: str, said: str):
+    transport = httpx.MockTransport(lambda request: httpx.Response(status, text=body))
+    async with httpx.AsyncClient(transport=transport) as http:
+        found = await health.probe(http, "m", "manager", "http://m/")
+    assert (found.detail, found.ok) == (said, status in (200, 503))

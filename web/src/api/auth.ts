@@ -21,6 +21,11 @@ export function logIn(username: string, password: string): Promise<unknown> {
   return dataOf(client.POST('/api/v1/login', { body: { username, password } }));
 }
 
+/** Log in once with the token of a link that a program got for the person. */
+export function logInByLink(token: string): Promise<unknown> {
+  return dataOf(client.POST('/api/v1/login/link', { body: { token } }));
+}
+
 export function logOut(): Promise<unknown> {
   return dataOf(client.POST('/api/v1/logout'));
 }

@@ -12,6 +12,8 @@ export class ApiError extends Error {
     /** Stable code of the problem, e.g. `last-enabled-manager`. */
     readonly code: string,
     message: string,
+    /** Field of the request → why its value cannot be used. */
+    readonly fields: Record<string, string> = {},
   ) {
     super(message);
   }
@@ -42,16 +44,77 @@ export async function dataOf<T>(call: Promise<Answer<T>>): Promise<T> {
   return answer.data as T;
 }
 
+/** Rows at most of a list that is read whole; more cannot be looked through on a page. */
+const MOST_ROWS = 20_000;
+
+/** A whole list: its first page and those that the answers' `Link` headers name. Throws ApiError. */
+export async function allOf<T>(first: Promise<Answer<T[]>>, signal: AbortSignal): Promise<T[]> {
+  let response: Response | undefined;
+  const rows = await dataOf(first.then((answer) => ({ ...answer, response: (response = answer.response) })));
+  for (let next = nextPage(response); next && rows.length < MOST_ROWS; next = nextPage(response)) {
+    const address = new URL(next, location.origin);
+    if (address.origin !== location.origin) break;
+    response = await fetch(address, { signal, credentials: 'same-origin' });
+    rows.push(...(await dataOf<T[]>(bodyOf(response))));
+  }
+  return rows;
+}
+
+/** A page of a long list. */
+export interface Page<T> {
+  rows: T[];
+  /** Where the next page begins; null = this is the last. */
+  next: string | null;
+}
+
+/** One page of a list. Throws ApiError. */
+export async function pageOf<T>(call: Promise<Answer<T[]>>): Promise<Page<T>> {
+  let response: Response | undefined;
+  const rows = await dataOf(call.then((answer) => ({ ...answer, response: (response = answer.response) })));
+  const next = nextPage(response);
+  return { rows, next: next ? new URL(next, location.origin).searchParams.get('cursor') : null };
+}
+
+async function bodyOf<T>(response: Response): Promise<Answer<T>> {
+  const body: unknown = await response.json();
+  return response.ok ? { data: body as T, response } : { error: body, response };
+}
+
+function nextPage(response: Response | undefined): string | undefined {
+  return /<([^>]+)>;\s*rel="next"/.exec(response?.headers.get('link') ?? '')?.[1];
+}
+
 function problemOf(status: number, body: unknown): ApiError {
-  const { code, detail, title } = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>;
+  const { code, detail, title, errors } = (typeof body === 'object' && body !== null ? body : {}) as Record<
+    string,
+    unknown
+  >;
   const message = [detail, title].find((text) => typeof text === 'string');
   if (!message && status >= 502) return new ApiError(status, 'unavailable', UNREACHABLE);
-  return new ApiError(status, String(code ?? 'internal'), String(message ?? `The server answered ${status}.`));
+  const sentence = String(message ?? `The server answered ${status}.`);
+  return new ApiError(status, String(code ?? 'internal'), sentence, fieldsOf(errors));
+}
+
+/** The `errors` of a problem by field of the body; several of one field in one text. */
+function fieldsOf(errors: unknown): Record<string, string> {
+  const fields: Record<string, string> = {};
+  for (const { loc, msg } of (Array.isArray(errors) ? errors : []) as { loc?: string[]; msg?: string }[]) {
+    const [, name, ...inner] = loc ?? [];
+    if (!name || !msg) continue;
+    const text = [...inner, msg].join(': ');
+    fields[name] = fields[name] ? `${fields[name]}; ${text}` : text;
+  }
+  return fields;
 }
 
 /** Whether the error says "log in (again)". */
 export function isLoggedOut(error: unknown): boolean {
   return error instanceof ApiError && error.status === 401;
+}
+
+/** Whether the error says that there is no such thing, or none for this person. */
+export function isGone(error: unknown): boolean {
+  return error instanceof ApiError && [403, 404].includes(error.status);
 }
 
 /** Whether repeating may help: no answer, or the server is busy or starting. */

@@ -8,17 +8,18 @@ export type LiveState = 'connecting' | 'live' | 'reconnecting';
 /** Topic of an event → first words of the query keys it makes out of date. */
 const TOUCHED: Record<string, string[]> = {
   session: ['sessions', 'connection', 'staging-configs', 'agents', 'launcher'],
-  staging: ['staging-configs', 'sessions', 'launcher'],
+  staging: ['staging-configs', 'staging-answer', 'sessions', 'launcher'],
   lease: ['managers'],
   managers: ['managers', 'zones'],
-  agents: ['agents'],
+  agents: ['agents', 'join-tokens', 'gateways', 'zones'],
   agent: ['agents'],
   zone: ['managers', 'staging-configs'],
   zones: ['zones', 'staging-configs'],
-  settings: ['groups', 'settings'],
-  images: ['images', 'launcher', 'staging-configs'],
+  settings: ['groups', 'settings', 'me', 'launcher', 'filter-policies', 'staging-answer'],
+  images: ['images', 'launcher', 'staging-configs', 'filter-policies'],
+  filter_policies: ['filter-policies', 'images'],
   users: ['users', 'groups', 'me'],
-  logs: ['logs', 'manager-requests'],
+  logs: ['logs', 'manager-requests', 'launches', 'staging-history'],
 };
 
 /** Events closer together than this are one refresh. */

@@ -1,31 +1,95 @@
-/** What the pages read, and what they ask to be done. Every address of `/api/v1` the console uses is here. */
+/** What the pages read. With actions.ts and auth.ts: every address of `/api/v1` the console uses. */
 
 import { queryOptions } from '@tanstack/react-query';
-import { client, dataOf } from './client';
+import type { paths } from '../generated/schema';
+import { allOf, client, dataOf, pageOf } from './client';
 import type { Schemas, Uuid } from './types';
 
 type Init = { signal: AbortSignal };
 
-/** A list of the api under the key that events name (see live.ts). */
+/** A whole list of the api under the key that events name (see live.ts). */
 function listOf<T>(key: string, get: (init: Init) => Promise<{ data?: T[]; error?: unknown; response: Response }>) {
-  return queryOptions({ queryKey: [key], queryFn: ({ signal }) => dataOf(get({ signal })) });
+  return queryOptions({ queryKey: [key], queryFn: ({ signal }) => allOf(get({ signal }), signal) });
 }
 
 export const zonesQuery = listOf('zones', (init) => client.GET('/api/v1/zones', init));
 export const managersQuery = listOf('managers', (init) => client.GET('/api/v1/managers', init));
 export const agentsQuery = listOf('agents', (init) => client.GET('/api/v1/agents', init));
+export const joinTokensQuery = listOf('join-tokens', (init) => client.GET('/api/v1/join-tokens', init));
+export const gatewaysQuery = listOf('gateways', (init) => client.GET('/api/v1/gateways', init));
 export const imagesQuery = listOf('images', (init) => client.GET('/api/v1/images', init));
+export const filterPoliciesQuery = listOf('filter-policies', (init) => client.GET('/api/v1/filter-policies', init));
 export const usersQuery = listOf('users', (init) => client.GET('/api/v1/users', init));
 export const groupsQuery = listOf('groups', (init) => client.GET('/api/v1/groups', init));
 export const groupSettingsQuery = listOf('group-settings', (init) => client.GET('/api/v1/group-settings', init));
 export const settingsQuery = listOf('settings', (init) => client.GET('/api/v1/settings', init));
 export const permissionsQuery = listOf('permissions', (init) => client.GET('/api/v1/permissions', init));
 export const apiKeysQuery = listOf('api-keys', (init) => client.GET('/api/v1/api-keys', init));
-export const managerRequestsQuery = listOf('manager-requests', (init) =>
-  client.GET('/api/v1/diagnostics/manager-requests', init),
-);
+
+export function managerQuery(managerId: Uuid) {
+  const params = { path: { manager_id: managerId } };
+  return queryOptions({
+    queryKey: ['managers', managerId],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/managers/{manager_id}', { signal, params })),
+  });
+}
+
+export function agentQuery(agentId: Uuid) {
+  const params = { path: { agent_id: agentId } };
+  return queryOptions({
+    queryKey: ['agents', agentId],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/agents/{agent_id}', { signal, params })),
+  });
+}
+
+/** What requests of Agents are wanted; without a condition all. */
+export type RequestQuestion = NonNullable<paths['/api/v1/diagnostics/manager-requests']['get']['parameters']['query']>;
+
+/** Requests of Agents as Managers answered them, newest first: a page of at most `limit`, from `cursor` on. */
+export function managerRequestsQuery(question: RequestQuestion, limit: number) {
+  const query = { ...question, limit };
+  return queryOptions({
+    queryKey: ['manager-requests', query],
+    queryFn: ({ signal }) => pageOf(client.GET('/api/v1/diagnostics/manager-requests', { signal, params: { query } })),
+  });
+}
+
 export const sessionsQuery = listOf('sessions', (init) => client.GET('/api/v1/sessions', init));
+/** Sessions whose hand-over to a user failed, kept to be looked at; no other list has them. */
+export const setAsideQuery = queryOptions({
+  queryKey: ['sessions', 'set-aside'],
+  queryFn: ({ signal }) =>
+    allOf(client.GET('/api/v1/sessions', { signal, params: { query: { set_aside: true } } }), signal),
+});
 export const stagingQuery = listOf('staging-configs', (init) => client.GET('/api/v1/staging-configs', init));
+
+export function stagingConfigQuery(configId: Uuid) {
+  const params = { path: { staging_config_id: configId } };
+  return queryOptions({
+    queryKey: ['staging-configs', configId],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/staging-configs/{staging_config_id}', { signal, params })),
+  });
+}
+
+/** What became of the launches that considered a pool. */
+export function stagingHistoryQuery(configId: Uuid) {
+  const params = { path: { staging_config_id: configId } };
+  return queryOptions({
+    queryKey: ['staging-history', configId],
+    queryFn: ({ signal }) =>
+      dataOf(client.GET('/api/v1/staging-configs/{staging_config_id}/history', { signal, params })),
+  });
+}
+
+/** Whether a user, by id or name, would get a session of a pool now. */
+export function stagingAnswerQuery(configId: Uuid, user: string) {
+  const params = { path: { staging_config_id: configId }, query: { user } };
+  return queryOptions({
+    queryKey: ['staging-answer', configId, user],
+    queryFn: ({ signal }) =>
+      dataOf(client.GET('/api/v1/staging-configs/{staging_config_id}/explain', { signal, params })),
+  });
+}
 
 /** The workspaces the person may start. */
 export const launcherQuery = listOf('launcher', (init) => client.GET('/api/v1/me/images', init));
@@ -36,21 +100,37 @@ export const mySessionsQuery = queryOptions({
   queryFn: ({ signal }) => dataOf(client.GET('/api/v1/me/sessions', { signal })),
 });
 
-const LOG_ROWS = 500;
+/** What log rows are wanted: of at least a level, and as many of the other conditions as are given. */
+export interface LogQuestion {
+  level: 'DEBUG' | 'INFO' | 'WARNING' | 'ERROR';
+  component?: string;
+  code?: string;
+  /** Part of the message. */
+  text?: string;
+  zone_name?: string;
+  session_id?: Uuid;
+  user_id?: Uuid;
+  staging_config_id?: Uuid;
+  /** Rows of this time or later. */
+  since?: string;
+  /** Rows before this time. */
+  until?: string;
+}
 
-/** Log rows of at least this level, newest first. */
-export function logsQuery(level: 'DEBUG' | 'INFO' | 'WARNING' | 'ERROR') {
+/** Log rows, newest first, at most `limit`. */
+export function logsQuery({ text, ...question }: LogQuestion, limit: number) {
+  const query = { ...question, ...(text ? { q: text } : {}), limit };
   return queryOptions({
-    queryKey: ['logs', level],
-    queryFn: ({ signal }) =>
-      dataOf(client.GET('/api/v1/logs', { signal, params: { query: { level, limit: LOG_ROWS } } })),
+    queryKey: ['logs', query],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/logs', { signal, params: { query } })),
   });
 }
 
-export function sessionQuery(sessionId: Uuid) {
-  const params = { path: { session_id: sessionId } };
+/** A session, or what took its place; without `follow` the very one. */
+export function sessionQuery(sessionId: Uuid, { follow = true } = {}) {
+  const params = { path: { session_id: sessionId }, query: { follow } };
   return queryOptions({
-    queryKey: ['sessions', sessionId],
+    queryKey: ['sessions', sessionId, { follow }],
     queryFn: ({ signal }) => dataOf(client.GET('/api/v1/sessions/{session_id}', { signal, params })),
   });
 }
@@ -63,96 +143,109 @@ export function connectionQuery(sessionId: Uuid) {
   });
 }
 
-/** A launch with the key that makes its repetition harmless (a lost answer never starts a second session). */
-export interface Launch {
-  imageId: Uuid;
-  key: string;
-}
-
-export function newLaunch(imageId: Uuid): Launch {
-  return { imageId, key: crypto.randomUUID() };
-}
-
-export function launchSession({ imageId, key }: Launch) {
-  const params = { header: { 'idempotency-key': key } };
-  return dataOf(client.POST('/api/v1/sessions', { params, body: { image_id: imageId } }));
-}
-
-export function deleteSession(sessionId: Uuid) {
-  return dataOf(client.DELETE('/api/v1/sessions/{session_id}', { params: { path: { session_id: sessionId } } }));
-}
-
-export function keepSessionAlive(sessionId: Uuid) {
-  return dataOf(
-    client.POST('/api/v1/sessions/{session_id}/keepalives', { params: { path: { session_id: sessionId } } }),
-  );
-}
-
-export function createStagingConfig(body: Schemas['StagingCreate']) {
-  return dataOf(client.POST('/api/v1/staging-configs', { body }));
-}
-
-const STAGING_CONFIG = '/api/v1/staging-configs/{staging_config_id}';
-
-export function changeStagingConfig(id: Uuid, body: Schemas['StagingPatch']) {
-  return dataOf(client.PATCH(STAGING_CONFIG, { params: { path: { staging_config_id: id } }, body }));
-}
-
-export function recycleStagingConfig(id: Uuid) {
-  return dataOf(client.POST(`${STAGING_CONFIG}/recycle`, { params: { path: { staging_config_id: id } } }));
-}
-
-export function deleteStagingConfig(id: Uuid) {
-  return dataOf(client.DELETE(STAGING_CONFIG, { params: { path: { staging_config_id: id } } }));
-}
-
-export function changeManager(managerId: Uuid, body: Schemas['ManagerPatch']) {
-  return dataOf(client.PATCH('/api/v1/managers/{manager_id}', { params: { path: { manager_id: managerId } }, body }));
-}
-
-export function changeAgent(agentId: Uuid, body: Schemas['AgentPatch']) {
-  return dataOf(client.PATCH('/api/v1/agents/{agent_id}', { params: { path: { agent_id: agentId } }, body }));
-}
-
-export function changeZone(zoneId: Uuid, body: Schemas['ZonePatch']) {
-  return dataOf(client.PATCH('/api/v1/zones/{zone_id}', { params: { path: { zone_id: zoneId } }, body }));
-}
-
-export function changeImage(imageId: Uuid, body: Schemas['ImagePatch']) {
-  return dataOf(client.PATCH('/api/v1/images/{image_id}', { params: { path: { image_id: imageId } }, body }));
-}
-
-export function createUser(body: Schemas['UserCreate']) {
-  return dataOf(client.POST('/api/v1/users', { body }));
-}
-
-export function changeUser(userId: Uuid, body: Schemas['UserPatch']) {
-  return dataOf(client.PATCH('/api/v1/users/{user_id}', { params: { path: { user_id: userId } }, body }));
-}
-
-export function deleteUser(userId: Uuid) {
-  return dataOf(client.DELETE('/api/v1/users/{user_id}', { params: { path: { user_id: userId } } }));
-}
-
-/** A setting of null is removed, so that the next group's value or the default holds. */
-export function changeGroupSettings(groupId: Uuid, settings: Record<string, unknown>) {
+export function groupQuery(groupId: Uuid) {
   const params = { path: { group_id: groupId } };
-  return dataOf(client.PATCH('/api/v1/groups/{group_id}', { params, body: { settings } }));
+  return queryOptions({
+    queryKey: ['groups', groupId],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/groups/{group_id}', { signal, params })),
+  });
 }
 
-/** A setting of null gets its default back. */
-export function changeSettings(body: Record<string, unknown>) {
-  return dataOf(client.PATCH('/api/v1/settings', { body }));
+export function userQuery(userId: Uuid) {
+  const params = { path: { user_id: userId } };
+  return queryOptions({
+    queryKey: ['users', userId],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/users/{user_id}', { signal, params })),
+  });
 }
 
-export function createApiKey(body: Schemas['KeyCreate']) {
-  return dataOf(client.POST('/api/v1/api-keys', { body }));
+export function imageQuery(imageId: Uuid) {
+  const params = { path: { image_id: imageId } };
+  return queryOptions({
+    queryKey: ['images', imageId],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/images/{image_id}', { signal, params })),
+  });
 }
 
-export function changeApiKey(keyId: string, body: Schemas['KeyPatch']) {
-  return dataOf(client.PATCH('/api/v1/api-keys/{key_id}', { params: { path: { key_id: keyId } }, body }));
+/** How a session came about. */
+export function placementQuery(sessionId: Uuid) {
+  const params = { path: { session_id: sessionId } };
+  return queryOptions({
+    queryKey: ['sessions', sessionId, 'placement'],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/sessions/{session_id}/placement', { signal, params })),
+  });
 }
 
-export function deleteApiKey(keyId: string) {
-  return dataOf(client.DELETE('/api/v1/api-keys/{key_id}', { params: { path: { key_id: keyId } } }));
+/** The screen of a running session; a picture is asked for when it is shown, not at every event. */
+export function screenshotQuery(sessionId: Uuid, width: number) {
+  const params = { path: { session_id: sessionId }, query: { width, height: width } };
+  return queryOptions({
+    queryKey: ['screenshot', sessionId, width],
+    queryFn: async ({ signal }): Promise<Blob> =>
+      dataOf(
+        client.GET('/api/v1/sessions/{session_id}/screenshot', { signal, params, parseAs: 'blob' }),
+      ) as Promise<Blob>,
+    staleTime: 30_000,
+    refetchInterval: false,
+    retry: false,
+  });
+}
+
+/** The state of a session by its connect address; it is asked with POST, so that no log has the token. */
+export function connectQuery(address: Schemas['ConnectBody']) {
+  return queryOptions({
+    queryKey: ['connection', 'by-token', address.session_id],
+    queryFn: ({ signal }) => dataOf(client.POST('/api/v1/connect', { signal, body: address })),
+  });
+}
+
+/** What the person may choose at a launch. */
+export const launchOptionsQuery = queryOptions({
+  queryKey: ['launcher', 'options'],
+  queryFn: ({ signal }) => dataOf(client.GET('/api/v1/me/launch-options', { signal })),
+});
+
+export const ownAttributesQuery = queryOptions({
+  queryKey: ['me', 'attributes'],
+  queryFn: ({ signal }) => dataOf(client.GET('/api/v1/me/attributes', { signal })),
+  refetchInterval: false,
+});
+
+export const ownLoginsQuery = queryOptions({
+  queryKey: ['me', 'logins'],
+  queryFn: ({ signal }) => dataOf(client.GET('/api/v1/me/logins', { signal })),
+});
+
+export function userAttributesQuery(userId: Uuid) {
+  const params = { path: { user_id: userId } };
+  return queryOptions({
+    queryKey: ['users', userId, 'attributes'],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/users/{user_id}/attributes', { signal, params })),
+  });
+}
+
+export function userLoginsQuery(userId: Uuid) {
+  const params = { path: { user_id: userId } };
+  return queryOptions({
+    queryKey: ['users', userId, 'logins'],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/users/{user_id}/logins', { signal, params })),
+  });
+}
+
+/** The group settings as they hold for a user, each with the group it came from. */
+export function userSettingsQuery(userId: Uuid) {
+  const params = { path: { user_id: userId } };
+  return queryOptions({
+    queryKey: ['groups', 'effective', userId],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/users/{user_id}/settings', { signal, params })),
+  });
+}
+
+/** How launches were served, newest first. */
+export function launchesQuery(outcome: 'staged' | 'on_demand' | 'failed' | null) {
+  const query = outcome ? { outcome } : {};
+  return queryOptions({
+    queryKey: ['launches', outcome],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/launches', { signal, params: { query } })),
+  });
 }

@@ -1,7 +1,8 @@
 import { Button, Menu, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
-import { IconChevronDown, IconKey, IconLogout, IconUser } from '@tabler/icons-react';
+import { IconChevronDown, IconKey, IconLogout, IconUser, IconUserCog } from '@tabler/icons-react';
+import { Link } from 'react-router';
 import { logOut } from '../api/auth';
 import { showError } from '../components/feedback';
 import { PasswordForm } from './PasswordForm';
@@ -28,6 +29,7 @@ export function AccountMenu({ username }: { username: string }) {
             size="compact-sm"
             c="var(--mantine-color-text)"
             leftSection={<IconUser size={16} aria-hidden />}
+            px={{ base: 4, sm: 'xs' }}
             rightSection={<IconChevronDown size={14} aria-hidden />}
             aria-label={`Account ${username}`}
           >
@@ -37,6 +39,9 @@ export function AccountMenu({ username }: { username: string }) {
           </Button>
         </Menu.Target>
         <Menu.Dropdown>
+          <Menu.Item component={Link} to="/account" leftSection={<IconUserCog size={16} aria-hidden />}>
+            My account
+          </Menu.Item>
           <Menu.Item leftSection={<IconKey size={16} aria-hidden />} onClick={open}>
             Change password
           </Menu.Item>

@@ -56,9 +56,9 @@ function Navigation({ pathname, onNavigate }: { pathname: string; onNavigate: ()
             component={Link}
             to={to}
             label={label}
-            active={pathname === to}
+            active={isBelow(pathname, to)}
             onClick={onNavigate}
-            aria-current={pathname === to ? 'page' : undefined}
+            aria-current={isBelow(pathname, to) ? 'page' : undefined}
             leftSection={<Icon size={18} aria-hidden />}
             style={{ borderRadius: 8 }}
           />
@@ -66,4 +66,9 @@ function Navigation({ pathname, onNavigate }: { pathname: string; onNavigate: ()
       </div>
     );
   });
+}
+
+/** Whether the page at `pathname` belongs to the list at `to`. */
+function isBelow(pathname: string, to: string): boolean {
+  return pathname === to || (to !== '/admin' && pathname.startsWith(`${to}/`));
 }

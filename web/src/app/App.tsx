@@ -1,12 +1,14 @@
 import { Center, Loader } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { lazy, Suspense } from 'react';
-import { Outlet, Route, Routes } from 'react-router';
+import { Outlet, Route, Routes, useLocation } from 'react-router';
 import { meQuery } from '../api/auth';
 import { useLiveQueries } from '../api/live';
 import { StaleBanner } from '../components/feedback';
+import { Account } from '../pages/account/Account';
 import { Login } from '../pages/Login';
 import { Launcher } from '../pages/launcher/Launcher';
+import { ConnectPage } from '../pages/session/ConnectPage';
 import { SessionPage } from '../pages/session/SessionPage';
 import { AdminLayout } from './AdminLayout';
 import { NotFound } from './NotFound';
@@ -20,20 +22,33 @@ const page = (name: keyof Awaited<ReturnType<typeof admin>>) =>
   lazy(async () => ({ default: (await adminOrAgain())[name] }));
 const Dashboard = page('Dashboard');
 const Sessions = page('Sessions');
+const AdminSession = page('AdminSession');
 const Settings = page('Settings');
 const Staging = page('Staging');
+const StagingConfigPage = page('StagingConfigPage');
 const Workspaces = page('Workspaces');
+const CreateWorkspace = page('CreateWorkspace');
+const WorkspacePage = page('WorkspacePage');
+const WebFilter = page('WebFilter');
 const Users = page('Users');
+const UserPage = page('UserPage');
 const Groups = page('Groups');
+const GroupPage = page('GroupPage');
 const ApiKeys = page('ApiKeys');
 const Zones = page('Zones');
 const Managers = page('Managers');
+const ManagerPage = page('ManagerPage');
 const Agents = page('Agents');
+const AgentPage = page('AgentPage');
+const Gateways = page('Gateways');
 const Logs = page('Logs');
+const Launches = page('Launches');
 const ManagerRequests = page('ManagerRequests');
 
 /** Every address of the console (CONTRACT "Console addresses"). */
 export function App() {
+  const { hash } = useLocation();
+  if (hash.startsWith('#/connect/')) return <ConnectPage hash={hash} />;
   return (
     <Suspense fallback={<Waiting />}>
       <Routes>
@@ -41,20 +56,32 @@ export function App() {
           <Route path="/session/:sessionId" element={<SessionPage />} />
           <Route element={<UserLayout />}>
             <Route index element={<Launcher />} />
+            <Route path="account" element={<Account />} />
             <Route path="*" element={<NotFound />} />
           </Route>
           <Route path="/admin" element={<AdminLayout />}>
             <Route index element={<Dashboard />} />
             <Route path="sessions" element={<Sessions />} />
+            <Route path="sessions/:sessionId" element={<AdminSession />} />
             <Route path="staging" element={<Staging />} />
+            <Route path="staging/:configId" element={<StagingConfigPage />} />
             <Route path="workspaces" element={<Workspaces />} />
+            <Route path="workspaces/new" element={<CreateWorkspace />} />
+            <Route path="workspaces/:imageId" element={<WorkspacePage />} />
             <Route path="users" element={<Users />} />
+            <Route path="users/:userId" element={<UserPage />} />
             <Route path="groups" element={<Groups />} />
+            <Route path="groups/:groupId" element={<GroupPage />} />
+            <Route path="web-filter" element={<WebFilter />} />
             <Route path="api-keys" element={<ApiKeys />} />
             <Route path="settings" element={<Settings />} />
             <Route path="infrastructure/zones" element={<Zones />} />
             <Route path="infrastructure/managers" element={<Managers />} />
+            <Route path="infrastructure/managers/:managerId" element={<ManagerPage />} />
             <Route path="infrastructure/agents" element={<Agents />} />
+            <Route path="infrastructure/agents/:agentId" element={<AgentPage />} />
+            <Route path="infrastructure/gateways" element={<Gateways />} />
+            <Route path="diagnostics/launches" element={<Launches />} />
             <Route path="diagnostics/logs" element={<Logs />} />
             <Route path="diagnostics/manager-requests" element={<ManagerRequests />} />
             <Route path="*" element={<NotFound />} />

@@ -1,6 +1,5 @@
-import { ActionIcon, Button, Group, Tooltip, useComputedColorScheme, useMantineColorScheme } from '@mantine/core';
+import { Button, Group } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconMoon, IconSettings, IconSun } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import { Link, useLocation } from 'react-router';
 import { meQuery } from '../api/auth';
@@ -8,6 +7,7 @@ import { AccountMenu } from './AccountMenu';
 import { Brand } from './Brand';
 import { isAdministrator } from './navigation';
 import { LiveBadge } from './LiveBadge';
+import { SchemeButton } from './SchemeButton';
 
 /** The bar at the top of every page but the session's. `children` stand before the name. */
 export function HeaderBar({ children }: { children?: ReactNode }) {
@@ -27,7 +27,8 @@ export function HeaderBar({ children }: { children?: ReactNode }) {
             to={inAdmin ? '/' : '/admin'}
             variant="subtle"
             size="compact-sm"
-            leftSection={inAdmin ? undefined : <IconSettings size={16} aria-hidden />}
+            px={{ base: 4, sm: 'xs' }}
+            style={{ flexShrink: 0 }}
           >
             {inAdmin ? 'Workspaces' : 'Administration'}
           </Button>
@@ -36,24 +37,5 @@ export function HeaderBar({ children }: { children?: ReactNode }) {
         {me && <AccountMenu username={me.user.username} />}
       </Group>
     </Group>
-  );
-}
-
-function SchemeButton() {
-  const { setColorScheme } = useMantineColorScheme();
-  const dark = useComputedColorScheme('light') === 'dark';
-  const label = dark ? 'Use light colours' : 'Use dark colours';
-  return (
-    <Tooltip label={label}>
-      <ActionIcon
-        variant="subtle"
-        color="gray"
-        size="lg"
-        aria-label={label}
-        onClick={() => setColorScheme(dark ? 'light' : 'dark')}
-      >
-        {dark ? <IconSun size={18} /> : <IconMoon size={18} />}
-      </ActionIcon>
-    </Tooltip>
   );
 }

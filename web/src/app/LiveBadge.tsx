@@ -20,6 +20,7 @@ export function LiveBadge() {
         variant="dot"
         color={look.colour}
         role="status"
+        miw="max-content"
         data-testid="live"
         styles={{ label: { color: 'var(--mantine-color-text)' } }}
       >

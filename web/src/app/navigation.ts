@@ -7,11 +7,14 @@ import {
   IconListDetails,
   IconMap2,
   IconNotes,
+  IconRocket,
   IconServer2,
   IconSettings,
+  IconShieldHalf,
   IconStack2,
   IconUser,
   IconUsersGroup,
+  IconWorldShare,
   type TablerIcon,
 } from '@tabler/icons-react';
 import { allows } from '../api/auth';
@@ -40,6 +43,7 @@ export const SECTIONS: { title: string | null; places: Place[] }[] = [
     places: [
       { to: '/admin/users', label: 'Users', icon: IconUser, permission: 'users_view' },
       { to: '/admin/groups', label: 'Groups', icon: IconUsersGroup, permission: 'groups_view' },
+      { to: '/admin/web-filter', label: 'Web Filter', icon: IconShieldHalf, permission: 'webfilters_view' },
       { to: '/admin/api-keys', label: 'API Keys', icon: IconKey, permission: 'devapi_view' },
     ],
   },
@@ -49,12 +53,14 @@ export const SECTIONS: { title: string | null; places: Place[] }[] = [
       { to: '/admin/infrastructure/zones', label: 'Zones', icon: IconMap2, permission: 'zones_view' },
       { to: '/admin/infrastructure/managers', label: 'Managers', icon: IconServer2, permission: 'managers_view' },
       { to: '/admin/infrastructure/agents', label: 'Docker Agents', icon: IconCpu, permission: 'agents_view' },
+      { to: '/admin/infrastructure/gateways', label: 'Gateways', icon: IconWorldShare, permission: 'agents_view' },
     ],
   },
   {
     title: 'Diagnostics',
     places: [
       { to: '/admin/diagnostics/logs', label: 'Logs', icon: IconNotes, permission: 'system_view' },
+      { to: '/admin/diagnostics/launches', label: 'Launches', icon: IconRocket, permission: 'sessions_view' },
       {
         to: '/admin/diagnostics/manager-requests',
         label: 'Manager Requests',

@@ -1,5 +1,6 @@
 import {
   Card,
+  Checkbox,
   Group,
   Kbd,
   Skeleton,
@@ -15,7 +16,7 @@ import type { UseQueryResult } from '@tanstack/react-query';
 import { IconArrowDown, IconArrowUp, IconSearch } from '@tabler/icons-react';
 import { type ReactNode, useMemo, useRef } from 'react';
 import { StaleBanner } from './feedback';
-import { type Cell, compare, passes, useTableState } from './tableState';
+import { type Cell, compare, passes, useSelection, useTableState } from './tableState';
 
 export interface Column<Row> {
   /** Short key: names the column in the address and in the filter (`zone:eu`). */
@@ -34,6 +35,8 @@ export interface Column<Row> {
 interface Props<Row> {
   /** What the table shows, for people who hear it. */
   caption: string;
+  /** Of a second, short table of a page: its order has a name of its own in the address, and it has no filter. */
+  name?: string;
   query: Pick<UseQueryResult<Row[]>, 'data' | 'error'>;
   columns: Column<Row>[];
   rowKey: (row: Row) => string;
@@ -43,43 +46,80 @@ interface Props<Row> {
   minWidth?: number;
   /** Beside the filter. */
   tools?: ReactNode;
+  /** What can be done with several rows at once; with it rows can be selected. */
+  bulk?: (rows: Row[], clear: () => void) => ReactNode;
 }
 
 /** The one table of the console: filter, order, skeleton, empty state, stale data; rows are renewed in place. */
-export function DataTable<Row>({ caption, query, columns, rowKey, empty, sort, minWidth = 760, tools }: Props<Row>) {
-  const state = useTableState(sort ?? null);
+export function DataTable<Row>({
+  caption,
+  name = '',
+  query,
+  columns,
+  rowKey,
+  empty,
+  sort,
+  minWidth = 760,
+  tools,
+  bulk,
+}: Props<Row>) {
+  const state = useTableState(sort ?? null, name);
   const filterRef = useRef<HTMLInputElement>(null);
   useHotkeys([['/', () => filterRef.current?.focus()]]);
   const rows = useMemo(() => arranged(query.data ?? [], columns, state), [query.data, columns, state]);
   const total = query.data?.length ?? 0;
+  const selection = useSelection(rows, rowKey, state.filter);
 
   return (
     <Stack gap="md">
       <StaleBanner error={query.error} hasData={query.data !== undefined} />
       <Card withBorder p={0} className="surface">
-        <Group justify="space-between" p="sm">
-          <Group gap="sm">{tools}</Group>
-          <TextInput
-            ref={filterRef}
-            w={280}
-            size="sm"
-            aria-label={`Filter ${caption}`}
-            placeholder="Filter, e.g. zone:eu running"
-            leftSection={<IconSearch size={16} aria-hidden />}
-            rightSection={
-              <Kbd size="xs" aria-hidden>
-                /
-              </Kbd>
-            }
-            value={state.filter}
-            onChange={(event) => state.setFilter(event.currentTarget.value)}
-            onKeyDown={(event) => event.key === 'Escape' && state.setFilter('')}
-          />
-        </Group>
+        {!name && (
+          <Group justify="space-between" p="sm">
+            {bulk && selection.rows.length > 0 ? (
+              <Group gap="sm">
+                <Text size="sm" fw={600} role="status">
+                  {selection.rows.length} selected
+                </Text>
+                {bulk(selection.rows, selection.clear)}
+              </Group>
+            ) : (
+              tools
+            )}
+            <TextInput
+              ref={filterRef}
+              w={{ base: '100%', xs: 280 }}
+              ml="auto"
+              size="sm"
+              aria-label={`Filter ${caption}`}
+              placeholder="Filter, e.g. zone:eu running"
+              leftSection={<IconSearch size={16} aria-hidden />}
+              rightSection={
+                <Kbd size="xs" aria-hidden>
+                  /
+                </Kbd>
+              }
+              value={state.filter}
+              onChange={(event) => state.setFilter(event.currentTarget.value)}
+              onKeyDown={(event) => event.key === 'Escape' && state.setFilter('')}
+            />
+          </Group>
+        )}
         <Table.ScrollContainer minWidth={minWidth} type="native" tabIndex={0} role="region" aria-label={caption}>
           <Table verticalSpacing="sm" horizontalSpacing="sm" highlightOnHover aria-label={caption}>
             <Table.Thead>
               <Table.Tr>
+                {bulk && (
+                  <Table.Th w={40}>
+                    <Checkbox
+                      size="xs"
+                      aria-label="Select all rows"
+                      checked={rows.length > 0 && selection.rows.length === rows.length}
+                      indeterminate={selection.rows.length > 0 && selection.rows.length < rows.length}
+                      onChange={selection.toggleAll}
+                    />
+                  </Table.Th>
+                )}
                 {columns.map((column) => (
                   <Heading key={column.key} column={column} state={state} />
                 ))}
@@ -87,9 +127,19 @@ export function DataTable<Row>({ caption, query, columns, rowKey, empty, sort, m
             </Table.Thead>
             <Table.Tbody>
               {!query.data
-                ? [0, 1, 2].map((index) => <SkeletonRow key={index} columns={columns.length} />)
+                ? [0, 1, 2].map((index) => <SkeletonRow key={index} columns={columns.length + (bulk ? 1 : 0)} />)
                 : rows.map((row) => (
                     <Table.Tr key={rowKey(row)} data-row={rowKey(row)}>
+                      {bulk && (
+                        <Table.Td>
+                          <Checkbox
+                            size="xs"
+                            aria-label={`Select ${rowKey(row)}`}
+                            checked={selection.has(row)}
+                            onChange={() => selection.toggle(row)}
+                          />
+                        </Table.Td>
+                      )}
                       {columns.map((column) => (
                         <Table.Td key={column.key} {...(column.align ? { ta: column.align } : {})}>
                           {column.render ? column.render(row) : String(column.value?.(row) ?? '–')}
@@ -124,7 +174,7 @@ function arranged<Row>(data: Row[], columns: Column<Row>[], state: ReturnType<ty
 function Heading<Row>({ column, state }: { column: Column<Row>; state: ReturnType<typeof useTableState> }) {
   const active = state.sort === column.key;
   const Arrow = state.descending ? IconArrowDown : IconArrowUp;
-  const style = { whiteSpace: 'nowrap' as const, width: column.width };
+  const style = { width: column.width };
   if (!column.value)
     return (
       <Table.Th style={style} {...(column.align ? { ta: column.align } : {})}>
@@ -137,7 +187,12 @@ function Heading<Row>({ column, state }: { column: Column<Row>; state: ReturnTyp
       aria-sort={active ? (state.descending ? 'descending' : 'ascending') : 'none'}
       {...(column.align ? { ta: column.align } : {})}
     >
-      <UnstyledButton fw={650} fz="sm" onClick={() => state.toggleSort(column.key)}>
+      <UnstyledButton
+        fw={650}
+        fz="sm"
+        style={{ whiteSpace: column.title.includes(' ') ? 'normal' : 'nowrap' }}
+        onClick={() => state.toggleSort(column.key)}
+      >
         {column.title}
         {active && <Arrow size={14} aria-hidden style={{ marginLeft: 4, verticalAlign: '-2px' }} />}
       </UnstyledButton>

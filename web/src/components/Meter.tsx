@@ -12,7 +12,7 @@ interface Props {
 export function Meter({ used, total, format, label }: Props) {
   const percent = total > 0 ? Math.min(100, (used / total) * 100) : 0;
   return (
-    <Stack gap={4} miw={110}>
+    <Stack gap={4} miw={100}>
       <Text size="xs" className="nowrap number">
         {format(used)} of {format(total)}
       </Text>

@@ -15,7 +15,7 @@ export function PageHeader({ title, children, actions }: Props) {
   }, [title]);
   return (
     <Group justify="space-between" align="flex-end" mb="md">
-      <Stack gap={2}>
+      <Stack gap={2} flex="1 1 320px">
         <Title order={1} fz={26}>
           {title}
         </Title>

@@ -1,16 +1,22 @@
-import { JsonInput, NumberInput, Select, Switch, TextInput } from '@mantine/core';
+import { Autocomplete, NumberInput, Select, Switch } from '@mantine/core';
 import { useState } from 'react';
 import type { Setting } from '../api/types';
+import { jsonProblem, jsonText, parsedJson } from './json';
+import { unitOf } from './format';
+import { JsonField } from './JsonField';
 
 interface EditorProps {
   setting: Setting;
   value: unknown;
   disabled: boolean;
+  /** Names that can be chosen for a text. */
+  known?: string[] | undefined;
   onSave: (value: unknown) => void;
 }
 
 /** The field that fits the kind of the setting; it saves when it is left. */
-export function SettingEditor({ setting, value, disabled, onSave }: EditorProps) {
+export function SettingEditor(props: EditorProps) {
+  const { setting, value, disabled, onSave } = props;
   const label = { 'aria-label': setting.name, disabled };
   switch (setting.kind) {
     case 'bool':
@@ -19,7 +25,7 @@ export function SettingEditor({ setting, value, disabled, onSave }: EditorProps)
       return (
         <Select
           {...label}
-          w={240}
+          maw={240}
           data={setting.choices}
           allowDeselect={false}
           value={String(value)}
@@ -28,34 +34,27 @@ export function SettingEditor({ setting, value, disabled, onSave }: EditorProps)
       );
     case 'int':
     case 'float':
-      return <NumberEditor setting={setting} value={value} disabled={disabled} onSave={onSave} />;
+      return <NumberEditor {...props} />;
     case 'mapping':
-      return (
-        <TextEditor
-          setting={setting}
-          value={JSON.stringify(value, null, 2)}
-          disabled={disabled}
-          onSave={(text) => onSave(parsed(String(text)))}
-        />
-      );
+      return <JsonEditor {...props} />;
     default:
-      return <TextEditor setting={setting} value={value} disabled={disabled} onSave={onSave} />;
+      return <TextEditor {...props} />;
   }
 }
 
 function NumberEditor({ setting, value, disabled, onSave }: EditorProps) {
   const [number, setNumber] = useState<number | string>(Number(value));
   const save = () => {
-    if (typeof number !== 'number') return;
+    if (typeof number !== 'number') return setNumber(Number(value));
     const allowed = Math.max(number, setting.minimum ?? number); // as the field shows it when it is left
     if (allowed !== value) onSave(allowed);
   };
   return (
     <NumberInput
       aria-label={setting.name}
-      w={240}
+      maw={240}
       disabled={disabled}
-      suffix={setting.unit ? ` ${setting.unit}` : ''}
+      suffix={setting.unit ? ` ${unitOf(number, setting.unit)}` : ''}
       allowDecimal={setting.kind === 'float'}
       min={setting.minimum ?? undefined}
       value={number}
@@ -65,43 +64,33 @@ function NumberEditor({ setting, value, disabled, onSave }: EditorProps) {
   );
 }
 
-function TextEditor({ setting, value, disabled, onSave }: EditorProps) {
-  const [text, setText] = useState(String(value ?? ''));
-  const save = () => text !== value && onSave(text);
-  if (setting.kind === 'mapping') {
-    return (
-      <JsonInput
-        aria-label={setting.name}
-        disabled={disabled}
-        autosize
-        minRows={2}
-        validationError="This is not JSON"
-        value={text}
-        onChange={setText}
-        onBlur={() => isJson(text) && save()}
-      />
-    );
-  }
+function JsonEditor({ setting, value, disabled, onSave }: EditorProps) {
+  const before = jsonText(value);
+  const [text, setText] = useState(before);
+  const problem = jsonProblem(text);
   return (
-    <TextInput
+    <JsonField
       aria-label={setting.name}
       disabled={disabled}
+      error={problem}
       value={text}
       onChange={(event) => setText(event.currentTarget.value)}
-      onBlur={save}
+      onBlur={() => !problem && text !== before && onSave(parsedJson(text))}
     />
   );
 }
 
-function isJson(text: string): boolean {
-  try {
-    JSON.parse(text);
-    return true;
-  } catch {
-    return false;
-  }
-}
-
-function parsed(text: string): unknown {
-  return JSON.parse(text) as unknown;
+function TextEditor({ setting, value, disabled, known = [], onSave }: EditorProps) {
+  const before = String(value ?? '');
+  const [text, setText] = useState(before);
+  return (
+    <Autocomplete
+      aria-label={setting.name}
+      disabled={disabled}
+      data={known}
+      value={text}
+      onChange={setText}
+      onBlur={() => text !== before && onSave(text)}
+    />
+  );
 }

@@ -23,6 +23,8 @@ const LOOKS: Record<string, { tone: Tone; icon: TablerIcon }> = {
 const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   running: 'good',
   ready: 'good',
+  staged: 'good',
+  'on demand': 'good',
   enabled: 'good',
   requested: 'moving',
   starting: 'moving',
@@ -34,9 +36,17 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   stopped: 'resting',
   paused: 'resting',
   disabled: 'resting',
+  draining: 'resting',
+  present: 'good',
+  pulling: 'moving',
+  absent: 'gone',
   unknown: 'unsure',
   unreachable: 'unsure',
   missing: 'unsure',
+  'set aside': 'unsure',
+  open: 'good',
+  refused: 'unsure',
+  revoked: 'bad',
   lost: 'bad',
   failed: 'bad',
   dead: 'bad',
@@ -44,9 +54,15 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   deleted: 'gone',
 };
 
+interface Props {
+  status: string;
+  /** Somebody wants it so: it does not call for attention. */
+  intended?: boolean;
+}
+
 /** A status in the words of the API. */
-export function StatusBadge({ status }: { status: string }) {
-  const look = LOOKS[LOOK_OF[status] ?? 'gone'];
+export function StatusBadge({ status, intended = false }: Props) {
+  const look = LOOKS[intended ? 'resting' : (LOOK_OF[status] ?? 'gone')];
   if (!look) return null;
   const Icon = look.icon;
   return (

@@ -24,15 +24,20 @@ export function useNow(): number {
   return useSyncExternalStore(subscribe, () => now);
 }
 
-const UNITS: [string, number][] = [
-  ['d', 86_400],
-  ['h', 3_600],
-  ['m', 60],
-];
+const DAY_S = 86_400;
+const HOUR_S = 3_600;
+const MINUTE_S = 60;
 
-/** "12s", "3m", "5h", "2d" for a duration in seconds. */
+/** "12s", "3m", "1h 59m", "2d 4h" for a duration in seconds. */
 export function shortDuration(seconds: number): string {
   const whole = Math.max(0, Math.round(seconds));
-  const unit = UNITS.find(([, length]) => whole >= length);
-  return unit ? `${Math.floor(whole / unit[1])}${unit[0]}` : `${whole}s`;
+  if (whole < MINUTE_S) return `${whole}s`;
+  if (whole < HOUR_S) return `${Math.floor(whole / MINUTE_S)}m`;
+  return whole < DAY_S ? inTwoUnits(whole, HOUR_S, 'h', MINUTE_S, 'm') : inTwoUnits(whole, DAY_S, 'd', HOUR_S, 'h');
+}
+
+/** The second unit as well: nearly two hours are not one. */
+function inTwoUnits(seconds: number, large: number, largeName: string, small: number, smallName: string): string {
+  const rest = Math.floor((seconds % large) / small);
+  return `${Math.floor(seconds / large)}${largeName}${rest ? ` ${rest}${smallName}` : ''}`;
 }

@@ -19,6 +19,11 @@ export function showDone(message: string, color = 'teal'): void {
   notifications.show({ ...SHARED, color, message });
 }
 
+/** Say that something was done and what is not well with it; it stays long enough to be read. */
+export function showWarning(title: string, message: string): void {
+  notifications.show({ ...SHARED, color: 'yellow', title, message, autoClose: 20_000 });
+}
+
 /** Above data that could not be renewed, or in its place when there is none. */
 export function StaleBanner({ error, hasData }: { error: unknown; hasData: boolean }) {
   if (!error) return null;

@@ -11,9 +11,29 @@ export function trimmed(value: number): string {
   return value.toFixed(1).replace(/\.0$/, '');
 }
 
-/** "1 session", "3 sessions". */
-export function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`;
+/** At most three digits behind the point: hours are given so. */
+export function hours(value: number): string {
+  return String(Number(value.toFixed(3)));
+}
+
+/** Milliseconds as "12.3 ms"; from one second on as "25.0 s". */
+export function milliseconds(value: number): string {
+  return value < 1000 ? `${value.toFixed(1)} ms` : `${(value / 1000).toFixed(1)} s`;
+}
+
+/** A share from 0 to 1 as "98.7 %"; rounded down, so that 100 % means all. */
+export function percent(share: number): string {
+  return `${trimmed(Math.floor(share * 1000) / 10)}\u00a0%`;
+}
+
+/** "1 session", "3 sessions", "2 misses". */
+export function counted(count: number, noun: string, plural = `${noun}s`): string {
+  return `${count} ${count === 1 ? noun : plural}`;
+}
+
+/** "5 attempts", "1 attempt", "30 s": the unit as it follows this number. */
+export function unitOf(value: unknown, unit: string): string {
+  return value === 1 && unit.length > 1 ? unit.replace(/s$/, '') : unit;
 }
 
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/;

@@ -36,15 +36,35 @@ export function withParam(name: string, value: string): URLSearchParams {
   return after;
 }
 
-export function useTableState(initialSort: string | null): TableState {
+/** `name` tells the tables of one page apart; the first has none. */
+export function useTableState(initialSort: string | null, name = ''): TableState {
   const [params, setParams] = useSearchParams();
-  const written = params.get('sort') ?? initialSort;
+  const written = params.get(`${name}sort`) ?? initialSort;
   const descending = written?.startsWith('-') ?? false;
   const sort = written ? written.replace(/^-/, '') : null;
-  const [filter, setFilter] = useAddressText('q');
+  const [filter, setFilter] = useAddressText(`${name}q`);
   const toggleSort = (column: string) =>
-    setParams(withParam('sort', sort === column && !descending ? `-${column}` : column), { replace: true });
+    setParams(withParam(`${name}sort`, sort === column && !descending ? `-${column}` : column), { replace: true });
   return { filter, sort, descending, setFilter, toggleSort };
+}
+
+/** Which rows are selected: those on the screen alone; another filter begins anew. */
+export function useSelection<Row>(rows: Row[], keyOf: (row: Row) => string, filter: string) {
+  const [chosen, setChosen] = useState({ filter, keys: new Set<string>() });
+  const keys = chosen.filter === filter ? chosen.keys : new Set<string>();
+  const selected = rows.filter((row) => keys.has(keyOf(row)));
+  const choose = (next: Iterable<string>) => setChosen({ filter, keys: new Set(next) });
+  const toggle = (row: Row) => {
+    const key = keyOf(row);
+    choose(keys.has(key) ? [...keys].filter((each) => each !== key) : [...keys, key]);
+  };
+  return {
+    rows: selected,
+    has: (row: Row) => keys.has(keyOf(row)),
+    toggle,
+    toggleAll: () => choose(selected.length === rows.length ? [] : rows.map(keyOf)),
+    clear: () => choose([]),
+  };
 }
 
 export type Cell = string | number | boolean | null | undefined;

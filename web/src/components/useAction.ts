@@ -5,7 +5,7 @@ import { showError } from './feedback';
 /**
  * Something a row can do, and may do twice: `run`, then the lists named by `touched` are read again. A refusal is shown as "`refused`: why".
  */
-export function useAction<Input>(run: (input: Input) => Promise<unknown>, touched: string[], refused: string) {
+export function useAction<Input, Done>(run: (input: Input) => Promise<Done>, touched: string[], refused: string) {
   const queries = useQueryClient();
   return useMutation({
     mutationFn: run,

@@ -11,6 +11,11 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from greenroom.api.public import catalog, sessions, staging, users
+from greenroom.api.public import catalog, commands, groups, images, lifecycle, sessions, staging, users
 
-PUBLIC_ROUTERS: Final[tuple[APIRouter, ...]] = (sessions.router, catalog.router, staging.router, users.router)
+PUBLIC_ROUTERS: Final[tuple[APIRouter, ...]] = tuple(
+    noun.router for noun in (sessions, lifecycle, commands, catalog, images, staging, users, groups)
+)
+"""Served below `/api/public`."""
+UNPREFIXED_ROUTERS: Final[tuple[APIRouter, ...]] = (lifecycle.router,)
+"""Served below `/api` as well: some clients leave `public/` out."""

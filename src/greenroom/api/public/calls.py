@@ -10,6 +10,7 @@ from typing import Any, TypeVar, cast
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
+from greenroom.api.problems import plain_words
 from greenroom.api.security import Caller, Declared, basic_credentials, key_caller
 from greenroom.core.errors import Invalid, Unauthenticated
 
@@ -94,8 +95,9 @@ class Call:
 class RequiresKey(Declared):
     """Reads the body, authenticates the API key in it (or in the header) and requires permissions of it."""
 
-    def __init__(self, *codes: str) -> None:
+    def __init__(self, *codes: str, one_of: tuple[str, ...] = ()) -> None:
         self.codes = codes
+        self.one_of = one_of
 
     async def __call__(self, request: Request) -> Call:
         """The call.
@@ -115,14 +117,20 @@ class RequiresKey(Declared):
             key_id, secret = body.get("api_key"), body.get("api_key_secret")
             if not isinstance(key_id, str) or not isinstance(secret, str) or "\0" in key_id:
                 raise Unauthenticated("api_key and api_key_secret are missing.")
-        caller = await key_caller(request.app.state.db, key_id, secret)
+        request.state.caller = caller = await key_caller(request, key_id, secret)
         caller.require(*(self.codes or ()))
+        caller.require_one_of(*self.one_of)
         return Call(caller, body or _object(raw), request.headers)
 
 
 def requires_key(*codes: str) -> Any:
     """Dependency of a route of the published interface: a key with all of `codes`; gives the `Call`."""
     return Depends(RequiresKey(*codes))
+
+
+def requires_key_one_of(*codes: str) -> Any:
+    """Dependency of a route of the published interface: a key with at least one of `codes`; gives the `Call`."""
+    return Depends(RequiresKey(one_of=codes))
 
 
 def validated(kind: type[Fields], values: dict[str, Any]) -> Fields:
@@ -134,7 +142,9 @@ def validated(kind: type[Fields], values: dict[str, Any]) -> Fields:
     try:
         return kind.model_validate(values)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors(include_input=False))
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {plain_words(e['msg'])}" for e in error.errors(include_input=False)
+        )
         raise Invalid(f"The request has values that cannot be used: {problems}.") from error
 
 

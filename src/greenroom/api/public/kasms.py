@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 from psycopg.rows import DictRow
 
 from greenroom.api.public.shapes import dashed, date, hex_id
+from greenroom.api.stream_urls import StreamUrls
 from greenroom.core.states import OPERATIONAL, SessionStatus
-from greenroom.db import session_views
+from greenroom.db import facts, session_views
 from greenroom.db.database import Database
-from greenroom.kit.config import ApiConfig
+from greenroom.db.session_views import SessionFilter
 from greenroom.kit.secrets import Secrets
 
 _NEVER_ON: Final = (
@@ -36,18 +36,18 @@ def token_of(session: DictRow, secrets: Secrets) -> str:
     return secrets.connect_token(str(session["session_id"]), str(session["user_id"]), session["auth_epoch"])
 
 
-def kasm_shape(session: DictRow, config: ApiConfig, token: str | None = None) -> dict[str, Any]:
+def kasm_shape(session: DictRow, streams: StreamUrls, token: str | None = None) -> dict[str, Any]:
     """A session.
 
     Args:
         session: a row of `db.session_views`.
-        config: the public address is where clients reach it.
+        streams: where clients reach it.
         token: given only to those who may open the stream.
     """
-    here = urlsplit(config.public_url)
-    port = here.port or 443
+    proxy = facts.proxy_facts(session)
+    host, port = streams.host_and_port(proxy)
     kasm_id, agent_id = str(session["session_id"]), dashed(session["agent_id"])
-    path = f"{session['proxy_path']}/{(agent_id or '')[:8]}/{kasm_id}"
+    path = proxy.path_of(agent_id or "", kasm_id).removeprefix("/")
     client_settings: dict[str, Any] = dict.fromkeys(_NEVER_ON, False) | session["client_settings"]
     return {
         "kasm_id": kasm_id,
@@ -69,8 +69,8 @@ def kasm_shape(session: DictRow, config: ApiConfig, token: str | None = None) ->
         "start_date": date(session["started"] or session["created"]),
         "expiration_date": date(session["expires"]),
         "keepalive_date": date(session["keepalive"]),
-        "hostname": here.hostname,
-        "host": here.hostname,
+        "hostname": host,
+        "host": host,
         "port": port,
         "port_map": {"vnc": {"port": port, "path": path}},
         "container_id": session["container_id"],
@@ -83,8 +83,8 @@ def kasm_shape(session: DictRow, config: ApiConfig, token: str | None = None) ->
         "cores": session["cores"],
         "memory": session["memory"],
         "gpus": 0,
-        "is_persistent_profile": False,
-        "persistent_profile_mode": None,
+        "is_persistent_profile": session["persistent_profile_mode"] is not None,
+        "persistent_profile_mode": session["persistent_profile_mode"],
         "client_settings": client_settings,
         "connection_info": {},
         "queued_tasks": [],
@@ -96,11 +96,11 @@ def kasm_shape(session: DictRow, config: ApiConfig, token: str | None = None) ->
     }
 
 
-async def kasms(db: Database, config: ApiConfig, *, user_id: str | None = None) -> list[dict[str, Any]]:
+async def kasms(db: Database, streams: StreamUrls, *, user_id: str | None = None) -> list[dict[str, Any]]:
     """All sessions, or those of one user, each with the `server` it runs on."""
     shapes: list[dict[str, Any]] = []
-    for session in await session_views.list_sessions(db, user_id=user_id):
-        kasm = kasm_shape(session, config)
+    for session in await session_views.list_sessions(db, SessionFilter(user_id=user_id)):
+        kasm = kasm_shape(session, streams)
         server = {
             "port": kasm["port"],
             "hostname": session["hostname"],
@@ -112,11 +112,11 @@ async def kasms(db: Database, config: ApiConfig, *, user_id: str | None = None) 
 
 
 async def kasms_of_users(
-    db: Database, config: ApiConfig, user_id: str | None = None
+    db: Database, streams: StreamUrls, user_id: str | None = None
 ) -> dict[str, list[dict[str, Any]]]:
     """user_id → sessions, of all users or of one."""
     found: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for kasm in await kasms(db, config, user_id=user_id):
+    for kasm in await kasms(db, streams, user_id=user_id):
         if kasm["user_id"]:
             found[kasm["user_id"]].append(kasm)
     return found

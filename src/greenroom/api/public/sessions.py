@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import secrets as random
 from typing import Annotated, Any, cast
 
 from fastapi import APIRouter
 from psycopg.rows import DictRow
 
 from greenroom.api import session_actions as actions
-from greenroom.api.deps import Config, Db, InstallationSecrets, Launches, Logs
+from greenroom.api.anonymous import anonymous_user, forget_anonymous
+from greenroom.api.attributes import default_image_of
+from greenroom.api.deps import Db, InstallationSecrets, Launches, Logs
 from greenroom.api.launch import LaunchRequest
+from greenroom.api.lifecycle import keep_alive
 from greenroom.api.public.calls import Call, requires_key, validated
 from greenroom.api.public.kasms import connect_url, kasm_shape, kasms, token_of
 from greenroom.api.public.shapes import now
 from greenroom.api.schemas.sessions import IDEMPOTENCY_KEY_MAX, SessionCreate
-from greenroom.core.errors import Invalid, NotFound
+from greenroom.api.stream_urls import Streams
+from greenroom.core.errors import GreenroomError, Invalid, NotFound
 from greenroom.core.permissions import USER
 from greenroom.core.states import SessionStatus
-from greenroom.db import session_views, users
+from greenroom.db import session_views
 from greenroom.db.database import Database
 
 router = APIRouter(include_in_schema=False)
@@ -30,17 +33,19 @@ FOR_USERS = requires_key("users_auth_session", USER)
 @router.post("/request_kasm")
 async def request_kasm(db: Db, launcher: Launches, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
     """Launch a session; without `user_id` for a new anonymous user, without `image_id` the user's default one."""
-    user_id = call.optional_id("user_id")
-    image_id = call.optional_id("image_id") or await _default_image(db, user_id)
-    anonymous = user_id is None
-    if user_id is None:
-        user_id = await _new_anonymous(db)
-    try:
-        result = await launcher.launch(_launch_request(call, user_id, image_id))
-    except Exception:
-        if anonymous:
-            await _forget(db, user_id)
-        raise
+    user_id, image_id = call.optional_id("user_id"), call.optional_id("image_id")
+    if user_id is not None:
+        image_id = image_id or await default_image_of(db, user_id)
+        result = await launcher.launch_for(call.caller, _launch_request(call, user_id, image_id))
+    else:
+        user_id, made = await anonymous_user(db, call.caller.key_id, _idempotency_key(call))
+        try:
+            image_id = image_id or await default_image_of(db, user_id)
+            result = await launcher.launch_for(call.caller, _launch_request(call, user_id, image_id))
+        except GreenroomError:
+            if made:
+                await forget_anonymous(db, user_id)
+            raise
     return {
         "kasm_id": result.session_id,
         "username": result.username,
@@ -54,17 +59,17 @@ async def request_kasm(db: Db, launcher: Launches, call: Annotated[Call, FOR_USE
 
 @router.post("/get_kasm_status")
 async def get_kasm_status(
-    db: Db, config: Config, secrets: InstallationSecrets, call: Annotated[Call, FOR_USERS]
+    db: Db, streams: Streams, secrets: InstallationSecrets, call: Annotated[Call, FOR_USERS]
 ) -> dict[str, Any]:
     """Where a session stands; what failed is a refusal with its reason."""
-    session = await _session(db, call)
+    session = await session_of(db, call)
     token = token_of(session, secrets)
     status = SessionStatus(session["status"])
     shown = actions.progress_of(session)
     answer: dict[str, Any] = {
         "current_time": now(),
         "kasm_url": connect_url(str(session["session_id"]), str(session["user_id"]), token),
-        "kasm": kasm_shape(session, config, token),
+        "kasm": kasm_shape(session, streams, token),
     }
     if status is not SessionStatus.RUNNING:
         answer |= {
@@ -78,36 +83,43 @@ async def get_kasm_status(
 
 
 @router.post("/get_kasms", dependencies=[requires_key("sessions_view")])
-async def get_kasms(db: Db, config: Config) -> dict[str, Any]:
+async def get_kasms(db: Db, streams: Streams) -> dict[str, Any]:
     """All sessions; staged ones have no user."""
-    return {"current_time": now(), "kasms": await kasms(db, config)}
+    return {"current_time": now(), "kasms": await kasms(db, streams)}
+
+
+@router.post("/get_user_kasms")
+async def get_user_kasms(db: Db, streams: Streams, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+    """The sessions of one user."""
+    return {"current_time": now(), "kasms": await kasms(db, streams, user_id=call.id("user_id"))}
 
 
 @router.post("/destroy_kasm")
 async def destroy_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
     """Record that a session is to go; done when get_kasm_status is refused."""
-    await actions.destroy(db, logs, await _session(db, call), f"destroyed by {call.caller.name}")
+    await actions.destroy(db, logs, await session_of(db, call), f"destroyed by {call.caller.name}")
     return {}
 
 
 @router.post("/keepalive")
 async def keepalive(db: Db, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
     """Somebody looks at the session: it lives on for `keepalive_expiration` from now."""
-    await actions.keep_alive(db, await _session(db, call))
+    await keep_alive(db, await session_of(db, call))
     return {"usage_reached": False}
 
 
 def _launch_request(call: Call, user_id: str, image_id: str) -> LaunchRequest:
+    wanted = _wanted(call, image_id)
     return LaunchRequest(
         user_id=user_id,
         image_id=image_id,
         request_host=call.headers.get("host", ""),
         zone_id=call.optional_id("zone_id"),
         gateway_zone=call.headers.get("x-greenroom-zone"),
-        environment=_environment(call, image_id),
-        kasm_url=call.text("kasm_url"),
-        network_id=call.text("network_id") or None,
-        persistent_profile_mode=call.text("persistent_profile_mode") or None,
+        environment=dict(wanted.environment),
+        kasm_url=wanted.kasm_url,
+        network_id=wanted.network_id or None,
+        persistent_profile_mode=wanted.persistent_profile_mode,
         idempotency_key=_idempotency_key(call),
     )
 
@@ -119,18 +131,28 @@ def _idempotency_key(call: Call) -> str | None:
     return key
 
 
-def _environment(call: Call, image_id: str) -> dict[str, str]:
-    """Variables by the rules of /api/v1: a name with `=` in it would be another variable in the container."""
-    given = call.body.get("environment")
-    if given is None:
-        return {}
+def _wanted(call: Call, image_id: str) -> SessionCreate:
+    """What the container or its `assign` is given, by the rules of /api/v1.
+
+    A name with `=` in it would be another variable there, a text that is too long would keep `assign` from running,
+    and a mode that means nothing here must not become the default: it would mount a profile, or not reset it.
+    """
+    given = call.given("environment").get("environment", {})
     if not isinstance(given, dict):
         raise Invalid("environment must be an object of names and texts.")
-    texts = {name: str(value) for name, value in cast("dict[str, Any]", given).items()}
-    return validated(SessionCreate, {"image_id": image_id, "environment": texts}).environment
+    return validated(
+        SessionCreate,
+        {
+            "image_id": image_id,
+            "environment": {name: str(value) for name, value in cast("dict[str, Any]", given).items()},
+            "kasm_url": call.text("kasm_url"),
+            "network_id": call.text("network_id"),
+            "persistent_profile_mode": call.text("persistent_profile_mode") or None,
+        },
+    )
 
 
-async def _session(db: Database, call: Call) -> DictRow:
+async def session_of(db: Database, call: Call) -> DictRow:
     """The session `kasm_id` of user `user_id`.
 
     Raises:
@@ -142,24 +164,3 @@ async def _session(db: Database, call: Call) -> DictRow:
     if owner is None or session["status"] == "deleted" or user_id not in (None, str(owner)):
         raise NotFound(f"There is no session {kasm_id} of this user; it may have been deleted.")
     return session
-
-
-async def _default_image(db: Database, user_id: str | None) -> str:
-    image_id = await users.default_image(db, user_id) if user_id else None
-    if image_id is None:
-        raise Invalid("image_id is missing, and the user has no default workspace.")
-    return image_id
-
-
-async def _new_anonymous(db: Database) -> str:
-    async with db.transaction() as connection:
-        user_id = await users.insert_user(connection, f"anonymous-{random.token_hex(4)}", notes="Anonymous")
-    await db.notify("users:")
-    return user_id
-
-
-async def _forget(db: Database, user_id: str) -> None:
-    async with db.transaction() as connection:
-        await users.lock_user(connection, user_id)
-        await users.delete_user_row(connection, user_id)
-    await db.notify("users:")

@@ -10,6 +10,7 @@ from typing import Any
 from psycopg.rows import DictRow
 
 from greenroom.api.schemas.staging import StagingConfigView
+from greenroom.db.attributes import Attributes
 from greenroom.db.users import User
 
 
@@ -50,8 +51,25 @@ def user_shape(user: User, kasms: Iterable[dict[str, Any]] = ()) -> dict[str, An
         "created": date(user.created),
         "last_session": date(user.last_session),
         "groups": [{"name": group.name, "group_id": hex_id(group.group_id)} for group in user.groups],
+        "is_anonymous": user.anonymous,
         "kasms": list(kasms),
         "company": {},
+    }
+
+
+def attributes_shape(attributes: Attributes) -> dict[str, Any]:
+    """What a user prefers; the last three are for clients that look for them, nothing depends on them here."""
+    return {
+        "user_attributes_id": attributes.user_id,
+        "user_id": attributes.user_id,
+        "ssh_public_key": attributes.ssh_public_key,
+        "preferred_language": attributes.preferred_language,
+        "preferred_timezone": attributes.preferred_timezone,
+        "default_image": hex_id(attributes.default_image),
+        "theme": attributes.theme,
+        "auto_login_kasm": False,
+        "show_tips": False,
+        "toggle_control_panel": False,
     }
 
 
@@ -62,6 +80,7 @@ def image_shape(image: DictRow) -> dict[str, Any]:
         "name": image["name"],
         "friendly_name": image["friendly_name"],
         "description": image["description"],
+        "notes": image["notes"],
         "image_type": image["image_type"],
         "image_src": image["image_src"],
         "hash": None,
@@ -90,15 +109,15 @@ def image_shape(image: DictRow) -> dict[str, Any]:
         "available": image["available"],
         "session_time_limit": image["session_time_limit"],
         "persistent_profile_path": image["persistent_profile_path"],
-        "persistent_profile_config": image["persistent_profile_config"],
+        "persistent_profile_config": {},
         "volume_mappings": image["volume_mappings"],
         "run_config": image["run_config"],
         "exec_config": image["exec_config"],
         "launch_config": {},
         "categories": image["categories"],
         "filter_policy_id": dashed(image["filter_policy_id"]),
-        "filter_policy_name": None,
-        "filter_policy_force_disabled": False,
+        "filter_policy_name": image["filter_policy_name"],
+        "filter_policy_force_disabled": image["filter_policy_force_disabled"],
         "imageAttributes": [],
     }
 

@@ -25,8 +25,8 @@ TARGET: Final = "target_staging_config"
 @router.post("/get_staging_configs", dependencies=[requires_key("staging_view")])
 async def get_staging_configs(db: Db) -> dict[str, Any]:
     """All staging configs."""
-    rows = [rules.shown(row) for row in await staging_configs.list_configs(db)]
-    return {"staging_configs": [staging_shape(StagingConfigView.model_validate(row)) for row in rows]}
+    views = await rules.shown(db, await staging_configs.list_configs(db))
+    return {"staging_configs": [staging_shape(StagingConfigView.model_validate(view)) for view in views]}
 
 
 @router.post("/get_staging_config")

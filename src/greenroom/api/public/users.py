@@ -6,16 +6,34 @@ from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
 
+from greenroom.api.accounts import change_user, log_out, visible
+from greenroom.api.accounts import create_user as create
+from greenroom.api.accounts import delete_user as remove
+from greenroom.api.attributes import change_attributes
+from greenroom.api.attributes import visible as visible_attributes
 from greenroom.api.audit import audit
-from greenroom.api.deps import Config, Db, Logs, PasswordHashes
+from greenroom.api.deps import Config, Db, InstallationSecrets, Logs, PasswordHashes
 from greenroom.api.public.calls import Call, requires_key, validated
 from greenroom.api.public.kasms import kasms_of_users
-from greenroom.api.public.shapes import user_shape
-from greenroom.api.routes.users import change, create, log_out, remove, visible
-from greenroom.api.schemas.accounts import UserCreate, UserPatch
-from greenroom.core.errors import Invalid, NotFound
+from greenroom.api.public.shapes import attributes_shape, user_shape
+from greenroom.api.schemas.accounts import AttributesPatch, UserCreate, UserPatch
+from greenroom.api.stream_urls import Streams
+from greenroom.core.errors import Invalid, NotFound, Refused
 from greenroom.db import users
+from greenroom.db.attributes import get_attributes
 from greenroom.db.database import Database
+from greenroom.db.logins import insert_login_link
+from greenroom.kit.secrets import hashed, new_secret
+
+LINK_LIFETIME_S: Final = 300.0
+ATTRIBUTES: Final = (
+    "ssh_public_key",
+    "ssh_private_key",
+    "preferred_language",
+    "preferred_timezone",
+    "default_image",
+    "theme",
+)
 
 router = APIRouter(include_in_schema=False)
 
@@ -39,24 +57,23 @@ async def create_user(
     """Create a user in All Users."""
     body = validated(UserCreate, call.part("target_user").given(*FIELDS))
     fields = body.model_dump(exclude={"password", "groups"})
-    user = await create(db, passwords, call.caller, fields, body.password, [])
-    await db.notify("users:")
+    user = await create(db, passwords, call.caller, fields, password=body.password)
     audit(logs, call.caller, "created", "user", user.username, after=visible(user))
     return {"user": user_shape(user)}
 
 
 @router.post("/get_user")
-async def get_user(db: Db, config: Config, call: Annotated[Call, requires_key("users_view")]) -> dict[str, Any]:
+async def get_user(db: Db, streams: Streams, call: Annotated[Call, requires_key("users_view")]) -> dict[str, Any]:
     """One user, by id or name, with his sessions."""
     user = await _target(db, call)
-    kasms = await kasms_of_users(db, config, user.user_id)
+    kasms = await kasms_of_users(db, streams, user.user_id)
     return {"user": user_shape(user, kasms.get(user.user_id, []))}
 
 
 @router.post("/get_users", dependencies=[requires_key("users_view")])
-async def get_users(db: Db, config: Config) -> dict[str, Any]:
+async def get_users(db: Db, streams: Streams) -> dict[str, Any]:
     """All users with their sessions."""
-    kasms = await kasms_of_users(db, config)
+    kasms = await kasms_of_users(db, streams)
     return {"users": [user_shape(user, kasms.get(user.user_id, [])) for user in await users.list_users(db)]}
 
 
@@ -71,7 +88,7 @@ async def update_user(
         sent.pop("password", None)
     changes = validated(UserPatch, sent).sent()
     password = changes.pop("password", None)
-    before, after = await change(db, passwords, call.caller, target.id("user_id"), changes, password)
+    before, after = await change_user(db, passwords, call.caller, target.id("user_id"), changes, password=password)
     new = visible(after) | ({"password": "new"} if password else {})
     audit(logs, call.caller, "changed", "user", after.username, before=visible(before), after=new)
     return {"user": user_shape(after)}
@@ -92,8 +109,62 @@ async def delete_user(
 async def logout_user(db: Db, logs: Logs, call: Annotated[Call, requires_key("users_auth_session")]) -> dict[str, Any]:
     """End all log-ins of a user and cut his streams; his sessions go on."""
     user = await _target(db, call)
+    call.caller.require_not_above(user.permissions)
     await log_out(db, user.user_id)
     audit(logs, call.caller, "changed", "user", user.username, after={"log-ins": "ended"})
+    return {}
+
+
+@router.post("/get_login")
+async def get_login(
+    db: Db, logs: Logs, config: Config, call: Annotated[Call, requires_key("users_auth_session")]
+) -> dict[str, Any]:
+    """An address that logs the user in at the console, once and soon."""
+    user = await _target(db, call)
+    call.caller.require_not_above(user.permissions)
+    if user.disabled or user.locked or user.anonymous:
+        raise Refused(f"{user.username} may not log in: the account is disabled, locked or anonymous.")
+    token = new_secret()
+    await insert_login_link(db, hashed(token), user.user_id, lifetime_s=LINK_LIFETIME_S)
+    logs.write(
+        "INFO",
+        "login-link-created",
+        f"{call.caller.name} got a link that logs {user.username} in once",
+        user_id=user.user_id,
+        username=user.username,
+    )
+    return {"url": f"{config.public_url.rstrip('/')}/#/connect/login/{token}"}
+
+
+@router.post("/get_attributes")
+async def get_user_attributes(db: Db, call: Annotated[Call, requires_key("users_view")]) -> dict[str, Any]:
+    """What a user prefers."""
+    user = await _target(db, call)
+    return {"user_attributes": attributes_shape(await get_attributes(db, user.user_id))}
+
+
+@router.post("/update_attributes")
+@router.post("/update_user_attributes")
+async def update_user_attributes(
+    db: Db, logs: Logs, secrets: InstallationSecrets, call: Annotated[Call, requires_key("users_modify")]
+) -> dict[str, Any]:
+    """Change what a user prefers; what is null stays, an empty text clears it."""
+    target = call.part("target_user_attributes")
+    user_id = target.optional_id("user_id") or call.id("user_id")
+    sent = {name: None if value == "" else value for name, value in target.given(*ATTRIBUTES).items()}
+    if isinstance(theme := sent.get("theme"), str):
+        sent["theme"] = theme.lower()
+    changes = validated(AttributesPatch, sent).sent()
+    user, before, after = await change_attributes(db, secrets, call.caller, user_id, changes)
+    audit(
+        logs,
+        call.caller,
+        "changed",
+        "user",
+        user.username,
+        before=visible_attributes(before),
+        after=visible_attributes(after),
+    )
     return {}
 
 

@@ -1,8 +1,7 @@
-"""Agents: see, change, drain, delete; join tokens for new ones."""
+"""Agents: see, change, drain, delete."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter, Query
@@ -10,12 +9,11 @@ from fastapi import APIRouter, Query
 from greenroom.api.audit import audit
 from greenroom.api.deps import Db, Logs
 from greenroom.api.paging import Paging
-from greenroom.api.schemas.infrastructure import AgentPatch, AgentView, JoinToken, JoinTokenCreate
+from greenroom.api.schemas.infrastructure import AgentPatch, AgentView
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import NotFound
-from greenroom.db import agents, zones
+from greenroom.db import agents
 from greenroom.db.database import Database
-from greenroom.kit.secrets import hashed, new_secret
 
 router = APIRouter(tags=["agents"])
 
@@ -49,8 +47,18 @@ async def update_agent(
     await agents.update_agent(db, before["agent_id"], **changes)
     after = await _agent(db, before["agent_id"])
     old, new = ({name: row[name] for name in _SHOWN} for row in (before, after))
-    audit(logs, caller, "changed", "Agent", after["hostname"], before=old, after=new)
+    audit(logs, caller, "changed", "Agent", after["hostname"], before=old, after=new, zone_name=after["zone_name"])
     return AgentView.model_validate(after)
+
+
+@router.delete("/agents/{agent_id}/credential", status_code=204)
+async def revoke_credential(
+    agent_id: str, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_modify")]
+) -> None:
+    """Make an Agent's credential worthless: it is refused from its next message on, until it joins again."""
+    agent = await _agent(db, agent_id)
+    await agents.revoke_credential(db, agent["agent_id"])
+    audit(logs, caller, "deleted", "Agent credential", f"of {agent['hostname']}", zone_name=agent["zone_name"])
 
 
 @router.delete("/agents/{agent_id}", status_code=204)
@@ -64,20 +72,8 @@ async def delete_agent(
     """Delete an Agent; 409 while it has sessions, unless it is gone and `force` is given."""
     agent = await _agent(db, agent_id)
     await agents.delete_agent(db, agent["agent_id"], force=force)
-    audit(logs, caller, "deleted", "Agent", agent["hostname"], before={"zone_name": agent["zone_name"]})
-
-
-@router.post("/join-tokens", status_code=201)
-async def create_join_token(
-    body: JoinTokenCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_create")]
-) -> JoinToken:
-    """Make a token with which new Agents of a zone register; it is shown this one time."""
-    zone = await zones.get_zone(db, str(body.zone_id))
-    token = new_secret()
-    await agents.add_join_token(db, hashed(token), str(body.zone_id), uses=body.uses, valid_s=body.hours * 3600.0)
-    expires = datetime.now(UTC) + timedelta(hours=body.hours)
-    audit(logs, caller, "created", "join token", f"for zone {zone['zone_name']}", after={"uses": body.uses})
-    return JoinToken(token=token, zone_id=body.zone_id, uses=body.uses, expires=expires)
+    zone = agent["zone_name"]
+    audit(logs, caller, "deleted", "Agent", agent["hostname"], before={"zone_name": zone}, zone_name=zone)
 
 
 async def _agent(db: Database, name: str) -> dict[str, Any]:

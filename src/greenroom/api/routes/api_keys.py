@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 import string
 from dataclasses import asdict, replace
+from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
 from fastapi import APIRouter
@@ -14,7 +15,7 @@ from greenroom.api.deps import Db, Logs
 from greenroom.api.paging import Paging
 from greenroom.api.schemas.accounts import KeyCreate, KeyCreated, KeyPatch, KeyView
 from greenroom.api.security import Caller, requires
-from greenroom.core.errors import NotFound
+from greenroom.core.errors import Forbidden, Invalid, NotFound
 from greenroom.db import keys
 from greenroom.db.database import Database
 from greenroom.kit.secrets import hashed, new_secret
@@ -36,8 +37,14 @@ async def list_api_keys(db: Db, page: Paging) -> list[KeyView]:
 async def create_api_key(
     body: KeyCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("devapi_create")]
 ) -> KeyCreated:
-    """Create an API key. The answer shows its secret; it is never shown again."""
+    """Create an API key. The answer shows its secret; it is never shown again.
+
+    The key belongs to the user who makes it: it may never more than he, and nothing while he is disabled or locked.
+    """
     caller.require_to_have(body.permissions)
+    _require_to_outlive(caller, body.expires)
+    if body.expires is not None and body.expires <= datetime.now(UTC):
+        raise Invalid(f"{body.expires:%Y-%m-%d %H:%M} is over already; give a later time as `expires`, or none.")
     key_id, secret = "".join(secrets.choice(_ALPHABET) for _ in range(KEY_LENGTH)), new_secret()
     async with db.transaction() as connection:
         await keys.insert_key(
@@ -48,7 +55,7 @@ async def create_api_key(
             permissions=body.permissions,
             read_only=body.read_only,
             expires=body.expires,
-            created_by=caller.user_id,
+            created_by=caller.owner_id,
         )
     key = await _key(db, key_id)
     audit(logs, caller, "created", "API key", key.name, after=_visible(key))
@@ -66,11 +73,14 @@ async def get_api_key(key_id: str, db: Db) -> KeyView:
 async def update_api_key(
     key_id: str, body: KeyPatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("devapi_modify")]
 ) -> KeyView:
-    """Change an API key; nobody gives it more than he may himself."""
-    before = await _key(db, key_id)
-    changes = body.sent()
-    caller.require_to_have(set(changes.get("permissions", [])) - set(before.permissions))
-    await keys.update_key(db, replace(before, **changes))
+    """Change an API key; whoever does more than disable it must have all its permissions himself."""
+    async with db.transaction() as connection:
+        before = await keys.lock_key(connection, key_id.replace("\0", ""))
+        key = replace(before, **body.sent())
+        if replace(key, enabled=before.enabled) != before or key.enabled:
+            caller.require_to_have(key.permissions)
+            _require_to_outlive(caller, key.expires)
+        await keys.update_key(connection, key)
     after = await _key(db, key_id)
     audit(logs, caller, "changed", "API key", after.name, before=_visible(before), after=_visible(after))
     return KeyView.model_validate(after)
@@ -84,6 +94,12 @@ async def delete_api_key(key_id: str, db: Db, logs: Logs, caller: Annotated[Call
     audit(logs, caller, "deleted", "API key", key.name, before=_visible(key))
 
 
+def _require_to_outlive(caller: Caller, expires: datetime | None) -> None:
+    """Refuse to let a key that ends make one that lives longer."""
+    if caller.expires is not None and (expires is None or expires > caller.expires):
+        raise Forbidden(f"The API key you use ends at {caller.expires:%Y-%m-%d %H:%M} UTC; give an earlier time.")
+
+
 async def _key(db: Database, key_id: str) -> keys.ApiKey:
     key = await keys.find_key(db, key_id.replace("\0", ""))
     if key is None:
@@ -92,5 +108,5 @@ async def _key(db: Database, key_id: str) -> keys.ApiKey:
 
 
 def _visible(key: keys.ApiKey) -> dict[str, Any]:
-    hidden = {"secret_hash", "valid", "stale", "last_used"}
+    hidden = {"secret_hash", "valid", "stale", "last_used", "owner_permissions"}
     return {name: value for name, value in asdict(key).items() if name not in hidden}

@@ -5,20 +5,24 @@ from __future__ import annotations
 import math
 from dataclasses import replace
 from typing import Annotated
+from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
+from greenroom.api.accounts import end_login
 from greenroom.api.deps import Db, Logs, PasswordHashes, SettingsSnapshot
 from greenroom.api.hardening import COOKIE
-from greenroom.api.schemas.accounts import LoginBody, Me, PasswordBody, UserView
+from greenroom.api.schemas.accounts import LinkBody, LoginBody, LoginView, Me, PasswordBody, UserView
 from greenroom.api.schemas.images import LauncherImage
-from greenroom.api.security import Caller, public_route, requires
+from greenroom.api.security import Caller, client_address, public_route, requires
+from greenroom.api.snapshot import Snapshot
 from greenroom.core.accounts import password_problem
 from greenroom.core.errors import Forbidden, Invalid, TooManyRequests, Unauthenticated
 from greenroom.core.permissions import USER, expanded
-from greenroom.core.settings import resolve
+from greenroom.core.settings import SETTINGS, resolve
 from greenroom.db import groups, images, logins, users
 from greenroom.db.database import Database
+from greenroom.db.logs import LogWriter
 from greenroom.kit.secrets import hashed, new_secret
 
 router = APIRouter(tags=["account"])
@@ -40,26 +44,44 @@ async def login(
 
     401 for a wrong name or password, 429 with Retry-After after too many of them.
     """
-    settings, client_ip = snapshot.installation, client_address(request)
+    client_ip = client_address(request)
     if "\0" in body.username:
         raise Unauthenticated(WRONG)
-    wait_s = await logins.begin_attempt(
-        db, body.username, client_ip, attempts=settings.max_login_attempts, window_s=settings.login_window_s
-    )
-    if wait_s is not None:
-        seconds = math.ceil(wait_s)
-        logs.write("WARNING", "login-throttled", f"Too many failed log-ins as {body.username} from {client_ip}")
-        raise TooManyRequests(f"Too many failed attempts; try again in {seconds} s.", retry_after_s=seconds)
+    await _begin_attempt(db, request, snapshot, body.username, client_ip)
     user = await _verified(db, passwords, body.username, body.password.get_secret_value())
     if user is None:
         logs.write("WARNING", "login-failed", f"A log-in as {body.username} from {client_ip} failed")
         raise Unauthenticated(WRONG)
     await logins.clear_attempts(db, body.username, client_ip)
-    if user.disabled or user.locked:
-        raise Forbidden("This account is disabled; ask an administrator.")
-    await _start(request, response, db, user, settings.session_lifetime_s)
-    logs.write("INFO", "login", f"{user.username} logged in from {client_ip}", username=user.username)
-    return await _me(db, user.user_id)
+    return await _logged_in(request, response, db, logs, user, snapshot)
+
+
+@router.post("/login/link", dependencies=[public_route("the link is the credential")])
+async def login_by_link(
+    body: LinkBody, request: Request, response: Response, db: Db, logs: Logs, snapshot: SettingsSnapshot
+) -> Me:
+    """Log in once with the token of a link that a program got for the user (`get_login`)."""
+    user_id = await logins.use_login_link(db, hashed(body.token.get_secret_value()))
+    if user_id is None:
+        logs.write("WARNING", "login-failed", f"A log-in by link from {client_address(request)} failed")
+        raise Unauthenticated("This link was used before, or has expired; ask for a new one.")
+    return await _logged_in(request, response, db, logs, await users.get_user(db, user_id), snapshot)
+
+
+async def _begin_attempt(db: Database, request: Request, snapshot: Snapshot, username: str, client_ip: str) -> None:
+    """Count an attempt to show a password; at most so many failures of an account from an address are allowed.
+
+    Raises:
+        TooManyRequests: says how long to wait.
+    """
+    settings = snapshot.installation
+    wait_s = await logins.begin_attempt(
+        db, username, client_ip, attempts=settings.max_login_attempts, window_s=settings.login_window_s
+    )
+    if wait_s is not None:
+        seconds = math.ceil(wait_s)
+        request.app.state.refusals.throttled(request, username)
+        raise TooManyRequests(f"Too many failed attempts; try again in {seconds} s.", retry_after_s=seconds)
 
 
 async def _verified(db: Database, passwords: PasswordHashes, username: str, password: str) -> users.User | None:
@@ -74,6 +96,27 @@ async def _verified(db: Database, passwords: PasswordHashes, username: str, pass
             current = await users.lock_user(connection, user.user_id)
             await users.update_user(connection, replace(current, password_hash=password_hash))
     return user
+
+
+async def _logged_in(
+    request: Request, response: Response, db: Database, logs: LogWriter, user: users.User, snapshot: Snapshot
+) -> Me:
+    """A new log-in of a user who has shown that he is the one.
+
+    Raises:
+        Forbidden: he is disabled or locked.
+    """
+    if user.disabled or user.locked:
+        raise Forbidden("This account is disabled; ask an administrator.")
+    await _start(request, response, db, user, snapshot.installation.session_lifetime_s)
+    logs.write(
+        "INFO",
+        "login",
+        f"{user.username} logged in from {client_address(request)}",
+        user_id=user.user_id,
+        username=user.username,
+    )
+    return await _me(db, user.user_id)
 
 
 async def _start(request: Request, response: Response, db: Database, user: users.User, lifetime_s: int) -> None:
@@ -112,14 +155,44 @@ async def get_me(db: Db, caller: Annotated[Caller, requires()]) -> Me:
     return await _me(db, caller.own_user_id())
 
 
+@router.get("/me/logins")
+async def list_own_logins(db: Db, snapshot: SettingsSnapshot, caller: Annotated[Caller, requires()]) -> list[LoginView]:
+    """Where one is logged in at the console, the last used first."""
+    rows = await logins.list_logins(
+        db, caller.own_user_id(), snapshot.installation.session_idle_s, current=caller.token_hash
+    )
+    return [LoginView.model_validate(row) for row in rows]
+
+
+@router.delete("/me/logins/{login_id}", status_code=204)
+async def end_own_login(login_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires()]) -> None:
+    """End one of the own log-ins, and cut the open streams; the sessions go on."""
+    ended = await end_login(db, caller.own_user_id(), str(login_id))
+    logs.write(
+        "INFO",
+        "logout",
+        f"{caller.name} ended the log-in from {ended.client_ip}",
+        user_id=caller.user_id,
+        username=caller.username,
+    )
+
+
 @router.post("/me/password", status_code=204)
 async def change_own_password(
-    body: PasswordBody, db: Db, logs: Logs, passwords: PasswordHashes, caller: Annotated[Caller, requires()]
+    body: PasswordBody,
+    request: Request,
+    db: Db,
+    logs: Logs,
+    passwords: PasswordHashes,
+    snapshot: SettingsSnapshot,
+    caller: Annotated[Caller, requires()],
 ) -> None:
-    """Change the own password; all other log-ins of the user end."""
-    user = await users.get_user(db, caller.own_user_id())
+    """Change the own password; all other log-ins of the user end. Wrong ones count as failed log-ins."""
+    user, client_ip = await users.get_user(db, caller.own_user_id()), client_address(request)
+    await _begin_attempt(db, request, snapshot, user.username, client_ip)
     if not await passwords.verify(user.password_hash, body.password.get_secret_value()):
         raise Forbidden("The present password is wrong.")
+    await logins.clear_attempts(db, user.username, client_ip)
     new = body.new_password.get_secret_value()
     if problem := password_problem(new, user.username):
         raise Invalid(problem)
@@ -130,7 +203,13 @@ async def change_own_password(
         await logins.delete_logins_of(connection, user.user_id, keep=caller.token_hash)
         events = await users.revoke_access(connection, user.user_id)
     await db.notify(*events, "users:")
-    logs.write("INFO", "password-changed", f"{caller.name} changed the own password", username=caller.username)
+    logs.write(
+        "INFO",
+        "password-changed",
+        f"{caller.name} changed the own password",
+        user_id=caller.user_id,
+        username=caller.username,
+    )
 
 
 @router.get("/me/images")
@@ -143,14 +222,11 @@ async def list_own_images(db: Db, caller: Annotated[Caller, requires(USER)]) -> 
 async def _me(db: Database, user_id: str) -> Me:
     user = await users.get_user(db, user_id)
     resolved = resolve(await groups.memberships_of(db, user_id))
+    # How containers are made is for administrators: it names folders of hosts and may hold secrets.
+    shown = {name: setting for name, setting in resolved.items() if SETTINGS[name].kind != "mapping"}
     return Me(
         user=UserView.model_validate(user),
         permissions=sorted(expanded(user.permissions)),
-        settings={name: setting.value for name, setting in resolved.items()},
-        setting_sources={name: setting.trace for name, setting in resolved.items()},
+        settings={name: setting.value for name, setting in shown.items()},
+        setting_sources={name: setting.trace for name, setting in shown.items()},
     )
-
-
-def client_address(request: Request) -> str:
-    """The address the request came from; the gateway, on loopback, is believed about it (uvicorn)."""
-    return request.client.host if request.client else ""

@@ -5,8 +5,8 @@
     event: resync / data: {}                        events were missed: ask for everything anew
     : (a comment every 15 s)                        the connection lives
 
-Topics: session staging zone lease agent managers agents zones settings images users logs. A subscriber is told only of
-what he may see, checked per event; a connection whose log-in ended is closed.
+Topics: session and those of `SEES`. A subscriber is told only of what he may see, checked per event; a connection whose
+log-in ended is closed.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ SEES: Final[dict[str, str]] = {
     "zones": "zones_view",
     "settings": USER,
     "images": USER,
+    "filter_policies": "webfilters_view",
     "users": "users_view",
     "logs": "system_view",
 }

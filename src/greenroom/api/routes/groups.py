@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 from dataclasses import asdict, replace
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter
 
+from greenroom.api import group_rules as rules
 from greenroom.api.audit import audit
 from greenroom.api.deps import Db, Logs
 from greenroom.api.paging import Paging
 from greenroom.api.schemas.accounts import GroupCreate, GroupPatch, GroupView, PermissionView, SettingView
-from greenroom.api.security import Caller, requires
+from greenroom.api.security import Caller, requires, requires_one_of
+from greenroom.core.errors import Refused
 from greenroom.core.permissions import PERMISSIONS
-from greenroom.core.settings import SETTINGS, validated
-from greenroom.db import groups, users
+from greenroom.core.settings import SETTINGS
+from greenroom.db import groups, images, users
 from greenroom.db.groups import Group
 
 router = APIRouter(tags=["groups"])
+
+CHANGES: Final = requires_one_of("groups_modify", "groups_modify_ifmember")
+"""Who may change a group; which ones is for `group_rules`."""
 
 
 @router.get("/permissions", dependencies=[requires()])
@@ -33,10 +38,12 @@ async def list_group_settings() -> list[SettingView]:
     return [SettingView.model_validate(setting) for setting in SETTINGS.values()]
 
 
-@router.get("/groups", dependencies=[requires("groups_view")])
-async def list_groups(db: Db, page: Paging) -> list[GroupView]:
-    """Groups by priority, lowest number first."""
-    rows = page.slice(await groups.list_groups(db), lambda group: [f"{group.priority:08}", group.name])
+@router.get("/groups")
+async def list_groups(
+    db: Db, page: Paging, caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")]
+) -> list[GroupView]:
+    """Groups by priority, lowest number first: all with `groups_view`, otherwise those one is a member of."""
+    rows = page.slice(await rules.visible_groups(db, caller), lambda group: [f"{group.priority:08}", group.name])
     return [GroupView.model_validate(group) for group in rows]
 
 
@@ -45,8 +52,8 @@ async def create_group(
     body: GroupCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("groups_create")]
 ) -> GroupView:
     """Create a group; nobody gives it more than he may himself."""
-    caller.require_to_have(set(body.permissions))
-    settings = _settings(body.settings)
+    caller.require_to_have(body.permissions)
+    settings = await rules.stored_settings(db, body.settings)
     async with db.transaction() as connection:
         group_id = await groups.insert_group(
             connection,
@@ -58,34 +65,41 @@ async def create_group(
         await groups.change_settings(connection, group_id, settings)
     group = await groups.get_group(db, group_id)
     await db.notify("settings:")
-    audit(logs, caller, "created", "group", group.name, after=asdict(group))
+    audit(logs, caller, "created", "group", group.name, after=visible(group))
     return GroupView.model_validate(group)
 
 
-@router.get("/groups/{group_id}", dependencies=[requires("groups_view")])
-async def get_group(group_id: UUID, db: Db) -> GroupView:
+@router.get("/groups/{group_id}")
+async def get_group(
+    group_id: UUID, db: Db, caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")]
+) -> GroupView:
     """One group."""
-    return GroupView.model_validate(await groups.get_group(db, str(group_id)))
+    return GroupView.model_validate(await rules.visible_group(db, caller, str(group_id)))
 
 
 @router.patch("/groups/{group_id}")
 async def update_group(
-    group_id: UUID, body: GroupPatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("groups_modify")]
+    group_id: UUID, body: GroupPatch, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
 ) -> GroupView:
     """Change a group; in `settings` only the names given change, null removes one."""
-    before = await groups.get_group(db, str(group_id))
-    _may_change(caller, before)
+    await rules.changeable_group(db, caller, str(group_id))
     changes = body.sent()
-    settings = _settings(changes.pop("settings", {}))
-    caller.require_to_have(set(changes.get("permissions", [])) - set(before.permissions))
+    given = changes.pop("settings", {})
+    rules.require_for_settings(caller, given)
+    settings = await rules.stored_settings(db, given)
     async with db.transaction() as connection:
+        before = await groups.lock_group(connection, str(group_id))
+        rules.require_not_above(caller, before)
+        if before.is_system and changes.get("name", before.name) != before.name:
+            raise Refused(f"The group {before.name} belongs to the system; its name cannot be changed.")
+        caller.require_to_have(set(changes.get("permissions", [])) - set(before.permissions))
         await groups.update_group(connection, replace(before, **changes))
         await groups.change_settings(connection, before.group_id, settings)
         if "permissions" in changes:
             await users.require_an_administrator(connection)
     after = await groups.get_group(db, before.group_id)
     await db.notify("settings:", "users:")
-    audit(logs, caller, "changed", "group", after.name, before=asdict(before), after=asdict(after))
+    audit(logs, caller, "changed", "group", after.name, before=visible(before), after=visible(after))
     return GroupView.model_validate(after)
 
 
@@ -95,72 +109,72 @@ async def delete_group(
 ) -> None:
     """Delete a group; the two system groups stay."""
     group = await groups.get_group(db, str(group_id))
-    _may_change(caller, group)
+    rules.require_not_above(caller, group)
     async with db.transaction() as connection:
         await groups.delete_group(connection, group)
         await users.require_an_administrator(connection)
     await db.notify("settings:", "users:")
-    audit(logs, caller, "deleted", "group", group.name, before=asdict(group))
+    audit(logs, caller, "deleted", "group", group.name, before=visible(group))
 
 
 @router.put("/groups/{group_id}/users/{user_id}", status_code=204)
-async def add_group_user(
-    group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("groups_modify")]
-) -> None:
-    """Make a user a member."""
-    group, user = await groups.get_group(db, str(group_id)), await users.get_user(db, str(user_id))
-    _may_change(caller, group)
-    caller.require_to_have(set(group.permissions))
+async def add_group_user(group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]) -> None:
+    """Make a user a member; nobody gives him more than he may himself."""
+    group = await rules.changeable_group(db, caller, str(group_id))
+    user = await users.get_user(db, str(user_id))
+    caller.require_to_have(group.permissions)
     async with db.transaction() as connection:
-        await users.add_to_group(connection, user.user_id, group.group_id)
+        await users.lock_user(connection, user.user_id)
+        added = await users.add_to_group(connection, user.user_id, group.group_id)
     await db.notify("users:", "settings:")
-    audit(logs, caller, "changed", "group", group.name, after={"added user": user.username})
+    if added:
+        audit(logs, caller, "changed", "group", group.name, after={"added user": user.username})
 
 
 @router.delete("/groups/{group_id}/users/{user_id}", status_code=204)
 async def remove_group_user(
-    group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("groups_modify")]
+    group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
 ) -> None:
     """End a membership; everybody stays in All Users."""
-    group, user = await groups.get_group(db, str(group_id)), await users.get_user(db, str(user_id))
-    _may_change(caller, group)
+    group = await rules.changeable_group(db, caller, str(group_id))
+    user = await users.get_user(db, str(user_id))
     async with db.transaction() as connection:
-        await users.remove_from_group(connection, user.user_id, group.group_id)
+        await users.lock_user(connection, user.user_id)
+        removed = await users.remove_from_group(connection, user.user_id, group.group_id)
         await users.require_an_administrator(connection)
     await db.notify("users:", "settings:")
-    audit(logs, caller, "changed", "group", group.name, after={"removed user": user.username})
+    if removed:
+        audit(logs, caller, "changed", "group", group.name, after={"removed user": user.username})
 
 
 @router.put("/groups/{group_id}/images/{image_id}", status_code=204)
 async def add_group_image(
-    group_id: UUID, image_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("groups_modify")]
+    group_id: UUID, image_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
 ) -> None:
     """Let the members use a workspace."""
-    group = await groups.get_group(db, str(group_id))
-    _may_change(caller, group)
+    group = await rules.changeable_group(db, caller, str(group_id))
+    image = await images.get_image(db, str(image_id))
     async with db.transaction() as connection:
-        await groups.add_image(connection, group.group_id, str(image_id))
+        added = await groups.add_image(connection, group.group_id, str(image_id))
     await db.notify("images:", "settings:")
-    audit(logs, caller, "changed", "group", group.name, after={"added workspace": str(image_id)})
+    if added:
+        audit(logs, caller, "changed", "group", group.name, after={"added workspace": image["friendly_name"]})
 
 
 @router.delete("/groups/{group_id}/images/{image_id}", status_code=204)
 async def remove_group_image(
-    group_id: UUID, image_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("groups_modify")]
+    group_id: UUID, image_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
 ) -> None:
     """Let the members no longer use a workspace through this group."""
-    group = await groups.get_group(db, str(group_id))
-    _may_change(caller, group)
+    group = await rules.changeable_group(db, caller, str(group_id))
+    image = await images.get_image(db, str(image_id))
     async with db.transaction() as connection:
-        await groups.remove_image(connection, group.group_id, str(image_id))
+        removed = await groups.remove_image(connection, group.group_id, str(image_id))
     await db.notify("images:", "settings:")
-    audit(logs, caller, "changed", "group", group.name, after={"removed workspace": str(image_id)})
+    if removed:
+        audit(logs, caller, "changed", "group", group.name, after={"removed workspace": image["friendly_name"]})
 
 
-def _settings(changes: dict[str, Any]) -> dict[str, Any]:
-    return {name: None if value is None else validated(name, value) for name, value in changes.items()}
-
-
-def _may_change(caller: Caller, group: Group) -> None:
-    if group.is_system:
-        caller.require("groups_modify_system")
+def visible(group: Group) -> dict[str, Any]:
+    """A group as the log shows changes of it."""
+    return {name: value for name, value in asdict(group).items() if name not in ("group_id", "num_users")}

@@ -9,12 +9,15 @@ from fastapi import APIRouter
 from psycopg.rows import DictRow
 
 from greenroom.api.audit import audit
-from greenroom.api.deps import Db, InstallationSecrets, Logs
+from greenroom.api.deps import Db, InstallationSecrets, Logs, SettingsSnapshot
 from greenroom.api.paging import Paging
 from greenroom.api.schemas.images import ImageCreate, ImagePatch, ImageView
 from greenroom.api.security import Caller, requires
-from greenroom.core.errors import Refused
+from greenroom.core.errors import Invalid, Refused
+from greenroom.core.workspaces import check, token_problem
 from greenroom.db import images
+from greenroom.db.agents import find_agent
+from greenroom.db.database import Database
 from greenroom.db.users import ALL_USERS
 from greenroom.kit.secrets import Secrets
 
@@ -38,11 +41,15 @@ async def create_image(
     db: Db,
     logs: Logs,
     secrets: InstallationSecrets,
+    snapshot: SettingsSnapshot,
     caller: Annotated[Caller, requires("images_create")],
 ) -> ImageView:
-    """Create a workspace; without `groups` it is for All Users."""
+    """Create a workspace; without `groups` it is for All Users (setting `add_images_to_default_group`)."""
     fields = body.model_dump(exclude={"groups"})
-    groups = [str(group) for group in body.groups] if "groups" in body.model_fields_set else [ALL_USERS]
+    default_groups = [ALL_USERS] if snapshot.installation.add_images_to_default_group else []
+    groups = [str(group) for group in body.groups] if "groups" in body.model_fields_set else default_groups
+    check(fields)
+    await _require_agent(db, fields["server_id"])
     async with db.transaction() as connection:
         image_id = await images.insert_image(connection, _columns(fields, secrets), groups)
     image = await images.get_image(db, image_id)
@@ -69,18 +76,27 @@ async def update_image(
     """Change a workspace. Running sessions stay as they are; staged ones are replaced where the change is in them."""
     changes = body.sent()
     groups = changes.pop("groups", None)
-    before = await images.get_image(db, str(image_id))
-    stored = {name: before[name] for name in images.FIELDS}
-    fields = stored | _columns(changes, secrets)
-    outdates = any(fields[name] != stored[name] for name in images.IN_THE_CONTAINER)
+    seen = await images.get_image(db, str(image_id))
+    await _require_agent(db, changes.get("server_id", seen["server_id"]))
     async with db.transaction() as connection:
+        before = await images.lock_image(connection, str(image_id))
+        stored = {name: before[name] for name in images.FIELDS}
+        fields = stored | _columns(changes, secrets)
+        check(fields)
+        keeps_token = stored["docker_token_encrypted"] is not None and "docker_token" not in changes
+        if keeps_token and (problem := token_problem(stored["name"], fields["name"])):
+            raise Invalid(problem)
+        outdates = any(fields[name] != stored[name] for name in images.IN_THE_CONTAINER)
         await images.update_image(connection, str(image_id), fields, outdates_staged=outdates)
         if groups is not None:
             await images.set_groups_of_image(connection, str(image_id), [str(group) for group in groups])
     after = await images.get_image(db, str(image_id))
     await db.notify("images:")
-    new = _visible(after) | ({"docker_token": "new"} if "docker_token" in changes else {})
-    audit(logs, caller, "changed", "workspace", after["friendly_name"], before=_visible(before), after=new)
+    old, new = _visible(before), _visible(after)
+    if "docker_token" in changes:
+        old["docker_token"] = "old" if stored["docker_token_encrypted"] else None
+        new["docker_token"] = "new" if fields["docker_token_encrypted"] else None
+    audit(logs, caller, "changed", "workspace", after["friendly_name"], before=old, after=new)
     return ImageView.model_validate(after)
 
 
@@ -97,6 +113,11 @@ async def delete_image(
         await images.delete_image(connection, str(image_id))
     await db.notify("images:")
     audit(logs, caller, "deleted", "workspace", image["friendly_name"], before=_visible(image))
+
+
+async def _require_agent(db: Database, agent_id: object) -> None:
+    if agent_id is not None and not await find_agent(db, str(agent_id)):
+        raise Invalid(f"There is no Agent {agent_id}; restrict the workspace to another one.")
 
 
 def _columns(fields: dict[str, Any], secrets: Secrets) -> dict[str, Any]:

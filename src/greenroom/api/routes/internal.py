@@ -1,4 +1,4 @@
-"""What only our own parts ask: Agents about viewers of streams, gateways about requests they refused.
+"""What only our own parts ask: Agents about viewers of streams; gateways about the fleet and what they refused.
 
 Each brings its own credential. Of these the gateway lets only the Agents' question in from outside.
 """
@@ -13,15 +13,23 @@ from typing import Final, TypeVar
 import msgspec
 from fastapi import APIRouter, Request, Response
 
+from greenroom.api.connections import opens
 from greenroom.api.deps import Db, InstallationSecrets, Logs
+from greenroom.api.metrics import ApiMetrics
 from greenroom.api.security import public_route
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.streams import StreamFacts, refusal_by_api
+from greenroom.db.authority import read_authority
 from greenroom.db.database import Database
+from greenroom.db.edges import read_edges
+from greenroom.db.facts import proxy_facts
 from greenroom.db.gateway_requests import add_gateway_requests
+from greenroom.db.gateways import find_asking_gateway, gateway_seen
 from greenroom.db.requests import RequestRow
 from greenroom.db.streams import StreamSession, find_asking_agent, find_stream_session
+from greenroom.db.zones import direct_zones
 from greenroom.kit.secrets import Secrets, hashed
+from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet
 from greenroom.wire.messages import ManagerRequests, Message, Stream, StreamVerdict
 
 router = APIRouter(include_in_schema=False)
@@ -35,7 +43,7 @@ Body = TypeVar("Body", bound=Message)
 
 
 @router.post("/stream", dependencies=[public_route("the Agent's credential is checked here")])
-async def may_view(request: Request, db: Db, secrets: InstallationSecrets, logs: Logs) -> Response:
+async def may_view(request: Request, db: Db, secrets: InstallationSecrets, logs: Logs, metrics: ApiMetrics) -> Response:
     """May this viewer open the session's stream? Asked by the Agent that runs it."""
     agent_id = await _asking_agent(request, db)
     question = await _decoded(request, Stream)
@@ -43,6 +51,7 @@ async def may_view(request: Request, db: Db, secrets: InstallationSecrets, logs:
     if session is None or session.asked_agent_id != agent_id:
         raise Forbidden("This Agent does not run the session it asks about.")
     reason = refusal_by_api(_facts(question, session, secrets))
+    metrics.stream_decisions.labels("allowed" if reason is None else "refused").inc()
     if reason is None:
         return _encoded(_allowed(question, session))
     logs.write(
@@ -59,8 +68,7 @@ async def may_view(request: Request, db: Db, secrets: InstallationSecrets, logs:
 @router.post("/manager-requests", dependencies=[public_route("the gateway's credential is checked here")])
 async def report_manager_requests(request: Request, db: Db, secrets: InstallationSecrets, logs: Logs) -> Response:
     """Requests for Managers that a gateway answered itself; recorded for Diagnostics."""
-    if not secrets.is_gateway_credential(_bearer(request)):
-        raise Unauthenticated("The gateway's credential is not valid.")
+    await _check_gateway(request, db, secrets)
     report = await _decoded(request, ManagerRequests)
     await add_gateway_requests(
         db,
@@ -84,6 +92,42 @@ async def report_manager_requests(request: Request, db: Db, secrets: Installatio
     return Response(status_code=204)
 
 
+@router.get("/gateway", dependencies=[public_route("the gateway's credential is checked here")])
+async def read_fleet(request: Request, db: Db, secrets: InstallationSecrets) -> Response:
+    """What a web gateway serves that changes while it runs."""
+    await _check_gateway(request, db, secrets)
+    authority = await read_authority(db)
+    edges = [(row, proxy_facts(row)) for row in await read_edges(db)]
+    direct = {(zone["proxy_hostname"], zone["proxy_port"]) for zone in await direct_zones(db)}
+    return _encoded(
+        Fleet(
+            authority=authority.certificate if authority else "",
+            edges=tuple(
+                EdgeGateway(route=row["agent_id"][:8], url=row["edge_url"], direct=proxy.at_edges)
+                for row, proxy in edges
+            ),
+            direct=tuple(DirectZone(hostname=hostname, port=port) for hostname, port in sorted(direct)),
+        )
+    )
+
+
+async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> None:
+    """Refuse whoever is no gateway of this installation: with its key's credential, or with one of its own.
+
+    Raises:
+        Unauthenticated: the credential is not valid.
+    """
+    bearer = _bearer(request)
+    if secrets.is_gateway_credential(bearer):
+        return
+    gateway_id, _, credential = bearer.partition(".")
+    gateway = await find_asking_gateway(db, gateway_id)
+    known = gateway.credential_hash if gateway else _NOBODY
+    if not hmac.compare_digest(known, hashed(credential)) or gateway is None:
+        raise Unauthenticated("The gateway's credential is not valid; it may have been removed. Join again.")
+    await gateway_seen(db, gateway.gateway_id)
+
+
 async def _asking_agent(request: Request, db: Database) -> str:
     """The Agent whose credential came with the request.
 
@@ -99,17 +143,13 @@ async def _asking_agent(request: Request, db: Database) -> str:
 
 
 def _facts(question: Stream, session: StreamSession, secrets: Secrets) -> StreamFacts:
-    user_id = session.user_id
-    valid = user_id is not None and any(
-        secrets.is_connect_token(question.token, member, user_id, session.auth_epoch) for member in session.family
-    )
     return StreamFacts(
         status=session.status,
-        user_id=user_id,
+        user_id=session.user_id,
         username=session.username,
         user_enabled=session.user_enabled,
         username_shown=question.username,
-        token_is_valid=valid,
+        token_is_valid=opens(secrets, question.token, session),
     )
 
 
@@ -120,6 +160,7 @@ def _allowed(question: Stream, session: StreamSession) -> StreamVerdict:
         epoch=session.auth_epoch,
         viewer_ttl_s=VIEWER_TTL_S,
         session_id="" if session.session_id == question.session_id else session.session_id,
+        path="" if session.agent_id == session.asked_agent_id else session.path or "",
     )
 
 

@@ -20,10 +20,8 @@ router = APIRouter(tags=["managers"])
 
 @router.get("/managers", dependencies=[requires("managers_view")])
 async def list_managers(db: Db, page: Paging) -> list[ManagerView]:
-    """All Managers by zone."""
-    rows = page.slice(
-        await managers.list_managers(db), lambda row: [row["zone_name"], str(row["first_reported"]), row["instance_id"]]
-    )
+    """All Managers by zone and instance id."""
+    rows = page.slice(await managers.list_managers(db), lambda row: [row["zone_name"], row["instance_id"]])
     return [ManagerView.model_validate(row) for row in rows]
 
 
@@ -47,7 +45,8 @@ async def update_manager(
     await db.notify("managers:")
     after = await _manager(db, before["manager_id"])
     old, new = {"enabled": before["enabled"]}, {"enabled": change.enabled}
-    audit(logs, caller, "changed", "Manager", change.instance_id, before=old, after=new)
+    zone = after["zone_name"]
+    audit(logs, caller, "changed", "Manager", change.instance_id, before=old, after=new, zone_name=zone)
     return ManagerChanged.model_validate(after | {"warning": change.warning})
 
 
@@ -59,7 +58,8 @@ async def delete_manager(
     manager = await _manager(db, manager_id)
     await managers.delete_manager(db, manager["manager_id"])
     await db.notify("managers:")
-    audit(logs, caller, "deleted", "Manager", manager["instance_id"], before={"zone_name": manager["zone_name"]})
+    zone = manager["zone_name"]
+    audit(logs, caller, "deleted", "Manager", manager["instance_id"], before={"zone_name": zone}, zone_name=zone)
 
 
 async def _manager(db: Database, name: str) -> dict[str, Any]:

@@ -12,10 +12,19 @@ from greenroom.api import staging_rules as rules
 from greenroom.api.audit import audit
 from greenroom.api.deps import Db, Logs
 from greenroom.api.paging import Paging
-from greenroom.api.schemas.staging import ExplainView, StagingConfigView, StagingCreate, StagingPatch, StagingSaved
+from greenroom.api.schemas.base import Name
+from greenroom.api.schemas.staging import (
+    ExplainView,
+    StagingConfigView,
+    StagingCreate,
+    StagingHistoryView,
+    StagingPatch,
+    StagingSaved,
+)
 from greenroom.api.security import Caller, requires
+from greenroom.api.staging_explain import explain
 from greenroom.core.errors import Invalid
-from greenroom.db import sessions, staging_configs
+from greenroom.db import sessions, staging_configs, staging_history
 from greenroom.db.database import Database
 
 router = APIRouter(tags=["staging"])
@@ -28,7 +37,7 @@ async def list_staging_configs(db: Db, page: Paging) -> list[StagingConfigView]:
     """All configs by zone and workspace; `shortfall` says why a pool is below Desired."""
     rows = await staging_configs.list_configs(db)
     found = page.slice(rows, lambda c: [c["zone_name"], c["image_friendly_name"].lower(), str(c["staging_config_id"])])
-    return [StagingConfigView.model_validate(rules.shown(row)) for row in found]
+    return [StagingConfigView.model_validate(view) for view in await rules.shown(db, found)]
 
 
 @router.post("/staging-configs", status_code=201)
@@ -49,8 +58,7 @@ async def create_staging_config(
 @router.get("/staging-configs/{staging_config_id}", dependencies=[requires("staging_view")])
 async def get_staging_config(staging_config_id: UUID, db: Db) -> StagingConfigView:
     """One config."""
-    row = await staging_configs.get_config(db, str(staging_config_id))
-    return StagingConfigView.model_validate(rules.shown(row))
+    return await _view(db, await staging_configs.get_config(db, str(staging_config_id)))
 
 
 @router.patch("/staging-configs/{staging_config_id}")
@@ -116,16 +124,37 @@ async def recycle_staging_config(
         before={"sessions": ""},
         after={"sessions": RECYCLED},
     )
-    return StagingConfigView.model_validate(rules.shown(row))
+    return await _view(db, row)
 
 
 @router.get("/staging-configs/{staging_config_id}/explain", dependencies=[requires("staging_view")])
 async def explain_staging_config(
-    staging_config_id: UUID, db: Db, user: Annotated[str, Query(description="id or name of the user", max_length=255)]
+    staging_config_id: UUID,
+    db: Db,
+    user: Annotated[Name, Query(description="id or name of the user")],
+    zone: Annotated[Name | None, Query(description="id or name of the zone where the launch begins")] = None,
 ) -> ExplainView:
     """Would this user get a session of this config now, and if not, why? Nothing is launched."""
     config = await staging_configs.get_config(db, str(staging_config_id))
-    return await rules.explain(db, config, user)
+    return await explain(db, config, user, zone)
+
+
+@router.get("/staging-configs/{staging_config_id}/history")
+async def get_staging_history(
+    staging_config_id: UUID,
+    db: Db,
+    caller: Annotated[Caller, requires("staging_view")],
+    limit: Annotated[int, Query(ge=1, le=100, description="how many of the newest misses")] = 20,
+) -> StagingHistoryView:
+    """Hits and misses of a config over an hour, a day and a week, why they were missed, and by whom."""
+    await staging_configs.get_config(db, str(staging_config_id))
+    found = await staging_history.read_history(db, str(staging_config_id), limit=limit)
+    return rules.history(str(staging_config_id), found, with_users=caller.may("sessions_view"))
+
+
+async def _view(db: Database, row: DictRow) -> StagingConfigView:
+    (view,) = await rules.shown(db, [row])
+    return StagingConfigView.model_validate(view)
 
 
 async def _saved(db: Database, staging_config_id: str) -> DictRow:

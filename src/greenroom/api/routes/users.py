@@ -2,26 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from typing import Annotated, Any
+from dataclasses import asdict
+from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 from pydantic import SecretStr
 
+from greenroom.api import accounts
 from greenroom.api.audit import audit
-from greenroom.api.deps import Db, Logs, PasswordHashes
+from greenroom.api.deps import Db, Logs, PasswordHashes, SettingsSnapshot
 from greenroom.api.paging import Paging
-from greenroom.api.schemas.accounts import UserCreate, UserPatch, UserView
+from greenroom.api.schemas.accounts import EffectiveSettingView, LoginView, UserCreate, UserPatch, UserView
 from greenroom.api.security import Caller, requires
-from greenroom.core.accounts import password_problem
-from greenroom.core.errors import Invalid, Refused
-from greenroom.core.permissions import beyond
+from greenroom.core.masking import masked
+from greenroom.core.settings import SETTINGS, Resolved, resolve
 from greenroom.db import logins, users
-from greenroom.db.database import Connection, Database
-from greenroom.db.groups import permissions_of_groups
-from greenroom.db.sessions import request_delete
-from greenroom.kit.passwords import Passwords
+from greenroom.db.groups import memberships_of
 
 router = APIRouter(tags=["users"])
 
@@ -31,10 +28,11 @@ async def list_users(
     db: Db,
     page: Paging,
     q: Annotated[str | None, Query(max_length=255, description="part of a name")] = None,
+    group_id: Annotated[UUID | None, Query(description="members of this group")] = None,
 ) -> list[UserView]:
     """Users by name."""
     (after,) = page.after_texts(1)
-    rows = await users.list_users(db, q=_plain(q), after=after, limit=page.limit + 1)
+    rows = await users.list_users(db, q=_plain(q), group_id=group_id, after=after, limit=page.limit + 1)
     return [UserView.model_validate(user) for user in page.cut(rows, lambda user: [user.username.lower()])]
 
 
@@ -46,11 +44,11 @@ async def create_user(
     passwords: PasswordHashes,
     caller: Annotated[Caller, requires("users_create")],
 ) -> UserView:
-    """Create a user; he is in All Users and in the groups given."""
+    """Create a user; he is in All Users and in the groups given, which the caller must be allowed to change."""
     fields = body.model_dump(exclude={"password", "groups"})
-    user = await create(db, passwords, caller, fields, body.password, [str(group) for group in body.groups])
-    await db.notify("users:")
-    audit(logs, caller, "created", "user", user.username, after=visible(user))
+    groups = [str(group) for group in body.groups]
+    user = await accounts.create_user(db, passwords, caller, fields, password=body.password, group_ids=groups)
+    audit(logs, caller, "created", "user", user.username, after=accounts.visible(user))
     return UserView.model_validate(user)
 
 
@@ -72,10 +70,28 @@ async def update_user(
     """Change a user. A new password, disabling and locking end his log-ins and cut his streams."""
     changes = body.sent()
     password: SecretStr | None = changes.pop("password", None)
-    before, after = await change(db, passwords, caller, str(user_id), changes, password)
-    new = visible(after) | ({"password": "new"} if password else {})
-    audit(logs, caller, "changed", "user", after.username, before=visible(before), after=new)
+    before, after = await accounts.change_user(db, passwords, caller, str(user_id), changes, password=password)
+    new = accounts.visible(after) | ({"password": "new"} if password else {})
+    audit(logs, caller, "changed", "user", after.username, before=accounts.visible(before), after=new)
     return UserView.model_validate(after)
+
+
+@router.get("/users/{user_id}/settings")
+async def get_user_settings(
+    user_id: UUID, db: Db, caller: Annotated[Caller, requires("users_view")]
+) -> list[EffectiveSettingView]:
+    """The group settings as they hold for a user, each with the group it came from.
+
+    The values of variables are for those who may see groups.
+    """
+    user = await users.get_user(db, str(user_id))
+    resolved = resolve(await memberships_of(db, user.user_id))
+    return [_effective(found, hidden=not caller.may("groups_view")) for found in resolved.values()]
+
+
+def _effective(found: Resolved, *, hidden: bool) -> EffectiveSettingView:
+    value = masked(found.name, found.value) if hidden else found.value
+    return EffectiveSettingView.model_validate(asdict(SETTINGS[found.name]) | asdict(found) | {"value": value})
 
 
 @router.delete("/users/{user_id}", status_code=204)
@@ -86,137 +102,37 @@ async def delete_user(
     caller: Annotated[Caller, requires("users_delete")],
     force: Annotated[bool, Query(description="destroy his sessions, too")] = False,
 ) -> None:
-    """Delete a user; 409 while he has sessions, unless `force`."""
-    user = await remove(db, caller, str(user_id), force=force)
-    audit(logs, caller, "deleted", "user", user.username, before=visible(user))
+    """Delete a user; 409 while he has sessions, unless `force`. API keys he made are disabled."""
+    user = await accounts.delete_user(db, caller, str(user_id), force=force)
+    audit(logs, caller, "deleted", "user", user.username, before=accounts.visible(user))
 
 
-async def create(
-    db: Database,
-    passwords: Passwords,
-    caller: Caller,
-    fields: dict[str, Any],
-    password: SecretStr | None,
-    group_ids: list[str],
-) -> users.User:
-    """Create a user in the name of `caller`.
-
-    Raises:
-        Forbidden: a group gives more than the caller has.
-        Invalid: the password cannot be used.
-        Duplicate: the name exists.
-    """
-    caller.require_to_have(await permissions_of_groups(db, group_ids))
-    password_hash = await _hashed(passwords, password, fields["username"])
-    async with db.transaction() as connection:
-        user_id = await users.insert_user(connection, password_hash=password_hash, **fields)
-        await users.set_groups(connection, user_id, group_ids)
-    return await users.get_user(db, user_id)
+@router.get("/users/{user_id}/logins", dependencies=[requires("users_view")])
+async def list_user_logins(user_id: UUID, db: Db, snapshot: SettingsSnapshot) -> list[LoginView]:
+    """Where a user is logged in at the console, the last used first."""
+    user = await users.get_user(db, str(user_id))
+    rows = await logins.list_logins(db, user.user_id, snapshot.installation.session_idle_s)
+    return [LoginView.model_validate(row) for row in rows]
 
 
-async def change(
-    db: Database,
-    passwords: Passwords,
-    caller: Caller,
-    user_id: str,
-    changes: dict[str, Any],
-    password: SecretStr | None,
-) -> tuple[users.User, users.User]:
-    """Change fields, password and groups (`changes["groups"]`) of a user; returns (before, after).
-
-    Raises:
-        NotFound: there is no such user.
-        Forbidden: he, or one of the groups, has more permissions than the caller.
-        Refused: nobody could administer afterwards.
-        Invalid: the password cannot be used.
-        Duplicate: the new name exists.
-    """
-    changes = dict(changes)
-    group_ids = [str(group) for group in changes.pop("groups", [])] if "groups" in changes else None
-    before = await users.get_user(db, user_id)
-    _may_change(caller, before)
-    given = await permissions_of_groups(db, group_ids or [])
-    caller.require_to_have(given - set(before.permissions))
-    password_hash = await _hashed(passwords, password, changes.get("username", before.username))
-    if password_hash is not None:
-        changes |= {"password_hash": password_hash, "password_once": False}
-    events = ["users:"]
-    async with db.transaction() as connection:
-        current = await users.lock_user(connection, user_id)
-        await users.update_user(connection, replace(current, **changes))
-        if group_ids is not None:
-            await users.set_groups(connection, user_id, group_ids)
-        events += await _revoke_if(connection, current, changes)
-        await users.require_an_administrator(connection)
-    await db.notify(*events)
-    return before, await users.get_user(db, user_id)
+@router.delete("/users/{user_id}/logins", status_code=204)
+async def log_user_out(user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("users_modify")]) -> None:
+    """End all log-ins of a user and cut his streams; his sessions go on."""
+    user = await users.get_user(db, str(user_id))
+    caller.require_not_above(user.permissions)
+    await accounts.log_out(db, user.user_id)
+    audit(logs, caller, "changed", "user", user.username, after={"log-ins": "ended"})
 
 
-async def remove(db: Database, caller: Caller, user_id: str, *, force: bool) -> users.User:
-    """Delete a user; returns what he was.
-
-    Raises:
-        NotFound: there is no such user.
-        Forbidden: he has more permissions than the caller.
-        Refused: he has sessions and `force` is false, or nobody could administer afterwards.
-    """
-    events = ["users:"]
-    async with db.transaction() as connection:
-        user = await users.lock_user(connection, user_id)
-        _may_change(caller, user)
-        live = await users.live_sessions_of(connection, user_id)
-        if live and not force:
-            raise Refused(f"{user.username} has {len(live)} sessions; destroy them first, or delete with force.")
-        for session_id in live:
-            session = await request_delete(connection, session_id, f"user {user.username} was deleted")
-            events += [f"session:{session_id}", f"agent:{session['agent_id']}"]
-        await users.delete_user_row(connection, user_id)
-        await users.require_an_administrator(connection)
-    await db.notify(*events)
-    return user
-
-
-async def log_out(db: Database, user_id: str) -> None:
-    """End all log-ins of a user and cut his streams; his sessions go on.
-
-    Raises:
-        NotFound: there is no such user.
-    """
-    async with db.transaction() as connection:
-        await users.lock_user(connection, user_id)
-        await logins.delete_logins_of(connection, user_id)
-        events = await users.revoke_access(connection, user_id)
-    await db.notify(*events, "users:")
-
-
-async def _revoke_if(connection: Connection, before: users.User, changes: dict[str, Any]) -> list[str]:
-    """Revoke what was granted when the change takes access away; returns the events to notify."""
-    barred = any(changes.get(name) and not getattr(before, name) for name in ("disabled", "locked"))
-    if not barred and "password_hash" not in changes:
-        return []
-    await logins.delete_logins_of(connection, before.user_id)
-    return await users.revoke_access(connection, before.user_id)
-
-
-async def _hashed(passwords: Passwords, password: SecretStr | None, username: str) -> str | None:
-    if password is None:
-        return None
-    text = password.get_secret_value()
-    if problem := password_problem(text, username):
-        raise Invalid(problem)
-    return await passwords.hash(text)
-
-
-def _may_change(caller: Caller, user: users.User) -> None:
-    if beyond(caller.permissions, user.permissions):
-        caller.require("users_modify_admin")
-
-
-def visible(user: users.User) -> dict[str, Any]:
-    """A user as the log shows changes of him."""
-    hidden = {"password_hash", "password_once", "auth_epoch", "num_sessions", "permissions", "last_session", "created"}
-    values = {name: value for name, value in asdict(user).items() if name not in hidden}
-    return values | {"groups": [group.name for group in user.groups]}
+@router.delete("/users/{user_id}/logins/{login_id}", status_code=204)
+async def end_user_login(
+    user_id: UUID, login_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("users_modify")]
+) -> None:
+    """End one log-in of a user, and cut his streams; his sessions go on."""
+    user = await users.get_user(db, str(user_id))
+    caller.require_not_above(user.permissions)
+    ended = await accounts.end_login(db, user.user_id, str(login_id))
+    audit(logs, caller, "changed", "user", user.username, after={"log-in": f"from {ended.client_ip} ended"})
 
 
 def _plain(text: str | None) -> str | None:

@@ -35,7 +35,8 @@ async def create_zone(
     async with db.transaction() as connection:
         zone_id = await zones.insert_zone(connection, body.model_dump())
     zone = await zones.get_zone(db, zone_id)
-    audit(logs, caller, "created", "zone", zone["zone_name"], after=_settable(zone))
+    name = zone["zone_name"]
+    audit(logs, caller, "created", "zone", name, after=_settable(zone), zone_name=name)
     return ZoneView.model_validate(zone)
 
 
@@ -49,13 +50,14 @@ async def get_zone(zone_id: UUID, db: Db) -> ZoneView:
 async def update_zone(
     zone_id: UUID, body: ZonePatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("zones_modify")]
 ) -> ZoneView:
-    """Change a zone; sessions keep the addresses they were created with."""
-    before = await zones.get_zone(db, str(zone_id))
+    """Change a zone; sessions keep the Allow Origin Domain and Upstream Auth Address they were created with."""
     async with db.transaction() as connection:
+        before = await zones.lock_zone(connection, str(zone_id))
         await zones.update_zone(connection, str(zone_id), _settable(before) | body.sent())
     after = await zones.get_zone(db, str(zone_id))
     await db.notify(f"zone:{after['zone_key']}")
-    audit(logs, caller, "changed", "zone", after["zone_name"], before=_settable(before), after=_settable(after))
+    old, new, name = _settable(before), _settable(after), after["zone_name"]
+    audit(logs, caller, "changed", "zone", name, before=old, after=new, zone_name=name)
     return ZoneView.model_validate(after)
 
 
@@ -65,7 +67,8 @@ async def delete_zone(zone_id: UUID, db: Db, logs: Logs, caller: Annotated[Calle
     zone = await zones.get_zone(db, str(zone_id))
     async with db.transaction() as connection:
         await zones.delete_zone(connection, zone)
-    audit(logs, caller, "deleted", "zone", zone["zone_name"], before=_settable(zone))
+    name = zone["zone_name"]
+    audit(logs, caller, "deleted", "zone", name, before=_settable(zone), zone_name=name)
 
 
 def _settable(zone: DictRow) -> dict[str, Any]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from functools import cache
+from typing import Annotated, Any, Literal
 from uuid import UUID
+from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, AwareDatetime, Field, SecretStr
 
-from greenroom.api.schemas.base import Body, Name, Text, View
-from greenroom.core.accounts import username_problem
+from greenroom.api.schemas.base import Body, JsonObject, Name, Secret, Text, View
+from greenroom.core.accounts import normal_language, username_problem
 from greenroom.core.permissions import unknown
 
 
@@ -25,6 +27,20 @@ def _permissions(codes: list[str]) -> list[str]:
     return sorted(set(codes))
 
 
+def _timezone(name: str) -> str:
+    if name not in _timezones():
+        raise ValueError("there is no such time zone; the names are those of the tz database, e.g. Europe/Berlin")
+    return name
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+Language = Annotated[str, AfterValidator(normal_language)]
+Timezone = Annotated[str, AfterValidator(_timezone)]
+Theme = Literal["auto", "light", "dark"]
 Username = Annotated[str, AfterValidator(_username)]
 Permissions = Annotated[list[str], AfterValidator(_permissions)]
 Priority = Annotated[int, Field(ge=1, le=1_000_000, description="the lowest number wins")]
@@ -34,14 +50,20 @@ class LoginBody(Body):
     """Name and password of a person."""
 
     username: Annotated[str, Field(max_length=255)]
-    password: SecretStr
+    password: Secret
+
+
+class LinkBody(Body):
+    """The token of a link that logs in once."""
+
+    token: Secret
 
 
 class PasswordBody(Body):
     """A person changes the own password."""
 
-    password: Annotated[SecretStr, Field(description="the present one")]
-    new_password: SecretStr
+    password: Annotated[Secret, Field(description="the present one")]
+    new_password: Secret
 
 
 class MembershipView(View):
@@ -65,6 +87,7 @@ class UserView(View):
     password_once: bool
     locked: bool
     disabled: bool
+    anonymous: Annotated[bool, Field(description="made for one launch without a user; leaves after its last session")]
     created: datetime
     last_session: datetime | None
     groups: list[MembershipView]
@@ -75,7 +98,7 @@ class UserCreate(Body):
     """A new user; without a password nobody can log in as him."""
 
     username: Username
-    password: SecretStr | None = None
+    password: Secret | None = None
     first_name: Text = ""
     last_name: Text = ""
     phone: Text = ""
@@ -90,7 +113,7 @@ class UserPatch(Body):
     """Changes of a user; omitted fields stay. `groups` is the whole list (All Users is always in it)."""
 
     username: Username = ""
-    password: SecretStr = SecretStr("")
+    password: Secret = SecretStr("")
     first_name: Text = ""
     last_name: Text = ""
     phone: Text = ""
@@ -99,6 +122,46 @@ class UserPatch(Body):
     locked: bool = False
     disabled: bool = False
     groups: list[UUID] = []
+
+
+class LoginView(View):
+    """A log-in at the console."""
+
+    login_id: UUID
+    created: datetime
+    last_used: datetime
+    expires: datetime
+    client_ip: str
+    user_agent: str
+    current: Annotated[bool, Field(description="it is the one that asks")]
+
+
+class AttributesView(View):
+    """What a person prefers, and his SSH keys; the private one is never shown."""
+
+    user_id: UUID
+    ssh_public_key: str | None
+    has_ssh_private_key: bool
+    preferred_language: Annotated[str | None, Field(description="e.g. de or de-DE; null = that of the workspace")]
+    preferred_timezone: Annotated[str | None, Field(description="e.g. Europe/Berlin; null = that of the workspace")]
+    default_image: Annotated[UUID | None, Field(description="what a launch without a workspace starts")]
+    theme: Annotated[Theme | None, Field(description="of the console; null = auto")]
+
+
+class AttributesPatch(Body):
+    """Changes of attributes; omitted fields stay, null clears one."""
+
+    ssh_public_key: Annotated[
+        Text | None, Field(description="one line as in id_*.pub; null removes the private key, too")
+    ] = None
+    ssh_private_key: Annotated[
+        Secret | None,
+        Field(description="OpenSSH or PEM without a passphrase; its public key is derived; never shown"),
+    ] = None
+    preferred_language: Language | None = None
+    preferred_timezone: Timezone | None = None
+    default_image: UUID | None = None
+    theme: Theme | None = None
 
 
 class Me(View):
@@ -131,7 +194,7 @@ class GroupCreate(Body):
     description: Text = ""
     priority: Priority = 100
     permissions: Permissions = []
-    settings: dict[str, Any] = {}
+    settings: JsonObject = {}
 
 
 class GroupPatch(Body):
@@ -141,7 +204,7 @@ class GroupPatch(Body):
     description: Text = ""
     priority: Priority = 100
     permissions: Permissions = []
-    settings: dict[str, Any] = {}
+    settings: JsonObject = {}
 
 
 class SettingView(View):
@@ -155,6 +218,14 @@ class SettingView(View):
     minimum: float | None
     choices: list[str]
     excludes_staging: bool
+
+
+class EffectiveSettingView(SettingView):
+    """A group setting as it holds for one user; `groups` are those it came from, none where it is the default."""
+
+    value: Any
+    groups: list[str]
+    trace: Annotated[str, Field(description="where the value came from, as a sentence")]
 
 
 class InstallationSettingView(SettingView):
@@ -179,6 +250,8 @@ class KeyView(View):
     read_only: bool
     enabled: bool
     created_by: UUID | None
+    owner: Annotated[str | None, Field(description="who made it; it may never more than he")]
+    valid: Annotated[bool, Field(description="enabled, not expired, its owner neither disabled nor locked")]
     created: datetime
     expires: datetime | None
     last_used: datetime | None

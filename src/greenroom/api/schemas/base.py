@@ -4,13 +4,21 @@ from __future__ import annotations
 
 from typing import Annotated, Any, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, StringConstraints
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, StringConstraints
 
 
 def _storable(text: str) -> str:
     if "\0" in text:
         raise ValueError("a NUL character cannot be stored")
+    _encoded(text)
     return text
+
+
+def _encoded(text: str) -> bytes:
+    try:
+        return text.encode()
+    except UnicodeEncodeError as error:
+        raise ValueError("it has half of a character") from error
 
 
 def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
@@ -29,10 +37,17 @@ def _storable_json(value: dict[str, Any]) -> dict[str, Any]:
     return value
 
 
+def _encodable(secret: SecretStr) -> SecretStr:
+    _encoded(secret.get_secret_value())
+    return secret
+
+
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_storable)]
 """A name people give; not empty."""
 Text = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_storable)]
 """A text people write; may be empty."""
+Secret = Annotated[SecretStr, AfterValidator(_encodable)]
+"""A text that is neither logged nor shown."""
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable_json)]
 """Any JSON object that PostgreSQL can store."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Callable
 from datetime import datetime
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -10,7 +10,10 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from greenroom.api.schemas.base import Body, JsonObject, Name, Text, View
-from greenroom.core.volumes import mappings_problem
+from greenroom.core import exec_config, run_config
+from greenroom.core.errors import Invalid
+from greenroom.core.volumes import mappings_problem, profile_problem
+from greenroom.core.workspaces import REFERENCE
 
 
 class LauncherImage(View):
@@ -26,6 +29,16 @@ class LauncherImage(View):
     ready: Annotated[bool, Field(description="a staged session is waiting: it opens at once")]
 
 
+class ImageOnAgent(View):
+    """How far one Agent is with the image of a workspace."""
+
+    agent_id: UUID
+    hostname: str
+    state: Literal["present", "pulling", "absent", "failed"]
+    progress: Annotated[int, Field(description="0-100 while it is pulled")]
+    error: Annotated[str, Field(description="why it could not be fetched, in the daemon's words")]
+
+
 class ImageView(View):
     """A workspace, as its administrator sees it; the registry's token is never shown."""
 
@@ -33,11 +46,13 @@ class ImageView(View):
     name: str
     friendly_name: str
     description: str
+    notes: str
     image_src: str
     image_type: str
     enabled: bool
     hidden: bool
-    available: bool
+    available: Annotated[bool, Field(description="an Agent holds the image")]
+    agents: list[ImageOnAgent]
     cores: float
     memory: Annotated[int, Field(description="reservation, bytes")]
     memory_limit: Annotated[int | None, Field(description="bytes; null = memory")]
@@ -52,58 +67,57 @@ class ImageView(View):
     volume_mappings: dict[str, Any]
     categories: list[str]
     persistent_profile_path: str | None
-    persistent_profile_config: dict[str, Any]
     restrict_to_zone: bool
     zone_id: UUID | None
     zone_name: str | None
     restrict_to_server: bool
     server_id: UUID | None
     session_time_limit: Annotated[int | None, Field(description="s; null = that of the groups")]
+    filter_policy_id: UUID | None
+    filter_policy_name: str | None
+    filter_policy_force_disabled: bool
     groups: list[UUID]
     created: datetime
 
 
-def _exec_config(config: dict[str, Any]) -> dict[str, Any]:
-    """Each command is split here, once, by shell rules; no shell of ours ever runs it (CONTRACT)."""
-    for name, command in config.items():
-        if name not in ("first_launch", "go", "assign"):
-            raise ValueError(f"there is no command {name}; there are first_launch, go and assign")
-        if not isinstance(command, dict) or "cmd" not in command:
-            raise ValueError(f"{name} must be an object with cmd")
-        check_command(name, command["cmd"])  # pyright: ignore[reportUnknownArgumentType]
-        if not isinstance(command.get("environment") or {}, dict):  # pyright: ignore[reportUnknownMemberType]
-            raise ValueError(f"{name}.environment must be an object")
-    return config
+def _checked(check: Callable[[dict[str, Any]], Any]) -> AfterValidator:
+    """Let a check of `core` refuse a field, with its own sentence."""
+
+    def refuse(value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            check(value)
+        except Invalid as error:
+            raise ValueError(error.message) from error
+        return value
+
+    return AfterValidator(refuse)
 
 
-def check_command(name: str, cmd: object) -> None:
-    """Refuse a command that cannot be split or is empty.
-
-    Raises:
-        ValueError: with what is wrong.
-    """
-    if isinstance(cmd, list) and cmd and all(isinstance(part, str) for part in cmd):  # pyright: ignore[reportUnknownVariableType]
-        return
-    if not isinstance(cmd, str):
-        raise ValueError(f"{name}.cmd must be a text or a list of texts")
-    try:
-        parts = shlex.split(cmd)
-    except ValueError as error:
-        raise ValueError(f"{name}.cmd cannot be split by shell rules: {error}") from error
-    if not parts:
-        raise ValueError(f"{name}.cmd is empty")
+def _reference(name: str) -> str:
+    if not REFERENCE.fullmatch(name):
+        raise ValueError("an image is written like [registry/]name[:tag], in lower case: greenroom/desktop:xfce")
+    return name
 
 
-def _volume_mappings(mappings: dict[str, Any]) -> dict[str, Any]:
+def _volume_mappings(mappings: dict[str, Any]) -> None:
     if problem := mappings_problem(mappings):
+        raise Invalid(problem)
+
+
+def _profile_path(path: str | None) -> str | None:
+    if path and (problem := profile_problem(path)):
         raise ValueError(problem)
-    return mappings
+    return path or None
 
 
-ExecConfig = Annotated[JsonObject, AfterValidator(_exec_config)]
-VolumeMappings = Annotated[JsonObject, AfterValidator(_volume_mappings)]
+Reference = Annotated[Name, AfterValidator(_reference)]
+RunConfig = Annotated[JsonObject, _checked(run_config.validated)]
+ExecConfig = Annotated[JsonObject, _checked(exec_config.validated)]
+VolumeMappings = Annotated[JsonObject, _checked(_volume_mappings)]
+ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
 Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False)]
-Bytes = Annotated[int, Field(gt=0, lt=1 << 60)]
+Bytes = Annotated[int, Field(ge=6 << 20, lt=1 << 60)]
+"""Memory of a container; Docker makes none with less than 6 MiB."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Categories = Annotated[list[Name], Field(max_length=20)]
 TimeLimit = Annotated[int, Field(ge=0, le=1_000_000_000)]
@@ -113,8 +127,9 @@ class ImageFields(Body):
     """What can be set of a workspace besides its names."""
 
     description: Text = ""
+    notes: Annotated[Text, Field(description="for administrators; users do not see them")] = ""
     image_src: Text = ""
-    enabled: bool = True
+    enabled: Annotated[bool, Field(description="people may launch it, and Agents fetch its image")] = True
     hidden: bool = False
     cores: Cores = 2.0
     memory: Bytes = 2_768_000_000
@@ -126,30 +141,34 @@ class ImageFields(Body):
     port: Port = 6901
     protocol: Literal["https", "http"] = "https"
     auth_user: Text = "kasm_user"
-    run_config: JsonObject = {}
+    run_config: RunConfig = {}
     exec_config: ExecConfig = {}
     volume_mappings: VolumeMappings = {}
     categories: Categories = []
-    persistent_profile_path: Text | None = None
-    persistent_profile_config: JsonObject = {}
+    persistent_profile_path: Annotated[
+        ProfilePath, Field(description="folder of the host kept as each user's home; may have {username}, {user_id}")
+    ] = None
     restrict_to_zone: bool = False
     zone_id: UUID | None = None
     restrict_to_server: bool = False
     server_id: UUID | None = None
     session_time_limit: TimeLimit | None = None
     filter_policy_id: UUID | None = None
+    filter_policy_force_disabled: Annotated[
+        bool, Field(description="no web filter, whatever the groups of a user say")
+    ] = False
     groups: Annotated[list[UUID], Field(description="whose members may use it")] = []
 
 
 class ImagePatch(ImageFields):
     """Changes of a workspace; omitted fields stay."""
 
-    name: Name = ""
+    name: Reference = ""
     friendly_name: Name = ""
 
 
 class ImageCreate(ImageFields):
     """A new workspace; without `groups` it is for All Users."""
 
-    name: Name
+    name: Reference
     friendly_name: Name

@@ -9,25 +9,39 @@ from uuid import UUID
 from pydantic import AfterValidator, Field, StringConstraints
 
 from greenroom.api.schemas.base import Body, View
-from greenroom.api.schemas.images import Bytes, Cores, Port
-from greenroom.core.origins import parse_entry
+from greenroom.api.schemas.images import Port
+from greenroom.core.origins import host_problem
 from greenroom.core.specs import REQUEST_HOST
+from greenroom.core.streams import RESERVED_PATHS
 
 
-def _host(text: str) -> str:
-    if text != REQUEST_HOST and parse_entry(text) is None:
-        raise ValueError(f"{text!r} is neither host nor host:port")
+def _address(text: str) -> str:
+    if text != REQUEST_HOST and (problem := host_problem(text)):
+        raise ValueError(f"{text!r} {problem}")
     return text
 
 
-def _hosts(text: str) -> str:
-    return ",".join(_host(part.strip()) for part in text.split(","))
+def _addresses(text: str) -> str:
+    return ",".join(_address(part.strip()) for part in text.split(","))
 
 
-Hosts = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_hosts)]
+def _host(text: str) -> str:
+    if text != REQUEST_HOST and (problem := host_problem(text, with_port=False)):
+        raise ValueError(f"{text!r} {problem}")
+    return text
+
+
+def _free_path(text: str) -> str:
+    if text.lower() in RESERVED_PATHS:
+        raise ValueError(f"{text!r} is an address of the console or the API; take another word")
+    return text
+
+
+Addresses = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_addresses)]
+Address = Annotated[str, StringConstraints(max_length=255), AfterValidator(_address)]
 Host = Annotated[str, StringConstraints(max_length=255), AfterValidator(_host)]
 ZoneName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-PathName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$")]
+PathName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"), AfterValidator(_free_path)]
 Strategy = Literal["Least Load", "Most Load", "Least Kasms", "Most Kasms"]
 
 
@@ -54,16 +68,20 @@ class ZonePatch(Body):
     """Changes of a zone; omitted fields stay."""
 
     zone_name: ZoneName = ""
-    allow_origin_domain: Annotated[Hosts, Field(description="comma list of host or host:port")] = "$request_host$"
-    upstream_auth_address: Annotated[Host, Field(description="host[:port], reachable from the Agent's host")] = (
+    allow_origin_domain: Annotated[Addresses, Field(description="comma list of host or host:port")] = "$request_host$"
+    upstream_auth_address: Annotated[Address, Field(description="host[:port], reachable from the Agent's host")] = (
         "$request_host$"
     )
     load_balancing_strategy: Strategy = "Least Load"
     search_alternate_zones: bool = True
-    proxy_connections: bool = True
-    proxy_hostname: Host = "$request_host$"
-    proxy_path: PathName = "desktop"
-    proxy_port: Port = 443
+    proxy_connections: Annotated[
+        bool, Field(description="browsers reach streams through the web gateway; off: at Proxy Hostname and Proxy Port")
+    ] = True
+    proxy_hostname: Annotated[
+        Host, Field(description="host of the streams without Proxy Connections, of the same site as the console")
+    ] = "$request_host$"
+    proxy_path: Annotated[PathName, Field(description="first part of the path of streams")] = "desktop"
+    proxy_port: Annotated[Port, Field(description="port of the streams without Proxy Connections")] = 443
 
 
 class ZoneCreate(ZonePatch):
@@ -102,6 +120,24 @@ class ManagerChanged(ManagerView):
     warning: str | None = None
 
 
+class AgentImage(View):
+    """The image of a workspace on an Agent."""
+
+    name: str
+    state: Literal["present", "pulling", "absent", "failed"]
+    progress: Annotated[int, Field(description="0-100 while it is pulled")]
+    error: Annotated[str, Field(description="why it could not be fetched, in the daemon's words")]
+    updated: datetime
+
+
+class AgentRefused(View):
+    """Somebody with an Agent's identity was refused."""
+
+    reason: str
+    at: datetime
+    address: Annotated[str, Field(description="where it came from, as the gateway saw it")]
+
+
 class AgentView(View):
     """An Agent. Cores and memory (bytes) are what it offers, allocated what is reserved on it."""
 
@@ -113,6 +149,7 @@ class AgentView(View):
     enabled: bool
     draining: bool
     manager_id: UUID | None
+    manager_instance_id: Annotated[str | None, Field(description="of the Manager it reports to")]
     manager_term: int
     registered: datetime
     last_reported: datetime | None
@@ -122,30 +159,26 @@ class AgentView(View):
     memory_allocated: int
     cores_override: float | None
     memory_override: int | None
+    cores_reported: Annotated[float, Field(description="of the host, before overcommit and override")]
+    memory_reported: Annotated[int, Field(description="of the host, bytes, before the override")]
+    cpu_used: Annotated[float | None, Field(description="load of the host, 1 = all its cores; at its last check-in")]
+    memory_used: Annotated[int | None, Field(description="in use on the host, bytes; at its last check-in")]
     sessions: int
+    edge_url: Annotated[str, Field(description="of the edge gateway beside it; empty where there is none")]
+    credential_revoked: Annotated[bool, Field(description="it has to join again, with a token made for it")]
+    refused: Annotated[
+        AgentRefused | None, Field(description="the last refusal of somebody with its id, since it was last admitted")
+    ]
+    images: Annotated[list[AgentImage], Field(description="of workspaces; others on the host are not listed")]
 
 
 class AgentPatch(Body):
-    """Changes of an Agent; an override set to null counts what the host has."""
+    """Changes of an Agent; an override of null or 0 counts what the host has.
+
+    It may be lower than what is reserved: sessions that run go on, new ones wait until there is room again.
+    """
 
     enabled: bool = True
     draining: Annotated[bool, Field(description="no new sessions; the ones it has go on")] = False
-    cores_override: Cores | None = None
-    memory_override: Bytes | None = None
-
-
-class JoinTokenCreate(Body):
-    """A token with which new Agents of a zone register."""
-
-    zone_id: UUID
-    uses: Annotated[int, Field(ge=1, le=1000)] = 1
-    hours: Annotated[int, Field(ge=1, le=24, description="valid for")] = 1
-
-
-class JoinToken(View):
-    """A new join token, shown this one time."""
-
-    token: str
-    zone_id: UUID
-    uses: int
-    expires: datetime
+    cores_override: Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] | None = None
+    memory_override: Annotated[int, Field(ge=0, le=1 << 50)] | None = None

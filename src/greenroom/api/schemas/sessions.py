@@ -35,6 +35,7 @@ class SessionView(View):
     zone_name: str
     agent_id: UUID | None
     hostname: Annotated[str | None, Field(description="of the Agent")]
+    stream_url: Annotated[str | None, Field(description="where its stream is; opened with the session's token")]
     status: str
     operational_status: Annotated[str, Field(description="the word of the public interface")]
     operational_progress: Annotated[int, Field(description="0-100")]
@@ -44,10 +45,26 @@ class SessionView(View):
     permissions: Annotated[dict[str, bool], Field(description="what the container was created with")]
     client_settings: dict[str, Any]
     kasm_url: str
+    persistent_profile_mode: Annotated[str | None, Field(description="how the profile is its home; null = it has none")]
     created: datetime
     started: Annotated[datetime | None, Field(description="when it was usable for the first time")]
     assigned: datetime | None
-    expires: Annotated[datetime | None, Field(description="the staged expiry before the assignment, its own after")]
+    expires: Annotated[
+        datetime | None,
+        Field(
+            description="when something happens to it by itself (`expires_action`); of a staged one, when it is over"
+        ),
+    ]
+    expires_action: Annotated[
+        Literal["delete", "stop", "pause"] | None, Field(description="what happens then, unless somebody looks at it")
+    ]
+    expires_reason: Annotated[str | None, Field(description="what will be said then, with setting, value and group")]
+    time_limit_ends: Annotated[datetime | None, Field(description="when it is deleted in any case; null = never")]
+    stopped_reason: Annotated[str | None, Field(description="why it was stopped or paused")]
+    actions: Annotated[
+        list[Literal["stop", "pause", "resume", "delete", "force_delete"]],
+        Field(description="what the caller may do with it now"),
+    ]
     keepalive: datetime | None
     ended: datetime | None
     ended_reason: str | None
@@ -55,12 +72,17 @@ class SessionView(View):
     log_tail: str | None
     exit_code: int | None
     set_aside_reason: str | None
+    superseded_by: Annotated[UUID | None, Field(description="the session that took its place when it was set aside")]
+    claimable: Annotated[bool, Field(description="staged, and a launch may get it as it is")]
+    replaces: Annotated[UUID | None, Field(description="the staged session whose place it takes before that expires")]
 
 
 class SessionCreate(Body):
     """A launch. Without `user_id` it is for the person who asks."""
 
-    image_id: UUID
+    image_id: Annotated[
+        UUID | None, Field(description="null = the default workspace of the user, else of his groups")
+    ] = None
     user_id: Annotated[UUID | None, Field(description="another user; needs users_auth_session")] = None
     zone_id: Annotated[UUID | None, Field(description="counts where the user may choose (allow_zone_selection)")] = None
     environment: Annotated[dict[EnvironmentName, Text], Field(max_length=100)] = {}
@@ -83,11 +105,21 @@ class Launched(View):
     operational_status: str
     staged: Annotated[bool, Field(description="it came from a pool")]
     session_token: Annotated[str, Field(description="opens the stream; the same until it is revoked")]
+    stream_url: Annotated[str | None, Field(description="where the stream will be once the session is running")]
     connect_url: Annotated[str, Field(description="page of the console, relative to the deployment")]
 
 
-class Deleting(View):
-    """A session on its way out."""
+class LifecycleOrder(Body):
+    """What is to become of a session.
+
+    Stopped, its disk stays and its programs end; paused, they are frozen in memory; resumed, it runs again.
+    """
+
+    command: Literal["stop", "pause", "resume"]
+
+
+class SessionState(View):
+    """Where a session stands after an order."""
 
     session_id: UUID
     status: str
@@ -112,7 +144,7 @@ class ConnectionView(View):
     operational_message: str
     steps: list[StepView]
     frame_url: Annotated[str | None, Field(description="for a frame; null until the stream may be opened")]
-    websocket_path: Annotated[str | None, Field(description="RFB behind our authorisation, on the same host")]
+    websocket_path: Annotated[str | None, Field(description="RFB behind our authorisation, at the host of frame_url")]
 
 
 class PlacementStep(View):
@@ -137,6 +169,21 @@ class PlacementView(View):
     duration_ms: float | None = None
 
 
+class LaunchView(View):
+    """One launch of the ledger; `session_id` is null when it gave nothing."""
+
+    launch_id: UUID
+    session_id: UUID | None
+    user_id: UUID | None
+    username: str | None
+    image_id: UUID | None
+    image_friendly_name: str | None
+    outcome: Literal["staged", "on_demand", "failed"]
+    steps: list[PlacementStep]
+    at: datetime
+    duration_ms: float
+
+
 class CommandCreate(Body):
     """A command in a session; never passed through a shell of ours."""
 
@@ -145,6 +192,12 @@ class CommandCreate(Body):
     environment: Annotated[dict[EnvironmentName, Text], Field(max_length=100)] = {}
     workdir: Text | None = None
     deadline_s: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 60.0
+
+
+class Go(Body):
+    """A new address for a running session."""
+
+    kasm_url: Annotated[Text, AfterValidator(_web_address), Field(min_length=1)]
 
 
 class CommandView(View):

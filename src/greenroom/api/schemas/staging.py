@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import Field
@@ -46,6 +46,8 @@ class StagingConfigView(View):
     failures: Annotated[int, Field(description="failed starts in a row")]
     last_error: str | None
     next_try: datetime | None
+    hits_24h: Annotated[int, Field(description="launches that it served in the last 24 h")]
+    misses_24h: Annotated[int, Field(description="launches that considered it and got no staged session")]
     created: datetime
 
 
@@ -89,7 +91,7 @@ class StagingCreate(StagingFields):
 
 
 class ExplainReason(View):
-    """One thing that keeps a user from getting a staged session."""
+    """One thing that keeps a user from getting a staged session; `group` is where the `setting` comes from."""
 
     code: str
     setting: str | None
@@ -103,5 +105,62 @@ class ExplainView(View):
     staging_config_id: UUID
     user_id: UUID
     username: str
+    zone_name: Annotated[str, Field(description="where the launch would begin")]
+    step: Annotated[Literal["staged_here", "staged_elsewhere"], Field(description="which would look at this config")]
     would_get: bool
     reasons: list[ExplainReason]
+
+
+class Window(View):
+    """Launches that considered a config within the last hours; `hit_rate` is hits of hits and misses, null without."""
+
+    hours: int
+    hits: Annotated[int, Field(description="served by this config")]
+    misses: Annotated[int, Field(description="got no staged session at all")]
+    served_elsewhere: Annotated[int, Field(description="passed over, and served by another config; no miss")]
+    hit_rate: float | None
+
+
+class HourView(View):
+    """Hits and misses of one hour."""
+
+    begin: datetime
+    hits: int
+    misses: int
+
+
+class MissReason(View):
+    """Why a config was passed over; `setting` only where a setting of the user or workspace is the reason."""
+
+    code: str
+    setting: str | None
+    reason: str
+
+
+class ReasonView(MissReason):
+    """One cause of misses, how many launches met it, and the newest sentence."""
+
+    launches: int
+    last: datetime
+
+
+class MissView(View):
+    """A launch that considered the config and got no staged session; who it was needs `sessions_view`."""
+
+    launch_id: UUID
+    time: datetime
+    user_id: UUID | None
+    username: str | None
+    session_id: UUID | None
+    outcome: Literal["on_demand", "failed"]
+    reasons: list[MissReason]
+
+
+class StagingHistoryView(View):
+    """What became of the launches that considered a config."""
+
+    staging_config_id: UUID
+    windows: list[Window]
+    reasons: Annotated[list[ReasonView], Field(description="of all misses, most frequent first")]
+    by_hour: Annotated[list[HourView], Field(description="oldest first, hours without launches too")]
+    recent_misses: Annotated[list[MissView], Field(description="newest first")]

@@ -86,7 +86,7 @@ function sessionsInUse(sessions: Session[]): Count {
   const people = new Set(used.map((session) => session.user_id)).size;
   return {
     number: String(used.length),
-    note: people > 0 ? `by ${counted(people, 'user')}` : 'nobody is working at the moment',
+    note: people > 0 ? `by ${counted(people, 'user')}` : 'nobody is working now',
   };
 }
 
@@ -95,14 +95,22 @@ function staged(configs: StagingConfig[]): Count {
   const short = configs.filter((config) => config.num_current_sessions < config.num_sessions).length;
   return {
     number: `${sum((config) => config.num_current_sessions)} / ${sum((config) => config.num_sessions)}`,
-    note: short > 0 ? `${short} of ${counted(configs.length, 'pool')} short` : `in ${counted(configs.length, 'pool')}`,
+    note:
+      configs.length === 0
+        ? 'no pools yet'
+        : short > 0
+          ? `${short} of ${counted(configs.length, 'pool')} short`
+          : `in ${counted(configs.length, 'pool')}`,
   };
 }
 
 function managersRunning(managers: Manager[]): Count {
   const running = managers.filter((manager) => manager.status === 'running').length;
-  const primaries = managers.filter((manager) => manager.is_primary).length;
-  return { number: `${running} / ${managers.length}`, note: counted(primaries, 'zone') + ' with a Primary' };
+  const led = new Set(managers.filter(({ is_primary }) => is_primary).map(({ zone_name }) => zone_name));
+  const without = [...new Set(managers.map(({ zone_name }) => zone_name))].filter((zone) => !led.has(zone));
+  const note =
+    without.length > 0 ? `no Primary in ${without.join(', ')}` : `${counted(led.size, 'zone')} with a Primary`;
+  return { number: `${running} / ${managers.length}`, note };
 }
 
 function agentsRunning(agents: Agent[]): Count {

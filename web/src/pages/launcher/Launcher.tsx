@@ -1,16 +1,18 @@
-import { Alert, SimpleGrid, Skeleton, Stack, TextInput, Title } from '@mantine/core';
+import { Alert, Chip, Group, SimpleGrid, Skeleton, Stack, TextInput, Title } from '@mantine/core';
 import { useHotkeys } from '@mantine/hooks';
 import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
 import { IconApps, IconSearch } from '@tabler/icons-react';
-import { useRef } from 'react';
+import { useRef, useState } from 'react';
 import { useNavigate } from 'react-router';
 import { useAllowed } from '../../api/auth';
 import { messageOf, retryTemporary } from '../../api/client';
-import { launcherQuery, launchSession, mySessionsQuery, newLaunch } from '../../api/queries';
+import { launchSession, newLaunch } from '../../api/actions';
+import { launcherQuery, launchOptionsQuery, mySessionsQuery } from '../../api/queries';
 import type { LauncherImage } from '../../api/types';
 import { EmptyState, StaleBanner } from '../../components/feedback';
 import { PageHeader } from '../../components/PageHeader';
 import { useAddressText } from '../../components/tableState';
+import { hasChoices, LaunchDialog } from './LaunchDialog';
 import { RunningSessions } from './RunningSessions';
 import { WorkspaceTile } from './WorkspaceTile';
 
@@ -22,7 +24,13 @@ export function Launcher() {
   const searchRef = useRef<HTMLInputElement>(null);
   useHotkeys([['/', () => searchRef.current?.focus()]]);
   const launch = useLaunch();
-  const shown = (images.data ?? []).filter((image) => matches(image, search));
+  const options = useQuery(launchOptionsQuery);
+  const [chosen, setChosen] = useState<LauncherImage | null>(null);
+  const [category, setCategory] = useAddressText('category');
+  const categories = [...new Set((images.data ?? []).flatMap((image) => image.categories))].sort();
+  const shown = (images.data ?? []).filter(
+    (image) => matches(image, search) && (!category || image.categories.includes(category)),
+  );
 
   return (
     <Stack gap="lg">
@@ -65,6 +73,7 @@ export function Launcher() {
             Start another
           </Title>
         )}
+        {categories.length > 1 && <Categories all={categories} chosen={category} onChoose={setCategory} />}
         <SimpleGrid cols={{ base: 1, xs: 2, sm: 3, lg: 4 }} spacing="md">
           {images.isPending && [0, 1, 2, 3].map((index) => <Skeleton key={index} h={132} radius="md" />)}
           {shown.map((image) => (
@@ -74,11 +83,13 @@ export function Launcher() {
               busy={launch.isPending && launch.variables.imageId === image.image_id}
               disabled={launch.isPending}
               onLaunch={() => launch.mutate(newLaunch(image.image_id))}
+              onChoose={hasChoices(image, options.data) ? () => setChosen(image) : undefined}
             />
           ))}
         </SimpleGrid>
-        {images.data && shown.length === 0 && <Nothing search={search} />}
+        {images.data && shown.length === 0 && <Nothing search={search || category} />}
       </section>
+      {chosen && options.data && <LaunchDialog image={chosen} options={options.data} onClose={() => setChosen(null)} />}
     </Stack>
   );
 }
@@ -94,6 +105,29 @@ function useLaunch() {
       await navigate(`/session/${session_id}`);
     },
   });
+}
+
+interface CategoriesProps {
+  all: string[];
+  chosen: string;
+  onChoose: (category: string) => void;
+}
+
+function Categories({ all, chosen, onChoose }: CategoriesProps) {
+  return (
+    <Chip.Group value={chosen} onChange={(value) => onChoose(String(value))}>
+      <Group gap="xs" mb="sm" role="group" aria-label="Category">
+        <Chip value="" size="xs">
+          All
+        </Chip>
+        {all.map((category) => (
+          <Chip key={category} value={category} size="xs">
+            {category}
+          </Chip>
+        ))}
+      </Group>
+    </Chip.Group>
+  );
 }
 
 function matches(image: LauncherImage, search: string): boolean {

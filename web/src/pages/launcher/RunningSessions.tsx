@@ -1,14 +1,19 @@
 import { Button, Group, Paper, SimpleGrid, Stack, Text, Title } from '@mantine/core';
-import { useQueryClient } from '@tanstack/react-query';
-import { Link } from 'react-router';
-import { deleteSession } from '../../api/queries';
+import { Link, useNavigate } from 'react-router';
+import { orderSession } from '../../api/actions';
 import type { LauncherImage, Session } from '../../api/types';
-import { Confirm } from '../../components/ConfirmButton';
+import { shortDuration, useNow } from '../../components/clock';
+import { Confirm } from '../../components/Confirm';
 import { ImageIcon } from '../../components/ImageIcon';
+import { Screenshot } from '../../components/Screenshot';
+import { SessionMenu } from '../../components/SessionMenu';
+import { ACTIONS, useSessionOrder } from '../../components/sessionActions';
 import { StatusBadge } from '../../components/StatusBadge';
 import { TimeAgo } from '../../components/TimeAgo';
 
-/** The person's sessions: go on with one, or end it. */
+const THUMBNAIL_S = 60;
+
+/** The person's sessions: go on with one, put it to rest, or end it. */
 export function RunningSessions({ sessions, images }: { sessions: Session[]; images: LauncherImage[] }) {
   return (
     <section aria-label="Your sessions">
@@ -29,16 +34,26 @@ export function RunningSessions({ sessions, images }: { sessions: Session[]; ima
 }
 
 function SessionCard({ session, image }: { session: Session; image: LauncherImage | undefined }) {
-  const queries = useQueryClient();
   const name = session.image_friendly_name;
-  const leaving = session.status === 'deleting';
   return (
     <Paper withBorder p="md" radius="md" className="surface" data-session={session.session_id}>
       <Stack gap="md">
         <Group wrap="nowrap" align="flex-start">
-          <ImageIcon name={name} src={image?.image_src} />
+          {session.status === 'running' ? (
+            <div style={{ maxWidth: 128, flexShrink: 0 }}>
+              <Screenshot
+                sessionId={session.session_id}
+                alt={`Screen of ${name}`}
+                width={256}
+                renewAfter={THUMBNAIL_S}
+                fallback={<ImageIcon name={name} src={image?.image_src} />}
+              />
+            </div>
+          ) : (
+            <ImageIcon name={name} src={image?.image_src} />
+          )}
           <Stack gap={2} style={{ flex: 1, minWidth: 0 }}>
-            <Group justify="space-between" wrap="nowrap">
+            <Group justify="space-between" wrap="nowrap" align="flex-start">
               <Text fw={650} truncate>
                 {name}
               </Text>
@@ -47,35 +62,100 @@ function SessionCard({ session, image }: { session: Session; image: LauncherImag
             <Text size="sm" c="dimmed">
               started <TimeAgo time={session.assigned ?? session.created} />
             </Text>
+            <Fate session={session} />
           </Stack>
         </Group>
-        <Group grow gap="sm">
-          {leaving ? (
-            <Button size="sm" disabled>
-              Resume
-            </Button>
-          ) : (
-            <Button component={Link} to={`/session/${session.session_id}`} size="sm" aria-label={`Resume ${name}`}>
-              Resume
-            </Button>
-          )}
-          <Confirm
-            title={`Delete ${name}?`}
-            action="Delete"
-            trigger={(open) => (
-              <Button size="sm" variant="default" onClick={open} disabled={leaving} aria-label={`Delete ${name}`}>
-                Delete
-              </Button>
-            )}
-            onConfirm={async () => {
-              await deleteSession(session.session_id);
-              await queries.invalidateQueries({ queryKey: ['sessions'] });
-            }}
-          >
-            The session ends and everything in it that was not saved elsewhere is lost.
-          </Confirm>
-        </Group>
+        <Buttons session={session} name={name} />
       </Stack>
     </Paper>
+  );
+}
+
+const VERBS: Record<string, string> = { delete: 'Ends', stop: 'Stops', pause: 'Pauses' };
+
+/** What happens to the session by itself, or why it rests. */
+function Fate({ session }: { session: Session }) {
+  const now = useNow();
+  const { expires, expires_action: action, time_limit_ends: limit, stopped_reason: why } = session;
+  if (why)
+    return (
+      <Text size="xs" c="dimmed">
+        {why}
+      </Text>
+    );
+  if (!expires || !action) return null;
+  const left = shortDuration((Date.parse(expires) - now) / 1000);
+  return (
+    <Text size="xs" c="dimmed" className="number">
+      {VERBS[action]} in {left}
+      {expires === limit ? '' : ' unless used'}
+    </Text>
+  );
+}
+
+function Buttons({ session, name }: { session: Session; name: string }) {
+  const may = (action: Session['actions'][number]) => session.actions.includes(action);
+  const leaving = session.status === 'deleting';
+  const open = session.status === 'failed' ? 'What happened' : 'Resume';
+  return (
+    <Group gap="sm" wrap="nowrap">
+      {may('resume') ? (
+        <ResumeButton session={session} name={name} />
+      ) : leaving ? (
+        <Button size="sm" flex={1} disabled>
+          Resume
+        </Button>
+      ) : (
+        <Button
+          component={Link}
+          to={`/session/${session.session_id}`}
+          size="sm"
+          flex={1}
+          aria-label={`${open} ${name}`}
+        >
+          {open}
+        </Button>
+      )}
+      {may('delete') && (
+        <Confirm
+          title={`Delete ${name}?`}
+          action="Delete"
+          trigger={(open) => (
+            <Button
+              size="sm"
+              flex={1}
+              variant="default"
+              onClick={open}
+              disabled={leaving}
+              aria-label={`Delete ${name}`}
+            >
+              Delete
+            </Button>
+          )}
+          onConfirm={() => orderSession(session, 'delete')}
+          touched={['sessions']}
+        >
+          {ACTIONS.delete.warning}
+        </Confirm>
+      )}
+      <SessionMenu session={session} name={name} without={['delete', 'resume']} />
+    </Group>
+  );
+}
+
+/** Let a session that rests go on, and go to it. */
+function ResumeButton({ session, name }: { session: Session; name: string }) {
+  const navigate = useNavigate();
+  const order = useSessionOrder(session);
+  return (
+    <Button
+      size="sm"
+      flex={1}
+      aria-label={`Resume ${name}`}
+      loading={order.isPending}
+      onClick={() => order.mutate('resume', { onSuccess: () => navigate(`/session/${session.session_id}`) })}
+    >
+      Resume
+    </Button>
   );
 }

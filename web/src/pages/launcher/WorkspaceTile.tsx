@@ -1,5 +1,5 @@
-import { Badge, Group, Loader, Paper, Stack, Text, Tooltip, VisuallyHidden } from '@mantine/core';
-import { IconBolt } from '@tabler/icons-react';
+import { ActionIcon, Badge, Group, Loader, Paper, Stack, Text, Tooltip, VisuallyHidden } from '@mantine/core';
+import { IconAdjustments, IconBolt } from '@tabler/icons-react';
 import type { LauncherImage } from '../../api/types';
 import { ImageIcon } from '../../components/ImageIcon';
 import { textIn } from '../../components/tones';
@@ -9,10 +9,36 @@ interface Props {
   busy: boolean;
   disabled: boolean;
   onLaunch: () => void;
+  /** Launch with choices; undefined where there is nothing to choose. */
+  onChoose: (() => void) | undefined;
 }
 
 /** One workspace; pressing it starts a session. */
-export function WorkspaceTile({ image, busy, disabled, onLaunch }: Props) {
+export function WorkspaceTile({ image, busy, disabled, onLaunch, onChoose }: Props) {
+  return (
+    <div style={{ position: 'relative' }}>
+      <Tile image={image} busy={busy} disabled={disabled} onLaunch={onLaunch} />
+      {onChoose && (
+        <Tooltip label="Launch with options">
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            pos="absolute"
+            right={8}
+            bottom={8}
+            disabled={disabled}
+            aria-label={`Launch ${image.friendly_name} with options`}
+            onClick={onChoose}
+          >
+            <IconAdjustments size={18} color="var(--mantine-color-text)" aria-hidden />
+          </ActionIcon>
+        </Tooltip>
+      )}
+    </div>
+  );
+}
+
+function Tile({ image, busy, disabled, onLaunch }: Omit<Props, 'onChoose'>) {
   return (
     <Paper
       withBorder
@@ -37,7 +63,7 @@ export function WorkspaceTile({ image, busy, disabled, onLaunch }: Props) {
             <VisuallyHidden>Launch </VisuallyHidden>
             {image.friendly_name}
           </Text>
-          <Text size="sm" c="dimmed" lineClamp={2}>
+          <Text size="sm" c="dimmed" lineClamp={2} pr="lg">
             {image.description || image.categories.join(', ') || 'Desktop in your browser'}
           </Text>
         </div>

@@ -1,17 +1,9 @@
-import { ActionIcon, Group, Indicator, Paper, Text, Tooltip } from '@mantine/core';
+import { Group, Indicator, Paper, Text, Tooltip } from '@mantine/core';
 import { useDisclosure, useFullscreenDocument } from '@mantine/hooks';
-import {
-  IconArrowBackUp,
-  IconClipboard,
-  IconMaximize,
-  IconMinimize,
-  IconTrash,
-  type TablerIcon,
-} from '@tabler/icons-react';
-import { useEffect, useState } from 'react';
-import { useNavigate } from 'react-router';
-import { Confirm } from '../../components/ConfirmButton';
+import { IconClipboard, IconFiles, IconMaximize, IconMinimize } from '@tabler/icons-react';
+import { type ReactNode, useEffect, useState } from 'react';
 import { ClipboardPanel } from './ClipboardPanel';
+import { Tool } from './Tool';
 import type { FramePage } from './useFramePage';
 
 /** How long the bar stays in full view after the desktop has opened. */
@@ -19,12 +11,12 @@ const SHOWN_MS = 6000;
 
 interface Props {
   page: FramePage;
-  onDelete: () => Promise<unknown>;
+  /** What the person may do with the session. */
+  children: ReactNode;
 }
 
-/** Leave, full screen, clipboard, delete. Tucked away at the top edge until the pointer or the keyboard comes. */
-export function ControlBar({ page, onDelete }: Props) {
-  const navigate = useNavigate();
+/** The session's tools, full screen, clipboard. Tucked away at the top edge until the pointer or the keyboard comes. */
+export function ControlBar({ page, children }: Props) {
   const { fullscreen, toggle } = useFullscreenDocument();
   const [panel, { toggle: togglePanel, close }] = useDisclosure(false);
   const [fresh, setFresh] = useState(true);
@@ -44,26 +36,14 @@ export function ControlBar({ page, onDelete }: Props) {
         className={`surface control-bar ${fresh || panel ? '' : 'tucked'}`}
       >
         <Group gap={6} wrap="nowrap">
-          <Tool
-            label="Leave (the session goes on)"
-            name="Leave"
-            icon={IconArrowBackUp}
-            onClick={() => void navigate('/')}
-          />
+          {children}
           <Tool
             label={fullscreen ? 'Leave full screen' : 'Full screen'}
             icon={fullscreen ? IconMinimize : IconMaximize}
             onClick={() => void toggle()}
           />
           <Tool label="Clipboard" icon={IconClipboard} onClick={togglePanel} expanded={panel} />
-          <Confirm
-            title="Delete this session?"
-            action="Delete"
-            trigger={(open) => <Tool label="Delete the session" name="Delete" icon={IconTrash} onClick={open} />}
-            onConfirm={onDelete}
-          >
-            The session ends and everything in it that was not saved elsewhere is lost.
-          </Confirm>
+          {page.filesUrl !== null && <Files url={page.filesUrl} />}
           <Quality page={page} />
         </Group>
       </Paper>
@@ -72,22 +52,9 @@ export function ControlBar({ page, onDelete }: Props) {
   );
 }
 
-interface ToolProps {
-  label: string;
-  name?: string;
-  icon: TablerIcon;
-  onClick: () => void;
-  expanded?: boolean;
-}
-
-function Tool({ label, name, icon: Icon, onClick, expanded }: ToolProps) {
-  return (
-    <Tooltip label={label}>
-      <ActionIcon variant="subtle" color="gray" aria-label={name ?? label} onClick={onClick} aria-expanded={expanded}>
-        <Icon size={18} color="var(--mantine-color-text)" />
-      </ActionIcon>
-    </Tooltip>
-  );
+/** The session's own page for uploads and downloads, in a window beside it; the cookie of the stream opens it. */
+function Files({ url }: { url: string }) {
+  return <Tool label="Files" icon={IconFiles} onClick={() => window.open(url, '_blank', 'noopener')} />;
 }
 
 /** State of the stream as a dot, with the measured delay beside it. */

@@ -1,13 +1,16 @@
 import { Alert } from '@mantine/core';
-import { useState } from 'react';
+import { type ReactNode, useState } from 'react';
 import { DesktopFrame } from './DesktopFrame';
+import type { IdleRule } from './useOutOfSight';
 
 interface Props {
   /** Address of the stream; null while it may not be opened anew (one that is open goes on). */
   frameUrl: string | null;
   /** What is not as it should be with the session as a whole. */
   note: string | null;
-  onDelete: () => Promise<unknown>;
+  idle: IdleRule;
+  /** Buttons of the bar besides full screen and clipboard. */
+  tools: ReactNode;
 }
 
 /**
@@ -17,7 +20,7 @@ interface Props {
  * when it says nothing (the browser lost its connections, as it does when the network of its machine changes) and when
  * it was refused and there is a new address.
  */
-export function Desktop({ frameUrl, note, onDelete }: Props) {
+export function Desktop({ frameUrl, note, idle, tools }: Props) {
   const [shown, setShown] = useState({ url: frameUrl, load: 0 });
   const latest = frameUrl ?? shown.url;
   if (!latest) return null;
@@ -30,7 +33,9 @@ export function Desktop({ frameUrl, note, onDelete }: Props) {
         load={shown.load}
         onSilent={() => setShown({ url, load: shown.load + 1 })}
         onRefused={latest === url ? null : () => setShown({ url: latest, load: 0 })}
-        onDelete={onDelete}
+        onAgain={() => setShown({ url: latest, load: shown.load + 1 })}
+        idle={idle}
+        tools={tools}
       />
       {note && (
         <Alert className="stage-note" color="yellow" role="status">

@@ -1,8 +1,10 @@
 import { Button, Center, Loader, Stack, Text } from '@mantine/core';
-import { type RefObject, useEffect, useRef, useState } from 'react';
+import { type ReactNode, type RefObject, useEffect, useRef, useState } from 'react';
 import { Link } from 'react-router';
 import { ControlBar } from './ControlBar';
+import { StageCard } from './StageCard';
 import { type FrameState, useFramePage } from './useFramePage';
+import { type IdleRule, useOutOfSight } from './useOutOfSight';
 
 interface Props {
   url: string;
@@ -10,9 +12,12 @@ interface Props {
   load: number;
   /** Called when it has loaded and says nothing. */
   onSilent: () => void;
-  /** Called when it was refused; null when there is nothing to be done about it. */
+  /** Called when it was refused; null when there is nothing to be done about it but to ask anew. */
   onRefused: (() => void) | null;
-  onDelete: () => Promise<unknown>;
+  /** Called when the person, who was refused, wants to try again. */
+  onAgain: () => void;
+  idle: IdleRule;
+  tools: ReactNode;
 }
 
 /** How long a page that does not speak our protocol is given before it is shown as it is. */
@@ -26,21 +31,24 @@ const WORDS: Partial<Record<FrameState, string>> = {
   silent: 'Opening the desktop',
   connecting: 'Connecting to the desktop',
   reconnecting: 'The connection was lost. Reconnecting',
-  refused: 'The session is not open to you any more',
 };
+const REFUSED = 'The session is not open to you any more.';
 
 // What a session's page may ask the browser for; whether the session has it is decided by its permissions.
 const FEATURES = 'clipboard-read; clipboard-write; fullscreen; microphone; camera; gamepad; autoplay; keyboard-map';
 
 /** The frame, filling the page, with our bar above it. */
-export function DesktopFrame({ url, load, onSilent, onRefused, onDelete }: Props) {
+export function DesktopFrame({ url, load, onSilent, onRefused, onAgain, idle, tools }: Props) {
   const frame = useRef<HTMLIFrameElement>(null);
   const [loaded, setLoaded] = useState(false);
   const page = useFramePage(frame, url, loaded);
-  const { state, focus, heard } = page;
+  const { state, reason, focus, heard } = page;
   const used = useFocused(frame);
   const isOther = useAfter(SILENT_PAGE_MS, loaded && state === 'silent');
-  const isSilent = useAfter(LOAD_AGAIN_MS * 2 ** load, loaded && !heard && !used && load < LOADS);
+  const other = isOther && state === 'silent';
+  const [outOfSight, comeBack] = useOutOfSight(other ? idle.afterS : 0);
+  const loadsAgain = loaded && !heard && !used && !outOfSight && load < LOADS;
+  const isSilent = useAfter(LOAD_AGAIN_MS * 2 ** load, loadsAgain);
 
   useEffect(() => {
     if (isSilent) onSilent();
@@ -50,20 +58,45 @@ export function DesktopFrame({ url, load, onSilent, onRefused, onDelete }: Props
     if (state === 'refused') onRefused?.();
   }, [state, focus, onRefused]);
 
-  const words = isOther && state === 'silent' ? undefined : WORDS[state];
+  const isIdle = outOfSight || state === 'idle';
+  const { onChange } = idle;
+  useEffect(() => onChange(isIdle), [onChange, isIdle]);
+
+  const goOn = () => {
+    setLoaded(false);
+    comeBack();
+  };
+  const words = other ? undefined : WORDS[state];
   return (
     <>
-      <iframe
-        ref={frame}
-        src={url}
-        title="Desktop"
-        allow={FEATURES}
-        onLoad={() => setLoaded(true)}
-        data-state={state}
-      />
-      {words && <Veil words={words} covers={state === 'silent' || state === 'connecting'} over={state === 'refused'} />}
-      <ControlBar page={page} onDelete={onDelete} />
+      {outOfSight ? (
+        <Left onReturn={goOn} />
+      ) : (
+        <iframe
+          ref={frame}
+          src={url}
+          title="Desktop"
+          allow={FEATURES}
+          onLoad={() => setLoaded(true)}
+          data-state={state}
+        />
+      )}
+      {words && <Veil words={words} covers={state === 'silent' || state === 'connecting'} />}
+      {state === 'refused' && <Refused reason={reason ?? REFUSED} covers={reason !== null} onAgain={onAgain} />}
+      <ControlBar page={page}>{tools}</ControlBar>
     </>
+  );
+}
+
+/** In the place of a page that does not see to it itself: the viewer was disconnected, and how he comes back. */
+function Left({ onReturn }: { onReturn: () => void }) {
+  return (
+    <Cover covers>
+      <Text role="status" c="gray.2">
+        You were disconnected because this window was out of sight for a while. The session goes on.
+      </Text>
+      <Button onClick={onReturn}>Go on</Button>
+    </Cover>
   );
 }
 
@@ -94,12 +127,43 @@ interface VeilProps {
   words: string;
   /** There is nothing to see behind it. */
   covers: boolean;
-  /** Nothing more will come. */
-  over: boolean;
 }
 
 /** Over the frame while there is nothing to see in it; half transparent once there was. */
-function Veil({ words, covers, over }: VeilProps) {
+function Veil({ words, covers }: VeilProps) {
+  return (
+    <Cover covers={covers}>
+      <Loader color="teal.4" />
+      <Text role="status" c="gray.2">
+        {words}…
+      </Text>
+    </Cover>
+  );
+}
+
+interface RefusedProps {
+  reason: string;
+  covers: boolean;
+  onAgain: () => void;
+}
+
+/** The desktop is not shown, and why; it stays until somebody does something. */
+function Refused({ reason, covers, onAgain }: RefusedProps) {
+  return (
+    <Cover covers={covers}>
+      <StageCard title="The desktop cannot be shown" reason={reason}>
+        <Stack gap="xs">
+          <Button onClick={onAgain}>Try again</Button>
+          <Button component={Link} to="/" variant="default">
+            Back to the workspaces
+          </Button>
+        </Stack>
+      </StageCard>
+    </Cover>
+  );
+}
+
+function Cover({ covers, children }: { covers: boolean; children: ReactNode }) {
   return (
     <Center
       pos="absolute"
@@ -107,17 +171,7 @@ function Veil({ words, covers, over }: VeilProps) {
       className={covers ? 'stage-backdrop' : ''}
       bg={covers ? undefined : 'rgb(11 22 19 / 80%)'}
     >
-      <Stack align="center">
-        {!over && <Loader color="teal.4" />}
-        <Text role="status" c="gray.2">
-          {over ? `${words}.` : `${words}…`}
-        </Text>
-        {over && (
-          <Button component={Link} to="/">
-            Back to the workspaces
-          </Button>
-        )}
-      </Stack>
+      <Stack align="center">{children}</Stack>
     </Center>
   );
 }

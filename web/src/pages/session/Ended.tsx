@@ -1,9 +1,12 @@
-import { Alert, Button, Center, Group, Paper, Stack, Text, Title } from '@mantine/core';
+import { Alert, Button, Stack } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from 'react-router';
 import { messageOf } from '../../api/client';
-import { launchSession, newLaunch, sessionQuery } from '../../api/queries';
+import { launchSession, newLaunch } from '../../api/actions';
+import { sessionQuery } from '../../api/queries';
 import type { Connection } from '../../api/types';
+import { StageFrame } from './Stage';
+import { StageCard } from './StageCard';
 
 const TITLES: Record<string, string> = {
   failed: 'The session could not be started',
@@ -22,36 +25,31 @@ export function Ended({ sessionId, connection }: { sessionId: string; connection
   });
   const imageId = session.data?.image_id;
   return (
-    <Center h="100%" p="md">
-      <Paper p="xl" radius="lg" w="100%" maw={460} shadow="xl" className="surface">
-        <Stack>
-          <Title order={1} fz={20}>
-            {(connection && TITLES[connection.status]) ?? 'There is no such session'}
-          </Title>
-          <Text size="sm" role="status">
-            {connection ? connection.operational_message : 'It may have ended, or it belongs to somebody else.'}
-          </Text>
-          {retry.isError && (
-            <Alert color="red" variant="light" role="alert">
-              {messageOf(retry.error)}
-            </Alert>
-          )}
-          <Group grow>
-            {failed && (
-              <Button
-                disabled={!imageId}
-                loading={retry.isPending}
-                onClick={() => imageId && retry.mutate(newLaunch(imageId))}
-              >
-                Try again
-              </Button>
-            )}
-            <Button component={Link} to="/" variant={failed ? 'default' : 'filled'}>
-              Back to the workspaces
+    <StageFrame>
+      <StageCard
+        title={(connection && TITLES[connection.status]) ?? 'There is no such session'}
+        reason={connection ? connection.operational_message : 'It may have ended, or it belongs to somebody else.'}
+      >
+        {retry.isError && (
+          <Alert color="red" variant="light" role="alert">
+            {messageOf(retry.error)}
+          </Alert>
+        )}
+        <Stack gap="xs">
+          {failed && (
+            <Button
+              disabled={!imageId}
+              loading={retry.isPending}
+              onClick={() => imageId && retry.mutate(newLaunch(imageId))}
+            >
+              Try again
             </Button>
-          </Group>
+          )}
+          <Button component={Link} to="/" variant={failed ? 'default' : 'filled'}>
+            Back to the workspaces
+          </Button>
         </Stack>
-      </Paper>
-    </Center>
+      </StageCard>
+    </StageFrame>
   );
 }

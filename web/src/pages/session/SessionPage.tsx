@@ -1,59 +1,48 @@
 import { useMutation, useQuery } from '@tanstack/react-query';
-import { useEffect, useState } from 'react';
+import { useState } from 'react';
 import { useNavigate, useParams } from 'react-router';
-import { ApiError, retryTemporary } from '../../api/client';
-import { connectionQuery, deleteSession, keepSessionAlive } from '../../api/queries';
-import type { Connection } from '../../api/types';
-import { Connecting } from './Connecting';
-import { Desktop } from './Desktop';
+import { deleteSession, keepSessionAlive } from '../../api/actions';
+import { isGone, retryTemporary } from '../../api/client';
+import { connectionQuery, sessionQuery } from '../../api/queries';
 import { Ended } from './Ended';
+import { Resting } from './Resting';
+import { SessionTools } from './SessionTools';
+import { OVER, Stage } from './Stage';
+import { lookAgainAfter, useKeepalive } from './useKeepalive';
 
-const CONNECTING_LOOK_MS = 500;
-const RUNNING_LOOK_MS = 5000;
-const KEEPALIVE_MS = 60_000;
-const OVER = new Set(['failed', 'deleting', 'deleted']);
-
-/** One session: its way to the first picture, then the desktop, or why there is none. */
+/** One of the person's sessions: its way to the first picture, then the desktop, or why there is none. */
 export function SessionPage() {
   const { sessionId = '' } = useParams();
   const connection = useQuery({
     ...connectionQuery(sessionId),
-    refetchInterval: ({ state }) => (state.data?.frame_url ? RUNNING_LOOK_MS : CONNECTING_LOOK_MS),
+    refetchInterval: ({ state }) => lookAgainAfter(state.data),
   });
-  const opened = useOpened(sessionId, connection.data?.frame_url ?? null);
+  const session = useQuery(sessionQuery(sessionId));
   const remove = useDelete(sessionId);
-  useKeepalive(sessionId, connection.data?.status === 'running');
-  useEffect(() => {
-    document.title = 'Session · Greenroom';
-  }, []);
+  const { data, error } = connection;
+  const running = data?.status === 'running';
+  // Whoever was disconnected for want of input does not use the session: its clock runs.
+  const [idle, setIdle] = useState(false);
+  const settings = session.data?.client_settings;
+  useKeepalive(running && !idle ? () => keepSessionAlive(sessionId) : null, settings);
 
   // Whoever deletes it here is taken to the workspaces, not told that it was deleted.
   const leaving = remove.isPending || remove.isSuccess;
-  const gone = connection.error instanceof ApiError && [403, 404].includes(connection.error.status);
-  const data = connection.data;
+  const gone = isGone(error);
+  if (!leaving && (gone || (data && OVER.has(data.status))))
+    return <Ended sessionId={sessionId} connection={gone ? null : (data ?? null)} />;
+  if (data && (data.status === 'stopped' || data.status === 'paused'))
+    return <Resting connection={data} session={session.data} />;
   return (
-    <main aria-label="Session" className="stage stage-backdrop">
-      {!leaving && (gone || (data && OVER.has(data.status))) ? (
-        <Ended sessionId={sessionId} connection={gone ? null : (data ?? null)} />
-      ) : opened && data ? (
-        <Desktop key={sessionId} frameUrl={data.frame_url} note={noteOf(data)} onDelete={remove.mutateAsync} />
-      ) : (
-        <Connecting connection={data ?? null} error={connection.error} />
-      )}
-    </main>
+    <Stage
+      key={sessionId}
+      connection={data}
+      error={error}
+      limit={session.data?.time_limit_ends ?? null}
+      idle={{ afterS: (Number(settings?.['idle_disconnect']) || 0) * 60, onChange: setIdle }}
+      tools={<SessionTools session={session.data} onDelete={remove.mutateAsync} />}
+    />
   );
-}
-
-/** Whether this session's stream could be opened at some time since the page is shown. */
-function useOpened(sessionId: string, url: string | null): boolean {
-  const [opened, setOpened] = useState<string | null>(null);
-  if (url && opened !== sessionId) setOpened(sessionId);
-  return opened === sessionId;
-}
-
-/** What to say over a desktop that is not simply running. */
-function noteOf(connection: Connection): string | null {
-  return connection.status === 'running' ? null : connection.operational_message;
 }
 
 function useDelete(sessionId: string) {
@@ -63,16 +52,4 @@ function useDelete(sessionId: string) {
     retry: retryTemporary,
     onSuccess: () => navigate('/'),
   });
-}
-
-/** While the page is open the session counts as used. */
-function useKeepalive(sessionId: string, running: boolean): void {
-  useEffect(() => {
-    if (!running) return;
-    // A missed one is repeated a minute later; the expiry is an hour away.
-    const beat = () => void keepSessionAlive(sessionId).catch((error: unknown) => console.warn('keepalive', error));
-    beat();
-    const timer = setInterval(beat, KEEPALIVE_MS);
-    return () => clearInterval(timer);
-  }, [sessionId, running]);
 }

@@ -2,25 +2,35 @@
 
 import { type RefObject, useCallback, useEffect, useState } from 'react';
 
-/** `silent` = the page has not answered our hello: it is loading, or it does not speak the protocol. */
-export type FrameState = 'silent' | 'connecting' | 'connected' | 'reconnecting' | 'refused';
+/**
+ * `silent` = the page has not answered our hello: it is loading, or it does not speak the protocol; `idle` = it was
+ * disconnected for want of input, says so itself and goes on at the next key.
+ */
+export type FrameState = 'silent' | 'connecting' | 'connected' | 'reconnecting' | 'refused' | 'idle';
 
 interface FrameMessage {
   greenroom: number;
   type: string;
   state?: FrameState;
+  reason?: string;
   text?: string;
   ms?: number;
+  uploads?: boolean;
+  downloads?: boolean;
 }
 
 export interface FramePage {
   state: FrameState;
+  /** Why it was refused, in the gateway's words; null where it says nothing of that. */
+  reason: string | null;
   /** Whether it has said anything at all, in whatever protocol. */
   heard: boolean;
   /** Text last copied inside the session. */
   clipboard: string | null;
   /** Round trip to the desktop in milliseconds, as the page measured it. */
   latencyMs: number | null;
+  /** Address of the page for files in and out of the session; null where it has neither. */
+  filesUrl: string | null;
   /** Put text on the session's clipboard. */
   sendClipboard: (text: string) => void;
   /** Give the keyboard to the desktop. */
@@ -38,18 +48,25 @@ const GREETINGS = 50;
  */
 export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: string, loaded: boolean): FramePage {
   const [state, setState] = useState<FrameState>('silent');
+  const [reason, setReason] = useState<string | null>(null);
   const [heard, setHeard] = useState(false);
   const [clipboard, setClipboard] = useState<string | null>(null);
   const [latencyMs, setLatencyMs] = useState<number | null>(null);
-  const origin = new URL(url, location.href).origin;
+  const [hasFiles, setHasFiles] = useState(false);
+  const address = new URL(url, location.href);
+  const { origin } = address;
 
   useEffect(() => {
     const hear = ({ data, origin: from, source }: MessageEvent<FrameMessage | null>) => {
       if (from !== origin || source !== frame.current?.contentWindow) return;
       setHeard(true);
       if (data?.greenroom !== PROTOCOL) return;
-      if (data.type === 'state' && data.state) setState(data.state);
+      if (data.type === 'state' && data.state) {
+        setState(data.state);
+        setReason(typeof data.reason === 'string' ? data.reason : null);
+      }
       if (data.type === 'clipboard' && typeof data.text === 'string') setClipboard(data.text);
+      if (data.type === 'files') setHasFiles(data.uploads === true || data.downloads === true);
       if (data.type === 'latency' && typeof data.ms === 'number') setLatencyMs(data.ms);
     };
     window.addEventListener('message', hear);
@@ -79,5 +96,6 @@ export function useFramePage(frame: RefObject<HTMLIFrameElement | null>, url: st
     greet();
     return () => clearInterval(timer);
   }, [loaded, silent, say]);
-  return { state, heard, clipboard, latencyMs, sendClipboard, focus };
+  const filesUrl = hasFiles ? new URL('files.html', address).href : null;
+  return { state, reason, heard, clipboard, latencyMs, filesUrl, sendClipboard, focus };
 }

@@ -5,8 +5,10 @@
 Served on NO_VNC_PORT to VNC_USER (default kasm_user):
     GET /health      without password: 200 {"ok": true} once the X server accepts connections, else 503
     GET /…           a file of web/
+    /files/…         uploads and downloads (files.py)
     websocket, any path: binary messages are the bytes of RFB; a text message is sent back as it came, so that the
-                     other end can measure the round trip of exactly the way its frames take
+                     other end can measure the round trip of exactly the way its frames take. Header
+                     X-Greenroom-Idle-Disconnect-S: without input for so long it is closed with code 4408; 0 = never
 Standard library only; what went wrong with one connection ends that connection and nothing else.
 """
 
@@ -22,42 +24,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import files
+from answers import BadRequestError, Request, reply, send_file
+from idle import Idle
+
 RFB_SOCKET = sys.argv[1]
 WEB = Path("/opt/greenroom/web")
 MESSAGE_MAX = 16 << 20
 REQUEST_TIMEOUT_S = 10
 IDLE_TIMEOUT_S = 65
 TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
-SECURITY = (
-    "Server: greenroom-desktop",
-    "Cache-Control: no-cache",
-    "X-Content-Type-Options: nosniff",
-    "Referrer-Policy: no-referrer",
-    "Content-Security-Policy: default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'",
-)
-
-
-class BadRequestError(Exception):
-    """The other end does not speak HTTP or websocket as it should."""
-
-
-class Request:
-    """The head of a request: method, path without query, headers by lower-case name."""
-
-    def __init__(self, head: bytes) -> None:
-        first, *lines = head.decode("latin-1").split("\r\n")
-        try:
-            self.method, target, _ = first.split(" ", 2)
-        except ValueError as error:
-            raise BadRequestError(first) from error
-        self.path = target.split("?")[0]
-        pairs = (line.partition(":") for line in lines if line)
-        self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
-
-    @property
-    def keeps_alive(self) -> bool:
-        """Whether the connection may carry another request; one with a body is not read any further."""
-        return self.headers.get("connection", "").lower() != "close" and "content-length" not in self.headers
+IDLE_CLOSED = 4408
+"""Close code of a websocket whose viewer gave no input for too long; what 408 is for a request."""
+GOOD_BYE_S = 2
+"""So long the viewer's answer to that is waited for."""
 
 
 class Page:
@@ -87,38 +67,27 @@ class Page:
             ok = await display_answers()
             reply(writer, "200 OK" if ok else "503 Service Unavailable", b'{"ok": %s}' % str(ok).lower().encode())
         elif not hmac.compare_digest(request.headers.get("authorization", "").encode(), self.authorization):
-            reply(writer, "401 Unauthorized", b"", extra='WWW-Authenticate: Basic realm="session"')
+            challenge = 'WWW-Authenticate: Basic realm="session"'
+            reply(writer, "401 Unauthorized", b"", "application/json", challenge)
         elif request.headers.get("upgrade", "").lower() == "websocket":
             await relay(request, reader, writer)
             return False
+        elif request.path.startswith("/files/"):
+            await files.answer(request.path.removeprefix("/files/"), request, reader, writer)
         else:
-            send_file(writer, request)
+            await send_page(writer, request)
         return True
 
 
-def reply(
-    writer: asyncio.StreamWriter, status: str, body: bytes, mime: str = "application/json", extra: str = ""
-) -> None:
-    """Write a whole answer."""
-    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", f"Content-Type: {mime}", *SECURITY]
-    writer.write("\r\n".join([*lines, *([extra] if extra else []), "", ""]).encode() + body)
-
-
-def send_file(writer: asyncio.StreamWriter, request: Request) -> None:
-    """Answer with a file of WEB, with an ETag so that a reload moves no bytes."""
+async def send_page(writer: asyncio.StreamWriter, request: Request) -> None:
+    """Answer with a file of web/."""
     path = (WEB / request.path.lstrip("/")).resolve()
     if path == WEB or request.path == "/vnc.html":
         path = WEB / "index.html"
     if request.method not in ("GET", "HEAD") or not path.is_relative_to(WEB) or not path.is_file():
-        return reply(writer, "404 Not Found", b"")
-    facts = path.stat()
-    etag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
-    if request.headers.get("if-none-match") == etag:
-        writer.write("\r\n".join(["HTTP/1.1 304 Not Modified", f"ETag: {etag}", *SECURITY, "", ""]).encode())
-        return None
-    mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
-    body = b"" if request.method == "HEAD" else path.read_bytes()
-    return reply(writer, "200 OK", body, mime, f"ETag: {etag}")
+        reply(writer, "404 Not Found", b"")
+    else:
+        await send_file(writer, request, path)
 
 
 async def display_answers() -> bool:
@@ -136,7 +105,7 @@ async def relay(request: Request, reader: asyncio.StreamReader, writer: asyncio.
     try:
         rfb_reader, rfb_writer = await asyncio.open_unix_connection(RFB_SOCKET)
     except OSError:
-        return reply(writer, "503 Service Unavailable", b"", extra="Retry-After: 1")
+        return reply(writer, "503 Service Unavailable", b"", "application/json", "Retry-After: 1")
     key = request.headers.get("sec-websocket-key", "") + "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
     accept = base64.b64encode(hashlib.sha1(key.encode(), usedforsecurity=False).digest()).decode()
     lines = ["HTTP/1.1 101 Switching Protocols", "Upgrade: websocket", "Connection: Upgrade"]
@@ -144,12 +113,21 @@ async def relay(request: Request, reader: asyncio.StreamReader, writer: asyncio.
     if "binary" in request.headers.get("sec-websocket-protocol", ""):
         lines += ["Sec-WebSocket-Protocol: binary"]
     writer.write("\r\n".join([*lines, "", ""]).encode())
-    ways = {
-        asyncio.create_task(to_display(reader, writer, rfb_writer)),
-        asyncio.create_task(from_display(rfb_reader, writer)),
-    }
+    idle = Idle()
+    said = asyncio.create_task(to_display(reader, writer, rfb_writer, idle))
+    painted = asyncio.create_task(from_display(rfb_reader, writer))
+    ways = {said, painted}
+    if limit_s := request.number("x-greenroom-idle-disconnect-s"):
+        ways.add(asyncio.create_task(until_idle(idle, limit_s)))
     try:
-        await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
+        if said in done and not said.exception():
+            writer.write(frame(CLOSE, said.result()))
+        elif not done & {said, painted}:
+            painted.cancel()
+            writer.write(frame(CLOSE, struct.pack(">H", IDLE_CLOSED) + b"no input"))
+            # Closed at once, whatever he is just sending would reset the connection, and he would not learn why.
+            await asyncio.wait({said}, timeout=GOOD_BYE_S)
     finally:
         for way in ways:
             way.cancel()
@@ -158,14 +136,21 @@ async def relay(request: Request, reader: asyncio.StreamReader, writer: asyncio.
     return None
 
 
-async def to_display(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, display: asyncio.StreamWriter) -> None:
-    """Browser → X server."""
+async def until_idle(idle: Idle, limit_s: float) -> None:
+    """Wait until a viewer has given no input for `limit_s`."""
+    while (left_s := limit_s - idle.for_s) > 0:  # noqa: ASYNC110 -- input only moves the end
+        await asyncio.sleep(left_s)
+
+
+async def to_display(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, display: asyncio.StreamWriter, idle: Idle
+) -> bytes:
+    """Browser → X server, until he says good-bye or answers ours; returns the code in it."""
     kind = BINARY
     while True:
         opcode, data = await read_frame(reader)
         if opcode == CLOSE:
-            writer.write(frame(CLOSE, data[:2]))
-            return await writer.drain()
+            return data[:2]
         if opcode == PING:
             writer.write(frame(PONG, data))
         elif opcode != PONG:
@@ -173,6 +158,7 @@ async def to_display(reader: asyncio.StreamReader, writer: asyncio.StreamWriter,
             if kind == TEXT:
                 writer.write(frame(TEXT, data))
             else:
+                idle.sent(data)
                 display.write(data)
                 await display.drain()
 

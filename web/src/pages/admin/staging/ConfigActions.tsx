@@ -1,59 +1,140 @@
-import { Group } from '@mantine/core';
+import { Button, Group } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
 import { IconEdit, IconPlayerPause, IconPlayerPlay, IconRefresh, IconTrash } from '@tabler/icons-react';
+import type { ReactNode } from 'react';
+import { useNavigate } from 'react-router';
+import { changeStagingConfig, deleteStagingConfig, recycleStagingConfig } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
-import { changeStagingConfig, deleteStagingConfig, recycleStagingConfig } from '../../../api/queries';
 import type { StagingConfig } from '../../../api/types';
-import { Confirm } from '../../../components/ConfirmButton';
+import { Confirm } from '../../../components/Confirm';
 import { counted } from '../../../components/format';
 import { RowButton } from '../../../components/RowButton';
 import { useAction } from '../../../components/useAction';
+import { ConfigForm } from './ConfigForm';
 
 const TOUCHED = ['staging-configs', 'sessions'];
 
-/** What can be done with a pool. */
-export function ConfigActions({ config, onEdit }: { config: StagingConfig; onEdit: () => void }) {
+interface Props {
+  config: StagingConfig;
+}
+
+type Trigger = (open: () => void) => ReactNode;
+
+/** What can be done with a pool in its row. */
+export function ConfigActions({ config }: Props) {
   const allowed = useAllowed();
-  const id = config.staging_config_id;
-  const name = `${config.image_friendly_name} in ${config.zone_name}`;
-  const waiting = counted(config.num_current_sessions + config.num_starting_sessions, 'session');
-  const pause = useAction(
-    () => changeStagingConfig(id, { paused: !config.paused }),
-    TOUCHED,
-    'The config was not changed',
-  );
-  const recycle = useAction(() => recycleStagingConfig(id), TOUCHED, 'The pool was not recycled');
-  const remove = useAction(() => deleteStagingConfig(id), TOUCHED, 'The config was not deleted');
+  const pause = usePause(config);
+  const name = nameOf(config);
   return (
     <Group gap={2} wrap="nowrap" justify="flex-end">
       {allowed('staging_modify') && (
         <>
-          <RowButton label={`Edit ${name}`} icon={IconEdit} onClick={onEdit} />
+          <EditConfig
+            config={config}
+            trigger={(open) => <RowButton label={`Edit ${name}`} icon={IconEdit} onClick={open} />}
+          />
           <RowButton
-            label={`${config.paused ? 'Go on with' : 'Pause'} ${name}`}
+            label={`${config.paused ? 'Resume' : 'Pause'} ${name}`}
             icon={config.paused ? IconPlayerPlay : IconPlayerPause}
             onClick={() => pause.mutate(undefined)}
           />
-          <Confirm
-            title={`Recycle ${name}?`}
-            action="Recycle"
-            color="teal"
-            onConfirm={() => recycle.mutateAsync(undefined)}
+          <RecycleConfig
+            config={config}
             trigger={(open) => <RowButton label={`Recycle ${name}`} icon={IconRefresh} onClick={open} />}
-          >
-            {waiting} waiting for a user will be replaced by new ones. Sessions in use are left alone.
-          </Confirm>
+          />
         </>
       )}
       {allowed('staging_delete') && (
-        <Confirm
-          title={`Delete the config ${name}?`}
-          action="Delete"
-          onConfirm={() => remove.mutateAsync(undefined)}
+        <DeleteConfig
+          config={config}
           trigger={(open) => <RowButton label={`Delete ${name}`} icon={IconTrash} onClick={open} />}
-        >
-          {waiting} waiting for a user will be destroyed. Sessions in use go on.
-        </Confirm>
+        />
       )}
     </Group>
   );
+}
+
+/** The same on its own page. */
+export function ConfigButtons({ config }: Props) {
+  const allowed = useAllowed();
+  const pause = usePause(config);
+  const button = (label: string) => (open: () => void) => (
+    <Button variant="default" onClick={open}>
+      {label}
+    </Button>
+  );
+  return (
+    <>
+      {allowed('staging_modify') && (
+        <>
+          <EditConfig config={config} trigger={button('Edit')} />
+          <Button variant="default" loading={pause.isPending} onClick={() => pause.mutate(undefined)}>
+            {config.paused ? 'Resume' : 'Pause'}
+          </Button>
+          <RecycleConfig config={config} trigger={button('Recycle')} />
+        </>
+      )}
+      {allowed('staging_delete') && <DeleteConfig config={config} trigger={button('Delete')} to="/admin/staging" />}
+    </>
+  );
+}
+
+/** Which pool, as headings and questions name it. */
+export function nameOf({ image_friendly_name, zone_name }: StagingConfig): string {
+  return `${image_friendly_name} in ${zone_name}`;
+}
+
+function usePause({ staging_config_id, paused }: StagingConfig) {
+  return useAction(
+    () => changeStagingConfig(staging_config_id, { paused: !paused }),
+    TOUCHED,
+    'The config was not changed',
+  );
+}
+
+function EditConfig({ config, trigger }: Props & { trigger: Trigger }) {
+  const [opened, { open, close }] = useDisclosure(false);
+  return (
+    <>
+      {trigger(open)}
+      {opened && <ConfigForm config={config} onClose={close} />}
+    </>
+  );
+}
+
+function RecycleConfig({ config, trigger }: Props & { trigger: Trigger }) {
+  return (
+    <Confirm
+      title={`Recycle ${nameOf(config)}?`}
+      action="Recycle"
+      color="teal"
+      onConfirm={() => recycleStagingConfig(config.staging_config_id)}
+      touched={TOUCHED}
+      trigger={trigger}
+    >
+      {waitingOf(config)} waiting for a user will be replaced by new ones. Sessions in use are left alone.
+    </Confirm>
+  );
+}
+
+function DeleteConfig({ config, trigger, to }: Props & { trigger: Trigger; to?: string }) {
+  const navigate = useNavigate();
+  return (
+    <Confirm
+      title={`Delete the config ${nameOf(config)}?`}
+      action="Delete"
+      onConfirm={async () => {
+        await deleteStagingConfig(config.staging_config_id);
+        if (to) await navigate(to);
+      }}
+      touched={TOUCHED}
+      trigger={trigger}
+    >
+      {waitingOf(config)} waiting for a user will be destroyed. Sessions in use go on.
+    </Confirm>
+  );
+}
+
+function waitingOf({ num_current_sessions, num_starting_sessions }: StagingConfig): string {
+  return counted(num_current_sessions + num_starting_sessions, 'session');
 }

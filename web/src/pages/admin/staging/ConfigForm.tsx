@@ -1,140 +1,102 @@
-import {
-  Alert,
-  Button,
-  Fieldset,
-  Group,
-  Modal,
-  NumberInput,
-  Select,
-  SimpleGrid,
-  Stack,
-  Switch,
-  Text,
-} from '@mantine/core';
-import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
-import { useState } from 'react';
-import { messageOf } from '../../../api/client';
-import { changeStagingConfig, createStagingConfig, groupsQuery, imagesQuery, zonesQuery } from '../../../api/queries';
+import { Fieldset, NumberInput, Select, SimpleGrid, Switch, Text } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { useQuery } from '@tanstack/react-query';
+import { changeStagingConfig, createStagingConfig } from '../../../api/actions';
+import { groupsQuery, imagesQuery } from '../../../api/queries';
 import { PERMISSION_FIELDS, type PermissionField, type Schemas, type StagingConfig } from '../../../api/types';
-import { showDone } from '../../../components/feedback';
+import { showDone, showWarning } from '../../../components/feedback';
+import { changed, FormDialog } from '../../../components/Form';
 import { counted } from '../../../components/format';
+import { useZoneChoices } from '../../../components/useZoneChoices';
 import { PERMISSION_LABELS } from './permissions';
 
-interface Props {
-  opened: boolean;
-  onClose: () => void;
-  /** The config to change; null = a new one. */
-  config: StagingConfig | null;
-}
-
-/** Create New Config, and Edit: the fields of the seed page. */
-export function ConfigForm({ opened, onClose, config }: Props) {
-  return (
-    <Modal
-      opened={opened}
-      onClose={onClose}
-      size="lg"
-      title={<Text fw={650}>{config ? 'Edit Config' : 'Create New Config'}</Text>}
-    >
-      <Form config={config} onClose={onClose} />
-    </Modal>
-  );
-}
-
-function Form({ config, onClose }: Omit<Props, 'opened'>) {
-  const zones = useQuery(zonesQuery);
-  const images = useQuery(imagesQuery);
-  const [zoneId, setZoneId] = useState<string | null>(config?.zone_id ?? null);
-  const [imageId, setImageId] = useState<string | null>(config?.image_id ?? null);
-  const [desired, setDesired] = useState<number | string>(config?.num_sessions ?? 1);
-  const [expiration, setExpiration] = useState<number | string>(config?.expiration ?? 24);
-  const [changed, setChanged] = useState<Partial<Permissions>>({});
-  const defaults = useDefaultPermissions(config);
-  const zone = zoneId ?? onlyOne(zones.data?.map((each) => each.zone_id));
-  const save = useSave(config, onClose);
-  const complete = zone && imageId && typeof desired === 'number' && typeof expiration === 'number';
-
-  const submit = () => {
-    if (!complete) return;
-    save.mutate({ zone_id: zone, image_id: imageId, num_sessions: desired, expiration, ...changed });
-  };
-  return (
-    <form
-      onSubmit={(event) => {
-        event.preventDefault();
-        submit();
-      }}
-    >
-      <Stack>
-        {save.isError && (
-          <Alert color="red" variant="light" role="alert" title="Not saved">
-            {messageOf(save.error)}
-          </Alert>
-        )}
-        <SimpleGrid cols={{ base: 1, xs: 2 }}>
-          <Select
-            label="Deployment Zone"
-            placeholder="Choose a zone"
-            required
-            allowDeselect={false}
-            disabled={config !== null}
-            data={(zones.data ?? []).map((each) => ({ value: each.zone_id, label: each.zone_name }))}
-            value={zone}
-            onChange={setZoneId}
-          />
-          <Select
-            label="Image"
-            placeholder="Choose an image"
-            required
-            allowDeselect={false}
-            searchable
-            disabled={config !== null}
-            data={(images.data ?? []).map((each) => ({
-              value: each.image_id,
-              label: each.enabled ? each.friendly_name : `${each.friendly_name} (disabled)`,
-            }))}
-            value={imageId}
-            onChange={setImageId}
-          />
-          <NumberInput
-            label="Desired Sessions"
-            description="Kept ready at any time"
-            required
-            min={0}
-            max={10_000}
-            allowDecimal={false}
-            value={desired}
-            onChange={setDesired}
-          />
-          <NumberInput
-            label="Expiration (Hours)"
-            description="Unassigned sessions are renewed after this"
-            required
-            min={0.001}
-            max={87_600}
-            decimalScale={3}
-            value={expiration}
-            onChange={setExpiration}
-          />
-        </SimpleGrid>
-        <PermissionSwitches
-          values={{ ...defaults, ...changed }}
-          onChange={(field, value) => setChanged((before) => ({ ...before, [field]: value }))}
-        />
-        <Group justify="flex-end">
-          <Button variant="default" onClick={onClose}>
-            Cancel
-          </Button>
-          <Button type="submit" loading={save.isPending} disabled={!complete}>
-            Submit
-          </Button>
-        </Group>
-      </Stack>
-    </form>
-  );
-}
-
 type Permissions = Record<PermissionField, boolean>;
+type Fields = Pick<Schemas['StagingCreate'], 'zone_id' | 'image_id' | 'num_sessions' | 'expiration'> &
+  Partial<Permissions>;
+
+/** Create New Config (`config` is null), and Edit: the fields of the seed page. */
+export function ConfigForm({ config, onClose }: { config: StagingConfig | null; onClose: () => void }) {
+  const { choices: zones, only } = useZoneChoices();
+  const images = useQuery(imagesQuery);
+  const form = useForm<Fields>({
+    initialValues: {
+      zone_id: config?.zone_id ?? '',
+      image_id: config?.image_id ?? '',
+      num_sessions: config?.num_sessions ?? 1,
+      expiration: config?.expiration ?? 24,
+    },
+  });
+  const defaults = useDefaultPermissions(config);
+  const { zone_id, image_id, num_sessions, expiration } = form.getValues();
+  const zone = zone_id || only;
+  const complete = zone && image_id && typeof num_sessions === 'number' && typeof expiration === 'number';
+  return (
+    <FormDialog
+      title={config ? 'Edit Config' : 'Create New Config'}
+      size="lg"
+      repeatable={config !== null}
+      form={form}
+      save={(values, before) =>
+        config
+          ? changeStagingConfig(config.staging_config_id, changed(before, values))
+          : createStagingConfig({ ...values, zone_id: zone })
+      }
+      touched={['staging-configs']}
+      onSaved={announce}
+      onClose={onClose}
+      incomplete={!complete}
+    >
+      <SimpleGrid cols={{ base: 1, xs: 2 }}>
+        <Select
+          label="Deployment Zone"
+          placeholder="Choose a zone"
+          required
+          allowDeselect={false}
+          disabled={config !== null}
+          data={zones}
+          {...form.getInputProps('zone_id')}
+          value={zone || null}
+        />
+        <Select
+          label="Image"
+          placeholder="Choose an image"
+          required
+          allowDeselect={false}
+          searchable
+          disabled={config !== null}
+          data={(images.data ?? []).map((each) => ({
+            value: each.image_id,
+            label: each.enabled ? each.friendly_name : `${each.friendly_name} (disabled)`,
+          }))}
+          {...form.getInputProps('image_id')}
+          value={image_id || null}
+        />
+        <NumberInput
+          label="Desired Sessions"
+          description="Kept ready at any time"
+          required
+          min={0}
+          max={10_000}
+          allowDecimal={false}
+          {...form.getInputProps('num_sessions')}
+        />
+        <NumberInput
+          label="Expiration (Hours)"
+          description="Unassigned sessions are renewed after this"
+          required
+          min={0.001}
+          max={87_600}
+          decimalScale={3}
+          {...form.getInputProps('expiration')}
+        />
+      </SimpleGrid>
+      <PermissionSwitches
+        values={{ ...defaults, ...chosen(form.getValues()) }}
+        onChange={(field, value) => form.setFieldValue(field, value)}
+      />
+    </FormDialog>
+  );
+}
 
 interface SwitchesProps {
   values: Permissions;
@@ -152,7 +114,7 @@ function PermissionSwitches({ values, onChange }: SwitchesProps) {
         {PERMISSION_FIELDS.map((field) => (
           <Switch
             key={field}
-            label={PERMISSION_LABELS[field]}
+            label={`Allow ${PERMISSION_LABELS[field]}`}
             checked={values[field]}
             onChange={(event) => onChange(field, event.currentTarget.checked)}
           />
@@ -160,6 +122,12 @@ function PermissionSwitches({ values, onChange }: SwitchesProps) {
       </SimpleGrid>
     </Fieldset>
   );
+}
+
+/** The permissions that were switched in the form; what was not is left to the server. */
+function chosen(fields: Fields): Partial<Permissions> {
+  const pairs = PERMISSION_FIELDS.flatMap((name) => (fields[name] === undefined ? [] : [[name, fields[name]]]));
+  return Object.fromEntries(pairs) as Partial<Permissions>;
 }
 
 /** Those of the config; for a new one those of group All Users, which the server takes for what is left out. */
@@ -170,25 +138,8 @@ function useDefaultPermissions(config: StagingConfig | null): Permissions {
   return Object.fromEntries(PERMISSION_FIELDS.map((field) => [field, source[field] === true])) as Permissions;
 }
 
-function onlyOne(ids: string[] | undefined): string | null {
-  return ids?.length === 1 ? (ids[0] ?? null) : null;
-}
-
-function useSave(config: StagingConfig | null, onDone: () => void) {
-  const queries = useQueryClient();
-  return useMutation({
-    mutationFn: (body: Schemas['StagingCreate']) =>
-      config ? changeStagingConfig(config.staging_config_id, body) : createStagingConfig(body),
-    onSuccess: async (saved) => {
-      await queries.invalidateQueries({ queryKey: ['staging-configs'] });
-      onDone();
-      announce(saved);
-    },
-  });
-}
-
 /** What the server says about who will get sessions of the pool. */
 function announce({ warning, matching_users: matching }: Schemas['StagingSaved']): void {
-  if (warning) showDone(warning, 'yellow');
+  if (warning) showWarning('The config was saved', warning);
   else showDone(`The config was saved; it serves ${counted(matching, 'user')}.`);
 }

@@ -1,89 +1,80 @@
-import { Badge, Button, Stack, Text, Tooltip } from '@mantine/core';
+import { Button, Text } from '@mantine/core';
 import { useDisclosure } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
 import { IconPlus, IconStack2 } from '@tabler/icons-react';
-import { useState } from 'react';
 import { useAllowed } from '../../../api/auth';
 import { stagingQuery } from '../../../api/queries';
-import { PERMISSION_FIELDS, type StagingConfig } from '../../../api/types';
+import type { StagingConfig } from '../../../api/types';
+import { Amount } from '../../../components/Amount';
 import { type Column, DataTable } from '../../../components/DataTable';
 import { EmptyState } from '../../../components/feedback';
-import { trimmed } from '../../../components/format';
+import { counted, hours, percent } from '../../../components/format';
 import { PageHeader } from '../../../components/PageHeader';
+import { RowLink } from '../../../components/RowLink';
 import { ConfigActions } from './ConfigActions';
 import { ConfigForm } from './ConfigForm';
-import { PERMISSION_LABELS } from './permissions';
+import { GrantedBadge } from './GrantedBadge';
 import { PoolState } from './PoolState';
+
+const COLUMNS: Column<StagingConfig>[] = [
+  { key: 'zone', title: 'Deployment Zone', value: (row) => row.zone_name },
+  {
+    key: 'image',
+    title: 'Image',
+    value: (row) => row.image_friendly_name,
+    render: (row) => <RowLink to={`/admin/staging/${row.staging_config_id}`}>{row.image_friendly_name}</RowLink>,
+  },
+  {
+    key: 'desired',
+    title: 'Desired Sessions',
+    value: (row) => row.num_sessions,
+    align: 'right',
+    render: (row) => (
+      <Text size="sm" className="number" data-testid="desired">
+        {row.num_sessions}
+      </Text>
+    ),
+  },
+  {
+    key: 'current',
+    title: 'Current Sessions',
+    value: (row) => row.num_current_sessions,
+    width: '30%',
+    render: (row) => <PoolState config={row} />,
+  },
+  {
+    key: 'hits',
+    title: 'Hits (24 h)',
+    value: (row) => hitRateOf(row),
+    render: (row) => <HitRate config={row} />,
+  },
+  {
+    key: 'expiration',
+    title: 'Expiration (Hours)',
+    value: (row) => row.expiration,
+    align: 'right',
+    render: (row) => <Amount>{hours(row.expiration)}</Amount>,
+  },
+  { key: 'permissions', title: 'Permissions', render: (row) => <GrantedBadge config={row} /> },
+  {
+    key: 'actions',
+    title: 'Actions',
+    hideTitle: true,
+    align: 'right',
+    render: (row) => <ConfigActions config={row} />,
+  },
+];
 
 /** Sessions → Staging: the pools of sessions that are already running when somebody asks for one. */
 export function Staging() {
   const configs = useQuery(stagingQuery);
   const allowed = useAllowed();
-  const [opened, { open, close }] = useDisclosure(false);
-  const [edited, setEdited] = useState<StagingConfig | null>(null);
-  const create = () => {
-    setEdited(null);
-    open();
-  };
-  const edit = (config: StagingConfig) => {
-    setEdited(config);
-    open();
-  };
+  const [creating, { open, close }] = useDisclosure(false);
   const createButton = allowed('staging_create') && (
-    <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={create}>
+    <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={open}>
       Create New Config
     </Button>
   );
-  const columns: Column<StagingConfig>[] = [
-    { key: 'zone', title: 'Deployment Zone', value: (row) => row.zone_name },
-    {
-      key: 'image',
-      title: 'Image',
-      value: (row) => row.image_friendly_name,
-      render: (row) => (
-        <Text size="sm" fw={600}>
-          {row.image_friendly_name}
-        </Text>
-      ),
-    },
-    {
-      key: 'desired',
-      title: 'Desired Sessions',
-      value: (row) => row.num_sessions,
-      align: 'right',
-      render: (row) => (
-        <Text size="sm" className="number" data-testid="desired">
-          {row.num_sessions}
-        </Text>
-      ),
-    },
-    {
-      key: 'current',
-      title: 'Current Sessions',
-      value: (row) => row.num_current_sessions,
-      width: '30%',
-      render: (row) => <PoolState config={row} />,
-    },
-    {
-      key: 'expiration',
-      title: 'Expiration (Hours)',
-      value: (row) => row.expiration,
-      align: 'right',
-      render: (row) => (
-        <Text size="sm" className="number">
-          {trimmed(row.expiration)}
-        </Text>
-      ),
-    },
-    { key: 'permissions', title: 'Permissions', render: (row) => <Permissions config={row} /> },
-    {
-      key: 'actions',
-      title: 'Actions',
-      hideTitle: true,
-      align: 'right',
-      render: (row) => <ConfigActions config={row} onEdit={() => edit(row)} />,
-    },
-  ];
   return (
     <>
       <PageHeader title="Staging" actions={createButton}>
@@ -92,7 +83,7 @@ export function Staging() {
       <DataTable
         caption="Staging Configs"
         query={configs}
-        columns={columns}
+        columns={COLUMNS}
         rowKey={(row) => row.staging_config_id}
         sort="zone"
         minWidth={980}
@@ -102,27 +93,25 @@ export function Staging() {
           </EmptyState>
         }
       />
-      <ConfigForm key={edited?.staging_config_id ?? 'new'} opened={opened} onClose={close} config={edited} />
+      {creating && <ConfigForm config={null} onClose={close} />}
     </>
   );
 }
 
-function Permissions({ config }: { config: StagingConfig }) {
-  const granted = PERMISSION_FIELDS.filter((field) => config[field]);
-  const text = granted.map((field) => PERMISSION_LABELS[field]).join(', ') || 'nothing allowed';
+function hitRateOf({ hits_24h: hits, misses_24h: misses }: StagingConfig): number | null {
+  return hits + misses > 0 ? hits / (hits + misses) : null;
+}
+
+/** The share of launches that the pool served, and how many it did not. */
+function HitRate({ config }: { config: StagingConfig }) {
+  const rate = hitRateOf(config);
+  if (rate === null) return '–';
   return (
-    <Tooltip
-      label={
-        <Stack gap={0}>
-          {text.split(', ').map((each) => (
-            <span key={each}>{each}</span>
-          ))}
-        </Stack>
-      }
+    <RowLink
+      to={`/admin/staging/${config.staging_config_id}?tab=history`}
+      note={config.misses_24h > 0 && <span className="nowrap">{counted(config.misses_24h, 'miss', 'misses')}</span>}
     >
-      <Badge variant="default" tabIndex={0} aria-label={`Permissions: ${text}`}>
-        {granted.length} of {PERMISSION_FIELDS.length}
-      </Badge>
-    </Tooltip>
+      {percent(rate)}
+    </RowLink>
   );
 }

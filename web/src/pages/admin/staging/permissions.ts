@@ -1,13 +1,13 @@
 import type { PermissionField } from '../../../api/types';
 
-/** The default permissions of a config, as the form names them. */
+/** What a session may, in words. */
 export const PERMISSION_LABELS: Record<PermissionField, string> = {
-  allow_kasm_audio: 'Allow Audio',
-  allow_kasm_clipboard_down: 'Allow Clipboard Down',
-  allow_kasm_clipboard_up: 'Allow Clipboard Up',
-  allow_kasm_downloads: 'Allow Downloads',
-  allow_kasm_uploads: 'Allow Uploads',
-  allow_kasm_microphone: 'Allow Microphone',
-  allow_kasm_gamepad: 'Allow Gamepad',
-  allow_kasm_webcam: 'Allow Webcam',
+  allow_kasm_audio: 'Audio',
+  allow_kasm_clipboard_down: 'Clipboard Down',
+  allow_kasm_clipboard_up: 'Clipboard Up',
+  allow_kasm_downloads: 'Downloads',
+  allow_kasm_uploads: 'Uploads',
+  allow_kasm_microphone: 'Microphone',
+  allow_kasm_gamepad: 'Gamepad',
+  allow_kasm_webcam: 'Webcam',
 };

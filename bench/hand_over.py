@@ -1,0 +1,70 @@
+"""After the claim of a staged session: until its stream opens, and until its replacement is being created."""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import datetime
+
+import psycopg
+
+from bench.instance import Instance, instance
+from bench.line import Line
+from bench.stream import await_open
+from bench.table import Figure, median, spread
+
+POOL = 3
+SAMPLES = 12
+REST_S = 0.5
+"""Between the refill of the pool and the next launch."""
+OPEN_MS = 40.0
+CREATION_MS = 20.0
+
+# `assigned` is from right before the commit, so that what follows is a little shorter than measured.
+_CLAIMS = "SELECT extract(epoch FROM assigned)::double precision FROM sessions WHERE assigned IS NOT NULL ORDER BY 1"
+
+
+def run() -> list[Figure]:
+    """One launch after the other, each with the pool full and at rest; the image has no `assign`."""
+    open_ms: list[float] = []
+    with instance() as running:
+        config, image_id = running.stage(POOL), running.desktop()["image_id"]
+        for user in running.many_users(SAMPLES):
+            running.await_current(config, POOL)
+            time.sleep(REST_S)
+            line = Line(running)
+            start = time.perf_counter()
+            session = line.launch(image_id, user)["session_id"]
+            await_open(line, session)
+            open_ms.append((time.perf_counter() - start) * 1000)
+            line.ask("DELETE", f"/sessions/{session}")
+        running.await_current(config, POOL)
+        creation_ms = _creation_ms(running)
+    return [
+        Figure(
+            "launch of a staged session until its stream may be opened, p50", median(open_ms), OPEN_MS, "ms",
+            "the goal", len(open_ms), spread(open_ms), open_ms, goal=1,
+        ),
+        Figure(
+            "assignment committed until its replacement is being created, p50", median(creation_ms), CREATION_MS, "ms",
+            "the goal", len(creation_ms), spread(creation_ms), creation_ms, goal=1,
+        ),
+    ]  # fmt: skip
+
+
+def _creation_ms(running: Instance) -> list[float]:
+    """From each claim until the Agent, by its log, next began to create a container."""
+    with psycopg.connect(running.facts["database_url"]) as connection:
+        claims = [row[0] for row in connection.execute(_CLAIMS).fetchall()]
+    creations = sorted(
+        datetime.fromisoformat(line["timestamp"]).timestamp()
+        for file in (running.data / "logs").glob("agent-*.log")
+        for line in map(_object, file.read_text().splitlines())
+        if line.get("event") == "changing a container" and line.get("action") == "create"
+    )
+    return [(min(at for at in creations if at > claim) - claim) * 1000 for claim in claims]
+
+
+def _object(line: str) -> dict[str, str]:
+    """A line of the log; empty if it is none of ours (a traceback)."""
+    return json.loads(line) if line.startswith("{") else {}

@@ -1,0 +1,60 @@
+"""A client that costs little: what is measured is Greenroom, and both share the cores.
+
+Even so a request costs the client about a quarter of a millisecond, which is in every figure through HTTP.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import ssl
+from base64 import b64encode
+from typing import Any
+from urllib.parse import urlsplit
+
+from bench.instance import Instance
+
+
+class Line:
+    """One kept connection to the gateway or to `netloc`, with the key of every permission. For one thread at a time."""
+
+    def __init__(self, instance: Instance, netloc: str = "") -> None:
+        url = urlsplit(f"https://{netloc}" if netloc else instance.facts["url"])
+        secret = f"{instance.facts['api_key']}:{instance.facts['api_key_secret']}".encode()
+        self._headers = {"Authorization": f"Basic {b64encode(secret).decode()}", "Content-Type": "application/json"}
+        self.context = ssl.create_default_context(cafile=instance.facts["ca_file"])
+        self._connection = http.client.HTTPSConnection(url.hostname or "", url.port, context=self.context, timeout=30)
+        self._connection.connect()
+
+    def ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """The answer's JSON.
+
+        Raises:
+            RuntimeError: Greenroom refused.
+        """
+        self._connection.request(
+            method, f"/api/v1{path}", None if body is None else json.dumps(body).encode(), self._headers
+        )
+        answer = self._connection.getresponse()
+        content = answer.read()
+        if answer.status >= 300:
+            raise RuntimeError(f"{method} {path}: {answer.status} {content.decode()}")
+        return json.loads(content)
+
+    def cookie_of(self, path: str) -> str:
+        """The cookie that a page gets that is opened like a browser's frame."""
+        self._connection.request("GET", path, headers={"Sec-Fetch-Dest": "iframe"})
+        answer = self._connection.getresponse()
+        answer.read()
+        return (answer.getheader("set-cookie") or "").split(";")[0]
+
+    def launch(self, image_id: str, user_id: str) -> dict[str, Any]:
+        """A staged session for this user.
+
+        Raises:
+            RuntimeError: Greenroom refused, or the session is not a staged one.
+        """
+        launched = self.ask("POST", "/sessions", {"image_id": image_id, "user_id": user_id})
+        if not launched["staged"]:
+            raise RuntimeError("the pool was empty")
+        return launched

@@ -1,0 +1,68 @@
+"""One look whether a staged session still is usable: CPU of who looks and of the container, without what it idles."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+import time
+from collections.abc import Awaitable, Callable
+
+from bench import raw
+from bench.table import Figure, median, spread
+from greenroom.runtimes.cgroups import usage_of
+from greenroom.runtimes.probe import Prober
+from greenroom.up.checks import desktop_image
+
+ROUNDS = 7
+PROBES = 60
+"""Of a round."""
+PAUSE_S = 0.05
+SETTLES_S = 5.0
+"""What a desktop does at its start is over by then."""
+CPU_MS = 5.0
+
+
+async def _cpu_ms(pid: int, act: Callable[[], Awaitable[object]]) -> float:
+    """Milliseconds of CPU of this process and of the container with process `pid`, per `act`."""
+    begun_s = _used_s(pid)
+    for _ in range(PROBES):
+        await act()
+        await asyncio.sleep(PAUSE_S)
+    return (_used_s(pid) - begun_s) * 1000 / PROBES
+
+
+def _used_s(pid: int) -> float:
+    usage = usage_of(pid)
+    assert usage is not None, "the container has ended"
+    return time.process_time() + usage.cpu_s
+
+
+async def _rounds(image: str) -> list[float]:
+    """Each with as long a time without probes beside it."""
+    (name,) = raw.names(1)
+    prober = Prober()
+    try:
+        address = await raw.start(name, image)
+        await raw.painted(prober, address)
+        await asyncio.sleep(SETTLES_S)
+        pid = int(subprocess.check_output(["docker", "inspect", "-f", "{{.State.Pid}}", name]))
+        return [
+            await _cpu_ms(pid, lambda: prober.probe(address, raw.SPEC)) - await _cpu_ms(pid, _nothing)
+            for _ in range(ROUNDS)
+        ]
+    finally:
+        await prober.close()
+        raw.remove([name])
+
+
+async def _nothing() -> None:
+    return None
+
+
+def run() -> list[Figure]:
+    """No instance is needed: the Agent's own prober and a container of the desktop."""
+    taken = asyncio.run(_rounds(desktop_image()))
+    return [
+        Figure("probe of a usable session, CPU", median(taken), CPU_MS, "ms", "the goal", ROUNDS * PROBES,
+               spread(taken), taken, goal=1)
+    ]  # fmt: skip

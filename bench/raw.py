@@ -1,0 +1,61 @@
+"""What Greenroom is measured against: containers started by the docker command, and nothing around them."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import subprocess
+import uuid
+from base64 import b64encode
+
+from bench.stream import first_frame
+from greenroom.core.sessions import SessionSpec
+from greenroom.runtimes.docker_spec import OPEN_FILES_MAX, PIDS_MAX, SHM_BYTES
+from greenroom.runtimes.probe import Prober
+
+SPEC = SessionSpec(image="", image_id="", credential="bench")
+LOOK_S = 0.02
+"""How often the page of a container that starts alone is looked at. Those of several share the cores with the looks, so
+there it is as often as an Agent does."""
+
+
+def names(count: int) -> list[str]:
+    """Names for containers."""
+    return [f"gr-bench-{uuid.uuid4().hex[:8]}" for _ in range(count)]
+
+
+async def start(name: str, image: str) -> str:
+    """`docker run` with the limits that a session of the workspace Desktop has; host:port of its page.
+
+    Its share of the CPU is one of them: beside other work a container with Docker's default has ten times as much.
+    """
+    process = await asyncio.create_subprocess_exec(
+        "docker", "run", "-d", "--name", name, "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
+        "--cpu-shares", str(round(SPEC.cores * 1024)), "--memory", str(SPEC.memory_bytes),
+        "--memory-swap", str(SPEC.memory_bytes), "--pids-limit", str(PIDS_MAX), "--shm-size", str(SHM_BYTES),
+        "--ulimit", f"nofile={OPEN_FILES_MAX}",
+        "-e", f"VNC_PW={SPEC.credential}", "-p", f"127.0.0.1::{SPEC.port}", image, stdout=subprocess.DEVNULL,
+    )  # fmt: skip
+    assert await process.wait() == 0
+    port = await asyncio.create_subprocess_exec("docker", "port", name, f"{SPEC.port}/tcp", stdout=subprocess.PIPE)
+    output, _ = await port.communicate()
+    return output.decode().split()[0]
+
+
+async def painted(prober: Prober, address: str, look_s: float = LOOK_S) -> None:
+    """Wait until the first frame is painted."""
+    while not (await prober.probe(address, SPEC)).usable:
+        await asyncio.sleep(look_s)
+
+
+async def seen(address: str) -> None:
+    """Have the first frame sent."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE  # the container made it itself
+    login = b64encode(f"{SPEC.auth_user}:{SPEC.credential}".encode()).decode()
+    await first_frame(f"wss://{address}/websockify", {"Authorization": f"Basic {login}"}, context)
+
+
+def remove(containers: list[str]) -> None:
+    """Remove them."""
+    subprocess.run(["docker", "rm", "-f", "-v", *containers], check=True, stdout=subprocess.DEVNULL)

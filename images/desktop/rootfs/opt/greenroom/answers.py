@@ -1,0 +1,75 @@
+"""Requests and answers of the session's page: as much of HTTP 1.1 as it needs."""
+
+import asyncio
+import mimetypes
+import os
+from pathlib import Path
+from urllib.parse import unquote
+
+CHUNK_BYTES = 1 << 18
+SECURITY = (
+    "Server: greenroom-desktop",
+    "Cache-Control: no-cache",
+    "X-Content-Type-Options: nosniff",
+    "Referrer-Policy: no-referrer",
+    "Content-Security-Policy: default-src 'self'; img-src 'self' data:; object-src 'none'; base-uri 'none'",
+)
+
+
+class BadRequestError(Exception):
+    """The other end does not speak HTTP or websocket as it should."""
+
+
+class Request:
+    """The head of a request: method, path without query, headers by lower-case name."""
+
+    def __init__(self, head: bytes) -> None:
+        first, *lines = head.decode("latin-1").split("\r\n")
+        try:
+            self.method, target, _ = first.split(" ", 2)
+        except ValueError as error:
+            raise BadRequestError(first) from error
+        self.path = unquote(target.split("?")[0], errors="replace")
+        if "\0" in self.path:
+            raise BadRequestError(first)
+        pairs = (line.partition(":") for line in lines if line)
+        self.headers = {name.strip().lower(): value.strip() for name, _, value in pairs}
+
+    @property
+    def keeps_alive(self) -> bool:
+        """Whether the connection may carry another request; one with a body is the last."""
+        return self.headers.get("connection", "").lower() != "close" and "content-length" not in self.headers
+
+    def number(self, header: str) -> float:
+        """The value of a header that is a number; 0 without it, or where it is none."""
+        try:
+            return float(self.headers.get(header, "0"))
+        except ValueError:
+            return 0.0
+
+
+def reply(writer: asyncio.StreamWriter, status: str, body: bytes, mime: str = "application/json", *extra: str) -> None:
+    """Write a whole answer."""
+    lines = [f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", f"Content-Type: {mime}", *SECURITY]
+    writer.write("\r\n".join([*lines, *extra, "", ""]).encode() + body)
+
+
+async def send_file(writer: asyncio.StreamWriter, request: Request, path: Path, *extra: str) -> None:
+    """Answer with a file that exists, with an ETag so that asking again moves no bytes."""
+    with path.open("rb") as file:
+        facts = os.fstat(file.fileno())
+        etag = f'"{facts.st_mtime_ns:x}-{facts.st_size:x}"'
+        if request.headers.get("if-none-match") == etag:
+            writer.write("\r\n".join(["HTTP/1.1 304 Not Modified", f"ETag: {etag}", *SECURITY, "", ""]).encode())
+            return
+        mime = mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+        lines = ["HTTP/1.1 200 OK", f"Content-Length: {facts.st_size}", f"Content-Type: {mime}", f"ETag: {etag}"]
+        writer.write("\r\n".join([*lines, *SECURITY, *extra, "", ""]).encode())
+        left = 0 if request.method == "HEAD" else facts.st_size
+        while left > 0:
+            data = file.read(min(left, CHUNK_BYTES))
+            if not data:
+                raise BadRequestError("the file became shorter while it was sent")
+            writer.write(data)
+            await writer.drain()
+            left -= len(data)

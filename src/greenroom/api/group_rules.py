@@ -1,0 +1,124 @@
+"""Which groups a caller sees and changes, whom he may make a member, and which settings a group may get."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from greenroom.api.security import Caller
+from greenroom.core.errors import Forbidden, Invalid, NotFound
+from greenroom.core.permissions import above
+from greenroom.core.settings import SETTINGS, validated
+from greenroom.db import groups, images
+from greenroom.db.database import Database
+from greenroom.db.groups import Group
+
+
+async def visible_groups(db: Database, caller: Caller) -> list[Group]:
+    """The groups he sees, by priority: all with `groups_view`, otherwise those he is a member of."""
+    found = await groups.list_groups(db)
+    if caller.may("groups_view"):
+        return found
+    own = await _own_groups(db, caller)
+    return [group for group in found if group.group_id in own]
+
+
+async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:
+    """One group that he sees.
+
+    Raises:
+        NotFound: there is none with this id, or it is not his to know about.
+    """
+    if not caller.may("groups_view") and group_id not in await _own_groups(db, caller):
+        raise NotFound(f"There is no group {group_id}; it may have been deleted.")
+    return await groups.get_group(db, group_id)
+
+
+async def changeable_group(db: Database, caller: Caller, group_id: str) -> Group:
+    """One group that he may change: its fields, settings, workspaces and members.
+
+    Raises:
+        NotFound: there is none with this id.
+        Forbidden: he may change only groups he is a member of, or the group is above him.
+    """
+    group = await groups.get_group(db, group_id)
+    if not caller.may("groups_modify"):
+        caller.require("groups_modify_ifmember")
+        if group.group_id not in await _own_groups(db, caller):
+            raise Forbidden(
+                f"You may change only groups you are a member of, and {group.name} is none of them.",
+                required=["groups_modify"],
+            )
+    require_not_above(caller, group)
+    return group
+
+
+def require_not_above(caller: Caller, group: Group) -> None:
+    """Refuse system groups, and groups that give more than he has, without `groups_modify_system`.
+
+    Raises:
+        Forbidden: names the permission.
+    """
+    if group.is_system or above(caller.permissions, group.permissions):
+        caller.require("groups_modify_system")
+
+
+async def require_memberships(
+    db: Database, caller: Caller, *, added: Collection[str], removed: Collection[str] = ()
+) -> None:
+    """Refuse to let him make somebody a member of `added`, or no longer one of `removed`.
+
+    Raises:
+        Invalid: one of the groups does not exist.
+        Forbidden: he may not change one of them, or it gives more than he has.
+    """
+    if not added and not removed:
+        return
+    caller.require_one_of("groups_modify", "groups_modify_ifmember")
+    for group_id in (*added, *removed):
+        try:
+            group = await changeable_group(db, caller, group_id)
+        except NotFound as error:
+            raise Invalid(error.message) from error
+        if group_id in added:
+            caller.require_to_have(group.permissions)
+
+
+def require_for_settings(caller: Caller, names: Collection[str]) -> None:
+    """Refuse settings that say how containers are made to who may change only his own groups.
+
+    They name folders of hosts and accounts in containers, so they reach what belongs to people outside the group.
+
+    Raises:
+        Forbidden: names the permission.
+    """
+    if any(name in SETTINGS and SETTINGS[name].kind == "mapping" for name in names):
+        caller.require("groups_modify")
+
+
+async def stored_settings(db: Database, changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Settings of a group as they are stored; None = the setting is removed.
+
+    Raises:
+        Invalid: there is no such setting, or the value is not allowed or names nothing that exists.
+    """
+    stored: dict[str, Any] = {
+        name: None if value is None else validated(name, value) for name, value in changes.items()
+    }
+    if stored.get("default_image"):
+        stored["default_image"] = await _image_id(db, stored["default_image"])
+    return stored
+
+
+async def _image_id(db: Database, named: str) -> str:
+    """The id of the workspace that has this id or friendly name."""
+    found = await images.find_image(db, named)
+    if found is None:
+        raise Invalid(f"`default_image` must be the id or friendly name of a workspace; there is none {named}.")
+    return found
+
+
+async def _own_groups(db: Database, caller: Caller) -> frozenset[str]:
+    if caller.user_id is None:
+        return frozenset()
+    return frozenset(group.group_id for group in await groups.memberships_of(db, caller.user_id))

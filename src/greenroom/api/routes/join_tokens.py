@@ -1,0 +1,126 @@
+"""Join tokens: with which new Agents, and web gateways on hosts of their own, become part of the deployment."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter
+
+from greenroom.api.audit import audit
+from greenroom.api.deps import Config, Db, Logs
+from greenroom.api.paging import Paging
+from greenroom.api.schemas.enrolment import JoinToken, JoinTokenCreate, JoinTokenView
+from greenroom.api.security import Caller, requires
+from greenroom.core.errors import Invalid, NotFound
+from greenroom.db import agents, join_tokens, zones
+from greenroom.db.database import Database
+from greenroom.kit.certificates import fingerprint
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.secrets import hashed, new_secret
+
+router = APIRouter(tags=["agents"])
+
+_SHOWN: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname")
+
+
+@router.get("/join-tokens", dependencies=[requires("agents_view")])
+async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
+    """All join tokens by zone, oldest first, also those that ended lately. The tokens themselves are not kept."""
+    rows = await join_tokens.list_join_tokens(db)
+    rows = page.slice(rows, lambda row: [row["zone_name"], str(row["created"]), row["join_token_id"]])
+    return [JoinTokenView.model_validate(row) for row in rows]
+
+
+@router.post("/join-tokens", status_code=201)
+async def create_join_token(
+    body: JoinTokenCreate, db: Db, logs: Logs, config: Config, caller: Annotated[Caller, requires("agents_create")]
+) -> JoinToken:
+    """Make a token with which newcomers join a zone, and the command for it; the token is shown this one time.
+
+    With `agent_id` it is for that Agent alone, which lost its credential or whose credential was revoked.
+    """
+    if body.agent_id and body.role != "agent":
+        raise Invalid("A token with an agent_id lets that Agent join again; its role is agent.")
+    await zones.get_zone(db, str(body.zone_id))
+    again = await _agent(db, body.agent_id) if body.agent_id else None
+    token = new_secret()
+    join_token_id = await join_tokens.add_join_token(
+        db,
+        hashed(token),
+        str(body.zone_id),
+        role=body.role,
+        uses=body.uses,
+        valid_s=body.hours * 3600.0,
+        agent_id=again["agent_id"] if again else None,
+        created_by=caller.name,
+    )
+    row = await _token(db, join_token_id)
+    whom = f"for Agent {again['hostname']}" if again else f"for role {body.role} in zone {row['zone_name']}"
+    audit(logs, caller, "created", "join token", whom, after=_shown(row), zone_name=row["zone_name"])
+    command = join_command(config, body.role, token, row["agent_id"])
+    return JoinToken.model_validate(row | {"token": token, "uses": body.uses, "join_command": command})
+
+
+@router.get("/join-tokens/{join_token_id}", dependencies=[requires("agents_view")])
+async def get_join_token(join_token_id: UUID, db: Db) -> JoinTokenView:
+    """One join token, without the token itself."""
+    return JoinTokenView.model_validate(await _token(db, str(join_token_id)))
+
+
+@router.delete("/join-tokens/{join_token_id}", status_code=204)
+async def revoke_join_token(
+    join_token_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_create")]
+) -> None:
+    """Make a join token worthless. Who joined with it stays."""
+    row = await _token(db, str(join_token_id))
+    await join_tokens.revoke_join_token(db, str(join_token_id))
+    whom = f"for role {row['role']} in zone {row['zone_name']}"
+    audit(logs, caller, "deleted", "join token", whom, before=_shown(row), zone_name=row["zone_name"])
+
+
+def join_command(config: ApiConfig, role: str, token: str, agent_id: str | None) -> str:
+    """The command to run as root on the new host.
+
+    The authority's fingerprint is in it where the gateways' certificate is not one that every system knows.
+    """
+    words = ["greenroom", "join", config.public_url, "--token", token]
+    if role != "agent":
+        words += ["--role", role]
+    if config.ca_file is not None:
+        words += ["--ca-sha256", fingerprint(authority(config.ca_file))]
+    if agent_id is not None:
+        words += ["--agent-id", agent_id]
+    return shlex.join(words)
+
+
+def authority(file: Path) -> str:
+    """The certificate (PEM) of the authority that the gateways' certificates are verified against.
+
+    Raises:
+        NotFound: it cannot be read.
+    """
+    try:
+        return file.read_text()
+    except OSError as error:
+        raise NotFound(f"The authority's certificate {file} cannot be read: {error.strerror}.") from error
+
+
+def _shown(row: dict[str, Any]) -> dict[str, Any]:
+    return {name: row[name] for name in _SHOWN if row[name] is not None}
+
+
+async def _token(db: Database, join_token_id: str) -> dict[str, Any]:
+    rows = await join_tokens.list_join_tokens(db, join_token_id)
+    if not rows:
+        raise NotFound("There is no such join token; it may have ended days ago.")
+    return rows[0]
+
+
+async def _agent(db: Database, agent_id: UUID) -> dict[str, Any]:
+    rows = await agents.list_agents(db, str(agent_id))
+    if not rows:
+        raise NotFound(f"There is no Agent {agent_id}; it may have been deleted.")
+    return rows[0]

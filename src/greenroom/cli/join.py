@@ -1,0 +1,392 @@
+"""`greenroom join`: make this host part of a deployment, as an Agent's host or with a web gateway.
+
+The deployment's authority is known by the fingerprint in the join command, so the token is never sent to anybody else.
+What is written lies in one folder; nothing is started.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import json
+import os
+import socket
+import ssl
+import sys
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
+
+import aiodocker
+import httpx
+import typer
+
+from greenroom.agent.checkin import REGISTER_PATH
+from greenroom.agent.identity import Identity, write_private
+from greenroom.agent.link import Link, ManagerRefusedError, NoManager
+from greenroom.agent.managers import Managers
+from greenroom.core.edges import edge_address
+from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.kit.certificates import fingerprint, first_certificate
+from greenroom.wire.messages import Register, Registered
+
+TOKEN_VARIABLE: Final = "GREENROOM_JOIN_TOKEN"  # noqa: S105 -- a name
+FOLDERS: Final = {"agent": Path("/var/lib/greenroom-agent"), "gateway": Path("/var/lib/greenroom-gateway")}
+EDGE_FOLDER: Final = "greenroom-edge"
+"""Beside the Agent's folder and not in it: the gateway has an account of its own, which may not look in there."""
+TIMEOUT_S: Final = 15.0
+
+_CA_HELP: Final = "Fingerprint (SHA-256) of the authority of the deployment's certificates."
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command()(join)
+
+
+def join(
+    *,
+    url: Annotated[str, typer.Argument(metavar="URL", help="Address of the deployment, https://….")],
+    token: Annotated[str | None, typer.Option(help="The join token.", show_default=False)] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="File with the join token; - reads it from stdin.", show_default=False)
+    ] = None,
+    role: Annotated[Literal["agent", "gateway"], typer.Option(help="What this host becomes.")] = "agent",
+    ca_sha256: Annotated[str | None, typer.Option(help=_CA_HELP, show_default=False)] = None,
+    ca_file: Annotated[Path | None, typer.Option(help="Its certificate, PEM.", show_default=False)] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--dir", help="Folder to be made, default /var/lib/greenroom-ROLE.", show_default=False),
+    ] = None,
+    agent_id: Annotated[
+        str | None, typer.Option(help="The known Agent that joins again from here.", show_default=False)
+    ] = None,
+    edge_url: Annotated[
+        str, typer.Option(help="https://HOST:PORT of the edge gateway on this host, as others reach it.")
+    ] = "",
+    docker_host: Annotated[
+        str | None, typer.Option(envvar="DOCKER_HOST", help="Docker's socket.", show_default=False)
+    ] = None,
+    runtime: Annotated[
+        str, typer.Option(envvar="GREENROOM_RUNTIME", help="What runs sessions; simulated: nothing does.")
+    ] = "docker",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Join a deployment with a token that one of its administrators made."""
+    if token is not None:
+        _begin_again_without(token)
+    deployment = reach(url, ca_sha256, ca_file)
+    secret = _token(token_file)
+    home = (folder or FOLDERS[role]).absolute()
+    if role == "gateway":
+        told = _join_gateway(deployment, secret, home)
+    else:
+        settings = {"edge_url": edge_url, "docker_host": docker_host or "", "runtime": runtime}
+        told = asyncio.run(_join_agent(deployment, secret, home, agent_id, settings))
+    sys.stdout.write((json.dumps(told.facts) if as_json else told.sentence) + "\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """Where to join, and what its certificate is verified against; `authority` is PEM, empty = the system's."""
+
+    url: str
+    authority: str
+    tls: ssl.SSLContext = field(repr=False)
+
+    def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
+        """What the api answers.
+
+        Raises:
+            SetupError: it cannot be reached, is not who it should be, or refuses; the sentence says why.
+        """
+        try:
+            with _client(self.tls) as client:
+                answer = client.post(f"{self.url}/api/v1{path}", json=body)
+        except httpx.HTTPError as error:
+            how = "" if self.authority else " Its own authority counts with --ca-sha256, as in the join command."
+            raise SetupError(f"{self.url} cannot be asked: {str(error) or type(error).__name__}.{how}") from error
+        if not answer.is_success:
+            raise SetupError(f"{self.url} refuses: {_reason(answer)}")
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise SetupError(f"{self.url} answers with something else than JSON; is it a Greenroom?") from error
+
+
+@dataclass(frozen=True, slots=True)
+class _Told:
+    """What is said at the end."""
+
+    sentence: str
+    facts: dict[str, str]
+
+
+# The token ----------------------------------------------------------------------------------------------------------
+
+
+def _begin_again_without(token: str) -> None:
+    """Replace this process by one whose command line, which everybody on this host can read, has no token."""
+    words = iter(sys.argv[1:])
+    kept: list[str] = []
+    for word in words:
+        if word == "--token":
+            next(words, None)
+        elif not word.startswith("--token="):
+            kept.append(word)
+    environment = os.environ | {TOKEN_VARIABLE: token}
+    sys.stdout.flush()
+    # -P: not a package of this name that lies in the current folder
+    os.execve(sys.executable, [sys.executable, "-P", "-m", "greenroom", *kept], environment)  # noqa: S606 -- ourselves
+
+
+def _token(file: Path | None) -> str:
+    """The token, from the file, from stdin, or as it was handed over by `_begin_again_without`.
+
+    Raises:
+        SetupError: there is none.
+    """
+    handed_over = os.environ.pop(TOKEN_VARIABLE, "")
+    try:
+        text = handed_over if file is None else sys.stdin.read() if str(file) == "-" else file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupError(f"The join token cannot be read from {file}: {error}.") from error
+    if not text.strip():
+        raise SetupError("A join token is needed: --token, or --token-file with a file or - for stdin.")
+    return text.strip()
+
+
+# The deployment ---------------------------------------------------------------------------------------------------
+
+
+def reach(url: str, ca_sha256: str | None, ca_file: Path | None) -> Deployment:
+    """The deployment at an address, with the authority that its certificate has to be of.
+
+    Raises:
+        SetupError: the address or the authority cannot be used.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "https" or not parts.hostname or parts.path.strip("/") or parts.query:
+        raise SetupError(f"{url!r} is not an address of a deployment; it looks like https://desk.example.org:8443.")
+    address = url.rstrip("/")
+    try:
+        authority = ca_file.read_text() if ca_file else _fetched(address, ca_sha256) if ca_sha256 else ""
+        return Deployment(address, authority, ssl.create_default_context(cadata=authority or None))
+    except (OSError, ValueError) as error:
+        raise SetupError(f"The authority of {address} cannot be used: {error}.") from error
+
+
+def _fetched(url: str, ca_sha256: str) -> str:
+    """The authority's certificate as the deployment shows it, which counts only with the right fingerprint.
+
+    Raises:
+        SetupError: it cannot be fetched, or is another one.
+    """
+    unverified = ssl.create_default_context()
+    unverified.check_hostname = False
+    unverified.verify_mode = ssl.CERT_NONE  # nothing is sent, and what comes is compared with the fingerprint
+    try:
+        with _client(unverified) as client:
+            answer = client.get(f"{url}/api/v1/authority")
+    except httpx.HTTPError as error:
+        raise SetupError(f"{url} cannot be reached: {str(error) or type(error).__name__}.") from error
+    if not answer.is_success:
+        # the status alone: nobody knows yet whose words they are, and they would stand in root's terminal
+        raise SetupError(f"{url} does not show the certificate of its authority; it answers {answer.status_code}.")
+    try:
+        authority = first_certificate(answer.text)  # the fingerprint is of one, and no other may be trusted with it
+    except ValueError as error:
+        raise SetupError(f"{url} shows something else than a certificate as its authority.") from error
+    found = fingerprint(authority)
+    wanted = ca_sha256.lower().replace(":", "").strip()
+    if not hmac.compare_digest(found.encode(), wanted.encode()):
+        raise SetupError(
+            f"The authority of {url} has the fingerprint {found}, and the join command says {wanted}: this is another"
+            " deployment, or somebody stands in between. Nothing was sent."
+        )
+    return authority
+
+
+def _client(tls: ssl.SSLContext) -> httpx.Client:
+    return httpx.Client(verify=tls, timeout=TIMEOUT_S, trust_env=False)
+
+
+def _reason(answer: httpx.Response) -> str:
+    try:
+        return str(answer.json()["detail"])
+    except (ValueError, KeyError, TypeError):
+        return f"it answers {answer.status_code} {answer.reason_phrase}."
+
+
+# An Agent -----------------------------------------------------------------------------------------------------------
+
+
+async def _join_agent(
+    deployment: Deployment, token: str, home: Path, agent_id: str | None, settings: dict[str, str]
+) -> _Told:
+    if settings["edge_url"]:
+        edge_address(settings["edge_url"])
+    if settings["runtime"] == "docker":
+        await _check_docker(settings["docker_host"] or None)
+    known = None if agent_id is None else _known_id(agent_id)
+    identity = Identity.load(home)
+    try:
+        if known is not None:
+            identity.propose(known)
+        elif identity.credential:
+            raise SetupError(
+                f"{home} has joined already, as Agent {identity.agent_id}. Give another --dir, or a token made for this"
+                " Agent and --agent-id."
+            )
+        body = {"token": token, "hostname": identity.hostname, "agent_id": identity.agent_id}
+        place = deployment.post("/join/agent", body)
+        urls: list[str] = place["manager_urls"]
+        _check_managers(deployment.url, place["zone_name"], urls)
+        edge_dir = str(home.with_name(EDGE_FOLDER)) if settings["edge_url"] else ""
+        settings = {**settings, "manager_urls": ",".join(urls), "edge_dir": edge_dir}
+        file = _write_settings(home, deployment, settings)
+        ca_file = home / "authority.pem" if deployment.authority else None
+        identity.take(await _register(identity, Link(Managers(urls), ca_file), token, settings["edge_url"]))
+    finally:
+        identity.close()
+    sentence = (
+        f"This host joined zone {place['zone_name']} as Agent {identity.agent_id}. Start it, as root, with the unit of"
+        f" deploy/systemd (systemctl enable --now greenroom-agent), or:\n  GREENROOM_CONFIG={file} greenroom agent"
+    )
+    if edge_dir:
+        sentence += (
+            f"\nThe edge gateway beside it finds its certificate in {edge_dir} (edge_dir), a folder that has to be its"
+            " account's before the Agent starts (the unit sees to it, for greenroom), and needs public_url"
+            f" {place['public_url']}."
+        )
+    facts = {"agent_id": identity.agent_id, "zone_name": place["zone_name"], "config": str(file)}
+    return _Told(sentence, facts | ({"edge_dir": edge_dir} if edge_dir else {}))
+
+
+def _known_id(agent_id: str) -> str:
+    """Raises SetupError: it is no id."""
+    try:
+        return str(uuid.UUID(agent_id))
+    except ValueError as error:
+        raise SetupError(f"--agent-id {agent_id} is not the id of an Agent, which is a uuid.") from error
+
+
+async def _register(identity: Identity, link: Link, token: str, edge_url: str) -> Registered:
+    """Raises SetupError: no Manager of the zone admits this Agent; the sentence says why."""
+    message = Register(
+        machine_id=identity.machine_id,
+        hostname=identity.hostname,
+        agent_id=identity.agent_id,
+        join_token=token,
+        route=identity.route,
+        place=identity.place,
+        edge_url=edge_url,
+    )
+    try:
+        return await link.ask(REGISTER_PATH, message, Registered)
+    except (NoManager, ManagerRefusedError) as error:
+        raise SetupError(f"This host did not join: {error.message}") from error
+    finally:
+        await link.close()
+
+
+def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
+    """Raises SetupError: nobody is there, or only for programs of its own host."""
+    if not urls:
+        raise SetupError(f"Zone {zone_name} has no enabled Manager with an address; start one there first.")
+    ours = {"127.0.0.1", "localhost", "::1"}
+    if urlsplit(url).hostname not in ours and all(urlsplit(manager).hostname in ours for manager in urls):
+        raise SetupError(
+            f"The Managers of zone {zone_name} are reached on their own host only ({', '.join(urls)}): give them an"
+            " address in GREENROOM_GATEWAY_URL that this host can reach."
+        )
+
+
+async def _check_docker(docker_host: str | None) -> None:
+    """Raises SetupError: sessions could not run here."""
+    client: aiodocker.Docker | None = None
+    try:
+        client = aiodocker.Docker(url=docker_host)
+        async with asyncio.timeout(TIMEOUT_S):
+            await client.version()
+    except (GreenroomError, aiodocker.DockerError, aiodocker.DockerContextError, OSError, ValueError) as error:
+        where, why = docker_host or "the default socket", str(error) or type(error).__name__
+        raise SetupError(f"Docker does not answer at {where}: {why}. Sessions run in it; start it first.") from error
+    finally:
+        if client is not None:
+            await client.close()
+
+
+def _write_settings(home: Path, deployment: Deployment, settings: Mapping[str, str]) -> Path:
+    """`agent.toml` and the authority's certificate; the file of settings.
+
+    Raises:
+        SetupError: the folder cannot be written.
+    """
+    values = {"agent_dir": str(home), **{name: value for name, value in settings.items() if value}}
+    if deployment.authority:
+        values["ca_file"] = str(home / "authority.pem")
+    return _write(home, "agent.toml", values, {"authority.pem": deployment.authority})
+
+
+# A gateway ----------------------------------------------------------------------------------------------------------
+
+
+def _join_gateway(deployment: Deployment, token: str, home: Path) -> _Told:
+    if (home / "credential").exists():
+        raise SetupError(f"{home} has joined already. Give another --dir, or remove the folder to join anew.")
+    gateway_id = _gateway_id(home)
+    body = {"token": token, "hostname": socket.gethostname(), "gateway_id": gateway_id}
+    told = deployment.post("/join/gateway", body)
+    values = {
+        "gateway_profile": "web",
+        "gateway_dir": str(home / "nginx"),
+        "gateway_credential_file": str(home / "credential"),
+        "public_url": told["public_url"],
+        "stream_url": told["stream_url"],
+    }
+    file = _write(home, "gateway.toml", values, {"credential": told["credential"]})
+    sentence = (
+        f"This host joined zone {told['zone_name']} as gateway {gateway_id}. Say in {file} which certificate it shows"
+        " (tls_certificate, tls_key), where it listens (main_listen, stream_listen) and where the api is"
+        f" (api_upstream); then start it with the unit of deploy/systemd, or give {home} to an account of its own and"
+        f" run there:\n  GREENROOM_CONFIG={file} greenroom gateway"
+    )
+    return _Told(sentence, {"gateway_id": gateway_id, "zone_name": told["zone_name"], "config": str(file)})
+
+
+def _gateway_id(home: Path) -> str:
+    """The id in the folder, made if there is none; kept, so that the same token admits the same gateway again."""
+    file = home / "gateway_id"
+    try:
+        home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        if not file.exists():
+            write_private(file, f"{uuid.uuid4()}\n".encode(), _owner(home))
+        return str(uuid.UUID(file.read_text().strip()))
+    except (OSError, ValueError) as error:
+        raise SetupError(f"The folder {home} cannot be used: {error}.") from error
+
+
+def _write(home: Path, name: str, values: Mapping[str, str], files: Mapping[str, str]) -> Path:
+    """A TOML file of texts, and others beside it, all for the folder's owner alone; the TOML file.
+
+    Raises:
+        SetupError: the folder cannot be written.
+    """
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    try:
+        for other, content in files.items():
+            if content:
+                write_private(home / other, content.encode(), _owner(home))
+        write_private(home / name, text.encode(), _owner(home))
+    except OSError as error:
+        raise SetupError(f"The folder {home} cannot be written: {error.strerror}.") from error
+    return home / name
+
+
+def _owner(home: Path) -> os.stat_result | None:
+    """Whose what is written becomes, where that can be chosen: a gateway's folder may be its account's already."""
+    return home.stat() if os.getuid() == 0 else None

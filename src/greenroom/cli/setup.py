@@ -1,0 +1,91 @@
+"""`greenroom setup`: what a deployment needs once; in containers also at each update, run by its compose file."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from greenroom.kit import log
+from greenroom.up import deployment
+from greenroom.up.checks import desktop_image
+from greenroom.up.deployment import Deployment, Site
+
+Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
+Hosts = Annotated[str, typer.Option(help="Names and addresses of this host, with commas; the first is told to others.")]
+DatabaseUrl = Annotated[str, typer.Option(envvar="GREENROOM_DATABASE_URL", help="Of the database.")]
+Zone = Annotated[str, typer.Option(help="Name of the zone.")]
+
+FOLDER = Path("/opt/kasm/current")
+
+setup = typer.Typer(no_args_is_help=True, help="Begin a deployment in containers, or on several machines.")
+
+
+@setup.command()
+def files(folder: Folder = FOLDER, hosts: Hosts = "") -> None:
+    """Make keys, certificates and folders that are missing, and give each role what it needs."""
+    log.configure("WARNING", "setup")
+    found = Deployment(folder)
+    found.lay_out(_listed(hosts), datetime.now(UTC))
+    typer.echo(f"Files of this host are in {folder}; back up {found.installation}.")
+
+
+@setup.command()
+def database(
+    *,
+    database_url: DatabaseUrl,
+    folder: Folder = FOLDER,
+    hosts: Hosts = "",
+    zone: Zone = "default",
+    port: Annotated[int, typer.Option(help="Of the console.")] = 8443,
+    stream_port: Annotated[int, typer.Option(help="Of the streams.")] = 8445,
+) -> None:
+    """Migrate the database; give a new one its first data, its zone and a token for this host's Agent."""
+    log.configure("WARNING", "setup")
+    found = Deployment(folder)
+    site = Site(zone=zone, hosts=_listed(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image())
+    applied = asyncio.run(deployment.fill(found, database_url, site))
+    typer.echo("\n".join(applied) or "The database is up to date.")
+    if found.credentials.exists():
+        typer.echo(f"The first password of the administrator is in {found.credentials}, for root alone.")
+
+
+@setup.command()
+def installation(
+    *,
+    database_url: DatabaseUrl,
+    folder: Annotated[Path, typer.Option(help="Folder for keys and first credentials.")] = Path("/etc/greenroom"),
+    hosts: Annotated[str, typer.Option(help="Names people use, with commas; Agents' hosts use the first.")] = "",
+    zone: Zone = "default",
+    port: Annotated[int, typer.Option(help="Of the console.")] = 443,
+    stream_port: Annotated[int, typer.Option(help="Of the streams.")] = 8445,
+) -> None:
+    """Begin an installation on several machines: its key, the gateways' credential, tables and first data."""
+    log.configure("WARNING", "setup")
+    site = Site(zone=zone, hosts=_listed(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image())
+    asyncio.run(deployment.begin(folder, database_url, site))
+    typer.echo(
+        f"Web machines need installation.key and gateway.credential of {folder}, for the account greenroom alone; the"
+        f" first password of the administrator is in {folder / 'credentials.json'}. Back the key up."
+    )
+
+
+@setup.command()
+def host(
+    name: Annotated[str, typer.Argument(help="Name or address of the further host, as other hosts reach it.")],
+    *,
+    database_url: DatabaseUrl,
+    folder: Folder = FOLDER,
+    zone: Zone = "default",
+) -> None:
+    """Make what a further host needs to join this installation's database; copy it there as its installation folder."""
+    log.configure("WARNING", "setup")
+    made = asyncio.run(deployment.add_host(Deployment(folder), database_url, name, zone, datetime.now(UTC)))
+    typer.echo(f"Copy {made} to {name} as {FOLDER}/installation, within the hour if it is to run an Agent.")
+
+
+def _listed(text: str) -> list[str]:
+    return [part.strip() for part in text.split(",") if part.strip()]

@@ -1,0 +1,80 @@
+"""Make before break: which staged session is to be replaced now, while it can still be claimed.
+
+One session of a pool is in rotation at a time: its replacement starts beside it (column `replaces`), and when that is
+claimable the old one goes, so a pool holds at most one session more than Desired. A session is replaced because its
+expiration nears, or because the pool was recycled after it was created.
+
+A pool that was born together expires together, and its replacements start one after the other. So with the sessions in
+the order of their expiry, the k-th needs k starts before it expires, and the first start is due at
+`min over k of (expires_k - spare - k * time of one replacement)`: from then on a delay is taken from the spare time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Final
+
+from greenroom.core.pool_model import PooledSession, PoolSnapshot
+
+SLACK: Final = 2.0
+"""How much slower than the starts so far the next ones may be: a host that starts many sessions is a busy one."""
+BETWEEN_S: Final = 2.0
+"""Added to each start: the session before has to make room, and the Primary has to notice."""
+SPARE_S: Final = 10.0
+"""How long before its session expires a replacement is to be there: a host may be busy all of a sudden."""
+
+UNKNOWN_START_S: Final = 30.0
+"""Taken for the start time of a pool of which none is known."""
+
+LONGEST_LEAD: Final = 0.5
+"""Share of its lifetime before which no session is replaced, however slowly the others start."""
+
+
+def in_rotation(counted: Sequence[PooledSession]) -> PooledSession | None:
+    """The replacement that is coming, while the session it replaces is still there."""
+    there = {session.session_id for session in counted}
+    return next((s for s in counted if not s.claimable and s.replaces in there), None)
+
+
+def replaced(counted: Sequence[PooledSession]) -> list[PooledSession]:
+    """Sessions whose replacement is claimable."""
+    by = {session.replaces for session in counted if session.claimable}
+    return [session for session in counted if session.session_id in by]
+
+
+def next_to_replace(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) -> tuple[PooledSession, str] | None:
+    """The session whose replacement is to be started now, and why, a sentence; None while nothing is due."""
+    usable = sorted((s for s in counted if s.claimable), key=_by_expiry)
+    if usable and due_at(usable, start_time_s(usable)) <= snapshot.now:
+        return usable[0], f"it expires at {usable[0].expires:%H:%M:%S} UTC"
+    recycled = next((session for session in usable if snapshot.predates_recycling(session)), None)
+    return (recycled, "the pool was recycled") if recycled else None
+
+
+def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
+    """When the first replacement has to be started so that each is there before its session expires.
+
+    Args:
+        sessions: claimable ones in the order of their expiry, at least one.
+        start_s: seconds the starts so far took.
+    """
+    spare, one = timedelta(seconds=SPARE_S), timedelta(seconds=SLACK * start_s + BETWEEN_S)
+    return min(
+        session.expires - min(spare + (number + 1) * one, LONGEST_LEAD * _lifetime(session))
+        for number, session in enumerate(sessions)
+    )
+
+
+def start_time_s(sessions: Sequence[PooledSession]) -> float:
+    """Seconds from the creation of a session until it is usable: the 95th percentile of those in the pool now."""
+    times = sorted((s.started - s.created).total_seconds() for s in sessions if s.started is not None)
+    return times[int(0.95 * (len(times) - 1) + 0.5)] if times else UNKNOWN_START_S
+
+
+def _lifetime(session: PooledSession) -> timedelta:
+    return session.expires - session.created
+
+
+def _by_expiry(session: PooledSession) -> tuple[datetime, datetime, str]:
+    return session.expires, session.created, session.session_id

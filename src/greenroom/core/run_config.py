@@ -1,0 +1,229 @@
+"""The `run_config` of workspaces and groups: which options of a container an administrator may choose.
+
+An allow-list, because whoever may edit a workspace or a group must not thereby own the host: nothing in it weakens what
+keeps sessions apart. It is checked where it is saved and again where a container is made. Cores and memory are fields
+of the workspace; mounts are volume mappings.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import posixpath
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+from greenroom.core.errors import Invalid
+
+CAPABILITIES: Final = frozenset(
+    {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"}
+)
+"""What an image may get back by `cap_add`: what programs need that start as root and become someone else."""
+
+SHM_MAX_BYTES: Final = 64 << 30
+"""More than any session needs; the container's memory limit counts it anyway."""
+
+OURS: Final = ("VNC_PW", "VNC_VIEW_ONLY_PW")
+OUR_PREFIX: Final = "KASM_"
+"""Variables that carry the session's credential, its user and its permissions; nobody else sets them."""
+
+_WEAKENS: Final = "weakens what keeps sessions apart"
+_NETWORK: Final = "the network of sessions has the rules that keep them from each other and from the host"
+_MOUNTS: Final = "folders of the host are volume mappings"
+_SIZES: Final = "cores and memory are fields of the workspace, by which sessions are placed"
+_LIMITS: Final = "limits are the same for all sessions"
+
+_REASONS: Final[dict[str, tuple[str, ...]]] = {
+    _WEAKENS: (
+        *("privileged", "devices", "device_requests", "device_cgroup_rules", "security_opt", "userns_mode", "sysctls"),
+        *("pid_mode", "ipc_mode", "uts_mode", "cgroupns", "cgroup_parent", "runtime", "isolation", "group_add"),
+    ),
+    _NETWORK: ("network", "network_mode", "networks", "ports", "links", "extra_hosts", "publish_all_ports"),
+    _MOUNTS: ("volumes", "volumes_from", "mounts", "volume_driver"),
+    _SIZES: (
+        *("mem_limit", "memswap_limit", "mem_reservation"),
+        *("cpus", "nano_cpus", "cpu_shares", "cpu_quota", "cpuset_cpus"),
+    ),
+    _LIMITS: ("ulimits", "pids_limit", "oom_score_adj", "oom_kill_disable"),
+    "it prepares the session's page; use `command`": ("entrypoint",),
+    "Greenroom knows its containers by name and labels": ("labels", "name"),
+}
+_REFUSED: Final = {name: reason for reason, names in _REASONS.items() for name in names}
+"""Options people know from elsewhere → why they are not to be had."""
+
+
+def validated(config: Mapping[str, Any], *, of: str = "The run config") -> dict[str, Any]:
+    """The options as they are used: sizes in bytes, texts of variables as text.
+
+    hostname, working_dir: text · user: name or number, not root · command: list of texts · environment: {name: text} ·
+    shm_size: bytes or like "512m" · dns: list of IP addresses · tmpfs: {path: options} · cap_add: some of CAPABILITIES.
+
+    Raises:
+        Invalid: an option is unknown, refused or unusable; the sentence begins with `of` and names it and why.
+    """
+    made: dict[str, Any] = {}
+    for name, value in config.items():
+        if name in _REFUSED and not value:
+            continue  # it asks for nothing: "privileged": false
+        if name not in _CHECKS:
+            known = _REFUSED.get(name)
+            raise Invalid(
+                f"{of} may not set `{name}`{f': {known}' if known else ''}; allowed are {', '.join(ALLOWED)}."
+            )
+        try:
+            made[name] = _CHECKS[name](value)
+        except Invalid as error:
+            raise Invalid(f"{of} has a `{name}` that cannot be used: {error.message}") from error
+    return made
+
+
+def merged(*configs: Mapping[str, Any]) -> dict[str, Any]:
+    """One run config of several: a later one wins, `environment` and `tmpfs` are merged entry by entry."""
+    made: dict[str, Any] = {}
+    for config in configs:
+        for name, value in config.items():
+            before = made.get(name)
+            both = name in _MERGED and isinstance(before, dict) and isinstance(value, dict)
+            made[name] = {**cast("dict[str, Any]", before), **value} if both else value
+    return made
+
+
+def environment_problem(environment: Mapping[str, Any]) -> str | None:
+    """Why these variables cannot be set in a container, as a sentence; None = they can."""
+    for name, value in environment.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            return f"{name!r} is not a name of a variable."
+        if name in OURS or name.startswith(OUR_PREFIX):
+            return f"{name} is set by Greenroom: it carries the session's credential, user or permissions."
+        is_finite = not isinstance(value, float) or math.isfinite(value)  # JSON of the database has no NaN
+        if isinstance(value, (dict, list)) or value is None or not is_finite or "\0" in str(value):
+            return f"the value of {name} must be a text."
+    return None
+
+
+def size_in_bytes(size: object) -> int:
+    """`512m`, `1g`, `64k` or a number of bytes.
+
+    Raises:
+        Invalid: it is none of these.
+    """
+    text = "" if isinstance(size, bool) else str(size).strip().lower().removesuffix("b")
+    factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(text[-1:], 1)
+    digits = text[:-1] if factor > 1 else text
+    if not re.fullmatch(r"[0-9]{1,15}", digits) or int(digits) == 0:
+        raise Invalid(f"{size!r} is not a size; write a number of bytes, or like 512m or 1g.")
+    return int(digits) * factor
+
+
+# The options ------------------------------------------------------------------------------------------------------
+
+
+def _hostname(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?", value):
+        raise Invalid("it must be a host name of at most 63 characters.")
+    return value
+
+
+_USER: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*|[0-9]{1,10})(:[A-Za-z0-9_.-]+)?")
+
+
+def _user(value: object) -> str:
+    """Root is not given: in a container it is the host's root wherever a folder of the host is mounted writable."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _USER.fullmatch(text):
+        raise Invalid("it must be the name or number of a user, or user:group.")
+    name = text.partition(":")[0]
+    if name == "root" or (name.isdecimal() and int(name) == 0):
+        raise Invalid("a session does not run as root; an image that must start as root says so in its own recipe.")
+    return text
+
+
+def _path(value: object) -> str:
+    if not isinstance(value, str) or not value.startswith("/") or ".." in value.split("/") or "\0" in value:
+        raise Invalid(f"{value!r} must be an absolute path without `..`.")
+    return posixpath.normpath("/" + value.lstrip("/"))
+
+
+def _command(value: object) -> list[str]:
+    problem = "it must be a list of texts, one a word."
+    if not (words := _texts(value, problem)):
+        raise Invalid(problem)
+    return words
+
+
+def _environment(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise Invalid("it must be an object, name → text.")
+    variables = cast("dict[str, Any]", value)
+    if problem := environment_problem(variables):
+        raise Invalid(problem)
+    return {name: str(text) for name, text in variables.items()}
+
+
+def _shm_size(value: object) -> int:
+    size = size_in_bytes(value)
+    if size > SHM_MAX_BYTES:
+        raise Invalid(f"it may be {SHM_MAX_BYTES >> 30}g at most.")
+    return size
+
+
+def _dns(value: object) -> list[str]:
+    servers = _texts(value, "it must be a list of IP addresses.")
+    try:
+        return [str(ipaddress.ip_address(server)) for server in servers]
+    except ValueError as error:
+        raise Invalid("it must be a list of IP addresses.") from error
+
+
+def _texts(value: object, problem: str) -> list[str]:
+    words = cast("list[object]", value) if isinstance(value, list) else [None]
+    if not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise Invalid(problem)
+    return cast("list[str]", words)
+
+
+_TMPFS_OPTION: Final = re.compile(
+    r"rw|ro|exec|noexec|nosuid|nodev|size=[0-9]{1,12}[kmg]?|mode=[01]?[0-7]{3}|[ug]id=[0-9]{1,9}"
+)
+
+
+def _tmpfs(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise Invalid('it must be an object, path → options, like {"/scratch": "size=64m"}.')
+    made: dict[str, str] = {}
+    for path, options in cast("dict[str, object]", value).items():
+        where = _path(path)
+        if where == "/" or where.split("/")[1] in {"proc", "sys", "dev"}:
+            raise Invalid(f"{path} belongs to the container itself.")
+        if not isinstance(options, str) or not all(_TMPFS_OPTION.fullmatch(o) for o in options.split(",") if o):
+            raise Invalid(
+                f"the options of {path} may be size=, mode=, uid=, gid=, rw, ro, exec, noexec, nosuid, nodev."
+            )
+        made[where] = options
+    return made
+
+
+def _cap_add(value: object) -> list[str]:
+    names = _texts(value, "it must be a list of capabilities.")
+    wanted = {name.upper().removeprefix("CAP_") for name in names}
+    if refused := sorted(wanted - CAPABILITIES):
+        raise Invalid(f"{', '.join(refused)} {_WEAKENS}; it may be some of {', '.join(sorted(CAPABILITIES))}.")
+    return sorted(wanted)
+
+
+_CHECKS: Final[dict[str, Callable[[object], Any]]] = {
+    "cap_add": _cap_add,
+    "command": _command,
+    "dns": _dns,
+    "environment": _environment,
+    "hostname": _hostname,
+    "shm_size": _shm_size,
+    "tmpfs": _tmpfs,
+    "user": _user,
+    "working_dir": _path,
+}
+_MERGED: Final = frozenset({"environment", "tmpfs"})
+
+ALLOWED: Final = tuple(sorted(_CHECKS))
+"""The options there are."""

@@ -1,0 +1,107 @@
+"""What is ordered to be done once inside a session: commands, and screenshots, which travel the same way."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from greenroom.db.database import Database
+
+AWAITED: Final = "k.created > clock_timestamp() - make_interval(secs => k.deadline_s + 10)"
+"""Of a row of `session_commands k`: somebody may still wait for its result. What was not begun by then never is."""
+MOST_OPEN: Final = 8
+"""Commands without a result in one session."""
+FRESH_S: Final = 1.0
+"""A picture this young is given again: a session is never looked at more often."""
+
+
+async def insert_command(
+    db: Database,
+    *,
+    command_id: str,
+    session_id: str,
+    argv: Sequence[str],
+    run_as: str | None,
+    env: dict[str, str],
+    workdir: str | None,
+    deadline_s: float,
+) -> str | None:
+    """Order a command in a user's running session; returns the Agent's id.
+
+    None when the session is not running or has no user, or when `MOST_OPEN` commands in it have no result yet.
+    """
+    rows = await db.write(
+        "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, run_as, env, workdir,"
+        " deadline_s) SELECT %(command_id)s, session_id, agent_id, generation, %(argv)s, %(run_as)s, %(env)s,"
+        " %(workdir)s, %(deadline_s)s FROM sessions"
+        " WHERE session_id = %(session_id)s AND status = 'running' AND user_id IS NOT NULL AND agent_id IS NOT NULL"
+        " AND (SELECT count(*) FROM session_commands k WHERE k.session_id = %(session_id)s AND k.finished IS NULL"
+        "       AND k.screenshot IS NULL AND " + AWAITED + ") < %(most)s RETURNING agent_id::text",
+        {
+            "command_id": command_id,
+            "session_id": session_id,
+            "argv": Jsonb(list(argv)),
+            "run_as": run_as,
+            "env": Jsonb(env),
+            "workdir": workdir,
+            "deadline_s": deadline_s,
+            "most": MOST_OPEN,
+        },
+    )
+    return rows[0]["agent_id"] if rows else None
+
+
+async def read_command(db: Database, command_id: str) -> dict[str, Any] | None:
+    """state, exit_code, output and picture of a command or screenshot; None when its row is gone."""
+    return await db.fetch_one(
+        "SELECT state, exit_code, output, picture FROM session_commands WHERE command_id = %s", (command_id,)
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Ordered:
+    """A screenshot of a session that is being taken or was just taken. `agent_id` is set where it is a new order."""
+
+    command_id: str
+    agent_id: str | None
+    fits: bool
+    """It has the size that was asked for."""
+
+
+async def order_screenshot(
+    db: Database, *, command_id: str, session_id: str, width: int, height: int, deadline_s: float
+) -> Ordered | None:
+    """Order a screenshot that fits into width x height pixels, or find the one that is there; old ones are forgotten.
+
+    None when the session is not running.
+    """
+    size = Jsonb({"width": width, "height": height})
+    async with db.transaction() as connection:
+        # the session before its commands, as whoever ends it does
+        await connection.execute("SELECT 1 FROM sessions WHERE session_id = %s FOR KEY SHARE", (session_id,))
+        await connection.execute(
+            "DELETE FROM session_commands WHERE session_id = %s AND screenshot IS NOT NULL"
+            " AND (finished < clock_timestamp() - make_interval(secs => %s)"
+            "  OR created < clock_timestamp() - make_interval(secs => deadline_s))",
+            (session_id, FRESH_S),
+        )
+        cursor = await connection.execute(
+            "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, deadline_s, screenshot)"
+            " SELECT %s, session_id, agent_id, generation, '[]', %s, %s FROM sessions"
+            " WHERE session_id = %s AND status = 'running' AND agent_id IS NOT NULL"
+            " ON CONFLICT (session_id) WHERE screenshot IS NOT NULL DO NOTHING RETURNING agent_id::text",
+            (command_id, deadline_s, size, session_id),
+        )
+        if (made := await cursor.fetchone()) is not None:
+            return Ordered(command_id, made["agent_id"], True)
+        cursor = await connection.execute(
+            "SELECT k.command_id::text, k.screenshot = %s AS fits FROM session_commands k"
+            " JOIN sessions USING (session_id) WHERE session_id = %s AND status = 'running'"
+            " AND k.screenshot IS NOT NULL",
+            (size, session_id),
+        )
+        found = await cursor.fetchone()
+    return None if found is None else Ordered(found["command_id"], None, found["fits"])

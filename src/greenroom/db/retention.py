@@ -1,0 +1,112 @@
+"""What is only kept for a while: rows of Diagnostics, the ledger of launches, results of commands, screenshots.
+
+Deleted in small batches, so that nobody waits for a lock or a statement's time limit.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, LiteralString
+
+from greenroom.db.database import Database
+
+BATCH: Final = 1000
+"""Rows deleted by one statement."""
+MOST_BATCHES: Final = 20
+"""Of one table in one round; what is left is for the next."""
+COMMANDS_KEPT_DAYS: Final = 1
+"""Who ordered a command has long read its result, or given up."""
+LOCK: Final = 75
+"""Advisory lock: one process cleans up at a time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keep:
+    """How long and how much is kept (`greenroom.core.installation`)."""
+
+    log_rows: int
+    log_days: float
+    launch_days: float
+
+
+_BY_AGE: Final[dict[str, LiteralString]] = {
+    "logs": (
+        "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs"
+        " WHERE time < clock_timestamp() - make_interval(secs => %(log_s)s) ORDER BY time LIMIT %(batch)s))"
+    ),
+    "manager_requests": (
+        "DELETE FROM manager_requests WHERE request_id = ANY(ARRAY(SELECT request_id FROM manager_requests"
+        " WHERE time < clock_timestamp() - make_interval(secs => %(log_s)s) ORDER BY time LIMIT %(batch)s))"
+    ),
+    "launches": (
+        "DELETE FROM launches WHERE launch_id = ANY(ARRAY(SELECT launch_id FROM launches l"
+        " WHERE at < clock_timestamp() - make_interval(secs => %(launch_s)s)"
+        " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.launch_id = l.launch_id) ORDER BY at LIMIT %(batch)s))"
+    ),
+    "launches_waiting": (
+        "DELETE FROM launches_waiting WHERE ctid = ANY(ARRAY(SELECT ctid FROM launches_waiting"
+        " WHERE refused < clock_timestamp() - interval '1 hour' LIMIT %(batch)s FOR UPDATE SKIP LOCKED))"
+    ),
+    "session_commands": (
+        "DELETE FROM session_commands WHERE command_id = ANY(ARRAY(SELECT command_id FROM session_commands"
+        " WHERE created < clock_timestamp() - make_interval(secs => %(command_s)s)"
+        " AND (finished IS NULL OR finished < clock_timestamp() - make_interval(secs => %(command_s)s))"
+        " LIMIT %(batch)s))"
+    ),
+    "screenshots": (
+        "DELETE FROM session_commands WHERE command_id = ANY(ARRAY(SELECT command_id FROM session_commands"
+        " WHERE screenshot IS NOT NULL AND created < clock_timestamp() - interval '1 minute' LIMIT %(batch)s))"
+    ),
+}
+
+# By the newest id, which is there at once; ids have gaps where a transaction was rolled back, so it may be a few less.
+# Who changed what goes by age alone: anybody can cause rows of refusals, and would drive out what he did otherwise.
+_BY_NUMBER: Final[dict[str, LiteralString]] = {
+    "logs": (
+        "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs"
+        " WHERE log_id <= (SELECT max(log_id) FROM logs) - %(rows)s AND NOT details ? 'who'"
+        " ORDER BY log_id LIMIT %(batch)s))"
+    ),
+    "manager_requests": (
+        "DELETE FROM manager_requests WHERE request_id = ANY(ARRAY(SELECT request_id FROM manager_requests"
+        " WHERE request_id <= (SELECT max(request_id) FROM manager_requests) - %(rows)s ORDER BY request_id"
+        " LIMIT %(batch)s))"
+    ),
+}
+
+
+async def prune(db: Database, keep: Keep) -> dict[str, int]:
+    """Delete what need not be kept any longer: table → rows deleted, at most MOST_BATCHES x BATCH of each.
+
+    A batch that another process is at is left to that one.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    values: dict[str, Any] = {
+        "log_s": keep.log_days * 86400,
+        "launch_s": keep.launch_days * 86400,
+        "command_s": COMMANDS_KEPT_DAYS * 86400,
+        "rows": keep.log_rows,
+        "batch": BATCH,
+    }
+    deleted: dict[str, int] = {}
+    for statements in (_BY_AGE, _BY_NUMBER):
+        for table, statement in statements.items():
+            deleted[table] = deleted.get(table, 0) + await _in_batches(db, statement, values)
+    return {table: number for table, number in deleted.items() if number}
+
+
+async def _in_batches(db: Database, statement: LiteralString, values: dict[str, Any]) -> int:
+    total = 0
+    for _ in range(MOST_BATCHES):
+        async with db.transaction() as connection:
+            cursor = await connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS mine", (LOCK,))
+            row = await cursor.fetchone()
+            if row is None or not row["mine"]:
+                break
+            number = (await connection.execute(statement, values)).rowcount
+        total += number
+        if number < BATCH:
+            break
+    return total

@@ -1,0 +1,122 @@
+"""What became of the launches that looked at a staging config, read from the ledger of launches.
+
+A *hit* was served by the config. A *miss* considered it and got no staged session at all: its user waited for a new
+container, or got nothing. What another pool served instead counts as neither, nor does a launch of somebody for whose
+permissions there is another config. The ledger is written with each session,
+so nothing is counted twice or lost; a hand-over that failed afterwards is a further step there and counts as it ended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, LiteralString
+
+from psycopg.rows import DictRow
+
+from greenroom.db.database import Database
+
+WINDOWS_HOURS: Final = (1, 24, 168)
+"""Spans for which hits and misses are summed up; the longest is how far back a history goes."""
+
+# The last step says how a launch ended. A config with other permissions than the user's missed nothing where one with
+# his was considered. Each launch is taken apart once, however many configs it looked at.
+_CONSIDERED: Final[LiteralString] = """
+WITH wanted AS (
+SELECT staging_config_id, staging_config_id::text AS candidate, image_id FROM staging_configs
+ WHERE deleted IS NULL AND staging_config_id = ANY(%(ids)s::uuid[])
+), looked AS (
+SELECT l.launch_id, l.at, l.user_id, l.session_id, k.*, l.steps->-1 AS last,
+       (l.steps->-1->>'used')::boolean AS is_served
+  FROM launches l, LATERAL (
+       SELECT s.candidate, bool_or(s.code = 'permissions') IS TRUE AS is_for_others,
+              bool_or(bool_or(s.code = 'permissions') IS NOT TRUE) OVER () AS is_for_user_somewhere
+         FROM jsonb_to_recordset(l.steps) AS s(step text, candidate text, code text)
+        WHERE s.candidate IS NOT NULL AND s.step LIKE 'staged%%' GROUP BY s.candidate) k
+ WHERE l.at > clock_timestamp() - make_interval(hours => %(hours)s) AND l.image_id IN (SELECT image_id FROM wanted)
+), considered AS MATERIALIZED (
+SELECT w.staging_config_id, l.launch_id, l.at, l.user_id, l.session_id, l.is_served,
+       CASE WHEN l.is_served AND l.last->>'candidate' = l.candidate THEN 'hit'
+            WHEN l.is_for_others AND l.is_for_user_somewhere THEN 'other_permissions'
+            WHEN l.is_served AND l.last->>'step' LIKE 'staged%%' THEN 'served_elsewhere'
+            ELSE 'miss' END AS result
+  FROM looked l JOIN wanted w USING (candidate)
+)"""
+
+# A step that was used and yet is part of a miss: its hand-over failed, and the step after it says how; in ledgers of
+# the version before only that step's reason does.
+_MISSES: Final[LiteralString] = """, reasons AS (
+SELECT l.launch_id, l.at, l.user_id, l.session_id, s.number, s.step->>'setting' AS setting,
+       CASE WHEN l.is_served THEN 'on_demand' ELSE 'failed' END AS outcome,
+       COALESCE(s.step->>'code', 'hand_over_failed') AS code,
+       CASE WHEN (s.step->>'used')::boolean THEN COALESCE(t.steps->s.number::int->>'reason', s.step->>'reason')
+            ELSE s.step->>'reason' END AS reason
+  FROM considered l JOIN launches t USING (launch_id),
+       jsonb_array_elements(t.steps) WITH ORDINALITY AS s(step, number)
+ WHERE l.result = 'miss' AND s.step->>'candidate' = l.staging_config_id::text
+   AND NOT ((s.step->>'used')::boolean AND COALESCE(t.steps->s.number::int->>'code', '') = 'hand_over_failed')
+)"""
+
+
+async def totals(db: Database, staging_config_ids: Sequence[str], *, hours: int) -> dict[str, DictRow]:
+    """Hits and misses of these configs within the last hours: id → hits, misses, served_elsewhere; none = no entry."""
+    rows = await db.fetch(
+        _CONSIDERED + " SELECT staging_config_id::text, count(*) FILTER (WHERE result = 'hit') AS hits,"
+        " count(*) FILTER (WHERE result = 'miss') AS misses,"
+        " count(*) FILTER (WHERE result = 'served_elsewhere') AS served_elsewhere"
+        " FROM considered GROUP BY staging_config_id",
+        {"hours": hours, "ids": list(staging_config_ids)},
+    )
+    return {row["staging_config_id"]: row for row in rows}
+
+
+async def read_history(db: Database, staging_config_id: str, *, limit: int) -> dict[str, Any]:
+    """One config's hits and misses over `WINDOWS_HOURS`, with the reasons and its newest `limit` misses.
+
+    Returns:
+        windows ({hours, hits, misses, served_elsewhere}), by_hour ({begin, hits, misses}, oldest first, without a
+        gap), reasons ({code, setting, launches, last, reason} of the misses, most frequent first), recent_misses
+        ({launch_id, time, user_id, username, session_id, outcome, reasons}, newest first).
+    """
+    values = {
+        "ids": [staging_config_id],
+        "hours": WINDOWS_HOURS[-1],
+        "windows": list(WINDOWS_HOURS),
+        "limit": limit,
+    }
+    return {
+        "windows": await db.fetch(_CONSIDERED + _WINDOWS, values),
+        "by_hour": await db.fetch(_CONSIDERED + _BY_HOUR, values),
+        "reasons": await db.fetch(_CONSIDERED + _MISSES + _BY_REASON, values),
+        "recent_misses": await db.fetch(_CONSIDERED + _MISSES + _RECENT, values),
+    }
+
+
+_WINDOWS: Final[LiteralString] = """
+SELECT w.hours, count(*) FILTER (WHERE l.result = 'hit') AS hits, count(*) FILTER (WHERE l.result = 'miss') AS misses,
+       count(*) FILTER (WHERE l.result = 'served_elsewhere') AS served_elsewhere
+  FROM unnest(%(windows)s::int[]) AS w(hours)
+  LEFT JOIN considered l ON l.at > clock_timestamp() - make_interval(hours => w.hours)
+ GROUP BY w.hours ORDER BY w.hours
+"""
+
+_BY_HOUR: Final[LiteralString] = """
+SELECT h.begin, count(*) FILTER (WHERE l.result = 'hit') AS hits, count(*) FILTER (WHERE l.result = 'miss') AS misses
+  FROM generate_series(date_trunc('hour', now()) - make_interval(hours => %(hours)s - 1), now(), '1 hour') AS h(begin)
+  LEFT JOIN considered l ON date_trunc('hour', l.at) = h.begin
+ GROUP BY h.begin ORDER BY h.begin
+"""
+
+_BY_REASON: Final[LiteralString] = """
+SELECT code, setting, count(DISTINCT launch_id) AS launches, max(at) AS last,
+       (array_agg(reason ORDER BY at DESC))[1] AS reason
+  FROM reasons GROUP BY code, setting ORDER BY launches DESC, last DESC
+"""
+
+_RECENT: Final[LiteralString] = """
+SELECT r.launch_id, r.at AS time, r.user_id, u.username, r.session_id, r.outcome,
+       jsonb_agg(jsonb_build_object('code', r.code, 'setting', r.setting, 'reason', r.reason) ORDER BY r.number)
+           AS reasons
+  FROM reasons r LEFT JOIN users u USING (user_id)
+ GROUP BY r.launch_id, r.at, r.user_id, u.username, r.session_id, r.outcome
+ ORDER BY r.at DESC, r.launch_id LIMIT %(limit)s
+"""

@@ -1,0 +1,217 @@
+"""Keeps the plan of a gateway that nobody else writes: looks, asks, and writes `plan.json` where something changed.
+
+Every LOOK_S: files with ids, addresses of host names, and for profile `web` the api's word on the fleet, whose last
+answer is kept on the disk, so that the gateway starts while the api is away. The rest is the gateway's usual way with
+a plan that changed (greenroom.gateway.service).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import os
+import socket
+import time
+from pathlib import Path
+from typing import Final
+
+import httpx
+import msgspec
+import structlog
+
+from greenroom.core.errors import SetupError
+from greenroom.core.pace import Pace
+from greenroom.gateway.api import api_client, bearer
+from greenroom.gateway.plan import parse_plan
+from greenroom.gateway.site import AUTHORITY_FILE, EDGE_FILES, Facts, check_settings, host_names, id_files, plan_of
+from greenroom.kit.config import GatewayConfig
+from greenroom.wire.fleet import Fleet
+
+log = structlog.get_logger(__name__)
+
+LOOK_S: Final = 1.0
+NAMES_S: Final = 5.0
+"""How often host names are looked up again."""
+NAME_TIMEOUT_S: Final = 2.0
+CHANGES_AT_ONCE: Final = 10
+CHANGE_EVERY_S: Final = 5.0
+"""Each change starts an nginx, and an Agent can give its edge another address whenever it likes: beyond some at once
+they are followed no faster than this."""
+SAY_AGAIN_S: Final = 60.0
+"""The same complaint is logged no more often."""
+
+
+class PlanKeeper:
+    """Writes `plan.json` of one gateway.
+
+    Args:
+        config: its settings, without `gateway_file`.
+        folder: its folder, absolute.
+
+    Raises:
+        SetupError: a setting is missing.
+    """
+
+    def __init__(self, config: GatewayConfig, folder: Path) -> None:
+        check_settings(config)
+        self._config = config
+        self._folder = folder
+        self.path: Path = folder / "plan.json"
+        self._fleet_file = folder / "fleet.json"
+        self._fleet = Fleet()
+        self._addresses: dict[str, str | None] = {}
+        self._names_at = 0.0
+        self._pace = Pace(CHANGES_AT_ONCE, CHANGE_EVERY_S)
+        self._said: dict[str, float] = {}
+
+    async def first(self) -> None:
+        """Write the first plan, from what is known without the api; an edge waits until its Agent is registered.
+
+        Raises:
+            SetupError: what is known makes no plan, or it cannot be written.
+        """
+        self._fleet = self._stored_fleet()
+        while self._config.gateway_profile == "edge" and (missing := self._missing()):
+            self._say("waiting", f"the gateway waits for its Agent to register: it cannot read {missing} yet")
+            await asyncio.sleep(LOOK_S)
+        try:
+            await self._write()
+        except OSError as error:
+            raise SetupError(f"The gateway's plan {self.path} cannot be kept: {error}.") from error
+
+    async def follow(self) -> None:
+        """Keep it up to date, for ever."""
+        async with api_client() as client:
+            while True:
+                await asyncio.sleep(LOOK_S)
+                try:
+                    if self._config.gateway_profile == "web":
+                        await self._ask(client)
+                    await self._write()
+                except (SetupError, OSError) as error:
+                    self._say("plan", f"the gateway keeps its plan: {error}")
+
+    def _missing(self) -> str | None:
+        """The first of the Agent's files that is not there, or that this account cannot read."""
+        folder = self._config.edge_dir
+        files = [folder / name for name in EDGE_FILES] if folder is not None else []
+        return next((str(file) for file in files if not os.access(file, os.R_OK)), None)
+
+    async def _ask(self, client: httpx.AsyncClient) -> None:
+        """Learn what the fleet is now; while the api does not answer, what it said last counts."""
+        try:
+            reply = await client.get(
+                f"http://{self._config.api_upstream}/api/internal/gateway",
+                headers=bearer(str(self._config.gateway_credential_file)) | {"Host": self._host()},
+            )
+            reply.raise_for_status()
+            fleet = msgspec.json.decode(reply.content, type=Fleet)
+        except (httpx.HTTPError, msgspec.DecodeError) as error:
+            self._say("fleet", f"the api at {self._config.api_upstream} cannot be asked about the fleet: {error!r}")
+            return
+        if fleet != self._fleet:
+            self._fleet = fleet
+            _replace(self._fleet_file, msgspec.json.encode(fleet))
+
+    def _host(self) -> str:
+        return self._config.public_url.removeprefix("https://")
+
+    def _stored_fleet(self) -> Fleet:
+        try:
+            return msgspec.json.decode(self._fleet_file.read_bytes(), type=Fleet)
+        except FileNotFoundError:
+            return Fleet()
+        except (OSError, msgspec.DecodeError) as error:
+            log.warning("what the api said of the fleet last is lost", reason=str(error))
+            return Fleet()
+
+    async def _write(self) -> None:
+        """Write what is to be served now, if it is not what stands there.
+
+        Raises:
+            SetupError: it is no plan; the sentence names every problem.
+            OSError: a file cannot be written.
+        """
+        await self._look_up()
+        facts = Facts(
+            fleet=self._fleet,
+            texts=_texts(id_files(self._config)),
+            addresses={host: address for host, address in self._addresses.items() if address is not None},
+            has_edge=self._config.edge_dir is not None and self._missing() is None,
+        )
+        text = msgspec.json.format(msgspec.json.encode(plan_of(self._config, facts, self._folder)))
+        parse_plan(text)
+        if self._fleet.authority:
+            _replace(self._folder / AUTHORITY_FILE, self._fleet.authority.encode())
+        if _has(self.path, text):
+            return
+        if self._pace.allows(time.monotonic()):
+            _replace(self.path, text)
+        else:
+            self._say("pace", "what the gateway serves changes very often; the newest change is served in some seconds")
+
+    async def _look_up(self) -> None:
+        """Find the address of every host name: of new ones now, of all every NAMES_S. One that is not found any more
+        keeps the address it had."""
+        hosts = host_names(self._config, self._fleet)
+        is_due = time.monotonic() - self._names_at >= NAMES_S
+        asked = [host for host in hosts if is_due or host not in self._addresses]
+        if is_due:
+            self._names_at = time.monotonic()
+        found = dict(zip(asked, await asyncio.gather(*map(self._address, asked)), strict=True))
+        self._addresses = {host: found[host] if host in found else self._addresses[host] for host in hosts}
+
+    async def _address(self, host: str) -> str | None:
+        if _is_address(host):
+            return host
+        known = self._addresses.get(host)
+        try:
+            async with asyncio.timeout(NAME_TIMEOUT_S):
+                answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError, TimeoutError) as error:  # UnicodeError: no name at all
+            self._say(f"name {host}", f"the address of {host} is not found ({error or 'timeout'}); it is {known}")
+            return known
+        addresses = [f"[{a[4][0]}]" if a[0] == socket.AF_INET6 else str(a[4][0]) for a in answers]
+        return known if known in addresses else addresses[0]
+
+    def _say(self, what: str, sentence: str) -> None:
+        """Log a warning, the same no more often than every SAY_AGAIN_S."""
+        now = time.monotonic()
+        if now - self._said.get(what, -SAY_AGAIN_S) >= SAY_AGAIN_S:
+            self._said[what] = now
+            log.warning(sentence)
+
+
+def _texts(files: list[Path]) -> dict[Path, str]:
+    """Content of those that are there and not empty."""
+    found: dict[Path, str] = {}
+    for file in files:
+        try:
+            text = file.read_text().strip()
+        except FileNotFoundError:
+            continue
+        if text:
+            found[file] = text
+    return found
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Replace a file at once, if its content changes."""
+    if _has(path, content):
+        return
+    part = path.with_name(f".{path.name}.part")
+    part.write_bytes(content)
+    part.chmod(0o600)
+    part.replace(path)
+
+
+def _has(path: Path, content: bytes) -> bool:
+    return path.exists() and path.read_bytes() == content
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host.removeprefix("[").removesuffix("]"))
+    except ValueError:
+        return False
+    return True

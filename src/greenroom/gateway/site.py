@@ -1,0 +1,231 @@
+"""What a gateway that keeps its plan itself serves: its settings and what it found out become a GatewayPlan. Pure.
+
+Of a fleet that cannot all be served the rest is: an edge whose address is none, or not found, is left out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+from urllib.parse import urlsplit
+
+from greenroom.core.edges import edge_address, edge_name
+from greenroom.core.errors import Invalid, SetupError
+from greenroom.core.streams import ProxyFacts, direct_origins
+from greenroom.gateway.plan import AgentUpstream, Edge, GatewayPlan, ManagerListener, NamedCertificate
+from greenroom.kit.config import GatewayConfig, GatewayManager
+from greenroom.wire.fleet import EdgeGateway, Fleet
+
+AUTHORITY_FILE: Final = "fleet-authority.pem"
+"""In the gateway's folder: what certificates of edge gateways are verified against."""
+EDGE_FILES: Final = ("agent_id", "edge.pem", "edge.key")
+"""What the Agent keeps in `edge_dir` for the gateway beside it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Facts:
+    """What a gateway found out.
+
+    Args:
+        fleet: the api's last answer.
+        texts: content of the files with ids that exist.
+        addresses: IP address of each host name that was found.
+        has_edge: whether the Agent of `edge_dir` keeps a certificate there.
+    """
+
+    fleet: Fleet = field(default_factory=Fleet)
+    texts: Mapping[Path, str] = field(default_factory=dict[Path, str])
+    addresses: Mapping[str, str] = field(default_factory=dict[str, str])
+    has_edge: bool = False
+
+
+def plan_of(config: GatewayConfig, facts: Facts, folder: Path) -> GatewayPlan:
+    """What to serve.
+
+    Args:
+        config: settings that `check_settings` accepted.
+        facts: what else is known.
+        folder: the gateway's folder, absolute.
+
+    Raises:
+        SetupError: the Agent of an edge gateway has no certificate yet, or its file with the id holds none.
+    """
+    own = _own_edge(config, facts)
+    return _edge_plan(config, own) if config.gateway_profile == "edge" else _web_plan(config, facts, folder, own)
+
+
+def check_settings(config: GatewayConfig) -> None:
+    """Refuse settings that make no plan.
+
+    Raises:
+        SetupError: with every setting that is missing.
+    """
+    edge = config.gateway_profile == "edge"
+    missing = [
+        (not config.public_url, "GREENROOM_PUBLIC_URL (the origin of the console)"),
+        (edge and config.edge_dir is None, "GREENROOM_EDGE_DIR (where the Agent beside it keeps its certificate)"),
+        (not edge and config.tls_certificate is None, "GREENROOM_TLS_CERTIFICATE"),
+        (not edge and config.tls_key is None, "GREENROOM_TLS_KEY"),
+        (not edge and config.gateway_credential_file is None, "GREENROOM_GATEWAY_CREDENTIAL_FILE"),
+    ]
+    if names := [name for is_missing, name in missing if is_missing]:
+        raise SetupError(
+            f"A gateway of profile {config.gateway_profile} without GREENROOM_GATEWAY_FILE needs {', '.join(names)}."
+        )
+
+
+def id_files(config: GatewayConfig) -> list[Path]:
+    """Files whose content goes into the plan."""
+    named = [manager.instance_id_file for manager in config.gateway_managers if manager.instance_id_file is not None]
+    return [*named, *([config.edge_dir / "agent_id"] if config.edge_dir is not None else [])]
+
+
+def host_names(config: GatewayConfig, fleet: Fleet) -> list[str]:
+    """Host names of everything that is passed on to, IP addresses among them."""
+    parts = (*config.gateway_managers, *config.gateway_agents)
+    ours = [config.api_upstream, config.agent_upstream, *(part.upstream for part in parts)]
+    theirs = [upstream for edge in fleet.edges if (upstream := _upstream(edge)) is not None]
+    return sorted({upstream.rpartition(":")[0] for upstream in (*ours, *theirs)})
+
+
+@dataclass(frozen=True, slots=True)
+class _OwnEdge:
+    """The Agent on this host, and the certificate by which web gateways of other hosts know the way to it."""
+
+    agent: AgentUpstream
+    certificate: NamedCertificate | None
+
+
+def _own_edge(config: GatewayConfig, facts: Facts) -> _OwnEdge | None:
+    """None without `edge_dir`, or until its Agent has an id.
+
+    Raises:
+        SetupError: that is none.
+    """
+    folder = config.edge_dir
+    agent_id = facts.texts.get(folder / "agent_id") if folder is not None else None
+    if folder is None or agent_id is None:
+        return None
+    route = _route(agent_id)
+    try:
+        name = edge_name(route)
+    except ValueError as error:
+        raise SetupError(f"{folder / 'agent_id'} does not hold the id of an Agent.") from error
+    shown = NamedCertificate(host=name, certificate=str(folder / "edge.pem"), key=str(folder / "edge.key"))
+    return _OwnEdge(
+        AgentUpstream(route=route, upstream=_located(config.agent_upstream, facts)), shown if facts.has_edge else None
+    )
+
+
+def _web_plan(config: GatewayConfig, facts: Facts, folder: Path, own: _OwnEdge | None) -> GatewayPlan:
+    agents = [
+        AgentUpstream(route=_route(agent.agent_id), upstream=_located(agent.upstream, facts))
+        for agent in config.gateway_agents
+    ] + ([own.agent] if own else [])
+    hosts = _served_hosts(config)
+    return GatewayPlan(
+        profile="web",
+        tls_certificate=str(config.tls_certificate),
+        tls_key=str(config.tls_key),
+        named_certificates=[*_named(config), *([own.certificate] if own and own.certificate else [])],
+        main_listen=config.main_listen,
+        stream_listen=config.stream_listen,
+        served_hosts=hosts,
+        public_url=config.public_url,
+        stream_url=config.stream_url,
+        api=_located(config.api_upstream, facts),
+        console_dir=str(config.console_dir),
+        managers=[_manager(manager, facts) for manager in config.gateway_managers],
+        agents=agents,
+        edges=_edges(facts, {agent.route for agent in agents}, folder),
+        direct_origins=_direct_origins(facts.fleet, hosts),
+        credential_file=str(config.gateway_credential_file),
+    )
+
+
+def _edge_plan(config: GatewayConfig, own: _OwnEdge | None) -> GatewayPlan:
+    """Browsers see the administrator's certificate where there is one, web gateways that of the fleet's authority."""
+    if own is None or own.certificate is None:
+        raise SetupError(f"There is no certificate in {config.edge_dir} yet; the Agent gets it when it has registered.")
+    return GatewayPlan(
+        profile="edge",
+        tls_certificate=own.certificate.certificate,
+        tls_key=own.certificate.key,
+        named_certificates=_named(config),
+        stream_listen=config.stream_listen,
+        served_hosts=_served_hosts(config),
+        public_url=config.public_url,
+        stream_url=config.stream_url,
+        agents=[own.agent],
+    )
+
+
+def _named(config: GatewayConfig) -> list[NamedCertificate]:
+    named = config.named_certificate
+    if named is None:
+        return []
+    return [NamedCertificate(host=named.host, certificate=str(named.certificate), key=str(named.key))]
+
+
+def _served_hosts(config: GatewayConfig) -> list[str]:
+    hosts = [host.strip() for host in config.served_hosts.split(",") if host.strip()]
+    public = urlsplit(config.public_url).hostname
+    return list(dict.fromkeys([*hosts, *([public] if public else [])]))
+
+
+def _manager(manager: GatewayManager, facts: Facts) -> ManagerListener:
+    own = facts.texts.get(manager.instance_id_file, "").strip() if manager.instance_id_file else ""
+    return ManagerListener(
+        name=own or manager.name,
+        zone=manager.zone,
+        listen=manager.listen,
+        upstream=_located(manager.upstream, facts),
+        sentinel_file=str(manager.sentinel_file),
+    )
+
+
+def _edges(facts: Facts, taken: Iterable[str], folder: Path) -> list[Edge]:
+    """The edges that can be passed on to, the first of each route that is not `taken`; none without an authority."""
+    found: dict[str, Edge] = {}
+    for edge in facts.fleet.edges if facts.fleet.authority else ():
+        upstream = _upstream(edge)
+        if upstream is not None and upstream.rpartition(":")[0] in facts.addresses:
+            found.setdefault(
+                edge.route,
+                Edge(
+                    route=edge.route,
+                    upstream=_located(upstream, facts),
+                    name=edge_name(edge.route),
+                    ca_file=str(folder / AUTHORITY_FILE),
+                ),
+            )
+    return [edge for route, edge in sorted(found.items()) if route not in set(taken)]
+
+
+def _direct_origins(fleet: Fleet, hosts: list[str]) -> list[str]:
+    zones = [
+        ProxyFacts(proxy_connections=False, proxy_hostname=zone.hostname, proxy_port=zone.port) for zone in fleet.direct
+    ]
+    edges = [edge_address(edge.url).origin for edge in fleet.edges if edge.direct and _upstream(edge) is not None]
+    return sorted({*direct_origins(zones, hosts), *edges})
+
+
+def _upstream(edge: EdgeGateway) -> str | None:
+    """host:port of an edge gateway; None if what its Agent told cannot be used."""
+    try:
+        edge_name(edge.route)
+        return edge_address(edge.url).upstream
+    except (Invalid, ValueError):
+        return None
+
+
+def _located(upstream: str, facts: Facts) -> str:
+    """`upstream` with the IP address in place of the name, where it was found."""
+    host, _, port = upstream.rpartition(":")
+    return f"{facts.addresses.get(host, host)}:{port}"
+
+
+def _route(agent_id: str) -> str:
+    return agent_id.strip().replace("-", "")[:8]

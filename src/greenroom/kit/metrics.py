@@ -1,0 +1,84 @@
+"""Prometheus metrics of one process. Names are `greenroom_<role>_<what>[_<unit>][_total]`; docs/reference/metrics.md.
+
+Labels have few values, known beforehand or bounded by what administrators make (zones, workspaces); never a session, a
+user or an address.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
+PATH: Final = "/metrics"
+
+disable_created_metrics()  # a second series for each counter that nobody asks for
+
+Value = Callable[[], float]
+Values = Callable[[], Mapping[str, float]]
+
+
+class RoleMetrics:
+    """The registry of one process and what every role shows; a role adds its own."""
+
+    def __init__(self, role: str) -> None:
+        self._prefix = f"greenroom_{role}_"
+        self.registry = CollectorRegistry()
+        ProcessCollector(namespace=f"greenroom_{role}", registry=self.registry)
+
+    def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
+        """Something that is counted here; its name gets `_total`."""
+        return Counter(self._prefix + name, text, labels, registry=self.registry)
+
+    def histogram(self, name: str, text: str, labels: Sequence[str] = (), *, buckets: Sequence[float]) -> Histogram:
+        """Durations; `name` ends in `_seconds`."""
+        return Histogram(self._prefix + name, text, labels, buckets=buckets, registry=self.registry)
+
+    def gauge(self, name: str, text: str, value: Value) -> None:
+        """Something that is asked for at each scrape."""
+        Gauge(self._prefix + name, text, registry=self.registry).set_function(value)
+
+    def counted(self, name: str, text: str, value: Value) -> None:
+        """Something that another part counts; its name gets `_total`."""
+        self.registry.register(_Counted(self._prefix + name, text, None, lambda: {"": value()}))
+
+    def counted_by(self, name: str, text: str, label: str, values: Values) -> None:
+        """The same, by the values of a label."""
+        self.registry.register(_Counted(self._prefix + name, text, label, values))
+
+    def text(self) -> bytes:
+        """The page, of type `CONTENT_TYPE`."""
+        return generate_latest(self.registry)
+
+
+class _Counted(Collector):
+    """A counter whose value is somebody else's."""
+
+    def __init__(self, name: str, text: str, label: str | None, values: Values) -> None:
+        self._name = name
+        self._text = text
+        self._label = label
+        self._values = values
+
+    def describe(self) -> Iterable[Metric]:
+        """Its name, without asking for the values."""
+        return [CounterMetricFamily(self._name, self._text, labels=[self._label] if self._label else None)]
+
+    def collect(self) -> Iterable[Metric]:
+        """The values now."""
+        family = CounterMetricFamily(self._name, self._text, labels=[self._label] if self._label else [])
+        for label, value in self._values().items():
+            family.add_metric([label] if self._label else [], value)
+        return [family]

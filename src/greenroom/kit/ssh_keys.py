@@ -1,0 +1,106 @@
+"""SSH keys that people keep with their account: read, checked, made, brought into one form."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey, EllipticCurvePublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_pem_private_key,
+    load_ssh_private_key,
+    load_ssh_public_key,
+)
+
+from greenroom.core.errors import Invalid
+
+MIN_RSA_BITS: Final = 2048
+MAX_KEY_CHARACTERS: Final = 16_384
+KINDS: Final = "Ed25519, ECDSA or RSA"
+_FIRST_WORDS: Final = ("ssh-ed25519 ", "ecdsa-sha2-", "ssh-rsa ")
+
+
+@dataclass(frozen=True, slots=True)
+class KeyPair:
+    """Both in the form of OpenSSH: the public key one line, the private one a PEM text."""
+
+    public: str
+    private: str = field(repr=False)
+
+
+def new_pair(comment: str) -> KeyPair:
+    """A new Ed25519 pair; the comment stands at the end of the public key."""
+    return _pair(Ed25519PrivateKey.generate(), comment)
+
+
+def public_key(text: str) -> str:
+    """A public key in one form: `kind base64 comment`.
+
+    Raises:
+        Invalid: it is no public key, more than one, or of a kind that is too weak.
+    """
+    line = text.strip()
+    if len(line) > MAX_KEY_CHARACTERS or not line.isprintable():
+        raise Invalid("ssh_public_key must be one line, as in the file id_….pub.")
+    refusal = Invalid(f"ssh_public_key is no public key of OpenSSH of a kind in use ({KINDS}).")
+    if not line.startswith(_FIRST_WORDS):
+        raise refusal
+    try:
+        key = load_ssh_public_key(line.encode())
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise refusal from error
+    if not isinstance(key, (Ed25519PublicKey, EllipticCurvePublicKey, RSAPublicKey)):
+        raise refusal
+    _check_strength(key)
+    comment = " ".join(line.split()[2:])
+    return f"{_line(key)} {comment}".rstrip()
+
+
+def pair_of(private: str, comment: str = "") -> KeyPair:
+    """The pair of a private key.
+
+    Raises:
+        Invalid: it is no private key, has a passphrase, or is of a kind that is too weak.
+    """
+    text = private.strip().replace("\r\n", "\n") + "\n"
+    if len(text) > MAX_KEY_CHARACTERS:
+        raise Invalid("ssh_private_key is too long for a key.")
+    load = load_ssh_private_key if "BEGIN OPENSSH" in text else load_pem_private_key
+    try:
+        key = load(text.encode(), None)
+    except TypeError as error:
+        raise Invalid("ssh_private_key has a passphrase; a session could not use it. Give one without.") from error
+    except (ValueError, UnsupportedAlgorithm) as error:
+        if "password-protected" in str(error):
+            raise Invalid("ssh_private_key has a passphrase; a session could not use it. Give one without.") from error
+        raise Invalid(f"ssh_private_key is no private key of OpenSSH or PEM ({KINDS}).") from error
+    if not isinstance(key, (Ed25519PrivateKey, EllipticCurvePrivateKey, RSAPrivateKey)):
+        raise Invalid(f"ssh_private_key is of a kind that is not in use; take {KINDS}.")
+    _check_strength(key.public_key())
+    return _pair(key, comment)
+
+
+def same_key(one: str, other: str) -> bool:
+    """Whether two public keys are the same but for their comments."""
+    return one.split()[:2] == other.split()[:2]
+
+
+def _check_strength(key: object) -> None:
+    if isinstance(key, RSAPublicKey) and key.key_size < MIN_RSA_BITS:
+        raise Invalid(f"An RSA key must have at least {MIN_RSA_BITS} bits, this one has {key.key_size}.")
+
+
+def _pair(key: Ed25519PrivateKey | EllipticCurvePrivateKey | RSAPrivateKey, comment: str) -> KeyPair:
+    private = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()).decode()
+    return KeyPair(f"{_line(key.public_key())} {comment}".rstrip(), private)
+
+
+def _line(key: Ed25519PublicKey | EllipticCurvePublicKey | RSAPublicKey) -> str:
+    return key.public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()

@@ -1,0 +1,44 @@
+"""Docker's errors as those of `base`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import aiodocker
+import aiohttp
+
+from greenroom.runtimes.base import ContainerMissing, ImageMissing, PullError, RuntimeUnavailable, StartError
+
+NO_ADDRESSES = "IPv4 address pool"
+NETWORKS_FULL = (
+    "Docker has no range of addresses left for one more network; remove networks that nobody uses, or give it more with"
+    " default-address-pools in its daemon.json"
+)
+
+
+@asynccontextmanager
+async def translated(image: str = "", pull: str = "") -> AsyncGenerator[None]:
+    """Docker's errors as those of `base`. `image`: a 404 is about this image. `pull`: this image is being fetched."""
+    try:
+        yield
+    except aiodocker.DockerError as error:
+        raise _meaning(error, image, pull) from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise RuntimeUnavailable(f"The Docker daemon does not answer ({str(error) or 'time ran out'}).") from error
+
+
+def _meaning(error: aiodocker.DockerError, image: str, pull: str) -> Exception:
+    text = re.sub(r"^Error response from daemon: ", "", error.message).strip().rstrip(".")
+    if error.status == 900:
+        return RuntimeUnavailable(f"The Docker daemon does not answer: {text}.")
+    if NO_ADDRESSES in text:
+        return RuntimeUnavailable(f"{NETWORKS_FULL} ({text}).")
+    if pull:
+        return PullError(f"The image {pull} could not be fetched: {text}.")
+    if error.status == 404 and image:
+        return ImageMissing(f"The image {image} is not on this host: {text}.")
+    if error.status == 404:
+        return ContainerMissing()
+    return StartError(f"Docker refused: {text}.")

@@ -1,0 +1,305 @@
+"""The host's side of mounts: folders are checked, made and emptied here, and looked at once more when they are mounted.
+
+Every part of a path is opened without following links, so that a link a session's user left in one of his folders
+cannot lead the next mount elsewhere. A container daemon resolves the path once more by itself: what it really mounted
+is compared with what was checked, and a container for which the two differ is not let run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import os
+import shutil
+import stat
+import struct
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Final
+
+import structlog
+
+from greenroom.core.sessions import File, Mount
+from greenroom.core.volumes import source_problem
+from greenroom.runtimes.base import StartError
+
+log = structlog.get_logger(__name__)
+
+TRASH: Final = ".greenroom-reset-"
+"""Beginning of the name of a profile that was set aside to be removed; no folder of a user begins with a dot."""
+
+Identity = tuple[int, int]
+"""Device and inode."""
+
+_OPENAT2: Final = 437
+_RESOLVE_IN_ROOT: Final = 0x10
+_FOLDER: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
+
+class HostFolders:
+    """What may be mounted on this host.
+
+    Args:
+        private: folders that never are, beside those of `core.volumes.FORBIDDEN`.
+        allowed: if not empty, only folders in these are.
+
+    All methods block; a network file system may let them wait.
+    """
+
+    def __init__(self, *, private: Iterable[str] = (), allowed: Iterable[str] = ()) -> None:
+        self.private = {str(folder) for folder in private}
+        self.allowed = [str(folder).rstrip("/") for folder in allowed]
+
+    def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
+        """Make missing folders, empty those that are to be reset; doing so twice before the start does no harm.
+
+        Raises:
+            StartError: a folder may not be mounted, does not exist or cannot be made; the sentence says which and why.
+        """
+        for mount in mounts:
+            self._check_place(mount.source)
+            _prepare(mount, session_id)
+
+    def identities(self, sources: Iterable[str]) -> dict[str, Identity]:
+        """What each of these folders is at the moment.
+
+        Raises:
+            StartError: one is not there, is a link, or may not be mounted.
+        """
+        found: dict[str, Identity] = {}
+        for source in sources:
+            self._check_place(source)
+            parent, name = _opened_parent(source, make=False)
+            try:
+                found[source] = _identity(_seen(parent, name, source))
+            finally:
+                os.close(parent)
+        return found
+
+    def put(self, source: str, files: Mapping[str, File]) -> None:
+        """Write files into a folder, each at its path in it; links that lie there are replaced, never followed.
+
+        Raises:
+            StartError: the folder is not there, is a link, or may not be mounted; or a file cannot be written.
+        """
+        self._check_place(source)
+        parent, name = _opened_parent(source, make=False)
+        try:
+            folder = _open(parent, name)
+        except OSError as error:
+            raise _refused(error, source) from error
+        finally:
+            os.close(parent)
+        try:
+            for path, file in files.items():
+                _put(folder, path, file)
+        except OSError as error:
+            raise StartError(f"Files of the session's user cannot be put into {source}: {error.strerror}.") from error
+        finally:
+            os.close(folder)
+
+    def _check_place(self, source: str) -> None:
+        if problem := source_problem(source, self.private):
+            raise StartError(problem)
+        if self.allowed and not any(f"{source}/".startswith(f"{folder}/") for folder in self.allowed):
+            raise StartError(
+                f"{source} may not be put into a container: GREENROOM_VOLUME_FOLDERS of this host allows"
+                f" {', '.join(self.allowed)} alone."
+            )
+
+
+def mounted(pid: int, target: str) -> Identity | None:
+    """What is at `target` inside the container whose first process is `pid`; None = that process has ended.
+
+    Raises:
+        StartError: it cannot be looked at.
+    """
+    try:
+        root = os.open(f"/proc/{pid}/root", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    how = struct.pack("QQQ", os.O_PATH | os.O_CLOEXEC, 0, _RESOLVE_IN_ROOT)
+    opened: int = _libc.syscall(_OPENAT2, root, ctypes.c_char_p(os.fsencode(target)), ctypes.c_char_p(how), len(how))
+    problem = os.strerror(ctypes.get_errno())
+    os.close(root)
+    if opened < 0:
+        raise StartError(f"What is mounted at {target} cannot be looked at: {problem}.")
+    try:
+        return _identity(os.fstat(opened))
+    finally:
+        os.close(opened)
+
+
+_libc: Final = ctypes.CDLL(None, use_errno=True)
+
+
+def _identity(found: os.stat_result) -> Identity:
+    return found.st_dev, found.st_ino
+
+
+def _prepare(mount: Mount, session_id: str) -> None:
+    parent, name = _opened_parent(mount.source, make=not mount.required)
+    try:
+        if mount.profile == "Reset" and _exists(parent, name):
+            os.rename(name, f"{TRASH}{session_id}-{time.time_ns()}", src_dir_fd=parent, dst_dir_fd=parent)
+        if not mount.required:
+            _make(parent, name, mount)
+        _seen(parent, name, mount.source)
+        if mount.profile == "Reset":
+            _empty_trash(parent)
+    except OSError as error:
+        raise _refused(error, mount.source) from error
+    finally:
+        os.close(parent)
+
+
+def _opened_parent(source: str, *, make: bool) -> tuple[int, str]:
+    """The folder that holds the last part of a path, opened without following any link, and that part's name."""
+    *folders, name = [part for part in source.split("/") if part]
+    here, path = os.open("/", os.O_PATH | _FOLDER), ""
+    for folder in folders:
+        path += f"/{folder}"
+        try:
+            inner = _opened(here, folder, make=make)
+        except OSError as error:
+            raise _refused(error, path) from error
+        finally:
+            os.close(here)
+        here = inner
+    return here, name
+
+
+def _opened(parent: int, name: str, *, make: bool) -> int:
+    try:
+        return _open(parent, name)
+    except FileNotFoundError:
+        if not make:
+            raise
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(name, 0o755, dir_fd=parent)
+    return _open(parent, name)
+
+
+def _open(parent: int, name: str) -> int:
+    """For reading, which has a file system mounted that waits to be asked for, and where root may not read without."""
+    try:
+        return os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
+    except PermissionError:
+        return os.open(name, os.O_PATH | _FOLDER, dir_fd=parent)
+
+
+def _exists(parent: int, name: str) -> bool:
+    try:
+        os.stat(name, dir_fd=parent, follow_symlinks=False)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _make(parent: int, name: str, mount: Mount) -> None:
+    """Make the folder if it is missing, for its owner.
+
+    One that is empty, ours and closed is what a start that was cut off left, or what another one is just making.
+    """
+    if not _exists(parent, name):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(name, 0o700, dir_fd=parent)
+    found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+    is_closed = stat.S_ISDIR(found.st_mode) and found.st_mode & 0o777 == 0o700
+    if found.st_uid != os.geteuid() or not is_closed:
+        return
+    made = os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
+    try:
+        if not os.listdir(made):  # noqa: PTH208 -- by descriptor, whatever the path leads to by now
+            os.fchown(made, mount.uid, mount.gid)
+    finally:
+        os.close(made)
+
+
+def _seen(parent: int, name: str, source: str) -> os.stat_result:
+    """The last part of a path, which is a folder or a plain file."""
+    try:
+        found = os.stat(name, dir_fd=parent, follow_symlinks=False)
+        if stat.S_ISDIR(found.st_mode):
+            folder = _open(parent, name)
+            try:
+                return os.fstat(folder)
+            finally:
+                os.close(folder)
+    except OSError as error:
+        raise _refused(error, source) from error
+    if stat.S_ISLNK(found.st_mode):
+        raise _refused(OSError(errno.ELOOP, ""), source)
+    if not stat.S_ISREG(found.st_mode):
+        raise StartError(f"{source} is neither a folder nor a file; nothing else is put into a container.")
+    return found
+
+
+def _put(folder: int, path: str, file: File) -> None:
+    *folders, name = path.split("/")
+    here = os.dup(folder)
+    try:
+        for part in folders:
+            inner = _own_folder(here, part)
+            os.close(here)
+            here = inner
+            os.fchown(here, file.uid, file.gid)
+        if folders:
+            os.fchmod(here, file.folder_mode)
+        _write(here, name, file)
+    finally:
+        os.close(here)
+
+
+def _own_folder(parent: int, name: str) -> int:
+    """The folder of this name; what has the name and is none is removed."""
+    try:
+        return os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
+    except FileNotFoundError:
+        pass
+    except OSError as error:
+        if error.errno not in {errno.ENOTDIR, errno.ELOOP}:
+            raise
+        os.unlink(name, dir_fd=parent)
+    os.mkdir(name, 0o700, dir_fd=parent)
+    return os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
+
+
+def _write(parent: int, name: str, file: File) -> None:
+    """A new file in the place of what has the name."""
+    part = f".{name}.part"
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(part, dir_fd=parent)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=parent)
+    with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as written:
+        written.write(file.content)
+        os.fchmod(descriptor, file.mode)
+        os.fchown(descriptor, file.uid, file.gid)
+    os.rename(part, name, src_dir_fd=parent, dst_dir_fd=parent)
+
+
+def _empty_trash(parent: int) -> None:
+    """Remove profiles that were set aside, now or by a start that was cut off."""
+    listing = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        for name in os.listdir(listing):  # noqa: PTH208 -- by descriptor, whatever the path leads to by now
+            if name.startswith(TRASH):
+                shutil.rmtree(name, dir_fd=parent, onerror=_not_removed)
+    finally:
+        os.close(listing)
+
+
+def _not_removed(function: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
+    """The profile is empty all the same; what remains lies aside and is tried again at the next reset."""
+    del function
+    if not isinstance(error[1], FileNotFoundError):
+        log.warning("a part of a profile that was reset could not be removed", path=path, reason=str(error[1]))
+
+
+def _refused(error: OSError, path: str) -> StartError:
+    if error.errno in {errno.ENOTDIR, errno.ELOOP}:
+        return StartError(f"{path} is a link, or no folder; a mapping must name the folder itself.")
+    if error.errno == errno.ENOENT:
+        return StartError(f"{path} does not exist on this host.")
+    return StartError(f"{path} cannot be prepared on this host: {error.strerror}.")

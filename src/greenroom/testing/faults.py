@@ -1,0 +1,144 @@
+"""A bad line between processes and their PostgreSQL: it can hold what is said, hold the answers, or be cut.
+
+Connections are told apart by their application name, so that a test can have the lease connection of one Manager
+answer late while its others work, or its LISTEN cut for good.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import struct
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, suppress
+from pathlib import Path
+from typing import Literal
+
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+Way = Literal["questions", "answers"]
+
+
+class _Line:
+    """One connection through the proxy."""
+
+    def __init__(self, name: str, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
+        self.name = name
+        self._writers = (client, server)
+        self._open: dict[Way, asyncio.Event] = {"questions": asyncio.Event(), "answers": asyncio.Event()}
+        self.release()
+
+    def hold(self, way: Way) -> None:
+        self._open[way].clear()
+
+    def release(self) -> None:
+        for gate in self._open.values():
+            gate.set()
+
+    def close(self) -> None:
+        self.release()
+        for writer in self._writers:
+            writer.close()
+
+    async def pass_on(self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError):
+            while data := await reader.read(65536):
+                await self._open[way].wait()
+                writer.write(data)
+                await writer.drain()
+        await self._open[way].wait()  # the end of one side is held back like all that it says
+        self.close()
+
+
+class BadLine:
+    """Lines to one database; `dsn` leads through them."""
+
+    def __init__(self, server_socket: str, dsn: str) -> None:
+        self.dsn = dsn
+        self._server_socket = server_socket
+        self._lines: set[_Line] = set()
+        self._refused: set[str] = set()
+
+    def names(self) -> list[str]:
+        """Application names of the lines that are open."""
+        return sorted(line.name for line in self._lines)
+
+    def hold(self, name: str, way: Way) -> int:
+        """From now on let nothing through this way on the open lines of this name; how many there are.
+
+        Lines opened later are not held.
+        """
+        lines = [line for line in self._lines if line.name == name]
+        for line in lines:
+            line.hold(way)
+        return len(lines)
+
+    def release(self, name: str) -> None:
+        """Let everything through that was held."""
+        for line in [line for line in self._lines if line.name == name]:
+            line.release()
+
+    def cut(self, name: str) -> int:
+        """Close the lines of this name and let none be opened any more; how many there were."""
+        self._refused.add(name)
+        lines = [line for line in self._lines if line.name == name]
+        for line in lines:
+            line.close()
+        return len(lines)
+
+    def mend(self, name: str) -> None:
+        """Lines of this name may be opened again."""
+        self._refused.discard(name)
+
+    def close(self) -> None:
+        """Close all lines."""
+        for line in list(self._lines):
+            line.close()
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One client: pass on what it says, from its startup packet on."""
+        with suppress(asyncio.IncompleteReadError, ConnectionError):
+            head = await reader.readexactly(4)
+            greeting = await reader.readexactly(struct.unpack("!i", head)[0] - 4)
+            name = _application_name(greeting)
+            if name not in self._refused:
+                await self._connect(name, head + greeting, reader, writer)
+        writer.close()
+
+    async def _connect(
+        self, name: str, greeting: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        server_reader, server_writer = await asyncio.open_unix_connection(self._server_socket)
+        line = _Line(name, writer, server_writer)
+        self._lines.add(line)
+        server_writer.write(greeting)
+        try:
+            await asyncio.gather(
+                line.pass_on("questions", reader, server_writer), line.pass_on("answers", server_reader, writer)
+            )
+        finally:
+            self._lines.discard(line)
+
+
+def _application_name(greeting: bytes) -> str:
+    """From the startup packet: name and value in turn, each ended by a zero byte."""
+    fields = greeting[4:].split(b"\0")
+    pairs = dict(zip(fields[::2], fields[1::2], strict=False))
+    return pairs.get(b"application_name", b"").decode()
+
+
+@asynccontextmanager
+async def bad_line(dsn: str, folder: Path) -> AsyncGenerator[BadLine]:
+    """A line to the database, good until a test makes it bad; its socket lies in `folder`.
+
+    Args:
+        dsn: of a PostgreSQL at a unix socket.
+        folder: of the test; its path is short.
+    """
+    parts = conninfo_to_dict(dsn)
+    line = BadLine(f"{parts['host']}/.s.PGSQL.{parts['port']}", make_conninfo(dsn, host=str(folder), port="6433"))
+    server = await asyncio.start_unix_server(line.serve, folder / ".s.PGSQL.6433")
+    try:
+        yield line
+    finally:
+        server.close()
+        line.close()

@@ -1,0 +1,72 @@
+"""Hosts of a test's own: network namespaces, each joined by one cable to a switch, whose cables can be pulled.
+
+    mainland 10.177.0.1 (the switch, and where the database is) ── cable ── one 10.177.0.2
+                                                                └─ cable ── two 10.177.0.3
+
+A pulled cable says nothing to anybody: no RST, no ICMP; what was sent is lost, and connections stay open on both sides.
+Needs root; nothing outside the namespaces is touched.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import uuid
+from typing import Final
+
+MAINLAND: Final = "10.177.0.1"
+
+
+class Islands:
+    """A switch with hosts around it; `close` removes all of them."""
+
+    def __init__(self) -> None:
+        self._id = f"gr{uuid.uuid4().hex[:6]}"
+        self._names: list[str] = []
+        self._make(self._id)
+        self._switch("link", "add", "br0", "type", "bridge")
+        self._switch("addr", "add", f"{MAINLAND}/24", "dev", "br0")
+        self._switch("link", "set", "br0", "up")
+
+    def add(self, name: str) -> str:
+        """Join a host to the switch; its address."""
+        self._names.append(name)
+        space, cable, address = f"{self._id}-{name}", f"p{len(self._names)}", self.address(name)
+        self._make(space)
+        self._switch("link", "add", cable, "type", "veth", "peer", "name", "eth0", "netns", space)
+        self._switch("link", "set", cable, "master", "br0")
+        self._switch("link", "set", cable, "up")
+        _ip("-n", space, "addr", "add", f"{address}/24", "dev", "eth0")
+        _ip("-n", space, "link", "set", "eth0", "up")
+        return address
+
+    def address(self, name: str) -> str:
+        """The host's address."""
+        return f"10.177.0.{self._names.index(name) + 2}"
+
+    def inside(self, name: str | None = None) -> tuple[str, ...]:
+        """What runs a program on this host, or on the mainland; the program keeps the process id."""
+        return ("nsenter", f"--net=/run/netns/{self._id}" + (f"-{name}" if name else ""))
+
+    def pull(self, name: str) -> None:
+        """Pull the host's cable."""
+        self._switch("link", "set", f"p{self._names.index(name) + 1}", "down")
+
+    def plug(self, name: str) -> None:
+        """Put it in again."""
+        self._switch("link", "set", f"p{self._names.index(name) + 1}", "up")
+
+    def close(self) -> None:
+        """Remove all namespaces; their processes have ended before."""
+        for space in [*(f"{self._id}-{name}" for name in self._names), self._id]:
+            _ip("netns", "delete", space)
+
+    def _make(self, space: str) -> None:
+        _ip("netns", "add", space)
+        _ip("-n", space, "link", "set", "lo", "up")
+
+    def _switch(self, *arguments: str) -> None:
+        _ip("-n", self._id, *arguments)
+
+
+def _ip(*arguments: str) -> None:
+    subprocess.run(["ip", *arguments], check=True, capture_output=True)

@@ -1,0 +1,91 @@
+"""A PostgreSQL of a test's own, that may be stopped at any moment and listen inside a network namespace."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import psycopg
+
+from greenroom.up.account import Account, service_account
+from greenroom.up.postgres import Cluster, copy_binaries
+
+
+class PostgresServer:
+    """One server in a folder of its own, on a unix socket there and, if asked to, on an address.
+
+    Args:
+        folder: exists and is empty; only the account that runs the server has to reach it.
+        install: PostgreSQL's programs, where the account can read them; without it they are copied.
+        address: IP address to listen on as well; whoever reaches it may connect.
+        options: `name=value` of PostgreSQL's configuration.
+        prefix: a program that becomes the server, with its arguments: `nsenter …`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        install: Path | None = None,
+        address: str = "",
+        options: Sequence[str] = ("fsync=off", "max_connections=200"),
+        prefix: Sequence[str] = (),
+    ) -> None:
+        account = service_account()
+        os.chown(folder, account.uid, account.gid)
+        folder.chmod(0o755)
+        if install is None:
+            install = folder / "install"
+            copy_binaries(install)
+        self.cluster = Cluster(install, folder, 5432, account)
+        self.cluster.create()
+        self._options = [f"listen_addresses={address}", *options]
+        self._prefix = [*prefix, *_as(account)]
+        if address:
+            with (self.cluster.data / "pg_hba.conf").open("a") as file:
+                file.write("host all greenroom samenet trust\n")
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def dsn(self) -> str:
+        """Through the unix socket."""
+        return self.cluster.dsn
+
+    async def start(self) -> None:
+        """Start it and wait until it answers.
+
+        Raises:
+            TimeoutError: it does not; what it said is in `<folder>/log`.
+        """
+        with (self.cluster.folder / "log").open("ab") as output:
+            self.process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
+                [*self._prefix, *self.cluster.command(*self._options)],
+                cwd="/",
+                stdout=output,
+                stderr=output,
+                env={"LC_ALL": "C", "PATH": os.environ["PATH"]},
+            )
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await (await psycopg.AsyncConnection.connect(self.dsn)).close()
+                except psycopg.OperationalError:
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+
+    def stop(self, number: int = signal.SIGQUIT) -> None:
+        """SIGQUIT is `-m immediate`: as after a crash."""
+        if self.process is not None and self.process.poll() is None:
+            self.process.send_signal(number)
+            self.process.wait(20)
+
+
+def _as(account: Account) -> list[str]:
+    if not account.switches:
+        return []
+    return ["setpriv", "--reuid", str(account.uid), "--regid", str(account.gid), "--clear-groups"]

@@ -1,0 +1,332 @@
+"""The folder of a deployment in containers, by default `/opt/kasm/current` of each host: who finds what where.
+
+`installation/` is root's own and what has to be backed up beside the database: the installation's key, the database's
+password, the certificate authority, the first credentials. `secrets/<role>/` has copies of what that role needs, owned
+by its account, and is mounted in its container alone; nothing secret is in an environment or an image. A host that
+joins another's database brings an `installation/` made for it there (`add_host`), without the authority's key.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Final
+
+from greenroom.core.errors import NotFound, SetupError
+from greenroom.db.database import Database
+from greenroom.db.first_data import has_first_data
+from greenroom.db.instance import ensure_zones, zone_of_agent, zones_named
+from greenroom.db.join_tokens import add_join_token, read_token
+from greenroom.db.migrate import migrate
+from greenroom.kit.certificates import new_authority
+from greenroom.kit.secrets import Secrets, hashed, new_secret
+from greenroom.up.account import Account
+from greenroom.up.credentials import ensure_first_data
+from greenroom.up.layout import own, write_text
+from greenroom.up.tls import ensure_pair
+
+SERVICES: Final = Account("greenroom")
+DATABASE: Final = Account("greenroom-db")
+ROOT: Final = Account(None)
+"""Accounts of the images; their ids are the same in each."""
+
+LOCAL_HOSTS: Final = ("127.0.0.1", "localhost")
+DATABASE_HOSTS: Final = ("kasm_db", *LOCAL_HOSTS)
+"""Names under which the database is reached on its own host."""
+
+GIVEN: Final = ("given.pem", "given.key")
+"""A certificate of the administrator's own, in `installation/`."""
+SYSTEM_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
+JOIN_HOURS: Final = 1
+"""An Agent that has not joined by then needs another setup."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """See the module.
+
+    Args:
+        folder: /opt/kasm/current of this host.
+        services: account of api, Manager and gateway.
+        database: account of the database.
+    """
+
+    folder: Path
+    services: Account = SERVICES
+    database: Account = DATABASE
+
+    @property
+    def installation(self) -> Path:
+        """What is secret and made once."""
+        return self.folder / "installation"
+
+    def secrets_of(self, role: str) -> Path:
+        """What is mounted at /run/secrets/greenroom in the container of this role."""
+        return self.folder / "secrets" / role
+
+    @property
+    def has_database(self) -> bool:
+        """Whether the database and the authority are on this host; otherwise it joined another's."""
+        return not (self.installation / "server.key").exists() or self.authority[1].exists()
+
+    @property
+    def authority(self) -> tuple[Path, Path]:
+        """Certificate and key of the certificate authority; further hosts have no key."""
+        return self.installation / "ca.pem", self.installation / "ca.key"
+
+    @property
+    def credentials(self) -> Path:
+        """First password and API key of the installation."""
+        return self.installation / "credentials.json"
+
+    @property
+    def join_token(self) -> Path:
+        """Lets the Agent of this host join."""
+        return self.installation / "join_token"
+
+    @property
+    def agent_has_joined(self) -> bool:
+        """Whether it has a credential of its own."""
+        return (self.folder / "agent/identity.json").exists()
+
+    def lay_out(self, hosts: Sequence[str], now: datetime) -> None:
+        """Make what is missing, renew certificates that lapse soon, and give each role its copies.
+
+        Args:
+            hosts: names and addresses of this host, beside the local ones.
+            now: decides about renewal.
+
+        Raises:
+            SetupError: a file is missing that cannot be made again.
+        """
+        for name in ("installation", "secrets", "agent"):
+            own(self.folder / name, 0o700)
+        for name, account in (("manager", self.services), ("proxy", self.services), ("db", self.database)):
+            own(self.folder / name, 0o700, account)
+        own(self.folder / "tmp", 0o755)
+        own(self.folder / "tmp/manager", 0o755, self.services)
+        own(self.folder / "edge", 0o750, self.services)
+        for name in ("volumes", "web-filter"):
+            own(self.folder / name, 0o711)
+        self._name_agent()
+        if self.has_database:
+            self._make_installation(hosts, now)
+        self._hand_out()
+
+    def _name_agent(self) -> None:
+        """The Agent's id, which the gateway beside it has to know: streams are addressed by it."""
+        _once(self.folder / "agent/agent_id", f"{uuid.uuid4()}\n")
+        write_text(self.folder / "edge/agent_id", _read(self.folder / "agent/agent_id"), 0o600, self.services)
+
+    def _make_installation(self, hosts: Sequence[str], now: datetime) -> None:
+        here = self.installation
+        made_once = (here / "installation.key", here / "database.password")
+        if (self.folder / "db/data").exists() and not all(file.exists() for file in made_once):
+            raise SetupError(
+                f"There is a database in {self.folder}/db, but not its {here}; restore that from a backup."
+            )
+        Secrets.create_file(here / "installation.key")
+        _once(here / "database.password", secrets.token_urlsafe(32))
+        if not self.authority[1].exists():
+            made = new_authority("Greenroom installation authority", now)
+            write_text(self.authority[0], made.certificate, 0o644)
+            write_text(self.authority[1], made.key, 0o600)
+        ensure_pair(self.authority, here / "server", [*hosts, *LOCAL_HOSTS], now)
+        ensure_pair(self.authority, here / "database", [*hosts, *DATABASE_HOSTS], now)
+        if not self.agent_has_joined and self._token_is_old(now):
+            write_text(self.join_token, new_secret() + "\n", 0o600)
+
+    def _token_is_old(self, now: datetime) -> bool:
+        """Another one only when this one is about to end: an Agent may be joining with it at this moment."""
+        if not self.join_token.exists():
+            return True
+        made = datetime.fromtimestamp(self.join_token.stat().st_mtime, UTC)
+        return now - made > timedelta(hours=JOIN_HOURS) / 2
+
+    def _hand_out(self) -> None:
+        here = self.installation
+        key = here / "installation.key"
+        password = _read(here / "database.password")
+        common = {"installation.key": _read(key), "pgpass": f"*:*:*:*:{password}\n", "ca.pem": _read(here / "ca.pem")}
+        names = ("server.pem", "server.key", *(name for name in GIVEN if (here / name).exists()))
+        certificates = {name: _read(here / name) for name in names}
+        token = {"join_token": _read(self.join_token)} if self.join_token.exists() else {}
+        self._give("api", self.services, common)
+        self._give("manager", self.services, common)
+        self._give("proxy", self.services, {**certificates, "credential": Secrets.from_file(key).gateway_credential()})
+        self._give("agent", ROOT, {"ca.pem": common["ca.pem"] + self._given_authorities(), **token})
+        self._give("setup", ROOT, common)
+        if self.has_database:
+            pair = {"server.pem": _read(here / "database.pem"), "server.key": _read(here / "database.key")}
+            self._give("db", self.database, {"password": password, **pair})
+        write_text(self.folder / "ca.pem", common["ca.pem"], 0o644)
+
+    def _given_authorities(self) -> str:
+        """Who may have signed the administrator's certificate, which Agents meet where they go by the host's name."""
+        given = self.installation / GIVEN[0]
+        return _read(given) + _read(SYSTEM_AUTHORITIES) if given.exists() else ""
+
+    def _give(self, role: str, account: Account, files: dict[str, str]) -> None:
+        folder = self.secrets_of(role)
+        own(folder, 0o700, account)
+        for name, text in files.items():
+            if not (folder / name).exists() or (folder / name).read_text() != text:
+                write_text(folder / name, text, 0o600, account)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Site:
+    """What the database is told about the first host.
+
+    Args:
+        zone: name of its zone.
+        hosts: names under which browsers reach it, beside the local ones.
+        port: of the console, as Agents reach it.
+        stream_port: of the streams.
+        desktop_image: image of the first workspace.
+    """
+
+    zone: str
+    hosts: Sequence[str]
+    port: int
+    stream_port: int
+    desktop_image: str
+
+
+async def fill(deployment: Deployment, dsn: str, site: Site) -> list[str]:
+    """Migrate the database, give a new one its first data and zone, and let the Agent of this host join.
+
+    Returns the names of the migrations that were applied.
+
+    Raises:
+        SetupError: the database cannot be reached, or is of a newer version.
+    """
+    applied = await migrate(dsn)
+    async with _database(dsn) as db:
+        await _fill_new(db, deployment.credentials, site)
+        if not deployment.agent_has_joined:
+            await _let_agent_join(deployment, db, site.zone)
+    return applied
+
+
+async def begin(folder: Path, dsn: str, site: Site) -> list[str]:
+    """Begin an installation whose roles are processes of their own: `installation.key`, the gateways' credential and
+    the first credentials in `folder`, each for its owner alone, and what its database needs. What exists is kept.
+
+    Returns the names of the migrations that were applied.
+
+    Raises:
+        SetupError: the folder cannot be written, the database is of a newer version, or belongs to an installation
+            whose key is not in the folder.
+        Unavailable: the database cannot be reached.
+    """
+    key = folder / "installation.key"
+    async with _database(dsn) as db:
+        if not key.exists() and await has_first_data(db):
+            raise SetupError(
+                f"This database has an installation already, and its key is not in {folder}: copy installation.key and"
+                " gateway.credential from the machine where it was begun, or from its backup."
+            )
+        _make_key(key)
+        applied = await migrate(dsn)
+        await _fill_new(db, folder / "credentials.json", site)
+    return applied
+
+
+def _make_key(key: Path) -> None:
+    folder = key.parent
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o711)
+        Secrets.create_file(key)
+        _once(folder / "gateway.credential", Secrets.from_file(key).gateway_credential())
+    except OSError as error:
+        raise SetupError(f"The folder {folder} cannot be written: {error.strerror}.") from error
+
+
+async def _fill_new(db: Database, credentials: Path, site: Site) -> None:
+    """First data and the zone of a new installation."""
+    await ensure_first_data(db, credentials, site.desktop_image)
+    origins = ",".join(dict.fromkeys([*LOCAL_HOSTS, *site.hosts]))
+    address = f"{[*site.hosts, '127.0.0.1'][0]}:{site.port}"
+    await ensure_zones(db, [site.zone], origins, address, site.stream_port)
+
+
+async def _let_agent_join(deployment: Deployment, db: Database, zone: str) -> None:
+    token = hashed(_read(deployment.join_token).strip())
+    if await read_token(db, token) is not None:
+        return
+    agent_id = _read(deployment.folder / "agent/agent_id").strip()
+    its_zone = await zone_of_agent(db, agent_id)
+    await _admit(db, token, its_zone or await _zone_id(db, zone), agent_id if its_zone else None)
+
+
+async def _admit(db: Database, token_hash: bytes, zone_id: str, agent_id: str | None = None) -> None:
+    """Let one newcomer, or the known Agent `agent_id` again, join once."""
+    valid_s = JOIN_HOURS * 3600.0
+    await add_join_token(db, token_hash, zone_id, valid_s=valid_s, agent_id=agent_id, created_by="greenroom setup")
+
+
+async def _zone_id(db: Database, name: str) -> str:
+    found = (await zones_named(db, [name])).get(name)
+    if found is None:
+        raise NotFound(f"There is no zone {name}; make it first (greenroom zones create).")
+    return found.zone_id
+
+
+async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: datetime) -> Path:
+    """Make the `installation/` of a further host that joins this database; returns its folder, to be copied there.
+
+    Args:
+        deployment: of the host with the database.
+        dsn: of that database.
+        name: host name or address of the further host: its certificate is for it.
+        zone: the zone that its Agent may join, within JOIN_HOURS.
+        now: its certificate counts from then.
+
+    Raises:
+        SetupError: this host has no authority, or the name is none.
+        NotFound: there is no such zone.
+    """
+    here = deployment.installation
+    if not deployment.authority[1].exists():
+        raise SetupError("Further hosts are added on the host with the database: the authority's key is there.")
+    if not name or any(letter in name for letter in "/\\ ") or name.startswith("."):
+        raise SetupError(f"{name!r} is no host name.")
+    token = new_secret()
+    async with _database(dsn) as db:
+        await _admit(db, hashed(token), await _zone_id(db, zone))
+    own(deployment.folder / "hosts", 0o700)
+    folder = deployment.folder / "hosts" / name
+    own(folder, 0o700)
+    for file in ("installation.key", "database.password", "ca.pem"):
+        write_text(folder / file, _read(here / file), 0o600)
+    ensure_pair(deployment.authority, folder / "server", [name, *LOCAL_HOSTS], now)
+    write_text(folder / "join_token", token + "\n", 0o600)
+    return folder
+
+
+@asynccontextmanager
+async def _database(dsn: str) -> AsyncGenerator[Database]:
+    db = Database(dsn, application_name="greenroom setup", max_size=1)
+    await db.open()
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+def _once(file: Path, text: str) -> None:
+    if not file.exists():
+        write_text(file, text, 0o600)
+
+
+def _read(file: Path) -> str:
+    try:
+        return file.read_text()
+    except OSError as error:
+        raise SetupError(f"{file} cannot be read ({error.strerror}); restore it from a backup.") from error

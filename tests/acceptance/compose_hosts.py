@@ -1,0 +1,158 @@
+"""Hosts of the deployment in containers: each a machine with a Docker daemon of its own and its own /opt/kasm.
+
+In its mount namespace everything is where the documentation says: the socket, /var/lib/docker and /opt/kasm.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import pty
+import ssl
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+from tests.acceptance.instance import wait_for
+from tests.acceptance.machines import Machine
+
+ROOT = Path(__file__).parent.parent.parent
+COMPOSE = ROOT / "deploy/compose"
+
+DAEMON = """set -e
+mount --make-rprivate /
+mount -t tmpfs -o mode=755 run /run
+mount -t tmpfs -o mode=755 opt /opt
+mkdir /opt/kasm
+mount --bind "$0/kasm" /opt/kasm
+mount -t tmpfs docker /var/lib/docker   # gone with the daemon: removing images from a disk takes minutes
+exec dockerd --cgroup-parent "/$1" --log-level warn
+"""
+
+
+class ComposeHost:
+    """One host.
+
+    Args:
+        machine: a machine without a Docker daemon.
+        compose_file: the one it runs.
+        settings: what its .env would have.
+    """
+
+    def __init__(self, machine: Machine, compose_file: str, **settings: str) -> None:
+        self.machine = machine
+        self._compose = ["docker-compose", "--file", str(COMPOSE / compose_file), "--project-name", "greenroom"]
+        self._settings = {
+            "GREENROOM_HOSTNAME": machine.address,
+            "GREENROOM_LISTEN": "0.0.0.0",
+            "GREENROOM_EDGE_URL": f"https://{machine.address}:8445",
+            **settings,
+        }
+        self._daemon_pid = 0
+        self.current = machine.folder / "kasm/current"
+        """Its /opt/kasm/current, as seen from here."""
+
+    def start(self) -> None:
+        """Start its Docker daemon."""
+        self.current.mkdir(parents=True)
+        argv = ["unshare", "--mount", "sh", "-c", DAEMON, str(self.machine.folder), self.machine._namespace.name]
+        self._daemon_pid = self.machine.start("dockerd", argv, {}).pid
+        # before that it is not yet in a mount namespace of its own, and the socket would be another daemon's
+        program = Path(f"/proc/{self._daemon_pid}/comm")
+        wait_for(lambda: program.read_text() == "dockerd\n", "the host's Docker daemon is started")
+        wait_for(lambda: self.run("docker", "info", check=False).returncode == 0, "the host's Docker daemon answers")
+
+    def run(self, *argv: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
+        """A command on the host."""
+        done = subprocess.run(
+            [*self._enter(), *argv],
+            capture_output=True,
+            text=True,
+            check=False,
+            cwd="/",
+            env={**os.environ, **self._settings},
+            **options,
+        )
+        assert done.returncode == 0 or not check, f"{argv}: {done.stdout}{done.stderr}"
+        return done
+
+    def on_terminal(self, command: str) -> str:
+        """What a command line says on a terminal of the host."""
+        ours, theirs = pty.openpty()
+        process = subprocess.Popen([*self._enter(), "sh", "-c", command], stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        said = b""
+        with contextlib.suppress(OSError):  # the terminal's end
+            while chunk := os.read(ours, 4096):
+                said += chunk
+        os.close(ours)
+        assert process.wait() == 0, said.decode()
+        return said.decode().replace("\r", "")
+
+    def _enter(self) -> list[str]:
+        if not Path(f"/proc/{self._daemon_pid}").exists():
+            raise AssertionError(f"the Docker daemon ended: {self.machine.log('dockerd')}")
+        return ["nsenter", f"--mount=/proc/{self._daemon_pid}/ns/mnt", f"--net=/proc/{self._daemon_pid}/ns/net"]
+
+    def load(self, images: Path) -> None:
+        """Give its daemon images saved elsewhere."""
+        with images.open("rb") as file:
+            self.run("docker", "load", "--quiet", stdin=file)
+
+    def compose(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """`docker-compose …`."""
+        return self.run(*self._compose, *arguments)
+
+    def names(self) -> list[str]:
+        """Of its containers, without those that end by themselves."""
+        listed = self.run("docker", "ps", "--all", "--format", "{{.Names}}").stdout.split()
+        return sorted(name for name in listed if name.startswith("kasm_"))
+
+    # Looking --------------------------------------------------------------------------------------------------------
+
+    def inspect(self, container: str, template: str) -> str:
+        """`docker inspect --format=…`."""
+        return self.run("docker", "inspect", f"--format={template}", container).stdout.strip()
+
+    def health(self, container: str) -> str:
+        """healthy, unhealthy or starting."""
+        return self.inspect(container, "{{.State.Health.Status}}")
+
+    def restarts(self, container: str) -> int:
+        """How often Docker started it again."""
+        return int(self.inspect(container, "{{.RestartCount}}"))
+
+    def logs(self, container: str) -> str:
+        """What a container said last, for the message of a failed test."""
+        done = self.run("docker", "logs", "--tail", "30", container, check=False)
+        return f"\n== {container}\n{done.stdout}{done.stderr}"
+
+    @property
+    def url(self) -> str:
+        """Of its console."""
+        return f"https://{self.machine.address}:8443"
+
+    def ca(self) -> ssl.SSLContext:
+        """TLS that trusts the installation's authority alone."""
+        return ssl.create_default_context(cafile=self.current / "ca.pem")
+
+    @contextmanager
+    def http(self) -> Iterator[httpx.Client]:
+        """A client of its gateway, with the first key of the installation where this host has it."""
+        file = self.current / "installation/credentials.json"
+        stored = json.loads(file.read_text()) if file.exists() else {}
+        auth = (stored["api_key"], stored["api_key_secret"]) if stored else None
+        options = {"base_url": self.url, "auth": auth, "timeout": 15, "trust_env": False}
+        with self.machine.entered(), httpx.Client(verify=self.ca(), **options) as client:
+            yield client
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        """One call of /api/v1 that must succeed; its JSON, None without."""
+        with self.http() as client:
+            answer = client.request(method, f"/api/v1{path}", **options)
+        assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
+        return answer.json() if answer.content else None

@@ -1,0 +1,326 @@
+"""The deployment in containers, as docs/howto/containers.md tells to make it: two hosts of one zone.
+
+The tests build on each other in this order, because a Manager is disabled for five minutes meanwhile. The commands are
+those of the section "Verifying Manager State" of the page about Managers, word for word.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from tests.acceptance.compose_hosts import COMPOSE, ComposeHost
+from tests.acceptance.instance import wait_for
+from tests.acceptance.machines import Network
+from tests.acceptance.open_desktop import open_desktop
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
+
+DISABLED_S: Final = 300.0
+"""How long a disabled Manager is to stay healthy for Docker."""
+CHECK_IN_S: Final = 5.0 + 1.0
+"""One check-in interval, and a moment until it is seen."""
+
+HEALTHCHECK: Final = "docker exec -it kasm_manager curl -i http://localhost:8181/__healthcheck"
+DOCKER_STATUS: Final = "docker inspect --format='{{.State.Health.Status}}' kasm_manager"
+
+
+@pytest.fixture(scope="module")
+def images(role_images: list[str], openbox_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The images of the roles and the light desktop, in one file."""
+    file = tmp_path_factory.mktemp("images") / "images.tar"
+    subprocess.run(["docker", "save", "--output", file, *role_images, openbox_image], check=True)
+    yield file
+    file.unlink()
+
+
+class Deployments:
+    """The host with everything and a second one without a database; whose Manager is disabled, and since when."""
+
+    def __init__(self, first: ComposeHost, second: ComposeHost) -> None:
+        self.first = first
+        self.second = second
+        self.disabled = self.enabled = first
+        self.disabled_at = 0.0
+
+    @property
+    def both(self) -> list[ComposeHost]:
+        """The hosts."""
+        return [self.first, self.second]
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        """One call of /api/v1 that must succeed."""
+        return self.first.call(method, path, **options)
+
+    def manager(self, host: ComposeHost) -> dict[str, Any]:
+        """The record of a host's Manager."""
+        mine = (host.current / "manager/instance_id").read_text().strip()
+        return next(one for one in self.call("GET", "/managers") if one["instance_id"] == mine)
+
+    def agent(self, host: ComposeHost) -> dict[str, Any]:
+        """The record of a host's Agent."""
+        mine = (host.current / "agent/agent_id").read_text().strip()
+        return next(one for one in self.call("GET", "/agents") if one["agent_id"] == mine)
+
+
+@pytest.fixture(scope="module")
+def deployments(images: Path, openbox_image: str) -> Iterator[Deployments]:
+    """Both hosts at work."""
+    network = Network()
+    try:
+        one, other = network.machine("first"), network.machine("second")
+        first = ComposeHost(
+            one,
+            "compose.yaml",
+            GREENROOM_DATABASE_LISTEN="0.0.0.0",
+            GREENROOM_FURTHER_HOSTS=other.address,
+            GREENROOM_DESKTOP_IMAGE=openbox_image,
+        )
+        second = ComposeHost(
+            other,
+            "compose.manager.yaml",
+            GREENROOM_DATABASE=f"{one.address}:5432",
+            GREENROOM_FURTHER_HOSTS=one.address,
+        )
+        for host in (first, second):
+            host.start()
+            host.load(images)
+        first.compose("up", "-d")
+        first.compose("run", "--rm", "migrate", "greenroom", "setup", "host", second.machine.address)
+        shutil.copytree(first.current / "hosts" / second.machine.address, second.current / "installation")
+        second.compose("up", "-d")
+        found = Deployments(first, second)
+        try:
+            wait_for(lambda: statuses(found) == ["running", "running"], "both Agents run")
+        except AssertionError:
+            pytest.fail(
+                "not both Agents run" + "".join(host.logs(name) for host in (first, second) for name in host.names())
+            )
+        yield found
+    finally:
+        network.close()
+
+
+def statuses(deployments: Deployments) -> list[str]:
+    """Of the Agents."""
+    return [one["status"] for one in deployments.call("GET", "/agents")]
+
+
+def test_each_container_is_healthy_and_has_no_more_than_it_needs(deployments: Deployments):
+    for host in deployments.both:
+        for name in host.names():
+            wait_for(lambda name=name, host=host: host.health(name) == "healthy", f"{name} is healthy", 60)
+            assert host.inspect(name, "{{.HostConfig.ReadonlyRootfs}}") == "true"
+            assert host.inspect(name, "{{.HostConfig.CapDrop}}") == "[ALL]"
+            assert "no-new-privileges:true" in host.inspect(name, "{{.HostConfig.SecurityOpt}}")
+            assert host.inspect(name, "{{.HostConfig.RestartPolicy.Name}}") == "unless-stopped"
+            assert host.inspect(name, "{{.State.Health.Status}}") == "healthy"
+            assert host.inspect(name, "{{.Config.Healthcheck.StartPeriod}}") != "0s"
+            root = name == "kasm_agent"
+            assert (host.inspect(name, "{{.Config.User}}") == "") == root, name
+
+
+def test_no_secret_is_in_what_docker_shows(deployments: Deployments):
+    first = deployments.first
+    files = ("installation.key", "database.password", "join_token", "ca.key", "server.key")
+    secrets = [max((first.current / "installation" / name).read_text().split(), key=len) for name in files]
+    credentials = json.loads((first.current / "installation/credentials.json").read_text())
+    secrets += [credentials["admin_password"], credentials["api_key_secret"]]
+    everything = first.run("sh", "-c", "docker inspect $(docker ps -aq); docker ps -aq | xargs -n1 docker logs 2>&1")
+    assert not [secret for secret in secrets if secret in everything.stdout]
+    assert (first.current / "installation").stat().st_mode & 0o777 == 0o700
+    for file in (first.current / "installation").iterdir():
+        assert file.name.endswith(".pem") or file.stat().st_mode & 0o777 == 0o600, file
+
+
+def test_the_database_takes_nobody_without_tls(deployments: Deployments):
+    password = (deployments.first.current / "installation/database.password").read_text()
+    address = f"host={deployments.first.machine.address} user=greenroom dbname=greenroom"
+    asked = f"import psycopg; psycopg.connect('{address} password={password} sslmode=disable')"
+    done = deployments.second.run("docker", "exec", "kasm_api", "python3", "-c", asked, check=False)
+    assert done.returncode != 0
+    assert "no encryption" in done.stderr
+
+
+def test_clients_are_known_by_their_own_address(deployments: Deployments):
+    first = deployments.first
+    with first.http() as client:
+        body = {"username": "nobody@example.org", "password": "a wrong one"}
+        assert client.post("/api/v1/login", json=body, auth=None).status_code == 401
+
+    def rows() -> list[str]:
+        return [row["message"] for row in deployments.call("GET", "/logs?code=login-failed")]
+
+    said = wait_for(rows, "the attempt is in the log")
+    assert said == [f"A log-in as nobody@example.org from {first.machine.address} failed"]
+
+
+def test_a_backup_is_made_as_the_documentation_tells(deployments: Deployments):
+    page = (COMPOSE.parent.parent / "docs/howto/containers.md").read_text()
+    command = next(line.strip() for line in page.splitlines() if "pg_dump" in line)
+    deployments.first.run("sh", "-c", f"cd /run && {command} && test -s greenroom.dump")
+    listed = deployments.first.run(
+        "sh", "-c", "docker exec -i kasm_db sh -c '/usr/lib/postgresql/*/bin/pg_restore --list' < /run/greenroom.dump"
+    )
+    assert "TABLE DATA public managers" in listed.stdout
+
+
+def test_a_manager_is_not_restarted_while_the_database_is_away(deployments: Deployments):
+    first = deployments.first
+    first.run("docker", "stop", "kasm_db")
+    try:
+        for host in deployments.both:
+            wait_for(lambda host=host: "500" in first_line(host), "the Manager answers 500", 40)
+            wait_for(lambda host=host: host.health("kasm_manager") == "unhealthy", "Docker sees it", 60)
+            assert host.restarts("kasm_manager") == 0
+    finally:
+        first.run("docker", "start", "kasm_db")
+    for host in deployments.both:
+        wait_for(lambda host=host: "200" in first_line(host), "the Manager answers 200", 40)
+        wait_for(lambda host=host: host.health("kasm_manager") == "healthy", "Docker sees it", 60)
+        assert host.restarts("kasm_manager") == 0
+
+
+def first_line(host: ComposeHost) -> str:
+    asked = ("curl", "-si", "http://localhost:8181/__healthcheck")
+    return host.run("docker", "exec", "kasm_manager", *asked, check=False).stdout[:20]
+
+
+def test_a_recreated_manager_is_the_same(deployments: Deployments):
+    first = deployments.first
+    before, container = deployments.manager(first), first.inspect("kasm_manager", "{{.Id}}")
+    first.compose("up", "-d", "--no-deps", "--force-recreate", "kasm_manager")
+    assert first.inspect("kasm_manager", "{{.Id}}") != container
+    wait_for(lambda: first.health("kasm_manager") == "healthy", "the new container is healthy", 60)
+    after = deployments.manager(first)
+    assert {name: after[name] for name in KEPT} == {name: before[name] for name in KEPT}
+    assert len(first.call("GET", "/managers")) == 2
+
+
+KEPT: Final = ("manager_id", "instance_id", "first_reported", "enabled")
+
+
+def test_an_enabled_manager_by_the_commands_of_the_page(deployments: Deployments):
+    for host in deployments.both:
+        assert host.on_terminal(HEALTHCHECK).startswith("HTTP/1.1 200 OK\n")
+        assert host.on_terminal(DOCKER_STATUS) == "healthy\n"
+        assert gateway(host, "/health")[0] == 200
+
+
+def gateway(host: ComposeHost, path: str) -> tuple[int, str | None]:
+    """Status and Retry-After that kasm_proxy answers."""
+    with host.http() as client:
+        answer = client.get(path)
+    return answer.status_code, answer.headers.get("Retry-After")
+
+
+def test_a_disabled_manager_by_the_commands_of_the_page(deployments: Deployments):
+    """The Primary, to which the Agents report."""
+    deployments.disabled, deployments.enabled = wait_for(lambda: primary_first(deployments), "all Agents report to it")
+    host = deployments.disabled
+    started = host.inspect("kasm_manager", "{{.State.Pid}}"), host.inspect("kasm_proxy", "{{.State.Pid}}")
+    deployments.call("PATCH", f"/managers/{deployments.manager(host)['manager_id']}", json={"enabled": False})
+    deployments.disabled_at = time.monotonic()
+
+    wait_for(lambda: "503" in first_line(host), "the Manager answers 503", 5)
+    said = host.on_terminal(HEALTHCHECK)
+    assert said.startswith("HTTP/1.1 503 Service Unavailable\n")
+    assert said.endswith('{"ok": false, "status": "disabled", "enabled": false}')
+    assert host.run("ls", "/opt/kasm/current/tmp/manager/").stdout.split() == ["kasm_manager_draining"]
+    inside = host.run("docker", "exec", "kasm_manager", "find", "/tmp", "-type", "f").stdout  # noqa: S108
+    assert inside.split() == ["/tmp/kasm_manager_draining"]  # noqa: S108
+    assert gateway(host, "/health") == (503, "30")
+    assert gateway(host, "/manager_api/v1/check-in") == (503, "30")
+    assert gateway(deployments.enabled, "/health")[0] == 200
+    assert host.on_terminal(DOCKER_STATUS) == "healthy\n"
+    assert started == (host.inspect("kasm_manager", "{{.State.Pid}}"), host.inspect("kasm_proxy", "{{.State.Pid}}"))
+
+
+def primary_first(deployments: Deployments) -> tuple[ComposeHost, ComposeHost] | None:
+    """The host of the Primary, once all Agents report to that, and the other."""
+    first, second = deployments.both
+    host, other = (first, second) if deployments.manager(first)["is_primary"] else (second, first)
+    mine = deployments.manager(host)
+    reports = {one["manager_id"] for one in deployments.call("GET", "/agents")}
+    return (host, other) if mine["is_primary"] and reports == {mine["manager_id"]} else None
+
+
+def test_agents_leave_a_disabled_manager_within_one_check_in(deployments: Deployments):
+    other = deployments.manager(deployments.enabled)
+    left_s = deployments.disabled_at + CHECK_IN_S - time.monotonic()
+    for host in deployments.both:
+        wait_for(
+            lambda host=host: deployments.agent(host)["manager_id"] == other["manager_id"],
+            "the Agent goes to the other Manager",
+            max(1.0, left_s),
+        )
+    wait_for(lambda: deployments.manager(deployments.enabled)["is_primary"], "the other Manager is Primary", 5)
+    assert deployments.manager(deployments.disabled)["status"] == "unknown"
+
+
+def test_diagnostics_show_the_503s(deployments: Deployments):
+    mine = deployments.manager(deployments.disabled)["instance_id"]
+
+    def refused() -> set[str]:
+        rows = deployments.call("GET", f"/diagnostics/manager-requests?status=503&manager_instance_id={mine}")
+        return {row["agent_id"] for row in rows}
+
+    both = {deployments.agent(host)["agent_id"] for host in deployments.both}
+    wait_for(lambda: refused() >= both, "each Agent was refused once", 20)
+
+
+def test_a_desktop_on_each_host_streams_through_the_first_ones_gateway(deployments: Deployments):
+    first = deployments.first
+    image = next(one["image_id"] for one in first.call("GET", "/images") if one["friendly_name"] == "Desktop")
+    ran: set[str] = set()
+    for host, other in ((first, deployments.second), (deployments.second, first)):
+        agent_id = deployments.agent(other)["agent_id"]
+        first.call("PATCH", f"/agents/{agent_id}", json={"enabled": False})
+        try:
+            user = first.call("POST", "/users", json={"username": f"{host.machine.name}@example.org"})["user_id"]
+            launched = first.call("POST", "/sessions", json={"image_id": image, "user_id": user})["session_id"]
+            session = wait_for(lambda one=launched: is_running(first, one), "the desktop runs", 60)
+            assert session["agent_id"] == deployments.agent(host)["agent_id"]
+            with first.machine.entered(), open_desktop(first, launched) as desktop:  # type: ignore[arg-type]
+                assert desktop.goes_on()
+            first.call("DELETE", f"/sessions/{launched}")
+            ran.add(session["agent_id"])
+        finally:
+            first.call("PATCH", f"/agents/{agent_id}", json={"enabled": True})
+    assert len(ran) == 2
+
+
+def is_running(host: ComposeHost, session_id: str) -> dict[str, Any] | None:
+    found = host.call("GET", f"/sessions/{session_id}")
+    assert found["status"] not in {"failed", "deleted"}, found
+    return found if found["status"] == "running" else None
+
+
+def test_a_disabled_manager_stays_healthy_and_is_not_restarted(deployments: Deployments):
+    host = deployments.disabled
+    while (left_s := deployments.disabled_at + DISABLED_S - time.monotonic()) > 0:
+        assert host.health("kasm_manager") == "healthy"
+        time.sleep(min(left_s, 5.0))
+    assert host.on_terminal(DOCKER_STATUS) == "healthy\n"
+    assert host.restarts("kasm_manager") == 0
+    assert "503" in first_line(host)
+
+
+def test_a_recreated_disabled_manager_stays_disabled_and_comes_back_when_it_is_enabled(deployments: Deployments):
+    host, before = deployments.disabled, deployments.manager(deployments.disabled)
+    host.compose("up", "-d", "--no-deps", "--force-recreate", "kasm_manager")
+    assert gateway(host, "/health")[0] == 503
+    wait_for(lambda: host.health("kasm_manager") == "healthy", "the new container is healthy", 60)
+    after = deployments.manager(host)
+    assert {name: after[name] for name in KEPT} == {name: before[name] for name in KEPT}
+    assert not after["enabled"]
+    deployments.call("PATCH", f"/managers/{after['manager_id']}", json={"enabled": True})
+    wait_for(lambda: gateway(host, "/health")[0] == 200, "kasm_proxy serves it again", 5)
+    assert not (host.current / "tmp/manager/kasm_manager_draining").exists()
+    wait_for(lambda: deployments.manager(host)["status"] == "running", "it runs", 5)

@@ -1,0 +1,141 @@
+"""A whole instance while PostgreSQL is gone for a minute, and when it is restarted as after a crash."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import time
+from collections.abc import Callable, Iterator
+
+import httpx
+import pytest
+from tests.acceptance.instance import Instance, containers, wait_for
+from tests.acceptance.open_desktop import OpenDesktop, entered, open_desktop, open_stream
+from tests.integration.servers import Server, own_server
+
+from greenroom.up.postgres import Cluster
+
+GONE_S = 60.0
+RENEW_S = 2.0
+MISSING_S = 15.0
+ROLES = ("api", "manager", "agent", "gateway", "nginx")
+
+
+@pytest.fixture(scope="module")
+def server(cluster: Cluster) -> Iterator[Server]:
+    with own_server(cluster) as server:
+        asyncio.run(server.start())
+        yield server
+
+
+@pytest.fixture(scope="module")
+def instance(server: Server, openbox_image: str) -> Iterator[Instance]:
+    """Three Managers on a database that the test can stop."""
+    made = Instance("--managers", "3", "--database-url", server.cluster.dsn, GREENROOM_DESKTOP_IMAGE=openbox_image)
+    try:
+        made.up()
+        yield made
+    finally:
+        if server.process is not None and server.process.poll() is not None:
+            asyncio.run(server.start())
+        made.remove()
+
+
+@pytest.fixture(scope="module")
+def desktop(instance: Instance) -> Iterator[tuple[str, OpenDesktop]]:
+    """The session somebody looks at all the while, and his stream."""
+    session_id = instance.launch(instance.new_user())["session_id"]
+    wait_for(lambda: instance.has_status(session_id, "running"), "the session runs")
+    with open_desktop(instance, session_id) as opened:
+        yield session_id, opened
+
+
+@pytest.fixture(scope="module")
+def pool(instance: Instance) -> str:
+    config = instance.stage(2)
+    wait_for(lambda: instance.staged(config) == 2, "the pool is full", 60)
+    return config
+
+
+def health(instance: Instance) -> list[int]:
+    """What each Manager says of its health."""
+    return [httpx.get(f"http://127.0.0.1:{m['port']}/__healthcheck").status_code for m in instance.found["managers"]]
+
+
+def term(instance: Instance) -> int:
+    return instance.sql("SELECT term FROM zone_leases")[0]["term"]
+
+
+def has_primary(instance: Instance) -> bool:
+    return bool(instance.sql("SELECT 1 FROM zone_leases WHERE expires_at > clock_timestamp()"))
+
+
+@pytest.mark.timeout(300)  # a minute of it is the absence itself
+def test_a_minute_without_postgresql_costs_no_session_no_stream_and_no_process(
+    instance: Instance,
+    server: Server,
+    desktop: tuple[str, OpenDesktop],
+    pool: str,
+    record_property: Callable[[str, object], None],
+):
+    session_id, stream = desktop
+    address, cookie = entered(instance, session_id)
+    pids = {role: instance.pids(role) for role in ROLES}
+    label, before = instance.label(), term(instance)
+    there = set(containers(label))
+    server.stop(signal.SIGINT)
+    gone_at = time.monotonic()
+
+    wait_for(lambda: set(health(instance)) == {500}, "each Manager says that it does not work", 30)
+    known_viewers = 0
+    while time.monotonic() < gone_at + GONE_S:
+        assert stream.goes_on()
+        with open_stream(instance, address, cookie) as again:
+            assert again.goes_on()
+        known_viewers += 1
+        time.sleep(5)
+    plain = address.partition("?")[0]
+    stranger = httpx.get(plain, headers={"Cookie": "greenroom_viewer=x"}, verify=instance.ca(), trust_env=False)
+    assert stranger.status_code in {401, 403}
+    assert set(containers(label)) == there
+    assert {role: instance.pids(role) for role in ROLES} == pids, "nobody is restarted for it"
+
+    asyncio.run(server.start())
+    back_at = time.monotonic()
+    wait_for(lambda: has_primary(instance), "a Manager is Primary again", RENEW_S + 1)
+    record_property("primary_s", round(time.monotonic() - back_at, 2))
+    wait_for(lambda: set(health(instance)) == {200}, "every Manager works again")
+    record_property("healthy_s", round(time.monotonic() - back_at, 2))
+    assert term(instance) in {before, before + 1}
+    launched = instance.launch(instance.new_user())["session_id"]
+    wait_for(lambda: instance.has_status(launched, "running"), "a launch works as before")
+    while time.monotonic() < back_at + MISSING_S + 5:
+        assert not instance.sql("SELECT 1 FROM agents WHERE status <> 'running'"), "silence proves nothing yet"
+        time.sleep(1)
+    assert there <= set(containers(label))
+    assert instance.has_status(session_id, "running")
+    assert instance.staged(pool) == 2
+    assert stream.goes_on()
+    assert {role: instance.pids(role) for role in ROLES} == pids
+    assert instance.broken() == []
+    assert known_viewers >= GONE_S / 10
+
+
+def test_over_an_immediate_restart_the_term_the_sessions_and_the_streams_stay(
+    instance: Instance, server: Server, desktop: tuple[str, OpenDesktop], pool: str
+):
+    session_id, stream = desktop
+    wait_for(lambda: set(health(instance)) == {200}, "every Manager works")
+    wait_for(lambda: instance.staged(pool) == 2, "the pool is full")
+    pids = {role: instance.pids(role) for role in ROLES}
+    there, before = set(instance.containers()), term(instance)
+    server.stop(signal.SIGQUIT)
+    asyncio.run(server.start())
+    wait_for(lambda: has_primary(instance), "a Manager is Primary", RENEW_S + 1)
+    wait_for(instance.healthy, "every part works")
+    assert term(instance) == before
+    assert stream.goes_on()
+    assert instance.has_status(session_id, "running")
+    assert set(instance.containers()) == there
+    assert {role: instance.pids(role) for role in ROLES} == pids
+    assert instance.staged(pool) == 2

@@ -1,0 +1,73 @@
+"""A viewer who gives no input: he is disconnected, his session counts as unused, and he comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Page, Request, expect
+from tests.acceptance.instance import Instance
+from tests.browser.console import Person, violations
+
+IDLE_S = 3
+QUIET_MS = 7000
+"""Longer than the interval of the signs of life, which is 5 s here."""
+
+OUT_OF_SIGHT = """() => {
+  Object.defineProperty(document, 'hidden', { value: true, configurable: true });
+  document.dispatchEvent(new Event('visibilitychange'));
+}"""
+
+
+@pytest.fixture
+def impatient(user: Person, instance: Instance) -> Iterator[Person]:
+    """Ada, whose group disconnects her after `IDLE_S`."""
+    user_id = instance.sql("SELECT user_id FROM users WHERE username = %s", user.username)[0]["user_id"]
+    settings = {"idle_disconnect": IDLE_S / 60, "keepalive_interval": 5}
+    group = instance.call("POST", "/groups", json={"name": "Impatient", "priority": 1, "settings": settings})
+    instance.call("PUT", f"/groups/{group['group_id']}/users/{user_id}")
+    yield user
+    instance.call("DELETE", f"/groups/{group['group_id']}")
+
+
+def signs_of_life(page: Page) -> list[Request]:
+    """Those that are sent from now on."""
+    sent: list[Request] = []
+    page.on("request", lambda request: sent.append(request) if "keepalive" in request.url else None)
+    return sent
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("clean")
+def test_without_input_the_session_counts_as_unused_until_there_is_some(impatient: Person):
+    page = impatient.page
+    impatient.launch("Desktop")
+    frame = impatient.desktop()
+    frame.wait_for_selector("html[data-state=idle]", state="attached")
+    page.locator("iframe[data-state=idle]").wait_for()
+    sent = signs_of_life(page)
+    page.wait_for_timeout(QUIET_MS)
+    assert sent == []
+    with page.expect_request(lambda request: "keepalive" in request.url):
+        page.mouse.click(640, 400)
+    impatient.desktop()
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("clean")
+def test_a_page_that_does_not_count_is_left_when_its_window_is_out_of_sight(impatient: Person):
+    page = impatient.page
+    silent = {"content_type": "text/javascript", "body": ""}
+    page.context.route("**/desktop/**/session.js", lambda route: route.fulfill(**silent))  # as a page of others' images
+    impatient.launch("Desktop")
+    page.locator("iframe[data-state=silent]").wait_for(timeout=60_000)
+    page.evaluate(OUT_OF_SIGHT)
+    expect(page.get_by_text("out of sight for a while")).to_be_visible(timeout=20_000)
+    expect(page.locator("iframe")).to_have_count(0)
+    assert violations(page) == []
+    sent = signs_of_life(page)
+    page.wait_for_timeout(QUIET_MS)
+    assert sent == []
+    with page.expect_request(lambda request: "keepalive" in request.url):
+        page.get_by_role("button", name="Go on").click()
+    page.locator("iframe").wait_for()

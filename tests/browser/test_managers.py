@@ -1,0 +1,242 @@
+"""Managers at the console: two per zone, disabled, killed and changed in SQL while pages show them."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, expect
+from tests.acceptance.instance import Instance, wait_for
+from tests.browser.console import Person, log_in, violations
+
+PAGE = "/admin/infrastructure/managers"
+
+
+@pytest.fixture(scope="module")
+def instance(openbox_image: str) -> Iterator[Instance]:
+    """Two Managers in each of two zones."""
+    instance = Instance("--managers", "2", "--zones", "eu,us", GREENROOM_DESKTOP_IMAGE=openbox_image)
+    try:
+        instance.up()
+        yield instance
+    finally:
+        instance.remove()
+
+
+@pytest.fixture
+def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:
+    """The administrator on the page Managers; every Manager is enabled and running."""
+    for manager in instance.call("GET", "/managers"):
+        instance.call("PATCH", f"/managers/{manager['manager_id']}", json={"enabled": True})
+    wait_for(lambda: all(each["status"] == "running" for each in instance.call("GET", "/managers")), "all run")
+    return administrator(new_context, instance)
+
+
+def administrator(new_context: Callable[..., BrowserContext], instance: Instance) -> Person:
+    """A window of the administrator in a browser of its own, on the page Managers, told of changes."""
+    found = instance.found["admin"]
+    person = log_in(new_context().new_page(), instance.url, found["username"], found["password"])
+    person.open(PAGE)
+    expect(person.page.get_by_test_id("live")).to_have_text("Live")
+    return person
+
+
+def managers_of(instance: Instance, zone: str) -> tuple[dict[str, Any], dict[str, Any]]:
+    """The Primary of a zone and the other Manager, as the api shows them."""
+
+    def found() -> tuple[dict[str, Any], dict[str, Any]] | None:
+        managers = [each for each in instance.call("GET", "/managers") if each["zone_name"] == zone]
+        (primary, *_), (other, *_) = (
+            [each for each in managers if each["is_primary"] is is_] or [None] for is_ in (True, False)
+        )
+        return (primary, other) if primary and other else None
+
+    return wait_for(found, f"zone {zone} has a Primary")
+
+
+def row_of(person: Person, manager: dict[str, Any]) -> Locator:
+    """Its row."""
+    return person.row(manager["instance_id"])
+
+
+def press(switch: Locator) -> None:
+    """Toggle with the keyboard."""
+    switch.focus()
+    switch.page.keyboard.press("Space")
+
+
+@contextmanager
+def unchanged(person: Person) -> Generator[None]:
+    """The window is not loaded anew meanwhile."""
+    person.page.evaluate("window.before = 1")
+    yield
+    assert person.page.evaluate("window.before") == 1
+
+
+def test_disabling_the_primary_asks_first_and_is_seen_in_another_window(
+    admin: Person, instance: Instance, new_context: Callable[..., BrowserContext]
+):
+    primary, other = managers_of(instance, "eu")
+    watcher = administrator(new_context, instance)
+    with unchanged(admin), unchanged(watcher):
+        press(row_of(admin, primary).get_by_role("switch"))
+        question = admin.page.get_by_role("dialog", name=f"Disable Manager {primary['instance_id']}?")
+        expect(question).to_contain_text("It is the Primary of zone eu")
+        expect(question).to_contain_text(f"{other['instance_id']} becomes Primary at once")
+        expect(question).to_contain_text("Running sessions go on")
+        assert violations(admin.page) == []
+        admin.page.keyboard.press("Escape")
+        expect(question).to_have_count(0)
+        expect(row_of(admin, primary).get_by_role("switch")).to_be_checked()
+
+        press(row_of(admin, primary).get_by_role("switch"))
+        expect(question.get_by_role("button", name="Cancel")).to_be_focused()
+        admin.page.keyboard.press("Tab")
+        admin.page.keyboard.press("Enter")
+        for person in (admin, watcher):
+            expect(row_of(person, primary).get_by_role("switch")).not_to_be_checked()
+            expect(row_of(person, primary)).to_contain_text("unknown")
+            expect(row_of(person, other).get_by_text(re.compile(r"^Primary$"))).to_be_visible()
+            expect(row_of(person, primary).get_by_text(re.compile(r"^Primary$"))).to_have_count(0)
+
+        press(row_of(admin, other).get_by_role("switch"))
+        refusal = admin.page.get_by_role("alert").filter(has_text="was not changed")
+        expect(refusal).to_contain_text("last enabled Manager of zone eu; enable another Manager of the zone first")
+        expect(row_of(admin, other).get_by_role("switch")).to_be_checked()
+        assert violations(admin.page) == []
+
+        press(row_of(admin, primary).get_by_role("switch"))
+        for person in (admin, watcher):
+            expect(row_of(person, primary)).to_contain_text("running")
+            expect(row_of(person, other).get_by_text(re.compile(r"^Primary$"))).to_be_visible()
+
+
+def test_a_manager_has_a_page_with_its_events_and_what_it_refused(admin: Person, instance: Instance):
+    primary, other = managers_of(instance, "eu")
+    page = admin.page
+    row_of(admin, primary).get_by_role("link", name=primary["instance_id"]).click()
+    expect(page.get_by_role("heading", level=1, name=primary["instance_id"])).to_be_visible()
+    for fact in (primary["hostname"], primary["version"], primary["gateway_url"], "Primary", f"term {primary['term']}"):
+        expect(page.get_by_role("main")).to_contain_text(fact)
+    agent = next(each for each in instance.call("GET", "/agents") if each["manager_id"] == primary["manager_id"])
+    expect(page.get_by_role("link", name=agent["hostname"])).to_be_visible()
+
+    page.get_by_role("tab", name="Events").click()
+    with unchanged(admin):
+        instance.call("PATCH", f"/managers/{primary['manager_id']}", json={"enabled": False})
+        became = f"{other['instance_id']} became Primary of zone eu with term"
+        expect(
+            admin.row(became).filter(has_text=f"because {primary['instance_id']} was disabled").first
+        ).to_be_visible()
+        expect(page.get_by_role("switch", name=f"Enabled: Manager {primary['instance_id']}")).not_to_be_checked()
+    assert violations(page) == []
+
+    page.get_by_role("tab", name="Requests").click()
+    page.get_by_role("radiogroup", name="Answers").get_by_text("503", exact=True).click()
+    refused = page.get_by_role("row").filter(has_text="POST /manager_api/v1/check-in")
+    expect(refused.first.get_by_role("cell", name="503", exact=True)).to_be_visible()
+    expect(page.get_by_role("cell", name="200", exact=True)).to_have_count(0)
+    assert violations(page) == []
+
+
+def test_what_sql_changes_is_seen_without_reload(admin: Person, instance: Instance):
+    primary, _ = managers_of(instance, "us")
+    row = row_of(admin, primary)
+    with unchanged(admin):
+        for enabled in (False, True):
+            instance.sql("UPDATE managers SET enabled = %s WHERE manager_id = %s", enabled, primary["manager_id"])
+            expect(row.get_by_role("switch")).to_be_checked(checked=enabled)
+            expect(row).to_contain_text("running" if enabled else "unknown")
+        expect(row.get_by_text(re.compile(r"^Primary$"))).to_have_count(0)
+
+
+def test_the_mark_of_the_primary_moves_when_its_process_is_killed(admin: Person, instance: Instance):
+    primary, other = managers_of(instance, "eu")
+    expect(row_of(admin, primary).get_by_text(re.compile(r"^Primary$"))).to_be_visible()
+    with unchanged(admin):
+        os.kill(pid_of(instance, primary), signal.SIGKILL)
+        expect(row_of(admin, other).get_by_text(re.compile(r"^Primary$"))).to_be_visible()
+        expect(row_of(admin, primary).get_by_text(re.compile(r"^Primary$"))).to_have_count(0)
+        expect(row_of(admin, primary).get_by_role("switch")).to_be_checked()
+
+
+def test_that_the_other_manager_does_not_run_is_said_before_and_after(admin: Person, instance: Instance):
+    primary, other = managers_of(instance, "us")
+    page = admin.page
+    with frozen(instance.pids("up")[0], pid_of(instance, other)):
+        expect(row_of(admin, other)).to_contain_text("unknown", timeout=30_000)
+        press(row_of(admin, primary).get_by_role("switch"))
+        question = page.get_by_role("dialog")
+        expect(question).to_contain_text(f"No other enabled Manager of zone us is running ({other['instance_id']}")
+        question.get_by_role("button", name="Disable").click()
+        expect(
+            page.get_by_role("alert").filter(has_text="No other enabled Manager of zone us is running")
+        ).to_be_visible()
+        expect(page.get_by_role("status").filter(has_text="No enabled Manager of zone us is running")).to_be_visible()
+        assert violations(page) == []
+        press(row_of(admin, primary).get_by_role("switch"))
+        expect(row_of(admin, primary)).to_contain_text("running")
+        expect(page.get_by_role("status").filter(has_text="No enabled Manager of zone us is running")).to_have_count(0)
+
+
+def pid_of(instance: Instance, manager: dict[str, Any]) -> int:
+    """Its process now."""
+    pids = {each["instance_id"]: each["pid"] for each in instance.status()["managers"]}
+    return pids[manager["instance_id"]]
+
+
+@contextmanager
+def frozen(*pids: int) -> Generator[None]:
+    """Processes that stand still meanwhile; the supervisor among them, so that it starts nothing anew."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+
+
+def test_requests_of_agents_are_filtered_by_answer_agent_and_manager(admin: Person, instance: Instance):
+    primary, _ = managers_of(instance, "eu")
+    agent = next(each for each in instance.call("GET", "/agents") if each["zone_name"] == "eu")
+    instance.call("PATCH", f"/managers/{primary['manager_id']}", json={"enabled": False})
+    page = admin.page
+    admin.open("/admin/diagnostics/manager-requests")
+    answers = page.get_by_role("radiogroup", name="Answers")
+    answers.get_by_text("Served", exact=True).click()
+    expect(page.get_by_role("cell", name="503", exact=True)).to_have_count(0)
+    answers.get_by_text("503", exact=True).click()
+    expect(page).to_have_url(re.compile("answers=503"))
+    page.get_by_role("combobox", name="Manager").click()
+    page.get_by_role("option", name=primary["instance_id"]).click()
+    page.get_by_role("combobox", name="Agent").click()
+    page.get_by_role("option", name=agent["agent_id"][:8]).click()
+    refused = page.get_by_role("row").filter(has_text=primary["instance_id"]).first
+    expect(refused).to_contain_text("503")
+    expect(refused.get_by_role("link", name=agent["agent_id"][:8])).to_be_visible()
+    assert violations(page) == []
+    page.reload()
+    expect(page.get_by_role("row").filter(has_text=primary["instance_id"]).first).to_contain_text("503")
+
+
+def test_older_requests_are_reached_page_by_page(admin: Person, instance: Instance):
+    instance.sql(
+        "INSERT INTO manager_requests (manager_instance_id, method, path, status, duration_ms)"
+        " SELECT 'manager-x', 'POST', '/number-' || n, 418, 1 FROM generate_series(1, 260) n"
+    )
+    page = admin.page
+    admin.open("/admin/diagnostics/manager-requests?manager_instance_id=manager-x")
+    newest, oldest = (page.get_by_role("cell", name=f"POST /number-{n}", exact=True) for n in (260, 10))
+    expect(newest).to_be_visible()
+    page.get_by_role("button", name="Show older rows").click()
+    expect(oldest).to_be_visible()
+    expect(newest).to_have_count(0)
+    expect(page.get_by_role("button", name="Show older rows")).to_have_count(0)
+    page.get_by_role("button", name="Back to the newest").click()
+    expect(newest).to_be_visible()

@@ -1,0 +1,193 @@
+"""Sessions put to rest and resumed, launched with choices, opened by a connect address, ended many at once."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from playwright.sync_api import BrowserContext, Response, expect
+from tests.acceptance.instance import Instance
+from tests.browser.console import Person, goto, inside, violations
+
+ALL_USERS = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
+
+pytestmark = pytest.mark.usefixtures("clean")
+
+
+@pytest.fixture
+def allow(instance: Instance) -> Iterator[Callable[..., None]]:
+    """Gives All Users settings for this test."""
+    given: dict[str, Any] = {}
+
+    def patch(settings: dict[str, Any]) -> None:
+        with instance.http() as http:
+            answer = http.patch(f"/api/v1/groups/{ALL_USERS}", json={"settings": settings})
+            assert answer.status_code == 200, answer.text
+
+    def allow(**settings: Any) -> None:
+        given.update(settings)
+        patch(settings)
+
+    yield allow
+    patch(dict.fromkeys(given))
+
+
+@pytest.mark.timeout(180)
+def test_a_session_is_paused_and_stopped_and_goes_on_where_it_was(user: Person, allow: Callable[..., None]):
+    allow(allow_kasm_pause=True, allow_kasm_stop=True)
+    session_id = user.launch("Desktop")
+    user.desktop()
+    inside(session_id, "touch", "/home/kasm-user/kept")
+    page = user.page
+    user.tool("Pause")
+    expect(page.get_by_role("heading", name="The session is paused")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="Resume").click()
+    user.desktop()
+    user.tool("Stop")
+    page.get_by_role("dialog").get_by_role("button", name="Stop").click()
+    expect(page.get_by_role("heading", name="The session is stopped")).to_be_visible(timeout=40_000)
+    page.get_by_role("link", name="Back to the workspaces").click()
+    card = page.locator(f"[data-session='{session_id}']")
+    expect(card).to_contain_text("stopped")
+    card.get_by_role("button", name="Resume Desktop").click()
+    user.desktop()
+    assert inside(session_id, "ls", "/home/kasm-user/kept") != ""
+
+
+def test_what_the_groups_do_not_allow_is_not_offered(user: Person, allow: Callable[..., None]):
+    allow(allow_kasm_delete=False)
+    session_id = user.launch("Desktop")
+    user.desktop()
+    tools = user.page.get_by_role("navigation", name="Session tools")
+    tools.hover()
+    expect(tools.get_by_role("button", name="Leave")).to_be_visible()
+    for name in ("Pause", "Stop", "Delete"):
+        expect(tools.get_by_role("button", name=name)).to_have_count(0)
+    user.tool("Leave")
+    card = user.page.locator(f"[data-session='{session_id}']")
+    expect(card).to_contain_text(re.compile(r"Ends in \d+m unless used"))
+    expect(card.get_by_role("img", name="Screen of Desktop")).to_be_visible()
+    expect(card.get_by_role("button", name="Delete")).to_have_count(0)
+    assert violations(user.page) == []
+
+
+def test_zone_and_profile_are_chosen_at_the_launch(user: Person, instance: Instance, allow: Callable[..., None]):
+    allow(allow_zone_selection=True, allow_persistent_profile=True)
+    with instance.http() as http:
+        zone = (
+            http.post("/api/v1/zones", json={"zone_name": "far", "search_alternate_zones": False})
+            .raise_for_status()
+            .json()
+        )
+        image = next(each for each in http.get("/api/v1/images").json() if each["friendly_name"] == "Desktop")
+        try:
+            user.open("/")
+            user.page.get_by_role("button", name="Launch Desktop with options").click()
+            form = user.page.get_by_role("dialog")
+            user.field("Zone").click()
+            user.page.get_by_role("option", name="far").click()
+            assert violations(user.page) == []
+            form.get_by_role("button", name="Launch").click()
+            expect(form.get_by_role("alert")).to_contain_text("Not saved")
+            user.field("Zone").click()
+            user.page.get_by_role("option", name="default").click()
+            form.get_by_role("button", name="Launch").click()
+            user.page.wait_for_url(re.compile(r"/session/[0-9a-f-]{36}"))
+        finally:
+            http.delete(f"/api/v1/zones/{zone['zone_id']}")
+        session = http.get("/api/v1/sessions", params={"image_id": image["image_id"]}).json()[0]
+        assert session["zone_name"] == "default"
+
+
+def test_a_connect_address_opens_the_desktop_without_a_log_in(
+    instance: Instance, new_context: Callable[..., BrowserContext]
+):
+    key = {"api_key": instance.found["api_key"], "api_key_secret": instance.found["api_key_secret"]}
+    with instance.http() as http:
+        image = next(each for each in http.get("/api/v1/images").json() if each["friendly_name"] == "Desktop")
+        launched = http.post("/api/public/request_kasm", json=key | {"image_id": image["image_id"].replace("-", "")})
+        address = launched.json()["kasm_url"]
+    page = new_context().new_page()
+    goto(page, f"{instance.url}{address}")
+    Person(page, instance.url, "nobody").desktop()
+    assert violations(page) == []
+    expect(page.get_by_role("button", name="Delete")).to_have_count(0)
+    goto(page, f"{instance.url}{address[:-4]}AAAA")
+    page.reload()
+    expect(page.get_by_text("opens no session")).to_be_visible()
+
+
+def test_a_link_logs_a_person_in_once(instance: Instance, user: Person, new_context: Callable[..., BrowserContext]):
+    key = {"api_key": instance.found["api_key"], "api_key_secret": instance.found["api_key_secret"]}
+    with instance.http() as http:
+        found = next(each for each in http.get("/api/v1/users").json() if each["username"] == user.username)
+        link = http.post("/api/public/get_login", json=key | {"target_user": {"user_id": found["user_id"]}}).json()
+    page = new_context().new_page()
+    goto(page, link["url"])
+    expect(page.get_by_role("heading", name="Workspaces")).to_be_visible()
+    again = new_context().new_page()
+    goto(again, link["url"])
+    expect(again.get_by_text("used before")).to_be_visible()
+
+
+@pytest.mark.timeout(120)
+def test_several_sessions_are_ended_at_once_after_a_question_that_names_them(
+    admin: Person, user: Person, instance: Instance
+):
+    with instance.http() as http:
+        found = next(each for each in http.get("/api/v1/users").json() if each["username"] == user.username)
+        image = next(each for each in http.get("/api/v1/images").json() if each["friendly_name"] == "Desktop")
+        for _ in range(2):
+            body = {"image_id": image["image_id"], "user_id": found["user_id"]}
+            http.post("/api/v1/sessions", json=body).raise_for_status()
+    page = admin.page
+    admin.open("/admin/sessions")
+    rows = admin.row(user.username)
+    expect(rows).to_have_count(2)
+    page.get_by_role("checkbox", name="Select all rows").click()
+    expect(page.get_by_text("2 selected")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("button", name="Delete", exact=True).click()
+    dialogue = page.get_by_role("dialog")
+    expect(dialogue).to_contain_text("Delete 2 sessions?")
+    expect(dialogue).to_contain_text(f"Desktop of {user.username}")
+    dialogue.get_by_role("button", name="Delete").click()
+    expect(rows).to_have_count(0, timeout=40_000)
+
+
+@pytest.mark.timeout(120)
+def test_a_session_has_a_page_with_its_placement_screen_command_and_log_rows(
+    admin: Person, user: Person, instance: Instance
+):
+    session_id = user.launch("Desktop")
+    user.desktop()
+    page = admin.page
+    admin.open(f"/admin/sessions/{session_id}")
+    expect(page.get_by_role("heading", level=1, name=f"Desktop of {user.username}")).to_be_visible()
+    assert violations(page) == []
+    page.get_by_role("tab", name="How It Came About").click()
+    expect(page.get_by_role("row").filter(has_text="used").first).to_contain_text("default")
+    page.get_by_role("tab", name="Screen").click()
+    expect(page.get_by_role("img", name="Screen of")).to_be_visible(timeout=30_000)
+    page.get_by_role("tab", name="Command").click()
+    page.get_by_role("textbox", name="Command").fill("sh\n-c\necho greetings; exit 3")
+    page.get_by_role("button", name="Run").click()
+    expect(page.get_by_text("exit code 3")).to_be_visible(timeout=30_000)
+    expect(page.locator("pre").filter(has_text="greetings")).to_be_visible()
+    page.get_by_role("tab", name="Logs").click()
+    expect(page.get_by_role("row").filter(has_text="session-launched")).to_be_visible()
+    assert violations(page) == []
+
+
+def test_an_open_page_keeps_its_session_alive(user: Person):
+    session_id = user.launch("Desktop")
+    user.desktop()
+
+    def beat(response: Response) -> bool:
+        return response.url.endswith(f"/sessions/{session_id}/keepalives") and response.status == 200
+
+    with user.page.expect_response(beat):
+        user.page.evaluate("document.dispatchEvent(new Event('visibilitychange'))")

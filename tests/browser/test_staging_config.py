@@ -1,0 +1,151 @@
+"""The page of a staging config: its pool, whom it served and whom not, whom it would serve, its log rows."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import expect
+from tests.acceptance.instance import Instance, wait_for
+from tests.browser.console import Person, violations
+
+FILL_MS = 60_000
+
+
+@pytest.fixture
+def failing_assign(instance: Instance) -> Iterator[None]:
+    """The workspace has an `assign` command that fails while the test runs."""
+    image = f"/images/{instance.desktop()}"
+    before = instance.call("GET", image)["exec_config"]
+    instance.call("PATCH", image, json={"exec_config": {**before, "assign": {"cmd": "false"}}})
+    yield
+    instance.call("PATCH", image, json={"exec_config": before})
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("clean")
+def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Person, user: Person, instance: Instance):
+    page = admin.page
+    config_id = instance.stage(1)
+    wait_for(lambda: instance.staged(config_id) == 1, "the pool is full")
+    found = next(each for each in instance.call("GET", "/users") if each["username"] == user.username)
+    launch = {"image_id": instance.desktop(), "user_id": found["user_id"]}
+    hit = instance.call("POST", "/sessions", json=launch)["session_id"]
+    wait_for(lambda: instance.has_status(hit, "running"), "it was handed over")
+    missed = instance.call("POST", "/sessions", json={**launch, "environment": {"A": "1"}})["session_id"]
+
+    # The list says how many were served
+    admin.open("/admin/staging")
+    expect(admin.row("Desktop")).to_contain_text("50 %")
+    admin.row("Desktop").get_by_role("link", name="50 %").click()
+
+    # The page says why the others were not, and leads to each
+    expect(page.get_by_test_id("hit-rate-24")).to_have_text("50 %")
+    expect(page.get_by_role("img", name="1 hit and 1 miss")).to_be_visible()
+    reason = page.get_by_role("region", name="Reasons of misses").get_by_role("row").filter(has_text="launch_options")
+    expect(reason).to_contain_text("Options of the launch")
+    expect(reason).to_contain_text("environment")
+    miss = page.get_by_role("region", name="Last misses").get_by_role("row").filter(has_text=user.username)
+    expect(miss).to_contain_text("on demand")
+    assert violations(page) == []
+    page.emulate_media(color_scheme="dark")
+    assert violations(page, "color-contrast") == []
+    page.emulate_media(color_scheme="light")
+
+    # One click to the violations, with user, setting and config in columns of their own
+    page.get_by_role("link", name="Violations in the logs").click()
+    violation = page.get_by_role("region", name="Logs").get_by_role("row").filter(has_text=user.username)
+    expect(violation).to_have_count(1)
+    for column, value in (("Setting", "launch_options"), ("Staging Config", "Desktop in default")):
+        expect(page.get_by_role("columnheader", name=column)).to_be_visible()
+        expect(violation.get_by_role("cell", name=value, exact=True)).to_be_visible()
+    assert violations(page) == []
+
+    # How the launch came about
+    page.get_by_role("tab", name="Hits and Misses").click()
+    miss.get_by_role("link", name=missed[:8]).click()
+    expect(page.get_by_role("tab", name="How It Came About")).to_have_attribute("aria-selected", "true")
+    steps = page.get_by_role("region", name="Placement").get_by_role("row")
+    expect(steps.filter(has_text="Staged session in the current zone")).to_contain_text("Options of the launch")
+    expect(steps.filter(has_text="New session in the current zone")).to_contain_text("used")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("clean")
+def test_whether_a_user_would_get_one_is_answered_and_follows_every_change(
+    admin: Person, user: Person, instance: Instance
+):
+    config_id = instance.stage(1)
+    wait_for(lambda: instance.staged(config_id) == 1, "the pool is full")
+    admin.open(f"/admin/staging/{config_id}?tab=explain")
+    answer = admin.page.get_by_role("main").get_by_role("status")
+    admin.page.get_by_role("combobox", name="User").fill("nobody@example.org")
+    admin.page.get_by_role("button", name="Answer").click()
+    expect(answer).to_contain_text("no user")
+    admin.page.get_by_role("combobox", name="User").fill(user.username[:3])
+    admin.page.get_by_role("option", name=user.username).click()
+    expect(answer).to_contain_text(f"Yes: {user.username} would get a session")
+    assert violations(admin.page) == []
+
+    everybody = next(each for each in instance.call("GET", "/groups") if each["name"] == "All Users")
+    group = f"/groups/{everybody['group_id']}"
+    try:
+        instance.call("PATCH", group, json={"settings": {"inject_ssh_keys": True}})
+        expect(answer).to_contain_text(f"No: {user.username} would not get a session")
+        expect(answer).to_contain_text("SSH keys of the user")
+        expect(answer).to_contain_text("group All Users")
+        assert violations(admin.page) == []
+    finally:
+        instance.call("PATCH", group, json={"settings": {"inject_ssh_keys": None}})
+    expect(answer).to_contain_text(f"Yes: {user.username}")
+
+
+@pytest.mark.timeout(180)
+@pytest.mark.usefixtures("clean", "failing_assign")
+def test_a_session_set_aside_is_shown_with_its_reason_and_can_be_deleted(
+    admin: Person, user: Person, instance: Instance
+):
+    config_id = instance.stage(1)
+    wait_for(lambda: instance.staged(config_id) == 1, "the pool is full", within_s=60)
+    found = next(each for each in instance.call("GET", "/users") if each["username"] == user.username)
+    admin.open(f"/admin/staging/{config_id}")
+    staged = admin.page.get_by_role("region", name="Staged sessions").get_by_role("row")
+    expect(staged.filter(has_text="ready")).to_have_count(1)
+
+    session_id = instance.launch(found["user_id"])["session_id"]
+    aside = staged.filter(has_text=session_id[:8])
+    expect(aside).to_contain_text("set aside", timeout=FILL_MS)
+    expect(aside).to_contain_text("assign")
+    assert violations(admin.page) == []
+
+    # All sessions that were set aside, with the reason; nothing happens to them by itself
+    admin.open("/admin/sessions?kind=set aside")
+    listed = admin.row(session_id[:8])
+    expect(listed).to_contain_text("assign")
+    expect(listed.get_by_text(re.compile(r"^in \d"))).to_have_count(0)
+    admin.open(f"/admin/staging/{config_id}")
+    aside.get_by_role("button", name=f"Delete {session_id}").click()
+    admin.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(aside).to_have_count(0, timeout=FILL_MS)
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.usefixtures("clean")
+def test_a_pool_is_recycled_and_its_config_deleted_on_its_page(admin: Person, instance: Instance):
+    page = admin.page
+    config_id = instance.stage(1)
+    admin.open(f"/admin/staging/{config_id}")
+    staged = page.get_by_role("region", name="Staged sessions").get_by_role("row")
+    ready = staged.filter(has_text="ready")
+    expect(ready).to_have_count(1, timeout=FILL_MS)
+    before = ready.get_attribute("data-row")
+    page.get_by_role("button", name="Recycle").click()
+    page.get_by_role("dialog").get_by_role("button", name="Recycle").click()
+    expect(staged.and_(page.locator(f"[data-row='{before}']"))).to_have_count(0, timeout=FILL_MS)
+    expect(ready).to_have_count(1, timeout=FILL_MS)
+    expect(ready).not_to_contain_text("In rotation")
+    expect(ready).to_contain_text("in 7h 59m")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No staging configs yet")).to_be_visible()

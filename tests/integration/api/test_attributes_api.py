@@ -1,0 +1,185 @@
+"""What users prefer, and their SSH keys."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Awaitable, Callable
+
+import httpx
+import pytest
+
+from greenroom.api.attributes import default_image_of
+from greenroom.core.errors import Invalid
+from greenroom.db.database import Database
+from greenroom.kit.secrets import Secrets
+from greenroom.kit.ssh_keys import new_pair, pair_of, same_key
+
+Client = httpx.AsyncClient
+Make = Callable[..., Awaitable[Client]]
+
+ALL_USERS = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
+OWN = "/api/v1/me/attributes"
+PAIR, OTHER = new_pair("ada"), new_pair("bob")
+
+
+async def stored_key(db: Database) -> str | None:
+    row = await db.fetch_one("SELECT ssh_private_key_encrypted AS key FROM user_attributes")
+    return Secrets(bytes(32)).decrypt(row["key"]) if row and row["key"] else None
+
+
+async def test_attributes_begin_unset_and_change_one_by_one(user: Client):
+    begin = (await user.get(OWN)).json()
+    assert [value for name, value in begin.items() if name not in ("user_id", "has_ssh_private_key")] == [None] * 5
+    changed = await user.patch(OWN, json={"preferred_language": "de_DE.UTF-8", "theme": "dark"})
+    assert changed.status_code == 200, changed.text
+    assert (await user.patch(OWN, json={"preferred_timezone": "Europe/Berlin"})).status_code == 200
+    now = (await user.get(OWN)).json()
+    assert (now["preferred_language"], now["preferred_timezone"], now["theme"]) == ("de-DE", "Europe/Berlin", "dark")
+    cleared = (await user.patch(OWN, json={"theme": None})).json()
+    assert (cleared["theme"], cleared["preferred_language"]) == (None, "de-DE")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"preferred_language": "klingon"}, "no such language"),
+        ({"preferred_timezone": "Mars/Olympus"}, "no such time zone"),
+        ({"preferred_timezone": "../../etc/passwd"}, "no such time zone"),
+        ({"theme": "pink"}, "theme"),
+        ({"default_image": str(uuid.UUID(int=1))}, "no workspace"),
+        ({"ssh_public_key": "ssh-rsa nonsense"}, "no public key"),
+        ({"ssh_private_key": "nonsense"}, "no private key"),
+        ({"ssh_public_key": OTHER.public, "ssh_private_key": PAIR.private}, "does not belong"),
+        ({"shell": "zsh"}, "shell"),
+    ],
+)
+async def test_what_cannot_be_is_refused_in_words(user: Client, db: Database, change: dict[str, str], words: str):
+    answer = await user.patch(OWN, json=change)
+    assert answer.status_code == 422
+    assert words in answer.json()["detail"]
+    assert await db.fetch("SELECT 1 FROM user_attributes WHERE ssh_public_key IS NOT NULL", {}) == []
+
+
+async def test_the_private_key_goes_in_and_never_comes_out(user: Client, admin: Client, db: Database):
+    answer = await user.patch(OWN, json={"ssh_private_key": PAIR.private})
+    assert answer.status_code == 200, answer.text
+    assert answer.json()["has_ssh_private_key"] is True
+    assert same_key(answer.json()["ssh_public_key"], PAIR.public)
+    stored = await stored_key(db)
+    assert stored is not None
+    assert same_key(pair_of(stored).public, PAIR.public)
+    (raw,) = await db.fetch("SELECT ssh_private_key_encrypted::bytea AS key FROM user_attributes")
+    assert b"PRIVATE KEY" not in bytes(raw["key"])
+    user_id = answer.json()["user_id"]
+    body = PAIR.private.splitlines()[1]
+    for shown in (
+        await user.get(OWN),
+        await admin.get(f"/api/v1/users/{user_id}/attributes"),
+        await admin.get(f"/api/v1/users/{user_id}"),
+        await user.get("/api/v1/me"),
+    ):
+        assert shown.status_code == 200
+        assert body not in shown.text
+
+
+async def test_both_keys_are_one_pair(user: Client, db: Database):
+    await user.patch(OWN, json={"ssh_private_key": PAIR.private})
+    refused = await user.patch(OWN, json={"ssh_public_key": OTHER.public})
+    assert (refused.status_code, "belongs to another" in refused.json()["detail"]) == (422, True)
+    renamed = (await user.patch(OWN, json={"ssh_public_key": PAIR.public + " renamed"})).json()
+    assert (renamed["ssh_public_key"].endswith("renamed"), renamed["has_ssh_private_key"]) == (True, True)
+    public_only = (await user.patch(OWN, json={"ssh_public_key": OTHER.public, "ssh_private_key": None})).json()
+    assert (public_only["ssh_public_key"], public_only["has_ssh_private_key"]) == (OTHER.public, False)
+    await user.patch(OWN, json={"ssh_private_key": PAIR.private})
+    gone = (await user.patch(OWN, json={"ssh_public_key": None})).json()
+    assert (gone["ssh_public_key"], gone["has_ssh_private_key"]) == (None, False)
+    assert await stored_key(db) is None
+
+
+async def test_a_pair_is_made_for_whoever_has_none(user: Client, admin: Client, db: Database):
+    first = (await user.post("/api/v1/me/ssh-key")).json()
+    assert first["ssh_public_key"].startswith("ssh-ed25519 ")
+    assert first["ssh_public_key"].endswith(" user@greenroom.local")
+    key = await stored_key(db)
+    assert key is not None
+    assert same_key(pair_of(key).public, first["ssh_public_key"])
+    second = (await admin.post(f"/api/v1/users/{first['user_id']}/ssh-key")).json()
+    assert second["ssh_public_key"] != first["ssh_public_key"]
+
+
+async def test_others_need_the_permission_and_nobody_changes_somebody_above(
+    user: Client, admin: Client, with_key: Make
+):
+    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    boss = next(u for u in (await admin.get("/api/v1/users")).json() if u["user_id"] != me)["user_id"]
+    helpdesk = await with_key("users_view", "users_modify")
+    assert (await user.get(f"/api/v1/users/{boss}/attributes")).status_code == 403
+    changed = await helpdesk.patch(f"/api/v1/users/{me}/attributes", json={"preferred_language": "fr"})
+    assert (changed.status_code, changed.json()["preferred_language"]) == (200, "fr")
+    for refused in (
+        await helpdesk.patch(f"/api/v1/users/{boss}/attributes", json={"ssh_private_key": PAIR.private}),
+        await helpdesk.post(f"/api/v1/users/{boss}/ssh-key"),
+    ):
+        assert (refused.status_code, refused.json()["required"]) == (403, ["users_modify_admin"])
+
+
+async def test_attributes_leave_with_their_user(user: Client, admin: Client, db: Database):
+    me = (await user.patch(OWN, json={"theme": "light"})).json()["user_id"]
+    assert (await admin.delete(f"/api/v1/users/{me}")).status_code == 204
+    assert await db.fetch("SELECT 1 FROM user_attributes", {}) == []
+    assert (await admin.get(f"/api/v1/users/{me}/attributes")).status_code == 404
+
+
+# The default workspace ------------------------------------------------------------------------------------------
+
+
+async def test_the_own_default_workspace_comes_before_that_of_the_groups(user: Client, admin: Client, db: Database):
+    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    with pytest.raises(Invalid, match="no default workspace"):
+        await default_image_of(db, me)
+    desktop = (await admin.get("/api/v1/images")).json()[0]["image_id"]
+    other = (await admin.post("/api/v1/images", json={"name": "editor:1", "friendly_name": "Editor"})).json()[
+        "image_id"
+    ]
+    settings = {"settings": {"default_image": "Editor"}}
+    saved = await admin.patch(f"/api/v1/groups/{ALL_USERS}", json=settings)
+    assert saved.json()["settings"]["default_image"] == other, "stored by id: a renamed workspace stays the default"
+    assert await default_image_of(db, me) == other
+    assert (await user.patch(OWN, json={"default_image": desktop})).status_code == 200
+    assert await default_image_of(db, me) == desktop
+    refused = await admin.patch(f"/api/v1/groups/{ALL_USERS}", json={"settings": {"default_image": "Nonsense"}})
+    assert (refused.status_code, "Nonsense" in refused.json()["detail"]) == (422, True)
+
+
+async def test_a_deleted_default_workspace_is_none(user: Client, admin: Client, db: Database):
+    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    other = (await admin.post("/api/v1/images", json={"name": "editor:1", "friendly_name": "Editor"})).json()[
+        "image_id"
+    ]
+    await admin.patch(f"/api/v1/groups/{ALL_USERS}", json={"settings": {"default_image": other}})
+    await user.patch(OWN, json={"default_image": other})
+    assert (await admin.delete(f"/api/v1/images/{other}")).status_code == 204
+    assert (await user.get(OWN)).json()["default_image"] is None
+    with pytest.raises(Invalid, match="was deleted"):
+        await default_image_of(db, me)
+
+
+async def test_a_launch_without_a_workspace_starts_the_default_one(user: Client, admin: Client, db: Database):
+    refused = await user.post("/api/v1/sessions", json={})
+    assert (refused.status_code, "no default workspace" in refused.json()["detail"]) == (422, True)
+    desktop = (await admin.get("/api/v1/images")).json()[0]["image_id"]
+    await user.patch(OWN, json={"default_image": desktop})
+    (agent,) = await db.write(
+        "INSERT INTO agents (zone_id, hostname, credential_hash, status, complete, last_reported)"
+        " SELECT zone_id, 'host-1', '', 'running', true, now() FROM zones RETURNING agent_id"
+    )
+    await db.write(
+        "INSERT INTO agent_capacity (agent_id, cores, memory) VALUES (%s, 8, 8000000000)", (agent["agent_id"],)
+    )
+    await db.write(
+        "INSERT INTO agent_images (agent_id, name, state) VALUES (%s, 'greenroom/desktop:xfce', 'present')",
+        (agent["agent_id"],),
+    )
+    launched = await user.post("/api/v1/sessions", json={})
+    assert launched.status_code == 202, launched.text
+    assert launched.json()["image_id"] == desktop

@@ -1,0 +1,377 @@
+"""Every administrative change is exactly one log row with who, what, before and after; secrets are in none."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+from typing import Any, Final, cast
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from greenroom.api.audit import REPEAT_S
+from greenroom.api.security import access_of
+from greenroom.db.database import Database
+from greenroom.kit.ssh_keys import new_pair
+
+Client = httpx.AsyncClient
+Make = Callable[..., Awaitable[Client]]
+
+SECRET: Final = "correct horse battery"
+VARIABLES: Final = {"environment": {"TOKEN": SECRET}}
+PAIR: Final = new_pair("ada")
+
+
+@dataclass(frozen=True)
+class Step:
+    """A request that changes something, and the code of its row; `{name}` stands for an id that was `saved` before."""
+
+    method: str
+    path: str
+    code: str
+    body: dict[str, Any] = field(default_factory=dict[str, Any])
+    saved: str = ""
+
+
+def v1(what: str, code: str, body: dict[str, Any] | None = None, saved: str = "") -> Step:
+    method, _, path = what.partition(" ")
+    return Step(method, f"/api/v1{path}", code, body or {}, saved)
+
+
+def public(name: str, code: str, **body: Any) -> Step:
+    return Step("POST", f"/api/public/{name}", code, body)
+
+
+STEPS: Final = [
+    v1("PATCH /settings", "setting-changed", {"max_login_attempts": 4}),
+    v1("POST /zones", "zone-created", {"zone_name": "us"}, "zone_id"),
+    v1("PATCH /zones/{zone_id}", "zone-changed", {"proxy_port": 8443}),
+    v1("DELETE /zones/{zone_id}", "zone-deleted"),
+    v1("POST /join-tokens", "join-token-created", {"zone_id": "{default_zone_id}"}, "join_token_id"),
+    v1("DELETE /join-tokens/{join_token_id}", "join-token-deleted"),
+    v1("DELETE /gateways/{gateway_id}", "gateway-deleted"),
+    v1("PATCH /managers/{manager_id}", "manager-changed", {"enabled": False}),
+    v1("DELETE /managers/{manager_id}", "manager-deleted"),
+    v1("PATCH /agents/{agent_id}", "agent-changed", {"draining": True}),
+    v1("DELETE /agents/{agent_id}/credential", "agent-credential-deleted"),
+    v1("DELETE /agents/{agent_id}", "agent-deleted"),
+    v1("POST /filter-policies", "web-filter-policy-created", {"name": "strict"}, "filter_policy_id"),
+    v1("PATCH /filter-policies/{filter_policy_id}", "web-filter-policy-changed", {"deny": ["example.com"]}),
+    v1("DELETE /filter-policies/{filter_policy_id}", "web-filter-policy-deleted"),
+    v1(
+        "POST /images",
+        "workspace-created",
+        {"name": "editor:1", "friendly_name": "Editor", "docker_token": SECRET, "run_config": VARIABLES},
+        "image_id",
+    ),
+    v1(
+        "PATCH /images/{image_id}",
+        "workspace-changed",
+        {"docker_token": SECRET + "2", "exec_config": {"go": {"cmd": "true", **VARIABLES}}},
+    ),
+    v1(
+        "POST /staging-configs",
+        "staging-config-created",
+        {"zone_id": "{default_zone_id}", "image_id": "{image_id}", "num_sessions": 1, "expiration": 1},
+        "staging_config_id",
+    ),
+    v1("PATCH /staging-configs/{staging_config_id}", "staging-config-changed", {"num_sessions": 2}),
+    v1("POST /staging-configs/{staging_config_id}/recycle", "staging-config-changed"),
+    v1("DELETE /staging-configs/{staging_config_id}", "staging-config-deleted"),
+    v1("POST /users", "user-created", {"username": "ada", "password": SECRET}, "user_id"),
+    v1("PATCH /users/{user_id}", "user-changed", {"first_name": "Ada", "password": SECRET + "2"}),
+    v1("PATCH /users/{user_id}/attributes", "user-changed", {"ssh_private_key": PAIR.private}),
+    v1("POST /users/{user_id}/ssh-key", "user-changed"),
+    v1("DELETE /users/{user_id}/logins", "user-changed"),
+    v1("DELETE /users/{user_id}/logins/{login_id}", "user-changed"),
+    v1("POST /groups", "group-created", {"name": "Students", "settings": {"run_config": VARIABLES}}, "group_id"),
+    v1("PATCH /groups/{group_id}", "group-changed", {"settings": {"run_config": {"environment": {"TOKEN": "other"}}}}),
+    v1("PUT /groups/{group_id}/users/{user_id}", "group-changed"),
+    v1("DELETE /groups/{group_id}/users/{user_id}", "group-changed"),
+    v1("PUT /groups/{group_id}/images/{image_id}", "group-changed"),
+    v1("DELETE /groups/{group_id}/images/{image_id}", "group-changed"),
+    v1("DELETE /groups/{group_id}", "group-deleted"),
+    v1("DELETE /images/{image_id}", "workspace-deleted"),
+    v1("DELETE /users/{user_id}", "user-deleted"),
+    v1("POST /api-keys", "api-key-created", {"name": "ci"}, "key_id"),
+    v1("PATCH /api-keys/{key_id}", "api-key-changed", {"permissions": ["zones_view"]}),
+    v1("DELETE /api-keys/{key_id}", "api-key-deleted"),
+]
+"""All changes through /api/v1, in an order in which each is possible."""
+
+PUBLIC_STEPS: Final = [
+    public("create_user", "user-created", target_user={"username": "bob", "password": SECRET}),
+    public("update_user", "user-changed", target_user={"user_id": "{bob}", "last_name": "B", "password": SECRET + "2"}),
+    public("update_user_attributes", "user-changed", target_user_attributes={"user_id": "{bob}", "theme": "dark"}),
+    public("update_attributes", "user-changed", target_user_attributes={"user_id": "{bob}", "theme": "light"}),
+    public("logout_user", "user-changed", target_user={"user_id": "{bob}"}),
+    public("create_group", "group-created", target_group={"name": "Team"}),
+    public("update_group", "group-changed", target_group={"group_id": "{Team}", "priority": 3}),
+    public("add_user_group", "group-changed", target_group={"group_id": "{Team}"}, target_user={"user_id": "{bob}"}),
+    public("remove_user_group", "group-changed", target_group={"group_id": "{Team}"}, target_user={"user_id": "{bob}"}),
+    public(
+        "add_settings_group",
+        "group-changed",
+        target_group={"group_id": "{Team}"},
+        target_setting={"name": "run_config", "value": VARIABLES},
+    ),
+    public(
+        "set_settings_group",
+        "group-changed",
+        target_group={"group_id": "{Team}"},
+        target_setting={"name": "allow_kasm_audio", "value": "True"},
+    ),
+    public(
+        "remove_settings_group",
+        "group-changed",
+        target_group={"group_id": "{Team}"},
+        target_setting={"name": "allow_kasm_audio"},
+    ),
+    public(
+        "create_image",
+        "workspace-created",
+        target_image={"name": "tool:1", "friendly_name": "Tool", "docker_token": SECRET, "run_config": "{}"},
+    ),
+    public("update_image", "workspace-changed", target_image={"image_id": "{Tool}", "description": "A tool"}),
+    public(
+        "add_images_group", "group-changed", target_group={"group_id": "{Team}"}, target_image={"image_id": "{Tool}"}
+    ),
+    public(
+        "remove_images_group", "group-changed", target_group={"group_id": "{Team}"}, target_image={"image_id": "{Tool}"}
+    ),
+    public(
+        "create_staging_config",
+        "staging-config-created",
+        target_staging_config={
+            "zone_id": "{default_zone_id}",
+            "image_id": "{Tool}",
+            "num_sessions": 1,
+            "expiration": 1,
+        },
+    ),
+    public(
+        "update_staging_config",
+        "staging-config-changed",
+        target_staging_config={"staging_config_id": "{config}", "num_sessions": 2},
+    ),
+    public("delete_staging_config", "staging-config-deleted", target_staging_config={"staging_config_id": "{config}"}),
+    public("delete_image", "workspace-deleted", target_image={"image_id": "{Tool}"}),
+    public("delete_group", "group-deleted", target_group={"group_id": "{Team}"}),
+    public("delete_user", "user-deleted", target_user={"user_id": "{bob}"}),
+]
+"""All changes through the published interface."""
+
+_NOT_ADMINISTRATIVE: Final = re.compile(
+    r"/api/(internal/.*"
+    r"|v1/(login.*|logout|join/.*|me/.*|sessions.*|connect.*)"  # people's own doing, and sessions: rows of their own
+    r"|(public/)?(get_.*|request_kasm|destroy_kasm|keepalive|stop_kasm|pause_kasm|resume_kasm|exec_command_kasm"
+    r"|join_kasm))"
+)
+
+
+def filled(value: Any, ids: dict[str, str]) -> Any:
+    """`value` with its `{name}`s replaced."""
+    if isinstance(value, dict):
+        return {key: filled(part, ids) for key, part in cast("dict[str, Any]", value).items()}
+    if isinstance(value, str) and re.fullmatch(r"\{\w+\}", value):
+        return ids[value[1:-1]]
+    return value
+
+
+class Changes:
+    """Does the steps and reads the rows they leave."""
+
+    def __init__(self, client: Client, db: Database, app: FastAPI) -> None:
+        self.client, self.db, self.app = client, db, app
+        self.ids: dict[str, str] = {}
+
+    async def rows(self) -> list[dict[str, Any]]:
+        """Rows of changes that were written since the last call."""
+        await self.app.state.logs.flush()
+        rows = await self.db.fetch(
+            "SELECT code, message, details FROM logs WHERE code ~ '-(created|changed|deleted)$'"
+            " AND details ? 'who' ORDER BY log_id"
+        )
+        await self.db.write("DELETE FROM logs WHERE details ? 'who'")
+        return rows
+
+    async def do(self, step: Step) -> None:
+        """Do a step and check its row."""
+        path = re.sub(r"\{(\w+)\}", lambda found: self.ids[found[1]], step.path)
+        answer = await self.client.request(step.method, path, json=filled(step.body, self.ids))
+        assert answer.is_success, f"{step}: {answer.text}"
+        assert "error_message" not in answer.text, f"{step}: {answer.text}"
+        if step.saved:
+            self.ids[step.saved] = answer.json()[step.saved]
+        rows = await self.rows()
+        assert [row["code"] for row in rows] == [step.code], step
+        details = rows[0]["details"]
+        assert details["who"] in rows[0]["message"]
+        assert set(details) >= {"before", "after"}
+        if step.code.endswith("-changed"):
+            assert details["before"].keys() == details["after"].keys() != set(), step
+            assert details["before"] != details["after"] or "(secret)" in str(details), step
+
+
+@pytest.fixture
+async def changes(admin: Client, db: Database, app: FastAPI, logged_in: Make) -> Changes:
+    """An installation with two Managers, an Agent and a gateway in the zone `default`."""
+    made = Changes(admin, db, app)
+    made.ids["default_zone_id"] = (await admin.get("/api/v1/zones")).json()[0]["zone_id"]
+    for number in (1, 2):
+        (row,) = await db.write(
+            "INSERT INTO managers (instance_id, zone_id) SELECT %s, zone_id FROM zones RETURNING manager_id::text",
+            (f"m{number}",),
+        )
+        made.ids |= row
+    (row,) = await db.write(
+        "INSERT INTO agents (zone_id, hostname, credential_hash, status)"
+        " SELECT zone_id, 'host-1', '', 'dead' FROM zones RETURNING agent_id::text"
+    )
+    made.ids |= row
+    (row,) = await db.write(
+        "INSERT INTO gateways (zone_id, hostname, credential_hash) SELECT zone_id, 'edge-1', '' FROM zones"
+        " RETURNING gateway_id::text"
+    )
+    made.ids |= row
+    return made
+
+
+async def test_every_change_is_one_row(changes: Changes, db: Database):
+    for step in STEPS:
+        if step.path.endswith("{login_id}"):
+            (login,) = await db.write(
+                "INSERT INTO login_sessions (token_hash, user_id, expires) VALUES ('x', %s, now() + interval '1 h')"
+                " RETURNING login_id::text",
+                (changes.ids["user_id"],),
+            )
+            changes.ids |= login
+        await changes.do(step)
+
+
+async def test_every_change_through_the_published_interface_is_one_row(changes: Changes, admin: Client):
+    for step in PUBLIC_STEPS:
+        await changes.do(step)
+        name = step.path.rpartition("/")[2]
+        if name == "create_user":
+            users = (await admin.get("/api/v1/users")).json()
+            changes.ids["bob"] = next(user["user_id"] for user in users if user["username"] == "bob")
+        elif name == "create_group":
+            groups = (await admin.get("/api/v1/groups")).json()
+            changes.ids["Team"] = next(group["group_id"] for group in groups if group["name"] == "Team")
+        elif name == "create_image":
+            images = (await admin.get("/api/v1/images")).json()
+            changes.ids["Tool"] = next(image["image_id"] for image in images if image["friendly_name"] == "Tool")
+        elif name == "create_staging_config":
+            (config,) = (await admin.get("/api/v1/staging-configs")).json()
+            changes.ids["config"] = config["staging_config_id"]
+
+
+async def test_no_change_is_missing_here(app: FastAPI):
+    """A new route that changes something gets a step above, or belongs to what is not administrative."""
+    tried = {f"{step.method} {step.path}" for step in (*STEPS, *PUBLIC_STEPS)}
+    changing = {
+        f"{route.method} {route.path}"
+        for route in access_of(app)
+        if route.method not in ("GET", "HEAD") and not _NOT_ADMINISTRATIVE.fullmatch(route.path)
+    }
+    assert changing - tried == set(), "without a step"
+    assert tried - changing == set(), "steps without a route"
+
+
+async def test_no_secret_reaches_the_log(changes: Changes, db: Database, app: FastAPI):
+    made = changes.client
+    image = {"name": "e:1", "friendly_name": "E", "docker_token": SECRET, "run_config": VARIABLES}
+    image_id = (await made.post("/api/v1/images", json=image)).json()["image_id"]
+    again = image | {"docker_token": SECRET + "2", "exec_config": {"go": {"cmd": "true", **VARIABLES}}}
+    await made.patch(f"/api/v1/images/{image_id}", json=again)
+    await made.delete(f"/api/v1/images/{image_id}")
+    user = {"username": "ada", "password": SECRET}
+    user_id = (await made.post("/api/v1/users", json=user)).json()["user_id"]
+    await made.patch(f"/api/v1/users/{user_id}", json={"password": SECRET + "2"})
+    await made.patch(f"/api/v1/users/{user_id}/attributes", json={"ssh_private_key": PAIR.private})
+    group = {"name": "Students", "settings": {"run_config": VARIABLES}}
+    group_id = (await made.post("/api/v1/groups", json=group)).json()["group_id"]
+    await made.patch(f"/api/v1/groups/{group_id}", json={"settings": {"run_config": None}})
+    key = (await made.post("/api/v1/api-keys", json={"name": "ci"})).json()
+    await app.state.logs.flush()
+    rows = await db.fetch("SELECT logs::text AS row FROM logs", {})
+    assert len(rows) >= 9
+    for row in rows:
+        for secret in (SECRET, PAIR.private.splitlines()[2], key["api_key_secret"]):
+            assert secret not in row["row"]
+    assert any("TOKEN" in row["row"] for row in rows), "that there is a variable is shown"
+
+
+async def test_the_row_is_there_when_the_change_is_answered(changes: Changes, db: Database):
+    assert (await changes.client.post("/api/v1/groups", json={"name": "Students"})).is_success
+    assert await db.fetch_one("SELECT count(*) AS n FROM logs WHERE code = 'group-created'") == {"n": 1}
+
+
+async def test_a_change_that_changes_nothing_is_no_row(changes: Changes):
+    zone = changes.ids["default_zone_id"]
+    assert (await changes.client.patch(f"/api/v1/zones/{zone}", json={"proxy_port": 443})).is_success
+    await changes.rows()
+    assert (await changes.client.patch(f"/api/v1/zones/{zone}", json={"proxy_port": 443})).is_success
+    assert await changes.rows() == []
+
+
+async def test_only_what_changed_is_in_the_row(changes: Changes):
+    group = (await changes.client.post("/api/v1/groups", json={"name": "Students"})).json()
+    await changes.rows()
+    body = {"priority": 7, "settings": {"idle_disconnect": 30}}
+    await changes.client.patch(f"/api/v1/groups/{group['group_id']}", json=body)
+    (row,) = await changes.rows()
+    assert row["details"]["before"] == {"priority": 100, "settings.idle_disconnect": None}
+    assert row["details"]["after"] == {"priority": 7, "settings.idle_disconnect": 30.0}
+    assert row["message"].endswith("changed group Students: priority 100 → 7; settings.idle_disconnect (none) → 30")
+
+
+# What was refused -------------------------------------------------------------------------------------------------
+
+
+async def refusals(db: Database, app: FastAPI) -> list[tuple[str, str]]:
+    await app.state.logs.flush()
+    rows = await db.fetch(
+        "SELECT code, message FROM logs WHERE code IN ('permission-denied', 'api-key-refused') ORDER BY log_id"
+    )
+    return [(row["code"], row["message"]) for row in rows]
+
+
+async def test_an_attempt_without_permission_is_one_row_a_minute(
+    user: Client, db: Database, app: FastAPI, admin: Client, monkeypatch: pytest.MonkeyPatch
+):
+    zone = (await admin.get("/api/v1/zones")).json()[0]["zone_id"]
+    assert (await user.get("/api/v1/users")).status_code == 403, "to look is no attempt at a change"
+    for _ in range(3):
+        assert (await user.patch(f"/api/v1/zones/{zone}", json={})).status_code == 403
+    ((code, message),) = await refusals(db, app)
+    assert code == "permission-denied"
+    assert message.startswith("user@greenroom.local from 192.0.2.1 may not PATCH /api/v1/zones/")
+    assert "zones_modify" in message
+    later = time.monotonic() + REPEAT_S
+    monkeypatch.setattr("greenroom.api.audit.time.monotonic", lambda: later)
+    await user.patch(f"/api/v1/zones/{zone}", json={})
+    assert len(await refusals(db, app)) == 2
+
+
+async def test_a_wrong_secret_of_an_api_key_is_a_row(connect: Make, db: Database, app: FastAPI):
+    wrong = await connect(("abcdefghijkl", "wrong"))
+    for _ in range(3):
+        assert (await wrong.get("/api/v1/zones")).status_code == 401
+    unknown = await connect(("nobody", "wrong"))
+    assert (await unknown.get("/api/v1/zones")).status_code == 401
+    ((code, message),) = await refusals(db, app)
+    assert code == "api-key-refused"
+    assert "abcdefghijkl" in message
+    assert "192.0.2.1" in message
+
+
+async def test_the_published_interface_is_watched_alike(with_key: Make, db: Database, app: FastAPI):
+    key = await with_key("users_view")
+    assert (await key.post("/api/public/delete_user", json={})).status_code == 403
+    ((code, message),) = await refusals(db, app)
+    assert (code, "/api/public/delete_user" in message) == ("permission-denied", True)

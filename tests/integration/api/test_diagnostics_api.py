@@ -1,0 +1,124 @@
+"""Diagnostics: what a log list can be narrowed by."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from greenroom.db.database import Database
+from greenroom.db.gateway_requests import add_gateway_requests
+from greenroom.db.logs import LogRow, LogWriter
+from greenroom.db.requests import RequestRow
+
+Client = httpx.AsyncClient
+Make = Callable[..., Awaitable[Client]]
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+ID = "00000000-0000-4000-8000-00000000000{}".format
+
+
+@pytest.fixture
+async def logged(app: FastAPI) -> None:
+    """Four rows, one minute apart, the last one at NOW."""
+    logs: LogWriter = app.state.logs
+    fields: list[dict[str, Any]] = [
+        {"level": "DEBUG", "component": "agent", "zone_name": "eu", "user_id": ID(1)},
+        {"level": "INFO", "component": "manager", "zone_name": "us", "session_id": ID(2)},
+        {"level": "WARNING", "component": "api", "staging_config_id": ID(3)},
+        {"level": "ERROR", "component": "api", "zone_name": "eu", "user_id": ID(1)},
+    ]
+    for number, values in enumerate(fields):
+        time = NOW - timedelta(minutes=3 - number)
+        logs.add(LogRow(code=f"test-{number}", message=f"Row NUMBER {number}", time=time, **values))
+    await logs.flush()
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, [3, 2, 1, 0]),
+        ({"level": "WARNING"}, [3, 2]),
+        ({"level": "DEBUG"}, [3, 2, 1, 0]),
+        ({"component": "api"}, [3, 2]),
+        ({"code": "test-1"}, [1]),
+        ({"q": "number 2"}, [2]),
+        ({"q": "%"}, []),
+        ({"since": "2026-01-01T11:59:00Z"}, [3, 2]),
+        ({"until": "2026-01-01T11:59:00Z"}, [1, 0]),
+        ({"since": "2026-01-01T13:58:00+02:00", "until": "2026-01-01T11:59:00Z"}, [1]),
+        ({"zone_name": "eu"}, [3, 0]),
+        ({"user_id": ID(1), "level": "INFO"}, [3]),
+        ({"session_id": ID(2)}, [1]),
+        ({"staging_config_id": ID(3)}, [2]),
+    ],
+)
+async def test_filters(admin: Client, logged: None, query: dict[str, str], found: list[int]):
+    answer = await admin.get("/api/v1/logs", params=query)
+    assert answer.status_code == 200, answer.text
+    assert [int(row["code"][-1]) for row in answer.json()] == found
+
+
+@pytest.mark.parametrize(
+    "query", [{"level": "TRACE"}, {"since": "yesterday"}, {"until": "2026-01-01"}, {"user_id": "x"}]
+)
+async def test_a_filter_that_cannot_be_used_is_said(admin: Client, query: dict[str, str]):
+    assert (await admin.get("/api/v1/logs", params=query)).status_code == 422
+
+
+async def test_pages_of_a_filtered_list(admin: Client, logged: None):
+    first = await admin.get("/api/v1/logs", params={"limit": 1, "zone_name": "eu"})
+    second = await admin.get(first.links["next"]["url"])
+    assert [row["code"] for answer in (first, second) for row in answer.json()] == ["test-3", "test-0"]
+    assert "next" not in second.links
+
+
+@pytest.fixture
+async def asked(app: FastAPI) -> None:
+    """Four requests of two Agents at two Managers, one minute apart, the last one at NOW."""
+    db: Database = app.state.db
+    answers = [
+        (ID(1), "manager-1", 200),
+        (ID(1), "manager-1", 503),
+        (ID(2), "manager-2", 200),
+        (None, "manager-1", 401),
+    ]
+    await add_gateway_requests(
+        db,
+        [
+            RequestRow(
+                time=NOW - timedelta(minutes=3 - number),
+                agent_id=agent_id,
+                manager_instance_id=manager,
+                method="POST",
+                path=f"/manager_api/{number}",
+                status=status,
+                duration_ms=1.0,
+            )
+            for number, (agent_id, manager, status) in enumerate(answers)
+        ],
+    )
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ({}, [3, 2, 1, 0]),
+        ({"status": "503"}, [1]),
+        ({"refused": "true"}, [3, 1]),
+        ({"refused": "false"}, [2, 0]),
+        ({"manager_instance_id": "manager-1"}, [3, 1, 0]),
+        ({"manager_instance_id": "manager-1", "refused": "true", "agent_id": ID(1)}, [1]),
+        ({"agent_id": ID(2)}, [2]),
+        ({"since": "2026-01-01T11:59:00Z"}, [3, 2]),
+        ({"until": "2026-01-01T11:59:00Z"}, [1, 0]),
+    ],
+)
+async def test_requests_of_agents_are_narrowed(admin: Client, asked: None, query: dict[str, str], found: list[int]):
+    answer = await admin.get("/api/v1/diagnostics/manager-requests", params=query)
+    assert answer.status_code == 200, answer.text
+    assert [int(row["path"][-1]) for row in answer.json()] == found

@@ -1,0 +1,244 @@
+"""Join tokens for administrators, and what a new host asks before it has a credential."""
+
+from __future__ import annotations
+
+import asyncio
+import shlex
+import uuid
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, LiteralString
+
+import httpx
+import pytest
+from fastapi import FastAPI
+
+from greenroom.core.enrolment import MOST_WRITTEN
+from greenroom.db.database import Database
+from greenroom.db.gateways import register_gateway
+from greenroom.kit.certificates import fingerprint, new_authority
+from greenroom.kit.secrets import Secrets, hashed
+from greenroom.testing import rows
+
+Client = httpx.AsyncClient
+MakeKey = Callable[..., Awaitable[Client]]
+
+
+@pytest.fixture
+async def zone_id(admin: Client) -> str:
+    return (await admin.get("/api/v1/zones")).json()[0]["zone_id"]
+
+
+@pytest.fixture
+def authority(app: FastAPI, tmp_path: Path) -> str:
+    """Certificate of the authority that the api names."""
+    file = tmp_path / "ca.pem"
+    file.write_text(new_authority("test", datetime.now(UTC)).certificate)
+    app.state.config = app.state.config.model_copy(update={"ca_file": file})
+    return file.read_text()
+
+
+async def make(admin: Client, zone_id: str, **fields: Any) -> dict[str, Any]:
+    answer = await admin.post("/api/v1/join-tokens", json={"zone_id": zone_id, **fields})
+    assert answer.status_code == 201, answer.text
+    return answer.json()
+
+
+async def listed(admin: Client, token: dict[str, Any]) -> dict[str, Any]:
+    return (await admin.get(f"/api/v1/join-tokens/{token['join_token_id']}")).json()
+
+
+async def join_refusals(app: FastAPI, db: Database) -> list[str]:
+    await app.state.logs.flush()
+    return [row["message"] for row in await db.fetch("SELECT message FROM logs WHERE code = 'join-refused'")]
+
+
+async def test_the_answer_has_the_command_for_the_new_host(admin: Client, zone_id: str, authority: str):
+    made = await make(admin, zone_id, uses=3, hours=2)
+    words = shlex.split(made["join_command"])
+    assert words[:5] == ["greenroom", "join", "https://127.0.0.1:8443", "--token", made["token"]]
+    assert words[5:] == ["--ca-sha256", fingerprint(authority)]
+    gateways = await make(admin, zone_id, role="gateway")
+    assert "--role gateway" in gateways["join_command"]
+
+
+async def test_where_every_system_knows_the_authority_the_command_names_none(admin: Client, zone_id: str):
+    made = await make(admin, zone_id)
+    assert "--ca-sha256" not in made["join_command"]
+    assert (await admin.get("/api/v1/authority")).status_code == 404
+
+
+async def test_the_authority_is_shown_to_everybody(anonymous: Client, authority: str):
+    assert (await anonymous.get("/api/v1/authority")).text == authority
+
+
+async def test_tokens_are_listed_without_the_token(admin: Client, db: Database, zone_id: str):
+    made = await make(admin, zone_id, uses=3)
+    (row,) = (await admin.get("/api/v1/join-tokens")).json()
+    assert made["token"] not in str(row)
+    assert (row["role"], row["status"], row["used"], row["uses_left"]) == ("agent", "open", 0, 3)
+    assert row["created_by"].startswith("API key")
+    stored = await db.fetch_one("SELECT * FROM join_tokens")
+    assert made["token"] not in str(stored)
+    changes: tuple[tuple[LiteralString, str], ...] = (
+        ("UPDATE join_tokens SET expires = now() - interval '1 s'", "expired"),
+        ("UPDATE join_tokens SET uses_left = 0", "used up"),
+    )
+    for change, status in changes:
+        await db.write(change)
+        assert (await listed(admin, made))["status"] == status
+
+
+async def test_a_revoked_token_is_refused_and_says_so(admin: Client, anonymous: Client, zone_id: str):
+    made = await make(admin, zone_id, uses=2)
+    assert (await anonymous.post("/api/v1/join/agent", json={"token": made["token"]})).status_code == 200
+    assert (await admin.delete(f"/api/v1/join-tokens/{made['join_token_id']}")).status_code == 204
+    assert (await listed(admin, made))["status"] == "revoked"
+    answer = await anonymous.post("/api/v1/join/agent", json={"token": made["token"]})
+    assert answer.status_code == 401
+    assert "was revoked by an administrator" in answer.json()["detail"]
+    assert (await admin.delete(f"/api/v1/join-tokens/{uuid.uuid4()}")).status_code == 404
+
+
+async def test_who_may_see_agents_sees_tokens_and_who_may_add_some_makes_and_revokes_them(
+    with_key: MakeKey, admin: Client, zone_id: str
+):
+    made = await make(admin, zone_id)
+    viewer, adder = await with_key("agents_view"), await with_key("agents_create")
+    one = f"/api/v1/join-tokens/{made['join_token_id']}"
+    assert (await viewer.get("/api/v1/join-tokens")).status_code == 200
+    assert (await viewer.post("/api/v1/join-tokens", json={"zone_id": zone_id})).status_code == 403
+    assert (await viewer.delete(one)).status_code == 403
+    assert (await adder.get("/api/v1/join-tokens")).status_code == 403
+    assert (await adder.delete(one)).status_code == 204
+
+
+async def test_a_token_for_a_known_agent_is_for_the_role_agent(admin: Client, db: Database, zone_id: str):
+    agent_id = await rows.agent(db, zone_id)
+    made = await make(admin, zone_id, agent_id=agent_id)
+    assert f"--agent-id {agent_id}" in made["join_command"]
+    body = {"zone_id": zone_id, "agent_id": agent_id, "role": "gateway"}
+    assert (await admin.post("/api/v1/join-tokens", json=body)).status_code == 422
+
+
+async def test_asking_where_to_join_uses_nothing_up(admin: Client, anonymous: Client, db: Database, zone_id: str):
+    made = await make(admin, zone_id)
+    for name, enabled, url in (("m1", True, "https://m1:1"), ("m2", True, "https://m2:1"), ("m3", True, "")):
+        await db.write(
+            "INSERT INTO managers (instance_id, zone_id, enabled, gateway_url, last_reported)"
+            " VALUES (%s, %s, %s, %s, now() - CASE WHEN %s = 'm1' THEN interval '1 h' ELSE interval '0' END)",
+            (name, zone_id, enabled, url, name),
+        )
+    place = (await anonymous.post("/api/v1/join/agent", json={"token": made["token"], "hostname": "h"})).json()
+    assert place["zone_name"] == "default"
+    assert place["manager_urls"] == ["https://m2:1", "https://m1:1"], "the one that was heard of lately first"
+    assert (await listed(admin, made))["uses_left"] == 1
+
+
+async def test_administrators_see_who_was_refused_from_where_and_why(
+    app: FastAPI, admin: Client, anonymous: Client, db: Database, zone_id: str
+):
+    gateways = await make(admin, zone_id, role="gateway")
+    for body, said in (
+        ({"token": "wrong", "hostname": "stranger"}, "is not known here"),
+        ({"token": gateways["token"], "hostname": "agent-host"}, "is for the role gateway, not for agent"),
+    ):
+        answer = await anonymous.post("/api/v1/join/agent", json=body)
+        assert answer.status_code == 401
+        assert said in answer.json()["detail"]
+        assert any(said in row and f"{body['hostname']} at 192.0.2.1" in row for row in await join_refusals(app, db))
+    answer = await anonymous.post("/api/v1/join/agent", json={"token": "x", "hostname": "a\nb"})
+    assert answer.status_code == 422
+
+
+async def test_a_flood_of_unknown_tokens_is_few_rows(app: FastAPI, anonymous: Client, db: Database):
+    for number in range(30):
+        body = {"token": "wrong", "hostname": f"h{number}"}
+        assert (await anonymous.post("/api/v1/join/agent", json=body)).status_code == 401
+    assert len(await join_refusals(app, db)) == MOST_WRITTEN
+
+
+# Gateways on hosts of their own -----------------------------------------------------------------------------------
+
+
+async def test_a_gateway_joins_with_a_token_and_has_a_credential_of_its_own(
+    app: FastAPI, admin: Client, anonymous: Client, db: Database, zone_id: str
+):
+    token = await make(admin, zone_id, role="gateway")
+    body = {"token": token["token"], "hostname": "front-1", "gateway_id": str(uuid.uuid4())}
+    first = (await anonymous.post("/api/v1/join/gateway", json=body)).json()
+    again = await anonymous.post("/api/v1/join/gateway", json=body)
+    assert again.status_code == 200, "the answer was lost; the token counts once"
+    credential = again.json()["credential"]
+    assert (await listed(admin, token))["used"] == 1
+    stored = await db.fetch_one("SELECT * FROM gateways")
+    assert credential.partition(".")[2] not in str(stored)
+
+    async def asks(secret: str) -> int:
+        return (await anonymous.get("/api/internal/gateway", headers={"Authorization": f"Bearer {secret}"})).status_code
+
+    assert await asks(credential) == 200
+    assert await asks(first["credential"]) == 401, "the lost one counts no more"
+    assert await asks(f"{uuid.uuid4()}.{credential.partition('.')[2]}") == 401
+    assert await asks(Secrets(bytes(32)).gateway_credential()) == 200, "those beside an api"
+    (row,) = (await admin.get("/api/v1/gateways")).json()
+    assert (row["hostname"], row["zone_name"]) == ("front-1", "default")
+    assert row["last_reported"] is not None
+
+    other = await make(admin, zone_id, role="gateway", uses=2)
+    answer = await anonymous.post("/api/v1/join/gateway", json={**body, "token": other["token"]})
+    assert answer.status_code == 409, "nobody becomes a gateway that is known"
+    assert (await admin.delete(f"/api/v1/gateways/{row['gateway_id']}")).status_code == 204
+    assert await asks(credential) == 401
+
+
+async def test_of_two_gateways_with_one_id_at_one_moment_one_joins(admin: Client, db: Database, zone_id: str):
+    tokens = [hashed((await make(admin, zone_id, role="gateway"))["token"]) for _ in range(2)]
+    gateway_id = str(uuid.uuid4())
+    async with db.transaction() as connection:
+        # holds both up where they know nothing of each other yet
+        await connection.execute("SELECT 1 FROM join_tokens FOR UPDATE")
+        joining = [
+            asyncio.ensure_future(register_gateway(db, gateway_id, "front", token, hashed(f"credential {n}")))
+            for n, token in enumerate(tokens)
+        ]
+        await until_blocked(db, 2)
+    answers = await asyncio.gather(*joining, return_exceptions=True)
+    assert sorted(type(answer).__name__ for answer in answers) == ["IdentityConflict", "dict"]
+    left = await db.fetch("SELECT uses_left FROM join_tokens ORDER BY uses_left")
+    assert [row["uses_left"] for row in left] == [0, 1], "the other's token was not used"
+
+
+async def until_blocked(db: Database, number: int) -> None:
+    async with asyncio.timeout(15):
+        while True:
+            row = await db.fetch_one(
+                "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"
+                " AND wait_event_type = 'Lock'"
+            )
+            if row == {"n": number}:
+                return
+            await asyncio.sleep(0.02)
+
+
+async def test_a_token_for_agents_admits_no_gateway(
+    app: FastAPI, admin: Client, anonymous: Client, db: Database, zone_id: str
+):
+    made = await make(admin, zone_id)
+    body = {"token": made["token"], "hostname": "front-1", "gateway_id": str(uuid.uuid4())}
+    answer = await anonymous.post("/api/v1/join/gateway", json=body)
+    assert answer.status_code == 401
+    assert "is for the role agent, not for gateway" in answer.json()["detail"]
+    assert any("(gateway) on host front-1" in row for row in await join_refusals(app, db))
+    assert (await listed(admin, made))["uses_left"] == 1
+
+
+async def test_a_zone_with_a_gateway_is_not_deleted(admin: Client, db: Database):
+    made = (await admin.post("/api/v1/zones", json={"zone_name": "us"})).json()
+    await db.write(
+        "INSERT INTO gateways (zone_id, hostname, credential_hash) VALUES (%s, 'front-1', 'x')", (made["zone_id"],)
+    )
+    answer = await admin.delete(f"/api/v1/zones/{made['zone_id']}")
+    assert answer.status_code == 409
+    assert "gateway front-1" in answer.json()["detail"]

@@ -1,0 +1,286 @@
+"""Nobody gives or takes more than he has: users, groups and keys of people with less permissions than others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
+
+import httpx
+import pytest
+
+from greenroom.db.database import Database
+
+Client = httpx.AsyncClient
+Make = Callable[..., Awaitable[Client]]
+
+ALL_USERS = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
+
+
+async def id_of(admin: Client, username: str) -> str:
+    users = (await admin.get("/api/v1/users", params={"q": username})).json()
+    return next(user["user_id"] for user in users if user["username"] == username)
+
+
+async def new_group(admin: Client, name: str, *permissions: str, members: tuple[str, ...] = ()) -> str:
+    made = await admin.post("/api/v1/groups", json={"name": name, "permissions": list(permissions)})
+    assert made.status_code == 201, made.text
+    group_id = made.json()["group_id"]
+    for user_id in members:
+        assert (await admin.put(f"/api/v1/groups/{group_id}/users/{user_id}")).status_code == 204
+    return group_id
+
+
+@pytest.fixture
+async def boss(admin: Client) -> str:
+    """The id of the administrator."""
+    return await id_of(admin, "admin@greenroom.local")
+
+
+# Users ------------------------------------------------------------------------------------------------------------
+
+
+async def test_users_modify_is_enough_for_ordinary_users_and_not_for_those_above(
+    admin: Client, with_key: Make, user: Client, boss: str
+):
+    helpdesk = await with_key("users_view", "users_modify", "users_delete")
+    ordinary = await id_of(admin, "user@greenroom.local")
+    assert (await helpdesk.patch(f"/api/v1/users/{ordinary}", json={"locked": True})).status_code == 200
+    for refused in (
+        await helpdesk.patch(f"/api/v1/users/{boss}", json={"password": "taken over!!"}),
+        await helpdesk.patch(f"/api/v1/users/{boss}", json={"locked": True}),
+        await helpdesk.delete(f"/api/v1/users/{boss}"),
+        await helpdesk.delete(f"/api/v1/users/{boss}/logins"),
+    ):
+        assert (refused.status_code, refused.json()["required"]) == (403, ["users_modify_admin"])
+    chief = await with_key("users_view", "users_modify", "users_modify_admin")
+    assert (await chief.patch(f"/api/v1/users/{boss}", json={"notes": "x"})).status_code == 200
+
+
+async def test_whoever_changes_users_cannot_put_them_into_groups(admin: Client, with_key: Make, user: Client):
+    viewers = await new_group(admin, "Viewers", "zones_view")
+    ordinary = await id_of(admin, "user@greenroom.local")
+    users_only = await with_key("users_view", "users_create", "users_modify", "zones_view")
+    refused = await users_only.patch(f"/api/v1/users/{ordinary}", json={"groups": [viewers]})
+    assert (refused.status_code, refused.json()["required"]) == (403, ["groups_modify", "groups_modify_ifmember"])
+    refused = await users_only.post("/api/v1/users", json={"username": "x", "groups": [viewers]})
+    assert refused.status_code == 403
+    assert (await users_only.post("/api/v1/users", json={"username": "x", "groups": [ALL_USERS]})).status_code == 201
+    both = await with_key("users_view", "users_modify", "groups_modify", "zones_view")
+    assert (await both.patch(f"/api/v1/users/{ordinary}", json={"groups": [viewers]})).status_code == 200
+    assert (await user.get("/api/v1/zones")).status_code == 200
+
+
+async def test_nobody_gives_a_permission_that_he_does_not_have(admin: Client, with_key: Make, user: Client):
+    viewers = await new_group(admin, "Viewers", "zones_view")
+    ordinary = await id_of(admin, "user@greenroom.local")
+    groups = await with_key("users_view", "users_modify", "groups_view", "groups_create", "groups_modify")
+    empty = (await groups.post("/api/v1/groups", json={"name": "Empty"})).json()["group_id"]
+    for refused in (
+        await groups.post("/api/v1/groups", json={"name": "x", "permissions": ["zones_view"]}),
+        await groups.patch(f"/api/v1/groups/{empty}", json={"permissions": ["global_admin"]}),
+        await groups.put(f"/api/v1/groups/{viewers}/users/{ordinary}"),
+        await groups.patch(f"/api/v1/users/{ordinary}", json={"groups": [viewers]}),
+    ):
+        assert refused.status_code == 403, refused.text
+    assert (await user.get("/api/v1/zones")).status_code == 403
+    assert (await groups.put(f"/api/v1/groups/{empty}/users/{ordinary}")).status_code == 204
+
+
+# Groups -----------------------------------------------------------------------------------------------------------
+
+
+async def test_groups_above_oneself_and_system_groups_need_more(admin: Client, with_key: Make, boss: str):
+    admins = await new_group(admin, "Admins too", "global_admin")
+    groups = await with_key("groups_view", "groups_modify", "groups_delete")
+    for refused in (
+        await groups.patch(f"/api/v1/groups/{admins}", json={"permissions": []}),
+        await groups.delete(f"/api/v1/groups/{admins}"),
+        await groups.delete(f"/api/v1/groups/{admins}/users/{boss}"),
+        await groups.patch(f"/api/v1/groups/{ALL_USERS}", json={"priority": 5}),
+        await groups.patch(f"/api/v1/groups/{ALL_USERS}", json={"settings": {"inject_ssh_keys": True}}),
+    ):
+        assert (refused.status_code, refused.json()["required"]) == (403, ["groups_modify_system"])
+    system = await with_key("groups_view", "groups_modify", "groups_modify_system")
+    assert (await system.patch(f"/api/v1/groups/{ALL_USERS}", json={"priority": 900})).status_code == 200
+    assert (await system.put(f"/api/v1/groups/{admins}/users/{boss}")).status_code == 403, "it has not what it gives"
+
+
+async def test_names_of_system_groups_are_fixed(admin: Client):
+    refused = await admin.patch(f"/api/v1/groups/{ALL_USERS}", json={"name": "Everybody"})
+    assert (refused.status_code, "name" in refused.json()["detail"]) == (409, True)
+    same = {"name": "All Users", "description": "All of them"}
+    assert (await admin.patch(f"/api/v1/groups/{ALL_USERS}", json=same)).status_code == 200
+
+
+async def test_a_member_may_be_given_only_the_own_groups(admin: Client, user: Client):
+    ordinary = await id_of(admin, "user@greenroom.local")
+    codes = ("groups_view_ifmember", "groups_modify_ifmember")
+    team = await new_group(admin, "Team", *codes, members=(ordinary,))
+    other = await new_group(admin, "Other")
+    assert {group["name"] for group in (await user.get("/api/v1/groups")).json()} == {"All Users", "Team"}
+    assert (await user.get(f"/api/v1/groups/{team}")).status_code == 200
+    assert (await user.get(f"/api/v1/groups/{other}")).status_code == 404
+    assert (await user.patch(f"/api/v1/groups/{team}", json={"description": "ours"})).status_code == 200
+    assert (await user.patch(f"/api/v1/groups/{other}", json={"description": "ours"})).status_code == 403
+    assert (await user.patch(f"/api/v1/groups/{ALL_USERS}", json={"description": "ours"})).status_code == 403
+    assert (await user.patch(f"/api/v1/groups/{team}", json={"permissions": ["zones_view"]})).status_code == 403
+    assert (await user.delete(f"/api/v1/groups/{team}")).status_code == 403
+    assert (await user.patch(f"/api/v1/groups/{team}", json={"settings": {"idle_disconnect": 5}})).status_code == 200
+    assert (await user.put(f"/api/v1/groups/{other}/users/{ordinary}")).status_code == 403
+
+
+async def test_whoever_changes_only_the_own_groups_does_not_say_how_containers_are_made(admin: Client, user: Client):
+    """Or he would mount the folder in which the profiles of all users are."""
+    ordinary = await id_of(admin, "user@greenroom.local")
+    team = await new_group(admin, "Team", "groups_modify_ifmember", members=(ordinary,))
+    mapping = {"/srv/profiles": {"bind": "/mnt/profiles"}}
+    assert (await admin.patch(f"/api/v1/groups/{team}", json={"settings": {"volume_mapping": mapping}})).is_success
+    for settings in ({"volume_mapping": mapping}, {"volume_mapping": None}, {"run_config": {"user": "1001"}}):
+        refused = await user.patch(f"/api/v1/groups/{team}", json={"settings": settings})
+        assert (refused.status_code, refused.json()["required"]) == (403, ["groups_modify"])
+
+
+async def test_a_program_logs_nobody_out_who_is_above_it(admin: Client, with_key: Make, user: Client, boss: str):
+    ordinary = await id_of(admin, "user@greenroom.local")
+    program = await with_key("users_auth_session", "user")
+
+    async def log_out(user_id: str) -> int:
+        return (await program.post("/api/public/logout_user", json={"target_user": {"user_id": user_id}})).status_code
+
+    assert await log_out(boss) == 403
+    assert await log_out(ordinary) == 200
+    assert (await user.get("/api/v1/me")).status_code == 401
+
+
+async def test_the_last_administrator_cannot_be_lost_through_a_group(admin: Client, boss: str):
+    administrators = next(g for g in (await admin.get("/api/v1/groups")).json() if g["name"] == "Administrators")
+    address = f"/api/v1/groups/{administrators['group_id']}"
+    for refused in (
+        await admin.patch(address, json={"permissions": ["user"]}),
+        await admin.delete(f"{address}/users/{boss}"),
+        await admin.delete(address),
+    ):
+        assert refused.status_code == 409, refused.text
+    second = await new_group(admin, "Second", "global_admin", members=(boss,))
+    assert (await admin.delete(f"{address}/users/{boss}")).status_code == 204
+    refused = await admin.delete(f"/api/v1/groups/{second}")
+    assert (refused.status_code, "administer" in refused.json()["detail"]) == (409, True)
+
+
+async def test_two_administrators_cannot_remove_each_other_at_the_same_time(admin: Client, boss: str):
+    administrators = next(g for g in (await admin.get("/api/v1/groups")).json() if g["name"] == "Administrators")
+    address = f"/api/v1/groups/{administrators['group_id']}/users"
+    for round_ in range(5):
+        body = {"username": f"second{round_}", "password": "quite ordinary", "groups": [administrators["group_id"]]}
+        second = (await admin.post("/api/v1/users", json=body)).json()["user_id"]
+        answers = await asyncio.gather(admin.delete(f"{address}/{boss}"), admin.delete(f"{address}/{second}"))
+        assert sorted(answer.status_code for answer in answers) == [204, 409]
+        await admin.put(f"{address}/{boss}")
+        await admin.delete(f"{address}/{second}")
+
+
+# API keys ---------------------------------------------------------------------------------------------------------
+
+
+async def own_key(browser: Client, connect: Make, *permissions: str, **fields: object) -> Client:
+    made = await browser.post("/api/v1/api-keys", json={"name": "mine", "permissions": list(permissions), **fields})
+    assert made.status_code == 201, made.text
+    return await connect((made.json()["api_key"], made.json()["api_key_secret"]))
+
+
+@pytest.fixture
+async def maker(admin: Client, user: Client) -> Client:
+    """An ordinary user who may make keys and see zones; his group is `Makers`."""
+    ordinary = await id_of(admin, "user@greenroom.local")
+    codes = ("devapi_view", "devapi_create", "devapi_modify", "zones_view")
+    await new_group(admin, "Makers", *codes, members=(ordinary,))
+    return user
+
+
+async def test_a_key_may_never_more_than_who_made_it(admin: Client, maker: Client, connect: Make):
+    refused = await maker.post("/api/v1/api-keys", json={"name": "x", "permissions": ["zones_view", "zones_modify"]})
+    assert (refused.status_code, refused.json()["required"]) == (403, ["zones_modify"])
+    key = await own_key(maker, connect, "zones_view")
+    assert (await key.get("/api/v1/zones")).status_code == 200
+    makers = next(g for g in (await admin.get("/api/v1/groups")).json() if g["name"] == "Makers")
+    codes = {"permissions": ["devapi_create"]}
+    assert (await admin.patch(f"/api/v1/groups/{makers['group_id']}", json=codes)).status_code == 200
+    assert (await key.get("/api/v1/zones")).status_code == 403, "what its owner lost, the key lost"
+
+
+async def test_a_key_made_by_a_key_belongs_to_the_same_user(admin: Client, maker: Client, connect: Make):
+    key = await own_key(maker, connect, "devapi_create", "zones_view")
+    refused = await key.post("/api/v1/api-keys", json={"name": "x", "permissions": ["devapi_view"]})
+    assert refused.status_code == 403
+    child = await own_key(key, connect, "zones_view")
+    assert (await child.get("/api/v1/zones")).status_code == 200
+    ordinary = await id_of(admin, "user@greenroom.local")
+    await admin.patch(f"/api/v1/users/{ordinary}", json={"disabled": True})
+    assert (await child.get("/api/v1/zones")).status_code == 401
+
+
+async def test_keys_stop_with_their_owner(admin: Client, maker: Client, connect: Make):
+    key = await own_key(maker, connect, "zones_view")
+    ordinary = await id_of(admin, "user@greenroom.local")
+    for change, status in (({"locked": True}, 401), ({"locked": False}, 200), ({"disabled": True}, 401)):
+        await admin.patch(f"/api/v1/users/{ordinary}", json=change)
+        assert (await key.get("/api/v1/zones")).status_code == status, change
+    assert (await admin.delete(f"/api/v1/users/{ordinary}")).status_code == 204
+    assert (await key.get("/api/v1/zones")).status_code == 401
+    left = next(k for k in (await admin.get("/api/v1/api-keys")).json() if k["name"] == "mine")
+    assert (left["enabled"], left["owner"], left["valid"]) == (False, None, False)
+
+
+async def test_only_who_has_them_enables_a_key_with_permissions(
+    admin: Client, maker: Client, connect: Make, with_key: Make
+):
+    strong = (await admin.post("/api/v1/api-keys", json={"name": "s", "permissions": ["zones_modify"]})).json()
+    address = f"/api/v1/api-keys/{strong['key_id']}"
+    assert (await maker.patch(address, json={"enabled": False})).status_code == 200, "taking away is allowed"
+    for change in ({"enabled": True}, {"name": "mine"}, {"expires": "2999-01-01T00:00:00Z"}, {"read_only": False}):
+        refused = await maker.patch(address, json=change)
+        assert refused.status_code == (200 if change == {"read_only": False} else 403), change
+
+
+async def test_a_key_that_ends_makes_none_that_lives_longer(admin: Client, connect: Make):
+    end = datetime.now(UTC) + timedelta(hours=1)
+    made = await admin.post(
+        "/api/v1/api-keys",
+        json={"name": "short", "permissions": ["devapi_create", "devapi_modify"], "expires": end.isoformat()},
+    )
+    short = await connect((made.json()["api_key"], made.json()["api_key_secret"]))
+    later = (end + timedelta(hours=1)).isoformat()
+    for expires in (None, later):
+        refused = await short.post("/api/v1/api-keys", json={"name": "x", "permissions": [], "expires": expires})
+        assert refused.status_code == 403, expires
+    sooner = (end - timedelta(minutes=1)).isoformat()
+    assert (await short.post("/api/v1/api-keys", json={"name": "x", "expires": sooner})).status_code == 201
+    own = await short.patch(f"/api/v1/api-keys/{made.json()['key_id']}", json={"expires": later})
+    assert own.status_code == 403
+
+
+async def test_the_first_key_belongs_to_nobody_and_keeps_every_permission(
+    admin: Client, db: Database, boss: str, logged_in: Make
+):
+    await admin.post("/api/v1/users", json={"username": "second", "password": "quite ordinary"})
+    second = await id_of(admin, "second")
+    administrators = next(g for g in (await admin.get("/api/v1/groups")).json() if g["name"] == "Administrators")
+    await admin.put(f"/api/v1/groups/{administrators['group_id']}/users/{second}")
+    assert (await admin.delete(f"/api/v1/users/{boss}")).status_code == 204
+    assert (await admin.get("/api/v1/zones")).status_code == 200
+
+
+async def test_last_used_is_written_once_a_minute(admin: Client, db: Database, with_key: Make):
+    async def used() -> object:
+        return await db.fetch_one("SELECT last_used, xmin::text FROM api_keys WHERE name = 'test'")
+
+    key = await with_key("zones_view")
+    assert (await db.fetch_one("SELECT last_used FROM api_keys WHERE name = 'test'")) == {"last_used": None}
+    await key.get("/api/v1/zones")
+    first = await used()
+    await key.get("/api/v1/zones")
+    assert await used() == first
+    await db.write("UPDATE api_keys SET last_used = last_used - interval '61 s'")
+    await key.get("/api/v1/zones")
+    assert await used() != first

@@ -1,0 +1,263 @@
+"""Commands and screenshots through both interfaces, with an Agent that is played by the test."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from psycopg.types.json import Jsonb
+
+from greenroom.api.screenshots import MOST_SIZES
+from greenroom.db.commands import MOST_OPEN
+from greenroom.db.database import Database
+from greenroom.testing import rows
+
+Client = httpx.AsyncClient
+Make = Callable[..., Awaitable[Client]]
+
+KEYS = {"api_key": "abcdefghijkl", "api_key_secret": "the secret half"}
+JPEG = b"\xff\xd8\xff a picture"
+
+
+@dataclass(frozen=True)
+class Stage:
+    db: Database
+    app: FastAPI
+    admin: Client
+    anonymous: Client
+    ada: Client
+    ada_id: str
+    session_id: str
+
+    async def public(self, name: str, **body: Any) -> httpx.Response:
+        asked = {**KEYS, "user_id": self.ada_id, "kasm_id": self.session_id, **body}
+        return await self.anonymous.post(f"/api/public/{name}", json=asked)
+
+    async def refused(self, name: str, **body: Any) -> str:
+        answer = await self.public(name, **body)
+        assert (answer.status_code, set(answer.json())) == (200, {"error_message"}), answer.text
+        return answer.json()["error_message"]
+
+    async def logged(self) -> list[dict[str, Any]]:
+        await self.app.state.logs.flush()
+        return await self.db.fetch("SELECT code, message, details FROM logs WHERE code LIKE 'session-%%'", {})
+
+    @asynccontextmanager
+    async def agent(self, **result: Any) -> AsyncIterator[list[dict[str, Any]]]:
+        """Answers every order with `result`; gives the orders it saw."""
+        orders: list[dict[str, Any]] = []
+        running = asyncio.create_task(self._answer(orders, {"picture": None, "output": None, **result}))
+        try:
+            yield orders
+        finally:
+            running.cancel()
+            await asyncio.gather(running, return_exceptions=True)
+
+    async def _answer(self, orders: list[dict[str, Any]], result: dict[str, Any]) -> None:
+        while True:
+            orders += await self.db.write(
+                "UPDATE session_commands SET state = 'done', finished = clock_timestamp(), exit_code = 0,"
+                " output = %(output)s, picture = %(picture)s WHERE state = 'requested'"
+                " RETURNING argv, run_as, env, workdir, screenshot",
+                result,
+            )
+            await asyncio.sleep(0.01)
+
+
+@pytest.fixture
+async def stage(app: FastAPI, db: Database, admin: Client, anonymous: Client, with_user: Make) -> Stage:
+    ada = await with_user("ada@example.org")
+    me = (await ada.get("/api/v1/me")).json()["user"]
+    zone = (await db.fetch("SELECT zone_id::text FROM zones"))[0]["zone_id"]
+    image = (await db.fetch("SELECT image_id::text, name FROM images"))[0]
+    await rows.agent(db, zone, image=image["name"])
+    session_id = (await ada.post("/api/v1/sessions", json={"image_id": image["image_id"]})).json()["session_id"]
+    await db.write("UPDATE sessions SET status = 'running', started = clock_timestamp()")
+    return Stage(db, app, admin, anonymous, ada, me["user_id"], session_id)
+
+
+async def test_a_screenshot_is_a_jpeg_of_the_size_asked_for(stage: Stage):
+    path = f"/api/v1/sessions/{stage.session_id}/screenshot"
+    async with stage.agent(picture=JPEG) as orders:
+        answer = await stage.ada.get(path, params={"width": 640, "height": 400})
+        assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "image/jpeg", JPEG)
+        assert answer.headers["cache-control"] == "no-store"
+        assert orders[0]["screenshot"] == {"width": 640, "height": 400}
+    for size in ({"width": 15}, {"height": 1921}, {"width": "x"}):
+        assert (await stage.ada.get(path, params=size)).status_code == 422
+
+
+async def test_who_asks_at_the_same_moment_shares_the_picture(stage: Stage):
+    path = f"/api/v1/sessions/{stage.session_id}/screenshot"
+    async with stage.agent(picture=JPEG) as orders:
+        answers = await asyncio.gather(*(client.get(path) for client in [stage.ada, stage.admin] * 5))
+        assert {answer.status_code for answer in answers} == {200}
+        assert len(orders) <= 2, "ten requests within a moment are one look, or two where the moment was long"
+
+
+async def test_pictures_do_not_pile_up_and_another_size_is_another_picture(stage: Stage):
+    path = f"/api/v1/sessions/{stage.session_id}/screenshot"
+    async with stage.agent(picture=JPEG) as orders:
+        for width in (100, 200):
+            assert (await stage.ada.get(path, params={"width": width})).status_code == 200
+        assert [order["screenshot"]["width"] for order in orders] == [100, 200]
+    assert len(await stage.db.fetch("SELECT 1 FROM session_commands")) == 1
+
+
+async def test_waiting_for_pictures_is_bounded(stage: Stage):
+    path = f"/api/v1/sessions/{stage.session_id}/screenshot"
+    waiting = [asyncio.create_task(stage.ada.get(path, params={"width": 100 + n // 5})) for n in range(5 * MOST_SIZES)]
+    while len(stage.app.state.screenshots._waits) < MOST_SIZES:  # noqa: ASYNC110 -- told by nobody
+        await asyncio.sleep(0.01)
+    answer = await stage.ada.get(path, params={"width": 99})
+    assert (answer.status_code, answer.json()["code"]) == (429, "too-many-requests")
+    async with stage.agent(picture=JPEG) as orders:
+        assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
+        assert len(orders) == MOST_SIZES
+    assert stage.app.state.screenshots._waits == {}
+
+
+async def test_whose_screen_one_may_see(stage: Stage, with_user: Make, with_key: Make):
+    path = f"/api/v1/sessions/{stage.session_id}/screenshot"
+    bob = await with_user("bob@example.org")
+    async with stage.agent(picture=JPEG):
+        assert (await bob.get(path)).status_code == 404
+        assert (await (await with_key("sessions_view")).get(path)).status_code == 200
+        assert (await stage.ada.get(path)).status_code == 200
+        assert [row["code"] for row in await stage.logged()].count("session-screenshot") == 1, "not for the own one"
+        await stage.admin.get(path)
+        await stage.admin.get(path)
+        assert [row["code"] for row in await stage.logged()].count("session-screenshot") == 2, "once per person"
+
+
+@pytest.mark.parametrize("status", ["paused", "stopped", "starting", "deleting"])
+async def test_only_a_running_session_has_a_screen(stage: Stage, status: str):
+    await stage.db.write("UPDATE sessions SET status = %s", (status,))
+    answer = await stage.ada.get(f"/api/v1/sessions/{stage.session_id}/screenshot")
+    assert (answer.status_code, answer.json()["code"]) == (409, "wrong-state")
+    assert status in answer.json()["detail"]
+    command = await stage.ada.post(f"/api/v1/sessions/{stage.session_id}/commands", json={"command": ["id"]})
+    assert (command.status_code, command.json()["code"]) == (409, "wrong-state")
+
+
+async def test_why_there_is_no_picture_is_said(stage: Stage):
+    async with stage.agent(output="The screen of this workspace's image cannot be read."):
+        answer = await stage.ada.get(f"/api/v1/sessions/{stage.session_id}/screenshot")
+        assert (answer.status_code, answer.json()["code"]) == (409, "no-screenshot")
+        assert "cannot be read" in answer.json()["detail"]
+        assert "cannot be read" in await stage.refused("get_kasm_screenshot")
+
+
+async def test_the_published_screenshot(stage: Stage):
+    async with stage.agent(picture=JPEG) as orders:
+        answer = await stage.public("get_kasm_screenshot", width="5000")
+        assert (answer.status_code, answer.headers["content-type"], answer.content) == (200, "image/jpeg", JPEG)
+        assert orders[0]["screenshot"] == {"width": 1920, "height": 300}, "bounded, and 300 if unsaid"
+    assert "width" in await stage.refused("get_kasm_screenshot", width="wide")
+    assert "no session" in await stage.refused("get_kasm_screenshot", kasm_id=stage.ada_id)
+
+
+async def test_the_published_command_is_ordered_and_not_waited_for(stage: Stage):
+    config = {"cmd": "bash -c 'echo \"$A\"'", "environment": {"A": 1}, "workdir": "/opt", "privileged": False}
+    answer = await stage.public("exec_command_kasm", exec_config=config)
+    assert answer.status_code == 200, answer.text
+    assert set(answer.json()) == {"kasm", "current_time"}
+    assert answer.json()["kasm"]["kasm_id"] == stage.session_id
+    async with stage.agent() as orders:
+        while not orders:  # noqa: ASYNC110 -- told by nobody
+            await asyncio.sleep(0.01)
+    order = {"argv": ["bash", "-c", 'echo "$A"'], "run_as": None, "env": {"A": "1"}, "workdir": "/opt"}
+    assert {name: orders[0][name] for name in order} == order
+
+
+async def test_what_a_published_command_may_not(stage: Stage, with_key: Make):
+    for config, words in (
+        ({"cmd": "id", "privileged": True}, "privileged"),
+        ({"cmd": "echo 'open"}, "cannot be split"),
+        ({"cmd": ""}, "command"),
+        ({"cmd": "id", "environment": {"A=B": "1"}}, "environment"),
+        (None, "exec_config"),
+    ):
+        assert words in await stage.refused("exec_command_kasm", exec_config=config)
+    assert "privileged" in await stage.refused("exec_command_kasm", exec_config={"cmd": "id"}, privileged="true")
+    assert await stage.db.fetch("SELECT 1 FROM session_commands") == []
+    key = await with_key("users_auth_session", "user")
+    asked = {"kasm_id": stage.session_id, "exec_config": {"cmd": "id", "user": "root"}}
+    answer = await key.post("/api/public/exec_command_kasm", json=asked)
+    assert (answer.status_code, "sessions_modify" in answer.json()["error_message"]) == (403, True)
+
+
+async def test_the_log_names_the_program_and_keeps_its_words_to_itself(stage: Stage):
+    async with stage.agent():
+        body = {"command": ["mysql", "-psecret"], "environment": {"TOKEN": "secret"}}
+        answer = await stage.ada.post(f"/api/v1/sessions/{stage.session_id}/commands", json=body)
+        assert answer.status_code == 200, answer.text
+    (row,) = [row for row in await stage.logged() if row["code"] == "session-command"]
+    assert "ada@example.org runs mysql" in row["message"]
+    assert "secret" not in f"{row}"
+
+
+async def test_commands_that_have_no_result_do_not_pile_up(stage: Stage):
+    body = {"command": ["sleep", "60"], "deadline_s": 60}
+    path = f"/api/v1/sessions/{stage.session_id}/commands"
+    waiting = [asyncio.create_task(stage.ada.post(path, json=body)) for _ in range(MOST_OPEN)]
+    while len(await stage.db.fetch("SELECT 1 FROM session_commands")) < MOST_OPEN:  # noqa: ASYNC110 -- told by nobody
+        await asyncio.sleep(0.01)
+    answer = await stage.ada.post(path, json=body)
+    assert (answer.status_code, answer.json()["code"]) == (429, "too-many-requests")
+    async with stage.agent():
+        assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
+
+
+async def test_no_command_runs_in_a_staged_session(stage: Stage):
+    """Nothing of anybody is in it when it is handed to its user, not even an administrator's."""
+    (row,) = await stage.db.fetch("SELECT zone_id, image_id, agent_id FROM sessions")
+    config_id = await rows.staging_config(stage.db, row["zone_id"], row["image_id"])
+    (staged,) = await rows.staged_sessions(stage.db, config_id, row["agent_id"], 1)
+    answer = await stage.admin.post(f"/api/v1/sessions/{staged}/commands", json={"command": ["touch", "mine"]})
+    assert (answer.status_code, answer.json()["code"]) == (409, "wrong-state")
+    assert "staged" in answer.json()["detail"]
+    assert await stage.db.fetch("SELECT 1 FROM session_commands") == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("get_kasm_frame_stats", "not available"),
+        ("get_kasm_bottleneck_stats", "not available"),
+        ("join_kasm", "cannot be shared"),
+        ("get_rdp_client_connection_info", "RDP"),
+    ],
+)
+async def test_what_is_not_offered_is_refused_with_words(stage: Stage, name: str, words: str):
+    assert words in await stage.refused(name)
+
+
+async def test_the_sessions_of_a_user(stage: Stage, with_user: Make):
+    found = (await stage.public("get_user_kasms")).json()
+    assert [kasm["kasm_id"] for kasm in found["kasms"]] == [stage.session_id]
+    bob = (await (await with_user("bob@example.org")).get("/api/v1/me")).json()["user"]["user_id"]
+    assert (await stage.public("get_user_kasms", user_id=bob)).json()["kasms"] == []
+    assert "user_id" in await stage.refused("get_user_kasms", user_id="")
+
+
+@pytest.mark.parametrize("allowed", [True, False])
+async def test_what_go_writes_is_no_way_out_of_a_session_without_downloads(stage: Stage, allowed: bool):
+    go = {"go": {"cmd": "open-address"}}
+    await stage.db.write("UPDATE images SET exec_config = %s", (Jsonb(go),))
+    await stage.db.write("UPDATE sessions SET permissions = %s", (Jsonb({"allow_kasm_downloads": allowed}),))
+    path, body = f"/api/v1/sessions/{stage.session_id}/go", {"kasm_url": "https://example.org"}
+    async with stage.agent(output="a file of the session") as orders:
+        answers = [(await client.post(path, json=body)).json() for client in (stage.ada, stage.admin)]
+        assert [order["argv"] for order in orders] == [["open-address"]] * 2
+    assert [answer["exit_code"] for answer in answers] == [0, 0]
+    assert [answer["output"] for answer in answers] == [
+        "a file of the session" if allowed else "",
+        "a file of the session",
+    ]

@@ -1,0 +1,83 @@
+"""Which group settings hold for a user, and who may read that."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from httpx import AsyncClient as Client
+
+Make = Callable[..., Awaitable[Client]]
+
+
+async def _group(admin: Client, user_id: str, name: str, priority: int, settings: dict[str, Any]) -> None:
+    body = {"name": name, "priority": priority, "settings": settings}
+    group = (await admin.post("/api/v1/groups", json=body)).json()
+    assert (await admin.put(f"/api/v1/groups/{group['group_id']}/users/{user_id}")).status_code == 204
+
+
+async def _member(admin: Client) -> str:
+    user = (await admin.post("/api/v1/users", json={"username": "ada@example.org"})).json()
+    await _group(
+        admin,
+        user["user_id"],
+        "Students",
+        5,
+        {"idle_disconnect": 30, "run_config": {"hostname": "a", "environment": {"TOKEN": "s3cret", "A": "1"}}},
+    )
+    await _group(admin, user["user_id"], "Science", 50, {"run_config": {"environment": {"A": "2", "B": "2"}}})
+    return user["user_id"]
+
+
+async def _settings(client: Client, user_id: str) -> dict[str, dict[str, Any]]:
+    answer = await client.get(f"/api/v1/users/{user_id}/settings")
+    assert answer.status_code == 200, answer.text
+    return {setting["name"]: setting for setting in answer.json()}
+
+
+async def test_a_setting_says_its_value_its_group_and_what_it_is(admin: Client):
+    found = await _settings(admin, await _member(admin))
+    idle = found["idle_disconnect"]
+    assert idle["trace"] == "`idle_disconnect` = 30 from group Students, priority 5"
+    assert (idle["value"], idle["default"], idle["unit"], idle["groups"]) == (30.0, 20.0, "min", ["Students"])
+    assert (found["inject_ssh_keys"]["groups"], found["inject_ssh_keys"]["excludes_staging"]) == ([], True)
+    listed = (await admin.get("/api/v1/group-settings")).json()
+    assert list(found) == [setting["name"] for setting in listed]
+    assert {"kind", "default", "unit", "description", "choices", "minimum", "excludes_staging"} <= set(listed[0])
+
+
+async def test_run_configs_of_all_groups_are_merged_and_the_trace_shows_no_value(admin: Client):
+    run_config = (await _settings(admin, await _member(admin)))["run_config"]
+    assert run_config["value"] == {"hostname": "a", "environment": {"TOKEN": "s3cret", "A": "1", "B": "2"}}
+    assert run_config["groups"] == ["Students", "Science"]
+    assert "s3cret" not in run_config["trace"]
+
+
+async def test_values_of_variables_are_for_those_who_may_see_groups(admin: Client, with_key: Make):
+    user_id = await _member(admin)
+    may_see_users = await _settings(await with_key("users_view"), user_id)
+    assert may_see_users["run_config"]["value"]["environment"] == dict.fromkeys(("TOKEN", "A", "B"), "(secret)")
+    assert may_see_users["run_config"]["value"]["hostname"] == "a"
+    may_see_both = await _settings(await with_key("users_view", "groups_view"), user_id)
+    assert may_see_both["run_config"]["value"]["environment"]["TOKEN"] == "s3cret"
+
+
+async def test_others_settings_need_the_permission(admin: Client, user: Client, with_key: Make):
+    user_id = await _member(admin)
+    for client in (user, await with_key("groups_view")):
+        assert (await client.get(f"/api/v1/users/{user_id}/settings")).status_code == 403
+
+
+async def test_a_user_is_not_told_how_his_containers_are_made(admin: Client, user: Client):
+    user_id = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    await _group(admin, user_id, "Lab", 1, {"volume_mapping": {"/srv/lab": {"bind": "/lab"}}})
+    me = (await user.get("/api/v1/me")).json()
+    assert "idle_disconnect" in me["settings"]
+    assert "/srv/lab" not in str(me)
+
+
+async def test_a_run_config_that_weakens_isolation_is_refused_when_it_is_saved(admin: Client):
+    for settings in ({"run_config": {"privileged": True}}, {"volume_mapping": {"/etc": {"bind": "/x"}}}):
+        answer = await admin.post("/api/v1/groups", json={"name": "Lab", "settings": settings})
+        assert answer.status_code == 422, answer.text
+    assert [g["name"] for g in (await admin.get("/api/v1/groups")).json()] == ["Administrators", "All Users"]

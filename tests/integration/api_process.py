@@ -1,0 +1,56 @@
+"""The process `greenroom api`, and a program that speaks to it with an API key."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+
+from greenroom.testing.ports import free_port
+
+KEY = ("abcdefghijkl", "the secret half")
+"""Key and secret of the program; the test puts the key into the database."""
+
+
+@asynccontextmanager
+async def api_process(key_file: Path, dsn: str, timeout_s: float = 20) -> AsyncGenerator[httpx.AsyncClient]:
+    """One that answers each request within `timeout_s`; in the end SIGTERM ends it within 4 s, with exit code 0."""
+    port = free_port()
+    environment = os.environ | {
+        "GREENROOM_DATABASE_URL": dsn,
+        "GREENROOM_SECRET_KEY_FILE": str(key_file),
+        "GREENROOM_API_PORT": str(port),
+    }
+    process = await asyncio.create_subprocess_exec(sys.executable, "-m", "greenroom", "api", env=environment)
+    async with httpx.AsyncClient(
+        base_url=f"http://127.0.0.1:{port}",
+        auth=httpx.BasicAuth(*KEY),
+        timeout=timeout_s,
+        limits=httpx.Limits(max_connections=50),
+        trust_env=False,
+    ) as client:
+        try:
+            async with asyncio.timeout(timeout_s):
+                await _answers(client, process)
+            yield client
+        finally:
+            process.terminate()
+            async with asyncio.timeout(4):
+                assert await process.wait() == 0
+
+
+async def _answers(client: httpx.AsyncClient, process: asyncio.subprocess.Process) -> None:
+    """Return when it listens; nobody tells when."""
+    while True:
+        assert process.returncode is None
+        try:
+            await client.get("/api/v1/openapi.json")
+        except httpx.ConnectError:
+            await asyncio.sleep(0.05)
+        else:
+            return

@@ -1,0 +1,90 @@
+"""A container registry of its own for tests: Debian's docker-registry on 127.0.0.1, with a password."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import tarfile
+import time
+import urllib.request
+import uuid
+from pathlib import Path
+from typing import Any, Final
+from urllib.error import HTTPError, URLError
+
+from greenroom.testing.ports import free_port
+
+USER: Final = "puller"
+PASSWORD: Final = "open sesame"
+HTPASSWD: Final = "puller:$2y$04$WZpJH2LRB3SxY1/A9zQjPOUL6b8VwLzL0V5.OSGBjtU7PLqzgm.j2\n"
+
+CONFIG = """\
+version: 0.1
+log: {{level: error, accesslog: {{disabled: true}}}}
+storage: {{filesystem: {{rootdirectory: {folder}/data}}}}
+http: {{addr: "{host}"}}
+auth: {{htpasswd: {{realm: tests, path: {folder}/htpasswd}}}}
+"""
+
+
+class Registry:
+    """`host` is host:port as it stands in an image's name."""
+
+    def __init__(self, folder: Path, port: int) -> None:
+        self.folder = folder
+        self.host = f"127.0.0.1:{port}"
+        (folder / "htpasswd").write_text(HTPASSWD)
+        (folder / "config.yml").write_text(CONFIG.format(folder=folder, host=self.host))
+        self._process = subprocess.Popen(
+            ["docker-registry", "serve", str(folder / "config.yml")],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        self._pushed: list[str] = []
+        self._wait()
+
+    def _wait(self) -> None:
+        end = time.monotonic() + 10
+        while True:
+            try:
+                urllib.request.urlopen(f"http://{self.host}/v2/", timeout=2)
+            except HTTPError:
+                return  # it asks who we are
+            except URLError:
+                assert self._process.poll() is None, "docker-registry ended"
+                assert time.monotonic() < end, "docker-registry does not answer"
+                time.sleep(0.05)
+
+    def push(self, name: str) -> str:
+        """A new image of one file in the registry, and not on this host; returns its whole name."""
+        whole = f"{self.host}/{name}"
+        content = uuid.uuid4().bytes
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            entry = tarfile.TarInfo("file")
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+        self._docker("import", "-", whole, input=archive.getvalue())
+        self._docker("login", "--username", USER, "--password-stdin", self.host, input=PASSWORD.encode())
+        self._docker("push", whole)
+        self._docker("rmi", whole)
+        self._pushed.append(whole)
+        return whole
+
+    def _docker(self, *arguments: str, **options: Any) -> None:
+        subprocess.run(
+            ["docker", "--config", str(self.folder / "docker"), *arguments], check=True, capture_output=True, **options
+        )
+
+    def close(self) -> None:
+        """End it, and remove from this host what was pulled from it."""
+        for name in self._pushed:
+            subprocess.run(["docker", "rmi", "--force", name], check=False, capture_output=True)
+        self._process.terminate()
+        self._process.wait(10)
+
+
+def started(folder: Path) -> Registry:
+    """A registry in `folder` on a free port."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return Registry(folder, free_port())

@@ -1,0 +1,69 @@
+"""A PostgreSQL server of a test's own, which it can stop at any moment."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import tempfile
+from collections.abc import Generator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from greenroom.up.postgres import Cluster
+
+
+class Server:
+    """One server over a folder of its own; its files outlive a stop."""
+
+    def __init__(self, template: Cluster, folder: Path) -> None:
+        os.chown(folder, template.account.uid, template.account.gid)
+        self.cluster = Cluster(template.install, folder, 5433, template.account)
+        self.cluster.create()
+        self.process: subprocess.Popen[bytes] | None = None
+
+    async def start(self) -> None:
+        """Start it, and wait until it answers."""
+        root = os.getuid() == 0
+        self.process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
+            self.cluster.command("fsync=off", "max_connections=100"),
+            user=self.cluster.account.uid if root else None,
+            group=self.cluster.account.gid if root else None,
+            extra_groups=[] if root else None,
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={"LC_ALL": "C"},
+        )
+        async with asyncio.timeout(20):
+            while True:
+                try:
+                    await (await psycopg.AsyncConnection.connect(self.cluster.dsn)).close()
+                    return
+                except psycopg.OperationalError:
+                    await asyncio.sleep(0.05)
+
+    def stop(self, number: int = signal.SIGQUIT) -> None:
+        """SIGQUIT is `-m immediate`: as after a crash."""
+        if self.process is not None:
+            self.process.send_signal(number)
+            self.process.wait(20)
+
+
+@contextmanager
+def own_server(template: Cluster) -> Generator[Server]:
+    """A server that was not started yet; it is gone afterwards.
+
+    Args:
+        template: whose programs and account it uses.
+    """
+    with tempfile.TemporaryDirectory(prefix="gr-pg-own-", dir="/tmp") as folder:
+        Path(folder).chmod(0o755)
+        server = Server(template, Path(folder))
+        try:
+            yield server
+        finally:
+            server.stop()

@@ -1,0 +1,172 @@
+"""Folders of the host in real containers: who owns them, what stays, and what no link can lead to."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tests.integration.runtime_hosts import Host, eventually, new_id, spec
+
+from greenroom.core.sessions import Exec, Mount
+from greenroom.core.volumes import HOME
+from greenroom.runtimes.base import Runtime, StartError
+from greenroom.runtimes.docker import DockerRuntime
+from greenroom.runtimes.host_folders import HostFolders
+
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
+
+
+async def shell(runtime: Runtime, session_id: str, script: str) -> str:
+    result = await runtime.exec(session_id, Exec(argv=("bash", "-c", script), deadline_s=10))
+    assert result.exit_code == 0, result.output
+    return result.output.strip()
+
+
+async def refused(runtime: Runtime, *mounts: Mount) -> str:
+    with pytest.raises(StartError) as error:
+        await runtime.create(new_id(), spec(mounts=mounts))
+    assert await runtime.list() == []
+    return error.value.message
+
+
+def owner(path: Path) -> tuple[int, int, str]:
+    found = path.stat()
+    return found.st_uid, found.st_gid, oct(found.st_mode & 0o777)
+
+
+async def test_a_missing_folder_is_made_for_its_owner_and_what_is_in_it_stays(
+    host: Host, runtime: Runtime, tmp_path: Path
+):
+    folder = tmp_path / "data" / "ada" / "files"
+    mounts = (
+        Mount(source=str(folder), target="/mnt/files"),
+        Mount(source=str(tmp_path / "other"), target="/mnt/other", uid=1234, gid=4321, read_only=True),
+    )
+    first, _, _ = await host.started(runtime, mounts=mounts)
+    await shell(runtime, first, "echo mine > /mnt/files/a; ! touch /mnt/other/a 2>/dev/null")
+    assert owner(folder) == (1000, 1000, "0o700")
+    assert owner(folder.parent) == (0, 0, "0o755")
+    assert owner(tmp_path / "other") == (1234, 4321, "0o700")
+    await runtime.remove(first)
+    second, _, _ = await host.started(runtime, mounts=mounts)
+    assert await shell(runtime, second, "cat /mnt/files/a") == "mine"
+
+
+async def test_a_required_folder_must_be_there(host: Host, runtime: Runtime, tmp_path: Path):
+    mount = Mount(source=str(tmp_path / "share"), target="/mnt/share", required=True)
+    assert await refused(runtime, mount) == f"{mount.source} does not exist on this host."
+    assert not (tmp_path / "share").exists()
+    (tmp_path / "share").mkdir(mode=0o755)
+    session_id, _, _ = await host.started(runtime, mounts=(mount,))
+    assert await shell(runtime, session_id, "ls -A /mnt/share") == ""
+    assert owner(tmp_path / "share") == (0, 0, "0o755"), "what was there keeps its owner"
+
+
+async def test_a_link_that_a_sessions_user_left_leads_nowhere(host: Host, runtime: Runtime, tmp_path: Path):
+    """The user of one session owns a folder in which that of the next one lies."""
+    shared, secret = tmp_path / "shared", tmp_path / "secret"
+    secret.mkdir()
+    session_id, _, _ = await host.started(runtime, mounts=(Mount(source=str(shared), target="/mnt/shared"),))
+    await shell(runtime, session_id, f"ln -s {secret} /mnt/shared/leaf; ln -s / /mnt/shared/root")
+    await runtime.remove(session_id)
+    sentence = "is a link, or no folder; a mapping must name the folder itself."
+    for options in ({}, {"required": True}):
+        leaf = Mount(source=f"{shared}/leaf", target="/mnt/x", **options)
+        assert await refused(runtime, leaf) == f"{shared}/leaf {sentence}"
+        below = Mount(source=f"{shared}/root{tmp_path}/secret", target="/mnt/x", **options)
+        assert await refused(runtime, below) == f"{shared}/root {sentence}"
+    assert list(secret.iterdir()) == []
+
+
+async def test_a_folder_exchanged_at_the_last_moment_is_not_let_run(
+    host: Host, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder, secret = tmp_path / "mine", tmp_path / "secret"
+    secret.mkdir()
+    seen = HostFolders.identities
+
+    def exchange(self: HostFolders, sources: Any) -> Any:
+        found = seen(self, sources)
+        folder.rename(tmp_path / "before")
+        folder.symlink_to(secret)
+        return found
+
+    runtime = await host.open()
+    session_id = new_id()
+    await runtime.create(session_id, spec(mounts=(Mount(source=str(folder), target="/mnt/x"),)))
+    monkeypatch.setattr(HostFolders, "identities", exchange)
+    with pytest.raises(StartError, match="was exchanged while the session started"):
+        await runtime.start(session_id)
+
+    async def ended() -> bool:
+        found = await runtime.inspect(session_id)
+        return found is not None and found.state == "exited"
+
+    await eventually(ended)
+
+
+async def test_a_resumed_session_is_checked_again(host: Host, runtime: Runtime, tmp_path: Path):
+    folder = tmp_path / "mine"
+    session_id, _, _ = await host.started(runtime, mounts=(Mount(source=str(folder), target="/mnt/x"),))
+    await shell(runtime, session_id, "touch /mnt/x/kept")
+    await runtime.stop(session_id, 1)
+    await runtime.start(session_id)
+    assert await shell(runtime, session_id, "ls /mnt/x") == "kept"
+    await runtime.stop(session_id, 1)
+    folder.rename(tmp_path / "before")
+    folder.symlink_to("/etc")
+    with pytest.raises(StartError, match="is a link"):
+        await runtime.start(session_id)
+
+
+async def test_what_is_neither_folder_nor_file_is_refused(runtime: Runtime, tmp_path: Path):
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "daemon.sock"))
+        message = await refused(runtime, Mount(source=str(tmp_path / "daemon.sock"), target="/x"))
+    assert message.endswith("is neither a folder nor a file; nothing else is put into a container.")
+
+
+async def test_the_host_says_which_folders_may_be_mounted(docker_url: str, tmp_path: Path):
+    folders = HostFolders(private=[tmp_path / "instance"], allowed=[tmp_path / "srv", tmp_path / "instance"])
+    runtime = DockerRuntime(new_id(), new_id(), docker_host=docker_url, folders=folders)
+    await runtime.open()
+    try:
+        message = await refused(runtime, Mount(source=f"{tmp_path}/instance/agent", target="/x"))
+        assert "belongs to the host itself" in message
+        message = await refused(runtime, Mount(source=f"{tmp_path}/srv2", target="/x"))
+        assert message.endswith(f"of this host allows {tmp_path}/srv, {tmp_path}/instance alone.")
+        await runtime.create(new_id(), spec(mounts=(Mount(source=f"{tmp_path}/srv/a", target="/x"),)))
+        assert owner(tmp_path / "srv" / "a")[0] == 1000
+    finally:
+        await runtime.remove_all()
+        await runtime.close()
+
+
+async def test_a_profile_is_the_home_it_is_kept_and_can_be_reset(host: Host, runtime: Runtime, tmp_path: Path):
+    source = str(tmp_path / "profiles" / "ada")
+    enabled, reset = (Mount(source=source, target=HOME, profile=mode) for mode in ("Enabled", "Reset"))
+
+    async def home_of(*mounts: Mount, script: str) -> str:
+        session_id, wanted, started = await host.started(runtime, mounts=mounts)
+        assert started.address is not None
+        address = started.address
+
+        async def usable() -> bool:
+            return (await runtime.probe(address, wanted)).usable
+
+        await eventually(usable)
+        output = await shell(runtime, session_id, script)
+        await runtime.remove(session_id)
+        return output
+
+    assert await home_of(enabled, script="echo kept > ~/note; mkdir -p ~/deep/er; ls -d ~/.bashrc; stat -c %u ~") == (
+        f"{HOME}/.bashrc\n1000"
+    )
+    assert owner(Path(source)) == (1000, 1000, "0o700")
+    assert await home_of(enabled, script="cat ~/note") == "kept"
+    assert await home_of(script="ls ~/note 2>/dev/null || echo none") == "none", "Disabled: a home of its own"
+    assert await home_of(reset, script="ls -d ~/.bashrc ~/note ~/deep 2>/dev/null; true") == f"{HOME}/.bashrc"
+    assert owner(Path(source)) == (1000, 1000, "0o700")
+    assert [path.name for path in Path(source).parent.iterdir()] == ["ada"], "what was there is gone"

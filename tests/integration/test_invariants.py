@@ -1,0 +1,181 @@
+"""What `greenroom doctor` asks the database: nothing is broken in a healthy one, and each defect is found."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import LiteralString
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from greenroom.db.database import Database
+from greenroom.db.images import delete_image
+from greenroom.db.invariants import INVARIANTS, broken
+from greenroom.db.logs import LogRow, LogWriter
+from greenroom.testing import rows
+from greenroom.up.doctor import warnings
+
+
+@dataclass(frozen=True)
+class Stage:
+    db: Database
+    agent_id: str
+    session_id: str
+
+    async def found(self) -> dict[str, list[str]]:
+        """What is broken: code → sentences. Leases need Managers, which are not here."""
+        asked = [i for i in INVARIANTS if i.code not in ("I2", "I10")]
+        return {i.code: what for i in asked if (what := await broken(self.db, i))}
+
+
+@pytest.fixture
+async def stage(db: Database) -> Stage:
+    """A running session of a user on an Agent that is there."""
+    zone_id = await rows.zone(db)
+    agent_id = await rows.agent(db, zone_id)
+    image_id = await rows.image(db)
+    user_id = await rows.user(db, "ada", await rows.group(db, image_id))
+    config_id = await rows.staging_config(db, zone_id, image_id)
+    (session_id,) = await rows.staged_sessions(db, config_id, agent_id, 1)
+    await db.write(
+        "UPDATE sessions SET user_id = %s, assigned = clock_timestamp(), keepalive = clock_timestamp()", (user_id,)
+    )
+    return Stage(db, agent_id, session_id)
+
+
+async def test_a_healthy_database_breaks_nothing(stage: Stage):
+    assert await stage.found() == {}
+
+
+_DELETING_FOR_AN_HOUR: LiteralString = (
+    "UPDATE sessions SET status = 'deleting', want = 'absent', deadline = now(),"
+    " status_changed = now() - interval '1 hour'"
+)
+_STAGED: LiteralString = "WITH s AS (UPDATE sessions SET user_id = NULL, assigned = NULL)"
+DEFECTS: list[tuple[str, LiteralString]] = [
+    ("I5", "UPDATE agent_capacity SET cores_allocated = 5"),
+    ("I11", "UPDATE sessions SET status = 'starting', status_changed = now() - interval '1 hour'"),
+    ("I11", _DELETING_FOR_AN_HOUR),
+    ("I11", "UPDATE sessions SET status = 'lost', deadline = now() - interval '1 hour'"),
+    ("I11", "UPDATE sessions SET status = 'stopping', want = 'stopped', deadline = now() - interval '1 hour'"),
+    ("I13", "UPDATE sessions SET want = 'stopped'"),
+    ("I13", "UPDATE sessions SET status = 'paused', want = 'running'"),
+    ("I14", "UPDATE sessions SET expires = now() - interval '1 hour'"),
+    ("I14", "UPDATE sessions SET status = 'paused', want = 'paused', time_limit_ends = now() - interval '1 hour'"),
+    ("I8", _STAGED + " UPDATE staging_configs SET num_sessions = 0"),
+    ("I19", "UPDATE sessions SET user_id = NULL, assigned = NULL, kasm_url = 'https://a.example'"),
+    (
+        "I20",
+        _STAGED + ", z AS (INSERT INTO zones (zone_name) VALUES ('us') RETURNING zone_id)"
+        " UPDATE agents SET zone_id = z.zone_id FROM z",
+    ),
+    ("I21", "UPDATE sessions SET superseded_by = session_id"),
+    ("I22", "UPDATE sessions SET launch_id = gen_random_uuid()"),
+    ("I15", "UPDATE sessions SET status = 'failed', started = NULL, status_changed = now() - interval '1 hour'"),
+]
+
+
+@pytest.mark.parametrize(("code", "defect"), DEFECTS)
+async def test_a_defect_is_found(stage: Stage, code: str, defect: LiteralString):
+    await stage.db.write(defect)
+    assert list(await stage.found()) == [code]
+
+
+async def test_managers_that_plain_sql_could_not_have_made_so_are_found(stage: Stage):
+    await stage.db.write("ALTER TABLE managers DISABLE TRIGGER USER")
+    await stage.db.write(
+        "INSERT INTO managers (instance_id, zone_id, enabled) SELECT name, zone_id, name = 'other' FROM zones,"
+        " unnest(ARRAY['one', 'other']) name"
+    )
+    await stage.db.write(
+        "UPDATE zone_leases SET holder = gen_random_uuid(), expires_at = 'infinity', backend_pid = pg_backend_pid(),"
+        " manager_id = (SELECT manager_id FROM managers WHERE instance_id = 'one')"
+    )
+    assert (await stage.found())["I17"] == ["one is disabled and holds a lease"]
+    await stage.db.write("UPDATE managers SET enabled = false")
+    assert "zone eu has Managers and none of them is enabled" in (await stage.found())["I17"]
+
+
+async def test_a_pool_may_have_one_more_while_it_is_in_place_of_another(stage: Stage):
+    """The first replacement stayed beside what it replaced, as the refill of another one; the second is coming."""
+    await stage.db.write("UPDATE sessions SET user_id = NULL, assigned = NULL")
+    (config,) = await stage.db.write("UPDATE staging_configs SET num_sessions = 2 RETURNING staging_config_id::text")
+    config_id = config["staging_config_id"]
+    (first,) = await rows.staged_sessions(stage.db, config_id, stage.agent_id, 1)
+    (second,) = await rows.staged_sessions(stage.db, config_id, stage.agent_id, 1, status="starting")
+    replaces = "UPDATE sessions SET replaces = %s WHERE session_id = %s"
+    await stage.db.write(replaces, (stage.session_id, first))
+    await stage.db.write(replaces, (first, second))
+    assert await stage.found() == {}
+    await stage.db.write("UPDATE staging_configs SET num_sessions = 1")
+    assert list(await stage.found()) == ["I8"]
+
+
+HARMLESS: list[LiteralString] = [
+    "UPDATE sessions SET status = 'paused', want = 'paused', expires = NULL",
+    "UPDATE sessions SET status = 'lost', expires = now() - interval '1 hour'",
+    "UPDATE sessions SET status = 'failed', started = NULL, gave_up = true, status_changed = now() - interval '1 hour'",
+]
+
+
+@pytest.mark.parametrize("change", HARMLESS)
+async def test_what_may_be_so_is_not_found(stage: Stage, change: LiteralString):
+    await stage.db.write(change)
+    assert await stage.found() == {}
+
+
+async def test_what_waits_for_an_agent_that_is_away_is_not_stuck(stage: Stage):
+    await stage.db.write("UPDATE agents SET status = 'missing'")
+    await stage.db.write(
+        "UPDATE sessions SET status = 'stopping', want = 'stopped', deadline = now() - interval '1 hour'"
+    )
+    assert await stage.found() == {}
+
+
+async def test_a_command_of_a_session_that_is_over_is_found(stage: Stage):
+    await stage.db.write(
+        "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv) VALUES (%s, %s, %s, 1, %s)",
+        (str(uuid.uuid4()), stage.session_id, stage.agent_id, Jsonb(["true"])),
+    )
+    assert await stage.found() == {}
+    await stage.db.write("UPDATE agent_capacity SET cores_allocated = 0, memory_allocated = 0")
+    await stage.db.write("UPDATE sessions SET status = 'deleted', want = 'absent', ended = now()")
+    assert list(await stage.found()) == ["I16"]
+
+
+async def test_an_answered_launch_without_its_session_is_found_unless_the_workspace_was_deleted(stage: Stage):
+    (session,) = await stage.db.fetch("SELECT image_id::text FROM sessions")
+    await stage.db.write(
+        "INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps)"
+        " SELECT gen_random_uuid(), session_id, user_id, image_id, zone_id, 'staged', '[]' FROM sessions"
+    )
+    assert await stage.found() == {}
+    await stage.db.write("UPDATE agent_capacity SET cores_allocated = 0, memory_allocated = 0")
+    await stage.db.write("UPDATE sessions SET status = 'deleted', want = 'absent', ended = now()")
+    await stage.db.write("UPDATE staging_configs SET deleted = now()")
+    async with stage.db.transaction() as connection:
+        await delete_image(connection, session["image_id"])
+    assert await stage.found() == {}
+    image_id = await rows.image(stage.db, friendly_name="Another")
+    await stage.db.write("UPDATE launches SET image_id = %s", (image_id,))
+    assert list(await stage.found()) == ["I12"]
+
+
+async def test_what_a_primary_could_not_do_lately_is_warned_of_in_one_sentence_per_zone(db: Database):
+    assert await warnings(db) == []
+    logs = LogWriter(db, "manager")
+    for minutes, zone, code in ((20, "us", "primary-task-failed"), (1, "us", "primary-lost")):
+        logs.add(failure(zone, f"{minutes} minutes ago", minutes, code))
+    for minutes in (9, 5, 1):
+        logs.add(failure("eu", f"{minutes} minutes ago", minutes, "primary-task-failed"))
+    await logs.flush()
+    (sentence,) = await warnings(db)
+    assert sentence.startswith("3 times in the last 10 minutes a task of the Primary of zone eu failed, last at ")
+    assert "1 minutes ago" in sentence
+
+
+def failure(zone: str, message: str, minutes: int, code: str) -> LogRow:
+    time = datetime.now(UTC) - timedelta(minutes=minutes)
+    return LogRow(level="ERROR", component="manager", code=code, message=message, zone_name=zone, time=time)

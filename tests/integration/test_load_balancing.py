@@ -1,0 +1,95 @@
+"""Which Agent of its zone a launch goes to: the strategy of the zone, with the figures of the database."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+from psycopg.types.json import Jsonb
+
+from greenroom.api.launch import Launcher, LaunchRequest
+from greenroom.core.errors import NoResources
+from greenroom.db.database import Database
+from greenroom.db.launches import launch_of_session
+from greenroom.db.logs import LogWriter
+from greenroom.kit.secrets import Secrets
+from greenroom.testing import rows
+
+IMAGE = "greenroom/desktop:test"
+
+
+@dataclass(frozen=True)
+class Stage:
+    db: Database
+    launcher: Launcher
+    zone_id: str
+    image_id: str
+    user_id: str
+    agents: dict[str, str]
+
+    async def host(self) -> str:
+        """Where a new session goes."""
+        request = LaunchRequest(user_id=self.user_id, image_id=self.image_id, request_host="desk.example")
+        result = await self.launcher.launch(request)
+        return next(hostname for hostname, agent_id in self.agents.items() if agent_id == result.agent_id)
+
+    async def restrict_to(self, hostname: str) -> None:
+        await self.db.write("UPDATE images SET restrict_to_server = true, server_id = %s", (self.agents[hostname],))
+
+
+@pytest.fixture
+async def stage(db: Database) -> Stage:
+    zone_id = await rows.zone(db)
+    image_id = await rows.image(db)
+    user_id = await rows.user(db, "ada", await rows.group(db, image_id, max_kasms_per_user=99))
+    agents = {name: await rows.agent(db, zone_id, hostname=name, cores=20.0) for name in ("hot", "packed", "idle")}
+    config_id = await rows.staging_config(db, zone_id, await rows.image(db, friendly_name="Other"))
+    for hostname, cpu, sessions in (("hot", 0.9, 2), ("packed", 0.1, 4), ("idle", 0.1, 1)):
+        usage = {"cpu": cpu, "memory_bytes": 1_000_000_000}
+        await db.write("UPDATE agents SET usage = %s WHERE agent_id = %s", (Jsonb(usage), agents[hostname]))
+        await rows.staged_sessions(db, config_id, agents[hostname], sessions)
+    launcher = Launcher(db, Secrets(b"k" * 32), LogWriter(db, "api"))
+    return Stage(db, launcher, zone_id, image_id, user_id, agents)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "hostname"),
+    [("Least Load", "idle"), ("Most Load", "hot"), ("Least Kasms", "idle"), ("Most Kasms", "packed")],
+)
+async def test_the_strategy_of_the_zone_chooses(stage: Stage, strategy: str, hostname: str):
+    await stage.db.write("UPDATE zones SET load_balancing_strategy = %s", (strategy,))
+    assert await stage.host() == hostname
+
+
+async def test_a_full_agent_is_passed_over_whatever_the_strategy_says(stage: Stage):
+    await stage.db.write("UPDATE zones SET load_balancing_strategy = 'Most Load'")
+    await stage.db.write("UPDATE agent_capacity SET cores = 2 WHERE agent_id = %s", (stage.agents["hot"],))
+    assert await stage.host() == "packed"
+
+
+async def test_a_workspace_restricted_to_an_agent_goes_there_or_nowhere(stage: Stage):
+    await stage.restrict_to("hot")
+    assert await stage.host() == "hot"
+    await stage.db.write("UPDATE agents SET draining = true WHERE agent_id = %s", (stage.agents["hot"],))
+    with pytest.raises(NoResources) as refused:
+        await stage.host()
+    assert "hot is draining and takes no new sessions" in refused.value.message
+    assert "idle: the workspace is restricted to Agent hot" in refused.value.message
+
+
+async def test_a_staged_session_on_another_agent_is_not_handed_out_once_there_is_a_restriction(stage: Stage):
+    config_id = await rows.staging_config(stage.db, stage.zone_id, stage.image_id)
+    as_it_was = await rows.config_hash(stage.db, config_id)
+    await rows.staged_sessions(stage.db, config_id, stage.agents["idle"], 2, config_hash=as_it_was)
+    assert await stage.host() == "idle"
+    await stage.restrict_to("hot")
+    assert await stage.host() == "hot"
+    steps = await launch_of_session(stage.db, await _newest(stage.db))
+    assert steps is not None
+    assert [(s["step"], s["used"]) for s in steps["steps"]][-1] == ("on_demand_here", True)
+
+
+async def _newest(db: Database) -> str:
+    row = await db.fetch_one("SELECT session_id::text FROM sessions ORDER BY created DESC LIMIT 1")
+    assert row is not None
+    return row["session_id"]

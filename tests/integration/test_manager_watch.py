@@ -1,0 +1,101 @@
+"""The supervisor restarts a Manager that answers nothing any more; nobody else, and not for a moment's silence."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+
+from greenroom.core.restarts import SILENT_S
+from greenroom.db.database import Database
+from greenroom.testing import rows
+from greenroom.up import health
+from greenroom.up.endpoints import ManagerEndpoint
+from greenroom.up.supervisor import Part
+from greenroom.up.watch import ManagerWatch
+
+
+class Stage:
+    """One Manager, whose answers and process are those of the test; times are seconds."""
+
+    def __init__(self, db: Database) -> None:
+        endpoint = ManagerEndpoint(
+            name="manager-eu-1",
+            zone="eu",
+            instance_id="manager-eu-1-4d77061a",
+            port=9,
+            gateway_port=9,
+            sentinel_file=Path("/nowhere"),
+        )
+        self.db = db
+        self.status: int | None = None
+        self.restarted: list[str] = []
+        self.part = Part(name=endpoint.name, role="manager", command=lambda: pytest.fail("nothing is started here"))
+        self.is_process(1)
+        self._watch = ManagerWatch(endpoint, self.part, lambda _, reason: self.restarted.append(reason), db)
+
+    def is_process(self, pid: int) -> None:
+        """The Manager is this process now."""
+        process: Any = SimpleNamespace(pid=pid)
+        self.part.process = process
+
+    async def look(self, *times_s: float) -> None:
+        """Have its health looked at."""
+        async with httpx.AsyncClient() as http:
+            for now_s in times_s:
+                await self._watch.look(http, now_s)
+
+
+@pytest.fixture
+async def stage(db: Database, monkeypatch: pytest.MonkeyPatch) -> Stage:
+    """Its record is enabled, and it answers nothing."""
+    zone_id = await rows.zone(db)
+    for name in ("manager-eu-1-4d77061a", "another"):
+        await db.write("INSERT INTO managers (instance_id, zone_id) VALUES (%s, %s)", (name, zone_id))
+    made = Stage(db)
+
+    async def answered(*_: object) -> tuple[int | None, str]:
+        return made.status, ""
+
+    monkeypatch.setattr(health, "status_of", answered)
+    return made
+
+
+async def test_a_manager_that_is_silent_for_two_minutes_is_restarted_and_a_log_row_says_why(stage: Stage):
+    await stage.look(0, SILENT_S / 2, SILENT_S - 1)
+    assert stage.restarted == []
+    await stage.look(SILENT_S)
+    assert len(stage.restarted) == 1
+    (row,) = await stage.db.fetch(
+        "SELECT level, component, zone_name, message FROM logs WHERE code = 'manager-restarted'"
+    )
+    assert (row["level"], row["component"], row["zone_name"]) == ("WARNING", "up", "eu")
+    assert row["message"] == (
+        "manager-eu-1-4d77061a answered no health check for 120 s while the database could be reached;"
+        " it is started again."
+    )
+
+
+async def test_a_disabled_one_may_be_silent(stage: Stage):
+    await stage.db.write("UPDATE managers SET enabled = false WHERE instance_id <> 'another'")
+    await stage.look(0, SILENT_S, 2 * SILENT_S)
+    assert stage.restarted == []
+
+
+async def test_another_process_is_not_blamed_for_the_silence_before(stage: Stage):
+    await stage.look(0, SILENT_S - 1)
+    stage.is_process(2)
+    await stage.look(SILENT_S)
+    assert stage.restarted == []
+    await stage.look(2 * SILENT_S)
+    assert len(stage.restarted) == 1
+
+
+async def test_while_the_database_is_away_nobody_is_blamed(stage: Stage):
+    await stage.db.close()
+    stage.status = 500
+    await stage.look(0, 2, 4, 6)
+    assert stage.restarted == []

@@ -1,0 +1,120 @@
+"""Every metric of every role is documented, and every documented one is there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+from prometheus_client.parser import text_string_to_metric_families
+
+from greenroom.agent.metrics import Metrics as AgentMetrics
+from greenroom.api.metrics import Metrics as ApiMetrics
+from greenroom.core.states import ObservedState
+from greenroom.db.database import Database
+from greenroom.db.logs import LogWriter
+from greenroom.db.requests import RequestLog
+from greenroom.gateway.metrics import Metrics as GatewayMetrics
+from greenroom.gateway.requests import MAX_QUEUED, RequestReporter
+from greenroom.manager.metrics import Metrics as ManagerMetrics
+from greenroom.manager.standing import Standing, Wakers
+from greenroom.testing import rows
+from greenroom.wire.messages import ManagerRequest
+
+PAGE = Path(__file__).parent.parent.parent / "docs/reference/metrics.md"
+OF_NGINX = {"greenroom_gateway_nginx_connections", "greenroom_gateway_nginx_connections_accepted_total"} | {
+    "greenroom_gateway_nginx_requests_total"
+}
+"""Only while nginx answers: tests/acceptance/test_diagnostics.py."""
+
+
+def documented() -> dict[str, set[str]]:
+    found = re.findall(r"^\| `(greenroom_\w+)` \| (.*?) \|", PAGE.read_text(), re.MULTILINE)
+    return {name: set(re.findall(r"`(\w+)`", labels)) for name, labels in found}
+
+
+def scraped(page: bytes) -> dict[str, Any]:
+    """Name of a family, a counter's with its `_total` → the family; without what every process has."""
+    families = text_string_to_metric_families(page.decode())
+    named = {f"{f.name}_total" if f.type == "counter" else f.name: f for f in families}
+    return {name: family for name, family in named.items() if "_process_" not in name}
+
+
+async def api_page(db: Database) -> bytes:
+    metrics = ApiMetrics()
+    metrics.show_log(LogWriter(db, "api"))
+    zone_id, image_id = await rows.zone(db), await rows.image(db)
+    agent_id = await rows.agent(db, zone_id)
+    config_id = await rows.staging_config(db, zone_id, image_id, num_sessions=5)
+    await rows.staged_sessions(db, config_id, agent_id, 2)
+    await db.write("INSERT INTO managers (instance_id, zone_id) VALUES ('m', %s)", (zone_id,))
+    return await metrics.page(db)
+
+
+def manager_page(db: Database) -> bytes:
+    metrics = ManagerMetrics(Standing(10.0), Wakers())
+    metrics.show_lease(lambda: None)
+    metrics.show_log(LogWriter(db, "manager"))
+    metrics.show_requests(RequestLog(db, "m", LogWriter(db, "manager")))
+    return metrics.text()
+
+
+def agent_page() -> bytes:
+    metrics = AgentMetrics()
+    metrics.show_log(lambda: 0)
+    return metrics.page([ObservedState.RUNNING])
+
+
+async def test_every_metric_is_documented_and_every_documented_one_is_there(db: Database, tmp_path: Path):
+    gateway = GatewayMetrics(nginx=lambda: 1, plan=lambda: None, reporter=RequestReporter(tmp_path / "s"))
+    there: dict[str, Any] = {}
+    for page in (await api_page(db), manager_page(db), agent_page(), gateway.text()):
+        there |= scraped(page)
+    assert set(there) | OF_NGINX == set(documented())
+    for name, family in there.items():
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == documented()[name], name
+
+
+async def test_figures_of_the_deployment(db: Database):
+    found = {
+        (sample.name, *sorted(value for name, value in sample.labels.items() if name != "staging_config")): sample.value
+        for family in scraped(await api_page(db)).values()
+        for sample in family.samples
+    }
+    assert found["greenroom_api_database_up",] == 1
+    assert found["greenroom_api_sessions", "eu", "running"] == 2
+    assert found["greenroom_api_agents", "eu", "running"] == 1
+    assert found["greenroom_api_managers", "eu", "unknown"] == 1
+    assert found["greenroom_api_zone_has_primary", "eu"] == 0
+    assert found["greenroom_api_staged_sessions", "Desktop", "desired", "eu"] == 5
+    assert found["greenroom_api_staged_sessions", "Desktop", "current", "eu"] == 2
+    assert found["greenroom_api_staging_shortfall", "Desktop", "eu", "no-running-manager"] == 1
+    assert 0 <= found["greenroom_api_staged_session_age_seconds", "Desktop", "eu"] < 60
+    assert found["greenroom_api_cores_reserved", "eu"] == 2
+
+
+async def test_without_the_database_the_process_still_speaks_for_itself():
+    away = Database("host=/nowhere", application_name="test", acquire_timeout_s=0.1)
+    await away.open()
+    try:
+        found = scraped(await ApiMetrics().page(away))
+    finally:
+        await away.close()
+    assert found["greenroom_api_database_up"].samples[0].value == 0
+    assert "greenroom_api_launches_total" in found
+    assert "greenroom_api_sessions" not in found
+
+
+def test_what_the_gateway_loses_is_counted_for_ever(tmp_path: Path):
+    reporter = RequestReporter(tmp_path / "s")
+    request = ManagerRequest(at=0.0, manager="m", method="POST", path="/", status=503, duration_ms=1.0)
+    for _ in range(MAX_QUEUED + 3):
+        reporter.add(request)
+    reporter.dropped = 0  # it was said to the api
+    found = scraped(GatewayMetrics(nginx=lambda: None, plan=lambda: None, reporter=reporter).text())
+    values = {
+        name: found[f"greenroom_gateway_{name}"].samples[0].value for name in ("nginx_up", "request_rows_waiting")
+    }
+    assert values == {"nginx_up": 0, "request_rows_waiting": MAX_QUEUED}
+    assert found["greenroom_gateway_request_rows_dropped_total"].samples[0].value == 3

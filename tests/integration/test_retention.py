@@ -1,0 +1,135 @@
+"""What is only kept for a while is deleted, oldest first, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any, LiteralString
+
+import pytest
+
+from greenroom.api.audit import audit
+from greenroom.api.security import Caller
+from greenroom.db import retention
+from greenroom.db.database import Database
+from greenroom.db.logs import LogWriter
+from greenroom.db.retention import LOCK, Keep, prune
+from greenroom.manager.retention import Retention
+from greenroom.testing import rows
+
+KEEP = Keep(log_rows=1_000_000, log_days=30, launch_days=90)
+
+
+async def logs(db: Database, number: int, days_ago: float = 0) -> None:
+    await db.write(
+        "INSERT INTO logs (time, level, component, code, message) SELECT now() - make_interval(secs => %s), 'INFO',"
+        " 'api', 'plain', n::text FROM generate_series(1, %s) n",
+        (days_ago * 86400, number),
+    )
+    await db.write(
+        "INSERT INTO manager_requests (time, manager_instance_id, method, path, status, duration_ms)"
+        " SELECT now() - make_interval(secs => %s), 'm', 'POST', '/', 401, 1 FROM generate_series(1, %s)",
+        (days_ago * 86400, number),
+    )
+
+
+async def count(db: Database, query: LiteralString) -> int:
+    return (await db.fetch(query))[0]["count"]
+
+
+@pytest.mark.parametrize("table", ["logs", "manager_requests"])
+async def test_rows_of_diagnostics_go_by_age(db: Database, table: LiteralString):
+    await logs(db, 3, days_ago=31)
+    await logs(db, 2, days_ago=29)
+    assert (await prune(db, KEEP))[table] == 3
+    assert await count(db, "SELECT count(*) FROM " + table) == 2
+    assert await prune(db, KEEP) == {}
+
+
+@pytest.mark.parametrize("table", ["logs", "manager_requests"])
+async def test_and_by_number_the_newest_stay(db: Database, table: LiteralString):
+    await logs(db, 50)
+    assert (await prune(db, Keep(log_rows=20, log_days=30, launch_days=90)))[table] == 30
+    assert await count(db, "SELECT count(*) FROM " + table) == 20
+    messages = [row["message"] for row in await db.fetch("SELECT message FROM logs ORDER BY log_id")]
+    assert messages == [str(number) for number in range(31, 51)]
+
+
+async def test_a_flood_of_other_rows_does_not_drive_out_who_changed_what(db: Database):
+    writer = LogWriter(db, "api")
+    audit(writer, Caller("user", frozenset(), username="eve"), "changed", "zone", "eu", after={"proxy_port": 1})
+    await writer.flush()
+    await logs(db, 50)
+    keep = Keep(log_rows=20, log_days=30, launch_days=90)
+    await prune(db, keep)
+    found = await db.fetch("SELECT code FROM logs ORDER BY log_id")
+    assert [row["code"] for row in found] == ["zone-changed", *["plain"] * 20]
+    await db.write("UPDATE logs SET time = now() - interval '31 days' WHERE code = 'zone-changed'")
+    await prune(db, keep)
+    assert await count(db, "SELECT count(*) FROM logs WHERE code = 'zone-changed'") == 0
+
+
+async def test_a_round_is_bounded(db: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(retention, "BATCH", 4)
+    monkeypatch.setattr(retention, "MOST_BATCHES", 2)
+    await logs(db, 10, days_ago=31)
+    assert (await prune(db, KEEP))["logs"] == 8
+    assert (await prune(db, KEEP))["logs"] == 2
+
+
+async def test_a_launch_stays_in_the_ledger_while_its_session_is_there(db: Database):
+    zone_id, image_id = await rows.zone(db), await rows.image(db)
+    for _ in range(3):
+        await db.write(
+            "INSERT INTO launches (launch_id, outcome, steps, at)"
+            " VALUES (gen_random_uuid(), 'failed', '[]', now() - interval '91 days')"
+        )
+    await db.write(
+        "INSERT INTO sessions (session_id, zone_id, image_id, launch_id, status, spec, credential_encrypted, spec_hash,"
+        " cores, memory) SELECT gen_random_uuid(), %s, %s, launch_id, 'running', '{}', '', '', 1, 1 FROM launches"
+        " LIMIT 1",
+        (zone_id, image_id),
+    )
+    assert (await prune(db, KEEP))["launches"] == 2
+    assert await count(db, "SELECT count(*) FROM launches JOIN sessions USING (launch_id)") == 1
+
+
+async def test_results_of_commands_and_screenshots_go_soon(db: Database):
+    zone_id, image_id = await rows.zone(db), await rows.image(db)
+    agent_id = await rows.agent(db, zone_id)
+    config_id = await rows.staging_config(db, zone_id, image_id)
+    (session_id,) = await rows.staged_sessions(db, config_id, agent_id, 1)
+    for state, finished_s, created_s, screenshot in (
+        ("done", 2 * 86400, 2 * 86400, None),
+        ("done", 3600, 3600, None),
+        ("requested", None, 2 * 86400, None),
+        ("done", 61, 62, '{"width": 1, "height": 1}'),
+    ):
+        await db.write(
+            "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, state, finished,"
+            " created, screenshot) VALUES (gen_random_uuid(), %s, %s, 1, '[]', %s, now() - make_interval(secs => %s),"
+            " now() - make_interval(secs => %s), %s)",
+            (session_id, agent_id, state, finished_s, created_s, screenshot),
+        )
+    assert await prune(db, KEEP) == {"session_commands": 2, "screenshots": 1}
+    assert await count(db, "SELECT count(*) FROM session_commands") == 1
+
+
+async def test_one_process_at_a_time_cleans_up(db: Database):
+    await logs(db, 3, days_ago=31)
+    async with db.transaction() as other:
+        await other.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK,))
+        assert await prune(db, KEEP) == {}
+    assert (await prune(db, KEEP))["logs"] == 3
+
+
+async def test_the_primary_goes_by_the_settings_of_the_installation(db: Database):
+    await logs(db, 3, days_ago=5)
+    await Retention(db, lambda: True).round()
+    assert await count(db, "SELECT count(*) FROM logs") == 3
+    await set_installation(db, log_retention_days=4)
+    await Retention(db, lambda: True).round()
+    assert await count(db, "SELECT count(*) FROM logs") == 0
+
+
+async def set_installation(db: Database, **values: Any) -> None:
+    for name, value in values.items():
+        await db.write("INSERT INTO settings (name, value) VALUES (%s, to_jsonb(%s::int))", (name, value))

@@ -1,0 +1,48 @@
+"""One log row for a shortage, not one for each launch that meets it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from greenroom.api.launch_log import Repeats
+from greenroom.api.shortages import Shortages
+from greenroom.db.database import Database
+from greenroom.db.logs import LogWriter
+from greenroom.testing import rows
+
+
+async def messages(db: Database, logs: LogWriter) -> list[str]:
+    await logs.flush()
+    return [row["message"] for row in await db.fetch("SELECT message FROM logs ORDER BY log_id")]
+
+
+async def test_what_follows_for_the_same_reasons_is_counted_and_told_once(db: Database):
+    logs, user_id, launch_id = LogWriter(db, "api"), await rows.user(db, "ada"), "0f6e8a52-0000-4000-8000-00000000000a"
+    ends: list[Callable[[], None]] = []
+    shortages = Shortages(logs, window_s=60, later=lambda _, end: ends.append(end))
+
+    def refuse(key: str, number: int) -> None:
+        shortages.refused((key,), "Desktop", f"{key} {number}", user_id=user_id, username="ada", launch_id=launch_id)
+
+    for number in range(5):
+        refuse("no room", number)
+    refuse("no image", 0)
+    assert await messages(db, logs) == ["no room 0", "no image 0"]
+    end_of_no_room, end_of_no_image = ends
+    end_of_no_room()
+    told = (await messages(db, logs))[2]
+    assert told.startswith("4 more launches of Desktop were refused within 60 s for the same reasons")
+    assert told.endswith("The last one: no room 4")
+    refuse("no room", 5)
+    assert len(await messages(db, logs)) == 3, "the next window has begun"
+    end_of_no_image()
+    refuse("no image", 1)
+    assert (await messages(db, logs))[3:] == ["no image 1"], "a window in which nothing followed begins no other"
+
+
+def test_what_was_told_is_told_again_when_its_window_is_over():
+    ends: list[Callable[[], None]] = []
+    repeats = Repeats(window_s=60, later=lambda _, end: ends.append(end))
+    assert [repeats.is_new("ada", code) for code in ("pool_empty", "run_config", "pool_empty")] == [True, True, False]
+    ends[0]()
+    assert [repeats.is_new("ada", code) for code in ("run_config", "pool_empty")] == [False, True]

@@ -1,0 +1,16 @@
+"""What every unit test leaves behind: nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import structlog
+
+
+@pytest.fixture(autouse=True)
+def log_as_it_was() -> Iterator[None]:
+    """A command that a test runs in its own process sets the log up: later tests would miss rows below its level."""
+    yield
+    structlog.reset_defaults()
+    structlog.contextvars.clear_contextvars()

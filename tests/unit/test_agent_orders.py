@@ -1,0 +1,81 @@
+"""What the Manager ordered to be done once, and how results wait for it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from greenroom.agent.journal import CommandRecord, Journal
+from greenroom.agent.orders import AWAITED_S, MOST_WAITING_BYTES, NO_ROOM, Orders
+from greenroom.runtimes.base import CUT, OUTPUT_MAX, cut_output
+from greenroom.wire.messages import Command, CommandReport, PictureSize
+
+SESSION = "s"
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Journal:
+    journal = Journal(tmp_path / "journal")
+    journal.open()
+    return journal
+
+
+def screenshot(command_id: str, session_id: str = SESSION) -> Command:
+    return Command(
+        command_id=command_id, session_id=session_id, generation=1, argv=[], screenshot=PictureSize(width=9, height=9)
+    )
+
+
+def taken(command_id: str, picture: bytes = b"jpeg") -> CommandReport:
+    return CommandReport(command_id=command_id, state="done", picture=picture)
+
+
+def test_a_picture_waits_in_memory_until_the_manager_has_it_and_leaves_no_trace(journal: Journal, tmp_path: Path):
+    orders = Orders(journal)
+    orders.accept([screenshot("c")], {SESSION})
+    orders.take(taken("c"))
+    assert orders.reports(SESSION) == [taken("c")]
+    assert orders.begun() == {"c"}
+    orders.reported(SESSION, taken("c"))
+    assert (orders.reports(SESSION), orders.begun(), orders.all()) == ([], frozenset(), ())
+    assert (tmp_path / "journal").read_bytes() == b""
+
+
+def test_an_order_for_another_session_and_the_picture_of_one_that_left_are_dropped(journal: Journal):
+    orders = Orders(journal)
+    orders.accept([screenshot("c"), screenshot("d", "elsewhere")], {SESSION})
+    assert [order.command_id for order in orders.all()] == ["c"]
+    orders.take(taken("c"))
+    orders.leave(SESSION)
+    orders.take(taken("c"))
+    assert (orders.reports(SESSION), orders.begun()) == ([], frozenset())
+
+
+def test_what_nobody_waits_for_any_more_is_forgotten(journal: Journal):
+    orders = Orders(journal)
+    late = Command(command_id="late", session_id=SESSION, generation=1, argv=["true"], deadline_s=-AWAITED_S)
+    orders.accept([late, screenshot("c")], {SESSION})
+    assert [order.command_id for order in orders.all()] == ["c"]
+    assert orders.get("late") is None
+
+
+def test_results_that_wait_never_outgrow_a_message(journal: Journal):
+    orders = Orders(journal)
+    worst = "\x01" * OUTPUT_MAX  # six bytes each in JSON
+    for number in range(100):
+        output = orders.fitting(worst)
+        journal.note(CommandRecord(command_id=f"{number}", session_id=SESSION, state="done", output=output))
+    assert not orders.has_room()
+    assert journal.memory.commands["99"].output.startswith(NO_ROOM)
+    assert orders.fitting("short") == "short"
+    assert len(msgspec.json.encode(orders.reports(SESSION))) < 2 * MOST_WAITING_BYTES
+
+
+def test_what_was_cut_off_an_output_is_said():
+    assert cut_output("a" * OUTPUT_MAX) == "a" * OUTPUT_MAX
+    cut = cut_output("a" * OUTPUT_MAX + "end")
+    assert len(cut) == OUTPUT_MAX
+    assert cut.startswith(CUT)
+    assert cut.endswith("end")

@@ -1,0 +1,44 @@
+"""How the api's application is put together."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from fastapi.routing import iter_route_contexts
+
+from greenroom.api.app import create_app
+from greenroom.db.database import Database
+from greenroom.db.logs import LogWriter
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.secrets import Secrets
+
+
+async def test_no_request_takes_a_detour_through_a_thread():
+    """FastAPI runs everything but coroutine functions in a thread: routes and what they depend on."""
+    config = ApiConfig(database_url="host=nowhere", secret_key_file=Path("unused"))
+    db = Database(config.database_url, application_name="test")
+    app = create_app(config, db, Secrets(bytes(32)), LogWriter(db, "api"))
+    called = {
+        call for context in iter_route_contexts(app.routes) for call in calls(getattr(context, "dependant", None))
+    }
+    assert len(called) > 100
+    assert not {getattr(call, "__qualname__", call) for call in called if not is_coroutine_function(call)}
+
+
+def calls(dependant: Any) -> Iterator[Callable[..., Any]]:
+    """The route of a dependant, and all that it depends on."""
+    if dependant is None:
+        return
+    yield dependant.call
+    for dependency in dependant.dependencies:
+        yield from calls(dependency)
+
+
+def is_coroutine_function(call: Callable[..., Any]) -> bool:
+    """Whether calling it gives a coroutine."""
+    return inspect.iscoroutinefunction(call) or (
+        not inspect.isclass(call) and inspect.iscoroutinefunction(type(call).__call__)
+    )

@@ -1,0 +1,129 @@
+"""What is told of refused requests: few rows, whatever a session does."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from greenroom.agent.denials import MOST_BYTES, MOST_REMEMBERED, MOST_ROWS, QUIET_S, DenialLog, Denials
+from greenroom.core.squid import Denial
+from greenroom.core.web_filter import FilterPolicy
+
+POLICY = FilterPolicy(filter_policy_id="p", name="Strict", deny=("ads.test",), allow=("open.test",))
+LINE = "1700000000 172.20.0.2 TCP_DENIED CONNECT ads.test 443\n"
+
+
+def denial(host: str = "ads.test", source: str = "172.20.0.2", port: int = 443, method: str = "CONNECT") -> Denial:
+    return Denial(at=0.0, source=source, method=method, host=host, port=port)
+
+
+def session_of(source: str) -> str | None:
+    return "a session" if source == "172.20.0.2" else None
+
+
+def test_a_row_says_who_was_refused_what_and_why():
+    (row,) = Denials().rows(POLICY, [denial()], session_of, 0.0)
+    assert row.session_id == "a session"
+    assert row.sentence == "Web filter Strict: CONNECT ads.test was refused: ads.test is in the deny list."
+    assert row.details == {
+        "policy": "Strict",
+        "filter_policy_id": "p",
+        "host": "ads.test",
+        "port": 443,
+        "method": "CONNECT",
+        "count": 1,
+    }
+
+
+def test_what_the_lists_allow_was_refused_for_its_address():
+    (row,) = Denials().rows(POLICY, [denial("open.test", method="GET", port=80)], session_of, 0.0)
+    assert "it leads to a private network or to this host" in row.sentence
+
+
+def test_the_same_again_is_counted_and_told_after_a_while():
+    denials = Denials()
+    assert len(denials.rows(POLICY, [denial()] * 3, session_of, 0.0)) == 1
+    assert denials.rows(POLICY, [denial()] * 4, session_of, QUIET_S - 1) == []
+    (row,) = denials.rows(POLICY, [denial()], session_of, QUIET_S + 1)
+    assert row.details["count"] == 5
+    assert "5 times" in row.sentence
+
+
+def test_each_session_has_its_own_row():
+    rows = Denials().rows(POLICY, [denial(), denial(source="172.20.0.3")], session_of, 0.0)
+    assert [row.session_id for row in rows] == ["a session", None]
+
+
+def test_many_hosts_at_once_are_few_rows():
+    denials = Denials()
+    many = [denial(f"h{number}.test") for number in range(MOST_REMEMBERED * 2)]
+    rows = denials.rows(POLICY, many, session_of, 0.0)
+    assert len(rows) == MOST_ROWS + 1
+    assert f"{len(many) - MOST_ROWS} more requests" in rows[-1].sentence
+    assert len(denials._told) <= MOST_REMEMBERED
+    assert len(denials._waiting) <= MOST_REMEMBERED
+
+
+def test_the_log_is_followed_from_where_it_ended(tmp_path: Path):
+    file = tmp_path / "denials.log"
+    file.write_text(LINE)
+    log = DenialLog(file, lambda: None)
+    assert log.read() == []
+    with file.open("a") as more:
+        more.write(LINE + LINE + LINE[:20])
+        more.flush()
+        assert len(log.read()) == 2
+        more.write(LINE[20:])
+        more.flush()
+        assert len(log.read()) == 1
+
+
+def test_a_log_that_is_made_later_is_read_from_its_beginning(tmp_path: Path):
+    log = DenialLog(tmp_path / "denials.log", lambda: None)
+    assert log.read() == []
+    (tmp_path / "denials.log").write_text(LINE)
+    assert len(log.read()) == 1
+
+
+def test_a_flood_is_skipped_and_counted(tmp_path: Path):
+    file = tmp_path / "denials.log"
+    log = DenialLog(file, lambda: None)
+    log.read()
+    file.write_text(LINE * (3 * MOST_BYTES // len(LINE)))
+    assert len(log.read()) <= MOST_BYTES // len(LINE)
+    assert log.skipped_bytes > MOST_BYTES
+
+
+def test_a_long_log_is_begun_anew(tmp_path: Path):
+    file, reopened = tmp_path / "denials.log", list[bool]()
+    log = DenialLog(file, lambda: reopened.append(True))
+    log.read()
+    file.write_text(LINE * (9 * MOST_BYTES // len(LINE)))
+    log.read()
+    assert reopened == [True]
+    assert not file.exists()
+    file.write_text(LINE)
+    assert len(log.read()) == 1
+
+
+def test_what_is_no_plain_file_reads_as_empty(tmp_path: Path):
+    """Squid owns the folder: it must neither make the Agent read something else nor hold it up."""
+    secret, file = tmp_path / "secret", tmp_path / "denials.log"
+    secret.write_text(LINE)
+    log = DenialLog(file, lambda: None)
+    file.symlink_to(secret)
+    assert log.read() == []
+    file.unlink()
+    os.mkfifo(file)
+    assert log.read() == []
+    file.unlink()
+    file.mkdir()
+    assert log.read() == []
+
+
+def test_a_log_that_became_shorter_is_read_from_its_beginning(tmp_path: Path):
+    file = tmp_path / "denials.log"
+    file.write_text(LINE * 5)
+    log = DenialLog(file, lambda: None)
+    file.write_text(LINE)
+    assert len(log.read()) == 1

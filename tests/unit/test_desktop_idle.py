@@ -1,0 +1,104 @@
+"""Since when a viewer has given no input, told from the bytes he sends (images/desktop, idle.py)."""
+
+from __future__ import annotations
+
+import importlib.util
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import hypothesis
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+SOURCE = Path(__file__).parents[2] / "images/desktop/rootfs/opt/greenroom/idle.py"
+
+
+def loaded() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("desktop_idle", SOURCE)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+idle = loaded()
+VERSIONS = {b"RFB 003.008\n": b"\x01\x01", b"RFB 003.003\n": b"\x01"}
+"""Version → what else the client says before its first message."""
+
+PIXEL_FORMAT = st.just(bytes(20))
+ENCODINGS = st.lists(st.integers(-500, 500), max_size=30).map(
+    lambda kinds: struct.pack(">BxH", 2, len(kinds)) + b"".join(struct.pack(">i", kind) for kind in kinds)
+)
+PICTURE = st.tuples(st.integers(0, 1), st.integers(0, 5000)).map(
+    lambda p: struct.pack(">BBHHHH", 3, p[0], 0, 0, p[1], 9)
+)
+FENCE = st.binary(max_size=64).map(lambda data: struct.pack(">BxxxIB", 248, 1, len(data)) + data)
+CONTINUOUS = st.just(struct.pack(">BBHHHH", 150, 1, 0, 0, 100, 100))
+SIZE = st.integers(0, 4).map(lambda n: struct.pack(">BxHHBx", 251, 800, 600, n) + bytes(16 * n))
+NO_INPUT = st.one_of(PIXEL_FORMAT, ENCODINGS, PICTURE, FENCE, CONTINUOUS, SIZE)
+
+KEY = st.integers(0, 2**32 - 1).map(lambda key: struct.pack(">BBxxI", 4, 1, key))
+POINTER = st.tuples(st.integers(0, 127), st.integers(0, 65535)).map(lambda p: struct.pack(">BBHH", 5, p[0], p[1], 7))
+TEXT = st.binary(max_size=300).map(lambda text: struct.pack(">Bxxxi", 6, len(text)) + text)
+EXTENDED_TEXT = st.binary(min_size=4, max_size=300).map(lambda text: struct.pack(">Bxxxi", 6, -len(text)) + text)
+SCAN_CODE = st.integers(0, 2**32 - 1).map(lambda key: struct.pack(">BBHII", 255, 0, 1, key, key))
+INPUT = st.one_of(KEY, POINTER, TEXT, EXTENDED_TEXT, SCAN_CODE)
+
+
+@pytest.fixture(autouse=True)
+def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [100.0]
+    monkeypatch.setattr(idle, "time", SimpleNamespace(monotonic=lambda: now[0]))
+    return now
+
+
+def pieces(data: bytes, cuts: list[int]) -> Iterator[bytes]:
+    at = 0
+    for length in cuts:
+        yield data[at : at + length]
+        at += length
+    yield data[at:]
+
+
+def input_alone_counts(clock: list[float], version: bytes, messages: list[tuple[bool, bytes]], cuts: list[int]) -> None:
+    viewer = idle.Idle()
+    clock[0] += 10
+    for piece in pieces(version + VERSIONS[version] + b"".join(message for _, message in messages), cuts):
+        viewer.sent(piece)
+    assert (viewer.for_s == 0) is any(is_input for is_input, _ in messages)
+
+
+LISTS = st.lists(st.one_of(st.tuples(st.just(False), NO_INPUT), st.tuples(st.just(True), INPUT)), max_size=12)
+CASES = (st.sampled_from(sorted(VERSIONS)), LISTS, st.lists(st.integers(0, 40), max_size=20))
+
+
+@hypothesis.settings(suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture])
+@given(*CASES)
+def test_input_alone_counts_wherever_messages_are_cut(
+    clock: list[float], version: bytes, messages: list[tuple[bool, bytes]], cuts: list[int]
+):
+    input_alone_counts(clock, version, messages, cuts)
+
+
+@pytest.mark.parametrize("name", ["FIXED_BYTES", "VARIABLE_BYTES"])
+def test_a_mutant_that_misjudges_a_length_is_caught(clock: list[float], monkeypatch: pytest.MonkeyPatch, name: str):
+    table = dict(getattr(idle, name))
+    table[min(table)] = 9 if name == "FIXED_BYTES" else (4, lambda head: 4 + 2 * head[3])
+    monkeypatch.setattr(idle, name, table)
+    with pytest.raises(AssertionError):
+        hypothesis.settings(report_multiple_bugs=False, database=None, max_examples=1000)(
+            given(*CASES)(lambda version, messages, cuts: input_alone_counts(clock, version, messages, cuts))
+        )()
+
+
+def test_after_a_message_of_an_unknown_kind_everything_counts(clock: list[float]):
+    viewer = idle.Idle()
+    viewer.sent(b"RFB 003.008\n\x01\x01" + b"\x63unknown")
+    clock[0] += 10
+    assert viewer.for_s == 10
+    viewer.sent(b"\x03")
+    assert viewer.for_s == 0

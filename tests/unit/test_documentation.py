@@ -1,0 +1,86 @@
+"""The pages belong together: links lead somewhere, every page and picture is linked, commands and options exist."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from greenroom.cli.main import app
+
+ROOT = Path(__file__).parents[2]
+FOLDERS = ("docs", "deploy", "bench")
+PAGES = [*ROOT.glob("*.md"), *(page for folder in FOLDERS for page in (ROOT / folder).rglob("*.md"))]
+MOST_PICTURE_BYTES = 200_000
+PROGRAM: Any = typer.main.get_command(app)
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+
+
+def links(page: Path) -> Iterator[tuple[Path, str]]:
+    """File and anchor of every link to a file of the repository."""
+    for target in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+        if not re.match(r"[a-z]+:", target):
+            path, _, anchor = target.partition("#")
+            yield (page.parent / path).resolve() if path else page, anchor
+
+
+def anchors(page: Path) -> set[str]:
+    """What its headings are linked by."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pages
+def test_every_link_leads_somewhere(page: Path):
+    broken = [
+        f"{target}#{anchor}"
+        for target, anchor in links(page)
+        if not target.exists() or (anchor and anchor not in anchors(target))
+    ]
+    assert broken == []
+
+
+def test_every_page_and_picture_can_be_found():
+    found, ahead = set[Path](), [ROOT / "README.md"]
+    while ahead:
+        page = ahead.pop()
+        found.add(page)
+        ahead += [target for target, _ in links(page) if target.suffix == ".md" and target not in found]
+    shown = {target for page in found for target, _ in links(page)}
+    docs = {path for path in (ROOT / "docs").rglob("*") if path.is_file()}
+    assert sorted(docs - found - shown) == []
+    large = [path.name for path in shown if path.suffix == ".png" and path.stat().st_size > MOST_PICTURE_BYTES]
+    assert large == []
+
+
+def test_every_decision_is_listed_by_its_title():
+    index = (ROOT / "docs/adr/README.md").read_text()
+    for page in (ROOT / "docs/adr").glob("0*.md"):
+        number, _, title = page.read_text().partition("\n")[0].removeprefix("# ").partition(". ")
+        assert f"{number}. [{title}]({page.name})" in index, page.name
+
+
+def problem_of(words: list[str]) -> str | None:
+    """What `greenroom WORDS…` has that the program does not."""
+    command = PROGRAM
+    while hasattr(command, "commands") and words and not words[0].startswith("-"):
+        alternatives, *words = words
+        if unknown := set(alternatives.split("|")) - set(command.commands):
+            return f"no command {sorted(unknown)}"
+        command = command.commands[alternatives.partition("|")[0]]
+    options = {name for option in command.params for name in (*option.opts, *option.secondary_opts)} | {"--help"}
+    used = {word.partition("=")[0] for word in words if re.match(r"--\w", word)}
+    return f"no option {sorted(used - options)}" if used - options else None
+
+
+@pages
+def test_every_command_exists(page: Path):
+    code = re.findall(r"(?<![\w`])`([^`\n]+)`|^(?: {4}|\t)(.+)$", page.read_text(), re.MULTILINE)
+    lines = [words for line in code for words in re.findall(r"(?<![\w/-])greenroom ([a-z][^#>]*)", "".join(line))]
+    commands = [re.findall(r"[^\s`'\"(),;:\[\]]+", words) for words in lines]
+    assert [(words, problem) for words in commands if (problem := problem_of(words))] == []

@@ -1,0 +1,205 @@
+"""Who may join, and as whom."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.edges import edge_address, edge_name
+from greenroom.core.enrolment import (
+    Knocks,
+    Known,
+    Newcomer,
+    Token,
+    is_shown_again,
+    refusal,
+    refusal_of_agents_token,
+    refusal_of_token,
+)
+from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated
+
+TOKEN = Token(
+    role="agent",
+    zone_id="eu-id",
+    zone_name="eu",
+    agent_id=None,
+    uses=3,
+    uses_left=2,
+    expires=datetime(2030, 1, 2, 3, 4, tzinfo=UTC),
+    expired=False,
+    revoked=False,
+)
+NEWCOMER = Newcomer(
+    agent_id="a1", zone_id="eu-id", zone_name="eu", machine_id="m1", hostname="h1", place="p1", token_hash=b"token"
+)
+KNOWN = Known(
+    credential_hash=b"credential",
+    machine_id="m1",
+    place="p1",
+    zone_id="eu-id",
+    zone_name="eu",
+    joined_with=b"token",
+    never_spoke=False,
+    alive=False,
+)
+RETURNING = replace(NEWCOMER, token_hash=None, credential_hash=b"credential")
+
+
+def sentence(error: GreenroomError | None) -> str:
+    assert error is not None
+    return error.message
+
+
+@pytest.mark.parametrize(
+    ("token", "said"),
+    [
+        (None, "is not known here"),
+        (replace(TOKEN, revoked=True), "was revoked by an administrator"),
+        (replace(TOKEN, expired=True), "expired at 2030-01-02 03:04 UTC"),
+        (replace(TOKEN, role="gateway"), "is for the role gateway, not for agent"),
+        (replace(TOKEN, uses_left=0), "was used up: it was for use 3 times"),
+        (replace(TOKEN, uses=1, uses_left=0), "was used up: it was for use once"),
+        (replace(TOKEN, agent_id="a2"), "is for Agent a2 alone, which is to join again; this one is a1"),
+        (replace(TOKEN, zone_id="us-id", zone_name="us"), "is for zone us, and this Manager coordinates zone eu"),
+    ],
+)
+def test_a_token_that_does_not_admit_says_why(token: Token | None, said: str):
+    error = refusal(NEWCOMER, None, token)
+    assert isinstance(error, Unauthenticated)
+    assert said in error.message
+
+
+def test_a_token_admits_a_newcomer_of_its_role_and_zone():
+    assert refusal(NEWCOMER, None, TOKEN) is None
+    assert refusal_of_token(replace(TOKEN, role="gateway"), "gateway") is None
+    assert "say with --agent-id" in sentence(refusal_of_agents_token(replace(TOKEN, agent_id="a2"), None))
+
+
+def test_a_token_makes_nobody_an_agent_that_is_known_but_for_one_made_for_it():
+    error = refusal(NEWCOMER, KNOWN, TOKEN)
+    assert isinstance(error, IdentityConflict)
+    assert refusal(NEWCOMER, KNOWN, replace(TOKEN, agent_id="a1")) is None
+    moved = replace(NEWCOMER, zone_id="us-id", zone_name="us")
+    assert isinstance(refusal(moved, KNOWN, replace(TOKEN, zone_id="us-id", zone_name="us")), IdentityConflict)
+
+
+def test_an_answer_that_was_lost_costs_no_second_use_and_nobody_else_can_claim_it():
+    unheard = replace(KNOWN, never_spoke=True)
+    assert is_shown_again(NEWCOMER, unheard)
+    assert refusal(NEWCOMER, unheard, replace(TOKEN, uses_left=0)) is None
+    for other in (replace(NEWCOMER, place="p2"), replace(NEWCOMER, token_hash=b"other")):
+        assert not is_shown_again(other, unheard)
+        assert refusal(other, unheard, TOKEN) is not None
+    assert not is_shown_again(NEWCOMER, KNOWN)
+
+
+def test_a_credential_counts_in_its_zone_alone():
+    assert refusal(RETURNING, KNOWN, None) is None
+    elsewhere = replace(RETURNING, zone_id="us-id", zone_name="us")
+    assert "is for zone eu, and this Manager coordinates zone us" in sentence(refusal(elsewhere, KNOWN, None))
+    assert "was revoked" in sentence(refusal(RETURNING, replace(KNOWN, credential_hash=b""), None))
+    assert "was deleted" in sentence(refusal(RETURNING, None, None))
+
+
+def test_of_two_that_are_alive_the_one_that_was_there_goes_on():
+    alive = replace(KNOWN, alive=True)
+    assert refusal(RETURNING, alive, None) is None, "its own process, started again"
+    copy = replace(RETURNING, place="p2")
+    assert isinstance(refusal(copy, alive, None), IdentityConflict)
+    assert refusal(copy, replace(alive, alive=False), None) is None, "a machine that was started again"
+    of_an_older_version = replace(RETURNING, place="", machine_id="m2")
+    assert isinstance(refusal(of_an_older_version, alive, None), IdentityConflict)
+    container_made_anew = replace(RETURNING, machine_id="another host name")
+    assert refusal(container_made_anew, alive, None) is None
+
+
+TOKENS = st.builds(
+    Token,
+    role=st.sampled_from(["agent", "gateway"]),
+    zone_id=st.sampled_from(["eu-id", "us-id"]),
+    zone_name=st.just("z"),
+    agent_id=st.sampled_from([None, "a1", "a2"]),
+    uses=st.just(3),
+    uses_left=st.integers(0, 3),
+    expires=st.just(TOKEN.expires),
+    expired=st.booleans(),
+    revoked=st.booleans(),
+)
+KNOWNS = st.builds(
+    Known,
+    credential_hash=st.sampled_from([b"", b"credential"]),
+    machine_id=st.sampled_from(["m1", "m2"]),
+    place=st.sampled_from(["", "p1", "p2"]),
+    zone_id=st.sampled_from(["eu-id", "us-id"]),
+    zone_name=st.just("z"),
+    joined_with=st.sampled_from([None, b"token", b"other"]),
+    never_spoke=st.booleans(),
+    alive=st.booleans(),
+)
+NEWCOMERS = st.builds(
+    replace,
+    st.sampled_from([NEWCOMER, RETURNING, replace(RETURNING, credential_hash=b"wrong")]),
+    place=st.sampled_from(["", "p1", "p2"]),
+    machine_id=st.sampled_from(["m1", "m2"]),
+)
+
+
+@given(NEWCOMERS, st.none() | KNOWNS, st.none() | TOKENS)
+def test_nobody_gets_in_past_the_rules(newcomer: Newcomer, known: Known | None, token: Token | None):
+    if refusal(newcomer, known, token) is not None:
+        return
+    if newcomer.token_hash is None:
+        assert known is not None
+        assert known.credential_hash == newcomer.credential_hash == b"credential"
+        assert known.zone_id == newcomer.zone_id
+    else:
+        assert token is not None
+        assert token.role == "agent"
+        assert token.zone_id == newcomer.zone_id
+        assert not token.revoked
+        assert not token.expired
+        assert token.agent_id in (None, newcomer.agent_id)
+        assert known is None or token.agent_id == newcomer.agent_id or known.never_spoke
+        assert token.uses_left > 0 or is_shown_again(newcomer, known)
+    if known is not None and known.alive:
+        same_machine = newcomer.machine_id == known.machine_id
+        assert newcomer.place == known.place or ("" in (newcomer.place, known.place) and same_machine)
+
+
+def test_a_flood_of_refusals_is_few_rows_and_hides_nobody_else():
+    knocks = Knocks()
+    flood = [knocks.is_written("192.0.2.1", at / 100) for at in range(5900)]
+    assert (flood.count(True), flood[:20]) == (20, [True] * 20)
+    assert knocks.is_written("192.0.2.2", 30)
+    assert knocks.is_written("192.0.2.1", 60), "a minute later it is told again"
+
+
+def test_the_address_of_an_edge_gateway():
+    assert edge_address("https://Edge.example.org:9443/").upstream == "edge.example.org:9443"
+    assert edge_address("https://[::1]").upstream == "[::1]:443"
+    for wrong in (
+        *("http://edge.example.org", "edge.example.org:9443", "https://edge.example.org/x", "https://x:0", ""),
+        *("https://a_b.example.org", "https://[::ffff:10.0.0.1]"),  # no origins: one would stop a gateway's whole plan
+    ):
+        with pytest.raises(Invalid):
+            edge_address(wrong)
+    with pytest.raises(Invalid) as caught:
+        edge_address("https://" + "a" * 100_000)
+    assert len(caught.value.message) < 100, "anybody can send one, and the sentence is stored"
+
+
+def test_no_agent_chooses_the_name_of_anothers_edge_gateway_as_its_address():
+    """The certificate is for the address, too."""
+    for host in (edge_name("0f6e8a52"), "0F6E8A52.Edge.Greenroom.internal:9443", "edge.greenroom.internal"):
+        with pytest.raises(Invalid, match="given and not chosen"):
+            edge_address(f"https://{host}")
+
+
+def test_the_name_of_an_edge_gateway_is_of_one_agent():
+    assert edge_name("0f6e8a52") == "0f6e8a52.edge.greenroom.internal"
+    with pytest.raises(ValueError, match="first 8 hex digits"):
+        edge_name("x; return")

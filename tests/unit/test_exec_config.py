@@ -1,0 +1,60 @@
+"""The commands of a workspace."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from greenroom.core.errors import Invalid
+from greenroom.core.exec_config import command_of, validated
+
+
+def test_a_command_is_split_once_by_shell_rules():
+    config = {
+        "go": {
+            "cmd": "bash -c 'open --url \"$KASM_URL\"'",
+            "user": "root",
+            "workdir": "/opt",
+            "environment": {"A": 1},
+            "privileged": False,
+        },
+        "assign": {"cmd": ["printf", "%s", "two words"]},
+    }
+    assert validated(config) == config
+    go, assign = command_of(config, "go"), command_of(config, "assign")
+    assert go is not None
+    assert (go.argv, go.user, go.workdir, go.environment) == (
+        ("bash", "-c", 'open --url "$KASM_URL"'),
+        "root",
+        "/opt",
+        {"A": "1"},
+    )
+    assert assign is not None
+    assert assign.argv == ("printf", "%s", "two words")
+    assert command_of(config, "first_launch") is None
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"start": {"cmd": "x"}}, "There is no command start; there are first_launch, go, assign."),
+        ({"go": "x"}, "The command go must be an object."),
+        ({"go": {}}, "The command go is empty."),
+        ({"go": {"user": "root"}}, "The command go needs `cmd`"),
+        ({"go": {"cmd": "  "}}, "The command go is empty."),
+        ({"go": {"cmd": []}}, "The command go is empty."),
+        ({"go": {"cmd": [1]}}, "a list of texts"),
+        ({"go": {"cmd": "echo 'open"}}, "cannot be split into words: No closing quotation."),
+        ({"go": {"cmd": "x", "privileged": True}}, "no command has more rights than its session"),
+        ({"go": {"cmd": "x", "shell": True}}, "may not have `shell`; it may have cmd, environment, user, workdir."),
+        ({"go": {"cmd": "x", "workdir": "tmp"}}, "absolute path"),
+        ({"go": {"cmd": "x", "environment": ["A=1"]}}, "must be an object"),
+        ({"go": {"cmd": "x", "environment": {"VNC_PW": "x"}}}, "VNC_PW is set by Greenroom"),
+        ({"go": {"cmd": "x", "user": 7}}, "must be a text"),
+    ],
+)
+def test_a_command_that_cannot_be_run_is_refused_with_the_reason(config: dict[str, Any], words: str):
+    with pytest.raises(Invalid) as refused:
+        validated(config)
+    assert words in refused.value.message

@@ -1,0 +1,149 @@
+"""The Agent's worker on containers, around a runtime that is late with its log or never comes to an end."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from greenroom.agent.commands import Commands
+from greenroom.agent.executor import CHANGE_WITHIN_S, Executor
+from greenroom.agent.handover import Handovers
+from greenroom.agent.health import Health
+from greenroom.agent.images import Images
+from greenroom.agent.inventory import Inventory
+from greenroom.agent.journal import Journal
+from greenroom.agent.metrics import Metrics
+from greenroom.agent.sessions import Sessions
+from greenroom.agent.web_filter import WebFilters, own_account
+from greenroom.agent.workers import Workers
+from greenroom.core.reconcile import ContainerState, plan
+from greenroom.core.yielding import SlotCount
+from greenroom.runtimes.simulated import SimulatedRuntime
+from greenroom.testing.manager import spec
+from greenroom.testing.runtimes import WrappedRuntime
+from greenroom.wire.messages import Answer, Desired
+
+AGENT = "agent-1"
+WITHIN_S = 10.0
+"""Of a test that waits for what would never come without the feature."""
+
+
+class LateLog(WrappedRuntime):
+    """What a container wrote is not in its log yet when it is looked at for the first time."""
+
+    async def around(self, name: str, call: Callable[[], Any]) -> Any:
+        """Nothing instead, the first time."""
+        lines = await call()
+        return "" if name == "logs" and self.calls["logs"] == 1 else lines
+
+
+class HangingStart(WrappedRuntime):
+    """The first start never comes to an end."""
+
+    async def around(self, name: str, call: Callable[[], Any]) -> Any:
+        """Wait for ever, the first time."""
+        if name == "start" and self.calls["start"] == 1:
+            await asyncio.Event().wait()
+        return await call()
+
+
+@dataclass
+class Host:
+    """The parts of an Agent around its executor; `ended` has the keys of workers that ended."""
+
+    sessions: Sessions
+    inventory: Inventory
+    executor: Executor
+    ended: asyncio.Queue[str]
+
+    def work(self) -> None:
+        """Begin what the plan wants now."""
+        self.executor.apply(plan(self.sessions.snapshot()))
+
+    async def until_ended(self, session_id: str) -> None:
+        """Wait until the work on a session ended."""
+        async with asyncio.timeout(WITHIN_S):
+            while await self.ended.get() != session_id:
+                pass
+
+
+@asynccontextmanager
+async def host(
+    folder: Path, runtime: Any, wanted: list[str], change_within_s: float = CHANGE_WITHIN_S
+) -> AsyncGenerator[Host]:
+    """An Agent's host with one slot, whose list says that these sessions are to run."""
+    journal = Journal(folder / "journal")
+    journal.open()
+    sessions, ended = Sessions(journal), asyncio.Queue[str]()
+    inventory = Inventory(runtime, sessions, AGENT, Health())
+    await inventory.take()
+    spec_sent = asdict(spec())
+    desired = [Desired(session_id=s, generation=1, want="running", spec=spec_sent) for s in wanted]
+    answer = Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=desired)
+    assert sessions.accept(answer)
+    async with asyncio.TaskGroup() as group:
+        workers = Workers(group, ended.put_nowait)
+        executor = Executor(
+            runtime=runtime,
+            sessions=sessions,
+            inventory=inventory,
+            images=Images(runtime),
+            filters=WebFilters(runtime, sessions, folder / "filters", (), own_account),
+            commands=Commands(runtime, sessions, journal),
+            handovers=Handovers(runtime, sessions, journal),
+            workers=workers,
+            metrics=Metrics(),
+            slots=SlotCount(ordinary=1),
+            change_within_s=change_within_s,
+        )
+        yield Host(sessions, inventory, executor, ended)
+        for task in asyncio.all_tasks():
+            if task.get_name() in wanted:
+                task.cancel()
+    journal.close()
+
+
+async def opened(folder: Path) -> SimulatedRuntime:
+    """A simulated runtime without containers."""
+    runtime = SimulatedRuntime("installation", AGENT, folder=folder)
+    await runtime.open()
+    return runtime
+
+
+def running(sessions: Sessions, session_id: str) -> bool:
+    """Whether its container is known to run."""
+    seen = sessions.seen(session_id)
+    return seen is not None and seen.state is ContainerState.RUNNING
+
+
+def told(sessions: Sessions) -> list[tuple[str, str]]:
+    """State and last lines as the next message has them."""
+    return [(observed.state, observed.log_tail) for observed in sessions.outbox.unacknowledged(1)]
+
+
+async def test_an_end_is_told_of_with_lines_that_come_late(tmp_path: Path):
+    simulated, session = await opened(tmp_path), str(uuid.uuid4())
+    async with host(tmp_path, LateLog(simulated), [session]) as agent:
+        agent.work()
+        await agent.until_ended(session)
+        simulated.die(session, 3, "cannot open display\n")
+        await agent.inventory.look(session)
+        assert "failed" not in [state for state, _ in told(agent.sessions)]
+        agent.work()
+        await agent.until_ended(session)
+        assert told(agent.sessions) == [("failed", "cannot open display\n")]
+        assert agent.sessions.memory(session).exit_code == 3
+
+
+async def test_a_start_that_never_ends_gives_its_slot_to_the_others(tmp_path: Path):
+    simulated, both = await opened(tmp_path), [str(uuid.uuid4()), str(uuid.uuid4())]
+    async with host(tmp_path, HangingStart(simulated), both, change_within_s=0.05) as agent:
+        agent.work()
+        async with asyncio.timeout(WITHIN_S):
+            done = await agent.ended.get()
+        assert [session_id for session_id in both if running(agent.sessions, session_id)] == [done]

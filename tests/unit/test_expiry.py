@@ -1,0 +1,154 @@
+"""The two clocks of a user's session, and what happens when one is over."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from tests.unit.properties import catches, holds
+
+from greenroom.core.expiry import Clocks, Expiry, Lived, clocks_of, next_expiry, plan, stored_clocks
+from greenroom.core.settings import GroupSettings, resolve
+from greenroom.core.states import KEPT_ALIVE, SessionStatus, may_follow
+
+NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
+S = SessionStatus
+PAST, FUTURE = NOW - timedelta(minutes=1), NOW + timedelta(minutes=1)
+THROUGH = {"delete": S.DELETING, "stop": S.STOPPING, "pause": S.PAUSING}
+
+
+def settings(**values: Any) -> Any:
+    return resolve([GroupSettings("g", "Students", 5, values)])
+
+
+def lived(status: SessionStatus = S.RUNNING, expires: datetime | None = PAST, **fields: Any) -> Lived:
+    limit = fields.pop("limit", None)
+    clocks = Clocks(keepalive_s=60, keepalive_from="K", action_from="A", time_limit_from="L", **fields)
+    return Lived(session_id="s", status=status, expires=expires, time_limit_ends=limit, clocks=clocks)
+
+
+@pytest.mark.parametrize(("group_s", "image_s", "limit_s"), [(0, None, 0), (600, 0, 600), (0, 60, 60), (600, 60, 60)])
+def test_the_smaller_time_limit_of_group_and_workspace_counts_and_0_is_none(
+    group_s: int, image_s: int | None, limit_s: float
+):
+    clocks = clocks_of(settings(session_time_limit=group_s), image_s, "Desktop")
+    assert clocks.time_limit_s == limit_s
+    assert clocks.first_s == (limit_s or 3600)
+
+
+def test_the_clocks_name_setting_value_and_where_it_comes_from():
+    clocks = clocks_of(settings(keepalive_expiration=90, keepalive_expiration_action="pause"), 60, "Desktop")
+    assert clocks.keepalive_from == "`keepalive_expiration` = 90 from group Students, priority 5"
+    assert clocks.action_from == "`keepalive_expiration_action` = pause from group Students, priority 5"
+    assert clocks.time_limit_from == "`session_time_limit` = 60 of workspace Desktop"
+
+
+@pytest.mark.parametrize("action", ["delete", "stop", "pause"])
+def test_a_session_nobody_used_meets_the_action_of_its_owner(action: Any):
+    (expiry,) = plan([lived(action=action)], NOW, quiet=False)
+    assert (expiry.action, expiry.setting) == (action, "keepalive_expiration")
+    assert expiry.reason == "Nobody used it for 60 s: K; A."
+
+
+def test_the_time_limit_deletes_whatever_the_action_is():
+    (expiry,) = plan([lived(action="stop", limit=PAST)], NOW, quiet=False)
+    assert (expiry.action, expiry.setting, expiry.reason) == (
+        "delete",
+        "session_time_limit",
+        "Its time limit is over: L.",
+    )
+
+
+@pytest.mark.parametrize("status", [S.STOPPING, S.STOPPED, S.PAUSING, S.PAUSED])
+def test_at_rest_only_the_time_limit_runs(status: SessionStatus):
+    assert plan([lived(status, PAST)], NOW, quiet=False) == []
+    assert plan([lived(status, PAST, limit=FUTURE)], NOW, quiet=False) == []
+    (expiry,) = plan([lived(status, None, limit=PAST)], NOW, quiet=False)
+    assert expiry.action == "delete"
+
+
+def test_what_does_not_run_yet_is_stopped_when_it_does_but_deleted_at_once():
+    assert plan([lived(S.STARTING, action="stop")], NOW, quiet=False) == []
+    assert [e.action for e in plan([lived(S.STARTING)], NOW, quiet=False)] == ["delete"]
+
+
+def test_a_session_that_cannot_be_stopped_because_its_machine_is_away_still_ends_with_its_time_limit():
+    longer = PAST - timedelta(hours=1)
+    assert plan([lived(S.LOST, longer, action="stop", limit=FUTURE)], NOW, quiet=False) == []
+    (expiry,) = plan([lived(S.LOST, longer, action="stop", limit=PAST)], NOW, quiet=False)
+    assert (expiry.action, expiry.setting) == ("delete", "session_time_limit")
+
+
+def test_what_will_happen_is_told_before_it_does():
+    shown = next_expiry(lived(expires=FUTURE, action="pause", limit=FUTURE + timedelta(hours=1)))
+    assert shown is not None
+    assert (shown.action, shown.at) == ("pause", FUTURE)
+    shown = next_expiry(lived(expires=FUTURE, action="pause", limit=FUTURE))
+    assert shown is not None
+    assert shown.action == "delete"
+    assert next_expiry(lived(S.PAUSED, None)) is None
+
+
+def test_rows_of_a_version_that_wrote_no_clocks_end_as_it_would_have_ended_them():
+    assert stored_clocks({}, 30.0) == Clocks(keepalive_s=30.0)
+    assert stored_clocks({"keepalive_s": 60.0, "action": "stop", "of a later one": 1}, 30.0) == Clocks(
+        keepalive_s=60.0, action="stop"
+    )
+
+
+times = st.integers(-400, 400).map(lambda s: NOW + timedelta(seconds=s))
+sessions = st.builds(
+    Lived,
+    session_id=st.uuids().map(str),
+    status=st.sampled_from(S),
+    expires=st.none() | times,
+    time_limit_ends=st.none() | times,
+    clocks=st.builds(Clocks, keepalive_s=st.just(60.0), action=st.sampled_from(["delete", "stop", "pause"])),
+)
+cases = st.tuples(st.lists(sessions, max_size=5), st.booleans())
+Plan = Callable[..., Sequence[Expiry]]
+
+
+def only_what_is_over_along_allowed_edges(subject: Plan, case: tuple[list[Lived], bool]) -> None:
+    found, quiet = case
+    by_id = {session.session_id: session for session in found}
+    actions = subject(found, NOW, quiet=quiet)
+    assert not (quiet and actions)
+    for action in actions:
+        session = by_id[action.session_id]
+        over = [at for at in (session.expires, session.time_limit_ends) if at is not None and at <= NOW]
+        assert over
+        assert may_follow(session.status, THROUGH[action.action])
+        assert action.reason
+        if session.status not in KEPT_ALIVE:
+            assert action.setting == "session_time_limit"
+            assert session.time_limit_ends is not None
+            assert session.time_limit_ends <= NOW
+
+
+def test_only_what_is_over_along_allowed_edges():
+    holds(only_what_is_over_along_allowed_edges, plan, cases)
+
+
+def ignores_quiet(found: list[Lived], now: datetime, *, quiet: bool) -> Sequence[Expiry]:
+    del quiet
+    return plan(found, now, quiet=False)
+
+
+def stops_what_starts(found: list[Lived], now: datetime, *, quiet: bool) -> Sequence[Expiry]:
+    del now, quiet
+    return [e for s in found if (e := next_expiry(s)) is not None]
+
+
+def wakes_the_resting(found: list[Lived], now: datetime, *, quiet: bool) -> Sequence[Expiry]:
+    resting = [s for s in found if s.status is S.PAUSED and s.expires is not None]
+    return plan([replace(s, status=S.RUNNING) for s in resting], now, quiet=quiet)
+
+
+@pytest.mark.parametrize("mutant", [ignores_quiet, stops_what_starts, wakes_the_resting])
+def test_the_property_catches_its_mutants(mutant: Plan):
+    catches(only_what_is_over_along_allowed_edges, mutant, cases)

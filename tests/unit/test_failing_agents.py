@@ -1,0 +1,51 @@
+"""A pool whose sessions do not start on one Agent: the others are tried first."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tests.unit.pools import BIG, CONFIG, NOW, session, snapshot
+
+from greenroom.core.pool import plan
+from greenroom.core.pool_model import Create
+
+OTHER = replace(BIG, agent_id="a2", hostname="agent-2", cores_allocated=50)
+SMALL = replace(BIG, agent_id="a2", hostname="agent-2", cores=2)
+FAILED_ON_1 = frozenset({"a1"})
+
+
+def places(creates: tuple[Create, ...]) -> list[str]:
+    return [create.agent_id for create in creates]
+
+
+def test_where_a_start_failed_lately_is_tried_last_and_the_reason_says_so():
+    made = plan(snapshot(agents=(BIG, OTHER), failed_on=FAILED_ON_1))
+    assert places(made.creates) == ["a2", "a2", "a2"]
+    assert made.creates[0].reason == (
+        "0 of 3 staged; placed on agent-2 and not on agent-1, where a start failed lately."
+    )
+    assert places(plan(snapshot(agents=(BIG, OTHER))).creates) == ["a1", "a1", "a1"], "it has the least load"
+
+
+def test_it_is_used_when_the_others_are_full():
+    made = plan(snapshot(agents=(BIG, SMALL), failed_on=FAILED_ON_1))
+    assert places(made.creates) == ["a2", "a2", "a1"]
+
+
+def test_it_is_used_when_it_is_the_only_one():
+    made = plan(snapshot(failed_on=FAILED_ON_1))
+    assert places(made.creates) == ["a1", "a1", "a1"]
+    assert "not on" not in made.creates[0].reason
+
+
+def test_the_one_trial_after_a_failure_goes_elsewhere():
+    config = replace(CONFIG, failures=1, last_error="e", next_try=NOW)
+    assert places(plan(snapshot(config=config, agents=(BIG, OTHER), failed_on=FAILED_ON_1)).creates) == ["a2"]
+
+
+def test_the_replacement_of_a_session_goes_elsewhere():
+    old = [session(n, created=NOW, expires=NOW) for n in range(3)]
+    config = replace(CONFIG, recycled=NOW.replace(year=2030))
+    sessions = [replace(s, expires=NOW.replace(year=2031)) for s in old]
+    made = plan(snapshot(*sessions, config=config, agents=(BIG, OTHER), failed_on=FAILED_ON_1))
+    assert places(made.creates) == ["a2"]

@@ -1,0 +1,115 @@
+"""A gateway that keeps its plan itself looks host names up again and again, without hurry."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenroom.core.errors import SetupError
+from greenroom.core.pace import Pace
+from greenroom.gateway import keeper
+from greenroom.gateway.keeper import PlanKeeper
+from greenroom.kit.config import GatewayConfig
+
+Names = dict[str, list[str]]
+
+
+@pytest.fixture
+def names(monkeypatch: pytest.MonkeyPatch) -> tuple[Names, list[str]]:
+    """The addresses of each host name, to be changed; and which were asked for."""
+    known: Names = {"api.internal": ["10.0.0.4"]}
+    asked: list[str] = []
+
+    async def lookup(_loop: object, host: str, *_: object, **__: object) -> list[tuple[Any, ...]]:
+        asked.append(host)
+        if host not in known:
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, 0)) for address in known[host]]
+
+    monkeypatch.setattr(asyncio.BaseEventLoop, "getaddrinfo", lookup)
+    return known, asked
+
+
+def made(folder: Path) -> PlanKeeper:
+    return PlanKeeper(
+        GatewayConfig(
+            gateway_dir=folder,
+            public_url="https://desk.example",
+            tls_certificate=Path("/tls/cert.pem"),
+            tls_key=Path("/tls/key.pem"),
+            gateway_credential_file=Path("/gw/credential"),
+            api_upstream="api.internal:8080",
+        ),
+        folder,
+    )
+
+
+async def api_of(subject: PlanKeeper) -> str:
+    """Where the api is, in the plan that is written now."""
+    await subject._write()
+    return json.loads(subject.path.read_text())["api"]
+
+
+async def test_a_host_with_another_address_is_followed(
+    names: tuple[Names, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(keeper, "NAMES_S", 0)
+    known, _ = names
+    subject = made(tmp_path)
+    assert await api_of(subject) == "10.0.0.4:8080"
+    known["api.internal"] = ["10.0.0.9", "10.0.0.4"]
+    assert await api_of(subject) == "10.0.0.4:8080", "of several, the one in use stays"
+    known["api.internal"] = ["10.0.0.9"]
+    assert await api_of(subject) == "10.0.0.9:8080"
+    del known["api.internal"]
+    assert await api_of(subject) == "10.0.0.9:8080", "what is not found any more stays where it was"
+
+
+async def test_names_are_not_asked_for_at_every_look(names: tuple[Names, list[str]], tmp_path: Path):
+    known, asked = names
+    del known["api.internal"]
+    subject = made(tmp_path)
+    for _ in range(3):
+        assert await api_of(subject) == "api.internal:8080"
+    assert asked == ["api.internal"]
+
+
+async def test_changes_that_come_very_often_are_followed_in_time_and_the_newest_is_not_lost(
+    names: tuple[Names, list[str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(keeper, "NAMES_S", 0)
+    monkeypatch.setattr(keeper, "CHANGE_EVERY_S", 3600.0)
+    known, _ = names
+    subject = made(tmp_path)
+    followed: list[str] = []
+    for number in range(keeper.CHANGES_AT_ONCE + 5):
+        known["api.internal"] = [f"10.0.0.{number}"]
+        followed.append(await api_of(subject))
+    assert len(set(followed)) == keeper.CHANGES_AT_ONCE, "each starts an nginx"
+    subject._pace = Pace(1, 3600)
+    assert await api_of(subject) == f"{known['api.internal'][0]}:8080"
+
+
+async def test_what_does_not_change_is_not_written(names: tuple[Names, list[str]], tmp_path: Path):
+    del names
+    subject = made(tmp_path)
+    await api_of(subject)
+    before = subject.path.stat()
+    await api_of(subject)
+    assert subject.path.stat() == before
+
+
+async def test_a_lost_word_of_the_api_is_no_reason_not_to_start(names: tuple[Names, list[str]], tmp_path: Path):
+    del names
+    (tmp_path / "fleet.json").write_text("{")
+    await made(tmp_path).first()
+
+
+def test_a_setting_that_is_missing_is_named(tmp_path: Path):
+    with pytest.raises(SetupError, match="GREENROOM_PUBLIC_URL"):
+        PlanKeeper(GatewayConfig(gateway_dir=tmp_path), tmp_path)

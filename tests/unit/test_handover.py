@@ -1,0 +1,103 @@
+"""What a hand-over waits for: `assign` for the disk, nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from greenroom.agent.handover import Handovers
+from greenroom.agent.inventory import seen_of
+from greenroom.agent.journal import AnyRecord, HandoverRecord, Journal, replay
+from greenroom.agent.sessions import Sessions
+from greenroom.runtimes.simulated import SimulatedRuntime
+from greenroom.testing.manager import spec
+from greenroom.testing.runtimes import WrappedRuntime
+from greenroom.wire.messages import Answer, Assignment, Desired
+
+SESSION, AGENT, SPEC = str(uuid.uuid4()), "agent-1", spec()
+
+
+class Disk(Journal):
+    """A journal that tells which hand-overs were waited for until they were on the disk."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(path)
+        self.waited_for: list[str] = []
+
+    async def record(self, record: AnyRecord) -> None:
+        """The same."""
+        await super().record(record)
+        if isinstance(record, HandoverRecord):
+            self.waited_for.append(record.state)
+
+
+class Noting(WrappedRuntime):
+    """Notes what was on the disk when `assign` ran."""
+
+    disk: Disk
+    before_assign: tuple[str, ...] = ()
+
+    async def around(self, name: str, call: Callable[[], Any]) -> Any:
+        """The same."""
+        if name == "exec":
+            self.before_assign = tuple(self.disk.waited_for)
+        return await call()
+
+
+@dataclass
+class Host:
+    """A session that runs, and is to be handed over."""
+
+    disk: Disk
+    runtime: Any
+    sessions: Sessions
+    handovers: Handovers
+
+
+@asynccontextmanager
+async def host(folder: Path, argv: list[str]) -> AsyncGenerator[Host]:
+    """See `Host`; `argv` is the image's `assign`."""
+    simulated = SimulatedRuntime("installation", AGENT, folder=folder)
+    await simulated.open()
+    disk = Disk(folder / "journal")
+    runtime: Any = Noting(simulated)
+    runtime.disk = disk
+    disk.open()
+    sessions = Sessions(disk)
+    await simulated.create(SESSION, SPEC)
+    sessions.saw_all([seen_of(await simulated.start(SESSION))])
+    assignment = Assignment(assignment_id=str(uuid.uuid4()), argv=argv)
+    desired = Desired(session_id=SESSION, generation=2, want="running", spec=asdict(SPEC), assignment=assignment)
+    answer = Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=[desired])
+    assert sessions.accept(answer)
+    yield Host(disk, runtime, sessions, Handovers(runtime, sessions, disk))
+    disk.close()
+
+
+async def test_without_assign_a_hand_over_waits_for_no_disk_and_outlives_the_agent(tmp_path: Path):
+    async with host(tmp_path, []) as agent:
+        await agent.handovers.run(SESSION)
+        (told,) = agent.sessions.outbox.unacknowledged(1)
+        assert told.assignment is not None
+        assert (told.assignment.state, agent.disk.waited_for) == ("assigned", [])
+        memory, _ = replay((tmp_path / "journal").read_bytes())
+        assert [record.state for record in memory.handovers.values()] == ["assigned"]
+
+
+async def test_that_assign_begins_is_on_the_disk_before_it_runs(tmp_path: Path):
+    async with host(tmp_path, ["true"]) as agent:
+        outbox = agent.sessions.outbox
+        outbox.speak.clear()
+        running = asyncio.create_task(agent.handovers.run(SESSION))
+        await outbox.speak.wait()
+        assert [told.assignment.state for told in outbox.unacknowledged(1) if told.assignment] == ["received"]
+        agent.sessions.acknowledge(1)
+        await running
+        assert agent.runtime.before_assign == ("started",)
+        (record,) = agent.disk.memory.handovers.values()
+        assert record.state == "assigned"

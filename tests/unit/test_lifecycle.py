@@ -1,0 +1,47 @@
+"""Stop, pause and resume: which statuses obey, and what is said in others."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenroom.core.lifecycle import TRANSITIONS, LifecycleCommand, possible, refusal
+from greenroom.core.states import ALLOWED, WANTED_IN, SessionStatus, may_follow
+
+S = SessionStatus
+COMMANDS = list(TRANSITIONS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_takes_edges_of_the_table_and_wants_what_its_status_means(command: LifecycleCommand):
+    transition = TRANSITIONS[command]
+    assert all(may_follow(source, transition.through) for source in transition.sources)
+    assert WANTED_IN[transition.through] == {transition.want}
+    assert transition.through in transition.settled
+    assert not transition.sources & transition.settled
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_status_obeys_has_nothing_left_to_do_or_is_refused_with_a_sentence(command: LifecycleCommand):
+    transition = TRANSITIONS[command]
+    for status in S:
+        said = refusal(command, status, has_user=True)
+        assert (said is None) == (status in transition.sources | transition.settled)
+        assert said is None or said.endswith(".")
+        assert (command in possible(status, has_user=True)) == (status in transition.sources)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_staged_session_obeys_none(command: LifecycleCommand):
+    assert "staged session" in (refusal(command, S.RUNNING, has_user=False) or "")
+    assert possible(S.RUNNING, has_user=False) == ()
+
+
+def test_the_sentence_says_when_it_would_be_possible():
+    assert refusal("stop", S.STARTING, has_user=True) == (
+        "The session is starting; it can be stopped while it is paused or running."
+    )
+    assert "does not answer" in (refusal("pause", S.LOST, has_user=True) or "")
+
+
+def test_what_each_status_may_want_is_said_for_every_status():
+    assert set(WANTED_IN) == set(ALLOWED)

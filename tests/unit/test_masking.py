@@ -1,0 +1,84 @@
+"""What of a change is shown, and what is only named."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.masking import MASK, SECRETS, difference, masked
+
+names = st.sampled_from(["a", "environment", "settings", "run_config", *sorted(SECRETS)])
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(names, inner, max_size=4),
+    max_leaves=12,
+)
+objects = st.dictionaries(names, values, max_size=5)
+SECRET = "correct horse battery"
+
+
+def with_secret(parts: list[str]) -> dict[str, Any]:
+    """An object with the secret at this path."""
+    found: Any = SECRET
+    for part in reversed(parts):
+        found = {part: found}
+    return found
+
+
+@given(st.lists(names, max_size=3), st.sampled_from([*sorted(SECRETS), "environment"]))
+def test_no_secret_is_shown_however_deep_it_lies(path: list[str], name: str):
+    hidden = with_secret([*path, name, "VARIABLE"] if name == "environment" else [*path, name])
+    assert SECRET not in str(masked("", hidden))
+    assert SECRET not in str(difference({}, hidden))
+    assert SECRET not in str(difference(hidden, with_secret([*path, name]) | {"other": 1}))
+
+
+def test_a_mutant_that_masks_only_the_top_is_caught():
+    def shallow(_: str, value: dict[str, Any]) -> dict[str, Any]:
+        return {name: MASK if name in SECRETS else inner for name, inner in value.items()}
+
+    with pytest.raises(AssertionError):
+        assert SECRET not in str(shallow("", with_secret(["run_config", "password"])))
+
+
+@given(objects)
+def test_what_did_not_change_is_not_in_the_difference(value: dict[str, Any]):
+    assert difference(value, value) == ({}, {})
+
+
+@given(objects, objects)
+def test_both_sides_name_the_same_fields(before: dict[str, Any], after: dict[str, Any]):
+    old, new = difference(before, after)
+    assert old.keys() == new.keys()
+
+
+def test_only_what_differs_inside_an_object_is_named():
+    before = {"name": "Students", "settings": {"idle_disconnect": 20, "allow_kasm_audio": True}}
+    after = {
+        "name": "Students",
+        "settings": {"idle_disconnect": 30, "allow_kasm_audio": True, "session_time_limit": 60},
+    }
+    assert difference(before, after) == (
+        {"settings.idle_disconnect": 20, "settings.session_time_limit": None},
+        {"settings.idle_disconnect": 30, "settings.session_time_limit": 60},
+    )
+
+
+def test_a_changed_secret_is_named_and_not_shown():
+    assert difference({"docker_token": None}, {"docker_token": "abc"}) == (
+        {"docker_token": None},
+        {"docker_token": MASK},
+    )
+
+
+def test_variables_of_an_environment_are_named():
+    config = {"hostname": "a", "environment": {"TOKEN": SECRET, "PROXY": "x"}}
+    assert masked("run_config", config) == {"hostname": "a", "environment": {"TOKEN": MASK, "PROXY": MASK}}
+    changed = {"run_config": config | {"environment": {"TOKEN": "other", "PROXY": "x"}}}
+    assert difference({"run_config": config}, changed) == (
+        {"run_config.environment.TOKEN": MASK},
+        {"run_config.environment.TOKEN": MASK},
+    )

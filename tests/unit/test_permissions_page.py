@@ -1,0 +1,15 @@
+"""docs/reference/permissions.md lists what there is."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from greenroom.core.permissions import PERMISSIONS
+
+PAGE = Path(__file__).parents[2] / "docs/reference/permissions.md"
+
+
+def test_the_page_lists_every_permission_with_its_meaning_in_the_same_order():
+    listed = re.findall(r"^\| `(\w+)` \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
+    assert listed == list(PERMISSIONS.items())

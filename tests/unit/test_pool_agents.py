@@ -1,0 +1,94 @@
+"""What becomes of staged sessions whose Agent is disabled, drained, missing or moved."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from tests.unit.pools import BIG, CONFIG, IMAGE, session, snapshot
+
+from greenroom.core.placement import AgentView
+from greenroom.core.pool import plan
+from greenroom.core.pool_model import PoolPlan, PoolSnapshot, Retire
+
+LEFT = [session(number, agent_id="a2") for number in (1, 2, 3)]
+"""A full pool on the Agent that leaves."""
+
+
+def other(**changes: Any) -> AgentView:
+    """The Agent that leaves."""
+    return replace(BIG, agent_id="a2", hostname="agent-2", **changes)
+
+
+def ended(made: PoolPlan) -> list[str]:
+    return sorted(action.session_id for action in made.actions if isinstance(action, Retire))
+
+
+def leaving(**changes: Any) -> PoolSnapshot:
+    """A pool that is full on an Agent that leaves, beside one with room."""
+    return snapshot(*LEFT, agents=(BIG, other(**changes)))
+
+
+@pytest.mark.parametrize("change", [{"enabled": False}, {"draining": True}, {"status": "missing"}])
+def test_they_are_replaced_elsewhere_before_they_end(change: dict[str, object]):
+    made = plan(leaving(**change))
+    assert (len(made.creates), {create.agent_id for create in made.creates}, ended(made)) == (3, {"a1"}, [])
+
+
+@pytest.mark.parametrize("change", [{"enabled": False}, {"draining": True}])
+def test_they_end_when_the_pool_is_full_without_them(change: dict[str, object]):
+    full = [session(number) for number in (4, 5, 6)]
+    made = plan(snapshot(*LEFT, *full, agents=(BIG, other(**change))))
+    assert ended(made) == ["s1", "s2", "s3"]
+    assert made.creates == ()
+
+
+def test_those_of_a_missing_agent_wait_for_its_return_and_then_the_excess_ends():
+    full = [session(number) for number in (4, 5, 6)]
+    away = [replace(one, status="unreachable", claimable=False) for one in LEFT]
+    assert plan(snapshot(*away, *full, agents=(BIG, other(status="missing")))).actions == ()
+    made = plan(snapshot(*LEFT, *full, agents=(BIG, other())))
+    assert ended(made) == ["s1", "s2", "s3"]
+
+
+def test_without_room_elsewhere_a_disabled_agent_keeps_them_and_a_draining_one_becomes_empty():
+    assert ended(plan(snapshot(*LEFT, agents=(other(enabled=False),)))) == []
+    made = plan(snapshot(*LEFT, agents=(other(draining=True),)))
+    assert ended(made) == ["s1", "s2", "s3"]
+    assert made.actions[0].reason == "agent-2 is draining, and no other Agent has room for it."
+    assert made.shortfall is not None
+    assert made.shortfall.code == "no-agent"
+
+
+def test_a_draining_agent_keeps_them_while_another_one_fetches_the_image():
+    fetching = replace(BIG, image_state="pulling")
+    assert ended(plan(snapshot(*LEFT, agents=(fetching, other(draining=True))))) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "only_agent_id"),
+    [({"status": "dead"}, None), ({"enabled": False}, None), ({}, "a2")],
+    ids=["dead", "disabled", "not the one the workspace is restricted to"],
+)
+def test_a_draining_agent_does_not_wait_for_one_that_would_take_no_session_with_the_image(
+    change: dict[str, Any], only_agent_id: str | None
+):
+    without = replace(BIG, image_state="absent", **change)
+    image = replace(IMAGE, only_agent_id=only_agent_id)
+    made = plan(snapshot(*LEFT, agents=(without, other(draining=True)), image=image))
+    assert ended(made) == ["s1", "s2", "s3"]
+    assert made.shortfall is not None
+    assert made.shortfall.code == "no-agent", "nobody fetches anything for it"
+
+
+def test_a_draining_agent_becomes_empty_also_of_a_paused_pool():
+    made = plan(replace(leaving(draining=True), config=replace(CONFIG, paused=True)))
+    assert ended(made) == ["s1", "s2", "s3"]
+    assert ended(plan(replace(leaving(enabled=False), config=replace(CONFIG, paused=True)))) == []
+
+
+def test_those_of_an_agent_that_was_moved_to_another_zone_end_and_are_replaced():
+    made = plan(snapshot(session(1), session(2), session(3, agent_id="elsewhere"), agents=(BIG,)))
+    assert made.actions[0] == Retire("s3", "Its Agent is not in zone eu any more.")
+    assert len(made.creates) == 1

@@ -1,0 +1,91 @@
+"""Staged sessions that stop working: replaced at once, and with growing pauses where it happens again and again."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.pools import CONFIG, NOW, session, snapshot
+
+from greenroom.core.backoff import BACKOFF_MOST_S, BREAKS_COUNT_S, Failures, after_breaks, graver
+from greenroom.core.pool import plan
+from greenroom.core.pool_model import Broken, Destroy, PooledSession
+
+
+def broken(created_s: float, broke_s: float) -> Broken:
+    """Seconds before now."""
+    return Broken(
+        created=NOW - timedelta(seconds=created_s), broke=NOW - timedelta(seconds=broke_s), error="No answer."
+    )
+
+
+def failed(number: int) -> PooledSession:
+    return session(number, "failed", was_usable=True, error="it stopped working: No answer.")
+
+
+def test_the_first_that_breaks_is_replaced_at_once_and_is_no_failed_start():
+    config = replace(CONFIG, broken=(broken(600, 0),))
+    made = plan(snapshot(session(1), session(2), failed(3), config=config))
+    assert made.actions[0] == Destroy("s3", "It left the pool: it stopped working: No answer.")
+    assert (len(made.creates), made.failures, made.next_try) == (1, 0, None)
+    assert made.shortfall is not None
+    assert made.shortfall.code == "starting"
+
+
+def test_what_was_made_before_the_first_break_is_replaced_at_once_too():
+    config = replace(CONFIG, broken=(broken(600, 40), broken(600, 20), broken(500, 0)))
+    assert len(plan(snapshot(config=config)).creates) == 3
+
+
+def test_a_pool_whose_replacements_break_pauses_says_so_and_tries_one_at_a_time():
+    config = replace(CONFIG, broken=(broken(600, 60), broken(59, 30), broken(28, 1)))
+    made = plan(snapshot(config=config))
+    assert made.creates == ()
+    assert made.shortfall is not None
+    assert made.shortfall.code == "start-failing"
+    assert "3 sessions in a row broke" in made.shortfall.reason
+    assert "No answer; next try at 03:04:08 UTC" in made.shortfall.reason
+    later = snapshot(config=config, now=NOW + timedelta(seconds=4))
+    assert len(plan(later).creates) == 1
+    assert plan(replace(later, sessions=(session(1, "starting"),))).creates == ()
+
+
+def test_breaks_are_forgotten_after_a_quiet_time():
+    config = replace(CONFIG, broken=(broken(700, BREAKS_COUNT_S + 1), broken(650, BREAKS_COUNT_S)))
+    made = plan(snapshot(config=config))
+    assert len(made.creates) == 3
+
+
+def test_the_longer_pause_counts():
+    starts = Failures(2, "no image", NOW)
+    breaks = Failures(3, "no answer", NOW + timedelta(seconds=1), breaks=True)
+    none = Failures(0, None, None, breaks=True)
+    assert graver(starts, breaks) == graver(breaks, starts) == breaks
+    assert graver(starts, none) == starts
+    assert graver(Failures(0, None, None), breaks) == breaks
+
+
+@given(st.lists(st.tuples(st.floats(0, 2000), st.floats(0, 2000)).map(lambda ages: broken(max(ages), min(ages)))))
+def test_pauses_are_bounded_and_no_longer_than_the_memory(history: list[Broken]):
+    found = after_breaks(history, NOW)
+    assert found.number <= len(history)
+    assert found.number != 1
+    if found.next_try is not None:
+        last = max(session.broke for session in history)
+        assert found.next_try <= last + timedelta(seconds=BACKOFF_MOST_S)
+    assert BACKOFF_MOST_S < BREAKS_COUNT_S
+
+
+@given(st.integers(1, 8), st.floats(1, 60))
+def test_sessions_that_each_break_soon_pause_their_pool_longer_and_longer(times: int, lives_s: float):
+    """Play a pool of one whose sessions all break: each is made when the pause after the one before it is over."""
+    history, pauses, now = list[Broken](), list[float](), NOW
+    for _ in range(times):
+        broke = now + timedelta(seconds=lives_s)
+        history.append(Broken(created=now, broke=broke, error="No answer."))
+        found = after_breaks(history, broke)
+        now = max(broke, found.next_try or broke)
+        pauses.append((now - broke).total_seconds())
+    assert pauses == [0.0, *(2.0 * 2**n for n in range(times - 1))][:times]

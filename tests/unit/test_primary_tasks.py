@@ -1,0 +1,123 @@
+"""Tasks of a Primary apart from each other: what one of them meets stops nothing but itself."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+
+from greenroom.core.errors import GivenUp, GreenroomError, LeaseLost, Unavailable
+from greenroom.db.logs import LogWriter
+from greenroom.manager import primary, tasks
+from greenroom.manager.context import PrimaryContext
+from greenroom.manager.news import News
+from greenroom.manager.primary import PrimaryRounds
+from greenroom.manager.tasks import FIRST_REST_S, LONGEST_REST_S, Tasks, Troubles
+
+
+class Logs:
+    def __init__(self) -> None:
+        self.rows: list[tuple[str, str, str]] = []
+
+    def write(self, level: str, code: str, message: str, **_fields: Any) -> None:
+        self.rows.append((level, code, message))
+
+
+class Database:
+    async def notify(self, *events: str) -> None:
+        pass
+
+
+@pytest.fixture
+def logs() -> Logs:
+    return Logs()
+
+
+@pytest.fixture
+def context(logs: Logs) -> PrimaryContext:
+    apart = Tasks(Troubles(), cast("LogWriter", logs), "eu")
+    fence = SimpleNamespace(term=1, zone_key=1)
+    made = SimpleNamespace(db=Database(), logs=logs, fence=fence, zone_name="eu", tasks=apart)
+    return cast("PrimaryContext", made)
+
+
+@pytest.fixture
+def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of tasks that were done; the real ones are not."""
+    names: list[str] = []
+
+    def task(name: str) -> primary.Task:
+        async def run(_ctx: PrimaryContext, _news: News) -> None:
+            names.append(name)
+
+        return run
+
+    for kind in (primary.TASKS, primary.UPKEEP):
+        for name in kind:
+            monkeypatch.setitem(kind, name, task(name))
+    return names
+
+
+def failing(error: Exception) -> primary.Task:
+    async def run(_ctx: PrimaryContext, _news: News) -> None:
+        raise error
+
+    return run
+
+
+@pytest.mark.parametrize("error", [ValueError("no such status"), GivenUp("too slow"), KeyError("cores")])
+async def test_a_task_that_fails_is_logged_with_its_reason_and_the_others_go_on(
+    error: Exception, context: PrimaryContext, logs: Logs, done: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(primary.TASKS, "agents", failing(error))
+    rounds = PrimaryRounds()
+    for _ in range(5):
+        await rounds.run(context)
+    assert set(done) == {*primary.TASKS, *primary.UPKEEP} - {"agents"}
+    assert context.tasks.troubles.tasks == ["agents"]
+    ((level, code, message),) = logs.rows  # it rests meanwhile
+    assert (level, code) == ("ERROR", "primary-task-failed")
+    assert str(error) in message
+
+
+@pytest.mark.parametrize("error", [LeaseLost(), Unavailable()])
+async def test_the_end_of_the_term_or_of_the_database_ends_the_round(
+    error: GreenroomError, context: PrimaryContext, done: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setitem(primary.TASKS, "agents", failing(error))
+    with pytest.raises(type(error)):
+        await PrimaryRounds().run(context)
+    assert (done, context.tasks.troubles.tasks) == ([], [])
+
+
+async def test_a_primary_that_can_do_nothing_at_all_does_not_finish_its_round(
+    context: PrimaryContext, done: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    """It hangs then and gives the role to a Manager that may do better, one of the version before."""
+    for name in primary.TASKS:
+        monkeypatch.setitem(primary.TASKS, name, failing(TypeError("a defect")))
+    rounds = PrimaryRounds()
+    for _ in range(2):
+        with pytest.raises(GreenroomError, match="None of the Primary's tasks"):
+            await rounds.run(context)
+
+
+def test_it_rests_ever_longer_and_is_forgotten_when_its_row_is_gone(monkeypatch: pytest.MonkeyPatch):
+    now_s = 0.0
+    monkeypatch.setattr(tasks, "boottime_s", lambda: now_s)
+    troubles = Troubles()
+    rests = [troubles.failed("pools", "one") for _ in range(8)]
+    assert rests[:3] == [FIRST_REST_S, 2 * FIRST_REST_S, 4 * FIRST_REST_S]
+    assert max(rests) == rests[-1] == LONGEST_REST_S
+    assert troubles.rests("pools", "one")
+    assert not troubles.rests("pools", "another")
+    assert not troubles.rests("pools")
+    now_s = LONGEST_REST_S
+    assert not troubles.rests("pools", "one")
+    assert troubles.tasks == ["pools"]
+    now_s = LONGEST_REST_S + tasks.FORGOTTEN_S
+    assert troubles.tasks == []
+    assert troubles.failed("pools", "one") == FIRST_REST_S
+    troubles.done("pools", "one")
+    assert troubles.tasks == []

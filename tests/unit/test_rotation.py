@@ -1,0 +1,242 @@
+"""Make before break: when the next replacement starts, and what becomes of a pool through time."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.pool_simulation import Simulation
+from tests.unit.pools import BIG, CONFIG, NOW, session, snapshot
+
+from greenroom.core import rotation
+from greenroom.core.pool import plan
+from greenroom.core.pool_model import Create, Destroy, PooledSession, Retire
+
+
+def born_together(number: int, *, start_s: float = 2.0, expires_in_s: float = 3600.0) -> list[PooledSession]:
+    """Claimable sessions that took `start_s` to start an hour before they expire."""
+    created = NOW + timedelta(seconds=expires_in_s) - timedelta(hours=1)
+    return [
+        session(
+            n,
+            created=created,
+            started=created + timedelta(seconds=start_s),
+            expires=NOW + timedelta(seconds=expires_in_s),
+        )
+        for n in range(number)
+    ]
+
+
+@pytest.mark.parametrize(("number", "lead_s"), [(1, 16.0), (3, 28.0), (12, 82.0)])
+def test_the_more_expire_together_the_earlier_the_first_one_is_replaced(number: int, lead_s: float):
+    pool = born_together(number)
+    assert rotation.due_at(pool, 2.0) == pool[0].expires - timedelta(seconds=lead_s)
+
+
+def test_those_that_expire_one_after_the_other_are_replaced_one_start_before():
+    pool = [replace(s, expires=s.expires + timedelta(seconds=7 * n)) for n, s in enumerate(born_together(3))]
+    assert rotation.due_at(pool, 2.0) == pool[0].expires - timedelta(seconds=16)
+
+
+def test_no_session_is_replaced_in_the_first_half_of_its_life():
+    brief = [replace(s, created=NOW, expires=NOW + timedelta(seconds=7.2)) for s in born_together(5)]
+    assert rotation.due_at(brief, 30.0) == NOW + timedelta(seconds=3.6)
+
+
+def test_the_start_time_is_that_of_the_slowest_but_a_few():
+    pool = [s for n in range(20) for s in born_together(1, start_s=1.0 + n)]
+    assert rotation.start_time_s(pool) == 19.0
+    assert rotation.start_time_s([]) == rotation.UNKNOWN_START_S
+
+
+def test_a_session_that_will_expire_gets_a_replacement_beside_it():
+    made = plan(snapshot(*born_together(3, expires_in_s=8)))
+    assert made.actions == (
+        Create("a1", "it takes the place of s0, because it expires at 03:04:13 UTC; placed on agent-1.", replaces="s0"),
+    )
+    assert made.shortfall is None
+
+
+def test_one_session_at_a_time_is_in_rotation():
+    pool = born_together(3, expires_in_s=8)
+    coming = session(7, "starting", created=NOW, expires=NOW + timedelta(hours=1), replaces="s0")
+    assert plan(snapshot(*pool, coming)).actions == ()
+
+
+def test_the_old_one_goes_when_its_replacement_is_there():
+    pool = born_together(3, expires_in_s=8)
+    new = session(7, created=NOW, started=NOW, expires=NOW + timedelta(hours=1), replaces="s0")
+    made = plan(snapshot(*pool, new))
+    assert made.actions[0] == Retire("s0", "Its replacement is there.")
+    assert len(made.actions) == 1, "the next one begins when this is done"
+
+
+def test_when_the_old_one_was_claimed_its_replacement_is_the_refill():
+    pool = born_together(3, expires_in_s=3600)[1:]
+    new = session(7, "starting", created=NOW, expires=NOW + timedelta(hours=1), replaces="s0")
+    assert plan(snapshot(*pool, new)).actions == ()
+
+
+def test_when_another_one_was_claimed_it_is_replaced_beside_the_rotation():
+    pool = born_together(3, expires_in_s=8)[:2]
+    new = session(7, "starting", created=NOW, expires=NOW + timedelta(hours=1), replaces="s0")
+    (create,) = plan(snapshot(*pool, new)).actions
+    assert isinstance(create, Create)
+    assert create.replaces is None
+
+
+def test_at_its_expiry_the_old_one_goes_in_any_case_and_what_was_coming_is_its_refill():
+    pool = [replace(born_together(1)[0], expires=NOW), *born_together(3)[1:]]
+    new = session(7, "starting", created=NOW, expires=NOW + timedelta(hours=1), replaces="s0")
+    made = plan(snapshot(*pool, new))
+    assert made.actions == (Retire("s0", "Its expiration of 1 h has passed."),)
+    assert made.shortfall is not None
+    assert made.shortfall.code == "starting"
+
+
+def test_without_room_for_one_more_an_expiring_session_stays_until_its_expiry():
+    full = replace(BIG, cores=3, cores_allocated=3)
+    assert plan(snapshot(*born_together(3, expires_in_s=1), agents=(full,))).actions == ()
+    made = plan(snapshot(*born_together(3, expires_in_s=0), agents=(full,)))
+    assert [type(action) for action in made.actions] == [Retire] * 3
+    assert made.shortfall is not None
+    assert (made.shortfall.code, made.shortfall.reason) == (
+        "starting",
+        "3 of 3 not staged yet: 3 sessions before are on the way out, to make room.",
+    )
+    gone = plan(snapshot(agents=(full,))).shortfall
+    assert gone is not None
+    assert gone.reason.startswith("3 of 3 not staged: no Agent in zone eu has 1 cores and 1 MB free")
+
+
+def test_fewer_desired_end_what_is_in_rotation_first():
+    new = session(7, "starting", created=NOW, expires=NOW + timedelta(hours=1), replaces="s0")
+    made = plan(snapshot(*born_together(3, expires_in_s=8), new, config=replace(CONFIG, num_sessions=2)))
+    assert [type(action) for action in made.actions] == [Destroy, Retire]
+
+
+@pytest.mark.parametrize("changes", [{"paused": True}, {"failures": 1, "next_try": NOW + timedelta(seconds=2)}])
+def test_nothing_is_replaced_early_while_nothing_is_to_be_created(changes: dict[str, object]):
+    config = replace(CONFIG, **changes)
+    assert plan(snapshot(*born_together(3, expires_in_s=8), config=config)).creates == ()
+
+
+def test_a_recycled_pool_is_replaced_one_by_one():
+    config = replace(CONFIG, recycled=NOW)
+    (create,) = plan(snapshot(*born_together(3, expires_in_s=900), config=config)).actions
+    assert create == Create(
+        "a1", "it takes the place of s0, because the pool was recycled; placed on agent-1.", replaces="s0"
+    )
+
+
+def test_of_a_recycled_pool_those_that_nobody_could_get_yet_are_made_anew_at_once():
+    config = replace(CONFIG, recycled=NOW)
+    made = plan(snapshot(*(session(n, "starting") for n in range(3)), config=config))
+    assert [type(action) for action in made.actions] == [Destroy] * 3 + [Create] * 3
+
+
+def test_of_a_recycled_pool_without_room_for_one_more_one_goes_first():
+    full = replace(BIG, cores=3, cores_allocated=3)
+    made = plan(snapshot(*born_together(3, expires_in_s=900), config=replace(CONFIG, recycled=NOW), agents=(full,)))
+    assert made.actions == (Retire("s0", "The pool was recycled, and there is no room for its replacement beside it."),)
+    assert made.shortfall is not None
+    assert made.shortfall.reason == "1 of 3 not staged yet: one session before is on the way out, to make room."
+
+
+def test_a_recycled_pool_with_room_for_a_part_is_new_all_the_same():
+    simulation = Simulation(5, 10_000.0, 3, lambda: 2.0)
+    simulation.run(10)
+    old, simulation.recycled = set(simulation.sessions), simulation.now
+    seen: list[int] = []
+    simulation.watch = lambda current, _: seen.append(current)
+    before = len(simulation.plans)
+    simulation.run(20)
+    assert len(simulation.sessions) == 3
+    assert not old & set(simulation.sessions)
+    assert min(seen) == 2, "one at a time"
+    codes = {made.shortfall.code for made in simulation.plans[before:] if made.shortfall}
+    assert codes == {"no-capacity"}, "what leaves makes room for one, and two are missing all the time"
+
+
+pools = st.tuples(st.integers(1, 8), st.floats(0.2, 4.0), st.integers(0, 2**32))
+
+
+@given(pools, st.floats(1.0, 3.0))
+def test_a_pool_never_dips_while_there_is_room_for_one_more(pool: tuple[int, float, int], ease: float):
+    """Born together, expired together, for several lives; however long each start takes up to the longest."""
+    number, longest_s, seed = pool
+    pick = random.Random(seed)  # noqa: S311 -- times of a simulation
+    simulation = Simulation(
+        number,
+        lifetime_s=ease * 2 * (rotation.SPARE_S + number * (rotation.SLACK * longest_s + rotation.BETWEEN_S)),
+        room=number + 1,
+        start_s=lambda: longest_s if pick.random() < 0.5 else pick.uniform(longest_s / 2, longest_s),
+    )
+    simulation.run(longest_s + 1)
+    assert simulation.current == number
+    seen: list[tuple[int, int]] = []
+    simulation.watch = lambda current, total: seen.append((current, total))
+    simulation.run(3 * simulation.lifetime_s)
+    assert min(current for current, _ in seen) == number
+    assert max(total for _, total in seen) == number + 1
+
+
+def test_a_start_that_suddenly_takes_long_is_no_dip():
+    """Starts of 1.5 s, then one of 14 s: a host may be busy all of a sudden."""
+    times = iter([1.5, 1.5, 1.5, 14.0])
+    simulation = Simulation(3, 7200.0, 4, lambda: next(times, 1.5))
+    simulation.run(3)
+    seen: list[int] = []
+    simulation.watch = lambda current, _: seen.append(current)
+    simulation.run(7300)
+    assert min(seen) == 3
+    assert next(times, None) is None
+
+
+@given(pools)
+def test_a_recycled_pool_is_new_without_a_dip(pool: tuple[int, float, int]):
+    number, longest_s, seed = pool
+    pick = random.Random(seed)  # noqa: S311 -- times of a simulation
+    simulation = Simulation(number, 7200.0, number + 1, lambda: pick.uniform(longest_s / 2, longest_s))
+    simulation.run(longest_s + 1)
+    old, simulation.recycled = set(simulation.sessions), simulation.now
+    seen: list[tuple[int, int]] = []
+    simulation.watch = lambda current, total: seen.append((current, total))
+    simulation.run((number + 1) * (longest_s + 1))
+    assert not old & set(simulation.sessions)
+    assert min(current for current, _ in seen) == number
+    assert max(total for _, total in seen) <= number + 1
+
+
+@given(st.integers(1, 6), st.floats(0.2, 3.0))
+def test_without_room_a_recycled_pool_is_new_all_the_same(number: int, start_s: float):
+    simulation = Simulation(number, 7200.0, number, lambda: start_s)
+    simulation.run(start_s + 1)
+    old, simulation.recycled = set(simulation.sessions), simulation.now
+    seen: list[int] = []
+    simulation.watch = lambda current, _: seen.append(current)
+    simulation.run((number + 1) * (start_s + 2))
+    assert not old & set(simulation.sessions)
+    assert min(seen) == number - 1, "one at a time"
+
+
+def test_replacements_that_fail_leave_the_pool_as_it_is_and_are_tried_ever_more_rarely():
+    starts: list[float | None] = [1.0, 1.0, 1.0]
+    simulation = Simulation(3, 300.0, 10, lambda: starts.pop() if starts else None)
+    simulation.run(5)
+    seen: list[int] = []
+    simulation.watch = lambda current, _: seen.append(current)
+    before = len(simulation.plans)
+    simulation.run(290)
+    assert min(seen) == 3, "the old ones serve until their expiry"
+    tried = sum(len(made.creates) for made in simulation.plans[before:])
+    assert 1 <= tried <= 4
+    simulation.run(60)
+    assert simulation.current == 0
+    shortfall = simulation.plans[-1].shortfall
+    assert shortfall is not None
+    assert shortfall.code == "start-failing"

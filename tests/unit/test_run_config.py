@@ -1,0 +1,128 @@
+"""What an administrator may choose of a container, and what nobody may."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.errors import Invalid
+from greenroom.core.run_config import ALLOWED, CAPABILITIES, merged, size_in_bytes, validated
+
+
+def test_everything_that_may_be_set_is_read():
+    given_ = {
+        "hostname": "desk",
+        "user": 1000,
+        "working_dir": "/opt//x/",
+        "command": ["a", "b c"],
+        "environment": {"A": 1},
+        "shm_size": "64m",
+        "dns": ["9.9.9.9", "2620:fe::fe"],
+        "tmpfs": {"/scratch": "size=64m,mode=1777"},
+        "cap_add": ["CAP_CHOWN", "setuid"],
+    }
+    assert validated(given_) == {
+        **given_,
+        "user": "1000",
+        "working_dir": "/opt/x",
+        "environment": {"A": "1"},
+        "shm_size": 64 << 20,
+        "cap_add": ["CHOWN", "SETUID"],
+    }
+    assert set(given_) == set(ALLOWED)
+    assert validated({"privileged": False, "devices": []}) == {}, "asks for nothing"
+
+
+@pytest.mark.parametrize(
+    ("config", "words"),
+    [
+        ({"privileged": True}, "weakens what keeps sessions apart; allowed are cap_add"),
+        ({"devices": ["/dev/sda"]}, "weakens"),
+        ({"pid_mode": "host"}, "weakens"),
+        ({"ipc_mode": "host"}, "weakens"),
+        ({"network_mode": "host"}, "network of sessions"),
+        ({"security_opt": ["seccomp=unconfined"]}, "weakens"),
+        ({"volumes": {"/": {"bind": "/host"}}}, "volume mappings"),
+        ({"ulimits": [{}]}, "limits are the same"),
+        ({"mem_limit": "1g"}, "fields of the workspace"),
+        ({"colour": "blue"}, "may not set `colour`; allowed are cap_add, command"),
+        ({"cap_add": ["SYS_ADMIN"]}, "SYS_ADMIN weakens"),
+        ({"user": "root"}, "does not run as root"),
+        ({"user": "0:1000"}, "does not run as root"),
+        ({"user": "00"}, "does not run as root"),
+        ({"user": 0}, "does not run as root"),
+        ({"user": ""}, "name or number"),
+        ({"user": True}, "name or number"),
+        ({"environment": {"VNC_PW": "x"}}, "set by Greenroom"),
+        ({"environment": {"KASM_SVC_AUDIO": "1"}}, "set by Greenroom"),
+        ({"environment": {"A=B": "1"}}, "not a name"),
+        ({"environment": {"A": ["1"]}}, "must be a text"),
+        ({"environment": {"A": float("nan")}}, "must be a text"),
+        ({"environment": {"A": float("inf")}}, "must be a text"),
+        ({"environment": ["A=1"]}, "must be an object"),
+        ({"hostname": "a b"}, "host name"),
+        ({"hostname": 7}, "hostname"),
+        ({"working_dir": "../etc"}, "absolute path"),
+        ({"command": "ls"}, "list of texts"),
+        ({"command": []}, "list of texts"),
+        ({"shm_size": "much"}, "'much' is not a size"),
+        ({"shm_size": "1000g"}, "64g at most"),
+        ({"dns": ["localhost"]}, "IP addresses"),
+        ({"dns": [1]}, "IP addresses"),
+        ({"tmpfs": {"/proc/x": ""}}, "belongs to the container"),
+        ({"tmpfs": {"/x": "suid"}}, "options of /x"),
+    ],
+)
+def test_what_weakens_the_confinement_or_cannot_be_used_is_refused_with_the_reason(config: dict[str, Any], words: str):
+    with pytest.raises(Invalid) as refused:
+        validated(config, of="The run config of a test")
+    assert words in refused.value.message
+    assert refused.value.message.startswith("The run config of a test ")
+
+
+texts = st.text(max_size=6) | st.sampled_from(["root", "0", "/", "/proc", "suid", "VNC_PW", "KASM_ID", "SYS_PTRACE"])
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | texts,
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
+    max_leaves=5,
+)
+
+
+@given(st.dictionaries(st.sampled_from([*ALLOWED, "privileged", "volumes"]) | st.text(max_size=4), values, max_size=4))
+def test_whatever_is_let_through_is_confined(config: dict[str, Any]):
+    try:
+        made = validated(config)
+    except Invalid:
+        return
+    assert set(made) <= set(ALLOWED)
+    assert set(made.get("cap_add", [])) <= CAPABILITIES
+    assert made.get("user", "x").partition(":")[0] not in {"root", "0"}
+    assert not any(name.startswith(("KASM_", "VNC_PW")) for name in made.get("environment", {}))
+    assert validated(made) == made
+
+
+def test_a_group_goes_over_the_workspace_entry_by_entry():
+    image = {"hostname": "a", "environment": {"A": "1", "B": "1"}, "dns": ["1.1.1.1"]}
+    group = {"environment": {"B": "2", "C": "2"}, "dns": ["2.2.2.2"]}
+    assert merged(image, group) == {
+        "hostname": "a",
+        "environment": {"A": "1", "B": "2", "C": "2"},
+        "dns": ["2.2.2.2"],
+    }
+    assert image["environment"] == {"A": "1", "B": "1"}
+
+
+@pytest.mark.parametrize(
+    ("text", "size"), [("512m", 512 << 20), ("1g", 1 << 30), ("64k", 64 << 10), ("2GB", 2 << 30), (4096, 4096)]
+)
+def test_sizes(text: int | str, size: int):
+    assert size_in_bytes(text) == size
+
+
+@pytest.mark.parametrize("text", ["", "m", "-1", "0", "1.5g", "much", "٣", True])
+def test_what_is_not_a_size(text: object):
+    with pytest.raises(Invalid, match="not a size"):
+        size_in_bytes(text)

@@ -1,0 +1,89 @@
+"""The sentences of a shortfall, and what a reader is told between two rounds of the Primary."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenroom.core.pool_model import Shortfall
+from greenroom.core.shortfalls import shown_shortfall, starting
+
+FULL = Shortfall("no-capacity", "2 of 3 not staged: no Agent in zone eu has 2 cores free.")
+BARRED = Shortfall("image-disabled", "Nothing is staged: workspace Desktop is disabled.")
+PAUSED = Shortfall("paused", "1 of 3 not staged: the config is paused, so it assigns no session and creates none.")
+STALE = Shortfall("no-running-manager", "3 of 3 not staged: no Manager of the zone is running.")
+
+
+@pytest.mark.parametrize(
+    ("missing", "coming", "reason"),
+    [
+        (1, 1, "1 of 3 not staged yet: it is starting."),
+        (3, 3, "3 of 3 not staged yet: they are starting."),
+        (3, 4, "3 of 3 not staged yet: they are starting."),
+        (3, 1, "3 of 3 not staged yet: 1 of them is starting."),
+        (3, 2, "3 of 3 not staged yet: 2 of them are starting."),
+        (3, 0, "3 of 3 not staged yet: they are about to start."),
+        (1, 0, "1 of 3 not staged yet: it is about to start."),
+    ],
+)
+def test_what_is_on_its_way_is_said_with_the_numbers(missing: int, coming: int, reason: str):
+    assert starting(3, missing, coming) == Shortfall("starting", reason)
+
+
+@pytest.mark.parametrize(
+    ("stored", "barred", "current", "has_manager", "shown"),
+    [
+        (FULL, None, 3, True, None),
+        (FULL, None, 1, True, FULL),
+        (PAUSED, None, 1, True, Shortfall("starting", "2 of 3 not staged yet: 1 of them is starting.")),
+        (FULL, BARRED, 1, True, BARRED),
+        (None, BARRED, 1, False, BARRED),
+        (
+            FULL,
+            None,
+            1,
+            False,
+            Shortfall(
+                "no-running-manager",
+                "2 of 3 not staged: no Manager of the zone is running, so nobody fills the pool.",
+            ),
+        ),
+        (STALE, None, 1, True, Shortfall("starting", "2 of 3 not staged yet: 1 of them is starting.")),
+        (BARRED, None, 1, True, Shortfall("starting", "2 of 3 not staged yet: 1 of them is starting.")),
+        (None, None, 1, True, Shortfall("starting", "2 of 3 not staged yet: 1 of them is starting.")),
+    ],
+    ids=[
+        "full by now",
+        "as the Primary says",
+        "paused no longer",
+        "barred since",
+        "barred, whoever fills it",
+        "nobody fills it",
+        "somebody fills it again",
+        "barred no longer",
+        "not planned yet",
+    ],
+)
+def test_a_reader_is_told_what_holds_now(
+    stored: Shortfall | None, barred: Shortfall | None, current: int, has_manager: bool, shown: Shortfall | None
+):
+    told = shown_shortfall(
+        stored, barred=barred, is_paused=False, num_sessions=3, current=current, coming=1, has_manager=has_manager
+    )
+    assert told == shown
+
+
+@pytest.mark.parametrize(
+    ("stored", "coming", "has_manager", "shown"),
+    [
+        (None, 1, True, PAUSED),
+        (FULL, 1, True, PAUSED),
+        (None, 1, False, PAUSED),
+        (None, 2, True, Shortfall("starting", "2 of 3 not staged yet: they are starting.")),
+    ],
+    ids=["made so", "paused since the last round", "whoever would fill it", "what was begun is all that is missing"],
+)
+def test_a_pause_is_told_at_once(stored: Shortfall | None, coming: int, has_manager: bool, shown: Shortfall):
+    told = shown_shortfall(
+        stored, barred=None, is_paused=True, num_sessions=3, current=1, coming=coming, has_manager=has_manager
+    )
+    assert told == shown

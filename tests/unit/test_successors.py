@@ -1,0 +1,198 @@
+"""What follows when a session failed while its user waits: the order over zones, and that it comes to an end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+from hypothesis import strategies as st
+from tests.unit.properties import catches, holds
+
+from greenroom.core.launching import Attempt, LaunchZone, StagedPool, TraceStep
+from greenroom.core.placement import AgentView, PlacementRequest, place
+from greenroom.core.settings import STAGED_PERMISSIONS
+from greenroom.core.specs import ImageFacts, ZoneFacts
+from greenroom.core.successors import (
+    MOST_STARTS,
+    MOST_STARTS_IN_A_ZONE,
+    MOST_TRIED,
+    Failed,
+    continued,
+    failure_line,
+    final_error,
+    no_agent_misses,
+    others_first,
+    plan_successor,
+    without,
+)
+
+IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop")
+OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)
+USED = TraceStep(order=3, step="staged_here", zone_name="eu", candidate="c-eu", used=True, code=None, reason="Taken.")
+
+
+def failed(**fields: Any) -> Failed:
+    values: dict[str, Any] = {"handover": False, "agent_name": "host-1", "cause": "Broken.", "tried": 1}
+    return Failed(**(values | {"permissions": OFF} | fields))
+
+
+def zone(name: str, *, alternate: bool = True) -> LaunchZone:
+    return LaunchZone(facts=ZoneFacts(zone_id=f"id-{name}", zone_name=name), search_alternate_zones=alternate)
+
+
+def pool(name: str, permissions: dict[str, bool] = OFF) -> StagedPool:
+    return StagedPool(staging_config_id=f"c-{name}", zone_id=f"id-{name}", permissions=permissions)
+
+
+def shape(attempts: Sequence[Attempt]) -> list[tuple[int, str, str, list[str]]]:
+    return [(a.order, a.step, a.zone.zone_name, [m.code for m in a.misses]) for a in attempts]
+
+
+EU, US = zone("eu"), zone("us")
+
+
+def test_after_a_hand_over_the_launch_begins_anew_in_its_zone():
+    attempts = plan_successor(failed(handover=True), [US, EU], "id-eu", IMAGE, [pool("eu"), pool("us")])
+    assert shape(attempts) == [
+        (1, "staged_here", "eu", []),
+        (2, "staged_elsewhere", "us", []),
+        (3, "on_demand_here", "eu", []),
+        (4, "on_demand_elsewhere", "us", []),
+    ]
+
+
+def test_a_pool_serves_whose_permissions_are_those_of_the_session():
+    other = pool("us", OFF | {STAGED_PERMISSIONS[0]: True})
+    attempts = plan_successor(failed(handover=True), [EU, US], "id-eu", IMAGE, [pool("eu"), other])
+    assert shape(attempts)[1] == (2, "staged_elsewhere", "us", ["permissions"])
+    assert STAGED_PERMISSIONS[0] in attempts[1].misses[0].reason
+
+
+def test_a_start_goes_on_in_no_pool_and_in_no_zone_where_it_failed_twice():
+    session = failed(starts={"id-eu": MOST_STARTS_IN_A_ZONE}, tried=2)
+    attempts = plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu"), pool("us")])
+    assert shape(attempts) == [(1, "on_demand_here", "eu", ["start_failed"]), (2, "on_demand_elsewhere", "us", [])]
+
+
+@pytest.mark.parametrize("handover", [True, False])
+def test_a_session_of_no_launch_gets_no_successor(handover: bool):
+    """Its tries are those of its launch: nothing would ever bring them to an end."""
+    assert plan_successor(failed(handover=handover, tried=0), [EU, US], "id-eu", IMAGE, [pool("eu")]) == ()
+
+
+@pytest.mark.parametrize("handover", [True, False])
+def test_other_zones_are_not_searched_where_the_current_one_does_not(handover: bool):
+    attempts = plan_successor(
+        failed(handover=handover), [zone("eu", alternate=False), US], "id-eu", IMAGE, [pool("us")]
+    )
+    assert {a.zone.zone_name for a in attempts if not a.misses} == {"eu"}
+
+
+def test_after_many_hand_overs_a_session_is_made_for_the_user():
+    session = failed(handover=True, tried=MOST_TRIED)
+    attempts = plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu"), pool("us")])
+    assert shape(attempts) == [(1, "on_demand_here", "eu", []), (2, "on_demand_elsewhere", "us", [])]
+
+
+def test_what_was_tried_often_enough_is_not_tried_again():
+    session = failed(starts={"id-eu": MOST_STARTS - 1, "id-us": 1}, tried=MOST_STARTS)
+    assert plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu")]) == ()
+
+
+def test_the_last_sentence_has_all_causes_and_why_no_other_agent():
+    elsewhere = replace(USED, used=False, code="no_capacity", reason="Zone eu has no other Agent.")
+    often = replace(USED, used=False, code="start_failed", reason="It could not be started 2 times in zone eu.")
+    assert final_error(failed(), [elsewhere, elsewhere]) == (
+        "Broken. It was not tried on another Agent: Zone eu has no other Agent."
+    )
+    assert final_error(failed(causes=("host-2: Ended.",)), [often]) == "On host-1: Broken. Before that: host-2: Ended."
+    assert final_error(failed(causes=("host-2: Ended.",)), [elsewhere]) == (
+        "On host-1: Broken. Before that: host-2: Ended."
+        " It was not tried on yet another Agent: Zone eu has no other Agent."
+    )
+    assert final_error(failed(cause="still starting on host-1", causes=("host-2: Ended",)), []) == (
+        "still starting on host-1. Before that: host-2: Ended."
+    )
+    assert final_error(failed(), []) == "Broken."
+
+
+def test_the_trace_says_that_the_last_step_came_to_nothing_and_goes_on():
+    line = failure_line(failed(handover=True), "s-1", USED)
+    assert (line.order, line.candidate, line.used, line.code) == (3, "c-eu", False, "hand_over_failed")
+    assert line.reason == "Session s-1 was set aside: Broken."
+    assert failure_line(failed(), "s-1", USED).reason == "Session s-1 could not start on host-1: Broken."
+    assert [step.order for step in continued([replace(USED, order=1), replace(USED, order=2)], USED)] == [4, 5]
+
+
+def test_why_no_other_agent_names_each():
+    wanted = PlacementRequest(image="i", cores=1, memory=1)
+    room = [AgentView(agent_id=k, hostname=f"host-{k}", cores=2, memory=2) for k in "ab"]
+    missing = AgentView(agent_id="c", hostname="host-c", status="missing")
+    (miss,) = no_agent_misses(place([missing], wanted, "Least Load"), "eu")
+    assert (miss.code, miss.candidate) == ("agent_missing", "host-c")
+    assert [m.reason for m in no_agent_misses(place([], wanted, "Least Load"), "eu")] == ["Zone eu has no other Agent."]
+    placement = place(room, wanted, "Least Load")
+    assert "room on host-a, host-b was taken" in no_agent_misses(placement, "eu")[0].reason
+    assert without(placement, frozenset("ab")).candidates == ()
+    assert [agent.agent_id for agent in others_first(placement, "a").candidates] == ["b", "a"]
+
+
+@dataclass(frozen=True)
+class Luck:
+    """Of a launch in which everything fails: whether from a pool, and which attempt gives a session each time."""
+
+    from_a_pool: bool
+    choices: tuple[int, ...]
+
+
+Planner = Callable[[Failed, Sequence[LaunchZone]], tuple[Attempt, ...]]
+lucks = st.builds(Luck, st.booleans(), st.lists(st.integers(0, 5), min_size=20, max_size=20).map(tuple))
+
+
+def plan(session: Failed, zones: Sequence[LaunchZone]) -> tuple[Attempt, ...]:
+    return plan_successor(session, zones, "id-eu", IMAGE, [pool("eu"), pool("us")])
+
+
+def every_launch_comes_to_an_end(subject: Planner, luck: Luck) -> None:
+    starts = {"id-eu": 0, "id-us": 0}
+    staged, tried, here = luck.from_a_pool, 1, "id-eu"
+    for choice in luck.choices:
+        starts[here] += not staged
+        now = failed(handover=staged, tried=tried, starts={z: n for z, n in starts.items() if n})
+        usable = [attempt for attempt in subject(now, [EU, US]) if not attempt.misses]
+        if not usable:
+            break
+        attempt = usable[choice % len(usable)]
+        assert staged or not attempt.staged, "who was not given a staged session gets none later"
+        staged, here, tried = attempt.staged, attempt.zone.zone_id, tried + 1
+    else:
+        raise AssertionError("it goes on for ever")
+    assert tried <= MOST_TRIED + MOST_STARTS
+    assert max(starts.values()) <= MOST_STARTS_IN_A_ZONE
+
+
+def test_every_launch_comes_to_an_end():
+    holds(every_launch_comes_to_an_end, plan, lucks)
+
+
+def forgets_tries(session: Failed, zones: Sequence[LaunchZone]) -> tuple[Attempt, ...]:
+    return plan(replace(session, tried=1), zones)
+
+
+def forgets_starts(session: Failed, zones: Sequence[LaunchZone]) -> tuple[Attempt, ...]:
+    return plan(replace(session, starts={}), zones)
+
+
+def forgets_zones(session: Failed, zones: Sequence[LaunchZone]) -> tuple[Attempt, ...]:
+    return plan(replace(session, starts={"id-elsewhere": sum(session.starts.values())}), zones)
+
+
+def looks_into_pools(session: Failed, zones: Sequence[LaunchZone]) -> tuple[Attempt, ...]:
+    return plan(replace(session, handover=session.handover or session.tried < MOST_TRIED), zones)
+
+
+@pytest.mark.parametrize("mutant", [forgets_tries, forgets_starts, forgets_zones, looks_into_pools])
+def test_the_property_catches_its_mutants(mutant: Planner):
+    catches(every_launch_comes_to_an_end, mutant, lucks)

@@ -1,0 +1,72 @@
+"""The units in deploy/systemd: one for each role, hardened, and what systemd itself finds wrong with them."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from greenroom.kit import config
+
+FOLDER = Path(__file__).parents[2] / "deploy/systemd"
+ROLES = {
+    "api": config.ApiConfig,
+    "manager": config.ManagerConfig,
+    "agent": config.AgentConfig,
+    "gateway": config.GatewayConfig,
+}
+
+
+def settings(role: str) -> dict[str, list[str]]:
+    """Name → values of a unit's settings."""
+    found: dict[str, list[str]] = {}
+    for line in (FOLDER / f"greenroom-{role}.service").read_text().splitlines():
+        name, equals, value = line.partition("=")
+        if equals and not line.startswith("#"):
+            found.setdefault(name, []).append(value)
+    return found
+
+
+def test_each_role_has_its_unit():
+    assert {file.name for file in FOLDER.glob("*.service")} == {f"greenroom-{role}.service" for role in ROLES}
+    for role in ROLES:
+        assert settings(role)["ExecStart"] == [f"/usr/local/bin/greenroom {role}"]
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_unit_sets_what_its_role_reads(role: str):
+    known = {f"GREENROOM_{name.upper()}" for name in ROLES[role].model_fields} | {"GREENROOM_CONFIG"}
+    assert {value.partition("=")[0] for value in settings(role)["Environment"]} <= known
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_a_role_starts_again_and_gains_no_rights(role: str):
+    unit = settings(role)
+    assert (unit["Restart"], unit["StartLimitIntervalSec"]) == (["always"], ["0"])
+    assert unit["NoNewPrivileges"] == ["yes"]
+    assert len(unit["CapabilityBoundingSet"]) == 1
+    if role != "agent":
+        assert (unit["User"], unit["ProtectSystem"], unit["PrivateDevices"]) == (["greenroom"], ["strict"], ["yes"])
+
+
+def test_the_gateway_sees_the_managers_sentinel():
+    """Both have a /tmp of their own."""
+    (sentinel,) = (v for v in settings("manager")["Environment"] if v.startswith("GREENROOM_SENTINEL_FILE="))
+    assert sentinel.partition("=")[2].startswith("/var/lib/greenroom-manager/")
+
+
+def test_what_must_outlive_a_role_is_not_killed_with_it():
+    assert [settings(role).get("KillMode") for role in ("gateway", "agent")] == [["process"], ["process"]]
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="systemd is not installed")
+@pytest.mark.parametrize("role", ROLES)
+def test_systemd_finds_nothing_wrong(role: str, tmp_path: Path):
+    text = (FOLDER / f"greenroom-{role}.service").read_text().replace("/usr/local/bin/greenroom", "/bin/true")
+    unit = tmp_path / f"greenroom-{role}.service"
+    unit.write_text(text)
+    done = subprocess.run(["systemd-analyze", "verify", unit], check=False, capture_output=True, text=True)
+    ours = [line for line in done.stderr.splitlines() if unit.name in line]
+    assert ours == []

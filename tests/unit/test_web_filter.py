@@ -1,0 +1,234 @@
+"""What web filter policies say about hosts, and what may be written into them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from tests.unit.properties import catches, holds
+
+from greenroom.core.addresses import is_private
+from greenroom.core.errors import Invalid
+from greenroom.core.web_filter import (
+    Decision,
+    FilterPolicy,
+    decision,
+    domain,
+    domains,
+    policy_in_force,
+    require_disjoint,
+)
+
+LABELS = st.sampled_from(["a", "b", "c", "xn--bcher-kva"])
+NAMES = st.lists(LABELS, min_size=1, max_size=4).map(".".join)
+
+
+@st.composite
+def policies(draw: st.DrawFn) -> FilterPolicy:
+    allow = draw(st.frozensets(NAMES, max_size=5))
+    deny = draw(st.frozensets(NAMES, max_size=5)) - allow
+    return FilterPolicy(
+        filter_policy_id="p",
+        name="test",
+        default_action=draw(st.sampled_from(["allow", "deny"])),
+        allow=tuple(sorted(allow)),
+        deny=tuple(sorted(deny)),
+    )
+
+
+def policy(default_action: str = "deny", *, allow: tuple[str, ...] = (), deny: tuple[str, ...] = ()) -> FilterPolicy:
+    return FilterPolicy(filter_policy_id="p", name="test", default_action=default_action, allow=allow, deny=deny)  # pyright: ignore[reportArgumentType]
+
+
+@st.composite
+def near_a_listed_domain(draw: st.DrawFn, joint: str) -> tuple[FilterPolicy, str]:
+    """A policy, and a host that ends as one of its domains does, with `joint` before it."""
+    subject = draw(policies().filter(lambda each: each.allow or each.deny))
+    return subject, draw(LABELS) + joint + draw(st.sampled_from(subject.allow + subject.deny))
+
+
+def the_longest_decides(decide: Callable[..., Decision], value: tuple[FilterPolicy, str]) -> None:
+    subject, host = value
+    above = [d for d in (*subject.allow, *subject.deny) if host == d or host.endswith("." + d)]
+    by_list = "deny" if max(above, key=len, default="") in subject.deny else "allow"
+    assert decide(subject, host).action == (by_list if above else subject.default_action)
+
+
+def first_in_the_lists(subject: FilterPolicy, host: str) -> Decision:
+    """Wrong: a denied parent wins over an allowed child."""
+    if any(host == d or host.endswith("." + d) for d in subject.deny):
+        return Decision("deny", "")
+    if any(host == d or host.endswith("." + d) for d in subject.allow):
+        return Decision("allow", "")
+    return Decision(subject.default_action, "")
+
+
+def by_suffix(subject: FilterPolicy, host: str) -> Decision:
+    """Wrong: notexample.com counts as example.com."""
+    above = [d for d in (*subject.allow, *subject.deny) if host.endswith(d)]
+    if not above:
+        return Decision(subject.default_action, "")
+    return Decision("deny" if max(above, key=len) in subject.deny else "allow", "")
+
+
+def test_of_all_domains_a_host_belongs_to_the_longest_decides():
+    holds(the_longest_decides, decision, st.tuples(policies(), NAMES))
+    catches(the_longest_decides, first_in_the_lists, near_a_listed_domain("."))
+    catches(the_longest_decides, by_suffix, near_a_listed_domain(""))
+
+
+@pytest.mark.parametrize(
+    ("host", "action", "reason"),
+    [
+        ("example.com", "allow", "example.com is in the allow list."),
+        ("WWW.Example.com.", "allow", "example.com is in the allow list."),
+        ("ads.example.com", "deny", "ads.example.com is in the deny list."),
+        ("a.ads.example.com", "deny", "ads.example.com is in the deny list."),
+        ("notexample.com", "deny", "notexample.com is in no list, and the default action is to deny."),
+        ("example.com.evil.net", "deny", "example.com.evil.net is in no list, and the default action is to deny."),
+        ("198.51.100.7", "deny", "198.51.100.7 is in no list, and the default action is to deny."),
+    ],
+)
+def test_a_decision_says_why(host: str, action: str, reason: str):
+    subject = policy("deny", allow=("example.com",), deny=("ads.example.com",))
+    assert decision(subject, host) == Decision(action, reason)  # pyright: ignore[reportArgumentType]
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "10.1.2.3",
+        "127.0.0.1",
+        "169.254.169.254",
+        "192.168.1.1",
+        "172.17.0.1",
+        "100.64.0.1",
+        "0.0.0.0",
+        "::1",
+        "[::1]",
+        "fd00::1",
+        "fe80::1",
+        "::ffff:10.0.0.1",
+        "[64:ff9b::a00:1]",
+    ],
+)
+def test_a_private_address_is_denied_whatever_the_default(host: str):
+    assert decision(policy("allow"), host).action == "deny"
+    assert "private" in decision(policy("allow"), host).reason
+
+
+def test_an_address_of_the_internet_meets_the_default_action():
+    assert decision(policy("allow"), "198.51.100.7").action == "allow"
+    assert decision(policy("allow"), "2001:4860::8888").action == "allow"
+
+
+@pytest.mark.parametrize(
+    ("default_action", "port", "action"),
+    [
+        ("deny", 80, "allow"),
+        ("deny", 443, "allow"),
+        ("deny", 8443, "deny"),
+        ("deny", 25, "deny"),
+        ("allow", 80, "allow"),
+        ("allow", 8443, "allow"),
+        ("allow", 25, "deny"),
+        ("allow", 22, "deny"),
+    ],
+)
+def test_ports_beside_those_of_the_web(default_action: str, port: int, action: str):
+    verdict = decision(policy(default_action, allow=("example.com",)), "example.com", port)
+    assert verdict.action == action
+    assert verdict.action == "allow" or f"Port {port}" in verdict.reason
+
+
+@given(st.ip_addresses())
+def test_what_python_calls_no_address_of_the_internet_is_mostly_private_here(address: object):
+    """The other way round nothing is missed: loopback, link-local, private networks and multicast."""
+    text = str(address)
+    if any(getattr(address, f"is_{kind}") for kind in ("loopback", "link_local", "multicast", "unspecified")):
+        assert is_private(text)
+
+
+# What may be written ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("text", "stored"),
+    [
+        ("example.com", "example.com"),
+        (" Example.COM. ", "example.com"),
+        ("bücher.example", "xn--bcher-kva.example"),
+        ("straße.de", "xn--strae-oqa.de"),
+        ("my_host.example.com", "my_host.example.com"),
+        ("com", "com"),
+    ],
+)
+def test_a_domain_as_it_is_stored(text: str, stored: str):
+    assert domain(text) == stored
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("https://example.com", "write the domain alone"),
+        ("example.com/path", "write the domain alone"),
+        ("example.com:8080", "write the domain alone"),
+        ("*.example.com", "wildcard"),
+        (".example.com", "wildcard"),
+        ("198.51.100.7", "IP address"),
+        ("0x7f.1", "IP address"),
+        ("1.0x7f", "IP address"),
+        ("example com", "not a domain"),
+        ("example.com\nhttp_access allow all", "not a domain"),
+        ("example.com\x00", "not a domain"),
+        ("a..b", "not a domain"),
+        ("-a.example", "not a domain"),
+        ("", "not a domain"),
+        ("a" * 64 + ".example", "not a domain"),
+        ("a." * 130 + "example", "not a domain"),
+        ("(a|b)+.example", "not a domain"),
+        ("bü cher.example", "not a domain"),
+    ],
+)
+def test_what_is_no_domain_is_refused_with_what_to_write(text: str, says: str):
+    with pytest.raises(Invalid, match=says):
+        domain(text)
+
+
+@given(st.text(max_size=60))
+def test_whatever_is_accepted_has_nothing_that_a_configuration_could_stumble_over(text: str):
+    try:
+        stored = domain(text)
+    except Invalid:
+        return
+    assert stored
+    assert set(stored) <= set("abcdefghijklmnopqrstuvwxyz0123456789-_.")
+    assert domain(stored) == stored
+
+
+def test_lists_are_sorted_and_have_each_domain_once():
+    assert domains(["b.example", "a.example", "B.example."]) == ("a.example", "b.example")
+
+
+def test_a_domain_is_not_in_both_lists():
+    with pytest.raises(Invalid, match=r"b\.example cannot be both allowed and denied"):
+        require_disjoint(["a.example", "b.example"], ["b.example"])
+
+
+@pytest.mark.parametrize(
+    ("image", "group", "force_disabled", "expected"),
+    [
+        ("i", "g", False, "g"),
+        ("i", None, False, "i"),
+        (None, "g", False, "g"),
+        (None, None, False, None),
+        ("i", "g", True, None),
+        (None, "g", True, None),
+    ],
+)
+def test_whose_policy_a_session_is_under(
+    image: str | None, group: str | None, force_disabled: bool, expected: str | None
+):
+    assert policy_in_force(image, group, force_disabled=force_disabled) == expected

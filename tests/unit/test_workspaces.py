@@ -1,0 +1,90 @@
+"""Workspaces whose fields contradict each other."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from greenroom.core.errors import Invalid
+from greenroom.core.workspaces import REFERENCE, check, registry_of, registry_problem, token_problem
+
+GOOD: dict[str, Any] = {
+    "name": "kasmweb/chrome:1.16.0",
+    "docker_registry": "",
+    "restrict_to_zone": False,
+    "zone_id": None,
+    "restrict_to_server": False,
+    "server_id": None,
+}
+
+
+@pytest.mark.parametrize(
+    "name", ["a", "kasmweb/chrome:1.16.0", "localhost/x", "r.example:5000/team/desk_1:v1", "a@sha256:" + "0" * 64]
+)
+def test_images_are_written_as_docker_writes_them(name: str):
+    assert REFERENCE.fullmatch(name)
+
+
+@pytest.mark.parametrize("name", ["", "a b", "A/b", "../containers/x", "a//b", "a:", "a\n", "http://r.example/a"])
+def test_what_is_no_image(name: str):
+    assert not REFERENCE.fullmatch(name)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"restrict_to_zone": True}, "restrict_to_zone needs zone_id"),
+        ({"restrict_to_server": True}, "restrict_to_server needs server_id"),
+        ({"docker_registry": "r.example:5000"}, "write the image as r.example:5000/kasmweb/chrome:1.16.0"),
+        ({"docker_registry": "not a host"}, "no address of a registry"),
+    ],
+)
+def test_contradictions_are_named(change: dict[str, Any], words: str):
+    check(GOOD)
+    with pytest.raises(Invalid) as refused:
+        check(GOOD | change)
+    assert words in refused.value.message
+
+
+@pytest.mark.parametrize(
+    ("name", "registry", "fits"),
+    [
+        ("desk:1", "", True),
+        ("desk:1", "https://index.docker.io/v1/", True),
+        ("docker.io/team/desk:1", "index.docker.io", True),
+        ("r.example:5000/desk:1", "https://r.example:5000/v2/", True),
+        ("R.example:5000/desk:1", "r.example:5000", True),
+        ("r.example:5000/desk:1", "r.example", False),
+        ("r.example/desk:1", "https://index.docker.io/v1/", False),
+        ("localhost/desk", "localhost", True),
+        ("team/desk", "localhost:5000", False),
+    ],
+)
+def test_a_registrys_credentials_go_to_that_registry_alone(name: str, registry: str, fits: bool):
+    assert (registry_problem(name, registry) is None) is fits
+
+
+def test_which_registry_an_image_comes_from():
+    assert [registry_of(name) for name in ("desk", "team/desk", "localhost/desk", "r.example/desk", "r:1/desk")] == [
+        "docker.io",
+        "docker.io",
+        "localhost",
+        "r.example",
+        "r:1",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "is_kept"),
+    [
+        ("r.example/desk:1", "R.example/other:2", True),
+        ("desk:1", "docker.io/team/desk:2", True),
+        ("desk:1", "index.docker.io/team/desk:2", True),
+        ("r.example/desk:1", "r.example:5000/desk:1", False),
+        ("r.example/desk:1", "desk:1", False),
+        ("desk:1", "r.example/desk:1", False),
+    ],
+)
+def test_a_stored_token_stays_with_its_registry(before: str, after: str, is_kept: bool):
+    assert (token_problem(before, after) is None) is is_kept

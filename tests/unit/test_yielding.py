@@ -1,0 +1,178 @@
+"""People first: whose container is changed next on an Agent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterable
+from contextlib import suppress
+
+import pytest
+from hypothesis import strategies as st
+from tests.unit.properties import Property, catches, holds
+
+from greenroom.agent.slots import Slots
+from greenroom.core.reconcile import ActionKind
+from greenroom.core.yielding import SlotCount, Turn, Urgency, next_turns, urgency_of
+
+PERSON, ROOM, REFILL = Urgency.PERSON, Urgency.ROOM, Urgency.REFILL
+
+
+@pytest.mark.parametrize(
+    ("kind", "has_user", "urgency"),
+    [
+        (ActionKind.CREATE, True, PERSON),
+        (ActionKind.START, True, PERSON),
+        (ActionKind.UNPAUSE, True, PERSON),
+        (ActionKind.STOP, True, ROOM),
+        (ActionKind.REMOVE, False, ROOM),
+        (ActionKind.EXAMINE, False, ROOM),
+        (ActionKind.CREATE, False, REFILL),
+        (ActionKind.START, False, REFILL),
+    ],
+)
+def test_a_start_is_urgent_where_somebody_waits_for_it(kind: ActionKind, has_user: bool, urgency: Urgency):
+    assert urgency_of(kind, has_user=has_user) is urgency
+
+
+# Which turns begin, as properties ---------------------------------------------------------------------------------
+
+Case = tuple[list[Turn], int, SlotCount]
+Chooser = Callable[[Iterable[Turn], int, SlotCount], list[Turn]]
+CASES: st.SearchStrategy[Case] = st.tuples(
+    st.lists(st.builds(Turn, st.sampled_from(Urgency), st.integers(0, 30)), max_size=12, unique_by=lambda t: t.number),
+    st.integers(0, 10),
+    st.builds(SlotCount, st.integers(1, 6), st.integers(0, 3)),
+)
+
+
+def _fair(chooser: Chooser, case: Case) -> None:
+    waiting, in_use, slots = case
+    begun = chooser(waiting, in_use, slots)
+    left = [turn for turn in waiting if turn not in begun]
+    assert all(turn in waiting for turn in begun)
+    for turn in begun:
+        sooner = [other for other in left if (other.urgency, other.number) < (turn.urgency, turn.number)]
+        assert not sooner, "somebody more urgent, or as urgent and here for longer, was passed over"
+
+
+def _within_the_slots(chooser: Chooser, case: Case) -> None:
+    waiting, in_use, slots = case
+    begun = chooser(waiting, in_use, slots)
+    for place, turn in enumerate(begun, start=in_use + 1):
+        assert place <= slots.ordinary + (slots.for_people if turn.urgency is PERSON else 0)
+
+
+def _nothing_free_while_somebody_waits(chooser: Chooser, case: Case) -> None:
+    waiting, in_use, slots = case
+    begun = chooser(waiting, in_use, slots)
+    used = in_use + len(begun)
+    left = {turn.urgency for turn in waiting if turn not in begun}
+    assert not left or used >= slots.ordinary
+    assert PERSON not in left or used >= slots.ordinary + slots.for_people
+
+
+def _first_come(waiting: Iterable[Turn], in_use: int, slots: SlotCount) -> list[Turn]:
+    return sorted(waiting, key=lambda turn: turn.number)[: max(0, slots.ordinary - in_use)]
+
+
+def _people_have_no_more(waiting: Iterable[Turn], in_use: int, slots: SlotCount) -> list[Turn]:
+    return next_turns(waiting, in_use, SlotCount(slots.ordinary))
+
+
+def _everybody_has_more(waiting: Iterable[Turn], in_use: int, slots: SlotCount) -> list[Turn]:
+    return next_turns(waiting, in_use, SlotCount(slots.ordinary + slots.for_people))
+
+
+@pytest.mark.parametrize("check", [_fair, _within_the_slots, _nothing_free_while_somebody_waits])
+def test_turns_are_fair_within_the_slots_and_leave_none_free(check: Property):
+    holds(check, next_turns, CASES)
+
+
+@pytest.mark.parametrize(
+    ("check", "mutant"),
+    [
+        (_fair, _first_come),
+        (_within_the_slots, _everybody_has_more),
+        (_nothing_free_while_somebody_waits, _people_have_no_more),
+    ],
+)
+def test_the_properties_catch_their_mutants(check: Property, mutant: Chooser):
+    catches(check, mutant, CASES)
+
+
+# Slots ------------------------------------------------------------------------------------------------------------
+
+
+class Crowd:
+    """Tasks that hold a slot until they are told to go; `begun` are their names in the order in which they began."""
+
+    def __init__(self, slots: Slots) -> None:
+        self.slots = slots
+        self.begun: list[str] = []
+        self.may_end: dict[str, asyncio.Event] = {}
+        self.tasks: dict[str, asyncio.Task[None]] = {}
+
+    async def come(self, name: str, urgency: Urgency) -> None:
+        """One more comes, and waits or begins."""
+        self.may_end[name] = asyncio.Event()
+        self.tasks[name] = asyncio.create_task(self._hold(name, urgency))
+        await asyncio.sleep(0)
+
+    async def _hold(self, name: str, urgency: Urgency) -> None:
+        async with self.slots.held(urgency):
+            self.begun.append(name)
+            await self.may_end[name].wait()
+
+    async def end(self, name: str) -> None:
+        """It gives its slot back, and whoever is next begins."""
+        self.may_end[name].set()
+        await self.tasks[name]
+        await asyncio.sleep(0)
+
+    async def cancel(self, name: str) -> None:
+        """It is cancelled, waiting or not."""
+        self.tasks[name].cancel()
+        with suppress(asyncio.CancelledError):
+            await self.tasks[name]
+        await asyncio.sleep(0)
+
+
+async def test_a_person_overtakes_the_refills_that_wait_and_does_not_wait_for_those_under_way():
+    crowd = Crowd(Slots(SlotCount(ordinary=2, for_people=1)))
+    for name in ("refill-1", "refill-2", "refill-3"):
+        await crowd.come(name, REFILL)
+    await crowd.come("ann", PERSON)
+    assert crowd.begun == ["refill-1", "refill-2", "ann"]
+    await crowd.come("bob", PERSON)
+    await crowd.come("removal", ROOM)
+    await crowd.end("refill-1")
+    assert crowd.begun[3:] == ["bob"]
+    await crowd.end("refill-2")
+    assert crowd.begun[4:] == [], "people take up the slots they share with refills"
+    await crowd.end("ann")
+    await crowd.end("bob")
+    assert crowd.begun[4:] == ["removal", "refill-3"]
+
+
+async def test_one_that_is_cancelled_takes_no_slot_along():
+    crowd = Crowd(Slots(SlotCount(ordinary=1)))
+    await crowd.come("first", REFILL)
+    await crowd.come("waiting", REFILL)
+    await crowd.come("last", REFILL)
+    await crowd.cancel("waiting")
+    assert crowd.slots.waiting == 1
+    await crowd.cancel("first")
+    assert crowd.begun == ["first", "last"]
+
+
+async def test_one_that_is_cancelled_when_its_turn_comes_passes_it_on():
+    crowd = Crowd(Slots(SlotCount(ordinary=1)))
+    await crowd.come("first", REFILL)
+    await crowd.come("unlucky", REFILL)
+    await crowd.come("last", REFILL)
+    crowd.may_end["first"].set()
+    crowd.tasks["first"].add_done_callback(lambda _: crowd.tasks["unlucky"].cancel())
+    await crowd.tasks["first"]
+    await asyncio.wait([crowd.tasks["unlucky"]])
+    await asyncio.sleep(0)
+    assert crowd.begun[-1] == "last"

@@ -1,0 +1,162 @@
+"""The folder of a deployment in containers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from greenroom.core.errors import SetupError
+from greenroom.kit.certificates import general_name, is_pair, names_in
+from greenroom.up.account import Account
+from greenroom.up.deployment import SYSTEM_AUTHORITIES, Deployment, add_host
+
+NOW = datetime(2030, 1, 1, tzinfo=UTC)
+MINE = Account(None)
+HEALTHCHECK = Path(__file__).parents[3] / "deploy/compose/rootfs/usr/local/bin/kasm_manager_healthcheck"
+
+
+@pytest.fixture
+def deployment(tmp_path: Path) -> Deployment:
+    made = Deployment(tmp_path, services=MINE, database=MINE)
+    made.lay_out(["desk.example"], NOW)
+    return made
+
+
+def contents(folder: Path) -> dict[str, str]:
+    return {str(file.relative_to(folder)): file.read_text() for file in folder.rglob("*") if file.is_file()}
+
+
+def test_a_second_setup_changes_nothing_once_the_agent_has_joined(deployment: Deployment):
+    (deployment.folder / "agent/identity.json").write_text("{}")
+    before = contents(deployment.folder)
+    deployment.lay_out(["desk.example"], NOW + timedelta(days=1))
+    assert contents(deployment.folder) == before
+
+
+def test_an_agent_that_has_not_joined_gets_a_new_token_when_the_old_one_is_about_to_end(deployment: Deployment):
+    before = deployment.join_token.read_text()
+    made = datetime.fromtimestamp(deployment.join_token.stat().st_mtime, UTC)
+    deployment.lay_out(["desk.example"], made + timedelta(minutes=25))
+    assert deployment.join_token.read_text() == before
+    deployment.lay_out(["desk.example"], made + timedelta(minutes=35))
+    assert deployment.join_token.read_text() != before
+    assert (deployment.secrets_of("agent") / "join_token").read_text() == deployment.join_token.read_text()
+
+
+def test_each_role_has_the_secrets_it_needs_and_no_others(deployment: Deployment):
+    given = {
+        folder.name: {file.name for file in folder.iterdir()} for folder in (deployment.folder / "secrets").iterdir()
+    }
+    common = {"installation.key", "pgpass", "ca.pem"}
+    assert given == {
+        "api": common,
+        "manager": common,
+        "setup": common,
+        "proxy": {"server.pem", "server.key", "credential"},
+        "agent": {"ca.pem", "join_token"},
+        "db": {"server.pem", "server.key", "password"},
+    }
+
+
+def test_nobody_else_reads_secrets(deployment: Deployment):
+    for folder in (deployment.installation, *(deployment.folder / "secrets").iterdir()):
+        assert folder.stat().st_mode & 0o777 == 0o700
+        for file in folder.iterdir():
+            assert file.suffix == ".pem" or file.stat().st_mode & 0o777 == 0o600, file
+
+
+def test_gateway_and_database_are_known_by_their_names(deployment: Deployment):
+    gateway = (deployment.secrets_of("proxy") / "server.pem").read_text()
+    assert names_in(gateway) == [general_name(name) for name in ("desk.example", "127.0.0.1", "localhost")]
+    assert is_pair(gateway, (deployment.secrets_of("proxy") / "server.key").read_text())
+    database = (deployment.secrets_of("db") / "server.pem").read_text()
+    assert general_name("kasm_db") in names_in(database)
+
+
+def test_certificates_are_made_again_for_another_name_and_before_they_lapse(deployment: Deployment):
+    file = deployment.secrets_of("proxy") / "server.pem"
+    first = file.read_text()
+    deployment.lay_out(["other.example"], NOW)
+    second = file.read_text()
+    assert general_name("other.example") in names_in(second)
+    deployment.lay_out(["other.example"], NOW + timedelta(days=380))
+    assert len({first, second, file.read_text()}) == 3
+
+
+def test_the_administrators_certificate_reaches_the_gateway_alone(deployment: Deployment):
+    for name in ("given.pem", "given.key"):
+        (deployment.installation / name).write_text(name)
+    deployment.lay_out(["desk.example"], NOW)
+    found = [path.parent.name for path in (deployment.folder / "secrets").rglob("given.key")]
+    assert found == ["proxy"]
+
+
+def test_agents_know_who_signed_the_administrators_certificate(deployment: Deployment):
+    file = deployment.secrets_of("agent") / "ca.pem"
+    assert file.read_text() == (deployment.installation / "ca.pem").read_text()
+    (deployment.installation / "given.pem").write_text("the given one\n")
+    deployment.lay_out(["desk.example"], NOW)
+    assert file.read_text().startswith((deployment.installation / "ca.pem").read_text() + "the given one\n")
+    assert SYSTEM_AUTHORITIES.read_text() in file.read_text()
+
+
+def test_a_host_that_joined_makes_no_authority_and_no_database_of_its_own(deployment: Deployment, tmp_path: Path):
+    further = Deployment(tmp_path / "further", services=MINE, database=MINE)
+    further.folder.mkdir()
+    further.installation.mkdir()
+    for name in ("installation.key", "database.password", "ca.pem", "server.pem", "server.key", "join_token"):
+        (further.installation / name).write_text((deployment.installation / name).read_text())
+    before = contents(further.installation)
+    further.lay_out(["desk.example"], NOW + timedelta(days=380))
+    assert contents(further.installation) == before
+    assert not further.secrets_of("db").exists()
+    assert (further.secrets_of("agent") / "join_token").exists()
+
+
+@pytest.mark.parametrize("lost", ["installation.key", "database.password"])
+def test_no_other_key_is_made_for_a_database_that_is_there(deployment: Deployment, lost: str):
+    (deployment.folder / "db/data").mkdir()
+    (deployment.installation / lost).unlink()
+    with pytest.raises(SetupError, match="restore that from a backup"):
+        deployment.lay_out(["desk.example"], NOW)
+    assert not (deployment.installation / lost).exists()
+
+
+def test_hosts_are_added_where_the_authority_is(deployment: Deployment):
+    (deployment.installation / "ca.key").unlink()
+    with pytest.raises(SetupError, match="on the host with the database"):
+        asyncio.run(add_host(deployment, "", "second.example", "default", NOW))
+
+
+@pytest.mark.parametrize("name", ["", "../second", "a b", ".hidden"])
+def test_no_folder_is_made_for_what_is_no_host_name(deployment: Deployment, name: str):
+    with pytest.raises(SetupError, match="no host name"):
+        asyncio.run(add_host(deployment, "", name, "default", NOW))
+    assert not (deployment.folder / "hosts").exists()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "exit_code"),
+    [
+        (200, '{"ok": true}', 0),
+        (503, '{"ok": false, "status": "disabled", "enabled": false}', 0),
+        (503, '{"ok":false,"status":"disabled","enabled":false}', 0),
+        (503, '{"ok": false, "status": "starting", "enabled": true}', 1),
+        (500, '{"ok": false, "status": "unhealthy", "enabled": false}', 1),
+        (500, '{"ok": false, "status": "disabled"}', 1),
+        (None, "", 1),
+    ],
+)
+def test_the_health_check_of_a_manager_maps_disabled_to_healthy(
+    tmp_path: Path, status: int | None, body: str, exit_code: int
+):
+    answer = f"printf '%s\\n%s' '{body}' {status}" if status else "exit 7"
+    (tmp_path / "curl").write_text(f"#!/bin/sh\n{answer}\n")
+    (tmp_path / "curl").chmod(0o755)
+    done = subprocess.run([HEALTHCHECK], check=False, env={"PATH": f"{tmp_path}:{os.defpath}"})
+    assert done.returncode == exit_code

@@ -1,0 +1,260 @@
+/** What the pages ask to be done. */
+
+import { client, dataOf } from './client';
+import type { Schemas, SessionAction, Uuid } from './types';
+
+/** A launch with the key that makes its repetition harmless (a lost answer never starts a second session). */
+export interface Launch extends LaunchChoices {
+  imageId: Uuid;
+  key: string;
+}
+
+/** What a person may choose at a launch; left out = what holds for him. */
+export type LaunchChoices = Pick<Schemas['SessionCreate'], 'zone_id' | 'persistent_profile_mode'>;
+
+export function newLaunch(imageId: Uuid, choices: LaunchChoices = {}): Launch {
+  return { imageId, key: crypto.randomUUID(), ...choices };
+}
+
+export function launchSession({ imageId, key, ...choices }: Launch) {
+  const params = { header: { 'idempotency-key': key } };
+  return dataOf(client.POST('/api/v1/sessions', { params, body: { image_id: imageId, ...choices } }));
+}
+
+/** The parts of a connect address, which opens one session without a log-in. */
+export type ConnectAddress = Schemas['ConnectBody'];
+
+export function keepAliveByToken(body: ConnectAddress) {
+  return dataOf(client.POST('/api/v1/connect/keepalives', { body }));
+}
+
+/** With `force` its row ends at once, whatever its Agent says; without `follow` the very one, whatever took its place. */
+export function deleteSession(sessionId: Uuid, { force = false, follow = true } = {}) {
+  const params = { path: { session_id: sessionId }, query: { force, follow } };
+  return dataOf(client.DELETE('/api/v1/sessions/{session_id}', { params }));
+}
+
+/** A session as an order names it; one that was set aside is meant itself, not what took its place. */
+export interface Ordered {
+  session_id: Uuid;
+  superseded_by?: Uuid | null;
+}
+
+/** Stop, pause or resume a session, or end it. */
+export function orderSession({ session_id, superseded_by }: Ordered, action: SessionAction): Promise<unknown> {
+  if (action === 'delete' || action === 'force_delete')
+    return deleteSession(session_id, { force: action === 'force_delete', follow: !superseded_by });
+  const params = { path: { session_id } };
+  return dataOf(client.POST('/api/v1/sessions/{session_id}/lifecycle-commands', { params, body: { command: action } }));
+}
+
+export function runCommand(sessionId: Uuid, body: Schemas['CommandCreate']) {
+  return dataOf(
+    client.POST('/api/v1/sessions/{session_id}/commands', { params: { path: { session_id: sessionId } }, body }),
+  );
+}
+
+export function keepSessionAlive(sessionId: Uuid) {
+  return dataOf(
+    client.POST('/api/v1/sessions/{session_id}/keepalives', { params: { path: { session_id: sessionId } } }),
+  );
+}
+
+export function createStagingConfig(body: Schemas['StagingCreate']) {
+  return dataOf(client.POST('/api/v1/staging-configs', { body }));
+}
+
+const STAGING_CONFIG = '/api/v1/staging-configs/{staging_config_id}';
+
+export function changeStagingConfig(id: Uuid, body: Schemas['StagingPatch']) {
+  return dataOf(client.PATCH(STAGING_CONFIG, { params: { path: { staging_config_id: id } }, body }));
+}
+
+export function recycleStagingConfig(id: Uuid) {
+  return dataOf(client.POST(`${STAGING_CONFIG}/recycle`, { params: { path: { staging_config_id: id } } }));
+}
+
+export function deleteStagingConfig(id: Uuid) {
+  return dataOf(client.DELETE(STAGING_CONFIG, { params: { path: { staging_config_id: id } } }));
+}
+
+export function changeManager(managerId: Uuid, body: Schemas['ManagerPatch']) {
+  return dataOf(client.PATCH('/api/v1/managers/{manager_id}', { params: { path: { manager_id: managerId } }, body }));
+}
+
+/** Forget a Manager that is gone for good; one that runs registers again. */
+export function deleteManager(managerId: Uuid) {
+  return dataOf(client.DELETE('/api/v1/managers/{manager_id}', { params: { path: { manager_id: managerId } } }));
+}
+
+export function changeAgent(agentId: Uuid, body: Schemas['AgentPatch']) {
+  return dataOf(client.PATCH('/api/v1/agents/{agent_id}', { params: { path: { agent_id: agentId } }, body }));
+}
+
+export function createZone(body: Schemas['ZoneCreate']) {
+  return dataOf(client.POST('/api/v1/zones', { body }));
+}
+
+export function deleteZone(zoneId: Uuid) {
+  return dataOf(client.DELETE('/api/v1/zones/{zone_id}', { params: { path: { zone_id: zoneId } } }));
+}
+
+export function changeZone(zoneId: Uuid, body: Schemas['ZonePatch']) {
+  return dataOf(client.PATCH('/api/v1/zones/{zone_id}', { params: { path: { zone_id: zoneId } }, body }));
+}
+
+export function createImage(body: Schemas['ImageCreate']) {
+  return dataOf(client.POST('/api/v1/images', { body }));
+}
+
+export function deleteImage(imageId: Uuid) {
+  return dataOf(client.DELETE('/api/v1/images/{image_id}', { params: { path: { image_id: imageId } } }));
+}
+
+export function changeImage(imageId: Uuid, body: Schemas['ImagePatch']) {
+  return dataOf(client.PATCH('/api/v1/images/{image_id}', { params: { path: { image_id: imageId } }, body }));
+}
+
+export function createUser(body: Schemas['UserCreate']) {
+  return dataOf(client.POST('/api/v1/users', { body }));
+}
+
+export function changeUser(userId: Uuid, body: Schemas['UserPatch']) {
+  return dataOf(client.PATCH('/api/v1/users/{user_id}', { params: { path: { user_id: userId } }, body }));
+}
+
+/** With `force` the user's sessions are ended first. */
+export function deleteUser(userId: Uuid, force: boolean) {
+  return dataOf(client.DELETE('/api/v1/users/{user_id}', { params: { path: { user_id: userId }, query: { force } } }));
+}
+
+const GROUP = '/api/v1/groups/{group_id}';
+const GROUP_USER = '/api/v1/groups/{group_id}/users/{user_id}';
+const GROUP_IMAGE = '/api/v1/groups/{group_id}/images/{image_id}';
+
+export function createGroup(body: Schemas['GroupCreate']) {
+  return dataOf(client.POST('/api/v1/groups', { body }));
+}
+
+export function changeGroup(groupId: Uuid, body: Schemas['GroupPatch']) {
+  return dataOf(client.PATCH(GROUP, { params: { path: { group_id: groupId } }, body }));
+}
+
+export function deleteGroup(groupId: Uuid) {
+  return dataOf(client.DELETE(GROUP, { params: { path: { group_id: groupId } } }));
+}
+
+export function addGroupUser(groupId: Uuid, userId: Uuid) {
+  return dataOf(client.PUT(GROUP_USER, { params: { path: { group_id: groupId, user_id: userId } } }));
+}
+
+export function removeGroupUser(groupId: Uuid, userId: Uuid) {
+  return dataOf(client.DELETE(GROUP_USER, { params: { path: { group_id: groupId, user_id: userId } } }));
+}
+
+export function addGroupImage(groupId: Uuid, imageId: Uuid) {
+  return dataOf(client.PUT(GROUP_IMAGE, { params: { path: { group_id: groupId, image_id: imageId } } }));
+}
+
+export function removeGroupImage(groupId: Uuid, imageId: Uuid) {
+  return dataOf(client.DELETE(GROUP_IMAGE, { params: { path: { group_id: groupId, image_id: imageId } } }));
+}
+
+/** A setting of null is removed, so that the next group's value or the default holds. */
+export function changeGroupSettings(groupId: Uuid, settings: Record<string, unknown>) {
+  return changeGroup(groupId, { settings });
+}
+
+/** A setting of null gets its default back. */
+export function changeSettings(body: Record<string, unknown>) {
+  return dataOf(client.PATCH('/api/v1/settings', { body }));
+}
+
+export function createApiKey(body: Schemas['KeyCreate']) {
+  return dataOf(client.POST('/api/v1/api-keys', { body }));
+}
+
+export function changeApiKey(keyId: string, body: Schemas['KeyPatch']) {
+  return dataOf(client.PATCH('/api/v1/api-keys/{key_id}', { params: { path: { key_id: keyId } }, body }));
+}
+
+export function deleteApiKey(keyId: string) {
+  return dataOf(client.DELETE('/api/v1/api-keys/{key_id}', { params: { path: { key_id: keyId } } }));
+}
+
+type Attributes = Schemas['AttributesPatch'];
+
+export function changeOwnAttributes(body: Attributes) {
+  return dataOf(client.PATCH('/api/v1/me/attributes', { body }));
+}
+
+export function generateOwnSshKey() {
+  return dataOf(client.POST('/api/v1/me/ssh-key'));
+}
+
+export function changeUserAttributes(userId: Uuid, body: Attributes) {
+  const params = { path: { user_id: userId } };
+  return dataOf(client.PATCH('/api/v1/users/{user_id}/attributes', { params, body }));
+}
+
+export function generateUserSshKey(userId: Uuid) {
+  return dataOf(client.POST('/api/v1/users/{user_id}/ssh-key', { params: { path: { user_id: userId } } }));
+}
+
+export function endOwnLogin(loginId: Uuid) {
+  return dataOf(client.DELETE('/api/v1/me/logins/{login_id}', { params: { path: { login_id: loginId } } }));
+}
+
+export function endUserLogin(userId: Uuid, loginId: Uuid) {
+  const params = { path: { user_id: userId, login_id: loginId } };
+  return dataOf(client.DELETE('/api/v1/users/{user_id}/logins/{login_id}', { params }));
+}
+
+export function logUserOut(userId: Uuid) {
+  return dataOf(client.DELETE('/api/v1/users/{user_id}/logins', { params: { path: { user_id: userId } } }));
+}
+
+/** With `force` the sessions of an Agent that is gone for good are ended. */
+export function deleteAgent(agentId: Uuid, force: boolean) {
+  return dataOf(
+    client.DELETE('/api/v1/agents/{agent_id}', { params: { path: { agent_id: agentId }, query: { force } } }),
+  );
+}
+
+/** Make an Agent's credential worthless, until it joins again with a token made for it. */
+export function revokeCredential(agentId: Uuid) {
+  return dataOf(client.DELETE('/api/v1/agents/{agent_id}/credential', { params: { path: { agent_id: agentId } } }));
+}
+
+export function createJoinToken(body: Schemas['JoinTokenCreate']) {
+  return dataOf(client.POST('/api/v1/join-tokens', { body }));
+}
+
+export function revokeJoinToken(joinTokenId: Uuid) {
+  const params = { path: { join_token_id: joinTokenId } };
+  return dataOf(client.DELETE('/api/v1/join-tokens/{join_token_id}', { params }));
+}
+
+export function deleteGateway(gatewayId: Uuid) {
+  return dataOf(client.DELETE('/api/v1/gateways/{gateway_id}', { params: { path: { gateway_id: gatewayId } } }));
+}
+
+const FILTER_POLICY = '/api/v1/filter-policies/{filter_policy_id}';
+
+export function createFilterPolicy(body: Schemas['FilterPolicyCreate']) {
+  return dataOf(client.POST('/api/v1/filter-policies', { body }));
+}
+
+export function changeFilterPolicy(policyId: Uuid, body: Schemas['FilterPolicyPatch']) {
+  return dataOf(client.PATCH(FILTER_POLICY, { params: { path: { filter_policy_id: policyId } }, body }));
+}
+
+export function deleteFilterPolicy(policyId: Uuid) {
+  return dataOf(client.DELETE(FILTER_POLICY, { params: { path: { filter_policy_id: policyId } } }));
+}
+
+/** What a policy says about a host; nothing is opened. */
+export function askFilterPolicy(policyId: Uuid, host: string, port: number) {
+  const params = { path: { filter_policy_id: policyId }, query: { host, port } };
+  return dataOf(client.GET('/api/v1/filter-policies/{filter_policy_id}/decision', { params }));
+}

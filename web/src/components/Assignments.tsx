@@ -1,0 +1,100 @@
+import { Anchor, Button, Card, Group, Select, Stack, Table, Text } from '@mantine/core';
+import { type ReactNode, useState } from 'react';
+import { Link } from 'react-router';
+import { useAction } from './useAction';
+
+export interface Assignable {
+  id: string;
+  label: string;
+  /** Its own page. */
+  to?: string;
+}
+
+interface Props {
+  /** What is assigned, in the plural, e.g. "Members". */
+  caption: string;
+  /** The noun of one, e.g. "user". */
+  noun: string;
+  assigned: Assignable[];
+  /** Everything that could be assigned. */
+  all: Assignable[];
+  onAdd: (id: string) => Promise<unknown>;
+  /** Undefined where nothing can be taken away. */
+  onRemove?: ((id: string) => Promise<unknown>) | undefined;
+  /** Lists to read again after a change. */
+  touched: string[];
+  disabled: boolean;
+  empty: ReactNode;
+}
+
+/** What belongs to a thing: a list one can add to and take from, each change at once. */
+export function Assignments({ caption, noun, assigned, all, onAdd, onRemove, touched, disabled, empty }: Props) {
+  const [chosen, setChosen] = useState<string | null>(null);
+  const add = useAction(onAdd, touched, `The ${noun} was not added`);
+  const remove = useAction((id: string) => (onRemove ? onRemove(id) : Promise.resolve()), touched, 'Not removed');
+  const has = new Set(assigned.map(({ id }) => id));
+  const choices = all.filter(({ id }) => !has.has(id)).map(({ id, label }) => ({ value: id, label }));
+  const submit = () => {
+    if (!chosen) return;
+    add.mutate(chosen);
+    setChosen(null);
+  };
+  return (
+    <Card withBorder className="surface" p={0} maw={760}>
+      {!disabled && (
+        <Group p="sm" wrap="nowrap">
+          <Select
+            aria-label={`Add a ${noun}`}
+            placeholder={choices.length > 0 ? `Add a ${noun}` : `There is no other ${noun}`}
+            searchable
+            flex={1}
+            disabled={choices.length === 0}
+            data={choices}
+            value={chosen}
+            onChange={setChosen}
+          />
+          <Button onClick={submit} disabled={!chosen} loading={add.isPending}>
+            Add
+          </Button>
+        </Group>
+      )}
+      <Table verticalSpacing="xs" horizontalSpacing="md" aria-label={caption}>
+        <Table.Tbody>
+          {assigned.map(({ id, label, to }) => (
+            <Table.Tr key={id}>
+              <Table.Td>
+                {to ? (
+                  <Anchor component={Link} to={to} size="sm">
+                    {label}
+                  </Anchor>
+                ) : (
+                  <Text size="sm">{label}</Text>
+                )}
+              </Table.Td>
+              <Table.Td ta="right">
+                {!disabled && onRemove && (
+                  <Button
+                    size="compact-xs"
+                    variant="default"
+                    aria-label={`Remove ${label}`}
+                    loading={remove.isPending && remove.variables === id}
+                    onClick={() => remove.mutate(id)}
+                  >
+                    Remove
+                  </Button>
+                )}
+              </Table.Td>
+            </Table.Tr>
+          ))}
+        </Table.Tbody>
+      </Table>
+      {assigned.length === 0 && (
+        <Stack p="lg" align="center">
+          <Text size="sm" c="dimmed" ta="center">
+            {empty}
+          </Text>
+        </Stack>
+      )}
+    </Card>
+  );
+}

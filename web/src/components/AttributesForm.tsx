@@ -1,0 +1,174 @@
+import { Autocomplete, Button, Code, Fieldset, Group, Select, Stack, Text, Textarea } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import type { Attributes, Schemas } from '../api/types';
+import { Confirm } from './Confirm';
+import { showDone } from './feedback';
+import { changed, FormFrame } from './Form';
+
+const LANGUAGES =
+  'ar cs da de de-AT de-CH de-DE el en en-GB en-US es fi fr he hi hu it ja ko nb nl pl pt-BR ro ru sv tr uk zh-CN zh-TW'.split(
+    ' ',
+  );
+
+interface Props {
+  attributes: Attributes;
+  /** Workspaces the person may start. */
+  images: { image_id: string; friendly_name: string }[];
+  save: (changes: Schemas['AttributesPatch']) => Promise<unknown>;
+  generate: () => Promise<unknown>;
+  /** Lists to read again after a change. */
+  touched: string[];
+  disabled?: boolean;
+}
+
+/** What a person prefers, and the SSH keys that come into the sessions where the groups say so. */
+export function AttributesForm(props: Props) {
+  const { attributes, save, touched, disabled = false } = props;
+  const form = useForm({
+    initialValues: {
+      preferred_language: attributes.preferred_language ?? '',
+      preferred_timezone: attributes.preferred_timezone ?? '',
+      default_image: attributes.default_image ?? '',
+    },
+  });
+  return (
+    <Stack>
+      <FormFrame
+        form={form}
+        save={(values, before) => save(nullForEmpty(changed(before, values)))}
+        touched={touched}
+        onSaved={() => showDone('Saved; sessions that are launched from now on follow.')}
+        repeatable
+        readOnly={disabled}
+      >
+        <Autocomplete
+          label="Language"
+          description="Of the programs in sessions, e.g. de or de-DE; empty = that of the workspace"
+          data={LANGUAGES}
+          {...form.getInputProps('preferred_language')}
+        />
+        <Select
+          label="Time zone"
+          description="Of the clock in sessions; empty = that of the workspace"
+          searchable
+          clearable
+          clearButtonProps={{ 'aria-label': 'No time zone' }}
+          data={Intl.supportedValuesOf('timeZone')}
+          {...form.getInputProps('preferred_timezone')}
+          value={form.getValues().preferred_timezone || null}
+        />
+        <Select
+          label="Default workspace"
+          description="What starts where none is named"
+          searchable
+          clearable
+          clearButtonProps={{ 'aria-label': 'No default workspace' }}
+          data={props.images.map(({ image_id, friendly_name }) => ({ value: image_id, label: friendly_name }))}
+          {...form.getInputProps('default_image')}
+          value={form.getValues().default_image || null}
+        />
+      </FormFrame>
+      <SshKeys {...props} />
+    </Stack>
+  );
+}
+
+const NO_KEYS = { ssh_public_key: '', ssh_private_key: '' };
+
+function SshKeys({ attributes, save, generate, touched, disabled = false }: Props) {
+  const form = useForm({ initialValues: NO_KEYS });
+  const { ssh_public_key: present, has_ssh_private_key: hasPrivate } = attributes;
+  return (
+    <Fieldset legend="SSH keys">
+      <Stack gap="sm">
+        {present ? (
+          <>
+            <Code block style={{ overflowWrap: 'anywhere', whiteSpace: 'pre-wrap' }}>
+              {present}
+            </Code>
+            <Text size="xs" c="dimmed">
+              {hasPrivate
+                ? 'The private key is stored encrypted and never shown.'
+                : 'Without a private key: others can be let in with it, nothing can be reached from a session.'}
+            </Text>
+          </>
+        ) : (
+          <Text size="sm">There are no keys yet. Generate a pair, or enter one below.</Text>
+        )}
+        <Group gap="sm">
+          <Confirm
+            title="Generate a new pair of keys?"
+            action="Generate"
+            color="teal"
+            onConfirm={generate}
+            touched={touched}
+            trigger={(open) => (
+              <Button variant="default" size="sm" onClick={open} disabled={disabled}>
+                Generate a pair
+              </Button>
+            )}
+          >
+            {present
+              ? 'It takes the place of the present one, with which nothing can be reached from new sessions any more.'
+              : 'The private key stays here, encrypted; the public one is shown.'}
+          </Confirm>
+          {present && (
+            <Confirm
+              title="Remove the SSH keys?"
+              action="Remove"
+              onConfirm={() => save({ ssh_public_key: null })}
+              touched={touched}
+              trigger={(open) => (
+                <Button variant="default" size="sm" onClick={open} disabled={disabled}>
+                  Remove
+                </Button>
+              )}
+            >
+              Both keys are removed for good; new sessions come without them.
+            </Confirm>
+          )}
+        </Group>
+        <FormFrame
+          form={form}
+          submit="Save keys"
+          save={(values) => save(withoutEmpty(values))}
+          touched={touched}
+          onSaved={() => {
+            // A private key does not stay on the page.
+            form.setInitialValues(NO_KEYS);
+            form.reset();
+            showDone('The keys were saved.');
+          }}
+          repeatable
+          readOnly={disabled}
+        >
+          <Textarea
+            label="Public key"
+            description="One line, as in id_ed25519.pub; not needed beside a private key"
+            autosize
+            spellCheck={false}
+            {...form.getInputProps('ssh_public_key')}
+          />
+          <Textarea
+            label="Private key"
+            description="OpenSSH or PEM, without a passphrase"
+            autosize
+            minRows={2}
+            maxRows={6}
+            spellCheck={false}
+            autoComplete="off"
+            {...form.getInputProps('ssh_private_key')}
+          />
+        </FormFrame>
+      </Stack>
+    </Fieldset>
+  );
+}
+
+function nullForEmpty(values: object): object {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value || null]));
+}
+
+function withoutEmpty(values: object): object {
+  return Object.fromEntries(Object.entries(values).filter(([, value]) => value));
+}

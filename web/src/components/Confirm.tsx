@@ -1,0 +1,85 @@
+import { Alert, Button, type ButtonProps, Group, Modal, Stack, Text } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
+import { messageOf, retryTemporary } from '../api/client';
+
+interface QuestionProps {
+  /** Heading of the question, e.g. "Delete this session?". */
+  title: string;
+  /** What will happen, with names and counts. */
+  children: ReactNode;
+  /** The word on the button that does it. */
+  action: string;
+  onConfirm: () => Promise<unknown>;
+  /** Lists to read again afterwards. */
+  touched?: string[];
+  color?: ButtonProps['color'];
+}
+
+interface DialogProps extends QuestionProps {
+  opened: boolean;
+  onClose: () => void;
+}
+
+/** Ask before something that cannot be undone; a refusal stays in the dialogue with its reason. */
+export function ConfirmDialog(props: DialogProps) {
+  const { opened, onClose, title, children, action, onConfirm, touched = [], color = 'red' } = props;
+  const queries = useQueryClient();
+  const run = useMutation({
+    mutationFn: onConfirm,
+    retry: retryTemporary,
+    onSuccess: onClose,
+    onSettled: () => Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] }))),
+  });
+  const close = () => {
+    run.reset();
+    onClose();
+  };
+  return (
+    <Modal
+      opened={opened}
+      onClose={close}
+      title={
+        <Text component="span" fw={650}>
+          {title}
+        </Text>
+      }
+    >
+      <Stack>
+        <Text component="div" size="sm">
+          {children}
+        </Text>
+        {run.isError && (
+          <Alert color="red" variant="light" role="alert" title="Not done">
+            {messageOf(run.error)}
+          </Alert>
+        )}
+        <Group justify="flex-end">
+          <Button variant="default" onClick={close} data-autofocus>
+            Cancel
+          </Button>
+          <Button color={color} loading={run.isPending} onClick={() => run.mutate()}>
+            {action}
+          </Button>
+        </Group>
+      </Stack>
+    </Modal>
+  );
+}
+
+interface Props extends QuestionProps {
+  /** The thing that opens the question. */
+  trigger: (open: () => void) => ReactNode;
+}
+
+/** `ConfirmDialog` with what opens it. */
+export function Confirm({ trigger, ...question }: Props) {
+  const [opened, { open, close }] = useDisclosure(false);
+  return (
+    <>
+      {trigger(open)}
+      <ConfirmDialog opened={opened} onClose={close} {...question} />
+    </>
+  );
+}

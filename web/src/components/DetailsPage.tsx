@@ -1,0 +1,81 @@
+import { Anchor, Breadcrumbs, Skeleton, Tabs, Text } from '@mantine/core';
+import type { UseQueryResult } from '@tanstack/react-query';
+import { IconDatabaseOff } from '@tabler/icons-react';
+import type { ReactNode } from 'react';
+import { Link, useSearchParams } from 'react-router';
+import { isGone, messageOf } from '../api/client';
+import { EmptyState, StaleBanner } from './feedback';
+import { PageHeader } from './PageHeader';
+
+export interface Tab {
+  key: string;
+  title: string;
+  content: ReactNode;
+}
+
+interface Props<Thing> {
+  /** The list this thing is in. */
+  list: { to: string; title: string };
+  query: Pick<UseQueryResult<Thing>, 'data' | 'error'>;
+  title: (thing: Thing) => string;
+  note?: (thing: Thing) => ReactNode;
+  actions?: (thing: Thing) => ReactNode;
+  tabs: (thing: Thing) => Tab[];
+}
+
+/** One thing with everything about it, in tabs; the open tab is in the address. */
+export function DetailsPage<Thing>({ list, query, title, note, actions, tabs }: Props<Thing>) {
+  const { data, error } = query;
+  return (
+    <>
+      <Breadcrumbs mb={4} separatorMargin={6}>
+        <Anchor component={Link} to={list.to} size="sm">
+          {list.title}
+        </Anchor>
+        <Text size="sm" c="dimmed">
+          {data ? title(data) : '…'}
+        </Text>
+      </Breadcrumbs>
+      {data ? (
+        <>
+          <PageHeader title={title(data)} actions={actions?.(data)}>
+            {note?.(data)}
+          </PageHeader>
+          <StaleBanner error={error} hasData />
+          <TabsInAddress tabs={tabs(data)} />
+        </>
+      ) : isGone(error) ? (
+        <EmptyState icon={IconDatabaseOff} title="It is not there any more">
+          {messageOf(error)}
+        </EmptyState>
+      ) : error ? (
+        <StaleBanner error={error} hasData={false} />
+      ) : (
+        <Skeleton h={320} radius="md" />
+      )}
+    </>
+  );
+}
+
+function TabsInAddress({ tabs }: { tabs: Tab[] }) {
+  const [params, setParams] = useSearchParams();
+  const open = tabs.find((tab) => tab.key === params.get('tab')) ?? tabs[0];
+  // Filter and order belong to the table of one tab: they go with it.
+  const show = (key: string | null) => key && setParams(key === tabs[0]?.key ? {} : { tab: key }, { replace: true });
+  return (
+    <Tabs value={open?.key ?? null} onChange={show} keepMounted={false}>
+      <Tabs.List mb="md">
+        {tabs.map(({ key, title }) => (
+          <Tabs.Tab key={key} value={key}>
+            {title}
+          </Tabs.Tab>
+        ))}
+      </Tabs.List>
+      {tabs.map(({ key, content }) => (
+        <Tabs.Panel key={key} value={key}>
+          {content}
+        </Tabs.Panel>
+      ))}
+    </Tabs>
+  );
+}

@@ -1,0 +1,23 @@
+import { Table } from '@mantine/core';
+import type { ReactNode } from 'react';
+
+/** Names and values, one under the other; those without a value are left out. */
+export function Facts({ facts }: { facts: [name: string, value: ReactNode][] }) {
+  const known = facts.filter(([, value]) => value !== null && value !== undefined && value !== false && value !== '');
+  return (
+    <Table variant="vertical" layout="auto" verticalSpacing="xs" withRowBorders={false}>
+      <Table.Tbody>
+        {known.map(([name, value]) => (
+          <Table.Tr key={name}>
+            <Table.Th w={180} bg="transparent" c="dimmed" fw={400} fz="sm" style={{ verticalAlign: 'top' }} scope="row">
+              {name}
+            </Table.Th>
+            <Table.Td fz="sm" style={{ overflowWrap: 'anywhere' }}>
+              {value}
+            </Table.Td>
+          </Table.Tr>
+        ))}
+      </Table.Tbody>
+    </Table>
+  );
+}

@@ -1,0 +1,134 @@
+import { Alert, Button, Group, Modal, type ModalProps, Stack, Text } from '@mantine/core';
+import type { UseFormReturnType } from '@mantine/form';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
+import { ApiError, messageOf, retryTemporary } from '../api/client';
+
+interface FrameProps<Values, Saved> {
+  /** Of `useForm`: its values, and where each refusal of a field is shown. */
+  form: UseFormReturnType<Values>;
+  /** `before` is what the form began with, or what was saved last: see `changed`. */
+  save: (values: Values, before: Values) => Promise<Saved>;
+  /** Lists to read again afterwards. */
+  touched: string[];
+  onSaved?: (saved: Saved) => void;
+  onCancel?: () => void;
+  /** The word on the button. */
+  submit?: string;
+  /** Nothing can be sent yet. */
+  incomplete?: boolean;
+  /** Sending it twice does no harm: it is sent again when no answer came. */
+  repeatable?: boolean;
+  /** The person may look, and not change. */
+  readOnly?: boolean;
+  children: ReactNode;
+}
+
+/**
+ * The one form of the console: fields, a refusal in the server's words, Cancel and Submit.
+ *
+ * What the server says about a field is shown at that field, the rest above the buttons; nothing typed is lost.
+ */
+export function FormFrame<Values extends object, Saved>(props: FrameProps<Values, Saved>) {
+  const { form, save, touched, onSaved, onCancel, submit = 'Submit', incomplete = false, children } = props;
+  const { readOnly = false, repeatable = false } = props;
+  const queries = useQueryClient();
+  const run = useMutation({
+    mutationFn: (values: Values) => save(values, form.getInitialValues()),
+    retry: repeatable && retryTemporary,
+    onSuccess: async (saved, values) => {
+      form.setInitialValues(values);
+      form.resetDirty();
+      await Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));
+      onSaved?.(saved);
+    },
+    onError: (error) => {
+      const errors = errorsOf(form, error);
+      form.setErrors(errors);
+      form.getInputNode(Object.keys(errors)[0] ?? '')?.focus();
+    },
+  });
+  return (
+    <form
+      onSubmit={form.onSubmit(
+        (values) => run.mutate(values),
+        (errors) => form.getInputNode(Object.keys(errors)[0] ?? '')?.focus(),
+      )}
+    >
+      <Stack>
+        <fieldset disabled={readOnly} className="plain">
+          <Stack>{children}</Stack>
+        </fieldset>
+        {run.isError && (
+          <Alert color="red" variant="light" role="alert" title="Not saved" ref={showIt}>
+            {sentenceOf(form, run.error)}
+          </Alert>
+        )}
+        <Group justify="flex-end">
+          {onCancel && (
+            <Button variant="default" onClick={onCancel}>
+              Cancel
+            </Button>
+          )}
+          {!readOnly && (
+            <Button type="submit" loading={run.isPending} disabled={incomplete}>
+              {submit}
+            </Button>
+          )}
+        </Group>
+      </Stack>
+    </form>
+  );
+}
+
+interface DialogProps<Values, Saved> extends Omit<FrameProps<Values, Saved>, 'onCancel'> {
+  title: string;
+  size?: ModalProps['size'];
+  onClose: () => void;
+}
+
+/** A form in a dialogue; it closes when it was saved, and not by a stray click while something is typed in it. */
+export function FormDialog<Values extends object, Saved>(props: DialogProps<Values, Saved>) {
+  const { title, size = 'md', onClose, onSaved, ...frame } = props;
+  const done = (saved: Saved) => {
+    onClose();
+    onSaved?.(saved);
+  };
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      size={size}
+      closeOnClickOutside={!frame.form.isDirty()}
+      title={
+        <Text component="span" fw={650}>
+          {title}
+        </Text>
+      }
+    >
+      <FormFrame {...frame} onSaved={done} onCancel={onClose} />
+    </Modal>
+  );
+}
+
+function showIt(element: HTMLElement | null): void {
+  element?.scrollIntoView({ block: 'nearest' });
+}
+
+function errorsOf<Values extends object>(form: UseFormReturnType<Values>, error: unknown): Record<string, string> {
+  const fields = error instanceof ApiError ? error.fields : {};
+  return Object.fromEntries(Object.entries(fields).filter(([name]) => name in form.getValues()));
+}
+
+function sentenceOf<Values extends object>(form: UseFormReturnType<Values>, error: unknown): string {
+  const fields = error instanceof ApiError ? Object.keys(error.fields) : [];
+  const shown = Object.keys(errorsOf(form, error)).length;
+  return shown > 0 && shown === fields.length ? 'The marked fields say what cannot be used.' : messageOf(error);
+}
+
+/** Those of `values` that differ from what they were: what is not changed is not sent. */
+export function changed<Values extends object>(before: Values, values: Values): Partial<Values> {
+  const differs = ([name, value]: [string, unknown]) =>
+    JSON.stringify(value) !== JSON.stringify(before[name as keyof Values]);
+  return Object.fromEntries(Object.entries(values).filter(differs)) as Partial<Values>;
+}

@@ -1,0 +1,40 @@
+import { Image, Skeleton, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { type ReactNode, useEffect, useState } from 'react';
+import { messageOf } from '../api/client';
+import { screenshotQuery } from '../api/queries';
+
+interface Props {
+  sessionId: string;
+  /** What is seen, for people who hear the page. */
+  alt: string;
+  width: number;
+  /** Shown while there is no picture; without it the reason is. */
+  fallback?: ReactNode;
+  /** Seconds after which a new one is taken while it is on the screen; without it none is. */
+  renewAfter?: number;
+}
+
+/** What a running session's screen shows. */
+export function Screenshot({ sessionId, alt, width, fallback, renewAfter }: Props) {
+  const shot = useQuery({
+    ...screenshotQuery(sessionId, width),
+    refetchInterval: renewAfter ? renewAfter * 1000 : false,
+    refetchIntervalInBackground: false,
+  });
+  const url = useObjectUrl(shot.data);
+  if (url) return <Image src={url} alt={alt} radius="sm" fit="cover" style={{ aspectRatio: '16 / 10' }} />;
+  if (shot.isPending && !fallback) return <Skeleton style={{ aspectRatio: '16 / 10' }} />;
+  return fallback ?? <Text size="sm">{messageOf(shot.error)}</Text>;
+}
+
+function useObjectUrl(blob: Blob | undefined): string | null {
+  const [url, setUrl] = useState<string | null>(null);
+  useEffect(() => {
+    if (!blob) return;
+    const next = URL.createObjectURL(blob);
+    setUrl(next);
+    return () => URL.revokeObjectURL(next);
+  }, [blob]);
+  return url;
+}

@@ -1,0 +1,37 @@
+import { Button, Group } from '@mantine/core';
+import { useState } from 'react';
+import type { Ordered } from '../api/actions';
+import type { SessionAction } from '../api/types';
+import { OrderQuestion } from './SessionMenu';
+import { ACTIONS, offered, useSessionOrder } from './sessionActions';
+
+interface Props {
+  session: Ordered & { actions: SessionAction[] };
+  name: string;
+}
+
+/** What may be done with a session, as buttons; what loses something asks first. */
+export function SessionButtons({ session, name }: Props) {
+  const [asked, setAsked] = useState<SessionAction | null>(null);
+  const order = useSessionOrder(session);
+  return (
+    <Group gap="xs">
+      {offered(session.actions).map((action) => {
+        const { label, icon: Icon, warning } = ACTIONS[action];
+        return (
+          <Button
+            key={action}
+            variant="default"
+            size="sm"
+            leftSection={<Icon size={16} aria-hidden />}
+            loading={order.isPending && order.variables === action}
+            onClick={() => (warning ? setAsked(action) : order.mutate(action))}
+          >
+            {label}
+          </Button>
+        );
+      })}
+      <OrderQuestion session={session} name={name} action={asked} onClose={() => setAsked(null)} />
+    </Group>
+  );
+}

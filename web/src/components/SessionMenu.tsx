@@ -1,0 +1,74 @@
+import { ActionIcon, Menu } from '@mantine/core';
+import { IconDots } from '@tabler/icons-react';
+import { useState } from 'react';
+import { orderSession, type Ordered } from '../api/actions';
+import type { SessionAction } from '../api/types';
+import { ConfirmDialog } from './Confirm';
+import { ACTIONS, offered, useSessionOrder } from './sessionActions';
+
+interface Props {
+  session: Ordered & { actions: SessionAction[] };
+  /** Whose and which, e.g. "ada’s Desktop". */
+  name: string;
+  /** What stands elsewhere on the page already. */
+  without?: SessionAction[];
+}
+
+/** What may be done with a session, as a menu; what loses something asks first. */
+export function SessionMenu({ session, name, without = [] }: Props) {
+  const [asked, setAsked] = useState<SessionAction | null>(null);
+  const order = useSessionOrder(session);
+  const choices = offered(session.actions).filter((action) => !without.includes(action));
+  if (choices.length === 0) return null;
+  const take = (action: SessionAction) => (ACTIONS[action].warning ? setAsked(action) : order.mutate(action));
+  return (
+    <>
+      <Menu position="bottom-end" withinPortal>
+        <Menu.Target>
+          <ActionIcon
+            variant="subtle"
+            color="gray"
+            aria-label={`More for ${session.session_id}`}
+            loading={order.isPending}
+          >
+            <IconDots size={17} color="var(--mantine-color-text)" aria-hidden />
+          </ActionIcon>
+        </Menu.Target>
+        <Menu.Dropdown>
+          {choices.map((action) => {
+            const { label, icon: Icon } = ACTIONS[action];
+            return (
+              <Menu.Item key={action} leftSection={<Icon size={16} aria-hidden />} onClick={() => take(action)}>
+                {label}
+              </Menu.Item>
+            );
+          })}
+        </Menu.Dropdown>
+      </Menu>
+      <OrderQuestion session={session} name={name} action={asked} onClose={() => setAsked(null)} />
+    </>
+  );
+}
+
+interface QuestionProps extends Pick<Props, 'session' | 'name'> {
+  /** What was asked for; null = nothing. */
+  action: SessionAction | null;
+  onClose: () => void;
+}
+
+/** Ask before an action that loses something. */
+export function OrderQuestion({ session, name, action, onClose }: QuestionProps) {
+  const { label, warning } = action ? ACTIONS[action] : { label: '', warning: '' };
+  return (
+    <ConfirmDialog
+      opened={action !== null}
+      onClose={onClose}
+      title={`${label} ${name}?`}
+      action={label}
+      onConfirm={() => (action ? orderSession(session, action) : Promise.resolve())}
+      touched={['sessions', 'connection', 'staging-configs']}
+    >
+      {warning}
+    </ConfirmDialog>
+  );
+}

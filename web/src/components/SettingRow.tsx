@@ -1,0 +1,82 @@
+import { Card, Group, SimpleGrid, Stack, Text } from '@mantine/core';
+import { useMutation, useQueryClient } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
+import { messageOf, retryTemporary } from '../api/client';
+import type { Setting } from '../api/types';
+import { Marked } from './Marked';
+import { SettingEditor } from './SettingEditor';
+
+interface Props {
+  setting: Setting;
+  value: unknown;
+  /** Type and default in words. */
+  facts: string;
+  /** Where a value came from. */
+  note?: string | undefined;
+  badge?: ReactNode;
+  /** Null takes the value away. */
+  save: (value: unknown) => Promise<unknown>;
+  /** List to read again. */
+  touched: string;
+  disabled: boolean;
+  /** Names that can be chosen for a text. */
+  known?: string[] | undefined;
+  /** At the end of the row; `reset` takes the value away. */
+  aside: (reset: () => void) => ReactNode;
+}
+
+/** One setting: what it means, and the field that saves when it is left; a refusal is shown below it. */
+export function SettingRow(props: Props) {
+  const { setting, value, facts, note, badge, save, touched, disabled, known, aside } = props;
+  const queries = useQueryClient();
+  const change = useMutation({
+    mutationFn: save,
+    retry: retryTemporary,
+    onSettled: () => queries.invalidateQueries({ queryKey: [touched] }),
+  });
+  return (
+    <Card withBorder className="surface" p="md" data-setting={setting.name}>
+      <SimpleGrid cols={{ base: 1, sm: 2 }} spacing="md" verticalSpacing="xs">
+        <div>
+          <Group gap="xs">
+            <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
+              {setting.name}
+            </Text>
+            {badge}
+          </Group>
+          <Text size="xs" c="dimmed">
+            <Marked text={setting.description} />
+          </Text>
+          <Text size="xs" c="dimmed">
+            {facts}
+          </Text>
+        </div>
+        <Stack gap={4}>
+          <Group justify="space-between" wrap="nowrap" align="flex-start">
+            <div style={{ flex: 1 }}>
+              <SettingEditor
+                key={JSON.stringify(value)}
+                setting={setting}
+                value={value}
+                known={known}
+                disabled={disabled || change.isPending}
+                onSave={(next) => change.mutate(next)}
+              />
+            </div>
+            {aside(() => change.mutate(null))}
+          </Group>
+          {note && (
+            <Text size="xs" role="note" style={{ overflowWrap: 'anywhere' }}>
+              <Marked text={note} />
+            </Text>
+          )}
+          {change.isError && (
+            <Text size="xs" c="var(--mantine-color-error)" role="alert">
+              {messageOf(change.error)}
+            </Text>
+          )}
+        </Stack>
+      </SimpleGrid>
+    </Card>
+  );
+}

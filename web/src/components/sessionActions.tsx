@@ -1,0 +1,54 @@
+import {
+  IconBomb,
+  IconPlayerPause,
+  IconPlayerPlay,
+  IconPlayerStop,
+  IconTrash,
+  type TablerIcon,
+} from '@tabler/icons-react';
+import { orderSession, type Ordered } from '../api/actions';
+import type { SessionAction } from '../api/types';
+import { useAction } from './useAction';
+
+interface Look {
+  label: string;
+  icon: TablerIcon;
+  /** What is lost; without it nothing is, and nobody is asked. */
+  warning?: string;
+}
+
+/** What can be done with a session, in the order in which it is offered; `actions` of a session says what may be. */
+export const ACTIONS: Record<SessionAction, Look> = {
+  resume: { label: 'Resume', icon: IconPlayerPlay },
+  pause: { label: 'Pause', icon: IconPlayerPause },
+  stop: {
+    label: 'Stop',
+    icon: IconPlayerStop,
+    warning: 'Its programs end, and what they have not saved is lost. Its disk is kept until it is resumed.',
+  },
+  delete: {
+    label: 'Delete',
+    icon: IconTrash,
+    warning: 'The session ends and everything in it that was not saved elsewhere is lost.',
+  },
+  force_delete: {
+    label: 'Force Delete',
+    icon: IconBomb,
+    warning:
+      'The session ends at once for everybody, also when its Agent does not answer. Its container is removed when the Agent is back.',
+  },
+};
+
+/** Those of `ACTIONS` the caller may take, in order. */
+export function offered(actions: readonly SessionAction[]): SessionAction[] {
+  return (Object.keys(ACTIONS) as SessionAction[]).filter((action) => actions.includes(action));
+}
+
+/** Carry out an action; the lists that show sessions are read again. */
+export function useSessionOrder(session: Ordered) {
+  return useAction(
+    (action: SessionAction) => orderSession(session, action),
+    ['sessions', 'connection', 'staging-configs'],
+    'The session was not changed',
+  );
+}

@@ -1,0 +1,77 @@
+import { Button, Card, SimpleGrid, Skeleton, Stack, Text, Title } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { useQuery } from '@tanstack/react-query';
+import type { ReactNode } from 'react';
+import { Link } from 'react-router';
+import { changeOwnAttributes, endOwnLogin, generateOwnSshKey } from '../../api/actions';
+import { meQuery, useAllowed } from '../../api/auth';
+import { launcherQuery, ownAttributesQuery, ownLoginsQuery } from '../../api/queries';
+import { PasswordForm } from '../../app/PasswordForm';
+import { AttributesForm } from '../../components/AttributesForm';
+import { StaleBanner } from '../../components/feedback';
+import { LogIns } from '../../components/LogIns';
+import { PageHeader } from '../../components/PageHeader';
+
+/** My account: preferences, SSH keys, password, log-ins. */
+export function Account() {
+  const { data: me } = useQuery(meQuery);
+  const attributes = useQuery(ownAttributesQuery);
+  const images = useQuery(launcherQuery);
+  const logIns = useQuery(ownLoginsQuery);
+  const allowed = useAllowed();
+  const [changing, { open, close }] = useDisclosure(false);
+  return (
+    <>
+      <PageHeader title="My account">{me?.user.username}</PageHeader>
+      <StaleBanner error={attributes.error ?? logIns.error} hasData={attributes.data !== undefined} />
+      <SimpleGrid cols={{ base: 1, md: 2 }} spacing="lg">
+        <Section title="Preferences">
+          {attributes.data && images.data ? (
+            <AttributesForm
+              attributes={attributes.data}
+              images={images.data}
+              save={changeOwnAttributes}
+              generate={generateOwnSshKey}
+              touched={['me']}
+            />
+          ) : (
+            <Skeleton h={360} />
+          )}
+        </Section>
+        <Stack gap="lg">
+          <Section title="Password">
+            <Text size="sm">Changing it ends all other log-ins of this account.</Text>
+            <Button variant="default" onClick={open} maw="max-content">
+              Change password
+            </Button>
+          </Section>
+          <Section title="Log-ins">
+            {logIns.data ? <LogIns logIns={logIns.data} onEnd={endOwnLogin} touched={['me']} /> : <Skeleton h={80} />}
+          </Section>
+          {allowed('devapi_view') && (
+            <Section title="API Keys">
+              <Text size="sm">With an API key a program does what you may do, or less.</Text>
+              <Button component={Link} to="/admin/api-keys" variant="default" maw="max-content">
+                To the API keys
+              </Button>
+            </Section>
+          )}
+        </Stack>
+      </SimpleGrid>
+      {changing && <PasswordForm onClose={close} />}
+    </>
+  );
+}
+
+function Section({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <Card withBorder className="surface" p="lg" component="section" aria-label={title}>
+      <Stack>
+        <Title order={2} fz={16}>
+          {title}
+        </Title>
+        {children}
+      </Stack>
+    </Card>
+  );
+}

@@ -1,0 +1,34 @@
+import { MultiSelect, type MultiSelectProps, Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useAllowed } from '../../api/auth';
+import { permissionsQuery } from '../../api/queries';
+
+/** Permission codes with what they mean; only those the person has himself can be given. */
+export function PermissionsField(props: MultiSelectProps) {
+  const allowed = useAllowed();
+  const known = useQuery({ ...permissionsQuery, refetchInterval: false });
+  const meaning = new Map(known.data?.map(({ code, description }) => [code, description]));
+  const kept = new Set(props.defaultValue ?? props.value ?? []);
+  const codes = [...meaning.keys()].filter((code) => allowed(code) || kept.has(code));
+  return (
+    <MultiSelect
+      label="Permissions"
+      searchable
+      clearable
+      clearButtonProps={{ 'aria-label': 'Remove all permissions' }}
+      hidePickedOptions
+      data={codes}
+      renderOption={({ option }) => (
+        <Stack gap={0}>
+          <Text size="sm" fw={600}>
+            {option.value}
+          </Text>
+          <Text size="xs" c="dimmed">
+            {meaning.get(option.value)}
+          </Text>
+        </Stack>
+      )}
+      {...props}
+    />
+  );
+}

@@ -1,0 +1,115 @@
+import { Drawer, SegmentedControl, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconListDetails, IconRocket } from '@tabler/icons-react';
+import { useState } from 'react';
+import { useSearchParams } from 'react-router';
+import { launchesQuery } from '../../../api/queries';
+import type { Launch } from '../../../api/types';
+import { Amount } from '../../../components/Amount';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { EmptyState } from '../../../components/feedback';
+import { milliseconds } from '../../../components/format';
+import { PageHeader } from '../../../components/PageHeader';
+import { RowButton } from '../../../components/RowButton';
+import { RowLink } from '../../../components/RowLink';
+import { StatusBadge } from '../../../components/StatusBadge';
+import { withParam } from '../../../components/tableState';
+import { TimeAgo } from '../../../components/TimeAgo';
+import { PlacementSteps } from '../sessions/PlacementTable';
+
+const OUTCOMES = ['staged', 'on_demand', 'failed'] as const;
+
+/** Diagnostics → Launches: how each launch was served, also those that gave no session. */
+export function Launches() {
+  const [params, setParams] = useSearchParams();
+  const outcome = OUTCOMES.find((each) => each === params.get('outcome')) ?? null;
+  const launches = useQuery({ ...launchesQuery(outcome), placeholderData: (before) => before });
+  const [shown, setShown] = useState<Launch | null>(null);
+  const columns: Column<Launch>[] = [
+    { key: 'time', title: 'Time', value: (row) => row.at, render: (row) => <TimeAgo time={row.at} /> },
+    { key: 'user', title: 'User', value: (row) => row.username },
+    { key: 'workspace', title: 'Workspace', value: (row) => row.image_friendly_name },
+    {
+      key: 'outcome',
+      title: 'Outcome',
+      value: (row) => wordOf(row.outcome),
+      render: (row) => <StatusBadge status={wordOf(row.outcome)} />,
+    },
+    {
+      key: 'reason',
+      title: 'Last step',
+      value: (row) => row.steps.at(-1)?.reason,
+      width: '45%',
+      render: (row) => <Text size="sm">{row.steps.at(-1)?.reason ?? '–'}</Text>,
+    },
+    {
+      key: 'session',
+      title: 'Session',
+      value: (row) => row.session_id,
+      render: (row) =>
+        row.session_id ? <RowLink to={`/admin/sessions/${row.session_id}`}>{row.session_id.slice(0, 8)}</RowLink> : '–',
+    },
+    {
+      key: 'duration',
+      title: 'Duration',
+      value: (row) => row.duration_ms,
+      align: 'right',
+      render: (row) => <Amount>{milliseconds(row.duration_ms)}</Amount>,
+    },
+    {
+      key: 'steps',
+      title: 'Steps',
+      hideTitle: true,
+      align: 'right',
+      render: (row) => <RowButton label="Steps of this launch" icon={IconListDetails} onClick={() => setShown(row)} />,
+    },
+  ];
+  const choose = (next: string) => setParams(withParam('outcome', next === 'all' ? '' : next), { replace: true });
+  return (
+    <>
+      <PageHeader title="Launches">What was tried for each launch, and why it was passed over.</PageHeader>
+      <DataTable
+        caption="Launches"
+        query={launches}
+        columns={columns}
+        rowKey={(row) => row.launch_id}
+        sort="-time"
+        minWidth={940}
+        tools={
+          <SegmentedControl
+            size="xs"
+            aria-label="Outcome"
+            data={[{ value: 'all', label: 'All' }, ...OUTCOMES.map((value) => ({ value, label: wordOf(value) }))]}
+            value={outcome ?? 'all'}
+            onChange={choose}
+          />
+        }
+        empty={
+          <EmptyState icon={IconRocket} title="No launches that fit">
+            Each launch of a workspace stands here, whether it gave a session or not.
+          </EmptyState>
+        }
+      />
+      {shown && (
+        <Drawer
+          opened
+          onClose={() => setShown(null)}
+          position="right"
+          size="xl"
+          title={
+            <Text component="span" fw={650}>
+              {shown.image_friendly_name ?? 'Launch'} for {shown.username ?? 'somebody who was deleted'}
+            </Text>
+          }
+          closeButtonProps={{ 'aria-label': 'Close' }}
+        >
+          <PlacementSteps steps={shown.steps} />
+        </Drawer>
+      )}
+    </>
+  );
+}
+
+function wordOf(outcome: string): string {
+  return outcome.replace('_', ' ');
+}

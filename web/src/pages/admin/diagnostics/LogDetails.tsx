@@ -1,0 +1,113 @@
+import { Anchor, Code, Drawer, Stack, Table, Text, Title } from '@mantine/core';
+import { Link } from 'react-router';
+import type { LogRow } from '../../../api/types';
+import { Facts } from '../../../components/Facts';
+import { absolute } from '../../../components/TimeAgo';
+import { ConfigLink } from '../staging/ConfigLink';
+import { LevelBadge } from './LevelBadge';
+
+type Values = Record<string, unknown>;
+
+/** Everything a log row has: what it is about, and for changes what was before and after. */
+export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void }) {
+  const { before, after, ...rest } = row.details;
+  const to = (address: string, text: string) => (
+    <Anchor component={Link} to={address} size="sm">
+      {text}
+    </Anchor>
+  );
+  return (
+    <Drawer
+      opened
+      onClose={onClose}
+      position="right"
+      size="lg"
+      title={
+        <Text component="span" fw={650}>
+          Log row
+        </Text>
+      }
+      closeButtonProps={{ 'aria-label': 'Close' }}
+    >
+      <Stack>
+        <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
+          {row.message}
+        </Text>
+        <Facts
+          facts={[
+            ['Time', absolute(row.time)],
+            ['Level', <LevelBadge key="level" level={row.level} />],
+            ['Component', row.component],
+            ['Code', to(`/admin/diagnostics/logs?level=DEBUG&code=${encodeURIComponent(row.code)}`, row.code)],
+            ['Zone', row.zone_name && to('/admin/infrastructure/zones', row.zone_name)],
+            ['Session', row.session_id && to(`/admin/sessions/${row.session_id}`, row.session_id)],
+            ['User', row.user_id ? to(`/admin/users/${row.user_id}`, row.username ?? row.user_id) : row.username],
+            ['Staging config', row.staging_config_id && <ConfigLink key="config" id={row.staging_config_id} />],
+            ['Setting', row.setting],
+            ['Group', typeof row.details.group === 'string' && row.details.group],
+          ]}
+        />
+        {(isValues(before) || isValues(after)) && (
+          <Changes before={isValues(before) ? before : {}} after={isValues(after) ? after : {}} />
+        )}
+        {Object.keys(rest).length > 0 && (
+          <section>
+            <Title order={2} fz={14} mb="xs">
+              Details
+            </Title>
+            <Code block style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
+              {JSON.stringify(rest, null, 2)}
+            </Code>
+          </section>
+        )}
+      </Stack>
+    </Drawer>
+  );
+}
+
+/** What an administrator changed, field by field. */
+function Changes({ before, after }: { before: Values; after: Values }) {
+  const names = [...new Set([...Object.keys(before), ...Object.keys(after)])];
+  return (
+    <section>
+      <Title order={2} fz={14} mb="xs">
+        Changes
+      </Title>
+      <Table.ScrollContainer minWidth={480} type="native" tabIndex={0} role="region" aria-label="Changes">
+        <Table verticalSpacing="xs" aria-label="Changes" layout="fixed">
+          <Table.Thead>
+            <Table.Tr>
+              <Table.Th>Field</Table.Th>
+              <Table.Th>Before</Table.Th>
+              <Table.Th>After</Table.Th>
+            </Table.Tr>
+          </Table.Thead>
+          <Table.Tbody>
+            {names.map((name) => (
+              <Table.Tr key={name} style={{ verticalAlign: 'top' }}>
+                <Table.Td fz="sm" style={{ overflowWrap: 'anywhere' }}>
+                  {name}
+                </Table.Td>
+                <Value value={before[name]} />
+                <Value value={after[name]} />
+              </Table.Tr>
+            ))}
+          </Table.Tbody>
+        </Table>
+      </Table.ScrollContainer>
+    </section>
+  );
+}
+
+function Value({ value }: { value: unknown }) {
+  const text = typeof value === 'string' ? value : value === undefined ? '–' : JSON.stringify(value, null, 1);
+  return (
+    <Table.Td fz="xs" ff="monospace" style={{ overflowWrap: 'anywhere', whiteSpace: 'pre-wrap' }}>
+      {text}
+    </Table.Td>
+  );
+}
+
+function isValues(value: unknown): value is Values {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}

@@ -1,0 +1,153 @@
+import { Button, Group, SegmentedControl, Select, Switch, TextInput } from '@mantine/core';
+import { useDebouncedCallback } from '@mantine/hooks';
+import { useQuery } from '@tanstack/react-query';
+import { useState } from 'react';
+import { useAllowed } from '../../../api/auth';
+import { zonesQuery } from '../../../api/queries';
+import { shortId } from '../../../components/format';
+import { absolute } from '../../../components/TimeAgo';
+import { LEVELS, type LogFilter, SPANS } from './logFilter';
+
+const COMPONENTS = ['api', 'manager', 'agent', 'up'];
+const TYPING_MS = 300;
+
+interface Props {
+  filter: LogFilter;
+  span: string;
+  onChange: (name: string, value: string | null) => void;
+  live: boolean;
+  onLive: (live: boolean) => void;
+  /** Only level and time: the rest is given. */
+  brief: boolean;
+  /** Codes to choose from, each with its word. */
+  codes?: Record<string, string> | undefined;
+}
+
+/** What the server is asked for; the field at the right of the table looks in the rows that came. */
+export function LogTools({ filter, span, onChange, live, onLive, brief, codes }: Props) {
+  const zones = useQuery({ ...zonesQuery, enabled: useAllowed()('zones_view') });
+  return (
+    <Group gap="xs">
+      <SegmentedControl
+        size="xs"
+        aria-label="Least level"
+        data={[...LEVELS]}
+        value={filter.level}
+        onChange={(level) => onChange('level', level === 'INFO' ? null : level)}
+      />
+      <Select
+        size="xs"
+        w={105}
+        aria-label="Time"
+        placeholder="Any time"
+        clearable
+        clearButtonProps={{ 'aria-label': 'Any time' }}
+        data={Object.keys(SPANS).map((value) => ({ value, label: `Last ${value}` }))}
+        value={span || null}
+        onChange={(value) => onChange('span', value)}
+      />
+      {codes && (
+        <SegmentedControl
+          size="xs"
+          aria-label="Code"
+          data={[{ value: '', label: 'All' }, ...Object.entries(codes).map(([value, label]) => ({ value, label }))]}
+          value={filter.code ?? ''}
+          onChange={(code) => onChange('code', code || null)}
+        />
+      )}
+      {!brief && (
+        <>
+          <Select
+            size="xs"
+            w={135}
+            aria-label="Component"
+            placeholder="All components"
+            clearable
+            clearButtonProps={{ 'aria-label': 'All components' }}
+            data={COMPONENTS}
+            value={filter.component ?? null}
+            onChange={(value) => onChange('component', value)}
+          />
+          <Condition name="code" label="Code" value={filter.code ?? ''} onChange={onChange} />
+          <Condition name="text" label="Message has" value={filter.text ?? ''} onChange={onChange} />
+          <Select
+            size="xs"
+            w={105}
+            aria-label="Zone"
+            placeholder="All zones"
+            clearable
+            clearButtonProps={{ 'aria-label': 'All zones' }}
+            data={(zones.data ?? []).map(({ zone_name }) => zone_name)}
+            value={filter.zone_name ?? null}
+            onChange={(value) => onChange('zone_name', value)}
+          />
+          <Given
+            label="Session"
+            value={filter.session_id && shortId(filter.session_id)}
+            onRemove={() => onChange('session_id', null)}
+          />
+          <Given
+            label="User"
+            value={filter.user_id && shortId(filter.user_id)}
+            onRemove={() => onChange('user_id', null)}
+          />
+          <Given
+            label="Config"
+            value={filter.staging_config_id && shortId(filter.staging_config_id)}
+            onRemove={() => onChange('staging_config_id', null)}
+          />
+        </>
+      )}
+      <Given label="Before" value={filter.until && absolute(filter.until)} onRemove={() => onChange('until', null)} />
+      <Switch
+        size="xs"
+        label="Live"
+        aria-label="Show new rows as they come"
+        checked={live}
+        onChange={(event) => onLive(event.currentTarget.checked)}
+      />
+    </Group>
+  );
+}
+
+interface GivenProps {
+  label: string;
+  value: string | undefined;
+  onRemove: () => void;
+}
+
+/** A condition that came with the address; pressing it takes it away. */
+function Given({ label, value, onRemove }: GivenProps) {
+  if (!value) return null;
+  return (
+    <Button size="compact-xs" variant="default" onClick={onRemove} aria-label={`Remove ${label} ${value}`}>
+      {label} {value} ×
+    </Button>
+  );
+}
+
+interface ConditionProps {
+  name: string;
+  label: string;
+  value: string;
+  onChange: Props['onChange'];
+}
+
+/** A text that is asked for when the typing pauses. */
+function Condition({ name, label, value, onChange }: ConditionProps) {
+  const [text, setText] = useState(value);
+  const ask = useDebouncedCallback((next: string) => onChange(name, next.trim() || null), TYPING_MS);
+  return (
+    <TextInput
+      size="xs"
+      w={112}
+      aria-label={label}
+      placeholder={label}
+      value={text}
+      onChange={(event) => {
+        setText(event.currentTarget.value);
+        ask(event.currentTarget.value);
+      }}
+    />
+  );
+}

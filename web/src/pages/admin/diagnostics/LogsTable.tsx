@@ -1,0 +1,195 @@
+import { Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconListDetails, IconNotes } from '@tabler/icons-react';
+import { useState } from 'react';
+import { logsQuery } from '../../../api/queries';
+import type { LogRow } from '../../../api/types';
+import { useNow } from '../../../components/clock';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { EmptyState } from '../../../components/feedback';
+import { OlderRows } from '../../../components/OlderRows';
+import { RowButton } from '../../../components/RowButton';
+import { TimeAgo } from '../../../components/TimeAgo';
+import { ConfigLink } from '../staging/ConfigLink';
+import { LevelBadge } from './LevelBadge';
+import { LogDetails } from './LogDetails';
+import { type LogFilter, sinceOf, useLogFilter } from './logFilter';
+import { LogTools } from './LogTools';
+
+/** Rows of a page; older ones are asked for. */
+const ROWS = 250;
+
+/** A setting that kept somebody from a staged session: its rows have columns of their own. */
+const VIOLATION = 'staging-violation';
+
+const TIME: Column<LogRow> = {
+  key: 'time',
+  title: 'Time',
+  value: (row) => row.time,
+  render: (row) => <TimeAgo time={row.time} />,
+};
+
+const MESSAGE: Column<LogRow> = {
+  key: 'message',
+  title: 'Message',
+  value: (row) => `${row.message} ${row.session_id ?? ''} ${row.setting ?? ''}`,
+  width: '50%',
+  render: (row) => <Message row={row} />,
+};
+
+const USER: Column<LogRow> = {
+  key: 'user',
+  title: 'User',
+  value: (row) => row.username,
+  render: (row) => <Wrapped>{row.username}</Wrapped>,
+};
+
+const OF_ALL: Column<LogRow>[] = [
+  TIME,
+  { key: 'level', title: 'Level', value: (row) => row.level, render: (row) => <LevelBadge level={row.level} /> },
+  { key: 'component', title: 'Component', value: (row) => row.component },
+  {
+    key: 'code',
+    title: 'Code',
+    value: (row) => row.code,
+    render: (row) => (
+      <Text size="sm" className="nowrap">
+        {row.code}
+      </Text>
+    ),
+  },
+  MESSAGE,
+  { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
+  USER,
+];
+
+const OF_VIOLATION: Column<LogRow>[] = [
+  TIME,
+  USER,
+  { key: 'group', title: 'Group', value: groupOf },
+  {
+    key: 'setting',
+    title: 'Setting',
+    value: (row) => row.setting,
+    render: (row) => (
+      <Text size="sm" className="nowrap">
+        {row.setting ?? '–'}
+      </Text>
+    ),
+  },
+  {
+    key: 'config',
+    title: 'Staging Config',
+    value: (row) => row.staging_config_id,
+    render: (row) => (
+      <Text size="sm" miw={100}>
+        {row.staging_config_id ? <ConfigLink id={row.staging_config_id} /> : '–'}
+      </Text>
+    ),
+  },
+  { ...MESSAGE, width: '35%', render: (row) => <Text size="sm">{row.message}</Text> },
+];
+
+interface Props {
+  /** Only those about one thing: of a session, of a user, of a staging config, or whose message has a name. */
+  fixed?: Pick<LogFilter, 'session_id' | 'user_id' | 'staging_config_id' | 'text' | 'zone_name'>;
+  /** Codes to choose from, each with its word: where the rest is given. */
+  codes?: Record<string, string>;
+}
+
+/** Log rows, newest first, as the address filters them. */
+export function LogsTable({ fixed, codes }: Props) {
+  const [filter, span, change] = useLogFilter();
+  const [live, setLive] = useState(true);
+  const [shown, setShown] = useState<LogRow | null>(null);
+  const since = sinceOf(span, useNow());
+  const asked = { ...filter, ...(since ? { since } : {}), ...fixed };
+  const logs = useQuery({
+    ...logsQuery(asked, ROWS),
+    placeholderData: (before) => before,
+    // Held: what is on the screen stays, and another filter is still answered.
+    enabled: ({ state }) => live || state.data === undefined,
+  });
+  const columns = filter.code === VIOLATION ? OF_VIOLATION : OF_ALL;
+  const details: Column<LogRow> = {
+    key: 'details',
+    title: 'Details',
+    hideTitle: true,
+    align: 'right',
+    render: (row) => <RowButton label="Details" icon={IconListDetails} onClick={() => setShown(row)} />,
+  };
+  const oldest = (logs.data?.length ?? 0) >= ROWS ? logs.data?.at(-1)?.time : undefined;
+  return (
+    <Stack gap="sm">
+      <DataTable
+        caption="Logs"
+        query={logs}
+        columns={[...columns, details]}
+        rowKey={(row) => String(row.log_id)}
+        sort="-time"
+        minWidth={960}
+        tools={
+          <LogTools
+            filter={filter}
+            span={span}
+            onChange={change}
+            live={live}
+            onLive={setLive}
+            brief={fixed !== undefined}
+            codes={codes}
+          />
+        }
+        empty={
+          <EmptyState icon={IconNotes} title="Nothing logged that fits">
+            Choose a lower level, a longer time, or fewer conditions.
+          </EmptyState>
+        }
+      />
+      <OlderRows next={oldest} onShow={(before) => change('until', before)} />
+      {shown && <LogDetails row={shown} onClose={() => setShown(null)} />}
+    </Stack>
+  );
+}
+
+/** What is said, and below it what the row is about besides. */
+function Message({ row }: { row: LogRow }) {
+  const group = groupOf(row);
+  const about = [
+    row.setting && `setting ${row.setting}`,
+    group && `group ${group}`,
+    row.session_id && !row.message.includes(row.session_id) && `session ${row.session_id}`,
+  ]
+    .filter(Boolean)
+    .join(', ');
+  return (
+    <Stack gap={0}>
+      <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+        {row.message}
+      </Text>
+      {(about || row.staging_config_id) && (
+        <Text size="xs" c="dimmed">
+          {about}
+          {about && row.staging_config_id && ', '}
+          {row.staging_config_id && (
+            <>
+              staging config <ConfigLink id={row.staging_config_id} />
+            </>
+          )}
+        </Text>
+      )}
+    </Stack>
+  );
+}
+
+/** The group a setting came from. */
+function groupOf({ details }: LogRow): string | null {
+  return typeof details.group === 'string' ? details.group : null;
+}
+
+function Wrapped({ children }: { children: string | null }) {
+  return (
+    <Text size="sm" miw={155} maw={180} style={{ overflowWrap: 'anywhere' }}>
+      {children ?? '–'}
+    </Text>
+  );
+}

@@ -1,0 +1,223 @@
+import { Anchor, Button, Code, Group, SegmentedControl, Select, Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconListDetails } from '@tabler/icons-react';
+import { Link, useSearchParams } from 'react-router';
+import { useAllowed } from '../../../api/auth';
+import { agentsQuery, managerRequestsQuery, managersQuery, type RequestQuestion } from '../../../api/queries';
+import type { Agent, Manager, ManagerRequest } from '../../../api/types';
+import { Amount } from '../../../components/Amount';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { EmptyState } from '../../../components/feedback';
+import { milliseconds } from '../../../components/format';
+import { OlderRows } from '../../../components/OlderRows';
+import { withParam } from '../../../components/tableState';
+import { TimeAgo } from '../../../components/TimeAgo';
+import { textIn } from '../../../components/tones';
+
+/** Rows of a page; older ones are asked for. */
+const ROWS = 250;
+
+/** Which answers are shown: their name in the address and on the page, and what is asked of the server. */
+const ANSWERS: { value: string; label: string; question: RequestQuestion }[] = [
+  { value: 'all', label: 'All', question: {} },
+  { value: 'refused', label: 'Refused', question: { refused: true } },
+  { value: '503', label: '503', question: { status: 503 } },
+  { value: 'served', label: 'Served', question: { refused: false } },
+];
+
+interface Props {
+  /** Only those of one Agent, or at one Manager. */
+  fixed?: Pick<RequestQuestion, 'agent_id' | 'manager_instance_id'>;
+}
+
+/** Requests of Agents as Managers answered them, newest first, as the address filters them. */
+export function RequestsTable({ fixed = {} }: Props) {
+  const [params, setParams] = useSearchParams();
+  const change = (name: string, value: string | null) => {
+    const after = withParam(name, value ?? '');
+    if (name !== 'cursor') after.delete('cursor'); // another question begins with its newest rows
+    setParams(after, { replace: true });
+  };
+  const allowed = useAllowed();
+  const agents = useQuery({ ...agentsQuery, enabled: allowed('agents_view') });
+  const managers = useQuery({ ...managersQuery, enabled: allowed('managers_view') });
+  const given = new Set([fixed.agent_id && 'agent', fixed.manager_instance_id && 'manager']);
+  const chosen = { agent_id: params.get('agent_id'), manager_instance_id: params.get('manager_instance_id') };
+  const answers = ANSWERS.find(({ value }) => value === params.get('answers'));
+  const cursor = params.get('cursor');
+  const question = {
+    ...answers?.question,
+    ...(chosen.agent_id ? { agent_id: chosen.agent_id } : {}),
+    ...(chosen.manager_instance_id ? { manager_instance_id: chosen.manager_instance_id } : {}),
+    ...(cursor ? { cursor } : {}),
+    ...fixed,
+  };
+  const requests = useQuery({ ...managerRequestsQuery(question, ROWS), placeholderData: (before) => before });
+  return (
+    <Stack gap="sm">
+      <DataTable
+        caption="Manager Requests"
+        query={{ data: requests.data?.rows, error: requests.error }}
+        columns={columnsOf(agents.data ?? [], managers.data ?? []).filter(({ key }) => !given.has(key))}
+        sort="-time"
+        minWidth={940}
+        rowKey={(row) => String(row.request_id)}
+        tools={
+          <Group gap="xs">
+            <SegmentedControl
+              size="xs"
+              aria-label="Answers"
+              data={ANSWERS.map(({ value, label }) => ({ value, label }))}
+              value={answers?.value ?? 'all'}
+              onChange={(value) => change('answers', value === 'all' ? null : value)}
+            />
+            {!fixed.manager_instance_id && (
+              <Choice
+                label="Manager"
+                all="All Managers"
+                choices={(managers.data ?? []).map(({ instance_id }) => ({ value: instance_id, label: instance_id }))}
+                value={chosen.manager_instance_id}
+                onChange={(value) => change('manager_instance_id', value)}
+              />
+            )}
+            {!fixed.agent_id && (
+              <Choice
+                label="Agent"
+                all="All Agents"
+                choices={(agents.data ?? []).map((agent) => ({ value: agent.agent_id, label: nameOf(agent) }))}
+                value={chosen.agent_id}
+                onChange={(value) => change('agent_id', value)}
+              />
+            )}
+            {cursor && (
+              <Button size="compact-xs" variant="default" onClick={() => change('cursor', null)}>
+                Back to the newest
+              </Button>
+            )}
+          </Group>
+        }
+        empty={
+          <EmptyState icon={IconListDetails} title="No requests that fit">
+            Each answer that was not 2xx stands here, and the others are counted at the end of each minute.
+          </EmptyState>
+        }
+      />
+      <OlderRows next={requests.data?.next} onShow={(next) => change('cursor', next)} />
+    </Stack>
+  );
+}
+
+interface ChoiceProps {
+  label: string;
+  /** What stands there when nothing is chosen. */
+  all: string;
+  choices: { value: string; label: string }[];
+  value: string | null;
+  onChange: (value: string | null) => void;
+}
+
+function Choice({ label, all, choices, value, onChange }: ChoiceProps) {
+  const known = value === null || choices.some((choice) => choice.value === value);
+  return (
+    <Select
+      size="xs"
+      w={190}
+      aria-label={label}
+      placeholder={all}
+      clearable
+      clearButtonProps={{ 'aria-label': all }}
+      data={known ? choices : [...choices, { value: value, label: value }]}
+      value={value}
+      onChange={onChange}
+    />
+  );
+}
+
+function nameOf({ hostname, agent_id }: Agent): string {
+  return `${hostname} ${agent_id.slice(0, 8)}`;
+}
+
+function columnsOf(agents: Agent[], managers: Manager[]): Column<ManagerRequest>[] {
+  const agentOf = (row: ManagerRequest) => agents.find((agent) => agent.agent_id === row.agent_id);
+  const managerOf = (row: ManagerRequest) =>
+    managers.find((manager) => manager.instance_id === row.manager_instance_id);
+  return [
+    { key: 'time', title: 'Time', value: (row) => row.time, render: (row) => <TimeAgo time={row.time} /> },
+    {
+      key: 'agent',
+      title: 'Agent',
+      value: (row) => (agentOf(row) ? `${agentOf(row)?.hostname} ${row.agent_id}` : row.agent_id),
+      render: (row) => {
+        const agent = agentOf(row);
+        const name = agent ? nameOf(agent) : (row.agent_id?.slice(0, 8) ?? 'not known');
+        return <Known to={agent && `/admin/infrastructure/agents/${agent.agent_id}`}>{name}</Known>;
+      },
+    },
+    {
+      key: 'manager',
+      title: 'Manager',
+      value: (row) => row.manager_instance_id,
+      render: (row) => {
+        const manager = managerOf(row);
+        return (
+          <Known to={manager && `/admin/infrastructure/managers/${manager.manager_id}`}>
+            {row.manager_instance_id}
+          </Known>
+        );
+      },
+    },
+    {
+      key: 'request',
+      title: 'Request',
+      value: (row) => `${row.method} ${row.path}`,
+      render: (row) => (
+        <Code className="nowrap">
+          {row.method} {row.path}
+        </Code>
+      ),
+    },
+    { key: 'status', title: 'Status', value: (row) => row.status, render: (row) => <Status status={row.status} /> },
+    {
+      key: 'count',
+      title: 'Count',
+      value: (row) => row.count,
+      align: 'right',
+      render: (row) => <Amount>{isServed(row) ? `${row.count} in a minute` : row.count}</Amount>,
+    },
+    {
+      key: 'duration',
+      title: 'Duration',
+      value: (row) => row.duration_ms,
+      align: 'right',
+      render: (row) => <Amount>{milliseconds(row.duration_ms)}</Amount>,
+    },
+  ];
+}
+
+function isServed({ status }: ManagerRequest): boolean {
+  return status >= 200 && status < 300;
+}
+
+/** A name, leading to its page while there is one. */
+function Known({ to, children }: { to: string | undefined; children: string }) {
+  if (!to)
+    return (
+      <Text size="sm" className="nowrap">
+        {children}
+      </Text>
+    );
+  return (
+    <Anchor component={Link} to={to} size="sm" className="nowrap">
+      {children}
+    </Anchor>
+  );
+}
+
+function Status({ status }: { status: number }) {
+  const bad = status >= 400;
+  return (
+    <Text size="sm" fw={bad ? 650 : 400} className="number" c={bad ? textIn('red') : undefined}>
+      {status}
+    </Text>
+  );
+}

@@ -1,0 +1,74 @@
+import { NumberInput, TextInput } from '@mantine/core';
+import { useForm, type UseFormReturnType } from '@mantine/form';
+import { useNavigate } from 'react-router';
+import { changeGroup, createGroup } from '../../../api/actions';
+import type { Group } from '../../../api/types';
+import { showDone } from '../../../components/feedback';
+import { changed, FormDialog, FormFrame } from '../../../components/Form';
+
+interface Fields {
+  name: string;
+  description: string;
+  priority: number;
+}
+
+/** Create Group; its page opens when it is there. */
+export function CreateGroup({ onClose }: { onClose: () => void }) {
+  const navigate = useNavigate();
+  const form = useForm<Fields>({ initialValues: { name: '', description: '', priority: 100 } });
+  return (
+    <FormDialog
+      title="Create Group"
+      form={form}
+      save={createGroup}
+      touched={['groups']}
+      onSaved={({ group_id }) => navigate(`/admin/groups/${group_id}`)}
+      onClose={onClose}
+    >
+      <FieldsOfGroup form={form} isSystem={false} />
+    </FormDialog>
+  );
+}
+
+/** Name, description and priority of a group. */
+export function GroupForm({ group, disabled }: { group: Group; disabled: boolean }) {
+  const { name, description, priority } = group;
+  const form = useForm<Fields>({ initialValues: { name, description, priority } });
+  return (
+    <FormFrame
+      form={form}
+      save={(values, before) => changeGroup(group.group_id, changed(before, values))}
+      touched={['groups']}
+      onSaved={() => showDone('The group was saved.')}
+      repeatable
+      readOnly={disabled}
+    >
+      <FieldsOfGroup form={form} isSystem={group.is_system} />
+    </FormFrame>
+  );
+}
+
+function FieldsOfGroup({ form, isSystem }: { form: UseFormReturnType<Fields>; isSystem: boolean }) {
+  return (
+    <>
+      <TextInput
+        label="Name"
+        required
+        disabled={isSystem}
+        data-autofocus
+        description={isSystem ? 'The name of a system group is fixed' : undefined}
+        {...form.getInputProps('name')}
+      />
+      <TextInput label="Description" {...form.getInputProps('description')} />
+      <NumberInput
+        label="Priority"
+        description="Where a user is in several groups, the setting of the group with the lowest number holds"
+        required
+        min={1}
+        max={1_000_000}
+        allowDecimal={false}
+        {...form.getInputProps('priority')}
+      />
+    </>
+  );
+}

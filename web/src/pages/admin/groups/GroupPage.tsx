@@ -1,0 +1,153 @@
+import { Button, Card } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { useQuery } from '@tanstack/react-query';
+import { useNavigate, useParams } from 'react-router';
+import { useAllowed } from '../../../api/auth';
+import {
+  addGroupImage,
+  addGroupUser,
+  changeGroup,
+  deleteGroup,
+  removeGroupImage,
+  removeGroupUser,
+} from '../../../api/actions';
+import { groupQuery, imagesQuery, usersQuery } from '../../../api/queries';
+import type { Group } from '../../../api/types';
+import { Assignments } from '../../../components/Assignments';
+import { Confirm } from '../../../components/Confirm';
+import { DetailsPage } from '../../../components/DetailsPage';
+import { showDone } from '../../../components/feedback';
+import { FormFrame } from '../../../components/Form';
+import { counted } from '../../../components/format';
+import { PermissionsField } from '../PermissionsField';
+import { GroupForm } from './GroupForm';
+import { GroupSettings } from './GroupSettings';
+
+const LIST = { to: '/admin/groups', title: 'Groups' };
+
+/** One group: who is in it, and what it gives them. */
+export function GroupPage() {
+  const { groupId = '' } = useParams();
+  const group = useQuery(groupQuery(groupId));
+  const allowed = useAllowed();
+  const mayChange = (data: Group) => allowed('groups_modify') && (!data.is_system || allowed('groups_modify_system'));
+  return (
+    <DetailsPage
+      list={LIST}
+      query={group}
+      title={({ name }) => name}
+      note={({ description }) => description}
+      actions={(data) => allowed('groups_delete') && !data.is_system && <DeleteGroup group={data} />}
+      tabs={(data) => [
+        {
+          key: 'details',
+          title: 'Details',
+          content: (
+            <Card withBorder className="surface" p="lg" maw={760}>
+              <GroupForm group={data} disabled={!mayChange(data)} />
+            </Card>
+          ),
+        },
+        { key: 'members', title: 'Members', content: <Members group={data} disabled={!mayChange(data)} /> },
+        { key: 'workspaces', title: 'Workspaces', content: <Granted group={data} disabled={!mayChange(data)} /> },
+        { key: 'permissions', title: 'Permissions', content: <Permissions group={data} disabled={!mayChange(data)} /> },
+        { key: 'settings', title: 'Settings', content: <GroupSettings group={data} disabled={!mayChange(data)} /> },
+      ]}
+    />
+  );
+}
+
+function Members({ group, disabled }: { group: Group; disabled: boolean }) {
+  const users = useQuery(usersQuery);
+  const everybody = (users.data ?? []).map(({ user_id, username }) => ({
+    id: user_id,
+    label: username,
+    to: `/admin/users/${user_id}`,
+  }));
+  const members = new Set(
+    (users.data ?? [])
+      .filter((user) => user.groups.some(({ group_id }) => group_id === group.group_id))
+      .map((u) => u.user_id),
+  );
+  const isForAll = group.is_system && group.name === 'All Users';
+  return (
+    <Assignments
+      caption="Members"
+      noun="user"
+      assigned={everybody.filter(({ id }) => members.has(id))}
+      all={everybody}
+      onAdd={(id) => addGroupUser(group.group_id, id)}
+      onRemove={isForAll ? undefined : (id) => removeGroupUser(group.group_id, id)}
+      touched={['users', 'groups']}
+      disabled={disabled || isForAll}
+      empty="Nobody is in this group yet. Add a user above."
+    />
+  );
+}
+
+function Granted({ group, disabled }: { group: Group; disabled: boolean }) {
+  const images = useQuery(imagesQuery);
+  const all = (images.data ?? []).map(({ image_id, friendly_name }) => ({
+    id: image_id,
+    label: friendly_name,
+    to: `/admin/workspaces/${image_id}`,
+  }));
+  return (
+    <Assignments
+      caption="Workspaces"
+      noun="workspace"
+      assigned={all.filter(({ id }) => group.images.includes(id))}
+      all={all}
+      onAdd={(id) => addGroupImage(group.group_id, id)}
+      onRemove={(id) => removeGroupImage(group.group_id, id)}
+      touched={['groups', 'images']}
+      disabled={disabled}
+      empty="This group gives no workspaces. What its members may launch comes from their other groups."
+    />
+  );
+}
+
+function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
+  const form = useForm({ initialValues: { permissions: group.permissions } });
+  return (
+    <Card withBorder className="surface" p="lg" maw={760}>
+      <FormFrame
+        form={form}
+        save={(values) => changeGroup(group.group_id, values)}
+        touched={['groups', 'me']}
+        onSaved={() => showDone('The permissions were saved.')}
+        repeatable
+        readOnly={disabled}
+      >
+        <PermissionsField
+          label={`Members of ${group.name} may`}
+          description="A permission of any of a user’s groups is enough; you can only give what you have yourself"
+          {...form.getInputProps('permissions')}
+        />
+      </FormFrame>
+    </Card>
+  );
+}
+
+function DeleteGroup({ group }: { group: Group }) {
+  const navigate = useNavigate();
+  return (
+    <Confirm
+      title={`Delete group ${group.name}?`}
+      action="Delete"
+      onConfirm={async () => {
+        await deleteGroup(group.group_id);
+        await navigate(LIST.to);
+      }}
+      touched={['groups', 'users']}
+      trigger={(open) => (
+        <Button variant="default" onClick={open}>
+          Delete Group
+        </Button>
+      )}
+    >
+      {counted(group.num_users, 'user')} lose what it gives: {counted(group.images.length, 'workspace')},{' '}
+      {counted(group.permissions.length, 'permission')} and {counted(Object.keys(group.settings).length, 'setting')}.
+    </Confirm>
+  );
+}

@@ -1,0 +1,160 @@
+import {
+  Alert,
+  Badge,
+  Button,
+  Group as Row,
+  Select,
+  SimpleGrid,
+  Skeleton,
+  Stack,
+  Text,
+  TextInput,
+} from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconSearch } from '@tabler/icons-react';
+import { useState } from 'react';
+import { changeGroupSettings } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
+import { messageOf } from '../../../api/client';
+import {
+  filterPoliciesQuery,
+  groupSettingsQuery,
+  imagesQuery,
+  usersQuery,
+  userSettingsQuery,
+} from '../../../api/queries';
+import type { Group, Setting } from '../../../api/types';
+import { SettingRow } from '../../../components/SettingRow';
+import { useAddressText } from '../../../components/tableState';
+import { factsOf } from './settingTexts';
+
+/** The settings of one group: those it has a value for, and those it leaves to other groups and the default. */
+export function GroupSettings({ group, disabled }: { group: Group; disabled: boolean }) {
+  const settings = useQuery({ ...groupSettingsQuery, refetchInterval: false });
+  const [search, setSearch] = useAddressText('q');
+  const [userId, setUserId] = useState<string | null>(null);
+  const effective = useQuery({ ...userSettingsQuery(userId ?? ''), enabled: userId !== null });
+  const traces = new Map(userId ? effective.data?.map(({ name, trace }) => [name, trace]) : []);
+  const known = useKnownNames();
+  const words = search.toLowerCase().split(/\s+/);
+  const shown = settings.data?.filter(({ name, description }) =>
+    words.every((word) => `${name} ${description} ${name in group.settings ? 'set' : ''}`.toLowerCase().includes(word)),
+  );
+  return (
+    <Stack gap="sm">
+      <SimpleGrid cols={{ base: 1, sm: 2 }}>
+        <TextInput
+          aria-label="Search settings"
+          placeholder="Search settings"
+          leftSection={<IconSearch size={16} aria-hidden />}
+          value={search}
+          onChange={(event) => setSearch(event.currentTarget.value)}
+        />
+        <UserChoice userId={userId} onChange={setUserId} />
+      </SimpleGrid>
+      {settings.isPending && <Skeleton h={300} />}
+      {settings.isError && (
+        <Alert color="red" variant="light">
+          {messageOf(settings.error)}
+        </Alert>
+      )}
+      {shown?.map((setting) => (
+        <GroupSetting
+          key={setting.name}
+          group={group}
+          setting={setting}
+          disabled={disabled}
+          trace={traces.get(setting.name)}
+          known={known[setting.name]}
+        />
+      ))}
+      {shown?.length === 0 && (
+        <Text ta="center" py="xl" c="dimmed" size="sm">
+          No setting matches “{search}”.
+        </Text>
+      )}
+    </Stack>
+  );
+}
+
+interface SettingProps {
+  group: Group;
+  setting: Setting;
+  disabled: boolean;
+  trace: string | undefined;
+  known: string[] | undefined;
+}
+
+function GroupSetting({ group, setting, disabled, trace, known }: SettingProps) {
+  const has = setting.name in group.settings;
+  return (
+    <SettingRow
+      setting={setting}
+      value={has ? group.settings[setting.name] : setting.default}
+      facts={factsOf(setting)}
+      note={trace}
+      known={known}
+      badge={
+        setting.excludes_staging && (
+          <Badge variant="default" size="sm">
+            excludes staging
+          </Badge>
+        )
+      }
+      save={(value) => changeGroupSettings(group.group_id, { [setting.name]: value })}
+      touched="groups"
+      disabled={disabled}
+      aside={(reset) =>
+        has ? (
+          <Button
+            size="compact-xs"
+            variant="default"
+            miw="max-content"
+            disabled={disabled}
+            onClick={reset}
+            aria-label={`Remove ${setting.name}`}
+          >
+            Remove
+          </Button>
+        ) : (
+          <Text size="xs" c="dimmed" className="nowrap">
+            not set here
+          </Text>
+        )
+      }
+    />
+  );
+}
+
+/** For whom the effective values are shown beside those of the group. */
+function UserChoice({ userId, onChange }: { userId: string | null; onChange: (id: string | null) => void }) {
+  const may = useAllowed()('users_view');
+  const users = useQuery({ ...usersQuery, enabled: may });
+  if (!may) return null;
+  return (
+    <Row>
+      <Select
+        flex={1}
+        aria-label="Show what holds for a user"
+        placeholder="Show what holds for a user"
+        searchable
+        clearable
+        clearButtonProps={{ 'aria-label': 'No user' }}
+        data={(users.data ?? []).map(({ user_id, username }) => ({ value: user_id, label: username }))}
+        value={userId}
+        onChange={onChange}
+      />
+    </Row>
+  );
+}
+
+/** Names that exist for settings that name something. */
+function useKnownNames(): Record<string, string[]> {
+  const allowed = useAllowed();
+  const policies = useQuery({ ...filterPoliciesQuery, enabled: allowed('webfilters_view') });
+  const images = useQuery({ ...imagesQuery, enabled: allowed('images_view') });
+  return {
+    web_filter_policy: policies.data?.map(({ name }) => name) ?? [],
+    default_image: images.data?.map(({ friendly_name }) => friendly_name) ?? [],
+  };
+}

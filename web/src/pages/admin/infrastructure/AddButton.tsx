@@ -1,0 +1,20 @@
+import { Button } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { IconPlus } from '@tabler/icons-react';
+import { useAllowed } from '../../../api/auth';
+import type { JoinToken } from '../../../api/types';
+import { JoinDialog } from './JoinDialog';
+
+/** Add Agent, Add Gateway: opens the way to a join token, for those who may make one. */
+export function AddButton({ role }: { role: JoinToken['role'] }) {
+  const [opened, { open, close }] = useDisclosure(false);
+  if (!useAllowed()('agents_create')) return null;
+  return (
+    <>
+      <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={open}>
+        {role === 'agent' ? 'Add Agent' : 'Add Gateway'}
+      </Button>
+      {opened && <JoinDialog role={role} onClose={close} />}
+    </>
+  );
+}

@@ -1,0 +1,170 @@
+import { Button, Checkbox, Group, Stack } from '@mantine/core';
+import { useDisclosure } from '@mantine/hooks';
+import { IconDropletDown, IconDropletOff, IconEdit, IconTrash } from '@tabler/icons-react';
+import { type ReactNode, useState } from 'react';
+import { useNavigate } from 'react-router';
+import { changeAgent, deleteAgent, revokeCredential } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
+import type { Agent } from '../../../api/types';
+import { Confirm } from '../../../components/Confirm';
+import { EnabledSwitch } from '../../../components/EnabledSwitch';
+import { counted } from '../../../components/format';
+import { RowButton } from '../../../components/RowButton';
+import { useAction } from '../../../components/useAction';
+import { AgentForm } from './AgentForm';
+import { JoinDialog } from './JoinDialog';
+
+interface Props {
+  agent: Agent;
+}
+
+type Trigger = (open: () => void) => ReactNode;
+
+/** The toggle of an Agent. */
+export function AgentSwitch({ agent, labelled = false }: Props & { labelled?: boolean }) {
+  const allowed = useAllowed();
+  return (
+    <EnabledSwitch
+      enabled={agent.enabled}
+      name={`Agent ${agent.hostname}`}
+      list="agents"
+      disabled={!allowed('agents_modify')}
+      labelled={labelled}
+      onChange={(enabled) => changeAgent(agent.agent_id, { enabled })}
+    />
+  );
+}
+
+/** What can be done with an Agent in its row, besides switching it off. */
+export function AgentActions({ agent }: Props) {
+  const allowed = useAllowed();
+  const drain = useDrain(agent);
+  return (
+    <Group gap={2} wrap="nowrap" justify="flex-end">
+      {allowed('agents_modify') && (
+        <>
+          <EditAgent
+            agent={agent}
+            trigger={(open) => <RowButton label={`Edit ${agent.hostname}`} icon={IconEdit} onClick={open} />}
+          />
+          <RowButton
+            label={agent.draining ? `End draining ${agent.hostname}` : `Drain ${agent.hostname}: no new sessions`}
+            icon={agent.draining ? IconDropletOff : IconDropletDown}
+            onClick={() => drain.mutate(undefined)}
+          />
+        </>
+      )}
+      {allowed('agents_delete') && (
+        <DeleteAgent
+          agent={agent}
+          trigger={(open) => <RowButton label={`Delete ${agent.hostname}`} icon={IconTrash} onClick={open} />}
+        />
+      )}
+    </Group>
+  );
+}
+
+/** The same on its own page, with what concerns its credential. */
+export function AgentButtons({ agent }: Props) {
+  const allowed = useAllowed();
+  const drain = useDrain(agent);
+  const button = (label: string) => (open: () => void) => (
+    <Button variant="default" onClick={open}>
+      {label}
+    </Button>
+  );
+  return (
+    <>
+      <AgentSwitch agent={agent} labelled />
+      {allowed('agents_modify') && (
+        <>
+          <EditAgent agent={agent} trigger={button('Edit')} />
+          <Button variant="default" loading={drain.isPending} onClick={() => drain.mutate(undefined)}>
+            {agent.draining ? 'End Draining' : 'Drain'}
+          </Button>
+          {!agent.credential_revoked && <RevokeCredential agent={agent} trigger={button('Revoke Credential')} />}
+        </>
+      )}
+      {allowed('agents_create') && isOut(agent) && <JoinAgain agent={agent} trigger={button('Join Again')} />}
+      {allowed('agents_delete') && (
+        <DeleteAgent agent={agent} trigger={button('Delete')} to="/admin/infrastructure/agents" />
+      )}
+    </>
+  );
+}
+
+function useDrain(agent: Agent) {
+  return useAction(
+    () => changeAgent(agent.agent_id, { draining: !agent.draining }),
+    ['agents'],
+    `Agent ${agent.hostname} was not changed`,
+  );
+}
+
+function EditAgent({ agent, trigger }: Props & { trigger: Trigger }) {
+  const [opened, { open, close }] = useDisclosure(false);
+  return (
+    <>
+      {trigger(open)}
+      {opened && <AgentForm agent={agent} onClose={close} />}
+    </>
+  );
+}
+
+/** Whether an Agent has to join again before it is listened to, or may have to. */
+function isOut(agent: Agent): boolean {
+  return agent.credential_revoked || agent.refused !== null || agent.status !== 'running';
+}
+
+function JoinAgain({ agent, trigger }: Props & { trigger: Trigger }) {
+  const [opened, { open, close }] = useDisclosure(false);
+  return (
+    <>
+      {trigger(open)}
+      {opened && <JoinDialog role="agent" agent={agent} onClose={close} />}
+    </>
+  );
+}
+
+function RevokeCredential({ agent, trigger }: Props & { trigger: Trigger }) {
+  return (
+    <Confirm
+      title={`Revoke the credential of ${agent.hostname}?`}
+      action="Revoke"
+      onConfirm={() => revokeCredential(agent.agent_id)}
+      touched={['agents']}
+      trigger={trigger}
+    >
+      No Manager listens to it from now on, so it starts and ends no session until it has joined again with a token made
+      for it. Its sessions go on.
+    </Confirm>
+  );
+}
+
+function DeleteAgent({ agent, trigger, to }: Props & { trigger: Trigger; to?: string }) {
+  const navigate = useNavigate();
+  const [force, setForce] = useState(false);
+  return (
+    <Confirm
+      title={`Delete Agent ${agent.hostname}?`}
+      action="Delete"
+      onConfirm={async () => {
+        await deleteAgent(agent.agent_id, force);
+        if (to) await navigate(to);
+      }}
+      touched={['agents', 'sessions', 'zones']}
+      trigger={trigger}
+    >
+      <Stack gap="sm">
+        For machines that are gone for good: an Agent that still runs has to be stopped first.
+        {agent.sessions > 0 && (
+          <Checkbox
+            label={`End ${counted(agent.sessions, 'session')} it had, too`}
+            checked={force}
+            onChange={(event) => setForce(event.currentTarget.checked)}
+          />
+        )}
+      </Stack>
+    </Confirm>
+  );
+}

@@ -1,0 +1,57 @@
+import { NumberInput, SimpleGrid, Text } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { changeAgent } from '../../../api/actions';
+import type { Agent } from '../../../api/types';
+import { changed, FormDialog } from '../../../components/Form';
+import { bytes, trimmed } from '../../../components/format';
+
+const MB = 1_000_000;
+
+interface Fields {
+  cores: number | '';
+  memory: number | '';
+}
+
+/** What an Agent offers to sessions, where that is not what its host has. */
+export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => void }) {
+  const form = useForm<Fields>({
+    initialValues: {
+      cores: agent.cores_override ?? '',
+      memory: agent.memory_override ? agent.memory_override / MB : '',
+    },
+  });
+  return (
+    <FormDialog
+      title={`Edit Agent ${agent.hostname}`}
+      form={form}
+      save={(values, before) => changeAgent(agent.agent_id, changed(bodyOf(before), bodyOf(values)))}
+      touched={['agents']}
+      repeatable
+      onClose={onClose}
+    >
+      <Text size="sm">
+        The host has {trimmed(agent.cores_reported)} cores and {bytes(agent.memory_reported)}. Offer more than it has
+        where sessions are mostly idle, or less to keep some for other things. Sessions that run already stay.
+      </Text>
+      <SimpleGrid cols={{ base: 1, xs: 2 }}>
+        <NumberInput
+          label="Cores Override"
+          description="Empty = what the host has"
+          min={0.1}
+          decimalScale={2}
+          {...form.getInputProps('cores')}
+        />
+        <NumberInput
+          label="Memory Override (MB)"
+          description="Empty = what the host has"
+          min={1}
+          {...form.getInputProps('memory')}
+        />
+      </SimpleGrid>
+    </FormDialog>
+  );
+}
+
+function bodyOf({ cores, memory }: Fields) {
+  return { cores_override: cores || null, memory_override: memory ? Math.round(memory * MB) : null };
+}

@@ -1,0 +1,205 @@
+import { Alert, Card, Code, Group, SimpleGrid, Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconPackage, IconShieldX } from '@tabler/icons-react';
+import { useParams } from 'react-router';
+import { useAllowed } from '../../../api/auth';
+import { agentQuery, managersQuery } from '../../../api/queries';
+import type { Agent } from '../../../api/types';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { DetailsPage, type Tab } from '../../../components/DetailsPage';
+import { Facts } from '../../../components/Facts';
+import { EmptyState } from '../../../components/feedback';
+import { bytes, trimmed } from '../../../components/format';
+import { Meter } from '../../../components/Meter';
+import { PullState } from '../../../components/PullState';
+import { ShortId } from '../../../components/ShortId';
+import { StatusBadge } from '../../../components/StatusBadge';
+import { absolute, TimeAgo } from '../../../components/TimeAgo';
+import { textIn } from '../../../components/tones';
+import { LogsTable } from '../diagnostics/LogsTable';
+import { RequestsTable } from '../diagnostics/RequestsTable';
+import { SessionsTable } from '../sessions/SessionsTable';
+import { AgentButtons } from './AgentActions';
+import { LATE_S, managerOf, MISSING_S, ReportsTo, statesOf } from './Agents';
+
+/** One Agent: what it offers, whom it listens to, its images and sessions, what happened to it. */
+export function AgentPage() {
+  const { agentId = '' } = useParams();
+  const agent = useQuery(agentQuery(agentId));
+  const allowed = useAllowed();
+  const tabs = (data: Agent): Tab[] => [
+    { key: 'details', title: 'Details', content: <Details agent={data} /> },
+    { key: 'images', title: 'Images', content: <Images agent={data} /> },
+    ...(allowed('sessions_view')
+      ? [
+          {
+            key: 'sessions',
+            title: 'Sessions',
+            content: <SessionsTable of={({ agent_id }) => agent_id === data.agent_id} />,
+          },
+        ]
+      : []),
+    ...(allowed('system_view')
+      ? [
+          {
+            key: 'events',
+            title: 'Events',
+            content: <LogsTable fixed={{ text: data.hostname, zone_name: data.zone_name }} />,
+          },
+          { key: 'requests', title: 'Requests', content: <RequestsTable fixed={{ agent_id: data.agent_id }} /> },
+        ]
+      : []),
+  ];
+  return (
+    <DetailsPage
+      list={{ to: '/admin/infrastructure/agents', title: 'Docker Agents' }}
+      query={agent}
+      title={({ hostname }) => hostname}
+      note={(data) => (
+        <Group gap="sm">
+          {statesOf(data).map((state) => (
+            <StatusBadge key={state} status={state} />
+          ))}
+        </Group>
+      )}
+      actions={(data) => <AgentButtons agent={data} />}
+      tabs={tabs}
+    />
+  );
+}
+
+function Details({ agent }: { agent: Agent }) {
+  const managers = useQuery({ ...managersQuery, enabled: useAllowed()('managers_view') });
+  return (
+    <Stack>
+      <Refused agent={agent} />
+      <SimpleGrid cols={{ base: 1, lg: 2 }}>
+        <Card withBorder className="surface" p="md">
+          <Facts
+            facts={[
+              ['Agent ID', <ShortId key="id" id={agent.agent_id} />],
+              ['Zone', agent.zone_name],
+              ['Edge gateway', agent.edge_url || 'none: the web gateway is on this host'],
+              ['Registered', absolute(agent.registered)],
+              [
+                'Last reported',
+                <Stack key="last" gap={0}>
+                  <TimeAgo time={agent.last_reported} none="never" warnAfter={LATE_S} alarmAfter={MISSING_S} />
+                  <ReportsTo agent={agent} manager={managerOf(agent, managers.data)} />
+                </Stack>,
+              ],
+            ]}
+          />
+        </Card>
+        <Card withBorder className="surface" p="md">
+          <Facts
+            facts={[
+              [
+                'Cores reserved',
+                <Meter
+                  key="cores"
+                  used={agent.cores_allocated}
+                  total={agent.cores}
+                  format={trimmed}
+                  label={`Cores reserved on ${agent.hostname}`}
+                />,
+              ],
+              ['Cores of the host', trimmed(agent.cores_reported)],
+              ['Cores Override', agent.cores_override === null ? 'none' : trimmed(agent.cores_override)],
+              ['Load per core', agent.cpu_used === null ? null : trimmed(agent.cpu_used)],
+              [
+                'Memory reserved',
+                <Meter
+                  key="memory"
+                  used={agent.memory_allocated}
+                  total={agent.memory}
+                  format={bytes}
+                  label={`Memory reserved on ${agent.hostname}`}
+                />,
+              ],
+              ['Memory of the host', bytes(agent.memory_reported)],
+              ['Memory Override', agent.memory_override === null ? 'none' : bytes(agent.memory_override)],
+              ['Memory in use', agent.memory_used === null ? null : bytes(agent.memory_used)],
+            ]}
+          />
+        </Card>
+      </SimpleGrid>
+    </Stack>
+  );
+}
+
+/** That it is not listened to, or that somebody else came with its identity, and what to do. */
+function Refused({ agent }: { agent: Agent }) {
+  const { credential_revoked, refused } = agent;
+  if (!credential_revoked && !refused) return null;
+  return (
+    <Alert
+      color={credential_revoked ? 'red' : 'yellow'}
+      variant="light"
+      role="status"
+      icon={<IconShieldX aria-hidden />}
+      title={credential_revoked ? 'Its credential was revoked' : 'Somebody with its identity was refused'}
+    >
+      {credential_revoked && (
+        <Text size="sm">
+          No Manager listens to it. Its sessions go on; it joins again with a token made for it (“Join Again”).
+        </Text>
+      )}
+      {refused && (
+        <Text size="sm">
+          {refused.reason}{' '}
+          <Text span size="xs" c="dimmed">
+            from {refused.address || 'an unknown address'}, <TimeAgo time={refused.at} />
+          </Text>
+        </Text>
+      )}
+    </Alert>
+  );
+}
+
+type AgentImage = Agent['images'][number];
+
+const IMAGE_COLUMNS: Column<AgentImage>[] = [
+  {
+    key: 'image',
+    title: 'Image',
+    value: (row) => row.name,
+    render: (row) => <Code style={{ overflowWrap: 'anywhere' }}>{row.name}</Code>,
+  },
+  {
+    key: 'state',
+    title: 'State',
+    value: (row) => row.state,
+    render: (row) => <PullState pull={row} label={`Pulled: ${row.name}`} />,
+  },
+  {
+    key: 'error',
+    title: 'Why not',
+    value: (row) => row.error,
+    width: '45%',
+    render: (row) => (
+      <Text size="sm" c={row.error ? textIn('red') : undefined} style={{ overflowWrap: 'anywhere' }}>
+        {row.error || '–'}
+      </Text>
+    ),
+  },
+  { key: 'updated', title: 'Since', value: (row) => row.updated, render: (row) => <TimeAgo time={row.updated} /> },
+];
+
+/** The images of workspaces on this Agent; others on its host are not listed. */
+function Images({ agent }: { agent: Agent }) {
+  return (
+    <DataTable
+      caption={`Images on ${agent.hostname}`}
+      query={{ data: agent.images, error: null }}
+      columns={IMAGE_COLUMNS}
+      rowKey={(row) => row.name}
+      sort="image"
+      empty={
+        <EmptyState icon={IconPackage} title="It has said nothing about images yet">
+          An Agent fetches the images of enabled workspaces by itself.
+        </EmptyState>
+      }
+    />
+  );
+}

@@ -1,0 +1,174 @@
+import { Anchor, Code, Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconCpu } from '@tabler/icons-react';
+import { Link } from 'react-router';
+import { agentsQuery, managersQuery } from '../../../api/queries';
+import type { Agent, Manager } from '../../../api/types';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { EmptyState } from '../../../components/feedback';
+import { bytes, trimmed } from '../../../components/format';
+import { Meter } from '../../../components/Meter';
+import { PageHeader } from '../../../components/PageHeader';
+import { RowLink } from '../../../components/RowLink';
+import { StatusBadge } from '../../../components/StatusBadge';
+import { TimeAgo } from '../../../components/TimeAgo';
+import { useAllowed } from '../../../api/auth';
+import { AddButton } from './AddButton';
+import { AgentActions, AgentSwitch } from './AgentActions';
+import { JoinTokens } from './JoinTokens';
+
+/** An Agent is missing when it has not reported for 15 s (DESIGN §4). */
+export const LATE_S = 10;
+export const MISSING_S = 15;
+
+/** Infrastructure → Docker Agents: the machines on which sessions run. */
+export function Agents() {
+  const agents = useQuery(agentsQuery);
+  const managers = useQuery({ ...managersQuery, enabled: useAllowed()('managers_view') });
+  const columns: Column<Agent>[] = [
+    {
+      key: 'agent',
+      title: 'Agent',
+      value: (row) => `${row.hostname} ${row.agent_id}`,
+      render: (row) => (
+        <RowLink to={`/admin/infrastructure/agents/${row.agent_id}`} note={row.agent_id.slice(0, 8)}>
+          {row.hostname}
+        </RowLink>
+      ),
+    },
+    {
+      key: 'enabled',
+      title: 'Enabled',
+      value: (row) => (row.enabled ? 'enabled' : 'disabled'),
+      render: (row) => <AgentSwitch agent={row} />,
+    },
+    {
+      key: 'status',
+      title: 'Status',
+      value: (row) => statesOf(row).join(' '),
+      render: (row) => (
+        <Stack gap={4} align="flex-start">
+          {statesOf(row).map((state) => (
+            <StatusBadge key={state} status={state} />
+          ))}
+        </Stack>
+      ),
+    },
+    { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
+    {
+      key: 'sessions',
+      title: 'Sessions',
+      value: (row) => row.sessions,
+      render: (row) => (
+        <Text
+          component={Link}
+          size="sm"
+          className="number"
+          c="var(--mantine-color-anchor)"
+          to={`/admin/sessions?q=agent:${row.agent_id.slice(0, 8)}`}
+        >
+          {row.sessions}
+        </Text>
+      ),
+    },
+    {
+      key: 'cores',
+      title: 'Cores reserved',
+      value: (row) => row.cores_allocated,
+      render: (row) => (
+        <Meter
+          used={row.cores_allocated}
+          total={row.cores}
+          format={trimmed}
+          label={`Cores reserved on ${row.hostname}`}
+        />
+      ),
+    },
+    {
+      key: 'memory',
+      title: 'Memory reserved',
+      value: (row) => row.memory_allocated,
+      render: (row) => (
+        <Meter
+          used={row.memory_allocated}
+          total={row.memory}
+          format={bytes}
+          label={`Memory reserved on ${row.hostname}`}
+        />
+      ),
+    },
+    {
+      key: 'last',
+      title: 'Last Reported Time',
+      value: (row) => row.last_reported,
+      render: (row) => (
+        <>
+          <TimeAgo time={row.last_reported} none="never" warnAfter={LATE_S} alarmAfter={MISSING_S} />
+          <ReportsTo agent={row} manager={managerOf(row, managers.data)} />
+        </>
+      ),
+    },
+    {
+      key: 'actions',
+      title: 'Actions',
+      hideTitle: true,
+      align: 'right',
+      render: (row) => <AgentActions agent={row} />,
+    },
+  ];
+  return (
+    <>
+      <PageHeader title="Docker Agents" actions={<AddButton role="agent" />}>
+        The machines on which sessions run. A disabled Agent keeps its sessions and gets no new ones.
+      </PageHeader>
+      <DataTable
+        caption="Docker Agents"
+        query={agents}
+        columns={columns}
+        rowKey={(row) => row.agent_id}
+        sort="zone"
+        minWidth={980}
+        empty={
+          <EmptyState icon={IconCpu} title="No Agent has registered yet">
+            “Add Agent” gives you the command that joins a machine with Docker: <Code>greenroom join</Code>.
+          </EmptyState>
+        }
+      />
+      <JoinTokens role="agent" />
+    </>
+  );
+}
+
+/** Its status, and what else is to be known of it at a glance. */
+export function statesOf(agent: Agent): string[] {
+  return [
+    agent.status,
+    ...(agent.draining ? ['draining'] : []),
+    ...(agent.credential_revoked ? ['revoked'] : []),
+    ...(agent.refused ? ['refused'] : []),
+  ];
+}
+
+/** The Manager an Agent reports to. */
+export function managerOf(agent: Agent, managers: Manager[] | undefined): Manager | undefined {
+  return managers?.find(({ manager_id }) => manager_id === agent.manager_id);
+}
+
+interface ReportsToProps {
+  agent: Agent;
+  manager: Manager | undefined;
+}
+
+/** Whom an Agent listens to: the Manager, and the highest term it has heard. */
+export function ReportsTo({ agent, manager }: ReportsToProps) {
+  if (!agent.manager_id) return null;
+  return (
+    <Text size="xs" c="dimmed">
+      to{' '}
+      <Anchor component={Link} to={`/admin/infrastructure/managers/${agent.manager_id}`} size="xs">
+        {manager?.instance_id ?? agent.manager_id.slice(0, 8)}
+      </Anchor>
+      , <span className="nowrap">term {agent.manager_term}</span>
+    </Text>
+  );
+}

@@ -1,0 +1,196 @@
+import {
+  Alert,
+  Anchor,
+  Button,
+  Code,
+  CopyButton,
+  Group,
+  Loader,
+  Modal,
+  NumberInput,
+  Select,
+  SimpleGrid,
+  Stack,
+  Text,
+} from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { useQuery } from '@tanstack/react-query';
+import { IconCircleCheckFilled } from '@tabler/icons-react';
+import { useState } from 'react';
+import { Link } from 'react-router';
+import { createJoinToken } from '../../../api/actions';
+import { agentsQuery, gatewaysQuery, joinTokensQuery } from '../../../api/queries';
+import type { Agent, Schemas } from '../../../api/types';
+import { FormFrame } from '../../../components/Form';
+import { counted } from '../../../components/format';
+import { absolute } from '../../../components/TimeAgo';
+import { useZoneChoices } from '../../../components/useZoneChoices';
+
+type Token = Schemas['JoinToken'];
+type Role = Token['role'];
+
+const NOUNS: Record<Role, string> = { agent: 'Agent', gateway: 'gateway' };
+
+interface Props {
+  role: Role;
+  /** An Agent that is known and has to join again; without it the token is for newcomers. */
+  agent?: Agent;
+  onClose: () => void;
+}
+
+/** Make a join token; then the command that uses it, this one time, and who has joined with it. */
+export function JoinDialog({ role, agent, onClose }: Props) {
+  const [token, setToken] = useState<Token | null>(null);
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      size="lg"
+      closeOnClickOutside={!token}
+      title={
+        <Text component="span" fw={650}>
+          {agent ? `Let ${agent.hostname} join again` : role === 'agent' ? 'Add Agent' : 'Add Gateway'}
+        </Text>
+      }
+    >
+      {token ? (
+        <Command token={token} onClose={onClose} />
+      ) : (
+        <TokenForm role={role} agent={agent} onMade={setToken} onClose={onClose} />
+      )}
+    </Modal>
+  );
+}
+
+interface FormProps {
+  role: Role;
+  agent: Agent | undefined;
+  onMade: (token: Token) => void;
+  onClose: () => void;
+}
+
+function TokenForm({ role, agent, onMade, onClose }: FormProps) {
+  const { choices: zones, only } = useZoneChoices();
+  const form = useForm({ initialValues: { zone_id: agent?.zone_id ?? '', uses: 1, hours: 1 } });
+  const zoneId = form.getValues().zone_id || only;
+  const whom = agent ? { agent_id: agent.agent_id } : {};
+  return (
+    <FormFrame
+      form={form}
+      save={(values) => createJoinToken({ ...values, ...whom, role, zone_id: zoneId })}
+      touched={['join-tokens']}
+      onSaved={onMade}
+      onCancel={onClose}
+      submit="Make join token"
+      incomplete={!zoneId}
+    >
+      <Text size="sm">
+        {agent
+          ? 'Its machine gets a new credential with a token that is for this Agent alone. Its sessions go on meanwhile.'
+          : `With a join token ${role === 'agent' ? 'an Agent' : 'a web gateway'} on another machine registers in one zone.`}
+      </Text>
+      <Select
+        label="Zone"
+        required
+        allowDeselect={false}
+        data={zones}
+        {...form.getInputProps('zone_id')}
+        value={zoneId || null}
+      />
+      <SimpleGrid cols={{ base: 1, xs: 2 }}>
+        {!agent && (
+          <NumberInput
+            label="Uses"
+            description="How many machines may join with it"
+            min={1}
+            max={1000}
+            {...form.getInputProps('uses')}
+          />
+        )}
+        <NumberInput
+          label="Lifetime (hours)"
+          description="At most a day"
+          min={1}
+          max={24}
+          {...form.getInputProps('hours')}
+        />
+      </SimpleGrid>
+    </FormFrame>
+  );
+}
+
+/** The address in the command is one that only this machine reaches. */
+const LOOPBACK = /https:\/\/(127\.|localhost|\[::1\])/;
+
+function Command({ token, onClose }: { token: Token; onClose: () => void }) {
+  const { join_command } = token;
+  return (
+    <Stack>
+      <Alert color="yellow" variant="light" role="status" title="The token is shown this one time">
+        Valid until {absolute(token.expires)}, for {counted(token.uses, NOUNS[token.role])} of zone {token.zone_name}.
+      </Alert>
+      <Text size="sm">
+        Run as root on the new machine, where Greenroom{token.role === 'agent' && ' and Docker are'} installed:
+      </Text>
+      <Code block data-testid="join-command" style={{ whiteSpace: 'pre-wrap', overflowWrap: 'anywhere' }}>
+        {join_command}
+      </Code>
+      {LOOPBACK.test(join_command) && (
+        <Text size="sm">
+          This installation is at an address of its own machine; others reach it once it is started with{' '}
+          <Code className="nowrap">--hostname</Code>.
+        </Text>
+      )}
+      <Joined token={token} />
+      <Group justify="flex-end">
+        <CopyButton value={join_command}>
+          {({ copied, copy }) => (
+            <Button variant="default" onClick={copy}>
+              {copied ? 'Copied' : 'Copy command'}
+            </Button>
+          )}
+        </CopyButton>
+        <Button onClick={onClose}>Done</Button>
+      </Group>
+    </Stack>
+  );
+}
+
+/** Who has joined since the token was made, as it happens. */
+function Joined({ token }: { token: Token }) {
+  const agents = useQuery({ ...agentsQuery, enabled: token.role === 'agent' });
+  const gateways = useQuery({ ...gatewaysQuery, enabled: token.role === 'gateway' });
+  const tokens = useQuery(joinTokensQuery);
+  const isNew = (row: { zone_id: string; registered: string }) =>
+    row.zone_id === token.zone_id && Date.parse(row.registered) >= Date.parse(token.created);
+  const used = tokens.data?.find(({ join_token_id }) => join_token_id === token.join_token_id)?.used ?? 0;
+  const joined = token.agent_id
+    ? (agents.data ?? []).filter(({ agent_id }) => agent_id === token.agent_id && used > 0)
+    : [...(agents.data ?? []), ...(gateways.data ?? [])].filter(isNew);
+  return (
+    <Group gap="xs" role="status">
+      {joined.length === 0 ? (
+        <>
+          <Loader size="xs" aria-hidden />
+          <Text size="sm">Waiting for the {NOUNS[token.role]} to join …</Text>
+        </>
+      ) : (
+        joined.map((row) => (
+          <Group key={row.hostname + row.registered} gap={6}>
+            <IconCircleCheckFilled size={18} color="var(--mantine-color-teal-8)" aria-hidden />
+            <Text size="sm">
+              {'agent_id' in row ? (
+                <Anchor component={Link} to={`/admin/infrastructure/agents/${row.agent_id}`} inherit>
+                  {row.hostname}
+                </Anchor>
+              ) : (
+                row.hostname
+              )}{' '}
+              has joined.
+            </Text>
+          </Group>
+        ))
+      )}
+    </Group>
+  );
+}

@@ -1,0 +1,73 @@
+import { Stack, Title } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconTicket, IconTrash } from '@tabler/icons-react';
+import { revokeJoinToken } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
+import { joinTokensQuery } from '../../../api/queries';
+import type { JoinToken } from '../../../api/types';
+import { Confirm } from '../../../components/Confirm';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { EmptyState } from '../../../components/feedback';
+import { RowButton } from '../../../components/RowButton';
+import { StatusBadge } from '../../../components/StatusBadge';
+import { TimeAgo } from '../../../components/TimeAgo';
+
+const COLUMNS: Column<JoinToken>[] = [
+  { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
+  { key: 'for', title: 'For', value: (row) => row.agent_hostname ?? 'newcomers' },
+  {
+    key: 'status',
+    title: 'Status',
+    value: (row) => row.status,
+    render: (row) => <StatusBadge status={row.status} intended={row.status !== 'open'} />,
+  },
+  {
+    key: 'used',
+    title: 'Used',
+    value: (row) => row.used,
+    render: (row) => `${row.used} of ${row.used + row.uses_left}`,
+  },
+  { key: 'created', title: 'Created', value: (row) => row.created, render: (row) => <TimeAgo time={row.created} /> },
+  { key: 'by', title: 'Created by', value: (row) => row.created_by || '–' },
+  { key: 'expires', title: 'Expires', value: (row) => row.expires, render: (row) => <TimeAgo time={row.expires} /> },
+  { key: 'actions', title: 'Actions', hideTitle: true, align: 'right', render: (row) => <Revoke token={row} /> },
+];
+
+/** The join tokens of a role, also those that ended lately, since a refusal may be about one; nothing while there are none. */
+export function JoinTokens({ role }: { role: JoinToken['role'] }) {
+  const tokens = useQuery(joinTokensQuery);
+  const data = tokens.data?.filter((token) => token.role === role);
+  if (!data?.length) return null;
+  return (
+    <Stack component="section" gap="sm" mt="xl">
+      <Title order={2} fz={18}>
+        Join tokens
+      </Title>
+      <DataTable
+        caption="Join tokens"
+        name="token"
+        query={{ data, error: tokens.error }}
+        columns={COLUMNS}
+        rowKey={(row) => row.join_token_id}
+        sort="-created"
+        empty={<EmptyState icon={IconTicket} title="No join tokens" />}
+      />
+    </Stack>
+  );
+}
+
+function Revoke({ token }: { token: JoinToken }) {
+  if (!useAllowed()('agents_create') || token.status !== 'open') return null;
+  const whom = token.agent_hostname ?? `zone ${token.zone_name}`;
+  return (
+    <Confirm
+      title={`Revoke this join token for ${whom}?`}
+      action="Revoke"
+      onConfirm={() => revokeJoinToken(token.join_token_id)}
+      touched={['join-tokens']}
+      trigger={(open) => <RowButton label={`Revoke the join token for ${whom}`} icon={IconTrash} onClick={open} />}
+    >
+      Nobody joins with it any more. Who has joined stays.
+    </Confirm>
+  );
+}

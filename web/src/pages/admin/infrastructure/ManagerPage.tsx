@@ -1,0 +1,123 @@
+import { Anchor, Button, Card, Group, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { Link, useNavigate, useParams } from 'react-router';
+import { deleteManager } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
+import { agentsQuery, managerQuery } from '../../../api/queries';
+import type { Manager } from '../../../api/types';
+import { Confirm } from '../../../components/Confirm';
+import { DetailsPage, type Tab } from '../../../components/DetailsPage';
+import { Facts } from '../../../components/Facts';
+import { ShortId } from '../../../components/ShortId';
+import { StatusBadge } from '../../../components/StatusBadge';
+import { absolute, TimeAgo } from '../../../components/TimeAgo';
+import { LogsTable } from '../diagnostics/LogsTable';
+import { RequestsTable } from '../diagnostics/RequestsTable';
+import { LATE_S, Primary, SILENT_S } from './Managers';
+import { ManagerSwitch } from './ManagerSwitch';
+
+const LIST = '/admin/infrastructure/managers';
+
+/** One Manager: where it runs, who reports to it, what happened to it, and what it answered Agents. */
+export function ManagerPage() {
+  const { managerId = '' } = useParams();
+  const manager = useQuery(managerQuery(managerId));
+  const allowed = useAllowed();
+  const tabs = (data: Manager): Tab[] => [
+    { key: 'details', title: 'Details', content: <Details manager={data} /> },
+    ...(allowed('system_view')
+      ? [
+          { key: 'events', title: 'Events', content: <LogsTable fixed={{ text: data.instance_id }} /> },
+          {
+            key: 'requests',
+            title: 'Requests',
+            content: <RequestsTable fixed={{ manager_instance_id: data.instance_id }} />,
+          },
+        ]
+      : []),
+  ];
+  return (
+    <DetailsPage
+      list={{ to: LIST, title: 'Managers' }}
+      query={manager}
+      title={({ instance_id }) => instance_id}
+      note={(data) => (
+        <Group gap="sm">
+          <StatusBadge status={data.status} intended={!data.enabled} />
+          {data.is_primary && <Primary term={data.term} />}
+        </Group>
+      )}
+      actions={(data) => (
+        <>
+          <ManagerSwitch manager={data} labelled />
+          {allowed('managers_delete') && <DeleteManager manager={data} />}
+        </>
+      )}
+      tabs={tabs}
+    />
+  );
+}
+
+function Details({ manager }: { manager: Manager }) {
+  const allowed = useAllowed();
+  const agents = useQuery({ ...agentsQuery, enabled: allowed('agents_view') });
+  const mine = agents.data?.filter(({ manager_id }) => manager_id === manager.manager_id);
+  return (
+    <Card withBorder className="surface" p="md" maw={900}>
+      <Facts
+        facts={[
+          ['Instance ID', <ShortId key="id" id={manager.instance_id} />],
+          ['Zone', manager.zone_name],
+          ['Term of the zone', manager.term],
+          ['Hostname', manager.hostname],
+          ['Version', manager.version],
+          ['Gateway URL', manager.gateway_url || 'none: no Agent reaches it'],
+          ['First reported', absolute(manager.first_reported)],
+          [
+            'Last reported',
+            <TimeAgo key="last" time={manager.last_reported} warnAfter={LATE_S} alarmAfter={SILENT_S} />,
+          ],
+          ['Agents that report to it', mine && (mine.length > 0 ? <Agents agents={mine} /> : 'none')],
+        ]}
+      />
+    </Card>
+  );
+}
+
+function Agents({ agents }: { agents: { agent_id: string; hostname: string }[] }) {
+  return (
+    <Group gap="sm">
+      {agents.map(({ agent_id, hostname }) => (
+        <Anchor key={agent_id} component={Link} to={`/admin/infrastructure/agents/${agent_id}`} size="sm">
+          {hostname}{' '}
+          <Text span size="xs" c="dimmed">
+            {agent_id.slice(0, 8)}
+          </Text>
+        </Anchor>
+      ))}
+    </Group>
+  );
+}
+
+function DeleteManager({ manager }: { manager: Manager }) {
+  const navigate = useNavigate();
+  return (
+    <Confirm
+      title={`Delete Manager ${manager.instance_id}?`}
+      action="Delete"
+      onConfirm={async () => {
+        await deleteManager(manager.manager_id);
+        await navigate(LIST);
+      }}
+      touched={['managers', 'zones']}
+      trigger={(open) => (
+        <Button variant="default" onClick={open}>
+          Delete
+        </Button>
+      )}
+    >
+      Its record is removed. That is for a Manager that is gone for good: one that runs registers again as a new one,
+      enabled.
+    </Confirm>
+  );
+}

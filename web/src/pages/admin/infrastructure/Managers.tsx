@@ -1,0 +1,126 @@
+import { Alert, Badge, Code, Group, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconAlertTriangle, IconCrown, IconServer2 } from '@tabler/icons-react';
+import { managersQuery } from '../../../api/queries';
+import type { Manager } from '../../../api/types';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { EmptyState } from '../../../components/feedback';
+import { PageHeader } from '../../../components/PageHeader';
+import { RowLink } from '../../../components/RowLink';
+import { StatusBadge } from '../../../components/StatusBadge';
+import { absolute, TimeAgo } from '../../../components/TimeAgo';
+import { ManagerSwitch } from './ManagerSwitch';
+
+// A Manager counts as running while its last report is at most 15 s old (CONTRACT "Manager status").
+export const LATE_S = 10;
+export const SILENT_S = 15;
+
+const COLUMNS: Column<Manager>[] = [
+  {
+    key: 'instance',
+    title: 'Instance ID',
+    value: (row) => row.instance_id,
+    render: (row) => (
+      <RowLink to={`/admin/infrastructure/managers/${row.manager_id}`}>
+        <span className="nowrap">{row.instance_id}</span>
+      </RowLink>
+    ),
+  },
+  {
+    key: 'enabled',
+    title: 'Enabled',
+    value: (row) => (row.enabled ? 'enabled' : 'disabled'),
+    render: (row) => <ManagerSwitch manager={row} />,
+  },
+  {
+    key: 'first',
+    title: 'First Reported Time',
+    value: (row) => row.first_reported,
+    render: (row) => (
+      <Text size="sm" className="nowrap">
+        {absolute(row.first_reported)}
+      </Text>
+    ),
+  },
+  {
+    key: 'last',
+    title: 'Last Reported Time',
+    value: (row) => row.last_reported,
+    render: (row) => <TimeAgo time={row.last_reported} warnAfter={LATE_S} alarmAfter={SILENT_S} />,
+  },
+  { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
+  {
+    key: 'status',
+    title: 'Status',
+    value: (row) => row.status,
+    render: (row) => <StatusBadge status={row.status} intended={!row.enabled} />,
+  },
+  {
+    key: 'primary',
+    title: 'Primary Manager',
+    value: (row) => (row.is_primary ? 'primary' : ''),
+    render: (row) =>
+      row.is_primary ? (
+        <Primary term={row.term} />
+      ) : (
+        <Text span size="sm" c="dimmed">
+          No
+        </Text>
+      ),
+  },
+];
+
+/** Infrastructure → Managers, with the columns of the seed page. */
+export function Managers() {
+  const managers = useQuery(managersQuery);
+  return (
+    <>
+      <PageHeader title="Managers">
+        They coordinate the Agents; one enabled Manager of each zone is its Primary. A Manager can be disabled for
+        maintenance without stopping it.
+      </PageHeader>
+      <Uncoordinated managers={managers.data ?? []} />
+      <DataTable
+        caption="Managers"
+        query={managers}
+        columns={COLUMNS}
+        rowKey={(row) => row.manager_id}
+        sort="zone"
+        minWidth={980}
+        empty={
+          <EmptyState icon={IconServer2} title="No Manager has reported yet">
+            Start one with <Code>greenroom manager</Code>.
+          </EmptyState>
+        }
+      />
+    </>
+  );
+}
+
+/** Zones whose enabled Managers are all silent: the one thing on this page that somebody has to see to. */
+function Uncoordinated({ managers }: { managers: Manager[] }) {
+  const zones = [...new Set(managers.map(({ zone_name }) => zone_name))].filter((zone) =>
+    managers.every(({ zone_name, status }) => zone_name !== zone || status !== 'running'),
+  );
+  if (zones.length === 0) return null;
+  return (
+    <Alert color="red" variant="light" role="status" mb="md" icon={<IconAlertTriangle aria-hidden />}>
+      No enabled Manager of zone {zones.join(', ')} is running: sessions that run go on, none starts or ends. Start one
+      of its Managers, or enable one that runs.
+    </Alert>
+  );
+}
+
+/** The mark of a zone's Primary, with the term of its lease. */
+export function Primary({ term }: { term: number }) {
+  return (
+    <Group gap={6} wrap="nowrap">
+      <Badge variant="filled" leftSection={<IconCrown size={12} aria-hidden />}>
+        Primary
+      </Badge>
+      <Text size="xs" c="dimmed" className="nowrap">
+        term {term}
+      </Text>
+    </Group>
+  );
+}

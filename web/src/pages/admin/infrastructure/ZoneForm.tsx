@@ -1,0 +1,118 @@
+import { Alert, Fieldset, NumberInput, Select, SimpleGrid, Switch, Text, TextInput } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { changeZone, createZone } from '../../../api/actions';
+import type { Schemas, Zone } from '../../../api/types';
+import { changed, FormDialog } from '../../../components/Form';
+
+type Fields = Required<Schemas['ZonePatch']>;
+
+const STRATEGIES: Record<Fields['load_balancing_strategy'], string> = {
+  'Least Load': 'Least Load: the Agent with the most room',
+  'Most Load': 'Most Load: the fullest Agent that still has room',
+  'Least Kasms': 'Least Kasms: the Agent with the fewest sessions',
+  'Most Kasms': 'Most Kasms: the Agent with the most sessions',
+};
+const REQUEST_HOST = '$request_host$';
+const NEW: Fields = {
+  zone_name: '',
+  allow_origin_domain: REQUEST_HOST,
+  upstream_auth_address: REQUEST_HOST,
+  load_balancing_strategy: 'Least Load',
+  search_alternate_zones: true,
+  proxy_connections: true,
+  proxy_hostname: REQUEST_HOST,
+  proxy_path: 'desktop',
+  proxy_port: 443,
+};
+
+/** Edit a zone, or make a new one (`zone` is null). */
+export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => void }) {
+  const form = useForm<Fields>({ initialValues: zone ? fieldsOf(zone) : NEW });
+  const { allow_origin_domain, upstream_auth_address } = form.getValues();
+  const dynamic = [allow_origin_domain, upstream_auth_address].some((value) => value.includes(REQUEST_HOST));
+  return (
+    <FormDialog
+      title={zone ? `Edit zone ${zone.zone_name}` : 'Create Zone'}
+      size="lg"
+      repeatable={zone !== null}
+      form={form}
+      save={(values, before) => (zone ? changeZone(zone.zone_id, changed(before, values)) : createZone(values))}
+      touched={['zones', 'staging-configs']}
+      onClose={onClose}
+    >
+      <TextInput
+        label="Zone Name"
+        description="Letters, digits, dots and dashes"
+        required
+        {...form.getInputProps('zone_name')}
+      />
+      <TextInput
+        label="Allow Origin Domain"
+        description="Hosts, separated by commas, whose pages may open a session’s stream"
+        required
+        {...form.getInputProps('allow_origin_domain')}
+      />
+      <TextInput
+        label="Upstream Auth Address"
+        description="host[:port] at which the Agents reach this installation’s API, to ask whether a stream may be opened"
+        required
+        {...form.getInputProps('upstream_auth_address')}
+      />
+      <Text size="xs" c="dimmed">
+        {REQUEST_HOST} stands for the host name with which the person opened this installation.
+      </Text>
+      {dynamic && (
+        <Alert color="yellow" variant="light" role="status">
+          With {REQUEST_HOST} no session of this zone can be staged: a staged session has no request to take the host
+          from.
+        </Alert>
+      )}
+      <Select
+        label="Load Balance Strategy"
+        description="Which Agent gets a new session"
+        data={Object.entries(STRATEGIES).map(([value, label]) => ({ value, label }))}
+        allowDeselect={false}
+        {...form.getInputProps('load_balancing_strategy')}
+      />
+      <Switch
+        label="Search Alternate Zones"
+        description="Look in other zones when this one cannot serve a launch"
+        {...form.getInputProps('search_alternate_zones', { type: 'checkbox' })}
+      />
+      <Fieldset legend="Streams">
+        <Switch
+          label="Proxy Connections"
+          description="On: browsers reach sessions through this installation’s web gateway. Off: at Proxy Hostname and Proxy Port."
+          {...form.getInputProps('proxy_connections', { type: 'checkbox' })}
+        />
+        <SimpleGrid cols={{ base: 1, xs: 3 }} mt="md">
+          <TextInput
+            label="Proxy Hostname"
+            description="Without Proxy Connections"
+            required
+            {...form.getInputProps('proxy_hostname')}
+          />
+          <TextInput
+            label="Proxy Path"
+            description="Begins each stream’s path"
+            required
+            {...form.getInputProps('proxy_path')}
+          />
+          <NumberInput
+            label="Proxy Port"
+            description="Without Proxy Connections"
+            required
+            min={1}
+            max={65_535}
+            allowDecimal={false}
+            {...form.getInputProps('proxy_port')}
+          />
+        </SimpleGrid>
+      </Fieldset>
+    </FormDialog>
+  );
+}
+
+function fieldsOf(zone: Zone): Fields {
+  return Object.fromEntries(Object.keys(NEW).map((name) => [name, zone[name as keyof Zone]])) as Fields;
+}

@@ -1,0 +1,133 @@
+import { Anchor, Card, Code, Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { Link, useParams } from 'react-router';
+import { useAllowed } from '../../../api/auth';
+import { sessionQuery } from '../../../api/queries';
+import type { Session } from '../../../api/types';
+import { DetailsPage, type Tab } from '../../../components/DetailsPage';
+import { Facts } from '../../../components/Facts';
+import { bytes, trimmed } from '../../../components/format';
+import { Screenshot } from '../../../components/Screenshot';
+import { SessionButtons } from '../../../components/SessionButtons';
+import { ShortId } from '../../../components/ShortId';
+import { StatusBadge } from '../../../components/StatusBadge';
+import { TimeAgo } from '../../../components/TimeAgo';
+import { PERMISSION_FIELDS } from '../../../api/types';
+import { LogsTable } from '../diagnostics/LogsTable';
+import { ConfigLink } from '../staging/ConfigLink';
+import { PERMISSION_LABELS } from '../staging/permissions';
+import { CommandForm } from './CommandForm';
+import { Expiry } from './Expiry';
+import { kindOf } from './kinds';
+import { PlacementTable } from './PlacementTable';
+import { nameOf } from './RowActions';
+
+/** One session as an administrator sees it: facts, how it came about, its screen, a command, its log rows. */
+export function AdminSession() {
+  const { sessionId = '' } = useParams();
+  const session = useQuery(sessionQuery(sessionId, { follow: false }));
+  const allowed = useAllowed();
+  const tabs = (data: Session): Tab[] => {
+    const running = data.status === 'running';
+    return [
+      { key: 'details', title: 'Details', content: <Details session={data} /> },
+      ...(data.user_id
+        ? [{ key: 'placement', title: 'How It Came About', content: <PlacementTable sessionId={data.session_id} /> }]
+        : []),
+      ...(running ? [{ key: 'screen', title: 'Screen', content: <Screen session={data} /> }] : []),
+      ...(running && allowed('sessions_modify')
+        ? [{ key: 'command', title: 'Command', content: <CommandForm sessionId={data.session_id} /> }]
+        : []),
+      ...(allowed('system_view')
+        ? [{ key: 'logs', title: 'Logs', content: <LogsTable fixed={{ session_id: data.session_id }} /> }]
+        : []),
+    ];
+  };
+  return (
+    <DetailsPage
+      list={{ to: '/admin/sessions', title: 'Sessions' }}
+      query={session}
+      title={({ image_friendly_name, username }) => `${image_friendly_name}${username ? ` of ${username}` : ''}`}
+      note={(data) => <StatusBadge status={data.status} />}
+      actions={(data) => <SessionButtons session={data} name={nameOf(data)} />}
+      tabs={tabs}
+    />
+  );
+}
+
+function Details({ session }: { session: Session }) {
+  const to = (address: string, text: string) => (
+    <Anchor component={Link} to={address} size="sm">
+      {text}
+    </Anchor>
+  );
+  const granted = PERMISSION_FIELDS.filter((name) => session.permissions[name]).map((name) => PERMISSION_LABELS[name]);
+  return (
+    <Card withBorder className="surface" p="md" maw={900}>
+      <Facts
+        facts={[
+          ['Session ID', <ShortId key="id" id={session.session_id} />],
+          [
+            'User',
+            session.user_id
+              ? to(`/admin/users/${session.user_id}`, session.username ?? session.user_id)
+              : kindOf(session) === 'staged' && 'nobody yet: it is staged',
+          ],
+          ['Workspace', to(`/admin/workspaces/${session.image_id}`, session.image_friendly_name)],
+          ['Origin', <Origin key="origin" session={session} />],
+          ['Zone', session.zone_name],
+          ['Agent', session.hostname],
+          ['Reserved', `${trimmed(session.cores)} cores, ${bytes(session.memory)}`],
+          ['Created', <TimeAgo key="created" time={session.created} />],
+          ['Usable since', session.started && <TimeAgo key="started" time={session.started} />],
+          ['Assigned', session.assigned && <TimeAgo key="assigned" time={session.assigned} />],
+          ['Last used', session.keepalive && <TimeAgo key="keepalive" time={session.keepalive} />],
+          ['Expires', kindOf(session) !== 'set aside' && session.expires && <Expiry key="expires" session={session} />],
+          ['Ends in any case', session.time_limit_ends && <TimeAgo key="limit" time={session.time_limit_ends} />],
+          ['Permissions', granted.join(', ') || 'none'],
+          ['Opened with', session.kasm_url],
+          ['State', session.operational_message],
+          ['Why stopped', session.stopped_reason],
+          ['Why ended', session.ended_reason],
+          ['Why set aside', session.set_aside_reason],
+          [
+            'Its place was taken by',
+            session.superseded_by && to(`/admin/sessions/${session.superseded_by}`, session.superseded_by),
+          ],
+          ['Error', session.error],
+          ['Exit code', session.exit_code],
+        ]}
+      />
+      {session.log_tail && (
+        <Stack gap={4} mt="sm">
+          <Text size="sm" c="dimmed">
+            Last lines of the container
+          </Text>
+          <Code block>{session.log_tail}</Code>
+        </Stack>
+      )}
+    </Card>
+  );
+}
+
+/** Where it came from: a pool, or on demand. */
+function Origin({ session: { staging_config_id: configId } }: { session: Session }) {
+  return configId ? (
+    <>
+      staged: <ConfigLink id={configId} />
+    </>
+  ) : (
+    'on demand'
+  );
+}
+
+function Screen({ session }: { session: Session }) {
+  return (
+    <Card withBorder className="surface" p="md" maw={900}>
+      <Screenshot sessionId={session.session_id} alt={`Screen of ${nameOf(session)}`} width={1280} renewAfter={5} />
+      <Text size="xs" c="dimmed" mt="xs">
+        A new picture every 5 seconds while this is open.
+      </Text>
+    </Card>
+  );
+}

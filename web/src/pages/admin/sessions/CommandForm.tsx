@@ -1,0 +1,64 @@
+import { Alert, Card, Code, SimpleGrid, Stack, Textarea, TextInput } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { useState } from 'react';
+import { runCommand } from '../../../api/actions';
+import type { Schemas } from '../../../api/types';
+import { FormFrame } from '../../../components/Form';
+
+/** Run a command in a session's container and see its output; it is logged with who ran it. */
+export function CommandForm({ sessionId }: { sessionId: string }) {
+  const [result, setResult] = useState<Schemas['CommandView'] | null>(null);
+  const form = useForm({ initialValues: { command: '', user: '', workdir: '' } });
+  return (
+    <Card withBorder className="surface" p="lg" maw={900}>
+      <FormFrame
+        form={form}
+        save={({ command, user, workdir }) => {
+          setResult(null);
+          return runCommand(sessionId, {
+            command: command.split('\n').filter(Boolean),
+            ...(user ? { user } : {}),
+            ...(workdir ? { workdir } : {}),
+          });
+        }}
+        touched={[]}
+        onSaved={setResult}
+        submit="Run"
+      >
+        <Textarea
+          label="Command"
+          description="One argument in each line; no shell takes part, so write sh, -c and the script for one"
+          placeholder={'ls\n-l\n/home/kasm-user'}
+          autosize
+          minRows={3}
+          required
+          styles={{ input: { fontFamily: 'var(--mantine-font-family-monospace)' } }}
+          {...form.getInputProps('command')}
+        />
+        <SimpleGrid cols={{ base: 1, xs: 2 }}>
+          <TextInput
+            label="User"
+            description="Of the container; empty = that of the session"
+            {...form.getInputProps('user')}
+          />
+          <TextInput
+            label="Working directory"
+            description="Empty = that of the container"
+            {...form.getInputProps('workdir')}
+          />
+        </SimpleGrid>
+      </FormFrame>
+      {result && (
+        <Stack gap="xs" mt="md" role="status">
+          <Alert color={result.exit_code === 0 ? 'teal' : 'yellow'} variant="light" title={titleOf(result)} />
+          {result.output && <Code block>{result.output}</Code>}
+        </Stack>
+      )}
+    </Card>
+  );
+}
+
+function titleOf({ state, exit_code }: Schemas['CommandView']): string {
+  if (state === 'unknown') return 'The Agent was restarted meanwhile: nobody knows what became of the command.';
+  return exit_code === null ? 'It was still running at its deadline.' : `It ended with exit code ${exit_code}.`;
+}

@@ -1,0 +1,107 @@
+import { Badge, Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconRoute } from '@tabler/icons-react';
+import { placementQuery } from '../../../api/queries';
+import type { PlacementStep } from '../../../api/types';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { EmptyState } from '../../../components/feedback';
+import { milliseconds } from '../../../components/format';
+import { textIn } from '../../../components/tones';
+import { ConfigLink } from '../staging/ConfigLink';
+import { wordsOf } from '../staging/misses';
+
+const STEPS: Record<PlacementStep['step'], string> = {
+  staged_here: 'Staged session in the current zone',
+  staged_elsewhere: 'Staged session in another zone',
+  on_demand_here: 'New session in the current zone',
+  on_demand_elsewhere: 'New session in another zone',
+};
+
+const OUTCOMES = {
+  staged: 'A staged session was assigned.',
+  on_demand: 'A new session was made on demand.',
+  failed: 'No session could be given.',
+};
+
+const COLUMNS: Column<PlacementStep>[] = [
+  { key: 'order', title: 'Step', value: (row) => row.order },
+  { key: 'tried', title: 'Tried', value: (row) => STEPS[row.step] },
+  { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
+  {
+    key: 'candidate',
+    title: 'Candidate',
+    value: (row) => row.candidate,
+    render: (row) => <Candidate step={row} />,
+  },
+  {
+    key: 'result',
+    title: 'Result',
+    value: resultOf,
+    render: (row) => (
+      <Badge
+        variant="light"
+        color={row.used ? 'teal' : 'gray'}
+        miw="max-content"
+        styles={{ label: { color: textIn(row.used ? 'teal' : 'gray') } }}
+      >
+        {resultOf(row)}
+      </Badge>
+    ),
+  },
+  {
+    key: 'reason',
+    title: 'Reason',
+    value: (row) => row.reason,
+    width: '45%',
+    render: (row) => (
+      <Stack gap={0}>
+        <Text size="sm">{row.reason}</Text>
+        {row.setting && (
+          <Text size="xs" c="dimmed">
+            setting {row.setting}
+          </Text>
+        )}
+      </Stack>
+    ),
+  },
+];
+
+function resultOf({ used, code }: PlacementStep): string {
+  return used ? 'used' : code ? wordsOf(code) : 'not used';
+}
+
+/** The pool or the Agent that was looked at. */
+function Candidate({ step: { step, candidate } }: { step: PlacementStep }) {
+  if (!candidate) return '–';
+  return step.startsWith('staged') ? <ConfigLink id={candidate} /> : candidate;
+}
+
+/** How a session came about: what was tried in which order, and why it was passed over. */
+export function PlacementTable({ sessionId }: { sessionId: string }) {
+  const { data, error } = useQuery(placementQuery(sessionId));
+  return (
+    <Stack gap="sm">
+      {data && (
+        <Text size="sm">
+          {OUTCOMES[data.outcome]}
+          {data.duration_ms != null && ` Deciding took ${milliseconds(data.duration_ms)}.`}
+        </Text>
+      )}
+      <PlacementSteps steps={data?.steps} error={error} />
+    </Stack>
+  );
+}
+
+/** The steps of a launch. */
+export function PlacementSteps({ steps, error = null }: { steps: PlacementStep[] | undefined; error?: Error | null }) {
+  return (
+    <DataTable
+      caption="Placement"
+      query={{ data: steps?.map((step, index) => ({ ...step, index })), error }}
+      columns={COLUMNS as Column<PlacementStep & { index: number }>[]}
+      rowKey={(row) => String(row.index)}
+      minWidth={760}
+      empty={<EmptyState icon={IconRoute} title="Nothing was recorded for this launch" />}
+    />
+  );
+}

@@ -1,0 +1,141 @@
+import { Anchor, SegmentedControl, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconDeviceDesktop } from '@tabler/icons-react';
+import { Link, useSearchParams } from 'react-router';
+import { useAllowed } from '../../../api/auth';
+import { sessionsQuery, setAsideQuery } from '../../../api/queries';
+import type { Session } from '../../../api/types';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { EmptyState } from '../../../components/feedback';
+import { RowLink } from '../../../components/RowLink';
+import { ShortId } from '../../../components/ShortId';
+import { StatusBadge } from '../../../components/StatusBadge';
+import { withParam } from '../../../components/tableState';
+import { TimeAgo } from '../../../components/TimeAgo';
+import { BulkActions } from './BulkActions';
+import { Expiry } from './Expiry';
+import { KINDS, kindOf, ownerOf } from './kinds';
+import { RowActions } from './RowActions';
+
+const COLUMNS: Column<Session>[] = [
+  { key: 'user', title: 'User', value: ownerOf, render: (row) => <Owner session={row} /> },
+  {
+    key: 'workspace',
+    title: 'Workspace',
+    value: (row) => `${row.image_friendly_name} ${originOf(row)}`,
+    render: (row) => (
+      <RowLink to={`/admin/sessions/${row.session_id}`} note={<Origin session={row} />}>
+        {row.image_friendly_name}
+      </RowLink>
+    ),
+  },
+  {
+    key: 'id',
+    title: 'Session ID',
+    value: (row) => row.session_id,
+    render: (row) => <ShortId id={row.session_id} />,
+  },
+  {
+    key: 'status',
+    title: 'Status',
+    value: (row) => row.status,
+    render: (row) => <Status session={row} />,
+  },
+  { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
+  {
+    key: 'agent',
+    title: 'Agent',
+    value: (row) => `${row.hostname ?? ''} ${row.agent_id ?? ''}`,
+    render: (row) => row.hostname ?? '–',
+  },
+  { key: 'created', title: 'Created', value: (row) => row.created, render: (row) => <TimeAgo time={row.created} /> },
+  { key: 'expires', title: 'Expires', value: (row) => row.expires, render: (row) => <Expiry session={row} /> },
+  { key: 'actions', title: 'Actions', hideTitle: true, align: 'right', render: (row) => <RowActions session={row} /> },
+];
+
+interface Props {
+  /** Which sessions; without it all. */
+  of?: (session: Session) => boolean;
+}
+
+/** Sessions with what can be done with them; staged ones have no user until they are assigned. */
+export function SessionsTable({ of }: Props) {
+  const [params, setParams] = useSearchParams();
+  const kind = KINDS.find((each) => each === params.get('kind'));
+  const sessions = useQuery(kind === 'set aside' ? setAsideQuery : sessionsQuery);
+  const data = sessions.data?.filter(
+    (session) => (!of || of(session)) && (kind === undefined || kindOf(session) === kind),
+  );
+  return (
+    <DataTable
+      caption="Sessions"
+      query={{ data, error: sessions.error }}
+      columns={COLUMNS}
+      rowKey={(row) => row.session_id}
+      sort="-created"
+      minWidth={940}
+      tools={
+        <SegmentedControl
+          size="xs"
+          aria-label="Which sessions"
+          data={['all', ...KINDS].map((value) => ({ value, label: titled(value) }))}
+          value={kind ?? 'all'}
+          onChange={(value) => setParams(withParam('kind', value === 'all' ? '' : value), { replace: true })}
+        />
+      }
+      bulk={(rows, clear) => <BulkActions sessions={rows} onDone={clear} />}
+      empty={
+        <EmptyState icon={IconDeviceDesktop} title={kind ? `No session is ${kind}` : 'No sessions'}>
+          A session appears here when a user launches a workspace, or when{' '}
+          <Text component={Link} to="/admin/staging" inherit td="underline" c="var(--mantine-color-anchor)">
+            Staging
+          </Text>{' '}
+          prepares one.
+        </EmptyState>
+      }
+    />
+  );
+}
+
+function titled(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
+function originOf({ staging_config_id }: Session): string {
+  return staging_config_id ? 'staged' : 'on demand';
+}
+
+/** Where a session came from; a staged one from a pool with a page of its own. */
+function Origin({ session }: { session: Session }) {
+  const allowed = useAllowed()('staging_view');
+  if (!allowed || !session.staging_config_id) return originOf(session);
+  return (
+    <Anchor component={Link} to={`/admin/staging/${session.staging_config_id}`} inherit>
+      staged
+    </Anchor>
+  );
+}
+
+/** Its status; of one that was set aside also why. */
+function Status({ session }: { session: Session }) {
+  return (
+    <>
+      <StatusBadge status={session.status} />
+      {session.set_aside_reason && (
+        <Text size="xs" c="dimmed" mt={4} maw={260}>
+          {session.set_aside_reason}
+        </Text>
+      )}
+    </>
+  );
+}
+
+function Owner({ session }: { session: Session }) {
+  if (session.username && session.user_id)
+    return <RowLink to={`/admin/users/${session.user_id}`}>{session.username}</RowLink>;
+  return (
+    <Text size="sm" c="dimmed" fs="italic">
+      {ownerOf(session)}
+    </Text>
+  );
+}

@@ -1,0 +1,22 @@
+import { Anchor } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { Link } from 'react-router';
+import { useAllowed } from '../../../api/auth';
+import { stagingQuery } from '../../../api/queries';
+import { shortId } from '../../../components/format';
+import { nameOf } from './ConfigActions';
+
+/** A staging config by its name, leading to its page; by its id once it was deleted. */
+export function ConfigLink({ id }: { id: string }) {
+  const allowed = useAllowed()('staging_view');
+  const configs = useQuery({ ...stagingQuery, enabled: allowed });
+  const config = configs.data?.find(({ staging_config_id }) => staging_config_id === id);
+  const name = config ? nameOf(config) : shortId(id);
+  return allowed ? (
+    <Anchor component={Link} to={`/admin/staging/${id}`} inherit underline="always">
+      {name}
+    </Anchor>
+  ) : (
+    name
+  );
+}

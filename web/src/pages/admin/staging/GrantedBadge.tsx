@@ -1,0 +1,30 @@
+import { Badge, Stack, Tooltip } from '@mantine/core';
+import { PERMISSION_FIELDS, type StagingConfig } from '../../../api/types';
+import { PERMISSION_LABELS } from './permissions';
+
+/** How many permissions the sessions of a pool have; which, when it is pointed at. */
+export function GrantedBadge({ config }: { config: StagingConfig }) {
+  const granted = grantedBy(config);
+  return (
+    <Tooltip
+      label={
+        <Stack gap={0}>
+          {(granted.length > 0 ? granted : [NOTHING]).map((each) => (
+            <span key={each}>{each}</span>
+          ))}
+        </Stack>
+      }
+    >
+      <Badge variant="default" tabIndex={0} aria-label={`Permissions: ${granted.join(', ') || NOTHING}`}>
+        {granted.length} of {PERMISSION_FIELDS.length}
+      </Badge>
+    </Tooltip>
+  );
+}
+
+const NOTHING = 'nothing allowed';
+
+/** The permissions of a pool in words. */
+export function grantedBy(config: StagingConfig): string[] {
+  return PERMISSION_FIELDS.filter((field) => config[field]).map((field) => PERMISSION_LABELS[field]);
+}

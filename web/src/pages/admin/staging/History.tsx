@@ -1,0 +1,179 @@
+import { Anchor, Card, SimpleGrid, Skeleton, Stack, Text, Title } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconCircleCheck } from '@tabler/icons-react';
+import type { ReactNode } from 'react';
+import { Link } from 'react-router';
+import { useAllowed } from '../../../api/auth';
+import { stagingHistoryQuery } from '../../../api/queries';
+import type { StagingHistory, StagingMiss } from '../../../api/types';
+import { Amount } from '../../../components/Amount';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { EmptyState, StaleBanner } from '../../../components/feedback';
+import { counted, percent } from '../../../components/format';
+import { RowLink } from '../../../components/RowLink';
+import { StatusBadge } from '../../../components/StatusBadge';
+import { TimeAgo } from '../../../components/TimeAgo';
+import { HitChart } from './HitChart';
+import { wordsOf } from './misses';
+
+type Window = StagingHistory['windows'][number];
+type Cause = StagingHistory['reasons'][number];
+
+const SPANS: Record<number, string> = { 1: 'Last hour', 24: 'Last 24 hours', 168: 'Last 7 days' };
+
+/** Whom the pool served, whom it did not, and why. */
+export function History({ configId }: { configId: string }) {
+  const { data, error } = useQuery(stagingHistoryQuery(configId));
+  const allowed = useAllowed();
+  if (!data) return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton h={320} radius="md" />;
+  return (
+    <Stack>
+      <StaleBanner error={error} hasData />
+      <SimpleGrid cols={{ base: 1, xs: 3 }}>
+        {data.windows.map((each) => (
+          <Rate key={each.hours} window={each} />
+        ))}
+      </SimpleGrid>
+      {data.by_hour.some(({ hits, misses }) => hits + misses > 0) && (
+        <Card withBorder className="surface" p="md">
+          <HitChart byHour={data.by_hour} />
+        </Card>
+      )}
+      <Part title="Why it was passed over in the last 7 days">
+        <DataTable
+          caption="Reasons of misses"
+          name="reasons"
+          query={{ data: data.reasons, error: null }}
+          columns={CAUSES}
+          rowKey={(row) => `${row.code} ${row.setting ?? ''}`}
+          minWidth={720}
+          empty={<EmptyState icon={IconCircleCheck} title="It was never passed over" />}
+        />
+      </Part>
+      {data.recent_misses.length > 0 && (
+        <Part title="Last misses">
+          <DataTable
+            caption="Last misses"
+            name="misses"
+            query={{ data: data.recent_misses, error: null }}
+            columns={MISSES}
+            rowKey={(row) => row.launch_id}
+            minWidth={720}
+            empty={null}
+          />
+        </Part>
+      )}
+      {allowed('system_view') && (
+        <Text size="sm">
+          <Anchor component={Link} inherit to={`/admin/staging/${configId}?tab=logs&code=staging-violation`}>
+            Violations in the logs
+          </Anchor>
+        </Text>
+      )}
+    </Stack>
+  );
+}
+
+function Part({ title, children }: { title: string; children: ReactNode }) {
+  return (
+    <Stack gap="xs">
+      <Title order={2} fz={18}>
+        {title}
+      </Title>
+      {children}
+    </Stack>
+  );
+}
+
+function Rate({ window }: { window: Window }) {
+  const { hours, hits, misses, served_elsewhere: elsewhere, hit_rate: rate } = window;
+  return (
+    <Card withBorder className="surface" p="md">
+      <Text size="sm" c="dimmed">
+        {SPANS[hours] ?? `Last ${counted(hours, 'hour')}`}
+      </Text>
+      <Text fz={26} fw={650} className="number" data-testid={`hit-rate-${hours}`}>
+        {rate === null ? 'No launches' : percent(rate)}
+      </Text>
+      <Text size="sm">
+        {counted(hits, 'hit')}, {counted(misses, 'miss', 'misses')}
+        {elsewhere > 0 && `, ${elsewhere} served by another pool`}
+      </Text>
+    </Card>
+  );
+}
+
+const CAUSES: Column<Cause>[] = [
+  {
+    key: 'code',
+    title: 'Reason',
+    value: (row) => wordsOf(row.code),
+    render: (row) => (
+      <Stack gap={0}>
+        <Text size="sm" fw={600}>
+          {wordsOf(row.code)}
+        </Text>
+        {row.setting && (
+          <Text size="xs" c="dimmed">
+            setting {row.setting}
+          </Text>
+        )}
+      </Stack>
+    ),
+  },
+  {
+    key: 'launches',
+    title: 'Launches',
+    value: (row) => row.launches,
+    align: 'right',
+    render: (row) => <Amount>{row.launches}</Amount>,
+  },
+  { key: 'last', title: 'Last', value: (row) => row.last, render: (row) => <TimeAgo time={row.last} /> },
+  {
+    key: 'reason',
+    title: 'What was said',
+    value: (row) => row.reason,
+    width: '50%',
+    render: (row) => <Text size="sm">{row.reason}</Text>,
+  },
+];
+
+const MISSES: Column<StagingMiss>[] = [
+  { key: 'time', title: 'Time', value: (row) => row.time, render: (row) => <TimeAgo time={row.time} /> },
+  {
+    key: 'user',
+    title: 'User',
+    value: (row) => row.username,
+    render: (row) =>
+      row.user_id && row.username ? <RowLink to={`/admin/users/${row.user_id}`}>{row.username}</RowLink> : '–',
+  },
+  {
+    key: 'reasons',
+    title: 'Why',
+    value: (row) => row.reasons.map(({ code }) => wordsOf(code)).join(', '),
+    width: '50%',
+    render: (row) =>
+      row.reasons.map(({ code, reason }) => (
+        <Text size="sm" key={`${code} ${reason}`}>
+          {reason}
+        </Text>
+      )),
+  },
+  {
+    key: 'served',
+    title: 'Outcome',
+    value: (row) => row.outcome.replace('_', ' '),
+    render: (row) => <StatusBadge status={row.outcome.replace('_', ' ')} />,
+  },
+  {
+    key: 'session',
+    title: 'Session',
+    value: (row) => row.session_id,
+    render: (row) =>
+      row.session_id ? (
+        <RowLink to={`/admin/sessions/${row.session_id}?tab=placement`}>{row.session_id.slice(0, 8)}</RowLink>
+      ) : (
+        '–'
+      ),
+  },
+];

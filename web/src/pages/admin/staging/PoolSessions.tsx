@@ -1,0 +1,105 @@
+import { Stack, Text, Title } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconStack2 } from '@tabler/icons-react';
+import { sessionsQuery, setAsideQuery } from '../../../api/queries';
+import type { Session } from '../../../api/types';
+import { Amount } from '../../../components/Amount';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { EmptyState } from '../../../components/feedback';
+import { counted, milliseconds, shortId } from '../../../components/format';
+import { RowLink } from '../../../components/RowLink';
+import { StatusBadge } from '../../../components/StatusBadge';
+import { TimeAgo } from '../../../components/TimeAgo';
+import { kindOf } from '../sessions/kinds';
+import { RowActions } from '../sessions/RowActions';
+
+const COLUMNS: Column<Session>[] = [
+  {
+    key: 'session',
+    title: 'Session ID',
+    value: (row) => row.session_id,
+    render: (row) => <RowLink to={`/admin/sessions/${row.session_id}`}>{shortId(row.session_id)}</RowLink>,
+  },
+  { key: 'state', title: 'State', value: stateOf, render: (row) => <StatusBadge status={stateOf(row)} /> },
+  { key: 'agent', title: 'Agent', value: (row) => row.hostname },
+  { key: 'created', title: 'Created', value: (row) => row.created, render: (row) => <TimeAgo time={row.created} /> },
+  {
+    key: 'took',
+    title: 'Start took',
+    value: startOf,
+    align: 'right',
+    render: (row) => <StartTime session={row} />,
+  },
+  { key: 'expires', title: 'Expires', value: endOf, render: (row) => <TimeAgo time={endOf(row)} /> },
+  {
+    key: 'note',
+    title: 'Note',
+    value: noteOf,
+    width: '30%',
+    render: (row) => (
+      <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
+        {noteOf(row) ?? '–'}
+      </Text>
+    ),
+  },
+  { key: 'actions', title: 'Actions', hideTitle: true, align: 'right', render: (row) => <RowActions session={row} /> },
+];
+
+/** The sessions of a pool that nobody has: those that wait, and those set aside to be looked at. */
+export function PoolSessions({ configId }: { configId: string }) {
+  const sessions = useQuery(sessionsQuery);
+  const setAside = useQuery(setAsideQuery);
+  const own = sessions.data?.concat(setAside.data ?? []).filter((session) => session.staging_config_id === configId);
+  const inUse = own?.filter((session) => kindOf(session) === 'in use').length ?? 0;
+  return (
+    <Stack gap="xs">
+      <Title order={2} fz={18}>
+        Staged sessions
+      </Title>
+      {inUse > 0 && (
+        <Text size="sm" c="dimmed">
+          {counted(inUse, 'session')} of this pool {inUse === 1 ? 'is' : 'are'} in use.
+        </Text>
+      )}
+      <DataTable
+        caption="Staged sessions"
+        name="staged"
+        query={{
+          data: own?.filter((session) => kindOf(session) !== 'in use'),
+          error: sessions.error ?? setAside.error,
+        }}
+        columns={COLUMNS}
+        rowKey={(row) => row.session_id}
+        sort="created"
+        minWidth={900}
+        empty={<EmptyState icon={IconStack2} title="No session is staged at the moment" />}
+      />
+    </Stack>
+  );
+}
+
+function stateOf(session: Session): string {
+  if (kindOf(session) === 'set aside') return 'set aside';
+  return session.claimable ? 'ready' : session.status;
+}
+
+/** When the pool replaces it; one that was set aside stays until others come or somebody deletes it. */
+function endOf(session: Session): string | null {
+  return kindOf(session) === 'staged' ? session.expires : null;
+}
+
+/** Why it was set aside or failed, or whose place it will take. */
+function noteOf({ set_aside_reason, error, replaces, claimable }: Session): string | null {
+  const isComing = replaces !== null && !claimable;
+  return set_aside_reason ?? error ?? (isComing ? `In rotation: takes the place of ${shortId(replaces)}` : null);
+}
+
+/** Milliseconds from its creation until it was usable. */
+function startOf({ created, started }: Session): number | null {
+  return started ? Date.parse(started) - Date.parse(created) : null;
+}
+
+function StartTime({ session }: { session: Session }) {
+  const took = startOf(session);
+  return <Amount>{took === null ? '–' : milliseconds(took)}</Amount>;
+}

@@ -1,0 +1,98 @@
+import { Anchor, Card, SimpleGrid, Stack } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { Link, useParams } from 'react-router';
+import { useAllowed } from '../../../api/auth';
+import { stagingConfigQuery } from '../../../api/queries';
+import type { StagingConfig } from '../../../api/types';
+import { DetailsPage, type Tab } from '../../../components/DetailsPage';
+import { Facts } from '../../../components/Facts';
+import { hours } from '../../../components/format';
+import { ShortId } from '../../../components/ShortId';
+import { TimeAgo } from '../../../components/TimeAgo';
+import { LogsTable } from '../diagnostics/LogsTable';
+import { ConfigButtons, nameOf } from './ConfigActions';
+import { Explain } from './Explain';
+import { grantedBy } from './GrantedBadge';
+import { History } from './History';
+import { PoolSessions } from './PoolSessions';
+import { PoolState } from './PoolState';
+
+/** Codes of log rows about pools, with the words for each. */
+const LOG_CODES = {
+  'staging-violation': 'Violations',
+  'staging-miss': 'Misses',
+  'staging-shortfall': 'Shortfalls',
+};
+
+/** One staging config: its pool, whom it served, whom it would serve, what was logged about it. */
+export function StagingConfigPage() {
+  const { configId = '' } = useParams();
+  const config = useQuery(stagingConfigQuery(configId));
+  const allowed = useAllowed();
+  const tabs = (data: StagingConfig): Tab[] => [
+    { key: 'pool', title: 'Pool', content: <Pool config={data} /> },
+    { key: 'history', title: 'Hits and Misses', content: <History configId={data.staging_config_id} /> },
+    { key: 'explain', title: 'Would a User Get One?', content: <Explain config={data} /> },
+    ...(allowed('system_view')
+      ? [
+          {
+            key: 'logs',
+            title: 'Logs',
+            content: <LogsTable fixed={{ staging_config_id: data.staging_config_id }} codes={LOG_CODES} />,
+          },
+        ]
+      : []),
+  ];
+  return (
+    <DetailsPage
+      list={{ to: '/admin/staging', title: 'Staging' }}
+      query={config}
+      title={nameOf}
+      actions={(data) => <ConfigButtons config={data} />}
+      tabs={tabs}
+    />
+  );
+}
+
+function Pool({ config }: { config: StagingConfig }) {
+  const allowed = useAllowed();
+  const to = (address: string, text: string, permission: string) =>
+    allowed(permission) ? (
+      <Anchor component={Link} to={address} size="sm">
+        {text}
+      </Anchor>
+    ) : (
+      text
+    );
+  return (
+    <Stack>
+      <SimpleGrid cols={{ base: 1, lg: 2 }}>
+        <Card withBorder className="surface" p="md">
+          <Facts
+            facts={[
+              ['Current Sessions', <PoolState key="current" config={config} />],
+              ['Starting', config.num_starting_sessions],
+              ['Desired Sessions', config.num_sessions],
+              ['Expiration (Hours)', hours(config.expiration)],
+              ['Failed starts in a row', config.failures > 0 && config.failures],
+              ['Last error', config.last_error],
+              ['Next try', config.next_try && <TimeAgo key="next" time={config.next_try} />],
+            ]}
+          />
+        </Card>
+        <Card withBorder className="surface" p="md">
+          <Facts
+            facts={[
+              ['Deployment Zone', to('/admin/infrastructure/zones', config.zone_name, 'zones_view')],
+              ['Image', to(`/admin/workspaces/${config.image_id}`, config.image_friendly_name, 'images_view')],
+              ['Default permissions', grantedBy(config).join(', ') || 'none'],
+              ['Config ID', <ShortId key="id" id={config.staging_config_id} />],
+              ['Created', <TimeAgo key="created" time={config.created} />],
+            ]}
+          />
+        </Card>
+      </SimpleGrid>
+      {allowed('sessions_view') && <PoolSessions configId={config.staging_config_id} />}
+    </Stack>
+  );
+}

@@ -1,0 +1,48 @@
+import { Button, Skeleton, Stack } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { changeSettings } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
+import { settingsQuery } from '../../../api/queries';
+import { StaleBanner } from '../../../components/feedback';
+import { PageHeader } from '../../../components/PageHeader';
+import { SettingRow } from '../../../components/SettingRow';
+import { factsOf } from '../groups/settingTexts';
+
+/** What holds for the whole installation; a value is saved when its field is left. */
+export function Settings() {
+  const settings = useQuery(settingsQuery);
+  const mayChange = useAllowed()('settings_modify');
+  return (
+    <>
+      <PageHeader title="Settings">They hold for the whole installation and take effect at once.</PageHeader>
+      <Stack gap="sm">
+        <StaleBanner error={settings.error} hasData={settings.data !== undefined} />
+        {!settings.data && <Skeleton h={240} />}
+        {settings.data?.map((setting) => (
+          <SettingRow
+            key={setting.name}
+            setting={setting}
+            value={setting.value}
+            facts={factsOf(setting)}
+            save={(value) => changeSettings({ [setting.name]: value })}
+            touched="settings"
+            disabled={!mayChange}
+            aside={(reset) =>
+              JSON.stringify(setting.value) !== JSON.stringify(setting.default) && (
+                <Button
+                  size="compact-xs"
+                  variant="default"
+                  disabled={!mayChange}
+                  onClick={reset}
+                  aria-label={`Default of ${setting.name}`}
+                >
+                  Default
+                </Button>
+              )
+            }
+          />
+        ))}
+      </Stack>
+    </>
+  );
+}

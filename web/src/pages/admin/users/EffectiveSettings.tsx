@@ -1,0 +1,70 @@
+import { Badge, Group, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconSettings } from '@tabler/icons-react';
+import { userSettingsQuery } from '../../../api/queries';
+import type { EffectiveSetting } from '../../../api/types';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { EmptyState } from '../../../components/feedback';
+import { Marked } from '../../../components/Marked';
+import { shownValue } from '../groups/settingTexts';
+
+const COLUMNS: Column<EffectiveSetting>[] = [
+  {
+    key: 'setting',
+    title: 'Setting',
+    value: (row) => `${row.name} ${row.excludes_staging ? 'excludes staging' : ''}`,
+    width: '45%',
+    render: (row) => (
+      <>
+        <Group gap="xs">
+          <Text size="sm" fw={600} style={{ overflowWrap: 'anywhere' }}>
+            {row.name}
+          </Text>
+          {row.excludes_staging && (
+            <Badge variant="default" size="sm" miw="max-content">
+              excludes staging
+            </Badge>
+          )}
+        </Group>
+        <Text size="xs" c="dimmed">
+          <Marked text={row.description} />
+        </Text>
+      </>
+    ),
+  },
+  {
+    key: 'value',
+    title: 'Value',
+    value: (row) => shownValue(row.value, row.unit),
+    render: (row) => (
+      <Text size="sm" miw={90} style={{ overflowWrap: 'anywhere' }}>
+        {shownValue(row.value, row.unit)}
+      </Text>
+    ),
+  },
+  {
+    key: 'trace',
+    title: 'Why',
+    value: (row) => row.trace,
+    render: (row) => (
+      <Text size="xs" style={{ overflowWrap: 'anywhere' }}>
+        <Marked text={row.trace} />
+      </Text>
+    ),
+  },
+];
+
+/** The group settings as they hold for a user, each with where it came from. */
+export function EffectiveSettings({ userId }: { userId: string }) {
+  const settings = useQuery(userSettingsQuery(userId));
+  return (
+    <DataTable
+      caption="Effective settings"
+      query={settings}
+      columns={COLUMNS}
+      rowKey={(row) => row.name}
+      minWidth={760}
+      empty={<EmptyState icon={IconSettings} title="No settings" />}
+    />
+  );
+}

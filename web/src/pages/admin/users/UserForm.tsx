@@ -1,0 +1,135 @@
+import { Button, MultiSelect, PasswordInput, SimpleGrid, Switch, Textarea, TextInput } from '@mantine/core';
+import { useForm, type UseFormReturnType } from '@mantine/form';
+import { useDisclosure } from '@mantine/hooks';
+import { useQuery } from '@tanstack/react-query';
+import { IconPlus } from '@tabler/icons-react';
+import { useAllowed } from '../../../api/auth';
+import { changeUser, createUser } from '../../../api/actions';
+import { groupsQuery } from '../../../api/queries';
+import type { User } from '../../../api/types';
+import { showDone } from '../../../components/feedback';
+import { changed, FormDialog, FormFrame } from '../../../components/Form';
+
+interface Fields {
+  username: string;
+  first_name: string;
+  last_name: string;
+  phone: string;
+  organization: string;
+  notes: string;
+  locked: boolean;
+  disabled: boolean;
+  groups: string[];
+}
+
+const NEW: Fields = {
+  username: '',
+  first_name: '',
+  last_name: '',
+  phone: '',
+  organization: '',
+  notes: '',
+  locked: false,
+  disabled: false,
+  groups: [],
+};
+
+/** Create User: the button and its form. */
+export function CreateUser() {
+  const [opened, { open, close }] = useDisclosure(false);
+  const allowed = useAllowed();
+  if (!allowed('users_create')) return null;
+  return (
+    <>
+      <Button leftSection={<IconPlus size={16} aria-hidden />} onClick={open}>
+        Create User
+      </Button>
+      {opened && <CreateForm onClose={close} />}
+    </>
+  );
+}
+
+function CreateForm({ onClose }: { onClose: () => void }) {
+  const form = useForm<Fields & { password: string }>({ initialValues: { ...NEW, password: '' } });
+  return (
+    <FormDialog title="Create User" form={form} save={createUser} touched={['users', 'groups']} onClose={onClose}>
+      <TextInput label="Username" required autoComplete="off" data-autofocus {...form.getInputProps('username')} />
+      <PasswordInput
+        label="Password"
+        required
+        autoComplete="new-password"
+        visibilityToggleButtonProps={{ 'aria-label': 'Show the password' }}
+        {...form.getInputProps('password')}
+      />
+      <SimpleGrid cols={2}>
+        <TextInput label="First Name" {...form.getInputProps('first_name')} />
+        <TextInput label="Last Name" {...form.getInputProps('last_name')} />
+      </SimpleGrid>
+      <Groups {...form.getInputProps('groups')} />
+    </FormDialog>
+  );
+}
+
+/** Everything an administrator can change of a user; `isSelf`: nobody locks himself out. */
+export function UserForm({ user, isSelf, disabled }: { user: User; isSelf: boolean; disabled: boolean }) {
+  const form = useForm<Fields>({ initialValues: fieldsOf(user) });
+  return (
+    <FormFrame
+      form={form}
+      save={(values, before) => changeUser(user.user_id, changed(before, values))}
+      touched={['users', 'groups']}
+      onSaved={() => showDone('The user was saved.')}
+      repeatable
+      readOnly={disabled}
+    >
+      <TextInput label="Username" required autoComplete="off" {...form.getInputProps('username')} />
+      <SimpleGrid cols={{ base: 1, xs: 2 }}>
+        <TextInput label="First Name" {...form.getInputProps('first_name')} />
+        <TextInput label="Last Name" {...form.getInputProps('last_name')} />
+        <TextInput label="Phone" {...form.getInputProps('phone')} />
+        <TextInput label="Organization" {...form.getInputProps('organization')} />
+      </SimpleGrid>
+      <Groups {...form.getInputProps('groups')} />
+      <Textarea label="Notes" autosize minRows={2} {...form.getInputProps('notes')} />
+      <States form={form} isSelf={isSelf} />
+    </FormFrame>
+  );
+}
+
+function States({ form, isSelf }: { form: UseFormReturnType<Fields>; isSelf: boolean }) {
+  return (
+    <>
+      <Switch
+        label="Disabled"
+        description="The account cannot be used: log-ins and streams end at once"
+        disabled={isSelf}
+        {...form.getInputProps('disabled', { type: 'checkbox' })}
+      />
+      <Switch
+        label="Locked"
+        description="As after too many wrong passwords; switch it off to let the user try again"
+        disabled={isSelf}
+        {...form.getInputProps('locked', { type: 'checkbox' })}
+      />
+    </>
+  );
+}
+
+function Groups(props: ReturnType<UseFormReturnType<Fields>['getInputProps']>) {
+  const groups = useQuery(groupsQuery);
+  const choices = (groups.data ?? []).filter((group) => group.name !== 'All Users');
+  return (
+    <MultiSelect
+      label="Groups"
+      description="Besides All Users"
+      data={choices.map((group) => ({ value: group.group_id, label: group.name }))}
+      {...props}
+    />
+  );
+}
+
+function fieldsOf(user: User): Fields {
+  const groups = user.groups.filter(({ name }) => name !== 'All Users').map(({ group_id }) => group_id);
+  const names = Object.keys(NEW) as (keyof Fields)[];
+  return { ...NEW, ...Object.fromEntries(names.map((name) => [name, user[name]])), groups };
+}

@@ -1,0 +1,45 @@
+import { Button, Card, Group, Skeleton, Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { endUserLogin, logUserOut } from '../../../api/actions';
+import { userLoginsQuery } from '../../../api/queries';
+import type { User } from '../../../api/types';
+import { Confirm } from '../../../components/Confirm';
+import { StaleBanner } from '../../../components/feedback';
+import { LogIns } from '../../../components/LogIns';
+
+/** Where a user is logged in, and how to end it. */
+export function UserLogIns({ user, disabled }: { user: User; disabled: boolean }) {
+  const logIns = useQuery(userLoginsQuery(user.user_id));
+  if (!logIns.data)
+    return logIns.error ? <StaleBanner error={logIns.error} hasData={false} /> : <Skeleton h={120} maw={760} />;
+  return (
+    <Card withBorder className="surface" p="lg" maw={760}>
+      <Stack>
+        <LogIns
+          logIns={logIns.data}
+          onEnd={(loginId) => endUserLogin(user.user_id, loginId)}
+          touched={['users']}
+          disabled={disabled}
+        />
+        <Group justify="space-between">
+          <Text size="xs" c="dimmed">
+            Streams are cut with a log-in; sessions go on.
+          </Text>
+          <Confirm
+            title={`Log ${user.username} out everywhere?`}
+            action="Log out"
+            onConfirm={() => logUserOut(user.user_id)}
+            touched={['users']}
+            trigger={(open) => (
+              <Button size="sm" variant="default" onClick={open} disabled={disabled || logIns.data.length === 0}>
+                Log out everywhere
+              </Button>
+            )}
+          >
+            All log-ins end and all open streams of the user are cut; the sessions go on.
+          </Confirm>
+        </Group>
+      </Stack>
+    </Card>
+  );
+}

@@ -1,0 +1,70 @@
+import { Card, Group, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useParams } from 'react-router';
+import { meQuery, useAllowed } from '../../../api/auth';
+import { userQuery } from '../../../api/queries';
+import type { User } from '../../../api/types';
+import { DetailsPage, type Tab } from '../../../components/DetailsPage';
+import { StatusBadge } from '../../../components/StatusBadge';
+import { TimeAgo } from '../../../components/TimeAgo';
+import { LogsTable } from '../diagnostics/LogsTable';
+import { SessionsTable } from '../sessions/SessionsTable';
+import { EffectiveSettings } from './EffectiveSettings';
+import { stateOf } from './states';
+import { UserActions } from './UserActions';
+import { UserLogIns } from './UserLogIns';
+import { Preferences } from './Preferences';
+import { UserForm } from './UserForm';
+
+/** One user: account, groups and sessions. */
+export function UserPage() {
+  const { userId = '' } = useParams();
+  const user = useQuery(userQuery(userId));
+  const { data: me } = useQuery(meQuery);
+  const allowed = useAllowed();
+  const tabs = (data: User): Tab[] => [
+    {
+      key: 'details',
+      title: 'Details',
+      content: (
+        <Card withBorder className="surface" p="lg" maw={760}>
+          <UserForm user={data} isSelf={data.user_id === me?.user.user_id} disabled={!allowed('users_modify')} />
+        </Card>
+      ),
+    },
+    {
+      key: 'preferences',
+      title: 'Preferences',
+      content: <Preferences user={data} disabled={!allowed('users_modify')} />,
+    },
+    { key: 'settings', title: 'Settings', content: <EffectiveSettings userId={data.user_id} /> },
+    { key: 'logins', title: 'Log-ins', content: <UserLogIns user={data} disabled={!allowed('users_modify')} /> },
+    ...(allowed('sessions_view')
+      ? [{ key: 'sessions', title: 'Sessions', content: <SessionsTable of={(row) => row.user_id === data.user_id} /> }]
+      : []),
+    ...(allowed('system_view')
+      ? [{ key: 'logs', title: 'Logs', content: <LogsTable fixed={{ user_id: data.user_id }} /> }]
+      : []),
+  ];
+  return (
+    <DetailsPage
+      list={{ to: '/admin/users', title: 'Users' }}
+      query={user}
+      title={({ username }) => username}
+      note={(data) => <Note user={data} />}
+      actions={(data) => <UserActions user={data} onDeletedTo="/admin/users" />}
+      tabs={tabs}
+    />
+  );
+}
+
+function Note({ user }: { user: User }) {
+  return (
+    <Group gap="sm">
+      <StatusBadge status={stateOf(user)} />
+      <Text size="sm" c="dimmed">
+        created <TimeAgo time={user.created} />, last session <TimeAgo time={user.last_session} none="never" />
+      </Text>
+    </Group>
+  );
+}

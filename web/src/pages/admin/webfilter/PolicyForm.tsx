@@ -1,0 +1,81 @@
+import { Select, Textarea, TextInput } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { changeFilterPolicy, createFilterPolicy } from '../../../api/actions';
+import type { FilterPolicy } from '../../../api/types';
+import { changed, FormDialog } from '../../../components/Form';
+
+interface Fields {
+  name: string;
+  description: string;
+  default_action: 'allow' | 'deny';
+  allow: string;
+  deny: string;
+}
+
+/** Create a web filter policy (`policy` is null), or edit one; domains stand one in a line. */
+export function PolicyForm({ policy, onClose }: { policy: FilterPolicy | null; onClose: () => void }) {
+  const form = useForm<Fields>({
+    initialValues: {
+      name: policy?.name ?? '',
+      description: policy?.description ?? '',
+      default_action: policy?.default_action ?? 'deny',
+      allow: policy?.allow.join('\n') ?? '',
+      deny: policy?.deny.join('\n') ?? '',
+    },
+  });
+  return (
+    <FormDialog
+      title={policy ? `Edit ${policy.name}` : 'Create Policy'}
+      size="lg"
+      repeatable={policy !== null}
+      form={form}
+      save={(values, before) =>
+        policy
+          ? changeFilterPolicy(policy.filter_policy_id, changed(bodyOf(before), bodyOf(values)))
+          : createFilterPolicy(bodyOf(values))
+      }
+      touched={['filter-policies']}
+      onClose={onClose}
+    >
+      <TextInput label="Name" required data-autofocus {...form.getInputProps('name')} />
+      <TextInput label="Description" {...form.getInputProps('description')} />
+      <Select
+        label="Default action"
+        description="What happens to sites that neither list names"
+        allowDeselect={false}
+        data={[
+          { value: 'deny', label: 'Deny: only what is allowed below' },
+          { value: 'allow', label: 'Allow: all but what is denied below' },
+        ]}
+        {...form.getInputProps('default_action')}
+      />
+      <Textarea
+        label="Allowed domains"
+        description="One in a line, each with everything below it; where both lists fit, the longer domain decides"
+        placeholder={'wikipedia.org\npython.org'}
+        autosize
+        minRows={3}
+        maxRows={12}
+        spellCheck={false}
+        {...form.getInputProps('allow')}
+      />
+      <Textarea
+        label="Denied domains"
+        placeholder="ads.python.org"
+        autosize
+        minRows={3}
+        maxRows={12}
+        spellCheck={false}
+        {...form.getInputProps('deny')}
+      />
+    </FormDialog>
+  );
+}
+
+function bodyOf({ allow, deny, ...fields }: Fields) {
+  return { ...fields, allow: linesOf(allow), deny: linesOf(deny) };
+}
+
+function linesOf(text: string): string[] {
+  return text.split(/[\s,]+/).filter(Boolean);
+}

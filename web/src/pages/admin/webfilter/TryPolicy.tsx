@@ -1,0 +1,63 @@
+import { Alert, NumberInput, SimpleGrid, TextInput } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { Modal, Text } from '@mantine/core';
+import { useState } from 'react';
+import { askFilterPolicy } from '../../../api/actions';
+import type { FilterPolicy, Schemas } from '../../../api/types';
+import { FormFrame } from '../../../components/Form';
+
+/** Ask a policy about a site: whether it may be opened, and by which rule. */
+export function TryPolicy({ policy, onClose }: { policy: FilterPolicy; onClose: () => void }) {
+  const [verdict, setVerdict] = useState<Schemas['FilterDecisionView'] | null>(null);
+  const form = useForm({ initialValues: { host: '', port: 443 } });
+  return (
+    <Modal
+      opened
+      onClose={onClose}
+      title={
+        <Text component="span" fw={650}>
+          Try {policy.name}
+        </Text>
+      }
+    >
+      <FormFrame
+        form={form}
+        submit="Ask"
+        save={({ host, port }) => askFilterPolicy(policy.filter_policy_id, host.trim(), port)}
+        touched={[]}
+        repeatable
+        onSaved={setVerdict}
+        onCancel={onClose}
+      >
+        <SimpleGrid cols={2}>
+          <TextInput
+            label="Site"
+            placeholder="docs.python.org"
+            required
+            data-autofocus
+            spellCheck={false}
+            {...form.getInputProps('host')}
+          />
+          <NumberInput
+            label="Port"
+            required
+            min={1}
+            max={65_535}
+            allowDecimal={false}
+            {...form.getInputProps('port')}
+          />
+        </SimpleGrid>
+        {verdict && (
+          <Alert
+            color={verdict.action === 'allow' ? 'teal' : 'red'}
+            variant="light"
+            role="status"
+            title={`${verdict.host} is ${verdict.action === 'allow' ? 'open' : 'blocked'}`}
+          >
+            {verdict.reason}
+          </Alert>
+        )}
+      </FormFrame>
+    </Modal>
+  );
+}

@@ -1,0 +1,27 @@
+import { Container } from '@mantine/core';
+import { useNavigate } from 'react-router';
+import { showDone } from '../../../components/feedback';
+import { PageHeader } from '../../../components/PageHeader';
+import { WorkspaceForm } from './WorkspaceForm';
+
+/** Add Workspace: its page opens when it is there. */
+export function CreateWorkspace() {
+  const navigate = useNavigate();
+  return (
+    <>
+      <PageHeader title="Add Workspace">
+        A container image with a name, what it needs, and who may launch it.
+      </PageHeader>
+      <Container size="md" ml={0} px={0}>
+        <WorkspaceForm
+          image={null}
+          onSaved={({ image_id, friendly_name }) => {
+            showDone(`${friendly_name} was added.`);
+            void navigate(`/admin/workspaces/${image_id}`);
+          }}
+          onCancel={() => void navigate('/admin/workspaces')}
+        />
+      </Container>
+    </>
+  );
+}

@@ -1,0 +1,56 @@
+import { Text } from '@mantine/core';
+import { IconCpu } from '@tabler/icons-react';
+import type { Image } from '../../../api/types';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { EmptyState } from '../../../components/feedback';
+import { PullState } from '../../../components/PullState';
+import { RowLink } from '../../../components/RowLink';
+import { textIn } from '../../../components/tones';
+
+type OnAgent = Image['agents'][number];
+
+const COLUMNS: Column<OnAgent>[] = [
+  {
+    key: 'agent',
+    title: 'Agent',
+    value: (row) => row.hostname,
+    render: (row) => <RowLink to={`/admin/infrastructure/agents/${row.agent_id}`}>{row.hostname}</RowLink>,
+  },
+  {
+    key: 'state',
+    title: 'Image',
+    value: (row) => row.state,
+    render: (row) => <PullState pull={row} label={`Pulled to ${row.hostname}`} />,
+  },
+  {
+    key: 'error',
+    title: 'Why not',
+    value: (row) => row.error,
+    width: '55%',
+    render: (row) => (
+      <Text size="sm" c={row.error ? textIn('red') : undefined} style={{ overflowWrap: 'anywhere' }}>
+        {row.error || '–'}
+      </Text>
+    ),
+  },
+];
+
+/** Which Agents hold the image of a workspace, and how far the others are with it. */
+export function ImageAgents({ image }: { image: Image }) {
+  return (
+    <DataTable
+      caption="Image on Agents"
+      query={{ data: image.agents, error: null }}
+      columns={COLUMNS}
+      rowKey={(row) => row.agent_id}
+      sort="agent"
+      minWidth={620}
+      empty={
+        <EmptyState icon={IconCpu} title="No Agent has said anything about this image yet">
+          Agents pull the images of enabled workspaces by themselves. Without a registry, load it on each machine with
+          docker load.
+        </EmptyState>
+      }
+    />
+  );
+}

@@ -1,0 +1,47 @@
+import { useForm } from '@mantine/form';
+import { changeImage, createImage } from '../../../api/actions';
+import type { Image } from '../../../api/types';
+import { changed, FormFrame } from '../../../components/Form';
+import { bodyOf, CHECKS, fieldsOf, type Fields, JSON_FIELDS } from './fields';
+import { AccessFields, ContainerFields, ConfigFields, GeneralFields, PlacementFields, SessionFields } from './sections';
+
+interface Props {
+  /** Null = a new one. */
+  image: Image | null;
+  disabled?: boolean;
+  onSaved: (saved: Image) => void;
+  onCancel?: () => void;
+}
+
+/** Every field of a workspace. What is not changed is not sent. */
+export function WorkspaceForm({ image, disabled = false, onSaved, onCancel }: Props) {
+  const form = useForm<Fields>({
+    initialValues: fieldsOf(image),
+    validate: CHECKS,
+    validateInputOnChange: [...JSON_FIELDS],
+  });
+  const save = (fields: Fields, before: Fields) => {
+    const body = bodyOf(fields);
+    const changes = changed(bodyOf(before), body);
+    const { name, friendly_name } = body;
+    return image ? changeImage(image.image_id, changes) : createImage({ ...changes, name, friendly_name });
+  };
+  return (
+    <FormFrame
+      form={form}
+      save={save}
+      touched={['images', 'groups', 'launcher']}
+      onSaved={onSaved}
+      repeatable={image !== null}
+      readOnly={disabled}
+      {...(onCancel ? { onCancel } : {})}
+    >
+      <GeneralFields form={form} />
+      <ContainerFields form={form} />
+      <AccessFields form={form} />
+      <PlacementFields form={form} />
+      <SessionFields form={form} />
+      <ConfigFields form={form} />
+    </FormFrame>
+  );
+}

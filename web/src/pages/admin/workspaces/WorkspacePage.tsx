@@ -1,0 +1,79 @@
+import { Button, Container } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { useNavigate, useParams } from 'react-router';
+import { deleteImage } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
+import { imageQuery } from '../../../api/queries';
+import type { Image } from '../../../api/types';
+import { Confirm } from '../../../components/Confirm';
+import { DetailsPage, type Tab } from '../../../components/DetailsPage';
+import { showDone } from '../../../components/feedback';
+import { SessionsTable } from '../sessions/SessionsTable';
+import { ImageAgents } from './ImageAgents';
+import { WorkspaceForm } from './WorkspaceForm';
+
+const LIST = { to: '/admin/workspaces', title: 'Workspaces' };
+
+/** One workspace: its settings, the Agents that hold it, its sessions. */
+export function WorkspacePage() {
+  const { imageId = '' } = useParams();
+  const image = useQuery(imageQuery(imageId));
+  const allowed = useAllowed();
+  const tabs = (data: Image): Tab[] => [
+    {
+      key: 'details',
+      title: 'Details',
+      content: (
+        <Container size="md" ml={0} px={0}>
+          <WorkspaceForm
+            image={data}
+            disabled={!allowed('images_modify')}
+            onSaved={() => showDone('The workspace was saved; sessions that run already stay as they are.')}
+          />
+        </Container>
+      ),
+    },
+    { key: 'agents', title: 'Agents', content: <ImageAgents image={data} /> },
+    ...(allowed('sessions_view')
+      ? [
+          {
+            key: 'sessions',
+            title: 'Sessions',
+            content: <SessionsTable of={(row) => row.image_id === data.image_id} />,
+          },
+        ]
+      : []),
+  ];
+  return (
+    <DetailsPage
+      list={LIST}
+      query={image}
+      title={({ friendly_name }) => friendly_name}
+      note={({ name }) => name}
+      actions={(data) => allowed('images_delete') && <DeleteWorkspace image={data} />}
+      tabs={tabs}
+    />
+  );
+}
+
+function DeleteWorkspace({ image }: { image: Image }) {
+  const navigate = useNavigate();
+  return (
+    <Confirm
+      title={`Delete workspace ${image.friendly_name}?`}
+      action="Delete"
+      onConfirm={async () => {
+        await deleteImage(image.image_id);
+        await navigate(LIST.to);
+      }}
+      touched={['images', 'groups', 'launcher']}
+      trigger={(open) => (
+        <Button variant="default" onClick={open}>
+          Delete Workspace
+        </Button>
+      )}
+    >
+      Nobody can launch it any more. The container image stays on the machines that have it.
+    </Confirm>
+  );
+}

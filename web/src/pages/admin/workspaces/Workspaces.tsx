@@ -1,0 +1,132 @@
+import { Badge, Button, Code, Group, Stack, Text } from '@mantine/core';
+import { useQuery } from '@tanstack/react-query';
+import { IconApps, IconPlus } from '@tabler/icons-react';
+import { Link } from 'react-router';
+import { useAllowed } from '../../../api/auth';
+import { changeImage } from '../../../api/actions';
+import { imagesQuery } from '../../../api/queries';
+import type { Image } from '../../../api/types';
+import { type Column, DataTable } from '../../../components/DataTable';
+import { EnabledSwitch } from '../../../components/EnabledSwitch';
+import { EmptyState } from '../../../components/feedback';
+import { bytes, counted, trimmed } from '../../../components/format';
+import { ImageIcon } from '../../../components/ImageIcon';
+import { PageHeader } from '../../../components/PageHeader';
+import { RowLink } from '../../../components/RowLink';
+import { PullState } from '../../../components/PullState';
+
+/** The images people can work in. */
+export function Workspaces() {
+  const images = useQuery(imagesQuery);
+  const allowed = useAllowed();
+  const columns: Column<Image>[] = [
+    { key: 'workspace', title: 'Workspace', value: (row) => row.friendly_name, render: (row) => <Name image={row} /> },
+    {
+      key: 'enabled',
+      title: 'Enabled',
+      value: (row) => (row.enabled ? 'enabled' : 'disabled'),
+      render: (row) => (
+        <EnabledSwitch
+          enabled={row.enabled}
+          name={`Workspace ${row.friendly_name}`}
+          list="images"
+          disabled={!allowed('images_modify')}
+          onChange={(enabled) => changeImage(row.image_id, { enabled })}
+        />
+      ),
+    },
+    { key: 'image', title: 'Container image', value: (row) => row.name, render: (row) => <Code>{row.name}</Code> },
+    {
+      key: 'available',
+      title: 'On an Agent',
+      value: (row) => (row.available ? 'yes' : 'no'),
+      render: (row) => <Available image={row} />,
+    },
+    {
+      key: 'cores',
+      title: 'Cores',
+      value: (row) => row.cores,
+      render: (row) => (
+        <Text size="sm" className="number">
+          {trimmed(row.cores)}
+        </Text>
+      ),
+    },
+    { key: 'memory', title: 'Memory', value: (row) => row.memory, render: (row) => <Memory image={row} /> },
+    { key: 'categories', title: 'Categories', value: (row) => row.categories.join(', ') },
+    { key: 'zone', title: 'Zone', value: (row) => row.zone_name ?? 'any' },
+  ];
+  const add = allowed('images_create') && (
+    <Button component={Link} to="/admin/workspaces/new" leftSection={<IconPlus size={16} aria-hidden />}>
+      Add Workspace
+    </Button>
+  );
+  return (
+    <>
+      <PageHeader title="Workspaces" actions={add}>
+        The images people can launch. Whoever is in one of a workspace’s groups sees it on the launcher.
+      </PageHeader>
+      <DataTable
+        caption="Workspaces"
+        query={images}
+        columns={columns}
+        rowKey={(row) => row.image_id}
+        sort="workspace"
+        minWidth={960}
+        empty={
+          <EmptyState icon={IconApps} title="No workspaces yet" action={add}>
+            A workspace is a container image with a name, limits and groups.
+          </EmptyState>
+        }
+      />
+    </>
+  );
+}
+
+function Name({ image }: { image: Image }) {
+  return (
+    <Group gap="sm" wrap="nowrap">
+      <ImageIcon name={image.friendly_name} src={image.image_src} size={32} />
+      <RowLink to={`/admin/workspaces/${image.image_id}`} note={image.description}>
+        {image.friendly_name}
+      </RowLink>
+    </Group>
+  );
+}
+
+/** On how many of the Agents the image is, and what is going on with it. */
+function Available({ image }: { image: Image }) {
+  const having = image.agents.filter(({ state }) => state === 'present').length;
+  const other = ['failed', 'pulling'].map((state) => image.agents.find((each) => each.state === state)).find(Boolean);
+  return (
+    <Stack gap={4} align="flex-start">
+      {having > 0 ? (
+        <Text size="sm" className="nowrap">
+          {having < image.agents.length ? `${having} of ${counted(image.agents.length, 'Agent')}` : 'Yes'}
+        </Text>
+      ) : (
+        !other && (
+          <Badge variant="default" miw="max-content">
+            not on any Agent
+          </Badge>
+        )
+      )}
+      {other && <PullState pull={other} label={`Pulled to ${other.hostname}`} />}
+    </Stack>
+  );
+}
+
+function Memory({ image }: { image: Image }) {
+  return (
+    <div>
+      <Text size="sm" className="number nowrap">
+        {bytes(image.memory)}
+      </Text>
+      {image.memory_limit !== null && (
+        <Text size="xs" c="dimmed" className="number nowrap">
+          limit {bytes(image.memory_limit)}
+        </Text>
+      )}
+    </div>
+  );
+}

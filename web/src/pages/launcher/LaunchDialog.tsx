@@ -1,0 +1,70 @@
+import { Select } from '@mantine/core';
+import { useForm } from '@mantine/form';
+import { useNavigate } from 'react-router';
+import { type Launch, launchSession, newLaunch } from '../../api/actions';
+import type { LauncherImage, Schemas } from '../../api/types';
+import { FormDialog } from '../../components/Form';
+
+interface Props {
+  image: LauncherImage;
+  options: Schemas['LaunchOptions'];
+  onClose: () => void;
+}
+
+const PROFILES = [
+  { value: 'Enabled', label: 'Enabled: my files and settings are kept' },
+  { value: 'Disabled', label: 'Disabled: nothing is kept' },
+  { value: 'Reset', label: 'Reset: what was kept is emptied first' },
+];
+
+/** Launch a workspace with choices of one's own: zone, persistent profile. */
+export function LaunchDialog({ image, options, onClose }: Props) {
+  const navigate = useNavigate();
+  const form = useForm({ initialValues: { zone: '', profile: 'Enabled' } });
+  const hasProfile = options.images_with_profile.includes(image.image_id);
+  return (
+    <FormDialog
+      title={`Launch ${image.friendly_name}`}
+      form={form}
+      submit="Launch"
+      save={({ zone, profile }) =>
+        launchSession(
+          newLaunch(image.image_id, {
+            ...(zone ? { zone_id: zone } : {}),
+            ...(hasProfile ? { persistent_profile_mode: profile as Launch['persistent_profile_mode'] } : {}),
+          }),
+        )
+      }
+      touched={['sessions']}
+      onSaved={({ session_id }) => navigate(`/session/${session_id}`)}
+      onClose={onClose}
+    >
+      {options.zones.length > 1 && (
+        <Select
+          label="Zone"
+          description="Where the session runs; near you is faster"
+          allowDeselect={false}
+          data={[
+            { value: '', label: 'Auto' },
+            ...options.zones.map((zone) => ({ value: zone.zone_id, label: zone.zone_name })),
+          ]}
+          {...form.getInputProps('zone')}
+        />
+      )}
+      {hasProfile && (
+        <Select
+          label="Persistent Profile"
+          description="The home folder of this workspace"
+          allowDeselect={false}
+          data={PROFILES}
+          {...form.getInputProps('profile')}
+        />
+      )}
+    </FormDialog>
+  );
+}
+
+/** Whether there is anything to choose for a workspace. */
+export function hasChoices(image: LauncherImage, options: Schemas['LaunchOptions'] | undefined): boolean {
+  return !!options && (options.zones.length > 1 || options.images_with_profile.includes(image.image_id));
+}

@@ -1,0 +1,85 @@
+import { Button, Center, Loader, Paper, Stack, Text, Title } from '@mantine/core';
+import { useMutation, useQuery, useQueryClient } from '@tanstack/react-query';
+import { useEffect, useState } from 'react';
+import { Navigate, useNavigate } from 'react-router';
+import { type ConnectAddress, keepAliveByToken } from '../../api/actions';
+import { logInByLink, meQuery } from '../../api/auth';
+import { isGone, messageOf } from '../../api/client';
+import { connectQuery } from '../../api/queries';
+import { OVER, Stage, StageFrame } from './Stage';
+import { lookAgainAfter, useKeepalive } from './useKeepalive';
+import { NEVER_IDLE } from './useOutOfSight';
+
+/**
+ * Addresses that programs hand to people: `#/connect/kasm/<session>/<user>/<token>` opens one session without a log-in,
+ * `#/connect/login/<token>` logs in once. They stand behind `#`, which no browser sends to a server.
+ */
+export function ConnectPage({ hash }: { hash: string }) {
+  const [kind, ...parts] = hash
+    .replace(/^#\/connect\//, '')
+    .split('/')
+    .map(decodeURIComponent);
+  const [session_id, user_id, session_token] = parts;
+  if (kind === 'login' && parts[0]) return <LogInByLink token={parts[0]} />;
+  if (kind === 'kasm' && session_id && user_id && session_token)
+    return <ConnectedSession address={{ session_id, user_id, session_token }} />;
+  return <Refused words="This address is not complete. Ask for a new one." />;
+}
+
+function ConnectedSession({ address }: { address: ConnectAddress }) {
+  const { data: me } = useQuery(meQuery);
+  const { data, error } = useQuery({
+    ...connectQuery(address),
+    refetchInterval: ({ state }) => lookAgainAfter(state.data),
+  });
+  const [idle, setIdle] = useState(false);
+  useKeepalive(data?.status === 'running' && !idle ? () => keepAliveByToken(address) : null, undefined);
+  if (me?.user.user_id === address.user_id) return <Navigate to={`/session/${address.session_id}`} replace />;
+  if (isGone(error)) return <Refused words={messageOf(error)} />;
+  if (data && (OVER.has(data.status) || data.status === 'stopped' || data.status === 'paused'))
+    return <Refused words={data.operational_message} />;
+  return <Stage connection={data} error={error} idle={{ ...NEVER_IDLE, onChange: setIdle }} />;
+}
+
+function LogInByLink({ token }: { token: string }) {
+  const queries = useQueryClient();
+  const navigate = useNavigate();
+  const { mutate, error } = useMutation({
+    mutationFn: logInByLink,
+    onSuccess: async () => {
+      await queries.invalidateQueries();
+      await navigate('/', { replace: true });
+    },
+  });
+  useEffect(() => mutate(token), [mutate, token]);
+  if (error) return <Refused words={messageOf(error)} />;
+  return (
+    <StageFrame>
+      <Center h="100%">
+        <Loader color="teal.4" aria-label="Logging in" />
+      </Center>
+    </StageFrame>
+  );
+}
+
+function Refused({ words }: { words: string }) {
+  return (
+    <StageFrame>
+      <Center h="100%" p="md">
+        <Paper p="xl" radius="lg" w="100%" maw={460} shadow="xl" className="surface">
+          <Stack>
+            <Title order={1} fz={20}>
+              This cannot be opened
+            </Title>
+            <Text size="sm" role="status">
+              {words}
+            </Text>
+            <Button component="a" href="/">
+              To the workspaces
+            </Button>
+          </Stack>
+        </Paper>
+      </Center>
+    </StageFrame>
+  );
+}

@@ -1,0 +1,70 @@
+import { type ReactNode, useEffect, useState } from 'react';
+import type { Connection } from '../../api/types';
+import { shortDuration, useNow } from '../../components/clock';
+import { Connecting } from './Connecting';
+import { Desktop } from './Desktop';
+import { type IdleRule, NEVER_IDLE } from './useOutOfSight';
+
+/** Statuses of a session that cannot be opened any more. */
+export const OVER = new Set(['failed', 'deleting', 'deleted']);
+
+/** The end of a session's time is announced this long before, in seconds. */
+const ANNOUNCE_S = 900;
+
+interface Props {
+  connection: Connection | undefined;
+  error: unknown;
+  /** When the session ends in any case. */
+  limit?: string | null;
+  idle?: IdleRule;
+  /** Besides full screen and clipboard. */
+  tools?: ReactNode;
+}
+
+/** The way to a session's first picture, then its desktop. */
+export function Stage({ connection, error, limit = null, idle = NEVER_IDLE, tools }: Props) {
+  const url = connection?.frame_url ?? null;
+  const [opened, setOpened] = useState(false);
+  if (url && !opened) setOpened(true);
+  const ending = useEnding(limit);
+  useTitle();
+  return (
+    <StageFrame>
+      {opened && connection ? (
+        <Desktop frameUrl={url} note={noteOf(connection) ?? ending} idle={idle} tools={tools} />
+      ) : (
+        <Connecting connection={connection ?? null} error={error} />
+      )}
+    </StageFrame>
+  );
+}
+
+/** The dark page around whatever is to be said about a session. */
+export function StageFrame({ children }: { children: ReactNode }) {
+  useTitle();
+  return (
+    <main aria-label="Session" className="stage stage-backdrop">
+      {children}
+    </main>
+  );
+}
+
+function useTitle(): void {
+  useEffect(() => {
+    document.title = 'Session · Greenroom';
+  }, []);
+}
+
+/** What to say over a desktop that is not simply running. */
+function noteOf(connection: Connection): string | null {
+  return connection.status === 'running' ? null : connection.operational_message;
+}
+
+/** That the session's time is nearly over; whoever works in it can still save. */
+function useEnding(limit: string | null): string | null {
+  const now = useNow();
+  if (!limit) return null;
+  const left = (Date.parse(limit) - now) / 1000;
+  if (left > ANNOUNCE_S) return null;
+  return `The time of this session is over in ${shortDuration(left)}. Save what you need.`;
+}

@@ -1,0 +1,22 @@
+import { ActionIcon, Tooltip } from '@mantine/core';
+import type { TablerIcon } from '@tabler/icons-react';
+
+interface Props {
+  label: string;
+  /** The short name for people who hear the page; without it the label. */
+  name?: string;
+  icon: TablerIcon;
+  onClick: () => void;
+  expanded?: boolean;
+}
+
+/** A button of a session's bar. */
+export function Tool({ label, name, icon: Icon, onClick, expanded }: Props) {
+  return (
+    <Tooltip label={label}>
+      <ActionIcon variant="subtle" color="gray" aria-label={name ?? label} onClick={onClick} aria-expanded={expanded}>
+        <Icon size={18} color="var(--mantine-color-text)" />
+      </ActionIcon>
+    </Tooltip>
+  );
+}

@@ -1,0 +1,39 @@
+import { useEffect, useRef } from 'react';
+import type { Connection } from '../../api/types';
+
+const CONNECTING_LOOK_MS = 500;
+const RUNNING_LOOK_MS = 5000;
+const DEFAULT_INTERVAL_S = 60;
+
+/** Milliseconds after which a session's page asks for its state again. */
+export function lookAgainAfter(connection: Connection | undefined): number {
+  return connection?.frame_url ? RUNNING_LOOK_MS : CONNECTING_LOOK_MS;
+}
+
+/**
+ * While the page is open the session counts as used: `beat` is called at once and every `keepalive_interval`.
+ *
+ * It is called when the page comes into view, too: browsers slow the clocks of pages that are not seen. A missed beat is
+ * made up for by the next, since the interval is at most half of the expiry. Null = the session does not run.
+ */
+export function useKeepalive(
+  beat: (() => Promise<unknown>) | null,
+  settings: Record<string, unknown> | undefined,
+): void {
+  const latest = useRef(beat);
+  latest.current = beat;
+  const running = beat !== null;
+  const interval = Number(settings?.['keepalive_interval']) || DEFAULT_INTERVAL_S;
+  useEffect(() => {
+    if (!running) return;
+    const send = () => void latest.current?.().catch((error: unknown) => console.warn('keepalive', error));
+    const sendWhenSeen = () => document.visibilityState === 'visible' && send();
+    send();
+    const timer = setInterval(send, interval * 1000);
+    document.addEventListener('visibilitychange', sendWhenSeen);
+    return () => {
+      clearInterval(timer);
+      document.removeEventListener('visibilitychange', sendWhenSeen);
+    };
+  }, [running, interval]);
+}
