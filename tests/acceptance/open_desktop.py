@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import httpx
 from tests.acceptance.instance import Instance, wait_for
 from websockets import ConnectionClosed
-from websockets.sync.client import ClientConnection, connect
+from websockets.asyncio.client import ClientConnection, connect
 
 from greenroom.runtimes.rfb import Screen
 
@@ -22,12 +22,17 @@ ONE_PIXEL = struct.pack(">BBHHHH", 3, 0, 0, 0, 1, 1)
 
 
 class OpenDesktop:
-    """One established stream of a session."""
+    """One established stream of a session.
 
-    def __init__(self, websocket: ClientConnection) -> None:
+    Its event loop runs while something is asked of it, in the caller's thread: of two threads in one TLS connection,
+    as in a client that blocks, one loses what the other reads (one handshake in a thousand was never answered).
+    """
+
+    def __init__(self, loop: asyncio.Runner, websocket: ClientConnection) -> None:
+        self._loop = loop
         self._websocket = websocket
-        self._screen = Screen(self._send, self._receive)
-        asyncio.run(self._screen.open())
+        self._screen = Screen(websocket.send, self._receive)
+        loop.run(self._screen.open())
 
     def goes_on(self) -> bool:
         """Whether a picture comes over this same connection when it is asked for one.
@@ -36,11 +41,11 @@ class OpenDesktop:
             TimeoutError: nothing came.
             websockets.ConnectionClosed: the connection was cut.
         """
-        return asyncio.run(self._screen.is_painted())
+        return self._loop.run(self._screen.is_painted())
 
     def send(self, message: bytes) -> None:
         """Send an RFB message."""
-        self._websocket.send(message)
+        self._loop.run(self._websocket.send(message))
 
     def look(self) -> None:
         """Ask for one pixel and wait until something comes; `goes_on` is not to be asked any more.
@@ -49,8 +54,8 @@ class OpenDesktop:
             TimeoutError: nothing came.
             websockets.ConnectionClosed: the connection was cut.
         """
-        self._websocket.send(ONE_PIXEL)
-        self._websocket.recv(FRAME_WITHIN_S)
+        self.send(ONE_PIXEL)
+        self._loop.run(self._receive())
 
     def is_closed_within(self, seconds: float) -> bool:
         """Whether the other side closes the stream, although pictures are asked for all the time."""
@@ -68,11 +73,9 @@ class OpenDesktop:
         """The code with which the stream was closed."""
         return self._websocket.close_code
 
-    async def _send(self, data: bytes) -> None:
-        self._websocket.send(data)
-
     async def _receive(self) -> bytes:
-        data = self._websocket.recv(FRAME_WITHIN_S)
+        async with asyncio.timeout(FRAME_WITHIN_S):
+            data = await self._websocket.recv()
         assert isinstance(data, bytes)
         return data
 
@@ -96,7 +99,7 @@ def open_desktop(instance: Instance, session_id: str) -> Generator[OpenDesktop]:
 def open_stream(instance: Instance, whole: str, cookie: str) -> Generator[OpenDesktop]:
     """Open the stream at this address with the cookie that entering it gave."""
     address = urlsplit(whole)
-    with connect(
+    opening = connect(
         f"wss://{address.netloc}{address.path}websockify",
         ssl=instance.ca(),
         origin=instance.url,  # type: ignore[arg-type]
@@ -104,5 +107,15 @@ def open_stream(instance: Instance, whole: str, cookie: str) -> Generator[OpenDe
         additional_headers={"Cookie": cookie},
         max_size=None,
         proxy=None,
-    ) as websocket:
-        yield OpenDesktop(websocket)
+        ping_interval=None,  # between two questions nobody would read the answer
+    )
+    with asyncio.Runner() as loop:
+        websocket = loop.run(_opened(opening))
+        try:
+            yield OpenDesktop(loop, websocket)
+        finally:
+            loop.run(websocket.close())
+
+
+async def _opened(opening: connect) -> ClientConnection:
+    return await opening
