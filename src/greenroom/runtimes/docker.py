@@ -93,7 +93,7 @@ class DockerRuntime:
     async def open(self) -> None:
         """See `base.Runtime`."""
         self._client = self._connect()
-        async with translated():
+        async with translated(asks=True):
             await self._network.ensure(self._docker)
             self._mounts.never((await self._docker.system.info())["DockerRootDir"])
 
@@ -149,7 +149,8 @@ class DockerRuntime:
 
     async def _adopt(self, session_id: str, spec: SessionSpec) -> Container:
         """The container that has the name already, if it is this session with this specification."""
-        found: dict[str, Any] = await self._handle(session_id).show()
+        async with translated(asks=True):
+            found: dict[str, Any] = await self._handle(session_id).show()
         labels: dict[str, str] = found["Config"]["Labels"] or {}
         name = container_name(session_id)
         if labels.get(INSTALLATION) != self._identity.installation_id or labels.get(SESSION) != session_id:
@@ -230,12 +231,8 @@ class DockerRuntime:
             ContainerMissing: there is none.
             ContainerConflict: it is not of this installation.
         """
-        try:
+        async with translated(asks=True):
             found: dict[str, Any] = await self._handle(session_id).show()
-        except aiodocker.DockerError as error:
-            if error.status == 404:
-                raise ContainerMissing from error
-            raise
         labels: dict[str, str] = found["Config"]["Labels"] or {}
         if labels.get(INSTALLATION) != self._identity.installation_id:
             raise ContainerConflict
@@ -243,7 +240,7 @@ class DockerRuntime:
 
     async def list(self) -> list[Container]:
         """See `base.Runtime`."""
-        async with translated():
+        async with translated(asks=True):
             entries = await self._docker.containers.list(all=True, filters=self._filters())
             seen = [seen_in_list({name: entry[name] for name in _LISTED}) for entry in entries]
         exited = {c.session_id: c for c in seen if c.state is ContainerState.EXITED}
@@ -255,11 +252,10 @@ class DockerRuntime:
 
     async def inspect(self, session_id: str) -> Container | None:
         """See `base.Runtime`."""
-        async with translated():
-            try:
-                return seen_in_inspect(await self._own(session_id))
-            except (ContainerMissing, ContainerConflict):
-                return None
+        try:
+            return seen_in_inspect(await self._own(session_id))
+        except (ContainerMissing, ContainerConflict):
+            return None
 
     # Inside and around a container --------------------------------------------------------------------------------
 
@@ -273,7 +269,7 @@ class DockerRuntime:
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
         """See `base.Runtime`."""
-        async with translated():
+        async with translated(asks=True):
             try:
                 await self._own(session_id)
                 return "".join(await self._handle(session_id).log(stdout=True, stderr=True, tail=lines))
@@ -296,7 +292,7 @@ class DockerRuntime:
                     kind=EVENTS[data["Action"]],
                     exit_code=None if exit_code is None else int(exit_code),
                 )
-            async with translated():
+            async with translated(asks=True):
                 await reading
             raise RuntimeUnavailable("Docker ended the stream of events.")
         finally:
@@ -316,7 +312,7 @@ class DockerRuntime:
 
     async def images(self) -> list[Image]:
         """See `base.Runtime`."""
-        async with translated():
+        async with translated(asks=True):
             found: list[dict[str, Any]] = await self._docker.images.list()
         tags: list[tuple[str, dict[str, Any]]] = [(tag, entry) for entry in found for tag in entry["RepoTags"] or ()]
         return [
@@ -327,7 +323,7 @@ class DockerRuntime:
 
     async def image(self, name: str) -> Image | None:
         """See `base.Runtime`."""
-        async with translated():
+        async with translated(asks=True):
             try:
                 found = await self._docker.images.inspect(name)
             except aiodocker.DockerError as error:
@@ -349,7 +345,7 @@ class DockerRuntime:
 
     async def capacity(self) -> Capacity:
         """See `base.Runtime`."""
-        async with translated():
+        async with translated(asks=True):
             info: dict[str, Any] = await self._docker.system.info()
         return Capacity(cores=info["NCPU"] * self._share, memory_bytes=int(info["MemTotal"] * self._share))
 
@@ -357,11 +353,10 @@ class DockerRuntime:
         """See `base.Runtime`."""
         if (known := self._pids.get(session_id)) and (usage := cgroups.usage_of(known)):
             return usage
-        async with translated():
-            try:
-                pid = (await self._own(session_id))["State"]["Pid"]
-            except (ContainerMissing, ContainerConflict):
-                return None
+        try:
+            pid = (await self._own(session_id))["State"]["Pid"]
+        except (ContainerMissing, ContainerConflict):
+            return None
         self._pids[session_id] = pid
         return cgroups.usage_of(pid) if pid else None
 
@@ -383,7 +378,7 @@ class DockerRuntime:
 
     async def filter_networks(self) -> list[FilterNetwork]:
         """See `base.Runtime`."""
-        async with translated():
+        async with translated(asks=True):
             return await self._filter_networks.all(self._docker)
 
     async def remove_all(self) -> int:

@@ -11,6 +11,8 @@ import aiohttp
 
 from greenroom.runtimes.base import ContainerMissing, ImageMissing, PullError, RuntimeUnavailable, StartError
 
+NO_ANSWER = 900
+"""Status of an error of aiodocker's own: there is no connection."""
 NO_ADDRESSES = "IPv4 address pool"
 NETWORKS_FULL = (
     "Docker has no range of addresses left for one more network; remove networks that nobody uses, or give it more with"
@@ -19,20 +21,27 @@ NETWORKS_FULL = (
 
 
 @asynccontextmanager
-async def translated(image: str = "", pull: str = "") -> AsyncGenerator[None]:
-    """Docker's errors as those of `base`. `image`: a 404 is about this image. `pull`: this image is being fetched."""
+async def translated(image: str = "", pull: str = "", *, asks: bool = False) -> AsyncGenerator[None]:
+    """Docker's errors as those of `base`.
+
+    Args:
+        image: a 404 is about this image.
+        pull: this image is being fetched.
+        asks: no session is changed, so an error inside the daemon says nothing of one: it does not work at the moment.
+    """
     try:
         yield
     except aiodocker.DockerError as error:
-        raise _meaning(error, image, pull) from error
+        raise _meaning(error, image, pull, asks=asks) from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
         raise RuntimeUnavailable(f"The Docker daemon does not answer ({str(error) or 'time ran out'}).") from error
 
 
-def _meaning(error: aiodocker.DockerError, image: str, pull: str) -> Exception:
+def _meaning(error: aiodocker.DockerError, image: str, pull: str, *, asks: bool) -> Exception:
     text = re.sub(r"^Error response from daemon: ", "", error.message).strip().rstrip(".")
-    if error.status == 900:
-        return RuntimeUnavailable(f"The Docker daemon does not answer: {text}.")
+    if error.status == NO_ANSWER or (asks and error.status >= 500):
+        how = "does not answer" if error.status == NO_ANSWER else "answers with an error"
+        return RuntimeUnavailable(f"The Docker daemon {how}: {text}.")
     if NO_ADDRESSES in text:
         return RuntimeUnavailable(f"{NETWORKS_FULL} ({text}).")
     if pull:

@@ -1,0 +1,74 @@
+"""What is made of a Docker daemon that answers with errors of its own: of none in use can that be brought about."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import aiodocker
+import pytest
+from aiohttp import web
+
+from greenroom.runtimes.base import FilterAccount, RuntimeUnavailable, StartError
+from greenroom.runtimes.docker import DockerRuntime
+from greenroom.runtimes.docker_errors import translated
+
+SESSION = "5e5510a0-0000-4000-8000-000000000001"
+INSTALLATION = "11111111-0000-4000-8000-000000000000"
+ERROR = b'{"message": "layer store: input/output error"}'
+
+
+@pytest.fixture
+async def failing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[DockerRuntime]:
+    """The runtime of a daemon that fails in all it is asked but its version."""
+
+    async def answer(request: web.Request) -> web.Response:
+        if request.path == "/version":
+            return web.json_response({"ApiVersion": "1.41"})
+        return web.Response(body=ERROR, status=500, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_route("*", "/{path:.*}", answer)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    await web.UnixSite(runner, str(tmp_path / "docker.sock")).start()
+    address = f"unix://{tmp_path}/docker.sock"
+    runtime = DockerRuntime(INSTALLATION, "a", docker_host=address)
+    async with aiodocker.Docker(url=address) as client:
+        monkeypatch.setattr(runtime, "_client", client)
+        yield runtime
+    await runner.cleanup()
+
+
+async def first_event(runtime: DockerRuntime) -> None:
+    async for _ in runtime.events():
+        return
+
+
+QUESTIONS: dict[str, Callable[[DockerRuntime], Awaitable[object]]] = {
+    "open": lambda runtime: runtime.open(),
+    "list": lambda runtime: runtime.list(),
+    "inspect": lambda runtime: runtime.inspect(SESSION),
+    "start, which looks first": lambda runtime: runtime.start(SESSION),
+    "logs": lambda runtime: runtime.logs(SESSION),
+    "events": first_event,
+    "images": lambda runtime: runtime.images(),
+    "image": lambda runtime: runtime.image("desk:1"),
+    "capacity": lambda runtime: runtime.capacity(),
+    "usage": lambda runtime: runtime.usage(SESSION),
+    "filter networks": lambda runtime: runtime.filter_networks(),
+}
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+async def test_a_daemon_that_fails_when_it_is_asked_does_not_work_at_the_moment(failing: DockerRuntime, question: str):
+    with pytest.raises(RuntimeUnavailable, match="The Docker daemon answers with an error: layer store"):
+        await QUESTIONS[question](failing)
+
+
+async def test_a_change_that_fails_in_the_daemon_is_refused_with_its_reason(failing: DockerRuntime):
+    with pytest.raises(StartError, match="Docker refused: layer store: input/output error"):
+        await failing.open_filter_network("p", FilterAccount(uid=1))
+    with pytest.raises(StartError, match="Docker refused: no such device"):
+        async with translated():
+            raise aiodocker.DockerError(500, "no such device")
