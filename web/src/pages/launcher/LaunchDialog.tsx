@@ -1,5 +1,6 @@
 import { Select } from '@mantine/core';
 import { useForm } from '@mantine/form';
+import { useMemo } from 'react';
 import { useNavigate } from 'react-router';
 import { type Launch, launchSession, newLaunch } from '../../api/actions';
 import type { LauncherImage, Schemas } from '../../api/types';
@@ -22,20 +23,25 @@ export function LaunchDialog({ image, options, onClose }: Props) {
   const navigate = useNavigate();
   const form = useForm({ initialValues: { zone: '', profile: 'Enabled' } });
   const hasProfile = options.images_with_profile.includes(image.image_id);
+  const { image_id } = image;
+  const { zone, profile } = form.getValues();
+  // The same choices are the same launch: submitting them again after a lost answer starts no second session.
+  const launch = useMemo(
+    () =>
+      newLaunch(image_id, {
+        ...(zone ? { zone_id: zone } : {}),
+        ...(hasProfile ? { persistent_profile_mode: profile as Launch['persistent_profile_mode'] } : {}),
+      }),
+    [image_id, zone, profile, hasProfile],
+  );
   return (
     <FormDialog
       title={`Launch ${image.friendly_name}`}
       form={form}
       submit="Launch"
-      save={({ zone, profile }) =>
-        launchSession(
-          newLaunch(image.image_id, {
-            ...(zone ? { zone_id: zone } : {}),
-            ...(hasProfile ? { persistent_profile_mode: profile as Launch['persistent_profile_mode'] } : {}),
-          }),
-        )
-      }
+      save={() => launchSession(launch)}
       touched={['sessions']}
+      repeatable
       onSaved={({ session_id }) => navigate(`/session/${session_id}`)}
       onClose={onClose}
     >

@@ -1,7 +1,7 @@
 import { Alert, Button, Stack } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from 'react-router';
-import { messageOf } from '../../api/client';
+import { messageOf, retryTemporary } from '../../api/client';
 import { launchSession, newLaunch } from '../../api/actions';
 import { sessionQuery } from '../../api/queries';
 import type { Connection } from '../../api/types';
@@ -21,6 +21,7 @@ export function Ended({ sessionId, connection }: { sessionId: string; connection
   const session = useQuery({ ...sessionQuery(sessionId), enabled: failed, refetchInterval: false });
   const retry = useMutation({
     mutationFn: launchSession,
+    retry: retryTemporary,
     onSuccess: ({ session_id }) => navigate(`/session/${session_id}`, { replace: true }),
   });
   const imageId = session.data?.image_id;
