@@ -3,7 +3,7 @@ import type { UseQueryResult } from '@tanstack/react-query';
 import { IconDatabaseOff } from '@tabler/icons-react';
 import type { ReactNode } from 'react';
 import { Link, useSearchParams } from 'react-router';
-import { isGone, messageOf } from '../api/client';
+import { ApiError, isGone, messageOf } from '../api/client';
 import { EmptyState, StaleBanner } from './feedback';
 import { PageHeader } from './PageHeader';
 
@@ -45,7 +45,7 @@ export function DetailsPage<Thing>({ list, query, title, note, actions, tabs }: 
           <TabsInAddress tabs={tabs(data)} />
         </>
       ) : isGone(error) ? (
-        <EmptyState icon={IconDatabaseOff} title="It is not there any more">
+        <EmptyState icon={IconDatabaseOff} title={titleOf(error)}>
           {messageOf(error)}
         </EmptyState>
       ) : error ? (
@@ -55,6 +55,11 @@ export function DetailsPage<Thing>({ list, query, title, note, actions, tabs }: 
       )}
     </>
   );
+}
+
+/** Why nothing is shown: it may be there, and not for this person. */
+function titleOf(error: unknown): string {
+  return error instanceof ApiError && error.status === 403 ? 'You may not see this' : 'It is not there any more';
 }
 
 function TabsInAddress({ tabs }: { tabs: Tab[] }) {

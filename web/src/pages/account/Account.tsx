@@ -23,7 +23,10 @@ export function Account() {
   return (
     <>
       <PageHeader title="My account">{me?.user.username}</PageHeader>
-      <StaleBanner error={attributes.error ?? logIns.error} hasData={attributes.data !== undefined} />
+      <StaleBanner
+        error={attributes.error ?? images.error ?? logIns.error}
+        hasData={attributes.data !== undefined && images.data !== undefined}
+      />
       <SimpleGrid cols={{ base: 1, md: 2 }} spacing="lg">
         <Section title="Preferences">
           {attributes.data && images.data ? (

@@ -12,7 +12,11 @@ import { Meter } from '../../components/Meter';
 import { PageHeader } from '../../components/PageHeader';
 import { PoolState } from './staging/PoolState';
 
-/** What is going on, and what is not as it should be. Every number leads to the list it counts. */
+/**
+ * What is going on, and what is not as it should be, as far as the person may see it.
+ *
+ * Every number leads to the list it counts.
+ */
 export function Dashboard() {
   const allowed = useAllowed();
   const sessions = useQuery({ ...sessionsQuery, enabled: allowed('sessions_view') });
@@ -26,50 +30,62 @@ export function Dashboard() {
       <Stack gap="lg">
         <StaleBanner error={all.find((query) => query.error)?.error} hasData={all.some((query) => query.data)} />
         <SimpleGrid cols={{ base: 1, xs: 2, lg: 4 }}>
-          <Figure
-            query={sessions}
-            to="/admin/sessions"
-            icon={IconDeviceDesktop}
-            title="Sessions in use"
-            of={sessionsInUse}
-          />
-          <Figure query={configs} to="/admin/staging" icon={IconStack2} title="Staged and ready" of={staged} />
-          <Figure
-            query={managers}
-            to="/admin/infrastructure/managers"
-            icon={IconServer2}
-            title="Managers running"
-            of={managersRunning}
-          />
-          <Figure
-            query={agents}
-            to="/admin/infrastructure/agents"
-            icon={IconCpu}
-            title="Docker Agents running"
-            of={agentsRunning}
-          />
+          {allowed('sessions_view') && (
+            <Figure
+              query={sessions}
+              to="/admin/sessions"
+              icon={IconDeviceDesktop}
+              title="Sessions in use"
+              of={sessionsInUse}
+            />
+          )}
+          {allowed('staging_view') && (
+            <Figure query={configs} to="/admin/staging" icon={IconStack2} title="Staged and ready" of={staged} />
+          )}
+          {allowed('managers_view') && (
+            <Figure
+              query={managers}
+              to="/admin/infrastructure/managers"
+              icon={IconServer2}
+              title="Managers running"
+              of={managersRunning}
+            />
+          )}
+          {allowed('agents_view') && (
+            <Figure
+              query={agents}
+              to="/admin/infrastructure/agents"
+              icon={IconCpu}
+              title="Docker Agents running"
+              of={agentsRunning}
+            />
+          )}
         </SimpleGrid>
         <SimpleGrid cols={{ base: 1, lg: 2 }}>
-          <Panel title="Pools" to="/admin/staging">
-            {configs.data?.length === 0 && (
-              <Text size="sm" c="dimmed">
-                No staging configs yet.
-              </Text>
-            )}
-            {configs.data?.map((config) => (
-              <Pool key={config.staging_config_id} config={config} />
-            ))}
-          </Panel>
-          <Panel title="Capacity" to="/admin/infrastructure/agents">
-            {agents.data?.length === 0 && (
-              <Text size="sm" c="dimmed">
-                No Agents yet.
-              </Text>
-            )}
-            {agents.data?.map((agent) => (
-              <Capacity key={agent.agent_id} agent={agent} />
-            ))}
-          </Panel>
+          {allowed('staging_view') && (
+            <Panel title="Pools" to="/admin/staging">
+              {configs.data?.length === 0 && (
+                <Text size="sm" c="dimmed">
+                  No staging configs yet.
+                </Text>
+              )}
+              {configs.data?.map((config) => (
+                <Pool key={config.staging_config_id} config={config} />
+              ))}
+            </Panel>
+          )}
+          {allowed('agents_view') && (
+            <Panel title="Capacity" to="/admin/infrastructure/agents">
+              {agents.data?.length === 0 && (
+                <Text size="sm" c="dimmed">
+                  No Agents yet.
+                </Text>
+              )}
+              {agents.data?.map((agent) => (
+                <Capacity key={agent.agent_id} agent={agent} />
+              ))}
+            </Panel>
+          )}
         </SimpleGrid>
       </Stack>
     </>

@@ -1,4 +1,4 @@
-import { Button, Card } from '@mantine/core';
+import { Button, Card, Skeleton } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useQuery } from '@tanstack/react-query';
 import { useNavigate, useParams } from 'react-router';
@@ -16,7 +16,7 @@ import type { Group } from '../../../api/types';
 import { Assignments } from '../../../components/Assignments';
 import { Confirm } from '../../../components/Confirm';
 import { DetailsPage } from '../../../components/DetailsPage';
-import { showDone } from '../../../components/feedback';
+import { showDone, StaleBanner } from '../../../components/feedback';
 import { FormFrame } from '../../../components/Form';
 import { counted } from '../../../components/format';
 import { PermissionsField } from '../PermissionsField';
@@ -59,15 +59,16 @@ export function GroupPage() {
 
 function Members({ group, disabled }: { group: Group; disabled: boolean }) {
   const users = useQuery(usersQuery);
-  const everybody = (users.data ?? []).map(({ user_id, username }) => ({
+  if (!users.data) return <NotYet error={users.error} />;
+  const everybody = users.data.map(({ user_id, username }) => ({
     id: user_id,
     label: username,
     to: `/admin/users/${user_id}`,
   }));
   const members = new Set(
-    (users.data ?? [])
+    users.data
       .filter((user) => user.groups.some(({ group_id }) => group_id === group.group_id))
-      .map((u) => u.user_id),
+      .map(({ user_id }) => user_id),
   );
   const isForAll = group.is_system && group.name === 'All Users';
   return (
@@ -87,7 +88,8 @@ function Members({ group, disabled }: { group: Group; disabled: boolean }) {
 
 function Granted({ group, disabled }: { group: Group; disabled: boolean }) {
   const images = useQuery(imagesQuery);
-  const all = (images.data ?? []).map(({ image_id, friendly_name }) => ({
+  if (!images.data) return <NotYet error={images.error} />;
+  const all = images.data.map(({ image_id, friendly_name }) => ({
     id: image_id,
     label: friendly_name,
     to: `/admin/workspaces/${image_id}`,
@@ -105,6 +107,11 @@ function Granted({ group, disabled }: { group: Group; disabled: boolean }) {
       empty="This group gives no workspaces. What its members may launch comes from their other groups."
     />
   );
+}
+
+/** In the place of a list that has not come: why, if it was refused. */
+function NotYet({ error }: { error: Error | null }) {
+  return error ? <StaleBanner error={error} hasData={false} /> : <Skeleton h={160} maw={760} />;
 }
 
 function Permissions({ group, disabled }: { group: Group; disabled: boolean }) {
@@ -146,8 +153,9 @@ function DeleteGroup({ group }: { group: Group }) {
         </Button>
       )}
     >
-      {counted(group.num_users, 'user')} lose what it gives: {counted(group.images.length, 'workspace')},{' '}
-      {counted(group.permissions.length, 'permission')} and {counted(Object.keys(group.settings).length, 'setting')}.
+      {counted(group.num_users, 'user')} {group.num_users === 1 ? 'loses' : 'lose'} what it gives:{' '}
+      {counted(group.images.length, 'workspace')}, {counted(group.permissions.length, 'permission')} and{' '}
+      {counted(Object.keys(group.settings).length, 'setting')}.
     </Confirm>
   );
 }
