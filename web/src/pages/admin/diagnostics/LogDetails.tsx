@@ -12,7 +12,7 @@ type Values = Record<string, unknown>;
 export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void }) {
   const { before, after, ...rest } = row.details;
   const to = (address: string, text: string) => (
-    <Anchor component={Link} to={address} size="sm">
+    <Anchor component={Link} to={address} size="sm" onClick={onClose}>
       {text}
     </Anchor>
   );

@@ -1,7 +1,7 @@
 import { Button, Group, SegmentedControl, Select, Switch, TextInput } from '@mantine/core';
 import { useDebouncedCallback } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
-import { useState } from 'react';
+import { useEffect, useRef, useState } from 'react';
 import { useAllowed } from '../../../api/auth';
 import { zonesQuery } from '../../../api/queries';
 import { shortId } from '../../../components/format';
@@ -133,10 +133,19 @@ interface ConditionProps {
   onChange: Props['onChange'];
 }
 
-/** A text that is asked for when the typing pauses. */
+/** A text that is asked for when the typing pauses; it follows the address where that was changed elsewhere. */
 function Condition({ name, label, value, onChange }: ConditionProps) {
   const [text, setText] = useState(value);
-  const ask = useDebouncedCallback((next: string) => onChange(name, next.trim() || null), TYPING_MS);
+  const asked = useRef(value);
+  const ask = useDebouncedCallback((next: string) => {
+    asked.current = next;
+    onChange(name, next || null);
+  }, TYPING_MS);
+  useEffect(() => {
+    if (value === asked.current) return; // the answer to what was typed here
+    asked.current = value;
+    setText(value);
+  }, [value]);
   return (
     <TextInput
       size="xs"
@@ -146,7 +155,7 @@ function Condition({ name, label, value, onChange }: ConditionProps) {
       value={text}
       onChange={(event) => {
         setText(event.currentTarget.value);
-        ask(event.currentTarget.value);
+        ask(event.currentTarget.value.trim());
       }}
     />
   );
