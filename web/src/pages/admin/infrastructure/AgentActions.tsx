@@ -153,7 +153,12 @@ function DeleteAgent({ agent, trigger, to }: Props & { trigger: Trigger; to?: st
         if (to) await navigate(to);
       }}
       touched={['agents', 'sessions', 'zones']}
-      trigger={trigger}
+      trigger={(open) =>
+        trigger(() => {
+          setForce(false);
+          open();
+        })
+      }
     >
       <Stack gap="sm">
         For machines that are gone for good: an Agent that still runs has to be stopped first.

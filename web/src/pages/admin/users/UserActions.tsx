@@ -80,7 +80,14 @@ function DeleteUser({ user, look, to }: DeleteProps) {
       }}
       touched={['users', 'groups', 'sessions']}
       trigger={(open) => (
-        <Button {...look} onClick={open} aria-label={`Delete ${user.username}`}>
+        <Button
+          {...look}
+          onClick={() => {
+            setForce(false);
+            open();
+          }}
+          aria-label={`Delete ${user.username}`}
+        >
           Delete
         </Button>
       )}
