@@ -54,8 +54,8 @@ export async function allOf<T>(first: Promise<Answer<T[]>>, signal: AbortSignal)
   for (let next = nextPage(response); next && rows.length < MOST_ROWS; next = nextPage(response)) {
     const address = new URL(next, location.origin);
     if (address.origin !== location.origin) break;
-    response = await fetch(address, { signal, credentials: 'same-origin' });
-    rows.push(...(await dataOf<T[]>(bodyOf(response))));
+    const page = fetch(address, { signal, credentials: 'same-origin' }).then(bodyOf<T[]>);
+    rows.push(...(await dataOf(page.then((answer) => ({ ...answer, response: (response = answer.response) })))));
   }
   return rows;
 }

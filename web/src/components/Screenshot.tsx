@@ -24,8 +24,12 @@ export function Screenshot({ sessionId, alt, width, fallback, renewAfter }: Prop
   });
   const url = useObjectUrl(shot.data);
   if (url) return <Image src={url} alt={alt} radius="sm" fit="cover" style={{ aspectRatio: '16 / 10' }} />;
-  if (shot.isPending && !fallback) return <Skeleton style={{ aspectRatio: '16 / 10' }} />;
-  return fallback ?? <Text size="sm">{messageOf(shot.error)}</Text>;
+  if (fallback) return fallback;
+  return shot.isError ? (
+    <Text size="sm">{messageOf(shot.error)}</Text>
+  ) : (
+    <Skeleton style={{ aspectRatio: '16 / 10' }} />
+  );
 }
 
 function useObjectUrl(blob: Blob | undefined): string | null {

@@ -2,7 +2,7 @@ import { Alert, Button, Center, Paper, PasswordInput, Stack, Text, TextInput, Ti
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import { useState } from 'react';
 import { logIn, meQuery } from '../api/auth';
-import { messageOf, retryTemporary } from '../api/client';
+import { isLoggedOut, messageOf, retryTemporary } from '../api/client';
 
 /** Asked for at any address; afterwards the page of that address is shown. */
 export function Login() {
@@ -13,7 +13,7 @@ export function Login() {
     mutationFn: () => logIn(username.trim(), password),
     retry: retryTemporary,
     onSuccess: () => queries.invalidateQueries({ queryKey: meQuery.queryKey }),
-    onError: () => setPassword(''),
+    onError: (error) => isLoggedOut(error) && setPassword(''),
   });
   return (
     <Center component="main" mih="100vh" p="md">

@@ -15,15 +15,24 @@ import { NEVER_IDLE } from './useOutOfSight';
  * `#/connect/login/<token>` logs in once. They stand behind `#`, which no browser sends to a server.
  */
 export function ConnectPage({ hash }: { hash: string }) {
-  const [kind, ...parts] = hash
-    .replace(/^#\/connect\//, '')
-    .split('/')
-    .map(decodeURIComponent);
+  const [kind, ...parts] = partsOf(hash);
   const [session_id, user_id, session_token] = parts;
   if (kind === 'login' && parts[0]) return <LogInByLink token={parts[0]} />;
   if (kind === 'kasm' && session_id && user_id && session_token)
     return <ConnectedSession address={{ session_id, user_id, session_token }} />;
   return <Refused words="This address is not complete. Ask for a new one." />;
+}
+
+/** What stands between the slashes; nothing where the address was damaged on its way. */
+function partsOf(hash: string): string[] {
+  try {
+    return hash
+      .replace(/^#\/connect\//, '')
+      .split('/')
+      .map((part) => decodeURIComponent(part));
+  } catch {
+    return [];
+  }
 }
 
 function ConnectedSession({ address }: { address: ConnectAddress }) {

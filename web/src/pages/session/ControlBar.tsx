@@ -2,6 +2,7 @@ import { Group, Indicator, Paper, Text, Tooltip } from '@mantine/core';
 import { useDisclosure, useFullscreenDocument } from '@mantine/hooks';
 import { IconClipboard, IconFiles, IconMaximize, IconMinimize } from '@tabler/icons-react';
 import { type ReactNode, useEffect, useState } from 'react';
+import { showError } from '../../components/feedback';
 import { ClipboardPanel } from './ClipboardPanel';
 import { Tool } from './Tool';
 import type { FramePage } from './useFramePage';
@@ -40,7 +41,7 @@ export function ControlBar({ page, children }: Props) {
           <Tool
             label={fullscreen ? 'Leave full screen' : 'Full screen'}
             icon={fullscreen ? IconMinimize : IconMaximize}
-            onClick={() => void toggle()}
+            onClick={() => void toggle().catch((error: unknown) => showError('No full screen', error))}
           />
           <Tool label="Clipboard" icon={IconClipboard} onClick={togglePanel} expanded={panel} />
           {page.filesUrl !== null && <Files url={page.filesUrl} />}
