@@ -45,7 +45,7 @@ const Logs = page('Logs');
 const Launches = page('Launches');
 const ManagerRequests = page('ManagerRequests');
 
-/** Every address of the console (CONTRACT "Console addresses"). */
+/** Every address of the console. */
 export function App() {
   const { hash } = useLocation();
   if (hash.startsWith('#/connect/')) return <ConnectPage hash={hash} />;

@@ -27,7 +27,7 @@ export interface Place {
   permission?: string;
 }
 
-/** The administrator's pages in groups, as the seed pages name them (Infrastructure → Managers, Diagnostics …). */
+/** The administrator's pages in groups (Infrastructure → Managers, Diagnostics …). */
 export const SECTIONS: { title: string | null; places: Place[] }[] = [
   { title: null, places: [{ to: '/admin', label: 'Dashboard', icon: IconChartDots }] },
   {

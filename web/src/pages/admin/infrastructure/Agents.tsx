@@ -17,7 +17,7 @@ import { AddButton } from './AddButton';
 import { AgentActions, AgentSwitch } from './AgentActions';
 import { JoinTokens } from './JoinTokens';
 
-/** An Agent is missing when it has not reported for 15 s (DESIGN §4). */
+/** An Agent is missing when it has not reported for 15 s (GREENROOM_AGENT_MISSING_S). */
 export const LATE_S = 10;
 export const MISSING_S = 15;
 

@@ -11,7 +11,7 @@ import { StatusBadge } from '../../../components/StatusBadge';
 import { absolute, TimeAgo } from '../../../components/TimeAgo';
 import { ManagerSwitch } from './ManagerSwitch';
 
-// A Manager counts as running while its last report is at most 15 s old (CONTRACT "Manager status").
+// A Manager counts as running while its last report is at most 15 s old (docs/reference/managers.md).
 export const LATE_S = 10;
 export const SILENT_S = 15;
 
@@ -70,7 +70,7 @@ const COLUMNS: Column<Manager>[] = [
   },
 ];
 
-/** Infrastructure → Managers, with the columns of the seed page. */
+/** Infrastructure → Managers. */
 export function Managers() {
   const managers = useQuery(managersQuery);
   return (

@@ -14,7 +14,7 @@ type Permissions = Record<PermissionField, boolean>;
 type Fields = Pick<Schemas['StagingCreate'], 'zone_id' | 'image_id' | 'num_sessions' | 'expiration'> &
   Partial<Permissions>;
 
-/** Create New Config (`config` is null), and Edit: the fields of the seed page. */
+/** Create New Config (`config` is null), and Edit. */
 export function ConfigForm({ config, onClose }: { config: StagingConfig | null; onClose: () => void }) {
   const { choices: zones, only } = useZoneChoices();
   const images = useQuery(imagesQuery);
