@@ -4,7 +4,8 @@ Two kinds fail. A *hand-over*: the staged session is set aside, and the launch g
 zones (`core.launching`) from its beginning, because a pool may have filled meanwhile; after `MOST_TRIED` of them
 a session is made for him, which needs no hand-over: a wrong `assign` keeps nobody out.
 A *start*: the container of a session made for the user did not come up; another Agent of the zone tries, then other
-zones, and then it is given up with all causes.
+zones, and then it is given up with all causes. So it is where its Agent went missing before it was usable; but this one
+is given up at its deadline only, because the Agent may be back.
 
 What keeps other users from staged sessions was not in the way of a user whose hand-over failed. So a pool serves him
 if its permissions are those of his session; nothing else differs from pool to pool.
@@ -98,6 +99,11 @@ def no_agent_misses(placement: Placement, zone_name: str) -> list[Miss]:
         return [room_taken(taken)]
     misses = [Miss(r.code, f"{r.reason}.", candidate=r.agent.hostname) for r in placement.rejected]
     return misses or [Miss("no_capacity", f"Zone {zone_name} has no other Agent.")]
+
+
+def unheard(silent_s: float) -> str:
+    """Why a start is taken for failed whose Agent went missing; `silent_s` is for how long it was not heard of."""
+    return f"its Agent was not heard of for {silent_s:.0f} s"
 
 
 def failure(failed: Failed, session_id: str) -> str:

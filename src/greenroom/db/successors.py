@@ -1,4 +1,4 @@
-"""Sessions that failed while a user waits for them, and what takes their place (PROTOCOLS §3, `core.successors`).
+"""Sessions that a user waits for in vain, and what takes their place (PROTOCOLS §3, `core.successors`).
 
 All writes inside `guarded` of the failed session's zone, also those in another zone (ADR 24). The order of locks is
 kept by two ways of replacing: another staged session is claimed after the old row was locked, without ever waiting; a
@@ -26,12 +26,14 @@ Steps = Sequence[Mapping[str, Any]]
 KEPT_PER_CONFIG: Final = 3
 """Sessions kept for inspection; older ones are destroyed."""
 
-_WAITING: Final[LiteralString] = """
-SELECT s.session_id::text, s.user_id::text, u.username, s.agent_id::text, coalesce(a.hostname, '') AS agent_name,
-       s.staging_config_id::text, s.launch_id::text, s.image_id::text, s.zone_id::text, z.zone_name, s.assignment,
-       s.idempotency_key, s.idempotency_body, s.kasm_url, s.client_settings, s.permissions, s.auth_epoch,
-       s.set_aside_reason, s.error, s.cores, s.cpu_quota, s.memory, s.spec, s.credential_encrypted, s.files_encrypted,
-       s.allow_origin, s.upstream_auth, s.expiry, t.preferred_language, t.preferred_timezone,
+_SEARCH: Final[LiteralString] = """
+SELECT s.session_id::text, s.status, s.user_id::text, u.username, s.agent_id::text,
+       coalesce(a.hostname, '') AS agent_name, s.staging_config_id::text, s.launch_id::text, s.image_id::text,
+       s.zone_id::text, z.zone_name, s.assignment, s.idempotency_key, s.idempotency_body, s.kasm_url,
+       s.client_settings, s.permissions, s.auth_epoch, s.set_aside_reason, s.error, s.cores, s.cpu_quota, s.memory,
+       s.spec, s.credential_encrypted, s.files_encrypted, s.allow_origin, s.upstream_auth, s.expiry,
+       t.preferred_language, t.preferred_timezone,
+       COALESCE(extract(epoch FROM clock_timestamp() - a.last_reported), 0)::double precision AS silent_s,
        extract(epoch FROM s.expires - COALESCE(s.keepalive, s.assigned, s.created))::double precision AS keepalive_s,
        COALESCE(l.current_zone_id, s.zone_id)::text AS current_zone_id, COALESCE(l.request_host, '') AS request_host,
        l.steps->-1 AS last_step,
@@ -47,8 +49,13 @@ SELECT s.session_id::text, s.user_id::text, u.username, s.agent_id::text, coales
   FROM sessions s JOIN users u USING (user_id) JOIN zones z ON z.zone_id = s.zone_id
   LEFT JOIN agents a ON a.agent_id = s.agent_id LEFT JOIN launches l ON l.launch_id = s.launch_id
   LEFT JOIN user_attributes t ON t.user_id = s.user_id
- WHERE s.awaits_successor
-"""
+ WHERE """
+
+# Not yet usable, on an Agent that is missing. One with a profile waits: its home must not be open on two hosts.
+_STRANDED: Final[LiteralString] = (
+    "s.status IN ('requested', 'starting') AND s.started IS NULL AND s.user_id IS NOT NULL AND s.profile_path IS NULL"
+    " AND a.status = 'missing'"
+)
 
 # As a launch claims, and another Agent before the one where the hand-over failed.
 _CLAIM_NEXT: Final[LiteralString] = (
@@ -85,7 +92,15 @@ SELECT session_id::text, agent_id::text FROM claimed
 
 async def read_waiting(db: Database, zone_id: str) -> list[DictRow]:
     """Failed sessions of the zone whose user waits for another one."""
-    return await db.fetch(_WAITING + " AND s.zone_id = %s ORDER BY s.session_id", (zone_id,))
+    return await db.fetch(_SEARCH + "s.awaits_successor AND s.zone_id = %s ORDER BY s.session_id", (zone_id,))
+
+
+async def read_stranded(db: Database, zone_id: str) -> list[DictRow]:
+    """Sessions of the zone that a user waits for and whose Agent went missing before they were usable once.
+
+    They are as `read_waiting` has them; `silent_s` is for how long their Agent was not heard of.
+    """
+    return await db.fetch(_SEARCH + _STRANDED + " AND s.zone_id = %s ORDER BY s.created, s.session_id", (zone_id,))
 
 
 async def read_way(db: Database, image_id: str) -> DictRow:
@@ -124,22 +139,34 @@ async def set_aside(connection: Connection, session_id: str) -> DictRow | None:
     return row
 
 
-async def put_away(connection: Connection, session_id: str, reason: str) -> DictRow | None:
-    """Take the user off a session that did not start, and let it go; the row as it was, None = it changed meanwhile."""
+async def put_away(connection: Connection, session_id: str, cause: str, reason: str) -> DictRow | None:
+    """Take the user off a session that did not start, and let it go; the row as it was, None = it changed meanwhile.
+
+    Its Agent, also one that is away, is told of nothing but its end from here on.
+
+    Args:
+        connection: inside `guarded`.
+        session_id: which.
+        cause: why it did not start; kept where the row has none.
+        reason: why it ends.
+    """
     row = await _locked(connection, session_id)
     if row is not None:
         await connection.execute(
             "UPDATE sessions SET set_aside_for = user_id, user_id = NULL, idempotency_key = NULL,"
             " idempotency_body = NULL, auth_epoch = auth_epoch + 1, generation = generation + 1, status = 'deleting',"
-            " want = 'absent', status_changed = clock_timestamp(), deadline = NULL, ended_reason = %s"
-            " WHERE session_id = %s",
-            (reason, session_id),
+            " want = 'absent', status_changed = clock_timestamp(), deadline = NULL, ended_reason = %s,"
+            " error = COALESCE(error, %s) WHERE session_id = %s",
+            (reason, cause, session_id),
         )
     return row
 
 
 async def _locked(connection: Connection, session_id: str) -> DictRow | None:
-    cursor = await connection.execute(_WAITING + " AND s.session_id = %s FOR NO KEY UPDATE OF s", (session_id,))
+    cursor = await connection.execute(
+        _SEARCH + "(s.awaits_successor OR " + _STRANDED + ") AND s.session_id = %s FOR NO KEY UPDATE OF s",
+        (session_id,),
+    )
     return await cursor.fetchone()
 
 

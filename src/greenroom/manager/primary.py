@@ -14,7 +14,7 @@ from greenroom.manager.expiry import run_expiry
 from greenroom.manager.news import News
 from greenroom.manager.pools import run_pools
 from greenroom.manager.records import run_records
-from greenroom.manager.successors import run_successors
+from greenroom.manager.successors import run_stranded, run_successors
 
 UPKEEP_S: Final = 5.0
 """Between two rounds that also count and clean up."""
@@ -31,8 +31,13 @@ TASKS: Final[dict[str, Task]] = {
     "expiry": lambda ctx, _: run_expiry(ctx),
 }
 """Of every round, in this order."""
-UPKEEP: Final[dict[str, Task]] = {"reconcile": run_reconcile, "cleanup": run_cleanup, "records": run_records}
-"""Of the rounds that also count and clean up."""
+UPKEEP: Final[dict[str, Task]] = {
+    "stranded": lambda ctx, _: run_stranded(ctx),
+    "reconcile": run_reconcile,
+    "cleanup": run_cleanup,
+    "records": run_records,
+}
+"""Of the rounds that also count and clean up; a search in vain for what is stranded is not repeated more often."""
 
 
 class PrimaryRounds:

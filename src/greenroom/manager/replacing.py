@@ -40,7 +40,7 @@ NO_LIMIT: Final = 1_000_000
 
 
 class NoLongerWaitingError(Exception):
-    """The failed session was deleted, or replaced by another Primary, meanwhile."""
+    """The failed session was deleted, or replaced by another Primary, or its Agent came back to it, meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +172,7 @@ async def _taken_off(connection: Connection, search: Search) -> DictRow:
         old = await successors.set_aside(connection, session_id)
     else:
         reason = f"It could not start ({failed.cause.rstrip('.')}); another session takes its place."
-        old = await successors.put_away(connection, session_id, reason)
+        old = await successors.put_away(connection, session_id, failed.cause, reason)
     if old is None:
         raise NoLongerWaitingError
     return old

@@ -1,4 +1,4 @@
-"""When a session failed while its user waits, he gets another one (`core.successors` says which).
+"""When a session that a user waits for comes to nothing, he gets another one (`core.successors` says which).
 
 The reply to the launch was given long ago and names the first session; the successor has the launch's token and
 idempotency key, and `superseded_by` leads everybody to it (PROTOCOLS §3).
@@ -11,7 +11,8 @@ from psycopg.rows import DictRow
 
 from greenroom.core.errors import Invalid, ProfileInUse
 from greenroom.core.launching import Attempt, Miss, TraceStep, missed, passed_over
-from greenroom.core.successors import Failed, failure, final_error, plan_successor
+from greenroom.core.states import SessionStatus
+from greenroom.core.successors import Failed, failure, final_error, plan_successor, unheard
 from greenroom.db import facts, successors
 from greenroom.db.leases import guarded
 from greenroom.manager.context import PrimaryContext
@@ -34,6 +35,24 @@ async def run_successors(ctx: PrimaryContext) -> None:
             await _run_successor(ctx, row)
 
 
+async def run_stranded(ctx: PrimaryContext) -> None:
+    """Start elsewhere what users wait for on Agents that went missing, rather than wait for its deadline.
+
+    Where nobody else takes such a session it stays as it is: its Agent may be back in time.
+
+    Raises:
+        LeaseLost: the term is over; nothing was written afterwards.
+        Unavailable: the database cannot be reached.
+    """
+    if ctx.quiet:
+        return
+    for row in await successors.read_stranded(ctx.db, ctx.zone_id):
+        if ctx.tasks.troubles.rests("stranded", row["session_id"]):
+            continue
+        async with ctx.tasks.apart("stranded", row["session_id"]):
+            await _run_successor(ctx, row)
+
+
 async def _run_successor(ctx: PrimaryContext, row: DictRow) -> None:
     failed = failed_of(row)
     way = await successors.read_way(ctx.db, row["image_id"])
@@ -46,7 +65,7 @@ async def _run_successor(ctx: PrimaryContext, row: DictRow) -> None:
         found = await _find(ctx, search, plan_successor(failed, zones, begins_in, search.image, pools), trace)
     except NoLongerWaitingError:
         return
-    if found is None and not await _give_up(ctx, search, trace):
+    if found is None and (row["status"] != SessionStatus.FAILED or not await _give_up(ctx, search, trace)):
         return
     zone_keys = {str(zone["zone_id"]): zone["zone_key"] for zone in way["zones"]}
     await _notify(ctx, row, found, zone_keys)
@@ -68,12 +87,16 @@ def failed_of(row: DictRow) -> Failed:
     return Failed(
         handover=row["set_aside_reason"] is not None,
         agent_name=row["agent_name"],
-        cause=row["set_aside_reason"] or row["error"] or "no reason was given",
+        cause=row["set_aside_reason"] or row["error"] or _unsaid(row),
         tried=row["tried"],
         starts=row["starts"],
         causes=tuple(row["causes"]),
         permissions=row["permissions"],
     )
+
+
+def _unsaid(row: DictRow) -> str:
+    return "no reason was given" if row["status"] == SessionStatus.FAILED else unheard(row["silent_s"])
 
 
 def _last_line(row: DictRow) -> TraceStep:
