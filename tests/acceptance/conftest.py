@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 from _pytest.terminal import TerminalReporter
-from tests.acceptance.instance import Instance
+from tests.acceptance.instance import Instance, running_instance
 
 
 def pytest_configure() -> None:
@@ -18,12 +18,8 @@ def pytest_configure() -> None:
 @pytest.fixture(scope="session")
 def instance(openbox_image: str) -> Iterator[Instance]:
     """A running instance with one Manager and one Agent; tests leave it healthy. Its desktop is the light one."""
-    instance = Instance(GREENROOM_DESKTOP_IMAGE=openbox_image)
-    try:
-        instance.up()
+    with running_instance(GREENROOM_DESKTOP_IMAGE=openbox_image) as instance:
         yield instance
-    finally:
-        instance.remove()
 
 
 @pytest.fixture

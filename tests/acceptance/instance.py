@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -288,6 +288,17 @@ class Instance:
             connection.connect(str(self.stops / f"{process}.sock"))
             connection.sendall(line.encode() + b"\n")
             return connection.makefile().readline().strip()
+
+
+@contextmanager
+def running_instance(*options: str, **environment: str) -> Generator[Instance]:
+    """An instance that was started; it is ended and removed whatever happened to it."""
+    instance = Instance(*options, **environment)
+    try:
+        instance.up()
+        yield instance
+    finally:
+        instance.remove()
 
 
 def containers(label: str) -> list[str]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from tests.acceptance.instance import Instance, wait_for
+from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.acceptance.race import (
     Race,
     SecondApi,
@@ -61,14 +61,10 @@ def stage_of(instance: Instance, number: int) -> Iterator[Stage]:
 
 def simulated_stage() -> Iterator[Stage]:
     """An instance of its own whose containers exist in a file alone; each takes a second to be usable."""
-    instance = Instance(GREENROOM_RUNTIME="simulated")
-    try:
-        instance.up()
+    with running_instance(GREENROOM_RUNTIME="simulated") as instance:
         host = SimulatedRuntime("", "", folder=Layout(instance.data).agent("agent-default"))
         host.configure(Settings(create_s=0.1, start_s=0.3, paint_s=0.6))
         yield from stage_of(instance, STAGED)
-    finally:
-        instance.remove()
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from tests.acceptance.instance import Instance, wait_for
+from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.acceptance.open_desktop import open_desktop
 
 ASSIGN = """
@@ -95,12 +95,8 @@ class Stage:
 
 @pytest.fixture(scope="module")
 def stage(openbox_image: str) -> Iterator[Stage]:
-    instance = Instance("--zones", "eu,us", GREENROOM_DESKTOP_IMAGE=openbox_image)
-    try:
-        instance.up()
+    with running_instance("--zones", "eu,us", GREENROOM_DESKTOP_IMAGE=openbox_image) as instance:
         yield Stage(instance)
-    finally:
-        instance.remove()
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 import httpx
 import pytest
 from tests.acceptance.commands import answered, greenroom
-from tests.acceptance.instance import Instance, wait_for
+from tests.acceptance.instance import Instance, running_instance, wait_for
 
 DISABLED = {"ok": False, "status": "disabled", "enabled": False}
 
@@ -20,12 +20,8 @@ DISABLED = {"ok": False, "status": "disabled", "enabled": False}
 @pytest.fixture(scope="module")
 def managers(openbox_image: str) -> Iterator[Instance]:
     """A running instance with three Managers in each of the zones eu and us; tests leave all of them enabled."""
-    instance = Instance("--managers", "3", "--zones", "eu,us", GREENROOM_DESKTOP_IMAGE=openbox_image)
-    try:
-        instance.up()
+    with running_instance("--managers", "3", "--zones", "eu,us", GREENROOM_DESKTOP_IMAGE=openbox_image) as instance:
         yield instance
-    finally:
-        instance.remove()
 
 
 def described(instance: Instance, name: str) -> dict[str, Any]:

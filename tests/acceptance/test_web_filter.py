@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.instance import Instance, networks, wait_for
+from tests.acceptance.instance import Instance, networks, running_instance, wait_for
 from tests.acceptance.open_desktop import open_desktop
 from tests.small_internet import SmallInternet, small_internet
 
@@ -66,12 +66,10 @@ def internet() -> Iterator[SmallInternet]:
 @pytest.fixture(scope="module")
 def filtering(openbox_image: str, internet: SmallInternet) -> Iterator[Instance]:
     """An instance whose filters resolve names in the small internet."""
-    instance = Instance(GREENROOM_DESKTOP_IMAGE=openbox_image, GREENROOM_WEB_FILTER_RESOLVERS=internet.address)
-    try:
-        instance.up()
+    with running_instance(
+        GREENROOM_DESKTOP_IMAGE=openbox_image, GREENROOM_WEB_FILTER_RESOLVERS=internet.address
+    ) as instance:
         yield instance
-    finally:
-        instance.remove()
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.acceptance.instance import Instance, wait_for
+from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.integration import registry as registries
 from tests.integration.registry import PASSWORD, USER, Registry
 
@@ -22,13 +22,9 @@ HOME = "/home/kasm-user"
 
 @pytest.fixture(scope="module")
 def instance() -> Iterator[Instance]:
-    instance = Instance()
-    try:
-        instance.up()
+    with running_instance() as instance:
         instance.call("PATCH", f"/groups/{ALL_USERS}", json={"settings": {"allow_persistent_profile": True}})
         yield instance
-    finally:
-        instance.remove()
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from tests.acceptance.instance import Instance, wait_for
+from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.acceptance.open_desktop import open_desktop
 from websockets.exceptions import InvalidStatus
 
@@ -21,12 +21,8 @@ AS_A_FRAME = {"Sec-Fetch-Dest": "iframe", "Accept": "text/html"}
 @pytest.fixture(scope="module")
 def zones(openbox_image: str) -> Iterator[Instance]:
     """A running instance with the zones eu, the current one of the main port, and us."""
-    instance = Instance("--zones", "eu,us", GREENROOM_DESKTOP_IMAGE=openbox_image)
-    try:
-        instance.up()
+    with running_instance("--zones", "eu,us", GREENROOM_DESKTOP_IMAGE=openbox_image) as instance:
         yield instance
-    finally:
-        instance.remove()
 
 
 def zone_of(instance: Instance, name: str) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
-from tests.acceptance.instance import Instance, wait_for
+from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.browser.console import Person, log_in
 
 CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
@@ -32,12 +32,8 @@ def browser() -> Iterator[Browser]:
 @pytest.fixture(scope="session")
 def instance(desktop_image: str) -> Iterator[Instance]:
     """A running instance whose workspace `Desktop` is the one people get."""
-    instance = Instance(GREENROOM_DESKTOP_IMAGE=desktop_image)
-    try:
-        instance.up()
+    with running_instance(GREENROOM_DESKTOP_IMAGE=desktop_image) as instance:
         yield instance
-    finally:
-        instance.remove()
 
 
 @pytest.hookimpl(wrapper=True)

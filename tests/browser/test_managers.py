@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
-from tests.acceptance.instance import Instance, wait_for
+from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.browser.console import Person, log_in, violations
 
 PAGE = "/admin/infrastructure/managers"
@@ -20,12 +20,8 @@ PAGE = "/admin/infrastructure/managers"
 @pytest.fixture(scope="module")
 def instance(openbox_image: str) -> Iterator[Instance]:
     """Two Managers in each of two zones."""
-    instance = Instance("--managers", "2", "--zones", "eu,us", GREENROOM_DESKTOP_IMAGE=openbox_image)
-    try:
-        instance.up()
+    with running_instance("--managers", "2", "--zones", "eu,us", GREENROOM_DESKTOP_IMAGE=openbox_image) as instance:
         yield instance
-    finally:
-        instance.remove()
 
 
 @pytest.fixture

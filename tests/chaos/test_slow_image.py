@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
-from tests.acceptance.instance import Instance, wait_for
+from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.chaos.slow_link import SlowLink
 from tests.integration import registry as registries
 from tests.integration.registry import PASSWORD, USER
@@ -23,12 +23,8 @@ PERCENT: Final = re.compile(r" is still pulling image \S+ \((\d+) %\)")
 
 @pytest.fixture
 def instance(openbox_image: str) -> Iterator[Instance]:
-    instance = Instance(GREENROOM_DESKTOP_IMAGE=openbox_image)
-    try:
-        instance.up()
+    with running_instance(GREENROOM_DESKTOP_IMAGE=openbox_image) as instance:
         yield instance
-    finally:
-        instance.remove()
 
 
 @pytest.fixture
