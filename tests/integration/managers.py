@@ -90,6 +90,21 @@ async def eventually(condition: Callable[[], Awaitable[Any]], timeout_s: float =
         return value
 
 
+async def told(db: Database, act: Awaitable[None]) -> set[str]:
+    """The payloads of the notifications that are sent while `act` runs."""
+    async with db.connection() as connection:
+        await connection.execute("LISTEN greenroom")
+        await act
+        await db.notify("end:")
+        heard: set[str] = set()
+        async for notification in connection.notifies(timeout=10):
+            if notification.payload == "end:":
+                break
+            heard.add(notification.payload)
+        await connection.execute("UNLISTEN *")
+        return heard
+
+
 async def primary_is(db: Database, *names: str, timeout_s: float = 15.0) -> dict[str, Any]:
     """Wait until one of these is Primary; the lease."""
 

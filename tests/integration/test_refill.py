@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.managers import Fleet, eventually, manager_here, primary_is
+from tests.integration.managers import Fleet, eventually, manager_here, primary_is, told
 from tests.integration.pool_stage import staged
 
 from greenroom.core.checkin import Move
@@ -45,21 +44,6 @@ async def test_an_assigned_session_is_replaced_before_the_next_round(fleet: Flee
             await db.write("UPDATE sessions SET status = 'running', started = created, user_id = %s", (user_id,))
             await db.notify("staging:no-uuid", f"staging:{config_id}")
             await eventually(lambda: pooled("requested"))
-
-
-async def told(db: Database, act: Awaitable[None]) -> set[str]:
-    """The notifications that are sent meanwhile."""
-    async with db.connection() as connection:
-        await connection.execute("LISTEN greenroom")
-        await act
-        await db.notify("end:")
-        heard: set[str] = set()
-        async for notification in connection.notifies(timeout=10):
-            if notification.payload == "end:":
-                break
-            heard.add(notification.payload)
-        await connection.execute("UNLISTEN *")
-        return heard
 
 
 async def test_a_plan_is_followed_by_another_one_only_where_that_may_find_more_to_do(db: Database, tmp_path: Path):

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from psycopg.types.json import Jsonb
 from tests.integration.failing_launches import Stage, staged_in
-from tests.integration.managers import eventually
+from tests.integration.managers import eventually, told
 from tests.integration.primary_here import SECRETS
 
 from greenroom.api.session_actions import destroy, progress_of
@@ -64,17 +64,12 @@ async def test_the_agent_of_the_successor_is_told_also_where_the_term_ends_right
         raise LeaseLost("The term is over.")
 
     monkeypatch.setattr(successors, "destroy_oldest_set_aside", term_is_over)
-    async with stage.db.connection() as connection:
-        await connection.execute("LISTEN greenroom")
+
+    async def cut_short() -> None:
         with pytest.raises(LeaseLost):
             await run_successors(stage.ctx)
-        await stage.db.notify("end:")
-        heard: set[str] = set()
-        async for notification in connection.notifies(timeout=10):
-            if notification.payload == "end:":
-                break
-            heard.add(notification.payload)
-        await connection.execute("UNLISTEN *")
+
+    heard = await told(stage.db, cut_short())
     (claimed,) = await stage.db.fetch("SELECT session_id, agent_id FROM sessions WHERE status = 'assigning'")
     assert {f"session:{claimed['session_id']}", f"agent:{claimed['agent_id']}"} <= heard
 
