@@ -15,9 +15,9 @@ from tests.integration.managers import Fleet, eventually, manager_here
 
 from greenroom.db.agents import list_agents, update_agent
 from greenroom.db.database import Database
-from greenroom.db.fleet import mark_dead
+from greenroom.db.fleet import changed_offers, mark_dead
 from greenroom.db.overdue import read_waiting
-from greenroom.wire.messages import Observed
+from greenroom.wire.messages import Capacity, Observed
 
 QUICK: dict[str, Any] = {
     "agent_missing_s": 2,
@@ -217,6 +217,31 @@ async def test_an_override_is_what_the_agent_offers_until_it_is_taken_away(door:
         return (found["cores"], found["memory"], await overcommit()) == (32, 8 << 30, 16)
 
     await eventually(restored)
+
+
+async def test_a_host_that_reports_nothing_offers_nothing_whatever_the_override_says(
+    door: httpx.ASGITransport, db: Database
+):
+    agent = await joined(db, door)
+    await update_agent(db, agent.agent_id, cores_override=3.5, memory_override=1 << 30)
+
+    async def offers() -> tuple[float, int]:
+        found = (await list_agents(db))[0]
+        return found["cores"], found["memory"]
+
+    def reporting(cores: float, memory_bytes: int, offer: tuple[float, int]) -> Callable[[], Awaitable[bool]]:
+        async def look() -> bool:
+            await agent.check_in(capacity=Capacity(cores=cores, memory_bytes=memory_bytes))
+            return await offers() == offer
+
+        return look
+
+    await eventually(reporting(0, 0, (0, 0)))
+    (zone,) = await db.fetch("SELECT zone_id::text FROM zones")
+    assert await changed_offers(db, zone["zone_id"], 16) == [], "the Primary leaves it so"
+    await update_agent(db, agent.agent_id, cores_override=4)
+    assert await offers() == (0, 0)
+    await eventually(reporting(2, 8 << 30, (4, 1 << 30)))
 
 
 async def refuse_changes_of(db: Database, session_id: str) -> None:

@@ -224,8 +224,9 @@ async def update_agent(
 ) -> None:
     """Change an Agent; None = leave it, an override of 0 = take it away again. `zone:` and `agents:` are notified.
 
-    An override is what the Agent offers, exactly; without one it offers its cores times `cpu_overcommit`. The Primary
-    applies it within a round; one that is set is also applied here, so that it is seen at once.
+    An override is what the Agent offers, exactly; without one it offers its cores times `cpu_overcommit`. While it
+    reports nothing it offers nothing in any case. The Primary applies it within a round; one that is set is also
+    applied here, so that it is seen at once.
 
     Raises:
         NotFound: no such Agent.
@@ -243,9 +244,11 @@ async def update_agent(
         if await (await connection.execute(_CHANGE, values)).fetchone() is None:
             raise NotFound("There is no such Agent; it may have been deleted.")
         await connection.execute(
-            "UPDATE agent_capacity c SET cores = coalesce(a.cores_override, c.cores),"
+            "UPDATE agent_capacity c SET"
+            " cores = CASE WHEN c.cores_reported > 0 THEN coalesce(a.cores_override, c.cores) ELSE 0 END,"
             " overcommit = CASE WHEN a.cores_override IS NULL THEN c.overcommit ELSE 1 END,"
-            " memory = coalesce(a.memory_override, c.memory) FROM agents a"
+            " memory = CASE WHEN c.memory_reported > 0 THEN coalesce(a.memory_override, c.memory) ELSE 0 END"
+            " FROM agents a"
             " WHERE a.agent_id = %s AND c.agent_id = a.agent_id",
             (agent_id,),
         )

@@ -168,13 +168,16 @@ async def advance(connection: Connection, manager_id: str, messages: Sequence[di
 async def write_capacity(connection: Connection, reports: Iterable[dict[str, Any]], cpu_overcommit: float) -> None:
     """What Agents offer: their own report times overcommit, or the administrator's override. Written if changed.
 
+    One that reports nothing, because its runtime does not answer, offers nothing, whatever the override says.
+
     Each report: agent_id, cores, memory_bytes.
     """
     await connection.execute(
         "INSERT INTO agent_capacity AS c (agent_id, cores_reported, memory_reported, cores, overcommit, memory)"
-        " SELECT r.agent_id, r.cores, r.memory_bytes, coalesce(a.cores_override, r.cores * %(overcommit)s),"
+        " SELECT r.agent_id, r.cores, r.memory_bytes,"
+        " CASE WHEN r.cores > 0 THEN coalesce(a.cores_override, r.cores * %(overcommit)s) ELSE 0 END,"
         " CASE WHEN a.cores_override IS NULL THEN %(overcommit)s ELSE 1 END,"
-        " coalesce(a.memory_override, r.memory_bytes)"
+        " CASE WHEN r.memory_bytes > 0 THEN coalesce(a.memory_override, r.memory_bytes) ELSE 0 END"
         " FROM jsonb_to_recordset(%(reports)s) AS r(agent_id uuid, cores double precision, memory_bytes bigint)"
         " JOIN agents a USING (agent_id) ORDER BY r.agent_id"
         " ON CONFLICT (agent_id) DO UPDATE SET cores_reported = excluded.cores_reported,"

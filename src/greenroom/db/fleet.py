@@ -120,14 +120,16 @@ async def read_endable_of_dead(db: Database, zone_id: str) -> list[str]:
 
 
 async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> list[dict[str, Any]]:
-    """Agents whose offer is not what report, overcommit and overrides make it: agent_id, hostname, cores, overcommit,
-    memory, and what stood there: cores_before, memory_before."""
+    """Agents whose offer is not what report, overcommit and overrides make it (as in `db.checkin.write_capacity`):
+    agent_id, hostname, cores, overcommit, memory, and what stood there: cores_before, memory_before."""
     return await db.fetch(
         "SELECT agent_id::text, a.hostname, c.cores AS cores_before, c.memory AS memory_before, o.*"
         " FROM agents a JOIN agent_capacity c USING (agent_id), LATERAL"
-        " (SELECT coalesce(a.cores_override, c.cores_reported * %(overcommit)s) AS cores,"
+        " (SELECT CASE WHEN c.cores_reported > 0"
+        "   THEN coalesce(a.cores_override, c.cores_reported * %(overcommit)s) ELSE 0 END AS cores,"
         "  CASE WHEN a.cores_override IS NULL THEN %(overcommit)s ELSE 1 END AS overcommit,"
-        "  coalesce(a.memory_override, c.memory_reported) AS memory) o"
+        "  CASE WHEN c.memory_reported > 0"
+        "   THEN coalesce(a.memory_override, c.memory_reported) ELSE 0 END AS memory) o"
         " WHERE a.zone_id = %(zone_id)s AND (c.cores, c.overcommit, c.memory)"
         " IS DISTINCT FROM (o.cores, o.overcommit, o.memory) ORDER BY agent_id",
         {"zone_id": zone_id, "overcommit": cpu_overcommit},

@@ -13,5 +13,9 @@ async def new_agent(db: Database, **fields: object) -> str:
         (fields.get("status", "running"),),
     )
     agent_id = str(rows[0]["agent_id"])
-    await db.write("INSERT INTO agent_capacity (agent_id, cores, memory) VALUES (%s, 8, 8000000000)", (agent_id,))
+    await db.write(
+        "INSERT INTO agent_capacity (agent_id, cores_reported, memory_reported, cores, memory)"
+        " VALUES (%s, 8, 8000000000, 8, 8000000000)",
+        (agent_id,),
+    )
     return agent_id
