@@ -3,22 +3,39 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import struct
 import time
 from collections.abc import Generator
 from contextlib import contextmanager
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import httpx
-from tests.acceptance.instance import Instance, wait_for
+from tests.acceptance.instance import wait_for
 from websockets import ConnectionClosed
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
 
 from greenroom.runtimes.rfb import Screen
 
 FRAME_WITHIN_S = 10.0
 ONE_PIXEL = struct.pack(">BBHHHH", 3, 0, 0, 0, 1, 1)
 """An RFB message: send this part of the screen."""
+
+
+class Front(Protocol):
+    """Where streams are opened: the console's origin, and TLS that trusts its certificate."""
+
+    @property
+    def url(self) -> str: ...
+    def ca(self) -> ssl.SSLContext: ...
+
+
+class Deployment(Front, Protocol):
+    """What sessions are launched in."""
+
+    def call(self, method: str, path: str, **options: Any) -> Any: ...
 
 
 class OpenDesktop:
@@ -80,7 +97,7 @@ class OpenDesktop:
         return data
 
 
-def entered(instance: Instance, session_id: str) -> tuple[str, str]:
+def entered(instance: Deployment, session_id: str) -> tuple[str, str]:
     """Enter the session as a browser does, by the address with the token; that address, and the cookie for it."""
     path = f"/sessions/{session_id}/connection"
     address: str = wait_for(lambda: instance.call("GET", path)["frame_url"], "the stream may be opened")
@@ -89,21 +106,21 @@ def entered(instance: Instance, session_id: str) -> tuple[str, str]:
 
 
 @contextmanager
-def open_desktop(instance: Instance, session_id: str) -> Generator[OpenDesktop]:
+def open_desktop(instance: Deployment, session_id: str) -> Generator[OpenDesktop]:
     """Enter the session and open its stream."""
     with open_stream(instance, *entered(instance, session_id)) as desktop:
         yield desktop
 
 
 @contextmanager
-def open_stream(instance: Instance, whole: str, cookie: str) -> Generator[OpenDesktop]:
+def open_stream(instance: Front, whole: str, cookie: str) -> Generator[OpenDesktop]:
     """Open the stream at this address with the cookie that entering it gave."""
     address = urlsplit(whole)
     opening = connect(
         f"wss://{address.netloc}{address.path}websockify",
         ssl=instance.ca(),
-        origin=instance.url,  # type: ignore[arg-type]
-        subprotocols=["binary"],  # type: ignore[list-item]
+        origin=Origin(instance.url),
+        subprotocols=[Subprotocol("binary")],
         additional_headers={"Cookie": cookie},
         max_size=None,
         proxy=None,

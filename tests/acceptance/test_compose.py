@@ -287,7 +287,7 @@ def test_a_desktop_on_each_host_streams_through_the_first_ones_gateway(deploymen
             launched = first.call("POST", "/sessions", json={"image_id": image, "user_id": user})["session_id"]
             session = wait_for(lambda one=launched: is_running(first, one), "the desktop runs", 60)
             assert session["agent_id"] == deployments.agent(host)["agent_id"]
-            with first.machine.entered(), open_desktop(first, launched) as desktop:  # type: ignore[arg-type]
+            with first.machine.entered(), open_desktop(first, launched) as desktop:
                 assert desktop.goes_on()
             first.call("DELETE", f"/sessions/{launched}")
             ran.add(session["agent_id"])

@@ -67,7 +67,7 @@ class Host:
             self.creations[session_id] += 1
             return await create_before(session_id, *args, **named)
 
-        runtime.exec, runtime.create = execute, create  # type: ignore[method-assign]
+        runtime.exec, runtime.create = execute, create
 
     def forget(self) -> None:
         """Count calls that failed from now on."""

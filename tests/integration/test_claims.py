@@ -249,10 +249,11 @@ async def test_a_claim_and_a_retirement_never_both_get_a_session(stage: Stage):
         async with stage.db.transaction() as connection:
             return await sessions.retire(connection, session_id, "Its expiration of 1 h has passed.")
 
-    claims = [claim(stage.db, stage.claim(user_id)) for user_id in users]
-    results = await asyncio.gather(*(retired(i) for i in ids), *claims)
-    gone = sum(1 for result in results[:10] if result is True)
-    given = sum(1 for result in results[10:] if result[0] is not None)  # type: ignore[index]
+    retirements, claims = await asyncio.gather(
+        asyncio.gather(*(retired(i) for i in ids)),
+        asyncio.gather(*(claim(stage.db, stage.claim(user_id)) for user_id in users)),
+    )
+    gone, given = sum(retirements), sum(row is not None for row, _ in claims)
     assert gone + given == 10
     assert await stage.statuses() == {k: v for k, v in {"assigning": given, "deleting": gone}.items() if v}
 

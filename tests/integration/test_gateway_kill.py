@@ -196,9 +196,9 @@ async def test_what_cannot_be_served_is_one_sentence_and_exit_code_1(stopped: Wo
         if case == "no plan":
             process.kill()
             (stopped.folder / "plan.json").unlink()
-            write, stopped.write_plan = stopped.write_plan, lambda: None  # type: ignore[method-assign]
+            write, stopped.write_plan = stopped.write_plan, lambda: None
             process = stopped.launch()
-            stopped.write_plan = write  # type: ignore[method-assign]
+            stopped.write_plan = write
         assert await asyncio.to_thread(process.wait, 15) == 1
     said_by_it = stopped.log().splitlines()[-1]
     named = {"no plan": "plan.json", "port taken": stopped.plan["main_listen"], "no certificate": "/does/not/exist"}

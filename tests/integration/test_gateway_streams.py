@@ -6,7 +6,7 @@ import asyncio
 import base64
 import hashlib
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import replace
 
 import pytest
@@ -38,10 +38,10 @@ async def own_world() -> AsyncIterator[World]:
         yield world
 
 
-async def status_of(websocket: object) -> int:
+async def status_of(websocket: Awaitable[object]) -> int:
     """HTTP status of a refused websocket."""
     with pytest.raises(InvalidStatus) as refused:
-        await websocket  # type: ignore[misc]
+        await websocket
     assert "location" not in refused.value.response.headers
     return refused.value.response.status_code
 

@@ -127,7 +127,7 @@ async def test_a_pool_with_other_permissions_is_passed_over(stage: Stage):
     await empty(stage, "eu")
     name = STAGED_PERMISSIONS[0]
     await stage.db.write(
-        f"UPDATE staging_configs SET {name} = true WHERE zone_id = %s",  # type: ignore[arg-type]
+        f"UPDATE staging_configs SET {name} = true WHERE zone_id = %s",
         (stage.primaries["us"].zone_id,),
     )
     successor = await hand_over_fails(stage, first)

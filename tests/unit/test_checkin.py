@@ -303,8 +303,10 @@ questions = st.tuples(
 Verdicts = Callable[..., dict[str, str]]
 
 
-def nothing_is_destroyed_that_has_a_row_or_was_just_asked_about(subject: Verdicts, case: object) -> None:
-    unknown, living, asked_for_s = case  # type: ignore[misc]
+def nothing_is_destroyed_that_has_a_row_or_was_just_asked_about(
+    subject: Verdicts, case: tuple[list[str], frozenset[str], dict[str, float]]
+) -> None:
+    unknown, living, asked_for_s = case
     found = subject(unknown, living, asked_for_s, 10.0)
     assert set(found) <= set(unknown)
     for session_id, verdict in found.items():

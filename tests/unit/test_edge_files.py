@@ -7,12 +7,13 @@ import os
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from greenroom.agent.edge import EdgeFiles, is_due
 from greenroom.agent.identity import Identity
+from greenroom.agent.link import Link
 from greenroom.core.errors import Invalid
 from greenroom.kit.certificates import general_name, is_pair, key_text, names_in, new_authority, new_key, requested_key
 from greenroom.wire.messages import EdgeCertificate, EdgeRequest
@@ -51,7 +52,8 @@ class Signer:
 def edge_files(tmp_path: Path, folder: Path, signer: Signer) -> EdgeFiles:
     identity = Identity(tmp_path, "machine", "host")
     identity.agent_id, identity.credential, identity.incarnation = AGENT_ID, "secret", 3
-    return EdgeFiles(folder, "https://edge-1.example.org:9443", identity, signer, now=lambda: signer.now)  # type: ignore[arg-type]
+    link = cast("Link", signer)
+    return EdgeFiles(folder, "https://edge-1.example.org:9443", identity, link, now=lambda: signer.now)
 
 
 async def test_the_key_is_made_once_and_the_certificate_follows(tmp_path: Path):
@@ -92,7 +94,7 @@ async def test_what_the_gateways_account_puts_into_the_folder_leads_the_agent_no
 
 def test_an_edge_address_that_is_none_is_refused_at_the_start(tmp_path: Path):
     with pytest.raises(Invalid, match="must begin with https"):
-        EdgeFiles(tmp_path, "edge-1:9443", Identity(tmp_path, "m", "h"), Signer())  # type: ignore[arg-type]
+        EdgeFiles(tmp_path, "edge-1:9443", Identity(tmp_path, "m", "h"), cast("Link", Signer()))
 
 
 def test_what_is_no_request_for_a_certificate_is_refused():

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -125,13 +126,13 @@ def test_no_cold_start_is_silent_and_explain_agrees_with_the_launch():
     check()
 
 
-def silent_about_paused(*arguments: object) -> tuple[Attempt, ...]:
-    attempts = plan_launch(*arguments)  # type: ignore[arg-type]
+def silent_about_paused(*arguments: Any) -> tuple[Attempt, ...]:
+    attempts = plan_launch(*arguments)
     return tuple(a for a in attempts if not (a.pool and a.pool.paused))
 
 
-def silent_about_settings(*arguments: object) -> tuple[Attempt, ...]:
-    attempts = plan_launch(*arguments)  # type: ignore[arg-type]
+def silent_about_settings(*arguments: Any) -> tuple[Attempt, ...]:
+    attempts = plan_launch(*arguments)
     return tuple(
         replace(a, pool=None, misses=(replace(a.misses[0], candidate=None),)) if a.pool and a.misses else a
         for a in attempts
@@ -145,8 +146,8 @@ def test_the_property_catches_a_plan_that_passes_configs_over_in_silence(mutant:
 
 
 def test_the_property_catches_an_explanation_that_forgets_the_order_of_zones():
-    def forgetful(*arguments: object) -> explaining.Outlook:
-        return replace(outlook(*arguments), earlier=())  # type: ignore[arg-type]
+    def forgetful(*arguments: Any) -> explaining.Outlook:
+        return replace(outlook(*arguments), earlier=())
 
     with pytest.raises(AssertionError):
         check(foretell=forgetful)

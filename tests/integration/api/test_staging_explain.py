@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx
 import pytest
@@ -34,7 +34,7 @@ class Situation:
 
     codes: list[str]
     settings: dict[str, Any] = field(default_factory=dict[str, Any])
-    change: str | None = None
+    change: LiteralString | None = None
     staged: bool = True
 
 
@@ -88,12 +88,12 @@ async def test_it_says_what_a_launch_then_does(stage: Stage, with_user: Make, si
     group_id = await rows.group(stage.db, name="Students", priority=2, **situation.settings)
     await stage.db.write("INSERT INTO user_groups VALUES (%s, %s)", (user_id, group_id))
     if situation.change is not None and "UPDATE images" in situation.change:
-        await stage.db.write(situation.change)  # type: ignore[arg-type]
+        await stage.db.write(situation.change)
         await stage.staged(config_id, 1)
     else:
         await stage.staged(config_id, int(situation.staged))
         if situation.change is not None:
-            await stage.db.write(situation.change)  # type: ignore[arg-type]
+            await stage.db.write(situation.change)
     assert await codes(stage, config_id) == situation.codes
     assert await codes(stage, config_id, user_id) == situation.codes
     assert await stage.db.fetch("SELECT 1 FROM sessions WHERE user_id IS NOT NULL") == [], "nothing was launched"

@@ -6,7 +6,7 @@ import random
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from dataclasses import asdict
-from typing import Any
+from typing import Any, LiteralString
 
 import httpx
 from psycopg.types.json import Jsonb
@@ -139,7 +139,7 @@ async def test_every_cold_start_leaves_a_row_that_names_user_config_and_reason(s
     ada = await with_user("ada@example.org")
     agents = "UPDATE agents SET {} WHERE hostname = 'agent-1'"
     await rows.agent(stage.db, stage.zone_id, hostname="agent-2", image=stage.image_name)
-    for change, back, code in (
+    changes: list[tuple[LiteralString, LiteralString, str]] = [
         ("UPDATE staging_configs SET paused = true", "UPDATE staging_configs SET paused = false", "pool_empty"),
         (agents.format("status = 'missing'"), agents.format("status = 'running'"), "agent_missing"),
         (agents.format("enabled = false"), agents.format("enabled = true"), "agent_disabled"),
@@ -150,11 +150,12 @@ async def test_every_cold_start_leaves_a_row_that_names_user_config_and_reason(s
             "pool_empty",
         ),
         ("UPDATE staging_configs SET revision = revision + 1", "SELECT 1", "pool_empty"),
-    ):
+    ]
+    for change, back, code in changes:
         await stage.staged(config_id, 1)
-        await stage.db.write(change)  # type: ignore[arg-type]
+        await stage.db.write(change)
         got = await launched(ada, stage.image_id)
-        await stage.db.write(back)  # type: ignore[arg-type]
+        await stage.db.write(back)
         assert got["staged"] is False, change
         await stage.logs.flush()
         (row,) = await stage.db.fetch(

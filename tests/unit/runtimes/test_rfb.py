@@ -106,10 +106,12 @@ def test_what_is_not_rfb_3(greeting: bytes):
 
 
 def test_a_server_that_never_sends_a_frame_ends_with_the_connection():
-    server = Server(blank())
-    server.update = lambda *_: b""  # type: ignore[method-assign]
+    class Silent(Server):
+        def update(self, x: int, y: int, width: int, height: int) -> bytes:
+            return b""
+
     with pytest.raises(EOFError):
-        look(server)
+        look(Silent(blank()))
 
 
 class Painting(Server):
@@ -171,12 +173,12 @@ def test_a_picture_is_the_screen_whatever_the_order_of_its_parts(seed: int, rows
 
 @pytest.mark.parametrize("place", [(1, 0, WIDTH, HEIGHT), (0, 1, WIDTH, HEIGHT), (0, 0, WIDTH + 1, 1)])
 def test_a_rectangle_beside_the_screen_is_refused(place: tuple[int, int, int, int]):
-    x, y, width, height = place
+    class Beside(Server):
+        def update(self, x: int, y: int, width: int, height: int) -> bytes:
+            return b"\0\0\0\1" + struct.pack(">HHHHi", *place, RAW) + bytes(place[2] * place[3] * 4)
 
     async def main() -> bytes:
-        server = Server(blank())
-        pixels = bytes(width * height * 4)
-        server.update = lambda *_: b"\0\0\0\1" + struct.pack(">HHHHi", x, y, width, height, RAW) + pixels  # type: ignore[method-assign]
+        server = Beside(blank())
         screen = Screen(server.send, server.receive)
         await screen.open()
         return await screen.picture()
