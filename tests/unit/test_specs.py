@@ -108,7 +108,7 @@ def test_commands_are_split_once():
 def test_the_fingerprint_changes_with_whatever_makes_staged_sessions_out_of_date(changed: dict[str, Any]):
     same: dict[str, Any] = {"image": IMAGE, "zone": ZONE, "permissions": OFF, "revision": 1}
     assert fingerprint(**same) != fingerprint(**{**same, **changed})
-    renamed = same | {"image": replace(IMAGE, friendly_name="x")}
+    renamed: dict[str, Any] = same | {"image": replace(IMAGE, friendly_name="x")}
     assert fingerprint(**same) == fingerprint(**renamed)
 
 
