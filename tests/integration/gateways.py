@@ -184,11 +184,12 @@ class World:
             await asyncio.sleep(0.05)
 
     def masters(self) -> list[int]:
-        """Masters of nginx, whoever started them."""
-        return [process.pid for process in nginx_processes(self.prefix) if _title(process.pid) == "master"]
+        """Masters of nginx, whoever started them; a worker just forked still has its master's title for a moment."""
+        titled = {one.pid: one.parent for one in nginx_processes(self.prefix) if _title(one.pid) == "master"}
+        return [pid for pid, parent in titled.items() if parent not in titled]
 
     async def master(self) -> int:
-        """The one master there is; a worker just forked still has its master's title for a moment."""
+        """The one master there is, once there is one."""
         await self.until(lambda: len(self.masters()) == 1)
         return self.masters()[0]
 
