@@ -168,6 +168,13 @@ async def inside(request: Request) -> Response:
     return Response(headers={"X-Accel-Redirect": request.query_params["to"], "Set-Cookie": "__Host-greenroom=stolen"})
 
 
+async def silent(request: Request) -> Response:
+    """Take a question and say nothing as long as somebody waits."""
+    while (await request.receive())["type"] != "http.disconnect":
+        pass
+    return Response()
+
+
 async def echo_websocket(websocket: WebSocket) -> None:
     """A websocket that says what it was asked with, then repeats everything."""
     offered = websocket.scope["subprotocols"]
@@ -185,6 +192,7 @@ def container() -> Starlette:
             WebSocketRoute("/websockify", echo_websocket),
             Route("/redirect", redirect),
             Route("/inside", inside),
+            Route("/silent", silent),
             Route("/{rest:path}", echo, methods=["GET", "POST"]),
         ]
     )

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 import pytest
 import pytest_asyncio
+from tests.integration import gateways
 from tests.integration.gateways import World, answers, raw, said, served_world, the_way_to_cut
 from tests.integration.played import ANN, BOB, ROUTE
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -311,6 +312,18 @@ async def test_a_container_or_an_agent_that_is_away_is_told_in_words(own_world: 
         assert reply.status_code == 503
         assert reply.headers["Retry-After"] == "5"
         assert "does not answer; try again in a moment" in reply.text
+
+
+async def test_a_page_that_never_answers_is_given_up_and_a_silent_desktop_is_not(monkeypatch: pytest.MonkeyPatch):
+    quick = "import greenroom.gateway.nginx_streams as streams; streams.PAGE_IDLE = '1s'"
+    monkeypatch.setattr(gateways, "RUN_AS_ACCOUNT", f"{quick}\n{gateways.RUN_AS_ACCOUNT}")
+    async with served_world() as world, world.websocket(world.stream, token="token-ann") as desktop:
+        await said(desktop)
+        client = world.client(cookies={"greenroom_viewer": "token-ann"})
+        reply = await client.get(f"{world.stream}{world.path()}silent")
+        assert (reply.status_code, reply.json()["code"]) == (502, "unavailable")
+        await asyncio.sleep(1.5)
+        assert await answers(desktop)
 
 
 @pytest.mark.parametrize("kernel_can", [True, False])

@@ -40,6 +40,9 @@ _SESSION: Final = "[0-9a-f]{8}/[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[
 _PROXY_PATH: Final = f"/(?!(?:{'|'.join(sorted(RESERVED_PATHS))})/)[A-Za-z0-9][A-Za-z0-9_-]*"
 _DOT_SEGMENTS: Final = r"~*^[^?]*(/|%2f|%5c)(\.|%2e){1,2}(/|%2f|%5c|\?|$)"
 _IDLE: Final = "24h"
+"""A desktop's websocket may be silent for hours."""
+PAGE_IDLE: Final = "5m"
+"""A page that says nothing for so long never will; whoever asked for it is told."""
 
 
 def stream_maps(plan: GatewayPlan) -> str:
@@ -111,14 +114,10 @@ def stream_service(plan: GatewayPlan, *, main: bool) -> list[str]:
             *(["if ($gr_edge) { rewrite ^ /_gr/edge/$gr_route last; }"] if plan.edges else []),
             "if ($gr_agent = '') { return 404; }",
             "if ($gr_enter) { rewrite ^ /_gr/enter last; }",
-            _AUTHORISED,
-            *_stream_headers(plan, main=main),
-            *(f"proxy_hide_header {name};" for name in HIDDEN_FROM_CONTAINER),
-            "proxy_pass $gr_upstream$gr_rest;",
-            _TO_CONTAINER,
-            # a name, not $1: reading $gr_prefix sets the numbered ones
-            "proxy_redirect ~^(?:https?://[^/]*)?(?<gr_location>/.*)$ $gr_prefix$gr_location;",
+            "if ($http_upgrade = '') { rewrite ^ /_gr/page last; }",
+            *_to_container(plan, main=main, idle=_IDLE),
         ),
+        block("location = /_gr/page", "internal;", _ERRORS, *_to_container(plan, main=main, idle=PAGE_IDLE)),
         block("location = /_gr/authorise", "internal;", "proxy_pass http://$gr_agent/authorise;", _ASK_AGENT),
         block(
             "location = /_gr/enter",
@@ -133,6 +132,21 @@ def stream_service(plan: GatewayPlan, *, main: bool) -> list[str]:
         ),
         *(_edge_location(plan, edge, main=main) for edge in plan.edges),
         *_refusals(plan),
+    ]
+
+
+def _to_container(plan: GatewayPlan, *, main: bool, idle: str) -> list[str]:
+    """Pass on what the Agent admits; `idle` is how long neither side needs to say anything."""
+    return [
+        _AUTHORISED,
+        *_stream_headers(plan, main=main),
+        *(f"proxy_hide_header {name};" for name in HIDDEN_FROM_CONTAINER),
+        "proxy_pass $gr_upstream$gr_rest;",
+        _TO_CONTAINER,
+        f"proxy_read_timeout {idle};",
+        f"proxy_send_timeout {idle};",
+        # a name, not $1: reading $gr_prefix sets the numbered ones
+        "proxy_redirect ~^(?:https?://[^/]*)?(?<gr_location>/.*)$ $gr_prefix$gr_location;",
     ]
 
 
@@ -165,8 +179,6 @@ _TO_CONTAINER: Final = "\n".join(
         "proxy_buffering off;",
         "proxy_request_buffering off;",
         "proxy_socket_keepalive on;",
-        f"proxy_read_timeout {_IDLE};",
-        f"proxy_send_timeout {_IDLE};",
         "client_max_body_size 0;",
     ]
 )
