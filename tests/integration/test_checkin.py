@@ -12,7 +12,7 @@ from tests.integration.agents import HttpDoor, ToldAgent, joined, row, seen, ses
 from tests.integration.managers import Fleet, eventually
 
 from greenroom.db.database import Database
-from greenroom.wire.messages import ImageReport, Step
+from greenroom.wire.messages import ImageReport, LogLine, Step
 
 
 async def test_nonsense_is_answered_422(door: httpx.ASGITransport, db: Database):
@@ -21,6 +21,10 @@ async def test_nonsense_is_answered_422(door: httpx.ASGITransport, db: Database)
     assert response.status_code == 422
     response = await agent.post("/v1/check-in", agent.message(seen("not-an-id")))
     assert response.status_code == 422
+    for at in (-1.0, 1e12):
+        line = LogLine(at=at, level="INFO", code="odd", message="of a time no calendar has")
+        response = await agent.post("/v1/check-in", agent.message(logs=[line]))
+        assert (response.status_code, "`$.logs[0].at`" in response.json()["message"]) == (422, True)
 
 
 async def test_a_session_goes_from_requested_to_running_as_it_is_seen(

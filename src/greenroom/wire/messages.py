@@ -11,13 +11,16 @@ credential or join token, 409 the identity is used by another process, 422 a mal
 from __future__ import annotations
 
 import hashlib
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
 from greenroom.core.web_filter import FilterPolicy
 
 VERSION: Final = 1
+
+Moment = Annotated[float, msgspec.Meta(ge=0, le=253_402_300_799)]
+"""Seconds since the epoch, before the year 10000: a message with another time is refused, no calendar has it."""
 
 
 class Message(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -134,7 +137,7 @@ class Step(Message, frozen=True, kw_only=True):
     """A step of a start that happened, for the connecting screen; `at` is seconds since the epoch."""
 
     name: str
-    at: float
+    at: Moment
 
 
 class Observed(Message, frozen=True, kw_only=True):
@@ -163,7 +166,7 @@ class Observed(Message, frozen=True, kw_only=True):
 class LogLine(Message, frozen=True, kw_only=True):
     """A log row of the Agent for Diagnostics."""
 
-    at: float
+    at: Moment
     level: Literal["DEBUG", "INFO", "WARNING", "ERROR"]
     code: str
     message: str
@@ -314,7 +317,7 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
 class ManagerRequest(Message, frozen=True, kw_only=True):
     """A request for a Manager that the gateway's nginx answered itself; `at` is seconds since the epoch."""
 
-    at: float
+    at: Moment
     manager: str
     agent_id: str | None = None
     method: str

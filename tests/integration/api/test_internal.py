@@ -211,6 +211,13 @@ async def test_the_gateway_reports_requests_it_refused(stage: Stage):
             "/api/internal/manager-requests", json=body, headers={"Authorization": f"Bearer {credential}"}
         )
         assert reply.status_code == status
+    for field, value in (("at", -1), ("at", 1e12), ("status", 10**30), ("path", "a\0b"), ("agent_id", "odd")):
+        reply = await stage.client.post(
+            "/api/internal/manager-requests",
+            json={"requests": [{**request, field: value}]},
+            headers={"Authorization": f"Bearer {SECRETS.gateway_credential()}"},
+        )
+        assert reply.status_code == 422, (field, value)
     found = await stage.db.fetch("SELECT agent_id::text, manager_instance_id, status, count FROM manager_requests")
     assert [tuple(row.values()) for row in found] == [(agent_id, "manager-1", 503, 1), (None, "manager-1", 503, 1)]
 
