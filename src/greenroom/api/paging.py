@@ -34,7 +34,7 @@ class Page:
         """
         if self.after is None:
             return None
-        if len(self.after) != 1 or not isinstance(self.after[0], int) or abs(self.after[0]) > 1 << 62:
+        if len(self.after) != 1 or type(self.after[0]) is not int or abs(self.after[0]) > 1 << 62:
             raise Invalid("The cursor does not belong to this list.")
         return self.after[0]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, Final
 
 import structlog
@@ -34,6 +35,13 @@ def is_published(path: str) -> bool:
     return path.startswith("/api/") and not path.startswith(OWN_PREFIXES)
 
 
+class _Json(JSONResponse):
+    """JSON of sentences that repeat what was sent: half of a character in it becomes a question mark."""
+
+    def render(self, content: Any) -> bytes:
+        return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
+
+
 def error_response(path: str, error: GreenroomError, *, browser: bool = False) -> JSONResponse:
     """The answer to a request for `path` that failed with `error`.
 
@@ -47,8 +55,8 @@ def error_response(path: str, error: GreenroomError, *, browser: bool = False) -
     if isinstance(error, Unauthenticated) and not browser:
         headers["WWW-Authenticate"] = 'Basic realm="greenroom", charset="UTF-8"'
     if is_published(path):
-        return JSONResponse({"error_message": error.message}, _public_status(error), headers)
-    return JSONResponse(problem(error), error.http_status, headers, media_type="application/problem+json")
+        return _Json({"error_message": error.message}, _public_status(error), headers)
+    return _Json(problem(error), error.http_status, headers, media_type="application/problem+json")
 
 
 def problem(error: GreenroomError) -> dict[str, Any]:
@@ -128,4 +136,4 @@ def _routing_response(request: Request, error: HTTPException) -> JSONResponse:
     if is_published(path):
         document = {"error_message": document["detail"]}
     media_type = "application/json" if is_published(path) else "application/problem+json"
-    return JSONResponse(document, error.status_code, error.headers, media_type=media_type)
+    return _Json(document, error.status_code, error.headers, media_type=media_type)

@@ -116,7 +116,7 @@ async def get_settings_group(db: Db, call: Annotated[Call, SEES]) -> dict[str, A
 async def set_settings_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> dict[str, Any]:
     """Give a group a value for a setting; values may be written as texts, as older clients do."""
     group_id, setting, target = _group_id(call), _setting(call), call.part("target_setting")
-    body = GroupPatch(settings={setting.name: _value(setting, target.body.get("value"))})
+    body = validated(GroupPatch, {"settings": {setting.name: _value(setting, target.body.get("value"))}})
     await v1.update_group(UUID(group_id), body, db, logs, call.caller)
     return {"setting": _setting_shape(setting, await groups.get_group(db, group_id))}
 
@@ -183,5 +183,5 @@ def _value(setting: Setting, given: object) -> object:
     text = given.lower() if setting.kind == "bool" else given
     try:
         return json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise Invalid(f"The value {given[:60]!r} cannot be used for {setting.name} ({setting.kind}).") from error

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cache
 from typing import Annotated, Any, Literal
 from uuid import UUID
@@ -33,6 +33,13 @@ def _timezone(name: str) -> str:
     return name
 
 
+def _in_the_calendar(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("it must be a time from the year 1 to 9999, also in UTC") from error
+
+
 @cache
 def _timezones() -> frozenset[str]:
     return frozenset(available_timezones())
@@ -42,7 +49,8 @@ Language = Annotated[str, AfterValidator(normal_language)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Theme = Literal["auto", "light", "dark"]
 Username = Annotated[str, AfterValidator(_username)]
-Permissions = Annotated[list[str], AfterValidator(_permissions)]
+Time = Annotated[AwareDatetime, AfterValidator(_in_the_calendar)]
+Permissions = Annotated[list[Name], AfterValidator(_permissions)]
 Priority = Annotated[int, Field(ge=1, le=1_000_000, description="the lowest number wins")]
 
 
@@ -270,7 +278,7 @@ class KeyCreate(Body):
     name: Name
     permissions: Permissions = []
     read_only: bool = False
-    expires: AwareDatetime | None = None
+    expires: Time | None = None
 
 
 class KeyPatch(Body):
@@ -280,4 +288,4 @@ class KeyPatch(Body):
     permissions: Permissions = []
     read_only: bool = False
     enabled: bool = True
-    expires: AwareDatetime | None = None
+    expires: Time | None = None

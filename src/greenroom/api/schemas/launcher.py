@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 from uuid import UUID
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from greenroom.api.schemas.base import Body, View
+from greenroom.api.schemas.base import Body, Secret, View
 
 
 class ZoneChoice(View):
@@ -31,4 +31,4 @@ class ConnectBody(Body):
 
     session_id: UUID
     user_id: UUID
-    session_token: Annotated[SecretStr, Field(description="opens this session's stream, and nothing else")]
+    session_token: Annotated[Secret, Field(description="opens this session's stream, and nothing else")]
