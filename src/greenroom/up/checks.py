@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 from greenroom.core.errors import SetupError
+from greenroom.db.database import Database
+from greenroom.db.first_data import has_first_data
 from greenroom.db.migrate import check
 from greenroom.up.containers import docker, has_image, runtime_name
 from greenroom.up.layout import Layout
@@ -41,6 +45,35 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
         await check_docker(layout)
     if settings.database_url is not None:
         await check(settings.database_url)
+    if not layout.key_file.exists():
+        await _check_new(layout, settings.database_url)
+
+
+async def _check_new(layout: Layout, database_url: str | None) -> None:
+    """Refuse to make a key beside a database that another one belongs to."""
+    if database_url is None:
+        if (layout.postgres / "data").exists():
+            raise key_is_missing(layout.keys, f"restore {layout.data} from a backup.")
+        return
+    async with opened(database_url) as db:
+        if await has_first_data(db):
+            raise key_is_missing(layout.keys, "give the --data with which it was begun, or restore that from a backup.")
+
+
+@asynccontextmanager
+async def opened(dsn: str) -> AsyncGenerator[Database]:
+    """A database, for the time of the block."""
+    db = Database(dsn, application_name="greenroom setup", max_size=1)
+    await db.open()
+    try:
+        yield db
+    finally:
+        await db.close()
+
+
+def key_is_missing(folder: Path, what_to_do: str) -> SetupError:
+    """The refusal to make another key for an installation: what is encrypted in its database could never be read."""
+    return SetupError(f"This database has an installation already, and its key is not in {folder}: {what_to_do}")
 
 
 async def check_docker(layout: Layout) -> None:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -26,6 +25,7 @@ from greenroom.db.migrate import migrate
 from greenroom.kit.certificates import new_authority
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.up.account import Account
+from greenroom.up.checks import key_is_missing, opened
 from greenroom.up.credentials import ensure_first_data
 from greenroom.up.layout import own, write_text
 from greenroom.up.tls import ensure_pair
@@ -207,7 +207,7 @@ async def fill(deployment: Deployment, dsn: str, site: Site) -> list[str]:
         SetupError: the database cannot be reached, or is of a newer version.
     """
     applied = await migrate(dsn)
-    async with _database(dsn) as db:
+    async with opened(dsn) as db:
         await _fill_new(db, deployment.credentials, site)
         if not deployment.agent_has_joined:
             await _let_agent_join(deployment, db, site.zone)
@@ -226,11 +226,11 @@ async def begin(folder: Path, dsn: str, site: Site) -> list[str]:
         Unavailable: the database cannot be reached.
     """
     key = folder / "installation.key"
-    async with _database(dsn) as db:
+    async with opened(dsn) as db:
         if not key.exists() and await has_first_data(db):
-            raise SetupError(
-                f"This database has an installation already, and its key is not in {folder}: copy installation.key and"
-                " gateway.credential from the machine where it was begun, or from its backup."
+            raise key_is_missing(
+                folder,
+                "copy installation.key and gateway.credential from the machine where it was begun, or from its backup.",
             )
         _make_key(key)
         applied = await migrate(dsn)
@@ -298,7 +298,7 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
     if not name or any(letter in name for letter in "/\\ ") or name.startswith("."):
         raise SetupError(f"{name!r} is no host name.")
     token = new_secret()
-    async with _database(dsn) as db:
+    async with opened(dsn) as db:
         await _admit(db, hashed(token), await _zone_id(db, zone))
     own(deployment.folder / "hosts", 0o700)
     folder = deployment.folder / "hosts" / name
@@ -308,16 +308,6 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
     ensure_pair(deployment.authority, folder / "server", [name, *LOCAL_HOSTS], now)
     write_text(folder / "join_token", token + "\n", 0o600)
     return folder
-
-
-@asynccontextmanager
-async def _database(dsn: str) -> AsyncGenerator[Database]:
-    db = Database(dsn, application_name="greenroom setup", max_size=1)
-    await db.open()
-    try:
-        yield db
-    finally:
-        await db.close()
 
 
 def _once(file: Path, text: str) -> None:
