@@ -181,6 +181,8 @@ def read_json(path: Path) -> dict[str, Any]:
         value = json.loads(path.read_text())
     except FileNotFoundError:
         return {}
+    except PermissionError as error:
+        raise SetupError(f"{path} may not be read by this account; run the command as its owner, with sudo.") from error
     except (OSError, ValueError) as error:
         raise SetupError(f"{path} cannot be read ({error}); restore it from a backup.") from error
     if not isinstance(value, dict):

@@ -22,7 +22,7 @@ from greenroom.up import commands, health, tls
 from greenroom.up.account import Account, blocked_folder, can_read
 from greenroom.up.certificates import renew_certificates
 from greenroom.up.doctor import Finding, compare
-from greenroom.up.layout import DataLock, Layout, check_folder, running_pid, write_json
+from greenroom.up.layout import FORMAT, DataLock, Layout, check_folder, running_pid, write_json
 from greenroom.up.logfiles import cut_large
 from greenroom.up.options import Settings
 from greenroom.up.processes import describe_exit, way_out
@@ -56,6 +56,17 @@ def test_an_empty_or_absent_folder_is_welcome_and_any_other_is_not(tmp_path: Pat
     (tmp_path / "thesis").touch()
     with pytest.raises(SetupError, match="holds no Greenroom instance"):
         check_folder(Layout(tmp_path))
+
+
+def test_who_may_not_read_an_instance_is_told_to_be_its_owner(layout: Layout, monkeypatch: pytest.MonkeyPatch):
+    write_json(layout.instance, {"format": FORMAT}, 0o600)
+
+    def refused(_: Path) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "read_text", refused)
+    with pytest.raises(SetupError, match=r"instance\.json may not be read by this account; .* with sudo"):
+        check_folder(layout)
 
 
 def test_a_file_is_replaced_at_once_with_its_mode(layout: Layout):
