@@ -43,6 +43,17 @@ async def test_the_page_is_published_on_loopback_alone(host: Host, runtime: Runt
     assert [b["HostIp"] for b in bindings] == ["127.0.0.1"]
 
 
+async def test_sessions_start_after_somebody_removed_their_network(
+    host: Host, runtime: Runtime, docker: aiodocker.Docker
+):
+    name = Identity(installation_id=host.installation_id, agent_id="").network
+    await (await docker.networks.get(name)).delete()
+    sessions = [new_id() for _ in range(3)]
+    await asyncio.gather(*(runtime.create(session_id, spec()) for session_id in sessions))
+    for session_id in sessions:
+        assert (await runtime.start(session_id)).address is not None
+
+
 @contextmanager
 def internet(address: str) -> Iterator[None]:
     """A public address, played by a network namespace of this host, with a server on port 80."""

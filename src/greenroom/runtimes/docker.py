@@ -131,6 +131,8 @@ class DockerRuntime:
         config = self._filter_networks.applied(spec, container_config(session_id, spec, self._identity, labels))
         if spec.mounts and await self.inspect(session_id) is None:
             await self._mounts.prepare(spec.mounts, session_id)
+        async with translated():
+            await self._network.require(self._docker, config["HostConfig"]["NetworkMode"])
         async with translated(image=spec.image):
             try:
                 created = await self._docker.containers.create(config, name=container_name(session_id))

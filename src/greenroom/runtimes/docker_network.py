@@ -39,18 +39,30 @@ class SessionsNetwork:
 
         Several Agents may do so at the same time.
         """
-        if await _find(docker, self._identity) is None:
-            try:
-                labels = {INSTALLATION: self._identity.installation_id}
-                await create_bridge(docker, self._identity.network, self._identity.bridge, labels)
-            except aiodocker.DockerError:
-                # Another Agent of this host was faster: two networks cannot have the same bridge.
-                await asyncio.sleep(0.2)
-                if await _find(docker, self._identity) is None:
-                    raise
+        await self._make(docker)
         await self._set_rules()
         if self._keeping is None and os.geteuid() == 0:
             self._keeping = asyncio.create_task(self._keep_rules(), name="session-rules")
+
+    async def _make(self, docker: aiodocker.Docker) -> None:
+        if await _find(docker, self._identity) is not None:
+            return
+        try:
+            labels = {INSTALLATION: self._identity.installation_id}
+            await create_bridge(docker, self._identity.network, self._identity.bridge, labels)
+        except aiodocker.DockerError:
+            # Somebody was faster, e.g. another Agent of this host: two networks cannot have the same bridge.
+            await asyncio.sleep(0.2)
+            if await _find(docker, self._identity) is None:
+                raise
+
+    async def require(self, docker: aiodocker.Docker, name: str) -> None:
+        """Before a container is made for the network `name`: if it is this one, make it again where it is gone.
+
+        `docker network prune` removes it while no session runs.
+        """
+        if name == self._identity.network:
+            await self._make(docker)
 
     async def leave(self) -> None:
         """Look after the rules no longer; they stay, and so do network and sessions."""

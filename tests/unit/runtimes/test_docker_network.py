@@ -1,0 +1,51 @@
+"""The sessions' network is there when a container is made for it, whoever removed it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import aiodocker
+import pytest
+
+from greenroom.runtimes.docker_network import SessionsNetwork
+from greenroom.runtimes.docker_spec import Identity
+
+IDENTITY = Identity(installation_id="11111111-0000-4000-8000-000000000000", agent_id="a")
+
+
+class Networks:
+    """Those of a Docker daemon, of which two cannot have the same bridge; `refuses` to make any."""
+
+    def __init__(self, *names: str, refuses: bool = False) -> None:
+        self.networks = self
+        self.names = list(names)
+        self._refuses = refuses
+
+    async def list(self, **_filters: object) -> list[dict[str, Any]]:
+        """All there are; others may ask at the same time."""
+        found = [{"Name": name} for name in self.names]
+        await asyncio.sleep(0)
+        return found
+
+    async def create(self, config: dict[str, Any]) -> None:
+        """Make one."""
+        if self._refuses or config["Name"] in self.names:
+            raise aiodocker.DockerError(403, "networks have same bridge name")
+        self.names.append(config["Name"])
+
+
+async def test_a_network_that_was_removed_is_made_again_once():
+    docker: Any = Networks("foreign")
+    network = SessionsNetwork(IDENTITY)
+    await asyncio.gather(*(network.require(docker, IDENTITY.network) for _ in range(3)))
+    await network.require(docker, IDENTITY.network)
+    assert docker.names == ["foreign", IDENTITY.network]
+
+
+async def test_one_that_cannot_be_made_is_refused_and_another_ones_network_is_not_made():
+    docker: Any = Networks(refuses=True)
+    with pytest.raises(aiodocker.DockerError):
+        await SessionsNetwork(IDENTITY).require(docker, IDENTITY.network)
+    await SessionsNetwork(IDENTITY).require(docker, f"{IDENTITY.network}-web-a-b")
+    assert docker.names == []
