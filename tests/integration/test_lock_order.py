@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.locks import ended, waiting, waits_or_ends
+from tests.integration.primary_here import primary_of
 
 from greenroom.core.expiry import Clocks
 from greenroom.db import commands, sessions, staging_configs, users, zones
@@ -19,6 +20,8 @@ from greenroom.db.checkin import write_steps
 from greenroom.db.claims import Claim, claim
 from greenroom.db.database import Connection, Database
 from greenroom.kit.config import ManagerConfig
+from greenroom.manager.deadlines import run_missed_moves
+from greenroom.manager.news import News
 from greenroom.manager.observations import apply
 from greenroom.testing import rows
 from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn, Observed
@@ -188,6 +191,29 @@ async def test_another_expiration_of_sessions_that_an_agent_reports(db: Database
         await batch.execute(LOCK, (second,))
     await ended(updating)
     assert await db.fetch("SELECT 1 FROM sessions WHERE expires > created + interval '3 h'") == []
+
+
+async def test_a_session_that_returns_with_its_agent_and_one_that_is_gone(db: Database, tmp_path: Path):
+    """The one that returns comes first by id, the end is written first."""
+    first, second, _, agent_id = await pool_of_two(db)
+    await db.write("UPDATE sessions SET status = 'unreachable' WHERE session_id = %s", (first,))
+    await db.write("UPDATE sessions SET status = 'deleting', want = 'absent' WHERE session_id = %s", (second,))
+    await db.write(
+        "INSERT INTO session_observed (session_id, agent_id, incarnation, seq, generation, state, usable)"
+        " SELECT session_id, %s, 1, 1, generation, CASE want WHEN 'absent' THEN 'absent' ELSE 'running' END, true"
+        " FROM sessions",
+        (agent_id,),
+    )
+    (zone,) = await db.fetch("SELECT zone_id::text FROM zones")
+    ctx = await primary_of(db, zone["zone_id"], tmp_path)
+    async with db.transaction() as batch:
+        await batch.execute(LOCK, (first,))
+        moving = asyncio.create_task(run_missed_moves(ctx, News(ctx.logs, ctx.zone_name)))
+        await waiting(db, 1)
+        await batch.execute(LOCK, (second,))
+    await ended(moving)
+    found = await db.fetch("SELECT status FROM sessions ORDER BY session_id")
+    assert [row["status"] for row in found] == ["running", "deleted"]
 
 
 async def _delete_pool(connection: Connection, config_id: str, ids: list[str]) -> object:

@@ -15,7 +15,7 @@ from greenroom.db.database import Connection
 from greenroom.db.leases import guarded
 from greenroom.db.lifecycle import take_back
 from greenroom.db.logs import Level
-from greenroom.db.sessions import end_sessions
+from greenroom.db.sessions import end_sessions, lock_sessions, lock_sessions_capacity
 from greenroom.db.settings import stored_settings
 from greenroom.kit.stops import stop
 from greenroom.manager.context import PrimaryContext
@@ -83,11 +83,14 @@ async def run_missed_moves(ctx: PrimaryContext, news: News) -> None:
     decided = [(row, move) for row in rows if (move := _decision(row)) is not None]
     if not decided:
         return
-    ends = [move for _, move in decided if move.to is SessionStatus.DELETED]
+    ends = [move.session_id for _, move in decided if move.to is SessionStatus.DELETED]
     moves = {move.session_id: _update(row, move) for row, move in decided if move.to is not SessionStatus.DELETED}
     reasons = {move.session_id: move.reason for _, move in decided}
     async with guarded(ctx.db, ctx.fence) as connection:
-        ended = await end_sessions(connection, [move.session_id for move in ends], "its container is gone")
+        if ends:
+            await lock_sessions_capacity(connection, ends)
+        await lock_sessions(connection, [*ends, *moves])
+        ended = await end_sessions(connection, ends, "its container is gone") if ends else []
         moved = await move_sessions(connection, [moves[key] for key in sorted(moves)]) if moves else []
     for row in [*moved, *({"session_id": session_id, "status": "deleted"} for session_id in ended)]:
         news.moved(row, reasons[row["session_id"]])
