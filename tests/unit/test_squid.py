@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 
@@ -12,8 +13,9 @@ from greenroom.core.web_filter import FilterPolicy
 PLACE = Place(address="172.20.0.1", subnet="172.20.0.0/16", pages="/f/pages", folder="/f/log")
 
 
-def policy(**fields: object) -> FilterPolicy:
-    return FilterPolicy(**{"filter_policy_id": "p", "name": "Test", **fields})  # pyright: ignore[reportArgumentType]
+def policy(**fields: Any) -> FilterPolicy:
+    named: dict[str, Any] = {"filter_policy_id": "p", "name": "Test"}
+    return FilterPolicy(**named | fields)
 
 
 def access(subject: FilterPolicy) -> list[str]:

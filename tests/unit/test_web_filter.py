@@ -12,6 +12,7 @@ from tests.unit.properties import catches, holds
 from greenroom.core.addresses import is_private
 from greenroom.core.errors import Invalid
 from greenroom.core.web_filter import (
+    Action,
     Decision,
     FilterPolicy,
     decision,
@@ -38,8 +39,8 @@ def policies(draw: st.DrawFn) -> FilterPolicy:
     )
 
 
-def policy(default_action: str = "deny", *, allow: tuple[str, ...] = (), deny: tuple[str, ...] = ()) -> FilterPolicy:
-    return FilterPolicy(filter_policy_id="p", name="test", default_action=default_action, allow=allow, deny=deny)  # pyright: ignore[reportArgumentType]
+def policy(default_action: Action = "deny", *, allow: tuple[str, ...] = (), deny: tuple[str, ...] = ()) -> FilterPolicy:
+    return FilterPolicy(filter_policy_id="p", name="test", default_action=default_action, allow=allow, deny=deny)
 
 
 @st.composite
@@ -91,9 +92,9 @@ def test_of_all_domains_a_host_belongs_to_the_longest_decides():
         ("198.51.100.7", "deny", "198.51.100.7 is in no list, and the default action is to deny."),
     ],
 )
-def test_a_decision_says_why(host: str, action: str, reason: str):
+def test_a_decision_says_why(host: str, action: Action, reason: str):
     subject = policy("deny", allow=("example.com",), deny=("ads.example.com",))
-    assert decision(subject, host) == Decision(action, reason)  # pyright: ignore[reportArgumentType]
+    assert decision(subject, host) == Decision(action, reason)
 
 
 @pytest.mark.parametrize(
@@ -137,7 +138,7 @@ def test_an_address_of_the_internet_meets_the_default_action():
         ("allow", 22, "deny"),
     ],
 )
-def test_ports_beside_those_of_the_web(default_action: str, port: int, action: str):
+def test_ports_beside_those_of_the_web(default_action: Action, port: int, action: str):
     verdict = decision(policy(default_action, allow=("example.com",)), "example.com", port)
     assert verdict.action == action
     assert verdict.action == "allow" or f"Port {port}" in verdict.reason

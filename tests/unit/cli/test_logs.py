@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice, repeat
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -92,6 +92,6 @@ def test_following_the_log_shows_each_row_once_also_a_late_one():
         def changes(self, topic: str) -> Iterator[None]:
             yield from repeat(None)
 
-    rows = logs.follow_rows(Told(), {"level": "INFO"}, 2)  # pyright: ignore[reportArgumentType]
+    rows = logs.follow_rows(cast("Client", Told()), {"level": "INFO"}, 2)
     assert [next(rows)["log_id"] for _ in range(4)] == [2, 3, 5, 4]
     assert queries[1] == {"level": "INFO", "since": "2026-01-01T00:00:20+00:00"}

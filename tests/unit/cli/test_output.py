@@ -66,19 +66,21 @@ def test_values_are_shown_as_people_read_them(value: Any, field: str, shown: str
 
 
 def test_a_field_that_an_older_deployment_does_not_send_is_shown_as_nothing():
-    console = Console(file=io.StringIO(), width=60)
+    text = io.StringIO()
+    console = Console(file=text, width=60)
     columns = (Column("Name", "name"), Column("New", "new"))
     Output(as_json=False, out=console, err=console).rows([{"name": "ann"}], columns, "")
-    shown = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    shown = text.getvalue()
     assert shown.splitlines()[-1].split() == ["ann", "-"]
 
 
 def test_an_id_is_never_folded_however_narrow_the_terminal():
-    console = Console(file=io.StringIO(), width=60)
+    text = io.StringIO()
+    console = Console(file=text, width=60)
     identity, long = str(uuid.uuid4()), "a-name-that-does-not-fit-into-its-place@example.org"
     columns = (Column("ID", "id"), Column("User", "user"), Column("Zone", "zone"))
     Output(as_json=False, out=console, err=console).rows([{"id": identity, "user": long, "zone": "eu"}], columns, "")
-    shown = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    shown = text.getvalue()
     assert identity in shown
     assert "…" not in shown
 
