@@ -1,4 +1,4 @@
-"""The supervisor restarts a Manager that answers nothing any more; nobody else, and not for a moment's silence."""
+"""The supervisor restarts a Manager, an Agent or the api that answers nothing any more, not for a moment's silence."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from greenroom.testing import rows
 from greenroom.up import health
 from greenroom.up.endpoints import ManagerEndpoint
 from greenroom.up.supervisor import Part
-from greenroom.up.watch import ManagerWatch
+from greenroom.up.watch import ManagerWatch, PartWatch
 
 
 class Stage:
@@ -99,3 +99,16 @@ async def test_while_the_database_is_away_nobody_is_blamed(stage: Stage):
     stage.status = 500
     await stage.look(0, 2, 4, 6)
     assert stage.restarted == []
+
+
+async def test_an_api_that_is_silent_for_two_minutes_is_restarted_and_one_that_answers_is_not(stage: Stage):
+    watch = PartWatch(stage.part, "http://127.0.0.1:9", lambda _, reason: stage.restarted.append(reason), stage.db)
+    async with httpx.AsyncClient() as http:
+        for now_s, status in ((0, None), (SILENT_S - 1, 503), (SILENT_S, None), (2 * SILENT_S - 1, None)):
+            stage.status = status
+            await watch.look(http, now_s)
+        assert stage.restarted == []
+        await watch.look(http, 2 * SILENT_S)
+        assert stage.restarted == ["manager-eu-1 answered no health check for 120 s"]
+    (row,) = await stage.db.fetch("SELECT level, component, message FROM logs WHERE code = 'part-restarted'")
+    assert tuple(row.values()) == ("WARNING", "up", f"{stage.restarted[0]}; it is started again.")

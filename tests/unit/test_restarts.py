@@ -20,6 +20,7 @@ from greenroom.core.restarts import (
     Suspicion,
     Verdict,
     judge_manager,
+    judge_silence,
     next_start,
 )
 
@@ -130,3 +131,11 @@ def test_a_manager_is_restarted_at_the_third_500_or_after_two_minutes_of_silence
 @pytest.mark.parametrize("mutant", [counts_503, blames_the_manager, restarts_a_disabled_one, waits_for_ever])
 def test_the_property_of_restarts_catches_its_mutants(mutant: Any):
     catches(restarted_for_500_or_for_silence, mutant, looks)
+
+
+@pytest.mark.parametrize("status", [200, 404, 500, 503])
+def test_of_the_api_and_agents_only_silence_counts_and_any_answer_ends_it(status: int):
+    silent = judge_silence("api", UNSUSPECTED, None, 0).suspicion
+    assert judge_silence("api", silent, None, SILENT_S - 1).restart is None
+    assert judge_silence("api", silent, None, SILENT_S).restart == "api answered no health check for 120 s"
+    assert judge_silence("api", silent, status, SILENT_S) == Verdict(UNSUSPECTED)

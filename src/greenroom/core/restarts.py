@@ -1,4 +1,4 @@
-"""When a process that died is started again, and when a Manager that lives but does not work is ended."""
+"""When a process that died is started again, and when one that lives but does not work is ended."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LONGEST_PAUSE_S: Final = 10.0
 STRIKES: Final = 3
 """Answers 500 in a row after which a Manager is restarted."""
 SILENT_S: Final = 120.0
-"""After so long without any answer a Manager is restarted; another one is Primary long before."""
+"""After so long without any answer a process is restarted; of a frozen Manager another one is Primary long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def next_start(name: str, how: str, exits_s: Sequence[float], now_s: float) -> R
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """What is held against a Manager that lives: its answers 500 in a row, or since when it answers nothing at all."""
+    """What is held against a process that lives: its answers 500 in a row, or since when it answers nothing at all."""
 
     strikes: int = 0
     silent_since_s: float | None = None
@@ -61,6 +61,20 @@ class Verdict:
 
     suspicion: Suspicion
     restart: str | None = None
+
+
+def judge_silence(name: str, before: Suspicion, status: int | None, now_s: float) -> Verdict:
+    """The api or an Agent is restarted when it has answered nothing for `SILENT_S`; any answer shows that it lives.
+
+    Args:
+        name: of the process, for the reason.
+        before: of the last verdict on this process.
+        status: HTTP status of its health check; None when there was no answer.
+        now_s: the time now, in seconds of any one clock.
+    """
+    if status is not None:
+        return Verdict(UNSUSPECTED)
+    return _silent(name, before.silent_since_s, now_s, "")
 
 
 def judge_manager(name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None) -> Verdict:
@@ -81,7 +95,7 @@ def judge_manager(name: str, before: Suspicion, status: int | None, now_s: float
     if status == 500:
         return _unhealthy(name, before.strikes + 1)
     if status is None and enabled:
-        return _silent(name, now_s if before.silent_since_s is None else before.silent_since_s, now_s)
+        return _silent(name, before.silent_since_s, now_s, " while the database could be reached")
     return Verdict(UNSUSPECTED)
 
 
@@ -93,9 +107,8 @@ def _unhealthy(name: str, strikes: int) -> Verdict:
     )
 
 
-def _silent(name: str, since_s: float, now_s: float) -> Verdict:
+def _silent(name: str, before_s: float | None, now_s: float, how: str) -> Verdict:
+    since_s = now_s if before_s is None else before_s
     if now_s - since_s < SILENT_S:
         return Verdict(Suspicion(silent_since_s=since_s))
-    return Verdict(
-        UNSUSPECTED, f"{name} answered no health check for {SILENT_S:g} s while the database could be reached"
-    )
+    return Verdict(UNSUSPECTED, f"{name} answered no health check for {SILENT_S:g} s{how}")

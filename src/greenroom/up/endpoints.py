@@ -25,6 +25,11 @@ class ManagerEndpoint:
         """Its own listener of the gateway, where its sentinel counts."""
         return f"https://127.0.0.1:{self.gateway_port}"
 
+    @property
+    def health_url(self) -> str:
+        """Its own health check."""
+        return f"http://127.0.0.1:{self.port}/__healthcheck"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentEndpoint:
@@ -39,6 +44,11 @@ class AgentEndpoint:
     def route(self) -> str:
         """The part of a stream's path that names the Agent."""
         return self.agent_id.replace("-", "")[:8]
+
+    @property
+    def health_url(self) -> str:
+        """Its own health check."""
+        return f"http://127.0.0.1:{self.port}/__healthcheck"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +69,11 @@ class Endpoints:
     def agent_ids(self) -> list[str]:
         """Of all Agents of the instance."""
         return [agent.agent_id for agent in self.agents]
+
+    @property
+    def api_health_url(self) -> str:
+        """The health check of the api."""
+        return f"http://127.0.0.1:{self.api_port}/api/__healthcheck"
 
     def managers_of(self, zone: str) -> list[ManagerEndpoint]:
         """The Managers of a zone, the first first."""

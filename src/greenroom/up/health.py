@@ -68,20 +68,12 @@ async def check_all(http: httpx.AsyncClient, db: Database, here: Endpoints) -> l
     problem = await database_answers(db.dsn)
     answers = [Health(name="postgres", role="postgres", ok=problem is None, detail=problem or "answers")]
     offices = await _offices(db) if problem is None else {}
-    probes = [probe(http, "api", "api", f"http://127.0.0.1:{here.api_port}/api/__healthcheck")]
+    probes = [probe(http, "api", "api", here.api_health_url)]
     probes += [
-        probe(
-            http,
-            manager.name,
-            "manager",
-            f"http://127.0.0.1:{manager.port}/__healthcheck",
-            offices.get(manager.instance_id, ""),
-        )
+        probe(http, manager.name, "manager", manager.health_url, offices.get(manager.instance_id, ""))
         for manager in here.managers
     ]
-    probes += [
-        probe(http, agent.name, "agent", f"http://127.0.0.1:{agent.port}/__healthcheck") for agent in here.agents
-    ]
+    probes += [probe(http, agent.name, "agent", agent.health_url) for agent in here.agents]
     answers += await asyncio.gather(*probes, _gateway(http, here))
     return answers + await _agents(db, here, problem)
 

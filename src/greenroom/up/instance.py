@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -21,7 +21,7 @@ from greenroom.up import checks, health, roles
 from greenroom.up.certificates import keep_certificates
 from greenroom.up.credentials import ensure_first_data
 from greenroom.up.describe import describe
-from greenroom.up.endpoints import Endpoints, ManagerEndpoint
+from greenroom.up.endpoints import Endpoints
 from greenroom.up.first_start import ensure_rows
 from greenroom.up.layout import Layout, running_pid
 from greenroom.up.logfiles import keep_small
@@ -33,7 +33,7 @@ from greenroom.up.roles import Site
 from greenroom.up.shutdown import end_sessions
 from greenroom.up.site import LEFTOVERS_WITHIN_S, cluster_of, prepared, site_of, stopped
 from greenroom.up.supervisor import Supervisor
-from greenroom.up.watch import ManagerWatch
+from greenroom.up.watch import ManagerWatch, PartWatch
 
 log = structlog.get_logger(__name__)
 
@@ -124,8 +124,8 @@ class Instance:
                 self._start_agents()
                 await self._wait_until_healthy(http)
         self.supervisor.set_phase("ready")
-        for manager in self.here.managers:
-            self._background(self._watch(manager), f"watch {manager.name}")
+        for name, watch in self._watches():
+            self._background(self._look(watch), f"watch {name}")
 
     async def start_alone(self) -> None:
         """Start no more than the database."""
@@ -186,10 +186,17 @@ class Instance:
                 log_file = self.site.layout.log(part.name)
                 raise SetupError(f"{part.name} does not start ({part.last_exit}): {last_line(log_file)} ({log_file})")
 
-    async def _watch(self, manager: ManagerEndpoint) -> None:
-        part = next(part for part in self.supervisor.parts if part.name == manager.name)
+    def _watches(self) -> Iterator[tuple[str, PartWatch]]:
+        restart, part_of = self.supervisor.restart, {part.name: part for part in self.supervisor.parts}
+        yield "api", PartWatch(part_of["api"], self.here.api_health_url, restart, self.db)
+        for agent in self.here.agents:
+            yield agent.name, PartWatch(part_of[agent.name], agent.health_url, restart, self.db)
+        for manager in self.here.managers:
+            yield manager.name, ManagerWatch(manager, part_of[manager.name], restart, self.db)
+
+    async def _look(self, watch: PartWatch) -> None:
         async with health.client(self.site.layout.ca_file) as http:
-            await ManagerWatch(manager, part, self.supervisor.restart, self.db).run(http)
+            await watch.run(http)
 
     async def describe(self) -> dict[str, Any]:
         """The object of `--json`."""
