@@ -42,7 +42,7 @@ export function ZoneForm({ zone, onClose }: { zone: Zone | null; onClose: () => 
     >
       <TextInput
         label="Zone Name"
-        description="Letters, digits, dots and dashes"
+        description="Letters, digits, dots, dashes and underscores"
         required
         {...form.getInputProps('zone_name')}
       />

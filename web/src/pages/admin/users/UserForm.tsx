@@ -107,7 +107,7 @@ function States({ form, isSelf }: { form: UseFormReturnType<Fields>; isSelf: boo
       />
       <Switch
         label="Locked"
-        description="As after too many wrong passwords; switch it off to let the user try again"
+        description="The same, for now. Wrong passwords do not lock an account: they are followed by a pause"
         disabled={isSelf}
         {...form.getInputProps('locked', { type: 'checkbox' })}
       />
