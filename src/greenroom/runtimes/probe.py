@@ -7,6 +7,9 @@ The page must answer with the session's credential. Where the page is that of ou
 dialects of RFB that are theirs alone, so there the page decides. Once a page of ours was seen to be usable its
 websocket alone is looked at, which the same server answers with the same credential: that halves the milliseconds of
 CPU a probe costs. It joins as one more viewer and disturbs nobody.
+
+Whoever is in the session can put a server of his own in place of the page's: no redirect of it is followed, which would
+lead to where only this host can reach, and whatever it answers is no more than a page that cannot be used.
 """
 
 from __future__ import annotations
@@ -20,7 +23,7 @@ from http.cookiejar import CookieJar, DefaultCookiePolicy
 
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import InvalidStatus, WebSocketException
+from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
 from greenroom.core.sessions import SessionSpec
@@ -60,9 +63,9 @@ class Prober:
                 return await (self._look_at_screen(address, spec) if is_known else self._look(address, spec))
         except TimeoutError:
             return ProbeResult(usable=False, error=f"The session's page did not answer within {timeout_s:g} s.")
-        except httpx.HTTPError as error:
+        except (httpx.HTTPError, httpx.InvalidURL) as error:
             return ProbeResult(usable=False, error=f"The session's page does not answer: {_reason(error)}.")
-        except (RfbError, WebSocketException, OSError, EOFError) as error:
+        except Exception as error:  # noqa: BLE001 -- what is made up fails in any way, and must not end the Agent
             return ProbeResult(usable=False, painted=False, error=f"The screen cannot be read: {_reason(error)}.")
 
     async def screenshot(
@@ -77,11 +80,13 @@ class Prober:
                     raise ScreenshotError("The screen of this workspace's image cannot be read.")
                 async with self._screen(address, spec) as screen:
                     pixels = await screen.picture()
+            return await asyncio.to_thread(jpeg, pixels, (screen.width, screen.height), (width, height))
+        except ScreenshotError:
+            raise
         except TimeoutError as error:
             raise ScreenshotError(f"The session's screen did not come within {timeout_s:g} s.") from error
-        except (httpx.HTTPError, RfbError, WebSocketException, OSError, EOFError) as error:
+        except Exception as error:  # as in `probe`
             raise ScreenshotError(f"The screen cannot be read: {_reason(error)}.") from error
-        return await asyncio.to_thread(jpeg, pixels, (screen.width, screen.height), (width, height))
 
     async def _look(self, address: str, spec: SessionSpec) -> ProbeResult:
         answer = await self._page(address, spec)
@@ -112,7 +117,7 @@ class Prober:
     async def _screen(self, address: str, spec: SessionSpec) -> AsyncGenerator[Screen]:
         secure = spec.protocol == "https"
         try:
-            connection = await connect(
+            connection = await _Connection(
                 f"{'wss' if secure else 'ws'}://{address}/websockify",
                 ssl=self._tls if secure else None,
                 subprotocols=[Subprotocol("binary")],
@@ -129,6 +134,14 @@ class Prober:
             screen = Screen(connection.send, lambda: _bytes(connection))
             await screen.open()
             yield screen
+
+
+class _Connection(connect):
+    """A websocket that is opened where it was asked for, or not at all."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """What an attempt ended with, a redirect as well, is how it failed."""
+        return exc
 
 
 def _refusal(answer: httpx.Response) -> str | None:

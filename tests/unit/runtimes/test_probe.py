@@ -9,8 +9,10 @@ from dataclasses import replace
 from typing import Any
 
 import httpx
+import pytest
 
 from greenroom.core.sessions import SessionSpec
+from greenroom.runtimes.base import ScreenshotError
 from greenroom.runtimes.probe import OWN_PAGE, Prober
 
 SPEC = SessionSpec(image="i", image_id="i", credential="secret", protocol="http")
@@ -55,6 +57,42 @@ async def test_a_body_without_end_is_not_waited_for():
     async with page(answer, []) as address:
         assert (await prober.probe(address, SPEC, timeout_s=3)).usable
     await prober.close()
+
+
+def moved(location: bytes) -> bytes:
+    return b"HTTP/1.1 302 Found\r\nLocation: " + location + b"\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+
+
+def our_page(websocket: bytes) -> Callable[[bytes], bytes]:
+    """A page that says it is ours, and what its websocket answers."""
+    ours = f"HTTP/1.1 200 OK\r\nServer: {OWN_PAGE}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n".encode()
+    return lambda head: websocket if b"websockify" in head else ours
+
+
+@pytest.mark.parametrize("location", [b"mailto:x", b"http://[/", b"ws://a:99999/", b"ws://\xc3\x9f..x/"])
+async def test_nothing_that_a_page_answers_is_more_than_a_page_that_cannot_be_used(location: bytes):
+    prober = Prober()
+    async with page(lambda _: moved(location), []) as address:
+        await prober.probe(address, SPEC)
+        with pytest.raises(ScreenshotError):
+            await prober.screenshot(address, SPEC, 100, 100)
+    async with page(our_page(moved(location)), []) as address:
+        assert not (await prober.probe(address, SPEC)).usable
+        with pytest.raises(ScreenshotError):
+            await prober.screenshot(address, SPEC, 100, 100)
+    await prober.close()
+
+
+async def test_a_page_does_not_lead_the_host_to_another_place():
+    asked: list[bytes] = []
+    prober = Prober()
+    async with page(lambda _: b"HTTP/1.1 404 No\r\n\r\n", asked) as inside:
+        async with page(lambda _: moved(f"http://{inside}/".encode()), []) as address:
+            await prober.probe(address, SPEC)
+        async with page(our_page(moved(f"ws://{inside}/".encode())), []) as address:
+            await prober.probe(address, SPEC)
+    await prober.close()
+    assert asked == []
 
 
 class Desktop(Prober):
