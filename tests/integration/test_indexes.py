@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final, LiteralString
 
 import pytest
 
-from greenroom.db.database import Database
+from greenroom.db.database import Database, Params
+from greenroom.db.making_room import PEOPLE_WAITING, patience
+from greenroom.db.overdue import FORGET
+from greenroom.db.retention import BY_AGE
+from greenroom.testing import rows
 
 ID: Final[LiteralString] = "'00000000-0000-4000-8000-000000000000'"
 
@@ -24,8 +29,36 @@ ID: Final[LiteralString] = "'00000000-0000-4000-8000-000000000000'"
     ],
 )
 async def test_an_index_answers(db: Database, query: LiteralString):
+    found = await plan(db, query)
+    assert "Seq Scan" not in found, found
+
+
+async def test_who_waits_for_room_is_counted_without_reading_all_launches(db: Database):
+    zone_id = await rows.zone(db)
+    found = await plan(db, PEOPLE_WAITING, patience(zone_id))
+    assert re.search(r"Index Cond: .*at > \(now\(\)", found), found
+
+
+VALUES: Final = {"log_s": 1.0, "launch_s": 1.0, "command_s": 1.0, "batch": 10, "keep_days": 1.0}
+
+
+@pytest.mark.parametrize(
+    ("statement", "found_by"),
+    [
+        (BY_AGE["logs"], '("time" < '),
+        (BY_AGE["manager_requests"], '("time" < '),
+        (BY_AGE["launches"], "(at < "),
+        (FORGET, "(ended < "),
+    ],
+)
+async def test_what_is_too_young_to_be_forgotten_is_not_read(db: Database, statement: LiteralString, found_by: str):
+    zone_id = await rows.zone(db)
+    assert "Index Cond: " + found_by in await plan(db, statement, VALUES | {"zone_id": zone_id})
+
+
+async def plan(db: Database, query: LiteralString, params: Params = None) -> str:
+    """How PostgreSQL would do it if the tables were large."""
     async with db.transaction() as connection:
         await connection.execute("SET LOCAL enable_seqscan = off")
-        cursor = await connection.execute("EXPLAIN " + query)
-        plan = "\n".join(str(row["QUERY PLAN"]) for row in await cursor.fetchall())
-    assert "Seq Scan" not in plan, plan
+        cursor = await connection.execute("EXPLAIN " + query, params)
+        return "\n".join(str(row["QUERY PLAN"]) for row in await cursor.fetchall())

@@ -6,7 +6,7 @@ Lock order of PROTOCOLS §3: agent_capacity, then sessions by id.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, LiteralString
 
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
@@ -76,16 +76,25 @@ async def remember_refused(db: Database, *, zone_id: str, user_id: str, image_id
     )
 
 
+# The ledger says who was served: it has an index by time, and every plan of a pool asks this.
+PEOPLE_WAITING: Final[LiteralString] = (
+    "SELECT count(DISTINCT w.user_id) AS number FROM launches_waiting w WHERE w.zone_id = %(zone_id)s"
+    " AND w.refused > clock_timestamp() - make_interval(secs => %(patience_s)s)"
+    " AND w.since > clock_timestamp() - make_interval(secs => %(most_patience_s)s)"
+    " AND NOT EXISTS (SELECT 1 FROM launches l WHERE l.user_id = w.user_id AND l.image_id = w.image_id"
+    " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(patience_s)s))"
+)
+"""Counts who waits for room in a zone; with the parameters of `patience`."""
+
+
+def patience(zone_id: str) -> dict[str, Any]:
+    """The parameters of `PEOPLE_WAITING`."""
+    return {"zone_id": zone_id, "patience_s": PATIENCE_S, "most_patience_s": MOST_PATIENCE_S}
+
+
 async def count_waiting(connection: Connection, zone_id: str) -> AsyncCursor[DictRow]:
     """How many people wait for room in this zone: refused lately, not for too long, and not served since.
 
     The cursor of one row with the column `number`, so that it can be read together with others.
     """
-    return await connection.execute(
-        "SELECT count(DISTINCT w.user_id) AS number FROM launches_waiting w WHERE w.zone_id = %s"
-        " AND w.refused > clock_timestamp() - make_interval(secs => %s)"
-        " AND w.since > clock_timestamp() - make_interval(secs => %s)"
-        " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.user_id = w.user_id AND s.image_id = w.image_id"
-        " AND s.assigned >= w.refused)",
-        (zone_id, PATIENCE_S, MOST_PATIENCE_S),
-    )
+    return await connection.execute(PEOPLE_WAITING, patience(zone_id))

@@ -29,18 +29,20 @@ class Keep:
     launch_days: float
 
 
-_BY_AGE: Final[dict[str, LiteralString]] = {
+# now(), because an index is searched only for a time that stands still: with clock_timestamp() all that is too young to
+# go would be read each time.
+BY_AGE: Final[dict[str, LiteralString]] = {
     "logs": (
         "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs"
-        " WHERE time < clock_timestamp() - make_interval(secs => %(log_s)s) ORDER BY time LIMIT %(batch)s))"
+        " WHERE time < now() - make_interval(secs => %(log_s)s) ORDER BY time LIMIT %(batch)s))"
     ),
     "manager_requests": (
         "DELETE FROM manager_requests WHERE request_id = ANY(ARRAY(SELECT request_id FROM manager_requests"
-        " WHERE time < clock_timestamp() - make_interval(secs => %(log_s)s) ORDER BY time LIMIT %(batch)s))"
+        " WHERE time < now() - make_interval(secs => %(log_s)s) ORDER BY time LIMIT %(batch)s))"
     ),
     "launches": (
         "DELETE FROM launches WHERE launch_id = ANY(ARRAY(SELECT launch_id FROM launches l"
-        " WHERE at < clock_timestamp() - make_interval(secs => %(launch_s)s)"
+        " WHERE at < now() - make_interval(secs => %(launch_s)s)"
         " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.launch_id = l.launch_id) ORDER BY at LIMIT %(batch)s))"
     ),
     "launches_waiting": (
@@ -58,6 +60,8 @@ _BY_AGE: Final[dict[str, LiteralString]] = {
         " WHERE screenshot IS NOT NULL AND created < clock_timestamp() - interval '1 minute' LIMIT %(batch)s))"
     ),
 }
+
+"""What deletes a batch of those that are too old, from each table."""
 
 # By the newest id, which is there at once; ids have gaps where a transaction was rolled back, so it may be a few less.
 # Who changed what goes by age alone: anybody can cause rows of refusals, and would drive out what he did otherwise.
@@ -91,7 +95,7 @@ async def prune(db: Database, keep: Keep) -> dict[str, int]:
         "batch": BATCH,
     }
     deleted: dict[str, int] = {}
-    for statements in (_BY_AGE, _BY_NUMBER):
+    for statements in (BY_AGE, _BY_NUMBER):
         for table, statement in statements.items():
             deleted[table] = deleted.get(table, 0) + await _in_batches(db, statement, values)
     return {table: number for table, number in deleted.items() if number}

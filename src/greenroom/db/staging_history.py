@@ -32,7 +32,7 @@ SELECT l.launch_id, l.at, l.user_id, l.session_id, k.*, l.steps->-1 AS last,
               bool_or(bool_or(s.code = 'permissions') IS NOT TRUE) OVER () AS is_for_user_somewhere
          FROM jsonb_to_recordset(l.steps) AS s(step text, candidate text, code text)
         WHERE s.candidate IS NOT NULL AND s.step LIKE 'staged%%' GROUP BY s.candidate) k
- WHERE l.at > clock_timestamp() - make_interval(hours => %(hours)s) AND l.image_id IN (SELECT image_id FROM wanted)
+ WHERE l.at > now() - make_interval(hours => %(hours)s) AND l.image_id IN (SELECT image_id FROM wanted)
 ), considered AS MATERIALIZED (
 SELECT w.staging_config_id, l.launch_id, l.at, l.user_id, l.session_id, l.is_served,
        CASE WHEN l.is_served AND l.last->>'candidate' = l.candidate THEN 'hit'
@@ -95,7 +95,7 @@ _WINDOWS: Final[LiteralString] = """
 SELECT w.hours, count(*) FILTER (WHERE l.result = 'hit') AS hits, count(*) FILTER (WHERE l.result = 'miss') AS misses,
        count(*) FILTER (WHERE l.result = 'served_elsewhere') AS served_elsewhere
   FROM unnest(%(windows)s::int[]) AS w(hours)
-  LEFT JOIN considered l ON l.at > clock_timestamp() - make_interval(hours => w.hours)
+  LEFT JOIN considered l ON l.at > now() - make_interval(hours => w.hours)
  GROUP BY w.hours ORDER BY w.hours
 """
 
