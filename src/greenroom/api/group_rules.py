@@ -85,7 +85,7 @@ async def require_memberships(
 
 
 def require_for_settings(caller: Caller, names: Collection[str]) -> None:
-    """Refuse settings that say how containers are made to who may change only his own groups.
+    """Refuse settings that say how containers are made to who may not change all groups.
 
     They name folders of hosts and accounts in containers, so they reach what belongs to people outside the group.
 

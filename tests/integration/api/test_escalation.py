@@ -130,7 +130,9 @@ async def test_a_member_may_be_given_only_the_own_groups(admin: Client, user: Cl
     assert (await user.put(f"/api/v1/groups/{other}/users/{ordinary}")).status_code == 403
 
 
-async def test_whoever_changes_only_the_own_groups_does_not_say_how_containers_are_made(admin: Client, user: Client):
+async def test_who_may_not_change_all_groups_does_not_say_how_containers_are_made(
+    admin: Client, user: Client, with_key: Make
+):
     """Or he would mount the folder in which the profiles of all users are."""
     ordinary = await id_of(admin, "user@greenroom.local")
     team = await new_group(admin, "Team", "groups_modify_ifmember", members=(ordinary,))
@@ -139,6 +141,11 @@ async def test_whoever_changes_only_the_own_groups_does_not_say_how_containers_a
     for settings in ({"volume_mapping": mapping}, {"volume_mapping": None}, {"run_config": {"user": "1001"}}):
         refused = await user.patch(f"/api/v1/groups/{team}", json={"settings": settings})
         assert (refused.status_code, refused.json()["required"]) == (403, ["groups_modify"])
+    creator = await with_key("groups_create")
+    body = {"name": "New", "settings": {"volume_mapping": mapping}}
+    refused = await creator.post("/api/v1/groups", json=body)
+    assert (refused.status_code, refused.json()["required"]) == (403, ["groups_modify"])
+    assert (await creator.post("/api/v1/groups", json={**body, "settings": {"idle_disconnect": 5}})).status_code == 201
 
 
 async def test_a_program_logs_nobody_out_who_is_above_it(admin: Client, with_key: Make, user: Client, boss: str):

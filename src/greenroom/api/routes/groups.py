@@ -53,6 +53,7 @@ async def create_group(
 ) -> GroupView:
     """Create a group; nobody gives it more than he may himself."""
     caller.require_to_have(body.permissions)
+    rules.require_for_settings(caller, body.settings)
     settings = await rules.stored_settings(db, body.settings)
     async with db.transaction() as connection:
         group_id = await groups.insert_group(
