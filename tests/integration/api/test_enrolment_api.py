@@ -63,6 +63,15 @@ async def test_the_answer_has_the_command_for_the_new_host(admin: Client, zone_i
     assert "--role gateway" in gateways["join_command"]
 
 
+async def test_without_the_authoritys_certificate_no_token_is_made(
+    admin: Client, zone_id: str, authority: str, tmp_path: Path
+):
+    (tmp_path / "ca.pem").unlink()
+    refused = await admin.post("/api/v1/join-tokens", json={"zone_id": zone_id})
+    assert (refused.status_code, "ca.pem cannot be read" in refused.json()["detail"]) == (404, True)
+    assert (await admin.get("/api/v1/join-tokens")).json() == []
+
+
 async def test_where_every_system_knows_the_authority_the_command_names_none(admin: Client, zone_id: str):
     made = await make(admin, zone_id)
     assert "--ca-sha256" not in made["join_command"]

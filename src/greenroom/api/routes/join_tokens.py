@@ -47,6 +47,7 @@ async def create_join_token(
     await zones.get_zone(db, str(body.zone_id))
     again = await _agent(db, body.agent_id) if body.agent_id else None
     token = new_secret()
+    command = join_command(config, body.role, token, again["agent_id"] if again else None)
     join_token_id = await join_tokens.add_join_token(
         db,
         hashed(token),
@@ -60,7 +61,6 @@ async def create_join_token(
     row = await _token(db, join_token_id)
     whom = f"for Agent {again['hostname']}" if again else f"for role {body.role} in zone {row['zone_name']}"
     audit(logs, caller, "created", "join token", whom, after=_shown(row), zone_name=row["zone_name"])
-    command = join_command(config, body.role, token, row["agent_id"])
     return JoinToken.model_validate(row | {"token": token, "uses": body.uses, "join_command": command})
 
 
