@@ -11,6 +11,7 @@ import typer
 import uvloop
 
 from greenroom.cli import administration, instance, join
+from greenroom.cli.output import printable
 from greenroom.core.errors import GreenroomError
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
@@ -58,5 +59,5 @@ def main() -> None:
     try:
         app()
     except GreenroomError as error:
-        print(f"greenroom: {error.message}", file=sys.stderr)  # noqa: T201 -- the command line's own voice
+        print(f"greenroom: {printable(error.message)}", file=sys.stderr)  # noqa: T201 -- the command line's own voice
         raise SystemExit(1) from error

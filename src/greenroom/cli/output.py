@@ -117,7 +117,7 @@ class Output:
     def warn(self, sentence: str | None) -> None:
         """A warning, if there is one."""
         if sentence:
-            self.err.print(Text(f"Warning: {sentence}", style="yellow"))
+            self.err.print(Text(f"Warning: {printable(sentence)}", style="yellow"))
 
 
 def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
@@ -146,13 +146,23 @@ def _text(value: Any, field: str, now: datetime, *, full: bool) -> str:
     match value:
         case bool() | int() | float():
             return _number(value, field)
-        case str() if _TIME.match(value):
-            time = datetime.fromisoformat(value)
+        case str() if (time := _time(value)) is not None:
             return f"{absolute(time)} ({relative(time, now)})" if full else relative(time, now)
         case list() | dict():
             return _compound(value, full=full)
         case _:
             return str(value)
+
+
+def _time(text: str) -> datetime | None:
+    """The time that a field holds; a name that only begins like one is none."""
+    if not _TIME.match(text):
+        return None
+    try:
+        time = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return time if time.tzinfo is not None else None
 
 
 def _number(value: float, field: str) -> str:
@@ -186,8 +196,12 @@ def relative(time: datetime, now: datetime) -> str:
 
 
 def absolute(time: datetime) -> str:
-    """`2026-11-20 08:56:54`, in the time zone of this machine."""
-    return time.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    """`2026-11-20 08:56:54`, in the time zone of this machine where the calendar does not end in between."""
+    try:
+        time = time.astimezone()
+    except OverflowError:  # the last hours of 9999, which people write for "never"
+        return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
+    return time.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def size(count: int) -> str:

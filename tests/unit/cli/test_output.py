@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import uuid
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -56,6 +57,8 @@ def test_bytes_have_binary_units(count: int, shown: str):
         (1048576, "other", "1048576"),
         (8.0, "", "8"),
         ("2026-01-01T11:00:00Z", "", "1 h ago"),
+        ("2026-99-99T00:00:00 to be named", "", "2026-99-99T00:00:00 to be named"),
+        ("2026-01-01T11:00:00", "", "2026-01-01T11:00:00"),
         (["a", "b"], "", "a, b"),
         ([{"group_id": "x", "name": "All Users"}], "", "All Users"),
         ({"a": 1}, "", '{"a": 1}'),
@@ -63,6 +66,17 @@ def test_bytes_have_binary_units(count: int, shown: str):
 )
 def test_values_are_shown_as_people_read_them(value: Any, field: str, shown: str):
     assert cell(value, field, NOW).plain == shown
+
+
+def test_a_time_at_the_end_of_the_calendar_is_shown_where_clocks_are_ahead(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    time.tzset()
+    try:
+        shown = cell("9999-12-31T23:59:59Z", "expires", NOW, full=True).plain
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+    assert shown.startswith("9999-12-31 23:59:59 UTC (in ")
 
 
 def test_a_field_that_an_older_deployment_does_not_send_is_shown_as_nothing():
