@@ -66,6 +66,14 @@ def test_the_key_file_is_private_and_kept(tmp_path: Path):
     Secrets.from_file(path)
 
 
+@pytest.mark.parametrize("text", ["", "bm90IGEga2V5", "cut of", "ü"])
+def test_a_file_that_holds_no_key_is_refused_with_a_sentence(tmp_path: Path, text: str):
+    path = tmp_path / "key"
+    path.write_text(text)
+    with pytest.raises(SetupError, match="restore the file from a backup"):
+        Secrets.from_file(path)
+
+
 def test_secrets_differ_and_have_256_bits():
     assert new_secret() != new_secret()
     assert len(hashed(new_secret())) == 32

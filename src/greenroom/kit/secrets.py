@@ -7,6 +7,7 @@ neither can be used for the other. Random secrets of 256 bits are stored as SHA-
 from __future__ import annotations
 
 import base64
+import binascii
 import hashlib
 import hmac
 import os
@@ -47,6 +48,8 @@ class Secrets:
             return cls(base64.b64decode(path.read_bytes(), validate=False))
         except OSError as error:
             raise SetupError(f"The installation's key {path} cannot be read: {error.strerror}") from error
+        except binascii.Error as error:
+            raise SetupError(f"{path} holds no key; restore the file from a backup.") from error
 
     @staticmethod
     def create_file(path: Path) -> None:
