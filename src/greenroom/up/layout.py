@@ -131,9 +131,18 @@ class Layout:
         return self.data / "tmp" / "manager" / instance_id / "kasm_manager_draining"
 
     def create(self, account: Account) -> None:
-        """Make DATA and its folders with their modes and owners; what exists is put right."""
-        self.data.mkdir(parents=True, exist_ok=True)
-        self.data.chmod(0o711)
+        """Make DATA and its folders with their modes and owners; what exists is put right.
+
+        Raises:
+            SetupError: DATA cannot be made here by this account.
+        """
+        try:
+            self.data.mkdir(parents=True, exist_ok=True)
+            self.data.chmod(0o711)
+        except OSError as error:
+            raise SetupError(
+                f"The folder {self.data} cannot be made by this account ({error.strerror}); give another --data."
+            ) from error
         for folder in (self.postgres, self.keys, self.api, self.gateway, self.data / "manager"):
             own(folder, 0o700, account)
         for folder in (self.tls, self.logs, self.state.parent, self.data / "agent"):
@@ -197,8 +206,11 @@ def check_folder(layout: Layout) -> None:
         SetupError: with what is wrong and what to do.
     """
     data = layout.data
-    if not data.exists():
-        return
+    try:
+        if not data.exists():
+            return
+    except PermissionError as error:
+        raise SetupError(f"{data} may not be looked at by this account; give another --data, or use sudo.") from error
     if not data.is_dir():
         raise SetupError(f"{data} is not a folder; give another --data.")
     if not layout.instance.exists():

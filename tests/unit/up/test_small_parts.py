@@ -69,6 +69,22 @@ def test_who_may_not_read_an_instance_is_told_to_be_its_owner(layout: Layout, mo
         check_folder(layout)
 
 
+def test_who_may_not_make_or_look_at_the_folder_is_told_to_give_another(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def refused(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Path, "mkdir", refused)
+    with pytest.raises(
+        SetupError, match=r"data cannot be made by this account \(Permission denied\); give another --data"
+    ):
+        Layout(tmp_path / "data").create(MINE)
+    monkeypatch.setattr(Path, "exists", refused)
+    with pytest.raises(SetupError, match=r"data may not be looked at by this account; give another --data"):
+        check_folder(Layout(tmp_path / "data"))
+
+
 def test_a_file_is_replaced_at_once_with_its_mode(layout: Layout):
     write_json(layout.credentials, {"a": 1}, 0o600)
     write_json(layout.credentials, {"a": 2}, 0o600)
