@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from greenroom.agent import cutter as cutting
 from greenroom.agent import foreign_sockets
@@ -53,6 +54,24 @@ async def test_every_connection_to_the_address_is_ended_and_no_other(cutter: Cut
     await cutter.wait()
     for _, writer in (cut, kept):
         writer.close()
+
+
+async def test_a_cut_that_fails_is_said_and_tried_again(monkeypatch: pytest.MonkeyPatch):
+    tried: list[str] = []
+
+    async def no_process(address: str) -> None:
+        tried.append(address)
+        raise BlockingIOError(11, "no process can be started")
+
+    monkeypatch.setattr(cutting, "destroy", no_process)
+    monkeypatch.setattr(cutting, "REPEAT_S", (0.0, 0.0))
+    cutter = Cutter()
+    cutter.kernel_can = True
+    with capture_logs() as logs:
+        cutter.cut_soon("s", "127.0.0.1:1")
+        await cutter.wait()
+    assert tried == ["127.0.0.1:1"] * 2
+    assert [row["session_id"] for row in logs if row["log_level"] == "error"] == ["s"] * 2
 
 
 async def test_a_connection_of_another_process_is_shut_down(ports: list[int]):

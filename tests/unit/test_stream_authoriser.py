@@ -260,6 +260,14 @@ async def test_a_revocation_that_came_while_the_agent_was_down_cuts_too(agent: A
     assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
 
 
+async def test_a_disk_that_cannot_be_written_keeps_nobody_out_and_no_revoked_viewer_in(agent: Agent):
+    (agent.folder / "viewers.json.new").mkdir()
+    assert await agent.status() == 200
+    agent.table.put(A, epoch=2)
+    assert agent.cuts.cut == [(A, "127.0.0.1:32768")]
+    assert await agent.status() == 401
+
+
 async def test_an_unchanged_list_cuts_nothing(agent: Agent):
     assert await agent.status() == 200
     agent.table.put(A)

@@ -51,11 +51,11 @@ class Cutter:
         log.info("the streams of a session are cut", session_id=session_id)
         for pause_s in REPEAT_S:
             await asyncio.sleep(pause_s)
-            if self.kernel_can:
-                await destroy(address)
-                continue
             try:
-                await asyncio.to_thread(shut_down, address)
+                if self.kernel_can:
+                    await destroy(address)
+                else:
+                    await asyncio.to_thread(shut_down, address)
             except OSError as error:
                 log.error(
                     "the streams of a session could not be cut; they stay open until they are closed",

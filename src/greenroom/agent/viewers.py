@@ -11,9 +11,12 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
+import structlog
 
 from greenroom.agent.identity import write_private
 from greenroom.core.streams import Grant, still_holds
+
+log = structlog.get_logger(__name__)
 
 FILE: Final = "viewers.json"
 
@@ -48,7 +51,7 @@ def token_hash(token: str) -> str:
 
 
 class Viewers:
-    """The table, on the disk after every change of who is in it.
+    """The table, on the disk after every change of who is in it if that can be written.
 
     Args:
         folder: the Agent's folder.
@@ -94,4 +97,8 @@ class Viewers:
         return revoked
 
     def _save(self) -> None:
-        write_private(self._file, msgspec.json.encode(list(self._viewers.values())))
+        """A full disk keeps nobody out, and above all nobody in: who is revoked is cut all the same."""
+        try:
+            write_private(self._file, msgspec.json.encode(list(self._viewers.values())))
+        except OSError as error:
+            log.warning("who was let in cannot be kept for a restart", file=str(self._file), reason=str(error))
