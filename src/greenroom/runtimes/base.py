@@ -103,12 +103,14 @@ class ExecResult:
 LAST_WORDS_MAX: Final = 500
 """Characters of `ExecResult.last_words`."""
 OUTPUT_MAX: Final = 60_000
+LOGS_MAX: Final = 8_000
+"""Characters of `Runtime.logs`: those of many sessions that end at once travel in one check-in."""
 CUT: Final = "[the beginning of the output was cut off]\n"
 
 
-def cut_output(output: str) -> str:
-    """The last `OUTPUT_MAX` characters of an output; where something was cut off the first line says so."""
-    return output if len(output) <= OUTPUT_MAX else CUT + output[len(CUT) - OUTPUT_MAX :]
+def cut_output(output: str, most: int = OUTPUT_MAX) -> str:
+    """The last `most` characters of an output; where something was cut off the first line says so."""
+    return output if len(output) <= most else CUT + output[len(CUT) - most :]
 
 
 EventKind = Literal["create", "start", "die", "oom", "pause", "unpause", "destroy"]
@@ -303,7 +305,7 @@ class Runtime(Protocol):
         ...
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
-        """The last lines of what its first process wrote; empty if it is not there."""
+        """The last lines of what its first process wrote, at most `LOGS_MAX` characters; empty if it is not there."""
         ...
 
     def events(self) -> AsyncIterator[Event]:

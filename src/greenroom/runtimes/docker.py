@@ -20,6 +20,7 @@ from greenroom.core.reconcile import ContainerState
 from greenroom.core.sessions import Exec, File, SessionSpec
 from greenroom.runtimes import cgroups
 from greenroom.runtimes.base import (
+    LOGS_MAX,
     Capacity,
     Container,
     ContainerConflict,
@@ -36,6 +37,7 @@ from greenroom.runtimes.base import (
     RuntimeUnavailable,
     StartError,
     Usage,
+    cut_output,
 )
 from greenroom.runtimes.docker_errors import translated
 from greenroom.runtimes.docker_exec import run_exec
@@ -274,9 +276,10 @@ class DockerRuntime:
         async with translated(asks=True):
             try:
                 await self._own(session_id)
-                return "".join(await self._handle(session_id).log(stdout=True, stderr=True, tail=lines))
+                written = await self._handle(session_id).log(stdout=True, stderr=True, tail=lines)
             except (ContainerMissing, ContainerConflict):
                 return ""
+        return cut_output("".join(written), LOGS_MAX)
 
     async def events(self) -> AsyncIterator[Event]:
         """See `base.Runtime`."""

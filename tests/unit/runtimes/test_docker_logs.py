@@ -1,0 +1,41 @@
+"""What a container wrote last, as an Agent passes it on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from greenroom.runtimes.base import CUT, LOGS_MAX
+from greenroom.runtimes.docker import DockerRuntime
+from greenroom.runtimes.docker_spec import INSTALLATION
+
+OURS = "11111111-0000-4000-8000-000000000000"
+
+
+class Talkative:
+    """A container that wrote lines of 16 KiB, the longest there are in Docker's log."""
+
+    @classmethod
+    def of(cls, _session_id: str) -> Talkative:
+        """The same one for every session."""
+        return cls()
+
+    async def show(self) -> dict[str, Any]:
+        """As far as it is looked at."""
+        return {"Config": {"Labels": {INSTALLATION: OURS}}}
+
+    async def log(self, *, tail: int, **_streams: bool) -> list[str]:
+        """The last lines."""
+        return ["x" * 16_383 + "\n"] * (tail - 1) + ["the end\n"]
+
+
+async def test_a_container_that_writes_much_does_not_outgrow_the_message_that_tells_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    runtime = DockerRuntime(OURS, "a", docker_host="unix:///nowhere")
+    monkeypatch.setattr(runtime, "_handle", Talkative.of)
+    said = await runtime.logs("s")
+    assert len(said) == LOGS_MAX
+    assert said.startswith(CUT)
+    assert said.endswith("the end\n")
