@@ -7,6 +7,7 @@ from typing import LiteralString
 
 import httpx
 import pytest
+from argon2 import PasswordHasher
 
 from greenroom.db.database import Database
 from greenroom.kit.passwords import Passwords
@@ -156,6 +157,26 @@ async def test_half_a_character_is_no_secret_and_no_defect(anonymous: Client, us
     ):
         answer = await client.request(method, path, content=body, headers=headers)
         assert (answer.status_code, "half of a character" in answer.json()["detail"]) == (422, True), path
+
+
+async def test_a_password_that_is_stored_anew_at_a_log_in_does_not_bring_an_old_one_back(
+    anonymous: Client, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    weaker = PasswordHasher(time_cost=1, memory_cost=64, parallelism=1)
+    await db.write("UPDATE users SET password_hash = %s", (weaker.hash(PASSWORD),))
+    hashed = Passwords.hash
+
+    async def meanwhile(self: Passwords, password: str) -> str:
+        await db.write("UPDATE users SET password_hash = %s", (weaker.hash("another, given by an administrator"),))
+        return await hashed(self, password)
+
+    monkeypatch.setattr(Passwords, "hash", meanwhile)
+    await log_in(anonymous)
+    monkeypatch.undo()
+    assert (await log_in(anonymous)).status_code == 401
+    assert (await log_in(anonymous, password="another, given by an administrator")).status_code == 200
+    (stored,) = await db.fetch("SELECT password_hash FROM users")
+    assert not Passwords.outdated(stored["password_hash"])
 
 
 async def test_no_password_reaches_log_or_answer(anonymous: Client, db: Database, app: object, user: Client):

@@ -94,7 +94,8 @@ async def _verified(db: Database, passwords: PasswordHashes, username: str, pass
         password_hash = await passwords.hash(password)
         async with db.transaction() as connection:
             current = await users.lock_user(connection, user.user_id)
-            await users.update_user(connection, replace(current, password_hash=password_hash))
+            if current.password_hash == stored:  # else he was given another password meanwhile
+                await users.update_user(connection, replace(current, password_hash=password_hash))
     return user
 
 
