@@ -30,6 +30,7 @@ origins = st.sampled_from(
         "https://console.example",
         "https://evil.example",
         "https://console.example:8443.evil.example",
+        "https://[console.example",
         "null",
         "",
     ]

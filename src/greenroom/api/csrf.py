@@ -33,6 +33,13 @@ def cross_site_reason(method: str, headers: Mapping[str, str], *, has_cookie: bo
     source = headers.get("origin") or headers.get("referer")
     if source is None:
         return "The request has a log-in cookie, but neither Sec-Fetch-Site nor Origin nor Referer says who asked."
-    if urlsplit(source).netloc.lower() != headers.get("host", "").lower():
+    if _host_of(source) != headers.get("host", "").lower():
         return f"A page of another origin asked ({source})."
     return None
+
+
+def _host_of(address: str) -> str | None:
+    try:
+        return urlsplit(address).netloc.lower()
+    except ValueError:
+        return None
