@@ -75,6 +75,12 @@ async def test_a_round_is_bounded(db: Database, monkeypatch: pytest.MonkeyPatch)
     assert (await prune(db, KEEP))["logs"] == 2
 
 
+async def test_a_round_keeps_up_with_a_flood_of_refused_requests(db: Database):
+    await logs(db, 60_000)
+    await prune(db, Keep(log_rows=1000, log_days=30, launch_days=90))
+    assert await count(db, "SELECT count(*) FROM manager_requests") == 1000
+
+
 async def test_a_launch_stays_in_the_ledger_while_its_session_is_there(db: Database):
     zone_id, image_id = await rows.zone(db), await rows.image(db)
     for _ in range(3):

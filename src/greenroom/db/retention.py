@@ -12,8 +12,9 @@ from greenroom.db.database import Database
 
 BATCH: Final = 1000
 """Rows deleted by one statement."""
-MOST_BATCHES: Final = 20
-"""Of one table in one round; what is left is for the next."""
+MOST_BATCHES: Final = 300
+"""Of one table in one round; what is left is for the next. More than a Manager can write between two rounds: anybody in
+the network can cause rows of refused requests."""
 COMMANDS_KEPT_DAYS: Final = 1
 """Who ordered a command has long read its result, or given up."""
 LOCK: Final = 75
