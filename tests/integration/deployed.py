@@ -18,7 +18,7 @@ import httpx
 import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.agents import join_token
-from tests.integration.gateways import World, make_world
+from tests.integration.gateways import STARTED_S, World, make_world
 from tests.integration.managers import Fleet, eventually, primary_is
 from tests.integration.played import serve
 from tests.integration.real_agents import agent_inside, simulated
@@ -41,8 +41,6 @@ KEY = ("abcdefghijkl", "the secret half")
 IMAGE = "greenroom/desktop:simulated"
 HOLD_S = 5.0
 """One check-in interval."""
-STARTED_S = 60.0
-"""A process on a busy machine starts within this."""
 
 
 @dataclass

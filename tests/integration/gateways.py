@@ -46,7 +46,7 @@ from greenroom.agent.cutter import Cutter
 from greenroom.agent.streams import StreamAuthoriser
 from greenroom.agent.upstream_auth import UpstreamAuth
 from greenroom.core.sessions import SessionSpec
-from greenroom.gateway.processes import nginx_processes
+from greenroom.gateway.processes import nginx_processes, send
 from greenroom.testing.ports import free_port
 
 RUN_AS_ACCOUNT = """
@@ -57,6 +57,8 @@ if sys.argv[1:]:
     os.setgroups([]); os.setgid(gid); os.setuid(uid)
 greenroom.cli.main.app(["gateway"])
 """
+STARTED_S = 60.0
+"""A process on a busy machine starts within this."""
 
 
 @dataclass
@@ -163,7 +165,7 @@ class World:
     async def start(self) -> None:
         """Start the gateway and wait until it serves."""
         self.process = self.launch()
-        await self.until(self.is_serving)
+        await self.until(self.is_serving, STARTED_S)
 
     async def is_serving(self) -> bool:
         if self.process is not None and self.process.poll() is not None:
@@ -173,7 +175,7 @@ class World:
                 return (await client.get(f"{self.main}/gateway_status")).status_code == 200
         return False
 
-    async def until(self, condition: Callable[[], Any], within_s: float = 15.0) -> None:
+    async def until(self, condition: Callable[[], Any], within_s: float = 30.0) -> None:
         """Wait until `condition()` (may be a coroutine function) is true."""
         end = time.monotonic() + within_s
         while True:
@@ -206,14 +208,14 @@ class World:
             self.process.terminate()
             await asyncio.to_thread(self.process.wait, 15)
         for process in nginx_processes(self.prefix):
-            os.kill(process.pid, signal.SIGKILL)
+            send(process.pid, signal.SIGKILL)
         await asyncio.gather(*(served.stop() for served in self.served.values()))
         shutil.rmtree(self.folder)
 
 
 def _title(pid: int) -> str:
     """The second word of an nginx process's title: master, worker; empty when it ended."""
-    with contextlib.suppress(FileNotFoundError):
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
         words = Path(f"/proc/{pid}/cmdline").read_bytes().split()
         return words[1].decode() if len(words) > 1 else ""
     return ""

@@ -6,7 +6,6 @@ Both gateways run alone and keep their plans themselves; the edge is at 127.0.0.
 from __future__ import annotations
 
 import asyncio
-import os
 import signal
 import ssl
 import subprocess
@@ -31,7 +30,7 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from greenroom.core.edges import edge_name
-from greenroom.gateway.processes import nginx_processes
+from greenroom.gateway.processes import nginx_processes, send
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
 from greenroom.testing.ports import free_port
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet
@@ -146,7 +145,7 @@ class Hosts:
         await asyncio.gather(self.end(self.web), self.end(self.edge))
         for folder in ("web", "edge"):
             for process in nginx_processes(self.folder(folder)):
-                os.kill(process.pid, signal.SIGKILL)
+                send(process.pid, signal.SIGKILL)
         await self.world.close()
 
 
