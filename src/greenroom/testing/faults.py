@@ -108,6 +108,9 @@ class BadLine:
         self, name: str, greeting: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         server_reader, server_writer = await asyncio.open_unix_connection(self._server_socket)
+        if name in self._refused:  # cut meanwhile
+            server_writer.close()
+            return
         line = _Line(name, writer, server_writer)
         self._lines.add(line)
         server_writer.write(greeting)
