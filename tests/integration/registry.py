@@ -10,7 +10,7 @@ import urllib.request
 import uuid
 from pathlib import Path
 from typing import Any, Final
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 
 from greenroom.testing.ports import free_port
 
@@ -44,13 +44,13 @@ class Registry:
         self._wait()
 
     def _wait(self) -> None:
-        end = time.monotonic() + 10
+        end = time.monotonic() + 60
         while True:
             try:
                 urllib.request.urlopen(f"http://{self.host}/v2/", timeout=2)
             except HTTPError:
                 return  # it asks who we are
-            except URLError:
+            except OSError:  # also a silence of 2 s
                 assert self._process.poll() is None, "docker-registry ended"
                 assert time.monotonic() < end, "docker-registry does not answer"
                 time.sleep(0.05)
