@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.db.database import Database
 from greenroom.db.images import delete_image
+from greenroom.db.instance import end_sessions_of
 from greenroom.db.invariants import INVARIANTS, broken
 from greenroom.db.logs import LogRow, LogWriter
 from greenroom.testing import rows
@@ -143,6 +144,15 @@ async def test_a_command_of_a_session_that_is_over_is_found(stage: Stage):
     await stage.db.write("UPDATE agent_capacity SET cores_allocated = 0, memory_allocated = 0")
     await stage.db.write("UPDATE sessions SET status = 'deleted', want = 'absent', ended = now()")
     assert list(await stage.found()) == ["I16"]
+
+
+async def test_an_instance_that_ends_with_a_command_on_its_way_leaves_nothing_broken(stage: Stage):
+    await stage.db.write(
+        "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, state)"
+        " SELECT gen_random_uuid(), session_id, agent_id, generation, '[]', 'started' FROM sessions"
+    )
+    assert await end_sessions_of(stage.db, [stage.agent_id], "down") == 1
+    assert await stage.found() == {}
 
 
 async def test_an_answered_launch_without_its_session_is_found_unless_the_workspace_was_deleted(stage: Stage):

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from greenroom.core.errors import NotFound
 from greenroom.db.database import Database
 from greenroom.db.join_tokens import add_join_token
+from greenroom.db.sessions import END_COMMANDS
 from greenroom.db.users import find_user, lock_user, revoke_access, update_user
 
 
@@ -121,9 +122,10 @@ async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -
             (agents,),
         )
         cursor = await connection.execute(
-            "UPDATE sessions SET status = 'deleted', want = 'absent', generation = generation + 1, deadline = NULL,"
-            " ended = clock_timestamp(), status_changed = clock_timestamp(), ended_reason = %s"
-            " WHERE agent_id = ANY(%s::uuid[]) AND status <> 'deleted' RETURNING session_id",
+            "WITH ended AS (UPDATE sessions SET status = 'deleted', want = 'absent', generation = generation + 1,"
+            " deadline = NULL, ended = clock_timestamp(), status_changed = clock_timestamp(), ended_reason = %s"
+            " WHERE agent_id = ANY(%s::uuid[]) AND status <> 'deleted' RETURNING session_id),"
+            " commands AS (" + END_COMMANDS + ") SELECT session_id FROM ended",
             (reason, agents),
         )
         ended = len(await cursor.fetchall())

@@ -175,6 +175,14 @@ async def lock_sessions(connection: Connection, session_ids: Iterable[str]) -> N
     )
 
 
+END_COMMANDS: Final[LiteralString] = """
+UPDATE session_commands SET state = 'unknown', finished = clock_timestamp(),
+    output = 'The session ended before there was a result.'
+ WHERE session_id IN (SELECT session_id FROM ended) AND state IN ('requested', 'started')
+"""
+"""Statement that ends the commands of sessions that end: those of the common table expression `ended`."""
+
+
 async def end_sessions(connection: Connection, session_ids: Sequence[str], reason: str) -> list[str]:
     """Mark sessions `deleted` whose container is gone, and give their reservation back; returns those that were ended.
 
@@ -200,9 +208,9 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
              WHERE session_id IN (SELECT session_id FROM locked) AND status = ANY(%(endable)s)
             RETURNING session_id, agent_id, cores, cpu_quota, memory
         ), commands AS (
-            UPDATE session_commands SET state = 'unknown', finished = clock_timestamp(),
-                output = 'The session ended before there was a result.'
-             WHERE session_id IN (SELECT session_id FROM ended) AND state IN ('requested', 'started')
+            """
+        + END_COMMANDS
+        + """
         ), released AS (
             UPDATE agent_capacity c SET
                 cores_allocated = GREATEST(0, round((c.cores_allocated - e.cores)::numeric, 6)::double precision),
