@@ -285,9 +285,16 @@ def _empty_trash(parent: int) -> None:
     try:
         for name in os.listdir(listing):  # noqa: PTH208 -- by descriptor, whatever the path leads to by now
             if name.startswith(TRASH):
-                shutil.rmtree(name, dir_fd=parent, onerror=_not_removed)
+                _remove(parent, name)
     finally:
         os.close(listing)
+
+
+def _remove(parent: int, name: str) -> None:
+    try:
+        shutil.rmtree(name, dir_fd=parent, onerror=_not_removed)
+    except RecursionError:  # its user chooses how deep his folders lie in each other, and must not end the Agent by it
+        log.warning("a profile that was reset is nested too deep to be removed; remove it by hand", path=name)
 
 
 def _not_removed(function: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:

@@ -1,0 +1,53 @@
+"""Folders of the host that a session's user made as he liked."""
+
+from __future__ import annotations
+
+import os
+import resource
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from structlog.testing import capture_logs
+
+from greenroom.core.sessions import Mount
+from greenroom.runtimes import host_folders
+from greenroom.runtimes.host_folders import TRASH, HostFolders
+
+DEPTH = sys.getrecursionlimit() + 100
+
+
+def no_problem(*_: object) -> None:
+    """Any folder will do."""
+
+
+@pytest.fixture
+def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A profile with folders in each other, deeper than a function can call itself."""
+    if resource.getrlimit(resource.RLIMIT_NOFILE)[0] < 2 * DEPTH:
+        pytest.skip("too few files may be open here")
+    monkeypatch.setattr(host_folders, "source_problem", no_problem)  # nothing below /tmp may be mounted
+    made = tmp_path / "ada"
+    made.mkdir()
+    here = os.open(made, os.O_RDONLY)
+    for _ in range(DEPTH):
+        os.mkdir("inner", dir_fd=here)
+        inner = os.open("inner", os.O_RDONLY, dir_fd=here)
+        os.close(here)
+        here = inner
+    os.close(here)
+    yield made
+    subprocess.run([shutil.which("rm") or "rm", "-rf", *tmp_path.iterdir()], check=True)
+
+
+def test_a_profile_is_reset_however_deep_its_folders_lie_in_each_other(profile: Path):
+    mount = Mount(source=str(profile), target="/home/kasm-user", profile="Reset")
+    with capture_logs() as logs:
+        HostFolders().prepare([mount], "s")
+    assert list(profile.iterdir()) == []
+    (aside,) = (entry.name for entry in profile.parent.iterdir() if entry != profile)
+    assert aside.startswith(TRASH)
+    assert [(row["log_level"], row["path"]) for row in logs] == [("warning", aside)]
