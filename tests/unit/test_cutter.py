@@ -24,6 +24,7 @@ print("connected", flush=True)
 print("ended" if held.recv(1) == b"" else "data", flush=True)
 """
 """Another process that holds a connection and says when it ends."""
+WITHIN_S = 20.0
 
 
 @pytest.fixture
@@ -48,7 +49,7 @@ async def test_every_connection_to_the_address_is_ended_and_no_other(cutter: Cut
     cut, kept = [await asyncio.open_connection("127.0.0.1", port) for port in ports]
     cutter.cut_soon("s", f"127.0.0.1:{ports[0]}")
     with contextlib.suppress(ConnectionError):
-        assert await asyncio.wait_for(cut[0].read(1), 5) == b""
+        assert await asyncio.wait_for(cut[0].read(1), WITHIN_S) == b""
     with pytest.raises(TimeoutError):
         await asyncio.wait_for(kept[0].read(1), 0.2)
     await cutter.wait()
@@ -82,7 +83,7 @@ async def test_a_connection_of_another_process_is_shut_down(ports: list[int]):
     assert await process.stdout.readline() == b"connected\n"
     assert shut_down(f"127.0.0.1:{ports[1]}") == 0
     assert shut_down(f"127.0.0.1:{ports[0]}") == 1
-    assert await asyncio.wait_for(process.stdout.readline(), 5) == b"ended\n"
+    assert await asyncio.wait_for(process.stdout.readline(), WITHIN_S) == b"ended\n"
     assert await process.wait() == 0
 
 
@@ -99,9 +100,9 @@ def test_a_descriptor_that_is_no_socket_meanwhile_is_passed_over_and_its_copy_cl
     monkeypatch.setattr(foreign_sockets, "connections_to", lambda *_: next(answers))
     with Path("/dev/null").open() as file:
         monkeypatch.setattr(foreign_sockets, "_holders", lambda _inodes: iter([(os.getpid(), file.fileno())]))
-        before = os.listdir("/proc/self/fd")  # noqa: PTH208 -- names alone
+        before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- names alone
         assert shut_down("127.0.0.1:1") == 0
-        assert os.listdir("/proc/self/fd") == before  # noqa: PTH208
+        assert set(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208 -- others may have been closed meanwhile
 
 
 async def test_what_cannot_be_cut_is_an_error_in_the_log(monkeypatch: pytest.MonkeyPatch):

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.errors import SetupError
+from greenroom.testing.ports import free_port
 from greenroom.up.ports import Reservations, choose, wanted
 
 NAMES = wanted(["manager-default-1"], ["agent-default"])
@@ -47,9 +48,7 @@ def test_no_port_left_is_a_sentence():
 
 def test_two_instances_that_start_at_once_do_not_get_the_same_port():
     one, other = Reservations(), Reservations()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     assert one.take(port)
     assert one.take(port)
     assert not other.take(port)
