@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
+import hypothesis
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +26,9 @@ def test_an_accepted_name_stays_in_its_folder(name: str):
 
 def test_a_mutant_that_accepts_every_name_is_caught():
     with pytest.raises(AssertionError):
-        given(st.none(), st.text(st.sampled_from("ab./"), min_size=1, max_size=6))(stays_in_its_folder)()
+        hypothesis.settings(report_multiple_bugs=False, database=None, derandomize=True, max_examples=1000)(
+            given(st.none(), st.text(st.sampled_from("ab./"), min_size=1, max_size=6))(stays_in_its_folder)
+        )()
 
 
 @pytest.mark.parametrize("name", ["user@example.com", "Zoë Müller", "a", "a.b"])

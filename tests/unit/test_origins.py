@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.core.origins import host_problem, parse_entry, parse_origin, refusal_of_origin, stream_origin
 
 Rule = Callable[..., str | None]
+
+PROVE = settings()
+CATCH = settings(max_examples=1000, derandomize=True, database=None, report_multiple_bugs=False)
 
 label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,6}[a-z0-9])?", fullmatch=True)
 hosts = st.one_of(
@@ -24,7 +27,8 @@ def text_of(host: str, port: int | None) -> str:
     return host if port is None else f"{host}:{port}"
 
 
-def check(rule: Rule) -> None:
+def check(rule: Rule, how: settings = PROVE) -> None:
+    @how
     @given(allowed=st.lists(st.tuples(hosts, ports), max_size=4), host=hosts, port=ports, upper=st.booleans())
     def exactly_the_listed_hosts_pass(
         allowed: list[tuple[str, int | None]], host: str, port: int | None, upper: bool
@@ -36,6 +40,7 @@ def check(rule: Rule) -> None:
             rule(origin.upper().replace("HTTPS", "https") if upper else origin, entries, websocket=True) is None
         ) == (expected)
 
+    @how
     @given(host=hosts, prefix=label, port=ports)
     def look_alikes_are_refused(host: str, prefix: str, port: int | None) -> None:
         for origin in (
@@ -50,6 +55,7 @@ def check(rule: Rule) -> None:
         ):
             assert rule(origin, [host], websocket=True) is not None, origin
 
+    @how
     @given(allowed=st.lists(hosts), origin=st.sampled_from([None, "", "null", "file://", "https://"]))
     def a_websocket_without_a_page_is_refused(allowed: list[str], origin: str | None) -> None:
         assert rule(origin, [*allowed, "null"], websocket=True) is not None
@@ -86,7 +92,7 @@ def trusts_silence(origin: str | None, allowed: Iterable[str], *, websocket: boo
 @pytest.mark.parametrize("mutant", [suffix, any_port, any_scheme, trusts_silence])
 def test_the_properties_catch_their_mutants(mutant: Rule):
     with pytest.raises(AssertionError):
-        check(mutant)
+        check(mutant, CATCH)
 
 
 def test_a_page_of_the_stream_itself_sends_no_origin_and_passes():

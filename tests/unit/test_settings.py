@@ -135,7 +135,7 @@ def test_of_two_groups_with_the_same_place_in_the_container_the_lowest_number_wi
 def test_a_mutant_that_merges_only_the_outermost_keys_is_caught(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(run_config, "merged", lambda *configs: {k: v for config in configs for k, v in config.items()})
     with pytest.raises(AssertionError):
-        hypothesis.settings(report_multiple_bugs=False, database=None)(
+        hypothesis.settings(report_multiple_bugs=False, database=None, derandomize=True, max_examples=1000)(
             given(memberships_with_mappings)(lambda groups: merged_by_key(groups, "run_config", "environment"))
         )()
 
@@ -169,7 +169,7 @@ def test_the_trace_is_a_sentence():
 def test_a_mutant_that_takes_the_highest_number_is_caught(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(settings, "sorted", lambda items, key: sorted(items, key=key, reverse=True), raising=False)
     with pytest.raises(AssertionError):
-        hypothesis.settings(report_multiple_bugs=False, database=None)(
+        hypothesis.settings(report_multiple_bugs=False, database=None, derandomize=True, max_examples=1000)(
             given(memberships)(lowest_priority_number_wins)
         )()
 
