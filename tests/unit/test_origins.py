@@ -13,7 +13,7 @@ from greenroom.core.origins import host_problem, parse_entry, parse_origin, refu
 Rule = Callable[..., str | None]
 
 PROVE = settings()
-CATCH = settings(max_examples=1000, derandomize=True, database=None, report_multiple_bugs=False)
+CATCH = settings(max_examples=300, derandomize=True, database=None, report_multiple_bugs=False)
 
 label = st.from_regex(r"[a-z0-9]([a-z0-9-]{0,6}[a-z0-9])?", fullmatch=True)
 hosts = st.one_of(
