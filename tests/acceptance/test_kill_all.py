@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.acceptance.instance import Instance, containers, networks, processes_of, run, wait_for
+from tests.acceptance.instance import Instance, containers, networks_left, processes_of, run, wait_for
 
 
 def test_all_roles_killed_at_once_come_back(instance: Instance):
@@ -41,5 +41,7 @@ def test_up_is_killed_amid_work_and_the_next_one_ends_it(new_instance: Instance)
     assert run("doctor", "--data", str(new_instance.data)).returncode == 0
 
     label = new_instance.label()
-    assert new_instance.down().returncode == 0
-    assert (processes_of(new_instance.data), containers(label), networks(label)) == ([], [], [])
+    done = new_instance.down()
+    assert done.returncode == 0, done.stderr
+    left = (processes_of(new_instance.data), containers(label), networks_left(new_instance, label, done.stderr))
+    assert left == ([], [], [])

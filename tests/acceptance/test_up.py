@@ -17,7 +17,7 @@ import httpx
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from tests.acceptance.instance import GREENROOM, Instance, containers, networks, processes_of, run, wait_for
+from tests.acceptance.instance import GREENROOM, Instance, containers, networks_left, processes_of, run, wait_for
 
 from greenroom.up import tls
 from greenroom.up.account import Account
@@ -122,9 +122,9 @@ def running_session(instance: Instance) -> str:
     return session_id
 
 
-def left(instance: Instance, label: str) -> tuple[list[str], list[str], list[str]]:
-    """Processes, containers and networks that an instance left behind."""
-    return processes_of(instance.data), containers(label), networks(label)
+def left(instance: Instance, label: str, said: str) -> tuple[list[str], list[str], list[str]]:
+    """Processes, containers and networks that an instance left behind after `down`, which said `said`."""
+    return processes_of(instance.data), containers(label), networks_left(instance, label, said)
 
 
 def test_down_leaves_nothing_and_up_continues_with_the_same_data(new_instance: Instance):
@@ -132,7 +132,7 @@ def test_down_leaves_nothing_and_up_continues_with_the_same_data(new_instance: I
     session, label = running_session(new_instance), new_instance.label()
     done = new_instance.down()
     assert done.returncode == 0, done.stderr
-    assert left(new_instance, label) == ([], [], [])
+    assert left(new_instance, label, done.stderr) == ([], [], [])
     again = run("down", "--data", str(new_instance.data), "--json")
     assert json.loads(again.stdout.splitlines()[-1])["stopped"] is False
 
@@ -161,7 +161,7 @@ def test_sessions_outlive_a_killed_up_and_down_ends_them(new_instance: Instance)
     new_instance.kill("up")
     done = new_instance.down()
     assert done.returncode == 0, done.stderr
-    assert left(new_instance, label) == ([], [], [])
+    assert left(new_instance, label, done.stderr) == ([], [], [])
 
 
 def test_two_instances_run_side_by_side(instance: Instance, new_instance: Instance):
