@@ -17,6 +17,8 @@ from greenroom.wire.messages import LogLine, Observed
 
 MAX_LOG_LINES: Final = 1000
 """Log rows kept while no Manager can be reached; older ones are dropped and counted."""
+LONGEST_SENTENCE: Final = 2000
+"""Characters of a row. Some quote what came from outside, and all rows that wait must fit into one message."""
 DROPPED: Final = "log-rows-dropped"
 
 
@@ -92,8 +94,9 @@ class Outbox:
         self.speak.set()
 
     def add_log_line(self, line: LogLine) -> None:
-        """Queue a log row."""
-        self._log_lines.append(line)
+        """Queue a log row; of a sentence that is too long the rest is left out."""
+        too_long = len(line.message) > LONGEST_SENTENCE
+        self._log_lines.append(replace(line, message=f"{line.message[: LONGEST_SENTENCE - 1]}…") if too_long else line)
         self.return_log_lines([])
 
     def take_log_lines(self) -> list[LogLine]:

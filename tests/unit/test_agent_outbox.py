@@ -1,0 +1,31 @@
+"""What waits for a Manager fits into a message, whatever it quotes."""
+
+from __future__ import annotations
+
+import msgspec
+
+from greenroom.agent.outbox import LONGEST_SENTENCE, MAX_LOG_LINES, Outbox
+from greenroom.core.origins import refusal_of_origin
+from greenroom.wire.messages import LogLine
+
+MOST_OF_A_MESSAGE = 10 << 20
+"""What a gateway takes (`client_max_body_size`)."""
+
+
+def test_log_rows_that_wait_never_outgrow_a_message():
+    outbox = Outbox()
+    refusal = refusal_of_origin(f"https://{'a' * 16_000}", ["desk.example"], websocket=True)
+    assert refusal is not None
+    for _ in range(MAX_LOG_LINES):
+        outbox.add_log_line(LogLine(at=0.0, level="WARNING", code="stream-refused", message=refusal))
+    lines = outbox.take_log_lines()
+    assert len(lines) == MAX_LOG_LINES
+    assert len(msgspec.json.encode(lines)) < MOST_OF_A_MESSAGE / 2
+    assert lines[0].message.startswith("The Origin https://aaa")
+    assert lines[0].message.endswith("…")
+
+
+def test_a_sentence_of_usual_length_is_told_as_it_is():
+    outbox = Outbox()
+    outbox.add_log_line(LogLine(at=0.0, level="INFO", code="c", message="x" * LONGEST_SENTENCE))
+    assert [line.message for line in outbox.take_log_lines()] == ["x" * LONGEST_SENTENCE]
