@@ -32,6 +32,8 @@ from greenroom.runtimes.rfb import RfbError, Screen
 from greenroom.runtimes.screenshot import jpeg
 
 OWN_PAGE = "greenroom-desktop"
+REASON_MAX = 300
+"""Characters."""
 
 
 class Prober:
@@ -156,8 +158,8 @@ def _authorization(spec: SessionSpec) -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """The text of an error, or its kind where it has none."""
-    return str(error).rstrip(".") or type(error).__name__
+    """The beginning of an error's text, which may quote all that a page answered, or its kind where it has none."""
+    return str(error)[:REASON_MAX].rstrip(".") or type(error).__name__
 
 
 async def _bytes(connection: ClientConnection) -> bytes:

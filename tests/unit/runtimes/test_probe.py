@@ -83,6 +83,15 @@ async def test_nothing_that_a_page_answers_is_more_than_a_page_that_cannot_be_us
     await prober.close()
 
 
+async def test_what_is_said_of_an_answer_is_short_however_long_it_is():
+    prober = Prober()
+    async with page(lambda _: b"\xff" * 50_000 + b"\r\n\r\n", []) as address:
+        result = await prober.probe(address, SPEC)
+    await prober.close()
+    assert result.error.startswith("The session's page does not answer: illegal status line")
+    assert len(result.error) < 400
+
+
 async def test_a_page_does_not_lead_the_host_to_another_place():
     asked: list[bytes] = []
     prober = Prober()
