@@ -126,6 +126,13 @@ def test_every_field_is_a_setting_and_has_its_default():
         validated_installation("nonsense", 1)
 
 
+@pytest.mark.parametrize(("name", "most"), [("session_lifetime_s", 3_153_600_000), ("log_retention_days", 36_500)])
+def test_a_time_is_a_century_at_most(name: str, most: int):
+    assert validated_installation(name, most) == most
+    with pytest.raises(Invalid, match=rf"must be a whole number from \d+ to {most} \(\w+\), not {most + 1}\."):
+        validated_installation(name, most + 1)
+
+
 @given(st.datetimes(datetime(2000, 1, 1), timezones=st.sampled_from([UTC, timezone(timedelta(hours=2))])))  # noqa: DTZ001
 def test_published_dates_are_utc_with_microseconds(moment: datetime):
     text = date(moment)

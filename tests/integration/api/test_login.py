@@ -179,6 +179,13 @@ async def test_a_password_that_is_stored_anew_at_a_log_in_does_not_bring_an_old_
     assert not Passwords.outdated(stored["password_hash"])
 
 
+async def test_log_ins_work_with_the_longest_times_that_can_be_set(admin: Client, logged_in: Make):
+    changes = {"session_lifetime_s": 3_153_600_000, "session_idle_s": 3_153_600_000, "login_window_s": 3_153_600_000}
+    assert (await admin.patch("/api/v1/settings", json=changes)).status_code == 200
+    browser = await logged_in()
+    assert len((await browser.get("/api/v1/me/logins")).json()) == 1
+
+
 async def test_no_password_reaches_log_or_answer(anonymous: Client, db: Database, app: object, user: Client):
     answer = await anonymous.post("/api/v1/login", json={"username": "x", "password": 12345678901})
     assert answer.status_code == 422
