@@ -19,6 +19,10 @@ from greenroom.manager.service import Manager
 from greenroom.testing.ports import free_port
 from greenroom.testing.processes import RoleProcess, answers
 
+SOON_S = 15.0
+"""On a busy machine as well, what is done at once is done within this: half of `LONG_LEASE`."""
+LONG_LEASE = {"lease_ttl_s": "30"}
+"""Of Managers whose lease does not end in a test, so that what comes soon did not wait for that."""
 FAST = {"GREENROOM_LEASE_TTL_S": "3", "GREENROOM_LEASE_RENEW_S": "0.5", "GREENROOM_LEASE_MARGIN_S": "0.5"}
 
 
@@ -82,7 +86,7 @@ async def lease(db: Database) -> dict[str, Any]:
     return row
 
 
-async def eventually(condition: Callable[[], Awaitable[Any]], timeout_s: float = 15.0) -> Any:
+async def eventually(condition: Callable[[], Awaitable[Any]], timeout_s: float = 30.0) -> Any:
     """Wait until `condition` gives something true; its value."""
     async with asyncio.timeout(timeout_s):
         while not (value := await condition()):  # noqa: ASYNC110 -- what is waited for is in another process
@@ -105,7 +109,7 @@ async def told(db: Database, act: Awaitable[None]) -> set[str]:
         return heard
 
 
-async def primary_is(db: Database, *names: str, timeout_s: float = 15.0) -> dict[str, Any]:
+async def primary_is(db: Database, *names: str, timeout_s: float = SOON_S) -> dict[str, Any]:
     """Wait until one of these is Primary; the lease."""
 
     async def look() -> dict[str, Any] | None:

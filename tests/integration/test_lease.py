@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import signal
-import time
 import uuid
 from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.managers import Fleet, eventually, lease, primary_is
+from tests.integration.managers import LONG_LEASE, Fleet, eventually, lease, primary_is
 from tests.integration.pooler import pooled
 
 from greenroom.core.errors import LastEnabledManager, SetupError
@@ -22,10 +21,13 @@ from greenroom.testing.stops import arm_before_start
 
 
 async def two(fleet: Fleet, db: Database, **settings: str) -> None:
-    """Managers `one`, the Primary, and `two`, its follower."""
-    await fleet.start("one", **settings)
+    """Managers `one`, the Primary, with these settings, and `two`, its follower; no lease ends soon but by them."""
+    await fleet.start("one", **(LONG_LEASE | settings))
     await primary_is(db, "one")
-    await fleet.start("two", **settings)
+    await fleet.start("two", **LONG_LEASE)
+
+
+SHORT_LEASE = {"lease_ttl_s": "3"}
 
 
 async def manager_id(db: Database, name: str) -> str:
@@ -53,7 +55,7 @@ async def drift_is_gone(db: Database) -> bool:
 
 async def test_two_managers_that_start_on_an_empty_lease_give_one_primary_with_term_1(fleet: Fleet, db: Database):
     for name in ("one", "two"):
-        fleet.make(name).start()
+        fleet.make(name, **LONG_LEASE).start()
     assert (await primary_is(db, "one", "two"))["term"] == 1
 
 
@@ -71,17 +73,17 @@ async def test_belief_begins_with_the_first_renewal(fleet: Fleet, db: Database):
 
 
 async def test_killed_between_take_and_the_first_renewal_the_next_term_begins_at_once(fleet: Fleet, db: Database):
-    await fleet.start("two")
+    await fleet.start("two", **LONG_LEASE)
     await primary_is(db, "two")
     arm_before_start(fleet.folder, "one", "lease.after_take")
-    one = fleet.make("one")
+    one = fleet.make("one", **LONG_LEASE)
     one.start()
     await answers(f"{fleet.urls['one']}/health", 200)
     fleet.managers["two"].kill()
     await one.stops.reached("lease.after_take")
-    await fleet.start("three")
+    await fleet.start("three", **LONG_LEASE)
     one.kill()
-    assert (await primary_is(db, "three", timeout_s=2))["term"] == 3
+    assert (await primary_is(db, "three"))["term"] == 3
 
 
 # Losing it ------------------------------------------------------------------------------------------------------------
@@ -89,10 +91,8 @@ async def test_killed_between_take_and_the_first_renewal_the_next_term_begins_at
 
 async def test_after_kill_9_the_follower_takes_over_at_once(fleet: Fleet, db: Database):
     await two(fleet, db)
-    begun = time.monotonic()
     fleet.managers["one"].kill()
     assert (await primary_is(db, "two"))["term"] == 2
-    assert time.monotonic() - begun < 1
     message = await eventually(lambda: elected(db, "two"))
     reason = "because the process of one, or its connection to the database, ended"
     assert message == f"two became Primary of zone default with term 2 {reason}"
@@ -107,45 +107,42 @@ async def elected(db: Database, name: str) -> str | None:
 
 async def test_on_sigterm_the_primary_resigns_at_once(fleet: Fleet, db: Database):
     await two(fleet, db)
-    begun = time.monotonic()
     fleet.managers["one"].kill(signal.SIGTERM)
     await primary_is(db, "two")
-    assert time.monotonic() - begun < 1
     assert await fleet.managers["one"].ended() == 0
 
 
 async def test_a_frozen_primary_is_replaced_after_its_lease_and_may_not_write_when_it_wakes(fleet: Fleet, db: Database):
     """R4: frozen between check and write, in other words with a plan already made."""
-    await two(fleet, db)
+    await two(fleet, db, **SHORT_LEASE)
     one = fleet.managers["one"]
     await one.stops.arm("primary.after_check")
     await drift(db)
     await one.stops.reached("primary.after_check")
     await db.write("UPDATE agent_capacity SET cores_allocated = 0")
     one.freeze()
-    begun = time.monotonic()
     await primary_is(db, "two")
-    assert time.monotonic() - begun < 3.5
-    await db.write("UPDATE agent_capacity SET cores_allocated = 5")
     fleet.managers["two"].freeze()
+    await db.write("UPDATE agent_capacity SET cores_allocated = 5")
     one.thaw()
     await one.stops.release("primary.after_check")
-    await asyncio.sleep(0.5)
+
+    async def is_refused() -> bool:
+        return "Term 1 is over" in one.log
+
+    await eventually(is_refused)
     assert not await drift_is_gone(db)
-    assert "Term 1 is over" in one.log
     fleet.managers["two"].thaw()
 
 
 async def test_a_primary_frozen_inside_a_guarded_transaction_does_not_hold_up_its_successor(fleet: Fleet, db: Database):
-    await two(fleet, db)
+    await two(fleet, db, **SHORT_LEASE)
     one = fleet.managers["one"]
     await one.stops.arm("primary.in_guard")
     await drift(db)
     await one.stops.reached("primary.in_guard")
     one.freeze()
-    begun = time.monotonic()
     await primary_is(db, "two")
-    assert time.monotonic() - begun < 4.5
     await eventually(lambda: drift_is_gone(db))
     one.thaw()
     await one.stops.release("primary.in_guard")
@@ -155,32 +152,33 @@ async def test_a_primary_frozen_inside_a_guarded_transaction_does_not_hold_up_it
 async def test_a_frozen_primary_that_is_disabled_is_replaced_at_once(fleet: Fleet, db: Database):
     await two(fleet, db)
     fleet.managers["one"].freeze()
-    begun = time.monotonic()
     change = await set_enabled(db, await manager_id(db, "one"), enabled=False)
     assert change.changed
     await primary_is(db, "two")
-    assert time.monotonic() - begun < 1
     message = await eventually(lambda: elected(db, "two"))
     assert message.endswith("because one was disabled")
     fleet.managers["one"].thaw()
 
 
-async def test_a_bare_update_in_sql_disables_within_one_round(fleet: Fleet, db: Database):
+async def test_a_bare_update_in_sql_disables_without_waiting_for_the_lease(fleet: Fleet, db: Database):
     await two(fleet, db)
     pid = fleet.managers["one"].process
     await db.write("UPDATE managers SET enabled = false WHERE instance_id = 'one'")
-    await primary_is(db, "two", timeout_s=2)
+    await primary_is(db, "two")
     await answers(f"{fleet.urls['one']}/health", 503)
     assert fleet.sentinel("one").exists()
     assert pid is not None
     assert pid.poll() is None
-    row = await db.fetch("SELECT 1 FROM pg_stat_activity WHERE application_name = 'greenroom lease one'")
-    assert row == []
+
+    async def has_no_lease_connection() -> bool:
+        return not await db.fetch("SELECT 1 FROM pg_stat_activity WHERE application_name = 'greenroom lease one'")
+
+    await eventually(has_no_lease_connection)
 
 
 async def test_a_renewal_that_is_sent_late_does_not_bring_a_term_back(fleet: Fleet, db: Database):
     """R5: the renewal was begun in time and reaches the database after another term began."""
-    await two(fleet, db)
+    await two(fleet, db, **SHORT_LEASE)
     one = fleet.managers["one"]
     await one.stops.arm("lease.before_renew")
     await one.stops.reached("lease.before_renew")
@@ -207,10 +205,8 @@ async def test_while_a_renewal_is_late_belief_ends_before_the_lease_does(fleet: 
 
 async def test_a_cut_lease_connection_ends_belief_and_the_follower_takes_over(fleet: Fleet, db: Database):
     await two(fleet, db)
-    begun = time.monotonic()
     await db.write("SELECT pg_terminate_backend(backend_pid) FROM zone_leases")
     assert (await primary_is(db, "two"))["term"] == 2
-    assert time.monotonic() - begun < 1
 
 
 async def test_alone_after_a_cut_connection_it_goes_on_with_its_term(fleet: Fleet, db: Database):
@@ -232,7 +228,7 @@ async def test_with_listen_cut_a_resignation_is_found_all_the_same(fleet: Fleet,
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'greenroom listen %%'"
     )
     fleet.managers["one"].kill(signal.SIGTERM)
-    await primary_is(db, "two", timeout_s=2)
+    await primary_is(db, "two")
 
 
 # Enabling and disabling -----------------------------------------------------------------------------------------------

@@ -10,10 +10,9 @@ import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-from tests.integration.managers import Fleet, eventually, lease, primary_is
+from tests.integration.managers import LONG_LEASE, Fleet, eventually, lease, primary_is
 
 from greenroom.db.database import Database
 from greenroom.db.managers import find_manager, set_enabled
@@ -43,11 +42,11 @@ async def line(fleet: Fleet, dsn: str, tmp_path: Path) -> AsyncIterator[BadLine]
 
 
 async def one_of_two(fleet: Fleet, db: Database, line: BadLine | None = None, **settings: str) -> None:
-    """Managers `one`, the Primary, perhaps on a line of its own, and `two`, its follower."""
+    """Managers `one`, the Primary, perhaps on a line of its own, and `two`, its follower, whose lease is long."""
     own = {"database_url": line.dsn} if line else {}
     await fleet.start("one", **own, **settings)
     await primary_is(db, "one")
-    await fleet.start("two", **settings)
+    await fleet.start("two", **(LONG_LEASE | settings))
 
 
 async def writes(db: Database, name: str) -> int:
@@ -94,13 +93,13 @@ async def test_of_four_managers_that_start_on_an_empty_lease_one_becomes_primary
 ):
     names = ("one", "two", "three", "four")
     for name in names:
-        fleet.make(name).start()
+        fleet.make(name, **LONG_LEASE).start()
     first = await primary_is(db, *names)
     for name in names:
         await answers(f"{fleet.urls[name]}/health", 200)
     await provoke(db)
     assert (await lease(db))["term"] == 1
-    assert (await log_rows(db, "primary-elected")) == [
+    assert (await eventually(lambda: log_rows(db, "primary-elected"))) == [
         f"{first['primary']} became Primary of zone default with term 1 because nobody held the role before"
     ]
 
@@ -114,7 +113,7 @@ async def test_frozen_between_take_and_the_first_renewal_it_never_acts_under_tha
     one.start()
     await one.stops.reached("lease.after_take")
     one.freeze()
-    await fleet.start("two")
+    await fleet.start("two", **LONG_LEASE)
     assert (await primary_is(db, "two"))["term"] == 2
     one.thaw()
     await one.stops.release("lease.after_take")
@@ -141,25 +140,25 @@ async def test_frozen_as_primary_until_after_its_lease_it_writes_nothing_more_an
             " SELECT zone_id, '', clock_timestamp(), true FROM zones"
         )
     await one.stops.reached(place)
-    before = await writes(db, "one")
     one.freeze()
     assert (await primary_is(db, "two"))["term"] == 2
+    before = await writes(db, "one")
     one.thaw()
     await one.stops.release(place)
     await provoke(db)
     assert await writes(db, "one") == before
     fleet.managers["two"].kill()
-    assert (await primary_is(db, "one", timeout_s=5))["term"] == 3
+    assert (await primary_is(db, "one"))["term"] == 3
     await eventually(writes_more(db, "one", before))
 
 
 async def test_killed_again_and_again_by_turns_every_term_begins_at_once_and_has_one_holder(fleet: Fleet, db: Database):
-    await one_of_two(fleet, db)
+    await one_of_two(fleet, db, **LONG_LEASE)
     for term in (2, 3, 4):
         now, following = ("one", "two") if term % 2 == 0 else ("two", "one")
         fleet.managers[now].kill()
         await fleet.managers[now].ended()
-        assert (await primary_is(db, following, timeout_s=2))["term"] == term
+        assert (await primary_is(db, following))["term"] == term
         fleet.managers[now].start()
         await answers(f"{fleet.urls[now]}/health", 200)
 
@@ -218,17 +217,17 @@ async def test_a_primary_whose_line_swallows_everything_is_replaced_after_its_le
 
 
 async def test_without_listen_everything_happens_at_the_next_tick(fleet: Fleet, db: Database, line: BadLine):
-    await one_of_two(fleet, db, line)
+    await one_of_two(fleet, db, line, **LONG_LEASE)
     assert line.cut("greenroom listen one") == 1
     before = await writes(db, "one")
-    await eventually(writes_more(db, "one", before + 2), 5)  # rounds go on
+    await eventually(writes_more(db, "one", before + 2))  # rounds go on
     await db.write("UPDATE managers SET enabled = false WHERE instance_id = 'one'")
-    await primary_is(db, "two", timeout_s=3)
+    await primary_is(db, "two")
     await answers(f"{fleet.urls['one']}/health", 503)
     await db.write("UPDATE managers SET enabled = true WHERE instance_id = 'one'")
     await answers(f"{fleet.urls['one']}/health", 200)
     fleet.managers["two"].kill(signal.SIGTERM)
-    await primary_is(db, "one", timeout_s=3)
+    await primary_is(db, "one")
     assert "greenroom listen one" not in line.names()
 
 
@@ -238,25 +237,25 @@ async def test_without_listen_everything_happens_at_the_next_tick(fleet: Fleet, 
 @pytest.mark.parametrize("offset", ["+1h", "-1h"])
 async def test_a_manager_whose_clock_is_an_hour_off_is_like_any_other(fleet: Fleet, db: Database, offset: str):
     """R8: as Primary it keeps its term, reports the right time and is healthy; as follower it takes over at once."""
-    await fleet_with_wrong_clock(fleet, offset)
+    await fleet_with_wrong_clock(fleet, offset, lease_ttl_s="6")
     first = await primary_is(db, "one")
     await fleet.start("two")
     before = await writes(db, "one")
-    await eventually(writes_more(db, "one", before + 4), 10)  # longer than the lease
+    await eventually(writes_more(db, "one", before + 7))  # longer than the lease
     assert await believes(fleet, "one")
     assert (await lease(db))["term"] == first["term"]
     (seen,) = await db.fetch(
-        "SELECT abs(extract(epoch FROM clock_timestamp() - last_reported)) < 5 AS reported,"
-        " abs(extract(epoch FROM clock_timestamp() - last_round)) < 5 AS did_a_round"
+        "SELECT abs(extract(epoch FROM clock_timestamp() - last_reported)) < 60 AS reported,"
+        " abs(extract(epoch FROM clock_timestamp() - last_round)) < 60 AS did_a_round"
         " FROM managers WHERE instance_id = 'one'"
     )
     assert seen == {"reported": True, "did_a_round": True}
     await answers(f"{fleet.urls['one']}/__healthcheck", 200)
     fleet.managers["one"].kill()
-    assert (await primary_is(db, "two", timeout_s=2))["term"] == 2
+    assert (await primary_is(db, "two", timeout_s=5))["term"] == 2  # before the lease would end
     await fleet_with_wrong_clock(fleet, offset)
     fleet.managers["two"].freeze()
-    assert (await primary_is(db, "one", timeout_s=6))["term"] == 3
+    assert (await primary_is(db, "one"))["term"] == 3
 
 
 def wrong_clock() -> Path:
@@ -278,7 +277,7 @@ async def fleet_with_wrong_clock(fleet: Fleet, offset: str, **settings: str) -> 
 @pytest.mark.parametrize("offset", ["+1h", "-1h"])
 async def test_silence_is_measured_by_the_databases_clock(fleet: Fleet, db: Database, offset: str):
     """An Agent that is heard of is not missing, one that is not heard of is, whatever the Primary's clock says."""
-    await fleet_with_wrong_clock(fleet, offset, agent_missing_s="3", checkin_hold_s="1")
+    await fleet_with_wrong_clock(fleet, offset, agent_missing_s="6", checkin_hold_s="1")
     await primary_is(db, "one")
     await db.write(
         "INSERT INTO agents (zone_id, hostname, credential_hash, status, complete, last_reported)"
@@ -297,38 +296,15 @@ async def test_silence_is_measured_by_the_databases_clock(fleet: Fleet, db: Data
     async def is_missing() -> bool:
         return await status() == "missing"
 
-    await eventually(is_missing, 8)
+    await eventually(is_missing)
 
 
 # What Diagnostics says ------------------------------------------------------------------------------------------------
 
 
-async def next_primary(fleet: Fleet, db: Database, fault: Callable[[], Awaitable[Any]], name: str) -> str:
-    """Do it, wait until `name` is Primary, and return the sentence about its election."""
-    before = len(await log_rows(db, "primary-elected"))
-    await fault()
-    await primary_is(db, name)
-
-    async def look() -> list[str]:
-        return (await log_rows(db, "primary-elected"))[before:]
-
-    return str((await eventually(look))[-1])
-
-
 async def test_every_election_and_every_loss_says_why(fleet: Fleet, db: Database):
-    await one_of_two(fleet, db)
+    await one_of_two(fleet, db, lease_ttl_s="6")
     one, two = fleet.managers["one"], fleet.managers["two"]
-
-    async def restart() -> None:
-        two.kill(signal.SIGTERM)
-        await two.ended()
-
-    async def kill() -> None:
-        one.kill()
-        await one.ended()
-
-    async def freeze() -> None:
-        two.freeze()
 
     async def has(code: str, sentence: str) -> None:
         async def look() -> bool:
@@ -336,21 +312,27 @@ async def test_every_election_and_every_loss_says_why(fleet: Fleet, db: Database
 
         await eventually(look)
 
-    became = "became Primary of zone default with term"
-    assert (
-        await next_primary(fleet, db, lambda: disable(db, "one"), "two") == f"two {became} 2 because one was disabled"
-    )
+    async def elected(name: str, because: str) -> None:
+        await primary_is(db, name)
+        await has("primary-elected", f"{name} became Primary of zone default with term {because}")
+
+    await disable(db, "one")
+    await elected("two", "2 because one was disabled")
     await has("primary-resigned", "one is no longer Primary of zone default because it was disabled")
     await disable(db, "one", enabled=True)
-    assert await next_primary(fleet, db, restart, "one") == f"one {became} 3 because two resigned"
+    two.kill(signal.SIGTERM)
+    await two.ended()
+    await elected("one", "3 because two resigned")
     await has("primary-resigned", "two is no longer Primary of zone default because it is being stopped")
     two.start()
     await answers(f"{fleet.urls['two']}/health", 200)
-    ended = "because the process of one, or its connection to the database, ended"
-    assert await next_primary(fleet, db, kill, "two") == f"two {became} 4 {ended}"
+    one.kill()
+    await one.ended()
+    await elected("two", "4 because the process of one, or its connection to the database, ended")
     one.start()
     await answers(f"{fleet.urls['one']}/health", 200)
-    assert await next_primary(fleet, db, freeze, "one") == f"one {became} 5 because two stopped answering"
+    two.freeze()
+    await elected("one", "5 because two stopped answering")
     two.thaw()
     late = "it did not renew its lease in time"
     await has("primary-lost", f"two is no longer Primary of zone default with term 4 because {late}")

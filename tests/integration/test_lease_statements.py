@@ -56,14 +56,15 @@ async def test_guarded_writes_need_the_living_term(db: Database, dsn: str, zone:
     holder = str(uuid.uuid4())
     me = await adopt(db, "me", "default", "host", "1")
     async with lease_connection(dsn, "test", zone, holder) as connection:
-        await connection.take(me.manager_id, 0, 0.4)
+        await connection.take(me.manager_id, 0, 30)
         async with guarded(db, Fence(zone, holder, 1)):
             pass
         for wrong in (Fence(zone, holder, 2), Fence(zone, str(uuid.uuid4()), 1)):
             with pytest.raises(LeaseLost):
                 async with guarded(db, wrong):
                     pass
-        await asyncio.sleep(0.5)
+        assert await connection.renew(1, 0.1)
+        await asyncio.sleep(0.3)
         with pytest.raises(LeaseLost, match="Term 1 is over"):
             async with guarded(db, Fence(zone, holder, 1)):
                 pass
@@ -106,9 +107,10 @@ async def test_waiting_for_a_manager_that_lives_is_no_error_and_leaves_nothing_b
 async def test_only_the_connection_of_a_holder_whose_lease_is_over_is_ended(db: Database, dsn: str, zone: int):
     me = await adopt(db, "me", "default", "host", "1")
     async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
-        await connection.take(me.manager_id, 0, 0.3)
+        await connection.take(me.manager_id, 0, 30)
         assert await evict(db, zone) == 0
-        await asyncio.sleep(0.4)
+        assert await connection.renew(1, 0.1)
+        await asyncio.sleep(0.3)
         assert await evict(db, zone) == 1
         with pytest.raises(psycopg.OperationalError):
             await connection.renew(1, 6)
@@ -139,4 +141,4 @@ async def test_a_connection_that_keeps_the_lock_and_does_nothing_is_ended(db: Da
         async def ended() -> bool:
             return await evict(db, zone) == 1
 
-        await eventually(ended, 5)
+        await eventually(ended)

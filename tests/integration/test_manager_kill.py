@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.integration.agents import joined, row, seen, session
-from tests.integration.managers import Fleet, eventually, primary_is
+from tests.integration.managers import LONG_LEASE, Fleet, eventually, primary_is
 
 from greenroom.db.database import Database
 from greenroom.testing import rows
@@ -39,12 +39,12 @@ async def kill_at(manager: RoleProcess, name: str) -> None:
 @pytest.mark.parametrize("name", ["lease.after_take", "lease.before_renew"])
 async def test_killed_before_its_first_renewal_the_next_term_begins_at_once(fleet: Fleet, db: Database, name: str):
     arm_before_start(fleet.folder, "one", name)
-    one = fleet.make("one")
+    one = fleet.make("one", **LONG_LEASE)
     one.start()
     await one.stops.reached(name)
     await fleet.start("two")
     await kill_at(one, name)
-    assert (await primary_is(db, "two", timeout_s=2))["term"] == 2
+    assert (await primary_is(db, "two"))["term"] == 2
 
 
 @pytest.mark.parametrize("name", ["lease.before_renew", "primary.after_check", "primary.in_guard", "pool.after_count"])

@@ -88,7 +88,7 @@ class RoleProcess:
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
 
-async def answers(url: str, status: int, timeout_s: float = 20.0) -> httpx.Response:
+async def answers(url: str, status: int, timeout_s: float = 60.0) -> httpx.Response:
     """Wait until a GET of `url` has this status.
 
     Raises:

@@ -30,7 +30,7 @@ class StopClient:
         """Hold the next caller of `name`."""
         await self._ask("arm", name)
 
-    async def reached(self, name: str, timeout_s: float = 20.0) -> None:
+    async def reached(self, name: str, timeout_s: float = 60.0) -> None:
         """Wait until a caller is held at `name`.
 
         Raises:
@@ -56,7 +56,7 @@ class StopClient:
 
     async def _connected(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """Connect, waiting for a process that is just starting."""
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while True:
                 try:
                     return await asyncio.open_unix_connection(self._path)
