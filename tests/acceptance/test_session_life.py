@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
 import subprocess
+import tarfile
 import uuid
 from collections.abc import Iterator
 from datetime import datetime, timedelta
@@ -20,7 +22,8 @@ from greenroom.runtimes.simulated import Settings, SimulatedRuntime
 from greenroom.testing.ports import free_port
 from greenroom.testing.processes import RoleProcess
 
-COUNT = "nohup sh -c 'i=0; while :; do i=$((i+1)); echo $i > /tmp/count; sleep 0.05; done' > /dev/null 2>&1 &"
+COUNT = "nohup sh -c 'while :; do printf . >> /tmp/count; sleep 0.05; done' > /dev/null 2>&1 &"
+"""A program whose file grows while it runs: it has as many bytes as were counted."""
 
 
 def state(session_id: str) -> dict[str, Any]:
@@ -41,9 +44,9 @@ def inside(session_id: str, script: str) -> str:
 def count(session_id: str) -> int:
     """Where the counter is; read from outside, so that it can be read while everything is frozen."""
     argv = ["docker", "cp", f"gr-{session_id}:/tmp/count", "-"]
-    tar = subprocess.run(argv, check=True, capture_output=True).stdout
-    digits = tar[512:1024].strip(b"\0").strip()
-    return int(digits or b"0")
+    packed = subprocess.run(argv, check=True, capture_output=True).stdout
+    with tarfile.open(fileobj=io.BytesIO(packed)) as files:
+        return files.getmember("count").size
 
 
 def user_with(instance: Instance, **settings: Any) -> str:
@@ -54,10 +57,15 @@ def user_with(instance: Instance, **settings: Any) -> str:
     return instance.call("POST", "/users", json=body)["user_id"]
 
 
-def running(instance: Instance, user_id: str | None = None, **body: Any) -> str:
-    """A running session; of a new user if of none in particular."""
-    body = {"image_id": instance.desktop(), "user_id": user_id or instance.new_user(), **body}
-    session_id: str = instance.call("POST", "/sessions", json=body)["session_id"]
+def launched(instance: Instance, user_id: str | None = None) -> str:
+    """A session that was just launched; of a new user if of none in particular."""
+    body = {"image_id": instance.desktop(), "user_id": user_id or instance.new_user()}
+    return instance.call("POST", "/sessions", json=body)["session_id"]
+
+
+def running(instance: Instance, user_id: str | None = None) -> str:
+    """The same, once it runs."""
+    session_id = launched(instance, user_id)
     becomes(instance, session_id, "running")
     return session_id
 
@@ -114,6 +122,7 @@ def test_a_stopped_session_keeps_its_files_and_comes_back_at_its_address(instanc
 def test_a_paused_sessions_programs_freeze_and_go_on_and_so_does_an_open_stream(instance: Instance):
     session_id = running(instance)
     inside(session_id, COUNT)
+    wait_for(lambda: inside(session_id, "test -s /tmp/count && echo yes || true"), "the counter has begun")
     with open_desktop(instance, session_id) as desktop:
         order(instance, session_id, "pause")
         becomes(instance, session_id, "paused")
@@ -147,7 +156,7 @@ def test_a_stop_is_obeyed_although_the_manager_is_killed(instance: Instance):
 
 def test_expiry_does_what_the_owners_group_says(instance: Instance):
     sessions = {
-        action: running(instance, user_with(instance, keepalive_expiration=3, keepalive_expiration_action=action))
+        action: launched(instance, user_with(instance, keepalive_expiration=3, keepalive_expiration_action=action))
         for action in ("stop", "pause", "delete")
     }
     stopped = becomes(instance, sessions["stop"], "stopped")
@@ -168,15 +177,18 @@ def test_expiry_does_what_the_owners_group_says(instance: Instance):
 
 
 def test_a_time_limit_ends_what_is_kept_alive_and_what_rests(instance: Instance):
-    user_id = user_with(instance, session_time_limit=8, keepalive_expiration_action="stop")
+    user_id = user_with(instance, session_time_limit=600, keepalive_expiration_action="stop")
     kept, paused = running(instance, user_id), running(instance, user_id)
     order(instance, paused, "pause")
+    becomes(instance, paused, "paused")
     limit = datetime.fromisoformat(instance.session(kept)["time_limit_ends"])
     expires = datetime.fromisoformat(instance.call("POST", f"/sessions/{kept}/keepalives")["expires"])
     assert abs(expires - limit) < timedelta(seconds=0.1)
+    over = "UPDATE sessions SET time_limit_ends = clock_timestamp(), expires = clock_timestamp()"
+    instance.sql(f"{over} WHERE session_id = ANY(%s::uuid[])", [kept, paused])
     for session_id in (kept, paused):
         gone = becomes(instance, session_id, "deleted")
-        assert "`session_time_limit` = 8 from group" in gone["ended_reason"]
+        assert "`session_time_limit` = 600 from group" in gone["ended_reason"]
         assert state(session_id) == {}
 
 
@@ -234,7 +246,7 @@ def second_agent(instance: Instance, tmp_path: Path) -> Iterator[str]:
     token.write_text(instance.call("POST", "/join-tokens", json={"zone_id": zone_id, "uses": 1, "hours": 1})["token"])
     image = instance.sql("SELECT name FROM images WHERE friendly_name = 'Desktop'")[0]["name"]
     runtime = SimulatedRuntime("", "", folder=tmp_path / "agent")
-    runtime.configure(Settings(broken_images=frozenset({image}), start_s=3.0))
+    runtime.configure(Settings(broken_images=frozenset({image}), start_s=8.0))
     agent = RoleProcess(
         "agent",
         "second-agent",
@@ -268,7 +280,7 @@ def test_a_session_that_cannot_start_on_one_agent_runs_on_the_other(instance: In
     launched = instance.launch(instance.new_user())
     instance.call("PATCH", f"/agents/{mine}", json={"enabled": True})
     first = launched["session_id"]
-    assert instance.session(first)["agent_id"] == second_agent
+    assert instance.call("GET", f"/sessions/{first}?follow=false")["agent_id"] == second_agent
     found = becomes(instance, first, "running")
     second = found["session_id"]
     assert second != first
