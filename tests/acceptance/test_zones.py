@@ -178,6 +178,7 @@ def test_without_proxy_connections_streams_are_at_proxy_hostname_and_port(zones:
 
 def test_a_renamed_zone_goes_on_and_its_gateway_counts_as_it(zones: Instance):
     with changed(zones, f"/zones/{zone_of(zones, 'us')['zone_id']}", zone_name="america"):
+        its_manager_has_looked(zones, "us")
         session_id = launched(zones, gateway_of="us")["session_id"]
         assert zones.session(session_id)["zone_name"] == "america"
         assert [zone["zone_name"] for zone in zones.status()["zones"]] == ["eu", "america"]
@@ -187,6 +188,17 @@ def test_a_renamed_zone_goes_on_and_its_gateway_counts_as_it(zones: Instance):
             return any(row["zone_name"] == "america" for row in rows)
 
         assert wait_for(its_manager_calls_it_so, "the Manager's log has the new name")
+
+
+def its_manager_has_looked(instance: Instance, zone: str) -> None:
+    """Wait until the Manager of a zone has read again what its zone is called; twice, as one reading was under way."""
+    (manager,) = (m["manager_id"] for m in instance.found["managers"] if m["zone_name"] == zone)
+    for _ in range(2):
+        before = instance.call("GET", f"/managers/{manager}")["last_reported"]
+        wait_for(
+            lambda before=before: instance.call("GET", f"/managers/{manager}")["last_reported"] > before,
+            "the Manager has looked at its record",
+        )
 
 
 def test_overrides_draining_and_disabling_decide_about_new_sessions_at_once(zones: Instance):
@@ -204,7 +216,8 @@ def test_overrides_draining_and_disabling_decide_about_new_sessions_at_once(zone
             assert ("on_demand_here", "us", code) in steps(zones, session_id)
 
     def offers_all_again() -> bool:
-        return zones.call("GET", path)["cores"] == agent["cores"]
+        now = zones.call("GET", path)
+        return (now["cores"], now["memory"]) == (agent["cores"], agent["memory"])
 
     assert wait_for(offers_all_again, "without an override it offers what it has")
     assert zones.session(launched(zones, gateway_of="us")["session_id"])["zone_name"] == "us"
