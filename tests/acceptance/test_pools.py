@@ -137,7 +137,7 @@ def test_an_assigned_session_is_replaced_at_once_and_fewer_desired_end_the_oldes
     assert len(left) == 1, "one for the one that was assigned"
     instance.resize(pool.config_id, 1)
     assert pool.full(1) == left
-    assert instance.has_status(launched, "running") or instance.has_status(launched, "assigning")
+    assert instance.has_status(launched, "assigning") or instance.has_status(launched, "running")
     instance.resize(pool.config_id, POOL)
     pool.full()
 
