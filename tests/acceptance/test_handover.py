@@ -179,7 +179,8 @@ def test_after_a_failed_assign_the_user_gets_another_one_and_nobody_loses_him(st
     kept = [session["session_id"] for session in stage.instance.call("GET", "/sessions?set_aside=true")]
     assert kept == [first]
     assert len(stage.instance.containers_of(first)) == 1, "it is there to be looked at"
-    (logged,) = stage.instance.call("GET", f"/logs?code=session-set-aside&session_id={first}")
+    rows = f"/logs?code=session-set-aside&session_id={first}"
+    (logged,) = wait_for(lambda: stage.instance.call("GET", rows), "the log has it")
     assert (logged["level"], second["session_id"] in logged["message"]) == ("WARNING", True)
 
     stage.instance.call("DELETE", f"/sessions/{first}?follow=false")

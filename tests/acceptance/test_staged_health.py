@@ -85,12 +85,18 @@ def test_whatever_breaks_in_a_pool_is_replaced_and_whoever_launches_meanwhile_ge
     assert set(states.split()) == {"running"}, "what was frozen goes on"
     (config,) = instance.sql("SELECT failures, next_try FROM staging_configs WHERE staging_config_id = %s", pool)
     assert config == {"failures": 0, "next_try": None}, "no start has failed"
-    broken = {line["session_id"]: line["message"] for line in instance.call("GET", "/logs?code=staged-session-broken")}
+    told = {killed, without_page, hangs, without_screen} - _claimed(instance)
+    broken = wait_for(lambda: found if told <= (found := _told_broken(instance)).keys() else None, "the log has them")
     for session_id in {killed, without_page} - _claimed(instance):
         assert "nobody gets it" in broken[session_id]
     for session_id in {hangs, without_screen} - _claimed(instance):
         assert "stopped working while it was staged" in broken[session_id]
     assert instance.broken() == []
+
+
+def _told_broken(instance: Instance) -> dict[str, str]:
+    """Session → what the log says of its breaking."""
+    return {line["session_id"]: line["message"] for line in instance.call("GET", "/logs?code=staged-session-broken")}
 
 
 def _claimed(instance: Instance) -> set[str]:
@@ -160,7 +166,7 @@ def test_sessions_of_agents_that_leave_are_replaced_first_and_the_surplus_shrink
             _replaced_before_ended(instance, config_id, before)
             change(instance, leaving, **{field: not value})
         assert all(instance.containers_of(session_id) for session_id in in_pool(instance, config_id))
-        assert not any(instance.containers_of(session_id) for session_id in first)
+        wait_for(lambda: not any(map(instance.containers_of, first)), "the containers of the first ones are gone")
         change(instance, mine, enabled=False)
         wait_for(lambda: set(in_pool(instance, config_id).values()) == {other}, "they are on the other Agent")
         missed = in_pool(instance, config_id)
