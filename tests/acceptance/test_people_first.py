@@ -109,6 +109,8 @@ def test_launches_begin_before_the_refills_that_wait(house: House):
     wait_for(lambda: len(set(begun(instance)) & set(house.in_pool(config))) == SLOTS.ordinary, "all slots are taken")
     people = [house.launch(mine) for _ in range(SLOTS.for_people + 1)]
     wait_for(lambda: len(set(begun(instance)) & set(people)) == SLOTS.for_people, "people wait for no refill")
+    known = "SELECT 1 FROM session_steps WHERE name = 'received' AND session_id = ANY(%s::uuid[])"
+    wait_for(lambda: len(instance.sql(known, people)) == len(people), "the Agent knows of all of them")
     instance.release(AGENT, "agent.before_create")
     house.full(config, SLOTS.ordinary + 4)
     order = begun(instance)
