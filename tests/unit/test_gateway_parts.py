@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from greenroom.core.errors import SetupError
-from greenroom.gateway.process import redacted
+from greenroom.gateway import process
+from greenroom.gateway.process import Nginx, install_configuration, redacted
 from greenroom.gateway.processes import NginxProcess, superseded
 from greenroom.gateway.requests import MAX_QUEUED, RequestReporter, parse_line
 from greenroom.gateway.sockets import Listeners
@@ -103,3 +104,21 @@ def test_an_address_in_use_is_refused_and_nothing_is_left_open():
         assert not listeners.ensure([free, taken], beside_orphan=True)
         assert listeners.environment["NGINX"] == "".join(f"{number};" for number in listeners.descriptors)
         listeners.close()
+
+
+def test_a_configuration_that_cannot_be_written_leaves_the_one_in_force(tmp_path: Path):
+    (tmp_path / "nginx.conf").write_text("the old one")
+    (tmp_path / "nginx.conf.new").mkdir()  # cannot be written to, as a full disk cannot
+    with pytest.raises(SetupError, match="cannot be written and checked"):
+        install_configuration(tmp_path, "the new one")
+    assert (tmp_path / "nginx.conf").read_text() == "the old one"
+
+
+async def test_an_nginx_that_cannot_be_started_is_one_that_does_not_serve(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def no_process(*_arguments: object, **_options: object) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(process.subprocess, "Popen", no_process)
+    assert not await Nginx(tmp_path, 0).start(Listeners())

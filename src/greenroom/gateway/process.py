@@ -27,12 +27,25 @@ def install_configuration(folder: Path, text: str) -> None:
     """Put `text` in force as `folder/nginx.conf`, if nginx accepts it; a running nginx does not notice.
 
     Raises:
-        SetupError: nginx is not installed, or refuses the configuration; the sentence has its own words.
+        SetupError: nginx is not installed, or refuses the configuration; the sentence has its own words. Or it cannot
+            be written or checked, because the disk is full, e.g.
     """
     candidate = folder / "nginx.conf.new"
-    (folder / "tmp").mkdir(mode=0o700, exist_ok=True)
-    candidate.write_text(text)
-    candidate.chmod(0o600)
+    try:
+        (folder / "tmp").mkdir(mode=0o700, exist_ok=True)
+        candidate.write_text(text)
+        candidate.chmod(0o600)
+        refusal = _refusal(folder, candidate)
+        if refusal is None:
+            candidate.replace(folder / "nginx.conf")
+    except OSError as error:
+        raise SetupError(f"nginx's configuration in {folder} cannot be written and checked: {error}.") from error
+    if refusal is not None:
+        raise SetupError(f"nginx refuses its configuration: {refusal}")
+
+
+def _refusal(folder: Path, candidate: Path) -> str | None:
+    """What nginx has against a configuration; None = nothing."""
     try:
         done = subprocess.run(
             [*_command(folder, candidate, "nginx-test.pid"), "-t", "-q"],
@@ -44,9 +57,7 @@ def install_configuration(folder: Path, text: str) -> None:
     except FileNotFoundError as error:
         raise SetupError(f"{PROGRAM} is missing; install the package nginx-light.") from error
     (folder / "nginx-test.pid").unlink(missing_ok=True)
-    if done.returncode != 0:
-        raise SetupError(f"nginx refuses its configuration: {' '.join(redacted(done.stderr).split())}")
-    candidate.replace(folder / "nginx.conf")
+    return None if done.returncode == 0 else " ".join(redacted(done.stderr).split())
 
 
 class Nginx:
@@ -69,16 +80,20 @@ class Nginx:
 
     async def start(self, listeners: Listeners) -> bool:
         """Start the master and wait until it serves; False when it ended or is not ready after START_S."""
-        self._pid_file.unlink(missing_ok=True)
-        self._process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once; asyncio's own would reap our orphans
-            _command(self._folder, self._folder / "nginx.conf", self._pid_file.name),
-            cwd=self._folder,
-            env=listeners.environment,
-            pass_fds=listeners.descriptors,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.PIPE,
-        )
+        try:
+            self._pid_file.unlink(missing_ok=True)
+            self._process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once; asyncio's own would reap our orphans
+                _command(self._folder, self._folder / "nginx.conf", self._pid_file.name),
+                cwd=self._folder,
+                env=listeners.environment,
+                pass_fds=listeners.descriptors,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            log.error("no process can be started for nginx", reason=str(error))
+            return False
         if self._process.stderr:
             threading.Thread(target=_relay, args=(self._process.stderr,), daemon=True).start()
         for _ in range(int(START_S / 0.02)):
