@@ -19,6 +19,8 @@ from greenroom.core.settings import STAGED_PERMISSIONS
 
 pytestmark = pytest.mark.docker
 
+IDLE_MIN = 0.1
+"""`idle_disconnect`; between two inputs of a viewer a busy machine may stand still for half of it."""
 POINTER = struct.pack(">BBHH", 5, 0, 10, 10)
 """An RFB message: the pointer is here."""
 
@@ -134,7 +136,7 @@ def test_the_eight_permissions_inside_the_desktop(instance: Instance, allowed: b
 
 
 def test_idle_disconnect_of_a_session_on_demand(instance: Instance):
-    with member_of(instance, idle_disconnect=0.05) as ada:
+    with member_of(instance, idle_disconnect=IDLE_MIN) as ada:
         assert_idle_viewer_is_disconnected(ada.launch())
 
 
@@ -142,7 +144,7 @@ def test_idle_disconnect_of_a_staged_session(instance: Instance):
     config_id = instance.stage(1)
     try:
         wait_for(lambda: instance.staged(config_id), "one is staged", within_s=60)
-        with member_of(instance, idle_disconnect=0.05) as ada:
+        with member_of(instance, idle_disconnect=IDLE_MIN) as ada:
             session = ada.launch()
             assert session.row()["staging_config_id"] == config_id
             assert_idle_viewer_is_disconnected(session)
@@ -208,13 +210,13 @@ def test_staged_session_language_and_timezone_preference_override(instance: Inst
 
 
 def assert_idle_viewer_is_disconnected(session: Running) -> None:
-    """Within `idle_disconnect` = 3 s; input keeps the viewer, asking for pictures does not."""
+    """Within `IDLE_MIN`; input keeps the viewer, asking for pictures does not."""
     with open_desktop(session.instance, session.session_id) as desktop:
         begin = time.monotonic()
-        while time.monotonic() - begin < 5:
+        while time.monotonic() - begin < 1.3 * IDLE_MIN * 60:
             desktop.send(POINTER)
             desktop.look()
-        assert desktop.is_closed_within(10), "asking for pictures is no input"
+        assert desktop.is_closed_within(20), "asking for pictures is no input"
         assert desktop.close_code == 4408
     assert session.row()["status"] == "running"
     with open_desktop(session.instance, session.session_id) as desktop:
@@ -233,5 +235,9 @@ def page_of(session: Running) -> httpx.Client:
     """A client of the session's page, as a browser that entered it."""
     address, cookie = entered(session.instance, session.session_id)
     return httpx.Client(
-        base_url=re.sub(r"\?.*", "", address), verify=session.instance.ca(), headers={"Cookie": cookie}, trust_env=False
+        base_url=re.sub(r"\?.*", "", address),
+        verify=session.instance.ca(),
+        headers={"Cookie": cookie},
+        timeout=15,
+        trust_env=False,
     )
