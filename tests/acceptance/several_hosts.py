@@ -33,9 +33,9 @@ from greenroom.up.postgres import Cluster, copy_binaries
 
 IMAGE = "greenroom/desktop:openbox"
 MAIN, STREAM, EDGE = 8443, 8445, 8443
-LEASE_S = 3.0
+LEASE_S = 6.0
 HOLD_S = 1.0
-MISSING_S = 5.0
+MISSING_S = 8.0
 LOST_S = 20.0
 
 _GATEWAY = """

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.acceptance.instance import Instance, containers, new_folder, processes_of, run
+from tests.acceptance.instance import Instance, containers, new_folder, processes_of, run, wait_for
 
 from greenroom.testing.ports import free_port
 
@@ -120,7 +120,7 @@ def test_a_second_up_on_the_same_data(instance: Instance):
         f"greenroom: Another greenroom (pid {before[0]['up'][0]}) is running"
     )
     assert (instance.status()["pids"], containers(label)) == before
-    assert instance.healthy()
+    wait_for(instance.healthy, "every part works")
 
 
 def test_a_database_of_another_postgresql(new_instance: Instance):

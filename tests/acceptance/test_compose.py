@@ -24,8 +24,10 @@ pytestmark = [pytest.mark.docker, pytest.mark.timeout(900)]
 
 DISABLED_S: Final = 300.0
 """How long a disabled Manager is to stay healthy for Docker."""
-CHECK_IN_S: Final = 5.0 + 1.0
-"""One check-in interval, and a moment until it is seen."""
+CHECK_IN_S: Final = 5.0 + 5.0
+"""One check-in interval, and until it is seen on a machine that is busy."""
+SOON_S: Final = 20.0
+"""What takes a second, and the programs that ask for it, on such a machine."""
 
 HEALTHCHECK: Final = "docker exec -it kasm_manager curl -i http://localhost:8181/__healthcheck"
 DOCKER_STATUS: Final = "docker inspect --format='{{.State.Health.Status}}' kasm_manager"
@@ -228,7 +230,7 @@ def test_a_disabled_manager_by_the_commands_of_the_page(deployments: Deployments
     deployments.call("PATCH", f"/managers/{deployments.manager(host)['manager_id']}", json={"enabled": False})
     deployments.disabled_at = time.monotonic()
 
-    wait_for(lambda: "503" in first_line(host), "the Manager answers 503", 5)
+    wait_for(lambda: "503" in first_line(host), "the Manager answers 503", SOON_S)
     said = host.on_terminal(HEALTHCHECK)
     assert said.startswith("HTTP/1.1 503 Service Unavailable\n")
     assert said.endswith('{"ok": false, "status": "disabled", "enabled": false}')
@@ -258,9 +260,9 @@ def test_agents_leave_a_disabled_manager_within_one_check_in(deployments: Deploy
         wait_for(
             lambda host=host: deployments.agent(host)["manager_id"] == other["manager_id"],
             "the Agent goes to the other Manager",
-            max(1.0, left_s),
+            max(5.0, left_s),
         )
-    wait_for(lambda: deployments.manager(deployments.enabled)["is_primary"], "the other Manager is Primary", 5)
+    wait_for(lambda: deployments.manager(deployments.enabled)["is_primary"], "the other Manager is Primary", SOON_S)
     assert deployments.manager(deployments.disabled)["status"] == "unknown"
 
 
@@ -321,6 +323,6 @@ def test_a_recreated_disabled_manager_stays_disabled_and_comes_back_when_it_is_e
     assert {name: after[name] for name in KEPT} == {name: before[name] for name in KEPT}
     assert not after["enabled"]
     deployments.call("PATCH", f"/managers/{after['manager_id']}", json={"enabled": True})
-    wait_for(lambda: gateway(host, "/health")[0] == 200, "kasm_proxy serves it again", 5)
+    wait_for(lambda: gateway(host, "/health")[0] == 200, "kasm_proxy serves it again", SOON_S)
     assert not (host.current / "tmp/manager/kasm_manager_draining").exists()
-    wait_for(lambda: deployments.manager(host)["status"] == "running", "it runs", 5)
+    wait_for(lambda: deployments.manager(host)["status"] == "running", "it runs", SOON_S)

@@ -124,7 +124,7 @@ def rows_and_containers_agree(stage: Stage) -> None:
         return not any(wrong.values())
 
     wait_for(agree, "each session has one container, and no container is without")
-    wait_for(lambda: not broken_rows(instance), "no invariant is broken in the database", 10)
+    wait_for(lambda: not broken_rows(instance), "no invariant is broken in the database")
 
 
 @pytest.mark.timeout(180)

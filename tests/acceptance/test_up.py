@@ -154,7 +154,7 @@ def test_sessions_outlive_a_killed_up_and_down_ends_them(new_instance: Instance)
     second = new_instance.up()
     assert second["url"] == first["url"]
     assert not set(first["pids"]["postgres"]) & set(second["pids"]["postgres"])
-    assert new_instance.healthy()
+    wait_for(new_instance.healthy, "every part works", within_s=10)
     assert new_instance.session(session)["status"] == "running"
     assert new_instance.containers_of(session) == container
 
@@ -170,8 +170,8 @@ def test_two_instances_run_side_by_side(instance: Instance, new_instance: Instan
     assert len(new_instance.found["managers"]) == 4
     ports = [set(json.loads((i.data / "ports.json").read_text()).values()) for i in (instance, new_instance)]
     assert not ports[0] & ports[1]
-    assert instance.healthy()
-    assert new_instance.healthy()
+    wait_for(instance.healthy, "every part works", within_s=10)
+    wait_for(new_instance.healthy, "every part works", within_s=10)
 
 
 def test_the_password_is_null_once_it_was_changed(new_instance: Instance):
@@ -217,7 +217,7 @@ def test_a_certificate_of_ones_own_is_shown_under_its_host_name(new_instance: In
     the_brought_one = x509.load_pem_x509_certificate(certificate.read_bytes()).public_bytes(Encoding.DER)
     assert shown("rooms.example") == the_brought_one
     assert shown(None) != the_brought_one
-    assert new_instance.healthy()
+    wait_for(new_instance.healthy, "every part works", within_s=10)
 
 
 def test_an_interrupted_start_leaves_no_process(new_instance: Instance):
@@ -228,4 +228,4 @@ def test_an_interrupted_start_leaves_no_process(new_instance: Instance):
     assert starting.wait(60) == 1
     assert processes_of(new_instance.data) == []
     new_instance.up()
-    assert new_instance.healthy()
+    wait_for(new_instance.healthy, "every part works", within_s=10)
