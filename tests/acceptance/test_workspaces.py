@@ -219,9 +219,9 @@ def test_an_image_is_fetched_with_the_workspaces_account_and_a_wrong_one_is_said
         found = instance.call("GET", f"/images/{image}")["agents"]
         return found[0] if found else {"state": "", "error": ""}
 
-    wait_for(lambda: on_agent()["state"] == "failed", "the Agent could not fetch it")
-    assert name in on_agent()["error"]
-    assert "wrong" not in on_agent()["error"]
+    failed = wait_for(lambda: f if (f := on_agent())["state"] == "failed" else None, "the Agent could not fetch it")
+    assert name in failed["error"]
+    assert "wrong" not in failed["error"]
     (agent,) = instance.call("GET", "/agents")
     assert [i["state"] for i in agent["images"] if i["name"] == name] == ["failed"]
     with instance.http() as client:
