@@ -37,6 +37,9 @@ from greenroom.up.site import site_of
 T = TypeVar("T")
 
 GREENROOM = (sys.executable, "-m", "greenroom")
+PATIENCE = {"GREENROOM_HANDOVER_RECEIVED_S": "6"}
+"""A staged session that its Agent does not acknowledge in time is replaced, and a machine that is busy with tests may
+stand still for longer than the 2 s which people are made to wait."""
 
 
 def run(*arguments: str, timeout_s: float = 150, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -82,7 +85,7 @@ class Instance:
         self.stops.chmod(0o777)
         self.port = free_port()
         self.options = options
-        self.environment = {"GREENROOM_STOP_DIR": str(self.stops), **environment}
+        self.environment = {"GREENROOM_STOP_DIR": str(self.stops), **PATIENCE, **environment}
         self.found: dict[str, Any] = {}
 
     # Life -----------------------------------------------------------------------------------------------------------
