@@ -55,6 +55,15 @@ def managers_of(instance: Instance, zone: str) -> tuple[dict[str, Any], dict[str
     return wait_for(found, f"zone {zone} has a Primary")
 
 
+def agent_of(instance: Instance, manager: dict[str, Any]) -> dict[str, Any]:
+    """The Agent that reports to a Manager, once it does: one that was refused elsewhere comes back after a while."""
+
+    def found() -> dict[str, Any] | None:
+        return next((a for a in instance.call("GET", "/agents") if a["manager_id"] == manager["manager_id"]), None)
+
+    return wait_for(found, f"an Agent reports to {manager['instance_id']}", within_s=60)
+
+
 def row_of(person: Person, manager: dict[str, Any]) -> Locator:
     """Its row."""
     return person.row(manager["instance_id"])
@@ -119,7 +128,7 @@ def test_a_manager_has_a_page_with_its_events_and_what_it_refused(admin: Person,
     expect(page.get_by_role("heading", level=1, name=primary["instance_id"])).to_be_visible()
     for fact in (primary["hostname"], primary["version"], primary["gateway_url"], "Primary", f"term {primary['term']}"):
         expect(page.get_by_role("main")).to_contain_text(fact)
-    agent = next(each for each in instance.call("GET", "/agents") if each["manager_id"] == primary["manager_id"])
+    agent = agent_of(instance, primary)
     expect(page.get_by_role("link", name=agent["hostname"])).to_be_visible()
 
     page.get_by_role("tab", name="Events").click()
@@ -200,7 +209,7 @@ def frozen(*pids: int) -> Generator[None]:
 
 def test_requests_of_agents_are_filtered_by_answer_agent_and_manager(admin: Person, instance: Instance):
     primary, _ = managers_of(instance, "eu")
-    agent = next(each for each in instance.call("GET", "/agents") if each["zone_name"] == "eu")
+    agent = agent_of(instance, primary)
     instance.call("PATCH", f"/managers/{primary['manager_id']}", json={"enabled": False})
     page = admin.page
     admin.open("/admin/diagnostics/manager-requests")
