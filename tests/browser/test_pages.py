@@ -151,7 +151,7 @@ def test_a_change_of_somebody_else_is_seen_without_reload(admin: Person, instanc
         for strategy in ("Most Kasms", "Least Load"):
             changed = http.patch(f"/api/v1/zones/{zone['zone_id']}", json={"load_balancing_strategy": strategy})
             assert changed.status_code == 200, changed.text
-            expect(admin.row(zone["zone_name"])).to_contain_text(strategy, timeout=3000)
+            expect(admin.row(zone["zone_name"])).to_contain_text(strategy, timeout=4500)  # it looks by itself after 5 s
 
 
 def test_a_zone_is_edited(admin: Person, instance: Instance):
