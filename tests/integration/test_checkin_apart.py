@@ -43,7 +43,9 @@ async def test_an_agent_whose_row_somebody_has_locked_keeps_no_other_waiting(
     async with db.transaction() as blocking:
         await blocking.execute("SELECT 1 FROM agents WHERE agent_id = %s FOR UPDATE", (agents[0].agent_id,))
         pairs = list(zip(agents, ids, strict=True))
-        told = await asyncio.gather(*(agent.check_in(seen(session_id, "creating")) for agent, session_id in pairs))
+        told = await asyncio.gather(
+            *(agent.check_in(seen(session_id, "creating"), once=True) for agent, session_id in pairs)
+        )
         assert [answer.acked_seq == agent.seq for answer, agent in zip(told, agents, strict=True)] == [
             False,
             True,
