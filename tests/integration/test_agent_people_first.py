@@ -8,9 +8,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.integration.real_agents import agent_inside, behave, session_id
+from tests.integration.real_agents import agent_inside, behave, session_id, until
 
+from greenroom.agent import executor
 from greenroom.agent.executor import SLOTS
+from greenroom.agent.slots import Slots
 from greenroom.core.sessions import SessionSpec
 from greenroom.runtimes.base import Container
 from greenroom.runtimes.simulated import SimulatedRuntime
@@ -71,12 +73,15 @@ async def test_a_launch_does_not_wait_for_refills_that_hang(
 async def test_when_all_slots_are_taken_people_are_next_and_refills_follow(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    docker = SlowDocker(monkeypatch)
+    docker, slots = SlowDocker(monkeypatch), list[Slots]()
+    monkeypatch.setattr(executor, "Slots", lambda number: slots.append(Slots(number)) or slots[0])
     async with agent_inside(tmp_path, manager):
         staged = await refill(world)
         await world.until(lambda: len(docker.begun) == SLOTS.ordinary)
         people = [await launch(world, SLOW) for _ in range(SLOTS.for_people + 2)]
-        await world.until(lambda: len(docker.begun) == SLOTS.ordinary + SLOTS.for_people)
+        at_once = SLOTS.ordinary + SLOTS.for_people
+        await until(lambda: slots[0].waiting == len(staged) + len(people) - at_once)
+        assert len(docker.begun) == at_once
         for _ in range(MANY + len(people)):
             docker.let.release()
         await world.until(lambda: all(world.is_usable(session) for session in [*staged, *people]))
