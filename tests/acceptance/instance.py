@@ -285,7 +285,7 @@ class Instance:
         """Let it go on."""
         assert self._converse(process, f"release {stop}") == "ok"
 
-    def _converse(self, process: str, line: str, within_s: float = 5) -> str:
+    def _converse(self, process: str, line: str, within_s: float = 15) -> str:
         with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
             connection.settimeout(within_s)
             connection.connect(str(self.stops / f"{process}.sock"))
