@@ -382,14 +382,14 @@ def test_down_leaves_neither_filter_nor_network_nor_rule(filtering: Instance, de
     label, options = filtering.label(), '{{index .Options "com.docker.network.bridge.name"}}'
     shown = ["docker", "network", "inspect", "--format", options, attached(desktop)["NetworkID"]]
     bridge = subprocess.run(shown, check=True, capture_output=True, text=True).stdout.strip()
-    assert len(networks(label)) == 2
+    assert len(networks(label)) >= 2
     done = filtering.down()
     assert done.returncode == 0, done.stderr
     assert squids(filtering) == []
     assert networks_left(filtering, label, done.stderr) == []
     # Docker's own rules for a network that it keeps name its bridge
     for program in () if networks(label) else ("iptables", "ip6tables"):
-        rules = subprocess.run([program, "-S"], check=True, capture_output=True, text=True).stdout
+        rules = subprocess.run([program, "-w", "-S"], check=True, capture_output=True, text=True).stdout
         assert label.rpartition("=")[2][:8] not in rules
         assert bridge not in rules
 
