@@ -104,7 +104,7 @@ async def list_users(
         limit: at most so many.
     """
     rows = await db.fetch(
-        _SELECT + " WHERE (%(after)s::text IS NULL OR lower(u.username) > %(after)s)"
+        _SELECT + " WHERE (%(after)s::text IS NULL OR lower(u.username) > lower(%(after)s))"
         " AND (%(q)s::text IS NULL OR strpos(lower(u.username || ' ' || u.first_name || ' ' || u.last_name),"
         "      lower(%(q)s)) > 0)"
         " AND (%(group_id)s::uuid IS NULL OR EXISTS (SELECT 1 FROM user_groups m"

@@ -33,7 +33,7 @@ async def list_users(
     """Users by name."""
     (after,) = page.after_texts(1)
     rows = await users.list_users(db, q=_plain(q), group_id=group_id, after=after, limit=page.limit + 1)
-    return [UserView.model_validate(user) for user in page.cut(rows, lambda user: [user.username.lower()])]
+    return [UserView.model_validate(user) for user in page.cut(rows, lambda user: [user.username])]
 
 
 @router.post("/users", status_code=201)
