@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from greenroom.core.errors import SetupError
 from greenroom.core.volumes import source_problem
 from greenroom.kit import serving, stops
-from greenroom.kit.config import AgentConfig, ManagerConfig, load
+from greenroom.kit.config import AgentConfig, GatewayConfig, ManagerConfig, load
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.testing.ports import free_port
 
@@ -127,6 +127,33 @@ async def test_a_caller_is_held_at_an_armed_stop_until_released(tmp_path: Path, 
 async def test_a_stop_does_nothing_in_production(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(stops, "_stops", None)
     await stops.stop("lease.after_take")
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (None, "GREENROOM_AGENT_DIR: Field required; the file {file} of GREENROOM_CONFIG does not exist"),
+        ("agent_dir = = 1", "The file {file} of GREENROOM_CONFIG cannot be read: Invalid value (at line 1, column 13)"),
+        ("agent_dir = '/x'\nagent_port = 70000", "GREENROOM_AGENT_PORT: Input should be less than 65536"),
+    ],
+)
+def test_settings_that_cannot_be_read_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: str | None, sentence: str
+):
+    file = tmp_path / "agent.toml"
+    if content is not None:
+        file.write_text(content)
+    monkeypatch.setenv("GREENROOM_CONFIG", str(file))
+    with pytest.raises(SetupError) as refused:
+        load(AgentConfig)
+    assert refused.value.message.endswith(sentence.format(file=file))
+
+
+def test_a_setting_that_is_no_json_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("GREENROOM_GATEWAY_DIR", "/x")
+    monkeypatch.setenv("GREENROOM_GATEWAY_MANAGERS", "manager-1")
+    with pytest.raises(SetupError, match=r'"gateway_managers" .*; its value must be JSON'):
+        load(GatewayConfig)
 
 
 def test_neither_an_agents_files_nor_the_code_it_runs_are_put_into_a_container(tmp_path: Path):

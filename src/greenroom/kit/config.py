@@ -8,6 +8,7 @@ from __future__ import annotations
 import ipaddress
 import os
 import sys
+import tomllib
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from urllib.parse import urlsplit
@@ -17,6 +18,7 @@ from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
+    SettingsError,
     TomlConfigSettingsSource,
 )
 
@@ -44,6 +46,9 @@ def _is_plain_and_local(url: str) -> bool:
 
 HttpsUrls = Annotated[str, AfterValidator(_verified)]
 """One address or a comma list; may be empty."""
+
+
+Port = Annotated[int, Field(ge=0, lt=65536)]
 
 
 class ProcessConfig(BaseSettings):
@@ -87,7 +92,7 @@ class ApiConfig(DatabaseConfig):
     """The api."""
 
     api_host: str = "127.0.0.1"
-    api_port: int = 8080
+    api_port: Port = 8080
     public_url: str = "https://127.0.0.1:8443"
     stream_url: str = "https://127.0.0.1:8445"
     served_hosts: str = "127.0.0.1,localhost"
@@ -101,7 +106,7 @@ class ManagerConfig(DatabaseConfig):
     """A Manager."""
 
     manager_host: str = "127.0.0.1"
-    manager_port: int = 8181
+    manager_port: Port = 8181
     manager_dir: Path
     """Folder that survives the container; holds `instance_id`."""
     zone: str = "default"
@@ -129,7 +134,7 @@ class AgentConfig(ProcessConfig):
     """An Agent."""
 
     agent_host: str = "127.0.0.1"
-    agent_port: int = 4444
+    agent_port: Port = 4444
     agent_dir: Path
     """Identity and journal of this Agent."""
     manager_urls: HttpsUrls = ""
@@ -254,10 +259,16 @@ def load(kind: type[Config]) -> Config:
     """Read the settings of one role.
 
     Raises:
-        SetupError: a variable is missing or cannot be used; the sentence names each.
+        SetupError: a variable is missing or cannot be used, and the sentence names each; or the file cannot be read.
     """
+    file = os.environ.get("GREENROOM_CONFIG")
     try:
         return kind()
     except ValidationError as error:
         problems = "; ".join(f"GREENROOM_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
-        raise SetupError(f"Settings that cannot be used: {problems}") from error
+        absent = f"; the file {file} of GREENROOM_CONFIG does not exist" if file and not Path(file).exists() else ""
+        raise SetupError(f"Settings that cannot be used: {problems}{absent}") from error
+    except SettingsError as error:
+        raise SetupError(f"Settings that cannot be used: {error}; its value must be JSON") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise SetupError(f"The file {file} of GREENROOM_CONFIG cannot be read: {error}") from error
