@@ -31,6 +31,7 @@ from greenroom.up.describe import describe
 from greenroom.up.doctor import Finding, examine, warnings
 from greenroom.up.layout import Layout, check_folder, read_json, running_pid
 from greenroom.up.options import Options
+from greenroom.up.processes import look
 from greenroom.up.progress import Events, Progress, on_stderr, show_events, step
 from greenroom.up.site import site_of
 
@@ -169,12 +170,21 @@ def down(data: Path, *, as_json: bool = False) -> None:
         asyncio.run(instance.clean_up(layout, progress))
     else:
         print(f"Nothing is running on {data}.", file=sys.stderr)  # noqa: T201 -- the command's own voice
-    docker_pid = int(DOCKERD_NOTE.read_text()) if DOCKERD_NOTE.exists() else None
+    docker_pid = _started_docker()
     if docker_pid is not None:
         note = f"The Docker daemon that script/up started (pid {docker_pid}) goes on running."
         print(note, file=sys.stderr)  # noqa: T201 -- the command's own voice
     if as_json:
         print(json.dumps({"data": str(data), "stopped": stopped, "docker_pid": docker_pid}))  # noqa: T201 -- its result
+
+
+def _started_docker() -> int | None:
+    """The pid of the Docker daemon that script/up started, while it runs."""
+    try:
+        seen = look(int(DOCKERD_NOTE.read_text()))
+    except (FileNotFoundError, ValueError):
+        return None
+    return seen.pid if seen is not None and seen.name == "dockerd" else None
 
 
 def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:

@@ -21,11 +21,14 @@ REASON: Final = "instance stopped"
 async def end_sessions(db: Database, layout: Layout, here: Endpoints) -> None:
     """End every session of the instance's Agents, which do not run any more, and remove what it made in Docker.
 
-    Without its database the containers go all the same; the next `up` finds the rows without them.
+    Without its database the containers go all the same; the next `up` finds the rows without them. An instance whose
+    first start did not come to its installation id never had an Agent, so there is nothing of it.
 
     Raises:
         GreenroomError: Docker does not answer or refuses.
     """
+    if not layout.installation_id.exists():
+        return
     try:
         await end_sessions_of(db, here.agent_ids, REASON)
     except Unavailable as error:

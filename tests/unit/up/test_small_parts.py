@@ -11,6 +11,7 @@ import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 from typing import cast
 
 import httpx
@@ -29,6 +30,7 @@ from greenroom.up.processes import describe_exit, way_out
 from greenroom.up.programs import distributions
 from greenroom.up.progress import Events, Lines, show_events, step
 from greenroom.up.roles import Site
+from greenroom.up.shutdown import end_sessions
 
 MINE = Account(None)
 
@@ -164,6 +166,24 @@ def test_what_a_part_says_of_itself_is_shown_as_it_is(capsys: pytest.CaptureFixt
     found = {"url": "https://127.0.0.1:8443", "pids": {"up": [6]}, "phase": "ready", "parts": [part]}
     commands._show_status(found)
     assert "no [/such] file [red]" in capsys.readouterr().out
+
+
+async def test_an_instance_whose_first_start_was_killed_has_no_sessions_to_end(layout: Layout):
+    nobody: Any = None
+    await end_sessions(nobody, layout, nobody)
+
+
+@pytest.mark.parametrize("note", ["{own}", "", None])
+def test_a_docker_daemon_that_is_gone_is_not_said_to_run(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], note: str | None
+):
+    write_json(layout.instance, {"format": FORMAT}, 0o600)
+    file = layout.data / "dockerd.pid"
+    if note is not None:
+        file.write_text(note.format(own=os.getpid()))
+    monkeypatch.setattr(commands, "DOCKERD_NOTE", file)
+    commands.down(layout.data, as_json=True)
+    assert json.loads(capsys.readouterr().out)["docker_pid"] is None
 
 
 @pytest.mark.parametrize("as_json", [True, False])
