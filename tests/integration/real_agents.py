@@ -69,7 +69,7 @@ async def agent_inside(folder: Path, *managers: ScriptedManager, **changes: Any)
     assert broken == []
 
 
-async def until(what: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+async def until(what: Callable[[], Any], timeout_s: float = 60.0) -> Any:
     """Wait for something that no event announces."""
     async with asyncio.timeout(timeout_s):
         while not (found := what()):  # noqa: ASYNC110 -- there is nothing to be woken by

@@ -33,7 +33,7 @@ async def test_an_image_that_is_not_there_fails_with_the_runtimes_sentence(
 async def test_a_create_waits_for_an_image_that_is_being_fetched(
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
-    behave(tmp_path, missing_images=["slow/image:1"], pull_s=1.0)
+    behave(tmp_path, missing_images=["slow/image:1"], pull_s=3.0)
     world.images = [DesiredImage(name="slow/image:1")]
     session = session_id()
     async with agent_inside(tmp_path, manager):
@@ -91,7 +91,7 @@ async def test_a_fetch_that_lost_its_connection_is_none(
 async def test_a_registry_that_says_nothing_holds_up_no_other_image(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(images, "STALLED_S", 0.3)
+    monkeypatch.setattr(images, "STALLED_S", 1.0)
     behave(tmp_path, missing_images=["a/stalled:1", "b/good:1"])
     pull = SimulatedRuntime.pull
 

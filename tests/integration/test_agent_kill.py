@@ -126,7 +126,7 @@ async def test_killed_while_assign_runs_the_hand_over_failed(world: World, agent
     agent.start()
     await usable(world, session)
     await world.hand_over(session, ["sleep", "60"], deadline_s=60)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while '"state":"started"' not in (tmp_path / "agent" / "journal.jsonl").read_text():  # noqa: ASYNC110 -- it is another process
             await asyncio.sleep(0.01)
     agent.kill()
@@ -176,7 +176,7 @@ async def test_a_restarted_agent_changes_nothing_before_a_fresh_list(
     manager.fresh = False
     asked = manager.requests
     agent.start()
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while manager.requests < asked + 5:  # noqa: ASYNC110 -- it is another process
             await asyncio.sleep(0.05)
     assert containers(tmp_path)[session]["state"] == "running"

@@ -63,7 +63,7 @@ async def test_known_viewers_come_back_after_a_restart_without_manager_and_api_u
 
     async def status(token: str) -> int:
         headers = {"X-Original-URI": f"/desktop/{route}/{session}/", "Cookie": f"greenroom_viewer={token}"}
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=20) as client:
             return (await client.get(f"{agent.url}/authorise", headers=headers)).status_code
 
     assert [await status("good"), await status("bad")] == [200, 401]
@@ -74,7 +74,7 @@ async def test_known_viewers_come_back_after_a_restart_without_manager_and_api_u
     await agent.ended()
     agent.start()
     await answers(f"{agent.url}/__healthcheck", 200)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await status("good") == 403:  # noqa: ASYNC110 -- until it has looked at its host
             await asyncio.sleep(0.05)
     assert [await status("good"), await status("other")] == [200, 401]

@@ -33,7 +33,7 @@ async def test_hand_over(
         await world.want(session)
         await world.until(lambda: world.is_usable(session))
         assert agent.sessions.get(session)
-        assignment_id = await world.hand_over(session, argv, deadline_s=0.3)
+        assignment_id = await world.hand_over(session, argv, deadline_s=1.0 if "sleep" in argv else 30.0)
         await world.until(lambda: _handed_over(world, session) in {"assigned", "failed"})
         snapshot = agent.sessions.get(session)
         assert snapshot
@@ -160,7 +160,7 @@ async def test_first_launch_ends_before_the_session_is_usable(world: World, mana
     session = session_id()
     plain = msgspec.to_builtins(spec())
     async with agent_inside(tmp_path, manager) as agent:
-        await world.want(session, spec={**plain, "first_launch": {"argv": ["sleep", "0.5"]}})
+        await world.want(session, spec={**plain, "first_launch": {"argv": ["sleep", "3"]}})
         await world.until(lambda: _painted(world, session))
         assert agent.sessions.memory(session).first_launch == "started"
         assert not world.is_usable(session)

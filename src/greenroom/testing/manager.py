@@ -24,6 +24,7 @@ from starlette.routing import Route
 
 from greenroom.core.sessions import SessionSpec
 from greenroom.core.web_filter import FilterPolicy
+from greenroom.testing.ports import free_port
 from greenroom.wire.messages import (
     Answer,
     Assignment,
@@ -73,7 +74,7 @@ class World:
         async with self.changed:
             self.changed.notify_all()
 
-    async def until(self, what: Callable[[], Any], timeout_s: float = 20.0) -> Any:
+    async def until(self, what: Callable[[], Any], timeout_s: float = 60.0) -> Any:
         """Wait until `what()` is true and return it.
 
         Raises:
@@ -181,7 +182,7 @@ class ScriptedManager:
         """
         listening = socket.socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listening.bind(("127.0.0.1", port))
+        listening.bind(("127.0.0.1", port or free_port()))
         listening.listen()
         routes = [
             Route("/manager_api/v1/register", self._register, methods=["POST"]),
