@@ -9,8 +9,8 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,10 +19,11 @@ import psycopg
 from prometheus_client.parser import text_string_to_metric_families
 from tests.integration.agents import join_token
 from tests.integration.gateways import STARTED_S, World, make_world
-from tests.integration.managers import Fleet, eventually, primary_is
+from tests.integration.managers import Fleet, eventually, lease, primary_is
 from tests.integration.played import serve
 from tests.integration.real_agents import agent_inside, simulated
 
+from greenroom.agent.link import NoManager
 from greenroom.agent.service import Agent
 from greenroom.api.app import create_app
 from greenroom.core.sessions import Exec
@@ -39,8 +40,6 @@ from greenroom.up.postgres import Cluster
 
 KEY = ("abcdefghijkl", "the secret half")
 IMAGE = "greenroom/desktop:simulated"
-HOLD_S = 5.0
-"""One check-in interval."""
 
 
 @dataclass
@@ -78,6 +77,21 @@ class Host:
     async def containers(self) -> set[str]:
         """Ids of the containers on its host."""
         return {container.container_id for container in await simulated(self.agent).list()}
+
+    @contextmanager
+    def cut_off(self) -> Generator[None]:
+        """Inside, no Manager hears of the Agent, nor it of any."""
+
+        async def unheard(*_: Any, **__: Any) -> Any:
+            await asyncio.sleep(0.5)
+            raise NoManager("the cable is pulled")
+
+        link = self.agent.check_in._link
+        ask, link.ask = link.ask, unheard
+        try:
+            yield
+        finally:
+            link.ask = ask
 
     @property
     def failed_calls(self) -> float:
@@ -140,19 +154,19 @@ class Zone:
             if manager.process is None or manager.process.poll() is not None:
                 await self.start_manager(name)
             await self.enable(name, True)
-        await self.all_report_to_primary(timeout_s=40)
+        await self.all_report_to_primary()
         for host in self.hosts:
             host.forget()
 
     async def primary(self) -> RoleProcess:
         """The process that is Primary now."""
-        lease = await primary_is(self.db, *self.fleet.managers)
-        return self.fleet.managers[lease["primary"]]
+        now = await primary_is(self.db, *self.fleet.managers)
+        return self.fleet.managers[now["primary"]]
 
     async def counted(self, name: str, **labels: str) -> float:
         """A metric, summed over all Managers that run."""
         total = 0.0
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(timeout=20) as client:
             for url in self.fleet.urls.values():
                 page = (await client.get(f"{url}/metrics")).text
                 for family in text_string_to_metric_families(page):
@@ -189,7 +203,7 @@ class Zone:
             )
             return any(row["state"] == "present" for row in rows)
 
-        await eventually(promoted, 30)
+        await eventually(promoted, STARTED_S)
         host.count()
         return host
 
@@ -199,15 +213,15 @@ class Zone:
         names = {m["manager_id"]: m["instance_id"] for m in (await self.api.get("/api/v1/managers")).json()}
         return {(names.get(row["manager_id"]), row["manager_term"]) for row in rows}
 
-    async def all_report_to_primary(self, *names: str, timeout_s: float = 2 * HOLD_S) -> dict[str, Any]:
+    async def all_report_to_primary(self, *names: str, timeout_s: float = 40.0) -> dict[str, Any]:
         """Wait until one of these is Primary and all Agents report to it with its term; the lease."""
-        lease = await primary_is(self.db, *(names or self.fleet.managers), timeout_s=timeout_s)
 
-        async def all_there() -> bool:
-            return await self.reported() == {(lease["primary"], lease["term"])}
+        async def all_there() -> dict[str, Any] | None:
+            now = await lease(self.db)
+            is_one = now["primary"] in (names or self.fleet.managers)
+            return now if is_one and await self.reported() == {(now["primary"], now["term"])} else None
 
-        await eventually(all_there, timeout_s)
-        return lease
+        return await eventually(all_there, timeout_s)
 
     async def containers(self) -> set[str]:
         """Ids of the containers on all hosts."""
@@ -227,7 +241,7 @@ class Zone:
         assert answer.status_code == 202, answer.text
         return answer.json()["session_id"]
 
-    async def running(self, session_id: str, timeout_s: float = 15.0) -> dict[str, Any]:
+    async def running(self, session_id: str, timeout_s: float = 40.0) -> dict[str, Any]:
         """Wait until it is usable; its row."""
 
         async def look() -> dict[str, Any] | None:
@@ -235,6 +249,18 @@ class Zone:
             assert row is not None
             assert row["status"] != "failed", row["error"]
             return row if row["status"] == "running" else None
+
+        return await eventually(look, timeout_s)
+
+    async def successor(self, session_id: str, timeout_s: float = 40.0) -> str:
+        """Wait until another session takes its place; the id of that one."""
+
+        async def look() -> str | None:
+            row = await self.db.fetch_one(
+                "SELECT superseded_by::text FROM sessions WHERE session_id = %s", (session_id,)
+            )
+            assert row is not None
+            return row["superseded_by"]
 
         return await eventually(look, timeout_s)
 
@@ -250,11 +276,18 @@ class Zone:
         answer = await self.api.delete(f"/api/v1/sessions/{session_id}")
         assert answer.status_code == 202, answer.text
 
-        async def is_gone() -> bool:
-            row = await self.db.fetch_one("SELECT status FROM sessions WHERE session_id = %s", (session_id,))
-            return row is None or row["status"] == "deleted"
+        await eventually(lambda: self.is_over(session_id))
 
-        await eventually(is_gone)
+    async def is_over(self, session_id: str) -> bool:
+        """Whether it ended, and its container is gone."""
+        row = await self.db.fetch_one("SELECT status FROM sessions WHERE session_id = %s", (session_id,))
+        return row is None or row["status"] == "deleted"
+
+    async def drain(self, host: Host, draining: bool) -> None:
+        """As an administrator does it."""
+        agent_id = host.agent.identity.agent_id
+        answer = await self.api.patch(f"/api/v1/agents/{agent_id}", json={"draining": draining})
+        assert answer.status_code == 200, answer.text
 
 
 @asynccontextmanager
@@ -328,7 +361,7 @@ async def deployed_zone(db: Database, *names: str, agents: int = 1) -> AsyncGene
 def _listener(fleet: Fleet, name: str) -> dict[str, str]:
     """Make a Manager; what the gateway's plan says of it."""
     listen = f"127.0.0.1:{free_port()}"
-    fleet.make(name, gateway_url=f"https://{listen}")
+    fleet.make(name, gateway_url=f"https://{listen}", lease_ttl_s="6")
     folder = fleet.sentinel(name).parent
     folder.mkdir(parents=True)
     for part in (folder, folder.parent):
