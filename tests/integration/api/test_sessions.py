@@ -250,18 +250,12 @@ async def test_a_command_waits_for_its_result(stage: Stage):
     await stage.runs(session_id)
 
     async def agent() -> None:
-        async with stage.db.connection() as connection:
-            await connection.execute("LISTEN greenroom")
-            async for _ in connection.notifies(timeout=5, stop_after=1):
-                pass
-            await connection.execute("UNLISTEN *")
-        found = await stage.db.fetch("SELECT argv FROM session_commands")
+        while not (found := await stage.db.fetch("SELECT argv FROM session_commands")):  # noqa: ASYNC110 -- any news may come
+            await asyncio.sleep(0.02)
         assert found[0]["argv"] == ["sh", "-c", "exit 3"]
         await stage.db.write("UPDATE session_commands SET state = 'done', exit_code = 3, output = 'out'")
 
-    told = asyncio.create_task(agent())
-    await asyncio.sleep(0)
-    answer, _ = await asyncio.gather(stage.ada.post(path, json={"command": ["sh", "-c", "exit 3"]}), told)
+    answer, _ = await asyncio.gather(stage.ada.post(path, json={"command": ["sh", "-c", "exit 3"]}), agent())
     assert (answer.status_code, answer.json()["exit_code"], answer.json()["output"]) == (200, 3, "out")
     assert (await stage.ada.post(path, json={"command": ["id"], "user": "root"})).status_code == 403
     assert (await stage.ada.post(path, json={"command": []})).status_code == 422
