@@ -220,7 +220,7 @@ async def test_of_two_gateways_with_one_id_at_one_moment_one_joins(admin: Client
 
 
 async def until_blocked(db: Database, number: int) -> None:
-    async with asyncio.timeout(15):
+    async with asyncio.timeout(30):
         while True:
             row = await db.fetch_one(
                 "SELECT count(*) AS n FROM pg_stat_activity WHERE datname = current_database()"

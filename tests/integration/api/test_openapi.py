@@ -31,7 +31,7 @@ def address(tmp_path: Path, app: FastAPI, dsn: str) -> Iterator[str]:
         "GREENROOM_API_PORT": str(port),
     }
     process = subprocess.Popen([sys.executable, "-m", "greenroom", "api"], env=environment)
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while socket.socket().connect_ex(("127.0.0.1", port)):
         assert time.monotonic() < end
         time.sleep(0.05)
@@ -40,6 +40,7 @@ def address(tmp_path: Path, app: FastAPI, dsn: str) -> Iterator[str]:
     process.wait(20)
 
 
+@pytest.mark.timeout(400)
 async def test_generated_requests_to_every_reading_route(address: str):
     program = [sys.executable, "-m", "tests.integration.api.explore", address, *KEY]
     called = await asyncio.to_thread(subprocess.run, program, capture_output=True, text=True, timeout=300)
