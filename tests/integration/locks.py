@@ -23,7 +23,7 @@ _STATUS: dict[str, LiteralString] = {
 async def waiting(db: Database, number: int) -> None:
     """Return when `number` statements of this database wait for a lock."""
     query = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while len(await db.fetch(query)) < number:  # noqa: ASYNC110 -- PostgreSQL tells nobody who waits
             await asyncio.sleep(0.01)
 
@@ -52,5 +52,5 @@ async def held_at_commit(db: Database, what: Literal["assigning", "leaving"]) ->
 
 async def ended(*tasks: asyncio.Task[Any]) -> list[Any]:
     """The results of what was held, within a few seconds."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         return list(await asyncio.gather(*tasks))

@@ -207,6 +207,6 @@ async def test_everybody_who_waits_is_told_after_the_commit_and_no_whole_round_i
     async with stage.db.connection() as connection:
         await connection.execute("LISTEN greenroom")
         result = await stage.launch()
-        heard = {n.payload async for n in connection.notifies(timeout=2, stop_after=3)}
+        heard = {n.payload async for n in connection.notifies(timeout=20, stop_after=3)}
         await connection.execute("UNLISTEN *")
     assert heard == {f"agent:{stage.agent_id}", f"session:{result.session_id}", f"staging:{config_id}"}
