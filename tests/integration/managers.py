@@ -101,7 +101,7 @@ async def told(db: Database, act: Awaitable[None]) -> set[str]:
         await act
         await db.notify("end:")
         heard: set[str] = set()
-        async for notification in connection.notifies(timeout=10):
+        async for notification in connection.notifies(timeout=30):
             if notification.payload == "end:":
                 break
             heard.add(notification.payload)
