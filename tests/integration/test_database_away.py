@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.integration.agents import joined, row, session, user
-from tests.integration.managers import Fleet, eventually, lease, manager_here, primary_is
+from tests.integration.managers import LONG_LEASE, Fleet, eventually, lease, manager_here, primary_is
 from tests.integration.servers import Server, own_server
 
 from greenroom.db.database import Database
@@ -38,13 +38,13 @@ async def own(server: Server) -> AsyncIterator[Database]:
 async def test_over_a_crash_of_postgresql_the_primary_keeps_its_term(server: Server, own: Database, tmp_path: Path):
     fleet = Fleet(server.cluster.dsn, tmp_path)
     try:
-        await fleet.start("one")
+        await fleet.start("one", **LONG_LEASE)
         before = await primary_is(own, "one")
-        await fleet.start("two")
+        await fleet.start("two", **LONG_LEASE)
         for _ in range(3):
             server.stop()
             await server.start()
-            after = await primary_is(own, "one", timeout_s=5)
+            after = await primary_is(own, "one")
             assert after["term"] == before["term"]
         await answers(fleet.urls["one"] + "/health", 200)
     finally:
@@ -67,14 +67,14 @@ async def test_postgresql_gone_for_long_ends_no_manager_and_no_session(server: S
             session_id = await session(own, agent, fleet.key_file, status="running", user_id=await user(own))
             await agent.check_in()
             server.stop()
-            assert not (await agent.check_in()).fresh
+            assert not (await agent.check_in(once=True)).fresh
             await answers(fleet.urls["two"] + "/health", 500)
             await asyncio.sleep(8)
             await server.start()
-            await answers(fleet.urls["two"] + "/health", 200, timeout_s=4)
+            await answers(fleet.urls["two"] + "/health", 200)
 
             async def fresh() -> bool:
-                return (await agent.check_in()).fresh
+                return (await agent.check_in(once=True)).fresh
 
             await eventually(fresh)
             assert (await row(own, session_id))["status"] == "running"
@@ -108,10 +108,10 @@ async def test_postgresql_gone_for_a_minute_gives_one_primary_and_ends_no_proces
             await answers(fleet.urls[name] + "/health", 500, timeout_s=30)
         await asyncio.sleep(45)
         await server.start()
-        after = await primary_is(own, "one", "two", "three", timeout_s=5)
+        after = await primary_is(own, "one", "two", "three")
         assert after["term"] == before["term"] + 1
         for name in fleet.managers:
-            await answers(fleet.urls[name] + "/health", 200, timeout_s=10)
+            await answers(fleet.urls[name] + "/health", 200)
         for manager in fleet.managers.values():
             assert manager.process is not None
             assert manager.process.poll() is None

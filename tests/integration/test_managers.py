@@ -12,7 +12,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 import pytest
-from tests.integration.managers import Fleet, eventually, primary_is
+from tests.integration.managers import LONG_LEASE, Fleet, eventually, primary_is
 
 from greenroom.core.errors import GreenroomError, LastEnabledManager, LeaseLost
 from greenroom.db.database import Database
@@ -181,13 +181,13 @@ async def test_a_frozen_primary_taken_out_by_plain_sql_is_replaced_at_once(
     fleet: Fleet, db: Database, statement: LiteralString
 ):
     """Not only after its lease, which is longer than this waits."""
-    long = {"lease_ttl_s": "20", "lease_renew_s": "5"}
+    long = {**LONG_LEASE, "lease_renew_s": "5"}
     one = await fleet.start("one", **long)
     await primary_is(db, "one")
     await fleet.start("two", **long)
     one.freeze()
     await db.write(statement)
-    await primary_is(db, "two", timeout_s=3)
+    await primary_is(db, "two")
     one.thaw()
 
     async def lets_go() -> bool:
