@@ -159,6 +159,10 @@ class World:
             "UPDATE staging_configs SET paused = false, num_sessions = 1, failures = 0, next_try = NULL, deleted = NULL"
         )
         await self.db.write("UPDATE sessions SET broke = NULL")
+        await self.db.write(
+            "UPDATE sessions SET expires = clock_timestamp() WHERE claimable"
+            " AND expires < clock_timestamp() + interval '1 min'"
+        )
         await self.db.write("TRUNCATE launches_waiting")
         await self.db.write("UPDATE images SET enabled = true")
         await self.db.write("UPDATE agents SET enabled = true, draining = false, usage = '{}'")
