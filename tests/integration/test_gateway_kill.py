@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 import socket
@@ -11,6 +12,7 @@ from collections.abc import AsyncIterator
 
 import httpx
 import pytest
+from tests.integration import gateways
 from tests.integration.gateways import World, answers, make_world, said
 from tests.integration.played import make_certificate
 
@@ -140,6 +142,30 @@ async def test_a_plan_that_cannot_be_used_changes_nothing(world: World):
         else:
             world.plan[field] = before
     assert world.masters() == masters
+    assert await ok(world)
+
+
+async def test_a_plan_that_could_not_be_served_is_served_once_it_can_be(
+    stopped: World, monkeypatch: pytest.MonkeyPatch
+):
+    quick = "import greenroom.gateway.service as service; service.TRY_AGAIN_S = 1"
+    monkeypatch.setattr(gateways, "RUN_AS_ACCOUNT", f"{quick}\n{gateways.RUN_AS_ACCOUNT}")
+    world = stopped
+    await world.start()
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        moved = f"127.0.0.1:{taken.getsockname()[1]}"
+        world.plan["managers"][1]["listen"] = moved
+        world.write_plan()
+        await world.until(lambda: f"{moved} cannot be listened on" in world.log())
+        assert await ok(world)
+
+    async def is_served() -> bool:
+        with contextlib.suppress(httpx.TransportError):
+            async with world.client() as client:
+                return (await client.get(f"https://{moved}/health")).status_code == 200
+        return False
+
+    await world.until(is_served)
     assert await ok(world)
 
 

@@ -20,6 +20,7 @@ import asyncio
 import os
 import resource
 import signal
+import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Final
@@ -49,6 +50,8 @@ LOOK_S: Final = 0.5
 PROBE_S: Final = 2.0
 PROBES_FAILED: Final = 3
 RESTART_PAUSE_S: Final = 1.0
+TRY_AGAIN_S: Final = 30.0
+"""After a change could not be served: the disk may have room by then, or the port be free."""
 END_S: Final = 5.0
 
 
@@ -67,6 +70,7 @@ class Gateway:
         self._plan: GatewayPlan | None = None
         self._seen: Identities = ()
         self._served: Identities = ()
+        self._refused_at: float | None = None
         self._nginx: Nginx | None = None
         self._starts = 0
         self._unanswered = 0
@@ -115,17 +119,21 @@ class Gateway:
     async def _follow_plan(self) -> None:
         """Serve what the plan file and the certificates say, if they changed.
 
-        Certificate and key are two files: a change is followed once both stay the same for a round.
+        Certificate and key are two files: a change is followed once both stay the same for a round. One that cannot be
+        served is tried again now and then.
         """
         seen, self._seen = self._seen, self._identities()
-        if self._seen == self._served or self._seen != seen:
+        is_due = self._refused_at is not None and time.monotonic() - self._refused_at >= TRY_AGAIN_S
+        if (self._seen == self._served and not is_due) or self._seen != seen:
             return
         self._served = self._seen
         try:
             self._read()
         except SetupError as error:
-            log.error("what changed is not served, the old one stays", reason=error.message)
+            self._refused_at = time.monotonic()
+            log.error("what changed is not served, the old one stays", reason=error.message, next_try_s=TRY_AGAIN_S)
         else:
+            self._refused_at = None
             await self._start()
 
     def _read(self) -> None:
