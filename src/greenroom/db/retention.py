@@ -8,7 +8,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
+import structlog
+
+from greenroom.core.errors import GivenUp
 from greenroom.db.database import Database
+
+log = structlog.get_logger(__name__)
 
 BATCH: Final = 1000
 """Rows deleted by one statement."""
@@ -83,7 +88,8 @@ _BY_NUMBER: Final[dict[str, LiteralString]] = {
 async def prune(db: Database, keep: Keep) -> dict[str, int]:
     """Delete what need not be kept any longer: table → rows deleted, at most MOST_BATCHES x BATCH of each.
 
-    A batch that another process is at is left to that one.
+    A batch that another process is at is left to that one. Where the database gives a statement up, that table is left
+    for the next time, and the others have their turn.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -98,7 +104,10 @@ async def prune(db: Database, keep: Keep) -> dict[str, int]:
     deleted: dict[str, int] = {}
     for statements in (BY_AGE, _BY_NUMBER):
         for table, statement in statements.items():
-            deleted[table] = deleted.get(table, 0) + await _in_batches(db, statement, values)
+            try:
+                deleted[table] = deleted.get(table, 0) + await _in_batches(db, statement, values)
+            except GivenUp as error:
+                log.warning("the clean-up of a table is put off", table=table, reason=error.message)
     return {table: number for table, number in deleted.items() if number}
 
 
