@@ -138,11 +138,12 @@ async def test_what_an_agent_that_is_away_was_to_stop_or_delete_waits_for_it(db:
 
 
 async def test_silence_proves_nothing_right_after_an_election(db: Database, fleet: Fleet):
-    async with manager_here(fleet, **QUICK) as door:
+    patient: dict[str, Any] = {**QUICK, "agent_missing_s": 6, "session_lost_s": 600, "agent_dead_s": 3600}
+    async with manager_here(fleet, **patient) as door:
         await joined(db, door)
         await eventually(agent_is(db, "running"))
-    await asyncio.sleep(2.5)
-    async with manager_here(fleet, **QUICK):
+    await db.write("UPDATE agents SET last_reported = clock_timestamp() - interval '1 min'")
+    async with manager_here(fleet, **patient):
         await asyncio.sleep(1.5)
         assert await agent_is(db, "running")()
         await eventually(agent_is(db, "missing"))

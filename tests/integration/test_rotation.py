@@ -22,7 +22,7 @@ async def stage(db: Database, tmp_path: Path) -> Stage:
 
 async def test_a_session_is_replaced_before_it_expires(stage: Stage):
     await stage.settle()
-    old = await stage.oldest_expires_in(2)
+    old = await stage.oldest_expires_in(10)
     await asyncio.gather(*(run_pools(stage.ctx) for _ in range(3)))
     assert await stage.statuses() == {"running": 3, "requested": 1}
     assert await stage.replaced() == {"requested": old}
@@ -40,7 +40,7 @@ async def test_a_session_is_replaced_before_it_expires(stage: Stage):
 
 async def test_a_session_that_is_claimed_while_its_replacement_starts_is_refilled_by_it(stage: Stage):
     await stage.settle()
-    await stage.oldest_expires_in(2)
+    await stage.oldest_expires_in(10)
     await run_pools(stage.ctx)
     assert await stage.statuses() == {"running": 3, "requested": 1}
     assert await stage.claim(await rows.user(stage.db, "ada")), "the oldest is given out first"
@@ -54,7 +54,7 @@ async def test_a_session_that_is_claimed_while_its_replacement_starts_is_refille
 
 async def test_the_database_keeps_a_second_replacement_out_of_a_pool(stage: Stage):
     await stage.settle()
-    await stage.oldest_expires_in(2)
+    await stage.oldest_expires_in(10)
     await run_pools(stage.ctx)
     with pytest.raises(psycopg.errors.UniqueViolation, match="sessions_one_in_rotation"):
         await stage.db.write(
@@ -73,7 +73,7 @@ async def test_a_replacement_that_the_version_before_assigned_is_resumed_beside_
         (user_id,),
     )
     await stage.settle()
-    await stage.oldest_expires_in(2)
+    await stage.oldest_expires_in(10)
     await stage.db.write("UPDATE sessions SET status = 'starting' WHERE user_id IS NOT NULL")
     await run_pools(stage.ctx)
     assert await stage.statuses() == {"running": 3, "starting": 1, "requested": 1}
@@ -82,7 +82,7 @@ async def test_a_replacement_that_the_version_before_assigned_is_resumed_beside_
 async def test_a_session_without_room_for_its_replacement_goes_at_its_expiry(stage: Stage):
     await stage.db.write("UPDATE agent_capacity SET cores = 3")
     await stage.settle()
-    await stage.oldest_expires_in(2)
+    await stage.oldest_expires_in(10)
     await run_pools(stage.ctx)
     assert await stage.statuses() == {"running": 3}
     await stage.oldest_expires_in(0)
