@@ -212,6 +212,19 @@ def test_log_rows_are_found_by_the_address_and_show_what_was_before_and_after(ad
     assert violations(page) == []
 
 
+def test_the_code_of_a_row_leads_to_all_of_its_kind(admin: Person, user: Person):
+    page = admin.page
+    admin.open("/admin/diagnostics/logs")
+    row = admin.row("user-created").filter(has_text=user.username).first
+    row.get_by_role("button", name="Details").click()
+    page.get_by_role("dialog").get_by_role("link", name="user-created").click()
+    expect(page.get_by_role("dialog")).to_have_count(0)
+    expect(page.get_by_label("Code")).to_have_value("user-created")
+    page.get_by_label("Code").fill("")
+    expect(page).not_to_have_url(re.compile("code="))
+    expect(admin.row("login").first).to_be_visible()
+
+
 @pytest.mark.usefixtures("clean")
 def test_a_page_that_is_not_there_any_more_says_so(admin: Person):
     admin.open("/admin/users/00000000-0000-0000-0000-000000000001")

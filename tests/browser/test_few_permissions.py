@@ -1,0 +1,48 @@
+"""What the console shows to somebody who may see little, and what a link leads to that was damaged on its way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import pytest
+from playwright.sync_api import BrowserContext, expect
+from tests.acceptance.instance import Instance
+from tests.browser.console import Person, goto
+
+
+@pytest.fixture
+def desk(user: Person, instance: Instance) -> Iterator[str]:
+    """A group that may see sessions and groups, with the user in it; its id."""
+    (ada,) = (each for each in instance.call("GET", "/users") if each["username"] == user.username)
+    body = {"name": "Desk", "priority": 70, "permissions": ["sessions_view", "groups_view"]}
+    group_id: str = instance.call("POST", "/groups", json=body)["group_id"]
+    instance.call("PUT", f"/groups/{group_id}/users/{ada['user_id']}")
+    yield group_id
+    instance.call("DELETE", f"/groups/{group_id}")
+
+
+def test_the_dashboard_has_what_the_person_may_see_and_nothing_that_loads_for_ever(user: Person, desk: str):
+    user.open("/admin")
+    expect(user.page.get_by_role("link").filter(has_text="Sessions in use")).to_contain_text("nobody is working now")
+    for other in ("Staged and ready", "Managers running", "Docker Agents running", "Pools", "Capacity"):
+        expect(user.page.get_by_text(other)).to_have_count(0)
+
+
+def test_a_list_that_is_refused_is_not_shown_as_empty(user: Person, desk: str):
+    user.open(f"/admin/groups/{desk}?tab=members")
+    expect(user.page.get_by_text("This could not be loaded")).to_be_visible()
+    expect(user.page.get_by_text("Nobody is in this group yet")).to_have_count(0)
+    user.page.get_by_role("tab", name="Workspaces").click()
+    expect(user.page.get_by_text("This could not be loaded")).to_be_visible()
+    expect(user.page.get_by_text("This group gives no workspaces")).to_have_count(0)
+
+
+def test_a_page_of_somebody_elses_says_that_it_may_not_be_seen(user: Person, desk: str):
+    user.open("/admin/users/00000000-0000-0000-0000-000000000001")
+    expect(user.page.get_by_text("You may not see this")).to_be_visible()
+
+
+def test_a_damaged_connect_address_says_so(instance: Instance, new_context: Callable[..., BrowserContext]):
+    page = new_context().new_page()
+    goto(page, f"{instance.url}/#/connect/kasm/%E0%A4/x/y")
+    expect(page.get_by_text("This address is not complete")).to_be_visible()
