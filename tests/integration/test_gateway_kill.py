@@ -131,7 +131,7 @@ async def test_a_changed_plan_is_served_without_cutting_a_desktop(world: World):
 
 
 async def test_a_plan_that_cannot_be_used_changes_nothing(world: World):
-    masters = world.masters()
+    master = await world.master()
     for field, value in (("public_url", "a b"), ("tls_certificate", "/does/not/exist"), ("api", 'x"; evil')):
         before = world.plan.get(field)
         world.plan[field] = value
@@ -141,7 +141,7 @@ async def test_a_plan_that_cannot_be_used_changes_nothing(world: World):
             del world.plan[field]
         else:
             world.plan[field] = before
-    assert world.masters() == masters
+    assert await world.master() == master
     assert await ok(world)
 
 
@@ -195,7 +195,7 @@ async def test_a_renewed_certificate_is_served_without_a_change_of_the_plan(worl
 async def test_term_ends_everything_of_this_gateway(world: World):
     async with world.websocket(world.stream, token="token-ann") as desktop:
         await said(desktop)
-        os.kill(world.masters()[0], signal.SIGKILL)
+        os.kill(await world.master(), signal.SIGKILL)
         await world.until(lambda: "nginx ended" in world.log())
         assert world.process is not None
         world.process.terminate()
