@@ -71,6 +71,7 @@ async def test_a_task_that_fails_is_logged_with_its_reason_and_the_others_go_on(
     error: Exception, context: PrimaryContext, logs: Logs, done: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setitem(primary.TASKS, "agents", failing(error))
+    monkeypatch.setattr(tasks, "boottime_s", lambda: 0.0)
     rounds = PrimaryRounds()
     for _ in range(5):
         await rounds.run(context)
