@@ -29,7 +29,7 @@ def spec(image: str = OPENBOX, **changes: Any) -> SessionSpec:
     )
 
 
-async def eventually(check: Callable[[], Awaitable[Any]], timeout_s: float = 15.0) -> Any:
+async def eventually(check: Callable[[], Awaitable[Any]], timeout_s: float = 60.0) -> Any:
     """The first true value of `check`."""
     async with asyncio.timeout(timeout_s):
         while not (value := await check()):  # noqa: ASYNC110 -- what is waited for is in another process
@@ -91,7 +91,7 @@ async def listening(runtime: Runtime) -> AsyncIterator[Callable[[str, str], Awai
             news.set()
 
     async def wait_for(session_id: str, kind: str) -> Event:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while True:
                 for event in heard:
                     if (event.session_id, event.kind) == (session_id, kind):
@@ -99,9 +99,16 @@ async def listening(runtime: Runtime) -> AsyncIterator[Callable[[str, str], Awai
                 news.clear()
                 await news.wait()
 
+    async def hears() -> bool:
+        marker = new_id()
+        await runtime.create(marker, spec())
+        await runtime.remove(marker)
+        await asyncio.sleep(0.1)
+        return bool(heard)
+
     task = asyncio.create_task(listen())
-    await asyncio.sleep(0.2)  # until the daemon has taken the subscription: it does not say when
     try:
+        await eventually(hears)  # the daemon does not say when it has taken the subscription
         yield wait_for
     finally:
         task.cancel()

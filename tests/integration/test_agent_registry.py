@@ -58,7 +58,7 @@ def on_this_host(name: str) -> bool:
 
 
 async def state_of(world: World, name: str, state: str) -> ImageReport:
-    await world.until(lambda: (found := report_on(world, name)) is not None and found.state == state, 30)
+    await world.until(lambda: (found := report_on(world, name)) is not None and found.state == state)
     found = report_on(world, name)
     assert found is not None
     return found
