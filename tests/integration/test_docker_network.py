@@ -24,7 +24,7 @@ FILTERS = FilterAccount(uid=64_999)
 
 
 async def connects(runtime: Runtime, session_id: str, address: str, port: int) -> bool:
-    exit_code, _ = await shell(runtime, session_id, f"timeout 2 bash -c '</dev/tcp/{address}/{port}'")
+    exit_code, _ = await shell(runtime, session_id, f"timeout 5 bash -c '</dev/tcp/{address}/{port}'")
     return exit_code == 0
 
 
@@ -81,6 +81,8 @@ def internet(address: str) -> Iterator[None]:
         if server:
             server.kill()
             server.wait()
+        # At once: with its namespace the kernel would take it away in its own time.
+        subprocess.run(["ip", "link", "del", f"{name}a"], check=False, capture_output=True)
         run("ip", "netns", "del", name)
 
 
@@ -128,11 +130,11 @@ async def test_names_are_resolved(host: Host, runtime: Runtime):
 
 async def test_rules_are_set_once_and_removed(host: Host, runtime: Runtime):
     await host.open()
-    rules = run("iptables", "-S")
+    rules = run("iptables", "-w", "5", "-S")
     assert rules.count(f"-A DOCKER-USER -i gr-{short(host)} -j GREENROOM-{short(host)}\n") == 1
     assert rules.count(f"-A INPUT -i gr-{short(host)} -j GREENROOM-{short(host)}-IN\n") == 1
     await runtime.remove_all()
-    assert short(host) not in run("iptables", "-S")
+    assert short(host) not in run("iptables", "-w", "5", "-S")
     assert short(host) not in run("docker", "network", "ls")
 
 
@@ -183,7 +185,7 @@ async def test_each_agent_has_filter_networks_of_its_own(tmp_path: Path):
         assert exit_code != 0
     finally:
         await host.close()
-    assert host.installation_id[:8] not in run("iptables", "-S")
+    assert host.installation_id[:8] not in run("iptables", "-w", "5", "-S")
 
 
 async def test_a_docker_without_addresses_is_said_in_words(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -96,6 +96,7 @@ def squid_says(address: str, host: str, port: int) -> str:
     return "deny" if status == b"403" else "allow"
 
 
+@pytest.mark.timeout(400)
 async def test_squid_decides_as_the_policy_says(open_folder: Path):
     """The same generated policies and hosts, once through `decision`, once through a real Squid."""
     address, owner = "127.0.0.117", filter_owner()
@@ -249,14 +250,16 @@ async def test_rules_that_something_else_removes_come_back(
     wanted = wire_spec(image=OPENBOX, filter_policy=world.filter_policies[0].filter_policy_id)
     async with agent_inside(tmp_path, manager, runtime="docker", web_filter_dir=open_folder):
         await world.want(session, spec=msgspec.to_builtins(wanted))
-        await world.until(lambda: world.is_usable(session), 30)
-        jumps = [line.split()[1:] for line in run("iptables", "-S", "INPUT").splitlines() if "-i gw-" in line]
+        await world.until(lambda: world.is_usable(session))
+        jumps = [
+            line.split()[1:] for line in run("iptables", "-w", "5", "-S", "INPUT").splitlines() if "-i gw-" in line
+        ]
         assert jumps
         for jump in jumps:
             run("iptables", "-w", "5", "-D", *jump)
 
         async def back() -> bool:
-            rules = run("iptables", "-S", "INPUT").splitlines()
+            rules = run("iptables", "-w", "5", "-S", "INPUT").splitlines()
             return all(" ".join(["-A", *jump]) in rules for jump in jumps)
 
         await eventually(back)
