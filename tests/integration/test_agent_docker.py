@@ -50,7 +50,7 @@ async def want_desktop(world: World, image: str, **changes: Any) -> str:
 
 
 async def usable(world: World, session: str) -> None:
-    await world.until(lambda: world.is_usable(session), 30)
+    await world.until(lambda: world.is_usable(session))
 
 
 async def kill_at(agent: AgentProcess, name: str) -> None:

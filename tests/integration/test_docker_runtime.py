@@ -126,7 +126,7 @@ async def test_the_desktop_is_usable_soon(
         sys.stdout.write(
             f" [container {container_s:.2f} s, first frame {frame_s:.2f} s, {usage.memory_bytes >> 20} MiB] "
         )
-    assert frame_s < 10
+    assert frame_s < 30
 
 
 async def test_programs_do_not_inherit_the_password(host: Host, runtime: Runtime):

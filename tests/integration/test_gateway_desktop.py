@@ -37,7 +37,7 @@ async def world(openbox_image: str, tmp_path: Path) -> AsyncIterator[World]:
             async def is_usable() -> bool:
                 return (await runtime.probe(address, spec)).usable
 
-            await eventually(is_usable, 30)
+            await eventually(is_usable)
             made.table.put(ANN, spec, address, "user-ann")
             yield made
     finally:
