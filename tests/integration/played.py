@@ -175,6 +175,11 @@ async def silent(request: Request) -> Response:
     return Response()
 
 
+async def taken(request: Request) -> Response:
+    """Take an upload, and say how large it was."""
+    return JSONResponse({"bytes": sum([len(data) async for data in request.stream()])})
+
+
 async def echo_websocket(websocket: WebSocket) -> None:
     """A websocket that says what it was asked with, then repeats everything."""
     offered = websocket.scope["subprotocols"]
@@ -193,6 +198,7 @@ def container() -> Starlette:
             Route("/redirect", redirect),
             Route("/inside", inside),
             Route("/silent", silent),
+            Route("/taken", taken, methods=["PUT"]),
             Route("/{rest:path}", echo, methods=["GET", "POST"]),
         ]
     )

@@ -314,6 +314,12 @@ async def test_a_container_or_an_agent_that_is_away_is_told_in_words(own_world: 
         assert "does not answer; try again in a moment" in reply.text
 
 
+async def test_a_viewer_uploads_more_than_the_api_takes(world: World):
+    client = world.client(cookies={"greenroom_viewer": "token-ann"})
+    reply = await client.put(f"{world.stream}{world.path()}taken", content=b"x" * (11 << 20))
+    assert (reply.status_code, reply.json()) == (200, {"bytes": 11 << 20})
+
+
 async def test_a_page_that_never_answers_is_given_up_and_a_silent_desktop_is_not(monkeypatch: pytest.MonkeyPatch):
     quick = "import greenroom.gateway.nginx_streams as streams; streams.PAGE_IDLE = '1s'"
     monkeypatch.setattr(gateways, "RUN_AS_ACCOUNT", f"{quick}\n{gateways.RUN_AS_ACCOUNT}")

@@ -187,6 +187,7 @@ _ASK_AGENT: Final = """\
 proxy_http_version 1.1;
 proxy_pass_request_headers off;
 proxy_pass_request_body off;
+client_max_body_size 0;  # of what the viewer sends to his desktop: it is looked at here, too
 proxy_set_header Connection "";
 proxy_set_header Content-Length "";
 proxy_set_header Host $http_host;
