@@ -195,6 +195,26 @@ def test_sigterm_ends_it_like_down(new_instance: Instance):
     assert not (new_instance.data / "run/state.json").exists()
 
 
+def test_down_without_docker_ends_the_processes_in_order_and_the_next_one_ends_the_containers(new_instance: Instance):
+    there = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock").removeprefix("unix://")
+    docker = new_instance.folder / "docker.sock"
+    docker.symlink_to(there)
+    new_instance.environment["DOCKER_HOST"] = f"unix://{docker}"
+    new_instance.up()
+    session_id = new_instance.launch(new_instance.new_user())["session_id"]
+    wait_for(lambda: new_instance.session(session_id)["status"] == "running", "it runs")
+    docker.unlink()
+    done = new_instance.down()
+    assert (done.returncode, "run greenroom down again" in done.stderr) == (1, True), done.stderr
+    assert processes_of(new_instance.data) == []
+    ended = Layout(new_instance.data).log("postgres").read_text().rstrip().splitlines()[-1]
+    assert "database system is shut down" in ended
+    assert len(new_instance.containers_of(session_id)) == 1
+    docker.symlink_to(there)
+    assert new_instance.down().returncode == 0
+    assert new_instance.containers_of(session_id) == []
+
+
 def test_a_certificate_of_ones_own_is_shown_under_its_host_name(new_instance: Instance):
     brought = new_instance.folder / "brought"
     other = Layout(brought)
