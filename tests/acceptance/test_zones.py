@@ -167,11 +167,13 @@ def test_without_proxy_connections_streams_are_at_proxy_hostname_and_port(zones:
             return f"https://streams.localhost:{stream_port}" in console.headers["Content-Security-Policy"]
 
         assert wait_for(may_be_framed, "the gateway knows where the streams are")
-        there = {"Host": f"streams.localhost:{stream_port}"}
-        served = httpx.get(
-            frame.replace(session_id, session_id[::-1]), verify=zones.ca(), headers=there, trust_env=False
-        )
-        assert served.status_code != 421
+
+        def is_served_there() -> bool:
+            there = {"Host": f"streams.localhost:{stream_port}"}
+            other = frame.replace(session_id, session_id[::-1])
+            return httpx.get(other, verify=zones.ca(), headers=there, trust_env=False).status_code != 421
+
+        assert wait_for(is_served_there, "also where the nginx of before has not heard yet that it is to end")
         zones.call("PATCH", address, json={"proxy_hostname": "$request_host$"})
     assert urlsplit(frame_of(zones, session_id)).path.startswith("/desktop/")
 
