@@ -66,7 +66,6 @@ BY_AGE: Final[dict[str, LiteralString]] = {
         " WHERE screenshot IS NOT NULL AND created < clock_timestamp() - interval '1 minute' LIMIT %(batch)s))"
     ),
 }
-
 """What deletes a batch of those that are too old, from each table."""
 
 # By the newest id, which is there at once; ids have gaps where a transaction was rolled back, so it may be a few less.
