@@ -1,6 +1,6 @@
 /** What the pages ask to be done. */
 
-import { client, dataOf } from './client';
+import { client, dataOf, deletionOf } from './client';
 import type { Schemas, SessionAction, Uuid } from './types';
 
 /** A launch with the key that makes its repetition harmless (a lost answer never starts a second session). */
@@ -31,7 +31,7 @@ export function keepAliveByToken(body: ConnectAddress) {
 /** With `force` its row ends at once, whatever its Agent says; without `follow` the very one, whatever took its place. */
 export function deleteSession(sessionId: Uuid, { force = false, follow = true } = {}) {
   const params = { path: { session_id: sessionId }, query: { force, follow } };
-  return dataOf(client.DELETE('/api/v1/sessions/{session_id}', { params }));
+  return deletionOf(client.DELETE('/api/v1/sessions/{session_id}', { params }));
 }
 
 /** A session as an order names it; one that was set aside is meant itself, not what took its place. */
@@ -75,7 +75,7 @@ export function recycleStagingConfig(id: Uuid) {
 }
 
 export function deleteStagingConfig(id: Uuid) {
-  return dataOf(client.DELETE(STAGING_CONFIG, { params: { path: { staging_config_id: id } } }));
+  return deletionOf(client.DELETE(STAGING_CONFIG, { params: { path: { staging_config_id: id } } }));
 }
 
 export function changeManager(managerId: Uuid, body: Schemas['ManagerPatch']) {
@@ -84,7 +84,7 @@ export function changeManager(managerId: Uuid, body: Schemas['ManagerPatch']) {
 
 /** Forget a Manager that is gone for good; one that runs registers again. */
 export function deleteManager(managerId: Uuid) {
-  return dataOf(client.DELETE('/api/v1/managers/{manager_id}', { params: { path: { manager_id: managerId } } }));
+  return deletionOf(client.DELETE('/api/v1/managers/{manager_id}', { params: { path: { manager_id: managerId } } }));
 }
 
 export function changeAgent(agentId: Uuid, body: Schemas['AgentPatch']) {
@@ -96,7 +96,7 @@ export function createZone(body: Schemas['ZoneCreate']) {
 }
 
 export function deleteZone(zoneId: Uuid) {
-  return dataOf(client.DELETE('/api/v1/zones/{zone_id}', { params: { path: { zone_id: zoneId } } }));
+  return deletionOf(client.DELETE('/api/v1/zones/{zone_id}', { params: { path: { zone_id: zoneId } } }));
 }
 
 export function changeZone(zoneId: Uuid, body: Schemas['ZonePatch']) {
@@ -108,7 +108,7 @@ export function createImage(body: Schemas['ImageCreate']) {
 }
 
 export function deleteImage(imageId: Uuid) {
-  return dataOf(client.DELETE('/api/v1/images/{image_id}', { params: { path: { image_id: imageId } } }));
+  return deletionOf(client.DELETE('/api/v1/images/{image_id}', { params: { path: { image_id: imageId } } }));
 }
 
 export function changeImage(imageId: Uuid, body: Schemas['ImagePatch']) {
@@ -125,7 +125,7 @@ export function changeUser(userId: Uuid, body: Schemas['UserPatch']) {
 
 /** With `force` the user's sessions are ended first. */
 export function deleteUser(userId: Uuid, force: boolean) {
-  return dataOf(client.DELETE('/api/v1/users/{user_id}', { params: { path: { user_id: userId }, query: { force } } }));
+  return deletionOf(client.DELETE('/api/v1/users/{user_id}', { params: { path: { user_id: userId }, query: { force } } }));
 }
 
 const GROUP = '/api/v1/groups/{group_id}';
@@ -141,7 +141,7 @@ export function changeGroup(groupId: Uuid, body: Schemas['GroupPatch']) {
 }
 
 export function deleteGroup(groupId: Uuid) {
-  return dataOf(client.DELETE(GROUP, { params: { path: { group_id: groupId } } }));
+  return deletionOf(client.DELETE(GROUP, { params: { path: { group_id: groupId } } }));
 }
 
 export function addGroupUser(groupId: Uuid, userId: Uuid) {
@@ -149,7 +149,7 @@ export function addGroupUser(groupId: Uuid, userId: Uuid) {
 }
 
 export function removeGroupUser(groupId: Uuid, userId: Uuid) {
-  return dataOf(client.DELETE(GROUP_USER, { params: { path: { group_id: groupId, user_id: userId } } }));
+  return deletionOf(client.DELETE(GROUP_USER, { params: { path: { group_id: groupId, user_id: userId } } }));
 }
 
 export function addGroupImage(groupId: Uuid, imageId: Uuid) {
@@ -157,7 +157,7 @@ export function addGroupImage(groupId: Uuid, imageId: Uuid) {
 }
 
 export function removeGroupImage(groupId: Uuid, imageId: Uuid) {
-  return dataOf(client.DELETE(GROUP_IMAGE, { params: { path: { group_id: groupId, image_id: imageId } } }));
+  return deletionOf(client.DELETE(GROUP_IMAGE, { params: { path: { group_id: groupId, image_id: imageId } } }));
 }
 
 /** A setting of null is removed, so that the next group's value or the default holds. */
@@ -179,7 +179,7 @@ export function changeApiKey(keyId: string, body: Schemas['KeyPatch']) {
 }
 
 export function deleteApiKey(keyId: string) {
-  return dataOf(client.DELETE('/api/v1/api-keys/{key_id}', { params: { path: { key_id: keyId } } }));
+  return deletionOf(client.DELETE('/api/v1/api-keys/{key_id}', { params: { path: { key_id: keyId } } }));
 }
 
 type Attributes = Schemas['AttributesPatch'];
@@ -202,28 +202,28 @@ export function generateUserSshKey(userId: Uuid) {
 }
 
 export function endOwnLogin(loginId: Uuid) {
-  return dataOf(client.DELETE('/api/v1/me/logins/{login_id}', { params: { path: { login_id: loginId } } }));
+  return deletionOf(client.DELETE('/api/v1/me/logins/{login_id}', { params: { path: { login_id: loginId } } }));
 }
 
 export function endUserLogin(userId: Uuid, loginId: Uuid) {
   const params = { path: { user_id: userId, login_id: loginId } };
-  return dataOf(client.DELETE('/api/v1/users/{user_id}/logins/{login_id}', { params }));
+  return deletionOf(client.DELETE('/api/v1/users/{user_id}/logins/{login_id}', { params }));
 }
 
 export function logUserOut(userId: Uuid) {
-  return dataOf(client.DELETE('/api/v1/users/{user_id}/logins', { params: { path: { user_id: userId } } }));
+  return deletionOf(client.DELETE('/api/v1/users/{user_id}/logins', { params: { path: { user_id: userId } } }));
 }
 
 /** With `force` the sessions of an Agent that is gone for good are ended. */
 export function deleteAgent(agentId: Uuid, force: boolean) {
-  return dataOf(
+  return deletionOf(
     client.DELETE('/api/v1/agents/{agent_id}', { params: { path: { agent_id: agentId }, query: { force } } }),
   );
 }
 
 /** Make an Agent's credential worthless, until it joins again with a token made for it. */
 export function revokeCredential(agentId: Uuid) {
-  return dataOf(client.DELETE('/api/v1/agents/{agent_id}/credential', { params: { path: { agent_id: agentId } } }));
+  return deletionOf(client.DELETE('/api/v1/agents/{agent_id}/credential', { params: { path: { agent_id: agentId } } }));
 }
 
 export function createJoinToken(body: Schemas['JoinTokenCreate']) {
@@ -232,11 +232,11 @@ export function createJoinToken(body: Schemas['JoinTokenCreate']) {
 
 export function revokeJoinToken(joinTokenId: Uuid) {
   const params = { path: { join_token_id: joinTokenId } };
-  return dataOf(client.DELETE('/api/v1/join-tokens/{join_token_id}', { params }));
+  return deletionOf(client.DELETE('/api/v1/join-tokens/{join_token_id}', { params }));
 }
 
 export function deleteGateway(gatewayId: Uuid) {
-  return dataOf(client.DELETE('/api/v1/gateways/{gateway_id}', { params: { path: { gateway_id: gatewayId } } }));
+  return deletionOf(client.DELETE('/api/v1/gateways/{gateway_id}', { params: { path: { gateway_id: gatewayId } } }));
 }
 
 const FILTER_POLICY = '/api/v1/filter-policies/{filter_policy_id}';
@@ -250,7 +250,7 @@ export function changeFilterPolicy(policyId: Uuid, body: Schemas['FilterPolicyPa
 }
 
 export function deleteFilterPolicy(policyId: Uuid) {
-  return dataOf(client.DELETE(FILTER_POLICY, { params: { path: { filter_policy_id: policyId } } }));
+  return deletionOf(client.DELETE(FILTER_POLICY, { params: { path: { filter_policy_id: policyId } } }));
 }
 
 /** What a policy says about a host; nothing is opened. */

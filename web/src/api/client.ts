@@ -44,6 +44,21 @@ export async function dataOf<T>(call: Promise<Answer<T>>): Promise<T> {
   return answer.data as T;
 }
 
+/**
+ * The data of the answer to a deletion; undefined when there is nothing to delete any more.
+ *
+ * That is no failure: somebody else was faster, or a first answer was lost on its way and the request was sent again,
+ * by us (`retryTemporary`) or by the browser. Throws ApiError as `dataOf` does for everything else.
+ */
+export async function deletionOf<T>(call: Promise<Answer<T>>): Promise<T | undefined> {
+  try {
+    return await dataOf(call);
+  } catch (error) {
+    if (error instanceof ApiError && error.status === 404) return undefined;
+    throw error;
+  }
+}
+
 /** Rows at most of a list that is read whole; more cannot be looked through on a page. */
 const MOST_ROWS = 20_000;
 
