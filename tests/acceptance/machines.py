@@ -61,8 +61,13 @@ class Machine:
         self.folder.mkdir(mode=0o755)
         self.address = islands.add(name)
         self._islands = islands
-        self._namespace = Path(islands.inside(name)[1].removeprefix("--net="))
+        self._namespace = Path(self.inside[1].removeprefix("--net="))
         self._started: list[subprocess.Popen[bytes]] = []
+
+    @property
+    def inside(self) -> tuple[str, ...]:
+        """What runs a program on this machine; the program keeps the process id."""
+        return self._islands.inside(self.name)
 
     # Running --------------------------------------------------------------------------------------------------------
 
@@ -72,7 +77,7 @@ class Machine:
         """A process on this machine; its output goes to `<name>.log` in the machine's folder."""
         with (self.folder / f"{name}.log").open("ab") as output:
             process = subprocess.Popen(
-                [*self._islands.inside(self.name), *([] if account is None else setpriv(account)), *argv],
+                [*self.inside, *([] if account is None else setpriv(account)), *argv],
                 env={"PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", **environment},
                 cwd="/",
                 stdin=subprocess.DEVNULL,
@@ -147,7 +152,7 @@ class Machine:
     def _iptables(self, what: str, chain: str, other: Machine) -> None:
         side = "--destination" if chain == "OUTPUT" else "--source"
         rule = ["iptables", "--wait", what, chain, side, other.address, "--jump", "DROP"]
-        subprocess.run([*self._islands.inside(self.name), *rule], check=True)
+        subprocess.run([*self.inside, *rule], check=True)
 
     def lose_power(self) -> None:
         """kill -9 of everything on it, containers too."""

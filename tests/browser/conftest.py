@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, BrowserContext, expect, sync_playwright
 from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.browser.console import Person, log_in
-
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
-ARGUMENTS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--disable-background-networking"]
+from tests.browser.own_machine import chromium_options
 
 RESULTS = Path(__file__).parents[2] / "test-results"
 CONTEXTS = pytest.StashKey[list[BrowserContext]]()
@@ -20,11 +18,18 @@ CONTEXTS = pytest.StashKey[list[BrowserContext]]()
 expect.set_options(timeout=15_000)
 
 
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[dict[str, Any]]:
+    """How Playwright starts chromium; see own_machine."""
+    with chromium_options() as options:
+        yield options
+
+
 @pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
+def browser(chromium: dict[str, Any]) -> Iterator[Browser]:
     """One chromium for the tests of a file; its event loop leaves no place for one of another file."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=ARGUMENTS)
+        browser = playwright.chromium.launch(**chromium)
         yield browser
         browser.close()
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Error as PlaywrightError
 from playwright.sync_api import Frame, Locator, Page, expect
 
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
@@ -71,17 +70,9 @@ class Person:
 
 
 def goto(page: Page, address: str) -> None:
-    """Open an address; again where chromium dropped its connections because a container came or went (its network)."""
-    for attempts_left in (2, 1, 0):
-        try:
-            page.goto(address)
-            page.get_by_role("main").wait_for(timeout=10_000)
-        except PlaywrightError:
-            if attempts_left == 0:
-                raise
-            page.wait_for_timeout(1000)  # chromium may be loading it again by itself
-        else:
-            return
+    """Open an address and wait until its page is there."""
+    page.goto(address)
+    page.get_by_role("main").wait_for()
 
 
 def log_in(page: Page, url: str, username: str, password: str) -> Person:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Route, expect
 from tests.acceptance.instance import Instance, wait_for
 from tests.browser.console import Person, violations
 
@@ -128,6 +128,28 @@ def test_a_session_set_aside_is_shown_with_its_reason_and_can_be_deleted(
     aside.get_by_role("button", name=f"Delete {session_id}").click()
     admin.page.get_by_role("dialog").get_by_role("button", name="Delete").click()
     expect(aside).to_have_count(0, timeout=FILL_MS)
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.usefixtures("clean")
+def test_a_deletion_that_is_repeated_because_its_answer_was_lost_is_done(admin: Person, instance: Instance):
+    page = admin.page
+    config_id = instance.stage(0)
+    answers: list[int] = []
+
+    def lose_the_first(route: Route) -> None:
+        if route.request.method != "DELETE":
+            return route.fallback()
+        answer = route.fetch()
+        answers.append(answer.status)
+        return route.abort() if len(answers) == 1 else route.fulfill(response=answer)
+
+    page.route("**/api/v1/staging-configs/*", lose_the_first)
+    admin.open(f"/admin/staging/{config_id}")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No staging configs yet")).to_be_visible()
+    assert answers == [204, 404]
 
 
 @pytest.mark.timeout(120)
