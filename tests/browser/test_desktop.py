@@ -129,6 +129,7 @@ def a_file_goes_in(user: Person, session_id: str) -> None:
     with user.page.context.expect_page() as opened:
         user.tool("Files")
     files = opened.value
+    expect(files.get_by_label("Upload")).to_be_visible()
     files.get_by_label("Upload").set_input_files([{"name": "notes.txt", "mimeType": "text/plain", "buffer": b"mine"}])
     expect(files.get_by_role("status")).to_have_text("notes.txt is in the folder Uploads.")
     assert inside(session_id, "cat", "/home/kasm-user/Uploads/notes.txt") == "mine"
