@@ -1,4 +1,4 @@
-"""What the Primary does in every round does not read whole tables, however many ended sessions are kept."""
+"""What the Primary does in every round, and every launch does, reads no whole tables of ended sessions."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from greenroom.db.database import Database, Params
 from greenroom.db.making_room import PEOPLE_WAITING, patience
 from greenroom.db.overdue import FORGET
 from greenroom.db.retention import BY_AGE
+from greenroom.db.sessions import NUMBER_OF_USER
 from greenroom.testing import rows
 
 ID: Final[LiteralString] = "'00000000-0000-4000-8000-000000000000'"
@@ -37,6 +38,18 @@ async def test_who_waits_for_room_is_counted_without_reading_all_launches(db: Da
     zone_id = await rows.zone(db)
     found = await plan(db, PEOPLE_WAITING, patience(zone_id))
     assert re.search(r"Index Cond: .*at > \(now\(\)", found), found
+
+
+async def test_a_plan_that_is_kept_counts_the_sessions_of_a_user_by_index(db: Database):
+    """Were it dearer than one for the values at hand, every launch would be planned anew several times."""
+    counting = NUMBER_OF_USER % {"user_id": "$1", "counting": "$2"}
+    async with db.transaction() as connection:
+        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        await connection.execute(f"PREPARE counted (uuid, text[]) AS SELECT {counting}".encode())
+        cursor = await connection.execute(b"EXPLAIN EXECUTE counted (" + ID.encode() + b", '{running}')")
+        found = "\n".join(str(row["QUERY PLAN"]) for row in await cursor.fetchall())
+    assert "on sessions_live_by_user" in found, found
 
 
 VALUES: Final = {"log_s": 1.0, "launch_s": 1.0, "command_s": 1.0, "batch": 10, "keep_days": 1.0}

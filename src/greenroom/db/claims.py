@@ -18,7 +18,7 @@ from psycopg.types.json import Jsonb
 from greenroom.core.expiry import Clocks
 from greenroom.core.launching import PoolContents
 from greenroom.db.database import Database
-from greenroom.db.sessions import COUNTING, limit_reached, repeated_request
+from greenroom.db.sessions import COUNTING, NUMBER_OF_USER, limit_reached, repeated_request
 
 CLAIM_ATTEMPTS: Final = 4
 """The first look and three more after a false miss: SKIP LOCKED passes by rows that a batch touches just now."""
@@ -99,8 +99,9 @@ UPDATE sessions SET status = 'assigning', status_changed = clock_timestamp(), ge
    AND """
     + CONFIG_SERVES
     + """
-   AND (SELECT count(*) FROM sessions WHERE user_id = %(user_id)s
-        AND (status = ANY(%(counting)s) OR awaits_successor)) < %(max_sessions)s
+   AND """
+    + NUMBER_OF_USER
+    + """ < %(max_sessions)s
 RETURNING session_id, agent_id, zone_id, image_id, auth_epoch
 ), step AS (
 INSERT INTO session_steps (session_id, name) SELECT session_id, 'claimed' FROM claimed
@@ -114,7 +115,8 @@ SELECT * FROM claimed
 """
 )
 
-_CONTENTS: Final[LiteralString] = """
+_CONTENTS: Final[LiteralString] = (
+    """
 WITH s AS (
     SELECT s.claimable AND s.expires > clock_timestamp() AND s.config_hash = %(config_hash)s
                AND a.zone_id = s.zone_id AS good,
@@ -130,8 +132,9 @@ SELECT count(*) FILTER (WHERE good AND agent_status = 'running' AND agent_enable
        count(*) FILTER (WHERE good AND agent_status = 'running' AND NOT agent_enabled) AS on_disabled_agents,
        count(*) FILTER (WHERE expired) AS expired, count(*) FILTER (WHERE outdated) AS outdated,
        count(*) FILTER (WHERE starting) AS starting,
-       (SELECT count(*) FROM sessions WHERE user_id = %(user_id)s
-           AND (status = ANY(%(counting)s) OR awaits_successor)) AS of_user,
+       """
+    + NUMBER_OF_USER
+    + """ AS of_user,
        COALESCE((SELECT c.paused FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s), false)
            AS paused,
        NOT EXISTS (SELECT 1 FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s
@@ -140,6 +143,7 @@ SELECT count(*) FILTER (WHERE good AND agent_status = 'running' AND agent_enable
                   WHERE c.staging_config_id = %(staging_config_id)s), false) AS image_enabled
   FROM s
 """
+)
 
 
 async def claim(

@@ -10,7 +10,8 @@ from greenroom.db.database import Connection, Database
 
 _LOSABLE: Final = sorted(sources_of(SessionStatus.LOST))
 _IS_LOSABLE: Final[LiteralString] = (
-    " user_id IS NOT NULL AND status = ANY(%s) AND (status <> 'starting' OR started IS NOT NULL)"
+    " user_id IS NOT NULL AND status = ANY(%s) AND status <> 'deleted'"
+    " AND (status <> 'starting' OR started IS NOT NULL)"
 )
 """A first start that waits for an Agent is tried on another one; one that is resumed has its disk there."""
 _DELETABLE: Final = sorted(sources_of(SessionStatus.DELETING))

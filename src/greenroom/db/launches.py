@@ -11,7 +11,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.db.database import Database
 from greenroom.db.images import IMAGE_JSON
-from greenroom.db.sessions import COUNTING
+from greenroom.db.sessions import COUNTING, NUMBER_OF_USER
 
 _SNAPSHOT: Final[LiteralString] = (
     """
@@ -32,9 +32,9 @@ SELECT
              WHERE c.image_id = %(image_id)s AND c.deleted IS NULL), '[]') AS pools,
   (SELECT jsonb_build_object('session_id', COALESCE(s.superseded_by, s.session_id), 'body', s.idempotency_body)
      FROM sessions s WHERE s.user_id = %(user_id)s AND s.idempotency_key = %(idempotency_key)s) AS repeated,
-  (SELECT count(*) FROM sessions s WHERE s.user_id = %(user_id)s
-    AND (s.status = ANY(%(counting)s) OR s.awaits_successor)) AS num_sessions
-"""
+  """
+    + NUMBER_OF_USER
+    + " AS num_sessions"
 )
 
 _AGENTS: Final[LiteralString] = """

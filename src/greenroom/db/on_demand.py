@@ -15,7 +15,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.db.database import Connection, Database
 from greenroom.db.making_room import take_room
-from greenroom.db.sessions import COUNTING, NewSession, insert_session, limit_reached, repeated_request
+from greenroom.db.sessions import COUNTING, NUMBER_OF_USER, NewSession, insert_session, limit_reached, repeated_request
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -114,8 +114,7 @@ async def _write_ledger(connection: Connection, new: NewSession, line: LedgerLin
 
 async def _check_limit(connection: Connection, user_id: str | None, max_sessions: int) -> None:
     cursor = await connection.execute(
-        "SELECT count(*) AS number FROM sessions WHERE user_id = %s AND (status = ANY(%s) OR awaits_successor)",
-        (user_id, COUNTING),
+        "SELECT " + NUMBER_OF_USER + " AS number", {"user_id": user_id, "counting": COUNTING}
     )
     row = await cursor.fetchone()
     if row is not None and row["number"] >= max_sessions:

@@ -18,7 +18,7 @@ _WAITING: Final[LiteralString] = (
     " coalesce(a.hostname, '') AS agent_name, coalesce(o.probe_error, '') AS probe_error,"
     " clock_timestamp() AS now"
     " FROM sessions s LEFT JOIN agents a USING (agent_id) LEFT JOIN session_observed o USING (session_id)"
-    " WHERE s.zone_id = %(zone_id)s AND (s.status = ANY(%(transitional)s)"
+    " WHERE s.zone_id = %(zone_id)s AND s.status <> 'deleted' AND (s.status = ANY(%(transitional)s)"
     "  OR s.status = ANY(%(returning)s) AND s.deadline IS NOT NULL)"
     " AND (a.agent_id IS NULL OR a.status IN ('pending', 'running')"
     "  OR s.status IN ('requested', 'assigning') OR s.status = 'starting' AND s.started IS NULL)"
@@ -81,7 +81,7 @@ async def read_missed_moves(db: Database, zone_id: str) -> list[dict[str, Any]]:
         " s.assignment_state, o.state, o.usable, o.exit_code, o.probe_error"
         " FROM sessions s JOIN session_observed o USING (session_id, agent_id, generation)"
         " JOIN agents a USING (agent_id)"
-        " WHERE s.zone_id = %s AND s.status = ANY(%s) AND a.status = 'running' AND a.complete"
+        " WHERE s.zone_id = %s AND s.status = ANY(%s) AND s.status <> 'deleted' AND a.status = 'running' AND a.complete"
         " AND o.incarnation = a.incarnation",
         (zone_id, [*_TRANSITIONAL, *_RETURNING]),
     )
