@@ -32,10 +32,10 @@ def run() -> list[Figure]:
         for user in running.many_users(SAMPLES):
             running.await_current(config, POOL)
             time.sleep(REST_S)
-            line = Line(running)
+            line, told = Line(running), Line(running).told()
             start = time.perf_counter()
             session = line.launch(image_id, user)["session_id"]
-            await_open(line, session)
+            await_open(line, told, session)
             open_ms.append((time.perf_counter() - start) * 1000)
             line.ask("DELETE", f"/sessions/{session}")
         running.await_current(config, POOL)

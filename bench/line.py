@@ -15,6 +15,25 @@ from urllib.parse import urlsplit
 from bench.instance import Instance
 
 
+class Told:
+    """The stream of events, as every page of the console has it open: who waits need not ask often."""
+
+    def __init__(self, answer: http.client.HTTPResponse) -> None:
+        self._answer = answer
+        self._answer.readline()  # it is connected: from here on nothing is missed
+
+    def await_change(self, subject: str) -> None:
+        """Wait until something is said of this session or staging config, or until the next sign of life, which comes every 15 s.
+
+        Raises:
+            RuntimeError: the stream has ended.
+        """
+        while line := self._answer.readline():
+            if subject.encode() in line or line.startswith(b": alive"):
+                return
+        raise RuntimeError("the stream of events has ended")
+
+
 class Line:
     """One kept connection to the gateway or to `netloc`, with the key of every permission. For one thread at a time."""
 
@@ -47,6 +66,11 @@ class Line:
         answer = self._connection.getresponse()
         answer.read()
         return (answer.getheader("set-cookie") or "").split(";")[0]
+
+    def told(self) -> Told:
+        """What changes from now on; nothing else may be asked on this line."""
+        self._connection.request("GET", "/api/v1/events", headers=self._headers)
+        return Told(self._connection.getresponse())
 
     def launch(self, image_id: str, user_id: str) -> dict[str, Any]:
         """A staged session for this user.

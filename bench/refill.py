@@ -8,6 +8,7 @@ import time
 
 from bench import raw
 from bench.instance import instance
+from bench.line import Line
 from bench.table import Figure, median, spread
 from greenroom.agent.prober import FAST_S
 from greenroom.runtimes.probe import Prober
@@ -47,9 +48,11 @@ def run() -> list[Figure]:
             running.http.patch(f"/api/v1/staging-configs/{config}", json={"num_sessions": 0}).raise_for_status()
             running.end_all()
             theirs.append(min(asyncio.run(_raw(image, parallel)) for parallel in (cores, 2 * cores, COUNT)))
+            line, told = Line(running), Line(running).told()
             start = time.perf_counter()
-            running.http.patch(f"/api/v1/staging-configs/{config}", json={"num_sessions": COUNT}).raise_for_status()
-            running.await_current(config, COUNT)
+            line.ask("PATCH", f"/staging-configs/{config}", {"num_sessions": COUNT})
+            while line.ask("GET", f"/staging-configs/{config}")["num_current_sessions"] < COUNT:
+                told.await_change(config)
             ours.append(time.perf_counter() - start)
     return [
         Figure(

@@ -12,10 +12,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from bench.instance import Instance
-from bench.line import Line
-
-_LOOK_S = 0.005
-"""How often a session that is not there yet is asked for again."""
+from bench.line import Line, Told
 
 
 class _Reader:
@@ -60,19 +57,19 @@ async def first_frame(url: str, headers: dict[str, str], context: ssl.SSLContext
         assert (await reader.take(1))[0] == 0
 
 
-def await_open(line: Line, session_id: str, deadline_s: float = 60) -> str:
-    """Wait until the session may be opened; the address that opens it."""
+def await_open(line: Line, told: Told, session_id: str, deadline_s: float = 60) -> str:
+    """Wait until the session may be opened, asking again when something is said of it; the address that opens it."""
     end = time.monotonic() + deadline_s
     while not (frame_url := line.ask("GET", f"/sessions/{session_id}/connection")["frame_url"]):
         if time.monotonic() > end:
             raise TimeoutError(f"session {session_id} did not become ready")
-        time.sleep(_LOOK_S)
+        told.await_change(session_id)
     return frame_url
 
 
-def open_stream(instance: Instance, line: Line, session_id: str) -> None:
+def open_stream(instance: Instance, line: Line, told: Told, session_id: str) -> None:
     """Wait until the session may be opened, go through the address with the token, get the first frame."""
-    parts = urlsplit(await_open(line, session_id))
+    parts = urlsplit(await_open(line, told, session_id))
     entered = Line(instance, parts.netloc)
     cookie = entered.cookie_of(f"{parts.path}?{parts.query}")
     headers = {"Cookie": cookie, "Origin": instance.facts["url"]}
