@@ -23,7 +23,7 @@ class Told:
         self._answer.readline()  # it is connected: from here on nothing is missed
 
     def await_change(self, subject: str) -> None:
-        """Wait until something is said of this session or staging config, or until the next sign of life, which comes every 15 s.
+        """Wait until something is said of this session or staging config, 15 s at most: then the stream shows life.
 
         Raises:
             RuntimeError: the stream has ended.

@@ -14,7 +14,6 @@ from bench.instance import Instance, instance
 from bench.line import Line
 from bench.stream import open_stream
 from bench.table import Figure, median, spread
-from greenroom.agent.prober import FAST_S
 from greenroom.runtimes.probe import Prober
 
 AT_ONCE = 5
@@ -46,7 +45,7 @@ async def _raw(image: str, count: int) -> list[float]:
     async def one(name: str) -> float:
         start = time.perf_counter()
         address = await raw.start(name, image)
-        await raw.painted(prober, address, raw.LOOK_S if count == 1 else FAST_S)
+        await raw.painted(prober, address, is_alone=count == 1)
         await raw.seen(address)
         return (time.perf_counter() - start) * 1000
 

@@ -43,7 +43,7 @@ async def _rounds(image: str) -> list[float]:
     prober = Prober()
     try:
         address = await raw.start(name, image)
-        await raw.painted(prober, address)
+        await raw.painted(prober, address, is_alone=True)
         await asyncio.sleep(SETTLES_S)
         pid = int(subprocess.check_output(["docker", "inspect", "-f", "{{.State.Pid}}", name]))
         return [

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import ssl
 import subprocess
+import time
 import uuid
 from base64 import b64encode
 
 from bench.stream import first_frame
+from greenroom.agent.prober import pause_s
 from greenroom.core.sessions import SessionSpec
 from greenroom.runtimes.docker_spec import OPEN_FILES_MAX, PIDS_MAX, SHM_BYTES
 from greenroom.runtimes.probe import Prober
@@ -42,10 +44,13 @@ async def start(name: str, image: str) -> str:
     return output.decode().split()[0]
 
 
-async def painted(prober: Prober, address: str, look_s: float = LOOK_S) -> None:
+async def painted(prober: Prober, address: str, *, is_alone: bool) -> None:
     """Wait until the first frame is painted."""
+    begun = looked = time.monotonic()
     while not (await prober.probe(address, SPEC)).usable:
-        await asyncio.sleep(look_s)
+        took_s = time.monotonic() - looked
+        await asyncio.sleep(LOOK_S if is_alone else pause_s(looked - begun, took_s))
+        looked = time.monotonic()
 
 
 async def seen(address: str) -> None:

@@ -10,7 +10,6 @@ from bench import raw
 from bench.instance import instance
 from bench.line import Line
 from bench.table import Figure, median, spread
-from greenroom.agent.prober import FAST_S
 from greenroom.runtimes.probe import Prober
 
 COUNT = 12
@@ -26,7 +25,7 @@ async def _raw(image: str, parallel: int) -> float:
     async def one(name: str) -> None:
         async with gate:
             address = await raw.start(name, image)
-        await raw.painted(prober, address, FAST_S)
+        await raw.painted(prober, address, is_alone=False)
 
     start = time.perf_counter()
     await asyncio.gather(*(one(name) for name in names))

@@ -1,7 +1,8 @@
 """Finds out whether sessions are usable: the page answers, something was painted, and `first_launch` has ended.
 
-While a session starts its page is probed quickly, afterwards every `probe_interval_s`. One failed probe of a usable
-session is looked at again before it counts, so that a busy host does not make sessions flap.
+While a session starts its page is probed quickly, as far as the host has time for it, afterwards every
+`probe_interval_s`. One failed probe of a usable session is looked at again before it counts, so that a busy host does
+not make sessions flap.
 """
 
 from __future__ import annotations
@@ -25,6 +26,9 @@ log = structlog.get_logger(__name__)
 
 FAST_S: Final = 0.075
 SLOW_S: Final = 1.0
+REST: Final = 3
+"""A session that starts is left alone for so many times as long as a look at it took. Where many start at once looks
+take longer and come less often, so that they leave the host to what they wait for."""
 FAST_FOR_S: Final = 20.0
 """A session that is not usable after this time is probed every `SLOW_S` only."""
 PARALLEL: Final = SlotCount(ordinary=8, for_people=4)
@@ -39,6 +43,16 @@ LOG_EVERY_S: Final = 30.0
 """How often the log of a container that does not become usable is looked at, from `FAST_FOR_S` on."""
 LOG_TAIL_LINES: Final = 50
 STOP_GRACE_S: Final = 1.0
+
+
+def pause_s(age_s: float, took_s: float) -> float:
+    """Seconds until the next look at a session that is not usable.
+
+    Args:
+        age_s: since its container began to run.
+        took_s: how long the last look took.
+    """
+    return min(SLOW_S, max(FAST_S, REST * took_s)) if age_s < FAST_FOR_S else SLOW_S
 
 
 class Prober:
@@ -68,7 +82,9 @@ class Prober:
         begun, failures, was_usable, next_log_s = time.monotonic(), 0, False, FAST_FOR_S
         failing_since = begun
         while (spec := self._spec(session_id, address)) is not None:
+            looked = time.monotonic()
             result = await self._probe(session_id, address, spec)
+            took_s = time.monotonic() - looked
             failures = 0 if result.usable else failures + 1
             failing_since = time.monotonic() if failures <= 1 else failing_since
             if result.usable and not was_usable:
@@ -86,7 +102,7 @@ class Prober:
             if not was_usable and age_s >= next_log_s:
                 await self._keep_log(session_id)
                 next_log_s = age_s + LOG_EVERY_S
-            await asyncio.sleep(self._pause_s(result.usable, age_s))
+            await asyncio.sleep(self._interval_s if result.usable else pause_s(age_s, took_s))
 
     async def _keep_log(self, session_id: str) -> None:
         """What a container says that runs and is not usable: when its time is over, that is what tells why."""
@@ -101,11 +117,6 @@ class Prober:
         since_s = self._sessions.age_s(session_id)
         if since_s is not None:
             self._metrics.start_seconds.observe(since_s)
-
-    def _pause_s(self, usable: bool, age_s: float) -> float:
-        if usable:
-            return self._interval_s
-        return FAST_S if age_s < FAST_FOR_S else SLOW_S
 
     def _spec(self, session_id: str, address: str) -> SessionSpec | None:
         """The specification while this container still is the one to probe."""

@@ -1,0 +1,28 @@
+"""How often a session that starts is looked at."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.agent.prober import FAST_FOR_S, FAST_S, SLOW_S, pause_s
+
+
+@given(age_s=st.floats(0, FAST_FOR_S, exclude_max=True), took_s=st.floats(FAST_S, SLOW_S / 3))
+def test_a_host_spends_at_most_a_quarter_of_the_time_looking_at_a_session_that_starts(age_s: float, took_s: float):
+    assert took_s <= (took_s + pause_s(age_s, took_s)) / 4 + 1e-9
+
+
+@given(age_s=st.floats(0, 3600), took_s=st.floats(0, 60))
+def test_no_look_is_put_off_for_long(age_s: float, took_s: float):
+    assert FAST_S <= pause_s(age_s, took_s) <= SLOW_S
+
+
+@pytest.mark.parametrize("took_s", [0.0, 0.01, 0.02])
+def test_where_looks_are_quick_they_come_quickly(took_s: float):
+    assert pause_s(1.0, took_s) == FAST_S
+
+
+def test_what_does_not_become_usable_is_looked_at_seldom():
+    assert pause_s(FAST_FOR_S, 0.01) == SLOW_S
