@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -142,6 +143,30 @@ def test_down_leaves_nothing_and_up_continues_with_the_same_data(new_instance: I
     assert [m["manager_id"] for m in second["managers"]] == [m["manager_id"] for m in first["managers"]]
     ended = new_instance.sql("SELECT status, ended_reason FROM sessions WHERE session_id = %s", session)
     assert ended == [{"status": "deleted", "ended_reason": "instance stopped"}]
+    assert run("doctor", "--data", str(new_instance.data)).returncode == 0
+
+
+def test_a_copy_of_data_put_in_its_place_again_is_the_instance_as_it_was(new_instance: Instance):
+    """docs/howto/one-machine.md, "Update and back up"."""
+    new_instance.up()
+    user_id, config = new_instance.new_user(), new_instance.stage(1)
+    wait_for(lambda: new_instance.staged(config) == 1, "the pool is full")
+    assert new_instance.down().returncode == 0
+    backup = new_instance.folder / "backup"
+    subprocess.run(["cp", "-a", new_instance.data, backup], check=True)
+
+    new_instance.up()
+    new_instance.unstage(config)
+    new_instance.call("DELETE", f"/users/{user_id}")
+    assert new_instance.down().returncode == 0
+    shutil.rmtree(new_instance.data)
+    backup.rename(new_instance.data)
+
+    new_instance.up()
+    wait_for(lambda: new_instance.staged(config) == 1, "the pool is full again")
+    session = new_instance.launch(user_id)
+    assert session["staged"]
+    wait_for(lambda: new_instance.has_status(session["session_id"], "running"), "the session is handed over")
     assert run("doctor", "--data", str(new_instance.data)).returncode == 0
 
 
