@@ -8,11 +8,15 @@ from __future__ import annotations
 import http.client
 import json
 import ssl
+import time
 from base64 import b64encode
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from bench.instance import Instance
+
+Found = TypeVar("Found")
 
 
 class Told:
@@ -22,12 +26,21 @@ class Told:
         self._answer = answer
         self._answer.readline()  # it is connected: from here on nothing is missed
 
-    def await_change(self, subject: str) -> None:
-        """Wait until something is said of this session or staging config, 15 s at most: then the stream shows life.
+    def first(self, subject: str, look: Callable[[], Found], deadline_s: float = 120) -> Found:
+        """The first true value of `look()`, called now and whenever something is said of a session or staging config.
 
         Raises:
+            TimeoutError: there was none in time; noticed 15 s later at most, when the stream shows life.
             RuntimeError: the stream has ended.
         """
+        end = time.monotonic() + deadline_s
+        while not (found := look()):
+            if time.monotonic() > end:
+                raise TimeoutError(f"{subject} did not get there in time")
+            self._await_change(subject)
+        return found
+
+    def _await_change(self, subject: str) -> None:
         while line := self._answer.readline():
             if subject.encode() in line or line.startswith(b": alive"):
                 return

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import ssl
 import struct
-import time
 from urllib.parse import urlsplit
 
 from websockets.asyncio.client import ClientConnection, connect
@@ -57,14 +56,9 @@ async def first_frame(url: str, headers: dict[str, str], context: ssl.SSLContext
         assert (await reader.take(1))[0] == 0
 
 
-def await_open(line: Line, told: Told, session_id: str, deadline_s: float = 60) -> str:
+def await_open(line: Line, told: Told, session_id: str) -> str:
     """Wait until the session may be opened, asking again when something is said of it; the address that opens it."""
-    end = time.monotonic() + deadline_s
-    while not (frame_url := line.ask("GET", f"/sessions/{session_id}/connection")["frame_url"]):
-        if time.monotonic() > end:
-            raise TimeoutError(f"session {session_id} did not become ready")
-        told.await_change(session_id)
-    return frame_url
+    return told.first(session_id, lambda: line.ask("GET", f"/sessions/{session_id}/connection")["frame_url"], 60)
 
 
 def open_stream(instance: Instance, line: Line, told: Told, session_id: str) -> None:

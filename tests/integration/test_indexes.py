@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from typing import Final, LiteralString
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, LiteralString
+from uuid import UUID
 
 import pytest
+from psycopg import sql
+from psycopg.rows import DictRow
 
 from greenroom.db.database import Database, Params
-from greenroom.db.making_room import PEOPLE_WAITING, patience
-from greenroom.db.overdue import FORGET
+from greenroom.db.fleet import read_agents
+from greenroom.db.making_room import PEOPLE_WAITING, patience, read_unready
+from greenroom.db.overdue import FORGET, read_missed_moves, read_waiting
 from greenroom.db.retention import BY_AGE
-from greenroom.db.sessions import NUMBER_OF_USER
+from greenroom.db.sessions import COUNTING, NUMBER_OF_USER
 from greenroom.testing import rows
 
 ID: Final[LiteralString] = "'00000000-0000-4000-8000-000000000000'"
@@ -42,14 +47,37 @@ async def test_who_waits_for_room_is_counted_without_reading_all_launches(db: Da
 
 async def test_a_plan_that_is_kept_counts_the_sessions_of_a_user_by_index(db: Database):
     """Were it dearer than one for the values at hand, every launch would be planned anew several times."""
-    counting = NUMBER_OF_USER % {"user_id": "$1", "counting": "$2"}
-    async with db.transaction() as connection:
-        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
-        await connection.execute("SET LOCAL enable_seqscan = off")
-        await connection.execute(f"PREPARE counted (uuid, text[]) AS SELECT {counting}".encode())
-        cursor = await connection.execute(b"EXPLAIN EXECUTE counted (" + ID.encode() + b", '{running}')")
-        found = "\n".join(str(row["QUERY PLAN"]) for row in await cursor.fetchall())
-    assert "on sessions_live_by_user" in found, found
+    found = await kept_plan(db, "SELECT " + NUMBER_OF_USER, {"user_id": UUID(int=1), "counting": COUNTING})
+    assert "sessions_live_by_user" in found, found
+
+
+class Recorder:
+    """In the place of a database that is only read from: the last statement, and no rows."""
+
+    query: LiteralString = ""
+    params: Params = None
+
+    async def fetch(self, query: LiteralString, params: Params = None) -> list[DictRow]:
+        self.query, self.params = query, params
+        return []
+
+
+@pytest.mark.parametrize(
+    ("read", "index"),
+    [
+        (read_waiting, "sessions_live_by_zone"),
+        (read_missed_moves, "sessions_live_by_zone"),
+        (read_unready, "sessions_live_by_zone"),
+        (read_agents, "sessions_live_by_agent"),
+    ],
+)
+async def test_a_plan_that_is_kept_finds_what_the_primary_reads_in_each_round_by_index(
+    db: Database, read: Callable[[Any, str], Awaitable[Any]], index: str
+):
+    recorder = Recorder()
+    await read(recorder, await rows.zone(db))
+    found = await kept_plan(db, recorder.query, recorder.params)
+    assert index in found, found
 
 
 VALUES: Final = {"log_s": 1.0, "launch_s": 1.0, "command_s": 1.0, "batch": 10, "keep_days": 1.0}
@@ -75,3 +103,23 @@ async def plan(db: Database, query: LiteralString, params: Params = None) -> str
         await connection.execute("SET LOCAL enable_seqscan = off")
         cursor = await connection.execute("EXPLAIN " + query, params)
         return "\n".join(str(row["QUERY PLAN"]) for row in await cursor.fetchall())
+
+
+async def kept_plan(db: Database, query: LiteralString, params: Params) -> str:
+    """How PostgreSQL would do it with a plan that is kept for any values, if the tables were large."""
+    values: list[Any] = []
+
+    def numbered(placeholder: re.Match[str]) -> str:
+        values.append(params[placeholder[1]] if isinstance(params, Mapping) else (params or ())[len(values)])
+        return f"${len(values)}"
+
+    statement = re.sub(r"%(?:\((\w+)\))?s", numbered, query)
+    async with db.transaction() as connection:
+        await connection.execute("SET LOCAL plan_cache_mode = force_generic_plan")
+        await connection.execute("SET LOCAL enable_seqscan = off")
+        await connection.execute(b"PREPARE kept AS " + statement.encode())
+        arguments = sql.SQL(", ").join(map(sql.Literal, values))
+        cursor = await connection.execute(sql.SQL("EXPLAIN EXECUTE kept ({})").format(arguments))
+        found = "\n".join(str(row["QUERY PLAN"]) for row in await cursor.fetchall())
+        await connection.execute("DEALLOCATE kept")
+        return found

@@ -50,7 +50,7 @@ def pause_s(age_s: float, took_s: float) -> float:
 
     Args:
         age_s: since its container began to run.
-        took_s: how long the last look took.
+        took_s: how long the last look took, with the wait for its turn.
     """
     return min(SLOW_S, max(FAST_S, REST * took_s)) if age_s < FAST_FOR_S else SLOW_S
 
