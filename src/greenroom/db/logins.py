@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Final, LiteralString, cast
 
 from greenroom.core.errors import NotFound
-from greenroom.db.database import Connection, Database, returned
+from greenroom.db.database import Connection, Database
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,12 +91,14 @@ async def insert_login_link(db: Database, token_hash: bytes, user_id: str, *, li
     )
 
 
-async def use_login_link(db: Database, token_hash: bytes) -> str | None:
-    """The user of a link that has not expired, once: the link is gone afterwards."""
+async def use_login_link(db: Database, token_hash: bytes) -> tuple[str, str | None] | None:
+    """The user of a link that has not expired, and the hash of his password at this moment; the link is gone then."""
     rows = await db.write(
-        "DELETE FROM login_links WHERE token_hash = %s RETURNING user_id::text, expires > now() AS valid", (token_hash,)
+        "WITH used AS (DELETE FROM login_links WHERE token_hash = %s RETURNING user_id, expires)"
+        " SELECT user_id::text, password_hash FROM used JOIN users USING (user_id) WHERE expires > now()",
+        (token_hash,),
     )
-    return rows[0]["user_id"] if rows and rows[0]["valid"] else None
+    return (rows[0]["user_id"], rows[0]["password_hash"]) if rows else None
 
 
 async def touch_login(db: Database, token_hash: bytes) -> None:
@@ -108,18 +110,34 @@ async def touch_login(db: Database, token_hash: bytes) -> None:
 
 
 async def insert_login(
-    db: Database, token_hash: bytes, user_id: str, *, lifetime_s: float, client_ip: str, user_agent: str
-) -> datetime:
-    """Store a new log-in and note the time with the user; returns when it ends."""
+    db: Database,
+    token_hash: bytes,
+    user_id: str,
+    password_hash: str | None,
+    *,
+    lifetime_s: float,
+    client_ip: str,
+    user_agent: str,
+) -> bool:
+    """Store a new log-in and note the time with the user.
+
+    `password_hash` is what it was when he showed who he is. False, and nothing is stored: the password was changed
+    or the user disabled since then, which ended all his log-ins, so none may come after it.
+    """
     async with db.transaction() as connection:
-        await connection.execute("UPDATE users SET last_session = now() WHERE user_id = %s", (user_id,))
-        cursor = await connection.execute(
+        user = await connection.execute(
+            "UPDATE users SET last_session = now() WHERE user_id = %s AND password_hash IS NOT DISTINCT FROM %s"
+            " AND NOT disabled AND NOT locked",
+            (user_id, password_hash),
+        )
+        if user.rowcount == 0:
+            return False
+        await connection.execute(
             "INSERT INTO login_sessions (token_hash, user_id, expires, client_ip, user_agent)"
-            " VALUES (%s, %s, now() + make_interval(secs => %s), %s, %s) RETURNING expires",
+            " VALUES (%s, %s, now() + make_interval(secs => %s), %s, %s)",
             (token_hash, user_id, lifetime_s, client_ip, user_agent[:500]),
         )
-        row = await returned(cursor)
-    return row["expires"]
+    return True
 
 
 async def delete_login(connection: Connection, token_hash: bytes) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import LiteralString
+from typing import Any, LiteralString
 
 import httpx
 import pytest
 from argon2 import PasswordHasher
 
+from greenroom.db import logins
 from greenroom.db.database import Database
 from greenroom.kit.passwords import Passwords
 
@@ -179,6 +180,41 @@ async def test_a_password_that_is_stored_anew_at_a_log_in_does_not_bring_an_old_
     assert not Passwords.outdated(stored["password_hash"])
 
 
+@pytest.mark.parametrize("change", [{"password": "another one!"}, {"disabled": True}, {"locked": True}])
+async def test_no_log_in_under_way_outlives_a_change_of_its_account(
+    admin: Client, user: Client, anonymous: Client, monkeypatch: pytest.MonkeyPatch, change: dict[str, object]
+):
+    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    clear = logins.clear_attempts
+
+    async def meanwhile(*args: Any) -> None:
+        assert (await admin.patch(f"/api/v1/users/{me}", json=change)).status_code == 200
+        await clear(*args)
+
+    monkeypatch.setattr(logins, "clear_attempts", meanwhile)
+    answer = await log_in(anonymous, "user@greenroom.local", "quite ordinary")
+    assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
+    assert "while you logged in" in answer.json()["detail"]
+    assert (await anonymous.get("/api/v1/me")).status_code == 401
+
+
+async def test_a_change_of_the_own_password_does_not_replace_one_given_meanwhile(
+    admin: Client, user: Client, anonymous: Client, monkeypatch: pytest.MonkeyPatch
+):
+    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    clear = logins.clear_attempts
+
+    async def meanwhile(*args: Any) -> None:
+        assert (await admin.patch(f"/api/v1/users/{me}", json={"password": "given by another"})).status_code == 200
+        await clear(*args)
+
+    monkeypatch.setattr(logins, "clear_attempts", meanwhile)
+    change = {"password": "quite ordinary", "new_password": "correct horse battery"}
+    assert (await user.post("/api/v1/me/password", json=change)).status_code == 403
+    monkeypatch.undo()
+    assert (await log_in(anonymous, "user@greenroom.local", "given by another")).status_code == 200
+
+
 async def test_log_ins_work_with_the_longest_times_that_can_be_set(admin: Client, logged_in: Make):
     changes = {"session_lifetime_s": 3_153_600_000, "session_idle_s": 3_153_600_000, "login_window_s": 3_153_600_000}
     assert (await admin.patch("/api/v1/settings", json=changes)).status_code == 200
@@ -289,6 +325,23 @@ async def test_a_new_password_ends_links_that_wait(admin: Client, user: Client, 
     me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
     assert (await admin.patch(f"/api/v1/users/{me}", json={"password": "another one!"})).status_code == 200
     assert (await use(anonymous, url)).status_code == 401
+
+
+async def test_a_link_in_use_does_not_outlive_a_new_password(
+    admin: Client, user: Client, anonymous: Client, monkeypatch: pytest.MonkeyPatch
+):
+    url = (await link_for(admin, "user@greenroom.local")).json()["url"]
+    me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
+    redeem = logins.use_login_link
+
+    async def meanwhile(*args: Any) -> Any:
+        used = await redeem(*args)
+        assert (await admin.patch(f"/api/v1/users/{me}", json={"password": "another one!"})).status_code == 200
+        return used
+
+    monkeypatch.setattr(logins, "use_login_link", meanwhile)
+    answer = await use(anonymous, url)
+    assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
 
 
 async def test_a_program_gets_no_link_to_somebody_above_it(with_key: Make, user: Client):

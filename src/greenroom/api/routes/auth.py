@@ -61,11 +61,13 @@ async def login_by_link(
     body: LinkBody, request: Request, response: Response, db: Db, logs: Logs, snapshot: SettingsSnapshot
 ) -> Me:
     """Log in once with the token of a link that a program got for the user (`get_login`)."""
-    user_id = await logins.use_login_link(db, hashed(body.token.get_secret_value()))
-    if user_id is None:
+    used = await logins.use_login_link(db, hashed(body.token.get_secret_value()))
+    if used is None:
         logs.write("WARNING", "login-failed", f"A log-in by link from {client_address(request)} failed")
         raise Unauthenticated("This link was used before, or has expired; ask for a new one.")
-    return await _logged_in(request, response, db, logs, await users.get_user(db, user_id), snapshot)
+    user_id, password_hash = used
+    user = replace(await users.get_user(db, user_id), password_hash=password_hash)
+    return await _logged_in(request, response, db, logs, user, snapshot)
 
 
 async def _begin_attempt(db: Database, request: Request, snapshot: Snapshot, username: str, client_ip: str) -> None:
@@ -95,17 +97,19 @@ async def _verified(db: Database, passwords: PasswordHashes, username: str, pass
         async with db.transaction() as connection:
             current = await users.lock_user(connection, user.user_id)
             if current.password_hash == stored:  # else he was given another password meanwhile
-                await users.update_user(connection, replace(current, password_hash=password_hash))
+                user = replace(current, password_hash=password_hash)
+                await users.update_user(connection, user)
     return user
 
 
 async def _logged_in(
     request: Request, response: Response, db: Database, logs: LogWriter, user: users.User, snapshot: Snapshot
 ) -> Me:
-    """A new log-in of a user who has shown that he is the one.
+    """A new log-in of a user who has shown that he is the one; `user` is as he was then.
 
     Raises:
         Forbidden: he is disabled or locked.
+        Unauthenticated: his password was changed meanwhile.
     """
     if user.disabled or user.locked:
         raise Forbidden("This account is disabled; ask an administrator.")
@@ -122,18 +126,21 @@ async def _logged_in(
 
 async def _start(request: Request, response: Response, db: Database, user: users.User, lifetime_s: int) -> None:
     """A new log-in with a new token; the one this browser had is over."""
-    if old := request.cookies.get(COOKIE):
-        async with db.transaction() as connection:
-            await logins.delete_login(connection, hashed(old))
     token = new_secret()
-    await logins.insert_login(
+    stored = await logins.insert_login(
         db,
         hashed(token),
         user.user_id,
+        user.password_hash,
         lifetime_s=lifetime_s,
         client_ip=client_address(request),
         user_agent=request.headers.get("user-agent", "").replace("\0", ""),
     )
+    if not stored:
+        raise Unauthenticated("The account was changed while you logged in; log in again.")
+    if old := request.cookies.get(COOKIE):
+        async with db.transaction() as connection:
+            await logins.delete_login(connection, hashed(old))
     response.set_cookie(COOKIE, token, max_age=lifetime_s, path="/", secure=True, httponly=True, samesite="lax")
 
 
@@ -199,8 +206,10 @@ async def change_own_password(
         raise Invalid(problem)
     password_hash = await passwords.hash(new)
     async with db.transaction() as connection:
-        user = await users.lock_user(connection, user.user_id)
-        await users.update_user(connection, replace(user, password_hash=password_hash, password_once=False))
+        current = await users.lock_user(connection, user.user_id)
+        if current.password_hash != user.password_hash:
+            raise Forbidden("The password was changed meanwhile; the present one is another now.")
+        await users.update_user(connection, replace(current, password_hash=password_hash, password_once=False))
         await logins.delete_logins_of(connection, user.user_id, keep=caller.token_hash)
         events = await users.revoke_access(connection, user.user_id)
     await db.notify(*events, "users:")
