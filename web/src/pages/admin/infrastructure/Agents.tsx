@@ -165,7 +165,7 @@ export function ReportsTo({ agent, manager }: ReportsToProps) {
   return (
     <Text size="xs" c="dimmed">
       to{' '}
-      <Anchor component={Link} to={`/admin/infrastructure/managers/${agent.manager_id}`} size="xs">
+      <Anchor component={Link} to={`/admin/infrastructure/managers/${agent.manager_id}`} size="xs" underline="always">
         {manager?.instance_id ?? agent.manager_id.slice(0, 8)}
       </Anchor>
       , <span className="nowrap">term {agent.manager_term}</span>

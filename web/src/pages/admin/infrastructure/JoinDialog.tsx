@@ -180,7 +180,7 @@ function Joined({ token }: { token: Token }) {
             <IconCircleCheckFilled size={18} color="var(--mantine-color-teal-8)" aria-hidden />
             <Text size="sm">
               {'agent_id' in row ? (
-                <Anchor component={Link} to={`/admin/infrastructure/agents/${row.agent_id}`} inherit>
+                <Anchor component={Link} to={`/admin/infrastructure/agents/${row.agent_id}`} inherit underline="always">
                   {row.hostname}
                 </Anchor>
               ) : (

@@ -49,7 +49,8 @@ const COLUMNS: Column<Session>[] = [
 export function PoolSessions({ configId }: { configId: string }) {
   const sessions = useQuery(sessionsQuery);
   const setAside = useQuery(setAsideQuery);
-  const own = sessions.data?.concat(setAside.data ?? []).filter((session) => session.staging_config_id === configId);
+  const all = sessions.data && eachOnce(setAside.data ?? [], sessions.data);
+  const own = all?.filter((session) => session.staging_config_id === configId);
   const inUse = own?.filter((session) => kindOf(session) === 'in use').length ?? 0;
   return (
     <Stack gap="xs">
@@ -76,6 +77,12 @@ export function PoolSessions({ configId }: { configId: string }) {
       />
     </Stack>
   );
+}
+
+/** Both lists as one. They are fetched one after the other, so one that is being set aside may be in both. */
+function eachOnce(setAside: Session[], sessions: Session[]): Session[] {
+  const ids = new Set(setAside.map(({ session_id }) => session_id));
+  return [...setAside, ...sessions.filter(({ session_id }) => !ids.has(session_id))];
 }
 
 function stateOf(session: Session): string {
