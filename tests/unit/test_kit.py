@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import socket
 import sys
@@ -64,6 +65,29 @@ def test_the_key_file_is_private_and_kept(tmp_path: Path):
     assert path.read_bytes() == before
     assert path.stat().st_mode & 0o777 == 0o600
     Secrets.from_file(path)
+
+
+def test_a_key_that_could_not_be_written_whole_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def full(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(OSError, match="No space"):
+        Secrets.create_file(tmp_path / "key")
+    assert list(tmp_path.iterdir()) == []
+    monkeypatch.undo()
+    Secrets.create_file(tmp_path / "key")
+    Secrets.from_file(tmp_path / "key")
+
+
+def test_of_two_processes_that_write_a_key_the_first_ones_holds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path, others = tmp_path / "key", tmp_path / "others"
+    Secrets.create_file(others)
+    first = others.read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda _descriptor: others.rename(path))  # the other one is a moment earlier
+    Secrets.create_file(path)
+    assert path.read_bytes() == first
+    assert list(tmp_path.iterdir()) == [path]
 
 
 @pytest.mark.parametrize("text", ["", "bm90IGEga2V5", "cut of", "ü"])

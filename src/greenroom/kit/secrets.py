@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import contextlib
 import hashlib
 import hmac
 import os
@@ -53,13 +54,23 @@ class Secrets:
 
     @staticmethod
     def create_file(path: Path) -> None:
-        """Write a new random key, readable by its owner alone; an existing file is kept."""
-        try:
-            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
+        """Write a new random key, readable by its owner alone; an existing file is kept.
+
+        The file appears whole: half a key after a full disk or a kill would be refused for ever.
+        """
+        if path.exists():
             return
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
+        part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(base64.b64encode(secrets.token_bytes(32)) + b"\n")
+                file.flush()
+                os.fsync(file.fileno())
+            with contextlib.suppress(FileExistsError):  # another process was first: its key holds
+                os.link(part, path)
+        finally:
+            part.unlink()
 
     def encrypt(self, text: str) -> bytes:
         """Ciphertext for a `…_encrypted` column."""
