@@ -9,7 +9,7 @@ import pytest
 
 from greenroom.core.errors import NotFound, SetupError
 from greenroom.db.database import Database
-from greenroom.db.instance import zones_named
+from greenroom.db.instance import installation_id, zones_named
 from greenroom.db.join_tokens import list_join_tokens, read_token
 from greenroom.kit.secrets import hashed
 from greenroom.testing.ports import free_port
@@ -107,6 +107,19 @@ async def test_a_new_instance_is_not_begun_on_the_database_of_another(
     layout.keys.mkdir(parents=True)
     (tmp_path / "first/installation.key").rename(layout.key_file)
     await check_machine(layout, settings)
+
+
+async def test_data_of_one_installation_does_not_go_on_with_the_database_of_another(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("GREENROOM_RUNTIME", "simulated")
+    layout, settings = Layout(tmp_path / "data"), Settings(port=free_port(), database_url=db.dsn)
+    await begin(layout.keys, db.dsn, SITE)
+    layout.installation_id.write_text(await installation_id(db) + "\n")
+    await check_machine(layout, settings)
+    await db.write("UPDATE installation SET installation_id = gen_random_uuid()")
+    with pytest.raises(SetupError, match=f"this database to {await installation_id(db)}: give the database of this"):
+        await check_machine(layout, settings)
 
 
 async def test_no_other_key_is_made_for_the_database_in_data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

@@ -13,6 +13,7 @@ from typing import Final
 from greenroom.core.errors import SetupError
 from greenroom.db.database import Database
 from greenroom.db.first_data import has_first_data
+from greenroom.db.instance import installation_id
 from greenroom.db.migrate import check
 from greenroom.up.containers import docker, has_image, runtime_name
 from greenroom.up.layout import Layout
@@ -47,6 +48,8 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
         await check(settings.database_url)
     if not layout.key_file.exists():
         await _check_new(layout, settings.database_url)
+    elif settings.database_url is not None and layout.installation_id.exists():
+        await _check_same(layout, settings.database_url)
 
 
 async def _check_new(layout: Layout, database_url: str | None) -> None:
@@ -58,6 +61,17 @@ async def _check_new(layout: Layout, database_url: str | None) -> None:
     async with opened(database_url) as db:
         if await has_first_data(db):
             raise key_is_missing(layout.keys, "give the --data with which it was begun, or restore that from a backup.")
+
+
+async def _check_same(layout: Layout, database_url: str) -> None:
+    """Refuse to go on with the database of another installation: its secrets were written with another key."""
+    own = layout.installation_id.read_text().strip()
+    async with opened(database_url) as db:
+        if await has_first_data(db) and (other := await installation_id(db)) != own:
+            raise SetupError(
+                f"{layout.data} belongs to the installation {own}, and this database to {other}: "
+                "give the database of this installation, or another --data."
+            )
 
 
 @asynccontextmanager
