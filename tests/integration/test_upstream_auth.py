@@ -58,12 +58,12 @@ async def test_what_is_no_answer_is_said_with_the_address(api: Served, tmp_path:
     await asker.close()
 
 
-async def test_a_silent_api_costs_two_seconds(api: Served, tmp_path: Path):
+async def test_a_silent_api_costs_five_seconds(api: Served, tmp_path: Path):
     asker = UpstreamAuth(tmp_path / "cert.pem")
     begun = time.monotonic()
     with pytest.raises(Unavailable, match=api.address):
         await asker.ask(api.address, "Bearer x", Stream(session_id="s", token="slow"))
-    assert TIMEOUT_S == 2
+    assert TIMEOUT_S == 5
     assert time.monotonic() - begun < 30, "sooner than the api answers"
     await asker.close()
 

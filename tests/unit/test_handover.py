@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
@@ -10,6 +11,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from greenroom.agent import handover
 from greenroom.agent.handover import Handovers
 from greenroom.agent.inventory import seen_of
 from greenroom.agent.journal import AnyRecord, HandoverRecord, Journal, replay
@@ -37,16 +41,28 @@ class Disk(Journal):
 
 
 class Noting(WrappedRuntime):
-    """Notes what was on the disk when `assign` ran."""
+    """Notes what was on the disk when `assign` ran; looks at pages that hang, or while the Agent stands still once."""
 
     disk: Disk
     before_assign: tuple[str, ...] = ()
+    hangs = False
+    stands_still_s = 0.0
+    looks = 0
 
     async def around(self, name: str, call: Callable[[], Any]) -> Any:
         """The same."""
+        if name == "probe":
+            await self._look()
         if name == "exec":
             self.before_assign = tuple(self.disk.waited_for)
         return await call()
+
+    async def _look(self) -> None:
+        self.looks += 1
+        still_s, self.stands_still_s = self.stands_still_s, 0.0
+        time.sleep(still_s)  # noqa: ASYNC251 -- so that the whole process stands still
+        if self.hangs or still_s:
+            await asyncio.Event().wait()
 
 
 @dataclass
@@ -101,3 +117,27 @@ async def test_that_assign_begins_is_on_the_disk_before_it_runs(tmp_path: Path):
         assert agent.runtime.before_assign == ("started",)
         (record,) = agent.disk.memory.handovers.values()
         assert record.state == "assigned"
+
+
+async def test_a_look_during_which_the_agent_stood_still_sets_nothing_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(handover, "PROBE_FOR_S", 0.05)
+    async with host(tmp_path, []) as agent:
+        agent.runtime.stands_still_s = 0.1
+        await agent.handovers.run(SESSION)
+        (record,) = agent.disk.memory.handovers.values()
+        assert record.state == "assigned"
+
+
+async def test_a_page_that_never_answers_is_given_two_looks_and_not_handed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(handover, "PROBE_FOR_S", 0.05)
+    monkeypatch.setattr(handover, "LAST_LOOK_FOR_S", 0.02)
+    async with host(tmp_path, []) as agent:
+        agent.runtime.hangs = True
+        await agent.handovers.run(SESSION)
+        (record,) = agent.disk.memory.handovers.values()
+        assert (record.state, agent.runtime.looks) == ("failed", 2)
+        assert "did not answer its last probe: Its page did not answer" in record.error

@@ -30,6 +30,10 @@ log = structlog.get_logger(__name__)
 
 PROBE_FOR_S: Final = 1.5
 """The Manager waits 2 s for `received`."""
+LOOK_FOR_S: Final = 1.0
+LAST_LOOK_FOR_S: Final = 0.4
+LEAST_LOOKS: Final = 2
+"""One that was cut off proves nothing: the Agent itself may have stood still."""
 PROBE_PAUSE_S: Final = 0.05
 HEARD_WITHIN_S: Final = 2.0
 """Without a Manager's word in this time the hand-over begins anew, if it is still wanted."""
@@ -88,24 +92,27 @@ class Handovers:
     async def _probe(self, session_id: str) -> str:
         """Empty if the page is usable now, else the sentence that says why not."""
         end = time.monotonic() + PROBE_FOR_S
+        looks = 0
         while True:
             seen, spec = self._sessions.seen(session_id), self._sessions.spec(session_id)
             if seen is None or spec is None or seen.address is None:
                 return "The session has no running container to hand over."
-            result = await self._probe_once(seen.address, spec, end)
+            looks += 1
+            left_s = end - time.monotonic()
+            result = await self._probe_once(seen.address, spec, max(LAST_LOOK_FOR_S, min(LOOK_FOR_S, left_s)))
             if result.usable:
                 self._sessions.probed(session_id, usable=True)
                 return ""
-            if time.monotonic() > end:
+            if looks >= LEAST_LOOKS and time.monotonic() + PROBE_PAUSE_S > end:
                 return f"The session did not answer its last probe: {result.error}"
             await asyncio.sleep(PROBE_PAUSE_S)
 
-    async def _probe_once(self, address: str, spec: SessionSpec, end: float) -> ProbeResult:
+    async def _probe_once(self, address: str, spec: SessionSpec, within_s: float) -> ProbeResult:
         try:
-            async with asyncio.timeout(max(0.1, end - time.monotonic())):
+            async with asyncio.timeout(within_s):
                 return await self._runtime.probe(address, spec)
         except TimeoutError:
-            return ProbeResult(usable=False, error=f"Its page did not answer within {PROBE_FOR_S} s.")
+            return ProbeResult(usable=False, error=f"Its page did not answer within {within_s:.1f} s.")
 
     async def _assign(self, record: HandoverRecord, assignment: Assignment) -> HandoverRecord:
         command = Exec(

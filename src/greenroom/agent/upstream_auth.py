@@ -12,7 +12,8 @@ import msgspec
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.wire.messages import Stream, StreamVerdict
 
-TIMEOUT_S: Final = 2.0
+TIMEOUT_S: Final = 5.0
+"""A refusal is final for the viewer's page, so an api that stands still for some seconds is waited for."""
 PATH: Final = "/api/internal/stream"
 
 

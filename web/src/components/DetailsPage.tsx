@@ -25,7 +25,8 @@ interface Props<Thing> {
 
 /** One thing with everything about it, in tabs; the open tab is in the address. */
 export function DetailsPage<Thing>({ list, query, title, note, actions, tabs }: Props<Thing>) {
-  const { data, error } = query;
+  const { error } = query;
+  const data = isGone(error) ? undefined : query.data; // what is kept of it would look as if it were there
   return (
     <>
       <Breadcrumbs mb={4} separatorMargin={6}>
