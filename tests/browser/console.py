@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Frame, Locator, Page, expect
+from playwright.sync_api import Frame, Locator, Page, Response, expect
 
 AXE = Path(__file__).parents[2] / "web/node_modules/axe-core/axe.min.js"
 
@@ -89,6 +89,16 @@ def inside(session_id: str, *command: str) -> str:
     """The output of a command in the session's container, on its display."""
     run = ["docker", "exec", "--env", "DISPLAY=:1", f"gr-{session_id}", *command]
     return subprocess.run(run, capture_output=True, text=True, check=False).stdout
+
+
+def fills(session_id: str, width: int, height: int) -> bool:
+    """Whether the session's screen has this size; it takes that of the window a moment after its first picture."""
+    return inside(session_id, "xdotool", "getdisplaygeometry").split() == [str(width), str(height)]
+
+
+def is_change(response: Response) -> bool:
+    """Whether it is the server's answer to a change; what the page shows of one may be ahead of it."""
+    return response.request.method == "PATCH"
 
 
 def violations(page: Page, *rules: str) -> list[dict[str, Any]]:

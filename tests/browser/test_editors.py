@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
 from playwright.sync_api import BrowserContext, expect
 from tests.acceptance.instance import Instance
-from tests.browser.console import Person, log_in, violations
+from tests.browser.console import Person, is_change, log_in, violations
 
 
 def test_a_workspace_is_made_edited_and_deleted_and_says_at_the_field_what_cannot_be_used(admin: Person):
@@ -234,7 +234,7 @@ def test_a_page_that_is_not_there_any_more_says_so(admin: Person):
 def test_the_choice_of_colours_follows_a_person_to_another_browser(
     user: Person, instance: Instance, new_context: Callable[..., BrowserContext]
 ):
-    with user.page.expect_response("**/api/v1/me/attributes"):
+    with user.page.expect_response(is_change):
         user.page.get_by_role("button", name="Use dark colours").click()
     other = log_in(new_context().new_page(), instance.url, user.username, "correct horse battery")
     expect(other.page.get_by_role("button", name="Use light colours")).to_be_visible()

@@ -150,13 +150,14 @@ def test_a_manager_has_a_page_with_its_events_and_what_it_refused(admin: Person,
 
 
 def test_what_sql_changes_is_seen_without_reload(admin: Person, instance: Instance):
-    primary, _ = managers_of(instance, "us")
+    primary, other = managers_of(instance, "us")
     row = row_of(admin, primary)
     with unchanged(admin):
         for enabled in (False, True):
             instance.sql("UPDATE managers SET enabled = %s WHERE manager_id = %s", enabled, primary["manager_id"])
             expect(row.get_by_role("switch")).to_be_checked(checked=enabled)
             expect(row).to_contain_text("running" if enabled else "unknown")
+            expect(row_of(admin, other).get_by_text(re.compile(r"^Primary$"))).to_be_visible()
         expect(row.get_by_text(re.compile(r"^Primary$"))).to_have_count(0)
 
 

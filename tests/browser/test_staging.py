@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
-from tests.acceptance.instance import Instance
-from tests.browser.console import Person, inside, log_in, violations
+from tests.acceptance.instance import Instance, wait_for
+from tests.browser.console import Person, fills, log_in, violations
 
 FILL_MS = 60_000
 
@@ -108,7 +108,7 @@ def test_a_pool_from_its_config_to_a_user_and_back(
     with instance.http() as http:
         placement = http.get(f"/api/v1/sessions/{session_id}/placement").json()
     assert placement["outcome"] == "staged", placement
-    assert inside(session_id, "xdotool", "getdisplaygeometry").split() == ["1360", "800"]
+    wait_for(lambda: fills(session_id, 1360, 800), "the desktop has the size of the page")
 
     # The pool fills itself again, before the eyes of both
     for window in (admin, other):

@@ -28,7 +28,7 @@ def failing_assign(instance: Instance) -> Iterator[None]:
 def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Person, user: Person, instance: Instance):
     page = admin.page
     config_id = instance.stage(1)
-    wait_for(lambda: instance.staged(config_id) == 1, "the pool is full")
+    wait_for(lambda: instance.staged(config_id) == 1, "the pool is full", within_s=60)
     found = next(each for each in instance.call("GET", "/users") if each["username"] == user.username)
     launch = {"image_id": instance.desktop(), "user_id": found["user_id"]}
     hit = instance.call("POST", "/sessions", json=launch)["session_id"]
@@ -77,7 +77,7 @@ def test_whether_a_user_would_get_one_is_answered_and_follows_every_change(
     admin: Person, user: Person, instance: Instance
 ):
     config_id = instance.stage(1)
-    wait_for(lambda: instance.staged(config_id) == 1, "the pool is full")
+    wait_for(lambda: instance.staged(config_id) == 1, "the pool is full", within_s=60)
     admin.open(f"/admin/staging/{config_id}?tab=explain")
     answer = admin.page.get_by_role("main").get_by_role("status")
     admin.page.get_by_role("combobox", name="User").fill("nobody@example.org")
