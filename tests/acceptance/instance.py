@@ -24,6 +24,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from greenroom.db.database import Database
+from greenroom.gateway.processes import nginx_processes
 from greenroom.testing.ports import free_port
 from greenroom.up import health
 from greenroom.up.describe import nginx_below
@@ -37,9 +38,9 @@ from greenroom.up.site import site_of
 T = TypeVar("T")
 
 GREENROOM = (sys.executable, "-m", "greenroom")
-PATIENCE = {"GREENROOM_HANDOVER_RECEIVED_S": "6"}
-"""A staged session that its Agent does not acknowledge in time is replaced, and a machine that is busy with tests may
-stand still for longer than the 2 s which people are made to wait."""
+PATIENCE = {"GREENROOM_HANDOVER_RECEIVED_S": "6", "GREENROOM_HANDOVER_ASSIGNED_S": "12"}
+"""A staged session is replaced that its Agent does not acknowledge in time, or whose `assign` it does not report; and a
+machine that is busy with tests may stand still for longer than the 2 s, and the 1 s beyond `assign`, that it has."""
 
 
 def run(*arguments: str, timeout_s: float = 150, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -131,8 +132,17 @@ class Instance:
         return [part["pid"] for part in state["parts"] if part["role"] == role and part["pid"] is not None]
 
     def healthy(self) -> bool:
-        """Whether every part works: what `greenroom status` asks, without the second it takes to start."""
-        return asyncio.run(self._healthy())
+        """Whether every part works: what `greenroom status` asks, without the second it takes to start.
+
+        And nobody is to end soon who answered: an nginx that is still to be replaced drops who comes to it just then.
+        """
+        return self.has_one_nginx() and asyncio.run(self._healthy())
+
+    def has_one_nginx(self) -> bool:
+        """Whether one nginx alone takes connections; workers of those before may still finish theirs."""
+        serving = self.pids("nginx")
+        others = {process.pid for process in nginx_processes(Layout(self.data).gateway)} - set(serving)
+        return bool(serving) and not any(map(takes_connections, others))
 
     async def _healthy(self) -> bool:
         site = site_of(Layout(self.data))
@@ -335,6 +345,15 @@ def _is_kept(network: str, kept: list[str]) -> bool:
     shown = subprocess.run(["docker", "network", "inspect", network], check=True, capture_output=True, text=True)
     (facts,) = json.loads(shown.stdout)
     return not facts["Containers"] and any(facts["Id"] in line or facts["Name"] in line for line in kept)
+
+
+def takes_connections(nginx: int) -> bool:
+    """Whether this process of nginx is a worker that was not told to end; it says so in its title."""
+    try:
+        title = Path(f"/proc/{nginx}/cmdline").read_bytes()
+    except OSError:
+        return False
+    return title.startswith(b"nginx: worker process") and b"shutting down" not in title
 
 
 def processes_of(data: Path) -> list[str]:

@@ -26,7 +26,10 @@ TRANSIENT = frozenset({502, 503, 504})
 
 # What the database saw, whoever wrote it: who was given which session, and how full each pool was whenever a session
 # came into it, looked at when that was committed.
+# What takes the strongest lock on `sessions` comes first: after a weaker one it would wait for a transaction that has
+# read there and waits to write.
 _RECORD = f"""
+DROP TRIGGER IF EXISTS race_filled ON sessions;
 CREATE TABLE IF NOT EXISTS race_assigned (session_id uuid NOT NULL, user_id uuid NOT NULL);
 CREATE TABLE IF NOT EXISTS race_pool (staging_config_id uuid NOT NULL, wanted integer NOT NULL,
     number integer NOT NULL, rotating integer NOT NULL);
@@ -47,7 +50,6 @@ CREATE OR REPLACE TRIGGER race_given AFTER UPDATE OF user_id ON sessions FOR EAC
     WHEN (NEW.user_id IS NOT NULL AND NEW.user_id IS DISTINCT FROM OLD.user_id) EXECUTE FUNCTION race_assigned();
 CREATE OR REPLACE TRIGGER race_made AFTER INSERT ON sessions FOR EACH ROW
     WHEN (NEW.user_id IS NOT NULL) EXECUTE FUNCTION race_assigned();
-DROP TRIGGER IF EXISTS race_filled ON sessions;
 CREATE CONSTRAINT TRIGGER race_filled AFTER INSERT OR UPDATE OF status ON sessions DEFERRABLE INITIALLY DEFERRED
     FOR EACH ROW WHEN (NEW.staging_config_id IS NOT NULL AND NEW.user_id IS NULL) EXECUTE FUNCTION race_pool()
 """

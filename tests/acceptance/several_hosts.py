@@ -194,6 +194,8 @@ class Deployment:
                 "checkin_hold_s": HOLD_S,
                 "agent_missing_s": MISSING_S,
                 "session_lost_s": LOST_S,
+                "handover_received_s": 6,  # PATIENCE of tests.acceptance.instance
+                "handover_assigned_s": 12,
             },
         )
         self._gateway(

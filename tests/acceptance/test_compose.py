@@ -99,7 +99,7 @@ def deployments(images: Path, openbox_image: str) -> Iterator[Deployments]:
         second.compose("up", "-d")
         found = Deployments(first, second)
         try:
-            wait_for(lambda: statuses(found) == ["running", "running"], "both Agents run")
+            wait_for(lambda: statuses(found) == ["running", "running"], "both Agents run", 120)
         except AssertionError:
             pytest.fail(
                 "not both Agents run" + "".join(host.logs(name) for host in (first, second) for name in host.names())

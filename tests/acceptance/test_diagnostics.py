@@ -116,7 +116,7 @@ def test_from_outside_metrics_need_a_key_that_may_look(instance: Instance):
     key = instance.call("POST", "/api-keys", json={"name": "prometheus", "permissions": ["system_view"]})
     page = scrape(f"{instance.url}/api/v1/metrics", verify=instance.ca(), auth=(key["api_key"], key["api_key_secret"]))
     assert value(page["greenroom_api_database_up"]) == 1
-    with httpx.Client(base_url=instance.url, verify=instance.ca(), trust_env=False) as client:
+    with httpx.Client(base_url=instance.url, verify=instance.ca(), timeout=15, trust_env=False) as client:
         assert client.get("/api/v1/metrics").status_code == 401
         for path in ("/metrics", "/manager_api/metrics", "/gateway_metrics"):
             assert "greenroom_" not in client.get(path).text

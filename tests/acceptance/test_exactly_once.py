@@ -127,7 +127,7 @@ def rows_and_containers_agree(stage: Stage) -> None:
     wait_for(lambda: not broken_rows(instance), "no invariant is broken in the database")
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(300)
 def test_60_users_for_15_staged_sessions_while_each_role_is_killed(simulated: Stage):
     instance = simulated.instance
     race = Race(instance, simulated.second, USERS)
@@ -141,7 +141,7 @@ def test_60_users_for_15_staged_sessions_while_each_role_is_killed(simulated: St
     rows_and_containers_agree(simulated)
 
 
-@pytest.mark.timeout(150)
+@pytest.mark.timeout(300)
 def test_users_for_staged_desktops_while_api_manager_agent_and_database_are_killed(real: Stage):
     instance = real.instance
     race = Race(instance, real.second, REAL_USERS)

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import uuid
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import pytest
@@ -67,6 +67,20 @@ class Stage:
         """What `assign` does in this session, after it has written down what it was given."""
         inside(session_id, f"cat > /var/behaviour <<'END'\n{script}\nEND")
 
+    @contextmanager
+    def held(self, zone: str, stop: str) -> Generator[None]:
+        """The Agent of a zone is held whenever it comes to this stop (greenroom.kit.stops)."""
+        process = f"agent-{zone}"
+        self.instance.arm(process, stop)
+        try:
+            yield
+        finally:
+            self.instance.release(process, stop)
+
+    def not_refilled(self, zone: str) -> AbstractContextManager[None]:
+        """The pool of a zone stays empty once its session is claimed: another takes no longer than `assign` to fail."""
+        return self.held(zone, "agent.before_create")
+
     def launch(self, user_id: str, key: str | None = None, **fields: Any) -> dict[str, Any]:
         headers = {"Idempotency-Key": key} if key else {}
         body = {"image_id": self.image_id, "user_id": user_id} | fields
@@ -113,6 +127,13 @@ def has_file(session_id: str, path: str) -> Callable[[], bool]:
     return lambda: inside(session_id, f"test -e {path} && echo yes || true") == "yes"
 
 
+def dies_once_assign_runs(session_id: str) -> None:
+    """See to it that its own user ends the container then: `assign` runs for 3 s only, and a test may come too late."""
+    script = "until [ -e /var/assigned ]; do sleep 0.02; done; kill 1"
+    argv = ["docker", "exec", "--detach", f"gr-{session_id}", "bash", "-c", script]
+    subprocess.run(argv, check=True, capture_output=True)
+
+
 @contextmanager
 def frozen(pid: int) -> Generator[None]:
     os.kill(pid, signal.SIGSTOP)
@@ -138,9 +159,10 @@ def test_assign_runs_as_its_account_in_its_folder_with_the_user_and_his_address(
 def test_the_reply_waits_for_nothing_and_what_still_runs_after_its_deadline_goes_on(stage: Stage, user: str):
     staged = stage.full("eu")
     stage.behave(staged, "mkfifo /var/gate; read _ < /var/gate; touch /var/ended")
-    assert stage.launch(user)["session_id"] == staged
-    connection = stage.instance.call("GET", f"/sessions/{staged}/connection")
-    assert (connection["status"], connection["frame_url"]) == ("assigning", None)
+    with stage.held("eu", "agent.handover_received"):
+        assert stage.launch(user)["session_id"] == staged
+        connection = stage.instance.call("GET", f"/sessions/{staged}/connection")
+        assert (connection["status"], connection["frame_url"]) == ("assigning", None)
     wait_for(has_file(staged, "/var/assigned"), "assign runs")
     stage.handed_over(staged)
     assert not has_file(staged, "/var/ended")(), "it counts as assigned while it still runs"
@@ -153,9 +175,10 @@ def test_after_a_failed_assign_the_user_gets_another_one_and_nobody_loses_him(st
     first = stage.full("eu", "us")
     stage.behave(first, "echo no licence left; exit 7")
     key = uuid.uuid4().hex
-    launched = stage.launch(user, key, kasm_url="https://example.org/")
-    assert launched["session_id"] == first
-    second = stage.handed_over(first)
+    with stage.not_refilled("eu"):
+        launched = stage.launch(user, key, kasm_url="https://example.org/")
+        assert launched["session_id"] == first
+        second = stage.handed_over(first)
     assert (second["zone_name"], second["session_id"] != first) == ("us", True)
     assert inside(second["session_id"], "cat /var/assigned").split("|")[3] == "https://example.org/"
     assert stage.trace(first)[-4:] == [
@@ -193,10 +216,10 @@ def test_after_a_failed_assign_the_user_gets_another_one_and_nobody_loses_him(st
 def test_a_container_that_dies_while_it_is_handed_over_is_set_aside(stage: Stage, user: str):
     first = stage.full("eu", "us")
     stage.behave(first, "sleep 60")
-    stage.launch(user)
-    wait_for(has_file(first, "/var/assigned"), "assign runs")
-    subprocess.run(["docker", "kill", f"gr-{first}"], check=True, capture_output=True)
-    second = stage.handed_over(first)
+    dies_once_assign_runs(first)
+    with stage.not_refilled("eu"):
+        stage.launch(user)
+        second = stage.handed_over(first)
     assert (second["zone_name"], stage.very(first)["status"]) == ("us", "failed")
     stage.delete(first)
 

@@ -112,7 +112,7 @@ class Killing:
     def done(self) -> None:
         """The work came to its end, and nothing was lost, duplicated or orphaned."""
         self.record("done_s", round(time.monotonic() - self.began, 1))
-        wait_for(self._containers_are_right, "each session has one container, and no container is without", 15)
+        wait_for(self._containers_are_right, "each session has one container, and no container is without")
         broken = self.instance.broken()
         assert broken == [], "\n".join(broken) + self.instance.logs()
         assert self.desktop.goes_on()

@@ -11,8 +11,10 @@ import psycopg
 import pytest
 from tests.acceptance.instance import Instance, wait_for
 
+pytestmark = pytest.mark.timeout(300)
+
 POOL = 2
-ROLLED_S = 45.0
+ROLLED_S = 90.0
 """Within which a pool is new; a start takes seconds on a busy machine."""
 
 
@@ -51,13 +53,10 @@ class Pool:
         return wait_for(look, f"it says {code}")
 
     def levels(self, code: str) -> list[str]:
-        """Levels of the rows that were logged for this cause, the oldest first."""
-        rows = self.instance.sql(
-            "SELECT level FROM logs WHERE code = 'staging-shortfall' AND staging_config_id = %s"
-            " AND details->>'code' = %s ORDER BY log_id",
-            self.config_id,
-            code,
-        )
+        """Levels of the rows that were logged for this cause, the oldest first; waits until there is one."""
+        query = "SELECT level FROM logs WHERE code = 'staging-shortfall' AND staging_config_id = %s"
+        query += " AND details->>'code' = %s ORDER BY log_id"
+        rows = wait_for(lambda: self.instance.sql(query, self.config_id, code), f"the log says {code}")
         return [row["level"] for row in rows]
 
     @contextmanager
@@ -110,11 +109,11 @@ def changed(instance: Instance, path: str, **fields: Any) -> Iterator[None]:
 def test_nobody_sees_a_gap_when_staged_sessions_expire_or_are_recycled(instance: Instance, pool: Pool):
     old = pool.full()
     with pool.watched() as seen:
-        # Starts took 30 s here: so it is time to replace both, however long that takes on a busy machine.
+        # Starts took 60 s here: so it is time to replace both, however long that takes on a busy machine.
         instance.sql(
             "UPDATE sessions SET created = created - interval '1 h',"
-            " started = created - interval '1 h' + interval '30 s',"
-            " expires = clock_timestamp() + interval '60 s' WHERE staging_config_id = %s AND claimable",
+            " started = created - interval '1 h' + interval '60 s',"
+            " expires = clock_timestamp() + interval '120 s' WHERE staging_config_id = %s AND claimable",
             pool.config_id,
         )
         pool.is_new(old)

@@ -318,4 +318,4 @@ def test_a_session_whose_agent_hangs_while_it_creates_runs_on_the_other(
     row = instance.sql("SELECT agent_id::text, status, want FROM sessions WHERE session_id = %s", first)
     assert row == [{"agent_id": second_agent, "status": "deleting", "want": "absent"}]
     assert instance.call("DELETE", f"/sessions/{second}?force=true")["status"] == "deleted"
-    wait_for(lambda: not state(second), "the verdict removes the container")
+    wait_for(lambda: not state(second), "the verdict removes the container", within_s=60)

@@ -16,6 +16,8 @@ from tests.acceptance.open_desktop import open_desktop
 from greenroom.testing.ports import free_port
 from greenroom.testing.processes import RoleProcess
 
+pytestmark = pytest.mark.timeout(300)
+
 POOL = 5
 PAGE = "/opt/greenroom/page.py"
 NOTICED_S = 60.0
@@ -70,7 +72,7 @@ def test_whatever_breaks_in_a_pool_is_replaced_and_whoever_launches_meanwhile_ge
     docker("exec", f"gr-{without_screen}", "pkill", "-STOP", "Xtigervnc")
     docker("pause", f"gr-{frozen}")
     docker("kill", f"gr-{killed}")
-    docker("exec", f"gr-{without_page}", "pkill", "-KILL", "-f", PAGE)
+    docker("exec", "--detach", f"gr-{without_page}", "pkill", "-KILL", "-f", PAGE)  # what it ends may take it along
     assert has_a_desktop(instance, instance.launch(instance.new_user())["session_id"])
 
     def is_out(session_id: str) -> bool:
@@ -161,14 +163,16 @@ def test_sessions_of_agents_that_leave_are_replaced_first_and_the_surplus_shrink
         for leaving, field, value in ((mine, "enabled", False), (other, "draining", True)):
             before, staying = in_pool(instance, config_id), other if leaving == mine else mine
             change(instance, leaving, **{field: value})
-            wait_for(lambda s=staying: set(in_pool(instance, config_id).values()) == {s}, "they are on the other Agent")
+            wait_for(
+                lambda s=staying: set(in_pool(instance, config_id).values()) == {s}, "they are on the other Agent", 60
+            )
             assert len(in_pool(instance, config_id)) == 2
             _replaced_before_ended(instance, config_id, before)
             change(instance, leaving, **{field: not value})
         assert all(instance.containers_of(session_id) for session_id in in_pool(instance, config_id))
         wait_for(lambda: not any(map(instance.containers_of, first)), "the containers of the first ones are gone")
         change(instance, mine, enabled=False)
-        wait_for(lambda: set(in_pool(instance, config_id).values()) == {other}, "they are on the other Agent")
+        wait_for(lambda: set(in_pool(instance, config_id).values()) == {other}, "they are on the other Agent", 60)
         missed = in_pool(instance, config_id)
         change(instance, mine, enabled=True)
         _away_and_back(instance, config_id, second_agent, missed, mine)

@@ -86,7 +86,7 @@ def desktop(filtering: Instance, policy_id: str) -> str:
 
 def running(instance: Instance, user_id: str) -> str:
     session_id = instance.launch(user_id)["session_id"]
-    wait_for(lambda: instance.has_status(session_id, "running"), "the session runs")
+    wait_for(lambda: instance.has_status(session_id, "running"), "the session runs", 60)
     return session_id
 
 
@@ -293,7 +293,7 @@ def test_an_agent_that_is_killed_leaves_the_filter_running(filtering: Instance, 
     (before,) = squids(filtering)
     agent = filtering.kill("agent")
     assert "hello" in fetch(desktop, "http://open.test/")
-    wait_for(lambda: filtering.pids("agent") not in ([], [agent]) and filtering.healthy(), "the Agent is back")
+    wait_for(lambda: filtering.pids("agent") not in ([], [agent]) and filtering.healthy(), "the Agent is back", 60)
     change(filtering, policy_id, allow=["open.test", "later.test"])
     wait_for(lambda: "hello" in fetch(desktop, "http://later.test/"), "the new Agent changes the policy")
     assert squids(filtering) == [before]
@@ -336,7 +336,7 @@ def test_staged_sessions_are_filtered_from_the_beginning(filtering: Instance, de
         rows = filtering.sql(query, config)
         return bool(rows) and all(row["policy"] == other and row["session_id"] != old["session_id"] for row in rows)
 
-    wait_for(rolled_over, "another policy is another container")
+    wait_for(rolled_over, "another policy is another container", 60)
     filtering.unstage(config)
     filtering.call("PATCH", f"/images/{filtering.desktop()}", json={"filter_policy_id": policy_id})
     wait_for(lambda: len(squids(filtering)) == 1, "the filter nobody is under any more is gone")

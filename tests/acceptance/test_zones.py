@@ -163,7 +163,7 @@ def test_without_proxy_connections_streams_are_at_proxy_hostname_and_port(zones:
         assert zones.session(session_id)["stream_url"].startswith(f"https://streams.localhost:{stream_port}/screens/")
 
         def may_be_framed() -> bool:
-            console = httpx.get(zones.url, verify=zones.ca(), trust_env=False)
+            console = httpx.get(zones.url, verify=zones.ca(), timeout=15, trust_env=False)
             return f"https://streams.localhost:{stream_port}" in console.headers["Content-Security-Policy"]
 
         assert wait_for(may_be_framed, "the gateway knows where the streams are")
@@ -171,7 +171,7 @@ def test_without_proxy_connections_streams_are_at_proxy_hostname_and_port(zones:
         def is_served_there() -> bool:
             there = {"Host": f"streams.localhost:{stream_port}"}
             other = frame.replace(session_id, session_id[::-1])
-            return httpx.get(other, verify=zones.ca(), headers=there, trust_env=False).status_code != 421
+            return httpx.get(other, verify=zones.ca(), headers=there, timeout=15, trust_env=False).status_code != 421
 
         assert wait_for(is_served_there, "also where the nginx of before has not heard yet that it is to end")
         zones.call("PATCH", address, json={"proxy_hostname": "$request_host$"})
@@ -251,7 +251,7 @@ def came_from(
     """The steps of a launch that begins when these pools have sessions of today; the last one gave the session."""
     query = "SELECT 1 FROM sessions WHERE staging_config_id = %s AND claimable AND config_hash <> ALL(%s)"
     for name, config in pools.items():
-        wait_for(lambda config=config: instance.sql(query, config, list(outdated)), f"the pool of {name} is full")
+        wait_for(lambda config=config: instance.sql(query, config, list(outdated)), f"the pool of {name} is full", 60)
     return steps(instance, launched(instance, **launch)["session_id"])
 
 
