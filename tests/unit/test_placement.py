@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import get_args
 
 import pytest
 from hypothesis import given, settings
@@ -115,6 +116,12 @@ def test_strategies(strategy: Strategy, order: list[str]):
     assert [a.agent_id for a in place(agents, REQUEST, strategy).candidates] == order
 
 
+@pytest.mark.parametrize("strategy", get_args(Strategy))
+def test_an_agent_that_was_not_heard_of_is_tried_last(strategy: Strategy):
+    agents = [replace(AGENT, agent_id=name, silent=silent) for name, silent in (("a", True), ("b", False), ("c", True))]
+    assert [a.agent_id for a in place(agents, REQUEST, strategy).candidates] == ["b", "a", "c"]
+
+
 def test_a_busy_host_is_loaded_though_little_is_reserved_on_it():
     agents = [
         replace(AGENT, agent_id="burning", cpu_used=0.95, memory_used=0.2),
@@ -155,6 +162,7 @@ AGENTS = st.lists(
         cpu_used=st.none() | st.floats(0, 3),
         memory_used=st.none() | st.floats(0, 1),
         image_state=st.sampled_from(["present", "present", "unknown", "pulling"]),
+        silent=st.booleans(),
     ),
     min_size=2,
     unique_by=lambda a: a.agent_id,
@@ -177,8 +185,11 @@ def check(placer: Placer) -> None:
             assert agent.enabled
             assert agent.cores_allocated + 2 * (agent.overcommit if request is QUOTA else 1) <= agent.cores
             assert 0 <= agent.load <= agent.with_one_more(request).load <= 1
-        figures = [a.load if strategy.endswith("Load") else a.sessions for a in placement.candidates]
-        assert figures == sorted(figures, reverse=strategy.startswith("Most"))
+        heard, silent = ([a for a in placement.candidates if a.silent is silent] for silent in (False, True))
+        assert placement.candidates == (*heard, *silent)
+        for group in (heard, silent):
+            figures = [a.load if strategy.endswith("Load") else a.sessions for a in group]
+            assert figures == sorted(figures, reverse=strategy.startswith("Most"))
         assert placement == placer(list(reversed(agents)), request, strategy)
 
     every_agent_once_and_candidates_have_room()

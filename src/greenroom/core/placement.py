@@ -49,6 +49,8 @@ class AgentView:
     image_state: ImageState = "present"
     image_error: str = ""
     image_progress: int = 0
+    silent: bool = False
+    """It was not heard of for longer than between check-ins: it may be gone, and nobody knows it yet."""
 
     @property
     def free_cores(self) -> float:
@@ -144,10 +146,11 @@ ORDER: Final[dict[Strategy, Callable[[AgentView], tuple[float, str]]]] = {
 
 
 def place(agents: Sequence[AgentView], request: PlacementRequest, strategy: Strategy) -> Placement:
-    """Divide the Agents of a zone into ordered candidates and rejected ones."""
+    """Divide the Agents of a zone into ordered candidates, those that are silent last, and rejected ones."""
     only = next((agent.hostname for agent in agents if agent.agent_id == request.only_agent_id), None)
     verdicts = [(agent, _rejection(agent, request, only)) for agent in agents]
-    candidates = sorted((agent for agent, rejection in verdicts if rejection is None), key=ORDER[strategy])
+    able = (agent for agent, rejection in verdicts if rejection is None)
+    candidates = sorted(able, key=lambda agent: (agent.silent, ORDER[strategy](agent)))
     rejected = sorted((r for _, r in verdicts if r is not None), key=lambda r: (r.agent.hostname, r.agent.agent_id))
     return Placement(tuple(candidates), tuple(rejected))
 

@@ -23,7 +23,7 @@ from greenroom.db.sessions import COUNTING, NUMBER_OF_USER, limit_reached, repea
 CLAIM_ATTEMPTS: Final = 4
 """The first look and three more after a false miss: SKIP LOCKED passes by rows that a batch touches just now."""
 FRESH_AGENT_S: Final = 7.0
-"""A claim prefers Agents seen within this time."""
+"""Claims and placement prefer Agents seen within this time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

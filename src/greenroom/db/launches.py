@@ -9,6 +9,7 @@ from uuid import UUID
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from greenroom.db.claims import FRESH_AGENT_S
 from greenroom.db.database import Database
 from greenroom.db.images import IMAGE_JSON
 from greenroom.db.sessions import COUNTING, NUMBER_OF_USER
@@ -39,6 +40,7 @@ SELECT
 
 _AGENTS: Final[LiteralString] = """
 SELECT a.agent_id::text, a.hostname, a.status, a.enabled, a.draining,
+       COALESCE(a.last_reported < clock_timestamp() - make_interval(secs => %(fresh_s)s), true) AS silent,
        COALESCE(c.cores, 0) AS cores, COALESCE(c.overcommit, 1) AS overcommit, COALESCE(c.memory, 0) AS memory,
        COALESCE(c.cores_allocated, 0) AS cores_allocated, COALESCE(c.memory_allocated, 0) AS memory_allocated,
        (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,
@@ -55,7 +57,8 @@ SELECT a.agent_id::text, a.hostname, a.status, a.enabled, a.draining,
  ORDER BY a.agent_id
 """
 AGENTS_OF_ZONE: Final = _AGENTS
-"""The Agents of zone `zone_id` with the state of image `image`: the fields of core.placement.AgentView."""
+"""The Agents of zone `zone_id` with the state of image `image`: the fields of core.placement.AgentView. `fresh_s` is
+`claims.FRESH_AGENT_S`."""
 
 
 async def read_launch(db: Database, user_id: str, image_id: str, idempotency_key: str | None) -> DictRow:
@@ -77,7 +80,7 @@ async def read_launch(db: Database, user_id: str, image_id: str, idempotency_key
 
 async def read_agents(db: Database, zone_id: str, image: str) -> list[DictRow]:
     """The Agents of a zone as `core.placement.AgentView` has them, with the state of the image of this name."""
-    return await db.fetch(_AGENTS, {"zone_id": zone_id, "image": image})
+    return await db.fetch(_AGENTS, {"zone_id": zone_id, "image": image, "fresh_s": FRESH_AGENT_S})
 
 
 async def read_ssh_keys(db: Database, user_id: str) -> tuple[str | None, bytes | None]:

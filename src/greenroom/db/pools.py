@@ -14,6 +14,7 @@ from uuid import UUID
 from psycopg.rows import DictRow
 
 from greenroom.core.backoff import AVOIDED_S, BREAKS_COUNT_S
+from greenroom.db.claims import FRESH_AGENT_S
 from greenroom.db.database import Connection, returned
 from greenroom.db.images import IMAGE_JSON
 from greenroom.db.launches import AGENTS_OF_ZONE
@@ -112,6 +113,7 @@ async def read_pools(connection: Connection, zone_id: str, configs: Sequence[Dic
         "configs": [config["staging_config_id"] for config in configs],
         "images": list({config["image_id"] for config in configs}),
         "image": "",
+        "fresh_s": FRESH_AGENT_S,
         "avoided_s": AVOIDED_S,
         "breaks_count_s": BREAKS_COUNT_S,
     }
