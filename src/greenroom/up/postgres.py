@@ -103,7 +103,8 @@ class Cluster:
             "--auth-host=reject",
             "-E",
             "UTF8",
-            "--locale=C",
+            "--locale=C",  # order by code point, whatever the machine
+            "--lc-ctype=C.UTF-8",  # but the letters of all alphabets have cases
             "--no-instructions",
         )
         map_line = f"greenroom {pwd.getpwuid(self.account.uid).pw_name} greenroom\n"
