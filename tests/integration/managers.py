@@ -122,7 +122,10 @@ async def primary_is(db: Database, *names: str, timeout_s: float = SOON_S) -> di
 
 @asynccontextmanager
 async def manager_here(fleet: Fleet, name: str = "one", **settings: Any) -> AsyncGenerator[httpx.ASGITransport]:
-    """A Manager inside the test's own process, for tests that need no process of its own."""
+    """A Manager inside the test's own process, for tests that need no process of its own; it answers Agents already.
+
+    Its lease does not end because the machine stood still for a moment.
+    """
     home = fleet.folder / name
     home.mkdir(exist_ok=True)
     (home / "instance_id").write_text(f"{name}\n")
@@ -132,14 +135,20 @@ async def manager_here(fleet: Fleet, name: str = "one", **settings: Any) -> Asyn
         "manager_dir": home,
         "sentinel_file": fleet.sentinel(name),
         "gateway_url": "https://127.0.0.1:8446",
-        "lease_ttl_s": 3,
+        "lease_ttl_s": 30,
         "lease_renew_s": 0.5,
         "lease_margin_s": 0.5,
     }
     manager = Manager(ManagerConfig(**(values | settings)))
     await manager.start()
     running = asyncio.create_task(manager.run())
+
+    async def is_registered() -> bool:
+        """Not at once, where the database took longer than a Manager waits: it tries again by itself."""
+        return manager.for_agents is not None
+
     try:
+        await eventually(is_registered)
         yield httpx.ASGITransport(create_app(manager))
     finally:
         running.cancel()

@@ -51,9 +51,9 @@ async def test_killed_before_its_first_renewal_the_next_term_begins_at_once(flee
 async def test_killed_as_primary_its_successor_does_what_it_was_about_to_do_once(
     fleet: Fleet, db: Database, zone_id: str, name: str
 ):
-    one = await fleet.start("one")
+    one = await fleet.start("one", **LONG_LEASE)
     await primary_is(db, "one")
-    await fleet.start("two")
+    await fleet.start("two", **LONG_LEASE)
     await one.stops.arm(name)
     # A pool that is empty, and reservations that are counted wrong
     agent_id = await rows.agent(db, zone_id)

@@ -12,8 +12,10 @@ from tests.integration.pool_stage import Stage, staged
 from tests.integration.primary_here import SECRETS
 
 from greenroom.api.unattended import note_unattended_pools
-from greenroom.core.errors import LeaseLost
+from greenroom.core.errors import LeaseLost, Refused
+from greenroom.db.agents import delete_agent
 from greenroom.db.database import Database
+from greenroom.db.invariants import INVARIANTS, broken
 from greenroom.db.logs import LogWriter
 from greenroom.db.overdue import clear_failed
 from greenroom.manager.expiry import run_expiry
@@ -186,6 +188,30 @@ async def test_a_failing_pool_leaves_another_one_alone(stage: Stage):
         "SELECT count(*) AS number FROM sessions WHERE staging_config_id = %s AND claimable", (other,)
     )
     assert found == {"number": 3}
+
+
+async def test_an_agent_that_is_gone_is_deleted_with_all_it_had_and_the_pool_is_filled_elsewhere(stage: Stage):
+    await stage.settle()
+    assert await stage.claim(await rows.user(stage.db, "ada"))
+    await stage.db.write(
+        "UPDATE sessions SET status = 'failed', set_aside_for = user_id, user_id = NULL WHERE status = 'assigning'"
+    )
+    assert await stage.claim(await rows.user(stage.db, "grace"))
+    other = await rows.agent(stage.db, stage.zone_id, hostname="agent-2")
+    with pytest.raises(Refused, match="has 3 sessions"):
+        await delete_agent(stage.db, stage.agent_id, force=False)
+    with pytest.raises(Refused, match="is alive"):
+        await delete_agent(stage.db, stage.agent_id, force=True)
+    await stage.db.write("UPDATE agents SET status = 'missing' WHERE agent_id = %s", (stage.agent_id,))
+    await delete_agent(stage.db, stage.agent_id, force=True)
+    assert await stage.statuses() == {"deleted": 3}
+    await stage.settle()
+    assert await stage.statuses() == {"deleted": 3, "running": 3}
+    assert await stage.db.fetch("SELECT DISTINCT agent_id::text FROM sessions WHERE status = 'running'") == [
+        {"agent_id": other}
+    ]
+    rules = [invariant for invariant in INVARIANTS if invariant.code != "I2"]  # this test is Primary without a lock
+    assert [what for rule in rules for what in await broken(stage.db, rule)] == []
 
 
 async def test_a_deleted_config_is_emptied(stage: Stage):
