@@ -123,14 +123,6 @@ def running_session(instance: Instance) -> str:
     return session_id
 
 
-def downed(instance: Instance) -> subprocess.CompletedProcess[str]:
-    """`greenroom down`, and the end of `up`, which has let go of DATA a moment before."""
-    (up,) = instance.pids("up")
-    done = instance.down()
-    wait_for(lambda: not any(line.split()[0] == str(up) for line in processes_of(instance.data)), "`up` ends")
-    return done
-
-
 def left(instance: Instance, label: str, said: str) -> tuple[list[str], list[str], list[str]]:
     """Processes, containers and networks that an instance left behind after `down`, which said `said`."""
     return processes_of(instance.data), containers(label), networks_left(instance, label, said)
@@ -139,7 +131,7 @@ def left(instance: Instance, label: str, said: str) -> tuple[list[str], list[str
 def test_down_leaves_nothing_and_up_continues_with_the_same_data(new_instance: Instance):
     first = new_instance.up()
     session, label = running_session(new_instance), new_instance.label()
-    done = downed(new_instance)
+    done = new_instance.down()
     assert done.returncode == 0, done.stderr
     assert left(new_instance, label, done.stderr) == ([], [], [])
     again = run("down", "--data", str(new_instance.data), "--json")
@@ -239,7 +231,7 @@ def test_down_without_docker_ends_the_processes_in_order_and_the_next_one_ends_t
     session_id = new_instance.launch(new_instance.new_user())["session_id"]
     wait_for(lambda: new_instance.session(session_id)["status"] == "running", "it runs", 60)
     docker.unlink()
-    done = downed(new_instance)
+    done = new_instance.down()
     assert (done.returncode, "run greenroom down again" in done.stderr) == (1, True), done.stderr
     assert processes_of(new_instance.data) == []
     ended = Layout(new_instance.data).log("postgres").read_text().rstrip().splitlines()[-1]

@@ -29,6 +29,8 @@ LEFTOVERS_WITHIN_S: Final = 8.0
 async def prepared(layout: Layout, options: Options, progress: Progress) -> AsyncGenerator[Site]:
     """Check the machine, lock DATA and lay out all files; nothing runs yet.
 
+    The lock is let go by the end of the process alone: `greenroom down` takes it for that.
+
     Raises:
         SetupError: it cannot be started as asked; a new DATA is left as it was found.
     """
@@ -52,8 +54,6 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> Asyn
         yield _laid_out(layout, settings, account, programs, reservations)
     finally:
         reservations.release()
-        if lock is not None:
-            lock.release()
 
 
 def _laid_out(
