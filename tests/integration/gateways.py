@@ -320,7 +320,7 @@ async def said(websocket: ClientConnection) -> dict[str, Any]:
 async def answers(websocket: ClientConnection) -> bool:
     """Whether the websocket still carries messages both ways."""
     await websocket.send(b"ping")
-    return await asyncio.wait_for(websocket.recv(), 5) == b"ping"
+    return await asyncio.wait_for(websocket.recv(), 30) == b"ping"
 
 
 async def raw(address: str, head: str, *, body: bytes = b"") -> tuple[int, bytes]:

@@ -19,6 +19,8 @@ from greenroom.manager.service import Manager
 from greenroom.testing.ports import free_port
 from greenroom.testing.processes import RoleProcess, answers
 
+STARTED_S = 60.0
+"""A process on a busy machine has started, or refused to, within this."""
 SOON_S = 15.0
 """On a busy machine as well, what is done at once is done within this: half of `LONG_LEASE`."""
 LONG_LEASE = {"lease_ttl_s": "30"}

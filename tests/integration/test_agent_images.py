@@ -91,7 +91,7 @@ async def test_a_fetch_that_lost_its_connection_is_none(
 async def test_a_registry_that_says_nothing_holds_up_no_other_image(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(images, "STALLED_S", 1.0)
+    monkeypatch.setattr(images, "STALLED_S", 4.0)
     behave(tmp_path, missing_images=["a/stalled:1", "b/good:1"])
     pull = SimulatedRuntime.pull
 

@@ -33,7 +33,7 @@ async def test_hand_over(
         await world.want(session)
         await world.until(lambda: world.is_usable(session))
         assert agent.sessions.get(session)
-        assignment_id = await world.hand_over(session, argv, deadline_s=1.0 if "sleep" in argv else 30.0)
+        assignment_id = await world.hand_over(session, argv, deadline_s=4.0 if "sleep" in argv else 30.0)
         await world.until(lambda: _handed_over(world, session) in {"assigned", "failed"})
         snapshot = agent.sessions.get(session)
         assert snapshot

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
+from collections.abc import AsyncIterator
 
 import httpx
 import pytest
 from tests.integration.agents import HttpDoor, ToldAgent, joined, row, seen, session, user
-from tests.integration.managers import Fleet, eventually
+from tests.integration.managers import Fleet, eventually, manager_here
 
 from greenroom.db.database import Database
 from greenroom.wire.messages import ImageReport, LogLine, Step
@@ -109,7 +110,7 @@ async def test_a_failure_keeps_its_reason_and_the_last_lines(door: httpx.ASGITra
 
 
 HOLD_S = 20.0
-END_OF_HOLD_S = 15.0
+END_OF_HOLD_S = 8.0
 """What is held for `HOLD_S` and answered before this was answered because there were news."""
 
 

@@ -44,7 +44,7 @@ async def test_an_agent_whose_row_somebody_has_locked_keeps_no_other_waiting(
         await blocking.execute("SELECT 1 FROM agents WHERE agent_id = %s FOR UPDATE", (agents[0].agent_id,))
         pairs = list(zip(agents, ids, strict=True))
         told = await asyncio.gather(
-            *(agent.check_in(seen(session_id, "creating"), once=True) for agent, session_id in pairs)
+            *(agent.check_in(seen(session_id, "creating"), once=agent is agents[0]) for agent, session_id in pairs)
         )
         assert [answer.acked_seq == agent.seq for answer, agent in zip(told, agents, strict=True)] == [
             False,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,15 @@ from greenroom.db.on_demand import insert_for_user
 from greenroom.db.sessions import NewSession, delete_pool
 from greenroom.manager.pools import run_pools
 from greenroom.manager.successors import run_successors
+
+
+@pytest.fixture
+async def db(dsn: str) -> AsyncIterator[Database]:
+    """Patient: what is held at its commit is held until a time is over, on a busy machine for a while longer."""
+    database = Database(dsn, application_name="greenroom test", statement_timeout_ms=30_000)
+    await database.open()
+    yield database
+    await database.close()
 
 
 @pytest.fixture
@@ -115,8 +124,8 @@ def given_or_gone(found: dict[str, DictRow]) -> tuple[set[str], set[str]]:
 async def test_what_is_being_claimed_stays_the_users(stage: Stage, ending: str):
     prepare, act = ENDINGS[ending]
     ada = await stage.user("ada")
-    await _soon(stage, ending)
     async with held_at_commit(stage.db, "assigning"):
+        await _soon(stage, ending)
         claiming = asyncio.create_task(stage.claim(ada))
         await waiting(stage.db, 1)
         await prepare(stage)

@@ -79,6 +79,15 @@ class Stage:
 
 
 @pytest.fixture
+async def db(dsn: str) -> AsyncIterator[Database]:
+    """Patient: a hundred at once wait for its eight connections, and on a busy machine that takes a while."""
+    database = Database(dsn, application_name="greenroom test", acquire_timeout_s=60, statement_timeout_ms=30_000)
+    await database.open()
+    yield database
+    await database.close()
+
+
+@pytest.fixture
 async def stage(db: Database) -> Stage:
     zone_id = await rows.zone(db)
     agent_id = await rows.agent(db, zone_id, cores=10.0)

@@ -14,7 +14,7 @@ from greenroom.db.database import Database
 
 @pytest.fixture
 async def pool(dsn: str) -> AsyncIterator[Database]:
-    db = Database(dsn, application_name="pool under test", max_size=1, statement_timeout_ms=300)
+    db = Database(dsn, application_name="pool under test", max_size=1, statement_timeout_ms=1000)
     await db.open()
     yield db
     await db.close()
@@ -29,7 +29,7 @@ async def test_a_process_that_stood_still_inside_a_transaction_finds_the_databas
 async def _stand_still_in_a_transaction(pool: Database) -> None:
     async with pool.transaction() as connection:
         await connection.execute("SELECT 1")
-        time.sleep(0.8)  # noqa: ASYNC251 -- the whole process stands still, as under SIGSTOP
+        time.sleep(2)  # noqa: ASYNC251 -- the whole process stands still, as under SIGSTOP
         await connection.execute("SELECT 1")
 
 

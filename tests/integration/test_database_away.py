@@ -54,10 +54,10 @@ async def test_over_a_crash_of_postgresql_the_primary_keeps_its_term(server: Ser
 async def test_postgresql_gone_for_long_ends_no_manager_and_no_session(server: Server, own: Database, tmp_path: Path):
     fleet = Fleet(server.cluster.dsn, tmp_path)
     quick = {
-        "agent_missing_s": 2,
+        "agent_missing_s": 5,  # so long the Agent has to come back
         "checkin_hold_s": 0.5,
-        "session_lost_s": 3,
-        "agent_dead_s": 4,
+        "session_lost_s": 6,
+        "agent_dead_s": 7,
         "guardian_interval_s": 0.2,
     }
     try:

@@ -12,6 +12,7 @@ from tests.integration.runtime_hosts import OPENBOX, Host, new_id, run, shell, s
 
 from greenroom.core.sessions import File, Mount
 from greenroom.runtimes.base import Runtime, StartError
+from greenroom.runtimes.docker_spec import container_name
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 
@@ -84,16 +85,17 @@ async def test_a_folder_of_the_host(host: Host, runtime: Runtime, tmp_path: Path
 
 
 async def test_anonymous_volumes_go_with_the_session(host: Host, runtime: Runtime, docker: aiodocker.Docker):
-    before = run("docker", "volume", "ls", "-q")
     repository, tag = "greenroom/test-volume", new_id()[:8]
     made: Any = await docker.containers.create({"Image": OPENBOX})
     await made.commit(repository=repository, tag=tag, changes="VOLUME /data")
     await made.delete()
     try:
         session_id, _, _ = await host.started(runtime, image=f"{repository}:{tag}")
-        assert run("docker", "volume", "ls", "-q") != before
+        facts = await docker.containers.container(container_name(session_id)).show()
+        (volume,) = [mount["Name"] for mount in facts["Mounts"] if mount["Destination"] == "/data"]
+        assert volume in run("docker", "volume", "ls", "-q").split()
         await runtime.remove(session_id)
-        assert run("docker", "volume", "ls", "-q") == before
+        assert volume not in run("docker", "volume", "ls", "-q").split()
     finally:
         await docker.images.delete(f"{repository}:{tag}")
 

@@ -23,7 +23,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
-from tests.integration.gateways import World, answers, give, make_world, raw, said
+from tests.integration.gateways import STARTED_S, World, answers, give, make_world, raw, said
 from tests.integration.played import AGENT_ID, ANN, ROUTE, serve
 from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
@@ -170,7 +170,7 @@ async def shared_hosts() -> AsyncIterator[Hosts]:
         hosts.certify()
         hosts.start_edge()
         hosts.start_web()
-        await hosts.world.until(hosts.is_passed_on, 30)
+        await hosts.world.until(hosts.is_passed_on, STARTED_S)
         yield hosts
 
 
@@ -334,11 +334,11 @@ async def test_the_last_word_of_the_api_counts_while_it_is_away(own_hosts: Hosts
     hosts.certify()
     hosts.start_edge()
     hosts.start_web()
-    await hosts.world.until(hosts.is_passed_on, 30)
+    await hosts.world.until(hosts.is_passed_on, STARTED_S)
     await hosts.end(hosts.web)
     await hosts.world.served["api"].stop()
     hosts.start_web()
-    await hosts.world.until(hosts.is_passed_on, 30)  # Ann is known to the Agent
+    await hosts.world.until(hosts.is_passed_on, STARTED_S)  # Ann is known to the Agent
 
 
 async def test_only_the_agents_own_certificate_of_the_fleets_authority_is_trusted(own_hosts: Hosts):
@@ -352,8 +352,8 @@ async def test_only_the_agents_own_certificate_of_the_fleets_authority_is_truste
     async def is_refused() -> bool:
         return await hosts.status() == 502
 
-    await world.until(hosts.edge_answers, 30)
-    await world.until(is_refused, 30)
+    await world.until(hosts.edge_answers, STARTED_S)
+    await world.until(is_refused, STARTED_S)
     stranger = new_authority("somebody", datetime.now(UTC))
     hosts.certify(authority=stranger)
 
@@ -384,7 +384,7 @@ async def test_a_web_gateway_is_the_edge_of_the_agent_beside_it(own_hosts: Hosts
     hosts.name_agent()
     hosts.certify()
     hosts.start_web(GREENROOM_EDGE_DIR=hosts.edge_dir, GREENROOM_AGENT_UPSTREAM=world.served["agent"].address)
-    await world.until(hosts.is_passed_on, 30)
+    await world.until(hosts.is_passed_on, STARTED_S)
     host, _, port = world.plan["stream_listen"].rpartition(":")
     reader, writer = await asyncio.open_connection(
         host, int(port), ssl=hosts.direct_tls(), server_hostname=edge_name(ROUTE)

@@ -73,7 +73,7 @@ async def test_kill_9_of_the_parent_leaves_nginx_serving_and_the_next_one_takes_
         assert await answers(desktop)
         assert await ok(world)
         world.process = world.launch()
-        await world.until(lambda: world.masters() != [old])
+        await world.until(lambda: world.masters() != [old], gateways.STARTED_S)
         await world.until(lambda: "finishes its connections" in world.log())
         assert await answers(desktop)
         assert all([await ok(world) for _ in range(20)])
@@ -227,7 +227,7 @@ async def test_what_cannot_be_served_is_one_sentence_and_exit_code_1(stopped: Wo
             write, stopped.write_plan = stopped.write_plan, lambda: None
             process = stopped.launch()
             stopped.write_plan = write
-        assert await asyncio.to_thread(process.wait, 15) == 1
+        assert await asyncio.to_thread(process.wait, gateways.STARTED_S) == 1
     said_by_it = stopped.log().splitlines()[-1]
     named = {"no plan": "plan.json", "port taken": stopped.plan["main_listen"], "no certificate": "/does/not/exist"}
     assert named.get(case, str(folder)) in said_by_it

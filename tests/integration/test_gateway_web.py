@@ -149,9 +149,9 @@ async def test_the_api_hears_who_asked_and_nothing_a_client_made_up(world: World
 async def test_events_arrive_one_by_one(world: World):
     async with world.client().stream("GET", f"{world.main}/api/v1/events") as reply:
         chunks = reply.aiter_raw()
-        assert await asyncio.wait_for(anext(chunks), 5) == b"data: first\n\n"
+        assert await asyncio.wait_for(anext(chunks), 30) == b"data: first\n\n"
         world.api.more.set()
-        assert await asyncio.wait_for(anext(chunks), 5) == b"data: second\n\n"
+        assert await asyncio.wait_for(anext(chunks), 30) == b"data: second\n\n"
 
 
 async def test_of_the_internal_interface_only_the_question_about_streams_is_reachable(world: World):

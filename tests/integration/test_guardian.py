@@ -11,7 +11,7 @@ import httpx
 import psycopg
 import pytest
 from tests.integration.agents import joined
-from tests.integration.managers import LONG_LEASE, Fleet, eventually, lease, manager_here, primary_is
+from tests.integration.managers import LONG_LEASE, STARTED_S, Fleet, eventually, lease, manager_here, primary_is
 
 from greenroom.db.database import Database
 from greenroom.db.managers import adopt, list_managers, set_enabled
@@ -169,7 +169,7 @@ async def test_where_the_sentinel_cannot_be_written_a_disabled_manager_is_at_wor
     process.kill()
     await process.ended()
     process.start()
-    assert await process.ended() == 1
+    assert await process.ended(STARTED_S) == 1
     assert f"The sentinel file {fleet.sentinel('one')} cannot be written" in process.log
     assert "Traceback" not in process.log
 
@@ -194,7 +194,7 @@ async def test_a_disabled_manager_that_starts_writes_the_sentinel_before_it_list
     await enable(db, "one", enabled=False)
     fleet.make("one").start()
     port = fleet.urls["one"].rpartition(":")[2]
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(STARTED_S):
         while True:
             try:
                 with socket.create_connection(("127.0.0.1", int(port))):

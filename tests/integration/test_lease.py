@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.integration.managers import LONG_LEASE, Fleet, eventually, lease, primary_is
+from tests.integration.managers import LONG_LEASE, STARTED_S, Fleet, eventually, lease, primary_is
 from tests.integration.pooler import pooled
 
 from greenroom.core.errors import LastEnabledManager, SetupError
@@ -289,7 +289,7 @@ async def test_timings_that_cannot_work_are_refused(fleet: Fleet, settings: dict
     """R9."""
     manager = fleet.make("one", **settings)
     manager.start()
-    assert await manager.ended() == 1
+    assert await manager.ended(STARTED_S) == 1
     assert said in manager.log
     assert "Traceback" not in manager.log
 
@@ -300,7 +300,7 @@ async def test_a_second_process_with_the_same_instance_id_refuses_to_start(fleet
     second = fleet.make("one")
     second.start()
     try:
-        assert await second.ended() == 1
+        assert await second.ended(STARTED_S) == 1
         assert "Another Manager process with the instance id one is running" in second.log
     finally:
         first.close()
@@ -309,7 +309,7 @@ async def test_a_second_process_with_the_same_instance_id_refuses_to_start(fleet
 async def test_a_zone_that_does_not_exist_is_refused(fleet: Fleet):
     manager = fleet.make("one", zone="elsewhere")
     manager.start()
-    assert await manager.ended() == 1
+    assert await manager.ended(STARTED_S) == 1
     assert "There is no zone named elsewhere" in manager.log
 
 

@@ -20,12 +20,17 @@ from greenroom.db.overdue import read_waiting
 from greenroom.wire.messages import Capacity, Observed
 
 QUICK: dict[str, Any] = {
-    "agent_missing_s": 2,
+    "agent_missing_s": 5,
     "checkin_hold_s": 0.5,
-    "session_lost_s": 3,
-    "agent_dead_s": 5,
+    "session_lost_s": 600,
+    "agent_dead_s": 3600,
     "guardian_interval_s": 0.1,
 }
+"""An Agent that speaks is not missing, although the machine stands still for a moment."""
+SOON_MISSING: dict[str, Any] = {**QUICK, "agent_missing_s": 2}
+SOON_LOST: dict[str, Any] = {**SOON_MISSING, "session_lost_s": 3}
+SOON_DEAD: dict[str, Any] = {**SOON_LOST, "agent_dead_s": 5}
+"""Each as far as a test goes: what comes after it does not come before the test has looked."""
 
 
 @pytest.fixture
@@ -35,8 +40,14 @@ async def fleet(db: Database, dsn: str, tmp_path: Path) -> Fleet:
 
 
 @pytest.fixture
-async def door(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
-    async with manager_here(fleet, **QUICK) as transport:
+def timings() -> dict[str, Any]:
+    """Of the Manager; a test with others says so."""
+    return QUICK
+
+
+@pytest.fixture
+async def door(fleet: Fleet, timings: dict[str, Any]) -> AsyncIterator[httpx.ASGITransport]:
+    async with manager_here(fleet, **timings) as transport:
         yield transport
 
 
@@ -67,6 +78,7 @@ async def test_an_agent_is_promoted_after_its_first_complete_check_in(door: http
     assert (found["cores"], found["memory"]) == (32, 8 << 30)
 
 
+@pytest.mark.parametrize("timings", [SOON_MISSING], ids=["soon missing"])
 async def test_the_unassigned_sessions_of_a_missing_agent_go_and_come_back_with_it(
     door: httpx.ASGITransport, db: Database, fleet: Fleet
 ):
@@ -90,6 +102,7 @@ async def test_the_unassigned_sessions_of_a_missing_agent_go_and_come_back_with_
     await eventually(status_is(db, staged, "running"))
 
 
+@pytest.mark.parametrize("timings", [SOON_LOST], ids=["soon lost"])
 async def test_a_lost_session_of_a_user_comes_back_with_its_agent(
     door: httpx.ASGITransport, db: Database, fleet: Fleet
 ):
@@ -104,6 +117,7 @@ async def test_a_lost_session_of_a_user_comes_back_with_its_agent(
     assert found["error"] is None
 
 
+@pytest.mark.parametrize("timings", [SOON_DEAD], ids=["soon dead"])
 async def test_a_dead_agents_sessions_are_ended_and_their_reservation_is_given_back(
     door: httpx.ASGITransport, db: Database, fleet: Fleet
 ):

@@ -122,7 +122,7 @@ async def test_results_of_commands_and_screenshots_go_soon(db: Database):
 
 async def test_a_table_that_takes_too_long_does_not_keep_the_others_waiting(db: Database):
     await logs(db, 3, days_ago=31)
-    hurried = Database(db.dsn, application_name="greenroom test", statement_timeout_ms=300)
+    hurried = Database(db.dsn, application_name="greenroom test", statement_timeout_ms=700)
     await hurried.open()
     async with db.transaction() as other:
         await other.execute("LOCK TABLE logs IN ACCESS EXCLUSIVE MODE")

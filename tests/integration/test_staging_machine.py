@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+import pytest
 import structlog
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
@@ -319,6 +320,7 @@ async def _write(world: World, change: Any) -> None:
     await world.db.write(change)
 
 
+@pytest.mark.timeout(400)
 def test_staging_as_a_state_machine(dsn: str, tmp_path: Path):
     async def opened() -> Database:
         db = Database(dsn, application_name="greenroom test")

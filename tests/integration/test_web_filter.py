@@ -29,6 +29,7 @@ from greenroom.agent.web_filter import WebFilters, filter_owner, own_account
 from greenroom.core.squid import PORT
 from greenroom.core.web_filter import FilterPolicy, decision
 from greenroom.runtimes import firewall
+from greenroom.runtimes.docker_spec import container_name
 from greenroom.testing.manager import ScriptedManager, World
 from greenroom.testing.manager import spec as wire_spec
 
@@ -177,6 +178,14 @@ async def test_an_end_that_nobody_asked_for_is_told(open_folder: Path):
     assert ended == [True]
 
 
+def bridge_of(session: str) -> str:
+    """The interface of this host to the network of a session."""
+    networks = "{{range $name, $facts := .NetworkSettings.Networks}}{{$name}}{{end}}"
+    name = run("docker", "inspect", "--format", networks, container_name(session)).strip()
+    option = '{{index .Options "com.docker.network.bridge.name"}}'
+    return run("docker", "network", "inspect", "--format", option, name).strip()
+
+
 # Where it cannot be enforced ------------------------------------------------------------------------------------------
 
 
@@ -205,7 +214,7 @@ async def failure(
     wanted = wire_spec(image=OPENBOX, filter_policy=policy_id)
     async with agent_inside(folder, manager, runtime="docker", web_filter_dir=web_filter):
         await world.want(session, spec=msgspec.to_builtins(wanted))
-        await world.until(lambda: world.state(session) == "failed", 30)
+        await world.until(lambda: world.state(session) == "failed")
     assert run("docker", "ps", "--all", "--quiet", "--filter", f"label=greenroom.session={session}") == ""
     return world.observed[session].error
 
@@ -251,9 +260,9 @@ async def test_rules_that_something_else_removes_come_back(
     async with agent_inside(tmp_path, manager, runtime="docker", web_filter_dir=open_folder):
         await world.want(session, spec=msgspec.to_builtins(wanted))
         await world.until(lambda: world.is_usable(session))
-        jumps = [
-            line.split()[1:] for line in run("iptables", "-w", "5", "-S", "INPUT").splitlines() if "-i gw-" in line
-        ]
+        rules = run("iptables", "-w", "5", "-S", "INPUT").splitlines()
+        mine = f"-i {bridge_of(session)} "  # others of this machine have theirs
+        jumps = [line.split()[1:] for line in rules if mine in f"{line} "]
         assert jumps
         for jump in jumps:
             run("iptables", "-w", "5", "-D", *jump)
