@@ -130,9 +130,15 @@ def dsn(cluster: Cluster) -> Iterator[str]:
 
 
 @pytest.fixture
-async def db(dsn: str) -> AsyncIterator[Database]:
+def db_limits() -> dict[str, Any]:
+    """Limits of `db` where a module's tests need others than the product's."""
+    return {}
+
+
+@pytest.fixture
+async def db(dsn: str, db_limits: dict[str, Any]) -> AsyncIterator[Database]:
     """An open pool on a fresh, migrated database."""
-    database = Database(dsn, application_name="greenroom test")
+    database = Database(dsn, application_name="greenroom test", **db_limits)
     await database.open()
     yield database
     await database.close()

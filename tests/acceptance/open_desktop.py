@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import httpx
 from tests.acceptance.instance import wait_for
-from websockets import ConnectionClosed
+from websockets import ConnectionClosed, WebSocketException
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
@@ -110,6 +110,16 @@ def open_desktop(instance: Deployment, session_id: str) -> Generator[OpenDesktop
     """Enter the session and open its stream."""
     with open_stream(instance, *entered(instance, session_id)) as desktop:
         yield desktop
+
+
+def is_streamed(instance: Deployment, session_id: str) -> bool:
+    """Whether the session's stream opens and goes on; it may fail in any way while a gateway takes over another
+    configuration, and for two seconds after a cut, when what was opened meanwhile is cut, too."""
+    try:
+        with open_desktop(instance, session_id) as desktop:
+            return desktop.goes_on()
+    except (KeyError, OSError, httpx.TransportError, WebSocketException):
+        return False
 
 
 @contextmanager

@@ -14,11 +14,9 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 from tests.acceptance.instance import Instance, wait_for
-from tests.acceptance.open_desktop import open_desktop
-from websockets import WebSocketException
+from tests.acceptance.open_desktop import is_streamed, open_desktop
 
 from greenroom.runtimes.simulated import Settings, SimulatedRuntime
 from greenroom.testing.ports import free_port
@@ -78,16 +76,6 @@ def becomes(instance: Instance, session_id: str, *statuses: str, within_s: float
         return found if found["status"] in statuses else None
 
     return wait_for(look, f"{session_id} is {' or '.join(statuses)}", within_s)
-
-
-def shows_a_desktop(instance: Instance, session_id: str) -> bool:
-    """Whether the stream opens; it may fail in any way while nginx takes over a new configuration, as after an Agent
-    has joined."""
-    try:
-        with open_desktop(instance, session_id) as desktop:
-            return desktop.goes_on()
-    except (KeyError, OSError, httpx.TransportError, WebSocketException):
-        return False
 
 
 def order(instance: Instance, session_id: str, command: str) -> None:
@@ -293,7 +281,7 @@ def test_a_session_that_cannot_start_on_one_agent_runs_on_the_other(instance: In
     steps = instance.call("GET", f"/sessions/{first}/placement")["steps"]
     assert [step["used"] for step in steps[-2:]] == [False, True]
     assert "is broken" in steps[-2]["reason"]
-    wait_for(lambda: shows_a_desktop(instance, first), "the stream of the old id shows the new session")
+    wait_for(lambda: is_streamed(instance, first), "the stream of the old id shows the new session")
     wait_for(
         lambda: instance.sql("SELECT 1 FROM sessions WHERE session_id = %s AND status = 'deleted'", first),
         "the first try is put away",

@@ -12,9 +12,8 @@ import httpx
 import pytest
 from tests.acceptance.instance import wait_for
 from tests.acceptance.machines import Machine
-from tests.acceptance.open_desktop import entered, open_desktop, open_stream
+from tests.acceptance.open_desktop import entered, is_streamed, open_desktop, open_stream
 from tests.acceptance.several_hosts import EDGE, LEASE_S, LOST_S, Deployment, Web, running_deployment
-from websockets import WebSocketException
 from websockets.exceptions import InvalidStatus
 
 pytestmark = pytest.mark.timeout(300)
@@ -54,15 +53,6 @@ def on_both_hosts(deployment: Deployment, web: Web) -> Sessions:
         found[host.name] = launch(web)
         web.call("PATCH", path, json={"enabled": True})
     return found
-
-
-def is_streamed(web: Web, session_id: str) -> bool:
-    """Whether its stream opens; it may fail in any way while a gateway learns of the hosts, or follows a change."""
-    try:
-        with open_desktop(web, session_id) as desktop:
-            return desktop.goes_on()
-    except (KeyError, OSError, httpx.TransportError, WebSocketException):
-        return False
 
 
 @pytest.fixture(scope="module")

@@ -231,6 +231,16 @@ def test_a_page_that_is_not_there_any_more_says_so(admin: Person):
     expect(admin.page.get_by_text("It is not there any more")).to_be_visible()
 
 
+def test_a_page_of_what_is_deleted_meanwhile_says_so_and_shows_nothing_of_it(admin: Person, instance: Instance):
+    body = {"username": "leaving@example.org", "password": "correct horse battery"}
+    address = f"/users/{instance.call('POST', '/users', json=body)['user_id']}"
+    admin.open(f"/admin{address}")
+    expect(admin.page.get_by_role("heading", level=1, name="leaving@example.org")).to_be_visible()
+    instance.call("DELETE", address)
+    expect(admin.page.get_by_text("It is not there any more")).to_be_visible()
+    expect(admin.page.get_by_text("leaving@example.org")).to_have_count(0)
+
+
 def test_the_choice_of_colours_follows_a_person_to_another_browser(
     user: Person, instance: Instance, new_context: Callable[..., BrowserContext]
 ):

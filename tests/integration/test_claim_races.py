@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +28,9 @@ from greenroom.manager.successors import run_successors
 
 
 @pytest.fixture
-async def db(dsn: str) -> AsyncIterator[Database]:
-    """Patient: what is held at its commit is held until a time is over, on a busy machine for a while longer."""
-    database = Database(dsn, application_name="greenroom test", statement_timeout_ms=30_000)
-    await database.open()
-    yield database
-    await database.close()
+def db_limits() -> dict[str, Any]:
+    """What is held at its commit is held until a time is over, on a busy machine for a while longer."""
+    return {"statement_timeout_ms": 30_000}
 
 
 @pytest.fixture

@@ -79,12 +79,9 @@ class Stage:
 
 
 @pytest.fixture
-async def db(dsn: str) -> AsyncIterator[Database]:
-    """Patient: a hundred at once wait for its eight connections, and on a busy machine that takes a while."""
-    database = Database(dsn, application_name="greenroom test", acquire_timeout_s=60, statement_timeout_ms=30_000)
-    await database.open()
-    yield database
-    await database.close()
+def db_limits() -> dict[str, Any]:
+    """A hundred at once wait for its eight connections, and on a busy machine that takes a while."""
+    return {"acquire_timeout_s": 60, "statement_timeout_ms": 30_000}
 
 
 @pytest.fixture

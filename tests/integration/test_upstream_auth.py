@@ -27,9 +27,11 @@ ANSWERS = {
 
 async def answer(request: Request) -> Response:
     token = (await request.json())["token"]
-    if token == "slow":
-        await asyncio.sleep(60)
-    return ANSWERS[token]
+    await asyncio.sleep(DELAYS_S.get(token, 0))
+    return ANSWERS.get(token, ANSWERS["good"])
+
+
+DELAYS_S = {"late": 3.0, "slow": 60.0}
 
 
 @pytest.fixture
@@ -55,6 +57,12 @@ async def test_what_is_no_answer_is_said_with_the_address(api: Served, tmp_path:
     with pytest.raises(Unavailable, match=words) as refused:
         await asker.ask(api.address, "Bearer x", Stream(session_id="s", token=token))
     assert api.address in refused.value.message
+    await asker.close()
+
+
+async def test_an_api_that_is_some_seconds_late_is_waited_for(api: Served, tmp_path: Path):
+    asker = UpstreamAuth(tmp_path / "cert.pem")
+    assert (await asker.ask(api.address, "Bearer x", Stream(session_id="s", token="late"))).allow
     await asker.close()
 
 

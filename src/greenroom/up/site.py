@@ -35,7 +35,9 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> Asyn
         SetupError: it cannot be started as asked; a new DATA is left as it was found.
     """
     check_folder(layout)
-    lock = DataLock.take(layout) if layout.lock.exists() else None
+    is_locked = layout.lock.exists()
+    if is_locked:
+        DataLock.take(layout)
     reservations = Reservations()
     try:
         settings = settle(options, read_json(layout.instance))
@@ -47,7 +49,8 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> Asyn
             account = service_account()
             check_reachable(layout, account)
         layout.create(account)
-        lock = lock or DataLock.take(layout)
+        if not is_locked:
+            DataLock.take(layout)
         write_json(layout.instance, settings.stored(), 0o600)
         with step(progress, "Preparing the programs"):
             programs = prepare(layout.runtime, account)
