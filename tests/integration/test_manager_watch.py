@@ -32,6 +32,7 @@ class Stage:
         )
         self.db = db
         self.status: int | None = None
+        self.text = ""
         self.restarted: list[str] = []
         self.part = Part(name=endpoint.name, role="manager", command=lambda: pytest.fail("nothing is started here"))
         self.is_process(1)
@@ -58,7 +59,7 @@ async def stage(db: Database, monkeypatch: pytest.MonkeyPatch) -> Stage:
     made = Stage(db)
 
     async def answered(*_: object) -> tuple[int | None, str]:
-        return made.status, ""
+        return made.status, made.text
 
     monkeypatch.setattr(health, "status_of", answered)
     return made
@@ -77,6 +78,14 @@ async def test_a_manager_that_is_silent_for_two_minutes_is_restarted_and_a_log_r
         "manager-eu-1-4d77061a answered no health check for 120 s while the database could be reached;"
         " it is started again."
     )
+
+
+async def test_what_is_answered_for_a_frozen_one_is_its_silence(stage: Stage):
+    stage.status, stage.text = 500, '{"ok": false, "status": "unhealthy", "enabled": true, "frozen": true}'
+    await stage.look(0, 2, 4, 6, SILENT_S - 1)
+    assert stage.restarted == []
+    await stage.look(SILENT_S)
+    assert len(stage.restarted) == 1
 
 
 async def test_a_disabled_one_may_be_silent(stage: Stage):

@@ -187,7 +187,19 @@ def test_neither_an_agents_files_nor_the_code_it_runs_are_put_into_a_container(t
     assert source_problem(str(tmp_path / "other"), private) is None
 
 
-async def test_an_address_somebody_else_listens_on_is_named():
+async def test_a_port_that_is_freed_in_a_moment_is_waited_for():
+    """As that of a process that was killed, whose helper has not gone yet."""
+    async with asyncio.TaskGroup() as group:
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            serving_it = group.create_task(serving.serve_beside(_silent, "127.0.0.1", port))
+            await asyncio.sleep(0)
+        await asyncio.to_thread(_eventually_connected, port)
+        serving_it.cancel()
+
+
+async def test_an_address_somebody_else_listens_on_is_named(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(serving, "FREED_WITHIN_S", 0.0)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(SetupError, match=rf"127\.0\.0\.1:{port} cannot be listened on: Address already in use\."):

@@ -42,7 +42,8 @@ HEALTH: list[tuple[dict[str, Any], int, str, str | None]] = [
     ({"works": False}, 500, "unhealthy", None),
     ({"works": False, "enabled": False}, 500, "unhealthy", None),
     ({"works": False, "database": False}, 500, "unhealthy", None),
-    ({"registered": False}, 500, "unhealthy", None),
+    ({"registered": False}, 503, "starting", "1"),
+    ({"registered": False, "works": False}, 500, "unhealthy", None),
 ]
 
 
@@ -50,7 +51,8 @@ HEALTH: list[tuple[dict[str, Any], int, str, str | None]] = [
 def test_health(how: dict[str, Any], status: int, word: str, retry_after: str | None):
     answer = health.answer(standing(**how))
     assert answer.status_code == status
-    assert json.loads(bytes(answer.body)) == {"ok": status == 200, "status": word, "enabled": how.get("enabled", True)}
+    enabled = how.get("enabled", True) if how.get("registered", True) else None
+    assert json.loads(bytes(answer.body)) == {"ok": status == 200, "status": word, "enabled": enabled}
     assert answer.headers.get("Retry-After") == retry_after
 
 

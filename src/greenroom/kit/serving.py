@@ -8,9 +8,11 @@ the loops are cancelled and may clean up.
 from __future__ import annotations
 
 import asyncio
+import errno
 import gc
 import signal
 import socket
+import time
 from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
@@ -23,6 +25,9 @@ from greenroom.core.errors import SetupError
 log = structlog.get_logger(__name__)
 
 GRACE_S: Final = 5
+FREED_WITHIN_S: Final = 2.0
+"""What a process that was just killed had is free again within this, its helpers' copies too."""
+TRY_AGAIN_S: Final = 0.05
 
 Loop = Callable[[], Awaitable[None]]
 
@@ -44,14 +49,17 @@ async def serve(
     host: str,
     port: int,
     loops: Sequence[tuple[str, Loop]] = (),
+    *,
     on_stop: Callable[[], None] = lambda: None,
+    on_listening: Callable[[socket.socket], None] = lambda _: None,
 ) -> None:
     """Serve `app` on host:port and run `loops` (name, coroutine function) beside it.
 
     What was made until now is taken to live as long as the process: the garbage collector leaves it alone, which
     would otherwise stop every request for a tenth of a second now and then to look at all of it.
 
-    `on_stop` is called when SIGTERM or SIGINT arrives, before requests in flight are waited for.
+    `on_stop` is called when SIGTERM or SIGINT arrives, before requests in flight are waited for, `on_listening` with
+    the socket before the first request is answered.
 
     Raises:
         LoopEndedError: a loop ended; the exception of a loop that raised is chained.
@@ -59,7 +67,8 @@ async def serve(
     """
     gc.collect()
     gc.freeze()
-    listening = _listen(host, port)
+    listening = await _listen(host, port)
+    on_listening(listening)
     server = _Server(
         uvicorn.Config(app, log_config=None, access_log=False, timeout_graceful_shutdown=GRACE_S, server_header=False)
     )
@@ -88,7 +97,7 @@ async def serve_beside(app: Any, host: str, port: int) -> None:
     Raises:
         SetupError: the address cannot be listened on.
     """
-    listening = _listen(host, port)
+    listening = await _listen(host, port)
     await _Server(uvicorn.Config(app, log_config=None, access_log=False, lifespan="off", server_header=False)).serve(
         sockets=[listening]
     )
@@ -105,7 +114,30 @@ async def _forever(name: str, loop: Loop) -> None:
     raise LoopEndedError(f"the loop {name} ended")
 
 
-def _listen(host: str, port: int) -> socket.socket:
+async def _listen(host: str, port: int) -> socket.socket:
+    """Listen on host:port; a port that is taken is tried again for `FREED_WITHIN_S`.
+
+    Raises:
+        SetupError: it cannot be listened on.
+    """
+    end_s = None
+    while True:
+        try:
+            return _bound(host, port)
+        except OSError as error:
+            now_s = time.monotonic()
+            if error.errno != errno.EADDRINUSE or (end_s is not None and now_s >= end_s):
+                raise SetupError(
+                    f"{host}:{port} cannot be listened on: {error.strerror}. Stop what listens there, or choose another"
+                    " port."
+                ) from error
+            if end_s is None:
+                end_s = now_s + FREED_WITHIN_S
+                log.info("the port is taken; it is waited for", host=host, port=port, at_most_s=FREED_WITHIN_S)
+        await asyncio.sleep(TRY_AGAIN_S)
+
+
+def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     # asyncio turns Nagle's algorithm off where it is told that this is TCP; with it the body of an answer waits until
     # its head is acknowledged, which the other side puts off for 40 ms
@@ -113,11 +145,9 @@ def _listen(host: str, port: int) -> socket.socket:
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         listening.bind((host, port))
-    except OSError as error:
+        listening.listen(1024)
+    except OSError:
         listening.close()
-        raise SetupError(
-            f"{host}:{port} cannot be listened on: {error.strerror}. Stop what listens there, or choose another port."
-        ) from error
-    listening.listen(1024)
+        raise
     listening.setblocking(False)
     return listening

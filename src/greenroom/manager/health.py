@@ -17,8 +17,10 @@ MOMENT_RETRY_S: Final = 1
 
 def body_and_status(standing: Standing) -> tuple[dict[str, Any], int]:
     """What the Manager says of its health. Disabled is not unhealthy, but a disabled one that hangs is."""
+    if standing.starting:
+        return {"ok": False, "status": "starting", "enabled": None}, 503
     if not standing.healthy:
-        return {"ok": False, "status": "unhealthy", "enabled": standing.enabled}, 500
+        return {"ok": False, "status": "unhealthy", "enabled": standing.flag}, 500
     if not standing.enabled:
         return {"ok": False, "status": "disabled", "enabled": False}, 503
     # what the Primary cannot do is the zone's trouble: another Manager could not either, so nobody is sent away
@@ -29,7 +31,8 @@ def body_and_status(standing: Standing) -> tuple[dict[str, Any], int]:
 def answer(standing: Standing) -> Response:
     """The reply to a health request."""
     body, status = body_and_status(standing)
-    return _response(body, status, DISABLED_RETRY_S if status == 503 else None)
+    moment = MOMENT_RETRY_S if body["status"] == "starting" else DISABLED_RETRY_S
+    return _response(body, status, moment if status == 503 else None)
 
 
 def elsewhere(standing: Standing, *, starting: bool = False) -> Response:
@@ -41,7 +44,7 @@ def elsewhere(standing: Standing, *, starting: bool = False) -> Response:
     """
     if standing.stopping or starting or standing.me is None:
         status = "stopping" if standing.stopping else "starting"
-        return _response({"ok": False, "status": status, "enabled": standing.enabled}, 503, MOMENT_RETRY_S)
+        return _response({"ok": False, "status": status, "enabled": standing.flag}, 503, MOMENT_RETRY_S)
     if standing.hangs:
         return answer(standing)
     # A held check-in may learn of the flag before the guardian's next round writes it into `standing`.

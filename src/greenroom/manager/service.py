@@ -34,6 +34,7 @@ from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.observations import Observations
 from greenroom.manager.primary import PrimaryRounds
+from greenroom.manager.pulse import Pulse
 from greenroom.manager.refill import Refill
 from greenroom.manager.retention import Retention
 from greenroom.manager.standing import Standing, Wakers
@@ -78,6 +79,7 @@ class Manager:
         self._guardian: Guardian | None = None
         self._refill: Refill | None = None
         self._listening: asyncio.Task[None] | None = None
+        self.pulse = Pulse(self.standing)
 
     async def start(self) -> None:
         """Register if the database answers.
@@ -133,6 +135,7 @@ class Manager:
     def stop(self) -> None:
         """SIGTERM: resign now, end held check-ins, take no new ones."""
         self.standing.stopping = True
+        self.pulse.stop()
         self.wakers.wake_all()
         if self._lease is not None:
             self._lease.request_stop()
@@ -254,6 +257,7 @@ async def main() -> None:
         create_app(manager),
         config.manager_host,
         config.manager_port,
-        [("manager", manager.run)],
+        [("manager", manager.run), ("pulse", manager.pulse.run)],
         on_stop=manager.stop,
+        on_listening=manager.pulse.listens,
     )

@@ -61,6 +61,16 @@ class Standing:
         return None if self._finished_at_s is None else boottime_s() - self._finished_at_s
 
     @property
+    def starting(self) -> bool:
+        """Whether it has not read its flag yet and had no more time for that than a hanging guardian is given."""
+        return self.me is None and self._is_lately(self._started_at_s)
+
+    @property
+    def flag(self) -> bool | None:
+        """Whether it is enabled; None = not read yet."""
+        return None if self.me is None else self.enabled
+
+    @property
     def healthy(self) -> bool:
         """Whether the guardian did its round lately; at the start it has the same time for its first one."""
         return self.me is not None and self._is_lately(self._last_s)

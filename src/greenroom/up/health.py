@@ -117,6 +117,7 @@ class _Said(msgspec.Struct):
     status: str | int = ""
     detail: str = ""
     failing_tasks: tuple[str, ...] = ()
+    frozen: bool = False
 
 
 def _said(text: str) -> _Said:
@@ -131,9 +132,16 @@ def _says_disabled(text: str) -> bool:
     return _said(text).status == "disabled"
 
 
+def says_frozen(text: str) -> bool:
+    """Whether this was answered for a Manager that answers nothing itself (`manager.stand_in`)."""
+    return _said(text).frozen
+
+
 def _words(text: str) -> str:
     """What an answer says to people."""
     said = _said(text)
+    if said.frozen:
+        return "its process is frozen"
     return said.detail or (said.status if isinstance(said.status, str) else "") or text
 
 

@@ -62,8 +62,8 @@ class PartWatch:
     async def _status(self, http: httpx.AsyncClient) -> int | None:
         if self._part.pid != self._pid:  # another process, which is not to blame for the one before
             self._pid, self._suspicion = self._part.pid, UNSUSPECTED
-        status, _ = await health.status_of(http, self._url)
-        return status
+        status, text = await health.status_of(http, self._url)
+        return None if health.says_frozen(text) else status
 
     async def _end(self, code: str, reason: str, zone_name: str | None) -> None:
         if self._part.pid != self._pid:

@@ -1,0 +1,77 @@
+"""The stand-in of a Manager, and the beats by which it knows that the Manager's loop turns (`manager.stand_in`)."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+from typing import Final
+
+import structlog
+
+from greenroom.manager import stand_in
+from greenroom.manager.standing import Standing
+
+log = structlog.get_logger(__name__)
+
+_ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
+"""All that it is told; that of the Manager may have the database's password in it."""
+
+
+class Pulse:
+    """Keeps a stand-in beside this process. It ends with the process, however that ends."""
+
+    def __init__(self, standing: Standing) -> None:
+        self._standing = standing
+        self._listening: socket.socket | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._beats: int | None = None
+
+    def listens(self, listening: socket.socket) -> None:
+        """Start the stand-in on the Manager's socket."""
+        self._listening = listening
+        reading, self._beats = os.pipe()
+        os.set_blocking(self._beats, False)
+        self._process = subprocess.Popen(
+            # -I -S: nothing of this machine's, or of ours, is imported; it is small, and there in milliseconds
+            [sys.executable, "-I", "-S", stand_in.__file__, str(listening.fileno()), str(reading)],
+            pass_fds=(listening.fileno(), reading),
+            env=_ENVIRONMENT,
+            stdin=subprocess.DEVNULL,
+        )
+        os.close(reading)
+
+    async def run(self) -> None:
+        """Beat for ever; a stand-in that was killed is replaced."""
+        while True:
+            if self._beats is not None:
+                self._beat(self._beats)
+            await asyncio.sleep(stand_in.BEAT_S)
+
+    def stop(self) -> None:
+        """The Manager stops: who connects from now on is to be refused, and goes elsewhere."""
+        if self._beats is not None:
+            os.close(self._beats)
+            self._beats = None
+
+    def _beat(self, beats: int) -> None:
+        try:
+            os.write(beats, self._word())
+        except BlockingIOError:
+            log.debug("the stand-in has not read its beats for hours; it is frozen itself")
+        except BrokenPipeError:
+            self._replace()
+
+    def _word(self) -> bytes:
+        if self._standing.me is None:
+            return stand_in.UNKNOWN
+        return stand_in.ENABLED if self._standing.enabled else stand_in.DISABLED
+
+    def _replace(self) -> None:
+        if self._process is None or self._listening is None:
+            raise AssertionError("beats for nobody")
+        self.stop()
+        log.warning("the stand-in ended; another one is started", exit_code=self._process.wait())
+        self.listens(self._listening)
