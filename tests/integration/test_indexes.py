@@ -80,13 +80,14 @@ async def test_a_plan_that_is_kept_finds_what_the_primary_reads_in_each_round_by
     assert index in found, found
 
 
-VALUES: Final = {"log_s": 1.0, "launch_s": 1.0, "command_s": 1.0, "batch": 10, "keep_days": 1.0}
+VALUES: Final = {"log_s": 1.0, "security_s": 1.0, "launch_s": 1.0, "command_s": 1.0, "batch": 10, "keep_days": 1.0}
 
 
 @pytest.mark.parametrize(
     ("statement", "found_by"),
     [
         (BY_AGE["logs"], '("time" < '),
+        (BY_AGE["security"], '("time" < '),
         (BY_AGE["manager_requests"], '("time" < '),
         (BY_AGE["launches"], "(at < "),
         (FORGET, "(ended < "),

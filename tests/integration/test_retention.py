@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any, LiteralString
 
 import pytest
 
 from greenroom.api.audit import audit
 from greenroom.api.security import Caller
+from greenroom.core.security_events import SECURITY_CODES
 from greenroom.db import retention
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
@@ -15,7 +17,7 @@ from greenroom.db.retention import LOCK, Keep, prune
 from greenroom.manager.retention import Retention
 from greenroom.testing import rows
 
-KEEP = Keep(log_rows=1_000_000, log_days=30, launch_days=90)
+KEEP = Keep(log_rows=1_000_000, log_days=30, security_rows=1_000_000, security_days=365, launch_days=90)
 
 
 async def logs(db: Database, number: int, days_ago: float = 0) -> None:
@@ -47,7 +49,7 @@ async def test_rows_of_diagnostics_go_by_age(db: Database, table: LiteralString)
 @pytest.mark.parametrize("table", ["logs", "manager_requests"])
 async def test_and_by_number_the_newest_stay(db: Database, table: LiteralString):
     await logs(db, 50)
-    assert (await prune(db, Keep(log_rows=20, log_days=30, launch_days=90)))[table] == 30
+    assert (await prune(db, replace(KEEP, log_rows=20)))[table] == 30
     assert await count(db, "SELECT count(*) FROM " + table) == 20
     messages = [row["message"] for row in await db.fetch("SELECT message FROM logs ORDER BY log_id")]
     assert messages == [str(number) for number in range(31, 51)]
@@ -58,13 +60,31 @@ async def test_a_flood_of_other_rows_does_not_drive_out_who_changed_what(db: Dat
     audit(writer, Caller("user", frozenset(), username="eve"), "changed", "zone", "eu", after={"proxy_port": 1})
     await writer.flush()
     await logs(db, 50)
-    keep = Keep(log_rows=20, log_days=30, launch_days=90)
+    keep = replace(KEEP, log_rows=20)
     await prune(db, keep)
     found = await db.fetch("SELECT code FROM logs ORDER BY log_id")
     assert [row["code"] for row in found] == ["zone-changed", *["plain"] * 20]
-    await db.write("UPDATE logs SET time = now() - interval '31 days' WHERE code = 'zone-changed'")
+    await db.write("UPDATE logs SET time = now() - interval '364 days' WHERE code = 'zone-changed'")
+    await prune(db, keep)
+    assert await count(db, "SELECT count(*) FROM logs WHERE code = 'zone-changed'") == 1
+    await db.write("UPDATE logs SET time = now() - interval '366 days' WHERE code = 'zone-changed'")
     await prune(db, keep)
     assert await count(db, "SELECT count(*) FROM logs WHERE code = 'zone-changed'") == 0
+
+
+async def test_a_flood_of_one_security_event_drives_out_only_its_own_oldest(db: Database):
+    writer = LogWriter(db, "api")
+    for code in sorted(SECURITY_CODES):
+        writer.write("INFO", code, f"{code} of before")
+    for number in range(40):
+        writer.write("WARNING", "login-failed", f"a guess, number {number}")
+    await writer.flush()
+    await logs(db, 50)
+    assert (await prune(db, replace(KEEP, log_rows=20, security_rows=30)))["security"] == 11
+    codes = {row["code"] for row in await db.fetch("SELECT code FROM logs WHERE message LIKE '% of before'")}
+    assert codes == SECURITY_CODES - {"login-failed"}
+    guesses = await db.fetch("SELECT message FROM logs WHERE code = 'login-failed' ORDER BY log_id")
+    assert [row["message"] for row in guesses] == [f"a guess, number {number}" for number in range(10, 40)]
 
 
 async def test_a_round_is_bounded(db: Database, monkeypatch: pytest.MonkeyPatch):
@@ -78,7 +98,7 @@ async def test_a_round_is_bounded(db: Database, monkeypatch: pytest.MonkeyPatch)
 async def test_a_round_keeps_up_with_a_flood_of_refused_requests(db: Database):
     for _ in range(6):
         await logs(db, 10_000)
-    await prune(db, Keep(log_rows=1000, log_days=30, launch_days=90))
+    await prune(db, replace(KEEP, log_rows=1000))
     assert await count(db, "SELECT count(*) FROM manager_requests") == 1000
 
 

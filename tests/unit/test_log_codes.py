@@ -10,6 +10,7 @@ from typing import Final, get_args
 
 from greenroom.agent.executor import REPORTS
 from greenroom.core.pool_model import ShortfallCode
+from greenroom.core.security_events import SECURITY_CODES
 from greenroom.core.states import SessionStatus
 
 ROOT = Path(__file__).parent.parent.parent
@@ -90,3 +91,10 @@ def test_every_code_is_documented_and_every_documented_one_is_used():
     assert sorted(codes) == sorted(set(codes))
     assert used() - set(codes) == set(), "describe it in docs/reference/logs.md"
     assert set(codes) - used() == set(), "nothing writes this code any more"
+
+
+def test_security_events_are_codes_that_are_written_and_the_page_names_them():
+    text = PAGE.read_text()
+    named = set(re.findall(r"`([a-z-]+)`", text.partition("**Security events**")[2].partition("\n\n")[0]))
+    assert SECURITY_CODES <= set(documented())
+    assert SECURITY_CODES <= named

@@ -10,6 +10,7 @@ from fastapi.routing import APIRoute
 from greenroom.api import health, problems
 from greenroom.api.audit import AuditBeforeAnswer, Refusals
 from greenroom.api.events import Hub
+from greenroom.api.guesses import Guesses
 from greenroom.api.hardening import Hardening, served
 from greenroom.api.launch import Launcher
 from greenroom.api.metrics import Measured, Metrics
@@ -54,6 +55,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.passwords = Passwords()
     app.state.metrics = metrics = Metrics()
     metrics.show_log(logs)
+    app.state.guesses = Guesses(app.state.snapshot, app.state.refusals, metrics)
     app.state.launcher = Launcher(db, secrets, logs, metrics)
     app.state.screenshots = Screenshots(db, logs)
     problems.install(app)

@@ -5,8 +5,9 @@ So is what was tried and refused: a missing permission for something that change
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import OrderedDict
+from dataclasses import dataclass
 from typing import Any, Final, Literal
 
 from fastapi import Request
@@ -15,14 +16,14 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.api.security import Caller, client_address
 from greenroom.core.masking import difference, masked
+from greenroom.core.security_events import Repeats, source_of
 from greenroom.core.settings import shown
 from greenroom.db.logs import LogWriter
 
 Verb = Literal["created", "changed", "deleted"]
 
 REPEAT_S: Final = 60.0
-"""The same refusal of the same caller is written once in this time."""
-MAX_REMEMBERED: Final = 1000
+"""The same refusal of the same caller is written once in this time, further ones as their number."""
 
 
 def audit(
@@ -93,47 +94,84 @@ class AuditBeforeAnswer:
         await self._app(scope, receive, after_the_row)
 
 
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What counts as the same refusal: the code of its row, of what, to whom."""
+
+    code: str
+    what: str
+    whom: str
+    user_id: str | None = None
+    username: str | None = None
+
+
 class Refusals:
-    """Log rows of what was refused to somebody, each at most once in `REPEAT_S`: a flood of attempts is no flood."""
+    """Log rows of what was refused to somebody: the first of a kind at once, more within a minute as their number."""
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
-        self._seen: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._repeats = Repeats[_Kind](REPEAT_S)
+
+    async def run(self) -> None:
+        """Write the numbers when they are due, for ever."""
+        while True:
+            await asyncio.sleep(REPEAT_S / 4)
+            self.write_due(time.monotonic())
+
+    def write_due(self, now_s: float) -> None:
+        """Write down how often what was written before has happened again."""
+        for kind, again in self._repeats.due(now_s):
+            times = "once more" if again.count == 1 else f"{again.count} more times"
+            details: dict[str, Any] = {"count": again.count} | ({"names": again.names} if again.names else {})
+            if kind is None:
+                message = f"{again.count} refusals of too many kinds to tell apart, the last: {again.latest}"
+                self._logs.write("WARNING", "permission-denied", message, details=details)
+            else:
+                message = f"{again.latest} ({times} since the row before)"
+                self._logs.write(
+                    "WARNING", kind.code, message, user_id=kind.user_id, username=kind.username, details=details
+                )
 
     def forbidden(self, request: Request, reason: str) -> None:
-        """The caller asked for a change that he may not make."""
+        """The caller asked for a change that they may not make."""
         caller: Caller = request.state.caller
         path = request.scope["route"].path  # the template: ids would make every attempt another one
         message = f"{caller.name} from {client_address(request)} may not {request.method} {request.url.path}: {reason}"
-        self._write("permission-denied", (caller.name, f"{request.method} {path}"), message, caller)
+        kind = _Kind("permission-denied", f"{request.method} {path}", caller.name, caller.user_id, caller.username)
+        self._write(kind, message)
 
     def wrong_key(self, request: Request, key_id: str) -> None:
         """An API key that exists was shown with another secret, or after its end."""
         client_ip = client_address(request)
         message = f"The API key {key_id} was refused to {client_ip}: wrong secret, disabled or expired"
-        self._write("api-key-refused", (key_id, client_ip), message)
+        self._write(_Kind("api-key-refused", key_id, client_ip), message)
 
-    def throttled(self, request: Request, username: str) -> None:
-        """Somebody goes on guessing a password after too many wrong ones."""
+    def login_failed(self, request: Request, username: str) -> None:
+        """A wrong name or password was given."""
         client_ip = client_address(request)
-        message = f"Too many failed log-ins as {username} from {client_ip}"
-        self._write("login-throttled", (f"log-in as {username.lower()}", client_ip), message)
+        message = f"A log-in as {username} from {client_ip} failed"
+        self._write(_Kind("login-failed", "password", source_of(client_ip)), message, username)
+
+    def wrong_link(self, request: Request) -> None:
+        """A link that logs nobody in (any more) was used."""
+        client_ip = client_address(request)
+        self._write(_Kind("login-failed", "link", source_of(client_ip)), f"A log-in by link from {client_ip} failed")
+
+    def throttled(self, request: Request, what: str) -> None:
+        """Somebody goes on guessing after too many wrong passwords, links or keys; `what` they try."""
+        client_ip = client_address(request)
+        message = f"Too many failed attempts: {what} from {client_ip}"
+        self._write(_Kind("login-throttled", "throttled", source_of(client_ip)), message, what)
 
     def wrong_address(self, request: Request, session_id: str) -> None:
         """A connect address opens nothing (any more)."""
         client_ip = client_address(request)
         message = f"A connect address was refused to {client_ip}, for session {session_id}"
-        self._write("stream-refused", ("connect address", client_ip), message)
+        self._write(_Kind("stream-refused", "connect address", client_ip), message)
 
-    def _write(self, code: str, what: tuple[str, str], message: str, caller: Caller | None = None) -> None:
-        now = time.monotonic()
-        last = self._seen.pop(what, None)
-        self._seen[what] = now if last is None or now - last >= REPEAT_S else last
-        if len(self._seen) > MAX_REMEMBERED:
-            self._seen.popitem(last=False)
-        if self._seen[what] == now:
-            user_id, username = (caller.user_id, caller.username) if caller else (None, None)
-            self._logs.write("WARNING", code, message, user_id=user_id, username=username)
+    def _write(self, kind: _Kind, message: str, name: str = "") -> None:
+        if self._repeats.is_first(kind, time.monotonic(), message, name):
+            self._logs.write("WARNING", kind.code, message, user_id=kind.user_id, username=kind.username)
 
 
 def _short(value: object) -> str:

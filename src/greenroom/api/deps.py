@@ -11,6 +11,7 @@ from typing import Annotated
 from fastapi import Depends, Request
 
 from greenroom.api.events import Hub
+from greenroom.api.guesses import Guesses
 from greenroom.api.launch import Launcher
 from greenroom.api.screenshots import Screenshots
 from greenroom.api.snapshot import Snapshot
@@ -41,6 +42,10 @@ async def _passwords(request: Request) -> Passwords:
     return request.app.state.passwords
 
 
+async def _guesses(request: Request) -> Guesses:
+    return request.app.state.guesses
+
+
 async def _hub(request: Request) -> Hub:
     return request.app.state.hub
 
@@ -62,6 +67,7 @@ Logs = Annotated[LogWriter, Depends(_logs)]
 InstallationSecrets = Annotated[Secrets, Depends(_secrets)]
 Config = Annotated[ApiConfig, Depends(_config)]
 PasswordHashes = Annotated[Passwords, Depends(_passwords)]
+WrongGuesses = Annotated[Guesses, Depends(_guesses)]
 Launches = Annotated[Launcher, Depends(_launcher)]
 Camera = Annotated[Screenshots, Depends(_screenshots)]
 EventHub = Annotated[Hub, Depends(_hub)]

@@ -13,7 +13,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final
 
+from greenroom.core.errors import TooManyRequests
+
 MAX_WAITING: Final = 256
+MAX_SUBSCRIPTIONS: Final = 20
+"""Of one user or API key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +71,28 @@ class Hub:
     """All subscribers of this process."""
 
     def __init__(self) -> None:
-        self._subscribers: set[Subscriber] = set()
+        self._subscribers: dict[Subscriber, str] = {}
+
+    def admit(self, who: str) -> None:
+        """Refuse one more subscription to who has `MAX_SUBSCRIPTIONS`.
+
+        Raises:
+            TooManyRequests: they have.
+        """
+        if sum(subscriber == who for subscriber in self._subscribers.values()) >= MAX_SUBSCRIPTIONS:
+            raise TooManyRequests(
+                f"You follow events {MAX_SUBSCRIPTIONS} times already; close other windows of the console first."
+            )
 
     @contextmanager
-    def subscription(self) -> Generator[Subscriber]:
+    def subscription(self, who: str = "") -> Generator[Subscriber]:
         """A subscriber for as long as the context lasts."""
         subscriber = Subscriber()
-        self._subscribers.add(subscriber)
+        self._subscribers[subscriber] = who
         try:
             yield subscriber
         finally:
-            self._subscribers.discard(subscriber)
+            del self._subscribers[subscriber]
 
     def publish(self, topic: str, subject: str) -> None:
         """Tell all; returns at once (callback of `greenroom.db.listener.Listener`)."""

@@ -51,6 +51,9 @@ class Metrics(RoleMetrics):
         self.staging_misses = self.counter(
             "staging_misses", "Launches that a staging config did not serve, by code of the reason", [*_CONFIG, "code"]
         )
+        self.throttled = self.counter(
+            "throttled", "Attempts to log in or to use a key that were refused after too many wrong ones", ["by"]
+        )
         self.stream_decisions = self.counter("stream_decisions", "Viewers Agents asked about", ["outcome"])
 
     def show_log(self, logs: LogWriter) -> None:

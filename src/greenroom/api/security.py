@@ -213,11 +213,14 @@ async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
 
     Raises:
         Unauthenticated: there is no such key, the secret is another, or it is disabled or expired.
+        TooManyRequests: the same, after too many wrong ones from there; the right one is never refused.
     """
     db: Database = request.app.state.db
     key = await find_key(db, key_id)
     expected = key.secret_hash if key else hashed("")
     if not hmac.compare_digest(hashed(secret), expected) or key is None or not key.valid:
+        request.app.state.guesses.admit(request, "key", "by API key")
+        request.app.state.guesses.failed(request, "key")
         if key is not None:
             request.app.state.refusals.wrong_key(request, key_id)
         raise Unauthenticated(

@@ -41,6 +41,7 @@ async def main() -> None:
                 ("logs", logs.run),
                 ("listener", listener.run),
                 ("settings", app.state.snapshot.run),
+                ("refusals", app.state.refusals.run),
                 ("housekeeping", lambda: housekeeping(db, app.state.snapshot, logs)),
                 ("unattended pools", lambda: watch_unattended_pools(db, logs)),
             ],

@@ -17,9 +17,12 @@ class Installation:
     session_lifetime_s: int = 288_000
     session_idle_s: int = 43_200
     max_login_attempts: int = 5
+    max_login_attempts_per_address: int = 50
     login_window_s: int = 300
     log_retention_rows: int = 400_000
     log_retention_days: int = 30
+    security_log_retention_rows: int = 100_000
+    security_log_retention_days: int = 365
     launch_retention_days: int = 90
     failed_session_retention_s: int = 3600
     manager_record_retention_days: int = 0
@@ -44,9 +47,22 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
         _setting("session_lifetime_s", "s", 60, "A log-in at the console ends after this time in any case"),
         _setting("session_idle_s", "s", 60, "A log-in at the console that is not used for this long ends"),
         _setting("max_login_attempts", "attempts", 1, "Wrong passwords per account and address within the window"),
+        _setting(
+            "max_login_attempts_per_address",
+            "attempts",
+            1,
+            "Wrong passwords of all accounts from one address within the window, and as many wrong links and API keys",
+        ),
         _setting("login_window_s", "s", 1, "Length of that window; afterwards the account can be tried again"),
         _setting("log_retention_rows", "rows", 1000, "Log rows, and as many requests, kept in Diagnostics at most"),
         _setting("log_retention_days", "days", 1, "Rows of Diagnostics older than this are deleted"),
+        _setting(
+            "security_log_retention_rows",
+            "rows",
+            1000,
+            "Rows of each code of security events (log-ins, refusals, changes) kept at most; no others drive them out",
+        ),
+        _setting("security_log_retention_days", "days", 1, "Rows of security events older than this are deleted"),
         _setting("launch_retention_days", "days", 1, "How long the ledger says how each launch came about"),
         _setting("failed_session_retention_s", "s", 60, "How long a user's failed session can be read"),
         _setting(

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, LiteralString, cast
+from typing import Any, Final, LiteralString, cast
 
 from greenroom.core.errors import NotFound
+from greenroom.core.throttling import pause_s
 from greenroom.db.database import Connection, Database
 
 
@@ -156,21 +157,36 @@ async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes 
 async def begin_attempt(db: Database, username: str, client_ip: str, *, attempts: int, window_s: float) -> float | None:
     """Count an attempt to log in, before the password is looked at; None = go on.
 
-    Otherwise the seconds to wait: there were `attempts` failures of this account from this address within `window_s`.
-    An attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot slip through.
+    Otherwise the seconds to wait: there were `attempts` failures of this account from this address within `window_s`,
+    or so many from all addresses that attempts at it are spaced (`core.throttling.pause_s`), but for addresses where
+    its user is logged in. An attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot slip
+    through.
     """
     name = username.lower()
+    values: dict[str, Any] = {"window": window_s, "name": name, "ip": client_ip, "attempts": attempts}
     async with db.transaction() as connection:
-        await connection.execute("SELECT pg_advisory_xact_lock(74, hashtext(%s || '|' || %s))", (name, client_ip))
+        await connection.execute("SELECT pg_advisory_xact_lock(74, hashtext(%s))", (name,))
         cursor = await connection.execute(
             "SELECT extract(epoch FROM at + make_interval(secs => %(window)s) - now())::float8 AS wait"
             " FROM login_failures WHERE username_lower = %(name)s AND client_ip = %(ip)s"
             " AND at > now() - make_interval(secs => %(window)s) ORDER BY at DESC LIMIT %(attempts)s",
-            {"window": window_s, "name": name, "ip": client_ip, "attempts": attempts},
+            values,
         )
         waits = [float(row["wait"]) for row in await cursor.fetchall()]
         if len(waits) >= attempts:
             return max(waits[-1], 1.0)
+        cursor = await connection.execute(
+            "SELECT count(*) AS failures, coalesce(extract(epoch FROM now() - max(at)), 0)::float8 AS since,"
+            " EXISTS (SELECT 1 FROM login_sessions l JOIN users u USING (user_id) WHERE lower(u.username) = %(name)s"
+            "  AND l.client_ip = %(ip)s AND l.expires > now()) AS known"
+            " FROM login_failures WHERE username_lower = %(name)s AND at > now() - make_interval(secs => %(window)s)",
+            values,
+        )
+        everywhere = await cursor.fetchone()
+        if everywhere is not None and not everywhere["known"]:
+            left_s = pause_s(everywhere["failures"]) - everywhere["since"]
+            if left_s > 0:
+                return left_s
         await connection.execute(
             "INSERT INTO login_failures (username_lower, client_ip) VALUES (%s, %s)", (name, client_ip)
         )

@@ -10,6 +10,8 @@ from typing import Any, Final, Literal
 import structlog
 from psycopg.types.json import Jsonb
 
+from greenroom.core.security_events import is_security_event
+from greenroom.core.texts import one_line
 from greenroom.db.batches import WaitingRows, storable
 from greenroom.db.database import Database
 
@@ -23,10 +25,10 @@ FLUSH_S: Final = 0.2
 
 _INSERT: Final = (
     "INSERT INTO logs (time, level, component, code, message, zone_name, session_id, user_id, username,"
-    " staging_config_id, setting, details) SELECT %(time)s, %(level)s, %(component)s, %(code)s, %(message)s,"
+    " staging_config_id, setting, details, security) SELECT %(time)s, %(level)s, %(component)s, %(code)s, %(message)s,"
     " %(zone_name)s, %(session_id)s::uuid, concerned.user_id,"
     " coalesce(%(username)s, (SELECT u.username FROM users u WHERE u.user_id = concerned.user_id)),"
-    " %(staging_config_id)s::uuid, %(setting)s, %(details)s"
+    " %(staging_config_id)s::uuid, %(setting)s, %(details)s, %(security)s"
     " FROM (SELECT coalesce(%(user_id)s::uuid,"
     "  (SELECT s.user_id FROM sessions s WHERE s.session_id = %(session_id)s::uuid AND %(username)s::text IS NULL))"
     "  AS user_id) concerned"
@@ -75,6 +77,7 @@ class LogWriter:
     def write(self, level: Level, code: str, message: str, *, pressing: bool = False, **fields: Any) -> None:
         """Queue one row and print it as a log line; fields are those of `LogRow`. See `pressing`."""
         self.pressing |= pressing
+        message = one_line(message)
         getattr(log, level.lower())(message, code=code, **{k: v for k, v in fields.items() if v is not None})
         self.add(LogRow(level=level, component=self._component, code=code, message=message, **fields))
 
@@ -106,7 +109,8 @@ class LogWriter:
 
 def _params(row: LogRow) -> dict[str, Any]:
     return {name: getattr(row, name) for name in LogRow.__dataclass_fields__} | {
-        "message": storable(row.message),
+        "message": storable(one_line(row.message)),
         "username": storable(row.username),
         "details": Jsonb(storable(row.details)),
+        "security": is_security_event(row.component, row.code, row.details),
     }

@@ -32,6 +32,9 @@ class Keep:
 
     log_rows: int
     log_days: float
+    security_rows: int
+    """Of each code."""
+    security_days: float
     launch_days: float
 
 
@@ -39,8 +42,12 @@ class Keep:
 # go would be read each time.
 BY_AGE: Final[dict[str, LiteralString]] = {
     "logs": (
-        "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs"
-        " WHERE time < now() - make_interval(secs => %(log_s)s) ORDER BY time LIMIT %(batch)s))"
+        "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs WHERE NOT security"
+        " AND time < now() - make_interval(secs => %(log_s)s) ORDER BY time LIMIT %(batch)s))"
+    ),
+    "security": (
+        "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs WHERE security"
+        " AND time < now() - make_interval(secs => %(security_s)s) ORDER BY time LIMIT %(batch)s))"
     ),
     "manager_requests": (
         "DELETE FROM manager_requests WHERE request_id = ANY(ARRAY(SELECT request_id FROM manager_requests"
@@ -66,15 +73,22 @@ BY_AGE: Final[dict[str, LiteralString]] = {
         " WHERE screenshot IS NOT NULL AND created < clock_timestamp() - interval '1 minute' LIMIT %(batch)s))"
     ),
 }
-"""What deletes a batch of those that are too old, from each table."""
+"""What deletes a batch of those that are too old, of each kind."""
 
 # By the newest id, which is there at once; ids have gaps where a transaction was rolled back, so it may be a few less.
-# Who changed what goes by age alone: anybody can cause rows of refusals, and would drive out what he did otherwise.
+# Evidence is counted by code: what anybody can cause (refusals, other people's log-ins) drives out nothing else.
 _BY_NUMBER: Final[dict[str, LiteralString]] = {
     "logs": (
-        "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs"
-        " WHERE log_id <= (SELECT max(log_id) FROM logs) - %(rows)s AND NOT details ? 'who'"
-        " ORDER BY log_id LIMIT %(batch)s))"
+        "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs WHERE NOT security"
+        " AND log_id <= (SELECT max(log_id) FROM logs) - %(rows)s ORDER BY log_id LIMIT %(batch)s))"
+    ),
+    "security": (
+        "WITH RECURSIVE codes AS ((SELECT code FROM logs WHERE security ORDER BY code LIMIT 1) UNION ALL"
+        " SELECT (SELECT l.code FROM logs l WHERE l.security AND l.code > c.code ORDER BY l.code LIMIT 1)"
+        " FROM codes c WHERE c.code IS NOT NULL)"
+        " DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT l.log_id FROM codes c, LATERAL (SELECT log_id FROM logs"
+        " WHERE security AND code = c.code ORDER BY log_id DESC OFFSET %(security_rows)s LIMIT %(batch)s) l"
+        " LIMIT %(batch)s))"
     ),
     "manager_requests": (
         "DELETE FROM manager_requests WHERE request_id = ANY(ARRAY(SELECT request_id FROM manager_requests"
@@ -85,9 +99,9 @@ _BY_NUMBER: Final[dict[str, LiteralString]] = {
 
 
 async def prune(db: Database, keep: Keep) -> dict[str, int]:
-    """Delete what need not be kept any longer: table → rows deleted, at most MOST_BATCHES x BATCH of each.
+    """Delete what need not be kept any longer: kind → rows deleted, at most MOST_BATCHES x BATCH of each.
 
-    A batch that another process is at is left to that one. Where the database gives a statement up, that table is left
+    A batch that another process is at is left to that one. Where the database gives a statement up, that kind is left
     for the next time, and the others have their turn.
 
     Raises:
@@ -95,6 +109,8 @@ async def prune(db: Database, keep: Keep) -> dict[str, int]:
     """
     values: dict[str, Any] = {
         "log_s": keep.log_days * 86400,
+        "security_s": keep.security_days * 86400,
+        "security_rows": keep.security_rows,
         "launch_s": keep.launch_days * 86400,
         "command_s": COMMANDS_KEPT_DAYS * 86400,
         "rows": keep.log_rows,
@@ -102,12 +118,12 @@ async def prune(db: Database, keep: Keep) -> dict[str, int]:
     }
     deleted: dict[str, int] = {}
     for statements in (BY_AGE, _BY_NUMBER):
-        for table, statement in statements.items():
+        for kind, statement in statements.items():
             try:
-                deleted[table] = deleted.get(table, 0) + await _in_batches(db, statement, values)
+                deleted[kind] = deleted.get(kind, 0) + await _in_batches(db, statement, values)
             except GivenUp as error:
-                log.warning("the clean-up of a table is put off", table=table, reason=error.message)
-    return {table: number for table, number in deleted.items() if number}
+                log.warning("the clean-up of some rows is put off", rows=kind, reason=error.message)
+    return {kind: number for kind, number in deleted.items() if number}
 
 
 async def _in_batches(db: Database, statement: LiteralString, values: dict[str, Any]) -> int:

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 from typing import Final
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
 
+from greenroom.kit.turns import Turns
+
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 CONCURRENT: Final = 2
+MOST_WAITING: Final = 2000
+MOST_OF_ONE: Final = 500
+"""Checks that wait, in all and of one source: a lecture hall that logs in at nine comes from one address."""
 
 
 def hash_password(password: str) -> str:
@@ -20,20 +26,42 @@ def hash_password(password: str) -> str:
 
 
 class Passwords:
-    """Verifies and hashes passwords in threads, at most `CONCURRENT` at once: a flood of log-ins starves nobody."""
+    """Verifies and hashes passwords in threads, at most `CONCURRENT` at once. Those who wait have their turn source by
+    source, so that a flood of log-ins from one address starves nobody at another."""
 
     def __init__(self) -> None:
-        self._slots = asyncio.Semaphore(CONCURRENT)
+        self._turns = Turns(CONCURRENT, most_waiting=MOST_WAITING, most_of_one=MOST_OF_ONE)
         self._nobody = hash_password(secrets.token_urlsafe(16))
 
-    async def hash(self, password: str) -> str:
-        """The stored form of a password."""
-        async with self._slots:
+    async def hash(self, password: str, *, source: str = "") -> str:
+        """The stored form of a password.
+
+        Args:
+            password: in plain text.
+            source: whose turn it is, see `Turns`.
+
+        Raises:
+            TooManyRequests: too many wait already.
+        """
+        async with self._turns.turn(source):
             return await asyncio.to_thread(hash_password, password)
 
-    async def verify(self, stored: str | None, password: str) -> bool:
-        """Whether `password` is the one; takes the same time where `stored` is None (no such user)."""
-        async with self._slots:
+    async def verify(
+        self, stored: str | None, password: str, *, source: str = "", admit: Callable[[], object] = lambda: None
+    ) -> bool:
+        """Whether `password` is the one; takes the same time where `stored` is None (no such user).
+
+        Args:
+            stored: what it is compared with.
+            password: in plain text.
+            source: whose turn it is, see `Turns`.
+            admit: called when the turn has come; what it raises ends the check.
+
+        Raises:
+            TooManyRequests: too many wait already.
+        """
+        async with self._turns.turn(source):
+            admit()
             right = await asyncio.to_thread(_matches, stored or self._nobody, password)
         return right and stored is not None
 

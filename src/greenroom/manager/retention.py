@@ -47,6 +47,8 @@ class Retention:
         keep = Keep(
             log_rows=settings.log_retention_rows,
             log_days=settings.log_retention_days,
+            security_rows=settings.security_log_retention_rows,
+            security_days=settings.security_log_retention_days,
             launch_days=settings.launch_retention_days,
         )
         if deleted := await prune(self._db, keep):

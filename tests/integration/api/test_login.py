@@ -56,9 +56,9 @@ async def test_an_unknown_name_costs_a_password_check_too(anonymous: Client, mon
     verified: list[str | None] = []
     verify = Passwords.verify
 
-    async def counting(self: Passwords, stored: str | None, password: str) -> bool:
+    async def counting(self: Passwords, stored: str | None, *args: Any, **more: Any) -> bool:
         verified.append(stored)
-        return await verify(self, stored, password)
+        return await verify(self, stored, *args, **more)
 
     monkeypatch.setattr(Passwords, "verify", counting)
     await log_in(anonymous, username="nobody")
@@ -167,9 +167,9 @@ async def test_a_password_that_is_stored_anew_at_a_log_in_does_not_bring_an_old_
     await db.write("UPDATE users SET password_hash = %s", (weaker.hash(PASSWORD),))
     hashed = Passwords.hash
 
-    async def meanwhile(self: Passwords, password: str) -> str:
+    async def meanwhile(self: Passwords, password: str, **more: Any) -> str:
         await db.write("UPDATE users SET password_hash = %s", (weaker.hash("another, given by an administrator"),))
-        return await hashed(self, password)
+        return await hashed(self, password, **more)
 
     monkeypatch.setattr(Passwords, "hash", meanwhile)
     await log_in(anonymous)

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Annotated
 from uuid import UUID
 
 from fastapi import APIRouter, Request, Response
 
 from greenroom.api.accounts import end_login
-from greenroom.api.deps import Db, Logs, PasswordHashes, SettingsSnapshot
+from greenroom.api.deps import Db, Logs, PasswordHashes, SettingsSnapshot, WrongGuesses
+from greenroom.api.guesses import Guesses
 from greenroom.api.hardening import COOKIE
 from greenroom.api.schemas.accounts import LinkBody, LoginBody, LoginView, Me, PasswordBody, UserView
 from greenroom.api.schemas.images import LauncherImage
 from greenroom.api.security import Caller, client_address, public_route, requires
 from greenroom.api.snapshot import Snapshot
 from greenroom.core.accounts import password_problem
-from greenroom.core.errors import Forbidden, Invalid, TooManyRequests, Unauthenticated
+from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.permissions import USER, expanded
+from greenroom.core.security_events import source_of
 from greenroom.core.settings import SETTINGS, resolve
+from greenroom.core.texts import one_line
 from greenroom.db import groups, images, logins, users
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
@@ -38,62 +40,104 @@ async def login(
     db: Db,
     logs: Logs,
     passwords: PasswordHashes,
+    guesses: WrongGuesses,
     snapshot: SettingsSnapshot,
 ) -> Me:
     """Log in with name and password; the answer sets the cookie.
 
     401 for a wrong name or password, 429 with Retry-After after too many of them.
     """
-    client_ip = client_address(request)
     if "\0" in body.username:
         raise Unauthenticated(WRONG)
-    await _begin_attempt(db, request, snapshot, body.username, client_ip)
-    user = await _verified(db, passwords, body.username, body.password.get_secret_value())
+    shown = _Shown(request, body.username, body.password.get_secret_value())
+    await _begin_attempt(db, guesses, snapshot, shown)
+    user = await _verified(db, passwords, guesses, shown)
     if user is None:
-        logs.write("WARNING", "login-failed", f"A log-in as {body.username} from {client_ip} failed")
         raise Unauthenticated(WRONG)
-    await logins.clear_attempts(db, body.username, client_ip)
+    await logins.clear_attempts(db, body.username, shown.client_ip)
     return await _logged_in(request, response, db, logs, user, snapshot)
 
 
 @router.post("/login/link", dependencies=[public_route("the link is the credential")])
 async def login_by_link(
-    body: LinkBody, request: Request, response: Response, db: Db, logs: Logs, snapshot: SettingsSnapshot
+    body: LinkBody,
+    request: Request,
+    response: Response,
+    db: Db,
+    logs: Logs,
+    guesses: WrongGuesses,
+    snapshot: SettingsSnapshot,
 ) -> Me:
-    """Log in once with the token of a link that a program got for the user (`get_login`)."""
+    """Log in once with the token of a link that a program got for the user (`get_login`).
+
+    401 for a token that is not valid, 429 with Retry-After after too many of them.
+    """
+    guesses.admit(request, "link", "by link")
     used = await logins.use_login_link(db, hashed(body.token.get_secret_value()))
     if used is None:
-        logs.write("WARNING", "login-failed", f"A log-in by link from {client_address(request)} failed")
+        guesses.failed(request, "link")
+        request.app.state.refusals.wrong_link(request)
         raise Unauthenticated("This link was used before, or has expired; ask for a new one.")
     user_id, password_hash = used
     user = replace(await users.get_user(db, user_id), password_hash=password_hash)
     return await _logged_in(request, response, db, logs, user, snapshot)
 
 
-async def _begin_attempt(db: Database, request: Request, snapshot: Snapshot, username: str, client_ip: str) -> None:
-    """Count an attempt to show a password; at most so many failures of an account from an address are allowed.
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A password that somebody shows for an account."""
+
+    request: Request
+    username: str
+    password: str
+
+    @property
+    def client_ip(self) -> str:
+        return client_address(self.request)
+
+    @property
+    def whom(self) -> str:
+        """As the log names it."""
+        return f"as {one_line(self.username)}"
+
+
+async def _begin_attempt(db: Database, guesses: Guesses, snapshot: Snapshot, shown: _Shown) -> None:
+    """Count an attempt to show a password, if its address and its account may be tried now.
 
     Raises:
         TooManyRequests: says how long to wait.
     """
     settings = snapshot.installation
+    guesses.admit(shown.request, "password", shown.whom)
     wait_s = await logins.begin_attempt(
-        db, username, client_ip, attempts=settings.max_login_attempts, window_s=settings.login_window_s
+        db, shown.username, shown.client_ip, attempts=settings.max_login_attempts, window_s=settings.login_window_s
     )
     if wait_s is not None:
-        seconds = math.ceil(wait_s)
-        request.app.state.refusals.throttled(request, username)
-        raise TooManyRequests(f"Too many failed attempts; try again in {seconds} s.", retry_after_s=seconds)
+        guesses.refuse(shown.request, "account", shown.whom, wait_s)
 
 
-async def _verified(db: Database, passwords: PasswordHashes, username: str, password: str) -> users.User | None:
-    """The user, if the password is his; takes the same time if there is no such user."""
-    user = await users.find_user(db, username)
+async def _is_right(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, stored: str | None) -> bool:
+    """Whether the password is the one; takes the same time if there is no such user. A wrong one is counted."""
+    right = await passwords.verify(
+        stored,
+        shown.password,
+        source=source_of(shown.client_ip),
+        admit=lambda: guesses.admit(shown.request, "password", shown.whom),  # others failed while this one waited
+    )
+    if not right:
+        guesses.failed(shown.request, "password")
+        shown.request.app.state.refusals.login_failed(shown.request, one_line(shown.username))
+    return right
+
+
+async def _verified(db: Database, passwords: PasswordHashes, guesses: Guesses, shown: _Shown) -> users.User | None:
+    """The user, if the password is theirs."""
+    user = await users.find_user(db, shown.username)
     stored = user.password_hash if user else None
-    if not await passwords.verify(stored, password) or user is None or stored is None:
+    if not await _is_right(passwords, guesses, shown, stored) or user is None or stored is None:
         return None
     if passwords.outdated(stored):
-        password_hash = await passwords.hash(password)
+        password_hash = await passwords.hash(shown.password, source=source_of(shown.client_ip))
         async with db.transaction() as connection:
             current = await users.lock_user(connection, user.user_id)
             if current.password_hash == stored:  # else he was given another password meanwhile
@@ -192,19 +236,21 @@ async def change_own_password(
     db: Db,
     logs: Logs,
     passwords: PasswordHashes,
+    guesses: WrongGuesses,
     snapshot: SettingsSnapshot,
     caller: Annotated[Caller, requires()],
 ) -> None:
     """Change the own password; all other log-ins of the user end. Wrong ones count as failed log-ins."""
-    user, client_ip = await users.get_user(db, caller.own_user_id()), client_address(request)
-    await _begin_attempt(db, request, snapshot, user.username, client_ip)
-    if not await passwords.verify(user.password_hash, body.password.get_secret_value()):
+    user = await users.get_user(db, caller.own_user_id())
+    shown = _Shown(request, user.username, body.password.get_secret_value())
+    await _begin_attempt(db, guesses, snapshot, shown)
+    if not await _is_right(passwords, guesses, shown, user.password_hash):
         raise Forbidden("The present password is wrong.")
-    await logins.clear_attempts(db, user.username, client_ip)
+    await logins.clear_attempts(db, user.username, shown.client_ip)
     new = body.new_password.get_secret_value()
     if problem := password_problem(new, user.username):
         raise Invalid(problem)
-    password_hash = await passwords.hash(new)
+    password_hash = await passwords.hash(new, source=source_of(shown.client_ip))
     async with db.transaction() as connection:
         current = await users.lock_user(connection, user.user_id)
         if current.password_hash != user.password_hash:

@@ -51,14 +51,16 @@ SEES: Final[dict[str, str]] = {
 async def events(
     request: Request, db: Db, hub: EventHub, caller: Annotated[Caller, requires(USER)]
 ) -> StreamingResponse:
-    """What changed, as it happens (text/event-stream)."""
+    """What changed, as it happens (text/event-stream); 429 to who follows it twenty times already."""
+    who = caller.user_id or caller.key_id or ""
+    hub.admit(who)
     reconnected = "last-event-id" in request.headers
 
     async def again() -> Caller:
         return await authenticated(request)
 
     async def frames() -> AsyncGenerator[str]:
-        with hub.subscription() as subscriber:
+        with hub.subscription(who) as subscriber:
             if reconnected:
                 subscriber.put(RESYNC)
             async for frame in _frames(db, subscriber, caller, again):

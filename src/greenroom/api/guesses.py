@@ -1,0 +1,67 @@
+"""Wrong passwords, links and keys are counted by address, and refused when there were too many (`core.throttling`).
+
+Each api process counts for itself; what is counted by account is in the database (`greenroom.db.logins`).
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Literal, NoReturn
+
+from fastapi import Request
+
+from greenroom.api.audit import Refusals
+from greenroom.api.metrics import Metrics
+from greenroom.api.security import client_address
+from greenroom.api.snapshot import Snapshot
+from greenroom.core.errors import TooManyRequests
+from greenroom.core.security_events import source_of
+from greenroom.core.throttling import Failures
+
+Guessed = Literal["password", "link", "key"]
+
+
+class Guesses:
+    """See the module; one per process."""
+
+    def __init__(self, snapshot: Snapshot, refusals: Refusals, metrics: Metrics) -> None:
+        self._snapshot = snapshot
+        self._refusals = refusals
+        self._metrics = metrics
+        self._failures = Failures()
+
+    def admit(self, request: Request, what: Guessed, whom: str) -> None:
+        """Let an address try, whose failures were not too many.
+
+        Args:
+            request: comes from there.
+            what: they try.
+            whom: for the log, as whom or with what.
+
+        Raises:
+            TooManyRequests: says how long to wait.
+        """
+        source = source_of(client_address(request))
+        wait_s = self._failures.wait_s(what, source, time.monotonic(), **self._limits())
+        if wait_s > 0:
+            self.refuse(request, "address", whom, wait_s)
+
+    def failed(self, request: Request, what: Guessed) -> None:
+        """It was wrong."""
+        self._failures.failed(what, source_of(client_address(request)), time.monotonic(), **self._limits())
+
+    def refuse(self, request: Request, by: Literal["account", "address"], whom: str, wait_s: float) -> NoReturn:
+        """Refuse an attempt: too many failed before.
+
+        Raises:
+            TooManyRequests: always.
+        """
+        seconds = math.ceil(wait_s)
+        self._metrics.throttled.labels(by).inc()
+        self._refusals.throttled(request, whom)
+        raise TooManyRequests(f"Too many failed attempts; try again in {seconds} s.", retry_after_s=seconds)
+
+    def _limits(self) -> dict[str, int]:
+        settings = self._snapshot.installation
+        return {"most": settings.max_login_attempts_per_address, "window_s": settings.login_window_s}

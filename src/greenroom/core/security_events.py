@@ -1,0 +1,112 @@
+"""Which log rows are evidence: who got in, who was kept out, who looked at what, who changed what.
+
+They are kept apart from all others, by age and by a number of each code: whoever can bring about many rows of one kind
+drives out the oldest of that kind and nothing else (`greenroom.db.retention`). Changes by administrators belong here,
+too; they are known by their `details.who`.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Hashable
+from dataclasses import dataclass, field
+from ipaddress import IPv6Address, ip_address
+from typing import Any, Final, Generic, TypeVar
+
+SECURITY_CODES: Final = frozenset(
+    (
+        "login",
+        "logout",
+        "login-failed",
+        "login-throttled",
+        "login-link-created",
+        "password-changed",
+        "permission-denied",
+        "api-key-refused",
+        "session-launched",
+        "session-command",
+        "session-screenshot",
+        "session-force-deleted",
+        "stream-opened",
+        "stream-refused",
+        "agent-registered",
+        "agent-refused",
+        "join-refused",
+        "edge-certificate-issued",
+        "edge-certificate-failed",
+    )
+)
+"""Codes of rows that are evidence, beside those of changes."""
+
+MAX_REMEMBERED: Final = 1000
+MAX_NAMES: Final = 10
+
+
+def is_security_event(component: str, code: str, details: dict[str, Any]) -> bool:
+    """Whether a log row is evidence. Of changes the api alone writes, whatever an Agent says."""
+    return code in SECURITY_CODES or (component == "api" and "who" in details)
+
+
+def source_of(address: str) -> str:
+    """Whom attempts from `address` are counted for: of IPv6 the network of 64 bits, which is one customer's."""
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped:
+        return str(parsed.ipv4_mapped)
+    return f"{IPv6Address(int(parsed) >> 64 << 64)}/64"
+
+
+@dataclass(slots=True)
+class Repeated:
+    """What happened again since it was written."""
+
+    since_s: float
+    count: int = 0
+    latest: str = ""
+    names: list[str] = field(default_factory=list[str])
+
+
+Kind = TypeVar("Kind", bound=Hashable)
+
+
+class Repeats(Generic[Kind]):
+    """Of what somebody can bring about as often as they like: the first is written at once, more of the same kind as
+    their number, once in `every_s`. More kinds at a time than `MAX_REMEMBERED` are one number. Times are of
+    `time.monotonic()`.
+    """
+
+    def __init__(self, every_s: float) -> None:
+        self._every_s = every_s
+        self._seen: OrderedDict[Kind | None, Repeated] = OrderedDict()
+
+    def is_first(self, kind: Kind, now_s: float, message: str, name: str = "") -> bool:
+        """Whether this one is to be written now; otherwise it is counted.
+
+        Args:
+            kind: of what is the same.
+            now_s: the time.
+            message: what would be written.
+            name: whom it concerns, where that differs within a kind.
+        """
+        key = kind if kind in self._seen or len(self._seen) < MAX_REMEMBERED else None
+        is_first = key is not None and key not in self._seen
+        seen = self._seen.setdefault(key, Repeated(now_s))
+        if not is_first:
+            seen.count += 1
+            seen.latest = message
+            if name and name not in seen.names and len(seen.names) < MAX_NAMES:
+                seen.names.append(name)
+        return is_first
+
+    def due(self, now_s: float) -> list[tuple[Kind | None, Repeated]]:
+        """The numbers to be written now, each with its kind; None = of all those that were too many to tell apart."""
+        ended = [(key, seen) for key, seen in self._seen.items() if now_s - seen.since_s >= self._every_s]
+        for key, seen in ended:
+            del self._seen[key]
+            if seen.count:
+                self._seen[key] = Repeated(now_s)
+        return [(key, seen) for key, seen in ended if seen.count]
