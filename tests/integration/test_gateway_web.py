@@ -8,6 +8,7 @@ import warnings
 from collections.abc import AsyncIterator
 from typing import Any
 
+import httpx
 import pytest
 import pytest_asyncio
 from tests.integration.gateways import World, raw, served_world
@@ -116,6 +117,8 @@ async def test_the_console_is_served_with_a_strict_policy(world: World):
     assert world.stream in policy["frame-src"]
     assert reply.headers["Strict-Transport-Security"]
     assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    assert "geolocation=()" in reply.headers["Permissions-Policy"]
+    assert "camera" not in reply.headers["Permissions-Policy"], "desktops use it"
     script = await client.get(f"{world.main}/assets/main-1a2b.js")
     assert script.headers["Content-Type"].startswith("text/javascript")
     assert "immutable" in script.headers["Cache-Control"]
@@ -126,6 +129,26 @@ async def test_nothing_outside_the_console_folder_is_served(world: World):
     for path in ["/../plan.json", "/assets/../../plan.json", "/%2e%2e/plan.json", "/..%2fplan.json"]:
         _, answer = await raw(world.main, f"GET {path} HTTP/1.1\nHost: 127.0.0.1\nConnection: close")
         assert b"tls_key" not in answer
+
+
+async def test_what_nginx_refuses_itself_has_the_headers_of_every_answer(world: World):
+    host = "Host: 127.0.0.1\nConnection: close"
+    for base, head, status in [
+        (world.main, f"GET / HTTP/1.1\n{host}\nContent-Length: x", 400),
+        (world.main, f"GET /assets/missing.js HTTP/1.1\n{host}", 404),
+        (world.main, f"GET /_gr/page HTTP/1.1\n{host}", 404),
+        (world.stream, f"GET /_gr/page HTTP/1.1\n{host}", 404),
+        (world.stream, f"TRACE / HTTP/1.1\n{host}", 405),
+        (world.manager(), f"GET / HTTP/1.1\n{host}\nX: {'x' * 20_000}", 400),
+    ]:
+        found, answer = await raw(base, head)
+        assert (found, b"nosniff" in answer, b"Strict-Transport-Security" in answer) == (status, True, True), head
+
+
+async def test_three_hundred_who_log_in_at_once_from_one_address_get_through(world: World):
+    hall = world.client(transport=httpx.AsyncHTTPTransport(verify=world.tls(), local_address="127.0.0.5"))
+    replies = await asyncio.gather(*(hall.post(f"{world.main}/api/v1/login", json={}) for _ in range(300)))
+    assert {reply.status_code for reply in replies} == {200}
 
 
 async def test_the_api_hears_who_asked_and_nothing_a_client_made_up(world: World):

@@ -235,3 +235,16 @@ def test_an_own_host_name_for_streams_is_served_and_framed():
     assert "frame-src https://streams.example:8445 " in conf
     assert "frame-ancestors https://main.example:8443 " in conf
     assert "return 307 https://streams.example:8445$request_uri;" in conf
+
+
+def test_one_address_cannot_take_all_connections_and_is_slowed_at_log_ins_and_the_published_interface():
+    text = nginx_conf(parse_plan(json.dumps(PLAN).encode()), "/d/gateway", max_files=1000)
+    assert "limit_conn gr_connections 500;" in text
+    for location, zone in (("/api/v1/login", "gr_logins"), ("/api/public/", "gr_published")):
+        parts = text.split(f"location ^~ {location} {{")[1:]
+        assert len(parts) == 3, "on the main port and that of each Manager"
+        assert all(f"limit_req zone={zone} " in part.partition("}")[0] for part in parts)
+
+
+def test_an_edge_gateway_does_not_count_web_gateways_as_one_viewer():
+    assert "limit_conn" not in nginx_conf(parse_plan(json.dumps(EDGE).encode()), "/d/gateway")

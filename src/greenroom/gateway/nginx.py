@@ -15,10 +15,12 @@ from greenroom.gateway.nginx_text import (
     FORWARDED,
     HSTS,
     NO_SNIFF,
+    QUIET,
     block,
     problem,
     proxied,
     quoted,
+    too_many,
 )
 from greenroom.gateway.plan import GatewayPlan, ManagerListener
 
@@ -61,7 +63,14 @@ def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192) -> str:
             "worker_shutdown_timeout 24h;  # desktops stay open over a change of configuration, at most this long",
             block("events", f"worker_connections {max_files};"),
             block(
-                "http", _common(folder), _tls(plan), _requests_log(folder), _MAPS, stream_maps(plan), *_servers(plan)
+                "http",
+                _common(folder),
+                _limits(plan, max_files),
+                _tls(plan),
+                _requests_log(folder),
+                _MAPS,
+                stream_maps(plan),
+                *_servers(plan),
             ),
             "",
         ]
@@ -114,6 +123,27 @@ def _common(folder: str) -> str:
         ]
     )
 
+
+def _limits(plan: GatewayPlan, max_files: int) -> str:
+    """What one address may have. An edge gateway is asked by web gateways, for all their viewers together.
+
+    Wrong passwords and keys are counted by the api; this keeps one address from taking all there is. A lecture hall
+    that logs in at nine comes from one address.
+    """
+    if plan.profile != "web":
+        return ""
+    return f"""\
+map $request_uri $gr_client {{ default $binary_remote_addr; {STATUS_PATH} ''; /health ''; }}
+limit_conn_zone $gr_client zone=gr_connections:10m;
+limit_conn gr_connections {max_files // 2};
+limit_conn_status 429;
+limit_req_zone $binary_remote_addr zone=gr_logins:10m rate=50r/s;
+limit_req_zone $binary_remote_addr zone=gr_published:10m rate=200r/s;
+limit_req_status 429;"""
+
+
+_LOGINS: Final = "limit_req zone=gr_logins burst=600 delay=300;"
+_PUBLISHED: Final = "limit_req zone=gr_published burst=2000 delay=1000;"
 
 _TEMPORARY: Final = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
 
@@ -197,6 +227,7 @@ def _main_server(plan: GatewayPlan) -> str:
         f"set $gr_manager '{first.name if first else ''}';",
         HSTS,
         NO_SNIFF,
+        "error_page 429 = @too_many;",
         *(_manager_locations(0, first) if first else []),
         *_api_locations(first.zone if first else ""),
         block(f"location = {STATUS_PATH}", "allow 127.0.0.1;", "deny all;", "stub_status;"),
@@ -214,8 +245,10 @@ def _manager_server(plan: GatewayPlan, number: int) -> str:
         f"set $gr_manager '{manager.name}';",
         HSTS,
         NO_SNIFF,
+        "error_page 429 = @too_many;",
         *_manager_locations(number, manager),
         *_api_locations(manager.zone),
+        too_many(),
         block("location /", problem(404, "not-found", "Only the Manager and the API are served on this port.")),
     )
 
@@ -223,7 +256,7 @@ def _manager_server(plan: GatewayPlan, number: int) -> str:
 def _manager_locations(number: int, manager: ManagerListener) -> list[str]:
     sentinel = f"if (-f {quoted(manager.sentinel_file)}) {{ return 503; }}"
     # only our own 503 goes to @draining: answers of the Manager pass as they are
-    errors = "error_page 503 = @draining; error_page 502 504 = @manager_away;"
+    errors = "error_page 503 = @draining; error_page 502 504 = @manager_away; error_page 429 = @too_many;"
     upstream = f"http://gr_manager_{number}"
     return [
         block("location = /health", sentinel, errors, *proxied(upstream), FORWARDED, "proxy_read_timeout 5s;"),
@@ -251,9 +284,12 @@ def _api_locations(zone: str) -> list[str]:
         "proxy_read_timeout 120s;  # a command in a session may take its minute",
         "error_page 413 = @too_large;",
         "error_page 502 504 = @api_away;",
+        "error_page 429 = @too_many;  # ours alone: answers of the api pass as they are",
     )
     return [
         block("location /api/", *common),
+        block("location ^~ /api/v1/login", _LOGINS, *common),
+        block("location ^~ /api/public/", _PUBLISHED, *common),
         block(
             "location = /api/v1/events",
             *(line for line in common if not line.startswith("proxy_read_timeout")),
@@ -278,6 +314,7 @@ def _console(plan: GatewayPlan) -> list[str]:
     headers = (
         HSTS,
         NO_SNIFF,
+        QUIET,
         f'add_header Content-Security-Policy "{policy}" always;',
         "add_header Referrer-Policy same-origin always;",
         "add_header Cross-Origin-Opener-Policy same-origin always;",

@@ -18,7 +18,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from greenroom.core.streams import RESERVED_PATHS, VIEWER_COOKIE
-from greenroom.gateway.nginx_text import FORWARDED, HSTS, NO_SNIFF, WITHOUT_OWN_HEADERS, block, problem, quoted
+from greenroom.gateway.nginx_text import (
+    FORWARDED,
+    HSTS,
+    NO_SNIFF,
+    WITHOUT_OWN_HEADERS,
+    block,
+    problem,
+    quoted,
+    too_many,
+)
 from greenroom.gateway.plan import Edge, GatewayPlan, port_of
 
 HIDDEN_FROM_CONTAINER: Final = (
@@ -93,6 +102,9 @@ def stream_server(plan: GatewayPlan) -> str:
         f"listen {plan.stream_listen} ssl http2;",
         f"server_name {' '.join(plan.stream_hosts)};",
         "set $gr_manager '';",
+        HSTS,
+        NO_SNIFF,
+        "error_page 429 = @too_many;",
         *stream_service(plan, main=False),
         *([block("location = /health", "default_type application/json;", _EDGE_HEALTH)] * (plan.profile == "edge")),
         block("location /", problem(404, "not-found", "Only streams are served on this port.")),
@@ -132,6 +144,7 @@ def stream_service(plan: GatewayPlan, *, main: bool) -> list[str]:
         ),
         *(_edge_location(plan, edge, main=main) for edge in plan.edges),
         *_refusals(plan),
+        too_many(),
     ]
 
 
@@ -207,6 +220,7 @@ error_page 403 = @forbidden;"""
 _ERRORS: Final = f"""\
 {_REFUSED}
 error_page 404 = @no_stream;
+error_page 429 = @too_many;
 error_page 500 = @agent_away;
 error_page 502 504 = @desktop_away;"""
 

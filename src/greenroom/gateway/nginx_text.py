@@ -9,6 +9,13 @@ from typing import Final
 HSTS: Final = 'add_header Strict-Transport-Security "max-age=31536000" always;'
 NO_SNIFF: Final = "add_header X-Content-Type-Options nosniff always;"
 
+QUIET: Final = (
+    'add_header Permissions-Policy "accelerometer=(), bluetooth=(), browsing-topics=(), geolocation=(), gyroscope=(),'
+    ' hid=(), magnetometer=(), midi=(), payment=(), serial=(), usb=()" always;'
+)
+"""What neither the console nor a desktop needs of a browser is closed to both, and to what a page might be made to
+load."""
+
 DRAINING_RETRY_S: Final = 30
 """`Retry-After` of a draining Manager, fixed by the CONTRACT."""
 
@@ -43,6 +50,12 @@ def quoted(path: str) -> str:
 def proxied(target: str) -> tuple[str, ...]:
     """Pass on to `target` over a kept connection."""
     return (f"proxy_pass {target};", "proxy_http_version 1.1;", 'proxy_set_header Connection "";')
+
+
+def too_many() -> str:
+    """Where requests and connections beyond what one address may have are answered."""
+    sentence = "Too many requests come from your address; try again in a moment."
+    return block("location @too_many", "add_header Retry-After 5 always;", problem(429, "too-many-requests", sentence))
 
 
 def problem(status: int, code: str, sentence: str) -> str:
