@@ -27,7 +27,6 @@ SECURITY_CODES: Final = frozenset(
         "session-command",
         "session-screenshot",
         "session-force-deleted",
-        "stream-opened",
         "stream-refused",
         "agent-registered",
         "agent-refused",
