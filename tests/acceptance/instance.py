@@ -159,8 +159,9 @@ class Instance:
         return asyncio.run(self._broken())
 
     async def _broken(self) -> list[str]:
-        async with database_of(Layout(self.data), Lines(sys.stderr)) as (db, here):
-            return [what for finding in await examine(db, here) for what in finding.broken]
+        layout = Layout(self.data)
+        async with database_of(layout, Lines(sys.stderr)) as (db, here):
+            return [what for finding in await examine(db, layout, here) for what in finding.broken]
 
     def logs(self, lines: int = 15) -> str:
         """The end of each log, for the message of a failed test."""

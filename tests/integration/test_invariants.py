@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from greenroom.db.database import Database
 from greenroom.db.images import delete_image
 from greenroom.db.instance import end_sessions_of
-from greenroom.db.invariants import INVARIANTS, broken
+from greenroom.db.invariants import INVARIANTS, broken, sessions_that_fit
 from greenroom.db.logs import LogRow, LogWriter
 from greenroom.testing import rows
 from greenroom.up.doctor import warnings
@@ -48,6 +48,16 @@ async def stage(db: Database) -> Stage:
 
 async def test_a_healthy_database_breaks_nothing(stage: Stage):
     assert await stage.found() == {}
+
+
+async def test_as_many_sessions_fit_as_the_smallest_workspace_has_room_for(stage: Stage):
+    await stage.db.write("UPDATE agent_capacity SET cores = 8, memory = 10 * 256000000::bigint")
+    await stage.db.write("UPDATE images SET cores = 0.1, memory = 256000000")
+    assert await sessions_that_fit(stage.db, [stage.agent_id]) == 10
+    await stage.db.write("UPDATE images SET cores = 2")
+    assert await sessions_that_fit(stage.db, [stage.agent_id]) == 4
+    await stage.db.write("UPDATE images SET enabled = false")
+    assert await sessions_that_fit(stage.db, [stage.agent_id]) == 0
 
 
 _DELETING_FOR_AN_HOUR: LiteralString = (

@@ -14,6 +14,7 @@ from greenroom.agent.commands import Commands
 from greenroom.agent.executor import CHANGE_WITHIN_S, Executor
 from greenroom.agent.handover import Handovers
 from greenroom.agent.health import Health
+from greenroom.agent.host_limits import HostLimits
 from greenroom.agent.images import Images
 from greenroom.agent.inventory import Inventory
 from greenroom.agent.journal import Journal
@@ -23,9 +24,10 @@ from greenroom.agent.web_filter import WebFilters, own_account
 from greenroom.agent.workers import Workers
 from greenroom.core.reconcile import ContainerState, plan
 from greenroom.core.yielding import SlotCount
+from greenroom.runtimes.base import StartError
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
-from greenroom.testing.runtimes import WrappedRuntime
+from greenroom.testing.runtimes import FailingRuntime, WrappedRuntime
 from greenroom.wire.messages import Answer, Desired
 
 AGENT = "agent-1"
@@ -100,6 +102,7 @@ async def host(
             metrics=Metrics(),
             slots=SlotCount(ordinary=1),
             change_within_s=change_within_s,
+            explained=HostLimits("vm", sessions.log_line).explained,
         )
         yield Host(sessions, inventory, executor, ended)
         for task in asyncio.all_tasks():
@@ -138,6 +141,16 @@ async def test_an_end_is_told_of_with_lines_that_come_late(tmp_path: Path):
         await agent.until_ended(session)
         assert told(agent.sessions) == [("failed", "cannot open display\n")]
         assert agent.sessions.memory(session).exit_code == 3
+
+
+async def test_the_reason_of_a_failure_names_the_limit_of_the_host_that_was_met(tmp_path: Path):
+    error = StartError("Docker refused: adding interface veth1 to bridge gr-1 failed: exchange full.")
+    simulated, session = await opened(tmp_path), str(uuid.uuid4())
+    async with host(tmp_path, FailingRuntime(simulated, "start", error), [session]) as agent:
+        agent.work()
+        await agent.until_ended(session)
+        failure = agent.sessions.memory(session).failure
+    assert "A limit of this host was met: ports of a bridge (" in failure
 
 
 async def test_a_start_that_never_ends_gives_its_slot_to_the_others(tmp_path: Path):

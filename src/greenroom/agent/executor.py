@@ -17,6 +17,7 @@ import structlog
 
 from greenroom.agent.commands import Commands
 from greenroom.agent.handover import Handovers
+from greenroom.agent.host_limits import Explained, as_it_is
 from greenroom.agent.images import Images
 from greenroom.agent.inventory import Inventory, seen_of
 from greenroom.agent.metrics import Metrics
@@ -65,6 +66,7 @@ class Executor:
         metrics: Metrics,
         slots: SlotCount = SLOTS,
         change_within_s: float = CHANGE_WITHIN_S,
+        explained: Explained = as_it_is,
     ) -> None:
         self._runtime = runtime
         self._sessions = sessions
@@ -77,6 +79,7 @@ class Executor:
         self._metrics = metrics
         self._slots = Slots(slots)
         self._change_within_s = change_within_s
+        self._explained = explained
         self._failures: dict[str, int] = {}
         self._reported: frozenset[Action] = frozenset()
         self._changes: dict[ActionKind, Callable[[str], Awaitable[None]]] = {
@@ -261,9 +264,9 @@ class Executor:
         await self._fail(session_id, unasked_exit(exit_code, out_of_memory=out_of_memory), exit_code)
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
-        self._sessions.remember(
-            session_id, failure=sentence, exit_code=exit_code, log_tail=await self._last_lines(session_id)
-        )
+        tail = await self._last_lines(session_id)
+        failure = self._explained(sentence, tail)
+        self._sessions.remember(session_id, failure=failure, exit_code=exit_code, log_tail=tail)
 
     async def _last_lines(self, session_id: str) -> str:
         """What the container wrote last; Docker may say that it ended a moment before that is in its log."""

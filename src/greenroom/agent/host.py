@@ -15,6 +15,7 @@ from greenroom.agent.commands import Commands
 from greenroom.agent.executor import Executor
 from greenroom.agent.handover import Handovers
 from greenroom.agent.health import Health
+from greenroom.agent.host_limits import HostLimits
 from greenroom.agent.identity import Identity
 from greenroom.agent.images import Images
 from greenroom.agent.inventory import RETRY_S, Inventory
@@ -159,6 +160,7 @@ class HostWork:
         images.want(self._wanted_images)
         filters = self._filters = self._web_filters(runtime)
         meter = self._meter = CapacityMeter(runtime, self._identity.hostname, sessions.log_line)
+        limits = HostLimits(self._identity.hostname, sessions.log_line)
         await self._look_first(inventory, images, meter)
         reconciler = Reconciler(sessions, inventory, self._health)
         async with asyncio.TaskGroup() as group:
@@ -173,8 +175,16 @@ class HostWork:
                 handovers=Handovers(runtime, sessions, journal),
                 workers=workers,
                 metrics=self._metrics,
+                explained=limits.explained,
             )
-            prober = Prober(runtime, sessions, workers, self._metrics, self._config.probe_interval_s)
+            prober = Prober(
+                runtime,
+                sessions,
+                workers,
+                self._metrics,
+                interval_s=self._config.probe_interval_s,
+                explained=limits.explained,
+            )
             group.create_task(inventory.watch(), name="events")
             group.create_task(reconciler.take_inventory(workers), name="inventory")
             group.create_task(reconciler.look(workers), name="look")
@@ -182,6 +192,8 @@ class HostWork:
             group.create_task(images.run(), name="images")
             group.create_task(filters.run(), name="web filters")
             group.create_task(meter.run(), name="capacity")
+            if self._config.runtime == "docker":
+                group.create_task(limits.run(), name="limits")
 
     def _web_filters(self, runtime: Runtime) -> WebFilters:
         filters = WebFilters(

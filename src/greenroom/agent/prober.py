@@ -13,6 +13,7 @@ from typing import Final
 
 import structlog
 
+from greenroom.agent.host_limits import Explained, as_it_is
 from greenroom.agent.metrics import Metrics
 from greenroom.agent.sessions import Sessions
 from greenroom.agent.slots import Slots
@@ -59,13 +60,21 @@ class Prober:
     """One worker per running container, key `probe:<session_id>:<address>`."""
 
     def __init__(
-        self, runtime: Runtime, sessions: Sessions, workers: Workers, metrics: Metrics, interval_s: float
+        self,
+        runtime: Runtime,
+        sessions: Sessions,
+        workers: Workers,
+        metrics: Metrics,
+        *,
+        interval_s: float,
+        explained: Explained = as_it_is,
     ) -> None:
         self._runtime = runtime
         self._sessions = sessions
         self._workers = workers
         self._metrics = metrics
         self._interval_s = interval_s
+        self._explained = explained
         self._slots = Slots(PARALLEL)
 
     def follow(self, running: list[str]) -> None:
@@ -97,12 +106,19 @@ class Prober:
                 was_usable = False
             if self._spec(session_id, address) is not None:
                 broken = failures >= FAILURES_THAT_COUNT and time.monotonic() - failing_since >= BROKEN_AFTER_S
-                self._sessions.probed(session_id, usable=was_usable, error=result.error, broken=broken)
+                error = self._reason(session_id, result.error, time.monotonic() - begun)
+                self._sessions.probed(session_id, usable=was_usable, error=error, broken=broken)
             age_s = time.monotonic() - begun
             if not was_usable and age_s >= next_log_s:
                 await self._keep_log(session_id)
                 next_log_s = age_s + LOG_EVERY_S
             await asyncio.sleep(self._interval_s if result.usable else pause_s(age_s, took_s))
+
+    def _reason(self, session_id: str, error: str, age_s: float) -> str:
+        """Why it is not usable; when its start takes long with what the host's limits have to do with it."""
+        if not error or age_s < FAST_FOR_S:
+            return error
+        return self._explained(error, self._sessions.memory(session_id).log_tail)
 
     async def _keep_log(self, session_id: str) -> None:
         """What a container says that runs and is not usable: when its time is over, that is what tells why."""
@@ -168,6 +184,7 @@ class Prober:
             return  # it was deleted meanwhile
         try:
             tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
+            sentence = self._explained(sentence, tail)
             changes = {"failure": sentence, "exit_code": exit_code, "log_tail": tail, "first_launch": "ended"}
             await self._sessions.remember_durably(session_id, **changes)
             await self._runtime.stop(session_id, STOP_GRACE_S)

@@ -9,7 +9,8 @@ from typing import Annotated
 
 import typer
 
-from greenroom.kit import log
+from greenroom.core.host_limits import good_for, to_raise
+from greenroom.kit import host_limits, log
 from greenroom.up import deployment
 from greenroom.up.checks import desktop_image
 from greenroom.up.deployment import Deployment, Site
@@ -85,6 +86,33 @@ def host(
     log.configure("WARNING", "setup")
     made = asyncio.run(deployment.add_host(Deployment(folder), database_url, name, zone, datetime.now(UTC)))
     typer.echo(f"Copy {made} to {name} as {FOLDER}/installation, within the hour if it is to run an Agent.")
+
+
+@setup.command()
+def limits(
+    *, check: Annotated[bool, typer.Option("--check", help="Change nothing; exit code 1 if one is too low.")] = False
+) -> None:
+    """Raise the limits of this host's kernel to what a thousand sessions take, now and at every start of the host."""
+    too_low = to_raise(host_limits.read())
+    if check:
+        for name, wanted in too_low.items():
+            typer.echo(f"{name} should be {wanted}.")
+    else:
+        _raise_limits()
+    typer.echo(good_for(host_limits.read()).sentence)
+    if check and too_low:
+        raise typer.Exit(1)
+
+
+def _raise_limits() -> None:
+    try:
+        for raised in host_limits.raise_limits():
+            typer.echo(raised.sentence)
+    except OSError as error:
+        reason = error.strerror or str(error)
+        typer.echo(
+            f"The limits were raised until this host starts anew: {error.filename} cannot be written ({reason})."
+        )
 
 
 def _listed(text: str) -> list[str]:

@@ -229,3 +229,15 @@ async def live_sessions(db: Database, agent_ids: list[str]) -> dict[str, str]:
         "SELECT session_id, status FROM sessions WHERE agent_id = ANY(%s::uuid[]) AND status <> 'deleted'", (agent_ids,)
     )
     return {str(row["session_id"]): row["status"] for row in rows}
+
+
+async def sessions_that_fit(db: Database, agent_ids: list[str]) -> int:
+    """How many of the smallest enabled workspace have room in what these Agents offer, were they empty."""
+    row = await db.fetch_one(
+        "SELECT coalesce(sum(floor(least(c.memory / i.memory, c.cores / i.cores))), 0)::integer AS fit"
+        " FROM agent_capacity c, (SELECT nullif(min(memory), 0)::double precision AS memory,"
+        " nullif(min(cores), 0)::double precision AS cores FROM images WHERE enabled) i"
+        " WHERE agent_id = ANY(%s::uuid[])",
+        (agent_ids,),
+    )
+    return int(row["fit"]) if row else 0

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.core.host_limits import GoodFor
 from greenroom.db.database import Database
 from greenroom.db.instance import set_password
 from greenroom.db.migrate import check as pending_migrations
@@ -28,7 +29,7 @@ from greenroom.kit.passwords import hash_password
 from greenroom.kit.terminal import console
 from greenroom.up import health, instance
 from greenroom.up.describe import describe
-from greenroom.up.doctor import Finding, examine, warnings
+from greenroom.up.doctor import Finding, examine, room, warnings
 from greenroom.up.layout import Layout, check_folder, read_json, running_pid
 from greenroom.up.options import Options
 from greenroom.up.processes import look
@@ -262,28 +263,46 @@ def doctor(data: Path, *, as_json: bool) -> None:
     check_folder(layout)
     if running_pid(layout) is None:
         raise SetupError(f"No instance is running on {data}; start it with: greenroom up --data {data}")
-    findings, warned = asyncio.run(_doctor(layout))
+    findings, warned, good = asyncio.run(_doctor(layout))
     for sentence in warned:
         print(f"Warning: {sentence}", file=sys.stderr)  # noqa: T201
     if as_json:
         print(json.dumps([asdict(finding) for finding in findings]))  # noqa: T201 -- the command's result
     else:
-        out = console(soft_wrap=True)
-        for finding in findings:
-            out.print(f"{'[red]broken[/red]' if finding.broken else '[green]holds[/green] '} {finding.code:4}", end="")
-            out.print(finding.holds, *finding.broken, sep="\n             ", markup=False)
+        _show_findings(findings, good)
     if any(finding.broken for finding in findings):
         raise SystemExit(1)
 
 
-async def _doctor(layout: Layout) -> tuple[list[Finding], list[str]]:
+def _show_findings(findings: list[Finding], good: GoodFor) -> None:
+    """One line for each, with what breaks it or why it was skipped below it; then what the host is good for."""
+    out = console(soft_wrap=True)
+    for finding in findings:
+        state = "[red]broken[/red] " if finding.broken else "[green]holds[/green]  "
+        out.print("[yellow]skipped[/yellow]" if finding.skipped else state, f"{finding.code:4}", end="")
+        details = (finding.skipped,) if finding.skipped else finding.broken
+        out.print(finding.holds, *details, sep="\n              ", markup=False)
+    if not good.is_short:
+        out.print(good.sentence, markup=False)
+
+
+async def _doctor(layout: Layout) -> tuple[list[Finding], list[str], GoodFor]:
+    """What was found, warnings, and for how many sessions the host is good."""
     if pending := await pending_migrations(site_of(layout).dsn):
         raise SetupError(
             f"The instance on {layout.data} runs an older version than this program (its database lacks {pending[0]});"
             " restart it with greenroom down and greenroom up."
         )
     async with instance.database_of(layout, on_stderr()) as (db, here):
-        return await examine(db, here), await warnings(db)
+        findings, warned = await examine(db, layout, here), await warnings(db)
+        good = await room(db, layout, here)
+    skipped = [finding for finding in findings if finding.skipped]
+    if skipped:
+        codes = ", ".join(finding.code for finding in skipped)
+        warned = [*warned, f"{codes} could not be checked: {skipped[0].skipped}"]
+    if good.is_short:
+        warned = [*warned, good.sentence]
+    return findings, warned, good
 
 
 def migrate(data: Path, database_url: str | None, *, only_pre: bool = False) -> tuple[list[str], list[str]]:

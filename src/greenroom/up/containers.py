@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, cast
@@ -13,7 +14,10 @@ import aiohttp
 
 from greenroom.core.errors import SetupError
 from greenroom.runtimes.registry import open_runtime
+from greenroom.up.layout import Layout, read_json
 
+ANSWERS_WITHIN_S: Final = 15.0
+"""A daemon may be slow and not gone; one that is frozen takes connections and never says a word."""
 LABEL: Final = "greenroom.installation"
 
 
@@ -31,10 +35,12 @@ async def docker() -> AsyncGenerator[aiodocker.Docker]:
     except (AssertionError, ValueError, OSError, aiodocker.DockerError, aiodocker.DockerContextError) as error:
         raise SetupError(f"No Docker daemon at {where} ({error}); {what_to_do}.") from error
     try:
-        await client.version()
+        async with asyncio.timeout(ANSWERS_WITHIN_S):
+            await client.version()
     except (aiohttp.ClientError, OSError, TimeoutError, aiodocker.DockerError) as error:
         await client.close()
-        raise SetupError(f"No Docker daemon answers at {where} ({error}); {what_to_do}.") from error
+        why = str(error) or f"it said nothing for {ANSWERS_WITHIN_S:g} s"
+        raise SetupError(f"No Docker daemon answers at {where} ({why}); {what_to_do}.") from error
     try:
         yield client
     finally:
@@ -58,33 +64,62 @@ async def session_containers(client: aiodocker.Docker, installation_id: str) -> 
     return [{**c["Labels"], "id": c.id, "state": str(c["State"])} for c in found]
 
 
-async def remove_all(installation_id: str, folder: Path) -> int:
+async def sessions_of_containers(runtime: str, installation_id: str, folders: Sequence[Path]) -> list[str]:
+    """The session id of each container of the installation.
+
+    Args:
+        runtime: what runs its sessions.
+        installation_id: on the labels of all it made.
+        folders: of its Agents, where the simulated runtime keeps its containers.
+
+    Raises:
+        SetupError: Docker does not answer.
+    """
+    if runtime == "docker":
+        async with docker() as client:
+            return [c.get("greenroom.session", "") for c in await session_containers(client, installation_id)]
+    found: list[str] = []
+    for folder in folders:
+        simulated = open_runtime(runtime, installation_id=installation_id, agent_id="", folder=folder)
+        await simulated.open()
+        found += [container.session_id for container in await simulated.list()]
+        await simulated.close()
+    return found
+
+
+async def remove_all(runtime: str, installation_id: str, folder: Path) -> int:
     """Remove every container and network of the installation; returns how many containers there were.
 
     Args:
+        runtime: what runs its sessions.
         installation_id: on the labels of all it made.
         folder: of an Agent, where the simulated runtime keeps its containers.
 
     Raises:
         GreenroomError: the runtime does not answer or refuses.
     """
-    runtime = open_runtime(
-        runtime_name(),
+    opened = open_runtime(
+        runtime,
         installation_id=installation_id,
         agent_id="",
         folder=folder,
         docker_host=os.environ.get("GREENROOM_DOCKER_HOST"),
     )
-    await runtime.open()
+    await opened.open()
     try:
-        return await runtime.remove_all()
+        return await opened.remove_all()
     finally:
-        await runtime.close()
+        await opened.close()
 
 
 def runtime_name() -> str:
     """What the Agents run sessions with: the setting that `up` passes on to them."""
     return os.environ.get("GREENROOM_RUNTIME", "docker")
+
+
+def runtime_of(layout: Layout) -> str:
+    """What the sessions of an instance run with: it is noted at its start, for those who look at it from outside."""
+    return str(read_json(layout.instance).get("runtime") or runtime_name())
 
 
 async def _containers(client: aiodocker.Docker, installation_id: str) -> list[Any]:

@@ -8,14 +8,18 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from greenroom.core.errors import SetupError
+from greenroom.core.host_limits import GoodFor, good_for
 from greenroom.core.states import SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.diagnostics import failed_tasks
 from greenroom.db.instance import installation_id
-from greenroom.db.invariants import INVARIANTS, broken, live_sessions
+from greenroom.db.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit
 from greenroom.db.managers import list_managers
-from greenroom.up.containers import docker, session_containers
+from greenroom.kit import host_limits
+from greenroom.up.containers import runtime_of, sessions_of_containers
 from greenroom.up.endpoints import Endpoints
+from greenroom.up.layout import Layout
 
 SETTLE_S: Final = 3.0
 """What is broken now and still broken after this is broken; the rest was in flight."""
@@ -30,20 +34,24 @@ class Finding:
     code: str
     holds: str
     broken: tuple[str, ...]
+    skipped: str = ""
+    """Why it could not be looked at; empty when it was."""
 
 
-async def examine(db: Database, here: Endpoints) -> list[Finding]:
+async def examine(db: Database, layout: Layout, here: Endpoints) -> list[Finding]:
     """Every invariant in order; those outside the database for the Agents and Managers of this machine."""
     findings = [await _twice(i.code, i.holds, lambda i=i: broken(db, i)) for i in INVARIANTS]
-    installation = await installation_id(db)
+    installation, folders = await installation_id(db), [layout.agent(agent.name) for agent in here.agents]
 
-    async def in_docker() -> dict[str, list[str]]:
-        async with docker() as client:
-            containers = await session_containers(client, installation)
-        return compare(await live_sessions(db, here.agent_ids), [c.get("greenroom.session", "") for c in containers])
+    async def beside_containers() -> dict[str, list[str]]:
+        containers = await sessions_of_containers(runtime_of(layout), installation, folders)
+        return compare(await live_sessions(db, here.agent_ids), containers)
 
     for code, holds in CONTAINER_INVARIANTS.items():
-        findings.append(await _twice(code, holds, lambda code=code: _part(in_docker, code)))
+        try:
+            findings.append(await _twice(code, holds, lambda code=code: _part(beside_containers, code)))
+        except SetupError as error:
+            findings.append(Finding(code=code, holds=holds, broken=(), skipped=error.message))
     findings.append(await _twice("I18", "nginx is told which Managers are disabled", lambda: _sentinels(db, here)))
     return sorted(findings, key=lambda finding: int(finding.code[1:]))
 
@@ -56,6 +64,13 @@ async def warnings(db: Database) -> list[str]:
         " (greenroom logs list --code primary-task-failed)"
         for row in await failed_tasks(db, LATELY_S)
     ]
+
+
+async def room(db: Database, layout: Layout, here: Endpoints) -> GoodFor:
+    """For how many sessions this host is good."""
+    if runtime_of(layout) != "docker":
+        return GoodFor("Sessions are simulated here and take nothing of this host.")
+    return good_for(host_limits.read(), await sessions_that_fit(db, here.agent_ids))
 
 
 CONTAINER_INVARIANTS: Final = {

@@ -9,7 +9,7 @@ import structlog
 from greenroom.core.errors import Unavailable
 from greenroom.db.database import Database
 from greenroom.db.instance import end_sessions_of
-from greenroom.up.containers import remove_all
+from greenroom.up.containers import remove_all, runtime_of
 from greenroom.up.endpoints import Endpoints
 from greenroom.up.layout import Layout
 
@@ -34,4 +34,4 @@ async def end_sessions(db: Database, layout: Layout, here: Endpoints) -> None:
     except Unavailable as error:
         log.warning("the sessions' rows stay as they are", reason=error.message)
     for agent in here.agents:
-        await remove_all(layout.installation_id.read_text().strip(), layout.agent(agent.name))
+        await remove_all(runtime_of(layout), layout.installation_id.read_text().strip(), layout.agent(agent.name))

@@ -11,6 +11,7 @@ from typing import Final
 from greenroom.core.errors import SetupError
 from greenroom.up import checks, tls
 from greenroom.up.account import Account, service_account
+from greenroom.up.containers import runtime_name
 from greenroom.up.endpoints import endpoints
 from greenroom.up.first_start import ensure_files
 from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable, read_json, write_json
@@ -51,7 +52,7 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> Asyn
         layout.create(account)
         if not is_locked:
             DataLock.take(layout)
-        write_json(layout.instance, settings.stored(), 0o600)
+        write_json(layout.instance, {**settings.stored(), "runtime": runtime_name()}, 0o600)
         with step(progress, "Preparing the programs"):
             programs = prepare(layout.runtime, account)
         yield _laid_out(layout, settings, account, programs, reservations)

@@ -18,9 +18,13 @@ import pytest
 from cryptography import x509
 
 from greenroom.core.errors import SetupError
+from greenroom.core.host_limits import GoodFor
+from greenroom.runtimes.simulated import SimulatedRuntime
+from greenroom.testing.manager import spec
 from greenroom.up import commands, health, tls
 from greenroom.up.account import Account, blocked_folder, can_read
 from greenroom.up.certificates import renew_certificates
+from greenroom.up.containers import sessions_of_containers
 from greenroom.up.doctor import Finding, compare
 from greenroom.up.layout import FORMAT, DataLock, Layout, check_folder, running_pid, write_json
 from greenroom.up.logfiles import cut_large
@@ -189,8 +193,13 @@ def test_a_docker_daemon_that_is_gone_is_not_said_to_run(
 def test_doctor_warns_on_stderr_and_succeeds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], as_json: bool
 ):
-    async def looked(_: Layout) -> tuple[list[Finding], list[str]]:
-        return [Finding(code="I1", holds="all is well", broken=())], ["a task failed."]
+    async def looked(_: Layout) -> tuple[list[Finding], list[str], GoodFor]:
+        skipped = Finding(code="I3", holds="containers", broken=(), skipped="Docker does not answer.")
+        return (
+            [Finding(code="I1", holds="all is well", broken=()), skipped],
+            ["a task failed."],
+            GoodFor("25 sessions."),
+        )
 
     monkeypatch.setattr(commands, "check_folder", lambda _: None)
     monkeypatch.setattr(commands, "running_pid", lambda _: 1)
@@ -199,6 +208,17 @@ def test_doctor_warns_on_stderr_and_succeeds(
     shown = capsys.readouterr()
     assert shown.err == "Warning: a task failed.\n"
     assert "all is well" in shown.out
+    assert "Docker does not answer." in shown.out
+    assert ("25 sessions." in shown.out) is not as_json
+
+
+async def test_containers_of_simulated_sessions_are_those_in_the_agents_files(tmp_path: Path):
+    for name in ("a", "b"):
+        runtime = SimulatedRuntime("installation", name, folder=tmp_path / name)
+        await runtime.open()
+        await runtime.create(f"session-{name}", spec())
+    folders = [tmp_path / "a", tmp_path / "b"]
+    assert await sessions_of_containers("simulated", "installation", folders) == ["session-a", "session-b"]
 
 
 def test_doctor_compares_rows_and_containers():

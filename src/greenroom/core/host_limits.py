@@ -1,0 +1,285 @@
+"""What the kernel and Docker of one host allow, what a session takes of it, and for how many sessions it is enough.
+
+The table is data: `greenroom doctor` checks by it, `greenroom setup limits` raises by it, the Agent names what was met
+by it, and docs/reference/host-limits.md lists it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+SESSIONS: Final = 1000
+"""For how many sessions `greenroom setup limits` raises what can be raised; a bridge has no more ports than 1,023."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostLimit:
+    """One limit that all sessions of a host share.
+
+    `per_session` is what a desktop takes in which somebody works, with a browser open; `at_rest` what an idle XFCE
+    desktop was measured to take. `kept` is what the host itself needs. `shows` is how it appears in what a program or
+    Docker writes when it is met.
+    """
+
+    name: str
+    what: str
+    per_session: int
+    at_rest: int
+    kept: int = 0
+    sysctl: bool = True
+    """Whether it is a setting of the kernel with this name, which can be raised."""
+    otherwise: str = ""
+    """What to do about one that is none."""
+    shows: re.Pattern[str] | None = None
+
+    @property
+    def wanted(self) -> int:
+        """The value that is enough for `SESSIONS`."""
+        return self.kept + self.per_session * SESSIONS
+
+    def room(self, value: int) -> int:
+        """For how many sessions this value is enough."""
+        return max(0, value - self.kept) // self.per_session
+
+
+def _says(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+RAISE: Final = "Raise what the kernel sets with `greenroom setup limits`, as root."
+_PER_PROCESS: Final = "Raise its LimitNOFILE= (systemd) or its ulimit -n, and start it anew"
+
+LIMITS: Final = (
+    HostLimit(
+        name="fs.inotify.max_user_instances",
+        what="inotify instances of one account, over all containers",
+        per_session=5,
+        at_rest=5,
+        shows=_says(
+            r"inotify[^\n]*too many open files|too many open files[^\n]*inotify|user limit on inotify instances"
+        ),
+    ),
+    HostLimit(
+        name="fs.inotify.max_user_watches",
+        what="files and folders that one account watches, over all containers",
+        per_session=200,
+        at_rest=33,
+        shows=_says(r"(inotify|watch)[^\n]*no space left on device|system limit for number of file watchers"),
+    ),
+    HostLimit(name="kernel.pid_max", what="processes and threads", per_session=200, at_rest=48, kept=1000),
+    HostLimit(
+        name="kernel.threads-max",
+        what="processes and threads",
+        per_session=200,
+        at_rest=48,
+        kept=1000,
+        shows=_says(
+            r"(fork|clone|pthread_create|can't start new thread|newosproc)[^\n]*resource temporarily unavailable"
+            r"|resource temporarily unavailable[^\n]*(fork|clone|thread)"
+        ),
+    ),
+    HostLimit(
+        name="pids.max of Docker's control group",
+        what="processes and threads of all containers",
+        per_session=200,
+        at_rest=28,
+        sysctl=False,
+        otherwise="Raise TasksMax= of docker.service, or of the slice that containers are in",
+    ),
+    HostLimit(
+        name="nproc of dockerd",
+        what="processes and threads of one account, over all containers",
+        per_session=200,
+        at_rest=28,
+        sysctl=False,
+        otherwise="Raise its LimitNPROC= (systemd) or its ulimit -u, and start it anew",
+    ),
+    HostLimit(name="fs.file-max", what="open files", per_session=1000, at_rest=178, kept=10_000),
+    HostLimit(
+        name="nofile of dockerd",
+        what="open files of the Docker daemon",
+        per_session=10,
+        at_rest=8,
+        kept=200,
+        sysctl=False,
+        otherwise=_PER_PROCESS,
+    ),
+    HostLimit(
+        name="nofile of containerd",
+        what="open files of containerd",
+        per_session=5,
+        at_rest=4,
+        kept=200,
+        sysctl=False,
+        otherwise=_PER_PROCESS,
+    ),
+    HostLimit(
+        name="kernel.keys.root_maxkeys",
+        what="keys of root; each container has a keyring",
+        per_session=1,
+        at_rest=1,
+        kept=100,
+        shows=_says(r"(keyring|session key)[^\n]*disk quota exceeded"),
+    ),
+    HostLimit(name="kernel.pty.max", what="terminals", per_session=3, at_rest=0, kept=1024),
+    HostLimit(
+        name="net.ipv4.neigh.default.gc_thresh3",
+        what="entries of the ARP table: the container's at the host, and the host's in the container",
+        per_session=2,
+        at_rest=2,
+        kept=100,
+        shows=_says(r"neighbou?r table overflow"),
+    ),
+    HostLimit(
+        name="net.netfilter.nf_conntrack_max",
+        what="connections that the firewall follows",
+        per_session=250,
+        at_rest=25,
+        kept=5000,
+        shows=_says(r"nf_conntrack: [^\n]*table full"),
+    ),
+    HostLimit(
+        name="ports in net.ipv4.ip_local_port_range",
+        what="ports on 127.0.0.1, where the page of each session is published",
+        per_session=1,
+        at_rest=1,
+        kept=2000,
+        sysctl=False,
+        otherwise="Widen net.ipv4.ip_local_port_range",
+        shows=_says(r"all ports are allocated"),
+    ),
+    HostLimit(
+        name="ports of a bridge",
+        what="containers on one bridge; Linux has 1,023, and all sessions are on one",
+        per_session=1,
+        at_rest=1,
+        sysctl=False,
+        otherwise="Take another host for more",
+        shows=_says(r"adding interface [^\n]* to bridge [^\n]*exchange full"),
+    ),
+    HostLimit(
+        name="addresses of the sessions' network",
+        what="addresses of the network that all sessions are on",
+        per_session=1,
+        at_rest=1,
+        sysctl=False,
+        otherwise=(
+            "Remove networks of Docker that nobody uses or give it more with default-address-pools in its daemon.json,"
+            " stop the instance and start it again"
+        ),
+        shows=_says(r"no available (ipv4 )?addresses"),
+    ),
+)
+"""In the order of the page. Neither vm.max_map_count (of one process) nor fs.mount-max (of one container) is shared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Narrow:
+    """A limit with its value on this host, and for how many sessions that is enough."""
+
+    limit: HostLimit
+    value: int
+
+    @property
+    def room(self) -> int:
+        """Sessions."""
+        return self.limit.room(self.value)
+
+    @property
+    def sentence(self) -> str:
+        """What it is, its value, and what a session takes of it."""
+        limit = self.limit
+        kept = f" beside {limit.kept} for the host" if limit.kept else ""
+        return f"{limit.name} is {self.value} ({limit.what}), and a session takes {limit.per_session}{kept}"
+
+    @property
+    def remedy(self) -> str:
+        """What an administrator can do."""
+        return RAISE if self.limit.sysctl else f"{self.limit.otherwise}."
+
+
+def narrowest(values: Mapping[str, int]) -> Narrow | None:
+    """The limit that is met first; None where nothing is known.
+
+    Args:
+        values: limit → its value on this host; what could not be read or has no bound is not in it.
+    """
+    known = [Narrow(limit, values[limit.name]) for limit in LIMITS if limit.name in values]
+    return min(known, key=lambda narrow: narrow.room, default=None)
+
+
+def too_low(values: Mapping[str, int], sessions: int) -> list[Narrow]:
+    """The limits that are not enough for so many sessions, the narrowest first."""
+    known = (Narrow(limit, values[limit.name]) for limit in LIMITS if limit.name in values)
+    return sorted((narrow for narrow in known if narrow.room < sessions), key=lambda narrow: narrow.room)
+
+
+def to_raise(values: Mapping[str, int]) -> dict[str, int]:
+    """Setting of the kernel → the value it should have, of those that are lower: none is ever lowered."""
+    return {
+        limit.name: limit.wanted
+        for limit in LIMITS
+        if limit.sysctl and limit.name in values and values[limit.name] < limit.wanted
+    }
+
+
+def met_in(text: str) -> HostLimit | None:
+    """The limit whose words stand in what a program or Docker wrote."""
+    return next((limit for limit in LIMITS if limit.shows is not None and limit.shows.search(text)), None)
+
+
+def named(values: Mapping[str, int], sessions: int, text: str) -> str:
+    """What a failure has to do with this host's limits, as a sentence; empty where nothing points to one.
+
+    Args:
+        values: as in `narrowest`.
+        sessions: how many there are on this host.
+        text: the failure, and what the container wrote last.
+    """
+    met = met_in(text)
+    if met is not None and met.name not in values:
+        return f"A limit of this host was met: {met.name} ({met.what})."
+    if met is not None:
+        found = Narrow(met, values[met.name])
+        return f"A limit of this host was met: {found.sentence}; {sessions} are here. {found.remedy}"
+    return overfull(values, sessions)
+
+
+def overfull(values: Mapping[str, int], sessions: int) -> str:
+    """That a host has more sessions than it is good for, as sentences; empty where it has not."""
+    low = too_low(values, sessions)
+    if not low:
+        return ""
+    return (
+        f"{sessions} sessions are more than this host is good for ({low[0].room}): {low[0].sentence}. {low[0].remedy}"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class GoodFor:
+    """For how many sessions a host is good, as sentences, and whether that is less than have room on it."""
+
+    sentence: str
+    is_short: bool = False
+
+
+def good_for(values: Mapping[str, int], fit: int = 0) -> GoodFor:
+    """For how many sessions a host is good.
+
+    Args:
+        values: as in `narrowest`.
+        fit: how many have room in the memory and the cores that its Agents offer.
+    """
+    first = narrowest(values)
+    if first is None:
+        return GoodFor("Nothing is known of this host's limits: /proc/sys cannot be read here.")
+    good = f"The limits of this host are good for {first.room} sessions"
+    if first.room >= fit:
+        return GoodFor(f"{good}; first they meet this: {first.sentence}.")
+    low = too_low(values, fit)
+    remedies = " ".join(dict.fromkeys(narrow.remedy for narrow in low))
+    what = "; ".join(narrow.sentence for narrow in low)
+    return GoodFor(f"{good}, and {fit} have room in its memory and cores: {what}. {remedies}", is_short=True)

@@ -1,0 +1,143 @@
+"""The limits of this host as they are, read from /proc and /sys, and raising those that can be raised."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from greenroom.core.host_limits import LIMITS, to_raise
+
+PROC: Final = Path("/proc")
+SYS: Final = Path("/sys")
+SYSCTL_FILE: Final = Path("/etc/sysctl.d/60-greenroom.conf")
+BRIDGE_PORTS: Final = 1023
+"""Fixed in the kernel (BR_MAX_PORTS)."""
+_MASK: Final = 7
+"""Column of /proc/net/route."""
+_SESSIONS_BRIDGE: Final = re.compile("gr-[0-9a-f]{8}")
+_PIDS_FILES: Final = (
+    "fs/cgroup/pids/docker/pids.max",
+    "fs/cgroup/docker/pids.max",
+    "fs/cgroup/system.slice/docker.service/pids.max",
+    "fs/cgroup/system.slice/pids.max",
+)
+"""Where version 1 and 2 of control groups have it, with and without systemd."""
+_PROCESSES: Final = {
+    "nofile of dockerd": ("dockerd", "Max open files"),
+    "nofile of containerd": ("containerd", "Max open files"),
+    "nproc of dockerd": ("dockerd", "Max processes"),
+}
+"""Limit → the process that has it, and its line in /proc/<pid>/limits. Containers inherit that of processes."""
+
+
+def read(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
+    """Limit (`core.host_limits.LIMITS`) → its value; what cannot be read here or has no bound is left out."""
+    values = {limit.name: _number(proc / "sys" / limit.name.replace(".", "/")) for limit in LIMITS if limit.sysctl}
+    values["ports in net.ipv4.ip_local_port_range"] = _ports(proc / "sys/net/ipv4/ip_local_port_range")
+    values["ports of a bridge"] = BRIDGE_PORTS
+    values["addresses of the sessions' network"] = min(_addresses(proc / "net/route"), default=None)
+    groups = [found for file in _PIDS_FILES if (found := _number(sys / file)) is not None]
+    values["pids.max of Docker's control group"] = min(groups, default=None)
+    for name, (process, line) in _PROCESSES.items():
+        values[name] = min(_of_processes(proc, process, line), default=None)
+    return {name: value for name, value in values.items() if value is not None}
+
+
+def containers_here(sys: Path = SYS) -> int:
+    """How many containers are on bridges of this host, of whatever installation: they share its limits."""
+    return sum(1 for _ in sys.glob("class/net/*/brport"))
+
+
+def _number(file: Path) -> int | None:
+    try:
+        return int(file.read_text().split()[0])
+    except (OSError, ValueError, IndexError):  # not on this host, or `max`: no bound
+        return None
+
+
+def _ports(file: Path) -> int | None:
+    try:
+        first, last = (int(text) for text in file.read_text().split())
+    except (OSError, ValueError):
+        return None
+    return last - first + 1
+
+
+def _addresses(routes: Path) -> Iterator[int]:
+    """Of each sessions' network on this host: those of its range without its own two and that of the bridge."""
+    try:
+        lines = routes.read_text().splitlines()[1:]
+    except OSError:
+        return
+    for fields in map(str.split, lines):
+        if len(fields) > _MASK and _SESSIONS_BRIDGE.fullmatch(fields[0]):
+            yield 2 ** (32 - int(fields[_MASK], 16).bit_count()) - 3
+
+
+def _of_processes(proc: Path, name: str, line: str) -> Iterator[int]:
+    for comm in proc.glob("[0-9]*/comm"):
+        try:
+            if comm.read_text().strip() != name:
+                continue
+            limits = (comm.parent / "limits").read_text()
+        except OSError:  # it has ended, or may not be looked at
+            continue
+        soft = next(found[len(line) :].split()[0] for found in limits.splitlines() if found.startswith(line))
+        if soft != "unlimited":
+            yield int(soft)
+
+
+@dataclass(frozen=True, slots=True)
+class Raised:
+    """A setting of the kernel that was to be raised; `problem` is why it was not, empty when it was."""
+
+    name: str
+    before: int
+    wanted: int
+    problem: str = ""
+
+    @property
+    def sentence(self) -> str:
+        """What became of it."""
+        if not self.problem:
+            return f"{self.name}: {self.before} → {self.wanted}."
+        return (
+            f"{self.name} stays at {self.before}: it may not be set from here ({self.problem})."
+            f" On the host itself, as root: sysctl -w {self.name}={self.wanted}"
+        )
+
+
+def raise_limits(proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> list[Raised]:
+    """Raise what is lower than it should be, at once and, through `sysctl_file`, for every start of the host.
+
+    Raises:
+        OSError: the limits were raised, and the file could not be written.
+    """
+    before = read(proc)
+    tried = [_raise(proc, name, before[name], wanted) for name, wanted in to_raise(before).items()]
+    if done := {one.name: one.wanted for one in tried if not one.problem}:
+        _keep(sysctl_file, done)
+    return tried
+
+
+def _raise(proc: Path, name: str, before: int, wanted: int) -> Raised:
+    try:
+        (proc / "sys" / name.replace(".", "/")).write_text(f"{wanted}\n")
+    except OSError as error:
+        return Raised(name, before, wanted, error.strerror or str(error))
+    return Raised(name, before, wanted)
+
+
+def _keep(file: Path, raised: Mapping[str, int]) -> None:
+    """Add to what earlier calls raised. With `-` a setting whose module is not loaded yet is no error at the start."""
+    lines = file.read_text().splitlines() if file.exists() else []
+    kept = dict(line.removeprefix("-").split(" = ", 1) for line in lines if line.startswith("-"))
+    settings = kept | {name: str(value) for name, value in raised.items()}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    header = (
+        "# Written by `greenroom setup limits`: what the sessions of this host take (docs/reference/host-limits.md)."
+    )
+    file.write_text("\n".join([header, *(f"-{name} = {value}" for name, value in settings.items()), ""]))

@@ -1,0 +1,150 @@
+"""The limits of a host: for how many sessions they are enough, how they are raised, and when they are named."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.agent.host_limits import HostLimits
+from greenroom.core.host_limits import LIMITS, SESSIONS, good_for, met_in, named, narrowest, to_raise, too_low
+from greenroom.kit.host_limits import containers_here, raise_limits, read
+
+PAGE = Path(__file__).parents[2] / "docs/reference/host-limits.md"
+VALUES = st.dictionaries(st.sampled_from([limit.name for limit in LIMITS]), st.integers(0, 10**7))
+UNTOUCHED = {"fs.inotify.max_user_instances": 128, "kernel.pid_max": 32768, "net.ipv4.neigh.default.gc_thresh3": 1024}
+
+
+def test_a_host_nobody_prepared_is_good_for_25_desktops_and_says_why():
+    good = good_for(UNTOUCHED, fit=80)
+    assert good.is_short
+    assert good.sentence == (
+        "The limits of this host are good for 25 sessions, and 80 have room in its memory and cores:"
+        " fs.inotify.max_user_instances is 128 (inotify instances of one account, over all containers), and a session"
+        " takes 5. Raise what the kernel sets with `greenroom setup limits`, as root."
+    )
+    assert not good_for(UNTOUCHED, fit=25).is_short
+    assert good_for({}).sentence == "Nothing is known of this host's limits: /proc/sys cannot be read here."
+
+
+@given(VALUES)
+def test_what_is_raised_is_enough_and_nothing_is_lowered(values: dict[str, int]):
+    raised = to_raise(values)
+    assert all(raised[name] > values[name] for name in raised)
+    assert not [low for low in too_low(values | raised, SESSIONS) if low.limit.sysctl]
+
+
+@given(VALUES, st.integers(0, 2000))
+def test_a_host_is_good_for_as_many_sessions_as_its_narrowest_limit(values: dict[str, int], sessions: int):
+    first = narrowest(values)
+    assert (first is not None and first.room < sessions) == bool(too_low(values, sessions))
+
+
+@pytest.mark.parametrize(
+    ("words", "limit"),
+    [
+        ("Failed to create inotify instance: Too many open files", "fs.inotify.max_user_instances"),
+        ("tail: inotify cannot be used, reverting to polling: Too many open files", "fs.inotify.max_user_instances"),
+        ("Error: ENOSPC: System limit for number of file watchers reached", "fs.inotify.max_user_watches"),
+        ("/bin/bash: fork: retry: Resource temporarily unavailable", "kernel.threads-max"),
+        (
+            "Docker refused: adding interface veth1 to bridge gr-1 failed: exchange full.",
+            "ports of a bridge",
+        ),
+        ("could not create session key: disk quota exceeded", "kernel.keys.root_maxkeys"),
+        ("no available IPv4 addresses on this network's address pools: gr", "addresses of the sessions' network"),
+        ("bind: address already in use", None),
+    ],
+)
+def test_a_limit_is_known_by_the_words_of_who_met_it(words: str, limit: str | None):
+    met = met_in(words)
+    assert (met.name if met else None) == limit
+
+
+def test_a_failure_names_the_limit_that_was_met_or_that_the_host_is_beyond():
+    assert named(UNTOUCHED, 3, "it ended") == ""
+    assert named(UNTOUCHED, 26, "it ended").startswith(
+        "26 sessions are more than this host is good for (25): fs.inotify"
+    )
+    met = named(UNTOUCHED, 3, "Failed to create inotify instance: Too many open files")
+    assert met.startswith("A limit of this host was met: fs.inotify.max_user_instances is 128 (")
+
+
+async def test_the_agent_says_once_that_its_host_has_too_many_sessions():
+    rows: list[tuple[str, str, str]] = []
+    containers = iter((25, 26, 27, 25, 26, 26, 2))
+    limits = HostLimits("vm", lambda *row: rows.append(row), lambda: UNTOUCHED, lambda: next(containers))
+    for _ in range(5):
+        await limits.look()
+    assert [(level, code) for level, code, _ in rows] == [("WARNING", "agent-host-limit")] * 2
+    assert rows[0][2].startswith("Of vm: 26 sessions are more than this host is good for (25)")
+    assert limits.explained("Nothing was painted.", "").startswith("Nothing was painted. 26 sessions are more than")
+    assert limits.explained("Nothing was painted.", "") == "Nothing was painted."
+
+
+@pytest.fixture
+def proc(tmp_path: Path) -> Path:
+    """A host's /proc and /sys below one folder, as far as they are read."""
+    files = {
+        "proc/sys/fs/inotify/max_user_instances": "128",
+        "proc/sys/kernel/pid_max": "4194304",
+        "proc/sys/net/ipv4/ip_local_port_range": "32768\t60999",
+        "proc/41/comm": "dockerd",
+        "proc/41/limits": "Limit  Soft  Hard  Units\nMax processes   96365   96365  processes\n"
+        "Max open files            20000                20000                files\n",
+        "proc/42/comm": "containerd",
+        "proc/42/limits": "Max open files            unlimited  unlimited  files\n",
+        "proc/net/route": "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
+        "gr-0a1b2c3d 000011AC 00000000 0001 0 0 0 00FFFFFF 0 0 0\neth0 00000000 0100A8C0 0003 0 0 0 00000000 0 0 0\n",
+        "sys/fs/cgroup/pids/docker/pids.max": "max",
+        "sys/class/net/veth1/brport/state": "3",
+        "sys/class/net/veth2/brport/state": "3",
+    }
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text + "\n")
+    return tmp_path / "proc"
+
+
+def test_what_is_there_is_read_and_what_has_no_bound_is_left_out(proc: Path):
+    assert read(proc, proc.parent / "sys") == {
+        "fs.inotify.max_user_instances": 128,
+        "kernel.pid_max": 4194304,
+        "ports in net.ipv4.ip_local_port_range": 28232,
+        "nofile of dockerd": 20000,
+        "nproc of dockerd": 96365,
+        "addresses of the sessions' network": 253,
+        "ports of a bridge": 1023,
+    }
+    assert containers_here(proc.parent / "sys") == 2
+
+
+def test_limits_are_raised_at_once_and_for_the_next_start_of_the_host(proc: Path, tmp_path: Path):
+    kept = tmp_path / "sysctl.d" / "60-greenroom.conf"
+    (raised,) = raise_limits(proc, kept)
+    assert raised.sentence == "fs.inotify.max_user_instances: 128 → 5000."
+    assert read(proc)["fs.inotify.max_user_instances"] == 5000
+    (proc / "sys/kernel/pid_max").write_text("32768")
+    raise_limits(proc, kept)
+    assert kept.read_text().splitlines()[1:] == ["-fs.inotify.max_user_instances = 5000", "-kernel.pid_max = 201000"]
+    assert raise_limits(proc, kept) == []
+
+
+def test_where_they_may_not_be_set_it_says_so_and_keeps_nothing(proc: Path, tmp_path: Path):
+    setting = proc / "sys/kernel/pid_max"
+    setting.unlink()
+    setting.symlink_to("/proc/sys/kernel/ngroups_max")  # 65536, and read-only for everybody
+    (proc / "sys/fs/inotify/max_user_instances").write_text("8192")
+    (raised,) = raise_limits(proc, tmp_path / "60-greenroom.conf")
+    assert raised.sentence.startswith("kernel.pid_max stays at 65536: it may not be set from here (")
+    assert raised.sentence.endswith("On the host itself, as root: sysctl -w kernel.pid_max=201000")
+    assert not (tmp_path / "60-greenroom.conf").exists()
+
+
+def test_the_page_lists_every_limit_with_its_figures():
+    listed = re.findall(r"^\| (.+?) \| .+? \| ([\d,]+) \| ([\d,]+) \| ([\d,]+) \|$", PAGE.read_text(), re.MULTILINE)
+    found = [(name.strip("`"), *(int(number.replace(",", "")) for number in numbers)) for name, *numbers in listed]
+    assert found == [(limit.name, limit.at_rest, limit.per_session, limit.kept) for limit in LIMITS]
