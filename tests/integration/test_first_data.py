@@ -9,8 +9,10 @@ from greenroom.core.settings import permissions_of, resolve
 from greenroom.db.database import Database
 from greenroom.db.first_data import ADMIN, ensure_first_data
 from greenroom.db.groups import memberships_of
-from greenroom.db.images import list_images, list_launchable
+from greenroom.db.images import list_images
 from greenroom.db.keys import find_key
+from greenroom.db.launches import read_launcher
+from greenroom.db.supply import read_offer
 from greenroom.db.users import ALL_USERS, find_user
 
 
@@ -38,7 +40,9 @@ async def test_everybody_has_the_eight_permissions_and_the_desktop(db: Database)
     admin = await find_user(db, ADMIN)
     assert admin is not None
     assert all(permissions_of(resolve(await memberships_of(db, admin.user_id))).values())
-    assert [image["friendly_name"] for image in await list_launchable(db, admin.user_id)] == ["Desktop"]
+    offer = await read_offer(db)
+    allowed = (await read_launcher(db, admin.user_id))["image_ids"]
+    assert [offer.workspaces[image_id].image.friendly_name for image_id in allowed] == ["Desktop"]
 
 
 async def test_a_second_time_changes_nothing_and_deleted_things_stay_deleted(db: Database):

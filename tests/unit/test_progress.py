@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.core import progress as module
-from greenroom.core.progress import ON_DEMAND, STAGED, progress
+from greenroom.core.progress import ON_DEMAND, STAGED, failure, progress
 from greenroom.core.states import SessionStatus
 
 S = SessionStatus
@@ -37,12 +37,20 @@ def test_a_staged_session_shows_the_hand_over_only():
     [
         (S.RUNNING, "", 100, "Ready"),
         (S.FAILED, "X did not start", 10, "The session could not be started: X did not start"),
+        (S.FAILED, "", 10, failure({"placed": 2.0})),
         (S.UNREACHABLE, "", 100, "The machine of this session does not answer at the moment"),
     ],
 )
 def test_other_statuses(status: SessionStatus, error: str, percent: int, message: str):
     shown = progress(status, {"requested": 1.0, "placed": 2.0}, staged=False, error=error)
     assert (shown.percent, shown.message) == (percent, message)
+
+
+def test_a_failure_is_told_by_how_far_it_had_come():
+    never, slow, later = failure({"created": 1.0}), failure({"started": 1.0}), failure({"started": 1.0, "ready": 2.0})
+    assert "could not be started" in never
+    assert "not ready in time" in slow
+    assert "stopped working" in later
 
 
 def test_a_resumed_session_is_not_ready_because_it_once_was():

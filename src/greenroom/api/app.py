@@ -23,6 +23,8 @@ from greenroom.api.snapshot import Snapshot
 from greenroom.core.enrolment import Knocks
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
+from greenroom.db.supply import read_offer
+from greenroom.kit.coalesced import Coalesced
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
@@ -30,7 +32,7 @@ from greenroom.kit.secrets import Secrets
 
 def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWriter) -> FastAPI:
     """The application with its parts in `app.state`: config, db, secrets, logs, hub, snapshot, passwords, metrics,
-    launcher, screenshots.
+    launcher, screenshots, offers.
 
     Raises:
         AssertionError: a route does not say who may use it.
@@ -58,6 +60,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.guesses = Guesses(app.state.snapshot, app.state.refusals, metrics)
     app.state.launcher = Launcher(db, secrets, logs, metrics)
     app.state.screenshots = Screenshots(db, logs)
+    app.state.offers = Coalesced(lambda: read_offer(db))
     problems.install(app)
     app.add_middleware(AuditBeforeAnswer, logs=logs)
     app.add_middleware(Hardening, served_hosts=served(config.served_hosts))

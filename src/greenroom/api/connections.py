@@ -30,9 +30,14 @@ def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
     )
 
 
-def connection_of(session: DictRow, streams: StreamUrls, secrets: Secrets, *, may_open: bool) -> ConnectionView:
-    """The state of a row of `db.session_views`; with the stream's address once it runs, for those who `may_open` it."""
-    shown = actions.progress_of(session)
+def connection_of(
+    session: DictRow, streams: StreamUrls, secrets: Secrets, *, may_open: bool, causes: bool = False
+) -> ConnectionView:
+    """The state of a row of `db.session_views`; with the stream's address once it runs, for those who `may_open` it.
+
+    `causes` as `session_actions.progress_of` has it.
+    """
+    shown = actions.progress_of(session, causes=causes)
     url = stream_url_of(session, streams)
     is_open = session["status"] == SessionStatus.RUNNING and session["user_id"] is not None and may_open
     found_id, user_id = str(session["session_id"]), str(session["user_id"])

@@ -17,6 +17,8 @@ from greenroom.api.screenshots import Screenshots
 from greenroom.api.snapshot import Snapshot
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
+from greenroom.db.supply import Offer
+from greenroom.kit.coalesced import Coalesced
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets
@@ -62,6 +64,10 @@ async def _snapshot(request: Request) -> Snapshot:
     return request.app.state.snapshot
 
 
+async def _offers(request: Request) -> Coalesced[Offer]:
+    return request.app.state.offers
+
+
 Db = Annotated[Database, Depends(_db)]
 Logs = Annotated[LogWriter, Depends(_logs)]
 InstallationSecrets = Annotated[Secrets, Depends(_secrets)]
@@ -72,3 +78,4 @@ Launches = Annotated[Launcher, Depends(_launcher)]
 Camera = Annotated[Screenshots, Depends(_screenshots)]
 EventHub = Annotated[Hub, Depends(_hub)]
 SettingsSnapshot = Annotated[Snapshot, Depends(_snapshot)]
+Offers = Annotated[Coalesced[Offer], Depends(_offers)]

@@ -68,7 +68,7 @@ class Launcher:
         except NoResources as error:
             if caller.may("agents_view"):
                 raise
-            raise NoResources(None, **error.details) from error
+            raise error.without_machines() from error
 
     async def launch(self, request: LaunchRequest) -> LaunchResult:
         """Give the user a session, staged or on demand, in the documented order over zones.

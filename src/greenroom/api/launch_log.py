@@ -9,6 +9,7 @@ from greenroom.api.launch_plan import Got, Launch
 from greenroom.api.shortages import WINDOW_S, Later, Shortages, call_later
 from greenroom.core.errors import NoResources, Refused
 from greenroom.core.launching import Attempt, Miss, TraceStep, no_resources_reason
+from greenroom.core.prospects import not_now
 from greenroom.db.logs import LogWriter
 
 
@@ -79,12 +80,12 @@ class LaunchLog:
         """Nothing could serve it; returns what is to be raised."""
         self._passed_over(launch, passed, in_vain=True)
         name = launch.image.friendly_name
+        codes = sorted({step.code for step in trace if step.code and step.step.startswith("on_demand")})
         error: Refused = (
-            NoResources(no_resources_reason(trace), launch_id=launch.launch_id)
+            NoResources(no_resources_reason(trace), for_user=not_now(codes), launch_id=launch.launch_id)
             if launch.image.enabled
             else Refused(f"Workspace {name} is disabled; an administrator can enable it.")
         )
-        codes = sorted({step.code for step in trace if step.code and step.step.startswith("on_demand")})
         self._shortages.refused(
             (launch.image.image_id, *codes),
             name,

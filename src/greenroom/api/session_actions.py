@@ -32,15 +32,23 @@ async def session_for(db: Database, caller: Caller, session_id: str, code: str, 
     return row
 
 
+def may_know_causes(caller: Caller) -> bool:
+    """Whether the caller is told why a session failed: the cause names machines, registries and what they answered."""
+    return caller.may("sessions_view")
+
+
 def is_own(caller: Caller, session: DictRow) -> bool:
     """Whether the session belongs to the person who asks."""
     return caller.user_id is not None and str(session["user_id"]) == caller.user_id
 
 
-def progress_of(session: DictRow) -> Progress:
-    """How far a row of `db.session_views` is. An assigned session of a pool shows the steps of its hand-over."""
+def progress_of(session: DictRow, *, causes: bool) -> Progress:
+    """How far a row of `db.session_views` is. An assigned session of a pool shows the steps of its hand-over.
+
+    With `causes` a failure is told in the words of Agent and container (`may_know_causes`).
+    """
     staged = session["staging_config_id"] is not None and session["user_id"] is not None
-    error = session["error"] or session["set_aside_reason"] or ""
+    error = (session["error"] or session["set_aside_reason"] or "no reason was given") if causes else ""
     shown = progress(SessionStatus(session["status"]), session["steps"], staged=staged, error=error)
     if session["awaits_successor"]:
         return replace(shown, message="It did not work there; another one is being made ready")

@@ -10,7 +10,7 @@ from psycopg.rows import DictRow
 from greenroom.api.launch_plan import launch_facts
 from greenroom.api.schemas.staging import ExplainReason, ExplainView
 from greenroom.core.errors import NotFound
-from greenroom.core.explaining import outlook
+from greenroom.core.explaining import first_serving, outlook
 from greenroom.core.launching import Attempt, LaunchZone, Miss, plan_launch, pool_miss
 from greenroom.core.specs import ImageFacts, fingerprint
 from greenroom.db import facts, launches, users
@@ -38,9 +38,11 @@ async def explain(db: Database, config: DictRow, user: str, zone: str | None = N
     plan = plan_launch(launch_zones, begin.zone_id, image, pools, launching)
     ahead = outlook(plan, str(config["staging_config_id"]), str(config["zone_id"]))
     misses = [*_about_user(snapshot, image, int(launching.value("max_kasms_per_user"))), *ahead.misses]
-    misses += [_served_before(a.zone) for a in ahead.earlier if await _pool_miss(db, user_id, a, image) is None]
-    if ahead.attempt.pool is not None and (empty := await _pool_miss(db, user_id, ahead.attempt, image)) is not None:
-        misses += [] if empty.code in {miss.code for miss in misses} else [empty]
+    empty = {a.order: await _pool_miss(db, user_id, a, image) for a in (*ahead.earlier, ahead.attempt) if a.pool}
+    served = first_serving(ahead.earlier, lambda attempt: empty[attempt.order] is None)
+    misses += [] if served is None else [_served_before(served.zone)]
+    own = empty.get(ahead.attempt.order)
+    misses += [] if own is None or own.code in {miss.code for miss in misses} else [own]
     return ExplainView(
         staging_config_id=config["staging_config_id"],
         user_id=uuid.UUID(user_id),
@@ -53,7 +55,7 @@ async def explain(db: Database, config: DictRow, user: str, zone: str | None = N
 
 
 def _about_user(snapshot: DictRow, image: ImageFacts, max_sessions: int) -> list[Miss]:
-    """What refuses his launches altogether."""
+    """What refuses the user's launches altogether."""
     username, misses = snapshot["launching_user"]["username"], list[Miss]()
     if snapshot["launching_user"]["disabled"] or snapshot["launching_user"]["locked"]:
         misses.append(Miss("restricted", f"{username} is disabled or locked."))

@@ -26,7 +26,11 @@ GreenroomError
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, Final
+
+NO_RESOURCES: Final = (
+    "No resources are available to create the requested session; try again later or contact an administrator."
+)
 
 
 class GreenroomError(Exception):
@@ -92,9 +96,22 @@ class IdempotencyMismatch(Refused):
 
 
 class NoResources(Refused):
-    """No resources are available to create the requested session; try again later or contact an administrator."""
+    """No resources are available to create the requested session; try again later or contact an administrator.
+
+    `for_user` says the same to somebody who may not know the installation's machines.
+    """
 
     code = "no-resources"
+
+    def __init__(self, message: str | None = None, *, for_user: str = "", **details: object) -> None:
+        super().__init__(message or NO_RESOURCES, **details)
+        self.for_user = for_user or NO_RESOURCES
+
+    def without_machines(self) -> NoResources:
+        """The same for the user."""
+        told = NoResources(self.for_user)
+        told.details = self.details
+        return told
 
 
 class ProfileInUse(Refused):

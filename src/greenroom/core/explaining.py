@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from greenroom.core.launching import Attempt, Miss
@@ -35,3 +35,8 @@ def outlook(attempts: Sequence[Attempt], staging_config_id: str, zone_id: str) -
     attempt = (own or [a for a in staged if a.zone.zone_id == zone_id])[0]
     earlier = (a for a in staged if a.order < attempt.order and not a.misses)
     return Outlook(attempt, tuple(earlier))
+
+
+def first_serving(attempts: Sequence[Attempt], has_session: Callable[[Attempt], bool]) -> Attempt | None:
+    """The staged attempt at which a launch ends; None where it comes to a start on demand."""
+    return next((a for a in attempts if a.staged and not a.misses and has_session(a)), None)

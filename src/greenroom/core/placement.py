@@ -9,9 +9,9 @@ can be used to the full at any time: it reserves a whole core of the host, that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from greenroom.core.sessions import CpuMode
 from greenroom.core.specs import ImageFacts
@@ -73,6 +73,10 @@ class AgentView:
         reserved = max(_fraction(self.cores_allocated, self.cores), _fraction(self.memory_allocated, self.memory))
         measured = [min(1.0, used) for used in (self.cpu_used, self.memory_used) if used is not None]
         return (reserved + max(measured, default=reserved)) / 2
+
+    def with_image(self, said: Mapping[str, Any] | None) -> AgentView:
+        """The same Agent with what it said of an image: the fields that begin with `image_`; None = nothing."""
+        return self if said is None else replace(self, **said)
 
     def with_one_more(self, request: PlacementRequest) -> AgentView:
         """The same Agent after one more session was reserved on it."""

@@ -79,7 +79,7 @@ def progress(status: SessionStatus, recorded: Mapping[str, float], *, staged: bo
         status: of the row.
         recorded: name → time of the rows of `session_steps`.
         staged: the session came from a pool, so only the steps of the hand-over are shown.
-        error: why it failed, if it did.
+        error: why it failed, in the words of Agent and container; empty for people who do not administer them.
     """
     kinds = STAGED if staged else ON_DEMAND
     steps = tuple(ShownStep(kind.name, kind.title, recorded.get(kind.name)) for kind in kinds)
@@ -91,8 +91,20 @@ def progress(status: SessionStatus, recorded: Mapping[str, float], *, staged: bo
         # `ready` of an earlier start; the bar must not say 100 before the present one is through.
         percent, message = 50, "Starting again"
     if status is SessionStatus.FAILED:
-        message = f"The session could not be started: {error or 'no reason was given'}"
+        message = f"The session could not be started: {error}" if error else failure(recorded)
     return Progress(OPERATIONAL[status], percent, message, steps)
+
+
+def failure(recorded: Mapping[str, float]) -> str:
+    """What a user is told of a session that failed, from how far it had come; the cause is for administrators."""
+    if "ready" in recorded:
+        return "The session stopped working and cannot be opened any more. Start the workspace again. " + _ASK
+    if "started" in recorded:
+        return "The workspace started, but it was not ready in time. Try again in a minute. " + _ASK
+    return "The workspace could not be started on any machine. Try again in a minute. " + _ASK
+
+
+_ASK: Final = "If it happens again, tell an administrator, who can see the cause on the page of the session."
 
 
 def _reached(kinds: tuple[StepKind, ...], recorded: Mapping[str, float]) -> tuple[int, str]:

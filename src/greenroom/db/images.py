@@ -8,7 +8,6 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import NotFound
-from greenroom.db.claims import AGENT_SERVES
 from greenroom.db.database import Connection, Database, returned
 
 FIELDS: Final[tuple[LiteralString, ...]] = (
@@ -124,22 +123,6 @@ async def lock_image(connection: Connection, image_id: str) -> DictRow:
     if row is None:
         raise NotFound(f"There is no workspace {image_id}; it may have been deleted.")
     return row
-
-
-async def list_launchable(db: Database, user_id: str) -> list[DictRow]:
-    """Enabled, visible images of the user's groups; `ready` = a claimable session of it exists."""
-    return await db.fetch(
-        "SELECT i.image_id, i.name, i.friendly_name, i.description, i.image_src, i.categories,"
-        " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
-        " EXISTS (SELECT 1 FROM staging_configs c JOIN sessions s USING (staging_config_id)"
-        "         JOIN agents a ON a.agent_id = s.agent_id"
-        "         WHERE c.image_id = i.image_id AND c.deleted IS NULL AND NOT c.paused AND s.claimable"
-        "         AND s.expires > clock_timestamp() AND a.zone_id = c.zone_id AND " + AGENT_SERVES + ") AS ready"
-        " FROM images i WHERE i.enabled AND NOT i.hidden AND EXISTS (SELECT 1 FROM group_images gi"
-        " JOIN user_groups ug USING (group_id) WHERE gi.image_id = i.image_id AND ug.user_id = %s)"
-        " ORDER BY lower(i.friendly_name)",
-        (user_id,),
-    )
 
 
 async def insert_image(connection: Connection, fields: dict[str, Any], group_ids: list[str]) -> str:

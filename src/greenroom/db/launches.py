@@ -14,7 +14,8 @@ from greenroom.db.database import Database
 from greenroom.db.images import IMAGE_JSON
 from greenroom.db.sessions import COUNTING, NUMBER_OF_USER
 
-_SNAPSHOT: Final[LiteralString] = (
+# Who launches, with what is in force for them; `counting` is `sessions.COUNTING`.
+_LAUNCHER: Final[LiteralString] = (
     """
 SELECT
   (SELECT to_jsonb(u) - 'password_hash' FROM users u WHERE u.user_id = %(user_id)s) AS launching_user,
@@ -23,6 +24,14 @@ SELECT
       'settings', COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s
                              WHERE s.group_id = g.group_id), '{}')))
     FROM groups g JOIN user_groups ug USING (group_id) WHERE ug.user_id = %(user_id)s), '[]') AS groups,
+  """
+    + NUMBER_OF_USER
+    + " AS num_sessions"
+)
+
+_SNAPSHOT: Final[LiteralString] = (
+    _LAUNCHER
+    + """,
   (SELECT """
     + IMAGE_JSON
     + """ FROM images i WHERE i.image_id = %(image_id)s) AS image,
@@ -32,10 +41,16 @@ SELECT
   COALESCE((SELECT jsonb_agg(to_jsonb(c)) FROM staging_configs c
              WHERE c.image_id = %(image_id)s AND c.deleted IS NULL), '[]') AS pools,
   (SELECT jsonb_build_object('session_id', COALESCE(s.superseded_by, s.session_id), 'body', s.idempotency_body)
-     FROM sessions s WHERE s.user_id = %(user_id)s AND s.idempotency_key = %(idempotency_key)s) AS repeated,
-  """
-    + NUMBER_OF_USER
-    + " AS num_sessions"
+     FROM sessions s WHERE s.user_id = %(user_id)s AND s.idempotency_key = %(idempotency_key)s) AS repeated
+"""
+)
+
+_IMAGES_OF_USER: Final[LiteralString] = (
+    _LAUNCHER
+    + """,
+  ARRAY(SELECT DISTINCT gi.image_id::text FROM group_images gi JOIN user_groups ug USING (group_id)
+         WHERE ug.user_id = %(user_id)s) AS image_ids
+"""
 )
 
 _AGENTS: Final[LiteralString] = """
@@ -75,6 +90,12 @@ async def read_launch(db: Database, user_id: str, image_id: str, idempotency_key
     )
     if row is None:
         raise LookupError("a SELECT without FROM returned no row")
+    return row
+
+
+async def read_launcher(db: Database, user_id: str) -> DictRow:
+    """What holds for all launches of a user: launching_user, attributes, groups, num_sessions, image_ids."""
+    (row,) = await db.fetch(_IMAGES_OF_USER, {"user_id": user_id, "counting": COUNTING})
     return row
 
 

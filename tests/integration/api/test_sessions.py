@@ -12,6 +12,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
+from greenroom.core.progress import failure
+from greenroom.core.prospects import NOT_NOW
 from greenroom.db.database import Database
 from greenroom.testing import rows
 
@@ -163,9 +165,7 @@ async def test_a_launch_that_nobody_can_serve_says_why(stage: Stage):
     response = await stage.ada.post("/api/v1/sessions", json=body)
     problem = response.json()
     assert (response.status_code, problem["code"]) == (409, "no-resources")
-    assert problem["detail"] == (
-        "No resources are available to create the requested session; try again later or contact an administrator."
-    )
+    assert problem["detail"] == NOT_NOW["agent_disabled"]
     assert "agent-1" not in response.text
     told = (await stage.admin.post("/api/v1/sessions", json=body | {"user_id": stage.ada_id})).json()["detail"]
     assert told.endswith("Zone default: agent-1 is disabled. Enable an Agent or end its draining.")
@@ -179,6 +179,22 @@ async def test_a_launch_that_nobody_can_serve_says_why(stage: Stage):
     assert len(listed) == 1
     assert listed[0]["launch_id"] != problem["launch_id"], "the newest first"
     assert (await stage.ada.get("/api/v1/launches")).status_code == 403
+
+
+async def test_the_cause_of_a_failure_is_for_administrators(stage: Stage):
+    session_id = (await stage.launched())["session_id"]
+    cause = "On agent-1: dial tcp: lookup registry.example: no such host"
+    await stage.db.write(
+        "UPDATE sessions SET status = 'failed', gave_up = true, error = %s, log_tail = 'secret' WHERE session_id = %s",
+        (cause, session_id),
+    )
+    path = f"/api/v1/sessions/{session_id}"
+    seen = [(await stage.ada.get(path + end)).json() for end in ("", "/connection")]
+    assert {answer["operational_message"] for answer in seen} == {failure({})}
+    assert (seen[0]["error"], seen[0]["log_tail"]) == (failure({}), None)
+    told = (await stage.admin.get(path)).json()
+    assert (told["error"], told["log_tail"]) == (cause, "secret")
+    assert cause in told["operational_message"]
 
 
 async def test_the_placement_has_every_step(stage: Stage):

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 from tests.integration.api.staging import PATH, Stage
 
+from greenroom.core.prospects import NOT_NOW
 from greenroom.core.settings import STAGED_PERMISSIONS
 from greenroom.testing import rows
 
@@ -120,17 +121,32 @@ async def test_a_config_that_is_made_paused_says_so_before_a_primary_has_looked(
     assert (await stage.created(paused=True))["shortfall"]["code"] == "paused"
 
 
-async def test_a_workspace_is_ready_while_one_of_its_staged_sessions_can_be_claimed(stage: Stage, with_user: Make):
+async def test_a_workspace_is_ready_for_those_who_would_get_a_staged_session_of_it(stage: Stage, with_user: Make):
     ada = await with_user("ada@example.org")
+    without = await rows.group(stage.db, name="Exposed", priority=1, expose_user_environment_vars=True)
+    bob = await with_user("bob@example.org")
+    await stage.db.write(
+        "INSERT INTO user_groups SELECT user_id, %s FROM users WHERE username = 'bob@example.org'", (without,)
+    )
 
-    async def ready() -> bool:
-        (image,) = (await ada.get("/api/v1/me/images")).json()
-        return image["ready"]
+    async def told(user: httpx.AsyncClient) -> dict[str, Any]:
+        (image,) = (await user.get("/api/v1/me/images")).json()
+        return image
 
-    await stage.staged((await stage.created())["staging_config_id"], 1)
-    assert await ready()
+    config_id = (await stage.created())["staging_config_id"]
+    await stage.staged(config_id, 1)
+    assert (await told(ada))["ready"]
+    assert not (await told(bob))["ready"], "a launch of theirs starts on demand"
+    assert (await told(bob))["expected_s"] is not None
+    path = f"{PATH}/{config_id}/explain"
+    for client in (ada, bob):
+        user_id = (await client.get("/api/v1/me")).json()["user"]["user_id"]
+        explained = (await stage.admin.get(path, params={"user": user_id})).json()
+        assert explained["would_get"] is (await told(client))["ready"]
     await stage.db.write("UPDATE agents SET draining = true")
-    assert not await ready(), "a claim takes nothing from an Agent that is to become empty"
+    image = await told(ada)
+    assert not image["ready"], "a claim takes nothing from an Agent that is to become empty"
+    assert (image["expected_s"], image["reason"]) == (None, NOT_NOW["agent_disabled"])
 
 
 async def test_a_zone_with_the_request_host_is_saved_and_warned_about(stage: Stage):

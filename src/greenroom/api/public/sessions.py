@@ -65,7 +65,7 @@ async def get_kasm_status(
     session = await session_of(db, call)
     token = token_of(session, secrets)
     status = SessionStatus(session["status"])
-    shown = actions.progress_of(session)
+    shown = actions.progress_of(session, causes=True)
     answer: dict[str, Any] = {
         "current_time": now(),
         "kasm_url": connect_url(str(session["session_id"]), str(session["user_id"]), token),

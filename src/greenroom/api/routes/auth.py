@@ -13,16 +13,15 @@ from greenroom.api.deps import Db, Logs, PasswordHashes, SettingsSnapshot, Wrong
 from greenroom.api.guesses import Guesses
 from greenroom.api.hardening import COOKIE
 from greenroom.api.schemas.accounts import LinkBody, LoginBody, LoginView, Me, PasswordBody, UserView
-from greenroom.api.schemas.images import LauncherImage
 from greenroom.api.security import Caller, client_address, public_route, requires
 from greenroom.api.snapshot import Snapshot
 from greenroom.core.accounts import password_problem
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
-from greenroom.core.permissions import USER, expanded
+from greenroom.core.permissions import expanded
 from greenroom.core.security_events import source_of
 from greenroom.core.settings import SETTINGS, resolve
 from greenroom.core.texts import one_line
-from greenroom.db import groups, images, logins, users
+from greenroom.db import groups, logins, users
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
 from greenroom.kit.secrets import hashed, new_secret
@@ -266,13 +265,6 @@ async def change_own_password(
         user_id=caller.user_id,
         username=caller.username,
     )
-
-
-@router.get("/me/images")
-async def list_own_images(db: Db, caller: Annotated[Caller, requires(USER)]) -> list[LauncherImage]:
-    """The workspaces this user may launch; `ready` = a staged session is waiting, so it opens at once."""
-    rows = await images.list_launchable(db, caller.own_user_id())
-    return [LauncherImage.model_validate(row) for row in rows]
 
 
 async def _me(db: Database, user_id: str) -> Me:

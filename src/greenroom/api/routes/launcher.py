@@ -8,8 +8,10 @@ from fastapi import APIRouter, Request
 from psycopg.rows import DictRow
 
 from greenroom.api.connections import connection_of, opens
-from greenroom.api.deps import Db, InstallationSecrets
+from greenroom.api.deps import Db, InstallationSecrets, Offers
 from greenroom.api.lifecycle import keep_alive
+from greenroom.api.prospects import own_workspaces
+from greenroom.api.schemas.images import LauncherImage
 from greenroom.api.schemas.launcher import ConnectBody, LaunchOptions
 from greenroom.api.schemas.sessions import ConnectionView, KeepaliveView
 from greenroom.api.security import Caller, public_route, requires
@@ -26,6 +28,14 @@ from greenroom.kit.secrets import Secrets
 router = APIRouter(tags=["sessions"])
 
 _BY_TOKEN = public_route("the session's token is the credential, as it is for the stream")
+
+
+@router.get("/me/images")
+async def list_own_images(
+    request: Request, db: Db, offers: Offers, caller: Annotated[Caller, requires(USER)]
+) -> list[LauncherImage]:
+    """The workspaces this user may launch, with what comes of a launch now: at once, after some seconds, or not."""
+    return await own_workspaces(db, offers, caller.own_user_id(), request.headers.get("x-greenroom-zone") or None)
 
 
 @router.get("/me/launch-options")

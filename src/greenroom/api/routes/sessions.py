@@ -207,7 +207,8 @@ async def get_connection(
     """How far the session is; once it is running, where its stream is (for its user, or a program acting for him)."""
     session = await actions.session_for(db, caller, str(session_id), "sessions_view")
     may_open = actions.is_own(caller, session) or (caller.kind == "key" and caller.may("users_auth_session"))
-    return connection_of(session, streams, secrets, may_open=may_open)
+    causes = actions.may_know_causes(caller)
+    return connection_of(session, streams, secrets, may_open=may_open, causes=causes)
 
 
 @router.get("/sessions/{session_id}/placement")
@@ -233,9 +234,12 @@ async def keep_session_alive(
 
 
 def _view(session: DictRow, streams: StreamUrls, rights: Rights) -> SessionView:
-    shown, expiry = actions.progress_of(session), expiry_of(session)
+    causes = actions.may_know_causes(rights.caller)
+    shown, expiry = actions.progress_of(session, causes=causes), expiry_of(session)
+    hidden = {} if causes or not session["error"] else {"error": shown.message, "log_tail": None, "exit_code": None}
     return SessionView.model_validate(
         session
+        | hidden
         | {
             "stream_url": stream_url_of(session, streams),
             "operational_status": shown.operational_status,

@@ -26,7 +26,11 @@ class LauncherImage(View):
     image_src: str
     categories: list[str]
     available: Annotated[bool, Field(description="an Agent has the image; otherwise the first start takes longer")]
-    ready: Annotated[bool, Field(description="a staged session is waiting: it opens at once")]
+    ready: Annotated[bool, Field(description="this user would be given a staged session now: it opens at once")]
+    expected_s: Annotated[
+        float | None, Field(description="seconds until it can be used, from the latest starts; null = not possible now")
+    ]
+    reason: Annotated[str, Field(description="why it cannot be launched now, and what to do; empty if it can")]
 
 
 class ImageOnAgent(View):

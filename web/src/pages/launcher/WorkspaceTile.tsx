@@ -1,6 +1,7 @@
 import { ActionIcon, Badge, Group, Loader, Paper, Stack, Text, Tooltip, VisuallyHidden } from '@mantine/core';
 import { IconAdjustments, IconBolt } from '@tabler/icons-react';
 import type { LauncherImage } from '../../api/types';
+import { shortDuration } from '../../components/clock';
 import { ImageIcon } from '../../components/ImageIcon';
 import { textIn } from '../../components/tones';
 
@@ -56,7 +57,7 @@ function Tile({ image, busy, disabled, onLaunch }: Omit<Props, 'onChoose'>) {
       <Stack gap="sm" h="100%">
         <Group justify="space-between" align="flex-start" wrap="nowrap">
           <ImageIcon name={image.friendly_name} src={image.image_src} />
-          {busy ? <Loader size="sm" /> : image.ready && <ReadyNow />}
+          {busy ? <Loader size="sm" /> : image.ready ? <ReadyNow /> : <Expected image={image} />}
         </Group>
         <div>
           <Text fw={650}>
@@ -66,9 +67,29 @@ function Tile({ image, busy, disabled, onLaunch }: Omit<Props, 'onChoose'>) {
           <Text size="sm" c="dimmed" lineClamp={2} pr="lg">
             {image.description || image.categories.join(', ') || 'Desktop in your browser'}
           </Text>
+          {image.reason && (
+            <Text size="xs" mt={4} pr="lg">
+              {image.reason}
+            </Text>
+          )}
         </div>
       </Stack>
     </Paper>
+  );
+}
+
+/** How long a start takes, by the latest ones; or that nothing can be started now. */
+function Expected({ image }: { image: LauncherImage }) {
+  if (image.expected_s === null)
+    return (
+      <Badge variant="light" color="yellow" styles={{ label: { color: textIn('yellow') } }}>
+        Not possible now
+      </Badge>
+    );
+  return (
+    <Text size="xs" c="dimmed" className="number">
+      about {shortDuration(Math.max(1, Math.round(image.expected_s)))}
+    </Text>
   );
 }
 

@@ -1,4 +1,4 @@
-import { Alert, Button, Stack } from '@mantine/core';
+import { Alert, Button, Stack, Text } from '@mantine/core';
 import { useMutation, useQuery } from '@tanstack/react-query';
 import { Link, useNavigate } from 'react-router';
 import { messageOf, retryTemporary } from '../../api/client';
@@ -31,6 +31,11 @@ export function Ended({ sessionId, connection }: { sessionId: string; connection
         title={(connection && TITLES[connection.status]) ?? 'There is no such session'}
         reason={connection ? connection.operational_message : 'It may have ended, or it belongs to somebody else.'}
       >
+        {failed && (
+          <Text size="xs" c="dimmed">
+            Session {sessionId}
+          </Text>
+        )}
         {retry.isError && (
           <Alert color="red" variant="light" role="alert">
             {messageOf(retry.error)}

@@ -1,0 +1,77 @@
+"""What the launcher promises a user follows the plan of the launch itself."""
+
+from __future__ import annotations
+
+import asyncio
+
+from greenroom.core.compatibility import LaunchFacts
+from greenroom.core.launching import LaunchZone, StagedPool, plan_launch
+from greenroom.core.placement import AgentView
+from greenroom.core.prospects import HAND_OVER_S, NOT_NOW, START_S, Measured, Prospect, Supply, prospect
+from greenroom.core.settings import STAGED_PERMISSIONS, GroupSettings, resolve
+from greenroom.core.specs import ImageFacts, ZoneFacts, fingerprint
+from greenroom.kit.coalesced import Coalesced
+
+IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop", cores=1.0, memory=100)
+HERE = LaunchZone(facts=ZoneFacts(zone_id="here", zone_name="here"))
+THERE = LaunchZone(facts=ZoneFacts(zone_id="there", zone_name="there"))
+POOL = StagedPool(staging_config_id="c", zone_id="there", permissions=dict.fromkeys(STAGED_PERMISSIONS, True))
+HASH = fingerprint(IMAGE, THERE.facts, POOL.permissions, POOL.revision)
+ALLOWED = LaunchFacts(settings=resolve([GroupSettings("g", "All", 1, dict.fromkeys(STAGED_PERMISSIONS, True))]))
+EXCLUDED = LaunchFacts(
+    settings=resolve([GroupSettings("g", "All", 1, {"expose_user_environment_vars": True} | POOL.permissions)])
+)
+
+
+def agent(cores: float = 4.0, **fields: object) -> AgentView:
+    return AgentView(agent_id="a", hostname="vm", cores=cores, memory=1000, **fields)  # pyright: ignore[reportArgumentType]
+
+
+def told(facts: LaunchFacts = ALLOWED, **supply: object) -> Prospect:
+    offered = Supply(zones=(HERE, THERE), pools={"i": [POOL]}, **supply)  # pyright: ignore[reportArgumentType]
+    return prospect(IMAGE, plan_launch(offered.zones, "here", IMAGE, offered.pools["i"], facts), offered)
+
+
+def test_a_staged_session_is_promised_only_to_those_who_would_get_it():
+    supply = {"claimable": {("c", HASH): 1}, "agents": {"here": [agent()]}}
+    assert told(**supply) == Prospect(True, HAND_OVER_S), "from the other zone"
+    assert told(EXCLUDED, **supply) == Prospect(False, START_S)
+    assert told(claimable={("c", "before a change of the workspace"): 1}, agents={"here": [agent()]}).ready is False
+
+
+def test_what_was_measured_is_expected():
+    measured = {"i": Measured(start_s=7.5, hand_over_s=0.2)}
+    assert told(claimable={("c", HASH): 2}, measured=measured).expected_s == 0.2
+    assert told(agents={"there": [agent()]}, measured=measured).expected_s == 7.5
+
+
+def test_what_cannot_be_launched_now_says_why_without_naming_machines():
+    assert told(agents={"here": [agent(cores=0.5)]}) == Prospect(False, None, NOT_NOW["no_capacity"])
+    away = told(agents={"here": [agent(status="missing")]})
+    assert away == Prospect(False, None, NOT_NOW["agent_missing"])
+    absent = {"desktop": {"a": {"image_state": "absent"}}}
+    assert told(agents={"here": [agent()]}, image_states=absent).reason == NOT_NOW["image_unavailable"]
+    assert told().reason, "no Agent at all"
+    assert not any("vm" in sentence for sentence in NOT_NOW.values())
+
+
+async def test_those_who_ask_during_a_reading_share_the_next_one():
+    number, begun, go = 0, asyncio.Event(), asyncio.Event()
+
+    async def read() -> int:
+        nonlocal number
+        number += 1
+        mine = number
+        begun.set()
+        await go.wait()
+        return mine
+
+    offers = Coalesced(read)
+    first = asyncio.create_task(offers.get())
+    await begun.wait()
+    others = [asyncio.create_task(offers.get()) for _ in range(50)]
+    await asyncio.sleep(0)
+    go.set()
+    assert await first == 1
+    assert set(await asyncio.gather(*others)) == {2}, "begun after all of them had asked"
+    assert await offers.get() == 3
