@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from typing import Any
 
 import httpx
 import pytest
@@ -40,22 +41,44 @@ def test_a_user_is_created_disabled_and_deleted(
     expect(row).to_have_count(0)
 
 
-def test_a_setting_of_a_group_is_changed_and_removed(admin: Person, instance: Instance):
+def test_what_a_group_inherits_is_told_from_what_it_denies_and_a_key_that_forbids_never_allows(
+    admin: Person, instance: Instance
+):
     page = admin.page
-    admin.open("/admin/groups")
-    page.get_by_role("link", name="Settings of Administrators").click()
-    setting = page.locator("[data-setting=inject_ssh_keys]")
-    expect(setting).to_contain_text("excludes staging")
-    expect(setting).to_contain_text("not set here")
-    expect(setting).to_contain_text("Type: yes or no · Default: no")
-    setting.get_by_role("switch").focus()
-    page.keyboard.press("Space")
-    setting.get_by_role("button", name="Remove").click()
-    expect(setting).to_contain_text("not set here")
-    assert violations(page) == []
-    with instance.http() as http:
-        groups = {group["name"]: group for group in http.get("/api/v1/groups").json()}
-    assert "inject_ssh_keys" not in groups["Administrators"]["settings"]
+    group = f"/groups/{instance.call('POST', '/groups', json={'name': 'Contractors', 'priority': 7})['group_id']}"
+    saved: list[Any] = []
+    page.on("request", lambda request: saved.append(request.post_data_json) if request.method == "PATCH" else None)
+
+    def set_here() -> Any:
+        return instance.call("GET", group)["settings"].get("allow_kasm_downloads")
+
+    def press(key: str, then: str) -> None:
+        with page.expect_response(is_change):
+            page.keyboard.press(key)
+        expect(downloads.get_by_role("radio", name=then)).to_be_checked()
+
+    try:
+        admin.open("/admin/groups")
+        page.get_by_role("link", name="Settings of Contractors").click()
+        downloads = page.locator("[data-setting=allow_kasm_downloads]")
+        expect(downloads).to_contain_text("Inherited: yes, from group All Users.")
+        expect(page.locator("[data-setting=inject_ssh_keys]")).to_contain_text("Inherited: no, by default.")
+        expect(page.locator("[data-setting=inject_ssh_keys]")).to_contain_text("excludes staging")
+        assert violations(page) == []
+
+        downloads.get_by_role("radio", name="Inherit (yes)").focus()
+        press("ArrowLeft", then="Deny")
+        assert set_here() is False
+        page.keyboard.press("ArrowLeft")  # one too many: it stays denied, and nothing is saved
+        press("ArrowRight", then="Inherit (yes)")
+        assert set_here() is None
+        assert saved == [{"settings": {"allow_kasm_downloads": value}} for value in (False, None)]
+
+        downloads.get_by_text("Allow", exact=True).click()
+        expect(downloads.get_by_role("radio", name="Allow")).to_be_checked()
+        assert violations(page) == []
+    finally:
+        instance.call("DELETE", group)
 
 
 def test_an_api_key_works_with_the_secret_that_is_shown_once(admin: Person, instance: Instance):

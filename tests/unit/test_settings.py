@@ -15,6 +15,7 @@ from greenroom.core.settings import (
     SETTINGS,
     STAGED_PERMISSIONS,
     GroupSettings,
+    inherited,
     keepalive_interval_s,
     permissions_of,
     resolve,
@@ -158,6 +159,23 @@ def test_the_order_of_groups_does_not_matter(groups: list[GroupSettings], random
 @given(memberships)
 def test_the_eight_permissions_are_booleans(groups: list[GroupSettings]):
     assert set(permissions_of(resolve(groups))) == set(STAGED_PERMISSIONS)
+
+
+def test_a_group_inherits_what_everybody_has_and_knows_who_comes_before_it():
+    first = GroupSettings("1", "First", 1, {"allow_kasm_audio": True, "run_config": {"hostname": "a"}})
+    group = GroupSettings("2", "Contractors", 5, {"allow_kasm_audio": False})
+    everybody = GroupSettings("3", "All Users", 9, {"allow_kasm_audio": True, "allow_kasm_downloads": True})
+    found = {each.name: each for each in inherited(group, [everybody, group, first], "3")}
+    audio, downloads, pause = (found[f"allow_kasm_{what}"] for what in ("audio", "downloads", "pause"))
+    assert (audio.value, audio.group, audio.outranked_by) == (True, "All Users", ("First",))
+    assert (downloads.value, downloads.group, downloads.outranked_by) == (True, "All Users", ())
+    assert (pause.value, pause.group) == (False, None)
+    assert "run_config" not in found, "mappings are merged"
+    of_everybody = {each.name: each for each in inherited(everybody, [everybody, group, first], "3")}
+    assert (of_everybody["allow_kasm_audio"].group, of_everybody["allow_kasm_audio"].outranked_by) == (
+        None,
+        ("First", "Contractors"),
+    )
 
 
 def test_the_trace_is_a_sentence():

@@ -228,8 +228,49 @@ class Resolved:
 
 def resolve(memberships: Sequence[GroupSettings]) -> dict[str, Resolved]:
     """All settings as they hold for a user in the groups `memberships`, whatever their order."""
-    ranked = sorted(memberships, key=lambda group: (group.priority, group.name, group.group_id))
+    ranked = sorted(memberships, key=_rank)
     return {setting.name: _resolved(setting, ranked) for setting in _ALL}
+
+
+def _rank(group: GroupSettings) -> tuple[int, str, str]:
+    return group.priority, group.name, group.group_id
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What holds for the members of a group where it has no value of its own.
+
+    `value` is that of a member who is in no further group; `group` is where it comes from, None = it is the default.
+    `outranked_by` are the groups with a value that come before this one: for who is in one of them, too, this group's
+    own value does not count.
+    """
+
+    name: str
+    value: Any
+    group: str | None
+    outranked_by: tuple[str, ...]
+
+
+def inherited(group: GroupSettings, others: Sequence[GroupSettings], everybody: str) -> list[Inherited]:
+    """What `group` inherits for each setting that is not a mapping (those are merged over all groups).
+
+    Args:
+        group: the group in question.
+        others: all groups, with or without this one.
+        everybody: the id of the group that everybody is in.
+    """
+    resolved = resolve([each for each in others if each.group_id == everybody != group.group_id])
+    before = [each for each in sorted(others, key=_rank) if _rank(each) < _rank(group)]
+    return [
+        Inherited(
+            found.name,
+            found.value,
+            next(iter(found.groups), None),
+            tuple(each.name for each in before if found.name in each.settings),
+        )
+        for found in resolved.values()
+        if SETTINGS[found.name].kind != "mapping"
+    ]
 
 
 def permissions_of(resolved: Mapping[str, Resolved]) -> dict[str, bool]:

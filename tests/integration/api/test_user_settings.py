@@ -81,3 +81,15 @@ async def test_a_run_config_that_weakens_isolation_is_refused_when_it_is_saved(a
         answer = await admin.post("/api/v1/groups", json={"name": "Lab", "settings": settings})
         assert answer.status_code == 422, answer.text
     assert [g["name"] for g in (await admin.get("/api/v1/groups")).json()] == ["Administrators", "All Users"]
+
+
+async def test_a_group_says_what_it_inherits_and_from_which_group(admin: Client, with_key: Make):
+    users = next(group for group in (await admin.get("/api/v1/groups")).json() if group["name"] == "All Users")
+    body = {"settings": {"allow_kasm_downloads": True}}
+    assert (await admin.patch(f"/api/v1/groups/{users['group_id']}", json=body)).status_code == 200
+    made = (await admin.post("/api/v1/groups", json={"name": "Contractors", "priority": 1})).json()
+    address = f"/api/v1/groups/{made['group_id']}/inherited-settings"
+    found = {setting["name"]: setting for setting in (await admin.get(address)).json()}
+    assert (found["allow_kasm_downloads"]["value"], found["allow_kasm_downloads"]["group"]) == (True, "All Users")
+    assert (found["idle_disconnect"]["value"], found["idle_disconnect"]["group"]) == (20.0, None)
+    assert (await (await with_key("groups_view_ifmember")).get(address)).status_code == 404

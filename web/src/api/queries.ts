@@ -151,6 +151,15 @@ export function groupQuery(groupId: Uuid) {
   });
 }
 
+/** What holds for members of a group where it has no value of its own. */
+export function inheritedSettingsQuery(groupId: Uuid) {
+  const params = { path: { group_id: groupId } };
+  return queryOptions({
+    queryKey: ['groups', groupId, 'inherited'],
+    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/groups/{group_id}/inherited-settings', { signal, params })),
+  });
+}
+
 export function userQuery(userId: Uuid) {
   const params = { path: { user_id: userId } };
   return queryOptions({

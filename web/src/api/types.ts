@@ -15,6 +15,7 @@ export type FilterPolicy = Schemas['FilterPolicyView'];
 export type Gateway = Schemas['GatewayView'];
 export type Group = Schemas['GroupView'];
 export type Image = Schemas['ImageView'];
+export type InheritedSetting = Schemas['InheritedSettingView'];
 export type InstallationSetting = Schemas['InstallationSettingView'];
 export type JoinToken = Schemas['JoinTokenView'];
 export type Launch = Schemas['LaunchView'];

@@ -11,7 +11,9 @@ interface Props {
   value: unknown;
   /** Type and default in words. */
   facts: string;
-  /** Where a value came from. */
+  /** Where the value comes from, or for whom it does not count. */
+  source?: string | undefined;
+  /** What holds for the user that was chosen, and why. */
   note?: string | undefined;
   badge?: ReactNode;
   /** Null takes the value away. */
@@ -21,16 +23,19 @@ interface Props {
   disabled: boolean;
   /** Names that can be chosen for a text. */
   known?: string[] | undefined;
+  /** A field of its own kind; `underWay` is what is being saved, undefined = nothing is. */
+  editor?: ((save: (value: unknown) => void, underWay: unknown) => ReactNode) | undefined;
   /** At the end of the row; `reset` takes the value away. */
   aside: (reset: () => void) => ReactNode;
 }
 
 /** One setting: what it means, and the field that saves when it is left; a refusal is shown below it. */
 export function SettingRow(props: Props) {
-  const { setting, value, facts, note, badge, save, touched, disabled, known, aside } = props;
+  const { setting, value, facts, source, note, badge, save, touched, disabled, known, editor, aside } = props;
   const queries = useQueryClient();
   const change = useMutation({
     mutationFn: save,
+    scope: { id: `${touched} ${setting.name}` }, // one after the other: the last choice is the one that stays
     retry: retryTemporary,
     onSettled: () => queries.invalidateQueries({ queryKey: [touched] }),
   });
@@ -54,17 +59,24 @@ export function SettingRow(props: Props) {
         <Stack gap={4}>
           <Group justify="space-between" wrap="nowrap" align="flex-start">
             <div style={{ flex: 1 }}>
-              <SettingEditor
-                key={JSON.stringify(value)}
-                setting={setting}
-                value={value}
-                known={known}
-                disabled={disabled || change.isPending}
-                onSave={(next) => change.mutate(next)}
-              />
+              {editor?.(change.mutate, change.isPending ? change.variables : undefined) ?? (
+                <SettingEditor
+                  key={JSON.stringify(value)}
+                  setting={setting}
+                  value={value}
+                  known={known}
+                  disabled={disabled || change.isPending}
+                  onSave={(next) => change.mutate(next)}
+                />
+              )}
             </div>
             {aside(() => change.mutate(null))}
           </Group>
+          {source && (
+            <Text size="xs" c="dimmed">
+              {source}
+            </Text>
+          )}
           {note && (
             <Text size="xs" role="note" style={{ overflowWrap: 'anywhere' }}>
               <Marked text={note} />

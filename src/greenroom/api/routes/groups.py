@@ -12,11 +12,18 @@ from greenroom.api import group_rules as rules
 from greenroom.api.audit import audit
 from greenroom.api.deps import Db, Logs
 from greenroom.api.paging import Paging
-from greenroom.api.schemas.accounts import GroupCreate, GroupPatch, GroupView, PermissionView, SettingView
+from greenroom.api.schemas.accounts import (
+    GroupCreate,
+    GroupPatch,
+    GroupView,
+    InheritedSettingView,
+    PermissionView,
+    SettingView,
+)
 from greenroom.api.security import Caller, requires, requires_one_of
 from greenroom.core.errors import Refused
 from greenroom.core.permissions import PERMISSIONS
-from greenroom.core.settings import SETTINGS
+from greenroom.core.settings import SETTINGS, inherited
 from greenroom.db import groups, images, users
 from greenroom.db.groups import Group
 
@@ -76,6 +83,16 @@ async def get_group(
 ) -> GroupView:
     """One group."""
     return GroupView.model_validate(await rules.visible_group(db, caller, str(group_id)))
+
+
+@router.get("/groups/{group_id}/inherited-settings")
+async def get_inherited_settings(
+    group_id: UUID, db: Db, caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")]
+) -> list[InheritedSettingView]:
+    """What holds for the members of a group where it has no value of its own; without mappings, which are merged."""
+    group = groups.settings_of(await rules.visible_group(db, caller, str(group_id)))
+    others = [groups.settings_of(each) for each in await rules.visible_groups(db, caller)]
+    return [InheritedSettingView.model_validate(each) for each in inherited(group, others, users.ALL_USERS)]
 
 
 @router.patch("/groups/{group_id}")

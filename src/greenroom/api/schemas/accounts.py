@@ -236,6 +236,18 @@ class EffectiveSettingView(SettingView):
     trace: Annotated[str, Field(description="where the value came from, as a sentence")]
 
 
+class InheritedSettingView(View):
+    """What holds for members of a group who are in no further one, where the group has no value of its own."""
+
+    name: str
+    value: Any
+    group: Annotated[str | None, Field(description="where the value comes from; null = it is the default")]
+    outranked_by: Annotated[
+        list[str],
+        Field(description="groups with a value that come first: for who is in one of them this group's does not count"),
+    ]
+
+
 class InstallationSettingView(SettingView):
     """A setting of the installation."""
 

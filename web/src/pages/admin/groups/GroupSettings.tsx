@@ -1,45 +1,39 @@
-import {
-  Alert,
-  Badge,
-  Button,
-  Group as Row,
-  Select,
-  SimpleGrid,
-  Skeleton,
-  Stack,
-  Text,
-  TextInput,
-} from '@mantine/core';
+import { Alert, Group as Row, Select, SimpleGrid, Skeleton, Stack, Text, TextInput } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconSearch } from '@tabler/icons-react';
 import { useState } from 'react';
-import { changeGroupSettings } from '../../../api/actions';
 import { useAllowed } from '../../../api/auth';
 import { messageOf } from '../../../api/client';
 import {
   filterPoliciesQuery,
   groupSettingsQuery,
   imagesQuery,
+  inheritedSettingsQuery,
   usersQuery,
   userSettingsQuery,
 } from '../../../api/queries';
-import type { Group, Setting } from '../../../api/types';
-import { SettingRow } from '../../../components/SettingRow';
+import type { Group } from '../../../api/types';
 import { useAddressText } from '../../../components/tableState';
-import { factsOf } from './settingTexts';
+import { GroupSetting } from './GroupSetting';
 
 /** The settings of one group: those it has a value for, and those it leaves to other groups and the default. */
 export function GroupSettings({ group, disabled }: { group: Group; disabled: boolean }) {
   const settings = useQuery({ ...groupSettingsQuery, refetchInterval: false });
+  const inherited = useQuery(inheritedSettingsQuery(group.group_id));
+  const error = settings.error ?? inherited.error;
   const [search, setSearch] = useAddressText('q');
   const [userId, setUserId] = useState<string | null>(null);
   const effective = useQuery({ ...userSettingsQuery(userId ?? ''), enabled: userId !== null });
   const traces = new Map(userId ? effective.data?.map(({ name, trace }) => [name, trace]) : []);
   const known = useKnownNames();
   const words = search.toLowerCase().split(/\s+/);
-  const shown = settings.data?.filter(({ name, description }) =>
-    words.every((word) => `${name} ${description} ${name in group.settings ? 'set' : ''}`.toLowerCase().includes(word)),
-  );
+  const shown =
+    inherited.data &&
+    settings.data?.filter(({ name, description }) =>
+      words.every((word) =>
+        `${name} ${description} ${name in group.settings ? 'set' : ''}`.toLowerCase().includes(word),
+      ),
+    );
   return (
     <Stack gap="sm">
       <SimpleGrid cols={{ base: 1, sm: 2 }}>
@@ -52,10 +46,10 @@ export function GroupSettings({ group, disabled }: { group: Group; disabled: boo
         />
         <UserChoice userId={userId} onChange={setUserId} />
       </SimpleGrid>
-      {settings.isPending && <Skeleton h={300} />}
-      {settings.isError && (
+      {!shown && !error && <Skeleton h={300} />}
+      {error && (
         <Alert color="red" variant="light">
-          {messageOf(settings.error)}
+          {messageOf(error)}
         </Alert>
       )}
       {shown?.map((setting) => (
@@ -63,6 +57,7 @@ export function GroupSettings({ group, disabled }: { group: Group; disabled: boo
           key={setting.name}
           group={group}
           setting={setting}
+          inherited={inherited.data?.find(({ name }) => name === setting.name)}
           disabled={disabled}
           trace={traces.get(setting.name)}
           known={known[setting.name]}
@@ -74,55 +69,6 @@ export function GroupSettings({ group, disabled }: { group: Group; disabled: boo
         </Text>
       )}
     </Stack>
-  );
-}
-
-interface SettingProps {
-  group: Group;
-  setting: Setting;
-  disabled: boolean;
-  trace: string | undefined;
-  known: string[] | undefined;
-}
-
-function GroupSetting({ group, setting, disabled, trace, known }: SettingProps) {
-  const has = setting.name in group.settings;
-  return (
-    <SettingRow
-      setting={setting}
-      value={has ? group.settings[setting.name] : setting.default}
-      facts={factsOf(setting)}
-      note={trace}
-      known={known}
-      badge={
-        setting.excludes_staging && (
-          <Badge variant="default" size="sm">
-            excludes staging
-          </Badge>
-        )
-      }
-      save={(value) => changeGroupSettings(group.group_id, { [setting.name]: value })}
-      touched="groups"
-      disabled={disabled}
-      aside={(reset) =>
-        has ? (
-          <Button
-            size="compact-xs"
-            variant="default"
-            miw="max-content"
-            disabled={disabled}
-            onClick={reset}
-            aria-label={`Remove ${setting.name}`}
-          >
-            Remove
-          </Button>
-        ) : (
-          <Text size="xs" c="dimmed" className="nowrap">
-            not set here
-          </Text>
-        )
-      }
-    />
   );
 }
 
