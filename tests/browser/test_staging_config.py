@@ -70,6 +70,12 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
     expect(steps.filter(has_text="Staged session in the current zone")).to_contain_text("Options of the launch")
     expect(steps.filter(has_text="New session in the current zone")).to_contain_text("used")
 
+    # The same in the list of launches: what its rows were filtered by is not asked of the steps
+    admin.open(f"/admin/diagnostics/launches?q={user.username}")
+    admin.row("on demand").get_by_role("button", name="Steps of this launch").click()
+    steps = page.get_by_role("dialog").get_by_role("row")
+    expect(steps.filter(has_text="New session in the current zone")).to_contain_text("used")
+
 
 @pytest.mark.timeout(120)
 @pytest.mark.usefixtures("clean")

@@ -97,6 +97,7 @@ export function PlacementSteps({ steps, error = null }: { steps: PlacementStep[]
   return (
     <DataTable
       caption="Placement"
+      name="placement"
       query={{ data: steps?.map((step, index) => ({ ...step, index })), error }}
       columns={COLUMNS as Column<PlacementStep & { index: number }>[]}
       rowKey={(row) => String(row.index)}
