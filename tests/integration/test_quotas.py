@@ -13,7 +13,7 @@ from greenroom.db.agents import update_agent
 from greenroom.db.database import Database
 from greenroom.db.fleet import changed_offers, read_allocations, write_offer
 from greenroom.db.invariants import INVARIANTS, broken
-from greenroom.db.session_views import SessionFilter, list_sessions
+from greenroom.db.session_lists import SessionFilter, list_sessions
 from greenroom.db.sessions import NewSession, end_sessions, insert_session, request_delete
 from greenroom.testing import rows
 

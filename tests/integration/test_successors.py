@@ -18,7 +18,7 @@ from greenroom.db.agents import delete_agent
 from greenroom.db.database import Database
 from greenroom.db.launches import launch_of_session
 from greenroom.db.overdue import clear_failed
-from greenroom.db.session_views import SessionFilter, list_sessions
+from greenroom.db.session_lists import SessionFilter, list_sessions
 from greenroom.db.sessions import end_sessions
 from greenroom.db.users import revoke_access
 from greenroom.manager.successors import run_successors

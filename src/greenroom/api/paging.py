@@ -1,4 +1,7 @@
-"""Lists in pages: `?limit=&cursor=`, and a `Link` header that names the next page (RFC 8288)."""
+"""Lists in pages: `?limit=&cursor=`, and a `Link` header that names the next page (RFC 8288).
+
+Long lists are also ordered (`?sort=`), filtered (`?q=`) and counted (`?count=`) by the server.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,8 @@ from typing import Annotated, Any, Final, TypeVar, cast
 from fastapi import Depends, Query, Request, Response
 
 from greenroom.core.errors import Invalid
+from greenroom.core.listing import Order
+from greenroom.db.listing import Position
 
 MAX_LIMIT: Final = 1000
 
@@ -50,6 +55,23 @@ class Page:
             raise Invalid("The cursor does not belong to this list.")
         return cast("list[str | None]", self.after)
 
+    def after_row(self, order: Order) -> Position | None:
+        """Where the page before ended, of a list that is ordered as people like; None on the first page.
+
+        Raises:
+            Invalid: the cursor is of another list, or of another order of this one.
+        """
+        of_order, value, key = self.after_texts(3)
+        if value is None or key is None:
+            return None
+        if of_order != str(order):
+            raise Invalid("The cursor belongs to another order of this list; begin with its first page.")
+        return Position(value, key)
+
+    def count(self, total: int) -> None:
+        """Say how many rows all pages have together."""
+        self._response.headers["X-Total-Count"] = str(total)
+
     def cut(self, rows: Sequence[T], key: Callable[[T], Sequence[str | int]]) -> list[T]:
         """The first `limit` of rows that were read with `limit + 1`; names the next page if there are more."""
         page = list(rows[: self.limit])
@@ -77,6 +99,9 @@ async def _page(
 
 
 Paging = Annotated[Page, Depends(_page)]
+Search = Annotated[str, Query(alias="q", description="only rows with all these words; `zone:eu` looks in one column")]
+Sorting = Annotated[str, Query(alias="sort", description="a column, with - in front for descending")]
+Counting = Annotated[bool, Query(alias="count", description="say in X-Total-Count how many rows all pages have")]
 
 
 def _encoded(key: Sequence[str | int]) -> str:

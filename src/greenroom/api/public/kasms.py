@@ -10,9 +10,9 @@ from psycopg.rows import DictRow
 from greenroom.api.public.shapes import dashed, date, hex_id
 from greenroom.api.stream_urls import StreamUrls
 from greenroom.core.states import OPERATIONAL, SessionStatus
-from greenroom.db import facts, session_views
+from greenroom.db import facts, session_lists
 from greenroom.db.database import Database
-from greenroom.db.session_views import SessionFilter
+from greenroom.db.session_lists import SessionFilter
 from greenroom.kit.secrets import Secrets
 
 _NEVER_ON: Final = (
@@ -99,7 +99,7 @@ def kasm_shape(session: DictRow, streams: StreamUrls, token: str | None = None) 
 async def kasms(db: Database, streams: StreamUrls, *, user_id: str | None = None) -> list[dict[str, Any]]:
     """All sessions, or those of one user, each with the `server` it runs on."""
     shapes: list[dict[str, Any]] = []
-    for session in await session_views.list_sessions(db, SessionFilter(user_id=user_id)):
+    for session in await session_lists.list_sessions(db, SessionFilter(user_id=user_id)):
         kasm = kasm_shape(session, streams)
         server = {
             "port": kasm["port"],

@@ -15,7 +15,7 @@ from greenroom.api.connections import connection_of, stream_url_of
 from greenroom.api.deps import Db, InstallationSecrets, Launches, Logs
 from greenroom.api.launch import LaunchRequest
 from greenroom.api.lifecycle import Rights, end_by_force, expiry_of, keep_alive, require_allowed, rights_of
-from greenroom.api.paging import Page, Paging
+from greenroom.api.paging import MAX_LIMIT, Counting, Page, Paging, Search, Sorting
 from greenroom.api.schemas.sessions import (
     IDEMPOTENCY_KEY_MAX,
     ConnectionView,
@@ -29,12 +29,13 @@ from greenroom.api.schemas.sessions import (
 from greenroom.api.security import Caller, requires, requires_own_or
 from greenroom.api.stream_urls import Streams, StreamUrls
 from greenroom.core.errors import Invalid
+from greenroom.core.listing import Order, order_of, words_of
 from greenroom.core.permissions import USER
 from greenroom.core.states import OPERATIONAL, SessionStatus
-from greenroom.db import session_views
 from greenroom.db.database import Database
 from greenroom.db.launches import launch_of_session
-from greenroom.db.session_views import SessionFilter
+from greenroom.db.session_lists import NEWEST_FIRST, SESSIONS, SessionFilter, count_sessions
+from greenroom.db.session_lists import list_sessions as read_sessions
 
 router = APIRouter(tags=["sessions"])
 
@@ -50,6 +51,8 @@ async def _filters(
     set_aside: Annotated[
         bool, Query(description="instead those that were set aside because their hand-over to a user failed")
     ] = False,
+    session_id: Annotated[list[UUID] | None, Query(max_length=MAX_LIMIT, description="at most these")] = None,
+    q: Search = "",
 ) -> SessionFilter:
     return SessionFilter(
         user_id=user_id,
@@ -60,6 +63,8 @@ async def _filters(
         staged=staged,
         ended=ended,
         set_aside=set_aside,
+        session_ids=session_id,
+        words=words_of(q, SESSIONS.columns),
     )
 
 
@@ -76,13 +81,18 @@ async def list_sessions(
     streams: Streams,
     filters: Filters,
     caller: Annotated[Caller, requires_own_or("sessions_view")],
+    sort: Sorting = str(NEWEST_FIRST),
+    count: Counting = False,
 ) -> list[SessionView]:
-    """Sessions, newest first: all with `sessions_view`, otherwise the own ones."""
+    """Sessions, newest first unless another order is asked for: all with `sessions_view`, otherwise the own ones."""
     wanted = filters
     if not caller.may("sessions_view"):
         caller.require(USER)
         wanted = replace(wanted, user_id=caller.own_user_id())
-    return await _listed(db, page, streams, await rights_of(db, caller), wanted)
+    if count:
+        page.count(await count_sessions(db, wanted))
+    order = order_of(sort, SESSIONS.columns)
+    return await _listed(db, page, streams, await rights_of(db, caller), wanted, order)
 
 
 @router.get("/me/sessions")
@@ -94,12 +104,15 @@ async def list_own_sessions(
 
 
 async def _listed(
-    db: Database, page: Page, streams: StreamUrls, rights: Rights, wanted: SessionFilter
+    db: Database,
+    page: Page,
+    streams: StreamUrls,
+    rights: Rights,
+    wanted: SessionFilter,
+    order: Order = NEWEST_FIRST,
 ) -> list[SessionView]:
-    after = page.after_texts(2)
-    before = (after[0], after[1]) if after[0] is not None and after[1] is not None else None
-    found = await session_views.list_sessions(db, wanted, before=before, limit=page.limit + 1)
-    rows = page.cut(found, lambda row: [row["created"].isoformat(), str(row["session_id"])])
+    found = await read_sessions(db, wanted, order=order, after=page.after_row(order), limit=page.limit + 1)
+    rows = page.cut(found, lambda row: [str(order), row["position"], str(row["session_id"])])
     return [_view(row, streams, rights) for row in rows]
 
 

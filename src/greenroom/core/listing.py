@@ -1,0 +1,65 @@
+"""What people ask of a long list: by which column it is ordered, and which words its rows must have.
+
+The words are those of the console's filter: every word has to occur somewhere in a row; `zone:eu` looks in the columns
+alone whose name begins with `zone`. Where no column is called so the whole word is looked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final
+
+from greenroom.core.errors import Invalid
+
+MOST_WORDS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """By a column of the list, and whether its greatest come first."""
+
+    column: str
+    descending: bool
+
+    def __str__(self) -> str:
+        """As it is asked for."""
+        return f"-{self.column}" if self.descending else self.column
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A word every row must have: in `column`, None = in any."""
+
+    text: str
+    column: str | None = None
+
+
+def order_of(text: str, columns: Collection[str]) -> Order:
+    """The order that is asked for: the name of a column, with `-` in front for descending.
+
+    Raises:
+        Invalid: the list has no order by such a column.
+    """
+    order = Order(text.removeprefix("-"), text.startswith("-"))
+    if order.column not in columns:
+        raise Invalid(f"`sort` must be one of {', '.join(columns)}, with - in front for descending, not {text!r}.")
+    return order
+
+
+def words_of(text: str, columns: Collection[str]) -> list[Word]:
+    """The words of a filter, in lower case.
+
+    Raises:
+        Invalid: they are more than `MOST_WORDS`, or have a character that no text has.
+    """
+    words = text.lower().split()
+    if len(words) > MOST_WORDS or "\0" in text:
+        raise Invalid(f"`q` has at most {MOST_WORDS} words, and none with a zero character.")
+    return [_word(word, columns) for word in words]
+
+
+def _word(word: str, columns: Collection[str]) -> Word:
+    name, colon, part = word.partition(":")
+    column = next((each for each in columns if each.startswith(name)), None) if colon and name else None
+    return Word(part, column) if column else Word(word)

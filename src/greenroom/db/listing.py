@@ -1,0 +1,106 @@
+"""Long lists in SQL: filtered and ordered by the server, read page by page behind the last row of the page before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, LiteralString
+
+from greenroom.core.errors import Invalid
+from greenroom.core.listing import Order, Word
+
+_EVERY_WORD: Final[LiteralString] = (
+    "NOT EXISTS (SELECT 1 FROM unnest({words}) word WHERE strpos(lower({text}), word) = 0)"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column people see. `sql` is its value for ordering, never NULL, of type `kind`; `text` is what words are looked
+    for in, None = in its value, or nothing where that is no text."""
+
+    sql: LiteralString
+    kind: LiteralString = "text"
+    text: LiteralString | None = None
+
+    @property
+    def searched(self) -> LiteralString | None:
+        """What words are looked for in."""
+        return self.text or (self.sql if self.kind == "text" else None)
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The last row of the page before: its value in the column of the order, and its key."""
+
+    value: str
+    key: str
+
+
+@dataclass(slots=True)
+class Conditions:
+    """What the rows must be, and the values of that."""
+
+    parts: list[LiteralString] = field(default_factory=list["LiteralString"])
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+
+    def add(self, condition: LiteralString, **values: object) -> None:
+        """The rows must also be this."""
+        self.parts.append(condition)
+        self.values.update(values)
+
+    @property
+    def where(self) -> LiteralString:
+        """All of them."""
+        return " AND ".join(f"({part})" for part in self.parts) or "true"
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """A list: its columns by the names that people use, and the column (a uuid) that tells rows apart."""
+
+    columns: Mapping[LiteralString, Column]
+    key: LiteralString
+
+    def require(self, conditions: Conditions, words: Sequence[Word]) -> None:
+        """Only rows that have all the words."""
+        anywhere: LiteralString = "''"
+        for name, column in self.columns.items():
+            if column.searched is not None:
+                anywhere += " || ' ' || " + column.searched
+                self._every(conditions, "words_" + name, column.searched, words, name)
+        self._every(conditions, "words", anywhere, words, None)
+
+    def _every(
+        self,
+        conditions: Conditions,
+        name: LiteralString,
+        text: LiteralString,
+        words: Sequence[Word],
+        column: str | None,
+    ) -> None:
+        texts = [word.text for word in words if word.column == column]
+        if texts:
+            conditions.add(_EVERY_WORD.format(words=f"%({name})s::text[]", text=text), **{name: texts})
+
+    def follow(self, conditions: Conditions, order: Order, after: Position | None) -> LiteralString:
+        """Only rows behind `after`; returns the ORDER BY."""
+        name, column = self._column(order)
+        direction: LiteralString = " DESC" if order.descending else ""
+        if after is not None:
+            sign: LiteralString = "<" if order.descending else ">"
+            conditions.add(
+                f"({column.sql}, {self.key}) {sign} (%(after_{name})s::{column.kind}, %(after_key)s::uuid)",
+                **{f"after_{name}": after.value, "after_key": after.key},
+            )
+        return f"ORDER BY {column.sql}{direction}, {self.key}{direction}"
+
+    def position(self, order: Order) -> LiteralString:
+        """Of each row what `Position.value` is, as a text."""
+        return f"({self._column(order)[1].sql})::text"
+
+    def _column(self, order: Order) -> tuple[LiteralString, Column]:
+        for name, column in self.columns.items():
+            if name == order.column:
+                return name, column
+        raise Invalid(f"The list has no column {order.column}.")

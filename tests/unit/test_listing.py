@@ -1,0 +1,34 @@
+"""What people ask of a long list."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenroom.core.errors import Invalid
+from greenroom.core.listing import MOST_WORDS, Order, Word, order_of, words_of
+
+COLUMNS = ("user", "zone", "created")
+
+
+def test_an_order_is_a_column_with_a_minus_for_descending():
+    assert order_of("zone", COLUMNS) == Order("zone", descending=False)
+    assert order_of("-created", COLUMNS) == Order("created", descending=True)
+    assert str(order_of("-created", COLUMNS)) == "-created"
+
+
+@pytest.mark.parametrize("text", ["", "-", "memory", "--zone", "zone desc", "Zone"])
+def test_another_order_is_refused_with_those_there_are(text: str):
+    with pytest.raises(Invalid, match="user, zone, created"):
+        order_of(text, COLUMNS)
+
+
+def test_a_word_is_looked_for_in_the_column_it_names_and_elsewhere_everywhere():
+    assert words_of("  Ada zone:EU z:us ", COLUMNS) == [Word("ada"), Word("eu", "zone"), Word("us", "zone")]
+    assert words_of("12:30 :x memory:1", COLUMNS) == [Word("12:30"), Word(":x"), Word("memory:1")], "no such column"
+    assert words_of("", COLUMNS) == []
+
+
+@pytest.mark.parametrize("text", ["a " * (MOST_WORDS + 1), "a\0b"])
+def test_what_cannot_be_looked_for_is_refused(text: str):
+    with pytest.raises(Invalid):
+        words_of(text, COLUMNS)
