@@ -86,7 +86,8 @@ class Instance:
         self.stops.chmod(0o777)
         self.port = free_port()
         self.options = options
-        self.environment = {"GREENROOM_STOP_DIR": str(self.stops), **PATIENCE, **environment}
+        own = {"GREENROOM_STOP_DIR": str(self.stops), "GREENROOM_VOLUME_FOLDERS": str(self.folder)}
+        self.environment = {**own, **PATIENCE, **environment}
         self.found: dict[str, Any] = {}
 
     # Life -----------------------------------------------------------------------------------------------------------

@@ -13,6 +13,7 @@ from typing import Any
 
 from greenroom.core.sessions import Exec, SessionSpec
 from greenroom.runtimes.base import Container, Event, Runtime
+from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.registry import open_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
 
@@ -54,6 +55,7 @@ class Host:
             agent_id=new_id(),
             folder=self.folder / (installation_id or self.installation_id),
             share=share,
+            folders=HostFolders(allowed=[str(self.folder)]),
         )
         await runtime.open()
         self.opened.append(runtime)

@@ -6,13 +6,15 @@ import socket
 from pathlib import Path
 from typing import Any
 
+import aiodocker
 import pytest
-from tests.integration.runtime_hosts import Host, eventually, new_id, spec
+from tests.integration.runtime_hosts import OPENBOX, Host, eventually, new_id, spec
 
-from greenroom.core.sessions import Exec, Mount
+from greenroom.core.sessions import Exec, File, Mount
 from greenroom.core.volumes import HOME
 from greenroom.runtimes.base import Runtime, StartError
 from greenroom.runtimes.docker import DockerRuntime
+from greenroom.runtimes.docker_files import archive
 from greenroom.runtimes.host_folders import HostFolders
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
@@ -136,7 +138,7 @@ async def test_the_host_says_which_folders_may_be_mounted(docker_url: str, tmp_p
         message = await refused(runtime, Mount(source=f"{tmp_path}/instance/agent", target="/x"))
         assert "belongs to the host itself" in message
         message = await refused(runtime, Mount(source=f"{tmp_path}/srv2", target="/x"))
-        assert message.endswith(f"of this host allows {tmp_path}/srv, {tmp_path}/instance alone.")
+        assert f"this host allows folders in {tmp_path}/srv, {tmp_path}/instance, " in message
         await runtime.create(new_id(), spec(mounts=(Mount(source=f"{tmp_path}/srv/a", target="/x"),)))
         assert owner(tmp_path / "srv" / "a")[0] == 1000
     finally:
@@ -170,3 +172,57 @@ async def test_a_profile_is_the_home_it_is_kept_and_can_be_reset(host: Host, run
     assert await home_of(reset, script="ls -d ~/.bashrc ~/note ~/deep 2>/dev/null; true") == f"{HOME}/.bashrc"
     assert owner(Path(source)) == (1000, 1000, "0o700")
     assert [path.name for path in Path(source).parent.iterdir()] == ["ada"], "what was there is gone"
+
+
+async def test_root_runs_beside_no_folder_that_can_be_written_to(host: Host, runtime: Runtime, tmp_path: Path):
+    writable, read_only = (Mount(source=str(tmp_path / "d"), target="/mnt/x", read_only=ro) for ro in (False, True))
+    session_id, _, _ = await host.started(runtime, mounts=(writable,))
+    for user in ("root", "0:0"):
+        with pytest.raises(StartError, match=r"The command would run as root.* mounted writable"):
+            await runtime.exec(session_id, Exec(argv=("true",), user=user, deadline_s=10))
+    assert await shell(runtime, session_id, "id -u") == "1000"
+    session_id, _, _ = await host.started(runtime, mounts=(read_only,))
+    assert (await runtime.exec(session_id, Exec(argv=("true",), user="root", deadline_s=10))).exit_code == 0
+
+
+@pytest.mark.parametrize(("user", "users"), [("root", ""), ("desk", "desk:x:0:0::/:/bin/sh")])
+async def test_an_image_that_runs_as_root_is_given_no_folder_to_write_to(host: Host, user: str, users: str):
+    runtime, docker, folder = await host.open(), aiodocker.Docker(), host.folder
+    repository, tag = "greenroom/test-root", new_id()[:8]
+    made: Any = await docker.containers.create({"Image": OPENBOX})
+    if users:
+        await made.put_archive("/", archive([File(path="/etc/passwd", content=users, mode=0o644, folder_mode=0o755)]))
+    await made.commit(repository=repository, tag=tag, changes=f'USER "{user}"')
+    await made.delete()
+    try:
+        session_id = new_id()
+        mount = Mount(source=str(folder / "d"), target="/mnt/x")
+        await runtime.create(session_id, spec(image=f"{repository}:{tag}", mounts=(mount,)))
+        with pytest.raises(StartError, match="The session would run as root"):
+            await runtime.start(session_id)
+        await runtime.remove(session_id)
+        await host.started(runtime, image=f"{repository}:{tag}")
+    finally:
+        await runtime.remove_all()
+        await docker.images.delete(f"{repository}:{tag}")
+        await docker.close()
+
+
+async def test_folders_of_the_host_are_nosuid_and_nodev_inside(host: Host, runtime: Runtime, tmp_path: Path):
+    mounts = (
+        Mount(source=str(tmp_path / "a"), target="/mnt/a"),
+        Mount(source=str(tmp_path / "b"), target="/mnt/b", read_only=True),
+    )
+    session_id, _, _ = await host.started(runtime, mounts=mounts)
+    seen = await shell(runtime, session_id, "grep -o ' /mnt/[ab] r[wo],nosuid,nodev' /proc/self/mountinfo")
+    assert sorted(line.strip() for line in seen.splitlines()) == ["/mnt/a rw,nosuid,nodev", "/mnt/b ro,nosuid,nodev"]
+
+
+async def test_what_a_user_chose_is_not_in_the_environment_of_roots_commands(host: Host, runtime: Runtime):
+    chosen = {"BASH_ENV": "/home/kasm-user/hook", "LANG": "de_DE.UTF-8", "KASM_ID": "known"}
+    session_id, _, _ = await host.started(runtime, environment=chosen, run_config={"environment": {"COLOUR": "blue"}})
+    result = await runtime.exec(session_id, Exec(argv=("env",), user="root", deadline_s=10))
+    said = result.output.split()
+    assert "BASH_ENV=/home/kasm-user/hook" not in said
+    assert {"LANG=C.UTF-8", "KASM_ID=known", "COLOUR=blue"} <= set(said), "the image's, ours, the workspace's"
+    assert "BASH_ENV=/home/kasm-user/hook" in (await shell(runtime, session_id, "env")).split()

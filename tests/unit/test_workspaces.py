@@ -16,7 +16,13 @@ GOOD: dict[str, Any] = {
     "zone_id": None,
     "restrict_to_server": False,
     "server_id": None,
+    "persistent_profile_path": None,
+    "volume_mappings": {},
+    "exec_config": {},
 }
+ROOTS = {"first_launch": {"cmd": "true", "user": "root"}}
+WRITABLE = {"/srv/data": {"bind": "/mnt/data"}}
+READ_ONLY = {"/srv/data": {"bind": "/mnt/data", "mode": "ro"}}
 
 
 @pytest.mark.parametrize(
@@ -38,6 +44,8 @@ def test_what_is_no_image(name: str):
         ({"restrict_to_server": True}, "restrict_to_server needs server_id"),
         ({"docker_registry": "r.example:5000"}, "write the image as r.example:5000/kasmweb/chrome:1.16.0"),
         ({"docker_registry": "not a host"}, "no address of a registry"),
+        ({"exec_config": ROOTS, "volume_mappings": WRITABLE}, "The command first_launch would run as root"),
+        ({"exec_config": ROOTS, "persistent_profile_path": "/srv/{user_id}"}, "mounted writable"),
     ],
 )
 def test_contradictions_are_named(change: dict[str, Any], words: str):
@@ -45,6 +53,11 @@ def test_contradictions_are_named(change: dict[str, Any], words: str):
     with pytest.raises(Invalid) as refused:
         check(GOOD | change)
     assert words in refused.value.message
+
+
+def test_root_may_have_folders_that_it_cannot_write_to():
+    check(GOOD | {"exec_config": ROOTS, "volume_mappings": READ_ONLY})
+    check(GOOD | {"exec_config": ROOTS})
 
 
 @pytest.mark.parametrize(

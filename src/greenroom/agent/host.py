@@ -131,7 +131,11 @@ class HostWork:
             folder=self._config.agent_dir,
             docker_host=self._config.docker_host,
             share=self._config.share,
-            folders=HostFolders(private=self._config.private_folders(), allowed=self._config.mountable_folders()),
+            folders=HostFolders(
+                private=self._config.private_folders(),
+                allowed=self._config.mountable_folders(),
+                own=self._config.own_volumes(),
+            ),
         )
         await self._open(runtime)
         self.runtime = runtime

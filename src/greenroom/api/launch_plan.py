@@ -16,11 +16,12 @@ from typing import Any, cast
 from psycopg.rows import DictRow
 
 from greenroom.core.compatibility import LaunchFacts
+from greenroom.core.container_users import commands_problem
 from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound
 from greenroom.core.expiry import Clocks, clocks_of
+from greenroom.core.launch_environment import launch_problem
 from greenroom.core.launching import Attempt, LaunchZone, TraceStep, plan_launch
 from greenroom.core.making_room import Unready
-from greenroom.core.run_config import environment_problem
 from greenroom.core.sessions import ProfileMode
 from greenroom.core.settings import STAGED_PERMISSIONS, keepalive_interval_s, resolve
 from greenroom.core.specs import ImageFacts, LaunchExtras, command_of
@@ -153,12 +154,15 @@ def planned(request: LaunchRequest, snapshot: DictRow, begin_s: float) -> Launch
         NotFound: there is no such user or workspace.
         Forbidden: the user is disabled, or may not use the workspace.
         SessionLimit: `max_kasms_per_user` is reached.
-        Invalid: there is no such zone, or the environment sets variables that are Greenroom's own.
+        Invalid: there is no such zone, the environment sets variables that it may not, or a command of the workspace
+            would be root's beside a folder that the session can write to.
         NoResources: there is no zone at all.
     """
     _check(request, snapshot)
     image = rows.image_facts(snapshot["image"])
     facts = launch_facts(snapshot, request=request, image=image)
+    if facts.writes_to_the_host() and (problem := commands_problem(image.exec_config)):
+        raise Invalid(f"{image.friendly_name} cannot be launched by this user: {problem}")
     if snapshot["num_sessions"] >= int(facts.value("max_kasms_per_user")):
         raise limit_reached(int(facts.value("max_kasms_per_user")))
     zones = [rows.launch_zone(row) for row in snapshot["zones"] or ()]
@@ -183,7 +187,7 @@ def _check(request: LaunchRequest, snapshot: DictRow) -> None:
         raise NotFound(f"There is no workspace {request.image_id}; it may have been deleted.")
     if user["disabled"] or user["locked"]:
         raise Forbidden(f"The user {user['username']} is disabled or locked; an administrator can change that.")
-    if problem := environment_problem(request.environment):
+    if problem := launch_problem(request.environment):
         raise Invalid(f"The environment of the request cannot be used: {problem}")
     if not snapshot["image_allowed"]:
         raise Forbidden(

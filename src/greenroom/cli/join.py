@@ -73,6 +73,13 @@ def join(
     runtime: Annotated[
         str, typer.Option(envvar="GREENROOM_RUNTIME", help="What runs sessions; simulated: nothing does.")
     ] = "docker",
+    volume_folders: Annotated[
+        str,
+        typer.Option(
+            envvar="GREENROOM_VOLUME_FOLDERS",
+            help="Folders of this host, with commas, that sessions may be given folders of; none but its own without.",
+        ),
+    ] = "",
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Join a deployment with a token that one of its administrators made."""
@@ -84,7 +91,12 @@ def join(
     if role == "gateway":
         told = _join_gateway(deployment, secret, home)
     else:
-        settings = {"edge_url": edge_url, "docker_host": docker_host or "", "runtime": runtime}
+        settings = {
+            "edge_url": edge_url,
+            "docker_host": docker_host or "",
+            "runtime": runtime,
+            "volume_folders": volume_folders,
+        }
         told = asyncio.run(_join_agent(deployment, secret, home, agent_id, settings))
     sys.stdout.write((json.dumps(told.facts) if as_json else told.sentence) + "\n")
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from greenroom.core.settings import STAGED_PERMISSIONS, Resolved, permissions_of, resolve
-from greenroom.core.volumes import USER_TOKENS
+from greenroom.core.volumes import USER_TOKENS, is_writable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +52,11 @@ class LaunchFacts:
             and bool(self.value("allow_persistent_profile"))
             and self.persistent_profile_mode != "Disabled"
         )
+
+    def writes_to_the_host(self) -> bool:
+        """Whether this launch gets a folder of the host that it can write to."""
+        mappings = (self.image_volume_mappings, self.value("volume_mapping"))
+        return self.profile_is_applied() or any(is_writable(mapping) for mapping in mappings)
 
 
 @dataclass(frozen=True, slots=True)

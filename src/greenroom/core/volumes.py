@@ -1,8 +1,9 @@
 """Folders of the host in containers: volume mappings of workspaces and groups, and persistent profiles.
 
-Whoever may write a mapping must not thereby own the host: the container daemon's socket, the system's configuration
-and this product's own data are never mounted, and neither is a folder that holds one of them. Names of users become
-one folder name each, whatever is in them.
+Whoever may write a mapping must not thereby own the host: an Agent mounts only from the folders that its host's
+administrator named, and from one of its own. The container daemon's socket, the system's configuration and this
+product's own data are never mounted, nor is a folder that holds one of them. Where a folder is mounted writable nothing
+in the container runs as root (`core.container_users`). Names of users become one folder name each, whatever is in them.
 """
 
 from __future__ import annotations
@@ -57,20 +58,26 @@ FORBIDDEN: Final = (
     "/var/spool/cron",
 )
 
+OWN: Final = "/var/lib/greenroom/volumes"
+"""The folder of a default instance that sessions are given folders of, although all else there is forbidden."""
+
 _OPTIONS: Final = ("bind", "gid", "mode", "required", "skip_check", "uid")
 _NAME_MAX: Final = 200
 
 
-def source_problem(source: str, private: Iterable[str] = ()) -> str | None:
+def source_problem(source: str, private: Iterable[str] = (), own: str = OWN) -> str | None:
     """Why this path of the host may not be mounted, as a sentence; None = it may.
 
-    `private` are further folders that are as forbidden as `FORBIDDEN`. Tokens should be replaced before.
+    `private` are further folders that are as forbidden as `FORBIDDEN`, `own` is the one in them that is not. Tokens
+    should be replaced before.
     """
     if not source.startswith("/") or ".." in source.split("/") or re.search(r"[\0-\x1f\x7f]", source):
         return f"{source!r} must be an absolute path without `..`."
     path = _normal(source)
+    if is_within(path, own):
+        return None
     closed = (*FORBIDDEN, *(posixpath.normpath(folder) for folder in private))
-    inside = next((folder for folder in closed if f"{path}/".startswith(f"{folder}/")), None)
+    inside = next((folder for folder in closed if is_within(path, folder)), None)
     if inside:
         return f"{source} may not be put into a container: {inside} belongs to the host itself."
     held = next((folder for folder in closed if f"{folder}/".startswith(f"{path.rstrip('/')}/")), None)
@@ -79,6 +86,11 @@ def source_problem(source: str, private: Iterable[str] = ()) -> str | None:
         if held
         else None
     )
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether an absolute path without anything that means nothing is a folder, or lies in it."""
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def mappings_problem(mappings: Mapping[str, Any]) -> str | None:
@@ -100,6 +112,11 @@ def mappings_problem(mappings: Mapping[str, Any]) -> str | None:
             return f"{places[place]} and {source} cannot both be {place} in the container."
         places[place] = source
     return None
+
+
+def is_writable(mappings: Mapping[str, Any]) -> bool:
+    """Whether one of these volume mappings lets a session write to a folder of the host."""
+    return any(options.get("mode") != "ro" for options in mappings.values())
 
 
 def profile_problem(path: str) -> str | None:

@@ -7,7 +7,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from greenroom.core.container_users import commands_problem
 from greenroom.core.errors import Invalid
+from greenroom.core.volumes import is_writable
 
 _HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?"
 _PART: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -31,6 +33,9 @@ def check(fields: Mapping[str, Any]) -> None:
     if fields["restrict_to_server"] and fields["server_id"] is None:
         raise Invalid("restrict_to_server needs server_id, the Agent it is restricted to.")
     if problem := registry_problem(fields["name"], fields["docker_registry"]):
+        raise Invalid(problem)
+    writable = fields["persistent_profile_path"] or is_writable(fields["volume_mappings"])
+    if writable and (problem := commands_problem(fields["exec_config"])):
         raise Invalid(problem)
 
 

@@ -156,9 +156,9 @@ class AgentConfig(ProcessConfig):
     web_filter_resolvers: str = ""
     """Comma list of IP addresses: the name servers that web filters ask; empty = those of /etc/resolv.conf."""
     volume_folders: str = ""
-    """Comma list: sessions are given folders of this host in these alone; empty = all that are not the system's."""
+    """Comma list: sessions are given folders of this host in these and in `own_volumes()` alone."""
     instance_data: Path | None = None
-    """DATA of `greenroom up`, of which sessions are never given anything."""
+    """DATA of `greenroom up`, of which sessions are given nothing but what is in its folder `volumes`."""
 
     def filter_resolvers(self) -> tuple[str, ...]:
         """`web_filter_resolvers` as addresses.
@@ -175,6 +175,10 @@ class AgentConfig(ProcessConfig):
     def mountable_folders(self) -> list[str]:
         """`volume_folders` as a list."""
         return [folder.strip() for folder in self.volume_folders.split(",") if folder.strip()]
+
+    def own_volumes(self) -> str:
+        """The folder of the instance, or else of this Agent, that sessions may be given folders of."""
+        return str((self.instance_data or self.agent_dir).resolve() / "volumes")
 
     def private_folders(self) -> list[str]:
         """What belongs to this Agent and its instance, and the code they run: whoever writes it has their rights."""

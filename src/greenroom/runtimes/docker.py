@@ -57,6 +57,7 @@ from greenroom.runtimes.docker_spec import (
     seen_in_inspect,
     seen_in_list,
 )
+from greenroom.runtimes.docker_users import refuse_root
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.probe import Prober
 
@@ -177,9 +178,10 @@ class DockerRuntime:
             found = await self._own(session_id)
             self._filter_networks.require_open(found["Config"]["Labels"])
             expected = await self._mounts.checked(found)
+            await refuse_root(self._handle(session_id), found, None, "The session")
             await self._handle(session_id).start()
             found = await self._own(session_id)
-            if problem := await self._mounts.exchanged(found, expected):
+            if problem := await self._mounts.problem(found, expected):
                 await self._handle(session_id).kill()
                 raise StartError(problem)
             return seen_in_inspect(found)
@@ -266,10 +268,7 @@ class DockerRuntime:
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
         """See `base.Runtime`."""
         async with translated():
-            container = seen_in_inspect(await self._own(session_id))
-            if container.state is not ContainerState.RUNNING:
-                raise StartError(f"The command was not run: the session is {container.state.value}.")
-            return await run_exec(self._handle(session_id), command)
+            return await run_exec(self._docker, await self._own(session_id), command)
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
         """See `base.Runtime`."""

@@ -9,9 +9,14 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Final, TypeVar
 
+import structlog
+
 from greenroom.core.sessions import File, Mount
 from greenroom.runtimes.base import StartError
 from greenroom.runtimes.host_folders import HostFolders, Identity, mounted
+from greenroom.runtimes.mount_flags import forbid_set_user_id
+
+log = structlog.get_logger(__name__)
 
 THREADS: Final = 16
 """That wait for file systems: one of another machine may never answer, and keeps its thread for as long."""
@@ -24,6 +29,7 @@ class DockerMounts:
 
     def __init__(self, folders: HostFolders) -> None:
         self._folders = folders
+        self._said = False
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="folders")
 
     async def _aside(self, work: Callable[[], Result]) -> Result:
@@ -45,17 +51,17 @@ class DockerMounts:
         Raises:
             StartError: a folder is mounted read-only, is gone or was exchanged.
         """
-        binds = {bind["Target"]: bind for bind in _binds(found)}
+        places = {bind["Target"]: bind for bind in binds(found)}
         others: list[File] = []
         inside: dict[str, dict[str, File]] = defaultdict(dict)
         for file in files:
-            place = max((place for place in binds if file.path.startswith(f"{place}/")), key=len, default=None)
+            place = max((place for place in places if file.path.startswith(f"{place}/")), key=len, default=None)
             if place is None:
                 others.append(file)
-            elif binds[place].get("ReadOnly"):
+            elif places[place].get("ReadOnly"):
                 raise StartError(f"{file.path} cannot be put into the session: {place} is mounted read-only.")
             else:
-                inside[binds[place]["Source"]][file.path.removeprefix(f"{place}/")] = file
+                inside[places[place]["Source"]][file.path.removeprefix(f"{place}/")] = file
         for source, own in inside.items():
             await self._aside(partial(self._folders.put, source, own))
         return others
@@ -72,12 +78,26 @@ class DockerMounts:
         identities = await self._aside(partial(self._folders.identities, sorted(set(places.values()))))
         return {place: identities[source] for place, source in places.items()}
 
-    async def exchanged(self, found: Mapping[str, Any], expected: Mapping[str, Identity]) -> str | None:
-        """The sentence that says what else than `expected` was mounted; None = nothing else.
+    async def problem(self, found: Mapping[str, Any], expected: Mapping[str, Identity]) -> str | None:
+        """Why the container that was just started may not run on, as a sentence; None = it may.
 
-        Raises:
-            StartError: it cannot be looked at.
+        Something else than `expected` was mounted, or what was cannot be looked at, or made `nosuid,nodev`.
         """
+        try:
+            problem = await self._exchanged(found, expected)
+            if problem is None and expected:
+                await self._forbid_set_user_id(int(found["State"]["Pid"]), sorted(expected))
+        except StartError as error:
+            return error.message
+        return problem
+
+    async def _forbid_set_user_id(self, pid: int, targets: Sequence[str]) -> None:
+        cannot = await self._aside(partial(forbid_set_user_id, pid, targets)) if pid else None
+        if cannot and not self._said:
+            self._said = True
+            log.warning("folders of the host are not nosuid,nodev in sessions", reason=f"the Agent {cannot}")
+
+    async def _exchanged(self, found: Mapping[str, Any], expected: Mapping[str, Identity]) -> str | None:
         places, pid = _places(found), int(found["State"]["Pid"])
         for place, identity in expected.items():
             seen = await self._aside(partial(mounted, pid, place)) if pid else None
@@ -88,9 +108,10 @@ class DockerMounts:
 
 def _places(found: Mapping[str, Any]) -> dict[str, str]:
     """Place in the container → folder of the host."""
-    return {bind["Target"]: bind["Source"] for bind in _binds(found)}
+    return {bind["Target"]: bind["Source"] for bind in binds(found)}
 
 
-def _binds(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+def binds(found: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The folders of the host in the container that Docker describes by `found`, as they were asked for."""
     mounts: list[dict[str, Any]] = found["HostConfig"].get("Mounts") or []
     return [mount for mount in mounts if mount["Type"] == "bind"]

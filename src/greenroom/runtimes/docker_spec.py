@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from greenroom.core import run_config
 from greenroom.core.errors import Invalid
+from greenroom.core.launch_environment import chosen_by_users
 from greenroom.core.reconcile import ContainerState
 from greenroom.core.sessions import SessionSpec
 from greenroom.core.volumes import source_problem
@@ -16,6 +17,8 @@ from greenroom.runtimes.base import Container, StartError
 INSTALLATION: Final = "greenroom.installation"
 SESSION: Final = "greenroom.session"
 AGENT: Final = "greenroom.agent"
+CHOSEN: Final = "greenroom.chosen-variables"
+"""Names of the variables that the session's user chose, with commas; see `docker_exec`."""
 SPEC_HASH: Final = "greenroom.spec-hash"
 POLICY: Final = "greenroom.filter-policy"
 PAGE_PORT: Final = "greenroom.page-port"
@@ -70,13 +73,15 @@ def container_config(
         raise StartError(problem)
     override = _allowed(spec.run_config)
     port = f"{spec.port}/tcp"
-    environment = {**spec.environment, **override.pop("environment", {}), "VNC_PW": spec.credential}
+    of_workspace = override.pop("environment", {})
+    environment = {**spec.environment, **of_workspace, "VNC_PW": spec.credential}
     network = _network(spec, identity)
     own = {
         INSTALLATION: identity.installation_id,
         SESSION: session_id,
         AGENT: identity.agent_id,
         SPEC_HASH: spec.hash(),
+        CHOSEN: ",".join(name for name in chosen_by_users(spec.environment) if name not in of_workspace),
     }
     host: dict[str, Any] = {
         "CapDrop": ["ALL"],

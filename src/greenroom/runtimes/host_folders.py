@@ -21,7 +21,7 @@ from typing import Final
 import structlog
 
 from greenroom.core.sessions import File, Mount
-from greenroom.core.volumes import source_problem
+from greenroom.core.volumes import OWN, is_within, source_problem
 from greenroom.runtimes.base import StartError
 
 log = structlog.get_logger(__name__)
@@ -42,13 +42,15 @@ class HostFolders:
 
     Args:
         private: folders that never are, beside those of `core.volumes.FORBIDDEN`.
-        allowed: if not empty, only folders in these are.
+        allowed: what lies in these is, and nothing else but what lies in `own`.
+        own: the folder of this Agent's instance for what sessions keep; made when it is first needed.
 
     All methods block; a network file system may let them wait.
     """
 
-    def __init__(self, *, private: Iterable[str] = (), allowed: Iterable[str] = ()) -> None:
+    def __init__(self, *, private: Iterable[str] = (), allowed: Iterable[str] = (), own: str = OWN) -> None:
         self.private = {str(folder) for folder in private}
+        self.own = str(own)
         self.allowed = [str(folder).rstrip("/") for folder in allowed]
 
     def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
@@ -100,12 +102,13 @@ class HostFolders:
             os.close(folder)
 
     def _check_place(self, source: str) -> None:
-        if problem := source_problem(source, self.private):
+        if problem := source_problem(source, self.private, self.own):
             raise StartError(problem)
-        if self.allowed and not any(f"{source}/".startswith(f"{folder}/") for folder in self.allowed):
+        named = list(dict.fromkeys((*self.allowed, self.own)))
+        if not any(is_within(source, folder) for folder in named):
             raise StartError(
-                f"{source} may not be put into a container: GREENROOM_VOLUME_FOLDERS of this host allows"
-                f" {', '.join(self.allowed)} alone."
+                f"{source} may not be put into a container: this host allows folders in {', '.join(named)} alone. Its"
+                " administrator names others in the Agent's setting GREENROOM_VOLUME_FOLDERS."
             )
 
 

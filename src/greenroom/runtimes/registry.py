@@ -31,7 +31,7 @@ def open_runtime(
         folder: where the simulated runtime keeps its state.
         docker_host: address of the daemon, e.g. `unix:///var/run/docker.sock`; default is what `docker` would use.
         share: fraction of the host's cores and memory that this Agent offers (0 < share <= 1).
-        folders: what of the host may be mounted; default is everything that is not the system's.
+        folders: what of the host may be mounted; default is nothing but what is in `core.volumes.OWN`.
 
     Raises:
         SetupError: there is no such runtime.

@@ -15,6 +15,7 @@ from structlog.testing import capture_logs
 
 from greenroom.core.sessions import Mount
 from greenroom.runtimes import host_folders
+from greenroom.runtimes.base import StartError
 from greenroom.runtimes.host_folders import TRASH, HostFolders
 
 DEPTH = sys.getrecursionlimit() + 100
@@ -46,8 +47,27 @@ def profile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
 def test_a_profile_is_reset_however_deep_its_folders_lie_in_each_other(profile: Path):
     mount = Mount(source=str(profile), target="/home/kasm-user", profile="Reset")
     with capture_logs() as logs:
-        HostFolders().prepare([mount], "s")
+        HostFolders(allowed=[str(profile.parent)]).prepare([mount], "s")
     assert list(profile.iterdir()) == []
     (aside,) = (entry.name for entry in profile.parent.iterdir() if entry != profile)
     assert aside.startswith(TRASH)
     assert [(row["log_level"], row["path"]) for row in logs] == [("warning", aside)]
+
+
+def test_nothing_is_mounted_that_nobody_named(tmp_path: Path):
+    mount = Mount(source="/srv/desks", target="/mnt/x", required=True)
+    with pytest.raises(StartError) as refused:
+        HostFolders(own=f"{tmp_path}/volumes").prepare([mount], "s")
+    assert refused.value.message == (
+        f"/srv/desks may not be put into a container: this host allows folders in {tmp_path}/volumes alone. Its"
+        " administrator names others in the Agent's setting GREENROOM_VOLUME_FOLDERS."
+    )
+
+
+def test_the_own_folder_may_be_mounted_although_all_around_it_is_private(tmp_path: Path):
+    folders = HostFolders(private=[str(tmp_path)], own=f"{tmp_path}/volumes")
+    folders.prepare([Mount(source=f"{tmp_path}/volumes/ada", target="/mnt/x")], "s")
+    assert (tmp_path / "volumes/ada").stat().st_mode & 0o777 == 0o700
+    for other in (tmp_path, tmp_path / "keys", tmp_path / "volumes2"):
+        with pytest.raises(StartError, match="belongs to the host itself"):
+            folders.prepare([Mount(source=str(other), target="/mnt/x")], "s")

@@ -1,0 +1,36 @@
+"""Who is root in a container, however it is spelled."""
+
+from __future__ import annotations
+
+import pytest
+
+from greenroom.core.container_users import commands_problem, is_root, spells_root
+
+PASSWD = "root:x:0:0:root:/root:/bin/sh\nkasm-user:x:1000:1000::/home/kasm-user:/bin/bash\ntoor:x:00:0::/:/bin/sh\n"
+
+
+@pytest.mark.parametrize("user", ["root", "0", "00", "0:0", "root:users", "0:1000"])
+def test_root_by_its_spelling(user: str):
+    assert spells_root(user)
+    assert is_root(user, "")
+
+
+@pytest.mark.parametrize(
+    ("user", "root"), [("", True), ("toor", True), ("toor:users", True), ("kasm-user", False), ("1000:0", False)]
+)
+def test_root_as_the_container_knows_its_users(user: str, root: bool):
+    assert is_root(user, PASSWD) is root
+
+
+def test_a_number_that_is_somebodys_name_is_who_docker_takes_it_for():
+    assert is_root("1000", "1000:x:0:0::/:/bin/sh\n")
+    assert not is_root("1000", "broken\nother:x:no:0\n")
+
+
+def test_commands_of_root_are_named():
+    assert commands_problem({}) is None
+    assert commands_problem({"go": {"cmd": "open"}, "assign": {"cmd": "x", "user": "kasm-user"}}) is None
+    problem = commands_problem({"go": {"cmd": "open"}, "first_launch": {"cmd": "true", "user": "0:0"}})
+    assert problem is not None
+    assert problem.startswith("The command first_launch would run as root (0:0) beside a folder of the host")
+    assert problem.endswith("name another user, or mount the folder with the mode ro.")
