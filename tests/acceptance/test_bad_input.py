@@ -96,7 +96,7 @@ def test_a_parent_the_account_cannot_pass(folder: Path):
     ("options", "what"),
     [
         (("--zones", "a,a"), "different names"),
-        (("--zones", "a b"), "cannot be names"),
+        (("--zones", "a b"), "cannot be the name of a zone"),
         (("--managers", "0"), "--managers 0"),
         (("--port", "70000"), "is not a port"),
         (("--hostname", "https://x"), "is not a host name"),

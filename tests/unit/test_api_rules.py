@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -12,8 +13,10 @@ from hypothesis import strategies as st
 
 from greenroom.api.csrf import SAFE_METHODS, cross_site_reason
 from greenroom.api.hardening import host_name, served
-from greenroom.api.problems import plain_words
+from greenroom.api.public.calls import validated
 from greenroom.api.public.shapes import date, hex_id
+from greenroom.api.schemas.infrastructure import ZoneCreate
+from greenroom.api.schemas.staging import StagingPatch
 from greenroom.core.errors import Invalid
 from greenroom.core.installation import (
     INSTALLATION_SETTINGS,
@@ -21,6 +24,7 @@ from greenroom.core.installation import (
     installation_of,
     validated_installation,
 )
+from greenroom.core.wrong_values import in_words
 
 HOST = "console.example:8443"
 origins = st.sampled_from(
@@ -145,6 +149,28 @@ def test_hex_ids(value: Any):
     assert hex_id(str(value)) == hex_id(value) == value.hex
 
 
-def test_what_a_validator_says_stands_inside_a_sentence():
-    assert plain_words("Value error, there is no such zone.") == "there is no such zone"
-    assert plain_words("Input should be greater than 0") == "Input should be greater than 0"
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"num_sessions": "many"}, "num_sessions: must be a whole number"),
+        ({"num_sessions": -1}, "num_sessions: must be 0 or more"),
+        ({"expiration": float("nan")}, "expiration: must be a number"),
+        ({"expiration": 0}, "expiration: must be more than 0"),
+        ({"paused": "perhaps"}, "paused: must be true or false"),
+        ({"speed": 1}, "speed: is not known here"),
+    ],
+)
+def test_what_is_wrong_with_a_value_is_said_in_words(body: dict[str, Any], said: str):
+    with pytest.raises(Invalid, match=f"cannot be used: {re.escape(said)}\\.$"):
+        validated(StagingPatch, body)
+
+
+@pytest.mark.parametrize("name", ["", "-a", "a b", "a\n", "x" * 64])
+def test_a_pattern_is_explained(name: str):
+    with pytest.raises(Invalid, match="zone_name: must be 1 to 63 letters, digits, '_', "):
+        validated(ZoneCreate, {"zone_name": name})
+
+
+def test_every_verdict_of_a_field_of_ours_is_known_in_words():
+    assert "Value error" not in in_words({"type": "value_error", "msg": "Value error, there is no such zone."})
+    assert in_words({"type": "unheard_of", "msg": "It is odd."}) == "It is odd"

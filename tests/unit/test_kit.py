@@ -156,9 +156,9 @@ async def test_a_stop_does_nothing_in_production(monkeypatch: pytest.MonkeyPatch
 @pytest.mark.parametrize(
     ("content", "sentence"),
     [
-        (None, "GREENROOM_AGENT_DIR: Field required; the file {file} of GREENROOM_CONFIG does not exist"),
+        (None, "GREENROOM_AGENT_DIR: is missing; the file {file} of GREENROOM_CONFIG does not exist"),
         ("agent_dir = = 1", "The file {file} of GREENROOM_CONFIG cannot be read: Invalid value (at line 1, column 13)"),
-        ("agent_dir = '/x'\nagent_port = 70000", "GREENROOM_AGENT_PORT: Input should be less than 65536"),
+        ("agent_dir = '/x'\nagent_port = 70000", "GREENROOM_AGENT_PORT: must be less than 65536"),
     ],
 )
 def test_settings_that_cannot_be_read_are_named(

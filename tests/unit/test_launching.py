@@ -15,6 +15,7 @@ from greenroom.core.launching import (
     LaunchZone,
     PoolContents,
     StagedPool,
+    TraceStep,
     no_resources_reason,
     passed_over,
     placement_misses,
@@ -150,8 +151,24 @@ def test_no_resources_says_what_an_administrator_needs():
         trace += passed_over(replace(attempt, misses=tuple(misses)))
     assert no_resources_reason(trace) == (
         "No resources are available to create the requested session. Zone eu: agent-7 has 1 of 1 cores free, 2 are"
-        " needed. Zone us: Zone us has no Agent. End sessions, add an Agent, or raise the Cores or Memory Override of"
+        " needed. Zone us has no Agent. End sessions, add an Agent, or raise the Cores or Memory Override of"
         " one."
+    )
+
+
+def test_what_a_daemon_said_is_told_once_and_only_what_helps_is_advised():
+    words = "The image desktop could not be fetched: no such host."
+    agents = [AgentView(agent_id=n, hostname=n, cores=8, image_state="failed", image_error=words) for n in ("a", "b")]
+    request = PlacementRequest(image="desktop", cores=2, memory=1)
+    trace: list[TraceStep] = []
+    attempts = plan_launch([zone("eu"), zone("us")], "id-eu", IMAGE, [], LaunchFacts())
+    for attempt, offered in zip(attempts[2:], (agents, []), strict=True):
+        misses = placement_misses(attempt.zone, place(offered, request, "Least Load"))
+        trace += passed_over(replace(attempt, misses=tuple(misses)))
+    assert no_resources_reason(trace) == (
+        "No resources are available to create the requested session. Zone eu: a cannot get image desktop: no such host;"
+        " b cannot get image desktop for the same reason. Zone us has no Agent. See why the image is not on the Agents:"
+        " the workspace's registry, its credentials, the name."
     )
 
 

@@ -182,7 +182,7 @@ def planned(request: LaunchRequest, snapshot: DictRow, begin_s: float) -> Launch
 def _check(request: LaunchRequest, snapshot: DictRow) -> None:
     user, image = snapshot["launching_user"], snapshot["image"]
     if user is None:
-        raise NotFound(f"There is no user {request.user_id}; it may have been deleted.")
+        raise NotFound(f"There is no user {request.user_id}; the account may have been deleted.")
     if image is None:
         raise NotFound(f"There is no workspace {request.image_id}; it may have been deleted.")
     if user["disabled"] or user["locked"]:

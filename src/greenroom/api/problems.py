@@ -23,6 +23,7 @@ from greenroom.core.errors import (
     Unauthenticated,
     Unavailable,
 )
+from greenroom.core.wrong_values import in_words
 
 log = structlog.get_logger(__name__)
 
@@ -82,16 +83,15 @@ def _public_status(error: GreenroomError) -> int:
 def invalid_request(error: RequestValidationError) -> Invalid:
     """Name every field that cannot be used, without repeating its value (it may be a password)."""
     errors = [
-        {"loc": [str(part) for part in e["loc"]], "msg": plain_words(str(e["msg"])), "type": str(e["type"])}
-        for e in error.errors()
+        {"loc": [str(part) for part in e["loc"]], "msg": in_words(e), "type": str(e["type"])} for e in error.errors()
     ]
+    if errors and errors[0]["type"] == "json_invalid":
+        character = errors[0]["loc"][-1]
+        return Invalid(
+            f"The body of the request is not JSON: something is wrong at character {character}.", errors=errors
+        )
     sentences = "; ".join(f"{'.'.join(e['loc'][1:]) or e['loc'][0]}: {e['msg']}" for e in errors)
     return Invalid(f"The request has values that cannot be used: {sentences}.", errors=errors)
-
-
-def plain_words(message: str) -> str:
-    """What a validator says, to stand inside a sentence: without pydantic's own prefix and without a full stop."""
-    return message.removeprefix("Value error, ").removesuffix(".")
 
 
 def install(app: FastAPI) -> None:

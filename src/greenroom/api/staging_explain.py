@@ -101,5 +101,5 @@ async def _user_id(db: Database, user: str) -> str:
     except ValueError:
         found = await users.find_user(db, user)
     if found is None:
-        raise NotFound(f"There is no user {user}; it may have been deleted.")
+        raise NotFound(f"There is no user {user}; the account may have been deleted.")
     return found.user_id

@@ -10,8 +10,9 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from greenroom.cli.client import Client
-from greenroom.cli.output import Output
+from greenroom.cli.client import Client, Row
+from greenroom.cli.naming import with_names
+from greenroom.cli.output import Output, Parts
 from greenroom.cli.server import Server, find_server
 
 _PANEL: Final = "Deployment"
@@ -23,6 +24,10 @@ class Call:
 
     client: Client
     output: Output
+
+    def one(self, row: Row, parts: Parts = ()) -> None:
+        """Print one thing; for people with names in the place of ids, and its `parts` as tables."""
+        self.output.one(row if self.output.as_json else with_names(self.client, row), parts)
 
 
 def connect(server: Server) -> Client:
@@ -49,7 +54,10 @@ def common_options(
     data: Annotated[
         Path | None,
         typer.Option(
-            envvar="GREENROOM_DATA", help="Folder of the local instance, used without --url.", rich_help_panel=_PANEL
+            envvar="GREENROOM_DATA",
+            help="Folder of the local instance, used without --url.",
+            readable=False,  # it is passed through, not listed; what lies in it says whose it is
+            rich_help_panel=_PANEL,
         ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,

@@ -14,6 +14,7 @@ from collections.abc import Callable, Mapping, Set
 from dataclasses import dataclass
 from datetime import datetime
 from getpass import getpass
+from math import isfinite
 from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, Final, Literal, Union, cast, get_args, get_origin
@@ -27,7 +28,8 @@ from greenroom.api.schemas.base import Body
 from greenroom.cli.client import Client, Row
 from greenroom.cli.lookup import find_id
 from greenroom.cli.nouns import NOUNS, REFERENCES
-from greenroom.core.settings import SETTINGS
+from greenroom.cli.values import UNITS_S, duration, moment, number, with_unit_s
+from greenroom.core.settings import SETTINGS, Setting
 
 NULL: Final = object()
 """`null` was given: the field is to have no value. None = the option was not given."""
@@ -35,6 +37,10 @@ NULL: Final = object()
 SECRETS: Final = frozenset({"password", "docker_token"})
 FILES: Final = frozenset({"ssh_public_key", "ssh_private_key"})
 """Their options take the path of a file; `-` = stdin."""
+DURATIONS: Final = {"expiration": "h", "hours": "h", "session_time_limit": "s", "deadline_s": "s"}
+"""Fields with a length of time, and its unit."""
+AHEAD: Final = frozenset({"expires"})
+"""Times to come: a length of time given for one is from now on; for the others it is that long ago."""
 SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories": "category"}
 """Options that are repeated are named after one."""
 
@@ -193,7 +199,10 @@ def _list_kind(name: str, plain: Any) -> _Kind | None:
     """For fields whose option is repeated."""
     if get_origin(plain) is dict:
         of_texts = _unwrapped(get_args(plain)[1])[0] is str
-        return _Kind(list[str], lambda given, _: assignments(given, as_texts=of_texts), metavar="NAME=VALUE")
+        known = SETTINGS if name == "settings" else None
+        return _Kind(
+            list[str], lambda given, _: assignments(given, as_texts=of_texts, settings=known), metavar="NAME=VALUE"
+        )
     if get_origin(plain) is not list:
         return None
     if name not in REFERENCES:
@@ -212,11 +221,20 @@ def _simple_kind(name: str, plain: Any) -> _Kind:
         return _Kind(str, lambda given, _: _text_of(given), metavar="FILE")
     if name in SECRETS or plain is SecretStr:
         return _Kind(str, lambda given, _: _secret(name, given))
-    if plain in (datetime, AwareDatetime):
-        return _Kind(str, _as_given, _time, "TIME")
     if plain is UUID:
         return _Kind(str, _as_given, metavar="UUID")
-    return _Kind(plain, _as_given, metavar={int: "INTEGER", float: "NUMBER"}.get(plain))
+    return _measured_kind(name, plain)
+
+
+def _measured_kind(name: str, plain: Any) -> _Kind:
+    """For times, lengths of time and numbers; and for what is given as it is."""
+    if plain in (datetime, AwareDatetime):
+        return _Kind(str, _as_given, moment(ahead=name in AHEAD), "TIME")
+    if name in DURATIONS:
+        return _Kind(plain, _as_given, duration(DURATIONS[name], whole=plain is int), "DURATION")
+    if plain is float:
+        return _Kind(float, _as_given, number, "NUMBER")
+    return _Kind(plain, _as_given, metavar={int: "INTEGER"}.get(plain))
 
 
 def _unwrapped(annotation: Any) -> tuple[Any, bool]:
@@ -242,20 +260,13 @@ def _items(given: list[str]) -> list[str]:
     return [item for item in given if item]
 
 
-def _time(text: str) -> str:
-    """A date and time; without an offset it is in the time zone of this machine.
-
-    Raises:
-        typer.BadParameter: it is neither.
-    """
-    try:
-        return datetime.fromisoformat(text).astimezone().isoformat()
-    except (ValueError, OverflowError) as error:
-        raise typer.BadParameter(f"{text!r} is no time; write e.g. 2027-01-31 or 2027-01-31T09:30") from error
-
-
-def assignments(given: list[str], *, as_texts: bool = False) -> Row:
+def assignments(given: list[str], *, as_texts: bool = False, settings: Mapping[str, Setting] | None = None) -> Row:
     """An object from `NAME=VALUE` and JSON objects; a VALUE that is no JSON is a text, with `as_texts` every one.
+
+    Args:
+        given: what was typed.
+        as_texts: every value is a text.
+        settings: those that NAME can be; one that is a length of time takes it with a unit, too.
 
     Raises:
         typer.BadParameter: one of them is neither.
@@ -268,22 +279,35 @@ def assignments(given: list[str], *, as_texts: bool = False) -> Row:
         name, separator, text = item.partition("=")
         if not separator:
             raise typer.BadParameter(f"{item!r} is neither NAME=VALUE nor a JSON object.")
-        values[name] = text if as_texts else _json_or_text(text)
+        values[name] = text if as_texts else _setting_value((settings or {}).get(name), text)
     return values
+
+
+def _setting_value(setting: Setting | None, text: str) -> Any:
+    if setting is not None and setting.unit in UNITS_S and with_unit_s(text) is not None:
+        return duration(setting.unit, whole=setting.kind == "int")(text)
+    try:
+        return _strict_json(text)
+    except ValueError:
+        return text
 
 
 def _json(text: str) -> Any:
     try:
-        return json.loads(text)
+        return _strict_json(text)
     except ValueError as error:
         raise typer.BadParameter(f"{text!r} is not JSON: {error}.") from error
 
 
-def _json_or_text(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except ValueError:
-        return text
+def _strict_json(text: str) -> Any:
+    """JSON as the standard has it, without the `NaN`, `Infinity` and `1e999` that Python would read but cannot send."""
+
+    def finite(literal: str) -> float:
+        if not isfinite(value := float(literal)):
+            raise ValueError(f"{literal} is not a number that JSON has")
+        return value
+
+    return json.loads(text, parse_float=finite, parse_constant=finite)
 
 
 def _text_of(path: str) -> str:

@@ -36,7 +36,7 @@ def _add(app: typer.Typer, verb: str, part: str, text: str) -> None:
             call.client.put(path)
         else:
             call.client.delete(path)
-        call.output.one(call.client.get(group))
+        call.one(call.client.get(group))
 
     change.__doc__ = text
     member = inspect.Parameter(

@@ -23,7 +23,7 @@ COLUMNS: Final = (
     Column("Request", lambda request: f"{request['method']} {request['path']}"),
     Column("Status", "status"),
     Column("Count", "count"),
-    Column("Duration", lambda request: f"{request['duration_ms']:.1f} ms"),
+    Column("Duration", "duration_ms"),
 )
 
 Limit = Annotated[int, typer.Option(min=1, help="Rows at most, the newest.")]

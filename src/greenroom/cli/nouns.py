@@ -13,22 +13,25 @@ from greenroom.api.schemas import accounts, enrolment, filter_policies, images, 
 from greenroom.api.schemas.base import Body
 from greenroom.cli.client import Row
 from greenroom.cli.filters import LaunchFilter, SessionFilter, UserFilter
-from greenroom.cli.output import Column, size
+from greenroom.cli.output import Column, Parts, size
+from greenroom.core.settings import STAGED_PERMISSIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Noun:
     """One noun.
 
-    `key` is the field with its id. `name` is the field people know it by, `called` how they call that field;
-    `found_by_server` says that the server understands that name itself; `search` is the query parameter that narrows a
-    long list to a name. Fields `without` an option cannot be changed, or name what no command makes. `force` says what
-    `delete --force` does; None = there is no such option.
+    `what` is one of them, `many` are several. `key` is the field with its id. `name` is the field people know it by,
+    `called` how they call that field; `found_by_server` says that the server understands that name itself; `search` is
+    the query parameter that narrows a long list to a name. Fields `without` an option cannot be changed, or name what
+    no command makes. `force` says what `delete --force` does; None = there is no such option. `parts` are what `get`
+    shows as tables.
     """
 
     noun: str
     path: str
     what: str
+    many: str
     help: str
     key: str
     columns: tuple[Column, ...]
@@ -42,6 +45,7 @@ class Noun:
     without: frozenset[str] = frozenset()
     delete: bool = True
     force: str | None = None
+    parts: Parts = ()
 
 
 def _pool(config: Row) -> str:
@@ -68,6 +72,22 @@ def _access(user: Row) -> str:
     return ", ".join(barred) or "enabled"
 
 
+def _permissions(config: Row) -> str:
+    denied = [name.removeprefix("allow_kasm_").replace("_", " ") for name in STAGED_PERMISSIONS if not config[name]]
+    return f"all but {', '.join(denied)}" if denied else "all"
+
+
+STEPS: Final = (
+    Column("Order", "order"),
+    Column("Step", "step"),
+    Column("Zone", "zone_name"),
+    Column("Used", "used"),
+    Column("Code", "code"),
+    Column("Setting", "setting"),
+    Column("Reason", "reason"),
+)
+"""Of a launch: how its session came about."""
+
 NOUNS: Final[dict[str, Noun]] = {
     noun.noun: noun
     for noun in (
@@ -75,6 +95,7 @@ NOUNS: Final[dict[str, Noun]] = {
             noun="zones",
             path="/zones",
             what="zone",
+            many="zones",
             help="Deployment zones.",
             key="zone_id",
             name="zone_name",
@@ -95,6 +116,7 @@ NOUNS: Final[dict[str, Noun]] = {
             noun="managers",
             path="/managers",
             what="Manager",
+            many="Managers",
             help="Managers: one of a zone is its Primary and coordinates it.",
             key="manager_id",
             name="instance_id",
@@ -114,6 +136,7 @@ NOUNS: Final[dict[str, Noun]] = {
             noun="agents",
             path="/agents",
             what="Agent",
+            many="Agents",
             help="Agents: the machines on which sessions run.",
             key="agent_id",
             name="hostname",
@@ -138,6 +161,7 @@ NOUNS: Final[dict[str, Noun]] = {
             noun="join-tokens",
             path="/join-tokens",
             what="join token",
+            many="join tokens",
             help="Join tokens: with which new hosts join; deleting one revokes it.",
             key="join_token_id",
             create=enrolment.JoinTokenCreate,
@@ -157,6 +181,7 @@ NOUNS: Final[dict[str, Noun]] = {
             noun="gateways",
             path="/gateways",
             what="gateway",
+            many="gateways",
             help="Web gateways on hosts of their own, which joined with a token.",
             key="gateway_id",
             name="hostname",
@@ -173,6 +198,7 @@ NOUNS: Final[dict[str, Noun]] = {
             noun="images",
             path="/images",
             what="workspace",
+            many="workspaces",
             help="Workspaces: the images people can launch.",
             key="image_id",
             name="friendly_name",
@@ -194,6 +220,7 @@ NOUNS: Final[dict[str, Noun]] = {
             noun="staging",
             path="/staging-configs",
             what="staging config",
+            many="staging configs",
             help="Staging configs: pools of sessions that run before anybody asks for them.",
             key="staging_config_id",
             create=staging.StagingCreate,
@@ -206,6 +233,7 @@ NOUNS: Final[dict[str, Noun]] = {
                 Column("Desired Sessions", "num_sessions"),
                 Column("Current Sessions", _pool),
                 Column("Expiration (Hours)", "expiration"),
+                Column("Permissions", _permissions),
                 Column("Paused", "paused"),
                 Column("Hits (24 h)", "hits_24h"),
                 Column("Misses (24 h)", "misses_24h"),
@@ -216,6 +244,7 @@ NOUNS: Final[dict[str, Noun]] = {
             noun="filter-policies",
             path="/filter-policies",
             what="web filter policy",
+            many="web filter policies",
             help="Web filter policies: which sites sessions may open.",
             key="filter_policy_id",
             name="name",
@@ -236,6 +265,7 @@ NOUNS: Final[dict[str, Noun]] = {
             noun="sessions",
             path="/sessions",
             what="session",
+            many="sessions",
             help="Sessions of users, and staged ones that wait for a user.",
             key="session_id",
             filters=SessionFilter,
@@ -256,10 +286,12 @@ NOUNS: Final[dict[str, Noun]] = {
             noun="launches",
             path="/launches",
             what="launch",
+            many="launches",
             help="The ledger of launches: how each came about, and why some gave nothing.",
             key="launch_id",
             filters=LaunchFilter,
             delete=False,
+            parts=(("steps", STEPS),),
             columns=(
                 Column("Time", "at"),
                 Column("Launch ID", "launch_id"),
@@ -274,6 +306,7 @@ NOUNS: Final[dict[str, Noun]] = {
             noun="users",
             path="/users",
             what="user",
+            many="users",
             help="People who log in.",
             key="user_id",
             name="username",
@@ -296,6 +329,7 @@ NOUNS: Final[dict[str, Noun]] = {
             noun="groups",
             path="/groups",
             what="group",
+            many="groups",
             help="Groups: members, permissions and the settings of their sessions.",
             key="group_id",
             name="name",
@@ -315,6 +349,7 @@ NOUNS: Final[dict[str, Noun]] = {
             noun="keys",
             path="/api-keys",
             what="API key",
+            many="API keys",
             help="API keys for programs.",
             key="key_id",
             name="name",

@@ -60,6 +60,10 @@ class Column:
         return self.value if isinstance(self.value, str) else ""
 
 
+Parts = Sequence[tuple[str, Sequence[Column]]]
+"""Fields of one thing that are lists of others, with their columns."""
+
+
 @dataclass(frozen=True, slots=True)
 class Output:
     """Where the results of one command go.
@@ -88,8 +92,8 @@ class Output:
         else:
             self.out.print(_table(rows, columns))
 
-    def one(self, row: Row) -> None:
-        """One thing with all its fields."""
+    def one(self, row: Row, parts: Parts = ()) -> None:
+        """One thing with all its fields, those that are `parts` as tables below the others."""
         if self.as_json:
             self.json(row)
             return
@@ -97,9 +101,14 @@ class Output:
         table = Table(box=None, show_header=False, pad_edge=False)
         table.add_column(style="dim", no_wrap=True)
         table.add_column(overflow="fold")
+        tables = {name: columns for name, columns in parts if row.get(name)}
         for name, value in row.items():
-            table.add_row(name, cell(value, name, now, full=True))
+            if name not in tables:
+                table.add_row(name, cell(value, name, now, full=True))
         self.out.print(table)
+        for name, columns in tables.items():
+            self.out.print()
+            self.out.print(_table(row[name], columns))
         self.warn(row.get("warning"))
 
     def done(self, sentence: str, answer: Row) -> None:
@@ -168,6 +177,8 @@ def _time(text: str) -> datetime | None:
 def _number(value: float, field: str) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if field.endswith("_ms"):
+        return milliseconds(value)
     return size(int(value)) if field in _BYTES else f"{value:.15g}"
 
 
@@ -202,6 +213,11 @@ def absolute(time: datetime) -> str:
     except OverflowError:  # the last hours of 9999, which people write for "never"
         return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     return time.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def milliseconds(count: float) -> str:
+    """A short time: `11.4 ms`, `2.3 s`."""
+    return f"{count:.3g} ms" if count < 999.5 else f"{count / 1000:.1f} s"
 
 
 def size(count: int) -> str:

@@ -16,8 +16,9 @@ from greenroom.cli.calls import Call, command
 from greenroom.cli.client import ApiError, Client, Row
 from greenroom.cli.fields import body_of, options_of
 from greenroom.cli.lookup import find_id
-from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Column, Output
+from greenroom.cli.nouns import NOUNS, STEPS
+from greenroom.cli.output import Output
+from greenroom.cli.values import duration
 from greenroom.cli.verbs import address, identity
 from greenroom.core.lifecycle import TRANSITIONS, LifecycleCommand
 from greenroom.db.first_data import ADMIN
@@ -28,15 +29,6 @@ OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"}
 
 _NOUN: Final = NOUNS["sessions"]
 _OPTIONS: Final = options_of(SessionCreate, {"image_id"}, with_null=False)
-_STEPS: Final = (
-    Column("Order", "order"),
-    Column("Step", "step"),
-    Column("Zone", "zone_name"),
-    Column("Used", "used"),
-    Column("Code", "code"),
-    Column("Setting", "setting"),
-    Column("Reason", "reason"),
-)
 
 Image = Annotated[
     str, typer.Argument(metavar="IMAGE", help="The workspace, by friendly name or id.", show_default=False)
@@ -49,7 +41,9 @@ SetAside = Annotated[
     bool, typer.Option("--set-aside", help="The very one, whose hand-over to a user failed; his other one lives on.")
 ]
 Address = Annotated[str, typer.Argument(metavar="URL", help="The address, http:// or https://.", show_default=False)]
-Within = Annotated[float, typer.Option("--within", min=1, help="Seconds to wait at most.")]
+Within = Annotated[
+    float, typer.Option("--within", parser=duration("s"), metavar="DURATION", help="How long to wait at most, seconds.")
+]
 
 
 def register(app: typer.Typer) -> None:
@@ -75,7 +69,7 @@ def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300
     result = launched
     if wait:
         result = launched | wait_until_running(call.client, call.output, launched["session_id"], within)
-    call.output.one(result if call.output.as_json else {name: result[name] for name in launched})
+    call.one(result if call.output.as_json else {name: result[name] for name in launched})
 
 
 def _other_zone(client: Client, session_id: str, asked: str | None) -> str | None:
@@ -131,7 +125,7 @@ def placement(call: Call, **given: Any) -> None:
         call.output.json(found)
         return
     call.output.out.print(f"outcome: {found['outcome']}")
-    call.output.rows(found["steps"], _STEPS, "No steps were recorded.")
+    call.output.rows(found["steps"], STEPS, "No steps were recorded.")
 
 
 def wait_until_running(client: Client, output: Output, session_id: str, within_s: float) -> Row:

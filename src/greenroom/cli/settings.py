@@ -10,6 +10,7 @@ from greenroom.cli.calls import Call, command
 from greenroom.cli.client import ApiError, Row
 from greenroom.cli.fields import assignments
 from greenroom.cli.output import Column
+from greenroom.core.installation import INSTALLATION_SETTINGS
 
 _COLUMNS: Final = (
     Column("Setting", "name"),
@@ -43,12 +44,12 @@ def settings_get(call: Call, *, name: Name) -> None:
     found = [setting for setting in call.client.rows("/settings") if setting["name"] == name]
     if not found:
         raise ApiError(f"There is no setting {name}; see greenroom settings list.")
-    call.output.one(found[0])
+    call.one(found[0])
 
 
 def settings_update(call: Call, *, changes: Changes) -> None:
     """Change settings; they hold at once."""
-    _show(call, call.client.patch("/settings", assignments(changes)))
+    _show(call, call.client.patch("/settings", assignments(changes, settings=INSTALLATION_SETTINGS)))
 
 
 def _show(call: Call, settings: list[Row]) -> None:

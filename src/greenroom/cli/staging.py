@@ -69,7 +69,7 @@ def register(app: typer.Typer) -> None:
 
 def recycle(call: Call, **given: Any) -> None:
     """Replace all staged sessions of a config, and try again at once after failed starts."""
-    call.output.one(call.client.post(f"{address(call, _NOUN, given['given_id'])}/recycle"))
+    call.one(call.client.post(f"{address(call, _NOUN, given['given_id'])}/recycle"))
 
 
 def explain(

@@ -9,12 +9,16 @@ import typer
 from greenroom.cli.calls import Call, command
 from greenroom.cli.lookup import find_id
 from greenroom.cli.nouns import NOUNS
+from greenroom.cli.values import duration
 from greenroom.cli.verbs import add_change, address, identity
 
 Zone = Annotated[str, typer.Option(metavar="ZONE", help="The zone they join, by name or id.")]
 Uses = Annotated[int, typer.Option(min=1, help="How many may join with it.")]
 Role = Annotated[Literal["agent", "gateway"], typer.Option(help="What joins.")]
-Hours = Annotated[int, typer.Option(min=1, max=24, help="How long it is valid.")]
+Hours = Annotated[
+    int,
+    typer.Option(parser=duration("h", whole=True), metavar="DURATION", help="How long it is valid, hours; 24 at most."),
+]
 Again = Annotated[
     str | None,
     typer.Option("--agent", metavar="AGENT", help="A known Agent that is to join again, alone.", show_default=False),

@@ -67,7 +67,7 @@ def logout(call: Call, *, login: Login = None, **given: Any) -> None:
 
 def attributes(call: Call, **given: Any) -> None:
     """Show what a user prefers, and his public SSH key."""
-    call.output.one(call.client.get(f"{address(call, _NOUN, given['given_id'])}/attributes"))
+    call.one(call.client.get(f"{address(call, _NOUN, given['given_id'])}/attributes"))
 
 
 def set_attributes(call: Call, **given: Any) -> None:
@@ -76,12 +76,12 @@ def set_attributes(call: Call, **given: Any) -> None:
     body = body_of(_ATTRIBUTES, given, call.client)
     if not body:
         raise typer.BadParameter("There is nothing to change; give at least one option.")
-    call.output.one(call.client.patch(path, body))
+    call.one(call.client.patch(path, body))
 
 
 def ssh_key(call: Call, **given: Any) -> None:
     """Make a new pair of SSH keys for a user in place of the present one; shows the public one."""
-    call.output.one(call.client.post(f"{address(call, _NOUN, given['given_id'])}/ssh-key", {}))
+    call.one(call.client.post(f"{address(call, _NOUN, given['given_id'])}/ssh-key", {}))
 
 
 def settings(call: Call, **given: Any) -> None:

@@ -57,7 +57,7 @@ def add_change(app: typer.Typer, verb: str, noun: str, body: Row, text: str) -> 
     """Add a verb that sets some fields of a `noun` to fixed values."""
 
     def change(call: Call, *, given_id: str) -> None:
-        call.output.one(call.client.patch(address(call, NOUNS[noun], given_id), body))
+        call.one(call.client.patch(address(call, NOUNS[noun], given_id), body))
 
     _add(app, verb, change, text, [identity(NOUNS[noun])])
 
@@ -76,12 +76,12 @@ def _add_list(app: typer.Typer, noun: Noun) -> None:
         query = body_of(options, given, call.client)
         call.output.rows(call.client.rows(noun.path, query, limit), noun.columns, f"There is no {noun.what}.")
 
-    _add(app, "list", rows, f"List {noun.noun}.", [option.parameter for option in options])
+    _add(app, "list", rows, f"List {noun.many}.", [option.parameter for option in options])
 
 
 def _add_get(app: typer.Typer, noun: Noun) -> None:
     def get(call: Call, *, given_id: str) -> None:
-        call.output.one(call.client.get(address(call, noun, given_id)))
+        call.one(call.client.get(address(call, noun, given_id)), noun.parts)
 
     _add(app, "get", get, f"Show one {noun.what} with all its fields.", [identity(noun)])
 
@@ -95,7 +95,7 @@ def _add_create(app: typer.Typer, noun: Noun, model: type[Body]) -> None:
         body = body_of(options, given, call.client)
         if noun.name:
             body[noun.name] = given[noun.name]
-        call.output.one(call.client.post(noun.path, body))
+        call.one(call.client.post(noun.path, body))
 
     _add(
         app,
@@ -118,7 +118,7 @@ def _add_update(app: typer.Typer, noun: Noun, model: type[Body]) -> None:
         body = body_of(options, given, call.client)
         if not body:
             raise typer.BadParameter("There is nothing to change; give at least one option.")
-        call.output.one(call.client.patch(address(call, noun, given_id), body))
+        call.one(call.client.patch(address(call, noun, given_id), body))
 
     text = f"Change {article(noun)} {noun.what}; what is not given stays as it is."
     _add(app, "update", update, text, [identity(noun), *(option.parameter for option in options)])

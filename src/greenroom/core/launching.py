@@ -206,16 +206,34 @@ MOST_NAMED: Final = 5
 
 
 def no_resources_reason(trace: Sequence[TraceStep]) -> str:
-    """The sentences for a launch that got nothing, with what an administrator has to know and can do."""
+    """The sentences for a launch that got nothing, with what an administrator has to know and can do.
+
+    A zone without Agents counts for the advice only where no Agent of another has a reason of its own.
+    """
+    lines = [line for line in trace if line.step.startswith("on_demand")]
     parts: dict[str, list[str]] = {}
-    codes: dict[str, None] = {}
-    for line in trace:
-        if line.step.startswith("on_demand"):
-            parts.setdefault(line.zone_name, []).append(line.reason.rstrip("."))
-            codes[line.code or ""] = None
-    zones = ". ".join(f"Zone {name}: {_first(reasons)}" for name, reasons in parts.items())
+    told: set[str] = set()
+    for line in lines:
+        parts.setdefault(line.zone_name, []).append(_told_once(line.reason.rstrip("."), told))
+    zones = ". ".join(_of_zone(name, reasons) for name, reasons in parts.items())
+    of_agents = [line for line in lines if line.candidate is not None]
+    codes = dict.fromkeys(line.code or "" for line in of_agents or lines)
     advice = " ".join(ADVICE[code] for code in codes if code in ADVICE)
     return f"No resources are available to create the requested session. {zones}. {advice}".rstrip()
+
+
+def _told_once(reason: str, told: set[str]) -> str:
+    """A reason with its details (of a daemon, after a colon), unless they are in `told`, to which they are added."""
+    fact, colon, details = reason.partition(": ")
+    if colon and details in told:
+        return f"{fact} for the same reason"
+    told.add(details)
+    return reason
+
+
+def _of_zone(name: str, reasons: Sequence[str]) -> str:
+    text = _first(reasons)
+    return text if text.startswith(f"Zone {name} ") else f"Zone {name}: {text}"
 
 
 def _first(reasons: Sequence[str]) -> str:

@@ -49,7 +49,8 @@ def host_problem(text: str, *, with_port: bool = True) -> str | None:
         with_port: whether a port may follow.
     """
     if "/" in text:
-        return "is an address; write the host alone, like desk.example.org"
+        alone = "host, or host:port, like desk.example.org:8443" if with_port else "host alone, like desk.example.org"
+        return f"is an address; write the {alone}"
     found = re.fullmatch(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>.*))?", text, re.DOTALL)
     if found is None:
         return "is neither host nor host:port"

@@ -200,9 +200,15 @@ def _no_image(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | 
     why = {
         "pulling": f"is still pulling image {request.image} ({agent.image_progress} %)",
         "absent": f"does not hold image {request.image} yet",
-        "failed": f"cannot get image {request.image}: {agent.image_error.rstrip('.') or 'no reason was given'}",
+        "failed": f"cannot get image {request.image}: {_why_not(agent, request.image)}",
     }[agent.image_state]
     return "image_unavailable", f"{agent.hostname} {why}"
+
+
+def _why_not(agent: AgentView, image: str) -> str:
+    """The daemon's words, without the name of the image a second time."""
+    words = agent.image_error.removeprefix(f"The image {image} could not be fetched: ").rstrip(".")
+    return words or "no reason was given"
 
 
 def _no_capacity(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:

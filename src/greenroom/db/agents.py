@@ -192,17 +192,17 @@ async def list_agents(db: Database, agent_id: str | None = None) -> list[dict[st
     return await db.fetch(_LIST, {"agent_id": agent_id})
 
 
-async def find_agent(db: Database, name: str) -> str | None:
-    """The agent_id for an agent_id, the first 8 digits of one, or a hostname that only one Agent has.
+async def find_agents(db: Database, name: str) -> list[str]:
+    """The agent_ids that go by a name: an agent_id, the first 8 digits of one, or a hostname.
 
     An id counts before a hostname, which an Agent chooses itself: none hides another from administrators by it.
     """
     rows = await db.fetch(
         "SELECT agent_id::text, %(name)s IN (agent_id::text, left(agent_id::text, 8)) AS by_id FROM agents"
-        " WHERE %(name)s IN (agent_id::text, left(agent_id::text, 8), hostname) ORDER BY by_id DESC LIMIT 2",
+        " WHERE %(name)s IN (agent_id::text, left(agent_id::text, 8), hostname) ORDER BY by_id DESC, agent_id LIMIT 10",
         {"name": name},
     )
-    return rows[0]["agent_id"] if len(rows) == 1 or (rows and rows[0]["by_id"]) else None
+    return [row["agent_id"] for row in rows if row["by_id"] == rows[0]["by_id"]]
 
 
 _CHANGE: Final = (

@@ -76,7 +76,7 @@ async def get_user(db: Database, user_id: str) -> User:
     """
     row = await db.fetch_one(_SELECT + " WHERE u.user_id = %s", (user_id,))
     if row is None:
-        raise NotFound(f"There is no user {user_id}; it may have been deleted.")
+        raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
     return _user(row)
 
 
@@ -176,7 +176,7 @@ async def lock_user(connection: Connection, user_id: str) -> User:
     await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
     row = await (await connection.execute(_SELECT + " WHERE u.user_id = %s", (user_id,))).fetchone()
     if row is None:
-        raise NotFound(f"There is no user {user_id}; it may have been deleted.")
+        raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
     return _user(row)
 
 
@@ -306,4 +306,4 @@ async def delete_user_row(connection: Connection, user_id: str) -> None:
     )
     cursor = await connection.execute("DELETE FROM users WHERE user_id = %s RETURNING 1", (user_id,))
     if await cursor.fetchone() is None:
-        raise NotFound(f"There is no user {user_id}; it may have been deleted.")
+        raise NotFound(f"There is no user {user_id}; the account may have been deleted.")

@@ -24,6 +24,7 @@ from pydantic_settings import (
 
 import greenroom
 from greenroom.core.errors import SetupError
+from greenroom.core.wrong_values import in_words
 
 
 def _verified(urls: str) -> str:
@@ -269,7 +270,7 @@ def load(kind: type[Config]) -> Config:
     try:
         return kind()
     except ValidationError as error:
-        problems = "; ".join(f"GREENROOM_{'_'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors())
+        problems = "; ".join(f"GREENROOM_{'_'.join(map(str, e['loc'])).upper()}: {in_words(e)}" for e in error.errors())
         absent = f"; the file {file} of GREENROOM_CONFIG does not exist" if file and not Path(file).exists() else ""
         raise SetupError(f"Settings that cannot be used: {problems}{absent}") from error
     except SettingsError as error:

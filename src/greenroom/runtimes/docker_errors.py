@@ -34,11 +34,23 @@ async def translated(image: str = "", pull: str = "", *, asks: bool = False) -> 
     except aiodocker.DockerError as error:
         raise _meaning(error, image, pull, asks=asks) from error
     except (aiohttp.ClientError, OSError, TimeoutError) as error:
-        raise RuntimeUnavailable(f"The Docker daemon does not answer ({str(error) or 'time ran out'}).") from error
+        raise RuntimeUnavailable(f"The Docker daemon does not answer ({plainly(error)}).") from error
+
+
+def plainly(error: Exception, nothing: str = "time ran out") -> str:
+    """What an error says to people, to stand inside a sentence; of one of the connection its innermost reason alone.
+
+    `nothing` stands for an error without words.
+    """
+    text = error.message if isinstance(error, aiodocker.DockerError) else str(error)
+    if isinstance(error, aiodocker.DockerError) and error.status == NO_ANSWER:
+        reason = text.rpartition("[")[2].rstrip("] ").lower()
+        return "nothing listens there" if reason.startswith("connect call failed") else reason
+    return re.sub(r"^Error response from daemon: ", "", text).strip().rstrip(".") or nothing
 
 
 def _meaning(error: aiodocker.DockerError, image: str, pull: str, *, asks: bool) -> Exception:
-    text = re.sub(r"^Error response from daemon: ", "", error.message).strip().rstrip(".")
+    text = plainly(error)
     if error.status == NO_ANSWER or (asks and error.status >= 500):
         how = "does not answer" if error.status == NO_ANSWER else "answers with an error"
         return RuntimeUnavailable(f"The Docker daemon {how}: {text}.")

@@ -13,6 +13,7 @@ import aiodocker
 import aiohttp
 
 from greenroom.core.errors import SetupError
+from greenroom.runtimes.docker_errors import plainly
 from greenroom.runtimes.registry import open_runtime
 from greenroom.up.layout import Layout, read_json
 
@@ -33,13 +34,13 @@ async def docker() -> AsyncGenerator[aiodocker.Docker]:
     try:
         client = aiodocker.Docker(url=os.environ.get("GREENROOM_DOCKER_HOST"))
     except (AssertionError, ValueError, OSError, aiodocker.DockerError, aiodocker.DockerContextError) as error:
-        raise SetupError(f"No Docker daemon at {where} ({error}); {what_to_do}.") from error
+        raise SetupError(f"No Docker daemon at {where} ({plainly(error)}); {what_to_do}.") from error
     try:
         async with asyncio.timeout(ANSWERS_WITHIN_S):
             await client.version()
     except (aiohttp.ClientError, OSError, TimeoutError, aiodocker.DockerError) as error:
         await client.close()
-        why = str(error) or f"it said nothing for {ANSWERS_WITHIN_S:g} s"
+        why = plainly(error, f"it said nothing for {ANSWERS_WITHIN_S:g} s")
         raise SetupError(f"No Docker daemon answers at {where} ({why}); {what_to_do}.") from error
     try:
         yield client

@@ -107,7 +107,7 @@ def _given(options: Options) -> dict[str, Any]:
 
 def _problem(settings: Settings) -> str | None:
     """The first thing that cannot be used, as a sentence, or None."""
-    bad_zones = [name for name in settings.zones if not _ZONE_NAME.match(name)]
+    bad_zones = ", ".join(repr(name) for name in settings.zones if not _ZONE_NAME.match(name))
     hostname = settings.hostname or "localhost"
     wrong = {
         f"--port {settings.port} is not a port; give a number from 1 to 65535.": not 1 <= settings.port <= 65535,
@@ -115,9 +115,11 @@ def _problem(settings: Settings) -> str | None:
             1 <= settings.managers <= MOST_MANAGERS
         ),
         "--zones needs one or more different names, with commas between them.": (
-            not settings.zones or len(set(settings.zones)) < len(settings.zones)
+            not all(settings.zones) or len(set(settings.zones)) < max(len(settings.zones), 1)
         ),
-        f"--zones: {bad_zones} cannot be names; use up to 63 letters, digits, '_', '.' and '-'.": bool(bad_zones),
+        f"--zones: {bad_zones} cannot be the name of a zone; use 1 to 63 letters, digits, '_', '.' and '-'.": bool(
+            bad_zones
+        ),
         f"--hostname {hostname!r} is not a host name; give it without https:// and port.": not _HOST_NAME.match(
             hostname
         ),

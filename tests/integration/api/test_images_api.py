@@ -71,7 +71,7 @@ async def test_a_stored_token_is_not_sent_to_a_registry_that_somebody_else_names
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"gpu_count": 1}, "Extra inputs"),
+        ({"gpu_count": 1}, "gpu_count: is not known here"),
         ({"name": "No Image"}, "an image is written like"),
         ({"run_config": {"privileged": True}}, "weakens what keeps sessions apart"),
         ({"run_config": {"user": "root"}}, "does not run as root"),

@@ -93,6 +93,16 @@ async def test_no_agent_hides_another_by_calling_its_host_like_that_ones_id(admi
     assert (await admin.delete(f"/api/v1/agents/{agent_id}/credential")).status_code == 204
 
 
+async def test_a_name_that_several_agents_have_is_answered_with_their_ids(admin: Client, db: Database):
+    ids = sorted([await new_agent(db), await new_agent(db)])
+    await db.write("UPDATE agents SET hostname = 'twins'")
+    several, none = await admin.get("/api/v1/agents/twins"), await admin.get("/api/v1/agents/nobody")
+    assert (several.status_code, none.status_code) == (404, 404)
+    named = ", ".join(agent_id[:8] for agent_id in ids)
+    assert several.json()["detail"] == f"2 Agents are called twins; use the id of one: {named}."
+    assert none.json()["detail"] == "There is no Agent nobody; it may have been deleted."
+
+
 async def test_an_agent_with_sessions_is_deleted_only_when_it_is_gone(admin: Client, db: Database):
     agent_id = await new_agent(db)
     await db.write(

@@ -72,3 +72,15 @@ async def test_a_change_that_fails_in_the_daemon_is_refused_with_its_reason(fail
     with pytest.raises(StartError, match="Docker refused: no such device"):
         async with translated():
             raise aiodocker.DockerError(500, "no such device")
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [("unix:///nowhere/docker.sock", "no such file or directory"), ("tcp://127.0.0.1:9", "nothing listens there")],
+)
+async def test_a_daemon_that_is_away_is_told_without_the_words_of_a_library(address: str, said: str):
+    async with aiodocker.Docker(url=address) as client:
+        with pytest.raises(RuntimeUnavailable) as away:
+            async with translated():
+                await client.version()
+    assert away.value.message == f"The Docker daemon does not answer: {said}."

@@ -38,7 +38,13 @@ def test_names_of_the_processes():
     assert settings.agent_names == [("agent-a", "a"), ("agent-b", "b")]
 
 
-@pytest.mark.parametrize("name", ["", "-a", "a b", "ä", "a" * 64, "a/b"])
+@pytest.mark.parametrize("name", ["-a", "a b", "ä", "a" * 64, "a/b"])
 def test_a_zone_name_that_cannot_be_used(name: str):
-    with pytest.raises(SetupError, match="cannot be names"):
+    with pytest.raises(SetupError, match="cannot be the name of a zone"):
         settle(Options(zones=(name,)), {})
+
+
+@pytest.mark.parametrize("names", [(), ("",), ("eu", ""), ("eu", "eu")])
+def test_zones_need_different_names(names: tuple[str, ...]):
+    with pytest.raises(SetupError, match="--zones needs one or more different names"):
+        settle(Options(zones=names), {})

@@ -10,9 +10,9 @@ from typing import Any, TypeVar, cast
 from fastapi import Depends, Request
 from pydantic import BaseModel, ValidationError
 
-from greenroom.api.problems import plain_words
 from greenroom.api.security import Caller, Declared, basic_credentials, key_caller
 from greenroom.core.errors import Invalid, Unauthenticated
+from greenroom.core.wrong_values import in_words
 
 Fields = TypeVar("Fields", bound=BaseModel)
 
@@ -143,7 +143,7 @@ def validated(kind: type[Fields], values: dict[str, Any]) -> Fields:
         return kind.model_validate(values)
     except ValidationError as error:
         problems = "; ".join(
-            f"{'.'.join(map(str, e['loc']))}: {plain_words(e['msg'])}" for e in error.errors(include_input=False)
+            f"{'.'.join(map(str, e['loc']))}: {in_words(e)}" for e in error.errors(include_input=False)
         )
         raise Invalid(f"The request has values that cannot be used: {problems}.") from error
 

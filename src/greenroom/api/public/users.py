@@ -178,5 +178,5 @@ async def _target(db: Database, call: Call) -> users.User:
         raise Invalid("target_user needs user_id or username.")
     user = await users.find_user(db, name)
     if user is None:
-        raise NotFound(f"There is no user {name}; it may have been deleted.")
+        raise NotFound(f"There is no user {name}; the account may have been deleted.")
     return user

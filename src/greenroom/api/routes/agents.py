@@ -77,8 +77,11 @@ async def delete_agent(
 
 
 async def _agent(db: Database, name: str) -> dict[str, Any]:
-    agent_id = await agents.find_agent(db, name.replace("\0", ""))
-    rows = await agents.list_agents(db, agent_id) if agent_id else []
+    found = await agents.find_agents(db, name.replace("\0", ""))
+    if len(found) > 1:
+        ids = ", ".join(agent_id[:8] for agent_id in found)
+        raise NotFound(f"{len(found)} Agents are called {name}; use the id of one: {ids}.")
+    rows = await agents.list_agents(db, found[0]) if found else []
     if not rows:
-        raise NotFound(f"There is no Agent {name}, or several; use its id.")
+        raise NotFound(f"There is no Agent {name}; it may have been deleted.")
     return rows[0]

@@ -16,7 +16,7 @@ from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.workspaces import check, token_problem
 from greenroom.db import images
-from greenroom.db.agents import find_agent
+from greenroom.db.agents import find_agents
 from greenroom.db.database import Database
 from greenroom.db.users import ALL_USERS
 from greenroom.kit.secrets import Secrets
@@ -116,7 +116,7 @@ async def delete_image(
 
 
 async def _require_agent(db: Database, agent_id: object) -> None:
-    if agent_id is not None and not await find_agent(db, str(agent_id)):
+    if agent_id is not None and not await find_agents(db, str(agent_id)):
         raise Invalid(f"There is no Agent {agent_id}; restrict the workspace to another one.")
 
 

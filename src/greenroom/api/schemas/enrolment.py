@@ -8,11 +8,11 @@ from uuid import UUID
 
 from pydantic import Field, StringConstraints
 
-from greenroom.api.schemas.base import Body, View
+from greenroom.api.schemas.base import Body, Shaped, View
 
 Role = Literal["agent", "gateway"]
 TokenText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
-HostName = Annotated[str, StringConstraints(max_length=255, pattern=r"^[ -~]*$")]
+HostName = Annotated[str, StringConstraints(max_length=255), Shaped(r"[ -~]*", "of ASCII characters alone")]
 
 
 class JoinTokenCreate(Body):

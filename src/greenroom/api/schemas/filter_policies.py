@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from greenroom.api.schemas.base import Body, Text, View
+from greenroom.api.schemas.base import Body, Shaped, Text, View
 from greenroom.core.errors import Invalid
 from greenroom.core.web_filter import MAX_DOMAINS, domain
 
@@ -26,7 +26,11 @@ def _each_once(names: list[str]) -> list[str]:
     return sorted(set(names))
 
 
-PolicyName = Annotated[str, StringConstraints(min_length=1, max_length=255, pattern=r"^[^\x00-\x1f\x7f]+$")]
+PolicyName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255),
+    Shaped(r"[^\x00-\x1f\x7f]+", "one line without control characters"),
+]
 Domains = Annotated[
     list[Annotated[str, AfterValidator(_domain)]], Field(max_length=MAX_DOMAINS), AfterValidator(_each_once)
 ]

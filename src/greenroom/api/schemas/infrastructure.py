@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, Field, StringConstraints
 
-from greenroom.api.schemas.base import Body, View
+from greenroom.api.schemas.base import Body, Shaped, View
 from greenroom.api.schemas.images import Port
 from greenroom.core.origins import host_problem
 from greenroom.core.specs import REQUEST_HOST
@@ -40,8 +40,21 @@ def _free_path(text: str) -> str:
 Addresses = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_addresses)]
 Address = Annotated[str, StringConstraints(max_length=255), AfterValidator(_address)]
 Host = Annotated[str, StringConstraints(max_length=255), AfterValidator(_host)]
-ZoneName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")]
-PathName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$"), AfterValidator(_free_path)]
+ZoneName = Annotated[
+    str,
+    Shaped(
+        r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
+        "1 to 63 letters, digits, '_', '.' and '-', with a letter or digit at its beginning",
+    ),
+]
+PathName = Annotated[
+    str,
+    Shaped(
+        r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}",
+        "one word of 1 to 63 letters, digits, '_' and '-', with a letter or digit at its beginning",
+    ),
+    AfterValidator(_free_path),
+]
 Strategy = Literal["Least Load", "Most Load", "Least Kasms", "Most Kasms"]
 
 

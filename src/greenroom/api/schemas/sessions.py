@@ -6,13 +6,19 @@ from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 from uuid import UUID
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, Field
 
-from greenroom.api.schemas.base import Body, Text, View
+from greenroom.api.schemas.base import Body, Shaped, Text, View
 
 IDEMPOTENCY_KEY_MAX: Final = 255
 
-EnvironmentName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z_][A-Za-z0-9_]{0,254}$")]
+EnvironmentName = Annotated[
+    str,
+    Shaped(
+        r"[A-Za-z_][A-Za-z0-9_]{0,254}",
+        "the name of a variable: 1 to 255 letters, digits and '_', without a digit at its beginning",
+    ),
+]
 Argument = Annotated[Text, Field(max_length=65536)]
 
 

@@ -1,0 +1,88 @@
+"""Numbers, lengths of time and times as people type them: each is read in one way, wherever an option takes one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from math import isfinite
+from typing import Final
+
+import typer
+
+UNITS_S: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "days": 86_400, "w": 604_800}
+"""Unit of time → seconds: those people type, and those of settings."""
+_WORDS: Final = {"s": "seconds", "min": "minutes", "h": "hours", "days": "days"}
+_PART: Final = r"[0-9]+(?:\.[0-9]+)?"
+_PARTS: Final = re.compile(rf"({_PART})\s*({'|'.join(sorted(UNITS_S, key=len, reverse=True))})")
+_DURATION: Final = re.compile(rf"(?:{_PARTS.pattern}\s*)+")
+
+
+def number(text: str) -> float:
+    """A finite number; `NaN` and `inf` are none, since JSON has none.
+
+    Raises:
+        typer.BadParameter: it is none.
+    """
+    try:
+        found = float(text)
+    except ValueError:
+        found = float("nan")
+    if not isfinite(found):
+        raise typer.BadParameter(f"{text!r} is not a number.")
+    return found
+
+
+def with_unit_s(text: str) -> float | None:
+    """Seconds of a length of time with units, such as `90s`, `10m`, `2h`, `1d` or `1h30m`; None = it is none."""
+    if not _DURATION.fullmatch(text.strip()):
+        return None
+    return sum(float(count) * UNITS_S[unit] for count, unit in _PARTS.findall(text))
+
+
+def duration(unit: str, *, whole: bool = False) -> Callable[[str | float], float]:
+    """A parser of lengths of time that gives them in `unit`, which a number alone is in.
+
+    Args:
+        unit: one of `UNITS_S`.
+        whole: only whole numbers of it are possible, and are given as int.
+    """
+
+    def parse(given: str | float) -> float:
+        text = str(given)  # typer has the default of an option parsed, too
+        seconds = with_unit_s(text)
+        if seconds is None and not re.fullmatch(_PART, text.strip()):
+            raise typer.BadParameter(
+                f"{text!r} is not a length of time; write a number of {_WORDS[unit]}, or 30s, 10m, 2h, 1d."
+            )
+        count = number(text) if seconds is None else seconds / UNITS_S[unit]
+        if not whole:
+            return count
+        if count != int(count):
+            raise typer.BadParameter(f"{text!r} is not a whole number of {_WORDS[unit]}.")
+        return int(count)
+
+    return parse
+
+
+def moment(*, ahead: bool) -> Callable[[str], str]:
+    """A parser of times, which gives them in ISO 8601 with their offset.
+
+    A time without an offset is in the time zone of this machine. A length of time is that long ago.
+
+    Args:
+        ahead: a length of time is from now on instead.
+    """
+    example = "30d (from now)" if ahead else "10m (ago)"
+
+    def parse(text: str) -> str:
+        try:
+            if (seconds := with_unit_s(text)) is not None:
+                return (datetime.now(UTC) + timedelta(seconds=seconds if ahead else -seconds)).isoformat()
+            return datetime.fromisoformat(text).astimezone().isoformat()
+        except (ValueError, OverflowError) as error:
+            raise typer.BadParameter(
+                f"{text!r} is not a time; write {example}, 2027-01-31 or 2027-01-31T09:30."
+            ) from error
+
+    return parse
