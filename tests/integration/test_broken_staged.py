@@ -22,7 +22,6 @@ from tests.integration.real_agents import (
 from greenroom.agent import prober
 from greenroom.core.errors import Invalid
 from greenroom.core.expiry import Clocks
-from greenroom.core.sessions import SessionSpec
 from greenroom.db.claims import Claim, claim
 from greenroom.db.database import Database
 from greenroom.runtimes.base import ProbeResult
@@ -216,8 +215,7 @@ async def test_a_session_that_stumbles_for_a_moment_is_not_broken(tmp_path: Path
         await world.want(staged_session)
         await world.until(lambda: world.is_usable(staged_session))
 
-        async def stumbling(address: str, spec: SessionSpec) -> ProbeResult:
-            del address, spec
+        async def stumbling(*_: object) -> ProbeResult:
             return ProbeResult(usable=False, error="No answer.")
 
         with monkeypatch.context() as stumbles:

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.deadlines import DEADLINE_S, Overdue, Waiting, due, plan
+from greenroom.core.deadlines import DEADLINE_S, MOST_S, RETURN_S, Overdue, Waiting, Watch, due, plan
+from greenroom.core.lateness import Lateness
 from greenroom.core.states import RETURNING, TRANSITIONAL, SessionStatus, Want, may_follow
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -76,6 +77,54 @@ def test_what_is_lost_may_stay_so_while_its_agent_is_away():
     assert plan([waiting(S.LOST, 90_000), waiting(S.UNREACHABLE, 90_000)], NOW, quiet=False) == []
 
 
+LATE = Lateness(own_s=0.2, queue=4.0)
+VERY_LATE = Lateness(own_s=0.3, queue=30.0)
+
+
+@pytest.mark.parametrize(
+    ("session", "ends_after_s"),
+    [
+        (waiting(S.ASSIGNING, 0), 2),
+        (waiting(S.ASSIGNING, 0, lateness=LATE), 8),
+        (waiting(S.ASSIGNING, 0, lateness=VERY_LATE), 20),
+        (waiting(S.ASSIGNING, 0, lateness=VERY_LATE, silent_s=7.1), 2),
+        (waiting(S.ASSIGNING, 5, deadline=NOW + timedelta(seconds=4), lateness=LATE), 5 + 4 + 3 * 2),
+        (waiting(S.REQUESTED, 0, lateness=LATE), 240),
+        (waiting(S.STARTING, 0), 120),
+        (waiting(S.STARTING, 0, lateness=LATE), 480),
+        (waiting(S.STARTING, 0, lateness=VERY_LATE), 600),
+        (waiting(S.STARTING, 90, deadline=NOW + timedelta(seconds=30), stepped=NOW - timedelta(seconds=1)), 89 + 120),
+        (waiting(S.STARTING, 590, stepped=NOW), 600),
+        (waiting(S.LOST, 700, deadline=NOW, lateness=VERY_LATE), 700),
+    ],
+    ids=str,
+)
+def test_what_is_late_or_makes_progress_has_more_time_within_bounds(session: Waiting, ends_after_s: float):
+    assert due(session) == session.status_changed + timedelta(seconds=ends_after_s)
+
+
+def test_a_manager_that_is_late_itself_waits_longer_for_an_agent_that_is_not():
+    watch = Watch(received_s=2.0, lateness=Lateness(own_s=0.2))
+    assert due(waiting(S.ASSIGNING, 0), watch) == NOW + timedelta(seconds=8)
+
+
+def test_what_has_painted_never_ends_at_a_deadline():
+    assert due(waiting(S.STARTING, 90_000, painted=True)) is None
+    assert plan([waiting(S.STARTING, 90_000, painted=True)], NOW, quiet=False) == []
+
+
+def test_why_it_took_longer_is_told_and_that_it_was_slow_is_kept():
+    late = waiting(S.STARTING, 600, lateness=VERY_LATE)
+    (action,) = plan([late], NOW, quiet=False)
+    assert action.slow
+    assert action.reason == (
+        "it was still starting on host-1 after 600 s, 10.0 times as long as on a quiet host"
+        " (host-1 ran 0.30 s late, 30 tasks wanted each core)"
+    )
+    (frozen,) = plan([waiting(S.ASSIGNING, 3, lateness=VERY_LATE, silent_s=8)], NOW, quiet=False)
+    assert (frozen.slow, frozen.reason) == (False, "host-1 did not acknowledge the hand-over within 3.0 s")
+
+
 times = st.integers(-400, 400).map(lambda s: NOW + timedelta(seconds=s))
 sessions = st.builds(
     Waiting,
@@ -85,6 +134,10 @@ sessions = st.builds(
     want=st.sampled_from(Want),
     deadline=st.none() | times,
     assignment_state=st.none() | st.sampled_from(["requested", "received"]),
+    stepped=st.none() | times,
+    painted=st.booleans(),
+    lateness=st.builds(Lateness, own_s=st.floats(0, 2), queue=st.floats(0, 50), waiting=st.floats(0, 1)),
+    silent_s=st.floats(0, 20),
 )
 cases = st.tuples(st.lists(sessions, max_size=5), st.booleans())
 Plan = Callable[..., Sequence[Overdue]]
@@ -95,8 +148,12 @@ def only_what_is_overdue(subject: Plan, case: tuple[list[Waiting], bool]) -> Non
     actions = {action.session_id: action for action in subject(found, NOW, quiet=quiet)}
     for session in found:
         waits = session.status in TRANSITIONAL or (session.status in RETURNING and session.deadline is not None)
-        late = waits and not quiet and due(session) <= NOW
+        end = due(session)
+        late = waits and not quiet and end is not None and end <= NOW
         assert (session.session_id in actions) == late
+        own = session.deadline or session.status_changed + timedelta(seconds=DEADLINE_S.get(session.status, RETURN_S))
+        longest = max(own, session.status_changed + timedelta(seconds=MOST_S))
+        assert end is None or own <= end <= longest, "never before its own deadline, nor after the longest wait"
     for action in actions.values():
         target = {"delete_again": S.DELETED, "take_back": S.STARTING}.get(action.kind, S.FAILED)
         assert may_follow(action.status, target)

@@ -19,9 +19,11 @@ from greenroom.agent.images import Images
 from greenroom.agent.inventory import Inventory
 from greenroom.agent.journal import Journal
 from greenroom.agent.metrics import Metrics
+from greenroom.agent.patience import Patience
 from greenroom.agent.sessions import Sessions
 from greenroom.agent.web_filter import WebFilters, own_account
 from greenroom.agent.workers import Workers
+from greenroom.core.lateness import ON_TIME
 from greenroom.core.reconcile import ContainerState, plan
 from greenroom.core.yielding import SlotCount
 from greenroom.runtimes.base import StartError
@@ -97,7 +99,7 @@ async def host(
             images=Images(runtime),
             filters=WebFilters(runtime, sessions, folder / "filters", (), own_account),
             commands=Commands(runtime, sessions, journal),
-            handovers=Handovers(runtime, sessions, journal),
+            handovers=Handovers(runtime, sessions, journal, Patience(lambda: ON_TIME)),
             workers=workers,
             metrics=Metrics(),
             slots=SlotCount(ordinary=1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 import uuid
 from collections.abc import AsyncGenerator, Callable
@@ -17,7 +18,10 @@ from greenroom.agent import handover
 from greenroom.agent.handover import Handovers
 from greenroom.agent.inventory import seen_of
 from greenroom.agent.journal import AnyRecord, HandoverRecord, Journal, replay
+from greenroom.agent.patience import Patience
 from greenroom.agent.sessions import Sessions
+from greenroom.core.lateness import ON_TIME, Lateness
+from greenroom.runtimes.base import ProbeResult
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
 from greenroom.testing.runtimes import WrappedRuntime
@@ -41,11 +45,14 @@ class Disk(Journal):
 
 
 class Noting(WrappedRuntime):
-    """Notes what was on the disk when `assign` ran; looks at pages that hang, or while the Agent stands still once."""
+    """Notes what was on the disk when `assign` ran; looks at pages that hang, at first or for ever, or refuse, or while
+    the Agent stands still once."""
 
     disk: Disk
     before_assign: tuple[str, ...] = ()
     hangs = False
+    answers_after_s = 0.0
+    refuses = False
     stands_still_s = 0.0
     looks = 0
 
@@ -53,6 +60,8 @@ class Noting(WrappedRuntime):
         """The same."""
         if name == "probe":
             await self._look()
+            if self.refuses:
+                return ProbeResult(usable=False, error="The session's page does not answer: connection refused.")
         if name == "exec":
             self.before_assign = tuple(self.disk.waited_for)
         return await call()
@@ -63,6 +72,7 @@ class Noting(WrappedRuntime):
         time.sleep(still_s)  # noqa: ASYNC251 -- so that the whole process stands still
         if self.hangs or still_s:
             await asyncio.Event().wait()
+        await asyncio.sleep(self.answers_after_s)
 
 
 @dataclass
@@ -76,8 +86,8 @@ class Host:
 
 
 @asynccontextmanager
-async def host(folder: Path, argv: list[str]) -> AsyncGenerator[Host]:
-    """See `Host`; `argv` is the image's `assign`."""
+async def host(folder: Path, argv: list[str], lateness: Lateness = ON_TIME) -> AsyncGenerator[Host]:
+    """See `Host`; `argv` is the image's `assign`, `lateness` that of the Agent and its host."""
     simulated = SimulatedRuntime("installation", AGENT, folder=folder)
     await simulated.open()
     disk = Disk(folder / "journal")
@@ -91,7 +101,7 @@ async def host(folder: Path, argv: list[str]) -> AsyncGenerator[Host]:
     desired = Desired(session_id=SESSION, generation=2, want="running", spec=asdict(SPEC), assignment=assignment)
     answer = Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=[desired])
     assert sessions.accept(answer)
-    yield Host(disk, runtime, sessions, Handovers(runtime, sessions, disk))
+    yield Host(disk, runtime, sessions, Handovers(runtime, sessions, disk, Patience(lambda: lateness)))
     disk.close()
 
 
@@ -139,5 +149,47 @@ async def test_a_page_that_never_answers_is_given_two_looks_and_not_handed_over(
         agent.runtime.hangs = True
         await agent.handovers.run(SESSION)
         (record,) = agent.disk.memory.handovers.values()
-        assert (record.state, agent.runtime.looks) == ("failed", 2)
-        assert "did not answer its last probe: Its page did not answer" in record.error
+        assert (record.state, record.slow, agent.runtime.looks) == ("failed", True, 2)
+        assert re.search(r"last probe: its page was silent for \d\.\d s, in 2 looks\.$", record.error)
+
+
+LATE = Lateness(own_s=0.5, queue=30.0)
+
+
+async def test_a_page_that_is_slow_on_a_late_host_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    for name, seconds in (("PROBE_FOR_S", 1.0), ("LOOK_FOR_S", 0.5), ("LAST_LOOK_FOR_S", 0.1)):
+        monkeypatch.setattr(handover, name, seconds)
+    for lateness, state in ((ON_TIME, "failed"), (LATE, "assigned")):
+        folder = tmp_path / state
+        folder.mkdir()
+        async with host(folder, [], lateness) as agent:
+            agent.runtime.answers_after_s = 1.5  # three times as long as a look on a quiet host
+            await agent.handovers.run(SESSION)
+            (record,) = agent.disk.memory.handovers.values()
+            assert record.state == state, record.error
+
+
+async def test_a_page_that_is_silent_on_a_late_host_is_given_up_and_why_it_took_so_long_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(handover, "PROBE_FOR_S", 0.05)
+    monkeypatch.setattr(handover, "LAST_LOOK_FOR_S", 0.02)
+    async with host(tmp_path, [], LATE) as agent:
+        agent.runtime.hangs = True
+        await agent.handovers.run(SESSION)
+        (record,) = agent.disk.memory.handovers.values()
+        assert (record.state, record.slow) == ("failed", True)
+        assert (
+            ", 10.0 times as long as on a quiet host (its Agent ran 0.50 s late, 30 tasks wanted each core)"
+            in record.error
+        )
+
+
+async def test_a_port_that_refuses_gets_no_more_time_on_a_late_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(handover, "PROBE_FOR_S", 0.0)
+    async with host(tmp_path, [], LATE) as agent:
+        agent.runtime.refuses = True
+        await agent.handovers.run(SESSION)
+        (record,) = agent.disk.memory.handovers.values()
+        assert (record.state, record.slow, agent.runtime.looks) == ("failed", False, 2)
+        assert "connection refused (2 looks in" in record.error

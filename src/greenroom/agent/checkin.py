@@ -20,6 +20,7 @@ from greenroom.agent.identity import Identity
 from greenroom.agent.link import Link, ManagerRefusedError, NoManager
 from greenroom.agent.metrics import Metrics
 from greenroom.agent.sessions import Sessions
+from greenroom.core.lateness import Lateness
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.wire.messages import (
     Answer,
@@ -60,6 +61,10 @@ class Host(Protocol):
 
     def usage(self) -> Usage:
         """What is in use."""
+        ...
+
+    def lateness(self) -> Lateness:
+        """How late this process and the host are."""
         ...
 
     def images(self) -> list[ImageReport] | None:
@@ -197,6 +202,7 @@ class CheckInLoop:
             inventory_complete=sessions.inventory_complete,
             capacity=self._host.capacity(),
             usage=self._host.usage(),
+            lateness=self._host.lateness(),
             images=self._host.images(),
             sessions=sessions.outbox.unacknowledged(self._seq),
             unknown=sessions.unknown(),

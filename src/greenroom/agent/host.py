@@ -21,14 +21,17 @@ from greenroom.agent.images import Images
 from greenroom.agent.inventory import RETRY_S, Inventory
 from greenroom.agent.journal import Journal
 from greenroom.agent.metrics import Metrics
+from greenroom.agent.patience import Patience
 from greenroom.agent.prober import Prober
 from greenroom.agent.reconciler import Reconciler
 from greenroom.agent.sessions import Sessions
 from greenroom.agent.web_filter import WebFilters, filter_owner, own_account
 from greenroom.agent.workers import Workers
 from greenroom.core.errors import GreenroomError
+from greenroom.core.lateness import Lateness
 from greenroom.core.web_filter import FilterPolicy
 from greenroom.kit.config import AgentConfig
+from greenroom.kit.lateness import LatenessMeter
 from greenroom.runtimes.base import Runtime, RuntimeUnavailable
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.registry import open_runtime
@@ -59,6 +62,7 @@ class HostWork:
         self._health = health
         self._metrics = metrics
         self._installation_id = identity.installation_id
+        self._lateness = LatenessMeter()
         self._known = asyncio.Event()
         self._looked = asyncio.Event()
         self.runtime: Runtime | None = None
@@ -97,6 +101,10 @@ class HostWork:
     def usage(self) -> Usage:
         """See `checkin.Host`."""
         return self._meter.usage if self._meter else Usage()
+
+    def lateness(self) -> Lateness:
+        """See `checkin.Host`."""
+        return self._lateness.now()
 
     def images(self) -> list[ImageReport] | None:
         """See `checkin.Host`."""
@@ -166,6 +174,7 @@ class HostWork:
         meter = self._meter = CapacityMeter(runtime, self._identity.hostname, sessions.log_line)
         limits = HostLimits(self._identity.hostname, sessions.log_line)
         await self._look_first(inventory, images, meter)
+        patience = Patience(self._lateness.now)
         reconciler = Reconciler(sessions, inventory, self._health)
         async with asyncio.TaskGroup() as group:
             workers = Workers(group, reconciler.worker_done)
@@ -176,7 +185,7 @@ class HostWork:
                 images=images,
                 filters=filters,
                 commands=Commands(runtime, sessions, journal),
-                handovers=Handovers(runtime, sessions, journal),
+                handovers=Handovers(runtime, sessions, journal, patience),
                 workers=workers,
                 metrics=self._metrics,
                 explained=limits.explained,
@@ -186,6 +195,7 @@ class HostWork:
                 sessions,
                 workers,
                 self._metrics,
+                patience,
                 interval_s=self._config.probe_interval_s,
                 explained=limits.explained,
             )
@@ -198,6 +208,7 @@ class HostWork:
             group.create_task(meter.run(), name="capacity")
             if self._config.runtime == "docker":
                 group.create_task(limits.run(), name="limits")
+            group.create_task(self._lateness.run(), name="lateness")
 
     def _web_filters(self, runtime: Runtime) -> WebFilters:
         filters = WebFilters(

@@ -64,13 +64,17 @@ class CommandRecord(Record, frozen=True, kw_only=True, tag="command"):
 
 
 class HandoverRecord(Record, frozen=True, kw_only=True, tag="handover"):
-    """A hand-over; `received` = probed, `assign` not begun; `started` = `assign` begun, no result."""
+    """A hand-over; `received` = probed, `assign` not begun; `started` = `assign` begun, no result.
+
+    `slow`: it failed because something took too long; nothing is known to be broken.
+    """
 
     assignment_id: str
     session_id: str
     state: Literal["received", "started", "assigned", "failed"]
     exit_code: int | None = None
     error: str = ""
+    slow: bool = False
 
 
 class Forget(Record, frozen=True, kw_only=True, tag="forget"):

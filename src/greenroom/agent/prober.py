@@ -1,8 +1,8 @@
 """Finds out whether sessions are usable: the page answers, something was painted, and `first_launch` has ended.
 
 While a session starts its page is probed quickly, as far as the host has time for it, afterwards every
-`probe_interval_s`. One failed probe of a usable session is looked at again before it counts, so that a busy host does
-not make sessions flap.
+`probe_interval_s`. One failed probe of a usable session is looked at again before it counts, and each gets more time
+where the host is late (`agent.patience`), so that a busy host does not make sessions flap.
 """
 
 from __future__ import annotations
@@ -15,13 +15,14 @@ import structlog
 
 from greenroom.agent.host_limits import Explained, as_it_is
 from greenroom.agent.metrics import Metrics
+from greenroom.agent.patience import Patience
 from greenroom.agent.sessions import Sessions
 from greenroom.agent.slots import Slots
 from greenroom.agent.workers import Workers
 from greenroom.core.errors import GreenroomError
 from greenroom.core.sessions import SessionSpec
 from greenroom.core.yielding import SlotCount, Urgency
-from greenroom.runtimes.base import ProbeResult, Runtime
+from greenroom.runtimes.base import PROBE_TIMEOUT_S, ProbeResult, Runtime
 
 log = structlog.get_logger(__name__)
 
@@ -65,6 +66,7 @@ class Prober:
         sessions: Sessions,
         workers: Workers,
         metrics: Metrics,
+        patience: Patience,
         *,
         interval_s: float,
         explained: Explained = as_it_is,
@@ -73,6 +75,7 @@ class Prober:
         self._sessions = sessions
         self._workers = workers
         self._metrics = metrics
+        self._patience = patience
         self._interval_s = interval_s
         self._explained = explained
         self._slots = Slots(PARALLEL)
@@ -143,7 +146,7 @@ class Prober:
     async def _probe(self, session_id: str, address: str, spec: SessionSpec) -> ProbeResult:
         urgency = Urgency.PERSON if self._sessions.has_user(session_id) else Urgency.REFILL
         async with self._slots.held(urgency):
-            result = await self._runtime.probe(address, spec)
+            result = await self._patience.look(self._runtime, address, spec, PROBE_TIMEOUT_S)
         if result.usable or result.painted is False:
             self._sessions.step(session_id, "answering")
         if result.usable and result.painted:

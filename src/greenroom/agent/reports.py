@@ -13,4 +13,5 @@ def assignment_report(record: HandoverRecord) -> AssignmentReport:
         state="received" if record.state == "started" else record.state,
         exit_code=record.exit_code,
         error=record.error,
+        slow=record.slow,
     )

@@ -56,6 +56,8 @@ class Seen:
     assignment_id: str | None = None
     handover: HandoverState | None = None
     handover_error: str = ""
+    handover_slow: bool = False
+    """It failed because something took too long; nothing is known to be broken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,8 @@ class Move:
     reason: str
     set_aside: bool = False
     """The hand-over failed: the session is kept for inspection."""
+    slow: bool = False
+    """It failed for taking too long alone."""
     leaves_pool: bool = False
     """It was claimable, and nobody gets it any more."""
 
@@ -134,7 +138,7 @@ def _handed_over(row: SessionRow, seen: Seen) -> Move | None:
         return _move(seen, _S.RUNNING, only, "its hand-over was acknowledged by the Agent")
     if seen.handover == "failed":
         reason = f"its hand-over failed: {seen.handover_error or 'the Agent gave no reason'}"
-        return _move(seen, _S.FAILED, only, reason)
+        return replace(_move(seen, _S.FAILED, only, reason), slow=seen.handover_slow)
     return None
 
 

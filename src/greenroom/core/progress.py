@@ -39,6 +39,9 @@ STAGED: Final = (
     StepKind("ready", "Ready", 100, "Ready"),
 )
 
+AGENT_STEPS: Final = frozenset({"received", "created", "started", "answering", "painted"})
+"""Steps of a start that its Agent reports."""
+
 _MESSAGES: Final[dict[SessionStatus, str]] = {
     SessionStatus.RUNNING: "Ready",
     SessionStatus.STOPPING: "Stopping",

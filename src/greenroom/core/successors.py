@@ -7,12 +7,16 @@ A *start*: the container of a session made for the user did not come up; another
 zones, and then it is given up with all causes. So it is where its Agent went missing before it was usable; but this one
 is given up at its deadline only, because the Agent may be back.
 
+A start that was only too slow, on a host that was late, does not begin anew at once, nor on another Agent of the same
+machine: what makes a host late is mostly that many start there together, and they would all begin again together.
+
 What keeps other users from staged sessions was not in the way of a user whose hand-over failed. So a pool serves him
 if its permissions are those of his session; nothing else differs from pool to pool.
 """
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
@@ -30,6 +34,10 @@ MOST_STARTS_IN_A_ZONE: Final = 2
 """Of them: what fails on two Agents of a zone is not the Agent's fault; another zone may be sound."""
 
 
+SLOW_REST_S: Final = 5.0
+"""Before a start that was too slow is tried again, twice as long after each further one, more or less by half."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
     """A failed session whose user waits. `tried` and `starts` count the launch's sessions, this one included.
@@ -44,12 +52,23 @@ class Failed:
     tried: int
     starts: Mapping[str, int] = field(default_factory=dict[str, int])
     causes: tuple[str, ...] = ()
+    slow: bool = False
+    """It took too long, and is not known to be broken."""
     permissions: Mapping[str, bool] = field(default_factory=dict[str, bool])
 
     @property
     def is_final(self) -> bool:
         """Whether it was tried often enough. Of a session without a launch (`tried` 0) nothing would count it."""
         return self.tried == 0 or (not self.handover and sum(self.starts.values()) >= MOST_STARTS)
+
+
+def rest_s(failed: Failed, session_id: str) -> float:
+    """How long after the failure the next try begins: at once where the user may get a staged session, or where a
+    start failed for another reason than the time it took. Those that failed together are spread by their ids."""
+    if failed.handover or not failed.slow or failed.is_final:
+        return 0.0
+    share = zlib.crc32(session_id.encode()) / 0xFFFF_FFFF
+    return SLOW_REST_S * 2 ** (sum(failed.starts.values()) - 1) * (0.5 + share)
 
 
 def plan_successor(
@@ -93,12 +112,13 @@ def others_first(placement: Placement, agent_id: str) -> Placement:
     return replace(placement, candidates=tuple(sorted(placement.candidates, key=lambda a: a.agent_id == agent_id)))
 
 
-def no_agent_misses(placement: Placement, zone_name: str) -> list[Miss]:
-    """Why no Agent of a zone takes the session; `placement` is without those where it failed."""
+def no_agent_misses(placement: Placement, zone_name: str, elsewhere: str = "") -> list[Miss]:
+    """Why no Agent of a zone takes the session; `placement` is without those where it failed, `elsewhere` is where
+    another one would have to be."""
     if taken := [agent.hostname for agent in placement.candidates]:
         return [room_taken(taken)]
     misses = [Miss(r.code, f"{r.reason}.", candidate=r.agent.hostname) for r in placement.rejected]
-    return misses or [Miss("no_capacity", f"Zone {zone_name} has no other Agent.")]
+    return misses or [Miss("no_capacity", f"Zone {zone_name} has no other Agent{elsewhere}.")]
 
 
 def unheard(silent_s: float) -> str:

@@ -146,7 +146,7 @@ async def read_living(db: Database, agent_id: str, session_ids: Sequence[str]) -
 async def advance(connection: Connection, manager_id: str, messages: Sequence[dict[str, Any]]) -> frozenset[str]:
     """Take note of the newest message of each Agent; the ids of those whose message is newer than the last applied.
 
-    Each message: agent_id, incarnation, seq, complete, term_seen, usage.
+    Each message: agent_id, incarnation, seq, complete, term_seen, usage, lateness.
     """
     if len(messages) > 1:
         await connection.execute(
@@ -155,9 +155,10 @@ async def advance(connection: Connection, manager_id: str, messages: Sequence[di
         )
     cursor = await connection.execute(
         "UPDATE agents a SET seq = m.seq, last_reported = clock_timestamp(), complete = a.complete OR m.complete,"
-        " manager_id = %s, manager_term = m.term_seen, usage = m.usage"
+        " manager_id = %s, manager_term = m.term_seen, usage = m.usage,"
+        " lateness = m.lateness"
         " FROM jsonb_to_recordset(%s) AS m(agent_id uuid, incarnation bigint, seq bigint, complete boolean,"
-        " term_seen bigint, usage jsonb)"
+        " term_seen bigint, usage jsonb, lateness jsonb)"
         " WHERE a.agent_id = m.agent_id AND a.incarnation = m.incarnation AND a.seq < m.seq"
         " RETURNING a.agent_id::text",
         (manager_id, Jsonb(list(messages))),
@@ -248,7 +249,7 @@ async def move_sessions(connection: Connection, moves: Sequence[dict[str, Any]])
     """Change the status of sessions, each guarded as PROTOCOLS §2 says; the rows that were moved.
 
     Each move: session_id, agent_id, status, sources, generation, assignment_id, error, log_tail, exit_code,
-    set_aside_reason, deadline_s.
+    set_aside_reason, slow, deadline_s.
     """
     if len(moves) > 1:
         await connection.execute(
@@ -262,11 +263,11 @@ async def move_sessions(connection: Connection, moves: Sequence[dict[str, Any]])
         " error = CASE WHEN m.status = 'running' THEN NULL ELSE coalesce(m.error, s.error) END,"
         " log_tail = coalesce(m.log_tail, s.log_tail),"
         " exit_code = coalesce(m.exit_code, s.exit_code),"
-        " set_aside_reason = coalesce(m.set_aside_reason, s.set_aside_reason),"
+        " set_aside_reason = coalesce(m.set_aside_reason, s.set_aside_reason), slow = m.slow,"
         " broke = CASE WHEN m.status = 'failed' AND s.claimable THEN clock_timestamp() ELSE s.broke END"
         " FROM jsonb_to_recordset(%s) AS m(session_id uuid, agent_id uuid, status text, sources text[],"
         " generation bigint, assignment_id uuid, error text, log_tail text, exit_code integer, set_aside_reason text,"
-        " deadline_s double precision)"
+        " slow boolean, deadline_s double precision)"
         " WHERE s.session_id = m.session_id AND s.agent_id = m.agent_id AND s.status = ANY(m.sources)"
         " AND s.generation = m.generation AND s.assignment_id IS NOT DISTINCT FROM m.assignment_id"
         " RETURNING s.session_id::text, s.status, s.user_id::text, s.staging_config_id::text, s.assignment_id::text",

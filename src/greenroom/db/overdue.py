@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from typing import Any, Final, LiteralString
 
 from greenroom.core.deadlines import DEADLINE_S
+from greenroom.core.progress import AGENT_STEPS
 from greenroom.core.states import RETURNING, TRANSITIONAL, SessionStatus
 from greenroom.db.database import Connection, Database
 
 _TRANSITIONAL: Final = sorted(TRANSITIONAL)
 _RETURNING: Final = sorted(RETURNING)
-
+_WAITS: Final = {"transitional": _TRANSITIONAL, "returning": _RETURNING, "steps": sorted(AGENT_STEPS)}
 
 _WAITING: Final[LiteralString] = (
     "SELECT s.session_id::text, s.status, s.want, s.status_changed, s.deadline, s.assignment_state,"
     " coalesce(a.hostname, '') AS agent_name, coalesce(o.probe_error, '') AS probe_error,"
+    " t.stepped,"
+    " coalesce(t.painted AND a.status IN ('pending', 'running'), false) AS painted,"
+    " coalesce(a.lateness, '{}') AS lateness,"
+    " coalesce(extract(epoch FROM clock_timestamp() - a.last_reported), 0)::double precision AS silent_s,"
     " clock_timestamp() AS now"
     " FROM sessions s LEFT JOIN agents a USING (agent_id) LEFT JOIN session_observed o USING (session_id)"
+    " LEFT JOIN LATERAL (SELECT max(least(at, clock_timestamp())) AS stepped, bool_or(name = 'painted') AS painted"
+    "  FROM session_steps t"
+    "  WHERE t.session_id = s.session_id AND t.name = ANY(%(steps)s) AND s.status = 'starting' AND s.started IS NULL"
+    " ) t ON true"
     " WHERE s.zone_id = %(zone_id)s AND s.status <> 'deleted' AND (s.status = ANY(%(transitional)s)"
     "  OR s.status = ANY(%(returning)s) AND s.deadline IS NOT NULL)"
     " AND (a.agent_id IS NULL OR a.status IN ('pending', 'running')"
@@ -31,32 +41,56 @@ async def read_waiting(db: Database, zone_id: str) -> list[dict[str, Any]]:
     On Agents that are not there only first starts and hand-overs, whose users wait, are overdue. What else waits for
     such an Agent, also a resume, is the fleet's business: it goes on when the Agent returns or is dead.
     """
-    return await db.fetch(_WAITING, {"zone_id": zone_id, "transitional": _TRANSITIONAL, "returning": _RETURNING})
+    return await db.fetch(_WAITING, {"zone_id": zone_id, **_WAITS})
 
 
 async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[dict[str, Any]]:
     """Those of these sessions that wait still, as they are now, locked by id; what somebody holds waits a round."""
     cursor = await connection.execute(
         _WAITING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
-        {"zone_id": zone_id, "transitional": _TRANSITIONAL, "returning": _RETURNING, "ids": list(session_ids)},
+        {"zone_id": zone_id, "ids": list(session_ids), **_WAITS},
     )
     return await cursor.fetchall()
 
 
-async def fail(
-    connection: Connection, session_id: str, status: str, reason: str, *, set_aside: bool
-) -> dict[str, Any] | None:
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a session failed, as a sentence; it is kept for inspection, or was too slow and perhaps not broken at all."""
+
+    reason: str
+    set_aside: bool = False
+    slow: bool = False
+
+
+async def fail(connection: Connection, session_id: str, status: str, failure: Failure) -> dict[str, Any] | None:
     """`failed` with its reason, if the session is still in this status; its row."""
     cursor = await connection.execute(
         "UPDATE sessions SET status = 'failed', status_changed = clock_timestamp(), deadline = NULL,"
-        " error = %(reason)s, log_tail = coalesce((SELECT nullif(o.log_tail, '') FROM session_observed o"
+        " error = %(reason)s, slow = %(slow)s,"
+        " log_tail = coalesce((SELECT nullif(o.log_tail, '') FROM session_observed o"
         "  WHERE o.session_id = sessions.session_id), log_tail),"
         " set_aside_reason = CASE WHEN %(set_aside)s THEN %(reason)s ELSE set_aside_reason END"
         " WHERE session_id = %(session_id)s AND status = %(status)s"
         " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text",
-        {"session_id": session_id, "status": status, "reason": reason, "set_aside": set_aside},
+        {"session_id": session_id, "status": status, **asdict(failure)},
     )
     return await cursor.fetchone()
+
+
+async def end_recovered(connection: Connection, zone_id: str) -> list[dict[str, Any]]:
+    """Sessions that were set aside because they were slow and were seen to be usable since then are to go; the rows."""
+    cursor = await connection.execute(
+        "WITH well AS MATERIALIZED (SELECT s.session_id FROM sessions s JOIN session_observed o"
+        "  USING (session_id, agent_id, generation) WHERE s.zone_id = %s AND s.status = 'failed' AND s.slow"
+        "  AND s.set_aside_for IS NOT NULL AND o.usable ORDER BY s.session_id FOR NO KEY UPDATE OF s)"
+        " UPDATE sessions SET status = 'deleting', want = 'absent', generation = generation + 1,"
+        " status_changed = clock_timestamp(), deadline = NULL,"
+        " ended_reason = 'It was set aside because it was slow, and answered again.'"
+        " WHERE session_id IN (SELECT session_id FROM well) AND status = 'failed'"
+        " RETURNING session_id::text, agent_id::text, staging_config_id::text",
+        (zone_id,),
+    )
+    return await cursor.fetchall()
 
 
 async def delete_again(connection: Connection, session_id: str) -> dict[str, Any] | None:

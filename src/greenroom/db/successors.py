@@ -30,10 +30,11 @@ _SEARCH: Final[LiteralString] = """
 SELECT s.session_id::text, s.status, s.user_id::text, u.username, s.agent_id::text,
        coalesce(a.hostname, '') AS agent_name, s.staging_config_id::text, s.launch_id::text, s.image_id::text,
        s.zone_id::text, z.zone_name, s.assignment, s.idempotency_key, s.idempotency_body, s.kasm_url,
-       s.client_settings, s.permissions, s.auth_epoch, s.set_aside_reason, s.error, s.cores, s.cpu_quota, s.memory,
-       s.spec, s.credential_encrypted, s.files_encrypted, s.allow_origin, s.upstream_auth, s.expiry,
-       t.preferred_language, t.preferred_timezone,
+       s.client_settings, s.permissions, s.auth_epoch, s.set_aside_reason, s.error, s.slow,
+       s.cores, s.cpu_quota, s.memory, s.spec, s.credential_encrypted, s.files_encrypted, s.allow_origin,
+       s.upstream_auth, s.expiry, t.preferred_language, t.preferred_timezone,
        COALESCE(extract(epoch FROM clock_timestamp() - a.last_reported), 0)::double precision AS silent_s,
+       extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS failed_s,
        extract(epoch FROM s.expires - COALESCE(s.keepalive, s.assigned, s.created))::double precision AS keepalive_s,
        COALESCE(l.current_zone_id, s.zone_id)::text AS current_zone_id, COALESCE(l.request_host, '') AS request_host,
        l.steps->-1 AS last_step,
@@ -41,7 +42,10 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, s.agent_id::te
        COALESCE((SELECT jsonb_object_agg(zone_id, number) FROM (SELECT o.zone_id, count(*) AS number FROM sessions o
            WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL GROUP BY o.zone_id) made), '{}') AS starts,
        ARRAY(SELECT o.agent_id::text FROM sessions o WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL
-           AND o.agent_id IS NOT NULL) AS started_on,
+           AND o.agent_id IS NOT NULL
+             UNION SELECT m.agent_id::text FROM sessions o JOIN agents b USING (agent_id) JOIN agents m
+               ON m.machine_id = b.machine_id AND m.machine_id <> ''
+              WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL AND o.slow) AS started_on,
        ARRAY(SELECT coalesce(p.hostname, 'an Agent') || ': ' || coalesce(o.error, 'no reason was given')
                FROM sessions o LEFT JOIN agents p USING (agent_id)
               WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL AND o.session_id <> s.session_id

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 import structlog
 from prometheus_client import Histogram
@@ -169,6 +169,7 @@ def _progress(message: CheckIn) -> dict[str, object]:
         "complete": message.inventory_complete,
         "term_seen": message.term_seen,
         "usage": {"cpu": message.usage.cpu, "memory_bytes": message.usage.memory_bytes},
+        "lateness": asdict(message.lateness),
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from greenroom.core.lateness import ON_TIME, Lateness
 from greenroom.db.database import Database
 from greenroom.db.leases import Fence
 from greenroom.db.logs import LogWriter
@@ -29,3 +30,5 @@ class PrimaryContext:
     logs: LogWriter
     quiet: bool
     tasks: Tasks
+    lateness: Lateness = ON_TIME
+    """This Manager's own."""

@@ -6,8 +6,9 @@ from typing import Any, Final
 
 from greenroom.core import deadlines
 from greenroom.core.checkin import Move, Seen, SessionRow, decide
-from greenroom.core.deadlines import DEADLINE_S, ActionKind, Overdue, Waiting
+from greenroom.core.deadlines import DEADLINE_S, ActionKind, Overdue, Waiting, Watch
 from greenroom.core.installation import installation_of
+from greenroom.core.lateness import Lateness
 from greenroom.core.states import ObservedState, SessionStatus, Want
 from greenroom.db import overdue as sql
 from greenroom.db.checkin import move_sessions
@@ -58,20 +59,23 @@ async def _act(connection: Connection, action: Overdue) -> dict[str, Any] | None
     if action.kind == "take_back":
         return await take_back(connection, action.session_id, action.status)
     set_aside = action.kind == "set_aside"
-    return await sql.fail(connection, action.session_id, action.status, action.reason, set_aside=set_aside)
+    failed = sql.Failure(action.reason, set_aside=set_aside, slow=action.slow)
+    return await sql.fail(connection, action.session_id, action.status, failed)
 
 
 def _planned(rows: list[dict[str, Any]], ctx: PrimaryContext) -> list[Overdue]:
     if not rows:
         return []
     waiting = [_waiting(row) for row in rows]
-    made = deadlines.plan(waiting, rows[0]["now"], quiet=ctx.quiet, received_s=ctx.config.handover_received_s)
+    watch = Watch(ctx.config.handover_received_s, ctx.lateness)
+    made = deadlines.plan(waiting, rows[0]["now"], quiet=ctx.quiet, watch=watch)
     return [action for action in made if not ctx.tasks.troubles.rests("deadlines", action.session_id)]
 
 
 def _waiting(row: dict[str, Any]) -> Waiting:
-    fields = {name: value for name, value in row.items() if name not in ("now", "status", "want")}
-    return Waiting(status=SessionStatus(row["status"]), want=Want(row["want"]), **fields)
+    fields = {name: value for name, value in row.items() if name not in ("now", "status", "want", "lateness")}
+    lateness = Lateness(**row["lateness"])
+    return Waiting(status=SessionStatus(row["status"]), want=Want(row["want"]), lateness=lateness, **fields)
 
 
 async def run_missed_moves(ctx: PrimaryContext, news: News) -> None:
@@ -130,8 +134,28 @@ def _update(row: dict[str, Any], move: Move) -> dict[str, Any]:
         "log_tail": None,
         "exit_code": row["exit_code"],
         "set_aside_reason": move.reason if move.set_aside else None,
+        "slow": move.slow,
         "deadline_s": DEADLINE_S.get(move.to),
     }
+
+
+async def run_recovered(ctx: PrimaryContext, news: News) -> None:
+    """End what was set aside because it was slow and answers again: there is nothing to inspect, and it takes up room.
+
+    It does not go back to its pool: it was assigned to somebody, and such a session is never claimable again.
+    """
+    async with guarded(ctx.db, ctx.fence) as connection:
+        rows = await sql.end_recovered(connection, ctx.zone_id)
+    for row in rows:
+        news.log(
+            "INFO",
+            "set-aside-recovered",
+            f"session {row['session_id']}, which was set aside because it was slow, answers again; it ends, so that its"
+            " room is free, because a session that was assigned to somebody never goes back to its pool",
+            session_id=row["session_id"],
+            staging_config_id=row["staging_config_id"],
+        )
+        news.add(f"session:{row['session_id']}", f"agent:{row['agent_id']}", f"zone:{ctx.fence.zone_key}")
 
 
 async def run_cleanup(ctx: PrimaryContext, news: News) -> None:

@@ -19,6 +19,7 @@ from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
 from greenroom.db.managers import Beat, ManagerRow, heartbeat
 from greenroom.kit.config import ManagerConfig
+from greenroom.kit.lateness import LatenessMeter
 from greenroom.kit.secrets import Secrets
 from greenroom.manager import sentinel
 from greenroom.manager.clock import boottime_s
@@ -53,6 +54,7 @@ class Guardian:
         watch: LeaseWatch,
         wakers: Wakers,
         primary_round: Callable[[PrimaryContext], Awaitable[None]],
+        lateness: LatenessMeter,
     ) -> None:
         self._db = db
         self._me = me
@@ -64,6 +66,7 @@ class Guardian:
         self._watch = watch
         self._wakers = wakers
         self._primary_round = primary_round
+        self._lateness = lateness
         self._woken = asyncio.Event()
         self._reconnected_at_s = boottime_s()
         self._context: PrimaryContext | None = None
@@ -125,6 +128,7 @@ class Guardian:
                 logs=self._logs,
                 quiet=self._quiet(beat),
                 tasks=Tasks(self._standing.troubles, self._logs, self._me.zone_name),
+                lateness=self._lateness.now(),
             )
             await self._primary_round(self._context)
             self._standing.took_over()

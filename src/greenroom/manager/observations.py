@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from greenroom.core.checkin import Move, Seen, SessionRow, decide
 from greenroom.core.deadlines import DEADLINE_S, HANDOVER_SLACK_S
+from greenroom.core.progress import AGENT_STEPS
 from greenroom.core.states import ObservedState, SessionStatus, Want
 from greenroom.db import checkin as sql
 from greenroom.db.database import Connection, Database
@@ -17,9 +18,6 @@ from greenroom.db.managers import ManagerRow
 from greenroom.db.sessions import end_sessions, lock_sessions, lock_sessions_capacity
 from greenroom.kit.config import ManagerConfig
 from greenroom.wire.messages import AssignmentReport, CheckIn, Observed
-
-AGENT_STEPS = frozenset({"received", "created", "started", "answering", "painted"})
-"""Steps of a start that an Agent may report."""
 
 
 @dataclass(slots=True)
@@ -187,6 +185,7 @@ def seen_of(observed: Observed) -> Seen:
         assignment_id=report.assignment_id if report else None,
         handover=report.state if report else None,
         handover_error=report.error if report else "",
+        handover_slow=report.slow if report else False,
     )
 
 
@@ -233,6 +232,7 @@ def _update(sighting: _Sighting, row: dict[str, Any], move: Move) -> dict[str, A
         "log_tail": sighting.observed.log_tail or None,
         "exit_code": sighting.observed.exit_code,
         "set_aside_reason": move.reason if move.set_aside else None,
+        "slow": move.slow,
         "deadline_s": DEADLINE_S.get(move.to),
     }
 

@@ -9,7 +9,7 @@ from greenroom.core.errors import GreenroomError
 from greenroom.manager.agents import run_agents, run_offers, run_reconcile
 from greenroom.manager.clock import boottime_s
 from greenroom.manager.context import PrimaryContext
-from greenroom.manager.deadlines import run_cleanup, run_deadlines, run_missed_moves
+from greenroom.manager.deadlines import run_cleanup, run_deadlines, run_missed_moves, run_recovered
 from greenroom.manager.expiry import run_expiry
 from greenroom.manager.news import News
 from greenroom.manager.pools import run_pools
@@ -34,6 +34,7 @@ TASKS: Final[dict[str, Task]] = {
 UPKEEP: Final[dict[str, Task]] = {
     "stranded": lambda ctx, _: run_stranded(ctx),
     "reconcile": run_reconcile,
+    "recovered": run_recovered,
     "cleanup": run_cleanup,
     "records": run_records,
 }

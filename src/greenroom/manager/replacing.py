@@ -154,7 +154,8 @@ async def make_another(
                     steps=search.steps([*before, used(attempt, agent.hostname, reason)]),
                 )
                 return Found(new.session_id, agent.agent_id, attempt, room.yielding)
-    return no_agent_misses(placement, zone.zone_name)
+    slow = search.failed.slow and not search.failed.handover
+    return no_agent_misses(placement, zone.zone_name, " on another machine" if slow else "")
 
 
 async def _lock(connection: Connection, search: Search, room: Room) -> None:

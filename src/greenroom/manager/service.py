@@ -21,6 +21,7 @@ from greenroom.db.requests import RequestLog
 from greenroom.kit import log as logging
 from greenroom.kit import stops
 from greenroom.kit.config import ManagerConfig, load
+from greenroom.kit.lateness import LatenessMeter
 from greenroom.kit.secrets import Secrets
 from greenroom.kit.serving import serve
 from greenroom.manager import sentinel
@@ -72,6 +73,7 @@ class Manager:
         self.wakers = Wakers()
         self.metrics = Metrics(self.standing, self.wakers)
         self.metrics.show_log(self.logs)
+        self._lateness = LatenessMeter(proc=None)
         self.for_agents: ForAgents | None = None
         self.requests: RequestLog | None = None
         self._lease: LeaseKeeper | None = None
@@ -126,8 +128,8 @@ class Manager:
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(_wait(self._listening), name="listener")
-                parts = (guardian, self._refill, lease, watch, committer, retention, self.logs, self.requests)
-                for loop in (part.run for part in parts):
+                parts = (guardian, self._refill, lease, watch, committer, retention)
+                for loop in (part.run for part in (*parts, self.logs, self.requests, self._lateness)):
                     group.create_task(loop(), name=loop.__qualname__)
         finally:
             await self.db.close()
@@ -201,6 +203,7 @@ class Manager:
             watch=watch,
             wakers=self.wakers,
             primary_round=PrimaryRounds().run,
+            lateness=self._lateness,
         )
         return lease, watch, guardian
 

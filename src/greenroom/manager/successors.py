@@ -12,7 +12,7 @@ from psycopg.rows import DictRow
 from greenroom.core.errors import Invalid, ProfileInUse
 from greenroom.core.launching import Attempt, Miss, TraceStep, missed, passed_over
 from greenroom.core.states import SessionStatus
-from greenroom.core.successors import Failed, failure, final_error, plan_successor, unheard
+from greenroom.core.successors import Failed, failure, final_error, plan_successor, rest_s, unheard
 from greenroom.db import facts, successors
 from greenroom.db.leases import guarded
 from greenroom.manager.context import PrimaryContext
@@ -30,6 +30,8 @@ async def run_successors(ctx: PrimaryContext) -> None:
     """
     for row in await successors.read_waiting(ctx.db, ctx.zone_id):
         if ctx.tasks.troubles.rests("successors", row["session_id"]):
+            continue
+        if row["failed_s"] < rest_s(failed_of(row), row["session_id"]):
             continue
         async with ctx.tasks.apart("successors", row["session_id"]):
             await _run_successor(ctx, row)
@@ -91,6 +93,7 @@ def failed_of(row: DictRow) -> Failed:
         tried=row["tried"],
         starts=row["starts"],
         causes=tuple(row["causes"]),
+        slow=row["slow"],
         permissions=row["permissions"],
     )
 

@@ -22,6 +22,8 @@ from greenroom.core.errors import GreenroomError, NotFound, Refused, Unavailable
 from greenroom.core.reconcile import ContainerState
 from greenroom.core.sessions import Exec, File, SessionSpec
 
+PROBE_TIMEOUT_S: Final = 5.0
+
 
 class RuntimeUnavailable(Unavailable):
     """The container runtime of this host does not answer; see its log on the host."""
@@ -192,12 +194,14 @@ class ProbeResult:
     """What a probe saw.
 
     `usable`: the page answered with the credential and, where frames can be read, something was painted. `painted` is
-    None where frames cannot be read (images whose page is not ours). `error` is a sentence when not usable.
+    None where frames cannot be read (images whose page is not ours). `error` is a sentence when not usable. `silent`:
+    no answer came in time, and nothing said that none will come, as a refused connection does.
     """
 
     usable: bool
     painted: bool | None = None
     error: str = ""
+    silent: bool = False
 
 
 class Runtime(Protocol):
@@ -344,8 +348,8 @@ class Runtime(Protocol):
         """What the whole host uses."""
         ...
 
-    async def probe(self, address: str, spec: SessionSpec) -> ProbeResult:
-        """Look at the session's page as a viewer would; never raises, takes at most `PROBE_TIMEOUT_S`."""
+    async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
+        """Look at the session's page as a viewer would; never raises, takes at most `timeout_s`."""
         ...
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
@@ -380,6 +384,3 @@ class Runtime(Protocol):
         For `greenroom down`. Returns how many containers were removed.
         """
         ...
-
-
-PROBE_TIMEOUT_S: Final = 5.0

@@ -21,6 +21,7 @@ from greenroom.core.sessions import Exec, File, SessionSpec
 from greenroom.runtimes import cgroups
 from greenroom.runtimes.base import (
     LOGS_MAX,
+    PROBE_TIMEOUT_S,
     Capacity,
     Container,
     ContainerConflict,
@@ -304,9 +305,9 @@ class DockerRuntime:
             await asyncio.gather(reading, return_exceptions=True)
             await client.close()
 
-    async def probe(self, address: str, spec: SessionSpec) -> ProbeResult:
+    async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
         """See `base.Runtime`."""
-        return await self._prober.probe(address, spec)
+        return await self._prober.probe(address, spec, timeout_s)
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
         """See `base.Runtime`."""

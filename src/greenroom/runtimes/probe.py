@@ -49,7 +49,10 @@ class Prober:
         self._tls.verify_mode = ssl.CERT_NONE
         # A cookie of one page would be sent to all others: they differ in their ports alone, and cookies know no ports.
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-        self._http = httpx.AsyncClient(verify=self._tls, trust_env=False, timeout=PROBE_TIMEOUT_S, cookies=no_cookies)
+        # How long a look takes in all is limited, not its parts.
+        self._http = httpx.AsyncClient(
+            verify=self._tls, trust_env=False, timeout=httpx.Timeout(None), cookies=no_cookies
+        )
         self._ours: dict[str, str] = {}
         """Address → credential, of pages of our own image that were usable at the last look."""
 
@@ -64,7 +67,8 @@ class Prober:
             async with asyncio.timeout(timeout_s):
                 return await (self._look_at_screen(address, spec) if is_known else self._look(address, spec))
         except TimeoutError:
-            return ProbeResult(usable=False, error=f"The session's page did not answer within {timeout_s:g} s.")
+            sentence = f"The session's page did not answer within {timeout_s:g} s."
+            return ProbeResult(usable=False, silent=True, error=sentence)
         except (httpx.HTTPError, httpx.InvalidURL) as error:
             return ProbeResult(usable=False, error=f"The session's page does not answer: {_reason(error)}.")
         except Exception as error:  # noqa: BLE001 -- what is made up fails in any way, and must not end the Agent
@@ -127,6 +131,7 @@ class Prober:
                 compression=None,
                 proxy=None,
                 ping_interval=None,
+                open_timeout=None,
                 max_size=1 << 20,
                 close_timeout=0.2,
             )

@@ -18,6 +18,7 @@ import msgspec
 from greenroom.core.reconcile import ContainerState
 from greenroom.core.sessions import Exec, File, SessionSpec
 from greenroom.runtimes.base import (
+    PROBE_TIMEOUT_S,
     Capacity,
     Container,
     ContainerConflict,
@@ -279,9 +280,9 @@ class SimulatedRuntime:
         finally:
             self._subscribers.discard(queue)
 
-    async def probe(self, address: str, spec: SessionSpec) -> ProbeResult:
+    async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
         """See `base.Runtime`. The session is found by its specification, since all addresses are the same."""
-        del address
+        del address, timeout_s
         spec_hash = spec.hash()
         running = [
             stored

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from greenroom.core.lateness import ON_TIME, Lateness
 from greenroom.core.web_filter import FilterPolicy
 
 VERSION: Final = 1
@@ -112,12 +113,16 @@ class EdgeCertificate(Message, frozen=True, kw_only=True):
 
 
 class AssignmentReport(Message, frozen=True, kw_only=True):
-    """How far the hand-over is: `received` after the probe, then `assigned` or `failed`."""
+    """How far the hand-over is: `received` after the probe, then `assigned` or `failed`.
+
+    `slow`: it failed because something took too long; nothing is known to be broken.
+    """
 
     assignment_id: str
     state: Literal["received", "assigned", "failed"]
     exit_code: int | None = None
     error: str = ""
+    slow: bool = False
 
 
 class CommandReport(Message, frozen=True, kw_only=True):
@@ -198,6 +203,8 @@ class CheckIn(Message, frozen=True, kw_only=True):
     inventory_complete: bool = False
     capacity: Capacity
     usage: Usage = Usage()
+    lateness: Lateness = ON_TIME
+    """How late the Agent and its host are: how much longer it is to be waited for."""
     images: list[ImageReport] | None = None
     sessions: list[Observed] = []
     unknown: list[str] = []

@@ -104,6 +104,22 @@ async def test_a_page_does_not_lead_the_host_to_another_place():
     assert asked == []
 
 
+async def test_a_page_that_refuses_is_not_silent_and_one_that_hangs_is():
+    prober = Prober()
+    async with page(lambda _: b"", []) as address:
+        pass
+    refused = await prober.probe(address, SPEC, timeout_s=20)
+    assert (refused.usable, refused.silent) == (False, False)
+
+    accepted = asyncio.Event()
+    async with await asyncio.start_server(lambda *_: accepted.set(), "127.0.0.1", 0) as server:
+        host, port = server.sockets[0].getsockname()
+        hung = await prober.probe(f"{host}:{port}", SPEC, timeout_s=0.5)
+    assert accepted.is_set()
+    assert (hung.usable, hung.silent) == (False, True)
+    await prober.close()
+
+
 class Desktop(Prober):
     """A prober of a desktop of ours that is not there; counts how often its page was asked."""
 

@@ -1,0 +1,92 @@
+"""Measures how late this process and its host are (`core.lateness`), from what the kernel tells in /proc.
+
+The own delay is how much later than asked for a short sleep ends. Of the host: the run queue, looked at with each of
+these sleeps, and how much of the time anything waited for a core (PSI), where the kernel counts it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from greenroom.core.lateness import ON_TIME, Lateness
+
+TICK_S: Final = 0.25
+MEMORY_S: Final = 2.0
+"""What was so long ago counts for a third of what is now: long enough to see more than one moment of the run queue."""
+PROC: Final = Path("/proc")
+
+
+class LatenessMeter:
+    """See the module; on time until `run` was begun.
+
+    Args:
+        now_s: the time in seconds, which only grows.
+        cores: of the host.
+        proc: where the kernel tells; None = only the own delay is measured.
+    """
+
+    def __init__(
+        self, now_s: Callable[[], float] = time.monotonic, cores: int = os.cpu_count() or 1, proc: Path | None = PROC
+    ) -> None:
+        self._now_s = now_s
+        self._cores = cores
+        self._proc = proc
+        self._due_s = math.inf
+        self._stalled: tuple[float, float] | None = None
+        self._own_s = self._queue = 0.0
+        self._waiting = 1.0
+
+    def now(self) -> Lateness:
+        """How late they are now; a tick that is overdue this very moment counts already."""
+        if math.isinf(self._due_s):
+            return ON_TIME
+        own_s = max(self._own_s, self._now_s() - self._due_s)
+        return Lateness(own_s=round(own_s, 3), queue=round(self._queue, 1), waiting=round(self._waiting, 2))
+
+    async def run(self) -> None:
+        """Measure for ever."""
+        self.begin()
+        while True:
+            await asyncio.sleep(TICK_S)
+            self.tick()
+
+    def begin(self) -> None:
+        """The next tick is to come `TICK_S` from now."""
+        self._due_s = self._now_s() + TICK_S
+
+    def tick(self) -> None:
+        """Look once. The files are the kernel's, in memory: to read them takes some microseconds."""
+        now_s = self._now_s()
+        late_s = max(0.0, now_s - self._due_s)
+        weight = 1.0 - math.exp(-(TICK_S + late_s) / MEMORY_S)
+        self._own_s += weight * (late_s - self._own_s)
+        if self._proc is not None:
+            self._queue += weight * (_run_queue(self._proc / "loadavg") / self._cores - self._queue)
+            self._look_at_pressure(self._proc / "pressure/cpu", now_s)
+        self.begin()
+
+    def _look_at_pressure(self, pressure: Path, now_s: float) -> None:
+        """The kernel counts anew every 2 s: the share is that of the time between two of its counts."""
+        try:
+            stalled_s = int(pressure.read_text().partition("total=")[2].split()[0]) / 1e6
+        except (OSError, ValueError, IndexError):
+            return
+        if self._stalled is None or stalled_s > self._stalled[1]:
+            if self._stalled is not None:
+                since_s = max(TICK_S, now_s - self._stalled[0])
+                self._waiting = min(1.0, (stalled_s - self._stalled[1]) / since_s)
+            self._stalled = (now_s, stalled_s)
+
+
+def _run_queue(loadavg: Path) -> float:
+    """Tasks that want a core, this one left out; none where the kernel does not tell."""
+    try:
+        return max(0.0, float(loadavg.read_text().split()[3].partition("/")[0]) - 1.0)
+    except (OSError, ValueError, IndexError):
+        return 0.0
