@@ -44,8 +44,9 @@ LOG_PAUSES_S: Final = (0.0, 0.1, 0.4)
 SLOTS: Final = SlotCount(ordinary=2 * (os.cpu_count() or 1), for_people=os.cpu_count() or 1)
 """Containers that are changed at once: with Docker, twice the cores is fastest."""
 CHANGE_WITHIN_S: Final = max(DEADLINE_S.values())
-"""A change that takes longer is given up, or it would keep its slot from others for ever; the Primary waited no longer
-either. Each call of the runtime has a limit of its own, but a folder of another machine, e.g., may never answer."""
+"""A change that takes longer is given up, or it would keep its slot from others for ever; the Primary waits no longer
+either on a quiet host. Each call of the runtime has a limit of its own, but a folder of another machine, e.g., may
+never answer."""
 REPORTS: Final = frozenset({ActionKind.REPORT_UNKNOWN, ActionKind.REPORT_MISMATCH})
 
 

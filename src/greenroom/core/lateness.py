@@ -19,7 +19,7 @@ MOST_TIMES: Final = 10.0
 ON_TIME_S: Final = 0.05
 """A process that runs at most so late is on time; one that runs k times as late needs k times as long.
 
-What it waits for takes some ten turns of two processes, 20 to 30 ms on a quiet host, and each turn comes so much later.
+What it waits for takes several turns of this and of other processes, and each of them comes so much later.
 """
 
 
