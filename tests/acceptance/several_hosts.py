@@ -120,7 +120,8 @@ class Deployment:
         for web in self.webs:
             wait_for(lambda web=web: self._answers(web), f"{web.machine.name} answers")
         zone_id = self.webs[0].call("GET", "/zones")[0]["zone_id"]
-        token = self.webs[0].call("POST", "/join-tokens", json={"zone_id": zone_id, "uses": 2})["token"]
+        body = {"zone_id": zone_id, "uses": 2, "enable_agent": True}
+        token = self.webs[0].call("POST", "/join-tokens", json=body)["token"]
         for done in loading:
             assert done.wait(120) == 0, "the image is loaded"
         for host in self.hosts:

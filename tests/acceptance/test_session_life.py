@@ -234,7 +234,8 @@ def second_agent(instance: Instance, tmp_path: Path) -> Iterator[str]:
     """The id of a second Agent in the zone, on which containers are made slowly and none can be started."""
     zone_id = instance.found["zones"][0]["zone_id"]
     token = tmp_path / "token"
-    token.write_text(instance.call("POST", "/join-tokens", json={"zone_id": zone_id, "uses": 1, "hours": 1})["token"])
+    body = {"zone_id": zone_id, "enable_agent": True}
+    token.write_text(instance.call("POST", "/join-tokens", json=body)["token"])
     image = instance.sql("SELECT name FROM images WHERE friendly_name = 'Desktop'")[0]["name"]
     runtime = SimulatedRuntime("", "", folder=tmp_path / "agent")
     runtime.configure(Settings(broken_images=frozenset({image}), start_s=8.0))

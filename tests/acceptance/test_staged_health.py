@@ -112,7 +112,7 @@ def second_agent(instance: Instance, tmp_path: Path) -> Iterator[RoleProcess]:
     """A second Agent in the zone, whose containers exist in a file alone."""
     zone = instance.found["zones"][0]
     token = tmp_path / "token"
-    body = {"zone_id": zone["zone_id"], "uses": 1, "hours": 1}
+    body = {"zone_id": zone["zone_id"], "enable_agent": True}
     token.write_text(instance.call("POST", "/join-tokens", json=body)["token"])
     agent = RoleProcess(
         "agent",

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import pwd
 import shutil
 import signal
 import socket
 import ssl
 import stat
 import subprocess
+import sys
 import uuid
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,8 +23,9 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from tests.acceptance.instance import GREENROOM, Instance, containers, networks_left, processes_of, run, wait_for
 
 from greenroom.up import tls
-from greenroom.up.account import Account
+from greenroom.up.account import DATABASE_ACCOUNT, GATEWAY_ACCOUNT, SERVICE_ACCOUNT, Account, Accounts
 from greenroom.up.layout import Layout
+from greenroom.up.site import site_of
 
 ROLES = {"up", "postgres", "api", "manager", "agent", "gateway", "nginx"}
 
@@ -70,12 +73,49 @@ def test_data_is_closed_to_others(instance: Instance):
     assert {"postgres", "keys", "tls", "logs", "gateway", "manager", "agent"} <= modes.keys()
     assert stat.S_IMODE((instance.data / "tmp/manager").stat().st_mode) == 0o755
     assert stat.S_IMODE((instance.data / "credentials.json").stat().st_mode) == 0o600
+    assert stat.S_IMODE((instance.data / "lock").stat().st_mode) == 0o600
 
 
 @pytest.mark.skipif(os.getuid() != 0, reason="the account is made by root")
 def test_only_agent_and_supervisor_are_root(instance: Instance):
     for role in ("postgres", "api", "manager", "gateway", "nginx"):
         assert {Path(f"/proc/{pid}").stat().st_uid for pid in instance.pids(role)} != {0}, role
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="the accounts are made by root")
+def test_who_serves_everybody_reads_no_key_and_has_no_way_to_the_database(instance: Instance):
+    owners = {
+        role: {Path(f"/proc/{pid}").stat().st_uid for pid in instance.pids(role)}
+        for role in ("nginx", "gateway", "api", "manager", "postgres")
+    }
+    assert owners["nginx"] == owners["gateway"] == {pwd.getpwnam(GATEWAY_ACCOUNT).pw_uid}
+    assert owners["api"] == owners["manager"] == {pwd.getpwnam(SERVICE_ACCOUNT).pw_uid}
+    assert owners["postgres"] == {pwd.getpwnam(DATABASE_ACCOUNT).pw_uid}
+    site = site_of(Layout(instance.data))
+    key = site.layout.key_file
+    assert as_account(SERVICE_ACCOUNT, f"open({str(key)!r})") == "done"
+    assert "Permission denied" in as_account(GATEWAY_ACCOUNT, f"open({str(key)!r})")
+    for dsn in (site.dsn, site.service_dsn):
+        assert "Peer authentication failed" in as_account(GATEWAY_ACCOUNT, f"psycopg.connect({dsn!r})")
+    assert "Peer authentication failed" in as_account(SERVICE_ACCOUNT, f"psycopg.connect({site.dsn!r})")
+    may = f"psycopg.connect({site.service_dsn!r}).execute"
+    assert as_account(SERVICE_ACCOUNT, f"{may}('DELETE FROM sessions WHERE false')") == "done"
+    for statement in ("CREATE TABLE mine (a int)", "UPDATE logs SET message = ''", "COPY logs TO PROGRAM 'true'"):
+        assert "permission denied" in as_account(SERVICE_ACCOUNT, f"{may}({statement!r})"), statement
+    assert instance.sql("SELECT rolname FROM pg_roles WHERE rolsuper AND rolcanlogin") == [{"rolname": "postgres"}]
+
+
+def as_account(account: str, expression: str) -> str:
+    """`done`, or what went wrong where a process of the account evaluates this."""
+    packages = os.pathsep.join(path for path in sys.path if path)
+    uid, gid = pwd.getpwnam(account).pw_uid, pwd.getpwnam(account).pw_gid
+    script = (
+        f"import os, psycopg\nos.setgroups([]); os.setgid({gid}); os.setuid({uid})\n"
+        f"try: {expression}; print('done')\nexcept Exception as error: print(error)"
+    )
+    command = [sys.executable, "-c", script]
+    done = subprocess.run(command, check=True, capture_output=True, text=True, env={"PYTHONPATH": packages})
+    return done.stdout.strip()
 
 
 def test_it_listens_on_the_loopback_alone(instance: Instance):
@@ -245,7 +285,7 @@ def test_down_without_docker_ends_the_processes_in_order_and_the_next_one_ends_t
 def test_a_certificate_of_ones_own_is_shown_under_its_host_name(new_instance: Instance):
     brought = new_instance.folder / "brought"
     other = Layout(brought)
-    other.create(Account(None))
+    other.create(Accounts(Account(None), Account(None), Account(None)))
     tls.ensure_authority(other)
     certificate, key = tls.ensure_certificate(other, Account(None), ["rooms.example"], datetime.now(UTC))
     new_instance.up("--hostname", "rooms.example", "--tls-cert", str(certificate), "--tls-key", str(key))

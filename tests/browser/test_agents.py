@@ -80,7 +80,7 @@ def test_an_agent_joins_with_the_command_shown_and_again_after_its_credential_wa
 
     page.evaluate("window.before = 1")
     join(command, tmp_path / "agent")
-    expect(dialogue.get_by_role("status").last).to_contain_text("has joined")
+    expect(dialogue.get_by_role("status").last).to_contain_text("has joined and gets no session before it is enabled")
     dialogue.get_by_role("button", name="Done").click()
     (new,) = [agent for agent in instance.call("GET", "/agents") if agent["agent_id"] not in known]
     row = admin.row(new["agent_id"][:8])

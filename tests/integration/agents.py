@@ -161,11 +161,11 @@ async def joined(db: Database, door: httpx.AsyncBaseTransport, **fields: Any) ->
     return agent
 
 
-async def join_token(db: Database, uses: int = 1, valid_s: float = 600) -> str:
+async def join_token(db: Database, uses: int = 1, valid_s: float = 600, *, enable_agent: bool = True) -> str:
     token = uuid.uuid4().hex
     zone = await db.fetch_one("SELECT zone_id::text FROM zones WHERE zone_name = 'default'")
     assert zone is not None
-    await add_join_token(db, hashed(token), zone["zone_id"], uses=uses, valid_s=valid_s)
+    await add_join_token(db, hashed(token), zone["zone_id"], uses=uses, valid_s=valid_s, enable_agent=enable_agent)
     return token
 
 

@@ -43,6 +43,21 @@ async def test_a_create_waits_for_an_image_that_is_being_fetched(
         await world.until(lambda: _image_state(world, "slow/image:1") == "present")
 
 
+async def test_an_image_is_not_fetched_before_its_registrys_password_is_told(
+    world: World, manager: ScriptedManager, tmp_path: Path
+):
+    behave(tmp_path, missing_images=["team/closed:1"])
+    withheld = DesiredImage(name="team/closed:1", user="robot", password_withheld=True)
+    world.images = [withheld]
+    async with agent_inside(tmp_path, manager):
+        await world.until(lambda: _image_state(world, "team/closed:1") == "absent")
+        world.images = [DesiredImage(name="team/closed:1", user="robot", password="secret")]
+        await world.tell()
+        await world.until(lambda: _image_state(world, "team/closed:1") == "present")
+    states = [report.state for message in world.check_ins for report in message.images or []]
+    assert "failed" not in states
+
+
 async def test_an_image_that_cannot_be_fetched_says_why(world: World, manager: ScriptedManager, tmp_path: Path):
     behave(tmp_path, missing_images=["none/such:1"], broken_images=["none/such:1"])
     world.images = [DesiredImage(name="none/such:1")]

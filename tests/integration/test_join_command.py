@@ -113,7 +113,7 @@ async def test_sessions_of_an_agent_whose_credential_is_revoked_run_on(zone: Zon
 
 
 async def test_a_host_joins_with_the_command_and_its_agent_works(zone: Zone, tmp_path: Path):
-    token = await new_token(zone)
+    token = await new_token(zone, enable_agent=True)
     home = tmp_path / "agent"
     edge = "https://edge-1.example.org:9443"
     done = await run(token["join_command"], "--dir", str(home), "--edge-url", edge, "--json")

@@ -22,9 +22,9 @@ from greenroom.db.database import Database
 from greenroom.db.instance import WAITING, agent_states, let_join
 from greenroom.db.join_tokens import add_join_token
 from greenroom.kit.certificates import general_name, names_in, new_key, request_for
-from greenroom.kit.secrets import hashed
+from greenroom.kit.secrets import Secrets, hashed
 from greenroom.testing import rows
-from greenroom.wire.messages import EdgeCertificate, EdgeRequest
+from greenroom.wire.messages import EdgeCertificate, EdgeRequest, ImageReport
 
 Door = httpx.AsyncBaseTransport
 HOLD_S = 25.0
@@ -312,10 +312,11 @@ async def test_two_agents_never_share_the_beginning_of_their_ids(door: Door, db:
     assert "remove the file agent_id" in response.json()["message"]
 
 
-async def test_with_auto_agent_off_a_new_agent_is_pending_until_it_is_enabled(door: Door, db: Database):
-    await db.write("INSERT INTO settings (name, value) VALUES ('auto_agent', %s)", (Jsonb(False),))
+async def test_a_new_agent_is_pending_until_it_is_enabled(door: Door, db: Database):
     await rows.image(db)
-    agent = await joined(db, door)
+    agent = ToldAgent(door, await join_token(db, enable_agent=False))
+    assert (await agent.register()).status_code == 200
+    await agent.check_in(full=True)
     assert agent.answer is not None
     told = [image.name for image in agent.answer.images or ()]
 
@@ -350,6 +351,48 @@ async def test_with_auto_agent_off_a_new_agent_is_pending_until_it_is_enabled(do
 
     assert await eventually(is_promoted)
     assert told == ["greenroom/desktop:test"]
+
+
+async def test_a_token_or_the_setting_enables_new_agents_and_none_that_is_known(door: Door, db: Database):
+    async def enabled(*, by_token: bool) -> bool:
+        agent = ToldAgent(door, await join_token(db, enable_agent=by_token))
+        assert (await agent.register()).status_code == 200
+        assert agent.registered is not None
+        return agent.registered.enabled
+
+    assert [await enabled(by_token=False), await enabled(by_token=True)] == [False, True]
+    await db.write("INSERT INTO settings (name, value) VALUES ('auto_agent', %s)", (Jsonb(True),))
+    assert await enabled(by_token=False)
+    agent = await joined(db, door)
+    await db.write("UPDATE agents SET enabled = false WHERE agent_id = %s", (agent.agent_id,))
+    assert (await agent.register()).status_code == 200
+    assert agent.registered is not None
+    assert not agent.registered.enabled, "an administrator disabled it"
+
+
+async def test_a_registrys_password_is_told_to_an_enabled_agent_that_has_to_fetch_the_image(
+    door: Door, db: Database, tmp_path: Path
+):
+    secret = Secrets.from_file(tmp_path / "key").encrypt("robot secret")
+    await db.write(
+        "INSERT INTO images (friendly_name, name, docker_user, docker_token_encrypted) VALUES ('A', 'a:1', 'u', %s)",
+        (secret,),
+    )
+    agent = await joined(db, door)
+
+    async def told(**said: Any) -> tuple[str, bool]:
+        (image,) = (await agent.check_in(**said)).images or ()
+        return image.password, image.password_withheld
+
+    def has(state: Any) -> list[ImageReport]:
+        return [ImageReport(name="a:1", state=state)]
+
+    assert agent.answer is not None
+    assert [image.password for image in agent.answer.images or ()] == ["robot secret"], "nothing is known of it"
+    assert await told(images=has("present")) == ("", True)
+    assert await told(images=has("absent")) == ("robot secret", False)
+    await db.write("UPDATE agents SET enabled = false, status = 'running'")
+    assert await told() == ("", True)
 
 
 async def test_up_does_not_wait_for_an_agent_that_waits_for_an_administrator(db: Database):

@@ -32,6 +32,7 @@ TOKEN = Token(
     expires=datetime(2030, 1, 2, 3, 4, tzinfo=UTC),
     expired=False,
     revoked=False,
+    enable_agent=False,
 )
 NEWCOMER = Newcomer(
     agent_id="a1", zone_id="eu-id", zone_name="eu", machine_id="m1", hostname="h1", place="p1", token_hash=b"token"

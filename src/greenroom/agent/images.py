@@ -40,10 +40,10 @@ class Images:
     def want(self, images: list[DesiredImage]) -> None:
         """The images the Manager wants on this host."""
         wanted = {image.name: image for image in images}
-        if wanted != self._wanted:
+        if wanted != (before := self._wanted):
             self._wanted = wanted
             self._wake.set()
-            self._failures = {}
+            self._failures = {n: f for n, f in self._failures.items() if wanted.get(n) == before.get(n)}
 
     def report(self) -> list[ImageReport] | None:
         """All images and their states, or None if the Manager has heard that already."""
@@ -109,6 +109,8 @@ class Images:
         now = time.monotonic()
         for name, image in list(self._wanted.items()):
             report = self._reports.get(name)
+            if image.password_withheld:
+                continue
             if (report is None or report.state != "present") and self._failures.get(name, (0, 0.0))[1] <= now:
                 await self._pull(image)
 

@@ -28,6 +28,7 @@ from greenroom.agent.checkin import REGISTER_PATH
 from greenroom.agent.identity import Identity, write_private
 from greenroom.agent.link import Link, ManagerRefusedError, NoManager
 from greenroom.agent.managers import Managers
+from greenroom.cli.join_files import owner_of, write_settings
 from greenroom.core.edges import edge_address
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.kit.certificates import fingerprint, first_certificate
@@ -259,15 +260,20 @@ async def _join_agent(
         _check_managers(deployment.url, place["zone_name"], urls)
         edge_dir = str(home.with_name(EDGE_FOLDER)) if settings["edge_url"] else ""
         settings = {**settings, "manager_urls": ",".join(urls), "edge_dir": edge_dir}
-        file = _write_settings(home, deployment, settings)
+        file = _write_agent(home, deployment, settings)
         ca_file = home / "authority.pem" if deployment.authority else None
-        identity.take(await _register(identity, Link(Managers(urls), ca_file), token, settings["edge_url"]))
+        admitted = await _register(identity, Link(Managers(urls), ca_file), token, settings["edge_url"])
+        identity.take(admitted)
     finally:
         identity.close()
     sentence = (
         f"This host joined zone {place['zone_name']} as Agent {identity.agent_id}. Start it, as root, with the unit of"
         f" deploy/systemd (systemctl enable --now greenroom-agent), or:\n  GREENROOM_CONFIG={file} greenroom agent"
     )
+    if not admitted.enabled:
+        sentence += (
+            f"\nIt gets no session before an administrator enables it: greenroom agents enable {identity.agent_id[:8]}."
+        )
     if edge_dir:
         sentence += (
             f"\nThe edge gateway beside it finds its certificate in {edge_dir} (edge_dir), a folder that has to be its"
@@ -332,7 +338,7 @@ async def _check_docker(docker_host: str | None) -> None:
             await client.close()
 
 
-def _write_settings(home: Path, deployment: Deployment, settings: Mapping[str, str]) -> Path:
+def _write_agent(home: Path, deployment: Deployment, settings: Mapping[str, str]) -> Path:
     """`agent.toml` and the authority's certificate; the file of settings.
 
     Raises:
@@ -341,7 +347,7 @@ def _write_settings(home: Path, deployment: Deployment, settings: Mapping[str, s
     values = {"agent_dir": str(home), **{name: value for name, value in settings.items() if value}}
     if deployment.authority:
         values["ca_file"] = str(home / "authority.pem")
-    return _write(home, "agent.toml", values, {"authority.pem": deployment.authority})
+    return write_settings(home, "agent.toml", values, {"authority.pem": deployment.authority})
 
 
 # A gateway ----------------------------------------------------------------------------------------------------------
@@ -360,7 +366,7 @@ def _join_gateway(deployment: Deployment, token: str, home: Path) -> _Told:
         "public_url": told["public_url"],
         "stream_url": told["stream_url"],
     }
-    file = _write(home, "gateway.toml", values, {"credential": told["credential"]})
+    file = write_settings(home, "gateway.toml", values, {"credential": told["credential"]})
     sentence = (
         f"This host joined zone {told['zone_name']} as gateway {gateway_id}. Say in {file} which certificate it shows"
         " (tls_certificate, tls_key), where it listens (main_listen, stream_listen) and where the api is"
@@ -376,29 +382,7 @@ def _gateway_id(home: Path) -> str:
     try:
         home.mkdir(parents=True, exist_ok=True, mode=0o700)
         if not file.exists():
-            write_private(file, f"{uuid.uuid4()}\n".encode(), _owner(home))
+            write_private(file, f"{uuid.uuid4()}\n".encode(), owner_of(home))
         return str(uuid.UUID(file.read_text().strip()))
     except (OSError, ValueError) as error:
         raise SetupError(f"The folder {home} cannot be used: {error}.") from error
-
-
-def _write(home: Path, name: str, values: Mapping[str, str], files: Mapping[str, str]) -> Path:
-    """A TOML file of texts, and others beside it, all for the folder's owner alone; the TOML file.
-
-    Raises:
-        SetupError: the folder cannot be written.
-    """
-    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
-    try:
-        for other, content in files.items():
-            if content:
-                write_private(home / other, content.encode(), _owner(home))
-        write_private(home / name, text.encode(), _owner(home))
-    except OSError as error:
-        raise SetupError(f"The folder {home} cannot be written: {error.strerror}.") from error
-    return home / name
-
-
-def _owner(home: Path) -> os.stat_result | None:
-    """Whose what is written becomes, where that can be chosen: a gateway's folder may be its account's already."""
-    return home.stat() if os.getuid() == 0 else None

@@ -2,7 +2,7 @@
 
 A certificate is checked against the system's authorities, `--ca-file` and the authority of the local instance. An
 address of this machine whose authority is not known is identified by the owner of its listening socket instead: only
-root, the caller and the service account are trusted, so another user's program on that port never sees the key.
+root, the caller and the gateway's account are trusted, so another user's program on that port never sees the key.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from typing import Final
 import httpx
 import typer
 
-from greenroom.up.account import SERVICE_ACCOUNT
+from greenroom.up.account import GATEWAY_ACCOUNT
 from greenroom.up.layout import Layout, read_json
 from greenroom.up.options import Options, default_data, settle
 
@@ -108,12 +108,12 @@ def _is_loopback(host: str) -> bool:
 
 
 def _is_trusted(owners: set[int]) -> bool:
-    return bool(owners) and owners <= {0, os.getuid(), *_service_uid()}
+    return bool(owners) and owners <= {0, os.getuid(), *_gateway_uid()}
 
 
-def _service_uid() -> set[int]:
+def _gateway_uid() -> set[int]:
     try:
-        return {pwd.getpwnam(SERVICE_ACCOUNT).pw_uid}
+        return {pwd.getpwnam(GATEWAY_ACCOUNT).pw_uid}
     except KeyError:
         return set()
 

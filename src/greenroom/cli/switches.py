@@ -24,6 +24,10 @@ Again = Annotated[
     typer.Option("--agent", metavar="AGENT", help="A known Agent that is to join again, alone.", show_default=False),
 ]
 
+Enable = Annotated[
+    bool, typer.Option("--enable", help="New Agents are enabled at once; otherwise by an administrator.")
+]
+
 
 def register_agents(app: typer.Typer) -> None:
     """`agents enable|disable|drain|revoke|join-token`."""
@@ -60,7 +64,14 @@ def revoke(call: Call, *, given_id: str) -> None:
 
 
 def join_token(
-    call: Call, *, zone: Zone, role: Role = "agent", uses: Uses = 1, hours: Hours = 1, agent: Again = None
+    call: Call,
+    *,
+    zone: Zone,
+    role: Role = "agent",
+    uses: Uses = 1,
+    hours: Hours = 1,
+    agent: Again = None,
+    enable: Enable = False,
 ) -> None:
     """Make a token with which new hosts join a zone, and show the command for it, this one time.
 
@@ -70,6 +81,8 @@ def join_token(
     body: dict[str, object] = {"zone_id": zone_id, "role": role, "uses": uses, "hours": hours}
     if agent is not None:
         body["agent_id"] = find_id(call.client, NOUNS["agents"], agent)
+    if enable:
+        body["enable_agent"] = True
     made = call.client.post("/join-tokens", body)
     if call.output.as_json:
         call.output.json(made)

@@ -59,6 +59,8 @@ class Token:
     expires: datetime
     expired: bool
     revoked: bool
+    enable_agent: bool
+    """An Agent that joins with it is enabled at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,8 +3,8 @@
     pending ─ first complete check-in ─▶ running ─ silent ─▶ missing ─ silent for long ─▶ dead
                                             ◀────── heard again, complete ──────┴──────────┘
 
-A new Agent is enabled at once, because a join token vouched for it; with the setting `auto_agent` off it stays pending
-until an administrator enables it.
+A new Agent stays pending until an administrator enables it, unless its join token was made to say that it is enabled,
+or the setting `auto_agent` is on.
 
 Missing: no new sessions are placed, running ones are left alone. Lost: what users have there shows as lost, and comes
 back with the Agent. Dead: its sessions are ended. Invariants, tested as properties: nothing is concluded from silence

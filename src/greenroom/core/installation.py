@@ -28,7 +28,7 @@ class Installation:
     manager_record_retention_days: int = 0
     add_images_to_default_group: bool = True
     anonymous_user_retention_s: int = 3600
-    auto_agent: bool = True
+    auto_agent: bool = False
     default_cpu_allocation_method: str = "Shares"
 
 
@@ -73,7 +73,9 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
         ),
         _switch("add_images_to_default_group", "A new workspace for which no groups are named is for All Users"),
         _setting("anonymous_user_retention_s", "s", 0, "An anonymous user is deleted this long after his last session"),
-        _switch("auto_agent", "A new Agent is enabled at once; off: it waits until an administrator enables it"),
+        _switch(
+            "auto_agent", "A new Agent is enabled at once; off: it waits, unless its join token says that it is enabled"
+        ),
         Setting(
             name="default_cpu_allocation_method",
             kind="choice",

@@ -16,8 +16,8 @@ ALIVE_WITHIN_S: Final = 15.0
 """An Agent heard of within this time is alive: nobody else may come with its identity."""
 
 ADMITTED: Final = "(a.enabled OR a.status <> 'pending')"
-"""SQL for an Agent `a` that does not wait for an administrator to enable it (`auto_agent` off); one that waits is told
-nothing and passed nothing on."""
+"""SQL for an Agent `a` that does not wait for an administrator to enable it ; one that waits is told nothing and passed
+nothing on."""
 
 EPOCH: Final = (
     "(SELECT (SELECT system_identifier FROM pg_control_system()) || '.' ||"
@@ -34,13 +34,14 @@ class Identity:
     installation_id: str
     db_epoch: str
     is_new: bool
+    enabled: bool
 
 
-async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes, *, enabled: bool = True) -> Identity:
+async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes, *, enabled: bool) -> Identity:
     """Admit an Agent to a zone and give it its next incarnation; who is admitted is decided by `core.enrolment`.
 
     With a join token the Agent gets a new credential (`new_credential_hash`); with its credential it keeps it.
-    `enabled` counts for a newcomer.
+    A newcomer is enabled at once if `enabled`, or if its token says so.
 
     Raises:
         Unauthenticated: the token or the credential is not valid here.
@@ -59,7 +60,8 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
         if known is not None:
             return await _admit_again(connection, newcomer, credential_hash)
         await _check_route(connection, newcomer.agent_id)
-        return await _admit_new(connection, newcomer, credential_hash, enabled=enabled)
+        vouched = token is not None and token.enable_agent
+        return await _admit_new(connection, newcomer, credential_hash, enabled=enabled or vouched)
 
 
 _KNOWN: Final = (
@@ -84,7 +86,7 @@ async def _check_route(connection: Connection, agent_id: str) -> None:
 
 
 _IDENTITY: Final = (
-    " RETURNING incarnation, (SELECT installation_id::text FROM installation) AS installation_id, "
+    " RETURNING incarnation, enabled, (SELECT installation_id::text FROM installation) AS installation_id, "
     + EPOCH
     + " AS db_epoch"
 )

@@ -19,6 +19,12 @@ from greenroom.db.database import Connection, Database
 _ORDERED: Final = "k.state = 'requested' AND " + AWAITED
 """A row of `session_commands k` that the Agent is to begin."""
 
+_LOGIN_TO_FETCH: Final = (
+    "CASE WHEN a.enabled AND NOT EXISTS (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id"
+    " AND r.name = i.name AND r.state = 'present') THEN i.docker_token_encrypted END"
+)
+"""The registry's password of image `i` for an enabled Agent `a` that has to fetch it; nobody else is given one."""
+
 _STATE: Final = (
     "SELECT a.incarnation, a.seq, a.complete, a.status, a.credential_hash, a.zone_id::text AS agent_zone_id,"
     " a.manager_id::text AS heard_manager_id, a.manager_term,"
@@ -29,7 +35,9 @@ _STATE: Final = (
     " (SELECT coalesce(jsonb_agg(k.command_id), '[]') FROM session_commands k"
     "   WHERE k.agent_id = a.agent_id AND " + _ORDERED + ") AS command_ids,"
     " (SELECT md5(coalesce(string_agg(concat_ws('|', i.name, i.docker_registry, i.docker_user,"
-    "     encode(i.docker_token_encrypted, 'hex')), ',' ORDER BY i.name, i.image_id), ''))"
+    "     i.docker_token_encrypted IS NOT NULL, encode("
+    + _LOGIN_TO_FETCH
+    + ", 'hex')), ',' ORDER BY i.name, i.image_id), ''))"
     "   FROM images i WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = m.zone_id)"
     "   AND (NOT i.restrict_to_server OR i.server_id = %(agent_id)s::uuid) AND " + ADMITTED + ") AS images_digest,"
     " (SELECT md5(coalesce(string_agg(concat(p.filter_policy_id, ':', p.xmin), ',' ORDER BY p.filter_policy_id), ''))"
@@ -74,18 +82,19 @@ async def read_desired(db: Database, agent_id: str) -> list[dict[str, Any]]:
 
 
 async def read_images(db: Database, agent_id: str, zone_id: str) -> list[dict[str, Any]]:
-    """The images an Agent of the zone should hold, once each: those of enabled workspaces that may run on it; none, nor
-    the registries' passwords, while it waits to be enabled.
+    """The images an Agent of the zone should hold, once each: those of enabled workspaces that may run on it.
+
+    None while it waits to be enabled. `token` is None where the Agent need not fetch the image; `has_token` says
+    whether the registry has one.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
     return await db.write(
-        "SELECT DISTINCT ON (name) name, docker_registry, docker_user, docker_token_encrypted FROM images"
-        " WHERE enabled AND (NOT restrict_to_zone OR zone_id = %(zone_id)s)"
-        " AND (NOT restrict_to_server OR server_id = %(agent_id)s)"
-        " AND EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = %(agent_id)s AND " + ADMITTED + ")"
-        " ORDER BY name, created",
+        "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _LOGIN_TO_FETCH + " AS token,"
+        " i.docker_token_encrypted IS NOT NULL AS has_token FROM images i JOIN agents a ON a.agent_id = %(agent_id)s"
+        " WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = %(zone_id)s)"
+        " AND (NOT i.restrict_to_server OR i.server_id = %(agent_id)s) AND " + ADMITTED + " ORDER BY i.name, i.created",
         {"zone_id": zone_id, "agent_id": agent_id},
     )
 

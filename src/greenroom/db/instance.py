@@ -57,11 +57,12 @@ async def ensure_zones(
 
 
 async def let_join(db: Database, token_hash: bytes, zone_name: str, hours: int, agent_id: str | None = None) -> None:
-    """Let one new Agent join the zone, or the known one `agent_id` its own again, once within the next `hours`."""
+    """Let one new Agent, enabled at once, join the zone, or the known one `agent_id` its own again, once within
+    `hours`."""
     zone_id = await zone_of_agent(db, agent_id) if agent_id else None
     if zone_id is None:
         zone_id = (await zones_named(db, [zone_name]))[zone_name].zone_id
-    await add_join_token(db, token_hash, zone_id, valid_s=hours * 3600.0, agent_id=agent_id)
+    await add_join_token(db, token_hash, zone_id, valid_s=hours * 3600.0, agent_id=agent_id, enable_agent=True)
 
 
 async def zone_of_agent(db: Database, agent_id: str) -> str | None:
@@ -71,7 +72,7 @@ async def zone_of_agent(db: Database, agent_id: str) -> str | None:
 
 
 WAITING: Final = "waits for an administrator to enable it"
-"""State of a new Agent while the setting `auto_agent` is off."""
+"""State of a new Agent for which neither its join token nor the setting `auto_agent` spoke."""
 
 
 async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, str]:

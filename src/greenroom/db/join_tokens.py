@@ -22,25 +22,28 @@ async def add_join_token(
     uses: int = 1,
     valid_s: float = 3600.0,
     agent_id: str | None = None,
+    enable_agent: bool = False,
     created_by: str = "",
 ) -> str:
     """Admit newcomers of a role with a token: `uses` times within `valid_s` seconds, into one zone; its id.
 
-    With `agent_id` it lets that known Agent join again, and nobody else. Tokens that ended long ago are removed.
+    With `agent_id` it lets that known Agent join again, and nobody else. With `enable_agent` a new Agent is enabled at
+    once. Tokens that ended long ago are removed.
     """
     await db.write("DELETE FROM join_tokens WHERE expires < now() - make_interval(days => %s)", (KEPT_DAYS,))
     rows = await db.write(
-        "INSERT INTO join_tokens (token_hash, role, zone_id, uses_left, agent_id, created_by, expires)"
-        " VALUES (%s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))"
+        "INSERT INTO join_tokens (token_hash, role, zone_id, uses_left, agent_id, enable_agent, created_by,"
+        " expires) VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))"
         " RETURNING join_token_id::text",
-        (token_hash, role, zone_id, uses, agent_id, created_by, valid_s),
+        (token_hash, role, zone_id, uses, agent_id, enable_agent, created_by, valid_s),
     )
     return str(rows[0]["join_token_id"])
 
 
 _LIST: Final = (
     "SELECT t.join_token_id::text, t.role, t.zone_id::text, z.zone_name, t.agent_id::text,"
-    " a.hostname AS agent_hostname, t.used, t.uses_left, t.created, t.created_by, t.expires,"
+    " a.hostname AS agent_hostname, t.enable_agent, t.used, t.uses_left,"
+    " t.created, t.created_by, t.expires,"
     " CASE WHEN t.revoked IS NOT NULL THEN 'revoked' WHEN t.uses_left = 0 THEN 'used up'"
     "  WHEN t.expires <= clock_timestamp() THEN 'expired' ELSE 'open' END AS status"
     " FROM join_tokens t JOIN zones z USING (zone_id) LEFT JOIN agents a USING (agent_id)"
@@ -70,7 +73,8 @@ async def revoke_join_token(db: Database, join_token_id: str) -> None:
 
 _STORED: Final = (
     "SELECT t.role, t.zone_id::text, z.zone_name, t.agent_id::text, t.used + t.uses_left AS uses, t.uses_left,"
-    " t.expires, t.expires <= clock_timestamp() AS expired, t.revoked IS NOT NULL AS revoked"
+    " t.expires, t.expires <= clock_timestamp() AS expired, t.revoked IS NOT NULL AS revoked,"
+    " t.enable_agent"
     " FROM join_tokens t JOIN zones z USING (zone_id) WHERE t.token_hash = %s"
 )
 

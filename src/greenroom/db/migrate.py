@@ -16,6 +16,7 @@ from importlib import resources
 import psycopg
 
 from greenroom.core.errors import SetupError
+from greenroom.db.grants import grant
 
 _LOCK = (73, 0)
 
@@ -70,6 +71,7 @@ async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
                     "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s)",
                     (migration.name, migration.checksum),
                 )
+        await grant(connection)
     return [migration.name for migration in pending]
 
 

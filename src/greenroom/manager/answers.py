@@ -225,7 +225,7 @@ def spec_with_secrets(row: Mapping[str, Any], secrets: Secrets) -> dict[str, Any
 
 
 def _image(row: Mapping[str, Any], secrets: Secrets) -> DesiredImage:
-    token, password = row["docker_token_encrypted"], ""
+    token, password = row["token"], ""
     try:
         password = secrets.decrypt(token) if token else ""
     except SetupError as error:  # the registry refuses this image then; all others are there
@@ -235,6 +235,7 @@ def _image(row: Mapping[str, Any], secrets: Secrets) -> DesiredImage:
         registry=row["docker_registry"],
         user=row["docker_user"],
         password=password,
+        password_withheld=row["has_token"] and token is None,
     )
 
 

@@ -69,7 +69,7 @@ class Enrolment:
         enabled = installation_of(await stored_settings(self._db)).auto_agent
         identity = await register(self._db, newcomer, hashed(credential), enabled=enabled)
         how = "with a join token" if message.join_token else "again"
-        waits = "; it waits for an administrator to enable it" if identity.is_new and not enabled else ""
+        waits = "; it waits for an administrator to enable it" if identity.is_new and not identity.enabled else ""
         self._logs.write(
             "INFO",
             "agent-registered",
@@ -86,6 +86,7 @@ class Enrolment:
             installation_id=identity.installation_id,
             db_epoch=identity.db_epoch,
             zone_id=self._me.zone_id,
+            enabled=identity.enabled,
             managers=answers.managers(State.of(row)) if row else [],
         )
 

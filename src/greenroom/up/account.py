@@ -1,4 +1,4 @@
-"""The system account that PostgreSQL, nginx, api, Managers and the gateway run as when `up` was started by root."""
+"""The system accounts of the services when `up` was started by root: what one of them can read, the others cannot."""
 
 from __future__ import annotations
 
@@ -12,6 +12,11 @@ from typing import Final
 from greenroom.kit.accounts import system_account
 
 SERVICE_ACCOUNT: Final = "greenroom"
+"""Of api and Managers: reads the installation's key and logs in to the database."""
+GATEWAY_ACCOUNT: Final = "greenroom-gateway"
+"""Of the gateway and its nginx, to which everybody talks: reads its own certificate and credential."""
+DATABASE_ACCOUNT: Final = "greenroom-database"
+"""Of PostgreSQL, whose files and access rules nobody else may touch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,16 +41,39 @@ class Account:
         return os.getuid() == 0 and self.user is not None
 
 
-def service_account() -> Account:
-    """The account of the services, made when it does not exist; the caller's own unless the caller is root.
+@dataclass(frozen=True, slots=True)
+class Accounts:
+    """Who the services of an instance run as."""
+
+    services: Account
+    gateway: Account
+    database: Account
+
+    @property
+    def all(self) -> tuple[Account, ...]:
+        """Each of them."""
+        return self.services, self.gateway, self.database
+
+
+def service_accounts() -> Accounts:
+    """The accounts of the services, made when they do not exist; the caller's own unless the caller is root.
 
     Raises:
-        SetupError: the account could not be made.
+        SetupError: an account could not be made.
     """
+    return Accounts(*(_account(name) for name in (SERVICE_ACCOUNT, GATEWAY_ACCOUNT, DATABASE_ACCOUNT)))
+
+
+def service_account() -> Account:
+    """The account of api and Managers alone."""
+    return _account(SERVICE_ACCOUNT)
+
+
+def _account(name: str) -> Account:
     if os.getuid() != 0:
         return Account(None)
-    system_account(SERVICE_ACCOUNT)
-    return Account(SERVICE_ACCOUNT)
+    system_account(name)
+    return Account(name)
 
 
 def blocked_folder(account: Account, path: Path) -> Path | None:

@@ -36,10 +36,10 @@ def renew_certificates(site: Site, now: datetime) -> None:
         SetupError: certificate and key do not belong together.
         OSError: a file cannot be read.
     """
-    tls.ensure_certificate(site.layout, site.account, site.settings.served_hosts, now)
+    tls.ensure_certificate(site.layout, site.accounts.gateway, site.settings.served_hosts, now)
     given = site.settings.tls_cert, site.settings.tls_key
     if given[0] is not None and given[1] is not None and site.given_certificate is not None:
         originals = Path(given[0]), Path(given[1])
         pairs = zip(originals, site.given_certificate, strict=True)
         if any(original.read_bytes() != copy.read_bytes() for original, copy in pairs):
-            tls.copy_given(site.layout, site.account, *originals)
+            tls.copy_given(site.layout, site.accounts.gateway, *originals)

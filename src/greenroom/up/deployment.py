@@ -266,9 +266,17 @@ async def _let_agent_join(deployment: Deployment, db: Database, zone: str) -> No
 
 
 async def _admit(db: Database, token_hash: bytes, zone_id: str, agent_id: str | None = None) -> None:
-    """Let one newcomer, or the known Agent `agent_id` again, join once."""
+    """Let one newcomer, enabled at once, or the known Agent `agent_id` again, join once."""
     valid_s = JOIN_HOURS * 3600.0
-    await add_join_token(db, token_hash, zone_id, valid_s=valid_s, agent_id=agent_id, created_by="greenroom setup")
+    await add_join_token(
+        db,
+        token_hash,
+        zone_id,
+        valid_s=valid_s,
+        agent_id=agent_id,
+        enable_agent=True,
+        created_by="greenroom setup",
+    )
 
 
 async def _zone_id(db: Database, name: str) -> str:

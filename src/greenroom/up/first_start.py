@@ -7,7 +7,7 @@ import uuid
 from greenroom.db.database import Database
 from greenroom.db.instance import ensure_zones, installation_id, let_join, zone_of_agent
 from greenroom.kit.secrets import Secrets, hashed, new_secret
-from greenroom.up.account import Account
+from greenroom.up.account import Accounts
 from greenroom.up.endpoints import Endpoints
 from greenroom.up.layout import Layout, own, write_text
 from greenroom.up.options import Settings
@@ -16,8 +16,9 @@ JOIN_HOURS = 1
 """An Agent that has not joined by then needs another `up`."""
 
 
-def ensure_files(layout: Layout, settings: Settings, account: Account) -> None:
+def ensure_files(layout: Layout, settings: Settings, accounts: Accounts) -> None:
     """Folders and ids of Managers and Agents, sentinel folders and the installation's key; what exists is kept."""
+    account = accounts.services
     for name, _ in settings.manager_names:
         folder = layout.manager(name)
         own(folder, 0o700, account)
@@ -31,7 +32,8 @@ def ensure_files(layout: Layout, settings: Settings, account: Account) -> None:
     if not layout.key_file.exists():
         Secrets.create_file(layout.key_file)
         write_text(layout.key_file, layout.key_file.read_text(), 0o600, account)
-    write_text(layout.gateway_credential, Secrets.from_file(layout.key_file).gateway_credential(), 0o600, account)
+    credential = Secrets.from_file(layout.key_file).gateway_credential()
+    write_text(layout.gateway_credential, credential, 0o600, accounts.gateway)
 
 
 async def ensure_rows(db: Database, layout: Layout, settings: Settings, here: Endpoints) -> None:

@@ -15,6 +15,7 @@ import structlog
 
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.db.database import Database
+from greenroom.db.grants import ensure_service_role
 from greenroom.db.invariants import live_sessions
 from greenroom.db.migrate import migrate
 from greenroom.up import checks, health, roles
@@ -138,14 +139,16 @@ class Instance:
         """Start the embedded PostgreSQL, made first if need be; nothing when a database of one's own is used."""
         if self.site.settings.database_url is not None:
             return
-        cluster = cluster_of(self.site.layout, self.site.programs, self.site.account)
+        cluster = cluster_of(self.site.layout, self.site.programs, self.site.accounts)
         cluster.check_version()
         if not cluster.exists():
             with step(self._progress, "Creating the database"):
                 cluster.create()
+        cluster.write_access()
         with step(self._progress, "Starting PostgreSQL"):
             self.supervisor.run(roles.postgres(self.site, cluster, lambda: clear_after_crash(cluster)))
             await self._wait_for_database()
+            await ensure_service_role(self.site.dsn)
 
     def _start_services(self) -> None:
         self._background(keep_certificates(self.site), "certificates")

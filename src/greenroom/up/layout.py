@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 
 from greenroom.core.errors import SetupError
-from greenroom.up.account import Account, blocked_folder
+from greenroom.up.account import Account, Accounts, blocked_folder
 
 FORMAT: Final = 1
 """Version of the layout; a folder with another one is refused."""
@@ -24,8 +24,9 @@ class Layout:
     """The paths of one instance.
 
     DATA is 0711 and its subfolders 0700 of the account that uses them, so that nobody else can look inside. Three are
-    passed through by other accounts: `tmp/manager` (0755), because nginx and people look for the sentinel there,
-    `web-filter` by the account of the filters, and `runtime` by the accounts of the services.
+    passed through by other accounts: `tmp` (0755), because nginx and people look for the sentinel there, and for the
+    database's socket, where the server asks who it is; `web-filter` by the account of the filters; and `runtime` by the
+    accounts of the services.
     """
 
     data: Path
@@ -82,8 +83,13 @@ class Layout:
 
     @property
     def postgres(self) -> Path:
-        """The database cluster and its unix socket."""
+        """The database cluster."""
         return self.data / "postgres"
+
+    @property
+    def sockets(self) -> Path:
+        """The database's unix socket."""
+        return self.data / "tmp" / "postgres"
 
     @property
     def api(self) -> Path:
@@ -107,7 +113,7 @@ class Layout:
 
     @property
     def runtime(self) -> Path:
-        """Copies of programs that the service account could not read where they were installed."""
+        """Copies of programs that the accounts of the services could not read where they were installed."""
         return self.data / "runtime"
 
     def manager(self, name: str) -> Path:
@@ -130,7 +136,7 @@ class Layout:
         """While this file exists, the gateway answers 503 for that Manager."""
         return self.data / "tmp" / "manager" / instance_id / "kasm_manager_draining"
 
-    def create(self, account: Account) -> None:
+    def create(self, accounts: Accounts) -> None:
         """Make DATA and its folders with their modes and owners; what exists is put right.
 
         Raises:
@@ -143,13 +149,19 @@ class Layout:
             raise SetupError(
                 f"The folder {self.data} cannot be made by this account ({error.strerror}); give another --data."
             ) from error
-        for folder in (self.postgres, self.keys, self.api, self.gateway, self.data / "manager"):
+        for folder in (self.keys, self.api, self.data / "manager"):
+            own(folder, 0o700, accounts.services)
+        for folder, account in ((self.gateway, accounts.gateway), (self.postgres, accounts.database)):
+            had_another_owner = folder.exists() and folder.stat().st_uid != account.uid
             own(folder, 0o700, account)
+            if had_another_owner:
+                hand_over(folder, account)
         for folder in (self.tls, self.logs, self.state.parent, self.data / "agent"):
             own(folder, 0o700)
         own(self.data / "web-filter", 0o711)
         for folder in (self.data / "tmp", self.data / "tmp" / "manager"):
             own(folder, 0o755)
+        own(self.sockets, 0o711, accounts.database)
 
 
 def own(folder: Path, mode: int, account: Account | None = None) -> None:
@@ -158,6 +170,13 @@ def own(folder: Path, mode: int, account: Account | None = None) -> None:
     if account is not None:
         os.chown(folder, account.uid, account.gid)
     folder.chmod(mode)
+
+
+def hand_over(folder: Path, account: Account) -> None:
+    """Everything in it becomes the account's: another version gave it to another one."""
+    for parent, folders, files in os.walk(folder):
+        for name in (*folders, *files):
+            os.lchown(Path(parent, name), account.uid, account.gid)
 
 
 def write_text(path: Path, text: str, mode: int, account: Account | None = None) -> None:
@@ -225,19 +244,20 @@ def check_folder(layout: Layout) -> None:
         )
 
 
-def check_reachable(layout: Layout, account: Account) -> None:
-    """Refuse a DATA that the account could not reach; parent folders are never changed.
+def check_reachable(layout: Layout, accounts: Accounts) -> None:
+    """Refuse a DATA that an account could not reach; parent folders are never changed.
 
     Raises:
         SetupError: with the name of the folder that blocks.
     """
-    blocked = blocked_folder(account, layout.data.parent)
-    if blocked is not None:
-        raise SetupError(
-            f"The account {account.user} cannot pass through {blocked}, a parent of {layout.data}; choose a --data "
-            f"elsewhere, or allow it with: chmod o+x {blocked}"
-        )
-    socket = layout.postgres / ".s.PGSQL.65535"
+    for account in accounts.all:
+        blocked = blocked_folder(account, layout.data.parent)
+        if blocked is not None:
+            raise SetupError(
+                f"The account {account.user} cannot pass through {blocked}, a parent of {layout.data}; choose a --data "
+                f"elsewhere, or allow it with: chmod o+x {blocked}"
+            )
+    socket = layout.sockets / ".s.PGSQL.65535"
     if len(os.fsencode(socket)) > SOCKET_PATH_BYTES:
         raise SetupError(f"The path {layout.data} is too long for the database's socket; choose a shorter --data.")
 
@@ -255,7 +275,8 @@ class DataLock:
         Raises:
             SetupError: another process holds it.
         """
-        descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o644)
+        descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
+        os.fchmod(descriptor, 0o600)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

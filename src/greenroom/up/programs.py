@@ -14,7 +14,7 @@ import re
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.util import cache_from_source
@@ -23,7 +23,7 @@ from typing import Final
 
 import greenroom
 from greenroom.core.errors import SetupError
-from greenroom.up.account import Account, can_read
+from greenroom.up.account import Account, Accounts, can_read
 from greenroom.up.layout import own
 from greenroom.up.postgres import wheel_folder
 
@@ -57,13 +57,13 @@ def current(runtime: Path) -> Programs:
     return _copied(copies[0]) if copies else _in_place()
 
 
-def prepare(runtime: Path, account: Account) -> Programs:
-    """Programs the account can run; copied to `runtime` when it cannot read them where they are.
+def prepare(runtime: Path, accounts: Accounts) -> Programs:
+    """Programs the accounts can run; copied to `runtime` when they cannot read them where they are.
 
     Older copies are removed.
     """
     package = Path(greenroom.__file__).parent
-    if not account.switches or all(can_read(account, path) for path in _needed(package)):
+    if all(_can_run(account, _needed(package)) for account in accounts.all):
         shutil.rmtree(runtime, ignore_errors=True)
         return _in_place()
     names = distributions("greenroom")
@@ -76,10 +76,14 @@ def prepare(runtime: Path, account: Account) -> Programs:
         part = copy.with_suffix(".part")
         part.mkdir()
         _copy_packages(names, package, part / "packages")
-        if not can_read(account, _standard_library()) or not can_read(account, _interpreter()):
+        if not all(_can_run(account, (_standard_library(), _interpreter())) for account in accounts.all):
             _copy_interpreter(part / "python")
         part.rename(copy)
     return _copied(copy)
+
+
+def _can_run(account: Account, programs: Iterable[Path]) -> bool:
+    return not account.switches or all(can_read(account, path) for path in programs)
 
 
 def _in_place() -> Programs:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from greenroom.up.account import Account
+from greenroom.up.account import Account, Accounts
 from greenroom.up.endpoints import AgentEndpoint, Endpoints, ManagerEndpoint
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings
@@ -31,7 +31,8 @@ class Site:
     """Everything the commands are made of.
 
     Args:
-        dsn: of the database, as the roles reach it.
+        dsn: of the database, for its owner.
+        service_dsn: of the database, for api and Managers.
         certificate: PEM file of the gateway.
         certificate_key: its key.
         given_certificate: certificate and key that the administrator brought for the host name.
@@ -41,8 +42,9 @@ class Site:
     settings: Settings
     endpoints: Endpoints
     programs: Programs
-    account: Account
+    accounts: Accounts
     dsn: str
+    service_dsn: str
     certificate: Path
     certificate_key: Path
     given_certificate: tuple[Path, Path] | None = None
@@ -59,7 +61,7 @@ def postgres(site: Site, cluster: Cluster, before_start: Callable[[], Awaitable[
             argv=tuple(cluster.command("max_connections=200")),
             environment={"LC_ALL": "C", "PATH": os.defpath},
             folder=site.layout.postgres,
-            account=site.account,
+            account=site.accounts.database,
             log=site.layout.log("postgres"),
             death_signal="INT",
         ),
@@ -133,7 +135,8 @@ def gateway(site: Site) -> Part:
         "gateway",
         site.layout.gateway,
         _gateway_settings(site),
-        capabilities=("net_bind_service",) if site.account.switches and min(ports) < 1024 else (),
+        account=site.accounts.gateway,
+        capabilities=("net_bind_service",) if site.accounts.gateway.switches and min(ports) < 1024 else (),
     )
 
 
@@ -178,7 +181,7 @@ def _named_certificate(site: Site) -> dict[str, str] | None:
 
 
 def _database(site: Site) -> dict[str, str]:
-    return {"GREENROOM_DATABASE_URL": site.dsn, "GREENROOM_SECRET_KEY_FILE": str(site.layout.key_file)}
+    return {"GREENROOM_DATABASE_URL": site.service_dsn, "GREENROOM_SECRET_KEY_FILE": str(site.layout.key_file)}
 
 
 def _role(
@@ -191,7 +194,7 @@ def _role(
     account: Account | None = None,
     capabilities: Iterable[str] = (),
 ) -> Part:
-    account = account or site.account
+    account = account or site.accounts.services
     command = Command(
         argv=site.programs.role(role),
         environment=_inherited(account, folder)

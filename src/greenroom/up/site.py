@@ -10,7 +10,7 @@ from typing import Final
 
 from greenroom.core.errors import SetupError
 from greenroom.up import checks, tls
-from greenroom.up.account import Account, service_account
+from greenroom.up.account import Accounts, service_accounts
 from greenroom.up.containers import runtime_name
 from greenroom.up.endpoints import endpoints
 from greenroom.up.first_start import ensure_files
@@ -47,44 +47,45 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> Asyn
             await checks.check_machine(layout, settings)
             if not reservations.take(settings.port):
                 raise SetupError(f"Port {settings.port} is spoken for by another instance; give another --port.")
-            account = service_account()
-            check_reachable(layout, account)
-        layout.create(account)
+            accounts = service_accounts()
+            check_reachable(layout, accounts)
+        layout.create(accounts)
         if not is_locked:
             DataLock.take(layout)
         write_json(layout.instance, {**settings.stored(), "runtime": runtime_name()}, 0o600)
         with step(progress, "Preparing the programs"):
-            programs = prepare(layout.runtime, account)
-        yield _laid_out(layout, settings, account, programs, reservations)
+            programs = prepare(layout.runtime, accounts)
+        yield _laid_out(layout, settings, accounts, programs, reservations)
     finally:
         reservations.release()
 
 
 def _laid_out(
-    layout: Layout, settings: Settings, account: Account, programs: Programs, reservations: Reservations
+    layout: Layout, settings: Settings, accounts: Accounts, programs: Programs, reservations: Reservations
 ) -> Site:
-    ensure_files(layout, settings, account)
+    ensure_files(layout, settings, accounts)
     names = [name for name, _ in settings.manager_names], [name for name, _ in settings.agent_names]
     ports = choose(wanted(*names), read_json(layout.ports), settings.port, reservations.take)
     write_json(layout.ports, {"main": settings.port, **ports}, 0o644)
-    return _site(layout, settings, account, programs)
+    return _site(layout, settings, accounts, programs)
 
 
-def _site(layout: Layout, settings: Settings, account: Account, programs: Programs) -> Site:
+def _site(layout: Layout, settings: Settings, accounts: Accounts, programs: Programs) -> Site:
     tls.ensure_authority(layout)
-    certificate = tls.ensure_certificate(layout, account, settings.served_hosts, datetime.now(UTC))
+    certificate = tls.ensure_certificate(layout, accounts.gateway, settings.served_hosts, datetime.now(UTC))
     given = None
     if settings.tls_cert is not None and settings.tls_key is not None:
-        given = tls.copy_given(layout, account, Path(settings.tls_cert), Path(settings.tls_key))
+        given = tls.copy_given(layout, accounts.gateway, Path(settings.tls_cert), Path(settings.tls_key))
     here = endpoints(layout, settings, read_json(layout.ports))
-    dsn = settings.database_url or cluster_of(layout, programs, account).dsn
+    cluster = cluster_of(layout, programs, accounts)
     return Site(
         layout=layout,
         settings=settings,
         endpoints=here,
         programs=programs,
-        account=account,
-        dsn=dsn,
+        accounts=accounts,
+        dsn=settings.database_url or cluster.dsn,
+        service_dsn=settings.database_url or cluster.service_dsn,
         certificate=certificate[0],
         certificate_key=certificate[1],
         given_certificate=given,
@@ -101,18 +102,18 @@ async def stopped(layout: Layout) -> AsyncGenerator[Site]:
     lock = DataLock.take(layout)
     try:
         await end_all(lambda: leftovers(layout.data), LEFTOVERS_WITHIN_S)
-        settings, account = settle(Options(), read_json(layout.instance)), service_account()
-        yield _site(layout, settings, account, prepare(layout.runtime, account))
+        settings, accounts = settle(Options(), read_json(layout.instance)), service_accounts()
+        yield _site(layout, settings, accounts, prepare(layout.runtime, accounts))
     finally:
         lock.release()
 
 
 def site_of(layout: Layout) -> Site:
     """The site of an instance that was started before; changes nothing."""
-    settings, account = settle(Options(), read_json(layout.instance)), service_account()
-    return _site(layout, settings, account, current(layout.runtime))
+    settings, accounts = settle(Options(), read_json(layout.instance)), service_accounts()
+    return _site(layout, settings, accounts, current(layout.runtime))
 
 
-def cluster_of(layout: Layout, programs: Programs, account: Account) -> Cluster:
+def cluster_of(layout: Layout, programs: Programs, accounts: Accounts) -> Cluster:
     """The embedded PostgreSQL; it listens on a unix socket alone, so its port is only part of a file's name."""
-    return Cluster(programs.postgres, layout.postgres, 5432, account)
+    return Cluster(programs.postgres, layout.postgres, 5432, accounts.database, layout.sockets, accounts.services)

@@ -80,7 +80,7 @@ class ManagerAddress(Message, frozen=True, kw_only=True):
 
 
 class Registered(Message, frozen=True, kw_only=True):
-    """The identity of the Agent; `credential` only where a new one was issued."""
+    """The identity of the Agent; `credential` only where a new one was issued. Not `enabled` = it waits."""
 
     v: int = VERSION
     agent_id: str
@@ -89,6 +89,7 @@ class Registered(Message, frozen=True, kw_only=True):
     installation_id: str
     db_epoch: str
     zone_id: str
+    enabled: bool = True
     managers: list[ManagerAddress] = []
 
 
@@ -272,6 +273,8 @@ class DesiredImage(Message, frozen=True, kw_only=True):
     registry: str = ""
     user: str = ""
     password: str = ""
+    password_withheld: bool = False
+    """The registry has a password, which comes once the Manager has heard that the image is not here."""
 
 
 class Answer(Message, frozen=True, kw_only=True):

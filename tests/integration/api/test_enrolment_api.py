@@ -63,6 +63,16 @@ async def test_the_answer_has_the_command_for_the_new_host(admin: Client, zone_i
     assert "--role gateway" in gateways["join_command"]
 
 
+async def test_who_may_not_enable_agents_makes_no_token_that_does(admin: Client, with_key: MakeKey, zone_id: str):
+    body = {"zone_id": zone_id, "enable_agent": True}
+    adder = await with_key("agents_view", "agents_create")
+    refused = await adder.post("/api/v1/join-tokens", json=body)
+    assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+    assert not (await make(adder, zone_id))["enable_agent"]
+    assert (await make(admin, zone_id, enable_agent=True))["enable_agent"]
+    assert (await admin.post("/api/v1/join-tokens", json=body | {"role": "gateway"})).status_code == 422
+
+
 async def test_without_the_authoritys_certificate_no_token_is_made(
     admin: Client, zone_id: str, authority: str, tmp_path: Path
 ):

@@ -22,7 +22,7 @@ from greenroom.core.host_limits import GoodFor
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
 from greenroom.up import commands, health, tls
-from greenroom.up.account import Account, blocked_folder, can_read
+from greenroom.up.account import Account, Accounts, blocked_folder, can_read
 from greenroom.up.certificates import renew_certificates
 from greenroom.up.containers import sessions_of_containers
 from greenroom.up.doctor import Finding, compare
@@ -41,7 +41,7 @@ MINE = Account(None)
 @pytest.fixture
 def layout(tmp_path: Path) -> Layout:
     layout = Layout(tmp_path / "data")
-    layout.create(MINE)
+    layout.create(Accounts(MINE, MINE, MINE))
     return layout
 
 
@@ -84,7 +84,7 @@ def test_who_may_not_make_or_look_at_the_folder_is_told_to_give_another(
     with pytest.raises(
         SetupError, match=r"data cannot be made by this account \(Permission denied\); give another --data"
     ):
-        Layout(tmp_path / "data").create(MINE)
+        Layout(tmp_path / "data").create(Accounts(MINE, MINE, MINE))
     monkeypatch.setattr(Path, "exists", refused)
     with pytest.raises(SetupError, match=r"data may not be looked at by this account; give another --data"):
         check_folder(Layout(tmp_path / "data"))
@@ -269,7 +269,10 @@ def test_certificates_are_renewed_while_the_instance_runs(layout: Layout, tmp_pa
     bring()
     given = tls.copy_given(layout, MINE, *brought)
     settings = Settings(hostname="rooms.example", tls_cert=str(brought[0]), tls_key=str(brought[1]))
-    site = cast("Site", SimpleNamespace(layout=layout, account=MINE, settings=settings, given_certificate=given))
+    site = cast(
+        "Site",
+        SimpleNamespace(layout=layout, accounts=Accounts(MINE, MINE, MINE), settings=settings, given_certificate=given),
+    )
     before = own.read_bytes(), given[0].stat().st_mtime_ns
     renew_certificates(site, now)
     assert (own.read_bytes(), given[0].stat().st_mtime_ns) == before

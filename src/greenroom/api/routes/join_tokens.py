@@ -23,7 +23,7 @@ from greenroom.kit.secrets import hashed, new_secret
 
 router = APIRouter(tags=["agents"])
 
-_SHOWN: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname")
+_SHOWN: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname", "enable_agent")
 
 
 @router.get("/join-tokens", dependencies=[requires("agents_view")])
@@ -40,10 +40,15 @@ async def create_join_token(
 ) -> JoinToken:
     """Make a token with which newcomers join a zone, and the command for it; the token is shown this one time.
 
-    With `agent_id` it is for that Agent alone, which lost its credential or whose credential was revoked.
+    With `agent_id` it is for that Agent alone, which lost its credential or whose credential was revoked. With
+    `enable_agent` Agents that join with it are enabled at once, which otherwise takes somebody with `agents_modify`.
     """
     if body.agent_id and body.role != "agent":
         raise Invalid("A token with an agent_id lets that Agent join again; its role is agent.")
+    if body.enable_agent:
+        if body.agent_id or body.role != "agent":
+            raise Invalid("enable_agent is for tokens with which new Agents join.")
+        caller.require("agents_modify")
     await zones.get_zone(db, str(body.zone_id))
     again = await _agent(db, body.agent_id) if body.agent_id else None
     token = new_secret()
@@ -56,6 +61,7 @@ async def create_join_token(
         uses=body.uses,
         valid_s=body.hours * 3600.0,
         agent_id=again["agent_id"] if again else None,
+        enable_agent=body.enable_agent,
         created_by=caller.name,
     )
     row = await _token(db, join_token_id)

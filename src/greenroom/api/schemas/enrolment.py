@@ -23,6 +23,9 @@ class JoinTokenCreate(Body):
     uses: Annotated[int, Field(ge=1, le=1000)] = 1
     hours: Annotated[int, Field(ge=1, le=24, description="valid for")] = 1
     agent_id: Annotated[UUID | None, Field(description="a known Agent that is to join again, and no other")] = None
+    enable_agent: Annotated[
+        bool, Field(description="new Agents are enabled at once, without an administrator; needs agents_modify, too")
+    ] = False
 
 
 class JoinTokenView(View):
@@ -34,6 +37,7 @@ class JoinTokenView(View):
     zone_name: str
     agent_id: Annotated[UUID | None, Field(description="the one Agent that it lets join again")]
     agent_hostname: str | None
+    enable_agent: bool
     status: Literal["open", "used up", "expired", "revoked"]
     used: Annotated[int, Field(description="how many joined with it")]
     uses_left: int

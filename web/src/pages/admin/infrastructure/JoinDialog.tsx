@@ -2,6 +2,7 @@ import {
   Alert,
   Anchor,
   Button,
+  Checkbox,
   Code,
   CopyButton,
   Group,
@@ -19,6 +20,7 @@ import { IconCircleCheckFilled } from '@tabler/icons-react';
 import { useState } from 'react';
 import { Link } from 'react-router';
 import { createJoinToken } from '../../../api/actions';
+import { useAllowed } from '../../../api/auth';
 import { agentsQuery, gatewaysQuery, joinTokensQuery } from '../../../api/queries';
 import type { Agent, Schemas } from '../../../api/types';
 import { FormFrame } from '../../../components/Form';
@@ -71,7 +73,8 @@ interface FormProps {
 
 function TokenForm({ role, agent, onMade, onClose }: FormProps) {
   const { choices: zones, only } = useZoneChoices();
-  const form = useForm({ initialValues: { zone_id: agent?.zone_id ?? '', uses: 1, hours: 1 } });
+  const form = useForm({ initialValues: { zone_id: agent?.zone_id ?? '', uses: 1, hours: 1, enable_agent: false } });
+  const mayEnable = useAllowed()('agents_modify');
   const zoneId = form.getValues().zone_id || only;
   const whom = agent ? { agent_id: agent.agent_id } : {};
   return (
@@ -115,6 +118,14 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
           {...form.getInputProps('hours')}
         />
       </SimpleGrid>
+      {role === 'agent' && !agent && (
+        <Checkbox
+          label="Enable at once"
+          description="Otherwise an administrator enables each new Agent: it gets no session, image or registry password before."
+          disabled={!mayEnable}
+          {...form.getInputProps('enable_agent', { type: 'checkbox' })}
+        />
+      )}
     </FormFrame>
   );
 }
@@ -186,7 +197,7 @@ function Joined({ token }: { token: Token }) {
               ) : (
                 row.hostname
               )}{' '}
-              has joined.
+              has joined{'agent_id' in row && !row.enabled && ' and gets no session before it is enabled'}.
             </Text>
           </Group>
         ))

@@ -15,6 +15,7 @@ import { TimeAgo } from '../../../components/TimeAgo';
 const COLUMNS: Column<JoinToken>[] = [
   { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
   { key: 'for', title: 'For', value: (row) => row.agent_hostname ?? 'newcomers' },
+  { key: 'enable', title: 'Enabled at once', value: (row) => (row.enable_agent ? 'yes' : 'no') },
   {
     key: 'status',
     title: 'Status',

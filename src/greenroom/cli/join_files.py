@@ -1,0 +1,33 @@
+"""The folder that `greenroom join` writes on a new host: settings and secrets, all for its owner alone."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from greenroom.agent.identity import write_private
+from greenroom.core.errors import SetupError
+
+
+def write_settings(home: Path, name: str, values: Mapping[str, str], files: Mapping[str, str]) -> Path:
+    """A TOML file of texts, and others beside it, all for the folder's owner alone; the TOML file.
+
+    Raises:
+        SetupError: the folder cannot be written.
+    """
+    text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in values.items())
+    try:
+        for other, content in files.items():
+            if content:
+                write_private(home / other, content.encode(), owner_of(home))
+        write_private(home / name, text.encode(), owner_of(home))
+    except OSError as error:
+        raise SetupError(f"The folder {home} cannot be written: {error.strerror}.") from error
+    return home / name
+
+
+def owner_of(home: Path) -> os.stat_result | None:
+    """Whose what is written becomes, where that can be chosen: a gateway's folder may be its account's already."""
+    return home.stat() if os.getuid() == 0 else None
