@@ -11,6 +11,7 @@ from tests.integration.launch_stage import SECRETS, Stage, stage_on
 from greenroom.api.launch import LaunchResult
 from greenroom.core.errors import Invalid, NoResources
 from greenroom.db.database import Database
+from greenroom.db.diagnostics import LogFilter, list_logs
 from greenroom.testing import rows
 
 
@@ -74,7 +75,23 @@ async def test_every_violation_is_logged_and_traced_and_the_session_is_made_on_d
     assert [(r["level"], r["username"], r["setting"], str(r["staging_config_id"])) for r in logged] == [
         ("WARNING", "ada", setting, config_id) for setting in ("inject_ssh_keys", "run_config", "permissions")
     ]
-    assert "inject_ssh_keys (group Students)" in logged[0]["message"]
+    assert logged[0]["message"] == (
+        "ada gets no staged Desktop from zone eu: inject_ssh_keys (group Students): the user's keys are put in when a"
+        " container is created, so a staged one cannot have it."
+    )
+    assert {str(row["session_id"]) for row in logged} == {result.session_id}
+
+
+async def test_a_violation_names_the_staging_config_also_when_that_was_deleted(stage: Stage):
+    config_id = await stage.pool()
+    await stage.setting(inject_ssh_keys=True)
+    result = await stage.launch()
+    await stage.logs.flush()
+    await stage.db.write("DELETE FROM sessions WHERE staging_config_id = %s", (config_id,))
+    await stage.db.write("DELETE FROM staging_configs")
+    found = await list_logs(stage.db, LogFilter(session_id=result.session_id), before=None, limit=100)
+    titles = {row["code"]: row["staging_config_title"] for row in found}
+    assert titles == {"staging-violation": "Desktop in zone eu", "session-launched": None}
 
 
 async def test_launches_in_vain_again_and_again_do_not_flood_the_log_and_a_cold_start_is_told_all_the_same(

@@ -23,60 +23,60 @@ CASES: list[tuple[str, LaunchFacts, str]] = [
     (
         "persistent_profile",
         facts({"allow_persistent_profile": True}, persistent_profile_path="/profiles/{username}"),
-        "persistent_profile_path: the workspace has a persistent profile, which is mounted when a container is created",
+        "persistent_profile_path: the workspace has a persistent profile, which is mounted when a container is created, so a staged one cannot have it",
     ),
     (
         "image_volume_mapping",
         facts(image_volume_mappings={"/home/{username}": {"bind": "/home"}}),
-        "volume_mappings: the workspace's volume mapping /home/{username} needs the user's name or id at creation",
+        "volume_mappings: the workspace's volume mapping /home/{username} needs the user's name or id when a container is created, so a staged one cannot have it",
     ),
     (
         "expose_user_environment_vars",
         facts({"expose_user_environment_vars": True}),
-        "expose_user_environment_vars (group Students): the user's variables are set when a container is created",
+        "expose_user_environment_vars (group Students): the user's variables are set when a container is created, so a staged one cannot have it",
     ),
     (
         "inject_ssh_keys",
         facts({"inject_ssh_keys": True}),
-        "inject_ssh_keys (group Students): the user's keys are put in when a container is created",
+        "inject_ssh_keys (group Students): the user's keys are put in when a container is created, so a staged one cannot have it",
     ),
     (
         "run_config",
         facts({"run_config": {"shm_size": "1g"}}),
-        "run_config (group Students): the group's run config is used when a container is created",
+        "run_config (group Students): the group's run config is used when a container is created, so a staged one cannot have it",
     ),
     (
         "volume_mapping",
         facts({"volume_mapping": {"/data": {"bind": "/data"}}}),
-        "volume_mapping (group Students): the group's volumes are mounted when a container is created",
+        "volume_mapping (group Students): the group's volumes are mounted when a container is created, so a staged one cannot have it",
     ),
     (
         "web_filter_policy",
         facts({"web_filter_policy": "strict"}),
         (
-            "web_filter_policy (group Students): the group's web filter is chosen when a container is created;"
+            "web_filter_policy (group Students): the group's web filter is chosen when a container is created, so a staged one cannot have it;"
             " a policy on the workspace would be staged"
         ),
     ),
     (
         "permissions",
         facts({"allow_kasm_audio": True}),
-        "permissions (group Students): allow_kasm_audio is on for the user and off in the staging config",
+        "permissions (group Students): allow_kasm_audio is on for the user and off in the staging config, so its sessions are not for this user",
     ),
     (
         "language_or_timezone",
         facts(language="de-DE"),
-        "preferred_language: the user's language de-DE is set when a container is created",
+        "preferred_language: the user's language de-DE is set when a container is created, so a staged one cannot have it",
     ),
     (
         "language_or_timezone",
         facts(timezone="Europe/Berlin"),
-        "preferred_timezone: the user's time zone Europe/Berlin is set when a container is created",
+        "preferred_timezone: the user's time zone Europe/Berlin is set when a container is created, so a staged one cannot have it",
     ),
     (
         "launch_options",
         facts(environment={"A": "b"}, kasm_url="https://a.example"),
-        "launch_options: the request asks for environment, kasm_url, set when a container is created",
+        "launch_options: the request asks for environment, kasm_url, set when a container is created, so a staged one cannot have it",
     ),
 ]
 

@@ -53,7 +53,7 @@ class LaunchLog:
 
     def succeeded(self, launch: Launch, attempt: Attempt, got: Got, passed: Sequence[PassedOver]) -> None:
         """A session was assigned or created; what was passed over before has a row each, so no cold start is silent."""
-        self._passed_over(launch, passed, in_vain=False)
+        self._passed_over(launch, passed, got.session_id)
         self._logs.write(
             "INFO",
             "session-launched",
@@ -78,7 +78,7 @@ class LaunchLog:
 
     def failed(self, launch: Launch, trace: Sequence[TraceStep], passed: Sequence[PassedOver]) -> Refused:
         """Nothing could serve it; returns what is to be raised."""
-        self._passed_over(launch, passed, in_vain=True)
+        self._passed_over(launch, passed)
         name = launch.image.friendly_name
         codes = sorted({step.code for step in trace if step.code and step.step.startswith("on_demand")})
         error: Refused = (
@@ -98,7 +98,7 @@ class LaunchLog:
 
     def refused(self, launch: Launch, error: Refused, passed: Sequence[PassedOver]) -> None:
         """It was refused although it could have been served."""
-        self._passed_over(launch, passed, in_vain=True)
+        self._passed_over(launch, passed)
         if not self._repeats.is_new(launch.request.user_id, launch.image.image_id, error.code):
             return
         self._logs.write(
@@ -110,22 +110,25 @@ class LaunchLog:
             details={"launch_id": launch.launch_id, "code": error.code},
         )
 
-    def _passed_over(self, launch: Launch, passed: Sequence[PassedOver], *, in_vain: bool) -> None:
-        """Staging configs did not serve: a row for each reason."""
+    def _passed_over(self, launch: Launch, passed: Sequence[PassedOver], session_id: str | None = None) -> None:
+        """Staging configs did not serve: a row for each reason, about the session the user got instead, if any."""
         for attempt, misses in ((before.attempt, before.misses) for before in passed):
             if attempt.pool is None:
                 continue
             config_id = attempt.pool.staging_config_id
             for miss in misses:
-                if not in_vain or self._repeats.is_new(launch.request.user_id, config_id, miss.code, miss.setting):
-                    self._miss(launch, attempt.zone.zone_name, config_id, miss)
+                if session_id or self._repeats.is_new(launch.request.user_id, config_id, miss.code, miss.setting):
+                    self._miss(launch, attempt.zone.zone_name, config_id, miss, session_id)
 
-    def _miss(self, launch: Launch, zone_name: str, staging_config_id: str, miss: Miss) -> None:
+    def _miss(
+        self, launch: Launch, zone_name: str, staging_config_id: str, miss: Miss, session_id: str | None
+    ) -> None:
         self._logs.write(
             "WARNING",
             "staging-violation" if miss.setting else "staging-miss",
             f"{launch.username} gets no staged {launch.image.friendly_name} from zone {zone_name}: {miss.reason}",
             zone_name=zone_name,
+            session_id=session_id,
             user_id=launch.request.user_id,
             username=launch.username,
             staging_config_id=staging_config_id,

@@ -13,6 +13,8 @@ from typing import Any, Final
 from greenroom.core.settings import STAGED_PERMISSIONS, Resolved, permissions_of, resolve
 from greenroom.core.volumes import USER_TOKENS, is_writable
 
+AT_CREATION: Final = "when a container is created, so a staged one cannot have it"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchFacts:
@@ -109,13 +111,13 @@ def _persistent_profile(facts: LaunchFacts, staged: Mapping[str, bool]) -> str |
     del staged
     if not facts.profile_is_applied():
         return None
-    return "the workspace has a persistent profile, which is mounted when a container is created"
+    return f"the workspace has a persistent profile, which is mounted {AT_CREATION}"
 
 
 def _image_volume_mapping(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
     del staged
     paths = sorted(path for path in facts.image_volume_mappings if any(token in path for token in USER_TOKENS))
-    return f"the workspace's volume mapping {paths[0]} needs the user's name or id at creation" if paths else None
+    return f"the workspace's volume mapping {paths[0]} needs the user's name or id {AT_CREATION}" if paths else None
 
 
 def _flag(name: str, sentence: str) -> Callable[[LaunchFacts, Mapping[str, bool]], str | None]:
@@ -127,7 +129,7 @@ def _web_filter_policy(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | 
     del staged
     if facts.filters_disabled or not facts.value("web_filter_policy"):
         return None
-    return "the group's web filter is chosen when a container is created; a policy on the workspace would be staged"
+    return f"the group's web filter is chosen {AT_CREATION}; a policy on the workspace would be staged"
 
 
 def _permissions(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
@@ -136,7 +138,7 @@ def _permissions(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
         f"{name} is {_word(effective[name])} for the user and {_word(staged.get(name))} in the staging config"
         for name in differing(effective, staged)
     ]
-    return ", ".join(parts) or None
+    return f"{', '.join(parts)}, so its sessions are not for this user" if parts else None
 
 
 def _word(value: object) -> str:
@@ -150,7 +152,7 @@ def _preference(what: str, of: Callable[[LaunchFacts], str | None]) -> Callable[
         del staged
         if not of(facts) or facts.value("staged_session_language_and_timezone_preference_override"):
             return None
-        return f"the user's {what} {of(facts)} is set when a container is created"
+        return f"the user's {what} {of(facts)} is set {AT_CREATION}"
 
     return check
 
@@ -166,7 +168,7 @@ def _launch_options(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | Non
         )
         if given
     ]
-    return f"the request asks for {', '.join(asked)}, set when a container is created" if asked else None
+    return f"the request asks for {', '.join(asked)}, set {AT_CREATION}" if asked else None
 
 
 RULES: Final[tuple[Rule, ...]] = (
@@ -175,18 +177,18 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule(
         "expose_user_environment_vars",
         "expose_user_environment_vars",
-        _flag("expose_user_environment_vars", "the user's variables are set when a container is created"),
+        _flag("expose_user_environment_vars", f"the user's variables are set {AT_CREATION}"),
     ),
     Rule(
         "inject_ssh_keys",
         "inject_ssh_keys",
-        _flag("inject_ssh_keys", "the user's keys are put in when a container is created"),
+        _flag("inject_ssh_keys", f"the user's keys are put in {AT_CREATION}"),
     ),
-    Rule("run_config", "run_config", _flag("run_config", "the group's run config is used when a container is created")),
+    Rule("run_config", "run_config", _flag("run_config", f"the group's run config is used {AT_CREATION}")),
     Rule(
         "volume_mapping",
         "volume_mapping",
-        _flag("volume_mapping", "the group's volumes are mounted when a container is created"),
+        _flag("volume_mapping", f"the group's volumes are mounted {AT_CREATION}"),
     ),
     Rule(
         "web_filter_policy",

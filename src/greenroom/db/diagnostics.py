@@ -34,7 +34,7 @@ async def list_logs(db: Database, wanted: LogFilter, *, before: int | None, limi
     return await db.fetch(
         "SELECT log_id, time, level, component, code, message, zone_name, session_id, user_id,"
         " coalesce(username, (SELECT u.username FROM users u WHERE u.user_id = logs.user_id)) AS username,"
-        " staging_config_id, setting, details FROM logs"
+        " staging_config_id, staging_config_title, setting, details FROM logs"
         " WHERE (%(before)s::bigint IS NULL OR log_id < %(before)s)"
         " AND (%(level)s::text IS NULL OR array_position(ARRAY['DEBUG', 'INFO', 'WARNING', 'ERROR'], level)"
         "      >= array_position(ARRAY['DEBUG', 'INFO', 'WARNING', 'ERROR'], %(level)s))"

@@ -25,10 +25,13 @@ FLUSH_S: Final = 0.2
 
 _INSERT: Final = (
     "INSERT INTO logs (time, level, component, code, message, zone_name, session_id, user_id, username,"
-    " staging_config_id, setting, details, security) SELECT %(time)s, %(level)s, %(component)s, %(code)s, %(message)s,"
-    " %(zone_name)s, %(session_id)s::uuid, concerned.user_id,"
+    " staging_config_id, staging_config_title, setting, details, security)"
+    " SELECT %(time)s, %(level)s, %(component)s, %(code)s, %(message)s, %(zone_name)s,"
+    " %(session_id)s::uuid, concerned.user_id,"
     " coalesce(%(username)s, (SELECT u.username FROM users u WHERE u.user_id = concerned.user_id)),"
-    " %(staging_config_id)s::uuid, %(setting)s, %(details)s, %(security)s"
+    " %(staging_config_id)s::uuid, (SELECT i.friendly_name || ' in zone ' || z.zone_name FROM staging_configs c"
+    "  JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id"
+    "  WHERE c.staging_config_id = %(staging_config_id)s::uuid), %(setting)s, %(details)s, %(security)s"
     " FROM (SELECT coalesce(%(user_id)s::uuid,"
     "  (SELECT s.user_id FROM sessions s WHERE s.session_id = %(session_id)s::uuid AND %(username)s::text IS NULL))"
     "  AS user_id) concerned"
@@ -39,7 +42,8 @@ _INSERT: Final = (
 class LogRow:
     """One row of Diagnostics; `message` is the sentence a person reads, `code` is stable.
 
-    A row about a session that names nobody gets the session's user when it is written, and a user's id alone his name.
+    What the row needs to be read when all it speaks of is gone is added when it is written: to a session without a user
+    the session's user, to a user's id the name, to a staging config's id its workspace and zone.
     """
 
     level: Level

@@ -121,7 +121,7 @@ async def test_all_reasons_are_given_those_of_the_user_first(stage: Stage, with_
         f"{ADA} is disabled or locked.",
         f"{ADA} may not use workspace Desktop.",
         f"{ADA} has 0 of 0 allowed sessions.",
-        "inject_ssh_keys (group Students): the user's keys are put in when a container is created.",
+        "inject_ssh_keys (group Students): the user's keys are put in when a container is created, so a staged one cannot have it.",
         "No staged session of Desktop in zone default is free.",
     ]
     assert (found[3]["setting"], found[3]["group"]) == ("inject_ssh_keys", "Students")

@@ -25,6 +25,9 @@ class LogView(View):
     user_id: UUID | None
     username: str | None
     staging_config_id: UUID | None
+    staging_config_title: Annotated[
+        str | None, Field(description="workspace and zone of the config when the row was written; it may be deleted now")
+    ]
     setting: str | None
     details: dict[str, Any]
 
