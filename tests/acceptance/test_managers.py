@@ -196,7 +196,10 @@ def test_the_last_enabled_one_stays_and_a_frozen_one_is_warned_of(managers: Inst
 
 def test_the_record_of_a_running_manager_that_is_deleted_is_made_anew(managers: Instance):
     before, pid = shown(managers, "us-3"), pid_of(managers, "us-3")
-    done = greenroom(managers, "managers", "delete", before["instance_id"])
+    slip = greenroom(managers, "managers", "delete", before["instance_id"])
+    assert (slip.returncode, slip.stdout) == (1, "")
+    assert "would register again a second later as a new record" in slip.stderr
+    done = greenroom(managers, "managers", "delete", before["instance_id"], "--force")
     assert (done.returncode, done.stdout) == (0, f"The Manager {before['instance_id']} is deleted.\n")
 
     def again() -> dict[str, Any] | None:

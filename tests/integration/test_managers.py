@@ -14,7 +14,7 @@ import psycopg
 import pytest
 from tests.integration.managers import LONG_LEASE, Fleet, eventually, primary_is
 
-from greenroom.core.errors import GreenroomError, LastEnabledManager, LeaseLost
+from greenroom.core.errors import GreenroomError, LastEnabledManager, LeaseLost, ManagerRuns
 from greenroom.db.database import Database
 from greenroom.db.leases import Fence, LeaseConnection, lease_connection
 from greenroom.db.logs import LogWriter
@@ -211,6 +211,20 @@ async def test_a_manager_that_is_moved_to_another_zone_starts_anew_in_that_one(f
         return any(m["zone_name"] == "us" and m["is_primary"] and m["status"] == "running" for m in rows)
 
     await eventually(at_work)
+
+
+async def test_the_record_of_a_manager_that_runs_is_deleted_only_by_force(fleet: Fleet, db: Database):
+    await fleet.start("one")
+    (one,) = await list_managers(db)
+    gone, runs = await record(db, "gone"), one["manager_id"]
+    await delete_manager(db, gone)
+    await record(db, "spare")
+    fleet.managers["one"].freeze()  # it lives all the same
+    with pytest.raises(ManagerRuns, match="one is running: it would register again a second later as a new record"):
+        await delete_manager(db, runs)
+    assert await names(db) == {"one", "spare"}
+    await delete_manager(db, runs, force=True)
+    assert await names(db) == {"spare"}
 
 
 # Records of Managers that left ----------------------------------------------------------------------------------------

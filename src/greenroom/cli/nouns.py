@@ -122,6 +122,7 @@ NOUNS: Final[dict[str, Noun]] = {
             name="instance_id",
             called="instance id",
             found_by_server=True,
+            force="Also one that runs: it registers again a second later, as a new record.",
             columns=(
                 Column("Instance ID", "instance_id"),
                 Column("Enabled", "enabled"),

@@ -83,6 +83,12 @@ class LastEnabledManager(Refused):
     code = "last-enabled-manager"
 
 
+class ManagerRuns(Refused):
+    """The Manager runs and would register again as a new record; disable it, stop it first, or use force."""
+
+    code = "manager-running"
+
+
 class Duplicate(Refused):
     """Something with these values exists already; change one of them or edit the existing one."""
 

@@ -11,7 +11,7 @@ from typing import Any, Final, LiteralString
 
 import psycopg
 
-from greenroom.core.errors import LastEnabledManager, NotFound, SetupError
+from greenroom.core.errors import LastEnabledManager, ManagerRuns, NotFound, SetupError
 from greenroom.core.managers import DAY_S
 from greenroom.db.database import Connection, Database
 from greenroom.db.leases import evict
@@ -220,28 +220,38 @@ async def find_manager(db: Database, name: str) -> str | None:
     return row["manager_id"] if row else None
 
 
-async def delete_manager(db: Database, manager_id: str) -> None:
-    """Remove the record of a Manager, which is Primary no longer; a live one registers again as new.
-
-    Raises:
-        NotFound: no such Manager.
-        LastEnabledManager: the zone would be left without an enabled Manager.
-    """
-    rows = await db.write(
-        "DELETE FROM managers m USING zones z WHERE m.manager_id = %s AND z.zone_id = m.zone_id RETURNING z.zone_key",
-        (manager_id,),
-    )
-    if not rows:
-        raise NotFound("There is no such Manager; it may have been deleted.")
-    await evict(db, rows[0]["zone_key"])
-
-
 _IS_LIVE: Final[LiteralString] = (
     "EXISTS (SELECT 1 FROM pg_locks p WHERE p.locktype = 'advisory' AND p.classid = 72 AND p.objsubid = 2"
     " AND p.objid = m.manager_key::oid AND p.granted"
     " AND p.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
 )
 """A process holds the lock of this instance id (`hold_instance`)."""
+
+
+async def delete_manager(db: Database, manager_id: str, *, force: bool = False) -> None:
+    """Remove the record of a Manager, which is Primary no longer; a live one registers again as new.
+
+    Raises:
+        NotFound: no such Manager.
+        LastEnabledManager: the zone would be left without an enabled Manager.
+        ManagerRuns: its process lives, and `force` was not given.
+    """
+    async with db.transaction() as connection:
+        cursor = await connection.execute(
+            "DELETE FROM managers m USING zones z WHERE m.manager_id = %s AND z.zone_id = m.zone_id"
+            " RETURNING z.zone_key, m.instance_id, " + _IS_LIVE + " AS is_live",
+            (manager_id,),
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            raise NotFound("There is no such Manager; it may have been deleted.")
+        if row["is_live"] and not force:
+            raise ManagerRuns(
+                f"{row['instance_id']} is running: it would register again a second later as a new record, enabled, and"
+                " its First Reported Time would be lost. To take it out of service disable it; to remove its record"
+                " stop its process first, or delete it with force."
+            )
+    await evict(db, row["zone_key"])
 
 
 async def read_records(db: Database, zone_id: str) -> list[dict[str, Any]]:

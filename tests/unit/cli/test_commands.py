@@ -56,6 +56,7 @@ REQUESTS: list[tuple[str, str, str, Any]] = [
     ("managers enable manager-1", "PATCH", f"/managers/{MANAGER}", {"enabled": True}),
     (f"managers disable {MANAGER}", "PATCH", f"/managers/{MANAGER}", {"enabled": False}),
     ("managers delete manager-1", "DELETE", f"/managers/{MANAGER}", None),
+    ("managers delete manager-1 --force", "DELETE", f"/managers/{MANAGER}?force=true", None),
     ("agents enable host-1", "PATCH", f"/agents/{AGENT}", {"enabled": True, "draining": False}),
     ("agents disable host-1", "PATCH", f"/agents/{AGENT}", {"enabled": False}),
     ("agents drain host-1", "PATCH", f"/agents/{AGENT}", {"draining": True}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 
 from greenroom.api.audit import audit
 from greenroom.api.deps import Db, Logs
@@ -52,11 +52,15 @@ async def update_manager(
 
 @router.delete("/managers/{manager_id}", status_code=204)
 async def delete_manager(
-    manager_id: str, db: Db, logs: Logs, caller: Annotated[Caller, requires("managers_delete")]
+    manager_id: str,
+    db: Db,
+    logs: Logs,
+    caller: Annotated[Caller, requires("managers_delete")],
+    force: Annotated[bool, Query(description="although it runs and registers again, as a new record")] = False,
 ) -> None:
-    """Delete the record of a Manager; a live one registers again. 409 `last-enabled-manager` as above."""
+    """Delete the record of a Manager; 409 `manager-running` while its process lives, `last-enabled-manager` as above."""
     manager = await _manager(db, manager_id)
-    await managers.delete_manager(db, manager["manager_id"])
+    await managers.delete_manager(db, manager["manager_id"], force=force)
     await db.notify("managers:")
     zone = manager["zone_name"]
     audit(logs, caller, "deleted", "Manager", manager["instance_id"], before={"zone_name": zone}, zone_name=zone)
