@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from greenroom.core import compatibility
-from greenroom.core.compatibility import RULES, LaunchFacts, violations
+from greenroom.core.compatibility import AT_CREATION, RULES, LaunchFacts, unused_profile, violations
 from greenroom.core.settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, Setting, resolve
 
 OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
@@ -23,60 +23,63 @@ CASES: list[tuple[str, LaunchFacts, str]] = [
     (
         "persistent_profile",
         facts({"allow_persistent_profile": True}, persistent_profile_path="/profiles/{username}"),
-        "persistent_profile_path: the workspace has a persistent profile, which is mounted when a container is created, so a staged one cannot have it",
+        f"persistent_profile_path: the workspace has a persistent profile, which is mounted {AT_CREATION}",
     ),
     (
         "image_volume_mapping",
         facts(image_volume_mappings={"/home/{username}": {"bind": "/home"}}),
-        "volume_mappings: the workspace's volume mapping /home/{username} needs the user's name or id when a container is created, so a staged one cannot have it",
+        f"volume_mappings: the workspace's volume mapping /home/{{username}} needs the user's name or id {AT_CREATION}",
     ),
     (
         "expose_user_environment_vars",
         facts({"expose_user_environment_vars": True}),
-        "expose_user_environment_vars (group Students): the user's variables are set when a container is created, so a staged one cannot have it",
+        f"expose_user_environment_vars (group Students): the user's variables are set {AT_CREATION}",
     ),
     (
         "inject_ssh_keys",
         facts({"inject_ssh_keys": True}),
-        "inject_ssh_keys (group Students): the user's keys are put in when a container is created, so a staged one cannot have it",
+        f"inject_ssh_keys (group Students): the user's keys are put in {AT_CREATION}",
     ),
     (
         "run_config",
         facts({"run_config": {"shm_size": "1g"}}),
-        "run_config (group Students): the group's run config is used when a container is created, so a staged one cannot have it",
+        f"run_config (group Students): the group's run config is used {AT_CREATION}",
     ),
     (
         "volume_mapping",
         facts({"volume_mapping": {"/data": {"bind": "/data"}}}),
-        "volume_mapping (group Students): the group's volumes are mounted when a container is created, so a staged one cannot have it",
+        f"volume_mapping (group Students): the group's volumes are mounted {AT_CREATION}",
     ),
     (
         "web_filter_policy",
         facts({"web_filter_policy": "strict"}),
         (
-            "web_filter_policy (group Students): the group's web filter is chosen when a container is created, so a staged one cannot have it;"
+            f"web_filter_policy (group Students): the group's web filter is chosen {AT_CREATION};"
             " a policy on the workspace would be staged"
         ),
     ),
     (
         "permissions",
         facts({"allow_kasm_audio": True}),
-        "permissions (group Students): allow_kasm_audio is on for the user and off in the staging config, so its sessions are not for this user",
+        (
+            "permissions (group Students): allow_kasm_audio is on for the user and off in the staging config,"
+            " so its sessions are not for this user"
+        ),
     ),
     (
         "language_or_timezone",
         facts(language="de-DE"),
-        "preferred_language: the user's language de-DE is set when a container is created, so a staged one cannot have it",
+        f"preferred_language: the user's language de-DE is set {AT_CREATION}",
     ),
     (
         "language_or_timezone",
         facts(timezone="Europe/Berlin"),
-        "preferred_timezone: the user's time zone Europe/Berlin is set when a container is created, so a staged one cannot have it",
+        f"preferred_timezone: the user's time zone Europe/Berlin is set {AT_CREATION}",
     ),
     (
         "launch_options",
         facts(environment={"A": "b"}, kasm_url="https://a.example"),
-        "launch_options: the request asks for environment, kasm_url, set when a container is created, so a staged one cannot have it",
+        f"launch_options: the request asks for environment, kasm_url, set {AT_CREATION}",
     ),
 ]
 
@@ -180,3 +183,48 @@ def test_the_property_catches_a_rule_that_forgets_a_permission(monkeypatch: pyte
     monkeypatch.setattr(compatibility, "STAGED_PERMISSIONS", STAGED_PERMISSIONS[:-1])
     with pytest.raises(AssertionError):
         permissions_must_match_exactly()
+
+
+PROFILE = "/srv/profiles/{user_id}"
+
+
+def allowed(*values: bool | None) -> LaunchFacts:
+    """A plain launch of a user whose groups say this of persistent profiles; None = nothing."""
+    groups = [
+        GroupSettings(f"g{n}", f"g{n}", n, {} if value is None else {"allow_persistent_profile": value})
+        for n, value in enumerate(values)
+    ]
+    return LaunchFacts(settings=resolve(groups), persistent_profile_path=PROFILE)
+
+
+@pytest.mark.parametrize(
+    ("facts", "source"),
+    [
+        (allowed(None), "no group has it on"),
+        (allowed(False), "group g0"),
+        (allowed(True), None),
+        (LaunchFacts(), None),
+        (LaunchFacts(persistent_profile_path=PROFILE, persistent_profile_mode="Disabled"), None),
+    ],
+)
+def test_a_persistent_profile_that_a_launch_goes_without_is_said(facts: LaunchFacts, source: str | None):
+    said = source and (
+        "The workspace's persistent profile is not used: allow_persistent_profile is off for the user"
+        f" ({source}), so what is saved in the session ends with it."
+    )
+    assert facts.missing_profile() == said
+
+
+@pytest.mark.parametrize(
+    ("path", "users", "is_said"),
+    [
+        (PROFILE, [allowed(None), allowed(False)], True),
+        (PROFILE, [], True),
+        (PROFILE, [allowed(None), allowed(True)], False),
+        (None, [], False),
+    ],
+)
+def test_a_persistent_profile_that_nobody_gets_is_of_no_use(path: str | None, users: list[LaunchFacts], is_said: bool):
+    assert (
+        "Nobody gets the persistent profile of Desktop" in (unused_profile("Desktop", path, users) or "")
+    ) == is_said

@@ -15,6 +15,7 @@ from tests.unit.pools import BIG, CONFIG, NOW, session, snapshot
 from greenroom.core import rotation
 from greenroom.core.pool import plan
 from greenroom.core.pool_model import Create, Destroy, PooledSession, Retire
+from greenroom.core.rotation import expiration_problem
 
 
 def born_together(number: int, *, start_s: float = 2.0, expires_in_s: float = 3600.0) -> list[PooledSession]:
@@ -240,3 +241,31 @@ def test_replacements_that_fail_leave_the_pool_as_it_is_and_are_tried_ever_more_
     shortfall = simulation.plans[-1].shortfall
     assert shortfall is not None
     assert shortfall.code == "start-failing"
+
+
+@pytest.mark.parametrize(
+    ("hours", "number", "start_s", "is_enough"),
+    [
+        (0.001, 1, 2.0, False),
+        (0.01, 1, 2.0, True),
+        (0.01, 2, 2.0, False),
+        (0.01, 1, None, False),
+        (0.04, 1, None, True),
+        (0.001, 0, 2.0, True),
+        (8.0, 100, 20.0, True),
+    ],
+)
+def test_an_expiration_too_short_for_its_pool_is_named(
+    hours: float, number: int, start_s: float | None, is_enough: bool
+):
+    assert (expiration_problem(hours, number, start_s) is None) == is_enough
+
+
+def test_the_expiration_that_is_asked_for_is_enough():
+    said = expiration_problem(0.001, 3, 12.0)
+    assert said == (
+        "Staged sessions expire after 3.6 s, too soon to be replaced in time one after the other (3 desired, a start"
+        " takes 12 s): Current Sessions falls below Desired again and again, and containers are started all the time."
+        " Set Expiration (Hours) to 0.05 or more."
+    )
+    assert expiration_problem(0.05, 3, 12.0) is None

@@ -120,9 +120,7 @@ class LaunchLog:
                 if session_id or self._repeats.is_new(launch.request.user_id, config_id, miss.code, miss.setting):
                     self._miss(launch, attempt.zone.zone_name, config_id, miss, session_id)
 
-    def _miss(
-        self, launch: Launch, zone_name: str, staging_config_id: str, miss: Miss, session_id: str | None
-    ) -> None:
+    def _miss(self, launch: Launch, zone_name: str, staging_config_id: str, miss: Miss, session_id: str | None) -> None:
         self._logs.write(
             "WARNING",
             "staging-violation" if miss.setting else "staging-miss",

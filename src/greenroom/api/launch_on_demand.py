@@ -82,7 +82,7 @@ class OnDemand:
         self, launch: Launch, attempt: Attempt, room: Room, extras: LaunchExtras, trace: Sequence[TraceStep]
     ) -> Got | None:
         request, image, zone, agent = launch.request, launch.image, attempt.zone, room.agent
-        reason = room_reason(room, zone.zone_name)
+        reason = launch.told(room_reason(room, zone.zone_name))
         permissions = permissions_of(launch.facts.settings)
         session_id, credential = str(uuid.uuid4()), new_secret()
         spec = on_demand_spec(image, zone.facts, permissions, extras, session_id=session_id, credential=credential)

@@ -81,6 +81,10 @@ class Launch:
         """How long the session lives when nobody looks at it, and in any case."""
         return clocks_of(self.facts.settings, self.image.session_time_limit, self.image.friendly_name)
 
+    def told(self, reason: str) -> str:
+        """How it came to its session, and what the user will miss in it."""
+        return " ".join(filter(None, (reason, self.facts.missing_profile())))
+
     def elapsed_ms(self) -> float:
         """Since it was asked for."""
         return (time.perf_counter() - self.begin_s) * 1000

@@ -30,7 +30,7 @@ async def claim_staged(
     if pool is None:
         raise AssertionError("a staged attempt without misses has a pool")
     assignment_id = str(uuid.uuid4())
-    reason = f"A staged session of zone {zone.zone_name} was assigned."
+    reason = launch.told(f"A staged session of zone {zone.zone_name} was assigned.")
     row, contents = await claim(
         db,
         Claim(

@@ -51,6 +51,7 @@ async def explain(db: Database, config: DictRow, user: str, zone: str | None = N
         step="staged_here" if ahead.attempt.zone is begin else "staged_elsewhere",
         would_get=not misses,
         reasons=_reasons(misses),
+        notes=[note for note in (launching.missing_profile(), facts.expiration_problem(config)) if note],
     )
 
 

@@ -9,6 +9,7 @@ from uuid import UUID
 
 from psycopg.rows import DictRow
 
+from greenroom.api.plain_launches import plain_launches
 from greenroom.api.schemas.staging import (
     HourView,
     MissView,
@@ -17,13 +18,13 @@ from greenroom.api.schemas.staging import (
     StagingSaved,
     Window,
 )
-from greenroom.core.compatibility import LaunchFacts, Violation, differing, violations
+from greenroom.core.compatibility import Violation, differing, violations
 from greenroom.core.errors import Invalid, NotFound
 from greenroom.core.pool_model import config_title
 from greenroom.core.settings import permissions_of, resolve
 from greenroom.core.shortfalls import barrier
 from greenroom.core.specs import ImageFacts
-from greenroom.db import facts, groups, images, staging_configs, staging_history, zones
+from greenroom.db import facts, groups, images, staging_history, zones
 from greenroom.db.database import Database
 from greenroom.db.users import ALL_USERS
 
@@ -62,22 +63,13 @@ class Matches:
 
 async def matches(db: Database, config: DictRow, image: ImageFacts) -> Matches:
     """Who would get sessions of a config, as the settings of all groups are now."""
-    by_id = {group.group_id: group for group in await groups.list_groups(db)}
     permissions = facts.staged_permissions(config)
     number, others, somebody = 0, dict[str, Violation](), False
-    for row in await staging_configs.group_sets_of_image(db, image.image_id):
-        members = [by_id[group_id] for group_id in row["group_ids"] if group_id in by_id]
-        effective = resolve([groups.settings_of(group) for group in members])
-        if differing(permissions_of(effective), permissions):
+    for users in await plain_launches(db, image):
+        if differing(permissions_of(users.facts.settings), permissions):
             continue
-        number += row["number"]
-        plain = LaunchFacts(
-            settings=effective,
-            persistent_profile_path=image.persistent_profile_path,
-            image_volume_mappings=image.volume_mappings,
-            filters_disabled=image.filter_policy_force_disabled,
-        )
-        found = violations(plain, permissions)
+        number += users.number
+        found = violations(users.facts, permissions)
         somebody |= not found
         others |= {violation.reason: violation for violation in found}
     return Matches(number, () if somebody else tuple(others.values()))
@@ -88,9 +80,11 @@ async def with_warning(db: Database, row: DictRow) -> StagingSaved:
     image = facts.image_facts(row["image"])
     found = await matches(db, row, image)
     barred = barrier(image, facts.zone_facts(row["zone"]))
-    warnings = [*([barred.reason] if barred else []), *_about_matches(found, image)]
     (view,) = await shown(db, [row])
-    return StagingSaved.model_validate(view | {"matching_users": found.number, "warning": " ".join(warnings) or None})
+    warnings = [*([barred.reason] if barred else []), *_about_matches(found, image), view["warning"]]
+    return StagingSaved.model_validate(
+        view | {"matching_users": found.number, "warning": " ".join(filter(None, warnings)) or None}
+    )
 
 
 def _about_matches(found: Matches, image: ImageFacts) -> list[str]:
@@ -107,10 +101,13 @@ def _about_matches(found: Matches, image: ImageFacts) -> list[str]:
 
 
 async def shown(db: Database, rows: Sequence[DictRow]) -> list[dict[str, Any]]:
-    """Rows of `db.staging_configs` as a reader is told them: the shortfall in words, hits and misses of a day."""
+    """Rows of `db.staging_configs` as a reader is told them: shortfall and warning, hits and misses of a day."""
     counts = await staging_history.totals(db, [str(row["staging_config_id"]) for row in rows], hours=24)
     return [
-        row | {"shortfall": facts.shortfall(row)} | _of_a_day(counts.get(str(row["staging_config_id"]))) for row in rows
+        row
+        | {"shortfall": facts.shortfall(row), "warning": facts.expiration_problem(row)}
+        | _of_a_day(counts.get(str(row["staging_config_id"])))
+        for row in rows
     ]
 
 

@@ -54,7 +54,7 @@ def _pool(config: Row) -> str:
 
 
 def _shortfall(config: Row) -> str | None:
-    return config["shortfall"]["reason"] if config["shortfall"] else None
+    return " ".join(filter(None, [config["shortfall"] and config["shortfall"]["reason"], config["warning"]])) or None
 
 
 def _memory(agent: Row) -> str:

@@ -109,7 +109,8 @@ class Output:
         for name, columns in tables.items():
             self.out.print()
             self.out.print(_table(row[name], columns))
-        self.warn(row.get("warning"))
+        for sentence in (row.get("warning"), *row.get("warnings", ())):
+            self.warn(sentence)
 
     def done(self, sentence: str, answer: Row) -> None:
         """Something was done: a sentence, or with --json `answer`."""

@@ -95,6 +95,8 @@ def explain(
     call.output.out.print(Text(f"{found['username']} {verdict} a session of this config now{whence}."))
     if found["reasons"]:
         call.output.rows(found["reasons"], _REASONS, "")
+    for note in found["notes"]:
+        call.output.warn(note)
 
 
 def history(

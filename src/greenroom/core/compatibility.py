@@ -6,7 +6,7 @@ violations are found, not only the first; each says which setting, from which gr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -60,6 +60,17 @@ class LaunchFacts:
         mappings = (self.image_volume_mappings, self.value("volume_mapping"))
         return self.profile_is_applied() or any(is_writable(mapping) for mapping in mappings)
 
+    def missing_profile(self) -> str | None:
+        """That the workspace has a persistent profile which this launch silently goes without; None = it does not."""
+        if self.profile_is_applied() or not self.persistent_profile_path or self.persistent_profile_mode == "Disabled":
+            return None
+        groups = ", ".join(self.settings["allow_persistent_profile"].groups)
+        source = f"group {groups}" if groups else "no group has it on"
+        return (
+            "The workspace's persistent profile is not used: allow_persistent_profile is off for the user"
+            f" ({source}), so what is saved in the session ends with it."
+        )
+
 
 @dataclass(frozen=True, slots=True)
 class Violation:
@@ -90,6 +101,23 @@ def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tu
             source = f" (group {group})" if group else ""
             found.append(Violation(rule.code, rule.setting, group or None, f"{rule.setting}{source}: {sentence}"))
     return tuple(found)
+
+
+def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchFacts]) -> str | None:
+    """Why the persistent profile of a workspace is of no use to anybody; None = it is, or there is none.
+
+    Args:
+        friendly_name: of the workspace.
+        path: its `persistent_profile_path`.
+        users: plain launches of it, one for each set of groups of those who may use it.
+    """
+    if not path or not all(facts.missing_profile() for facts in users):
+        return None
+    return (
+        f"Nobody gets the persistent profile of {friendly_name}: allow_persistent_profile is off in the groups of"
+        " everybody who may use it, so what people save ends with their sessions. Turn the setting on in one of those"
+        " groups."
+    )
 
 
 def _groups(rule: Rule, facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> Sequence[str]:

@@ -11,6 +11,7 @@ the order of their expiry, the k-th needs k starts before it expires, and the fi
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Final
@@ -70,6 +71,28 @@ def start_time_s(sessions: Sequence[PooledSession]) -> float:
     """Seconds from the creation of a session until it is usable: the 95th percentile of those in the pool now."""
     times = sorted((s.started - s.created).total_seconds() for s in sessions if s.started is not None)
     return times[int(0.95 * (len(times) - 1) + 0.5)] if times else UNKNOWN_START_S
+
+
+def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | None) -> str | None:
+    """Why a pool cannot be kept full with this expiration, two sentences; None = it can.
+
+    Its sessions are replaced one after the other in the second part of their lives, as `due_at` reckons.
+
+    Args:
+        expiration_h: hours.
+        num_sessions: Desired.
+        start_s: seconds the starts so far took; None = not known yet.
+    """
+    one_s = UNKNOWN_START_S if start_s is None else start_s
+    needed_s = (SPARE_S + num_sessions * (SLACK * one_s + BETWEEN_S)) / LONGEST_LEAD
+    if num_sessions == 0 or expiration_h * 3600 >= needed_s:
+        return None
+    known = f"a start takes {one_s:.3g} s" if start_s is not None else f"a start is taken to need {one_s:g} s"
+    return (
+        f"Staged sessions expire after {expiration_h * 3600:.3g} s, too soon to be replaced in time one after the other"
+        f" ({num_sessions} desired, {known}): Current Sessions falls below Desired again and again, and containers are"
+        f" started all the time. Set Expiration (Hours) to {math.ceil(needed_s / 36) / 100:g} or more."
+    )
 
 
 def _lifetime(session: PooledSession) -> timedelta:

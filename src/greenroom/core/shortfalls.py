@@ -11,6 +11,18 @@ from greenroom.core.pool_model import PoolSnapshot, Shortfall
 from greenroom.core.specs import ImageFacts, ZoneFacts
 
 
+def emptied(zone: ZoneFacts, workspaces: Sequence[str]) -> str | None:
+    """What a zone's addresses do to the pools of these workspaces; None = they can be filled."""
+    settings = zone.needs_request_host()
+    if not settings or not workspaces:
+        return None
+    return (
+        f"{' and '.join(settings)} of zone {zone.zone_name} {_contain(settings)} $request_host$, which cannot be used"
+        f" for staged sessions: nothing is staged there, and what was ends ({', '.join(workspaces)}). Enter the domain"
+        " of the deployment to have the pools filled."
+    )
+
+
 def barrier(image: ImageFacts, zone: ZoneFacts) -> Shortfall | None:
     """What keeps any session of this workspace from being staged in this zone."""
     if settings := zone.needs_request_host():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from greenroom.core import rotation
 from greenroom.core.launching import LaunchZone, StagedPool
 from greenroom.core.placement import AgentView
 from greenroom.core.pool_model import Shortfall
@@ -114,6 +115,11 @@ def shortfall(row: Row) -> Shortfall | None:
         coming=row["num_starting_sessions"],
         has_manager=row["has_manager"],
     )
+
+
+def expiration_problem(row: Row) -> str | None:
+    """What is wrong with the expiration of a config, a row as above."""
+    return rotation.expiration_problem(row["expiration"], row["num_sessions"], row["start_s"])
 
 
 def _text(value: object) -> str | None:

@@ -29,6 +29,8 @@ SELECT c.*, z.zone_name, z.zone_key, to_jsonb(z) AS zone, i.friendly_name AS ima
     + """) AS num_current_sessions,
        (SELECT count(*) FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
            AND s.status IN ('requested', 'starting')) AS num_starting_sessions,
+       (SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM s.started - s.created)::float8)
+          FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.status <> 'deleted') AS start_s,
        EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND """
     + RUNS
     + """) AS has_manager
@@ -59,6 +61,16 @@ async def get_config(db: Database, staging_config_id: str) -> DictRow:
     if row is None:
         raise NotFound(f"There is no staging config {staging_config_id}; it may have been deleted.")
     return row
+
+
+async def staged_in_zone(db: Database, zone_id: str) -> list[str]:
+    """Friendly names of the workspaces of which a zone is to have sessions staged."""
+    rows = await db.fetch(
+        "SELECT DISTINCT i.friendly_name FROM staging_configs c JOIN images i USING (image_id)"
+        " WHERE c.zone_id = %s AND c.deleted IS NULL AND c.num_sessions > 0 ORDER BY 1",
+        (zone_id,),
+    )
+    return [row["friendly_name"] for row in rows]
 
 
 async def insert_config(connection: Connection, fields: dict[str, Any]) -> str:

@@ -261,3 +261,48 @@ async def test_permissions(stage: Stage, with_key: Make):
     assert (await viewer.delete(f"{PATH}/{config_id}")).status_code == 403
     nobody = await with_key("sessions_view")
     assert (await nobody.get(PATH)).status_code == 403
+
+
+async def test_an_expiration_that_is_too_short_is_warned_about_wherever_the_config_is_shown(stage: Stage):
+    config = await stage.created(expiration=0.001)
+    path = f"{PATH}/{config['staging_config_id']}"
+    assert "Set Expiration (Hours) to 0.08 or more" in config["warning"], "nobody knows how long its starts take"
+    await stage.staged(config["staging_config_id"], 2)
+    await stage.db.write("UPDATE sessions SET started = created + interval '2 s'")
+    for shown in ((await stage.admin.get(path)).json(), *(await stage.admin.get(PATH)).json()):
+        assert "(2 desired, a start takes 2 s)" in shown["warning"]
+    explained = (await stage.admin.get(f"{path}/explain", params={"user": "admin@greenroom.local"})).json()
+    assert any("Staged sessions expire after 3.6 s" in note for note in explained["notes"])
+    assert (await stage.admin.patch(path, json={"expiration": 1})).json()["warning"] is None
+
+
+async def test_a_zone_that_goes_back_to_the_request_host_is_warned_about_its_pools(stage: Stage):
+    path = f"/api/v1/zones/{stage.zone_id}"
+    back = {"allow_origin_domain": "$request_host$"}
+    assert (await stage.admin.patch(path, json=back)).json()["warning"] is None, "nothing is staged there"
+    await stage.created()
+    said = (await stage.admin.patch(path, json=back)).json()["warning"]
+    assert said.startswith("Allow Origin Domain of zone default contains $request_host$, which cannot be used")
+    assert "what was ends (Desktop)" in said
+    assert (await stage.admin.patch(path, json={"allow_origin_domain": "127.0.0.1"})).json()["warning"] is None
+
+
+async def test_a_profile_that_no_group_lets_take_effect_is_said_wherever_it_is_missed(stage: Stage, with_user: Make):
+    ada = await with_user("ada@example.org")
+    image = f"/api/v1/images/{stage.image_id}"
+    profile = {"persistent_profile_path": "/srv/profiles/{user_id}"}
+    (said,) = (await stage.admin.patch(image, json=profile)).json()["warnings"]
+    assert said.startswith("Nobody gets the persistent profile of")
+    config = await stage.created()
+    await stage.staged(config["staging_config_id"], 1)
+    path = f"{PATH}/{config['staging_config_id']}/explain"
+    explained = (await stage.admin.get(path, params={"user": "ada@example.org"})).json()
+    assert explained["would_get"]
+    assert "The workspace's persistent profile is not used" in explained["notes"][0]
+    session = (await ada.post("/api/v1/sessions", json={"image_id": stage.image_id})).json()["session_id"]
+    (step,) = (await ada.get(f"/api/v1/sessions/{session}/placement")).json()["steps"]
+    assert "The workspace's persistent profile is not used: allow_persistent_profile is off" in step["reason"]
+    settings = {"settings": {"allow_persistent_profile": True}}
+    (everybody,) = [g for g in (await stage.admin.get("/api/v1/groups")).json() if g["name"] == "All Users"]
+    assert (await stage.admin.patch(f"/api/v1/groups/{everybody['group_id']}", json=settings)).status_code == 200
+    assert (await stage.admin.get(image)).json()["warnings"] == []

@@ -10,6 +10,7 @@ import httpx
 import pytest
 from tests.integration.api.staging import PATH, Stage
 
+from greenroom.core.compatibility import AT_CREATION
 from greenroom.testing import rows
 
 Make = Callable[..., Awaitable[httpx.AsyncClient]]
@@ -121,7 +122,7 @@ async def test_all_reasons_are_given_those_of_the_user_first(stage: Stage, with_
         f"{ADA} is disabled or locked.",
         f"{ADA} may not use workspace Desktop.",
         f"{ADA} has 0 of 0 allowed sessions.",
-        "inject_ssh_keys (group Students): the user's keys are put in when a container is created, so a staged one cannot have it.",
+        f"inject_ssh_keys (group Students): the user's keys are put in {AT_CREATION}.",
         "No staged session of Desktop in zone default is free.",
     ]
     assert (found[3]["setting"], found[3]["group"]) == ("inject_ssh_keys", "Students")

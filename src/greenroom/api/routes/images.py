@@ -11,13 +11,16 @@ from psycopg.rows import DictRow
 from greenroom.api.audit import audit
 from greenroom.api.deps import Db, InstallationSecrets, Logs, SettingsSnapshot
 from greenroom.api.paging import Paging
+from greenroom.api.plain_launches import plain_launches
 from greenroom.api.schemas.images import ImageCreate, ImagePatch, ImageView
 from greenroom.api.security import Caller, requires
+from greenroom.core.compatibility import unused_profile
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.workspaces import check, token_problem
 from greenroom.db import images
 from greenroom.db.agents import find_agents
 from greenroom.db.database import Database
+from greenroom.db.facts import image_facts
 from greenroom.db.users import ALL_USERS
 from greenroom.kit.secrets import Secrets
 
@@ -32,7 +35,7 @@ async def list_images(db: Db, page: Paging) -> list[ImageView]:
     rows = page.slice(
         await images.list_images(db), lambda image: [image["friendly_name"].lower(), image["friendly_name"]]
     )
-    return [ImageView.model_validate(image) for image in rows]
+    return [await _view(db, image) for image in rows]
 
 
 @router.post("/images", status_code=201)
@@ -55,13 +58,13 @@ async def create_image(
     image = await images.get_image(db, image_id)
     await db.notify("images:")
     audit(logs, caller, "created", "workspace", image["friendly_name"], after=_visible(image))
-    return ImageView.model_validate(image)
+    return await _view(db, image)
 
 
 @router.get("/images/{image_id}", dependencies=[requires("images_view")])
 async def get_image(image_id: UUID, db: Db) -> ImageView:
     """One workspace."""
-    return ImageView.model_validate(await images.get_image(db, str(image_id)))
+    return await _view(db, await images.get_image(db, str(image_id)))
 
 
 @router.patch("/images/{image_id}")
@@ -97,7 +100,7 @@ async def update_image(
         old["docker_token"] = "old" if stored["docker_token_encrypted"] else None
         new["docker_token"] = "new" if fields["docker_token_encrypted"] else None
     audit(logs, caller, "changed", "workspace", after["friendly_name"], before=old, after=new)
-    return ImageView.model_validate(after)
+    return await _view(db, after)
 
 
 @router.delete("/images/{image_id}", status_code=204)
@@ -113,6 +116,14 @@ async def delete_image(
         await images.delete_image(connection, str(image_id))
     await db.notify("images:")
     audit(logs, caller, "deleted", "workspace", image["friendly_name"], before=_visible(image))
+
+
+async def _view(db: Database, image: DictRow) -> ImageView:
+    doubt, path = None, image["persistent_profile_path"]
+    if path:
+        users = await plain_launches(db, image_facts(image))
+        doubt = unused_profile(image["friendly_name"], path, (u.facts for u in users))
+    return ImageView.model_validate(image | {"warnings": [doubt] if doubt else []})
 
 
 async def _require_agent(db: Database, agent_id: object) -> None:

@@ -58,7 +58,7 @@ async def delete_manager(
     caller: Annotated[Caller, requires("managers_delete")],
     force: Annotated[bool, Query(description="although it runs and registers again, as a new record")] = False,
 ) -> None:
-    """Delete the record of a Manager; 409 `manager-running` while its process lives, `last-enabled-manager` as above."""
+    """Delete the record of a Manager; 409 `manager-running` while it runs, `last-enabled-manager` as above."""
     manager = await _manager(db, manager_id)
     await managers.delete_manager(db, manager["manager_id"], force=force)
     await db.notify("managers:")

@@ -11,9 +11,11 @@ from psycopg.rows import DictRow
 from greenroom.api.audit import audit
 from greenroom.api.deps import Db, Logs
 from greenroom.api.paging import Paging
-from greenroom.api.schemas.infrastructure import ZoneCreate, ZonePatch, ZoneView
+from greenroom.api.schemas.infrastructure import ZoneChanged, ZoneCreate, ZonePatch, ZoneView
 from greenroom.api.security import Caller, requires
-from greenroom.db import zones
+from greenroom.core.shortfalls import emptied
+from greenroom.db import staging_configs, zones
+from greenroom.db.facts import zone_facts
 
 router = APIRouter(tags=["zones"])
 
@@ -49,7 +51,7 @@ async def get_zone(zone_id: UUID, db: Db) -> ZoneView:
 @router.patch("/zones/{zone_id}")
 async def update_zone(
     zone_id: UUID, body: ZonePatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("zones_modify")]
-) -> ZoneView:
+) -> ZoneChanged:
     """Change a zone; sessions keep the Allow Origin Domain and Upstream Auth Address they were created with."""
     async with db.transaction() as connection:
         before = await zones.lock_zone(connection, str(zone_id))
@@ -58,7 +60,8 @@ async def update_zone(
     await db.notify(f"zone:{after['zone_key']}")
     old, new, name = _settable(before), _settable(after), after["zone_name"]
     audit(logs, caller, "changed", "zone", name, before=old, after=new, zone_name=name)
-    return ZoneView.model_validate(after)
+    pools = await staging_configs.staged_in_zone(db, str(zone_id))
+    return ZoneChanged.model_validate(after | {"warning": emptied(zone_facts(after), pools)})
 
 
 @router.delete("/zones/{zone_id}", status_code=204)

@@ -26,7 +26,8 @@ class LogView(View):
     username: str | None
     staging_config_id: UUID | None
     staging_config_title: Annotated[
-        str | None, Field(description="workspace and zone of the config when the row was written; it may be deleted now")
+        str | None,
+        Field(description="workspace and zone of the config when the row was written; it may be deleted now"),
     ]
     setting: str | None
     details: dict[str, Any]

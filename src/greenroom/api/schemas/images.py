@@ -81,6 +81,7 @@ class ImageView(View):
     filter_policy_name: str | None
     filter_policy_force_disabled: bool
     groups: list[UUID]
+    warnings: Annotated[list[str], Field(description="what of it has no effect, and why; nothing is refused for that")]
     created: datetime
 
 

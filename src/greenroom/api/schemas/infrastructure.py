@@ -77,6 +77,12 @@ class ZoneView(View):
     created: datetime
 
 
+class ZoneChanged(ZoneView):
+    """A zone after a change, with a warning if nothing can be staged there."""
+
+    warning: str | None
+
+
 class ZonePatch(Body):
     """Changes of a zone; omitted fields stay."""
 

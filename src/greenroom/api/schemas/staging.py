@@ -48,14 +48,14 @@ class StagingConfigView(View):
     next_try: datetime | None
     hits_24h: Annotated[int, Field(description="launches that it served in the last 24 h")]
     misses_24h: Annotated[int, Field(description="launches that considered it and got no staged session")]
+    warning: Annotated[str | None, Field(description="what keeps it from being of use, or full")]
     created: datetime
 
 
 class StagingSaved(StagingConfigView):
-    """A config as it was saved; `matching_users` would get its sessions, the warning says what is in their way."""
+    """A config as it was saved; `matching_users` would get its sessions, the warning also says what is in their way."""
 
     matching_users: int
-    warning: str | None
 
 
 class StagingFields(Body):
@@ -109,6 +109,7 @@ class ExplainView(View):
     step: Annotated[Literal["staged_here", "staged_elsewhere"], Field(description="which would look at this config")]
     would_get: bool
     reasons: list[ExplainReason]
+    notes: Annotated[list[str], Field(description="what is in nobody's way, and not as it seems")]
 
 
 class Window(View):
