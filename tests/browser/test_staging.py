@@ -66,6 +66,16 @@ def zone_without_domain(instance: Instance) -> Iterator[None]:
     instance.call("PATCH", zone, json={"allow_origin_domain": before})
 
 
+FIRST_PICTURE = """
+new MutationObserver(() => {
+  const canvas = document.querySelector('#screen canvas');
+  if (document.documentElement.dataset.state === 'connected' && canvas && !window.firstPicture)
+    window.firstPicture = [canvas.width, canvas.height];
+}).observe(document, { attributes: true, subtree: true, attributeFilter: ['data-state'] });
+"""
+"""Keeps the size of the picture with which a desktop is shown, in its frame."""
+
+
 @pytest.mark.timeout(180)
 @pytest.mark.usefixtures("clean")
 def test_a_pool_from_its_config_to_a_user_and_back(
@@ -95,12 +105,15 @@ def test_a_pool_from_its_config_to_a_user_and_back(
     assert violations(staging) == []
 
     # A user launches: the session comes from the pool, and its username appears
+    user.page.add_init_script(FIRST_PICTURE)
     user.open("/")
     tile = user.page.get_by_test_id("launch-Desktop")
     expect(tile).to_contain_text("Ready now")
     session_id = user.launch("Desktop")
     user.desktop()
     assert session_id in staged
+    frame = next(frame for frame in user.page.frames if "/desktop/" in frame.url)
+    assert frame.evaluate("window.firstPicture") == frame.evaluate("[innerWidth, innerHeight]"), "made for this window"
     assigned = watcher.row(session_id[:8])
     expect(assigned).to_contain_text(user.username)
     expect(assigned).to_contain_text("staged")

@@ -1,6 +1,7 @@
 // The client of a session: shows the remote screen in the whole frame, keeps it connected, and talks with the page that
 // embeds it. The messages are described in docs/reference/session-page.md.
 import RFB from '@novnc/novnc';
+import { settled } from './settle.js';
 import { transfers, upload } from './transfer.js';
 
 const PROTOCOL = 1;
@@ -79,7 +80,9 @@ function connect() {
   rfb.scaleViewport = true;
   rfb.resizeSession = true;
   rfb.qualityLevel = quality;
-  rfb.addEventListener('connect', () => {
+  rfb.addEventListener('connect', async ({ target }) => {
+    await settled(screen);
+    if (target !== rfb) return; // the connection was lost meanwhile
     attempt = 0;
     setState('connected');
     rfb.focus();

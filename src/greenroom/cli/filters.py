@@ -39,6 +39,7 @@ class UserFilter(Body):
 class SessionFilter(Body):
     """Which sessions a list shows."""
 
+    q: Annotated[str, Field(description="only rows with all these words; `zone:eu` looks in one column")] = ""
     user_id: UUID | None = None
     image_id: UUID | None = None
     staging_config_id: UUID | None = None
