@@ -9,10 +9,13 @@ from typing import Annotated
 
 import typer
 
+from greenroom.agent.identity import Identity
 from greenroom.core.host_limits import good_for, to_raise
 from greenroom.kit import host_limits, log
+from greenroom.kit.config import AgentConfig, load
 from greenroom.up import deployment
 from greenroom.up.checks import desktop_image
+from greenroom.up.containers import remove_all
 from greenroom.up.deployment import Deployment, Site
 
 Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
@@ -113,6 +116,20 @@ def _raise_limits() -> None:
         typer.echo(
             f"The limits were raised until this host starts anew: {error.filename} cannot be written ({reason})."
         )
+
+
+@setup.command()
+def remove() -> None:
+    """End the sessions of this host and remove what its Agent made here: containers, networks, firewall rules.
+
+    With the settings of the Agent, which must not run any more.
+    """
+    log.configure("WARNING", "setup")
+    settings = load(AgentConfig)
+    installation_id = Identity.load(settings.agent_dir).installation_id
+    ended = asyncio.run(remove_all(settings.runtime, installation_id, settings.agent_dir)) if installation_id else 0
+    sessions = "1 session" if ended == 1 else f"{ended} sessions"
+    typer.echo(f"Removed {sessions} of this host, their network and its firewall rules; all data stay.")
 
 
 def _listed(text: str) -> list[str]:

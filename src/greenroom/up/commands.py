@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 import secrets
+import shutil
 import signal
 import sys
 import time
@@ -145,7 +146,14 @@ def show_ready(found: dict[str, Any], *, as_json: bool) -> None:
     else:
         out.print(f"Log in as {admin['username']} (its password was changed).")
     out.print(f"Certificate authority: {found['ca_file']}")
-    out.print(f"Stop it with: greenroom down --data {found['data']}")
+    out.print(f"Stop it with: {program()} down --data {found['data']}")
+
+
+def program() -> str:
+    """What people type for this program: its name where their shell finds it by that, else its path."""
+    own, found = Path(sys.executable).with_name("greenroom"), shutil.which("greenroom")
+    is_found = found is not None and own.exists() and own.samefile(found)
+    return "greenroom" if is_found or not own.exists() else str(own)
 
 
 def down(data: Path, *, as_json: bool = False) -> None:
@@ -231,10 +239,11 @@ async def _status(layout: Layout) -> dict[str, Any]:
         found = await describe(db, layout, site.endpoints)
     state = read_json(layout.state)
     parts = {part["name"]: part for part in state.get("parts", [])}
+    ports = read_json(layout.ports)
     nothing = {"pid": None, "starts": 0, "last_exit": ""}
     found["phase"] = state.get("phase")
     found["parts"] = [
-        {"name": c.name, "role": c.role, "ok": c.ok, "detail": c.detail}
+        {"name": c.name, "role": c.role, "ok": c.ok, "detail": c.detail, "port": ports.get(c.name)}
         | {name: parts.get(c.name, nothing)[name] for name in nothing}
         for c in checks
     ]
@@ -242,10 +251,10 @@ async def _status(layout: Layout) -> dict[str, Any]:
 
 
 def _show_status(found: dict[str, Any]) -> None:
-    table = Table("part", "pid", "starts", "state", box=None, pad_edge=False)
+    table = Table("part", "pid", "port", "starts", "state", box=None, pad_edge=False)
     for part in found["parts"]:
         colour = "green" if part["ok"] else "red"
-        cells = (part["name"], str(part["pid"] or ""), str(part["starts"] or ""))
+        cells = (part["name"], *(str(part[name] or "") for name in ("pid", "port", "starts")))
         table.add_row(*cells, Text(part["detail"][:80], style=colour))
     out = console()
     out.print(f"{found['url']}  (pid {found['pids']['up'][0]}, {found['phase']})")

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -165,7 +166,7 @@ def test_doctor_of_a_later_version_says_that_the_instance_is_older(tmp_path: Pat
 
 
 def test_what_a_part_says_of_itself_is_shown_as_it_is(capsys: pytest.CaptureFixture[str]):
-    part = {"name": "api", "pid": 7, "starts": 1, "ok": False, "detail": "no [/such] file [red]"}
+    part = {"name": "api", "pid": 7, "port": 8080, "starts": 1, "ok": False, "detail": "no [/such] file [red]"}
     found = {"url": "https://127.0.0.1:8443", "pids": {"up": [6]}, "phase": "ready", "parts": [part]}
     commands._show_status(found)
     assert "no [/such] file [red]" in capsys.readouterr().out
@@ -289,7 +290,20 @@ def test_what_is_to_be_copied_is_on_one_line_wherever_it_goes(capsys: pytest.Cap
     admin = {"username": "admin", "password": "secret"}
     found = {"url": "https://desk.example.org:8443", "admin": admin, "ca_file": data + "ca.pem", "data": data}
     commands.show_ready(found, as_json=False)
-    assert f"Stop it with: greenroom down --data {data}" in capsys.readouterr().out.splitlines()
+    (line,) = (line for line in capsys.readouterr().out.splitlines() if line.startswith("Stop it with: "))
+    assert line.endswith(f"greenroom down --data {data}")
+
+
+def test_the_program_is_named_as_the_shell_finds_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    own, link = tmp_path / "venv/greenroom", tmp_path / "bin/greenroom"
+    for program in (own, link):
+        program.parent.mkdir()
+    own.touch(mode=0o755)
+    monkeypatch.setattr(sys, "executable", str(own.with_name("python")))
+    monkeypatch.setenv("PATH", str(link.parent))
+    assert commands.program() == str(own)
+    link.symlink_to(own)
+    assert commands.program() == "greenroom"
 
 
 @pytest.mark.parametrize(

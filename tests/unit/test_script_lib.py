@@ -1,0 +1,56 @@
+"""`script/up` puts the command `greenroom` where the shell finds it, and never in the place of something else."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+LIB = Path(__file__).parents[2] / "script/lib"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout with its program."""
+    program = tmp_path / "checkout/.venv/bin/greenroom"
+    program.parent.mkdir(parents=True)
+    program.touch()
+    return tmp_path / "checkout"
+
+
+def linked(checkout: Path, folder: Path) -> str:
+    """What is said when the checkout's command is linked into a folder."""
+    script = f'set -euo pipefail; cd "{checkout}"; . "{LIB}"; link_command "{folder}"'
+    return subprocess.run(["bash", "-c", script], check=True, capture_output=True, text=True).stderr
+
+
+def test_the_command_is_linked_once(checkout: Path, tmp_path: Path):
+    folder = tmp_path / "home/.local/bin"
+    said = linked(checkout, folder)
+    assert (folder / "greenroom").readlink() == checkout / ".venv/bin/greenroom"
+    assert f"The command greenroom is {folder}/greenroom" in said
+    assert f"export PATH={folder}:$PATH" in said
+    assert linked(checkout, folder) == "", "a second time there is nothing to do"
+
+
+def test_a_link_of_a_checkout_that_is_gone_is_replaced(checkout: Path, tmp_path: Path):
+    (tmp_path / "greenroom").symlink_to(tmp_path / "gone/.venv/bin/greenroom")
+    linked(checkout, tmp_path)
+    assert (tmp_path / "greenroom").readlink() == checkout / ".venv/bin/greenroom"
+
+
+@pytest.mark.parametrize("target", [None, "other/.venv/bin/greenroom", "/nowhere/else"])
+def test_what_is_not_ours_stays(checkout: Path, tmp_path: Path, target: str | None):
+    link = tmp_path / "greenroom"
+    if target is None:
+        link.write_text("somebody's own")
+    else:
+        link.symlink_to(tmp_path / target)
+        if target.startswith("other"):
+            (tmp_path / target).parent.mkdir(parents=True)
+            (tmp_path / target).touch()
+    before = link.lstat()
+    said = linked(checkout, tmp_path)
+    assert link.lstat() == before
+    assert f"{link} is another program and stays; the one of this checkout is {checkout}/.venv/bin/greenroom" in said
