@@ -51,6 +51,7 @@ class Patience:
             return task.result()
         finally:
             task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
 
     async def look(self, runtime: Runtime, address: str, spec: SessionSpec, limit_s: float) -> ProbeResult:
         """Look at a session's page; `silent` where it gave no answer in the time it was given."""

@@ -77,16 +77,26 @@ async def fail(connection: Connection, session_id: str, status: str, failure: Fa
     return await cursor.fetchone()
 
 
+_RECOVERED: Final[LiteralString] = (
+    "SELECT s.session_id::text FROM sessions s JOIN session_observed o USING (session_id, agent_id, generation)"
+    " WHERE s.zone_id = %s AND s.status = 'failed' AND s.status <> 'deleted' AND s.slow"
+    " AND s.set_aside_for IS NOT NULL AND o.usable"
+)
+
+
+async def read_recovered(db: Database, zone_id: str) -> list[dict[str, Any]]:
+    """Sessions that were set aside because they were slow and were seen to be usable since then."""
+    return await db.fetch(_RECOVERED, (zone_id,))
+
+
 async def end_recovered(connection: Connection, zone_id: str) -> list[dict[str, Any]]:
-    """Sessions that were set aside because they were slow and were seen to be usable since then are to go; the rows."""
+    """These sessions are to go; the rows changed."""
     cursor = await connection.execute(
-        "WITH well AS MATERIALIZED (SELECT s.session_id FROM sessions s JOIN session_observed o"
-        "  USING (session_id, agent_id, generation) WHERE s.zone_id = %s AND s.status = 'failed' AND s.slow"
-        "  AND s.set_aside_for IS NOT NULL AND o.usable ORDER BY s.session_id FOR NO KEY UPDATE OF s)"
+        "WITH well AS MATERIALIZED (" + _RECOVERED + " ORDER BY s.session_id FOR NO KEY UPDATE OF s)"
         " UPDATE sessions SET status = 'deleting', want = 'absent', generation = generation + 1,"
         " status_changed = clock_timestamp(), deadline = NULL,"
         " ended_reason = 'It was set aside because it was slow, and answered again.'"
-        " WHERE session_id IN (SELECT session_id FROM well) AND status = 'failed'"
+        " WHERE session_id IN (SELECT session_id::uuid FROM well) AND status = 'failed'"
         " RETURNING session_id::text, agent_id::text, staging_config_id::text",
         (zone_id,),
     )

@@ -144,6 +144,8 @@ async def run_recovered(ctx: PrimaryContext, news: News) -> None:
 
     It does not go back to its pool: it was assigned to somebody, and such a session is never claimable again.
     """
+    if not await sql.read_recovered(ctx.db, ctx.zone_id):
+        return
     async with guarded(ctx.db, ctx.fence) as connection:
         rows = await sql.end_recovered(connection, ctx.zone_id)
     for row in rows:
