@@ -7,10 +7,12 @@ from typing import Any
 
 import httpx
 import pytest
+from psycopg.types.json import Jsonb
 from tests.integration.agents import joined, seen, session
 from tests.integration.managers import Fleet, eventually
 
 from greenroom.db.database import Database
+from greenroom.kit.secrets import Secrets
 from greenroom.manager import commit
 
 
@@ -69,6 +71,29 @@ async def test_secrets_that_cannot_be_read_concern_their_session_and_image_alone
     passwords = {image.name: image.password for image in answer.images or ()}
     assert passwords["a"] == ""
     assert len(passwords) == 2
+
+
+async def test_variables_are_opened_on_the_way_to_the_agent_and_old_rows_are_told_as_they_are(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, door)
+    secrets = Secrets.from_file(fleet.key_file)
+    env = {"OLD": "plain", "NEW": secrets.seal("canary")}
+    session_id = await session(db, agent, fleet.key_file)
+    await db.write(
+        "UPDATE sessions SET spec = spec || %s WHERE session_id = %s",
+        (Jsonb({"environment": env, "run_config": {"environment": env}}), session_id),
+    )
+    await db.write(
+        "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, env, deadline_s)"
+        " VALUES (gen_random_uuid(), %s, %s, 1, '[\"id\"]', %s, 60)",
+        (session_id, agent.agent_id, Jsonb(env)),
+    )
+    answer = await agent.check_in(full=True)
+    plain = {"OLD": "plain", "NEW": "canary"}
+    (told,), (command,) = answer.desired or (), answer.commands
+    assert told.spec is not None
+    assert (told.spec["environment"], told.spec["run_config"]["environment"], command.env) == (plain, plain, plain)
 
 
 async def test_an_answer_that_cannot_be_made_is_kept_for_diagnostics_too(

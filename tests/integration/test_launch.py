@@ -10,6 +10,7 @@ from tests.integration.launch_stage import SECRETS, Stage, stage_on
 
 from greenroom.api.launch import LaunchResult
 from greenroom.core.errors import Invalid, NoResources
+from greenroom.core.variables import shown
 from greenroom.db.database import Database
 from greenroom.db.diagnostics import LogFilter, list_logs
 from greenroom.testing import rows
@@ -39,7 +40,9 @@ async def test_without_a_pool_a_session_is_made_on_demand_with_its_specification
     row = await stage.db.fetch_one("SELECT * FROM sessions")
     assert row is not None
     assert row["spec"]["environment"]["KASM_ID"] == result.session_id
-    assert {row["spec"]["environment"][k] for k in ("A", "KASM_SVC_AUDIO", "KASM_USER")} == {"b", "1", "ada"}
+    environment = shown(row["spec"], SECRETS.opened, plain=True)["environment"]
+    assert {environment[k] for k in ("A", "KASM_SVC_AUDIO", "KASM_USER")} == {"b", "1", "ada"}
+    assert row["spec"]["environment"]["A"] != "b", "what a user says may be a secret"
     assert "credential" not in row["spec"]
     assert len(SECRETS.decrypt(row["credential_encrypted"])) >= 43
     assert row["permissions"]["allow_kasm_audio"] is True

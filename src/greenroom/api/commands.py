@@ -17,6 +17,7 @@ from greenroom.db import commands as sql
 from greenroom.db import session_views
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
+from greenroom.kit.secrets import Secrets
 
 SLACK_S: Final = 10.0
 """Added to a command's deadline for its way to the Agent and back."""
@@ -48,10 +49,16 @@ def _may_transfer(caller: Caller, session: DictRow, name: str) -> bool:
     return bool(session["permissions"].get(name)) or caller.may("sessions_modify")
 
 
+def sealed_command(command: CommandCreate, secrets: Secrets) -> CommandCreate:
+    """The command with its variables as they are stored; the Manager opens them for the Agent."""
+    environment = {name: secrets.seal(value) for name, value in command.environment.items()}
+    return command.model_copy(update={"environment": environment})
+
+
 async def order_command(db: Database, logs: LogWriter, caller: Caller, session: DictRow, command: CommandCreate) -> str:
     """Order a command; it runs at most once, soon: not once its result is not waited for any more. Returns its id.
 
-    The log names the program and the account, never arguments or variables: they may be secrets.
+    The variables of `command` are sealed. The log names the program and the account, never arguments or variables.
 
     Raises:
         WrongState: the session is not running, or staged: nothing of anybody is in it when it is handed to its user.

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from greenroom.api.security import Caller
 from greenroom.core.errors import Forbidden, Invalid, NotFound
 from greenroom.core.permissions import above
 from greenroom.core.settings import SETTINGS, validated
+from greenroom.core.variables import sealed, shown
 from greenroom.db import groups, images
 from greenroom.db.database import Database
 from greenroom.db.groups import Group
+from greenroom.db.users import ALL_USERS
+from greenroom.kit.secrets import Secrets
 
 
 async def visible_groups(db: Database, caller: Caller) -> list[Group]:
@@ -32,6 +36,15 @@ async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:
     if not caller.may("groups_view") and group_id not in await _own_groups(db, caller):
         raise NotFound(f"There is no group {group_id}; it may have been deleted.")
     return await groups.get_group(db, group_id)
+
+
+def as_seen(group: Group, secrets: Secrets, caller: Caller) -> Group:
+    """A group as this caller may see it: values of variables are for who may set them, and how the containers of
+    everybody are run is not for who sees the group only because everybody is in it."""
+    settings = shown(group.settings, secrets.opened, plain=caller.may("groups_modify"))
+    if group.group_id == ALL_USERS and not caller.may("groups_view"):
+        settings.pop("run_config", None)
+    return replace(group, settings=settings)
 
 
 async def changeable_group(db: Database, caller: Caller, group_id: str) -> Group:
@@ -96,8 +109,10 @@ def require_for_settings(caller: Caller, names: Collection[str]) -> None:
         caller.require("groups_modify")
 
 
-async def stored_settings(db: Database, changes: Mapping[str, Any]) -> dict[str, Any]:
-    """Settings of a group as they are stored; None = the setting is removed.
+async def stored_settings(
+    db: Database, secrets: Secrets, changes: Mapping[str, Any], before: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Settings of a group as they are stored, given those it has; None = the setting is removed.
 
     Raises:
         Invalid: there is no such setting, or the value is not allowed or names nothing that exists.
@@ -107,7 +122,7 @@ async def stored_settings(db: Database, changes: Mapping[str, Any]) -> dict[str,
     }
     if stored.get("default_image"):
         stored["default_image"] = await _image_id(db, stored["default_image"])
-    return stored
+    return sealed(stored, before, secrets.seal)
 
 
 async def _image_id(db: Database, named: str) -> str:

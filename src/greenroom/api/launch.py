@@ -16,7 +16,8 @@ from greenroom.api.launch_plan import Got, Launch, LaunchRequest, planned, repea
 from greenroom.api.launch_staged import claim_staged
 from greenroom.api.metrics import Metrics
 from greenroom.api.security import Caller
-from greenroom.core.errors import NoResources, NotFound, ProfileInUse
+from greenroom.core.errors import Invalid, NoResources, NotFound, ProfileInUse
+from greenroom.core.launch_environment import launch_problem
 from greenroom.core.launching import Attempt, TraceStep, missed, passed_over, used
 from greenroom.core.streams import ProxyFacts
 from greenroom.db import facts as rows
@@ -75,6 +76,7 @@ class Launcher:
 
         Raises:
             NotFound: there is no such user, workspace or zone.
+            Invalid: the environment sets variables that it may not.
             Forbidden: the user is disabled, or may not use the workspace.
             SessionLimit: `max_kasms_per_user` is reached.
             IdempotencyMismatch: the key was used for a different request.
@@ -82,6 +84,7 @@ class Launcher:
             ProfileInUse: another session has the user's profile of this workspace as its home.
         """
         begin_s = time.perf_counter()
+        request = self._sealed(request)
         snapshot = await read_launch(self._db, request.user_id, request.image_id, request.idempotency_key)
         if (repeated := repeated_session(snapshot, request)) is not None:
             return await self._result_of(repeated, request.user_id)
@@ -111,6 +114,13 @@ class Launcher:
             duration_ms=launch.elapsed_ms(),
         )
         raise self._log.failed(launch, trace, passed)
+
+    def _sealed(self, request: LaunchRequest) -> LaunchRequest:
+        """The request with its variables as they are stored; the Manager opens them for the Agent."""
+        if problem := launch_problem(request.environment):
+            raise Invalid(f"The environment of the request cannot be used: {problem}")
+        environment = {name: self._secrets.seal(value) for name, value in request.environment.items()}
+        return replace(request, environment=environment)
 
     async def _try(
         self, launch: Launch, attempt: Attempt, trace: list[TraceStep], passed: list[PassedOver]

@@ -19,7 +19,6 @@ from greenroom.core.compatibility import LaunchFacts
 from greenroom.core.container_users import commands_problem
 from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound
 from greenroom.core.expiry import Clocks, clocks_of
-from greenroom.core.launch_environment import launch_problem
 from greenroom.core.launching import Attempt, LaunchZone, TraceStep, plan_launch
 from greenroom.core.making_room import Unready
 from greenroom.core.sessions import ProfileMode
@@ -158,8 +157,8 @@ def planned(request: LaunchRequest, snapshot: DictRow, begin_s: float) -> Launch
         NotFound: there is no such user or workspace.
         Forbidden: the user is disabled, or may not use the workspace.
         SessionLimit: `max_kasms_per_user` is reached.
-        Invalid: there is no such zone, the environment sets variables that it may not, or a command of the workspace
-            would be root's beside a folder that the session can write to.
+        Invalid: there is no such zone, or a command of the workspace would be root's beside a folder that the session
+            can write to.
         NoResources: there is no zone at all.
     """
     _check(request, snapshot)
@@ -191,8 +190,6 @@ def _check(request: LaunchRequest, snapshot: DictRow) -> None:
         raise NotFound(f"There is no workspace {request.image_id}; it may have been deleted.")
     if user["disabled"] or user["locked"]:
         raise Forbidden(f"The user {user['username']} is disabled or locked; an administrator can change that.")
-    if problem := launch_problem(request.environment):
-        raise Invalid(f"The environment of the request cannot be used: {problem}")
     if not snapshot["image_allowed"]:
         raise Forbidden(
             f"{user['username']} may not use workspace {image['friendly_name']}; an administrator can give it to one"

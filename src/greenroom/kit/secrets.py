@@ -1,7 +1,7 @@
-"""The installation's key: connect tokens (HMAC) and encrypted columns (Fernet).
+"""The installation's key: connect tokens (HMAC), encrypted columns (Fernet) and sealed texts (AES-SIV).
 
-One file outside the database holds 32 random bytes; two keys for the two purposes are derived from it (HKDF), so
-neither can be used for the other. Random secrets of 256 bits are stored as SHA-256 only.
+One file outside the database holds 32 random bytes; a key for each purpose is derived from it (HKDF), so none can be
+used for another. Random secrets of 256 bits are stored as SHA-256 only.
 """
 
 from __future__ import annotations
@@ -17,12 +17,16 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Final
 
+from cryptography.exceptions import InvalidTag
 from cryptography.fernet import Fernet, InvalidToken
+from cryptography.hazmat.primitives.ciphers.aead import AESSIV
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from greenroom.core.errors import SetupError
 
+SEALED: Final = "sealed:v1:"
+"""How a sealed text begins."""
 REMEMBERED: Final = 2048
 """Texts that are not decrypted again: an Agent's list has the credentials of all its sessions, and is sent whole."""
 
@@ -37,6 +41,8 @@ class Secrets:
         self._gateway_key = _derived(key, b"greenroom gateway credential v1")
         self._fernet = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom column v1")))
         self._plain = lru_cache(REMEMBERED)(self._fernet.decrypt)
+        self._siv = AESSIV(_derived(key, b"greenroom sealed text v1", 64))
+        self._open = lru_cache(REMEMBERED)(self._siv.decrypt)
 
     @classmethod
     def from_file(cls, path: Path) -> Secrets:
@@ -87,6 +93,29 @@ class Secrets:
         except InvalidToken as error:
             raise SetupError("A stored secret was written with another key; restore the installation's key.") from error
 
+    def seal(self, text: str) -> str:
+        """A text that tells nothing but whether another sealed one is the same: the same text gives the same again.
+
+        So a value that is stored inside JSON can be compared where nobody can read it.
+        """
+        return SEALED + base64.urlsafe_b64encode(self._siv.encrypt(text.encode() or b"\0", None)).decode()
+
+    def opened(self, text: str) -> str:
+        """The text that was sealed; one that was not, as rows of older versions have it, as it is.
+
+        Raises:
+            SetupError: it was sealed with another key.
+        """
+        if not text.startswith(SEALED):
+            return text
+        try:
+            plain = self._open(base64.urlsafe_b64decode(text.removeprefix(SEALED)), None).decode()
+        except (InvalidTag, ValueError) as error:
+            raise SetupError(
+                "A stored variable was sealed with another key; restore the installation's key."
+            ) from error
+        return "" if plain == "\0" else plain
+
     def connect_token(self, session_id: str, user_id: str, epoch: int) -> str:
         """The token that opens a session's stream: the same in every reply, revoked by raising `epoch`."""
         text = f"{session_id}|{user_id}|{epoch}".encode()
@@ -105,8 +134,8 @@ class Secrets:
         return hmac.compare_digest(credential.encode(), self.gateway_credential().encode())
 
 
-def _derived(key: bytes, purpose: bytes) -> bytes:
-    return HKDF(algorithm=SHA256(), length=32, salt=None, info=purpose).derive(key)
+def _derived(key: bytes, purpose: bytes, length: int = 32) -> bytes:
+    return HKDF(algorithm=SHA256(), length=length, salt=None, info=purpose).derive(key)
 
 
 def new_secret() -> str:

@@ -13,6 +13,7 @@ import structlog
 from greenroom.core.checkin import Verdict
 from greenroom.core.errors import SetupError
 from greenroom.core.states import SessionStatus
+from greenroom.core.variables import shown
 from greenroom.db import checkin as sql
 from greenroom.db.database import Database
 from greenroom.db.filter_policies import policy_of
@@ -156,7 +157,7 @@ async def make(
     if state.images_digest != images_told:
         images = [_image(row, secrets) for row in await sql.read_images(db, message.agent_id, state.zone_id)]
     ordered = await sql.read_commands(db, message.agent_id) if state.command_ids else []
-    commands = [_command(row) for row in ordered]
+    commands = [command for row in ordered if (command := _command(row, secrets)) is not None]
     answer = msgspec.structs.replace(no_news(state, me, config), desired=desired, images=images, commands=commands)
     if filter_policies_differ(message, state):
         answer = await _with_filter_policies(answer, db, state)
@@ -196,9 +197,23 @@ def _desired(row: Mapping[str, Any], secrets: Secrets) -> Desired:
         generation=row["generation"],
         want=row["want"],
         spec=None if row["want"] == "absent" else _spec(row, secrets),
-        assignment=msgspec.convert(row["assignment"], Assignment) if row["assignment"] else None,
+        assignment=_assignment(row, secrets) if row["assignment"] else None,
         authorised=_authorised(row) if row["user_id"] else None,
     )
+
+
+def _assignment(row: Mapping[str, Any], secrets: Secrets) -> Assignment | None:
+    """None where its variables cannot be read: as `_spec`."""
+    stored = row["assignment"]
+    try:
+        return msgspec.convert(stored | {"env": _opened(stored.get("env", {}), secrets)}, Assignment)
+    except SetupError as error:
+        log.error("the assignment of a session cannot be read", session_id=row["session_id"], reason=error.message)
+        return None
+
+
+def _opened(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
+    return {name: secrets.opened(value) for name, value in env.items()}
 
 
 def _spec(row: Mapping[str, Any], secrets: Secrets) -> dict[str, Any] | None:
@@ -218,7 +233,7 @@ def spec_with_secrets(row: Mapping[str, Any], secrets: Secrets) -> dict[str, Any
     """The specification with its secrets, which the Agent needs and the row has encrypted."""
     files = row["files_encrypted"]
     return {
-        **row["spec"],
+        **shown(row["spec"], secrets.opened, plain=True),
         "credential": secrets.decrypt(row["credential_encrypted"]),
         "files": json.loads(secrets.decrypt(files)) if files else [],
     }
@@ -239,14 +254,20 @@ def _image(row: Mapping[str, Any], secrets: Secrets) -> DesiredImage:
     )
 
 
-def _command(row: Mapping[str, Any]) -> Command:
+def _command(row: Mapping[str, Any], secrets: Secrets) -> Command | None:
+    """None where its variables cannot be read: who ordered it waits in vain, all others do not."""
+    try:
+        env = _opened(row["env"], secrets)
+    except SetupError as error:
+        log.error("a command cannot be read", command_id=row["command_id"], reason=error.message)
+        return None
     return Command(
         command_id=row["command_id"],
         session_id=row["session_id"],
         generation=row["generation"],
         argv=row["argv"],
         user=row["run_as"],
-        env=row["env"],
+        env=env,
         workdir=row["workdir"],
         deadline_s=row["deadline_s"],
         screenshot=msgspec.convert(row["screenshot"], PictureSize) if row["screenshot"] else None,

@@ -9,6 +9,7 @@ import httpx
 import pytest
 
 from greenroom.db.database import Database
+from greenroom.kit.secrets import Secrets
 
 Client = httpx.AsyncClient
 
@@ -166,7 +167,8 @@ async def test_a_variable_cannot_hide_in_the_name_of_another(
     made = await call(anonymous, "request_kasm", **asked, environment={"A": 1}, network_id="host")
     row = await db.fetch_one("SELECT spec FROM sessions WHERE session_id = %s", (made["kasm_id"],))
     assert row is not None
-    assert (row["spec"]["environment"]["A"], row["spec"]["network"]) == ("1", None)
+    given = Secrets(bytes(32)).opened(row["spec"]["environment"]["A"])
+    assert (given, row["spec"]["network"]) == ("1", None)
 
 
 async def test_a_key_of_any_length_is_answered(anonymous: Client, agent: str, ada: str, image_id: str):

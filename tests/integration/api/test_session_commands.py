@@ -188,7 +188,8 @@ async def test_the_published_command_is_ordered_and_not_waited_for(stage: Stage)
     async with stage.agent() as orders:
         while not orders:  # noqa: ASYNC110 -- told by nobody
             await asyncio.sleep(0.01)
-    order = {"argv": ["bash", "-c", 'echo "$A"'], "run_as": None, "env": {"A": "1"}, "workdir": "/opt"}
+    sealed = stage.app.state.secrets.seal("1")
+    order = {"argv": ["bash", "-c", 'echo "$A"'], "run_as": None, "env": {"A": sealed}, "workdir": "/opt"}
     assert {name: orders[0][name] for name in order} == order
 
 

@@ -53,13 +53,13 @@ async def test_run_configs_of_all_groups_are_merged_and_the_trace_shows_no_value
     assert "s3cret" not in run_config["trace"]
 
 
-async def test_values_of_variables_are_for_those_who_may_see_groups(admin: Client, with_key: Make):
+async def test_values_of_variables_are_for_those_who_may_change_groups(admin: Client, with_key: Make):
     user_id = await _member(admin)
-    may_see_users = await _settings(await with_key("users_view"), user_id)
+    may_see_users = await _settings(await with_key("users_view", "groups_view"), user_id)
     assert may_see_users["run_config"]["value"]["environment"] == dict.fromkeys(("TOKEN", "A", "B"), "(secret)")
     assert may_see_users["run_config"]["value"]["hostname"] == "a"
-    may_see_both = await _settings(await with_key("users_view", "groups_view"), user_id)
-    assert may_see_both["run_config"]["value"]["environment"]["TOKEN"] == "s3cret"
+    may_change_groups = await _settings(await with_key("users_view", "groups_view", "groups_modify"), user_id)
+    assert may_change_groups["run_config"]["value"]["environment"]["TOKEN"] == "s3cret"
 
 
 async def test_others_settings_need_the_permission(admin: Client, user: Client, with_key: Make):

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, cast
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from greenroom.api.commands import order_command, require_command
+from greenroom.api.commands import order_command, require_command, sealed_command
 from greenroom.api.deps import Camera, Db, InstallationSecrets, Logs
 from greenroom.api.public.calls import Call, validated
 from greenroom.api.public.kasms import kasm_shape, token_of
@@ -33,7 +33,7 @@ async def exec_command_kasm(
     session = await session_of(db, call)
     command = _command(call)
     require_command(call.caller, session, command)
-    await order_command(db, logs, call.caller, session, command)
+    await order_command(db, logs, call.caller, session, sealed_command(command, secrets))
     return {"kasm": kasm_shape(session, streams, token_of(session, secrets)), "current_time": now()}
 
 

@@ -8,10 +8,12 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from greenroom.api.deps import Db, Logs
+from greenroom.api import group_rules as rules
+from greenroom.api.deps import Db, InstallationSecrets, Logs
 from greenroom.api.public.calls import Call, requires_key, requires_key_one_of, validated
 from greenroom.api.public.shapes import hex_id, image_shape, user_shape
 from greenroom.api.routes import groups as v1
+from greenroom.api.routes import images as images_v1
 from greenroom.api.schemas.accounts import GroupCreate, GroupPatch
 from greenroom.core.errors import Invalid
 from greenroom.core.settings import SETTINGS, Setting
@@ -38,19 +40,23 @@ async def get_group(db: Db, call: Annotated[Call, SEES]) -> dict[str, Any]:
 
 
 @router.post("/create_group")
-async def create_group(db: Db, logs: Logs, call: Annotated[Call, requires_key("groups_create")]) -> dict[str, Any]:
+async def create_group(
+    db: Db, logs: Logs, secrets: InstallationSecrets, call: Annotated[Call, requires_key("groups_create")]
+) -> dict[str, Any]:
     """Create a group."""
     body = validated(GroupCreate, call.part("target_group").given(*FIELDS))
-    made = await v1.create_group(body, db, logs, call.caller)
+    made = await v1.create_group(body, db, logs, secrets, call.caller)
     return {"group": _shape(await groups.get_group(db, str(made.group_id)))}
 
 
 @router.post("/update_group")
-async def update_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> dict[str, Any]:
+async def update_group(
+    db: Db, logs: Logs, secrets: InstallationSecrets, call: Annotated[Call, CHANGES]
+) -> dict[str, Any]:
     """Change a group; what is left out or null stays."""
     group_id = _group_id(call)
     body = validated(GroupPatch, call.part("target_group").given(*FIELDS))
-    await v1.update_group(UUID(group_id), body, db, logs, call.caller)
+    await v1.update_group(UUID(group_id), body, db, logs, secrets, call.caller)
     return {"group": _shape(await groups.get_group(db, group_id))}
 
 
@@ -83,10 +89,11 @@ async def remove_user_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) 
 
 
 @router.post("/get_images_group")
-async def get_images_group(db: Db, call: Annotated[Call, SEES]) -> dict[str, Any]:
+async def get_images_group(db: Db, secrets: InstallationSecrets, call: Annotated[Call, SEES]) -> dict[str, Any]:
     """The workspaces that members of a group may use."""
     group = await groups.get_group(db, _group_id(call))
-    shown = [image_shape(image) for image in await images.list_images(db) if str(image["image_id"]) in group.images]
+    found = [image for image in await images.list_images(db) if str(image["image_id"]) in group.images]
+    shown = [image_shape(images_v1.as_seen(image, secrets, call.caller)) for image in found]
     return {"images": [image | {"group_id": hex_id(group.group_id), "group_name": group.name} for image in shown]}
 
 
@@ -105,27 +112,32 @@ async def remove_images_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]
 
 
 @router.post("/get_settings_group")
-async def get_settings_group(db: Db, call: Annotated[Call, SEES]) -> dict[str, Any]:
+async def get_settings_group(db: Db, secrets: InstallationSecrets, call: Annotated[Call, SEES]) -> dict[str, Any]:
     """The settings a group has values for."""
-    group = await groups.get_group(db, _group_id(call))
+    group = rules.as_seen(await groups.get_group(db, _group_id(call)), secrets, call.caller)
     return {"settings": [_setting_shape(SETTINGS[name], group) for name in group.settings if name in SETTINGS]}
 
 
 @router.post("/add_settings_group")
 @router.post("/set_settings_group")
-async def set_settings_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> dict[str, Any]:
+async def set_settings_group(
+    db: Db, logs: Logs, secrets: InstallationSecrets, call: Annotated[Call, CHANGES]
+) -> dict[str, Any]:
     """Give a group a value for a setting; values may be written as texts, as older clients do."""
     group_id, setting, target = _group_id(call), _setting(call), call.part("target_setting")
     body = validated(GroupPatch, {"settings": {setting.name: _value(setting, target.body.get("value"))}})
-    await v1.update_group(UUID(group_id), body, db, logs, call.caller)
-    return {"setting": _setting_shape(setting, await groups.get_group(db, group_id))}
+    await v1.update_group(UUID(group_id), body, db, logs, secrets, call.caller)
+    group = rules.as_seen(await groups.get_group(db, group_id), secrets, call.caller)
+    return {"setting": _setting_shape(setting, group)}
 
 
 @router.post("/remove_settings_group")
-async def remove_settings_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> dict[str, Any]:
+async def remove_settings_group(
+    db: Db, logs: Logs, secrets: InstallationSecrets, call: Annotated[Call, CHANGES]
+) -> dict[str, Any]:
     """Remove a setting from a group."""
     body = GroupPatch(settings={_setting(call).name: None})
-    await v1.update_group(UUID(_group_id(call)), body, db, logs, call.caller)
+    await v1.update_group(UUID(_group_id(call)), body, db, logs, secrets, call.caller)
     return {}
 
 

@@ -28,16 +28,21 @@ _EMPTY_IS_NULL: Final = ("persistent_profile_path", "session_time_limit", *_IDS)
 FIELDS: Final = ("name", "friendly_name", *(name for name in ImageFields.model_fields if name != "groups"))
 
 
-@router.post("/get_images", dependencies=[requires_key("images_view")])
-async def get_images(db: Db) -> dict[str, Any]:
+@router.post("/get_images")
+async def get_images(
+    db: Db, secrets: InstallationSecrets, call: Annotated[Call, requires_key("images_view")]
+) -> dict[str, Any]:
     """All workspaces."""
-    return {"images": [image_shape(image) for image in await images.list_images(db)]}
+    found = await images.list_images(db)
+    return {"images": [image_shape(v1.as_seen(image, secrets, call.caller)) for image in found]}
 
 
 @router.post("/get_image")
-async def get_image(db: Db, call: Annotated[Call, requires_key("images_view")]) -> dict[str, Any]:
+async def get_image(
+    db: Db, secrets: InstallationSecrets, call: Annotated[Call, requires_key("images_view")]
+) -> dict[str, Any]:
     """One workspace."""
-    return {"image": image_shape(await images.get_image(db, str(_id(call))))}
+    return await _answer(db, secrets, call, _id(call))
 
 
 @router.post("/create_image")
@@ -51,7 +56,7 @@ async def create_image(
     """Create a workspace, for All Users unless the installation's setting says otherwise."""
     body = validated(ImageCreate, _fields(call.part(TARGET)))
     made = await v1.create_image(body, db, logs, secrets, snapshot, call.caller)
-    return {"image": image_shape(await images.get_image(db, str(made.image_id)))}
+    return await _answer(db, secrets, call, made.image_id)
 
 
 @router.post("/update_image")
@@ -61,7 +66,7 @@ async def update_image(
     """Change a workspace; what is left out or null stays, an empty text removes what may be missing."""
     image_id = _id(call)
     await v1.update_image(image_id, validated(ImagePatch, _fields(call.part(TARGET))), db, logs, secrets, call.caller)
-    return {"image": image_shape(await images.get_image(db, str(image_id)))}
+    return await _answer(db, secrets, call, image_id)
 
 
 @router.post("/delete_image")
@@ -69,6 +74,11 @@ async def delete_image(db: Db, logs: Logs, call: Annotated[Call, requires_key("i
     """Delete a workspace that nothing uses."""
     await v1.delete_image(_id(call), db, logs, call.caller)
     return {}
+
+
+async def _answer(db: Db, secrets: InstallationSecrets, call: Call, image_id: UUID) -> dict[str, Any]:
+    image = await images.get_image(db, str(image_id))
+    return {"image": image_shape(v1.as_seen(image, secrets, call.caller))}
 
 
 def _id(call: Call) -> UUID:

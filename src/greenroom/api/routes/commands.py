@@ -9,8 +9,8 @@ from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
 from greenroom.api import session_actions as actions
-from greenroom.api.commands import order_command, require_command, result_of
-from greenroom.api.deps import Camera, Db, Logs
+from greenroom.api.commands import order_command, require_command, result_of, sealed_command
+from greenroom.api.deps import Camera, Db, InstallationSecrets, Logs
 from greenroom.api.schemas.sessions import CommandCreate, CommandView
 from greenroom.api.security import Caller, requires_own_or
 
@@ -27,6 +27,7 @@ async def run_command(
     body: CommandCreate,
     db: Db,
     logs: Logs,
+    secrets: InstallationSecrets,
     caller: Annotated[Caller, requires_own_or("sessions_modify")],
 ) -> CommandView:
     """Run a command in a running session, at most once, and wait for its result.
@@ -36,7 +37,7 @@ async def run_command(
     """
     session = await actions.session_for(db, caller, str(session_id), "sessions_modify")
     require_command(caller, session, body)
-    command_id = await order_command(db, logs, caller, session, body)
+    command_id = await order_command(db, logs, caller, session, sealed_command(body, secrets))
     return CommandView.model_validate(await result_of(db, command_id, body.deadline_s))
 
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter
 
 from greenroom.api import group_rules as rules
 from greenroom.api.audit import audit
-from greenroom.api.deps import Db, Logs
+from greenroom.api.deps import Db, InstallationSecrets, Logs
 from greenroom.api.paging import Paging
 from greenroom.api.schemas.accounts import (
     GroupCreate,
@@ -47,21 +47,28 @@ async def list_group_settings() -> list[SettingView]:
 
 @router.get("/groups")
 async def list_groups(
-    db: Db, page: Paging, caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")]
+    db: Db,
+    page: Paging,
+    secrets: InstallationSecrets,
+    caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")],
 ) -> list[GroupView]:
     """Groups by priority, lowest number first: all with `groups_view`, otherwise those one is a member of."""
     rows = page.slice(await rules.visible_groups(db, caller), lambda group: [f"{group.priority:08}", group.name])
-    return [GroupView.model_validate(group) for group in rows]
+    return [GroupView.model_validate(rules.as_seen(group, secrets, caller)) for group in rows]
 
 
 @router.post("/groups", status_code=201)
 async def create_group(
-    body: GroupCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("groups_create")]
+    body: GroupCreate,
+    db: Db,
+    logs: Logs,
+    secrets: InstallationSecrets,
+    caller: Annotated[Caller, requires("groups_create")],
 ) -> GroupView:
     """Create a group; nobody gives it more than he may himself."""
     caller.require_to_have(body.permissions)
     rules.require_for_settings(caller, body.settings)
-    settings = await rules.stored_settings(db, body.settings)
+    settings = await rules.stored_settings(db, secrets, body.settings)
     async with db.transaction() as connection:
         group_id = await groups.insert_group(
             connection,
@@ -74,15 +81,19 @@ async def create_group(
     group = await groups.get_group(db, group_id)
     await db.notify("settings:")
     audit(logs, caller, "created", "group", group.name, after=visible(group))
-    return GroupView.model_validate(group)
+    return GroupView.model_validate(rules.as_seen(group, secrets, caller))
 
 
 @router.get("/groups/{group_id}")
 async def get_group(
-    group_id: UUID, db: Db, caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")]
+    group_id: UUID,
+    db: Db,
+    secrets: InstallationSecrets,
+    caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")],
 ) -> GroupView:
     """One group."""
-    return GroupView.model_validate(await rules.visible_group(db, caller, str(group_id)))
+    group = await rules.visible_group(db, caller, str(group_id))
+    return GroupView.model_validate(rules.as_seen(group, secrets, caller))
 
 
 @router.get("/groups/{group_id}/inherited-settings")
@@ -97,14 +108,22 @@ async def get_inherited_settings(
 
 @router.patch("/groups/{group_id}")
 async def update_group(
-    group_id: UUID, body: GroupPatch, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
+    group_id: UUID,
+    body: GroupPatch,
+    db: Db,
+    logs: Logs,
+    secrets: InstallationSecrets,
+    caller: Annotated[Caller, CHANGES],
 ) -> GroupView:
-    """Change a group; in `settings` only the names given change, null removes one."""
-    await rules.changeable_group(db, caller, str(group_id))
+    """Change a group; in `settings` only the names given change, null removes one.
+
+    A variable whose value is given as `(secret)` keeps the one it has.
+    """
+    seen = await rules.changeable_group(db, caller, str(group_id))
     changes = body.sent()
     given = changes.pop("settings", {})
     rules.require_for_settings(caller, given)
-    settings = await rules.stored_settings(db, given)
+    settings = await rules.stored_settings(db, secrets, given, seen.settings)
     async with db.transaction() as connection:
         before = await groups.lock_group(connection, str(group_id))
         rules.require_not_above(caller, before)
@@ -118,7 +137,7 @@ async def update_group(
     after = await groups.get_group(db, before.group_id)
     await db.notify("settings:", "users:")
     audit(logs, caller, "changed", "group", after.name, before=visible(before), after=visible(after))
-    return GroupView.model_validate(after)
+    return GroupView.model_validate(rules.as_seen(after, secrets, caller))
 
 
 @router.delete("/groups/{group_id}", status_code=204)

@@ -16,6 +16,7 @@ from greenroom.api.schemas.images import ImageCreate, ImagePatch, ImageView
 from greenroom.api.security import Caller, requires
 from greenroom.core.compatibility import unused_profile
 from greenroom.core.errors import Invalid, Refused
+from greenroom.core.variables import sealed, shown
 from greenroom.core.workspaces import check, token_problem
 from greenroom.db import images
 from greenroom.db.agents import find_agents
@@ -29,13 +30,18 @@ router = APIRouter(tags=["images"])
 _SHOWN: Final = tuple(name for name in images.FIELDS if name != "docker_token_encrypted")
 
 
-@router.get("/images", dependencies=[requires("images_view")])
-async def list_images(db: Db, page: Paging) -> list[ImageView]:
-    """All workspaces by friendly name (what a user may launch: `GET /me/images`)."""
+@router.get("/images")
+async def list_images(
+    db: Db, page: Paging, secrets: InstallationSecrets, caller: Annotated[Caller, requires("images_view")]
+) -> list[ImageView]:
+    """All workspaces by friendly name (what a user may launch: `GET /me/images`).
+
+    The values of variables are for those who may change workspaces; others see `(secret)`.
+    """
     rows = page.slice(
         await images.list_images(db), lambda image: [image["friendly_name"].lower(), image["friendly_name"]]
     )
-    return [await _view(db, image) for image in rows]
+    return [await _view(db, as_seen(image, secrets, caller)) for image in rows]
 
 
 @router.post("/images", status_code=201)
@@ -58,13 +64,15 @@ async def create_image(
     image = await images.get_image(db, image_id)
     await db.notify("images:")
     audit(logs, caller, "created", "workspace", image["friendly_name"], after=_visible(image))
-    return await _view(db, image)
+    return await _view(db, as_seen(image, secrets, caller))
 
 
-@router.get("/images/{image_id}", dependencies=[requires("images_view")])
-async def get_image(image_id: UUID, db: Db) -> ImageView:
+@router.get("/images/{image_id}")
+async def get_image(
+    image_id: UUID, db: Db, secrets: InstallationSecrets, caller: Annotated[Caller, requires("images_view")]
+) -> ImageView:
     """One workspace."""
-    return await _view(db, await images.get_image(db, str(image_id)))
+    return await _view(db, as_seen(await images.get_image(db, str(image_id)), secrets, caller))
 
 
 @router.patch("/images/{image_id}")
@@ -76,7 +84,10 @@ async def update_image(
     secrets: InstallationSecrets,
     caller: Annotated[Caller, requires("images_modify")],
 ) -> ImageView:
-    """Change a workspace. Running sessions stay as they are; staged ones are replaced where the change is in them."""
+    """Change a workspace. Running sessions stay as they are; staged ones are replaced where the change is in them.
+
+    A variable whose value is given as `(secret)` keeps the one it has.
+    """
     changes = body.sent()
     groups = changes.pop("groups", None)
     seen = await images.get_image(db, str(image_id))
@@ -84,7 +95,7 @@ async def update_image(
     async with db.transaction() as connection:
         before = await images.lock_image(connection, str(image_id))
         stored = {name: before[name] for name in images.FIELDS}
-        fields = stored | _columns(changes, secrets)
+        fields = stored | _columns(changes, secrets, stored)
         check(fields)
         keeps_token = stored["docker_token_encrypted"] is not None and "docker_token" not in changes
         if keeps_token and (problem := token_problem(stored["name"], fields["name"])):
@@ -100,7 +111,7 @@ async def update_image(
         old["docker_token"] = "old" if stored["docker_token_encrypted"] else None
         new["docker_token"] = "new" if fields["docker_token_encrypted"] else None
     audit(logs, caller, "changed", "workspace", after["friendly_name"], before=old, after=new)
-    return await _view(db, after)
+    return await _view(db, as_seen(after, secrets, caller))
 
 
 @router.delete("/images/{image_id}", status_code=204)
@@ -131,9 +142,14 @@ async def _require_agent(db: Database, agent_id: object) -> None:
         raise Invalid(f"There is no Agent {agent_id}; restrict the workspace to another one.")
 
 
-def _columns(fields: dict[str, Any], secrets: Secrets) -> dict[str, Any]:
-    """Fields of a request as columns: the registry's token encrypted, ids as text."""
-    columns = dict(fields)
+def as_seen(image: DictRow, secrets: Secrets, caller: Caller) -> DictRow:
+    """A workspace as this caller may see it."""
+    return shown(image, secrets.opened, plain=caller.may("images_modify"))
+
+
+def _columns(fields: dict[str, Any], secrets: Secrets, stored: DictRow | None = None) -> dict[str, Any]:
+    """Fields of a request as columns: the registry's token encrypted, variables sealed, ids as text."""
+    columns: dict[str, Any] = sealed(fields, stored, secrets.seal)
     if "docker_token" in columns:
         token = columns.pop("docker_token")
         columns["docker_token_encrypted"] = secrets.encrypt(token) if token else None

@@ -11,12 +11,12 @@ from pydantic import SecretStr
 
 from greenroom.api import accounts
 from greenroom.api.audit import audit
-from greenroom.api.deps import Db, Logs, PasswordHashes, SettingsSnapshot
+from greenroom.api.deps import Db, InstallationSecrets, Logs, PasswordHashes, SettingsSnapshot
 from greenroom.api.paging import Paging
 from greenroom.api.schemas.accounts import EffectiveSettingView, LoginView, UserCreate, UserPatch, UserView
 from greenroom.api.security import Caller, requires
-from greenroom.core.masking import masked
 from greenroom.core.settings import SETTINGS, Resolved, resolve
+from greenroom.core.variables import shown
 from greenroom.db import logins, users
 from greenroom.db.groups import memberships_of
 
@@ -78,19 +78,19 @@ async def update_user(
 
 @router.get("/users/{user_id}/settings")
 async def get_user_settings(
-    user_id: UUID, db: Db, caller: Annotated[Caller, requires("users_view")]
+    user_id: UUID, db: Db, secrets: InstallationSecrets, caller: Annotated[Caller, requires("users_view")]
 ) -> list[EffectiveSettingView]:
     """The group settings as they hold for a user, each with the group it came from.
 
-    The values of variables are for those who may see groups.
+    The values of variables are for those who may change groups.
     """
     user = await users.get_user(db, str(user_id))
     resolved = resolve(await memberships_of(db, user.user_id))
-    return [_effective(found, hidden=not caller.may("groups_view")) for found in resolved.values()]
+    plain = caller.may("groups_modify")
+    return [_effective(found, shown(found.value, secrets.opened, plain=plain)) for found in resolved.values()]
 
 
-def _effective(found: Resolved, *, hidden: bool) -> EffectiveSettingView:
-    value = masked(found.name, found.value) if hidden else found.value
+def _effective(found: Resolved, value: object) -> EffectiveSettingView:
     return EffectiveSettingView.model_validate(asdict(SETTINGS[found.name]) | asdict(found) | {"value": value})
 
 
