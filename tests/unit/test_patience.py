@@ -1,0 +1,76 @@
+"""How long an Agent waits for a page: as long as its host needs at the moment, and no longer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from greenroom.agent.patience import MOST_LOOK_S, Patience
+from greenroom.core.lateness import ON_TIME, Lateness
+from greenroom.runtimes.base import PROBE_TIMEOUT_S
+from greenroom.runtimes.simulated import SimulatedRuntime
+from greenroom.testing.manager import spec
+from greenroom.testing.runtimes import WrappedRuntime
+
+LATE = Lateness(own_s=0.3, queue=50.0)
+
+
+class Held(WrappedRuntime):
+    """Its pages answer once they are let go."""
+
+    def __init__(self, folder: Path) -> None:
+        super().__init__(SimulatedRuntime("installation", "agent-1", folder=folder))
+        self.release = asyncio.Event()
+        self.ended = 0
+
+    async def around(self, name: str, call: Callable[[], Any]) -> Any:
+        """The same."""
+        try:
+            await self.release.wait()
+            return await call()
+        finally:
+            self.ended += 1
+
+
+async def test_a_page_that_hangs_is_given_up_within_the_time_of_a_quiet_host(tmp_path: Path):
+    runtime: Any = Held(tmp_path)
+    seen = await Patience(lambda: ON_TIME).look(runtime, "h:1", spec(), 0.05)
+    assert (seen.usable, seen.silent, runtime.ended) == (False, True, 1)
+    assert "quiet host" not in seen.error
+
+
+async def test_a_host_that_becomes_late_during_a_look_is_given_the_time_it_needs_then(tmp_path: Path):
+    runtime: Any = Held(tmp_path)
+    asked: list[Lateness] = []
+
+    def lateness() -> Lateness:
+        """On time when the look begins; when its time seems to be over the page answers at last."""
+        asked.append(LATE if asked else ON_TIME)
+        if len(asked) > 1:
+            runtime.release.set()
+        return asked[-1]
+
+    seen = await Patience(lateness).look(runtime, "h:1", spec(), 0.5)
+    assert not seen.silent
+    assert seen.error == "The session's page does not answer.", "it has no container"
+
+
+async def test_work_that_fails_and_work_that_is_given_up_are_told_apart():
+    async def fails() -> None:
+        raise LookupError("gone")
+
+    with pytest.raises(LookupError):
+        await Patience(lambda: ON_TIME).wait_for(fails(), 5.0)
+    with pytest.raises(TimeoutError):
+        await Patience(lambda: ON_TIME).wait_for(asyncio.Event().wait(), 0.01)
+
+
+def test_no_look_takes_longer_than_the_most():
+    patience = Patience(lambda: LATE)
+    assert patience.allowed_s(PROBE_TIMEOUT_S) == MOST_LOOK_S
+    assert patience.allowed_s(1.5) == 15.0
+    assert Patience(lambda: ON_TIME).allowed_s(PROBE_TIMEOUT_S) == PROBE_TIMEOUT_S
