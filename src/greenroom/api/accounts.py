@@ -68,7 +68,7 @@ async def change_user(
     if group_ids is not None:
         now = {group.group_id for group in before.groups}
         kept = group_ids | {users.ALL_USERS}
-        await group_rules.require_memberships(db, caller, added=kept - now, removed=now - kept)
+        await group_rules.require_memberships(db, caller, added=kept - now, removed=now - kept, user=before)
     password_hash = await _hashed(passwords, password, changes.get("username", before.username))
     if password_hash is not None:
         changes |= {"password_hash": password_hash, "password_once": False}

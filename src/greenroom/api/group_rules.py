@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import Any
 
 from greenroom.api.security import Caller
+from greenroom.core.delegation import refusal_of_change, refusal_of_leaving
 from greenroom.core.errors import Forbidden, Invalid, NotFound
 from greenroom.core.permissions import above
 from greenroom.core.settings import SETTINGS, validated
 from greenroom.core.variables import sealed, shown
 from greenroom.db import groups, images
-from greenroom.db.database import Database
+from greenroom.db.database import Connection, Database
 from greenroom.db.groups import Group
-from greenroom.db.users import ALL_USERS
+from greenroom.db.users import ALL_USERS, User
 from greenroom.kit.secrets import Secrets
 
 
@@ -76,14 +77,68 @@ def require_not_above(caller: Caller, group: Group) -> None:
         caller.require("groups_modify_system")
 
 
-async def require_memberships(
-    db: Database, caller: Caller, *, added: Collection[str], removed: Collection[str] = ()
+async def require_change(
+    connection: Connection, caller: Caller, group: Group, *, priority: int, settings: Mapping[str, Any]
 ) -> None:
-    """Refuse to let him make somebody a member of `added`, or no longer one of `removed`.
+    """Refuse to let somebody lift rules with the groups they are in (`core.delegation`); the group is locked.
+
+    Raises:
+        Forbidden: says which rule; it needs `groups_modify`.
+    """
+    if caller.may("groups_modify"):
+        return
+    members = await groups.memberships_of_members(connection, group.group_id)
+    _refuse(refusal_of_change(groups.settings_of(group), settings, members, priority=priority))
+
+
+async def require_leaving(db: Database, caller: Caller, group_id: str, user_id: str) -> None:
+    """Refuse to let somebody end a membership that keeps a rule in force, without `groups_modify`.
+
+    Raises:
+        Forbidden: says which rule.
+    """
+    if not caller.may("groups_modify"):
+        _refuse(refusal_of_leaving(group_id, await groups.memberships_of(db, user_id)))
+
+
+def require_for_member(caller: Caller, user: User) -> None:
+    """Refuse to let somebody add users to the groups they are in whom they may not see, or who are above them.
+
+    Raises:
+        Forbidden: names the permission.
+    """
+    if not caller.may("users_view") or above(caller.permissions, user.permissions):
+        caller.require("groups_modify")
+
+
+async def require_for_image(db: Database, caller: Caller, image_id: str) -> None:
+    """Refuse to let somebody give the groups they are in a workspace that they may not use themselves.
+
+    Raises:
+        Forbidden: names the permission.
+    """
+    if caller.owner_id is None or not await images.is_of_user(db, image_id, caller.owner_id):
+        caller.require("groups_modify")
+
+
+def _refuse(reason: str | None) -> None:
+    if reason is not None:
+        raise Forbidden(f"{reason} This needs the permission groups_modify.", required=["groups_modify"])
+
+
+async def require_memberships(
+    db: Database,
+    caller: Caller,
+    *,
+    added: Collection[str],
+    removed: Collection[str] = (),
+    user: User | None = None,
+) -> None:
+    """Refuse to let somebody make a user a member of `added`, or no longer one of `removed`; None = a new user.
 
     Raises:
         Invalid: one of the groups does not exist.
-        Forbidden: he may not change one of them, or it gives more than he has.
+        Forbidden: they may not change one of them, it gives more than they have, or keeps a rule in force.
     """
     if not added and not removed:
         return
@@ -95,6 +150,10 @@ async def require_memberships(
             raise Invalid(error.message) from error
         if group_id in added:
             caller.require_to_have(group.permissions)
+        elif user is not None:
+            await require_leaving(db, caller, group_id, user.user_id)
+    if added and user is not None:
+        require_for_member(caller, user)
 
 
 def require_for_settings(caller: Caller, names: Collection[str]) -> None:

@@ -89,6 +89,21 @@ async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:
     return [GroupSettings(str(row["group_id"]), row["name"], row["priority"], row["settings"]) for row in rows]
 
 
+async def memberships_of_members(connection: Connection, group_id: str) -> list[list[GroupSettings]]:
+    """The groups of the members of a group: each combination that there is, once."""
+    cursor = await connection.execute(
+        "SELECT DISTINCT array_agg(m.group_id::text ORDER BY m.group_id) AS groups FROM user_groups m"
+        " WHERE m.user_id IN (SELECT user_id FROM user_groups WHERE group_id = %s) GROUP BY m.user_id",
+        (group_id,),
+    )
+    combinations = [row["groups"] for row in await cursor.fetchall()]
+    cursor = await connection.execute(
+        _SELECT + " WHERE g.group_id = ANY(%s::uuid[])", (sorted({one for many in combinations for one in many}),)
+    )
+    found = {one.group_id: one for one in (settings_of(_group(row)) for row in await cursor.fetchall())}
+    return [[found[group] for group in combination] for combination in combinations]
+
+
 async def settings_of_group(db: Database, group_id: str) -> list[GroupSettings]:
     """One group alone in the same form; empty where there is none with this id."""
     rows = await db.fetch(_SELECT + " WHERE g.group_id = %s", (group_id,))

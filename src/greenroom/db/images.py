@@ -125,6 +125,15 @@ async def lock_image(connection: Connection, image_id: str) -> DictRow:
     return row
 
 
+async def is_of_user(db: Database, image_id: str, user_id: str) -> bool:
+    """Whether a group of the user may use the workspace."""
+    row = await db.fetch_one(
+        "SELECT 1 FROM group_images gi JOIN user_groups ug USING (group_id) WHERE gi.image_id = %s AND ug.user_id = %s",
+        (image_id, user_id),
+    )
+    return row is not None
+
+
 async def insert_image(connection: Connection, fields: dict[str, Any], group_ids: list[str]) -> str:
     """Store a new image with all of `FIELDS`, for these groups; returns the id.
 

@@ -22,8 +22,10 @@ async def id_of(admin: Client, username: str) -> str:
     return next(user["user_id"] for user in users if user["username"] == username)
 
 
-async def new_group(admin: Client, name: str, *permissions: str, members: tuple[str, ...] = ()) -> str:
-    made = await admin.post("/api/v1/groups", json={"name": name, "permissions": list(permissions)})
+async def new_group(
+    admin: Client, name: str, *permissions: str, members: tuple[str, ...] = (), **fields: object
+) -> str:
+    made = await admin.post("/api/v1/groups", json={"name": name, "permissions": list(permissions), **fields})
     assert made.status_code == 201, made.text
     group_id = made.json()["group_id"]
     for user_id in members:
@@ -146,6 +148,39 @@ async def test_who_may_not_change_all_groups_does_not_say_how_containers_are_mad
     refused = await creator.post("/api/v1/groups", json=body)
     assert (refused.status_code, refused.json()["required"]) == (403, ["groups_modify"])
     assert (await creator.post("/api/v1/groups", json={**body, "settings": {"idle_disconnect": 5}})).status_code == 201
+
+
+async def test_a_member_given_the_own_groups_lifts_no_rule_of_others(admin: Client, user: Client, boss: str):
+    """The story of a teacher who is held by a group against data loss, and may change the own class."""
+    teacher = await id_of(admin, "user@greenroom.local")
+    codes = ("groups_view_ifmember", "groups_modify_ifmember", "users_view")
+    own = await new_group(admin, "Class", *codes, members=(teacher,))
+    rules = {"allow_kasm_downloads": False, "allow_kasm_clipboard_down": False, "session_time_limit": 3600}
+    dlp = await new_group(admin, "DLP", members=(teacher,), settings=rules | {"max_kasms_per_user": 1}, priority=100)
+    hidden = (
+        await admin.post("/api/v1/images", json={"name": "hr:1", "friendly_name": "HR only", "groups": []})
+    ).json()
+    body = {"username": "pupil", "password": "quite ordinary"}
+    pupil = (await admin.post("/api/v1/users", json=body)).json()["user_id"]
+    class_, desktop = f"/api/v1/groups/{own}", (await admin.get("/api/v1/images")).json()
+    before = (await user.get("/api/v1/me")).json()["settings"]
+    for refused in (
+        await user.patch(class_, json={"priority": 1}),
+        await user.patch(class_, json={"priority": 1, "settings": {"allow_kasm_downloads": True}}),
+        await user.patch(class_, json={"settings": {"web_filter_policy": ""}}),
+        await user.patch(f"/api/v1/groups/{dlp}", json={"settings": {"allow_kasm_downloads": None}}),
+        await user.delete(f"/api/v1/groups/{dlp}/users/{teacher}"),
+        await user.put(f"{class_}/users/{boss}"),
+        await user.put(f"{class_}/images/{hidden['image_id']}"),
+    ):
+        assert refused.status_code == 403, refused.text
+    assert (await user.get("/api/v1/me")).json()["settings"] == before
+    tighter = {"settings": {"idle_disconnect": 5, "allow_kasm_uploads": False}}
+    assert (await user.patch(class_, json=tighter)).status_code == 200
+    assert (await user.put(f"{class_}/users/{pupil}")).status_code == 204
+    own_image = next(image for image in desktop if image["friendly_name"] == "Desktop")
+    assert (await user.put(f"{class_}/images/{own_image['image_id']}")).status_code == 204
+    assert (await admin.patch(class_, json={"priority": 1, "settings": {"allow_kasm_downloads": True}})).is_success
 
 
 async def test_a_program_logs_nobody_out_who_is_above_it(admin: Client, with_key: Make, user: Client, boss: str):

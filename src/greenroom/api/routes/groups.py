@@ -130,6 +130,8 @@ async def update_group(
         if before.is_system and changes.get("name", before.name) != before.name:
             raise Refused(f"The group {before.name} belongs to the system; its name cannot be changed.")
         caller.require_to_have(set(changes.get("permissions", [])) - set(before.permissions))
+        priority = changes.get("priority", before.priority)
+        await rules.require_change(connection, caller, before, priority=priority, settings=settings)
         await groups.update_group(connection, replace(before, **changes))
         await groups.change_settings(connection, before.group_id, settings)
         if "permissions" in changes:
@@ -160,6 +162,7 @@ async def add_group_user(group_id: UUID, user_id: UUID, db: Db, logs: Logs, call
     group = await rules.changeable_group(db, caller, str(group_id))
     user = await users.get_user(db, str(user_id))
     caller.require_to_have(group.permissions)
+    rules.require_for_member(caller, user)
     async with db.transaction() as connection:
         await users.lock_user(connection, user.user_id)
         added = await users.add_to_group(connection, user.user_id, group.group_id)
@@ -175,6 +178,7 @@ async def remove_group_user(
     """End a membership; everybody stays in All Users."""
     group = await rules.changeable_group(db, caller, str(group_id))
     user = await users.get_user(db, str(user_id))
+    await rules.require_leaving(db, caller, group.group_id, user.user_id)
     async with db.transaction() as connection:
         await users.lock_user(connection, user.user_id)
         removed = await users.remove_from_group(connection, user.user_id, group.group_id)
@@ -191,6 +195,7 @@ async def add_group_image(
     """Let the members use a workspace."""
     group = await rules.changeable_group(db, caller, str(group_id))
     image = await images.get_image(db, str(image_id))
+    await rules.require_for_image(db, caller, str(image_id))
     async with db.transaction() as connection:
         added = await groups.add_image(connection, group.group_id, str(image_id))
     await db.notify("images:", "settings:")
