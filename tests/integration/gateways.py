@@ -73,6 +73,7 @@ class World:
     served: dict[str, Served]
     spec: SessionSpec
     agent: StreamAuthoriser
+    openings: list[str]
     account: tuple[int, int] | None
     process: subprocess.Popen[bytes] | None = None
     clients: list[httpx.AsyncClient] = field(default_factory=list[httpx.AsyncClient])
@@ -264,6 +265,7 @@ async def make_world() -> World:
     )
     cutter = Cutter()
     await cutter.probe()
+    openings: list[str] = []
     agent = StreamAuthoriser(
         table,
         Who(),
@@ -272,6 +274,7 @@ async def make_world() -> World:
         folder,
         last_fresh=lambda: None,
         report=lambda _sentence, _session_id: None,
+        opened=lambda sentence, _session_id, _user_id: openings.append(sentence),
     )
     served["agent"] = await serve(Starlette(routes=agent.routes))
     plan = {
@@ -296,7 +299,7 @@ async def make_world() -> World:
         "served_hosts": ["127.0.0.1", "localhost"],
         "credential_file": str(folder / "credential"),
     }
-    world = World(folder, plan, api, table, cutter, served, spec, agent, owner)
+    world = World(folder, plan, api, table, cutter, served, spec, agent, openings, owner)
     world.reset()
     return world
 

@@ -122,6 +122,14 @@ async def test_programs_open_the_websocket_on_both_ports(world: World):
             assert await answers(websocket)
 
 
+async def test_the_agent_hears_from_where_a_stream_is_opened_and_nothing_a_viewer_made_up(world: World):
+    headers = {"X-Original-Client": "6.6.6.6", "X-Original-Forwarded-For": "6.6.6.6", "X-Forwarded-For": "6.6.6.6"}
+    async with world.websocket(world.stream, token="token-ann", **headers) as websocket:
+        await said(websocket)
+    of_ann = {opening for opening in world.openings if ANN in opening}
+    assert of_ann == {f"The stream of session {ANN} was opened from 127.0.0.1"}
+
+
 async def test_a_program_may_bring_the_sessions_token_in_a_cookie_or_in_the_address(world: World):
     world.api.tokens[ANN, "t2"] = "user-ann"
     async with world.websocket(world.main, Cookie="username=ann%40x; session_token=t2") as websocket:

@@ -95,6 +95,7 @@ class Agent:
         self.table, self.api, self.cuts = Table(), Api(), Cuts()
         self.now, self.fresh = 1000.0, None
         self.reported: list[str] = []
+        self.opened: list[tuple[str, str, str]] = []
         self.table.put(A)
         self.restart()
 
@@ -108,6 +109,7 @@ class Agent:
             self.folder,
             last_fresh=lambda: self.fresh,
             report=lambda sentence, _session_id: self.reported.append(sentence),
+            opened=lambda sentence, session_id, user_id: self.opened.append((sentence, session_id, user_id)),
             clock=lambda: self.now,
         )
         app = Starlette(routes=authoriser.routes)
@@ -121,8 +123,10 @@ class Agent:
         websocket: bool = False,
         cookie: str = "",
         to: str = "authorise",
+        client: tuple[str, str] = ("192.0.2.7", ""),
     ) -> httpx.Response:
         headers = {"X-Original-URI": uri, "X-Original-Upgrade": "websocket" if websocket else "", "Cookie": cookie}
+        headers |= dict(zip(("X-Original-Client", "X-Original-Forwarded-For"), client, strict=True))
         return await self._client.get(f"/{to}", headers={**headers, **({"Origin": origin} if origin else {})})
 
     async def status(self, **request: object) -> int:
@@ -181,6 +185,23 @@ async def test_without_or_with_a_wrong_token_it_is_401_with_the_reason(agent: Ag
 async def test_a_websocket_of_another_origin_is_403_even_with_the_token(agent: Agent, origin: str | None):
     assert await agent.status(websocket=True, origin=origin) == 403
     assert agent.api.asked == []
+
+
+async def test_who_opened_a_stream_from_where_is_written_once_in_ten_minutes(agent: Agent):
+    stream = {"websocket": True, "origin": OK_ORIGIN}
+    assert [await agent.status(), await agent.status(**stream, cookie="greenroom_viewer=bad")] == [200, 401]
+    assert agent.opened == [], "a page is no stream, and who is refused opens none"
+    for _ in range(3):
+        assert await agent.status(**stream) == 200
+    assert agent.opened == [(f"The stream of session {A} was opened from 192.0.2.7", A, "u")]
+    await agent.status(**stream, client=("192.0.2.9", "2001:db8::7"))
+    await agent.status(**stream, client=("192.0.2.7", "nobody"))
+    assert [sentence.partition("from ")[2] for sentence, _, _ in agent.opened[1:]] == [
+        "2001:db8::7 (as 192.0.2.9 says)"
+    ]
+    agent.now += 600
+    await agent.status(**stream)
+    assert len(agent.opened) == 3
 
 
 async def test_a_foreign_route_or_session_is_403(agent: Agent):

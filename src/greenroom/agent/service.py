@@ -113,6 +113,9 @@ def build(settings: config.AgentConfig) -> Agent:
         settings.agent_dir,
         last_fresh=lambda: health.last_fresh,
         report=lambda sentence, session_id: sessions.log_line("WARNING", "stream-refused", sentence, session_id),
+        opened=lambda sentence, session_id, user_id: sessions.log_line(
+            "INFO", "stream-opened", sentence, session_id, user_id=user_id
+        ),
         decided=lambda outcome: metrics.stream_decisions.labels(outcome).inc(),
     )
     return Agent(

@@ -227,10 +227,13 @@ class Sessions:
             steps[name] = time.time()
             self.refresh(session_id)
 
-    def log_line(self, level: str, code: str, message: str, session_id: str | None = None) -> None:
+    def log_line(
+        self, level: str, code: str, message: str, session_id: str | None = None, user_id: str | None = None
+    ) -> None:
         """Print a log line and queue it for Diagnostics."""
         getattr(log, level.lower())(message, code=code, session_id=session_id)
         line = {"at": time.time(), "level": level, "code": code, "message": message, "session_id": session_id}
+        line |= {"user_id": user_id}
         self.outbox.add_log_line(msgspec.convert(line, LogLine))
 
     # Questions ----------------------------------------------------------------------------------------------------

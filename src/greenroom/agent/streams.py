@@ -22,11 +22,13 @@ from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import unquote
 
+from starlette.datastructures import Headers
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from greenroom.agent.cutter import Cutter
+from greenroom.agent.openings import Openings, Write, client_of
 from greenroom.agent.session_view import SessionSnapshot, SessionView
 from greenroom.agent.viewers import Viewer, Viewers, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
@@ -102,6 +104,7 @@ class StreamAuthoriser:
         folder: the Agent's folder.
         last_fresh: time.monotonic() of the last fresh answer of a Manager, which would have brought a revocation.
         report: called with every refusal that an administrator should see.
+        opened: called when somebody opened a stream (`greenroom.agent.openings`).
         decided: called with `allowed` or `refused` for every request.
         clock: time.monotonic.
     """
@@ -116,6 +119,7 @@ class StreamAuthoriser:
         *,
         last_fresh: Callable[[], float | None],
         report: Report,
+        opened: Write,
         decided: Callable[[str], None] = lambda outcome: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -128,6 +132,7 @@ class StreamAuthoriser:
         self._report = report
         self._decided = decided
         self._clock = clock
+        self._openings = Openings(opened, clock)
         self._asking: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
         sessions.on_authorised_changed(self._authorised_changed)
 
@@ -141,9 +146,9 @@ class StreamAuthoriser:
         headers = request.headers
         try:
             address = self._address(headers.get("x-original-uri", ""))
-            websocket = bool(headers.get("x-original-upgrade"))
+            opens = _client(headers) if headers.get("x-original-upgrade") else ""
             shown = [*_cookies(headers.get("cookie", "")), *([_Shown(address.token)] if address.token else [])]
-            session = await self._admit(address, shown, headers.get("origin"), websocket=websocket)
+            session = await self._admit(address, shown, headers.get("origin"), opens=opens)
         except GreenroomError as error:
             self._decided("refused")
             return _refused(error)
@@ -161,7 +166,7 @@ class StreamAuthoriser:
         headers = request.headers
         try:
             address = self._address(headers.get("x-original-uri", ""))
-            await self._admit(address, [_Shown(address.token)], headers.get("origin"), websocket=False)
+            await self._admit(address, [_Shown(address.token)], headers.get("origin"))
         except MovedError as moved:
             self._decided("moved")
             return self._sent_on(headers.get("x-original-uri", ""), moved)
@@ -187,9 +192,15 @@ class StreamAuthoriser:
         return address
 
     async def _admit(
-        self, address: StreamAddress, shown: list[_Shown], origin: str | None, *, websocket: bool
+        self, address: StreamAddress, shown: list[_Shown], origin: str | None, *, opens: str = ""
     ) -> SessionSnapshot:
         """The session whose desktop the viewer gets.
+
+        Args:
+            address: what was asked for.
+            shown: the tokens that came with it.
+            origin: of the page that asks.
+            opens: from where a websocket is opened, which is the stream; empty = something else is asked for.
 
         Raises:
             Forbidden: nobody may see it now, or not from this origin.
@@ -198,7 +209,7 @@ class StreamAuthoriser:
         asked = self._sessions.get(address.session_id)
         if asked is None:
             raise Forbidden("This Agent runs no such session.")
-        if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=websocket):
+        if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=bool(opens)):
             self._report(f"A stream was refused: {reason}", address.session_id)
             raise Forbidden(reason)
         if not shown:
@@ -206,9 +217,14 @@ class StreamAuthoriser:
         refusal = Unauthenticated()
         for one in shown[:MAX_TOKENS]:
             try:
-                return self._shown_to(await self._viewer(asked, one, origin or ""))
+                viewer = await self._viewer(asked, one, origin or "")
+                session = self._shown_to(viewer)
             except Unauthenticated as error:
                 refusal = error
+                continue
+            if opens:
+                self._openings.opened(viewer, opens)
+            return session
         raise refusal
 
     def _shown_to(self, viewer: Viewer) -> SessionSnapshot:
@@ -286,6 +302,10 @@ class StreamAuthoriser:
         for viewer in self._viewers.forget_revoked(session_id, _grant(session.authorised) if session else None):
             if viewer.address:
                 self._cutter.cut_soon(session_id, viewer.address)
+
+
+def _client(headers: Headers) -> str:
+    return client_of(headers.get("x-original-client", ""), headers.get("x-original-forwarded-for", ""))
 
 
 def _idle_disconnect_s(session: SessionSnapshot) -> float:

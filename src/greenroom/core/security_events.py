@@ -27,6 +27,7 @@ SECURITY_CODES: Final = frozenset(
         "session-command",
         "session-screenshot",
         "session-force-deleted",
+        "stream-opened",
         "stream-refused",
         "agent-registered",
         "agent-refused",

@@ -130,7 +130,7 @@ def stream_service(plan: GatewayPlan, *, main: bool) -> list[str]:
             *_to_container(plan, main=main, idle=_IDLE),
         ),
         block("location = /_gr/page", "internal;", _ERRORS, *_to_container(plan, main=main, idle=PAGE_IDLE)),
-        block("location = /_gr/authorise", "internal;", "proxy_pass http://$gr_agent/authorise;", _ASK_AGENT),
+        block("location = /_gr/authorise", "internal;", "proxy_pass http://$gr_agent/authorise;", *_ask_agent(plan)),
         block(
             "location = /_gr/enter",
             "internal;",
@@ -140,7 +140,7 @@ def stream_service(plan: GatewayPlan, *, main: bool) -> list[str]:
             *_stream_headers(plan, main=main),
             "proxy_pass http://$gr_agent/enter;",
             "proxy_redirect off;",
-            _ASK_AGENT,
+            *_ask_agent(plan),
         ),
         *(_edge_location(plan, edge, main=main) for edge in plan.edges),
         *_refusals(plan),
@@ -210,6 +210,7 @@ proxy_set_header Accept $http_accept;
 proxy_set_header X-Original-URI $request_uri;
 proxy_set_header X-Original-Method $request_method;
 proxy_set_header X-Original-Upgrade $http_upgrade;
+proxy_set_header X-Original-Client $remote_addr;
 proxy_connect_timeout 2s;
 proxy_read_timeout 8s;"""
 
@@ -223,6 +224,12 @@ error_page 404 = @no_stream;
 error_page 429 = @too_many;
 error_page 500 = @agent_away;
 error_page 502 504 = @desktop_away;"""
+
+
+def _ask_agent(plan: GatewayPlan) -> list[str]:
+    """How the Agent is asked; beside an edge gateway it also hears whom the web gateway in front says it asks for."""
+    front = "proxy_set_header X-Original-Forwarded-For $http_x_forwarded_for;"
+    return [_ASK_AGENT, *([front] if plan.profile == "edge" else [])]
 
 
 def _stream_headers(plan: GatewayPlan, *, main: bool) -> list[str]:
