@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 import time
-from typing import Literal, NoReturn
+from typing import Final, Literal, NoReturn
 
 from fastapi import Request
 
@@ -20,6 +20,8 @@ from greenroom.core.security_events import source_of
 from greenroom.core.throttling import Failures
 
 Guessed = Literal["password", "link", "key"]
+KEY_ATTEMPTS: Final = 10
+"""Times as many for API keys: nobody guesses 256 bits, but a program whose key has ended asks again and again."""
 
 
 class Guesses:
@@ -43,13 +45,13 @@ class Guesses:
             TooManyRequests: says how long to wait.
         """
         source = source_of(client_address(request))
-        wait_s = self._failures.wait_s(what, source, time.monotonic(), **self._limits())
+        wait_s = self._failures.wait_s(what, source, time.monotonic(), **self._limits(what))
         if wait_s > 0:
             self.refuse(request, "address", whom, wait_s)
 
     def failed(self, request: Request, what: Guessed) -> None:
         """It was wrong."""
-        self._failures.failed(what, source_of(client_address(request)), time.monotonic(), **self._limits())
+        self._failures.failed(what, source_of(client_address(request)), time.monotonic(), **self._limits(what))
 
     def refuse(self, request: Request, by: Literal["account", "address"], whom: str, wait_s: float) -> NoReturn:
         """Refuse an attempt: too many failed before.
@@ -62,6 +64,7 @@ class Guesses:
         self._refusals.throttled(request, whom)
         raise TooManyRequests(f"Too many failed attempts; try again in {seconds} s.", retry_after_s=seconds)
 
-    def _limits(self) -> dict[str, int]:
+    def _limits(self, what: Guessed) -> dict[str, int]:
         settings = self._snapshot.installation
-        return {"most": settings.max_login_attempts_per_address, "window_s": settings.login_window_s}
+        times = KEY_ATTEMPTS if what == "key" else 1
+        return {"most": times * settings.max_login_attempts_per_address, "window_s": settings.login_window_s}
