@@ -10,11 +10,13 @@ from pydantic import SecretStr
 
 from greenroom.api import group_rules
 from greenroom.api.security import Caller
-from greenroom.core.accounts import password_problem
 from greenroom.core.errors import Invalid, Refused
+from greenroom.core.installation import installation_of
+from greenroom.core.passwords import password_problem
 from greenroom.db import logins, users
 from greenroom.db.database import Connection, Database
 from greenroom.db.sessions import request_delete
+from greenroom.db.settings import stored_settings
 from greenroom.kit.passwords import Passwords
 
 
@@ -35,7 +37,7 @@ async def create_user(
         Duplicate: the name exists.
     """
     await group_rules.require_memberships(db, caller, added=set(group_ids) - {users.ALL_USERS})
-    password_hash = await _hashed(passwords, password, fields["username"])
+    password_hash = await _hashed(db, passwords, password, fields["username"])
     async with db.transaction() as connection:
         user_id = await users.insert_user(connection, password_hash=password_hash, **fields)
         await users.set_groups(connection, user_id, list(group_ids))
@@ -69,7 +71,7 @@ async def change_user(
         now = {group.group_id for group in before.groups}
         kept = group_ids | {users.ALL_USERS}
         await group_rules.require_memberships(db, caller, added=kept - now, removed=now - kept, user=before)
-    password_hash = await _hashed(passwords, password, changes.get("username", before.username))
+    password_hash = await _hashed(db, passwords, password, changes.get("username", before.username))
     if password_hash is not None:
         changes |= {"password_hash": password_hash, "password_once": False}
     async with db.transaction() as connection:
@@ -155,10 +157,11 @@ async def _revoke_if(connection: Connection, before: users.User, changes: dict[s
     return await users.revoke_access(connection, before.user_id)
 
 
-async def _hashed(passwords: Passwords, password: SecretStr | None, username: str) -> str | None:
+async def _hashed(db: Database, passwords: Passwords, password: SecretStr | None, username: str) -> str | None:
     if password is None:
         return None
     text = password.get_secret_value()
-    if problem := password_problem(text, username):
+    settings = installation_of(await stored_settings(db))
+    if problem := password_problem(text, username, shortest=settings.min_password_length):
         raise Invalid(problem)
     return await passwords.hash(text)

@@ -15,8 +15,8 @@ from greenroom.api.hardening import COOKIE
 from greenroom.api.schemas.accounts import LinkBody, LoginBody, LoginView, Me, PasswordBody, UserView
 from greenroom.api.security import Caller, client_address, public_route, requires
 from greenroom.api.snapshot import Snapshot
-from greenroom.core.accounts import password_problem
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
+from greenroom.core.passwords import password_problem
 from greenroom.core.permissions import expanded
 from greenroom.core.security_events import source_of
 from greenroom.core.settings import SETTINGS, resolve
@@ -247,7 +247,7 @@ async def change_own_password(
         raise Forbidden("The present password is wrong.")
     await logins.clear_attempts(db, user.username, shown.client_ip)
     new = body.new_password.get_secret_value()
-    if problem := password_problem(new, user.username):
+    if problem := password_problem(new, user.username, shortest=snapshot.installation.min_password_length):
         raise Invalid(problem)
     password_hash = await passwords.hash(new, source=source_of(shown.client_ip))
     async with db.transaction() as connection:

@@ -1,0 +1,100 @@
+"""Which passwords can be used (ASVS 6.2: length counts, no composition; what is guessed first is refused).
+
+What is guessed first is not a list but a rule, as those who guess go about it: a usual word, or several, or the name of
+the account, with letters replaced by look-alikes and with digits and signs around it; a piece that is repeated; a row
+of keys or of the alphabet.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+MAX_PASSWORD: Final = 256
+SHORTEST_NAME: Final = 4
+"""Parts of the user name of at least this length must not be in the password."""
+
+_USUAL: Final = (
+    "abc access account adm admin administrator adobe amanda andrea andrew angel apple arsenal asdf asdfgh ashley "
+    "austin autumn babygirl banana barcelona baseball basketball batman bayern berlin biteme blink buster "
+    "butterfly cat changeit changeme charlie cheese chelsea chocolate company computer cookie corvette cowboy "
+    "dallas daniel default demo desktop dog donald dragon eagle elephant eminem enterprise family fender ferrari "
+    "fish flower football forever freedom friend friends fuck fuckyou gandalf george ginger gold golf google "
+    "greenroom guest guitar hallo hannah harley hello hockey home hunter iam iloveyou internet jackson jennifer "
+    "jessica jesus jordan joshua justin kasm kasten killer king knight lakers letmein linux liverpool login "
+    "london looking love lovely lover machine madison maggie master matrix matthew maverick merlin michael "
+    "michelle mickey mine monkey monster mustang my naruto nicole ninja nothing office online orange our pass "
+    "passwd password passwort pepper phoenix please pokemon prince princess private purple pw qazwsx qwe qwer "
+    "qwert qwerty qwertz rabbit ranger robert root samantha samsung school scooter secret secure security server "
+    "service shadow silver snoopy soccer spring startrek starwars stefan student summer sunshine super superman "
+    "support sweety system taylor temp temporary test tester testing the thomas thunder tigger trust trustno "
+    "ubuntu unknown user welcome whatever william willkommen windows winter workspace yankees yellow you zaq zxc "
+    "zxcvbn zxcvbnm "
+)
+_WORDS: Final = frozenset(_USUAL.split())
+_LOOK_ALIKES: Final = str.maketrans("013457@$!|", "oleastasil")
+_ROWS: Final = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "01234567890123456789",
+    "qwertyuiopasdfghjklzxcvbnm",
+    "qwertzuiopasdfghjklyxcvbnm",
+    "1qaz2wsx3edc4rfv5tgb6yhn",
+    "1q2w3e4r5t6y7u8i9o0p",
+)
+
+
+def password_problem(password: str, username: str, *, shortest: int) -> str | None:
+    """Why this password cannot be used, as a sentence; None = it can.
+
+    Args:
+        password: in plain text.
+        username: whose it is to be.
+        shortest: characters it must have at least (setting `min_password_length`).
+    """
+    if len(password) < shortest:
+        return f"The password must have at least {shortest} characters."
+    if len(password) > MAX_PASSWORD:
+        return f"The password may have at most {MAX_PASSWORD} characters."
+    lowered = password.casefold()
+    if lowered == username.casefold() or any(part in lowered for part in _names(username)):
+        return "The password must not be or contain the user name."
+    if _is_guessed_first(lowered):
+        return "This password is among the first that are guessed; choose another, such as a few unrelated words."
+    return None
+
+
+def _names(username: str) -> list[str]:
+    """The words of the name before an @ that are long enough to give something away."""
+    local = username.casefold().partition("@")[0]
+    return [part for part in {local, *re.split(r"[^a-z]+", local)} if len(part) >= SHORTEST_NAME]
+
+
+def _is_guessed_first(lowered: str) -> bool:
+    plain = re.sub(r"[^a-z0-9]", "", lowered)
+    core = lowered.strip("0123456789!$")
+    spelled = [_letters(text) for text in (lowered, core.translate(_LOOK_ALIKES), plain.translate(_LOOK_ALIKES))]
+    return (
+        _is_repeated(lowered)
+        or (bool(plain) and any(plain in row or plain[::-1] in row for row in _ROWS))
+        or any(_is_of_words(letters) for letters in spelled)
+        or (lowered.isascii() and not _letters(lowered) and len(set(lowered)) <= 4)
+    )
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z]", "", text)
+
+
+def _is_repeated(text: str) -> bool:
+    """Whether a piece of at most four characters is all there is."""
+    return any(text == (text[:size] * len(text))[: len(text)] for size in range(1, 5))
+
+
+def _is_of_words(letters: str) -> bool:
+    """Whether nothing but words that everybody tries stand here one after the other, at most three."""
+    reached = [{0}]
+    for _ in range(3):
+        reached.append(
+            {end for start in reached[-1] for end in range(start + 1, len(letters) + 1) if letters[start:end] in _WORDS}
+        )
+    return bool(letters) and any(len(letters) in ends for ends in reached)
