@@ -10,6 +10,9 @@ from typing import Any
 from fastapi.routing import iter_route_contexts
 
 from greenroom.api.app import create_app
+from greenroom.api.openapi import document
+from greenroom.api.problems import problem
+from greenroom.core.errors import Invalid
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
 from greenroom.kit.config import ApiConfig
@@ -42,3 +45,16 @@ def is_coroutine_function(call: Callable[..., Any]) -> bool:
     return inspect.iscoroutinefunction(call) or (
         not inspect.isclass(call) and inspect.iscoroutinefunction(type(call).__call__)
     )
+
+
+def test_every_operation_declares_the_problems_it_may_answer():
+    described: dict[str, Any] = document()
+    schema = {"$ref": "#/components/schemas/Problem"}
+    for path, operations in described["paths"].items():
+        for method, operation in operations.items():
+            for status in ("401", "403", "404", "409", "413", "421", "422", "429", "503"):
+                answer = operation["responses"][status]
+                assert answer["content"]["application/problem+json"]["schema"] == schema, (method, path, status)
+    assert "HTTPValidationError" not in described["components"]["schemas"]
+    said = problem(Invalid("no"))
+    assert set(described["components"]["schemas"]["Problem"]["required"]) == set(said)

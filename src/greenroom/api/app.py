@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from fastapi.routing import APIRoute
@@ -37,7 +38,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     Raises:
         AssertionError: a route does not say who may use it.
     """
-    app = FastAPI(
+    app = _Documented(
         title="Greenroom",
         version=version("greenroom"),
         docs_url=None,
@@ -45,6 +46,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
         openapi_url=None,
         redirect_slashes=False,
         generate_unique_id_function=_operation_id,
+        responses=problems.PROBLEMS,
     )
     app.state.config = config
     app.state.db = db
@@ -75,6 +77,15 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
         app.include_router(router, prefix="/api")
     check_declared(app)
     return app
+
+
+class _Documented(FastAPI):
+    """Its OpenAPI document has the shape of problems, too, which every route may answer."""
+
+    def openapi(self) -> dict[str, Any]:
+        document = super().openapi()
+        document["components"]["schemas"].setdefault("Problem", problems.PROBLEM_SCHEMA)
+        return document
 
 
 def _operation_id(route: APIRoute) -> str:

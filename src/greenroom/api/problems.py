@@ -31,6 +31,38 @@ OWN_PREFIXES: Final = ("/api/v1/", "/api/internal/")
 """Everything else below `/api/` is in the published shape: `/api/public/`, and calls that clients make without it."""
 
 
+_DECLARED: Final = {
+    401: "No valid credential came with the request.",
+    403: "The permission is missing, or the request comes from another site.",
+    404: "There is no such thing, or it is not the caller's to know about.",
+    409: "The request is understood and refused; the sentence says what to do.",
+    413: "The body is too large.",
+    421: "The host is not served here.",
+    422: "Values cannot be used; each is named.",
+    429: "Too many; wait for Retry-After.",
+    503: "A part cannot be reached; repeat after Retry-After.",
+}
+PROBLEMS: Final[dict[int | str, dict[str, Any]]] = {
+    status: {
+        "description": sentence,
+        "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+    }
+    for status, sentence in _DECLARED.items()
+}
+"""What every route may answer instead, for the OpenAPI document."""
+PROBLEM_SCHEMA: Final[dict[str, Any]] = {
+    "title": "Problem",
+    "description": "RFC 9457; `code` is stable, `detail` is a sentence for people. Further members say more.",
+    "type": "object",
+    "required": ["type", "title", "status", "code", "detail"],
+    "properties": {
+        **{name: {"type": "string"} for name in ("type", "title", "code", "detail")},
+        "status": {"type": "integer"},
+    },
+    "additionalProperties": True,
+}
+
+
 def is_published(path: str) -> bool:
     """Whether this address is of the published interface."""
     return path.startswith("/api/") and not path.startswith(OWN_PREFIXES)

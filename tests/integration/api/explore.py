@@ -13,7 +13,13 @@ from typing import Any
 import hypothesis
 import schemathesis
 from schemathesis.checks import not_a_server_error
-from schemathesis.specs.openapi.checks import response_schema_conformance
+from schemathesis.specs.openapi.checks import (
+    content_type_conformance,
+    response_schema_conformance,
+    status_code_conformance,
+)
+
+CHECKS = [not_a_server_error, response_schema_conformance, status_code_conformance, content_type_conformance]
 
 
 def explore(address: str, key: tuple[str, str]) -> list[str]:
@@ -31,7 +37,7 @@ def explore(address: str, key: tuple[str, str]) -> list[str]:
         @hypothesis.given(case=operation.as_strategy())
         def conforms(case: Any) -> None:
             answer = case.call(auth=key)
-            case.validate_response(answer, checks=[not_a_server_error, response_schema_conformance])
+            case.validate_response(answer, checks=CHECKS)
 
         conforms()
         called.append(operation.path)

@@ -9,6 +9,7 @@ from uuid import UUID
 from pydantic import AfterValidator, Field
 
 from greenroom.api.schemas.base import Body, Shaped, Text, View
+from greenroom.core.web_address import web_address_problem
 
 IDEMPOTENCY_KEY_MAX: Final = 255
 
@@ -23,8 +24,8 @@ Argument = Annotated[Text, Field(max_length=65536)]
 
 
 def _web_address(text: str) -> str:
-    if text and not text.startswith(("http://", "https://")):
-        raise ValueError("an address must begin with http:// or https://")
+    if text and (problem := web_address_problem(text)):
+        raise ValueError(problem)
     return text
 
 

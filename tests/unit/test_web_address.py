@@ -1,0 +1,58 @@
+"""Which addresses a session may be told to open."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from greenroom.core.web_address import web_address_problem
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "https://www.example.org",
+        "http://127.0.0.1:8080/a?b=c&d=(e)#f",
+        "HTTPS://[2001:db8::1]/",
+        "https://münchen.example/straße?q=%20",
+        "https://ann@example.org/~ann/",
+    ],
+)
+def test_usual_addresses_are_accepted(text: str):
+    assert web_address_problem(text) is None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "javascript:alert(1)",
+        "file:///etc/passwd",
+        "-x",
+        "https://",
+        "https:///path",
+        "https://a b.example/",
+        "https://$(id)/",
+        'https://x.example/"onload=',
+        "https://x.example/'",
+        "https://x.example/`id`",
+        "https://x.example/\n",
+        "https://x.example/\u2028",
+        "https://x.example/\u202e",
+        "https://x.example\\@evil.example/",
+        "https://x.example:99999/",
+        "https://x.example:port/",
+        "https://[::1/",
+    ],
+)
+def test_others_are_refused(text: str):
+    assert web_address_problem(text)
+
+
+@given(st.text(max_size=30))
+def test_whatever_is_said_an_accepted_address_is_one_word(text: str):
+    address = f"https://example.org/{text}"
+    if web_address_problem(address) is None:
+        assert address.split() == [address]
+        assert not set(address) & set("\"'`<>\\\0")
