@@ -24,7 +24,7 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
 from greenroom.api.hardening import COOKIE
-from greenroom.core.errors import Forbidden, Unauthenticated
+from greenroom.core.errors import Forbidden, PasswordChangeRequired, Unauthenticated
 from greenroom.core.permissions import USER, above, allows, beyond, bounded, expanded, read_only
 from greenroom.db.database import Database
 from greenroom.db.keys import find_key, touch_key
@@ -47,6 +47,8 @@ class Caller:
     """The user who answers for what he does: himself, or who made the API key; None = the installation's own key."""
     expires: datetime | None = None
     """When the API key ends."""
+    must_change_password: bool = False
+    """They logged in with a one-time password, and may do nothing else before (setting `require_password_change`)."""
 
     @property
     def name(self) -> str:
@@ -118,18 +120,21 @@ class Declared:
 class Requires(Declared):
     """Authenticates the caller and requires permissions of him."""
 
-    def __init__(self, *codes: str, one_of: tuple[str, ...] = ()) -> None:
+    def __init__(self, *codes: str, one_of: tuple[str, ...] = (), with_one_time_password: bool = False) -> None:
         self.codes = codes
         self.one_of = one_of
+        self._with_one_time_password = with_one_time_password
 
     async def __call__(self, request: Request) -> Caller:
         """The caller.
 
         Raises:
             Unauthenticated: no valid credential came with the request.
-            Forbidden: a permission is missing.
+            Forbidden: a permission is missing, or a password of their own.
         """
         request.state.caller = caller = await authenticated(request)
+        if caller.must_change_password and not self._with_one_time_password:
+            raise PasswordChangeRequired
         caller.require(*(self.codes or ()))
         caller.require_one_of(*self.one_of)
         return caller
@@ -145,9 +150,12 @@ class Open(Declared):
         """Let everybody pass."""
 
 
-def requires(*codes: str) -> Any:
-    """Dependency of a route: a valid credential and all of `codes`; gives the `Caller`."""
-    return Depends(Requires(*codes))
+def requires(*codes: str, with_one_time_password: bool = False) -> Any:
+    """Dependency of a route: a valid credential and all of `codes`; gives the `Caller`.
+
+    `with_one_time_password`: it is served before a one-time password was changed, too.
+    """
+    return Depends(Requires(*codes, with_one_time_password=with_one_time_password))
 
 
 def requires_one_of(*codes: str) -> Any:
@@ -193,7 +201,8 @@ async def login_caller(request: Request, token_hash: bytes) -> Caller:
         Unauthenticated: it has ended.
     """
     db: Database = request.app.state.db
-    login = await find_login(db, token_hash, request.app.state.snapshot.installation.session_idle_s)
+    settings = request.app.state.snapshot.installation
+    login = await find_login(db, token_hash, settings.session_idle_s)
     if login is None:
         raise Unauthenticated("Your log-in has ended; please log in again.")
     if login.stale:
@@ -205,6 +214,7 @@ async def login_caller(request: Request, token_hash: bytes) -> Caller:
         login.username,
         token_hash=token_hash,
         owner_id=login.user_id,
+        must_change_password=login.password_once and settings.require_password_change,
     )
 
 

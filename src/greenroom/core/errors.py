@@ -3,6 +3,7 @@
 GreenroomError
 ├── Unauthenticated                  401  unauthenticated
 ├── Forbidden                        403  forbidden
+│   └── PasswordChangeRequired            password-change-required
 ├── NotFound                         404  not-found
 ├── Refused                          409  refused
 │   ├── LastEnabledManager                last-enabled-manager
@@ -61,6 +62,12 @@ class Forbidden(GreenroomError):
 
     code = "forbidden"
     http_status = 403
+
+
+class PasswordChangeRequired(Forbidden):
+    """You logged in with a one-time password; choose a password of your own first."""
+
+    code = "password-change-required"
 
 
 class NotFound(GreenroomError):

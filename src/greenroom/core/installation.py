@@ -17,6 +17,7 @@ class Installation:
     session_lifetime_s: int = 288_000
     session_idle_s: int = 43_200
     min_password_length: int = 12
+    require_password_change: bool = False
     max_login_attempts: int = 5
     max_login_attempts_per_address: int = 50
     login_window_s: int = 300
@@ -48,6 +49,7 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
         _setting("session_lifetime_s", "s", 60, "A log-in at the console ends after this time in any case"),
         _setting("session_idle_s", "s", 60, "A log-in at the console that is not used for this long ends"),
         _setting("min_password_length", "characters", 8, "Characters a new password must have at least"),
+        _switch("require_password_change", "Who logs in with a one-time password may do nothing before it is changed"),
         _setting("max_login_attempts", "attempts", 1, "Wrong passwords per account and address within the window"),
         _setting(
             "max_login_attempts_per_address",

@@ -29,7 +29,13 @@ async def has_first_data(db: Database) -> bool:
 
 
 async def ensure_first_data(
-    db: Database, *, image: str, admin_password_hash: str, key_id: str, key_secret_hash: bytes
+    db: Database,
+    *,
+    image: str,
+    admin_password_hash: str,
+    key_id: str,
+    key_secret_hash: bytes,
+    reachable: bool = False,
 ) -> bool:
     """Make the first data unless it was made before; True = made now, with this password and this key.
 
@@ -42,6 +48,7 @@ async def ensure_first_data(
         admin_password_hash: argon2id of the one-time password (`greenroom.kit.passwords.hash_password`).
         key_id: public half of the API key with every permission.
         key_secret_hash: sha256 of its secret half (`greenroom.kit.secrets.hashed`).
+        reachable: from other machines; the one-time password then has to be changed before it is of any use.
     """
     async with db.transaction() as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(76, 0)")
@@ -59,6 +66,10 @@ async def ensure_first_data(
             permissions=[GLOBAL_ADMIN, USER],
         )
         await _desktop(connection, image)
+        if reachable:
+            await connection.execute(
+                "INSERT INTO settings (name, value) VALUES ('require_password_change', 'true') ON CONFLICT DO NOTHING"
+            )
     return True
 
 

@@ -21,12 +21,14 @@ class Login:
     expires: datetime
     stale: bool
     """`last_used` is more than a minute old."""
+    password_once: bool
+    """The user still has the password the installation was made with."""
 
 
 async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | None:
     """The log-in with this cookie, if it has not ended and its user may still log in."""
     row = await db.fetch_one(
-        "SELECT u.user_id, u.username, l.expires, l.last_used < now() - interval '1 minute' AS stale,"
+        "SELECT u.user_id, u.username, u.password_once, l.expires, l.last_used < now() - interval '1 minute' AS stale,"
         " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
         "       WHERE ug.user_id = u.user_id) AS permissions"
         " FROM login_sessions l JOIN users u USING (user_id)"
@@ -37,7 +39,7 @@ async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | 
     if row is None:
         return None
     permissions = frozenset(cast("list[str]", row["permissions"]))
-    return Login(str(row["user_id"]), row["username"], permissions, row["expires"], row["stale"])
+    return Login(str(row["user_id"]), row["username"], permissions, row["expires"], row["stale"], row["password_once"])
 
 
 @dataclass(frozen=True, slots=True)

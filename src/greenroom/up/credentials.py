@@ -17,7 +17,7 @@ from greenroom.kit.secrets import hashed, new_secret
 from greenroom.up.layout import Layout, read_json, write_json
 
 
-async def ensure_first_data(db: Database, file: Path, image: str) -> None:
+async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: bool) -> None:
     """Make the first data of a new installation, with a password and a key that are in `file` before.
 
     A database that has data already (one's own, used before) keeps it, and the file is not written.
@@ -33,6 +33,7 @@ async def ensure_first_data(db: Database, file: Path, image: str) -> None:
         admin_password_hash=hash_password(stored["admin_password"]),
         key_id=stored["api_key"],
         key_secret_hash=hashed(stored["api_key_secret"]),
+        reachable=reachable,
     )
     if fresh and not made:
         await asyncio.to_thread(file.unlink)

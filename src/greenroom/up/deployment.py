@@ -250,7 +250,7 @@ def _make_key(key: Path) -> None:
 
 async def _fill_new(db: Database, credentials: Path, site: Site) -> None:
     """First data and the zone of a new installation."""
-    await ensure_first_data(db, credentials, site.desktop_image)
+    await ensure_first_data(db, credentials, site.desktop_image, reachable=True)
     origins = ",".join(dict.fromkeys([*LOCAL_HOSTS, *site.hosts]))
     address = f"{[*site.hosts, '127.0.0.1'][0]}:{site.port}"
     await ensure_zones(db, [site.zone], origins, address, site.stream_port)

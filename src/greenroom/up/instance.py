@@ -115,7 +115,12 @@ class Instance:
         with step(self._progress, "Migrating the database"):
             await migrate(self.site.dsn)
             await self.db.open()
-            await ensure_first_data(self.db, self.site.layout.credentials, checks.desktop_image())
+            await ensure_first_data(
+                self.db,
+                self.site.layout.credentials,
+                checks.desktop_image(),
+                reachable=bool(self.site.settings.hostname),
+            )
             await ensure_rows(self.db, self.site.layout, self.site.settings, self.here)
             self._has_rows = True
         with step(self._progress, "Starting api, Managers, Agents and the gateway"):

@@ -12,6 +12,7 @@ import { ConnectPage } from '../pages/session/ConnectPage';
 import { SessionPage } from '../pages/session/SessionPage';
 import { AdminLayout } from './AdminLayout';
 import { NotFound } from './NotFound';
+import { FirstPassword } from './PasswordForm';
 import { UserLayout } from './UserLayout';
 
 // The administration is loaded when it is opened: people who only use desktops never fetch it.
@@ -104,6 +105,7 @@ function LoggedIn() {
       <Waiting />
     );
   if (me === null) return <Login />;
+  if (me.password_change_required) return <FirstPassword />;
   return <Live />;
 }
 

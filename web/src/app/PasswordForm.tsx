@@ -1,23 +1,67 @@
-import { PasswordInput } from '@mantine/core';
-import { useForm } from '@mantine/form';
-import { changePassword } from '../api/auth';
-import { showDone } from '../components/feedback';
-import { FormDialog } from '../components/Form';
+import { Center, Paper, PasswordInput, Stack, Text, Title } from '@mantine/core';
+import { useForm, type UseFormReturnType } from '@mantine/form';
+import { changePassword, logOut } from '../api/auth';
+import { showDone, showError } from '../components/feedback';
+import { FormDialog, FormFrame } from '../components/Form';
 
 const EYE = { visibilityToggleButtonProps: { 'aria-label': 'Show the password' } };
 
+interface Passwords {
+  password: string;
+  new_password: string;
+}
+
+const EMPTY: Passwords = { password: '', new_password: '' };
+
+const save = ({ password, new_password }: Passwords) => changePassword(password, new_password);
+
 /** Change the own password; the person's other log-ins end. */
 export function PasswordForm({ onClose }: { onClose: () => void }) {
-  const form = useForm({ initialValues: { password: '', new_password: '' } });
+  const form = useForm({ initialValues: EMPTY });
   return (
     <FormDialog
       title="Change password"
       form={form}
-      save={({ password, new_password }) => changePassword(password, new_password)}
+      save={save}
       touched={[]}
       onSaved={() => showDone('The password was changed; other log-ins of this account have ended.')}
       onClose={onClose}
     >
+      <Fields form={form} />
+    </FormDialog>
+  );
+}
+
+/** After a log-in with a one-time password, at whatever address: nothing else is answered before. */
+export function FirstPassword() {
+  const form = useForm({ initialValues: EMPTY });
+  const leave = () =>
+    logOut().then(
+      () => location.assign('/'),
+      (error: unknown) => showError('Not logged out', error),
+    );
+  return (
+    <Center component="main" mih="100vh" p="md">
+      <Stack w="100%" maw={420} gap="lg">
+        <Title order={1} fz={26} ta="center">
+          Choose a password of your own
+        </Title>
+        <Text c="dimmed" size="sm" ta="center">
+          You logged in with a one-time password. It has to be changed before anything else.
+        </Text>
+        <Paper withBorder p="xl" radius="lg" shadow="sm" className="surface">
+          <FormFrame form={form} save={save} touched={['me']} onCancel={() => void leave()} submit="Change password">
+            <Fields form={form} />
+          </FormFrame>
+        </Paper>
+      </Stack>
+    </Center>
+  );
+}
+
+function Fields({ form }: { form: UseFormReturnType<Passwords> }) {
+  return (
+    <>
       <PasswordInput
         {...EYE}
         label="Present password"
@@ -33,6 +77,6 @@ export function PasswordForm({ onClose }: { onClose: () => void }) {
         required
         {...form.getInputProps('new_password')}
       />
-    </FormDialog>
+    </>
   );
 }

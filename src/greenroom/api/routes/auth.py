@@ -164,7 +164,7 @@ async def _logged_in(
         user_id=user.user_id,
         username=user.username,
     )
-    return await _me(db, user.user_id)
+    return await _me(db, user.user_id, snapshot)
 
 
 async def _start(request: Request, response: Response, db: Database, user: users.User, lifetime_s: int) -> None:
@@ -188,7 +188,9 @@ async def _start(request: Request, response: Response, db: Database, user: users
 
 
 @router.post("/logout", status_code=204)
-async def logout(response: Response, db: Db, logs: Logs, caller: Annotated[Caller, requires()]) -> None:
+async def logout(
+    response: Response, db: Db, logs: Logs, caller: Annotated[Caller, requires(with_one_time_password=True)]
+) -> None:
     """End this log-in; the user's open streams are cut within seconds, his sessions go on."""
     user_id = caller.own_user_id()
     async with db.transaction() as connection:
@@ -201,9 +203,11 @@ async def logout(response: Response, db: Db, logs: Logs, caller: Annotated[Calle
 
 
 @router.get("/me")
-async def get_me(db: Db, caller: Annotated[Caller, requires()]) -> Me:
+async def get_me(
+    db: Db, snapshot: SettingsSnapshot, caller: Annotated[Caller, requires(with_one_time_password=True)]
+) -> Me:
     """Who is logged in, what he may do, and which settings hold for him."""
-    return await _me(db, caller.own_user_id())
+    return await _me(db, caller.own_user_id(), snapshot)
 
 
 @router.get("/me/logins")
@@ -237,7 +241,7 @@ async def change_own_password(
     passwords: PasswordHashes,
     guesses: WrongGuesses,
     snapshot: SettingsSnapshot,
-    caller: Annotated[Caller, requires()],
+    caller: Annotated[Caller, requires(with_one_time_password=True)],
 ) -> None:
     """Change the own password; all other log-ins of the user end. Wrong ones count as failed log-ins."""
     user = await users.get_user(db, caller.own_user_id())
@@ -267,13 +271,14 @@ async def change_own_password(
     )
 
 
-async def _me(db: Database, user_id: str) -> Me:
+async def _me(db: Database, user_id: str, snapshot: Snapshot) -> Me:
     user = await users.get_user(db, user_id)
     resolved = resolve(await groups.memberships_of(db, user_id))
     # How containers are made is for administrators: it names folders of hosts and may hold secrets.
     shown = {name: setting for name, setting in resolved.items() if SETTINGS[name].kind != "mapping"}
     return Me(
         user=UserView.model_validate(user),
+        password_change_required=user.password_once and snapshot.installation.require_password_change,
         permissions=sorted(expanded(user.permissions)),
         settings={name: setting.value for name, setting in shown.items()},
         setting_sources={name: setting.trace for name, setting in shown.items()},

@@ -176,6 +176,9 @@ class Me(View):
     """Who is logged in, what he may do and which settings hold for him."""
 
     user: UserView
+    password_change_required: Annotated[
+        bool, Field(description="the password was for one time; nothing else is answered before it is changed")
+    ]
     permissions: list[str]
     settings: dict[str, Any]
     setting_sources: Annotated[dict[str, str], Field(description="name → where the value came from, as a sentence")]
