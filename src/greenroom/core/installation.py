@@ -14,8 +14,8 @@ from greenroom.core.settings import Setting, checked
 class Installation:
     """All values in force; each field is the setting of that name in `INSTALLATION_SETTINGS`."""
 
-    session_lifetime_s: int = 288_000
-    session_idle_s: int = 43_200
+    session_lifetime_s: int = 43_200
+    session_idle_s: int = 3600
     min_password_length: int = 12
     require_password_change: bool = False
     max_login_attempts: int = 5
@@ -47,7 +47,7 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
     setting.name: setting
     for setting in (
         _setting("session_lifetime_s", "s", 60, "A log-in at the console ends after this time in any case"),
-        _setting("session_idle_s", "s", 60, "A log-in at the console that is not used for this long ends"),
+        _setting("session_idle_s", "s", 60, "A log-in ends after this time without an open console; streams go on"),
         _setting("min_password_length", "characters", 8, "Characters a new password must have at least"),
         _switch("require_password_change", "Who logs in with a one-time password may do nothing before it is changed"),
         _setting("max_login_attempts", "attempts", 1, "Wrong passwords per account and address within the window"),

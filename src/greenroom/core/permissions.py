@@ -48,6 +48,7 @@ PERMISSIONS: Final[dict[str, str]] = {
     "staging_modify": "Change and recycle staging configs",
     "staging_delete": "Delete staging configs",
     "sessions_view": "See the sessions of everybody",
+    "sessions_screenshot": "See the screens of everybody's sessions",
     "sessions_modify": "Stop, pause, resume and run commands in the sessions of everybody",
     "sessions_delete": "Destroy the sessions of everybody",
     "webfilters_view": "See web filter policies",

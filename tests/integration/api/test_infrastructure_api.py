@@ -247,7 +247,7 @@ async def test_manager_requests_are_filtered(admin: Client, db: Database):
 async def test_settings_of_the_installation(admin: Client):
     listed = {row["name"]: row for row in (await admin.get("/api/v1/settings")).json()}
     assert set(listed) == set(INSTALLATION_SETTINGS)
-    assert listed["session_lifetime_s"]["value"] == 288000
+    assert listed["session_lifetime_s"]["value"] == 43200
     changed = await admin.patch("/api/v1/settings", json={"max_login_attempts": 3})
     assert {row["name"]: row["value"] for row in changed.json()}["max_login_attempts"] == 3
     back = await admin.patch("/api/v1/settings", json={"max_login_attempts": None})

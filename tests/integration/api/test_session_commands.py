@@ -144,7 +144,11 @@ async def test_whose_screen_one_may_see(stage: Stage, with_user: Make, with_key:
     bob = await with_user("bob@example.org")
     async with stage.agent(picture=JPEG):
         assert (await bob.get(path)).status_code == 404
-        assert (await (await with_key("sessions_view")).get(path)).status_code == 200
+        viewer = await with_key("sessions_view", "sessions_modify")
+        assert (await viewer.get(path)).status_code == 403, "to see that it is there is not to look over a shoulder"
+        everything = await with_key("global_admin", read_only=True)
+        assert (await everything.get(path)).status_code == 403
+        assert (await (await with_key("sessions_screenshot")).get(path)).status_code == 200
         assert (await stage.ada.get(path)).status_code == 200
         assert [row["code"] for row in await stage.logged()].count("session-screenshot") == 1, "not for the own one"
         await stage.admin.get(path)

@@ -50,10 +50,10 @@ async def get_screenshot(
     session_id: UUID,
     db: Db,
     camera: Camera,
-    caller: Annotated[Caller, requires_own_or("sessions_view")],
+    caller: Annotated[Caller, requires_own_or("sessions_screenshot")],
     width: Across = 300,
     height: Across = 300,
 ) -> Response:
     """The screen of a running session as a JPEG that fits into width x height; the same one for a second."""
-    session = await actions.session_for(db, caller, str(session_id), "sessions_view")
+    session = await actions.session_for(db, caller, str(session_id), "sessions_screenshot")
     return Response(await camera.take(caller, session, width, height), media_type="image/jpeg")

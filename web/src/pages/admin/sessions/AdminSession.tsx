@@ -34,7 +34,9 @@ export function AdminSession() {
       ...(data.user_id
         ? [{ key: 'placement', title: 'How It Came About', content: <PlacementTable sessionId={data.session_id} /> }]
         : []),
-      ...(running ? [{ key: 'screen', title: 'Screen', content: <Screen session={data} /> }] : []),
+      ...(running && allowed('sessions_screenshot')
+        ? [{ key: 'screen', title: 'Screen', content: <Screen session={data} /> }]
+        : []),
       ...(running && allowed('sessions_modify')
         ? [{ key: 'command', title: 'Command', content: <CommandForm sessionId={data.session_id} /> }]
         : []),
