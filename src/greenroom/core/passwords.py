@@ -70,19 +70,19 @@ def _names(username: str) -> list[str]:
 
 
 def _is_guessed_first(lowered: str) -> bool:
-    plain = re.sub(r"[^a-z0-9]", "", lowered)
+    if _is_repeated(lowered) or (lowered.isascii() and len(set(lowered)) <= 4):
+        return True
+    plain = "".join(c for c in lowered if c.isalnum())
+    if 2 * len(plain) < len(lowered):  # it is signs that have to be guessed
+        return False
     core = lowered.strip("0123456789!$")
     spelled = [_letters(text) for text in (lowered, core.translate(_LOOK_ALIKES), plain.translate(_LOOK_ALIKES))]
-    return (
-        _is_repeated(lowered)
-        or (bool(plain) and any(plain in row or plain[::-1] in row for row in _ROWS))
-        or any(_is_of_words(letters) for letters in spelled)
-        or (lowered.isascii() and not _letters(lowered) and len(set(lowered)) <= 4)
-    )
+    in_a_row = any(plain in row or plain[::-1] in row for row in _ROWS)
+    return in_a_row or any(_is_of_words(letters) for letters in spelled)
 
 
 def _letters(text: str) -> str:
-    return re.sub(r"[^a-z]", "", text)
+    return "".join(c for c in text if c.isalpha())
 
 
 def _is_repeated(text: str) -> bool:
