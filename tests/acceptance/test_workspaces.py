@@ -249,3 +249,31 @@ def test_a_mapping_without_a_user_is_in_staged_containers_too(instance: Instance
         "for allread-only"
     )
     instance.unstage(config)
+
+
+def test_a_session_that_writes_more_than_its_workspace_allows_is_stopped_and_says_so(instance: Instance):
+    image = workspace(instance, disk_limit_bytes=200_000_000)
+    session = running(instance, image, instance.new_user())
+    inside(session, "fallocate -l 1200M ~/film")
+    wait_for(lambda: instance.session(session)["error"], "the session failed", 60)
+    error = instance.session(session)["error"]
+    assert error.startswith("The session was stopped because it had written 1.3 GB to its disk; its workspace allows")
+    wait_for(lambda: not inspected(session)["State"]["Running"], "its container has ended and is there")
+    ended(instance, session)
+
+
+def test_a_workspace_whose_command_is_roots_has_no_folder_to_write_to(instance: Instance, folder: Path):
+    roots = {"first_launch": {"cmd": "true", "user": "root"}}
+    image = workspace(instance, exec_config=roots)
+    mapping = {f"{folder}/data": {"bind": "/mnt/data"}}
+    with instance.http() as client:
+        answer = client.patch(f"/api/v1/images/{image}", json={"volume_mappings": mapping})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+    assert "The command first_launch would run as root" in answer.json()["detail"]
+    elsewhere = workspace(instance, volume_mappings={"/opt/elsewhere": {"bind": "/mnt/x"}})
+    session = launch(instance, elsewhere, instance.new_user())
+    wait_for(lambda: instance.session(session)["error"], "the session failed")
+    assert (
+        "administrator names others in the Agent's setting GREENROOM_VOLUME_FOLDERS"
+        in (instance.session(session)["error"])
+    )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 
 import httpx
 import pytest
@@ -13,7 +13,8 @@ from tests.integration.agents import HttpDoor, ToldAgent, joined, row, seen, ses
 from tests.integration.managers import Fleet, eventually, manager_here
 
 from greenroom.db.database import Database
-from greenroom.wire.messages import ImageReport, LogLine, Step
+from greenroom.db.launches import read_agents
+from greenroom.wire.messages import ImageReport, LogLine, Step, Usage
 
 
 async def test_nonsense_is_answered_422(door: httpx.ASGITransport, db: Database):
@@ -48,6 +49,22 @@ async def test_a_session_goes_from_requested_to_running_as_it_is_seen(
     assert found["started"] is not None
     steps = await db.fetch("SELECT name FROM session_steps WHERE session_id = %s ORDER BY at", (session_id,))
     assert [s["name"] for s in steps] == ["received", "ready"]
+
+
+async def test_what_a_host_has_of_disk_is_known_to_placement(door: httpx.ASGITransport, db: Database):
+    agent = await joined(db, door)
+    await agent.check_in(usage=Usage(cpu=0.5, disk_free_bytes=3_000_000_000, disk_kept_bytes=5_000_000_000))
+    (zone_id,) = (str(found["zone_id"]) for found in await db.fetch("SELECT zone_id FROM agents"))
+
+    async def told() -> tuple[object, object]:
+        (view,) = await read_agents(db, zone_id, "")
+        return view["disk_free_bytes"], view["disk_kept_bytes"]
+
+    await eventually(lambda: _is(told(), (3_000_000_000, 5_000_000_000)))
+
+
+async def _is(asked: Awaitable[object], wanted: object) -> bool:
+    return await asked == wanted
 
 
 async def test_a_deleted_session_gives_its_reservation_back_when_it_is_gone(

@@ -101,3 +101,14 @@ async def _newest(db: Database) -> str:
     row = await db.fetch_one("SELECT session_id::text FROM sessions ORDER BY created DESC LIMIT 1")
     assert row is not None
     return row["session_id"]
+
+
+async def test_a_host_whose_disk_is_short_gets_no_session_and_says_so(stage: Stage):
+    short = Jsonb({"cpu": 0.1, "memory_bytes": 1, "disk_free_bytes": 3_000_000_000, "disk_kept_bytes": 5_000_000_000})
+    await stage.db.write("UPDATE agents SET usage = %s WHERE agent_id = %s", (short, stage.agents["idle"]))
+    assert await stage.host() == "packed"
+    await stage.db.write("UPDATE agents SET usage = %s", (short,))
+    with pytest.raises(NoResources) as refused:
+        await stage.host()
+    assert "idle has 3.0 GB of disk free; 5.0 GB are kept free" in refused.value.message
+    assert "Free disk on the Agents' hosts" in refused.value.message

@@ -43,6 +43,7 @@ class CapacityMeter:
         hostname: the host's.
         log_line: writes a row (level, code, message) of the log that administrators read.
         now: the time in seconds, which only grows.
+        disk_kept_bytes: what the host keeps free of its disk.
     """
 
     def __init__(
@@ -51,11 +52,14 @@ class CapacityMeter:
         hostname: str,
         log_line: Callable[[str, str, str], None],
         now: Callable[[], float] = time.monotonic,
+        *,
+        disk_kept_bytes: int = 0,
     ) -> None:
         self._runtime = runtime
         self._hostname = hostname
         self._log_line = log_line
         self._now = now
+        self._disk_kept_bytes = disk_kept_bytes
         self._failing_since: float | None = None
         self._is_silent = False
         self.capacity = NOTHING
@@ -70,7 +74,12 @@ class CapacityMeter:
         share = await self._runtime.capacity()
         self.capacity = offered(share.cores, share.memory_bytes)
         used = await self._runtime.host_usage()
-        self.usage = Usage(cpu=round(used.cpu, 3), memory_bytes=used.memory_bytes)
+        self.usage = Usage(
+            cpu=round(used.cpu, 3),
+            memory_bytes=used.memory_bytes,
+            disk_free_bytes=used.disk_free_bytes,
+            disk_kept_bytes=self._disk_kept_bytes,
+        )
 
     async def run(self) -> None:
         """Read now and then, for ever."""

@@ -12,6 +12,7 @@ import structlog
 
 from greenroom.agent.capacity import NOTHING, CapacityMeter
 from greenroom.agent.commands import Commands
+from greenroom.agent.disk_guard import DiskGuard
 from greenroom.agent.executor import Executor
 from greenroom.agent.handover import Handovers
 from greenroom.agent.health import Health
@@ -171,7 +172,10 @@ class HostWork:
         images = self._images = Images(runtime, sessions.outbox.speak_up)
         images.want(self._wanted_images)
         filters = self._filters = self._web_filters(runtime)
-        meter = self._meter = CapacityMeter(runtime, self._identity.hostname, sessions.log_line)
+        meter = self._meter = CapacityMeter(
+            runtime, self._identity.hostname, sessions.log_line, disk_kept_bytes=self._config.disk_kept_bytes
+        )
+        disk = DiskGuard(runtime, sessions, self._identity.hostname, lambda: meter.usage)
         limits = HostLimits(self._identity.hostname, sessions.log_line)
         await self._look_first(inventory, images, meter)
         patience = Patience(self._lateness.now)
@@ -206,6 +210,7 @@ class HostWork:
             group.create_task(images.run(), name="images")
             group.create_task(filters.run(), name="web filters")
             group.create_task(meter.run(), name="capacity")
+            group.create_task(disk.run(), name="disk")
             if self._config.runtime == "docker":
                 group.create_task(limits.run(), name="limits")
             group.create_task(self._lateness.run(), name="lateness")

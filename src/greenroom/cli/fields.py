@@ -78,6 +78,7 @@ HELP: Final = {
     "cores": "CPU cores reserved",
     "memory": "memory reserved, bytes",
     "memory_limit": "most memory a session gets, bytes; null = memory",
+    "disk_limit_bytes": "most disk a session may write to, bytes; null = any amount",
     "cores_override": "CPU cores it offers; null = those of the host",
     "memory_override": "memory it offers, bytes; null = that of the host",
     "cpu_allocation_method": "shares or quotas of CPU time",

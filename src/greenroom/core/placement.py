@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
+from greenroom.core.disk import is_short, shortage
 from greenroom.core.sessions import CpuMode
 from greenroom.core.specs import ImageFacts
 
@@ -46,6 +47,9 @@ class AgentView:
     """Of them those that are kept for inspection: they hold their reservation until somebody deletes them."""
     cpu_used: float | None = None
     memory_used: float | None = None
+    disk_free_bytes: int | None = None
+    """Of its host, at its last check-in; None = not told."""
+    disk_kept_bytes: int = 0
     image_state: ImageState = "present"
     image_error: str = ""
     image_progress: int = 0
@@ -236,7 +240,14 @@ def _too_few_cores(agent: AgentView, request: PlacementRequest) -> str:
     return f"{agent.hostname} has {free} of {offered} cores free{whom}, {shown_cores(request.cores)} are needed"
 
 
-_CHECKS: Final = (_not_running, _disabled, _no_image, _no_capacity)
+def _no_disk(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+    del request
+    if agent.disk_free_bytes is None or not is_short(agent.disk_free_bytes, agent.disk_kept_bytes):
+        return None
+    return "no_disk", shortage(agent.hostname, agent.disk_free_bytes, agent.disk_kept_bytes)
+
+
+_CHECKS: Final = (_not_running, _disabled, _no_image, _no_disk, _no_capacity)
 
 
 def megabytes(memory: int) -> str:

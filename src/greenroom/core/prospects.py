@@ -23,6 +23,7 @@ HAND_OVER_S: Final = 1.0
 
 NOT_NOW: Final[dict[str, str]] = {
     "no_capacity": "All machines are full at the moment. Try again in a few minutes, or end a session you do not need.",
+    "no_disk": "The disks of all machines are full at the moment. Try again later, or end a session you do not need.",
     "agent_missing": "No machine that could run it answers at the moment. Try again in a few minutes.",
     "agent_disabled": "The machines that could run it are in maintenance. Try again later.",
     "image_unavailable": "It is not on any machine yet. Try again later; an administrator can see what is missing.",
@@ -32,7 +33,7 @@ NOT_NOW: Final[dict[str, str]] = {
 }
 """Code of a miss → what a user is told of a launch that cannot be served now, and what to do."""
 _TELLING: Final = (
-    "no_capacity", "agent_disabled", "agent_missing", "image_unavailable", "restricted", "zone_not_searched",
+    "no_capacity", "no_disk", "agent_disabled", "agent_missing", "image_unavailable", "restricted", "zone_not_searched",
 )  # fmt: skip
 """Of several reasons the first of these is told: the one that most likely passes by itself."""
 LIMIT_REACHED: Final = "You have as many sessions as you may have. End one first."

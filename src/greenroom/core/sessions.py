@@ -89,6 +89,8 @@ class SessionSpec:
     run_config: dict[str, Any] = field(default_factory=dict[str, Any])
     allow_origin: tuple[str, ...] = ()
     upstream_auth: str = ""
+    disk_limit_bytes: int = field(default=0, metadata=LATER)
+    """What it may write outside mounted folders; 0 = any amount."""
     files: tuple[File, ...] = field(default=(), metadata=LATER)
     """Secrets of the session's user inside the container; in the session row they are encrypted, beside `spec`."""
 

@@ -72,6 +72,8 @@ def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection]
             "no-capacity",
             f"{start} no Agent in zone {zone} has {cores} and {megabytes(image.memory)} free ({details}).",
         )
+    if "no_disk" in codes:
+        return Shortfall("no-capacity", f"{start} {details}.")
     if "image_unavailable" in codes:
         fetching = any(r.will_pass for r in rejected)
         return Shortfall("image-pulling" if fetching else "image-unavailable", f"{start} {details}.")

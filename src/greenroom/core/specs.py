@@ -46,6 +46,7 @@ class ImageFacts:
     cores: float = 0.1
     memory: int = 256_000_000
     memory_limit: int | None = None
+    disk_limit_bytes: int | None = None
     cpu_mode: CpuMode = "Shares"
     port: int = 6901
     protocol: Protocol = "https"
@@ -119,6 +120,7 @@ def staged_spec(
         environment={**toggles(permissions), **({"KASM_ID": session_id} if session_id else {})},
         cores=image.cores,
         memory_bytes=image.memory_limit or image.memory,
+        disk_limit_bytes=image.disk_limit_bytes or 0,
         cpu_mode=image.cpu_mode,
         port=image.port,
         protocol=image.protocol,

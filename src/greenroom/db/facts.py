@@ -28,6 +28,7 @@ def image_facts(row: Row) -> ImageFacts:
         cores=float(row["cores"]),  # in JSON, 2.0 became 2
         memory=row["memory"],
         memory_limit=row["memory_limit"],
+        disk_limit_bytes=row["disk_limit_bytes"],
         cpu_mode="Quotas" if (inherited if own == "Inherit" else own) == "Quotas" else "Shares",
         port=row["port"],
         protocol=row["protocol"],

@@ -156,6 +156,8 @@ class AgentConfig(ProcessConfig):
     """Files of the web filters, default `web-filter` in agent_dir; the account greenroom-filter has to reach it."""
     web_filter_resolvers: str = ""
     """Comma list of IP addresses: the name servers that web filters ask; empty = those of /etc/resolv.conf."""
+    disk_kept_bytes: int = Field(5_000_000_000, ge=0)
+    """With less disk free than this the host takes no new session; 0 = it always does."""
     volume_folders: str = ""
     """Comma list: sessions are given folders of this host in these and in `own_volumes()` alone."""
     instance_data: Path | None = None

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
+import msgspec
 import structlog
 from prometheus_client import Histogram
 
@@ -168,7 +169,7 @@ def _progress(message: CheckIn) -> dict[str, object]:
         "seq": message.seq,
         "complete": message.inventory_complete,
         "term_seen": message.term_seen,
-        "usage": {"cpu": message.usage.cpu, "memory_bytes": message.usage.memory_bytes},
+        "usage": msgspec.to_builtins(message.usage),
         "lateness": asdict(message.lateness),
     }
 

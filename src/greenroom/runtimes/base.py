@@ -166,6 +166,8 @@ class HostUsage:
 
     cpu: float
     memory_bytes: int
+    disk_free_bytes: int | None = None
+    """Where containers and the Agent write; None = not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -342,6 +344,10 @@ class Runtime(Protocol):
 
     async def usage(self, session_id: str) -> Usage | None:
         """What a running session has used; None if it does not run. Cheap (some 0.1 ms), may be called often."""
+        ...
+
+    async def disk_usage(self, session_id: str) -> int | None:
+        """Bytes it has written outside mounted folders; None = that is not known, or it is not there."""
         ...
 
     async def host_usage(self) -> HostUsage:

@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final, get_args
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
 
 import aiodocker
 import aiohttp
@@ -28,7 +30,6 @@ from greenroom.runtimes.base import (
     ContainerMissing,
     Credentials,
     Event,
-    EventKind,
     ExecResult,
     FilterAccount,
     FilterNetwork,
@@ -40,7 +41,9 @@ from greenroom.runtimes.base import (
     Usage,
     cut_output,
 )
+from greenroom.runtimes.docker_disk import DockerDisk
 from greenroom.runtimes.docker_errors import translated
+from greenroom.runtimes.docker_events import container_events
 from greenroom.runtimes.docker_exec import run_exec
 from greenroom.runtimes.docker_files import archive
 from greenroom.runtimes.docker_filter import FilterNetworks
@@ -67,11 +70,13 @@ log = structlog.get_logger(__name__)
 CALL_TIMEOUT_S: Final = 60.0
 REMOVAL_TIMEOUT_S: Final = 20.0
 _LISTED: Final = ("Id", "Labels", "State", "Ports", "NetworkSettings")
-EVENTS: Final[dict[str, EventKind]] = {kind: kind for kind in get_args(EventKind)}
 
 
 class DockerRuntime:
-    """See `base.Runtime`. `docker_host`: None is what the `docker` command uses; `folders`: what may be mounted."""
+    """See `base.Runtime`. `docker_host`: None is what the `docker` command uses; `folders`: what may be mounted.
+
+    `folder` is the Agent's, whose disk is looked after as well as Docker's.
+    """
 
     def __init__(
         self,
@@ -81,6 +86,7 @@ class DockerRuntime:
         docker_host: str | None = None,
         share: float = 1.0,
         folders: HostFolders | None = None,
+        folder: Path | None = None,
     ) -> None:
         self._identity = Identity(installation_id=installation_id, agent_id=agent_id)
         self._docker_host = docker_host
@@ -88,6 +94,7 @@ class DockerRuntime:
         self._client: aiodocker.Docker | None = None
         self._prober = Prober()
         self._mounts = DockerMounts(folders or HostFolders())
+        self._disk = DockerDisk(*([folder] if folder else []))
         self._pids: dict[str, int] = {}
         self._network = SessionsNetwork(self._identity)
         self._filter_networks = FilterNetworks(self._identity)
@@ -99,7 +106,9 @@ class DockerRuntime:
         self._client = self._connect()
         async with translated(asks=True):
             await self._network.ensure(self._docker)
-            self._mounts.never((await self._docker.system.info())["DockerRootDir"])
+            root: str = (await self._docker.system.info())["DockerRootDir"]
+            self._mounts.never(root)
+            self._disk.lies_in(root)
 
     async def close(self) -> None:
         """See `base.Runtime`."""
@@ -139,7 +148,8 @@ class DockerRuntime:
             await self._network.require(self._docker, config["HostConfig"]["NetworkMode"])
         async with translated(image=spec.image):
             try:
-                created = await self._docker.containers.create(config, name=container_name(session_id))
+                name, limit_bytes = container_name(session_id), spec.disk_limit_bytes
+                created = await self._disk.create(self._docker, config, name, limit_bytes)
             except aiodocker.DockerError as error:
                 if error.status != 409:
                     raise
@@ -284,25 +294,10 @@ class DockerRuntime:
     async def events(self) -> AsyncIterator[Event]:
         """See `base.Runtime`."""
         client = self._connect()
-        source: Any = client.events
-        subscriber: Any = source.subscribe(create_task=False)
-        filters = {"type": ["container"], "event": list(EVENTS), **self._filters()}
-        reading = asyncio.create_task(source.run(filters=filters), name="docker-events")
         try:
-            while (data := await subscriber.get()) is not None:
-                attributes: dict[str, str] = data["Actor"]["Attributes"]
-                exit_code = attributes.get("exitCode")
-                yield Event(
-                    session_id=attributes[SESSION],
-                    kind=EVENTS[data["Action"]],
-                    exit_code=None if exit_code is None else int(exit_code),
-                )
-            async with translated(asks=True):
-                await reading
-            raise RuntimeUnavailable("Docker ended the stream of events.")
+            async for event in container_events(client, self._filters()):
+                yield event
         finally:
-            reading.cancel()
-            await asyncio.gather(reading, return_exceptions=True)
             await client.close()
 
     async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
@@ -365,9 +360,17 @@ class DockerRuntime:
         self._pids[session_id] = pid
         return cgroups.usage_of(pid) if pid else None
 
+    async def disk_usage(self, session_id: str) -> int | None:
+        """See `base.Runtime`."""
+        try:
+            async with translated(asks=True):
+                return await self._disk.used_bytes(self._handle(session_id))
+        except ContainerMissing:
+            return None
+
     async def host_usage(self) -> HostUsage:
         """See `base.Runtime`."""
-        return cgroups.host_usage()
+        return replace(cgroups.host_usage(), disk_free_bytes=await asyncio.to_thread(self._disk.free_bytes))
 
     # Web filter ---------------------------------------------------------------------------------------------------
 

@@ -28,7 +28,7 @@ def open_runtime(
         name: `docker`, or `simulated` (containers that exist only in a file, for tests and load).
         installation_id: containers of other installations are left alone.
         agent_id: this Agent, written on what it makes.
-        folder: where the simulated runtime keeps its state.
+        folder: the Agent's: where the simulated runtime keeps its state.
         docker_host: address of the daemon, e.g. `unix:///var/run/docker.sock`; default is what `docker` would use.
         share: fraction of the host's cores and memory that this Agent offers (0 < share <= 1).
         folders: what of the host may be mounted; default is nothing but what is in `core.volumes.OWN`.
@@ -39,7 +39,9 @@ def open_runtime(
     if name == "docker":
         from greenroom.runtimes.docker import DockerRuntime  # noqa: PLC0415 -- a simulated Agent does without it
 
-        return DockerRuntime(installation_id, agent_id, docker_host=docker_host, share=share, folders=folders)
+        return DockerRuntime(
+            installation_id, agent_id, docker_host=docker_host, share=share, folders=folders, folder=folder
+        )
     if name == "simulated":
         from greenroom.runtimes.simulated import SimulatedRuntime  # noqa: PLC0415
 

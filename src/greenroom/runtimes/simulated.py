@@ -340,6 +340,10 @@ class SimulatedRuntime:
             return None
         return Usage(cpu_s=(time.time() - stored.started) / 100, memory_bytes=MEMORY_BYTES)
 
+    async def disk_usage(self, session_id: str) -> int | None:
+        """See `base.Runtime`. It writes nothing."""
+        return 0 if session_id in self._containers else None
+
     async def host_usage(self) -> HostUsage:
         """See `base.Runtime`."""
         return HostUsage(cpu=0.1, memory_bytes=MEMORY_BYTES * len(self._containers))

@@ -36,10 +36,14 @@ class Capacity(Message, frozen=True, kw_only=True):
 
 
 class Usage(Message, frozen=True, kw_only=True):
-    """What the host uses now: load as a fraction of its cores, memory in bytes."""
+    """What the host uses now: load as a fraction of its cores, memory in bytes; and what it has of disk, in bytes."""
 
     cpu: float = 0.0
     memory_bytes: int = 0
+    disk_free_bytes: int | None = None
+    """Where its containers and this Agent write; None = not told."""
+    disk_kept_bytes: int = 0
+    """With less than this it takes no new session."""
 
 
 class ImageReport(Message, frozen=True, kw_only=True):

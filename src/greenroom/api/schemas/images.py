@@ -60,6 +60,7 @@ class ImageView(View):
     cores: float
     memory: Annotated[int, Field(description="reservation, bytes")]
     memory_limit: Annotated[int | None, Field(description="bytes; null = memory")]
+    disk_limit_bytes: Annotated[int | None, Field(description="what a session may write; null = any amount")]
     cpu_allocation_method: str
     docker_registry: str
     docker_user: str
@@ -123,6 +124,8 @@ ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
 Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False)]
 Bytes = Annotated[int, Field(ge=6 << 20, lt=1 << 60)]
 """Memory of a container; Docker makes none with less than 6 MiB."""
+DiskLimit = Annotated[int, Field(ge=100 << 20, lt=1 << 60)]
+"""A desktop writes some 10 MiB by itself."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Categories = Annotated[list[Name], Field(max_length=20)]
 TimeLimit = Annotated[int, Field(ge=0, le=1_000_000_000)]
@@ -139,6 +142,7 @@ class ImageFields(Body):
     cores: Cores = 2.0
     memory: Bytes = 2_768_000_000
     memory_limit: Bytes | None = None
+    disk_limit_bytes: DiskLimit | None = 10_000_000_000
     cpu_allocation_method: Literal["Inherit", "Shares", "Quotas"] = "Inherit"
     docker_registry: Text = ""
     docker_user: Text = ""

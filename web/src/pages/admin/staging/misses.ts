@@ -3,6 +3,7 @@ const WORDS: Record<string, string> = {
   pool_empty: 'No staged session was free',
   hand_over_failed: 'Its hand-over failed',
   no_capacity: 'Not enough capacity',
+  no_disk: 'Too little disk free',
   agent_missing: 'Its Agents were missing',
   agent_disabled: 'Its Agents were disabled or draining',
   image_disabled: 'The workspace was disabled',

@@ -9,11 +9,12 @@ export const JSON_FIELDS = ['run_config', 'exec_config', 'volume_mappings'] as c
 type JsonField = (typeof JSON_FIELDS)[number];
 
 /** Texts and numbers as people type them: memory in MB, JSON as text, nothing as an empty text. */
-export type Fields = Omit<Body, JsonField | 'memory' | 'memory_limit' | 'docker_token' | Unshown | Nullable> &
+export type Fields = Omit<Body, JsonField | 'memory' | 'memory_limit' | 'disk_limit_bytes' | 'docker_token' | Unshown | Nullable> &
   Record<JsonField, string> &
   Record<Nullable, string> & {
     memory_mb: number;
     memory_limit_mb: number | '';
+    disk_limit_gb: number | '';
     docker_token: string;
     session_time_limit: number | '';
   };
@@ -25,6 +26,7 @@ type Nullable = 'persistent_profile_path' | 'zone_id' | 'server_id' | 'filter_po
 type Unshown = 'session_time_limit' | 'persistent_profile_config';
 
 const MB = 1_000_000;
+const GB = 1_000_000_000;
 
 const NEW: Fields = {
   name: '',
@@ -36,6 +38,7 @@ const NEW: Fields = {
   cores: 2,
   memory_mb: 2768,
   memory_limit_mb: '',
+  disk_limit_gb: 10,
   cpu_allocation_method: 'Inherit',
   docker_registry: '',
   docker_user: '',
@@ -69,12 +72,13 @@ export function fieldsOf(image: Image | null): Fields {
     ...Object.fromEntries(JSON_FIELDS.map((name) => [name, jsonText(image[name])])),
     memory_mb: image.memory / MB,
     memory_limit_mb: image.memory_limit === null ? '' : image.memory_limit / MB,
+    disk_limit_gb: image.disk_limit_bytes === null ? '' : image.disk_limit_bytes / GB,
   } as Fields;
 }
 
 /** The fields as the api takes them; throws when a JSON field cannot be used. */
 export function bodyOf(fields: Fields): Schemas['ImageCreate'] {
-  const { memory_mb, memory_limit_mb, docker_token, session_time_limit, ...rest } = fields;
+  const { memory_mb, memory_limit_mb, disk_limit_gb, docker_token, session_time_limit, ...rest } = fields;
   return {
     ...rest,
     run_config: parsedJson(fields.run_config),
@@ -82,6 +86,7 @@ export function bodyOf(fields: Fields): Schemas['ImageCreate'] {
     volume_mappings: parsedJson(fields.volume_mappings),
     memory: Math.round(memory_mb * MB),
     memory_limit: memory_limit_mb === '' ? null : Math.round(memory_limit_mb * MB),
+    disk_limit_bytes: disk_limit_gb === '' ? null : Math.round(disk_limit_gb * GB),
     session_time_limit: session_time_limit === '' ? null : session_time_limit,
     persistent_profile_path: fields.persistent_profile_path || null,
     zone_id: fields.zone_id || null,

@@ -123,6 +123,14 @@ export function ContainerFields({ form }: Props) {
           min={1}
           {...form.getInputProps('memory_limit_mb')}
         />
+        <NumberInput
+          label="Disk limit (GB)"
+          description="Most a session may write; empty = any amount"
+          min={0.2}
+          step={1}
+          decimalScale={2}
+          {...form.getInputProps('disk_limit_gb')}
+        />
         <Select
           label="CPU Allocation Method"
           description="Shares: more when idle; Quotas: never more"

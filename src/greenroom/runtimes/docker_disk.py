@@ -1,0 +1,92 @@
+"""What containers write to the host's disk: limited by a quota where Docker's storage has one, else measured."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+from typing import Any, Final
+
+import aiodocker
+import structlog
+
+log = structlog.get_logger(__name__)
+
+MEASURED_WITHIN_S: Final = 60.0
+
+
+class DockerDisk:
+    """Knows whether Docker's storage takes quotas, once it was asked for one, and where it lies."""
+
+    def __init__(self, *folders: Path) -> None:
+        self._folders = set(folders)
+        self._has_quotas = True
+        """Until it refuses one."""
+
+    def lies_in(self, folder: str) -> None:
+        """Where the daemon keeps what containers write."""
+        self._folders.add(Path(folder))
+
+    def free_bytes(self) -> int | None:
+        """What is left on the fullest of the disks of containers and of this Agent; None = none can be looked at."""
+        found: list[int] = []
+        for folder in self._folders:
+            with contextlib.suppress(FileNotFoundError, PermissionError):  # the daemon's may be out of sight
+                facts = os.statvfs(folder)
+                found.append(facts.f_bavail * facts.f_frsize)
+        return min(found, default=None)
+
+    async def create(self, docker: Any, config: dict[str, Any], name: str, limit_bytes: int) -> Any:
+        """Make a container, with a quota of `limit_bytes` if there can be one; 0 = none.
+
+        Raises:
+            aiodocker.DockerError: Docker refuses.
+        """
+        if limit_bytes and self._has_quotas:
+            host = {**config["HostConfig"], "StorageOpt": {"size": str(limit_bytes)}}
+            try:
+                return await docker.containers.create({**config, "HostConfig": host}, name=name)
+            except aiodocker.DockerError as error:
+                if "storage-opt" not in error.message and "storage opt" not in error.message:
+                    raise
+                self._has_quotas = False
+                log.info("this storage has no quotas; what sessions write is measured", reason=error.message)
+        return await docker.containers.create(config, name=name)
+
+    async def used_bytes(self, container: Any) -> int | None:
+        """What the container has written to its own disk; None = that was not to be learned in time.
+
+        Where the Agent sees the folder of what was written, disk space is counted; Docker counts the length of files.
+
+        Raises:
+            aiodocker.DockerError: it is not there.
+        """
+        facts: dict[str, Any] = await container.show()
+        storage: dict[str, Any] = facts.get("GraphDriver") or {}
+        folders: dict[str, str] = storage.get("Data") or {}
+        upper = folders.get("UpperDir", "")
+        if upper and await asyncio.to_thread(os.access, upper, os.R_OK):
+            return await _counted(upper)
+        return int((await container.show(size="1")).get("SizeRw") or 0)
+
+
+async def _counted(folder: str) -> int | None:
+    """A process of its own: a folder may have a million files, and the Agent has other things to do meanwhile."""
+    argv = ("du", "--summarize", "--one-file-system", "--block-size=1", folder)
+    silent = asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE, stderr=silent, stdin=silent)
+    try:
+        async with asyncio.timeout(MEASURED_WITHIN_S):
+            output, _ = await process.communicate()
+    except TimeoutError:
+        log.warning("what a session wrote could not be counted in time", folder=folder, within_s=MEASURED_WITHIN_S)
+        return None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+    size = output.split(b"\t", 1)[
+        0
+    ]  # files may vanish while it counts: then it ends with 1, and has a sum all the same
+    return int(size) if size.isdigit() else None

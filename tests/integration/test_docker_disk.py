@@ -1,0 +1,69 @@
+"""What real containers write to the disk of their host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import aiodocker
+import pytest
+from tests.integration.runtime_hosts import Host, new_id
+
+from greenroom.core.sessions import Exec, Mount
+from greenroom.runtimes.base import Runtime
+from greenroom.runtimes.docker_disk import DockerDisk
+from greenroom.runtimes.docker_spec import container_name
+
+pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
+
+MB = 10**6
+
+
+async def test_what_a_session_writes_is_measured_but_for_mounted_folders(host: Host, runtime: Runtime, tmp_path: Path):
+    mount = Mount(source=str(tmp_path / "data"), target="/mnt/data")
+    session_id, _, _ = await host.started(runtime, mounts=(mount,), disk_limit_bytes=500 * MB)
+    before = await runtime.disk_usage(session_id)
+    script = "head -c 60M /dev/zero > ~/film; head -c 90M /dev/zero > /mnt/data/film"
+    await runtime.exec(session_id, Exec(argv=("bash", "-c", script), deadline_s=60))
+    after = await runtime.disk_usage(session_id)
+    assert before is not None
+    assert after is not None
+    assert 60 * MB <= after - before < 80 * MB
+    assert await runtime.disk_usage(new_id()) is None
+    free = (await runtime.host_usage()).disk_free_bytes
+    assert free is not None
+    assert free > 0
+
+
+async def test_docker_is_asked_where_the_agent_cannot_look(host: Host, runtime: Runtime, docker: aiodocker.Docker):
+    session_id, _, _ = await host.started(runtime)
+    await runtime.exec(session_id, Exec(argv=("bash", "-c", "head -c 60M /dev/zero > ~/film"), deadline_s=60))
+    container: Any = docker.containers.container(container_name(session_id))
+
+    class OutOfSight:
+        async def show(self, **how: Any) -> dict[str, Any]:
+            return {**await container.show(**how), "GraphDriver": None}
+
+    used = await DockerDisk().used_bytes(OutOfSight())
+    assert used is not None
+    assert 60 * MB <= used < 80 * MB
+
+
+async def test_a_quota_that_the_storage_refuses_is_asked_for_once():
+    asked: list[bool] = []
+
+    class Containers:
+        async def create(self, config: dict[str, Any], name: str) -> str:
+            asked.append("StorageOpt" in config["HostConfig"])
+            if asked[-1]:
+                words = "--storage-opt is supported only for overlay over xfs with 'pquota' mount option"
+                raise aiodocker.DockerError(500, words)
+            return name
+
+    class Docker:
+        containers = Containers()
+
+    disk = DockerDisk()
+    for name in ("a", "b"):
+        assert await disk.create(Docker(), {"HostConfig": {}}, name, 10 * MB) == name
+    assert asked == [True, False, False]

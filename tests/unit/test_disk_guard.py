@@ -1,0 +1,77 @@
+"""What the Agent does about sessions that write too much: it stops them, keeps the reason, and says so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from greenroom.agent.disk_guard import DiskGuard
+from greenroom.core.sessions import SessionSpec
+from greenroom.runtimes.base import StartError
+from greenroom.wire.messages import Usage
+
+GB = 10**9
+
+
+@dataclass
+class Host:
+    """The runtime and the sessions of an Agent, as far as the guard sees them."""
+
+    written: dict[str, int]
+    limit_bytes: int
+    free_bytes: int = 500 * GB
+    failures: dict[str, str] = field(default_factory=dict[str, str])
+    stopped: list[str] = field(default_factory=list[str])
+    rows: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+
+    def guard(self) -> DiskGuard:
+        it: Any = self
+        return DiskGuard(it, it, "vm", lambda: Usage(disk_free_bytes=self.free_bytes, disk_kept_bytes=5 * GB))
+
+    async def disk_usage(self, session_id: str) -> int:
+        if self.written[session_id] < 0:
+            raise StartError("It cannot be measured.")
+        return self.written[session_id]
+
+    async def stop(self, session_id: str, grace_s: float) -> None:
+        del grace_s
+        self.stopped.append(session_id)
+
+    def running(self) -> Iterable[str]:
+        return list(self.written)
+
+    def known(self, session_id: str) -> SimpleNamespace:
+        return SimpleNamespace(failure=self.failures.get(session_id, ""))
+
+    def spec(self, session_id: str) -> SessionSpec:
+        return SessionSpec(image="i", image_id=session_id, credential="c", disk_limit_bytes=self.limit_bytes)
+
+    def remember(self, session_id: str, *, failure: str) -> None:
+        self.failures[session_id] = failure
+
+    def log_line(self, level: str, code: str, message: str, session_id: str | None = None) -> None:
+        del message, session_id
+        self.rows.append((level, code))
+
+
+async def test_who_writes_too_much_is_stopped_once_and_keeps_the_reason():
+    host = Host({"broken": -1, "little": 1 * GB, "much": 3 * GB}, limit_bytes=2 * GB)
+    guard = host.guard()
+    for _ in range(2):
+        await guard.look()
+    assert host.stopped == ["much"]
+    assert host.failures == {
+        "much": "The session was stopped because it had written 3.0 GB to its disk; its workspace allows 2.0 GB."
+    }
+    assert host.rows == [("WARNING", "session-disk-full")]
+
+
+@pytest.mark.parametrize(("free_bytes", "stopped"), [(2 * GB, []), (1 * GB, ["much"])])
+async def test_without_a_limit_a_disk_that_is_all_but_full_counts(free_bytes: int, stopped: list[str]):
+    host = Host({"little": 1 * GB, "much": 3 * GB}, limit_bytes=0, free_bytes=free_bytes)
+    await host.guard().look()
+    assert host.stopped == stopped
