@@ -77,10 +77,10 @@ async def test_known_viewers_come_back_after_a_restart_without_manager_and_api_u
     async with asyncio.timeout(60):
         while await status("good") == 403:  # noqa: ASYNC110 -- until it has looked at its host
             await asyncio.sleep(0.05)
-    assert [await status("good"), await status("other")] == [200, 401]
+    assert [await status("good"), await status("other")] == [200, 503]
 
     await world.want(session, authorised=Authorised(user_id=USER, epoch=2))
     world.managers.clear()
     await manager.start(port)
     await world.until(lambda: world.is_usable(session) and world.observed[session].generation == 2)
-    assert await status("good") == 401
+    assert await status("good") == 503

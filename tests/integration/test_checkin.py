@@ -80,6 +80,25 @@ async def test_a_deleted_session_gives_its_reservation_back_when_it_is_gone(
     assert capacity == {"cores_allocated": 0, "memory_allocated": 0}
 
 
+async def test_what_is_kept_for_inspection_ends_with_its_container(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, door)
+    session_id = await session(db, agent, fleet.key_file)
+    await agent.check_in()
+    await agent.check_in(seen(session_id, "failed", error="it ended", container_id="c1"))
+    await db.write("UPDATE sessions SET set_aside_for = %s", (await user(db),))
+    await agent.check_in(seen(session_id, "failed", error="it ended", container_id="c1", exit_code=1))
+    assert (await row(db, session_id))["status"] == "failed"
+    await agent.check_in(seen(session_id, "failed", error="it ended"))
+    kept = await row(db, session_id)
+    assert (kept["status"], kept["want"]) == ("deleting", "absent")
+    await agent.check_in(seen(session_id, "absent", generation=kept["generation"]))
+    assert (await row(db, session_id))["status"] == "deleted"
+    capacity = await db.fetch_one("SELECT cores_allocated, memory_allocated FROM agent_capacity")
+    assert capacity == {"cores_allocated": 0, "memory_allocated": 0}
+
+
 async def test_an_older_generation_and_an_older_message_change_nothing(
     door: httpx.ASGITransport, db: Database, fleet: Fleet
 ):

@@ -175,7 +175,6 @@ async def test_a_frame_is_told_the_reason_of_a_refusal_in_words(world: World, he
     world.table.put(BOB, replace(world.spec, upstream_auth="wrong.invalid:9"), world.served["bob"].address, "user-bob")
     for path, status, words in (
         (f"{world.path()}?token=nonsense", 401, "The token does not open this session."),
-        (f"{world.path(BOB)}?token=token-bob", 401, "The Upstream Auth Address wrong.invalid:9 cannot be asked"),
         (world.path(), 401, "No token came with the request"),
         (f"/desktop/{ROUTE}/{UNKNOWN}/?token=x", 403, "This Agent runs no such session."),
         (f"/desktop/99999999/{ANN}/", 404, "There is no session at this address."),
@@ -186,6 +185,19 @@ async def test_a_frame_is_told_the_reason_of_a_refusal_in_words(world: World, he
         assert words in reply.text
         assert f"frame-ancestors {world.main}" in reply.headers["Content-Security-Policy"]
         assert reply.text.count("<script>") == 1, "the gateway's own, which tells the console"
+
+
+async def test_while_nobody_can_be_asked_it_is_503_and_the_page_is_loaded_again(world: World):
+    world.table.put(BOB, replace(world.spec, upstream_auth="wrong.invalid:9"), world.served["bob"].address, "user-bob")
+    for path, cookie in ((f"{world.path(BOB)}?token=token-bob", ""), (world.path(BOB), "greenroom_viewer=token-bob")):
+        for accept in ("text/html", "application/json"):
+            headers = {"Accept": accept, "Cookie": cookie}
+            reply = await world.client().get(f"{world.stream}{path}", headers=headers)
+            assert (reply.status_code, reply.headers["Retry-After"]) == (503, "5")
+            assert "The Upstream Auth Address wrong.invalid:9 cannot be asked" in reply.text
+            if accept == "text/html":
+                assert '<meta http-equiv="refresh" content="5">' in reply.text
+                assert "<script" not in reply.text
 
 
 async def test_a_websocket_is_refused_with_a_status_and_no_page(world: World):
@@ -302,7 +314,7 @@ async def test_the_host_header_does_not_choose_where_the_agent_asks(world: World
 async def test_an_upstream_auth_address_that_does_not_answer_is_named(own_world: World):
     await own_world.served["api"].stop()
     reply = await own_world.client().get(f"{own_world.stream}{own_world.path()}?token=token-ann")
-    assert reply.status_code == 401
+    assert reply.status_code == 503
     assert own_world.plan["main_listen"] in reply.json()["error_message"]
 
 

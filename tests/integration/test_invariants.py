@@ -137,6 +137,30 @@ async def test_what_may_be_so_is_not_found(stage: Stage, change: LiteralString):
     assert await stage.found() == {}
 
 
+async def test_a_session_that_is_kept_without_a_container_is_found(stage: Stage):
+    await stage.db.write(
+        "INSERT INTO session_observed (session_id, agent_id, incarnation, seq, generation, state)"
+        " SELECT session_id, agent_id, 1, 1, generation, 'failed' FROM sessions"
+    )
+    await stage.db.write("UPDATE sessions SET status = 'failed', set_aside_for = user_id, user_id = NULL")
+    assert list(await stage.found()) == ["I24"]
+    await stage.db.write("UPDATE session_observed SET container_id = 'c1'")
+    assert await stage.found() == {}
+
+
+async def test_an_agent_is_named_so_that_it_is_told_from_others_of_its_host(db: Database):
+    names = "SELECT agent_id::text, agent_name(a) AS name FROM agents a"
+    east, west = [await rows.zone(db, name) for name in ("east", "west")]
+    first = await rows.agent(db, east, hostname="vm")
+    assert await db.fetch(names) == [{"agent_id": first, "name": "vm"}]
+    second = await rows.agent(db, west, hostname="vm")
+    named = {row["agent_id"]: row["name"] for row in await db.fetch(names)}
+    assert named == {first: "vm (zone east)", second: "vm (zone west)"}
+    third = await rows.agent(db, east, hostname="vm")
+    named = {row["agent_id"]: row["name"] for row in await db.fetch(names)}
+    assert named == {first: f"vm ({first[:8]})", second: "vm (zone west)", third: f"vm ({third[:8]})"}
+
+
 async def test_what_waits_for_an_agent_that_is_away_is_not_stuck(stage: Stage):
     await stage.db.write("UPDATE agents SET status = 'missing'")
     await stage.db.write(

@@ -10,6 +10,7 @@ import pytest
 from tests.integration.managers import eventually, lease
 
 from greenroom.core.errors import LeaseLost
+from greenroom.core.primary import election_reason
 from greenroom.db.database import Database
 from greenroom.db.leases import Fence, evict, guarded, lease_connection
 from greenroom.db.managers import adopt, set_enabled
@@ -50,6 +51,26 @@ async def test_a_renewal_on_another_connection_changes_nothing(db: Database, dsn
     ):
         assert await first.take(me.manager_id, 0, 6) == 1
         assert not await second.renew(1, 6)
+
+
+async def test_who_was_cut_off_before_its_election_was_said_took_over_from_nobody(db: Database, dsn: str, zone: int):
+    """A PostgreSQL that dies cuts connections one by one: a follower may get the lease in it, and say so nowhere."""
+    one, other = [await adopt(db, name, "default", "host", "1") for name in ("one", "other")]
+    async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
+        assert await connection.take(one.manager_id, 0, 30) == 1
+        assert await connection.settle(one.manager_id) is None
+    holder = str(uuid.uuid4())
+    async with lease_connection(dsn, "test", zone, holder) as connection:
+        assert await connection.take(other.manager_id, 0, 30) == 2
+    async with lease_connection(dsn, "test", zone, holder) as connection:
+        assert await connection.take(other.manager_id, 2, 30) == 2
+        assert election_reason(await connection.settle(other.manager_id)) == (
+            "the process of one, or its connection to the database, ended"
+        )
+    async with lease_connection(dsn, "test", zone, holder) as connection:
+        assert await connection.take(other.manager_id, 2, 30) == 2
+        before = await connection.settle(other.manager_id)
+        assert election_reason(before) == "it held the role before and came back first"
 
 
 async def test_guarded_writes_need_the_living_term(db: Database, dsn: str, zone: int):

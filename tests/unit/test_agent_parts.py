@@ -264,7 +264,8 @@ async def test_a_host_whose_runtime_is_silent_offers_nothing_until_it_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     runtime, now, said = SimulatedRuntime("", "", folder=tmp_path), 0.0, list[tuple[str, str, str]]()
-    meter = CapacityMeter(runtime, "host-1", lambda *row: said.append(row), now=lambda: now)
+    noted = list[str]()
+    meter = CapacityMeter(runtime, "host-1", lambda *row: said.append(row), now=lambda: now, note=noted.append)
     assert meter.capacity == NOTHING
 
     async def look(at_s: float) -> None:
@@ -279,12 +280,13 @@ async def test_a_host_whose_runtime_is_silent_offers_nothing_until_it_answers(
         away.setattr(SimulatedRuntime, "capacity", _silent)
         await look(100)
         await look(100 + SILENT_AFTER_S / 2)
-        assert (meter.capacity, said) == (before, []), "it may be started again"
+        assert (meter.capacity, meter.runtime_error, said) == (before, "", []), "it may be started again"
+        assert noted[-1] == "Docker is away."
         await look(100 + SILENT_AFTER_S)
         await look(100 + 2 * SILENT_AFTER_S)
-        assert meter.capacity == NOTHING
+        assert (meter.capacity, meter.runtime_error) == (NOTHING, "Docker is away.")
     await look(200 + 2 * SILENT_AFTER_S)
-    assert meter.capacity == before
+    assert (meter.capacity, meter.runtime_error, noted[-1]) == (before, "", "")
     assert said == [
         ("ERROR", "agent-offers-nothing", "host-1 offers nothing until its runtime answers again: Docker is away."),
         ("INFO", "agent-offers-again", "The runtime of host-1 answers; it takes sessions."),

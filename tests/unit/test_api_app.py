@@ -7,8 +7,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+from fastapi import FastAPI, Request
 from fastapi.routing import iter_route_contexts
+from structlog.testing import capture_logs
 
+from greenroom.api import problems
 from greenroom.api.app import create_app
 from greenroom.api.openapi import document
 from greenroom.api.problems import problem
@@ -58,3 +61,26 @@ def test_every_operation_declares_the_problems_it_may_answer():
     assert "HTTPValidationError" not in described["components"]["schemas"]
     said = problem(Invalid("no"))
     assert set(described["components"]["schemas"]["Problem"]["required"]) == set(said)
+
+
+async def test_a_client_that_goes_away_while_its_request_is_read_is_no_error():
+    app = FastAPI()
+    problems.install(app)
+
+    @app.post("/stream")
+    async def stream(request: Request) -> None:
+        await request.body()
+
+    sent: list[Any] = []
+
+    async def receive() -> dict[str, str]:
+        return {"type": "http.disconnect"}
+
+    async def send(message: Any) -> None:
+        sent.append(message)
+
+    scope = {"type": "http", "method": "POST", "path": "/stream", "headers": [], "query_string": b"", "app": app}
+    with capture_logs() as logs:
+        await app(scope, receive, send)
+    assert sent[0]["status"] == 499
+    assert [entry["log_level"] for entry in logs] == ["info"]

@@ -49,6 +49,9 @@ def seen(state: ObservedState, **fields: object) -> Seen:
         (row(S.LOST), seen(Seeing.RUNNING, usable=True), S.RUNNING),
         (row(S.LOST, Want.PAUSED), seen(Seeing.PAUSED), S.PAUSED),
         (row(S.LOST, Want.STOPPED), seen(Seeing.STOPPED), S.STOPPED),
+        (row(S.FAILED, set_aside=True), seen(Seeing.FAILED), None),
+        (row(S.FAILED, set_aside=True), seen(Seeing.FAILED, has_container=False), S.DELETING),
+        (row(S.FAILED), seen(Seeing.FAILED, has_container=False), None),
     ],
 )
 def test_what_follows_from_an_observation(before: SessionRow, observed: Seen, after: SessionStatus | None):

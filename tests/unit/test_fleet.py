@@ -16,9 +16,11 @@ from greenroom.core.fleet import (
     Allocation,
     FleetTimings,
     SessionsLost,
+    Standing,
     corrections,
     plan,
     silence_problem,
+    standing,
 )
 
 TIMINGS = FleetTimings(missing_s=15, lost_s=600, dead_s=3600)
@@ -52,6 +54,18 @@ def agent(status: Any, silent_s: float | None, **fields: Any) -> AgentReport:
 def test_what_is_concluded(before: AgentReport, to: str | None):
     actions = plan([before], TIMINGS, quiet=False)
     assert [a.to for a in actions if isinstance(a, AgentMove)] == ([to] if to else [])
+
+
+def test_what_is_wrong_with_an_agent_is_said_in_words():
+    well = standing("running", "eu", silent_s=2.0, has_manager=True, runtime_error="")
+    assert well == Standing("running")
+    away = standing("running", "eu", silent_s=2.0, has_manager=True, runtime_error="Docker does not answer.")
+    assert away == Standing("running", "It can start nothing: Docker does not answer.")
+    assert standing("running", "eu", silent_s=14.0, has_manager=False, runtime_error="") == Standing("running")
+    unheard = standing("running", "eu", silent_s=16.0, has_manager=False, runtime_error="")
+    assert unheard.status == "missing"
+    assert (unheard.reason or "").startswith("No Manager of zone eu runs, so nobody hears of this Agent")
+    assert standing("dead", "eu", silent_s=None, has_manager=False, runtime_error="x") == Standing("dead")
 
 
 def test_users_sessions_are_lost_after_a_longer_silence_once():

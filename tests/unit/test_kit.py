@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import errno
+import json
 import os
 import socket
+import subprocess
 import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -240,3 +242,27 @@ def _has_no_delay(accepted_from: tuple[str, int]) -> bool:
             if one.getpeername() == accepted_from:
                 return one.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
     raise AssertionError("the connection was not found")
+
+
+LIBRARY_THAT_LOGS = """
+import logging, warnings
+from greenroom.kit import log
+log.configure("INFO", "api")
+pool = logging.getLogger("psycopg.pool")
+pool.warning("error connecting in %r: connection failed:\\n  no such file\\n  is it running?", "pool-1")
+pool.info("nobody wants to read this")
+try:
+    raise OSError("gone")
+except OSError:
+    logging.getLogger("uvicorn.error").exception("Exception in ASGI application\\n")
+warnings.warn("old")
+"""
+
+
+def test_what_libraries_log_is_one_json_object_a_line():
+    done = subprocess.run([sys.executable, "-c", LIBRARY_THAT_LOGS], check=True, capture_output=True, text=True)
+    first, second, third = (json.loads(line) for line in done.stderr.splitlines())
+    assert first["event"] == "error connecting in 'pool-1': connection failed: no such file is it running?"
+    assert (first["logger"], first["level"], first["process"]) == ("psycopg.pool", "warning", "api")
+    assert "OSError: gone" in second["exception"]
+    assert third["logger"] == "py.warnings"

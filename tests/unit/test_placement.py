@@ -29,6 +29,11 @@ AGENT = AgentView(agent_id="a1", hostname="agent-1", cores=8, memory=4_000_000_0
             "agent-1 is new and waits for an administrator to enable it",
         ),
         ({"draining": True}, "agent_disabled", "agent-1 is draining and takes no new sessions"),
+        (
+            {"runtime_error": "The Docker daemon does not answer.", "cores": 0.0},
+            "agent_missing",
+            "agent-1 can start nothing: The Docker daemon does not answer",
+        ),
         ({"image_state": "absent"}, "image_unavailable", "agent-1 does not hold image desktop yet"),
         (
             {"image_state": "pulling", "image_progress": 7},

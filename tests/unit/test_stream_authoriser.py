@@ -246,9 +246,9 @@ async def test_a_known_viewer_comes_back_for_ten_minutes_while_all_is_away_new_o
     agent.restart()
     agent.now += 599
     assert await agent.status() == 200
-    assert await agent.status(cookie="session_token=good2") == 401
+    assert await agent.status(cookie="session_token=good2") == 503
     agent.now += 2
-    assert await agent.status() == 401
+    assert await agent.status() == 503
     assert "auth.example:8443" in agent.reported[-1]
 
 
@@ -264,7 +264,7 @@ async def test_after_a_restart_of_the_machine_viewers_are_asked_about_again(agen
     assert await agent.status() == 200
     agent.now, agent.api.away = 3.0, True
     agent.restart()
-    assert await agent.status() == 401
+    assert await agent.status() == 503
 
 
 async def test_a_higher_epoch_forgets_the_viewer_and_cuts_his_streams(agent: Agent):
@@ -332,8 +332,11 @@ async def test_what_is_no_address_of_a_stream_is_followed_nowhere(agent: Agent, 
 async def test_an_api_that_cannot_be_asked_is_named(agent: Agent):
     agent.api.away = True
     reply = await agent.ask(cookie="greenroom_viewer=good")
-    assert reply.status_code == 401
+    assert (reply.status_code, reply.headers["Retry-After"]) == (503, "5"), "a 401 would be a verdict"
     assert "auth.example:8443" in reply.headers["X-Greenroom-Reason"]
+    assert await agent.status() == 503
+    agent.api.away = False
+    assert await agent.status() == 200
 
 
 async def test_no_token_is_written_to_the_disk(agent: Agent):

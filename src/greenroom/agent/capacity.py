@@ -44,6 +44,7 @@ class CapacityMeter:
         log_line: writes a row (level, code, message) of the log that administrators read.
         now: the time in seconds, which only grows.
         disk_kept_bytes: what the host keeps free of its disk.
+        note: told at every look why the runtime does not answer; empty when it does.
     """
 
     def __init__(
@@ -54,6 +55,7 @@ class CapacityMeter:
         now: Callable[[], float] = time.monotonic,
         *,
         disk_kept_bytes: int = 0,
+        note: Callable[[str], None] = lambda reason: None,
     ) -> None:
         self._runtime = runtime
         self._hostname = hostname
@@ -62,6 +64,9 @@ class CapacityMeter:
         self._disk_kept_bytes = disk_kept_bytes
         self._failing_since: float | None = None
         self._is_silent = False
+        self._note = note
+        self.runtime_error = ""
+        """Why nothing is offered, as a sentence; empty while the runtime answers or is only late."""
         self.capacity = NOTHING
         self.usage = Usage()
 
@@ -100,16 +105,18 @@ class CapacityMeter:
             self._answer()
 
     def _no_answer(self, reason: str) -> None:
+        self._note(reason)
         log.warning("the use of this host is not known", reason=reason, next_try_s=READ_EVERY_S)
         now = self._now()
         self._failing_since = now if self._failing_since is None else self._failing_since
         if now - self._failing_since >= SILENT_AFTER_S and not self._is_silent:
-            self._is_silent, self.capacity = True, NOTHING
+            self._is_silent, self.capacity, self.runtime_error = True, NOTHING, reason
             sentence = f"{self._hostname} offers nothing until its runtime answers again: {reason}"
             self._log_line("ERROR", "agent-offers-nothing", sentence)
 
     def _answer(self) -> None:
+        self._note("")
         self._failing_since = None
         if self._is_silent:
-            self._is_silent = False
+            self._is_silent, self.runtime_error = False, ""
             self._log_line("INFO", "agent-offers-again", f"The runtime of {self._hostname} answers; it takes sessions.")

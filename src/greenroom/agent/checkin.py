@@ -67,6 +67,10 @@ class Host(Protocol):
         """How late this process and the host are."""
         ...
 
+    def runtime_error(self) -> str:
+        """Why the runtime does not answer; empty when it does."""
+        ...
+
     def images(self) -> list[ImageReport] | None:
         """The images, or None when they did not change since the last report that arrived."""
         ...
@@ -203,6 +207,7 @@ class CheckInLoop:
             capacity=self._host.capacity(),
             usage=self._host.usage(),
             lateness=self._host.lateness(),
+            runtime_error=self._host.runtime_error(),
             images=self._host.images(),
             sessions=sessions.outbox.unacknowledged(self._seq),
             unknown=sessions.unknown(),

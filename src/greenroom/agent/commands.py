@@ -22,6 +22,9 @@ from greenroom.wire.messages import Command, CommandReport, PictureSize
 SCREENSHOTS_AT_ONCE: Final = 2
 """A large screen takes 36 MiB and a core while its picture is made."""
 
+OUTPUT_WITHIN_S: Final = 3.0
+"""A daemon on a busy host was seen to deliver the output of a command later than its end."""
+
 
 class Commands:
     """See the module."""
@@ -68,7 +71,8 @@ class Commands:
         except GreenroomError as error:
             return _record(command, "done", output=f"The command was not run: {error.message}")
         output = self._sessions.orders.fitting(result.output)
-        return replace(_record(command, "done", output=output), exit_code=result.exit_code)
+        done = _record(command, "done", output=output)
+        return replace(done, exit_code=result.exit_code, output_complete=result.output_complete)
 
     async def _keep(self, record: CommandRecord) -> None:
         await self._journal.record(record)
@@ -107,4 +111,5 @@ def as_exec(command: Command) -> Exec:
         environment=command.env,
         workdir=command.workdir,
         deadline_s=command.deadline_s,
+        output_within_s=OUTPUT_WITHIN_S,
     )

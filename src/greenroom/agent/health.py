@@ -23,6 +23,10 @@ class Health:
     runtime_error: str = ""
     manager_error: str = ""
 
+    def note_runtime(self, error: str) -> None:
+        """Why the runtime does not answer; empty when it does."""
+        self.runtime_error = error
+
     def report(self, now: float) -> tuple[bool, dict[str, Any]]:
         """Whether the Agent is healthy, and the body of `/__healthcheck`.
 

@@ -107,6 +107,10 @@ class HostWork:
         """See `checkin.Host`."""
         return self._lateness.now()
 
+    def runtime_error(self) -> str:
+        """See `checkin.Host`."""
+        return self._meter.runtime_error if self._meter else self._health.runtime_error
+
     def images(self) -> list[ImageReport] | None:
         """See `checkin.Host`."""
         return self._images.report() if self._images else None
@@ -173,7 +177,11 @@ class HostWork:
         images.want(self._wanted_images)
         filters = self._filters = self._web_filters(runtime)
         meter = self._meter = CapacityMeter(
-            runtime, self._identity.hostname, sessions.log_line, disk_kept_bytes=self._config.disk_kept_bytes
+            runtime,
+            self._identity.hostname,
+            sessions.log_line,
+            disk_kept_bytes=self._config.disk_kept_bytes,
+            note=self._health.note_runtime,
         )
         disk = DiskGuard(runtime, sessions, self._identity.hostname, lambda: meter.usage)
         limits = HostLimits(self._identity.hostname, sessions.log_line)

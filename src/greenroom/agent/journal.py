@@ -61,6 +61,7 @@ class CommandRecord(Record, frozen=True, kw_only=True, tag="command"):
     state: Literal["started", "done", "unknown", "reported"]
     exit_code: int | None = None
     output: str = ""
+    output_complete: bool = True
 
 
 class HandoverRecord(Record, frozen=True, kw_only=True, tag="handover"):

@@ -83,7 +83,13 @@ class Orders:
     def reports(self, session_id: str) -> list[CommandReport]:
         """What became of the orders of a session, as far as the Manager has not committed it yet."""
         journalled = [
-            CommandReport(command_id=c.command_id, state=c.state, exit_code=c.exit_code, output=c.output)
+            CommandReport(
+                command_id=c.command_id,
+                state=c.state,
+                exit_code=c.exit_code,
+                output=c.output,
+                output_complete=c.output_complete,
+            )
             for c in self._journal.memory.commands.values()
             if c.session_id == session_id and c.state != "reported"
         ]

@@ -2,9 +2,9 @@
 
 `GET /authorise` is nginx's auth_request before every request to a stream: 200 with `X-Greenroom-Upstream`,
 `X-Greenroom-Authorization` (the container's own credential) and `X-Greenroom-Idle-Disconnect-S` (for the session's
-page, 0 = never), or 401/403 with `X-Greenroom-Reason`. `GET /enter` is a page opened with its token in the address: the
-token becomes a cookie on the session's path and the address loses it. Where another Agent runs the session that took
-its place, it is sent there, with its token.
+page, 0 = never), or 401/403 with `X-Greenroom-Reason`, or 503 when nobody could be asked. `GET /enter` is a page opened
+with its token in the address: the token becomes a cookie on the session's path and the address loses it. Where another
+Agent runs the session that took its place, it is sent there, with its token.
 
 A viewer the Agent does not know is asked about at the session's Upstream Auth Address. A known one may come back as
 long as who may view the session is unchanged in the desired list and that list is fresh; when no Manager confirms it,
@@ -205,6 +205,7 @@ class StreamAuthoriser:
         Raises:
             Forbidden: nobody may see it now, or not from this origin.
             Unauthenticated: the viewer may not see it.
+            Unavailable: whether the viewer may could not be asked; nobody gets in meanwhile.
         """
         asked = self._sessions.get(address.session_id)
         if asked is None:
@@ -214,18 +215,19 @@ class StreamAuthoriser:
             raise Forbidden(reason)
         if not shown:
             raise Unauthenticated("No token came with the request; open the session from the console.")
-        refusal = Unauthenticated()
+        refusals: list[GreenroomError] = []
         for one in shown[:MAX_TOKENS]:
             try:
                 viewer = await self._viewer(asked, one, origin or "")
                 session = self._shown_to(viewer)
-            except Unauthenticated as error:
-                refusal = error
+            except (Unauthenticated, Unavailable) as error:
+                refusals.append(error)
                 continue
             if opens:
                 self._openings.opened(viewer, opens)
             return session
-        raise refusal
+        # a verdict is final: it is none as long as one of the tokens was not asked about
+        raise next((error for error in refusals if isinstance(error, Unavailable)), refusals[-1])
 
     def _shown_to(self, viewer: Viewer) -> SessionSnapshot:
         """The desktop this viewer gets.
@@ -275,7 +277,7 @@ class StreamAuthoriser:
             verdict = await self._asker.ask(asked.spec.upstream_auth, self._identity.bearer, question)
         except Unavailable as error:
             self._report(f"A viewer could not be admitted: {error.message}", asked.session_id)
-            raise Unauthenticated(error.message) from error
+            raise
         if not verdict.allow:
             raise Unauthenticated(verdict.reason)
         viewer = Viewer(
@@ -331,10 +333,10 @@ def _basic(spec: SessionSpec) -> str:
 
 
 def _refused(error: GreenroomError) -> Response:
-    """401 or 403 with the reason; never a redirect, which a websocket client would follow."""
+    """401 or 403 with the reason, 503 without a verdict; never a redirect, which a websocket client would follow."""
     reason = printable(error.message)
-    return JSONResponse(
-        {"error_message": reason},
-        status_code=401 if isinstance(error, Unauthenticated) else 403,
-        headers={"X-Greenroom-Reason": reason, "Cache-Control": "no-store"},
-    )
+    headers = {"X-Greenroom-Reason": reason, "Cache-Control": "no-store"}
+    if isinstance(error, Unavailable):
+        return JSONResponse({"error_message": reason}, status_code=503, headers={**headers, "Retry-After": "5"})
+    status = 401 if isinstance(error, Unauthenticated) else 403
+    return JSONResponse({"error_message": reason}, status_code=status, headers=headers)

@@ -13,7 +13,7 @@ from greenroom.core.errors import SetupError, Unavailable
 from greenroom.wire.messages import Stream, StreamVerdict
 
 TIMEOUT_S: Final = 5.0
-"""A refusal is final for the viewer's page, so an api that stands still for some seconds is waited for."""
+"""An api that stands still for some seconds is waited for: the viewer would have to come again."""
 PATH: Final = "/api/internal/stream"
 
 

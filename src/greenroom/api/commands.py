@@ -104,7 +104,7 @@ async def result_of(db: Database, command_id: str, deadline_s: float) -> dict[st
     """Wait for the end of a command, at most `deadline_s` and a little.
 
     Returns:
-        command_id, state (done or unknown), exit_code, output.
+        command_id, state (done or unknown), exit_code, output, output_complete.
 
     Raises:
         Unavailable: no result came in time; the command may still run.
@@ -118,6 +118,7 @@ async def result_of(db: Database, command_id: str, deadline_s: float) -> dict[st
                 "state": result["state"],
                 "exit_code": result["exit_code"],
                 "output": result["output"] or "",
+                "output_complete": result["output_complete"],
             }
         await asyncio.sleep(POLL_S)
     raise Unavailable(f"The command gave no result within {deadline_s:.0f} s; it may still be running.")

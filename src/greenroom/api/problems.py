@@ -9,8 +9,9 @@ import structlog
 from fastapi import FastAPI, Request
 from fastapi.encoders import jsonable_encoder
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import JSONResponse
+from fastapi.responses import JSONResponse, Response
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from greenroom.api.csrf import SAFE_METHODS
 from greenroom.core.errors import (
@@ -27,6 +28,8 @@ from greenroom.core.wrong_values import in_words
 
 log = structlog.get_logger(__name__)
 
+CLIENT_GONE: Final = 499
+"""As nginx has it: who asked closed the connection. Nobody reads it; it is counted."""
 OWN_PREFIXES: Final = ("/api/v1/", "/api/internal/")
 """Everything else below `/api/` is in the published shape: `/api/public/`, and calls that clients make without it."""
 
@@ -130,6 +133,13 @@ def install(app: FastAPI) -> None:
     """Let every error of `app` become an answer of the right shape."""
     for kind in (GreenroomError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _answer)
+    app.add_exception_handler(ClientDisconnect, _nobody_listens)
+
+
+async def _nobody_listens(request: Request, _error: Exception) -> Response:
+    """Who asked went away before the question was read: nothing is wrong here, and nobody reads the answer."""
+    log.info("the client went away while its request was read", path=request.url.path)
+    return Response(status_code=CLIENT_GONE)
 
 
 async def _answer(request: Request, error: Exception) -> JSONResponse:

@@ -67,6 +67,10 @@ def _agent_standing(agent: Row) -> str:
     return "no"
 
 
+def _agent_status(agent: Row) -> str:
+    return f"{agent['status']}. {agent['status_reason']}" if agent["status_reason"] else agent["status"]
+
+
 def _access(user: Row) -> str:
     barred = [name for name in ("disabled", "locked") if user[name]]
     return ", ".join(barred) or "enabled"
@@ -149,7 +153,7 @@ NOUNS: Final[dict[str, Noun]] = {
                 Column("Hostname", "hostname"),
                 Column("Agent ID", "agent_id"),
                 Column("Enabled", _agent_standing),
-                Column("Status", "status"),
+                Column("Status", _agent_status),
                 Column("Zone", "zone_name"),
                 Column("Manager", "manager_instance_id"),
                 Column("Sessions", "sessions"),

@@ -35,6 +35,8 @@ class SessionRow:
     assignment_id: str | None = None
     claimable: bool = False
     """It is staged, usable and nobody's."""
+    set_aside: bool = False
+    """It is kept for inspection after it failed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +60,7 @@ class Seen:
     handover_error: str = ""
     handover_slow: bool = False
     """It failed because something took too long; nothing is known to be broken."""
+    has_container: bool = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,6 +88,9 @@ def decide(row: SessionRow, seen: Seen) -> Move | None:
     """The move this observation asks for, or None."""
     if seen.generation != row.generation:
         return None
+    if row.set_aside and row.status is _S.FAILED and not seen.has_container:
+        why = "it was kept for inspection, and its container is gone"
+        return _move(seen, _S.DELETING, frozenset({_S.FAILED}), why)
     move = _RULES[seen.state](row, seen)
     if move is None or row.status not in move.sources:
         return None

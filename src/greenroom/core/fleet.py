@@ -51,6 +51,36 @@ def silence_problem(missing_s: float, hold_s: float) -> str | None:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An Agent as administrators are shown it: its status, and what is wrong with it as a sentence, or None."""
+
+    status: str
+    reason: str | None = None
+
+
+UNHEARD_S: Final = 15.0
+"""So long after its last check-in an Agent that nobody could hear is not said to run any more."""
+
+
+def standing(status: str, zone_name: str, *, silent_s: float | None, has_manager: bool, runtime_error: str) -> Standing:
+    """What is to be said of an Agent now.
+
+    Args:
+        status: in its row; the Primary of its zone changes it.
+        zone_name: its zone's.
+        silent_s: since its last check-in.
+        has_manager: a Manager of its zone runs.
+        runtime_error: why the container runtime of its host does not answer, as a sentence; empty when it does.
+    """
+    if status == "running" and not has_manager and (silent_s or 0.0) > UNHEARD_S:
+        why = f"No Manager of zone {zone_name} runs, so nobody hears of this Agent; its sessions run on if it does."
+        return Standing("missing", why)
+    if status == "running" and runtime_error:
+        return Standing(status, f"It can start nothing: {runtime_error}")
+    return Standing(status)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentReport:
     """One Agent. `silent_s` is None before its first check-in; `complete`: it told all it has since it registered."""

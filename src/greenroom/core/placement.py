@@ -50,6 +50,8 @@ class AgentView:
     disk_free_bytes: int | None = None
     """Of its host, at its last check-in; None = not told."""
     disk_kept_bytes: int = 0
+    runtime_error: str = ""
+    """Why the container runtime of its host does not answer, as a sentence."""
     image_state: ImageState = "present"
     image_error: str = ""
     image_progress: int = 0
@@ -198,6 +200,13 @@ def _disabled(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | 
     return None
 
 
+def _runtime_away(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+    del request
+    if not agent.runtime_error:
+        return None
+    return "agent_missing", f"{agent.hostname} can start nothing: {agent.runtime_error.rstrip('.')}"
+
+
 def _no_image(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
     if agent.image_state in ("present", "unknown"):
         return None
@@ -247,7 +256,7 @@ def _no_disk(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | N
     return "no_disk", shortage(agent.hostname, agent.disk_free_bytes, agent.disk_kept_bytes)
 
 
-_CHECKS: Final = (_not_running, _disabled, _no_image, _no_disk, _no_capacity)
+_CHECKS: Final = (_not_running, _disabled, _runtime_away, _no_image, _no_disk, _no_capacity)
 
 
 def megabytes(memory: int) -> str:

@@ -45,6 +45,9 @@ class Exec:
     environment: dict[str, str] = field(default_factory=dict[str, str])
     workdir: str | None = None
     deadline_s: float = 60.0
+    output_within_s: float = 0.2
+    """How long its output may say nothing after its end, while it is still open. A child may keep it open for ever; or
+    a runtime that is late has more to say, for which those wait who want all of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 from greenroom.core.enrolment import Known, Newcomer, is_shown_again, refusal
 from greenroom.core.errors import IdentityConflict, NotFound, Refused
+from greenroom.core.fleet import Standing, standing
 from greenroom.db.database import Connection, Database, returned
 from greenroom.db.fleet import delete_sessions_of
 from greenroom.db.join_tokens import count_use, lock_token
+from greenroom.db.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.sessions import end_sessions
 
 ALIVE_WITHIN_S: Final = 15.0
@@ -170,6 +173,8 @@ async def note_refusal(db: Database, agent_id: str, reason: str, address: str) -
 _LIST: Final = (
     "SELECT a.agent_id::text, a.hostname, a.zone_id::text, z.zone_name, a.status, a.enabled, a.draining,"
     " a.manager_id::text, m.instance_id AS manager_instance_id, a.manager_term, a.registered, a.last_reported,"
+    " a.runtime_error, extract(epoch FROM clock_timestamp() - a.last_reported)::double precision AS silent_s,"
+    " EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = a.zone_id AND " + RUNS + ") AS has_manager,"
     " a.edge_url, a.credential_hash = ''::bytea AS credential_revoked,"
     " CASE WHEN a.refused_at IS NOT NULL THEN jsonb_build_object('reason', a.refused_reason, 'at', a.refused_at,"
     "  'address', a.refused_address) END AS refused,"
@@ -191,7 +196,18 @@ _LIST: Final = (
 
 async def list_agents(db: Database, agent_id: str | None = None) -> list[dict[str, Any]]:
     """All Agents, or the one asked for, as `GET /agents` shows them; memory in bytes."""
-    return await db.fetch(_LIST, {"agent_id": agent_id})
+    found = await db.fetch(_LIST, {"agent_id": agent_id, "running_within_s": RUNNING_WITHIN_S})
+    return [{**row, "status": (now := _standing(row)).status, "status_reason": now.reason} for row in found]
+
+
+def _standing(row: Mapping[str, Any]) -> Standing:
+    return standing(
+        row["status"],
+        row["zone_name"],
+        silent_s=row["silent_s"],
+        has_manager=row["has_manager"],
+        runtime_error=row["runtime_error"],
+    )
 
 
 async def find_agents(db: Database, name: str) -> list[str]:

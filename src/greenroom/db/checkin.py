@@ -155,7 +155,7 @@ async def read_living(db: Database, agent_id: str, session_ids: Sequence[str]) -
 async def advance(connection: Connection, manager_id: str, messages: Sequence[dict[str, Any]]) -> frozenset[str]:
     """Take note of the newest message of each Agent; the ids of those whose message is newer than the last applied.
 
-    Each message: agent_id, incarnation, seq, complete, term_seen, usage, lateness.
+    Each message: agent_id, incarnation, seq, complete, term_seen, usage, lateness, runtime_error.
     """
     if len(messages) > 1:
         await connection.execute(
@@ -165,9 +165,9 @@ async def advance(connection: Connection, manager_id: str, messages: Sequence[di
     cursor = await connection.execute(
         "UPDATE agents a SET seq = m.seq, last_reported = clock_timestamp(), complete = a.complete OR m.complete,"
         " manager_id = %s, manager_term = m.term_seen, usage = m.usage,"
-        " lateness = m.lateness"
+        " lateness = m.lateness, runtime_error = coalesce(m.runtime_error, '')"
         " FROM jsonb_to_recordset(%s) AS m(agent_id uuid, incarnation bigint, seq bigint, complete boolean,"
-        " term_seen bigint, usage jsonb, lateness jsonb)"
+        " term_seen bigint, usage jsonb, lateness jsonb, runtime_error text)"
         " WHERE a.agent_id = m.agent_id AND a.incarnation = m.incarnation AND a.seq < m.seq"
         " RETURNING a.agent_id::text",
         (manager_id, Jsonb(list(messages))),
@@ -221,7 +221,8 @@ async def read_rows(connection: Connection, pairs: Sequence[dict[str, str]]) -> 
     """The rows of observed sessions, only those that belong to the Agent that saw them; pairs: agent_id, session_id."""
     cursor = await connection.execute(
         "SELECT s.session_id::text, s.agent_id::text, s.status, s.want, s.generation, s.assignment_id::text,"
-        " s.claimable, s.assignment_state FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
+        " s.claimable, s.assignment_state, s.user_id::text, s.staging_config_id::text,"
+        " s.set_aside_for IS NOT NULL AS set_aside FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
         " JOIN sessions s ON s.session_id = p.session_id AND s.agent_id = p.agent_id",
         (Jsonb(list(pairs)),),
     )
@@ -318,14 +319,15 @@ async def write_steps(connection: Connection, steps: Sequence[dict[str, Any]]) -
 async def write_command_reports(connection: Connection, reports: Sequence[dict[str, Any]]) -> list[str]:
     """Results of commands and screenshots; a finished one never changes. The sessions of the commands.
 
-    Each report: agent_id, command_id, state, exit_code, output, picture (base64).
+    Each report: agent_id, command_id, state, exit_code, output, output_complete, picture (base64).
     """
     cursor = await connection.execute(
         "UPDATE session_commands k SET state = r.state, exit_code = r.exit_code, output = r.output,"
+        " output_complete = coalesce(r.output_complete, true),"
         " picture = decode(nullif(r.picture, ''), 'base64'),"
         " finished = CASE WHEN r.state = 'started' THEN NULL ELSE clock_timestamp() END"
         " FROM jsonb_to_recordset(%s) AS r(agent_id uuid, command_id uuid, state text, exit_code integer, output text,"
-        " picture text) WHERE k.command_id = r.command_id AND k.agent_id = r.agent_id"
+        " output_complete boolean, picture text) WHERE k.command_id = r.command_id AND k.agent_id = r.agent_id"
         " AND (k.state = 'requested' OR k.state = 'started' AND r.state <> 'started')"
         " RETURNING k.session_id::text, k.screenshot IS NULL AS is_command",
         (Jsonb(list(reports)),),

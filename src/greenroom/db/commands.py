@@ -55,9 +55,10 @@ async def insert_command(
 
 
 async def read_command(db: Database, command_id: str) -> dict[str, Any] | None:
-    """state, exit_code, output and picture of a command or screenshot; None when its row is gone."""
+    """state, exit_code, output, output_complete and picture of a command or screenshot; None when its row is gone."""
     return await db.fetch_one(
-        "SELECT state, exit_code, output, picture FROM session_commands WHERE command_id = %s", (command_id,)
+        "SELECT state, exit_code, output, output_complete, picture FROM session_commands WHERE command_id = %s",
+        (command_id,),
     )
 
 

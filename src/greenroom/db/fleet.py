@@ -20,7 +20,7 @@ _DELETABLE: Final = sorted(sources_of(SessionStatus.DELETING))
 async def read_agents(db: Database, zone_id: str) -> list[dict[str, Any]]:
     """The zone's Agents as `core.fleet.AgentReport` has them."""
     return await db.fetch(
-        "SELECT agent_id::text, hostname, status, enabled, complete,"
+        "SELECT agent_id::text, agent_name(a) AS hostname, status, enabled, complete,"
         " extract(epoch FROM clock_timestamp() - last_reported)::double precision AS silent_s,"
         " EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = a.agent_id AND" + _IS_LOSABLE + ") AS has_losable"
         " FROM agents a WHERE zone_id = %s ORDER BY agent_id",
@@ -124,7 +124,7 @@ async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> l
     """Agents whose offer is not what report, overcommit and overrides make it (as in `db.checkin.write_capacity`):
     agent_id, hostname, cores, overcommit, memory, and what stood there: cores_before, memory_before."""
     return await db.fetch(
-        "SELECT agent_id::text, a.hostname, c.cores AS cores_before, c.memory AS memory_before, o.*"
+        "SELECT agent_id::text, agent_name(a) AS hostname, c.cores AS cores_before, c.memory AS memory_before, o.*"
         " FROM agents a JOIN agent_capacity c USING (agent_id), LATERAL"
         " (SELECT CASE WHEN c.cores_reported > 0"
         "   THEN coalesce(a.cores_override, c.cores_reported * %(overcommit)s) ELSE 0 END AS cores,"
@@ -147,13 +147,14 @@ async def write_offer(connection: Connection, offer: Mapping[str, Any]) -> None:
 
 
 _ALLOCATIONS: Final = (
-    "SELECT c.agent_id::text, a.hostname, c.cores_allocated AS cores_counted, c.memory_allocated AS memory_counted,"
+    "SELECT c.agent_id::text, agent_name(a) AS hostname, c.cores_allocated AS cores_counted,"
+    " c.memory_allocated AS memory_counted,"
     " coalesce(sum(reserved_cores(s.cores, s.cpu_quota, c.overcommit)), 0) AS cores_summed,"
     " coalesce(sum(s.memory), 0)::bigint AS memory_summed"
     " FROM agent_capacity c JOIN agents a USING (agent_id)"
     " LEFT JOIN sessions s ON s.agent_id = c.agent_id AND s.status <> 'deleted'"
     " WHERE a.zone_id = %s AND (%s::uuid[] IS NULL OR c.agent_id = ANY(%s::uuid[]))"
-    " GROUP BY c.agent_id, a.hostname, c.cores_allocated, c.memory_allocated ORDER BY c.agent_id"
+    " GROUP BY c.agent_id, a.*, c.cores_allocated, c.memory_allocated ORDER BY c.agent_id"
 )
 
 

@@ -215,6 +215,14 @@ INVARIANTS: Final = (
         " GROUP BY staging_config_id HAVING count(*) > %(kept)s",
         {"kept": KEPT_PER_CONFIG},
     ),
+    Invariant(
+        "I24",
+        "a session that is kept for inspection has its container",
+        "SELECT format('session %%s is kept for inspection, and its container is gone', s.session_id) AS what"
+        " FROM sessions s JOIN session_observed o USING (session_id) JOIN agents a ON a.agent_id = s.agent_id"
+        " WHERE s.set_aside_for IS NOT NULL AND s.status = 'failed' AND a.status = 'running'"
+        " AND o.generation = s.generation AND o.container_id IS NULL",
+    ),
 )
 
 

@@ -111,7 +111,7 @@ class LeaseConnection:
             psycopg.Error: the connection must be closed.
         """
         row = await self._row(
-            "SELECT lease_take_v2(%s, %s, %s, %s, make_interval(secs => %s)) AS term",
+            "SELECT lease_take_v3(%s, %s, %s, %s, make_interval(secs => %s)) AS term",
             (self._zone_key, self._holder, manager_id, my_term, ttl_s),
         )
         return None if row is None or row["term"] is None else int(row["term"])
@@ -119,16 +119,18 @@ class LeaseConnection:
     async def settle(self, manager_id: str) -> Predecessor | None:
         """Once after a TAKE and its first renewal, which nothing is to hold up: allow statements less time than TAKE.
 
-        Who held the lease before; None if nobody did.
+        Who held the lease before; None if nobody did. From now on this Manager counts as who holds it: that is said.
         """
         await self._row("SELECT set_config('statement_timeout', '900ms', false)", ())
         row = await self._row(
-            "SELECT m.instance_id, m.enabled IS TRUE AS enabled, l.previous_manager_id = %s AS is_this,"
+            "WITH l AS (UPDATE zone_leases SET announced_term = term WHERE zone_key = %s AND holder = %s"
+            "  AND backend_pid = pg_backend_pid() RETURNING *)"
+            " SELECT m.instance_id, m.enabled IS TRUE AS enabled, l.previous_manager_id = %s AS is_this,"
             " l.previous_expires_at = '-infinity' AS resigned,"
             " l.previous_expires_at > '-infinity' AND l.previous_expires_at <= l.renewed_at AS lapsed"
-            " FROM zone_leases l LEFT JOIN managers m ON m.manager_id = l.previous_manager_id"
-            " WHERE l.zone_key = %s AND l.previous_manager_id IS NOT NULL",
-            (manager_id, self._zone_key),
+            " FROM l LEFT JOIN managers m ON m.manager_id = l.previous_manager_id"
+            " WHERE l.previous_manager_id IS NOT NULL",
+            (self._zone_key, self._holder, manager_id),
         )
         return Predecessor(**row) if row else None
 
@@ -144,9 +146,9 @@ class LeaseConnection:
     async def raise_term(self, term: int, new_term: int) -> bool:
         """Go on with a higher term without a pause in between; False = the lease is no longer ours."""
         return await self._changed(
-            "UPDATE zone_leases SET term = %s WHERE zone_key = %s AND holder = %s AND term = %s"
+            "UPDATE zone_leases SET term = %s, announced_term = %s WHERE zone_key = %s AND holder = %s AND term = %s"
             " AND backend_pid = pg_backend_pid() AND expires_at > clock_timestamp() RETURNING 1 AS one",
-            (new_term, self._zone_key, self._holder, term),
+            (new_term, new_term, self._zone_key, self._holder, term),
         )
 
     async def resign(self, term: int) -> bool:

@@ -17,7 +17,7 @@ _WAITS: Final = {"transitional": _TRANSITIONAL, "returning": _RETURNING, "steps"
 
 _WAITING: Final[LiteralString] = (
     "SELECT s.session_id::text, s.status, s.want, s.status_changed, s.deadline, s.assignment_state,"
-    " coalesce(a.hostname, '') AS agent_name, coalesce(o.probe_error, '') AS probe_error,"
+    " coalesce(agent_name(a), '') AS agent_name, coalesce(o.probe_error, '') AS probe_error,"
     " t.stepped,"
     " coalesce(t.painted AND a.status IN ('pending', 'running'), false) AS painted,"
     " coalesce(a.lateness, '{}') AS lateness,"

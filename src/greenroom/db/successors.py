@@ -28,7 +28,7 @@ KEPT_PER_CONFIG: Final = 3
 
 _SEARCH: Final[LiteralString] = """
 SELECT s.session_id::text, s.status, s.user_id::text, u.username, s.agent_id::text,
-       coalesce(a.hostname, '') AS agent_name, s.staging_config_id::text, s.launch_id::text, s.image_id::text,
+       coalesce(agent_name(a), '') AS agent_name, s.staging_config_id::text, s.launch_id::text, s.image_id::text,
        s.zone_id::text, z.zone_name, s.assignment, s.idempotency_key, s.idempotency_body, s.kasm_url,
        s.client_settings, s.permissions, s.auth_epoch, s.set_aside_reason, s.error, s.slow,
        s.cores, s.cpu_quota, s.memory, s.spec, s.credential_encrypted, s.files_encrypted, s.allow_origin,
@@ -46,7 +46,7 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, s.agent_id::te
              UNION SELECT m.agent_id::text FROM sessions o JOIN agents b USING (agent_id) JOIN agents m
                ON m.machine_id = b.machine_id AND m.machine_id <> ''
               WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL AND o.slow) AS started_on,
-       ARRAY(SELECT coalesce(p.hostname, 'an Agent') || ': ' || coalesce(o.error, 'no reason was given')
+       ARRAY(SELECT coalesce(agent_name(p), 'an Agent') || ': ' || coalesce(o.error, 'no reason was given')
                FROM sessions o LEFT JOIN agents p USING (agent_id)
               WHERE o.launch_id = s.launch_id AND o.staging_config_id IS NULL AND o.session_id <> s.session_id
               ORDER BY o.created) AS causes

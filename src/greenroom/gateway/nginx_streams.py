@@ -50,6 +50,8 @@ _PROXY_PATH: Final = f"/(?!(?:{'|'.join(sorted(RESERVED_PATHS))})/)[A-Za-z0-9][A
 _DOT_SEGMENTS: Final = r"~*^[^?]*(/|%2f|%5c)(\.|%2e){1,2}(/|%2f|%5c|\?|$)"
 _IDLE: Final = "24h"
 """A desktop's websocket may be silent for hours."""
+RETRY_S: Final = 5
+"""When a page that says that somebody is away is loaded again."""
 PAGE_IDLE: Final = "5m"
 """A page that says nothing for so long never will; whoever asked for it is told."""
 
@@ -81,6 +83,7 @@ def stream_maps(plan: GatewayPlan) -> str:
             "# a page opened with its token, not a websocket: those are never redirected",
             "map \"$http_upgrade:$arg_token\" $gr_enter { default 0; '~^:.' 1; }",
             "map $http_sec_fetch_dest $gr_program { default 0; '' 1; empty 1; websocket 1; }",
+            f'map "{_REASON}" $gr_away {{ \'\' "{_AWAY}"; default "{_REASON}"; }}',
             "# whether somebody would read the answer: a navigation or frame; old browsers say only what they accept",
             f'map "$http_upgrade:$http_sec_fetch_dest:$http_accept" $gr_reader {{ default 0; {_READERS} }}',
             *(
@@ -135,7 +138,7 @@ def stream_service(plan: GatewayPlan, *, main: bool) -> list[str]:
             "location = /_gr/enter",
             "internal;",
             _REFUSED,
-            "error_page 502 504 = @agent_away;",
+            "error_page 502 503 504 = @agent_away;",
             "proxy_intercept_errors on;",
             *_stream_headers(plan, main=main),
             "proxy_pass http://$gr_agent/enter;",
@@ -177,6 +180,8 @@ auth_request_set $gr_refusal $upstream_http_x_greenroom_reason;"""
 
 _REASON: Final = "$gr_refusal$upstream_http_x_greenroom_reason"
 """Why the Agent refused: when nginx asked it beforehand, or in its answer to a first open; one of the two is empty."""
+
+_AWAY: Final = "The Agent of this desktop does not answer; try again in a moment."
 
 _TO_CONTAINER: Final = "\n".join(
     [
@@ -294,8 +299,8 @@ _REFUSALS: Final = (
         "agent_away",
         503,
         "unavailable",
-        "The Agent of this desktop does not answer; try again in a moment.",
-        "add_header Retry-After 5 always;",
+        "$gr_away",  # in the Agent's words, where it answered that it could ask nobody (503 of an auth_request is 500)
+        f"add_header Retry-After {RETRY_S} always;",
     ),
     _Refusal("desktop_away", 502, "unavailable", "The desktop does not answer; it may be starting, or it was stopped."),
 )
@@ -343,21 +348,24 @@ _TELL_HASH: Final = base64.b64encode(hashlib.sha256(_TELL.encode()).digest()).de
 def _page(plan: GatewayPlan, name: str, status: int, sentence: str, header: str, *, final: bool) -> str:
     """A refusal for a person, in a frame of the console or a tab of its own.
 
-    The page can do nothing, but one that is `final` tells the page around it. The Agent's reason has none of HTML's
-    special characters (core.streams.printable).
+    The page can do nothing, but one that is `final` tells the page around it, and another one is loaded again soon. The
+    Agent's reason has none of HTML's special characters (core.streams.printable).
     """
     style = (
         ":root{color-scheme:light dark;background:canvas}body{font:16px/1.5 system-ui,sans-serif;display:grid;"
         "place-items:center;min-height:90vh;margin:0 1.5rem}main{max-width:36rem}h1{font-size:1.25rem}"
     )
+    again = f'<meta http-equiv="refresh" content="{RETRY_S}">'
     html = (
         '<!doctype html><html lang="en"><meta charset="utf-8"><title>The desktop cannot be shown</title>'
-        f"<style>{style}</style><main><h1>The desktop cannot be shown</h1><p>{sentence}</p>"
+        f"{'' if final else again}<style>{style}</style><main><h1>The desktop cannot be shown</h1><p>{sentence}</p>"
         "<p>Go back to your workspaces and open it again; if that does not help, tell an administrator what stands"
         f" here.</p></main>{f'<script>{_TELL}</script>' if final else ''}</html>"
     )
     frames = " ".join(plan.main_origins)
-    may = f"; script-src 'sha256-{_TELL_HASH}'; sandbox allow-scripts allow-same-origin" if final else "; sandbox"
+    # browsers let no page be loaded again that may run no script; this one has none
+    may = f"; script-src 'sha256-{_TELL_HASH}'" if final else ""
+    may += "; sandbox allow-scripts allow-same-origin"
     policy = f"default-src 'none'; style-src 'unsafe-inline'; frame-ancestors {frames}{may}"
     return block(
         f"location = /_gr/refused/{name}",

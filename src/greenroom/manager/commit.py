@@ -171,6 +171,7 @@ def _progress(message: CheckIn) -> dict[str, object]:
         "term_seen": message.term_seen,
         "usage": msgspec.to_builtins(message.usage),
         "lateness": asdict(message.lateness),
+        "runtime_error": message.runtime_error,
     }
 
 

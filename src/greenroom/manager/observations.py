@@ -16,6 +16,7 @@ from greenroom.db.database import Connection, Database
 from greenroom.db.logs import LogWriter
 from greenroom.db.managers import ManagerRow
 from greenroom.db.sessions import end_sessions, lock_sessions, lock_sessions_capacity
+from greenroom.db.successors import destroy_set_aside
 from greenroom.kit.config import ManagerConfig
 from greenroom.wire.messages import AssignmentReport, CheckIn, Observed
 
@@ -58,6 +59,7 @@ async def apply(connection: Connection, messages: Sequence[CheckIn], config: Man
     if known:
         await sql.write_observed(connection, [_observed(s) for s in known])
     steps = await _hand_over(connection, handovers, config, outcome)
+    await _let_go(connection, moves, outcome)
     steps += await _move(connection, moves, outcome)
     steps += _of_starts(known, outcome)
     if steps:
@@ -124,9 +126,22 @@ async def _hand_over(
     return steps
 
 
+async def _let_go(connection: Connection, moves: _Moves, outcome: Outcome) -> None:
+    """End what is kept in vain: its Agent is told, and confirms that there is nothing of it."""
+    for sighting, row, move in moves:
+        if move.to is SessionStatus.DELETING and await destroy_set_aside(connection, move.session_id, move.reason):
+            outcome.moved.append((move, {**row, "before": row["status"]}))
+            outcome.touched.add(move.session_id)
+            outcome.agents.add(sighting.message.agent_id)
+
+
+_BY_THEMSELVES: Final = frozenset({SessionStatus.DELETED, SessionStatus.DELETING})
+"""Moves that `_end` and `_let_go` make."""
+
+
 async def _move(connection: Connection, moves: _Moves, outcome: Outcome) -> _Steps:
     """Change statuses; the steps to store with it."""
-    wanted = {move.session_id: (s, row, move) for s, row, move in moves if move.to is not SessionStatus.DELETED}
+    wanted = {move.session_id: (s, row, move) for s, row, move in moves if move.to not in _BY_THEMSELVES}
     if not wanted:
         return []
     rows = await sql.move_sessions(connection, [_update(*wanted[session_id]) for session_id in sorted(wanted)])
@@ -161,6 +176,7 @@ async def _commands(connection: Connection, known: Iterable[_Sighting], outcome:
             "state": report.state,
             "exit_code": report.exit_code,
             "output": report.output,
+            "output_complete": report.output_complete,
             "picture": base64.b64encode(report.picture).decode(),
         }
         for s in known
@@ -186,6 +202,7 @@ def seen_of(observed: Observed) -> Seen:
         handover=report.state if report else None,
         handover_error=report.error if report else "",
         handover_slow=report.slow if report else False,
+        has_container=observed.container_id is not None,
     )
 
 
@@ -197,6 +214,7 @@ def _row(row: dict[str, Any]) -> SessionRow:
         generation=row["generation"],
         assignment_id=row["assignment_id"],
         claimable=row["claimable"],
+        set_aside=row["set_aside"],
     )
 
 

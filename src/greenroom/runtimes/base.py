@@ -90,11 +90,13 @@ class ExecResult:
     """How a command ended. `exit_code` is None when it was still running at its deadline: it runs on, unattended.
 
     126 or 127 mean that the program was not found or could not be run. `output` is stdout and stderr as they came, as
-    `cut_output` leaves them.
+    `cut_output` leaves them. It is not `output_complete` when it was still open at the end: the command runs on, a
+    child of it has its output, or the runtime was too late with it.
     """
 
     exit_code: int | None
     output: str
+    output_complete: bool = True
 
     @property
     def last_words(self) -> str:

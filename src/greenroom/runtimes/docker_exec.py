@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 from aiodocker.containers import DockerContainer
 
 from greenroom.core.container_users import spells_root
 from greenroom.core.sessions import Exec
-from greenroom.runtimes.base import OUTPUT_MAX, ExecResult, StartError, cut_output
+from greenroom.runtimes.base import ExecResult, StartError
+from greenroom.runtimes.docker_output import attend
 from greenroom.runtimes.docker_spec import CHOSEN
 from greenroom.runtimes.docker_users import refuse_root
-
-LOOK_EVERY_S: Final = 0.2
-DRAIN_S: Final = 0.2
 
 
 async def run_exec(docker: Any, found: Mapping[str, Any], command: Exec) -> ExecResult:
@@ -43,18 +39,7 @@ async def run_exec(docker: Any, found: Mapping[str, Any], command: Exec) -> Exec
     execution: Any = await container.exec(
         list(command.argv), user=command.user or "", environment=environment, workdir=command.workdir
     )
-    output = bytearray()
-    async with execution.start(detach=False) as stream:
-        reading = asyncio.create_task(_read(stream, output), name="exec-output")
-        try:
-            exit_code = await _wait(execution, reading, command.deadline_s)
-            if exit_code is not None:
-                await asyncio.wait({reading}, timeout=DRAIN_S)
-        finally:
-            reading.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await reading
-    return ExecResult(exit_code=exit_code, output=cut_output(output.decode(errors="replace")))
+    return await attend(execution, command)
 
 
 def withheld(command: Exec, found: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, str | None]:
@@ -77,25 +62,3 @@ def withheld(command: Exec, found: Mapping[str, Any], image: Mapping[str, Any]) 
 def chosen(found: Mapping[str, Any]) -> list[str]:
     """Names of the variables that the session's user chose."""
     return [name for name in found["Config"]["Labels"].get(CHOSEN, "").split(",") if name]
-
-
-async def _read(stream: Any, output: bytearray) -> None:
-    while (message := await stream.read_out()) is not None:
-        output += message.data
-        del output[: -4 * OUTPUT_MAX]
-
-
-async def _wait(execution: Any, reading: asyncio.Task[None], deadline_s: float) -> int | None:
-    """The exit code, or None when the deadline has passed. Looks at once when the output ends."""
-    loop = asyncio.get_running_loop()
-    end = loop.time() + deadline_s
-    while True:
-        if (left_s := end - loop.time()) > 0 and not reading.done():
-            await asyncio.wait({reading}, timeout=min(LOOK_EVERY_S, left_s))
-        facts = await execution.inspect()
-        if not facts["Running"] and facts["ExitCode"] is not None:
-            return int(facts["ExitCode"])
-        if loop.time() >= end:
-            return None
-        if reading.done():
-            await asyncio.sleep(0.01)

@@ -205,6 +205,8 @@ def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
                 raise SetupError(f"It has not ended after {DOWN_WITHIN_S:g} s; see {layout.log('up')}.")
             time.sleep(0.1)
     if layout.state.exists():
+        if left := read_json(layout.state).get("left"):
+            raise SetupError(str(left))
         raise SetupError(f"It ended, but not cleanly; see {layout.log('up')}, then run greenroom down again.")
 
 

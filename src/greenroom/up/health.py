@@ -112,10 +112,11 @@ async def probe(http: httpx.AsyncClient, name: str, role: str, url: str, office:
 
 
 class _Said(msgspec.Struct):
-    """What the body of a Manager's answer is asked for, or of a problem of its gateway."""
+    """What the body of a part's answer is asked for, or of a problem of its gateway."""
 
     status: str | int = ""
     detail: str = ""
+    runtime_error: str = ""
     failing_tasks: tuple[str, ...] = ()
     frozen: bool = False
 
@@ -142,7 +143,7 @@ def _words(text: str) -> str:
     said = _said(text)
     if said.frozen:
         return "its process is frozen"
-    return said.detail or (said.status if isinstance(said.status, str) else "") or text
+    return said.detail or said.runtime_error or (said.status if isinstance(said.status, str) else "") or text
 
 
 async def _agents(db: Database, here: Endpoints, problem: str | None) -> list[Health]:

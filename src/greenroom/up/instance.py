@@ -24,7 +24,7 @@ from greenroom.up.credentials import ensure_first_data
 from greenroom.up.describe import describe
 from greenroom.up.endpoints import Endpoints
 from greenroom.up.first_start import ensure_rows
-from greenroom.up.layout import Layout, running_pid
+from greenroom.up.layout import Layout, running_pid, write_json
 from greenroom.up.logfiles import keep_small
 from greenroom.up.options import Options
 from greenroom.up.postgres import Cluster
@@ -220,12 +220,20 @@ class Instance:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         with step(self._progress, "Stopping the processes"):
             await self.supervisor.stop(keep=frozenset({"postgres"}))
+        left = ""
         if self.ends_sessions or await self._has_no_session():
-            with step(self._progress, "Ending sessions"):
-                await end_sessions(self.db, self.site.layout, self.here)
+            try:
+                with step(self._progress, "Ending sessions"):
+                    await end_sessions(self.db, self.site.layout, self.here)
+            except SetupError as error:
+                left = error.message
+                log.error("not everything could be removed", reason=left)
         await self.db.close()
         await self.supervisor.stop()
-        self.site.layout.state.unlink(missing_ok=True)
+        if left:  # the next `down` sees that there is something to be cleaned up
+            write_json(self.site.layout.state, {"phase": "ended", "left": left}, 0o600)
+        else:
+            self.site.layout.state.unlink(missing_ok=True)
 
     async def _has_no_session(self) -> bool:
         """Whether a start that failed may take the network along: it would be in nobody's way."""

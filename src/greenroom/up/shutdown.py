@@ -6,7 +6,7 @@ from typing import Final
 
 import structlog
 
-from greenroom.core.errors import Unavailable
+from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.db.database import Database
 from greenroom.db.instance import end_sessions_of
 from greenroom.up.containers import remove_all, runtime_of
@@ -25,7 +25,7 @@ async def end_sessions(db: Database, layout: Layout, here: Endpoints) -> None:
     first start did not come to its installation id never had an Agent, so there is nothing of it.
 
     Raises:
-        GreenroomError: Docker does not answer or refuses.
+        SetupError: Docker does not answer or refuses; says what is left, and how it is removed.
     """
     if not layout.installation_id.exists():
         return
@@ -33,5 +33,17 @@ async def end_sessions(db: Database, layout: Layout, here: Endpoints) -> None:
         await end_sessions_of(db, here.agent_ids, REASON)
     except Unavailable as error:
         log.warning("the sessions' rows stay as they are", reason=error.message)
-    for agent in here.agents:
-        await remove_all(runtime_of(layout), layout.installation_id.read_text().strip(), layout.agent(agent.name))
+    installation = layout.installation_id.read_text().strip()
+    try:
+        for agent in here.agents:
+            await remove_all(runtime_of(layout), installation, layout.agent(agent.name))
+    except GreenroomError as error:
+        raise SetupError(left_behind(layout, error.message)) from error
+
+
+def left_behind(layout: Layout, reason: str) -> str:
+    """What an instance that has ended leaves where its containers could not be removed, and what to do."""
+    return (
+        "The instance has ended, but what it made in Docker is left: the containers of its sessions, their network and"
+        f" its firewall rules. {reason} When Docker answers again, greenroom down --data {layout.data} removes them."
+    )

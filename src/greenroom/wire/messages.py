@@ -140,6 +140,8 @@ class CommandReport(Message, frozen=True, kw_only=True):
     state: Literal["started", "done", "unknown"]
     exit_code: int | None = None
     output: str = ""
+    output_complete: bool = True
+    """False: it was still open when no more of it was waited for."""
     picture: bytes = b""
 
 
@@ -210,6 +212,8 @@ class CheckIn(Message, frozen=True, kw_only=True):
     usage: Usage = Usage()
     lateness: Lateness = ON_TIME
     """How late the Agent and its host are: how much longer it is to be waited for."""
+    runtime_error: str = ""
+    """Why the container runtime does not answer, as a sentence; nothing is offered meanwhile. Empty when it does."""
     images: list[ImageReport] | None = None
     sessions: list[Observed] = []
     unknown: list[str] = []

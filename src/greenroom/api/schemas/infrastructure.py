@@ -165,6 +165,9 @@ class AgentView(View):
     zone_id: UUID
     zone_name: str
     status: Literal["pending", "running", "missing", "dead"]
+    status_reason: Annotated[
+        str | None, Field(description="what is wrong with it, e.g. that Docker does not answer on its host")
+    ]
     enabled: bool
     draining: bool
     manager_id: UUID | None

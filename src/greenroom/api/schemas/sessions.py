@@ -208,12 +208,17 @@ class Go(Body):
 
 
 class CommandView(View):
-    """What became of a command; `state` unknown = the Agent was restarted while it ran."""
+    """What became of a command; `state` unknown = the Agent was restarted while it ran.
+
+    Not `output_complete`: the output was still open some seconds after the command had ended, because a child of it
+    has it, or Docker was too late with it; or the command still runs.
+    """
 
     command_id: UUID
     state: Literal["done", "unknown"]
     exit_code: int | None
     output: str
+    output_complete: bool
 
 
 class KeepaliveView(View):

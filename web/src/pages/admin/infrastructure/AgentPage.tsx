@@ -1,6 +1,6 @@
 import { Alert, Card, Code, Group, SimpleGrid, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
-import { IconPackage, IconShieldX } from '@tabler/icons-react';
+import { IconPackage, IconPlugConnectedX, IconShieldX } from '@tabler/icons-react';
 import { useParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
 import { agentQuery, managersQuery } from '../../../api/queries';
@@ -72,6 +72,11 @@ function Details({ agent }: { agent: Agent }) {
   const managers = useQuery({ ...managersQuery, enabled: useAllowed()('managers_view') });
   return (
     <Stack>
+      {agent.status_reason && (
+        <Alert color="yellow" variant="light" role="status" icon={<IconPlugConnectedX aria-hidden />}>
+          {agent.status_reason}
+        </Alert>
+      )}
       <Refused agent={agent} />
       <SimpleGrid cols={{ base: 1, lg: 2 }}>
         <Card withBorder className="surface" p="md">

@@ -51,6 +51,11 @@ export function Agents() {
           {statesOf(row).map((state) => (
             <StatusBadge key={state} status={state} />
           ))}
+          {row.status_reason && (
+            <Text size="xs" c="dimmed" maw="16rem">
+              {row.status_reason}
+            </Text>
+          )}
         </Stack>
       ),
     },
