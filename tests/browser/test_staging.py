@@ -191,6 +191,27 @@ def test_what_one_administrator_does_not_edit_stays_as_another_one_left_it(admin
 
 
 @pytest.mark.usefixtures("clean")
+def test_a_number_that_cannot_be_used_is_refused_at_its_field_and_no_other_is_saved(admin: Person, instance: Instance):
+    form = of_new_config(admin)
+    numbers = {label: form.get_by_label(label) for label in ("Desired Sessions", "Expiration (Hours)")}
+    for label, typed in (
+        ("Desired Sessions", "-1"),
+        ("Desired Sessions", "1.5"),
+        ("Desired Sessions", ""),
+        ("Expiration (Hours)", "0"),
+        ("Expiration (Hours)", ""),
+    ):
+        for field in numbers.values():
+            field.fill("1")
+        numbers[label].fill(typed)
+        form.get_by_role("button", name="Submit").click()
+        expect(numbers[label]).to_have_attribute("aria-invalid", "true")
+        expect(numbers[label]).to_have_value(typed)
+        assert violations(admin.page) == []
+    assert instance.call("GET", "/staging-configs") == []
+
+
+@pytest.mark.usefixtures("clean")
 def test_a_second_config_for_the_same_is_refused_in_the_form(admin: Person, instance: Instance):
     instance.stage(0)
     form = of_new_config(admin)
@@ -204,7 +225,7 @@ def test_a_config_in_a_zone_with_the_request_host_is_saved_and_says_what_keeps_i
     form = of_new_config(admin)
     form.get_by_role("button", name="Submit").click()
     expect(form).to_have_count(0)
-    expect(admin.page.get_by_role("alert").filter(has_text="The config was saved")).to_contain_text("$request_host$")
+    expect(admin.page.get_by_role("alert").filter(has_text="It was saved, but")).to_contain_text("$request_host$")
     shortfall = admin.row("Desktop").get_by_test_id("shortfall")
     expect(shortfall).to_have_attribute("data-code", "zone-request-host", timeout=FILL_MS)
     assert violations(admin.page) == []

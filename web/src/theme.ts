@@ -15,6 +15,8 @@ export const theme = createTheme({
     Badge: { defaultProps: { tt: 'none', fw: 600 } },
     Tooltip: { defaultProps: { withArrow: true, openDelay: 250 } },
     Modal: { defaultProps: { centered: true, closeButtonProps: { 'aria-label': 'Close' } } },
+    // What is typed is what is sent: a value that cannot be used is refused at its field, and not exchanged for another.
+    NumberInput: { defaultProps: { clampBehavior: 'none' } },
     Switch: { defaultProps: { withThumbIndicator: false } },
   },
 });

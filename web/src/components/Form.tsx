@@ -3,6 +3,7 @@ import type { UseFormReturnType } from '@mantine/form';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { ApiError, messageOf, retryTemporary } from '../api/client';
+import { showWarning } from './feedback';
 
 interface FrameProps<Values, Saved> {
   /** Of `useForm`: its values, and where each refusal of a field is shown. */
@@ -27,7 +28,7 @@ interface FrameProps<Values, Saved> {
 /**
  * The one form of the console: fields, a refusal in the server's words, Cancel and Submit.
  *
- * What the server says about a field is shown at that field, the rest above the buttons; nothing typed is lost.
+ * Warnings of the server about what was saved are shown wherever the form leads. What the server says about a field is shown at that field, the rest above the buttons; nothing typed is lost.
  */
 export function FormFrame<Values extends object, Saved>(props: FrameProps<Values, Saved>) {
   const { form, save, touched, onSaved, onCancel, submit = 'Submit', incomplete = false, children } = props;
@@ -39,6 +40,8 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
     onSuccess: async (saved, values) => {
       form.setInitialValues(values);
       form.resetDirty();
+      const warnings = warningsOf(saved);
+      if (warnings.length > 0) showWarning('It was saved, but', warnings.join(' '));
       await Promise.all(touched.map((key) => queries.invalidateQueries({ queryKey: [key] })));
       onSaved?.(saved);
     },
@@ -109,6 +112,14 @@ export function FormDialog<Values extends object, Saved>(props: DialogProps<Valu
       <FormFrame {...frame} onSaved={done} onCancel={onClose} />
     </Modal>
   );
+}
+
+/** What the server says is not well with what it saved: its `warning`, or its `warnings`. */
+function warningsOf(saved: unknown): string[] {
+  if (typeof saved !== 'object' || saved === null) return [];
+  const { warning, warnings } = saved as { warning?: unknown; warnings?: unknown };
+  const all: unknown[] = [warning, ...(Array.isArray(warnings) ? (warnings as unknown[]) : [])];
+  return all.filter((each) => typeof each === 'string' && each !== '') as string[];
 }
 
 function showIt(element: HTMLElement | null): void {

@@ -46,8 +46,7 @@ function NumberEditor({ setting, value, disabled, onSave }: EditorProps) {
   const [number, setNumber] = useState<number | string>(Number(value));
   const save = () => {
     if (typeof number !== 'number') return setNumber(Number(value));
-    const allowed = Math.max(number, setting.minimum ?? number); // as the field shows it when it is left
-    if (allowed !== value) onSave(allowed);
+    if (number !== value) onSave(number);
   };
   return (
     <NumberInput
@@ -55,8 +54,6 @@ function NumberEditor({ setting, value, disabled, onSave }: EditorProps) {
       maw={240}
       disabled={disabled}
       suffix={setting.unit ? ` ${unitOf(number, setting.unit)}` : ''}
-      allowDecimal={setting.kind === 'float'}
-      min={setting.minimum ?? undefined}
       value={number}
       onChange={setNumber}
       onBlur={save}

@@ -53,5 +53,8 @@ export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => voi
 }
 
 function bodyOf({ cores, memory }: Fields) {
-  return { cores_override: cores || null, memory_override: memory ? Math.round(memory * MB) : null };
+  return {
+    cores_override: cores === '' ? null : cores,
+    memory_override: memory === '' ? null : Math.round(memory * MB),
+  };
 }

@@ -4,7 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import { changeStagingConfig, createStagingConfig } from '../../../api/actions';
 import { groupsQuery, imagesQuery } from '../../../api/queries';
 import { PERMISSION_FIELDS, type PermissionField, type Schemas, type StagingConfig } from '../../../api/types';
-import { showDone, showWarning } from '../../../components/feedback';
+import { showDone } from '../../../components/feedback';
 import { changed, FormDialog } from '../../../components/Form';
 import { counted } from '../../../components/format';
 import { useZoneChoices } from '../../../components/useZoneChoices';
@@ -25,11 +25,11 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
       num_sessions: config?.num_sessions ?? 1,
       expiration: config?.expiration ?? 24,
     },
+    validate: { num_sessions: numberProblem, expiration: numberProblem },
   });
   const defaults = useDefaultPermissions(config);
-  const { zone_id, image_id, num_sessions, expiration } = form.getValues();
+  const { zone_id, image_id } = form.getValues();
   const zone = zone_id || only;
-  const complete = zone && image_id && typeof num_sessions === 'number' && typeof expiration === 'number';
   return (
     <FormDialog
       title={config ? 'Edit Config' : 'Create New Config'}
@@ -44,7 +44,7 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
       touched={['staging-configs']}
       onSaved={announce}
       onClose={onClose}
-      incomplete={!complete}
+      incomplete={!zone || !image_id}
     >
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <Select
@@ -74,19 +74,15 @@ export function ConfigForm({ config, onClose }: { config: StagingConfig | null; 
         <NumberInput
           label="Desired Sessions"
           description="Kept ready at any time"
-          required
-          min={0}
-          max={10_000}
-          allowDecimal={false}
+          withAsterisk
+          aria-required
           {...form.getInputProps('num_sessions')}
         />
         <NumberInput
           label="Expiration (Hours)"
           description="Unassigned sessions are renewed after this"
-          required
-          min={0.001}
-          max={87_600}
-          decimalScale={3}
+          withAsterisk
+          aria-required
           {...form.getInputProps('expiration')}
         />
       </SimpleGrid>
@@ -138,8 +134,12 @@ function useDefaultPermissions(config: StagingConfig | null): Permissions {
   return Object.fromEntries(PERMISSION_FIELDS.map((field) => [field, source[field] === true])) as Permissions;
 }
 
-/** What the server says about who will get sessions of the pool. */
+/** A number was typed; whether it can be used is for the server to say. */
+function numberProblem(value: unknown): string | null {
+  return typeof value === 'number' && Number.isFinite(value) ? null : 'Enter a number.';
+}
+
+/** Who will get sessions of the pool; what is not well with it the form says itself. */
 function announce({ warning, matching_users: matching }: Schemas['StagingSaved']): void {
-  if (warning) showWarning('The config was saved', warning);
-  else showDone(`The config was saved; it serves ${counted(matching, 'user')}.`);
+  if (!warning) showDone(`The config was saved; it serves ${counted(matching, 'user')}.`);
 }
