@@ -38,6 +38,7 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
     # The list says how many were served
     admin.open("/admin/staging")
     expect(admin.row("Desktop")).to_contain_text("50 %")
+    expect(admin.row("Desktop").locator("[data-tone]")).to_have_attribute("data-tone", "yellow")
     admin.row("Desktop").get_by_role("link", name="50 %").click()
 
     # The page says why the others were not, and leads to each

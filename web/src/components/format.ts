@@ -21,9 +21,11 @@ export function milliseconds(value: number): string {
   return value < 1000 ? `${value.toFixed(1)} ms` : `${(value / 1000).toFixed(1)} s`;
 }
 
-/** A share from 0 to 1 as "98.7 %"; rounded down, so that 100 % means all. */
+/** A share from 0 to 1 as "66.7 %"; rounded, but 100 % means all and 0 % none. */
 export function percent(share: number): string {
-  return `${trimmed(Math.floor(share * 1000) / 10)}\u00a0%`;
+  const rounded = Math.round(share * 1000) / 10;
+  const shown = share > 0 && share < 1 ? Math.min(99.9, Math.max(0.1, rounded)) : rounded;
+  return `${trimmed(shown)}\u00a0%`;
 }
 
 /** "1 session", "3 sessions", "2 misses". */

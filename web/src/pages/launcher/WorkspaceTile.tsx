@@ -17,7 +17,7 @@ interface Props {
 /** One workspace; pressing it starts a session. */
 export function WorkspaceTile({ image, busy, disabled, onLaunch, onChoose }: Props) {
   return (
-    <div style={{ position: 'relative' }}>
+    <div style={{ position: 'relative', height: '100%' }}>
       <Tile image={image} busy={busy} disabled={disabled} onLaunch={onLaunch} />
       {onChoose && (
         <Tooltip label="Launch with options">
@@ -46,6 +46,7 @@ function Tile({ image, busy, disabled, onLaunch }: Omit<Props, 'onChoose'>) {
       className="surface tile"
       component="button"
       type="button"
+      h="100%"
       p="md"
       radius="md"
       onClick={onLaunch}

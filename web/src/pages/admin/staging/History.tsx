@@ -9,10 +9,11 @@ import type { StagingHistory, StagingMiss } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
 import { type Column, DataTable } from '../../../components/DataTable';
 import { EmptyState, StaleBanner } from '../../../components/feedback';
-import { counted, percent } from '../../../components/format';
+import { counted } from '../../../components/format';
 import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { TimeAgo } from '../../../components/TimeAgo';
+import { HitShare } from './HitShare';
 import { HitChart } from './HitChart';
 import { wordsOf } from './misses';
 
@@ -93,7 +94,7 @@ function Rate({ window }: { window: Window }) {
         {SPANS[hours] ?? `Last ${counted(hours, 'hour')}`}
       </Text>
       <Text fz={26} fw={650} className="number" data-testid={`hit-rate-${hours}`}>
-        {rate === null ? 'No launches' : percent(rate)}
+        {rate === null ? 'No launches' : <HitShare rate={rate} />}
       </Text>
       <Text size="sm">
         {counted(hits, 'hit')}, {counted(misses, 'miss', 'misses')}

@@ -8,12 +8,13 @@ import type { StagingConfig } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
 import { type Column, DataTable } from '../../../components/DataTable';
 import { EmptyState } from '../../../components/feedback';
-import { counted, hours, percent } from '../../../components/format';
+import { counted, hours } from '../../../components/format';
 import { PageHeader } from '../../../components/PageHeader';
 import { RowLink } from '../../../components/RowLink';
 import { ConfigActions } from './ConfigActions';
 import { ConfigForm } from './ConfigForm';
 import { GrantedBadge } from './GrantedBadge';
+import { HitShare } from './HitShare';
 import { PoolState } from './PoolState';
 
 const COLUMNS: Column<StagingConfig>[] = [
@@ -111,7 +112,7 @@ function HitRate({ config }: { config: StagingConfig }) {
       to={`/admin/staging/${config.staging_config_id}?tab=history`}
       note={config.misses_24h > 0 && <span className="nowrap">{counted(config.misses_24h, 'miss', 'misses')}</span>}
     >
-      {percent(rate)}
+      <HitShare rate={rate} />
     </RowLink>
   );
 }

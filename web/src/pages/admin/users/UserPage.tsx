@@ -40,7 +40,7 @@ export function UserPage() {
     { key: 'settings', title: 'Settings', content: <EffectiveSettings userId={data.user_id} /> },
     { key: 'logins', title: 'Log-ins', content: <UserLogIns user={data} disabled={!allowed('users_modify')} /> },
     ...(allowed('sessions_view')
-      ? [{ key: 'sessions', title: 'Sessions', content: <SessionsTable of={(row) => row.user_id === data.user_id} /> }]
+      ? [{ key: 'sessions', title: 'Sessions', content: <SessionsTable of={{ user_id: data.user_id }} /> }]
       : []),
     ...(allowed('system_view')
       ? [{ key: 'logs', title: 'Logs', content: <LogsTable fixed={{ user_id: data.user_id }} /> }]
@@ -63,7 +63,7 @@ function Note({ user }: { user: User }) {
     <Group gap="sm">
       <StatusBadge status={stateOf(user)} />
       <Text size="sm" c="dimmed">
-        created <TimeAgo time={user.created} />, last session <TimeAgo time={user.last_session} none="never" />
+        created <TimeAgo time={user.created} />, last log-in <TimeAgo time={user.last_session} none="never" />
       </Text>
     </Group>
   );

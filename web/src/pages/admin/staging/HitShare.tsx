@@ -1,0 +1,19 @@
+import { Text } from '@mantine/core';
+import { percent } from '../../../components/format';
+import { textIn, type Tone } from '../../../components/tones';
+
+/** Below these shares of hits a pool is not doing its work, or not all of it. */
+const TONES: [number, Tone][] = [
+  [0.5, 'red'],
+  [0.9, 'yellow'],
+];
+
+/** The share of launches that a pool served, in the colour of how good that is. */
+export function HitShare({ rate }: { rate: number }) {
+  const tone = TONES.find(([below]) => rate < below)?.[1] ?? 'teal';
+  return (
+    <Text span inherit className="number" c={textIn(tone)} data-tone={tone}>
+      {percent(rate)}
+    </Text>
+  );
+}
