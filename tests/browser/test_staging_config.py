@@ -63,8 +63,13 @@ def test_hits_and_misses_have_their_reasons_and_lead_to_the_launches(admin: Pers
         expect(violation.get_by_role("cell", name=value, exact=True)).to_be_visible()
     assert violations(page) == []
 
+    # And from each to the session the user got instead, and back
+    violation.get_by_role("link", name=missed[:8]).click()
+    page.get_by_role("link", name="Violations in the logs").click()
+    expect(page.get_by_role("region", name="Logs").get_by_role("row").filter(has_text=user.username)).to_have_count(1)
+    admin.open(f"/admin/staging/{config_id}?tab=history")
+
     # How the launch came about
-    page.get_by_role("tab", name="Hits and Misses").click()
     miss.get_by_role("link", name=missed[:8]).click()
     expect(page.get_by_role("tab", name="How It Came About")).to_have_attribute("aria-selected", "true")
     steps = page.get_by_role("region", name="Placement").get_by_role("row")

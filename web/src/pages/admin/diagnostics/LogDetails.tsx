@@ -42,7 +42,12 @@ export function LogDetails({ row, onClose }: { row: LogRow; onClose: () => void 
             ['Zone', row.zone_name && to('/admin/infrastructure/zones', row.zone_name)],
             ['Session', row.session_id && to(`/admin/sessions/${row.session_id}`, row.session_id)],
             ['User', row.user_id ? to(`/admin/users/${row.user_id}`, row.username ?? row.user_id) : row.username],
-            ['Staging config', row.staging_config_id && <ConfigLink key="config" id={row.staging_config_id} />],
+            [
+              'Staging config',
+              row.staging_config_id && (
+                <ConfigLink key="config" id={row.staging_config_id} title={row.staging_config_title} />
+              ),
+            ],
             ['Setting', row.setting],
             ['Group', typeof row.details.group === 'string' && row.details.group],
           ]}

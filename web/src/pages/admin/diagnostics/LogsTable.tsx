@@ -1,14 +1,17 @@
-import { Stack, Text } from '@mantine/core';
+import { Anchor, Group, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconListDetails, IconNotes } from '@tabler/icons-react';
 import { useState } from 'react';
+import { Link } from 'react-router';
 import { logsQuery } from '../../../api/queries';
 import type { LogRow } from '../../../api/types';
 import { useNow } from '../../../components/clock';
 import { type Column, DataTable } from '../../../components/DataTable';
 import { EmptyState } from '../../../components/feedback';
+import { shortId } from '../../../components/format';
 import { OlderRows } from '../../../components/OlderRows';
 import { RowButton } from '../../../components/RowButton';
+import { RowLink } from '../../../components/RowLink';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { ConfigLink } from '../staging/ConfigLink';
 import { LevelBadge } from './LevelBadge';
@@ -83,9 +86,20 @@ const OF_VIOLATION: Column<LogRow>[] = [
     value: (row) => row.staging_config_id,
     render: (row) => (
       <Text size="sm" miw={100}>
-        {row.staging_config_id ? <ConfigLink id={row.staging_config_id} /> : '–'}
+        {row.staging_config_id ? <ConfigLink id={row.staging_config_id} title={row.staging_config_title} /> : '–'}
       </Text>
     ),
+  },
+  {
+    key: 'session',
+    title: 'Session',
+    value: (row) => row.session_id,
+    render: (row) =>
+      row.session_id ? (
+        <RowLink to={`/admin/sessions/${row.session_id}?tab=placement`}>{shortId(row.session_id)}</RowLink>
+      ) : (
+        '–'
+      ),
   },
   { ...MESSAGE, width: '35%', render: (row) => <Text size="sm">{row.message}</Text> },
 ];
@@ -154,30 +168,40 @@ export function LogsTable({ fixed, codes }: Props) {
 /** What is said, and below it what the row is about besides. */
 function Message({ row }: { row: LogRow }) {
   const group = groupOf(row);
-  const about = [
-    row.setting && `setting ${row.setting}`,
-    group && `group ${group}`,
-    row.session_id && !row.message.includes(row.session_id) && `session ${row.session_id}`,
-  ]
-    .filter(Boolean)
-    .join(', ');
+  const about = [row.setting && `setting ${row.setting}`, group && `group ${group}`].filter(Boolean).join(', ');
+  const links = [
+    row.session_id && <SessionLink key="session" id={row.session_id} />,
+    row.staging_config_id && (
+      <span key="config">
+        staging config <ConfigLink id={row.staging_config_id} title={row.staging_config_title} />
+      </span>
+    ),
+  ].filter(Boolean);
   return (
     <Stack gap={0}>
       <Text size="sm" style={{ overflowWrap: 'anywhere' }}>
         {row.message}
       </Text>
-      {(about || row.staging_config_id) && (
-        <Text size="xs" c="dimmed">
-          {about}
-          {about && row.staging_config_id && ', '}
-          {row.staging_config_id && (
-            <>
-              staging config <ConfigLink id={row.staging_config_id} />
-            </>
-          )}
+      {(about || links.length > 0) && (
+        <Text size="xs" c="dimmed" component="div">
+          <Group gap={4} component="span">
+            {about && <span>{about}</span>}
+            {links}
+          </Group>
         </Text>
       )}
     </Stack>
+  );
+}
+
+function SessionLink({ id }: { id: string }) {
+  return (
+    <span>
+      session{' '}
+      <Anchor component={Link} inherit underline="always" to={`/admin/sessions/${id}`}>
+        {shortId(id)}
+      </Anchor>
+    </span>
   );
 }
 

@@ -1,6 +1,8 @@
-import { Badge, Stack, Text } from '@mantine/core';
+import { Anchor, Badge, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconRoute } from '@tabler/icons-react';
+import { Link } from 'react-router';
+import { useAllowed } from '../../../api/auth';
 import { placementQuery } from '../../../api/queries';
 import type { PlacementStep } from '../../../api/types';
 import { type Column, DataTable } from '../../../components/DataTable';
@@ -79,6 +81,8 @@ function Candidate({ step: { step, candidate } }: { step: PlacementStep }) {
 /** How a session came about: what was tried in which order, and why it was passed over. */
 export function PlacementTable({ sessionId }: { sessionId: string }) {
   const { data, error } = useQuery(placementQuery(sessionId));
+  const allowed = useAllowed();
+  const violated = data?.steps.some(({ setting }) => setting) ?? false;
   return (
     <Stack gap="sm">
       {data && (
@@ -88,6 +92,13 @@ export function PlacementTable({ sessionId }: { sessionId: string }) {
         </Text>
       )}
       <PlacementSteps steps={data?.steps} error={error} />
+      {violated && allowed('system_view') && (
+        <Text size="sm">
+          <Anchor component={Link} inherit to={`/admin/sessions/${sessionId}?tab=logs&code=staging-violation`}>
+            Violations in the logs
+          </Anchor>
+        </Text>
+      )}
     </Stack>
   );
 }

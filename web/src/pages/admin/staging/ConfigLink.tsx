@@ -6,12 +6,12 @@ import { stagingQuery } from '../../../api/queries';
 import { shortId } from '../../../components/format';
 import { nameOf } from './ConfigActions';
 
-/** A staging config by its name, leading to its page; by its id once it was deleted. */
-export function ConfigLink({ id }: { id: string }) {
+/** A staging config by its name, leading to its page; once it was deleted by the `title` it had, or by its id. */
+export function ConfigLink({ id, title }: { id: string; title?: string | null | undefined }) {
   const allowed = useAllowed()('staging_view');
   const configs = useQuery({ ...stagingQuery, enabled: allowed });
   const config = configs.data?.find(({ staging_config_id }) => staging_config_id === id);
-  const name = config ? nameOf(config) : shortId(id);
+  const name = config ? nameOf(config) : (title ?? shortId(id));
   return allowed ? (
     <Anchor component={Link} to={`/admin/staging/${id}`} inherit underline="always">
       {name}
