@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, LiteralString
-from uuid import UUID
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
@@ -132,49 +131,6 @@ async def launch_of_session(db: Database, session_id: str) -> DictRow | None:
         " JOIN sessions s ON s.launch_id = l.launch_id WHERE s.session_id = %s",
         (session_id,),
     )
-
-
-_LEDGER: Final[LiteralString] = (
-    "SELECT l.launch_id, l.session_id, l.user_id, u.username, l.image_id, i.friendly_name AS image_friendly_name,"
-    " l.outcome, l.steps, l.at, l.duration_ms FROM launches l LEFT JOIN users u USING (user_id)"
-    " LEFT JOIN images i USING (image_id)"
-)
-
-
-async def list_launches(
-    db: Database,
-    *,
-    outcome: str | None = None,
-    user_id: UUID | None = None,
-    image_id: UUID | None = None,
-    before: tuple[str, str] | None = None,
-    limit: int | None = None,
-) -> list[DictRow]:
-    """Launches, newest first; `before` is (at as ISO text, launch_id) of the last row of the page before."""
-    at, launch_id = before or (None, None)
-    return await db.fetch(
-        _LEDGER
-        + """
-        WHERE (%(outcome)s::text IS NULL OR l.outcome = %(outcome)s)
-          AND (%(user_id)s::uuid IS NULL OR l.user_id = %(user_id)s)
-          AND (%(image_id)s::uuid IS NULL OR l.image_id = %(image_id)s)
-          AND (%(at)s::timestamptz IS NULL OR (l.at, l.launch_id) < (%(at)s, %(launch_id)s::uuid))
-        ORDER BY l.at DESC, l.launch_id DESC LIMIT %(limit)s
-        """,
-        {
-            "outcome": outcome,
-            "user_id": user_id,
-            "image_id": image_id,
-            "at": at,
-            "launch_id": launch_id,
-            "limit": limit,
-        },
-    )
-
-
-async def get_launch(db: Database, launch_id: UUID) -> DictRow | None:
-    """One launch as `list_launches` has it."""
-    return await db.fetch_one(_LEDGER + " WHERE l.launch_id = %s", (launch_id,))
 
 
 async def read_result(db: Database, session_id: str, user_id: str) -> DictRow | None:

@@ -6,8 +6,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, LiteralString
 
+from psycopg.rows import DictRow
+
 from greenroom.core.errors import Invalid
 from greenroom.core.listing import Order, Word
+from greenroom.db.database import Database
 
 _EVERY_WORD: Final[LiteralString] = (
     "NOT EXISTS (SELECT 1 FROM unnest({words}) word WHERE strpos(lower({text}), word) = 0)"
@@ -61,6 +64,32 @@ class Listing:
 
     columns: Mapping[LiteralString, Column]
     key: LiteralString
+    source: LiteralString
+    """FROM what."""
+
+    async def read(
+        self,
+        db: Database,
+        select: LiteralString,
+        conditions: Conditions,
+        *,
+        order: Order,
+        after: Position | None,
+        limit: int | None,
+    ) -> list[DictRow]:
+        """What `select` names of the rows behind `after`, and as `position` the value in the column of the order."""
+        ordered = self._follow(conditions, order, after)
+        return await db.fetch(
+            f"SELECT {select}, {self._position(order)} AS position {self.source} WHERE {conditions.where} {ordered}"
+            " LIMIT %(limit)s",
+            {**conditions.values, "limit": limit},
+        )
+
+    async def count(self, db: Database, conditions: Conditions) -> int:
+        """How many rows fulfil the conditions."""
+        statement: LiteralString = f"SELECT count(*) AS total {self.source} WHERE {conditions.where}"
+        row = await db.fetch_one(statement, conditions.values)
+        return row["total"] if row else 0
 
     def require(self, conditions: Conditions, words: Sequence[Word]) -> None:
         """Only rows that have all the words."""
@@ -83,7 +112,7 @@ class Listing:
         if texts:
             conditions.add(_EVERY_WORD.format(words=f"%({name})s::text[]", text=text), **{name: texts})
 
-    def follow(self, conditions: Conditions, order: Order, after: Position | None) -> LiteralString:
+    def _follow(self, conditions: Conditions, order: Order, after: Position | None) -> LiteralString:
         """Only rows behind `after`; returns the ORDER BY."""
         name, column = self._column(order)
         direction: LiteralString = " DESC" if order.descending else ""
@@ -95,7 +124,7 @@ class Listing:
             )
         return f"ORDER BY {column.sql}{direction}, {self.key}{direction}"
 
-    def position(self, order: Order) -> LiteralString:
+    def _position(self, order: Order) -> LiteralString:
         """Of each row what `Position.value` is, as a text."""
         return f"({self._column(order)[1].sql})::text"
 

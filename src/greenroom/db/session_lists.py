@@ -31,6 +31,7 @@ SESSIONS: Final = Listing(
         "expires": Column("COALESCE(s.expires, 'infinity')", "timestamptz"),
     },
     key="s.session_id",
+    source=FROM,
 )
 
 NEWEST_FIRST: Final = Order("created", descending=True)
@@ -77,20 +78,12 @@ async def list_sessions(
         after: the last row of the page before.
         limit: rows at most.
     """
-    conditions = _conditions(wanted)
-    ordered = SESSIONS.follow(conditions, order, after)
-    return await db.fetch(
-        f"SELECT {SELECT}, {SESSIONS.position(order)} AS position {FROM} WHERE {conditions.where} {ordered}"
-        " LIMIT %(limit)s",
-        {**conditions.values, "limit": limit},
-    )
+    return await SESSIONS.read(db, SELECT, _conditions(wanted), order=order, after=after, limit=limit)
 
 
 async def count_sessions(db: Database, wanted: SessionFilter) -> int:
     """How many sessions match."""
-    conditions = _conditions(wanted)
-    row = await db.fetch_one(f"SELECT count(*) AS total {FROM} WHERE {conditions.where}", conditions.values)
-    return row["total"] if row else 0
+    return await SESSIONS.count(db, _conditions(wanted))
 
 
 def _conditions(wanted: SessionFilter) -> Conditions:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final, LiteralString
 
 from greenroom.core.errors import NotFound, Refused
+from greenroom.core.listing import Order, Word
 from greenroom.core.permissions import GLOBAL_ADMIN
 from greenroom.db.database import Connection, Database, returned
+from greenroom.db.listing import Column, Conditions, Listing, Position
 
 ALL_USERS: Final = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
 """The group everybody is in; its id is fixed by the published interface."""
@@ -48,8 +51,8 @@ class User:
     num_sessions: int
 
 
-_SELECT: Final[LiteralString] = (
-    "SELECT u.user_id, u.username, u.realm, u.first_name, u.last_name, u.phone, u.organization, u.notes,"
+_COLUMNS: Final[LiteralString] = (
+    "u.user_id, u.username, u.realm, u.first_name, u.last_name, u.phone, u.organization, u.notes,"
     " u.password_hash, u.password_once, u.locked, u.disabled, u.auth_epoch, u.created, u.last_session,"
     " EXISTS (SELECT 1 FROM anonymous_users a WHERE a.user_id = u.user_id) AS anonymous,"
     " COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name)"
@@ -58,8 +61,56 @@ _SELECT: Final[LiteralString] = (
     " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
     "       WHERE ug.user_id = u.user_id ORDER BY p) AS permissions,"
     " (SELECT count(*) FROM sessions s WHERE s.user_id = u.user_id AND s.status <> 'deleted') AS num_sessions"
-    " FROM users u"
 )
+_SELECT: Final[LiteralString] = f"SELECT {_COLUMNS} FROM users u"
+
+USERS: Final = Listing(
+    {
+        "username": Column("lower(u.username)"),
+        "name": Column("lower(u.first_name || ' ' || u.last_name)"),
+        "groups": Column(
+            "COALESCE((SELECT string_agg(g.name, ', ' ORDER BY g.priority, g.name) FROM user_groups ug"
+            " JOIN groups g USING (group_id) WHERE ug.user_id = u.user_id), '')"
+        ),
+        "status": Column("CASE WHEN u.disabled THEN 'disabled' WHEN u.locked THEN 'locked' ELSE 'enabled' END"),
+        "sessions": Column(
+            "(SELECT count(*) FROM sessions s WHERE s.user_id = u.user_id AND s.status <> 'deleted')", "bigint"
+        ),
+        "last": Column("COALESCE(u.last_session, '-infinity')", "timestamptz"),
+        "created": Column("u.created", "timestamptz"),
+    },
+    key="u.user_id",
+    source="FROM users u",
+)
+
+BY_NAME: Final = Order("username", descending=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUser:
+    """A user in a list; `position` is what the next page begins behind."""
+
+    user: User
+    position: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFilter:
+    """Which users a list shows: members of a group (None = all) who have all the `words`."""
+
+    group_id: object = None
+    words: Sequence[Word] = ()
+
+    def conditions(self) -> Conditions:
+        """The same in SQL."""
+        conditions = Conditions()
+        if self.group_id is not None:
+            conditions.add(
+                "EXISTS (SELECT 1 FROM user_groups m WHERE m.user_id = u.user_id AND m.group_id = %(group_id)s::uuid)",
+                group_id=self.group_id,
+            )
+        USERS.require(conditions, self.words)
+        return conditions
 
 
 def _user(row: dict[str, Any]) -> User:
@@ -88,31 +139,29 @@ async def find_user(db: Database, username: str) -> User | None:
 
 async def list_users(
     db: Database,
+    wanted: UserFilter | None = None,
     *,
-    q: str | None = None,
-    group_id: object = None,
-    after: str | None = None,
+    order: Order = BY_NAME,
+    after: Position | None = None,
     limit: int | None = None,
-) -> list[User]:
-    """Users in the order of their names (lower case); those after the name `after`.
+) -> list[ListedUser]:
+    """Users that match, by name unless another order is asked for.
 
     Args:
         db: where they are.
-        q: part of their user name, first or last name.
-        group_id: only members of this group.
-        after: only those behind this name.
+        wanted: which ones; None = all.
+        order: by which column of `USERS`.
+        after: only those behind this one.
         limit: at most so many.
     """
-    rows = await db.fetch(
-        _SELECT + " WHERE (%(after)s::text IS NULL OR lower(u.username) > lower(%(after)s))"
-        " AND (%(q)s::text IS NULL OR strpos(lower(u.username || ' ' || u.first_name || ' ' || u.last_name),"
-        "      lower(%(q)s)) > 0)"
-        " AND (%(group_id)s::uuid IS NULL OR EXISTS (SELECT 1 FROM user_groups m"
-        "      WHERE m.user_id = u.user_id AND m.group_id = %(group_id)s::uuid))"
-        " ORDER BY lower(u.username) LIMIT %(limit)s",
-        {"after": after, "q": q, "group_id": group_id, "limit": limit},
-    )
-    return [_user(row) for row in rows]
+    conditions = (wanted or UserFilter()).conditions()
+    rows = await USERS.read(db, _COLUMNS, conditions, order=order, after=after, limit=limit)
+    return [ListedUser(position=row.pop("position"), user=_user(row)) for row in rows]
+
+
+async def count_users(db: Database, wanted: UserFilter) -> int:
+    """How many users match."""
+    return await USERS.count(db, wanted.conditions())
 
 
 async def insert_user(connection: Connection, username: str, *, password_hash: str | None = None, **fields: Any) -> str:

@@ -80,6 +80,8 @@ export interface Page<T> {
   rows: T[];
   /** Where the next page begins; null = this is the last. */
   next: string | null;
+  /** Rows of all pages, where the request says `count`. */
+  total: number | null;
 }
 
 /** One page of a list. Throws ApiError. */
@@ -87,7 +89,12 @@ export async function pageOf<T>(call: Promise<Answer<T[]>>): Promise<Page<T>> {
   let response: Response | undefined;
   const rows = await dataOf(call.then((answer) => ({ ...answer, response: (response = answer.response) })));
   const next = nextPage(response);
-  return { rows, next: next ? new URL(next, location.origin).searchParams.get('cursor') : null };
+  const total = response?.headers.get('x-total-count') ?? null;
+  return {
+    rows,
+    next: next ? new URL(next, location.origin).searchParams.get('cursor') : null,
+    total: total === null ? null : Number(total),
+  };
 }
 
 async function bodyOf<T>(response: Response): Promise<Answer<T>> {

@@ -1,7 +1,11 @@
-/** Live pages: server-sent events of `/api/v1/events` mark queries as out of date; a reconnect marks all of them. */
+/**
+ * Live pages: server-sent events of `/api/v1/events` mark queries as out of date; a reconnect marks all of them. In lists
+ * of sessions, which may be long, the sessions they name are renewed one by one.
+ */
 
 import type { QueryClient } from '@tanstack/react-query';
 import { useEffect, useSyncExternalStore } from 'react';
+import { SessionPatches } from './sessionList';
 
 export type LiveState = 'connecting' | 'live' | 'reconnecting';
 
@@ -53,6 +57,7 @@ export function useLiveState(): LiveState {
 export function useLiveQueries(queries: QueryClient): void {
   useEffect(() => {
     const waiting = new Set<string>();
+    const sessions = new SessionPatches(queries);
     let gather: ReturnType<typeof setTimeout> | undefined;
     let retry: ReturnType<typeof setTimeout> | undefined;
     let gap: ReturnType<typeof setTimeout> | undefined;
@@ -63,8 +68,10 @@ export function useLiveQueries(queries: QueryClient): void {
       const keys = new Set(waiting);
       waiting.clear();
       void queries.invalidateQueries({ predicate: (query) => keys.has(String(query.queryKey[0])) });
+      void sessions.flush();
     };
-    const touch = (topic: string) => {
+    const touch = ({ topic, id }: { topic: string; id: string }) => {
+      if (topic === 'session') sessions.add(id);
       for (const key of TOUCHED[topic] ?? []) waiting.add(key);
       gather ??= setTimeout(flush, GATHER_MS);
     };
@@ -77,7 +84,7 @@ export function useLiveQueries(queries: QueryClient): void {
         gap = undefined;
         become('live');
       };
-      source.onmessage = (event) => touch((JSON.parse(event.data as string) as { topic: string }).topic);
+      source.onmessage = (event) => touch(JSON.parse(event.data as string) as { topic: string; id: string });
       source.addEventListener('resync', resync);
       source.onerror = lost;
     };

@@ -3,6 +3,7 @@
 import { queryOptions } from '@tanstack/react-query';
 import type { paths } from '../generated/schema';
 import { allOf, client, dataOf, pageOf } from './client';
+import { pagesOf } from './pages';
 import type { Schemas, Uuid } from './types';
 
 type Init = { signal: AbortSignal };
@@ -54,13 +55,15 @@ export function managerRequestsQuery(question: RequestQuestion, limit: number) {
   });
 }
 
-export const sessionsQuery = listOf('sessions', (init) => client.GET('/api/v1/sessions', init));
-/** Sessions whose hand-over to a user failed, kept to be looked at; no other list has them. */
-export const setAsideQuery = queryOptions({
-  queryKey: ['sessions', 'set-aside'],
-  queryFn: ({ signal }) =>
-    allOf(client.GET('/api/v1/sessions', { signal, params: { query: { set_aside: true } } }), signal),
-});
+/** The sessions of a pool that nobody has: those that wait for a user, or those that were set aside. */
+export function poolSessionsQuery(configId: Uuid, setAside: boolean) {
+  const query = { staging_config_id: configId, ...(setAside ? { set_aside: true } : { staged: true }) };
+  return queryOptions({
+    queryKey: ['sessions', 'pool', query],
+    queryFn: ({ signal }) => allOf(client.GET('/api/v1/sessions', { signal, params: { query } }), signal),
+  });
+}
+
 export const stagingQuery = listOf('staging-configs', (init) => client.GET('/api/v1/staging-configs', init));
 
 export function stagingConfigQuery(configId: Uuid) {
@@ -250,11 +253,40 @@ export function userSettingsQuery(userId: Uuid) {
   });
 }
 
-/** How launches were served, newest first. */
-export function launchesQuery(outcome: 'staged' | 'on_demand' | 'failed' | null) {
-  const query = outcome ? { outcome } : {};
+type LaunchQuestion = Pick<NonNullable<paths['/api/v1/launches']['get']['parameters']['query']>, 'outcome' | 'q'>;
+
+/** How launches were served. */
+export function launchListQuery(question: LaunchQuestion & { sort: string }) {
+  return pagesOf(['launches', 'list', question], (span, signal) =>
+    pageOf(client.GET('/api/v1/launches', { signal, params: { query: { ...question, ...span } } })),
+  );
+}
+
+/** How many launches match. */
+export function launchCountQuery(question: LaunchQuestion) {
   return queryOptions({
-    queryKey: ['launches', outcome],
-    queryFn: ({ signal }) => dataOf(client.GET('/api/v1/launches', { signal, params: { query } })),
+    queryKey: ['launches', 'count', question],
+    queryFn: async ({ signal }) => {
+      const query = { ...question, limit: 1, count: true };
+      return (await pageOf(client.GET('/api/v1/launches', { signal, params: { query } }))).total ?? 0;
+    },
+  });
+}
+
+/** Users page by page; `usersQuery` has all of them, for people to choose from. */
+export function userListQuery(question: { q?: string; sort: string }) {
+  return pagesOf(['users', 'list', question], (span, signal) =>
+    pageOf(client.GET('/api/v1/users', { signal, params: { query: { ...question, ...span } } })),
+  );
+}
+
+/** How many users match. */
+export function userCountQuery(question: { q?: string }) {
+  return queryOptions({
+    queryKey: ['users', 'count', question],
+    queryFn: async ({ signal }) => {
+      const query = { ...question, limit: 1, count: true };
+      return (await pageOf(client.GET('/api/v1/users', { signal, params: { query } }))).total ?? 0;
+    },
   });
 }

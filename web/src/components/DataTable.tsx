@@ -16,7 +16,9 @@ import type { UseQueryResult } from '@tanstack/react-query';
 import { IconArrowDown, IconArrowUp, IconSearch } from '@tabler/icons-react';
 import { type ReactNode, useMemo, useRef } from 'react';
 import { StaleBanner } from './feedback';
-import { type Cell, compare, passes, useSelection, useTableState } from './tableState';
+import { MOST_WHOLE, TableRows } from './TableRows';
+import { type Cell, compare, passes, type TableState, useSelection, useTableState } from './tableState';
+import { useFrozenWidths } from './useFrozenWidths';
 
 export interface Column<Row> {
   /** Short key: names the column in the address and in the filter (`zone:eu`). */
@@ -32,14 +34,27 @@ export interface Column<Row> {
   width?: number | string;
 }
 
+/** Of a list that the server orders and filters and that is read page by page: what is not in its rows. */
+export interface Paged {
+  /** What was asked of the server; see `useTableState`. */
+  state: TableState;
+  /** Rows of all pages; undefined = not known yet. */
+  total: number | undefined;
+  /** Asks for the next page; undefined = this is the last. */
+  onMore: (() => void) | undefined;
+}
+
 interface Props<Row> {
   /** What the table shows, for people who hear it. */
   caption: string;
   /** Of a second, short table of a page: its order has a name of its own in the address, and it has no filter. */
   name?: string;
   query: Pick<UseQueryResult<Row[]>, 'data' | 'error'>;
+  /** The same array each time, so that rows that did not change are not drawn anew. */
   columns: Column<Row>[];
   rowKey: (row: Row) => string;
+  /** Without it all rows are there, and are ordered and filtered here. */
+  paged?: Paged;
   empty: ReactNode;
   /** Key of the column, with `-` in front for descending. */
   sort?: string;
@@ -50,25 +65,38 @@ interface Props<Row> {
   bulk?: (rows: Row[], clear: () => void) => ReactNode;
 }
 
-/** The one table of the console: filter, order, skeleton, empty state, stale data; rows are renewed in place. */
+/**
+ * The one table of the console: filter, order, skeleton, empty state, stale data; rows are renewed in place.
+ *
+ * It may have any number of rows: of many those near the window alone are in the document.
+ */
 export function DataTable<Row>({
   caption,
   name = '',
   query,
   columns,
   rowKey,
+  paged,
   empty,
   sort,
   minWidth = 760,
   tools,
   bulk,
 }: Props<Row>) {
-  const state = useTableState(sort ?? null, name);
+  const own = useTableState(sort ?? null, name);
+  const state = paged?.state ?? own;
   const filterRef = useRef<HTMLInputElement>(null);
   useHotkeys([['/', () => filterRef.current?.focus()]]);
-  const rows = useMemo(() => arranged(query.data ?? [], columns, state), [query.data, columns, state]);
-  const total = query.data?.length ?? 0;
-  const selection = useSelection(rows, rowKey, state.filter);
+  const { filter, sort: by, descending } = state;
+  const rows = useMemo(
+    () => (paged ? (query.data ?? []) : arranged(query.data ?? [], columns, { filter, sort: by, descending })),
+    [paged !== undefined, query.data, columns, filter, by, descending],
+  );
+  const total = paged ? paged.total : query.data?.length;
+  const selection = useSelection(rows, rowKey, filter);
+  const body = useRef<HTMLTableSectionElement>(null);
+  const frozen = useFrozenWidths(body, rows.length > MOST_WHOLE, columns.map(({ key }) => key).join());
+  const isEmpty = query.data && rows.length === 0;
 
   return (
     <Stack gap="md">
@@ -106,14 +134,22 @@ export function DataTable<Row>({
           </Group>
         )}
         <Table.ScrollContainer minWidth={minWidth} type="native" tabIndex={0} role="region" aria-label={caption}>
-          <Table verticalSpacing="sm" horizontalSpacing="sm" highlightOnHover aria-label={caption}>
+          <Table
+            verticalSpacing="sm"
+            horizontalSpacing="sm"
+            highlightOnHover
+            aria-label={caption}
+            aria-rowcount={total === undefined ? -1 : (paged ? total : rows.length) + 1}
+            layout={frozen ? 'fixed' : 'auto'}
+          >
+            {frozen}
             <Table.Thead>
-              <Table.Tr>
+              <Table.Tr aria-rowindex={1}>
                 {bulk && (
                   <Table.Th w={40}>
                     <Checkbox
                       size="xs"
-                      aria-label="Select all rows"
+                      aria-label={paged?.onMore ? `Select the ${rows.length} rows that are loaded` : 'Select all rows'}
                       checked={rows.length > 0 && selection.rows.length === rows.length}
                       indeterminate={selection.rows.length > 0 && selection.rows.length < rows.length}
                       onChange={selection.toggleAll}
@@ -125,35 +161,33 @@ export function DataTable<Row>({
                 ))}
               </Table.Tr>
             </Table.Thead>
-            <Table.Tbody>
-              {!query.data
-                ? [0, 1, 2].map((index) => <SkeletonRow key={index} columns={columns.length + (bulk ? 1 : 0)} />)
-                : rows.map((row) => (
-                    <Table.Tr key={rowKey(row)} data-row={rowKey(row)}>
-                      {bulk && (
-                        <Table.Td>
-                          <Checkbox
-                            size="xs"
-                            aria-label={`Select ${rowKey(row)}`}
-                            checked={selection.has(row)}
-                            onChange={() => selection.toggle(row)}
-                          />
-                        </Table.Td>
-                      )}
-                      {columns.map((column) => (
-                        <Table.Td key={column.key} {...(column.align ? { ta: column.align } : {})}>
-                          {column.render ? column.render(row) : String(column.value?.(row) ?? '–')}
-                        </Table.Td>
-                      ))}
-                    </Table.Tr>
-                  ))}
-            </Table.Tbody>
+            {query.data ? (
+              <TableRows
+                body={body}
+                rows={rows}
+                columns={columns}
+                rowKey={rowKey}
+                selection={bulk && selection}
+                onMore={paged?.onMore}
+              />
+            ) : (
+              <Table.Tbody>
+                {[0, 1, 2].map((index) => (
+                  <SkeletonRow key={index} columns={columns.length + (bulk ? 1 : 0)} />
+                ))}
+              </Table.Tbody>
+            )}
           </Table>
         </Table.ScrollContainer>
-        {query.data && total === 0 && empty}
-        {total > 0 && rows.length === 0 && (
+        {isEmpty && !filter && empty}
+        {isEmpty && filter && (
           <Text ta="center" py="xl" c="dimmed" size="sm">
-            None of the {total} rows match “{state.filter}”.
+            No row matches “{filter}”.
+          </Text>
+        )}
+        {paged?.onMore && rows.length > 0 && (
+          <Text ta="center" py="xs" c="dimmed" size="xs" className="number">
+            {rows.length} of {total ?? '…'} rows are loaded; scroll for more.
           </Text>
         )}
       </Card>
@@ -161,7 +195,11 @@ export function DataTable<Row>({
   );
 }
 
-function arranged<Row>(data: Row[], columns: Column<Row>[], state: ReturnType<typeof useTableState>): Row[] {
+function arranged<Row>(
+  data: Row[],
+  columns: Column<Row>[],
+  state: Pick<TableState, 'filter' | 'sort' | 'descending'>,
+): Row[] {
   const valued = columns.filter((column) => column.value);
   const cells = (row: Row) => Object.fromEntries(valued.map((column) => [column.key, column.value?.(row)]));
   const rows = state.filter ? data.filter((row) => passes(state.filter, cells(row))) : [...data];
@@ -171,7 +209,7 @@ function arranged<Row>(data: Row[], columns: Column<Row>[], state: ReturnType<ty
   return rows.sort((a, b) => compare(by(a), by(b)) * direction);
 }
 
-function Heading<Row>({ column, state }: { column: Column<Row>; state: ReturnType<typeof useTableState> }) {
+function Heading<Row>({ column, state }: { column: Column<Row>; state: TableState }) {
   const active = state.sort === column.key;
   const Arrow = state.descending ? IconArrowDown : IconArrowUp;
   const style = { width: column.width };

@@ -1,9 +1,10 @@
-import { useCallback, useState } from 'react';
+import { useCallback, useRef, useState } from 'react';
 import { useSearchParams } from 'react-router';
 
 /** Filter and order of a table, kept in the address so that a reload, a link and "back" keep them. */
 export interface TableState {
   filter: string;
+  /** Column, and whether its greatest come first. */
   sort: string | null;
   descending: boolean;
   setFilter: (text: string) => void;
@@ -52,12 +53,20 @@ export function useTableState(initialSort: string | null, name = ''): TableState
 export function useSelection<Row>(rows: Row[], keyOf: (row: Row) => string, filter: string) {
   const [chosen, setChosen] = useState({ filter, keys: new Set<string>() });
   const keys = chosen.filter === filter ? chosen.keys : new Set<string>();
-  const selected = rows.filter((row) => keys.has(keyOf(row)));
+  const selected = keys.size > 0 ? rows.filter((row) => keys.has(keyOf(row))) : [];
   const choose = (next: Iterable<string>) => setChosen({ filter, keys: new Set(next) });
-  const toggle = (row: Row) => {
-    const key = keyOf(row);
-    choose(keys.has(key) ? [...keys].filter((each) => each !== key) : [...keys, key]);
-  };
+  const named = useRef(keyOf);
+  named.current = keyOf;
+  const toggle = useCallback(
+    (row: Row) =>
+      setChosen((before) => {
+        const next = new Set(before.filter === filter ? before.keys : []);
+        const key = named.current(row);
+        if (!next.delete(key)) next.add(key);
+        return { filter, keys: next };
+      }),
+    [filter],
+  );
   return {
     rows: selected,
     has: (row: Row) => keys.has(keyOf(row)),

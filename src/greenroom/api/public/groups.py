@@ -71,7 +71,8 @@ async def delete_group(db: Db, logs: Logs, call: Annotated[Call, requires_key("g
 async def get_users_group(db: Db, call: Annotated[Call, requires_key("groups_view", "users_view")]) -> dict[str, Any]:
     """The members of a group."""
     group = await groups.get_group(db, _group_id(call))
-    return {"users": [user_shape(user) for user in await users.list_users(db, group_id=group.group_id)]}
+    members = await users.list_users(db, users.UserFilter(group_id=group.group_id))
+    return {"users": [user_shape(each.user) for each in members]}
 
 
 @router.post("/add_user_group")

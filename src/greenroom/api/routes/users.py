@@ -12,13 +12,15 @@ from pydantic import SecretStr
 from greenroom.api import accounts
 from greenroom.api.audit import audit
 from greenroom.api.deps import Db, InstallationSecrets, Logs, PasswordHashes, SettingsSnapshot
-from greenroom.api.paging import Paging
+from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.schemas.accounts import EffectiveSettingView, LoginView, UserCreate, UserPatch, UserView
 from greenroom.api.security import Caller, requires
+from greenroom.core.listing import order_of, words_of
 from greenroom.core.settings import SETTINGS, Resolved, resolve
 from greenroom.core.variables import shown
 from greenroom.db import logins, users
 from greenroom.db.groups import memberships_of
+from greenroom.db.users import BY_NAME, USERS, UserFilter
 
 router = APIRouter(tags=["users"])
 
@@ -27,13 +29,19 @@ router = APIRouter(tags=["users"])
 async def list_users(
     db: Db,
     page: Paging,
-    q: Annotated[str | None, Query(max_length=255, description="part of a name")] = None,
+    q: Search = "",
     group_id: Annotated[UUID | None, Query(description="members of this group")] = None,
+    sort: Sorting = str(BY_NAME),
+    count: Counting = False,
 ) -> list[UserView]:
-    """Users by name."""
-    (after,) = page.after_texts(1)
-    rows = await users.list_users(db, q=_plain(q), group_id=group_id, after=after, limit=page.limit + 1)
-    return [UserView.model_validate(user) for user in page.cut(rows, lambda user: [user.username])]
+    """Users, by name unless another order is asked for."""
+    wanted = UserFilter(group_id=group_id, words=words_of(q, USERS.columns))
+    if count:
+        page.count(await users.count_users(db, wanted))
+    order = order_of(sort, USERS.columns)
+    found = await users.list_users(db, wanted, order=order, after=page.after_row(order), limit=page.limit + 1)
+    rows = page.cut(found, lambda each: [str(order), each.position, each.user.user_id])
+    return [UserView.model_validate(each.user) for each in rows]
 
 
 @router.post("/users", status_code=201)
@@ -133,7 +141,3 @@ async def end_user_login(
     caller.require_not_above(user.permissions)
     ended = await accounts.end_login(db, user.user_id, str(login_id))
     audit(logs, caller, "changed", "user", user.username, after={"log-in": f"from {ended.client_ip} ended"})
-
-
-def _plain(text: str | None) -> str | None:
-    return text.replace("\0", "") if text else None

@@ -4,8 +4,9 @@ import { IconCpu, IconDeviceDesktop, IconServer2, IconStack2, type TablerIcon } 
 import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 import { useAllowed } from '../../api/auth';
-import { agentsQuery, managersQuery, sessionsQuery, stagingQuery } from '../../api/queries';
-import type { Agent, Manager, Session, StagingConfig } from '../../api/types';
+import { agentsQuery, managersQuery, stagingQuery } from '../../api/queries';
+import { sessionCountQuery } from '../../api/sessionList';
+import type { Agent, Manager, StagingConfig } from '../../api/types';
 import { StaleBanner } from '../../components/feedback';
 import { bytes, counted, trimmed } from '../../components/format';
 import { Meter } from '../../components/Meter';
@@ -19,7 +20,7 @@ import { PoolState } from './staging/PoolState';
  */
 export function Dashboard() {
   const allowed = useAllowed();
-  const sessions = useQuery({ ...sessionsQuery, enabled: allowed('sessions_view') });
+  const sessions = useQuery({ ...sessionCountQuery({ staged: false }), enabled: allowed('sessions_view') });
   const configs = useQuery({ ...stagingQuery, enabled: allowed('staging_view') });
   const managers = useQuery({ ...managersQuery, enabled: allowed('managers_view') });
   const agents = useQuery({ ...agentsQuery, enabled: allowed('agents_view') });
@@ -97,13 +98,8 @@ interface Count {
   note: string;
 }
 
-function sessionsInUse(sessions: Session[]): Count {
-  const used = sessions.filter((session) => session.user_id);
-  const people = new Set(used.map((session) => session.user_id)).size;
-  return {
-    number: String(used.length),
-    note: people > 0 ? `by ${counted(people, 'user')}` : 'nobody is working now',
-  };
+function sessionsInUse(number: number): Count {
+  return { number: String(number), note: number > 0 ? 'of all users' : 'nobody is working now' };
 }
 
 function staged(configs: StagingConfig[]): Count {
@@ -135,16 +131,16 @@ function agentsRunning(agents: Agent[]): Count {
   return { number: `${running} / ${agents.length}`, note: disabled > 0 ? `${disabled} disabled` : 'all enabled' };
 }
 
-interface FigureProps<Row> {
-  query: UseQueryResult<Row[]>;
+interface FigureProps<Data> {
+  query: UseQueryResult<Data>;
   to: string;
   icon: TablerIcon;
   title: string;
-  of: (rows: Row[]) => Count;
+  of: (data: Data) => Count;
 }
 
-function Figure<Row>({ query, to, icon: Icon, title, of }: FigureProps<Row>) {
-  const count = query.data && of(query.data);
+function Figure<Data>({ query, to, icon: Icon, title, of }: FigureProps<Data>) {
+  const count = query.data === undefined ? undefined : of(query.data);
   return (
     <Card component={Link} to={to} withBorder className="surface tile" p="lg">
       <Group justify="space-between" wrap="nowrap" align="flex-start">

@@ -1,9 +1,8 @@
 import { Drawer, SegmentedControl, Text } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
 import { IconListDetails, IconRocket } from '@tabler/icons-react';
-import { useState } from 'react';
+import { useMemo, useState } from 'react';
 import { useSearchParams } from 'react-router';
-import { launchesQuery } from '../../../api/queries';
+import { launchCountQuery, launchListQuery } from '../../../api/queries';
 import type { Launch } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
 import { type Column, DataTable } from '../../../components/DataTable';
@@ -15,6 +14,7 @@ import { RowLink } from '../../../components/RowLink';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { withParam } from '../../../components/tableState';
 import { TimeAgo } from '../../../components/TimeAgo';
+import { usePages } from '../../../components/usePages';
 import { PlacementSteps } from '../sessions/PlacementTable';
 
 const OUTCOMES = ['staged', 'on_demand', 'failed'] as const;
@@ -23,9 +23,63 @@ const OUTCOMES = ['staged', 'on_demand', 'failed'] as const;
 export function Launches() {
   const [params, setParams] = useSearchParams();
   const outcome = OUTCOMES.find((each) => each === params.get('outcome')) ?? null;
-  const launches = useQuery({ ...launchesQuery(outcome), placeholderData: (before) => before });
+  const which = outcome ? { outcome } : {};
+  const launches = usePages({
+    sort: '-time',
+    pages: (asked) => launchListQuery({ ...which, ...asked }),
+    count: (asked) => launchCountQuery({ ...which, ...asked }),
+  });
   const [shown, setShown] = useState<Launch | null>(null);
-  const columns: Column<Launch>[] = [
+  const columns = useMemo(() => columnsOf(setShown), []);
+  const choose = (next: string) => setParams(withParam('outcome', next === 'all' ? '' : next), { replace: true });
+  return (
+    <>
+      <PageHeader title="Launches">What was tried for each launch, and why it was passed over.</PageHeader>
+      <DataTable
+        caption="Launches"
+        {...launches}
+        columns={columns}
+        rowKey={rowKey}
+        minWidth={940}
+        tools={
+          <SegmentedControl
+            size="xs"
+            aria-label="Outcome"
+            data={[{ value: 'all', label: 'All' }, ...OUTCOMES.map((value) => ({ value, label: wordOf(value) }))]}
+            value={outcome ?? 'all'}
+            onChange={choose}
+          />
+        }
+        empty={
+          <EmptyState icon={IconRocket} title="No launches that fit">
+            Each launch of a workspace stands here, whether it gave a session or not.
+          </EmptyState>
+        }
+      />
+      {shown && (
+        <Drawer
+          opened
+          onClose={() => setShown(null)}
+          position="right"
+          size="xl"
+          title={
+            <Text component="span" fw={650}>
+              {shown.image_friendly_name ?? 'Launch'} for {shown.username ?? 'somebody who was deleted'}
+            </Text>
+          }
+          closeButtonProps={{ 'aria-label': 'Close' }}
+        >
+          <PlacementSteps steps={shown.steps} />
+        </Drawer>
+      )}
+    </>
+  );
+}
+
+const rowKey = (row: Launch) => row.launch_id;
+
+function columnsOf(onSteps: (launch: Launch) => void): Column<Launch>[] {
+  return [
     { key: 'time', title: 'Time', value: (row) => row.at, render: (row) => <TimeAgo time={row.at} /> },
     { key: 'user', title: 'User', value: (row) => row.username },
     { key: 'workspace', title: 'Workspace', value: (row) => row.image_friendly_name },
@@ -61,53 +115,9 @@ export function Launches() {
       title: 'Steps',
       hideTitle: true,
       align: 'right',
-      render: (row) => <RowButton label="Steps of this launch" icon={IconListDetails} onClick={() => setShown(row)} />,
+      render: (row) => <RowButton label="Steps of this launch" icon={IconListDetails} onClick={() => onSteps(row)} />,
     },
   ];
-  const choose = (next: string) => setParams(withParam('outcome', next === 'all' ? '' : next), { replace: true });
-  return (
-    <>
-      <PageHeader title="Launches">What was tried for each launch, and why it was passed over.</PageHeader>
-      <DataTable
-        caption="Launches"
-        query={launches}
-        columns={columns}
-        rowKey={(row) => row.launch_id}
-        sort="-time"
-        minWidth={940}
-        tools={
-          <SegmentedControl
-            size="xs"
-            aria-label="Outcome"
-            data={[{ value: 'all', label: 'All' }, ...OUTCOMES.map((value) => ({ value, label: wordOf(value) }))]}
-            value={outcome ?? 'all'}
-            onChange={choose}
-          />
-        }
-        empty={
-          <EmptyState icon={IconRocket} title="No launches that fit">
-            Each launch of a workspace stands here, whether it gave a session or not.
-          </EmptyState>
-        }
-      />
-      {shown && (
-        <Drawer
-          opened
-          onClose={() => setShown(null)}
-          position="right"
-          size="xl"
-          title={
-            <Text component="span" fw={650}>
-              {shown.image_friendly_name ?? 'Launch'} for {shown.username ?? 'somebody who was deleted'}
-            </Text>
-          }
-          closeButtonProps={{ 'aria-label': 'Close' }}
-        >
-          <PlacementSteps steps={shown.steps} />
-        </Drawer>
-      )}
-    </>
-  );
 }
 
 function wordOf(outcome: string): string {

@@ -35,7 +35,7 @@ export function AgentPage() {
           {
             key: 'sessions',
             title: 'Sessions',
-            content: <SessionsTable of={({ agent_id }) => agent_id === data.agent_id} />,
+            content: <SessionsTable of={{ agent_id: data.agent_id }} />,
           },
         ]
       : []),

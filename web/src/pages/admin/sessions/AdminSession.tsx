@@ -18,9 +18,10 @@ import { ConfigLink } from '../staging/ConfigLink';
 import { PERMISSION_LABELS } from '../staging/permissions';
 import { CommandForm } from './CommandForm';
 import { Expiry } from './Expiry';
-import { kindOf } from './kinds';
 import { PlacementTable } from './PlacementTable';
-import { nameOf } from './RowActions';
+import { kindOf, nameOf } from './kinds';
+
+const LOG_CODES = { 'staging-violation': 'Violations' };
 
 /** One session as an administrator sees it: facts, how it came about, its screen, a command, its log rows. */
 export function AdminSession() {
@@ -41,7 +42,13 @@ export function AdminSession() {
         ? [{ key: 'command', title: 'Command', content: <CommandForm sessionId={data.session_id} /> }]
         : []),
       ...(allowed('system_view')
-        ? [{ key: 'logs', title: 'Logs', content: <LogsTable fixed={{ session_id: data.session_id }} /> }]
+        ? [
+            {
+              key: 'logs',
+              title: 'Logs',
+              content: <LogsTable fixed={{ session_id: data.session_id }} codes={LOG_CODES} />,
+            },
+          ]
         : []),
     ];
   };

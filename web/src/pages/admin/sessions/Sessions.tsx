@@ -1,19 +1,19 @@
 import { useQuery } from '@tanstack/react-query';
-import { sessionsQuery } from '../../../api/queries';
+import { sessionCountQuery } from '../../../api/sessionList';
 import { counted } from '../../../components/format';
 import { PageHeader } from '../../../components/PageHeader';
-import { kindOf } from './kinds';
+import { QUESTIONS } from './kinds';
 import { SessionsTable } from './SessionsTable';
 
 /** Sessions of everybody. */
 export function Sessions() {
-  const { data } = useQuery(sessionsQuery);
-  const staged = (data ?? []).filter((row) => kindOf(row) === 'staged').length;
+  const inUse = useQuery(sessionCountQuery(QUESTIONS['in use']));
+  const staged = useQuery(sessionCountQuery(QUESTIONS.staged));
   return (
     <>
       <PageHeader title="Sessions">
-        {data
-          ? `${counted(data.length - staged, 'session')} in use, ${staged} staged and waiting for a user`
+        {inUse.data !== undefined && staged.data !== undefined
+          ? `${counted(inUse.data, 'session')} in use, ${staged.data} staged and waiting for a user`
           : 'Sessions of all users'}
       </PageHeader>
       <SessionsTable />

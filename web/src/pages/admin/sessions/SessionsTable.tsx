@@ -1,9 +1,8 @@
 import { Anchor, SegmentedControl, Text } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
 import { IconDeviceDesktop } from '@tabler/icons-react';
 import { Link, useSearchParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
-import { sessionsQuery, setAsideQuery } from '../../../api/queries';
+import { sessionCountQuery, sessionListQuery, type SessionQuestion } from '../../../api/sessionList';
 import type { Session } from '../../../api/types';
 import { type Column, DataTable } from '../../../components/DataTable';
 import { EmptyState } from '../../../components/feedback';
@@ -12,10 +11,12 @@ import { ShortId } from '../../../components/ShortId';
 import { StatusBadge } from '../../../components/StatusBadge';
 import { withParam } from '../../../components/tableState';
 import { TimeAgo } from '../../../components/TimeAgo';
+import { usePages } from '../../../components/usePages';
 import { BulkActions } from './BulkActions';
 import { Expiry } from './Expiry';
-import { KINDS, kindOf, ownerOf } from './kinds';
+import { KINDS, ownerOf, QUESTIONS } from './kinds';
 import { RowActions } from './RowActions';
+import { SharedRowMenu } from './SharedRowMenu';
 
 const COLUMNS: Column<Session>[] = [
   { key: 'user', title: 'User', value: ownerOf, render: (row) => <Owner session={row} /> },
@@ -55,47 +56,52 @@ const COLUMNS: Column<Session>[] = [
 
 interface Props {
   /** Which sessions; without it all. */
-  of?: (session: Session) => boolean;
+  of?: Pick<SessionQuestion, 'agent_id' | 'user_id' | 'image_id'>;
 }
 
 /** Sessions with what can be done with them; staged ones have no user until they are assigned. */
-export function SessionsTable({ of }: Props) {
+export function SessionsTable({ of = {} }: Props) {
   const [params, setParams] = useSearchParams();
   const kind = KINDS.find((each) => each === params.get('kind'));
-  const sessions = useQuery(kind === 'set aside' ? setAsideQuery : sessionsQuery);
-  const data = sessions.data?.filter(
-    (session) => (!of || of(session)) && (kind === undefined || kindOf(session) === kind),
-  );
+  const which = { ...of, ...(kind ? QUESTIONS[kind] : {}) };
+  const list = usePages({
+    sort: '-created',
+    pages: (asked) => sessionListQuery({ ...which, ...asked }),
+    count: (asked) => sessionCountQuery({ ...which, ...asked }),
+  });
   return (
-    <DataTable
-      caption="Sessions"
-      query={{ data, error: sessions.error }}
-      columns={COLUMNS}
-      rowKey={(row) => row.session_id}
-      sort="-created"
-      minWidth={940}
-      tools={
-        <SegmentedControl
-          size="xs"
-          aria-label="Which sessions"
-          data={['all', ...KINDS].map((value) => ({ value, label: titled(value) }))}
-          value={kind ?? 'all'}
-          onChange={(value) => setParams(withParam('kind', value === 'all' ? '' : value), { replace: true })}
-        />
-      }
-      bulk={(rows, clear) => <BulkActions sessions={rows} onDone={clear} />}
-      empty={
-        <EmptyState icon={IconDeviceDesktop} title={kind ? `No session is ${kind}` : 'No sessions'}>
-          A session appears here when a user launches a workspace, or when{' '}
-          <Text component={Link} to="/admin/staging" inherit td="underline" c="var(--mantine-color-anchor)">
-            Staging
-          </Text>{' '}
-          prepares one.
-        </EmptyState>
-      }
-    />
+    <SharedRowMenu>
+      <DataTable
+        caption="Sessions"
+        {...list}
+        columns={COLUMNS}
+        rowKey={rowKey}
+        minWidth={940}
+        tools={
+          <SegmentedControl
+            size="xs"
+            aria-label="Which sessions"
+            data={['all', ...KINDS].map((value) => ({ value, label: titled(value) }))}
+            value={kind ?? 'all'}
+            onChange={(value) => setParams(withParam('kind', value === 'all' ? '' : value), { replace: true })}
+          />
+        }
+        bulk={(rows, clear) => <BulkActions sessions={rows} onDone={clear} />}
+        empty={
+          <EmptyState icon={IconDeviceDesktop} title={kind ? `No session is ${kind}` : 'No sessions'}>
+            A session appears here when a user launches a workspace, or when{' '}
+            <Text component={Link} to="/admin/staging" inherit td="underline" c="var(--mantine-color-anchor)">
+              Staging
+            </Text>{' '}
+            prepares one.
+          </EmptyState>
+        }
+      />
+    </SharedRowMenu>
   );
 }
+
+const rowKey = (row: Session) => row.session_id;
 
 function titled(words: string): string {
   return words.charAt(0).toUpperCase() + words.slice(1);

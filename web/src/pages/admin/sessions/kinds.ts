@@ -1,3 +1,4 @@
+import type { SessionQuestion } from '../../../api/sessionList';
 import type { Session } from '../../../api/types';
 
 /** What a session is to people: somebody's, waiting for somebody, or taken from a pool to be looked at. */
@@ -9,8 +10,22 @@ export function kindOf({ user_id, staging_config_id, set_aside_reason }: Session
   return set_aside_reason ? 'set aside' : 'staged';
 }
 
+/** How the server is asked for those of a kind. */
+export const QUESTIONS: Record<Kind, SessionQuestion> = {
+  'in use': { staged: false },
+  staged: { staged: true },
+  'set aside': { set_aside: true },
+};
+
 /** The username, or what a session without a user is. */
 export function ownerOf(session: Session): string {
   const words: Record<Kind, string> = { 'in use': '–', staged: 'staged, no user yet', 'set aside': 'set aside' };
   return session.username ?? words[kindOf(session)];
+}
+
+/** Whose and which, as sentences name a session. */
+export function nameOf(session: Session): string {
+  return session.username
+    ? `${session.username}’s ${session.image_friendly_name}`
+    : `this ${kindOf(session) === 'set aside' ? 'set aside' : 'staged'} ${session.image_friendly_name}`;
 }

@@ -1,7 +1,8 @@
 import { Stack, Text, Title } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconStack2 } from '@tabler/icons-react';
-import { sessionsQuery, setAsideQuery } from '../../../api/queries';
+import { poolSessionsQuery } from '../../../api/queries';
+import { sessionCountQuery } from '../../../api/sessionList';
 import type { Session } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
 import { type Column, DataTable } from '../../../components/DataTable';
@@ -12,6 +13,7 @@ import { StatusBadge } from '../../../components/StatusBadge';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { kindOf } from '../sessions/kinds';
 import { RowActions } from '../sessions/RowActions';
+import { SharedRowMenu } from '../sessions/SharedRowMenu';
 
 const COLUMNS: Column<Session>[] = [
   {
@@ -47,11 +49,10 @@ const COLUMNS: Column<Session>[] = [
 
 /** The sessions of a pool that nobody has: those that wait, and those set aside to be looked at. */
 export function PoolSessions({ configId }: { configId: string }) {
-  const sessions = useQuery(sessionsQuery);
-  const setAside = useQuery(setAsideQuery);
-  const all = sessions.data && eachOnce(setAside.data ?? [], sessions.data);
-  const own = all?.filter((session) => session.staging_config_id === configId);
-  const inUse = own?.filter((session) => kindOf(session) === 'in use').length ?? 0;
+  const sessions = useQuery(poolSessionsQuery(configId, false));
+  const setAside = useQuery(poolSessionsQuery(configId, true));
+  const own = sessions.data && eachOnce(setAside.data ?? [], sessions.data);
+  const inUse = useQuery(sessionCountQuery({ staging_config_id: configId, staged: false })).data ?? 0;
   return (
     <Stack gap="xs">
       <Title order={2} fz={18}>
@@ -62,19 +63,21 @@ export function PoolSessions({ configId }: { configId: string }) {
           {counted(inUse, 'session')} of this pool {inUse === 1 ? 'is' : 'are'} in use.
         </Text>
       )}
-      <DataTable
-        caption="Staged sessions"
-        name="staged"
-        query={{
-          data: own?.filter((session) => kindOf(session) !== 'in use'),
-          error: sessions.error ?? setAside.error,
-        }}
-        columns={COLUMNS}
-        rowKey={(row) => row.session_id}
-        sort="created"
-        minWidth={900}
-        empty={<EmptyState icon={IconStack2} title="No session is staged at the moment" />}
-      />
+      <SharedRowMenu>
+        <DataTable
+          caption="Staged sessions"
+          name="staged"
+          query={{
+            data: own,
+            error: sessions.error ?? setAside.error,
+          }}
+          columns={COLUMNS}
+          rowKey={(row) => row.session_id}
+          sort="created"
+          minWidth={900}
+          empty={<EmptyState icon={IconStack2} title="No session is staged at the moment" />}
+        />
+      </SharedRowMenu>
     </Stack>
   );
 }

@@ -39,7 +39,7 @@ export function WorkspacePage() {
           {
             key: 'sessions',
             title: 'Sessions',
-            content: <SessionsTable of={(row) => row.image_id === data.image_id} />,
+            content: <SessionsTable of={{ image_id: data.image_id }} />,
           },
         ]
       : []),

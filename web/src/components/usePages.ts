@@ -1,0 +1,52 @@
+import { useDebouncedValue } from '@mantine/hooks';
+import {
+  type DefaultError,
+  type InfiniteData,
+  type QueryKey,
+  useInfiniteQuery,
+  type UseInfiniteQueryOptions,
+  useQuery,
+  type UseQueryOptions,
+} from '@tanstack/react-query';
+import { useCallback, useMemo } from 'react';
+import type { Page } from '../api/client';
+import type { Paged } from './DataTable';
+import { useTableState } from './tableState';
+
+/** While somebody types, the server is asked so long after the last letter. */
+const TYPING_MS = 200;
+
+/** What a table asks of the server: the order, and the words that rows must have. */
+interface Asked {
+  q?: string;
+}
+
+interface Questions<Row, PageKey extends QueryKey, CountKey extends QueryKey> {
+  /** Column, with `-` in front for descending. */
+  sort: string;
+  pages: (
+    question: Asked & { sort: string },
+  ) => UseInfiniteQueryOptions<Page<Row>, DefaultError, InfiniteData<Page<Row>>, PageKey, string | null>;
+  count: (question: Asked) => UseQueryOptions<number, DefaultError, number, CountKey>;
+}
+
+/** A list of the server as `DataTable` takes it: ordered and filtered there, and read on while somebody scrolls. */
+export function usePages<Row, PageKey extends QueryKey, CountKey extends QueryKey>({
+  sort,
+  pages,
+  count,
+}: Questions<Row, PageKey, CountKey>): { query: { data: Row[] | undefined; error: Error | null }; paged: Paged } {
+  const state = useTableState(sort);
+  const [words] = useDebouncedValue(state.filter.trim(), TYPING_MS);
+  const asked = words ? { q: words } : {};
+  const order = `${state.descending ? '-' : ''}${state.sort}`;
+  const list = useInfiniteQuery({ ...pages({ ...asked, sort: order }), placeholderData: (before) => before });
+  const total = useQuery({ ...count(asked), placeholderData: (before: number | undefined) => before });
+  const { data, hasNextPage, isFetching, fetchNextPage } = list;
+  const rows = useMemo(() => data?.pages.flatMap((page) => page.rows), [data]);
+  const more = useCallback(() => void (isFetching || fetchNextPage()), [isFetching, fetchNextPage]);
+  return {
+    query: { data: rows, error: list.error },
+    paged: { state, total: total.data, onMore: hasNextPage ? more : undefined },
+  };
+}
