@@ -149,6 +149,19 @@ def test_a_manager_has_a_page_with_its_events_and_what_it_refused(admin: Person,
     assert violations(page) == []
 
 
+def test_who_deletes_a_manager_that_runs_is_told_that_it_comes_back(admin: Person, instance: Instance):
+    _, other = managers_of(instance, "us")
+    page = admin.page
+    admin.open(f"{PAGE}/{other['manager_id']}")
+    page.get_by_role("button", name="Delete", exact=True).click()
+    question = page.get_by_role("dialog")
+    expect(question).to_contain_text("it will come back within seconds as a new Manager")
+    assert violations(page) == []
+    question.get_by_role("button", name="Delete").click()
+    expect(page.get_by_role("heading", level=1, name="Managers")).to_be_visible()
+    wait_for(lambda: managers_of(instance, "us")[1]["manager_id"] != other["manager_id"], "it is there as a new one")
+
+
 def test_what_sql_changes_is_seen_without_reload(admin: Person, instance: Instance):
     primary, other = managers_of(instance, "us")
     row = row_of(admin, primary)

@@ -82,9 +82,10 @@ export function changeManager(managerId: Uuid, body: Schemas['ManagerPatch']) {
   return dataOf(client.PATCH('/api/v1/managers/{manager_id}', { params: { path: { manager_id: managerId } }, body }));
 }
 
-/** Forget a Manager that is gone for good; one that runs registers again. */
-export function deleteManager(managerId: Uuid) {
-  return deletionOf(client.DELETE('/api/v1/managers/{manager_id}', { params: { path: { manager_id: managerId } } }));
+/** Forget a Manager that is gone for good; one that runs registers again, and is only deleted with `force`. */
+export function deleteManager(managerId: Uuid, force: boolean) {
+  const params = { path: { manager_id: managerId }, query: { force } };
+  return deletionOf(client.DELETE('/api/v1/managers/{manager_id}', { params }));
 }
 
 export function changeAgent(agentId: Uuid, body: Schemas['AgentPatch']) {
@@ -125,7 +126,9 @@ export function changeUser(userId: Uuid, body: Schemas['UserPatch']) {
 
 /** With `force` the user's sessions are ended first. */
 export function deleteUser(userId: Uuid, force: boolean) {
-  return deletionOf(client.DELETE('/api/v1/users/{user_id}', { params: { path: { user_id: userId }, query: { force } } }));
+  return deletionOf(
+    client.DELETE('/api/v1/users/{user_id}', { params: { path: { user_id: userId }, query: { force } } }),
+  );
 }
 
 const GROUP = '/api/v1/groups/{group_id}';

@@ -101,12 +101,13 @@ function Agents({ agents }: { agents: { agent_id: string; hostname: string }[] }
 
 function DeleteManager({ manager }: { manager: Manager }) {
   const navigate = useNavigate();
+  const comesBack = manager.status === 'running';
   return (
     <Confirm
       title={`Delete Manager ${manager.instance_id}?`}
       action="Delete"
       onConfirm={async () => {
-        await deleteManager(manager.manager_id);
+        await deleteManager(manager.manager_id, comesBack);
         await navigate(LIST);
       }}
       touched={['managers', 'zones']}
@@ -116,8 +117,9 @@ function DeleteManager({ manager }: { manager: Manager }) {
         </Button>
       )}
     >
-      Its record is removed. That is for a Manager that is gone for good: one that runs registers again as a new one,
-      enabled.
+      {comesBack
+        ? 'It is running: it will come back within seconds as a new Manager, enabled, and what its record says of its past is lost. To take it out of service, disable it instead.'
+        : 'Its record is removed. If it is started again, it registers as a new Manager, enabled.'}
     </Confirm>
   );
 }
