@@ -39,13 +39,14 @@ class ComposeHost:
 
     Args:
         machine: a machine without a Docker daemon.
-        compose_file: the one it runs.
+        compose_files: those it runs, with colons between them, as in COMPOSE_FILE.
         settings: what its .env would have.
     """
 
-    def __init__(self, machine: Machine, compose_file: str, **settings: str) -> None:
+    def __init__(self, machine: Machine, compose_files: str, **settings: str) -> None:
         self.machine = machine
-        self._compose = ["docker-compose", "--file", str(COMPOSE / compose_file), "--project-name", "greenroom"]
+        files = [part for name in compose_files.split(":") for part in ("--file", str(COMPOSE / name))]
+        self._compose = ["docker-compose", *files, "--project-name", "greenroom"]
         self._settings = {
             "GREENROOM_HOSTNAME": machine.address,
             "GREENROOM_LISTEN": "0.0.0.0",

@@ -35,6 +35,9 @@ DATABASE: Final = Account("greenroom-db")
 ROOT: Final = Account(None)
 """Accounts of the images; their ids are the same in each."""
 
+MANAGERS: Final = ("manager", "manager_2")
+"""Folders of the Manager of a host and of a second one, of their identity and, in `tmp`, of their sentinel."""
+
 LOCAL_HOSTS: Final = ("127.0.0.1", "localhost")
 DATABASE_HOSTS: Final = ("kasm_db", *LOCAL_HOSTS)
 """Names under which the database is reached on its own host."""
@@ -106,10 +109,12 @@ class Deployment:
         """
         for name in ("installation", "secrets", "agent"):
             own(self.folder / name, 0o700)
-        for name, account in (("manager", self.services), ("proxy", self.services), ("db", self.database)):
+        for name, account in (("proxy", self.services), ("db", self.database)):
             own(self.folder / name, 0o700, account)
         own(self.folder / "tmp", 0o755)
-        own(self.folder / "tmp/manager", 0o755, self.services)
+        for name in MANAGERS:
+            own(self.folder / name, 0o700, self.services)
+            own(self.folder / "tmp" / name, 0o755, self.services)
         own(self.folder / "edge", 0o750, self.services)
         for name in ("volumes", "web-filter"):
             own(self.folder / name, 0o711)

@@ -38,6 +38,12 @@ def test_a_second_setup_changes_nothing_once_the_agent_has_joined(deployment: De
     assert contents(deployment.folder) == before
 
 
+def test_a_second_manager_of_the_host_has_folders_of_its_own(deployment: Deployment):
+    for name in ("manager", "manager_2"):
+        assert (deployment.folder / name).stat().st_mode & 0o777 == 0o700
+        assert (deployment.folder / "tmp" / name).stat().st_mode & 0o777 == 0o755, "kasm_proxy looks for its sentinel"
+
+
 def test_an_agent_that_has_not_joined_gets_a_new_token_when_the_old_one_is_about_to_end(deployment: Deployment):
     before = deployment.join_token.read_text()
     made = datetime.fromtimestamp(deployment.join_token.stat().st_mtime, UTC)

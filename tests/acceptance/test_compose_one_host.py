@@ -1,0 +1,113 @@
+"""One host with two Managers, as docs/howto/containers.md tells to have it: the seed page "Managers" can be followed there
+word for word. The tests build on each other in this order.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import pytest
+from tests.acceptance.compose_hosts import COMPOSE, ComposeHost
+from tests.acceptance.instance import wait_for
+from tests.acceptance.machines import Network
+
+from greenroom.up.processes import children_of
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+SOON_S: Final = 20.0
+HEALTHCHECK: Final = "docker exec -it kasm_manager curl -i http://localhost:8181/__healthcheck"
+DOCKER_STATUS: Final = "docker inspect --format='{{.State.Health.Status}}' kasm_manager"
+GATEWAYS: Final = {"manager": 8446, "manager_2": 8447}
+
+
+@pytest.fixture(scope="module")
+def host(role_images: list[str], openbox_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeHost]:
+    """The host at work, with the line of the page in its .env."""
+    page = (COMPOSE.parent.parent / "docs/howto/containers.md").read_text()
+    line = next(line.strip() for line in page.splitlines() if "compose.second-manager.yaml" in line)
+    file = tmp_path_factory.mktemp("images") / "images.tar"
+    subprocess.run(["docker", "save", "--output", file, *role_images, openbox_image], check=True)
+    network = Network()
+    try:
+        found = ComposeHost(
+            network.machine("first"), line.removeprefix("COMPOSE_FILE="), GREENROOM_DESKTOP_IMAGE=openbox_image
+        )
+        found.start()
+        found.load(file)
+        file.unlink()
+        found.compose("up", "-d")
+        try:
+            wait_for(lambda: [m["status"] for m in found.call("GET", "/managers")] == 2 * ["running"], "both run", 120)
+            wait_for(lambda: agent(found)["status"] == "running", "the Agent runs", 120)
+        except AssertionError:
+            pytest.fail("it does not work" + "".join(found.logs(name) for name in found.names()))
+        yield found
+    finally:
+        network.close()
+
+
+def agent(host: ComposeHost) -> dict[str, Any]:
+    (found,) = host.call("GET", "/agents")
+    return found
+
+
+def manager(host: ComposeHost, name: str) -> dict[str, Any]:
+    """The record of the Manager of this folder."""
+    mine = (host.current / name / "instance_id").read_text().strip()
+    return next(one for one in host.call("GET", "/managers") if one["instance_id"] == mine)
+
+
+def gateway(host: ComposeHost, name: str, path: str) -> int:
+    """What kasm_proxy answers for this Manager."""
+    with host.machine.entered(), httpx.Client(verify=host.ca(), timeout=15, trust_env=False) as client:
+        return client.get(f"https://{host.machine.address}:{GATEWAYS[name]}{path}").status_code
+
+
+def test_the_page_about_managers_is_true_word_for_word(host: ComposeHost):
+    assert host.on_terminal(HEALTHCHECK).startswith("HTTP/1.1 200 OK\n")
+    started = host.inspect("kasm_manager", "{{.State.StartedAt}}")
+    host.call("PATCH", f"/managers/{manager(host, 'manager')['manager_id']}", json={"enabled": False})
+    wait_for(lambda: "503" in host.on_terminal(HEALTHCHECK)[:20], "the Manager answers 503", SOON_S)
+    said = host.on_terminal(HEALTHCHECK)
+    assert said.startswith("HTTP/1.1 503 Service Unavailable\n")
+    assert said.endswith('{"ok": false, "status": "disabled", "enabled": false}')
+    assert host.run("docker", "exec", "kasm_manager", "ls", "/tmp/kasm_manager_draining").returncode == 0  # noqa: S108
+    assert [gateway(host, name, "/health") for name in GATEWAYS] == [503, 200]
+    other = manager(host, "manager_2")["manager_id"]
+    wait_for(lambda: agent(host)["manager_id"] == other, "the Agent goes to the other Manager", SOON_S)
+    wait_for(lambda: manager(host, "manager_2")["is_primary"], "it is Primary", SOON_S)
+    assert host.on_terminal(DOCKER_STATUS) == "healthy\n"
+    with host.http() as client:
+        assert (
+            client.patch(f"/api/v1/managers/{other}", json={"enabled": False}).json()["code"] == "last-enabled-manager"
+        )
+    host.call("PATCH", f"/managers/{manager(host, 'manager')['manager_id']}", json={"enabled": True})
+    wait_for(lambda: "200" in host.on_terminal(HEALTHCHECK)[:20], "the Manager answers 200", SOON_S)
+    assert gateway(host, "manager", "/health") == 200
+    assert (host.inspect("kasm_manager", "{{.State.StartedAt}}"), host.restarts("kasm_manager")) == (started, 0)
+
+
+def test_a_frozen_manager_answers_500_and_is_unhealthy_for_docker(host: ComposeHost):
+    (process,) = (
+        child.pid
+        for child in children_of(int(host.inspect("kasm_manager", "{{.State.Pid}}")))
+        if b"manager" in Path(f"/proc/{child.pid}/cmdline").read_bytes()
+    )
+    os.kill(process, signal.SIGSTOP)
+    try:
+        said = host.on_terminal(HEALTHCHECK)
+        assert said.startswith("HTTP/1.1 500 Internal Server Error\n")
+        assert '"ok": false, "status": "unhealthy", "enabled": true' in said
+        wait_for(lambda: host.health("kasm_manager") == "unhealthy", "Docker sees it", 60)
+    finally:
+        os.kill(process, signal.SIGCONT)
+    wait_for(lambda: "200" in host.on_terminal(HEALTHCHECK)[:20], "the Manager answers 200", SOON_S)
+    wait_for(lambda: host.health("kasm_manager") == "healthy", "Docker sees it", 60)
+    assert host.restarts("kasm_manager") == 0
