@@ -1,4 +1,4 @@
-"""One host with two Managers, as docs/howto/containers.md tells to have it: the seed page "Managers" can be followed there
+"""One host with two Managers, as docs/howto/containers.md tells to have it: there the seed page "Managers" can be followed
 word for word. The tests build on each other in this order.
 """
 

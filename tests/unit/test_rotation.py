@@ -130,7 +130,9 @@ def test_a_recycled_pool_is_replaced_one_by_one():
     config = replace(CONFIG, recycled=NOW)
     (create,) = plan(snapshot(*born_together(3, expires_in_s=900), config=config)).actions
     assert create == Create(
-        "a1", "it takes the place of s0, because the pool was recycled; placed on agent-1.", replaces="s0"
+        "a1",
+        "it takes the place of s0, because the workspace was changed or the pool recycled after it was made; placed on agent-1.",
+        replaces="s0",
     )
 
 
@@ -143,7 +145,9 @@ def test_of_a_recycled_pool_those_that_nobody_could_get_yet_are_made_anew_at_onc
 def test_of_a_recycled_pool_without_room_for_one_more_one_goes_first():
     full = replace(BIG, cores=3, cores_allocated=3)
     made = plan(snapshot(*born_together(3, expires_in_s=900), config=replace(CONFIG, recycled=NOW), agents=(full,)))
-    assert made.actions == (Retire("s0", "The pool was recycled, and there is no room for its replacement beside it."),)
+    assert made.actions == (
+        Retire("s0", f"It is to go because {rotation.RECYCLED}, and there is no room for its replacement beside it."),
+    )
     assert made.shortfall is not None
     assert made.shortfall.reason == "1 of 3 not staged yet: one session before is on the way out, to make room."
 

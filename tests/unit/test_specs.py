@@ -99,7 +99,7 @@ def test_commands_are_split_once():
     [
         {"image": replace(IMAGE, revision=2)},
         {"image": replace(IMAGE, exec_config={"assign": {"cmd": "x"}})},
-        {"image": replace(IMAGE, memory=1)},
+        {"image": replace(IMAGE, run_config={"hostname": "a"})},
         {"zone": replace(ZONE, upstream_auth_address="x")},
         {"permissions": {**OFF, "allow_kasm_audio": True}},
         {"revision": 2},
@@ -108,8 +108,8 @@ def test_commands_are_split_once():
 def test_the_fingerprint_changes_with_whatever_makes_staged_sessions_out_of_date(changed: dict[str, Any]):
     same: dict[str, Any] = {"image": IMAGE, "zone": ZONE, "permissions": OFF, "revision": 1}
     assert fingerprint(**same) != fingerprint(**{**same, **changed})
-    renamed: dict[str, Any] = same | {"image": replace(IMAGE, friendly_name="x")}
-    assert fingerprint(**same) == fingerprint(**renamed)
+    newer = replace(IMAGE, friendly_name="x", name="y:2", cores=7.0, memory=1, volume_mappings={"/s": {"bind": "/s"}})
+    assert fingerprint(**same) == fingerprint(**same | {"image": newer}), "they are replaced one by one"
 
 
 def check() -> None:

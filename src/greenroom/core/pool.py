@@ -116,7 +116,7 @@ def _end_unfit(snapshot: PoolSnapshot, wanted: int, inhibited: Shortfall | None,
         elif session.config_hash != snapshot.config.config_hash:
             work.end(session, "The workspace, the staging config or the zone was changed after it was created.")
         elif session.status in COMING and snapshot.predates_recycling(session):
-            work.end(session, "The pool was recycled before it was usable.")
+            work.end(session, "The workspace was changed or the pool recycled before it was usable.")
 
 
 def _extra(counted: Sequence[PooledSession], wanted: int) -> int:
@@ -207,7 +207,7 @@ def _rotate(snapshot: PoolSnapshot, left: Sequence[PooledSession], work: _Work) 
         return
     lacks_room = snapshot.leaving == 0 and any(r.code == "no_capacity" for r in placement.rejected)
     if lacks_room and snapshot.predates_recycling(old) and all(s.claimable for s in left):
-        work.end(old, "The pool was recycled, and there is no room for its replacement beside it.")
+        work.end(old, f"It is to go because {rotation.RECYCLED}, and there is no room for its replacement beside it.")
         work.rejected = placement.rejected
 
 

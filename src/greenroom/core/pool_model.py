@@ -100,7 +100,7 @@ class PoolSnapshot:
         return session.expires <= self.now
 
     def predates_recycling(self, session: PooledSession) -> bool:
-        """Whether the pool was recycled after it was created."""
+        """Whether the pool was recycled, or its workspace changed, after it was created."""
         return self.config.recycled is not None and session.created < self.config.recycled
 
     def counts(self, session: PooledSession) -> bool:

@@ -2,7 +2,7 @@
 
 One session of a pool is in rotation at a time: its replacement starts beside it (column `replaces`), and when that is
 claimable the old one goes, so a pool holds at most one session more than Desired. A session is replaced because its
-expiration nears, or because the pool was recycled after it was created.
+expiration nears, or because the pool was recycled or the workspace changed after it was created.
 
 A pool that was born together expires together, and its replacements start one after the other. So with the sessions in
 the order of their expiry, the k-th needs k starts before it expires, and the first start is due at
@@ -28,6 +28,8 @@ SPARE_S: Final = 10.0
 UNKNOWN_START_S: Final = 30.0
 """Taken for the start time of a pool of which none is known."""
 
+RECYCLED: Final = "the workspace was changed or the pool recycled after it was made"
+
 LONGEST_LEAD: Final = 0.5
 """Share of its lifetime before which no session is replaced, however slowly the others start."""
 
@@ -50,7 +52,7 @@ def next_to_replace(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) ->
     if usable and due_at(usable, start_time_s(usable)) <= snapshot.now:
         return usable[0], f"it expires at {usable[0].expires:%H:%M:%S} UTC"
     recycled = next((session for session in usable if snapshot.predates_recycling(session)), None)
-    return (recycled, "the pool was recycled") if recycled else None
+    return (recycled, RECYCLED) if recycled else None
 
 
 def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:

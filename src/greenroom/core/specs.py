@@ -1,7 +1,7 @@
 """From workspace, zone, permissions and launch to the specification of a container.
 
-Pure: ids and the credential are arguments. `fingerprint` leaves out what differs from session to session, so two
-staged sessions of one config have the same one exactly when they are interchangeable (column `config_hash`).
+Pure: ids and the credential are arguments. `fingerprint` leaves out what differs from session to session, so of two
+staged sessions of one config with the same one either may be handed out (column `config_hash`).
 """
 
 from __future__ import annotations
@@ -180,9 +180,14 @@ def _filter_policy(image: ImageFacts, of_groups: str | None) -> str | None:
 
 
 def fingerprint(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool], revision: int) -> str:
-    """16 hex digits over everything that makes a staged session what it is; `revision` is the config's."""
+    """16 hex digits over all that a staged session has to be to be handed out; `revision` is the config's.
+
+    Without what may be of before until it is replaced: those changes are in `staging_configs.recycled`, the others in
+    the revision of the workspace (`core.rollover`).
+    """
     spec = staged_spec(image, zone, permissions, session_id="", credential="")
-    parts: list[object] = [spec.parts(), dict(image.exec_config), image.memory, image.revision, revision]
+    strict = replace(spec, image="", cores=0.0, memory_bytes=0, mounts=())
+    parts: list[object] = [strict.parts(), dict(image.exec_config), image.revision, revision]
     if image.only_agent_id is not None:  # those on other Agents are to go
         parts.append(image.only_agent_id)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -8,6 +8,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import NotFound
+from greenroom.core.rollover import Rollover
 from greenroom.db.database import Connection, Database, returned
 
 FIELDS: Final[tuple[LiteralString, ...]] = (
@@ -43,30 +44,6 @@ FIELDS: Final[tuple[LiteralString, ...]] = (
     "filter_policy_force_disabled",
 )
 """The columns that can be set."""
-
-IN_THE_CONTAINER: Final = frozenset(
-    {
-        "name",
-        "cores",
-        "memory",
-        "memory_limit",
-        "disk_limit_bytes",
-        "cpu_allocation_method",
-        "port",
-        "protocol",
-        "auth_user",
-        "run_config",
-        "exec_config",
-        "volume_mappings",
-        "restrict_to_zone",
-        "zone_id",
-        "restrict_to_server",
-        "server_id",
-        "filter_policy_id",
-        "filter_policy_force_disabled",
-    }
-)
-"""A change of these makes staged sessions out of date, so `revision` grows."""
 
 NAMED_USERS_MAX: Final = 5
 
@@ -150,18 +127,30 @@ async def insert_image(connection: Connection, fields: dict[str, Any], group_ids
     return image_id
 
 
-async def update_image(connection: Connection, image_id: str, fields: dict[str, Any], *, outdates_staged: bool) -> None:
-    """Store all of `FIELDS`, after `lock_image`; `revision` grows when staged sessions are out of date now.
+async def update_image(connection: Connection, image_id: str, fields: dict[str, Any], *, staged: Rollover) -> None:
+    """Store all of `FIELDS`, after `lock_image`, and let `staged` become of the sessions that are staged of it.
+
+    The pools' rows are locked before the moment is taken: a session that is inserted meanwhile is older than that.
 
     Raises:
         NotFound: it was deleted meanwhile.
         Duplicate: the friendly name exists.
         Invalid: a zone does not exist.
     """
-    step = int(outdates_staged)
+    step = int(staged is Rollover.END)
     cursor = await connection.execute(_UPDATE, _values(fields) | {"image_id": image_id, "step": step})
     if await cursor.fetchone() is None:
         raise NotFound(f"There is no workspace {image_id}; it may have been deleted.")
+    if staged is Rollover.REPLACE:
+        await connection.execute(
+            "SELECT 1 FROM staging_configs WHERE image_id = %s ORDER BY staging_config_id FOR NO KEY UPDATE",
+            (image_id,),
+        )
+        await connection.execute(
+            "UPDATE staging_configs SET recycled = clock_timestamp(), failures = 0, last_error = NULL, next_try = NULL"
+            " WHERE image_id = %s AND deleted IS NULL",
+            (image_id,),
+        )
 
 
 async def set_groups_of_image(connection: Connection, image_id: str, group_ids: list[str]) -> None:

@@ -62,7 +62,7 @@ def snapshot_of(config: DictRow, rows: PoolRows) -> PoolSnapshot:
 
 
 def _is_forgiven(config: DictRow, failed: datetime) -> bool:
-    """The pool was recycled since."""
+    """The pool was recycled, or its workspace changed, since."""
     return config["recycled"] is not None and failed < config["recycled"]
 
 

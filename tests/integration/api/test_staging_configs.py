@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import httpx
+import pytest
 from tests.integration.api.staging import PATH, Stage
 
 from greenroom.core.prospects import NOT_NOW
@@ -306,3 +307,26 @@ async def test_a_profile_that_no_group_lets_take_effect_is_said_wherever_it_is_m
     (everybody,) = [g for g in (await stage.admin.get("/api/v1/groups")).json() if g["name"] == "All Users"]
     assert (await stage.admin.patch(f"/api/v1/groups/{everybody['group_id']}", json=settings)).status_code == 200
     assert (await stage.admin.get(image)).json()["warnings"] == []
+
+
+@pytest.mark.parametrize(
+    ("change", "left"),
+    [
+        ({"name": "greenroom/desktop:newer"}, 2),
+        ({"cores": 1.5, "volume_mappings": {"/srv/all": {"bind": "/srv/all"}}}, 2),
+        ({"run_config": {"hostname": "desk"}}, 0),
+        ({"enabled": False}, 2),
+    ],
+)
+async def test_a_changed_workspace_leaves_staged_sessions_until_they_are_replaced_unless_they_would_be_wrong(
+    stage: Stage, change: dict[str, Any], left: int
+):
+    config = await stage.created()
+    staged = await stage.staged(config["staging_config_id"], 2)
+    assert (await stage.admin.patch(f"/api/v1/images/{stage.image_id}", json=change)).status_code == 200
+    of_today = await rows.config_hash(stage.db, config["staging_config_id"])
+    kept = await stage.db.fetch("SELECT session_id::text, created FROM sessions WHERE config_hash = %s", (of_today,))
+    assert {row["session_id"] for row in kept} == (set(staged) if left else set())
+    (row,) = await stage.db.fetch("SELECT recycled FROM staging_configs")
+    replaces = "name" in change or "cores" in change
+    assert (row["recycled"] is not None and all(one["created"] < row["recycled"] for one in kept)) == replaces

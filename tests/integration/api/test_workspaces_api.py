@@ -31,7 +31,7 @@ async def test_a_workspace_lives(admin: Client, user: Client):
 
 async def test_a_change_inside_the_container_makes_staged_sessions_out_of_date(admin: Client, db: Database):
     (image,) = (await admin.get("/api/v1/images")).json()
-    for change, revision in (({"description": "x"}, 1), ({"cores": 0.1}, 1), ({"cores": 1}, 2)):
+    for change, revision in (({"description": "x"}, 1), ({"cores": 1}, 1), ({"run_config": {"hostname": "a"}}, 2)):
         await admin.patch(f"/api/v1/images/{image['image_id']}", json=change)
         assert await db.fetch_one("SELECT revision FROM images") == {"revision": revision}, change
 

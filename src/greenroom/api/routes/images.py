@@ -16,6 +16,7 @@ from greenroom.api.schemas.images import ImageCreate, ImagePatch, ImageView
 from greenroom.api.security import Caller, requires
 from greenroom.core.compatibility import unused_profile
 from greenroom.core.errors import Invalid, Refused
+from greenroom.core.rollover import rollover
 from greenroom.core.variables import sealed, shown
 from greenroom.core.workspaces import check, token_problem
 from greenroom.db import images
@@ -100,8 +101,7 @@ async def update_image(
         keeps_token = stored["docker_token_encrypted"] is not None and "docker_token" not in changes
         if keeps_token and (problem := token_problem(stored["name"], fields["name"])):
             raise Invalid(problem)
-        outdates = any(fields[name] != stored[name] for name in images.IN_THE_CONTAINER)
-        await images.update_image(connection, str(image_id), fields, outdates_staged=outdates)
+        await images.update_image(connection, str(image_id), fields, staged=rollover(stored, fields))
         if groups is not None:
             await images.set_groups_of_image(connection, str(image_id), [str(group) for group in groups])
     after = await images.get_image(db, str(image_id))

@@ -1,0 +1,37 @@
+"""What a change of a workspace means for the sessions staged of it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from greenroom.api.schemas.images import ImagePatch
+from greenroom.core.rollover import FIELDS, Rollover, rollover
+
+A, B = {"/a": {"bind": "/a"}}, {"/b": {"bind": "/b"}}
+BEFORE: dict[str, Any] = dict.fromkeys(ImagePatch.model_fields) | {"volume_mappings": A}
+
+
+@pytest.mark.parametrize(
+    ("change", "means"),
+    [
+        ({}, Rollover.KEEP),
+        ({"description": "x"}, Rollover.KEEP),
+        ({"persistent_profile_path": "/srv/{user_id}"}, Rollover.KEEP),
+        ({"name": "desktop:2"}, Rollover.REPLACE),
+        ({"cores": 4.0, "memory": 1}, Rollover.REPLACE),
+        ({"volume_mappings": A | B}, Rollover.REPLACE),
+        ({"volume_mappings": {}}, Rollover.END),
+        ({"volume_mappings": {"/a": {"bind": "/elsewhere"}} | B}, Rollover.END),
+        ({"run_config": {"hostname": "a"}}, Rollover.END),
+        ({"filter_policy_id": "p"}, Rollover.END),
+        ({"name": "desktop:2", "filter_policy_force_disabled": True}, Rollover.END),
+    ],
+)
+def test_the_gravest_change_counts(change: dict[str, Any], means: Rollover):
+    assert rollover(BEFORE, BEFORE | change) is means
+
+
+def test_the_table_names_fields_of_a_workspace():
+    assert set(FIELDS) <= set(ImagePatch.model_fields)
