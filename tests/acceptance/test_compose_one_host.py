@@ -1,5 +1,6 @@
-"""One host with two Managers, as docs/howto/containers.md tells to have it: there the seed page "Managers" can be followed
-word for word. The tests build on each other in this order.
+"""One host with two Managers, as docs/howto/containers.md tells to have it.
+
+There the seed page "Managers" can be followed word for word. The tests build on each other in this order.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def test_a_recycled_pool_is_replaced_one_by_one():
     (create,) = plan(snapshot(*born_together(3, expires_in_s=900), config=config)).actions
     assert create == Create(
         "a1",
-        "it takes the place of s0, because the workspace was changed or the pool recycled after it was made; placed on agent-1.",
+        f"it takes the place of s0, because {rotation.RECYCLED}; placed on agent-1.",
         replaces="s0",
     )
 
