@@ -270,15 +270,15 @@ async def ask_for_certificate(agent: ToldAgent, csr: str, **changes: Any) -> htt
     return await agent.post("/v1/edge-certificate", EdgeRequest(**(values | changes)))
 
 
-async def test_an_agent_gets_a_certificate_for_its_own_name_and_edge_alone(door: Door, db: Database):
+async def test_an_agent_gets_a_certificate_for_its_own_name_alone(door: Door, db: Database):
     agent = await joined(db, door, edge_url="https://edge-1.example.org:9443")
     other = await joined(db, door)
     key = new_key()
     response = await ask_for_certificate(agent, request_for(key, "edge-2.example.org"))
     assert response.status_code == 200, response.text
     issued = msgspec.json.decode(response.content, type=EdgeCertificate)
-    names = [edge_name(agent.agent_id[:8]), "edge-1.example.org"]
-    assert names_in(issued.certificate) == [general_name(name) for name in names], "not what the request named"
+    own = [general_name(edge_name(agent.agent_id[:8]))]
+    assert names_in(issued.certificate) == own, "neither what the request named nor the host of its edge"
     signed = x509.load_pem_x509_certificate(issued.certificate.encode())
     signed.verify_directly_issued_by(x509.load_pem_x509_certificate(issued.authority.encode()))
     again = msgspec.json.decode((await ask_for_certificate(agent, request_for(key, "x"))).content, type=EdgeCertificate)
@@ -294,6 +294,21 @@ async def test_an_agent_gets_a_certificate_for_its_own_name_and_edge_alone(door:
     assert (await ask_for_certificate(agent, "no request")).status_code == 422
     await revoke_credential(db, agent.agent_id)
     assert (await ask_for_certificate(agent, request_for(key, "x"))).status_code == 401
+
+
+async def test_an_agent_that_says_it_has_moved_is_written_about(door: Door, db: Database):
+    agent = await joined(db, door, edge_url="https://edge-1.example.org:9443")
+
+    async def warnings() -> list[str]:
+        rows = await db.fetch("SELECT message FROM logs WHERE code = 'edge-address-changed' AND level = 'WARNING'")
+        return [row["message"] for row in rows]
+
+    assert (await agent.register()).status_code == 200
+    agent.edge_url = "https://www.bank.example"
+    assert (await agent.register()).status_code == 200
+    assert await eventually(warnings)
+    (message,) = await warnings()
+    assert "is at https://www.bank.example now; it was at https://edge-1.example.org:9443" in message
 
 
 async def test_the_authoritys_key_is_stored_encrypted(door: Door, db: Database):

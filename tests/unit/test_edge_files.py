@@ -10,10 +10,13 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from cryptography import x509
+from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
 from greenroom.agent.edge import EdgeFiles, is_due
 from greenroom.agent.identity import Identity
 from greenroom.agent.link import Link
+from greenroom.core.edges import EDGE_DOMAIN
 from greenroom.core.errors import Invalid
 from greenroom.kit.certificates import general_name, is_pair, key_text, names_in, new_authority, new_key, requested_key
 from greenroom.wire.messages import EdgeCertificate, EdgeRequest
@@ -21,7 +24,7 @@ from greenroom.wire.messages import EdgeCertificate, EdgeRequest
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
 AUTHORITY = new_authority("test", NOW)
 AGENT_ID = "0f6e8a52-0000-4000-8000-000000000000"
-NAMES = ["0f6e8a52.edge.greenroom.internal", "edge-1.example.org"]
+NAMES = ["0f6e8a52.edge.greenroom.internal"]
 
 
 def test_a_certificate_is_renewed_after_two_thirds_of_its_life_or_when_names_or_key_changed():
@@ -29,10 +32,28 @@ def test_a_certificate_is_renewed_after_two_thirds_of_its_life_or_when_names_or_
     certificate, text = AUTHORITY.sign(key.public_key(), NAMES, 90, NOW), key_text(key)
     assert not is_due(certificate, text, NAMES, NOW + timedelta(days=59))
     assert is_due(certificate, text, NAMES, NOW + timedelta(days=61))
-    assert is_due(certificate, text, [NAMES[0], "edge-2.example.org"], NOW)
+    assert is_due(certificate, text, ["99999999.edge.greenroom.internal"], NOW)
     assert is_due(certificate, key_text(new_key()), NAMES, NOW)
     assert is_due("", text, NAMES, NOW)
     assert is_due("damaged", text, NAMES, NOW)
+
+
+def test_a_stolen_authority_of_the_fleet_is_worth_nothing_outside_its_domain():
+    stolen, key = new_authority("fleet", NOW, domain=EDGE_DOMAIN), new_key()
+    root = x509.load_pem_x509_certificate(stolen.certificate.encode())
+
+    def believed(name: str) -> bool:
+        signed = x509.load_pem_x509_certificate(stolen.sign(key.public_key(), [name], 90, NOW).encode())
+        subject = cast("x509.DNSName | x509.IPAddress", general_name(name))
+        verifier = PolicyBuilder().store(Store([root])).time(NOW).build_server_verifier(subject)
+        try:
+            verifier.verify(signed, [])
+        except VerificationError:
+            return False
+        return True
+
+    assert believed(NAMES[0])
+    assert not any(believed(name) for name in ("www.bank.example", "greenroom.internal", "127.0.0.1", "192.0.2.7"))
 
 
 @dataclass

@@ -1,7 +1,7 @@
 """What the edge gateway beside this Agent needs: its key, its certificate and the Agent's id, kept fresh in a folder.
 
-The key is made once and stays here; the fleet's authority signs it for the Agent's own name and for the host of the
-edge address. The certificate is renewed after two thirds of its life, or when either changed. The files belong to who
+The key is made once and stays here; the fleet's authority signs it for the Agent's own name. The certificate is renewed
+after two thirds of its life, or when the name changed. The files belong to who
 owns the folder, so that a gateway with an account of its own can read them. That account could put other things there;
 the Agent, which is root, follows none of them.
 """
@@ -72,7 +72,7 @@ class EdgeFiles:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._folder = folder
-        self._host = edge_address(edge_url).host
+        edge_address(edge_url)
         self._identity = identity
         self._link = link
         self._now = now
@@ -104,14 +104,14 @@ class EdgeFiles:
             NoManager, ManagerRefusedError: it cannot be signed now.
             OSError: the folder cannot be written.
         """
-        names = [edge_name(self._identity.route), self._host]
+        name = edge_name(self._identity.route)
         key = self._key()
-        if not is_due(self._read("edge.pem"), key_text(key), names, self._now()):
+        if not is_due(self._read("edge.pem"), key_text(key), [name], self._now()):
             return False
         request = EdgeRequest(
             agent_id=self._identity.agent_id,
             incarnation=self._identity.incarnation,
-            csr=request_for(key, names[0]),
+            csr=request_for(key, name),
         )
         answer = await self._link.ask(PATH, request, EdgeCertificate, bearer=self._identity.bearer)
         self._write("authority.pem", answer.authority)

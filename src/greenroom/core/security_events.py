@@ -32,6 +32,7 @@ SECURITY_CODES: Final = frozenset(
         "agent-registered",
         "agent-refused",
         "join-refused",
+        "edge-address-changed",
         "edge-certificate-issued",
         "edge-certificate-failed",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from greenroom.core.enrolment import Known, Newcomer, is_shown_again, refusal
@@ -38,6 +38,8 @@ class Identity:
     db_epoch: str
     is_new: bool
     enabled: bool
+    edge_url_before: str | None = None
+    """None of a new Agent."""
 
 
 async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes, *, enabled: bool) -> Identity:
@@ -53,6 +55,7 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
     async with db.transaction() as connection:
         cursor = await connection.execute(_KNOWN, {"agent_id": newcomer.agent_id, "alive_within_s": ALIVE_WITHIN_S})
         row = await cursor.fetchone()
+        known_edge = row.pop("edge_url") if row else None
         known = Known(**row) if row else None
         token = await lock_token(connection, newcomer.token_hash) if newcomer.token_hash is not None else None
         if problem := refusal(newcomer, known, token):
@@ -61,14 +64,15 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
             await count_use(connection, newcomer.token_hash)
         credential_hash = new_credential_hash if newcomer.token_hash is not None else newcomer.credential_hash
         if known is not None:
-            return await _admit_again(connection, newcomer, credential_hash)
+            identity = await _admit_again(connection, newcomer, credential_hash)
+            return replace(identity, edge_url_before=known_edge)
         await _check_route(connection, newcomer.agent_id)
         vouched = token is not None and token.enable_agent
         return await _admit_new(connection, newcomer, credential_hash, enabled=enabled or vouched)
 
 
 _KNOWN: Final = (
-    "SELECT a.credential_hash, a.machine_id, a.place, a.zone_id::text, z.zone_name, a.joined_with,"
+    "SELECT a.credential_hash, a.machine_id, a.place, a.zone_id::text, z.zone_name, a.joined_with, a.edge_url,"
     " a.seq = 0 AS never_spoke,"
     " coalesce(a.last_reported > clock_timestamp() - make_interval(secs => %(alive_within_s)s), false) AS alive"
     " FROM agents a JOIN zones z USING (zone_id) WHERE a.agent_id = %(agent_id)s FOR NO KEY UPDATE OF a"

@@ -58,17 +58,29 @@ class Authority:
         return _pem(certificate) + self.certificate
 
 
-def new_authority(name: str, now: datetime) -> Authority:
-    """A new authority for ten years."""
+def new_authority(name: str, now: datetime, *, domain: str | None = None) -> Authority:
+    """A new authority for ten years.
+
+    Args:
+        name: shown to people.
+        now: it counts from then.
+        domain: nobody believes it for names outside this domain, nor for addresses; None: it may sign any.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    certificate = (
+    builder = (
         _builder(subject, subject, key.public_key(), AUTHORITY_DAYS, now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(signs_certificates=True), critical=True)
-        .sign(key, hashes.SHA256())
     )
-    return Authority(_pem(certificate), key_text(key))
+    if domain is not None:
+        builder = builder.add_extension(_names_below(domain), critical=True)
+    return Authority(_pem(builder.sign(key, hashes.SHA256())), key_text(key))
+
+
+def _names_below(domain: str) -> x509.NameConstraints:
+    everywhere = [x509.IPAddress(ipaddress.ip_network(network)) for network in ("0.0.0.0/0", "::/0")]
+    return x509.NameConstraints(permitted_subtrees=[x509.DNSName(domain)], excluded_subtrees=everywhere)
 
 
 def new_key() -> ec.EllipticCurvePrivateKey:

@@ -8,7 +8,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Final
 
-from greenroom.core.edges import edge_address, edge_name
+from greenroom.core.edges import EDGE_DOMAIN, edge_address, edge_name
 from greenroom.core.enrolment import Knocks, Newcomer
 from greenroom.core.errors import IdentityConflict, Invalid, Refused, SetupError, Unauthenticated
 from greenroom.core.installation import installation_of
@@ -77,6 +77,15 @@ class Enrolment:
             f"{waits}",
             zone_name=self._me.zone_name,
         )
+        if identity.edge_url_before not in {None, newcomer.edge_url}:
+            self._logs.write(
+                "WARNING",
+                "edge-address-changed",
+                f"Agent {newcomer.agent_id} on host {message.hostname} says that its edge gateway is at"
+                f" {newcomer.edge_url or 'no address'} now; it was at {identity.edge_url_before or 'none'}. If nobody"
+                " changed it there, disable the Agent and look after its host",
+                zone_name=self._me.zone_name,
+            )
         row = await sql.read_state(self._db, newcomer.agent_id, self._me.manager_id)
         await self._db.notify("agents:", f"zone:{self._me.zone_key}")
         return Registered(
@@ -130,7 +139,7 @@ class Enrolment:
     # Certificates of edge gateways ----------------------------------------------------------------------------------
 
     async def edge_certificate(self, message: EdgeRequest, credential: str) -> EdgeCertificate:
-        """Sign the certificate of the edge gateway beside an Agent, for the Agent's own name and its edge's host.
+        """Sign the certificate of the edge gateway beside an Agent, for the Agent's own name alone.
 
         Raises:
             Unauthenticated: the credential is not the Agent's.
@@ -148,11 +157,10 @@ class Enrolment:
             raise Invalid("The Agent registered without an edge address; set GREENROOM_EDGE_URL and start it again.")
         if len(message.csr) > MOST_REQUEST:
             raise Invalid("The certificate request is larger than any can be.")
-        key, address = requested_key(message.csr), edge_address(agent.edge_url)
-        names = [edge_name(agent.route), address.host]
+        key = requested_key(message.csr)
         try:
             authority = await self._authority()
-            certificate = authority.sign(key, names, EDGE_DAYS, datetime.now(UTC))
+            certificate = authority.sign(key, [edge_name(agent.route)], EDGE_DAYS, datetime.now(UTC))
         except SetupError as error:  # no reason to leave this Manager aside, which other questions need
             self._logs.write("ERROR", "edge-certificate-failed", error.message, zone_name=self._me.zone_name)
             raise Refused(f"The fleet's authority cannot be used: {error.message}") from error
@@ -168,7 +176,7 @@ class Enrolment:
         """The fleet's authority, made when it is needed for the first time."""
         stored = await read_authority(self._db)
         if stored is None:
-            new = new_authority("Greenroom fleet authority", datetime.now(UTC))
+            new = new_authority("Greenroom fleet authority", datetime.now(UTC), domain=EDGE_DOMAIN)
             encrypted = self._secrets.encrypt(new.key)
             stored = await add_authority(self._db, StoredAuthority(new.certificate, encrypted))
         return Authority(stored.certificate, self._secrets.decrypt(stored.key_encrypted))

@@ -107,7 +107,7 @@ class EdgeRequest(Message, frozen=True, kw_only=True):
 
 
 class EdgeCertificate(Message, frozen=True, kw_only=True):
-    """The edge gateway's certificate, PEM: for `core.edges.edge_name` of the Agent and the host of its `edge_url`.
+    """The edge gateway's certificate, PEM: for `core.edges.edge_name` of the Agent.
 
     `authority` is the certificate of the fleet's authority, which signed it.
     """
