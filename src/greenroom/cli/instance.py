@@ -9,10 +9,14 @@ from typing import Annotated
 
 import typer
 
+from greenroom.cli.hidden import begin_again_without
 from greenroom.cli.setup import setup
+from greenroom.db.dsn import has_password
 from greenroom.db.first_data import ADMIN
 from greenroom.up import commands
 from greenroom.up.options import Options, default_data
+
+URL_VARIABLE = "GREENROOM_DATABASE_URL"
 
 Data = Annotated[
     Path | None,
@@ -42,7 +46,9 @@ def up(
     port: Annotated[int | None, typer.Option(help="Port of console and api.", show_default="8443")] = None,
     managers: Annotated[int | None, typer.Option(help="Managers per zone.", show_default="1")] = None,
     zones: Annotated[str | None, typer.Option(help="Names with commas.", show_default="default")] = None,
-    database_url: Annotated[str | None, typer.Option(help="PostgreSQL of your own instead of the embedded.")] = None,
+    database_url: Annotated[
+        str | None, typer.Option(help="PostgreSQL of your own instead of the embedded; also in GREENROOM_DATABASE_URL.")
+    ] = None,
     hostname: Annotated[str | None, typer.Option(help="Listen on all addresses, under this name.")] = None,
     tls_cert: Annotated[Path | None, typer.Option(help="Certificate for the host name, PEM.")] = None,
     tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
@@ -50,11 +56,13 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Run everything on this machine."""
+    if database_url is not None and has_password(database_url):
+        begin_again_without("--database-url", URL_VARIABLE, database_url)
     options = Options(
         port=port,
         managers=managers,
         zones=tuple(name.strip() for name in zones.split(",")) if zones is not None else None,
-        database_url=database_url,
+        database_url=database_url or os.environ.get(URL_VARIABLE) or None,
         hostname=hostname,
         tls_cert=tls_cert,
         tls_key=tls_key,
@@ -85,7 +93,7 @@ def migrate(
     as_json: Json = False,
 ) -> None:
     """Bring the database up to this version of Greenroom."""
-    url = database_url or os.environ.get("GREENROOM_DATABASE_URL")
+    url = database_url or os.environ.get(URL_VARIABLE)
     applied, left = commands.migrate(_folder(data), url, only_pre=pre)
     if as_json:
         typer.echo(json.dumps({"applied": applied, "left": left}))

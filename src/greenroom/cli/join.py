@@ -28,6 +28,7 @@ from greenroom.agent.checkin import REGISTER_PATH
 from greenroom.agent.identity import Identity, write_private
 from greenroom.agent.link import Link, ManagerRefusedError, NoManager
 from greenroom.agent.managers import Managers
+from greenroom.cli.hidden import begin_again_without
 from greenroom.cli.join_files import owner_of, write_settings
 from greenroom.core.edges import edge_address
 from greenroom.core.errors import GreenroomError, SetupError
@@ -85,7 +86,7 @@ def join(
 ) -> None:
     """Join a deployment with a token that one of its administrators made."""
     if token is not None:
-        _begin_again_without(token)
+        begin_again_without("--token", TOKEN_VARIABLE, token)
     deployment = reach(url, ca_sha256, ca_file)
     secret = _token(token_file)
     home = (folder or FOLDERS[role]).absolute()
@@ -141,23 +142,8 @@ class _Told:
 # The token ----------------------------------------------------------------------------------------------------------
 
 
-def _begin_again_without(token: str) -> None:
-    """Replace this process by one whose command line, which everybody on this host can read, has no token."""
-    words = iter(sys.argv[1:])
-    kept: list[str] = []
-    for word in words:
-        if word == "--token":
-            next(words, None)
-        elif not word.startswith("--token="):
-            kept.append(word)
-    environment = os.environ | {TOKEN_VARIABLE: token}
-    sys.stdout.flush()
-    # -P: not a package of this name that lies in the current folder
-    os.execve(sys.executable, [sys.executable, "-P", "-m", "greenroom", *kept], environment)  # noqa: S606 -- ourselves
-
-
 def _token(file: Path | None) -> str:
-    """The token, from the file, from stdin, or as it was handed over by `_begin_again_without`.
+    """The token, from the file, from stdin, or as it was handed over by `begin_again_without`.
 
     Raises:
         SetupError: there is none.

@@ -33,6 +33,14 @@ def unverified_hosts(dsn: str) -> list[str]:
     return [host for host in hosts if host and not host.startswith(("/", "@")) and not _is_here(host)]
 
 
+def has_password(dsn: str) -> bool:
+    """Whether there is a password in a connection string; none in one that cannot be read."""
+    try:
+        return bool(conninfo_to_dict(dsn).get("password"))
+    except psycopg.ProgrammingError:
+        return False
+
+
 def warn_of_unverified(dsn: str) -> None:
     """Log a warning for a database on another host that is not verified."""
     if hosts := unverified_hosts(dsn):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -19,8 +19,21 @@ from greenroom.up.processes import MARK, Command
 from greenroom.up.programs import Programs
 from greenroom.up.supervisor import Part
 
-_OURS_ALONE: Final = ("GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA")
-"""What addresses the command line, not a role."""
+_OURS_ALONE: Final = frozenset(
+    ("GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA", "GREENROOM_DATABASE_URL")
+)
+"""What addresses the command line, not a role; of the database only those are told that use it."""
+
+_HANDED_ON: Final = frozenset(
+    (
+        *("LANG", "PATH", "SSL_CERT_DIR", "SSL_CERT_FILE", "TMPDIR", "TZ"),
+        *("PGPASSFILE", "PGSSLMODE", "PGSSLROOTCERT"),
+        *("ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
+    )
+)
+"""Variables of the caller that roles are given, proxies also in small letters; others may be the caller's secrets."""
+
+_PREFIXES: Final = ("GREENROOM_", "LC_")
 
 CALLER: Final = Account(None)
 """Whoever started `up`: the Agent needs Docker."""
@@ -197,7 +210,7 @@ def _role(
     account = account or site.accounts.services
     command = Command(
         argv=site.programs.role(role),
-        environment=_inherited(account, folder)
+        environment=inherited(os.environ, folder if account.switches else None, runs_containers=role == "agent")
         | site.programs.environment
         | {MARK: str(site.layout.data), "GREENROOM_PROCESS_NAME": name}
         | settings,
@@ -209,9 +222,21 @@ def _role(
     return Part(name=name, role=role, command=lambda: command)
 
 
-def _inherited(account: Account, folder: Path) -> dict[str, str]:
-    """The caller's environment, so that any setting of a role can be given to `up`; without the caller's home."""
-    kept = {name: value for name, value in os.environ.items() if name not in _OURS_ALONE}
-    path = kept.get("PATH", os.defpath)
-    home = {"HOME": str(folder)} if account.switches else {}
-    return kept | home | {"PATH": f"{path}:/usr/local/sbin:/usr/sbin:/sbin"}
+def inherited(caller: Mapping[str, str], home: Path | None, *, runs_containers: bool) -> dict[str, str]:
+    """What a role is given of the caller's environment: its settings, and what programs need to find their way.
+
+    Args:
+        caller: the caller's environment.
+        home: the role's, where it runs as another account.
+        runs_containers: it speaks to Docker, as the caller would: with the caller's settings for it.
+    """
+    kept = {
+        name: value
+        for name, value in caller.items()
+        if name not in _OURS_ALONE
+        and (
+            name.upper() in _HANDED_ON or name.startswith(_PREFIXES) or (runs_containers and name.startswith("DOCKER_"))
+        )
+    }
+    own_home = {"HOME": str(home)} if home is not None else {"HOME": caller["HOME"]} if "HOME" in caller else {}
+    return kept | own_home | {"PATH": f"{caller.get('PATH', os.defpath)}:/usr/local/sbin:/usr/sbin:/sbin"}
