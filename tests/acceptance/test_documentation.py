@@ -1,0 +1,202 @@
+"""Every command of the documentation, word for word, page by page from top to bottom as a reader types it.
+
+What stands in capitals on a page, and the names of Managers there, is the reader's own (`STAND_INS`). Some
+commands of the page on containers are in `test_compose.py`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+import pytest
+from tests.acceptance.instance import Instance, wait_for
+from tests.commands_of_pages import ROOT, Block, blocks_of, words_of
+
+pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+PASSWORD: Final = "a-pass-phrase-1"
+"""Typed wherever a command asks for one; 16 bytes with its new line, so that whoever reads ahead takes whole ones."""
+
+USUAL: Final = ("users-and-groups", "stage-sessions", "web-filter", "metrics", "take-a-manager-out", "rolling-update")
+READ: Final = tuple(
+    ROOT / "docs" / page
+    for page in (
+        *(f"howto/{name}.md" for name in USUAL),
+        "howto/machines-without-a-registry.md",
+        "reference/http.md",
+        "howto/one-machine.md",
+        "tutorial/first-desktop.md",  # ends with the instance stopped
+        "howto/zones-and-agents.md",  # starts it with other zones
+    )
+)
+
+
+class Reader:
+    """Somebody with a terminal on the machine of an instance, in a folder of their own."""
+
+    def __init__(self, instance: Instance) -> None:
+        self.instance = instance
+        self.folder = instance.folder / "reader"
+        programs = self.folder / "bin"
+        programs.mkdir(parents=True)
+        (programs / "greenroom").symlink_to(Path(sys.executable).with_name("greenroom"))
+        self.environment = {
+            **os.environ,
+            **instance.environment,
+            "PATH": f"{programs}:{os.environ['PATH']}",
+            "GREENROOM_DATA": str(instance.data),
+        }
+
+    def read(self, page: Path) -> None:
+        """Type each block of a page, once the instance does what the one before asked for."""
+        for block in blocks_of(page):
+            if block.not_run is None:
+                self.type(block)
+
+    def type(self, block: Block) -> None:
+        """Run the commands of a block; each must succeed, and print what the page shows."""
+        if self.runs():
+            wait_for(self.instance.healthy, "the instance works", 60)
+        commands = self.own(block.commands)
+        with subprocess.Popen(["yes", PASSWORD], stdout=subprocess.PIPE) as typing:
+            done = subprocess.run(
+                ["bash", "-euo", "pipefail", "-c", commands],
+                cwd=self.folder,
+                env=self.environment,
+                stdin=typing.stdout,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=300,
+            )
+            typing.kill()
+        assert done.returncode == 0, f"{commands}\n{done.stdout}{done.stderr}{self.instance.logs()}"
+        missing = [word for word in words_of(block.shown) if word not in done.stdout]
+        assert missing == [], f"{commands}\n{done.stdout}"
+
+    def runs(self) -> bool:
+        """Whether the instance is started."""
+        return (self.instance.data / "run/state.json").exists()
+
+    def own(self, commands: str) -> str:
+        """The commands with the reader's own in the place of what stands for it on the page."""
+        return re.sub(
+            "|".join(rf"(?<![\w$-]){re.escape(name)}(?![\w-])" for name in STAND_INS),
+            lambda found: STAND_INS[found[0]](self.instance),
+            commands,
+        )
+
+
+def _first(path: str, field: str) -> Callable[[Instance], str]:
+    return lambda instance: str(instance.call("GET", path)[0][field])
+
+
+def _manager(number: int) -> Callable[[Instance], str]:
+    return lambda instance: instance.found["managers"][number]["instance_id"]
+
+
+def _session(instance: Instance) -> str:
+    """The id of a session of somebody, which is launched where there is none."""
+    running = [s for s in instance.call("GET", "/sessions?status=running") if s["user_id"]]
+    if not running:
+        launched = instance.launch(instance.new_user())["session_id"]
+        wait_for(lambda: instance.has_status(launched, "running"), "the session runs", 120)
+        return launched
+    return running[0]["session_id"]
+
+
+STAND_INS: Final[dict[str, Callable[[Instance], str]]] = {
+    "CONFIG": _first("/staging-configs", "staging_config_id"),
+    "SESSION": _session,
+    "LAUNCH": _first("/launches", "launch_id"),
+    "HOST": _first("/agents", "agent_id"),
+    "IMAGE": lambda instance: instance.desktop(),
+    "USER": lambda instance: instance.new_user(),
+    "KEY": lambda instance: instance.found["api_key"],
+    "SECRET": lambda instance: instance.found["api_key_secret"],
+    "DATA": lambda instance: str(instance.data),
+    "BACKUP": lambda instance: str(instance.folder / "backup"),
+    "PID": lambda instance: str(instance.pids("manager")[0]),
+    "127.0.0.1:8443": lambda instance: f"127.0.0.1:{instance.port}",
+    "localhost:8181": lambda instance: f"localhost:{instance.found['managers'][0]['port']}",
+    "manager-eu-1-c48827a3": _manager(0),
+    "manager-eu-2-6b65165d": _manager(1),
+}
+"""What stands for the reader's own on a page → what that is here; of several the one that is listed first."""
+
+
+@pytest.fixture(scope="module")
+def reader(openbox_image: str) -> Iterator[Reader]:
+    """A reader on a machine with an instance of their own, of two Managers, as the pages take for granted."""
+    instance = Instance("--managers", "2", GREENROOM_DESKTOP_IMAGE=openbox_image)
+    try:
+        instance.up()
+        reader = Reader(instance)
+        for name in ("alice", "kept"):
+            instance.call("POST", "/users", json={"username": name})
+        yield reader
+    finally:
+        instance.remove()
+
+
+@pytest.fixture
+def page(request: pytest.FixtureRequest, reader: Reader) -> Iterator[Path]:
+    """A page whose commands are to be typed, with what it begins with; what it left behind is undone."""
+    found: Path = request.param
+    PREPARED.get(found.stem, lambda _: None)(reader)
+    yield found
+    UNDONE.get(found.stem, lambda _: None)(reader)
+
+
+def _office_image(reader: Reader) -> None:
+    """An empty one of that name."""
+    empty = subprocess.run(["tar", "-c", "--files-from", "/dev/null"], check=True, capture_output=True).stdout
+    subprocess.run(["docker", "import", "-", OFFICE], input=empty, check=True, capture_output=True)
+
+
+def _no_pools(reader: Reader) -> None:
+    instance = reader.instance
+    for config in instance.call("GET", "/staging-configs"):
+        instance.call("DELETE", f"/staging-configs/{config['staging_config_id']}")
+    address = f"127.0.0.1:{instance.port}"
+    zone = {"allow_origin_domain": "127.0.0.1,localhost", "upstream_auth_address": address}
+    instance.call("PATCH", f"/zones/{instance.found['zones'][0]['zone_id']}", json=zone)
+    instance.call("PATCH", f"/images/{instance.desktop()}", json={"exec_config": {}})
+
+
+def _no_filter(reader: Reader) -> None:
+    reader.instance.call("PATCH", f"/images/{reader.instance.desktop()}", json={"filter_policy_id": None})
+
+
+OFFICE: Final = "example/office:2026-11"
+PREPARED: Final[dict[str, Callable[[Reader], object]]] = {
+    "machines-without-a-registry": _office_image,
+    "rolling-update": lambda reader: reader.environment.update(
+        GREENROOM_DATABASE_URL=reader.instance.found["database_url"]
+    ),
+}
+"""What pages begin with that others do not."""
+UNDONE: Final[dict[str, Callable[[Reader], object]]] = {
+    "stage-sessions": _no_pools,
+    "web-filter": _no_filter,
+    "machines-without-a-registry": lambda _: subprocess.run(["docker", "image", "rm", OFFICE], check=True),
+    "rolling-update": lambda reader: reader.environment.pop("GREENROOM_DATABASE_URL"),
+}
+
+
+@pytest.mark.parametrize("page", READ, ids=lambda page: page.stem, indirect=True)
+def test_every_command_of_a_page_does_what_the_page_says(reader: Reader, page: Path):
+    reader.read(page)
+
+
+def test_a_backup_that_was_put_back_has_the_users_of_then(reader: Reader):
+    """The page on one machine made one and went back to it."""
+    assert (reader.instance.folder / "backup/instance.json").exists()
+    names = [user["username"] for user in reader.instance.call("GET", "/users?q=kept")]
+    assert names == ["kept"]

@@ -1,0 +1,83 @@
+"""Every command of a page stands where the acceptance tests run it, or is listed here; its page says why not."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from tests.acceptance.test_documentation import READ
+from tests.commands_of_pages import ROOT, blocks_of, words_of
+from tests.unit.test_documentation import PAGES
+
+IN_CONTAINERS = ROOT / "docs/howto/containers.md"
+"""Needs a host of its own: test_compose.py runs those of its commands that back up and look at a Manager."""
+
+NOT_RUN = {
+    ("CONTRIBUTING.md", "script/lint"),
+    ("README.md", "script/up"),
+    ("docs/howto/containers.md", "deploy/compose/build"),
+    ("docs/howto/containers.md", "docker run --rm --privileged --network host --user root -v /"),
+    ("docs/howto/containers.md", "docker-compose up -d"),
+    ("docs/howto/containers.md", "git pull"),
+    ("docs/howto/containers.md", "scp -r /opt/kasm/current/hosts/second.example.org root@secon"),
+    ("docs/howto/machines-without-a-registry.md", "docker save greenroom/{api,manager,gateway,agent,db}:latest "),
+    ("docs/howto/several-machines.md", ".venv/bin/uv build --wheel --no-build-isolation"),
+    ("docs/howto/several-machines.md", "apt-get install python3-venv nginx-light && systemctl disabl"),
+    ("docs/howto/several-machines.md", "chown greenroom: /etc/greenroom/installation.key /etc/greenr"),
+    ("docs/howto/several-machines.md", "greenroom agents enable host-1"),
+    ("docs/howto/several-machines.md", "greenroom join https://greenroom.example.org --token … --edg"),
+    ("docs/howto/several-machines.md", 'greenroom setup installation --database-url "…" --hosts gree'),
+    ("docs/howto/several-machines.md", "systemctl enable --now greenroom-agent greenroom-gateway"),
+    ("docs/howto/several-machines.md", "systemctl enable --now greenroom-api greenroom-manager green"),
+    ("docs/howto/take-a-manager-out.md", "greenroom managers delete manager-eu-1-c48827a3"),
+    ("docs/howto/zones-and-agents.md", "greenroom agents delete HOST --force"),
+    ("docs/reference/enrolment.md", "greenroom join https://greenroom.example.org:8443 --token … "),
+    ("docs/reference/host-limits.md", "greenroom setup limits"),
+    ("docs/tutorial/first-desktop.md", "git clone … greenroom && cd greenroom"),
+}
+"""(page, beginning of the first line) of the blocks that no test runs; each says on its page why."""
+
+PROGRAMS = r"(\$ )?(greenroom|docker|docker-compose|curl|git|script|deploy|systemctl|apt-get|scp|kill|cp|tar)\b"
+
+
+def relative(page: Path) -> str:
+    return str(page.relative_to(ROOT))
+
+
+def test_what_is_not_run_is_listed():
+    found = {
+        (relative(page), block.first.partition("  #")[0].rstrip()[:60])
+        for page in PAGES
+        for block in blocks_of(page)
+        if block.not_run is not None
+    }
+    assert found == NOT_RUN
+
+
+def test_every_page_with_commands_is_read():
+    pages = {page for page in PAGES if any(block.not_run is None for block in blocks_of(page))}
+    assert pages == {*READ, IN_CONTAINERS}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=relative)
+def test_no_command_stands_in_a_block_that_is_not_run(page: Path):
+    """But in the reference of the command line, whose examples are output of an instance with other contents."""
+    others = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.MULTILINE | re.DOTALL)
+    hidden = re.findall(rf"^    {PROGRAMS}.*$", others, re.MULTILINE)
+    assert hidden == [] or page.name == "command-line.md"
+
+
+def test_a_block_is_found_with_its_section_and_its_reason(tmp_path: Path):
+    page = tmp_path / "page.md"
+    page.write_text(
+        "# One\n\n```sh\na\nb\n```\n\n## Two\n\n<!-- not run: no time -->\n```sh\nc\n```\n\n"
+        "```yaml\nx: 1\n```\n\n```console\n$ d\nsaid 1 word\n```\n"
+    )
+    found = [(block.section, block.commands, block.shown, block.not_run) for block in blocks_of(page)]
+    assert found == [("One", "a\nb", "", None), ("Two", "c", "", "no time"), ("Two", "d", "said 1 word", None)]
+
+
+def test_words_of_an_output_are_those_that_are_the_same_each_time():
+    shown = "allow: session 9756cb25-f886 of host-1 is in /opt/list at 12:30, 4.5 s ago"
+    assert words_of(shown) == ["session", "ago"]
