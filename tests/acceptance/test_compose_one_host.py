@@ -45,6 +45,8 @@ def host(role_images: list[str], openbox_image: str, tmp_path_factory: pytest.Te
         file.unlink()
         found.compose("up", "-d")
         try:
+            for name in ("kasm_api", "kasm_proxy"):
+                wait_for(lambda name=name: found.health(name) == "healthy", f"{name} is healthy", 120)
             wait_for(lambda: [m["status"] for m in found.call("GET", "/managers")] == 2 * ["running"], "both run", 120)
             wait_for(lambda: agent(found)["status"] == "running", "the Agent runs", 120)
         except AssertionError:
