@@ -53,6 +53,7 @@ class SessionFilter(Body):
 class LaunchFilter(Body):
     """Which launches a list shows."""
 
+    q: Annotated[str, Field(description="only rows with all these words")] = ""
     outcome: Annotated[Outcome, Field(description="how it ended")] = "failed"
     user_id: UUID | None = None
     image_id: UUID | None = None
