@@ -6,6 +6,7 @@ import httpx
 from tests.integration.agents import ToldAgent, join_token, joined
 from tests.integration.managers import eventually
 
+from greenroom.db.agents import list_agents
 from greenroom.db.database import Database
 
 
@@ -96,3 +97,16 @@ async def test_a_credential_opens_only_its_own_agent(door: httpx.ASGITransport, 
     assert (await other.post("/v1/check-in", message)).status_code == 401
     other.agent_id = one.agent_id
     assert (await other.post("/v1/check-in", message)).status_code == 401
+
+
+async def test_that_docker_does_not_answer_is_shown_at_the_agent_until_it_does(door: httpx.ASGITransport, db: Database):
+    agent = await joined(db, door)
+    await db.write("UPDATE agents SET status = 'running'")
+    for error, reason in (("Docker is away.", "It can start nothing: Docker is away."), ("", None)):
+        await agent.check_in(runtime_error=error)
+
+        async def shown(reason: str | None = reason) -> bool:
+            (listed,) = await list_agents(db)
+            return listed["status_reason"] == reason
+
+        await eventually(shown)
