@@ -80,9 +80,10 @@ function connect() {
   rfb.scaleViewport = true;
   rfb.resizeSession = true;
   rfb.qualityLevel = quality;
-  rfb.addEventListener('connect', async ({ target }) => {
+  const connected = rfb;
+  rfb.addEventListener('connect', async () => {
     await settled(screen);
-    if (target !== rfb) return; // the connection was lost meanwhile
+    if (connected !== rfb) return; // the connection was lost meanwhile
     attempt = 0;
     setState('connected');
     rfb.focus();
