@@ -107,7 +107,7 @@ def test_a_frozen_manager_answers_500_and_is_unhealthy_for_docker(host: ComposeH
     try:
         said = host.on_terminal(HEALTHCHECK)
         assert said.startswith("HTTP/1.1 500 Internal Server Error\n")
-        assert '"ok": false, "status": "unhealthy", "enabled": true' in said
+        assert '{"ok": false, "status": "unhealthy", "enabled": ' in said  # as it was up to a second before
         wait_for(lambda: host.health("kasm_manager") == "unhealthy", "Docker sees it", 60)
     finally:
         os.kill(process, signal.SIGCONT)
