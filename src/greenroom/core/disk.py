@@ -68,6 +68,6 @@ def _over(written: Written) -> str:
     )
 
 
-def gigabytes(size_bytes: int) -> str:
+def gigabytes(size_bytes: float) -> str:
     """Bytes as text for people, in GB of 10⁹ bytes."""
     return f"{size_bytes / 1e9:.1f} GB"

@@ -30,7 +30,7 @@ from greenroom.kit.passwords import hash_password
 from greenroom.kit.terminal import console
 from greenroom.up import health, instance
 from greenroom.up.describe import describe
-from greenroom.up.doctor import Finding, examine, room, warnings
+from greenroom.up.doctor import Finding, docker_warnings, examine, room, warnings
 from greenroom.up.layout import Layout, check_folder, read_json, running_pid
 from greenroom.up.options import Options
 from greenroom.up.processes import look
@@ -307,10 +307,11 @@ async def _doctor(layout: Layout) -> tuple[list[Finding], list[str], GoodFor]:
     async with instance.database_of(layout, on_stderr()) as (db, here):
         findings, warned = await examine(db, layout, here), await warnings(db)
         good = await room(db, layout, here)
-    skipped = [finding for finding in findings if finding.skipped]
-    if skipped:
-        codes = ", ".join(finding.code for finding in skipped)
-        warned = [*warned, f"{codes} could not be checked: {skipped[0].skipped}"]
+        if skipped := [finding for finding in findings if finding.skipped]:
+            codes = ", ".join(finding.code for finding in skipped)
+            warned += [f"{codes} and the disk and versions of Docker could not be checked: {skipped[0].skipped}"]
+        else:
+            warned += await docker_warnings(db, layout, here)
     if good.is_short:
         warned = [*warned, good.sentence]
     return findings, warned, good

@@ -8,15 +8,17 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.core.errors import SetupError
+from greenroom.core.docker_host import warnings as of_docker
+from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.host_limits import GoodFor, good_for
 from greenroom.core.states import SessionStatus
 from greenroom.db.database import Database
-from greenroom.db.diagnostics import failed_tasks
+from greenroom.db.diagnostics import disk_of, failed_tasks
 from greenroom.db.instance import installation_id
 from greenroom.db.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit
 from greenroom.db.managers import list_managers
 from greenroom.kit import host_limits
+from greenroom.up import docker_host
 from greenroom.up.containers import runtime_of, sessions_of_containers
 from greenroom.up.endpoints import Endpoints
 from greenroom.up.layout import Layout
@@ -64,6 +66,16 @@ async def warnings(db: Database) -> list[str]:
         " (greenroom logs list --code primary-task-failed)"
         for row in await failed_tasks(db, LATELY_S)
     ]
+
+
+async def docker_warnings(db: Database, layout: Layout, here: Endpoints) -> list[str]:
+    """What an administrator should know of this host's Docker and of the disk it writes to."""
+    if runtime_of(layout) != "docker":
+        return []
+    try:
+        return of_docker(await docker_host.read(layout, await disk_of(db, here.agent_ids)))
+    except GreenroomError as error:
+        return [f"The disk and the versions of Docker could not be checked: {error.message}"]
 
 
 async def room(db: Database, layout: Layout, here: Endpoints) -> GoodFor:
