@@ -1,6 +1,7 @@
 """Hosts of the deployment in containers: each a machine with a Docker daemon of its own and its own /opt/kasm.
 
-In its mount namespace everything is where the documentation says: the socket, /var/lib/docker and /opt/kasm.
+In its mount namespace everything is where the documentation says: the socket, /var/lib/docker and /opt/kasm. It has a
+checkout of its own, as far as `docker-compose` needs one, with the settings in deploy/compose/.env.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import contextlib
 import json
 import os
 import pty
+import shutil
 import ssl
 import subprocess
 from collections.abc import Iterator
@@ -39,14 +41,13 @@ class ComposeHost:
 
     Args:
         machine: a machine without a Docker daemon.
-        compose_files: those it runs, with colons between them, as in COMPOSE_FILE.
-        settings: what its .env would have.
+        settings: what its .env has.
     """
 
-    def __init__(self, machine: Machine, compose_files: str, **settings: str) -> None:
+    def __init__(self, machine: Machine, **settings: str) -> None:
         self.machine = machine
-        files = [part for name in compose_files.split(":") for part in ("--file", str(COMPOSE / name))]
-        self._compose = ["docker-compose", *files, "--project-name", "greenroom"]
+        self.checkout = machine.folder / "checkout"
+        self.folder = self.checkout / "deploy/compose"
         self._settings = {
             "GREENROOM_HOSTNAME": machine.address,
             "GREENROOM_LISTEN": "0.0.0.0",
@@ -58,7 +59,9 @@ class ComposeHost:
         """Its /opt/kasm/current, as seen from here."""
 
     def start(self) -> None:
-        """Start its Docker daemon."""
+        """Check out, and start its Docker daemon."""
+        shutil.copytree(COMPOSE, self.folder)
+        (self.folder / ".env").write_text("".join(f"{name}={value}\n" for name, value in self._settings.items()))
         self.current.mkdir(parents=True)
         argv = ["unshare", "--mount", "sh", "-c", DAEMON, str(self.machine.folder), self.machine._namespace.name]
         self._daemon_pid = self.machine.start("dockerd", argv, {}).pid
@@ -68,36 +71,34 @@ class ComposeHost:
         wait_for(lambda: self.run("docker", "info", check=False).returncode == 0, "the host's Docker daemon answers")
 
     def run(self, *argv: str, check: bool = True, **options: Any) -> subprocess.CompletedProcess[str]:
-        """A command on the host."""
+        """A command on the host, in its deploy/compose."""
         done = subprocess.run(
-            [*self._enter(), *argv],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd="/",
-            env={**os.environ, **self._settings},
-            **options,
+            [*self._enter(self.folder), *argv], capture_output=True, text=True, check=False, **options
         )
         assert done.returncode == 0 or not check, f"{argv}: {done.stdout}{done.stderr}"
         return done
 
-    def on_terminal(self, command: str) -> str:
-        """What a command line says on a terminal of the host."""
+    def on_terminal(self, commands: str, folder: Path | None = None) -> str:
+        """What command lines say on a terminal of the host, in its deploy/compose; each must succeed."""
         ours, theirs = pty.openpty()
-        process = subprocess.Popen([*self._enter(), "sh", "-c", command], stdin=theirs, stdout=theirs, stderr=theirs)
+        argv = [*self._enter(folder or self.folder), "bash", "-euo", "pipefail", "-c", commands]
+        process = subprocess.Popen(argv, stdin=theirs, stdout=theirs, stderr=theirs)
         os.close(theirs)
         said = b""
         with contextlib.suppress(OSError):  # the terminal's end
             while chunk := os.read(ours, 4096):
                 said += chunk
         os.close(ours)
-        assert process.wait() == 0, said.decode()
+        assert process.wait() == 0, f"{commands}\n{said.decode()}"
         return said.decode().replace("\r", "")
 
-    def _enter(self) -> list[str]:
+    def _enter(self, folder: Path) -> list[str]:
         if not Path(f"/proc/{self._daemon_pid}").exists():
             raise AssertionError(f"the Docker daemon ended: {self.machine.log('dockerd')}")
-        return ["nsenter", f"--mount=/proc/{self._daemon_pid}/ns/mnt", f"--net=/proc/{self._daemon_pid}/ns/net"]
+        namespaces = [
+            f"--{kind}=/proc/{self._daemon_pid}/ns/{name}" for kind, name in (("mount", "mnt"), ("net", "net"))
+        ]
+        return ["nsenter", *namespaces, "env", f"--chdir={folder}"]
 
     def load(self, images: Path) -> None:
         """Give its daemon images saved elsewhere."""
@@ -106,7 +107,7 @@ class ComposeHost:
 
     def compose(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """`docker-compose …`."""
-        return self.run(*self._compose, *arguments)
+        return self.run("docker-compose", *arguments)
 
     def names(self) -> list[str]:
         """Of its containers, without those that end by themselves."""
@@ -157,3 +158,16 @@ class ComposeHost:
             answer = client.request(method, f"/api/v1{path}", **options)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json() if answer.content else None
+
+    def session_of(self, username: str) -> dict[str, Any]:
+        """A desktop that runs, of a new user."""
+        user = self.call("POST", "/users", json={"username": username})["user_id"]
+        image = next(one["image_id"] for one in self.call("GET", "/images") if one["friendly_name"] == "Desktop")
+        launched = self.call("POST", "/sessions", json={"image_id": image, "user_id": user})["session_id"]
+
+        def running() -> dict[str, Any] | None:
+            found = self.call("GET", f"/sessions/{launched}")
+            assert found["status"] not in {"failed", "deleted"}, found
+            return found if found["status"] == "running" else None
+
+        return wait_for(running, "the desktop runs", 60)

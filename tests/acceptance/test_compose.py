@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from tests.acceptance.compose_hosts import COMPOSE, ComposeHost
+from tests.acceptance.compose_hosts import ComposeHost
 from tests.acceptance.instance import wait_for
 from tests.acceptance.machines import Network
 from tests.acceptance.open_desktop import open_desktop
@@ -79,14 +79,13 @@ def deployments(images: Path, openbox_image: str) -> Iterator[Deployments]:
         one, other = network.machine("first"), network.machine("second")
         first = ComposeHost(
             one,
-            "compose.yaml",
             GREENROOM_DATABASE_LISTEN="0.0.0.0",
             GREENROOM_FURTHER_HOSTS=other.address,
             GREENROOM_DESKTOP_IMAGE=openbox_image,
         )
         second = ComposeHost(
             other,
-            "compose.manager.yaml",
+            COMPOSE_FILE="compose.manager.yaml",
             GREENROOM_DATABASE=f"{one.address}:5432",
             GREENROOM_FURTHER_HOSTS=one.address,
         )
@@ -161,16 +160,6 @@ def test_clients_are_known_by_their_own_address(deployments: Deployments):
 
     said = wait_for(rows, "the attempt is in the log")
     assert said == [f"A log-in as nobody@example.org from {first.machine.address} failed"]
-
-
-def test_a_backup_is_made_as_the_documentation_tells(deployments: Deployments):
-    page = (COMPOSE.parent.parent / "docs/howto/containers.md").read_text()
-    command = next(line.strip() for line in page.splitlines() if "pg_dump" in line)
-    deployments.first.run("sh", "-c", f"cd /run && {command} && test -s greenroom.dump")
-    listed = deployments.first.run(
-        "sh", "-c", "docker exec -i kasm_db sh -c '/usr/lib/postgresql/*/bin/pg_restore --list' < /run/greenroom.dump"
-    )
-    assert "TABLE DATA public managers" in listed.stdout
 
 
 def test_a_manager_is_not_restarted_while_the_database_is_away(deployments: Deployments):
@@ -279,29 +268,20 @@ def test_diagnostics_show_the_503s(deployments: Deployments):
 
 def test_a_desktop_on_each_host_streams_through_the_first_ones_gateway(deployments: Deployments):
     first = deployments.first
-    image = next(one["image_id"] for one in first.call("GET", "/images") if one["friendly_name"] == "Desktop")
     ran: set[str] = set()
     for host, other in ((first, deployments.second), (deployments.second, first)):
         agent_id = deployments.agent(other)["agent_id"]
         first.call("PATCH", f"/agents/{agent_id}", json={"enabled": False})
         try:
-            user = first.call("POST", "/users", json={"username": f"{host.machine.name}@example.org"})["user_id"]
-            launched = first.call("POST", "/sessions", json={"image_id": image, "user_id": user})["session_id"]
-            session = wait_for(lambda one=launched: is_running(first, one), "the desktop runs", 60)
+            session = first.session_of(f"{host.machine.name}@example.org")
             assert session["agent_id"] == deployments.agent(host)["agent_id"]
-            with first.machine.entered(), open_desktop(first, launched) as desktop:
+            with first.machine.entered(), open_desktop(first, session["session_id"]) as desktop:
                 assert desktop.goes_on()
-            first.call("DELETE", f"/sessions/{launched}")
+            first.call("DELETE", f"/sessions/{session['session_id']}")
             ran.add(session["agent_id"])
         finally:
             first.call("PATCH", f"/agents/{agent_id}", json={"enabled": True})
     assert len(ran) == 2
-
-
-def is_running(host: ComposeHost, session_id: str) -> dict[str, Any] | None:
-    found = host.call("GET", f"/sessions/{session_id}")
-    assert found["status"] not in {"failed", "deleted"}, found
-    return found if found["status"] == "running" else None
 
 
 def test_a_disabled_manager_stays_healthy_and_is_not_restarted(deployments: Deployments):

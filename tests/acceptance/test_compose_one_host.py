@@ -1,6 +1,7 @@
 """One host with two Managers, as docs/howto/containers.md tells to have it.
 
-There the seed page "Managers" can be followed word for word. The tests build on each other in this order.
+There the seed page "Managers" can be followed word for word, and every command of that page is run. The tests build on
+each other in this order; at the end the deployment is taken away.
 """
 
 from __future__ import annotations
@@ -14,13 +15,19 @@ from typing import Any, Final
 
 import httpx
 import pytest
-from tests.acceptance.compose_hosts import COMPOSE, ComposeHost
+from tests.acceptance.compose_hosts import ComposeHost
 from tests.acceptance.instance import wait_for
 from tests.acceptance.machines import Network
+from tests.commands_of_pages import ROOT, Block, blocks_of
 
 from greenroom.up.processes import children_of
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
+
+PAGE: Final = ROOT / "docs/howto/containers.md"
+BLOCKS: Final = [block for block in blocks_of(PAGE) if block.not_run is None]
+LAST: Final = ("Back up and restore", "Take it away")
+"""Sections whose commands change what is there."""
 
 SOON_S: Final = 20.0
 HEALTHCHECK: Final = "docker exec -it kasm_manager curl -i http://localhost:8181/__healthcheck"
@@ -31,29 +38,34 @@ GATEWAYS: Final = {"manager": 8446, "manager_2": 8447}
 @pytest.fixture(scope="module")
 def host(role_images: list[str], openbox_image: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ComposeHost]:
     """The host at work, with the line of the page in its .env."""
-    page = (COMPOSE.parent.parent / "docs/howto/containers.md").read_text()
-    line = next(line.strip() for line in page.splitlines() if "compose.second-manager.yaml" in line)
+    line = next(line.strip() for line in PAGE.read_text().splitlines() if "compose.second-manager.yaml" in line)
     file = tmp_path_factory.mktemp("images") / "images.tar"
     subprocess.run(["docker", "save", "--output", file, *role_images, openbox_image], check=True)
     network = Network()
     try:
         found = ComposeHost(
-            network.machine("first"), line.removeprefix("COMPOSE_FILE="), GREENROOM_DESKTOP_IMAGE=openbox_image
+            network.machine("first"),
+            COMPOSE_FILE=line.removeprefix("COMPOSE_FILE="),
+            GREENROOM_DESKTOP_IMAGE=openbox_image,
         )
         found.start()
         found.load(file)
         file.unlink()
         found.compose("up", "-d")
         try:
-            for name in ("kasm_api", "kasm_proxy"):
-                wait_for(lambda name=name: found.health(name) == "healthy", f"{name} is healthy", 120)
-            wait_for(lambda: [m["status"] for m in found.call("GET", "/managers")] == 2 * ["running"], "both run", 120)
-            wait_for(lambda: agent(found)["status"] == "running", "the Agent runs", 120)
+            wait_until_it_works(found)
         except AssertionError:
             pytest.fail("it does not work" + "".join(found.logs(name) for name in found.names()))
         yield found
     finally:
         network.close()
+
+
+def wait_until_it_works(host: ComposeHost) -> None:
+    for name in ("kasm_api", "kasm_proxy"):
+        wait_for(lambda name=name: host.health(name) == "healthy", f"{name} is healthy", 120)
+    wait_for(lambda: [m["status"] for m in host.call("GET", "/managers")] == 2 * ["running"], "both run", 120)
+    wait_for(lambda: [a["status"] for a in host.call("GET", "/agents")] == ["running"], "the Agent runs", 120)
 
 
 def agent(host: ComposeHost) -> dict[str, Any]:
@@ -114,3 +126,34 @@ def test_a_frozen_manager_answers_500_and_is_unhealthy_for_docker(host: ComposeH
     wait_for(lambda: "200" in host.on_terminal(HEALTHCHECK)[:20], "the Manager answers 200", SOON_S)
     wait_for(lambda: host.health("kasm_manager") == "healthy", "Docker sees it", 60)
     assert host.restarts("kasm_manager") == 0
+
+
+@pytest.mark.parametrize(
+    "block", [block for block in BLOCKS if block.section not in LAST], ids=lambda block: block.section
+)
+def test_a_command_of_the_page_does_what_it_says(host: ComposeHost, block: Block):
+    host.on_terminal(block.commands, host.checkout if block.first == "cd deploy/compose" else None)
+
+
+def test_a_restored_deployment_has_the_users_of_then(host: ComposeHost):
+    backup, restore = (block.commands for block in BLOCKS if block.section == "Back up and restore")
+    before, later = "before@example.org", "later@example.org"
+    host.call("POST", "/users", json={"username": before})
+    host.on_terminal(backup)
+    host.call("POST", "/users", json={"username": later})
+    host.on_terminal(restore)
+    wait_until_it_works(host)
+    names = {user["username"] for user in host.call("GET", "/users")}
+    assert names & {before, later} == {before}
+
+
+def test_what_is_taken_away_leaves_its_data_and_no_container_network_or_rule(host: ComposeHost):
+    host.session_of("last@example.org")
+    assert "GREENROOM" in host.run("iptables-save").stdout
+    (commands,) = (block.commands for block in BLOCKS if block.section == "Take it away")
+    host.on_terminal(commands)
+    assert host.run("docker", "ps", "--all", "--quiet").stdout == ""
+    networks = host.run("docker", "network", "ls", "--format", "{{.Name}}").stdout.split()
+    assert sorted(networks) == ["bridge", "host", "none"]
+    assert "GREENROOM" not in host.run("iptables-save").stdout
+    assert (host.current / "installation/credentials.json").exists()

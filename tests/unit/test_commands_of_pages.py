@@ -6,12 +6,10 @@ import re
 from pathlib import Path
 
 import pytest
+from tests.acceptance.test_compose_one_host import PAGE as IN_CONTAINERS
 from tests.acceptance.test_documentation import READ
 from tests.commands_of_pages import ROOT, blocks_of, words_of
 from tests.unit.test_documentation import PAGES
-
-IN_CONTAINERS = ROOT / "docs/howto/containers.md"
-"""Needs a host of its own: test_compose.py runs those of its commands that back up and look at a Manager."""
 
 NOT_RUN = {
     ("CONTRIBUTING.md", "script/lint"),
