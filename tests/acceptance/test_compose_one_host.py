@@ -142,6 +142,8 @@ def test_a_restored_deployment_has_the_users_of_then(host: ComposeHost):
     host.on_terminal(backup)
     host.call("POST", "/users", json={"username": later})
     host.on_terminal(restore)
+    ended = [host.inspect(name, "{{.State.FinishedAt}} {{.Name}}") for name in host.names()]
+    assert max(ended).endswith("/kasm_db"), "what needs the database ends before it does"
     wait_until_it_works(host)
     names = {user["username"] for user in host.call("GET", "/users")}
     assert names & {before, later} == {before}
