@@ -84,7 +84,8 @@ def cluster() -> Iterator[Cluster]:
     copy_binaries(install)
     cluster = Cluster(install, folder, 5432, account)
     cluster.create()
-    cluster.execute_alone("ALTER ROLE greenroom CREATEDB")  # tests make databases of their own
+    # Tests make databases of their own, and drop them while PostgreSQL may be vacuuming them.
+    cluster.execute_alone("ALTER ROLE greenroom CREATEDB", "GRANT pg_signal_backend TO greenroom")
     server = subprocess.Popen(
         cluster.command("fsync=off", "full_page_writes=off", "max_connections=200"),
         user=account.uid if os.getuid() == 0 else None,

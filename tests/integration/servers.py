@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import pwd
 import signal
 import subprocess
 import tempfile
@@ -13,6 +14,7 @@ from pathlib import Path
 
 import psycopg
 
+from greenroom.db.grants import OWNER_ROLE
 from greenroom.up.postgres import Cluster
 
 
@@ -23,6 +25,10 @@ class Server:
         os.chown(folder, template.account.uid, template.account.gid)
         self.cluster = Cluster(template.install, folder, 5433, template.account)
         self.cluster.create()
+        with (self.cluster.data / "pg_ident.conf").open(
+            "a"
+        ) as file:  # as a database elsewhere: one login for all roles
+            file.write(f"greenroom {pwd.getpwuid(template.account.uid).pw_name} {OWNER_ROLE}\n")
         self.process: subprocess.Popen[bytes] | None = None
 
     async def start(self) -> None:

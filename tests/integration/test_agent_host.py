@@ -62,7 +62,7 @@ async def test_without_an_inventory_nothing_is_done_and_the_check_in_says_so(
         assert not world.check_ins[0].inventory_complete
         await until(lambda: runtime.refused > 1)
         assert await simulated(agent).inspect(session) is None
-        assert not agent.health.report(0.0)[0]
+        assert await until(lambda: not agent.health.report(0.0)[0])
         runtime.away = False
         await world.until(lambda: world.is_usable(session))
         assert await until(lambda: world.check_ins[-1].inventory_complete)

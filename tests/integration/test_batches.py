@@ -21,7 +21,7 @@ async def test_a_log_row_with_what_postgresql_cannot_hold_is_written_in_a_storab
     await logs.flush()
     written = await db.fetch("SELECT code, message, username, details FROM logs ORDER BY log_id")
     assert [row["code"] for row in written] == ["odd", "plain"]
-    assert (written[0]["message"], written[0]["username"]) == ("nul , half a pair ?", "ab")
+    assert (written[0]["message"], written[0]["username"]) == ("nul \\u0000, half a pair ?", "ab")
     assert written[0]["details"] == {"host": ["x"]}
     assert len(written[1]["message"]) < 10_000
 

@@ -216,7 +216,7 @@ async def test_while_another_one_is_looked_for_the_user_sees_it_starting(stage: 
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))
     shown = await session_views.get_session(stage.db, first)
     assert (shown["status"], shown["awaits_successor"]) == ("starting", True)
-    progress = progress_of(shown)
+    progress = progress_of(shown, causes=True)
     assert (progress.operational_status, "another one" in progress.message) == ("starting", True)
     for status, number in (("starting", 1), ("failed", 0)):
         assert len(await list_sessions(stage.db, SessionFilter(status=status))) == number, "it is found as it is shown"
