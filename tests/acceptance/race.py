@@ -33,6 +33,7 @@ DROP TRIGGER IF EXISTS race_filled ON sessions;
 CREATE TABLE IF NOT EXISTS race_assigned (session_id uuid NOT NULL, user_id uuid NOT NULL);
 CREATE TABLE IF NOT EXISTS race_pool (staging_config_id uuid NOT NULL, wanted integer NOT NULL,
     number integer NOT NULL, rotating integer NOT NULL);
+GRANT ALL ON race_assigned, race_pool TO greenroom_service;
 CREATE OR REPLACE FUNCTION race_assigned() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     INSERT INTO race_assigned VALUES (NEW.session_id, NEW.user_id);
