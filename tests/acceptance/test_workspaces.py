@@ -186,7 +186,7 @@ def test_commands_of_a_workspace_run_in_its_sessions(instance: Instance):
     )
     session = running(instance, image, user)
     assert inside(session, "cat /tmp/first") == "1000\n/opt\ndark blue"
-    address = "https://example.org/?a=1&b='; touch /tmp/injected; '"
+    address = "https://example.org/?a=1&b=;touch$IFS/tmp/injected;$(id)&c=*"
     assert instance.call("POST", f"/sessions/{session}/go", json={"kasm_url": address})["exit_code"] == 0
     assert inside(session, "cat /tmp/address; ls /tmp/injected 2>/dev/null; true") == address
     assert instance.session(session)["kasm_url"] == address
