@@ -152,9 +152,12 @@ def test_a_start_that_fails_is_said_shortly_to_the_user_and_with_its_cause_to_th
         assert made.status_code == 201, made.text
         try:
             user.open("/")
-            user.page.get_by_test_id("launch-Nowhere").click()
+            tile = user.page.get_by_test_id("launch-Nowhere")
+            expect(tile).to_contain_text("Not possible now")
+            tile.click()
             refused = user.page.get_by_role("alert")
-            expect(refused).to_contain_text("contact an administrator", timeout=60_000)
+            expect(refused).to_contain_text("an administrator can see what is missing", timeout=60_000)
+            expect(refused).not_to_contain_text("greenroom/desktop:nowhere")
             admin.open("/admin/diagnostics/launches?outcome=failed")
             row = admin.row("Nowhere")
             expect(row).to_contain_text("failed")
