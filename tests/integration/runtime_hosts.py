@@ -47,7 +47,7 @@ class Host:
     installation_id: str = field(default_factory=new_id)
     opened: list[Runtime] = field(default_factory=list)
 
-    async def open(self, installation_id: str | None = None, share: float = 1.0) -> Runtime:
+    async def open(self, installation_id: str | None = None, share: float = 1.0, connections: int = 0) -> Runtime:
         """Another runtime on this host, as after a restart of the Agent."""
         runtime = open_runtime(
             self.kind,
@@ -56,6 +56,7 @@ class Host:
             folder=self.folder / (installation_id or self.installation_id),
             share=share,
             folders=HostFolders(allowed=[str(self.folder)]),
+            connections_max=connections,
         )
         await runtime.open()
         self.opened.append(runtime)

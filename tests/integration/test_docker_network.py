@@ -101,6 +101,36 @@ async def test_the_internet_but_no_private_network(host: Host, runtime: Runtime,
         assert await connects(runtime, session_id, address, 80) is reachable
 
 
+OPEN_FIVE = (
+    'for fd in {10..14}; do eval "exec $fd<>/dev/tcp/203.0.113.7/80" || exit 1; done; sleep 600 >/dev/null 2>&1 &'
+)
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="network namespaces need root")
+async def test_a_session_has_so_many_connections_open_and_no_more(host: Host, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(docker_network, "RULES_EVERY_S", 3600.0)
+    runtime = await host.open(connections=5)
+    greedy, _, _ = await host.started(runtime)
+    other, _, _ = await host.started(runtime)
+    chain = f"GREENROOM-{short(host)}-MAX"
+    with internet("203.0.113.7"):
+
+        async def served() -> bool:
+            return await connects(runtime, other, "203.0.113.7", 80)
+
+        await eventually(served)
+        opened, output = await shell(runtime, greedy, OPEN_FIVE)
+        assert opened == 0, output
+        assert not await connects(runtime, greedy, "203.0.113.7", 80)
+        assert await connects(runtime, other, "203.0.113.7", 80)
+
+        await host.open(connections=5)  # the rules are set anew, and what was counted stays so
+        assert not await connects(runtime, greedy, "203.0.113.7", 80)
+        await host.open(connections=0)  # takes the place of the limit before
+        assert run("iptables", "-w", "5", "-S", chain) == f"-N {chain}\n"
+        assert await connects(runtime, greedy, "203.0.113.7", 80)
+
+
 async def test_sessions_reach_neither_each_other_nor_the_host(host: Host, runtime: Runtime, docker: aiodocker.Docker):
     one, _, _ = await host.started(runtime)
     two, wanted, started = await host.started(runtime)

@@ -144,6 +144,7 @@ class HostWork:
             folder=self._config.agent_dir,
             docker_host=self._config.docker_host,
             share=self._config.share,
+            connections_max=self._config.session_connections,
             folders=HostFolders(
                 private=self._config.private_folders(),
                 allowed=self._config.mountable_folders(),

@@ -158,6 +158,8 @@ class AgentConfig(ProcessConfig):
     """Comma list of IP addresses: the name servers that web filters ask; empty = those of /etc/resolv.conf."""
     disk_kept_bytes: int = Field(5_000_000_000, ge=0)
     """With less disk free than this the host takes no new session; 0 = it always does."""
+    session_connections: int = Field(4096, ge=0, le=1_000_000)
+    """How many connections a session may have open at the same time; 0 = any number."""
     volume_folders: str = ""
     """Comma list: sessions are given folders of this host in these and in `own_volumes()` alone."""
     instance_data: Path | None = None

@@ -73,7 +73,7 @@ _LISTED: Final = ("Id", "Labels", "State", "Ports", "NetworkSettings")
 
 
 class DockerRuntime:
-    """See `base.Runtime`. `docker_host`: None is what the `docker` command uses; `folders`: what may be mounted.
+    """See `base.Runtime`, and `registry.open_runtime` for the arguments.
 
     `folder` is the Agent's, whose disk is looked after as well as Docker's.
     """
@@ -87,6 +87,7 @@ class DockerRuntime:
         share: float = 1.0,
         folders: HostFolders | None = None,
         folder: Path | None = None,
+        connections_max: int = 0,
     ) -> None:
         self._identity = Identity(installation_id=installation_id, agent_id=agent_id)
         self._docker_host = docker_host
@@ -96,7 +97,7 @@ class DockerRuntime:
         self._mounts = DockerMounts(folders or HostFolders())
         self._disk = DockerDisk(*([folder] if folder else []))
         self._pids: dict[str, int] = {}
-        self._network = SessionsNetwork(self._identity)
+        self._network = SessionsNetwork(self._identity, connections_max)
         self._filter_networks = FilterNetworks(self._identity)
 
     # Connection ---------------------------------------------------------------------------------------------------

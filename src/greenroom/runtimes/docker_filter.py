@@ -59,7 +59,7 @@ class FilterNetworks:
         self._open.pop(policy_id, None)
         network = await self._find(docker, policy_id) or await self._make(docker, policy_id)
         try:
-            rules = network_rules(network.bridge, network.seen.address, PORT)
+            rules = network_rules(self._identity, network.bridge, network.seen.address, PORT)
             for each in (*account_rules(self._identity, account), *rules):
                 await firewall.put(each)
         except firewall.FirewallError as error:
@@ -72,7 +72,7 @@ class FilterNetworks:
     async def close(self, docker: aiodocker.Docker, policy_id: str) -> bool:
         """See `base.Runtime.close_filter_network`."""
         network = await self._find(docker, policy_id)
-        closed = network is None or await _remove(docker, network)
+        closed = network is None or await _remove(docker, self._identity, network)
         if closed:
             self._open.pop(policy_id, None)
         return closed
@@ -89,7 +89,7 @@ class FilterNetworks:
         """
         self._open.clear()
         for network in await _all(docker, f"{INSTALLATION}={self._identity.installation_id}"):
-            if not await _remove(docker, network):
+            if not await _remove(docker, self._identity, network):
                 raise StartError(f"The network {network.name} still has containers; remove those first.")
         await _take(account_rules(self._identity))
 
@@ -144,11 +144,11 @@ async def _all(docker: aiodocker.Docker, *labels: str) -> list[_Network]:
     return [_network(entry) for entry in entries]
 
 
-async def _remove(docker: aiodocker.Docker, network: _Network) -> bool:
+async def _remove(docker: aiodocker.Docker, identity: Identity, network: _Network) -> bool:
     """Remove it with its rules; False when containers are still on it, which keep both."""
     if await remove_bridge(docker, network.name):
         return False
-    await _take(network_rules(network.bridge, network.seen.address, PORT))
+    await _take(network_rules(identity, network.bridge, network.seen.address, PORT))
     return True
 
 

@@ -25,12 +25,15 @@ class SessionsNetwork:
     """The network of an installation's sessions and the rules that keep them from private networks and this host.
 
     An Agent that is root starts nothing where the rules cannot be set. One that is not can never set them (a trial on
-    somebody's own machine), and says so in its log.
+    somebody's own machine), and says so in its log. `connections_max` is how many connections each session may have
+    open, 0 = any number; where the host cannot count them the log says so, and sessions start.
     """
 
-    def __init__(self, identity: Identity) -> None:
+    def __init__(self, identity: Identity, connections_max: int = 0) -> None:
         self._identity = identity
+        self._connections_max = connections_max
         self._problem = ""
+        self._not_counted = ""
         self._keeping: asyncio.Task[None] | None = None
         self._leaving = asyncio.Event()
 
@@ -81,15 +84,17 @@ class SessionsNetwork:
             await self._set_rules()
 
     async def _set_rules(self) -> None:
-        before = self._problem
+        before = self._problem, self._not_counted
         try:
-            await firewall.install(self._identity)
+            self._not_counted = await firewall.install(self._identity, self._connections_max)
         except (firewall.FirewallError, OSError) as error:
             self._problem = str(error)
         else:
             self._problem = ""
-        if self._problem not in ("", before):
+        if self._problem not in ("", before[0]):
             log.error("sessions are not kept from private networks and from this host", reason=self._problem)
+        if self._not_counted not in ("", before[1]):
+            log.error("the connections of sessions are not limited", reason=self._not_counted)
 
     async def require_rules(self) -> None:
         """Refuse to start a session without them; where they could not be set before, they are tried again.

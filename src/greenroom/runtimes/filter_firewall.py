@@ -14,18 +14,19 @@ from pathlib import Path
 from greenroom.core.addresses import PRIVATE, PRIVATE_IPV6
 from greenroom.runtimes.base import FilterAccount
 from greenroom.runtimes.docker_spec import Identity
-from greenroom.runtimes.firewall import Rules
+from greenroom.runtimes.firewall import Rules, counting_chain
 
 REJECT = ("-j", "REJECT")
 
 
-def network_rules(bridge: str, address: str, port: int) -> list[Rules]:
+def network_rules(identity: Identity, bridge: str, address: str, port: int) -> list[Rules]:
     """For packets from the interface `bridge`, on which the filter listens at `address` and `port`."""
     chain = f"GREENROOM-{bridge}"
     lines = [
         "*filter",
         f":{chain} - [0:0]",
         f"-A {chain} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN",
+        f"-A {chain} -j {counting_chain(identity)}",
         f"-A {chain} -d {address} -p tcp --dport {port} -j ACCEPT",
         f"-A {chain} -j REJECT --reject-with icmp-admin-prohibited",
         "COMMIT",

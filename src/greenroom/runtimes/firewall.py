@@ -4,6 +4,9 @@ Two chains per installation, entered for packets that come in from the bridge of
 (what is forwarded), one from INPUT (what is meant for the host itself). Answers to connections that the host opened
 pass, or no session could be viewed. Each other the sessions cannot reach because their network has
 `enable_icc=false`, and because the bridge's own addresses are private.
+
+A third chain, which both lead into, counts the connections that each session has open: the table of connections is the
+whole host's. Its rule is replaced only when it has to change, because a new rule has counted nothing yet.
 """
 
 from __future__ import annotations
@@ -44,6 +47,20 @@ def chains(identity: Identity) -> tuple[str, str]:
     return f"GREENROOM-{identity.short}", f"GREENROOM-{identity.short}-IN"
 
 
+def counting_chain(identity: Identity) -> str:
+    """Name of the chain that refuses the connections a session has too many."""
+    return f"GREENROOM-{identity.short}-MAX"
+
+
+def counting_rule(identity: Identity, connections_max: int) -> list[str]:
+    """The rule in it; connections are counted for each address that opens them, that is for each session."""
+    count = ["-m", "connlimit", "--connlimit-above", str(connections_max), "--connlimit-mask", "32"]
+    return [counting_chain(identity), *count, "--connlimit-saddr", "-j", "REJECT", "--reject-with", _REJECTED]
+
+
+_REJECTED: Final = "icmp-admin-prohibited"
+
+
 def jumps(identity: Identity) -> list[list[str]]:
     """The rules that lead into the chains: (chain, match …)."""
     forward, host = chains(identity)
@@ -59,13 +76,14 @@ def ruleset(identity: Identity, resolvers: Iterable[str]) -> str:
     lines = ["*filter", f":{forward} - [0:0]", f":{host} - [0:0]"]
     for chain in (forward, host):
         lines.append(f"-A {chain} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN")
+        lines.append(f"-A {chain} -j {counting_chain(identity)}")
         lines += [
             f"-A {chain} -d {address} -p {protocol} --dport 53 -j RETURN"
             for address in resolvers
             for protocol in ("udp", "tcp")
         ]
-    lines += [f"-A {forward} -d {network} -j REJECT --reject-with icmp-admin-prohibited" for network in PRIVATE]
-    lines += [f"-A {forward} -j RETURN", f"-A {host} -j REJECT --reject-with icmp-admin-prohibited", "COMMIT"]
+    lines += [f"-A {forward} -d {network} -j REJECT --reject-with {_REJECTED}" for network in PRIVATE]
+    lines += [f"-A {forward} -j RETURN", f"-A {host} -j REJECT --reject-with {_REJECTED}", "COMMIT"]
     return "\n".join(lines) + "\n"
 
 
@@ -89,14 +107,39 @@ def name_servers(texts: Iterable[str]) -> list[str]:
     return list(found)
 
 
-async def install(identity: Identity) -> None:
+async def install(identity: Identity, connections_max: int = 0) -> str:
     """Set the rules of the sessions' network; doing so again refreshes them.
+
+    Args:
+        identity: whose network it is.
+        connections_max: how many connections each session may have open; 0 = any number.
+
+    Returns:
+        Why this host cannot count connections, so that they are not limited; empty = they are as asked.
 
     Raises:
         FirewallError: it is not possible, with the reason.
     """
+    not_counted = await _count_connections(identity, connections_max)
     texts = [path.read_text(errors="replace") for path in RESOLV_CONF if path.is_file()]
     await put(_of_sessions(identity, resolvers(texts)))
+    return not_counted
+
+
+async def _count_connections(identity: Identity, connections_max: int) -> str:
+    rule = counting_rule(identity, connections_max)
+    if connections_max and await _holds("iptables", "-C", *rule):
+        return ""
+    head = f"*filter\n:{counting_chain(identity)} - [0:0]\n"
+    if connections_max:
+        try:
+            await put(Rules(text=f"{head}-A {' '.join(rule)}\nCOMMIT\n"))
+        except FirewallError as error:
+            await put(Rules(text=f"{head}COMMIT\n"))
+            return str(error)
+    else:
+        await put(Rules(text=f"{head}COMMIT\n"))
+    return ""
 
 
 async def remove(identity: Identity) -> None:
@@ -106,7 +149,7 @@ async def remove(identity: Identity) -> None:
 
 def _of_sessions(identity: Identity, resolvers: list[str]) -> Rules:
     return Rules(
-        chains=chains(identity),
+        chains=(*chains(identity), counting_chain(identity)),
         text=ruleset(identity, resolvers),
         jumps=tuple(tuple(jump) for jump in jumps(identity)),
     )

@@ -21,6 +21,7 @@ def open_runtime(
     docker_host: str | None = None,
     share: float = 1.0,
     folders: HostFolders | None = None,
+    connections_max: int = 0,
 ) -> Runtime:
     """The runtime `name`; call its `open()` before everything else.
 
@@ -32,6 +33,7 @@ def open_runtime(
         docker_host: address of the daemon, e.g. `unix:///var/run/docker.sock`; default is what `docker` would use.
         share: fraction of the host's cores and memory that this Agent offers (0 < share <= 1).
         folders: what of the host may be mounted; default is nothing but what is in `core.volumes.OWN`.
+        connections_max: how many connections a session may have open; 0 = any number.
 
     Raises:
         SetupError: there is no such runtime.
@@ -40,7 +42,13 @@ def open_runtime(
         from greenroom.runtimes.docker import DockerRuntime  # noqa: PLC0415 -- a simulated Agent does without it
 
         return DockerRuntime(
-            installation_id, agent_id, docker_host=docker_host, share=share, folders=folders, folder=folder
+            installation_id,
+            agent_id,
+            docker_host=docker_host,
+            share=share,
+            folders=folders,
+            folder=folder,
+            connections_max=connections_max,
         )
     if name == "simulated":
         from greenroom.runtimes.simulated import SimulatedRuntime  # noqa: PLC0415

@@ -5,22 +5,24 @@ from __future__ import annotations
 import ipaddress
 from itertools import pairwise
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.addresses import PRIVATE
+from greenroom.runtimes import firewall
 from greenroom.runtimes.docker_spec import Identity
-from greenroom.runtimes.firewall import chains, jumps, resolvers, ruleset
+from greenroom.runtimes.firewall import chains, counting_chain, jumps, resolvers, ruleset
 
 IDENTITY = Identity(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
 addresses = st.ip_addresses(v=4).map(str)
 
 
 def verdict(text: str, chain: str, address: str, port: int) -> str:
-    """What the rules of `chain` say of a new connection, as iptables would read them."""
+    """What the rules of `chain` say of a new connection, as iptables would read them; it is not one too many."""
     for line in text.splitlines():
         words = line.split()
-        if words[:2] != ["-A", chain] or "conntrack" in words:
+        if words[:2] != ["-A", chain] or "conntrack" in words or counting_chain(IDENTITY) in words:
             continue
         options = dict(pairwise(words))
         if "-d" in options and ipaddress.ip_address(address) not in ipaddress.ip_network(options["-d"]):
@@ -56,3 +58,20 @@ def test_only_packets_from_the_sessions_bridge_are_looked_at():
 def test_resolvers_are_read_from_resolv_conf():
     text = "# comment\nnameserver 10.0.0.2\nsearch x\nnameserver 127.0.0.53\nnameserver fe80::1%eth0\nnameserver none\n"
     assert resolvers([text, "nameserver 10.0.0.2\nnameserver 9.9.9.9\n"]) == ["10.0.0.2", "9.9.9.9"]
+
+
+async def test_where_connections_cannot_be_counted_sessions_are_kept_apart_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    restored: list[str] = []
+
+    async def run(command: list[str], text: str = "") -> str:
+        if "connlimit" in (*command, *text.split()):
+            raise firewall.FirewallError("Extension connlimit is not supported, missing kernel module?")
+        restored.append(text)
+        return ""
+
+    monkeypatch.setattr(firewall, "_run", run)
+    assert "missing kernel module" in await firewall.install(IDENTITY, connections_max=7)
+    assert f"*filter\n:{counting_chain(IDENTITY)} - [0:0]\nCOMMIT\n" in restored
+    assert any(f":{chains(IDENTITY)[0]} " in text for text in restored)
