@@ -14,7 +14,8 @@ from psycopg.rows import DictRow
 from greenroom.db.database import Database, Params
 from greenroom.db.fleet import read_agents
 from greenroom.db.making_room import PEOPLE_WAITING, patience, read_unready
-from greenroom.db.overdue import FORGET, read_missed_moves, read_recovered, read_waiting
+from greenroom.db.observations import read_missed
+from greenroom.db.overdue import FORGET, read_recovered, read_waiting
 from greenroom.db.retention import BY_AGE
 from greenroom.db.sessions import COUNTING, NUMBER_OF_USER
 from greenroom.testing import rows
@@ -66,7 +67,7 @@ class Recorder:
     ("read", "index"),
     [
         (read_waiting, "sessions_live_by_zone"),
-        (read_missed_moves, "sessions_live_by_zone"),
+        (read_missed, "sessions_live_by_zone"),
         (read_recovered, "sessions_live_by_zone"),
         (read_unready, "sessions_live_by_zone"),
         (read_agents, "sessions_live_by_agent"),

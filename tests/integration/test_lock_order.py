@@ -16,9 +16,9 @@ from tests.integration.primary_here import primary_of
 
 from greenroom.core.expiry import Clocks
 from greenroom.db import commands, sessions, staging_configs, users, zones
-from greenroom.db.checkin import write_steps
 from greenroom.db.claims import Claim, claim
 from greenroom.db.database import Connection, Database
+from greenroom.db.observations import StartStep, write_steps
 from greenroom.kit.config import ManagerConfig
 from greenroom.manager.deadlines import run_missed_moves
 from greenroom.manager.news import News
@@ -240,7 +240,7 @@ async def test_steps_of_a_session_that_others_end(db: Database, act: Callable[..
         await report.execute(LOCK, (second,))
         ending = asyncio.create_task(end())
         await waits_or_ends(db, ending, 1)
-        await write_steps(report, [{"session_id": first, "name": "painted", "at": None}])
+        await write_steps(report, [StartStep(session_id=first, name="painted")])
     await ended(ending)
 
 
@@ -259,7 +259,7 @@ async def test_a_session_whose_agent_just_reports_can_be_claimed(db: Database):
         clocks=Clocks(keepalive_s=60),
     )
     async with db.transaction() as report:
-        await write_steps(report, [{"session_id": first, "name": "painted", "at": None}])
+        await write_steps(report, [StartStep(session_id=first, name="painted")])
         claimed, _ = await claim(db, wanted)
     assert claimed is not None
     assert str(claimed["session_id"]) == first

@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import Any
 
 import pytest
 from tests.integration.managers import Fleet, eventually, manager_here, primary_is, told
 from tests.integration.pool_stage import staged
 
 from greenroom.core.checkin import Move
-from greenroom.core.states import SessionStatus, sources_of
+from greenroom.core.states import ObservedState, SessionStatus, Want, sources_of
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
 from greenroom.db.managers import ManagerRow
+from greenroom.db.observations import Observation, ReportedSession
 from greenroom.manager import pools
-from greenroom.manager.observations import Observations, Outcome
+from greenroom.manager.moves import Decision, Outcome
+from greenroom.manager.observations import Observations
 from greenroom.manager.pools import run_pools
 from greenroom.manager.refill import Refill
 from greenroom.testing import rows
@@ -101,7 +102,17 @@ async def test_the_primary_is_told_of_what_it_may_act_on(
     db: Database, status: str, user_id: str | None, expected: set[str]
 ):
     to = SessionStatus(status)
-    row: dict[str, Any] = {"user_id": user_id, "staging_config_id": "c", "before": "requested"}
+    before = ReportedSession(
+        session_id="s",
+        status=SessionStatus.REQUESTED,
+        want=Want.RUNNING,
+        generation=1,
+        agent_id="a",
+        assignment_state=None,
+        user_id=user_id,
+        staging_config_id="c",
+    )
+    seen = Observation(session_id="s", generation=1, state=ObservedState.RUNNING, agent_id="a", incarnation=1, seq=1)
     move = Move(session_id="s", to=to, sources=sources_of(to), reason="it is so")
     me = ManagerRow(
         manager_id="m",
@@ -114,6 +125,6 @@ async def test_the_primary_is_told_of_what_it_may_act_on(
         installation_id="i",
     )
     observations = Observations(db, me, LogWriter(db, "manager"))
-    assert await told(db, observations.announce(Outcome(moved=[(move, row)], touched={"s"}))) == expected | {
-        "session:s"
-    }
+    assert await told(
+        db, observations.announce(Outcome(moved=[Decision(before, seen, move)], touched={"s"}))
+    ) == expected | {"session:s"}

@@ -8,9 +8,9 @@ Queries are `LiteralString`, so that the type checker refuses SQL put together a
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Generator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, LiteralString
+from typing import Any, Final, LiteralString, TypeVar
 
 import msgspec
 import psycopg
@@ -33,6 +33,7 @@ set_json_dumps(msgspec.json.encode)
 Connection = psycopg.AsyncConnection[DictRow]
 Cursor = psycopg.AsyncCursor[DictRow]
 Params = Mapping[str, Any] | Sequence[Any] | None
+T = TypeVar("T")
 
 READ_ATTEMPTS: Final = 3
 _AWAY: Final = (
@@ -65,6 +66,15 @@ async def returned(cursor: Cursor) -> DictRow:
     if row is None:
         raise LookupError("a statement that always returns a row returned none")
     return row
+
+
+def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
+    """Rows as dataclasses of this kind, their enumerations and nested JSON included.
+
+    Raises:
+        msgspec.ValidationError: a row has not the fields of the kind; a defect of the statement.
+    """
+    return [msgspec.convert(row, kind) for row in rows]
 
 
 @contextmanager

@@ -118,19 +118,6 @@ async def delete_again(connection: Connection, session_id: str) -> dict[str, Any
     return await cursor.fetchone()
 
 
-async def read_missed_moves(db: Database, zone_id: str) -> list[dict[str, Any]]:
-    """Rows that wait although their Agent, which is there and told all, may have reported what they wait for."""
-    return await db.fetch(
-        "SELECT s.session_id::text, s.agent_id::text, s.status, s.want, s.generation, s.assignment_id::text,"
-        " s.assignment_state, o.state, o.usable, o.exit_code, o.probe_error"
-        " FROM sessions s JOIN session_observed o USING (session_id, agent_id, generation)"
-        " JOIN agents a USING (agent_id)"
-        " WHERE s.zone_id = %s AND s.status = ANY(%s) AND s.status <> 'deleted' AND a.status = 'running' AND a.complete"
-        " AND o.incarnation = a.incarnation",
-        (zone_id, [*_TRANSITIONAL, *_RETURNING]),
-    )
-
-
 async def clear_failed(
     connection: Connection, zone_id: str, user_keep_s: float, pool_keep_s: float
 ) -> list[dict[str, Any]]:

@@ -22,7 +22,8 @@ from greenroom.db import checkin as sql
 from greenroom.db.database import Database
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.stops import stop
-from greenroom.manager.observations import Observations, Outcome, apply
+from greenroom.manager.moves import Outcome
+from greenroom.manager.observations import Observations, apply
 from greenroom.wire.messages import CheckIn, ImageReport
 
 log = structlog.get_logger(__name__)

@@ -5,20 +5,19 @@ from __future__ import annotations
 from typing import Any, Final
 
 from greenroom.core import deadlines
-from greenroom.core.checkin import Move, Seen, SessionRow, decide
-from greenroom.core.deadlines import DEADLINE_S, ActionKind, Overdue, Waiting, Watch
+from greenroom.core.deadlines import ActionKind, Overdue, Waiting, Watch
 from greenroom.core.installation import installation_of
 from greenroom.core.lateness import Lateness
-from greenroom.core.states import ObservedState, SessionStatus, Want
+from greenroom.core.states import SessionStatus, Want
 from greenroom.db import overdue as sql
-from greenroom.db.checkin import move_sessions
 from greenroom.db.database import Connection
 from greenroom.db.leases import guarded
 from greenroom.db.lifecycle import take_back
 from greenroom.db.logs import Level
-from greenroom.db.sessions import end_sessions, lock_sessions, lock_sessions_capacity
+from greenroom.db.observations import read_missed
 from greenroom.db.settings import stored_settings
 from greenroom.kit.stops import stop
+from greenroom.manager import moves
 from greenroom.manager.context import PrimaryContext
 from greenroom.manager.news import News
 
@@ -83,60 +82,14 @@ async def run_missed_moves(ctx: PrimaryContext, news: News) -> None:
 
     This brings `unreachable` and `lost` sessions back with their Agent, and is the net under the group commit.
     """
-    rows = await sql.read_missed_moves(ctx.db, ctx.zone_id)
-    decided = [(row, move) for row in rows if (move := _decision(row)) is not None]
+    decided = moves.decisions(await read_missed(ctx.db, ctx.zone_id))
     if not decided:
         return
-    ends = [move.session_id for _, move in decided if move.to is SessionStatus.DELETED]
-    moves = {move.session_id: _update(row, move) for row, move in decided if move.to is not SessionStatus.DELETED}
-    reasons = {move.session_id: move.reason for _, move in decided}
+    outcome = moves.Outcome()
     async with guarded(ctx.db, ctx.fence) as connection:
-        if ends:
-            await lock_sessions_capacity(connection, ends)
-        await lock_sessions(connection, [*ends, *moves])
-        ended = await end_sessions(connection, ends, "its container is gone") if ends else []
-        moved = await move_sessions(connection, [moves[key] for key in sorted(moves)]) if moves else []
-    for row in [*moved, *({"session_id": session_id, "status": "deleted"} for session_id in ended)]:
-        news.moved(row, reasons[row["session_id"]])
-
-
-def _decision(row: dict[str, Any]) -> Move | None:
-    handover = row["assignment_state"]
-    session = SessionRow(
-        session_id=row["session_id"],
-        status=SessionStatus(row["status"]),
-        want=Want(row["want"]),
-        generation=row["generation"],
-        assignment_id=row["assignment_id"],
-    )
-    seen = Seen(
-        session_id=row["session_id"],
-        generation=row["generation"],
-        state=ObservedState(row["state"]),
-        usable=row["usable"],
-        exit_code=row["exit_code"],
-        error=row["probe_error"],
-        assignment_id=row["assignment_id"],
-        handover=handover if handover in ("received", "assigned", "failed") else None,
-    )
-    return decide(session, seen)
-
-
-def _update(row: dict[str, Any], move: Move) -> dict[str, Any]:
-    return {
-        "session_id": move.session_id,
-        "agent_id": row["agent_id"],
-        "status": move.to,
-        "sources": sorted(move.sources),
-        "generation": row["generation"],
-        "assignment_id": row["assignment_id"],
-        "error": move.reason if move.to is SessionStatus.FAILED else None,
-        "log_tail": None,
-        "exit_code": row["exit_code"],
-        "set_aside_reason": move.reason if move.set_aside else None,
-        "slow": move.slow,
-        "deadline_s": DEADLINE_S.get(move.to),
-    }
+        await moves.lock(connection, decided)
+        await moves.apply_moves(connection, decided, outcome)
+    moves.announce(outcome, news, ctx.fence.zone_key)
 
 
 async def run_recovered(ctx: PrimaryContext, news: News) -> None:

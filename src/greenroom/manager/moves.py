@@ -1,0 +1,154 @@
+"""Change the statuses of sessions as `core.checkin` decides on what their Agents saw.
+
+The commit of a message and the Primary's net under it (`manager.deadlines`) both come here, so that they cannot
+differ: the same facts, the same locks, the same statements, the same log rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from greenroom.core.checkin import Move, decide
+from greenroom.core.deadlines import DEADLINE_S
+from greenroom.core.states import SessionStatus
+from greenroom.db.database import Connection
+from greenroom.db.logs import Level
+from greenroom.db.observations import (
+    Observation,
+    ReportedSession,
+    StartStep,
+    StatusChange,
+    change_statuses,
+    write_steps,
+)
+from greenroom.db.sessions import end_sessions, lock_sessions, lock_sessions_capacity
+from greenroom.db.successors import destroy_set_aside
+from greenroom.manager.news import News
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What an observation asks for, with the session as it was before."""
+
+    session: ReportedSession
+    observation: Observation
+    move: Move
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a transaction changed, for notifications and log rows."""
+
+    moved: list[Decision] = field(default_factory=list[Decision])
+    touched: set[str] = field(default_factory=set[str])
+    """Sessions whose page may show something new."""
+    agents: set[str] = field(default_factory=set[str])
+    """Agents whose desired list became shorter."""
+
+
+def decisions(pairs: Iterable[tuple[ReportedSession, Observation]]) -> list[Decision]:
+    """What these observations ask for; nothing of most of them."""
+    return [Decision(row, seen, move) for row, seen in pairs if (move := decide(row, seen)) is not None]
+
+
+async def lock(connection: Connection, decided: Iterable[Decision], others: Iterable[str] = ()) -> None:
+    """All rows that will change, `others` among them, in the lock order of PROTOCOLS §3."""
+    decided = list(decided)
+    if ends := [d.move.session_id for d in decided if d.move.to is SessionStatus.DELETED]:
+        await lock_sessions_capacity(connection, ends)
+    changing = {d.move.session_id for d in decided} | set(others)
+    if len(changing) > 1:
+        await lock_sessions(connection, changing)
+
+
+async def apply_moves(connection: Connection, decided: Sequence[Decision], outcome: Outcome) -> None:
+    """Make the moves whose rows still allow it; `lock` comes first."""
+    await _end(connection, [d for d in decided if d.move.to is SessionStatus.DELETED], outcome)
+    await _destroy(connection, [d for d in decided if d.move.to is SessionStatus.DELETING], outcome)
+    others = {d.move.session_id: d for d in decided if d.move.to not in (SessionStatus.DELETED, SessionStatus.DELETING)}
+    if not others:
+        return
+    changed = await change_statuses(connection, [_change(others[session_id]) for session_id in sorted(others)])
+    outcome.moved += [others[session_id] for session_id in changed]
+    outcome.touched.update(changed)
+    ready = [s for s in changed if others[s].move.to is SessionStatus.RUNNING and others[s].session.user_id is not None]
+    if ready:
+        await write_steps(connection, [StartStep(session_id=session_id, name="ready") for session_id in ready])
+
+
+async def _end(connection: Connection, decided: Sequence[Decision], outcome: Outcome) -> None:
+    for reason in sorted({d.move.reason for d in decided}):
+        await end_sessions(connection, [d.move.session_id for d in decided if d.move.reason == reason], reason)
+    for decision in decided:
+        outcome.moved.append(decision)
+        outcome.touched.add(decision.move.session_id)
+        outcome.agents.add(decision.session.agent_id)
+
+
+async def _destroy(connection: Connection, decided: Sequence[Decision], outcome: Outcome) -> None:
+    """End what is kept in vain: its Agent is told, and confirms that there is nothing of it."""
+    for decision in decided:
+        if await destroy_set_aside(connection, decision.move.session_id, decision.move.reason):
+            outcome.moved.append(decision)
+            outcome.touched.add(decision.move.session_id)
+            outcome.agents.add(decision.session.agent_id)
+
+
+def _change(decision: Decision) -> StatusChange:
+    session, seen, move = decision.session, decision.observation, decision.move
+    return StatusChange(
+        session_id=move.session_id,
+        agent_id=session.agent_id,
+        status=move.to,
+        sources=sorted(move.sources),
+        generation=session.generation,
+        assignment_id=session.assignment_id,
+        error=move.reason if move.to is SessionStatus.FAILED else None,
+        log_tail=seen.log_tail or None,
+        exit_code=seen.exit_code,
+        set_aside_reason=move.reason if move.set_aside else None,
+        slow=move.slow,
+        deadline_s=DEADLINE_S.get(move.to),
+    )
+
+
+_EXPECTED: Final = frozenset({SessionStatus.STARTING, SessionStatus.RUNNING})
+"""A round of the Primary has nothing to do about sessions that become this."""
+
+
+def announce(outcome: Outcome, news: News, zone_key: int) -> None:
+    """Log rows, and notifications for pages, Agents and the Primary; after the commit."""
+    for decision in outcome.moved:
+        _log(decision, news)
+    news.add(*(f"session:{session_id}" for session_id in outcome.touched))
+    news.add(*(f"agent:{agent_id}" for agent_id in outcome.agents))
+    news.add(*(f"staging:{d.session.staging_config_id}" for d in outcome.moved if _concerns_pool(d)))
+    if any(decision.move.to not in _EXPECTED for decision in outcome.moved):
+        news.add(f"zone:{zone_key}")
+
+
+def _concerns_pool(decision: Decision) -> bool:
+    """Whether a plan may find something new to do: not for a session that is somebody's, nor where one just begins."""
+    session, move = decision.session, decision.move
+    if session.staging_config_id is None or session.user_id is not None:
+        return False
+    return move.to not in (SessionStatus.STARTING, SessionStatus.DELETED)
+
+
+def _log(decision: Decision, news: News) -> None:
+    session, move = decision.session, decision.move
+    code, sentence = f"session-{move.to}", f"session {move.session_id} is {move.to}: {move.reason}"
+    if move.leaves_pool:
+        code, sentence = "staged-session-broken", f"{sentence.rstrip('.')}; nobody gets it and it is replaced."
+    level: Level = "ERROR" if move.to is SessionStatus.FAILED else "INFO"
+    news.log(
+        level,
+        code,
+        sentence,
+        session_id=move.session_id,
+        user_id=session.user_id,
+        staging_config_id=session.staging_config_id,
+        details={"before": session.status, "after": move.to},
+    )
