@@ -12,6 +12,7 @@ import aiodocker
 import pytest
 from tests.integration.runtime_hosts import Host, eventually, new_id, shell, spec, usable
 
+from greenroom.core.sessions import File
 from greenroom.runtimes.base import ContainerConflict, Runtime, RuntimeUnavailable, StartError
 from greenroom.runtimes.docker import DockerRuntime
 from greenroom.runtimes.docker_spec import Identity, container_name
@@ -78,6 +79,25 @@ async def test_what_a_run_configuration_may_set(host: Host, runtime: Runtime):
     session_id, _, _ = await host.started(runtime, run_config=override)
     _, output = await shell(runtime, session_id, "hostname; df -m --output=size /dev/shm | tail -1; echo $A; pwd")
     assert output.split() == ["desk", "64", "1", "/opt"]
+
+
+WRITABLE = {"/tmp": "size=256m", "/home/kasm-user": "size=512m,uid=1000,gid=1000,mode=700,exec"}  # noqa: S108
+
+
+async def test_a_desktop_paints_on_a_root_that_cannot_be_written(host: Host, runtime: Runtime, desktop_image: str):
+    override = {"read_only": True, "tmpfs": WRITABLE}
+    session_id, wanted, started = await host.started(
+        runtime, image=desktop_image, memory_bytes=1 << 30, run_config=override
+    )
+    await usable(runtime, started.address, wanted)
+    _, output = await shell(
+        runtime, session_id, "touch /opt/x /var/tmp/x; grep -E ' (/tmp|/home/kasm-user) ' /proc/mounts"
+    )
+    assert output.count("Read-only file system") == 2
+    assert output.count("nosuid,nodev") == 2
+    file = File(path="/home/kasm-user/.ssh/id", content="x")
+    with pytest.raises(StartError, match=r"its root is read-only"):
+        await runtime.put_files(session_id, [file])
 
 
 @pytest.fixture

@@ -21,7 +21,8 @@ def test_everything_that_may_be_set_is_read():
         "environment": {"A": 1},
         "shm_size": "64m",
         "dns": ["9.9.9.9", "2620:fe::fe"],
-        "tmpfs": {"/scratch": "size=64m,mode=1777"},
+        "read_only": True,
+        "tmpfs": {"/scratch": "size=64m,mode=1777", "//cache/": "exec"},
         "cap_add": ["CAP_CHOWN", "setuid"],
     }
     assert validated(given_) == {
@@ -30,6 +31,7 @@ def test_everything_that_may_be_set_is_read():
         "working_dir": "/opt/x",
         "environment": {"A": "1"},
         "shm_size": 64 << 20,
+        "tmpfs": {"/scratch": "size=64m,mode=1777,nosuid,nodev", "/cache": "exec,size=512m,nosuid,nodev"},
         "cap_add": ["CHOWN", "SETUID"],
     }
     assert set(given_) == set(ALLOWED)
@@ -72,7 +74,13 @@ def test_everything_that_may_be_set_is_read():
         ({"shm_size": "1000g"}, "64g at most"),
         ({"dns": ["localhost"]}, "IP addresses"),
         ({"dns": [1]}, "IP addresses"),
-        ({"tmpfs": {"/proc/x": ""}}, "belongs to the container"),
+        ({"tmpfs": {"/proc/x": ""}}, "belongs to the system of the container"),
+        ({"tmpfs": {"/etc": ""}}, "belongs to the system of the container"),
+        ({"tmpfs": {"/cache/../usr": ""}}, "absolute path"),
+        ({"tmpfs": {"tmp": ""}}, "absolute path"),
+        ({"tmpfs": {"/x": "size=0"}}, "options of /x"),
+        ({"tmpfs": {"/x": 64}}, "options of /x"),
+        ({"read_only": "yes"}, "true or false"),
         ({"tmpfs": {"/x": "suid"}}, "options of /x"),
     ],
 )
@@ -89,9 +97,15 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=5,
 )
+tmpfs = st.dictionaries(
+    st.sampled_from(["/scratch", "/var/x/"]), st.sampled_from(["", "mode=700,nodev", "size=1g,exec"])
+)
 
 
-@given(st.dictionaries(st.sampled_from([*ALLOWED, "privileged", "volumes"]) | st.text(max_size=4), values, max_size=4))
+@given(
+    st.dictionaries(st.sampled_from([*ALLOWED, "privileged", "volumes"]) | st.text(max_size=4), values, max_size=4)
+    | st.fixed_dictionaries({"tmpfs": tmpfs})
+)
 def test_whatever_is_let_through_is_confined(config: dict[str, Any]):
     try:
         made = validated(config)
@@ -101,6 +115,8 @@ def test_whatever_is_let_through_is_confined(config: dict[str, Any]):
     assert set(made.get("cap_add", [])) <= CAPABILITIES
     assert made.get("user", "x").partition(":")[0] not in {"root", "0"}
     assert not any(name.startswith(("KASM_", "VNC_PW")) for name in made.get("environment", {}))
+    assert all({"nosuid", "nodev"} <= {*options.split(",")} for options in made.get("tmpfs", {}).values())
+    assert all("size=" in options for options in made.get("tmpfs", {}).values())
     assert validated(made) == made
 
 

@@ -57,7 +57,8 @@ def validated(config: Mapping[str, Any], *, of: str = "The run config") -> dict[
     """The options as they are used: sizes in bytes, texts of variables as text.
 
     hostname, working_dir: text · user: name or number, not root · command: list of texts · environment: {name: text} ·
-    shm_size: bytes or like "512m" · dns: list of IP addresses · tmpfs: {path: options} · cap_add: some of CAPABILITIES.
+    shm_size: bytes or like "512m" · dns: list of IP addresses · tmpfs: {path: options} · cap_add: some of CAPABILITIES
+    · read_only: whether nothing can be written outside of tmpfs and mounted folders.
 
     Raises:
         Invalid: an option is unknown, refused or unusable; the sentence begins with `of` and names it and why.
@@ -184,24 +185,43 @@ def _texts(value: object, problem: str) -> list[str]:
 
 
 _TMPFS_OPTION: Final = re.compile(
-    r"rw|ro|exec|noexec|nosuid|nodev|size=[0-9]{1,12}[kmg]?|mode=[01]?[0-7]{3}|[ug]id=[0-9]{1,9}"
+    r"rw|ro|exec|noexec|nosuid|nodev|size=0*[1-9][0-9]{0,11}[kmg]?|mode=[01]?[0-7]{3}|[ug]id=[0-9]{1,9}"
 )
 
 
+TMPFS_SIZE: Final = "512m"
+"""Of a tmpfs that says none. It is memory: what is in it counts towards the session's."""
+
+_SYSTEM: Final = frozenset(
+    {"proc", "sys", "dev", "etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "boot"}
+)
+"""Folders of the root that hold programs, their settings, or what the kernel shows."""
+
+
 def _tmpfs(value: object) -> dict[str, str]:
+    """Always with a size, and without programs of another user's rights and devices."""
     if not isinstance(value, dict):
         raise Invalid('it must be an object, path → options, like {"/scratch": "size=64m"}.')
     made: dict[str, str] = {}
     for path, options in cast("dict[str, object]", value).items():
         where = _path(path)
-        if where == "/" or where.split("/")[1] in {"proc", "sys", "dev"}:
-            raise Invalid(f"{path} belongs to the container itself.")
-        if not isinstance(options, str) or not all(_TMPFS_OPTION.fullmatch(o) for o in options.split(",") if o):
+        if where == "/" or where.split("/")[1] in _SYSTEM:
+            raise Invalid(f"{path} belongs to the system of the container, which a tmpfs would hide.")
+        chosen = [option for option in options.split(",") if option] if isinstance(options, str) else [""]
+        if not all(_TMPFS_OPTION.fullmatch(option) for option in chosen):
             raise Invalid(
                 f"the options of {path} may be size=, mode=, uid=, gid=, rw, ro, exec, noexec, nosuid, nodev."
             )
-        made[where] = options
+        if not any(option.startswith("size=") for option in chosen):
+            chosen.append(f"size={TMPFS_SIZE}")
+        made[where] = ",".join([*chosen, *(option for option in ("nosuid", "nodev") if option not in chosen)])
     return made
+
+
+def _read_only(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Invalid("it must be true or false.")
+    return value
 
 
 def _cap_add(value: object) -> list[str]:
@@ -218,6 +238,7 @@ _CHECKS: Final[dict[str, Callable[[object], Any]]] = {
     "dns": _dns,
     "environment": _environment,
     "hostname": _hostname,
+    "read_only": _read_only,
     "shm_size": _shm_size,
     "tmpfs": _tmpfs,
     "user": _user,

@@ -49,7 +49,8 @@ class DockerMounts:
         The daemon would resolve the folder's path once more, when nothing can be compared yet.
 
         Raises:
-            StartError: a folder is mounted read-only, is gone or was exchanged.
+            StartError: a folder is mounted read-only, is gone or was exchanged; or nothing is mounted there, and the
+                root of the container is read-only.
         """
         places = {bind["Target"]: bind for bind in binds(found)}
         others: list[File] = []
@@ -62,6 +63,11 @@ class DockerMounts:
                 raise StartError(f"{file.path} cannot be put into the session: {place} is mounted read-only.")
             else:
                 inside[places[place]["Source"]][file.path.removeprefix(f"{place}/")] = file
+        if others and found["HostConfig"].get("ReadonlyRootfs"):
+            raise StartError(
+                f"{others[0].path} cannot be put into the session: its root is read-only (`read_only` of the run"
+                " config), and no folder of the host is mounted there. Give the user a persistent profile."
+            )
         for source, own in inside.items():
             await self._aside(partial(self._folders.put, source, own))
         return others

@@ -76,6 +76,7 @@ def container_config(
     of_workspace = override.pop("environment", {})
     environment = {**spec.environment, **of_workspace, "VNC_PW": spec.credential}
     network = _network(spec, identity)
+    mounted = {mount.target for mount in spec.mounts}  # a profile takes the place of a home in memory
     own = {
         INSTALLATION: identity.installation_id,
         SESSION: session_id,
@@ -94,7 +95,8 @@ def container_config(
         "Ulimits": [{"Name": "nofile", "Soft": OPEN_FILES_MAX, "Hard": OPEN_FILES_MAX}],
         "ShmSize": override.pop("shm_size", SHM_BYTES),
         "Dns": override.pop("dns", []),
-        "Tmpfs": override.pop("tmpfs", {}),
+        "Tmpfs": {path: options for path, options in override.pop("tmpfs", {}).items() if path not in mounted},
+        "ReadonlyRootfs": override.pop("read_only", False),
         "RestartPolicy": {"Name": "no"},
         "NetworkMode": network,
         "PortBindings": {port: [{"HostIp": "127.0.0.1", "HostPort": ""}]},

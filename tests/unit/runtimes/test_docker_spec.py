@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.core import run_config
 from greenroom.core.reconcile import ContainerState
 from greenroom.core.run_config import CAPABILITIES
 from greenroom.core.sessions import Mount, SessionSpec
@@ -39,7 +40,7 @@ json_values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
     max_leaves=5,
 )
-ALLOWED = ["hostname", "user", "working_dir", "command", "environment", "shm_size", "dns", "tmpfs", "cap_add"]
+ALLOWED = [*run_config.ALLOWED]
 HARMFUL = ["privileged", "pid_mode", "network_mode", "security_opt", "devices", "volumes", "ipc_mode", "HostConfig"]
 keys = st.sampled_from([*ALLOWED, *HARMFUL]) | st.text(max_size=8)
 
@@ -100,6 +101,14 @@ def test_a_network_that_is_not_ours_is_refused(network: str):
 def test_a_folder_of_the_host_itself_is_not_mounted():
     with pytest.raises(StartError, match="may not be put"):
         container_config(SESSION, spec(mounts=(Mount(source="/var/run/docker.sock", target="/x"),)), IDENTITY)
+
+
+def test_a_mounted_folder_takes_the_place_of_one_in_memory():
+    home = Mount(source="/srv/profiles/ada", target="/home/kasm-user")
+    override = {"read_only": True, "tmpfs": {"/home/kasm-user/": "size=1g", "/cache": "size=64m"}}
+    host = container_config(SESSION, spec(mounts=(home,), run_config=override), IDENTITY)["HostConfig"]
+    assert host["ReadonlyRootfs"] is True
+    assert host["Tmpfs"] == {"/cache": "size=64m,nosuid,nodev"}
 
 
 LABELS = {"greenroom.session": SESSION, "greenroom.agent": "a", "greenroom.spec-hash": "h"}
