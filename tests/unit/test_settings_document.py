@@ -59,6 +59,9 @@ SHOWN_BY = {
             "allow_kasm_pause",
         ),
     },
+    "integration/api/test_session_commands.py": {
+        "test_a_group_can_forbid_others_to_look": ("allow_kasm_screenshot",),
+    },
     "integration/api/test_attributes_api.py": {
         "test_a_launch_without_a_workspace_starts_the_default_one": ("default_image",),
     },

@@ -53,5 +53,6 @@ def connection_of(
             for s in shown.steps
         ],
         frame_url=f"{url}?token={token}" if is_open and url else None,
+        last_screenshot_at=session["last_screenshot_at"],
         websocket_path=f"{urlsplit(url).path}websockify" if is_open and url else None,
     )

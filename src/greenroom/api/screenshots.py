@@ -2,6 +2,9 @@
 
 A session's screen is read at most once a second, however many ask: they share the picture. It stays in the database
 until the next one is asked for, or the clean-up finds it.
+
+Whoever may look at the screen of somebody else does so openly: a group may forbid it, the log has a row, and the
+session says when a picture was last taken, which its user sees.
 """
 
 from __future__ import annotations
@@ -14,8 +17,8 @@ from typing import Final, NamedTuple
 from psycopg.rows import DictRow
 
 from greenroom.api.security import Caller
-from greenroom.api.session_actions import is_own
-from greenroom.core.errors import NoScreenshot, TooManyRequests, Unavailable, WrongState
+from greenroom.api.session_actions import settings_of
+from greenroom.core.errors import Forbidden, NoScreenshot, TooManyRequests, Unavailable, WrongState
 from greenroom.core.states import SessionStatus
 from greenroom.db import commands as sql
 from greenroom.db import session_views
@@ -26,7 +29,7 @@ from greenroom.db.logs import LogWriter
 DEADLINE_S: Final = 10.0
 POLL_S: Final = 0.05
 LOOKED_S: Final = 600.0
-"""A log row says that somebody looks at another person's session, not every picture he takes."""
+"""A log row says that somebody looks at another person's session, not every picture they take."""
 MOST_LOOKERS: Final = 10_000
 MOST_SIZES: Final = 4
 """Sizes in which pictures of one session are waited for at the same time."""
@@ -55,19 +58,32 @@ class Screenshots:
         Who asks for the same at the same time waits once.
 
         Raises:
+            Forbidden: it is another user's, and their groups forbid it.
             WrongState: the session is not running.
             NoScreenshot: its Agent could not take a picture; the sentence says why.
             Unavailable: its Agent sent nothing in time.
             TooManyRequests: pictures of this session are waited for in `MOST_SIZES` other sizes.
         """
-        self._note(caller, session)
+        owner_id = str(session["user_id"]) if session["user_id"] else None
+        is_watched = owner_id != caller.owner_id
+        if owner_id is not None and is_watched:
+            await self._require_allowed(owner_id, session["username"])
+            self._note(caller, session)
         size = _Size(str(session["session_id"]), width, height)
         if (waiting := self._waits.get(size)) is None:
             if sum(other.session_id == size.session_id for other in self._waits) >= MOST_SIZES:
                 raise TooManyRequests("Too many screenshots of this session are being taken; ask again in a moment.")
             waiting = self._waits[size] = asyncio.create_task(self._wait(size), name="screenshot")
             waiting.add_done_callback(lambda ended: self._waited(size, ended))
-        return await asyncio.shield(waiting)
+        picture = await asyncio.shield(waiting)
+        if is_watched:
+            await sql.mark_screenshot(self._db, size.session_id)
+        return picture
+
+    async def _require_allowed(self, owner_id: str, username: str) -> None:
+        setting = (await settings_of(self._db, owner_id))["allow_kasm_screenshot"]
+        if not setting.value:
+            raise Forbidden(f"Nobody but {username} may take pictures of their sessions: {setting.trace}.")
 
     def _waited(self, size: _Size, ended: asyncio.Task[bytes]) -> None:
         del self._waits[size]
@@ -115,8 +131,6 @@ class Screenshots:
 
     def _note(self, caller: Caller, session: DictRow) -> None:
         """Write down that somebody looks at a session of another person."""
-        if session["user_id"] is None or is_own(caller, session):
-            return
         now_s, who = time.monotonic(), (caller.name, str(session["session_id"]))
         if now_s - self._looked.get(who, float("-inf")) < LOOKED_S:
             return

@@ -21,7 +21,9 @@ def _no_limit_at_0(value: float) -> float:
 
 
 GUARDED: Final[dict[str, Callable[[Any], float]]] = {
-    **dict.fromkeys((*STAGED_PERMISSIONS, "allow_persistent_profile", "allow_zone_selection"), float),
+    **dict.fromkeys(
+        (*STAGED_PERMISSIONS, "allow_persistent_profile", "allow_zone_selection", "allow_kasm_screenshot"), float
+    ),
     **dict.fromkeys(("max_kasms_per_user", "keepalive_expiration"), float),
     **dict.fromkeys(("session_time_limit", "idle_disconnect"), _no_limit_at_0),
 }

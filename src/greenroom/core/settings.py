@@ -136,6 +136,13 @@ _ALL: Final = (
         description="Pause own sessions: programs are frozen in memory; whoever has a session may resume it",
     ),
     Setting(
+        name="allow_kasm_screenshot",
+        kind="bool",
+        default=True,
+        description="Others, where their permissions allow it, take pictures of the screens of members' sessions; each"
+        " user sees those of their own",
+    ),
+    Setting(
         name="default_image",
         kind="string",
         default="",

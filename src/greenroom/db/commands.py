@@ -16,6 +16,8 @@ MOST_OPEN: Final = 8
 """Commands without a result in one session."""
 FRESH_S: Final = 1.0
 """A picture this young is given again: a session is never looked at more often."""
+MARK_S: Final = 60.0
+"""Who watches a screen all the time changes its row once in this time."""
 
 
 async def insert_command(
@@ -106,3 +108,12 @@ async def order_screenshot(
         )
         found = await cursor.fetchone()
     return None if found is None else Ordered(found["command_id"], None, found["fits"])
+
+
+async def mark_screenshot(db: Database, session_id: str) -> None:
+    """Write down that somebody else saw the screen of a user's session just now."""
+    await db.write(
+        "UPDATE sessions SET last_screenshot_at = clock_timestamp() WHERE session_id = %s AND user_id IS NOT NULL"
+        " AND (last_screenshot_at < clock_timestamp() - make_interval(secs => %s)) IS NOT FALSE",
+        (session_id, MARK_S),
+    )

@@ -22,7 +22,7 @@ SELECT: Final[LiteralString] = (
     + """ AS status, s.awaits_successor, s.stopped_reason,
        i.session_time_limit AS image_time_limit,
        s.cores, s.memory, s.created, s.started, s.assigned, s.expires, s.time_limit_ends, s.expiry, s.keepalive,
-       s.ended, s.permissions,
+       s.ended, s.last_screenshot_at, s.permissions,
        s.client_settings, s.kasm_url, s.persistent_profile_mode, s.share_id,
        s.error, s.log_tail, s.exit_code, s.ended_reason, s.set_aside_reason, s.claimable, s.replaces,
        s.superseded_by, s.auth_epoch, s.launch_id, s.want, s.generation, o.container_id, o.address, o.probe_error,

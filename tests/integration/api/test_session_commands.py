@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 from greenroom.api.screenshots import MOST_SIZES
 from greenroom.db.commands import MOST_OPEN
 from greenroom.db.database import Database
+from greenroom.db.users import ALL_USERS
 from greenroom.testing import rows
 
 Client = httpx.AsyncClient
@@ -59,6 +60,15 @@ class Stage:
     async def logged(self) -> list[dict[str, Any]]:
         await self.app.state.logs.flush()
         return await self.db.fetch("SELECT code, message, details FROM logs WHERE code LIKE 'session-%%'", {})
+
+    async def watched(self) -> Any:
+        """When Ada is told that somebody looked at her screen, on both pages that show it."""
+        session, connection = [
+            (await self.ada.get(f"/api/v1/sessions/{self.session_id}{page}")).json()["last_screenshot_at"]
+            for page in ("", "/connection")
+        ]
+        assert session == connection
+        return session
 
     @asynccontextmanager
     async def agent(self, **result: Any) -> AsyncIterator[list[dict[str, Any]]]:
@@ -154,6 +164,41 @@ async def test_whose_screen_one_may_see(stage: Stage, with_user: Make, with_key:
         await stage.admin.get(path)
         await stage.admin.get(path)
         assert [row["code"] for row in await stage.logged()].count("session-screenshot") == 2, "once per person"
+
+
+async def test_a_group_can_forbid_others_to_look(stage: Stage):
+    path = f"/api/v1/sessions/{stage.session_id}/screenshot"
+    everybody = {"settings": {"allow_kasm_screenshot": False}}
+    async with stage.agent(picture=JPEG):
+        assert (await stage.admin.patch(f"/api/v1/groups/{ALL_USERS}", json=everybody)).status_code == 200
+        refused = await stage.admin.get(path)
+        assert (refused.status_code, refused.json()["code"]) == (403, "forbidden")
+        assert "Nobody but ada@example.org may take pictures" in refused.json()["detail"]
+        assert "from group All Users" in refused.json()["detail"]
+        assert "allow_kasm_screenshot" in await stage.refused("get_kasm_screenshot")
+        assert await stage.watched() is None
+        assert [row["code"] for row in await stage.logged()].count("session-screenshot") == 0
+        assert (await stage.ada.get(path)).status_code == 200, "the own one is always shown"
+
+
+async def test_who_is_looked_at_is_told(stage: Stage):
+    path = f"/api/v1/sessions/{stage.session_id}/screenshot"
+    async with stage.agent(picture=JPEG):
+        assert (await stage.ada.get(path)).status_code == 200
+        assert await stage.watched() is None, "not by oneself"
+        assert (await stage.admin.get(path)).status_code == 200
+        first = await stage.watched()
+        assert first is not None
+        assert (await stage.admin.get(path)).status_code == 200
+        assert await stage.watched() == first, "who looks all the time does not write all the time"
+        await stage.db.write("UPDATE sessions SET last_screenshot_at = last_screenshot_at - interval '2 minutes'")
+        earlier = await stage.watched()
+        assert (await stage.public("get_kasm_screenshot")).status_code == 200
+        assert await stage.watched() > earlier, "nor does a program look unseen"
+    async with stage.agent(output="The screen of this workspace's image cannot be read."):
+        await stage.db.write("UPDATE sessions SET last_screenshot_at = NULL")
+        assert (await stage.admin.get(path, params={"width": 50})).status_code == 409
+        assert await stage.watched() is None, "without a picture nothing was seen"
 
 
 @pytest.mark.parametrize("status", ["paused", "stopped", "starting", "deleting"])

@@ -29,6 +29,12 @@ def _web_address(text: str) -> str:
     return text
 
 
+LastScreenshot = Annotated[
+    datetime | None,
+    Field(description="when somebody other than its user last took a picture of its screen, to a minute; null = never"),
+]
+
+
 class SessionView(View):
     """A session; a staged one has no user yet. Memory is bytes."""
 
@@ -73,6 +79,7 @@ class SessionView(View):
         Field(description="what the caller may do with it now"),
     ]
     keepalive: datetime | None
+    last_screenshot_at: LastScreenshot
     ended: datetime | None
     ended_reason: str | None
     error: Annotated[str | None, Field(description="why it failed, as a sentence")]
@@ -151,6 +158,7 @@ class ConnectionView(View):
     operational_message: str
     steps: list[StepView]
     frame_url: Annotated[str | None, Field(description="for a frame; null until the stream may be opened")]
+    last_screenshot_at: LastScreenshot
     websocket_path: Annotated[str | None, Field(description="RFB behind our authorisation, at the host of frame_url")]
 
 

@@ -4,6 +4,7 @@ import { shortDuration, useNow } from '../../components/clock';
 import { Connecting } from './Connecting';
 import { Desktop } from './Desktop';
 import { type IdleRule, NEVER_IDLE } from './useOutOfSight';
+import { Watched } from './Watched';
 
 /** Statuses of a session that cannot be opened any more. */
 export const OVER = new Set(['failed', 'deleting', 'deleted']);
@@ -31,7 +32,10 @@ export function Stage({ connection, error, limit = null, idle = NEVER_IDLE, tool
   return (
     <StageFrame>
       {opened && connection ? (
-        <Desktop frameUrl={url} note={noteOf(connection) ?? ending} idle={idle} tools={tools} />
+        <>
+          <Desktop frameUrl={url} note={noteOf(connection) ?? ending} idle={idle} tools={tools} />
+          <Watched at={connection.last_screenshot_at} />
+        </>
       ) : (
         <Connecting connection={connection ?? null} error={error} />
       )}

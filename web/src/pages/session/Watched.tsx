@@ -1,0 +1,33 @@
+import { Alert } from '@mantine/core';
+import { useState } from 'react';
+import { absolute } from '../../components/TimeAgo';
+
+const SHORT = { hour: 'numeric', minute: '2-digit' } as const;
+
+/** That somebody else took a picture of the screen, and when; until it is closed, or there is a newer one. */
+export function Watched({ at }: { at: string | null }) {
+  const [closed, setClosed] = useState<string | null>(null);
+  if (!at || at === closed) return null;
+  return (
+    <Alert
+      className="stage-notice"
+      color="blue"
+      role="status"
+      withCloseButton
+      closeButtonLabel="Close this notice"
+      onClose={() => setClosed(at)}
+    >
+      An administrator took a picture of this session at{' '}
+      <time dateTime={at} title={absolute(at)}>
+        {timeOf(new Date(at))}
+      </time>
+      .
+    </Alert>
+  );
+}
+
+/** The time of day; of another day its date, too. */
+function timeOf(time: Date): string {
+  const today = time.toDateString() === new Date().toDateString();
+  return today ? time.toLocaleTimeString(undefined, SHORT) : absolute(time.toISOString());
+}
