@@ -74,6 +74,7 @@ class World:
     spec: SessionSpec
     agent: StreamAuthoriser
     openings: list[str]
+    closings: list[str]
     account: tuple[int, int] | None
     process: subprocess.Popen[bytes] | None = None
     clients: list[httpx.AsyncClient] = field(default_factory=list[httpx.AsyncClient])
@@ -265,7 +266,7 @@ async def make_world() -> World:
     )
     cutter = Cutter()
     await cutter.probe()
-    openings: list[str] = []
+    openings, closings = list[str](), list[str]()
     agent = StreamAuthoriser(
         table,
         Who(),
@@ -275,6 +276,7 @@ async def make_world() -> World:
         last_fresh=lambda: None,
         report=lambda _sentence, _session_id: None,
         opened=lambda sentence, _session_id, _user_id: openings.append(sentence),
+        closed=lambda sentence, _session_id, _user_id: closings.append(sentence),
     )
     served["agent"] = await serve(Starlette(routes=agent.routes))
     plan = {
@@ -299,7 +301,7 @@ async def make_world() -> World:
         "served_hosts": ["127.0.0.1", "localhost"],
         "credential_file": str(folder / "credential"),
     }
-    world = World(folder, plan, api, table, cutter, served, spec, agent, openings, owner)
+    world = World(folder, plan, api, table, cutter, served, spec, agent, openings, closings, owner)
     world.reset()
     return world
 

@@ -16,6 +16,9 @@ from tests.integration.gateways import World, answers, raw, said, served_world, 
 from tests.integration.played import ANN, BOB, ROUTE
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from greenroom.agent import openings
+from greenroom.core import visits
+
 UNKNOWN = "0f6e8a52-0000-4000-8000-0000000000ff"
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -128,6 +131,20 @@ async def test_the_agent_hears_from_where_a_stream_is_opened_and_nothing_a_viewe
         await said(websocket)
     of_ann = {opening for opening in world.openings if ANN in opening}
     assert of_ann == {f"The stream of session {ANN} was opened from 127.0.0.1"}
+
+
+async def test_the_agent_notices_when_a_viewer_has_left(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(openings, "LOOK_S", 0.05)
+    monkeypatch.setattr(visits, "AWAY_S", 0.0)
+    looking = asyncio.create_task(world.agent.openings.run())
+    async with world.websocket(world.stream, token="token-ann") as websocket:
+        await said(websocket)
+        await world.agent.openings.look()
+        assert not any(ANN in closing for closing in world.closings)
+    await world.until(lambda: any(ANN in closing for closing in world.closings))
+    looking.cancel()
+    (of_ann,) = [closing for closing in world.closings if ANN in closing]
+    assert re.fullmatch(rf"The stream of session {ANN}, opened from 127.0.0.1, was left after \d+ s", of_ann)
 
 
 async def test_a_program_may_bring_the_sessions_token_in_a_cookie_or_in_the_address(world: World):

@@ -96,6 +96,7 @@ class Agent:
         self.now, self.fresh = 1000.0, None
         self.reported: list[str] = []
         self.opened: list[tuple[str, str, str]] = []
+        self.closed: list[tuple[str, str, str]] = []
         self.table.put(A)
         self.restart()
 
@@ -110,6 +111,7 @@ class Agent:
             last_fresh=lambda: self.fresh,
             report=lambda sentence, _session_id: self.reported.append(sentence),
             opened=lambda sentence, session_id, user_id: self.opened.append((sentence, session_id, user_id)),
+            closed=lambda sentence, session_id, user_id: self.closed.append((sentence, session_id, user_id)),
             clock=lambda: self.now,
         )
         app = Starlette(routes=authoriser.routes)

@@ -11,15 +11,14 @@ import errno
 import ipaddress
 import os
 import socket
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from greenroom.agent.tcp_table import TABLE, established, spelled
+
 _PIDFD_GETFD: Final = 438
 """Number of the system call, the same on every architecture; Python has no function for it."""
-_ESTABLISHED: Final = "01"
-_TABLE: Final = Path("/proc/net/tcp")
 _CLOSED_MEANWHILE: Final = {errno.ESRCH, errno.EBADF, errno.ENOTCONN, errno.ENOTSOCK}
 
 
@@ -30,7 +29,7 @@ def shut_down(address: str) -> int:
         OSError: the kernel lacks the call, or this process may not see or trace one that holds such a connection.
     """
     host, _, port = address.rpartition(":")
-    wanted = connections_to(_TABLE.read_text(), host, int(port))
+    wanted = connections_to(TABLE.read_text(), host, int(port))
     ended = 0
     for pid, descriptor in _holders(wanted) if wanted else ():
         try:
@@ -41,17 +40,15 @@ def shut_down(address: str) -> int:
         except OSError as error:
             if error.errno not in _CLOSED_MEANWHILE:
                 raise
-    if left := wanted & connections_to(_TABLE.read_text(), host, int(port)):
+    if left := wanted & connections_to(TABLE.read_text(), host, int(port)):
         raise PermissionError(errno.EPERM, f"{len(left)} connections are held by processes that cannot be seen here")
     return ended
 
 
 def connections_to(table: str, host: str, port: int) -> frozenset[str]:
     """Inodes of the established connections to this address, from the text of /proc/net/tcp."""
-    number = int.from_bytes(ipaddress.IPv4Address(host).packed, sys.byteorder)
-    remote = f"{number:08X}:{port:04X}"
-    rows = (line.split() for line in table.splitlines()[1:])
-    return frozenset(row[9] for row in rows if row[2] == remote and row[3] == _ESTABLISHED)
+    wanted = spelled(ipaddress.IPv4Address(host).packed, port)
+    return frozenset(inode for remote, inode in established(table) if remote == wanted)
 
 
 def _holders(inodes: frozenset[str]) -> Iterator[tuple[int, int]]:

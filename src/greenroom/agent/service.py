@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.applications import Starlette
 
@@ -57,6 +58,7 @@ class Agent:
             ("speak", self.check_in.speak),
             ("host", self.host.run),
             ("journal", self.journal.keep_small),
+            ("visits", self.streams.openings.run),
             ("remembered", lambda: self.remembered.run(lambda: self.health.last_fresh)),
         ]
 
@@ -113,9 +115,8 @@ def build(settings: config.AgentConfig) -> Agent:
         settings.agent_dir,
         last_fresh=lambda: health.last_fresh,
         report=lambda sentence, session_id: sessions.log_line("WARNING", "stream-refused", sentence, session_id),
-        opened=lambda sentence, session_id, user_id: sessions.log_line(
-            "INFO", "stream-opened", sentence, session_id, user_id=user_id
-        ),
+        opened=partial(sessions.log_line, "INFO", "stream-opened"),
+        closed=partial(sessions.log_line, "INFO", "stream-closed"),
         decided=lambda outcome: metrics.stream_decisions.labels(outcome).inc(),
     )
     return Agent(

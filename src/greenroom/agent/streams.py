@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from greenroom.agent.cutter import Cutter
-from greenroom.agent.openings import Openings, Write, client_of
+from greenroom.agent.openings import Client, Openings, Write, client_of
 from greenroom.agent.session_view import SessionSnapshot, SessionView
 from greenroom.agent.viewers import Viewer, Viewers, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
@@ -105,6 +105,7 @@ class StreamAuthoriser:
         last_fresh: time.monotonic() of the last fresh answer of a Manager, which would have brought a revocation.
         report: called with every refusal that an administrator should see.
         opened: called when somebody opened a stream (`greenroom.agent.openings`).
+        closed: called when they left it.
         decided: called with `allowed` or `refused` for every request.
         clock: time.monotonic.
     """
@@ -120,6 +121,7 @@ class StreamAuthoriser:
         last_fresh: Callable[[], float | None],
         report: Report,
         opened: Write,
+        closed: Write,
         decided: Callable[[str], None] = lambda outcome: None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -132,7 +134,7 @@ class StreamAuthoriser:
         self._report = report
         self._decided = decided
         self._clock = clock
-        self._openings = Openings(opened, clock)
+        self.openings = Openings(opened, closed, clock)
         self._asking: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
         sessions.on_authorised_changed(self._authorised_changed)
 
@@ -146,7 +148,7 @@ class StreamAuthoriser:
         headers = request.headers
         try:
             address = self._address(headers.get("x-original-uri", ""))
-            opens = _client(headers) if headers.get("x-original-upgrade") else ""
+            opens = _client(headers) if headers.get("x-original-upgrade") else None
             shown = [*_cookies(headers.get("cookie", "")), *([_Shown(address.token)] if address.token else [])]
             session = await self._admit(address, shown, headers.get("origin"), opens=opens)
         except GreenroomError as error:
@@ -192,7 +194,7 @@ class StreamAuthoriser:
         return address
 
     async def _admit(
-        self, address: StreamAddress, shown: list[_Shown], origin: str | None, *, opens: str = ""
+        self, address: StreamAddress, shown: list[_Shown], origin: str | None, *, opens: Client | None = None
     ) -> SessionSnapshot:
         """The session whose desktop the viewer gets.
 
@@ -200,7 +202,7 @@ class StreamAuthoriser:
             address: what was asked for.
             shown: the tokens that came with it.
             origin: of the page that asks.
-            opens: from where a websocket is opened, which is the stream; empty = something else is asked for.
+            opens: from where a websocket is opened, which is the stream; None = something else is asked for.
 
         Raises:
             Forbidden: nobody may see it now, or not from this origin.
@@ -210,7 +212,7 @@ class StreamAuthoriser:
         asked = self._sessions.get(address.session_id)
         if asked is None:
             raise Forbidden("This Agent runs no such session.")
-        if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=bool(opens)):
+        if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=opens is not None):
             self._report(f"A stream was refused: {reason}", address.session_id)
             raise Forbidden(reason)
         if not shown:
@@ -223,8 +225,8 @@ class StreamAuthoriser:
             except (Unauthenticated, Unavailable) as error:
                 refusals.append(error)
                 continue
-            if opens:
-                self._openings.opened(viewer, opens)
+            if opens is not None:
+                self.openings.opened(viewer, opens)
             return session
         # a verdict is final: it is none as long as one of the tokens was not asked about
         raise next((error for error in refusals if isinstance(error, Unavailable)), refusals[-1])
@@ -306,8 +308,9 @@ class StreamAuthoriser:
                 self._cutter.cut_soon(session_id, viewer.address)
 
 
-def _client(headers: Headers) -> str:
-    return client_of(headers.get("x-original-client", ""), headers.get("x-original-forwarded-for", ""))
+def _client(headers: Headers) -> Client:
+    names = ("x-original-client", "x-original-client-port", "x-original-forwarded-for")
+    return client_of(*(headers.get(name, "") for name in names))
 
 
 def _idle_disconnect_s(session: SessionSnapshot) -> float:

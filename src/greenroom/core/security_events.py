@@ -28,6 +28,7 @@ SECURITY_CODES: Final = frozenset(
         "session-screenshot",
         "session-force-deleted",
         "stream-opened",
+        "stream-closed",
         "stream-refused",
         "agent-registered",
         "agent-refused",

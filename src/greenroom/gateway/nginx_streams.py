@@ -216,6 +216,7 @@ proxy_set_header X-Original-URI $request_uri;
 proxy_set_header X-Original-Method $request_method;
 proxy_set_header X-Original-Upgrade $http_upgrade;
 proxy_set_header X-Original-Client $remote_addr;
+proxy_set_header X-Original-Client-Port $remote_port;
 proxy_connect_timeout 2s;
 proxy_read_timeout 8s;"""
 
