@@ -17,8 +17,10 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.expiry import Clocks
 from greenroom.core.launching import PoolContents
+from greenroom.core.states import SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.sessions import COUNTING, NUMBER_OF_USER, limit_reached, repeated_request
+from greenroom.db.transitions import TO
 
 CLAIM_ATTEMPTS: Final = 4
 """The first look and three more after a false miss: SKIP LOCKED passes by rows that a batch touches just now."""
@@ -65,47 +67,59 @@ CONFIG_SERVES: Final[LiteralString] = """EXISTS (SELECT 1 FROM staging_configs c
 """Condition without a table: anything of the config can be handed out. `_CONTENTS` tells all of them apart."""
 
 
+_FRESH: Final[LiteralString] = "a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s)"
+_OTHER_AGENT: Final[LiteralString] = "a.agent_id <> %(agent_id)s"
+
+
 def _oldest(among: LiteralString) -> LiteralString:
     """One free session of the pool; `among` is a condition on `agents a`, which may be in another zone by now."""
     return (
         "(SELECT s.session_id FROM sessions s WHERE "
         + FREE
         + " AND s.agent_id = ANY(ARRAY(SELECT a.agent_id FROM agents a WHERE "
+        + AGENT_SERVES
+        + " AND "
         + among
         + " AND a.zone_id = (SELECT zone_id FROM staging_configs WHERE staging_config_id = %(staging_config_id)s)))"
         " ORDER BY s.created LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)"
     )
 
 
-LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE"
+def _claimed(preferred: Sequence[LiteralString], *, only_if: LiteralString = "true") -> LiteralString:
+    """The parts `claimed` and `step` of a WITH: one free session of the pool becomes a user's.
 
-CLAIM: Final[LiteralString] = (
+    Args:
+        preferred: conditions on `agents a`; a session of an Agent that meets the first is taken first.
+        only_if: a further condition; without it nothing is claimed.
     """
-WITH claimed AS (
-UPDATE sessions SET status = 'assigning', status_changed = clock_timestamp(), generation = generation + 1,
-    user_id = %(user_id)s, assigned = clock_timestamp(), keepalive = clock_timestamp(), launch_id = %(launch_id)s,
+    return (
+        "claimed AS (UPDATE sessions SET "
+        + TO[SessionStatus.ASSIGNING]
+        + """, replaces = NULL, user_id = %(user_id)s, launch_id = %(launch_id)s,
+    assigned = clock_timestamp(), keepalive = clock_timestamp(),
     expires = clock_timestamp() + make_interval(secs => %(first_s)s), expiry = %(expiry)s,
     time_limit_ends = clock_timestamp() + make_interval(secs => nullif(%(time_limit_s)s::double precision, 0)),
-    deadline = NULL, replaces = NULL,
     assignment_id = %(assignment_id)s, assignment = %(assignment)s, assignment_state = 'requested',
     idempotency_key = %(idempotency_key)s, idempotency_body = %(idempotency_body)s, kasm_url = %(kasm_url)s,
     client_settings = %(client_settings)s
  WHERE session_id = COALESCE("""
-    + _oldest(AGENT_SERVES + " AND a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s)")
-    + ", "
-    + _oldest(AGENT_SERVES)
-    + """)
-   AND claimable
-   AND """
-    + CONFIG_SERVES
-    + """
-   AND """
-    + NUMBER_OF_USER
-    + """ < %(max_sessions)s
+        + ", ".join([_oldest(among) for among in preferred])
+        + ") AND claimable AND "
+        + CONFIG_SERVES
+        + " AND "
+        + only_if
+        + """
 RETURNING session_id, agent_id, zone_id, image_id, auth_epoch
-), step AS (
-INSERT INTO session_steps (session_id, name) SELECT session_id, 'claimed' FROM claimed
-), ledger AS (
+), step AS (INSERT INTO session_steps (session_id, name) SELECT session_id, 'claimed' FROM claimed)"""
+    )
+
+
+LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE"
+
+CLAIM: Final[LiteralString] = (
+    "WITH "
+    + _claimed((_FRESH, "true"), only_if=NUMBER_OF_USER + " < %(max_sessions)s")
+    + """, ledger AS (
 INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms, current_zone_id,
     request_host)
 SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(steps)s, %(duration_ms)s,
@@ -114,6 +128,13 @@ SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(st
 SELECT * FROM claimed
 """
 )
+
+CLAIM_REPLACEMENT: Final[LiteralString] = (
+    "WITH "
+    + _claimed((_FRESH + " AND " + _OTHER_AGENT, _FRESH, _OTHER_AGENT, "true"))
+    + " SELECT session_id::text, agent_id::text FROM claimed"
+)
+"""As a launch claims, but from another Agent than the one where the hand-over failed (`agent_id`) where it can be."""
 
 _CONTENTS: Final[LiteralString] = (
     """

@@ -7,6 +7,7 @@ from typing import Any, Final, LiteralString
 
 from greenroom.core.states import SessionStatus, sources_of
 from greenroom.db.database import Connection, Database
+from greenroom.db.transitions import TO
 
 _LOSABLE: Final = sorted(sources_of(SessionStatus.LOST))
 _IS_LOSABLE: Final[LiteralString] = (
@@ -55,14 +56,13 @@ async def mark_missing(connection: Connection, agent_id: str, missing_s: float) 
         (agent_id,),
     )
     cursor = await connection.execute(
-        "UPDATE sessions SET status_changed = clock_timestamp(), deadline = NULL,"
-        " status = CASE WHEN status = 'running' THEN 'unreachable' ELSE 'deleting' END,"
-        " want = CASE WHEN status = 'running' THEN want ELSE 'absent' END,"
-        " generation = generation + 1,"
-        " ended_reason = CASE WHEN status = 'running' THEN ended_reason ELSE 'its Agent is missing' END"
-        " WHERE agent_id = %s AND user_id IS NULL AND status IN ('requested', 'starting', 'running')"
-        " RETURNING session_id::text, status, staging_config_id::text",
-        (agent_id,),
+        "WITH waits AS (UPDATE sessions SET " + TO[SessionStatus.UNREACHABLE] + " WHERE agent_id = %(agent_id)s"
+        "  AND user_id IS NULL AND status = 'running' RETURNING session_id::text, status, staging_config_id::text),"
+        " ends AS (UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = 'its Agent is missing'"
+        "  WHERE agent_id = %(agent_id)s AND user_id IS NULL AND status IN ('requested', 'starting')"
+        "  RETURNING session_id::text, status, staging_config_id::text)"
+        " SELECT * FROM waits UNION ALL SELECT * FROM ends",
+        {"agent_id": agent_id},
     )
     return await cursor.fetchall()
 
@@ -84,7 +84,7 @@ async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[
         (agent_id, _LOSABLE),
     )
     cursor = await connection.execute(
-        "UPDATE sessions SET status = 'lost', status_changed = clock_timestamp(), deadline = NULL, error = %s"
+        "UPDATE sessions SET " + TO[SessionStatus.LOST] + ", error = %s"
         " WHERE EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = sessions.agent_id AND a.status = 'missing')"
         " AND agent_id = %s AND"
         + _IS_LOSABLE
@@ -101,8 +101,7 @@ async def delete_sessions_of(connection: Connection, agent_id: str, reason: str)
         (agent_id, _DELETABLE),
     )
     cursor = await connection.execute(
-        "UPDATE sessions SET status = 'deleting', want = 'absent', generation = generation + 1,"
-        " auth_epoch = auth_epoch + 1, status_changed = clock_timestamp(), deadline = NULL, ended_reason = %s"
+        "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %s"
         " WHERE agent_id = %s AND status = ANY(%s)"
         " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
         (reason, agent_id, _DELETABLE),

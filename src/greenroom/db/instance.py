@@ -9,9 +9,11 @@ from typing import Final
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import NotFound
+from greenroom.core.states import SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.join_tokens import add_join_token
 from greenroom.db.sessions import END_COMMANDS
+from greenroom.db.transitions import TO
 from greenroom.db.users import find_user, lock_user, revoke_access, update_user
 
 
@@ -123,8 +125,7 @@ async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -
             (agents,),
         )
         cursor = await connection.execute(
-            "WITH ended AS (UPDATE sessions SET status = 'deleted', want = 'absent', generation = generation + 1,"
-            " deadline = NULL, ended = clock_timestamp(), status_changed = clock_timestamp(), ended_reason = %s"
+            "WITH ended AS (UPDATE sessions SET " + TO[SessionStatus.DELETED] + ", ended_reason = %s"
             " WHERE agent_id = ANY(%s::uuid[]) AND status <> 'deleted' RETURNING session_id),"
             " commands AS (" + END_COMMANDS + ") SELECT session_id FROM ended",
             (reason, agents),

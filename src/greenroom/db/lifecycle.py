@@ -20,6 +20,7 @@ from greenroom.core.lifecycle import TRANSITIONS, LifecycleCommand
 from greenroom.core.settings import SETTINGS
 from greenroom.core.states import COUNTS_FOR_USER, KEPT_ALIVE, RETURNING, SessionStatus, sources_of
 from greenroom.db.database import Connection, Database
+from greenroom.db.transitions import TO
 
 MOST_AT_ONCE: Final = 100
 """Sessions looked at in one round of expiry; the rest follow in the next one."""
@@ -74,13 +75,10 @@ async def rest(connection: Connection, session_id: str, command: LifecycleComman
     """
     transition = TRANSITIONS[command]
     cursor = await connection.execute(
-        "UPDATE sessions SET status = %(status)s, want = %(want)s, generation = generation + 1,"
-        " status_changed = clock_timestamp(), deadline = NULL, expires = time_limit_ends, stopped_reason = %(reason)s"
+        "UPDATE sessions SET " + TO[transition.through] + ", expires = time_limit_ends, stopped_reason = %(reason)s"
         " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s)" + _CONCERNED,
         {
             "id": session_id,
-            "status": transition.through,
-            "want": transition.want,
             "sources": sorted(transition.sources),
             "reason": reason,
         },
@@ -96,15 +94,14 @@ async def resume(connection: Connection, session_id: str, clocks: Clocks) -> Dic
     """
     transition = TRANSITIONS["resume"]
     cursor = await connection.execute(
-        "UPDATE sessions SET status = %(status)s, want = %(want)s, generation = generation + 1,"
-        " status_changed = clock_timestamp(), deadline = NULL, stopped_reason = NULL, error = NULL,"
+        "UPDATE sessions SET "
+        + TO[transition.through]
+        + ","
         + _START_CLOCKS
         + " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s)"
         + _CONCERNED,
         {
             "id": session_id,
-            "status": transition.through,
-            "want": transition.want,
             "sources": sorted(transition.sources),
             **clock_parameters(clocks),
         },
@@ -119,8 +116,7 @@ async def take_back(connection: Connection, session_id: str, status: str) -> Dic
         The row, or None when it is not in `status` any more.
     """
     cursor = await connection.execute(
-        "UPDATE sessions SET status = 'starting', want = 'running', generation = generation + 1,"
-        " status_changed = clock_timestamp(), deadline = NULL, stopped_reason = NULL, error = NULL,"
+        "UPDATE sessions SET " + TO[SessionStatus.STARTING] + ","
         " keepalive = clock_timestamp(), expires = LEAST(time_limit_ends, clock_timestamp()"
         "  + make_interval(secs => COALESCE((expiry ->> 'keepalive_s')::double precision, %(default_s)s)))"
         " WHERE session_id = %(id)s AND status = %(status)s AND status = ANY(%(revocable)s)" + _CONCERNED,
@@ -185,8 +181,7 @@ async def lock_expiring(connection: Connection, zone_id: str, session_ids: Seque
 async def expire(connection: Connection, session_id: str, reason: str) -> DictRow | None:
     """Delete a session whose time is over, locked before; the row, or None when it is on its way out."""
     cursor = await connection.execute(
-        "UPDATE sessions SET status = 'deleting', want = 'absent', status_changed = clock_timestamp(), deadline = NULL,"
-        " generation = generation + 1, auth_epoch = auth_epoch + 1, ended_reason = %(reason)s"
+        "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
         " WHERE session_id = %(id)s AND status = ANY(%(deletable)s)" + _CONCERNED,
         {"id": session_id, "reason": reason, "deletable": _DELETABLE},
     )

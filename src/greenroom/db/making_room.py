@@ -13,7 +13,9 @@ from psycopg.rows import DictRow
 
 from greenroom.core.making_room import MOST_PATIENCE_S, PATIENCE_S, Unready
 from greenroom.core.pool_model import COMING
+from greenroom.core.states import SessionStatus
 from greenroom.db.database import Connection, Database
+from greenroom.db.transitions import TO
 
 _COMING: Final = sorted(map(str, COMING))
 
@@ -57,8 +59,9 @@ async def take_room(connection: Connection, agent_id: str, session_ids: Sequence
                 memory_allocated = GREATEST(0, memory_allocated - (SELECT coalesce(sum(memory), 0) FROM locked))
              WHERE agent_id = %(agent_id)s
         )
-        UPDATE sessions SET status = 'deleting', want = 'absent', status_changed = clock_timestamp(), deadline = NULL,
-            generation = generation + 1, ended_reason = %(reason)s, cores = 0, memory = 0
+        UPDATE sessions SET """
+        + TO[SessionStatus.DELETING]
+        + """, ended_reason = %(reason)s, cores = 0, memory = 0
          WHERE session_id IN (SELECT session_id FROM locked)
         """,
         {"ids": list(session_ids), "agent_id": agent_id, "coming": _COMING, "reason": reason},

@@ -10,6 +10,7 @@ from greenroom.core.deadlines import DEADLINE_S
 from greenroom.core.progress import AGENT_STEPS
 from greenroom.core.states import RETURNING, TRANSITIONAL, SessionStatus
 from greenroom.db.database import Connection, Database
+from greenroom.db.transitions import TO
 
 _TRANSITIONAL: Final = sorted(TRANSITIONAL)
 _RETURNING: Final = sorted(RETURNING)
@@ -65,8 +66,7 @@ class Failure:
 async def fail(connection: Connection, session_id: str, status: str, failure: Failure) -> dict[str, Any] | None:
     """`failed` with its reason, if the session is still in this status; its row."""
     cursor = await connection.execute(
-        "UPDATE sessions SET status = 'failed', status_changed = clock_timestamp(), deadline = NULL,"
-        " error = %(reason)s, slow = %(slow)s,"
+        "UPDATE sessions SET " + TO[SessionStatus.FAILED] + ", error = %(reason)s, slow = %(slow)s,"
         " log_tail = coalesce((SELECT nullif(o.log_tail, '') FROM session_observed o"
         "  WHERE o.session_id = sessions.session_id), log_tail),"
         " set_aside_reason = CASE WHEN %(set_aside)s THEN %(reason)s ELSE set_aside_reason END"
@@ -93,8 +93,7 @@ async def end_recovered(connection: Connection, zone_id: str) -> list[dict[str, 
     """These sessions are to go; the rows changed."""
     cursor = await connection.execute(
         "WITH well AS MATERIALIZED (" + _RECOVERED + " ORDER BY s.session_id FOR NO KEY UPDATE OF s)"
-        " UPDATE sessions SET status = 'deleting', want = 'absent', generation = generation + 1,"
-        " status_changed = clock_timestamp(), deadline = NULL,"
+        " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ","
         " ended_reason = 'It was set aside because it was slow, and answered again.'"
         " WHERE session_id IN (SELECT session_id::uuid FROM well) AND status = 'failed'"
         " RETURNING session_id::text, agent_id::text, staging_config_id::text",
@@ -137,8 +136,7 @@ async def clear_failed(
         "    AND later.status <> 'deleted' AND later.image_id = sessions.image_id"
         "    AND later.created > sessions.created))"
         "  ORDER BY session_id LIMIT 100 FOR NO KEY UPDATE)"
-        " UPDATE sessions SET status = 'deleting', want = 'absent', generation = generation + 1,"
-        " status_changed = clock_timestamp(), deadline = NULL, ended_reason = coalesce(ended_reason, error)"
+        " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = coalesce(ended_reason, error)"
         " WHERE session_id IN (SELECT session_id FROM old) AND status = 'failed'"
         " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text",
         {"zone_id": zone_id, "user_keep_s": user_keep_s, "pool_keep_s": pool_keep_s},

@@ -21,6 +21,7 @@ from greenroom.core.errors import IdempotencyMismatch, NotFound, SessionLimit
 from greenroom.core.expiry import Clocks
 from greenroom.core.states import COUNTS_FOR_USER, SessionStatus, sources_of
 from greenroom.db.database import Connection, Database
+from greenroom.db.transitions import TO
 
 IDEMPOTENCY_CONSTRAINT: Final = "sessions_idempotency_unique"
 COUNTING: Final = sorted(map(str, COUNTS_FOR_USER))
@@ -212,9 +213,9 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
             SELECT session_id FROM sessions WHERE session_id = ANY(%(ids)s::uuid[]) AND status = ANY(%(endable)s)
              ORDER BY session_id FOR NO KEY UPDATE
         ), ended AS (
-            UPDATE sessions SET status = 'deleted', want = 'absent', status_changed = clock_timestamp(),
-                ended = clock_timestamp(), deadline = NULL, generation = generation + 1,
-                ended_reason = COALESCE(ended_reason, %(reason)s)
+            UPDATE sessions SET """
+        + TO[SessionStatus.DELETED]
+        + """, ended_reason = COALESCE(ended_reason, %(reason)s)
              WHERE session_id IN (SELECT session_id FROM locked) AND status = ANY(%(endable)s)
             RETURNING session_id, agent_id, cores, cpu_quota, memory
         ), commands AS (
@@ -256,8 +257,9 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
             SELECT session_id, agent_id, zone_id, superseded_by FROM sessions
              WHERE session_id = (SELECT session_id FROM chain WHERE superseded_by IS NULL) FOR NO KEY UPDATE
         ), changed AS (
-            UPDATE sessions SET status = 'deleting', want = 'absent', status_changed = clock_timestamp(),
-                deadline = NULL, generation = generation + 1, auth_epoch = auth_epoch + 1, ended_reason = %(reason)s
+            UPDATE sessions SET """
+        + TO[SessionStatus.DELETING]
+        + """, ended_reason = %(reason)s
              WHERE session_id = (SELECT session_id FROM last WHERE superseded_by IS NULL)
                AND status = ANY(%(deletable)s)
             RETURNING session_id
@@ -277,8 +279,7 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
 async def retire(connection: Connection, session_id: str, reason: str) -> bool:
     """Take one claimable session out of its pool for good; False = somebody claimed it first (R14)."""
     cursor = await connection.execute(
-        "UPDATE sessions SET status = 'deleting', want = 'absent', retired = true, status_changed = clock_timestamp(),"
-        " deadline = NULL, generation = generation + 1, ended_reason = %(reason)s"
+        "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", retired = true, ended_reason = %(reason)s"
         " WHERE session_id = (SELECT session_id FROM sessions WHERE session_id = %(id)s AND claimable"
         " FOR NO KEY UPDATE SKIP LOCKED) AND claimable AND user_id IS NULL RETURNING 1",
         {"id": session_id, "reason": reason},
@@ -289,8 +290,8 @@ async def retire(connection: Connection, session_id: str, reason: str) -> bool:
 async def destroy_unassigned(connection: Connection, session_id: str, reason: str) -> bool:
     """End one session without a user that is not claimable; False = it is by now, or has a user, or is gone."""
     cursor = await connection.execute(
-        "UPDATE sessions SET status = 'deleting', want = 'absent', status_changed = clock_timestamp(), deadline = NULL,"
-        " generation = generation + 1, ended_reason = %(reason)s WHERE session_id = %(id)s AND user_id IS NULL"
+        "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
+        " WHERE session_id = %(id)s AND user_id IS NULL"
         " AND NOT claimable AND set_aside_for IS NULL AND status = ANY(%(deletable)s) RETURNING 1",
         {"id": session_id, "reason": reason, "deletable": _DELETABLE},
     )
@@ -302,8 +303,7 @@ async def delete_pool(connection: Connection, staging_config_id: str, reason: st
     cursor = await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT session_id FROM sessions WHERE staging_config_id = %(config)s"
         " AND user_id IS NULL AND status = ANY(%(deletable)s) ORDER BY session_id FOR NO KEY UPDATE)"
-        " UPDATE sessions SET status = 'deleting', want = 'absent', retired = true, status_changed = clock_timestamp(),"
-        " deadline = NULL, generation = generation + 1, ended_reason = %(reason)s"
+        " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", retired = true, ended_reason = %(reason)s"
         " WHERE session_id IN (SELECT session_id FROM locked) AND user_id IS NULL AND status = ANY(%(deletable)s)"
         " RETURNING agent_id::text",
         {"config": staging_config_id, "reason": reason, "deletable": _DELETABLE},

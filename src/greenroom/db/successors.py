@@ -15,9 +15,11 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from greenroom.core.expiry import Clocks
-from greenroom.db.claims import AGENT_SERVES, CONFIG_SERVES, FREE, FRESH_AGENT_S
+from greenroom.core.states import SessionStatus
+from greenroom.db.claims import CLAIM_REPLACEMENT, FRESH_AGENT_S
 from greenroom.db.database import Connection, Database
 from greenroom.db.images import IMAGE_JSON
+from greenroom.db.transitions import DETACH_USER, TO
 
 Outcome = Literal["staged", "on_demand"]
 Steps = Sequence[Mapping[str, Any]]
@@ -59,38 +61,6 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, s.agent_id::te
 _STRANDED: Final[LiteralString] = (
     "s.status IN ('requested', 'starting') AND s.started IS NULL AND s.user_id IS NOT NULL AND s.profile_path IS NULL"
     " AND a.status = 'missing'"
-)
-
-# As a launch claims, and another Agent before the one where the hand-over failed.
-_CLAIM_NEXT: Final[LiteralString] = (
-    """
-WITH next AS (
-    SELECT s.session_id FROM sessions s JOIN agents a USING (agent_id)
-     WHERE """
-    + FREE
-    + " AND a.zone_id = s.zone_id AND "
-    + AGENT_SERVES
-    + " AND "
-    + CONFIG_SERVES
-    + """
-     ORDER BY a.last_reported < clock_timestamp() - make_interval(secs => %(fresh_s)s), s.agent_id = %(agent_id)s,
-              s.created
-     LIMIT 1 FOR NO KEY UPDATE OF s SKIP LOCKED
-), claimed AS (
-    UPDATE sessions SET status = 'assigning', status_changed = clock_timestamp(), generation = generation + 1,
-        user_id = %(user_id)s, assigned = clock_timestamp(), keepalive = clock_timestamp(), launch_id = %(launch_id)s,
-        expires = clock_timestamp() + make_interval(secs => %(first_s)s), expiry = %(expiry)s, deadline = NULL,
-        replaces = NULL,
-        time_limit_ends = clock_timestamp() + make_interval(secs => nullif(%(time_limit_s)s::double precision, 0)),
-        assignment_id = %(assignment_id)s, assignment = %(assignment)s, assignment_state = 'requested',
-        kasm_url = %(kasm_url)s, client_settings = %(client_settings)s
-     WHERE session_id = (SELECT session_id FROM next) AND claimable
-    RETURNING session_id, agent_id
-), step AS (
-    INSERT INTO session_steps (session_id, name) SELECT session_id, 'claimed' FROM claimed
-)
-SELECT session_id::text, agent_id::text FROM claimed
-"""
 )
 
 
@@ -135,8 +105,7 @@ async def set_aside(connection: Connection, session_id: str) -> DictRow | None:
     row = await _locked(connection, session_id)
     if row is not None:
         await connection.execute(
-            "UPDATE sessions SET set_aside_for = user_id, user_id = NULL, idempotency_key = NULL,"
-            " idempotency_body = NULL, auth_epoch = auth_epoch + 1, generation = generation + 1"
+            "UPDATE sessions SET " + DETACH_USER + ", auth_epoch = auth_epoch + 1, generation = generation + 1"
             " WHERE session_id = %s",
             (session_id,),
         )
@@ -157,9 +126,7 @@ async def put_away(connection: Connection, session_id: str, cause: str, reason: 
     row = await _locked(connection, session_id)
     if row is not None:
         await connection.execute(
-            "UPDATE sessions SET set_aside_for = user_id, user_id = NULL, idempotency_key = NULL,"
-            " idempotency_body = NULL, auth_epoch = auth_epoch + 1, generation = generation + 1, status = 'deleting',"
-            " want = 'absent', status_changed = clock_timestamp(), deadline = NULL, ended_reason = %s,"
+            "UPDATE sessions SET " + DETACH_USER + ", " + TO[SessionStatus.DELETING] + ", ended_reason = %s,"
             " error = COALESCE(error, %s) WHERE session_id = %s",
             (reason, cause, session_id),
         )
@@ -192,7 +159,7 @@ async def claim_next(
     """
     assignment: dict[str, Any] = {**(old["assignment"] or {}), "assignment_id": assignment_id}
     cursor = await connection.execute(
-        _CLAIM_NEXT,
+        CLAIM_REPLACEMENT,
         {
             "staging_config_id": staging_config_id,
             "config_hash": config_hash,
@@ -201,6 +168,8 @@ async def claim_next(
             "user_id": old["user_id"],
             "launch_id": old["launch_id"],
             "kasm_url": old["kasm_url"],
+            "idempotency_key": None,  # `supersede` moves it here from the old row, which has it until then
+            "idempotency_body": None,
             "assignment_id": assignment_id,
             "assignment": Jsonb(assignment),
             "client_settings": Jsonb(old["client_settings"]),
@@ -262,8 +231,9 @@ async def give_up(connection: Connection, old: DictRow, error: str, steps: Steps
 async def destroy_set_aside(connection: Connection, session_id: str, reason: str) -> bool:
     """A session that was set aside was inspected and is to go; False = it goes already."""
     cursor = await connection.execute(
-        "UPDATE sessions SET status = 'deleting', want = 'absent', status_changed = clock_timestamp(), deadline = NULL,"
-        " generation = generation + 1, ended_reason = %s WHERE session_id = %s AND set_aside_for IS NOT NULL"
+        "UPDATE sessions SET "
+        + TO[SessionStatus.DELETING]
+        + ", ended_reason = %s WHERE session_id = %s AND set_aside_for IS NOT NULL"
         " AND status = 'failed' RETURNING 1",
         (reason, session_id),
     )
@@ -276,8 +246,8 @@ async def destroy_oldest_set_aside(connection: Connection, staging_config_id: st
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE session_id IN (SELECT session_id FROM sessions"
         "   WHERE staging_config_id = %(config)s AND set_aside_for IS NOT NULL AND status = 'failed'"
         "   ORDER BY status_changed DESC, session_id OFFSET %(kept)s) ORDER BY session_id FOR NO KEY UPDATE)"
-        " UPDATE sessions SET status = 'deleting', want = 'absent', status_changed = clock_timestamp(),"
-        " deadline = NULL, generation = generation + 1, ended_reason = 'Newer sessions of its config were set aside.'"
+        " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ","
+        " ended_reason = 'Newer sessions of its config were set aside.'"
         " WHERE session_id IN (SELECT session_id FROM old) AND status = 'failed'"
         " RETURNING session_id::text, agent_id::text",
         {"config": staging_config_id, "kept": KEPT_PER_CONFIG},

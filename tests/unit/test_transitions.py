@@ -1,0 +1,43 @@
+"""What a status change of a session writes stands in one table."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from greenroom.core.states import WANTED_IN, SessionStatus
+from greenroom.db import transitions
+from greenroom.db.transitions import TO
+
+DB = Path(transitions.__file__).parent
+
+
+@pytest.mark.parametrize("status", TO)
+def test_a_new_status_has_its_time_and_no_deadline_of_the_one_before(status: SessionStatus):
+    assert TO[status].startswith(f"status = '{status}', ")
+    assert "status_changed = clock_timestamp(), deadline = NULL" in TO[status]
+
+
+@pytest.mark.parametrize("status", TO)
+def test_the_agent_is_told_what_a_status_allows(status: SessionStatus):
+    wanted = re.search(r"want = '(\w+)'", TO[status])
+    if wanted is not None:
+        assert wanted.group(1) in WANTED_IN[status]
+        assert "generation = generation + 1" in TO[status]
+
+
+def test_viewers_of_a_session_that_ends_are_cut():
+    for status in (SessionStatus.DELETING, SessionStatus.DELETED):
+        assert "auth_epoch = auth_epoch + 1" in TO[status]
+
+
+def test_no_statement_sets_a_status_by_hand():
+    found = {
+        path.name
+        for path in DB.rglob("*.py")
+        for statement in re.findall(r"UPDATE sessions(?: s)? SET(.*?)WHERE", path.read_text(), re.DOTALL)
+        if re.search(r"(?<![._])status = '", statement)
+    }
+    assert found == set()
