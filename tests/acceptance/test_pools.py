@@ -34,6 +34,12 @@ class Pool:
         query = "SELECT session_id::text FROM sessions WHERE staging_config_id = %s AND claimable"
         return {row["session_id"] for row in self.instance.sql(query, self.config_id)}
 
+    def reserved(self) -> set[tuple[float, bool]]:
+        """The cores of its sessions, and whether each can be claimed."""
+        query = "SELECT cores, claimable FROM sessions WHERE staging_config_id = %s AND user_id IS NULL"
+        rows = self.instance.sql(query + " AND status IN ('requested', 'starting', 'running')", self.config_id)
+        return {(row["cores"], row["claimable"]) for row in rows}
+
     def full(self, number: int = POOL) -> set[str]:
         wait_for(lambda: len(self.claimable()) == number, f"{number} are staged", ROLLED_S)
         return self.claimable()
@@ -126,6 +132,17 @@ def test_nobody_sees_a_gap_when_staged_sessions_expire_or_are_recycled(instance:
     assert min(current for current, _ in seen) == POOL
     assert max(total for _, total in seen) == POOL + 1
     assert instance.broken() == []
+
+
+def test_nobody_sees_a_gap_when_the_workspace_is_changed_and_at_once_changed_back(instance: Instance, pool: Pool):
+    old, before = pool.full(), pool.reserved()
+    with pool.watched() as seen:
+        with changed(instance, f"/images/{instance.desktop()}", cores=0.15):
+            wait_for(lambda: (0.15, False) in pool.reserved(), "the first replacement is on its way")
+        pool.is_new(old)
+    assert min(current for current, _ in seen) == POOL
+    assert max(total for _, total in seen) == POOL + 1
+    assert pool.reserved() == before, "nothing of the change in between is left"
 
 
 def test_an_assigned_session_is_replaced_at_once_and_fewer_desired_end_the_oldest(instance: Instance, pool: Pool):

@@ -28,6 +28,8 @@ def session(number: int, status: str = "running", **changes: Any) -> PooledSessi
         created=NOW - timedelta(minutes=30 - number),
         expires=NOW + timedelta(minutes=30 + number),
         config_hash="h",
+        cores=IMAGE.cores,
+        memory=IMAGE.memory,
     )
     return replace(made, **changes)
 

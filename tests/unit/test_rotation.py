@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.pool_simulation import Simulation
-from tests.unit.pools import BIG, CONFIG, NOW, session, snapshot
+from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, session, snapshot
 
 from greenroom.core import rotation
 from greenroom.core.pool import plan
@@ -150,6 +150,27 @@ def test_of_a_recycled_pool_without_room_for_one_more_one_goes_first():
     )
     assert made.shortfall is not None
     assert made.shortfall.reason == "1 of 3 not staged yet: one session before is on the way out, to make room."
+
+
+@pytest.mark.parametrize("room", [3, 4])
+def test_nothing_is_given_up_for_a_larger_workspace_that_does_not_fit_in_its_place(room: int):
+    """As many cores as the Agent will ever have free are not enough for it, or two would have to go for one."""
+    full = replace(BIG, cores=room, cores_allocated=3)
+    shot = snapshot(*born_together(3, expires_in_s=900), config=replace(CONFIG, recycled=NOW), agents=(full,))
+    for cores in (room - 0.5, room + 1):
+        made = plan(replace(shot, image=replace(IMAGE, cores=cores)))
+        assert (made.actions, made.shortfall) == ((), None), "users go on getting what is staged"
+
+
+def test_without_room_for_one_more_the_one_goes_that_leaves_enough_for_a_larger_workspace():
+    """On the second Agent something else has left a core; `s0` would be next by its expiry."""
+    agents = (replace(BIG, cores=1, cores_allocated=1), replace(BIG, agent_id="a2", cores=2, cores_allocated=1))
+    pool = [session(0), session(1, agent_id="a2")]
+    config = replace(CONFIG, num_sessions=2, recycled=NOW)
+    made = plan(snapshot(*pool, config=config, agents=agents, image=replace(IMAGE, cores=2)))
+    assert [(type(action), action.session_id) for action in made.actions if not isinstance(action, Create)] == [
+        (Retire, "s1")
+    ]
 
 
 def test_a_recycled_pool_with_room_for_a_part_is_new_all_the_same():

@@ -93,6 +93,15 @@ class AgentView:
             sessions=self.sessions + 1,
         )
 
+    def without(self, session: PlacementRequest) -> AgentView:
+        """The same Agent once a session that was reserved on it like this has left it."""
+        return replace(
+            self,
+            cores_allocated=self.cores_allocated - session.reserved_cores(self),
+            memory_allocated=self.memory_allocated - session.memory,
+            sessions=self.sessions - 1,
+        )
+
 
 def _fraction(part: float, whole: float) -> float:
     return part / whole if whole > 0 else 1.0

@@ -12,7 +12,7 @@ who is replaced before it has to go in `core.rotation`.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 from greenroom.core import backoff, rotation, shortfalls
@@ -190,7 +190,8 @@ def _rotate(snapshot: PoolSnapshot, left: Sequence[PooledSession], work: _Work) 
     """Start the replacement of one session, if one is due, of a pool that is as full as it can be.
 
     Without room for one more, an expiring session stays until its expiry. Of those that are to be recycled one goes
-    first when all others are there, since nothing else would ever replace it.
+    first when all others are there, since nothing else would ever replace it; but only one in whose place its
+    replacement fits. A workspace that has become larger than that is staged as it was until its sessions expire.
     """
     # The one before may be under way without what it was to replace: that was claimed, and it is the refill.
     is_coming = any(session.status in COMING and session.replaces for session in snapshot.sessions)
@@ -205,10 +206,20 @@ def _rotate(snapshot: PoolSnapshot, left: Sequence[PooledSession], work: _Work) 
         reason = f"it takes the place of {old.session_id}, because {why}; {where}."
         work.creates.append(Create(choice.agent.agent_id, reason, replaces=old.session_id))
         return
-    lacks_room = snapshot.leaving == 0 and any(r.code == "no_capacity" for r in placement.rejected)
-    if lacks_room and snapshot.predates_recycling(old) and all(s.claimable for s in left):
-        work.end(old, f"It is to go because {rotation.RECYCLED}, and there is no room for its replacement beside it.")
+    if snapshot.leaving > 0 or not all(session.claimable for session in left):
+        return
+    recycled = (session for session in rotation.recycled(snapshot, left) if _fits_instead(snapshot, session))
+    if (first := next(recycled, None)) is not None:
+        work.end(first, f"It is to go because {rotation.RECYCLED}, and there is no room for its replacement beside it.")
         work.rejected = placement.rejected
+
+
+def _fits_instead(snapshot: PoolSnapshot, old: PooledSession) -> bool:
+    """Whether there is room for a new session as soon as this one is gone, and not before."""
+    request = session_of(snapshot.image)
+    left = replace(request, cores=old.cores, memory=old.memory)
+    agents = [agent.without(left) for agent in snapshot.agents if agent.agent_id == old.agent_id]
+    return bool(place(agents, request, snapshot.strategy).candidates)
 
 
 def _shortfall(

@@ -67,6 +67,9 @@ class PooledSession:
     error: str | None = None
     was_usable: bool = False
     """It was claimable once; if it is `failed`, it did not fail to start."""
+    cores: float = 0.0
+    memory: int = 0
+    """Reserved for it: as its workspace had them when it was made."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

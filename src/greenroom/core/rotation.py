@@ -51,8 +51,13 @@ def next_to_replace(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) ->
     usable = sorted((s for s in counted if s.claimable), key=_by_expiry)
     if usable and due_at(usable, start_time_s(usable)) <= snapshot.now:
         return usable[0], f"it expires at {usable[0].expires:%H:%M:%S} UTC"
-    recycled = next((session for session in usable if snapshot.predates_recycling(session)), None)
-    return (recycled, RECYCLED) if recycled else None
+    outdated = next(iter(recycled(snapshot, usable)), None)
+    return (outdated, RECYCLED) if outdated else None
+
+
+def recycled(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) -> list[PooledSession]:
+    """Claimable ones that are of before the recycling or the change, in the order in which they are replaced."""
+    return sorted((s for s in counted if s.claimable and snapshot.predates_recycling(s)), key=_by_expiry)
 
 
 def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:

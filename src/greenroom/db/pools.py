@@ -36,7 +36,7 @@ _IMAGES: Final[LiteralString] = (
 # Without a user, not on their way out, not set aside for inspection.
 _SESSIONS: Final[LiteralString] = """
 SELECT staging_config_id, session_id::text, agent_id::text, status, claimable, created, expires, started,
-       replaces::text, config_hash, error, started IS NOT NULL AS was_usable
+       replaces::text, config_hash, error, started IS NOT NULL AS was_usable, cores, memory
   FROM sessions WHERE staging_config_id = ANY(%(configs)s) AND user_id IS NULL
    AND status NOT IN ('deleting', 'deleted') AND set_aside_for IS NULL
  ORDER BY created, session_id
