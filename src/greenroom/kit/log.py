@@ -1,13 +1,16 @@
 """Structured logs on stderr: one JSON object a line under a supervisor, coloured text on a terminal.
 
 Libraries that log with Python's `logging`, and its warnings, are written in the same way: nothing else writes a line.
+A log that cannot be written, because its disk is full, stops nothing: what the process does is more than what it says.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
-from typing import Final
+from datetime import UTC, datetime
+from typing import Final, TextIO, cast
 
 import structlog
 from structlog.typing import EventDict, Processor
@@ -19,6 +22,7 @@ LIBRARIES: Final = logging.WARNING
 def configure(level: str, process_name: str) -> None:
     """Set up structlog and `logging` for this process."""
     number = getattr(logging, level.upper(), logging.INFO)
+    output = Output(sys.stderr)
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.add_log_level,
@@ -30,15 +34,47 @@ def configure(level: str, process_name: str) -> None:
     structlog.configure(
         processors=[*shared, renderer],
         wrapper_class=structlog.make_filtering_bound_logger(number),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(cast("TextIO", output)),  # it needs `write` and `flush` alone
         cache_logger_on_first_use=True,
     )
     structlog.contextvars.bind_contextvars(process=process_name)
-    _route_libraries(max(number, LIBRARIES), shared, renderer)
+    _route_libraries(output, max(number, LIBRARIES), shared, renderer)
 
 
-def _route_libraries(level: int, shared: list[Processor], renderer: Processor) -> None:
-    handler = logging.StreamHandler(sys.stderr)
+class Output:
+    """A stream whose lines are lost while it cannot be written; the next one that can be says so."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._failures = 0
+
+    def write(self, text: str) -> int:
+        """Write; nothing is raised."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            self._failures += 1
+            return len(text)
+
+    def flush(self) -> None:
+        """Flush; nothing is raised."""
+        try:
+            self._stream.flush()
+            if self._failures:
+                self._stream.write(self._gap())
+                self._stream.flush()
+                self._failures = 0
+        except OSError:
+            self._failures += 1
+
+    def _gap(self) -> str:
+        event = "lines of this log are missing: it could not be written"
+        gap = {"failures": self._failures, "event": event, "level": "warning"}
+        return json.dumps({**gap, "timestamp": datetime.now(UTC).isoformat()}) + "\n"
+
+
+def _route_libraries(output: Output, level: int, shared: list[Processor], renderer: Processor) -> None:
+    handler = logging.StreamHandler(output)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=[*shared, structlog.stdlib.add_logger_name],

@@ -110,7 +110,7 @@ class Instance:
         """
         become_subreaper()
         await self.start_database()
-        self._background(self.supervisor.watch_orphans(), "orphans")
+        self._background(self.supervisor.watch(), "supervisor")
         self._background(keep_small(self.site.layout.logs), "logs")
         with step(self._progress, "Migrating the database"):
             await migrate(self.site.dsn)

@@ -8,6 +8,10 @@ import shutil
 from pathlib import Path
 from typing import Final
 
+import structlog
+
+log = structlog.get_logger(__name__)
+
 LARGEST_BYTES: Final = 20 << 20
 LOOK_EVERY_S: Final = 60.0
 
@@ -15,7 +19,10 @@ LOOK_EVERY_S: Final = 60.0
 async def keep_small(folder: Path) -> None:
     """Cut large logs until cancelled."""
     while True:
-        await asyncio.to_thread(cut_large, folder, LARGEST_BYTES)
+        try:
+            await asyncio.to_thread(cut_large, folder, LARGEST_BYTES)
+        except OSError as error:
+            log.warning("a large log could not be cut", folder=str(folder), reason=str(error), next_try_s=LOOK_EVERY_S)
         await asyncio.sleep(LOOK_EVERY_S)
 
 

@@ -1,6 +1,7 @@
 """Keeps the parts of an instance running: starts them, starts again what dies, and ends them in order.
 
-What runs at the moment is written to `DATA/run/state.json` at every change; `greenroom status` reads it there.
+What runs at the moment is written to `DATA/run/state.json` at every change; `greenroom status` reads it there. When the
+disk is full it is written as soon as there is room again: the parts are kept running all the same.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from greenroom.up.processes import Command, Orphans, Process, describe_exit, sta
 
 log = structlog.get_logger(__name__)
 
-ORPHANS_S: Final = 2.0
+WATCH_S: Final = 2.0
 """Orphans are looked for this often, and whenever a part ended."""
 
 KILL_AFTER_S: Final = 10.0
@@ -82,17 +83,20 @@ class Supervisor:
         self._orphans = Orphans()
         self._tasks: list[asyncio.Task[None]] = []
         self._stopping = False
+        self._is_unwritten = False
 
     def run(self, part: Part) -> None:
         """Start a part and keep it running from now on."""
         self.parts.append(part)
         self._tasks.append(asyncio.create_task(self._keep(part), name=part.name))
 
-    async def watch_orphans(self) -> None:
-        """Retire orphans until cancelled."""
+    async def watch(self) -> None:
+        """Retire orphans, and write a state that could not be written, until cancelled."""
         while True:
             self._orphans.retire()
-            await asyncio.sleep(ORPHANS_S)
+            if self._is_unwritten:
+                self._write_state()
+            await asyncio.sleep(WATCH_S)
 
     def restart(self, part: Part, reason: str) -> None:
         """Kill a part that lives but does not work; it is started again like any other that died."""
@@ -169,4 +173,11 @@ class Supervisor:
             asdict(PartState(name=p.name, role=p.role, pid=p.pid, starts=p.starts, last_exit=p.last_exit))
             for p in self.parts
         ]
-        write_json(self._state_file, {"up": os.getpid(), "phase": self.phase, "parts": states}, 0o600)
+        try:
+            write_json(self._state_file, {"up": os.getpid(), "phase": self.phase, "parts": states}, 0o600)
+        except OSError as error:
+            if not self._is_unwritten:
+                log.warning("the state is written later", file=str(self._state_file), reason=error.strerror)
+            self._is_unwritten = True
+        else:
+            self._is_unwritten = False
