@@ -77,14 +77,27 @@ WAITING: Final = "waits for an administrator to enable it"
 """State of a new Agent for which neither its join token nor the setting `auto_agent` spoke."""
 
 
-async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, str]:
-    """agent id → pending, running, missing, dead or WAITING; an Agent that has not registered is left out."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentState:
+    """`state` is pending, running, missing, dead or WAITING; bytes are those of the last check-in, None = not told."""
+
+    hostname: str
+    state: str
+    disk_free_bytes: int | None = None
+    disk_kept_bytes: int = 0
+
+
+async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, AgentState]:
+    """By agent id; an Agent that has not registered is left out."""
     rows = await db.fetch(
-        "SELECT agent_id::text, CASE WHEN status = 'pending' AND NOT enabled THEN %s ELSE status END AS state"
+        "SELECT agent_id::text, agent_name(agents) AS hostname,"
+        " CASE WHEN status = 'pending' AND NOT enabled THEN %s ELSE status END AS state,"
+        " (usage->>'disk_free_bytes')::bigint AS disk_free_bytes,"
+        " coalesce((usage->>'disk_kept_bytes')::bigint, 0) AS disk_kept_bytes"
         " FROM agents WHERE agent_id = ANY(%s::uuid[])",
         (WAITING, list(agent_ids)),
     )
-    return {row["agent_id"]: row["state"] for row in rows}
+    return {row.pop("agent_id"): AgentState(**row) for row in rows}
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ import msgspec
 import psycopg
 import structlog
 
+from greenroom.core.disk import is_short, shortage
 from greenroom.core.errors import Unavailable
 from greenroom.db.database import Database
-from greenroom.db.instance import WAITING, agent_states
+from greenroom.db.instance import WAITING, AgentState, agent_states
 from greenroom.db.managers import list_managers
 from greenroom.up.endpoints import Endpoints
 
@@ -151,19 +152,23 @@ async def _agents(db: Database, here: Endpoints, problem: str | None) -> list[He
 
     Nobody knows while the database has a `problem`.
     """
-    states: dict[str, str] = {}
+    states: dict[str, AgentState] = {}
     unknown = problem or "not registered"
     if problem is None:
         try:
             states = await agent_states(db, here.agent_ids)
         except Unavailable as error:
             unknown = error.message
-    return [
-        Health(
-            name=f"{agent.name} at the Manager",
-            role="agent",
-            ok=states.get(agent.agent_id) in ("running", WAITING),
-            detail=states.get(agent.agent_id, unknown),
-        )
-        for agent in here.agents
-    ]
+    return [at_the_manager(agent.name, states.get(agent.agent_id), unknown) for agent in here.agents]
+
+
+def at_the_manager(name: str, agent: AgentState | None, unknown: str = "not registered") -> Health:
+    """What its Manager has to say of an Agent; None = nothing, for the reason `unknown`."""
+    title = f"{name} at the Manager"
+    if agent is None:
+        return Health(name=title, role="agent", ok=False, detail=unknown)
+    detail = agent.state
+    if agent.disk_free_bytes is not None and is_short(agent.disk_free_bytes, agent.disk_kept_bytes):
+        why = shortage(agent.hostname, agent.disk_free_bytes, agent.disk_kept_bytes)
+        detail = f"{agent.state}, takes no new session: {why}"
+    return Health(name=title, role="agent", ok=agent.state in ("running", WAITING), detail=detail)

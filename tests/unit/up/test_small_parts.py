@@ -20,6 +20,7 @@ from cryptography import x509
 
 from greenroom.core.errors import SetupError
 from greenroom.core.host_limits import GoodFor
+from greenroom.db.instance import AgentState
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
 from greenroom.up import commands, health, tls
@@ -327,3 +328,17 @@ async def test_the_health_of_a_part_is_said_in_words(status: int, body: str, sai
     async with httpx.AsyncClient(transport=transport) as http:
         found = await health.probe(http, "m", "manager", "http://m/")
     assert (found.detail, found.ok) == (said, status in (200, 503))
+
+
+@pytest.mark.parametrize(
+    ("free_bytes", "said"),
+    [
+        (None, "running"),
+        (5_000_000_000, "running"),
+        (900_000_000, "running, takes no new session: vm has 0.9 GB of disk free; 5.0 GB are kept free"),
+    ],
+)
+def test_an_agent_that_is_short_of_disk_is_said_to_take_no_session(free_bytes: int | None, said: str):
+    agent = AgentState(hostname="vm", state="running", disk_free_bytes=free_bytes, disk_kept_bytes=5_000_000_000)
+    found = health.at_the_manager("agent-default", agent)
+    assert (found.detail, found.ok) == (said, True)
