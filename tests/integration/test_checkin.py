@@ -13,6 +13,7 @@ from tests.integration.agents import HttpDoor, ToldAgent, joined, row, seen, ses
 from tests.integration.managers import Fleet, eventually, manager_here
 
 from greenroom.db.database import Database
+from greenroom.db.facts import agent_view
 from greenroom.db.launches import read_agents
 from greenroom.wire.messages import ImageReport, LogLine, Step, Usage
 
@@ -51,16 +52,20 @@ async def test_a_session_goes_from_requested_to_running_as_it_is_seen(
     assert [s["name"] for s in steps] == ["received", "ready"]
 
 
-async def test_what_a_host_has_of_disk_is_known_to_placement(door: httpx.ASGITransport, db: Database):
+async def test_what_a_host_has_of_disk_and_runtimes_is_known_to_placement(door: httpx.ASGITransport, db: Database):
     agent = await joined(db, door)
-    await agent.check_in(usage=Usage(cpu=0.5, disk_free_bytes=3_000_000_000, disk_kept_bytes=5_000_000_000))
+    usage = Usage(
+        cpu=0.5, disk_free_bytes=3_000_000_000, disk_kept_bytes=5_000_000_000, runtime_classes=("kata", "runsc")
+    )
+    await agent.check_in(usage=usage)
     (zone_id,) = (str(found["zone_id"]) for found in await db.fetch("SELECT zone_id FROM agents"))
 
-    async def told() -> tuple[object, object]:
-        (view,) = await read_agents(db, zone_id, "")
-        return view["disk_free_bytes"], view["disk_kept_bytes"]
+    async def told() -> tuple[object, ...]:
+        (found,) = await read_agents(db, zone_id, "")
+        view = agent_view(found)
+        return view.disk_free_bytes, view.disk_kept_bytes, view.runtime_classes
 
-    await eventually(lambda: _is(told(), (3_000_000_000, 5_000_000_000)))
+    await eventually(lambda: _is(told(), (3_000_000_000, 5_000_000_000, ("kata", "runsc"))))
 
 
 async def _is(asked: Awaitable[object], wanted: object) -> bool:

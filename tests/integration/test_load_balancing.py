@@ -112,3 +112,13 @@ async def test_a_host_whose_disk_is_short_gets_no_session_and_says_so(stage: Sta
         await stage.host()
     assert "idle has 3.0 GB of disk free; 5.0 GB are kept free" in refused.value.message
     assert "Free disk on the Agents' hosts" in refused.value.message
+
+
+async def test_a_workspace_goes_only_where_its_runtime_is_offered(stage: Stage):
+    await stage.db.write("UPDATE images SET run_config = %s", (Jsonb({"runtime": "runsc"}),))
+    with pytest.raises(NoResources) as refused:
+        await stage.host()
+    assert "idle does not offer the runtime runsc of the workspace" in refused.value.message
+    offers = Jsonb({"cpu": 0.9, "memory_bytes": 1, "runtime_classes": ["runsc"]})
+    await stage.db.write("UPDATE agents SET usage = %s WHERE agent_id = %s", (offers, stage.agents["hot"]))
+    assert await stage.host() == "hot"

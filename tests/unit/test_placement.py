@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.core.placement import AgentView, Placement, PlacementRequest, Strategy, place
+from greenroom.core.placement import AgentView, Placement, PlacementRequest, Strategy, place, session_of
+from greenroom.core.specs import ImageFacts
 
 REQUEST = PlacementRequest(image="desktop", cores=2.0, memory=500_000_000)
 QUOTA = replace(REQUEST, cpu_mode="Quotas")
@@ -62,6 +63,19 @@ def test_a_rejected_agent_has_its_reason(changes: dict[str, object], code: str, 
     placement = place([replace(AGENT, **changes)], REQUEST, "Least Load")
     assert placement.candidates == ()
     assert [(r.code, r.reason) for r in placement.rejected] == [(code, reason)]
+
+
+def test_a_workspace_goes_only_to_agents_that_offer_its_runtime():
+    request = session_of(
+        ImageFacts(image_id="i", name="desktop", friendly_name="Desktop", run_config={"runtime": "runsc"})
+    )
+    able = replace(AGENT, agent_id="a2", hostname="agent-2", runtime_classes=("kata", "runsc"))
+    placement = place([AGENT, able], request, "Least Load")
+    assert placement.candidates == (able,)
+    assert [(r.code, r.reason) for r in placement.rejected] == [
+        ("restricted", "agent-1 does not offer the runtime runsc of the workspace")
+    ]
+    assert place([able], REQUEST, "Least Load").candidates == (able,), "one that asks for none goes there, too"
 
 
 def test_a_quota_is_refused_in_cores_of_the_host_not_of_the_offer():

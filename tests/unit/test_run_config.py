@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.errors import Invalid
-from greenroom.core.run_config import ALLOWED, CAPABILITIES, merged, size_in_bytes, validated
+from greenroom.core.run_config import ALLOWED, CAPABILITIES, merged, size_in_bytes, validated, validated_of_group
 
 
 def test_everything_that_may_be_set_is_read():
@@ -22,6 +22,7 @@ def test_everything_that_may_be_set_is_read():
         "shm_size": "64m",
         "dns": ["9.9.9.9", "2620:fe::fe"],
         "read_only": True,
+        "runtime": "runsc",
         "tmpfs": {"/scratch": "size=64m,mode=1777", "//cache/": "exec"},
         "cap_add": ["CAP_CHOWN", "setuid"],
     }
@@ -81,6 +82,7 @@ def test_everything_that_may_be_set_is_read():
         ({"tmpfs": {"/x": "size=0"}}, "options of /x"),
         ({"tmpfs": {"/x": 64}}, "options of /x"),
         ({"read_only": "yes"}, "true or false"),
+        ({"runtime": "/usr/bin/runc"}, "the name of a runtime that Agents offer"),
         ({"tmpfs": {"/x": "suid"}}, "options of /x"),
     ],
 )
@@ -118,6 +120,12 @@ def test_whatever_is_let_through_is_confined(config: dict[str, Any]):
     assert all({"nosuid", "nodev"} <= {*options.split(",")} for options in made.get("tmpfs", {}).values())
     assert all("size=" in options for options in made.get("tmpfs", {}).values())
     assert validated(made) == made
+
+
+def test_a_group_does_not_choose_the_runtime():
+    assert validated_of_group({"hostname": "desk"}) == {"hostname": "desk"}
+    with pytest.raises(Invalid, match="may not set `runtime`: workspaces do"):
+        validated_of_group({"runtime": "runsc"})
 
 
 def test_a_group_goes_over_the_workspace_entry_by_entry():

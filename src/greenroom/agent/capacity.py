@@ -84,6 +84,7 @@ class CapacityMeter:
             memory_bytes=used.memory_bytes,
             disk_free_bytes=used.disk_free_bytes,
             disk_kept_bytes=self._disk_kept_bytes,
+            runtime_classes=share.runtime_classes,
         )
 
     async def run(self) -> None:

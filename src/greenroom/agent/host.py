@@ -145,6 +145,7 @@ class HostWork:
             docker_host=self._config.docker_host,
             share=self._config.share,
             connections_max=self._config.session_connections,
+            runtime_classes=self._config.offered_runtimes(),
             folders=HostFolders(
                 private=self._config.private_folders(),
                 allowed=self._config.mountable_folders(),

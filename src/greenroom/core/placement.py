@@ -50,6 +50,8 @@ class AgentView:
     disk_free_bytes: int | None = None
     """Of its host, at its last check-in; None = not told."""
     disk_kept_bytes: int = 0
+    runtime_classes: tuple[str, ...] = ()
+    """The runtimes beside Docker's default one that a workspace may ask for on its host."""
     runtime_error: str = ""
     """Why the container runtime of its host does not answer, as a sentence."""
     image_state: ImageState = "present"
@@ -109,13 +111,17 @@ def _fraction(part: float, whole: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementRequest:
-    """What is to be placed: cores, memory in bytes, the image, and the only Agent allowed, if any."""
+    """What is to be placed: cores, memory in bytes, the image, and the only Agent allowed, if any.
+
+    `runtime_class` is the runtime that its container needs; empty = Docker's default one.
+    """
 
     image: str
     cores: float
     memory: int
     cpu_mode: CpuMode = "Shares"
     only_agent_id: str | None = None
+    runtime_class: str = ""
 
     def reserved_cores(self, agent: AgentView) -> float:
         """Cores of the Agent's offer that the session reserves; the SQL of the reservation says the same."""
@@ -130,6 +136,7 @@ def session_of(image: ImageFacts) -> PlacementRequest:
         memory=image.memory,
         cpu_mode=image.cpu_mode,
         only_agent_id=image.only_agent_id,
+        runtime_class=image.run_config.get("runtime", ""),
     )
 
 
@@ -200,6 +207,12 @@ def _not_running(agent: AgentView, request: PlacementRequest) -> tuple[str, str]
     return "agent_missing", f"{agent.hostname} {why}"
 
 
+def _no_such_runtime(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+    if not request.runtime_class or request.runtime_class in agent.runtime_classes:
+        return None
+    return "restricted", f"{agent.hostname} does not offer the runtime {request.runtime_class} of the workspace"
+
+
 def _disabled(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
     del request
     if not agent.enabled:
@@ -265,7 +278,7 @@ def _no_disk(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | N
     return "no_disk", shortage(agent.hostname, agent.disk_free_bytes, agent.disk_kept_bytes)
 
 
-_CHECKS: Final = (_not_running, _disabled, _runtime_away, _no_image, _no_disk, _no_capacity)
+_CHECKS: Final = (_not_running, _disabled, _no_such_runtime, _runtime_away, _no_image, _no_disk, _no_capacity)
 
 
 def megabytes(memory: int) -> str:

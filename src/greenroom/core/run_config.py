@@ -37,7 +37,7 @@ _LIMITS: Final = "limits are the same for all sessions"
 _REASONS: Final[dict[str, tuple[str, ...]]] = {
     _WEAKENS: (
         *("privileged", "devices", "device_requests", "device_cgroup_rules", "security_opt", "userns_mode", "sysctls"),
-        *("pid_mode", "ipc_mode", "uts_mode", "cgroupns", "cgroup_parent", "runtime", "isolation", "group_add"),
+        *("pid_mode", "ipc_mode", "uts_mode", "cgroupns", "cgroup_parent", "isolation", "group_add"),
     ),
     _NETWORK: ("network", "network_mode", "networks", "ports", "links", "extra_hosts", "publish_all_ports"),
     _MOUNTS: ("volumes", "volumes_from", "mounts", "volume_driver"),
@@ -58,7 +58,7 @@ def validated(config: Mapping[str, Any], *, of: str = "The run config") -> dict[
 
     hostname, working_dir: text · user: name or number, not root · command: list of texts · environment: {name: text} ·
     shm_size: bytes or like "512m" · dns: list of IP addresses · tmpfs: {path: options} · cap_add: some of CAPABILITIES
-    · read_only: whether nothing can be written outside of tmpfs and mounted folders.
+    · read_only: whether nothing can be written outside of tmpfs and mounted folders · runtime: name of a runtime class.
 
     Raises:
         Invalid: an option is unknown, refused or unusable; the sentence begins with `of` and names it and why.
@@ -77,6 +77,17 @@ def validated(config: Mapping[str, Any], *, of: str = "The run config") -> dict[
         except Invalid as error:
             raise Invalid(f"{of} has a `{name}` that cannot be used: {error.message}") from error
     return made
+
+
+def validated_of_group(config: Mapping[str, Any]) -> dict[str, Any]:
+    """As `validated`; what decides on which hosts a session can be is for the workspace.
+
+    Raises:
+        Invalid: as `validated`, or the group chooses the runtime.
+    """
+    if config.get("runtime"):
+        raise Invalid("The run config of a group may not set `runtime`: workspaces do, which are placed by it.")
+    return validated(config)
 
 
 def merged(*configs: Mapping[str, Any]) -> dict[str, Any]:
@@ -218,6 +229,12 @@ def _tmpfs(value: object) -> dict[str, str]:
     return made
 
 
+def _runtime(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", value):
+        raise Invalid("it must be the name of a runtime that Agents offer (GREENROOM_RUNTIME_CLASSES), like runsc.")
+    return value
+
+
 def _read_only(value: object) -> bool:
     if not isinstance(value, bool):
         raise Invalid("it must be true or false.")
@@ -239,6 +256,7 @@ _CHECKS: Final[dict[str, Callable[[object], Any]]] = {
     "environment": _environment,
     "hostname": _hostname,
     "read_only": _read_only,
+    "runtime": _runtime,
     "shm_size": _shm_size,
     "tmpfs": _tmpfs,
     "user": _user,

@@ -364,7 +364,7 @@ def _volumes(value: dict[str, Any]) -> None:
 
 
 _USABLE: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
-    "run_config": run_config.validated,
+    "run_config": run_config.validated_of_group,
     "volume_mapping": _volumes,
 }
 """Settings whose value must be usable by a container; each raises Invalid with the reason."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from greenroom.core import rotation
@@ -96,7 +97,7 @@ def staged_permissions(row: Row) -> dict[str, bool]:
 
 def agent_view(row: Row) -> AgentView:
     """A row of `db.launches.AGENTS_OF_ZONE`."""
-    return AgentView(**row)
+    return replace(AgentView(**row), runtime_classes=tuple(row["runtime_classes"]))
 
 
 def group_settings(row: Row) -> GroupSettings:

@@ -158,6 +158,8 @@ class AgentConfig(ProcessConfig):
     """Comma list of IP addresses: the name servers that web filters ask; empty = those of /etc/resolv.conf."""
     disk_kept_bytes: int = Field(5_000_000_000, ge=0)
     """With less disk free than this the host takes no new session; 0 = it always does."""
+    runtime_classes: str = ""
+    """Comma list: runtimes of this host's Docker, beside its default one, that workspaces may ask for."""
     session_connections: int = Field(4096, ge=0, le=1_000_000)
     """How many connections a session may have open at the same time; 0 = any number."""
     volume_folders: str = ""
@@ -176,6 +178,10 @@ class AgentConfig(ProcessConfig):
             return tuple(str(ipaddress.ip_address(part)) for part in given)
         except ValueError as error:
             raise SetupError(f"Settings that cannot be used: GREENROOM_WEB_FILTER_RESOLVERS: {error}") from error
+
+    def offered_runtimes(self) -> tuple[str, ...]:
+        """`runtime_classes` as names."""
+        return tuple(name.strip() for name in self.runtime_classes.split(",") if name.strip())
 
     def mountable_folders(self) -> list[str]:
         """`volume_folders` as a list."""

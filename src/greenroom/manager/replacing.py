@@ -189,6 +189,7 @@ def _wanted(search: Search) -> PlacementRequest:
         memory=row["memory"],
         cpu_mode="Quotas" if row["cpu_quota"] else "Shares",
         only_agent_id=search.image.only_agent_id,
+        runtime_class=row["spec"].get("run_config", {}).get("runtime", ""),
     )
 
 

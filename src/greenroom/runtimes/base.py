@@ -148,10 +148,11 @@ class Credentials:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What the host offers: its cores and memory times this Agent's share."""
+    """What the host offers: its cores and memory times this Agent's share; `open_runtime` says what classes are."""
 
     cores: float
     memory_bytes: int
+    runtime_classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,12 +15,11 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiodocker
-import aiohttp
 import structlog
 
 from greenroom.core.reconcile import ContainerState
 from greenroom.core.sessions import Exec, File, SessionSpec
-from greenroom.runtimes import cgroups
+from greenroom.runtimes import cgroups, docker_daemon
 from greenroom.runtimes.base import (
     LOGS_MAX,
     PROBE_TIMEOUT_S,
@@ -67,7 +66,6 @@ from greenroom.runtimes.probe import Prober
 
 log = structlog.get_logger(__name__)
 
-CALL_TIMEOUT_S: Final = 60.0
 REMOVAL_TIMEOUT_S: Final = 20.0
 _LISTED: Final = ("Id", "Labels", "State", "Ports", "NetworkSettings")
 
@@ -88,10 +86,12 @@ class DockerRuntime:
         folders: HostFolders | None = None,
         folder: Path | None = None,
         connections_max: int = 0,
+        runtime_classes: tuple[str, ...] = (),
     ) -> None:
         self._identity = Identity(installation_id=installation_id, agent_id=agent_id)
         self._docker_host = docker_host
         self._share = share
+        self._runtime_classes = runtime_classes
         self._client: aiodocker.Docker | None = None
         self._prober = Prober()
         self._mounts = DockerMounts(folders or HostFolders())
@@ -104,12 +104,15 @@ class DockerRuntime:
 
     async def open(self) -> None:
         """See `base.Runtime`."""
-        self._client = self._connect()
+        self._client = docker_daemon.connect(self._docker_host)
         async with translated(asks=True):
             await self._network.ensure(self._docker)
-            root: str = (await self._docker.system.info())["DockerRootDir"]
+            info: dict[str, Any] = await self._docker.system.info()
+            root: str = info["DockerRootDir"]
             self._mounts.never(root)
             self._disk.lies_in(root)
+        if absent := docker_daemon.missing(info, self._runtime_classes):
+            log.warning("Docker does not have these runtimes, so they are not offered", runtimes=", ".join(absent))
 
     async def close(self) -> None:
         """See `base.Runtime`."""
@@ -118,14 +121,6 @@ class DockerRuntime:
         if self._client is not None:
             await self._client.close()
             self._client = None
-
-    def _connect(self) -> aiodocker.Docker:
-        timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S, connect=10)
-        try:
-            return aiodocker.Docker(url=self._docker_host, timeout=timeout)
-        except (AssertionError, ValueError, aiodocker.DockerContextError) as error:
-            where = f" at {self._docker_host}" if self._docker_host else ""
-            raise RuntimeUnavailable(f"There is no Docker daemon{where}; start one, or set DOCKER_HOST.") from error
 
     @property
     def _docker(self) -> Any:
@@ -142,7 +137,8 @@ class DockerRuntime:
     async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None = None) -> Container:
         """See `base.Runtime`."""
         await self._network.require_rules()
-        config = self._filter_networks.applied(spec, container_config(session_id, spec, self._identity, labels))
+        config = container_config(session_id, spec, self._identity, labels, self._runtime_classes)
+        config = self._filter_networks.applied(spec, config)
         if spec.mounts and await self.inspect(session_id) is None:
             await self._mounts.prepare(spec.mounts, session_id)
         async with translated():
@@ -294,7 +290,7 @@ class DockerRuntime:
 
     async def events(self) -> AsyncIterator[Event]:
         """See `base.Runtime`."""
-        client = self._connect()
+        client = docker_daemon.connect(self._docker_host)
         try:
             async for event in container_events(client, self._filters()):
                 yield event
@@ -348,7 +344,7 @@ class DockerRuntime:
         """See `base.Runtime`."""
         async with translated(asks=True):
             info: dict[str, Any] = await self._docker.system.info()
-        return Capacity(cores=info["NCPU"] * self._share, memory_bytes=int(info["MemTotal"] * self._share))
+        return docker_daemon.capacity(info, self._share, self._runtime_classes)
 
     async def usage(self, session_id: str) -> Usage | None:
         """See `base.Runtime`."""

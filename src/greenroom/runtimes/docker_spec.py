@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -58,7 +58,11 @@ def container_name(session_id: str) -> str:
 
 
 def container_config(
-    session_id: str, spec: SessionSpec, identity: Identity, labels: Mapping[str, str] | None = None
+    session_id: str,
+    spec: SessionSpec,
+    identity: Identity,
+    labels: Mapping[str, str] | None = None,
+    runtime_classes: Collection[str] = (),
 ) -> dict[str, Any]:
     """The body of `POST /containers/create`.
 
@@ -67,7 +71,7 @@ def container_config(
     published on 127.0.0.1 alone. Negative OOM scores fail on some hosts and are never set.
 
     Raises:
-        StartError: `run_config`, the network or a mount is not allowed; the sentence names it.
+        StartError: `run_config`, its runtime, the network or a mount is not allowed; the sentence names it.
     """
     if problem := next(filter(None, (source_problem(mount.source) for mount in spec.mounts)), None):
         raise StartError(problem)
@@ -106,6 +110,7 @@ def container_config(
         ],
         "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
         **_cpu(spec),
+        **_runtime(override.pop("runtime", ""), runtime_classes),
     }
     return {
         "Image": spec.image,
@@ -129,6 +134,12 @@ def _cpu(spec: SessionSpec) -> dict[str, int]:
     if spec.cpu_mode == "Quotas":
         return {"NanoCpus": max(1, round(spec.cores * 1e9))}
     return {"CpuShares": max(2, round(spec.cores * 1024))}
+
+
+def _runtime(name: str, offered: Collection[str]) -> dict[str, str]:
+    if name and name not in offered:
+        raise StartError(f"This Agent does not offer the runtime {name} (GREENROOM_RUNTIME_CLASSES).")
+    return {"Runtime": name} if name else {}
 
 
 _FIELDS: Final = {"hostname": "Hostname", "user": "User", "working_dir": "WorkingDir", "command": "Cmd"}

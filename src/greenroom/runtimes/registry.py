@@ -22,6 +22,7 @@ def open_runtime(
     share: float = 1.0,
     folders: HostFolders | None = None,
     connections_max: int = 0,
+    runtime_classes: tuple[str, ...] = (),
 ) -> Runtime:
     """The runtime `name`; call its `open()` before everything else.
 
@@ -34,6 +35,7 @@ def open_runtime(
         share: fraction of the host's cores and memory that this Agent offers (0 < share <= 1).
         folders: what of the host may be mounted; default is nothing but what is in `core.volumes.OWN`.
         connections_max: how many connections a session may have open; 0 = any number.
+        runtime_classes: runtimes beside the default one that sessions may ask for, by the names Docker has for them.
 
     Raises:
         SetupError: there is no such runtime.
@@ -49,9 +51,10 @@ def open_runtime(
             folders=folders,
             folder=folder,
             connections_max=connections_max,
+            runtime_classes=runtime_classes,
         )
     if name == "simulated":
         from greenroom.runtimes.simulated import SimulatedRuntime  # noqa: PLC0415
 
-        return SimulatedRuntime(installation_id, agent_id, folder=folder, share=share)
+        return SimulatedRuntime(installation_id, agent_id, folder=folder, share=share, runtime_classes=runtime_classes)
     raise SetupError(f"There is no runtime {name!r}; GREENROOM_RUNTIME is one of {', '.join(RUNTIMES)}.")

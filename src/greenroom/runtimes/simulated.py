@@ -81,11 +81,20 @@ class _Stored(msgspec.Struct, kw_only=True):
 class SimulatedRuntime:
     """See `base.Runtime`."""
 
-    def __init__(self, installation_id: str, agent_id: str, *, folder: Path, share: float = 1.0) -> None:
+    def __init__(
+        self,
+        installation_id: str,
+        agent_id: str,
+        *,
+        folder: Path,
+        share: float = 1.0,
+        runtime_classes: tuple[str, ...] = (),
+    ) -> None:
         self._installation_id = installation_id
         self._agent_id = agent_id
         self._folder = folder / "simulated"
         self._share = share
+        self._runtime_classes = runtime_classes
         self._containers: dict[str, _Stored] = {}
         self._pulled: set[str] = set()
         self._filter_policies: set[str] = set()
@@ -331,7 +340,8 @@ class SimulatedRuntime:
     async def capacity(self) -> Capacity:
         """See `base.Runtime`."""
         settings = self.settings
-        return Capacity(cores=settings.cores * self._share, memory_bytes=int(settings.memory_bytes * self._share))
+        cores, memory_bytes = settings.cores * self._share, int(settings.memory_bytes * self._share)
+        return Capacity(cores=cores, memory_bytes=memory_bytes, runtime_classes=self._runtime_classes)
 
     async def usage(self, session_id: str) -> Usage | None:
         """See `base.Runtime`."""

@@ -36,7 +36,7 @@ class Capacity(Message, frozen=True, kw_only=True):
 
 
 class Usage(Message, frozen=True, kw_only=True):
-    """What the host uses now: load as a fraction of its cores, memory in bytes; and what it has of disk, in bytes."""
+    """What the host uses now: load as a fraction of its cores, memory in bytes; and what else it has for sessions."""
 
     cpu: float = 0.0
     memory_bytes: int = 0
@@ -44,6 +44,8 @@ class Usage(Message, frozen=True, kw_only=True):
     """Where its containers and this Agent write; None = not told."""
     disk_kept_bytes: int = 0
     """With less than this it takes no new session."""
+    runtime_classes: tuple[str, ...] = ()
+    """The runtimes beside Docker's default one that a workspace may ask for."""
 
 
 class ImageReport(Message, frozen=True, kw_only=True):

@@ -12,7 +12,8 @@ from greenroom.core import run_config
 from greenroom.core.reconcile import ContainerState
 from greenroom.core.run_config import CAPABILITIES
 from greenroom.core.sessions import Mount, SessionSpec
-from greenroom.runtimes.base import StartError
+from greenroom.runtimes.base import Capacity, StartError
+from greenroom.runtimes.docker_daemon import capacity, missing
 from greenroom.runtimes.docker_spec import (
     Identity,
     container_config,
@@ -101,6 +102,21 @@ def test_a_network_that_is_not_ours_is_refused(network: str):
 def test_a_folder_of_the_host_itself_is_not_mounted():
     with pytest.raises(StartError, match="may not be put"):
         container_config(SESSION, spec(mounts=(Mount(source="/var/run/docker.sock", target="/x"),)), IDENTITY)
+
+
+def test_only_a_runtime_that_the_agent_offers_is_asked_for():
+    wanted = spec(run_config={"runtime": "runsc"})
+    assert container_config(SESSION, wanted, IDENTITY, None, ("kata", "runsc"))["HostConfig"]["Runtime"] == "runsc"
+    assert "Runtime" not in container_config(SESSION, spec(), IDENTITY, None, ("runsc",))["HostConfig"]
+    with pytest.raises(StartError, match="does not offer the runtime runsc"):
+        container_config(SESSION, wanted, IDENTITY, None, ("kata",))
+
+
+def test_of_the_runtimes_those_are_offered_that_docker_has():
+    info = {"NCPU": 8, "MemTotal": 1 << 30, "Runtimes": {"runc": {"path": "runc"}, "runsc": {"path": "/usr/bin/runsc"}}}
+    offered = capacity(info, 0.5, ("kata", "runsc"))
+    assert offered == Capacity(cores=4, memory_bytes=1 << 29, runtime_classes=("runsc",))
+    assert missing(info, ("kata", "runsc")) == ["kata"]
 
 
 def test_a_mounted_folder_takes_the_place_of_one_in_memory():
