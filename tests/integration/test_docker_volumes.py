@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import socket
+import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -177,7 +179,7 @@ async def test_a_profile_is_the_home_it_is_kept_and_can_be_reset(host: Host, run
 async def test_root_runs_beside_no_folder_that_can_be_written_to(host: Host, runtime: Runtime, tmp_path: Path):
     writable, read_only = (Mount(source=str(tmp_path / "d"), target="/mnt/x", read_only=ro) for ro in (False, True))
     session_id, _, _ = await host.started(runtime, mounts=(writable,))
-    for user in ("root", "0:0"):
+    for user in ("root", "0:0", "+0"):
         with pytest.raises(StartError, match=r"The command would run as root.* mounted writable"):
             await runtime.exec(session_id, Exec(argv=("true",), user=user, deadline_s=10))
     assert await shell(runtime, session_id, "id -u") == "1000"
@@ -185,23 +187,52 @@ async def test_root_runs_beside_no_folder_that_can_be_written_to(host: Host, run
     assert (await runtime.exec(session_id, Exec(argv=("true",), user="root", deadline_s=10))).exit_code == 0
 
 
-@pytest.mark.parametrize(("user", "users"), [("root", ""), ("desk", "desk:x:0:0::/:/bin/sh")])
-async def test_an_image_that_runs_as_root_is_given_no_folder_to_write_to(host: Host, user: str, users: str):
+def linked(path: str) -> bytes:
+    """An archive in which `path` is a link to the file of that name with `.real` behind it."""
+    target = io.BytesIO()
+    with tarfile.open(fileobj=target, mode="w") as made:
+        entry = tarfile.TarInfo(path.lstrip("/"))
+        entry.type, entry.linkname = tarfile.SYMTYPE, f"{path}.real"
+        made.addfile(entry)
+    return target.getvalue()
+
+
+def users_in(path: str, users: str) -> bytes:
+    return archive([File(path=path, content=users, mode=0o644, folder_mode=0o755)])
+
+
+@pytest.mark.parametrize(
+    ("user", "files", "problem"),
+    [
+        ("root", [], "The session would run as root"),
+        ("desk", [users_in("/etc/passwd", "desk:x:0:0::/:/bin/sh")], "The session would run as root"),
+        ("desk", [users_in("/etc/passwd", "desk:x:none:1000::/:/bin/sh")], "The session would run as root"),
+        (
+            "desk",
+            [users_in("/etc/passwd.real", "desk:x:0:0::/:/bin/sh"), linked("/etc/passwd")],
+            "/etc/passwd of the container is a link",
+        ),
+    ],
+)
+async def test_an_image_that_runs_as_root_is_given_no_folder_to_write_to(
+    host: Host, user: str, files: list[bytes], problem: str
+):
     runtime, docker, folder = await host.open(), aiodocker.Docker(), host.folder
     repository, tag = "greenroom/test-root", new_id()[:8]
     made: Any = await docker.containers.create({"Image": OPENBOX})
-    if users:
-        await made.put_archive("/", archive([File(path="/etc/passwd", content=users, mode=0o644, folder_mode=0o755)]))
+    for file in files:
+        await made.put_archive("/", file)
     await made.commit(repository=repository, tag=tag, changes=f'USER "{user}"')
     await made.delete()
     try:
         session_id = new_id()
         mount = Mount(source=str(folder / "d"), target="/mnt/x")
         await runtime.create(session_id, spec(image=f"{repository}:{tag}", mounts=(mount,)))
-        with pytest.raises(StartError, match="The session would run as root"):
+        with pytest.raises(StartError, match=problem):
             await runtime.start(session_id)
         await runtime.remove(session_id)
-        await host.started(runtime, image=f"{repository}:{tag}")
+        _, _, started = await host.started(runtime, image=f"{repository}:{tag}")
+        assert started.state == "running"
     finally:
         await runtime.remove_all()
         await docker.images.delete(f"{repository}:{tag}")

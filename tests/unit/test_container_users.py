@@ -9,7 +9,7 @@ from greenroom.core.container_users import commands_problem, is_root, spells_roo
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nkasm-user:x:1000:1000::/home/kasm-user:/bin/bash\ntoor:x:00:0::/:/bin/sh\n"
 
 
-@pytest.mark.parametrize("user", ["root", "0", "00", "0:0", "root:users", "0:1000"])
+@pytest.mark.parametrize("user", ["root", "0", "00", "0:0", "root:users", "0:1000", "+0", "-0", "+00:1"])
 def test_root_by_its_spelling(user: str):
     assert spells_root(user)
     assert is_root(user, "")
@@ -25,6 +25,11 @@ def test_root_as_the_container_knows_its_users(user: str, root: bool):
 def test_a_number_that_is_somebodys_name_is_who_docker_takes_it_for():
     assert is_root("1000", "1000:x:0:0::/:/bin/sh\n")
     assert not is_root("1000", "broken\nother:x:no:0\n")
+
+
+@pytest.mark.parametrize("line", ["eve", "eve:x", "eve:x:", "eve:x:no:0", "eve:x:-1:0", "  eve:x:0:0", "\teve:x::"])
+def test_a_user_whose_number_docker_cannot_read_is_root(line: str):
+    assert is_root("eve", f"kasm-user:x:1000:1000\n{line}\n")
 
 
 def test_commands_of_root_are_named():

@@ -93,9 +93,11 @@ def proc(tmp_path: Path) -> Path:
         "proc/sys/kernel/pid_max": "4194304",
         "proc/sys/net/ipv4/ip_local_port_range": "32768\t60999",
         "proc/41/comm": "dockerd",
+        "proc/41/status": "Name: dockerd\nNSpid:\t41",
         "proc/41/limits": "Limit  Soft  Hard  Units\nMax processes   96365   96365  processes\n"
         "Max open files            20000                20000                files\n",
         "proc/42/comm": "containerd",
+        "proc/42/status": "Name: containerd\nNSpid:\t42",
         "proc/42/limits": "Max open files            unlimited  unlimited  files\n",
         "proc/net/route": "Iface Destination Gateway Flags RefCnt Use Metric Mask\n"
         "gr-0a1b2c3d 000011AC 00000000 0001 0 0 0 00FFFFFF 0 0 0\neth0 00000000 0100A8C0 0003 0 0 0 00000000 0 0 0\n",
@@ -120,6 +122,17 @@ def test_what_is_there_is_read_and_what_has_no_bound_is_left_out(proc: Path):
         "ports of a bridge": 1023,
     }
     assert containers_here(proc.parent / "sys") == 2
+
+
+def test_no_process_in_a_container_and_none_that_has_ended_is_taken_for_docker(proc: Path):
+    honest = read(proc, proc.parent / "sys")
+    for name, ids in (("51", "51\t7"), ("52", "52")):
+        (proc / name).mkdir()
+        (proc / name / "comm").write_text("dockerd\n")
+        (proc / name / "status").write_text(f"NSpid:\t{ids}\n")
+    (proc / "51/limits").write_text("Max open files            10   10  files\n")
+    (proc / "52/limits").write_text("")  # nobody has waited for its end
+    assert read(proc, proc.parent / "sys") == honest
 
 
 def test_limits_are_raised_at_once_and_for_the_next_start_of_the_host(proc: Path, tmp_path: Path):

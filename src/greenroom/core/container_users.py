@@ -7,6 +7,7 @@ where a folder is mounted writable the container and every command in it are som
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -17,18 +18,19 @@ from greenroom.core.exec_config import COMMANDS, command_of
 def spells_root(user: str) -> bool:
     """Whether a user of a container, `name or number[:group]`, is root by its very spelling; empty = the image says."""
     name = user.partition(":")[0].strip()
-    return name == "root" or (name.isascii() and name.isdecimal() and int(name) == 0)
+    return name == "root" or re.fullmatch("[+-]?0+", name) is not None
 
 
 def is_root(user: str, passwd: str) -> bool:
     """Whether a user is root in a container with this /etc/passwd; empty = the default, which is root.
 
-    As Docker resolves it: a line counts whose name is the user's, also where that is a number, or whose number is.
+    As Docker resolves it, or more strictly: a line counts whose name is the user's, also where that is a number, and
+    one whose number is missing or cannot be read says root.
     """
     name = user.partition(":")[0].strip()
     if not name or spells_root(user):
         return True
-    return any(len(entry) > 2 and entry[0] == name and _is_zero(entry[2]) for entry in _entries(passwd))
+    return any(entry[0] == name and not _is_positive(entry[2:3]) for entry in _entries(passwd))
 
 
 def root_problem(user: str, who: str) -> str:
@@ -53,11 +55,8 @@ def commands_problem(exec_config: Mapping[str, Any]) -> str | None:
 
 
 def _entries(passwd: str) -> list[list[str]]:
-    return [line.split(":") for line in passwd.splitlines()]
+    return [line.strip().split(":") for line in passwd.splitlines()]
 
 
-def _is_zero(number: str) -> bool:
-    try:
-        return int(number) == 0
-    except ValueError:
-        return False
+def _is_positive(number: list[str]) -> bool:
+    return any(re.fullmatch("0*[1-9][0-9]*", text) for text in number)

@@ -61,6 +61,9 @@ FORBIDDEN: Final = (
 OWN: Final = "/var/lib/greenroom/volumes"
 """The folder of a default instance that sessions are given folders of, although all else there is forbidden."""
 
+_USERS: Final = frozenset({"/etc", "/etc/passwd", "/etc/group"})
+"""Places in a container that say who its users are: with a folder of the host there, a session could name root anew."""
+
 _OPTIONS: Final = ("bind", "gid", "mode", "required", "skip_check", "uid")
 _NAME_MAX: Final = 200
 
@@ -141,8 +144,9 @@ def _place_problem(bind: object) -> str | None:
     path = str(bind)
     if not path.startswith("/") or ".." in path.split("/") or re.search(r"[\0-\x1f\x7f]", path):
         return f"bind {path!r} must be an absolute path of the container without `..`."
-    first = _normal(path).split("/")[1]
-    return f"bind {path} belongs to the container itself." if first in {"", "proc", "sys", "dev"} else None
+    place = _normal(path)
+    is_own = place.split("/")[1] in {"", "proc", "sys", "dev"} or place in _USERS
+    return f"bind {path} belongs to the container itself." if is_own else None
 
 
 def _options_problem(source: str, options: Mapping[str, object]) -> str | None:

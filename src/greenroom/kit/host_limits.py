@@ -80,14 +80,20 @@ def _addresses(routes: Path) -> Iterator[int]:
 def _of_processes(proc: Path, name: str, line: str) -> Iterator[int]:
     for comm in proc.glob("[0-9]*/comm"):
         try:
-            if comm.read_text().strip() != name:
+            if comm.read_text().strip() != name or not _is_of_host(comm.parent):
                 continue
             limits = (comm.parent / "limits").read_text()
         except OSError:  # it has ended, or may not be looked at
             continue
-        soft = next(found[len(line) :].split()[0] for found in limits.splitlines() if found.startswith(line))
-        if soft != "unlimited":
-            yield int(soft)
+        for found in limits.splitlines():  # none, if it ended and nobody has waited for it
+            if found.startswith(line) and (soft := found[len(line) :].split()[0]) != "unlimited":
+                yield int(soft)
+
+
+def _is_of_host(process: Path) -> bool:
+    """Whether it has but one number, ours: a process in a container may call itself what it likes."""
+    status = (process / "status").read_text()
+    return any(len(found.split()) == 2 for found in status.splitlines() if found.startswith("NSpid:"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,12 +37,21 @@ async def refuse_root(container: DockerContainer, found: Mapping[str, Any], user
 
 
 async def _users(container: DockerContainer) -> str:
-    """The container's users; empty if it has no such file."""
+    """The container's users; empty if it has no such file.
+
+    Raises:
+        StartError: it has one that cannot be read as Docker would.
+    """
     try:
         with await container.get_archive(USERS_FILE) as archive:
             entry = archive.next()
             content = archive.extractfile(entry) if entry is not None and entry.isfile() else None
-            return "" if content is None else content.read(USERS_MAX_BYTES).decode(errors="replace")
+            if entry is None or content is None or entry.size > USERS_MAX_BYTES:
+                raise StartError(
+                    f"{USERS_FILE} of the container is a link, or larger than any, so nobody can say who is root in"
+                    " it: make it a plain file in the image, or mount the folder with the mode ro."
+                )
+            return content.read().decode(errors="replace")
     except aiodocker.DockerError as error:
         if error.status == 404:
             return ""
