@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Final, LiteralString, cast
 
 from greenroom.core.errors import NotFound
+from greenroom.core.security_events import source_of
 from greenroom.core.throttling import pause_s
 from greenroom.db.database import Connection, Database
 
@@ -156,21 +157,21 @@ async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes 
     )
 
 
-async def begin_attempt(db: Database, username: str, client_ip: str, *, attempts: int, window_s: float) -> float | None:
+async def begin_attempt(db: Database, username: str, source: str, *, attempts: int, window_s: float) -> float | None:
     """Count an attempt to log in, before the password is looked at; None = go on.
 
-    Otherwise the seconds to wait: there were `attempts` failures of this account from this address within `window_s`,
-    or so many from all addresses that attempts at it are spaced (`core.throttling.pause_s`), but for addresses where
-    its user is logged in. An attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot slip
-    through.
+    Otherwise the seconds to wait: there were `attempts` failures of this account from this source within `window_s`,
+    or so many from all sources that attempts at it are spaced (`core.throttling.pause_s`), but for sources where its
+    user is logged in. An attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot slip
+    through. What a source is says `core.security_events.source_of`.
     """
     name = username.lower()
-    values: dict[str, Any] = {"window": window_s, "name": name, "ip": client_ip, "attempts": attempts}
+    values: dict[str, Any] = {"window": window_s, "name": name, "source": source, "attempts": attempts}
     async with db.transaction() as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(74, hashtext(%s))", (name,))
         cursor = await connection.execute(
             "SELECT extract(epoch FROM at + make_interval(secs => %(window)s) - now())::float8 AS wait"
-            " FROM login_failures WHERE username_lower = %(name)s AND client_ip = %(ip)s"
+            " FROM login_failures WHERE username_lower = %(name)s AND client_ip = %(source)s"
             " AND at > now() - make_interval(secs => %(window)s) ORDER BY at DESC LIMIT %(attempts)s",
             values,
         )
@@ -179,27 +180,25 @@ async def begin_attempt(db: Database, username: str, client_ip: str, *, attempts
             return max(waits[-1], 1.0)
         cursor = await connection.execute(
             "SELECT count(*) AS failures, coalesce(extract(epoch FROM now() - max(at)), 0)::float8 AS since,"
-            " EXISTS (SELECT 1 FROM login_sessions l JOIN users u USING (user_id) WHERE lower(u.username) = %(name)s"
-            "  AND l.client_ip = %(ip)s AND l.expires > now()) AS known"
+            " ARRAY(SELECT DISTINCT l.client_ip FROM login_sessions l JOIN users u USING (user_id)"
+            "  WHERE lower(u.username) = %(name)s AND l.expires > now()) AS logged_in_at"
             " FROM login_failures WHERE username_lower = %(name)s AND at > now() - make_interval(secs => %(window)s)",
             values,
         )
         everywhere = await cursor.fetchone()
-        if everywhere is not None and not everywhere["known"]:
+        if everywhere is not None and source not in map(source_of, everywhere["logged_in_at"]):
             left_s = pause_s(everywhere["failures"]) - everywhere["since"]
             if left_s > 0:
                 return left_s
         await connection.execute(
-            "INSERT INTO login_failures (username_lower, client_ip) VALUES (%s, %s)", (name, client_ip)
+            "INSERT INTO login_failures (username_lower, client_ip) VALUES (%s, %s)", (name, source)
         )
     return None
 
 
-async def clear_attempts(db: Database, username: str, client_ip: str) -> None:
-    """Forget the failures of an account from an address, after a successful log-in."""
-    await db.write(
-        "DELETE FROM login_failures WHERE username_lower = %s AND client_ip = %s", (username.lower(), client_ip)
-    )
+async def clear_attempts(db: Database, username: str, source: str) -> None:
+    """Forget the failures of an account from a source, after a successful log-in."""
+    await db.write("DELETE FROM login_failures WHERE username_lower = %s AND client_ip = %s", (username.lower(), source))
 
 
 async def prune_logins(db: Database, window_s: float) -> None:

@@ -72,6 +72,18 @@ async def test_all_addresses_of_one_customer_count_together(connect: Make):
     assert answers == [401] * 10 + [429]
 
 
+async def test_all_addresses_of_one_customer_are_one_for_an_account_too(connect: Make, db: Database):
+    clients = [await connect(address=f"2001:db8:1:2::{number:x}") for number in range(1, 8)]
+    assert await guess(clients[0], ADMIN, PASSWORD) == 200
+    await db.write(
+        "INSERT INTO login_failures (username_lower, client_ip)"
+        " SELECT %s, '203.0.113.' || n FROM generate_series(1, 22) n",
+        (ADMIN,),
+    )
+    assert await guess(clients[1], ADMIN, PASSWORD) == 200, "their user is logged in at one of them"
+    assert [await guess(client, ADMIN) for client in clients[1:]] == [401] * 5 + [429]
+
+
 @pytest.mark.usefixtures("strict")
 async def test_links_and_keys_are_throttled_by_address_and_the_right_key_never(connect: Make):
     attacker = await connect(address="203.0.113.9")

@@ -53,7 +53,7 @@ async def login(
     user = await _verified(db, passwords, guesses, shown)
     if user is None:
         raise Unauthenticated(WRONG)
-    await logins.clear_attempts(db, body.username, shown.client_ip)
+    await logins.clear_attempts(db, body.username, shown.source)
     return await _logged_in(request, response, db, logs, user, snapshot)
 
 
@@ -91,8 +91,9 @@ class _Shown:
     password: str
 
     @property
-    def client_ip(self) -> str:
-        return client_address(self.request)
+    def source(self) -> str:
+        """Whom the attempt is counted for."""
+        return source_of(client_address(self.request))
 
     @property
     def whom(self) -> str:
@@ -109,7 +110,7 @@ async def _begin_attempt(db: Database, guesses: Guesses, snapshot: Snapshot, sho
     settings = snapshot.installation
     guesses.admit(shown.request, "password", shown.whom)
     wait_s = await logins.begin_attempt(
-        db, shown.username, shown.client_ip, attempts=settings.max_login_attempts, window_s=settings.login_window_s
+        db, shown.username, shown.source, attempts=settings.max_login_attempts, window_s=settings.login_window_s
     )
     if wait_s is not None:
         guesses.refuse(shown.request, "account", shown.whom, wait_s)
@@ -120,7 +121,7 @@ async def _is_right(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, 
     right = await passwords.verify(
         stored,
         shown.password,
-        source=source_of(shown.client_ip),
+        source=shown.source,
         admit=lambda: guesses.admit(shown.request, "password", shown.whom),  # others failed while this one waited
     )
     if not right:
@@ -136,7 +137,7 @@ async def _verified(db: Database, passwords: PasswordHashes, guesses: Guesses, s
     if not await _is_right(passwords, guesses, shown, stored) or user is None or stored is None:
         return None
     if passwords.outdated(stored):
-        password_hash = await passwords.hash(shown.password, source=source_of(shown.client_ip))
+        password_hash = await passwords.hash(shown.password, source=shown.source)
         async with db.transaction() as connection:
             current = await users.lock_user(connection, user.user_id)
             if current.password_hash == stored:  # else he was given another password meanwhile
@@ -249,11 +250,11 @@ async def change_own_password(
     await _begin_attempt(db, guesses, snapshot, shown)
     if not await _is_right(passwords, guesses, shown, user.password_hash):
         raise Forbidden("The present password is wrong.")
-    await logins.clear_attempts(db, user.username, shown.client_ip)
+    await logins.clear_attempts(db, user.username, shown.source)
     new = body.new_password.get_secret_value()
     if problem := password_problem(new, user.username, shortest=snapshot.installation.min_password_length):
         raise Invalid(problem)
-    password_hash = await passwords.hash(new, source=source_of(shown.client_ip))
+    password_hash = await passwords.hash(new, source=shown.source)
     async with db.transaction() as connection:
         current = await users.lock_user(connection, user.user_id)
         if current.password_hash != user.password_hash:
