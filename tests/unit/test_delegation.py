@@ -18,6 +18,7 @@ RULES: dict[str, st.SearchStrategy[Any]] = {
     "allow_kasm_clipboard_down": st.booleans(),
     "session_time_limit": NUMBERS,
     "max_kasms_per_user": NUMBERS,
+    "keepalive_expiration_action": st.sampled_from(["delete", "stop", "pause"]),
     "web_filter_policy": st.sampled_from(["", "school", "office"]),
 }
 NO_LIMIT_AT_0 = {"session_time_limit", "idle_disconnect"}
@@ -43,6 +44,8 @@ def is_looser(name: str, new: Any, old: Any) -> bool:
         return old not in ("", new)
     if name in NO_LIMIT_AT_0:
         return old != 0 and (new == 0 or new > old)
+    if name == "keepalive_expiration_action":
+        return (old, new) in {("delete", "stop"), ("delete", "pause"), ("stop", "pause")}
     return new > old
 
 

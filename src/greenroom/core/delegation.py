@@ -26,6 +26,7 @@ GUARDED: Final[dict[str, Callable[[Any], float]]] = {
     ),
     **dict.fromkeys(("max_kasms_per_user", "keepalive_expiration"), float),
     **dict.fromkeys(("session_time_limit", "idle_disconnect"), _no_limit_at_0),
+    "keepalive_expiration_action": SETTINGS["keepalive_expiration_action"].choices.index,
 }
 """Setting → how loose a value is: what may leave a session or stay behind, and how much and how long."""
 

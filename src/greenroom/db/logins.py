@@ -198,7 +198,9 @@ async def begin_attempt(db: Database, username: str, source: str, *, attempts: i
 
 async def clear_attempts(db: Database, username: str, source: str) -> None:
     """Forget the failures of an account from a source, after a successful log-in."""
-    await db.write("DELETE FROM login_failures WHERE username_lower = %s AND client_ip = %s", (username.lower(), source))
+    await db.write(
+        "DELETE FROM login_failures WHERE username_lower = %s AND client_ip = %s", (username.lower(), source)
+    )
 
 
 async def prune_logins(db: Database, window_s: float) -> None:
