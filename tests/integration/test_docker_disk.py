@@ -23,7 +23,11 @@ async def test_what_a_session_writes_is_measured_but_for_mounted_folders(host: H
     mount = Mount(source=str(tmp_path / "data"), target="/mnt/data")
     session_id, _, _ = await host.started(runtime, mounts=(mount,), disk_limit_bytes=500 * MB)
     before = await runtime.disk_usage(session_id)
-    script = "head -c 60M /dev/zero > ~/film; head -c 90M /dev/zero > /mnt/data/film"
+    script = (
+        "head -c 30M /dev/zero > ~/film; head -c 90M /dev/zero > /mnt/data/film;"
+        " exec 8> ~/gone 9> /mnt/data/gone; rm ~/gone /mnt/data/gone; head -c 30M /dev/zero | tee /dev/fd/8 >&9;"
+        " sleep 600 >/dev/null 2>&1 & sleep 600 >/dev/null 2>&1 8>&- &"
+    )
     await runtime.exec(session_id, Exec(argv=("bash", "-c", script), deadline_s=60))
     after = await runtime.disk_usage(session_id)
     assert before is not None

@@ -5,15 +5,19 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
 
 import aiodocker
 import structlog
 
+from greenroom.runtimes.unlinked_files import unlinked_bytes
+
 log = structlog.get_logger(__name__)
 
 MEASURED_WITHIN_S: Final = 60.0
+HELD_WITHIN_S: Final = 10.0
 
 
 class DockerDisk:
@@ -23,6 +27,7 @@ class DockerDisk:
         self._folders = set(folders)
         self._has_quotas = True
         """Until it refuses one."""
+        self._looking = ThreadPoolExecutor(1, thread_name_prefix="unlinked")
 
     def lies_in(self, folder: str) -> None:
         """Where the daemon keeps what containers write."""
@@ -57,7 +62,8 @@ class DockerDisk:
     async def used_bytes(self, container: Any) -> int | None:
         """What the container has written to its own disk; None = that was not to be learned in time.
 
-        Where the Agent sees the folder of what was written, disk space is counted; Docker counts the length of files.
+        Where the Agent sees the folder of what was written, disk space is counted, also of files that were deleted and
+        are still open; Docker counts the length of the others.
 
         Raises:
             aiodocker.DockerError: it is not there.
@@ -67,8 +73,18 @@ class DockerDisk:
         folders: dict[str, str] = storage.get("Data") or {}
         upper = folders.get("UpperDir", "")
         if upper and await asyncio.to_thread(os.access, upper, os.R_OK):
-            return await _counted(upper)
+            counted, held = await _counted(upper), await self._held(facts["State"]["Pid"])
+            return None if counted is None else counted + held
         return int((await container.show(size="1")).get("SizeRw") or 0)
+
+    async def _held(self, pid: int) -> int:
+        """In a thread of its own: it may look at a file of another machine that never answers."""
+        try:
+            async with asyncio.timeout(HELD_WITHIN_S):
+                return await asyncio.get_running_loop().run_in_executor(self._looking, unlinked_bytes, pid)
+        except TimeoutError:
+            log.warning("deleted files that a session holds open could not be counted in time", pid=pid)
+            return 0
 
 
 async def _counted(folder: str) -> int | None:
