@@ -28,6 +28,14 @@ RESOLV_CONF: Final = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resol
 class FirewallError(Exception):
     """The rules could not be set; the text is what iptables said."""
 
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+RESOURCE_PROBLEM: Final = 4
+"""Exit code of iptables where it could not ask or change anything, e.g. because another one held the lock too long."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
@@ -197,7 +205,9 @@ async def _take_chain(program: str, chain: str) -> None:
 async def _holds(program: str, *question: str) -> bool:
     try:
         await _run([program, "-w", "5", *question])
-    except FirewallError:
+    except FirewallError as error:
+        if error.exit_code == RESOURCE_PROBLEM:
+            raise
         return False
     return True
 
@@ -219,5 +229,6 @@ async def _run(command: list[str], text: str = "") -> str:
     )
     output, error = await process.communicate(text.encode())
     if process.returncode != 0:
-        raise FirewallError(error.decode(errors="replace").strip() or f"{command[0]} ended with {process.returncode}")
+        said = error.decode(errors="replace").strip()
+        raise FirewallError(said or f"{command[0]} ended with {process.returncode}", process.returncode)
     return output.decode(errors="replace")

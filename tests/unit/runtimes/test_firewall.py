@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ipaddress
+from collections.abc import Awaitable, Callable
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 from greenroom.core.addresses import PRIVATE
 from greenroom.runtimes import firewall
 from greenroom.runtimes.docker_spec import Identity
-from greenroom.runtimes.firewall import chains, counting_chain, jumps, resolvers, ruleset
+from greenroom.runtimes.firewall import Rules, chains, counting_chain, jumps, resolvers, ruleset
 
 IDENTITY = Identity(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
 addresses = st.ip_addresses(v=4).map(str)
@@ -75,3 +77,15 @@ async def test_where_connections_cannot_be_counted_sessions_are_kept_apart_all_t
     assert "missing kernel module" in await firewall.install(IDENTITY, connections_max=7)
     assert f"*filter\n:{counting_chain(IDENTITY)} - [0:0]\nCOMMIT\n" in restored
     assert any(f":{chains(IDENTITY)[0]} " in text for text in restored)
+
+
+@pytest.mark.parametrize("do", [firewall.put, firewall.take])
+async def test_a_rule_that_cannot_be_asked_for_is_not_taken_for_absent(
+    do: Callable[[Rules], Awaitable[None]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    program = tmp_path / "iptables"
+    program.write_text("#!/bin/sh\necho 'Another app is currently holding the xtables lock' >&2; exit 4\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(firewall, "_path_of", lambda _: str(program))
+    with pytest.raises(firewall.FirewallError, match="xtables lock"):
+        await do(Rules(jumps=(("INPUT", "-i", "gr-1", "-j", "GREENROOM-1"),)))
