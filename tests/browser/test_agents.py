@@ -128,6 +128,29 @@ def test_who_is_refused_with_an_agents_identity_is_seen_on_its_page(admin: Perso
         instance.sql(refusal.format(at="NULL", address="NULL"), None, agent["agent_id"])
 
 
+def test_an_edge_address_that_waits_is_confirmed_on_the_agents_page(admin: Person, instance: Instance):
+    (agent,) = instance.call("GET", "/agents")
+    told = "https://edge-2.example.org:8445"
+    wait = "UPDATE agents SET edge_url = '', edge_url_requested = %s WHERE agent_id = %s"
+    try:
+        instance.sql(wait, told, agent["agent_id"])
+        admin.open(PAGE)
+        row = admin.row(agent["agent_id"][:8])
+        expect(row).to_contain_text(f"its edge gateway is at {told} now")
+        row.get_by_role("link", name=agent["hostname"]).click()
+        expect(admin.page.get_by_role("button", name="Decline Edge Address")).to_be_visible()
+        admin.page.get_by_role("button", name="Confirm Edge Address").click()
+        dialogue = admin.page.get_by_role("dialog")
+        expect(dialogue).to_contain_text(f"go to {told} from now on")
+        assert violations(admin.page) == []
+        dialogue.get_by_role("button", name="Confirm").click()
+        expect(dialogue).to_have_count(0)
+        expect(admin.page.get_by_role("button", name="Confirm Edge Address")).to_have_count(0)
+        expect(admin.page.get_by_role("row").filter(has_text="Edge gateway")).to_contain_text(told)
+    finally:
+        instance.sql(wait, None, agent["agent_id"])
+
+
 def test_an_agent_is_drained_overridden_and_found_at_its_manager(admin: Person, instance: Instance):
     (agent,) = instance.call("GET", "/agents")
     manager = instance.found["managers"][0]

@@ -10,12 +10,13 @@ import httpx
 import msgspec
 import pytest
 from cryptography import x509
-from tests.integration.agents import ToldAgent, joined
+from tests.integration.agents import ToldAgent, join_token, joined
 from tests.integration.managers import Fleet, eventually, manager_here
 
 from greenroom.core.edges import edge_name
 from greenroom.db.agents import revoke_credential
 from greenroom.db.database import Database
+from greenroom.db.edges import read_edge_url, read_edges
 from greenroom.kit.certificates import general_name, names_in, new_key, request_for
 from greenroom.wire.messages import EdgeCertificate, EdgeRequest
 
@@ -63,19 +64,50 @@ async def test_an_agent_gets_a_certificate_for_its_own_name_alone(door: Door, db
     assert (await ask_for_certificate(agent, request_for(key, "x"))).status_code == 401
 
 
-async def test_an_agent_that_says_it_has_moved_is_written_about(door: Door, db: Database):
-    agent = await joined(db, door, edge_url="https://edge-1.example.org:9443")
+HERE = "https://edge-1.example.org:9443"
+ELSEWHERE = "https://www.bank.example"
 
-    async def warnings() -> list[str]:
-        rows = await db.fetch("SELECT message FROM logs WHERE code = 'edge-address-changed' AND level = 'WARNING'")
-        return [row["message"] for row in rows]
 
+async def edges(db: Database) -> list[str]:
+    """Where streams are passed on to, and what waits."""
+    row = await db.fetch_one("SELECT agent_id::text, edge_url_requested FROM agents")
+    assert row is not None
+    used = {edge["edge_url"] for edge in await read_edges(db)} | {await read_edge_url(db, row["agent_id"])}
+    return [*used, row["edge_url_requested"]]
+
+
+async def warnings(db: Database, code: str) -> list[str]:
+    rows = await db.fetch("SELECT message FROM logs WHERE code = %s AND level = 'WARNING' ORDER BY log_id", (code,))
+    return [row["message"] for row in rows]
+
+
+async def test_an_address_that_a_host_tells_after_it_joined_waits_for_an_administrator(door: Door, db: Database):
+    agent = await joined(db, door, edge_url=HERE)
+    assert await edges(db) == [HERE, None], "it was told with a token, which an administrator made"
+    agent.edge_url = ELSEWHERE
+    for _ in range(2):
+        assert (await agent.register()).status_code == 200
+    assert await edges(db) == [HERE, ELSEWHERE]
+    (message,) = await eventually(lambda: warnings(db, "edge-address-requested"))
+    assert f"is at {ELSEWHERE} now; until an administrator confirms that, {HERE} stays in use" in message
+    assert f"greenroom agents confirm-edge {agent.agent_id}" in message
+    assert (await ask_for_certificate(agent, request_for(new_key(), "x"))).status_code == 200, "of its own name alone"
+
+    agent.edge_url = HERE
     assert (await agent.register()).status_code == 200
-    agent.edge_url = "https://www.bank.example"
+    assert await edges(db) == [HERE, None], "it took that back"
+
+
+async def test_an_agent_that_joins_again_with_a_token_has_its_address_confirmed_by_that(door: Door, db: Database):
+    agent = await joined(db, door, edge_url=HERE)
+    agent.edge_url = ELSEWHERE
     assert (await agent.register()).status_code == 200
-    assert await eventually(warnings)
-    (message,) = await warnings()
-    assert "is at https://www.bank.example now; it was at https://edge-1.example.org:9443" in message
+    agent.credential, agent.join_token = "", await join_token(db)
+    await db.write("UPDATE join_tokens SET agent_id = %s WHERE uses_left > 0", (agent.agent_id,))
+    assert (await agent.register()).status_code == 200
+    assert await edges(db) == [ELSEWHERE, None]
+    (message,) = await eventually(lambda: warnings(db, "edge-address-changed"))
+    assert f"joined again with a token: its edge gateway is at {ELSEWHERE} now; it was at {HERE}" in message
 
 
 async def test_the_authoritys_key_is_stored_encrypted(door: Door, db: Database):

@@ -65,6 +65,11 @@ def test_what_is_wrong_with_an_agent_is_said_in_words():
     unheard = standing("running", "eu", silent_s=16.0, has_manager=False, runtime_error="")
     assert unheard.status == "missing"
     assert (unheard.reason or "").startswith("No Manager of zone eu runs, so nobody hears of this Agent")
+    moved = standing(
+        "running", "eu", silent_s=2.0, has_manager=True, runtime_error="", edge_requested="https://edge-2.example.org"
+    )
+    assert moved.status == "running"
+    assert "is at https://edge-2.example.org now; an administrator has to confirm" in (moved.reason or "")
     assert standing("dead", "eu", silent_s=None, has_manager=False, runtime_error="x") == Standing("dead")
 
 

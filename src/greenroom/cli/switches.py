@@ -7,6 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from greenroom.cli.calls import Call, command
+from greenroom.cli.client import ApiError, Row
 from greenroom.cli.lookup import find_id
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.values import duration
@@ -30,7 +31,7 @@ Enable = Annotated[
 
 
 def register_agents(app: typer.Typer) -> None:
-    """`agents enable|disable|drain|revoke|join-token`."""
+    """`agents enable|disable|drain|confirm-edge|decline-edge|revoke|join-token`."""
     add_change(
         app,
         "enable",
@@ -46,6 +47,8 @@ def register_agents(app: typer.Typer) -> None:
         {"draining": True},
         "Give an Agent no new sessions; those people use go on, staged ones move to other Agents.",
     )
+    app.command("confirm-edge")(command(confirm_edge, [identity(NOUNS["agents"])]))
+    app.command("decline-edge")(command(decline_edge, [identity(NOUNS["agents"])]))
     app.command("revoke")(command(revoke, [identity(NOUNS["agents"])]))
     app.command("join-token")(command(join_token))
 
@@ -54,6 +57,27 @@ def register_keys(app: typer.Typer) -> None:
     """`keys enable|disable`."""
     add_change(app, "enable", "keys", {"enabled": True}, "Let an API key be used again.")
     add_change(app, "disable", "keys", {"enabled": False}, "Let an API key be used no more, without deleting it.")
+
+
+def confirm_edge(call: Call, *, given_id: str) -> None:
+    """Use the address at which an Agent says that its edge gateway is now, e.g. after it was changed on its host."""
+    path, agent = _with_waiting_edge(call, given_id)
+    call.one(call.client.patch(path, {"edge_url": agent["edge_url_requested"]}))
+
+
+def decline_edge(call: Call, *, given_id: str) -> None:
+    """Go on with the address of an Agent's edge gateway that is in use; the one that it told waits no more."""
+    path, agent = _with_waiting_edge(call, given_id)
+    call.one(call.client.patch(path, {"edge_url": agent["edge_url"]}))
+
+
+def _with_waiting_edge(call: Call, given_id: str) -> tuple[str, Row]:
+    path = address(call, NOUNS["agents"], given_id)
+    agent = call.client.get(path)
+    if agent["edge_url_requested"] is None:
+        in_use = agent["edge_url"] or "none"
+        raise ApiError(f"No edge address of {agent['hostname']} waits to be confirmed; the one in use: {in_use}.")
+    return path, agent
 
 
 def revoke(call: Call, *, given_id: str) -> None:

@@ -37,6 +37,28 @@ class EdgeAddress:
         return f"https://{self.host}" + (f":{self.port}" if self.port != HTTPS_PORT else "")
 
 
+@dataclass(frozen=True, slots=True)
+class EdgeClaim:
+    """What is known of where an Agent's edge gateway is. An empty address: it has none.
+
+    A host that was taken over has its Agent's credential, but no join token: an address told with a token is in use,
+    as an administrator made the token; another one told with the credential waits until an administrator confirms it.
+    """
+
+    in_use: str = ""
+    requested: str | None = None
+    """The address that waits; None = none does."""
+
+    def told(self, address: str, *, with_token: bool) -> EdgeClaim:
+        """After the Agent said at its registration that its edge gateway is at `address`."""
+        if with_token or address == self.in_use:
+            return EdgeClaim(address)
+        return EdgeClaim(self.in_use, address)
+
+
+NO_EDGE: Final = EdgeClaim()
+
+
 def edge_name(route: str) -> str:
     """The name in the certificate of the edge gateway beside the Agent with this route (first 8 digits of its id).
 

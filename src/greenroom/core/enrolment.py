@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from greenroom.core.edges import NO_EDGE, EdgeClaim
 from greenroom.core.errors import GreenroomError, IdentityConflict, Unauthenticated
 
 Role = Literal["agent", "gateway"]
@@ -78,6 +79,7 @@ class Known:
     joined_with: bytes | None
     never_spoke: bool
     alive: bool
+    edge: EdgeClaim = NO_EDGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

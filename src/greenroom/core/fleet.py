@@ -63,7 +63,15 @@ UNHEARD_S: Final = 15.0
 """So long after its last check-in an Agent that nobody could hear is not said to run any more."""
 
 
-def standing(status: str, zone_name: str, *, silent_s: float | None, has_manager: bool, runtime_error: str) -> Standing:
+def standing(
+    status: str,
+    zone_name: str,
+    *,
+    silent_s: float | None,
+    has_manager: bool,
+    runtime_error: str,
+    edge_requested: str | None = None,
+) -> Standing:
     """What is to be said of an Agent now.
 
     Args:
@@ -72,12 +80,16 @@ def standing(status: str, zone_name: str, *, silent_s: float | None, has_manager
         silent_s: since its last check-in.
         has_manager: a Manager of its zone runs.
         runtime_error: why the container runtime of its host does not answer, as a sentence; empty when it does.
+        edge_requested: where it says that its edge gateway is, and nobody confirmed that yet; None = nothing waits.
     """
     if status == "running" and not has_manager and (silent_s or 0.0) > UNHEARD_S:
         why = f"No Manager of zone {zone_name} runs, so nobody hears of this Agent; its sessions run on if it does."
         return Standing("missing", why)
     if status == "running" and runtime_error:
         return Standing(status, f"It can start nothing: {runtime_error}")
+    if edge_requested is not None:
+        where = f"is at {edge_requested} now" if edge_requested else "is gone"
+        return Standing(status, f"It says that its edge gateway {where}; an administrator has to confirm that.")
     return Standing(status)
 
 

@@ -34,6 +34,7 @@ SECURITY_CODES: Final = frozenset(
         "agent-refused",
         "join-refused",
         "edge-address-changed",
+        "edge-address-requested",
         "edge-certificate-issued",
         "edge-certificate-failed",
     )

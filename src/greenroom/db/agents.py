@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
+from greenroom.core.edges import NO_EDGE, EdgeClaim
 from greenroom.core.enrolment import Known, Newcomer, is_shown_again, refusal
 from greenroom.core.errors import IdentityConflict, NotFound, Refused
 from greenroom.core.fleet import Standing, standing
@@ -38,7 +39,8 @@ class Identity:
     db_epoch: str
     is_new: bool
     enabled: bool
-    edge_url_before: str | None = None
+    edge: EdgeClaim = NO_EDGE
+    edge_before: EdgeClaim | None = None
     """None of a new Agent."""
 
 
@@ -55,8 +57,7 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
     async with db.transaction() as connection:
         cursor = await connection.execute(_KNOWN, {"agent_id": newcomer.agent_id, "alive_within_s": ALIVE_WITHIN_S})
         row = await cursor.fetchone()
-        known_edge = row.pop("edge_url") if row else None
-        known = Known(**row) if row else None
+        known = _known(row) if row else None
         token = await lock_token(connection, newcomer.token_hash) if newcomer.token_hash is not None else None
         if problem := refusal(newcomer, known, token):
             raise problem
@@ -64,8 +65,9 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
             await count_use(connection, newcomer.token_hash)
         credential_hash = new_credential_hash if newcomer.token_hash is not None else newcomer.credential_hash
         if known is not None:
-            identity = await _admit_again(connection, newcomer, credential_hash)
-            return replace(identity, edge_url_before=known_edge)
+            edge = known.edge.told(newcomer.edge_url, with_token=newcomer.token_hash is not None)
+            identity = await _admit_again(connection, newcomer, credential_hash, edge)
+            return replace(identity, edge=edge, edge_before=known.edge)
         await _check_route(connection, newcomer.agent_id)
         vouched = token is not None and token.enable_agent
         return await _admit_new(connection, newcomer, credential_hash, enabled=enabled or vouched)
@@ -73,10 +75,16 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
 
 _KNOWN: Final = (
     "SELECT a.credential_hash, a.machine_id, a.place, a.zone_id::text, z.zone_name, a.joined_with, a.edge_url,"
-    " a.seq = 0 AS never_spoke,"
+    " a.edge_url_requested, a.seq = 0 AS never_spoke,"
     " coalesce(a.last_reported > clock_timestamp() - make_interval(secs => %(alive_within_s)s), false) AS alive"
     " FROM agents a JOIN zones z USING (zone_id) WHERE a.agent_id = %(agent_id)s FOR NO KEY UPDATE OF a"
 )
+
+
+def _known(row: Mapping[str, Any]) -> Known:
+    fields = dict(row)
+    edge = EdgeClaim(fields.pop("edge_url"), fields.pop("edge_url_requested"))
+    return Known(**fields, edge=edge)
 
 
 async def _check_route(connection: Connection, agent_id: str) -> None:
@@ -114,14 +122,18 @@ async def _admit_new(
     return Identity(**row, is_new=True)
 
 
-async def _admit_again(connection: Connection, newcomer: Newcomer, credential_hash: bytes | None) -> Identity:
+async def _admit_again(
+    connection: Connection, newcomer: Newcomer, credential_hash: bytes | None, edge: EdgeClaim
+) -> Identity:
     cursor = await connection.execute(
         "UPDATE agents SET zone_id = %(zone_id)s, machine_id = %(machine_id)s, place = %(place)s,"
-        " hostname = %(hostname)s, edge_url = %(edge_url)s, credential_hash = %(credential_hash)s,"
-        " joined_with = coalesce(%(token_hash)s, joined_with), incarnation = incarnation + 1, seq = 0,"
+        " hostname = %(hostname)s, edge_url = %(edge_in_use)s, edge_url_requested = %(edge_requested)s,"
+        " credential_hash = %(credential_hash)s, joined_with = coalesce(%(token_hash)s, joined_with),"
+        " incarnation = incarnation + 1, seq = 0,"
         " complete = false, refused_reason = NULL, refused_at = NULL, refused_address = NULL"
         " WHERE agent_id = %(agent_id)s" + _IDENTITY,
-        _columns(newcomer) | {"credential_hash": credential_hash},
+        _columns(newcomer)
+        | {"credential_hash": credential_hash, "edge_in_use": edge.in_use, "edge_requested": edge.requested},
     )
     return Identity(**await returned(cursor), is_new=False)
 
@@ -140,13 +152,14 @@ def _columns(newcomer: Newcomer) -> dict[str, Any]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentEdge:
-    """An Agent and the edge gateway beside it; `edge_url` is empty where there is none."""
+    """An Agent and the edge gateway beside it."""
 
     agent_id: str
     zone_id: str
     credential_hash: bytes
     incarnation: int
-    edge_url: str
+    has_edge: bool
+    """It said so when it registered last, whether or not the address is confirmed."""
 
     @property
     def route(self) -> str:
@@ -157,7 +170,8 @@ class AgentEdge:
 async def find_edge(db: Database, agent_id: str) -> AgentEdge | None:
     """The Agent with its edge gateway, or None if there is no such Agent."""
     row = await db.fetch_one(
-        "SELECT agent_id::text, zone_id::text, credential_hash, incarnation, edge_url FROM agents WHERE agent_id = %s",
+        "SELECT agent_id::text, zone_id::text, credential_hash, incarnation,"
+        " coalesce(edge_url_requested, edge_url) <> '' AS has_edge FROM agents WHERE agent_id = %s",
         (agent_id,),
     )
     return AgentEdge(**row) if row else None
@@ -179,7 +193,7 @@ _LIST: Final = (
     " a.manager_id::text, m.instance_id AS manager_instance_id, a.manager_term, a.registered, a.last_reported,"
     " a.runtime_error, extract(epoch FROM clock_timestamp() - a.last_reported)::double precision AS silent_s,"
     " EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = a.zone_id AND " + RUNS + ") AS has_manager,"
-    " a.edge_url, a.credential_hash = ''::bytea AS credential_revoked,"
+    " a.edge_url, a.edge_url_requested, a.credential_hash = ''::bytea AS credential_revoked,"
     " CASE WHEN a.refused_at IS NOT NULL THEN jsonb_build_object('reason', a.refused_reason, 'at', a.refused_at,"
     "  'address', a.refused_address) END AS refused,"
     " a.cores_override, a.memory_override, (a.usage->>'cpu')::double precision AS cpu_used,"
@@ -211,6 +225,7 @@ def _standing(row: Mapping[str, Any]) -> Standing:
         silent_s=row["silent_s"],
         has_manager=row["has_manager"],
         runtime_error=row["runtime_error"],
+        edge_requested=row["edge_url_requested"],
     )
 
 

@@ -13,7 +13,7 @@ from greenroom.core.enrolment import Knocks, Newcomer
 from greenroom.core.errors import IdentityConflict, Invalid, Refused, SetupError, Unauthenticated
 from greenroom.core.installation import installation_of
 from greenroom.db import checkin as sql
-from greenroom.db.agents import find_edge, note_refusal, register
+from greenroom.db.agents import Identity, find_edge, note_refusal, register
 from greenroom.db.authority import StoredAuthority, add_authority, read_authority
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
@@ -77,15 +77,7 @@ class Enrolment:
             f"{waits}",
             zone_name=self._me.zone_name,
         )
-        if identity.edge_url_before not in {None, newcomer.edge_url}:
-            self._logs.write(
-                "WARNING",
-                "edge-address-changed",
-                f"Agent {newcomer.agent_id} on host {message.hostname} says that its edge gateway is at"
-                f" {newcomer.edge_url or 'no address'} now; it was at {identity.edge_url_before or 'none'}. If nobody"
-                " changed it there, disable the Agent and look after its host",
-                zone_name=self._me.zone_name,
-            )
+        self._write_edge(newcomer, identity)
         row = await sql.read_state(self._db, newcomer.agent_id, self._me.manager_id)
         await self._db.notify("agents:", f"zone:{self._me.zone_key}")
         return Registered(
@@ -98,6 +90,32 @@ class Enrolment:
             enabled=identity.enabled,
             managers=answers.managers(State.of(row)) if row else [],
         )
+
+    def _write_edge(self, newcomer: Newcomer, identity: Identity) -> None:
+        """What became of the address of a known Agent's edge gateway."""
+        edge, before = identity.edge, identity.edge_before
+        if before is None:
+            return
+        who = f"Agent {newcomer.agent_id} on host {newcomer.hostname}"
+        was = before.in_use or "none"
+        if edge.in_use != before.in_use:
+            self._logs.write(
+                "WARNING",
+                "edge-address-changed",
+                f"{who} joined again with a token: its edge gateway is at {edge.in_use or 'no address'} now; it was at"
+                f" {was}",
+                zone_name=self._me.zone_name,
+            )
+        if edge.requested not in {None, before.requested}:
+            self._logs.write(
+                "WARNING",
+                "edge-address-requested",
+                f"{who} says that its edge gateway is at {edge.requested or 'no address'} now; until an administrator"
+                f" confirms that, {was} stays in use. Confirm it if somebody changed it there (Infrastructure, Docker"
+                f" Agents, or greenroom agents confirm-edge {newcomer.agent_id}); if nobody did, decline it, disable"
+                " the Agent and look after its host",
+                zone_name=self._me.zone_name,
+            )
 
     def _newcomer(self, message: Register) -> Newcomer:
         return Newcomer(
@@ -153,7 +171,7 @@ class Enrolment:
             raise Unauthenticated("The Agent's credential is not valid; it was revoked, or the Agent was deleted.")
         if agent.zone_id != self._me.zone_id or agent.incarnation != message.incarnation:
             raise IdentityConflict("A newer process has this Agent's identity, or another zone; register again.")
-        if not agent.edge_url:
+        if not agent.has_edge:
             raise Invalid("The Agent registered without an edge address; set GREENROOM_EDGE_URL and start it again.")
         if len(message.csr) > MOST_REQUEST:
             raise Invalid("The certificate request is larger than any can be.")
@@ -167,7 +185,7 @@ class Enrolment:
         self._logs.write(
             "INFO",
             "edge-certificate-issued",
-            f"Agent {agent.agent_id} got a certificate for its edge gateway at {agent.edge_url}, for {EDGE_DAYS} days",
+            f"Agent {agent.agent_id} got a certificate for its edge gateway, for {EDGE_DAYS} days",
             zone_name=self._me.zone_name,
         )
         return EdgeCertificate(certificate=certificate, authority=authority.certificate)

@@ -85,6 +85,25 @@ async def test_an_agent_is_changed_drained_and_deleted(admin: Client, db: Databa
     assert (await admin.get("/api/v1/agents")).json() == []
 
 
+async def test_an_edge_address_that_waits_is_confirmed_or_declined_by_naming_it(admin: Client, db: Database):
+    address = f"/api/v1/agents/{await new_agent(db)}"
+    here, there = "https://edge-1.example.org", "https://edge-2.example.org"
+    waits = "UPDATE agents SET edge_url = %s, edge_url_requested = %s"
+    await db.write(waits, (here, there))
+    shown = (await admin.get(address)).json()
+    assert (shown["edge_url"], shown["edge_url_requested"]) == (here, there)
+    assert f"edge gateway is at {there} now" in shown["status_reason"]
+    for settled in (there, here):
+        await db.write(waits, (here, there))
+        answer = (await admin.patch(address, json={"edge_url": settled})).json()
+        assert (answer["edge_url"], answer["edge_url_requested"]) == (settled, None)
+    await db.write(waits, (here, there))
+    third = await admin.patch(address, json={"edge_url": "https://edge-3.example.org"})
+    assert third.status_code == 409
+    assert "does not say that its edge gateway is at https://edge-3.example.org" in third.json()["detail"]
+    assert (await admin.get(address)).json()["edge_url_requested"] == there, "nobody's choice but that of these two"
+
+
 async def test_no_agent_hides_another_by_calling_its_host_like_that_ones_id(admin: Client, db: Database):
     agent_id, other = await new_agent(db), await new_agent(db)
     for name in (agent_id, agent_id[:8]):

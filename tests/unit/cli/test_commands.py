@@ -21,6 +21,7 @@ GROUP = "44444444-4444-4444-8444-444444444444"
 CONFIG = "55555555-5555-4555-8555-555555555555"
 AGENT = "66666666-6666-4666-8666-666666666666"
 MANAGER = "77777777-7777-4777-8777-777777777777"
+MOVED = "99999999-9999-4999-8999-999999999999"
 SESSION = "88888888-8888-4888-8888-888888888888"
 
 FOUND = {
@@ -29,6 +30,11 @@ FOUND = {
     ("GET", "/users"): [{"user_id": USER, "username": "ann"}, {"user_id": MANAGER, "username": "anna"}],
     ("GET", "/groups"): [{"group_id": GROUP, "name": "All Users"}],
     ("GET", "/agents/host-1"): {"agent_id": AGENT},
+    ("GET", f"/agents/{MOVED}"): {
+        "agent_id": MOVED,
+        "edge_url": "https://old:1",
+        "edge_url_requested": "https://new:1",
+    },
     ("GET", "/managers/manager-1"): {"manager_id": MANAGER},
     ("GET", f"/groups/{GROUP}"): {"group_id": GROUP},
     ("GET", f"/users/{USER}/settings"): [],
@@ -86,6 +92,8 @@ REQUESTS: list[tuple[str, str, str, Any]] = [
         None,
     ),
     (f"launches get {SESSION}", "GET", f"/launches/{SESSION}", None),
+    (f"agents confirm-edge {MOVED}", "PATCH", f"/agents/{MOVED}", {"edge_url": "https://new:1"}),
+    (f"agents decline-edge {MOVED}", "PATCH", f"/agents/{MOVED}", {"edge_url": "https://old:1"}),
     ("agents revoke host-1", "DELETE", f"/agents/{AGENT}/credential", None),
     (
         "images create Editor --name editor:1 --cores 0.5 --category Office --category Text --run-config hostname=a",

@@ -14,11 +14,12 @@ from greenroom.api.security import Caller, requires
 from greenroom.core.errors import NotFound
 from greenroom.db import agents
 from greenroom.db.database import Database
+from greenroom.db.edges import settle_edge
 
 router = APIRouter(tags=["agents"])
 
 _OVERRIDES: Final = ("cores_override", "memory_override")
-_SHOWN: Final = ("enabled", "draining", *_OVERRIDES)
+_SHOWN: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
 
 
 @router.get("/agents", dependencies=[requires("agents_view")])
@@ -40,9 +41,13 @@ async def get_agent(agent_id: str, db: Db) -> AgentView:
 async def update_agent(
     agent_id: str, body: AgentPatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_modify")]
 ) -> AgentView:
-    """Enable, disable, drain, or say what the Agent offers. Disabled or draining: no new sessions."""
+    """Enable, disable, drain, say what the Agent offers, or where its edge gateway is. Disabled or draining: no new
+    sessions. `edge_url` is the address that waits, which is used from then on, or the one in use, which declines it.
+    """
     before = await _agent(db, agent_id)
     changes = body.sent()
+    if (edge_url := changes.pop("edge_url", None)) is not None:
+        await settle_edge(db, before["agent_id"], edge_url)
     changes |= {name: 0 for name in _OVERRIDES if name in changes and changes[name] is None}
     await agents.update_agent(db, before["agent_id"], **changes)
     after = await _agent(db, before["agent_id"])

@@ -187,6 +187,10 @@ class AgentView(View):
     memory_used: Annotated[int | None, Field(description="in use on the host, bytes; at its last check-in")]
     sessions: int
     edge_url: Annotated[str, Field(description="of the edge gateway beside it; empty where there is none")]
+    edge_url_requested: Annotated[
+        str | None,
+        Field(description="another one that it tells, not used until it is confirmed; null where none waits"),
+    ]
     credential_revoked: Annotated[bool, Field(description="it has to join again, with a token made for it")]
     refused: Annotated[
         AgentRefused | None, Field(description="the last refusal of somebody with its id, since it was last admitted")
@@ -204,3 +208,6 @@ class AgentPatch(Body):
     draining: Annotated[bool, Field(description="no new sessions; the ones it has go on")] = False
     cores_override: Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] | None = None
     memory_override: Annotated[int, Field(ge=0, le=1 << 50)] | None = None
+    edge_url: Annotated[
+        str, Field(max_length=300, description="the one that waits, to confirm it, or the one in use, to decline it")
+    ] = ""

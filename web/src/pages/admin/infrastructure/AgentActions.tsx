@@ -78,6 +78,7 @@ export function AgentButtons({ agent }: Props) {
       <AgentSwitch agent={agent} labelled />
       {allowed('agents_modify') && (
         <>
+          {agent.edge_url_requested !== null && <SettleEdge agent={agent} requested={agent.edge_url_requested} />}
           <EditAgent agent={agent} trigger={button('Edit')} />
           <Button variant="default" loading={drain.isPending} onClick={() => drain.mutate(undefined)}>
             {agent.draining ? 'End Draining' : 'Drain'}
@@ -114,6 +115,34 @@ function EditAgent({ agent, trigger }: Props & { trigger: Trigger }) {
 /** Whether an Agent has to join again before it is listened to, or may have to. */
 function isOut(agent: Agent): boolean {
   return agent.credential_revoked || agent.refused !== null || agent.status !== 'running';
+}
+
+/** Says which address of the edge gateway is the right one, after the Agent told another one. */
+function SettleEdge({ agent, requested }: Props & { requested: string }) {
+  const decline = useAction(
+    () => changeAgent(agent.agent_id, { edge_url: agent.edge_url }),
+    ['agents'],
+    `The address of ${agent.hostname} was not declined`,
+  );
+  return (
+    <>
+      <Confirm
+        title={`Confirm the edge address of ${agent.hostname}?`}
+        action="Confirm"
+        color="teal"
+        onConfirm={() => changeAgent(agent.agent_id, { edge_url: requested })}
+        touched={['agents']}
+        trigger={(open) => <Button onClick={open}>Confirm Edge Address</Button>}
+      >
+        Streams of its sessions go to {requested || 'the web gateway on its host'} from now on, in the place of{' '}
+        {agent.edge_url || 'the web gateway on its host'}. If nobody changed that on the host, decline it, disable the
+        Agent and look after the host.
+      </Confirm>
+      <Button variant="default" loading={decline.isPending} onClick={() => decline.mutate(undefined)}>
+        Decline Edge Address
+      </Button>
+    </>
+  );
 }
 
 function JoinAgain({ agent, trigger }: Props & { trigger: Trigger }) {

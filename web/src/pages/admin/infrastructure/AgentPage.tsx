@@ -85,6 +85,10 @@ function Details({ agent }: { agent: Agent }) {
               ['Agent ID', <ShortId key="id" id={agent.agent_id} />],
               ['Zone', agent.zone_name],
               ['Edge gateway', agent.edge_url || 'none: the web gateway is on this host'],
+              [
+                'Edge gateway, not confirmed',
+                agent.edge_url_requested === null ? null : agent.edge_url_requested || 'none',
+              ],
               ['Registered', absolute(agent.registered)],
               [
                 'Last reported',

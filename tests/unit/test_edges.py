@@ -1,0 +1,37 @@
+"""Which address of an edge gateway is used, and which waits for an administrator."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from hypothesis import strategies as st
+from tests.unit.properties import catches, holds
+
+from greenroom.core.edges import EdgeClaim
+
+ADDRESSES = ("", "https://edge-1.example.org", "https://edge-2.example.org")
+HISTORIES = st.lists(st.tuples(st.sampled_from(ADDRESSES), st.booleans()), min_size=1, max_size=6)
+History = list[tuple[str, bool]]
+
+
+def check(told: Callable[..., EdgeClaim], history: History) -> None:
+    """Whatever was told since with the credential, the address last told with a token is in use; what was told last
+    waits, unless it is that one."""
+    claim = EdgeClaim()
+    for address, with_token in history:
+        claim = told(claim, address, with_token=with_token)
+    vouched = [address for address, with_token in history if with_token]
+    last, _ = history[-1]
+    assert claim.in_use == (vouched[-1] if vouched else "")
+    assert claim.requested == (None if last == claim.in_use else last)
+
+
+def test_only_a_token_changes_the_address_in_use():
+    holds(check, EdgeClaim.told, HISTORIES)
+
+
+def test_the_property_catches_a_credential_that_is_believed():
+    def believes(claim: EdgeClaim, address: str, *, with_token: bool) -> EdgeClaim:
+        return EdgeClaim(address)
+
+    catches(check, believes, HISTORIES)
