@@ -220,6 +220,22 @@ async def test_what_a_primary_could_not_do_lately_is_warned_of_in_one_sentence_p
     assert "1 minutes ago" in sentence
 
 
+async def test_an_administrators_key_that_ends_soon_is_warned_of(db: Database):
+    for name, permission, days in (
+        ("ended", "global_admin", -1),
+        ("soon", "global_admin", 29),
+        ("later", "global_admin", 31),
+        ("small", "sessions_view", 29),
+    ):
+        await db.write(
+            "INSERT INTO api_keys (key_id, secret_hash, name, permissions, expires)"
+            " VALUES (%s, '', %s, ARRAY[%s], now() + make_interval(days => %s))",
+            (name, name, permission, days),
+        )
+    (sentence,) = await warnings(db)
+    assert sentence.startswith("The API key soon (soon), which may do everything, ends at ")
+
+
 def failure(zone: str, message: str, minutes: int, code: str) -> LogRow:
     time = datetime.now(UTC) - timedelta(minutes=minutes)
     return LogRow(level="ERROR", component="manager", code=code, message=message, zone_name=zone, time=time)

@@ -11,6 +11,7 @@ from datetime import datetime
 from typing import Any, Final, LiteralString, cast
 
 from greenroom.core.errors import NotFound
+from greenroom.core.permissions import GLOBAL_ADMIN
 from greenroom.db.database import Connection, Database
 
 
@@ -81,6 +82,16 @@ async def lock_key(connection: Connection, key_id: str) -> ApiKey:
 async def list_keys(db: Database) -> list[ApiKey]:
     """All keys, oldest first."""
     return [_key(row) for row in await db.fetch(_SELECT + " ORDER BY k.created, k.key_id")]
+
+
+async def administrators_keys_ending(db: Database, within_s: float) -> list[ApiKey]:
+    """Valid keys with every permission that end within this time, the first to end first."""
+    rows = await db.fetch(
+        _SELECT + " WHERE %s = ANY(k.permissions) AND k.expires < now() + make_interval(secs => %s)"
+        " ORDER BY k.expires, k.key_id",
+        (GLOBAL_ADMIN, within_s),
+    )
+    return [key for key in map(_key, rows) if key.valid]
 
 
 async def touch_key(db: Database, key_id: str) -> None:

@@ -16,6 +16,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics import disk_of, failed_tasks
 from greenroom.db.instance import installation_id
 from greenroom.db.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit
+from greenroom.db.keys import administrators_keys_ending
 from greenroom.db.managers import list_managers
 from greenroom.kit import host_limits
 from greenroom.up import docker_host
@@ -27,6 +28,8 @@ SETTLE_S: Final = 3.0
 """What is broken now and still broken after this is broken; the rest was in flight."""
 LATELY_S: Final = 600.0
 """Tasks that failed longer ago are no trouble any more: they are tried again every 30 s at least."""
+KEYS_WARNED_S: Final = 30 * 86400.0
+"""So long before it ends a key of an administrator is warned of."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,13 +62,21 @@ async def examine(db: Database, layout: Layout, here: Endpoints) -> list[Finding
 
 
 async def warnings(db: Database) -> list[str]:
-    """What breaks no invariant and is yet for an administrator to look at: what a Primary cannot do, per zone."""
-    return [
+    """What breaks no invariant and is yet for an administrator to look at: what a Primary cannot do, per zone, and keys
+    of administrators that end soon."""
+    failed = [
         f"{row['times']} times in the last {LATELY_S / 60:g} minutes a task of the Primary of zone {row['zone_name']}"
         f" failed, last at {row['time']:%H:%M:%S} UTC. {row['message']}"
         " (greenroom logs list --code primary-task-failed)"
         for row in await failed_tasks(db, LATELY_S)
     ]
+    ending = [
+        f"The API key {key.key_id} ({key.name}), which may do everything, ends at {key.expires:%Y-%m-%d %H:%M} UTC."
+        " Log in as an administrator, make another one (Access, API Keys) and give it to the programs"
+        " that use this one; a key cannot make one that outlives it."
+        for key in await administrators_keys_ending(db, KEYS_WARNED_S)
+    ]
+    return failed + ending
 
 
 async def docker_warnings(db: Database, layout: Layout, here: Endpoints) -> list[str]:
