@@ -87,7 +87,7 @@ WRITABLE = {"/tmp": "size=256m", "/home/kasm-user": "size=512m,uid=1000,gid=1000
 async def test_a_desktop_paints_on_a_root_that_cannot_be_written(host: Host, runtime: Runtime, desktop_image: str):
     override = {"read_only": True, "tmpfs": WRITABLE}
     session_id, wanted, started = await host.started(
-        runtime, image=desktop_image, memory_bytes=1 << 30, run_config=override
+        runtime, image=desktop_image, memory_bytes=1 << 30, environment={"LC_ALL": "de_DE.UTF-8"}, run_config=override
     )
     await usable(runtime, started.address, wanted)
     _, output = await shell(
@@ -95,6 +95,7 @@ async def test_a_desktop_paints_on_a_root_that_cannot_be_written(host: Host, run
     )
     assert output.count("Read-only file system") == 2
     assert output.count("nosuid,nodev") == 2
+    assert await shell(runtime, session_id, "date -d 2020-03-01 +%B") == (0, "März")
     file = File(path="/home/kasm-user/.ssh/id", content="x")
     with pytest.raises(StartError, match=r"its root is read-only"):
         await runtime.put_files(session_id, [file])
