@@ -9,6 +9,7 @@ from greenroom.core.launch_environment import chosen_by_users, launch_problem
 REFUSED = (
     *("LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV", "BASHOPTS", "ENV", "PATH", "IFS", "SHELLOPTS", "GCONV_PATH"),
     *("PYTHONPATH", "PERL5LIB", "NODE_OPTIONS", "RUBYOPT", "GTK_MODULES", "http_proxy", "HTTPS_PROXY", "no_proxy"),
+    "OPENSSL_CONF",
 )
 ALLOWED = ["COLOUR", "LANG", "LC_ALL", "TZ", "EDITOR", "ENVIRONMENT", "MY_PATH", "LDAP_SERVER"]
 

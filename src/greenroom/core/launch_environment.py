@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from greenroom.core.run_config import OUR_PREFIX, environment_problem
 
-PREFIXES: Final = ("BASH", "GCONV_", "GLIBC_", "LD_", "MALLOC_", "NODE_", "PERL", "PYTHON", "RUBY")
+PREFIXES: Final = ("BASH", "GCONV_", "GLIBC_", "LD_", "MALLOC_", "NODE_", "OPENSSL_", "PERL", "PYTHON", "RUBY")
 """What variables of the dynamic loader, shells and interpreters begin with."""
 
 NAMES: Final = frozenset(

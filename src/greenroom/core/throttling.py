@@ -15,7 +15,8 @@ MAX_PAUSE_S: Final = 30.0
 def pause_s(failures: int) -> float:
     """The time between two attempts at an account with so many failures from all addresses: it grows, and ends.
 
-    So an account is never locked from outside, and never guessed at faster than twice a minute for long.
+    So an account is never guessed at faster than twice a minute for long, and is open to its user where they are logged
+    in. Elsewhere they compete with whoever guesses for the same turns.
     """
     if failures < PATIENT_UNTIL:
         return 0.0
