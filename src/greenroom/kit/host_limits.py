@@ -140,8 +140,9 @@ def _raise(proc: Path, name: str, before: int, wanted: int) -> Raised:
 def _keep(file: Path, raised: Mapping[str, int]) -> None:
     """Add to what earlier calls raised. With `-` a setting whose module is not loaded yet is no error at the start."""
     lines = file.read_text().splitlines() if file.exists() else []
-    kept = dict(line.removeprefix("-").split(" = ", 1) for line in lines if line.startswith("-"))
-    settings = kept | {name: str(value) for name, value in raised.items()}
+    kept = (line.removeprefix("-").partition("=") for line in lines if line.startswith("-"))
+    settings = {name.strip(): value.strip() for name, _, value in kept}
+    settings |= {name: str(value) for name, value in raised.items()}
     file.parent.mkdir(parents=True, exist_ok=True)
     header = (
         "# Written by `greenroom setup limits`: what the sessions of this host take (docs/reference/host-limits.md)."
