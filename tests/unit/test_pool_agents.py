@@ -10,7 +10,7 @@ from tests.unit.pools import BIG, CONFIG, IMAGE, session, snapshot
 
 from greenroom.core.placement import AgentView
 from greenroom.core.pool import plan
-from greenroom.core.pool_model import PoolPlan, PoolSnapshot, Retire
+from greenroom.core.pool_model import PoolPlan, PoolSnapshot, Retire, Shortfall
 
 LEFT = [session(number, agent_id="a2") for number in (1, 2, 3)]
 """A full pool on the Agent that leaves."""
@@ -92,3 +92,12 @@ def test_those_of_an_agent_that_was_moved_to_another_zone_end_and_are_replaced()
     made = plan(snapshot(session(1), session(2), session(3, agent_id="elsewhere"), agents=(BIG,)))
     assert made.actions[0] == Retire("s3", "Its Agent is not in zone eu any more.")
     assert len(made.creates) == 1
+
+
+def test_what_waits_for_a_container_runtime_that_does_not_answer_is_not_said_to_be_starting():
+    silent = replace(BIG, runtime_error="The Docker daemon does not answer: connection refused.")
+    made = plan(snapshot(session(0), session(1, "starting"), session(2, "requested"), agents=(silent,)))
+    assert made.shortfall == Shortfall(
+        "no-agent",
+        "2 of 3 not staged: agent-1 can start nothing: The Docker daemon does not answer: connection refused.",
+    )

@@ -236,4 +236,6 @@ def _shortfall(
         return shortfalls.unplaced(snapshot, unplaced, work.rejected, leaving=snapshot.leaving + len(work.ended))
     if trouble.number:
         return shortfalls.failing(snapshot, short, trouble)
+    if (silent := shortfalls.runtime_away(snapshot, left, short)) is not None:
+        return silent
     return shortfalls.starting(snapshot.config.num_sessions, short, len(left) - usable + len(work.creates))

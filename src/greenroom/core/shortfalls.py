@@ -7,7 +7,7 @@ from typing import Final
 
 from greenroom.core.backoff import Failures
 from greenroom.core.placement import Rejection, megabytes, place, session_of, shown_cores
-from greenroom.core.pool_model import PoolSnapshot, Shortfall
+from greenroom.core.pool_model import COMING, PooledSession, PoolSnapshot, Shortfall
 from greenroom.core.specs import ImageFacts, ZoneFacts
 
 
@@ -100,6 +100,16 @@ def failing(snapshot: PoolSnapshot, short: int, trouble: Failures) -> Shortfall:
         f"{short} of {snapshot.config.num_sessions} not staged: {trouble.number} {what},"
         f" the last with: {(trouble.last_error or '').rstrip('.')}; {when}.",
     )
+
+
+def runtime_away(snapshot: PoolSnapshot, counted: Sequence[PooledSession], short: int) -> Shortfall | None:
+    """What was placed on a host before its container runtime ended does not start; None = nothing waits for one."""
+    hosts = {session.agent_id for session in counted if session.status in COMING}
+    silent = [agent for agent in snapshot.agents if agent.agent_id in hosts and agent.runtime_error]
+    if not silent:
+        return None
+    why = "; ".join(f"{agent.hostname} can start nothing: {agent.runtime_error.rstrip('.')}" for agent in silent)
+    return Shortfall("no-agent", f"{short} of {snapshot.config.num_sessions} not staged: {why}.")
 
 
 def starting(num_sessions: int, missing: int, coming: int) -> Shortfall:
