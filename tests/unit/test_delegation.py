@@ -16,6 +16,7 @@ NUMBERS = st.sampled_from([0, 1, 60, 3600])
 RULES: dict[str, st.SearchStrategy[Any]] = {
     "allow_kasm_downloads": st.booleans(),
     "allow_kasm_clipboard_down": st.booleans(),
+    "allow_kasm_screenshot": st.booleans(),
     "session_time_limit": NUMBERS,
     "max_kasms_per_user": NUMBERS,
     "keepalive_expiration_action": st.sampled_from(["delete", "stop", "pause"]),

@@ -28,7 +28,7 @@ GUARDED: Final[dict[str, Callable[[Any], float]]] = {
     **dict.fromkeys(("session_time_limit", "idle_disconnect"), _no_limit_at_0),
     "keepalive_expiration_action": SETTINGS["keepalive_expiration_action"].choices.index,
 }
-"""Setting → how loose a value is: what may leave a session or stay behind, and how much and how long."""
+"""Setting → how loose a value is: what may leave a session or stay behind, who sees it, and how much and how long."""
 
 
 def refusal_of_change(
