@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Any, LiteralString
 
 import pytest
+from psycopg.errors import InsufficientPrivilege
 
 from greenroom.api.audit import audit
 from greenroom.api.security import Caller
 from greenroom.core.security_events import SECURITY_CODES
 from greenroom.db import retention
 from greenroom.db.database import Database
+from greenroom.db.grants import OWNER_ROLE, SERVICE_ROLE
 from greenroom.db.logs import LogWriter
 from greenroom.db.retention import LOCK, Keep, prune
 from greenroom.manager.retention import Retention
@@ -171,3 +174,36 @@ async def test_the_primary_goes_by_the_settings_of_the_installation(db: Database
 async def set_installation(db: Database, **values: Any) -> None:
     for name, value in values.items():
         await db.write("INSERT INTO settings (name, value) VALUES (%s, to_jsonb(%s::int))", (name, value))
+
+
+@pytest.fixture
+async def service(dsn: str) -> AsyncIterator[Database]:
+    """The database as api and Managers have it where they have a role of their own."""
+    database = Database(dsn.replace(f"user={OWNER_ROLE}", f"user={SERVICE_ROLE}"), application_name="greenroom test")
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def evidence(db: Database, number: int, days_ago: float = 0) -> None:
+    await db.write(
+        "INSERT INTO logs (time, level, component, code, message, security) SELECT now() - make_interval(secs => %s),"
+        " 'INFO', 'api', 'login', n::text, true FROM generate_series(1, %s) n",
+        (days_ago * 86400, number),
+    )
+
+
+async def test_the_service_role_cleans_evidence_up_and_can_delete_no_other(db: Database, service: Database):
+    await evidence(db, 5, days_ago=2)
+    await evidence(db, 1010)
+    least = replace(KEEP, security_days=1, security_rows=1000)
+    assert (await prune(service, least))["security"] == 15
+    with pytest.raises(InsufficientPrivilege, match="a row login of the security log is too young to be deleted"):
+        await service.write("DELETE FROM logs WHERE security AND message = '1010'")
+    with pytest.raises(InsufficientPrivilege):
+        await service.write("UPDATE logs SET message = 'nothing happened'")
+    with pytest.raises(InsufficientPrivilege):
+        await service.write("TRUNCATE logs")
+    with pytest.raises(InsufficientPrivilege):
+        await service.write("ALTER TABLE logs DISABLE TRIGGER keep_evidence")
+    assert await count(db, "SELECT count(*) FROM logs") == 1000
