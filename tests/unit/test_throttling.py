@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
@@ -11,10 +12,11 @@ from hypothesis import strategies as st
 from greenroom.core.errors import TooManyRequests
 from greenroom.core.security_events import MAX_REMEMBERED, SECURITY_CODES, Repeats, is_security_event, source_of
 from greenroom.core.texts import one_line
-from greenroom.core.throttling import MAX_PAUSE_S, Failures, pause_s
+from greenroom.core.throttling import FIRST_PAUSE_S, PATIENT_UNTIL, Failure, Failures, account_wait_s
 from greenroom.kit.turns import Turns
 
-LIMITS = {"most": 50, "window_s": 300}
+WINDOW_S = 300
+LIMITS = {"most": 50, "window_s": WINDOW_S}
 
 
 @given(st.lists(st.floats(0, 30), min_size=200, max_size=400))
@@ -38,10 +40,46 @@ def test_fifty_at_once_then_one_every_six_seconds_and_nobody_else_waits():
     assert failures.wait_s("password", "b", 0, **LIMITS) == failures.wait_s("key", "a", 0, **LIMITS) == 0
 
 
-@given(st.integers(0, 10**6))
-def test_the_pause_of_an_account_grows_and_is_no_lock(failures: int):
-    assert 0 <= pause_s(failures) <= pause_s(failures + 1) <= MAX_PAUSE_S
-    assert (pause_s(failures) == 0) == (failures < 20)
+@dataclass
+class Account:
+    """An account that is being guessed at; attempts are counted as `db.logins` does."""
+
+    tried: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
+
+    def attempt(self, source: str, now: float, *, is_known: bool = False) -> float:
+        failures = [Failure(who, now - at) for who, at in self.tried if now - at < WINDOW_S]
+        wait_s = account_wait_s(failures, source, most=5, window_s=WINDOW_S, is_known=is_known)
+        if wait_s == 0:
+            self.tried.append((source, now))
+        return wait_s
+
+
+def test_twelve_addresses_that_go_on_guessing_keep_nobody_else_waiting():
+    account = Account()
+    for now in range(0, 1200, 3):
+        for guesser in range(12):
+            account.attempt(f"guesser {guesser}", now)
+        if now > WINDOW_S:
+            assert account.attempt(f"new at {now}", now) <= FIRST_PAUSE_S
+            account.tried = [(who, at) for who, at in account.tried if not who.startswith("new")]  # it was right
+    assert account.attempt("new", 1200) == 0, "and at once, where no other new one was just now"
+    assert account.attempt("another new", 1200.5) == pytest.approx(4.5)
+    assert account.attempt("new", 1210) == 0, "nor does a typing error hand the account to them"
+
+
+@given(st.lists(st.integers(0, 100), min_size=200, max_size=300))
+def test_however_many_addresses_guess_an_account_has_few_turns(guessers: list[int]):
+    account = Account()
+    for number, guesser in enumerate(guessers):
+        account.attempt(str(guesser), float(number))
+    for _, begun in account.tried:
+        assert sum(begun <= at < begun + 60 for _, at in account.tried) <= PATIENT_UNTIL + 60 / FIRST_PAUSE_S * 2 + 5
+
+
+def test_a_known_device_has_few_attempts_and_waits_for_nobody():
+    account = Account([(f"guesser {number}", 0) for number in range(100)])
+    assert account.attempt("a device", 1) > 0
+    assert [account.attempt("a device", 1, is_known=True) for _ in range(6)] == [0] * 5 + [WINDOW_S]
 
 
 async def test_turns_go_round_by_source():

@@ -2,25 +2,62 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 MAX_SOURCES: Final = 10_000
 
 PATIENT_UNTIL: Final = 20
-"""Failures of one account from all addresses within the window, from which on attempts are spaced."""
-MAX_PAUSE_S: Final = 30.0
+"""Failures of one account from all sources within the window, from which on attempts at it take turns."""
+FIRST_PAUSE_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed attempt at an account within the window: the source it is counted for, and how long ago it was."""
+
+    source: str
+    age_s: float
 
 
 def pause_s(failures: int) -> float:
-    """The time between two attempts at an account with so many failures from all addresses: it grows, and ends.
+    """The time between two turns of those sources that have failed so often at an account that is being guessed at.
 
-    So an account is never guessed at faster than twice a minute for long, and is open to its user where they are logged
-    in. Elsewhere they compete with whoever guesses for the same turns.
+    It doubles with each failure, so all sources together never get more than 24 turns a minute for long.
     """
-    if failures < PATIENT_UNTIL:
+    return FIRST_PAUSE_S * 2.0 ** min(failures, 10)
+
+
+def account_wait_s(
+    failures: Sequence[Failure], source: str, *, most: int, window_s: float, is_known: bool = False
+) -> float:
+    """How long a source has to wait before its next attempt at an account; 0 = not at all.
+
+    A source that has failed `most` times within the window waits until the first of these failures is older. Beyond
+    `PATIENT_UNTIL` failures of all sources it also takes turns with those that have failed as often: so whoever guesses
+    from a few addresses soon competes with themselves alone, and nobody from an address that has not failed waits for
+    them.
+
+    Args:
+        failures: those at this account within the window, of all sources.
+        source: who tries now.
+        most: failures of one source within the window.
+        window_s: how long a failure counts.
+        is_known: the source is known to be the user's own, so what others do does not matter.
+    """
+    ages_s: dict[str, list[float]] = {}
+    for failure in sorted(failures, key=lambda failure: failure.age_s):
+        ages_s.setdefault(failure.source, []).append(failure.age_s)
+    own = ages_s.get(source, [])
+    if len(own) >= most:
+        return max(window_s - own[most - 1], 1.0)
+    if is_known or len(failures) < PATIENT_UNTIL:
         return 0.0
-    return min(2.0 ** min(failures - PATIENT_UNTIL, 10), MAX_PAUSE_S)
+    turns = (ages[-1 - len(own)] for ages in ages_s.values() if len(ages) > len(own))
+    return max(0.0, pause_s(len(own)) - min(turns, default=math.inf))
 
 
 class Failures:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString, cast
+from typing import Final, LiteralString, cast
 
 from greenroom.core.errors import NotFound
 from greenroom.core.security_events import source_of
-from greenroom.core.throttling import pause_s
+from greenroom.core.throttling import Failure, account_wait_s
 from greenroom.db.database import Connection, Database
 
 
@@ -157,43 +157,41 @@ async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes 
     )
 
 
-async def begin_attempt(db: Database, username: str, source: str, *, attempts: int, window_s: float) -> float | None:
+async def begin_attempt(
+    db: Database, username: str, source: str, *, attempts: int, window_s: float, is_known: bool = False
+) -> float | None:
     """Count an attempt to log in, before the password is looked at; None = go on.
 
-    Otherwise the seconds to wait: there were `attempts` failures of this account from this source within `window_s`,
-    or so many from all sources that attempts at it are spaced (`core.throttling.pause_s`), but for sources where its
-    user is logged in. An attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot slip
-    through. What a source is says `core.security_events.source_of`.
+    Otherwise the seconds to wait, as `core.throttling.account_wait_s` says; a source where the account's user is logged
+    in is known. An attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot slip through.
+    What the source of an address is says `core.security_events.source_of`; a known device is a source of its own.
     """
     name = username.lower()
-    values: dict[str, Any] = {"window": window_s, "name": name, "source": source, "attempts": attempts}
     async with db.transaction() as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(74, hashtext(%s))", (name,))
         cursor = await connection.execute(
-            "SELECT extract(epoch FROM at + make_interval(secs => %(window)s) - now())::float8 AS wait"
-            " FROM login_failures WHERE username_lower = %(name)s AND client_ip = %(source)s"
-            " AND at > now() - make_interval(secs => %(window)s) ORDER BY at DESC LIMIT %(attempts)s",
-            values,
+            "SELECT client_ip AS source, extract(epoch FROM now() - at)::float8 AS age_s FROM login_failures"
+            " WHERE username_lower = %s AND at > now() - make_interval(secs => %s)",
+            (name, window_s),
         )
-        waits = [float(row["wait"]) for row in await cursor.fetchall()]
-        if len(waits) >= attempts:
-            return max(waits[-1], 1.0)
-        cursor = await connection.execute(
-            "SELECT count(*) AS failures, coalesce(extract(epoch FROM now() - max(at)), 0)::float8 AS since,"
-            " ARRAY(SELECT DISTINCT l.client_ip FROM login_sessions l JOIN users u USING (user_id)"
-            "  WHERE lower(u.username) = %(name)s AND l.expires > now()) AS logged_in_at"
-            " FROM login_failures WHERE username_lower = %(name)s AND at > now() - make_interval(secs => %(window)s)",
-            values,
-        )
-        everywhere = await cursor.fetchone()
-        if everywhere is not None and source not in map(source_of, everywhere["logged_in_at"]):
-            left_s = pause_s(everywhere["failures"]) - everywhere["since"]
-            if left_s > 0:
-                return left_s
+        failures = [Failure(**row) for row in await cursor.fetchall()]
+        is_known = is_known or source in await _logged_in_at(connection, name)
+        wait_s = account_wait_s(failures, source, most=attempts, window_s=window_s, is_known=is_known)
+        if wait_s > 0:
+            return wait_s
         await connection.execute(
             "INSERT INTO login_failures (username_lower, client_ip) VALUES (%s, %s)", (name, source)
         )
     return None
+
+
+async def _logged_in_at(connection: Connection, username_lower: str) -> set[str]:
+    cursor = await connection.execute(
+        "SELECT DISTINCT client_ip FROM login_sessions JOIN users USING (user_id)"
+        " WHERE lower(username) = %s AND expires > now()",
+        (username_lower,),
+    )
+    return {source_of(row["client_ip"]) for row in await cursor.fetchall()}
 
 
 async def clear_attempts(db: Database, username: str, source: str) -> None:

@@ -38,6 +38,7 @@ class Secrets:
         if len(key) != 32:
             raise SetupError("The installation's key must have 32 bytes; restore the file from a backup.")
         self._token_key = _derived(key, b"greenroom connect token v1")
+        self._device_key = _derived(key, b"greenroom known device v1")
         self._gateway_key = _derived(key, b"greenroom gateway credential v1")
         self._fernet = Fernet(base64.urlsafe_b64encode(_derived(key, b"greenroom column v1")))
         self._plain = lru_cache(REMEMBERED)(self._fernet.decrypt)
@@ -124,6 +125,11 @@ class Secrets:
     def is_connect_token(self, token: str, session_id: str, user_id: str, epoch: int) -> bool:
         """Whether `token` is the connect token for these, compared in constant time."""
         return hmac.compare_digest(token.encode(), self.connect_token(session_id, user_id, epoch).encode())
+
+    def device_signature(self, device: str, expires_s: int, user_id: str, password_hash: str) -> str:
+        """What shows that a user logged in on a device: it holds until then, and for this password of theirs."""
+        text = "|".join((device, str(expires_s), user_id, password_hash)).encode()
+        return base64.urlsafe_b64encode(hmac.digest(self._device_key, text, "sha256")).decode().rstrip("=")
 
     def gateway_credential(self) -> str:
         """What the installation's own gateways show to the api; `up` writes it to the plan's `credential_file`."""

@@ -9,7 +9,8 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from greenroom.api.accounts import end_login
-from greenroom.api.deps import Db, Logs, PasswordHashes, SettingsSnapshot, WrongGuesses
+from greenroom.api.deps import Db, InstallationSecrets, Logs, PasswordHashes, SettingsSnapshot, WrongGuesses
+from greenroom.api.devices import known_device, remember_device
 from greenroom.api.guesses import Guesses
 from greenroom.api.hardening import COOKIE
 from greenroom.api.schemas.accounts import LinkBody, LoginBody, LoginView, Me, PasswordBody, UserView
@@ -24,7 +25,7 @@ from greenroom.core.texts import one_line
 from greenroom.db import groups, logins, users
 from greenroom.db.database import Database
 from greenroom.db.logs import LogWriter
-from greenroom.kit.secrets import hashed, new_secret
+from greenroom.kit.secrets import Secrets, hashed, new_secret
 
 router = APIRouter(tags=["account"])
 
@@ -38,23 +39,26 @@ async def login(
     response: Response,
     db: Db,
     logs: Logs,
+    secrets: InstallationSecrets,
     passwords: PasswordHashes,
     guesses: WrongGuesses,
     snapshot: SettingsSnapshot,
 ) -> Me:
-    """Log in with name and password; the answer sets the cookie.
+    """Log in with name and password; the answer sets the cookie, and one by which the device is known.
 
     401 for a wrong name or password, 429 with Retry-After after too many of them.
     """
     if "\0" in body.username:
         raise Unauthenticated(WRONG)
-    shown = _Shown(request, body.username, body.password.get_secret_value())
+    user = await users.find_user(db, body.username)
+    device = known_device(request, secrets, user)
+    shown = _Shown(request, body.username, body.password.get_secret_value(), device)
     await _begin_attempt(db, guesses, snapshot, shown)
-    user = await _verified(db, passwords, guesses, shown)
+    user = await _verified(db, passwords, guesses, shown, user)
     if user is None:
         raise Unauthenticated(WRONG)
     await logins.clear_attempts(db, body.username, shown.source)
-    return await _logged_in(request, response, db, logs, user, snapshot)
+    return await _logged_in(request, response, db, logs, secrets, user, snapshot)
 
 
 @router.post("/login/link", dependencies=[public_route("the link is the credential")])
@@ -64,6 +68,7 @@ async def login_by_link(
     response: Response,
     db: Db,
     logs: Logs,
+    secrets: InstallationSecrets,
     guesses: WrongGuesses,
     snapshot: SettingsSnapshot,
 ) -> Me:
@@ -79,7 +84,7 @@ async def login_by_link(
         raise Unauthenticated("This link was used before, or has expired; ask for a new one.")
     user_id, password_hash = used
     user = replace(await users.get_user(db, user_id), password_hash=password_hash)
-    return await _logged_in(request, response, db, logs, user, snapshot)
+    return await _logged_in(request, response, db, logs, secrets, user, snapshot)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +94,18 @@ class _Shown:
     request: Request
     username: str
     password: str
+    device: str | None
+    """On which the account's user logged in before; None = that is not known."""
+
+    @property
+    def address(self) -> str:
+        """Whose turn it takes."""
+        return source_of(client_address(self.request))
 
     @property
     def source(self) -> str:
-        """Whom the attempt is counted for."""
-        return source_of(client_address(self.request))
+        """Whom the attempt is counted for: a known device is neither its address nor any other."""
+        return f"device {self.device}" if self.device else self.address
 
     @property
     def whom(self) -> str:
@@ -108,12 +120,22 @@ async def _begin_attempt(db: Database, guesses: Guesses, snapshot: Snapshot, sho
         TooManyRequests: says how long to wait.
     """
     settings = snapshot.installation
-    guesses.admit(shown.request, "password", shown.whom)
+    _admit(guesses, shown)
     wait_s = await logins.begin_attempt(
-        db, shown.username, shown.source, attempts=settings.max_login_attempts, window_s=settings.login_window_s
+        db,
+        shown.username,
+        shown.source,
+        attempts=settings.max_login_attempts,
+        window_s=settings.login_window_s,
+        is_known=shown.device is not None,
     )
     if wait_s is not None:
         guesses.refuse(shown.request, "account", shown.whom, wait_s)
+
+
+def _admit(guesses: Guesses, shown: _Shown) -> None:
+    if shown.device is None:
+        guesses.admit(shown.request, "password", shown.whom)
 
 
 async def _is_right(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, stored: str | None) -> bool:
@@ -121,23 +143,25 @@ async def _is_right(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, 
     right = await passwords.verify(
         stored,
         shown.password,
-        source=shown.source,
-        admit=lambda: guesses.admit(shown.request, "password", shown.whom),  # others failed while this one waited
+        source=shown.address,
+        admit=lambda: _admit(guesses, shown),  # others failed while this one waited
     )
     if not right:
-        guesses.failed(shown.request, "password")
+        if shown.device is None:
+            guesses.failed(shown.request, "password")
         shown.request.app.state.refusals.login_failed(shown.request, one_line(shown.username))
     return right
 
 
-async def _verified(db: Database, passwords: PasswordHashes, guesses: Guesses, shown: _Shown) -> users.User | None:
+async def _verified(
+    db: Database, passwords: PasswordHashes, guesses: Guesses, shown: _Shown, user: users.User | None
+) -> users.User | None:
     """The user, if the password is theirs."""
-    user = await users.find_user(db, shown.username)
     stored = user.password_hash if user else None
     if not await _is_right(passwords, guesses, shown, stored) or user is None or stored is None:
         return None
     if passwords.outdated(stored):
-        password_hash = await passwords.hash(shown.password, source=shown.source)
+        password_hash = await passwords.hash(shown.password, source=shown.address)
         async with db.transaction() as connection:
             current = await users.lock_user(connection, user.user_id)
             if current.password_hash == stored:  # else he was given another password meanwhile
@@ -147,7 +171,13 @@ async def _verified(db: Database, passwords: PasswordHashes, guesses: Guesses, s
 
 
 async def _logged_in(
-    request: Request, response: Response, db: Database, logs: LogWriter, user: users.User, snapshot: Snapshot
+    request: Request,
+    response: Response,
+    db: Database,
+    logs: LogWriter,
+    secrets: Secrets,
+    user: users.User,
+    snapshot: Snapshot,
 ) -> Me:
     """A new log-in of a user who has shown that he is the one; `user` is as he was then.
 
@@ -158,6 +188,7 @@ async def _logged_in(
     if user.disabled or user.locked:
         raise Forbidden("This account is disabled; ask an administrator.")
     await _start(request, response, db, user, snapshot.installation.session_lifetime_s)
+    remember_device(response, secrets, user)
     logs.write(
         "INFO",
         "login",
@@ -237,8 +268,10 @@ async def end_own_login(login_id: UUID, db: Db, logs: Logs, caller: Annotated[Ca
 async def change_own_password(
     body: PasswordBody,
     request: Request,
+    response: Response,
     db: Db,
     logs: Logs,
+    secrets: InstallationSecrets,
     passwords: PasswordHashes,
     guesses: WrongGuesses,
     snapshot: SettingsSnapshot,
@@ -246,7 +279,8 @@ async def change_own_password(
 ) -> None:
     """Change the own password; all other log-ins of the user end. Wrong ones count as failed log-ins."""
     user = await users.get_user(db, caller.own_user_id())
-    shown = _Shown(request, user.username, body.password.get_secret_value())
+    device = known_device(request, secrets, user)
+    shown = _Shown(request, user.username, body.password.get_secret_value(), device)
     await _begin_attempt(db, guesses, snapshot, shown)
     if not await _is_right(passwords, guesses, shown, user.password_hash):
         raise Forbidden("The present password is wrong.")
@@ -254,15 +288,17 @@ async def change_own_password(
     new = body.new_password.get_secret_value()
     if problem := password_problem(new, user.username, shortest=snapshot.installation.min_password_length):
         raise Invalid(problem)
-    password_hash = await passwords.hash(new, source=shown.source)
+    password_hash = await passwords.hash(new, source=shown.address)
     async with db.transaction() as connection:
         current = await users.lock_user(connection, user.user_id)
         if current.password_hash != user.password_hash:
             raise Forbidden("The password was changed meanwhile; the present one is another now.")
-        await users.update_user(connection, replace(current, password_hash=password_hash, password_once=False))
+        current = replace(current, password_hash=password_hash, password_once=False)
+        await users.update_user(connection, current)
         await logins.delete_logins_of(connection, user.user_id, keep=caller.token_hash)
         events = await users.revoke_access(connection, user.user_id)
     await db.notify(*events, "users:")
+    remember_device(response, secrets, current)
     logs.write(
         "INFO",
         "password-changed",
