@@ -170,5 +170,5 @@ def at_the_manager(name: str, agent: AgentState | None, unknown: str = "not regi
     detail = agent.state
     if agent.disk_free_bytes is not None and is_short(agent.disk_free_bytes, agent.disk_kept_bytes):
         why = shortage(agent.hostname, agent.disk_free_bytes, agent.disk_kept_bytes)
-        detail = f"{agent.state}, takes no new session: {why}"
+        detail = f"{agent.state}, no new session: {why}"
     return Health(name=title, role="agent", ok=agent.state in ("running", WAITING), detail=detail)
