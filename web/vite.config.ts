@@ -19,7 +19,9 @@ export default defineConfig({
     },
   },
   server: {
-    // `npm run dev` shows the console of these sources on a running instance.
-    proxy: { '/api': { target: 'https://127.0.0.1:8443', secure: false, changeOrigin: true } },
+    // The console of these sources on a running instance, which `script/dev` names.
+    proxy: {
+      '/api': { target: process.env.GREENROOM_URL ?? 'https://127.0.0.1:8443', secure: false, changeOrigin: true },
+    },
   },
 });

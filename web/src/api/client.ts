@@ -113,8 +113,8 @@ function problemOf(status: number, body: unknown): ApiError {
   >;
   const message = [detail, title].find((text) => typeof text === 'string');
   if (!message && status >= 502) return new ApiError(status, 'unavailable', UNREACHABLE);
-  const sentence = String(message ?? `The server answered ${status}.`);
-  return new ApiError(status, String(code ?? 'internal'), sentence, fieldsOf(errors));
+  const sentence = message ?? `The server answered ${status}.`;
+  return new ApiError(status, typeof code === 'string' ? code : 'internal', sentence, fieldsOf(errors));
 }
 
 /** The `errors` of a problem by field of the body; several of one field in one text. */

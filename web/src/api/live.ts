@@ -55,55 +55,58 @@ export function useLiveState(): LiveState {
 
 /** Keep `queries` up to date while mounted. */
 export function useLiveQueries(queries: QueryClient): void {
-  useEffect(() => {
-    const waiting = new Set<string>();
-    const sessions = new SessionPatches(queries);
-    let gather: ReturnType<typeof setTimeout> | undefined;
-    let retry: ReturnType<typeof setTimeout> | undefined;
-    let gap: ReturnType<typeof setTimeout> | undefined;
-    let source: EventSource | undefined;
+  useEffect(() => followEvents(queries), [queries]);
+}
 
-    const flush = () => {
-      gather = undefined;
-      const keys = new Set(waiting);
-      waiting.clear();
-      void queries.invalidateQueries({ predicate: (query) => keys.has(String(query.queryKey[0])) });
-      void sessions.flush();
-    };
-    const touch = ({ topic, id }: { topic: string; id: string }) => {
-      if (topic === 'session') sessions.add(id);
-      for (const key of TOUCHED[topic] ?? []) waiting.add(key);
-      gather ??= setTimeout(flush, GATHER_MS);
-    };
-    const resync = () => void queries.invalidateQueries();
-    const connect = () => {
-      source = new EventSource('/api/v1/events');
-      source.onopen = () => {
-        if (gap !== undefined) resync();
-        clearTimeout(gap);
-        gap = undefined;
-        become('live');
-      };
-      source.onmessage = (event) => touch(JSON.parse(event.data as string) as { topic: string; id: string });
-      source.addEventListener('resync', resync);
-      source.onerror = lost;
-    };
-    // A stream that the browser cut for want of a network would stay silent for long.
-    const lost = () => {
-      const isFirst = gap === undefined;
-      gap ??= setTimeout(() => become('reconnecting'), GAP_MS);
-      source?.close();
-      clearTimeout(retry);
-      retry = setTimeout(connect, isFirst ? RETRY_FIRST_MS : RETRY_MS);
-    };
-    connect();
-    window.addEventListener('offline', lost);
-    return () => {
-      window.removeEventListener('offline', lost);
-      clearTimeout(gather);
-      clearTimeout(retry);
+/** Mark as out of date what the events say, until the function returned is called. */
+export function followEvents(queries: QueryClient): () => void {
+  const waiting = new Set<string>();
+  const sessions = new SessionPatches(queries);
+  let gather: ReturnType<typeof setTimeout> | undefined;
+  let retry: ReturnType<typeof setTimeout> | undefined;
+  let gap: ReturnType<typeof setTimeout> | undefined;
+  let source: EventSource | undefined;
+
+  const flush = () => {
+    gather = undefined;
+    const keys = new Set(waiting);
+    waiting.clear();
+    void queries.invalidateQueries({ predicate: (query) => keys.has(String(query.queryKey[0])) });
+    void sessions.flush();
+  };
+  const touch = ({ topic, id }: { topic: string; id: string }) => {
+    if (topic === 'session') sessions.add(id);
+    for (const key of TOUCHED[topic] ?? []) waiting.add(key);
+    gather ??= setTimeout(flush, GATHER_MS);
+  };
+  const resync = () => void queries.invalidateQueries();
+  const connect = () => {
+    source = new EventSource('/api/v1/events');
+    source.onopen = () => {
+      if (gap !== undefined) resync();
       clearTimeout(gap);
-      source?.close();
+      gap = undefined;
+      become('live');
     };
-  }, [queries]);
+    source.onmessage = (event) => touch(JSON.parse(event.data as string) as { topic: string; id: string });
+    source.addEventListener('resync', resync);
+    source.onerror = lost;
+  };
+  // A stream that the browser cut for want of a network would stay silent for long.
+  const lost = () => {
+    const isFirst = gap === undefined;
+    gap ??= setTimeout(() => become('reconnecting'), GAP_MS);
+    source?.close();
+    clearTimeout(retry);
+    retry = setTimeout(connect, isFirst ? RETRY_FIRST_MS : RETRY_MS);
+  };
+  connect();
+  window.addEventListener('offline', lost);
+  return () => {
+    window.removeEventListener('offline', lost);
+    clearTimeout(gather);
+    clearTimeout(retry);
+    clearTimeout(gap);
+    source?.close();
+  };
 }

@@ -6,10 +6,11 @@ import { allOf, client, dataOf, pageOf } from './client';
 import { pagesOf } from './pages';
 import type { Schemas, Uuid } from './types';
 
-type Init = { signal: AbortSignal };
-
 /** A whole list of the api under the key that events name (see live.ts). */
-function listOf<T>(key: string, get: (init: Init) => Promise<{ data?: T[]; error?: unknown; response: Response }>) {
+function listOf<T>(
+  key: string,
+  get: (init: { signal: AbortSignal }) => Promise<{ data?: T[]; error?: unknown; response: Response }>,
+) {
   return queryOptions({ queryKey: [key], queryFn: ({ signal }) => allOf(get({ signal }), signal) });
 }
 
@@ -193,10 +194,8 @@ export function screenshotQuery(sessionId: Uuid, width: number) {
   const params = { path: { session_id: sessionId }, query: { width, height: width } };
   return queryOptions({
     queryKey: ['screenshot', sessionId, width],
-    queryFn: async ({ signal }): Promise<Blob> =>
-      dataOf(
-        client.GET('/api/v1/sessions/{session_id}/screenshot', { signal, params, parseAs: 'blob' }),
-      ) as Promise<Blob>,
+    queryFn: ({ signal }) =>
+      dataOf<Blob>(client.GET('/api/v1/sessions/{session_id}/screenshot', { signal, params, parseAs: 'blob' })),
     staleTime: 30_000,
     refetchInterval: false,
     retry: false,

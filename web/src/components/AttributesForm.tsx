@@ -3,7 +3,8 @@ import { useForm } from '@mantine/form';
 import type { Attributes, Schemas } from '../api/types';
 import { Confirm } from './Confirm';
 import { showDone } from './feedback';
-import { changed, FormFrame } from './Form';
+import { FormFrame } from './Form';
+import { changed } from './saving';
 
 const LANGUAGES =
   'ar cs da de de-AT de-CH de-DE el en en-GB en-US es fi fr he hi hu it ja ko nb nl pl pt-BR ro ru sv tr uk zh-CN zh-TW'.split(
@@ -165,8 +166,8 @@ function SshKeys({ attributes, save, generate, touched, disabled = false }: Prop
   );
 }
 
-function nullForEmpty(values: object): object {
-  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value || null]));
+function nullForEmpty(values: Record<string, string>): object {
+  return Object.fromEntries(Object.entries(values).map(([name, value]) => [name, value === '' ? null : value]));
 }
 
 function withoutEmpty(values: object): object {

@@ -17,7 +17,7 @@ import { IconArrowDown, IconArrowUp, IconSearch } from '@tabler/icons-react';
 import { type ReactNode, useMemo, useRef } from 'react';
 import { StaleBanner } from './feedback';
 import { MOST_WHOLE, TableRows } from './TableRows';
-import { type Cell, compare, passes, type TableState, useSelection, useTableState } from './tableState';
+import { arranged, type Cell, type TableState, useSelection, useTableState } from './tableState';
 import { useFrozenWidths } from './useFrozenWidths';
 
 export interface Column<Row> {
@@ -88,9 +88,10 @@ export function DataTable<Row>({
   const filterRef = useRef<HTMLInputElement>(null);
   useHotkeys([['/', () => filterRef.current?.focus()]]);
   const { filter, sort: by, descending } = state;
+  const isPaged = paged !== undefined;
   const rows = useMemo(
-    () => (paged ? (query.data ?? []) : arranged(query.data ?? [], columns, { filter, sort: by, descending })),
-    [paged !== undefined, query.data, columns, filter, by, descending],
+    () => (isPaged ? (query.data ?? []) : arranged(query.data ?? [], columns, { filter, sort: by, descending })),
+    [isPaged, query.data, columns, filter, by, descending],
   );
   const total = paged ? paged.total : query.data?.length;
   const selection = useSelection(rows, rowKey, filter);
@@ -193,20 +194,6 @@ export function DataTable<Row>({
       </Card>
     </Stack>
   );
-}
-
-function arranged<Row>(
-  data: Row[],
-  columns: Column<Row>[],
-  state: Pick<TableState, 'filter' | 'sort' | 'descending'>,
-): Row[] {
-  const valued = columns.filter((column) => column.value);
-  const cells = (row: Row) => Object.fromEntries(valued.map((column) => [column.key, column.value?.(row)]));
-  const rows = state.filter ? data.filter((row) => passes(state.filter, cells(row))) : [...data];
-  const by = valued.find((column) => column.key === state.sort)?.value;
-  if (!by) return rows;
-  const direction = state.descending ? -1 : 1;
-  return rows.sort((a, b) => compare(by(a), by(b)) * direction);
 }
 
 function Heading<Row>({ column, state }: { column: Column<Row>; state: TableState }) {

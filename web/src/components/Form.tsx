@@ -2,8 +2,9 @@ import { Alert, Button, Group, Modal, type ModalProps, Stack, Text } from '@mant
 import type { UseFormReturnType } from '@mantine/form';
 import { useMutation, useQueryClient } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
-import { ApiError, messageOf, retryTemporary } from '../api/client';
+import { retryTemporary } from '../api/client';
 import { showWarning } from './feedback';
+import { errorsOf, sentenceOf, warningsOf } from './saving';
 
 interface FrameProps<Values, Saved> {
   /** Of `useForm`: its values, and where each refusal of a field is shown. */
@@ -46,7 +47,7 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
       onSaved?.(saved);
     },
     onError: (error) => {
-      const errors = errorsOf(form, error);
+      const errors = errorsOf(form.getValues(), error);
       form.setErrors(errors);
       form.getInputNode(Object.keys(errors)[0] ?? '')?.focus();
     },
@@ -64,7 +65,7 @@ export function FormFrame<Values extends object, Saved>(props: FrameProps<Values
         </fieldset>
         {run.isError && (
           <Alert color="red" variant="light" role="alert" title="Not saved" ref={showIt}>
-            {sentenceOf(form, run.error)}
+            {sentenceOf(form.getValues(), run.error)}
           </Alert>
         )}
         <Group justify="flex-end">
@@ -114,32 +115,6 @@ export function FormDialog<Values extends object, Saved>(props: DialogProps<Valu
   );
 }
 
-/** What the server says is not well with what it saved: its `warning`, or its `warnings`. */
-function warningsOf(saved: unknown): string[] {
-  if (typeof saved !== 'object' || saved === null) return [];
-  const { warning, warnings } = saved as { warning?: unknown; warnings?: unknown };
-  const all: unknown[] = [warning, ...(Array.isArray(warnings) ? (warnings as unknown[]) : [])];
-  return all.filter((each) => typeof each === 'string' && each !== '') as string[];
-}
-
 function showIt(element: HTMLElement | null): void {
   element?.scrollIntoView({ block: 'nearest' });
-}
-
-function errorsOf<Values extends object>(form: UseFormReturnType<Values>, error: unknown): Record<string, string> {
-  const fields = error instanceof ApiError ? error.fields : {};
-  return Object.fromEntries(Object.entries(fields).filter(([name]) => name in form.getValues()));
-}
-
-function sentenceOf<Values extends object>(form: UseFormReturnType<Values>, error: unknown): string {
-  const fields = error instanceof ApiError ? Object.keys(error.fields) : [];
-  const shown = Object.keys(errorsOf(form, error)).length;
-  return shown > 0 && shown === fields.length ? 'The marked fields say what cannot be used.' : messageOf(error);
-}
-
-/** Those of `values` that differ from what they were: what is not changed is not sent. */
-export function changed<Values extends object>(before: Values, values: Values): Partial<Values> {
-  const differs = ([name, value]: [string, unknown]) =>
-    JSON.stringify(value) !== JSON.stringify(before[name as keyof Values]);
-  return Object.fromEntries(Object.entries(values).filter(differs)) as Partial<Values>;
 }

@@ -45,8 +45,8 @@ export function SettingEditor(props: EditorProps) {
 function NumberEditor({ setting, value, disabled, onSave }: EditorProps) {
   const [number, setNumber] = useState<number | string>(Number(value));
   const save = () => {
-    if (typeof number !== 'number') return setNumber(Number(value));
-    if (number !== value) onSave(number);
+    if (typeof number !== 'number') setNumber(Number(value));
+    else if (number !== value) onSave(number);
   };
   return (
     <NumberInput
@@ -78,7 +78,7 @@ function JsonEditor({ setting, value, disabled, onSave }: EditorProps) {
 }
 
 function TextEditor({ setting, value, disabled, known = [], onSave }: EditorProps) {
-  const before = String(value ?? '');
+  const before = typeof value === 'string' ? value : '';
   const [text, setText] = useState(before);
   return (
     <Autocomplete

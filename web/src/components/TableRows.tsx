@@ -49,6 +49,7 @@ export function TableRows<Row>({ body, rows, columns, rowKey, selection, onMore 
     getItemKey: (index) => keyAt(rows, index, rowKey),
     rangeExtractor: useCallback((range: Range) => withFocused(range, focused), [focused]),
   });
+  // eslint-disable-next-line react-hooks/exhaustive-deps -- after each drawing; the same place again draws nothing
   useLayoutEffect(() => {
     const now = Math.round((body.current?.getBoundingClientRect().top ?? 0) + window.scrollY);
     setTop(now); // what stands above may have grown or gone

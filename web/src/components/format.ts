@@ -3,7 +3,7 @@ const UNITS = ['B', 'kB', 'MB', 'GB', 'TB'];
 /** A size in bytes with a unit of the decimal system, e.g. "1.2 GB". */
 export function bytes(size: number): string {
   const step = size > 0 ? Math.min(UNITS.length - 1, Math.floor(Math.log10(size) / 3)) : 0;
-  return `${trimmed(size / 1000 ** step)} ${UNITS[step]}`;
+  return `${trimmed(size / 1000 ** step)} ${UNITS[step] ?? ''}`;
 }
 
 /** At most one digit behind the point. */

@@ -101,3 +101,18 @@ export function compare(a: Cell, b: Cell): number {
   if (typeof a === 'number' && typeof b === 'number') return a - b;
   return String(a).localeCompare(String(b), undefined, { numeric: true });
 }
+
+/** The rows that pass the filter, in the order of the sorted column; columns without a value count for neither. */
+export function arranged<Row>(
+  data: Row[],
+  columns: { key: string; value?: (row: Row) => Cell }[],
+  state: Pick<TableState, 'filter' | 'sort' | 'descending'>,
+): Row[] {
+  const valued = columns.filter((column) => column.value);
+  const cells = (row: Row) => Object.fromEntries(valued.map((column) => [column.key, column.value?.(row)]));
+  const rows = state.filter ? data.filter((row) => passes(state.filter, cells(row))) : [...data];
+  const by = valued.find((column) => column.key === state.sort)?.value;
+  if (!by) return rows;
+  const direction = state.descending ? -1 : 1;
+  return rows.sort((a, b) => compare(by(a), by(b)) * direction);
+}

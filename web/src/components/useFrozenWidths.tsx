@@ -12,6 +12,7 @@ export function useFrozenWidths(
 ): ReactNode {
   const [frozen, setFrozen] = useState<{ columns: string; percent: number[] } | null>(null);
   const isFrozen = frozen?.columns === columns;
+  // eslint-disable-next-line react-hooks/exhaustive-deps -- after each drawing, until there are rows to measure
   useLayoutEffect(() => {
     const table = body.current?.closest('table');
     if (!freeze || isFrozen || !table || !body.current?.querySelector('[data-row]')) return;

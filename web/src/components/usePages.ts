@@ -39,7 +39,7 @@ export function usePages<Row, PageKey extends QueryKey, CountKey extends QueryKe
   const state = useTableState(sort);
   const [words] = useDebouncedValue(state.filter.trim(), TYPING_MS);
   const asked = words ? { q: words } : {};
-  const order = `${state.descending ? '-' : ''}${state.sort}`;
+  const order = `${state.descending ? '-' : ''}${state.sort ?? sort}`;
   const list = useInfiniteQuery({ ...pages({ ...asked, sort: order }), placeholderData: (before) => before });
   const total = useQuery({ ...count(asked), placeholderData: (before: number | undefined) => before });
   const { data, hasNextPage, isFetching, fetchNextPage } = list;

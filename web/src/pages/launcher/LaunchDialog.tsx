@@ -42,7 +42,7 @@ export function LaunchDialog({ image, options, onClose }: Props) {
       save={() => launchSession(launch)}
       touched={['sessions']}
       repeatable
-      onSaved={({ session_id }) => navigate(`/session/${session_id}`)}
+      onSaved={({ session_id }) => void navigate(`/session/${session_id}`)}
       onClose={onClose}
     >
       {options.zones.length > 1 && (

@@ -115,7 +115,7 @@ interface CategoriesProps {
 
 function Categories({ all, chosen, onChoose }: CategoriesProps) {
   return (
-    <Chip.Group value={chosen} onChange={(value) => onChoose(String(value))}>
+    <Chip.Group value={chosen} onChange={onChoose}>
       <Group gap="xs" mb="sm" role="group" aria-label="Category">
         <Chip value="" size="xs">
           All

@@ -153,7 +153,7 @@ function ResumeButton({ session, name }: { session: Session; name: string }) {
       flex={1}
       aria-label={`Resume ${name}`}
       loading={order.isPending}
-      onClick={() => order.mutate('resume', { onSuccess: () => navigate(`/session/${session.session_id}`) })}
+      onClick={() => order.mutate('resume', { onSuccess: () => void navigate(`/session/${session.session_id}`) })}
     >
       Resume
     </Button>

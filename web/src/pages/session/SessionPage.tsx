@@ -39,7 +39,7 @@ export function SessionPage() {
       connection={data}
       error={error}
       limit={session.data?.time_limit_ends ?? null}
-      idle={{ afterS: (Number(settings?.['idle_disconnect']) || 0) * 60, onChange: setIdle }}
+      idle={{ afterS: (Number(settings?.idle_disconnect) || 0) * 60, onChange: setIdle }}
       tools={<SessionTools session={session.data} onDelete={remove.mutateAsync} />}
     />
   );

@@ -23,7 +23,7 @@ export function useKeepalive(
   const latest = useRef(beat);
   latest.current = beat;
   const running = beat !== null;
-  const interval = Number(settings?.['keepalive_interval']) || DEFAULT_INTERVAL_S;
+  const interval = Number(settings?.keepalive_interval) || DEFAULT_INTERVAL_S;
   useEffect(() => {
     if (!running) return;
     const send = () => void latest.current?.().catch((error: unknown) => console.warn('keepalive', error));

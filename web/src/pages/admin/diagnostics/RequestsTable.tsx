@@ -146,7 +146,10 @@ function columnsOf(agents: Agent[], managers: Manager[]): Column<ManagerRequest>
     {
       key: 'agent',
       title: 'Agent',
-      value: (row) => (agentOf(row) ? `${agentOf(row)?.hostname} ${row.agent_id}` : row.agent_id),
+      value: (row) => {
+        const agent = agentOf(row);
+        return agent ? `${agent.hostname} ${agent.agent_id}` : row.agent_id;
+      },
       render: (row) => {
         const agent = agentOf(row);
         const name = agent ? nameOf(agent) : (row.agent_id?.slice(0, 8) ?? 'not known');

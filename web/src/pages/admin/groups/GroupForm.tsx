@@ -4,7 +4,8 @@ import { useNavigate } from 'react-router';
 import { changeGroup, createGroup } from '../../../api/actions';
 import type { Group } from '../../../api/types';
 import { showDone } from '../../../components/feedback';
-import { changed, FormDialog, FormFrame } from '../../../components/Form';
+import { FormDialog, FormFrame } from '../../../components/Form';
+import { changed } from '../../../components/saving';
 
 interface Fields {
   name: string;
@@ -22,7 +23,7 @@ export function CreateGroup({ onClose }: { onClose: () => void }) {
       form={form}
       save={createGroup}
       touched={['groups']}
-      onSaved={({ group_id }) => navigate(`/admin/groups/${group_id}`)}
+      onSaved={({ group_id }) => void navigate(`/admin/groups/${group_id}`)}
       onClose={onClose}
     >
       <FieldsOfGroup form={form} isSystem={false} />

@@ -19,7 +19,7 @@ export function factsOf({ kind, unit, minimum, default: value }: Setting): strin
 /** A value as people read it. */
 export function shownValue(value: unknown, unit: string): string {
   if (typeof value === 'boolean') return value ? 'yes' : 'no';
-  if (typeof value === 'object') return JSON.stringify(value);
   if (value === '') return 'nothing';
-  return unit ? `${String(value)} ${unitOf(value, unit)}` : String(value);
+  const text = typeof value === 'string' ? value : JSON.stringify(value);
+  return unit && typeof value !== 'object' ? `${text} ${unitOf(value, unit)}` : text;
 }

@@ -2,7 +2,8 @@ import { NumberInput, SimpleGrid, Text } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeAgent } from '../../../api/actions';
 import type { Agent } from '../../../api/types';
-import { changed, FormDialog } from '../../../components/Form';
+import { FormDialog } from '../../../components/Form';
+import { changed } from '../../../components/saving';
 import { bytes, trimmed } from '../../../components/format';
 
 const MB = 1_000_000;

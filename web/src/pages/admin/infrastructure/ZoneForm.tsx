@@ -2,7 +2,8 @@ import { Alert, Fieldset, NumberInput, Select, SimpleGrid, Switch, Text, TextInp
 import { useForm } from '@mantine/form';
 import { changeZone, createZone } from '../../../api/actions';
 import type { Schemas, Zone } from '../../../api/types';
-import { changed, FormDialog } from '../../../components/Form';
+import { FormDialog } from '../../../components/Form';
+import { changed } from '../../../components/saving';
 
 type Fields = Required<Schemas['ZonePatch']>;
 

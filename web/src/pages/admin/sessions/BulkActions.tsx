@@ -69,7 +69,7 @@ function useOrders(onDone: () => void) {
       const results = await Promise.allSettled(sessions.map((session) => orderSession(session, action)));
       const refused = results.flatMap((each) => (each.status === 'rejected' ? [messageOf(each.reason)] : []));
       if (refused.length > 0)
-        throw new Error(`${refused.length} of ${counted(sessions.length, 'session')} refused it. ${refused[0]}`);
+        throw new Error(`${refused.length} of ${counted(sessions.length, 'session')} refused it. ${refused[0] ?? ''}`);
     },
     onSuccess: onDone,
     onSettled: () =>

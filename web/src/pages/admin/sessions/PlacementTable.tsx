@@ -110,7 +110,7 @@ export function PlacementSteps({ steps, error = null }: { steps: PlacementStep[]
       caption="Placement"
       name="placement"
       query={{ data: steps?.map((step, index) => ({ ...step, index })), error }}
-      columns={COLUMNS as Column<PlacementStep & { index: number }>[]}
+      columns={COLUMNS}
       rowKey={(row) => String(row.index)}
       minWidth={760}
       empty={<EmptyState icon={IconRoute} title="Nothing was recorded for this launch" />}

@@ -8,7 +8,8 @@ import { changeUser, createUser } from '../../../api/actions';
 import { groupsQuery } from '../../../api/queries';
 import type { User } from '../../../api/types';
 import { showDone } from '../../../components/feedback';
-import { changed, FormDialog, FormFrame } from '../../../components/Form';
+import { FormDialog, FormFrame } from '../../../components/Form';
+import { changed } from '../../../components/saving';
 
 interface Fields {
   username: string;

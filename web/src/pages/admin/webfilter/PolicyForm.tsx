@@ -2,7 +2,8 @@ import { Select, Textarea, TextInput } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { changeFilterPolicy, createFilterPolicy } from '../../../api/actions';
 import type { FilterPolicy } from '../../../api/types';
-import { changed, FormDialog } from '../../../components/Form';
+import { FormDialog } from '../../../components/Form';
+import { changed } from '../../../components/saving';
 
 interface Fields {
   name: string;

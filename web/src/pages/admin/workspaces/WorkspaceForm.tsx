@@ -1,7 +1,8 @@
 import { useForm } from '@mantine/form';
 import { changeImage, createImage } from '../../../api/actions';
 import type { Image } from '../../../api/types';
-import { changed, FormFrame } from '../../../components/Form';
+import { FormFrame } from '../../../components/Form';
+import { changed } from '../../../components/saving';
 import { bodyOf, CHECKS, fieldsOf, type Fields, JSON_FIELDS } from './fields';
 import { AccessFields, ContainerFields, ConfigFields, GeneralFields, PlacementFields, SessionFields } from './sections';
 

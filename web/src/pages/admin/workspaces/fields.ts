@@ -9,7 +9,10 @@ export const JSON_FIELDS = ['run_config', 'exec_config', 'volume_mappings'] as c
 type JsonField = (typeof JSON_FIELDS)[number];
 
 /** Texts and numbers as people type them: memory in MB, JSON as text, nothing as an empty text. */
-export type Fields = Omit<Body, JsonField | 'memory' | 'memory_limit' | 'disk_limit_bytes' | 'docker_token' | Unshown | Nullable> &
+export type Fields = Omit<
+  Body,
+  JsonField | 'memory' | 'memory_limit' | 'disk_limit_bytes' | 'docker_token' | Unshown | Nullable
+> &
   Record<JsonField, string> &
   Record<Nullable, string> & {
     memory_mb: number;
@@ -73,7 +76,7 @@ export function fieldsOf(image: Image | null): Fields {
     memory_mb: image.memory / MB,
     memory_limit_mb: image.memory_limit === null ? '' : image.memory_limit / MB,
     disk_limit_gb: image.disk_limit_bytes === null ? '' : image.disk_limit_bytes / GB,
-  } as Fields;
+  };
 }
 
 /** The fields as the api takes them; throws when a JSON field cannot be used. */

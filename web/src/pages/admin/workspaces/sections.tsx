@@ -258,7 +258,7 @@ export function SessionFields({ form }: Props) {
           data={(policies.data ?? []).map((policy) => ({ value: policy.filter_policy_id, label: policy.name }))}
           {...form.getInputProps('filter_policy_id')}
           value={form.getValues().filter_policy_id || null}
-          onChange={(value) => form.setFieldValue('filter_policy_id', value ?? '')}
+          onChange={(value: string | null) => form.setFieldValue('filter_policy_id', value ?? '')}
         />
         <Switch
           mt="lg"

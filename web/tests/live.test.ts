@@ -1,0 +1,121 @@
+import { QueryClient } from '@tanstack/react-query';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { followEvents } from '../src/api/live';
+
+/** The browser's end of the stream, which the test speaks for. */
+class Stream {
+  static opened: Stream[] = [];
+  static newest: Stream;
+  onopen: () => void = vi.fn();
+  onerror: () => void = vi.fn();
+  onmessage: (event: { data: string }) => void = vi.fn();
+  isClosed = false;
+  private readonly listeners = new Map<string, () => void>();
+
+  constructor(readonly address: string) {
+    Stream.opened.push(this);
+    Stream.newest = this;
+  }
+  addEventListener(name: string, listener: () => void) {
+    this.listeners.set(name, listener);
+  }
+  close() {
+    this.isClosed = true;
+  }
+  tell(topic: string) {
+    this.onmessage({ data: JSON.stringify({ topic, id: 'x' }) });
+  }
+  resync() {
+    this.listeners.get('resync')?.();
+  }
+}
+
+/** Events that come this close together are one refresh; somewhat more than that. */
+const GATHERED_MS = 100;
+const KEYS = ['zones', 'managers', 'agents', 'users', 'launches', 'logs'];
+let queries: QueryClient;
+let stop: () => void;
+
+/** The queries that were marked as out of date since the last look. */
+function stale(): string[] {
+  const found = KEYS.filter((key) => queries.getQueryState([key])?.isInvalidated);
+  for (const key of KEYS) queries.setQueryData([key], {});
+  return found;
+}
+
+beforeEach(() => {
+  vi.useFakeTimers();
+  vi.stubGlobal('EventSource', Stream);
+  Stream.opened = [];
+  queries = new QueryClient();
+  stale();
+  stop = followEvents(queries);
+  Stream.newest.onopen();
+});
+
+afterEach(() => {
+  stop();
+  vi.unstubAllGlobals();
+  vi.useRealTimers();
+});
+
+describe('events', () => {
+  test('mark what they are about, once for all that come together', () => {
+    const invalidate = vi.spyOn(queries, 'invalidateQueries');
+    Stream.newest.tell('managers');
+    Stream.newest.tell('logs');
+    expect(stale()).toEqual([]);
+    vi.advanceTimersByTime(GATHERED_MS);
+    expect(stale()).toEqual(['zones', 'managers', 'launches', 'logs']);
+    expect(invalidate).toHaveBeenCalledTimes(1);
+  });
+
+  test('of a newer server, with topics nobody here knows, do no harm', () => {
+    Stream.newest.tell('weather');
+    vi.advanceTimersByTime(GATHERED_MS);
+    expect(stale()).toEqual([]);
+  });
+
+  test('that the server could not keep mean everything', () => {
+    Stream.newest.resync();
+    expect(stale()).toEqual(KEYS);
+  });
+});
+
+describe('a stream that is lost', () => {
+  test('is opened again, and then everything is read again', () => {
+    const first = Stream.newest;
+    first.onerror();
+    expect(first.isClosed).toBe(true);
+    vi.advanceTimersByTime(200);
+    expect(Stream.opened).toHaveLength(2);
+    expect(stale()).toEqual([]);
+    Stream.newest.onopen();
+    expect(stale()).toEqual(KEYS);
+  });
+
+  test('is tried again more slowly while nobody answers', () => {
+    Stream.newest.onerror();
+    vi.advanceTimersByTime(200);
+    Stream.newest.onerror();
+    vi.advanceTimersByTime(999);
+    expect(Stream.opened).toHaveLength(2);
+    vi.advanceTimersByTime(1);
+    expect(Stream.opened).toHaveLength(3);
+  });
+
+  test('because the network went away is given up at once', () => {
+    window.dispatchEvent(new Event('offline'));
+    expect(Stream.newest.isClosed).toBe(true);
+  });
+});
+
+test('a page that is left hears nothing more', () => {
+  Stream.newest.tell('users');
+  stop();
+  vi.advanceTimersByTime(GATHERED_MS);
+  window.dispatchEvent(new Event('offline'));
+  vi.advanceTimersByTime(GATHERED_MS);
+  expect(stale()).toEqual([]);
+  expect([Stream.newest.isClosed, Stream.opened.length]).toEqual([true, 1]);
+});

@@ -1,0 +1,63 @@
+import { describe, expect, test } from 'vitest';
+import type { Image, Setting } from '../src/api/types';
+import { offered } from '../src/components/sessionActions';
+import { sinceOf } from '../src/pages/admin/diagnostics/logFilter';
+import { factsOf, shownValue } from '../src/pages/admin/groups/settingTexts';
+import { wordsOf } from '../src/pages/admin/staging/misses';
+import { bodyOf, fieldsOf } from '../src/pages/admin/workspaces/fields';
+
+describe('the form of a workspace', () => {
+  const image = {
+    name: 'greenroom/desktop:xfce',
+    memory: 2_768_000_000,
+    memory_limit: null,
+    disk_limit_bytes: 10_000_000_000,
+    run_config: { hostname: 'desk' },
+    exec_config: {},
+    volume_mappings: {},
+    zone_id: null,
+    session_time_limit: null,
+  } as unknown as Image;
+
+  test('saved as it was opened it says what the api said', () => {
+    expect(bodyOf(fieldsOf(image))).toMatchObject(image);
+  });
+
+  test('sends whole bytes, also where a size in MB or GB is not', () => {
+    const fields = { ...fieldsOf(image), memory_mb: 0.1 + 0.2, disk_limit_gb: 1.1 };
+    expect(bodyOf(fields)).toMatchObject({ memory: 300_000, disk_limit_bytes: 1_100_000_000 });
+  });
+
+  test('sends a token of the registry only when one was typed', () => {
+    expect(bodyOf(fieldsOf(null))).not.toHaveProperty('docker_token');
+    expect(bodyOf({ ...fieldsOf(null), docker_token: 'secret' })).toHaveProperty('docker_token', 'secret');
+  });
+
+  test('refuses JSON that cannot be used', () => {
+    expect(() => bodyOf({ ...fieldsOf(null), run_config: '[' })).toThrow('This is not JSON');
+  });
+});
+
+test('settings are told with type, unit, least value and default', () => {
+  const setting = { kind: 'int', unit: 'minutes', minimum: 1, default: 1 } as Setting;
+  expect(factsOf(setting)).toBe('Type: whole number, in minutes, at least 1 · Default: 1 minute');
+  expect(factsOf({ ...setting, kind: 'string', unit: '', minimum: null, default: '' })).toBe(
+    'Type: text · Default: nothing',
+  );
+  expect([shownValue(false, ''), shownValue({ a: 1 }, ''), shownValue(5, 's')]).toEqual(['no', '{"a":1}', '5 s']);
+});
+
+test('the span of a log begins at a whole minute, so that the same is asked again', () => {
+  const now = Date.parse('2026-01-02T12:34:56Z');
+  expect(sinceOf('15m', now)).toBe('2026-01-02T12:19:00.000Z');
+  expect(sinceOf('15m', now + 3_000)).toBe(sinceOf('15m', now));
+  expect(sinceOf('', now)).toBeUndefined();
+});
+
+test('actions on a session are offered in one order, and only those the server allows', () => {
+  expect(offered(['delete', 'pause'])).toEqual(['pause', 'delete']);
+});
+
+test('a code of a newer server is shown as words', () => {
+  expect([wordsOf('pool_empty'), wordsOf('on_the_moon')]).toEqual(['No staged session was free', 'on the moon']);
+});

@@ -1,0 +1,68 @@
+import { describe, expect, test } from 'vitest';
+import { patched } from '../src/api/sessionList';
+import type { Session } from '../src/api/types';
+
+/** A row as far as the order of a list goes; `created` is the second of a minute. */
+function row(session_id: string, created: number, status: Session['status'] = 'running'): Session {
+  const time = `2026-01-01T00:00:${String(created).padStart(2, '0')}Z`;
+  return { session_id, status, created: time, expires: null } as Session;
+}
+
+/** Pages of rows; the last one says whether the server has more. */
+function list(pages: Session[][], hasMore = false) {
+  const rows = pages.map((rows, index) => ({
+    rows,
+    next: hasMore || index < pages.length - 1 ? `after ${index}` : null,
+    total: null,
+  }));
+  return { pages: rows, pageParams: [] };
+}
+
+const ids = (data: ReturnType<typeof patched>) => data.pages.map((page) => page.rows.map((each) => each.session_id));
+
+describe('an event in a list, newest first', () => {
+  const data = list([[row('d', 40), row('c', 30)], [row('b', 20)]]);
+
+  test('renews a row where it is', () => {
+    const after = patched(data, ['c'], [row('c', 30, 'stopped')]);
+    expect(ids(after)).toEqual([['d', 'c'], ['b']]);
+    expect(after.pages[0]?.rows[1]?.status).toBe('stopped');
+    expect(after.pages[1], 'pages without a change stay the same object').toBe(data.pages[1]);
+  });
+
+  test('removes what no longer matches', () => expect(ids(patched(data, ['c'], []))).toEqual([['d'], ['b']]));
+
+  test.each([
+    ['the newest', row('e', 50), [['e', 'd', 'c'], ['b']]],
+    [
+      'one between pages',
+      row('x', 25),
+      [
+        ['d', 'c'],
+        ['x', 'b'],
+      ],
+    ],
+    [
+      'the oldest',
+      row('a', 10),
+      [
+        ['d', 'c'],
+        ['b', 'a'],
+      ],
+    ],
+  ])('puts %s where it belongs', (_, added, expected) =>
+    expect(ids(patched(data, [added.session_id], [added]))).toEqual(expected),
+  );
+
+  test('leaves out what belongs to a page that is not loaded', () => {
+    const more = list([[row('d', 40)]], true);
+    expect(ids(patched(more, ['a'], [row('a', 10)]))).toEqual([['d']]);
+  });
+});
+
+test('a list in the other direction grows at its end, and one by an unknown order not at all', () => {
+  const data = list([[row('a', 10), row('b', 20)]]);
+  const added = row('x', 15);
+  expect(ids(patched(data, ['x'], [added], 'created'))).toEqual([['a', 'x', 'b']]);
+  expect(ids(patched(data, ['x'], [added], 'shoe_size'))).toEqual([['a', 'b']]);
+});
