@@ -1,0 +1,58 @@
+"""Start the roles of a running instance again whose code changes: script/reload.py DATA.
+
+Each is asked to end, and `greenroom up` starts it again as it does with every role that ends.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from watchfiles import PythonFilter, watch
+
+PACKAGE: Final = Path(__file__).parents[1] / "src/greenroom"
+
+ROLES: Final = frozenset({"api", "manager", "agent", "gateway"})
+ONE_ROLE: Final = {role: frozenset({role}) for role in ROLES} | {"runtimes": frozenset({"agent"})}
+"""What the code of a package runs in; other packages are part of every role."""
+NOT_RUN: Final = frozenset({"up", "cli", "testing"})
+"""Packages that no role runs."""
+
+
+def roles_of(changed: Iterable[Path]) -> frozenset[str]:
+    """The roles that run one of these files of the package."""
+    packages = {path.relative_to(PACKAGE).parts[0] for path in changed} - NOT_RUN
+    return frozenset[str]().union(*(ONE_ROLE.get(package, ROLES) for package in packages))
+
+
+def restart(data: Path, roles: frozenset[str]) -> list[str]:
+    """Ask the processes of these roles to end; their names. One that is between two starts runs the new code anyway."""
+    parts = json.loads((data / "run/state.json").read_text())["parts"]
+    asked: list[str] = []
+    for part in parts:
+        if part["role"] not in roles or part["pid"] is None:
+            continue
+        try:
+            os.kill(part["pid"], signal.SIGTERM)
+        except ProcessLookupError:
+            continue
+        asked.append(part["name"])
+    return asked
+
+
+def main(data: Path) -> None:
+    """Restart what changes until Ctrl-C."""
+    for changes in watch(PACKAGE, watch_filter=PythonFilter(extra_extensions=(".sql", ".j2")), raise_interrupt=False):
+        changed = sorted(Path(name) for _, name in changes)
+        names = restart(data, roles_of(changed))
+        what = ", ".join(str(path.relative_to(PACKAGE)) for path in changed)
+        print(f"{what}: {', '.join(names) or 'no role'} started again", flush=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

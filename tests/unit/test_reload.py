@@ -1,0 +1,61 @@
+"""`script/dev` starts those roles again whose code changed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import signal
+import subprocess
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+SCRIPT = Path(__file__).parents[2] / "script/reload.py"
+
+
+@pytest.fixture(scope="module")
+def reload() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("reload", SCRIPT)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(
+    ("changed", "roles"),
+    [
+        (["api/app.py"], {"api"}),
+        (["manager/lease.py", "agent/service.py"], {"manager", "agent"}),
+        (["runtimes/docker.py"], {"agent"}),
+        (["core/pool.py"], {"api", "manager", "agent", "gateway"}),
+        (["version.py"], {"api", "manager", "agent", "gateway"}),
+        (["up/commands.py", "cli/main.py"], set()),
+        ([], set()),
+    ],
+)
+def test_a_change_concerns_the_roles_that_run_it(reload: ModuleType, changed: list[str], roles: set[str]):
+    assert reload.roles_of([reload.PACKAGE / name for name in changed]) == roles
+
+
+def test_processes_of_the_roles_are_asked_to_end_and_no_others(reload: ModuleType, tmp_path: Path):
+    processes = {name: subprocess.Popen(["sleep", "60"]) for name in ("api", "manager-eu-1", "manager-us-1")}
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    parts = [{"name": name, "role": name.partition("-")[0], "pid": one.pid} for name, one in processes.items()]
+    parts += [
+        {"name": "manager-x", "role": "manager", "pid": None},
+        {"name": "manager-y", "role": "manager", "pid": gone.pid},
+    ]
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/state.json").write_text(json.dumps({"parts": parts}))
+    try:
+        assert reload.restart(tmp_path, frozenset({"manager"})) == ["manager-eu-1", "manager-us-1"]
+        assert {processes[name].wait(10) for name in ("manager-eu-1", "manager-us-1")} == {-signal.SIGTERM}
+        assert processes["api"].poll() is None
+    finally:
+        for one in processes.values():
+            one.kill()
+            one.wait()
