@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, JustifyMethod
 from rich.table import Table
 
 from bench.summary import refresh
@@ -82,7 +82,7 @@ def show(figures: list[Figure]) -> None:
         title="Greenroom: figures (medians unless named otherwise; one run; min / p50 / p99 / max)",
         title_justify="left",
     )
-    for title, justify in (
+    columns: tuple[tuple[str, JustifyMethod], ...] = (
         ("figure", "left"),
         ("Greenroom", "right"),
         ("yardstick", "right"),
@@ -92,7 +92,8 @@ def show(figures: list[Figure]) -> None:
         ("n", "right"),
         ("against", "left"),
         ("note", "left"),
-    ):
+    )
+    for title, justify in columns:
         table.add_column(title, justify=justify, overflow="fold")
     for f in figures:
         table.add_row(

@@ -38,19 +38,21 @@ from greenroom.up.site import site_of
 T = TypeVar("T")
 
 GREENROOM = (sys.executable, "-m", "greenroom")
+RUN_S = 150.0
+"""How long a command may take at most."""
 PATIENCE = {"GREENROOM_HANDOVER_RECEIVED_S": "6", "GREENROOM_HANDOVER_ASSIGNED_S": "12"}
 """A staged session is replaced that its Agent does not acknowledge in time, or whose `assign` it does not report; and a
 machine that is busy with tests may stand still for longer than the 2 s, and the 1 s beyond `assign`, that it has."""
 
 
-def run(*arguments: str, timeout_s: float = 150, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """`greenroom …` to its end, its output captured."""
     return subprocess.run(
         [*GREENROOM, *arguments],
         capture_output=True,
         text=True,
         check=False,
-        timeout=timeout_s,
+        timeout=RUN_S,
         env={**os.environ, **environment},
         stdin=subprocess.DEVNULL,
     )
@@ -188,8 +190,8 @@ class Instance:
 
     def sql(self, query: str, *params: Any) -> list[dict[str, Any]]:
         """Rows of a statement in the instance's database."""
-        with psycopg.connect(self.found["database_url"], autocommit=True, row_factory=dict_row) as connection:
-            cursor = connection.execute(query.encode(), params)
+        with psycopg.connect(self.found["database_url"], autocommit=True) as connection:
+            cursor = connection.cursor(row_factory=dict_row).execute(query.encode(), params)
             return cursor.fetchall() if cursor.description else []
 
     def containers(self) -> list[str]:

@@ -101,8 +101,8 @@ class Deployment:
 
     def sql(self, query: str, *params: Any) -> list[dict[str, Any]]:
         """Rows of a statement in the database."""
-        with psycopg.connect(self.dsn, autocommit=True, row_factory=dict_row) as connection:
-            cursor = connection.execute(query.encode(), params)
+        with psycopg.connect(self.dsn, autocommit=True) as connection:
+            cursor = connection.cursor(row_factory=dict_row).execute(query.encode(), params)
             return cursor.fetchall() if cursor.description else []
 
     # Starting -------------------------------------------------------------------------------------------------------

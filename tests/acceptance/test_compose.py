@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
+import httpx
 import pytest
 from tests.acceptance.compose_hosts import ComposeHost
 from tests.acceptance.instance import wait_for
@@ -153,7 +154,7 @@ def test_clients_are_known_by_their_own_address(deployments: Deployments):
     first = deployments.first
     with first.http() as client:
         body = {"username": "nobody@example.org", "password": "a wrong one"}
-        assert client.post("/api/v1/login", json=body, auth=None).status_code == 401
+        assert client.post("/api/v1/login", json=body, auth=httpx.Auth()).status_code == 401
 
     def rows() -> list[str]:
         return [row["message"] for row in deployments.call("GET", "/logs?code=login-failed")]

@@ -6,7 +6,7 @@ import ssl
 import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from types import SimpleNamespace
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
@@ -146,11 +146,25 @@ def for_any_name(trusted: ssl.SSLContext) -> ssl.SSLContext:
     return trusted
 
 
+@dataclass(frozen=True)
+class AnyName:
+    """`web` at an address whose certificate is taken whatever its name, as long as the fleet's authority signed it."""
+
+    url: str
+    web: Web
+
+    def ca(self) -> ssl.SSLContext:
+        return for_any_name(self.web.ca())
+
+    def call(self, method: str, path: str, **options: Any) -> Any:
+        return self.web.call(method, path, **options)
+
+
 def test_without_proxy_connections_browsers_go_to_the_host_itself(deployed: Deployment, sessions: Sessions):
     web = deployed.webs[0]
     # The fleet's authority signs names of its own alone. Browsers need a certificate of the administrator's; here the
     # same one stands for it, whatever its name.
-    trusting = SimpleNamespace(url=web.url, call=web.call, ca=lambda: for_any_name(web.ca()))
+    trusting = AnyName(web.url, web)
     zone_path = f"/zones/{web.call('GET', '/zones')[0]['zone_id']}"
     web.call("PATCH", zone_path, json={"proxy_connections": False, "proxy_hostname": "$request_host$"})
     try:
@@ -158,11 +172,11 @@ def test_without_proxy_connections_browsers_go_to_the_host_itself(deployed: Depl
             edge = f"https://{host.address}:{EDGE}"
             address, cookie = entered(trusting, sessions[host.name]["session_id"])
             assert address.startswith(f"{edge}/desktop/")
-            with open_stream(SimpleNamespace(url=edge, ca=trusting.ca), address, cookie) as desktop:
+            with open_stream(AnyName(edge, web), address, cookie) as desktop:
                 assert desktop.goes_on()
             with (
                 pytest.raises(InvalidStatus) as refused,
-                open_stream(SimpleNamespace(url="https://elsewhere.example", ca=trusting.ca), address, cookie),
+                open_stream(AnyName("https://elsewhere.example", web), address, cookie),
             ):
                 pass
             assert refused.value.response.status_code == 403
@@ -212,6 +226,7 @@ def rows_of(deployment: Deployment, config_id: str) -> list[dict[str, Any]]:
 
 def test_a_primary_that_is_cut_off_from_the_database_is_replaced(deployed: Deployment, sessions: Sessions, pool: str):
     before, term = deployed.primary(), deployed.term()
+    assert before is not None
     after = next(web for web in deployed.webs if web is not before)
     with ExitStack() as streams:
         desktops = [

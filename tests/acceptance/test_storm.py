@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -155,7 +155,7 @@ class Storm:
         )
 
 
-def test_nothing_healthy_is_thrown_away_in_a_storm(busy: Instance, record_property: pytest.RecordProperty):
+def test_nothing_healthy_is_thrown_away_in_a_storm(busy: Instance, record_property: Callable[[str, object], None]):
     storm = Storm(busy)
     for come in ("", "started", "answering"):
         staged, others = storm.run(come)

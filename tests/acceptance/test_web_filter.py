@@ -268,7 +268,7 @@ def test_the_stream_of_a_filtered_desktop_works(filtering: Instance, desktop: st
 
 def test_programs_are_told_of_the_filter(desktop: str):
     proxy = f"http://{attached(desktop)['Gateway']}:{PORT}"
-    variables = dict(line.partition("=")[::2] for line in inside(desktop, "env").splitlines())
+    variables = dict(line.split("=", 1) for line in inside(desktop, "env").splitlines() if "=" in line)
     for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY"):
         assert variables[name] == proxy
     assert "localhost" in variables["no_proxy"]

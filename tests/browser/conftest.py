@@ -57,7 +57,7 @@ def new_context(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Ca
     """Makes browser profiles of their own, for this test alone."""
     contexts = request.node.stash[CONTEXTS] = list[BrowserContext]()
 
-    def make(**options: object) -> BrowserContext:
+    def make(**options: Any) -> BrowserContext:
         context = browser.new_context(
             ignore_https_errors=True, viewport={"width": 1360, "height": 800}, reduced_motion="reduce", **options
         )

@@ -58,8 +58,8 @@ def test_without_input_the_session_counts_as_unused_until_there_is_some(impatien
 @pytest.mark.usefixtures("clean")
 def test_a_page_that_does_not_count_is_left_when_its_window_is_out_of_sight(impatient: Person):
     page = impatient.page
-    silent = {"content_type": "text/javascript", "body": ""}
-    page.context.route("**/desktop/**/session.js", lambda route: route.fulfill(**silent))  # as a page of others' images
+    # as a page of others' images
+    page.context.route("**/desktop/**/session.js", lambda route: route.fulfill(content_type="text/javascript", body=""))
     impatient.launch("Desktop")
     page.locator("iframe[data-state=silent]").wait_for(timeout=60_000)
     page.evaluate(OUT_OF_SIGHT)

@@ -41,6 +41,7 @@ from tests.integration.played import (
     serve,
 )
 from websockets.asyncio.client import ClientConnection, connect
+from websockets.typing import Origin, Subprotocol
 
 from greenroom.agent.cutter import Cutter
 from greenroom.agent.streams import StreamAuthoriser
@@ -124,8 +125,8 @@ class World:
         return connect(
             f"wss{base.removeprefix('https')}{self.path(session_id)}websockify{query}",
             ssl=self.tls(),
-            origin=self.stream if origin == "same" else origin,
-            subprotocols=["binary"],
+            origin=None if origin is None else Origin(self.stream if origin == "same" else origin),
+            subprotocols=[Subprotocol("binary")],
             additional_headers={**cookie, **headers},
             proxy=None,
             open_timeout=10,

@@ -33,7 +33,7 @@ class Stage:
     async def launch(self, **changes: Any) -> LaunchResult:
         return await self.launcher.launch(self.request(**changes))
 
-    async def setting(self, **settings: object) -> None:
+    async def setting(self, **settings: Any) -> None:
         group_id = await rows.group(self.db, name="Students", priority=5, **settings)
         await self.db.write("INSERT INTO user_groups VALUES (%s, %s)", (self.user_id, group_id))
 

@@ -8,7 +8,7 @@ import datetime
 import ipaddress
 import json
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -54,15 +54,27 @@ class Served:
         await self.task
 
 
+class Background(uvicorn.Server):
+    """A server that leaves the signals of the process to the tests."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None]:
+        yield
+
+
 async def serve(app: ASGIApp, *, tls: Path | None = None) -> Served:
     listening = socket.create_server(("127.0.0.1", 0))
-    files = {"ssl_certfile": str(tls / "cert.pem"), "ssl_keyfile": str(tls / "key.pem")} if tls else {}
-    server = uvicorn.Server(
+    server = Background(
         uvicorn.Config(
-            app, log_config=None, ws="websockets-sansio", lifespan="off", timeout_graceful_shutdown=1, **files
+            app,
+            log_config=None,
+            ws="websockets-sansio",
+            lifespan="off",
+            timeout_graceful_shutdown=1,
+            ssl_certfile=str(tls / "cert.pem") if tls else None,
+            ssl_keyfile=str(tls / "key.pem") if tls else None,
         )
     )
-    server.capture_signals = contextlib.nullcontext
     task = asyncio.create_task(server.serve(sockets=[listening]))
     while not server.started:  # noqa: ASYNC110 -- uvicorn has no event for it
         await asyncio.sleep(0.005)

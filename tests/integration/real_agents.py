@@ -84,7 +84,9 @@ def simulated(agent: Agent) -> SimulatedRuntime:
 
 def behave(folder: Path, **settings: Any) -> None:
     """How the simulated host of the Agent in `folder` behaves from now on."""
-    values = {name: frozenset(value) if isinstance(value, list) else value for name, value in settings.items()}
+    values: dict[str, Any] = {
+        name: frozenset(value) if isinstance(value, list) else value for name, value in settings.items()
+    }
     SimulatedRuntime("", "", folder=folder / "agent").configure(Settings(**values))
 
 

@@ -11,8 +11,8 @@ import pytest
 from tests.integration.real_agents import agent_inside, behave, manager_of, session_id, simulated, until
 
 from greenroom.agent import prober
-from greenroom.testing.manager import ScriptedManager, World, spec
-from greenroom.wire.messages import Answer
+from greenroom.testing.manager import ScriptedManager, WantText, World, spec
+from greenroom.wire.messages import Answer, Desired
 
 
 async def test_a_wanted_session_is_started_and_becomes_usable_with_its_steps(
@@ -62,15 +62,10 @@ async def test_a_desktop_that_never_paints_never_becomes_usable(world: World, ma
 async def test_stop_pause_and_resume(world: World, manager: ScriptedManager, tmp_path: Path):
     session = session_id()
     async with agent_inside(tmp_path, manager):
-        for want, state in (
-            ("running", "running"),
-            ("paused", "paused"),
-            ("running", "running"),
-            ("stopped", "stopped"),
-            ("running", "running"),
-        ):
+        wants: tuple[WantText, ...] = ("running", "paused", "running", "stopped", "running")
+        for want in wants:
             desired = await world.want(session, want)
-            await world.until(lambda d=desired, s=state: _is(world, session, s, d.generation))
+            await world.until(lambda d=desired, s=want: _is(world, session, s, d.generation))
     assert not any(observed.state == "failed" for observed in world.history)
 
 
@@ -318,7 +313,7 @@ async def test_late_and_repeated_answers_do_no_harm(world: World, manager: Scrip
         assert await simulated(agent).list() == []
 
 
-def _saying(answer: Answer, desired: list[object]) -> Answer:
+def _saying(answer: Answer, desired: list[Desired]) -> Answer:
     return msgspec.structs.replace(answer, desired=desired)
 
 

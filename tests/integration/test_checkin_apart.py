@@ -91,7 +91,7 @@ async def test_variables_are_opened_on_the_way_to_the_agent_and_old_rows_are_tol
     )
     answer = await agent.check_in(full=True)
     plain = {"OLD": "plain", "NEW": "canary"}
-    (told,), (command,) = answer.desired or (), answer.commands
+    (told,), (command,) = answer.desired or [], answer.commands
     assert told.spec is not None
     assert (told.spec["environment"], told.spec["run_config"]["environment"], command.env) == (plain, plain, plain)
 

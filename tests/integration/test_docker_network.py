@@ -11,6 +11,7 @@ from pathlib import Path
 
 import aiodocker
 import pytest
+from aiodocker.networks import DockerNetworks
 from tests.integration.runtime_hosts import Host, eventually, new_id, run, shell, spec, usable
 
 from greenroom.core.squid import PORT as FILTER_PORT
@@ -226,7 +227,7 @@ async def test_a_docker_without_addresses_is_said_in_words(tmp_path: Path, monke
         async def refuses(*_: object, **__: object) -> None:
             raise aiodocker.DockerError(404, "could not find an available, non-overlapping IPv4 address pool")
 
-        monkeypatch.setattr(aiodocker.networks.DockerNetworks, "create", refuses)
+        monkeypatch.setattr(DockerNetworks, "create", refuses)
         with pytest.raises(StartError, match="default-address-pools"):
             await runtime.open_filter_network(new_id(), FILTERS)
     finally:

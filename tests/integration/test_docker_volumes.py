@@ -76,10 +76,10 @@ async def test_a_link_that_a_sessions_user_left_leads_nowhere(host: Host, runtim
     await shell(runtime, session_id, f"ln -s {secret} /mnt/shared/leaf; ln -s / /mnt/shared/root")
     await runtime.remove(session_id)
     sentence = "is a link, or no folder; a mapping must name the folder itself."
-    for options in ({}, {"required": True}):
-        leaf = Mount(source=f"{shared}/leaf", target="/mnt/x", **options)
+    for required in (False, True):
+        leaf = Mount(source=f"{shared}/leaf", target="/mnt/x", required=required)
         assert await refused(runtime, leaf) == f"{shared}/leaf {sentence}"
-        below = Mount(source=f"{shared}/root{tmp_path}/secret", target="/mnt/x", **options)
+        below = Mount(source=f"{shared}/root{tmp_path}/secret", target="/mnt/x", required=required)
         assert await refused(runtime, below) == f"{shared}/root {sentence}"
     assert list(secret.iterdir()) == []
 
@@ -133,7 +133,7 @@ async def test_what_is_neither_folder_nor_file_is_refused(runtime: Runtime, tmp_
 
 
 async def test_the_host_says_which_folders_may_be_mounted(docker_url: str, tmp_path: Path):
-    folders = HostFolders(private=[tmp_path / "instance"], allowed=[tmp_path / "srv", tmp_path / "instance"])
+    folders = HostFolders(private=[f"{tmp_path}/instance"], allowed=[f"{tmp_path}/srv", f"{tmp_path}/instance"])
     runtime = DockerRuntime(new_id(), new_id(), docker_host=docker_url, folders=folders)
     await runtime.open()
     try:

@@ -335,7 +335,7 @@ async def test_a_registrys_password_is_told_to_an_enabled_agent_that_has_to_fetc
     agent = await joined(db, door)
 
     async def told(**said: Any) -> tuple[str, bool]:
-        (image,) = (await agent.check_in(**said)).images or ()
+        (image,) = (await agent.check_in(**said)).images or []
         return image.password, image.password_withheld
 
     def has(state: Any) -> list[ImageReport]:

@@ -41,7 +41,7 @@ async def line(fleet: Fleet, dsn: str, tmp_path: Path) -> AsyncIterator[BadLine]
         yield line
 
 
-async def one_of_two(fleet: Fleet, db: Database, line: BadLine | None = None, **settings: str) -> None:
+async def one_of_two(fleet: Fleet, db: Database, line: BadLine | None = None, /, **settings: str) -> None:
     """Managers `one`, the Primary, perhaps on a line of its own, and `two`, its follower, whose lease is long.
 
     That of `one` does not end because the machine stood still for a moment. On a line it is as short as the time within

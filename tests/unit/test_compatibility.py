@@ -12,7 +12,7 @@ from greenroom.core import compatibility
 from greenroom.core.compatibility import AT_CREATION, RULES, LaunchFacts, unused_profile, violations
 from greenroom.core.settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, Setting, resolve
 
-OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
+OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)
 
 
 def facts(group: dict[str, Any] | None = None, **others: Any) -> LaunchFacts:

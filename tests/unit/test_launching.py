@@ -27,7 +27,7 @@ from greenroom.core.settings import STAGED_PERMISSIONS, GroupSettings, resolve
 from greenroom.core.specs import ImageFacts, ZoneFacts
 
 IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop")
-OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
+OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)
 
 
 def zone(name: str, *, alternate: bool = True) -> LaunchZone:

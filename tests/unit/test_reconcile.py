@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import Phase, given, settings
@@ -53,7 +54,7 @@ def seen(state: ContainerState, session_id: str = "s1", **changes: object) -> Se
     return replace(value, **changes)
 
 
-def one(want: Wanted | None, container: Seen | None = None, known: Known | None = None, **more: object) -> Snapshot:
+def one(want: Wanted | None, container: Seen | None = None, known: Known | None = None, **more: Any) -> Snapshot:
     return Snapshot(
         list_is_valid=True,
         wanted={"s1": want} if want else {},

@@ -17,7 +17,7 @@ from greenroom.core.specs import ImageFacts, LaunchExtras, ZoneFacts, fingerprin
 
 IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop", memory=256, memory_limit=1024)
 ZONE = ZoneFacts(zone_id="z", zone_name="eu")
-OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
+OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)
 EXTRAS = LaunchExtras(request_host="desk.example:8443", username="ada", user_id="u1")
 
 
@@ -107,9 +107,11 @@ def test_commands_are_split_once():
 )
 def test_the_fingerprint_changes_with_whatever_makes_staged_sessions_out_of_date(changed: dict[str, Any]):
     same: dict[str, Any] = {"image": IMAGE, "zone": ZONE, "permissions": OFF, "revision": 1}
-    assert fingerprint(**same) != fingerprint(**{**same, **changed})
+    other: dict[str, Any] = {**same, **changed}
+    assert fingerprint(**same) != fingerprint(**other)
     newer = replace(IMAGE, friendly_name="x", name="y:2", cores=7.0, memory=1, volume_mappings={"/s": {"bind": "/s"}})
-    assert fingerprint(**same) == fingerprint(**same | {"image": newer}), "they are replaced one by one"
+    same_but_newer: dict[str, Any] = {**same, "image": newer}
+    assert fingerprint(**same) == fingerprint(**same_but_newer), "they are replaced one by one"
 
 
 def check() -> None:

@@ -7,6 +7,7 @@ import base64
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -93,7 +94,8 @@ class Agent:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.table, self.api, self.cuts = Table(), Api(), Cuts()
-        self.now, self.fresh = 1000.0, None
+        self.now = 1000.0
+        self.fresh: float | None = None
         self.reported: list[str] = []
         self.opened: list[tuple[str, str, str]] = []
         self.closed: list[tuple[str, str, str]] = []
@@ -175,7 +177,9 @@ async def test_programs_bring_the_token_in_a_cookie_with_their_name_or_in_the_ad
 
 
 async def test_without_or_with_a_wrong_token_it_is_401_with_the_reason(agent: Agent):
-    for request in ({"cookie": ""}, {"cookie": "greenroom_viewer=bad", "websocket": True, "origin": OK_ORIGIN}):
+    bad: dict[str, Any] = {"cookie": "greenroom_viewer=bad", "websocket": True, "origin": OK_ORIGIN}
+    none: dict[str, Any] = {"cookie": ""}
+    for request in (none, bad):
         reply = await agent.ask(**request)
         assert reply.status_code == 401
         assert reply.json()["error_message"] == reply.headers["X-Greenroom-Reason"] != ""

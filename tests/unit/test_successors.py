@@ -36,8 +36,15 @@ USED = TraceStep(order=3, step="staged_here", zone_name="eu", candidate="c-eu", 
 
 
 def failed(**fields: Any) -> Failed:
-    values: dict[str, Any] = {"handover": False, "agent_name": "host-1", "cause": "Broken.", "tried": 1}
-    return Failed(**(values | {"permissions": OFF} | fields))
+    values: dict[str, Any] = {
+        "handover": False,
+        "agent_name": "host-1",
+        "cause": "Broken.",
+        "tried": 1,
+        "permissions": OFF,
+        **fields,
+    }
+    return Failed(**values)
 
 
 def zone(name: str, *, alternate: bool = True) -> LaunchZone:

@@ -114,21 +114,21 @@ class ManagerConfig(DatabaseConfig):
     sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- the path is fixed by the seed page
     gateway_url: HttpsUrls = ""
     """Address under which Agents reach this Manager, e.g. https://127.0.0.1:8446."""
-    lease_ttl_s: float = Field(6.0, gt=0)
-    lease_renew_s: float = Field(2.0, gt=0)
-    lease_margin_s: float = Field(1.0, gt=0)
-    guardian_interval_s: float = Field(1.0, gt=0)
-    checkin_hold_s: float = Field(5.0, gt=0)
-    agent_missing_s: float = Field(15.0, gt=0)
-    session_lost_s: float = Field(600.0, gt=0)
-    agent_dead_s: float = Field(3600.0, gt=0)
-    unhealthy_after_s: float = Field(10.0, gt=0)
-    handover_received_s: float = Field(2.0, gt=0)
-    handover_assigned_s: float = Field(3.0, gt=0)
-    cpu_overcommit: float = Field(16.0, gt=0)
-    verdict_grace_s: float = Field(10.0, gt=0)
+    lease_ttl_s: float = Field(default=6.0, gt=0)
+    lease_renew_s: float = Field(default=2.0, gt=0)
+    lease_margin_s: float = Field(default=1.0, gt=0)
+    guardian_interval_s: float = Field(default=1.0, gt=0)
+    checkin_hold_s: float = Field(default=5.0, gt=0)
+    agent_missing_s: float = Field(default=15.0, gt=0)
+    session_lost_s: float = Field(default=600.0, gt=0)
+    agent_dead_s: float = Field(default=3600.0, gt=0)
+    unhealthy_after_s: float = Field(default=10.0, gt=0)
+    handover_received_s: float = Field(default=2.0, gt=0)
+    handover_assigned_s: float = Field(default=3.0, gt=0)
+    cpu_overcommit: float = Field(default=16.0, gt=0)
+    verdict_grace_s: float = Field(default=10.0, gt=0)
     """How long a container without a session is left alone after its Agent first asked about it."""
-    ended_keep_days: float = Field(7.0, gt=0)
+    ended_keep_days: float = Field(default=7.0, gt=0)
 
 
 class AgentConfig(ProcessConfig):
@@ -149,18 +149,18 @@ class AgentConfig(ProcessConfig):
     """Where the files for that gateway are kept (edge.key, edge.pem, agent_id), default `edge` in agent_dir."""
     runtime: str = "docker"
     docker_host: str | None = None
-    share: float = Field(1.0, gt=0, le=1)
+    share: float = Field(default=1.0, gt=0, le=1)
     """Fraction of the host this Agent offers; `up` divides a host among several Agents."""
-    probe_interval_s: float = Field(10.0, gt=0)
+    probe_interval_s: float = Field(default=10.0, gt=0)
     web_filter_dir: Path | None = None
     """Files of the web filters, default `web-filter` in agent_dir; the account greenroom-filter has to reach it."""
     web_filter_resolvers: str = ""
     """Comma list of IP addresses: the name servers that web filters ask; empty = those of /etc/resolv.conf."""
-    disk_kept_bytes: int = Field(5_000_000_000, ge=0)
+    disk_kept_bytes: int = Field(default=5_000_000_000, ge=0)
     """With less disk free than this the host takes no new session; 0 = it always does."""
     runtime_classes: str = ""
     """Comma list: runtimes of this host's Docker, beside its default one, that workspaces may ask for."""
-    session_connections: int = Field(4096, ge=0, le=1_000_000)
+    session_connections: int = Field(default=4096, ge=0, le=1_000_000)
     """How many connections a session may have open at the same time; 0 = any number."""
     volume_folders: str = ""
     """Comma list: sessions are given folders of this host in these and in `own_volumes()` alone."""
@@ -238,7 +238,7 @@ class GatewayConfig(ProcessConfig):
     """JSON of greenroom.gateway.plan.GatewayPlan."""
     gateway_dir: Path
     """Prefix of nginx: configuration, pid and temporary files."""
-    gateway_metrics_port: int | None = Field(None, gt=0, lt=65536)
+    gateway_metrics_port: int | None = Field(default=None, gt=0, lt=65536)
     """Where metrics are served on 127.0.0.1; nowhere without."""
     gateway_profile: Literal["web", "edge"] = "web"
     main_listen: str = "127.0.0.1:8443"

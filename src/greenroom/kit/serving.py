@@ -13,7 +13,7 @@ import gc
 import signal
 import socket
 import time
-from collections.abc import Awaitable, Callable, Generator, Sequence
+from collections.abc import Callable, Coroutine, Generator, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -29,7 +29,7 @@ FREED_WITHIN_S: Final = 2.0
 """What a process that was just killed had is free again within this, its helpers' copies too."""
 TRY_AGAIN_S: Final = 0.05
 
-Loop = Callable[[], Awaitable[None]]
+Loop = Callable[[], Coroutine[Any, Any, None]]
 
 
 class LoopEndedError(RuntimeError):

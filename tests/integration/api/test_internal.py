@@ -61,15 +61,15 @@ class Stage:
 async def stage(app: FastAPI, db: Database, connect: Connect) -> Stage:
     zone_id = await rows.zone(db, "eu")
     image_id = await rows.image(db, friendly_name="Test")
-    agents = [await rows.agent(db, zone_id), await rows.agent(db, zone_id)]
-    for agent_id in agents:
+    agent, other = await rows.agent(db, zone_id), await rows.agent(db, zone_id)
+    for agent_id in (agent, other):
         await db.write(
             "UPDATE agents SET credential_hash = %s WHERE agent_id = %s",
             (hashed(f"credential of {agent_id}"), agent_id),
         )
     config_id = await rows.staging_config(db, zone_id, image_id)
-    users = [await rows.user(db, "ann@x"), await rows.user(db, "bob@x")]
-    return Stage(db, await connect(), *agents, *users, config_id)
+    ann, bob = await rows.user(db, "ann@x"), await rows.user(db, "bob@x")
+    return Stage(db, await connect(), agent, other, ann, bob, config_id)
 
 
 async def test_the_user_of_a_session_may_view_it_with_its_token(stage: Stage):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Iterator
 from itertools import islice, repeat
 from typing import Any, cast
@@ -36,7 +37,7 @@ class Deployment:
 
 
 def follow(deployment: Deployment, number: int) -> list[int]:
-    server = Server("https://greenroom.example", "key", "secret", tls=True, is_local=False)
+    server = Server("https://greenroom.example", "key", "secret", tls=ssl.create_default_context(), is_local=False)
     with Client(server, httpx.MockTransport(deployment.answer)) as client:
         return [found["log_id"] for found in islice(logs.follow_rows(client, {}, 20), number)]
 
@@ -67,7 +68,7 @@ def test_without_events_it_asks_every_second(events: httpx.Response, pauses: lis
 
 def test_it_ends_with_a_sentence_when_the_server_is_away(pauses: list[float]):
     deployment = Deployment(httpx.Response(200))
-    server = Server("https://greenroom.example", "key", "secret", tls=True, is_local=False)
+    server = Server("https://greenroom.example", "key", "secret", tls=ssl.create_default_context(), is_local=False)
     with Client(server, httpx.MockTransport(deployment.answer)) as client:
         rows = logs.follow_rows(client, {}, 20)
         next(rows)

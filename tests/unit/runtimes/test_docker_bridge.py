@@ -58,7 +58,7 @@ class RefusedNetworks:
 
     async def delete(self) -> None:
         """Refuse."""
-        raise aiodocker.DockerError(self._status, {"message": "network n has active endpoints"})
+        raise aiodocker.DockerError(self._status, "network n has active endpoints")
 
     async def show(self) -> dict[str, Any]:
         """What is on it."""

@@ -101,7 +101,13 @@ def test_a_file_is_replaced_at_once_with_its_mode(layout: Layout):
 
 def test_a_parent_that_blocks_the_account_is_named():
     class Stranger(Account):
-        uid = gid = 64321
+        @property
+        def uid(self) -> int:
+            return 64321
+
+        @property
+        def gid(self) -> int:
+            return 64321
 
     closed = Path(tempfile.mkdtemp())
     inner = closed / "inner"
