@@ -112,7 +112,7 @@ async def delete_user(db: Database, caller: Caller, user_id: str, *, force: bool
 
 
 async def log_out(db: Database, user_id: str) -> None:
-    """End all log-ins of a user and cut his streams; his sessions go on.
+    """End all log-ins of a user and cut their streams; their sessions go on.
 
     Raises:
         NotFound: there is no such user.

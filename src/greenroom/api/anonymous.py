@@ -56,7 +56,7 @@ async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWrit
             await forget_anonymous(db, user_id)
         except (NotFound, Invalid):
             continue  # another process was faster, or he has a new session
-        logs.write("INFO", "user-deleted", f"The anonymous user {username} left with his last session")
+        logs.write("INFO", "user-deleted", f"The anonymous user {username} left with their last session")
 
 
 async def _made(db: Database, name: str) -> str:

@@ -69,7 +69,7 @@ class LogFilter(Body):
     since: Annotated[datetime, Field(description="from this time on")] = datetime.min.replace(tzinfo=UTC)
     until: Annotated[datetime, Field(description="before this time")] = datetime.max.replace(tzinfo=UTC)
     zone_name: Annotated[str, Field(description="about this zone")] = ""
-    user_id: Annotated[UUID | None, Field(description="what this user did, or what happened to his sessions")] = None
+    user_id: Annotated[UUID | None, Field(description="what this user did, or what happened to their sessions")] = None
     session_id: UUID | None = None
     staging_config_id: UUID | None = None
 

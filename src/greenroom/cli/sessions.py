@@ -38,7 +38,7 @@ Force = Annotated[
     bool, typer.Option("--force", help="End its row now, whatever its Agent says; the container goes when it can.")
 ]
 SetAside = Annotated[
-    bool, typer.Option("--set-aside", help="The very one, whose hand-over to a user failed; his other one lives on.")
+    bool, typer.Option("--set-aside", help="The very one, whose hand-over to a user failed; the other one lives on.")
 ]
 Address = Annotated[str, typer.Argument(metavar="URL", help="The address, http:// or https://.", show_default=False)]
 Within = Annotated[

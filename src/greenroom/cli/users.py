@@ -1,4 +1,4 @@
-"""Verbs of users: who may log in and where he is, what he prefers, which group settings hold for him."""
+"""Verbs of users: who may log in and where they are, what they prefer, which group settings hold for them."""
 
 from __future__ import annotations
 
@@ -40,8 +40,8 @@ _ATTRIBUTES: Final = options_of(AttributesPatch)
 def register(app: typer.Typer) -> None:
     """Add the verbs."""
     add_change(app, "enable", "users", {"disabled": False}, "Let a user log in again.")
-    add_change(app, "disable", "users", {"disabled": True}, "Keep a user out: his log-ins, streams and API keys end.")
-    add_change(app, "lock", "users", {"locked": True}, "Keep a user out for now: his log-ins and streams end.")
+    add_change(app, "disable", "users", {"disabled": True}, "Keep a user out: their log-ins, streams and API keys end.")
+    add_change(app, "lock", "users", {"locked": True}, "Keep a user out for now: their log-ins and streams end.")
     add_change(app, "unlock", "users", {"locked": False}, "End the locking of a user.")
     app.command("logins")(command(logins, [identity(_NOUN)]))
     app.command("logout")(command(logout, [identity(_NOUN)]))
@@ -59,19 +59,19 @@ def logins(call: Call, **given: Any) -> None:
 
 
 def logout(call: Call, *, login: Login = None, **given: Any) -> None:
-    """End a user's log-ins and cut his streams; his sessions go on."""
+    """End a user's log-ins and cut their streams; their sessions go on."""
     path = f"{address(call, _NOUN, given['given_id'])}/logins"
     call.client.delete(f"{path}/{login}" if login else path)
     call.output.done(f"The user {given['given_id']} is logged out.", {"logged_out": True})
 
 
 def attributes(call: Call, **given: Any) -> None:
-    """Show what a user prefers, and his public SSH key."""
+    """Show what a user prefers, and their public SSH key."""
     call.one(call.client.get(f"{address(call, _NOUN, given['given_id'])}/attributes"))
 
 
 def set_attributes(call: Call, **given: Any) -> None:
-    """Change what a user prefers and his SSH keys; what is not given stays as it is."""
+    """Change what a user prefers and their SSH keys; what is not given stays as it is."""
     path = f"{address(call, _NOUN, given.pop('given_id'))}/attributes"
     body = body_of(_ATTRIBUTES, given, call.client)
     if not body:

@@ -76,7 +76,9 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
             "Records of Managers not heard of for this long are removed, but for a zone's last enabled one; 0: never",
         ),
         _switch("add_images_to_default_group", "A new workspace for which no groups are named is for All Users"),
-        _setting("anonymous_user_retention_s", "s", 0, "An anonymous user is deleted this long after his last session"),
+        _setting(
+            "anonymous_user_retention_s", "s", 0, "An anonymous user is deleted this long after their last session"
+        ),
         _switch(
             "auto_agent", "A new Agent is enabled at once; off: it waits, unless its join token says that it is enabled"
         ),

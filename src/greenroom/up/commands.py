@@ -345,7 +345,7 @@ async def _migrate_instance(layout: Layout, *, only_pre: bool) -> tuple[list[str
 
 
 def reset_password(data: Path, username: str) -> str:
-    """Give a user a new random password and end his log-ins; returns it. Works while nothing runs.
+    """Give a user a new random password and end their log-ins; returns it. Works while nothing runs.
 
     Raises:
         SetupError: there is no instance.

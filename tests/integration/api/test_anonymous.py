@@ -75,7 +75,7 @@ async def test_he_leaves_some_time_after_his_last_session(admin: Client, anonymo
     assert await left(db, app, 60) == 0
     assert (await admin.get(f"/api/v1/users/{anonymous_id}")).status_code == 404
     (row,) = await db.fetch("SELECT message FROM logs WHERE code = 'user-deleted'", {})
-    assert "left with his last session" in row["message"]
+    assert "left with their last session" in row["message"]
     assert len((await admin.get("/api/v1/users")).json()) == 1, "nobody else left"
 
 

@@ -9,7 +9,7 @@ export interface Launch extends LaunchChoices {
   key: string;
 }
 
-/** What a person may choose at a launch; left out = what holds for him. */
+/** What a person may choose at a launch; left out = what holds for them. */
 export type LaunchChoices = Pick<Schemas['SessionCreate'], 'zone_id' | 'persistent_profile_mode'>;
 
 export function newLaunch(imageId: Uuid, choices: LaunchChoices = {}): Launch {

@@ -35,7 +35,7 @@ def now() -> str:
 
 
 def user_shape(user: User, kasms: Iterable[dict[str, Any]] = ()) -> dict[str, Any]:
-    """A user with his sessions."""
+    """A user with their sessions."""
     return {
         "user_id": user.user_id,
         "username": user.username,

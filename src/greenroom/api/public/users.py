@@ -64,7 +64,7 @@ async def create_user(
 
 @router.post("/get_user")
 async def get_user(db: Db, streams: Streams, call: Annotated[Call, requires_key("users_view")]) -> dict[str, Any]:
-    """One user, by id or name, with his sessions."""
+    """One user, by id or name, with their sessions."""
     user = await _target(db, call)
     kasms = await kasms_of_users(db, streams, user.user_id)
     return {"user": user_shape(user, kasms.get(user.user_id, []))}
@@ -98,7 +98,7 @@ async def update_user(
 async def delete_user(
     db: Db, logs: Logs, call: Annotated[Call, requires_key("users_delete", "users_modify")]
 ) -> dict[str, Any]:
-    """Delete a user; refused while he has sessions, unless `force`."""
+    """Delete a user; refused while they have sessions, unless `force`."""
     user_id = call.part("target_user").id("user_id")
     user = await remove(db, call.caller, user_id, force=call.flag("force"))
     audit(logs, call.caller, "deleted", "user", user.username, before=visible(user))
@@ -107,7 +107,7 @@ async def delete_user(
 
 @router.post("/logout_user")
 async def logout_user(db: Db, logs: Logs, call: Annotated[Call, requires_key("users_auth_session")]) -> dict[str, Any]:
-    """End all log-ins of a user and cut his streams; his sessions go on."""
+    """End all log-ins of a user and cut their streams; their sessions go on."""
     user = await _target(db, call)
     call.caller.require_not_above(user.permissions)
     await log_out(db, user.user_id)

@@ -39,7 +39,8 @@ async def create_api_key(
 ) -> KeyCreated:
     """Create an API key. The answer shows its secret; it is never shown again.
 
-    The key belongs to the user who makes it: it may never more than he, and nothing while he is disabled or locked.
+    The key belongs to the user who makes it: it may never do more than they may, and nothing while
+    they are disabled or locked.
     """
     caller.require_to_have(body.permissions)
     _require_to_outlive(caller, body.expires)

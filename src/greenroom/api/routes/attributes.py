@@ -58,7 +58,7 @@ async def update_user_attributes(
     secrets: InstallationSecrets,
     caller: Annotated[Caller, requires("users_modify")],
 ) -> AttributesView:
-    """Change a user's preferences and SSH keys; his sessions that are launched from now on follow."""
+    """Change a user's preferences and SSH keys; sessions launched from now on follow."""
     return _logged(logs, caller, await change_attributes(db, secrets, caller, str(user_id), body.sent()))
 
 

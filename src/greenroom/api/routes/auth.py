@@ -223,7 +223,7 @@ async def _start(request: Request, response: Response, db: Database, user: users
 async def logout(
     response: Response, db: Db, logs: Logs, caller: Annotated[Caller, requires(with_one_time_password=True)]
 ) -> None:
-    """End this log-in; the user's open streams are cut within seconds, his sessions go on."""
+    """End this log-in; the user's open streams are cut within seconds, their sessions go on."""
     user_id = caller.own_user_id()
     async with db.transaction() as connection:
         await users.lock_user(connection, user_id)
@@ -238,7 +238,7 @@ async def logout(
 async def get_me(
     db: Db, snapshot: SettingsSnapshot, caller: Annotated[Caller, requires(with_one_time_password=True)]
 ) -> Me:
-    """Who is logged in, what he may do, and which settings hold for him."""
+    """Who is logged in, what they may do, and which settings hold for them."""
     return await _me(db, caller.own_user_id(), snapshot)
 
 

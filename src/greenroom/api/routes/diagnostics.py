@@ -33,7 +33,7 @@ async def list_logs(
     since: Since = None,
     until: Until = None,
     zone_name: Annotated[Text | None, Query(description="rows about this zone")] = None,
-    user_id: Annotated[UUID | None, Query(description="what this user did, or what happened to his sessions")] = None,
+    user_id: Annotated[UUID | None, Query(description="what this user did, or what happened to their sessions")] = None,
     session_id: UUID | None = None,
     staging_config_id: UUID | None = None,
 ) -> list[LogView]:

@@ -65,7 +65,7 @@ async def create_group(
     secrets: InstallationSecrets,
     caller: Annotated[Caller, requires("groups_create")],
 ) -> GroupView:
-    """Create a group; nobody gives it more than he may himself."""
+    """Create a group; nobody gives it more than they have themselves."""
     caller.require_to_have(body.permissions)
     rules.require_for_settings(caller, body.settings)
     settings = await rules.stored_settings(db, secrets, body.settings)
@@ -158,7 +158,7 @@ async def delete_group(
 
 @router.put("/groups/{group_id}/users/{user_id}", status_code=204)
 async def add_group_user(group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]) -> None:
-    """Make a user a member; nobody gives him more than he may himself."""
+    """Make a user a member; nobody gives them more than they have themselves."""
     group = await rules.changeable_group(db, caller, str(group_id))
     user = await users.get_user(db, str(user_id))
     caller.require_to_have(group.permissions)

@@ -217,7 +217,7 @@ async def get_connection(
     secrets: InstallationSecrets,
     caller: Annotated[Caller, requires_own_or("sessions_view")],
 ) -> ConnectionView:
-    """How far the session is; once it is running, where its stream is (for its user, or a program acting for him)."""
+    """How far the session is; once it is running, where its stream is (for its user, or a program acting for them)."""
     session = await actions.session_for(db, caller, str(session_id), "sessions_view")
     may_open = actions.is_own(caller, session) or (caller.kind == "key" and caller.may("users_auth_session"))
     causes = actions.may_know_causes(caller)

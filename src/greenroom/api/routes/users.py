@@ -52,7 +52,7 @@ async def create_user(
     passwords: PasswordHashes,
     caller: Annotated[Caller, requires("users_create")],
 ) -> UserView:
-    """Create a user; he is in All Users and in the groups given, which the caller must be allowed to change."""
+    """Create a user, who is in All Users and in the groups given, which the caller must be allowed to change."""
     fields = body.model_dump(exclude={"password", "groups"})
     groups = [str(group) for group in body.groups]
     user = await accounts.create_user(db, passwords, caller, fields, password=body.password, group_ids=groups)
@@ -75,7 +75,7 @@ async def update_user(
     passwords: PasswordHashes,
     caller: Annotated[Caller, requires("users_modify")],
 ) -> UserView:
-    """Change a user. A new password, disabling and locking end his log-ins and cut his streams."""
+    """Change a user. A new password, disabling and locking end their log-ins and cut their streams."""
     changes = body.sent()
     password: SecretStr | None = changes.pop("password", None)
     before, after = await accounts.change_user(db, passwords, caller, str(user_id), changes, password=password)
@@ -108,9 +108,9 @@ async def delete_user(
     db: Db,
     logs: Logs,
     caller: Annotated[Caller, requires("users_delete")],
-    force: Annotated[bool, Query(description="destroy his sessions, too")] = False,
+    force: Annotated[bool, Query(description="destroy their sessions, too")] = False,
 ) -> None:
-    """Delete a user; 409 while he has sessions, unless `force`. API keys he made are disabled."""
+    """Delete a user; 409 while they have sessions, unless `force`. API keys they made are disabled."""
     user = await accounts.delete_user(db, caller, str(user_id), force=force)
     audit(logs, caller, "deleted", "user", user.username, before=accounts.visible(user))
 
@@ -125,7 +125,7 @@ async def list_user_logins(user_id: UUID, db: Db, snapshot: SettingsSnapshot) ->
 
 @router.delete("/users/{user_id}/logins", status_code=204)
 async def log_user_out(user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("users_modify")]) -> None:
-    """End all log-ins of a user and cut his streams; his sessions go on."""
+    """End all log-ins of a user and cut their streams; their sessions go on."""
     user = await users.get_user(db, str(user_id))
     caller.require_not_above(user.permissions)
     await accounts.log_out(db, user.user_id)
@@ -136,7 +136,7 @@ async def log_user_out(user_id: UUID, db: Db, logs: Logs, caller: Annotated[Call
 async def end_user_login(
     user_id: UUID, login_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("users_modify")]
 ) -> None:
-    """End one log-in of a user, and cut his streams; his sessions go on."""
+    """End one log-in of a user, and cut their streams; their sessions go on."""
     user = await users.get_user(db, str(user_id))
     caller.require_not_above(user.permissions)
     ended = await accounts.end_login(db, user.user_id, str(login_id))

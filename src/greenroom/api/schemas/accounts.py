@@ -103,7 +103,7 @@ class UserView(View):
 
 
 class UserCreate(Body):
-    """A new user; without a password nobody can log in as him."""
+    """A new user; without a password nobody can log in as them."""
 
     username: Username
     password: Secret | None = None
@@ -145,7 +145,7 @@ class LoginView(View):
 
 
 class AttributesView(View):
-    """What a person prefers, and his SSH keys; the private one is never shown."""
+    """What a person prefers, and their SSH keys; the private one is never shown."""
 
     user_id: UUID
     ssh_public_key: str | None
@@ -173,7 +173,7 @@ class AttributesPatch(Body):
 
 
 class Me(View):
-    """Who is logged in, what he may do and which settings hold for him."""
+    """Who is logged in, what they may do and which settings hold for them."""
 
     user: UserView
     password_change_required: Annotated[
@@ -273,7 +273,7 @@ class KeyView(View):
     read_only: bool
     enabled: bool
     created_by: UUID | None
-    owner: Annotated[str | None, Field(description="who made it; it may never more than he")]
+    owner: Annotated[str | None, Field(description="who made it; it may never do more than they may")]
     valid: Annotated[bool, Field(description="enabled, not expired, its owner neither disabled nor locked")]
     created: datetime
     expires: datetime | None
@@ -288,7 +288,7 @@ class KeyCreated(KeyView):
 
 
 class KeyCreate(Body):
-    """A new API key; nobody gives it more than he may himself."""
+    """A new API key; nobody gives it more than they have themselves."""
 
     name: Name
     permissions: Permissions = []

@@ -95,7 +95,7 @@ class SessionCreate(Body):
     """A launch. Without `user_id` it is for the person who asks."""
 
     image_id: Annotated[
-        UUID | None, Field(description="null = the default workspace of the user, else of his groups")
+        UUID | None, Field(description="null = the default workspace of the user, else of their groups")
     ] = None
     user_id: Annotated[UUID | None, Field(description="another user; needs users_auth_session")] = None
     zone_id: Annotated[UUID | None, Field(description="counts where the user may choose (allow_zone_selection)")] = None

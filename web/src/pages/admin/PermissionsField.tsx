@@ -3,7 +3,7 @@ import { useQuery } from '@tanstack/react-query';
 import { useAllowed } from '../../api/auth';
 import { permissionsQuery } from '../../api/queries';
 
-/** Permission codes with what they mean; only those the person has himself can be given. */
+/** Permission codes with what they mean; only those the person has can be given. */
 export function PermissionsField(props: MultiSelectProps) {
   const allowed = useAllowed();
   const known = useQuery({ ...permissionsQuery, refetchInterval: false });

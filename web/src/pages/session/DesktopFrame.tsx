@@ -88,7 +88,7 @@ export function DesktopFrame({ url, load, onSilent, onRefused, onAgain, idle, to
   );
 }
 
-/** In the place of a page that does not see to it itself: the viewer was disconnected, and how he comes back. */
+/** In the place of a page that does not see to it itself: the viewer was disconnected, and how they come back. */
 function Left({ onReturn }: { onReturn: () => void }) {
   return (
     <Cover covers>

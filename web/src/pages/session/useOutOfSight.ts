@@ -2,9 +2,9 @@ import { useCallback, useEffect, useState } from 'react';
 
 /** What becomes of a viewer who gives no input. */
 export interface IdleRule {
-  /** Seconds after which he is disconnected; 0 = never. */
+  /** Seconds after which the viewer is disconnected; 0 = never. */
   afterS: number;
-  /** Told whether he is disconnected for it now. */
+  /** Told whether the viewer is disconnected for it now. */
   onChange: (idle: boolean) => void;
 }
 

@@ -19,7 +19,7 @@ interface Props {
   onDeletedTo?: string;
 }
 
-/** What can be done with a user; nobody disables or deletes himself. */
+/** What can be done with a user; nobody disables or deletes their own account. */
 export function UserActions({ user, onDeletedTo }: Props) {
   const { data: me } = useQuery(meQuery);
   const allowed = useAllowed();
