@@ -11,6 +11,11 @@ export function trimmed(value: number): string {
   return value.toFixed(1).replace(/\.0$/, '');
 }
 
+/** At most two digits behind the point: CPU cores are given so. */
+export function cores(value: number): string {
+  return String(Number(value.toFixed(2)));
+}
+
 /** At most three digits behind the point: hours are given so. */
 export function hours(value: number): string {
   return String(Number(value.toFixed(3)));

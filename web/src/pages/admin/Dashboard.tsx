@@ -8,7 +8,7 @@ import { agentsQuery, managersQuery, stagingQuery } from '../../api/queries';
 import { sessionCountQuery } from '../../api/sessionList';
 import type { Agent, Manager, StagingConfig } from '../../api/types';
 import { StaleBanner } from '../../components/feedback';
-import { bytes, counted, trimmed } from '../../components/format';
+import { bytes, cores, counted } from '../../components/format';
 import { Meter } from '../../components/Meter';
 import { PageHeader } from '../../components/PageHeader';
 import { PoolState } from './staging/PoolState';
@@ -204,7 +204,7 @@ function Capacity({ agent }: { agent: Agent }) {
         <Meter
           used={agent.cores_allocated}
           total={agent.cores}
-          format={(value) => `${trimmed(value)} cores`}
+          format={(value) => `${cores(value)} cores`}
           label={`Cores reserved on ${agent.hostname}`}
         />
         <Meter

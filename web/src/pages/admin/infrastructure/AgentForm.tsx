@@ -4,7 +4,7 @@ import { changeAgent } from '../../../api/actions';
 import type { Agent } from '../../../api/types';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
-import { bytes, trimmed } from '../../../components/format';
+import { bytes, cores } from '../../../components/format';
 
 const MB = 1_000_000;
 
@@ -31,7 +31,7 @@ export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => voi
       onClose={onClose}
     >
       <Text size="sm">
-        The host has {trimmed(agent.cores_reported)} cores and {bytes(agent.memory_reported)}. Offer more than it has
+        The host has {cores(agent.cores_reported)} cores and {bytes(agent.memory_reported)}. Offer more than it has
         where sessions are mostly idle, or less to keep some for other things. Sessions that run already stay.
       </Text>
       <SimpleGrid cols={{ base: 1, xs: 2 }}>

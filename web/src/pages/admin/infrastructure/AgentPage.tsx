@@ -9,7 +9,7 @@ import { type Column, DataTable } from '../../../components/DataTable';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
 import { EmptyState } from '../../../components/feedback';
-import { bytes, trimmed } from '../../../components/format';
+import { bytes, cores, trimmed } from '../../../components/format';
 import { Meter } from '../../../components/Meter';
 import { PullState } from '../../../components/PullState';
 import { ShortId } from '../../../components/ShortId';
@@ -109,12 +109,12 @@ function Details({ agent }: { agent: Agent }) {
                   key="cores"
                   used={agent.cores_allocated}
                   total={agent.cores}
-                  format={trimmed}
+                  format={cores}
                   label={`Cores reserved on ${agent.hostname}`}
                 />,
               ],
-              ['Cores of the host', trimmed(agent.cores_reported)],
-              ['Cores Override', agent.cores_override === null ? 'none' : trimmed(agent.cores_override)],
+              ['Cores of the host', cores(agent.cores_reported)],
+              ['Cores Override', agent.cores_override === null ? 'none' : cores(agent.cores_override)],
               ['Load per core', agent.cpu_used === null ? null : trimmed(agent.cpu_used)],
               [
                 'Memory reserved',

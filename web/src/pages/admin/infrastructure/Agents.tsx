@@ -6,7 +6,7 @@ import { agentsQuery, managersQuery } from '../../../api/queries';
 import type { Agent, Manager } from '../../../api/types';
 import { type Column, DataTable } from '../../../components/DataTable';
 import { EmptyState } from '../../../components/feedback';
-import { bytes, trimmed } from '../../../components/format';
+import { bytes, cores } from '../../../components/format';
 import { Meter } from '../../../components/Meter';
 import { PageHeader } from '../../../components/PageHeader';
 import { RowLink } from '../../../components/RowLink';
@@ -84,7 +84,7 @@ export function Agents() {
         <Meter
           used={row.cores_allocated}
           total={row.cores}
-          format={trimmed}
+          format={cores}
           label={`Cores reserved on ${row.hostname}`}
         />
       ),

@@ -6,7 +6,7 @@ import { sessionQuery } from '../../../api/queries';
 import type { Session } from '../../../api/types';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
 import { Facts } from '../../../components/Facts';
-import { bytes, trimmed } from '../../../components/format';
+import { bytes, cores } from '../../../components/format';
 import { Screenshot } from '../../../components/Screenshot';
 import { SessionButtons } from '../../../components/SessionButtons';
 import { ShortId } from '../../../components/ShortId';
@@ -86,7 +86,7 @@ function Details({ session }: { session: Session }) {
           ['Origin', <Origin key="origin" session={session} />],
           ['Zone', session.zone_name],
           ['Agent', session.hostname],
-          ['Reserved', `${trimmed(session.cores)} cores, ${bytes(session.memory)}`],
+          ['Reserved', `${cores(session.cores)} cores, ${bytes(session.memory)}`],
           ['Created', <TimeAgo key="created" time={session.created} />],
           ['Usable since', session.started && <TimeAgo key="started" time={session.started} />],
           ['Assigned', session.assigned && <TimeAgo key="assigned" time={session.assigned} />],

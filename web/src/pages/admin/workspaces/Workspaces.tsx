@@ -9,7 +9,7 @@ import type { Image } from '../../../api/types';
 import { type Column, DataTable } from '../../../components/DataTable';
 import { EnabledSwitch } from '../../../components/EnabledSwitch';
 import { EmptyState } from '../../../components/feedback';
-import { bytes, counted, trimmed } from '../../../components/format';
+import { bytes, cores, counted } from '../../../components/format';
 import { ImageIcon } from '../../../components/ImageIcon';
 import { PageHeader } from '../../../components/PageHeader';
 import { RowLink } from '../../../components/RowLink';
@@ -48,7 +48,7 @@ export function Workspaces() {
       value: (row) => row.cores,
       render: (row) => (
         <Text size="sm" className="number">
-          {trimmed(row.cores)}
+          {cores(row.cores)}
         </Text>
       ),
     },
