@@ -1,5 +1,5 @@
 import { Text, Tooltip } from '@mantine/core';
-import { shortDuration, useNow } from './clock';
+import { shortDuration, useClock } from './clock';
 import { type Tone, textIn } from './tones';
 
 interface Props {
@@ -17,18 +17,21 @@ function colourOf(age: number, { warnAfter, alarmAfter }: Props): Tone | undefin
   return undefined;
 }
 
+function wordsOf(age: number): string {
+  return age < -1 ? `in ${shortDuration(-age)}` : `${shortDuration(age)} ago`;
+}
+
 /** A time relative to now, ticking; the absolute time with its zone is in the tooltip. */
 export function TimeAgo(props: Props) {
-  const now = useNow();
+  const at = Date.parse(props.time ?? '');
+  const text = useClock((now) => wordsOf((now - at) / 1000));
+  const colour = useClock((now) => colourOf((now - at) / 1000, props));
   if (!props.time)
     return (
       <Text span inherit c="dimmed">
         {props.none ?? '–'}
       </Text>
     );
-  const age = (now - Date.parse(props.time)) / 1000;
-  const text = age < -1 ? `in ${shortDuration(-age)}` : `${shortDuration(age)} ago`;
-  const colour = colourOf(age, props);
   return (
     <Tooltip label={absolute(props.time)} events={{ hover: true, focus: true, touch: true }}>
       <Text

@@ -19,9 +19,13 @@ function subscribe(listener: () => void): () => void {
   };
 }
 
-/** Milliseconds since the epoch, renewed each second. */
-export function useNow(): number {
-  return useSyncExternalStore(subscribe, () => now);
+/**
+ * What `of` makes of the time, milliseconds since the epoch, looked at each second.
+ *
+ * Who asks is drawn anew when that changes, and not each second: "3m ago" stays as it is for a minute, in each of many rows.
+ */
+export function useClock<Shown extends string | number | undefined>(of: (now: number) => Shown): Shown {
+  return useSyncExternalStore(subscribe, () => of(now));
 }
 
 const DAY_S = 86_400;

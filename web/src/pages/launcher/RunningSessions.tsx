@@ -2,7 +2,7 @@ import { Button, Group, Paper, SimpleGrid, Stack, Text, Title } from '@mantine/c
 import { Link, useNavigate } from 'react-router';
 import { orderSession } from '../../api/actions';
 import type { LauncherImage, Session } from '../../api/types';
-import { shortDuration, useNow } from '../../components/clock';
+import { shortDuration, useClock } from '../../components/clock';
 import { Confirm } from '../../components/Confirm';
 import { ImageIcon } from '../../components/ImageIcon';
 import { Screenshot } from '../../components/Screenshot';
@@ -75,8 +75,8 @@ const VERBS: Record<string, string> = { delete: 'Ends', stop: 'Stops', pause: 'P
 
 /** What happens to the session by itself, or why it rests. */
 function Fate({ session }: { session: Session }) {
-  const now = useNow();
   const { expires, expires_action: action, time_limit_ends: limit, stopped_reason: why } = session;
+  const left = useClock((now) => shortDuration((Date.parse(expires ?? '') - now) / 1000));
   if (why)
     return (
       <Text size="xs" c="dimmed">
@@ -84,7 +84,6 @@ function Fate({ session }: { session: Session }) {
       </Text>
     );
   if (!expires || !action) return null;
-  const left = shortDuration((Date.parse(expires) - now) / 1000);
   return (
     <Text size="xs" c="dimmed" className="number">
       {VERBS[action]} in {left}

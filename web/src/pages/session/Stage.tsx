@@ -1,6 +1,6 @@
 import { type ReactNode, useEffect, useState } from 'react';
 import type { Connection } from '../../api/types';
-import { shortDuration, useNow } from '../../components/clock';
+import { shortDuration, useClock } from '../../components/clock';
 import { Connecting } from './Connecting';
 import { Desktop } from './Desktop';
 import { type IdleRule, NEVER_IDLE } from './useOutOfSight';
@@ -66,9 +66,9 @@ function noteOf(connection: Connection): string | null {
 
 /** That the session's time is nearly over; whoever works in it can still save. */
 function useEnding(limit: string | null): string | null {
-  const now = useNow();
-  if (!limit) return null;
-  const left = (Date.parse(limit) - now) / 1000;
-  if (left > ANNOUNCE_S) return null;
-  return `The time of this session is over in ${shortDuration(left)}. Save what you need.`;
+  const left = useClock((now) => {
+    const seconds = limit ? (Date.parse(limit) - now) / 1000 : Infinity;
+    return seconds > ANNOUNCE_S ? undefined : shortDuration(seconds);
+  });
+  return left === undefined ? null : `The time of this session is over in ${left}. Save what you need.`;
 }

@@ -1,11 +1,11 @@
 import { Anchor, Group, Stack, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { IconListDetails, IconNotes } from '@tabler/icons-react';
-import { useState } from 'react';
+import { useMemo, useState } from 'react';
 import { Link } from 'react-router';
 import { logsQuery } from '../../../api/queries';
 import type { LogRow } from '../../../api/types';
-import { useNow } from '../../../components/clock';
+import { useClock } from '../../../components/clock';
 import { type Column, DataTable } from '../../../components/DataTable';
 import { EmptyState } from '../../../components/feedback';
 import { shortId } from '../../../components/format';
@@ -116,7 +116,7 @@ export function LogsTable({ fixed, codes }: Props) {
   const [filter, span, change] = useLogFilter();
   const [live, setLive] = useState(true);
   const [shown, setShown] = useState<LogRow | null>(null);
-  const since = sinceOf(span, useNow());
+  const since = useClock((now) => sinceOf(span, now));
   const asked = { ...filter, ...(since ? { since } : {}), ...fixed };
   const logs = useQuery({
     ...logsQuery(asked, ROWS),
@@ -124,21 +124,15 @@ export function LogsTable({ fixed, codes }: Props) {
     // Held: what is on the screen stays, and another filter is still answered.
     enabled: ({ state }) => live || state.data === undefined,
   });
-  const columns = filter.code === VIOLATION ? OF_VIOLATION : OF_ALL;
-  const details: Column<LogRow> = {
-    key: 'details',
-    title: 'Details',
-    hideTitle: true,
-    align: 'right',
-    render: (row) => <RowButton label="Details" icon={IconListDetails} onClick={() => setShown(row)} />,
-  };
+  const kind = filter.code === VIOLATION ? OF_VIOLATION : OF_ALL;
+  const columns = useMemo(() => [...kind, detailsOf(setShown)], [kind]);
   const oldest = (logs.data?.length ?? 0) >= ROWS ? logs.data?.at(-1)?.time : undefined;
   return (
     <Stack gap="sm">
       <DataTable
         caption="Logs"
         query={logs}
-        columns={[...columns, details]}
+        columns={columns}
         rowKey={(row) => String(row.log_id)}
         sort="-time"
         minWidth={960}
@@ -163,6 +157,16 @@ export function LogsTable({ fixed, codes }: Props) {
       {shown && <LogDetails row={shown} onClose={() => setShown(null)} />}
     </Stack>
   );
+}
+
+function detailsOf(onShow: (row: LogRow) => void): Column<LogRow> {
+  return {
+    key: 'details',
+    title: 'Details',
+    hideTitle: true,
+    align: 'right',
+    render: (row) => <RowButton label="Details" icon={IconListDetails} onClick={() => onShow(row)} />,
+  };
 }
 
 /** What is said, and below it what the row is about besides. */
