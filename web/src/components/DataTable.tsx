@@ -158,7 +158,7 @@ export function DataTable<Row>({
                   </Table.Th>
                 )}
                 {columns.map((column) => (
-                  <Heading key={column.key} column={column} state={state} />
+                  <Heading key={column.key} column={column} state={state} width={frozen ? undefined : column.width} />
                 ))}
               </Table.Tr>
             </Table.Thead>
@@ -196,10 +196,17 @@ export function DataTable<Row>({
   );
 }
 
-function Heading<Row>({ column, state }: { column: Column<Row>; state: TableState }) {
+interface HeadingProps<Row> {
+  column: Column<Row>;
+  state: TableState;
+  /** Undefined where the widths of the table are frozen: in Chromium this would go before that of the `colgroup`. */
+  width: Column<Row>['width'];
+}
+
+function Heading<Row>({ column, state, width }: HeadingProps<Row>) {
   const active = state.sort === column.key;
   const Arrow = state.descending ? IconArrowDown : IconArrowUp;
-  const style = { width: column.width };
+  const style = { width };
   if (!column.value)
     return (
       <Table.Th style={style} {...(column.align ? { ta: column.align } : {})}>

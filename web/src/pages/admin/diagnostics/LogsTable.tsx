@@ -55,11 +55,6 @@ const OF_ALL: Column<LogRow>[] = [
     key: 'code',
     title: 'Code',
     value: (row) => row.code,
-    render: (row) => (
-      <Text size="sm" className="nowrap">
-        {row.code}
-      </Text>
-    ),
   },
   MESSAGE,
   { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
