@@ -2,6 +2,7 @@ import { Button, Checkbox, Group, PasswordInput, Stack } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useDisclosure } from '@mantine/hooks';
 import { useQuery } from '@tanstack/react-query';
+import { IconLockOpen, IconTrash, IconUserCheck, IconUserOff, type TablerIcon } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useNavigate } from 'react-router';
 import { changeUser, deleteUser } from '../../../api/actions';
@@ -11,6 +12,7 @@ import { Confirm } from '../../../components/Confirm';
 import { showDone } from '../../../components/feedback';
 import { FormDialog } from '../../../components/Form';
 import { counted } from '../../../components/format';
+import { RowButton } from '../../../components/RowButton';
 import { useAction } from '../../../components/useAction';
 
 interface Props {
@@ -30,44 +32,56 @@ export function UserActions({ user, onDeletedTo }: Props) {
     'The user was not changed',
   );
   if (user.user_id === me?.user.user_id) return null;
-  const look = { size: onDeletedTo ? 'sm' : 'compact-sm', variant: 'default' } as const;
+  const of = { user, inRow: onDeletedTo === undefined };
   return (
-    <Group gap={6} wrap="nowrap" justify="flex-end">
+    <Group gap={of.inRow ? 2 : 6} wrap="nowrap" justify="flex-end">
       {allowed('users_modify') && (
         <>
           {user.locked && (
-            <Button {...look} onClick={() => change.mutate({ locked: false })} aria-label={`Unlock ${user.username}`}>
-              Unlock
-            </Button>
+            <Act {...of} word="Unlock" icon={IconLockOpen} onClick={() => change.mutate({ locked: false })} />
           )}
-          <Button
-            {...look}
-            loading={change.isPending}
+          <Act
+            {...of}
+            word={user.disabled ? 'Enable' : 'Disable'}
+            icon={user.disabled ? IconUserCheck : IconUserOff}
             onClick={() => change.mutate({ disabled: !user.disabled })}
-            aria-label={`${user.disabled ? 'Enable' : 'Disable'} ${user.username}`}
-          >
-            {user.disabled ? 'Enable' : 'Disable'}
-          </Button>
+          />
           {onDeletedTo && (
-            <Button {...look} onClick={open}>
+            <Button size="sm" variant="default" onClick={open}>
               Reset Password
             </Button>
           )}
         </>
       )}
-      {allowed('users_delete') && <DeleteUser user={user} look={look} to={onDeletedTo} />}
+      {allowed('users_delete') && <DeleteUser {...of} to={onDeletedTo} />}
       {resetting && <ResetPassword user={user} onClose={close} />}
     </Group>
   );
 }
 
-interface DeleteProps {
+interface Of {
   user: User;
-  look: object;
-  to: string | undefined;
+  /** In the row of a table there is room for a sign alone. */
+  inRow: boolean;
 }
 
-function DeleteUser({ user, look, to }: DeleteProps) {
+interface ActProps extends Of {
+  word: string;
+  icon: TablerIcon;
+  onClick: () => void;
+}
+
+function Act({ user, inRow, word, icon, onClick }: ActProps) {
+  const label = `${word} ${user.username}`;
+  if (inRow) return <RowButton label={label} icon={icon} onClick={onClick} />;
+  return (
+    <Button size="sm" variant="default" onClick={onClick} aria-label={label}>
+      {word}
+    </Button>
+  );
+}
+
+function DeleteUser({ user, inRow, to }: Of & { to: string | undefined }) {
   const navigate = useNavigate();
   const [force, setForce] = useState(false);
   return (
@@ -80,16 +94,15 @@ function DeleteUser({ user, look, to }: DeleteProps) {
       }}
       touched={['users', 'groups', 'sessions']}
       trigger={(open) => (
-        <Button
-          {...look}
+        <Act
+          {...{ user, inRow }}
+          word="Delete"
+          icon={IconTrash}
           onClick={() => {
             setForce(false);
             open();
           }}
-          aria-label={`Delete ${user.username}`}
-        >
-          Delete
-        </Button>
+        />
       )}
     >
       <Stack gap="sm">
