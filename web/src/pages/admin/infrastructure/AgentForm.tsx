@@ -4,7 +4,7 @@ import { changeAgent } from '../../../api/actions';
 import type { Agent } from '../../../api/types';
 import { FormDialog } from '../../../components/Form';
 import { changed } from '../../../components/saving';
-import { bytes, cores } from '../../../components/format';
+import { bytes, counted } from '../../../components/format';
 
 const MB = 1_000_000;
 
@@ -31,13 +31,13 @@ export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => voi
       onClose={onClose}
     >
       <Text size="sm">
-        The host has {cores(agent.cores_reported)} cores and {bytes(agent.memory_reported)}. Offer more than it has
-        where sessions are mostly idle, or less to keep some for other things. Sessions that run already stay.
+        The host has {counted(agent.cores_reported, 'core')} and {bytes(agent.memory_reported)}. Offer more where
+        sessions are mostly idle, or less to keep some for other things. Sessions that run already stay.
       </Text>
       <SimpleGrid cols={{ base: 1, xs: 2 }}>
         <NumberInput
           label="Cores Override"
-          description="Empty = what the host has"
+          description="Empty = those of the host, each several times"
           min={0.1}
           decimalScale={2}
           {...form.getInputProps('cores')}

@@ -113,7 +113,7 @@ function Details({ agent }: { agent: Agent }) {
                   label={`Cores reserved on ${agent.hostname}`}
                 />,
               ],
-              ['Cores of the host', cores(agent.cores_reported)],
+              ['Cores of the host', coresOf(agent)],
               ['Cores Override', agent.cores_override === null ? 'none' : cores(agent.cores_override)],
               ['Load per core', agent.cpu_used === null ? null : trimmed(agent.cpu_used)],
               [
@@ -194,6 +194,12 @@ const IMAGE_COLUMNS: Column<AgentImage>[] = [
   },
   { key: 'updated', title: 'Since', value: (row) => row.updated, render: (row) => <TimeAgo time={row.updated} /> },
 ];
+
+/** Cores of its share of the host; CPU Shares offer each several times. */
+function coresOf({ cores: offered, cores_reported: own, cores_override: override }: Agent): string {
+  const times = own > 0 && override === null ? offered / own : 1;
+  return times === 1 ? cores(own) : `${cores(own)}, each offered ${cores(times)} times`;
+}
 
 /** The images of workspaces on this Agent; others on its host are not listed. */
 function Images({ agent }: { agent: Agent }) {

@@ -114,8 +114,8 @@ function Uncoordinated({ managers }: { managers: Manager[] }) {
 /** The mark of a zone's Primary, with the term of its lease. */
 export function Primary({ term }: { term: number }) {
   return (
-    <Group gap={6} wrap="nowrap">
-      <Badge variant="filled" leftSection={<IconCrown size={12} aria-hidden />}>
+    <Group gap={6}>
+      <Badge variant="filled" miw="max-content" leftSection={<IconCrown size={12} aria-hidden />}>
         Primary
       </Badge>
       <Text size="xs" c="dimmed" className="nowrap">
