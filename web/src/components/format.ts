@@ -38,6 +38,11 @@ export function counted(count: number, noun: string, plural = `${noun}s`): strin
   return `${count} ${count === 1 ? noun : plural}`;
 }
 
+/** "In use", "On demand": words of the interface as a choice is titled. */
+export function titled(words: string): string {
+  return words.charAt(0).toUpperCase() + words.slice(1);
+}
+
 /** "5 attempts", "1 attempt", "30 s": the unit as it follows this number. */
 export function unitOf(value: unknown, unit: string): string {
   return value === 1 && unit.length > 1 ? unit.replace(/s$/, '') : unit;

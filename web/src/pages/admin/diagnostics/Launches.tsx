@@ -7,7 +7,7 @@ import type { Launch } from '../../../api/types';
 import { Amount } from '../../../components/Amount';
 import { type Column, DataTable } from '../../../components/DataTable';
 import { EmptyState } from '../../../components/feedback';
-import { milliseconds } from '../../../components/format';
+import { milliseconds, titled } from '../../../components/format';
 import { PageHeader } from '../../../components/PageHeader';
 import { RowButton } from '../../../components/RowButton';
 import { RowLink } from '../../../components/RowLink';
@@ -45,7 +45,10 @@ export function Launches() {
           <SegmentedControl
             size="xs"
             aria-label="Outcome"
-            data={[{ value: 'all', label: 'All' }, ...OUTCOMES.map((value) => ({ value, label: wordOf(value) }))]}
+            data={[
+              { value: 'all', label: 'All' },
+              ...OUTCOMES.map((value) => ({ value, label: titled(wordOf(value)) })),
+            ]}
             value={outcome ?? 'all'}
             onChange={choose}
           />

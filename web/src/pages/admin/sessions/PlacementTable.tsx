@@ -27,7 +27,7 @@ const OUTCOMES = {
 
 const COLUMNS: Column<PlacementStep>[] = [
   { key: 'order', title: 'Step', value: (row) => row.order },
-  { key: 'tried', title: 'Tried', value: (row) => STEPS[row.step] },
+  { key: 'tried', title: 'Tried', value: (row) => STEPS[row.step], width: '20%' },
   { key: 'zone', title: 'Zone', value: (row) => row.zone_name },
   {
     key: 'candidate',
@@ -54,7 +54,7 @@ const COLUMNS: Column<PlacementStep>[] = [
     key: 'reason',
     title: 'Reason',
     value: (row) => row.reason,
-    width: '45%',
+    width: '40%',
     render: (row) => (
       <Stack gap={0}>
         <Text size="sm">{row.reason}</Text>

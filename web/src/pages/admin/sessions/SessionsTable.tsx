@@ -6,6 +6,7 @@ import { sessionCountQuery, sessionListQuery, type SessionQuestion } from '../..
 import type { Session } from '../../../api/types';
 import { type Column, DataTable } from '../../../components/DataTable';
 import { EmptyState } from '../../../components/feedback';
+import { titled } from '../../../components/format';
 import { RowLink } from '../../../components/RowLink';
 import { ShortId } from '../../../components/ShortId';
 import { StatusBadge } from '../../../components/StatusBadge';
@@ -102,10 +103,6 @@ export function SessionsTable({ of = {} }: Props) {
 }
 
 const rowKey = (row: Session) => row.session_id;
-
-function titled(words: string): string {
-  return words.charAt(0).toUpperCase() + words.slice(1);
-}
 
 function originOf({ staging_config_id }: Session): string {
   return staging_config_id ? 'staged' : 'on demand';
