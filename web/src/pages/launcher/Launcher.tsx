@@ -53,6 +53,7 @@ export function Launcher() {
       <StaleBanner error={images.error ?? sessions.error} hasData={images.data !== undefined} />
       {launch.isError && (
         <Alert
+          ref={intoView}
           color="red"
           variant="light"
           role="alert"
@@ -92,6 +93,11 @@ export function Launcher() {
       {chosen && options.data && <LaunchDialog image={chosen} options={options.data} onClose={() => setChosen(null)} />}
     </Stack>
   );
+}
+
+/** On a phone the tile that was pressed may be far below what is said of it. */
+function intoView(element: HTMLElement | null) {
+  element?.scrollIntoView({ block: 'center' });
 }
 
 function useLaunch() {

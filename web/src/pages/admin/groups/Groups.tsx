@@ -117,7 +117,7 @@ function Name({ group }: { group: Group }) {
         {group.name}
       </RowLink>
       {group.is_system && (
-        <Badge variant="default" size="sm">
+        <Badge variant="default" size="sm" miw="max-content">
           system
         </Badge>
       )}

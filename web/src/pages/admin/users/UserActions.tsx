@@ -34,7 +34,7 @@ export function UserActions({ user, onDeletedTo }: Props) {
   if (user.user_id === me?.user.user_id) return null;
   const of = { user, inRow: onDeletedTo === undefined };
   return (
-    <Group gap={of.inRow ? 2 : 6} wrap="nowrap" justify="flex-end">
+    <Group gap={of.inRow ? 2 : 6} wrap={of.inRow ? 'nowrap' : 'wrap'} justify="flex-end">
       {allowed('users_modify') && (
         <>
           {user.locked && (
