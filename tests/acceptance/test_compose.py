@@ -150,6 +150,32 @@ def test_the_database_takes_nobody_without_tls(deployments: Deployments):
     assert "no encryption" in done.stderr
 
 
+AS_SERVICE: Final = """
+import os, psycopg
+with psycopg.connect(os.environ["GREENROOM_DATABASE_URL"], autocommit=True) as connection:
+    print(connection.execute("SELECT rolname, rolsuper, rolcreaterole, rolcreatedb FROM pg_roles"
+                             " WHERE rolname = current_user").fetchone())
+    for statement in ("DELETE FROM logs WHERE security", "UPDATE logs SET message = ''", "CREATE TABLE more (x int)",
+                      "ALTER TABLE users ADD x int", "COPY users TO PROGRAM 'id'"):
+        try:
+            connection.execute(statement)
+            print("done:", statement)
+        except psycopg.errors.InsufficientPrivilege:
+            print("refused")
+"""
+
+
+def test_api_and_managers_read_and_write_rows_and_are_not_the_databases_owner(deployments: Deployments):
+    owners = (deployments.first.current / "installation/database.password").read_text()
+    for host in deployments.both:
+        for name in ("kasm_api", "kasm_manager"):
+            said = host.run("docker", "exec", name, "python3", "-c", AS_SERVICE).stdout.splitlines()
+            assert said == ["('greenroom_service', False, False, False)", *["refused"] * 5], name
+            mounted = host.run("docker", "exec", name, "sh", "-c", "cat /run/secrets/greenroom/*").stdout
+            assert owners not in mounted
+    assert not (deployments.second.current / "installation/database.password").exists()
+
+
 def test_clients_are_known_by_their_own_address(deployments: Deployments):
     first = deployments.first
     with first.http() as client:

@@ -59,7 +59,7 @@ async def test_an_agent_that_joined_gets_no_further_token(db: Database, deployme
 async def test_a_further_host_is_given_what_it_needs_and_no_authority(db: Database, deployment: Deployment):
     await fill(deployment, db.dsn, SITE)
     folder = await add_host(deployment, db.dsn, "second.example", "eu", NOW)
-    needed = {"installation.key", "database.password", "ca.pem", "server.pem", "server.key", "join_token"}
+    needed = {"installation.key", "service.password", "ca.pem", "server.pem", "server.key", "join_token"}
     assert {file.name for file in folder.iterdir()} == needed
     assert folder.stat().st_mode & 0o777 == 0o700
     assert await read_token(db, hashed((folder / "join_token").read_text().strip())) is not None

@@ -1,13 +1,16 @@
 """The folder of a deployment in containers, by default `/opt/kasm/current` of each host: who finds what where.
 
-`installation/` is root's own and what has to be backed up beside the database: the installation's key, the database's
-password, the certificate authority, the first credentials. `secrets/<role>/` has copies of what that role needs, owned
-by its account, and is mounted in its container alone; nothing secret is in an environment or an image. A host that
-joins another's database brings an `installation/` made for it there (`add_host`), without the authority's key.
+`installation/` is root's own and what has to be backed up beside the database: the installation's key, the password of
+the database's owner, the certificate authority, the first credentials. `secrets/<role>/` has copies of what that role
+needs, owned by its account, and is mounted in its container alone; nothing secret is in an environment or an image. A
+host that joins another's database brings an `installation/` made for it there (`add_host`), without the authority's key
+and with the password of the service role alone.
 """
 
 from __future__ import annotations
 
+import hashlib
+import hmac
 import secrets
 import uuid
 from collections.abc import Sequence
@@ -19,6 +22,7 @@ from typing import Final
 from greenroom.core.errors import NotFound, SetupError
 from greenroom.db.database import Database
 from greenroom.db.first_data import has_first_data
+from greenroom.db.grants import OWNER_ROLE, SERVICE_ROLE
 from greenroom.db.instance import ensure_zones, zone_of_agent, zones_named
 from greenroom.db.join_tokens import add_join_token, read_token
 from greenroom.db.migrate import migrate
@@ -44,6 +48,8 @@ DATABASE_HOSTS: Final = ("kasm_db", *LOCAL_HOSTS)
 
 GIVEN: Final = ("given.pem", "given.key")
 """A certificate of the administrator's own, in `installation/`."""
+SERVICE_FILE: Final = "service.password"
+"""In `installation/` of a further host: the password of its api and Manager in the database."""
 SYSTEM_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 JOIN_HOURS: Final = 1
 """An Agent that has not joined by then needs another setup."""
@@ -156,20 +162,38 @@ class Deployment:
     def _hand_out(self) -> None:
         here = self.installation
         key = here / "installation.key"
-        password = _read(here / "database.password")
-        common = {"installation.key": _read(key), "pgpass": f"*:*:*:*:{password}\n", "ca.pem": _read(here / "ca.pem")}
+        password = self._service_password()
+        common = {"installation.key": _read(key), "ca.pem": _read(here / "ca.pem")}
+        service = {**common, "service.pgpass": _pgpass(SERVICE_ROLE, password)}
         names = ("server.pem", "server.key", *(name for name in GIVEN if (here / name).exists()))
         certificates = {name: _read(here / name) for name in names}
         token = {"join_token": _read(self.join_token)} if self.join_token.exists() else {}
-        self._give("api", self.services, common)
-        self._give("manager", self.services, common)
+        for role in ("api", "manager"):
+            self._take_back_owner(role)
+            self._give(role, self.services, service)
         self._give("proxy", self.services, {**certificates, "credential": Secrets.from_file(key).gateway_credential()})
         self._give("agent", ROOT, {"ca.pem": common["ca.pem"] + self._given_authorities(), **token})
-        self._give("setup", ROOT, common)
         if self.has_database:
+            owners = _read(here / "database.password")
+            self._give("setup", ROOT, {**common, "pgpass": _pgpass(OWNER_ROLE, owners)})
             pair = {"server.pem": _read(here / "database.pem"), "server.key": _read(here / "database.key")}
-            self._give("db", self.database, {"password": password, **pair})
+            self._give("db", self.database, {"password": owners, "service_password": password, **pair})
         write_text(self.folder / "ca.pem", common["ca.pem"], 0o644)
+
+    def _service_password(self) -> str:
+        """Of api and Managers in the database; whoever has it cannot tell the owner's by it.
+
+        It is made from the owner's, which hosts have that were added before there were two roles.
+        """
+        given = self.installation / SERVICE_FILE
+        return _read(given) if given.exists() else service_password(_read(self.installation / "database.password"))
+
+    def _take_back_owner(self, role: str) -> None:
+        """Remove the owner's password, which roles had before there were two: not at the first setup since, because
+        containers that were not made anew yet go on with it."""
+        folder = self.secrets_of(role)
+        if (folder / "service.pgpass").exists():
+            (folder / "pgpass").unlink(missing_ok=True)
 
     def _given_authorities(self) -> str:
         """Who may have signed the administrator's certificate, which Agents meet where they go by the host's name."""
@@ -316,11 +340,21 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
     own(deployment.folder / "hosts", 0o700)
     folder = deployment.folder / "hosts" / name
     own(folder, 0o700)
-    for file in ("installation.key", "database.password", "ca.pem"):
+    for file in ("installation.key", "ca.pem"):
         write_text(folder / file, _read(here / file), 0o600)
+    write_text(folder / SERVICE_FILE, service_password(_read(here / "database.password")), 0o600)
     ensure_pair(deployment.authority, folder / "server", [name, *LOCAL_HOSTS], now)
     write_text(folder / "join_token", token + "\n", 0o600)
     return folder
+
+
+def service_password(owners: str) -> str:
+    """The password of SERVICE_ROLE, made from that of the owner of the tables."""
+    return hmac.new(owners.encode(), SERVICE_ROLE.encode(), hashlib.sha256).hexdigest()
+
+
+def _pgpass(role: str, password: str) -> str:
+    return f"*:*:*:{role}:{password}\n"
 
 
 def _once(file: Path, text: str) -> None:

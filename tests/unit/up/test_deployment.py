@@ -58,15 +58,36 @@ def test_each_role_has_the_secrets_it_needs_and_no_others(deployment: Deployment
     given = {
         folder.name: {file.name for file in folder.iterdir()} for folder in (deployment.folder / "secrets").iterdir()
     }
-    common = {"installation.key", "pgpass", "ca.pem"}
+    service = {"installation.key", "service.pgpass", "ca.pem"}
     assert given == {
-        "api": common,
-        "manager": common,
-        "setup": common,
+        "api": service,
+        "manager": service,
+        "setup": {"installation.key", "pgpass", "ca.pem"},
         "proxy": {"server.pem", "server.key", "credential"},
         "agent": {"ca.pem", "join_token"},
-        "db": {"server.pem", "server.key", "password"},
+        "db": {"server.pem", "server.key", "password", "service_password"},
     }
+
+
+def test_api_and_managers_log_in_as_the_service_role_and_cannot_tell_the_owners_password(deployment: Deployment):
+    owners = (deployment.installation / "database.password").read_text()
+    assert (deployment.secrets_of("setup") / "pgpass").read_text() == f"*:*:*:greenroom:{owners}\n"
+    service = (deployment.secrets_of("db") / "service_password").read_text()
+    for role in ("api", "manager"):
+        given = contents(deployment.secrets_of(role))
+        assert given["service.pgpass"] == f"*:*:*:greenroom_service:{service}\n"
+        assert not [name for name, text in given.items() if owners in text]
+
+
+def test_the_owners_password_is_taken_back_after_an_update_once_no_old_container_needs_it(deployment: Deployment):
+    folder = deployment.secrets_of("api")
+    (folder / "service.pgpass").unlink()
+    (folder / "pgpass").write_text("as before there were two roles\n")
+    deployment.lay_out(["desk.example"], NOW)
+    assert (folder / "pgpass").exists(), "a container that was not made anew yet logs in with it"
+    assert (folder / "service.pgpass").exists()
+    deployment.lay_out(["desk.example"], NOW)
+    assert not (folder / "pgpass").exists()
 
 
 def test_nobody_else_reads_secrets(deployment: Deployment):
@@ -111,16 +132,23 @@ def test_agents_know_who_signed_the_administrators_certificate(deployment: Deplo
     assert SYSTEM_AUTHORITIES.read_text() in file.read_text()
 
 
-def test_a_host_that_joined_makes_no_authority_and_no_database_of_its_own(deployment: Deployment, tmp_path: Path):
+@pytest.mark.parametrize("password", ["service.password", "database.password"])
+def test_a_host_that_joined_makes_no_authority_and_no_database_of_its_own(
+    deployment: Deployment, tmp_path: Path, password: str
+):
     further = Deployment(tmp_path / "further", services=MINE, database=MINE)
     further.folder.mkdir()
     further.installation.mkdir()
-    for name in ("installation.key", "database.password", "ca.pem", "server.pem", "server.key", "join_token"):
-        (further.installation / name).write_text((deployment.installation / name).read_text())
+    for name in ("installation.key", password, "ca.pem", "server.pem", "server.key", "join_token"):
+        source = deployment.secrets_of("db") / "service_password" if name == "service.password" else None
+        (further.installation / name).write_text((source or deployment.installation / name).read_text())
     before = contents(further.installation)
     further.lay_out(["desk.example"], NOW + timedelta(days=380))
     assert contents(further.installation) == before
     assert not further.secrets_of("db").exists()
+    assert not further.secrets_of("setup").exists()
+    logins = [made.secrets_of("api") / "service.pgpass" for made in (deployment, further)]
+    assert logins[0].read_text() == logins[1].read_text(), "also where the host was added before there were two roles"
     assert (further.secrets_of("agent") / "join_token").exists()
 
 
