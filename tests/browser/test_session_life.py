@@ -172,8 +172,16 @@ def test_a_session_has_a_page_with_its_placement_screen_command_and_log_rows(
     assert violations(page) == []
     page.get_by_role("tab", name="How It Came About").click()
     expect(page.get_by_role("row").filter(has_text="used").first).to_contain_text("default")
+    notice = user.page.get_by_role("status").filter(has_text="An administrator took a picture of this session at")
+    expect(notice).to_have_count(0)
     page.get_by_role("tab", name="Screen").click()
     expect(page.get_by_role("img", name="Screen of")).to_be_visible(timeout=30_000)
+    expect(notice).to_be_visible()
+    user.page.reload()
+    expect(notice).to_be_visible(timeout=30_000)
+    assert violations(user.page) == []
+    notice.get_by_role("button", name="Close this notice").click()
+    expect(notice).to_have_count(0)
     page.get_by_role("tab", name="Command").click()
     page.get_by_role("textbox", name="Command").fill("sh\n-c\necho greetings; exit 3")
     page.get_by_role("button", name="Run").click()
