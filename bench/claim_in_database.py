@@ -11,9 +11,9 @@ import psycopg
 
 from bench.database import CONFIG, USERS, add_sessions, as_the_api, claim_one, server
 from bench.table import Figure, median
-from greenroom.core.states import COUNTS_FOR_USER
-from greenroom.db.claims import CLAIM, FRESH_AGENT_S, LOCK_USER
+from greenroom.core.session.states import COUNTS_FOR_USER
 from greenroom.db.database import Database
+from greenroom.db.launch.claims import CLAIM, FRESH_AGENT_S, LOCK_USER
 from greenroom.up.postgres import Cluster
 
 POOL = 6000
@@ -38,7 +38,7 @@ def _reset(dsn: str) -> None:
 
 
 async def _product(dsn: str, clients: int) -> float:
-    """Claims per second through `db.claims.claim`."""
+    """Claims per second through `db.launch.claims.claim`."""
     db = Database(dsn, application_name="bench", max_size=clients)
     await db.open()
 

@@ -17,9 +17,9 @@ import uvloop
 from bench.instance import Instance, instance
 from bench.line import Line
 from bench.table import Figure, median, percentile, spread
-from greenroom.core.expiry import Clocks
-from greenroom.db.claims import Claim, claim
+from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
+from greenroom.db.launch.claims import Claim, claim
 
 POOL = 60
 SAMPLES = 100

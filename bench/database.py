@@ -17,9 +17,9 @@ from typing import Any, Final, TypeVar
 import psycopg
 import uvloop
 
-from greenroom.core.expiry import Clocks
-from greenroom.db.claims import Claim, claim
+from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
+from greenroom.db.launch.claims import Claim, claim
 from greenroom.db.migrate import migrate
 from greenroom.up.postgres import Account, Cluster, copy_binaries
 

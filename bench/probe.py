@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable
 
 from bench import raw
 from bench.table import Figure, median, spread
-from greenroom.runtimes.cgroups import usage_of
+from greenroom.runtimes.docker.usage import usage_of
 from greenroom.runtimes.probe import Prober
 from greenroom.up.checks import desktop_image
 

@@ -10,9 +10,9 @@ import uuid
 from base64 import b64encode
 
 from bench.stream import first_frame
-from greenroom.agent.prober import pause_s
-from greenroom.core.sessions import SessionSpec
-from greenroom.runtimes.docker_spec import OPEN_FILES_MAX, PIDS_MAX, SHM_BYTES
+from greenroom.agent.session.prober import pause_s
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.runtimes.docker.spec import OPEN_FILES_MAX, PIDS_MAX, SHM_BYTES
 from greenroom.runtimes.probe import Prober
 
 SPEC = SessionSpec(image="", image_id="", credential="bench")

@@ -24,7 +24,7 @@ from tests.integration.gateways import RUN_AS_ACCOUNT
 from tests.integration.managers import Fleet, eventually
 
 from greenroom.db.database import Database
-from greenroom.db.managers import find_manager, set_enabled
+from greenroom.db.fleet.managers import find_manager, set_enabled
 from greenroom.db.migrate import migrate
 from greenroom.testing import history
 from greenroom.testing.islands import MAINLAND, Islands

@@ -24,7 +24,7 @@ import psycopg
 from psycopg.rows import dict_row
 
 from greenroom.db.database import Database
-from greenroom.gateway.processes import nginx_processes
+from greenroom.gateway.nginx_process import nginx_processes
 from greenroom.testing.ports import free_port
 from greenroom.up import health
 from greenroom.up.describe import nginx_below
@@ -336,8 +336,8 @@ KEPT_BY_DOCKER = "Docker keeps a network that nothing is on"
 def networks_left(instance: Instance, label: str, said: str) -> list[str]:
     """Ids of the networks that the instance left behind after `down`, which said `said`.
 
-    Docker 20.10 loses count of what is on a network now and then, and keeps it (`runtimes/docker_bridge.py`): one that
-    nothing is on by its own word, and which the product said that it could not remove, was not left behind.
+    Docker 20.10 loses count of what is on a network now and then, and keeps it (`runtimes/docker/networks.py`): one
+    that nothing is on by its own word, and which the product said that it could not remove, was not left behind.
     """
     files = (instance.data / "logs").glob("*.log")
     told = [*said.splitlines(), *(line for file in files for line in file.read_text(errors="replace").splitlines())]

@@ -14,7 +14,7 @@ import httpx
 from tests.acceptance.instance import Instance, wait_for
 
 from greenroom.db.database import Database
-from greenroom.db.invariants import IN_POOL, INVARIANTS, ROTATING, broken
+from greenroom.db.diagnostics.invariants import IN_POOL, INVARIANTS, ROTATING, broken
 from greenroom.testing.ports import free_port
 
 AT_ONCE = 20

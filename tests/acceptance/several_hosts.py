@@ -26,7 +26,7 @@ from tests.acceptance.machines import Machine, Network
 from tests.integration.gateways import account
 
 from greenroom.db.database import Database
-from greenroom.db.invariants import INVARIANTS, broken
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
 from greenroom.up.account import Account
 from greenroom.up.postgres import Cluster, copy_binaries
@@ -39,7 +39,7 @@ MISSING_S = 8.0
 LOST_S = 20.0
 
 _GATEWAY = """
-import os, sys, tomllib, greenroom.gateway.service, greenroom.cli.main, httpx, encodings.idna
+import os, sys, tomllib, greenroom.gateway.main, greenroom.cli.main, httpx, encodings.idna
 uid, gid = int(sys.argv[1]), int(sys.argv[2])
 os.setgroups([]); os.setgid(gid); os.setuid(uid)
 greenroom.cli.main.app(["gateway"])

@@ -15,7 +15,7 @@ from tests.acceptance.instance import Instance, wait_for
 from tests.acceptance.members import Running, member_of, workspace
 from tests.acceptance.open_desktop import entered, open_desktop
 
-from greenroom.core.settings import STAGED_PERMISSIONS
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 
 pytestmark = pytest.mark.docker
 

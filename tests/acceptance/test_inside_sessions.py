@@ -13,7 +13,7 @@ from PIL import Image
 from tests.acceptance.instance import Instance, run, wait_for
 from tests.acceptance.members import Running, member_of
 
-from greenroom.runtimes.base import CUT, OUTPUT_MAX
+from greenroom.runtimes.contract import CUT, OUTPUT_MAX
 
 BLUE = (0x20, 0x40, 0xC0)
 PAINT = (

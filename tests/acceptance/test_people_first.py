@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from tests.acceptance.instance import Instance, wait_for
 
-from greenroom.agent.executor import SLOTS
-from greenroom.core.backoff import backoff_s
+from greenroom.agent.reconciler import SLOTS
+from greenroom.core.pool.backoff import backoff_s
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image"), pytest.mark.timeout(300)]
 

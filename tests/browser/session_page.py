@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 import aiohttp
 from aiohttp import web
 
-from greenroom.core.sessions import SessionSpec
+from greenroom.core.workspace.session_spec import SessionSpec
 
 OWN_CODES = 4000
 """Close codes from here on have a meaning of the page's own."""

@@ -11,9 +11,9 @@ import pytest
 from playwright.async_api import Frame, Page, async_playwright
 from tests.browser.session_page import SmallGateway, small_gateway
 
-from greenroom.core.sessions import Exec, SessionSpec
-from greenroom.runtimes.base import Runtime
-from greenroom.runtimes.docker import DockerRuntime
+from greenroom.core.workspace.session_spec import Exec, SessionSpec
+from greenroom.runtimes.contract import Runtime
+from greenroom.runtimes.docker.runtime import DockerRuntime
 
 pytestmark = pytest.mark.docker
 

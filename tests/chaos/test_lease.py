@@ -20,7 +20,7 @@ from tests.integration.managers import Fleet, eventually, primary_is
 
 from greenroom.core.errors import GreenroomError
 from greenroom.db.database import Database
-from greenroom.db.managers import find_manager, set_enabled
+from greenroom.db.fleet.managers import find_manager, set_enabled
 from greenroom.db.migrate import migrate
 from greenroom.testing import history
 from greenroom.testing.faults import BadLine, bad_line

@@ -14,9 +14,9 @@ from typing import Any
 import httpx
 import msgspec
 
-from greenroom.core.sessions import SessionSpec
+from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.db.database import Database
-from greenroom.db.join_tokens import add_join_token
+from greenroom.db.fleet.enrolment import add_join_token
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.wire.messages import Answer, Capacity, CheckIn, Observed, Register, Registered, digest
 

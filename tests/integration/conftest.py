@@ -16,7 +16,7 @@ from tests.integration.real_agents import manager_of
 from tests.integration.runtime_hosts import Host
 
 from greenroom.db.database import Database
-from greenroom.runtimes.base import Runtime
+from greenroom.runtimes.contract import Runtime
 from greenroom.testing.manager import ScriptedManager, World
 
 

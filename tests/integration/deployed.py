@@ -23,17 +23,17 @@ from tests.integration.managers import Fleet, eventually, lease, primary_is
 from tests.integration.played import serve
 from tests.integration.real_agents import agent_inside, simulated
 
-from greenroom.agent.link import NoManager
-from greenroom.agent.service import Agent
+from greenroom.agent.fleet.manager_client import NoManager
+from greenroom.agent.main import Agent
 from greenroom.api.app import create_app
-from greenroom.core.sessions import Exec
+from greenroom.core.workspace.session_spec import Exec
 from greenroom.db.database import Database
-from greenroom.db.first_data import ensure_first_data
-from greenroom.db.logs import LogWriter
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.secrets import Secrets, hashed
-from greenroom.runtimes.base import ExecResult
+from greenroom.runtimes.contract import ExecResult
 from greenroom.testing.ports import free_port
 from greenroom.testing.processes import RoleProcess, answers
 from greenroom.up.postgres import Cluster

@@ -8,13 +8,13 @@ from typing import Any
 
 from tests.integration.primary_here import SECRETS, primary_of
 
-from greenroom.api.launch import Launcher, LaunchRequest, LaunchResult
+from greenroom.api.launch.service import Launcher, LaunchRequest, LaunchResult
 from greenroom.db.database import Database
-from greenroom.db.launches import launch_of_session
-from greenroom.db.logs import LogWriter
-from greenroom.manager.context import PrimaryContext
-from greenroom.manager.pools import run_pools
-from greenroom.manager.successors import run_successors
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.launch.ledger import launch_of_session
+from greenroom.manager.tasks.context import PrimaryContext
+from greenroom.manager.tasks.pools import run_pools
+from greenroom.manager.tasks.replacement import run_successors
 from greenroom.testing import rows
 
 

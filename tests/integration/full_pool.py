@@ -10,13 +10,13 @@ from typing import Any
 from psycopg.rows import DictRow
 from tests.integration.primary_here import primary_of
 
-from greenroom.core.expiry import Clocks
-from greenroom.core.launching import TraceStep
-from greenroom.db.claims import Claim, claim
+from greenroom.core.launch.plan import TraceStep
+from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
-from greenroom.db.invariants import INVARIANTS, broken
-from greenroom.manager.context import PrimaryContext
-from greenroom.manager.pools import run_pools
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken
+from greenroom.db.launch.claims import Claim, claim
+from greenroom.manager.tasks.context import PrimaryContext
+from greenroom.manager.tasks.pools import run_pools
 from greenroom.testing import rows
 
 DESIRED = 4

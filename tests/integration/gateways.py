@@ -43,15 +43,15 @@ from tests.integration.played import (
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
-from greenroom.agent.cutter import Cutter
-from greenroom.agent.streams import StreamAuthoriser
-from greenroom.agent.upstream_auth import UpstreamAuth
-from greenroom.core.sessions import SessionSpec
-from greenroom.gateway.processes import nginx_processes, send
+from greenroom.agent.stream.authoriser import StreamAuthoriser
+from greenroom.agent.stream.termination import Cutter
+from greenroom.agent.stream.upstream_auth import UpstreamAuth
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.gateway.nginx_process import nginx_processes, send
 from greenroom.testing.ports import free_port
 
 RUN_AS_ACCOUNT = """
-import asyncio, os, sys, greenroom.gateway.service as service, greenroom.cli.main, httpx, encodings.idna
+import asyncio, os, sys, greenroom.gateway.main as service, greenroom.cli.main, httpx, encodings.idna
 import concurrent.futures.thread
 if sys.argv[1:]:
     uid, gid = map(int, sys.argv[1:])

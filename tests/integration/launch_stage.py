@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from greenroom.api.launch import Launcher, LaunchRequest, LaunchResult
+from greenroom.api.launch.service import Launcher, LaunchRequest, LaunchResult
 from greenroom.db.database import Database
-from greenroom.db.launches import launch_of_session
-from greenroom.db.logs import LogWriter
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.launch.ledger import launch_of_session
 from greenroom.kit.secrets import Secrets
 from greenroom.testing import rows
 

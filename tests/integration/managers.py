@@ -15,7 +15,7 @@ from greenroom.db.database import Database
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.app import create_app
-from greenroom.manager.service import Manager
+from greenroom.manager.main import Manager
 from greenroom.testing.ports import free_port
 from greenroom.testing.processes import RoleProcess, answers
 

@@ -26,8 +26,8 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
-from greenroom.agent.session_view import SessionSnapshot
-from greenroom.core.sessions import SessionSpec
+from greenroom.agent.session.views import SessionSnapshot
+from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.wire.fleet import Fleet
 from greenroom.wire.messages import Authorised
 

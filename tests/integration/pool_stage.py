@@ -9,12 +9,12 @@ from typing import Any
 
 from tests.integration.primary_here import primary_of
 
-from greenroom.core.expiry import Clocks
-from greenroom.db.claims import Claim, claim
+from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
-from greenroom.db.sessions import end_sessions
-from greenroom.manager.context import PrimaryContext
-from greenroom.manager.pools import run_pools
+from greenroom.db.launch.claims import Claim, claim
+from greenroom.db.session.sessions import end_sessions
+from greenroom.manager.tasks.context import PrimaryContext
+from greenroom.manager.tasks.pools import run_pools
 from greenroom.testing import rows
 
 

@@ -6,12 +6,12 @@ import uuid
 from pathlib import Path
 
 from greenroom.db.database import Database
-from greenroom.db.leases import Fence
-from greenroom.db.logs import LogWriter
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet.leases import Fence
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
-from greenroom.manager.context import PrimaryContext
-from greenroom.manager.tasks import Tasks, Troubles
+from greenroom.manager.isolation import Tasks, Troubles
+from greenroom.manager.tasks.context import PrimaryContext
 
 SECRETS = Secrets(b"k" * 32)
 

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from greenroom.agent.service import Agent, build
+from greenroom.agent.main import Agent, build
 from greenroom.kit.config import AgentConfig
 from greenroom.runtimes.simulated import Settings, SimulatedRuntime
 from greenroom.testing.manager import JOIN_TOKEN, ScriptedManager, World

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from greenroom.core.sessions import Exec, SessionSpec
-from greenroom.runtimes.base import Container, Event, Runtime
+from greenroom.core.workspace.session_spec import Exec, SessionSpec
+from greenroom.runtimes.contract import Container, Event, Runtime
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.registry import open_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import psycopg
 
-from greenroom.db.grants import OWNER_ROLE
+from greenroom.db.migrate import OWNER_ROLE
 from greenroom.up.postgres import Cluster
 
 

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from tests.integration.real_agents import agent_inside, behave, manager_of, session_id, simulated, until
 
-from greenroom.agent import prober
+from greenroom.agent.session import prober
 from greenroom.testing.manager import ScriptedManager, WantText, World, spec
 from greenroom.wire.messages import Answer, Desired
 

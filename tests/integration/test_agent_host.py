@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.integration.real_agents import agent_inside, session_id, simulated, until
 
-from greenroom.runtimes.base import Container, RuntimeUnavailable
+from greenroom.runtimes.contract import Container, RuntimeUnavailable
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import ScriptedManager, World
 from greenroom.up.account import Account

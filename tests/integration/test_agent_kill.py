@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests.integration.real_agents import AgentProcess, behave, containers, session_id
 
-from greenroom.core.sessions import File
+from greenroom.core.workspace.session_spec import File
 from greenroom.testing.manager import ScriptedManager, World, spec
 from greenroom.testing.processes import answers
 from greenroom.testing.stops import arm_before_start

@@ -10,11 +10,11 @@ import msgspec
 import pytest
 from tests.integration.real_agents import agent_inside, behave, session_id, until
 
-from greenroom.agent import executor
-from greenroom.agent.executor import SLOTS
-from greenroom.agent.slots import Slots
-from greenroom.core.sessions import SessionSpec
-from greenroom.runtimes.base import Container
+from greenroom.agent import reconciler
+from greenroom.agent.concurrency import Slots
+from greenroom.agent.reconciler import SLOTS
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.runtimes.contract import Container
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import ScriptedManager, World, spec
 from greenroom.wire.messages import Authorised, DesiredImage
@@ -74,7 +74,7 @@ async def test_when_all_slots_are_taken_people_are_next_and_refills_follow(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     docker, slots = SlowDocker(monkeypatch), list[Slots]()
-    monkeypatch.setattr(executor, "Slots", lambda number: slots.append(Slots(number)) or slots[0])
+    monkeypatch.setattr(reconciler, "Slots", lambda number: slots.append(Slots(number)) or slots[0])
     async with agent_inside(tmp_path, manager):
         staged = await refill(world)
         await world.until(lambda: len(docker.begun) == SLOTS.ordinary)

@@ -13,7 +13,7 @@ from tests.integration.deployed import Zone, deployed_zone, own_database
 from tests.integration.managers import eventually
 from tests.integration.real_agents import simulated, until
 
-from greenroom.agent.checkin import MAX_QUICK
+from greenroom.agent.fleet.checkin import MAX_QUICK
 from greenroom.runtimes.simulated import Settings
 from greenroom.up.postgres import Cluster
 

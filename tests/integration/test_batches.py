@@ -9,8 +9,8 @@ import pytest
 from tests.integration.managers import eventually
 
 from greenroom.db.database import Database
-from greenroom.db.logs import LogWriter
-from greenroom.db.requests import RequestLog
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.testing import rows
 
 
@@ -63,8 +63,8 @@ async def test_a_request_of_an_agent_without_a_real_id_does_not_hold_up_the_othe
 
 
 async def test_lost_rows_are_counted_and_said_once(db: Database, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("greenroom.db.logs.MAX_QUEUED", 3)
-    monkeypatch.setattr("greenroom.db.requests.MAX_QUEUED", 3)
+    monkeypatch.setattr("greenroom.db.diagnostics.logs.MAX_QUEUED", 3)
+    monkeypatch.setattr("greenroom.db.diagnostics.requests.MAX_QUEUED", 3)
     logs = LogWriter(db, "api")
     for number in range(5):
         logs.write("INFO", "plain", f"{number}")

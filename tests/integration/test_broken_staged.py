@@ -19,12 +19,12 @@ from tests.integration.real_agents import (
     until,
 )
 
-from greenroom.agent import prober
+from greenroom.agent.session import prober
 from greenroom.core.errors import Invalid
-from greenroom.core.expiry import Clocks
-from greenroom.db.claims import Claim, claim
+from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
-from greenroom.runtimes.base import ProbeResult
+from greenroom.db.launch.claims import Claim, claim
+from greenroom.runtimes.contract import ProbeResult
 from greenroom.testing import rows
 from greenroom.testing.manager import World
 from greenroom.testing.manager import spec as any_spec

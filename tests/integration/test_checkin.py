@@ -13,8 +13,8 @@ from tests.integration.agents import HttpDoor, ToldAgent, joined, row, seen, ses
 from tests.integration.managers import Fleet, eventually, manager_here
 
 from greenroom.db.database import Database
-from greenroom.db.facts import agent_view
-from greenroom.db.launches import read_agents
+from greenroom.db.launch.ledger import read_agents
+from greenroom.db.row_mapping import agent_view
 from greenroom.wire.messages import ImageReport, LogLine, Step, Usage
 
 
@@ -165,7 +165,7 @@ async def patient(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
 @pytest.fixture
 def told_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     """Held check-ins look for news when they are told of some, not by themselves."""
-    monkeypatch.setattr("greenroom.manager.checkin._LOOK_AGAIN_S", 60)
+    monkeypatch.setattr("greenroom.manager.checkin.polling._LOOK_AGAIN_S", 60)
 
 
 async def _held(db: Database, agent: ToldAgent, hold_s: float = HOLD_S) -> asyncio.Task[float]:

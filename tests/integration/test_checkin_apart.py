@@ -13,7 +13,7 @@ from tests.integration.managers import Fleet, eventually
 
 from greenroom.db.database import Database
 from greenroom.kit.secrets import Secrets
-from greenroom.manager import commit
+from greenroom.manager.checkin import commit
 
 
 async def test_what_no_manager_can_work_with_in_one_message_ends_none_and_keeps_no_other_waiting(
@@ -104,7 +104,7 @@ async def test_an_answer_that_cannot_be_made_is_kept_for_diagnostics_too(
     async def fails(*_: object, **__: object) -> None:
         raise KeyError("a defect")
 
-    monkeypatch.setattr("greenroom.manager.answers.make", fails)
+    monkeypatch.setattr("greenroom.manager.checkin.answers.make", fails)
     response = await agent.post("/v1/check-in", agent.message(full=True))
     assert (response.status_code, response.json()["code"]) == (500, "internal")
     await eventually(lambda: db.fetch("SELECT 1 FROM manager_requests WHERE status = 500"))

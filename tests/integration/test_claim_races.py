@@ -17,14 +17,14 @@ from tests.integration.full_pool import DESIRED, Stage, filled
 from tests.integration.locks import ended, held_at_commit, waiting, waits_or_ends
 
 from greenroom.core.errors import SessionLimit
-from greenroom.db import staging_configs
 from greenroom.db.database import Database
-from greenroom.db.fleet import mark_missing
-from greenroom.db.leases import guarded
-from greenroom.db.on_demand import insert_for_user
-from greenroom.db.sessions import NewSession, delete_pool
-from greenroom.manager.pools import run_pools
-from greenroom.manager.successors import run_successors
+from greenroom.db.fleet.leases import guarded
+from greenroom.db.fleet.liveness import mark_missing
+from greenroom.db.launch.on_demand import insert_for_user
+from greenroom.db.pool import configs
+from greenroom.db.session.sessions import NewSession, delete_pool
+from greenroom.manager.tasks.pools import run_pools
+from greenroom.manager.tasks.replacement import run_successors
 
 
 @pytest.fixture
@@ -60,8 +60,8 @@ async def _expire(stage: Stage) -> None:
 
 async def _delete_config(stage: Stage) -> None:
     async with stage.db.transaction() as connection:
-        await staging_configs.lock_config(connection, stage.config_id)
-        await staging_configs.mark_deleted(connection, stage.config_id)
+        await configs.lock_config(connection, stage.config_id)
+        await configs.mark_deleted(connection, stage.config_id)
         await delete_pool(connection, stage.config_id, "Its staging config was deleted.")
 
 

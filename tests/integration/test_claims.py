@@ -16,12 +16,13 @@ from typing import Any, LiteralString
 import pytest
 
 from greenroom.core.errors import IdempotencyMismatch, SessionLimit
-from greenroom.core.expiry import Clocks
-from greenroom.core.launching import PoolContents
-from greenroom.db import on_demand, sessions
-from greenroom.db.claims import Claim, claim
+from greenroom.core.launch.plan import PoolContents
+from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
-from greenroom.db.sessions import NewSession, RepeatedRequest
+from greenroom.db.launch import on_demand
+from greenroom.db.launch.claims import Claim, claim
+from greenroom.db.session import sessions
+from greenroom.db.session.sessions import NewSession, RepeatedRequest
 from greenroom.testing import rows
 
 
@@ -108,7 +109,7 @@ async def test_a_claim_gives_the_session_to_the_user(stage: Stage):
         "requested",
         "https://a.example",
     )
-    assert found["deadline"] is None, "the deadline of a status is in core.deadlines"
+    assert found["deadline"] is None, "the deadline of a status is in core.session.deadlines"
     steps = await stage.db.fetch("SELECT name FROM session_steps")
     assert [step["name"] for step in steps] == ["claimed"]
 

@@ -15,7 +15,7 @@ from tests.integration.managers import Fleet, primary_is
 
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.db.database import Database
-from greenroom.db.leases import read_lease
+from greenroom.db.fleet.leases import read_lease
 from greenroom.db.migrate import migrate
 from greenroom.kit.certificates import key_text, new_authority, new_key
 from greenroom.testing.postgres import PostgresServer

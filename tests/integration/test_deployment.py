@@ -9,8 +9,8 @@ import pytest
 
 from greenroom.core.errors import NotFound, SetupError
 from greenroom.db.database import Database
-from greenroom.db.instance import installation_id, zones_named
-from greenroom.db.join_tokens import list_join_tokens, read_token
+from greenroom.db.fleet.enrolment import list_join_tokens, read_token
+from greenroom.db.installation import installation_id, zones_named
 from greenroom.kit.secrets import hashed
 from greenroom.testing.ports import free_port
 from greenroom.up.account import Account

@@ -9,10 +9,10 @@ import aiodocker
 import pytest
 from tests.integration.runtime_hosts import Host, new_id
 
-from greenroom.core.sessions import Exec, Mount
-from greenroom.runtimes.base import Runtime
-from greenroom.runtimes.docker_disk import DockerDisk
-from greenroom.runtimes.docker_spec import container_name
+from greenroom.core.workspace.session_spec import Exec, Mount
+from greenroom.runtimes.contract import Runtime
+from greenroom.runtimes.docker.spec import container_name
+from greenroom.runtimes.docker.usage import DockerDisk
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 

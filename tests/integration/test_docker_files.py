@@ -10,9 +10,9 @@ import aiodocker
 import pytest
 from tests.integration.runtime_hosts import OPENBOX, Host, new_id, run, shell, spec, usable
 
-from greenroom.core.sessions import File, Mount
-from greenroom.runtimes.base import Runtime, StartError
-from greenroom.runtimes.docker_spec import container_name
+from greenroom.core.workspace.session_spec import File, Mount
+from greenroom.runtimes.contract import Runtime, StartError
+from greenroom.runtimes.docker.spec import container_name
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 

@@ -14,10 +14,10 @@ import pytest
 from aiodocker.networks import DockerNetworks
 from tests.integration.runtime_hosts import Host, eventually, new_id, run, shell, spec, usable
 
-from greenroom.core.squid import PORT as FILTER_PORT
-from greenroom.runtimes import docker_network, firewall
-from greenroom.runtimes.base import FilterAccount, Runtime, StartError
-from greenroom.runtimes.docker_spec import Identity, container_name
+from greenroom.core.web_filter.squid import PORT as FILTER_PORT
+from greenroom.runtimes.contract import FilterAccount, Runtime, StartError
+from greenroom.runtimes.docker import firewall, networks
+from greenroom.runtimes.docker.spec import Identity, container_name
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 
@@ -109,7 +109,7 @@ OPEN_FIVE = (
 
 @pytest.mark.skipif(os.getuid() != 0, reason="network namespaces need root")
 async def test_a_session_has_so_many_connections_open_and_no_more(host: Host, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(docker_network, "RULES_EVERY_S", 3600.0)
+    monkeypatch.setattr(networks, "RULES_EVERY_S", 3600.0)
     runtime = await host.open(connections=5)
     greedy, _, _ = await host.started(runtime)
     other, _, _ = await host.started(runtime)
@@ -170,7 +170,7 @@ async def test_rules_are_set_once_and_removed(host: Host, runtime: Runtime):
 
 
 async def test_rules_that_something_else_removes_come_back(host: Host, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(docker_network, "RULES_EVERY_S", 0.2)
+    monkeypatch.setattr(networks, "RULES_EVERY_S", 0.2)
     await host.open()
     jump = ["DOCKER-USER", "-i", f"gr-{short(host)}", "-j", f"GREENROOM-{short(host)}"]
     run("iptables", "-w", "5", "-D", *jump)

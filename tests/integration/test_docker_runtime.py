@@ -12,10 +12,10 @@ import aiodocker
 import pytest
 from tests.integration.runtime_hosts import Host, eventually, new_id, shell, spec, usable
 
-from greenroom.core.sessions import File
-from greenroom.runtimes.base import ContainerConflict, Runtime, RuntimeUnavailable, StartError
-from greenroom.runtimes.docker import DockerRuntime
-from greenroom.runtimes.docker_spec import Identity, container_name
+from greenroom.core.workspace.session_spec import File
+from greenroom.runtimes.contract import ContainerConflict, Runtime, RuntimeUnavailable, StartError
+from greenroom.runtimes.docker.runtime import DockerRuntime
+from greenroom.runtimes.docker.spec import Identity, container_name
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 

@@ -12,11 +12,11 @@ import aiodocker
 import pytest
 from tests.integration.runtime_hosts import OPENBOX, Host, eventually, new_id, spec
 
-from greenroom.core.sessions import Exec, File, Mount
-from greenroom.core.volumes import HOME
-from greenroom.runtimes.base import Runtime, StartError
-from greenroom.runtimes.docker import DockerRuntime
-from greenroom.runtimes.docker_files import archive
+from greenroom.core.workspace.session_spec import Exec, File, Mount
+from greenroom.core.workspace.volumes import HOME
+from greenroom.runtimes.contract import Runtime, StartError
+from greenroom.runtimes.docker.runtime import DockerRuntime
+from greenroom.runtimes.docker.spec import archive
 from greenroom.runtimes.host_folders import HostFolders
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]

@@ -13,10 +13,10 @@ from cryptography import x509
 from tests.integration.agents import ToldAgent, join_token, joined
 from tests.integration.managers import Fleet, eventually, manager_here
 
-from greenroom.core.edges import edge_name
-from greenroom.db.agents import revoke_credential
+from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.database import Database
-from greenroom.db.edges import read_edge_url, read_edges
+from greenroom.db.fleet.agents import revoke_credential
+from greenroom.db.fleet.edges import read_edge_url, read_edges
 from greenroom.kit.certificates import general_name, names_in, new_key, request_for
 from greenroom.wire.messages import EdgeCertificate, EdgeRequest
 

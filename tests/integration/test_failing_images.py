@@ -7,8 +7,8 @@ from collections import Counter
 import pytest
 from tests.integration.test_pools import Stage, stage
 
-from greenroom.db import staging_configs
-from greenroom.manager.pools import run_pools
+from greenroom.db.pool import configs
+from greenroom.manager.tasks.pools import run_pools
 from greenroom.testing import rows
 
 __all__ = ["stage"]
@@ -74,7 +74,7 @@ async def test_it_is_tried_there_again_after_a_while_and_at_once_when_the_pool_i
     await hosts.settle()
     assert await hosts.running() == {hosts.sound: 4}
     async with hosts.stage.db.transaction() as connection:
-        await staging_configs.recycle_config(connection, hosts.stage.config_id)
+        await configs.recycle_config(connection, hosts.stage.config_id)
     await run_pools(hosts.stage.ctx)
     (new,) = await hosts.stage.db.fetch("SELECT agent_id::text FROM sessions WHERE status = 'requested'")
     assert new["agent_id"] == hosts.broken

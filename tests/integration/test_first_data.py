@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import asyncio
 
-from greenroom.core.permissions import allows
-from greenroom.core.settings import permissions_of, resolve
+from greenroom.core.access.group_settings import permissions_of, resolve
+from greenroom.core.access.permissions import allows
+from greenroom.db.access.credentials import find_key
+from greenroom.db.access.groups import memberships_of
+from greenroom.db.access.users import ALL_USERS, find_user
 from greenroom.db.database import Database
-from greenroom.db.first_data import ADMIN, ensure_first_data
-from greenroom.db.groups import memberships_of
-from greenroom.db.images import list_images
-from greenroom.db.keys import find_key
-from greenroom.db.launches import read_launcher
-from greenroom.db.supply import read_offer
-from greenroom.db.users import ALL_USERS, find_user
+from greenroom.db.installation import ADMIN, ensure_first_data
+from greenroom.db.launch.forecast import read_offer
+from greenroom.db.launch.ledger import read_launcher
+from greenroom.db.workspace.images import list_images
 
 
 async def make(db: Database, key_id: str = "abcdefghijkl") -> bool:

@@ -18,7 +18,7 @@ from tests.integration.runtime_hosts import Host, eventually
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
-from greenroom.runtimes.rfb import Screen
+from greenroom.runtimes.screen import Screen
 
 pytestmark = pytest.mark.docker
 

@@ -29,8 +29,8 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
-from greenroom.core.edges import edge_name
-from greenroom.gateway.processes import nginx_processes, send
+from greenroom.core.fleet.addresses import edge_name
+from greenroom.gateway.nginx_process import nginx_processes, send
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
 from greenroom.testing.ports import free_port
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet

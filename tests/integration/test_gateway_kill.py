@@ -16,7 +16,7 @@ from tests.integration import gateways
 from tests.integration.gateways import World, answers, make_world, said
 from tests.integration.played import make_certificate
 
-from greenroom.gateway.processes import nginx_processes, send
+from greenroom.gateway.nginx_process import nginx_processes, send
 from greenroom.testing.ports import free_port
 
 
@@ -148,7 +148,7 @@ async def test_a_plan_that_cannot_be_used_changes_nothing(world: World):
 async def test_a_plan_that_could_not_be_served_is_served_once_it_can_be(
     stopped: World, monkeypatch: pytest.MonkeyPatch
 ):
-    quick = "import greenroom.gateway.service as service; service.TRY_AGAIN_S = 1"
+    quick = "import greenroom.gateway.main as service; service.TRY_AGAIN_S = 1"
     monkeypatch.setattr(gateways, "RUN_AS_ACCOUNT", f"{quick}\n{gateways.RUN_AS_ACCOUNT}")
     world = stopped
     await world.start()

@@ -16,8 +16,8 @@ from tests.integration.gateways import World, answers, raw, said, served_world, 
 from tests.integration.played import ANN, BOB, ROUTE
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
-from greenroom.agent import openings
-from greenroom.core import visits
+from greenroom.agent.stream import viewers
+from greenroom.core.session import visits
 
 UNKNOWN = "0f6e8a52-0000-4000-8000-0000000000ff"
 
@@ -134,7 +134,7 @@ async def test_the_agent_hears_from_where_a_stream_is_opened_and_nothing_a_viewe
 
 
 async def test_the_agent_notices_when_a_viewer_has_left(world: World, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(openings, "LOOK_S", 0.05)
+    monkeypatch.setattr(viewers, "LOOK_S", 0.05)
     monkeypatch.setattr(visits, "AWAY_S", 0.0)
     looking = asyncio.create_task(world.agent.openings.run())
     async with world.websocket(world.stream, token="token-ann") as websocket:

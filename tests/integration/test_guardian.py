@@ -14,7 +14,7 @@ from tests.integration.agents import joined
 from tests.integration.managers import LONG_LEASE, STARTED_S, Fleet, eventually, lease, manager_here, primary_is
 
 from greenroom.db.database import Database
-from greenroom.db.managers import adopt, list_managers, set_enabled
+from greenroom.db.fleet.managers import adopt, list_managers, set_enabled
 from greenroom.testing.processes import RoleProcess, answers
 
 

@@ -12,12 +12,12 @@ from psycopg import sql
 from psycopg.rows import DictRow
 
 from greenroom.db.database import Database, Params
-from greenroom.db.fleet import read_agents
-from greenroom.db.making_room import PEOPLE_WAITING, patience, read_unready
-from greenroom.db.observations import read_missed
-from greenroom.db.overdue import FORGET, read_recovered, read_waiting
-from greenroom.db.retention import BY_AGE
-from greenroom.db.sessions import COUNTING, NUMBER_OF_USER
+from greenroom.db.diagnostics.retention import BY_AGE
+from greenroom.db.fleet.liveness import read_agents
+from greenroom.db.launch.eviction import PEOPLE_WAITING, patience, read_unready
+from greenroom.db.session.deadlines import FORGET, read_recovered, read_waiting
+from greenroom.db.session.observations import read_missed
+from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
 from greenroom.testing import rows
 
 ID: Final[LiteralString] = "'00000000-0000-4000-8000-000000000000'"

@@ -11,10 +11,10 @@ import pytest
 from psycopg.types.json import Jsonb
 
 from greenroom.db.database import Database
-from greenroom.db.images import delete_image
-from greenroom.db.instance import end_sessions_of
-from greenroom.db.invariants import INVARIANTS, broken, sessions_that_fit
-from greenroom.db.logs import LogRow, LogWriter
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken, sessions_that_fit
+from greenroom.db.diagnostics.logs import LogRow, LogWriter
+from greenroom.db.installation import end_sessions_of
+from greenroom.db.workspace.images import delete_image
 from greenroom.testing import rows
 from greenroom.up.doctor import warnings
 

@@ -25,9 +25,9 @@ from tests.integration.deployed import Zone, deployed_zone, own_database
 from tests.integration.gateways import account, give
 from tests.integration.managers import eventually
 
-from greenroom.agent.identity import Identity
-from greenroom.core.edges import edge_name
-from greenroom.db.managers import list_managers
+from greenroom.agent.fleet.identity import Identity
+from greenroom.core.fleet.addresses import edge_name
+from greenroom.db.fleet.managers import list_managers
 from greenroom.testing.ports import free_port
 from greenroom.testing.processes import RoleProcess
 from greenroom.up.postgres import Cluster

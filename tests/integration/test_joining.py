@@ -14,11 +14,11 @@ from psycopg.types.json import Jsonb
 from tests.integration.agents import ToldAgent, join_token, joined
 from tests.integration.managers import Fleet, eventually, manager_here
 
-from greenroom.core.edges import edge_name
-from greenroom.db.agents import list_agents, revoke_credential
+from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.database import Database
-from greenroom.db.instance import WAITING, agent_states, let_join
-from greenroom.db.join_tokens import add_join_token
+from greenroom.db.fleet.agents import list_agents, revoke_credential
+from greenroom.db.fleet.enrolment import add_join_token
+from greenroom.db.installation import WAITING, agent_states, let_join
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.testing import rows
 from greenroom.wire.messages import ImageReport

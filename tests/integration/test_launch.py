@@ -8,11 +8,11 @@ from typing import LiteralString
 import pytest
 from tests.integration.launch_stage import SECRETS, Stage, stage_on
 
-from greenroom.api.launch import LaunchResult
+from greenroom.api.launch.service import LaunchResult
 from greenroom.core.errors import Invalid, NoResources
-from greenroom.core.variables import shown
+from greenroom.core.masking import shown
 from greenroom.db.database import Database
-from greenroom.db.diagnostics import LogFilter, list_logs
+from greenroom.db.diagnostics.views import LogFilter, list_logs
 from greenroom.testing import rows
 
 

@@ -20,9 +20,9 @@ from greenroom.core.errors import (
     Refused,
     SessionLimit,
 )
-from greenroom.core.sessions import SessionSpec
+from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.db.database import Database
-from greenroom.manager.answers import spec_with_secrets
+from greenroom.manager.checkin.answers import spec_with_secrets
 
 
 @pytest.fixture

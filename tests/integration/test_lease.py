@@ -14,8 +14,8 @@ from tests.integration.pooler import pooled
 
 from greenroom.core.errors import LastEnabledManager, SetupError
 from greenroom.db.database import Database
-from greenroom.db.leases import refuse_pooler
-from greenroom.db.managers import adopt, set_enabled
+from greenroom.db.fleet.leases import refuse_pooler
+from greenroom.db.fleet.managers import adopt, set_enabled
 from greenroom.testing.processes import answers
 from greenroom.testing.stops import arm_before_start
 

@@ -15,7 +15,7 @@ import pytest
 from tests.integration.managers import LONG_LEASE, Fleet, eventually, lease, primary_is
 
 from greenroom.db.database import Database
-from greenroom.db.managers import find_manager, set_enabled
+from greenroom.db.fleet.managers import find_manager, set_enabled
 from greenroom.testing import history
 from greenroom.testing.faults import BadLine, bad_line
 from greenroom.testing.processes import answers

@@ -10,10 +10,10 @@ import pytest
 from tests.integration.managers import eventually, lease
 
 from greenroom.core.errors import LeaseLost
-from greenroom.core.primary import election_reason
+from greenroom.core.fleet.lease import election_reason
 from greenroom.db.database import Database
-from greenroom.db.leases import Fence, evict, guarded, lease_connection
-from greenroom.db.managers import adopt, set_enabled
+from greenroom.db.fleet.leases import Fence, evict, guarded, lease_connection
+from greenroom.db.fleet.managers import adopt, set_enabled
 
 
 @pytest.fixture

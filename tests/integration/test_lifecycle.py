@@ -14,12 +14,12 @@ from psycopg.types.json import Jsonb
 from tests.integration.agents import ToldAgent, joined, row, seen, session, user
 from tests.integration.managers import Fleet, eventually, manager_here
 
-from greenroom.core.expiry import Clocks
-from greenroom.db.agents import list_agents
+from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
-from greenroom.db.lifecycle import rest, resume
-from greenroom.db.sessions import end_sessions, request_delete
-from greenroom.manager import deadlines
+from greenroom.db.fleet.agents import list_agents
+from greenroom.db.session.lifecycle import rest, resume
+from greenroom.db.session.sessions import end_sessions, request_delete
+from greenroom.manager.tasks import deadlines
 
 QUICK: dict[str, Any] = {
     "agent_missing_s": 5,  # an Agent that speaks is not missing, although the machine stands still for a moment

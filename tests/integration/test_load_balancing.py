@@ -7,11 +7,11 @@ from dataclasses import dataclass
 import pytest
 from psycopg.types.json import Jsonb
 
-from greenroom.api.launch import Launcher, LaunchRequest
+from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.core.errors import NoResources
 from greenroom.db.database import Database
-from greenroom.db.launches import launch_of_session
-from greenroom.db.logs import LogWriter
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.launch.ledger import launch_of_session
 from greenroom.kit.secrets import Secrets
 from greenroom.testing import rows
 

@@ -14,15 +14,18 @@ import pytest
 from tests.integration.locks import ended, waiting, waits_or_ends
 from tests.integration.primary_here import primary_of
 
-from greenroom.core.expiry import Clocks
-from greenroom.db import commands, sessions, staging_configs, users, zones
-from greenroom.db.claims import Claim, claim
+from greenroom.core.session.expiry import Clocks
+from greenroom.db.access import users
 from greenroom.db.database import Connection, Database
-from greenroom.db.observations import StartStep, write_steps
+from greenroom.db.fleet import zones
+from greenroom.db.launch.claims import Claim, claim
+from greenroom.db.pool import configs
+from greenroom.db.session import commands, sessions
+from greenroom.db.session.observations import StartStep, write_steps
 from greenroom.kit.config import ManagerConfig
-from greenroom.manager.deadlines import run_missed_moves
-from greenroom.manager.news import News
-from greenroom.manager.observations import apply
+from greenroom.manager.checkin.observations import apply
+from greenroom.manager.tasks.context import News
+from greenroom.manager.tasks.deadlines import run_missed_moves
 from greenroom.testing import rows
 from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn, Observed
 
@@ -181,8 +184,8 @@ async def test_another_expiration_of_sessions_that_an_agent_reports(db: Database
 
     async def update() -> None:
         async with db.transaction() as connection:
-            config = await staging_configs.lock_config(connection, config_id)
-            await staging_configs.update_config(connection, config_id, config | {"expiration": 2.0})
+            config = await configs.lock_config(connection, config_id)
+            await configs.update_config(connection, config_id, config | {"expiration": 2.0})
 
     async with db.transaction() as batch:
         await batch.execute(LOCK, (first,))

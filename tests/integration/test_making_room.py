@@ -13,18 +13,18 @@ import pytest
 from tests.integration.locks import waiting
 from tests.integration.primary_here import SECRETS, primary_of
 
-from greenroom.api.launch import Launcher, LaunchRequest, LaunchResult
+from greenroom.api.launch.service import Launcher, LaunchRequest, LaunchResult
 from greenroom.core.errors import NoResources
-from greenroom.core.making_room import MOST_PATIENCE_S, PATIENCE_S
+from greenroom.core.launch.eviction import MOST_PATIENCE_S, PATIENCE_S
 from greenroom.db.database import Database
-from greenroom.db.invariants import INVARIANTS, broken
-from greenroom.db.launches import launch_of_session
-from greenroom.db.logs import LogWriter
-from greenroom.db.making_room import read_unready
-from greenroom.db.sessions import end_sessions
-from greenroom.manager.context import PrimaryContext
-from greenroom.manager.pools import run_pools
-from greenroom.manager.successors import run_successors
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.launch.eviction import read_unready
+from greenroom.db.launch.ledger import launch_of_session
+from greenroom.db.session.sessions import end_sessions
+from greenroom.manager.tasks.context import PrimaryContext
+from greenroom.manager.tasks.pools import run_pools
+from greenroom.manager.tasks.replacement import run_successors
 from greenroom.testing import rows
 
 CORES = 4

@@ -9,13 +9,13 @@ from typing import Any
 import httpx
 import pytest
 
-from greenroom.core.restarts import SILENT_S
+from greenroom.core.fleet.restarts import SILENT_S
 from greenroom.db.database import Database
 from greenroom.testing import rows
 from greenroom.up import health
 from greenroom.up.endpoints import ManagerEndpoint
 from greenroom.up.supervisor import Part
-from greenroom.up.watch import ManagerWatch, PartWatch
+from greenroom.up.upkeep import ManagerWatch, PartWatch
 
 
 class Stage:

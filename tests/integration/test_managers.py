@@ -16,9 +16,9 @@ from tests.integration.managers import LONG_LEASE, Fleet, eventually, primary_is
 
 from greenroom.core.errors import GreenroomError, LastEnabledManager, LeaseLost, ManagerRuns
 from greenroom.db.database import Database
-from greenroom.db.leases import Fence, LeaseConnection, lease_connection
-from greenroom.db.logs import LogWriter
-from greenroom.db.managers import (
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet.leases import Fence, LeaseConnection, lease_connection
+from greenroom.db.fleet.managers import (
     ManagerRow,
     adopt,
     delete_manager,
@@ -27,13 +27,12 @@ from greenroom.db.managers import (
     remove_record,
     set_enabled,
 )
-from greenroom.db.settings import change_settings
+from greenroom.db.installation import change_installation_settings
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
-from greenroom.manager.context import PrimaryContext
-from greenroom.manager.news import News
-from greenroom.manager.records import run_records
-from greenroom.manager.tasks import Tasks, Troubles
+from greenroom.manager.isolation import Tasks, Troubles
+from greenroom.manager.tasks.context import News, PrimaryContext
+from greenroom.manager.tasks.retention import run_records
 
 
 @pytest.fixture(autouse=True)
@@ -253,7 +252,7 @@ async def test_the_primary_removes_records_of_managers_that_left_long_ago(fleet:
     await record(db, "elsewhere", "us")  # its zone has no Primary; nobody else's affair
     for name in ("frozen", "elsewhere"):
         await silent(db, name, 31)
-    await change_settings(db, {"manager_record_retention_days": 30})
+    await change_installation_settings(db, {"manager_record_retention_days": 30})
 
     async def logged() -> list[str] | None:
         rows = await db.fetch("SELECT message FROM logs WHERE code = 'manager-removed' ORDER BY message")
@@ -274,7 +273,7 @@ async def test_records_go_when_an_administrator_wants_it_and_silence_proves_some
     one = await adopt(db, "one", "default", "host", "1")
     await record(db, "left")
     await silent(db, "left", 31)
-    await change_settings(db, {"manager_record_retention_days": keep_days})
+    await change_installation_settings(db, {"manager_record_retention_days": keep_days})
     async with primary_of(db, dsn, one) as (context, _):
         await run_records(replace(context, quiet=quiet), News(context.logs, "default"))
         assert await names(db) == ({"one"} if goes else {"one", "left"})
@@ -284,7 +283,7 @@ async def test_a_primary_whose_term_is_over_removes_no_record(db: Database, dsn:
     one = await adopt(db, "one", "default", "host", "1")
     await record(db, "left")
     await silent(db, "left", 31)
-    await change_settings(db, {"manager_record_retention_days": 30})
+    await change_installation_settings(db, {"manager_record_retention_days": 30})
     async with primary_of(db, dsn, one) as (context, connection):
         await connection.resign(context.fence.term)
         with pytest.raises(LeaseLost):

@@ -9,15 +9,15 @@ from typing import Any
 from prometheus_client.parser import text_string_to_metric_families
 
 from greenroom.agent.metrics import Metrics as AgentMetrics
-from greenroom.api.metrics import Metrics as ApiMetrics
-from greenroom.core.states import ObservedState
+from greenroom.api.diagnostics.metrics import Metrics as ApiMetrics
+from greenroom.core.session.states import ObservedState
 from greenroom.db.database import Database
-from greenroom.db.logs import LogWriter
-from greenroom.db.requests import RequestLog
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.diagnostics.requests import RequestLog
+from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter
 from greenroom.gateway.metrics import Metrics as GatewayMetrics
-from greenroom.gateway.requests import MAX_QUEUED, RequestReporter
 from greenroom.manager.metrics import Metrics as ManagerMetrics
-from greenroom.manager.standing import Standing, Wakers
+from greenroom.manager.status import Standing, Wakers
 from greenroom.testing import rows
 from greenroom.wire.messages import ManagerRequest
 

@@ -8,7 +8,7 @@ import re
 import pytest
 
 from greenroom.core.errors import SetupError
-from greenroom.db import migrate as runner
+from greenroom.db import migrate as db_migrate
 from greenroom.db.database import Database
 from greenroom.db.migrate import Migration, before_new_code, check, migrate, migrations, plan
 
@@ -37,7 +37,7 @@ async def test_before_the_new_code_runs_only_what_the_old_code_goes_on_with_is_a
         Migration("9001_pre_a.sql", "ALTER TABLE zones ADD COLUMN a integer"),
         Migration("9002_post_b.sql", "ALTER TABLE zones DROP COLUMN a"),
     ]
-    monkeypatch.setattr(runner, "migrations", lambda: files)
+    monkeypatch.setattr(db_migrate, "migrations", lambda: files)
     assert await migrate(dsn, only_pre=True) == ["9001_pre_a.sql"]
     assert await check(dsn) == ["9002_post_b.sql"]
     assert await db.fetch("SELECT a FROM zones") == []
@@ -48,7 +48,7 @@ async def test_a_new_database_gets_everything_at_once(db: Database, dsn: str, mo
     await db.write("DROP SCHEMA public CASCADE")
     await db.write("CREATE SCHEMA public")
     files = [*migrations(), Migration("9002_post_b.sql", "SELECT 1")]
-    monkeypatch.setattr(runner, "migrations", lambda: files)
+    monkeypatch.setattr(db_migrate, "migrations", lambda: files)
     assert await migrate(dsn, only_pre=True) == [file.name for file in files]
 
 

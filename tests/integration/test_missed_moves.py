@@ -11,11 +11,11 @@ from tests.integration.primary_here import primary_of
 from tests.integration.test_lock_order import said
 
 from greenroom.db.database import Database
-from greenroom.db.observations import write_observations
-from greenroom.manager.deadlines import run_missed_moves
+from greenroom.db.session.observations import write_observations
+from greenroom.manager.checkin.observations import apply, observation_of
 from greenroom.manager.moves import announce
-from greenroom.manager.news import News
-from greenroom.manager.observations import apply, observation_of
+from greenroom.manager.tasks.context import News
+from greenroom.manager.tasks.deadlines import run_missed_moves
 from greenroom.testing import rows
 from greenroom.wire.messages import AssignmentReport, Observed
 

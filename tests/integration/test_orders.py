@@ -9,7 +9,7 @@ from tests.integration.agents import joined, row, seen, session, user
 from tests.integration.managers import Fleet
 
 from greenroom.db.database import Database
-from greenroom.manager.messages import MOST_PICTURE_BYTES
+from greenroom.manager.checkin.messages import MOST_PICTURE_BYTES
 from greenroom.wire.messages import AssignmentReport, CommandReport, PictureSize
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from tests.integration.api_process import KEY, api_process
 
-from greenroom.core.permissions import GLOBAL_ADMIN
+from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.db.database import Database
-from greenroom.db.invariants import INVARIANTS, broken
-from greenroom.db.settings import change_settings
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken
+from greenroom.db.installation import change_installation_settings
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.testing import rows
 
@@ -31,7 +31,7 @@ async def test_100_launches_at_once_on_room_for_10(
     room = {"agent-1": 4.0, "agent-2": 4.0, "agent-3": 2.0}
     for hostname, cores in room.items():
         await rows.agent(db, zone_id, hostname=hostname, cores=cores, overcommit=overcommit)
-    await change_settings(db, {"default_cpu_allocation_method": method})
+    await change_installation_settings(db, {"default_cpu_allocation_method": method})
     image_id = await rows.image(db)
     group_id = await rows.group(db, image_id)
     users = [await rows.user(db, f"user-{number}", group_id) for number in range(100)]

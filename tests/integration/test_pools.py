@@ -11,15 +11,15 @@ import pytest
 from tests.integration.pool_stage import Stage, staged
 from tests.integration.primary_here import SECRETS
 
-from greenroom.api.unattended import note_unattended_pools
+from greenroom.api.installation.housekeeping import note_unattended_pools
 from greenroom.core.errors import LeaseLost, Refused
-from greenroom.db.agents import delete_agent
 from greenroom.db.database import Database
-from greenroom.db.invariants import INVARIANTS, broken
-from greenroom.db.logs import LogWriter
-from greenroom.db.overdue import clear_failed
-from greenroom.manager.expiry import run_expiry
-from greenroom.manager.pools import run_pool, run_pools
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet.agents import delete_agent
+from greenroom.db.session.deadlines import clear_failed
+from greenroom.manager.tasks.deadlines import run_expiry
+from greenroom.manager.tasks.pools import run_pool, run_pools
 from greenroom.testing import rows
 
 

@@ -13,10 +13,10 @@ import pytest
 from tests.integration.agents import ToldAgent, join_token, joined, row, seen, session, speaking, user
 from tests.integration.managers import Fleet, eventually, manager_here
 
-from greenroom.db.agents import list_agents, update_agent
 from greenroom.db.database import Database
-from greenroom.db.fleet import changed_offers, mark_dead
-from greenroom.db.overdue import read_waiting
+from greenroom.db.fleet.agents import list_agents, update_agent
+from greenroom.db.fleet.liveness import changed_offers, mark_dead
+from greenroom.db.session.deadlines import read_waiting
 from greenroom.wire.messages import Capacity, Observed
 
 QUICK: dict[str, Any] = {

@@ -9,12 +9,12 @@ from typing import Literal
 
 import pytest
 
-from greenroom.db.agents import update_agent
 from greenroom.db.database import Database
-from greenroom.db.fleet import changed_offers, read_allocations, write_offer
-from greenroom.db.invariants import INVARIANTS, broken
-from greenroom.db.session_lists import SessionFilter, list_sessions
-from greenroom.db.sessions import NewSession, end_sessions, insert_session, request_delete
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken
+from greenroom.db.fleet.agents import update_agent
+from greenroom.db.fleet.liveness import changed_offers, read_allocations, write_offer
+from greenroom.db.session.sessions import NewSession, end_sessions, insert_session, request_delete
+from greenroom.db.session.views import SessionFilter, list_sessions
 from greenroom.testing import rows
 
 OVERCOMMIT = 16.0

@@ -9,17 +9,17 @@ import pytest
 from tests.integration.managers import Fleet, eventually, manager_here, primary_is, told
 from tests.integration.pool_stage import staged
 
-from greenroom.core.checkin import Move
-from greenroom.core.states import ObservedState, SessionStatus, Want, sources_of
+from greenroom.core.session.observations import Move
+from greenroom.core.session.states import ObservedState, SessionStatus, Want, sources_of
 from greenroom.db.database import Database
-from greenroom.db.logs import LogWriter
-from greenroom.db.managers import ManagerRow
-from greenroom.db.observations import Observation, ReportedSession
-from greenroom.manager import pools
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet.managers import ManagerRow
+from greenroom.db.session.observations import Observation, ReportedSession
+from greenroom.manager.checkin.observations import Observations
 from greenroom.manager.moves import Decision, Outcome
-from greenroom.manager.observations import Observations
-from greenroom.manager.pools import run_pools
-from greenroom.manager.refill import Refill
+from greenroom.manager.tasks import pools
+from greenroom.manager.tasks.pools import run_pools
+from greenroom.manager.tasks.rounds import Refill
 from greenroom.testing import rows
 
 

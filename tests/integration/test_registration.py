@@ -6,8 +6,8 @@ import httpx
 from tests.integration.agents import ToldAgent, join_token, joined
 from tests.integration.managers import eventually
 
-from greenroom.db.agents import list_agents
 from greenroom.db.database import Database
+from greenroom.db.fleet.agents import list_agents
 
 
 async def test_a_join_token_admits_an_agent_with_the_id_it_proposes(door: httpx.ASGITransport, db: Database):

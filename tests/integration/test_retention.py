@@ -9,15 +9,15 @@ from typing import Any, LiteralString
 import pytest
 from psycopg.errors import InsufficientPrivilege
 
-from greenroom.api.audit import audit
+from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
 from greenroom.core.security_events import SECURITY_CODES
-from greenroom.db import retention
 from greenroom.db.database import Database
-from greenroom.db.grants import OWNER_ROLE, SERVICE_ROLE
-from greenroom.db.logs import LogWriter
-from greenroom.db.retention import LOCK, Keep, prune
-from greenroom.manager.retention import Retention
+from greenroom.db.diagnostics import retention
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.diagnostics.retention import LOCK, Keep, prune
+from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE
+from greenroom.manager.tasks.retention import Retention
 from greenroom.testing import rows
 
 KEEP = Keep(log_rows=1_000_000, log_days=30, security_rows=1_000_000, security_days=365, launch_days=90)

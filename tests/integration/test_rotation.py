@@ -11,7 +11,7 @@ import pytest
 from tests.integration.pool_stage import Stage, staged
 
 from greenroom.db.database import Database
-from greenroom.manager.pools import run_pools
+from greenroom.manager.tasks.pools import run_pools
 from greenroom.testing import rows
 
 

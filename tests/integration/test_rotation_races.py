@@ -10,7 +10,7 @@ from tests.integration.full_pool import DESIRED, Stage, filled
 from tests.integration.locks import ended, held_at_commit, waiting, waits_or_ends
 
 from greenroom.db.database import Database
-from greenroom.manager.pools import run_pools
+from greenroom.manager.tasks.pools import run_pools
 
 
 @pytest.fixture

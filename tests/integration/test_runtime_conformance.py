@@ -1,4 +1,4 @@
-"""What every runtime must do (greenroom.runtimes.base), on the simulated host and on a real Docker daemon."""
+"""What every runtime must do (greenroom.runtimes.contract), on the simulated host and on a real Docker daemon."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 from PIL import Image
 from tests.integration.runtime_hosts import OPENBOX, Host, eventually, listening, new_id, spec, usable
 
-from greenroom.core.reconcile import ContainerState
-from greenroom.core.sessions import Exec, File
-from greenroom.runtimes.base import (
+from greenroom.core.session.reconcile import ContainerState
+from greenroom.core.workspace.session_spec import Exec, File
+from greenroom.runtimes.contract import (
     ContainerConflict,
     ContainerMissing,
     FilterAccount,

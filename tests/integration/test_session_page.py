@@ -12,8 +12,8 @@ import httpx
 import pytest
 from tests.integration.runtime_hosts import Host, eventually
 
-from greenroom.core.sessions import Exec, SessionSpec
-from greenroom.runtimes.base import Runtime
+from greenroom.core.workspace.session_spec import Exec, SessionSpec
+from greenroom.runtimes.contract import Runtime
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 

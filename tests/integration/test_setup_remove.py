@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 from tests.integration.runtime_hosts import Host, run
 
-from greenroom.agent.identity import Identity
-from greenroom.runtimes.docker_spec import Identity as Spelled
+from greenroom.agent.fleet.identity import Identity
+from greenroom.runtimes.docker.spec import Identity as Spelled
 from greenroom.wire.messages import Registered
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from greenroom.api.launch_log import Repeats
-from greenroom.api.shortages import Shortages
+from greenroom.api.launch.log import Repeats, Shortages
 from greenroom.db.database import Database
-from greenroom.db.logs import LogWriter
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.testing import rows
 
 

@@ -12,11 +12,11 @@ from tests.integration.agents import joined
 from tests.integration.failing_launches import Stage, staged_in
 from tests.integration.managers import Fleet, eventually, manager_here
 
-from greenroom.core.lateness import ON_TIME, Lateness
+from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.db.database import Database
-from greenroom.manager.deadlines import run_deadlines, run_recovered
-from greenroom.manager.news import News
-from greenroom.manager.successors import run_successors
+from greenroom.manager.tasks.context import News
+from greenroom.manager.tasks.deadlines import run_deadlines, run_recovered
+from greenroom.manager.tasks.replacement import run_successors
 
 LATE = Lateness(own_s=0.4, queue=20.0)
 

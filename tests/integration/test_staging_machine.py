@@ -19,15 +19,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 from tests.integration.primary_here import SECRETS, primary_of
 
-from greenroom.api.launch import Launcher, LaunchRequest
+from greenroom.api.launch.service import Launcher, LaunchRequest
 from greenroom.core.errors import NoResources, Refused, SessionLimit
-from greenroom.db import staging_configs
 from greenroom.db.database import Database
-from greenroom.db.invariants import INVARIANTS, broken
-from greenroom.db.logs import LogWriter
-from greenroom.db.sessions import request_delete
-from greenroom.manager.observations import apply
-from greenroom.manager.primary import PrimaryRounds
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.pool import configs
+from greenroom.db.session.sessions import request_delete
+from greenroom.manager.checkin.observations import apply
+from greenroom.manager.tasks.rounds import PrimaryRounds
 from greenroom.testing import rows
 from greenroom.wire.messages import AssignmentReport, Capacity, CheckIn, Observed
 
@@ -121,8 +121,8 @@ class World:
     async def recycle(self) -> None:
         """An administrator recycles the pool."""
         async with self.db.transaction() as connection:
-            await staging_configs.lock_config(connection, self.config_id)
-            await staging_configs.recycle_config(connection, self.config_id)
+            await configs.lock_config(connection, self.config_id)
+            await configs.recycle_config(connection, self.config_id)
 
     async def check(self, codes: tuple[str, ...] | None = None) -> None:
         """No invariant is broken; those of `codes`, else all that hold at any instant."""

@@ -10,12 +10,13 @@ import pytest
 from psycopg.types.json import Jsonb
 from tests.integration.failing_launches import Stage, staged_in
 
-from greenroom.db import session_views, successors
-from greenroom.db.checkin import read_desired
 from greenroom.db.database import Connection, Database
-from greenroom.db.invariants import INVARIANTS, broken
-from greenroom.manager.primary import PrimaryRounds
-from greenroom.manager.successors import run_stranded, run_successors
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken
+from greenroom.db.fleet.checkin import read_desired
+from greenroom.db.launch import replacement
+from greenroom.db.session import views
+from greenroom.manager.tasks.replacement import run_stranded, run_successors
+from greenroom.manager.tasks.rounds import PrimaryRounds
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ async def test_it_is_started_on_another_agent_and_its_own_is_told_to_end_it(stag
     assert "its Agent was not heard of for 17 s" in old["ended_reason"]
     (told,) = [row for row in await read_desired(stage.db, str(old["agent_id"])) if row["session_id"] == first]
     assert (told["want"], told["user_id"], told["generation"]) == ("absent", None, 2)
-    assert (await session_views.get_session(stage.db, first))["session_id"] == new["session_id"]
+    assert (await views.get_session(stage.db, first))["session_id"] == new["session_id"]
     assert [step[1:] for step in (await stage.steps(str(new["session_id"])))[-3:]] == [
         (before, True, None),
         (before, False, "start_failed"),
@@ -138,13 +139,13 @@ async def test_what_changed_while_another_one_was_looked_for_has_no_other_one_an
 ):
     first = await strand(stage)
     reserved = await stage.reserved()
-    lock_user = successors.lock_user
+    lock_user = replacement.lock_user
 
     async def changes_meanwhile(connection: Connection, user_id: str) -> None:
         await stage.db.write(change, (first,))
         await lock_user(connection, user_id)
 
-    monkeypatch.setattr(successors, "lock_user", changes_meanwhile)
+    monkeypatch.setattr(replacement, "lock_user", changes_meanwhile)
     await run_stranded(stage.ctx)
     assert await is_where_it_was(stage, first)
     assert await stage.reserved() == reserved

@@ -1,4 +1,4 @@
-"""A session failed while its user waits: he gets another one (PROTOCOLS §3, `core.successors`)."""
+"""A session failed while its user waits: he gets another one (PROTOCOLS §3, `core.launch.replacement`)."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from tests.integration.failing_launches import Stage, staged_in
 from tests.integration.managers import eventually, told
 from tests.integration.primary_here import SECRETS
 
-from greenroom.api.session_actions import destroy, progress_of
+from greenroom.api.session.service import destroy, progress_of
 from greenroom.core.errors import LeaseLost
-from greenroom.db import session_views, successors
-from greenroom.db.agents import delete_agent
+from greenroom.db.access.users import revoke_access
 from greenroom.db.database import Database
-from greenroom.db.launches import launch_of_session
-from greenroom.db.overdue import clear_failed
-from greenroom.db.session_lists import SessionFilter, list_sessions
-from greenroom.db.sessions import end_sessions
-from greenroom.db.users import revoke_access
-from greenroom.manager.successors import run_successors
+from greenroom.db.fleet.agents import delete_agent
+from greenroom.db.launch import replacement
+from greenroom.db.launch.ledger import launch_of_session
+from greenroom.db.session import views
+from greenroom.db.session.deadlines import clear_failed
+from greenroom.db.session.sessions import end_sessions
+from greenroom.db.session.views import SessionFilter, list_sessions
+from greenroom.manager.tasks.replacement import run_successors
 
 
 @pytest.fixture
@@ -40,7 +41,7 @@ async def test_the_next_staged_session_takes_the_place_on_another_agent(stage: S
     assert new["agent_id"] != old["agent_id"]
     assert new["assignment"]["assignment_id"] == str(new["assignment_id"])
     assert (new["idempotency_key"], old["idempotency_key"], new["launch_id"]) == ("k", None, old["launch_id"])
-    shown = await session_views.get_session(stage.db, first)
+    shown = await views.get_session(stage.db, first)
     assert str(shown["session_id"]) == str(new["session_id"])
     listed = await list_sessions(stage.db, SessionFilter(user_id=stage.user_id))
     assert [row["session_id"] for row in listed] == [new["session_id"]]
@@ -63,7 +64,7 @@ async def test_the_agent_of_the_successor_is_told_also_where_the_term_ends_right
     async def term_is_over(*_: object) -> None:
         raise LeaseLost("The term is over.")
 
-    monkeypatch.setattr(successors, "destroy_oldest_set_aside", term_is_over)
+    monkeypatch.setattr(replacement, "destroy_oldest_set_aside", term_is_over)
 
     async def cut_short() -> None:
         with pytest.raises(LeaseLost):
@@ -113,7 +114,7 @@ async def test_only_the_newest_three_are_kept_for_inspection(stage: Stage):
         session_id = (await stage.launch()).session_id
         await stage.fails(session_id)
         await run_successors(stage.ctx)
-        shown = await session_views.get_session(stage.db, session_id)
+        shown = await views.get_session(stage.db, session_id)
         await destroy(stage.db, stage.ctx.logs, shown, "done")
         await stage.db.write("UPDATE sessions SET idempotency_key = NULL")
         await stage.fill()
@@ -127,7 +128,7 @@ async def test_only_the_newest_three_are_kept_for_inspection(stage: Stage):
 async def test_a_session_deleted_meanwhile_gets_no_successor(stage: Stage):
     first = (await stage.launch()).session_id
     await stage.fails(first)
-    await destroy(stage.db, stage.ctx.logs, await session_views.get_session(stage.db, first), "done")
+    await destroy(stage.db, stage.ctx.logs, await views.get_session(stage.db, first), "done")
     await run_successors(stage.ctx)
     assert (await stage.row(first))["superseded_by"] is None
 
@@ -152,7 +153,7 @@ async def test_a_session_that_cannot_start_is_started_once_more_on_another_agent
     assert SECRETS.decrypt(new["credential_encrypted"]) != SECRETS.decrypt(old["credential_encrypted"])
     assert new["spec_hash"] != old["spec_hash"]
     assert (new["expires"] - new["keepalive"]).total_seconds() == pytest.approx(3600, abs=1)
-    shown = await session_views.get_session(stage.db, first)
+    shown = await views.get_session(stage.db, first)
     assert shown["session_id"] == new["session_id"]
     steps = await stage.steps(str(new["session_id"]))
     order = steps[-1][0]
@@ -175,7 +176,7 @@ async def test_a_second_failure_is_final_and_tells_both_causes(stage: Stage):
     assert last["error"] == (
         f"On {after}: The container ended by itself with exit code 3. Before that: {before}: No such file."
     )
-    shown = await session_views.get_session(stage.db, first)
+    shown = await views.get_session(stage.db, first)
     assert (shown["status"], shown["awaits_successor"]) == ("failed", False)
     assert [step[1:] for step in (await stage.steps(second))[-2:]] == [
         (after, False, "start_failed"),
@@ -214,7 +215,7 @@ async def test_a_workspace_that_is_restricted_to_one_agent_is_not_tried_elsewher
 async def test_while_another_one_is_looked_for_the_user_sees_it_starting(stage: Stage):
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))
-    shown = await session_views.get_session(stage.db, first)
+    shown = await views.get_session(stage.db, first)
     assert (shown["status"], shown["awaits_successor"]) == ("starting", True)
     progress = progress_of(shown, causes=True)
     assert (progress.operational_status, "another one" in progress.message) == ("starting", True)
@@ -233,7 +234,7 @@ async def test_a_session_that_was_usable_once_is_not_started_elsewhere(stage: St
 async def test_a_user_who_deleted_it_meanwhile_gets_no_other(stage: Stage):
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))
-    await destroy(stage.db, stage.ctx.logs, await session_views.get_session(stage.db, first), "done")
+    await destroy(stage.db, stage.ctx.logs, await views.get_session(stage.db, first), "done")
     await run_successors(stage.ctx)
     assert (await stage.row(first))["superseded_by"] is None
 
@@ -292,7 +293,7 @@ async def test_where_the_user_opened_his_profile_elsewhere_meanwhile_the_old_sta
 async def test_who_deletes_a_session_while_it_is_replaced_deletes_the_one_in_its_place(stage: Stage):
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken' WHERE session_id = %s", (first,))
-    shown = await session_views.get_session(stage.db, first)
+    shown = await views.get_session(stage.db, first)
     async with stage.db.transaction() as held:
         await held.execute("SELECT 1 FROM sessions WHERE session_id = %s FOR NO KEY UPDATE", (first,))
         replaced = asyncio.create_task(run_successors(stage.ctx))

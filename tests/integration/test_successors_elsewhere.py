@@ -1,4 +1,5 @@
-"""A failed session's successor follows the documented order over zones, as its launch did (`core.successors`)."""
+"""A failed session's successor follows the documented order over zones, as its launch did
+(`core.launch.replacement`)."""
 
 from __future__ import annotations
 
@@ -8,13 +9,13 @@ from typing import Any, LiteralString
 import pytest
 from tests.integration.failing_launches import Stage, staged_in
 
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.errors import SessionLimit
-from greenroom.core.settings import STAGED_PERMISSIONS
-from greenroom.db import session_views
 from greenroom.db.database import Database
-from greenroom.db.launches import launch_of_session
-from greenroom.manager.pools import run_pools
-from greenroom.manager.successors import run_successors
+from greenroom.db.launch.ledger import launch_of_session
+from greenroom.db.session import views
+from greenroom.manager.tasks.pools import run_pools
+from greenroom.manager.tasks.replacement import run_successors
 
 
 @pytest.fixture
@@ -74,7 +75,7 @@ async def test_the_pool_here_comes_before_the_one_elsewhere_and_that_before_a_ne
     launch = await launch_of_session(stage.db, str(fourth["session_id"]))
     assert launch is not None
     assert launch["outcome"] == "on_demand"
-    shown = await session_views.get_session(stage.db, first)
+    shown = await views.get_session(stage.db, first)
     assert shown["session_id"] == fourth["session_id"]
     assert fourth["idempotency_key"] == "k"
 

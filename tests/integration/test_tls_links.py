@@ -15,9 +15,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from tests.integration.played import Served, serve
 
-from greenroom.agent.link import Link, NoManager
-from greenroom.agent.managers import Managers
-from greenroom.agent.upstream_auth import UpstreamAuth
+from greenroom.agent.fleet.manager_client import Link, Managers, NoManager
+from greenroom.agent.stream.upstream_auth import UpstreamAuth
 from greenroom.cli.join import Deployment, reach
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.kit.certificates import Authority, fingerprint, key_text, new_authority, new_key

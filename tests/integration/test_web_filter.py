@@ -21,15 +21,15 @@ from hypothesis import strategies as st
 from tests.integration.real_agents import agent_inside, manager_of, session_id
 from tests.integration.runtime_hosts import OPENBOX, Host, eventually, new_id, run
 
-from greenroom.agent import squid as squid_module
-from greenroom.agent.journal import Journal
-from greenroom.agent.sessions import Sessions
-from greenroom.agent.squid import Squid
-from greenroom.agent.web_filter import WebFilters, filter_owner, own_account
-from greenroom.core.squid import PORT
-from greenroom.core.web_filter import FilterPolicy, decision
-from greenroom.runtimes import firewall
-from greenroom.runtimes.docker_spec import container_name
+from greenroom.agent.session.journal import Journal
+from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.web_filter import squid as agent_squid
+from greenroom.agent.web_filter.filters import WebFilters, filter_owner, own_account
+from greenroom.agent.web_filter.squid import Squid
+from greenroom.core.web_filter.policy import FilterPolicy, decision
+from greenroom.core.web_filter.squid import PORT
+from greenroom.runtimes.docker import firewall
+from greenroom.runtimes.docker.spec import container_name
 from greenroom.testing.manager import ScriptedManager, World
 from greenroom.testing.manager import spec as wire_spec
 
@@ -166,7 +166,7 @@ async def test_a_pid_that_is_somebody_elses_is_not_taken_over(squid: Squid, open
 async def test_a_squid_that_cannot_start_says_why(squid: Squid):
     with socket.create_server(("127.0.0.119", PORT)) as taken:
         taken.listen()
-        with pytest.raises(squid_module.FilterError, match="does not start on this host"):
+        with pytest.raises(agent_squid.FilterError, match="does not start on this host"):
             await squid.apply(STRICT, "127.0.0.119", "127.0.0.0/8", ())
     assert squid.pid is None
 
@@ -233,7 +233,7 @@ async def failure(
 async def test_without_squid_a_session_fails_and_says_what_to_install(
     world: World, manager: ScriptedManager, tmp_path: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(squid_module, "_SEARCHED", "/nonexistent")
+    monkeypatch.setattr(agent_squid, "_SEARCHED", "/nonexistent")
     assert "install the package squid" in await failure(world, manager, tmp_path, open_folder)
 
 
@@ -263,7 +263,7 @@ async def test_without_firewall_rules_no_other_session_starts_either(
 async def test_rules_that_something_else_removes_come_back(
     world: World, manager: ScriptedManager, tmp_path: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("greenroom.agent.web_filter.RULES_EVERY_S", 0.2)
+    monkeypatch.setattr("greenroom.agent.web_filter.filters.RULES_EVERY_S", 0.2)
     session = session_id()
     wanted = wire_spec(image=OPENBOX, filter_policy=world.filter_policies[0].filter_policy_id)
     async with agent_inside(tmp_path, manager, runtime="docker", web_filter_dir=open_folder):
@@ -319,7 +319,7 @@ async def test_policies_are_remembered_while_no_manager_answers(tmp_path: Path):
 async def test_a_policy_no_manager_knows_fails_the_session(
     world: World, manager: ScriptedManager, tmp_path: Path, open_folder: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("greenroom.agent.web_filter.POLICY_WITHIN_S", 0.5)
+    monkeypatch.setattr("greenroom.agent.web_filter.filters.POLICY_WITHIN_S", 0.5)
     unknown = new_id()
     world.filter_policies[0] = FilterPolicy(filter_policy_id=unknown, name="Strict")
     policies, world.filter_policies = world.filter_policies, []

@@ -9,9 +9,9 @@ from datetime import datetime, timedelta
 
 from tests.unit.pools import BIG, CONFIG, NOW, session, snapshot
 
-from greenroom.core.pool import plan
-from greenroom.core.pool_model import Create, PooledSession, PoolPlan, PoolSnapshot
-from greenroom.core.states import SessionStatus
+from greenroom.core.pool.model import Create, PooledSession, PoolPlan, PoolSnapshot
+from greenroom.core.pool.plan import plan
+from greenroom.core.session.states import SessionStatus
 
 ROUND_S = 1.0
 REMOVAL_S = 0.3

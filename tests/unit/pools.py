@@ -6,10 +6,10 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from greenroom.core.placement import AgentView
-from greenroom.core.pool_model import PoolConfig, PooledSession, PoolSnapshot
-from greenroom.core.specs import ImageFacts, ZoneFacts
-from greenroom.core.states import SessionStatus
+from greenroom.core.launch.placement import AgentView
+from greenroom.core.pool.model import PoolConfig, PooledSession, PoolSnapshot
+from greenroom.core.session.states import SessionStatus
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 CONFIG = PoolConfig(staging_config_id="c", num_sessions=3, expiration_h=1, config_hash="h")

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.accounts import normal_language, username_problem
+from greenroom.core.access.accounts import normal_language, username_problem
 
 
 def stays_in_its_folder(problem: object, name: str) -> None:

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from greenroom.agent import journal as journal_module
-from greenroom.agent.journal import (
+from greenroom.agent.session import journal as agent_journal
+from greenroom.agent.session.journal import (
     AnyRecord,
     CommandRecord,
     Forget,
@@ -144,7 +144,7 @@ def test_damage_in_the_middle_is_refused_with_the_line(tmp_path: Path):
 
 
 async def test_compaction_keeps_what_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(journal_module, "COMPACT_ABOVE_BYTES", 100)
+    monkeypatch.setattr(agent_journal, "COMPACT_ABOVE_BYTES", 100)
     journal = opened(tmp_path)
     for term in range(50):
         journal.note(Term(term=term, db_epoch="e"))
@@ -161,7 +161,7 @@ async def test_compaction_keeps_what_counts(tmp_path: Path, monkeypatch: pytest.
 
 
 async def test_a_full_disk_leaves_the_long_journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(journal_module, "COMPACT_ABOVE_BYTES", 100)
+    monkeypatch.setattr(agent_journal, "COMPACT_ABOVE_BYTES", 100)
     journal = opened(tmp_path)
     for term in range(50):
         journal.note(Term(term=term, db_epoch="e"))

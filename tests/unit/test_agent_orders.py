@@ -7,9 +7,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from greenroom.agent.journal import CommandRecord, Journal
-from greenroom.agent.orders import AWAITED_S, MOST_WAITING_BYTES, NO_ROOM, Orders
-from greenroom.runtimes.base import CUT, OUTPUT_MAX, cut_output
+from greenroom.agent.session.journal import CommandRecord, Journal
+from greenroom.agent.session.outbox import AWAITED_S, MOST_WAITING_BYTES, NO_ROOM, Orders
+from greenroom.runtimes.contract import CUT, OUTPUT_MAX, cut_output
 from greenroom.wire.messages import Command, CommandReport, PictureSize
 
 SESSION = "s"

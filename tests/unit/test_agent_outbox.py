@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from greenroom.agent.outbox import LONGEST_SENTENCE, MAX_LOG_LINES, Outbox
-from greenroom.core.origins import refusal_of_origin
+from greenroom.agent.session.outbox import LONGEST_SENTENCE, MAX_LOG_LINES, Outbox
+from greenroom.core.fleet.addresses import refusal_of_origin
 from greenroom.wire.messages import LogLine
 
 MOST_OF_A_MESSAGE = 10 << 20

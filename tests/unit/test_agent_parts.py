@@ -14,16 +14,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.agent import link as link_module
-from greenroom.agent import managers as managers_module
+from greenroom.agent.app import ROUND_MISSED_S, Health
 from greenroom.agent.capacity import NOTHING, SILENT_AFTER_S, CapacityMeter, offered
-from greenroom.agent.health import ROUND_MISSED_S, Health
-from greenroom.agent.identity import Identity
-from greenroom.agent.link import Link, NoManager, tls_context
-from greenroom.agent.managers import LAST_RESORT_S, MAX_PAUSE_S, Managers
-from greenroom.agent.outbox import MAX_LOG_LINES, Outbox
+from greenroom.agent.fleet import manager_client
+from greenroom.agent.fleet.identity import Identity
+from greenroom.agent.fleet.manager_client import (
+    LAST_RESORT_S,
+    MAX_FAILURE_PAUSE_S,
+    Link,
+    Managers,
+    NoManager,
+    tls_context,
+)
+from greenroom.agent.session.outbox import MAX_LOG_LINES, Outbox
 from greenroom.core.errors import SetupError
-from greenroom.runtimes.base import RuntimeUnavailable
+from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.wire.messages import LogLine, Observed, Register, Registered
 
@@ -116,8 +121,8 @@ def test_one_that_kept_silent_is_left_aside_for_the_rest_of_a_lease_and_then_ask
 
 async def test_managers_that_are_frozen_do_not_keep_the_agent_from_the_next_one(monkeypatch: pytest.MonkeyPatch):
     """However long they are waited for: when the second is given up, the first may be tried again."""
-    monkeypatch.setattr(link_module, "ANSWER_S", 0.1)
-    monkeypatch.setattr(managers_module, "FIRST_SILENT_PAUSE_S", 0.05)
+    monkeypatch.setattr(manager_client, "ANSWER_S", 0.1)
+    monkeypatch.setattr(manager_client, "FIRST_SILENT_PAUSE_S", 0.05)
     body = msgspec.json.encode(_registered(None))
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
@@ -174,7 +179,7 @@ def test_pauses_are_bounded_and_every_manager_comes_back(failures: list[tuple[fl
     for later_s, spread in failures:
         now += later_s
         pause_s = managers.failed(A, now=now, retry_after_s=None, spread=spread)
-        assert 0 < pause_s <= MAX_PAUSE_S
+        assert 0 < pause_s <= MAX_FAILURE_PAUSE_S
         assert managers.best(now + pause_s + 1e-6) == A
 
 

@@ -17,7 +17,7 @@ from greenroom.api.openapi import document
 from greenroom.api.problems import problem
 from greenroom.core.errors import Invalid
 from greenroom.db.database import Database
-from greenroom.db.logs import LogWriter
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
 

@@ -12,19 +12,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.api.csrf import SAFE_METHODS, cross_site_reason
+from greenroom.api.fleet.schemas import ZoneCreate
 from greenroom.api.hardening import host_name, served
-from greenroom.api.public.calls import validated
-from greenroom.api.public.shapes import date, hex_id
-from greenroom.api.schemas.infrastructure import ZoneCreate
-from greenroom.api.schemas.staging import StagingPatch
+from greenroom.api.pool.schemas import StagingPatch
+from greenroom.api.published.calls import validated
+from greenroom.api.published.shapes import date, hex_id
 from greenroom.core.errors import Invalid
-from greenroom.core.installation import (
-    INSTALLATION_SETTINGS,
-    Installation,
-    installation_of,
-    validated_installation,
-)
-from greenroom.core.wrong_values import in_words
+from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, installation_of, validated_installation
+from greenroom.core.wording import in_words
 
 HOST = "console.example:8443"
 origins = st.sampled_from(

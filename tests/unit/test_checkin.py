@@ -9,8 +9,8 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.checkin import Move, Seen, SessionRow, decide, is_newer, verdicts
-from greenroom.core.states import ObservedState, SessionStatus, Want, may_follow, sources_of
+from greenroom.core.session.observations import Move, Seen, SessionRow, decide, is_newer, verdicts
+from greenroom.core.session.states import ObservedState, SessionStatus, Want, may_follow, sources_of
 
 S, Seeing = SessionStatus, ObservedState
 Decide = Callable[[SessionRow, Seen], Move | None]

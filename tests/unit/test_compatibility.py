@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.core import compatibility
-from greenroom.core.compatibility import AT_CREATION, RULES, LaunchFacts, unused_profile, violations
-from greenroom.core.settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, Setting, resolve
+from greenroom.core.access.group_settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, Setting, resolve
+from greenroom.core.launch import compatibility
+from greenroom.core.launch.compatibility import AT_CREATION, RULES, LaunchFacts, unused_profile, violations
 
 OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)
 

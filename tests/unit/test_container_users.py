@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.container_users import commands_problem, is_root, spells_root
+from greenroom.core.workspace.exec_config import commands_problem, is_root, spells_root
 
 PASSWD = "root:x:0:0:root:/root:/bin/sh\nkasm-user:x:1000:1000::/home/kasm-user:/bin/bash\ntoor:x:00:0::/:/bin/sh\n"
 

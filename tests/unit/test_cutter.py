@@ -12,10 +12,8 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.agent import cutter as cutting
-from greenroom.agent import foreign_sockets
-from greenroom.agent.cutter import Cutter
-from greenroom.agent.foreign_sockets import connections_to, shut_down
+from greenroom.agent.stream import termination
+from greenroom.agent.stream.termination import Cutter, connections_to, shut_down
 
 HOLD = """
 import socket, sys
@@ -64,8 +62,8 @@ async def test_a_cut_that_fails_is_said_and_tried_again(monkeypatch: pytest.Monk
         tried.append(address)
         raise BlockingIOError(11, "no process can be started")
 
-    monkeypatch.setattr(cutting, "destroy", no_process)
-    monkeypatch.setattr(cutting, "REPEAT_S", (0.0, 0.0))
+    monkeypatch.setattr(termination, "destroy", no_process)
+    monkeypatch.setattr(termination, "REPEAT_S", (0.0, 0.0))
     cutter = Cutter()
     cutter.kernel_can = True
     with capture_logs() as logs:
@@ -88,7 +86,7 @@ async def test_a_connection_of_another_process_is_shut_down(ports: list[int]):
 
 
 async def test_a_connection_whose_holder_cannot_be_seen_is_said(ports: list[int], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(foreign_sockets, "_holders", lambda _inodes: iter(()))
+    monkeypatch.setattr(termination, "_holders", lambda _inodes: iter(()))
     _, writer = await asyncio.open_connection("127.0.0.1", ports[0])
     with pytest.raises(PermissionError, match="1 connections are held by processes that cannot be seen"):
         shut_down(f"127.0.0.1:{ports[0]}")
@@ -97,9 +95,9 @@ async def test_a_connection_whose_holder_cannot_be_seen_is_said(ports: list[int]
 
 def test_a_descriptor_that_is_no_socket_meanwhile_is_passed_over_and_its_copy_closed(monkeypatch: pytest.MonkeyPatch):
     answers = iter([frozenset({"1"}), frozenset[str]()])
-    monkeypatch.setattr(foreign_sockets, "connections_to", lambda *_: next(answers))
+    monkeypatch.setattr(termination, "connections_to", lambda *_: next(answers))
     with Path("/dev/null").open() as file:
-        monkeypatch.setattr(foreign_sockets, "_holders", lambda _inodes: iter([(os.getpid(), file.fileno())]))
+        monkeypatch.setattr(termination, "_holders", lambda _inodes: iter([(os.getpid(), file.fileno())]))
         before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- names alone
         assert shut_down("127.0.0.1:1") == 0
         assert set(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208 -- others may have been closed meanwhile
@@ -114,9 +112,9 @@ async def test_what_cannot_be_cut_is_an_error_in_the_log(monkeypatch: pytest.Mon
     def heard(event: str, *, session_id: str, reason: str) -> None:
         said.append(f"{session_id}: {event}: {reason}")
 
-    monkeypatch.setattr(cutting, "shut_down", refused)
-    monkeypatch.setattr(cutting, "REPEAT_S", (0.0,))
-    monkeypatch.setattr(cutting.log, "error", heard)
+    monkeypatch.setattr(termination, "shut_down", refused)
+    monkeypatch.setattr(termination, "REPEAT_S", (0.0,))
+    monkeypatch.setattr(termination.log, "error", heard)
     cutter = Cutter()
     cutter.cut_soon("s", "127.0.0.1:1")
     await cutter.wait()

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.deadlines import DEADLINE_S, MOST_S, RETURN_S, Overdue, Waiting, Watch, due, plan
-from greenroom.core.lateness import Lateness
-from greenroom.core.states import RETURNING, TRANSITIONAL, SessionStatus, Want, may_follow
+from greenroom.core.fleet.lateness import Lateness
+from greenroom.core.session.deadlines import DEADLINE_S, MOST_S, RETURN_S, Overdue, Waiting, Watch, due, plan
+from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus, Want, may_follow
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 S = SessionStatus

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.core.delegation import refusal_of_change, refusal_of_leaving
-from greenroom.core.settings import SETTINGS, GroupSettings
+from greenroom.core.access.group_settings import SETTINGS, GroupSettings
+from greenroom.core.access.permissions import refusal_of_change, refusal_of_leaving
 
 NUMBERS = st.sampled_from([0, 1, 60, 3600])
 RULES: dict[str, st.SearchStrategy[Any]] = {

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from greenroom.core.reconcile import is_news, merge
+from greenroom.core.session.reconcile import is_news, merge
 
 IDS = ["s1", "s2", "s3"]
 PROVE = settings(max_examples=200, deadline=None, database=None)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from greenroom.agent.denials import MOST_BYTES, MOST_REMEMBERED, MOST_ROWS, QUIET_S, DenialLog, Denials
-from greenroom.core.squid import Denial
-from greenroom.core.web_filter import FilterPolicy
+from greenroom.agent.web_filter.denials import MOST_BYTES, MOST_REMEMBERED, MOST_ROWS, QUIET_S, DenialLog, Denials
+from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.web_filter.squid import Denial
 
 POLICY = FilterPolicy(filter_policy_id="p", name="Strict", deny=("ads.test",), allow=("open.test",))
 LINE = "1700000000 172.20.0.2 TCP_DENIED CONNECT ads.test 443\n"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.disk import WORTH_STOPPING_BYTES, Written, to_stop
-from greenroom.core.placement import AgentView, PlacementRequest, place
+from greenroom.core.fleet.disk import WORTH_STOPPING_BYTES, Written, to_stop
+from greenroom.core.launch.placement import AgentView, PlacementRequest, place
 
 GB = 10**9
 KEPT = 5 * GB

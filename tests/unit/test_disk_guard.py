@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from greenroom.agent.disk_guard import DiskGuard
-from greenroom.core.sessions import SessionSpec
-from greenroom.runtimes.base import StartError
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.runtimes.contract import StartError
 from greenroom.wire.messages import Usage
 
 GB = 10**9

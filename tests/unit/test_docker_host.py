@@ -13,10 +13,10 @@ from typing import Any
 
 import pytest
 
-from greenroom.core.docker_host import HOLES, DockerHost, warnings
 from greenroom.core.errors import SetupError
-from greenroom.db.diagnostics import Disk
-from greenroom.up import docker_host, doctor
+from greenroom.core.fleet.docker_host import HOLES, DockerHost, warnings
+from greenroom.db.diagnostics.views import Disk
+from greenroom.up import docker, doctor
 from greenroom.up.layout import Layout, write_json
 
 PAGE = Path(__file__).parents[2] / "docs/reference/doctor.md"
@@ -151,18 +151,18 @@ def daemon(folder: Path) -> Any:
 
 async def test_it_is_read_of_docker_and_of_the_disk_below_it(layout: Layout, monkeypatch: pytest.MonkeyPatch):
     folder = layout.data.parent / "docker"
-    monkeypatch.setattr(docker_host, "docker", daemon(folder))
-    read = await docker_host.read(layout, Disk(free_bytes=7, kept_bytes=5))
+    monkeypatch.setattr(docker, "docker", daemon(folder))
+    read = await docker.read(layout, Disk(free_bytes=7, kept_bytes=5))
     assert (read.driver, read.file_system, read.folder) == ("overlay2", "extfs", str(folder))
     assert (read.versions, read.free_bytes, read.kept_bytes) == (VERSIONS, 7, 5)
     assert read.database == str(layout.postgres)
     write_json(layout.instance, {"runtime": "docker", "database_url": "host=db"}, 0o600)
-    assert not (await docker_host.read(layout, Disk(free_bytes=7, kept_bytes=5))).database
+    assert not (await docker.read(layout, Disk(free_bytes=7, kept_bytes=5))).database
 
 
 async def test_a_folder_that_is_out_of_sight_shares_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(docker_host, "docker", daemon(layout.data / "nowhere"))
-    read = await docker_host.read(layout, Disk(free_bytes=None, kept_bytes=0))
+    monkeypatch.setattr(docker, "docker", daemon(layout.data / "nowhere"))
+    read = await docker.read(layout, Disk(free_bytes=None, kept_bytes=0))
     assert (read.mount_options, read.database) == (None, "")
 
 
@@ -172,8 +172,8 @@ def test_the_options_of_a_file_system_are_those_of_its_device(tmp_path: Path):
         "22 1 254:0 / / rw,relatime shared:1 - ext4 /dev/vda rw,discard\n"
         "31 22 254:16 / /var/lib/docker rw,relatime - xfs /dev/vdb rw,attr2,prjquota\n"
     )
-    assert docker_host.mount_options(os.makedev(254, 16), mounts) == {"rw", "attr2", "prjquota"}
-    assert docker_host.mount_options(os.makedev(9, 9), mounts) == frozenset()
+    assert docker.mount_options(os.makedev(254, 16), mounts) == {"rw", "attr2", "prjquota"}
+    assert docker.mount_options(os.makedev(9, 9), mounts) == frozenset()
 
 
 async def test_docker_that_stops_answering_is_a_warning_too(layout: Layout, monkeypatch: pytest.MonkeyPatch):
@@ -184,7 +184,7 @@ async def test_docker_that_stops_answering_is_a_warning_too(layout: Layout, monk
         raise SetupError("No Docker daemon answers.")
 
     monkeypatch.setattr(doctor, "disk_of", disk)
-    monkeypatch.setattr(docker_host, "read", silent)
+    monkeypatch.setattr(docker, "read", silent)
     nobody: Any = SimpleNamespace(agent_ids=[])
     assert await doctor.docker_warnings(nobody, layout, nobody) == [
         "The disk and the versions of Docker could not be checked: No Docker daemon answers."

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from greenroom.db.invariants import INVARIANTS
+from greenroom.db.diagnostics.invariants import INVARIANTS
 from greenroom.up.doctor import CONTAINER_INVARIANTS
 
 PAGE = Path(__file__).parents[2] / "docs/reference/doctor.md"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.errors import SetupError
-from greenroom.db.dsn import unverified_hosts
+from greenroom.db.database import unverified_hosts
 
 
 @pytest.mark.parametrize(

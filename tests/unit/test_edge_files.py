@@ -13,11 +13,11 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from greenroom.agent.edge import EdgeFiles, is_due
-from greenroom.agent.identity import Identity
-from greenroom.agent.link import Link
-from greenroom.core.edges import EDGE_DOMAIN
+from greenroom.agent.fleet.edge_files import EdgeFiles, is_due
+from greenroom.agent.fleet.identity import Identity
+from greenroom.agent.fleet.manager_client import Link
 from greenroom.core.errors import Invalid
+from greenroom.core.fleet.addresses import EDGE_DOMAIN
 from greenroom.kit.certificates import general_name, is_pair, key_text, names_in, new_authority, new_key, requested_key
 from greenroom.wire.messages import EdgeCertificate, EdgeRequest
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.edges import EdgeClaim
+from greenroom.core.fleet.addresses import EdgeClaim
 
 ADDRESSES = ("", "https://edge-1.example.org", "https://edge-2.example.org")
 HISTORIES = st.lists(st.tuples(st.sampled_from(ADDRESSES), st.booleans()), min_size=1, max_size=6)

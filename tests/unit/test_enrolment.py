@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.edges import edge_address, edge_name
-from greenroom.core.enrolment import (
+from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated
+from greenroom.core.fleet.addresses import edge_address, edge_name
+from greenroom.core.fleet.enrolment import (
     Knocks,
     Known,
     Newcomer,
@@ -20,7 +21,6 @@ from greenroom.core.enrolment import (
     refusal_of_agents_token,
     refusal_of_token,
 )
-from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated
 
 TOKEN = Token(
     role="agent",

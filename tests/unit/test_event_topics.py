@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from greenroom.api.routes.events import SEES
+from greenroom.api.events.routes import SEES
 
 CONSOLE = Path(__file__).parents[2] / "web/src/api/live.ts"
 

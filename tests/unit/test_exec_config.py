@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.core.exec_config import command_of, validated
+from greenroom.core.workspace.exec_config import command_of, validated
 
 
 def test_a_command_is_split_once_by_shell_rules():

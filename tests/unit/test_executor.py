@@ -10,23 +10,23 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from greenroom.agent.commands import Commands
-from greenroom.agent.executor import CHANGE_WITHIN_S, Executor
-from greenroom.agent.handover import Handovers
-from greenroom.agent.health import Health
-from greenroom.agent.host_limits import HostLimits
+from greenroom.agent.app import Health
+from greenroom.agent.capacity import HostLimits
+from greenroom.agent.concurrency import Workers
 from greenroom.agent.images import Images
-from greenroom.agent.inventory import Inventory
-from greenroom.agent.journal import Journal
 from greenroom.agent.metrics import Metrics
-from greenroom.agent.patience import Patience
-from greenroom.agent.sessions import Sessions
-from greenroom.agent.web_filter import WebFilters, own_account
-from greenroom.agent.workers import Workers
-from greenroom.core.lateness import ON_TIME
-from greenroom.core.reconcile import ContainerState, plan
-from greenroom.core.yielding import SlotCount
-from greenroom.runtimes.base import StartError
+from greenroom.agent.reconciler import CHANGE_WITHIN_S, Executor
+from greenroom.agent.session.commands import Commands
+from greenroom.agent.session.handover import Handovers
+from greenroom.agent.session.inventory import Inventory
+from greenroom.agent.session.journal import Journal
+from greenroom.agent.session.prober import Patience
+from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.web_filter.filters import WebFilters, own_account
+from greenroom.core.fleet.lateness import ON_TIME
+from greenroom.core.session.reconcile import ContainerState, plan
+from greenroom.core.session.scheduling import SlotCount
+from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
 from greenroom.testing.runtimes import FailingRuntime, WrappedRuntime

@@ -11,9 +11,9 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.expiry import Clocks, Expiry, Lived, clocks_of, next_expiry, plan, stored_clocks
-from greenroom.core.settings import GroupSettings, resolve
-from greenroom.core.states import KEPT_ALIVE, SessionStatus, may_follow
+from greenroom.core.access.group_settings import GroupSettings, resolve
+from greenroom.core.session.expiry import Clocks, Expiry, Lived, clocks_of, next_expiry, plan, stored_clocks
+from greenroom.core.session.states import KEPT_ALIVE, SessionStatus, may_follow
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
 S = SessionStatus

@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from tests.unit.pools import BIG, CONFIG, NOW, session, snapshot
 
-from greenroom.core.pool import plan
-from greenroom.core.pool_model import Create
+from greenroom.core.pool.model import Create
+from greenroom.core.pool.plan import plan
 
 OTHER = replace(BIG, agent_id="a2", hostname="agent-2", cores_allocated=50)
 SMALL = replace(BIG, agent_id="a2", hostname="agent-2", cores=2)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.fleet import (
+from greenroom.core.fleet.liveness import (
     AgentMove,
     AgentReport,
     Allocation,

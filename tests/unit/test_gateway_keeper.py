@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from greenroom.core.errors import SetupError
-from greenroom.core.pace import Pace
+from greenroom.core.rate_limits import Pace
 from greenroom.gateway import keeper
 from greenroom.gateway.keeper import PlanKeeper
 from greenroom.kit.config import GatewayConfig

@@ -9,10 +9,9 @@ from pathlib import Path
 import pytest
 
 from greenroom.core.errors import SetupError
-from greenroom.gateway import process
-from greenroom.gateway.process import Nginx, install_configuration, redacted
-from greenroom.gateway.processes import NginxProcess, superseded
-from greenroom.gateway.requests import MAX_QUEUED, RequestReporter, parse_line
+from greenroom.gateway import nginx_process
+from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter, parse_line
+from greenroom.gateway.nginx_process import Nginx, NginxProcess, install_configuration, redacted, superseded
 from greenroom.gateway.sockets import Listeners
 
 
@@ -120,5 +119,5 @@ async def test_an_nginx_that_cannot_be_started_is_one_that_does_not_serve(
     def no_process(*_arguments: object, **_options: object) -> None:
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
-    monkeypatch.setattr(process.subprocess, "Popen", no_process)
+    monkeypatch.setattr(nginx_process.subprocess, "Popen", no_process)
     assert not await Nginx(tmp_path, 0).start(Listeners())

@@ -14,14 +14,14 @@ from typing import Any
 
 import pytest
 
-from greenroom.agent import handover
-from greenroom.agent.handover import Handovers
-from greenroom.agent.inventory import seen_of
-from greenroom.agent.journal import AnyRecord, HandoverRecord, Journal, replay
-from greenroom.agent.patience import Patience
-from greenroom.agent.sessions import Sessions
-from greenroom.core.lateness import ON_TIME, Lateness
-from greenroom.runtimes.base import ProbeResult
+from greenroom.agent.session import handover
+from greenroom.agent.session.handover import Handovers
+from greenroom.agent.session.inventory import seen_of
+from greenroom.agent.session.journal import AnyRecord, HandoverRecord, Journal, replay
+from greenroom.agent.session.prober import Patience
+from greenroom.agent.session.sessions import Sessions
+from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.runtimes.contract import ProbeResult
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
 from greenroom.testing.runtimes import WrappedRuntime

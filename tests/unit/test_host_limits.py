@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.agent.host_limits import HostLimits
-from greenroom.core.host_limits import LIMITS, SESSIONS, good_for, met_in, named, narrowest, to_raise, too_low
+from greenroom.agent.capacity import HostLimits
+from greenroom.core.fleet.host_limits import LIMITS, SESSIONS, good_for, met_in, named, narrowest, to_raise, too_low
 from greenroom.kit.host_limits import containers_here, raise_limits, read
 
 PAGE = Path(__file__).parents[2] / "docs/reference/host-limits.md"

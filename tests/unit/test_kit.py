@@ -19,7 +19,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.errors import SetupError
-from greenroom.core.volumes import source_problem
+from greenroom.core.workspace.volumes import source_problem
 from greenroom.kit import serving, stops
 from greenroom.kit.config import AgentConfig, GatewayConfig, ManagerConfig, load
 from greenroom.kit.secrets import Secrets, hashed, new_secret

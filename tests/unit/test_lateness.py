@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.lateness import MOST_TIMES, ON_TIME, ON_TIME_S, Lateness, allowed_s, because, times
+from greenroom.core.fleet.lateness import MOST_TIMES, ON_TIME, ON_TIME_S, Lateness, allowed_s, because, times
 from greenroom.kit.lateness import MEMORY_S, TICK_S, LatenessMeter
 
 amounts = st.floats(0, 1e6)

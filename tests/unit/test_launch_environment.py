@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.launch_environment import chosen_by_users, launch_problem
+from greenroom.core.workspace.run_config import chosen_by_users, launch_problem
 
 REFUSED = (
     *("LD_PRELOAD", "LD_LIBRARY_PATH", "BASH_ENV", "BASHOPTS", "ENV", "PATH", "IFS", "SHELLOPTS", "GCONV_PATH"),

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.core.compatibility import LaunchFacts
-from greenroom.core.launching import (
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
+from greenroom.core.launch.compatibility import LaunchFacts
+from greenroom.core.launch.placement import AgentView, PlacementRequest, place
+from greenroom.core.launch.plan import (
     Attempt,
     LaunchZone,
     PoolContents,
@@ -22,9 +24,7 @@ from greenroom.core.launching import (
     plan_launch,
     pool_miss,
 )
-from greenroom.core.placement import AgentView, PlacementRequest, place
-from greenroom.core.settings import STAGED_PERMISSIONS, GroupSettings, resolve
-from greenroom.core.specs import ImageFacts, ZoneFacts
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop")
 OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)

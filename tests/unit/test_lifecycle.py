@@ -4,8 +4,16 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.lifecycle import TRANSITIONS, LifecycleCommand, possible, refusal
-from greenroom.core.states import ALLOWED, WANTED_IN, SessionStatus, may_follow
+from greenroom.core.session.states import (
+    ALLOWED,
+    TRANSITIONS,
+    WANTED_IN,
+    LifecycleCommand,
+    SessionStatus,
+    may_follow,
+    possible,
+    refusal,
+)
 
 S = SessionStatus
 COMMANDS = list(TRANSITIONS)

@@ -8,10 +8,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final, get_args
 
-from greenroom.agent.executor import REPORTS
-from greenroom.core.pool_model import ShortfallCode
+from greenroom.agent.reconciler import REPORTS
+from greenroom.core.pool.model import ShortfallCode
 from greenroom.core.security_events import SECURITY_CODES
-from greenroom.core.states import SessionStatus
+from greenroom.core.session.states import SessionStatus
 
 ROOT = Path(__file__).parent.parent.parent
 SOURCES = ROOT / "src/greenroom"

@@ -11,8 +11,8 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.making_room import Room, Unready, lacks_only_room, make_room, people_waiting, room_reason
-from greenroom.core.placement import TOLERANCE, AgentView, PlacementRequest, Rejection, place
+from greenroom.core.launch.eviction import Room, Unready, lacks_only_room, make_room, people_waiting, room_reason
+from greenroom.core.launch.placement import TOLERANCE, AgentView, PlacementRequest, Rejection, place
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 REQUEST = PlacementRequest(image="desktop", cores=2, memory=200)

@@ -7,10 +7,9 @@ from typing import Any
 
 import pytest
 
-from greenroom.db.managers import ManagerRow
-from greenroom.manager import health
-from greenroom.manager import standing as module
-from greenroom.manager.standing import Standing
+from greenroom.db.fleet.managers import ManagerRow
+from greenroom.manager import health, status
+from greenroom.manager.status import Standing
 
 ME = ManagerRow(
     manager_id="m",
@@ -87,7 +86,7 @@ def test_agents_are_answered_while_it_works_and_while_it_is_the_database_that_is
 def test_after_the_database_was_away_it_has_time_for_a_round_before_it_is_said_to_hang(monkeypatch: pytest.MonkeyPatch):
     """Otherwise it would send its Agents away, and give the role back, in the moment the database is there again."""
     now_s = 0.0
-    monkeypatch.setattr(module, "boottime_s", lambda: now_s)
+    monkeypatch.setattr(status, "boottime_s", lambda: now_s)
     found = standing()
     now_s = 60.0
     found.reconnected()

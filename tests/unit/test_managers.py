@@ -8,7 +8,7 @@ from typing import Any
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.managers import DAY_S, ManagerRecord, Removal, departed
+from greenroom.core.fleet.liveness import DAY_S, ManagerRecord, Removal, departed
 
 
 def record(name: str, silent_days: float, *, enabled: bool = True, is_live: bool = False) -> ManagerRecord:

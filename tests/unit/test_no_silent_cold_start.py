@@ -1,7 +1,7 @@
 """A launch that gets no staged session although a config was in reach leaves a line for that config, with the reason.
 
 Checked on the plan and on the trace of any launch, with any zones, configs, settings and contents of pools; what is
-written to the log is those very lines (`api.launch_log`).
+written to the log is those very lines (`api.launch.log`).
 """
 
 from __future__ import annotations
@@ -14,10 +14,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.core import explaining
-from greenroom.core.compatibility import LaunchFacts
-from greenroom.core.explaining import outlook
-from greenroom.core.launching import (
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
+from greenroom.core.launch import forecast
+from greenroom.core.launch.compatibility import LaunchFacts
+from greenroom.core.launch.forecast import outlook
+from greenroom.core.launch.outcomes import outcomes
+from greenroom.core.launch.plan import (
     Attempt,
     LaunchZone,
     PoolContents,
@@ -29,9 +31,7 @@ from greenroom.core.launching import (
     pool_miss,
     used,
 )
-from greenroom.core.outcomes import outcomes
-from greenroom.core.settings import STAGED_PERMISSIONS, GroupSettings, resolve
-from greenroom.core.specs import ImageFacts, ZoneFacts
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop")
 OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)
@@ -78,7 +78,7 @@ def simulated(attempts: Sequence[Attempt], inside: Mapping[str, PoolContents]) -
     return trace
 
 
-def check(planner: Planner = plan_launch, foretell: Callable[..., explaining.Outlook] = outlook) -> None:
+def check(planner: Planner = plan_launch, foretell: Callable[..., forecast.Outlook] = outlook) -> None:
     @settings(max_examples=300, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
     @given(st.sampled_from(ZONES), st.booleans(), pools, groups, st.sampled_from([None, None, None, *ZONES]))
     def run(
@@ -146,7 +146,7 @@ def test_the_property_catches_a_plan_that_passes_configs_over_in_silence(mutant:
 
 
 def test_the_property_catches_an_explanation_that_forgets_the_order_of_zones():
-    def forgetful(*arguments: Any) -> explaining.Outlook:
+    def forgetful(*arguments: Any) -> forecast.Outlook:
         return replace(outlook(*arguments), earlier=())
 
     with pytest.raises(AssertionError):

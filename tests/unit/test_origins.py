@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.core.origins import host_problem, parse_entry, parse_origin, refusal_of_origin, stream_origin
+from greenroom.core.fleet.addresses import host_problem, parse_entry, parse_origin, refusal_of_origin, stream_origin
 
 Rule = Callable[..., str | None]
 

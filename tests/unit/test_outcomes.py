@@ -6,8 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from greenroom.core.launching import Step, TraceStep
-from greenroom.core.outcomes import Outcome, outcomes
+from greenroom.core.launch.outcomes import Outcome, outcomes
+from greenroom.core.launch.plan import Step, TraceStep
 
 
 def line(step: Step, candidate: str | None, code: str | None = None) -> TraceStep:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.pace import Pace
+from greenroom.core.rate_limits import Pace
 
 AT_ONCE, EVERY_S = 3, 5.0
 pauses = st.lists(st.floats(min_value=0, max_value=20), max_size=60)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.passwords import password_problem
+from greenroom.core.access.accounts import password_problem
 
 GUESSED_FIRST = (
     "1234567890123",

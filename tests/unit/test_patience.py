@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from greenroom.agent.patience import MOST_LOOK_S, Patience
-from greenroom.core.lateness import ON_TIME, Lateness
-from greenroom.runtimes.base import PROBE_TIMEOUT_S
+from greenroom.agent.session.prober import MOST_LOOK_S, Patience
+from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.runtimes.contract import PROBE_TIMEOUT_S
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
 from greenroom.testing.runtimes import WrappedRuntime

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.permissions import (
+from greenroom.core.access.permissions import (
     GLOBAL_ADMIN,
     PERMISSIONS,
     USER,

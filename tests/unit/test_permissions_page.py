@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from greenroom.core.permissions import PERMISSIONS
+from greenroom.core.access.permissions import PERMISSIONS
 
 PAGE = Path(__file__).parents[2] / "docs/reference/permissions.md"
 

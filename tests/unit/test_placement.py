@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.core.placement import AgentView, Placement, PlacementRequest, Strategy, place, session_of
-from greenroom.core.specs import ImageFacts
+from greenroom.core.launch.placement import AgentView, Placement, PlacementRequest, Strategy, place, session_of
+from greenroom.core.workspace.spec_builder import ImageFacts
 
 REQUEST = PlacementRequest(image="desktop", cores=2.0, memory=500_000_000)
 QUOTA = replace(REQUEST, cpu_mode="Quotas")

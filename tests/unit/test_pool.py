@@ -8,10 +8,10 @@ from datetime import timedelta
 import pytest
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, ZONE, session, snapshot
 
-from greenroom.core.backoff import backoff_s
-from greenroom.core.placement import AgentView
-from greenroom.core.pool import plan
-from greenroom.core.pool_model import Create, Destroy, PoolPlan, Retire
+from greenroom.core.launch.placement import AgentView
+from greenroom.core.pool.backoff import backoff_s
+from greenroom.core.pool.model import Create, Destroy, PoolPlan, Retire
+from greenroom.core.pool.plan import plan
 
 
 def test_an_empty_pool_is_filled_and_says_that_it_is_starting():

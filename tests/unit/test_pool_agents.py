@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from tests.unit.pools import BIG, CONFIG, IMAGE, session, snapshot
 
-from greenroom.core.placement import AgentView
-from greenroom.core.pool import plan
-from greenroom.core.pool_model import PoolPlan, PoolSnapshot, Retire, Shortfall
+from greenroom.core.launch.placement import AgentView
+from greenroom.core.pool.model import PoolPlan, PoolSnapshot, Retire, Shortfall
+from greenroom.core.pool.plan import plan
 
 LEFT = [session(number, agent_id="a2") for number in (1, 2, 3)]
 """A full pool on the Agent that leaves."""

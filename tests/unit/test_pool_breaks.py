@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.pools import CONFIG, NOW, session, snapshot
 
-from greenroom.core.backoff import BACKOFF_MOST_S, BREAKS_COUNT_S, Failures, after_breaks, graver
-from greenroom.core.pool import plan
-from greenroom.core.pool_model import Broken, Destroy, PooledSession
+from greenroom.core.pool.backoff import BACKOFF_MOST_S, BREAKS_COUNT_S, Failures, after_breaks, graver
+from greenroom.core.pool.model import Broken, Destroy, PooledSession
+from greenroom.core.pool.plan import plan
 
 
 def broken(created_s: float, broke_s: float) -> Broken:

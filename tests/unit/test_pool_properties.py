@@ -11,10 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from tests.unit.pools import CONFIG, IMAGE, NOW, session, snapshot
 
-from greenroom.core.placement import AgentView
-from greenroom.core.pool import plan
-from greenroom.core.pool_model import Action, Create, Destroy, PoolPlan, PoolSnapshot, Retire
-from greenroom.core.states import SessionStatus
+from greenroom.core.launch.placement import AgentView
+from greenroom.core.pool.model import Action, Create, Destroy, PoolPlan, PoolSnapshot, Retire
+from greenroom.core.pool.plan import plan
+from greenroom.core.session.states import SessionStatus
 
 AGENT_IDS = ("a1", "a2", "a3")
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.primary import (
+from greenroom.core.fleet.lease import (
     EVICT_JITTER_S,
     LOOK_AGAIN_S,
     Belief,

@@ -8,12 +8,12 @@ from typing import Any, cast
 import pytest
 
 from greenroom.core.errors import GivenUp, GreenroomError, LeaseLost, Unavailable
-from greenroom.db.logs import LogWriter
-from greenroom.manager import primary, tasks
-from greenroom.manager.context import PrimaryContext
-from greenroom.manager.news import News
-from greenroom.manager.primary import PrimaryRounds
-from greenroom.manager.tasks import FIRST_REST_S, LONGEST_REST_S, Tasks, Troubles
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.manager import isolation
+from greenroom.manager.isolation import FIRST_REST_S, LONGEST_REST_S, Tasks, Troubles
+from greenroom.manager.tasks import rounds as manager_rounds
+from greenroom.manager.tasks.context import News, PrimaryContext
+from greenroom.manager.tasks.rounds import PrimaryRounds
 
 
 class Logs:
@@ -47,19 +47,19 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of tasks that were done; the real ones are not."""
     names: list[str] = []
 
-    def task(name: str) -> primary.Task:
+    def task(name: str) -> manager_rounds.Task:
         async def run(_ctx: PrimaryContext, _news: News) -> None:
             names.append(name)
 
         return run
 
-    for kind in (primary.TASKS, primary.UPKEEP):
+    for kind in (manager_rounds.TASKS, manager_rounds.UPKEEP):
         for name in kind:
             monkeypatch.setitem(kind, name, task(name))
     return names
 
 
-def failing(error: Exception) -> primary.Task:
+def failing(error: Exception) -> manager_rounds.Task:
     async def run(_ctx: PrimaryContext, _news: News) -> None:
         raise error
 
@@ -70,12 +70,12 @@ def failing(error: Exception) -> primary.Task:
 async def test_a_task_that_fails_is_logged_with_its_reason_and_the_others_go_on(
     error: Exception, context: PrimaryContext, logs: Logs, done: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setitem(primary.TASKS, "agents", failing(error))
-    monkeypatch.setattr(tasks, "boottime_s", lambda: 0.0)
+    monkeypatch.setitem(manager_rounds.TASKS, "agents", failing(error))
+    monkeypatch.setattr(isolation, "boottime_s", lambda: 0.0)
     rounds = PrimaryRounds()
     for _ in range(5):
         await rounds.run(context)
-    assert set(done) == {*primary.TASKS, *primary.UPKEEP} - {"agents"}
+    assert set(done) == {*manager_rounds.TASKS, *manager_rounds.UPKEEP} - {"agents"}
     assert context.tasks.troubles.tasks == ["agents"]
     ((level, code, message),) = logs.rows  # it rests meanwhile
     assert (level, code) == ("ERROR", "primary-task-failed")
@@ -86,7 +86,7 @@ async def test_a_task_that_fails_is_logged_with_its_reason_and_the_others_go_on(
 async def test_the_end_of_the_term_or_of_the_database_ends_the_round(
     error: GreenroomError, context: PrimaryContext, done: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setitem(primary.TASKS, "agents", failing(error))
+    monkeypatch.setitem(manager_rounds.TASKS, "agents", failing(error))
     with pytest.raises(type(error)):
         await PrimaryRounds().run(context)
     assert (done, context.tasks.troubles.tasks) == ([], [])
@@ -96,8 +96,8 @@ async def test_a_primary_that_can_do_nothing_at_all_does_not_finish_its_round(
     context: PrimaryContext, done: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     """It hangs then and gives the role to a Manager that may do better, one of the version before."""
-    for name in primary.TASKS:
-        monkeypatch.setitem(primary.TASKS, name, failing(TypeError("a defect")))
+    for name in manager_rounds.TASKS:
+        monkeypatch.setitem(manager_rounds.TASKS, name, failing(TypeError("a defect")))
     rounds = PrimaryRounds()
     for _ in range(2):
         with pytest.raises(GreenroomError, match="None of the Primary's tasks"):
@@ -106,7 +106,7 @@ async def test_a_primary_that_can_do_nothing_at_all_does_not_finish_its_round(
 
 def test_it_rests_ever_longer_and_is_forgotten_when_its_row_is_gone(monkeypatch: pytest.MonkeyPatch):
     now_s = 0.0
-    monkeypatch.setattr(tasks, "boottime_s", lambda: now_s)
+    monkeypatch.setattr(isolation, "boottime_s", lambda: now_s)
     troubles = Troubles()
     rests = [troubles.failed("pools", "one") for _ in range(8)]
     assert rests[:3] == [FIRST_REST_S, 2 * FIRST_REST_S, 4 * FIRST_REST_S]
@@ -117,7 +117,7 @@ def test_it_rests_ever_longer_and_is_forgotten_when_its_row_is_gone(monkeypatch:
     now_s = LONGEST_REST_S
     assert not troubles.rests("pools", "one")
     assert troubles.tasks == ["pools"]
-    now_s = LONGEST_REST_S + tasks.FORGOTTEN_S
+    now_s = LONGEST_REST_S + isolation.FORGOTTEN_S
     assert troubles.tasks == []
     assert troubles.failed("pools", "one") == FIRST_REST_S
     troubles.done("pools", "one")

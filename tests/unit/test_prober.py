@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.agent.prober import FAST_FOR_S, FAST_S, SLOW_S, pause_s
+from greenroom.agent.session.prober import FAST_FOR_S, FAST_S, SLOW_S, pause_s
 
 
 @given(age_s=st.floats(0, FAST_FOR_S, exclude_max=True), took_s=st.floats(FAST_S, SLOW_S / 3))

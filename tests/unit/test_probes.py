@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.agent import probes
-from greenroom.agent.probes import NOT_PROBED, Probes
+from greenroom.agent.session import views
+from greenroom.agent.session.views import NOT_PROBED, Probes
 
 
 @pytest.fixture
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds since the machine's start; the test moves them."""
     now = [1000.0]
-    monkeypatch.setattr(probes, "_boottime_s", lambda: now[0])
+    monkeypatch.setattr(views, "_boottime_s", lambda: now[0])
     return now
 
 

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.core import progress as module
-from greenroom.core.progress import ON_DEMAND, STAGED, failure, progress
-from greenroom.core.states import SessionStatus
+from greenroom.core.session import progress as core_progress
+from greenroom.core.session.progress import ON_DEMAND, STAGED, failure, progress
+from greenroom.core.session.states import SessionStatus
 
 S = SessionStatus
 
@@ -83,6 +83,6 @@ def test_the_bar_never_goes_back_and_shows_only_recorded_steps():
 
 def test_the_property_catches_a_step_out_of_order(monkeypatch: pytest.MonkeyPatch):
     worse = tuple(replace(kind, percent=105 - kind.percent) for kind in ON_DEMAND)
-    monkeypatch.setattr(module, "ON_DEMAND", worse)
+    monkeypatch.setattr(core_progress, "ON_DEMAND", worse)
     with pytest.raises(AssertionError):
         check()

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 
-from greenroom.core.compatibility import LaunchFacts
-from greenroom.core.launching import LaunchZone, StagedPool, plan_launch
-from greenroom.core.placement import AgentView
-from greenroom.core.prospects import HAND_OVER_S, NOT_NOW, START_S, Measured, Prospect, Supply, prospect
-from greenroom.core.settings import STAGED_PERMISSIONS, GroupSettings, resolve
-from greenroom.core.specs import ImageFacts, ZoneFacts, fingerprint
-from greenroom.kit.coalesced import Coalesced
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
+from greenroom.core.launch.compatibility import LaunchFacts
+from greenroom.core.launch.forecast import HAND_OVER_S, NOT_NOW, START_S, Measured, Prospect, Supply, prospect
+from greenroom.core.launch.placement import AgentView
+from greenroom.core.launch.plan import LaunchZone, StagedPool, plan_launch
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts, fingerprint
+from greenroom.kit.concurrency import Coalesced
 
 IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop", cores=1.0, memory=100)
 HERE = LaunchZone(facts=ZoneFacts(zone_id="here", zone_name="here"))

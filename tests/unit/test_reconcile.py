@@ -10,7 +10,7 @@ import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
-from greenroom.core.reconcile import (
+from greenroom.core.session.reconcile import (
     Action,
     ActionKind,
     ContainerState,
@@ -22,7 +22,7 @@ from greenroom.core.reconcile import (
     observe,
     plan,
 )
-from greenroom.core.states import ObservedState, Want
+from greenroom.core.session.states import ObservedState, Want
 
 RUNNING, EXITED, CREATED, PAUSED = (
     ContainerState.RUNNING,

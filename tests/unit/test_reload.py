@@ -28,9 +28,9 @@ def reload() -> ModuleType:
     ("changed", "roles"),
     [
         (["api/app.py"], {"api"}),
-        (["manager/lease.py", "agent/service.py"], {"manager", "agent"}),
-        (["runtimes/docker.py"], {"agent"}),
-        (["core/pool.py"], {"api", "manager", "agent", "gateway"}),
+        (["manager/lease.py", "agent/main.py"], {"manager", "agent"}),
+        (["runtimes/docker/runtime.py"], {"agent"}),
+        (["core/pool/plan.py"], {"api", "manager", "agent", "gateway"}),
         (["version.py"], {"api", "manager", "agent", "gateway"}),
         (["up/commands.py", "cli/main.py"], set()),
         ([], set()),

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.agent.journal import Journal
-from greenroom.agent.remembered import FILE, Remembered
-from greenroom.agent.sessions import Sessions
-from greenroom.core.reconcile import ContainerState, Seen
-from greenroom.core.sessions import Exec, File, SessionSpec
+from greenroom.agent.session.journal import Journal
+from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.stream.session_cache import FILE, Remembered
+from greenroom.core.session.reconcile import ContainerState, Seen
+from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
 from greenroom.wire.messages import Answer, Assignment, Authorised, Desired
 
 A, B = "0f6e8a52-0000-4000-8000-00000000000a", "0f6e8a52-0000-4000-8000-00000000000b"

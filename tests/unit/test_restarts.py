@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.restarts import (
+from greenroom.core.fleet.restarts import (
     FIRST_PAUSE_S,
     LONGEST_PAUSE_S,
     SILENT_S,

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from greenroom.api.schemas.images import ImagePatch
-from greenroom.core.rollover import FIELDS, Rollover, rollover
+from greenroom.api.workspace.schemas import ImagePatch
+from greenroom.core.pool.rotation import FIELDS, Rollover, rollover
 
 A, B = {"/a": {"bind": "/a"}}, {"/b": {"bind": "/b"}}
 BEFORE: dict[str, Any] = dict.fromkeys(ImagePatch.model_fields) | {"volume_mappings": A}

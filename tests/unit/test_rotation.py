@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from tests.unit.pool_simulation import Simulation
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, session, snapshot
 
-from greenroom.core import rotation
-from greenroom.core.pool import plan
-from greenroom.core.pool_model import Create, Destroy, PooledSession, Retire
-from greenroom.core.rotation import expiration_problem
+from greenroom.core.pool import rotation
+from greenroom.core.pool.model import Create, Destroy, PooledSession, Retire
+from greenroom.core.pool.plan import plan
+from greenroom.core.pool.rotation import expiration_problem
 
 
 def born_together(number: int, *, start_s: float = 2.0, expires_in_s: float = 3600.0) -> list[PooledSession]:

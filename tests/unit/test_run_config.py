@@ -9,7 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.errors import Invalid
-from greenroom.core.run_config import ALLOWED, CAPABILITIES, merged, size_in_bytes, validated, validated_of_group
+from greenroom.core.workspace.run_config import (
+    ALLOWED,
+    CAPABILITIES,
+    merged,
+    size_in_bytes,
+    validated,
+    validated_of_group,
+)
 
 
 def test_everything_that_may_be_set_is_read():

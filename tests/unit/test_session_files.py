@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.ssh_keys import ssh_files
+from greenroom.core.workspace.spec_builder import ssh_files
 
 PRIVATE = "-----BEGIN OPENSSH PRIVATE KEY-----\r\nabc\r\n-----END OPENSSH PRIVATE KEY-----"
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from greenroom.core.deadlines import ACTS, DEADLINE_S
-from greenroom.core.states import diagram
+from greenroom.core.session.deadlines import ACTS, DEADLINE_S
+from greenroom.core.session.states import diagram
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "sessions.md"
 

@@ -9,9 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core import run_config, settings
-from greenroom.core.errors import Invalid
-from greenroom.core.settings import (
+from greenroom.core.access import group_settings
+from greenroom.core.access.group_settings import (
     SETTINGS,
     STAGED_PERMISSIONS,
     GroupSettings,
@@ -19,8 +18,10 @@ from greenroom.core.settings import (
     keepalive_interval_s,
     permissions_of,
     resolve,
-    validated,
 )
+from greenroom.core.access.setting_checks import validated
+from greenroom.core.errors import Invalid
+from greenroom.core.workspace import run_config
 
 run_configs = st.fixed_dictionaries(
     {},
@@ -185,7 +186,9 @@ def test_the_trace_is_a_sentence():
 
 
 def test_a_mutant_that_takes_the_highest_number_is_caught(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(settings, "sorted", lambda items, key: sorted(items, key=key, reverse=True), raising=False)
+    monkeypatch.setattr(
+        group_settings, "sorted", lambda items, key: sorted(items, key=key, reverse=True), raising=False
+    )
     with pytest.raises(AssertionError):
         hypothesis.settings(report_multiple_bugs=False, database=None, derandomize=True, max_examples=1000)(
             given(memberships)(lowest_priority_number_wins)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.core.settings import SETTINGS, Setting, shown
+from greenroom.core.access.group_settings import SETTINGS, Setting, shown
 
 ROOT = Path(__file__).parents[2]
 ROWS = {

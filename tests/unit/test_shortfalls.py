@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.pool_model import Shortfall
-from greenroom.core.shortfalls import shown_shortfall, starting
+from greenroom.core.pool.model import Shortfall
+from greenroom.core.pool.shortfalls import shown_shortfall, starting
 
 FULL = Shortfall("no-capacity", "2 of 3 not staged: no Agent in zone eu has 2 cores free.")
 BARRED = Shortfall("image-disabled", "Nothing is staged: workspace Desktop is disabled.")

@@ -9,11 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from greenroom.core import specs
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.errors import Invalid
-from greenroom.core.sessions import File, Mount
-from greenroom.core.settings import STAGED_PERMISSIONS
-from greenroom.core.specs import ImageFacts, LaunchExtras, ZoneFacts, fingerprint, on_demand_spec, staged_spec
+from greenroom.core.workspace import spec_builder
+from greenroom.core.workspace.session_spec import File, Mount
+from greenroom.core.workspace.spec_builder import (
+    ImageFacts,
+    LaunchExtras,
+    ZoneFacts,
+    fingerprint,
+    on_demand_spec,
+    staged_spec,
+)
 
 IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop", memory=256, memory_limit=1024)
 ZONE = ZoneFacts(zone_id="z", zone_name="eu")
@@ -27,7 +34,7 @@ def test_permissions_become_the_images_variables():
     assert made["KASM_SVC_WEBCAM"] == "0"
     assert made["KASM_SVC_SEND_CUT_TEXT"] == "-SendCutText 0"
     assert made["KASM_ID"] == "s"
-    assert len(specs.TOGGLES) == len(STAGED_PERMISSIONS)
+    assert len(spec_builder.TOGGLES) == len(STAGED_PERMISSIONS)
 
 
 def test_the_request_host_stands_for_any_port_as_origin_and_for_itself_as_upstream():
@@ -72,7 +79,7 @@ def test_the_settings_of_a_user_reach_an_on_demand_container():
     [("de", "de_DE.UTF-8"), ("en", "en_US.UTF-8"), ("ja", "ja_JP.UTF-8"), ("pt-BR", "pt_BR.UTF-8")],
 )
 def test_a_language_becomes_a_locale_with_a_country(language: str, locale: str):
-    assert specs.locale_of(language) == locale
+    assert spec_builder.locale_of(language) == locale
 
 
 def test_a_staged_container_gets_no_volume_of_a_user():
@@ -83,15 +90,15 @@ def test_a_staged_container_gets_no_volume_of_a_user():
 
 def test_commands_are_split_once():
     config = {"assign": {"cmd": "bash -c 'echo \"$KASM_URL\"'", "user": "root", "environment": {"A": 1}}}
-    made = specs.command_of(config, "assign")
+    made = spec_builder.command_of(config, "assign")
     assert made is not None
     assert (made.argv, made.user, made.environment) == (("bash", "-c", 'echo "$KASM_URL"'), "root", {"A": "1"})
-    assert specs.command_of(config, "go") is None
+    assert spec_builder.command_of(config, "go") is None
     with pytest.raises(Invalid):
-        specs.command_of({"go": {"cmd": "echo 'open"}}, "go")
+        spec_builder.command_of({"go": {"cmd": "echo 'open"}}, "go")
     for entry in ("x", {"cmd": "x", "environment": ["A=B"]}):
         with pytest.raises(Invalid, match="must be an object"):
-            specs.command_of({"go": entry}, "go")
+            spec_builder.command_of({"go": entry}, "go")
 
 
 @pytest.mark.parametrize(
@@ -118,11 +125,11 @@ def check() -> None:
     @settings(max_examples=150, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
     @given(st.text(max_size=12), st.text(max_size=12))
     def run(one: str, other: str) -> None:
-        folder = specs.folder_name(one)
+        folder = spec_builder.folder_name(one)
         assert folder not in ("", ".", "..")
         assert "/" not in folder
         assert "\0" not in folder
-        assert one == other or folder != specs.folder_name(other)
+        assert one == other or folder != spec_builder.folder_name(other)
 
     run()
 
@@ -133,7 +140,7 @@ def test_hostile_usernames_stay_in_their_folder_and_apart():
 
 @pytest.mark.parametrize("mutant", [lambda name: name, lambda name: "".join(c for c in name if c.isalnum()) or "_"])
 def test_the_property_catches_its_mutants(mutant: object, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(specs, "folder_name", mutant)
+    monkeypatch.setattr(spec_builder, "folder_name", mutant)
     with pytest.raises(AssertionError):
         check()
 

@@ -8,9 +8,9 @@ from typing import get_args
 
 import pytest
 
-from greenroom.api.schemas.staging import StagingHistoryView, StagingSaved
-from greenroom.core.compatibility import RULES
-from greenroom.core.pool_model import ShortfallCode
+from greenroom.api.pool.schemas import StagingHistoryView, StagingSaved
+from greenroom.core.launch.compatibility import RULES
+from greenroom.core.pool.model import ShortfallCode
 
 PAGE = (Path(__file__).parent.parent.parent / "docs/reference/staging.md").read_text()
 NAMES_OF_OTHERS = {"staging_config_id", "zone_name", "image_friendly_name", "created"}

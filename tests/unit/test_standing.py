@@ -6,15 +6,15 @@ import asyncio
 
 import pytest
 
-from greenroom.manager import standing as standing_module
-from greenroom.manager.standing import Standing
+from greenroom.manager import status
+from greenroom.manager.status import Standing
 
 WITHIN_S = 20.0
 """Of what comes at once, on a machine that is busy."""
 
 
 async def test_agents_wait_for_the_first_round_of_a_new_primary(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(standing_module, "PRECEDENCE_S", 3600.0)
+    monkeypatch.setattr(status, "PRECEDENCE_S", 3600.0)
     standing = Standing(10)
     await asyncio.wait_for(standing.leisure(), WITHIN_S)
     standing.taking_over()

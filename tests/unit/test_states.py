@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from greenroom.core.states import (
+from greenroom.core.session.states import (
     ALLOWED,
     COUNTS_FOR_USER,
     KEPT_ALIVE,

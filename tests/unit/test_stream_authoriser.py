@@ -13,11 +13,11 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
-from greenroom.agent.cutter import Cutter
-from greenroom.agent.session_view import SessionSnapshot
-from greenroom.agent.streams import StreamAuthoriser
+from greenroom.agent.session.views import SessionSnapshot
+from greenroom.agent.stream.authoriser import StreamAuthoriser
+from greenroom.agent.stream.termination import Cutter
 from greenroom.core.errors import Unavailable
-from greenroom.core.sessions import SessionSpec
+from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.wire.messages import Authorised, Stream, StreamVerdict
 
 A = "0f6e8a52-0000-4000-8000-00000000000a"

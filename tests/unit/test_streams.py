@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.states import SessionStatus
-from greenroom.core.streams import (
+from greenroom.core.session.states import SessionStatus
+from greenroom.core.session.streams import (
     Grant,
     ProxyFacts,
     StreamFacts,

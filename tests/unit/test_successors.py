@@ -10,11 +10,10 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.launching import Attempt, LaunchZone, StagedPool, TraceStep
-from greenroom.core.placement import AgentView, PlacementRequest, place
-from greenroom.core.settings import STAGED_PERMISSIONS
-from greenroom.core.specs import ImageFacts, ZoneFacts
-from greenroom.core.successors import (
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS
+from greenroom.core.launch.placement import AgentView, PlacementRequest, place
+from greenroom.core.launch.plan import Attempt, LaunchZone, StagedPool, TraceStep
+from greenroom.core.launch.replacement import (
     MOST_STARTS,
     MOST_STARTS_IN_A_ZONE,
     MOST_TRIED,
@@ -29,6 +28,7 @@ from greenroom.core.successors import (
     rest_s,
     without,
 )
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop")
 OFF: dict[str, bool] = dict.fromkeys(STAGED_PERMISSIONS, False)

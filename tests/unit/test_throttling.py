@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.errors import TooManyRequests
+from greenroom.core.rate_limits import FIRST_PAUSE_S, PATIENT_UNTIL, Failure, Failures, account_wait_s
 from greenroom.core.security_events import MAX_REMEMBERED, SECURITY_CODES, Repeats, is_security_event, source_of
-from greenroom.core.texts import one_line
-from greenroom.core.throttling import FIRST_PAUSE_S, PATIENT_UNTIL, Failure, Failures, account_wait_s
-from greenroom.kit.turns import Turns
+from greenroom.core.wording import one_line
+from greenroom.kit.concurrency import Turns
 
 WINDOW_S = 300
 LIMITS = {"most": 50, "window_s": WINDOW_S}
@@ -42,7 +42,7 @@ def test_fifty_at_once_then_one_every_six_seconds_and_nobody_else_waits():
 
 @dataclass
 class Account:
-    """An account that is being guessed at; attempts are counted as `db.logins` does."""
+    """An account that is being guessed at; attempts are counted as `db.access.credentials` does."""
 
     tried: list[tuple[str, float]] = field(default_factory=list[tuple[str, float]])
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.core.states import WANTED_IN, SessionStatus
-from greenroom.db import transitions
-from greenroom.db.transitions import TO
+from greenroom.core.session.states import WANTED_IN, SessionStatus
+from greenroom.db.session import transitions
+from greenroom.db.session.transitions import TO
 
 DB = Path(transitions.__file__).parent
 

@@ -9,8 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.errors import Invalid, SetupError
-from greenroom.core.masking import MASK
-from greenroom.core.variables import sealed, shown
+from greenroom.core.masking import MASK, sealed, shown
 from greenroom.kit.secrets import SEALED, Secrets
 
 SECRETS = Secrets(b"k" * 32)

@@ -6,10 +6,9 @@ import asyncio
 
 import pytest
 
-from greenroom.agent.openings import Client, Openings, client_of
-from greenroom.agent.tcp_table import connected, spelled
-from greenroom.agent.viewers import Viewer
-from greenroom.core.visits import AWAY_S, Connection, Visit, Visits
+from greenroom.agent.stream.tcp_table import connected, spelled
+from greenroom.agent.stream.viewers import Client, Openings, Viewer, client_of
+from greenroom.core.session.visits import AWAY_S, Connection, Visit, Visits
 
 FIRST, SECOND = Connection("192.0.2.7", 50001), Connection("192.0.2.7", 50002)
 

@@ -12,10 +12,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from greenroom.core.access.setting_checks import validated
 from greenroom.core.errors import Invalid
-from greenroom.core.sessions import Mount
-from greenroom.core.settings import validated
-from greenroom.core.volumes import (
+from greenroom.core.workspace.session_spec import Mount
+from greenroom.core.workspace.volumes import (
     FORBIDDEN,
     HOME,
     folder_name,

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.web_address import web_address_problem
+from greenroom.core.fleet.addresses import web_address_problem
 
 
 @pytest.mark.parametrize(

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.addresses import is_private
 from greenroom.core.errors import Invalid
-from greenroom.core.web_filter import (
+from greenroom.core.web_filter.policy import (
     Action,
     Decision,
     FilterPolicy,
     decision,
     domain,
     domains,
+    is_private,
     policy_in_force,
     require_disjoint,
 )

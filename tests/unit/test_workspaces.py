@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.core.workspaces import REFERENCE, check, registry_of, registry_problem, token_problem
+from greenroom.core.workspace.definition import REFERENCE, check, registry_of, registry_problem, token_problem
 
 GOOD: dict[str, Any] = {
     "name": "kasmweb/chrome:1.16.0",

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import Property, catches, holds
 
-from greenroom.agent.slots import Slots
-from greenroom.core.reconcile import ActionKind
-from greenroom.core.yielding import SlotCount, Turn, Urgency, next_turns, urgency_of
+from greenroom.agent.concurrency import Slots
+from greenroom.core.session.reconcile import ActionKind
+from greenroom.core.session.scheduling import SlotCount, Turn, Urgency, next_turns, urgency_of
 
 PERSON, ROOM, REFILL = Urgency.PERSON, Urgency.ROOM, Urgency.REFILL
 

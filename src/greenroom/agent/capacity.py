@@ -1,19 +1,25 @@
-"""What the host offers to sessions, and what it uses: read now and then, told in every check-in.
+"""What the host offers to sessions, uses and allows: read now and then, told in every check-in.
 
 A runtime that does not answer starts nothing: a session placed there would wait in vain until its deadline, and the
 next ones, too, because a host on which nothing starts is the least loaded of all. So it offers nothing meanwhile.
+
+When the sessions of this host are more than its limits are good for, that is told, and the limit that one met is named.
+Most limits end nothing when they are met: without inotify instances a desktop starts and paints, and programs that
+watch files fail in it one by one. So the limits are looked at, and not only what failed.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import structlog
 
-from greenroom.runtimes.base import Runtime, RuntimeUnavailable
+from greenroom.core.fleet import host_limits
+from greenroom.kit.host_limits import containers_here, read
+from greenroom.runtimes.contract import Runtime, RuntimeUnavailable
 from greenroom.wire.messages import Capacity, Usage
 
 log = structlog.get_logger(__name__)
@@ -121,3 +127,66 @@ class CapacityMeter:
         if self._is_silent:
             self._is_silent, self.runtime_error = False, ""
             self._log_line("INFO", "agent-offers-again", f"The runtime of {self._hostname} answers; it takes sessions.")
+
+
+LIMITS_LOOK_EVERY_S: Final = 60.0
+
+Explained = Callable[[str, str], str]
+"""`HostLimits.explained`."""
+
+
+def as_it_is(failure: str, log_tail: str = "") -> str:
+    """The failure, where nothing is known of the host."""
+    del log_tail
+    return failure
+
+
+class HostLimits:
+    """See the module.
+
+    Args:
+        hostname: the host's.
+        log_line: writes a row (level, code, message) of the log that administrators read.
+        limits: reads the host's limits.
+        containers: counts what shares them.
+    """
+
+    def __init__(
+        self,
+        hostname: str,
+        log_line: Callable[[str, str, str], None],
+        limits: Callable[[], Mapping[str, int]] = read,
+        containers: Callable[[], int] = containers_here,
+    ) -> None:
+        self._hostname = hostname
+        self._log_line = log_line
+        self._read = limits
+        self._containers = containers
+        self._values: Mapping[str, int] = {}
+        self._said: frozenset[str] = frozenset()
+
+    async def run(self) -> None:
+        """Look now and then, for ever."""
+        while True:
+            await self.look()
+            await asyncio.sleep(LIMITS_LOOK_EVERY_S)
+
+    async def look(self) -> None:
+        """Look once; that a limit has become too low is said once, until it is enough again."""
+        self._values = await asyncio.to_thread(self._read)
+        containers = self._containers()
+        low = host_limits.too_low(self._values, containers)
+        if any(narrow.limit.name not in self._said for narrow in low):
+            sentence = f"Of {self._hostname}: {host_limits.overfull(self._values, containers)}"
+            self._log_line("WARNING", "agent-host-limit", sentence)
+        self._said = frozenset(narrow.limit.name for narrow in low)
+
+    def explained(self, failure: str, log_tail: str = "") -> str:
+        """The failure, with what it has to do with this host's limits.
+
+        Args:
+            failure: a sentence.
+            log_tail: what the container wrote last.
+        """
+        hint = host_limits.named(self._values, self._containers(), f"{failure}\n{log_tail}")
+        return f"{failure} {hint}" if hint else failure

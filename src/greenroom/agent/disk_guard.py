@@ -13,10 +13,10 @@ from typing import Final
 
 import structlog
 
-from greenroom.agent.sessions import Sessions
-from greenroom.core.disk import Stop, Written, is_short, shortage, to_stop
+from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
-from greenroom.runtimes.base import Runtime
+from greenroom.core.fleet.disk import Stop, Written, is_short, shortage, to_stop
+from greenroom.runtimes.contract import Runtime
 from greenroom.wire.messages import Usage
 
 log = structlog.get_logger(__name__)

@@ -10,30 +10,27 @@ import asyncio
 
 import structlog
 
-from greenroom.agent.capacity import NOTHING, CapacityMeter
-from greenroom.agent.commands import Commands
+from greenroom.agent.app import Health
+from greenroom.agent.capacity import NOTHING, CapacityMeter, HostLimits
+from greenroom.agent.concurrency import Workers
 from greenroom.agent.disk_guard import DiskGuard
-from greenroom.agent.executor import Executor
-from greenroom.agent.handover import Handovers
-from greenroom.agent.health import Health
-from greenroom.agent.host_limits import HostLimits
-from greenroom.agent.identity import Identity
+from greenroom.agent.fleet.identity import Identity
 from greenroom.agent.images import Images
-from greenroom.agent.inventory import RETRY_S, Inventory
-from greenroom.agent.journal import Journal
 from greenroom.agent.metrics import Metrics
-from greenroom.agent.patience import Patience
-from greenroom.agent.prober import Prober
-from greenroom.agent.reconciler import Reconciler
-from greenroom.agent.sessions import Sessions
-from greenroom.agent.web_filter import WebFilters, filter_owner, own_account
-from greenroom.agent.workers import Workers
+from greenroom.agent.reconciler import Executor, Reconciler
+from greenroom.agent.session.commands import Commands
+from greenroom.agent.session.handover import Handovers
+from greenroom.agent.session.inventory import RETRY_S, Inventory
+from greenroom.agent.session.journal import Journal
+from greenroom.agent.session.prober import Patience, Prober
+from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.web_filter.filters import WebFilters, filter_owner, own_account
 from greenroom.core.errors import GreenroomError
-from greenroom.core.lateness import Lateness
-from greenroom.core.web_filter import FilterPolicy
+from greenroom.core.fleet.lateness import Lateness
+from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.lateness import LatenessMeter
-from greenroom.runtimes.base import Runtime, RuntimeUnavailable
+from greenroom.runtimes.contract import Runtime, RuntimeUnavailable
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.registry import open_runtime
 from greenroom.wire.messages import Capacity, DesiredImage, ImageReport, Usage

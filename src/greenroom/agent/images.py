@@ -9,9 +9,9 @@ from typing import Final
 
 import structlog
 
-from greenroom.agent.waiting import wait_for
+from greenroom.agent.concurrency import wait_for
 from greenroom.core.errors import GreenroomError
-from greenroom.runtimes.base import Credentials, Image, PullError, Runtime, RuntimeUnavailable
+from greenroom.runtimes.contract import Credentials, Image, PullError, Runtime, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport
 
 log = structlog.get_logger(__name__)

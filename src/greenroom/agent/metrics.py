@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable
 
 from prometheus_client import Gauge
 
-from greenroom.core.states import ObservedState
+from greenroom.core.session.states import ObservedState
 from greenroom.kit.metrics import RoleMetrics
 
 

@@ -1,23 +1,289 @@
-"""The loop that makes the host look like the desired list: snapshot, plan, apply."""
+"""The loop that makes the host look like the desired list (snapshot, plan, apply), and the workers that apply the plan.
+
+Each session is changed by one worker at a time, a few at once, people first. Every step may be repeated: a worker that
+was killed leaves something that the next plan continues from. What the runtime refuses makes the session `failed`, with
+its sentence and the container's last log lines; a runtime that does not answer changes nothing and is asked again after
+a pause.
+"""
 
 from __future__ import annotations
 
+import asyncio
+import os
 import time
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final
 
 import structlog
 
-from greenroom.agent.executor import Executor
-from greenroom.agent.health import Health
-from greenroom.agent.inventory import RETRY_S, WHOLE_EVERY_S, Inventory
-from greenroom.agent.prober import Prober
-from greenroom.agent.sessions import Sessions
-from greenroom.agent.waiting import wait_for
-from greenroom.agent.workers import Workers
-from greenroom.core.reconcile import plan
-from greenroom.runtimes.base import RuntimeUnavailable
+from greenroom.agent.app import Health
+from greenroom.agent.capacity import Explained, as_it_is
+from greenroom.agent.concurrency import Slots, Workers, wait_for
+from greenroom.agent.images import Images
+from greenroom.agent.metrics import Metrics
+from greenroom.agent.session.commands import Commands
+from greenroom.agent.session.handover import Handovers
+from greenroom.agent.session.inventory import RETRY_S, WHOLE_EVERY_S, Inventory, seen_of
+from greenroom.agent.session.prober import Prober
+from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.web_filter.filters import WebFilters
+from greenroom.core.errors import GreenroomError
+from greenroom.core.session.deadlines import DEADLINE_S
+from greenroom.core.session.reconcile import Action, ActionKind, plan, unasked_exit
+from greenroom.core.session.scheduling import SlotCount, urgency_of
+from greenroom.core.session.states import Want
+from greenroom.kit.stops import stop
+from greenroom.runtimes.contract import Container, ContainerMissing, Runtime, RuntimeUnavailable
 
 log = structlog.get_logger(__name__)
+
+PAUSE_S: Final = 0.5
+MAX_PAUSE_S: Final = 30.0
+"""Before a session is worked on again where it did not succeed; the pause doubles with every failure."""
+LOG_TAIL_LINES: Final = 50
+LOG_PAUSES_S: Final = (0.0, 0.1, 0.4)
+"""Before each look for what a container wrote last, as long as there is nothing."""
+SLOTS: Final = SlotCount(ordinary=2 * (os.cpu_count() or 1), for_people=os.cpu_count() or 1)
+"""Containers that are changed at once: with Docker, twice the cores is fastest."""
+CHANGE_WITHIN_S: Final = max(DEADLINE_S.values())
+"""A change that takes longer is given up, or it would keep its slot from others for ever; the Primary waits no longer
+either on a quiet host. Each call of the runtime has a limit of its own, but a folder of another machine, e.g., may
+never answer."""
+REPORTS: Final = frozenset({ActionKind.REPORT_UNKNOWN, ActionKind.REPORT_MISMATCH})
+
+
+class Executor:
+    """See the module. At most so many containers are changed at once as there are `slots`."""
+
+    def __init__(
+        self,
+        *,
+        runtime: Runtime,
+        sessions: Sessions,
+        inventory: Inventory,
+        images: Images,
+        filters: WebFilters,
+        commands: Commands,
+        handovers: Handovers,
+        workers: Workers,
+        metrics: Metrics,
+        slots: SlotCount = SLOTS,
+        change_within_s: float = CHANGE_WITHIN_S,
+        explained: Explained = as_it_is,
+    ) -> None:
+        self._runtime = runtime
+        self._sessions = sessions
+        self._inventory = inventory
+        self._images = images
+        self._filters = filters
+        self._commands = commands
+        self._handovers = handovers
+        self._workers = workers
+        self._metrics = metrics
+        self._slots = Slots(slots)
+        self._change_within_s = change_within_s
+        self._explained = explained
+        self._failures: dict[str, int] = {}
+        self._reported: frozenset[Action] = frozenset()
+        self._changes: dict[ActionKind, Callable[[str], Awaitable[None]]] = {
+            ActionKind.CREATE: self._create,
+            ActionKind.START: self._start,
+            ActionKind.STOP: self._stop,
+            ActionKind.PAUSE: self._pause,
+            ActionKind.UNPAUSE: self._unpause,
+            ActionKind.REMOVE: self._remove,
+            ActionKind.EXAMINE: self._examine,
+        }
+
+    def apply(self, actions: list[Action]) -> None:
+        """Begin the actions whose session is free; the others are planned again when it is."""
+        self._report([action for action in actions if action.kind in REPORTS])
+        for action in actions:
+            if action.kind not in REPORTS:
+                self._begin(action)
+
+    def _begin(self, action: Action) -> None:
+        if action.kind in self._changes:
+            self._workers.start(action.session_id, lambda: self._change(action))
+        elif action.target_id is not None:
+            target_id = action.target_id
+            self._workers.start(target_id, lambda: self._run(action, target_id))
+
+    async def _run(self, action: Action, target_id: str) -> None:
+        if action.kind is ActionKind.RUN_ASSIGNMENT:
+            await self._handovers.run(action.session_id)
+        elif action.kind is ActionKind.RUN_COMMAND:
+            await self._commands.run(target_id)
+        else:
+            await self._commands.refuse(target_id, action.reason)
+
+    def _report(self, reports: list[Action]) -> None:
+        """Say what is only to be reported, once as long as it stays so."""
+        for report in reports:
+            if report not in self._reported:
+                code = f"agent-{report.kind.value.replace('_', '-')}"
+                self._sessions.log_line("WARNING", code, f"{report.session_id}: {report.reason}.", report.session_id)
+        self._reported = frozenset(reports)
+
+    # Changes of containers ----------------------------------------------------------------------------------------
+
+    async def _change(self, action: Action) -> None:
+        session_id = action.session_id
+        try:
+            await self._make_ready(action)
+            async with self._slot(action):
+                log.info("changing a container", action=action.kind.value, session_id=session_id, reason=action.reason)
+                await self._in_time(action)
+            self._failures.pop(session_id, None)
+            self._metrics.actions.labels(action.kind.value, "done").inc()
+            return
+        except RuntimeUnavailable as error:
+            log.warning("the runtime does not answer; the session waits", session_id=session_id, reason=error.message)
+        except ContainerMissing:
+            log.info("the container went away meanwhile", session_id=session_id)
+            await self._look(session_id)
+        except GreenroomError as error:
+            await self._could_not(action, error)
+        self._metrics.actions.labels(action.kind.value, "failed").inc()
+        await asyncio.sleep(min(MAX_PAUSE_S, PAUSE_S * 2 ** min(self._failed_again(session_id), 10)))
+
+    def _failed_again(self, session_id: str) -> int:
+        """How often in a row now; sessions that are neither wanted nor there any more are forgotten."""
+        number = self._failures.get(session_id, 0) + 1
+        there = {k: n for k, n in self._failures.items() if self._sessions.desired(k) or self._sessions.seen(k)}
+        self._failures = {**there, session_id: number}
+        return number
+
+    def _slot(self, action: Action) -> AbstractAsyncContextManager[None]:
+        """To see why a container ended changes none, and the Manager learns only then that it did."""
+        if action.kind is ActionKind.EXAMINE:
+            return nullcontext()
+        return self._slots.held(urgency_of(action.kind, has_user=self._sessions.has_user(action.session_id)))
+
+    async def _in_time(self, action: Action) -> None:
+        try:
+            async with asyncio.timeout(self._change_within_s):
+                await self._changes[action.kind](action.session_id)
+        except TimeoutError as error:
+            how = f"{action.kind.value} was given up after {self._change_within_s:g} s"
+            raise RuntimeUnavailable(f"{how}; it is tried again.") from error
+
+    async def _make_ready(self, action: Action) -> None:
+        """Wait for what a start needs, without taking a slot from others: its image, its web filter."""
+        spec = self._sessions.spec(action.session_id)
+        if spec is None or action.kind not in {ActionKind.CREATE, ActionKind.START}:
+            return
+        if action.kind is ActionKind.CREATE:
+            await self._images.arrived(spec.image)
+            if not self._is_wanted_running(action.session_id):
+                return
+        await self._filters.ready(spec.filter_policy)
+
+    async def _could_not(self, action: Action, error: GreenroomError) -> None:
+        session_id = action.session_id
+        message = f"Session {session_id}: {action.kind.value} failed: {error.message}"
+        self._sessions.log_line("ERROR", "agent-action-failed", message, session_id)
+        if action.kind in {ActionKind.CREATE, ActionKind.START}:
+            await self._fail(session_id, error.message)
+        await self._look(session_id)
+
+    async def _look(self, session_id: str) -> None:
+        try:
+            await self._inventory.look(session_id)
+        except RuntimeUnavailable as error:
+            log.warning("the runtime does not answer", reason=error.message)
+
+    def _saw(self, container: Container) -> None:
+        self._inventory.touch(container.session_id)
+        self._sessions.saw(container.session_id, seen_of(container))
+
+    async def _create(self, session_id: str) -> None:
+        with self._sessions.being_created(session_id):
+            spec = self._sessions.spec(session_id)
+            if spec is None or not self._is_wanted_running(session_id):
+                return
+            await self._filters.ready(spec.filter_policy)  # it may be another one since the slot was waited for
+            await stop("agent.before_create")
+            self._saw(await self._runtime.create(session_id, spec))
+        self._sessions.step(session_id, "created")
+        await stop("agent.after_create")
+        if self._is_wanted_running(session_id):
+            await self._start(session_id)
+
+    def _is_wanted_running(self, session_id: str) -> bool:
+        desired = self._sessions.desired(session_id)
+        return desired is not None and desired.want == Want.RUNNING
+
+    async def _start(self, session_id: str) -> None:
+        await self._put_files(session_id)
+        if (spec := self._sessions.spec(session_id)) is not None:
+            await self._filters.ready(spec.filter_policy)
+        container = await self._runtime.start(session_id)
+        await stop("agent.after_start")
+        self._sessions.remember(session_id, stopped=False, exit_code=None, log_tail="")
+        self._saw(container)
+        self._sessions.step(session_id, "started")
+
+    async def _put_files(self, session_id: str) -> None:
+        """Before the first start, also of a container that an earlier process of this Agent made."""
+        spec = self._sessions.spec(session_id)
+        if spec is not None and spec.files and not self._sessions.known(session_id).ran:
+            await self._runtime.put_files(session_id, spec.files)
+
+    async def _stop(self, session_id: str) -> None:
+        await self._sessions.remember_durably(session_id, stopped=True)
+        await self._runtime.stop(session_id)
+        await self._inventory.look(session_id)
+
+    async def _pause(self, session_id: str) -> None:
+        await self._runtime.pause(session_id)
+        await self._inventory.look(session_id)
+
+    async def _unpause(self, session_id: str) -> None:
+        await self._runtime.unpause(session_id)
+        await self._inventory.look(session_id)
+
+    async def _remove(self, session_id: str) -> None:
+        await stop("agent.before_remove")
+        await self._runtime.remove(session_id)
+        await stop("agent.after_remove")
+        if self._sessions.desired(session_id) is None:
+            self._say_stranger_removed(session_id)
+        self._inventory.forget(session_id)
+        self._sessions.saw(session_id, None)
+
+    def _say_stranger_removed(self, session_id: str) -> None:
+        seen = self._sessions.seen(session_id)
+        message = (
+            f"A container of session {session_id}, which no session accounts for, was removed on the Manager's verdict:"
+            f" {seen.state if seen else 'unknown'} → gone."
+        )
+        self._sessions.log_line("WARNING", "agent-stranger-removed", message, session_id)
+
+    async def _examine(self, session_id: str) -> None:
+        seen = self._sessions.seen(session_id)
+        exit_code = seen.exit_code if seen else None
+        out_of_memory = session_id in self._inventory.out_of_memory
+        await self._fail(session_id, unasked_exit(exit_code, out_of_memory=out_of_memory), exit_code)
+
+    async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
+        tail = await self._last_lines(session_id)
+        failure = self._explained(sentence, tail)
+        self._sessions.remember(session_id, failure=failure, exit_code=exit_code, log_tail=tail)
+
+    async def _last_lines(self, session_id: str) -> str:
+        """What the container wrote last; Docker may say that it ended a moment before that is in its log."""
+        tail = ""
+        try:
+            for pause_s in LOG_PAUSES_S:
+                await asyncio.sleep(pause_s)
+                if tail := await self._runtime.logs(session_id, LOG_TAIL_LINES):
+                    break
+        except GreenroomError as error:
+            return f"(the last log lines cannot be read: {error.message})"
+        return tail
+
 
 ROUND_EVERY_S: Final = 5.0
 """A round is made at once when something changed, and at least this often."""

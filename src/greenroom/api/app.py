@@ -9,23 +9,22 @@ from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
 from greenroom.api import health, problems
-from greenroom.api.audit import AuditBeforeAnswer, Refusals
-from greenroom.api.events import Hub
-from greenroom.api.guesses import Guesses
+from greenroom.api.access.guesses import Guesses
+from greenroom.api.diagnostics.audit import AuditBeforeAnswer, Refusals
+from greenroom.api.diagnostics.metrics import Measured, Metrics
+from greenroom.api.diagnostics.metrics import router as metrics_router
+from greenroom.api.events.hub import Hub
 from greenroom.api.hardening import Hardening, served
-from greenroom.api.launch import Launcher
-from greenroom.api.metrics import Measured, Metrics
-from greenroom.api.metrics import router as metrics_router
-from greenroom.api.public import PUBLIC_ROUTERS, UNPREFIXED_ROUTERS
-from greenroom.api.routes import ROUTERS
-from greenroom.api.screenshots import Screenshots
+from greenroom.api.installation.settings_cache import Snapshot
+from greenroom.api.launch.service import Launcher
+from greenroom.api.routers import PUBLIC_ROUTERS, ROUTERS, UNPREFIXED_ROUTERS
 from greenroom.api.security import check_declared
-from greenroom.api.snapshot import Snapshot
-from greenroom.core.enrolment import Knocks
+from greenroom.api.session.commands import Screenshots
+from greenroom.core.fleet.enrolment import Knocks
 from greenroom.db.database import Database
-from greenroom.db.logs import LogWriter
-from greenroom.db.supply import read_offer
-from greenroom.kit.coalesced import Coalesced
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.launch.forecast import read_offer
+from greenroom.kit.concurrency import Coalesced
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets

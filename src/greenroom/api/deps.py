@@ -10,15 +10,15 @@ from typing import Annotated
 
 from fastapi import Depends, Request
 
-from greenroom.api.events import Hub
-from greenroom.api.guesses import Guesses
-from greenroom.api.launch import Launcher
-from greenroom.api.screenshots import Screenshots
-from greenroom.api.snapshot import Snapshot
+from greenroom.api.access.guesses import Guesses
+from greenroom.api.events.hub import Hub
+from greenroom.api.installation.settings_cache import Snapshot
+from greenroom.api.launch.service import Launcher
+from greenroom.api.session.commands import Screenshots
 from greenroom.db.database import Database
-from greenroom.db.logs import LogWriter
-from greenroom.db.supply import Offer
-from greenroom.kit.coalesced import Coalesced
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.launch.forecast import Offer
+from greenroom.kit.concurrency import Coalesced
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import Passwords
 from greenroom.kit.secrets import Secrets

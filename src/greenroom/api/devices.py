@@ -1,7 +1,7 @@
 """Devices on which a user has logged in: a signed cookie tells them from those of strangers who guess the password.
 
 It opens nothing. With it an attempt to log in is counted for the device instead of its address, so nobody elsewhere can
-keep the user waiting (`core.throttling.account_wait_s`). It holds for one user, for 90 days, and for one password. A
+keep the user waiting (`core.rate_limits.account_wait_s`). It holds for one user, for 90 days, and for one password. A
 browser keeps the cookie of the user who logged in last.
 """
 
@@ -13,7 +13,7 @@ from typing import Final
 
 from fastapi import Request, Response
 
-from greenroom.db.users import User
+from greenroom.db.access.users import User
 from greenroom.kit.secrets import Secrets, new_secret
 
 DEVICE_COOKIE: Final = "__Host-greenroom-device"

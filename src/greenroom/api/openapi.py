@@ -8,7 +8,7 @@ from pathlib import Path
 
 from greenroom.api.app import create_app
 from greenroom.db.database import Database
-from greenroom.db.logs import LogWriter
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import Secrets
 

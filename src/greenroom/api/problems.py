@@ -24,7 +24,7 @@ from greenroom.core.errors import (
     Unauthenticated,
     Unavailable,
 )
-from greenroom.core.wrong_values import in_words
+from greenroom.core.wording import in_words
 
 log = structlog.get_logger(__name__)
 

@@ -24,11 +24,10 @@ from fastapi import Depends, FastAPI, Request
 from fastapi.routing import iter_route_contexts
 
 from greenroom.api.hardening import COOKIE
+from greenroom.core.access.permissions import USER, above, allows, beyond, bounded, expanded, read_only
 from greenroom.core.errors import Forbidden, PasswordChangeRequired, Unauthenticated
-from greenroom.core.permissions import USER, above, allows, beyond, bounded, expanded, read_only
+from greenroom.db.access.credentials import find_key, find_login, touch_key, touch_login
 from greenroom.db.database import Database
-from greenroom.db.keys import find_key, touch_key
-from greenroom.db.logins import find_login, touch_login
 from greenroom.kit.secrets import hashed
 
 

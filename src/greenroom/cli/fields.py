@@ -24,12 +24,12 @@ import typer
 from pydantic import AwareDatetime, SecretStr
 from pydantic.fields import FieldInfo
 
-from greenroom.api.schemas.base import Body
+from greenroom.api.bodies import Body
 from greenroom.cli.client import Client, Row
-from greenroom.cli.lookup import find_id
+from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS, REFERENCES
 from greenroom.cli.values import UNITS_S, duration, moment, number, with_unit_s
-from greenroom.core.settings import SETTINGS, Setting
+from greenroom.core.access.group_settings import SETTINGS, Setting
 
 NULL: Final = object()
 """`null` was given: the field is to have no value. None = the option was not given."""

@@ -8,7 +8,7 @@ from uuid import UUID
 
 from pydantic import Field
 
-from greenroom.api.schemas.base import Body
+from greenroom.api.bodies import Body
 
 Outcome = Literal["staged", "on_demand", "failed"]
 Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]

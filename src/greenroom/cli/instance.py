@@ -9,10 +9,10 @@ from typing import Annotated
 
 import typer
 
-from greenroom.cli.hidden import begin_again_without
 from greenroom.cli.setup import setup
-from greenroom.db.dsn import has_password
-from greenroom.db.first_data import ADMIN
+from greenroom.cli.values import begin_again_without
+from greenroom.db.database import has_password
+from greenroom.db.installation import ADMIN
 from greenroom.up import commands
 from greenroom.up.options import Options, default_data
 

@@ -20,19 +20,18 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-import aiodocker
 import httpx
 import typer
 
-from greenroom.agent.checkin import REGISTER_PATH
-from greenroom.agent.identity import Identity, write_private
-from greenroom.agent.link import Link, ManagerRefusedError, NoManager
-from greenroom.agent.managers import Managers
-from greenroom.cli.hidden import begin_again_without
+from greenroom.agent.fleet.checkin import REGISTER_PATH
+from greenroom.agent.fleet.identity import Identity, write_private
+from greenroom.agent.fleet.manager_client import Link, ManagerRefusedError, Managers, NoManager
 from greenroom.cli.join_files import owner_of, write_settings
-from greenroom.core.edges import edge_address
-from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.cli.values import begin_again_without
+from greenroom.core.errors import SetupError
+from greenroom.core.fleet.addresses import edge_address
 from greenroom.kit.certificates import fingerprint, first_certificate
+from greenroom.runtimes.docker.inspection import problem
 from greenroom.wire.messages import Register, Registered
 
 TOKEN_VARIABLE: Final = "GREENROOM_JOIN_TOKEN"  # noqa: S105 -- a name
@@ -311,17 +310,9 @@ def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
 
 async def _check_docker(docker_host: str | None) -> None:
     """Raises SetupError: sessions could not run here."""
-    client: aiodocker.Docker | None = None
-    try:
-        client = aiodocker.Docker(url=docker_host)
-        async with asyncio.timeout(TIMEOUT_S):
-            await client.version()
-    except (GreenroomError, aiodocker.DockerError, aiodocker.DockerContextError, OSError, ValueError) as error:
-        where, why = docker_host or "the default socket", str(error) or type(error).__name__
-        raise SetupError(f"Docker does not answer at {where}: {why}. Sessions run in it; start it first.") from error
-    finally:
-        if client is not None:
-            await client.close()
+    if why := await problem(docker_host, TIMEOUT_S):
+        where = docker_host or "the default socket"
+        raise SetupError(f"Docker does not answer at {where}: {why}. Sessions run in it; start it first.")
 
 
 def _write_agent(home: Path, deployment: Deployment, settings: Mapping[str, str]) -> Path:

@@ -7,7 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from greenroom.agent.identity import write_private
+from greenroom.agent.fleet.identity import write_private
 from greenroom.core.errors import SetupError
 
 

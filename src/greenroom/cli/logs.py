@@ -11,11 +11,11 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
-from greenroom.cli.calls import Call, command
 from greenroom.cli.client import PAGE_ROWS, ApiError, Client, Row
 from greenroom.cli.fields import body_of, options_of
 from greenroom.cli.filters import LogFilter
 from greenroom.cli.output import Column, absolute, printable
+from greenroom.cli.verbs import Call, command
 
 POLL_S: Final = 1.0
 LATE_S: Final = 10.0

@@ -18,8 +18,8 @@ app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_comp
 
 
 def _role(name: str, new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None) -> None:
-    """Run `greenroom.<name>.service.main()`, a coroutine function without arguments."""
-    service = importlib.import_module(f"greenroom.{name}.service")
+    """Run `greenroom.<name>.main.main()`, a coroutine function without arguments."""
+    service = importlib.import_module(f"greenroom.{name}.main")
     with asyncio.Runner(loop_factory=new_loop) as runner:
         runner.run(service.main())
 

@@ -9,12 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.api.schemas import accounts, enrolment, filter_policies, images, infrastructure, staging
-from greenroom.api.schemas.base import Body
+from greenroom.api.access import schemas as access_schemas
+from greenroom.api.bodies import Body
+from greenroom.api.fleet import schemas as fleet_schemas
+from greenroom.api.pool import schemas as pool_schemas
+from greenroom.api.workspace import schemas as workspace_schemas
 from greenroom.cli.client import Row
 from greenroom.cli.filters import LaunchFilter, SessionFilter, UserFilter
 from greenroom.cli.output import Column, Parts, size
-from greenroom.core.settings import STAGED_PERMISSIONS
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,8 +106,8 @@ NOUNS: Final[dict[str, Noun]] = {
             help="Deployment zones.",
             key="zone_id",
             name="zone_name",
-            create=infrastructure.ZoneCreate,
-            update=infrastructure.ZonePatch,
+            create=fleet_schemas.ZoneCreate,
+            update=fleet_schemas.ZonePatch,
             columns=(
                 Column("Zone", "zone_name"),
                 Column("Allow Origin Domain", "allow_origin_domain"),
@@ -147,7 +150,7 @@ NOUNS: Final[dict[str, Noun]] = {
             name="hostname",
             called="hostname",
             found_by_server=True,
-            update=infrastructure.AgentPatch,
+            update=fleet_schemas.AgentPatch,
             force="End the sessions of an Agent that is gone for good.",
             columns=(
                 Column("Hostname", "hostname"),
@@ -169,7 +172,7 @@ NOUNS: Final[dict[str, Noun]] = {
             many="join tokens",
             help="Join tokens: with which new hosts join; deleting one revokes it.",
             key="join_token_id",
-            create=enrolment.JoinTokenCreate,
+            create=fleet_schemas.JoinTokenCreate,
             columns=(
                 Column("Join Token ID", "join_token_id"),
                 Column("Role", "role"),
@@ -208,8 +211,8 @@ NOUNS: Final[dict[str, Noun]] = {
             key="image_id",
             name="friendly_name",
             called="friendly name",
-            create=images.ImageCreate,
-            update=images.ImagePatch,
+            create=workspace_schemas.ImageCreate,
+            update=workspace_schemas.ImagePatch,
             columns=(
                 Column("Workspace", "friendly_name"),
                 Column("Enabled", "enabled"),
@@ -228,8 +231,8 @@ NOUNS: Final[dict[str, Noun]] = {
             many="staging configs",
             help="Staging configs: pools of sessions that run before anybody asks for them.",
             key="staging_config_id",
-            create=staging.StagingCreate,
-            update=staging.StagingPatch,
+            create=pool_schemas.StagingCreate,
+            update=pool_schemas.StagingPatch,
             without=frozenset({"zone_id", "image_id"}),
             columns=(
                 Column("Staging Config ID", "staging_config_id"),
@@ -253,8 +256,8 @@ NOUNS: Final[dict[str, Noun]] = {
             help="Web filter policies: which sites sessions may open.",
             key="filter_policy_id",
             name="name",
-            create=filter_policies.FilterPolicyCreate,
-            update=filter_policies.FilterPolicyPatch,
+            create=workspace_schemas.FilterPolicyCreate,
+            update=workspace_schemas.FilterPolicyPatch,
             columns=(
                 Column("Name", "name"),
                 Column("Default action", "default_action"),
@@ -317,8 +320,8 @@ NOUNS: Final[dict[str, Noun]] = {
             name="username",
             search="q",
             filters=UserFilter,
-            create=accounts.UserCreate,
-            update=accounts.UserPatch,
+            create=access_schemas.UserCreate,
+            update=access_schemas.UserPatch,
             force="Destroy the user's sessions, too.",
             columns=(
                 Column("Username", "username"),
@@ -338,8 +341,8 @@ NOUNS: Final[dict[str, Noun]] = {
             help="Groups: members, permissions and the settings of their sessions.",
             key="group_id",
             name="name",
-            create=accounts.GroupCreate,
-            update=accounts.GroupPatch,
+            create=access_schemas.GroupCreate,
+            update=access_schemas.GroupPatch,
             columns=(
                 Column("Name", "name"),
                 Column("Priority", "priority"),
@@ -358,8 +361,8 @@ NOUNS: Final[dict[str, Noun]] = {
             help="API keys for programs.",
             key="key_id",
             name="name",
-            create=accounts.KeyCreate,
-            update=accounts.KeyPatch,
+            create=access_schemas.KeyCreate,
+            update=access_schemas.KeyPatch,
             columns=(
                 Column("Name", "name"),
                 Column("API Key", "key_id"),

@@ -13,10 +13,10 @@ from typing import Any, Final
 
 import typer
 
-from greenroom.cli import calls
+from greenroom.cli import verbs
 from greenroom.cli.main import app
 
-COMMON: Final = frozenset(inspect.signature(calls.common_options).parameters)
+COMMON: Final = frozenset(inspect.signature(verbs.common_options).parameters)
 VALUES: Final = {
     "str": "TEXT",
     "int": "INTEGER",

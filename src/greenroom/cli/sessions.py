@@ -1,33 +1,77 @@
-"""`sessions launch|stop|pause|resume|go|destroy|placement`, and those of `inside`."""
+"""`sessions launch|stop|pause|resume|go|destroy|placement`, and `sessions exec|screenshot` inside a running session."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 from rich.text import Text
 
-from greenroom.api.schemas.sessions import SessionCreate
-from greenroom.cli import inside
-from greenroom.cli.calls import Call, command
-from greenroom.cli.client import ApiError, Client, Row
+from greenroom.api.session.schemas import CommandCreate, SessionCreate
+from greenroom.cli.client import TIMEOUT_S, ApiError, Client, Row
 from greenroom.cli.fields import body_of, options_of
-from greenroom.cli.lookup import find_id
+from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS, STEPS
-from greenroom.cli.output import Output
+from greenroom.cli.output import Output, printable
 from greenroom.cli.values import duration
-from greenroom.cli.verbs import address, identity
-from greenroom.core.lifecycle import TRANSITIONS, LifecycleCommand
-from greenroom.db.first_data import ADMIN
+from greenroom.cli.verbs import Call, address, command, identity
+from greenroom.core.errors import SetupError
+from greenroom.core.session.states import TRANSITIONS, LifecycleCommand
+from greenroom.db.installation import ADMIN
+
+_NOUN: Final = NOUNS["sessions"]
+_COMMAND_OPTIONS: Final = options_of(CommandCreate, {"command"}, with_null=False)
+_DEADLINE_S: Final = 60.0
+
+Argv = Annotated[
+    list[str],
+    typer.Argument(metavar="-- COMMAND…", help="The program and its arguments, for no shell.", show_default=False),
+]
+File = Annotated[Path, typer.Option("--output", "-o", help="Where the JPEG goes.", dir_okay=False)]
+Across = Annotated[int, typer.Option(min=16, max=1920, help="Pixels; the picture keeps the shape of the screen.")]
+
+
+def register_inside(app: typer.Typer) -> None:
+    """Add the verbs."""
+    app.command("exec")(command(execute, [identity(_NOUN), *(option.parameter for option in _COMMAND_OPTIONS)]))
+    app.command("screenshot")(command(screenshot, [identity(_NOUN)]))
+
+
+def execute(call: Call, *, argv: Argv, given_id: str, **given: Any) -> None:
+    """Run a command in a running session and print what it said; 1 where it did not end well."""
+    body: Row = {"command": argv, **body_of(_COMMAND_OPTIONS, given, call.client)}
+    wait_s = TIMEOUT_S + float(body.get("deadline_s", _DEADLINE_S))
+    done = call.client.post(f"{address(call, _NOUN, given_id)}/commands", body, timeout_s=wait_s)
+    if call.output.as_json:
+        call.output.json(done)
+        return
+    call.output.out.print(printable(done["output"]), end="", soft_wrap=True, highlight=False, markup=False)
+    if done["exit_code"] is None:
+        raise ApiError("The command has not ended; it is left alone." if done["state"] == "done" else "It was cut off.")
+    if done["exit_code"] != 0:
+        raise ApiError(f"The command ended with exit code {done['exit_code']}.")
+
+
+def screenshot(
+    call: Call, *, output: File = Path("screenshot.jpg"), width: Across = 1280, height: Across = 800, **given: Any
+) -> None:
+    """Save the screen of a running session as a JPEG."""
+    path = f"{address(call, _NOUN, given['given_id'])}/screenshot"
+    picture = call.client.download(path, {"width": width, "height": height})
+    try:
+        output.write_bytes(picture)
+    except OSError as error:
+        raise SetupError(f"The file {output} cannot be written: {error.strerror}.") from error
+    call.output.done(f"The screen is in {output}.", {"file": str(output)})
+
 
 POLL_S: Final = 0.25
 OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"})
 """Statuses from which a session that is being started does not come to run."""
-
-_NOUN: Final = NOUNS["sessions"]
 _OPTIONS: Final = options_of(SessionCreate, {"image_id"}, with_null=False)
 
 Image = Annotated[
@@ -54,7 +98,7 @@ def register(app: typer.Typer) -> None:
     app.command("go")(command(go, [identity(_NOUN)]))
     app.command("destroy")(command(destroy, [identity(_NOUN)]))
     app.command("placement")(command(placement, [identity(_NOUN)]))
-    inside.register(app)
+    register_inside(app)
 
 
 def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300, **given: Any) -> None:

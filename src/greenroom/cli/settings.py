@@ -6,10 +6,10 @@ from typing import Annotated, Final
 
 import typer
 
-from greenroom.cli.calls import Call, command
 from greenroom.cli.client import ApiError, Row
 from greenroom.cli.fields import assignments
 from greenroom.cli.output import Column
+from greenroom.cli.verbs import Call, command
 from greenroom.core.installation import INSTALLATION_SETTINGS
 
 _COLUMNS: Final = (

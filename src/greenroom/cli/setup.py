@@ -9,14 +9,14 @@ from typing import Annotated
 
 import typer
 
-from greenroom.agent.identity import Identity
-from greenroom.core.host_limits import good_for, to_raise
+from greenroom.agent.fleet.identity import Identity
+from greenroom.core.fleet.host_limits import good_for, to_raise
 from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig, load
 from greenroom.up import deployment
 from greenroom.up.checks import desktop_image
-from greenroom.up.containers import remove_all
 from greenroom.up.deployment import Deployment, Site
+from greenroom.up.docker import remove_all
 
 Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
 Hosts = Annotated[str, typer.Option(help="Names and addresses of this host, with commas; the first is told to others.")]

@@ -7,11 +7,10 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
-from greenroom.cli.calls import Call, command
 from greenroom.cli.client import Row
 from greenroom.cli.nouns import NOUNS
 from greenroom.cli.output import Column
-from greenroom.cli.verbs import add_change, address, identity
+from greenroom.cli.verbs import Call, add_change, address, command, identity
 
 _NOUN: Final = NOUNS["staging"]
 _REASONS: Final = (

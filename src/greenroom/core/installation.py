@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Final
 
+from greenroom.core.access.group_settings import Setting
+from greenroom.core.access.setting_checks import checked
 from greenroom.core.errors import Invalid
-from greenroom.core.settings import Setting, checked
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,8 +1,8 @@
 """Which log rows are evidence: who got in, who was kept out, who looked at what, who changed what.
 
 They are kept apart from all others, by age and by a number of each code: whoever can bring about many rows of one kind
-drives out the oldest of that kind and nothing else (`greenroom.db.retention`). Changes by administrators belong here,
-too; they are known by their `details.who`.
+drives out the oldest of that kind and nothing else (`greenroom.db.diagnostics.retention`). Changes by administrators
+belong here, too; they are known by their `details.who`.
 """
 
 from __future__ import annotations

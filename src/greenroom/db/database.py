@@ -1,13 +1,17 @@
 """The pool of connections to PostgreSQL and the four verbs all SQL goes through.
 
 Every call has a timeout (`statement_timeout` of the connection). Reads are repeated on a lost connection, at most
-`READ_ATTEMPTS` times; writes are not, because nobody knows whether they were committed: their caller decides.
-Queries are `LiteralString`, so that the type checker refuses SQL put together at run time.
+`READ_ATTEMPTS` times; writes are not, because nobody knows whether they were committed: their caller decides. Queries
+are `LiteralString`, so that the type checker refuses SQL put together at run time. The database's errors become those
+of `greenroom.core.errors` (constraint name → error a person can act on), and a database on another host that nobody
+verifies is warned of.
 """
 
 from __future__ import annotations
 
 import asyncio
+import ipaddress
+import os
 from collections.abc import AsyncGenerator, Generator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from typing import Any, Final, LiteralString, TypeVar
@@ -16,15 +20,118 @@ import msgspec
 import psycopg
 import structlog
 from psycopg import errors as pg
+from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import set_json_dumps, set_json_loads
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from greenroom.core.errors import GivenUp, Unavailable
-from greenroom.db.dsn import warn_of_unverified
-from greenroom.db.errors import translated
+from greenroom.core.errors import (
+    Duplicate,
+    GivenUp,
+    GreenroomError,
+    Invalid,
+    LastEnabledManager,
+    ProfileInUse,
+    SetupError,
+    Unavailable,
+)
+
+CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
+    "last-enabled-manager": (LastEnabledManager, None),
+    "zones_name_unique": (Duplicate, "A zone with this name exists already."),
+    "groups_name_unique": (Duplicate, "A group with this name exists already."),
+    "users_username_unique": (Duplicate, "A user with this name exists already."),
+    "sessions_one_profile": (
+        ProfileInUse,
+        "The profile is in use by another session; open that one, end it, or launch with the profile Disabled.",
+    ),
+    "images_friendly_name_unique": (Duplicate, "A workspace with this friendly name exists already."),
+    "filter_policies_name_unique": (Duplicate, "A web filter policy with this name exists already."),
+    "images_filter_policy": (Invalid, "There is no such web filter policy."),
+    "staging_configs_unique": (
+        Duplicate,
+        "A staging config for this zone, image and set of permissions exists already; change its number of sessions.",
+    ),
+}
+"""Constraint → (error, message; None = the database's own sentence)."""
+
+
+def translate(error: psycopg.Error) -> GreenroomError | None:
+    """The domain error that a violated constraint stands for, or None if it stands for none."""
+    name = error.diag.constraint_name
+    if name in CONSTRAINTS:
+        kind, message = CONSTRAINTS[name]
+        sentence = message or error.diag.message_primary or ""
+        return kind(sentence[:1].upper() + sentence[1:])
+    if isinstance(error, pg.ForeignKeyViolation):
+        return Invalid(f"Something this refers to does not exist, or is still in use: {error.diag.message_detail}")
+    if isinstance(error, (pg.CheckViolation, pg.NotNullViolation)):
+        return Invalid(f"A value is not allowed here: {error.diag.message_primary}")
+    if isinstance(error, psycopg.DataError):
+        return Invalid(f"A value cannot be stored: {error.diag.message_primary or error}")
+    return None
+
+
+@contextmanager
+def translated() -> Generator[None]:
+    """Raise the domain error in place of a violated constraint or an impossible value, chained to it."""
+    try:
+        yield
+    except UnicodeEncodeError as error:
+        raise Invalid("A text has a character that cannot be stored.") from error
+    except (psycopg.IntegrityError, psycopg.DataError) as error:
+        domain = translate(error)
+        if domain is None:
+            raise
+        raise domain from error
+
 
 log = structlog.get_logger(__name__)
+
+
+def unverified_hosts(dsn: str) -> list[str]:
+    """Hosts of a connection string, other than this one, whose certificate nobody verifies.
+
+    Whoever stands in between can then read and change everything. Verified means `sslmode=verify-full`, with the
+    authority's certificate in `sslrootcert`.
+
+    Raises:
+        SetupError: it is no connection string.
+    """
+    try:
+        options = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
+    except psycopg.ProgrammingError as error:
+        raise SetupError(f"The database URL cannot be read: {str(error).strip()}.") from error
+    if (options.get("sslmode") or os.environ.get("PGSSLMODE")) == "verify-full":
+        return []
+    hosts = (options.get("host") or options.get("hostaddr") or "").split(",")
+    return [host for host in hosts if host and not host.startswith(("/", "@")) and not _is_here(host)]
+
+
+def has_password(dsn: str) -> bool:
+    """Whether there is a password in a connection string; none in one that cannot be read."""
+    try:
+        return bool(conninfo_to_dict(dsn).get("password"))
+    except psycopg.ProgrammingError:
+        return False
+
+
+def warn_of_unverified(dsn: str) -> None:
+    """Log a warning for a database on another host that is not verified."""
+    if hosts := unverified_hosts(dsn):
+        log.warning(
+            "the database is on another host, and its certificate is not verified; add sslmode=verify-full and "
+            "sslrootcert to GREENROOM_DATABASE_URL",
+            hosts=hosts,
+        )
+
+
+def _is_here(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
 
 # Many times as fast as the standard library's, and rows are full of JSON; dataclasses are written as they are.
 set_json_loads(msgspec.json.decode)
@@ -153,7 +260,7 @@ class Database:
         Raises:
             Unavailable: no connection within the pool's timeout, or the connection was lost meanwhile.
             GivenUp: of these, where it is the statement that was given up, although the database answers.
-            GreenroomError: what `greenroom.db.errors` makes of a violated constraint.
+            GreenroomError: what `greenroom.db.database` makes of a violated constraint.
         """
         used: Connection | None = None
         try:

@@ -1,10 +1,14 @@
-"""Apply the SQL files of `greenroom/db/migrations`, once each, in the order of their names.
+"""Apply the SQL files of `greenroom/db/migrations`, once each, in the order of their names and with grants.
 
 A file is named `NNNN_{pre|post}_description.sql`: *pre* runs before the new code, and the previous version goes on with
 it; *post* after every process runs the new one. The *post* files of a version come after its *pre* ones, so that what
 is left behind the last *pre* file is what has to wait (`only_pre`). An advisory lock keeps two starters apart (a lock
 row would outlive kill -9); each file is one transaction; an applied file that was changed, and a database newer than
 this program, are refused.
+
+The owner's role makes and changes tables and is used by migrations alone; the api and the Managers have a role of
+their own (SERVICE_ROLE); neither is a superuser. A database that somebody else keeps may do without the second role:
+then there is nothing to grant.
 """
 
 from __future__ import annotations
@@ -12,11 +16,49 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from importlib import resources
+from typing import Final, LiteralString
 
 import psycopg
 
 from greenroom.core.errors import SetupError
-from greenroom.db.grants import grant
+
+OWNER_ROLE: Final = "greenroom"
+SERVICE_ROLE: Final = "greenroom_service"
+
+ROLES: Final[tuple[LiteralString, ...]] = ("CREATE ROLE greenroom LOGIN", "CREATE ROLE greenroom_service LOGIN")
+"""Statements for a new cluster."""
+
+_HAS_ROLE: Final = "SELECT FROM pg_roles WHERE rolname = 'greenroom_service'"
+
+# The log is added to and grows old (db.diagnostics.retention); nothing rewrites it. Which migrations were applied is
+# the owner's.
+_GRANTS: Final[tuple[LiteralString, ...]] = (
+    "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO greenroom_service",
+    "GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO greenroom_service",
+    "REVOKE UPDATE ON logs FROM greenroom_service",
+    "REVOKE INSERT, UPDATE, DELETE ON schema_migrations FROM greenroom_service",
+)
+
+
+async def grant(connection: psycopg.AsyncConnection) -> None:
+    """Give the service role what it needs of all tables there are now, and no more; nothing where there is none.
+
+    Args:
+        connection: of the owner, after migrations were applied.
+    """
+    async with connection.transaction():
+        if await (await connection.execute(_HAS_ROLE)).fetchone() is None:
+            return
+        for statement in _GRANTS:
+            await connection.execute(statement)
+
+
+async def ensure_service_role(dsn: str) -> None:
+    """Make the service role in a cluster of `up` that was made before there was one: its owner may, as it was then."""
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
+        if await (await connection.execute(_HAS_ROLE)).fetchone() is None:
+            await connection.execute(ROLES[1])
+
 
 _LOCK = (73, 0)
 

@@ -2,7 +2,7 @@
 
 Every LOOK_S: files with ids, addresses of host names, and for profile `web` the api's word on the fleet, whose last
 answer is kept on the disk, so that the gateway starts while the api is away. The rest is the gateway's usual way with
-a plan that changed (greenroom.gateway.service).
+a plan that changed (greenroom.gateway.main).
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ import msgspec
 import structlog
 
 from greenroom.core.errors import SetupError
-from greenroom.core.pace import Pace
-from greenroom.gateway.api import api_client, bearer
+from greenroom.core.rate_limits import Pace
+from greenroom.gateway.api_client import api_client, bearer
 from greenroom.gateway.plan import parse_plan
 from greenroom.gateway.site import AUTHORITY_FILE, EDGE_FILES, Facts, check_settings, host_names, id_files, plan_of
 from greenroom.kit.config import GatewayConfig

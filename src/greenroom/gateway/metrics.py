@@ -13,8 +13,8 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from greenroom.gateway import health
+from greenroom.gateway.api_client import RequestReporter
 from greenroom.gateway.plan import GatewayPlan
-from greenroom.gateway.requests import RequestReporter
 from greenroom.kit.metrics import CONTENT_TYPE, PATH, RoleMetrics
 
 _STUB: Final = re.compile(

@@ -17,7 +17,7 @@ import hashlib
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.core.streams import RESERVED_PATHS, VIEWER_COOKIE
+from greenroom.core.session.streams import RESERVED_PATHS, VIEWER_COOKIE
 from greenroom.gateway.nginx_text import (
     FORWARDED,
     HSTS,
@@ -350,7 +350,7 @@ def _page(plan: GatewayPlan, name: str, status: int, sentence: str, header: str,
     """A refusal for a person, in a frame of the console or a tab of its own.
 
     The page can do nothing, but one that is `final` tells the page around it, and another one is loaded again soon. The
-    Agent's reason has none of HTML's special characters (core.streams.printable).
+    Agent's reason has none of HTML's special characters (core.session.streams.printable).
     """
     style = (
         ":root{color-scheme:light dark;background:canvas}body{font:16px/1.5 system-ui,sans-serif;display:grid;"

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
-from greenroom.core.edges import edge_address, edge_name
 from greenroom.core.errors import Invalid, SetupError
-from greenroom.core.streams import ProxyFacts, direct_origins
+from greenroom.core.fleet.addresses import edge_address, edge_name
+from greenroom.core.session.streams import ProxyFacts, direct_origins
 from greenroom.gateway.plan import AgentUpstream, Edge, GatewayPlan, ManagerListener, NamedCertificate
 from greenroom.kit.config import GatewayConfig, GatewayManager
 from greenroom.wire.fleet import EdgeGateway, Fleet

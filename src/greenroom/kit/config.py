@@ -24,7 +24,7 @@ from pydantic_settings import (
 
 import greenroom
 from greenroom.core.errors import SetupError
-from greenroom.core.wrong_values import in_words
+from greenroom.core.wording import in_words
 
 
 def _verified(urls: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from greenroom.core.host_limits import LIMITS, to_raise
+from greenroom.core.fleet.host_limits import LIMITS, to_raise
 
 PROC: Final = Path("/proc")
 SYS: Final = Path("/sys")
@@ -34,7 +34,7 @@ _PROCESSES: Final = {
 
 
 def read(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
-    """Limit (`core.host_limits.LIMITS`) → its value; what cannot be read here or has no bound is left out."""
+    """Limit (`core.fleet.host_limits.LIMITS`) → its value; what cannot be read here or has no bound is left out."""
     values = {limit.name: _number(proc / "sys" / limit.name.replace(".", "/")) for limit in LIMITS if limit.sysctl}
     values["ports in net.ipv4.ip_local_port_range"] = _ports(proc / "sys/net/ipv4/ip_local_port_range")
     values["ports of a bridge"] = BRIDGE_PORTS

@@ -1,4 +1,4 @@
-"""Measures how late this process and its host are (`core.lateness`), from what the kernel tells in /proc.
+"""Measures how late this process and its host are (`core.fleet.lateness`), from what the kernel tells in /proc.
 
 The own delay is how much later than asked for a short sleep ends. Of the host: the run queue, looked at with each of
 these sleeps, and how much of the time anything waited for a core (PSI), where the kernel counts it.
@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from greenroom.core.lateness import ON_TIME, Lateness
+from greenroom.core.fleet.lateness import ON_TIME, Lateness
 
 TICK_S: Final = 0.25
 MEMORY_S: Final = 2.0

@@ -1,7 +1,7 @@
-"""Structured logs on stderr: one JSON object a line under a supervisor, coloured text on a terminal.
+"""What a process writes: structured logs on stderr, and the results of commands on a terminal or into a pipe.
 
-Libraries that log with Python's `logging`, and its warnings, are written in the same way: nothing else writes a line.
-A log that cannot be written, because its disk is full, stops nothing: what the process does is more than what it says.
+Logs are one JSON object a line under a supervisor, coloured text on a terminal. Libraries that log with Python's
+`logging`, and its warnings, are written in the same way: nothing else writes a line.
 """
 
 from __future__ import annotations
@@ -13,7 +13,20 @@ from datetime import UTC, datetime
 from typing import Final, TextIO, cast
 
 import structlog
+from rich.console import Console
 from structlog.typing import EventDict, Processor
+
+WIDE: Final = 400
+"""Columns where the output is no terminal: nothing is cut off, so that it can be searched."""
+
+
+def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
+    """A console that colours nothing by itself; with `soft_wrap` it breaks no line, so that each can be copied."""
+    on_terminal = Console(stderr=stderr, highlight=False, soft_wrap=soft_wrap)
+    if on_terminal.is_terminal:
+        return on_terminal
+    return Console(stderr=stderr, highlight=False, soft_wrap=soft_wrap, width=WIDE)
+
 
 LIBRARIES: Final = logging.WARNING
 """What of libraries is worth a line."""

@@ -17,13 +17,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from greenroom.core.errors import GreenroomError, Invalid, Unauthenticated
-from greenroom.db.requests import RequestLog
+from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.kit.metrics import CONTENT_TYPE, PATH
 from greenroom.manager import health
-from greenroom.manager.checkin import CheckIns, ManagerLeftError
-from greenroom.manager.enrolment import Enrolment
+from greenroom.manager.checkin.enrolment import Enrolment
+from greenroom.manager.checkin.polling import CheckIns, ManagerLeftError
 from greenroom.manager.metrics import Metrics
-from greenroom.manager.standing import Standing
+from greenroom.manager.status import Standing
 from greenroom.wire.messages import CheckIn, EdgeRequest, Message, Register
 
 log = structlog.get_logger(__name__)

@@ -13,20 +13,20 @@ from typing import Final
 
 import structlog
 
-from greenroom.core import primary
 from greenroom.core.errors import GreenroomError, LeaseLost
+from greenroom.core.fleet import lease
 from greenroom.db.database import Database
-from greenroom.db.logs import LogWriter
-from greenroom.db.managers import Beat, ManagerRow, heartbeat
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet.managers import Beat, ManagerRow, heartbeat
+from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.lateness import LatenessMeter
 from greenroom.kit.secrets import Secrets
-from greenroom.manager import sentinel
-from greenroom.manager.clock import boottime_s
-from greenroom.manager.context import PrimaryContext
+from greenroom.manager import files
+from greenroom.manager.isolation import Tasks
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch
-from greenroom.manager.standing import Standing, Wakers
-from greenroom.manager.tasks import Tasks
+from greenroom.manager.status import Standing, Wakers
+from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)
 
@@ -151,7 +151,7 @@ class Guardian:
         """
         self._me.zone_name = beat.zone_name
         try:
-            sentinel.match(self._config.sentinel_file, beat.enabled)
+            files.match_sentinel(self._config.sentinel_file, beat.enabled)
         finally:
             self._apply(beat)
 
@@ -165,7 +165,7 @@ class Guardian:
             self._logs.write("INFO", code, f"{self._me.instance_id} was {word}", zone_name=self._me.zone_name)
 
     def _quiet(self, beat: Beat) -> bool:
-        return primary.is_quiet(
+        return lease.is_quiet(
             since_take_s=self._lease.since_take_s,
             since_reconnect_s=boottime_s() - self._reconnected_at_s,
             since_server_start_s=beat.server_age_s,

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from greenroom.manager.standing import Standing
+from greenroom.manager.status import Standing
 
 DISABLED_RETRY_S: Final = 30
 """Fixed by the CONTRACT; an administrator who disables a Manager seldom enables it sooner."""

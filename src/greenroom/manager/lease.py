@@ -18,23 +18,16 @@ from typing import Any, Final
 import psycopg
 import structlog
 
-from greenroom.core import primary
 from greenroom.core.errors import GreenroomError, LeaseLost
-from greenroom.core.primary import Belief, Timings
+from greenroom.core.fleet import lease as core_lease
+from greenroom.core.fleet.lease import Belief, Timings
 from greenroom.db.database import Database
-from greenroom.db.leases import (
-    STATEMENT_TIMEOUT_S,
-    Fence,
-    LeaseConnection,
-    evict,
-    lease_connection,
-    read_lease,
-)
-from greenroom.db.logs import Level, LogWriter
-from greenroom.db.managers import ManagerRow
+from greenroom.db.diagnostics.logs import Level, LogWriter
+from greenroom.db.fleet.leases import STATEMENT_TIMEOUT_S, Fence, LeaseConnection, evict, lease_connection, read_lease
+from greenroom.db.fleet.managers import ManagerRow
+from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.stops import stop
-from greenroom.manager.clock import boottime_s
 
 log = structlog.get_logger(__name__)
 
@@ -114,7 +107,7 @@ class LeaseKeeper:
     def fence(self) -> Fence | None:
         """Proof of being Primary for the writes of one round, or None."""
         belief = self._belief
-        if belief is None or not primary.may_act(belief, boottime_s()):
+        if belief is None or not core_lease.may_act(belief, boottime_s()):
             return None
         return Fence(self._me.zone_key, self._holder, belief.term)
 
@@ -199,16 +192,16 @@ class LeaseKeeper:
             if not await connection.renew(term, self._timings.ttl_s):
                 raise LeaseLost(f"term {term} is over")
             elected = self._belief is None
-            self._belief = primary.renewed(term, sent_at_s, self._timings)
+            self._belief = core_lease.renewed(term, sent_at_s, self._timings)
             if elected:
                 self._on_elected()
-                reason = reason or primary.election_reason(await connection.settle(self._me.manager_id))
+                reason = reason or core_lease.election_reason(await connection.settle(self._me.manager_id))
                 became = f"became Primary of zone {self._me.zone_name} with term {term} because {reason}"
                 self._write("INFO", "primary-elected", became)
-            await self._change(primary.next_renewal_in_s(sent_at_s, boottime_s(), self._timings))
+            await self._change(core_lease.next_renewal_in_s(sent_at_s, boottime_s(), self._timings))
             if not self._may_hold():
                 await self._resign(connection, term)
-            if (heard := primary.raised_term(term, self._heard_term)) is not None:
+            if (heard := core_lease.raised_term(term, self._heard_term)) is not None:
                 reason = f"an Agent had heard term {self._heard_term}, higher than its own {term}"
                 term = await self._raised(connection, term, heard)
 
@@ -230,7 +223,7 @@ class LeaseKeeper:
     def _note_loss(self, failure: str) -> None:
         """The role was lost without having been given back; said with the next heartbeat, which may know better why."""
         if self._belief is not None:
-            reason = primary.loss_reason(self._belief, boottime_s(), failure)
+            reason = core_lease.loss_reason(self._belief, boottime_s(), failure)
             self._loss = _Loss(term=self._belief.term, reason=reason, time=datetime.now(UTC))
 
     def _tell_loss(self) -> None:
@@ -277,7 +270,7 @@ class LeaseWatch:
                 pause_s = await self._look()
             except (GreenroomError, psycopg.Error) as error:
                 log.warning("the lease could not be looked at", reason=str(error).strip())
-                pause_s = primary.LOOK_AGAIN_S
+                pause_s = core_lease.LOOK_AGAIN_S
             try:
                 async with asyncio.timeout(pause_s):
                     await self._woken.wait()
@@ -286,10 +279,10 @@ class LeaseWatch:
 
     async def _look(self) -> float:
         if not self._wanted:
-            return primary.LOOK_AGAIN_S
+            return core_lease.LOOK_AGAIN_S
         lease = await read_lease(self._db, self._me.zone_key)
         if lease.remaining_s > 0:
-            return primary.look_in_s(lease.remaining_s, random.random())  # noqa: S311 -- spreads load
+            return core_lease.look_in_s(lease.remaining_s, random.random())  # noqa: S311 -- spreads load
         if await evict(self._db, self._me.zone_key):
             log.info("the connection of a holder whose lease is over was ended", zone=self._me.zone_name)
-        return primary.LOOK_AGAIN_S if lease.holder is None else primary.EVICT_JITTER_S
+        return core_lease.LOOK_AGAIN_S if lease.holder is None else core_lease.EVICT_JITTER_S

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from greenroom.db.leases import Fence
-from greenroom.db.logs import LogWriter
-from greenroom.db.requests import RequestLog
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.diagnostics.requests import RequestLog
+from greenroom.db.fleet.leases import Fence
 from greenroom.kit.metrics import RoleMetrics
-from greenroom.manager.standing import Standing, Wakers
+from greenroom.manager.status import Standing, Wakers
 
 
 class Metrics(RoleMetrics):

@@ -1,6 +1,6 @@
-"""Change the statuses of sessions as `core.checkin` decides on what their Agents saw.
+"""Change the statuses of sessions as `core.session.observations` decides on what their Agents saw.
 
-The commit of a message and the Primary's net under it (`manager.deadlines`) both come here, so that they cannot
+The commit of a message and the Primary's net under it (`manager.tasks.deadlines`) both come here, so that they cannot
 differ: the same facts, the same locks, the same statements, the same log rows.
 """
 
@@ -10,12 +10,13 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from greenroom.core.checkin import Move, decide
-from greenroom.core.deadlines import DEADLINE_S
-from greenroom.core.states import SessionStatus
+from greenroom.core.session.deadlines import DEADLINE_S
+from greenroom.core.session.observations import Move, decide
+from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection
-from greenroom.db.logs import Level
-from greenroom.db.observations import (
+from greenroom.db.diagnostics.logs import Level
+from greenroom.db.launch.replacement import destroy_set_aside
+from greenroom.db.session.observations import (
     Observation,
     ReportedSession,
     StartStep,
@@ -23,9 +24,8 @@ from greenroom.db.observations import (
     change_statuses,
     write_steps,
 )
-from greenroom.db.sessions import end_sessions, lock_sessions, lock_sessions_capacity
-from greenroom.db.successors import destroy_set_aside
-from greenroom.manager.news import News
+from greenroom.db.session.sessions import end_sessions, lock_sessions, lock_sessions_capacity
+from greenroom.manager.tasks.context import News
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from greenroom.manager import stand_in
-from greenroom.manager.standing import Standing
+from greenroom.manager.status import Standing
 
 log = structlog.get_logger(__name__)
 

@@ -20,9 +20,9 @@ from typing import Final
 
 import structlog
 
-from greenroom.core.sessions import File, Mount
-from greenroom.core.volumes import OWN, is_within, source_problem
-from greenroom.runtimes.base import StartError
+from greenroom.core.workspace.session_spec import File, Mount
+from greenroom.core.workspace.volumes import OWN, is_within, source_problem
+from greenroom.runtimes.contract import StartError
 
 log = structlog.get_logger(__name__)
 
@@ -41,7 +41,7 @@ class HostFolders:
     """What may be mounted on this host.
 
     Args:
-        private: folders that never are, beside those of `core.volumes.FORBIDDEN`.
+        private: folders that never are, beside those of `core.workspace.volumes.FORBIDDEN`.
         allowed: what lies in these is, and nothing else but what lies in `own`.
         own: the folder of this Agent's instance for what sessions keep; made when it is first needed.
 

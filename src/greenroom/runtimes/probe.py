@@ -26,10 +26,9 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidStatus
 from websockets.typing import Subprotocol
 
-from greenroom.core.sessions import SessionSpec
-from greenroom.runtimes.base import PROBE_TIMEOUT_S, ProbeResult, ScreenshotError
-from greenroom.runtimes.rfb import RfbError, Screen
-from greenroom.runtimes.screenshot import jpeg
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.runtimes.contract import PROBE_TIMEOUT_S, ProbeResult, ScreenshotError
+from greenroom.runtimes.screen import RfbError, Screen, jpeg
 
 OWN_PAGE = "greenroom-desktop"
 REASON_MAX = 300

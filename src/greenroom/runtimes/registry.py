@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from greenroom.core.errors import SetupError
-from greenroom.runtimes.base import Runtime
+from greenroom.runtimes.contract import Runtime
 from greenroom.runtimes.host_folders import HostFolders
 
 RUNTIMES: Final = ("docker", "simulated")
@@ -33,7 +33,7 @@ def open_runtime(
         folder: the Agent's: where the simulated runtime keeps its state.
         docker_host: address of the daemon, e.g. `unix:///var/run/docker.sock`; default is what `docker` would use.
         share: fraction of the host's cores and memory that this Agent offers (0 < share <= 1).
-        folders: what of the host may be mounted; default is nothing but what is in `core.volumes.OWN`.
+        folders: what of the host may be mounted; default is nothing but what is in `core.workspace.volumes.OWN`.
         connections_max: how many connections a session may have open; 0 = any number.
         runtime_classes: runtimes beside the default one that sessions may ask for, by the names Docker has for them.
 
@@ -41,7 +41,7 @@ def open_runtime(
         SetupError: there is no such runtime.
     """
     if name == "docker":
-        from greenroom.runtimes.docker import DockerRuntime  # noqa: PLC0415 -- a simulated Agent does without it
+        from greenroom.runtimes.docker.runtime import DockerRuntime  # noqa: PLC0415 -- a simulated Agent does without it
 
         return DockerRuntime(
             installation_id,

@@ -10,9 +10,9 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.settings import STAGED_PERMISSIONS
-from greenroom.core.specs import fingerprint
-from greenroom.db import facts
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS
+from greenroom.core.workspace.spec_builder import fingerprint
+from greenroom.db import row_mapping
 from greenroom.db.database import Database
 
 OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
@@ -129,8 +129,10 @@ async def config_hash(db: Database, staging_config_id: str) -> str:
         " JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id WHERE c.staging_config_id = %s",
         (staging_config_id,),
     )
-    permissions, revision = facts.staged_permissions(row["config"]), row["config"]["revision"]
-    return fingerprint(facts.image_facts(row["image"]), facts.zone_facts(row["zone"]), permissions, revision)
+    permissions, revision = row_mapping.staged_permissions(row["config"]), row["config"]["revision"]
+    return fingerprint(
+        row_mapping.image_facts(row["image"]), row_mapping.zone_facts(row["zone"]), permissions, revision
+    )
 
 
 async def staged_sessions(db: Database, staging_config_id: str, agent_id: str, number: int, **fields: Any) -> list[str]:

@@ -1,6 +1,6 @@
 """Runtimes that misbehave, around one that does not: each fails in one way that was met in the field.
 
-A wrapper has every method of `runtimes.base.Runtime`; what it does not change it hands on.
+A wrapper has every method of `runtimes.contract.Runtime`; what it does not change it hands on.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections import Counter
 from collections.abc import Callable, Collection
 from typing import Any
 
-from greenroom.runtimes.base import Runtime, RuntimeUnavailable
+from greenroom.runtimes.contract import Runtime, RuntimeUnavailable
 
 
 class WrappedRuntime:

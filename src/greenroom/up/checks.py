@@ -12,10 +12,10 @@ from typing import Final
 
 from greenroom.core.errors import SetupError
 from greenroom.db.database import Database
-from greenroom.db.first_data import has_first_data
-from greenroom.db.instance import installation_id
+from greenroom.db.installation import has_first_data, installation_id
 from greenroom.db.migrate import check
-from greenroom.up.containers import docker, has_image, runtime_name
+from greenroom.runtimes.docker.inspection import docker, has_image
+from greenroom.up.docker import runtime_name
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings
 from greenroom.up.tls import check_pair

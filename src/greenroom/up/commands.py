@@ -20,14 +20,14 @@ from rich.table import Table
 from rich.text import Text
 
 from greenroom.core.errors import GreenroomError, SetupError
-from greenroom.core.host_limits import GoodFor
+from greenroom.core.fleet.host_limits import GoodFor
 from greenroom.db.database import Database
-from greenroom.db.instance import set_password
+from greenroom.db.installation import set_password
 from greenroom.db.migrate import check as pending_migrations
 from greenroom.db.migrate import migrate as migrate_database
 from greenroom.kit import log
+from greenroom.kit.log import console
 from greenroom.kit.passwords import hash_password
-from greenroom.kit.terminal import console
 from greenroom.up import health, instance
 from greenroom.up.describe import describe
 from greenroom.up.doctor import Finding, docker_warnings, examine, room, warnings

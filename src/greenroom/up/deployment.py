@@ -21,16 +21,14 @@ from typing import Final
 
 from greenroom.core.errors import NotFound, SetupError
 from greenroom.db.database import Database
-from greenroom.db.first_data import has_first_data
-from greenroom.db.grants import OWNER_ROLE, SERVICE_ROLE
-from greenroom.db.instance import ensure_zones, zone_of_agent, zones_named
-from greenroom.db.join_tokens import add_join_token, read_token
-from greenroom.db.migrate import migrate
+from greenroom.db.fleet.enrolment import add_join_token, read_token
+from greenroom.db.installation import ensure_zones, has_first_data, zone_of_agent, zones_named
+from greenroom.db.migrate import OWNER_ROLE, SERVICE_ROLE, migrate
 from greenroom.kit.certificates import new_authority
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.up.account import Account
 from greenroom.up.checks import key_is_missing, opened
-from greenroom.up.credentials import ensure_first_data
+from greenroom.up.first_start import ensure_first_data
 from greenroom.up.layout import own, write_text
 from greenroom.up.tls import ensure_pair
 

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from greenroom.db.database import Database
-from greenroom.db.instance import manager_ids, zones_named
-from greenroom.up.credentials import read_credentials
+from greenroom.db.installation import manager_ids, zones_named
 from greenroom.up.endpoints import Endpoints
+from greenroom.up.first_start import read_credentials
 from greenroom.up.layout import Layout, read_json
 from greenroom.up.processes import children_of, is_nginx_master
 

@@ -8,19 +8,19 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.core.docker_host import warnings as of_docker
 from greenroom.core.errors import GreenroomError, SetupError
-from greenroom.core.host_limits import GoodFor, good_for
-from greenroom.core.states import SessionStatus
+from greenroom.core.fleet.docker_host import warnings as of_docker
+from greenroom.core.fleet.host_limits import GoodFor, good_for
+from greenroom.core.session.states import SessionStatus
+from greenroom.db.access.credentials import administrators_keys_ending
 from greenroom.db.database import Database
-from greenroom.db.diagnostics import disk_of, failed_tasks
-from greenroom.db.instance import installation_id
-from greenroom.db.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit
-from greenroom.db.keys import administrators_keys_ending
-from greenroom.db.managers import list_managers
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken, live_sessions, sessions_that_fit
+from greenroom.db.diagnostics.views import disk_of, failed_tasks
+from greenroom.db.fleet.managers import list_managers
+from greenroom.db.installation import installation_id
 from greenroom.kit import host_limits
-from greenroom.up import docker_host
-from greenroom.up.containers import runtime_of, sessions_of_containers
+from greenroom.up import docker
+from greenroom.up.docker import runtime_of, sessions_of_containers
 from greenroom.up.endpoints import Endpoints
 from greenroom.up.layout import Layout
 
@@ -84,7 +84,7 @@ async def docker_warnings(db: Database, layout: Layout, here: Endpoints) -> list
     if runtime_of(layout) != "docker":
         return []
     try:
-        return of_docker(await docker_host.read(layout, await disk_of(db, here.agent_ids)))
+        return of_docker(await docker.read(layout, await disk_of(db, here.agent_ids)))
     except GreenroomError as error:
         return [f"The disk and the versions of Docker could not be checked: {error.message}"]
 

@@ -15,11 +15,11 @@ import msgspec
 import psycopg
 import structlog
 
-from greenroom.core.disk import is_short, shortage
 from greenroom.core.errors import Unavailable
+from greenroom.core.fleet.disk import is_short, shortage
 from greenroom.db.database import Database
-from greenroom.db.instance import WAITING, AgentState, agent_states
-from greenroom.db.managers import list_managers
+from greenroom.db.fleet.managers import list_managers
+from greenroom.db.installation import WAITING, AgentState, agent_states
 from greenroom.up.endpoints import Endpoints
 
 log = structlog.get_logger(__name__)

@@ -15,17 +15,13 @@ import structlog
 
 from greenroom.core.errors import SetupError, Unavailable
 from greenroom.db.database import Database
-from greenroom.db.grants import ensure_service_role
-from greenroom.db.invariants import live_sessions
-from greenroom.db.migrate import migrate
+from greenroom.db.diagnostics.invariants import live_sessions
+from greenroom.db.migrate import ensure_service_role, migrate
 from greenroom.up import checks, health, roles
-from greenroom.up.certificates import keep_certificates
-from greenroom.up.credentials import ensure_first_data
 from greenroom.up.describe import describe
 from greenroom.up.endpoints import Endpoints
-from greenroom.up.first_start import ensure_rows
+from greenroom.up.first_start import ensure_first_data, ensure_rows
 from greenroom.up.layout import Layout, running_pid, write_json
-from greenroom.up.logfiles import keep_small
 from greenroom.up.options import Options
 from greenroom.up.postgres import Cluster
 from greenroom.up.processes import become_subreaper, end_all, leftovers, processes
@@ -34,7 +30,7 @@ from greenroom.up.roles import Site
 from greenroom.up.shutdown import end_sessions
 from greenroom.up.site import LEFTOVERS_WITHIN_S, cluster_of, prepared, site_of, stopped
 from greenroom.up.supervisor import Supervisor
-from greenroom.up.watch import ManagerWatch, PartWatch
+from greenroom.up.upkeep import ManagerWatch, PartWatch, keep_certificates, keep_small
 
 log = structlog.get_logger(__name__)
 

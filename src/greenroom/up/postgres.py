@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from greenroom.core.errors import SetupError
-from greenroom.db.grants import OWNER_ROLE, ROLES, SERVICE_ROLE
+from greenroom.db.migrate import OWNER_ROLE, ROLES, SERVICE_ROLE
 from greenroom.up.account import Account
 
 

@@ -8,8 +8,8 @@ import structlog
 
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.db.database import Database
-from greenroom.db.instance import end_sessions_of
-from greenroom.up.containers import remove_all, runtime_of
+from greenroom.db.installation import end_sessions_of
+from greenroom.up.docker import remove_all, runtime_of
 from greenroom.up.endpoints import Endpoints
 from greenroom.up.layout import Layout
 

@@ -11,12 +11,11 @@ from typing import Final
 from greenroom.core.errors import SetupError
 from greenroom.up import checks, tls
 from greenroom.up.account import Accounts, service_accounts
-from greenroom.up.containers import runtime_name
+from greenroom.up.docker import runtime_name
 from greenroom.up.endpoints import endpoints
 from greenroom.up.first_start import ensure_files
 from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable, read_json, write_json
-from greenroom.up.options import Options, Settings, settle
-from greenroom.up.ports import Reservations, choose, wanted
+from greenroom.up.options import Options, Reservations, Settings, choose, settle, wanted
 from greenroom.up.postgres import Cluster
 from greenroom.up.processes import end_all, leftovers
 from greenroom.up.programs import Programs, current, prepare

@@ -17,7 +17,7 @@ from typing import Final
 
 import structlog
 
-from greenroom.core.restarts import WINDOW_S, next_start
+from greenroom.core.fleet.restarts import WINDOW_S, next_start
 from greenroom.up.layout import write_json
 from greenroom.up.processes import Command, Orphans, Process, describe_exit, start
 

@@ -15,8 +15,8 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from greenroom.core.lateness import ON_TIME, Lateness
-from greenroom.core.web_filter import FilterPolicy
+from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.core.web_filter.policy import FilterPolicy
 
 VERSION: Final = 1
 
@@ -69,7 +69,8 @@ class Register(Message, frozen=True, kw_only=True):
     credential: str | None = None
     route: str | None = None
     edge_url: str = ""
-    """`https://host:port` of the edge gateway on this host, as web gateways and browsers reach it (core.edges).
+    """`https://host:port` of the edge gateway on this host, as web gateways and browsers reach it
+    (core.fleet.addresses).
 
     Empty on one machine, where the web gateway is also the edge.
     """
@@ -109,7 +110,7 @@ class EdgeRequest(Message, frozen=True, kw_only=True):
 
 
 class EdgeCertificate(Message, frozen=True, kw_only=True):
-    """The edge gateway's certificate, PEM: for `core.edges.edge_name` of the Agent.
+    """The edge gateway's certificate, PEM: for `core.fleet.addresses.edge_name` of the Agent.
 
     `authority` is the certificate of the fleet's authority, which signed it.
     """
@@ -266,7 +267,8 @@ class Command(Message, frozen=True, kw_only=True):
 
 
 class Desired(Message, frozen=True, kw_only=True):
-    """One session as it should be. `spec` is the JSON of `core.sessions.SessionSpec`, absent when `want` is absent."""
+    """One session as it should be. `spec` is the JSON of `core.workspace.session_spec.SessionSpec`, absent when `want`
+    is absent."""
 
     session_id: str
     generation: int

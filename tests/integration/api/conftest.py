@@ -13,8 +13,8 @@ from tests.integration.api.staging import Stage
 
 from greenroom.api.app import create_app
 from greenroom.db.database import Database
-from greenroom.db.first_data import ensure_first_data
-from greenroom.db.logs import LogWriter
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.installation import ensure_first_data
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.passwords import hash_password
 from greenroom.kit.secrets import Secrets, hashed

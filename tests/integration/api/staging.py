@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 
 from greenroom.db.database import Database
-from greenroom.db.logs import LogWriter
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.testing import rows
 
 PATH = "/api/v1/staging-configs"

@@ -11,9 +11,9 @@ import pytest
 from fastapi import FastAPI
 from tests.integration.api.conftest import KEY
 
-from greenroom.api.anonymous import forget_anonymous_users
+from greenroom.api.access.accounts import forget_anonymous_users
 from greenroom.db.database import Database
-from greenroom.db.logs import LogWriter
+from greenroom.db.diagnostics.logs import LogWriter
 
 Client = httpx.AsyncClient
 Make = Callable[..., Awaitable[Client]]

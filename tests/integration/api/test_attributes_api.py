@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import httpx
 import pytest
 
-from greenroom.api.attributes import default_image_of
+from greenroom.api.access.accounts import default_image_of
 from greenroom.core.errors import Invalid
 from greenroom.db.database import Database
 from greenroom.kit.secrets import Secrets

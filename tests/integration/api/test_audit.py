@@ -12,7 +12,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from greenroom.api.audit import REPEAT_S
+from greenroom.api.diagnostics.audit import REPEAT_S
 from greenroom.api.security import access_of
 from greenroom.db.database import Database
 from greenroom.kit.ssh_keys import new_pair

@@ -11,9 +11,8 @@ import pytest
 from fastapi import FastAPI
 
 from greenroom.db.database import Database
-from greenroom.db.gateway_requests import add_gateway_requests
-from greenroom.db.logs import LogRow, LogWriter
-from greenroom.db.requests import RequestRow
+from greenroom.db.diagnostics.logs import LogRow, LogWriter
+from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
 
 Client = httpx.AsyncClient
 Make = Callable[..., Awaitable[Client]]

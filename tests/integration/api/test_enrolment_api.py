@@ -14,9 +14,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from greenroom.core.enrolment import MOST_WRITTEN
+from greenroom.core.fleet.enrolment import MOST_WRITTEN
 from greenroom.db.database import Database
-from greenroom.db.gateways import register_gateway
+from greenroom.db.fleet.enrolment import register_gateway
 from greenroom.kit.certificates import fingerprint, new_authority
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.testing import rows

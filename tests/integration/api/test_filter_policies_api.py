@@ -9,7 +9,7 @@ import httpx
 from fastapi import FastAPI
 
 from greenroom.db.database import Database
-from greenroom.db.logs import LogWriter
+from greenroom.db.diagnostics.logs import LogWriter
 
 Client = httpx.AsyncClient
 Make = Callable[..., Awaitable[Client]]

@@ -12,8 +12,8 @@ import pytest
 from fastapi import FastAPI
 from tests.integration.api.conftest import ADMIN, KEY, PASSWORD, SAME_ORIGIN
 
-from greenroom.api.audit import REPEAT_S
-from greenroom.api.events import MAX_SUBSCRIPTIONS
+from greenroom.api.diagnostics.audit import REPEAT_S
+from greenroom.api.events.hub import MAX_SUBSCRIPTIONS
 from greenroom.db.database import Database
 from greenroom.kit.passwords import CONCURRENT, Passwords
 

@@ -12,8 +12,8 @@ from tests.integration.api.agent_rows import new_agent
 
 from greenroom.core.installation import INSTALLATION_SETTINGS
 from greenroom.db.database import Database
-from greenroom.db.invariants import INVARIANTS, broken
-from greenroom.db.logs import LogWriter
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken
+from greenroom.db.diagnostics.logs import LogWriter
 
 Client = httpx.AsyncClient
 

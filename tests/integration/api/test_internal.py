@@ -12,9 +12,9 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from greenroom.db.authority import StoredAuthority, add_authority
 from greenroom.db.database import Database
-from greenroom.db.streams import find_stream_session
+from greenroom.db.fleet.enrolment import StoredAuthority, add_authority
+from greenroom.db.session.streams import find_stream_session
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.testing import rows
 

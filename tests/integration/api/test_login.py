@@ -9,7 +9,7 @@ import httpx
 import pytest
 from argon2 import PasswordHasher
 
-from greenroom.db import logins
+from greenroom.db.access import credentials
 from greenroom.db.database import Database
 from greenroom.kit.passwords import Passwords
 
@@ -186,13 +186,13 @@ async def test_no_log_in_under_way_outlives_a_change_of_its_account(
     admin: Client, user: Client, anonymous: Client, monkeypatch: pytest.MonkeyPatch, change: dict[str, object]
 ):
     me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
-    clear = logins.clear_attempts
+    clear = credentials.clear_attempts
 
     async def meanwhile(*args: Any) -> None:
         assert (await admin.patch(f"/api/v1/users/{me}", json=change)).status_code == 200
         await clear(*args)
 
-    monkeypatch.setattr(logins, "clear_attempts", meanwhile)
+    monkeypatch.setattr(credentials, "clear_attempts", meanwhile)
     answer = await log_in(anonymous, "user@greenroom.local", "quite ordinary")
     assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
     assert "while you logged in" in answer.json()["detail"]
@@ -203,13 +203,13 @@ async def test_a_change_of_the_own_password_does_not_replace_one_given_meanwhile
     admin: Client, user: Client, anonymous: Client, monkeypatch: pytest.MonkeyPatch
 ):
     me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
-    clear = logins.clear_attempts
+    clear = credentials.clear_attempts
 
     async def meanwhile(*args: Any) -> None:
         assert (await admin.patch(f"/api/v1/users/{me}", json={"password": "given by another"})).status_code == 200
         await clear(*args)
 
-    monkeypatch.setattr(logins, "clear_attempts", meanwhile)
+    monkeypatch.setattr(credentials, "clear_attempts", meanwhile)
     change = {"password": "quite ordinary", "new_password": "correct horse battery"}
     assert (await user.post("/api/v1/me/password", json=change)).status_code == 403
     monkeypatch.undo()
@@ -333,14 +333,14 @@ async def test_a_link_in_use_does_not_outlive_a_new_password(
 ):
     url = (await link_for(admin, "user@greenroom.local")).json()["url"]
     me = (await user.get("/api/v1/me")).json()["user"]["user_id"]
-    redeem = logins.use_login_link
+    redeem = credentials.use_login_link
 
     async def meanwhile(*args: Any) -> Any:
         used = await redeem(*args)
         assert (await admin.patch(f"/api/v1/users/{me}", json={"password": "another one!"})).status_code == 200
         return used
 
-    monkeypatch.setattr(logins, "use_login_link", meanwhile)
+    monkeypatch.setattr(credentials, "use_login_link", meanwhile)
     answer = await use(anonymous, url)
     assert (answer.status_code, "set-cookie" in answer.headers) == (401, False)
 

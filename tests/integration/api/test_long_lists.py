@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
+from greenroom.db.access.users import USERS
 from greenroom.db.database import Database
-from greenroom.db.launch_lists import LAUNCHES
-from greenroom.db.users import USERS
+from greenroom.db.launch.ledger import LAUNCHES
 from greenroom.testing import rows
 
 Client = httpx.AsyncClient

@@ -9,8 +9,7 @@ import pytest
 from tests.integration.api.conftest import KEY, PASSWORD
 
 from greenroom.db.database import Database
-from greenroom.db.first_data import ensure_first_data
-from greenroom.db.settings import stored_settings
+from greenroom.db.installation import ensure_first_data, stored_settings
 
 Client = httpx.AsyncClient
 Make = Callable[..., Awaitable[Client]]

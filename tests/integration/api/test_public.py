@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 from fastapi import FastAPI
 
-from greenroom.api.public.calls import RequiresKey
+from greenroom.api.published.calls import RequiresKey
 from greenroom.api.security import access_of
 from greenroom.db.database import Database
 

@@ -12,9 +12,9 @@ import pytest
 from fastapi import FastAPI
 
 from greenroom.api.openapi import document
-from greenroom.api.public.calls import RequiresKey
+from greenroom.api.published.calls import RequiresKey
 from greenroom.api.security import Open, access_of, check_declared
-from greenroom.core.permissions import GLOBAL_ADMIN, PERMISSIONS, USER
+from greenroom.core.access.permissions import GLOBAL_ADMIN, PERMISSIONS, USER
 from greenroom.db.database import Database
 from greenroom.kit.secrets import hashed
 
@@ -246,7 +246,7 @@ async def test_problems_are_documents_with_a_code(admin: Client):
 
 
 async def test_a_defect_is_500_without_details(app: FastAPI, admin: Client, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("greenroom.db.zones.list_zones", None)
+    monkeypatch.setattr("greenroom.db.fleet.zones.list_zones", None)
     answer = await admin.get("/api/v1/zones")
     assert answer.status_code == 500
     assert answer.json()["code"] == "internal"

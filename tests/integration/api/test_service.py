@@ -12,8 +12,8 @@ import pytest
 from fastapi import FastAPI
 from tests.integration.api_process import KEY, api_process
 
-from greenroom.api.events import MAX_WAITING, RESYNC, Event, Hub
-from greenroom.api.routes.events import _sees
+from greenroom.api.events.hub import MAX_WAITING, RESYNC, Event, Hub
+from greenroom.api.events.routes import _sees
 from greenroom.api.security import Caller
 from greenroom.db.database import Database
 from greenroom.kit.secrets import Secrets

@@ -13,10 +13,10 @@ import pytest
 from fastapi import FastAPI
 from psycopg.types.json import Jsonb
 
-from greenroom.api.screenshots import MOST_SIZES
-from greenroom.db.commands import MOST_OPEN
+from greenroom.api.session.commands import MOST_SIZES
+from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
-from greenroom.db.users import ALL_USERS
+from greenroom.db.session.commands import MOST_OPEN
 from greenroom.testing import rows
 
 Client = httpx.AsyncClient

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.test_indexes import Recorder, plan
 
 from greenroom.db.database import Database
-from greenroom.db.session_lists import SESSIONS, SessionFilter, list_sessions
+from greenroom.db.session.views import SESSIONS, SessionFilter, list_sessions
 from greenroom.testing import rows
 
 Client = httpx.AsyncClient

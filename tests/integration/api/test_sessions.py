@@ -12,8 +12,8 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from greenroom.core.progress import failure
-from greenroom.core.prospects import NOT_NOW
+from greenroom.core.launch.forecast import NOT_NOW
+from greenroom.core.session.progress import failure
 from greenroom.db.database import Database
 from greenroom.testing import rows
 

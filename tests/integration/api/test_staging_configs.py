@@ -9,8 +9,8 @@ import httpx
 import pytest
 from tests.integration.api.staging import PATH, Stage
 
-from greenroom.core.prospects import NOT_NOW
-from greenroom.core.settings import STAGED_PERMISSIONS
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS
+from greenroom.core.launch.forecast import NOT_NOW
 from greenroom.testing import rows
 
 Make = Callable[..., Awaitable[httpx.AsyncClient]]

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from tests.integration.api.staging import PATH, Stage
 
-from greenroom.core.compatibility import AT_CREATION
+from greenroom.core.launch.compatibility import AT_CREATION
 from greenroom.testing import rows
 
 Make = Callable[..., Awaitable[httpx.AsyncClient]]

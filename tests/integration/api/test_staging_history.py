@@ -13,10 +13,10 @@ from psycopg.types.json import Jsonb
 from tests.integration.api.staging import PATH, Stage
 from tests.integration.api.test_metrics_api import values
 
-from greenroom.core.launching import TraceStep
-from greenroom.core.outcomes import outcomes
-from greenroom.db import staging_history
+from greenroom.core.launch.outcomes import outcomes
+from greenroom.core.launch.plan import TraceStep
 from greenroom.db.database import Database
+from greenroom.db.pool import history as db_history
 from greenroom.testing import rows
 
 Make = Callable[..., Awaitable[httpx.AsyncClient]]
@@ -170,7 +170,7 @@ async def test_every_cold_start_leaves_a_row_that_names_user_config_and_reason(s
 
 
 async def test_the_ledger_is_read_as_the_process_counts(db: Database):
-    """SQL and `core.outcomes` agree on any trace, also on those that a failed hand-over went on with."""
+    """SQL and `core.launch.outcomes` agree on any trace, also on those that a failed hand-over went on with."""
     zone_id, image_id = await rows.zone(db), await rows.image(db)
     configs = [await rows.staging_config(db, zone_id, image_id)]
     configs.append(await rows.staging_config(db, zone_id, image_id, allow_kasm_audio=True))
@@ -187,9 +187,9 @@ async def test_the_ledger_is_read_as_the_process_counts(db: Database):
             results[outcome.staging_config_id, outcome.result] += 1
             if outcome.result == "miss":
                 codes.update((outcome.staging_config_id, code) for code in outcome.codes)
-    counted = await staging_history.totals(db, configs, hours=24)
+    counted = await db_history.totals(db, configs, hours=24)
     for config_id in configs:
-        found = await staging_history.read_history(db, config_id, limit=100)
+        found = await db_history.read_history(db, config_id, limit=100)
         day = next(window for window in found["windows"] if window["hours"] == 24)
         for name, result in (("hits", "hit"), ("misses", "miss"), ("served_elsewhere", "served_elsewhere")):
             assert day[name] == counted[config_id][name] == results[config_id, result] > 0

@@ -10,8 +10,8 @@ from psycopg import sql
 from tests.integration.api.conftest import MakeKey
 
 from greenroom.core.masking import MASK
+from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
-from greenroom.db.users import ALL_USERS
 from greenroom.kit.secrets import SEALED
 from greenroom.testing import rows
 

@@ -9,9 +9,9 @@ from tests.integration.api.agent_rows import new_agent
 from tests.integration.managers import eventually
 
 from greenroom.db.database import Database
-from greenroom.db.instance import ensure_zones, zones_named
-from greenroom.db.managers import adopt
-from greenroom.db.zones import lock_zone, update_zone
+from greenroom.db.fleet.managers import adopt
+from greenroom.db.fleet.zones import lock_zone, update_zone
+from greenroom.db.installation import ensure_zones, zones_named
 
 Client = httpx.AsyncClient
 

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from greenroom.cli import calls, main
+from greenroom.cli import main, verbs
 from greenroom.cli.client import Client
 from greenroom.cli.server import Server
 
@@ -78,7 +78,7 @@ def api(monkeypatch: pytest.MonkeyPatch) -> Pretended:
         pretended.servers.append(server)
         return Client(server, httpx.MockTransport(pretended.answer))
 
-    monkeypatch.setattr(calls, "connect", connect)
+    monkeypatch.setattr(verbs, "connect", connect)
     for name, value in NAMED.items():
         monkeypatch.setenv(name, value)
     return pretended

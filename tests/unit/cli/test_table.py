@@ -10,8 +10,8 @@ import pytest
 from typer.testing import CliRunner
 
 from greenroom.api.openapi import document
-from greenroom.api.schemas.sessions import SessionCreate
-from greenroom.cli import managers, reference
+from greenroom.api.session.schemas import SessionCreate
+from greenroom.cli import fleet, reference
 from greenroom.cli.fields import options_of
 from greenroom.cli.filters import LogFilter, RequestFilter
 from greenroom.cli.main import app
@@ -77,7 +77,7 @@ def test_logs_have_every_filter_of_the_api():
 def test_requests_of_agents_have_every_filter_and_show_fields_of_the_api():
     path = "/api/v1/diagnostics/manager-requests"
     assert set(RequestFilter.model_fields) == parameters_of(path)
-    assert {column.field for column in managers.COLUMNS if column.field} <= shown_by(PATHS[path]["get"])
+    assert {column.field for column in fleet.COLUMNS if column.field} <= shown_by(PATHS[path]["get"])
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.runtimes.cgroups import host_usage, membership, usage_of
+from greenroom.runtimes.docker.usage import host_usage, membership, usage_of
 
 
 def write(root: Path, files: dict[str, str]) -> Path:

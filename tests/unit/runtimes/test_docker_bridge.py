@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from greenroom.runtimes.docker_bridge import RESERVE, free_subnets, remove_bridge
+from greenroom.runtimes.docker.networks import RESERVE, free_subnets, remove_bridge
 
 HEADER = "Iface Destination Gateway Flags RefCnt Use Metric Mask MTU Window IRTT\n"
 

@@ -9,9 +9,9 @@ import aiodocker
 import pytest
 from aiohttp import web
 
-from greenroom.runtimes.base import FilterAccount, RuntimeUnavailable, StartError
-from greenroom.runtimes.docker import DockerRuntime
-from greenroom.runtimes.docker_errors import translated
+from greenroom.runtimes.contract import FilterAccount, RuntimeUnavailable, StartError
+from greenroom.runtimes.docker.errors import translated
+from greenroom.runtimes.docker.runtime import DockerRuntime
 
 SESSION = "5e5510a0-0000-4000-8000-000000000001"
 INSTALLATION = "11111111-0000-4000-8000-000000000000"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from greenroom.core.sessions import Exec, SessionSpec
-from greenroom.runtimes.docker_exec import withheld
-from greenroom.runtimes.docker_spec import Identity, container_config
+from greenroom.core.workspace.session_spec import Exec, SessionSpec
+from greenroom.runtimes.docker.exec import withheld
+from greenroom.runtimes.docker.spec import Identity, container_config
 
 IDENTITY = Identity(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
 IMAGE: dict[str, Any] = {"Config": {"Env": ["PATH=/usr/bin", "LANG=C.UTF-8"]}}

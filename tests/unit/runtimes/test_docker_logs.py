@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from greenroom.runtimes.base import CUT, LOGS_MAX
-from greenroom.runtimes.docker import DockerRuntime
-from greenroom.runtimes.docker_spec import INSTALLATION
+from greenroom.runtimes.contract import CUT, LOGS_MAX
+from greenroom.runtimes.docker.runtime import DockerRuntime
+from greenroom.runtimes.docker.spec import INSTALLATION
 
 OURS = "11111111-0000-4000-8000-000000000000"
 

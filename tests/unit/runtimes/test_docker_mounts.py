@@ -6,8 +6,8 @@ import asyncio
 import threading
 from collections.abc import Sequence
 
-from greenroom.core.sessions import Mount
-from greenroom.runtimes.docker_mounts import THREADS, DockerMounts
+from greenroom.core.workspace.session_spec import Mount
+from greenroom.runtimes.docker.mounts import THREADS, DockerMounts
 from greenroom.runtimes.host_folders import HostFolders
 
 

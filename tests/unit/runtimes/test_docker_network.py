@@ -8,8 +8,8 @@ from typing import Any
 import aiodocker
 import pytest
 
-from greenroom.runtimes.docker_network import SessionsNetwork
-from greenroom.runtimes.docker_spec import Identity
+from greenroom.runtimes.docker.networks import SessionsNetwork
+from greenroom.runtimes.docker.spec import Identity
 
 IDENTITY = Identity(installation_id="11111111-0000-4000-8000-000000000000", agent_id="a")
 

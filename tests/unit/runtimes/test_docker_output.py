@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from greenroom.core.sessions import Exec
-from greenroom.runtimes.docker_output import attend
+from greenroom.core.workspace.session_spec import Exec
+from greenroom.runtimes.docker.exec import attend
 
 
 @dataclass

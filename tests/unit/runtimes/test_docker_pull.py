@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.runtimes.docker_pull import Progress, with_registry
+from greenroom.runtimes.docker.events import Progress, with_registry
 
 
 @pytest.mark.parametrize(

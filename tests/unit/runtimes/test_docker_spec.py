@@ -8,19 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core import run_config
-from greenroom.core.reconcile import ContainerState
-from greenroom.core.run_config import CAPABILITIES
-from greenroom.core.sessions import Mount, SessionSpec
-from greenroom.runtimes.base import Capacity, StartError
-from greenroom.runtimes.docker_daemon import capacity, missing
-from greenroom.runtimes.docker_spec import (
-    Identity,
-    container_config,
-    container_name,
-    seen_in_inspect,
-    seen_in_list,
-)
+from greenroom.core.session.reconcile import ContainerState
+from greenroom.core.workspace import run_config
+from greenroom.core.workspace.run_config import CAPABILITIES
+from greenroom.core.workspace.session_spec import Mount, SessionSpec
+from greenroom.runtimes.contract import Capacity, StartError
+from greenroom.runtimes.docker.daemon import capacity, missing
+from greenroom.runtimes.docker.spec import Identity, container_config, container_name, seen_in_inspect, seen_in_list
 
 IDENTITY = Identity(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
 SESSION = "5e551071-0000-4000-8000-000000000001"

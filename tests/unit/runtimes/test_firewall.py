@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.addresses import PRIVATE
-from greenroom.runtimes import firewall
-from greenroom.runtimes.docker_spec import Identity
-from greenroom.runtimes.firewall import Rules, chains, counting_chain, jumps, resolvers, ruleset
+from greenroom.core.web_filter.policy import PRIVATE
+from greenroom.runtimes.docker import firewall
+from greenroom.runtimes.docker.firewall import Rules, chains, counting_chain, jumps, resolvers, ruleset
+from greenroom.runtimes.docker.spec import Identity
 
 IDENTITY = Identity(installation_id="0a1b2c3d-0000-4000-8000-000000000000", agent_id="agent")
 addresses = st.ip_addresses(v=4).map(str)

@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
-from greenroom.core.sessions import Mount
+from greenroom.core.workspace.session_spec import Mount
 from greenroom.runtimes import host_folders
-from greenroom.runtimes.base import StartError
+from greenroom.runtimes.contract import StartError
 from greenroom.runtimes.host_folders import TRASH, HostFolders
 
 DEPTH = sys.getrecursionlimit() + 100

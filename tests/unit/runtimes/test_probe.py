@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from greenroom.core.sessions import SessionSpec
-from greenroom.runtimes.base import ScreenshotError
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.runtimes.contract import ScreenshotError
 from greenroom.runtimes.probe import OWN_PAGE, Prober
 
 SPEC = SessionSpec(image="i", image_id="i", credential="secret", protocol="http")

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from greenroom.runtimes.screenshot import MOST_JPEG_BYTES, jpeg
+from greenroom.runtimes.screen import MOST_JPEG_BYTES, jpeg
 
 
 def opened(data: bytes) -> Image.Image:

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from greenroom.core.sessions import SessionSpec
-from greenroom.runtimes.base import ImageMissing, PullError, RuntimeUnavailable, StartError
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.runtimes.contract import ImageMissing, PullError, RuntimeUnavailable, StartError
 from greenroom.runtimes.simulated import Settings, SimulatedRuntime
 from greenroom.testing.runtimes import FailingRuntime, HeldRuntime, ReplyLostRuntime, SlowRuntime
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from greenroom.core.errors import SetupError
 from greenroom.testing.ports import free_port
-from greenroom.up.ports import Reservations, choose, wanted
+from greenroom.up.options import Reservations, choose, wanted
 
 NAMES = wanted(["manager-default-1"], ["agent-default"])
 some_ports = st.sets(st.sampled_from([8080, 8081, 8181, 8182, 8443, 8445, 8446, 8447, 4444, 4445]))

@@ -19,23 +19,22 @@ import pytest
 from cryptography import x509
 
 from greenroom.core.errors import SetupError
-from greenroom.core.host_limits import GoodFor
-from greenroom.db.instance import AgentState
+from greenroom.core.fleet.host_limits import GoodFor
+from greenroom.db.installation import AgentState
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import spec
 from greenroom.up import commands, health, tls
 from greenroom.up.account import Account, Accounts, blocked_folder, can_read
-from greenroom.up.certificates import renew_certificates
-from greenroom.up.containers import sessions_of_containers
+from greenroom.up.docker import sessions_of_containers
 from greenroom.up.doctor import Finding, compare
 from greenroom.up.layout import FORMAT, DataLock, Layout, check_folder, running_pid, write_json
-from greenroom.up.logfiles import cut_large
 from greenroom.up.options import Settings
 from greenroom.up.processes import describe_exit, way_out
 from greenroom.up.programs import distributions
 from greenroom.up.progress import Events, Lines, show_events, step
 from greenroom.up.roles import Site
 from greenroom.up.shutdown import end_sessions
+from greenroom.up.upkeep import cut_large, renew_certificates
 
 MINE = Account(None)
 

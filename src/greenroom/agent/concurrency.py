@@ -1,0 +1,95 @@
+"""Concurrent work: one task per key, a few at once and people first, and waiting for an event, but not for ever.
+
+Two workers never touch the same session. Who waits for a slot gets it in the order of `core.session.scheduling`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from itertools import count
+
+from greenroom.core.session.scheduling import SlotCount, Turn, Urgency, next_turns
+
+
+async def wait_for(event: asyncio.Event, timeout_s: float) -> None:
+    """Wait until the event is set, at most `timeout_s`, and clear it."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            await event.wait()
+    except TimeoutError:
+        pass
+    event.clear()
+
+
+Work = Callable[[], Awaitable[None]]
+
+
+class Workers:
+    """Runs work in the background; one that raises ends the task group, and with it the Agent.
+
+    Args:
+        group: owns the tasks.
+        on_done: called with the key when its work ended.
+    """
+
+    def __init__(self, group: asyncio.TaskGroup, on_done: Callable[[str], None]) -> None:
+        self._group = group
+        self._on_done = on_done
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    @property
+    def busy(self) -> frozenset[str]:
+        """The keys that are being worked on."""
+        return frozenset(self._tasks)
+
+    def start(self, key: str, work: Work) -> bool:
+        """Run `work` unless something with this key still runs; returns whether it was started."""
+        if key in self._tasks:
+            return False
+        self._tasks[key] = self._group.create_task(self._run(key, work), name=key)
+        return True
+
+    async def _run(self, key: str, work: Work) -> None:
+        try:
+            await work()
+        finally:
+            self._tasks.pop(key, None)
+        self._on_done(key)
+
+
+class Slots:
+    """See the module. All users are on one event loop."""
+
+    def __init__(self, slots: SlotCount) -> None:
+        self._slots = slots
+        self._numbers = count()
+        self._waiting: dict[Turn, asyncio.Future[None]] = {}
+        self._in_use = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many wait for a slot."""
+        return len(self._waiting)
+
+    @asynccontextmanager
+    async def held(self, urgency: Urgency) -> AsyncGenerator[None]:
+        """Hold a slot inside; waits until it is this one's turn."""
+        turn = Turn(urgency, next(self._numbers))
+        begun = self._waiting[turn] = asyncio.get_running_loop().create_future()
+        self._begin()
+        try:
+            await begun
+            yield
+        finally:
+            if self._waiting.pop(turn, None) is None:  # it had its turn
+                self._in_use -= 1
+                self._begin()
+
+    def _begin(self) -> None:
+        for turn in next_turns(self._waiting, self._in_use, self._slots):
+            self._in_use += 1
+            begun = self._waiting.pop(turn)
+            if not begun.done():  # cancelled in this very moment: it gives the slot back when it runs
+                begun.set_result(None)

@@ -1,0 +1,315 @@
+"""The conversation with the Managers (PROTOCOLS §2): register, then check in for ever.
+
+Two loops share one sequence of messages. `poll` keeps a question open that the Manager answers when there is news or
+after `hold_s`; `speak` sends what was observed meanwhile over a second connection, which is answered at once. Every
+message carries all observations that are not acknowledged, so one that is lost loses nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from pathlib import Path
+from typing import Final, Protocol
+
+import structlog
+
+from greenroom.agent.app import Health
+from greenroom.agent.fleet.identity import Identity
+from greenroom.agent.fleet.manager_client import Link, ManagerRefusedError, NoManager
+from greenroom.agent.metrics import Metrics
+from greenroom.agent.session.sessions import Sessions
+from greenroom.core.fleet.lateness import Lateness
+from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.wire.messages import Answer, Capacity, CheckIn, DesiredImage, ImageReport, Register, Registered, Usage
+
+log = structlog.get_logger(__name__)
+
+REGISTER_PATH: Final = "/manager_api/v1/register"
+CHECK_IN_PATH: Final = "/manager_api/v1/check-in"
+
+FIRST_HOLD_S: Final = 5.0
+SPEAK_AGAIN_S: Final = 0.5
+MAX_QUICK: Final = 3
+QUIET_PAUSE_S: Final = 1.0
+"""After more than `MAX_QUICK` answers in a row that came sooner than this and changed nothing, the Agent pauses."""
+FORGIVEN_AFTER_S: Final = 60.0
+"""Refusals longer ago than this do not lengthen the pause after the next one."""
+MAX_REFUSED_PAUSE_S: Final = 60.0
+
+
+class Host(Protocol):
+    """What the check-in tells about the host; asked for every message."""
+
+    async def ready(self) -> None:
+        """Wait, a few seconds at most, until the host was looked at for the first time."""
+        ...
+
+    def capacity(self) -> Capacity:
+        """What is offered to sessions."""
+        ...
+
+    def usage(self) -> Usage:
+        """What is in use."""
+        ...
+
+    def lateness(self) -> Lateness:
+        """How late this process and the host are."""
+        ...
+
+    def runtime_error(self) -> str:
+        """Why the runtime does not answer; empty when it does."""
+        ...
+
+    def images(self) -> list[ImageReport] | None:
+        """The images, or None when they did not change since the last report that arrived."""
+        ...
+
+    def images_reported(self, images: list[ImageReport]) -> None:
+        """This report of the images arrived; a newer one may be on its way."""
+        ...
+
+    def want_images(self, images: list[DesiredImage]) -> None:
+        """The images the Manager wants here."""
+        ...
+
+    def want_filter_policies(self, policies: list[FilterPolicy]) -> None:
+        """The web filter policies as they are now."""
+        ...
+
+    def registered(self, installation_id: str) -> None:
+        """This Agent belongs to this installation, and its Manager has heard nothing yet.
+
+        Raises:
+            GreenroomError: it belonged to another installation before and has to start again.
+        """
+        ...
+
+
+class CheckInLoop:
+    """See the module."""
+
+    def __init__(
+        self,
+        *,
+        identity: Identity,
+        sessions: Sessions,
+        link: Link,
+        host: Host,
+        health: Health,
+        metrics: Metrics,
+        join_token_file: Path | None,
+        edge_url: str = "",
+    ) -> None:
+        self._identity = identity
+        self._sessions = sessions
+        self._link = link
+        self._host = host
+        self._health = health
+        self._metrics = metrics
+        self._join_token_file = join_token_file
+        self._edge_url = edge_url
+        self._seq = 0
+        self._hold_s = FIRST_HOLD_S
+        self._registered = False
+        self._credential_refused = False
+        self._refusals = 0
+        self._last_refusal = 0.0
+        self._quick = 0
+        self._filter_policies_digest = ""
+
+    # The loops ----------------------------------------------------------------------------------------------------
+
+    async def poll(self) -> None:
+        """Register and keep a check-in open, for ever. Everything that goes wrong is logged and tried again."""
+        while True:
+            try:
+                if not self._registered:
+                    await self._register()
+                await self._poll_once()
+            except NoManager as error:
+                await self._without_manager(error)
+            except ManagerRefusedError as error:
+                await self._refused(error)
+
+    async def speak(self) -> None:
+        """Send observations that no message carried yet as soon as there are some, for ever.
+
+        What is observed while a message is under way travels together in the next one.
+        """
+        outbox = self._sessions.outbox
+        while True:
+            await outbox.speak.wait()
+            outbox.speak.clear()
+            if not (self._registered and outbox.has_unsent()):
+                continue
+            try:
+                await self._check_in(hold_s=0.0)
+                if outbox.is_waiting():  # answered, and not committed: the database was away for a moment
+                    asyncio.get_running_loop().call_later(SPEAK_AGAIN_S, outbox.speak_up)
+            except NoManager as error:
+                log.info("an observation waits for the next check-in", reason=error.message)
+            except ManagerRefusedError as error:
+                log.warning("a Manager refused an observation", status=error.status, reason=error.message)
+                self._registered = False
+
+    async def _poll_once(self) -> None:
+        begun = time.monotonic()
+        complete = self._sessions.list_is_valid
+        news, answer = await self._check_in(hold_s=self._hold_s if complete else 0.0)
+        self._hold_s = answer.hold_s
+        is_quick = not news and time.monotonic() - begun < QUIET_PAUSE_S
+        self._quick = self._quick + 1 if is_quick else 0
+        if self._quick > MAX_QUICK:
+            await asyncio.sleep(QUIET_PAUSE_S)
+        elif not news:
+            await asyncio.sleep(random.random() * answer.jitter_s)  # noqa: S311 -- spreads load, protects nothing
+
+    # One message --------------------------------------------------------------------------------------------------
+
+    async def _check_in(self, hold_s: float) -> tuple[bool, Answer]:
+        """Send one message and take its answer over; True when the answer brought news."""
+        message = self._message(hold_s)
+        try:
+            answer = await self._link.ask(CHECK_IN_PATH, message, Answer, bearer=self._identity.bearer)
+        except BaseException as error:
+            self._metrics.check_ins.labels(type(error).__name__).inc()
+            self._sessions.outbox.return_log_lines(message.logs)
+            raise
+        self._metrics.check_ins.labels("fresh" if answer.fresh else "not fresh").inc()
+        return self._take(answer, message), answer
+
+    def _message(self, hold_s: float) -> CheckIn:
+        self._seq += 1
+        sessions = self._sessions
+        return CheckIn(
+            installation_id=self._identity.installation_id,
+            db_epoch=self._identity.db_epoch,
+            agent_id=self._identity.agent_id,
+            incarnation=self._identity.incarnation,
+            seq=self._seq,
+            hold_s=hold_s,
+            term_seen=sessions.term_seen,
+            have_digest=sessions.have_digest,
+            have_filter_policies=self._filter_policies_digest,
+            full=not sessions.list_is_valid,
+            inventory_complete=sessions.inventory_complete,
+            capacity=self._host.capacity(),
+            usage=self._host.usage(),
+            lateness=self._host.lateness(),
+            runtime_error=self._host.runtime_error(),
+            images=self._host.images(),
+            sessions=sessions.outbox.unacknowledged(self._seq),
+            unknown=sessions.unknown(),
+            logs=sessions.outbox.take_log_lines(),
+        )
+
+    def _take(self, answer: Answer, message: CheckIn) -> bool:
+        if message.incarnation != self._identity.incarnation:
+            return False
+        if answer.db_epoch != self._identity.db_epoch:
+            self._sessions.log_line(
+                "WARNING", "agent-new-database", "The database is another one, or was restored; registering again."
+            )
+            self._registered = False
+            return False
+        self._health.last_answer = time.monotonic()
+        self._health.manager_error = ""
+        self._sessions.acknowledge(answer.acked_seq)
+        if message.images is not None and answer.acked_seq >= message.seq:
+            self._host.images_reported(message.images)
+        before = (self._sessions.have_digest, self._sessions.term_seen)
+        orders = self._sessions.orders
+        is_ordered = any(orders.get(command.command_id) is None for command in answer.commands)
+        if not self._sessions.accept(answer):
+            if answer.fresh:
+                log.warning("an answer of an older term changes nothing", term=answer.term, heard=before[1])
+            return False
+        self._health.last_fresh = self._health.last_answer
+        self._learn(answer)
+        if answer.images is not None:
+            self._host.want_images(answer.images)
+        if answer.filter_policies is not None:
+            self._host.want_filter_policies(answer.filter_policies)
+            self._filter_policies_digest = answer.filter_policies_digest
+        return is_ordered or (self._sessions.have_digest, self._sessions.term_seen) != before
+
+    def _learn(self, answer: Answer) -> None:
+        """Whom to talk to from now on."""
+        managers = self._link.managers
+        managers.learn(manager.url for manager in answer.managers)
+        for manager in answer.managers:
+            if manager.instance_id == answer.primary:
+                managers.is_primary(manager.url, answer.term)
+
+    # Registration -------------------------------------------------------------------------------------------------
+
+    async def _register(self) -> None:
+        token = self._join_token()
+        credential = None if token else self._identity.credential
+        message = Register(
+            machine_id=self._identity.machine_id,
+            hostname=self._identity.hostname,
+            agent_id=self._identity.agent_id,
+            join_token=token,
+            credential=credential,
+            route=self._identity.route,
+            edge_url=self._edge_url,
+            place=self._identity.place,
+        )
+        try:
+            registered = await self._link.ask(REGISTER_PATH, message, Registered)
+        except BaseException as error:
+            self._metrics.registrations.labels(type(error).__name__).inc()
+            raise
+        self._metrics.registrations.labels("registered").inc()
+        if registered.installation_id != self._identity.installation_id:
+            self._sessions.new_installation(registered.db_epoch)
+        elif registered.db_epoch != self._identity.db_epoch:
+            self._sessions.new_database()
+        self._identity.take(registered)
+        self._link.managers.learn(manager.url for manager in registered.managers)
+        self._sessions.outbox.start_again()
+        self._seq = 0
+        self._registered, self._credential_refused = True, False
+        self._host.registered(registered.installation_id)
+        await self._host.ready()
+        log.info("registered", agent_id=registered.agent_id, incarnation=registered.incarnation)
+
+    def _join_token(self) -> str | None:
+        """The join token, where there is no credential or it was refused; the file is read anew each time."""
+        if self._identity.credential and not self._credential_refused:
+            return None
+        try:
+            return self._join_token_file.read_text().strip() if self._join_token_file else None
+        except OSError as error:
+            log.warning("the join token cannot be read", file=str(self._join_token_file), reason=error.strerror)
+            return None
+
+    # When it does not work ----------------------------------------------------------------------------------------
+
+    async def _without_manager(self, error: NoManager) -> None:
+        self._health.manager_error = error.message
+        wait_s = self._link.managers.wait_s(time.monotonic())
+        log.warning("no Manager answers; the sessions run on", reason=error.message, next_try_s=round(wait_s, 2))
+        await asyncio.sleep(wait_s)
+
+    async def _refused(self, error: ManagerRefusedError) -> None:
+        """A refusal is answered by registering again, each time after a longer pause."""
+        self._registered = False
+        self._credential_refused = error.status == 401 and not self._credential_refused
+        self._health.manager_error = error.message
+        now = time.monotonic()
+        if now - self._last_refusal > FORGIVEN_AFTER_S:
+            self._refusals = 0
+        self._last_refusal = now
+        pause_s = 0.0 if self._refusals == 0 else min(MAX_REFUSED_PAUSE_S, 0.5 * 2 ** min(self._refusals, 10))
+        self._refusals += 1
+        log.error(
+            "the Manager refused this Agent; it registers again",
+            status=error.status,
+            reason=error.message,
+            pause_s=pause_s,
+        )
+        await asyncio.sleep(pause_s)

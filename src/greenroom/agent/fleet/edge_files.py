@@ -1,0 +1,147 @@
+"""What the edge gateway beside this Agent needs: its key, its certificate and the Agent's id, kept fresh in a folder.
+
+The key is made once and stays here; the fleet's authority signs it for the Agent's own name. The certificate is renewed
+after two thirds of its life, or when the name changed. The files belong to who
+owns the folder, so that a gateway with an account of its own can read them. That account could put other things there;
+the Agent, which is root, follows none of them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from greenroom.agent.fleet.identity import Identity, write_private
+from greenroom.agent.fleet.manager_client import Link, ManagerRefusedError, NoManager
+from greenroom.core.errors import SetupError
+from greenroom.core.fleet.addresses import edge_address, edge_name
+from greenroom.kit.certificates import general_name, is_pair, key_text, names_in, new_key, request_for, validity
+from greenroom.wire.messages import EdgeCertificate, EdgeRequest
+
+log = structlog.get_logger(__name__)
+
+PATH: Final = "/manager_api/v1/edge-certificate"
+RENEWED_AFTER: Final = 2 / 3
+"""Of a certificate's life."""
+LOOK_S: Final = 60.0
+FIRST_LOOK_S: Final = 0.5
+"""While there is no certificate yet, or the Agent is not registered."""
+MOST_PAUSE_S: Final = 60.0
+MOST_BYTES: Final = 65536
+"""Of one of the files."""
+
+
+def is_due(certificate: str, key: str, names: list[str], now: datetime) -> bool:
+    """Whether another certificate is needed than this one (PEM; empty = none), for this key and these names."""
+    try:
+        since, until = validity(certificate)
+        fits = is_pair(certificate, key) and names_in(certificate) == [general_name(name) for name in names]
+    except ValueError:
+        return True
+    return not fits or now >= since + (until - since) * RENEWED_AFTER
+
+
+class EdgeFiles:
+    """See the module.
+
+    Args:
+        folder: where the files lie; made if it is not there.
+        edge_url: `https://host:port` of the gateway, as others reach it.
+        now: the time.
+
+    Raises:
+        SetupError: the folder cannot be used.
+        Invalid: `edge_url` is none.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        edge_url: str,
+        identity: Identity,
+        link: Link,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._folder = folder
+        edge_address(edge_url)
+        self._identity = identity
+        self._link = link
+        self._now = now
+        try:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise SetupError(f"The folder {folder} for the edge gateway cannot be used: {error.strerror}.") from error
+
+    async def run(self) -> None:
+        """Keep the files fresh, for ever."""
+        pause_s = FIRST_LOOK_S
+        while True:
+            if self._identity.incarnation == 0:
+                await asyncio.sleep(FIRST_LOOK_S)
+                continue
+            try:
+                await self.refresh()
+                pause_s = FIRST_LOOK_S
+                await asyncio.sleep(LOOK_S)
+            except (NoManager, ManagerRefusedError, OSError) as error:
+                log.warning("the edge gateway's certificate waits", reason=str(error), next_try_s=pause_s)
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, MOST_PAUSE_S)
+
+    async def refresh(self) -> bool:
+        """Have the certificate signed if that is due; whether it was.
+
+        Raises:
+            NoManager, ManagerRefusedError: it cannot be signed now.
+            OSError: the folder cannot be written.
+        """
+        name = edge_name(self._identity.route)
+        key = self._key()
+        if not is_due(self._read("edge.pem"), key_text(key), [name], self._now()):
+            return False
+        request = EdgeRequest(
+            agent_id=self._identity.agent_id,
+            incarnation=self._identity.incarnation,
+            csr=request_for(key, name),
+        )
+        answer = await self._link.ask(PATH, request, EdgeCertificate, bearer=self._identity.bearer)
+        self._write("authority.pem", answer.authority)
+        self._write("edge.pem", answer.certificate)
+        self._write("agent_id", f"{self._identity.agent_id}\n")
+        log.info("the edge gateway has a new certificate", until=f"{validity(answer.certificate)[1]:%Y-%m-%d}")
+        return True
+
+    def _key(self) -> ec.EllipticCurvePrivateKey:
+        """The key, made if there is none that can be read."""
+        try:
+            key = serialization.load_pem_private_key(self._read("edge.key").encode(), None)
+        except ValueError:
+            key = None
+        if isinstance(key, ec.EllipticCurvePrivateKey):
+            return key
+        key = new_key()
+        self._write("edge.key", key_text(key))
+        return key
+
+    def _read(self, name: str) -> str:
+        """What the file holds; empty where there is no file, or something else than one."""
+        try:
+            descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except OSError:
+            return ""
+        with os.fdopen(descriptor, "rb") as file:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return ""
+            return file.read(MOST_BYTES).decode(errors="replace")
+
+    def _write(self, name: str, text: str) -> None:
+        write_private(self._folder / name, text.encode(), owner=self._folder.stat() if os.getuid() == 0 else None)

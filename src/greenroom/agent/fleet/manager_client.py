@@ -1,0 +1,323 @@
+"""HTTP to the Managers, always through their gateways: one message, one answer, the next Manager when one fails.
+
+Which Manager is next is pure: times are arguments, of `time.monotonic()`, in seconds. The Primary comes first. A
+Manager that answered 503, refused or did not answer is left aside: as long as its `Retry-After` says, otherwise for a
+pause that doubles with every failure up to `MAX_FAILURE_PAUSE_S` and is long from the start where an answer was waited
+for in vain. The next one is tried at once. While all are left aside, the one that failed longest ago is tried, at once
+and then every second or two: a Manager may have been enabled again long before its `Retry-After` is over, and an Agent
+without any hears of nothing. A Manager that became Primary after it was left aside is asked at once: it works, whatever
+it said before (ADR 0017).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import socket
+import ssl
+import time
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal, TypeVar
+
+import httpx
+import msgspec
+import structlog
+
+from greenroom.core.errors import GreenroomError, SetupError, Unavailable
+from greenroom.wire.messages import CheckIn, Message
+
+FIRST_PAUSE_S: Final = 0.25
+FIRST_SILENT_PAUSE_S: Final = 6.0
+"""Half of it and the seconds it was waited for are a lease: one that is frozen is not Primary any more by then."""
+MAX_FAILURE_PAUSE_S: Final = 10.0
+LAST_RESORT_S: Final = 2.0
+"""Longest pause between two attempts while all Managers are left aside."""
+
+
+@dataclass(slots=True)
+class _Bar:
+    """Why a Manager is left aside: failures in a row, until when, when it failed last and with which term heard."""
+
+    failures: int
+    until: float
+    failed_at: float
+    term: int
+
+
+class Managers:
+    """The Managers of the zone in the order in which they are tried."""
+
+    def __init__(self, configured: Iterable[str]) -> None:
+        self._configured = [url.rstrip("/") for url in configured]
+        self._told: list[str] = []
+        self._bars: dict[str, _Bar] = {}
+        self._last_resort_at = 0.0
+        self._term = 0
+
+    @property
+    def urls(self) -> list[str]:
+        """All known addresses: those a Manager named (Primary first), then the configured ones."""
+        return list(dict.fromkeys([*self._told, *self._configured]))
+
+    def learn(self, urls: Iterable[str]) -> None:
+        """A Manager named the Managers of the zone; an empty list teaches nothing."""
+        told = [url.rstrip("/") for url in urls if url]
+        if told:
+            self._told = told
+            self._bars = {url: bar for url, bar in self._bars.items() if url in self.urls}
+
+    def is_primary(self, url: str, term: int) -> None:
+        """A Manager read in the database that the one at `url` is Primary with this term."""
+        self._term = max(self._term, term)
+        bar = self._bars.get(url.rstrip("/"))
+        if bar is not None and term > bar.term:
+            del self._bars[url.rstrip("/")]
+
+    def best(self, now: float, asked: Collection[str] = ()) -> str | None:
+        """The Manager to talk to, or None while all are left aside and one was tried a moment ago.
+
+        Those in `asked` have failed with the same message: each of the others has its turn before them.
+        """
+        urls = [url for url in self.urls if url not in asked]
+        free = [url for url in urls if not self._is_barred(url, now)]
+        if free:
+            return free[0]
+        if not urls or now < self._last_resort_at:
+            return None
+        return min(urls, key=lambda url: self._bars[url].failed_at)
+
+    def _is_barred(self, url: str, now: float) -> bool:
+        bar = self._bars.get(url)
+        return bar is not None and now < bar.until
+
+    def may_hold_s(self, url: str, now: float) -> float:
+        """How long `url` may hold an answer: until one that comes before it may be tried again.
+
+        One that failed last is not to hold it at all, so that it is soon known whether it works.
+        """
+        if url in self._bars:
+            return 0.0
+        better = self.urls[: self.urls.index(url)] if url in self.urls else []
+        return min((bar.until - now for one in better if (bar := self._bars.get(one))), default=float("inf"))
+
+    def wait_s(self, now: float) -> float:
+        """How long until a Manager may be tried again; `MAX_PAUSE_S` when none is known."""
+        times = [bar.until if (bar := self._bars.get(url)) else now for url in self.urls]
+        return max(0.0, min(*times, self._last_resort_at) - now) if times else MAX_FAILURE_PAUSE_S
+
+    def failed(
+        self, url: str, now: float, retry_after_s: float | None, spread: float, *, silent: bool = False
+    ) -> float:
+        """Leave `url` aside; returns for how long.
+
+        Questions that were open when it failed fail with it: they neither count again nor shorten the pause.
+
+        Args:
+            url: the Manager's address.
+            now: the time.
+            retry_after_s: what its `Retry-After` said.
+            spread: a random number in 0..1, so that many Agents do not come back together.
+            silent: it took the question and did not answer in time, as one that is frozen does.
+        """
+        before = self._bars.get(url)
+        if before is not None and now < before.until:
+            self._last_resort_at = now + LAST_RESORT_S * (0.5 + spread / 2)
+        if before is not None and now < before.until and retry_after_s is None:
+            before.failed_at, before.term = now, self._term
+            return before.until - now
+        failures = (before.failures if before else 0) + 1
+        first_s = FIRST_SILENT_PAUSE_S if silent else FIRST_PAUSE_S
+        pause = min(MAX_FAILURE_PAUSE_S, first_s * 2 ** min(failures - 1, 10)) * (0.5 + spread / 2)
+        if retry_after_s is not None:
+            pause = retry_after_s + spread
+        self._bars[url] = _Bar(failures, now + pause, now, self._term)
+        return pause
+
+    def answered(self, url: str) -> None:
+        """`url` works."""
+        self._bars.pop(url, None)
+
+
+log = structlog.get_logger(__name__)
+
+CONNECT_S: Final = 2.0
+LEAST_HOLD_S: Final = 0.1
+ANSWER_S: Final = 3.0
+"""How long an answer may take beyond the time it is held on purpose."""
+
+NOTICED_WHEN_DEAD: Final = (
+    (socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 1),
+    (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
+    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000),
+)
+"""A question that is held by a host that was cut off fails after 3 s, not only when its answer is overdue."""
+
+Answered = TypeVar("Answered", bound=Message)
+
+_encoder = msgspec.json.Encoder()
+
+
+class ManagerRefusedError(GreenroomError):
+    """The Manager understood the message and refused it."""
+
+    def __init__(self, status: int, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class NoManager(Unavailable):
+    """No Manager of the zone can be reached at the moment."""
+
+
+Kind = Literal["unavailable", "silent", "unreachable", "error"]
+"""Why a Manager is left: it says 503, does not answer in time, cannot be connected to, anything else."""
+
+
+class _AttemptFailedError(Exception):
+    """`kind` is None where another question found it out."""
+
+    def __init__(self, reason: str, kind: Kind | None, retry_after_s: float | None = None) -> None:
+        super().__init__(reason)
+        self.kind: Kind | None = kind
+        self.retry_after_s = retry_after_s
+
+
+class Link:
+    """Sends messages to the Manager that is first in `managers` and not left aside.
+
+    Args:
+        managers: which one is next.
+        ca_file: what certificates are verified against; None = the authorities of this machine.
+        on_failover: called with the reason (`Kind`) whenever a Manager is left.
+    """
+
+    def __init__(
+        self, managers: Managers, ca_file: Path | None, on_failover: Callable[[Kind], None] = lambda kind: None
+    ) -> None:
+        self.managers = managers
+        self._on_failover = on_failover
+        transport = httpx.AsyncHTTPTransport(
+            verify=tls_context(ca_file),
+            limits=httpx.Limits(max_connections=8, keepalive_expiry=4.0),
+            socket_options=NOTICED_WHEN_DEAD,
+            trust_env=False,
+        )
+        self._client = httpx.AsyncClient(transport=transport, timeout=ANSWER_S, trust_env=False)
+        self._in_flight: dict[str, set[asyncio.Task[httpx.Response]]] = {}
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def ask(self, path: str, message: Message, answer: type[Answered], *, bearer: str = "") -> Answered:
+        """The answer of the first Manager that gives one; each that fails is left aside and the next one is asked.
+
+        None is asked twice. The answer to a check-in is held no longer than a Manager that comes before is left aside.
+
+        Raises:
+            ManagerRefusedError: a Manager refused the message (401, 409, 422).
+            NoManager: all of them failed or are left aside.
+        """
+        headers = {"Content-Type": "application/json"} | ({"Authorization": bearer} if bearer else {})
+        reasons = dict[str, str]()
+        while (url := self.managers.best(now := time.monotonic(), asked=reasons)) is not None:
+            sent = _held_at_most(message, self.managers.may_hold_s(url, now))
+            hold_s = sent.hold_s if isinstance(sent, CheckIn) else 0.0
+            try:
+                response = await self._post(url, path, _encoder.encode(sent), headers, hold_s)
+                decoded = _decoded(response, answer)
+            except _AttemptFailedError as failure:
+                reasons[url] = str(failure)
+                self._give_up(url, failure)
+            else:
+                self.managers.answered(url)
+                return decoded
+        said = "; ".join(f"{url}: {reason}" for url, reason in reasons.items())
+        raise NoManager(f"No Manager can be reached: {said or 'all are left aside for the moment'}")
+
+    async def _post(self, url: str, path: str, body: bytes, headers: dict[str, str], hold_s: float) -> httpx.Response:
+        timeout = httpx.Timeout(hold_s + ANSWER_S, connect=CONNECT_S)
+        request = self._client.post(url + path, content=body, headers=headers, timeout=timeout)
+        task = asyncio.ensure_future(request)
+        in_flight = self._in_flight.setdefault(url, set())
+        in_flight.add(task)
+        try:
+            await asyncio.wait({task})
+        finally:
+            in_flight.discard(task)
+            task.cancel()
+        if task.cancelled():
+            raise _AttemptFailedError("another question to it failed meanwhile", None)
+        try:
+            return task.result()
+        except Exception as error:  # an address that cannot be used fails in many ways, and is one Manager's trouble
+            raise _AttemptFailedError(f"{type(error).__name__} {error}".strip(), _kind(error)) from error
+
+    def _give_up(self, url: str, failure: _AttemptFailedError) -> None:
+        """Leave the Manager aside and end the other questions that are open at it, so that they move on at once."""
+        now = time.monotonic()
+        spread = random.random()  # noqa: S311 -- spreads load, protects nothing
+        pause_s = self.managers.failed(url, now, failure.retry_after_s, spread, silent=failure.kind == "silent")
+        if failure.kind is not None:
+            self._on_failover(failure.kind)
+        log.warning("a Manager failed", url=url, reason=str(failure), left_aside_s=round(pause_s, 2))
+        for task in self._in_flight.get(url, ()):
+            task.cancel()
+
+
+def _held_at_most(message: Message, seconds: float) -> Message:
+    if not isinstance(message, CheckIn) or message.hold_s <= seconds:
+        return message
+    return msgspec.structs.replace(message, hold_s=max(LEAST_HOLD_S, seconds))
+
+
+def _decoded(response: httpx.Response, answer: type[Answered]) -> Answered:
+    if response.status_code in {401, 403, 409, 422}:
+        raise ManagerRefusedError(response.status_code, _refusal(response))
+    if response.status_code != 200:
+        kind: Kind = "unavailable" if response.status_code == 503 else "error"
+        raise _AttemptFailedError(f"HTTP {response.status_code}", kind, _retry_after_s(response))
+    try:
+        return msgspec.json.decode(response.content, type=answer)
+    except msgspec.MsgspecError as error:
+        raise _AttemptFailedError(f"an answer that cannot be read: {error}", "error") from error
+
+
+def _kind(error: Exception) -> Kind:
+    if isinstance(error, (httpx.ConnectError, httpx.ConnectTimeout)):
+        return "unreachable"
+    return "silent" if isinstance(error, httpx.TimeoutException) else "error"
+
+
+class _Refusal(msgspec.Struct):
+    """Body of a refusal."""
+
+    message: str
+
+
+def _refusal(response: httpx.Response) -> str:
+    try:
+        return msgspec.json.decode(response.content, type=_Refusal).message
+    except msgspec.MsgspecError:
+        return f"HTTP {response.status_code} without a reason"
+
+
+def _retry_after_s(response: httpx.Response) -> float | None:
+    """How long to stay away, as the Manager or its gateway says: long while it is disabled, short while it restarts."""
+    text = response.headers.get("Retry-After", "")
+    return float(text) if text.isdigit() else None
+
+
+def tls_context(ca_file: Path | None) -> ssl.SSLContext:
+    """Certificates are always verified: against `ca_file`, or the authorities of the system without one.
+
+    Raises:
+        SetupError: the file cannot be read or holds no certificate.
+    """
+    try:
+        return ssl.create_default_context(cafile=str(ca_file) if ca_file else None)
+    except OSError as error:
+        raise SetupError(f"The certificate authority {ca_file} cannot be used: {error}.") from error

@@ -1,0 +1,153 @@
+"""The Agent as a process: wires its parts and runs them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from starlette.applications import Starlette
+
+from greenroom.agent import app
+from greenroom.agent.app import Health
+from greenroom.agent.fleet.checkin import CheckInLoop
+from greenroom.agent.fleet.edge_files import EdgeFiles
+from greenroom.agent.fleet.identity import Identity
+from greenroom.agent.fleet.manager_client import Link, Managers
+from greenroom.agent.host import HostWork
+from greenroom.agent.metrics import Metrics
+from greenroom.agent.session.journal import Journal
+from greenroom.agent.session.prober import PROBES_VALID
+from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.stream.authoriser import StreamAuthoriser
+from greenroom.agent.stream.session_cache import Remembered
+from greenroom.agent.stream.termination import Cutter
+from greenroom.agent.stream.upstream_auth import UpstreamAuth
+from greenroom.kit import config, log, serving, stops
+from greenroom.kit.serving import Loop
+from greenroom.runtimes.contract import PROBE_TIMEOUT_S
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agent:
+    """The parts of one Agent."""
+
+    settings: config.AgentConfig
+    identity: Identity
+    journal: Journal
+    sessions: Sessions
+    remembered: Remembered
+    health: Health
+    link: Link
+    host: HostWork
+    check_in: CheckInLoop
+    metrics: Metrics
+    cutter: Cutter
+    upstream_auth: UpstreamAuth
+    streams: StreamAuthoriser
+    edge: EdgeFiles | None
+    """None without an edge gateway beside it."""
+
+    @property
+    def loops(self) -> list[tuple[str, Loop]]:
+        """What has to run, by name."""
+        edge = [("edge", self.edge.run)] if self.edge is not None else []
+        return [
+            *edge,
+            ("check-in", self.check_in.poll),
+            ("speak", self.check_in.speak),
+            ("host", self.host.run),
+            ("journal", self.journal.keep_small),
+            ("visits", self.streams.openings.run),
+            ("remembered", lambda: self.remembered.run(lambda: self.health.last_fresh)),
+        ]
+
+    @property
+    def app(self) -> Starlette:
+        """What is served on the loopback address."""
+        return app.build(self.health, lambda: self.metrics.page(self.sessions.states()), self.streams.routes)
+
+    async def close(self) -> None:
+        """Let go of connections and files."""
+        await self.link.close()
+        await self.upstream_auth.close()
+        self.journal.close()
+        self.identity.close()
+
+
+def build(settings: config.AgentConfig) -> Agent:
+    """Wire the parts together.
+
+    Raises:
+        SetupError: the folder, the journal or the certificate authority cannot be used.
+        Invalid: the edge address is none.
+    """
+    identity = Identity.load(settings.agent_dir)
+    journal = Journal(settings.agent_dir / "journal.jsonl")
+    journal.open()
+    sessions = Sessions(journal, PROBES_VALID * (settings.probe_interval_s + PROBE_TIMEOUT_S))
+    remembered = Remembered(sessions, settings.agent_dir)
+    health = Health(last_fresh=remembered.last_fresh)
+    managers = Managers(url.strip() for url in settings.manager_urls.split(",") if url.strip())
+    metrics = Metrics()
+    link = Link(managers, settings.ca_file, lambda kind: metrics.failovers.labels(kind).inc())
+    metrics.show_log(lambda: sessions.outbox.log_lines_dropped)
+    host = HostWork(
+        config=settings, identity=identity, sessions=sessions, journal=journal, health=health, metrics=metrics
+    )
+    check_in = CheckInLoop(
+        identity=identity,
+        sessions=sessions,
+        link=link,
+        host=host,
+        health=health,
+        metrics=metrics,
+        join_token_file=settings.join_token_file,
+        edge_url=settings.edge_url,
+    )
+    edge_dir = settings.edge_dir or settings.agent_dir / "edge"
+    cutter, upstream_auth = Cutter(), UpstreamAuth(settings.ca_file)
+    streams = StreamAuthoriser(
+        remembered,
+        identity,
+        upstream_auth,
+        cutter,
+        settings.agent_dir,
+        last_fresh=lambda: health.last_fresh,
+        report=lambda sentence, session_id: sessions.log_line("WARNING", "stream-refused", sentence, session_id),
+        opened=partial(sessions.log_line, "INFO", "stream-opened"),
+        closed=partial(sessions.log_line, "INFO", "stream-closed"),
+        decided=lambda outcome: metrics.stream_decisions.labels(outcome).inc(),
+    )
+    return Agent(
+        settings=settings,
+        identity=identity,
+        journal=journal,
+        sessions=sessions,
+        remembered=remembered,
+        health=health,
+        link=link,
+        host=host,
+        check_in=check_in,
+        metrics=metrics,
+        cutter=cutter,
+        upstream_auth=upstream_auth,
+        streams=streams,
+        edge=EdgeFiles(edge_dir, settings.edge_url, identity, link) if settings.edge_url else None,
+    )
+
+
+async def main() -> None:
+    """Run the Agent of this host until it is told to stop. Its sessions run on.
+
+    Raises:
+        SetupError: its settings, folder, journal or certificate authority cannot be used.
+    """
+    settings = config.load(config.AgentConfig)
+    log.configure(settings.log_level, settings.process_name)
+    await stops.serve(settings.stop_dir, settings.process_name)
+    agent = build(settings)
+    await agent.cutter.probe()
+    try:
+        await serving.serve(agent.app, settings.agent_host, settings.agent_port, agent.loops)
+    finally:
+        await agent.close()

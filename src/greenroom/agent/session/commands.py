@@ -1,0 +1,115 @@
+"""Runs commands inside sessions, each at most once (PROTOCOLS §2), and takes pictures of their screens.
+
+`started` is on the disk before the command runs; if the Agent is killed before the result is, the journal reports
+`unknown` at the next start and the command never runs again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final, Literal
+
+from msgspec.structs import replace
+
+from greenroom.agent.session.journal import CommandRecord, Journal
+from greenroom.agent.session.sessions import Sessions
+from greenroom.core.errors import GreenroomError, WrongState
+from greenroom.core.workspace.session_spec import Exec
+from greenroom.kit.stops import stop
+from greenroom.runtimes.contract import Runtime, RuntimeUnavailable
+from greenroom.wire.messages import Command, CommandReport, PictureSize
+
+SCREENSHOTS_AT_ONCE: Final = 2
+"""A large screen takes 36 MiB and a core while its picture is made."""
+
+OUTPUT_WITHIN_S: Final = 3.0
+"""A daemon on a busy host was seen to deliver the output of a command later than its end."""
+
+
+class Commands:
+    """See the module."""
+
+    def __init__(self, runtime: Runtime, sessions: Sessions, journal: Journal) -> None:
+        self._runtime = runtime
+        self._sessions = sessions
+        self._journal = journal
+        self._cameras = asyncio.Semaphore(SCREENSHOTS_AT_ONCE)
+
+    async def run(self, command_id: str) -> None:
+        """Carry out an order that was not begun, and keep what came of it for the Manager."""
+        command = self._sessions.orders.get(command_id)
+        if command is None or command_id in self._sessions.orders.begun():
+            return
+        if command.screenshot is not None:
+            await self._photograph(command, command.screenshot)
+        else:
+            await self._run_once(command)
+
+    async def refuse(self, command_id: str, reason: str) -> None:
+        """Say that an order cannot be carried out."""
+        command = self._sessions.orders.get(command_id)
+        if command is None or command_id in self._sessions.orders.begun():
+            return
+        if command.screenshot is not None:
+            self._taken(command, reason=f"No screenshot was taken: {reason}.")
+        else:
+            output = f"The command was not run: {reason}."
+            await self._keep(_record(command, "done", output=output))
+
+    async def _run_once(self, command: Command) -> None:
+        await self._keep(_record(command, "started"))
+        await stop("agent.command_journalled")
+        result = await self._execute(command)
+        await stop("agent.command_ran")
+        await self._keep(result)
+
+    async def _execute(self, command: Command) -> CommandRecord:
+        try:
+            result = await self._runtime.exec(command.session_id, as_exec(command))
+        except RuntimeUnavailable as error:
+            return _record(command, "unknown", output=error.message)
+        except GreenroomError as error:
+            return _record(command, "done", output=f"The command was not run: {error.message}")
+        output = self._sessions.orders.fitting(result.output)
+        done = _record(command, "done", output=output)
+        return replace(done, exit_code=result.exit_code, output_complete=result.output_complete)
+
+    async def _keep(self, record: CommandRecord) -> None:
+        await self._journal.record(record)
+        self._sessions.refresh(record.session_id)
+
+    async def _photograph(self, command: Command, size: PictureSize) -> None:
+        async with self._cameras:
+            try:
+                self._taken(command, await self._picture(command.session_id, size))
+            except GreenroomError as error:
+                self._taken(command, reason=error.message)
+
+    async def _picture(self, session_id: str, size: PictureSize) -> bytes:
+        spec, seen = self._sessions.spec(session_id), self._sessions.seen(session_id)
+        if spec is None or seen is None or seen.address is None:
+            raise WrongState("The session's container is not running.")
+        if not self._sessions.orders.has_room():
+            raise WrongState("Too many screenshots wait for a Manager; ask again in a moment.")
+        return await self._runtime.screenshot(seen.address, spec, size.width, size.height)
+
+    def _taken(self, command: Command, picture: bytes = b"", reason: str = "") -> None:
+        report = CommandReport(command_id=command.command_id, state="done", output=reason, picture=picture)
+        self._sessions.orders.take(report)
+        self._sessions.refresh(command.session_id)
+
+
+def _record(command: Command, state: Literal["started", "done", "unknown"], output: str = "") -> CommandRecord:
+    return CommandRecord(command_id=command.command_id, session_id=command.session_id, state=state, output=output)
+
+
+def as_exec(command: Command) -> Exec:
+    """The command as a runtime takes it."""
+    return Exec(
+        argv=tuple(command.argv),
+        user=command.user,
+        environment=command.env,
+        workdir=command.workdir,
+        deadline_s=command.deadline_s,
+        output_within_s=OUTPUT_WITHIN_S,
+    )

@@ -1,0 +1,158 @@
+"""The hand-over of a staged session to a user, in two phases (PROTOCOLS §3).
+
+`received`: the page was probed once more and `assign` is about to run. `assigned`: it ended with 0, or still runs
+when its deadline is over. Anything else is `failed`, and the Manager sets the session aside. `assign` runs at most
+once: `started` is on the disk before it does, and a restart in between makes the hand-over `failed`. Nothing else waits
+for the disk: what is written outlives the Agent, and a power cut ends the session's container as well.
+
+A page that is silent gets the more time the later the Agent and its host are (`agent.session.prober`); one that
+refuses, or answers that it cannot be used, is found within the time of a quiet host.
+
+`assign` waits until a Manager has committed `received`: an Agent that was frozen may hold an answer from before the
+session was set aside, and would run a user's command in a session that he did not get.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import replace
+from typing import Final
+
+import structlog
+from msgspec.structs import replace as changed
+
+from greenroom.agent.session.journal import HandoverRecord, Journal
+from greenroom.agent.session.prober import Patience
+from greenroom.agent.session.sessions import Sessions
+from greenroom.core.errors import GreenroomError
+from greenroom.core.workspace.session_spec import Exec
+from greenroom.kit.stops import stop
+from greenroom.runtimes.contract import ProbeResult, Runtime
+from greenroom.wire.messages import Assignment, Desired, Observed
+
+log = structlog.get_logger(__name__)
+
+PROBE_FOR_S: Final = 1.5
+"""On a quiet host; the Manager waits 2 s for `received`."""
+LOOK_FOR_S: Final = 1.0
+LAST_LOOK_FOR_S: Final = 0.4
+LEAST_LOOKS: Final = 2
+"""One that was cut off proves nothing: the Agent itself may have stood still."""
+PROBE_PAUSE_S: Final = 0.05
+NO_ANSWER: Final = "The session did not answer its last probe"
+HEARD_WITHIN_S: Final = 2.0
+"""Without a Manager's word in this time the hand-over begins anew, if it is still wanted."""
+
+
+class Handovers:
+    """See the module."""
+
+    def __init__(self, runtime: Runtime, sessions: Sessions, journal: Journal, patience: Patience) -> None:
+        self._runtime = runtime
+        self._sessions = sessions
+        self._journal = journal
+        self._patience = patience
+        self._heard: dict[str, asyncio.Event] = {}
+        sessions.on_acknowledged = self._acknowledged
+
+    async def run(self, session_id: str) -> None:
+        """Hand the session over as its desired entry says, unless that was begun before."""
+        desired = self._sessions.desired(session_id)
+        if desired is None or desired.assignment is None or self._is_begun(desired.assignment):
+            return
+        record = _record(desired, desired.assignment)
+        if failure := await self._probe(session_id):
+            self._sessions.probed(session_id, usable=False, error=failure.error)
+            self._note(changed(record, state="failed", error=failure.error, slow=failure.silent))
+        elif not desired.assignment.argv:
+            self._note(changed(record, state="assigned"))
+        else:
+            heard = self._heard_of(record)
+            self._note(record)
+            if not (await self._is_heard(heard) and self._is_still_wanted(record)):
+                return
+            await stop("agent.handover_received")
+            await self._journal.record(changed(record, state="started"))
+            self._note(await self._assign(record, desired.assignment))
+
+    def _is_begun(self, assignment: Assignment) -> bool:
+        record = self._journal.memory.handovers.get(assignment.assignment_id)
+        return record is not None and record.state != "received"
+
+    def _heard_of(self, record: HandoverRecord) -> asyncio.Event:
+        """Set once a Manager has committed `received`; it is kept as long as the journal keeps the hand-over."""
+        self._heard = {k: event for k, event in self._heard.items() if k in self._journal.memory.handovers}
+        return self._heard.setdefault(record.assignment_id, asyncio.Event())
+
+    def _acknowledged(self, observed: Observed) -> None:
+        """A Manager has committed this observation, and its answer has brought what is wanted since."""
+        report = observed.assignment
+        if report is not None and (heard := self._heard.get(report.assignment_id)) is not None:
+            heard.set()
+
+    def _is_still_wanted(self, record: HandoverRecord) -> bool:
+        """Whether the user still waits for this session, after the answer of a Manager that knows of `received`."""
+        desired = self._sessions.desired(record.session_id)
+        wanted = desired.assignment if desired is not None and desired.want == "running" else None
+        return wanted is not None and wanted.assignment_id == record.assignment_id
+
+    async def _is_heard(self, heard: asyncio.Event) -> bool:
+        """Whether a Manager has committed `received`, perhaps after an earlier attempt had waited in vain."""
+        try:
+            await self._patience.wait_for(heard.wait(), HEARD_WITHIN_S)
+        except TimeoutError:
+            return False
+        return True
+
+    async def _probe(self, session_id: str) -> ProbeResult | None:
+        """None if the page is usable now, else what the looks came to; `error` says what was spent in all."""
+        begun, looks = time.monotonic(), 0
+        while True:
+            seen, spec = self._sessions.seen(session_id), self._sessions.spec(session_id)
+            if seen is None or spec is None or seen.address is None:
+                return ProbeResult(usable=False, error="The session has no running container to hand over.")
+            left_s = PROBE_FOR_S - self._patience.quiet_s(time.monotonic() - begun)
+            limit_s = max(LAST_LOOK_FOR_S, min(LOOK_FOR_S, left_s))
+            result = await self._patience.look(self._runtime, seen.address, spec, limit_s)
+            looks += 1
+            if result.usable:
+                self._sessions.probed(session_id, usable=True)
+                return None
+            spent_s = time.monotonic() - begun
+            allowed_s = self._patience.allowed_s(PROBE_FOR_S) if result.silent else PROBE_FOR_S
+            if looks >= LEAST_LOOKS and spent_s + PROBE_PAUSE_S > allowed_s:
+                return replace(result, error=f"{NO_ANSWER}: {self._told(result, looks, spent_s)}")
+            await asyncio.sleep(PROBE_PAUSE_S)
+
+    def _told(self, result: ProbeResult, looks: int, spent_s: float) -> str:
+        if result.silent:
+            return f"its page was silent for {spent_s:.1f} s{self._patience.because()}, in {looks} looks."
+        return f"{result.error.rstrip('.')} ({looks} looks in {spent_s:.1f} s)."
+
+    async def _assign(self, record: HandoverRecord, assignment: Assignment) -> HandoverRecord:
+        command = Exec(
+            argv=tuple(assignment.argv),
+            user=assignment.user,
+            environment=assignment.env,
+            workdir=assignment.workdir,
+            deadline_s=assignment.deadline_s,
+        )
+        try:
+            result = await self._runtime.exec(record.session_id, command)
+        except GreenroomError as error:
+            return changed(record, state="failed", error=f"`assign` could not be run: {error.message}")
+        if result.exit_code in {0, None}:
+            return changed(record, state="assigned", exit_code=result.exit_code)
+        error = f"`assign` ended with exit code {result.exit_code}: {result.last_words}"
+        return changed(record, state="failed", exit_code=result.exit_code, error=error)
+
+    def _note(self, record: HandoverRecord) -> None:
+        """Write down how far it is, and have the Manager told."""
+        self._journal.note(record)
+        self._sessions.refresh(record.session_id)
+        log.info("hand-over", session_id=record.session_id, state=record.state, error=record.error)
+
+
+def _record(desired: Desired, assignment: Assignment) -> HandoverRecord:
+    return HandoverRecord(assignment_id=assignment.assignment_id, session_id=desired.session_id, state="received")

@@ -1,0 +1,265 @@
+"""What an Agent must not forget when it is killed: one append-only file, a JSON record a line.
+
+Commands and hand-overs run at most once (PROTOCOLS §2): their `started` record is on the disk (fsync) before they run,
+and one that is found `started` without a result after a restart is `unknown`. Also kept: the highest term heard, and
+of each session whether it ran, was stopped on order, or failed. A line that was torn by a crash is cut off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+import msgspec
+import structlog
+
+from greenroom.core.errors import SetupError
+from greenroom.wire.messages import AssignmentReport
+
+log = structlog.get_logger(__name__)
+
+COMPACT_ABOVE_BYTES: Final = 1 << 20
+"""A file larger than this is rewritten when most of it is history."""
+
+COMPACT_EVERY_S: Final = 60.0
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_field="kind"):
+    """Base of the records; a later one replaces an earlier one about the same thing."""
+
+
+class Term(Record, frozen=True, kw_only=True, tag="term"):
+    """The highest term of a Primary that was heard, and of which database."""
+
+    term: int
+    db_epoch: str
+
+
+class SessionRecord(Record, frozen=True, kw_only=True, tag="session"):
+    """What is remembered of a session (`core.session.reconcile.Known`) and what belongs to its failure.
+
+    `first_launch` says how far the command of that name is: it runs once in a container's life.
+    """
+
+    session_id: str
+    ran: bool = False
+    stopped: bool = False
+    failure: str = ""
+    exit_code: int | None = None
+    log_tail: str = ""
+    first_launch: Literal["", "started", "ended"] = ""
+
+
+class CommandRecord(Record, frozen=True, kw_only=True, tag="command"):
+    """A command; `reported` = the Manager has its result, only the id is kept so that it never runs again."""
+
+    command_id: str
+    session_id: str
+    state: Literal["started", "done", "unknown", "reported"]
+    exit_code: int | None = None
+    output: str = ""
+    output_complete: bool = True
+
+
+class HandoverRecord(Record, frozen=True, kw_only=True, tag="handover"):
+    """A hand-over; `received` = probed, `assign` not begun; `started` = `assign` begun, no result.
+
+    `slow`: it failed because something took too long; nothing is known to be broken.
+    """
+
+    assignment_id: str
+    session_id: str
+    state: Literal["received", "started", "assigned", "failed"]
+    exit_code: int | None = None
+    error: str = ""
+    slow: bool = False
+
+
+class Forget(Record, frozen=True, kw_only=True, tag="forget"):
+    """The session is gone and the Manager knows it."""
+
+    session_id: str
+
+
+AnyRecord = Term | SessionRecord | CommandRecord | HandoverRecord | Forget
+
+
+@dataclass(slots=True)
+class Memory:
+    """The journal's records folded together."""
+
+    term: Term | None = None
+    sessions: dict[str, SessionRecord] = field(default_factory=dict[str, SessionRecord])
+    commands: dict[str, CommandRecord] = field(default_factory=dict[str, CommandRecord])
+    handovers: dict[str, HandoverRecord] = field(default_factory=dict[str, HandoverRecord])
+
+    def apply(self, record: AnyRecord) -> None:
+        """Fold one record in."""
+        if isinstance(record, Term):
+            self.term = record
+        elif isinstance(record, SessionRecord):
+            self.sessions[record.session_id] = record
+        elif isinstance(record, CommandRecord):
+            self.commands[record.command_id] = record
+        elif isinstance(record, HandoverRecord):
+            self.handovers[record.assignment_id] = record
+        else:
+            self._forget(record.session_id)
+
+    def _forget(self, session_id: str) -> None:
+        self.sessions.pop(session_id, None)
+        self.commands = {k: v for k, v in self.commands.items() if v.session_id != session_id}
+        self.handovers = {k: v for k, v in self.handovers.items() if v.session_id != session_id}
+
+    def records(self) -> list[AnyRecord]:
+        """The fewest records that fold to this memory."""
+        term: list[AnyRecord] = [self.term] if self.term else []
+        return [*term, *self.sessions.values(), *self.commands.values(), *self.handovers.values()]
+
+    def interrupted(self) -> list[AnyRecord]:
+        """Records that settle what was begun before a crash and has no result."""
+        commands: list[AnyRecord] = [
+            CommandRecord(command_id=c.command_id, session_id=c.session_id, state="unknown")
+            for c in self.commands.values()
+            if c.state == "started"
+        ]
+        handovers: list[AnyRecord] = [
+            HandoverRecord(
+                assignment_id=h.assignment_id,
+                session_id=h.session_id,
+                state="failed",
+                error="The Agent was restarted while `assign` ran; whether it took effect is unknown.",
+            )
+            for h in self.handovers.values()
+            if h.state == "started"
+        ]
+        return commands + handovers
+
+
+_encoder = msgspec.json.Encoder()
+_decoder = msgspec.json.Decoder(AnyRecord)
+
+
+def replay(content: bytes, name: str = "journal") -> tuple[Memory, int]:
+    """The memory that `content` folds to and the number of its bytes that are whole records.
+
+    Raises:
+        SetupError: a record before the last cannot be read, so that commands might run twice.
+    """
+    memory, whole = Memory(), 0
+    lines = content.split(b"\n")
+    for number, line in enumerate(lines[:-1], start=1):
+        try:
+            memory.apply(_decoder.decode(line))
+        except msgspec.MsgspecError as error:
+            if number == len(lines) - 1 and not lines[-1]:
+                break
+            raise SetupError(
+                f"The Agent's journal {name} is damaged in line {number} ({error}). Move the file away; commands "
+                "that had been given but not reported may then run a second time."
+            ) from error
+        whole += len(line) + 1
+    return memory, whole
+
+
+class Journal:
+    """The open journal. `memory` is what it says now."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._descriptor = -1
+        self._written = 0
+        self._synced = 0
+        self._sync_lock = asyncio.Lock()
+        self.memory = Memory()
+
+    def open(self) -> None:
+        """Read the file, cut a torn last line off, and settle what a crash interrupted.
+
+        Raises:
+            SetupError: the journal is damaged in the middle or cannot be opened.
+        """
+        try:
+            self._descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o600)
+            content = self._path.read_bytes()
+        except OSError as error:
+            raise SetupError(f"The Agent's journal {self._path} cannot be opened: {error.strerror}.") from error
+        self.memory, whole = replay(content, str(self._path))
+        if whole < len(content):
+            log.warning("the journal's last record was torn by a crash and is cut off", bytes=len(content) - whole)
+            os.ftruncate(self._descriptor, whole)
+        self._written = whole
+        for record in self.memory.interrupted():
+            self.note(record)
+        os.fsync(self._descriptor)
+        self._synced = self._written
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+    def note(self, record: AnyRecord) -> None:
+        """Append a record that outlives the process; after a power cut it may be missing."""
+        line = _encoder.encode(record) + b"\n"
+        if os.write(self._descriptor, line) != len(line):
+            os.ftruncate(self._descriptor, self._written)
+            raise OSError(errno.ENOSPC, "the journal cannot be written, the disk is full", str(self._path))
+        self._written += len(line)
+        self.memory.apply(record)
+
+    async def record(self, record: AnyRecord) -> None:
+        """Append a record and return when it is on the disk. Several at once share one fsync."""
+        self.note(record)
+        mine = self._written
+        async with self._sync_lock:
+            if self._synced < mine:
+                target = self._written
+                await asyncio.to_thread(os.fsync, self._descriptor)
+                self._synced = target
+
+    async def keep_small(self) -> None:
+        """Compact the file now and then, for ever."""
+        while True:
+            await asyncio.sleep(COMPACT_EVERY_S)
+            await self.compact()
+
+    async def compact(self) -> None:
+        """Rewrite the file with the fewest records, if it is large and mostly history; a crash leaves either."""
+        async with self._sync_lock:
+            content = b"".join(_encoder.encode(record) + b"\n" for record in self.memory.records())
+            if self._written < max(COMPACT_ABOVE_BYTES, 4 * len(content)):
+                return
+            new = self._path.with_suffix(".new")
+            descriptor = os.open(new, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+            if os.write(descriptor, content) != len(content):
+                os.close(descriptor)
+                log.warning("the journal cannot be made smaller, the disk is full", file=str(new))
+                return
+            os.fsync(descriptor)
+            new.replace(self._path)
+            _sync_folder(self._path.parent)
+            os.close(self._descriptor)
+            self._descriptor, self._written, self._synced = descriptor, len(content), len(content)
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def assignment_report(record: HandoverRecord) -> AssignmentReport:
+    """How far a hand-over is; to the Manager one that was started is still one that was received."""
+    return AssignmentReport(
+        assignment_id=record.assignment_id,
+        state="received" if record.state == "started" else record.state,
+        exit_code=record.exit_code,
+        error=record.error,
+        slow=record.slow,
+    )

@@ -1,0 +1,224 @@
+"""What the Manager has yet to hear: the newest observation of each session, log rows, and what came of its orders.
+
+Every message carries all observations above the acknowledged one, so a message that is lost loses nothing: the next one
+that is committed covers it (PROTOCOLS §2). Log rows travel in one message and come back when it failed. Two kinds of
+orders are done once in a session. A command runs at most once: its result is in the journal until the Manager has it. A
+screenshot harms nobody when it is taken twice: it stays in memory alone, and after a restart of the Agent it is
+ordered, and taken, again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Container, Iterable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+from msgspec.structs import replace
+
+from greenroom.agent.session.journal import CommandRecord, Journal
+from greenroom.core.session.reconcile import Order
+from greenroom.wire.messages import Command, CommandReport, LogLine, Observed
+
+MAX_LOG_LINES: Final = 1000
+"""Log rows kept while no Manager can be reached; older ones are dropped and counted."""
+LONGEST_SENTENCE: Final = 2000
+"""Characters of a row. Some quote what came from outside, and all rows that wait must fit into one message."""
+DROPPED: Final = "log-rows-dropped"
+
+
+@dataclass(slots=True)
+class _Entry:
+    """The newest observation of a session and the first message that carried it."""
+
+    observed: Observed
+    first_seq: int | None = None
+    acknowledged: bool = False
+
+
+class Outbox:
+    """Observations and log rows on their way. `speak` is set when there is something no message carried yet."""
+
+    def __init__(self) -> None:
+        self._entries: dict[str, _Entry] = {}
+        self._log_lines: list[LogLine] = []
+        self._asked = False
+        self.log_lines_dropped = 0
+        self._told = 0
+        self._notes: dict[float, int] = {}
+        self.speak = asyncio.Event()
+
+    def put(self, observed: Observed) -> None:
+        """The newest observation of a session; one that says the same as the last is not sent again."""
+        before = self._entries.get(observed.session_id)
+        if before is None or before.observed != observed:
+            self._entries[observed.session_id] = _Entry(observed)
+            self.speak.set()
+
+    def drop(self, session_id: str) -> None:
+        """The session is no longer this Agent's."""
+        self._entries.pop(session_id, None)
+
+    def unacknowledged(self, seq: int) -> list[Observed]:
+        """All observations that are not committed yet; they travel in message `seq`."""
+        self._asked = False
+        waiting = [entry for entry in self._entries.values() if not entry.acknowledged]
+        for entry in waiting:
+            entry.first_seq = seq if entry.first_seq is None else entry.first_seq
+        return [entry.observed for entry in waiting]
+
+    def has_unsent(self) -> bool:
+        """Whether there is something that no message carried yet."""
+        return self._asked or any(entry.first_seq is None for entry in self._entries.values())
+
+    def is_waiting(self) -> bool:
+        """Whether something that a message carried is not committed yet."""
+        return any(entry.first_seq is not None and not entry.acknowledged for entry in self._entries.values())
+
+    def speak_up(self) -> None:
+        """Something beside sessions is new and should be told soon."""
+        self._asked = True
+        self.speak.set()
+
+    def acknowledge(self, acked_seq: int) -> list[Observed]:
+        """Message `acked_seq` and those before it are committed; returns what became acknowledged.
+
+        Results of commands, which may be large, are then let go: a later Manager need not hear them again.
+        """
+        done = [e for e in self._entries.values() if not e.acknowledged and e.first_seq and e.first_seq <= acked_seq]
+        acknowledged = [entry.observed for entry in done]
+        for entry in done:
+            entry.acknowledged = True
+            entry.observed = replace(entry.observed, commands=[])
+        return acknowledged
+
+    def start_again(self) -> None:
+        """A new incarnation: its Manager has heard nothing yet."""
+        for entry in self._entries.values():
+            entry.first_seq, entry.acknowledged = None, False
+        self.speak.set()
+
+    def add_log_line(self, line: LogLine) -> None:
+        """Queue a log row; of a sentence that is too long the rest is left out."""
+        too_long = len(line.message) > LONGEST_SENTENCE
+        self._log_lines.append(replace(line, message=f"{line.message[: LONGEST_SENTENCE - 1]}…") if too_long else line)
+        self.return_log_lines([])
+
+    def take_log_lines(self) -> list[LogLine]:
+        """The log rows to send; give them back with `return_log_lines` if the message failed.
+
+        How many were dropped since it was last said is said too.
+        """
+        lines, self._log_lines = self._log_lines, []
+        if number := self.log_lines_dropped - self._told:
+            self._told = self.log_lines_dropped
+            message = f"{number} log rows of this Agent were lost: too many waited for a Manager."
+            note = LogLine(at=time.time(), level="WARNING", code=DROPPED, message=message)
+            self._notes[note.at] = number
+            lines.append(note)
+        return lines
+
+    def return_log_lines(self, lines: list[LogLine]) -> None:
+        """Log rows whose message failed; beyond `MAX_LOG_LINES` the oldest are dropped and counted."""
+        self._told -= sum(self._notes.pop(line.at, 0) for line in lines if line.code == DROPPED)
+        self._log_lines = [*(line for line in lines if line.code != DROPPED), *self._log_lines]
+        excess = len(self._log_lines) - MAX_LOG_LINES
+        if excess > 0:
+            self.log_lines_dropped += excess
+            del self._log_lines[:excess]
+
+
+AWAITED_S: Final = 10.0
+"""Beyond its deadline somebody may still wait for a result; the api gives up then. What was not begun never is."""
+MOST_WAITING_BYTES: Final = 2 << 20
+"""Of all results that wait for a Manager, as they travel: they share a message with everything else there is to say."""
+LITTLE: Final = 2000
+"""Characters of an output that are kept where there is no room for more."""
+NO_ROOM: Final = "[most of the output was dropped: the Agent has too many results to report]\n"
+
+
+class Orders:
+    """See the module. `journal` must be open."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._commands: dict[str, Command] = {}
+        self._awaited_until_s: dict[str, float] = {}
+        self._taken: dict[str, CommandReport] = {}
+
+    def accept(self, commands: Iterable[Command], sessions: Container[str]) -> None:
+        """Take over what was ordered for sessions of this Agent."""
+        for command in commands:
+            if command.session_id in sessions and command.command_id not in self._commands:
+                self._commands[command.command_id] = command
+                self._awaited_until_s[command.command_id] = time.monotonic() + command.deadline_s + AWAITED_S
+
+    def get(self, command_id: str) -> Command | None:
+        """An order that was not reported yet."""
+        return self._commands.get(command_id)
+
+    def all(self) -> tuple[Order, ...]:
+        """All orders, as the plan needs them; those that nobody waits for any more are forgotten."""
+        now_s = time.monotonic()
+        self._keep(k for k in self._commands if self._awaited_until_s[k] > now_s)
+        return tuple(Order(command_id=c.command_id, session_id=c.session_id) for c in self._commands.values())
+
+    def begun(self) -> frozenset[str]:
+        """Ids of those that must not be begun (again)."""
+        return frozenset(self._journal.memory.commands) | self._taken.keys()
+
+    def leave(self, session_id: str) -> None:
+        """The session is no longer this Agent's."""
+        self._keep(k for k, command in self._commands.items() if command.session_id != session_id)
+
+    def _keep(self, command_ids: Iterable[str]) -> None:
+        kept = frozenset(command_ids)
+        self._commands = {k: v for k, v in self._commands.items() if k in kept}
+        self._awaited_until_s = {k: v for k, v in self._awaited_until_s.items() if k in kept}
+        self._taken = {k: v for k, v in self._taken.items() if k in kept}
+
+    def has_room(self) -> bool:
+        """Whether another large result can be kept for the Manager."""
+        outputs = (c.output for c in self._journal.memory.commands.values() if c.state != "reported")
+        pictures = sum(len(report.picture) for report in self._taken.values())
+        return pictures + sum(_travelling_bytes(output) for output in outputs) < MOST_WAITING_BYTES
+
+    def fitting(self, output: str) -> str:
+        """The output as far as there is room for it; it says so where it had to be cut."""
+        return output if len(output) <= LITTLE or self.has_room() else NO_ROOM + output[-LITTLE:]
+
+    def take(self, report: CommandReport) -> None:
+        """A screenshot was taken, or could not be; kept until the Manager has it, unless nobody waits any more."""
+        if report.command_id in self._commands:
+            self._taken[report.command_id] = report
+
+    def reports(self, session_id: str) -> list[CommandReport]:
+        """What became of the orders of a session, as far as the Manager has not committed it yet."""
+        journalled = [
+            CommandReport(
+                command_id=c.command_id,
+                state=c.state,
+                exit_code=c.exit_code,
+                output=c.output,
+                output_complete=c.output_complete,
+            )
+            for c in self._journal.memory.commands.values()
+            if c.session_id == session_id and c.state != "reported"
+        ]
+        mine = [k for k, command in self._commands.items() if command.session_id == session_id]
+        return journalled + [self._taken[k] for k in mine if k in self._taken]
+
+    def reported(self, session_id: str, report: CommandReport) -> None:
+        """The Manager has committed a report: a result need not be kept any longer."""
+        if report.state == "started":
+            return
+        self._keep(self._commands.keys() - {report.command_id})
+        if report.command_id in self._journal.memory.commands:
+            self._journal.note(CommandRecord(command_id=report.command_id, session_id=session_id, state="reported"))
+
+
+def _travelling_bytes(output: str) -> int:
+    """Length of a text in a message; a command can make it six times as long by what it prints."""
+    return len(msgspec.json.encode(output))

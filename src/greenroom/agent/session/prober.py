@@ -1,0 +1,251 @@
+"""Finds out whether sessions are usable: the page answers, something was painted, and `first_launch` has ended.
+
+While a session starts its page is probed quickly, as far as the host has time for it, afterwards every
+`probe_interval_s`. One failed probe of a usable session is looked at again before it counts. Each gets time in
+proportion to how late the Agent and its host are (`core.fleet.lateness`), so that a busy host does not make sessions
+flap.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
+
+import structlog
+
+from greenroom.agent.capacity import Explained, as_it_is
+from greenroom.agent.concurrency import Slots, Workers
+from greenroom.agent.metrics import Metrics
+from greenroom.agent.session.sessions import Sessions
+from greenroom.core.errors import GreenroomError
+from greenroom.core.fleet.lateness import Lateness, allowed_s, because, times
+from greenroom.core.session.scheduling import SlotCount, Urgency
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.runtimes.contract import PROBE_TIMEOUT_S, ProbeResult, Runtime
+
+T = TypeVar("T")
+
+MOST_LOOK_S: Final = 15.0
+"""No single look at a page takes longer."""
+
+
+class Patience:
+    """Waits as long as the host needs at the moment."""
+
+    def __init__(self, lateness: Callable[[], Lateness]) -> None:
+        self._lateness = lateness
+
+    def allowed_s(self, limit_s: float, most_s: float = MOST_LOOK_S) -> float:
+        """What becomes of a limit now."""
+        return allowed_s(limit_s, self._lateness(), most_s)
+
+    def quiet_s(self, spent_s: float) -> float:
+        """How much of a limit is used up when so long was waited."""
+        return spent_s / times(self._lateness())
+
+    def because(self) -> str:
+        """Why it is more, as the end of a sentence."""
+        return because(self._lateness())
+
+    async def wait_for(self, work: Coroutine[Any, Any, T], limit_s: float) -> T:
+        """The result of `work`; how long it may take is asked again when the time seems to be over.
+
+        Raises:
+            TimeoutError: it is over; the work was cancelled.
+        """
+        task = asyncio.ensure_future(work)
+        begun = time.monotonic()
+        try:
+            while (left_s := begun + self.allowed_s(limit_s) - time.monotonic()) > 0 and not task.done():
+                await asyncio.wait({task}, timeout=left_s)
+            if not task.done():
+                raise TimeoutError
+            return task.result()
+        finally:
+            task.cancel()
+            await asyncio.gather(task, return_exceptions=True)
+
+    async def look(self, runtime: Runtime, address: str, spec: SessionSpec, limit_s: float) -> ProbeResult:
+        """Look at a session's page; `silent` where it gave no answer in the time it was given."""
+        begun = time.monotonic()
+        try:
+            return await self.wait_for(runtime.probe(address, spec, MOST_LOOK_S), limit_s)
+        except TimeoutError:
+            spent_s = time.monotonic() - begun
+            sentence = f"The session's page did not answer within {spent_s:.1f} s{self.because()}."
+            return ProbeResult(usable=False, silent=True, error=sentence)
+
+
+log = structlog.get_logger(__name__)
+
+FAST_S: Final = 0.075
+SLOW_S: Final = 1.0
+REST: Final = 3
+"""A session that starts is left alone for so many times as long as a look at it took. Where many start at once looks
+take longer and come less often, so that they leave the host to what they wait for."""
+FAST_FOR_S: Final = 20.0
+"""A session that is not usable after this time is probed every `SLOW_S` only."""
+PARALLEL: Final = SlotCount(ordinary=8, for_people=4)
+"""Probes at a time, so that they do not slow down what they wait for."""
+FAILURES_THAT_COUNT: Final = 2
+"""Probes in a row that must fail before a session is not usable any more."""
+BROKEN_AFTER_S: Final = 1.0
+"""For how long they must have failed before it counts as broken."""
+PROBES_VALID: Final = 3
+"""What a probe found counts for so many intervals; after that the Agent itself was held up, and must look again."""
+LOG_EVERY_S: Final = 30.0
+"""How often the log of a container that does not become usable is looked at, from `FAST_FOR_S` on."""
+LOG_TAIL_LINES: Final = 50
+STOP_GRACE_S: Final = 1.0
+
+
+def pause_s(age_s: float, took_s: float) -> float:
+    """Seconds until the next look at a session that is not usable.
+
+    Args:
+        age_s: since its container began to run.
+        took_s: how long the last look took, with the wait for its turn.
+    """
+    return min(SLOW_S, max(FAST_S, REST * took_s)) if age_s < FAST_FOR_S else SLOW_S
+
+
+class Prober:
+    """One worker per running container, key `probe:<session_id>:<address>`."""
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        sessions: Sessions,
+        workers: Workers,
+        metrics: Metrics,
+        patience: Patience,
+        *,
+        interval_s: float,
+        explained: Explained = as_it_is,
+    ) -> None:
+        self._runtime = runtime
+        self._sessions = sessions
+        self._workers = workers
+        self._metrics = metrics
+        self._patience = patience
+        self._interval_s = interval_s
+        self._explained = explained
+        self._slots = Slots(PARALLEL)
+
+    def follow(self, running: list[str]) -> None:
+        """See to it that each of these sessions is probed; the probing of others ends by itself."""
+        for session_id in running:
+            seen = self._sessions.seen(session_id)
+            if seen is not None and seen.address is not None and not self._sessions.known(session_id).failure:
+                self._follow_one(session_id, seen.address)
+
+    def _follow_one(self, session_id: str, address: str) -> None:
+        self._workers.start(f"probe:{session_id}:{address}", lambda: self._probe_on(session_id, address))
+
+    async def _probe_on(self, session_id: str, address: str) -> None:
+        begun, failures, was_usable, next_log_s = time.monotonic(), 0, False, FAST_FOR_S
+        failing_since = begun
+        while (spec := self._spec(session_id, address)) is not None:
+            looked = time.monotonic()
+            result = await self._probe(session_id, address, spec)
+            took_s = time.monotonic() - looked
+            failures = 0 if result.usable else failures + 1
+            failing_since = time.monotonic() if failures <= 1 else failing_since
+            if result.usable and not was_usable:
+                if not await self._first_launch(session_id, spec):
+                    return
+                was_usable = True
+                self._sessions.remember(session_id, log_tail="")
+                self._note_start(session_id)
+            elif failures >= FAILURES_THAT_COUNT:
+                was_usable = False
+            if self._spec(session_id, address) is not None:
+                broken = failures >= FAILURES_THAT_COUNT and time.monotonic() - failing_since >= BROKEN_AFTER_S
+                error = self._reason(session_id, result.error, time.monotonic() - begun)
+                self._sessions.probed(session_id, usable=was_usable, error=error, broken=broken)
+            age_s = time.monotonic() - begun
+            if not was_usable and age_s >= next_log_s:
+                await self._keep_log(session_id)
+                next_log_s = age_s + LOG_EVERY_S
+            await asyncio.sleep(self._interval_s if result.usable else pause_s(age_s, took_s))
+
+    def _reason(self, session_id: str, error: str, age_s: float) -> str:
+        """Why it is not usable; when its start takes long with what the host's limits have to do with it."""
+        if not error or age_s < FAST_FOR_S:
+            return error
+        return self._explained(error, self._sessions.memory(session_id).log_tail)
+
+    async def _keep_log(self, session_id: str) -> None:
+        """What a container says that runs and is not usable: when its time is over, that is what tells why."""
+        try:
+            tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
+        except GreenroomError as error:
+            log.warning("the log of a container cannot be read", session_id=session_id, reason=error.message)
+        else:
+            self._sessions.remember(session_id, log_tail=tail)
+
+    def _note_start(self, session_id: str) -> None:
+        since_s = self._sessions.age_s(session_id)
+        if since_s is not None:
+            self._metrics.start_seconds.observe(since_s)
+
+    def _spec(self, session_id: str, address: str) -> SessionSpec | None:
+        """The specification while this container still is the one to probe."""
+        seen = self._sessions.seen(session_id)
+        is_same = seen is not None and seen.address == address and seen.state == "running"
+        return self._sessions.spec(session_id) if is_same else None
+
+    async def _probe(self, session_id: str, address: str, spec: SessionSpec) -> ProbeResult:
+        urgency = Urgency.PERSON if self._sessions.has_user(session_id) else Urgency.REFILL
+        async with self._slots.held(urgency):
+            result = await self._patience.look(self._runtime, address, spec, PROBE_TIMEOUT_S)
+        if result.usable or result.painted is False:
+            self._sessions.step(session_id, "answering")
+        if result.usable and result.painted:
+            self._sessions.step(session_id, "painted")
+        return result
+
+    async def _first_launch(self, session_id: str, spec: SessionSpec) -> bool:
+        """Run the command that belongs to the first start, once in the container's life; False = the session failed.
+
+        Nobody is given a session that was not prepared: what did not end with 0 within its deadline is a failure.
+        """
+        done = self._sessions.memory(session_id).first_launch
+        if spec.first_launch is None or done == "ended":
+            return True
+        if done == "started":
+            await self._fail(session_id, "The Agent was restarted while `first_launch` ran; how it ended is not known.")
+            return False
+        await self._sessions.remember_durably(session_id, first_launch="started")
+        try:
+            result = await self._runtime.exec(session_id, spec.first_launch)
+        except GreenroomError as error:
+            await self._fail(session_id, f"`first_launch` could not be run: {error.message}")
+            return False
+        if result.exit_code == 0:
+            self._sessions.remember(session_id, first_launch="ended")
+            return True
+        how = (
+            f"was still running after {spec.first_launch.deadline_s:g} s"
+            if result.exit_code is None
+            else f"ended with exit code {result.exit_code}"
+        )
+        await self._fail(session_id, f"`first_launch` {how}: {result.last_words}", result.exit_code)
+        return False
+
+    async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
+        """Nobody will use the session any more, so its container is stopped; what it wrote last is kept."""
+        if self._sessions.seen(session_id) is None:
+            return  # it was deleted meanwhile
+        try:
+            tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
+            sentence = self._explained(sentence, tail)
+            changes = {"failure": sentence, "exit_code": exit_code, "log_tail": tail, "first_launch": "ended"}
+            await self._sessions.remember_durably(session_id, **changes)
+            await self._runtime.stop(session_id, STOP_GRACE_S)
+        except GreenroomError as error:
+            self._sessions.remember(session_id, failure=sentence, exit_code=exit_code, first_launch="ended")
+            log.warning("a session that failed could not be stopped", session_id=session_id, reason=error.message)
+        self._sessions.log_line("ERROR", "agent-first-launch", f"Session {session_id}: {sentence}", session_id)

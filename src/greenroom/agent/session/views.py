@@ -1,0 +1,85 @@
+"""What is known of single sessions: the last probe and how long it counts, and what stream requests see."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Final, Protocol
+
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.wire.messages import Authorised
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probed:
+    """What a probe found. `broken`: not the first one in a row that found the session unusable; `error` says why."""
+
+    usable: bool = False
+    broken: bool = False
+    error: str = ""
+    at_s: float = 0.0
+    """By CLOCK_BOOTTIME, which goes on while the machine sleeps."""
+
+
+NOT_PROBED: Final = Probed()
+ALWAYS_S: Final = math.inf
+"""For a probe that counts until the next one."""
+
+
+class Probes:
+    """The last probe of each session.
+
+    Args:
+        valid_s: a session whose last probe is longer ago is not known to be usable: an Agent that was frozen must not
+            have sessions handed out of which it knows nothing.
+    """
+
+    def __init__(self, valid_s: float = ALWAYS_S) -> None:
+        self._valid_s = valid_s
+        self._probes: dict[str, Probed] = {}
+
+    def note(self, session_id: str, *, usable: bool, error: str, broken: bool) -> None:
+        """A probe ended now."""
+        self._probes[session_id] = Probed(usable=usable, broken=broken, error=error, at_s=_boottime_s())
+
+    def forget(self, session_id: str) -> None:
+        """What was found does not hold any more: the container is another one, does not run, or is gone."""
+        self._probes.pop(session_id, None)
+
+    def last(self, session_id: str) -> Probed:
+        """What counts now."""
+        probed = self._probes.get(session_id, NOT_PROBED)
+        return probed if _boottime_s() - probed.at_s <= self._valid_s else replace(probed, usable=False)
+
+
+def _boottime_s() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionSnapshot:
+    """What the stream authoriser needs to know of one session.
+
+    `address` is host:port of the page, None while there is no running container. `handed_over` is false from a claim
+    until the hand-over has succeeded: the stream of a session opens only then (PROTOCOLS §3).
+    """
+
+    session_id: str
+    spec: SessionSpec
+    address: str | None
+    authorised: Authorised | None
+    handed_over: bool
+
+
+class SessionView(Protocol):
+    """What the stream authoriser may ask of the table."""
+
+    def get(self, session_id: str) -> SessionSnapshot | None:
+        """The session, or None if this Agent is not to run it."""
+        ...
+
+    def on_authorised_changed(self, callback: Callable[[str], None]) -> None:
+        """Call `callback(session_id)` whenever who may view that session changed, also when it left the list."""
+        ...

@@ -1,0 +1,344 @@
+"""The Agent's answer to nginx: may this request reach a session's page, and where is it?
+
+`GET /authorise` is nginx's auth_request before every request to a stream: 200 with `X-Greenroom-Upstream`,
+`X-Greenroom-Authorization` (the container's own credential) and `X-Greenroom-Idle-Disconnect-S` (for the session's
+page, 0 = never), or 401/403 with `X-Greenroom-Reason`, or 503 when nobody could be asked. `GET /enter` is a page opened
+with its token in the address: the token becomes a cookie on the session's path and the address loses it. Where another
+Agent runs the session that took its place, it is sent there, with its token.
+
+A viewer the Agent does not know is asked about at the session's Upstream Auth Address. A known one may come back as
+long as who may view the session is unchanged in the desired list and that list is fresh; when no Manager confirms it,
+for `viewer_ttl_s` (10 minutes) more. On revocation his established connections are cut.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import unquote
+
+from starlette.datastructures import Headers
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import BaseRoute, Route
+
+from greenroom.agent.session.views import SessionSnapshot, SessionView
+from greenroom.agent.stream.termination import Cutter
+from greenroom.agent.stream.viewers import Client, Openings, Viewer, Viewers, Write, client_of, token_hash
+from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
+from greenroom.core.fleet.addresses import refusal_of_origin
+from greenroom.core.session.streams import (
+    VIEWER_COOKIE,
+    Grant,
+    StreamAddress,
+    parse_address,
+    printable,
+    refusal_by_agent,
+    still_holds,
+)
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.wire.messages import Authorised, Stream, StreamVerdict
+
+MAX_TOKENS: Final = 3
+
+Report = Callable[[str, str], None]
+"""(sentence, session_id): a viewer was refused for a reason an administrator should see."""
+
+
+class Identity(Protocol):
+    """Who this Agent is (agent.fleet.identity)."""
+
+    @property
+    def route(self) -> str:
+        """First 8 hex digits of the agent id."""
+        ...
+
+    @property
+    def bearer(self) -> str:
+        """Value of the Authorization header."""
+        ...
+
+
+class Asker(Protocol):
+    """Asks the api about a viewer (agent.stream.upstream_auth)."""
+
+    async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
+        """The answer.
+
+        Raises:
+            Unavailable: it could not be asked; the sentence names the address.
+        """
+        ...
+
+
+class MovedError(Forbidden):
+    """The session that took the place of the one asked for is streamed by another Agent, at `path`."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__("The session runs on another host now; ask for its status again.")
+        self.path = path
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A token that came with a request, and the user name beside it."""
+
+    token: str
+    username: str = ""
+
+
+class StreamAuthoriser:
+    """See the module.
+
+    Args:
+        sessions: the Agent's table of sessions.
+        identity: who this Agent is.
+        asker: asks the api.
+        cutter: cuts connections, already probed.
+        folder: the Agent's folder.
+        last_fresh: time.monotonic() of the last fresh answer of a Manager, which would have brought a revocation.
+        report: called with every refusal that an administrator should see.
+        opened: called when somebody opened a stream (`greenroom.agent.stream.viewers`).
+        closed: called when they left it.
+        decided: called with `allowed` or `refused` for every request.
+        clock: time.monotonic.
+    """
+
+    def __init__(
+        self,
+        sessions: SessionView,
+        identity: Identity,
+        asker: Asker,
+        cutter: Cutter,
+        folder: Path,
+        *,
+        last_fresh: Callable[[], float | None],
+        report: Report,
+        opened: Write,
+        closed: Write,
+        decided: Callable[[str], None] = lambda outcome: None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._sessions = sessions
+        self._identity = identity
+        self._asker = asker
+        self._cutter = cutter
+        self._viewers = Viewers(folder)
+        self._last_fresh = last_fresh
+        self._report = report
+        self._decided = decided
+        self._clock = clock
+        self.openings = Openings(opened, closed, clock)
+        self._asking: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
+        sessions.on_authorised_changed(self._authorised_changed)
+
+    @property
+    def routes(self) -> list[BaseRoute]:
+        """What nginx asks; served on the Agent's loopback address."""
+        return [Route("/authorise", self.authorise), Route("/enter", self.enter)]
+
+    async def authorise(self, request: Request) -> Response:
+        """Answer nginx's auth_request."""
+        headers = request.headers
+        try:
+            address = self._address(headers.get("x-original-uri", ""))
+            opens = _client(headers) if headers.get("x-original-upgrade") else None
+            shown = [*_cookies(headers.get("cookie", "")), *([_Shown(address.token)] if address.token else [])]
+            session = await self._admit(address, shown, headers.get("origin"), opens=opens)
+        except GreenroomError as error:
+            self._decided("refused")
+            return _refused(error)
+        self._decided("allowed")
+        return Response(
+            headers={
+                "X-Greenroom-Upstream": f"{session.spec.protocol}://{session.address}",
+                "X-Greenroom-Authorization": _basic(session.spec),
+                "X-Greenroom-Idle-Disconnect-S": f"{_idle_disconnect_s(session):g}",
+            }
+        )
+
+    async def enter(self, request: Request) -> Response:
+        """Turn the token in the address into a cookie on the session's path."""
+        headers = request.headers
+        try:
+            address = self._address(headers.get("x-original-uri", ""))
+            await self._admit(address, [_Shown(address.token)], headers.get("origin"))
+        except MovedError as moved:
+            self._decided("moved")
+            return self._sent_on(headers.get("x-original-uri", ""), moved)
+        except GreenroomError as error:
+            self._decided("refused")
+            return _refused(error)
+        self._decided("allowed")
+        cookie = f"{VIEWER_COOKIE}={address.token}; Path={address.prefix}; HttpOnly; Secure; SameSite=Strict"
+        return Response(
+            status_code=303,
+            headers={"Location": address.without_token, "Set-Cookie": cookie, "Cache-Control": "no-store"},
+        )
+
+    def _sent_on(self, uri: str, moved: MovedError) -> Response:
+        """To the same page of the session that took the place of this one; its token opens that one, too."""
+        location = moved.path + uri.removeprefix(self._address(uri).prefix)
+        return Response(status_code=303, headers={"Location": location, "Cache-Control": "no-store"})
+
+    def _address(self, uri: str) -> StreamAddress:
+        address = parse_address(uri)
+        if address is None or address.route != self._identity.route:
+            raise Forbidden("This address belongs to no session of this Agent.")
+        return address
+
+    async def _admit(
+        self, address: StreamAddress, shown: list[_Shown], origin: str | None, *, opens: Client | None = None
+    ) -> SessionSnapshot:
+        """The session whose desktop the viewer gets.
+
+        Args:
+            address: what was asked for.
+            shown: the tokens that came with it.
+            origin: of the page that asks.
+            opens: from where a websocket is opened, which is the stream; None = something else is asked for.
+
+        Raises:
+            Forbidden: nobody may see it now, or not from this origin.
+            Unauthenticated: the viewer may not see it.
+            Unavailable: whether the viewer may could not be asked; nobody gets in meanwhile.
+        """
+        asked = self._sessions.get(address.session_id)
+        if asked is None:
+            raise Forbidden("This Agent runs no such session.")
+        if reason := refusal_of_origin(origin, asked.spec.allow_origin, websocket=opens is not None):
+            self._report(f"A stream was refused: {reason}", address.session_id)
+            raise Forbidden(reason)
+        if not shown:
+            raise Unauthenticated("No token came with the request; open the session from the console.")
+        refusals: list[GreenroomError] = []
+        for one in shown[:MAX_TOKENS]:
+            try:
+                viewer = await self._viewer(asked, one, origin or "")
+                session = self._shown_to(viewer)
+            except (Unauthenticated, Unavailable) as error:
+                refusals.append(error)
+                continue
+            if opens is not None:
+                self.openings.opened(viewer, opens)
+            return session
+        # a verdict is final: it is none as long as one of the tokens was not asked about
+        raise next((error for error in refusals if isinstance(error, Unavailable)), refusals[-1])
+
+    def _shown_to(self, viewer: Viewer) -> SessionSnapshot:
+        """The desktop this viewer gets.
+
+        Raises:
+            Forbidden: there is nothing to see now; MovedError where it is known who shows it.
+        """
+        session = self._sessions.get(viewer.shows)
+        if session is None and parse_address(viewer.path) is not None:
+            raise MovedError(viewer.path)
+        if session is None:
+            raise Forbidden("The session runs on another host now; ask for its status again.")
+        reason = refusal_by_agent(
+            session_id=session.session_id,
+            authorised=_grant(session.authorised),
+            handed_over=session.handed_over,
+            address=session.address,
+        )
+        if reason or session.address is None:
+            raise Forbidden(reason)
+        if viewer.address != session.address:
+            self._viewers.moved(viewer, session.address)
+        return session
+
+    async def _viewer(self, asked: SessionSnapshot, shown: _Shown, origin: str) -> Viewer:
+        """The viewer with this token, known or asked about; equal questions at one time are asked once."""
+        known = self._viewers.get(asked.session_id, shown.token)
+        if known is not None and self._is_trusted(known):
+            return known
+        key = (asked.session_id, shown.token)
+        if key not in self._asking:
+            task = asyncio.create_task(self._ask(asked, shown, origin), name=f"viewer of {asked.session_id}")
+            self._asking[key] = task
+            task.add_done_callback(lambda _: self._asking.pop(key, None))
+        return await asyncio.shield(self._asking[key])
+
+    def _is_trusted(self, viewer: Viewer) -> bool:
+        session = self._sessions.get(viewer.shows)
+        if session is None or not still_holds(viewer.grant, _grant(session.authorised)):
+            return False
+        ages_s = [self._clock() - at for at in (viewer.confirmed_at, self._last_fresh()) if at is not None]
+        return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # below 0: of before a restart of the machine
+
+    async def _ask(self, asked: SessionSnapshot, shown: _Shown, origin: str) -> Viewer:
+        question = Stream(session_id=asked.session_id, token=shown.token, username=shown.username, origin=origin)
+        try:
+            verdict = await self._asker.ask(asked.spec.upstream_auth, self._identity.bearer, question)
+        except Unavailable as error:
+            self._report(f"A viewer could not be admitted: {error.message}", asked.session_id)
+            raise
+        if not verdict.allow:
+            raise Unauthenticated(verdict.reason)
+        viewer = Viewer(
+            session_id=asked.session_id,
+            token_hash=token_hash(shown.token),
+            shows=verdict.session_id or asked.session_id,
+            user_id=verdict.user_id,
+            epoch=verdict.epoch,
+            confirmed_at=self._clock(),
+            ttl_s=verdict.viewer_ttl_s,
+            address="",
+            path=verdict.path,
+        )
+        session = self._sessions.get(viewer.shows)
+        if session is not None and not still_holds(viewer.grant, _grant(session.authorised)):
+            raise Unauthenticated(f"Session {viewer.shows} is not this user's, as far as this Agent was told.")
+        self._viewers.keep(lambda one: self._sessions.get(one.shows) is not None)
+        self._viewers.add(viewer)
+        return viewer
+
+    def _authorised_changed(self, session_id: str) -> None:
+        """Who may view the session changed: forget and cut those who may not any more."""
+        session = self._sessions.get(session_id)
+        for viewer in self._viewers.forget_revoked(session_id, _grant(session.authorised) if session else None):
+            if viewer.address:
+                self._cutter.cut_soon(session_id, viewer.address)
+
+
+def _client(headers: Headers) -> Client:
+    names = ("x-original-client", "x-original-client-port", "x-original-forwarded-for")
+    return client_of(*(headers.get(name, "") for name in names))
+
+
+def _idle_disconnect_s(session: SessionSnapshot) -> float:
+    return session.authorised.idle_disconnect_s if session.authorised else 0.0
+
+
+def _grant(authorised: Authorised | None) -> Grant | None:
+    return Grant(user_id=authorised.user_id, epoch=authorised.epoch) if authorised else None
+
+
+def _cookies(header: str) -> Iterator[_Shown]:
+    """The tokens among the cookies: ours, then the one that programs send with their user's name."""
+    pairs = [part.strip().partition("=") for part in header.split(";")]
+    values = {name: unquote(value.strip('"')) for name, _, value in reversed(pairs)}
+    if token := values.get(VIEWER_COOKIE):
+        yield _Shown(token)
+    if token := values.get("session_token"):
+        yield _Shown(token, values.get("username", ""))
+
+
+def _basic(spec: SessionSpec) -> str:
+    return "Basic " + base64.b64encode(f"{spec.auth_user}:{spec.credential}".encode()).decode()
+
+
+def _refused(error: GreenroomError) -> Response:
+    """401 or 403 with the reason, 503 without a verdict; never a redirect, which a websocket client would follow."""
+    reason = printable(error.message)
+    headers = {"X-Greenroom-Reason": reason, "Cache-Control": "no-store"}
+    if isinstance(error, Unavailable):
+        return JSONResponse({"error_message": reason}, status_code=503, headers={**headers, "Retry-After": "5"})
+    status = 401 if isinstance(error, Unauthenticated) else 403
+    return JSONResponse({"error_message": reason}, status_code=status, headers=headers)

@@ -1,0 +1,162 @@
+"""What the Agent was told of desktops that people look at, kept on the disk: they may come back after its restart.
+
+A restarted Agent knows nothing until a Manager sent it a whole list. If none answers then, known viewers
+(agent.stream.viewers) would be locked out for as long. So of each session that somebody may view the little is kept
+that its authorisation needs, and when a Manager last confirmed it. The first list takes its place, and revokes what it
+does not confirm. Nothing else is done on the ground of what is remembered: no container is touched before there is a
+list.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from greenroom.agent.concurrency import wait_for
+from greenroom.agent.fleet.identity import write_private
+from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.session.views import SessionSnapshot
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.wire.messages import Authorised, Desired
+
+log = structlog.get_logger(__name__)
+
+FILE: Final = "viewable.json"
+SAVE_EVERY_S: Final = 20.0
+"""The file is written at once when who may view what changes, and this often for the time of the last answer."""
+BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
+
+
+class _Session(msgspec.Struct, frozen=True, kw_only=True):
+    """Of a session what the answer to nginx is made of; `credential` is that of its container."""
+
+    session_id: str
+    authorised: Authorised
+    handed_over: bool
+    image: str
+    image_id: str
+    credential: str
+    protocol: str
+    auth_user: str
+    allow_origin: tuple[str, ...]
+    upstream_auth: str
+
+    @property
+    def spec(self) -> SessionSpec:
+        """The specification as far as it is remembered."""
+        known = msgspec.structs.asdict(self)
+        return msgspec.convert({name: known[name] for name in _OF_SPEC}, SessionSpec)
+
+
+_OF_SPEC: Final = ("image", "image_id", "credential", "protocol", "auth_user", "allow_origin", "upstream_auth")
+
+
+class _Stored(msgspec.Struct, frozen=True, kw_only=True):
+    """The file. Times are seconds of `time.monotonic()`, which counts from the start of the machine."""
+
+    boot_id: str
+    last_fresh: float | None
+    sessions: list[_Session]
+
+
+class Remembered:
+    """The table of sessions as the stream authoriser sees it (`views.SessionView`).
+
+    Args:
+        sessions: the table itself.
+        folder: the Agent's folder.
+        boot_id: of this start of the machine.
+    """
+
+    def __init__(self, sessions: Sessions, folder: Path, boot_id: str | None = None) -> None:
+        self._sessions = sessions
+        self._file = folder / FILE
+        self._boot_id = boot_id or BOOT_ID.read_text().strip()
+        self._callbacks: list[Callable[[str], None]] = []
+        self._changed = asyncio.Event()
+        stored = self._read()
+        self._kept = {session.session_id: session for session in stored.sessions}
+        self._has_saved = self._file.exists()
+        self.last_fresh = stored.last_fresh
+        """When a Manager last confirmed it to an earlier process of this Agent."""
+        sessions.on_authorised_changed(self._tell)
+        sessions.on_first_list = self._first_list
+
+    def _read(self) -> _Stored:
+        nothing = _Stored(boot_id=self._boot_id, last_fresh=None, sessions=[])
+        try:
+            stored = msgspec.json.decode(self._file.read_bytes(), type=_Stored)
+        except FileNotFoundError:
+            return nothing
+        except msgspec.MsgspecError as error:  # the worst that follows is that viewers wait for a Manager
+            log.warning("what was remembered of viewers cannot be read", file=str(self._file), reason=str(error))
+            return nothing
+        return stored if stored.boot_id == self._boot_id else nothing
+
+    # For the stream authoriser ------------------------------------------------------------------------------------
+
+    def get(self, session_id: str) -> SessionSnapshot | None:
+        """See `SessionView`; before the first list as it was told to an earlier process."""
+        kept = None if self._sessions.list_is_valid else self._kept.get(session_id)
+        if kept is None:
+            return self._sessions.get(session_id)
+        seen = self._sessions.seen(session_id)
+        return SessionSnapshot(
+            session_id=session_id,
+            spec=kept.spec,
+            address=seen.address if seen else None,
+            authorised=kept.authorised,
+            handed_over=kept.handed_over,
+        )
+
+    def on_authorised_changed(self, callback: Callable[[str], None]) -> None:
+        """See `SessionView`."""
+        self._callbacks.append(callback)
+
+    def _tell(self, session_id: str) -> None:
+        self._changed.set()
+        for callback in self._callbacks:
+            callback(session_id)
+
+    def _first_list(self) -> None:
+        """From now on the list counts: those it does not confirm are told that they may not view any more."""
+        kept, self._kept = self._kept, {}
+        for session_id in kept:
+            self._tell(session_id)
+
+    # On the disk --------------------------------------------------------------------------------------------------
+
+    async def run(self, last_fresh: Callable[[], float | None]) -> None:
+        """Keep the file up to date, for ever. Nothing is written before there is a list."""
+        while True:
+            await wait_for(self._changed, SAVE_EVERY_S)
+            if self._sessions.list_is_valid:
+                await self._save(last_fresh())
+
+    async def _save(self, last_fresh: float | None) -> None:
+        found = [self._of(desired) for desired in self._sessions.viewable()]
+        sessions = [session for session in found if session is not None]
+        if not (sessions or self._has_saved):
+            return  # nobody looks at anything, and the file says no more
+        stored = _Stored(boot_id=self._boot_id, last_fresh=last_fresh, sessions=sessions)
+        try:
+            await asyncio.to_thread(write_private, self._file, msgspec.json.encode(stored))
+            self._has_saved = bool(sessions)
+        except OSError as error:
+            log.warning("what viewers need after a restart cannot be kept", file=str(self._file), reason=str(error))
+
+    def _of(self, desired: Desired) -> _Session | None:
+        snapshot = self._sessions.get(desired.session_id)
+        if snapshot is None or desired.authorised is None:
+            return None
+        return _Session(
+            session_id=desired.session_id,
+            authorised=desired.authorised,
+            handed_over=snapshot.handed_over,
+            **{name: getattr(snapshot.spec, name) for name in _OF_SPEC},
+        )

@@ -1,0 +1,42 @@
+"""The kernel's table of TCP connections: who is connected to this host, whichever process holds the connection."""
+
+from __future__ import annotations
+
+import ipaddress
+import sys
+from collections.abc import Iterable, Set
+from pathlib import Path
+from typing import Final
+
+from greenroom.core.session.visits import Connection
+
+TABLE: Final = Path("/proc/net/tcp")
+_TABLES: Final = (TABLE, Path("/proc/net/tcp6"))
+_ESTABLISHED: Final = "01"
+_MAPPED: Final = bytes(10) + b"\xff\xff"
+"""The beginning of an IPv4 address where an IPv6 socket took the connection."""
+
+
+def spelled(address: bytes, port: int) -> str:
+    """An address and port as the table has them."""
+    words = (address[at : at + 4] for at in range(0, len(address), 4))
+    return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{port:04X}"
+
+
+def established(table: str) -> Iterable[tuple[str, str]]:
+    """(remote end, inode) of every established connection, from the text of a table."""
+    rows = (line.split() for line in table.splitlines()[1:])
+    return ((row[2], row[9]) for row in rows if row[3] == _ESTABLISHED)
+
+
+def connected(wanted: Set[Connection]) -> frozenset[Connection]:
+    """Those of the connections that are established here now."""
+    remote = {end for table in _TABLES if table.exists() for end, _ in established(table.read_text())}
+    return frozenset(connection for connection in wanted if not remote.isdisjoint(_spellings(connection)))
+
+
+def _spellings(connection: Connection) -> set[str]:
+    address = ipaddress.ip_address(connection.address)
+    if isinstance(address, ipaddress.IPv6Address):
+        return {spelled(address.packed, connection.port)}
+    return {spelled(packed, connection.port) for packed in (address.packed, _MAPPED + address.packed)}

@@ -1,0 +1,184 @@
+"""End established connections to a session's page: nginx cannot close a websocket, the kernel can.
+
+`ss -K` aborts sockets where the kernel was built with INET_DIAG_DESTROY and this process has CAP_NET_ADMIN; whether it
+does is tried once at start. Elsewhere the connections that other processes of this host hold are shut down through
+copies of their sockets: a process that may trace another one can have a copy of its socket (`pidfd_getfd`, Linux 5.6),
+and `shutdown` on the copy ends the connection for both sides. Nothing else of the session notices: its container stays
+on its network.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import errno
+import ipaddress
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from greenroom.agent.stream.tcp_table import TABLE, established, spelled
+
+_PIDFD_GETFD: Final = 438
+"""Number of the system call, the same on every architecture; Python has no function for it."""
+_CLOSED_MEANWHILE: Final = {errno.ESRCH, errno.EBADF, errno.ENOTCONN, errno.ENOTSOCK}
+
+
+def shut_down(address: str) -> int:
+    """End every TCP connection of this host to `address` (IPv4 host:port), whoever holds it; how many there were.
+
+    Raises:
+        OSError: the kernel lacks the call, or this process may not see or trace one that holds such a connection.
+    """
+    host, _, port = address.rpartition(":")
+    wanted = connections_to(TABLE.read_text(), host, int(port))
+    ended = 0
+    for pid, descriptor in _holders(wanted) if wanted else ():
+        try:
+            with _copy(pid, descriptor) as connection:
+                if connection.getpeername() == (host, int(port)):  # else the descriptor is another one's meanwhile
+                    connection.shutdown(socket.SHUT_RDWR)
+                    ended += 1
+        except OSError as error:
+            if error.errno not in _CLOSED_MEANWHILE:
+                raise
+    if left := wanted & connections_to(TABLE.read_text(), host, int(port)):
+        raise PermissionError(errno.EPERM, f"{len(left)} connections are held by processes that cannot be seen here")
+    return ended
+
+
+def connections_to(table: str, host: str, port: int) -> frozenset[str]:
+    """Inodes of the established connections to this address, from the text of /proc/net/tcp."""
+    wanted = spelled(ipaddress.IPv4Address(host).packed, port)
+    return frozenset(inode for remote, inode in established(table) if remote == wanted)
+
+
+def _holders(inodes: frozenset[str]) -> Iterator[tuple[int, int]]:
+    """(pid, descriptor) of every process that has one of these sockets open."""
+    wanted = {f"socket:[{inode}]" for inode in inodes}
+    for process in Path("/proc").iterdir():
+        if process.name.isdigit():
+            for descriptor in _descriptors(process):
+                if _target(descriptor) in wanted:
+                    yield int(process.name), int(descriptor.name)
+
+
+def _descriptors(process: Path) -> list[Path]:
+    try:
+        return list((process / "fd").iterdir())
+    except OSError:  # it ended, or is not ours to see
+        return []
+
+
+def _target(descriptor: Path) -> str:
+    try:
+        return str(descriptor.readlink())
+    except OSError:
+        return ""
+
+
+def _copy(pid: int, descriptor: int) -> socket.socket:
+    handle = os.pidfd_open(pid)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        copied = libc.syscall(_PIDFD_GETFD, handle, descriptor, 0)
+        if copied < 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number))
+        try:
+            return socket.socket(fileno=copied)
+        except OSError:  # it is no socket meanwhile
+            os.close(copied)
+            raise
+    finally:
+        os.close(handle)
+
+
+log = structlog.get_logger(__name__)
+
+REPEAT_S: Final = (0.0, 0.5, 1.5)
+"""Cut at once, and again: a request that was let in just before may open its connection just after."""
+PROBE_S: Final = 2.0
+
+
+class Cutter:
+    """Cuts connections."""
+
+    def __init__(self) -> None:
+        self.kernel_can = False
+        self._cuts: set[asyncio.Task[None]] = set()
+
+    async def probe(self) -> None:
+        """Find out whether `ss -K` works here, on a connection of our own."""
+        self.kernel_can = shutil.which("ss") is not None and await _can_destroy()
+        if not self.kernel_can:
+            log.warning("ss -K does not work here; the streams of a revoked viewer are shut down in nginx")
+
+    def cut_soon(self, session_id: str, address: str) -> None:
+        """Cut all connections to `address` (host:port), the page of the session, within two seconds."""
+        task = asyncio.create_task(self._cut(session_id, address), name=f"cut {session_id}")
+        self._cuts.add(task)
+        task.add_done_callback(self._cuts.discard)
+
+    async def wait(self) -> None:
+        """Wait until everything begun is cut."""
+        while self._cuts:
+            await asyncio.gather(*self._cuts)
+
+    async def _cut(self, session_id: str, address: str) -> None:
+        log.info("the streams of a session are cut", session_id=session_id)
+        for pause_s in REPEAT_S:
+            await asyncio.sleep(pause_s)
+            try:
+                if self.kernel_can:
+                    await destroy(address)
+                else:
+                    await asyncio.to_thread(shut_down, address)
+            except OSError as error:
+                log.error(
+                    "the streams of a session could not be cut; they stay open until they are closed",
+                    session_id=session_id,
+                    reason=str(error),
+                )
+
+
+async def destroy(address: str) -> None:
+    """Abort every TCP connection of this host to `address`."""
+    process = await asyncio.create_subprocess_exec(
+        "ss",
+        "--kill",
+        "--tcp",
+        "--numeric",
+        "--no-header",
+        "dst",
+        address,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    _, errors = await process.communicate()
+    if errors:
+        log.debug("ss -K", address=address, said=errors.decode("utf-8", "replace").strip())
+
+
+async def _can_destroy() -> bool:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        host, port = listening.getsockname()
+        reader, writer = await asyncio.open_connection(host, port)
+        accepted, _ = listening.accept()
+        try:
+            await destroy(f"{host}:{port}")
+            async with asyncio.timeout(PROBE_S):
+                await reader.read(1)
+        except ConnectionError:
+            return True
+        except TimeoutError:
+            return False
+        finally:
+            writer.close()
+            accepted.close()
+    return False

@@ -1,0 +1,211 @@
+"""The viewers this Agent let in: kept in a file, so that they may come back although Agent, api or database went away.
+
+Of a token only its hash is kept. A viewer is forgotten when who may view the session changes. Who opened which stream,
+from where, is a row of the log, once in a while for each viewer and address.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+from collections.abc import Callable, Set
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from greenroom.agent.fleet.identity import write_private
+from greenroom.agent.stream.tcp_table import connected
+from greenroom.core.security_events import source_of
+from greenroom.core.session.streams import Grant, still_holds
+from greenroom.core.session.visits import Connection, Visit, Visits
+
+log = structlog.get_logger(__name__)
+
+FILE: Final = "viewers.json"
+
+
+class Viewer(msgspec.Struct, kw_only=True):
+    """One token that was found good for a session.
+
+    `shows` is the session whose desktop it shows: the session itself, or the one that took its place. `address` is
+    where its page was last passed to; `path` is where its stream is if another Agent runs it; `confirmed_at` and
+    `ttl_s` are seconds (time.monotonic, of this boot).
+    """
+
+    session_id: str
+    token_hash: str
+    shows: str
+    user_id: str
+    epoch: int
+    confirmed_at: float
+    ttl_s: float
+    address: str
+    path: str = ""
+
+    @property
+    def grant(self) -> Grant:
+        """What was granted."""
+        return Grant(user_id=self.user_id, epoch=self.epoch)
+
+
+def token_hash(token: str) -> str:
+    """What is kept of a token."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+class Viewers:
+    """The table, on the disk after every change of who is in it if that can be written.
+
+    Args:
+        folder: the Agent's folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self._file = folder / FILE
+        self._viewers: dict[tuple[str, str], Viewer] = {}
+        for viewer in self._stored():
+            self._viewers[viewer.session_id, viewer.token_hash] = viewer
+
+    def _stored(self) -> list[Viewer]:
+        try:
+            return msgspec.json.decode(self._file.read_bytes(), type=list[Viewer])
+        except (FileNotFoundError, msgspec.DecodeError):  # the worst that follows is that a viewer is asked about again
+            return []
+
+    def get(self, session_id: str, token: str) -> Viewer | None:
+        """The viewer with this token."""
+        return self._viewers.get((session_id, token_hash(token)))
+
+    def add(self, viewer: Viewer) -> None:
+        """Remember one."""
+        self._viewers[viewer.session_id, viewer.token_hash] = viewer
+        self._save()
+
+    def moved(self, viewer: Viewer, address: str) -> None:
+        """The viewer's desktop is at another address now."""
+        viewer.address = address
+        self._save()
+
+    def keep(self, wanted: Callable[[Viewer], bool]) -> None:
+        """Forget all others; on the disk with the next change."""
+        self._viewers = {key: viewer for key, viewer in self._viewers.items() if wanted(viewer)}
+
+    def forget_revoked(self, session_id: str, authorised: Grant | None) -> list[Viewer]:
+        """Forget and return those who see `session_id` without being allowed to any more."""
+        revoked = [v for v in self._viewers.values() if v.shows == session_id and not still_holds(v.grant, authorised)]
+        for viewer in revoked:
+            del self._viewers[viewer.session_id, viewer.token_hash]
+        if revoked:
+            self._save()
+        return revoked
+
+    def _save(self) -> None:
+        """A full disk keeps nobody out, and above all nobody in: who is revoked is cut all the same."""
+        try:
+            write_private(self._file, msgspec.json.encode(list(self._viewers.values())))
+        except OSError as error:
+            log.warning("who was let in cannot be kept for a restart", file=str(self._file), reason=str(error))
+
+
+REPEAT_S: Final = 600.0
+"""A viewer who opens a session again and again, as pages do that reconnect, is one row in this time."""
+MAX_OPENINGS_REMEMBERED: Final = 10_000
+LOOK_S: Final = 5.0
+
+Write = Callable[[str, str, str], None]
+"""(sentence, session_id, user_id)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """From where a stream is opened: `name` for people; `connection` None = the gateway did not say."""
+
+    name: str
+    connection: Connection | None
+
+
+class Openings:
+    """See the module.
+
+    Args:
+        opened: told of each opening that is news.
+        closed: told of each visit that has ended.
+        clock: time.monotonic.
+        look: which of these connections are there.
+    """
+
+    def __init__(
+        self,
+        opened: Write,
+        closed: Write,
+        clock: Callable[[], float],
+        look: Callable[[Set[Connection]], Set[Connection]] = connected,
+    ) -> None:
+        self._opened = opened
+        self._closed = closed
+        self._clock = clock
+        self._look = look
+        self._written: dict[tuple[str, str, str], float] = {}
+        self._visits = Visits()
+        self._news = asyncio.Event()
+
+    def opened(self, viewer: Viewer, client: Client) -> None:
+        """`viewer` opened the stream of the session they are shown."""
+        now_s, key = self._clock(), (viewer.shows, viewer.token_hash, source_of(client.name))
+        if client.connection is not None:
+            self._visits.opened(key, Visit(viewer.shows, viewer.user_id, client.name, now_s), client.connection)
+            self._news.set()
+        if now_s - self._written.get(key, float("-inf")) < REPEAT_S:
+            return
+        self._written = {one: at for one, at in self._written.items() if now_s - at < REPEAT_S}
+        if len(self._written) < MAX_OPENINGS_REMEMBERED:
+            self._written[key] = now_s
+        self._opened(
+            f"The stream of session {viewer.shows} was opened from {client.name}", viewer.shows, viewer.user_id
+        )
+
+    async def run(self) -> None:
+        """Look who is still there, for ever."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_S if self._visits.any else None):
+                    await self._news.wait()
+            self._news.clear()
+            await self.look()
+
+    async def look(self) -> None:
+        """Look who is still there."""
+        wanted = self._visits.connections
+        there = await asyncio.to_thread(self._look, wanted)
+        for visit in self._visits.looked(there, wanted - there, self._clock()):
+            self._closed(
+                f"The stream of session {visit.session_id}, opened from {visit.client}, was left after"
+                f" {visit.lasted_s:.0f} s",
+                visit.session_id,
+                visit.user_id,
+            )
+
+
+def client_of(address: str, port: str, forwarded_for: str) -> Client:
+    """Where a viewer is.
+
+    Args:
+        address: that connected to the gateway beside this Agent.
+        port: from which it did.
+        forwarded_for: whom a gateway in front of that one says it asks for; empty = nobody is in front. A viewer who
+            may connect to the edge gateway could say anything, so the address that was seen stands beside it.
+    """
+    try:
+        connection = Connection(str(ip_address(address)), int(port))
+    except ValueError:
+        connection = None
+    try:
+        said = str(ip_address(forwarded_for))
+    except ValueError:
+        return Client(address or "an unknown address", connection)
+    return Client(f"{said} (as {address} says)", connection)

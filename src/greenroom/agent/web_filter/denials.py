@@ -1,0 +1,141 @@
+"""What the web filters of this host refused, as rows of Diagnostics: few, whatever a session does.
+
+Each host a session was refused becomes a row at once; the same again within `QUIET_S` is only counted, and beyond
+`MOST_ROWS` of one look the rest is one row. Paths and queries never leave Squid.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from greenroom.core.web_filter.policy import FilterPolicy, decision
+from greenroom.core.web_filter.squid import Denial, parse_denial
+
+log = structlog.get_logger(__name__)
+
+CODE: Final = "web-filter-denied"
+QUIET_S: Final = 60.0
+MOST_ROWS: Final = 20
+MOST_REMEMBERED: Final = 5_000
+MOST_BYTES: Final = 1 << 20
+"""Read in one look; a session that is refused faster than this has the rest skipped."""
+ROTATED_AT: Final = 8 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Row:
+    """One row: how often a session was refused a host since the last row about both."""
+
+    session_id: str | None
+    sentence: str
+    details: dict[str, object]
+
+
+class DenialLog:
+    """Follows the file that one Squid writes, from its present end on.
+
+    Squid owns the folder, so what lies there is not trusted: anything but a plain file reads as empty. `reopen` is
+    called when the file was taken away because it is long: Squid has to make it anew.
+    """
+
+    def __init__(self, file: Path, reopen: Callable[[], None]) -> None:
+        self._file = file
+        self._reopen = reopen
+        self._offset = self._size()
+        self.skipped_bytes = 0
+
+    def read(self) -> list[Denial]:
+        """What came since the last call."""
+        size = self._size()
+        if size < self._offset:
+            self._offset = 0
+        if size - self._offset > MOST_BYTES:
+            self.skipped_bytes += size - MOST_BYTES - self._offset
+            self._offset = size - MOST_BYTES
+        data = self._bytes() if size > self._offset else b""
+        whole = data[: data.rfind(b"\n") + 1]
+        self._offset += len(whole)
+        if self._offset > ROTATED_AT:
+            self._file.unlink(missing_ok=True)
+            self._reopen()
+            self._offset = 0
+        found = (parse_denial(line) for line in whole.decode("ascii", "replace").splitlines())
+        return [denial for denial in found if denial is not None]
+
+    def _size(self) -> int:
+        try:
+            status = self._file.lstat()
+        except FileNotFoundError:
+            return 0
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
+
+    def _bytes(self) -> bytes:
+        try:
+            descriptor = os.open(self._file, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError as error:
+            log.warning("the log of a web filter cannot be read", file=str(self._file), reason=error.strerror)
+            return b""
+        with os.fdopen(descriptor, "rb") as source:
+            source.seek(self._offset)
+            return source.read(MOST_BYTES) or b""
+
+
+@dataclass(slots=True)
+class Denials:
+    """Decides what is told of what was refused."""
+
+    _told: dict[tuple[str, str, int], float] = field(default_factory=dict[tuple[str, str, int], float])
+    _waiting: Counter[tuple[str, str, int]] = field(default_factory=Counter[tuple[str, str, int]])
+
+    def rows(
+        self, policy: FilterPolicy, denials: Iterable[Denial], session_of: Callable[[str], str | None], now_s: float
+    ) -> list[Row]:
+        """The rows of one look at one policy's filter; `session_of` says whose address it is."""
+        self._told = {key: at_s for key, at_s in self._told.items() if now_s - at_s < QUIET_S}
+        first: dict[tuple[str, str, int], Denial] = {}
+        for denial in denials:
+            key = (denial.source, denial.host, denial.port)
+            self._waiting[key] += 1
+            if key not in self._told:
+                first.setdefault(key, denial)
+        told = list(first.items())[:MOST_ROWS]
+        rows = [self._row(policy, denial, self._waiting.pop(key), session_of) for key, denial in told]
+        self._told |= dict.fromkeys(first, now_s)
+        if more := list(first)[MOST_ROWS:]:
+            count = sum(self._waiting.pop(key) for key in more)
+            sentence = f"Web filter {policy.name}: {count} more requests to {len(more)} hosts were refused."
+            rows.append(Row(session_id=None, sentence=sentence, details={"policy": policy.name, "count": count}))
+        self._shorten()
+        return rows
+
+    def _row(self, policy: FilterPolicy, denial: Denial, count: int, session_of: Callable[[str], str | None]) -> Row:
+        verdict = decision(policy, denial.host, denial.port)
+        reason = verdict.reason if verdict.action == "deny" else "it leads to a private network or to this host."
+        where = denial.host if denial.port in {80, 443} else f"{denial.host}:{denial.port}"
+        times = f" ({count} times since the last row about it)" if count > 1 else ""
+        return Row(
+            session_id=session_of(denial.source),
+            sentence=f"Web filter {policy.name}: {denial.method} {where} was refused: {reason}{times}",
+            details={
+                "policy": policy.name,
+                "filter_policy_id": policy.filter_policy_id,
+                "host": denial.host,
+                "port": denial.port,
+                "method": denial.method,
+                "count": count,
+            },
+        )
+
+    def _shorten(self) -> None:
+        """Counts of what is not told any more are let go; nothing grows without end."""
+        for table in (self._told, self._waiting):
+            for key in list(table)[: max(0, len(table) - MOST_REMEMBERED)]:
+                del table[key]

@@ -1,0 +1,310 @@
+"""The web filters of this host: a network and a Squid for each policy that a session here is under.
+
+Level-triggered: a policy's filter is made before the first session of it, put right every round, and goes when no
+session is left. Where it cannot be made tight, its sessions fail with the reason; none ever starts without. Policies
+are kept on the disk as they were last heard, so that they hold while no Manager can be reached.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from greenroom.agent.concurrency import wait_for
+from greenroom.agent.session.sessions import Sessions
+from greenroom.agent.web_filter.denials import CODE, DenialLog, Denials, Row
+from greenroom.agent.web_filter.squid import ACCOUNT, FilterError, Owner, Squid
+from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.kit.accounts import system_account
+from greenroom.runtimes.contract import FilterAccount, FilterNetwork, Runtime, RuntimeUnavailable
+from greenroom.runtimes.docker.firewall import name_servers
+from greenroom.wire.messages import LogLine
+
+log = structlog.get_logger(__name__)
+
+ROUND_EVERY_S: Final = 1.0
+RULES_EVERY_S: Final = 30.0
+"""How often network and firewall rules are looked at again: something else on the host may have changed them."""
+POLICY_WITHIN_S: Final = 10.0
+"""A session's policy arrives with the next answer of the Manager, if not with the session."""
+PAUSE_S: Final = 0.5
+MAX_PAUSE_S: Final = 30.0
+"""Before a filter that could not be put right is tried again; the pause doubles with every failure."""
+STEADY_S: Final = 60.0
+"""A Squid that ran for this long may be started again at once when it ends."""
+RESOLV_CONF: Final = Path("/etc/resolv.conf")
+
+
+def filter_owner() -> Owner:
+    """The account of the filters, made when it does not exist.
+
+    Raises:
+        FilterError: it cannot be made; the Agent has to run as root.
+    """
+    if os.geteuid() != 0:
+        raise FilterError("The session needs the web filter, for which the Agent of this host has to run as root.")
+    try:
+        account = system_account(ACCOUNT)
+    except SetupError as error:
+        raise FilterError(error.message) from error
+    return Owner(account.pw_uid, account.pw_gid)
+
+
+def own_account() -> Owner:
+    """That of the Agent, for hosts where no packets are filtered."""
+    return Owner(os.geteuid(), os.getegid())
+
+
+@dataclass(slots=True)
+class _Filter:
+    """What there is of one policy; `lock` is held by whoever changes it."""
+
+    denials: Denials = field(default_factory=Denials)
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    squid: Squid | None = None
+    log: DenialLog | None = None
+    network: FilterNetwork | None = None
+    in_force: FilterPolicy | None = None
+    looked: float = 0.0
+    failures: int = 0
+    started: float = float("-inf")
+    starts: int = 0
+    next_try: float = 0.0
+
+    def is_right(self, policy: FilterPolicy) -> bool:
+        """Whether there is nothing to do."""
+        runs = self.network is not None and (not self.network.address or bool(self.squid and self.squid.pid))
+        return runs and self.in_force == policy and time.monotonic() - self.looked < RULES_EVERY_S
+
+    def started_now(self) -> None:
+        """A Squid was started: one that ends again and again is left alone for a while each time."""
+        now = time.monotonic()
+        self.starts = 0 if now - self.started > STEADY_S else self.starts + 1
+        self.started, self.next_try = now, now + _pause_s(self.starts)
+
+    def has_ended(self) -> bool:
+        """Whether its Squid ended without having been told to."""
+        return self.in_force is not None and self.squid is not None and self.squid.pid is None
+
+
+def _pause_s(times: int) -> float:
+    return min(MAX_PAUSE_S, PAUSE_S * 2 ** min(times, 10))
+
+
+class WebFilters:
+    """See the module.
+
+    Args:
+        runtime: makes the networks.
+        sessions: the Agent's table; log rows leave through its outbox.
+        folder: where the filters' files go; their account must be able to reach it.
+        servers: the name servers the filters ask; empty = those of /etc/resolv.conf.
+        owner: the account of the filters.
+    """
+
+    def __init__(
+        self,
+        runtime: Runtime,
+        sessions: Sessions,
+        folder: Path,
+        servers: tuple[str, ...] = (),
+        owner: Callable[[], Owner] = filter_owner,
+    ) -> None:
+        self._runtime = runtime
+        self._sessions = sessions
+        self._folder = folder
+        self._servers = servers
+        self._owner = owner
+        self._policies: dict[str, FilterPolicy] = {}
+        self._filters: dict[str, _Filter] = {}
+        self._heard = asyncio.Event()
+        self._wake = asyncio.Event()
+
+    # What the Manager wants -----------------------------------------------------------------------------------------
+
+    def want(self, policies: list[FilterPolicy]) -> None:
+        """The policies as they are now; one that is left out stays as it was for the sessions that are under it."""
+        in_use = {policy_id: policy for policy_id, policy in self._policies.items() if policy_id in self._filters}
+        self._policies = in_use | {policy.filter_policy_id: policy for policy in policies}
+        self._store()
+        self._heard.set()
+        self._wake.set()
+
+    def _store(self) -> None:
+        part = self._folder / ".policies.json.part"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            part.touch(mode=0o600)
+            part.write_bytes(msgspec.json.encode(list(self._policies.values())))
+            part.replace(self._folder / "policies.json")
+        except OSError as error:
+            log.error("the web filter policies cannot be stored for the next start", reason=str(error))
+
+    def load(self) -> None:
+        """Take the policies up as an earlier process of this Agent last heard them; newer ones are kept."""
+        try:
+            stored = msgspec.json.decode((self._folder / "policies.json").read_bytes(), type=list[FilterPolicy])
+        except FileNotFoundError:
+            return
+        except (OSError, msgspec.MsgspecError) as error:
+            log.warning("the stored web filter policies cannot be read; the Manager will tell them", reason=str(error))
+            return
+        self._policies = {policy.filter_policy_id: policy for policy in stored} | self._policies
+
+    # Before a session starts ----------------------------------------------------------------------------------------
+
+    async def ready(self, policy_id: str | None) -> None:
+        """Return when a session under this policy may start: its network is tight, and the filter serves.
+
+        Raises:
+            GreenroomError: it may not, with the reason.
+        """
+        if policy_id is None:
+            return
+        await self._known(policy_id)
+        while True:
+            subject = self._filters.setdefault(policy_id, _Filter())
+            async with subject.lock:
+                if self._filters.get(policy_id) is subject:  # not taken away while we waited
+                    await self._put_right(subject, self._policies[policy_id])
+                    return
+
+    async def _known(self, policy_id: str) -> None:
+        try:
+            async with asyncio.timeout(POLICY_WITHIN_S):
+                while policy_id not in self._policies:
+                    self._heard.clear()
+                    await self._heard.wait()
+        except TimeoutError as error:
+            raise FilterError(f"No Manager knows the web filter policy {policy_id} of the session.") from error
+
+    async def _put_right(self, subject: _Filter, policy: FilterPolicy) -> None:
+        if subject.is_right(policy):
+            return
+        try:
+            await self._make_right(subject, policy)
+        except OSError as error:
+            raise FilterError(f"The web filter cannot be set up on this host: {error}.") from error
+
+    async def _make_right(self, subject: _Filter, policy: FilterPolicy) -> None:
+        owner, servers = self._owner(), self._name_servers()
+        account = FilterAccount(uid=owner.uid, name_servers=servers)
+        subject.network = await self._runtime.open_filter_network(policy.filter_policy_id, account)
+        if subject.network.address:
+            squid = subject.squid = subject.squid or self._squid(policy.filter_policy_id, owner)
+            subject.log = subject.log or DenialLog(squid.denials, squid.reopen_log)
+            before = squid.pid
+            await squid.apply(policy, subject.network.address, subject.network.subnet, servers)
+            if squid.pid != before:
+                subject.started_now()
+        subject.in_force, subject.looked, subject.failures = policy, time.monotonic(), 0
+
+    def _squid(self, policy_id: str, owner: Owner) -> Squid:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        os.chown(self._folder, 0, owner.gid)
+        self._folder.chmod(0o750)
+        return Squid(self._folder / policy_id, owner, self._wake.set)
+
+    def _name_servers(self) -> tuple[str, ...]:
+        return self._servers or tuple(name_servers([RESOLV_CONF.read_text(errors="replace")]))
+
+    # Round by round -------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep the filters right, for ever; when the Agent ends they run on."""
+        try:
+            await self._find()
+            while True:
+                await wait_for(self._wake, ROUND_EVERY_S)
+                await self._round()
+        finally:
+            for subject in self._filters.values():
+                if subject.squid is not None:
+                    subject.squid.leave()
+
+    async def _find(self) -> None:
+        """What an earlier process of this Agent left is this one's, a Squid whose network is gone included."""
+        for process in self._folder.glob("*/process"):
+            self._filters.setdefault(process.parent.name, _Filter())
+        while True:
+            try:
+                for network in await self._runtime.filter_networks():
+                    self._filters.setdefault(network.policy_id, _Filter())
+            except RuntimeUnavailable as error:
+                log.warning("the web filters of this host are not known", reason=error.message, next_try_s=MAX_PAUSE_S)
+                await asyncio.sleep(MAX_PAUSE_S)
+            else:
+                return
+
+    async def _round(self) -> None:
+        for policy_id in self._needed():
+            self._filters.setdefault(policy_id, _Filter())
+        for policy_id, subject in list(self._filters.items()):
+            if subject.lock.locked() or time.monotonic() < subject.next_try:
+                continue
+            async with subject.lock:
+                await self._attend(policy_id, subject)
+        seen = self._sessions.snapshot().seen
+        self._tell({one.address.rpartition(":")[0]: session for session, one in seen.items() if one.address})
+
+    def _needed(self) -> set[str]:
+        """The policies that a session of this host is, or is to be, under."""
+        specs = [self._sessions.spec(session_id) for session_id in self._sessions.snapshot().wanted]
+        return {spec.filter_policy for spec in specs if spec is not None and spec.filter_policy is not None}
+
+    async def _attend(self, policy_id: str, subject: _Filter) -> None:
+        if subject.has_ended() and not subject.failures:
+            sentence = f"The web filter of policy {policy_id} ended by itself; it is started again."
+            self._sessions.log_line("WARNING", "web-filter-down", sentence)
+        try:
+            if self._sessions.snapshot().list_is_valid and policy_id not in self._needed():
+                await self._take_away(policy_id, subject)
+            elif (policy := self._policies.get(policy_id)) is not None:
+                await self._put_right(subject, policy)
+        except GreenroomError as error:
+            subject.failures += 1
+            subject.next_try = time.monotonic() + _pause_s(subject.failures)
+            message = f"The web filter of policy {policy_id} fails, so its sessions reach nothing: {error.message}"
+            self._sessions.log_line("ERROR", "web-filter-down", message)
+
+    async def _take_away(self, policy_id: str, subject: _Filter) -> None:
+        """The network goes only when no container is on it any more; then the filter does."""
+        if not await self._runtime.close_filter_network(policy_id):
+            return
+        if subject.squid is None and (self._folder / policy_id).exists():
+            subject.squid = self._squid(policy_id, self._owner())
+        if subject.squid is not None:
+            await subject.squid.stop()
+        del self._filters[policy_id]
+
+    # What was refused -----------------------------------------------------------------------------------------------
+
+    def _tell(self, session_at: dict[str, str]) -> None:
+        for subject in self._filters.values():
+            if subject.log is not None and subject.in_force is not None:
+                found = subject.log.read()
+                for row in subject.denials.rows(subject.in_force, found, session_at.get, time.monotonic()):
+                    self._add(row)
+
+    def _add(self, row: Row) -> None:
+        desired = self._sessions.desired(row.session_id) if row.session_id else None
+        line = LogLine(
+            at=time.time(),
+            level="INFO",
+            code=CODE,
+            message=row.sentence,
+            session_id=row.session_id,
+            user_id=desired.authorised.user_id if desired and desired.authorised else None,
+            details=row.details,
+        )
+        log.info(row.sentence, code=CODE, session_id=row.session_id)
+        self._sessions.outbox.add_log_line(line)

@@ -1,0 +1,290 @@
+"""One Squid: the web filter of one policy on this host.
+
+It outlives the Agent, so that sessions keep their way out while the Agent is restarted; the next process of the Agent
+takes it over by its pid and start time. It runs as an account of its own, without any capability, from the start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import msgspec
+import structlog
+
+from greenroom.core.errors import GreenroomError
+from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.web_filter.squid import PORT, Place, configuration, pages
+
+log = structlog.get_logger(__name__)
+
+ACCOUNT: Final = "greenroom-filter"
+"""The system account of all filters; the host's firewall knows their connections by it."""
+
+READY_WITHIN_S: Final = 10.0
+LOOK_AGAIN_S: Final = 0.02
+ENDED_WITHIN_S: Final = 3.0
+
+_LISTEN: Final = "0A"
+_SEARCHED: Final = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
+_PASSED_ON: Final = ("PATH", "GREENROOM_INSTANCE_DATA")
+
+
+class FilterError(GreenroomError):
+    """The web filter cannot run on this host."""
+
+    code = "web-filter-down"
+
+
+class _Running(msgspec.Struct, frozen=True):
+    """Which process it is; `started` (clock ticks since boot) tells a reused pid apart."""
+
+    pid: int
+    started: int
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """User and group id of the account."""
+
+    uid: int
+    gid: int
+
+
+class Squid:
+    """See the module.
+
+    Args:
+        folder: of this policy; made here. Squid may read it and write into `log` inside.
+        owner: the account it runs as.
+        on_end: called when the process ended without having been told to.
+    """
+
+    def __init__(self, folder: Path, owner: Owner, on_end: Callable[[], None]) -> None:
+        self._folder = folder
+        self._owner = owner
+        self._on_end = on_end
+        self._running: _Running | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+        self._watched: int | None = None
+        self._ended = asyncio.Event()
+
+    @property
+    def denials(self) -> Path:
+        """The log of refused requests."""
+        return self._folder / "log" / "denials.log"
+
+    @property
+    def pid(self) -> int | None:
+        """Of the running process; None when there is none."""
+        return self._running.pid if self._running else None
+
+    async def apply(self, policy: FilterPolicy, address: str, subnet: str, name_servers: tuple[str, ...]) -> None:
+        """Let this policy be in force: start Squid, or have it read its configuration again where that changed.
+
+        Raises:
+            FilterError: Squid is not installed or does not start, with what it said.
+        """
+        place = Place(
+            address=address,
+            subnet=subnet,
+            pages=str(self._folder / "pages"),
+            folder=str(self._folder / "log"),
+            resolvers=name_servers,
+        )
+        changed = self._write(policy, place)
+        if self._running is None:
+            self._adopt()
+        if self._running is None:
+            await self._start(policy, address)
+        elif changed:
+            os.kill(self._running.pid, signal.SIGHUP)
+            log.info("the web filter reads its policy again", policy=policy.name, pid=self._running.pid)
+
+    async def stop(self) -> None:
+        """End it, at once: it keeps nothing. Its folder goes with it."""
+        if self._running is None:
+            self._adopt()
+        if self._running is not None:
+            await self._kill(self._running)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def leave(self) -> None:
+        """Stop watching; the process runs on."""
+        self._unwatch()
+
+    def reopen_log(self) -> None:
+        """Have Squid make the log of refused requests anew."""
+        if self._running is not None:
+            try:
+                os.kill(self._running.pid, signal.SIGUSR1)
+            except ProcessLookupError:
+                log.debug("the web filter ended before it was told to make its log anew")
+
+    # Files --------------------------------------------------------------------------------------------------------
+
+    def _write(self, policy: FilterPolicy, place: Place) -> bool:
+        """Write what differs; True when something did. Squid itself may change nothing but `log`."""
+        self._own(self._folder, 0o750)
+        self._own(self._folder / "pages", 0o750)
+        self._own(self._folder / "log", 0o700, uid=self._owner.uid)
+        texts = {f"pages/{name}": text for name, text in pages(policy).items()}
+        texts["squid.conf"] = configuration(policy, place)
+        return sum(self._replace(self._folder / name, text) for name, text in texts.items()) > 0
+
+    def _own(self, folder: Path, mode: int, uid: int = 0) -> None:
+        folder.mkdir(mode=mode, parents=True, exist_ok=True)
+        os.chown(folder, uid, self._owner.gid)
+        folder.chmod(mode)
+
+    def _replace(self, file: Path, text: str) -> bool:
+        if file.exists() and file.read_text() == text:
+            return False
+        part = file.with_name(f".{file.name}.part")
+        part.write_text(text)
+        os.chown(part, 0, self._owner.gid)
+        part.chmod(0o640)
+        part.replace(file)
+        return True
+
+    # The process --------------------------------------------------------------------------------------------------
+
+    async def _start(self, policy: FilterPolicy, address: str) -> None:
+        errors = self._folder / "errors"
+        child = self._child = self._spawn(errors)
+        running = _Running(child.pid, _started(child.pid) or 0)
+        (self._folder / "process").write_bytes(msgspec.json.encode(running))
+        self._watch(running)
+        if not await self._listens(running.pid, address):
+            await self._kill(running)
+            said = errors.read_text(errors="replace").strip()[-500:]
+            raise FilterError(f"The web filter does not start on this host: {said or 'squid said nothing'}")
+        log.info("the web filter runs", policy=policy.name, pid=child.pid, address=address)
+
+    def _spawn(self, errors: Path) -> subprocess.Popen[bytes]:
+        program = shutil.which("squid", path=_SEARCHED)
+        if program is None:
+            raise FilterError(
+                "The session needs the web filter, and squid is not installed on this host: install the package squid."
+            )
+        options = [f"--reuid={self._owner.uid}", f"--regid={self._owner.gid}", "--clear-groups", "--no-new-privs"]
+        options += ["--inh-caps=-all", "--bounding-set=-all"]
+        with errors.open("wb") as output:
+            return subprocess.Popen(
+                ["setpriv", *options, "--", program, "-N", "-f", str(self._folder / "squid.conf")],
+                cwd=self._folder,
+                env={name: os.environ[name] for name in _PASSED_ON if name in os.environ},
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+
+    async def _listens(self, pid: int, address: str) -> bool:
+        """Wait until it does. A connection would not tell: it could be to something else that has the port."""
+        end = time.monotonic() + READY_WITHIN_S
+        while time.monotonic() < end and not self._ended.is_set():
+            if _listener(address) in _sockets(pid):
+                return True
+            await asyncio.sleep(LOOK_AGAIN_S)
+        return False
+
+    def _adopt(self) -> None:
+        """Take over what an earlier process of the Agent started, if it still runs."""
+        try:
+            before = msgspec.json.decode((self._folder / "process").read_bytes(), type=_Running)
+        except (OSError, msgspec.MsgspecError):
+            return
+        if before.started != 0 and _started(before.pid) == before.started:
+            self._watch(before)
+            log.info("took a running web filter over", pid=before.pid)
+
+    def _watch(self, running: _Running) -> None:
+        self._running = running
+        self._ended.clear()
+        try:
+            self._watched = os.pidfd_open(running.pid)
+        except ProcessLookupError:
+            self._end()
+        else:
+            asyncio.get_running_loop().add_reader(self._watched, self._end)
+
+    def _unwatch(self) -> None:
+        if self._watched is not None:
+            asyncio.get_running_loop().remove_reader(self._watched)
+            os.close(self._watched)
+            self._watched = None
+
+    def _end(self) -> None:
+        self._forget()
+        self._ended.set()
+        self._on_end()
+
+    async def _kill(self, running: _Running) -> None:
+        self._unwatch()
+        await _kill(running)
+        self._forget()
+
+    def _forget(self) -> None:
+        self._unwatch()
+        self._running = None
+        if self._child is not None:
+            self._child.poll()
+
+
+def _started(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None when it is none or has ended."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text[text.rindex(")") + 2 :].split()
+    return None if fields[0] == "Z" else int(fields[19])
+
+
+def _listener(address: str) -> str:
+    """The socket that listens at the filter's port of this IPv4 address, as /proc names it; empty when none does."""
+    local = f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}:{PORT:04X}"
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        if fields[1] == local and fields[3] == _LISTEN:
+            return f"socket:[{fields[9]}]"
+    return ""
+
+
+def _sockets(pid: int) -> set[str]:
+    """What a process has open, as /proc names it."""
+    found: set[str] = set()
+    try:
+        for entry in Path(f"/proc/{pid}/fd").iterdir():
+            found.add(str(entry.readlink()))
+    except (FileNotFoundError, ProcessLookupError):
+        return found  # a file was closed meanwhile, or the process ended
+    return found
+
+
+async def _kill(running: _Running) -> None:
+    """End it and wait until it is gone.
+
+    Raises:
+        FilterError: it does not go.
+    """
+    end = time.monotonic() + ENDED_WITHIN_S
+    while _started(running.pid) == running.started:
+        try:
+            os.kill(running.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        if time.monotonic() > end:
+            raise FilterError(f"The web filter (pid {running.pid}) does not end.")
+        await asyncio.sleep(LOOK_AGAIN_S)

@@ -1,0 +1,342 @@
+"""What both HTTP interfaces do with users: create, change, delete, log out; each in the name of a caller.
+
+Attributes are changed by users and by administrators, and read by launches. Anonymous users are made for one launch
+without a user: in All Users, without a log-in, gone after their last session.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import secrets
+from collections.abc import Sequence
+from dataclasses import asdict, replace
+from typing import Any, Final
+
+from pydantic import SecretStr
+
+from greenroom.api.access import group_rules
+from greenroom.api.security import Caller
+from greenroom.core.access.accounts import password_problem
+from greenroom.core.access.group_settings import resolve
+from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused
+from greenroom.core.installation import installation_of
+from greenroom.db.access import attributes, credentials, users
+from greenroom.db.access.attributes import Attributes
+from greenroom.db.access.groups import memberships_of
+from greenroom.db.database import Connection, Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.installation import stored_settings
+from greenroom.db.session.sessions import request_delete
+from greenroom.db.workspace import images
+from greenroom.kit.passwords import Passwords
+from greenroom.kit.secrets import Secrets
+from greenroom.kit.ssh_keys import new_pair, pair_of, public_key, same_key
+
+
+async def create_user(
+    db: Database,
+    passwords: Passwords,
+    caller: Caller,
+    fields: dict[str, Any],
+    *,
+    password: SecretStr | None = None,
+    group_ids: Sequence[str] = (),
+) -> users.User:
+    """Create a user in All Users and in `group_ids`.
+
+    Raises:
+        Forbidden: the caller may not put anybody into one of the groups.
+        Invalid: the password cannot be used, or a group does not exist.
+        Duplicate: the name exists.
+    """
+    await group_rules.require_memberships(db, caller, added=set(group_ids) - {users.ALL_USERS})
+    password_hash = await _hashed(db, passwords, password, fields["username"])
+    async with db.transaction() as connection:
+        user_id = await users.insert_user(connection, password_hash=password_hash, **fields)
+        await users.set_groups(connection, user_id, list(group_ids))
+    await db.notify("users:")
+    return await users.get_user(db, user_id)
+
+
+async def change_user(
+    db: Database,
+    passwords: Passwords,
+    caller: Caller,
+    user_id: str,
+    changes: dict[str, Any],
+    *,
+    password: SecretStr | None = None,
+) -> tuple[users.User, users.User]:
+    """Change fields, password and groups (`changes["groups"]`) of a user; returns (before, after).
+
+    Raises:
+        NotFound: there is no such user.
+        Forbidden: he has more permissions than the caller, who may not change him or one of the groups.
+        Refused: nobody could administer afterwards.
+        Invalid: the password cannot be used, or a group does not exist.
+        Duplicate: the new name exists.
+    """
+    changes = dict(changes)
+    group_ids = {str(group) for group in changes.pop("groups")} if "groups" in changes else None
+    before = await users.get_user(db, user_id)
+    caller.require_not_above(before.permissions)
+    if group_ids is not None:
+        now = {group.group_id for group in before.groups}
+        kept = group_ids | {users.ALL_USERS}
+        await group_rules.require_memberships(db, caller, added=kept - now, removed=now - kept, user=before)
+    password_hash = await _hashed(db, passwords, password, changes.get("username", before.username))
+    if password_hash is not None:
+        changes |= {"password_hash": password_hash, "password_once": False}
+    async with db.transaction() as connection:
+        current = await users.lock_user(connection, user_id)
+        caller.require_not_above(current.permissions)
+        await users.update_user(connection, replace(current, **changes))
+        if group_ids is not None:
+            await users.set_groups(connection, user_id, sorted(group_ids))
+        events = await _revoke_if(connection, current, changes)
+        await users.require_an_administrator(connection)
+    await db.notify("users:", *events)
+    return before, await users.get_user(db, user_id)
+
+
+async def delete_user(db: Database, caller: Caller, user_id: str, *, force: bool) -> users.User:
+    """Delete a user; returns what he was. API keys that he made are disabled with him.
+
+    Raises:
+        NotFound: there is no such user.
+        Forbidden: he has more permissions than the caller.
+        Refused: he has sessions and `force` is false, or nobody could administer afterwards.
+    """
+    events = ["users:"]
+    async with db.transaction() as connection:
+        user = await users.lock_user(connection, user_id)
+        caller.require_not_above(user.permissions)
+        live = await users.lock_sessions_of(connection, user_id)
+        if live and not force:
+            count = "1 session" if len(live) == 1 else f"{len(live)} sessions"
+            raise Refused(f"{user.username} still has {count}; destroy what is left first, or delete with force.")
+        for session_id in live:
+            session = await request_delete(connection, session_id, f"user {user.username} was deleted")
+            events += [f"session:{session_id}", f"agent:{session['agent_id']}"]
+        await users.delete_user_row(connection, user_id)
+        await users.require_an_administrator(connection)
+    await db.notify(*events)
+    return user
+
+
+async def log_out(db: Database, user_id: str) -> None:
+    """End all log-ins of a user and cut their streams; their sessions go on.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    async with db.transaction() as connection:
+        await users.lock_user(connection, user_id)
+        await credentials.delete_logins_of(connection, user_id)
+        events = await users.revoke_access(connection, user_id)
+    await db.notify("users:", *events)
+
+
+async def end_login(db: Database, user_id: str, login_id: str) -> credentials.LoginView:
+    """End one log-in of a user and cut his streams (nobody knows from which log-in they were opened).
+
+    Returns:
+        What it was.
+
+    Raises:
+        NotFound: there is no such user or log-in.
+    """
+    async with db.transaction() as connection:
+        await users.lock_user(connection, user_id)
+        ended = await credentials.delete_login_by_id(connection, user_id, login_id)
+        events = await users.revoke_access(connection, user_id)
+    await db.notify("users:", *events)
+    return ended
+
+
+def visible(user: users.User) -> dict[str, Any]:
+    """A user as the log shows changes of him."""
+    hidden = {"password_hash", "password_once", "auth_epoch", "num_sessions", "permissions", "last_session", "created"}
+    values = {name: value for name, value in asdict(user).items() if name not in hidden}
+    return values | {"groups": [group.name for group in user.groups]}
+
+
+async def _revoke_if(connection: Connection, before: users.User, changes: dict[str, Any]) -> list[str]:
+    """Revoke what was granted when the change takes access away; returns the events to notify."""
+    barred = any(changes.get(name) and not getattr(before, name) for name in ("disabled", "locked"))
+    if not barred and "password_hash" not in changes:
+        return []
+    await credentials.delete_logins_of(connection, before.user_id)
+    return await users.revoke_access(connection, before.user_id)
+
+
+async def _hashed(db: Database, passwords: Passwords, password: SecretStr | None, username: str) -> str | None:
+    if password is None:
+        return None
+    text = password.get_secret_value()
+    settings = installation_of(await stored_settings(db))
+    if problem := password_problem(text, username, shortest=settings.min_password_length):
+        raise Invalid(problem)
+    return await passwords.hash(text)
+
+
+BATCH: Final = 100
+"""Anonymous users deleted in one round of housekeeping."""
+
+
+async def anonymous_user(db: Database, key_id: str | None, idempotency_key: str | None) -> tuple[str, bool]:
+    """The user of a launch without a user, and whether he was made now.
+
+    A request that is repeated with its `Idempotency-Key` finds the user it made before, so that it finds his session.
+
+    Raises:
+        Refused: somebody made a user of that name, who could log in to the session.
+    """
+    if idempotency_key is None:
+        return await _made(db, f"anonymous-{secrets.token_hex(8)}"), True
+    name = f"anonymous-{hashlib.sha256(f'{key_id}|{idempotency_key}'.encode()).hexdigest()[:16]}"
+    if (found := await users.find_user(db, name)) is not None:
+        if not found.anonymous:
+            raise Refused(f"There is a user {name} already; use another Idempotency-Key.")
+        return found.user_id, False
+    try:
+        return await _made(db, name), True
+    except Duplicate:  # the same request at the same time
+        return await anonymous_user(db, key_id, idempotency_key)
+
+
+async def forget_anonymous(db: Database, user_id: str) -> None:
+    """Delete an anonymous user without a session.
+
+    Raises:
+        NotFound: he was deleted.
+        Invalid: he has a session.
+    """
+    async with db.transaction() as connection:
+        await users.lock_user(connection, user_id)
+        await users.delete_user_row(connection, user_id)
+    await db.notify("users:")
+
+
+async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWriter) -> None:
+    """Delete anonymous users whose last session ended more than `retention_s` ago; each deletion is a log row."""
+    for user_id, username in await users.anonymous_to_forget(db, retention_s, BATCH):
+        try:
+            await forget_anonymous(db, user_id)
+        except (NotFound, Invalid):
+            continue  # another process was faster, or he has a new session
+        logs.write("INFO", "user-deleted", f"The anonymous user {username} left with their last session")
+
+
+async def _made(db: Database, name: str) -> str:
+    async with db.transaction() as connection:
+        user_id = await users.insert_user(connection, name)
+        await users.mark_anonymous(connection, user_id)
+    await db.notify("users:")
+    return user_id
+
+
+async def change_attributes(
+    db: Database, secrets: Secrets, caller: Caller, user_id: str, changes: dict[str, Any]
+) -> tuple[users.User, Attributes, Attributes]:
+    """Change the attributes that are in `changes` (fields of `AttributesPatch`); returns (user, before, after).
+
+    Raises:
+        NotFound: there is no such user.
+        Forbidden: he has more permissions than the caller.
+        Invalid: a key cannot be used, or the workspace does not exist.
+    """
+    changes = dict(changes)
+    if changes.get("default_image") is not None:
+        changes["default_image"] = await _existing_image(db, str(changes["default_image"]))
+    async with db.transaction() as connection:
+        user = await users.lock_user(connection, user_id)
+        if user_id != caller.user_id:
+            caller.require_not_above(user.permissions)
+        before = await attributes.lock_attributes(connection, user_id)
+        after = _with_keys(before, changes, secrets, comment=user.username)
+        await attributes.store_attributes(connection, after)
+    await db.notify("users:")
+    return user, before, after
+
+
+async def generate_ssh_key(
+    db: Database, secrets: Secrets, caller: Caller, user_id: str
+) -> tuple[users.User, Attributes, Attributes]:
+    """Give the user a new pair of SSH keys in place of the one he has; returns (user, before, after).
+
+    Raises:
+        NotFound: there is no such user.
+        Forbidden: he has more permissions than the caller.
+    """
+    user = await users.get_user(db, user_id)
+    pair = new_pair(user.username)
+    changes = {"ssh_public_key": pair.public, "ssh_private_key": SecretStr(pair.private)}
+    return await change_attributes(db, secrets, caller, user_id, changes)
+
+
+async def default_image_of(db: Database, user_id: str) -> str:
+    """The workspace of a launch that names none: the user's own choice, else that of his groups.
+
+    Raises:
+        Invalid: there is neither, or the workspace does not exist any more.
+    """
+    own = (await attributes.get_attributes(db, user_id)).default_image
+    if own is not None:
+        return own
+    of_groups = resolve(await memberships_of(db, user_id))["default_image"]
+    found = await images.find_image(db, of_groups.value) if of_groups.value else None
+    if found is None:
+        why = f" The workspace of {of_groups.trace} was deleted." if of_groups.value else ""
+        raise Invalid(
+            "image_id is missing, and there is no default workspace: set default_image for the user or one of the"
+            f" groups.{why}"
+        )
+    return found
+
+
+def visible_attributes(values: Attributes) -> dict[str, Any]:
+    """Attributes as the log shows changes of them; of the private key only that there is another."""
+    key = values.ssh_private_key_encrypted
+    return {
+        "ssh_public_key": values.ssh_public_key,
+        "ssh_private_key": key.decode("ascii", "replace") if key is not None else None,
+        "preferred_language": values.preferred_language,
+        "preferred_timezone": values.preferred_timezone,
+        "default_image": values.default_image,
+        "theme": values.theme,
+    }
+
+
+def _with_keys(before: Attributes, changes: dict[str, Any], secrets: Secrets, *, comment: str) -> Attributes:
+    """The attributes after `changes`. Both keys are one pair: whoever gives the private one gives both."""
+    keys = {name: changes.pop(name) for name in ("ssh_public_key", "ssh_private_key") if name in changes}
+    after = replace(before, **changes)
+    public = public_key(keys["ssh_public_key"]) if keys.get("ssh_public_key") else None
+    secret: SecretStr | None = keys.get("ssh_private_key")
+    if secret is not None and secret.get_secret_value():
+        pair = pair_of(secret.get_secret_value(), comment)
+        if public is not None and not same_key(public, pair.public):
+            raise Invalid("ssh_public_key does not belong to ssh_private_key; leave it out, it is derived.")
+        return replace(
+            after, ssh_public_key=public or pair.public, ssh_private_key_encrypted=secrets.encrypt(pair.private)
+        )
+    if "ssh_private_key" in keys:
+        after = replace(after, ssh_private_key_encrypted=None)
+    if "ssh_public_key" not in keys:
+        return after
+    belongs = public is not None and after.ssh_public_key is not None and same_key(public, after.ssh_public_key)
+    if public is not None and after.has_ssh_private_key and not belongs:
+        raise Invalid(
+            "The stored private key belongs to another public key; give ssh_private_key, too, or null to remove it."
+        )
+    return replace(
+        after, ssh_public_key=public, ssh_private_key_encrypted=after.ssh_private_key_encrypted if public else None
+    )
+
+
+async def _existing_image(db: Database, image_id: str) -> str:
+    found = await images.find_image(db, image_id)
+    if found is None:
+        raise Invalid(f"There is no workspace {image_id} that could be the default one.")
+    return found

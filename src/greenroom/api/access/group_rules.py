@@ -1,0 +1,199 @@
+"""Which groups a caller sees and changes, whom he may make a member, and which settings a group may get."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import replace
+from typing import Any
+
+from greenroom.api.security import Caller
+from greenroom.core.access.group_settings import SETTINGS
+from greenroom.core.access.permissions import above, refusal_of_change, refusal_of_leaving
+from greenroom.core.access.setting_checks import validated
+from greenroom.core.errors import Forbidden, Invalid, NotFound
+from greenroom.core.masking import sealed, shown
+from greenroom.db.access import groups
+from greenroom.db.access.groups import Group
+from greenroom.db.access.users import ALL_USERS, User
+from greenroom.db.database import Connection, Database
+from greenroom.db.workspace import images
+from greenroom.kit.secrets import Secrets
+
+
+async def visible_groups(db: Database, caller: Caller) -> list[Group]:
+    """The groups he sees, by priority: all with `groups_view`, otherwise those he is a member of."""
+    found = await groups.list_groups(db)
+    if caller.may("groups_view"):
+        return found
+    own = await _own_groups(db, caller)
+    return [group for group in found if group.group_id in own]
+
+
+async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:
+    """One group that he sees.
+
+    Raises:
+        NotFound: there is none with this id, or it is not his to know about.
+    """
+    if not caller.may("groups_view") and group_id not in await _own_groups(db, caller):
+        raise NotFound(f"There is no group {group_id}; it may have been deleted.")
+    return await groups.get_group(db, group_id)
+
+
+def as_seen(group: Group, secrets: Secrets, caller: Caller) -> Group:
+    """A group as this caller may see it: values of variables are for who may set them, and how the containers of
+    everybody are run is not for who sees the group only because everybody is in it."""
+    settings = shown(group.settings, secrets.opened, plain=caller.may("groups_modify"))
+    if group.group_id == ALL_USERS and not caller.may("groups_view"):
+        settings.pop("run_config", None)
+    return replace(group, settings=settings)
+
+
+async def changeable_group(db: Database, caller: Caller, group_id: str) -> Group:
+    """One group that he may change: its fields, settings, workspaces and members.
+
+    Raises:
+        NotFound: there is none with this id.
+        Forbidden: he may change only groups he is a member of, or the group is above him.
+    """
+    group = await groups.get_group(db, group_id)
+    if not caller.may("groups_modify"):
+        caller.require("groups_modify_ifmember")
+        if group.group_id not in await _own_groups(db, caller):
+            raise Forbidden(
+                f"You may change only groups you are a member of, and {group.name} is none of them.",
+                required=["groups_modify"],
+            )
+    require_not_above(caller, group)
+    return group
+
+
+def require_not_above(caller: Caller, group: Group) -> None:
+    """Refuse system groups, and groups that give more than he has, without `groups_modify_system`.
+
+    Raises:
+        Forbidden: names the permission.
+    """
+    if group.is_system or above(caller.permissions, group.permissions):
+        caller.require("groups_modify_system")
+
+
+async def require_change(
+    connection: Connection, caller: Caller, group: Group, *, priority: int, settings: Mapping[str, Any]
+) -> None:
+    """Refuse to let somebody lift rules with the groups they are in (`core.access.permissions`); the group is locked.
+
+    Raises:
+        Forbidden: says which rule; it needs `groups_modify`.
+    """
+    if caller.may("groups_modify"):
+        return
+    members = await groups.memberships_of_members(connection, group.group_id)
+    _refuse(refusal_of_change(groups.settings_of(group), settings, members, priority=priority))
+
+
+async def require_leaving(db: Database, caller: Caller, group_id: str, user_id: str) -> None:
+    """Refuse to let somebody end a membership that keeps a rule in force, without `groups_modify`.
+
+    Raises:
+        Forbidden: says which rule.
+    """
+    if not caller.may("groups_modify"):
+        _refuse(refusal_of_leaving(group_id, await groups.memberships_of(db, user_id)))
+
+
+def require_for_member(caller: Caller, user: User) -> None:
+    """Refuse to let somebody add users to the groups they are in whom they may not see, or who are above them.
+
+    Raises:
+        Forbidden: names the permission.
+    """
+    if not caller.may("users_view") or above(caller.permissions, user.permissions):
+        caller.require("groups_modify")
+
+
+async def require_for_image(db: Database, caller: Caller, image_id: str) -> None:
+    """Refuse to let somebody give the groups they are in a workspace that they may not use themselves.
+
+    Raises:
+        Forbidden: names the permission.
+    """
+    if caller.owner_id is None or not await images.is_of_user(db, image_id, caller.owner_id):
+        caller.require("groups_modify")
+
+
+def _refuse(reason: str | None) -> None:
+    if reason is not None:
+        raise Forbidden(f"{reason} This needs the permission groups_modify.", required=["groups_modify"])
+
+
+async def require_memberships(
+    db: Database,
+    caller: Caller,
+    *,
+    added: Collection[str],
+    removed: Collection[str] = (),
+    user: User | None = None,
+) -> None:
+    """Refuse to let somebody make a user a member of `added`, or no longer one of `removed`; None = a new user.
+
+    Raises:
+        Invalid: one of the groups does not exist.
+        Forbidden: they may not change one of them, it gives more than they have, or keeps a rule in force.
+    """
+    if not added and not removed:
+        return
+    caller.require_one_of("groups_modify", "groups_modify_ifmember")
+    for group_id in (*added, *removed):
+        try:
+            group = await changeable_group(db, caller, group_id)
+        except NotFound as error:
+            raise Invalid(error.message) from error
+        if group_id in added:
+            caller.require_to_have(group.permissions)
+        elif user is not None:
+            await require_leaving(db, caller, group_id, user.user_id)
+    if added and user is not None:
+        require_for_member(caller, user)
+
+
+def require_for_settings(caller: Caller, names: Collection[str]) -> None:
+    """Refuse settings that say how containers are made to who may not change all groups.
+
+    They name folders of hosts and accounts in containers, so they reach what belongs to people outside the group.
+
+    Raises:
+        Forbidden: names the permission.
+    """
+    if any(name in SETTINGS and SETTINGS[name].kind == "mapping" for name in names):
+        caller.require("groups_modify")
+
+
+async def stored_settings(
+    db: Database, secrets: Secrets, changes: Mapping[str, Any], before: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Settings of a group as they are stored, given those it has; None = the setting is removed.
+
+    Raises:
+        Invalid: there is no such setting, or the value is not allowed or names nothing that exists.
+    """
+    stored: dict[str, Any] = {
+        name: None if value is None else validated(name, value) for name, value in changes.items()
+    }
+    if stored.get("default_image"):
+        stored["default_image"] = await _image_id(db, stored["default_image"])
+    return sealed(stored, before, secrets.seal)
+
+
+async def _image_id(db: Database, named: str) -> str:
+    """The id of the workspace that has this id or friendly name."""
+    found = await images.find_image(db, named)
+    if found is None:
+        raise Invalid(f"`default_image` must be the id or friendly name of a workspace; there is none {named}.")
+    return found
+
+
+async def _own_groups(db: Database, caller: Caller) -> frozenset[str]:
+    if caller.user_id is None:
+        return frozenset()
+    return frozenset(group.group_id for group in await groups.memberships_of(db, caller.user_id))

@@ -1,0 +1,322 @@
+"""Log in, log out, and what a person may know and change about himself."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Request, Response
+
+from greenroom.api.access.accounts import end_login
+from greenroom.api.access.guesses import Guesses
+from greenroom.api.access.schemas import LinkBody, LoginBody, LoginView, Me, PasswordBody, UserView
+from greenroom.api.deps import Db, InstallationSecrets, Logs, PasswordHashes, SettingsSnapshot, WrongGuesses
+from greenroom.api.devices import known_device, remember_device
+from greenroom.api.hardening import COOKIE
+from greenroom.api.installation.settings_cache import Snapshot
+from greenroom.api.security import Caller, client_address, public_route, requires
+from greenroom.core.access.accounts import password_problem
+from greenroom.core.access.group_settings import SETTINGS, resolve
+from greenroom.core.access.permissions import expanded
+from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
+from greenroom.core.security_events import source_of
+from greenroom.core.wording import one_line
+from greenroom.db.access import credentials, groups, users
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.kit.secrets import Secrets, hashed, new_secret
+
+router = APIRouter(tags=["account"])
+
+WRONG = "The user name or the password is wrong."
+
+
+@router.post("/login", dependencies=[public_route("this is where credentials are given")])
+async def login(
+    body: LoginBody,
+    request: Request,
+    response: Response,
+    db: Db,
+    logs: Logs,
+    secrets: InstallationSecrets,
+    passwords: PasswordHashes,
+    guesses: WrongGuesses,
+    snapshot: SettingsSnapshot,
+) -> Me:
+    """Log in with name and password; the answer sets the cookie, and one by which the device is known.
+
+    401 for a wrong name or password, 429 with Retry-After after too many of them.
+    """
+    if "\0" in body.username:
+        raise Unauthenticated(WRONG)
+    user = await users.find_user(db, body.username)
+    device = known_device(request, secrets, user)
+    shown = _Shown(request, body.username, body.password.get_secret_value(), device)
+    await _begin_attempt(db, guesses, snapshot, shown)
+    user = await _verified(db, passwords, guesses, shown, user)
+    if user is None:
+        raise Unauthenticated(WRONG)
+    await credentials.clear_attempts(db, body.username, shown.source)
+    return await _logged_in(request, response, db, logs, secrets, user, snapshot)
+
+
+@router.post("/login/link", dependencies=[public_route("the link is the credential")])
+async def login_by_link(
+    body: LinkBody,
+    request: Request,
+    response: Response,
+    db: Db,
+    logs: Logs,
+    secrets: InstallationSecrets,
+    guesses: WrongGuesses,
+    snapshot: SettingsSnapshot,
+) -> Me:
+    """Log in once with the token of a link that a program got for the user (`get_login`).
+
+    401 for a token that is not valid, 429 with Retry-After after too many of them.
+    """
+    guesses.admit(request, "link", "by link")
+    used = await credentials.use_login_link(db, hashed(body.token.get_secret_value()))
+    if used is None:
+        guesses.failed(request, "link")
+        request.app.state.refusals.wrong_link(request)
+        raise Unauthenticated("This link was used before, or has expired; ask for a new one.")
+    user_id, password_hash = used
+    user = replace(await users.get_user(db, user_id), password_hash=password_hash)
+    return await _logged_in(request, response, db, logs, secrets, user, snapshot)
+
+
+@dataclass(frozen=True, slots=True)
+class _Shown:
+    """A password that somebody shows for an account."""
+
+    request: Request
+    username: str
+    password: str
+    device: str | None
+    """On which the account's user logged in before; None = that is not known."""
+
+    @property
+    def address(self) -> str:
+        """Whose turn it takes."""
+        return source_of(client_address(self.request))
+
+    @property
+    def source(self) -> str:
+        """Whom the attempt is counted for: a known device is neither its address nor any other."""
+        return f"device {self.device}" if self.device else self.address
+
+    @property
+    def whom(self) -> str:
+        """As the log names it."""
+        return f"as {one_line(self.username)}"
+
+
+async def _begin_attempt(db: Database, guesses: Guesses, snapshot: Snapshot, shown: _Shown) -> None:
+    """Count an attempt to show a password, if its address and its account may be tried now.
+
+    Raises:
+        TooManyRequests: says how long to wait.
+    """
+    settings = snapshot.installation
+    _admit(guesses, shown)
+    wait_s = await credentials.begin_attempt(
+        db,
+        shown.username,
+        shown.source,
+        attempts=settings.max_login_attempts,
+        window_s=settings.login_window_s,
+        is_known=shown.device is not None,
+    )
+    if wait_s is not None:
+        guesses.refuse(shown.request, "account", shown.whom, wait_s)
+
+
+def _admit(guesses: Guesses, shown: _Shown) -> None:
+    if shown.device is None:
+        guesses.admit(shown.request, "password", shown.whom)
+
+
+async def _is_right(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, stored: str | None) -> bool:
+    """Whether the password is the one; takes the same time if there is no such user. A wrong one is counted."""
+    right = await passwords.verify(
+        stored,
+        shown.password,
+        source=shown.address,
+        admit=lambda: _admit(guesses, shown),  # others failed while this one waited
+    )
+    if not right:
+        if shown.device is None:
+            guesses.failed(shown.request, "password")
+        shown.request.app.state.refusals.login_failed(shown.request, one_line(shown.username))
+    return right
+
+
+async def _verified(
+    db: Database, passwords: PasswordHashes, guesses: Guesses, shown: _Shown, user: users.User | None
+) -> users.User | None:
+    """The user, if the password is theirs."""
+    stored = user.password_hash if user else None
+    if not await _is_right(passwords, guesses, shown, stored) or user is None or stored is None:
+        return None
+    if passwords.outdated(stored):
+        password_hash = await passwords.hash(shown.password, source=shown.address)
+        async with db.transaction() as connection:
+            current = await users.lock_user(connection, user.user_id)
+            if current.password_hash == stored:  # else he was given another password meanwhile
+                user = replace(current, password_hash=password_hash)
+                await users.update_user(connection, user)
+    return user
+
+
+async def _logged_in(
+    request: Request,
+    response: Response,
+    db: Database,
+    logs: LogWriter,
+    secrets: Secrets,
+    user: users.User,
+    snapshot: Snapshot,
+) -> Me:
+    """A new log-in of a user who has shown that he is the one; `user` is as he was then.
+
+    Raises:
+        Forbidden: he is disabled or locked.
+        Unauthenticated: his password was changed meanwhile.
+    """
+    if user.disabled or user.locked:
+        raise Forbidden("This account is disabled; ask an administrator.")
+    await _start(request, response, db, user, snapshot.installation.session_lifetime_s)
+    remember_device(response, secrets, user)
+    logs.write(
+        "INFO",
+        "login",
+        f"{user.username} logged in from {client_address(request)}",
+        user_id=user.user_id,
+        username=user.username,
+    )
+    return await _me(db, user.user_id, snapshot)
+
+
+async def _start(request: Request, response: Response, db: Database, user: users.User, lifetime_s: int) -> None:
+    """A new log-in with a new token; the one this browser had is over."""
+    token = new_secret()
+    stored = await credentials.insert_login(
+        db,
+        hashed(token),
+        user.user_id,
+        user.password_hash,
+        lifetime_s=lifetime_s,
+        client_ip=client_address(request),
+        user_agent=request.headers.get("user-agent", "").replace("\0", ""),
+    )
+    if not stored:
+        raise Unauthenticated("The account was changed while you logged in; log in again.")
+    if old := request.cookies.get(COOKIE):
+        async with db.transaction() as connection:
+            await credentials.delete_login(connection, hashed(old))
+    response.set_cookie(COOKIE, token, max_age=lifetime_s, path="/", secure=True, httponly=True, samesite="lax")
+
+
+@router.post("/logout", status_code=204)
+async def logout(
+    response: Response, db: Db, logs: Logs, caller: Annotated[Caller, requires(with_one_time_password=True)]
+) -> None:
+    """End this log-in; the user's open streams are cut within seconds, their sessions go on."""
+    user_id = caller.own_user_id()
+    async with db.transaction() as connection:
+        await users.lock_user(connection, user_id)
+        await credentials.delete_login(connection, caller.token_hash or b"")
+        events = await users.revoke_access(connection, user_id)
+    await db.notify(*events, "users:")
+    logs.write("INFO", "logout", f"{caller.name} logged out", user_id=user_id, username=caller.username)
+    response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
+
+
+@router.get("/me")
+async def get_me(
+    db: Db, snapshot: SettingsSnapshot, caller: Annotated[Caller, requires(with_one_time_password=True)]
+) -> Me:
+    """Who is logged in, what they may do, and which settings hold for them."""
+    return await _me(db, caller.own_user_id(), snapshot)
+
+
+@router.get("/me/logins")
+async def list_own_logins(db: Db, snapshot: SettingsSnapshot, caller: Annotated[Caller, requires()]) -> list[LoginView]:
+    """Where one is logged in at the console, the last used first."""
+    rows = await credentials.list_logins(
+        db, caller.own_user_id(), snapshot.installation.session_idle_s, current=caller.token_hash
+    )
+    return [LoginView.model_validate(row) for row in rows]
+
+
+@router.delete("/me/logins/{login_id}", status_code=204)
+async def end_own_login(login_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires()]) -> None:
+    """End one of the own log-ins, and cut the open streams; the sessions go on."""
+    ended = await end_login(db, caller.own_user_id(), str(login_id))
+    logs.write(
+        "INFO",
+        "logout",
+        f"{caller.name} ended the log-in from {ended.client_ip}",
+        user_id=caller.user_id,
+        username=caller.username,
+    )
+
+
+@router.post("/me/password", status_code=204)
+async def change_own_password(
+    body: PasswordBody,
+    request: Request,
+    response: Response,
+    db: Db,
+    logs: Logs,
+    secrets: InstallationSecrets,
+    passwords: PasswordHashes,
+    guesses: WrongGuesses,
+    snapshot: SettingsSnapshot,
+    caller: Annotated[Caller, requires(with_one_time_password=True)],
+) -> None:
+    """Change the own password; all other log-ins of the user end. Wrong ones count as failed log-ins."""
+    user = await users.get_user(db, caller.own_user_id())
+    device = known_device(request, secrets, user)
+    shown = _Shown(request, user.username, body.password.get_secret_value(), device)
+    await _begin_attempt(db, guesses, snapshot, shown)
+    if not await _is_right(passwords, guesses, shown, user.password_hash):
+        raise Forbidden("The present password is wrong.")
+    await credentials.clear_attempts(db, user.username, shown.source)
+    new = body.new_password.get_secret_value()
+    if problem := password_problem(new, user.username, shortest=snapshot.installation.min_password_length):
+        raise Invalid(problem)
+    password_hash = await passwords.hash(new, source=shown.address)
+    async with db.transaction() as connection:
+        current = await users.lock_user(connection, user.user_id)
+        if current.password_hash != user.password_hash:
+            raise Forbidden("The password was changed meanwhile; the present one is another now.")
+        current = replace(current, password_hash=password_hash, password_once=False)
+        await users.update_user(connection, current)
+        await credentials.delete_logins_of(connection, user.user_id, keep=caller.token_hash)
+        events = await users.revoke_access(connection, user.user_id)
+    await db.notify(*events, "users:")
+    remember_device(response, secrets, current)
+    logs.write(
+        "INFO",
+        "password-changed",
+        f"{caller.name} changed the own password",
+        user_id=caller.user_id,
+        username=caller.username,
+    )
+
+
+async def _me(db: Database, user_id: str, snapshot: Snapshot) -> Me:
+    user = await users.get_user(db, user_id)
+    resolved = resolve(await groups.memberships_of(db, user_id))
+    # How containers are made is for administrators: it names folders of hosts and may hold secrets.
+    shown = {name: setting for name, setting in resolved.items() if SETTINGS[name].kind != "mapping"}
+    return Me(
+        user=UserView.model_validate(user),
+        password_change_required=user.password_once and snapshot.installation.require_password_change,
+        permissions=sorted(expanded(user.permissions)),
+        settings={name: setting.value for name, setting in shown.items()},
+        setting_sources={name: setting.trace for name, setting in shown.items()},
+    )

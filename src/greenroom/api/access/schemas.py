@@ -1,0 +1,306 @@
+"""Log-in, users, groups and API keys."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from functools import cache
+from typing import Annotated, Any, Literal
+from uuid import UUID
+from zoneinfo import available_timezones
+
+from pydantic import AfterValidator, AwareDatetime, Field, SecretStr
+
+from greenroom.api.bodies import Body, JsonObject, Name, Secret, Text, View
+from greenroom.core.access.accounts import normal_language, username_problem
+from greenroom.core.access.permissions import unknown
+
+
+def _username(name: str) -> str:
+    if problem := username_problem(name):
+        raise ValueError(problem)
+    return name
+
+
+def _permissions(codes: list[str]) -> list[str]:
+    if wrong := unknown(codes):
+        raise ValueError(f"there is no permission {', '.join(wrong)}")
+    return sorted(set(codes))
+
+
+def _timezone(name: str) -> str:
+    if name not in _timezones():
+        raise ValueError("there is no such time zone; the names are those of the tz database, e.g. Europe/Berlin")
+    return name
+
+
+def _in_the_calendar(time: datetime) -> datetime:
+    try:
+        return time.astimezone(UTC)
+    except OverflowError as error:
+        raise ValueError("it must be a time from the year 1 to 9999, also in UTC") from error
+
+
+@cache
+def _timezones() -> frozenset[str]:
+    return frozenset(available_timezones())
+
+
+Language = Annotated[str, AfterValidator(normal_language)]
+Timezone = Annotated[str, AfterValidator(_timezone)]
+Theme = Literal["auto", "light", "dark"]
+Username = Annotated[str, AfterValidator(_username)]
+Time = Annotated[AwareDatetime, AfterValidator(_in_the_calendar)]
+Permissions = Annotated[list[Name], AfterValidator(_permissions)]
+Priority = Annotated[int, Field(ge=1, le=1_000_000, description="the lowest number wins")]
+
+
+class LoginBody(Body):
+    """Name and password of a person."""
+
+    username: Annotated[str, Field(max_length=255)]
+    password: Secret
+
+
+class LinkBody(Body):
+    """The token of a link that logs in once."""
+
+    token: Secret
+
+
+class PasswordBody(Body):
+    """A person changes the own password."""
+
+    password: Annotated[Secret, Field(description="the present one")]
+    new_password: Secret
+
+
+class MembershipView(View):
+    """A group a user is in."""
+
+    group_id: UUID
+    name: str
+
+
+class UserView(View):
+    """A user."""
+
+    user_id: UUID
+    username: str
+    realm: str
+    first_name: str
+    last_name: str
+    phone: str
+    organization: str
+    notes: str
+    password_once: bool
+    locked: bool
+    disabled: bool
+    anonymous: Annotated[bool, Field(description="made for one launch without a user; leaves after its last session")]
+    created: datetime
+    last_session: datetime | None
+    groups: list[MembershipView]
+    num_sessions: int
+
+
+class UserCreate(Body):
+    """A new user; without a password nobody can log in as them."""
+
+    username: Username
+    password: Secret | None = None
+    first_name: Text = ""
+    last_name: Text = ""
+    phone: Text = ""
+    organization: Text = ""
+    notes: Text = ""
+    locked: bool = False
+    disabled: bool = False
+    groups: Annotated[list[UUID], Field(description="besides All Users")] = []
+
+
+class UserPatch(Body):
+    """Changes of a user; omitted fields stay. `groups` is the whole list (All Users is always in it)."""
+
+    username: Username = ""
+    password: Secret = SecretStr("")
+    first_name: Text = ""
+    last_name: Text = ""
+    phone: Text = ""
+    organization: Text = ""
+    notes: Text = ""
+    locked: bool = False
+    disabled: bool = False
+    groups: list[UUID] = []
+
+
+class LoginView(View):
+    """A log-in at the console."""
+
+    login_id: UUID
+    created: datetime
+    last_used: datetime
+    expires: datetime
+    client_ip: str
+    user_agent: str
+    current: Annotated[bool, Field(description="it is the one that asks")]
+
+
+class AttributesView(View):
+    """What a person prefers, and their SSH keys; the private one is never shown."""
+
+    user_id: UUID
+    ssh_public_key: str | None
+    has_ssh_private_key: bool
+    preferred_language: Annotated[str | None, Field(description="e.g. de or de-DE; null = that of the workspace")]
+    preferred_timezone: Annotated[str | None, Field(description="e.g. Europe/Berlin; null = that of the workspace")]
+    default_image: Annotated[UUID | None, Field(description="what a launch without a workspace starts")]
+    theme: Annotated[Theme | None, Field(description="of the console; null = auto")]
+
+
+class AttributesPatch(Body):
+    """Changes of attributes; omitted fields stay, null clears one."""
+
+    ssh_public_key: Annotated[
+        Text | None, Field(description="one line as in id_*.pub; null removes the private key, too")
+    ] = None
+    ssh_private_key: Annotated[
+        Secret | None,
+        Field(description="OpenSSH or PEM without a passphrase; its public key is derived; never shown"),
+    ] = None
+    preferred_language: Language | None = None
+    preferred_timezone: Timezone | None = None
+    default_image: UUID | None = None
+    theme: Theme | None = None
+
+
+class Me(View):
+    """Who is logged in, what they may do and which settings hold for them."""
+
+    user: UserView
+    password_change_required: Annotated[
+        bool, Field(description="the password was for one time; nothing else is answered before it is changed")
+    ]
+    permissions: list[str]
+    settings: dict[str, Any]
+    setting_sources: Annotated[dict[str, str], Field(description="name → where the value came from, as a sentence")]
+
+
+class GroupView(View):
+    """A group; `images` are the ids of the workspaces its members may use."""
+
+    group_id: UUID
+    name: str
+    description: str
+    priority: int
+    is_system: bool
+    permissions: list[str]
+    settings: dict[str, Any]
+    images: list[UUID]
+    num_users: int
+
+
+class GroupCreate(Body):
+    """A new group."""
+
+    name: Name
+    description: Text = ""
+    priority: Priority = 100
+    permissions: Permissions = []
+    settings: JsonObject = {}
+
+
+class GroupPatch(Body):
+    """Changes of a group; omitted fields stay, a setting set to null is removed."""
+
+    name: Name = ""
+    description: Text = ""
+    priority: Priority = 100
+    permissions: Permissions = []
+    settings: JsonObject = {}
+
+
+class SettingView(View):
+    """A setting that exists: of groups, or of the installation (then with its value)."""
+
+    name: str
+    kind: str
+    default: Any
+    unit: str
+    description: str
+    minimum: float | None
+    choices: list[str]
+    excludes_staging: bool
+
+
+class EffectiveSettingView(SettingView):
+    """A group setting as it holds for one user; `groups` are those it came from, none where it is the default."""
+
+    value: Any
+    groups: list[str]
+    trace: Annotated[str, Field(description="where the value came from, as a sentence")]
+
+
+class InheritedSettingView(View):
+    """What holds for members of a group who are in no further one, where the group has no value of its own."""
+
+    name: str
+    value: Any
+    group: Annotated[str | None, Field(description="where the value comes from; null = it is the default")]
+    outranked_by: Annotated[
+        list[str],
+        Field(description="groups with a value that come first: for who is in one of them this group's does not count"),
+    ]
+
+
+class InstallationSettingView(SettingView):
+    """A setting of the installation."""
+
+    value: Any
+
+
+class PermissionView(View):
+    """A permission that exists."""
+
+    code: str
+    description: str
+
+
+class KeyView(View):
+    """An API key; its secret is stored nowhere."""
+
+    key_id: str
+    name: str
+    permissions: list[str]
+    read_only: bool
+    enabled: bool
+    created_by: UUID | None
+    owner: Annotated[str | None, Field(description="who made it; it may never do more than they may")]
+    valid: Annotated[bool, Field(description="enabled, not expired, its owner neither disabled nor locked")]
+    created: datetime
+    expires: datetime | None
+    last_used: datetime | None
+
+
+class KeyCreated(KeyView):
+    """A new API key with its secret, shown this one time."""
+
+    api_key: str
+    api_key_secret: str
+
+
+class KeyCreate(Body):
+    """A new API key; nobody gives it more than they have themselves."""
+
+    name: Name
+    permissions: Permissions = []
+    read_only: bool = False
+    expires: Time | None = None
+
+
+class KeyPatch(Body):
+    """Changes of an API key; omitted fields stay."""
+
+    name: Name = ""
+    permissions: Permissions = []
+    read_only: bool = False
+    enabled: bool = True
+    expires: Time | None = None

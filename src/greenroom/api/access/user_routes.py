@@ -1,0 +1,226 @@
+"""Users, for administrators; and what users prefer (language, time zone, workspace, theme), and their SSH keys."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import SecretStr
+
+from greenroom.api.access import accounts
+from greenroom.api.access.accounts import change_attributes, generate_ssh_key, visible_attributes
+from greenroom.api.access.schemas import (
+    AttributesPatch,
+    AttributesView,
+    EffectiveSettingView,
+    LoginView,
+    UserCreate,
+    UserPatch,
+    UserView,
+)
+from greenroom.api.deps import Db, InstallationSecrets, Logs, PasswordHashes, SettingsSnapshot
+from greenroom.api.diagnostics.audit import audit
+from greenroom.api.paging import Counting, Paging, Search, Sorting
+from greenroom.api.security import Caller, requires
+from greenroom.core.access.group_settings import SETTINGS, Resolved, resolve
+from greenroom.core.access.permissions import USER
+from greenroom.core.listing import order_of, words_of
+from greenroom.core.masking import shown
+from greenroom.db.access import attributes, credentials, users
+from greenroom.db.access.attributes import Attributes
+from greenroom.db.access.groups import memberships_of
+from greenroom.db.access.users import BY_NAME, USERS, UserFilter
+from greenroom.db.diagnostics.logs import LogWriter
+
+router = APIRouter(tags=["users"])
+
+
+@router.get("/users", dependencies=[requires("users_view")])
+async def list_users(
+    db: Db,
+    page: Paging,
+    q: Search = "",
+    group_id: Annotated[UUID | None, Query(description="members of this group")] = None,
+    sort: Sorting = str(BY_NAME),
+    count: Counting = False,
+) -> list[UserView]:
+    """Users, by name unless another order is asked for."""
+    wanted = UserFilter(group_id=group_id, words=words_of(q, USERS.columns))
+    if count:
+        page.count(await users.count_users(db, wanted))
+    order = order_of(sort, USERS.columns)
+    found = await users.list_users(db, wanted, order=order, after=page.after_row(order), limit=page.limit + 1)
+    rows = page.cut(found, lambda each: [str(order), each.position, each.user.user_id])
+    return [UserView.model_validate(each.user) for each in rows]
+
+
+@router.post("/users", status_code=201)
+async def create_user(
+    body: UserCreate,
+    db: Db,
+    logs: Logs,
+    passwords: PasswordHashes,
+    caller: Annotated[Caller, requires("users_create")],
+) -> UserView:
+    """Create a user, who is in All Users and in the groups given, which the caller must be allowed to change."""
+    fields = body.model_dump(exclude={"password", "groups"})
+    groups = [str(group) for group in body.groups]
+    user = await accounts.create_user(db, passwords, caller, fields, password=body.password, group_ids=groups)
+    audit(logs, caller, "created", "user", user.username, after=accounts.visible(user))
+    return UserView.model_validate(user)
+
+
+@router.get("/users/{user_id}", dependencies=[requires("users_view")])
+async def get_user(user_id: UUID, db: Db) -> UserView:
+    """One user."""
+    return UserView.model_validate(await users.get_user(db, str(user_id)))
+
+
+@router.patch("/users/{user_id}")
+async def update_user(
+    user_id: UUID,
+    body: UserPatch,
+    db: Db,
+    logs: Logs,
+    passwords: PasswordHashes,
+    caller: Annotated[Caller, requires("users_modify")],
+) -> UserView:
+    """Change a user. A new password, disabling and locking end their log-ins and cut their streams."""
+    changes = body.sent()
+    password: SecretStr | None = changes.pop("password", None)
+    before, after = await accounts.change_user(db, passwords, caller, str(user_id), changes, password=password)
+    new = accounts.visible(after) | ({"password": "new"} if password else {})
+    audit(logs, caller, "changed", "user", after.username, before=accounts.visible(before), after=new)
+    return UserView.model_validate(after)
+
+
+@router.get("/users/{user_id}/settings")
+async def get_user_settings(
+    user_id: UUID, db: Db, secrets: InstallationSecrets, caller: Annotated[Caller, requires("users_view")]
+) -> list[EffectiveSettingView]:
+    """The group settings as they hold for a user, each with the group it came from.
+
+    The values of variables are for those who may change groups.
+    """
+    user = await users.get_user(db, str(user_id))
+    resolved = resolve(await memberships_of(db, user.user_id))
+    plain = caller.may("groups_modify")
+    return [_effective(found, shown(found.value, secrets.opened, plain=plain)) for found in resolved.values()]
+
+
+def _effective(found: Resolved, value: object) -> EffectiveSettingView:
+    return EffectiveSettingView.model_validate(asdict(SETTINGS[found.name]) | asdict(found) | {"value": value})
+
+
+@router.delete("/users/{user_id}", status_code=204)
+async def delete_user(
+    user_id: UUID,
+    db: Db,
+    logs: Logs,
+    caller: Annotated[Caller, requires("users_delete")],
+    force: Annotated[bool, Query(description="destroy their sessions, too")] = False,
+) -> None:
+    """Delete a user; 409 while they have sessions, unless `force`. API keys they made are disabled."""
+    user = await accounts.delete_user(db, caller, str(user_id), force=force)
+    audit(logs, caller, "deleted", "user", user.username, before=accounts.visible(user))
+
+
+@router.get("/users/{user_id}/logins", dependencies=[requires("users_view")])
+async def list_user_logins(user_id: UUID, db: Db, snapshot: SettingsSnapshot) -> list[LoginView]:
+    """Where a user is logged in at the console, the last used first."""
+    user = await users.get_user(db, str(user_id))
+    rows = await credentials.list_logins(db, user.user_id, snapshot.installation.session_idle_s)
+    return [LoginView.model_validate(row) for row in rows]
+
+
+@router.delete("/users/{user_id}/logins", status_code=204)
+async def log_user_out(user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("users_modify")]) -> None:
+    """End all log-ins of a user and cut their streams; their sessions go on."""
+    user = await users.get_user(db, str(user_id))
+    caller.require_not_above(user.permissions)
+    await accounts.log_out(db, user.user_id)
+    audit(logs, caller, "changed", "user", user.username, after={"log-ins": "ended"})
+
+
+@router.delete("/users/{user_id}/logins/{login_id}", status_code=204)
+async def end_user_login(
+    user_id: UUID, login_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("users_modify")]
+) -> None:
+    """End one log-in of a user, and cut their streams; their sessions go on."""
+    user = await users.get_user(db, str(user_id))
+    caller.require_not_above(user.permissions)
+    ended = await accounts.end_login(db, user.user_id, str(login_id))
+    audit(logs, caller, "changed", "user", user.username, after={"log-in": f"from {ended.client_ip} ended"})
+
+
+attribute_router = APIRouter(tags=["attributes"])
+
+
+@attribute_router.get("/me/attributes")
+async def get_own_attributes(db: Db, caller: Annotated[Caller, requires(USER)]) -> AttributesView:
+    """The own preferences and public SSH key."""
+    return AttributesView.model_validate(await attributes.get_attributes(db, caller.own_user_id()))
+
+
+@attribute_router.patch("/me/attributes")
+async def update_own_attributes(
+    body: AttributesPatch, db: Db, logs: Logs, secrets: InstallationSecrets, caller: Annotated[Caller, requires(USER)]
+) -> AttributesView:
+    """Change the own preferences and SSH keys; sessions that are launched from now on follow."""
+    return _logged(logs, caller, await change_attributes(db, secrets, caller, caller.own_user_id(), body.sent()))
+
+
+@attribute_router.post("/me/ssh-key")
+async def generate_own_ssh_key(
+    db: Db, logs: Logs, secrets: InstallationSecrets, caller: Annotated[Caller, requires(USER)]
+) -> AttributesView:
+    """Make a new pair of SSH keys in place of the present one; the answer has the public one."""
+    return _logged(logs, caller, await generate_ssh_key(db, secrets, caller, caller.own_user_id()))
+
+
+@attribute_router.get("/users/{user_id}/attributes", dependencies=[requires("users_view")])
+async def get_user_attributes(user_id: UUID, db: Db) -> AttributesView:
+    """A user's preferences and public SSH key."""
+    user = await users.get_user(db, str(user_id))
+    return AttributesView.model_validate(await attributes.get_attributes(db, user.user_id))
+
+
+@attribute_router.patch("/users/{user_id}/attributes")
+async def update_user_attributes(
+    user_id: UUID,
+    body: AttributesPatch,
+    db: Db,
+    logs: Logs,
+    secrets: InstallationSecrets,
+    caller: Annotated[Caller, requires("users_modify")],
+) -> AttributesView:
+    """Change a user's preferences and SSH keys; sessions launched from now on follow."""
+    return _logged(logs, caller, await change_attributes(db, secrets, caller, str(user_id), body.sent()))
+
+
+@attribute_router.post("/users/{user_id}/ssh-key")
+async def generate_user_ssh_key(
+    user_id: UUID,
+    db: Db,
+    logs: Logs,
+    secrets: InstallationSecrets,
+    caller: Annotated[Caller, requires("users_modify")],
+) -> AttributesView:
+    """Make a new pair of SSH keys for a user in place of the present one; the answer has the public one."""
+    return _logged(logs, caller, await generate_ssh_key(db, secrets, caller, str(user_id)))
+
+
+def _logged(logs: LogWriter, caller: Caller, change: tuple[users.User, Attributes, Attributes]) -> AttributesView:
+    user, before, after = change
+    audit(
+        logs,
+        caller,
+        "changed",
+        "user",
+        user.username,
+        before=visible_attributes(before),
+        after=visible_attributes(after),
+    )
+    return AttributesView.model_validate(after)

@@ -1,0 +1,1 @@
+"""Diagnostics: logs, and the requests Managers answered."""

@@ -1,0 +1,179 @@
+"""Who changed what: every change by an administrator is a log row with the values before and after.
+
+So is what was tried and refused: a missing permission for something that changes, a wrong secret of an API key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import Any, Final, Literal
+
+from fastapi import Request
+from fastapi.encoders import jsonable_encoder
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from greenroom.api.security import Caller, client_address
+from greenroom.core.access.group_settings import shown
+from greenroom.core.masking import difference, masked
+from greenroom.core.security_events import Repeats, source_of
+from greenroom.db.diagnostics.logs import LogWriter
+
+Verb = Literal["created", "changed", "deleted"]
+
+REPEAT_S: Final = 60.0
+"""The same refusal of the same caller is written once in this time, further ones as their number."""
+
+
+def audit(
+    logs: LogWriter,
+    caller: Caller,
+    verb: Verb,
+    noun: str,
+    name: str,
+    *,
+    before: dict[str, Any] | None = None,
+    after: dict[str, Any] | None = None,
+    zone_name: str | None = None,
+) -> None:
+    """Write the row `<noun>-<verb>`, in lower case: "admin@greenroom.local changed zone eu: proxy_port 443 → 8443".
+
+    Args:
+        logs: where to.
+        caller: who did it.
+        verb: what he did.
+        noun: kind of thing, e.g. `zone`.
+        name: of the thing, as people know it.
+        before: the old values (or the whole of what was deleted).
+        after: the new values; of a change only what differs is written. Secrets are named, never shown.
+        zone_name: the zone it is or belongs to, where it has one.
+    """
+    old: dict[str, Any] = jsonable_encoder(before or {})
+    new: dict[str, Any] = jsonable_encoder(after or {})
+    what = ""
+    if verb == "changed":
+        old, new = difference(old, new)
+        if not new:
+            return
+        what = ": " + "; ".join(f"{field} {_short(old[field])} → {_short(new[field])}" for field in new)
+    else:
+        old, new = masked("", old), masked("", new)
+    logs.write(
+        "INFO",
+        f"{noun.lower().replace(' ', '-')}-{verb}",
+        f"{caller.name} {verb} {noun} {name}{what}",
+        user_id=caller.user_id,
+        username=caller.username,
+        zone_name=zone_name,
+        details={"who": caller.name, "before": old, "after": new},
+        pressing=True,
+    )
+
+
+class AuditBeforeAnswer:
+    """ASGI middleware: who is told that his change is done finds its row stored, also if this process ends at once.
+
+    Args:
+        app: the application behind it.
+        logs: where `audit` writes to.
+    """
+
+    def __init__(self, app: ASGIApp, *, logs: LogWriter) -> None:
+        self._app = app
+        self._logs = logs
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+
+        async def after_the_row(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._logs.pressing:
+                await self._logs.flush()
+            await send(message)
+
+        await self._app(scope, receive, after_the_row)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kind:
+    """What counts as the same refusal: the code of its row, of what, to whom."""
+
+    code: str
+    what: str
+    whom: str
+    user_id: str | None = None
+    username: str | None = None
+
+
+class Refusals:
+    """Log rows of what was refused to somebody: the first of a kind at once, more within a minute as their number."""
+
+    def __init__(self, logs: LogWriter) -> None:
+        self._logs = logs
+        self._repeats = Repeats[_Kind](REPEAT_S)
+
+    async def run(self) -> None:
+        """Write the numbers when they are due, for ever."""
+        while True:
+            await asyncio.sleep(REPEAT_S / 4)
+            self.write_due(time.monotonic())
+
+    def write_due(self, now_s: float) -> None:
+        """Write down how often what was written before has happened again."""
+        for kind, again in self._repeats.due(now_s):
+            times = "once more" if again.count == 1 else f"{again.count} more times"
+            details: dict[str, Any] = {"count": again.count} | ({"names": again.names} if again.names else {})
+            if kind is None:
+                message = f"{again.count} refusals of too many kinds to tell apart, the last: {again.latest}"
+                self._logs.write("WARNING", "permission-denied", message, details=details)
+            else:
+                message = f"{again.latest} ({times} since the row before)"
+                self._logs.write(
+                    "WARNING", kind.code, message, user_id=kind.user_id, username=kind.username, details=details
+                )
+
+    def forbidden(self, request: Request, reason: str) -> None:
+        """The caller asked for a change that they may not make."""
+        caller: Caller = request.state.caller
+        path = request.scope["route"].path  # the template: ids would make every attempt another one
+        message = f"{caller.name} from {client_address(request)} may not {request.method} {request.url.path}: {reason}"
+        kind = _Kind("permission-denied", f"{request.method} {path}", caller.name, caller.user_id, caller.username)
+        self._write(kind, message)
+
+    def wrong_key(self, request: Request, key_id: str) -> None:
+        """An API key that exists was shown with another secret, or after its end."""
+        client_ip = client_address(request)
+        message = f"The API key {key_id} was refused to {client_ip}: wrong secret, disabled or expired"
+        self._write(_Kind("api-key-refused", key_id, client_ip), message)
+
+    def login_failed(self, request: Request, username: str) -> None:
+        """A wrong name or password was given."""
+        client_ip = client_address(request)
+        message = f"A log-in as {username} from {client_ip} failed"
+        self._write(_Kind("login-failed", "password", source_of(client_ip)), message, username)
+
+    def wrong_link(self, request: Request) -> None:
+        """A link that logs nobody in (any more) was used."""
+        client_ip = client_address(request)
+        self._write(_Kind("login-failed", "link", source_of(client_ip)), f"A log-in by link from {client_ip} failed")
+
+    def throttled(self, request: Request, what: str) -> None:
+        """Somebody goes on guessing after too many wrong passwords, links or keys; `what` they try."""
+        client_ip = client_address(request)
+        message = f"Too many failed attempts: {what} from {client_ip}"
+        self._write(_Kind("login-throttled", "throttled", source_of(client_ip)), message, what)
+
+    def wrong_address(self, request: Request, session_id: str) -> None:
+        """A connect address opens nothing (any more)."""
+        client_ip = client_address(request)
+        message = f"A connect address was refused to {client_ip}, for session {session_id}"
+        self._write(_Kind("stream-refused", "connect address", client_ip), message)
+
+    def _write(self, kind: _Kind, message: str, name: str = "") -> None:
+        if self._repeats.is_first(kind, time.monotonic(), message, name):
+            self._logs.write("WARNING", kind.code, message, user_id=kind.user_id, username=kind.username)
+
+
+def _short(value: object) -> str:
+    text = "(none)" if value is None else shown(value)
+    return text if len(text) <= 80 else text[:77] + "…"

@@ -1,0 +1,161 @@
+"""Prometheus metrics of an api process: what it did, and what the database says of the whole deployment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import Response
+from prometheus_client import CollectorRegistry, Gauge, generate_latest
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from greenroom.api.hardening import METRICS_PATH
+from greenroom.api.security import public_route, requires
+from greenroom.core.errors import Unavailable
+from greenroom.core.launch.outcomes import outcomes
+from greenroom.core.launch.plan import TraceStep
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.diagnostics.metrics import Figure, read_figures
+from greenroom.kit.metrics import CONTENT_TYPE, RoleMetrics
+
+TIMEOUT_S: Final = 2.0
+_CONFIG: Final = ("zone", "workspace", "staging_config")
+_SECONDS: Final = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 10)
+
+router = APIRouter()
+
+
+class Metrics(RoleMetrics):
+    """See the module."""
+
+    def __init__(self) -> None:
+        super().__init__("api")
+        self.requests = self.counter("requests", "HTTP requests by template of the path", ["method", "route", "status"])
+        self.request_seconds = self.histogram(
+            "request_seconds", "Time until an answer, streams of events left out", ["route"], buckets=_SECONDS
+        )
+        self.launches = self.counter("launches", "Launches by what served them", ["outcome"])
+        self.launch_seconds = self.histogram(
+            "launch_seconds", "From the request to the committed session", ["outcome"], buckets=_SECONDS
+        )
+        self.launch_misses = self.counter("launch_misses", "Launches that met this code on their way", ["code"])
+        self.staging_outcomes = self.counter(
+            "staging_outcomes",
+            "Launches that considered a staging config, by what became of them",
+            [*_CONFIG, "result"],
+        )
+        self.staging_misses = self.counter(
+            "staging_misses", "Launches that a staging config did not serve, by code of the reason", [*_CONFIG, "code"]
+        )
+        self.throttled = self.counter(
+            "throttled", "Attempts to log in or to use a key that were refused after too many wrong ones", ["by"]
+        )
+        self.stream_decisions = self.counter("stream_decisions", "Viewers Agents asked about", ["outcome"])
+
+    def show_log(self, logs: LogWriter) -> None:
+        """Show what becomes of this process's log rows."""
+        self.counted_by("log_rows", "Rows for Diagnostics by level", "level", lambda: logs.counts)
+        self.counted("log_rows_dropped", "Rows for Diagnostics that were lost", lambda: logs.dropped)
+
+    def launched(self, outcome: str, trace: Sequence[TraceStep], workspace: str, seconds: float) -> None:
+        """A launch has come to an end: `staged`, `on_demand` or `failed`. Each code of its trace counts once.
+
+        Of a config, misses by code count only launches that got no staged session at all.
+        """
+        self.launches.labels(outcome).inc()
+        self.launch_seconds.labels(outcome).observe(seconds)
+        for code in {step.code for step in trace if step.code}:
+            self.launch_misses.labels(code).inc()
+        for config in outcomes(trace):
+            of = (config.zone_name, workspace, config.staging_config_id)
+            self.staging_outcomes.labels(*of, config.result).inc()
+            for code in config.codes if config.result == "miss" else ():
+                self.staging_misses.labels(*of, code).inc()
+
+    async def page(self, db: Database) -> bytes:
+        """Everything, as Prometheus reads it; without the database only what this process knows itself."""
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                figures = await read_figures(db)
+            figures.append(Figure("database_up", "1 while the database answers", {}, 1))
+        except (Unavailable, TimeoutError):
+            figures = [Figure("database_up", "1 while the database answers", {}, 0)]
+        return self.text() + _text_of(figures)
+
+
+def _text_of(figures: Sequence[Figure]) -> bytes:
+    registry = CollectorRegistry()
+    gauges: dict[str, Gauge] = {}
+    for figure in figures:
+        name = f"greenroom_api_{figure.name}"
+        if name not in gauges:
+            gauges[name] = Gauge(name, figure.text, list(figure.labels), registry=registry)
+        gauge = gauges[name].labels(**figure.labels) if figure.labels else gauges[name]
+        gauge.set(figure.value)
+    return generate_latest(registry)
+
+
+class Measured:
+    """ASGI middleware that counts and times requests, by the template of their path."""
+
+    def __init__(self, app: ASGIApp, *, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        begun_s = time.perf_counter()
+        seen: dict[str, Any] = {"status": 500, "is_stream": False}
+
+        async def noting(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                seen["status"] = message["status"]
+                seen["is_stream"] = (b"content-type", b"text/event-stream; charset=utf-8") in message["headers"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, noting)
+        finally:
+            route = _template(scope)
+            method = scope["method"] if scope["method"] in _METHODS else "other"
+            self._metrics.requests.labels(method, route, str(seen["status"])).inc()
+            if not seen["is_stream"]:
+                self._metrics.request_seconds.labels(route).observe(time.perf_counter() - begun_s)
+
+
+_METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"})
+
+
+def _template(scope: Scope) -> str:
+    """The path of the route that served a request, its parameters as `{name}`; `none` where no route did."""
+    own: str | None = getattr(scope.get("route"), "path_format", None)  # without the prefix it is served under
+    if own is None:
+        return "none"
+    prefix = "/".join(scope["path"].split("/")[: scope["path"].count("/") - own.count("/") + 1])
+    return prefix + own
+
+
+async def _metrics(request: Request) -> Metrics:
+    return request.app.state.metrics
+
+
+ApiMetrics = Annotated[Metrics, Depends(_metrics)]
+
+
+@router.get(METRICS_PATH, dependencies=[public_route("only on the api's own address")], include_in_schema=False)
+async def local_metrics(request: Request, metrics: ApiMetrics) -> Response:
+    """For a Prometheus that reaches the api itself; the gateway does not pass this path on."""
+    return Response(await metrics.page(request.app.state.db), media_type=CONTENT_TYPE)
+
+
+@router.get("/api/v1/metrics", dependencies=[requires("system_view")], tags=["diagnostics"], response_class=Response)
+async def get_metrics(request: Request, metrics: ApiMetrics) -> Response:
+    """Metrics of this api process and of the whole deployment, as Prometheus reads them."""
+    return Response(await metrics.page(request.app.state.db), media_type=CONTENT_TYPE)

@@ -1,0 +1,78 @@
+"""Diagnostics: logs, and the requests Managers answered."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime
+
+from greenroom.api.bodies import Text
+from greenroom.api.deps import Db
+from greenroom.api.diagnostics.schemas import LogView, ManagerRequestView
+from greenroom.api.paging import Paging
+from greenroom.api.security import requires
+from greenroom.db.diagnostics import views
+from greenroom.db.diagnostics.views import LogFilter, RequestFilter
+
+router = APIRouter(tags=["diagnostics"])
+
+Since = Annotated[AwareDatetime | None, Query(description="rows of this time or later")]
+Until = Annotated[AwareDatetime | None, Query(description="rows before this time")]
+
+
+@router.get("/logs", dependencies=[requires("system_view")])
+async def list_logs(
+    db: Db,
+    page: Paging,
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"] | None, Query(description="and above")] = None,
+    component: Annotated[Text | None, Query(description="api, manager, agent …")] = None,
+    code: Text | None = None,
+    q: Annotated[Text | None, Query(description="part of the message")] = None,
+    since: Since = None,
+    until: Until = None,
+    zone_name: Annotated[Text | None, Query(description="rows about this zone")] = None,
+    user_id: Annotated[UUID | None, Query(description="what this user did, or what happened to their sessions")] = None,
+    session_id: UUID | None = None,
+    staging_config_id: UUID | None = None,
+) -> list[LogView]:
+    """Log rows, newest first; docs/reference/logs.md has the codes."""
+    wanted = LogFilter(
+        level=level,
+        component=component,
+        code=code,
+        q=q,
+        since=since,
+        until=until,
+        zone_name=zone_name,
+        user_id=str(user_id) if user_id else None,
+        session_id=str(session_id) if session_id else None,
+        staging_config_id=str(staging_config_id) if staging_config_id else None,
+    )
+    rows = await views.list_logs(db, wanted, before=page.after_id(), limit=page.limit + 1)
+    return [LogView.model_validate(row) for row in page.cut(rows, lambda row: [row["log_id"]])]
+
+
+@router.get("/diagnostics/manager-requests", dependencies=[requires("system_view")])
+async def list_manager_requests(
+    db: Db,
+    page: Paging,
+    status: Annotated[int | None, Query(ge=100, le=599)] = None,
+    refused: Annotated[bool | None, Query(description="not answered with 2xx; false: the others")] = None,
+    agent_id: UUID | None = None,
+    manager_instance_id: Text | None = None,
+    since: Since = None,
+    until: Until = None,
+) -> list[ManagerRequestView]:
+    """Requests of Agents to Managers, newest first: each that was not 2xx; 2xx counted per Agent and minute."""
+    wanted = RequestFilter(
+        status=status,
+        refused=refused,
+        agent_id=str(agent_id) if agent_id else None,
+        manager_instance_id=manager_instance_id,
+        since=since,
+        until=until,
+    )
+    rows = await views.list_manager_requests(db, wanted, before=page.after_id(), limit=page.limit + 1)
+    return [ManagerRequestView.model_validate(row) for row in page.cut(rows, lambda row: [row["request_id"]])]

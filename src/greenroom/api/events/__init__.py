@@ -1,0 +1,1 @@
+"""Server-sent events: who is told of what changed."""

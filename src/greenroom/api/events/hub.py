@@ -1,0 +1,110 @@
+"""Who is told of what happened: one LISTEN per process, a bounded queue per subscriber.
+
+An event says only *what changed* (`topic`, `id`); the console then asks for it anew. So equal events that still wait
+are one, and a subscriber that falls behind loses nothing but time: its queue is emptied and it is told `resync`,
+"look at everything again". The same is told to all when LISTEN was interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Generator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final
+
+from greenroom.core.errors import TooManyRequests
+
+MAX_WAITING: Final = 256
+MAX_SUBSCRIPTIONS: Final = 20
+"""Of one user or API key."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something changed; `id` is empty where the whole topic is meant. Topic `resync`: look at everything again."""
+
+    topic: str
+    id: str = ""
+
+
+RESYNC: Final = Event("resync")
+
+
+class Subscriber:
+    """The queue of one listener; a queue over `MAX_WAITING` becomes one `RESYNC`."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Event, None] = {}
+        self._wake = asyncio.Event()
+        self.closed = False
+        """The process stops: nothing comes any more."""
+
+    def close(self) -> None:
+        """Let the subscriber go."""
+        self.closed = True
+        self._wake.set()
+
+    def put(self, event: Event) -> None:
+        """Add an event unless it waits already."""
+        if RESYNC in self._waiting:
+            return
+        if event == RESYNC or len(self._waiting) >= MAX_WAITING:
+            self._waiting.clear()
+            event = RESYNC
+        self._waiting[event] = None
+        self._wake.set()
+
+    async def take(self, timeout_s: float) -> list[Event]:
+        """All waiting events, oldest first; empty when none came within `timeout_s`."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._wake.wait()
+        except TimeoutError:
+            return []
+        self._wake.clear()
+        events, self._waiting = list(self._waiting), {}
+        return events
+
+
+class Hub:
+    """All subscribers of this process."""
+
+    def __init__(self) -> None:
+        self._subscribers: dict[Subscriber, str] = {}
+
+    def admit(self, who: str) -> None:
+        """Refuse one more subscription to who has `MAX_SUBSCRIPTIONS`.
+
+        Raises:
+            TooManyRequests: they have.
+        """
+        if sum(subscriber == who for subscriber in self._subscribers.values()) >= MAX_SUBSCRIPTIONS:
+            raise TooManyRequests(
+                f"You follow events {MAX_SUBSCRIPTIONS} times already; close other windows of the console first."
+            )
+
+    @contextmanager
+    def subscription(self, who: str = "") -> Generator[Subscriber]:
+        """A subscriber for as long as the context lasts."""
+        subscriber = Subscriber()
+        self._subscribers[subscriber] = who
+        try:
+            yield subscriber
+        finally:
+            del self._subscribers[subscriber]
+
+    def publish(self, topic: str, subject: str) -> None:
+        """Tell all; returns at once (callback of `greenroom.db.notifications.Listener`)."""
+        for subscriber in self._subscribers:
+            subscriber.put(Event(topic, subject))
+
+    def close(self) -> None:
+        """Let all subscribers go, so that the process can stop."""
+        for subscriber in self._subscribers:
+            subscriber.close()
+
+    def resync(self) -> None:
+        """Tell all to look at everything again: events may have been missed."""
+        for subscriber in self._subscribers:
+            subscriber.put(RESYNC)

@@ -1,0 +1,1 @@
+"""Zones, Managers, Agents, gateways and how hosts join: routes and bodies."""

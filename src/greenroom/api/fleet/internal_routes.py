@@ -1,0 +1,187 @@
+"""What only our own parts ask: Agents about viewers of streams; gateways about the fleet and what they refused.
+
+Each brings its own credential. Of these the gateway lets only the Agents' question in from outside.
+"""
+
+from __future__ import annotations
+
+import hmac
+import uuid
+from datetime import UTC, datetime
+from typing import Final, TypeVar
+
+import msgspec
+from fastapi import APIRouter, Request, Response
+
+from greenroom.api.deps import Db, InstallationSecrets, Logs
+from greenroom.api.diagnostics.metrics import ApiMetrics
+from greenroom.api.security import public_route
+from greenroom.api.session.streams import opens
+from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
+from greenroom.core.session.streams import StreamFacts, refusal_by_api
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
+from greenroom.db.fleet.edges import read_edges
+from greenroom.db.fleet.enrolment import find_asking_gateway, gateway_seen, read_authority
+from greenroom.db.fleet.zones import direct_zones
+from greenroom.db.row_mapping import proxy_facts
+from greenroom.db.session.streams import StreamSession, find_asking_agent, find_stream_session
+from greenroom.kit.secrets import Secrets, hashed
+from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet
+from greenroom.wire.messages import ManagerRequests, Message, Stream, StreamVerdict
+
+router = APIRouter(include_in_schema=False)
+
+VIEWER_TTL_S: Final = 600.0
+"""How long an Agent may let a viewer come back while it hears of nobody who could have revoked him."""
+MAX_REPORTED: Final = 500
+_NOBODY: Final = hashed("")
+
+Body = TypeVar("Body", bound=Message)
+
+
+@router.post("/stream", dependencies=[public_route("the Agent's credential is checked here")])
+async def may_view(request: Request, db: Db, secrets: InstallationSecrets, logs: Logs, metrics: ApiMetrics) -> Response:
+    """May this viewer open the session's stream? Asked by the Agent that runs it."""
+    agent_id = await _asking_agent(request, db)
+    question = await _decoded(request, Stream)
+    session = await find_stream_session(db, _uuid(question.session_id))
+    if session is None or session.asked_agent_id != agent_id:
+        raise Forbidden("This Agent does not run the session it asks about.")
+    reason = refusal_by_api(_facts(question, session, secrets))
+    metrics.stream_decisions.labels("allowed" if reason is None else "refused").inc()
+    if reason is None:
+        return _encoded(_allowed(question, session))
+    logs.write(
+        "WARNING",
+        "stream-refused",
+        f"A viewer was refused: {reason}",
+        zone_name=session.zone_name,
+        session_id=session.session_id,
+        username=question.username or None,
+    )
+    return _encoded(StreamVerdict(allow=False, reason=reason))
+
+
+@router.post("/manager-requests", dependencies=[public_route("the gateway's credential is checked here")])
+async def report_manager_requests(request: Request, db: Db, secrets: InstallationSecrets, logs: Logs) -> Response:
+    """Requests for Managers that a gateway answered itself; recorded for Diagnostics."""
+    await _check_gateway(request, db, secrets)
+    report = await _decoded(request, ManagerRequests)
+    await add_gateway_requests(
+        db,
+        [
+            RequestRow(
+                time=datetime.fromtimestamp(r.at, UTC),
+                agent_id=_uuid(r.agent_id) if r.agent_id else None,
+                manager_instance_id=r.manager,
+                method=r.method,
+                path=r.path,
+                status=r.status,
+                duration_ms=r.duration_ms,
+            )
+            for r in report.requests[:MAX_REPORTED]
+        ],
+    )
+    if report.dropped:
+        logs.write(
+            "WARNING", "manager-requests-dropped", f"The gateway could not report {report.dropped} refused requests."
+        )
+    return Response(status_code=204)
+
+
+@router.get("/gateway", dependencies=[public_route("the gateway's credential is checked here")])
+async def read_fleet(request: Request, db: Db, secrets: InstallationSecrets) -> Response:
+    """What a web gateway serves that changes while it runs."""
+    await _check_gateway(request, db, secrets)
+    authority = await read_authority(db)
+    edges = [(row, proxy_facts(row)) for row in await read_edges(db)]
+    direct = {(zone["proxy_hostname"], zone["proxy_port"]) for zone in await direct_zones(db)}
+    return _encoded(
+        Fleet(
+            authority=authority.certificate if authority else "",
+            edges=tuple(
+                EdgeGateway(route=row["agent_id"][:8], url=row["edge_url"], direct=proxy.at_edges)
+                for row, proxy in edges
+            ),
+            direct=tuple(DirectZone(hostname=hostname, port=port) for hostname, port in sorted(direct)),
+        )
+    )
+
+
+async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> None:
+    """Refuse whoever is no gateway of this installation: with its key's credential, or with one of its own.
+
+    Raises:
+        Unauthenticated: the credential is not valid.
+    """
+    bearer = _bearer(request)
+    if secrets.is_gateway_credential(bearer):
+        return
+    gateway_id, _, credential = bearer.partition(".")
+    gateway = await find_asking_gateway(db, gateway_id)
+    known = gateway.credential_hash if gateway else _NOBODY
+    if not hmac.compare_digest(known, hashed(credential)) or gateway is None:
+        raise Unauthenticated("The gateway's credential is not valid; it may have been removed. Join again.")
+    await gateway_seen(db, gateway.gateway_id)
+
+
+async def _asking_agent(request: Request, db: Database) -> str:
+    """The Agent whose credential came with the request.
+
+    Raises:
+        Unauthenticated: it is not valid.
+    """
+    agent_id, _, credential = _bearer(request).partition(".")
+    agent = await find_asking_agent(db, agent_id)
+    known = agent.credential_hash if agent else _NOBODY
+    if not hmac.compare_digest(known, hashed(credential)) or agent is None:
+        raise Unauthenticated("The Agent's credential is not valid.")
+    return agent.agent_id
+
+
+def _facts(question: Stream, session: StreamSession, secrets: Secrets) -> StreamFacts:
+    return StreamFacts(
+        status=session.status,
+        user_id=session.user_id,
+        username=session.username,
+        user_enabled=session.user_enabled,
+        username_shown=question.username,
+        token_is_valid=opens(secrets, question.token, session),
+    )
+
+
+def _allowed(question: Stream, session: StreamSession) -> StreamVerdict:
+    return StreamVerdict(
+        allow=True,
+        user_id=session.user_id or "",
+        epoch=session.auth_epoch,
+        viewer_ttl_s=VIEWER_TTL_S,
+        session_id="" if session.session_id == question.session_id else session.session_id,
+        path="" if session.agent_id == session.asked_agent_id else session.path or "",
+    )
+
+
+def _bearer(request: Request) -> str:
+    scheme, _, credential = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not credential:
+        raise Unauthenticated("A bearer credential is needed here.")
+    return credential
+
+
+async def _decoded(request: Request, kind: type[Body]) -> Body:
+    try:
+        return msgspec.json.decode(await request.body(), type=kind)
+    except msgspec.DecodeError as error:
+        raise Invalid(f"The message cannot be read: {error}.") from error
+
+
+def _uuid(text: str) -> str:
+    try:
+        return str(uuid.UUID(text))
+    except ValueError as error:
+        raise Invalid(f"{text[:60]!r} is not a uuid.") from error
+
+
+def _encoded(message: Message) -> Response:
+    return Response(msgspec.json.encode(message), media_type="application/json")

@@ -1,0 +1,264 @@
+"""Zones, Managers, Agents, and web gateways on hosts of their own: see, change, enable, disable, drain, delete."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Final
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+from psycopg.rows import DictRow
+
+from greenroom.api.deps import Db, Logs
+from greenroom.api.diagnostics.audit import audit
+from greenroom.api.fleet.schemas import (
+    AgentPatch,
+    AgentView,
+    GatewayView,
+    ManagerChanged,
+    ManagerPatch,
+    ManagerView,
+    ZoneChanged,
+    ZoneCreate,
+    ZonePatch,
+    ZoneView,
+)
+from greenroom.api.paging import Paging
+from greenroom.api.security import Caller, requires
+from greenroom.core.errors import NotFound
+from greenroom.core.pool.shortfalls import emptied
+from greenroom.db.database import Database
+from greenroom.db.fleet import agents, enrolment, managers, zones
+from greenroom.db.fleet.edges import settle_edge
+from greenroom.db.pool import configs
+from greenroom.db.row_mapping import zone_facts
+
+agent_router = APIRouter(tags=["agents"])
+
+_OVERRIDES: Final = ("cores_override", "memory_override")
+_SHOWN: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_requested")
+
+
+@agent_router.get("/agents", dependencies=[requires("agents_view")])
+async def list_agents(db: Db, page: Paging) -> list[AgentView]:
+    """All Agents by zone."""
+    rows = page.slice(
+        await agents.list_agents(db), lambda row: [row["zone_name"], str(row["registered"]), row["agent_id"]]
+    )
+    return [AgentView.model_validate(row) for row in rows]
+
+
+@agent_router.get("/agents/{agent_id}", dependencies=[requires("agents_view")])
+async def get_agent(agent_id: str, db: Db) -> AgentView:
+    """One Agent, by its id, the first 8 digits of it, or its hostname."""
+    return AgentView.model_validate(await _agent(db, agent_id))
+
+
+@agent_router.patch("/agents/{agent_id}")
+async def update_agent(
+    agent_id: str, body: AgentPatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_modify")]
+) -> AgentView:
+    """Enable, disable, drain, say what the Agent offers, or where its edge gateway is. Disabled or draining: no new
+    sessions. `edge_url` is the address that waits, which is used from then on, or the one in use, which declines it.
+    """
+    before = await _agent(db, agent_id)
+    changes = body.sent()
+    if (edge_url := changes.pop("edge_url", None)) is not None:
+        await settle_edge(db, before["agent_id"], edge_url)
+    changes |= {name: 0 for name in _OVERRIDES if name in changes and changes[name] is None}
+    await agents.update_agent(db, before["agent_id"], **changes)
+    after = await _agent(db, before["agent_id"])
+    old, new = ({name: row[name] for name in _SHOWN} for row in (before, after))
+    audit(logs, caller, "changed", "Agent", after["hostname"], before=old, after=new, zone_name=after["zone_name"])
+    return AgentView.model_validate(after)
+
+
+@agent_router.delete("/agents/{agent_id}/credential", status_code=204)
+async def revoke_credential(
+    agent_id: str, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_modify")]
+) -> None:
+    """Make an Agent's credential worthless: it is refused from its next message on, until it joins again."""
+    agent = await _agent(db, agent_id)
+    await agents.revoke_credential(db, agent["agent_id"])
+    audit(logs, caller, "deleted", "Agent credential", f"of {agent['hostname']}", zone_name=agent["zone_name"])
+
+
+@agent_router.delete("/agents/{agent_id}", status_code=204)
+async def delete_agent(
+    agent_id: str,
+    db: Db,
+    logs: Logs,
+    caller: Annotated[Caller, requires("agents_delete")],
+    force: Annotated[bool, Query(description="end the sessions of an Agent that is gone for good")] = False,
+) -> None:
+    """Delete an Agent; 409 while it has sessions, unless it is gone and `force` is given."""
+    agent = await _agent(db, agent_id)
+    await agents.delete_agent(db, agent["agent_id"], force=force)
+    zone = agent["zone_name"]
+    audit(logs, caller, "deleted", "Agent", agent["hostname"], before={"zone_name": zone}, zone_name=zone)
+
+
+async def _agent(db: Database, name: str) -> dict[str, Any]:
+    found = await agents.find_agents(db, name.replace("\0", ""))
+    if len(found) > 1:
+        ids = ", ".join(agent_id[:8] for agent_id in found)
+        raise NotFound(f"{len(found)} Agents are called {name}; use the id of one: {ids}.")
+    rows = await agents.list_agents(db, found[0]) if found else []
+    if not rows:
+        raise NotFound(f"There is no Agent {name}; it may have been deleted.")
+    return rows[0]
+
+
+manager_router = APIRouter(tags=["managers"])
+
+
+@manager_router.get("/managers", dependencies=[requires("managers_view")])
+async def list_managers(db: Db, page: Paging) -> list[ManagerView]:
+    """All Managers by zone and instance id."""
+    rows = page.slice(await managers.list_managers(db), lambda row: [row["zone_name"], row["instance_id"]])
+    return [ManagerView.model_validate(row) for row in rows]
+
+
+@manager_router.get("/managers/{manager_id}", dependencies=[requires("managers_view")])
+async def get_manager(manager_id: str, db: Db) -> ManagerView:
+    """One Manager, by its id or instance id."""
+    return ManagerView.model_validate(await _manager(db, manager_id))
+
+
+@manager_router.patch("/managers/{manager_id}")
+async def update_manager(
+    manager_id: str,
+    body: ManagerPatch,
+    db: Db,
+    logs: Logs,
+    caller: Annotated[Caller, requires("managers_modify")],
+) -> ManagerChanged:
+    """Enable or disable a Manager; 409 `last-enabled-manager` if its zone would be left without an enabled one."""
+    before = await _manager(db, manager_id)
+    change = await managers.set_enabled(db, before["manager_id"], body.enabled)
+    await db.notify("managers:")
+    after = await _manager(db, before["manager_id"])
+    old, new = {"enabled": before["enabled"]}, {"enabled": change.enabled}
+    zone = after["zone_name"]
+    audit(logs, caller, "changed", "Manager", change.instance_id, before=old, after=new, zone_name=zone)
+    return ManagerChanged.model_validate(after | {"warning": change.warning})
+
+
+@manager_router.delete("/managers/{manager_id}", status_code=204)
+async def delete_manager(
+    manager_id: str,
+    db: Db,
+    logs: Logs,
+    caller: Annotated[Caller, requires("managers_delete")],
+    force: Annotated[bool, Query(description="although it runs and registers again, as a new record")] = False,
+) -> None:
+    """Delete the record of a Manager; 409 `manager-running` while it runs, `last-enabled-manager` as above."""
+    manager = await _manager(db, manager_id)
+    await managers.delete_manager(db, manager["manager_id"], force=force)
+    await db.notify("managers:")
+    zone = manager["zone_name"]
+    audit(logs, caller, "deleted", "Manager", manager["instance_id"], before={"zone_name": zone}, zone_name=zone)
+
+
+async def _manager(db: Database, name: str) -> dict[str, Any]:
+    manager_id = await managers.find_manager(db, name.replace("\0", ""))
+    rows = await managers.list_managers(db, manager_id) if manager_id else []
+    if not rows:
+        raise NotFound(f"There is no Manager {name}; it may have been deleted.")
+    return rows[0]
+
+
+zone_router = APIRouter(tags=["zones"])
+
+_FIELDS: Final = tuple(ZonePatch.model_fields)
+
+
+@zone_router.get("/zones", dependencies=[requires("zones_view")])
+async def list_zones(db: Db, page: Paging) -> list[ZoneView]:
+    """All zones by name."""
+    rows = page.slice(await zones.list_zones(db), lambda zone: [zone["zone_name"]])
+    return [ZoneView.model_validate(zone) for zone in rows]
+
+
+@zone_router.post("/zones", status_code=201)
+async def create_zone(
+    body: ZoneCreate, db: Db, logs: Logs, caller: Annotated[Caller, requires("zones_create")]
+) -> ZoneView:
+    """Create a zone; Managers and Agents join it on their own."""
+    async with db.transaction() as connection:
+        zone_id = await zones.insert_zone(connection, body.model_dump())
+    zone = await zones.get_zone(db, zone_id)
+    name = zone["zone_name"]
+    audit(logs, caller, "created", "zone", name, after=_settable(zone), zone_name=name)
+    return ZoneView.model_validate(zone)
+
+
+@zone_router.get("/zones/{zone_id}", dependencies=[requires("zones_view")])
+async def get_zone(zone_id: UUID, db: Db) -> ZoneView:
+    """One zone."""
+    return ZoneView.model_validate(await zones.get_zone(db, str(zone_id)))
+
+
+@zone_router.patch("/zones/{zone_id}")
+async def update_zone(
+    zone_id: UUID, body: ZonePatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("zones_modify")]
+) -> ZoneChanged:
+    """Change a zone; sessions keep the Allow Origin Domain and Upstream Auth Address they were created with."""
+    async with db.transaction() as connection:
+        before = await zones.lock_zone(connection, str(zone_id))
+        await zones.update_zone(connection, str(zone_id), _settable(before) | body.sent())
+    after = await zones.get_zone(db, str(zone_id))
+    await db.notify(f"zone:{after['zone_key']}")
+    old, new, name = _settable(before), _settable(after), after["zone_name"]
+    audit(logs, caller, "changed", "zone", name, before=old, after=new, zone_name=name)
+    pools = await configs.staged_in_zone(db, str(zone_id))
+    return ZoneChanged.model_validate(after | {"warning": emptied(zone_facts(after), pools)})
+
+
+@zone_router.delete("/zones/{zone_id}", status_code=204)
+async def delete_zone(zone_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("zones_delete")]) -> None:
+    """Delete a zone; 409 while Managers, Agents, sessions or staging configs belong to it."""
+    zone = await zones.get_zone(db, str(zone_id))
+    async with db.transaction() as connection:
+        await zones.delete_zone(connection, zone)
+    name = zone["zone_name"]
+    audit(logs, caller, "deleted", "zone", name, before=_settable(zone), zone_name=name)
+
+
+def _settable(zone: DictRow) -> dict[str, Any]:
+    return {name: zone[name] for name in _FIELDS}
+
+
+gateway_router = APIRouter(tags=["gateways"])
+
+
+@gateway_router.get("/gateways", dependencies=[requires("agents_view")])
+async def list_gateways(db: Db, page: Paging) -> list[GatewayView]:
+    """Web gateways that joined with a token; those beside an api use the installation's key and are not listed."""
+    rows = page.slice(
+        await enrolment.list_gateways(db), lambda row: [row["zone_name"], str(row["registered"]), row["gateway_id"]]
+    )
+    return [GatewayView.model_validate(row) for row in rows]
+
+
+@gateway_router.get("/gateways/{gateway_id}", dependencies=[requires("agents_view")])
+async def get_gateway(gateway_id: UUID, db: Db) -> GatewayView:
+    """One gateway."""
+    return GatewayView.model_validate(await _gateway(db, gateway_id))
+
+
+@gateway_router.delete("/gateways/{gateway_id}", status_code=204)
+async def delete_gateway(
+    gateway_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("agents_delete")]
+) -> None:
+    """Remove a gateway: its credential is refused from its next question on. What it serves it serves until then."""
+    gateway = await _gateway(db, gateway_id)
+    await enrolment.delete_gateway(db, str(gateway_id))
+    zone = gateway["zone_name"]
+    audit(logs, caller, "deleted", "gateway", gateway["hostname"], before={"zone_name": zone}, zone_name=zone)
+
+
+async def _gateway(db: Database, gateway_id: UUID) -> dict[str, Any]:
+    rows = await enrolment.list_gateways(db, str(gateway_id))
+    if not rows:
+        raise NotFound("There is no such gateway; it may have been removed.")
+    return rows[0]

@@ -1,0 +1,304 @@
+"""The bodies of zones, Managers, Agents and gateways, and of joining: tokens, what a newcomer asks and is told."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from greenroom.api.bodies import Body, Shaped, View
+from greenroom.api.workspace.schemas import Port
+from greenroom.core.fleet.addresses import host_problem
+from greenroom.core.session.streams import RESERVED_PATHS
+from greenroom.core.workspace.spec_builder import REQUEST_HOST
+
+
+def _address(text: str) -> str:
+    if text != REQUEST_HOST and (problem := host_problem(text)):
+        raise ValueError(f"{text!r} {problem}")
+    return text
+
+
+def _addresses(text: str) -> str:
+    return ",".join(_address(part.strip()) for part in text.split(","))
+
+
+def _host(text: str) -> str:
+    if text != REQUEST_HOST and (problem := host_problem(text, with_port=False)):
+        raise ValueError(f"{text!r} {problem}")
+    return text
+
+
+def _free_path(text: str) -> str:
+    if text.lower() in RESERVED_PATHS:
+        raise ValueError(f"{text!r} is an address of the console or the API; take another word")
+    return text
+
+
+Addresses = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_addresses)]
+Address = Annotated[str, StringConstraints(max_length=255), AfterValidator(_address)]
+Host = Annotated[str, StringConstraints(max_length=255), AfterValidator(_host)]
+ZoneName = Annotated[
+    str,
+    Shaped(
+        r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}",
+        "1 to 63 letters, digits, '_', '.' and '-', with a letter or digit at its beginning",
+    ),
+]
+PathName = Annotated[
+    str,
+    Shaped(
+        r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}",
+        "one word of 1 to 63 letters, digits, '_' and '-', with a letter or digit at its beginning",
+    ),
+    AfterValidator(_free_path),
+]
+Strategy = Literal["Least Load", "Most Load", "Least Kasms", "Most Kasms"]
+
+
+class ZoneView(View):
+    """A zone."""
+
+    zone_id: UUID
+    zone_name: str
+    allow_origin_domain: str
+    upstream_auth_address: str
+    load_balancing_strategy: str
+    search_alternate_zones: bool
+    proxy_connections: bool
+    proxy_hostname: str
+    proxy_path: str
+    proxy_port: int
+    num_managers: int
+    num_agents: int
+    num_sessions: int
+    created: datetime
+
+
+class ZoneChanged(ZoneView):
+    """A zone after a change, with a warning if nothing can be staged there."""
+
+    warning: str | None
+
+
+class ZonePatch(Body):
+    """Changes of a zone; omitted fields stay."""
+
+    zone_name: ZoneName = ""
+    allow_origin_domain: Annotated[Addresses, Field(description="comma list of host or host:port")] = "$request_host$"
+    upstream_auth_address: Annotated[Address, Field(description="host[:port], reachable from the Agent's host")] = (
+        "$request_host$"
+    )
+    load_balancing_strategy: Strategy = "Least Load"
+    search_alternate_zones: bool = True
+    proxy_connections: Annotated[
+        bool, Field(description="browsers reach streams through the web gateway; off: at Proxy Hostname and Proxy Port")
+    ] = True
+    proxy_hostname: Annotated[
+        Host, Field(description="host of the streams without Proxy Connections, of the same site as the console")
+    ] = "$request_host$"
+    proxy_path: Annotated[PathName, Field(description="first part of the path of streams")] = "desktop"
+    proxy_port: Annotated[Port, Field(description="port of the streams without Proxy Connections")] = 443
+
+
+class ZoneCreate(ZonePatch):
+    """A new zone."""
+
+    zone_name: ZoneName = Field(...)
+
+
+class ManagerView(View):
+    """A Manager, as the page Managers shows it."""
+
+    manager_id: UUID
+    instance_id: str
+    hostname: str
+    version: str
+    enabled: bool
+    first_reported: datetime
+    last_reported: datetime
+    zone_id: UUID
+    zone_name: str
+    gateway_url: str
+    status: Literal["running", "unknown"]
+    is_primary: bool
+    term: int
+
+
+class ManagerPatch(Body):
+    """Enable or disable a Manager."""
+
+    enabled: bool
+
+
+class ManagerChanged(ManagerView):
+    """A Manager after a change, with a warning if nothing coordinates its zone now."""
+
+    warning: str | None = None
+
+
+class AgentImage(View):
+    """The image of a workspace on an Agent."""
+
+    name: str
+    state: Literal["present", "pulling", "absent", "failed"]
+    progress: Annotated[int, Field(description="0-100 while it is pulled")]
+    error: Annotated[str, Field(description="why it could not be fetched, in the daemon's words")]
+    updated: datetime
+
+
+class AgentRefused(View):
+    """Somebody with an Agent's identity was refused."""
+
+    reason: str
+    at: datetime
+    address: Annotated[str, Field(description="where it came from, as the gateway saw it")]
+
+
+class AgentView(View):
+    """An Agent. Cores and memory (bytes) are what it offers, allocated what is reserved on it."""
+
+    agent_id: UUID
+    hostname: str
+    zone_id: UUID
+    zone_name: str
+    status: Literal["pending", "running", "missing", "dead"]
+    status_reason: Annotated[
+        str | None, Field(description="what is wrong with it, e.g. that Docker does not answer on its host")
+    ]
+    enabled: bool
+    draining: bool
+    manager_id: UUID | None
+    manager_instance_id: Annotated[str | None, Field(description="of the Manager it reports to")]
+    manager_term: int
+    registered: datetime
+    last_reported: datetime | None
+    cores: float
+    memory: int
+    cores_allocated: float
+    memory_allocated: int
+    cores_override: float | None
+    memory_override: int | None
+    cores_reported: Annotated[float, Field(description="of the host, before overcommit and override")]
+    memory_reported: Annotated[int, Field(description="of the host, bytes, before the override")]
+    cpu_used: Annotated[float | None, Field(description="load of the host, 1 = all its cores; at its last check-in")]
+    memory_used: Annotated[int | None, Field(description="in use on the host, bytes; at its last check-in")]
+    sessions: int
+    edge_url: Annotated[str, Field(description="of the edge gateway beside it; empty where there is none")]
+    edge_url_requested: Annotated[
+        str | None,
+        Field(description="another one that it tells, not used until it is confirmed; null where none waits"),
+    ]
+    credential_revoked: Annotated[bool, Field(description="it has to join again, with a token made for it")]
+    refused: Annotated[
+        AgentRefused | None, Field(description="the last refusal of somebody with its id, since it was last admitted")
+    ]
+    images: Annotated[list[AgentImage], Field(description="of workspaces; others on the host are not listed")]
+
+
+class AgentPatch(Body):
+    """Changes of an Agent; an override of null or 0 counts what the host has.
+
+    It may be lower than what is reserved: sessions that run go on, new ones wait until there is room again.
+    """
+
+    enabled: bool = True
+    draining: Annotated[bool, Field(description="no new sessions; the ones it has go on")] = False
+    cores_override: Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] | None = None
+    memory_override: Annotated[int, Field(ge=0, le=1 << 50)] | None = None
+    edge_url: Annotated[
+        str, Field(max_length=300, description="the one that waits, to confirm it, or the one in use, to decline it")
+    ] = ""
+
+
+Role = Literal["agent", "gateway"]
+TokenText = Annotated[str, StringConstraints(min_length=1, max_length=255)]
+HostName = Annotated[str, StringConstraints(max_length=255), Shaped(r"[ -~]*", "of ASCII characters alone")]
+
+
+class JoinTokenCreate(Body):
+    """A token with which newcomers of one role join one zone."""
+
+    zone_id: UUID
+    role: Annotated[Role, Field(description="what joins: an Agent, or a web gateway on a host of its own")] = "agent"
+    uses: Annotated[int, Field(ge=1, le=1000)] = 1
+    hours: Annotated[int, Field(ge=1, le=24, description="valid for")] = 1
+    agent_id: Annotated[UUID | None, Field(description="a known Agent that is to join again, and no other")] = None
+    enable_agent: Annotated[
+        bool, Field(description="new Agents are enabled at once, without an administrator; needs agents_modify, too")
+    ] = False
+
+
+class JoinTokenView(View):
+    """A join token; the token itself is shown once, when it is made."""
+
+    join_token_id: UUID
+    role: Role
+    zone_id: UUID
+    zone_name: str
+    agent_id: Annotated[UUID | None, Field(description="the one Agent that it lets join again")]
+    agent_hostname: str | None
+    enable_agent: bool
+    status: Literal["open", "used up", "expired", "revoked"]
+    used: Annotated[int, Field(description="how many joined with it")]
+    uses_left: int
+    created: datetime
+    created_by: str
+    expires: datetime
+
+
+class JoinToken(JoinTokenView):
+    """A new join token, shown this one time."""
+
+    token: str
+    uses: int
+    join_command: Annotated[str, Field(description="to be run as root on the new host, where Greenroom is installed")]
+
+
+class JoinAgent(Body):
+    """An Agent that is about to join asks where; nothing is used up."""
+
+    token: TokenText
+    hostname: HostName = ""
+    agent_id: UUID | None = None
+
+
+class JoinPlace(View):
+    """Where the Agent registers: addresses of Managers' gateways, those that run first."""
+
+    zone_id: UUID
+    zone_name: str
+    manager_urls: list[str]
+    public_url: Annotated[str, Field(description="origin of the console, which frames streams")]
+
+
+class JoinGateway(Body):
+    """A web gateway joins with the id it made for itself."""
+
+    token: TokenText
+    hostname: HostName = ""
+    gateway_id: UUID
+
+
+class JoinedGateway(View):
+    """The gateway's credential, shown this one time."""
+
+    gateway_id: UUID
+    credential: str
+    zone_id: UUID
+    zone_name: str
+    public_url: str
+    stream_url: str
+
+
+class GatewayView(View):
+    """A web gateway on a host of its own."""
+
+    gateway_id: UUID
+    hostname: str
+    zone_id: UUID
+    zone_name: str
+    registered: datetime
+    last_reported: datetime | None

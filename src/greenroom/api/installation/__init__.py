@@ -1,0 +1,1 @@
+"""The installation: its settings, and work that nobody asks for."""

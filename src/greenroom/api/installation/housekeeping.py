@@ -1,0 +1,76 @@
+"""Work that nobody asks for: ended log-ins, old failures and anonymous users are deleted, unattended pools are noted.
+
+While a zone has no running Manager, no Primary can write down that its pools are short.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+import structlog
+
+from greenroom.api.access.accounts import forget_anonymous_users
+from greenroom.api.installation.settings_cache import Snapshot
+from greenroom.api.pool.service import title
+from greenroom.core.errors import Unavailable
+from greenroom.db import row_mapping
+from greenroom.db.access.credentials import prune_logins
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.pool.configs import list_configs, note_shortfall
+
+log = structlog.get_logger(__name__)
+
+PRUNE_INTERVAL_S: Final = 300.0
+
+
+async def housekeeping(db: Database, snapshot: Snapshot, logs: LogWriter) -> None:
+    """Clean up every `INTERVAL_S`, for ever; any number of processes may do so at once."""
+    while True:
+        await asyncio.sleep(PRUNE_INTERVAL_S)
+        try:
+            await prune_logins(db, snapshot.installation.login_window_s)
+            await forget_anonymous_users(db, snapshot.installation.anonymous_user_retention_s, logs)
+        except Unavailable as error:
+            log.warning("clean-up put off", reason=error.message)
+
+
+UNATTENDED_INTERVAL_S: Final = 5.0
+PATIENCE_S: Final = 15.0
+"""Before the first look, so that Managers that are started together with this process have reported."""
+
+
+async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
+    """Look every `INTERVAL_S`, for ever; any number of processes may do so at once."""
+    await asyncio.sleep(PATIENCE_S)
+    while True:
+        try:
+            await note_unattended_pools(db, logs)
+        except Unavailable as error:
+            log.warning("pools not looked at", reason=error.message)
+        await asyncio.sleep(UNATTENDED_INTERVAL_S)
+
+
+async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
+    """Write down and log, once, each pool that is short because nobody fills it; the next Primary ends that.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    for config in await list_configs(db):
+        shortfall = row_mapping.shortfall(config)
+        if shortfall is None or shortfall.code != "no-running-manager":
+            continue
+        staging_config_id = str(config["staging_config_id"])
+        if not await note_shortfall(db, staging_config_id, shortfall.code, shortfall.reason):
+            continue
+        await db.notify(f"staging:{staging_config_id}")
+        logs.write(
+            "ERROR",
+            "staging-shortfall",
+            f"{title(config)}: {shortfall.reason}",
+            zone_name=config["zone_name"],
+            staging_config_id=staging_config_id,
+            details={"code": shortfall.code},
+        )

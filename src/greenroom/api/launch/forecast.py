@@ -1,0 +1,89 @@
+"""What launches would give: the launcher's workspaces for one user; a plain launch for all users of a workspace."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from psycopg.rows import DictRow
+
+from greenroom.api.launch.plan import LaunchRequest, current_zone_id, launch_facts
+from greenroom.api.workspace.schemas import LauncherImage
+from greenroom.core.access.group_settings import resolve
+from greenroom.core.launch.compatibility import LaunchFacts
+from greenroom.core.launch.forecast import LIMIT_REACHED, Prospect, prospect
+from greenroom.core.launch.plan import plan_launch
+from greenroom.core.workspace.spec_builder import ImageFacts
+from greenroom.db.access import groups
+from greenroom.db.database import Database
+from greenroom.db.launch.forecast import Offer, Workspace
+from greenroom.db.launch.ledger import read_launcher
+from greenroom.db.pool import configs
+from greenroom.kit.concurrency import Coalesced
+
+
+async def own_workspaces(
+    db: Database, offers: Coalesced[Offer], user_id: str, gateway_zone: str | None
+) -> list[LauncherImage]:
+    """The workspaces of the user's groups by name; a launch would begin in the zone `gateway_zone`."""
+    user = await read_launcher(db, user_id)
+    offer = await offers.get()
+    allowed = set(user["image_ids"])
+    return [
+        _shown(workspace, _prospect(workspace, offer, user, gateway_zone))
+        for image_id, workspace in offer.workspaces.items()
+        if image_id in allowed
+    ]
+
+
+def _prospect(workspace: Workspace, offer: Offer, user: DictRow, gateway_zone: str | None) -> Prospect:
+    image, supply = workspace.image, offer.supply
+    facts = launch_facts(user, image=image)
+    if user["num_sessions"] >= int(facts.value("max_kasms_per_user")):
+        return Prospect(False, None, LIMIT_REACHED)
+    if not supply.zones:
+        return prospect(image, (), supply)
+    request = LaunchRequest(user_id="", image_id=image.image_id, request_host="", gateway_zone=gateway_zone)
+    begins_in = current_zone_id(supply.zones, request, may_choose=False)
+    return prospect(
+        image, plan_launch(supply.zones, begins_in, image, supply.pools.get(image.image_id, ()), facts), supply
+    )
+
+
+def _shown(workspace: Workspace, found: Prospect) -> LauncherImage:
+    row = workspace.row
+    return LauncherImage(
+        image_id=row["image_id"],
+        name=workspace.image.name,
+        friendly_name=workspace.image.friendly_name,
+        description=row["description"],
+        image_src=row["image_src"],
+        categories=row["categories"],
+        available=row["available"],
+        ready=found.ready,
+        expected_s=None if found.expected_s is None else round(found.expected_s, 1),
+        reason=found.reason,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Users:
+    """So many users with the same groups, and what is in force for them."""
+
+    number: int
+    facts: LaunchFacts
+
+
+async def plain_launches(db: Database, image: ImageFacts) -> list[Users]:
+    """Those who may use the workspace and log in, by their sets of groups."""
+    by_id = {group.group_id: group for group in await groups.list_groups(db)}
+    found: list[Users] = []
+    for row in await configs.group_sets_of_image(db, image.image_id):
+        members = [by_id[group_id] for group_id in row["group_ids"] if group_id in by_id]
+        facts = LaunchFacts(
+            settings=resolve([groups.settings_of(group) for group in members]),
+            persistent_profile_path=image.persistent_profile_path,
+            image_volume_mappings=image.volume_mappings,
+            filters_disabled=image.filter_policy_force_disabled,
+        )
+        found.append(Users(row["number"], facts))
+    return found

@@ -1,0 +1,217 @@
+"""What administrators are told of launches: a row of the log for each that succeeded, missed a pool or was refused.
+
+A shortage is one row instead of one for each launch that meets it; the ledger of launches has them all. The first
+refused launch of a workspace is written at once and in full. Those that follow for the same reasons are counted and
+written as one row when the window is over; as long as there are any, the next window begins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from greenroom.api.launch.plan import Got, Launch
+from greenroom.core.errors import NoResources, Refused
+from greenroom.core.launch.forecast import not_now
+from greenroom.core.launch.plan import Attempt, Miss, TraceStep, no_resources_reason
+from greenroom.db.diagnostics.logs import LogWriter
+
+WINDOW_S: Final = 60.0
+
+Key = tuple[str, ...]
+Later = Callable[[float, Callable[[], None]], object]
+"""Calls a function some seconds from now."""
+
+
+def call_later(delay_s: float, function: Callable[[], None]) -> object:
+    """The event loop's timer."""
+    return asyncio.get_running_loop().call_later(delay_s, function)
+
+
+@dataclass(slots=True)
+class _Window:
+    """What was kept back in one window; `last` is the message of the last one."""
+
+    title: str
+    count: int = 0
+    last: str = ""
+
+
+class Shortages:
+    """See the module.
+
+    Args:
+        logs: where rows go.
+        window_s: how long equal refusals are gathered.
+        later: what ends a window; the event loop's timer.
+    """
+
+    def __init__(self, logs: LogWriter, window_s: float = WINDOW_S, later: Later = call_later) -> None:
+        self._logs = logs
+        self._window_s = window_s
+        self._later = later
+        self._open: dict[Key, _Window] = {}
+
+    def refused(self, key: Key, title: str, message: str, *, user_id: str, username: str, launch_id: str) -> None:
+        """A launch was refused.
+
+        Args:
+            key: what has to be the same to be one shortage: the workspace and the codes of the reasons.
+            title: the workspace's name.
+            message: the whole sentence, for administrators.
+            user_id: who launched.
+            username: his name.
+            launch_id: the launch in the ledger.
+        """
+        if (window := self._open.get(key)) is not None:
+            window.count += 1
+            window.last = message
+            return
+        self._open[key] = _Window(title)
+        self._later(self._window_s, lambda: self._end(key))
+        self._logs.write(
+            "WARNING",
+            "launch-failed",
+            message,
+            user_id=user_id,
+            username=username,
+            details={"launch_id": launch_id},
+        )
+
+    def _end(self, key: Key) -> None:
+        window = self._open.pop(key)
+        if window.count == 0:
+            return
+        self._open[key] = _Window(window.title)
+        self._later(self._window_s, lambda: self._end(key))
+        self._logs.write(
+            "WARNING",
+            "launch-failed",
+            f"{window.count} more launches of {window.title} were refused within {self._window_s:.0f} s for the same"
+            f" reasons; each is in the ledger of launches. The last one: {window.last}",
+            details={"count": window.count},
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class PassedOver:
+    """An attempt of a launch that gave nothing, and why."""
+
+    attempt: Attempt
+    misses: Sequence[Miss]
+
+
+class Repeats:
+    """What was told lately: a program that launches in vain again and again must not drive other rows out of the log.
+
+    Args:
+        window_s: how long it is not told again.
+        later: what ends that; the event loop's timer.
+    """
+
+    def __init__(self, window_s: float = WINDOW_S, later: Later = call_later) -> None:
+        self._window_s = window_s
+        self._later = later
+        self._told: set[tuple[str | None, ...]] = set()
+
+    def is_new(self, *key: str | None) -> bool:
+        """Whether it was not told within the window; from now on it was."""
+        if key in self._told:
+            return False
+        self._told.add(key)
+        self._later(self._window_s, lambda: self._told.discard(key))
+        return True
+
+
+class LaunchLog:
+    """See the module. Of launches that gave nothing, the same row about the same user is written once a minute."""
+
+    def __init__(self, logs: LogWriter) -> None:
+        self._logs = logs
+        self._shortages = Shortages(logs)
+        self._repeats = Repeats()
+
+    def succeeded(self, launch: Launch, attempt: Attempt, got: Got, passed: Sequence[PassedOver]) -> None:
+        """A session was assigned or created; what was passed over before has a row each, so no cold start is silent."""
+        self._passed_over(launch, passed, got.session_id)
+        self._logs.write(
+            "INFO",
+            "session-launched",
+            f"{launch.username} launched {launch.image.friendly_name}: {got.reason}",
+            zone_name=attempt.zone.zone_name,
+            session_id=got.session_id,
+            user_id=launch.request.user_id,
+            username=launch.username,
+            staging_config_id=attempt.pool.staging_config_id if attempt.pool else None,
+        )
+
+        for gone in got.yielding:
+            self._logs.write(
+                "INFO",
+                "staged-session-ended",
+                f"A staged session ends before it was usable: its room was given to {launch.username}, who launched"
+                f" {launch.image.friendly_name} on demand; people go first.",
+                zone_name=attempt.zone.zone_name,
+                session_id=gone.session_id,
+                staging_config_id=gone.staging_config_id,
+            )
+
+    def failed(self, launch: Launch, trace: Sequence[TraceStep], passed: Sequence[PassedOver]) -> Refused:
+        """Nothing could serve it; returns what is to be raised."""
+        self._passed_over(launch, passed)
+        name = launch.image.friendly_name
+        codes = sorted({step.code for step in trace if step.code and step.step.startswith("on_demand")})
+        error: Refused = (
+            NoResources(no_resources_reason(trace), for_user=not_now(codes), launch_id=launch.launch_id)
+            if launch.image.enabled
+            else Refused(f"Workspace {name} is disabled; an administrator can enable it.")
+        )
+        self._shortages.refused(
+            (launch.image.image_id, *codes),
+            name,
+            f"{launch.username} could not launch {name}: {error.message}",
+            user_id=launch.request.user_id,
+            username=launch.username,
+            launch_id=launch.launch_id,
+        )
+        return error
+
+    def refused(self, launch: Launch, error: Refused, passed: Sequence[PassedOver]) -> None:
+        """It was refused although it could have been served."""
+        self._passed_over(launch, passed)
+        if not self._repeats.is_new(launch.request.user_id, launch.image.image_id, error.code):
+            return
+        self._logs.write(
+            "WARNING",
+            "launch-refused",
+            f"{launch.username} could not launch {launch.image.friendly_name}: {error.message}",
+            user_id=launch.request.user_id,
+            username=launch.username,
+            details={"launch_id": launch.launch_id, "code": error.code},
+        )
+
+    def _passed_over(self, launch: Launch, passed: Sequence[PassedOver], session_id: str | None = None) -> None:
+        """Staging configs did not serve: a row for each reason, about the session the user got instead, if any."""
+        for attempt, misses in ((before.attempt, before.misses) for before in passed):
+            if attempt.pool is None:
+                continue
+            config_id = attempt.pool.staging_config_id
+            for miss in misses:
+                if session_id or self._repeats.is_new(launch.request.user_id, config_id, miss.code, miss.setting):
+                    self._miss(launch, attempt.zone.zone_name, config_id, miss, session_id)
+
+    def _miss(self, launch: Launch, zone_name: str, staging_config_id: str, miss: Miss, session_id: str | None) -> None:
+        self._logs.write(
+            "WARNING",
+            "staging-violation" if miss.setting else "staging-miss",
+            f"{launch.username} gets no staged {launch.image.friendly_name} from zone {zone_name}: {miss.reason}",
+            zone_name=zone_name,
+            session_id=session_id,
+            user_id=launch.request.user_id,
+            username=launch.username,
+            staging_config_id=staging_config_id,
+            setting=miss.setting,
+            details={"code": miss.code, "group": miss.group, "launch_id": launch.launch_id},
+        )

@@ -1,0 +1,253 @@
+"""What a launch is asked for, and everything that is decided about it before anything is tried.
+
+Pure but for the new id of the launch: from the request and the snapshot of `db.launch.ledger.read_launch` to the
+attempts and to what the container or the hand-over is given.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
+
+from psycopg.rows import DictRow
+
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS, keepalive_interval_s, resolve
+from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound
+from greenroom.core.launch.compatibility import LaunchFacts
+from greenroom.core.launch.eviction import Unready
+from greenroom.core.launch.plan import Attempt, LaunchZone, TraceStep, plan_launch
+from greenroom.core.session.expiry import Clocks, clocks_of
+from greenroom.core.workspace.exec_config import commands_problem
+from greenroom.core.workspace.session_spec import ProfileMode
+from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, command_of
+from greenroom.db import row_mapping
+from greenroom.db.session.sessions import limit_reached
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchRequest:
+    """What was asked for. Ids are uuids as text.
+
+    `zone_id` counts if the user may choose (`allow_zone_selection`); `gateway_zone` is the name of the zone whose
+    gateway was addressed (header X-Greenroom-Zone), `request_host` the Host header, which the gateway serves. A
+    `network_id` excludes staged sessions and does no more: whoever launches must not choose where a container is
+    connected (`host`, `container:…`, a network without our rules).
+    """
+
+    user_id: str
+    image_id: str
+    request_host: str
+    zone_id: str | None = None
+    gateway_zone: str | None = None
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    kasm_url: str = ""
+    network_id: str | None = None
+    persistent_profile_mode: str | None = None
+    idempotency_key: str | None = None
+
+    def body(self) -> str:
+        """What has to be the same when the idempotency key is the same."""
+        return json.dumps(asdict(replace(self, request_host="", gateway_zone=None)), sort_keys=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Launch:
+    """One launch with everything that was read for it.
+
+    `current_zone_id` is where it begins, `begin_s` when it was asked for (perf_counter).
+    """
+
+    request: LaunchRequest
+    launch_id: str
+    username: str
+    image: ImageFacts
+    facts: LaunchFacts
+    current_zone_id: str
+    attempts: tuple[Attempt, ...]
+    begin_s: float
+
+    @property
+    def max_sessions(self) -> int:
+        """The user's limit."""
+        return int(self.facts.value("max_kasms_per_user"))
+
+    @property
+    def clocks(self) -> Clocks:
+        """How long the session lives when nobody looks at it, and in any case."""
+        return clocks_of(self.facts.settings, self.image.session_time_limit, self.image.friendly_name)
+
+    def told(self, reason: str) -> str:
+        """How it came to its session, and what the user will miss in it."""
+        return " ".join(filter(None, (reason, self.facts.missing_profile())))
+
+    def elapsed_ms(self) -> float:
+        """Since it was asked for."""
+        return (time.perf_counter() - self.begin_s) * 1000
+
+    def client_settings(self) -> dict[str, Any]:
+        """The settings that a viewer of the session obeys, fixed at the launch."""
+        names = (*STAGED_PERMISSIONS, "idle_disconnect", "allow_persistent_profile")
+        interval_s = keepalive_interval_s(self.facts.settings)
+        return {name: self.facts.value(name) for name in names} | {"keepalive_interval": interval_s}
+
+
+@dataclass(frozen=True, slots=True)
+class Got:
+    """A session that an attempt gave, committed; `reason` is the sentence for trace and log.
+
+    `yielding` are staged sessions that made room for it.
+    """
+
+    session_id: str
+    agent_id: str
+    auth_epoch: int
+    reason: str
+    yielding: tuple[Unready, ...] = ()
+
+
+def ledger(trace: Sequence[TraceStep], last: TraceStep) -> list[dict[str, Any]]:
+    """The steps of a launch that succeeded, as they are stored."""
+    return [asdict(step) for step in (*trace, last)]
+
+
+def launch_facts(
+    snapshot: DictRow, *, request: LaunchRequest | None = None, image: ImageFacts | None = None
+) -> LaunchFacts:
+    """What is in force for the user of a snapshot of `read_launch`, without a request for any plain launch."""
+    resolved = resolve([row_mapping.group_settings(group) for group in snapshot["groups"]])
+    attributes = cast("dict[str, Any]", snapshot["attributes"] or {})
+    image = image or row_mapping.image_facts(snapshot["image"])
+    return LaunchFacts(
+        settings=resolved,
+        persistent_profile_path=image.persistent_profile_path,
+        persistent_profile_mode=request.persistent_profile_mode if request else None,
+        image_volume_mappings=image.volume_mappings,
+        filters_disabled=image.filter_policy_force_disabled,
+        has_assign=command_of(image.exec_config, "assign") is not None,
+        language=attributes.get("preferred_language") or None,
+        timezone=attributes.get("preferred_timezone") or None,
+        environment=request.environment if request else {},
+        network_id=request.network_id if request else None,
+        kasm_url=request.kasm_url if request else None,
+    )
+
+
+def repeated_session(snapshot: DictRow, request: LaunchRequest) -> str | None:
+    """The session that an earlier request with the same idempotency key made.
+
+    Raises:
+        IdempotencyMismatch: it was a different request.
+    """
+    repeated = snapshot["repeated"]
+    if repeated is None:
+        return None
+    if repeated["body"] != request.body():
+        raise IdempotencyMismatch
+    return repeated["session_id"]
+
+
+def planned(request: LaunchRequest, snapshot: DictRow, begin_s: float) -> Launch:
+    """The launch with its attempts in their order.
+
+    Raises:
+        NotFound: there is no such user or workspace.
+        Forbidden: the user is disabled, or may not use the workspace.
+        SessionLimit: `max_kasms_per_user` is reached.
+        Invalid: there is no such zone, or a command of the workspace would be root's beside a folder that the session
+            can write to.
+        NoResources: there is no zone at all.
+    """
+    _check(request, snapshot)
+    image = row_mapping.image_facts(snapshot["image"])
+    facts = launch_facts(snapshot, request=request, image=image)
+    if facts.writes_to_the_host() and (problem := commands_problem(image.exec_config)):
+        raise Invalid(f"{image.friendly_name} cannot be launched by this user: {problem}")
+    if snapshot["num_sessions"] >= int(facts.value("max_kasms_per_user")):
+        raise limit_reached(int(facts.value("max_kasms_per_user")))
+    zones = [row_mapping.launch_zone(row) for row in snapshot["zones"] or ()]
+    begins_in = current_zone_id(zones, request, may_choose=bool(facts.value("allow_zone_selection")))
+    return Launch(
+        request=request,
+        launch_id=str(uuid.uuid4()),
+        username=snapshot["launching_user"]["username"],
+        image=image,
+        facts=facts,
+        current_zone_id=begins_in,
+        attempts=plan_launch(
+            zones, begins_in, image, [row_mapping.staged_pool(row) for row in snapshot["pools"]], facts
+        ),
+        begin_s=begin_s,
+    )
+
+
+def _check(request: LaunchRequest, snapshot: DictRow) -> None:
+    user, image = snapshot["launching_user"], snapshot["image"]
+    if user is None:
+        raise NotFound(f"There is no user {request.user_id}; the account may have been deleted.")
+    if image is None:
+        raise NotFound(f"There is no workspace {request.image_id}; it may have been deleted.")
+    if user["disabled"] or user["locked"]:
+        raise Forbidden(f"The user {user['username']} is disabled or locked; an administrator can change that.")
+    if not snapshot["image_allowed"]:
+        raise Forbidden(
+            f"{user['username']} may not use workspace {image['friendly_name']}; an administrator can give it to one"
+            " of the user's groups."
+        )
+
+
+def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_choose: bool) -> str:
+    """The zone in which a launch begins (CONTRACT "Current zone"); `zones` in the order in which they were made.
+
+    Raises:
+        Invalid: there is no zone with the id that was asked for.
+        NoResources: there is no zone at all.
+    """
+    if not zones:
+        raise NoResources("There is no zone yet; add a Manager first.")
+    if request.zone_id and may_choose:
+        if request.zone_id not in {zone.zone_id for zone in zones}:
+            raise Invalid(f"There is no zone {request.zone_id}; leave zone_id out or choose another one.")
+        return request.zone_id
+    addressed = [zone for zone in zones if request.gateway_zone in (zone.zone_name, *zone.former_names)]
+    return (addressed or list(zones))[0].zone_id
+
+
+def assignment_of(launch: Launch, assignment_id: str) -> dict[str, Any]:
+    """The JSON of wire.messages.Assignment: `assign` of the workspace with the user's identity available to it."""
+    command = command_of(launch.image.exec_config, "assign")
+    identity = {"KASM_USER": launch.username, "KASM_USER_ID": launch.request.user_id}
+    url = {"KASM_URL": launch.request.kasm_url} if launch.request.kasm_url else {}
+    return {
+        "assignment_id": assignment_id,
+        "argv": list(command.argv) if command else [],
+        "user": command.user if command else None,
+        "env": {**command.environment, **identity, **url} if command else {},
+        "workdir": command.workdir if command else None,
+    }
+
+
+def _profile_mode(request: LaunchRequest) -> ProfileMode:
+    return "Reset" if request.persistent_profile_mode == "Reset" else "Enabled"
+
+
+def extras_of(launch: Launch) -> LaunchExtras:
+    """What a container made for this launch gets, and a staged one never has."""
+    facts, request = launch.facts, launch.request
+    return LaunchExtras(
+        request_host=request.request_host,
+        username=launch.username,
+        user_id=request.user_id,
+        environment=request.environment,
+        kasm_url=request.kasm_url,
+        language=facts.language,
+        timezone=facts.timezone,
+        expose_user=bool(facts.value("expose_user_environment_vars")),
+        run_config=facts.value("run_config"),
+        volume_mapping=facts.value("volume_mapping"),
+        filter_policy=facts.value("web_filter_policy") or None,
+        profile=_profile_mode(request) if facts.profile_is_applied() else None,
+    )

@@ -1,0 +1,120 @@
+"""The launcher's choices, the page of a connect address (which needs no log-in), and the ledger of launches."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+from uuid import UUID
+
+from fastapi import APIRouter, Query, Request
+from psycopg.rows import DictRow
+
+from greenroom.api.deps import Db, InstallationSecrets, Offers
+from greenroom.api.launch.forecast import own_workspaces
+from greenroom.api.paging import Counting, Paging, Search, Sorting
+from greenroom.api.security import Caller, public_route, requires
+from greenroom.api.session.lifecycle import keep_alive
+from greenroom.api.session.schemas import ConnectBody, ConnectionView, KeepaliveView, LaunchOptions, LaunchView
+from greenroom.api.session.streams import Streams, connection_of, opens
+from greenroom.api.workspace.schemas import LauncherImage
+from greenroom.core.access.group_settings import resolve
+from greenroom.core.access.permissions import USER
+from greenroom.core.errors import NotFound
+from greenroom.core.listing import order_of, words_of
+from greenroom.db.access.groups import memberships_of
+from greenroom.db.database import Database
+from greenroom.db.launch import ledger
+from greenroom.db.launch.ledger import LAUNCHES, NEWEST_FIRST, LaunchFilter
+from greenroom.db.session import views
+from greenroom.db.session.streams import find_stream_session
+from greenroom.kit.secrets import Secrets
+
+router = APIRouter(tags=["sessions"])
+
+_BY_TOKEN = public_route("the session's token is the credential, as it is for the stream")
+
+
+@router.get("/me/images")
+async def list_own_images(
+    request: Request, db: Db, offers: Offers, caller: Annotated[Caller, requires(USER)]
+) -> list[LauncherImage]:
+    """The workspaces this user may launch, with what comes of a launch now: at once, after some seconds, or not."""
+    return await own_workspaces(db, offers, caller.own_user_id(), request.headers.get("x-greenroom-zone") or None)
+
+
+@router.get("/me/launch-options")
+async def get_launch_options(db: Db, caller: Annotated[Caller, requires(USER)]) -> LaunchOptions:
+    """What this user may choose when launching a workspace."""
+    settings = resolve(await memberships_of(db, caller.own_user_id()))
+    return LaunchOptions.model_validate(
+        {
+            "zones": await ledger.list_zones(db) if settings["allow_zone_selection"].value else [],
+            "images_with_profile": await ledger.list_images_with_profile(db)
+            if settings["allow_persistent_profile"].value
+            else [],
+        }
+    )
+
+
+@router.post("/connect", dependencies=[_BY_TOKEN])
+async def connect(
+    body: ConnectBody, request: Request, db: Db, streams: Streams, secrets: InstallationSecrets
+) -> ConnectionView:
+    """How far a session is, and its stream, for whoever has its connect address; it gives nothing else."""
+    session = await _session_of(db, secrets, request, body)
+    return connection_of(session, streams, secrets, may_open=True)
+
+
+@router.post("/connect/keepalives", dependencies=[_BY_TOKEN])
+async def keep_alive_by_token(
+    body: ConnectBody, request: Request, db: Db, secrets: InstallationSecrets
+) -> KeepaliveView:
+    """Somebody looks at the session by its connect address."""
+    session = await _session_of(db, secrets, request, body)
+    return KeepaliveView(usage_reached=False, expires=await keep_alive(db, session))
+
+
+async def _session_of(db: Database, secrets: Secrets, request: Request, body: ConnectBody) -> DictRow:
+    """The session, or the one that took its place, if the token opens it and its user may be served.
+
+    Raises:
+        NotFound: one sentence for every reason, so that nobody learns which sessions exist.
+    """
+    session_id, token = str(body.session_id), body.session_token.get_secret_value()
+    found = await find_stream_session(db, session_id)
+    is_open = found is not None and found.user_enabled and found.user_id == str(body.user_id)
+    if found is None or not is_open or not opens(secrets, token, found):
+        request.app.state.refusals.wrong_address(request, session_id)
+        raise NotFound("This address opens no session: the session has ended, or access to it was withdrawn.")
+    return await views.get_session(db, found.session_id)
+
+
+@router.get("/launches", dependencies=[requires("sessions_view")])
+async def list_launches(
+    db: Db,
+    page: Paging,
+    outcome: Annotated[Literal["staged", "on_demand", "failed"] | None, Query()] = None,
+    user_id: Annotated[UUID | None, Query()] = None,
+    image_id: Annotated[UUID | None, Query()] = None,
+    q: Search = "",
+    sort: Sorting = str(NEWEST_FIRST),
+    count: Counting = False,
+) -> list[LaunchView]:
+    """Launches with all their steps, newest first unless another order is asked for."""
+    words = words_of(q, LAUNCHES.columns)
+    wanted = LaunchFilter(outcome=outcome, user_id=user_id, image_id=image_id, words=words)
+    if count:
+        page.count(await ledger.count_launches(db, wanted))
+    order = order_of(sort, LAUNCHES.columns)
+    after = page.after_row(order)
+    found = await ledger.list_launches(db, wanted, order=order, after=after, limit=page.limit + 1)
+    rows = page.cut(found, lambda row: [str(order), row["position"], str(row["launch_id"])])
+    return [LaunchView.model_validate(row) for row in rows]
+
+
+@router.get("/launches/{launch_id}", dependencies=[requires("sessions_view")])
+async def get_launch(launch_id: UUID, db: Db) -> LaunchView:
+    """One launch; a refused one names itself in its problem document (`launch_id`)."""
+    row = await ledger.get_launch(db, launch_id)
+    if row is None:
+        raise NotFound(f"There is no launch {launch_id}; the ledger does not keep them for ever.")
+    return LaunchView.model_validate(row)

@@ -1,0 +1,70 @@
+"""The process `greenroom api`: its parts and its loops. It starts and stays up while the database is away."""
+
+from __future__ import annotations
+
+from greenroom.api.app import create_app
+from greenroom.api.events.hub import Hub
+from greenroom.api.installation.housekeeping import housekeeping, watch_unattended_pools
+from greenroom.api.installation.settings_cache import Snapshot
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.notifications import Listener
+from greenroom.kit import config as kit_config
+from greenroom.kit import log, stops
+from greenroom.kit.secrets import Secrets
+from greenroom.kit.serving import serve
+
+
+async def main() -> None:
+    """Run the api until SIGTERM.
+
+    Raises:
+        SetupError: the settings or the installation's key cannot be used.
+        SetupError: the address cannot be listened on.
+    """
+    config = kit_config.load(kit_config.ApiConfig)
+    log.configure(config.log_level, config.process_name)
+    await stops.serve(config.stop_dir, config.process_name)
+    secrets = Secrets.from_file(config.secret_key_file)
+    db = Database(config.database_url, application_name="greenroom api", max_size=16)
+    logs = LogWriter(db, "api")
+    app = create_app(config, db, secrets, logs)
+    listener = events_listener(config, app.state.hub, app.state.snapshot)
+    await db.open()
+    try:
+        await serve(
+            app,
+            config.api_host,
+            config.api_port,
+            [
+                ("logs", logs.run),
+                ("listener", listener.run),
+                ("settings", app.state.snapshot.run),
+                ("refusals", app.state.refusals.run),
+                ("housekeeping", lambda: housekeeping(db, app.state.snapshot, logs)),
+                ("unattended pools", lambda: watch_unattended_pools(db, logs)),
+            ],
+            on_stop=app.state.hub.close,
+        )
+    finally:
+        await db.close()
+
+
+def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot) -> Listener:
+    """The LISTEN of this process: every event goes to the hub, changed settings are read again."""
+
+    def heard(topic: str, subject: str) -> None:
+        if topic == "settings":
+            snapshot.changed()
+        hub.publish(topic, subject)
+
+    def connected() -> None:
+        snapshot.changed()
+        hub.resync()
+
+    return Listener(
+        config.database_session_url or config.database_url,
+        application_name="greenroom api listener",
+        on_event=heard,
+        on_connect=connected,
+    )

@@ -1,0 +1,1 @@
+"""Staging configs: routes, published calls, and what both know about pools."""

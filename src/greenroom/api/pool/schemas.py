@@ -1,0 +1,167 @@
+"""Staging configs."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Literal
+from uuid import UUID
+
+from pydantic import Field
+
+from greenroom.api.bodies import Body, View
+
+Number = Annotated[int, Field(ge=0, le=10_000, strict=True, description="Desired Sessions")]
+Hours = Annotated[float, Field(gt=0, le=87_600, allow_inf_nan=False, description="Expiration (Hours)")]
+
+
+class ShortfallView(View):
+    """Why fewer sessions are staged than desired."""
+
+    code: str
+    reason: str
+
+
+class StagingConfigView(View):
+    """A staging config with how full its pool is."""
+
+    staging_config_id: UUID
+    zone_id: UUID
+    zone_name: str
+    image_id: UUID
+    image_friendly_name: str
+    num_sessions: int
+    num_current_sessions: Annotated[int, Field(description="without a user, claimable, on an Agent that is there")]
+    num_starting_sessions: int
+    expiration: Annotated[float, Field(description="h")]
+    paused: bool
+    allow_kasm_audio: bool
+    allow_kasm_uploads: bool
+    allow_kasm_downloads: bool
+    allow_kasm_clipboard_down: bool
+    allow_kasm_clipboard_up: bool
+    allow_kasm_microphone: bool
+    allow_kasm_gamepad: bool
+    allow_kasm_webcam: bool
+    shortfall: ShortfallView | None
+    failures: Annotated[int, Field(description="failed starts in a row")]
+    last_error: str | None
+    next_try: datetime | None
+    hits_24h: Annotated[int, Field(description="launches that it served in the last 24 h")]
+    misses_24h: Annotated[int, Field(description="launches that considered it and got no staged session")]
+    warning: Annotated[str | None, Field(description="what keeps it from being of use, or full")]
+    created: datetime
+
+
+class StagingSaved(StagingConfigView):
+    """A config as it was saved; `matching_users` would get its sessions, the warning also says what is in their way."""
+
+    matching_users: int
+
+
+class StagingFields(Body):
+    """What can be set of a config."""
+
+    num_sessions: Number = 0
+    expiration: Hours = 1.0
+    paused: bool = False
+    allow_kasm_audio: bool = False
+    allow_kasm_uploads: bool = False
+    allow_kasm_downloads: bool = False
+    allow_kasm_clipboard_down: bool = False
+    allow_kasm_clipboard_up: bool = False
+    allow_kasm_microphone: bool = False
+    allow_kasm_gamepad: bool = False
+    allow_kasm_webcam: bool = False
+
+
+class StagingPatch(StagingFields):
+    """Changes of a config; omitted fields stay. Zone and image are those it was made with."""
+
+    zone_id: Annotated[UUID | None, Field(description="cannot be changed; may be repeated")] = None
+    image_id: Annotated[UUID | None, Field(description="cannot be changed; may be repeated")] = None
+
+
+class StagingCreate(StagingFields):
+    """A new config; permissions that are left out take the effective values of group All Users."""
+
+    zone_id: UUID = Field(...)
+    image_id: UUID = Field(...)
+    num_sessions: Number = Field(...)
+    expiration: Hours = Field(...)
+
+
+class ExplainReason(View):
+    """One thing that keeps a user from getting a staged session; `group` is where the `setting` comes from."""
+
+    code: str
+    setting: str | None
+    group: str | None
+    reason: str
+
+
+class ExplainView(View):
+    """Would this user get a session of this config now? Nothing is launched."""
+
+    staging_config_id: UUID
+    user_id: UUID
+    username: str
+    zone_name: Annotated[str, Field(description="where the launch would begin")]
+    step: Annotated[Literal["staged_here", "staged_elsewhere"], Field(description="which would look at this config")]
+    would_get: bool
+    reasons: list[ExplainReason]
+    notes: Annotated[list[str], Field(description="what is in nobody's way, and not as it seems")]
+
+
+class Window(View):
+    """Launches that considered a config within the last hours; `hit_rate` is hits of hits and misses, null without."""
+
+    hours: int
+    hits: Annotated[int, Field(description="served by this config")]
+    misses: Annotated[int, Field(description="got no staged session at all")]
+    served_elsewhere: Annotated[int, Field(description="passed over, and served by another config; no miss")]
+    hit_rate: float | None
+
+
+class HourView(View):
+    """Hits and misses of one hour."""
+
+    begin: datetime
+    hits: int
+    misses: int
+
+
+class MissReason(View):
+    """Why a config was passed over; `setting` only where a setting of the user or workspace is the reason."""
+
+    code: str
+    setting: str | None
+    reason: str
+
+
+class ReasonView(MissReason):
+    """One cause of misses, how many launches met it, and the newest sentence."""
+
+    launches: int
+    last: datetime
+
+
+class MissView(View):
+    """A launch that considered the config and got no staged session; who it was needs `sessions_view`."""
+
+    launch_id: UUID
+    time: datetime
+    user_id: UUID | None
+    username: str | None
+    session_id: UUID | None
+    outcome: Literal["on_demand", "failed"]
+    reasons: list[MissReason]
+
+
+class StagingHistoryView(View):
+    """What became of the launches that considered a config."""
+
+    staging_config_id: UUID
+    windows: list[Window]
+    reasons: Annotated[list[ReasonView], Field(description="of all misses, most frequent first")]
+    by_hour: Annotated[list[HourView], Field(description="oldest first, hours without launches too")]
+    recent_misses: Annotated[list[MissView], Field(description="newest first")]

@@ -1,0 +1,161 @@
+"""One call of the published interface: its body, who makes it, and ids as clients write them."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from fastapi import Depends, Request
+from pydantic import BaseModel, ValidationError
+
+from greenroom.api.security import Caller, Declared, basic_credentials, key_caller
+from greenroom.core.errors import Invalid, Unauthenticated
+from greenroom.core.wording import in_words
+
+Fields = TypeVar("Fields", bound=BaseModel)
+
+
+class Call:
+    """What a client sent. `body` is a JSON object, empty where there was none."""
+
+    def __init__(self, caller: Caller, body: dict[str, Any], headers: Mapping[str, str]) -> None:
+        self.caller = caller
+        self.body = body
+        self.headers = headers
+
+    def part(self, name: str) -> Call:
+        """The object `name` of the body as a call of its own, e.g. `target_user`.
+
+        Raises:
+            Invalid: it is missing or not an object.
+        """
+        value = self.body.get(name)
+        if not isinstance(value, dict):
+            raise Invalid(f"{name} is missing, or is not an object.")
+        return Call(self.caller, cast("dict[str, Any]", value), self.headers)
+
+    def given(self, *names: str) -> dict[str, Any]:
+        """Those of the fields that were sent and are not null."""
+        return {name: self.body[name] for name in names if self.body.get(name) is not None}
+
+    def text(self, name: str) -> str:
+        """A text, empty where it is missing or null.
+
+        Raises:
+            Invalid: it is something else.
+        """
+        value = self.body.get(name)
+        if value is None:
+            return ""
+        if not isinstance(value, str) or "\0" in value:
+            raise Invalid(f"{name} must be a text.")
+        return value
+
+    def flag(self, name: str) -> bool:
+        """A boolean, false where it is missing; older clients send "true" or 1.
+
+        Raises:
+            Invalid: it is something else.
+        """
+        value = self.body.get(name)
+        if value in (None, False, 0, "", "false", "False"):
+            return False
+        if value in (True, 1, "true", "True"):
+            return True
+        raise Invalid(f"{name} must be true or false.")
+
+    def optional_id(self, name: str) -> str | None:
+        """An id with dashes, as it was sent with or without; None where it is missing, null or empty.
+
+        Raises:
+            Invalid: it is no id.
+        """
+        value = self.body.get(name)
+        if value is None or value == "":
+            return None
+        try:
+            return str(uuid.UUID(value))
+        except (ValueError, AttributeError, TypeError) as error:
+            raise Invalid(f"{name} is not an id.") from error
+
+    def id(self, name: str) -> str:
+        """An id with dashes.
+
+        Raises:
+            Invalid: it is missing or no id.
+        """
+        value = self.optional_id(name)
+        if value is None:
+            raise Invalid(f"{name} is missing.")
+        return value
+
+
+class RequiresKey(Declared):
+    """Reads the body, authenticates the API key in it (or in the header) and requires permissions of it."""
+
+    def __init__(self, *codes: str, one_of: tuple[str, ...] = ()) -> None:
+        self.codes = codes
+        self.one_of = one_of
+
+    async def __call__(self, request: Request) -> Call:
+        """The call.
+
+        Raises:
+            Unauthenticated: no valid key came with it.
+            Forbidden: a permission is missing.
+            Invalid: the body is not a JSON object.
+        """
+        raw = await request.body()
+        authorization = request.headers.get("authorization", "")
+        body: dict[str, Any] = {}
+        if authorization:
+            key_id, secret = basic_credentials(authorization)
+        else:
+            body = _object(raw)
+            key_id, secret = body.get("api_key"), body.get("api_key_secret")
+            if not isinstance(key_id, str) or not isinstance(secret, str) or "\0" in key_id:
+                raise Unauthenticated("api_key and api_key_secret are missing.")
+        request.state.caller = caller = await key_caller(request, key_id, secret)
+        caller.require(*(self.codes or ()))
+        caller.require_one_of(*self.one_of)
+        return Call(caller, body or _object(raw), request.headers)
+
+
+def requires_key(*codes: str) -> Any:
+    """Dependency of a route of the published interface: a key with all of `codes`; gives the `Call`."""
+    return Depends(RequiresKey(*codes))
+
+
+def requires_key_one_of(*codes: str) -> Any:
+    """Dependency of a route of the published interface: a key with at least one of `codes`; gives the `Call`."""
+    return Depends(RequiresKey(one_of=codes))
+
+
+def validated(kind: type[Fields], values: dict[str, Any]) -> Fields:
+    """The values as a body of `/api/v1`, by the same rules.
+
+    Raises:
+        Invalid: names every field that cannot be used.
+    """
+    try:
+        return kind.model_validate(values)
+    except ValidationError as error:
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc']))}: {in_words(e)}" for e in error.errors(include_input=False)
+        )
+        raise Invalid(f"The request has values that cannot be used: {problems}.") from error
+
+
+def _object(raw: bytes) -> dict[str, Any]:
+    if not raw.strip():
+        return {}
+    try:
+        value = json.loads(raw)
+        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair can be neither hashed nor stored
+    except (ValueError, RecursionError) as error:
+        raise Invalid("The body of the request is not JSON.") from error
+    if not isinstance(value, dict):
+        raise Invalid("The body of the request must be a JSON object.")
+    return cast("dict[str, Any]", value)

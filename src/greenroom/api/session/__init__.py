@@ -1,0 +1,1 @@
+"""Sessions: routes, published calls, and what both do with sessions."""

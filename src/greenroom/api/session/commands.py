@@ -1,0 +1,252 @@
+"""What is ordered to be done once inside a session, for both HTTP interfaces: commands, and pictures of its screen.
+
+Of a command: who may run one, order it, wait for its result. A screenshot is taken by the Agent, ordered through the
+check-in like a command. A session's screen is read at most once a second, however many ask: they share the picture. It
+stays in the database until the next one is asked for, or the clean-up finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from typing import Any, Final, NamedTuple
+
+from psycopg.rows import DictRow
+
+from greenroom.api.security import Caller
+from greenroom.api.session.schemas import CommandCreate
+from greenroom.api.session.service import is_own, settings_of
+from greenroom.core.errors import Forbidden, NoScreenshot, TooManyRequests, Unavailable, WrongState
+from greenroom.core.session.states import SessionStatus
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.session import commands, views
+from greenroom.db.session.commands import Ordered
+from greenroom.kit.secrets import Secrets
+
+SLACK_S: Final = 10.0
+"""Added to a command's deadline for its way to the Agent and back."""
+POLL_S: Final = 0.1
+TRANSFER: Final = ("allow_kasm_uploads", "allow_kasm_downloads")
+"""What a command can do by itself: its words and variables go in, its output comes out."""
+
+
+def require_command(caller: Caller, session: DictRow, command: CommandCreate) -> None:
+    """Refuse a command that the caller may not run in this session.
+
+    Raises:
+        Forbidden: names what is missing: it is somebody else's session or another account inside it, or a command
+            would carry data past a session that was made without uploads or downloads.
+    """
+    if command.user is not None or not is_own(caller, session):
+        caller.require("sessions_modify")
+    missing = [name for name in TRANSFER if not _may_transfer(caller, session, name)]
+    if missing:
+        raise Forbidden(f"You may not run commands in a session without {' and '.join(missing)}.")
+
+
+def visible_output(caller: Caller, session: DictRow, output: str) -> str:
+    """What a command of the workspace wrote, for whom it is no way around a session that was made without downloads."""
+    return output if _may_transfer(caller, session, "allow_kasm_downloads") else ""
+
+
+def _may_transfer(caller: Caller, session: DictRow, name: str) -> bool:
+    return bool(session["permissions"].get(name)) or caller.may("sessions_modify")
+
+
+def sealed_command(command: CommandCreate, secrets: Secrets) -> CommandCreate:
+    """The command with its variables as they are stored; the Manager opens them for the Agent."""
+    environment = {name: secrets.seal(value) for name, value in command.environment.items()}
+    return command.model_copy(update={"environment": environment})
+
+
+async def order_command(db: Database, logs: LogWriter, caller: Caller, session: DictRow, command: CommandCreate) -> str:
+    """Order a command; it runs at most once, soon: not once its result is not waited for any more. Returns its id.
+
+    The variables of `command` are sealed. The log names the program and the account, never arguments or variables.
+
+    Raises:
+        WrongState: the session is not running, or staged: nothing of anybody is in it when it is handed to its user.
+        TooManyRequests: too many commands in it have no result yet.
+    """
+    session_id, command_id = str(session["session_id"]), str(uuid.uuid4())
+    agent_id = await commands.insert_command(
+        db,
+        command_id=command_id,
+        session_id=session_id,
+        argv=command.command,
+        run_as=command.user,
+        env=dict(command.environment),
+        workdir=command.workdir,
+        deadline_s=command.deadline_s,
+    )
+    if agent_id is None:
+        raise _refusal(await views.get_session(db, session_id))
+    account = f" as {command.user}" if command.user else ""
+    logs.write(
+        "INFO",
+        "session-command",
+        f"{caller.name} runs {command.command[0]}{account} in session {session_id}",
+        zone_name=session["zone_name"],
+        session_id=session_id,
+        user_id=caller.user_id,
+        username=caller.username,
+        details={"command_id": command_id, "program": command.command[0], "run_as": command.user},
+    )
+    await db.notify(f"agent:{agent_id}")
+    return command_id
+
+
+def _refusal(session: DictRow) -> WrongState | TooManyRequests:
+    if session["user_id"] is None:
+        return WrongState("No command is run in a staged session: it waits, unused, for the user it will be handed to.")
+    if session["status"] != "running":
+        return WrongState(f"The session is {session['status']}; a command can be run while it is running.")
+    return TooManyRequests(f"{commands.MOST_OPEN} commands in this session have no result yet; wait for one of them.")
+
+
+async def result_of(db: Database, command_id: str, deadline_s: float) -> dict[str, Any]:
+    """Wait for the end of a command, at most `deadline_s` and a little.
+
+    Returns:
+        command_id, state (done or unknown), exit_code, output, output_complete.
+
+    Raises:
+        Unavailable: no result came in time; the command may still run.
+    """
+    end_s = time.monotonic() + deadline_s + SLACK_S
+    while time.monotonic() < end_s:
+        result = await commands.read_command(db, command_id)
+        if result is not None and result["state"] in ("done", "unknown"):
+            return {
+                "command_id": command_id,
+                "state": result["state"],
+                "exit_code": result["exit_code"],
+                "output": result["output"] or "",
+                "output_complete": result["output_complete"],
+            }
+        await asyncio.sleep(POLL_S)
+    raise Unavailable(f"The command gave no result within {deadline_s:.0f} s; it may still be running.")
+
+
+DEADLINE_S: Final = 10.0
+PICTURE_POLL_S: Final = 0.05
+LOOKED_S: Final = 600.0
+"""A log row says that somebody looks at another person's session, not every picture they take."""
+MOST_LOOKERS: Final = 10_000
+MOST_SIZES: Final = 4
+"""Sizes in which pictures of one session are waited for at the same time."""
+
+
+class _Size(NamedTuple):
+    """A picture somebody waits for."""
+
+    session_id: str
+    width: int
+    height: int
+
+
+class Screenshots:
+    """See the module; one per process."""
+
+    def __init__(self, db: Database, logs: LogWriter) -> None:
+        self._db = db
+        self._logs = logs
+        self._looked: dict[tuple[str, str], float] = {}
+        self._waits: dict[_Size, asyncio.Task[bytes]] = {}
+
+    async def take(self, caller: Caller, session: DictRow, width: int, height: int) -> bytes:
+        """The screen of a session as a JPEG that fits into width x height pixels.
+
+        Who asks for the same at the same time waits once.
+
+        Raises:
+            Forbidden: it is another user's, and their groups forbid it.
+            WrongState: the session is not running.
+            NoScreenshot: its Agent could not take a picture; the sentence says why.
+            Unavailable: its Agent sent nothing in time.
+            TooManyRequests: pictures of this session are waited for in `MOST_SIZES` other sizes.
+        """
+        owner_id = str(session["user_id"]) if session["user_id"] else None
+        is_watched = owner_id != caller.owner_id
+        if owner_id is not None and is_watched:
+            await self._require_allowed(owner_id, session["username"])
+            self._note(caller, session)
+        size = _Size(str(session["session_id"]), width, height)
+        if (waiting := self._waits.get(size)) is None:
+            if sum(other.session_id == size.session_id for other in self._waits) >= MOST_SIZES:
+                raise TooManyRequests("Too many screenshots of this session are being taken; ask again in a moment.")
+            waiting = self._waits[size] = asyncio.create_task(self._wait(size), name="screenshot")
+            waiting.add_done_callback(lambda ended: self._waited(size, ended))
+        picture = await asyncio.shield(waiting)
+        if is_watched:
+            await commands.mark_screenshot(self._db, size.session_id)
+        return picture
+
+    async def _require_allowed(self, owner_id: str, username: str) -> None:
+        setting = (await settings_of(self._db, owner_id))["allow_kasm_screenshot"]
+        if not setting.value:
+            raise Forbidden(f"Nobody but {username} may take pictures of their sessions: {setting.trace}.")
+
+    def _waited(self, size: _Size, ended: asyncio.Task[bytes]) -> None:
+        del self._waits[size]
+        if not ended.cancelled():
+            ended.exception()  # everybody who asked may have left meanwhile
+
+    async def _wait(self, size: _Size) -> bytes:
+        end_s = time.monotonic() + DEADLINE_S
+        while (left_s := end_s - time.monotonic()) > 0:
+            ordered = await commands.order_screenshot(
+                self._db,
+                command_id=str(uuid.uuid4()),
+                session_id=size.session_id,
+                width=size.width,
+                height=size.height,
+                deadline_s=left_s,
+            )
+            if ordered is None:
+                await self._require_running(size.session_id)
+            else:
+                if ordered.agent_id is not None:
+                    await self._db.notify(f"agent:{ordered.agent_id}")
+                if (picture := await self._picture(ordered, end_s)) is not None:
+                    return picture
+            await asyncio.sleep(PICTURE_POLL_S)
+        raise Unavailable(f"The session's Agent sent no screenshot within {DEADLINE_S:.0f} s.")
+
+    async def _require_running(self, session_id: str) -> None:
+        status = (await views.get_session(self._db, session_id))["status"]
+        if status != SessionStatus.RUNNING:
+            raise WrongState(f"The session is {status}; a screenshot can be taken while it is running.")
+
+    async def _picture(self, ordered: Ordered, end_s: float) -> bytes | None:
+        """Wait for a picture that was ordered; None when it is of another size, or went out of date meanwhile."""
+        while ordered.fits and time.monotonic() < end_s:
+            result = await commands.read_command(self._db, ordered.command_id)
+            if result is None:
+                return None
+            if result["state"] in ("done", "unknown"):
+                if not result["picture"]:
+                    raise NoScreenshot(result["output"] or "The Agent sent no picture; ask again.")
+                return bytes(result["picture"])
+            await asyncio.sleep(PICTURE_POLL_S)
+        return None
+
+    def _note(self, caller: Caller, session: DictRow) -> None:
+        """Write down that somebody looks at a session of another person."""
+        now_s, who = time.monotonic(), (caller.name, str(session["session_id"]))
+        if now_s - self._looked.get(who, float("-inf")) < LOOKED_S:
+            return
+        self._looked = {k: at for k, at in self._looked.items() if now_s - at < LOOKED_S}
+        if len(self._looked) < MOST_LOOKERS:
+            self._looked[who] = now_s
+        self._logs.write(
+            "INFO",
+            "session-screenshot",
+            f"{caller.name} takes screenshots of session {session['session_id']} of {session['username']}",
+            zone_name=session["zone_name"],
+            session_id=str(session["session_id"]),
+            user_id=caller.user_id,
+            username=caller.username,
+        )

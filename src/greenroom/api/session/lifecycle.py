@@ -1,0 +1,211 @@
+"""What people do with the life of a session: stop, pause, resume, delete, and delete by force.
+
+His own a user may delete where `allow_kasm_delete` is on, stop and pause where `allow_kasm_stop` and
+`allow_kasm_pause` are, end by force where `allow_kasm_force_delete` is; whoever may modify or delete everybody's
+sessions may do so with these too. Resuming is always allowed: what the clock put to rest must not be out of reach.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Final, Literal
+
+from psycopg.rows import DictRow
+
+from greenroom.api.security import Caller
+from greenroom.api.session.service import is_own, require_setting, settings_of
+from greenroom.core.access.group_settings import Resolved
+from greenroom.core.errors import WrongState
+from greenroom.core.session.expiry import Clocks, Expiry, Lived, clocks_of, next_expiry, stored_clocks
+from greenroom.core.session.states import TRANSITIONS, LifecycleCommand, SessionStatus, possible, refusal, sources_of
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.session import lifecycle, views
+from greenroom.db.session.sessions import end_sessions, request_delete
+
+Action = Literal["stop", "pause", "resume", "delete", "force_delete"]
+
+_SETTING: Final[dict[Action, str]] = {
+    "stop": "allow_kasm_stop",
+    "pause": "allow_kasm_pause",
+    "delete": "allow_kasm_delete",
+    "force_delete": "allow_kasm_force_delete",
+}
+_PERMISSION: Final[dict[Action, str]] = {
+    "stop": "sessions_modify",
+    "pause": "sessions_modify",
+    "resume": "sessions_modify",
+    "delete": "sessions_delete",
+    "force_delete": "sessions_delete",
+}
+_CODES: Final[dict[LifecycleCommand, str]] = {
+    "stop": "session-stop-requested",
+    "pause": "session-pause-requested",
+    "resume": "session-resume-requested",
+}
+_DELETABLE: Final = sources_of(SessionStatus.DELETING)
+
+
+async def require_allowed(db: Database, caller: Caller, session: DictRow, action: Action) -> None:
+    """Refuse what the settings of the session's owner do not allow, unless the caller may do so with everybody's.
+
+    Raises:
+        Forbidden: names the setting and where its value came from.
+    """
+    if action in _SETTING and not caller.may(_PERMISSION[action]):
+        await require_setting(db, session, _SETTING[action], action.replace("_", " "))
+
+
+@dataclass(frozen=True, slots=True)
+class Rights:
+    """What a caller may do with the sessions he sees, for the buttons of a page."""
+
+    caller: Caller
+    settings: Mapping[str, Resolved] = field(default_factory=dict[str, Resolved])
+    """In force for the caller himself."""
+
+    def actions(self, session: DictRow) -> list[Action]:
+        """What he may do with this one now, and what would change something."""
+        status, has_user = SessionStatus(session["status"]), session["user_id"] is not None
+        can: list[Action] = [*possible(status, has_user=has_user)]
+        if status in _DELETABLE:
+            can.append("delete")
+        if status is not SessionStatus.DELETED:
+            can.append("force_delete")
+        return [action for action in can if self._may(session, action)]
+
+    def _may(self, session: DictRow, action: Action) -> bool:
+        if self.caller.may(_PERMISSION[action]):
+            return True
+        return is_own(self.caller, session) and (action not in _SETTING or bool(self.settings[_SETTING[action]].value))
+
+
+async def rights_of(db: Database, caller: Caller) -> Rights:
+    """The rights of a caller."""
+    return Rights(caller, await settings_of(db, caller.user_id) if caller.user_id else {})
+
+
+async def order(
+    db: Database, logs: LogWriter, caller: Caller, session: DictRow, command: LifecycleCommand
+) -> SessionStatus:
+    """Record that the session is to be stopped, paused or resumed; doing so again is a success.
+
+    Args:
+        db: where.
+        logs: gets a row where something changed.
+        caller: who asks; his right to the session was looked at before.
+        session: a row of `db.session.views`.
+        command: what is to be done.
+
+    Returns:
+        The status the session has now.
+
+    Raises:
+        Forbidden: the owner's settings do not allow it.
+        WrongState: the session is in a status in which it cannot be done; the sentence says in which it can.
+    """
+    await require_allowed(db, caller, session, command)
+    session_id, status = str(session["session_id"]), SessionStatus(session["status"])
+    if reason := refusal(command, status, has_user=session["user_id"] is not None):
+        raise WrongState(reason)
+    if status in TRANSITIONS[command].settled:
+        return status
+    clocks = await clocks_now(db, session) if command == "resume" else None
+    async with db.transaction() as connection:
+        if clocks is not None:
+            row = await lifecycle.resume(connection, session_id, clocks)
+        else:
+            row = await lifecycle.rest(connection, session_id, command, f"{caller.name} asked for it.")
+    if row is None:
+        return await _overtaken(db, session_id, command)
+    await db.notify(f"session:{session_id}", f"agent:{row['agent_id']}", f"zone:{session['zone_key']}")
+    logs.write(
+        "INFO",
+        _CODES[command],
+        f"The session {session_id} of {session['username']} is to {command}: {caller.name} asked for it.",
+        zone_name=session["zone_name"],
+        session_id=session_id,
+        user_id=row["user_id"],
+        username=session["username"],
+    )
+    return SessionStatus(row["status"])
+
+
+async def _overtaken(db: Database, session_id: str, command: LifecycleCommand) -> SessionStatus:
+    """The session changed between looking and writing."""
+    status = SessionStatus((await views.get_session(db, session_id))["status"])
+    if status in TRANSITIONS[command].settled:
+        return status
+    raise WrongState(refusal(command, status, has_user=True) or "The session changed just now; try again.")
+
+
+async def clocks_now(db: Database, session: DictRow) -> Clocks:
+    """The clocks of a session that has a user, as the settings have them now."""
+    settings = await settings_of(db, str(session["user_id"]))
+    return clocks_of(settings, session["image_time_limit"], session["image_friendly_name"])
+
+
+async def keep_alive(db: Database, session: DictRow) -> datetime:
+    """Somebody looks at the session: its keepalive clock starts anew; nothing prolongs its time limit.
+
+    Returns:
+        When it expires now.
+
+    Raises:
+        WrongState: it has no user, rests, or is on its way out.
+    """
+    if session["user_id"] is None:
+        raise WrongState("A staged session has no user whose interest could keep it alive.")
+    expires = await lifecycle.keep_alive(db, str(session["session_id"]), await clocks_now(db, session))
+    if expires is None:
+        raise WrongState(f"The session is {session['status']}; it cannot be kept alive.")
+    return expires
+
+
+def expiry_of(session: DictRow) -> Expiry | None:
+    """What will happen to a session by itself, and when; of one without user its pool decides."""
+    if session["user_id"] is None:
+        return None
+    since = session["keepalive"] or session["assigned"] or session["created"]
+    keepalive_s = (session["expires"] - since).total_seconds() if session["expires"] else 0.0
+    return next_expiry(
+        Lived(
+            session_id=str(session["session_id"]),
+            status=SessionStatus(session["status"]),
+            expires=session["expires"],
+            time_limit_ends=session["time_limit_ends"],
+            clocks=stored_clocks(session["expiry"], keepalive_s),
+        )
+    )
+
+
+async def end_by_force(db: Database, logs: LogWriter, session: DictRow, reason: str) -> None:
+    """End a session's row now, in whatever status it is and whatever its Agent says; doing so again is a success.
+
+    Its reservation is given back at once. An Agent that still has the container learns by a verdict that it is to go.
+    """
+    row = session
+    if session["superseded_by"] is None:  # otherwise it has failed already, and what took its place lives on
+        async with db.transaction() as connection:
+            row = await request_delete(connection, str(session["session_id"]), reason)
+    session_id = str(row["session_id"])
+    async with db.transaction() as connection:  # a second one: the capacity is locked before the session
+        ended = await end_sessions(connection, [session_id], reason)
+    if not ended:
+        return  # it was over already
+    config_id = str(session["staging_config_id"]) if session["staging_config_id"] else None
+    events = [f"session:{session_id}", f"agent:{row['agent_id']}", f"zone:{session['zone_key']}"]
+    await db.notify(*events, *([f"staging:{config_id}"] if config_id else []))
+    logs.write(
+        "WARNING",
+        "session-force-deleted",
+        f"The session {session_id} was ended by force while it was {session['status']}: {reason}; its container is"
+        " removed when its Agent next reports it.",
+        zone_name=session["zone_name"],
+        session_id=session_id,
+        user_id=str(session["user_id"]) if session["user_id"] else None,
+        username=session["username"],
+        staging_config_id=config_id,
+    )

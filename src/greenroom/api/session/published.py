@@ -1,0 +1,306 @@
+"""Sessions in the published shape, where they are called kasms.
+
+request_kasm, get_kasm_status, get_kasms, destroy_kasm; stop_kasm, pause_kasm, resume_kasm, which clients call with and
+without `public/`.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import Annotated, Any, Final, cast
+
+from fastapi import APIRouter
+from psycopg.rows import DictRow
+
+from greenroom.api.access.accounts import anonymous_user, default_image_of, forget_anonymous
+from greenroom.api.deps import Db, InstallationSecrets, Launches, Logs
+from greenroom.api.launch.service import LaunchRequest
+from greenroom.api.published.calls import Call, requires_key, validated
+from greenroom.api.published.shapes import dashed, date, hex_id, now
+from greenroom.api.session import lifecycle, service
+from greenroom.api.session.lifecycle import keep_alive
+from greenroom.api.session.schemas import IDEMPOTENCY_KEY_MAX, SessionCreate
+from greenroom.api.session.streams import Streams, StreamUrls
+from greenroom.core.access.permissions import USER
+from greenroom.core.errors import GreenroomError, Invalid, NotFound
+from greenroom.core.session.states import OPERATIONAL, LifecycleCommand, SessionStatus
+from greenroom.db import row_mapping
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.session import views
+from greenroom.db.session.views import SessionFilter
+from greenroom.kit.secrets import Secrets
+
+_NEVER_ON: Final = (
+    "allow_kasm_clipboard_seamless",
+    "allow_kasm_sharing",
+    "allow_point_of_presence",
+    "enable_webp",
+    "kasm_audio_default_on",
+    "lock_sharing_video_mode",
+)
+"""Client settings that clients look for and that are not offered."""
+
+
+def connect_url(session_id: str, user_id: str, token: str) -> str:
+    """Address of a session at the console, relative to the deployment."""
+    return f"/#/connect/kasm/{session_id}/{user_id}/{token}"
+
+
+def token_of(session: DictRow, secrets: Secrets) -> str:
+    """The token that opens the session's stream."""
+    return secrets.connect_token(str(session["session_id"]), str(session["user_id"]), session["auth_epoch"])
+
+
+def kasm_shape(session: DictRow, streams: StreamUrls, token: str | None = None) -> dict[str, Any]:
+    """A session.
+
+    Args:
+        session: a row of `db.session.views`.
+        streams: where clients reach it.
+        token: given only to those who may open the stream.
+    """
+    proxy = row_mapping.proxy_facts(session)
+    host, port = streams.host_and_port(proxy)
+    kasm_id, agent_id = str(session["session_id"]), dashed(session["agent_id"])
+    path = proxy.path_of(agent_id or "", kasm_id).removeprefix("/")
+    client_settings: dict[str, Any] = dict.fromkeys(_NEVER_ON, False) | session["client_settings"]
+    return {
+        "kasm_id": kasm_id,
+        "user_id": dashed(session["user_id"]),
+        "user": {"username": session["username"]},
+        "username": session["username"],
+        "image_id": hex_id(session["image_id"]),
+        "image": {
+            "image_id": hex_id(session["image_id"]),
+            "name": session["image_name"],
+            "friendly_name": session["image_friendly_name"],
+            "image_src": session["image_src"],
+        },
+        "operational_status": OPERATIONAL[SessionStatus(session["status"])],
+        "token": token,
+        "view_only_token": None,
+        "share_id": session["share_id"],
+        "created_date": date(session["created"]),
+        "start_date": date(session["started"] or session["created"]),
+        "expiration_date": date(session["expires"]),
+        "keepalive_date": date(session["keepalive"]),
+        "hostname": host,
+        "host": host,
+        "port": port,
+        "port_map": {"vnc": {"port": port, "path": path}},
+        "container_id": session["container_id"],
+        "container_ip": None,
+        "docker_network": None,
+        "server_id": agent_id,
+        "agent_installed": False,
+        "zone_name": session["zone_name"],
+        "point_of_presence": None,
+        "cores": session["cores"],
+        "memory": session["memory"],
+        "gpus": 0,
+        "is_persistent_profile": session["persistent_profile_mode"] is not None,
+        "persistent_profile_mode": session["persistent_profile_mode"],
+        "client_settings": client_settings,
+        "connection_info": {},
+        "queued_tasks": [],
+        "staging_config_id": dashed(session["staging_config_id"]),
+        "cast_config_id": None,
+        "autoscale_config_id": None,
+        "is_standby": False,
+        "border": None,
+    }
+
+
+async def kasms(db: Database, streams: StreamUrls, *, user_id: str | None = None) -> list[dict[str, Any]]:
+    """All sessions, or those of one user, each with the `server` it runs on."""
+    shapes: list[dict[str, Any]] = []
+    for session in await views.list_sessions(db, SessionFilter(user_id=user_id)):
+        kasm = kasm_shape(session, streams)
+        server = {
+            "port": kasm["port"],
+            "hostname": session["hostname"],
+            "zone_name": session["zone_name"],
+            "provider": None,
+        }
+        shapes.append(kasm | {"server": server})
+    return shapes
+
+
+async def kasms_of_users(
+    db: Database, streams: StreamUrls, user_id: str | None = None
+) -> dict[str, list[dict[str, Any]]]:
+    """user_id → sessions, of all users or of one."""
+    found: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for kasm in await kasms(db, streams, user_id=user_id):
+        if kasm["user_id"]:
+            found[kasm["user_id"]].append(kasm)
+    return found
+
+
+router = APIRouter(include_in_schema=False)
+
+FOR_USERS = requires_key("users_auth_session", USER)
+"""A key that acts in the name of users."""
+
+
+@router.post("/request_kasm")
+async def request_kasm(db: Db, launcher: Launches, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+    """Launch a session; without `user_id` for a new anonymous user, without `image_id` the user's default one."""
+    user_id, image_id = call.optional_id("user_id"), call.optional_id("image_id")
+    if user_id is not None:
+        image_id = image_id or await default_image_of(db, user_id)
+        result = await launcher.launch_for(call.caller, _launch_request(call, user_id, image_id))
+    else:
+        user_id, made = await anonymous_user(db, call.caller.key_id, _idempotency_key(call))
+        try:
+            image_id = image_id or await default_image_of(db, user_id)
+            result = await launcher.launch_for(call.caller, _launch_request(call, user_id, image_id))
+        except GreenroomError:
+            if made:
+                await forget_anonymous(db, user_id)
+            raise
+    return {
+        "kasm_id": result.session_id,
+        "username": result.username,
+        "status": "starting",
+        "share_id": None,
+        "user_id": result.user_id,
+        "session_token": result.token,
+        "kasm_url": connect_url(result.session_id, result.user_id, result.token),
+    }
+
+
+@router.post("/get_kasm_status")
+async def get_kasm_status(
+    db: Db, streams: Streams, secrets: InstallationSecrets, call: Annotated[Call, FOR_USERS]
+) -> dict[str, Any]:
+    """Where a session stands; what failed is a refusal with its reason."""
+    session = await session_of(db, call)
+    token = token_of(session, secrets)
+    status = SessionStatus(session["status"])
+    shown = service.progress_of(session, causes=True)
+    answer: dict[str, Any] = {
+        "current_time": now(),
+        "kasm_url": connect_url(str(session["session_id"]), str(session["user_id"]), token),
+        "kasm": kasm_shape(session, streams, token),
+    }
+    if status is not SessionStatus.RUNNING:
+        answer |= {
+            "operational_status": shown.operational_status,
+            "operational_progress": shown.percent,
+            "operational_message": shown.message,
+        }
+    if status is SessionStatus.FAILED:
+        answer["error_message"] = shown.message
+    return answer
+
+
+@router.post("/get_kasms", dependencies=[requires_key("sessions_view")])
+async def get_kasms(db: Db, streams: Streams) -> dict[str, Any]:
+    """All sessions; staged ones have no user."""
+    return {"current_time": now(), "kasms": await kasms(db, streams)}
+
+
+@router.post("/get_user_kasms")
+async def get_user_kasms(db: Db, streams: Streams, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+    """The sessions of one user."""
+    return {"current_time": now(), "kasms": await kasms(db, streams, user_id=call.id("user_id"))}
+
+
+@router.post("/destroy_kasm")
+async def destroy_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+    """Record that a session is to go; done when get_kasm_status is refused."""
+    await service.destroy(db, logs, await session_of(db, call), f"destroyed by {call.caller.name}")
+    return {}
+
+
+@router.post("/keepalive")
+async def keepalive(db: Db, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+    """Somebody looks at the session: it lives on for `keepalive_expiration` from now."""
+    await keep_alive(db, await session_of(db, call))
+    return {"usage_reached": False}
+
+
+def _launch_request(call: Call, user_id: str, image_id: str) -> LaunchRequest:
+    wanted = _wanted(call, image_id)
+    return LaunchRequest(
+        user_id=user_id,
+        image_id=image_id,
+        request_host=call.headers.get("host", ""),
+        zone_id=call.optional_id("zone_id"),
+        gateway_zone=call.headers.get("x-greenroom-zone"),
+        environment=dict(wanted.environment),
+        kasm_url=wanted.kasm_url,
+        network_id=wanted.network_id or None,
+        persistent_profile_mode=wanted.persistent_profile_mode,
+        idempotency_key=_idempotency_key(call),
+    )
+
+
+def _idempotency_key(call: Call) -> str | None:
+    key = call.headers.get("idempotency-key") or None
+    if key is not None and len(key) > IDEMPOTENCY_KEY_MAX:
+        raise Invalid(f"The Idempotency-Key may have {IDEMPOTENCY_KEY_MAX} characters.")
+    return key
+
+
+def _wanted(call: Call, image_id: str) -> SessionCreate:
+    """What the container or its `assign` is given, by the rules of /api/v1.
+
+    A name with `=` in it would be another variable there, a text that is too long would keep `assign` from running,
+    and a mode that means nothing here must not become the default: it would mount a profile, or not reset it.
+    """
+    given = call.given("environment").get("environment", {})
+    if not isinstance(given, dict):
+        raise Invalid("environment must be an object of names and texts.")
+    return validated(
+        SessionCreate,
+        {
+            "image_id": image_id,
+            "environment": {name: str(value) for name, value in cast("dict[str, Any]", given).items()},
+            "kasm_url": call.text("kasm_url"),
+            "network_id": call.text("network_id"),
+            "persistent_profile_mode": call.text("persistent_profile_mode") or None,
+        },
+    )
+
+
+async def session_of(db: Database, call: Call) -> DictRow:
+    """The session `kasm_id` of user `user_id`.
+
+    Raises:
+        NotFound: there is none, it was deleted, or it is somebody else's.
+    """
+    kasm_id, user_id = call.id("kasm_id"), call.optional_id("user_id")
+    session = await views.get_session(db, kasm_id)
+    owner = session["user_id"]
+    if owner is None or session["status"] == "deleted" or user_id not in (None, str(owner)):
+        raise NotFound(f"There is no session {kasm_id} of this user; it may have been deleted.")
+    return session
+
+
+lifecycle_router = APIRouter(include_in_schema=False)
+
+
+@lifecycle_router.post("/stop_kasm")
+async def stop_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+    """Stop a session: its programs end, its disk stays; where its owner's groups allow it."""
+    return await _give_order(db, logs, call, "stop")
+
+
+@lifecycle_router.post("/pause_kasm")
+async def pause_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+    """Pause a session: its programs are frozen in memory; where its owner's groups allow it."""
+    return await _give_order(db, logs, call, "pause")
+
+
+@lifecycle_router.post("/resume_kasm")
+async def resume_kasm(db: Db, logs: Logs, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+    """Let a stopped or paused session run again."""
+    return await _give_order(db, logs, call, "resume")
+
+
+async def _give_order(db: Database, logs: LogWriter, call: Call, command: LifecycleCommand) -> dict[str, Any]:
+    await lifecycle.order(db, logs, call.caller, await session_of(db, call), command)
+    return {}

@@ -1,0 +1,106 @@
+"""What is done inside a session without its stream: exec_command_kasm, get_kasm_screenshot, and what is not offered."""
+
+from __future__ import annotations
+
+import shlex
+from typing import Annotated, Any, Final, cast
+
+from fastapi import APIRouter
+from fastapi.responses import Response
+
+from greenroom.api.deps import Camera, Db, InstallationSecrets, Logs
+from greenroom.api.published.calls import Call, validated
+from greenroom.api.published.shapes import now
+from greenroom.api.session.commands import order_command, require_command, sealed_command
+from greenroom.api.session.published import FOR_USERS, kasm_shape, session_of, token_of
+from greenroom.api.session.schemas import CommandCreate
+from greenroom.api.session.streams import Streams
+from greenroom.core.errors import Invalid, Refused
+
+router = APIRouter(include_in_schema=False)
+
+USUAL_PIXELS: Final = 300
+LEAST_PIXELS: Final = 16
+MOST_PIXELS: Final = 1920
+
+
+@router.post("/exec_command_kasm")
+async def exec_command_kasm(
+    db: Db, streams: Streams, secrets: InstallationSecrets, logs: Logs, call: Annotated[Call, FOR_USERS]
+) -> dict[str, Any]:
+    """Run a command in a session; the answer does not wait for it, and nothing of its output comes back."""
+    session = await session_of(db, call)
+    command = _command(call)
+    require_command(call.caller, session, command)
+    await order_command(db, logs, call.caller, session, sealed_command(command, secrets))
+    return {"kasm": kasm_shape(session, streams, token_of(session, secrets)), "current_time": now()}
+
+
+@router.post("/get_kasm_screenshot")
+async def get_kasm_screenshot(db: Db, camera: Camera, call: Annotated[Call, FOR_USERS]) -> Response:
+    """The screen of a session as image/jpeg that fits into width x height; a failure is JSON."""
+    session = await session_of(db, call)
+    picture = await camera.take(call.caller, session, _pixels(call, "width"), _pixels(call, "height"))
+    return Response(picture, media_type="image/jpeg")
+
+
+@router.post("/get_kasm_frame_stats")
+async def get_kasm_frame_stats(db: Db, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+    """Refused: what draws our desktops measures no frames."""
+    await session_of(db, call)
+    raise Refused("Frame stats are not available: the server of this session's desktop does not measure them.")
+
+
+@router.post("/get_kasm_bottleneck_stats")
+async def get_kasm_bottleneck_stats(db: Db, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+    """Refused: what draws our desktops measures no bottlenecks."""
+    await session_of(db, call)
+    raise Refused("Bottleneck stats are not available: the server of this session's desktop does not measure them.")
+
+
+@router.post("/join_kasm", dependencies=[FOR_USERS])
+async def join_kasm() -> dict[str, Any]:
+    """Refused: sessions are not shared."""
+    raise Refused("Sessions cannot be shared in this deployment: request_kasm gives no share_id.")
+
+
+@router.post("/get_rdp_client_connection_info", dependencies=[FOR_USERS])
+async def get_rdp_client_connection_info() -> dict[str, Any]:
+    """Refused: no session speaks RDP."""
+    raise Refused("This session has no RDP connection: all workspaces are containers.")
+
+
+def _command(call: Call) -> CommandCreate:
+    """The command by the rules of /api/v1. Its text is split once as a shell would; no shell runs it.
+
+    Raises:
+        Invalid: it is missing, cannot be split, or is to be privileged.
+    """
+    exec_config = call.part("exec_config")
+    if exec_config.flag("privileged") or call.flag("privileged"):
+        raise Invalid("privileged commands are not run: they would have the rights of the host.")
+    try:
+        argv = shlex.split(exec_config.text("cmd"))
+    except ValueError as error:
+        raise Invalid(f"exec_config.cmd cannot be split into words: {error}.") from error
+    environment: object = exec_config.body.get("environment") or {}
+    if not isinstance(environment, dict):
+        raise Invalid("exec_config.environment must be an object of names and texts.")
+    values = {
+        "command": argv,
+        "user": exec_config.text("user") or call.text("exec_user") or None,
+        "environment": {name: str(value) for name, value in cast("dict[str, Any]", environment).items()},
+        "workdir": exec_config.text("workdir") or None,
+    }
+    return validated(CommandCreate, values)
+
+
+def _pixels(call: Call, name: str) -> int:
+    value = call.body.get(name)
+    if value is None:
+        return USUAL_PIXELS
+    try:
+        pixels = int(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Invalid(f"{name} must be a number of pixels.") from error
+    return min(max(pixels, LEAST_PIXELS), MOST_PIXELS)

@@ -1,0 +1,284 @@
+"""Sessions: launch, list, follow, keep alive, stop, pause, resume, destroy. Users see and act on their own."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Annotated
+from uuid import UUID
+
+from fastapi import APIRouter, Depends, Header, Query, Request
+from psycopg.rows import DictRow
+
+from greenroom.api.access.accounts import default_image_of
+from greenroom.api.deps import Db, InstallationSecrets, Launches, Logs
+from greenroom.api.launch.service import LaunchRequest
+from greenroom.api.paging import MAX_LIMIT, Counting, Page, Paging, Search, Sorting
+from greenroom.api.security import Caller, requires, requires_own_or
+from greenroom.api.session import lifecycle, service
+from greenroom.api.session.lifecycle import Rights, end_by_force, expiry_of, keep_alive, require_allowed, rights_of
+from greenroom.api.session.schemas import (
+    IDEMPOTENCY_KEY_MAX,
+    ConnectionView,
+    KeepaliveView,
+    Launched,
+    LifecycleOrder,
+    PlacementView,
+    SessionCreate,
+    SessionState,
+    SessionView,
+)
+from greenroom.api.session.service import session_for
+from greenroom.api.session.streams import Streams, StreamUrls, connection_of, stream_url_of
+from greenroom.core.access.permissions import USER
+from greenroom.core.errors import Invalid
+from greenroom.core.listing import Order, order_of, words_of
+from greenroom.core.session.states import OPERATIONAL, SessionStatus
+from greenroom.db.database import Database
+from greenroom.db.launch.ledger import launch_of_session
+from greenroom.db.session.views import NEWEST_FIRST, SESSIONS, SessionFilter, count_sessions
+from greenroom.db.session.views import list_sessions as read_sessions
+
+router = APIRouter(tags=["sessions"])
+
+
+async def _filters(
+    user_id: Annotated[UUID | None, Query()] = None,
+    image_id: Annotated[UUID | None, Query()] = None,
+    staging_config_id: Annotated[UUID | None, Query()] = None,
+    agent_id: Annotated[UUID | None, Query()] = None,
+    status: Annotated[SessionStatus | None, Query()] = None,
+    staged: Annotated[bool | None, Query(description="true = without a user, false = with one")] = None,
+    ended: Annotated[bool, Query(description="also those that ended in the last days")] = False,
+    set_aside: Annotated[
+        bool, Query(description="instead those that were set aside because their hand-over to a user failed")
+    ] = False,
+    session_id: Annotated[list[UUID] | None, Query(max_length=MAX_LIMIT, description="at most these")] = None,
+    q: Search = "",
+) -> SessionFilter:
+    return SessionFilter(
+        user_id=user_id,
+        image_id=image_id,
+        staging_config_id=staging_config_id,
+        agent_id=agent_id,
+        status=status,
+        staged=staged,
+        ended=ended,
+        set_aside=set_aside,
+        session_ids=session_id,
+        words=words_of(q, SESSIONS.columns),
+    )
+
+
+Follow = Annotated[
+    bool, Query(description="false: the very session, also if another one took its place (one that was set aside)")
+]
+Filters = Annotated[SessionFilter, Depends(_filters)]
+
+
+@router.get("/sessions")
+async def list_sessions(
+    db: Db,
+    page: Paging,
+    streams: Streams,
+    filters: Filters,
+    caller: Annotated[Caller, requires_own_or("sessions_view")],
+    sort: Sorting = str(NEWEST_FIRST),
+    count: Counting = False,
+) -> list[SessionView]:
+    """Sessions, newest first unless another order is asked for: all with `sessions_view`, otherwise the own ones."""
+    wanted = filters
+    if not caller.may("sessions_view"):
+        caller.require(USER)
+        wanted = replace(wanted, user_id=caller.own_user_id())
+    if count:
+        page.count(await count_sessions(db, wanted))
+    order = order_of(sort, SESSIONS.columns)
+    return await _listed(db, page, streams, await rights_of(db, caller), wanted, order)
+
+
+@router.get("/me/sessions")
+async def list_own_sessions(
+    db: Db, page: Paging, streams: Streams, caller: Annotated[Caller, requires(USER)]
+) -> list[SessionView]:
+    """The own sessions, newest first."""
+    return await _listed(db, page, streams, await rights_of(db, caller), SessionFilter(user_id=caller.own_user_id()))
+
+
+async def _listed(
+    db: Database,
+    page: Page,
+    streams: StreamUrls,
+    rights: Rights,
+    wanted: SessionFilter,
+    order: Order = NEWEST_FIRST,
+) -> list[SessionView]:
+    found = await read_sessions(db, wanted, order=order, after=page.after_row(order), limit=page.limit + 1)
+    rows = page.cut(found, lambda row: [str(order), row["position"], str(row["session_id"])])
+    return [_view(row, streams, rights) for row in rows]
+
+
+@router.post("/sessions", status_code=202)
+async def launch_session(
+    body: SessionCreate,
+    request: Request,
+    streams: Streams,
+    db: Db,
+    launcher: Launches,
+    caller: Annotated[Caller, requires_own_or("users_auth_session")],
+    idempotency_key: Annotated[str | None, Header(max_length=IDEMPOTENCY_KEY_MAX)] = None,
+) -> Launched:
+    """Launch a workspace, without `image_id` the default one; the answer never waits for a container.
+
+    The same `Idempotency-Key` gives the same session; 409 `no-resources` says what is missing where.
+    """
+    user_id = _launching_user(caller, body.user_id)
+    image_id = str(body.image_id) if body.image_id else await default_image_of(db, user_id)
+    result = await launcher.launch_for(
+        caller,
+        LaunchRequest(
+            user_id=user_id,
+            image_id=image_id,
+            zone_id=str(body.zone_id) if body.zone_id else None,
+            gateway_zone=request.headers.get("x-greenroom-zone") or None,
+            request_host=request.headers.get("host", ""),
+            environment=dict(body.environment),
+            kasm_url=body.kasm_url,
+            network_id=body.network_id or None,
+            persistent_profile_mode=body.persistent_profile_mode,
+            idempotency_key=idempotency_key or None,
+        ),
+    )
+    return Launched(
+        session_id=UUID(result.session_id),
+        user_id=UUID(result.user_id),
+        username=result.username,
+        image_id=UUID(image_id),
+        status=result.status,
+        operational_status=OPERATIONAL[SessionStatus(result.status)],
+        staged=result.staged,
+        session_token=result.token,
+        stream_url=streams.of(result.proxy, result.agent_id, result.session_id),
+        connect_url=f"/session/{result.session_id}",
+    )
+
+
+def _launching_user(caller: Caller, user_id: UUID | None) -> str:
+    launching = str(user_id) if user_id else caller.user_id
+    if launching is None:
+        raise Invalid("An API key has no account of its own; say with user_id for whom the session is.")
+    caller.require(USER if launching == caller.user_id else "users_auth_session")
+    return launching
+
+
+@router.get("/sessions/{session_id}")
+async def get_session(
+    session_id: UUID,
+    db: Db,
+    streams: Streams,
+    caller: Annotated[Caller, requires_own_or("sessions_view")],
+    follow: Follow = True,
+) -> SessionView:
+    """One session, or the one that took its place."""
+    session = await service.session_for(db, caller, str(session_id), "sessions_view", follow=follow)
+    return _view(session, streams, await rights_of(db, caller))
+
+
+@router.delete("/sessions/{session_id}", status_code=202)
+async def delete_session(
+    session_id: UUID,
+    db: Db,
+    logs: Logs,
+    caller: Annotated[Caller, requires_own_or("sessions_delete")],
+    force: Annotated[bool, Query(description="end its row now, whatever its Agent says")] = False,
+    follow: Follow = True,
+) -> SessionState:
+    """Destroy a session, or the one that took its place; doing so again is a success.
+
+    With `force` its row ends at once and its reservation is given back, in whatever status it is; the container is
+    removed when its Agent next reports it. That takes `sessions_delete`, or `allow_kasm_force_delete` of one's groups.
+    """
+    session = await service.session_for(db, caller, str(session_id), "sessions_delete", follow=follow)
+    await require_allowed(db, caller, session, "force_delete" if force else "delete")
+    if force:
+        await end_by_force(db, logs, session, f"deleted by force by {caller.name}")
+    elif session["superseded_by"] is not None:
+        await service.destroy_set_aside(db, logs, session, f"deleted by {caller.name}")
+    else:
+        await service.destroy(db, logs, session, f"deleted by {caller.name}")
+    is_over = force or session["status"] == SessionStatus.DELETED
+    status = SessionStatus.DELETED if is_over else SessionStatus.DELETING
+    return SessionState(session_id=session["session_id"], status=status, operational_status=OPERATIONAL[status])
+
+
+@router.get("/sessions/{session_id}/connection")
+async def get_connection(
+    session_id: UUID,
+    db: Db,
+    streams: Streams,
+    secrets: InstallationSecrets,
+    caller: Annotated[Caller, requires_own_or("sessions_view")],
+) -> ConnectionView:
+    """How far the session is; once it is running, where its stream is (for its user, or a program acting for them)."""
+    session = await service.session_for(db, caller, str(session_id), "sessions_view")
+    may_open = service.is_own(caller, session) or (caller.kind == "key" and caller.may("users_auth_session"))
+    causes = service.may_know_causes(caller)
+    return connection_of(session, streams, secrets, may_open=may_open, causes=causes)
+
+
+@router.get("/sessions/{session_id}/placement")
+async def get_placement(
+    session_id: UUID, db: Db, caller: Annotated[Caller, requires_own_or("sessions_view")]
+) -> PlacementView:
+    """How the session came about: every step of its launch and why others were passed over."""
+    session = await service.session_for(db, caller, str(session_id), "sessions_view")
+    launch = await launch_of_session(db, str(session["session_id"]))
+    if launch is None:
+        return PlacementView(outcome="staged" if session["staging_config_id"] else "on_demand", steps=[])
+    return PlacementView.model_validate(launch)
+
+
+@router.post("/sessions/{session_id}/keepalive", include_in_schema=False)
+@router.post("/sessions/{session_id}/keepalives")
+async def keep_session_alive(
+    session_id: UUID, db: Db, caller: Annotated[Caller, requires_own_or("sessions_modify")]
+) -> KeepaliveView:
+    """Somebody looks at the session: it lives on for `keepalive_expiration` from now."""
+    session = await service.session_for(db, caller, str(session_id), "sessions_modify")
+    return KeepaliveView(usage_reached=False, expires=await keep_alive(db, session))
+
+
+def _view(session: DictRow, streams: StreamUrls, rights: Rights) -> SessionView:
+    causes = service.may_know_causes(rights.caller)
+    shown, expiry = service.progress_of(session, causes=causes), expiry_of(session)
+    hidden = {} if causes or not session["error"] else {"error": shown.message, "log_tail": None, "exit_code": None}
+    return SessionView.model_validate(
+        session
+        | hidden
+        | {
+            "stream_url": stream_url_of(session, streams),
+            "operational_status": shown.operational_status,
+            "operational_progress": shown.percent,
+            "operational_message": shown.message,
+            "expires_action": expiry.action if expiry else None,
+            "expires_reason": expiry.reason if expiry else None,
+            "actions": rights.actions(session),
+        }
+    )
+
+
+@router.post("/sessions/{session_id}/lifecycle-commands", status_code=202)
+async def order_lifecycle(
+    session_id: UUID,
+    body: LifecycleOrder,
+    db: Db,
+    logs: Logs,
+    caller: Annotated[Caller, requires_own_or("sessions_modify")],
+) -> SessionState:
+    """Stop, pause or resume a session; the Agent makes it so. Ordering it again is a success.
+
+    Own sessions may be stopped and paused where the user's groups allow it (`allow_kasm_stop`, `allow_kasm_pause`), and
+    always be resumed; those of everybody with `sessions_modify`.
+    """
+    session = await session_for(db, caller, str(session_id), "sessions_modify")
+    status = await lifecycle.order(db, logs, caller, session, body.command)
+    return SessionState(session_id=session["session_id"], status=status, operational_status=OPERATIONAL[status])

@@ -1,0 +1,260 @@
+"""The bodies of sessions, of launches, and of what the launcher and the page of a connect address ask."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field
+
+from greenroom.api.bodies import Body, Secret, Shaped, Text, View
+from greenroom.core.fleet.addresses import web_address_problem
+
+IDEMPOTENCY_KEY_MAX: Final = 255
+
+EnvironmentName = Annotated[
+    str,
+    Shaped(
+        r"[A-Za-z_][A-Za-z0-9_]{0,254}",
+        "the name of a variable: 1 to 255 letters, digits and '_', without a digit at its beginning",
+    ),
+]
+Argument = Annotated[Text, Field(max_length=65536)]
+
+
+def _web_address(text: str) -> str:
+    if text and (problem := web_address_problem(text)):
+        raise ValueError(problem)
+    return text
+
+
+LastScreenshot = Annotated[
+    datetime | None,
+    Field(description="when somebody other than its user last took a picture of its screen, to a minute; null = never"),
+]
+
+
+class SessionView(View):
+    """A session; a staged one has no user yet. Memory is bytes."""
+
+    session_id: UUID
+    user_id: UUID | None
+    username: str | None
+    staging_config_id: Annotated[UUID | None, Field(description="the config it came from, also after its assignment")]
+    image_id: UUID
+    image_friendly_name: str
+    zone_id: UUID
+    zone_name: str
+    agent_id: UUID | None
+    hostname: Annotated[str | None, Field(description="of the Agent")]
+    stream_url: Annotated[str | None, Field(description="where its stream is; opened with the session's token")]
+    status: str
+    operational_status: Annotated[str, Field(description="the word of the public interface")]
+    operational_progress: Annotated[int, Field(description="0-100")]
+    operational_message: str
+    cores: float
+    memory: int
+    permissions: Annotated[dict[str, bool], Field(description="what the container was created with")]
+    client_settings: dict[str, Any]
+    kasm_url: str
+    persistent_profile_mode: Annotated[str | None, Field(description="how the profile is its home; null = it has none")]
+    created: datetime
+    started: Annotated[datetime | None, Field(description="when it was usable for the first time")]
+    assigned: datetime | None
+    expires: Annotated[
+        datetime | None,
+        Field(
+            description="when something happens to it by itself (`expires_action`); of a staged one, when it is over"
+        ),
+    ]
+    expires_action: Annotated[
+        Literal["delete", "stop", "pause"] | None, Field(description="what happens then, unless somebody looks at it")
+    ]
+    expires_reason: Annotated[str | None, Field(description="what will be said then, with setting, value and group")]
+    time_limit_ends: Annotated[datetime | None, Field(description="when it is deleted in any case; null = never")]
+    stopped_reason: Annotated[str | None, Field(description="why it was stopped or paused")]
+    actions: Annotated[
+        list[Literal["stop", "pause", "resume", "delete", "force_delete"]],
+        Field(description="what the caller may do with it now"),
+    ]
+    keepalive: datetime | None
+    last_screenshot_at: LastScreenshot
+    ended: datetime | None
+    ended_reason: str | None
+    error: Annotated[str | None, Field(description="why it failed, as a sentence")]
+    log_tail: str | None
+    exit_code: int | None
+    set_aside_reason: str | None
+    superseded_by: Annotated[UUID | None, Field(description="the session that took its place when it was set aside")]
+    claimable: Annotated[bool, Field(description="staged, and a launch may get it as it is")]
+    replaces: Annotated[UUID | None, Field(description="the staged session whose place it takes before that expires")]
+
+
+class SessionCreate(Body):
+    """A launch. Without `user_id` it is for the person who asks."""
+
+    image_id: Annotated[
+        UUID | None, Field(description="null = the default workspace of the user, else of their groups")
+    ] = None
+    user_id: Annotated[UUID | None, Field(description="another user; needs users_auth_session")] = None
+    zone_id: Annotated[UUID | None, Field(description="counts where the user may choose (allow_zone_selection)")] = None
+    environment: Annotated[dict[EnvironmentName, Text], Field(max_length=100)] = {}
+    kasm_url: Annotated[Text, AfterValidator(_web_address), Field(description="opened in the session")] = ""
+    network_id: Annotated[
+        Text | None,
+        Field(description="excludes staged sessions; a session is on the installation's network all the same"),
+    ] = None
+    persistent_profile_mode: Literal["Enabled", "Disabled", "Reset"] | None = None
+
+
+class Launched(View):
+    """The session a launch gave; it may still be starting (`GET /sessions/{id}/connection`)."""
+
+    session_id: UUID
+    user_id: UUID
+    username: str
+    image_id: UUID
+    status: str
+    operational_status: str
+    staged: Annotated[bool, Field(description="it came from a pool")]
+    session_token: Annotated[str, Field(description="opens the stream; the same until it is revoked")]
+    stream_url: Annotated[str | None, Field(description="where the stream will be once the session is running")]
+    connect_url: Annotated[str, Field(description="page of the console, relative to the deployment")]
+
+
+class LifecycleOrder(Body):
+    """What is to become of a session.
+
+    Stopped, its disk stays and its programs end; paused, they are frozen in memory; resumed, it runs again.
+    """
+
+    command: Literal["stop", "pause", "resume"]
+
+
+class SessionState(View):
+    """Where a session stands after an order."""
+
+    session_id: UUID
+    status: str
+    operational_status: str
+
+
+class StepView(View):
+    """A step of a start; `at` null = not yet."""
+
+    name: str
+    title: str
+    at: datetime | None
+
+
+class ConnectionView(View):
+    """How far a session is, and where its stream is once it may be opened."""
+
+    session_id: UUID
+    status: str
+    operational_status: str
+    operational_progress: Annotated[int, Field(description="0-100")]
+    operational_message: str
+    steps: list[StepView]
+    frame_url: Annotated[str | None, Field(description="for a frame; null until the stream may be opened")]
+    last_screenshot_at: LastScreenshot
+    websocket_path: Annotated[str | None, Field(description="RFB behind our authorisation, at the host of frame_url")]
+
+
+class PlacementStep(View):
+    """One step of a launch; several of them have the same order when there were several reasons."""
+
+    order: int
+    step: Literal["staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
+    zone_name: str
+    candidate: Annotated[str | None, Field(description="staging config or Agent that was considered")]
+    used: bool
+    code: str | None
+    reason: str
+    setting: str | None = None
+
+
+class PlacementView(View):
+    """How a session came about."""
+
+    outcome: Literal["staged", "on_demand", "failed"]
+    steps: list[PlacementStep]
+    at: datetime | None = None
+    duration_ms: float | None = None
+
+
+class LaunchView(View):
+    """One launch of the ledger; `session_id` is null when it gave nothing."""
+
+    launch_id: UUID
+    session_id: UUID | None
+    user_id: UUID | None
+    username: str | None
+    image_id: UUID | None
+    image_friendly_name: str | None
+    outcome: Literal["staged", "on_demand", "failed"]
+    steps: list[PlacementStep]
+    at: datetime
+    duration_ms: float
+
+
+class CommandCreate(Body):
+    """A command in a session; never passed through a shell of ours."""
+
+    command: Annotated[list[Argument], Field(min_length=1, max_length=1000)]
+    user: Annotated[Text | None, Field(description="another user of the container; needs sessions_modify")] = None
+    environment: Annotated[dict[EnvironmentName, Text], Field(max_length=100)] = {}
+    workdir: Text | None = None
+    deadline_s: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 60.0
+
+
+class Go(Body):
+    """A new address for a running session."""
+
+    kasm_url: Annotated[Text, AfterValidator(_web_address), Field(min_length=1)]
+
+
+class CommandView(View):
+    """What became of a command; `state` unknown = the Agent was restarted while it ran.
+
+    Not `output_complete`: the output was still open some seconds after the command had ended, because a child of it
+    has it, or Docker was too late with it; or the command still runs.
+    """
+
+    command_id: UUID
+    state: Literal["done", "unknown"]
+    exit_code: int | None
+    output: str
+    output_complete: bool
+
+
+class KeepaliveView(View):
+    """The session's life was prolonged."""
+
+    usage_reached: bool
+    expires: datetime
+
+
+class ZoneChoice(View):
+    """A zone one may launch in."""
+
+    zone_id: UUID
+    zone_name: str
+
+
+class LaunchOptions(View):
+    """What the person may choose when launching; empty lists where nothing may be chosen."""
+
+    zones: Annotated[list[ZoneChoice], Field(description="none unless `allow_zone_selection`")]
+    images_with_profile: Annotated[
+        list[UUID], Field(description="workspaces with a persistent profile; none unless `allow_persistent_profile`")
+    ]
+
+
+class ConnectBody(Body):
+    """The parts of a connect address, `/#/connect/kasm/<session_id>/<user_id>/<session_token>`."""
+
+    session_id: UUID
+    user_id: UUID
+    session_token: Annotated[Secret, Field(description="opens this session's stream, and nothing else")]

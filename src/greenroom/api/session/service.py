@@ -1,0 +1,118 @@
+"""What both HTTP interfaces do with a session: find it for a caller, say how far it is, destroy it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from psycopg.rows import DictRow
+
+from greenroom.api.security import Caller
+from greenroom.core.access.group_settings import Resolved, resolve
+from greenroom.core.errors import Forbidden, NotFound
+from greenroom.core.session.progress import Progress, progress
+from greenroom.core.session.states import RESTING, SessionStatus
+from greenroom.db.access.groups import memberships_of
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.launch import replacement
+from greenroom.db.session import sessions, views
+from greenroom.kit.stops import stop
+
+
+async def session_for(db: Database, caller: Caller, session_id: str, code: str, *, follow: bool = True) -> DictRow:
+    """The session if it is the caller's own, or he has the permission `code` for everybody's.
+
+    It is the one that took its place, if there is one; without `follow` the very one, which has no user any more.
+
+    Raises:
+        NotFound: there is none with this id, or it is not his to know about.
+    """
+    row = await views.get_session(db, session_id, follow=follow)
+    if not is_own(caller, row) and not caller.may(code):
+        raise NotFound(f"There is no session {session_id}; it may have been deleted.")
+    return row
+
+
+def may_know_causes(caller: Caller) -> bool:
+    """Whether the caller is told why a session failed: the cause names machines, registries and what they answered."""
+    return caller.may("sessions_view")
+
+
+def is_own(caller: Caller, session: DictRow) -> bool:
+    """Whether the session belongs to the person who asks."""
+    return caller.user_id is not None and str(session["user_id"]) == caller.user_id
+
+
+def progress_of(session: DictRow, *, causes: bool) -> Progress:
+    """How far a row of `db.session.views` is. An assigned session of a pool shows the steps of its hand-over.
+
+    With `causes` a failure is told in the words of Agent and container (`may_know_causes`).
+    """
+    staged = session["staging_config_id"] is not None and session["user_id"] is not None
+    error = (session["error"] or session["set_aside_reason"] or "no reason was given") if causes else ""
+    shown = progress(SessionStatus(session["status"]), session["steps"], staged=staged, error=error)
+    if session["awaits_successor"]:
+        return replace(shown, message="It did not work there; another one is being made ready")
+    if session["stopped_reason"] and session["status"] in RESTING:
+        return replace(shown, message=f"{shown.message} ({session['stopped_reason'].rstrip('.')})")
+    return shown
+
+
+async def destroy(db: Database, logs: LogWriter, session: DictRow, reason: str) -> DictRow:
+    """Record that the session is to go; its Agent removes the container. Doing so again is a success.
+
+    Returns:
+        session_id, agent_id, zone_id, `changed` (False when it was on its way out already).
+    """
+    session_id = str(session["session_id"])
+    async with db.transaction() as connection:
+        row = await sessions.request_delete(connection, session_id, reason)
+    await stop("destroy.after_commit")
+    events = [f"session:{row['session_id']}", f"agent:{row['agent_id']}", f"zone:{session['zone_key']}"]
+    if session["staging_config_id"] is not None:
+        events.append(f"staging:{session['staging_config_id']}")
+    await db.notify(*events)
+    if row["changed"]:
+        logs.write(
+            "INFO",
+            "session-delete-requested",
+            f"The session {row['session_id']} ends: {reason}",
+            zone_name=session["zone_name"],
+            session_id=str(row["session_id"]),
+            user_id=str(session["user_id"]) if session["user_id"] else None,
+            username=session["username"],
+        )
+    return row
+
+
+async def destroy_set_aside(db: Database, logs: LogWriter, session: DictRow, reason: str) -> None:
+    """Record that a session that was set aside is to go; the one that took its place lives on."""
+    session_id = str(session["session_id"])
+    async with db.transaction() as connection:
+        if not await replacement.destroy_set_aside(connection, session_id, reason):
+            return  # it is on its way out already
+    await db.notify(f"session:{session_id}", f"agent:{session['agent_id']}", f"zone:{session['zone_key']}")
+    logs.write(
+        "INFO",
+        "session-delete-requested",
+        f"The session {session_id}, which was set aside, ends: {reason}",
+        zone_name=session["zone_name"],
+        session_id=session_id,
+        staging_config_id=str(session["staging_config_id"]) if session["staging_config_id"] else None,
+    )
+
+
+async def require_setting(db: Database, session: DictRow, name: str, action: str) -> None:
+    """Refuse what a group setting of the session's owner does not allow.
+
+    Raises:
+        Forbidden: names the setting and where its value came from.
+    """
+    setting = (await settings_of(db, str(session["user_id"])))[name]
+    if not setting.value:
+        raise Forbidden(f"You may not {action} your sessions: {setting.trace}.")
+
+
+async def settings_of(db: Database, user_id: str) -> dict[str, Resolved]:
+    """The settings in force for a user."""
+    return resolve(await memberships_of(db, user_id))

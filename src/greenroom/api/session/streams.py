@@ -1,0 +1,100 @@
+"""The stream of a session: its address, for those who may open it, and how far the session is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from fastapi import Depends, Request
+from psycopg.rows import DictRow
+
+from greenroom.api.session import service
+from greenroom.api.session.schemas import ConnectionView, StepView
+from greenroom.core.fleet.addresses import stream_origin
+from greenroom.core.session.states import SessionStatus
+from greenroom.core.session.streams import ProxyFacts
+from greenroom.db import row_mapping
+from greenroom.db.session.streams import StreamSession
+from greenroom.kit.config import ApiConfig
+from greenroom.kit.secrets import Secrets
+
+
+@dataclass(frozen=True, slots=True)
+class StreamUrls:
+    """Addresses of streams as seen by one request.
+
+    Args:
+        config: public addresses of the deployment.
+        request_host: `host[:port]` of the request, which is one that is served.
+    """
+
+    config: ApiConfig
+    request_host: str
+
+    def of(self, proxy: ProxyFacts, agent_id: str | None, session_id: str) -> str | None:
+        """The stream's address, with a slash at its end; None while the session has no Agent.
+
+        Through the web gateway that is its stream origin, without Proxy Connections the zone's Proxy Hostname and Port.
+        """
+        if agent_id is None:
+            return None
+        origin = proxy.direct_origin(self.request_host) or stream_origin(
+            self.config.stream_url, self.config.public_url, self.request_host
+        )
+        return f"{origin}{proxy.path_of(agent_id, session_id)}/"
+
+    def host_and_port(self, proxy: ProxyFacts) -> tuple[str | None, int]:
+        """Where programs find the stream's path: the deployment itself, or without Proxy Connections the zone's own."""
+        url = urlsplit(proxy.direct_origin(self.request_host) or self.config.public_url)
+        return url.hostname, url.port or 443
+
+
+async def _stream_urls(request: Request) -> StreamUrls:
+    return StreamUrls(request.app.state.config, request.headers.get("host", ""))
+
+
+Streams = Annotated[StreamUrls, Depends(_stream_urls)]
+
+
+def stream_url_of(session: DictRow, streams: StreamUrls) -> str | None:
+    """Where the stream of a row of `db.session.views` is; None while it has no Agent."""
+    agent_id = str(session["agent_id"]) if session["agent_id"] else None
+    return streams.of(row_mapping.proxy_facts(session), agent_id, str(session["session_id"]))
+
+
+def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
+    """Whether it is the connect token of this session, or of one whose place it took."""
+    user_id = session.user_id
+    return user_id is not None and any(
+        secrets.is_connect_token(token, member, user_id, session.auth_epoch) for member in session.family
+    )
+
+
+def connection_of(
+    session: DictRow, streams: StreamUrls, secrets: Secrets, *, may_open: bool, causes: bool = False
+) -> ConnectionView:
+    """The state of a row of `db.session.views`; with the stream's address once it runs, for those who `may_open` it.
+
+    `causes` as `service.progress_of` has it.
+    """
+    shown = service.progress_of(session, causes=causes)
+    url = stream_url_of(session, streams)
+    is_open = session["status"] == SessionStatus.RUNNING and session["user_id"] is not None and may_open
+    found_id, user_id = str(session["session_id"]), str(session["user_id"])
+    token = secrets.connect_token(found_id, user_id, session["auth_epoch"])
+    return ConnectionView(
+        session_id=session["session_id"],
+        status=session["status"],
+        operational_status=shown.operational_status,
+        operational_progress=shown.percent,
+        operational_message=shown.message,
+        steps=[
+            StepView(name=s.name, title=s.title, at=datetime.fromtimestamp(s.at, UTC) if s.at is not None else None)
+            for s in shown.steps
+        ],
+        frame_url=f"{url}?token={token}" if is_open and url else None,
+        last_screenshot_at=session["last_screenshot_at"],
+        websocket_path=f"{urlsplit(url).path}websockify" if is_open and url else None,
+    )

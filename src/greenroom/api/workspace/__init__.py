@@ -1,0 +1,1 @@
+"""Workspaces and web filter policies: routes, published calls and bodies."""

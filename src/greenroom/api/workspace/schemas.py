@@ -1,0 +1,253 @@
+"""The bodies of images (the console's "Workspaces") and of web filter policies."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Annotated, Any, Literal
+from uuid import UUID
+
+from pydantic import AfterValidator, Field, StringConstraints
+
+from greenroom.api.bodies import Body, JsonObject, Name, Shaped, Text, View
+from greenroom.core.errors import Invalid
+from greenroom.core.web_filter.policy import MAX_DOMAINS, domain
+from greenroom.core.workspace import exec_config, run_config
+from greenroom.core.workspace.definition import REFERENCE
+from greenroom.core.workspace.volumes import mappings_problem, profile_problem
+
+
+class LauncherImage(View):
+    """A workspace on the launcher."""
+
+    image_id: UUID
+    name: str
+    friendly_name: str
+    description: str
+    image_src: str
+    categories: list[str]
+    available: Annotated[bool, Field(description="an Agent has the image; otherwise the first start takes longer")]
+    ready: Annotated[bool, Field(description="this user would be given a staged session now: it opens at once")]
+    expected_s: Annotated[
+        float | None, Field(description="seconds until it can be used, from the latest starts; null = not possible now")
+    ]
+    reason: Annotated[str, Field(description="why it cannot be launched now, and what to do; empty if it can")]
+
+
+class ImageOnAgent(View):
+    """How far one Agent is with the image of a workspace."""
+
+    agent_id: UUID
+    hostname: str
+    state: Literal["present", "pulling", "absent", "failed"]
+    progress: Annotated[int, Field(description="0-100 while it is pulled")]
+    error: Annotated[str, Field(description="why it could not be fetched, in the daemon's words")]
+
+
+class ImageView(View):
+    """A workspace, as its administrator sees it; the registry's token is never shown."""
+
+    image_id: UUID
+    name: str
+    friendly_name: str
+    description: str
+    notes: str
+    image_src: str
+    image_type: str
+    enabled: bool
+    hidden: bool
+    available: Annotated[bool, Field(description="an Agent holds the image")]
+    agents: list[ImageOnAgent]
+    cores: float
+    memory: Annotated[int, Field(description="reservation, bytes")]
+    memory_limit: Annotated[int | None, Field(description="bytes; null = memory")]
+    disk_limit_bytes: Annotated[int | None, Field(description="what a session may write; null = any amount")]
+    cpu_allocation_method: str
+    docker_registry: str
+    docker_user: str
+    port: int
+    protocol: str
+    auth_user: str
+    run_config: dict[str, Any]
+    exec_config: dict[str, Any]
+    volume_mappings: dict[str, Any]
+    categories: list[str]
+    persistent_profile_path: str | None
+    restrict_to_zone: bool
+    zone_id: UUID | None
+    zone_name: str | None
+    restrict_to_server: bool
+    server_id: UUID | None
+    session_time_limit: Annotated[int | None, Field(description="s; null = that of the groups")]
+    filter_policy_id: UUID | None
+    filter_policy_name: str | None
+    filter_policy_force_disabled: bool
+    groups: list[UUID]
+    warnings: Annotated[list[str], Field(description="what of it has no effect, and why; nothing is refused for that")]
+    created: datetime
+
+
+def _checked(check: Callable[[dict[str, Any]], Any]) -> AfterValidator:
+    """Let a check of `core` refuse a field, with its own sentence."""
+
+    def refuse(value: dict[str, Any]) -> dict[str, Any]:
+        try:
+            check(value)
+        except Invalid as error:
+            raise ValueError(error.message) from error
+        return value
+
+    return AfterValidator(refuse)
+
+
+def _reference(name: str) -> str:
+    if not REFERENCE.fullmatch(name):
+        raise ValueError("an image is written like [registry/]name[:tag], in lower case: greenroom/desktop:xfce")
+    return name
+
+
+def _volume_mappings(mappings: dict[str, Any]) -> None:
+    if problem := mappings_problem(mappings):
+        raise Invalid(problem)
+
+
+def _profile_path(path: str | None) -> str | None:
+    if path and (problem := profile_problem(path)):
+        raise ValueError(problem)
+    return path or None
+
+
+Reference = Annotated[Name, AfterValidator(_reference)]
+RunConfig = Annotated[JsonObject, _checked(run_config.validated)]
+ExecConfig = Annotated[JsonObject, _checked(exec_config.validated)]
+VolumeMappings = Annotated[JsonObject, _checked(_volume_mappings)]
+ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
+Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False)]
+Bytes = Annotated[int, Field(ge=6 << 20, lt=1 << 60)]
+"""Memory of a container; Docker makes none with less than 6 MiB."""
+DiskLimit = Annotated[int, Field(ge=100 << 20, lt=1 << 60)]
+"""A desktop writes some 10 MiB by itself."""
+Port = Annotated[int, Field(ge=1, le=65535)]
+Categories = Annotated[list[Name], Field(max_length=20)]
+TimeLimit = Annotated[int, Field(ge=0, le=1_000_000_000)]
+
+
+class ImageFields(Body):
+    """What can be set of a workspace besides its names."""
+
+    description: Text = ""
+    notes: Annotated[Text, Field(description="for administrators; users do not see them")] = ""
+    image_src: Text = ""
+    enabled: Annotated[bool, Field(description="people may launch it, and Agents fetch its image")] = True
+    hidden: bool = False
+    cores: Cores = 2.0
+    memory: Bytes = 2_768_000_000
+    memory_limit: Bytes | None = None
+    disk_limit_bytes: DiskLimit | None = 10_000_000_000
+    cpu_allocation_method: Literal["Inherit", "Shares", "Quotas"] = "Inherit"
+    docker_registry: Text = ""
+    docker_user: Text = ""
+    docker_token: Text | None = None
+    port: Port = 6901
+    protocol: Literal["https", "http"] = "https"
+    auth_user: Text = "kasm_user"
+    run_config: RunConfig = {}
+    exec_config: ExecConfig = {}
+    volume_mappings: VolumeMappings = {}
+    categories: Categories = []
+    persistent_profile_path: Annotated[
+        ProfilePath, Field(description="folder of the host kept as each user's home; may have {username}, {user_id}")
+    ] = None
+    restrict_to_zone: bool = False
+    zone_id: UUID | None = None
+    restrict_to_server: bool = False
+    server_id: UUID | None = None
+    session_time_limit: TimeLimit | None = None
+    filter_policy_id: UUID | None = None
+    filter_policy_force_disabled: Annotated[
+        bool, Field(description="no web filter, whatever the groups of a user say")
+    ] = False
+    groups: Annotated[list[UUID], Field(description="whose members may use it")] = []
+
+
+class ImagePatch(ImageFields):
+    """Changes of a workspace; omitted fields stay."""
+
+    name: Reference = ""
+    friendly_name: Name = ""
+
+
+class ImageCreate(ImageFields):
+    """A new workspace; without `groups` it is for All Users."""
+
+    name: Reference
+    friendly_name: Name
+
+
+Action = Literal["allow", "deny"]
+
+
+def _domain(text: str) -> str:
+    try:
+        return domain(text)
+    except Invalid as error:
+        raise ValueError(error.message) from error
+
+
+def _each_once(names: list[str]) -> list[str]:
+    return sorted(set(names))
+
+
+PolicyName = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255),
+    Shaped(r"[^\x00-\x1f\x7f]+", "one line without control characters"),
+]
+Domains = Annotated[
+    list[Annotated[str, AfterValidator(_domain)]], Field(max_length=MAX_DOMAINS), AfterValidator(_each_once)
+]
+
+
+class FilterPolicyView(View):
+    """A web filter policy, with how many workspaces, groups and sessions use it."""
+
+    filter_policy_id: UUID
+    name: str
+    description: str
+    default_action: Action
+    allow: list[str]
+    deny: list[str]
+    num_images: int
+    num_groups: int
+    num_sessions: int
+    created: datetime
+
+
+class FilterPolicyFields(Body):
+    """What can be set of a policy besides its name. Of several domains that a host belongs to the longest decides."""
+
+    description: Text = ""
+    default_action: Annotated[Action, Field(description="what happens to hosts that no list names")] = "deny"
+    allow: Annotated[Domains, Field(description="domains that are open, each with everything below it")] = []
+    deny: Annotated[Domains, Field(description="domains that are blocked, each with everything below it")] = []
+
+
+class FilterPolicyPatch(FilterPolicyFields):
+    """Changes of a policy; omitted fields stay. They hold for running sessions, too."""
+
+    name: PolicyName = ""
+
+
+class FilterPolicyCreate(FilterPolicyFields):
+    """A new policy."""
+
+    name: PolicyName
+
+
+class FilterDecisionView(View):
+    """What a policy says about a host; names that resolve to private addresses are refused in any case."""
+
+    host: str
+    port: int
+    action: Action
+    reason: str

@@ -1,0 +1,89 @@
+"""Names and ids: from what a person types to an id, and names instead of bare ids in what people are shown.
+
+What a person types is the id itself, or the name of a named thing. An answer that has the name beside the id is left as
+it is.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+from urllib.parse import quote
+from uuid import UUID
+
+from greenroom.cli.client import ApiError, Client, Row
+from greenroom.cli.nouns import NOUNS, Noun
+
+BARE: Final = {
+    "images": "images",
+    "default_image": "images",
+    "web_filter_policy": "filter-policies",
+    "server_id": "agents",
+}
+"""Fields of answers, and settings, with ids that stand alone → the noun they are of."""
+
+
+def with_names(client: Client, row: Row) -> Row:
+    """`row` with names in the place of ids; one that has none, or that this key may not look up, stays an id."""
+    return {name: _with_name(client, name, value) for name, value in row.items()}
+
+
+def _with_name(client: Client, field: str, value: Any) -> Any:
+    if isinstance(value, dict):
+        return with_names(client, cast("Row", value))
+    many = isinstance(value, list)
+    ids = cast("list[Any]", value) if many else [value]
+    if field not in BARE or not ids or not all(_is_id(part) for part in ids):
+        return value
+    names = _names(client, NOUNS[BARE[field]])
+    shown = [names.get(part, part) for part in ids]
+    return shown if many else shown[0]
+
+
+def _names(client: Client, noun: Noun) -> dict[str, str]:
+    try:
+        rows = client.rows(noun.path)
+    except ApiError:  # a key may be allowed to see the one thing and not the other
+        return {}
+    return {row[noun.key]: row[noun.name or noun.key] for row in rows}
+
+
+def _is_id(value: Any) -> bool:
+    try:
+        return isinstance(value, str) and bool(UUID(value))
+    except ValueError:
+        return False
+
+
+def find_id(client: Client, noun: Noun, given: str) -> str:
+    """The id of the `noun` that `given` names.
+
+    Raises:
+        ApiError: there is none, or several have that name.
+    """
+    if (uuid := _uuid(given)) is not None:
+        return uuid
+    if noun.found_by_server:
+        return str(client.get(f"{noun.path}/{quote(given, safe='')}")[noun.key])
+    if noun.name is None:
+        raise ApiError(f"There is no {noun.what} {given}; it is named by its id, see greenroom {noun.noun} list.")
+    query = {noun.search: given} if noun.search else {}
+    found = named(client.rows(noun.path, query), noun, given)
+    if len(found) > 1:
+        ids = ", ".join(str(row[noun.key]) for row in found)
+        raise ApiError(f"{given} is the name of several; name the {noun.what} by its id: {ids}.")
+    if not found:
+        raise ApiError(f"There is no {noun.what} {given}; see greenroom {noun.noun} list.")
+    return str(found[0][noun.key])
+
+
+def named(rows: list[Row], noun: Noun, given: str) -> list[Row]:
+    """The rows with this id or name; a name in other letters of case counts when none is written exactly so."""
+    exact = [row for row in rows if given in (row[noun.key], row[noun.name or noun.key])]
+    return exact or [row for row in rows if str(row[noun.name or noun.key]).casefold() == given.casefold()]
+
+
+def _uuid(text: str) -> str | None:
+    try:
+        return str(UUID(text))
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""Who may do what: accounts, permissions, the settings of groups."""

@@ -1,0 +1,146 @@
+"""Rules for user names, preferred languages and passwords.
+
+A password counts by its length, without rules of composition (ASVS 6.2); what is guessed first is refused. That is not
+a list but a rule, as those who guess go about it: a usual word, or several, or the name of the account, with letters
+replaced by look-alikes and with digits and signs around it; a piece that is repeated; a row of keys or of the alphabet.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from typing import Final
+
+MAX_USERNAME: Final = 255
+
+
+def username_problem(username: str) -> str | None:
+    """Why this user name cannot be used, as a sentence; None = it can.
+
+    A name becomes part of folders ({username} in volume mappings), so it must not be able to leave one.
+    """
+    if not username.strip() or len(username) > MAX_USERNAME:
+        return f"The user name must have 1 to {MAX_USERNAME} characters."
+    if username != username.strip():
+        return "The user name must not begin or end with a space."
+    if any(character in "/\\" or unicodedata.category(character).startswith("C") for character in username):
+        return "The user name must not contain slashes or control characters."
+    if username.strip(".") == "":
+        return "The user name must not consist of dots."
+    return None
+
+
+_ISO_639_1: Final = (
+    "aa ab ae af ak am an ar as av ay az ba be bg bi bm bn bo br bs ca ce ch co cr cs cu cv cy da de dv dz ee el "
+    "en eo es et eu fa ff fi fj fo fr fy ga gd gl gn gu gv ha he hi ho hr ht hu hy hz ia id ie ig ii ik io is it "
+    "iu ja jv ka kg ki kj kk kl km kn ko kr ks ku kv kw ky la lb lg li ln lo lt lu lv mg mh mi mk ml mn mr ms mt "
+    "my na nb nd ne ng nl nn no nr nv ny oc oj om or os pa pi pl ps pt qu rm rn ro ru rw sa sc sd se sg si sk sl "
+    "sm sn so sq sr ss st su sv sw ta te tg th ti tk tl tn to tr ts tt tw ty ug uk ur uz ve vi vo wa wo xh yi yo "
+    "za zh zu"
+)
+LANGUAGES: Final = frozenset(_ISO_639_1.split())
+"""The two-letter codes of ISO 639-1."""
+
+_LANGUAGE: Final = re.compile(r"([A-Za-z]{2})(?:[-_]([A-Za-z]{2}))?(?:\.[Uu][Tt][Ff]-?8)?")
+
+
+def normal_language(text: str) -> str:
+    """A preferred language as it is stored: `de` or `de-DE`, however it was written (`DE_de`, `de_DE.UTF-8`).
+
+    Raises:
+        ValueError: it is no language of ISO 639-1 with or without a country of two letters.
+    """
+    found = _LANGUAGE.fullmatch(text)
+    if found is None or found[1].lower() not in LANGUAGES:
+        raise ValueError("there is no such language; write it like de or de-DE")
+    return found[1].lower() + (f"-{found[2].upper()}" if found[2] else "")
+
+
+MAX_PASSWORD: Final = 256
+SHORTEST_NAME: Final = 4
+"""Parts of the user name of at least this length must not be in the password."""
+
+_USUAL: Final = (
+    "abc access account adm admin administrator adobe amanda andrea andrew angel apple arsenal asdf asdfgh ashley "
+    "austin autumn babygirl banana barcelona baseball basketball batman bayern berlin biteme blink buster "
+    "butterfly cat changeit changeme charlie cheese chelsea chocolate company computer cookie corvette cowboy "
+    "dallas daniel default demo desktop dog donald dragon eagle elephant eminem enterprise family fender ferrari "
+    "fish flower football forever freedom friend friends fuck fuckyou gandalf george ginger gold golf google "
+    "greenroom guest guitar hallo hannah harley hello hockey home hunter iam iloveyou internet jackson jennifer "
+    "jessica jesus jordan joshua justin kasm kasten killer king knight lakers letmein linux liverpool login "
+    "london looking love lovely lover machine madison maggie master matrix matthew maverick merlin michael "
+    "michelle mickey mine monkey monster mustang my naruto nicole ninja nothing office online orange our pass "
+    "passwd password passwort pepper phoenix please pokemon prince princess private purple pw qazwsx qwe qwer "
+    "qwert qwerty qwertz rabbit ranger robert root samantha samsung school scooter secret secure security server "
+    "service shadow silver snoopy soccer spring startrek starwars stefan student summer sunshine super superman "
+    "support sweety system taylor temp temporary test tester testing the thomas thunder tigger trust trustno "
+    "ubuntu unknown user welcome whatever william willkommen windows winter workspace yankees yellow you zaq zxc "
+    "zxcvbn zxcvbnm "
+)
+_WORDS: Final = frozenset(_USUAL.split())
+_LOOK_ALIKES: Final = str.maketrans("013457@$!|", "oleastasil")
+_ROWS: Final = (
+    "abcdefghijklmnopqrstuvwxyz",
+    "01234567890123456789",
+    "qwertyuiopasdfghjklzxcvbnm",
+    "qwertzuiopasdfghjklyxcvbnm",
+    "1qaz2wsx3edc4rfv5tgb6yhn",
+    "1q2w3e4r5t6y7u8i9o0p",
+)
+
+
+def password_problem(password: str, username: str, *, shortest: int) -> str | None:
+    """Why this password cannot be used, as a sentence; None = it can.
+
+    Args:
+        password: in plain text.
+        username: whose it is to be.
+        shortest: characters it must have at least (setting `min_password_length`).
+    """
+    if len(password) < shortest:
+        return f"The password must have at least {shortest} characters."
+    if len(password) > MAX_PASSWORD:
+        return f"The password may have at most {MAX_PASSWORD} characters."
+    lowered = password.casefold()
+    if lowered == username.casefold() or any(part in lowered for part in _names(username)):
+        return "The password must not be or contain the user name."
+    if _is_guessed_first(lowered):
+        return "This password is among the first that are guessed; choose another, such as a few unrelated words."
+    return None
+
+
+def _names(username: str) -> list[str]:
+    """The words of the name before an @ that are long enough to give something away."""
+    local = username.casefold().partition("@")[0]
+    return [part for part in {local, *re.split(r"[^a-z]+", local)} if len(part) >= SHORTEST_NAME]
+
+
+def _is_guessed_first(lowered: str) -> bool:
+    if _is_repeated(lowered) or (lowered.isascii() and len(set(lowered)) <= 4):
+        return True
+    plain = "".join(c for c in lowered if c.isalnum())
+    if 2 * len(plain) < len(lowered):  # it is signs that have to be guessed
+        return False
+    core = lowered.strip("0123456789!$")
+    spelled = [_letters(text) for text in (lowered, core.translate(_LOOK_ALIKES), plain.translate(_LOOK_ALIKES))]
+    in_a_row = any(plain in row or plain[::-1] in row for row in _ROWS)
+    return in_a_row or any(_is_of_words(letters) for letters in spelled)
+
+
+def _letters(text: str) -> str:
+    return "".join(c for c in text if c.isalpha())
+
+
+def _is_repeated(text: str) -> bool:
+    """Whether a piece of at most four characters is all there is."""
+    return any(text == (text[:size] * len(text))[: len(text)] for size in range(1, 5))
+
+
+def _is_of_words(letters: str) -> bool:
+    """Whether nothing but words that everybody tries stand here one after the other, at most three."""
+    reached = [{0}]
+    for _ in range(3):
+        reached.append(
+            {end for start in reached[-1] for end in range(start + 1, len(letters) + 1) if letters[start:end] in _WORDS}
+        )
+    return bool(letters) and any(len(letters) in ends for ends in reached)

@@ -1,0 +1,317 @@
+"""The settings of groups: what exists, which values are allowed, and what holds for one user.
+
+A user is in several groups. For most settings the group with the lowest priority *number* that has a value wins
+(seed product: "Administrators" is 1). Settings that are mappings (`volume_mapping`, `run_config`) are merged over all
+groups; where two groups have the same key, the lower number wins again. In `run_config` the variables of `environment`
+and the paths of `tmpfs` are such keys, too, and in `volume_mapping` the places in the container. Each result says in
+one sentence where its value came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, cast
+
+from greenroom.core.workspace import run_config, volumes
+
+Kind = Literal["bool", "int", "float", "string", "choice", "mapping"]
+
+STAGED_PERMISSIONS: Final = (
+    "allow_kasm_audio",
+    "allow_kasm_uploads",
+    "allow_kasm_downloads",
+    "allow_kasm_clipboard_down",
+    "allow_kasm_clipboard_up",
+    "allow_kasm_microphone",
+    "allow_kasm_gamepad",
+    "allow_kasm_webcam",
+)
+"""The permissions that reach a container at its creation; a staged session must match them exactly."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """One setting a group can have.
+
+    `unit` is shown beside the value; `minimum` holds for int and float; `choices` for choice. `excludes_staging`
+    marks those whose value has to be in a container from its creation, so that a staged session cannot be used.
+    """
+
+    name: str
+    kind: Kind
+    default: Any
+    description: str
+    unit: str = ""
+    minimum: float | None = None
+    choices: tuple[str, ...] = ()
+    excludes_staging: bool = False
+
+
+def _permission(name: str, what: str) -> Setting:
+    return Setting(name=name, kind="bool", default=False, description=what)
+
+
+def _by_image(variable: str) -> str:
+    """What is true of permissions that only the image's own programs can give."""
+    return f"sets {variable} in the container, which images with such a service obey; the Greenroom desktop has none"
+
+
+_ALL: Final = (
+    _permission("allow_kasm_audio", f"Sound from the session: {_by_image('KASM_SVC_AUDIO')}"),
+    _permission("allow_kasm_uploads", "Upload files into the session, to ~/Uploads"),
+    _permission("allow_kasm_downloads", "Download files from the session, those in ~/Downloads"),
+    _permission("allow_kasm_clipboard_down", "Copy from the session to the own machine"),
+    _permission("allow_kasm_clipboard_up", "Copy from the own machine to the session"),
+    _permission("allow_kasm_microphone", f"Use the microphone in the session: {_by_image('KASM_SVC_AUDIO_INPUT')}"),
+    _permission("allow_kasm_gamepad", f"Use game controllers in the session: {_by_image('KASM_SVC_GAMEPAD')}"),
+    _permission("allow_kasm_webcam", f"Use the camera in the session: {_by_image('KASM_SVC_WEBCAM')}"),
+    Setting(
+        name="max_kasms_per_user",
+        kind="int",
+        default=5,
+        minimum=0,
+        unit="sessions",
+        description="Sessions a user may have at the same time",
+    ),
+    Setting(
+        name="keepalive_expiration",
+        kind="int",
+        default=3600,
+        minimum=1,
+        unit="s",
+        description="A session nobody looked at for this long meets `keepalive_expiration_action`",
+    ),
+    Setting(
+        name="keepalive_expiration_action",
+        kind="choice",
+        default="delete",
+        choices=("delete", "stop", "pause"),
+        description="What becomes of a session nobody looked at: it is deleted, stopped (the disk stays) or paused",
+    ),
+    Setting(
+        name="keepalive_interval",
+        kind="int",
+        default=300,
+        minimum=5,
+        unit="s",
+        description="How often an open window says that somebody is there; never less than twice in a"
+        " `keepalive_expiration`",
+    ),
+    Setting(
+        name="session_time_limit",
+        kind="int",
+        default=0,
+        minimum=0,
+        unit="s",
+        description="Longest life of a session from its assignment; 0 = no limit",
+    ),
+    Setting(
+        name="idle_disconnect",
+        kind="float",
+        default=20.0,
+        minimum=0,
+        unit="min",
+        description="A viewer who gives no input for this long is disconnected, the session goes on; 0 = never."
+        " The Greenroom desktop counts input; pages of other images are left when their window is out of sight so long",
+    ),
+    Setting(name="allow_kasm_delete", kind="bool", default=True, description="Delete own sessions"),
+    Setting(
+        name="allow_kasm_force_delete",
+        kind="bool",
+        default=False,
+        description="End own sessions at once in whatever state they are, also when their machine does not answer",
+    ),
+    Setting(
+        name="allow_kasm_stop",
+        kind="bool",
+        default=False,
+        description="Stop own sessions: programs end, the disk stays; whoever has a session may resume it",
+    ),
+    Setting(
+        name="allow_kasm_pause",
+        kind="bool",
+        default=False,
+        description="Pause own sessions: programs are frozen in memory; whoever has a session may resume it",
+    ),
+    Setting(
+        name="allow_kasm_screenshot",
+        kind="bool",
+        default=True,
+        description="Others, where their permissions allow it, take pictures of the screens of members' sessions; each"
+        " user sees those of their own",
+    ),
+    Setting(
+        name="default_image",
+        kind="string",
+        default="",
+        description="Workspace of a launch that names none, by id or friendly name; a user's own choice comes first",
+    ),
+    Setting(name="allow_zone_selection", kind="bool", default=False, description="Choose the zone of a launch"),
+    Setting(
+        name="allow_persistent_profile",
+        kind="bool",
+        default=False,
+        description="Keep the home folder between sessions where the workspace has a profile path; a launch with one"
+        " gets no staged session",
+    ),
+    Setting(
+        name="expose_user_environment_vars",
+        kind="bool",
+        default=False,
+        excludes_staging=True,
+        description="Set KASM_USER and KASM_USER_ID in the container",
+    ),
+    Setting(
+        name="inject_ssh_keys",
+        kind="bool",
+        default=False,
+        excludes_staging=True,
+        description="Put the user's SSH keys into ~/.ssh of the container",
+    ),
+    Setting(
+        name="run_config",
+        kind="mapping",
+        default={},
+        excludes_staging=True,
+        description="Options of the container as JSON, on top of the workspace's; merged over all groups",
+    ),
+    Setting(
+        name="volume_mapping",
+        kind="mapping",
+        default={},
+        excludes_staging=True,
+        description="Folders of the host inside the container as JSON, besides the workspace's; {username}, {user_id}"
+        " and {image_id} stand for those of the launch; merged over all groups",
+    ),
+    Setting(
+        name="web_filter_policy",
+        kind="string",
+        default="",
+        excludes_staging=True,
+        description="Web filter policy of the group's sessions",
+    ),
+    Setting(
+        name="staged_session_language_and_timezone_preference_override",
+        kind="bool",
+        default=False,
+        description="Use a staged session although its language or time zone is not the preferred one",
+    ),
+)
+
+SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _ALL}
+"""name → setting, in the order in which they are shown."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """One group a user is in, with the settings it has values for."""
+
+    group_id: str
+    name: str
+    priority: int
+    settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+@dataclass(frozen=True, slots=True)
+class Resolved:
+    """The value in force for one user. `groups` are those it came from, lowest priority number first.
+
+    `trace` names a mapping's keys without their values, which may be secrets.
+    """
+
+    name: str
+    value: Any
+    groups: tuple[str, ...]
+    trace: str
+    """e.g. "`idle_disconnect` = 20 from group Students, priority 5"."""
+
+    @property
+    def explicit(self) -> bool:
+        """Whether a group sets it; otherwise the value is the default."""
+        return bool(self.groups)
+
+
+def resolve(memberships: Sequence[GroupSettings]) -> dict[str, Resolved]:
+    """All settings as they hold for a user in the groups `memberships`, whatever their order."""
+    ranked = sorted(memberships, key=_rank)
+    return {setting.name: _resolved(setting, ranked) for setting in _ALL}
+
+
+def _rank(group: GroupSettings) -> tuple[int, str, str]:
+    return group.priority, group.name, group.group_id
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What holds for the members of a group where it has no value of its own.
+
+    `value` is that of a member who is in no further group; `group` is where it comes from, None = it is the default.
+    `outranked_by` are the groups with a value that come before this one: for who is in one of them, too, this group's
+    own value does not count.
+    """
+
+    name: str
+    value: Any
+    group: str | None
+    outranked_by: tuple[str, ...]
+
+
+def inherited(group: GroupSettings, others: Sequence[GroupSettings], everybody: str) -> list[Inherited]:
+    """What `group` inherits for each setting that is not a mapping (those are merged over all groups).
+
+    Args:
+        group: the group in question.
+        others: all groups, with or without this one.
+        everybody: the id of the group that everybody is in.
+    """
+    resolved = resolve([each for each in others if each.group_id == everybody != group.group_id])
+    before = [each for each in sorted(others, key=_rank) if _rank(each) < _rank(group)]
+    return [
+        Inherited(
+            found.name,
+            found.value,
+            next(iter(found.groups), None),
+            tuple(each.name for each in before if found.name in each.settings),
+        )
+        for found in resolved.values()
+        if SETTINGS[found.name].kind != "mapping"
+    ]
+
+
+def permissions_of(resolved: Mapping[str, Resolved]) -> dict[str, bool]:
+    """The eight permissions of `STAGED_PERMISSIONS` as booleans."""
+    return {name: bool(resolved[name].value) for name in STAGED_PERMISSIONS}
+
+
+def keepalive_interval_s(resolved: Mapping[str, Resolved]) -> float:
+    """How often a viewer says that he is there; one may be lost before his session counts as unused."""
+    return min(float(resolved["keepalive_interval"].value), float(resolved["keepalive_expiration"].value) / 2)
+
+
+def _resolved(setting: Setting, ranked: Sequence[GroupSettings]) -> Resolved:
+    having = [group for group in ranked if setting.name in group.settings]
+    if not having:
+        trace = f"`{setting.name}` = {shown(setting.default)} by default"
+        return Resolved(setting.name, setting.default, (), trace)
+    if setting.kind == "mapping":
+        merged = run_config.merged if setting.name == "run_config" else volumes.merged
+        value: Any = merged(*(group.settings[setting.name] for group in reversed(having)))
+        sources = having
+    else:
+        value, sources = having[0].settings[setting.name], having[:1]
+    named = ", ".join(f"group {group.name}, priority {group.priority}" for group in sources)
+    return Resolved(
+        setting.name, value, tuple(g.name for g in sources), f"`{setting.name}` = {shown(value)} from {named}"
+    )
+
+
+def shown(value: object) -> str:
+    """A value as a sentence names it: true/false for booleans, no trailing `.0`, of a mapping its keys."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, dict):
+        return ", ".join(map(str, cast("dict[object, object]", value))) or "(empty)"
+    if isinstance(value, float) and value.is_integer():
+        return str(int(value))
+    return str(value) if value != "" else "(empty)"

@@ -1,0 +1,188 @@
+"""What a person or an API key may do: codes, what they mean, and the one rule that compares them.
+
+Every route of the api names the codes it needs; whoever has all of them passes. `global_admin` includes every other
+code. A read-only key keeps only the codes that end in `_view`.
+
+People who were given only the groups they are in (`groups_modify_ifmember`) may tighten what holds for its members,
+never lift it: whatever the groups are, no change of theirs makes a guarded setting of any member looser than before,
+whichever group decided it. The rank of a group, its web filter and how containers are made are not theirs to decide at
+all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from greenroom.core.access.group_settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, Resolved, resolve
+
+GLOBAL_ADMIN: Final = "global_admin"
+USER: Final = "user"
+
+PERMISSIONS: Final[dict[str, str]] = {
+    GLOBAL_ADMIN: "Everything; includes every other permission",
+    USER: "Use the launcher: own sessions, own account",
+    "users_auth_session": "Launch and operate sessions in the name of users (API keys)",
+    "users_view": "See users",
+    "users_create": "Create users",
+    "users_modify": "Change users",
+    "users_modify_admin": "Change users who have more permissions than oneself",
+    "users_delete": "Delete users",
+    "groups_view": "See groups and their settings",
+    "groups_view_ifmember": "See the groups one is a member of",
+    "groups_create": "Create groups",
+    "groups_modify": "Change groups, their members, workspaces and settings",
+    "groups_modify_ifmember": "Change the groups one is a member of",
+    "groups_modify_system": "Change All Users, Administrators, and groups that give more than one has oneself",
+    "groups_delete": "Delete groups",
+    "images_view": "See workspaces",
+    "images_create": "Create workspaces",
+    "images_modify": "Change workspaces",
+    "images_delete": "Delete workspaces",
+    "zones_view": "See zones",
+    "zones_create": "Create zones",
+    "zones_modify": "Change zones",
+    "zones_delete": "Delete zones",
+    "managers_view": "See Managers",
+    "managers_modify": "Enable and disable Managers",
+    "managers_delete": "Delete Managers",
+    "agents_view": "See Agents, gateways and join tokens",
+    "agents_create": "Make and revoke join tokens for Agents and gateways",
+    "agents_modify": "Change, enable, disable and drain Agents",
+    "agents_delete": "Delete Agents and gateways",
+    "staging_view": "See staging configs, their hits and misses, and whether a user would get a session",
+    "staging_create": "Create staging configs",
+    "staging_modify": "Change and recycle staging configs",
+    "staging_delete": "Delete staging configs",
+    "sessions_view": "See the sessions of everybody",
+    "sessions_screenshot": "See the screens of everybody's sessions",
+    "sessions_modify": "Stop, pause, resume and run commands in the sessions of everybody",
+    "sessions_delete": "Destroy the sessions of everybody",
+    "webfilters_view": "See web filter policies",
+    "webfilters_create": "Create web filter policies",
+    "webfilters_modify": "Change web filter policies",
+    "webfilters_delete": "Delete web filter policies",
+    "devapi_view": "See API keys",
+    "devapi_create": "Create API keys",
+    "devapi_modify": "Change API keys",
+    "devapi_delete": "Delete API keys",
+    "settings_view": "See the settings of the installation",
+    "settings_modify": "Change the settings of the installation",
+    "system_view": "See logs and Manager requests (Diagnostics)",
+}
+"""Code → what it allows, as shown in the console."""
+
+
+def allows(granted: Iterable[str], required: Iterable[str]) -> bool:
+    """Whether someone with the codes `granted` may do what needs all codes of `required`."""
+    having = frozenset(granted)
+    return GLOBAL_ADMIN in having or having.issuperset(required)
+
+
+def expanded(granted: Iterable[str]) -> frozenset[str]:
+    """All codes that `granted` amounts to; unknown codes are left out."""
+    having = frozenset(granted)
+    return frozenset(PERMISSIONS) if GLOBAL_ADMIN in having else having & PERMISSIONS.keys()
+
+
+def read_only(granted: Iterable[str]) -> frozenset[str]:
+    """What a read-only API key keeps of `granted`: the `_view` codes."""
+    return frozenset(code for code in expanded(granted) if code.endswith("_view"))
+
+
+def bounded(granted: Iterable[str], owner: Iterable[str]) -> frozenset[str]:
+    """What an API key keeps of `granted` while its owner has the codes `owner`: never more than he has himself."""
+    return expanded(granted) & expanded(owner)
+
+
+def unknown(codes: Iterable[str]) -> list[str]:
+    """Those of `codes` that do not exist, sorted."""
+    return sorted(set(codes) - PERMISSIONS.keys())
+
+
+def beyond(granted: Iterable[str], given: Iterable[str]) -> list[str]:
+    """Those of `given` that someone with `granted` may not hand on, sorted: nobody gives more than he has."""
+    return sorted(expanded(given) - expanded(granted))
+
+
+def above(granted: Iterable[str], other: Iterable[str]) -> list[str]:
+    """The codes that put someone with `other` above someone with `granted`, sorted; empty = he may be changed.
+
+    `user` does not count: everybody has it, and it administers nothing.
+    """
+    return [code for code in beyond(granted, other) if code != USER]
+
+
+FILTER: Final = "web_filter_policy"
+
+
+def _no_limit_at_0(value: float) -> float:
+    return value or float("inf")
+
+
+GUARDED: Final[dict[str, Callable[[Any], float]]] = {
+    **dict.fromkeys(
+        (*STAGED_PERMISSIONS, "allow_persistent_profile", "allow_zone_selection", "allow_kasm_screenshot"), float
+    ),
+    **dict.fromkeys(("max_kasms_per_user", "keepalive_expiration"), float),
+    **dict.fromkeys(("session_time_limit", "idle_disconnect"), _no_limit_at_0),
+    "keepalive_expiration_action": SETTINGS["keepalive_expiration_action"].choices.index,
+}
+"""Setting → how loose a value is: what may leave a session or stay behind, who sees it, and how much and how long."""
+
+
+def refusal_of_change(
+    group: GroupSettings,
+    changed: Mapping[str, Any],
+    members: Iterable[Sequence[GroupSettings]],
+    *,
+    priority: int,
+) -> str | None:
+    """Why such a change of a group is not theirs, as a sentence; None = it is.
+
+    Args:
+        group: as it is.
+        changed: settings with their new values; None = the setting is removed.
+        members: the groups of each member, the group among them.
+        priority: of the group afterwards.
+    """
+    if priority != group.priority:
+        return f"The priority of {group.name} decides which rules it overrides, so it is not for its members to change."
+    if names := _not_theirs(changed):
+        return f"`{names[0]}` is not for members of a group to change."
+    kept = {name: value for name, value in group.settings.items() if name not in changed}
+    after = replace(group, settings=kept | {name: value for name, value in changed.items() if value is not None})
+    for groups in members:
+        if reason := _lifted(groups, [after if one.group_id == group.group_id else one for one in groups]):
+            return reason
+    return None
+
+
+def refusal_of_leaving(group_id: str, groups: Sequence[GroupSettings]) -> str | None:
+    """Why they may not end somebody's membership, their own not either; None = they may.
+
+    Args:
+        group_id: the group to be left.
+        groups: all groups of the user.
+    """
+    return _lifted(groups, [one for one in groups if one.group_id != group_id])
+
+
+def _not_theirs(names: Collection[str]) -> list[str]:
+    return sorted(name for name in names if name == FILTER or SETTINGS[name].kind == "mapping")
+
+
+def _lifted(before: Sequence[GroupSettings], after: Sequence[GroupSettings]) -> str | None:
+    """The first rule that would hold no longer."""
+    old, new = resolve(before), resolve(after)
+    for name, looseness in GUARDED.items():
+        if looseness(new[name].value) > looseness(old[name].value):
+            return _sentence(old[name], new[name])
+    if old[FILTER].value not in ("", new[FILTER].value):
+        return _sentence(old[FILTER], new[FILTER])
+    return None
+
+
+def _sentence(old: Resolved, new: Resolved) -> str:
+    return f"This would lift a rule for a member: now {old.trace}, then {new.trace}."

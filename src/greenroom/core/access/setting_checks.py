@@ -1,0 +1,93 @@
+"""Which values a setting may have, and the sentence for one that it may not have."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final, cast
+
+from greenroom.core.access.group_settings import SETTINGS, Kind, Setting, shown
+from greenroom.core.errors import Invalid
+from greenroom.core.workspace import run_config, volumes
+
+
+def validated(name: str, value: object) -> Any:
+    """`value` as it is stored for setting `name`.
+
+    Raises:
+        Invalid: there is no such setting, or the value is not of its kind or out of its range.
+    """
+    setting = SETTINGS.get(name)
+    if setting is None:
+        raise Invalid(f"There is no group setting `{name}`; the settings are {', '.join(SETTINGS)}.")
+    return checked(setting, value)
+
+
+def checked(setting: Setting, value: object) -> Any:
+    """`value` as it is stored for `setting`.
+
+    Raises:
+        Invalid: the value is not of the setting's kind or out of its range.
+    """
+    if not _CHECKS[setting.kind](setting, value):
+        raise Invalid(f"`{setting.name}` must be {_expected(setting)}, not {value!r}.")
+    if setting.name in _USABLE:
+        _USABLE[setting.name](cast("dict[str, Any]", value))
+    return float(cast("float", value)) if setting.kind == "float" else value
+
+
+def _number(setting: Setting, value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        return False
+    return abs(value) <= _most(setting) and (setting.minimum is None or value >= setting.minimum)
+
+
+_CENTURY_S: Final = 100 * 365 * 86_400
+_MOST: Final = {"s": _CENTURY_S, "min": _CENTURY_S // 60, "days": _CENTURY_S // 86_400}
+"""Times are a century at most: that far from now every calendar still has a date."""
+
+
+def _most(setting: Setting) -> int:
+    return _MOST.get(setting.unit, 10**12)
+
+
+def _volumes(value: dict[str, Any]) -> None:
+    if problem := volumes.mappings_problem(value):
+        raise Invalid(problem)
+
+
+_USABLE: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
+    "run_config": run_config.validated_of_group,
+    "volume_mapping": _volumes,
+}
+"""Settings whose value must be usable by a container; each raises Invalid with the reason."""
+
+
+def _mapping(_setting: Setting, value: object) -> bool:
+    return isinstance(value, dict) and all(isinstance(key, str) for key in cast("dict[object, object]", value))
+
+
+_CHECKS: Final[dict[Kind, Callable[[Setting, object], bool]]] = {
+    "bool": lambda _, value: isinstance(value, bool),
+    "int": lambda setting, value: isinstance(value, int) and _number(setting, value),
+    "float": _number,
+    "string": lambda _, value: isinstance(value, str) and len(value) <= 4096,
+    "choice": lambda setting, value: value in setting.choices,
+    "mapping": _mapping,
+}
+
+_WORDS: Final[dict[Kind, str]] = {
+    "bool": "true or false",
+    "int": "a whole number",
+    "float": "a number",
+    "string": "a text of at most 4096 characters",
+    "mapping": "a JSON object",
+}
+
+
+def _expected(setting: Setting) -> str:
+    if setting.kind == "choice":
+        return "one of " + ", ".join(setting.choices)
+    is_number = setting.kind in ("int", "float")
+    bounds = f" from {shown(setting.minimum)} to {_most(setting)}" if is_number and setting.minimum is not None else ""
+    unit = f" ({setting.unit})" if setting.unit else ""
+    return _WORDS[setting.kind] + bounds + unit

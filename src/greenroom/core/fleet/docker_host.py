@@ -1,0 +1,123 @@
+"""What an administrator should know of a host's Docker: where sessions write, and versions with known holes.
+
+The versions are data; docs/reference/doctor.md lists them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from greenroom.core.fleet.disk import EMERGENCY_FRACTION, gigabytes, is_short, shortage
+
+_QUOTAS_OF_THEIR_OWN: Final = frozenset({"btrfs", "zfs"})
+_PROJECT_QUOTAS: Final = frozenset({"pquota", "prjquota"})
+"""The option of a mount as it is given, and as the kernel shows it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """Known holes between containers and their host; `fixed`: the first good version of each line that got one."""
+
+    component: str
+    known_as: tuple[str, ...]
+    fixed: tuple[str, ...]
+
+    def is_in(self, version: tuple[int, ...]) -> bool:
+        """Whether a version has it; a line of releases without a fix does if it is older than those with one."""
+        fixed = [_numbers(text) for text in self.fixed]
+        of_its_line = [first for first in fixed if first[:2] == version[:2]]
+        return version < max(of_its_line or fixed)
+
+
+HOLES: Final = (
+    # github.com/opencontainers/runc/security/advisories: GHSA-xr7r-f8xq-vfvv
+    Hole("runc", ("CVE-2024-21626",), ("1.1.12",)),
+    # There: GHSA-9493-h29p-rfm2, GHSA-qw9x-cqr3-wc7r, GHSA-cgrx-mc8f-2prm
+    Hole("runc", ("CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"), ("1.2.8", "1.3.3")),
+    # github.com/moby/moby/security/advisories: GHSA-v994-f8vw-g7j4
+    Hole("Docker Engine", ("CVE-2021-41089",), ("20.10.9",)),
+)
+"""Of each component the latest fix last. Those that concern the building of images alone are not among them."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DockerHost:
+    """What was read of a host: its Docker, and the disk that it and this instance use."""
+
+    driver: str
+    file_system: str
+    """Below the storage driver; empty = it does not tell."""
+    folder: str
+    """Where Docker keeps images and what containers write (DockerRootDir)."""
+    mount_options: frozenset[str] | None
+    """Of the file system with that folder; None = it is out of sight."""
+    versions: Mapping[str, str]
+    """Component → version."""
+    database: str = ""
+    """The folder of a database on the same disk as Docker's folder; empty = there is none."""
+    free_bytes: int | None
+    """As the Agents of this host see it; None = not told."""
+    kept_bytes: int
+    """What they keep free."""
+
+
+def warnings(host: DockerHost) -> list[str]:
+    """What an administrator should know, as sentences."""
+    return [*_quotas(host), *_database(host), *_free(host), *_holes(host)]
+
+
+def _quotas(host: DockerHost) -> Iterator[str]:
+    is_on_xfs = (host.driver, host.file_system) == ("overlay2", "xfs")
+    has_option = host.mount_options is None or bool(host.mount_options & _PROJECT_QUOTAS)
+    if host.driver in _QUOTAS_OF_THEIR_OWN or (is_on_xfs and has_option):
+        return
+    storage = f"{host.driver} on {host.file_system}" if host.file_system else host.driver
+    yield (
+        f"Docker's storage here ({storage}) has no quotas: a session that writes more than its workspace allows is"
+        f" found by measuring, once a minute, and stopped. For quotas, have {host.folder} on XFS mounted with pquota,"
+        " and Docker use the storage driver overlay2."
+    )
+
+
+def _database(host: DockerHost) -> Iterator[str]:
+    if not host.database:
+        return
+    protection = "Nothing is kept free for it: GREENROOM_DISK_KEPT_BYTES is 0."
+    if host.kept_bytes:
+        protection = (
+            f"With less than {gigabytes(host.kept_bytes)} free (GREENROOM_DISK_KEPT_BYTES) this host takes no new"
+            f" session; with less than {gigabytes(host.kept_bytes * EMERGENCY_FRACTION)} the session that has written"
+            " most is stopped."
+        )
+    yield (
+        f"The database in {host.database} shares a disk with Docker's folder {host.folder}, which sessions and images"
+        f" fill. {protection} To separate them, give Docker a disk of its own (data-root in its daemon.json), or the"
+        " instance (--data)."
+    )
+
+
+def _free(host: DockerHost) -> Iterator[str]:
+    if host.free_bytes is not None and is_short(host.free_bytes, host.kept_bytes):
+        words = shortage("This host", host.free_bytes, host.kept_bytes)
+        yield f"{words}: it takes no new session. Delete sessions and images that nobody needs, or give it more disk."
+
+
+def _holes(host: DockerHost) -> Iterator[str]:
+    for component, told in host.versions.items():
+        version = _numbers(told)
+        if found := [h for h in HOLES if h.component == component and version and h.is_in(version)]:
+            yield (
+                f"{component} {told} has known holes between containers and their host"
+                f" ({', '.join(name for hole in found for name in hole.known_as)}): update it to"
+                f" {', '.join(found[-1].fixed)} or later, unless your distribution has backported the fixes; the change"
+                " log of its package says so."
+            )
+
+
+def _numbers(version: str) -> tuple[int, ...]:
+    """What a version begins with: `1.1.5+ds1` is (1, 1, 5)."""
+    found = re.match(r"v?(\d+(?:\.\d+)+)", version)
+    return tuple(int(part) for part in found[1].split(".")) if found else ()

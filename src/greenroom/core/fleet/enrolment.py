@@ -1,0 +1,215 @@
+"""Who may join the fleet, and as whom: join tokens, credentials and copied identities (PROTOCOLS §2, Identity).
+
+A join token admits newcomers of one role into one zone, and nobody as somebody who is known: but for a token made for
+that very Agent, and for the same token shown again by an Agent that never spoke, because the answer with its credential
+was lost. A credential counts in the zone it was given for. Of two live processes with one identity, the one that was
+there first goes on.
+"""
+
+from __future__ import annotations
+
+import hmac
+from collections import OrderedDict
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from greenroom.core.errors import GreenroomError, IdentityConflict, Unauthenticated
+from greenroom.core.fleet.addresses import NO_EDGE, EdgeClaim
+
+Role = Literal["agent", "gateway"]
+
+NEW_ONE: Final = "Make a new one (Infrastructure, Docker Agents, Add Agent)."
+
+
+MOST_WRITTEN: Final = 20
+"""Refusals from one address within WRITTEN_WITHIN_S that are written down."""
+WRITTEN_WITHIN_S: Final = 60.0
+MOST_ADDRESSES: Final = 1000
+
+
+class Knocks:
+    """Of the refused, whom anybody in the network can be as often as he likes: which are written down. Times are of
+    `time.monotonic()`."""
+
+    def __init__(self) -> None:
+        self._begun: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    def is_written(self, address: str, now: float) -> bool:
+        """Whether this refusal, of somebody at `address`, is."""
+        since, count = self._begun.get(address, (now, 0))
+        if now - since >= WRITTEN_WITHIN_S:
+            since, count = now, 0
+        self._begun[address] = since, count + 1
+        self._begun.move_to_end(address)
+        if len(self._begun) > MOST_ADDRESSES:
+            self._begun.popitem(last=False)
+        return count < MOST_WRITTEN
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Token:
+    """A join token as it is stored. `expired` is the database's opinion; `uses` is how many it admits in all."""
+
+    role: str
+    zone_id: str
+    zone_name: str
+    agent_id: str | None
+    uses: int
+    uses_left: int
+    expires: datetime
+    expired: bool
+    revoked: bool
+    enable_agent: bool
+    """An Agent that joins with it is enabled at once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """The Agent that has the id already.
+
+    `alive`: it was heard of within the last seconds. `never_spoke`: it made no check-in since it was last admitted.
+    """
+
+    credential_hash: bytes
+    machine_id: str
+    place: str
+    zone_id: str
+    zone_name: str
+    joined_with: bytes | None
+    never_spoke: bool
+    alive: bool
+    edge: EdgeClaim = NO_EDGE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Newcomer:
+    """Who asks to be admitted to a zone; hashes are sha256, and exactly one of the two is given.
+
+    `place` tells a process from one with a copied identity; empty = an Agent of a version without it.
+    """
+
+    agent_id: str
+    zone_id: str
+    zone_name: str
+    machine_id: str
+    hostname: str
+    place: str = ""
+    edge_url: str = ""
+    token_hash: bytes | None = None
+    credential_hash: bytes | None = None
+
+
+def refusal_of_token(token: Token | None, role: Role, *, again: bool = False) -> GreenroomError | None:
+    """Why the token admits nobody of this role, in any zone; None = it does.
+
+    Args:
+        token: None = there is no such token.
+        role: of who shows it.
+        again: it admitted him before, and is not counted a second time.
+    """
+    if token is None:
+        return Unauthenticated(
+            "The join token is not known here: it was mistyped, belongs to another installation, or ended long ago. "
+            + NEW_ONE
+        )
+    if token.revoked:
+        return Unauthenticated(f"The join token was revoked by an administrator. {NEW_ONE}")
+    if token.expired:
+        return Unauthenticated(f"The join token expired at {token.expires:%Y-%m-%d %H:%M} UTC. {NEW_ONE}")
+    if token.role != role:
+        return Unauthenticated(f"The join token is for the role {token.role}, not for {role}. {NEW_ONE}")
+    if token.uses_left == 0 and not again:
+        times = "once" if token.uses == 1 else f"{token.uses} times"
+        return Unauthenticated(f"The join token was used up: it was for use {times}. {NEW_ONE}")
+    return None
+
+
+def refusal_of_agents_token(token: Token | None, agent_id: str | None, *, again: bool = False) -> GreenroomError | None:
+    """Why the token admits no Agent with this id, in any zone; None = it does.
+
+    Args:
+        token: None = there is no such token.
+        agent_id: None = the Agent has no id yet.
+        again: it admitted this Agent before, and is not counted a second time.
+    """
+    if problem := refusal_of_token(token, "agent", again=again):
+        return problem
+    if token is not None and token.agent_id is not None and token.agent_id != agent_id:
+        who = f"this one is {agent_id}" if agent_id else "say with --agent-id that this is the one"
+        return Unauthenticated(
+            f"The join token is for Agent {token.agent_id} alone, which is to join again; {who}. {NEW_ONE}"
+        )
+    return None
+
+
+def refusal(newcomer: Newcomer, known: Known | None, token: Token | None) -> GreenroomError | None:
+    """Why this Agent is not admitted; None = it is.
+
+    Args:
+        newcomer: who asks.
+        known: the Agent that has its id, if there is one.
+        token: the token it showed, None where it showed none or there is no such token.
+    """
+    if newcomer.token_hash is not None:
+        problem = _refusal_with_token(newcomer, known, token)
+    else:
+        problem = _refusal_with_credential(newcomer, known)
+    if problem is None and known is not None and known.alive and not _is_same_place(newcomer, known):
+        return IdentityConflict(
+            "A live Agent in another place has this identity; a copied identity is refused. If this is the copy, give"
+            " it an Agent folder of its own and a join token; if the other one just stopped, this one is admitted in"
+            " some seconds."
+        )
+    return problem
+
+
+def is_shown_again(newcomer: Newcomer, known: Known | None) -> bool:
+    """Whether the token admitted this very Agent before, which never heard of it and never spoke."""
+    return (
+        known is not None
+        and known.never_spoke
+        and known.joined_with is not None
+        and known.joined_with == newcomer.token_hash
+        and known.zone_id == newcomer.zone_id
+        and _is_same_place(newcomer, known)
+    )
+
+
+def _refusal_with_token(newcomer: Newcomer, known: Known | None, token: Token | None) -> GreenroomError | None:
+    again = is_shown_again(newcomer, known)
+    if problem := refusal_of_agents_token(token, newcomer.agent_id, again=again):
+        return problem
+    assert token is not None, "there is a refusal without one"  # noqa: S101
+    if token.zone_id != newcomer.zone_id:
+        return Unauthenticated(
+            f"The join token is for zone {token.zone_name}, and this Manager coordinates zone {newcomer.zone_name}."
+            " Join through a gateway of that zone."
+        )
+    if known is not None and not again and token.agent_id is None:
+        return IdentityConflict(
+            f"Agent {newcomer.agent_id} is known already, and a join token is for newcomers. Delete the Agent, give"
+            " this machine an Agent folder of its own, or make a token for this Agent to join again."
+        )
+    return None
+
+
+def _refusal_with_credential(newcomer: Newcomer, known: Known | None) -> GreenroomError | None:
+    if known is None or not hmac.compare_digest(known.credential_hash, newcomer.credential_hash or b""):
+        return Unauthenticated(
+            "The Agent's credential is not valid; it was revoked, or the Agent was deleted. To let it join again, make"
+            " a join token for this Agent."
+        )
+    if known.zone_id != newcomer.zone_id:
+        return Unauthenticated(
+            f"The Agent's credential is for zone {known.zone_name}, and this Manager coordinates zone"
+            f" {newcomer.zone_name}. To move the Agent, make a join token for it in that zone."
+        )
+    return None
+
+
+def _is_same_place(newcomer: Newcomer, known: Known) -> bool:
+    """Whether both are the same folder of one machine that was started once; of older versions: the same machine."""
+    if newcomer.place and known.place:
+        return newcomer.place == known.place
+    return newcomer.machine_id == known.machine_id

@@ -1,0 +1,268 @@
+"""What the Primary concludes about Agents and Managers from what it heard, and did not hear (DESIGN §4, PROTOCOLS §3).
+
+    pending ─ first complete check-in ─▶ running ─ silent ─▶ missing ─ silent for long ─▶ dead
+                                            ◀────── heard again, complete ──────┴──────────┘
+
+A new Agent stays pending until an administrator enables it, unless its join token was made to say that it is enabled,
+or the setting `auto_agent` is on. Missing: no new sessions are placed, running ones are left alone. Lost: what users
+have there shows as lost, and comes back with the Agent. Dead: its sessions are ended. Invariants, tested as properties:
+nothing is concluded from silence while it is quiet; an Agent that is heard never gets worse; planning again after
+applying plans nothing.
+
+Records of Managers that left for good are removed when an administrator wants it so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+AgentStatus = Literal["pending", "running", "missing", "dead"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetTimings:
+    """Seconds of silence after which an Agent is missing, its users' sessions are lost, and it is dead."""
+
+    missing_s: float
+    lost_s: float
+    dead_s: float
+
+
+HEARD_S: Final = 1.0
+"""That an Agent was heard is written down at most so long afterwards."""
+
+
+def silence_problem(missing_s: float, hold_s: float) -> str | None:
+    """Why these timings cannot work, as a sentence; None if they can.
+
+    A healthy Agent is heard once per held check-in, and one of its questions may be lost.
+
+    Args:
+        missing_s: after this much silence an Agent is missing.
+        hold_s: how long a check-in without news is held.
+    """
+    needed_s = 2 * hold_s + HEARD_S
+    if missing_s >= needed_s:
+        return None
+    return (
+        f"GREENROOM_AGENT_MISSING_S = {missing_s:g} s must be at least 2 * GREENROOM_CHECKIN_HOLD_S + {HEARD_S:g} s ="
+        f" {needed_s:g} s, or healthy Agents go missing again and again; raise it, or hold check-ins for less."
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """An Agent as administrators are shown it: its status, and what is wrong with it as a sentence, or None."""
+
+    status: str
+    reason: str | None = None
+
+
+UNHEARD_S: Final = 15.0
+"""So long after its last check-in an Agent that nobody could hear is not said to run any more."""
+
+
+def standing(
+    status: str,
+    zone_name: str,
+    *,
+    silent_s: float | None,
+    has_manager: bool,
+    runtime_error: str,
+    edge_requested: str | None = None,
+) -> Standing:
+    """What is to be said of an Agent now.
+
+    Args:
+        status: in its row; the Primary of its zone changes it.
+        zone_name: its zone's.
+        silent_s: since its last check-in.
+        has_manager: a Manager of its zone runs.
+        runtime_error: why the container runtime of its host does not answer, as a sentence; empty when it does.
+        edge_requested: where it says that its edge gateway is, and nobody confirmed that yet; None = nothing waits.
+    """
+    if status == "running" and not has_manager and (silent_s or 0.0) > UNHEARD_S:
+        why = f"No Manager of zone {zone_name} runs, so nobody hears of this Agent; its sessions run on if it does."
+        return Standing("missing", why)
+    if status == "running" and runtime_error:
+        return Standing(status, f"It can start nothing: {runtime_error}")
+    if edge_requested is not None:
+        where = f"is at {edge_requested} now" if edge_requested else "is gone"
+        return Standing(status, f"It says that its edge gateway {where}; an administrator has to confirm that.")
+    return Standing(status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentReport:
+    """One Agent. `silent_s` is None before its first check-in; `complete`: it told all it has since it registered."""
+
+    agent_id: str
+    hostname: str
+    status: AgentStatus
+    complete: bool
+    silent_s: float | None
+    enabled: bool = True
+    has_losable: bool = False
+    """It has users' sessions that are not marked lost yet."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentMove:
+    """A change of an Agent's status and, as a sentence, its reason."""
+
+    agent_id: str
+    before: AgentStatus
+    to: AgentStatus
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionsLost:
+    """The users' sessions of an Agent are lost until it comes back."""
+
+    agent_id: str
+    reason: str
+
+
+def plan(agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool) -> list[AgentMove | SessionsLost]:
+    """All conclusions of one round; at most one for each Agent.
+
+    Args:
+        agents: the zone's Agents.
+        timings: how long silence may last.
+        quiet: silence proves nothing yet (QUIET of PROTOCOLS §1).
+    """
+    found: list[AgentMove | SessionsLost] = []
+    for agent in agents:
+        action = _of(agent, timings, quiet)
+        if action is not None:
+            found.append(action)
+    return found
+
+
+def _of(agent: AgentReport, timings: FleetTimings, quiet: bool) -> AgentMove | SessionsLost | None:
+    if agent.silent_s is None:
+        return None
+    if agent.silent_s <= timings.missing_s:
+        return _heard(agent)
+    return None if quiet else _silent(agent, agent.silent_s, timings)
+
+
+def _heard(agent: AgentReport) -> AgentMove | None:
+    if not agent.complete or agent.status == "running":
+        return None
+    if agent.status == "pending":
+        return _move(agent, "running", "its first complete check-in arrived") if agent.enabled else None
+    return _move(agent, "running", "it checks in again")
+
+
+def _silent(agent: AgentReport, silent_s: float, timings: FleetTimings) -> AgentMove | SessionsLost | None:
+    since = f"it was not heard of for {silent_s:.0f} s"
+    if agent.status == "running":
+        return _move(agent, "missing", since)
+    if agent.status != "missing":
+        return None
+    if silent_s > timings.dead_s:
+        return _move(agent, "dead", since)
+    if silent_s > timings.lost_s and agent.has_losable:
+        return SessionsLost(agent_id=agent.agent_id, reason=f"its Agent {agent.hostname} was lost: {since}")
+    return None
+
+
+def _move(agent: AgentReport, to: AgentStatus, reason: str) -> AgentMove:
+    return AgentMove(agent_id=agent.agent_id, before=agent.status, to=to, reason=reason)
+
+
+def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, int]) -> str:
+    """The sentence for an offer, cores and bytes of memory, that is made to follow report, overcommit and overrides."""
+    return (
+        f"what Agent {hostname} offers was changed to what it reports and administrators override: cores "
+        f"{before[0]:g} → {after[0]:g}, memory {before[1] >> 20} → {after[1] >> 20} MiB"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Allocation:
+    """What is reserved on an Agent: as counted, and as the sum of its sessions. Memory in bytes."""
+
+    agent_id: str
+    hostname: str
+    cores_counted: float
+    memory_counted: int
+    cores_summed: float
+    memory_summed: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Correction:
+    """A count to be corrected and the sentence with the values before and after."""
+
+    agent_id: str
+    cores: float
+    memory: int
+    reason: str
+
+
+def corrections(allocations: Iterable[Allocation]) -> list[Correction]:
+    """Those counts that differ from the sum of the sessions' reservations."""
+    return [
+        Correction(
+            agent_id=a.agent_id,
+            cores=a.cores_summed,
+            memory=a.memory_summed,
+            reason=(
+                f"the reserved capacity of Agent {a.hostname} was corrected: cores {a.cores_counted:g} → "
+                f"{a.cores_summed:g}, memory {a.memory_counted >> 20} → {a.memory_summed >> 20} MiB"
+            ),
+        )
+        for a in allocations
+        if abs(a.cores_counted - a.cores_summed) > 1e-4 or a.memory_counted != a.memory_summed
+    ]
+
+
+DAY_S: Final = 86400.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ManagerRecord:
+    """One Manager of a zone, as the database knows it. `silent_s`: seconds since it was last heard of."""
+
+    manager_id: str
+    instance_id: str
+    enabled: bool
+    is_live: bool
+    """A process holds the lock of its instance id, heard of or not."""
+    silent_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """Remove the record of this Manager."""
+
+    manager_id: str
+    instance_id: str
+    reason: str
+
+
+def departed(records: Sequence[ManagerRecord], keep_days: float) -> list[Removal]:
+    """The records of one zone to remove: silent for longer than `keep_days`, without a process; 0 = none ever.
+
+    An enabled one always stays: of several that could go, the one that was heard of last.
+    """
+    if keep_days <= 0:
+        return []
+    gone = [record for record in records if not record.is_live and record.silent_s > keep_days * DAY_S]
+    if not any(record.enabled for record in records if record not in gone):
+        last = min((record for record in gone if record.enabled), key=lambda record: record.silent_s, default=None)
+        gone = [record for record in gone if record is not last]
+    return [
+        Removal(
+            manager_id=record.manager_id,
+            instance_id=record.instance_id,
+            reason=f"it was last heard of {record.silent_s / DAY_S:.1f} days ago, and records are kept for"
+            f" {keep_days:g} {'day' if keep_days == 1 else 'days'} (manager_record_retention_days)",
+        )
+        for record in gone
+    ]

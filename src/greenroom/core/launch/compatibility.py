@@ -1,0 +1,231 @@
+"""Which launches a staged session cannot serve, as a table of rules (seed page "Incompatible Settings", CONTRACT).
+
+A staged container was created before anybody asked for it, so whatever must be applied at creation excludes it. All
+violations are found, not only the first; each says which setting, from which group, stands in the way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS, Resolved, permissions_of, resolve
+from greenroom.core.workspace.volumes import USER_TOKENS, is_writable
+
+AT_CREATION: Final = "when a container is created, so a staged one cannot have it"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchFacts:
+    """What is in force for one user, image and launch, after merging.
+
+    Args:
+        settings: effective group settings, as `core.access.group_settings.resolve` gives them.
+        persistent_profile_path: of the image; empty or None = no profile.
+        persistent_profile_mode: of the launch: Enabled, Disabled, Reset, or None = the default, Enabled.
+        image_volume_mappings: of the image, host path → options.
+        has_assign: the image has an `assign` command, which can take a `kasm_url` at hand-over.
+        language, timezone: explicit preference of user or group; what a browser sends does not count.
+        environment, network_id, kasm_url: of the launch request.
+        filters_disabled: the image is never filtered, whatever a group says.
+    """
+
+    settings: Mapping[str, Resolved] = field(default_factory=lambda: resolve(()))
+    persistent_profile_path: str | None = None
+    persistent_profile_mode: str | None = None
+    image_volume_mappings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    has_assign: bool = False
+    language: str | None = None
+    timezone: str | None = None
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    network_id: str | None = None
+    kasm_url: str | None = None
+    filters_disabled: bool = False
+
+    def value(self, name: str) -> Any:
+        """The effective value of a group setting."""
+        return self.settings[name].value
+
+    def profile_is_applied(self) -> bool:
+        """Whether this launch gets a persistent profile."""
+        return (
+            bool(self.persistent_profile_path)
+            and bool(self.value("allow_persistent_profile"))
+            and self.persistent_profile_mode != "Disabled"
+        )
+
+    def writes_to_the_host(self) -> bool:
+        """Whether this launch gets a folder of the host that it can write to."""
+        mappings = (self.image_volume_mappings, self.value("volume_mapping"))
+        return self.profile_is_applied() or any(is_writable(mapping) for mapping in mappings)
+
+    def missing_profile(self) -> str | None:
+        """That the workspace has a persistent profile which this launch silently goes without; None = it does not."""
+        if self.profile_is_applied() or not self.persistent_profile_path or self.persistent_profile_mode == "Disabled":
+            return None
+        groups = ", ".join(self.settings["allow_persistent_profile"].groups)
+        source = f"group {groups}" if groups else "no group has it on"
+        return (
+            "The workspace's persistent profile is not used: allow_persistent_profile is off for the user"
+            f" ({source}), so what is saved in the session ends with it."
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One reason why a staged session cannot serve; `setting` is its public name, `group` where it was set."""
+
+    code: str
+    setting: str
+    group: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """`check` returns what is in the way, as the rest of a sentence, or None."""
+
+    code: str
+    setting: str
+    check: Callable[[LaunchFacts, Mapping[str, bool]], str | None]
+
+
+def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tuple[Violation, ...]:
+    """Everything that keeps a staged session with `staged_permissions` from serving this launch, in table order."""
+    found: list[Violation] = []
+    for rule in RULES:
+        sentence = rule.check(facts, staged_permissions)
+        if sentence is not None:
+            group = ", ".join(_groups(rule, facts, staged_permissions))
+            source = f" (group {group})" if group else ""
+            found.append(Violation(rule.code, rule.setting, group or None, f"{rule.setting}{source}: {sentence}"))
+    return tuple(found)
+
+
+def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchFacts]) -> str | None:
+    """Why the persistent profile of a workspace is of no use to anybody; None = it is, or there is none.
+
+    Args:
+        friendly_name: of the workspace.
+        path: its `persistent_profile_path`.
+        users: plain launches of it, one for each set of groups of those who may use it.
+    """
+    if not path or not all(facts.missing_profile() for facts in users):
+        return None
+    return (
+        f"Nobody gets the persistent profile of {friendly_name}: allow_persistent_profile is off in the groups of"
+        " everybody who may use it, so what people save ends with their sessions. Turn the setting on in one of those"
+        " groups."
+    )
+
+
+def _groups(rule: Rule, facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> Sequence[str]:
+    """The groups that a violated setting comes from; none = a default, the workspace, the user or the request."""
+    names: Sequence[str] = [rule.setting]
+    if rule.code == "permissions":
+        names = differing(permissions_of(facts.settings), staged_permissions)
+    return list(
+        dict.fromkeys(group for name in names if name in facts.settings for group in facts.settings[name].groups)
+    )
+
+
+def differing(effective: Mapping[str, bool], staged_permissions: Mapping[str, bool]) -> Sequence[str]:
+    """The permissions in which a user and the staged sessions differ; none = they match, which has to be exact."""
+    return [name for name in STAGED_PERMISSIONS if bool(effective.get(name)) != bool(staged_permissions.get(name))]
+
+
+def _persistent_profile(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+    del staged
+    if not facts.profile_is_applied():
+        return None
+    return f"the workspace has a persistent profile, which is mounted {AT_CREATION}"
+
+
+def _image_volume_mapping(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+    del staged
+    paths = sorted(path for path in facts.image_volume_mappings if any(token in path for token in USER_TOKENS))
+    return f"the workspace's volume mapping {paths[0]} needs the user's name or id {AT_CREATION}" if paths else None
+
+
+def _flag(name: str, sentence: str) -> Callable[[LaunchFacts, Mapping[str, bool]], str | None]:
+    """A rule for a boolean, JSON or policy setting: in force when true or not empty."""
+    return lambda facts, _: sentence if facts.value(name) else None
+
+
+def _web_filter_policy(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+    del staged
+    if facts.filters_disabled or not facts.value("web_filter_policy"):
+        return None
+    return f"the group's web filter is chosen {AT_CREATION}; a policy on the workspace would be staged"
+
+
+def _permissions(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+    effective = permissions_of(facts.settings)
+    parts = [
+        f"{name} is {_word(effective[name])} for the user and {_word(staged.get(name))} in the staging config"
+        for name in differing(effective, staged)
+    ]
+    return f"{', '.join(parts)}, so its sessions are not for this user" if parts else None
+
+
+def _word(value: object) -> str:
+    return "on" if value else "off"
+
+
+def _preference(what: str, of: Callable[[LaunchFacts], str | None]) -> Callable[..., str | None]:
+    """A rule for the user's own language or time zone, unless his groups say that a staged session matters more."""
+
+    def check(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+        del staged
+        if not of(facts) or facts.value("staged_session_language_and_timezone_preference_override"):
+            return None
+        return f"the user's {what} {of(facts)} is set {AT_CREATION}"
+
+    return check
+
+
+def _launch_options(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
+    del staged
+    asked = [
+        name
+        for name, given in (
+            ("environment", facts.environment),
+            ("network_id", facts.network_id),
+            ("kasm_url", facts.kasm_url if not facts.has_assign else None),
+        )
+        if given
+    ]
+    return f"the request asks for {', '.join(asked)}, set {AT_CREATION}" if asked else None
+
+
+RULES: Final[tuple[Rule, ...]] = (
+    Rule("persistent_profile", "persistent_profile_path", _persistent_profile),
+    Rule("image_volume_mapping", "volume_mappings", _image_volume_mapping),
+    Rule(
+        "expose_user_environment_vars",
+        "expose_user_environment_vars",
+        _flag("expose_user_environment_vars", f"the user's variables are set {AT_CREATION}"),
+    ),
+    Rule(
+        "inject_ssh_keys",
+        "inject_ssh_keys",
+        _flag("inject_ssh_keys", f"the user's keys are put in {AT_CREATION}"),
+    ),
+    Rule("run_config", "run_config", _flag("run_config", f"the group's run config is used {AT_CREATION}")),
+    Rule(
+        "volume_mapping",
+        "volume_mapping",
+        _flag("volume_mapping", f"the group's volumes are mounted {AT_CREATION}"),
+    ),
+    Rule(
+        "web_filter_policy",
+        "web_filter_policy",
+        _web_filter_policy,
+    ),
+    Rule("permissions", "permissions", _permissions),
+    Rule("language_or_timezone", "preferred_language", _preference("language", lambda facts: facts.language)),
+    Rule("language_or_timezone", "preferred_timezone", _preference("time zone", lambda facts: facts.timezone)),
+    Rule("launch_options", "launch_options", _launch_options),
+)
+"""The table, one row for each setting."""

@@ -1,0 +1,119 @@
+"""Room for people: which staged sessions yield to a session made for a user who finds his zone full.
+
+Only those yield that nobody can be given yet: they are still on their way. What is claimable stays, because Desired is
+a reservation that an administrator made for the users of that workspace. A replacement that is started early, so that a
+pool does not dip, goes before one that is missing from its pool; then the newest, which has come least far.
+
+Invariants, tested as properties: the launch fits afterwards, none yields in vain (without any one of them it would not
+fit), all are on one Agent, which lacks nothing but room.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from greenroom.core.launch.placement import AgentView, Placement, PlacementRequest, Rejection, place
+
+PATIENCE_S: Final = 15.0
+"""For so long after a launch was refused its user is taken to wait, and the zone's pools leave room that comes free."""
+MOST_PATIENCE_S: Final = 60.0
+"""Whoever tries again and again holds up the pools no longer than this: his session may never fit."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unready:
+    """A staged session on its way; `cores` (of the Agent's offer) and `memory` (bytes) are what it reserves."""
+
+    session_id: str
+    staging_config_id: str
+    agent_id: str
+    cores: float
+    memory: int
+    created: datetime
+    is_replacement: bool = False
+    """It is to take the place of one that is still there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """An Agent for a new session, and who yields to it there; mostly nobody has to."""
+
+    agent: AgentView
+    yielding: tuple[Unready, ...] = ()
+
+
+def lacks_only_room(rejected: Sequence[Rejection], request: PlacementRequest) -> tuple[AgentView, ...]:
+    """The Agents that would take the session if nothing else were on them."""
+    full = [rejection.agent for rejection in rejected if rejection.code == "no_capacity"]
+    return tuple(
+        agent for agent in full if _fits(_emptied(agent, agent.cores_allocated, agent.memory_allocated), request)
+    )
+
+
+def rooms(placement: Placement, request: PlacementRequest, unready: Sequence[Unready]) -> list[Room]:
+    """Where a user's new session can go, in the order to try; somebody yields only where no Agent has room."""
+    if placement.candidates:
+        return [Room(agent) for agent in placement.candidates]
+    room = make_room(placement.rejected, request, unready)
+    return [room] if room else []
+
+
+def make_room(rejected: Sequence[Rejection], request: PlacementRequest, unready: Sequence[Unready]) -> Room | None:
+    """Where the fewest have to yield; None where even all of them would not make enough room."""
+    rooms = [
+        Room(agent, yielding)
+        for agent in lacks_only_room(rejected, request)
+        if (yielding := _yielding(agent, request, [u for u in unready if u.agent_id == agent.agent_id])) is not None
+    ]
+    return min(rooms, key=lambda room: (len(room.yielding), room.agent.agent_id), default=None)
+
+
+def _yielding(agent: AgentView, request: PlacementRequest, unready: Sequence[Unready]) -> tuple[Unready, ...] | None:
+    newest_first = sorted(unready, key=lambda u: (u.is_replacement, u.created, u.session_id), reverse=True)
+    chosen: list[Unready] = []
+    for session in newest_first:
+        if _fits_without(agent, chosen, request):
+            break
+        chosen.append(session)
+    if not _fits_without(agent, chosen, request):
+        return None
+    for session in reversed(newest_first):  # some may be spared, if a later one was larger
+        others = [u for u in chosen if u is not session]
+        if session in chosen and _fits_without(agent, others, request):
+            chosen = others
+    return tuple(chosen)
+
+
+def _fits_without(agent: AgentView, gone: Sequence[Unready], request: PlacementRequest) -> bool:
+    return _fits(_emptied(agent, sum(u.cores for u in gone), sum(u.memory for u in gone)), request)
+
+
+def _emptied(agent: AgentView, cores: float, memory: int) -> AgentView:
+    return replace(
+        agent, cores_allocated=agent.cores_allocated - cores, memory_allocated=agent.memory_allocated - memory
+    )
+
+
+def _fits(agent: AgentView, request: PlacementRequest) -> bool:
+    return bool(place((agent,), request, "Least Load").candidates)
+
+
+def room_reason(room: Room, zone_name: str, instead: str = "") -> str:
+    """Why the new session is where it is, as a sentence; `instead` is put in where it takes another one's place."""
+    placed = f"A new session was placed on {room.agent.hostname} in zone {zone_name}{instead}"
+    if not room.yielding:
+        return f"{placed}."
+    whose = (
+        "a staged session that was" if len(room.yielding) == 1 else f"{len(room.yielding)} staged sessions that were"
+    )
+    return f"{placed}, in the room of {whose} not usable yet: people go first."
+
+
+def people_waiting(number: int, zone_name: str) -> str | None:
+    """Who goes first, as the beginning of a sentence; None if nobody waits."""
+    if number == 0:
+        return None
+    return f"{number} {'person waits' if number == 1 else 'people wait'} for room in zone {zone_name}"

@@ -1,0 +1,291 @@
+"""Which Agent a new session goes to: ordered candidates, and for every other Agent the reason it was rejected.
+
+Pure. The same function serves on-demand launches and the refill of pools; the reservation itself is made by the
+statement that inserts the session row, so a candidate may still turn out to be full.
+
+With CPU Shares cores are shared, so an Agent offers each of its cores several times (`overcommit`). A core of a quota
+can be used to the full at any time: it reserves a whole core of the host, that is `overcommit` cores of the offer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
+
+from greenroom.core.fleet.disk import is_short, shortage
+from greenroom.core.workspace.session_spec import CpuMode
+from greenroom.core.workspace.spec_builder import ImageFacts
+
+Strategy = Literal["Least Load", "Most Load", "Least Kasms", "Most Kasms"]
+ImageState = Literal["present", "pulling", "absent", "failed", "unknown"]
+
+TOLERANCE: Final = 1e-6
+"""Sums of fractional cores are compared with this slack; the SQL of the reservation uses the same."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentView:
+    """An Agent as placement sees it. Cores are offered cores (overcommit and overrides applied), memory is bytes.
+
+    `overcommit` is how often each core of the host is in the offer; 1 where an administrator says what is offered.
+    `cpu_used` and `memory_used` are what its host uses, as fractions of the host at its last check-in; None = not told.
+    """
+
+    agent_id: str
+    hostname: str
+    status: str = "running"
+    enabled: bool = True
+    draining: bool = False
+    cores: float = 0.0
+    overcommit: float = 1.0
+    memory: int = 0
+    cores_allocated: float = 0.0
+    memory_allocated: int = 0
+    sessions: int = 0
+    set_aside: int = 0
+    """Of them those that are kept for inspection: they hold their reservation until somebody deletes them."""
+    cpu_used: float | None = None
+    memory_used: float | None = None
+    disk_free_bytes: int | None = None
+    """Of its host, at its last check-in; None = not told."""
+    disk_kept_bytes: int = 0
+    runtime_classes: tuple[str, ...] = ()
+    """The runtimes beside Docker's default one that a workspace may ask for on its host."""
+    runtime_error: str = ""
+    """Why the container runtime of its host does not answer, as a sentence."""
+    image_state: ImageState = "present"
+    image_error: str = ""
+    image_progress: int = 0
+    silent: bool = False
+    """It was not heard of for longer than between check-ins: it may be gone, and nobody knows it yet."""
+
+    @property
+    def free_cores(self) -> float:
+        """Cores that can still be reserved."""
+        return max(0.0, self.cores - self.cores_allocated)
+
+    @property
+    def free_memory(self) -> int:
+        """Bytes that can still be reserved."""
+        return max(0, self.memory - self.memory_allocated)
+
+    @property
+    def load(self) -> float:
+        """0 to 1: the mean of what is reserved and what is used, each the larger of the fractions of CPU and memory.
+
+        What is used tells how busy a host is, but is seconds old: in a burst of launches it stands still. What is
+        reserved is exact at every moment, but says nothing of what runs there. Where nothing was measured, what is
+        reserved stands for both.
+        """
+        reserved = max(_fraction(self.cores_allocated, self.cores), _fraction(self.memory_allocated, self.memory))
+        measured = [min(1.0, used) for used in (self.cpu_used, self.memory_used) if used is not None]
+        return (reserved + max(measured, default=reserved)) / 2
+
+    def with_image(self, said: Mapping[str, Any] | None) -> AgentView:
+        """The same Agent with what it said of an image: the fields that begin with `image_`; None = nothing."""
+        return self if said is None else replace(self, **said)
+
+    def with_one_more(self, request: PlacementRequest) -> AgentView:
+        """The same Agent after one more session was reserved on it."""
+        return replace(
+            self,
+            cores_allocated=self.cores_allocated + request.reserved_cores(self),
+            memory_allocated=self.memory_allocated + request.memory,
+            sessions=self.sessions + 1,
+        )
+
+    def without(self, session: PlacementRequest) -> AgentView:
+        """The same Agent once a session that was reserved on it like this has left it."""
+        return replace(
+            self,
+            cores_allocated=self.cores_allocated - session.reserved_cores(self),
+            memory_allocated=self.memory_allocated - session.memory,
+            sessions=self.sessions - 1,
+        )
+
+
+def _fraction(part: float, whole: float) -> float:
+    return part / whole if whole > 0 else 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlacementRequest:
+    """What is to be placed: cores, memory in bytes, the image, and the only Agent allowed, if any.
+
+    `runtime_class` is the runtime that its container needs; empty = Docker's default one.
+    """
+
+    image: str
+    cores: float
+    memory: int
+    cpu_mode: CpuMode = "Shares"
+    only_agent_id: str | None = None
+    runtime_class: str = ""
+
+    def reserved_cores(self, agent: AgentView) -> float:
+        """Cores of the Agent's offer that the session reserves; the SQL of the reservation says the same."""
+        return self.cores * agent.overcommit if self.cpu_mode == "Quotas" else self.cores
+
+
+def session_of(image: ImageFacts) -> PlacementRequest:
+    """What a session of this workspace needs."""
+    return PlacementRequest(
+        image=image.name,
+        cores=image.cores,
+        memory=image.memory,
+        cpu_mode=image.cpu_mode,
+        only_agent_id=image.only_agent_id,
+        runtime_class=image.run_config.get("runtime", ""),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Rejection:
+    """Why one Agent cannot take the session; `code` is one of CONTRACT's, `reason` a sentence with the numbers."""
+
+    agent: AgentView
+    code: str
+    reason: str
+
+    @property
+    def will_pass(self) -> bool:
+        """Whether only the image is missing, and the Agent fetches it: what it does not hold, one after the other."""
+        return self.code == "image_unavailable" and self.agent.image_state in ("absent", "pulling")
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """Candidates in the order in which they are to be tried, and everybody else with the reason."""
+
+    candidates: tuple[AgentView, ...]
+    rejected: tuple[Rejection, ...]
+
+
+ORDER: Final[dict[Strategy, Callable[[AgentView], tuple[float, str]]]] = {
+    "Least Load": lambda agent: (agent.load, agent.agent_id),
+    "Most Load": lambda agent: (-agent.load, agent.agent_id),
+    "Least Kasms": lambda agent: (agent.sessions, agent.agent_id),
+    "Most Kasms": lambda agent: (-agent.sessions, agent.agent_id),
+}
+"""Load Balance Strategy → sort key; ties go by id, so that equal snapshots give equal plans."""
+
+
+def place(agents: Sequence[AgentView], request: PlacementRequest, strategy: Strategy) -> Placement:
+    """Divide the Agents of a zone into ordered candidates, those that are silent last, and rejected ones."""
+    only = next((agent.hostname for agent in agents if agent.agent_id == request.only_agent_id), None)
+    verdicts = [(agent, _rejection(agent, request, only)) for agent in agents]
+    able = (agent for agent, rejection in verdicts if rejection is None)
+    candidates = sorted(able, key=lambda agent: (agent.silent, ORDER[strategy](agent)))
+    rejected = sorted((r for _, r in verdicts if r is not None), key=lambda r: (r.agent.hostname, r.agent.agent_id))
+    return Placement(tuple(candidates), tuple(rejected))
+
+
+def _rejection(agent: AgentView, request: PlacementRequest, only: str | None) -> Rejection | None:
+    """Why the Agent cannot take it; `only` is the hostname of the only Agent allowed, if it is one of the zone."""
+    if request.only_agent_id not in (None, agent.agent_id):
+        whom = f"Agent {only}" if only else "an Agent that is not in this zone"
+        return Rejection(agent, "restricted", f"{agent.hostname}: the workspace is restricted to {whom}")
+    for check in _CHECKS:
+        found = check(agent, request)
+        if found is not None:
+            return Rejection(agent, *found)
+    return None
+
+
+def _not_running(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+    del request
+    if agent.status == "running":
+        return None
+    if agent.status == "pending" and not agent.enabled:
+        return "agent_disabled", f"{agent.hostname} is new and waits for an administrator to enable it"
+    why = {
+        "pending": "is waiting for its first complete check-in",
+        "missing": "is missing: it has not checked in for some time",
+        "dead": "is dead: it has not checked in for a long time",
+    }.get(agent.status, f"is {agent.status}")
+    return "agent_missing", f"{agent.hostname} {why}"
+
+
+def _no_such_runtime(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+    if not request.runtime_class or request.runtime_class in agent.runtime_classes:
+        return None
+    return "restricted", f"{agent.hostname} does not offer the runtime {request.runtime_class} of the workspace"
+
+
+def _disabled(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+    del request
+    if not agent.enabled:
+        return "agent_disabled", f"{agent.hostname} is disabled"
+    if agent.draining:
+        return "agent_disabled", f"{agent.hostname} is draining and takes no new sessions"
+    return None
+
+
+def _runtime_away(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+    del request
+    if not agent.runtime_error:
+        return None
+    return "agent_missing", f"{agent.hostname} can start nothing: {agent.runtime_error.rstrip('.')}"
+
+
+def _no_image(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+    if agent.image_state in ("present", "unknown"):
+        return None
+    why = {
+        "pulling": f"is still pulling image {request.image} ({agent.image_progress} %)",
+        "absent": f"does not hold image {request.image} yet",
+        "failed": f"cannot get image {request.image}: {_why_not(agent, request.image)}",
+    }[agent.image_state]
+    return "image_unavailable", f"{agent.hostname} {why}"
+
+
+def _why_not(agent: AgentView, image: str) -> str:
+    """The daemon's words, without the name of the image a second time."""
+    words = agent.image_error.removeprefix(f"The image {image} could not be fetched: ").rstrip(".")
+    return words or "no reason was given"
+
+
+def _no_capacity(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+    if agent.cores_allocated + request.reserved_cores(agent) > agent.cores + TOLERANCE:
+        return "no_capacity", _too_few_cores(agent, request) + _aside(agent)
+    if agent.memory_allocated + request.memory > agent.memory:
+        return "no_capacity", (
+            f"{agent.hostname} has {megabytes(agent.free_memory)} of {megabytes(agent.memory)} memory free,"
+            f" {megabytes(request.memory)} are needed{_aside(agent)}"
+        )
+    return None
+
+
+def _aside(agent: AgentView) -> str:
+    if not agent.set_aside:
+        return ""
+    noun = "session" if agent.set_aside == 1 else "sessions"
+    return f" ({agent.set_aside} {noun} set aside for inspection can be deleted)"
+
+
+def _too_few_cores(agent: AgentView, request: PlacementRequest) -> str:
+    """For a quota in whole cores, as the workspace has them, not in those of the offer."""
+    times, whom = (agent.overcommit, " for a quota") if request.cpu_mode == "Quotas" else (1.0, "")
+    free, offered = shown_cores(agent.free_cores / times), shown_cores(agent.cores / times)
+    return f"{agent.hostname} has {free} of {offered} cores free{whom}, {shown_cores(request.cores)} are needed"
+
+
+def _no_disk(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
+    del request
+    if agent.disk_free_bytes is None or not is_short(agent.disk_free_bytes, agent.disk_kept_bytes):
+        return None
+    return "no_disk", shortage(agent.hostname, agent.disk_free_bytes, agent.disk_kept_bytes)
+
+
+_CHECKS: Final = (_not_running, _disabled, _no_such_runtime, _runtime_away, _no_image, _no_disk, _no_capacity)
+
+
+def megabytes(memory: int) -> str:
+    """Bytes as text for people, in MB of 10⁶ bytes as the workspace form shows them."""
+    return f"{memory / 1_000_000:.0f} MB"
+
+
+def shown_cores(cores: float) -> str:
+    """Cores as text for people, with two decimals at most."""
+    return f"{round(cores, 2):g}"

@@ -1,0 +1,325 @@
+"""The order in which a launch is tried over zones, and the trace of every step (seed page "Multi-Zone Behavior").
+
+staged here → staged elsewhere → on demand here → on demand elsewhere; "elsewhere" only if Search Alternate Zones is
+on in the current zone, in the order of the zones' names; zones barred by the workspace's restriction do not count.
+
+Pure: `plan_launch` lists the attempts and says beforehand which of them are hopeless and why; the shell tries the
+others one after the other and adds what came of them, until one is used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+from greenroom.core.launch.compatibility import LaunchFacts, Violation, violations
+from greenroom.core.launch.placement import Placement, Strategy
+from greenroom.core.session.streams import ProxyFacts
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
+
+Step = Literal["staged_here", "staged_elsewhere", "on_demand_here", "on_demand_elsewhere"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchZone:
+    """A zone as a launch sees it."""
+
+    facts: ZoneFacts
+    search_alternate_zones: bool = True
+    load_balancing_strategy: Strategy = "Least Load"
+    proxy: ProxyFacts = field(default_factory=ProxyFacts)
+    former_names: tuple[str, ...] = ()
+    """Names it had before it was renamed: a gateway may still call it so."""
+
+    @property
+    def zone_id(self) -> str:
+        """Its id."""
+        return self.facts.zone_id
+
+    @property
+    def zone_name(self) -> str:
+        """Its name, which also gives the order of zones."""
+        return self.facts.zone_name
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedPool:
+    """A staging config of the wanted image: the candidate of a staged step."""
+
+    staging_config_id: str
+    zone_id: str
+    permissions: dict[str, bool]
+    revision: int = 1
+    paused: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Miss:
+    """Why a step was passed over; `code` is one of CONTRACT's, `setting` and `group` are those of a violation."""
+
+    code: str
+    reason: str
+    candidate: str | None = None
+    setting: str | None = None
+    group: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """One step in one zone. With `misses` it is passed over without being tried."""
+
+    order: int
+    step: Step
+    zone: LaunchZone
+    pool: StagedPool | None = None
+    misses: tuple[Miss, ...] = ()
+
+    @property
+    def staged(self) -> bool:
+        """Whether a staged session is to be assigned, rather than a new one created."""
+        return self.step.startswith("staged")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TraceStep:
+    """One line of GET /sessions/{id}/placement. `candidate` is the staging config or the Agent that was considered."""
+
+    order: int
+    step: Step
+    zone_name: str
+    candidate: str | None
+    used: bool
+    code: str | None
+    reason: str
+    setting: str | None = field(default=None)
+
+
+def plan_launch(
+    zones: Sequence[LaunchZone],
+    current_zone_id: str,
+    image: ImageFacts,
+    pools: Sequence[StagedPool],
+    facts: LaunchFacts,
+) -> tuple[Attempt, ...]:
+    """All attempts of a launch in their order, numbered from 1."""
+    return ordered_attempts(
+        zones,
+        current_zone_id,
+        image,
+        pools,
+        lambda pool: [_violated(pool, v) for v in violations(facts, pool.permissions)],
+    )
+
+
+def ordered_attempts(
+    zones: Sequence[LaunchZone],
+    current_zone_id: str,
+    image: ImageFacts,
+    pools: Sequence[StagedPool],
+    in_the_way: Callable[[StagedPool], Sequence[Miss]],
+) -> tuple[Attempt, ...]:
+    """The documented order over zones and pools; `in_the_way` says why a pool that is not paused cannot serve."""
+    here, elsewhere = ordered_zones(zones, current_zone_id)
+    only_zone = next((zone.zone_name for zone in zones if zone.zone_id == image.only_zone_id), None)
+    attempts: list[Attempt] = []
+
+    def add(step: Step, zone: LaunchZone, pool: StagedPool | None, misses: Sequence[Miss]) -> None:
+        attempts.append(Attempt(order=len(attempts) + 1, step=step, zone=zone, pool=pool, misses=tuple(misses)))
+
+    for zone in (here, *elsewhere):
+        step: Step = "staged_here" if zone is here else "staged_elsewhere"
+        barred = _barred(zone, here, image, only_zone)
+        of_zone = [pool for pool in pools if pool.zone_id == zone.zone_id]
+        if barred or not of_zone:
+            none = Miss("pool_empty", f"No staging config for {image.friendly_name} in zone {zone.zone_name}.")
+            add(step, zone, None, barred or [none])
+            continue
+        # Those that can serve first: an administrator reads the trace from the top.
+        misses = {pool.staging_config_id: _paused(pool) or in_the_way(pool) for pool in of_zone}
+        for pool in sorted(of_zone, key=lambda p: (len(misses[p.staging_config_id]), p.staging_config_id)):
+            add(step, zone, pool, misses[pool.staging_config_id])
+    for zone in (here, *elsewhere):
+        add(
+            "on_demand_here" if zone is here else "on_demand_elsewhere",
+            zone,
+            None,
+            _barred(zone, here, image, only_zone),
+        )
+    return tuple(attempts)
+
+
+def ordered_zones(zones: Sequence[LaunchZone], current_zone_id: str) -> tuple[LaunchZone, tuple[LaunchZone, ...]]:
+    """The current zone, and the others in the order of their names."""
+    here = next(zone for zone in zones if zone.zone_id == current_zone_id)
+    return here, tuple(sorted((z for z in zones if z is not here), key=lambda z: z.zone_name))
+
+
+def passed_over(attempt: Attempt) -> list[TraceStep]:
+    """The trace of an attempt that was not tried, one line per reason, all with its order."""
+    return [_line(attempt, miss) for miss in attempt.misses]
+
+
+def missed(attempt: Attempt, misses: Sequence[Miss]) -> list[TraceStep]:
+    """The trace of an attempt that was tried in vain."""
+    return [_line(attempt, miss) for miss in misses]
+
+
+def used(attempt: Attempt, candidate: str, reason: str) -> TraceStep:
+    """The last line of a trace: what the user got."""
+    return TraceStep(
+        order=attempt.order,
+        step=attempt.step,
+        zone_name=attempt.zone.zone_name,
+        candidate=candidate,
+        used=True,
+        code=None,
+        reason=reason,
+    )
+
+
+def placement_misses(zone: LaunchZone, placement: Placement) -> list[Miss]:
+    """Why none (or not those) of a zone's Agents took the session."""
+    misses = [Miss(r.code, f"{r.reason}.", candidate=r.agent.hostname) for r in placement.rejected]
+    if not misses and not placement.candidates:
+        misses = [Miss("no_capacity", f"Zone {zone.zone_name} has no Agent.")]
+    return misses
+
+
+def room_taken(hostnames: Sequence[str]) -> Miss:
+    """These Agents had room when they were looked at, and none when the session was to be inserted."""
+    return Miss("no_capacity", f"The room on {', '.join(hostnames)} was taken by other launches at the same moment.")
+
+
+ADVICE: Final[dict[str, str]] = {
+    "no_capacity": "End sessions, add an Agent, or raise the Cores or Memory Override of one.",
+    "no_disk": "Free disk on the Agents' hosts: end sessions, remove images and files that nobody needs.",
+    "agent_missing": "See to it that the Agents, and Docker on their hosts, run and reach a Manager of their zone.",
+    "agent_disabled": "Enable an Agent or end its draining.",
+    "image_unavailable": "See why the image is not on the Agents: the workspace's registry, its credentials, the name.",
+    "zone_not_searched": "Switch Search Alternate Zones on, or launch in another zone.",
+    "restricted": "Change what the workspace is restricted to, or see to that Agent or zone.",
+}
+"""Code of a miss → what an administrator can do about it."""
+
+MOST_NAMED: Final = 5
+"""Reasons of a zone in one sentence; the trace has all of them."""
+
+
+def no_resources_reason(trace: Sequence[TraceStep]) -> str:
+    """The sentences for a launch that got nothing, with what an administrator has to know and can do.
+
+    A zone without Agents counts for the advice only where no Agent of another has a reason of its own.
+    """
+    lines = [line for line in trace if line.step.startswith("on_demand")]
+    parts: dict[str, list[str]] = {}
+    told: set[str] = set()
+    for line in lines:
+        parts.setdefault(line.zone_name, []).append(_told_once(line.reason.rstrip("."), told))
+    zones = ". ".join(_of_zone(name, reasons) for name, reasons in parts.items())
+    of_agents = [line for line in lines if line.candidate is not None]
+    codes = dict.fromkeys(line.code or "" for line in of_agents or lines)
+    advice = " ".join(ADVICE[code] for code in codes if code in ADVICE)
+    return f"No resources are available to create the requested session. {zones}. {advice}".rstrip()
+
+
+def _told_once(reason: str, told: set[str]) -> str:
+    """A reason with its details (of a daemon, after a colon), unless they are in `told`, to which they are added."""
+    fact, colon, details = reason.partition(": ")
+    if colon and details in told:
+        return f"{fact} for the same reason"
+    told.add(details)
+    return reason
+
+
+def _of_zone(name: str, reasons: Sequence[str]) -> str:
+    text = _first(reasons)
+    return text if text.startswith(f"Zone {name} ") else f"Zone {name}: {text}"
+
+
+def _first(reasons: Sequence[str]) -> str:
+    more = len(reasons) - MOST_NAMED
+    return "; ".join([*reasons[:MOST_NAMED], *([f"and {more} more Agents cannot either"] if more > 0 else [])])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolContents:
+    """What is in a pool, counted without locks: why a claim found nothing, or whether one would find something."""
+
+    claimable: int = 0
+    on_missing_agents: int = 0
+    on_disabled_agents: int = 0
+    expired: int = 0
+    outdated: int = 0
+    starting: int = 0
+    paused: bool = False
+    deleted: bool = False
+    image_enabled: bool = True
+
+    @property
+    def serves(self) -> bool:
+        """Whether a claim would find a session."""
+        return self.claimable > 0 and self.image_enabled and not (self.paused or self.deleted)
+
+
+def pool_miss(contents: PoolContents, image: ImageFacts, zone: LaunchZone) -> Miss:
+    """Why a claim found nothing, most telling reason first."""
+    where = f"of {image.friendly_name} in zone {zone.zone_name}"
+    if not contents.image_enabled:
+        return Miss("image_disabled", f"Workspace {image.friendly_name} is disabled.")
+    if contents.paused or contents.deleted:
+        return Miss("pool_empty", f"The staging config {where} is {'deleted' if contents.deleted else 'paused'}.")
+    if contents.claimable:
+        taken = "1 was" if contents.claimable == 1 else f"{contents.claimable} were"
+        return Miss("pool_empty", f"Of the staged sessions {where} {taken} being taken by others at the same moment.")
+    for number, code, how in (
+        (contents.on_missing_agents, "agent_missing", "missing"),
+        (contents.on_disabled_agents, "agent_disabled", "disabled or draining"),
+    ):
+        if number == 1:
+            return Miss(code, f"1 staged session {where} is on an Agent that is {how}.")
+        if number:
+            return Miss(code, f"{number} staged sessions {where} are on Agents that are {how}.")
+    others = ((contents.starting, "starting"), (contents.expired, "expired"), (contents.outdated, "out of date"))
+    counts = ", ".join(f"{number} {word}" for number, word in others if number)
+    return Miss("pool_empty", f"No staged session {where} is free" + (f" ({counts})." if counts else "."))
+
+
+def _paused(pool: StagedPool) -> list[Miss]:
+    if not pool.paused:
+        return []
+    return [Miss("pool_empty", "The staging config is paused.", candidate=pool.staging_config_id)]
+
+
+def _violated(pool: StagedPool, violation: Violation) -> Miss:
+    return Miss(
+        violation.code,
+        f"{violation.reason}.",
+        candidate=pool.staging_config_id,
+        setting=violation.setting,
+        group=violation.group,
+    )
+
+
+def _barred(zone: LaunchZone, here: LaunchZone, image: ImageFacts, only_zone: str | None) -> list[Miss]:
+    if image.only_zone_id is not None and zone.zone_id != image.only_zone_id:
+        whither = f"zone {only_zone}" if only_zone else "a zone that does not exist"
+        return [Miss("restricted", f"Workspace {image.friendly_name} is restricted to {whither}.")]
+    if zone is not here and not here.search_alternate_zones:
+        return [Miss("zone_not_searched", f"Search Alternate Zones is off in zone {here.zone_name}.")]
+    if not image.enabled:
+        return [Miss("image_disabled", f"Workspace {image.friendly_name} is disabled.")]
+    return []
+
+
+def _line(attempt: Attempt, miss: Miss) -> TraceStep:
+    return TraceStep(
+        order=attempt.order,
+        step=attempt.step,
+        zone_name=attempt.zone.zone_name,
+        candidate=miss.candidate or (attempt.pool.staging_config_id if attempt.pool else None),
+        used=False,
+        code=miss.code,
+        reason=miss.reason,
+        setting=miss.setting,
+    )

@@ -1,0 +1,163 @@
+"""What follows when a session that a user waits for failed: the next staged one, or one made for him, in which zone.
+
+Two kinds fail. A *hand-over*: the staged session is set aside, and the launch goes on in the documented order over
+zones (`core.launch.plan`) from its beginning, because a pool may have filled meanwhile; after `MOST_TRIED` of them
+a session is made for him, which needs no hand-over: a wrong `assign` keeps nobody out.
+A *start*: the container of a session made for the user did not come up; another Agent of the zone tries, then other
+zones, and then it is given up with all causes. So it is where its Agent went missing before it was usable; but this one
+is given up at its deadline only, because the Agent may be back.
+
+A start that was only too slow, on a host that was late, does not begin anew at once, nor on another Agent of the same
+machine: what makes a host late is mostly that many start there together, and they would all begin again together.
+
+What keeps other users from staged sessions was not in the way of a user whose hand-over failed. So a pool serves him
+if its permissions are those of his session; nothing else differs from pool to pool.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from greenroom.core.launch.compatibility import differing
+from greenroom.core.launch.placement import Placement
+from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, StagedPool, TraceStep, ordered_attempts, room_taken
+from greenroom.core.workspace.spec_builder import ImageFacts
+
+MOST_TRIED: Final = 4
+"""Staged sessions tried for one launch whose hand-overs fail."""
+MOST_STARTS: Final = 3
+"""Sessions created for one launch: the first and two more."""
+MOST_STARTS_IN_A_ZONE: Final = 2
+"""Of them: what fails on two Agents of a zone is not the Agent's fault; another zone may be sound."""
+
+
+SLOW_REST_S: Final = 5.0
+"""Before a start that was too slow is tried again, twice as long after each further one, more or less by half."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """A failed session whose user waits. `tried` and `starts` count the launch's sessions, this one included.
+
+    `starts` are those that were made for the user rather than taken from a pool, zone id → number. `causes` are the
+    sentences of the starts that failed before this one, each with its Agent. `permissions` are the session's.
+    """
+
+    handover: bool
+    agent_name: str
+    cause: str
+    tried: int
+    starts: Mapping[str, int] = field(default_factory=dict[str, int])
+    causes: tuple[str, ...] = ()
+    slow: bool = False
+    """It took too long, and is not known to be broken."""
+    permissions: Mapping[str, bool] = field(default_factory=dict[str, bool])
+
+    @property
+    def is_final(self) -> bool:
+        """Whether it was tried often enough. Of a session without a launch (`tried` 0) nothing would count it."""
+        return self.tried == 0 or (not self.handover and sum(self.starts.values()) >= MOST_STARTS)
+
+
+def rest_s(failed: Failed, session_id: str) -> float:
+    """How long after the failure the next try begins: at once where the user may get a staged session, or where a
+    start failed for another reason than the time it took. Those that failed together are spread by their ids."""
+    if failed.handover or not failed.slow or failed.is_final:
+        return 0.0
+    share = zlib.crc32(session_id.encode()) / 0xFFFF_FFFF
+    return SLOW_REST_S * 2 ** (sum(failed.starts.values()) - 1) * (0.5 + share)
+
+
+def plan_successor(
+    failed: Failed, zones: Sequence[LaunchZone], current_zone_id: str, image: ImageFacts, pools: Sequence[StagedPool]
+) -> tuple[Attempt, ...]:
+    """What is to be tried, one after the other, as a launch is that begins anew; nothing = it has failed for good."""
+    if failed.is_final:
+        return ()
+    attempts = ordered_attempts(zones, current_zone_id, image, pools, lambda pool: _in_the_way(pool, failed))
+    if failed.handover and failed.tried < MOST_TRIED:
+        return attempts
+    made = [attempt for attempt in attempts if not attempt.staged]
+    return tuple(replace(_not_again(attempt, failed), order=order) for order, attempt in enumerate(made, 1))
+
+
+def _in_the_way(pool: StagedPool, failed: Failed) -> list[Miss]:
+    names = differing(failed.permissions, pool.permissions)
+    if not names:
+        return []
+    reason = f"Its permissions are not those of the user's session: {', '.join(names)}."
+    return [Miss("permissions", reason, candidate=pool.staging_config_id, setting="permissions")]
+
+
+def _not_again(attempt: Attempt, failed: Failed) -> Attempt:
+    if attempt.misses or failed.starts.get(attempt.zone.zone_id, 0) < MOST_STARTS_IN_A_ZONE:
+        return attempt
+    reason = f"It could not be started {MOST_STARTS_IN_A_ZONE} times in zone {attempt.zone.zone_name}."
+    return replace(attempt, misses=(Miss("start_failed", reason),))
+
+
+def without(placement: Placement, agent_ids: frozenset[str]) -> Placement:
+    """The same placement on all Agents but those where the session did not start."""
+    return Placement(
+        tuple(agent for agent in placement.candidates if agent.agent_id not in agent_ids),
+        tuple(rejection for rejection in placement.rejected if rejection.agent.agent_id not in agent_ids),
+    )
+
+
+def others_first(placement: Placement, agent_id: str) -> Placement:
+    """The same placement with this Agent last, because the hand-over failed there."""
+    return replace(placement, candidates=tuple(sorted(placement.candidates, key=lambda a: a.agent_id == agent_id)))
+
+
+def no_agent_misses(placement: Placement, zone_name: str, elsewhere: str = "") -> list[Miss]:
+    """Why no Agent of a zone takes the session; `placement` is without those where it failed, `elsewhere` is where
+    another one would have to be."""
+    if taken := [agent.hostname for agent in placement.candidates]:
+        return [room_taken(taken)]
+    misses = [Miss(r.code, f"{r.reason}.", candidate=r.agent.hostname) for r in placement.rejected]
+    return misses or [Miss("no_capacity", f"Zone {zone_name} has no other Agent{elsewhere}.")]
+
+
+def unheard(silent_s: float) -> str:
+    """Why a start is taken for failed whose Agent went missing; `silent_s` is for how long it was not heard of."""
+    return f"its Agent was not heard of for {silent_s:.0f} s"
+
+
+def failure(failed: Failed, session_id: str) -> str:
+    """What became of the session and why, for trace and log; a sentence without its full stop."""
+    what = "was set aside" if failed.handover else f"could not start on {failed.agent_name or 'its Agent'}"
+    return f"Session {session_id} {what}: {failed.cause.rstrip('.')}"
+
+
+def failure_line(failed: Failed, session_id: str, last: TraceStep) -> TraceStep:
+    """The line that says of the last one, which was used, that it came to nothing."""
+    code = "hand_over_failed" if failed.handover else "start_failed"
+    return replace(last, used=False, code=code, reason=f"{failure(failed, session_id)}.")
+
+
+def continued(trace: Sequence[TraceStep], last: TraceStep) -> list[TraceStep]:
+    """The steps of a search, numbered on after the last line of the launch's trace."""
+    return [replace(step, order=last.order + step.order) for step in trace]
+
+
+def final_error(failed: Failed, trace: Sequence[TraceStep]) -> str:
+    """The sentence a user and an administrator read of a session that could not be started at all.
+
+    `trace` is that of the last search, empty if there was none because it was tried often enough.
+    """
+    cause = failed.cause.rstrip(".")
+    why = "; ".join(dict.fromkeys(step.reason.rstrip(".") for step in trace if step.code != "start_failed"))
+    said = f"{_on(failed.agent_name, cause)}. {_before(failed.causes)}" if failed.causes else f"{cause}."
+    another = "yet another" if failed.causes else "another"
+    return f"{said} It was not tried on {another} Agent: {why}." if why else said
+
+
+def _on(agent_name: str, cause: str) -> str:
+    return cause if agent_name and agent_name in cause else f"On {agent_name or 'its Agent'}: {cause}"
+
+
+def _before(causes: Sequence[str]) -> str:
+    return "Before that: " + "; ".join(cause.rstrip(".") for cause in causes) + "."

@@ -1,0 +1,102 @@
+"""What a pool does after failures: they are counted, the pauses after them grow, and they are forgotten.
+
+Failed starts are forgotten once a later start succeeded. That says nothing of sessions that start well and stop
+working soon afterwards, again and again: those are counted by themselves, and forgotten after a quiet time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from greenroom.core.launch.placement import AgentView
+from greenroom.core.pool.model import Broken, PoolConfig, PooledSession
+
+BACKOFF_FIRST_S: Final = 2.0
+BACKOFF_MOST_S: Final = 300.0
+"""Pause after the first failed start, doubled with each further one in a row, and its ceiling."""
+BREAKS_COUNT_S: Final = 600.0
+"""A session that broke longer ago is forgotten; longer than the longest pause, or that would be a way out."""
+AVOIDED_S: Final = 600.0
+"""For so long after a failed start other Agents are tried first."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failures:
+    """What a config remembers of failures: how many in a row, the last error, when to try again.
+
+    `breaks`: they are of sessions that were usable, not of starts.
+    """
+
+    number: int
+    last_error: str | None
+    next_try: datetime | None
+    breaks: bool = False
+
+    def waits(self, now: datetime) -> bool:
+        """Whether nothing is to be tried yet."""
+        return self.next_try is not None and now < self.next_try
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The Agent a pool tries next, and whose place it took, as the end of a sentence."""
+
+    agent: AgentView
+    instead: str = ""
+
+
+def chosen(candidates: Sequence[AgentView], failed_on: frozenset[str]) -> Choice:
+    """The first candidate on which nothing failed lately; the first of all where there is none.
+
+    An image may fail on one Agent alone, which then has the least load, and would be chosen again and again.
+    """
+    spared = next((agent for agent in candidates if agent.agent_id not in failed_on), candidates[0])
+    if spared is candidates[0]:
+        return Choice(spared)
+    return Choice(spared, f" and not on {candidates[0].hostname}, where a start failed lately")
+
+
+def backoff_s(failures: int) -> float:
+    """Seconds to wait after the given number of failed starts in a row."""
+    return min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** min(max(failures, 1) - 1, 20))
+
+
+def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) -> Failures:
+    """What the config remembers once these sessions have failed, or a later one has succeeded.
+
+    Sessions created together fail together: that is one failure. A later one counts when it was a new try.
+    """
+    if any(config.next_try is None or session.created >= config.next_try for session in failed):
+        number = config.failures + 1
+        newest = max(failed, key=lambda session: (session.created, session.session_id))
+        error = newest.error or "no reason was given"
+        return Failures(number, error, now + timedelta(seconds=backoff_s(number)))
+    if config.next_try is not None and config.last_success is not None and config.last_success >= config.next_try:
+        return Failures(0, None, None)
+    return Failures(config.failures, config.last_error, config.next_try)
+
+
+def after_breaks(broken: Sequence[Broken], now: datetime) -> Failures:
+    """How often sessions broke that were made because one had broken before.
+
+    The first break has no consequence: the session is replaced at once. So are all that were made before it and break
+    later or together with it, e.g. because their host was restarted. From the second one on there is a pause.
+    """
+    number, last = 0, None
+    for session in sorted(broken, key=lambda session: session.broke):
+        is_lately = now - session.broke < timedelta(seconds=BREAKS_COUNT_S)
+        if is_lately and (last is None or session.created >= last.broke):
+            number, last = number + 1, session
+    if last is None or number < 2:
+        return Failures(0, None, None, breaks=True)
+    return Failures(number, last.error, last.broke + timedelta(seconds=backoff_s(number - 1)), breaks=True)
+
+
+def graver(starts: Failures, breaks: Failures) -> Failures:
+    """That of both which keeps the pool waiting longer."""
+    if not (starts.number and breaks.number):
+        return starts if starts.number else breaks
+    return max(starts, breaks, key=lambda failures: (failures.next_try is not None, failures.next_try))

@@ -1,0 +1,197 @@
+"""A pool of staged sessions as its plan sees it, and what a plan is made of; `core.pool.plan` makes the plan.
+
+Words: a session *counts* when it is or will be claimable: current, not expired, on an Agent that is there and enabled.
+*Retire* takes a claimable session out of the pool (guarded by `claimable AND user_id IS NULL`: no row = somebody
+claimed it meanwhile); *destroy* ends one that was not claimable.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from greenroom.core.launch.placement import AgentView, Strategy
+from greenroom.core.session.states import SessionStatus
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
+
+COMING: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING})
+"""Statuses of a session that will be claimable if all goes well."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Broken:
+    """A session that stopped working while it was staged: when it was made, when it broke, and how."""
+
+    created: datetime
+    broke: datetime
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolConfig:
+    """A staging config with its memory of failed starts. `expiration_h` is hours."""
+
+    staging_config_id: str
+    num_sessions: int
+    expiration_h: float
+    paused: bool = False
+    deleted: bool = False
+    config_hash: str = ""
+    failures: int = 0
+    last_error: str | None = None
+    next_try: datetime | None = None
+    last_success: datetime | None = None
+    """When the newest session that ever became usable was created."""
+    recycled: datetime | None = None
+    """Sessions created before this are to be replaced, one by one."""
+    broken: tuple[Broken, ...] = ()
+    """Sessions of the present workspace, config and zone that broke lately."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PooledSession:
+    """A session of the config without a user, and not yet on its way out."""
+
+    session_id: str
+    agent_id: str
+    status: SessionStatus
+    claimable: bool
+    created: datetime
+    expires: datetime
+    started: datetime | None = None
+    """When it became usable; None = not yet."""
+    replaces: str | None = None
+    """The session beside which it was started, to take its place."""
+    config_hash: str = ""
+    error: str | None = None
+    was_usable: bool = False
+    """It was claimable once; if it is `failed`, it did not fail to start."""
+    cores: float = 0.0
+    memory: int = 0
+    """Reserved for it: as its workspace had them when it was made."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolSnapshot:
+    """Everything a plan depends on; `agents` are those of the zone with the state of the config's image."""
+
+    now: datetime
+    config: PoolConfig
+    image: ImageFacts
+    zone: ZoneFacts
+    strategy: Strategy
+    sessions: tuple[PooledSession, ...]
+    agents: tuple[AgentView, ...]
+    leaving: int = 0
+    """Sessions of the config without a user that are on their way out, and still take up room."""
+    failed_on: frozenset[str] = frozenset()
+    """Agents on which a start of this workspace, config and zone failed lately: they are tried last."""
+    people_waiting: str | None = None
+    """Whose launches go first, "2 people wait for room in zone eu"; nothing is created meanwhile."""
+
+    def serves(self, session: PooledSession) -> bool:
+        """Whether its Agent is there and takes sessions."""
+        return any(agent.agent_id == session.agent_id and serves(agent) for agent in self.agents)
+
+    def is_in_zone(self, session: PooledSession) -> bool:
+        """Whether its Agent is one of the zone, there or not; it may have been moved to another zone."""
+        return any(agent.agent_id == session.agent_id for agent in self.agents)
+
+    def expired(self, session: PooledSession) -> bool:
+        """Whether its expiration has passed."""
+        return session.expires <= self.now
+
+    def predates_recycling(self, session: PooledSession) -> bool:
+        """Whether the pool was recycled, or its workspace changed, after it was created."""
+        return self.config.recycled is not None and session.created < self.config.recycled
+
+    def counts(self, session: PooledSession) -> bool:
+        """Whether it is or will be claimable."""
+        return (
+            (session.claimable or session.status in COMING)
+            and session.config_hash == self.config.config_hash
+            and not self.expired(session)
+            and self.serves(session)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """Insert a session on this Agent; `replaces` names the session whose place it takes once it is claimable."""
+
+    agent_id: str
+    reason: str
+    replaces: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Retire:
+    """Take a claimable session out of the pool and end it, unless it was claimed meanwhile."""
+
+    session_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Destroy:
+    """End a session that is not claimable."""
+
+    session_id: str
+    reason: str
+
+
+Action = Create | Retire | Destroy
+
+
+ShortfallCode = Literal[
+    "starting",
+    "no-capacity",
+    "no-agent",
+    "image-disabled",
+    "image-unavailable",
+    "image-pulling",
+    "start-failing",
+    "zone-request-host",
+    "no-running-manager",
+    "paused",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Shortfall:
+    """Why the pool is below Desired."""
+
+    code: ShortfallCode
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolPlan:
+    """The actions in the order in which they are to be applied, and what the config remembers from now on."""
+
+    actions: tuple[Action, ...]
+    shortfall: Shortfall | None
+    failures: int
+    last_error: str | None
+    next_try: datetime | None
+
+    @property
+    def creates(self) -> tuple[Create, ...]:
+        """The sessions to insert."""
+        return tuple(action for action in self.actions if isinstance(action, Create))
+
+
+def serves(agent: AgentView) -> bool:
+    """Whether an Agent is there and takes new sessions."""
+    return agent.status == "running" and agent.enabled and not agent.draining
+
+
+def expires_at(now: datetime, config: PoolConfig) -> datetime:
+    """When a session created now is due to be replaced."""
+    return now + timedelta(hours=config.expiration_h)
+
+
+def config_title(friendly_name: str, zone_name: str, staging_config_id: str) -> str:
+    """A config as the log names it; workspace and zone alone may be those of another with other permissions."""
+    return f"{friendly_name} in zone {zone_name} (config {staging_config_id[:8]})"

@@ -1,0 +1,241 @@
+"""What a pool of staged sessions needs now: sessions to create, to retire or to destroy, and why it is short.
+
+Pure: `plan(snapshot)` is called by the Primary inside the transaction that holds the config's row, with the sessions
+counted after the lock (PROTOCOLS §3), and its actions are written in the same transaction. Invariants, tested as
+properties: never more counted sessions than Desired and one in rotation after a plan, nobody's session is touched, no
+session gets two actions, applying plans again and again comes to rest, and a pool that is short always says why.
+
+The words are in `core.pool.model`, the sentences of a shortfall in `core.pool.shortfalls`, failed starts in
+`core.pool.backoff`, who is replaced before it has to go in `core.pool.rotation`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from greenroom.core.launch.placement import Rejection, place, session_of
+from greenroom.core.pool import backoff, rotation, shortfalls
+from greenroom.core.pool.backoff import Failures
+from greenroom.core.pool.model import (
+    COMING,
+    Action,
+    Create,
+    Destroy,
+    PooledSession,
+    PoolPlan,
+    PoolSnapshot,
+    Retire,
+    Shortfall,
+    serves,
+)
+from greenroom.core.session.states import SessionStatus
+
+MOST_CREATES: Final = 32
+"""Sessions inserted by one plan, so that its transaction stays short; the rest follow in the next round."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """What one plan gathers while it is made."""
+
+    ended: dict[str, Action] = field(default_factory=dict[str, Action])
+    creates: list[Create] = field(default_factory=list[Create])
+    rejected: tuple[Rejection, ...] | None = None
+    """Why the next session could not be placed."""
+
+    def end(self, session: PooledSession, reason: str) -> None:
+        kind = Retire if session.claimable else Destroy
+        self.ended.setdefault(session.session_id, kind(session.session_id, reason))
+
+
+def plan(snapshot: PoolSnapshot) -> PoolPlan:
+    """Bring one pool towards Desired."""
+    work = _Work()
+    failures = _remember_failures(snapshot, work)
+    trouble = backoff.graver(failures, backoff.after_breaks(snapshot.config.broken, snapshot.now))
+    wanted, inhibited = _wanted(snapshot)
+    _end_unfit(snapshot, wanted, inhibited, work)
+    counted = [s for s in snapshot.sessions if s.session_id not in work.ended and snapshot.counts(s)]
+    places = wanted + _extra(counted, wanted)
+    _shrink(counted, places, work)
+    left = [s for s in counted if s.session_id not in work.ended]
+    _end_left_behind(snapshot, left, wanted, work)
+
+    missing = max(0, places - len(left))
+    _fill(snapshot, _allowed(snapshot, left, missing, trouble), missing, work)
+    _end_drained(snapshot, work)
+    is_settled = (
+        places == wanted and not work.ended and not work.creates and (missing == 0 or work.rejected is not None)
+    )
+    if is_settled and _allowed(snapshot, left, 1, trouble):
+        _rotate(snapshot, left, work)
+    left = [s for s in left if s.session_id not in work.ended]
+    unplaced = places - len(left) - len(work.creates)
+    return PoolPlan(
+        actions=(*work.ended.values(), *work.creates),
+        shortfall=inhibited or _shortfall(snapshot, left, unplaced, work, trouble),
+        failures=failures.number,
+        last_error=failures.last_error,
+        next_try=failures.next_try,
+    )
+
+
+def _remember_failures(snapshot: PoolSnapshot, work: _Work) -> Failures:
+    """Put the rows of failed sessions away, and count failed starts."""
+    failed = [s for s in snapshot.sessions if s.status is SessionStatus.FAILED]
+    for session in failed:
+        error = (session.error or "no reason was given").rstrip(".")
+        start = "It left the pool" if session.was_usable else "The start failed"
+        work.end(session, f"{start}: {error}.")
+    return backoff.after(snapshot.config, [s for s in failed if not s.was_usable], snapshot.now)
+
+
+def _wanted(snapshot: PoolSnapshot) -> tuple[int, Shortfall | None]:
+    """How many sessions there should be, and what keeps the pool from having Desired."""
+    config = snapshot.config
+    if config.deleted or config.num_sessions == 0:
+        return 0, None
+    if (barred := shortfalls.barrier(snapshot.image, snapshot.zone)) is not None:
+        return 0, barred
+    missing = config.num_sessions - sum(snapshot.counts(session) for session in snapshot.sessions)
+    if config.paused and missing > 0:
+        return config.num_sessions, shortfalls.paused(config.num_sessions, missing)
+    return config.num_sessions, None
+
+
+def _end_unfit(snapshot: PoolSnapshot, wanted: int, inhibited: Shortfall | None, work: _Work) -> None:
+    for session in snapshot.sessions:
+        if wanted == 0:
+            work.end(session, inhibited.reason if inhibited else "No session of this staging config is wanted.")
+        elif snapshot.expired(session):
+            work.end(session, f"Its expiration of {snapshot.config.expiration_h:g} h has passed.")
+        elif not snapshot.is_in_zone(session):
+            work.end(session, f"Its Agent is not in zone {snapshot.zone.zone_name} any more.")
+        elif session.config_hash != snapshot.config.config_hash:
+            work.end(session, "The workspace, the staging config or the zone was changed after it was created.")
+        elif session.status in COMING and snapshot.predates_recycling(session):
+            work.end(session, "The workspace was changed or the pool recycled before it was usable.")
+
+
+def _extra(counted: Sequence[PooledSession], wanted: int) -> int:
+    """One more place while a replacement is coming; none where the pool has to shrink in any case."""
+    return int(rotation.in_rotation(counted) is not None and len(counted) <= wanted + 1)
+
+
+def _shrink(counted: Sequence[PooledSession], places: int, work: _Work) -> None:
+    """Replaced ones go first, then those not yet usable, the newest of them first; then the oldest."""
+    excess = max(0, len(counted) - places)
+    replaced = rotation.replaced(counted)[:excess]
+    for session in replaced:
+        work.end(session, "Its replacement is there.")
+    coming = sorted((s for s in counted if not s.claimable), key=lambda s: (s.created, s.session_id), reverse=True)
+    usable = sorted((s for s in counted if s.claimable and s not in replaced), key=lambda s: (s.created, s.session_id))
+    for session in [*coming, *usable][: excess - len(replaced)]:
+        work.end(session, f"{len(counted)} are staged and {places} are wanted.")
+
+
+def _end_left_behind(snapshot: PoolSnapshot, left: Sequence[PooledSession], wanted: int, work: _Work) -> None:
+    """Sessions on a disabled or draining Agent go once the pool is full without them."""
+    if sum(s.claimable for s in left) < wanted:
+        return
+    leaving = {a.agent_id: a for a in snapshot.agents if a.status == "running" and not serves(a)}
+    for session in snapshot.sessions:
+        agent = leaving.get(session.agent_id)
+        if agent is not None:
+            work.end(session, f"{agent.hostname} takes no new sessions, and the pool is full without it.")
+
+
+def _end_drained(snapshot: PoolSnapshot, work: _Work) -> None:
+    """A draining Agent is to become empty: what cannot be replaced elsewhere goes all the same; nobody can claim it."""
+    waits = work.rejected is None or any(rejection.will_pass for rejection in work.rejected)
+    if not snapshot.config.paused and (waits or snapshot.leaving > 0 or work.ended):
+        return
+    draining = {a.agent_id: a for a in snapshot.agents if a.status == "running" and a.draining}
+    for session in snapshot.sessions:
+        agent = draining.get(session.agent_id)
+        if agent is not None:
+            why = "the config is paused" if snapshot.config.paused else "no other Agent has room for it"
+            work.end(session, f"{agent.hostname} is draining, and {why}.")
+
+
+def _allowed(snapshot: PoolSnapshot, left: Sequence[PooledSession], missing: int, failures: Failures) -> int:
+    """How many of the missing ones may be created now."""
+    if snapshot.config.paused or snapshot.people_waiting is not None or failures.waits(snapshot.now):
+        return 0
+    if failures.number:  # one trial at a time until a start succeeds
+        return 0 if any(s.status in COMING for s in left) else min(missing, 1)
+    return min(missing, MOST_CREATES)
+
+
+def _fill(snapshot: PoolSnapshot, allowed: int, missing: int, work: _Work) -> None:
+    """Place up to `allowed` sessions one after the other."""
+    request = session_of(snapshot.image)
+    agents = {agent.agent_id: agent for agent in snapshot.agents}
+    desired = snapshot.config.num_sessions
+    for number in range(allowed):
+        placement = place(tuple(agents.values()), request, snapshot.strategy)
+        if not placement.candidates:
+            work.rejected = placement.rejected
+            return
+        choice = backoff.chosen(placement.candidates, snapshot.failed_on)
+        agent = choice.agent
+        agents[agent.agent_id] = agent.with_one_more(request)
+        where = f"placed on {agent.hostname}{choice.instead}"
+        work.creates.append(Create(agent.agent_id, f"{desired - missing + number} of {desired} staged; {where}."))
+
+
+def _rotate(snapshot: PoolSnapshot, left: Sequence[PooledSession], work: _Work) -> None:
+    """Start the replacement of one session, if one is due, of a pool that is as full as it can be.
+
+    Without room for one more, an expiring session stays until its expiry. Of those that are to be recycled one goes
+    first when all others are there, since nothing else would ever replace it; but only one in whose place its
+    replacement fits. A workspace that has become larger than that is staged as it was until its sessions expire.
+    """
+    # The one before may be under way without what it was to replace: that was claimed, and it is the refill.
+    is_coming = any(session.status in COMING and session.replaces for session in snapshot.sessions)
+    found = None if is_coming else rotation.next_to_replace(snapshot, left)
+    if found is None:
+        return
+    old, why = found
+    placement = place(snapshot.agents, session_of(snapshot.image), snapshot.strategy)
+    if placement.candidates:
+        choice = backoff.chosen(placement.candidates, snapshot.failed_on)
+        where = f"placed on {choice.agent.hostname}{choice.instead}"
+        reason = f"it takes the place of {old.session_id}, because {why}; {where}."
+        work.creates.append(Create(choice.agent.agent_id, reason, replaces=old.session_id))
+        return
+    if snapshot.leaving > 0 or not all(session.claimable for session in left):
+        return
+    recycled = (session for session in rotation.recycled(snapshot, left) if _fits_instead(snapshot, session))
+    if (first := next(recycled, None)) is not None:
+        work.end(first, f"It is to go because {rotation.RECYCLED}, and there is no room for its replacement beside it.")
+        work.rejected = placement.rejected
+
+
+def _fits_instead(snapshot: PoolSnapshot, old: PooledSession) -> bool:
+    """Whether there is room for a new session as soon as this one is gone, and not before."""
+    request = session_of(snapshot.image)
+    left = replace(request, cores=old.cores, memory=old.memory)
+    agents = [agent.without(left) for agent in snapshot.agents if agent.agent_id == old.agent_id]
+    return bool(place(agents, request, snapshot.strategy).candidates)
+
+
+def _shortfall(
+    snapshot: PoolSnapshot, left: Sequence[PooledSession], unplaced: int, work: _Work, trouble: Failures
+) -> Shortfall | None:
+    """Why less than Desired can be claimed now."""
+    usable = sum(session.claimable for session in left)
+    short = snapshot.config.num_sessions - usable
+    if short <= 0 or snapshot.config.deleted:
+        return None
+    if unplaced > 0 and snapshot.people_waiting is not None:
+        return shortfalls.people_first(snapshot, snapshot.people_waiting, unplaced)
+    if unplaced > 0 and work.rejected is not None:
+        return shortfalls.unplaced(snapshot, unplaced, work.rejected, leaving=snapshot.leaving + len(work.ended))
+    if trouble.number:
+        return shortfalls.failing(snapshot, short, trouble)
+    if (silent := shortfalls.runtime_away(snapshot, left, short)) is not None:
+        return silent
+    return shortfalls.starting(snapshot.config.num_sessions, short, len(left) - usable + len(work.creates))

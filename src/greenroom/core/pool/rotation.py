@@ -1,0 +1,156 @@
+"""Make before break: which staged session is to be replaced now, while it can still be claimed.
+
+One session of a pool is in rotation at a time: its replacement starts beside it (column `replaces`), and when that is
+claimable the old one goes, so a pool holds at most one session more than Desired. A session is replaced because its
+expiration nears, or because the pool was recycled or the workspace changed after it was created. What a change of each
+of a workspace's fields means is the table `FIELDS`.
+
+A pool that was born together expires together, and its replacements start one after the other. So with the sessions in
+the order of their expiry, the k-th needs k starts before it expires, and the first start is due at
+`min over k of (expires_k - spare - k * time of one replacement)`: from then on a delay is taken from the spare time.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from enum import IntEnum
+from typing import Any, Final
+
+from greenroom.core.pool.model import PooledSession, PoolSnapshot
+
+SLACK: Final = 2.0
+"""How much slower than the starts so far the next ones may be: a host that starts many sessions is a busy one."""
+BETWEEN_S: Final = 2.0
+"""Added to each start: the session before has to make room, and the Primary has to notice."""
+SPARE_S: Final = 10.0
+"""How long before its session expires a replacement is to be there: a host may be busy all of a sudden."""
+
+UNKNOWN_START_S: Final = 30.0
+"""Taken for the start time of a pool of which none is known."""
+
+RECYCLED: Final = "the workspace was changed or the pool recycled after it was made"
+
+LONGEST_LEAD: Final = 0.5
+"""Share of its lifetime before which no session is replaced, however slowly the others start."""
+
+
+def in_rotation(counted: Sequence[PooledSession]) -> PooledSession | None:
+    """The replacement that is coming, while the session it replaces is still there."""
+    there = {session.session_id for session in counted}
+    return next((s for s in counted if not s.claimable and s.replaces in there), None)
+
+
+def replaced(counted: Sequence[PooledSession]) -> list[PooledSession]:
+    """Sessions whose replacement is claimable."""
+    by = {session.replaces for session in counted if session.claimable}
+    return [session for session in counted if session.session_id in by]
+
+
+def next_to_replace(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) -> tuple[PooledSession, str] | None:
+    """The session whose replacement is to be started now, and why, a sentence; None while nothing is due."""
+    usable = sorted((s for s in counted if s.claimable), key=_by_expiry)
+    if usable and due_at(usable, start_time_s(usable)) <= snapshot.now:
+        return usable[0], f"it expires at {usable[0].expires:%H:%M:%S} UTC"
+    outdated = next(iter(recycled(snapshot, usable)), None)
+    return (outdated, RECYCLED) if outdated else None
+
+
+def recycled(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) -> list[PooledSession]:
+    """Claimable ones that are of before the recycling or the change, in the order in which they are replaced."""
+    return sorted((s for s in counted if s.claimable and snapshot.predates_recycling(s)), key=_by_expiry)
+
+
+def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
+    """When the first replacement has to be started so that each is there before its session expires.
+
+    Args:
+        sessions: claimable ones in the order of their expiry, at least one.
+        start_s: seconds the starts so far took.
+    """
+    spare, one = timedelta(seconds=SPARE_S), timedelta(seconds=SLACK * start_s + BETWEEN_S)
+    return min(
+        session.expires - min(spare + (number + 1) * one, LONGEST_LEAD * _lifetime(session))
+        for number, session in enumerate(sessions)
+    )
+
+
+def start_time_s(sessions: Sequence[PooledSession]) -> float:
+    """Seconds from the creation of a session until it is usable: the 95th percentile of those in the pool now."""
+    times = sorted((s.started - s.created).total_seconds() for s in sessions if s.started is not None)
+    return times[int(0.95 * (len(times) - 1) + 0.5)] if times else UNKNOWN_START_S
+
+
+def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | None) -> str | None:
+    """Why a pool cannot be kept full with this expiration, two sentences; None = it can.
+
+    Its sessions are replaced one after the other in the second part of their lives, as `due_at` reckons.
+
+    Args:
+        expiration_h: hours.
+        num_sessions: Desired.
+        start_s: seconds the starts so far took; None = not known yet.
+    """
+    one_s = UNKNOWN_START_S if start_s is None else start_s
+    needed_s = (SPARE_S + num_sessions * (SLACK * one_s + BETWEEN_S)) / LONGEST_LEAD
+    if num_sessions == 0 or expiration_h * 3600 >= needed_s:
+        return None
+    known = f"a start takes {one_s:.3g} s" if start_s is not None else f"a start is taken to need {one_s:g} s"
+    return (
+        f"Staged sessions expire after {expiration_h * 3600:.3g} s, too soon to be replaced in time one after the other"
+        f" ({num_sessions} desired, {known}): Current Sessions falls below Desired again and again, and containers are"
+        f" started all the time. Set Expiration (Hours) to {math.ceil(needed_s / 36) / 100:g} or more."
+    )
+
+
+def _lifetime(session: PooledSession) -> timedelta:
+    return session.expires - session.created
+
+
+def _by_expiry(session: PooledSession) -> tuple[datetime, datetime, str]:
+    return session.expires, session.created, session.session_id
+
+
+class Rollover(IntEnum):
+    """Of two changes the greater one counts.
+
+    KEEP: nothing of it is in a container. REPLACE: what is staged is a desktop of before, and can be handed out until
+    its replacement is there. END: what is staged may be handed out to nobody any more.
+    """
+
+    KEEP = 0
+    REPLACE = 1
+    END = 2
+
+
+FIELDS: Final[Mapping[str, Rollover]] = {
+    "name": Rollover.REPLACE,
+    "cores": Rollover.REPLACE,
+    "memory": Rollover.REPLACE,
+    "memory_limit": Rollover.REPLACE,
+    "volume_mappings": Rollover.REPLACE,  # as long as all that were there stay as they were
+    "disk_limit_bytes": Rollover.END,
+    "cpu_allocation_method": Rollover.END,
+    "port": Rollover.END,
+    "protocol": Rollover.END,
+    "auth_user": Rollover.END,
+    "run_config": Rollover.END,
+    "exec_config": Rollover.END,  # its `assign` is run in what is staged
+    "restrict_to_zone": Rollover.END,
+    "zone_id": Rollover.END,
+    "restrict_to_server": Rollover.END,
+    "server_id": Rollover.END,
+    "filter_policy_id": Rollover.END,
+    "filter_policy_force_disabled": Rollover.END,
+}
+"""A field that is not named is in no container. What takes something away from users, or decides how a container is
+confined or reached, ends; what only makes the next ones better, larger or newer replaces."""
+
+
+def rollover(before: Mapping[str, Any], after: Mapping[str, Any]) -> Rollover:
+    """What becomes of staged sessions when the fields of their workspace change like this."""
+    changed = [effect for name, effect in FIELDS.items() if before[name] != after[name]]
+    if any(after["volume_mappings"].get(path) != how for path, how in before["volume_mappings"].items()):
+        changed.append(Rollover.END)
+    return max(changed, default=Rollover.KEEP)

@@ -1,0 +1,168 @@
+"""Why a pool is below Desired: each cause as one sentence with the numbers (codes in `model.ShortfallCode`)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from greenroom.core.launch.placement import Rejection, megabytes, place, session_of, shown_cores
+from greenroom.core.pool.backoff import Failures
+from greenroom.core.pool.model import COMING, PooledSession, PoolSnapshot, Shortfall
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
+
+
+def emptied(zone: ZoneFacts, workspaces: Sequence[str]) -> str | None:
+    """What a zone's addresses do to the pools of these workspaces; None = they can be filled."""
+    settings = zone.needs_request_host()
+    if not settings or not workspaces:
+        return None
+    return (
+        f"{' and '.join(settings)} of zone {zone.zone_name} {_contain(settings)} $request_host$, which cannot be used"
+        f" for staged sessions: nothing is staged there, and what was ends ({', '.join(workspaces)}). Enter the domain"
+        " of the deployment to have the pools filled."
+    )
+
+
+def barrier(image: ImageFacts, zone: ZoneFacts) -> Shortfall | None:
+    """What keeps any session of this workspace from being staged in this zone."""
+    if settings := zone.needs_request_host():
+        return Shortfall(
+            "zone-request-host",
+            f"Nothing is staged: {' and '.join(settings)} of zone {zone.zone_name} {_contain(settings)} $request_host$,"
+            " which cannot be used for staged sessions; enter the domain of the deployment in the zone.",
+        )
+    if not image.enabled:
+        return Shortfall("image-disabled", f"Nothing is staged: workspace {image.friendly_name} is disabled.")
+    if image.only_zone_id is not None and image.only_zone_id != zone.zone_id:
+        return Shortfall(
+            "image-unavailable",
+            f"Nothing is staged: workspace {image.friendly_name} is restricted to another zone than {zone.zone_name}.",
+        )
+    return None
+
+
+def _contain(settings: Sequence[str]) -> str:
+    return "contain" if len(settings) > 1 else "contains"
+
+
+def paused(num_sessions: int, missing: int) -> Shortfall:
+    """A paused config keeps what it has."""
+    return Shortfall(
+        "paused",
+        f"{missing} of {num_sessions} not staged: the config is paused, so it assigns no session and creates none.",
+    )
+
+
+def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection], *, leaving: int) -> Shortfall:
+    """Why a session could not be placed: the code of what would have to change for it to fit.
+
+    While as many sessions of the pool itself are leaving, nothing has to: their room is that of those that follow.
+    """
+    desired, zone = snapshot.config.num_sessions, snapshot.zone.zone_name
+    start = f"{missing} of {desired} not staged:"
+    details = "; ".join(r.reason for r in rejected)
+    codes = {r.code for r in rejected}
+    if "no_capacity" in codes and leaving >= missing:
+        noun = "one session before is" if leaving == 1 else f"{leaving} sessions before are"
+        return Shortfall("starting", f"{missing} of {desired} not staged yet: {noun} on the way out, to make room.")
+    if "no_capacity" in codes:
+        image = snapshot.image
+        cores = f"{'a quota of ' if image.cpu_mode == 'Quotas' else ''}{shown_cores(image.cores)} cores"
+        return Shortfall(
+            "no-capacity",
+            f"{start} no Agent in zone {zone} has {cores} and {megabytes(image.memory)} free ({details}).",
+        )
+    if "no_disk" in codes:
+        return Shortfall("no-capacity", f"{start} {details}.")
+    if "image_unavailable" in codes:
+        fetching = any(r.will_pass for r in rejected)
+        return Shortfall("image-pulling" if fetching else "image-unavailable", f"{start} {details}.")
+    return Shortfall("no-agent", f"{start} {details or f'zone {zone} has no Agent'}.")
+
+
+def people_first(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> Shortfall:
+    """People wait, who go first: for room, or where there is room, for a start."""
+    has_room = place(snapshot.agents, session_of(snapshot.image), snapshot.strategy).candidates
+    return Shortfall(
+        "starting" if has_room else "no-capacity",
+        f"{missing} of {snapshot.config.num_sessions} not staged: {people_waiting}; people go first.",
+    )
+
+
+def failing(snapshot: PoolSnapshot, short: int, trouble: Failures) -> Shortfall:
+    """Sessions failed lately: how many, the last error, and when the next one is tried."""
+    waits = trouble.next_try is not None and snapshot.now < trouble.next_try
+    when = f"next try at {trouble.next_try:%H:%M:%S} UTC" if waits and trouble.next_try else "trying again now"
+    noun, verb = ("session", "broke") if trouble.breaks else ("start", "failed")
+    what = f"{noun} {verb}" if trouble.number == 1 else f"{noun}s in a row {verb}"
+    return Shortfall(
+        "start-failing",
+        f"{short} of {snapshot.config.num_sessions} not staged: {trouble.number} {what},"
+        f" the last with: {(trouble.last_error or '').rstrip('.')}; {when}.",
+    )
+
+
+def runtime_away(snapshot: PoolSnapshot, counted: Sequence[PooledSession], short: int) -> Shortfall | None:
+    """What was placed on a host before its container runtime ended does not start; None = nothing waits for one."""
+    hosts = {session.agent_id for session in counted if session.status in COMING}
+    silent = [agent for agent in snapshot.agents if agent.agent_id in hosts and agent.runtime_error]
+    if not silent:
+        return None
+    why = "; ".join(f"{agent.hostname} can start nothing: {agent.runtime_error.rstrip('.')}" for agent in silent)
+    return Shortfall("no-agent", f"{short} of {snapshot.config.num_sessions} not staged: {why}.")
+
+
+def starting(num_sessions: int, missing: int, coming: int) -> Shortfall:
+    """All that is missing is on its way, or begins as soon as what is on its way is there."""
+    if 0 < coming < missing:
+        how = f"{coming} of them {'is' if coming == 1 else 'are'} starting"
+    else:
+        how = f"{'it is' if missing == 1 else 'they are'} {'starting' if coming else 'about to start'}"
+    return Shortfall("starting", f"{missing} of {num_sessions} not staged yet: {how}.")
+
+
+def unattended(num_sessions: int, missing: int) -> Shortfall:
+    """Nobody fills the pool."""
+    return Shortfall(
+        "no-running-manager",
+        f"{missing} of {num_sessions} not staged: no Manager of the zone is running, so nobody fills the pool.",
+    )
+
+
+_JUDGED_NOW: Final = frozenset({"zone-request-host", "image-disabled", "no-running-manager", "paused"})
+"""Codes that are judged anew for each reader: one that was written down is over where it does not hold now."""
+
+
+def shown_shortfall(
+    stored: Shortfall | None,
+    *,
+    barred: Shortfall | None,
+    is_paused: bool,
+    num_sessions: int,
+    current: int,
+    coming: int,
+    has_manager: bool,
+) -> Shortfall | None:
+    """What a reader is told now, between the Primary's rounds.
+
+    Args:
+        stored: what the Primary wrote down last.
+        barred: what `barrier` says now; it holds whoever looks, and also where nobody does.
+        is_paused: whether the config is paused now.
+        num_sessions: Desired.
+        current: claimable sessions now.
+        coming: sessions on their way now.
+        has_manager: whether any Manager of the zone runs, so that somebody fills the pool at all.
+    """
+    missing = num_sessions - current
+    if missing <= 0:
+        return None
+    if barred is not None:
+        return barred
+    if is_paused and missing > coming:
+        return paused(num_sessions, missing - coming)
+    if not has_manager:
+        return unattended(num_sessions, missing)
+    if stored is not None and stored.code not in _JUDGED_NOW:
+        return stored
+    return starting(num_sessions, missing, coming)

@@ -1,0 +1,106 @@
+"""How often something may be done: wrong passwords, and what others can ask for as often as they like. Times are given.
+
+Wrong passwords count by account and address, by address alone, and by account alone. Requests get some turns at once,
+then a steady rate.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+MAX_SOURCES: Final = 10_000
+
+PATIENT_UNTIL: Final = 20
+"""Failures of one account from all sources within the window, from which on attempts at it take turns."""
+FIRST_PAUSE_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed attempt at an account within the window: the source it is counted for, and how long ago it was."""
+
+    source: str
+    age_s: float
+
+
+def pause_s(failures: int) -> float:
+    """The time between two turns of those sources that have failed so often at an account that is being guessed at.
+
+    It doubles with each failure, so all sources together never get more than 24 turns a minute for long.
+    """
+    return FIRST_PAUSE_S * 2.0 ** min(failures, 10)
+
+
+def account_wait_s(
+    failures: Sequence[Failure], source: str, *, most: int, window_s: float, is_known: bool = False
+) -> float:
+    """How long a source has to wait before its next attempt at an account; 0 = not at all.
+
+    A source that has failed `most` times within the window waits until the first of these failures is older. Beyond
+    `PATIENT_UNTIL` failures of all sources it also takes turns with those that have failed as often: so whoever guesses
+    from a few addresses soon competes with themselves alone, and nobody from an address that has not failed waits for
+    them.
+
+    Args:
+        failures: those at this account within the window, of all sources.
+        source: who tries now.
+        most: failures of one source within the window.
+        window_s: how long a failure counts.
+        is_known: the source is known to be the user's own, so what others do does not matter.
+    """
+    ages_s: dict[str, list[float]] = {}
+    for failure in sorted(failures, key=lambda failure: failure.age_s):
+        ages_s.setdefault(failure.source, []).append(failure.age_s)
+    own = ages_s.get(source, [])
+    if len(own) >= most:
+        return max(window_s - own[most - 1], 1.0)
+    if is_known or len(failures) < PATIENT_UNTIL:
+        return 0.0
+    turns = (ages[-1 - len(own)] for ages in ages_s.values() if len(ages) > len(own))
+    return max(0.0, pause_s(len(own)) - min(turns, default=math.inf))
+
+
+class Failures:
+    """Failures of each address: so many at once, afterwards as many within each window, evenly (a leaky bucket)."""
+
+    def __init__(self) -> None:
+        self._paid_off: OrderedDict[tuple[str, str], float] = OrderedDict()
+
+    def wait_s(self, what: str, source: str, now_s: float, *, most: int, window_s: float) -> float:
+        """How long the address has to wait before its next attempt at `what`; 0 = not at all."""
+        debt_s = self._paid_off.get((what, source), now_s) - now_s
+        return max(0.0, debt_s - window_s + window_s / most)
+
+    def failed(self, what: str, source: str, now_s: float, *, most: int, window_s: float) -> None:
+        """One more attempt of the address failed."""
+        owed_until = max(self._paid_off.pop((what, source), now_s), now_s)
+        self._paid_off[what, source] = min(owed_until + window_s / most, now_s + window_s)
+        if len(self._paid_off) > MAX_SOURCES:
+            self._paid_off.popitem(last=False)
+
+
+class Pace:
+    """Allows `at_once` times from the start or after a quiet time, beyond that one time in `every_s` seconds.
+
+    In any span of t seconds it allows at most `at_once` + t / `every_s` times. Times are of one clock.
+    """
+
+    def __init__(self, at_once: int, every_s: float) -> None:
+        self._at_once = at_once
+        self._every_s = every_s
+        self._left = float(at_once)
+        self._seen_s: float | None = None
+
+    def allows(self, now_s: float) -> bool:
+        """Whether it may be done now; if so it counts as done."""
+        passed_s = 0.0 if self._seen_s is None else now_s - self._seen_s
+        self._seen_s = now_s
+        self._left = min(float(self._at_once), self._left + passed_s / self._every_s)
+        if self._left < 1:
+            return False
+        self._left -= 1
+        return True

@@ -1,0 +1,174 @@
+"""How long a session may stay in a transitional status, and what the Primary does when it stayed too long.
+
+No status can be stuck: each of `states.TRANSITIONAL` has a deadline, its own (`sessions.deadline`, set by who began it)
+or the one here after the last change of status. What waited for its Agent (lost, unreachable, to be stopped, paused or
+resumed) has one from the return of its Agent on. Invariants, tested as properties: only these statuses are acted upon,
+every action is an edge of `ALLOWED` or a repetition, nothing is done while it is quiet or before the deadline.
+
+Slow is not broken. Where the Agent says that it or its host is late, or this Manager finds itself late, there is more
+time in proportion (`core.fleet.lateness`), up to `MOST_S`; the word of an Agent counts while it is heard of, so that a
+frozen one is found in time. A first start has its time from its last step on, and none that has painted ends at a
+deadline while its Agent is there.
+
+A stop or a pause that does not come about is taken back: the session is told to run again, because a container that
+cannot be stopped still has somebody's work in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import Final, Literal
+
+from greenroom.core.fleet.lateness import ON_TIME, Lateness, allowed_s, because, times
+from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus, Want
+
+_S = SessionStatus
+
+DEADLINE_S: Final[dict[SessionStatus, float]] = {
+    _S.REQUESTED: 60.0,
+    _S.STARTING: 120.0,
+    _S.ASSIGNING: 2.0,
+    _S.STOPPING: 60.0,
+    _S.PAUSING: 30.0,
+    _S.DELETING: 60.0,
+}
+"""Seconds in a transitional status; of `assigning` until the Agent acknowledged that it received it."""
+
+ACTS: Final[dict[SessionStatus, str]] = {
+    _S.REQUESTED: "`failed`; it is started on another Agent",
+    _S.STARTING: "`failed`; a first start is tried on another Agent",
+    _S.ASSIGNING: "it is set aside and the user gets the next one",
+    _S.STOPPING: "the stop is taken back: it is to run on",
+    _S.PAUSING: "the pause is taken back: it is to run on",
+    _S.DELETING: "its Agent is told again",
+}
+"""What is done then, for the documentation."""
+
+RETURN_S: Final = 120.0
+"""Seconds after the return of its Agent in which a session that waited for it must be what it was to be."""
+
+HANDOVER_SLACK_S: Final = 1.0
+"""Added to the deadline of `assigned`: the Agent itself waits all of it for the command before it answers."""
+
+MOST_S: Final = 600.0
+"""However late everything is, and whatever progress a start makes, nothing waits longer than this in one status."""
+
+FRESH_S: Final = 7.0
+"""For so long counts what an Agent said of its lateness: a little longer than a check-in is held."""
+
+ActionKind = Literal["fail", "set_aside", "take_back", "delete_again"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waiting:
+    """A session in a transitional status, or whose Agent is back. Times are the database's."""
+
+    session_id: str
+    status: SessionStatus
+    status_changed: datetime
+    want: Want = Want.RUNNING
+    deadline: datetime | None = None
+    assignment_state: str | None = None
+    agent_name: str = ""
+    probe_error: str = ""
+    stepped: datetime | None = None
+    """The last step of a first start."""
+    painted: bool = False
+    """A first start that has shown a picture, on an Agent that is there."""
+    lateness: Lateness = ON_TIME
+    """What its Agent said last of itself and its host."""
+    silent_s: float = 0.0
+    """Since its Agent was heard of."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Overdue:
+    """What to do about one session, and why, as a sentence.
+
+    `fail` → `failed`; `set_aside` → `failed`, kept for inspection; `take_back` → `starting`, it is to run again;
+    `delete_again` → told to the Agent once more, with a new generation.
+    """
+
+    session_id: str
+    status: SessionStatus
+    kind: ActionKind
+    reason: str
+    slow: bool = False
+    """It took too long on a host that was late; nothing is known to be broken."""
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """Who looks at the deadlines: how long a hand-over may go without being acknowledged, and how late they are."""
+
+    received_s: float = DEADLINE_S[_S.ASSIGNING]
+    lateness: Lateness = ON_TIME
+
+
+ON_TIME_WATCH: Final = Watch()
+
+
+def due(waiting: Waiting, watch: Watch = ON_TIME_WATCH) -> datetime | None:
+    """When the session's time in its status is over; None while no deadline ends it."""
+    if waiting.painted:
+        return None
+    limit_s = watch.received_s if waiting.status is _S.ASSIGNING else DEADLINE_S.get(waiting.status, RETURN_S)
+    limit = timedelta(seconds=limit_s)
+    on_time = waiting.deadline or waiting.status_changed + limit
+    since_step = on_time if waiting.stepped is None else max(on_time, waiting.stepped + limit)
+    late, _ = _lateness(waiting, watch)
+    allowed = since_step + timedelta(seconds=allowed_s(limit_s, late) - limit_s)
+    return max(on_time, min(allowed, waiting.status_changed + timedelta(seconds=MOST_S)))
+
+
+def _lateness(waiting: Waiting, watch: Watch) -> tuple[Lateness, str]:
+    """The lateness that counts, and whose it is."""
+    told = waiting.lateness if waiting.silent_s <= FRESH_S else ON_TIME
+    if times(watch.lateness) > times(told):
+        return watch.lateness, "this Manager"
+    return told, waiting.agent_name or "its Agent"
+
+
+def _waits(waiting: Waiting) -> bool:
+    return waiting.status in TRANSITIONAL or (waiting.status in RETURNING and waiting.deadline is not None)
+
+
+def plan(sessions: Iterable[Waiting], now: datetime, *, quiet: bool, watch: Watch = ON_TIME_WATCH) -> list[Overdue]:
+    """The actions for all sessions whose time is over; none while silence proves nothing."""
+    if quiet:
+        return []
+    return [_action(s, now, watch) for s in sessions if _waits(s) and (end := due(s, watch)) and end <= now]
+
+
+def _action(waiting: Waiting, now: datetime, watch: Watch) -> Overdue:
+    late = _lateness(waiting, watch)
+    action = _what(waiting, now, because(*late))
+    return replace(action, slow=times(late[0]) > 1)
+
+
+def _what(waiting: Waiting, now: datetime, why: str) -> Overdue:
+    waited_s = (now - waiting.status_changed).total_seconds()
+    agent = waiting.agent_name or "its Agent"
+    if waiting.status is _S.DELETING:
+        reason = f"{agent} did not confirm the deletion within {waited_s:.0f} s{why}; it is told again"
+        return _overdue(waiting, "delete_again", reason)
+    if waiting.status is _S.ASSIGNING:
+        missing = "finish" if waiting.assignment_state == "received" else "acknowledge"
+        reason = f"{agent} did not {missing} the hand-over within {waited_s:.1f} s{why}"
+        return _overdue(waiting, "set_aside", reason)
+    if waiting.status in _REVOCABLE and waiting.want in _UNDONE:
+        reason = f"{agent} did not {_UNDONE[waiting.want]} it within {waited_s:.0f} s{why}; it is to run on"
+        return _overdue(waiting, "take_back", reason)
+    detail = f" (last probe: {waiting.probe_error})" if waiting.probe_error else ""
+    reason = f"it was still {waiting.status} on {agent} after {waited_s:.0f} s{why}{detail}"
+    return _overdue(waiting, "fail", reason)
+
+
+_REVOCABLE: Final = frozenset({_S.STOPPING, _S.PAUSING, _S.LOST})
+_UNDONE: Final = {Want.STOPPED: "stop", Want.PAUSED: "pause"}
+
+
+def _overdue(waiting: Waiting, kind: ActionKind, reason: str) -> Overdue:
+    return Overdue(session_id=waiting.session_id, status=waiting.status, kind=kind, reason=reason)

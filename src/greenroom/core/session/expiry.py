@@ -1,0 +1,143 @@
+"""The two clocks of a user's session, and what the Primary does when one of them is over.
+
+**Keepalive**: nobody looked at the session for `keepalive_expiration`; then `keepalive_expiration_action` is done. It
+starts at the assignment, again with every keepalive and at a resume, and stands still while the session rests: a
+session that was stopped or paused stays so until somebody resumes or deletes it.
+
+**Time limit**: the smaller of `session_time_limit` of group and workspace, 0 being none. It starts at the assignment,
+runs through stop and pause, is prolonged by nothing, and always ends in deletion.
+
+Invariants, tested as properties: nothing is done while it is quiet or before a clock is over; every action is an edge
+of `states.ALLOWED`; a session at rest is touched by its time limit alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, fields, replace
+from datetime import datetime, timedelta
+from typing import Any, Final, Literal, cast
+
+from greenroom.core.access.group_settings import Resolved
+from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, SessionStatus
+
+ExpiryAction = Literal["delete", "stop", "pause"]
+
+SAME_MOMENT: Final = timedelta(seconds=1)
+"""Closer together the two clocks are over at once: nothing is stopped or paused just before it is deleted."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clocks:
+    """How long a session lives, as the settings of its owner have it; written into its row (`sessions.expiry`).
+
+    `keepalive_s` > 0; `time_limit_s` 0 = none. The `…_from` say where the values come from, for sentences.
+    """
+
+    keepalive_s: float
+    action: ExpiryAction = "delete"
+    time_limit_s: float = 0.0
+    keepalive_from: str = ""
+    action_from: str = ""
+    time_limit_from: str = ""
+
+    @property
+    def first_s(self) -> float:
+        """Seconds from the assignment until the first clock is over."""
+        return min(self.keepalive_s, self.time_limit_s) if self.time_limit_s > 0 else self.keepalive_s
+
+
+def clocks_of(settings: Mapping[str, Resolved], image_limit_s: float | None, image_name: str) -> Clocks:
+    """The clocks for a user with these settings, in a workspace with this `session_time_limit` (None or 0 = none)."""
+    of_group = settings["session_time_limit"]
+    limits: list[tuple[float, str]] = [
+        (float(of_group.value), of_group.trace),
+        (float(image_limit_s or 0), f"`session_time_limit` = {image_limit_s} of workspace {image_name}"),
+    ]
+    limit_s, limit_from = min([limit for limit in limits if limit[0] > 0], default=(0.0, ""))
+    return Clocks(
+        keepalive_s=float(settings["keepalive_expiration"].value),
+        action=cast("ExpiryAction", settings["keepalive_expiration_action"].value),
+        time_limit_s=limit_s,
+        keepalive_from=settings["keepalive_expiration"].trace,
+        action_from=settings["keepalive_expiration_action"].trace,
+        time_limit_from=limit_from,
+    )
+
+
+def stored_clocks(stored: Mapping[str, Any], keepalive_s: float) -> Clocks:
+    """The clocks of a row; `keepalive_s` is for rows of a version that did not write them.
+
+    What a later version wrote besides is left out.
+    """
+    known = {name: value for name, value in stored.items() if name in _FIELDS}
+    return replace(Clocks(keepalive_s=keepalive_s), **known)
+
+
+_FIELDS: Final = frozenset(field.name for field in fields(Clocks))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lived:
+    """A user's session with the moments at which its clocks are over (None = never). Times are the database's."""
+
+    session_id: str
+    status: SessionStatus
+    expires: datetime | None
+    time_limit_ends: datetime | None
+    clocks: Clocks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expiry:
+    """What becomes of a session when its next clock is over, and why, as a sentence."""
+
+    session_id: str
+    status: SessionStatus
+    action: ExpiryAction
+    at: datetime
+    setting: str
+    reason: str
+
+
+def next_expiry(session: Lived) -> Expiry | None:
+    """What will happen to the session by itself, and when; None = nothing."""
+    limit, expires = session.time_limit_ends, session.expires
+    if session.status not in COUNTS_FOR_USER:
+        return None
+    if limit is not None and (session.status not in KEPT_ALIVE or expires is None or limit - expires < SAME_MOMENT):
+        return _at_limit(session, limit)
+    if expires is None or session.status not in KEPT_ALIVE:
+        return None
+    source = session.clocks.keepalive_from or "`keepalive_expiration`"
+    action_from = f"; {session.clocks.action_from}" if session.clocks.action_from else ""
+    reason = f"Nobody used it for {session.clocks.keepalive_s:g} s: {source}{action_from}."
+    return _expiry(session, session.clocks.action, expires, "keepalive_expiration", reason)
+
+
+def plan(sessions: Iterable[Lived], now: datetime, *, quiet: bool) -> list[Expiry]:
+    """What is to be done now; nothing while a keepalive may have been lost because nobody listened."""
+    if quiet:
+        return []
+    return [expiry for session in sessions if (expiry := _due(session, now)) is not None]
+
+
+def _due(session: Lived, now: datetime) -> Expiry | None:
+    """What is over. Only what runs can be stopped or paused; until it does, its time limit goes on counting."""
+    expiry, limit = next_expiry(session), session.time_limit_ends
+    if expiry is None or expiry.at > now:
+        return None
+    if expiry.action == "delete" or expiry.status is SessionStatus.RUNNING:
+        return expiry
+    return _at_limit(session, limit) if limit is not None and limit <= now else None
+
+
+def _at_limit(session: Lived, limit: datetime) -> Expiry:
+    source = session.clocks.time_limit_from or "`session_time_limit`"
+    return _expiry(session, "delete", limit, "session_time_limit", f"Its time limit is over: {source}.")
+
+
+def _expiry(session: Lived, action: ExpiryAction, at: datetime, setting: str, reason: str) -> Expiry:
+    return Expiry(
+        session_id=session.session_id, status=session.status, action=action, at=at, setting=setting, reason=reason
+    )

@@ -1,0 +1,115 @@
+"""From the steps that were recorded to what a connecting screen shows: percent, a sentence, and the list of steps.
+
+Nothing is estimated: a step counts when its row exists (`session_steps`), so the bar moves exactly when something
+happened. The percentages are the share of a typical start that lies behind each step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from greenroom.core.session.states import OPERATIONAL, SessionStatus
+
+
+@dataclass(frozen=True, slots=True)
+class StepKind:
+    """A named step: its title for people, the percent reached with it, and what is being waited for after it."""
+
+    name: str
+    title: str
+    percent: int
+    waiting_for: str
+
+
+ON_DEMAND: Final = (
+    StepKind("requested", "Requested", 5, "Looking for a machine"),
+    StepKind("placed", "Machine chosen", 10, "Waiting for the machine to take the session over"),
+    StepKind("received", "Taken over by the machine", 20, "Creating the container"),
+    StepKind("created", "Container created", 35, "Starting the container"),
+    StepKind("started", "Container started", 50, "Waiting for the desktop to answer"),
+    StepKind("answering", "Desktop answers", 80, "Waiting for the first picture"),
+    StepKind("painted", "First picture drawn", 95, "Opening the session"),
+    StepKind("ready", "Ready", 100, "Ready"),
+)
+STAGED: Final = (
+    StepKind("claimed", "Staged session assigned", 40, "Handing the session over"),
+    StepKind("handed_over", "Handed over", 90, "Opening the session"),
+    StepKind("ready", "Ready", 100, "Ready"),
+)
+
+AGENT_STEPS: Final = frozenset({"received", "created", "started", "answering", "painted"})
+"""Steps of a start that its Agent reports."""
+
+_MESSAGES: Final[dict[SessionStatus, str]] = {
+    SessionStatus.RUNNING: "Ready",
+    SessionStatus.STOPPING: "Stopping",
+    SessionStatus.STOPPED: "Stopped; resume it to go on",
+    SessionStatus.PAUSING: "Pausing",
+    SessionStatus.PAUSED: "Paused; resume it to go on",
+    SessionStatus.DELETING: "Being deleted",
+    SessionStatus.DELETED: "Deleted",
+    SessionStatus.UNREACHABLE: "The machine of this session does not answer at the moment",
+    SessionStatus.LOST: "The machine of this session has not answered for a long time; the session may come back",
+}
+_STARTING: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, SessionStatus.ASSIGNING})
+
+
+@dataclass(frozen=True, slots=True)
+class ShownStep:
+    """One line of the connecting screen; `at` is when it happened, seconds since the epoch, None = not yet."""
+
+    name: str
+    title: str
+    at: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """`percent` is 0-100; `operational_status` is the word of the public interface."""
+
+    operational_status: str
+    percent: int
+    message: str
+    steps: tuple[ShownStep, ...]
+
+
+def progress(status: SessionStatus, recorded: Mapping[str, float], *, staged: bool, error: str = "") -> Progress:
+    """What to show for a session.
+
+    Args:
+        status: of the row.
+        recorded: name → time of the rows of `session_steps`.
+        staged: the session came from a pool, so only the steps of the hand-over are shown.
+        error: why it failed, in the words of Agent and container; empty for people who do not administer them.
+    """
+    kinds = STAGED if staged else ON_DEMAND
+    steps = tuple(ShownStep(kind.name, kind.title, recorded.get(kind.name)) for kind in kinds)
+    percent, message = _reached(kinds, recorded)
+    if status not in _STARTING:
+        percent = 100 if status in (SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST) else percent
+        message = _MESSAGES.get(status, message)
+    elif percent == 100:
+        # `ready` of an earlier start; the bar must not say 100 before the present one is through.
+        percent, message = 50, "Starting again"
+    if status is SessionStatus.FAILED:
+        message = f"The session could not be started: {error}" if error else failure(recorded)
+    return Progress(OPERATIONAL[status], percent, message, steps)
+
+
+def failure(recorded: Mapping[str, float]) -> str:
+    """What a user is told of a session that failed, from how far it had come; the cause is for administrators."""
+    if "ready" in recorded:
+        return "The session stopped working and cannot be opened any more. Start the workspace again. " + _ASK
+    if "started" in recorded:
+        return "The workspace started, but it was not ready in time. Try again in a minute. " + _ASK
+    return "The workspace could not be started on any machine. Try again in a minute. " + _ASK
+
+
+_ASK: Final = "If it happens again, tell an administrator, who can see the cause on the page of the session."
+
+
+def _reached(kinds: tuple[StepKind, ...], recorded: Mapping[str, float]) -> tuple[int, str]:
+    done = [kind for kind in kinds if kind.name in recorded]
+    return (done[-1].percent, done[-1].waiting_for) if done else (0, "Requested")

@@ -1,0 +1,335 @@
+"""What an Agent does next: from what is wanted, what is there and what it remembers to actions with reasons.
+
+The Agent is level-triggered (PROTOCOLS §2): every round compares the whole desired list with the whole inventory, and
+a round that finds the host as desired plans nothing. The rules, each of them a property test:
+
+- Nothing is planned before a fresh, term-valid desired list arrived after the start.
+- Absence commands nothing: a container that no list names is reported, and removed only by a verdict for its id.
+- A container is destroyed only by `want: absent` or a verdict `destroy`.
+- Per session the higher generation wins; a session that left the list keeps its generation as a mark, so that a late
+  answer cannot bring it back; an answer of a lower term is no news.
+- What exited by itself, could not be started or vanished is reported `failed` and never started again.
+- Hand-overs and commands that were begun once are never begun again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, Protocol, TypeVar
+
+from greenroom.core.session.states import ObservedState, Want
+
+
+class ContainerState(StrEnum):
+    """What the runtime says of a container. `created` = it exists and was never started."""
+
+    CREATED = "created"
+    RUNNING = "running"
+    PAUSED = "paused"
+    EXITED = "exited"
+
+
+class ActionKind(StrEnum):
+    """What can be done about one session."""
+
+    CREATE = "create"
+    START = "start"
+    STOP = "stop"
+    PAUSE = "pause"
+    UNPAUSE = "unpause"
+    REMOVE = "remove"
+    EXAMINE = "examine"
+    """Write down why a container ended by itself: exit code and last log lines."""
+    RUN_ASSIGNMENT = "run_assignment"
+    RUN_COMMAND = "run_command"
+    REFUSE_COMMAND = "refuse_command"
+    REPORT_UNKNOWN = "report_unknown"
+    REPORT_MISMATCH = "report_mismatch"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One session of the desired list. `spec_hash` is None where no container may be made (`want: absent`)."""
+
+    session_id: str
+    generation: int
+    want: Want
+    spec_hash: str | None = None
+    assignment_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """One container of this Agent as the runtime shows it. `address` is host:port of the session's page."""
+
+    session_id: str
+    container_id: str
+    state: ContainerState
+    spec_hash: str = ""
+    address: str | None = None
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """What the Agent remembers of a session across its own restarts.
+
+    `ran`: its container was running once. `stopped`: it was stopped because that was wanted. `failure`: the sentence
+    with which it was reported `failed`; a failure is final for the container.
+    """
+
+    ran: bool = False
+    stopped: bool = False
+    failure: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A command that is to run once in a session's container."""
+
+    command_id: str
+    session_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Snapshot:
+    """All that a round is decided on. `list_is_valid`: a fresh, term-valid desired list arrived since the start."""
+
+    list_is_valid: bool
+    wanted: Mapping[str, Wanted] = field(default_factory=dict[str, Wanted])
+    seen: Mapping[str, Seen] = field(default_factory=dict[str, Seen])
+    known: Mapping[str, Known] = field(default_factory=dict[str, Known])
+    orders: tuple[Order, ...] = ()
+    begun: frozenset[str] = frozenset()
+    """Ids of the assignments and commands that are in the journal."""
+    condemned: frozenset[str] = frozenset()
+    """Session ids with the verdict `destroy`."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Action:
+    """One thing to do and, as a sentence, why. `target_id` is the assignment or command, where there is one."""
+
+    kind: ActionKind
+    session_id: str
+    reason: str
+    target_id: str | None = None
+
+
+NOTHING_KNOWN: Final = Known()
+
+
+def plan(snapshot: Snapshot) -> list[Action]:
+    """The actions that bring the host nearer to the desired list; at most one changes each container."""
+    if not snapshot.list_is_valid:
+        return []
+    actions: list[Action] = []
+    for session_id, wanted in sorted(snapshot.wanted.items()):
+        seen = snapshot.seen.get(session_id)
+        known = snapshot.known.get(session_id, NOTHING_KNOWN)
+        actions += _lifecycle(wanted, seen, known)
+        actions += _assignment(wanted, seen, known, snapshot.begun)
+        actions += _mismatch(wanted, seen)
+    for session_id in sorted(snapshot.seen.keys() - snapshot.wanted.keys()):
+        actions.append(_unclaimed(session_id, snapshot.condemned))
+    for order in snapshot.orders:
+        actions += _command(order, snapshot)
+    return actions
+
+
+def _lifecycle(wanted: Wanted, seen: Seen | None, known: Known) -> list[Action]:
+    if wanted.want is Want.ABSENT:
+        return [_do(ActionKind.REMOVE, wanted, "the session is to be absent")] if seen else []
+    if known.failure:
+        return []
+    if seen is None:
+        return _without_container(wanted, known)
+    if seen.state is ContainerState.EXITED and not known.stopped:
+        return [_after_unasked_exit(wanted, seen)]
+    kind = _STEPS.get((wanted.want, seen.state))
+    if kind is None:
+        return []
+    return [_do(kind, wanted, f"the session is to be {wanted.want} and its container is {seen.state}")]
+
+
+_STEPS: Final = {
+    (Want.RUNNING, ContainerState.CREATED): ActionKind.START,
+    (Want.RUNNING, ContainerState.EXITED): ActionKind.START,
+    (Want.RUNNING, ContainerState.PAUSED): ActionKind.UNPAUSE,
+    (Want.STOPPED, ContainerState.RUNNING): ActionKind.STOP,
+    (Want.STOPPED, ContainerState.PAUSED): ActionKind.UNPAUSE,
+    (Want.PAUSED, ContainerState.RUNNING): ActionKind.PAUSE,
+    (Want.PAUSED, ContainerState.CREATED): ActionKind.START,
+    (Want.PAUSED, ContainerState.EXITED): ActionKind.START,
+}
+"""(want, state of the container) → the next step towards it; a container is `exited` here only by order."""
+
+
+def _after_unasked_exit(wanted: Wanted, seen: Seen) -> Action:
+    if wanted.want is Want.STOPPED:
+        return _do(ActionKind.STOP, wanted, "the container ended before it was stopped; that is taken for the stop")
+    return _do(ActionKind.EXAMINE, wanted, f"the container ended by itself with exit code {seen.exit_code}")
+
+
+def _without_container(wanted: Wanted, known: Known) -> list[Action]:
+    if wanted.want is not Want.RUNNING or known.ran or wanted.spec_hash is None:
+        return []
+    return [_do(ActionKind.CREATE, wanted, "the session is to be running and has no container yet")]
+
+
+def _assignment(wanted: Wanted, seen: Seen | None, known: Known, begun: frozenset[str]) -> list[Action]:
+    ready = seen is not None and seen.state is ContainerState.RUNNING and not known.failure
+    if wanted.assignment_id is None or wanted.assignment_id in begun or wanted.want is not Want.RUNNING or not ready:
+        return []
+    reason = "the session was handed to a user and the hand-over was not begun"
+    return [_do(ActionKind.RUN_ASSIGNMENT, wanted, reason, wanted.assignment_id)]
+
+
+def _mismatch(wanted: Wanted, seen: Seen | None) -> list[Action]:
+    if seen is None or wanted.spec_hash is None or seen.spec_hash == wanted.spec_hash:
+        return []
+    reason = (
+        f"the container was made from specification {seen.spec_hash or '(none)'}, wanted is {wanted.spec_hash}; "
+        "it is left as it is, because replacing it would lose what is inside"
+    )
+    return [_do(ActionKind.REPORT_MISMATCH, wanted, reason)]
+
+
+def _unclaimed(session_id: str, condemned: frozenset[str]) -> Action:
+    if session_id in condemned:
+        reason = "the Manager's verdict on this container, which no session accounts for, is destroy"
+        return Action(kind=ActionKind.REMOVE, session_id=session_id, reason=reason)
+    reason = "a container of this installation is in no desired list; it is left alone until there is a verdict"
+    return Action(kind=ActionKind.REPORT_UNKNOWN, session_id=session_id, reason=reason)
+
+
+def _command(order: Order, snapshot: Snapshot) -> list[Action]:
+    if order.command_id in snapshot.begun:
+        return []
+    wanted = snapshot.wanted.get(order.session_id)
+    if wanted is None:
+        return []
+    refusal = _command_refusal(wanted, snapshot)
+    if refusal:
+        kind, reason = ActionKind.REFUSE_COMMAND, refusal
+    elif _is_running(snapshot.seen.get(order.session_id)):
+        kind, reason = ActionKind.RUN_COMMAND, "the command was ordered and is not in the journal"
+    else:
+        return []
+    return [Action(kind=kind, session_id=order.session_id, reason=reason, target_id=order.command_id)]
+
+
+def _command_refusal(wanted: Wanted, snapshot: Snapshot) -> str:
+    """Why the command can never run here; empty while it can or may soon."""
+    if wanted.want is not Want.RUNNING:
+        return f"the session is to be {wanted.want}; commands run only in running sessions"
+    known = snapshot.known.get(wanted.session_id, NOTHING_KNOWN)
+    state, error = observe(wanted, snapshot.seen.get(wanted.session_id), known)
+    return error if state is ObservedState.FAILED else ""
+
+
+def _is_running(seen: Seen | None) -> bool:
+    return seen is not None and seen.state is ContainerState.RUNNING
+
+
+def _do(kind: ActionKind, wanted: Wanted, reason: str, target_id: str | None = None) -> Action:
+    return Action(kind=kind, session_id=wanted.session_id, reason=reason, target_id=target_id)
+
+
+def observe(
+    wanted: Wanted, seen: Seen | None, known: Known, *, being_created: bool = False
+) -> tuple[ObservedState, str]:
+    """The state to report for a session and, if it is `failed`, the sentence that says why.
+
+    While its container is `being_created` it is not absent, whatever is wanted by now: it will be there in a moment.
+    """
+    if wanted.want is Want.ABSENT:
+        without = ObservedState.CREATING if being_created else ObservedState.ABSENT
+        return (_OBSERVED[seen.state] if seen else without), ""
+    if known.failure:
+        return ObservedState.FAILED, known.failure
+    if seen is None:
+        return _observe_nothing(wanted, known)
+    if is_unexplained(wanted, seen, known):
+        return ObservedState.FAILED, unasked_exit(seen.exit_code)
+    if seen.state is ContainerState.CREATED and wanted.want is Want.STOPPED:
+        return ObservedState.STOPPED, ""
+    return _OBSERVED[seen.state], ""
+
+
+def is_unexplained(wanted: Wanted, seen: Seen | None, known: Known) -> bool:
+    """Whether the container ended by itself and was not examined yet: the Manager is told once its last lines are
+    read, since it asks no second time."""
+    if seen is None or seen.state is not ContainerState.EXITED or wanted.want in (Want.STOPPED, Want.ABSENT):
+        return False
+    return not (known.stopped or known.failure)
+
+
+_OBSERVED: Final = {
+    ContainerState.CREATED: ObservedState.CREATING,
+    ContainerState.RUNNING: ObservedState.RUNNING,
+    ContainerState.PAUSED: ObservedState.PAUSED,
+    ContainerState.EXITED: ObservedState.STOPPED,
+}
+
+
+def unasked_exit(exit_code: int | None, *, out_of_memory: bool = False) -> str:
+    """The sentence for a container that ended without an order."""
+    if out_of_memory:
+        return f"The container ran out of memory and ended with exit code {exit_code}; raise the workspace's memory."
+    return f"The container ended by itself with exit code {exit_code}."
+
+
+def _observe_nothing(wanted: Wanted, known: Known) -> tuple[ObservedState, str]:
+    if known.ran:
+        return ObservedState.FAILED, "The container is gone although nobody asked for that; what was in it is lost."
+    if wanted.want is not Want.RUNNING:
+        return ObservedState.FAILED, f"The session is to be {wanted.want}, but it never had a container here."
+    if wanted.spec_hash is None:
+        return ObservedState.FAILED, "The Manager sent no specification for this session that this Agent understands."
+    return ObservedState.CREATING, ""
+
+
+class Generational(Protocol):
+    """An entry of a desired list."""
+
+    @property
+    def session_id(self) -> str:
+        """Which session."""
+        ...
+
+    @property
+    def generation(self) -> int:
+        """Grows with every change of the session's row."""
+        ...
+
+
+Entry = TypeVar("Entry", bound=Generational)
+
+
+def is_news(term: int, term_seen: int, fresh: bool) -> bool:
+    """Whether an answer may change anything: read recently from the database, and of no lower term than was heard."""
+    return fresh and term >= term_seen
+
+
+def merge(
+    held: Mapping[str, Entry], news: Iterable[Entry], marks: Mapping[str, int]
+) -> tuple[dict[str, Entry], dict[str, int]]:
+    """The desired list after a whole list `news` arrived, and the highest generation ever heard of each session.
+
+    An entry whose generation was overtaken is not taken from `news`: the one held stays, and a session that had left
+    the list does not come back. Sessions that `news` does not name leave the list (their containers stay).
+    """
+    merged: dict[str, Entry] = {}
+    marks_after = dict(marks)
+    for entry in news:
+        mark = marks.get(entry.session_id, 0)
+        if entry.generation >= mark:
+            before = held.get(entry.session_id)
+            merged[entry.session_id] = before if before and before.generation == entry.generation else entry
+            marks_after[entry.session_id] = entry.generation
+        elif entry.session_id in held:
+            merged[entry.session_id] = held[entry.session_id]
+    return merged, marks_after

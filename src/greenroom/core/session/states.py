@@ -1,0 +1,187 @@
+"""The states of a session, the only edges between them (DESIGN §5, invariant I11), and the commands stop, pause,
+resume.
+
+The table `ALLOWED` is the single source: SQL guards (`status = ANY(sources_of(target))`), the diagram in the
+documentation and the invariant checker of `greenroom doctor` are derived from it.
+
+A command is a desired state: the row says at once what is wanted, the Agent makes it so. Giving it again is a success;
+a command that cannot be obeyed is refused with a sentence and changes nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final, Literal
+
+
+class SessionStatus(StrEnum):
+    """The status of a session row, the words used everywhere."""
+
+    REQUESTED = "requested"
+    STARTING = "starting"
+    RUNNING = "running"
+    ASSIGNING = "assigning"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    PAUSING = "pausing"
+    PAUSED = "paused"
+    DELETING = "deleting"
+    DELETED = "deleted"
+    FAILED = "failed"
+    UNREACHABLE = "unreachable"
+    LOST = "lost"
+
+
+class Want(StrEnum):
+    """What the Agent is told to make of a session's container."""
+
+    RUNNING = "running"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    ABSENT = "absent"
+
+
+class ObservedState(StrEnum):
+    """What the Agent sees of a session's container."""
+
+    CREATING = "creating"
+    RUNNING = "running"
+    STOPPED = "stopped"
+    PAUSED = "paused"
+    FAILED = "failed"
+    ABSENT = "absent"
+
+
+_S = SessionStatus
+
+ALLOWED: Final[dict[SessionStatus, frozenset[SessionStatus]]] = {
+    _S.REQUESTED: frozenset({_S.STARTING, _S.RUNNING, _S.DELETING, _S.FAILED}),
+    _S.STARTING: frozenset({_S.RUNNING, _S.DELETING, _S.FAILED, _S.LOST}),
+    _S.RUNNING: frozenset({_S.ASSIGNING, _S.STOPPING, _S.PAUSING, _S.DELETING, _S.FAILED, _S.UNREACHABLE, _S.LOST}),
+    _S.ASSIGNING: frozenset({_S.RUNNING, _S.DELETING, _S.FAILED, _S.LOST}),
+    _S.STOPPING: frozenset({_S.STOPPED, _S.STARTING, _S.DELETING, _S.FAILED, _S.LOST}),
+    _S.STOPPED: frozenset({_S.STARTING, _S.DELETING, _S.FAILED, _S.LOST}),
+    _S.PAUSING: frozenset({_S.PAUSED, _S.STARTING, _S.DELETING, _S.FAILED, _S.LOST}),
+    _S.PAUSED: frozenset({_S.STARTING, _S.STOPPING, _S.DELETING, _S.FAILED, _S.LOST}),
+    _S.DELETING: frozenset({_S.DELETED}),
+    _S.DELETED: frozenset(),
+    _S.FAILED: frozenset({_S.DELETING, _S.DELETED}),
+    _S.UNREACHABLE: frozenset({_S.RUNNING, _S.DELETING, _S.FAILED}),
+    _S.LOST: frozenset({_S.STARTING, _S.RUNNING, _S.STOPPED, _S.PAUSED, _S.DELETING, _S.FAILED}),
+}
+"""status → the statuses that may follow it. `deleted` is final."""
+
+TRANSITIONAL: Final[frozenset[SessionStatus]] = frozenset(
+    {_S.REQUESTED, _S.STARTING, _S.ASSIGNING, _S.STOPPING, _S.PAUSING, _S.DELETING}
+)
+"""Statuses nobody may be stuck in: each has a deadline after which the Primary acts."""
+
+RETURNING: Final[frozenset[SessionStatus]] = frozenset({_S.UNREACHABLE, _S.LOST})
+"""Statuses that wait for an Agent to come back; once it is back, they have a deadline too."""
+
+WANTED_IN: Final[dict[SessionStatus, frozenset[Want]]] = {
+    **dict.fromkeys((_S.REQUESTED, _S.STARTING, _S.ASSIGNING, _S.RUNNING, _S.UNREACHABLE), frozenset({Want.RUNNING})),
+    **dict.fromkeys((_S.STOPPING, _S.STOPPED), frozenset({Want.STOPPED})),
+    **dict.fromkeys((_S.PAUSING, _S.PAUSED), frozenset({Want.PAUSED})),
+    **dict.fromkeys((_S.DELETING, _S.DELETED), frozenset({Want.ABSENT})),
+    _S.LOST: frozenset({Want.RUNNING, Want.STOPPED, Want.PAUSED}),
+    _S.FAILED: frozenset(Want),
+}
+"""status → what the Agent may be told meanwhile (an invariant of `greenroom doctor`)."""
+
+COUNTS_FOR_USER: Final[frozenset[SessionStatus]] = frozenset(_S) - {_S.DELETED, _S.DELETING, _S.FAILED}
+"""Statuses that count towards `max_kasms_per_user`."""
+
+RESTING: Final[frozenset[SessionStatus]] = frozenset({_S.STOPPING, _S.STOPPED, _S.PAUSING, _S.PAUSED})
+"""Statuses of a session that was stopped or paused, or is about to be."""
+
+KEPT_ALIVE: Final[frozenset[SessionStatus]] = COUNTS_FOR_USER - RESTING
+"""Statuses in which the keepalive clock of a user's session runs; of one that rests it stands still."""
+
+OPERATIONAL: Final[dict[SessionStatus, str]] = {
+    **{status: str(status) for status in _S},
+    _S.REQUESTED: "starting",
+    _S.ASSIGNING: "starting",
+    _S.UNREACHABLE: "running",
+    _S.LOST: "running",
+}
+"""status → `operational_status` of the public interface (DESIGN §5)."""
+
+
+def may_follow(before: SessionStatus, after: SessionStatus) -> bool:
+    """Whether the edge `before` → `after` exists."""
+    return after in ALLOWED[before]
+
+
+def sources_of(target: SessionStatus) -> frozenset[SessionStatus]:
+    """All statuses from which `target` may be entered; the guard of every SQL status change."""
+    return frozenset(status for status, following in ALLOWED.items() if target in following)
+
+
+def diagram() -> str:
+    """The table as a Mermaid state diagram, one edge a line, for the documentation."""
+    edges = (f"    {before} --> {after}" for before in _S for after in _S if after in ALLOWED[before])
+    return "\n".join(["stateDiagram-v2", "    [*] --> requested", *edges, "    deleted --> [*]"])
+
+
+LifecycleCommand = Literal["stop", "pause", "resume"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Transition:
+    """What a command does to a session.
+
+    `want` is what its Agent is told, `through` the status it has until that is reported, `sources` the statuses in
+    which it is obeyed, `settled` those in which there is nothing left to do.
+    """
+
+    want: Want
+    through: SessionStatus
+    sources: frozenset[SessionStatus]
+    settled: frozenset[SessionStatus]
+    done: str
+    """What the session is then, for sentences."""
+
+
+TRANSITIONS: Final[dict[LifecycleCommand, Transition]] = {
+    "stop": Transition(
+        want=Want.STOPPED,
+        through=_S.STOPPING,
+        sources=frozenset({_S.RUNNING, _S.PAUSED}),
+        settled=frozenset({_S.STOPPING, _S.STOPPED}),
+        done="stopped",
+    ),
+    "pause": Transition(
+        want=Want.PAUSED,
+        through=_S.PAUSING,
+        sources=frozenset({_S.RUNNING}),
+        settled=frozenset({_S.PAUSING, _S.PAUSED}),
+        done="paused",
+    ),
+    "resume": Transition(
+        want=Want.RUNNING,
+        through=_S.STARTING,
+        sources=frozenset({_S.STOPPING, _S.STOPPED, _S.PAUSING, _S.PAUSED}),
+        settled=frozenset({_S.REQUESTED, _S.STARTING, _S.ASSIGNING, _S.RUNNING}),
+        done="resumed",
+    ),
+}
+
+
+def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool) -> str | None:
+    """Why the command cannot be obeyed now, as a sentence; None = it can, or there is nothing left to do."""
+    transition = TRANSITIONS[command]
+    if not has_user:
+        return f"A staged session cannot be {transition.done}: it waits, running, for the user it will be handed to."
+    if status in transition.sources | transition.settled:
+        return None
+    if status in RETURNING:
+        return f"The session cannot be {transition.done}: its machine does not answer at the moment."
+    when = " or ".join(sorted(transition.sources))
+    return f"The session is {status}; it can be {transition.done} while it is {when}."
+
+
+def possible(status: SessionStatus, *, has_user: bool) -> tuple[LifecycleCommand, ...]:
+    """The commands that would change something now."""
+    return tuple(name for name, transition in TRANSITIONS.items() if has_user and status in transition.sources)

@@ -1,0 +1,1 @@
+"""Web filter policies: which hosts a session may reach."""

@@ -1,0 +1,203 @@
+"""Web filter policies: which hosts a session may reach, and why; and the addresses that no session may reach. Pure.
+
+A domain stands for itself and everything below it. Of all listed domains a host belongs to, the longest one decides,
+so a policy may deny `example.com` and allow `docs.example.com`. A host no list speaks about, an IP address included,
+meets the default action. What Squid is told (`core.web_filter.squid`) agrees with `decision`. No policy reaches private
+networks, this host, or what is no single machine on the internet.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import idna
+
+from greenroom.core.errors import Invalid
+
+PRIVATE: Final = (
+    "0.0.0.0/8",
+    "10.0.0.0/8",
+    "100.64.0.0/10",
+    "127.0.0.0/8",
+    "169.254.0.0/16",
+    "172.16.0.0/12",
+    "192.168.0.0/16",
+    "224.0.0.0/4",
+    "240.0.0.0/4",
+)
+"""Private, shared (carrier), loopback, link-local (metadata services of clouds), multicast and reserved addresses."""
+
+PRIVATE_IPV6: Final = (
+    "::/127",
+    "64:ff9b::/96",
+    "64:ff9b:1::/48",
+    "2002::/16",
+    "fc00::/7",
+    "fe80::/10",
+    "fec0::/10",
+    "ff00::/8",
+)
+"""The same of IPv6, and the forms that carry an IPv4 address inside (NAT64, 6to4)."""
+
+_NETWORKS: Final = tuple(ipaddress.ip_network(network) for network in (*PRIVATE, *PRIVATE_IPV6))
+
+
+def is_private(address: str) -> bool:
+    """Whether an IP address is one of these; an IPv4 address inside an IPv6 one counts as itself.
+
+    Raises:
+        ValueError: it is no IP address.
+    """
+    parsed = ipaddress.ip_address(address)
+    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
+        parsed = parsed.ipv4_mapped
+    return any(parsed in network for network in _NETWORKS)
+
+
+Action = Literal["allow", "deny"]
+
+WEB_PORTS: Final = (80, 443)
+"""The ports that the lists decide about."""
+FREE_PORTS_FROM: Final = 1024
+"""Where the default action is `allow`, ports from here on are decided like web ports; others (mail, ssh) never are."""
+
+MAX_DOMAINS: Final = 10_000
+"""Domains in one list of a policy."""
+MAX_DOMAIN_CHARACTERS: Final = 253
+
+_LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
+_NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterPolicy:
+    """A policy; the domains are as `domain` gives them, and none is in both lists."""
+
+    filter_policy_id: str
+    name: str
+    default_action: Action = "deny"
+    allow: tuple[str, ...] = ()
+    deny: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a policy says about a host, and why, as a sentence."""
+
+    action: Action
+    reason: str
+
+
+def decision(policy: FilterPolicy, host: str, port: int = 443) -> Decision:
+    """Whether a session under `policy` may open `host` (a name or an IP address) at `port`.
+
+    A name that is allowed here is still refused when it resolves to a private address.
+    """
+    if problem := port_problem(policy, port):
+        return Decision("deny", problem)
+    host = host.lower().rstrip(".")
+    if (address := _address(host)) and is_private(address):
+        return Decision("deny", f"{host} is a private address, which no session may reach.")
+    listed = [name for name in _itself_and_parents(host) if name in policy.deny or name in policy.allow]
+    if not listed:
+        return Decision(policy.default_action, f"{host} is in no list, and the default action is {_verb(policy)}.")
+    action: Action = "deny" if listed[0] in policy.deny else "allow"
+    return Decision(action, f"{listed[0]} is in the {action} list.")
+
+
+def port_problem(policy: FilterPolicy, port: int) -> str:
+    """Why a port may not be used whatever the host, as a sentence; empty when the host decides."""
+    if port in WEB_PORTS:
+        return ""
+    if port < FREE_PORTS_FROM:
+        return f"Port {port} is not one of the web; allowed are 80 and 443."
+    if policy.default_action == "deny":
+        return f"Port {port} is closed: the default action is deny, so only 80 and 443 are open."
+    return ""
+
+
+def _verb(policy: FilterPolicy) -> str:
+    return "to allow" if policy.default_action == "allow" else "to deny"
+
+
+def _itself_and_parents(host: str) -> Iterator[str]:
+    """`a.b.c`, `b.c`, `c`: the longest first."""
+    labels = host.split(".")
+    for position in range(len(labels)):
+        yield ".".join(labels[position:])
+
+
+def _address(host: str) -> str | None:
+    try:
+        return str(ipaddress.ip_address(host.strip("[]")))
+    except ValueError:
+        return None
+
+
+def depth(name: str) -> int:
+    """How many labels a domain has; of two domains that a host belongs to, the deeper one decides."""
+    return name.count(".") + 1
+
+
+# What an administrator may write -----------------------------------------------------------------------------------
+
+
+def domain(text: str) -> str:
+    """A domain as it is stored: lower case, without the final dot, other alphabets in their ASCII form (IDNA 2008).
+
+    Raises:
+        Invalid: it is no domain; the sentence says what to write instead.
+    """
+    name = text.strip().rstrip(".")
+    if any(character in name for character in "/:@"):
+        raise Invalid(f"{_quoted(text)} is an address; write the domain alone, like example.com.")
+    if "*" in name or name.startswith("."):
+        raise Invalid(f"{_quoted(text)} has a wildcard; write example.com, which includes everything below it.")
+    name = name.lower() if name.isascii() else _ascii(name, text)
+    labels = name.split(".")
+    if len(name) > MAX_DOMAIN_CHARACTERS or not all(_LABEL.fullmatch(label) for label in labels):
+        raise Invalid(f"{_quoted(text)} is not a domain; write one like example.com.")
+    if _NUMBER.fullmatch(labels[-1]):
+        raise Invalid(f"{_quoted(text)} is an IP address; those are decided by the default action.")
+    return name
+
+
+def _ascii(name: str, text: str) -> str:
+    try:
+        return idna.encode(name, uts46=True).decode()
+    except idna.IDNAError as error:
+        raise Invalid(f"{_quoted(text)} is not a domain: {error}.") from error
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 80 else text[:77] + "…")
+
+
+def domains(texts: Sequence[str]) -> tuple[str, ...]:
+    """A list of domains as it is stored: each once, sorted.
+
+    Raises:
+        Invalid: one of them is no domain, or there are too many.
+    """
+    if len(texts) > MAX_DOMAINS:
+        raise Invalid(f"A list has {len(texts)} domains; at most {MAX_DOMAINS} are possible.")
+    return tuple(sorted({domain(text) for text in texts}))
+
+
+def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
+    """Refuse lists that contradict each other.
+
+    Raises:
+        Invalid: a domain is in both.
+    """
+    if both := sorted(set(allow) & set(deny)):
+        raise Invalid(f"{', '.join(both[:5])} cannot be both allowed and denied; take it out of one of the lists.")
+
+
+def policy_in_force(image_policy: str | None, group_policy: str | None, *, force_disabled: bool) -> str | None:
+    """The policy of a session: the groups' one, else the workspace's; none where the workspace switches filters off."""
+    return None if force_disabled else group_policy or image_policy

@@ -1,0 +1,80 @@
+"""Words for people: what is wrong with a value, and texts that strangers chose inside our sentences.
+
+Verdicts of the library that checks requests and settings become the rest of a sentence that begins with the name of
+the field, without a full stop.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping
+from typing import Any, Final
+
+
+def one_line(text: str) -> str:
+    """`text` without what would break or turn round the line it stands in.
+
+    Control characters, line and paragraph separators, and the invisible ones that reverse the direction of writing
+    become escapes like `\\u202e`.
+    """
+    if text.isprintable():
+        return text
+    return "".join(f"\\u{ord(c):04x}" if unicodedata.category(c) in _BREAKING else c for c in text)
+
+
+_BREAKING = frozenset(("Cc", "Cf", "Zl", "Zp"))
+
+
+_A_WHOLE_NUMBER: Final = "must be a whole number"
+_A_NUMBER: Final = "must be a number"
+_AN_OBJECT: Final = "must be an object"
+_AN_ID: Final = "must be an id, like 0e2dfa45-1e45-46a9-b953-94941d5870ca"
+_A_TIME: Final = "must be a date and time with its offset, like 2027-01-31T09:30:00Z"
+_TRUE_OR_FALSE: Final = "must be true or false"
+
+WORDS: Final = {
+    "missing": "is missing",
+    "extra_forbidden": "is not known here",
+    "int_type": _A_WHOLE_NUMBER,
+    "int_parsing": _A_WHOLE_NUMBER,
+    "int_from_float": _A_WHOLE_NUMBER,
+    "int_parsing_size": "is too large a number",
+    "float_type": _A_NUMBER,
+    "float_parsing": _A_NUMBER,
+    "finite_number": _A_NUMBER,
+    "greater_than": "must be more than {gt}",
+    "greater_than_equal": "must be {ge} or more",
+    "less_than": "must be less than {lt}",
+    "less_than_equal": "must be {le} or less",
+    "bool_type": _TRUE_OR_FALSE,
+    "bool_parsing": _TRUE_OR_FALSE,
+    "string_type": "must be a text",
+    "string_too_short": "must have {min_length} or more characters",
+    "string_too_long": "must have {max_length} characters at most",
+    "literal_error": "must be {expected}",
+    "uuid_type": _AN_ID,
+    "uuid_parsing": _AN_ID,
+    "datetime_type": _A_TIME,
+    "datetime_parsing": _A_TIME,
+    "datetime_from_date_parsing": _A_TIME,
+    "timezone_aware": _A_TIME,
+    "list_type": "must be a list",
+    "too_short": "must have {min_length} or more entries",
+    "too_long": "must have {max_length} entries at most",
+    "dict_type": _AN_OBJECT,
+    "model_type": _AN_OBJECT,
+    "model_attributes_type": _AN_OBJECT,
+}
+"""Kind of verdict → words; in braces what its context says."""
+
+
+def in_words(verdict: Mapping[str, Any]) -> str:
+    """One verdict (`type`, `msg`, `ctx`); what a validator of ours says, and kinds that are not listed, as they are."""
+    words = WORDS.get(verdict["type"])
+    if words is None:
+        return str(verdict["msg"]).removeprefix("Value error, ").removesuffix(".")
+    return words.format_map({name: _quoted(value) for name, value in verdict.get("ctx", {}).items()})
+
+
+def _quoted(value: object) -> object:
+    return f"{value:.15g}" if isinstance(value, float) else value

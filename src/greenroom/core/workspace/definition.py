@@ -1,0 +1,84 @@
+"""What has to be true of a workspace as a whole before it is stored; single fields are checked by their own modules."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from greenroom.core.errors import Invalid
+from greenroom.core.workspace.exec_config import commands_problem
+from greenroom.core.workspace.volumes import is_writable
+
+_HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?"
+_PART: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
+_TAG: Final = r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
+REFERENCE: Final = re.compile(f"(?:(?=localhost/|[^/]*[.:]){_HOST}/)?{_PART}(?:/{_PART})*{_TAG}")
+"""How the image of a container is written: [registry/]name[:tag][@digest]; a registry has a dot or a port."""
+
+DEFAULT_REGISTRY: Final = "docker.io"
+"""Where an image comes from whose name does not say."""
+DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+
+
+def check(fields: Mapping[str, Any]) -> None:
+    """Refuse a workspace whose fields contradict each other.
+
+    Raises:
+        Invalid: with what is wrong and what to do.
+    """
+    if fields["restrict_to_zone"] and fields["zone_id"] is None:
+        raise Invalid("restrict_to_zone needs zone_id, the zone it is restricted to.")
+    if fields["restrict_to_server"] and fields["server_id"] is None:
+        raise Invalid("restrict_to_server needs server_id, the Agent it is restricted to.")
+    if problem := registry_problem(fields["name"], fields["docker_registry"]):
+        raise Invalid(problem)
+    writable = fields["persistent_profile_path"] or is_writable(fields["volume_mappings"])
+    if writable and (problem := commands_problem(fields["exec_config"])):
+        raise Invalid(problem)
+
+
+def registry_of(name: str) -> str:
+    """The registry an image comes from, as host[:port]."""
+    first, slash, _ = name.partition("/")
+    named = bool(slash) and ("." in first or ":" in first or first == "localhost")
+    return first.lower() if named else DEFAULT_REGISTRY
+
+
+def token_problem(before: str, after: str) -> str | None:
+    """Why a stored token may not be kept when the image `before` becomes `after`, as a sentence; None = it may.
+
+    Whoever may change a workspace has not seen its token, and must not have it sent to a registry of his own.
+    """
+    old, new = registry_of(before), registry_of(after)
+    if old == new or {old, new} <= DOCKER_HUB:
+        return None
+    return (
+        f"The stored docker_token is for {old}, and {after} comes from {new}: give docker_token for {new}, or null to"
+        " remove it."
+    )
+
+
+def registry_problem(name: str, docker_registry: str) -> str | None:
+    """Why user and token of `docker_registry` would go to somebody else, as a sentence; None = they would not.
+
+    A daemon sends them to the registry in the image's name, whatever else is written beside it.
+    """
+    if not docker_registry:
+        return None
+    address = docker_registry if "://" in docker_registry else f"//{docker_registry}"
+    try:
+        host = urlsplit(address).netloc.rpartition("@")[2].lower()
+    except ValueError:
+        host = ""
+    if not re.fullmatch(_HOST, host):
+        return f"docker_registry {docker_registry!r} is no address of a registry; write it like registry.example:5000."
+    ours = registry_of(name)
+    if host == ours or {host, ours} <= DOCKER_HUB:
+        return None
+    path = name.partition("/")[2] if name.lower().startswith(f"{ours}/") else name
+    return (
+        f"The image {name} comes from {ours}, so user and token for {host} would be sent there;"
+        f" write the image as {host}/{path}, or change docker_registry."
+    )

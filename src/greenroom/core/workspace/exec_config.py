@@ -1,0 +1,149 @@
+"""The `exec_config` of workspaces: commands that run inside a session's container, and the users that they run as.
+
+`first_launch` runs once, when the session's page is there and before the session counts as usable; `go` when a running
+session is given a new address; `assign` when a staged session is handed to a user. A command is split into words here,
+once, by shell rules; no shell of ours ever runs it. It runs with what the container has: it may be another user's (also
+root's, who has no capabilities there either), never privileged.
+
+Beside a folder that they can write to no process in a container is root. There is no user namespace: root in the
+container is the host's root to a mounted folder, whatever capabilities it lacks. It reads what only root may read
+there, and what it leaves with the set-user-id bit makes root of whoever runs it. So where a folder is mounted writable,
+the container and every command in it belong to some other user.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from typing import Any, Final, cast
+
+from greenroom.core.errors import Invalid
+from greenroom.core.workspace.run_config import environment_problem
+from greenroom.core.workspace.session_spec import Exec
+
+COMMANDS: Final = ("first_launch", "go", "assign")
+KEYS: Final = ("cmd", "environment", "user", "workdir")
+
+
+def validated(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The same config, of which every command can be run: `{"go": {"cmd", "user"?, "environment"?, "workdir"?}}`.
+
+    Raises:
+        Invalid: a command is unknown or cannot be used; the sentence names it and why.
+    """
+    for name in config:
+        if name not in COMMANDS:
+            raise Invalid(f"There is no command {name}; there are {', '.join(COMMANDS)}.")
+        entry = _object(config[name], f"The command {name}")
+        for key, value in entry.items():
+            if key == "privileged" and not value:
+                continue
+            if key not in KEYS:
+                why = ": no command has more rights than its session" if key == "privileged" else ""
+                raise Invalid(f"The command {name} may not have `{key}`{why}; it may have {', '.join(KEYS)}.")
+        if command_of(config, name) is None:
+            raise Invalid(f"The command {name} is empty.")
+    return dict(config)
+
+
+def command_of(config: Mapping[str, Any], name: str) -> Exec | None:
+    """The command `first_launch`, `go` or `assign` of a workspace, or None if it has none.
+
+    Raises:
+        Invalid: it has one that cannot be run.
+    """
+    if not config.get(name):
+        return None
+    entry = _object(config[name], f"The command {name}")
+    environment = _object(entry.get("environment") or {}, f"The environment of command {name}")
+    if problem := environment_problem(environment):
+        raise Invalid(f"The environment of command {name}: {problem}")
+    workdir = _command_text(entry, "workdir", name)
+    if workdir is not None and not workdir.startswith("/"):
+        raise Invalid(f"The workdir of command {name} must be an absolute path.")
+    return Exec(
+        argv=_words(entry.get("cmd"), name),
+        user=_command_text(entry, "user", name),
+        environment={key: str(value) for key, value in environment.items()},
+        workdir=workdir,
+    )
+
+
+def _words(cmd: object, name: str) -> tuple[str, ...]:
+    if isinstance(cmd, str):
+        try:
+            words: list[object] = [*shlex.split(cmd)]
+        except ValueError as error:
+            raise Invalid(f"The command {name} cannot be split into words: {error}.") from error
+    elif isinstance(cmd, list):
+        words = cast("list[object]", cmd)
+    else:
+        raise Invalid(f"The command {name} needs `cmd`, a text or a list of texts.")
+    if not words:
+        raise Invalid(f"The command {name} is empty.")
+    if not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise Invalid(f"The command {name} must be a text or a list of texts.")
+    return tuple(cast("list[str]", words))
+
+
+def _command_text(entry: Mapping[str, Any], key: str, name: str) -> str | None:
+    value = entry.get(key)
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or "\0" in value:
+        raise Invalid(f"The {key} of command {name} must be a text.")
+    return value
+
+
+def _object(value: object, title: str) -> dict[str, Any]:
+    if not isinstance(value, dict):
+        raise Invalid(f"{title} must be an object.")
+    return cast("dict[str, Any]", value)
+
+
+def spells_root(user: str) -> bool:
+    """Whether a user of a container, `name or number[:group]`, is root by its very spelling; empty = the image says."""
+    name = user.partition(":")[0].strip()
+    return name == "root" or re.fullmatch("[+-]?0+", name) is not None
+
+
+def is_root(user: str, passwd: str) -> bool:
+    """Whether a user is root in a container with this /etc/passwd; empty = the default, which is root.
+
+    As Docker resolves it, or more strictly: a line counts whose name is the user's, also where that is a number, and
+    one whose number is missing or cannot be read says root.
+    """
+    name = user.partition(":")[0].strip()
+    if not name or spells_root(user):
+        return True
+    return any(entry[0] == name and not _is_positive(entry[2:3]) for entry in _entries(passwd))
+
+
+def root_problem(user: str, who: str) -> str:
+    """The sentence that refuses root; `who` is what would run as it, like "The command go"."""
+    named = f"root ({user})" if user and user != "root" else "root"
+    return (
+        f"{who} would run as {named} beside a folder of the host that is mounted writable, where root is the host's"
+        " own: name another user, or mount the folder with the mode ro."
+    )
+
+
+def commands_problem(exec_config: Mapping[str, Any]) -> str | None:
+    """Why these commands cannot be had beside a writable folder, as a sentence; None = they can."""
+    for name in COMMANDS:
+        try:
+            command = command_of(exec_config, name)
+        except Invalid:
+            continue  # said by who checks the command itself
+        if command is not None and command.user is not None and spells_root(command.user):
+            return root_problem(command.user, f"The command {name}")
+    return None
+
+
+def _entries(passwd: str) -> list[list[str]]:
+    return [line.strip().split(":") for line in passwd.splitlines()]
+
+
+def _is_positive(number: list[str]) -> bool:
+    return any(re.fullmatch("0*[1-9][0-9]*", text) for text in number)

@@ -1,0 +1,308 @@
+"""The `run_config` of workspaces and groups, and the variables of a launch: which options of a container may be chosen.
+
+An allow-list, because whoever may edit a workspace or a group must not thereby own the host: nothing in it weakens
+what keeps sessions apart. It is checked where it is saved and again where a container is made. Cores and memory are
+fields of the workspace; mounts are volume mappings.
+
+Users who launch a session may not set the variables that make other people's programs run their code: they become the
+environment of the container, and so of the image's own start, which may be root's. Administrators of a workspace set
+what it needs in its `run_config`.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import math
+import posixpath
+import re
+from collections.abc import Callable, Mapping
+from typing import Any, Final, cast
+
+from greenroom.core.errors import Invalid
+
+CAPABILITIES: Final = frozenset(
+    {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"}
+)
+"""What an image may get back by `cap_add`: what programs need that start as root and become someone else."""
+
+SHM_MAX_BYTES: Final = 64 << 30
+"""More than any session needs; the container's memory limit counts it anyway."""
+
+OURS: Final = ("VNC_PW", "VNC_VIEW_ONLY_PW")
+OUR_PREFIX: Final = "KASM_"
+"""Variables that carry the session's credential, its user and its permissions; nobody else sets them."""
+
+_WEAKENS: Final = "weakens what keeps sessions apart"
+_NETWORK: Final = "the network of sessions has the rules that keep them from each other and from the host"
+_MOUNTS: Final = "folders of the host are volume mappings"
+_SIZES: Final = "cores and memory are fields of the workspace, by which sessions are placed"
+_LIMITS: Final = "limits are the same for all sessions"
+
+_REASONS: Final[dict[str, tuple[str, ...]]] = {
+    _WEAKENS: (
+        *("privileged", "devices", "device_requests", "device_cgroup_rules", "security_opt", "userns_mode", "sysctls"),
+        *("pid_mode", "ipc_mode", "uts_mode", "cgroupns", "cgroup_parent", "isolation", "group_add"),
+    ),
+    _NETWORK: ("network", "network_mode", "networks", "ports", "links", "extra_hosts", "publish_all_ports"),
+    _MOUNTS: ("volumes", "volumes_from", "mounts", "volume_driver"),
+    _SIZES: (
+        *("mem_limit", "memswap_limit", "mem_reservation"),
+        *("cpus", "nano_cpus", "cpu_shares", "cpu_quota", "cpuset_cpus"),
+    ),
+    _LIMITS: ("ulimits", "pids_limit", "oom_score_adj", "oom_kill_disable"),
+    "it prepares the session's page; use `command`": ("entrypoint",),
+    "Greenroom knows its containers by name and labels": ("labels", "name"),
+}
+_REFUSED: Final = {name: reason for reason, names in _REASONS.items() for name in names}
+"""Options people know from elsewhere → why they are not to be had."""
+
+
+def validated(config: Mapping[str, Any], *, of: str = "The run config") -> dict[str, Any]:
+    """The options as they are used: sizes in bytes, texts of variables as text.
+
+    hostname, working_dir: text · user: name or number, not root · command: list of texts · environment: {name: text} ·
+    shm_size: bytes or like "512m" · dns: list of IP addresses · tmpfs: {path: options} · cap_add: some of CAPABILITIES
+    · read_only: whether nothing can be written outside of tmpfs and mounted folders · runtime: name of a runtime class.
+
+    Raises:
+        Invalid: an option is unknown, refused or unusable; the sentence begins with `of` and names it and why.
+    """
+    made: dict[str, Any] = {}
+    for name, value in config.items():
+        if name in _REFUSED and not value:
+            continue  # it asks for nothing: "privileged": false
+        if name not in _CHECKS:
+            known = _REFUSED.get(name)
+            raise Invalid(
+                f"{of} may not set `{name}`{f': {known}' if known else ''}; allowed are {', '.join(ALLOWED)}."
+            )
+        try:
+            made[name] = _CHECKS[name](value)
+        except Invalid as error:
+            raise Invalid(f"{of} has a `{name}` that cannot be used: {error.message}") from error
+    return made
+
+
+def validated_of_group(config: Mapping[str, Any]) -> dict[str, Any]:
+    """As `validated`; what decides on which hosts a session can be is for the workspace.
+
+    Raises:
+        Invalid: as `validated`, or the group chooses the runtime.
+    """
+    if config.get("runtime"):
+        raise Invalid("The run config of a group may not set `runtime`: workspaces do, which are placed by it.")
+    return validated(config)
+
+
+def merged(*configs: Mapping[str, Any]) -> dict[str, Any]:
+    """One run config of several: a later one wins, `environment` and `tmpfs` are merged entry by entry."""
+    made: dict[str, Any] = {}
+    for config in configs:
+        for name, value in config.items():
+            before = made.get(name)
+            both = name in _MERGED and isinstance(before, dict) and isinstance(value, dict)
+            made[name] = {**cast("dict[str, Any]", before), **value} if both else value
+    return made
+
+
+def environment_problem(environment: Mapping[str, Any]) -> str | None:
+    """Why these variables cannot be set in a container, as a sentence; None = they can."""
+    for name, value in environment.items():
+        if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+            return f"{name!r} is not a name of a variable."
+        if name in OURS or name.startswith(OUR_PREFIX):
+            return f"{name} is set by Greenroom: it carries the session's credential, user or permissions."
+        is_finite = not isinstance(value, float) or math.isfinite(value)  # JSON of the database has no NaN
+        if isinstance(value, (dict, list)) or value is None or not is_finite or "\0" in str(value):
+            return f"the value of {name} must be a text."
+    return None
+
+
+def size_in_bytes(size: object) -> int:
+    """`512m`, `1g`, `64k` or a number of bytes.
+
+    Raises:
+        Invalid: it is none of these.
+    """
+    text = "" if isinstance(size, bool) else str(size).strip().lower().removesuffix("b")
+    factor = {"k": 1 << 10, "m": 1 << 20, "g": 1 << 30}.get(text[-1:], 1)
+    digits = text[:-1] if factor > 1 else text
+    if not re.fullmatch(r"[0-9]{1,15}", digits) or int(digits) == 0:
+        raise Invalid(f"{size!r} is not a size; write a number of bytes, or like 512m or 1g.")
+    return int(digits) * factor
+
+
+# The options ------------------------------------------------------------------------------------------------------
+
+
+def _hostname(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,61}[A-Za-z0-9])?", value):
+        raise Invalid("it must be a host name of at most 63 characters.")
+    return value
+
+
+_USER: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*|[0-9]{1,10})(:[A-Za-z0-9_.-]+)?")
+
+
+def _user(value: object) -> str:
+    """Root is not given: in a container it is the host's root wherever a folder of the host is mounted writable."""
+    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    if not isinstance(text, str) or not _USER.fullmatch(text):
+        raise Invalid("it must be the name or number of a user, or user:group.")
+    name = text.partition(":")[0]
+    if name == "root" or (name.isdecimal() and int(name) == 0):
+        raise Invalid("a session does not run as root; an image that must start as root says so in its own recipe.")
+    return text
+
+
+def _path(value: object) -> str:
+    if not isinstance(value, str) or not value.startswith("/") or ".." in value.split("/") or "\0" in value:
+        raise Invalid(f"{value!r} must be an absolute path without `..`.")
+    return posixpath.normpath("/" + value.lstrip("/"))
+
+
+def _command(value: object) -> list[str]:
+    problem = "it must be a list of texts, one a word."
+    if not (words := _texts(value, problem)):
+        raise Invalid(problem)
+    return words
+
+
+def _environment(value: object) -> dict[str, str]:
+    if not isinstance(value, dict):
+        raise Invalid("it must be an object, name → text.")
+    variables = cast("dict[str, Any]", value)
+    if problem := environment_problem(variables):
+        raise Invalid(problem)
+    return {name: str(text) for name, text in variables.items()}
+
+
+def _shm_size(value: object) -> int:
+    size = size_in_bytes(value)
+    if size > SHM_MAX_BYTES:
+        raise Invalid(f"it may be {SHM_MAX_BYTES >> 30}g at most.")
+    return size
+
+
+def _dns(value: object) -> list[str]:
+    servers = _texts(value, "it must be a list of IP addresses.")
+    try:
+        return [str(ipaddress.ip_address(server)) for server in servers]
+    except ValueError as error:
+        raise Invalid("it must be a list of IP addresses.") from error
+
+
+def _texts(value: object, problem: str) -> list[str]:
+    words = cast("list[object]", value) if isinstance(value, list) else [None]
+    if not all(isinstance(word, str) and "\0" not in word for word in words):
+        raise Invalid(problem)
+    return cast("list[str]", words)
+
+
+_TMPFS_OPTION: Final = re.compile(
+    r"rw|ro|exec|noexec|nosuid|nodev|size=0*[1-9][0-9]{0,11}[kmg]?|mode=[01]?[0-7]{3}|[ug]id=[0-9]{1,9}"
+)
+
+
+TMPFS_SIZE: Final = "512m"
+"""Of a tmpfs that says none. It is memory: what is in it counts towards the session's."""
+
+_SYSTEM: Final = frozenset(
+    {"proc", "sys", "dev", "etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "boot"}
+)
+"""Folders of the root that hold programs, their settings, or what the kernel shows."""
+
+
+def _tmpfs(value: object) -> dict[str, str]:
+    """Always with a size, and without programs of another user's rights and devices."""
+    if not isinstance(value, dict):
+        raise Invalid('it must be an object, path → options, like {"/scratch": "size=64m"}.')
+    made: dict[str, str] = {}
+    for path, options in cast("dict[str, object]", value).items():
+        where = _path(path)
+        if where == "/" or where.split("/")[1] in _SYSTEM:
+            raise Invalid(f"{path} belongs to the system of the container, which a tmpfs would hide.")
+        chosen = [option for option in options.split(",") if option] if isinstance(options, str) else [""]
+        if not all(_TMPFS_OPTION.fullmatch(option) for option in chosen):
+            raise Invalid(
+                f"the options of {path} may be size=, mode=, uid=, gid=, rw, ro, exec, noexec, nosuid, nodev."
+            )
+        if not any(option.startswith("size=") for option in chosen):
+            chosen.append(f"size={TMPFS_SIZE}")
+        made[where] = ",".join([*chosen, *(option for option in ("nosuid", "nodev") if option not in chosen)])
+    return made
+
+
+def _runtime(value: object) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}", value):
+        raise Invalid("it must be the name of a runtime that Agents offer (GREENROOM_RUNTIME_CLASSES), like runsc.")
+    return value
+
+
+def _read_only(value: object) -> bool:
+    if not isinstance(value, bool):
+        raise Invalid("it must be true or false.")
+    return value
+
+
+def _cap_add(value: object) -> list[str]:
+    names = _texts(value, "it must be a list of capabilities.")
+    wanted = {name.upper().removeprefix("CAP_") for name in names}
+    if refused := sorted(wanted - CAPABILITIES):
+        raise Invalid(f"{', '.join(refused)} {_WEAKENS}; it may be some of {', '.join(sorted(CAPABILITIES))}.")
+    return sorted(wanted)
+
+
+_CHECKS: Final[dict[str, Callable[[object], Any]]] = {
+    "cap_add": _cap_add,
+    "command": _command,
+    "dns": _dns,
+    "environment": _environment,
+    "hostname": _hostname,
+    "read_only": _read_only,
+    "runtime": _runtime,
+    "shm_size": _shm_size,
+    "tmpfs": _tmpfs,
+    "user": _user,
+    "working_dir": _path,
+}
+_MERGED: Final = frozenset({"environment", "tmpfs"})
+
+ALLOWED: Final = tuple(sorted(_CHECKS))
+"""The options there are."""
+
+
+PREFIXES: Final = ("BASH", "GCONV_", "GLIBC_", "LD_", "MALLOC_", "NODE_", "OPENSSL_", "PERL", "PYTHON", "RUBY")
+"""What variables of the dynamic loader, shells and interpreters begin with."""
+
+NAMES: Final = frozenset(
+    {
+        *("CDPATH", "ENV", "GLOBIGNORE", "IFS", "PATH", "PROMPT_COMMAND", "PS4", "SHELLOPTS", "ZDOTDIR"),
+        *("CLASSPATH", "JAVA_TOOL_OPTIONS", "JDK_JAVA_OPTIONS", "_JAVA_OPTIONS", "LOCPATH", "NLSPATH"),
+        *("GDK_PIXBUF_MODULE_FILE", "GIO_EXTRA_MODULES", "GIO_MODULE_DIR", "GTK_MODULES", "GTK_PATH", "QT_PLUGIN_PATH"),
+        *("ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
+        *("HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS"),
+    }
+)
+"""Others of shells, interpreters and toolkits, and those that lead connections and names elsewhere; in capitals."""
+
+
+def launch_problem(environment: Mapping[str, Any]) -> str | None:
+    """Why a launch may not set these variables, as a sentence; None = it may."""
+    if problem := environment_problem(environment):
+        return problem
+    for name in environment:
+        if name.upper() in NAMES or name.startswith(PREFIXES):
+            return (
+                f"{name} changes which code or servers programs use, also those that are not the user's; an"
+                " administrator can set it in the run_config of the workspace."
+            )
+    return None
+
+
+def chosen_by_users(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The variables of a session's specification that its user chose, by the request or by preferences.
+
+    All that Greenroom sets itself begins with `OUR_PREFIX`, and nobody else may set those.
+    """
+    return tuple(sorted(name for name in environment if not name.startswith(OUR_PREFIX)))

@@ -1,0 +1,267 @@
+"""From workspace, zone, permissions, launch and user to the specification of a container, and the files put into it.
+
+Pure: ids and the credential are arguments. `fingerprint` leaves out what differs from session to session, so of two
+staged sessions of one config with the same one either may be handed out (column `config_hash`). A user's SSH keys are
+files of the home folder (group setting `inject_ssh_keys`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import locale
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+from greenroom.core.web_filter.policy import policy_in_force
+from greenroom.core.workspace.exec_config import command_of
+from greenroom.core.workspace.run_config import merged
+from greenroom.core.workspace.session_spec import CpuMode, File, ProfileMode, Protocol, SessionSpec
+from greenroom.core.workspace.volumes import folder_name, laid_over, mounts, profile_mount
+
+REQUEST_HOST: Final = "$request_host$"
+
+TOGGLES: Final[dict[str, tuple[str, str]]] = {
+    "allow_kasm_audio": ("KASM_SVC_AUDIO", ""),
+    "allow_kasm_microphone": ("KASM_SVC_AUDIO_INPUT", ""),
+    "allow_kasm_uploads": ("KASM_SVC_UPLOADS", ""),
+    "allow_kasm_downloads": ("KASM_SVC_DOWNLOADS", ""),
+    "allow_kasm_gamepad": ("KASM_SVC_GAMEPAD", ""),
+    "allow_kasm_webcam": ("KASM_SVC_WEBCAM", ""),
+    "allow_kasm_clipboard_down": ("KASM_SVC_SEND_CUT_TEXT", "-SendCutText "),
+    "allow_kasm_clipboard_up": ("KASM_SVC_ACCEPT_CUT_TEXT", "-AcceptCutText "),
+}
+"""Permission → (variable of the session image, prefix): the clipboard ones are put on the VNC server's command line."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageFacts:
+    """A workspace as far as its containers depend on it. Cores and memory (bytes) are the reservation."""
+
+    image_id: str
+    name: str
+    friendly_name: str
+    enabled: bool = True
+    cores: float = 0.1
+    memory: int = 256_000_000
+    memory_limit: int | None = None
+    disk_limit_bytes: int | None = None
+    cpu_mode: CpuMode = "Shares"
+    port: int = 6901
+    protocol: Protocol = "https"
+    auth_user: str = "kasm_user"
+    run_config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    exec_config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    volume_mappings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    persistent_profile_path: str | None = None
+    filter_policy: str | None = None
+    filter_policy_force_disabled: bool = False
+    """No web filter, whatever workspace and groups say."""
+    only_zone_id: str | None = None
+    """The zone it is restricted to."""
+    only_agent_id: str | None = None
+    """The Agent it is restricted to."""
+    session_time_limit: int | None = None
+    """Seconds from the assignment until a session is deleted in any case; None or 0 = none."""
+    revision: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneFacts:
+    """A zone as far as sessions depend on it."""
+
+    zone_id: str
+    zone_name: str
+    allow_origin_domain: str = REQUEST_HOST
+    upstream_auth_address: str = REQUEST_HOST
+
+    def needs_request_host(self) -> tuple[str, ...]:
+        """Titles of the settings that name the host of a request, and so cannot serve staged sessions."""
+        values = (
+            ("Allow Origin Domain", self.allow_origin_domain),
+            ("Upstream Auth Address", self.upstream_auth_address),
+        )
+        return tuple(title for title, value in values if REQUEST_HOST in value)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchExtras:
+    """What only a launch has and a staged session never: the user, the request, settings applied at creation.
+
+    `request_host` is `host[:port]` of the launching request, already checked to be one the gateway serves.
+    """
+
+    request_host: str
+    username: str
+    user_id: str
+    environment: Mapping[str, str] = field(default_factory=dict[str, str])
+    kasm_url: str = ""
+    language: str | None = None
+    timezone: str | None = None
+    expose_user: bool = False
+    run_config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    volume_mapping: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    filter_policy: str | None = None
+    profile: ProfileMode | None = None
+    """How the workspace's persistent profile is mounted as home; None = not at all."""
+    files: tuple[File, ...] = ()
+    """Put into the container before it starts."""
+
+
+def staged_spec(
+    image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool], *, session_id: str, credential: str
+) -> SessionSpec:
+    """The container of a session that has no user yet."""
+    return SessionSpec(
+        image=image.name,
+        image_id=image.image_id,
+        credential=credential,
+        environment={**toggles(permissions), **({"KASM_ID": session_id} if session_id else {})},
+        cores=image.cores,
+        memory_bytes=image.memory_limit or image.memory,
+        disk_limit_bytes=image.disk_limit_bytes or 0,
+        cpu_mode=image.cpu_mode,
+        port=image.port,
+        protocol=image.protocol,
+        auth_user=image.auth_user,
+        mounts=mounts(image.volume_mappings, {"image_id": image.image_id}),
+        filter_policy=_filter_policy(image, None),
+        first_launch=command_of(image.exec_config, "first_launch"),
+        run_config=dict(image.run_config),
+        allow_origin=host_list(zone.allow_origin_domain),
+        upstream_auth=zone.upstream_auth_address,
+    )
+
+
+def on_demand_spec(
+    image: ImageFacts,
+    zone: ZoneFacts,
+    permissions: Mapping[str, bool],
+    extras: LaunchExtras,
+    *,
+    session_id: str,
+    credential: str,
+) -> SessionSpec:
+    """The container of a session made for one user, with everything of that user applied at its creation."""
+    base = staged_spec(image, zone, permissions, session_id=session_id, credential=credential)
+    tokens = {"image_id": image.image_id, "user_id": extras.user_id, "username": folder_name(extras.username)}
+    path, mode = image.persistent_profile_path, extras.profile
+    profile = (profile_mount(path, tokens, mode),) if path and mode else ()
+    applied = replace(
+        base,
+        environment={**extras.environment, **_user_environment(extras), **base.environment},
+        mounts=laid_over(mounts(image.volume_mappings, tokens), mounts(extras.volume_mapping, tokens), profile),
+        run_config=merged(base.run_config, extras.run_config),
+        filter_policy=_filter_policy(image, extras.filter_policy),
+        files=extras.files,
+    )
+    return in_zone(applied, zone, extras.request_host)
+
+
+def in_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> SessionSpec:
+    """The specification of a session for this zone: where its pages are shown, and whom its Agent asks."""
+    return replace(
+        spec,
+        # Without a port any port is meant: the frame of a session comes from another port than the console.
+        allow_origin=host_list(zone.allow_origin_domain.replace(REQUEST_HOST, host_name(request_host))),
+        upstream_auth=zone.upstream_auth_address.replace(REQUEST_HOST, request_host),
+    )
+
+
+def reissued(spec: SessionSpec, *, old_id: str, session_id: str, credential: str) -> SessionSpec:
+    """The specification of a session for another one in its place: with the new id where the old one stood."""
+    environment = {name: session_id if value == old_id else value for name, value in spec.environment.items()}
+    return replace(spec, environment=environment, credential=credential)
+
+
+def _filter_policy(image: ImageFacts, of_groups: str | None) -> str | None:
+    return policy_in_force(image.filter_policy, of_groups, force_disabled=image.filter_policy_force_disabled)
+
+
+def fingerprint(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool], revision: int) -> str:
+    """16 hex digits over all that a staged session has to be to be handed out; `revision` is the config's.
+
+    Without what may be of before until it is replaced: those changes are in `staging_configs.recycled`, the others in
+    the revision of the workspace (`core.pool.rotation`).
+    """
+    spec = staged_spec(image, zone, permissions, session_id="", credential="")
+    strict = replace(spec, image="", cores=0.0, memory_bytes=0, mounts=())
+    parts: list[object] = [strict.parts(), dict(image.exec_config), image.revision, revision]
+    if image.only_agent_id is not None:  # those on other Agents are to go
+        parts.append(image.only_agent_id)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def toggles(permissions: Mapping[str, bool]) -> dict[str, str]:
+    """The variables by which permissions reach the container."""
+    return {variable: f"{prefix}{1 if permissions.get(name) else 0}" for name, (variable, prefix) in TOGGLES.items()}
+
+
+def host_list(text: str) -> tuple[str, ...]:
+    """A comma list of `host` or `host:port` as a tuple, in lower case."""
+    return tuple(part.strip().lower() for part in text.split(",") if part.strip())
+
+
+def host_name(host: str) -> str:
+    """`host[:port]` without the port; IPv6 addresses keep their brackets."""
+    return re.sub(r":\d+$", "", host)
+
+
+def locale_of(language: str) -> str:
+    """The locale of a language as programs know it: `de` → `de_DE.UTF-8`, `pt-BR` → `pt_BR.UTF-8`."""
+    name = locale.normalize(language.replace("-", "_")).partition(".")[0]
+    return f"{name}.UTF-8"
+
+
+def _user_environment(extras: LaunchExtras) -> dict[str, str]:
+    made: dict[str, str] = {}
+    if extras.kasm_url:
+        made["KASM_URL"] = extras.kasm_url
+    if extras.timezone:
+        made["TZ"] = extras.timezone
+    if extras.language:
+        made["LANG"] = made["LC_ALL"] = locale_of(extras.language)
+    if extras.expose_user:
+        made["KASM_USER"] = extras.username
+        made["KASM_USER_ID"] = extras.user_id
+    return made
+
+
+FOLDER: Final = "/home/kasm-user/.ssh"
+
+_KINDS: Final = {
+    "ssh-rsa": "rsa",
+    "ssh-ed25519": "ed25519",
+    "ssh-dss": "dsa",
+    "sk-ssh-ed25519@openssh.com": "ed25519_sk",
+    "sk-ecdsa-sha2-nistp256@openssh.com": "ecdsa_sk",
+}
+"""First word of a public key → end of the file name under which ssh looks for it by itself."""
+
+
+def ssh_files(public_key: str | None, private_key: str | None) -> tuple[File, ...]:
+    """`id_*`, `id_*.pub` and `authorized_keys`, as far as there are keys; the owner alone reads them.
+
+    The private key may serve without the public one: ssh tells its kind by its content, not by its file's name.
+    """
+    files: list[File] = []
+    public = public_key.strip() if public_key else ""
+    name = f"{FOLDER}/id_{_kind(public)}"
+    if private_key and private_key.strip():
+        files.append(File(path=name, content=_text(private_key)))
+    if public:
+        files.append(File(path=f"{name}.pub", content=_text(public), mode=0o644))
+        files.append(File(path=f"{FOLDER}/authorized_keys", content=_text(public)))
+    return tuple(files)
+
+
+def _kind(public_key: str) -> str:
+    word = public_key.split(maxsplit=1)[0] if public_key else ""
+    return _KINDS.get(word) or ("ecdsa" if word.startswith("ecdsa-") else "rsa")
+
+
+def _text(key: str) -> str:
+    """With one line end at its end and without the line ends of other systems: ssh refuses both otherwise."""
+    return key.replace("\r\n", "\n").strip() + "\n"

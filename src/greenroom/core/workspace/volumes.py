@@ -1,0 +1,244 @@
+"""Folders of the host in containers: volume mappings of workspaces and groups, and persistent profiles.
+
+Whoever may write a mapping must not thereby own the host: an Agent mounts only from the folders that its host's
+administrator named, and from one of its own. The container daemon's socket, the system's configuration and this
+product's own data are never mounted, nor is a folder that holds one of them. Where a folder is mounted writable nothing
+in the container runs as root (`core.workspace.exec_config`). Names of users become one folder name each, whatever is in
+them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import posixpath
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any, Final, cast
+
+from greenroom.core.errors import Invalid
+from greenroom.core.workspace.session_spec import Mount, ProfileMode
+
+HOME: Final = "/home/kasm-user"
+"""The home folder in session images, where a persistent profile is mounted."""
+
+USER_TOKENS: Final = ("{username}", "{user_id}")
+TOKENS: Final = (*USER_TOKENS, "{image_id}")
+"""What stands in a path for the launching user (his name as one folder name) and for the workspace."""
+
+OWNER: Final = 1000
+"""User and group of session images: the owner of folders that are made for a mapping which names no other."""
+
+FORBIDDEN: Final = (
+    "/bin",
+    "/boot",
+    "/dev",
+    "/etc",
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/libx32",
+    "/proc",
+    "/root",
+    "/run",
+    "/sbin",
+    "/snap",
+    "/sys",
+    "/usr",
+    "/var/backups",
+    "/var/lib/cloud",
+    "/var/lib/containerd",
+    "/var/lib/containers",
+    "/var/lib/docker",
+    "/var/lib/dpkg",
+    "/var/lib/greenroom",
+    "/var/lib/kubelet",
+    "/var/lib/postgresql",
+    "/var/lib/snapd",
+    "/var/lib/systemd",
+    "/var/run",
+    "/var/spool/cron",
+)
+
+OWN: Final = "/var/lib/greenroom/volumes"
+"""The folder of a default instance that sessions are given folders of, although all else there is forbidden."""
+
+_USERS: Final = frozenset({"/etc", "/etc/passwd", "/etc/group"})
+"""Places in a container that say who its users are: with a folder of the host there, a session could name root anew."""
+
+_OPTIONS: Final = ("bind", "gid", "mode", "required", "skip_check", "uid")
+_NAME_MAX: Final = 200
+
+
+def source_problem(source: str, private: Iterable[str] = (), own: str = OWN) -> str | None:
+    """Why this path of the host may not be mounted, as a sentence; None = it may.
+
+    `private` are further folders that are as forbidden as `FORBIDDEN`, `own` is the one in them that is not. Tokens
+    should be replaced before.
+    """
+    if not source.startswith("/") or ".." in source.split("/") or re.search(r"[\0-\x1f\x7f]", source):
+        return f"{source!r} must be an absolute path without `..`."
+    path = _normal(source)
+    if is_within(path, own):
+        return None
+    closed = (*FORBIDDEN, *(posixpath.normpath(folder) for folder in private))
+    inside = next((folder for folder in closed if is_within(path, folder)), None)
+    if inside:
+        return f"{source} may not be put into a container: {inside} belongs to the host itself."
+    held = next((folder for folder in closed if f"{folder}/".startswith(f"{path.rstrip('/')}/")), None)
+    return (
+        f"{source} may not be put into a container: it holds {held}, which belongs to the host itself."
+        if held
+        else None
+    )
+
+
+def is_within(path: str, folder: str) -> bool:
+    """Whether an absolute path without anything that means nothing is a folder, or lies in it."""
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
+
+
+def mappings_problem(mappings: Mapping[str, Any]) -> str | None:
+    """What is wrong with volume mappings, as a sentence, or None.
+
+    `{path of the host: {"bind": path in the container, "mode": "rw" or "ro", "uid", "gid": owner of a folder that is
+    made, "required": it must exist, "skip_check": nothing is made, like required}}`.
+    """
+    places: dict[str, str] = {}
+    for source, value in mappings.items():
+        if not isinstance(value, dict) or not isinstance(cast("dict[str, object]", value).get("bind"), str):
+            return f"{source} must be an object with bind, the path in the container."
+        options = cast("dict[str, object]", value)
+        problem = _path_problem(source) or _place_problem(options["bind"]) or _options_problem(source, options)
+        if problem:
+            return problem
+        place = _normal(str(options["bind"]))
+        if place in places:
+            return f"{places[place]} and {source} cannot both be {place} in the container."
+        places[place] = source
+    return None
+
+
+def is_writable(mappings: Mapping[str, Any]) -> bool:
+    """Whether one of these volume mappings lets a session write to a folder of the host."""
+    return any(options.get("mode") != "ro" for options in mappings.values())
+
+
+def profile_problem(path: str) -> str | None:
+    """What is wrong with the path of a persistent profile, as a sentence, or None."""
+    if "://" in path:
+        return f"{path} is not a folder of the host; profiles are kept in folders, also of a network file system."
+    return _path_problem(path)
+
+
+def _path_problem(source: str) -> str | None:
+    plain = source
+    for token in TOKENS:
+        plain = plain.replace(token, "x")
+    if "{" in plain or "}" in plain:
+        return f"{source} has a token that does not exist; there are {', '.join(TOKENS)}."
+    if "{" in source.lstrip("/").partition("/")[0]:
+        return f"{source} must begin with a fixed folder; a token can be below it."
+    return source_problem(plain)
+
+
+def _place_problem(bind: object) -> str | None:
+    path = str(bind)
+    if not path.startswith("/") or ".." in path.split("/") or re.search(r"[\0-\x1f\x7f]", path):
+        return f"bind {path!r} must be an absolute path of the container without `..`."
+    place = _normal(path)
+    is_own = place.split("/")[1] in {"", "proc", "sys", "dev"} or place in _USERS
+    return f"bind {path} belongs to the container itself." if is_own else None
+
+
+def _options_problem(source: str, options: Mapping[str, object]) -> str | None:
+    if unknown := sorted(options.keys() - set(_OPTIONS)):
+        return f"{source} may not have {', '.join(unknown)}; it may have {', '.join(_OPTIONS)}."
+    if options.get("mode", "rw") not in ("rw", "ro"):
+        return f"The mode of {source} must be rw or ro."
+    for name in ("uid", "gid"):
+        value = options.get(name, OWNER)
+        if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 1 << 31:
+            return f"The {name} of {source} must be a number of at least 0."
+    for name in ("required", "skip_check"):
+        if not isinstance(options.get(name, False), bool):
+            return f"{name} of {source} must be true or false."
+    return None
+
+
+def merged(*mappings: Mapping[str, Any]) -> dict[str, Any]:
+    """One volume mapping of several; a later one wins where two have the same folder of the host, or the same place."""
+    made: dict[str, Any] = {}
+    for mapping in mappings:
+        taken = {place for options in mapping.values() if (place := _place(options))}
+        made = {path: options for path, options in made.items() if _place(options) not in taken}
+        made |= mapping
+    return made
+
+
+def _place(options: object) -> str | None:
+    """Where in the container a folder goes; None = the entry does not say, for which `mounts` refuses it."""
+    bind = cast("dict[str, object]", options).get("bind") if isinstance(options, dict) else None
+    return _normal(bind) if isinstance(bind, str) else None
+
+
+def mounts(mappings: Mapping[str, Any], tokens: Mapping[str, str]) -> tuple[Mount, ...]:
+    """Folders of the host inside the container; mappings with a user's token that is not in `tokens` are left out.
+
+    Raises:
+        Invalid: an entry does not say where in the container it goes.
+    """
+    made: list[Mount] = []
+    for path, options in sorted(mappings.items()):
+        source = _replaced(path, tokens)
+        if any(token in source for token in USER_TOKENS):
+            continue
+        if not options.get("bind"):
+            raise Invalid(f"The volume mapping {path} has no `bind`, the folder inside the container.")
+        made.append(
+            Mount(
+                source=_normal(source),
+                target=_normal(str(options["bind"])),
+                read_only=options.get("mode") == "ro",
+                uid=int(options.get("uid", OWNER)),
+                gid=int(options.get("gid", OWNER)),
+                required=bool(options.get("required") or options.get("skip_check")),
+            )
+        )
+    return tuple(made)
+
+
+def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mount:
+    """The persistent profile as the home folder.
+
+    A path without a token of the user gets his id as its last folder: no two users share a home.
+    """
+    own = path if any(token in path for token in USER_TOKENS) else f"{path.rstrip('/')}/{{user_id}}"
+    return Mount(source=_normal(_replaced(own, tokens)), target=HOME, profile=mode)
+
+
+def laid_over(*layers: Iterable[Mount]) -> tuple[Mount, ...]:
+    """All mounts, of which a later layer wins where two have the same place in the container."""
+    places = {mount.target: mount for layer in layers for mount in layer}
+    return tuple(places[target] for target in sorted(places))
+
+
+def folder_name(username: str) -> str:
+    """A user's name as one folder name: nothing in it can leave the folder, different names stay different.
+
+    A harmless name is itself; any other is shortened, has its characters replaced and ends with a digest, and so does
+    a harmless one that looks like it ends with one.
+    """
+    safe = re.sub(r"[^A-Za-z0-9._@-]", "_", username).lstrip(".")[:_NAME_MAX] or "_"
+    if safe == username and not re.search(r"-[0-9a-f]{16}$", username):
+        return safe
+    return f"{safe}-{hashlib.sha256(username.encode(errors='surrogatepass')).hexdigest()[:16]}"
+
+
+def _normal(path: str) -> str:
+    """An absolute path without anything that means nothing."""
+    return posixpath.normpath("/" + path.lstrip("/"))
+
+
+def _replaced(path: str, tokens: Mapping[str, str]) -> str:
+    """One pass, so that a value that looks like a token stays what it is."""
+    return re.sub(r"\{(\w+)\}", lambda found: tokens.get(found[1], found[0]), path)

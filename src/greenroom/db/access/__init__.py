@@ -1,0 +1,1 @@
+"""Users, groups, log-ins and API keys in SQL."""

@@ -1,0 +1,340 @@
+"""Log-ins at the console (sessions of the cookie, attempts that count against the throttle) and API keys.
+
+A key has a public half that names it and a secret half of which only the hash is stored. It belongs to the user who
+made it (`created_by`): it may do no more than they may, and nothing while they are disabled or locked; with them their
+keys are disabled. Only the installation's first key belongs to nobody.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, LiteralString, cast
+
+from greenroom.core.access.permissions import GLOBAL_ADMIN
+from greenroom.core.errors import NotFound
+from greenroom.core.rate_limits import Failure, account_wait_s
+from greenroom.core.security_events import source_of
+from greenroom.db.database import Connection, Database
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A valid log-in and whose it is."""
+
+    user_id: str
+    username: str
+    permissions: frozenset[str]
+    expires: datetime
+    stale: bool
+    """`last_used` is more than a minute old."""
+    password_once: bool
+    """The user still has the password the installation was made with."""
+
+
+async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | None:
+    """The log-in with this cookie, if it has not ended and its user may still log in."""
+    row = await db.fetch_one(
+        "SELECT u.user_id, u.username, u.password_once, l.expires, l.last_used < now() - interval '1 minute' AS stale,"
+        " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
+        "       WHERE ug.user_id = u.user_id) AS permissions"
+        " FROM login_sessions l JOIN users u USING (user_id)"
+        " WHERE l.token_hash = %s AND l.expires > now() AND l.last_used > now() - make_interval(secs => %s)"
+        " AND NOT u.disabled AND NOT u.locked",
+        (token_hash, idle_s),
+    )
+    if row is None:
+        return None
+    permissions = frozenset(cast("list[str]", row["permissions"]))
+    return Login(str(row["user_id"]), row["username"], permissions, row["expires"], row["stale"], row["password_once"])
+
+
+@dataclass(frozen=True, slots=True)
+class LoginView:
+    """A log-in as its user and administrators see it: without its token."""
+
+    login_id: str
+    created: datetime
+    last_used: datetime
+    expires: datetime
+    client_ip: str
+    user_agent: str
+    current: bool
+    """It is the one that asks."""
+
+
+_VIEW: Final[LiteralString] = "login_id::text, created, last_used, expires, client_ip, user_agent"
+
+
+async def list_logins(db: Database, user_id: str, idle_s: float, *, current: bytes | None = None) -> list[LoginView]:
+    """The log-ins of a user that have not ended, the last used first; `current` is the hash of the one that asks."""
+    rows = await db.fetch(
+        "SELECT " + _VIEW + ", token_hash IS NOT DISTINCT FROM %(current)s AS current FROM login_sessions"
+        " WHERE user_id = %(user_id)s AND expires > now() AND last_used > now() - make_interval(secs => %(idle_s)s)"
+        " ORDER BY last_used DESC, login_id",
+        {"user_id": user_id, "idle_s": idle_s, "current": current},
+    )
+    return [LoginView(**row) for row in rows]
+
+
+async def delete_login_by_id(connection: Connection, user_id: str, login_id: str) -> LoginView:
+    """End one log-in of a user; returns what it was.
+
+    Raises:
+        NotFound: he has none with this id.
+    """
+    cursor = await connection.execute(
+        "DELETE FROM login_sessions WHERE user_id = %s AND login_id = %s RETURNING " + _VIEW + ", false AS current",
+        (user_id, login_id),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound(f"The user has no log-in {login_id}; it may have ended.")
+    return LoginView(**row)
+
+
+async def insert_login_link(db: Database, token_hash: bytes, user_id: str, *, lifetime_s: float) -> None:
+    """Store a link that logs a user in once."""
+    await db.write(
+        "INSERT INTO login_links (token_hash, user_id, expires) VALUES (%s, %s, now() + make_interval(secs => %s))",
+        (token_hash, user_id, lifetime_s),
+    )
+
+
+async def use_login_link(db: Database, token_hash: bytes) -> tuple[str, str | None] | None:
+    """The user of a link that has not expired, and the hash of his password at this moment; the link is gone then."""
+    rows = await db.write(
+        "WITH used AS (DELETE FROM login_links WHERE token_hash = %s RETURNING user_id, expires)"
+        " SELECT user_id::text, password_hash FROM used JOIN users USING (user_id) WHERE expires > now()",
+        (token_hash,),
+    )
+    return (rows[0]["user_id"], rows[0]["password_hash"]) if rows else None
+
+
+async def touch_login(db: Database, token_hash: bytes) -> None:
+    """Note that the log-in was used now, at most once a minute whoever asks at the same time."""
+    await db.write(
+        "UPDATE login_sessions SET last_used = now() WHERE token_hash = %s AND last_used < now() - interval '1 minute'",
+        (token_hash,),
+    )
+
+
+async def insert_login(
+    db: Database,
+    token_hash: bytes,
+    user_id: str,
+    password_hash: str | None,
+    *,
+    lifetime_s: float,
+    client_ip: str,
+    user_agent: str,
+) -> bool:
+    """Store a new log-in and note the time with the user.
+
+    `password_hash` is what it was when he showed who he is. False, and nothing is stored: the password was changed
+    or the user disabled since then, which ended all his log-ins, so none may come after it.
+    """
+    async with db.transaction() as connection:
+        user = await connection.execute(
+            "UPDATE users SET last_session = now() WHERE user_id = %s AND password_hash IS NOT DISTINCT FROM %s"
+            " AND NOT disabled AND NOT locked",
+            (user_id, password_hash),
+        )
+        if user.rowcount == 0:
+            return False
+        await connection.execute(
+            "INSERT INTO login_sessions (token_hash, user_id, expires, client_ip, user_agent)"
+            " VALUES (%s, %s, now() + make_interval(secs => %s), %s, %s)",
+            (token_hash, user_id, lifetime_s, client_ip, user_agent[:500]),
+        )
+    return True
+
+
+async def delete_login(connection: Connection, token_hash: bytes) -> None:
+    """End one log-in; an unknown one is no error."""
+    await connection.execute("DELETE FROM login_sessions WHERE token_hash = %s", (token_hash,))
+
+
+async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes | None = None) -> None:
+    """End all log-ins of a user, but for `keep`; links that would log him in are gone, too."""
+    await connection.execute("DELETE FROM login_links WHERE user_id = %s", (user_id,))
+    await connection.execute(
+        "DELETE FROM login_sessions WHERE user_id = %s AND token_hash IS DISTINCT FROM %s", (user_id, keep)
+    )
+
+
+async def begin_attempt(
+    db: Database, username: str, source: str, *, attempts: int, window_s: float, is_known: bool = False
+) -> float | None:
+    """Count an attempt to log in, before the password is looked at; None = go on.
+
+    Otherwise the seconds to wait, as `core.rate_limits.account_wait_s` says; a source where the account's user is
+    logged in is known. An attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot slip
+    through. What the source of an address is says `core.security_events.source_of`; a known device is a source of its
+    own.
+    """
+    name = username.lower()
+    async with db.transaction() as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(74, hashtext(%s))", (name,))
+        cursor = await connection.execute(
+            "SELECT client_ip AS source, extract(epoch FROM now() - at)::float8 AS age_s FROM login_failures"
+            " WHERE username_lower = %s AND at > now() - make_interval(secs => %s)",
+            (name, window_s),
+        )
+        failures = [Failure(**row) for row in await cursor.fetchall()]
+        is_known = is_known or source in await _logged_in_at(connection, name)
+        wait_s = account_wait_s(failures, source, most=attempts, window_s=window_s, is_known=is_known)
+        if wait_s > 0:
+            return wait_s
+        await connection.execute(
+            "INSERT INTO login_failures (username_lower, client_ip) VALUES (%s, %s)", (name, source)
+        )
+    return None
+
+
+async def _logged_in_at(connection: Connection, username_lower: str) -> set[str]:
+    cursor = await connection.execute(
+        "SELECT DISTINCT client_ip FROM login_sessions JOIN users USING (user_id)"
+        " WHERE lower(username) = %s AND expires > now()",
+        (username_lower,),
+    )
+    return {source_of(row["client_ip"]) for row in await cursor.fetchall()}
+
+
+async def clear_attempts(db: Database, username: str, source: str) -> None:
+    """Forget the failures of an account from a source, after a successful log-in."""
+    await db.write(
+        "DELETE FROM login_failures WHERE username_lower = %s AND client_ip = %s", (username.lower(), source)
+    )
+
+
+async def prune_logins(db: Database, window_s: float) -> None:
+    """Delete what no longer matters: ended log-ins, expired links, failures older than the window."""
+    await db.write("DELETE FROM login_sessions WHERE expires < now()")
+    await db.write("DELETE FROM login_links WHERE expires < now()")
+    await db.write("DELETE FROM login_failures WHERE at < now() - make_interval(secs => %s)", (window_s,))
+
+
+@dataclass(frozen=True, slots=True)
+class ApiKey:
+    """One key; the secret itself is nowhere."""
+
+    key_id: str
+    secret_hash: bytes
+    name: str
+    permissions: list[str]
+    read_only: bool
+    enabled: bool
+    created_by: str | None
+    created: datetime
+    expires: datetime | None
+    last_used: datetime | None
+    owner: str | None
+    """Name of the user who made it."""
+    owner_permissions: list[str]
+    """What he may now."""
+    valid: bool
+    """Enabled, not expired, and its owner may log in."""
+    stale: bool
+    """`last_used` is more than a minute old, or it was never used."""
+
+
+_SELECT: Final[LiteralString] = (
+    "SELECT k.key_id, k.secret_hash, k.name, k.permissions, k.read_only, k.enabled, k.created_by, k.created, k.expires,"
+    " k.last_used, u.username AS owner,"
+    " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
+    "       WHERE ug.user_id = k.created_by) AS owner_permissions,"
+    " k.enabled AND (k.expires IS NULL OR k.expires > now())"
+    "   AND NOT COALESCE(u.disabled OR u.locked, false) AS valid,"
+    " k.last_used IS NULL OR k.last_used < now() - interval '1 minute' AS stale"
+    " FROM api_keys k LEFT JOIN users u ON u.user_id = k.created_by"
+)
+
+
+def _key(row: dict[str, Any]) -> ApiKey:
+    values: dict[str, Any] = row | {
+        "secret_hash": bytes(row["secret_hash"]),
+        "permissions": sorted(cast("list[str]", row["permissions"])),
+        "created_by": str(row["created_by"]) if row["created_by"] else None,
+    }
+    return ApiKey(**values)
+
+
+async def find_key(db: Database, key_id: str) -> ApiKey | None:
+    """The key with this public half."""
+    row = await db.fetch_one(_SELECT + " WHERE k.key_id = %s", (key_id,))
+    return _key(row) if row else None
+
+
+async def lock_key(connection: Connection, key_id: str) -> ApiKey:
+    """Hold the key's row until commit, against concurrent changes; returns it as it is then.
+
+    Raises:
+        NotFound: there is no such key.
+    """
+    await connection.execute("SELECT 1 FROM api_keys WHERE key_id = %s FOR NO KEY UPDATE", (key_id,))
+    row = await (await connection.execute(_SELECT + " WHERE k.key_id = %s", (key_id,))).fetchone()
+    if row is None:
+        raise NotFound(f"There is no API key {key_id}; it may have been deleted.")
+    return _key(row)
+
+
+async def list_keys(db: Database) -> list[ApiKey]:
+    """All keys, oldest first."""
+    return [_key(row) for row in await db.fetch(_SELECT + " ORDER BY k.created, k.key_id")]
+
+
+async def administrators_keys_ending(db: Database, within_s: float) -> list[ApiKey]:
+    """Valid keys with every permission that end within this time, the first to end first."""
+    rows = await db.fetch(
+        _SELECT + " WHERE %s = ANY(k.permissions) AND k.expires < now() + make_interval(secs => %s)"
+        " ORDER BY k.expires, k.key_id",
+        (GLOBAL_ADMIN, within_s),
+    )
+    return [key for key in map(_key, rows) if key.valid]
+
+
+async def touch_key(db: Database, key_id: str) -> None:
+    """Note that the key was used now, at most once a minute whoever asks at the same time."""
+    await db.write(
+        "UPDATE api_keys SET last_used = now()"
+        " WHERE key_id = %s AND (last_used IS NULL OR last_used < now() - interval '1 minute')",
+        (key_id,),
+    )
+
+
+async def insert_key(
+    connection: Connection,
+    *,
+    key_id: str,
+    secret_hash: bytes,
+    name: str,
+    permissions: list[str],
+    read_only: bool = False,
+    expires: datetime | None = None,
+    created_by: str | None = None,
+) -> None:
+    """Store a new key."""
+    await connection.execute(
+        "INSERT INTO api_keys (key_id, secret_hash, name, permissions, read_only, expires, created_by)"
+        " VALUES (%s, %s, %s, %s, %s, %s, %s)",
+        (key_id, secret_hash, name, permissions, read_only, expires, created_by),
+    )
+
+
+async def update_key(connection: Connection, key: ApiKey) -> None:
+    """Store name, permissions, read_only, enabled and expires of `key`, after `lock_key`."""
+    await connection.execute(
+        "UPDATE api_keys SET name = %s, permissions = %s, read_only = %s, enabled = %s, expires = %s WHERE key_id = %s",
+        (key.name, key.permissions, key.read_only, key.enabled, key.expires, key.key_id),
+    )
+
+
+async def delete_key(db: Database, key_id: str) -> None:
+    """Revoke a key, at once.
+
+    Raises:
+        NotFound: there is no such key.
+    """
+    if not await db.write("DELETE FROM api_keys WHERE key_id = %s RETURNING 1", (key_id,)):
+        raise NotFound(f"There is no API key {key_id}; it may have been deleted.")

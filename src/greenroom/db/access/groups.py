@@ -1,0 +1,187 @@
+"""Groups: permissions, settings, members and images."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.access.group_settings import GroupSettings
+from greenroom.core.errors import NotFound, Refused
+from greenroom.db.database import Connection, Database, returned
+from greenroom.db.workspace.filter_policies import SETTING as FILTER_SETTING
+from greenroom.db.workspace.filter_policies import policy_named
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """A group; `images` are the ids of the workspaces its members may use."""
+
+    group_id: str
+    name: str
+    description: str
+    priority: int
+    is_system: bool
+    permissions: list[str]
+    settings: dict[str, Any]
+    images: list[str]
+    num_users: int
+
+
+_SELECT: Final[LiteralString] = (
+    "SELECT g.group_id, g.name, g.description, g.priority, g.is_system, g.permissions,"
+    " COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s WHERE s.group_id = g.group_id), '{}')"
+    " AS settings,"
+    " ARRAY(SELECT i.image_id::text FROM group_images i WHERE i.group_id = g.group_id ORDER BY 1) AS images,"
+    " (SELECT count(*) FROM user_groups u WHERE u.group_id = g.group_id) AS num_users"
+    " FROM groups g"
+)
+
+
+def _group(row: dict[str, Any]) -> Group:
+    values: dict[str, Any] = row | {"group_id": str(row["group_id"]), "permissions": sorted(row["permissions"])}
+    return Group(**values)
+
+
+async def list_groups(db: Database) -> list[Group]:
+    """All groups, lowest priority number first."""
+    return [_group(row) for row in await db.fetch(_SELECT + " ORDER BY g.priority, g.name")]
+
+
+async def get_group(db: Database, group_id: str) -> Group:
+    """One group.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    row = await db.fetch_one(_SELECT + " WHERE g.group_id = %s", (group_id,))
+    if row is None:
+        raise NotFound(f"There is no group {group_id}; it may have been deleted.")
+    return _group(row)
+
+
+async def lock_group(connection: Connection, group_id: str) -> Group:
+    """Hold the group's row until commit, against concurrent changes; returns it as it is then.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    await connection.execute("SELECT 1 FROM groups WHERE group_id = %s FOR NO KEY UPDATE", (group_id,))
+    row = await (await connection.execute(_SELECT + " WHERE g.group_id = %s", (group_id,))).fetchone()
+    if row is None:
+        raise NotFound(f"There is no group {group_id}; it may have been deleted.")
+    return _group(row)
+
+
+def settings_of(group: Group) -> GroupSettings:
+    """The group in the form of `core.access.group_settings.resolve`."""
+    return GroupSettings(group.group_id, group.name, group.priority, group.settings)
+
+
+async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:
+    """The groups of a user with their settings, for `core.access.group_settings.resolve`."""
+    rows = await db.fetch(
+        _SELECT + " WHERE EXISTS (SELECT 1 FROM user_groups m WHERE m.group_id = g.group_id AND m.user_id = %s)",
+        (user_id,),
+    )
+    return [GroupSettings(str(row["group_id"]), row["name"], row["priority"], row["settings"]) for row in rows]
+
+
+async def memberships_of_members(connection: Connection, group_id: str) -> list[list[GroupSettings]]:
+    """The groups of the members of a group: each combination that there is, once."""
+    cursor = await connection.execute(
+        "SELECT DISTINCT array_agg(m.group_id::text ORDER BY m.group_id) AS groups FROM user_groups m"
+        " WHERE m.user_id IN (SELECT user_id FROM user_groups WHERE group_id = %s) GROUP BY m.user_id",
+        (group_id,),
+    )
+    combinations = [row["groups"] for row in await cursor.fetchall()]
+    cursor = await connection.execute(
+        _SELECT + " WHERE g.group_id = ANY(%s::uuid[])", (sorted({one for many in combinations for one in many}),)
+    )
+    found = {one.group_id: one for one in (settings_of(_group(row)) for row in await cursor.fetchall())}
+    return [[found[group] for group in combination] for combination in combinations]
+
+
+async def settings_of_group(db: Database, group_id: str) -> list[GroupSettings]:
+    """One group alone in the same form; empty where there is none with this id."""
+    rows = await db.fetch(_SELECT + " WHERE g.group_id = %s", (group_id,))
+    return [GroupSettings(str(row["group_id"]), row["name"], row["priority"], row["settings"]) for row in rows]
+
+
+async def insert_group(
+    connection: Connection, *, name: str, description: str, priority: int, permissions: list[str]
+) -> str:
+    """Store a new group; returns the id.
+
+    Raises:
+        Duplicate: the name exists.
+    """
+    cursor = await connection.execute(
+        "INSERT INTO groups (name, description, priority, permissions) VALUES (%s, %s, %s, %s) RETURNING group_id",
+        (name, description, priority, permissions),
+    )
+    row = await returned(cursor)
+    return str(row["group_id"])
+
+
+async def update_group(connection: Connection, group: Group) -> None:
+    """Store name, description, priority and permissions, after `lock_group`.
+
+    Raises:
+        Duplicate: the name exists.
+    """
+    await connection.execute(
+        "UPDATE groups SET name = %s, description = %s, priority = %s, permissions = %s WHERE group_id = %s",
+        (group.name, group.description, group.priority, group.permissions, group.group_id),
+    )
+
+
+async def change_settings(connection: Connection, group_id: str, changes: Mapping[str, Any]) -> None:
+    """Set each name to its value (validated before); None removes it. A web filter policy is stored by its id.
+
+    Raises:
+        Invalid: there is no such web filter policy.
+    """
+    for name, given in sorted(changes.items()):
+        value = await policy_named(connection, given) if name == FILTER_SETTING and given else given
+        if value is None:
+            await connection.execute("DELETE FROM group_settings WHERE group_id = %s AND name = %s", (group_id, name))
+        else:
+            await connection.execute(
+                "INSERT INTO group_settings (group_id, name, value) VALUES (%s, %s, %s)"
+                " ON CONFLICT (group_id, name) DO UPDATE SET value = EXCLUDED.value",
+                (group_id, name, Jsonb(value)),
+            )
+
+
+async def add_image(connection: Connection, group_id: str, image_id: str) -> bool:
+    """Let the members use a workspace; False = they may already.
+
+    Raises:
+        Invalid: there is no such group or image.
+    """
+    cursor = await connection.execute(
+        "INSERT INTO group_images (group_id, image_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (group_id, image_id)
+    )
+    return cursor.rowcount > 0
+
+
+async def remove_image(connection: Connection, group_id: str, image_id: str) -> bool:
+    """Let the members no longer use a workspace through this group; False = they could not."""
+    cursor = await connection.execute(
+        "DELETE FROM group_images WHERE group_id = %s AND image_id = %s", (group_id, image_id)
+    )
+    return cursor.rowcount > 0
+
+
+async def delete_group(connection: Connection, group: Group) -> None:
+    """Delete a group; its members lose what it gave them.
+
+    Raises:
+        Refused: it is one of the two system groups.
+    """
+    if group.is_system:
+        raise Refused(f"The group {group.name} belongs to the system and cannot be deleted.")
+    await connection.execute("DELETE FROM groups WHERE group_id = %s", (group.group_id,))

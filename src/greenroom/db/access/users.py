@@ -1,0 +1,358 @@
+"""Users: their rows, groups, and the epoch that revokes what was granted to them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from greenroom.core.access.permissions import GLOBAL_ADMIN
+from greenroom.core.errors import NotFound, Refused
+from greenroom.core.listing import Order, Word
+from greenroom.db.database import Connection, Database, returned
+from greenroom.db.listing import Column, Conditions, Listing, Position
+
+ALL_USERS: Final = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
+"""The group everybody is in; its id is fixed by the published interface."""
+
+
+@dataclass(frozen=True, slots=True)
+class Membership:
+    """A group a user is in."""
+
+    group_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """A user; `password_hash` never leaves the process."""
+
+    user_id: str
+    username: str
+    realm: str
+    first_name: str
+    last_name: str
+    phone: str
+    organization: str
+    notes: str
+    password_hash: str | None = field(repr=False)
+    password_once: bool
+    locked: bool
+    disabled: bool
+    anonymous: bool
+    """Made for one launch without a user; leaves some time after its last session."""
+    auth_epoch: int
+    created: datetime
+    last_session: datetime | None
+    groups: list[Membership]
+    permissions: list[str]
+    num_sessions: int
+
+
+_COLUMNS: Final[LiteralString] = (
+    "u.user_id, u.username, u.realm, u.first_name, u.last_name, u.phone, u.organization, u.notes,"
+    " u.password_hash, u.password_once, u.locked, u.disabled, u.auth_epoch, u.created, u.last_session,"
+    " EXISTS (SELECT 1 FROM anonymous_users a WHERE a.user_id = u.user_id) AS anonymous,"
+    " COALESCE((SELECT jsonb_agg(jsonb_build_object('group_id', g.group_id, 'name', g.name)"
+    "           ORDER BY g.priority, g.name) FROM user_groups ug JOIN groups g USING (group_id)"
+    "           WHERE ug.user_id = u.user_id), '[]') AS groups,"
+    " ARRAY(SELECT DISTINCT p FROM user_groups ug JOIN groups g USING (group_id), unnest(g.permissions) p"
+    "       WHERE ug.user_id = u.user_id ORDER BY p) AS permissions,"
+    " (SELECT count(*) FROM sessions s WHERE s.user_id = u.user_id AND s.status <> 'deleted') AS num_sessions"
+)
+_SELECT: Final[LiteralString] = f"SELECT {_COLUMNS} FROM users u"
+
+USERS: Final = Listing(
+    {
+        "username": Column("lower(u.username)"),
+        "name": Column("lower(u.first_name || ' ' || u.last_name)"),
+        "groups": Column(
+            "COALESCE((SELECT string_agg(g.name, ', ' ORDER BY g.priority, g.name) FROM user_groups ug"
+            " JOIN groups g USING (group_id) WHERE ug.user_id = u.user_id), '')"
+        ),
+        "status": Column("CASE WHEN u.disabled THEN 'disabled' WHEN u.locked THEN 'locked' ELSE 'enabled' END"),
+        "sessions": Column(
+            "(SELECT count(*) FROM sessions s WHERE s.user_id = u.user_id AND s.status <> 'deleted')", "bigint"
+        ),
+        "last": Column("COALESCE(u.last_session, '-infinity')", "timestamptz"),
+        "created": Column("u.created", "timestamptz"),
+    },
+    key="u.user_id",
+    source="FROM users u",
+)
+
+BY_NAME: Final = Order("username", descending=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ListedUser:
+    """A user in a list; `position` is what the next page begins behind."""
+
+    user: User
+    position: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserFilter:
+    """Which users a list shows: members of a group (None = all) who have all the `words`."""
+
+    group_id: object = None
+    words: Sequence[Word] = ()
+
+    def conditions(self) -> Conditions:
+        """The same in SQL."""
+        conditions = Conditions()
+        if self.group_id is not None:
+            conditions.add(
+                "EXISTS (SELECT 1 FROM user_groups m WHERE m.user_id = u.user_id AND m.group_id = %(group_id)s::uuid)",
+                group_id=self.group_id,
+            )
+        USERS.require(conditions, self.words)
+        return conditions
+
+
+def _user(row: dict[str, Any]) -> User:
+    groups = [Membership(group["group_id"], group["name"]) for group in row["groups"]]
+    values: dict[str, Any] = row | {"user_id": str(row["user_id"]), "groups": groups}
+    return User(**values)
+
+
+async def get_user(db: Database, user_id: str) -> User:
+    """One user.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    row = await db.fetch_one(_SELECT + " WHERE u.user_id = %s", (user_id,))
+    if row is None:
+        raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
+    return _user(row)
+
+
+async def find_user(db: Database, username: str) -> User | None:
+    """The user with this name, ignoring case."""
+    row = await db.fetch_one(_SELECT + " WHERE lower(u.username) = lower(%s)", (username,))
+    return _user(row) if row else None
+
+
+async def list_users(
+    db: Database,
+    wanted: UserFilter | None = None,
+    *,
+    order: Order = BY_NAME,
+    after: Position | None = None,
+    limit: int | None = None,
+) -> list[ListedUser]:
+    """Users that match, by name unless another order is asked for.
+
+    Args:
+        db: where they are.
+        wanted: which ones; None = all.
+        order: by which column of `USERS`.
+        after: only those behind this one.
+        limit: at most so many.
+    """
+    conditions = (wanted or UserFilter()).conditions()
+    rows = await USERS.read(db, _COLUMNS, conditions, order=order, after=after, limit=limit)
+    return [ListedUser(position=row.pop("position"), user=_user(row)) for row in rows]
+
+
+async def count_users(db: Database, wanted: UserFilter) -> int:
+    """How many users match."""
+    return await USERS.count(db, wanted.conditions())
+
+
+async def insert_user(connection: Connection, username: str, *, password_hash: str | None = None, **fields: Any) -> str:
+    """Store a new user in the group All Users; returns the id.
+
+    Args:
+        connection: in a transaction.
+        username: unique, ignoring case.
+        password_hash: argon2id; None = cannot log in with a password.
+        fields: first_name, last_name, phone, organization, notes, locked, disabled, password_once.
+
+    Raises:
+        Duplicate: the name exists.
+    """
+    values: dict[str, Any] = {
+        "first_name": "",
+        "last_name": "",
+        "phone": "",
+        "organization": "",
+        "notes": "",
+        "locked": False,
+        "disabled": False,
+        "password_once": False,
+    }
+    cursor = await connection.execute(
+        "INSERT INTO users (username, password_hash, first_name, last_name, phone, organization, notes, locked,"
+        " disabled, password_once) VALUES (%(username)s, %(password_hash)s, %(first_name)s, %(last_name)s, %(phone)s,"
+        " %(organization)s, %(notes)s, %(locked)s, %(disabled)s, %(password_once)s) RETURNING user_id",
+        values | fields | {"username": username, "password_hash": password_hash},
+    )
+    row = await returned(cursor)
+    user_id = str(row["user_id"])
+    await add_to_group(connection, user_id, ALL_USERS)
+    return user_id
+
+
+async def mark_anonymous(connection: Connection, user_id: str) -> None:
+    """Note that the user was made for one launch without a user, so that he leaves afterwards."""
+    await connection.execute("INSERT INTO anonymous_users (user_id) VALUES (%s)", (user_id,))
+
+
+async def anonymous_to_forget(db: Database, retention_s: float, limit: int) -> list[tuple[str, str]]:
+    """(id, name) of anonymous users whose last session ended more than `retention_s` ago, oldest first."""
+    rows = await db.fetch(
+        "SELECT u.user_id::text, u.username FROM anonymous_users JOIN users u USING (user_id)"
+        " WHERE u.created < now() - make_interval(secs => %(retention)s)"
+        " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.user_id = u.user_id"
+        "   AND (s.status <> 'deleted' OR s.ended > now() - make_interval(secs => %(retention)s)))"
+        " ORDER BY u.created LIMIT %(limit)s",
+        {"retention": retention_s, "limit": limit},
+    )
+    return [(row["user_id"], row["username"]) for row in rows]
+
+
+async def lock_user(connection: Connection, user_id: str) -> User:
+    """Hold the user's row until commit, against concurrent changes and claims; returns it as it is then.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
+    row = await (await connection.execute(_SELECT + " WHERE u.user_id = %s", (user_id,))).fetchone()
+    if row is None:
+        raise NotFound(f"There is no user {user_id}; the account may have been deleted.")
+    return _user(row)
+
+
+async def update_user(connection: Connection, user: User) -> None:
+    """Store the fields of `user` that can be changed (not groups), after `lock_user`.
+
+    Raises:
+        Duplicate: the new name exists.
+    """
+    await connection.execute(
+        "UPDATE users SET username = %s, first_name = %s, last_name = %s, phone = %s, organization = %s, notes = %s,"
+        " password_hash = %s, password_once = %s, locked = %s, disabled = %s WHERE user_id = %s",
+        (
+            user.username,
+            user.first_name,
+            user.last_name,
+            user.phone,
+            user.organization,
+            user.notes,
+            user.password_hash,
+            user.password_once,
+            user.locked,
+            user.disabled,
+            user.user_id,
+        ),
+    )
+
+
+async def add_to_group(connection: Connection, user_id: str, group_id: str) -> bool:
+    """Make the user a member; False = he is one already.
+
+    Raises:
+        Invalid: there is no such user or group.
+    """
+    cursor = await connection.execute(
+        "INSERT INTO user_groups (user_id, group_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (user_id, group_id)
+    )
+    return cursor.rowcount > 0
+
+
+async def remove_from_group(connection: Connection, user_id: str, group_id: str) -> bool:
+    """End a membership; False = there was none.
+
+    Raises:
+        Refused: everybody is in All Users.
+    """
+    if group_id == ALL_USERS:
+        raise Refused("Every user is in the group All Users; this membership cannot be ended.")
+    cursor = await connection.execute(
+        "DELETE FROM user_groups WHERE user_id = %s AND group_id = %s", (user_id, group_id)
+    )
+    return cursor.rowcount > 0
+
+
+async def set_groups(connection: Connection, user_id: str, group_ids: list[str]) -> None:
+    """Make the user a member of exactly these groups, and of All Users.
+
+    Raises:
+        Invalid: one of the groups does not exist.
+    """
+    wanted = sorted({*group_ids, ALL_USERS})
+    await connection.execute(
+        "DELETE FROM user_groups WHERE user_id = %s AND group_id <> ALL(%s::uuid[])", (user_id, wanted)
+    )
+    for group_id in wanted:
+        await add_to_group(connection, user_id, group_id)
+
+
+async def require_an_administrator(connection: Connection) -> None:
+    """Refuse a change after which nobody could administer; call it at the end of the transaction.
+
+    Raises:
+        Refused: no user who can log in has `global_admin` any more.
+    """
+    await connection.execute("SELECT pg_advisory_xact_lock(75, 0)")
+    cursor = await connection.execute(
+        "SELECT 1 FROM users u JOIN user_groups USING (user_id) JOIN groups g USING (group_id)"
+        " WHERE %s = ANY(g.permissions) AND NOT u.disabled AND NOT u.locked AND u.password_hash IS NOT NULL LIMIT 1",
+        (GLOBAL_ADMIN,),
+    )
+    if await cursor.fetchone() is None:
+        raise Refused("After this nobody could administer Greenroom any more; make another user administrator first.")
+
+
+async def revoke_access(connection: Connection, user_id: str) -> list[str]:
+    """Make every connect token and open stream of the user invalid; returns the events to notify after commit.
+
+    The epoch of his sessions grows, so Agents cut the streams at their next check-in (PROTOCOLS §3 "Tokens").
+    Lock order: users, then sessions by id.
+    """
+    await connection.execute("UPDATE users SET auth_epoch = auth_epoch + 1 WHERE user_id = %s", (user_id,))
+    await connection.execute(
+        "SELECT 1 FROM sessions WHERE user_id = %s AND status <> 'deleted' ORDER BY session_id FOR NO KEY UPDATE",
+        (user_id,),
+    )
+    cursor = await connection.execute(
+        "UPDATE sessions SET auth_epoch = auth_epoch + 1, generation = generation + 1"
+        " WHERE user_id = %s AND status <> 'deleted' RETURNING agent_id",
+        (user_id,),
+    )
+    return sorted({f"agent:{row['agent_id']}" for row in await cursor.fetchall() if row["agent_id"]})
+
+
+async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:
+    """Lock all the user's sessions by id, after `lock_user`; returns those that are not yet on their way out."""
+    cursor = await connection.execute(
+        "SELECT session_id, status FROM sessions WHERE user_id = %s ORDER BY session_id FOR NO KEY UPDATE",
+        (user_id,),
+    )
+    gone = {"deleting", "deleted"}
+    return [str(row["session_id"]) for row in await cursor.fetchall() if row["status"] not in gone]
+
+
+async def delete_user_row(connection: Connection, user_id: str) -> None:
+    """Delete a user who has no live session, after `lock_user`.
+
+    Sessions on their way out lose their user; a claimable one never can, because its status would be `running`.
+
+    Raises:
+        NotFound: there is none with this id.
+        Invalid: the user has a live session.
+    """
+    await lock_sessions_of(connection, user_id)
+    await connection.execute(
+        "UPDATE sessions SET user_id = NULL WHERE user_id = %s AND status IN ('deleting', 'deleted', 'failed')",
+        (user_id,),
+    )
+    cursor = await connection.execute("DELETE FROM users WHERE user_id = %s RETURNING 1", (user_id,))
+    if await cursor.fetchone() is None:
+        raise NotFound(f"There is no user {user_id}; the account may have been deleted.")

@@ -1,0 +1,251 @@
+"""What must hold at any instant in the database of a live system, as queries for what breaks it.
+
+Each query answers with one sentence per thing that breaks the invariant, in the column `what`. Something in flight may
+look broken for a moment: the caller asks twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.session.states import COUNTS_FOR_USER, RETURNING, TRANSITIONAL, WANTED_IN
+from greenroom.db.database import Database
+from greenroom.db.launch.replacement import KEPT_PER_CONFIG
+
+IN_POOL: Final = "s.user_id IS NULL AND NOT s.retired AND s.status IN ('requested', 'starting', 'running')"
+"""Condition on `sessions s` with a config: it is or will be claimable."""
+ROTATING: Final = (
+    "s.replaces IS NOT NULL AND EXISTS (SELECT 1 FROM sessions r WHERE r.session_id = s.replaces"
+    " AND r.user_id IS NULL AND NOT r.retired AND r.status IN ('requested', 'starting', 'running'))"
+)
+"""Condition on `sessions s`: it is to take the place of one that is still in the pool."""
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """One of those that `greenroom doctor` asks the database about.
+
+    Args:
+        code: I1, I2, …; it never gets another meaning.
+        holds: what is true while it holds.
+        query: finds what breaks it.
+        parameters: of the query.
+    """
+
+    code: str
+    holds: str
+    query: LiteralString
+    parameters: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+
+INVARIANTS: Final = (
+    Invariant(
+        "I1",
+        "no effect is of a later term than the zone's lease",
+        "SELECT format('session %%s was made in term %%s, zone %%s is at term %%s',"
+        " s.session_id, s.term, z.zone_name, l.term) AS what"
+        " FROM sessions s JOIN zones z USING (zone_id) JOIN zone_leases l USING (zone_key) WHERE s.term > l.term",
+    ),
+    Invariant(
+        "I2",
+        "who holds an unexpired lease holds the zone's lock",
+        "SELECT format('the lease of zone %%s is in force without its lock', z.zone_name) AS what"
+        " FROM zone_leases l JOIN zones z USING (zone_key) WHERE l.expires_at > clock_timestamp() AND NOT EXISTS"
+        " (SELECT 1 FROM pg_locks p WHERE p.locktype = 'advisory' AND p.classid = 71 AND p.objid = l.zone_key::oid"
+        " AND p.pid = l.backend_pid AND p.granted)",
+    ),
+    Invariant(
+        "I4",
+        "a staged session is handed out at most once and never returns to its pool",
+        "SELECT format('session %%s was handed out %%s times', session_id, count(*)) AS what FROM launches"
+        " WHERE outcome = 'staged' AND session_id IS NOT NULL GROUP BY session_id HAVING count(*) > 1"
+        " UNION ALL SELECT format('session %%s was assigned and is in the pool again', session_id) FROM sessions"
+        " WHERE claimable AND num_nonnulls(assigned, assignment_id, set_aside_for, superseded_by) > 0",
+    ),
+    Invariant(
+        "I5",
+        "what is reserved on an Agent is the sum of its sessions, and none was added beyond what it offers",
+        "SELECT format("
+        "'agent %%s: %%s cores and %%s bytes are booked, its sessions reserve %%s and %%s, it offers %%s and %%s',"
+        " c.agent_id, c.cores_allocated, c.memory_allocated, s.cores, s.memory, c.cores, c.memory) AS what"
+        " FROM agent_capacity c, LATERAL (SELECT coalesce(sum(reserved_cores(cores, cpu_quota, c.overcommit)), 0)"
+        " AS cores, coalesce(sum(memory), 0) AS memory"
+        " FROM sessions WHERE agent_id = c.agent_id AND status <> 'deleted') s"
+        " WHERE abs(c.cores_allocated - s.cores) > 0.001 OR c.memory_allocated <> s.memory"
+        # an offer may be lowered below what is reserved; only a session that is newer had to fit
+        " OR (c.cores_reported > 0 AND (c.cores_allocated > c.cores + 0.001 OR c.memory_allocated > c.memory)"
+        " AND EXISTS (SELECT 1 FROM sessions WHERE agent_id = c.agent_id AND status <> 'deleted'"
+        " AND created > c.offer_lowered))",
+    ),
+    Invariant(
+        "I8",
+        "no pool has more sessions than it should, but for one that takes the place of another",
+        # Those on an Agent that is leaving stay until others took their place.
+        "SELECT format('staging config %%s has %%s sessions of %%s, %%s of them in place of another',"
+        " g.staging_config_id, count(*), g.num_sessions, count(*) FILTER (WHERE " + ROTATING + ")) AS what"
+        " FROM staging_configs g JOIN sessions s USING (staging_config_id) JOIN agents a USING (agent_id)"
+        " WHERE g.deleted IS NULL AND a.status = 'running' AND a.enabled AND NOT a.draining AND " + IN_POOL + ""
+        " GROUP BY g.staging_config_id HAVING count(*) > g.num_sessions + least(1, count(*) FILTER (WHERE "
+        + ROTATING
+        + "))",
+    ),
+    Invariant(
+        "I9",
+        "an expired staged session is gone",
+        "SELECT format('session %%s expired at %%s and is still in its pool', session_id, expires) AS what"
+        " FROM sessions WHERE claimable AND expires < clock_timestamp() - interval '60 s'",
+    ),
+    Invariant(
+        "I10",
+        "a zone with a Manager at work has a Primary",
+        "SELECT format('zone %%s has a running Manager and no Primary since %%s', z.zone_name, l.expires_at) AS what"
+        " FROM zones z JOIN zone_leases l USING (zone_key) WHERE l.expires_at < clock_timestamp() - interval '10 s'"
+        " AND EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id AND m.enabled"
+        " AND m.first_reported < clock_timestamp() - interval '15 s'"
+        " AND m.last_round > clock_timestamp() - interval '15 s')",
+    ),
+    Invariant(
+        "I11",
+        "no session is stuck on its way, nothing is told again and again in vain, and an ended session says when",
+        # What waits for an Agent that is away goes on when it returns or is dead.
+        "SELECT format('session %%s is %%s since %%s', s.session_id, s.status, s.status_changed) AS what"
+        " FROM sessions s LEFT JOIN agents a USING (agent_id)"
+        " WHERE (a.agent_id IS NULL OR a.status IN ('pending', 'running')"
+        "  OR s.status IN ('requested', 'assigning') OR s.status = 'starting' AND s.started IS NULL)"
+        " AND (s.status = ANY(%(transitional)s)"
+        "  AND coalesce(s.deadline, s.status_changed + interval '2 min') < clock_timestamp() - interval '2 min'"
+        " OR s.status = ANY(%(returning)s) AND s.deadline < clock_timestamp() - interval '2 min'"
+        " OR s.status = 'deleting' AND s.status_changed < clock_timestamp() - interval '15 min')"
+        " UNION ALL SELECT format('session %%s is deleted without a time', session_id) FROM sessions"
+        " WHERE status = 'deleted' AND ended IS NULL",
+        {"transitional": sorted(TRANSITIONAL), "returning": sorted(RETURNING)},
+    ),
+    Invariant(
+        "I12",
+        "a launch that was acknowledged has its session",
+        # The rows of ended sessions go with a workspace or zone that is deleted; the ledger stays.
+        "SELECT format('launch %%s was answered with session %%s, which is not there', launch_id, session_id) AS what"
+        " FROM launches l WHERE outcome <> 'failed' AND session_id IS NOT NULL AND at > now() - interval '6 days'"
+        " AND EXISTS (SELECT 1 FROM images i WHERE i.image_id = l.image_id)"
+        " AND EXISTS (SELECT 1 FROM zones z WHERE z.zone_id = l.zone_id)"
+        " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.session_id = l.session_id)",
+    ),
+    Invariant(
+        "I13",
+        "an Agent is told what a session's status means",
+        "SELECT format('session %%s is %%s, but its Agent is told %%s', session_id, status, want) AS what FROM sessions"
+        " WHERE NOT (%(wanted)s::jsonb -> status) @> to_jsonb(want)",
+        {"wanted": Jsonb({status: sorted(wants) for status, wants in WANTED_IN.items()})},
+    ),
+    Invariant(
+        "I14",
+        "a session whose time is over is at its end, or at rest",
+        "SELECT format('session %%s is %%s, and its time was over at %%s', session_id, status, expires) AS what"
+        " FROM sessions WHERE user_id IS NOT NULL AND status = ANY(%(living)s)"
+        " AND (time_limit_ends < clock_timestamp() - interval '90 s'"
+        "  OR status = 'running' AND expires < clock_timestamp() - interval '90 s')",
+        {"living": sorted(COUNTS_FOR_USER)},
+    ),
+    Invariant(
+        "I15",
+        "whoever waits for another session after one failed gets it, or a reason",
+        "SELECT format('session %%s failed at %%s, and its user still waits for another one', session_id,"
+        " status_changed) AS what FROM sessions"
+        " WHERE awaits_successor AND status_changed < clock_timestamp() - interval '2 min'",
+    ),
+    Invariant(
+        "I16",
+        "no command waits in a session that is over",
+        "SELECT format('command %%s is %%s, and session %%s is over', command_id, state, session_id) AS what"
+        " FROM session_commands JOIN sessions USING (session_id)"
+        " WHERE status = 'deleted' AND state IN ('requested', 'started')",
+    ),
+    Invariant(
+        "I17",
+        "a zone with Managers has an enabled one, and a disabled one is not Primary",
+        "SELECT format('zone %%s has Managers and none of them is enabled', zone_name) AS what FROM zones z"
+        " WHERE EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id)"
+        " AND NOT EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id AND m.enabled)"
+        " UNION ALL SELECT format('%%s is disabled and holds a lease', instance_id) FROM managers"
+        " JOIN zone_leases USING (manager_id) WHERE NOT enabled AND expires_at > clock_timestamp()",
+    ),
+    Invariant(
+        "I19",
+        "a staged session has nothing of a user",
+        "SELECT format('session %%s is staged, and has something of a user', session_id) AS what FROM sessions s"
+        " WHERE staging_config_id IS NOT NULL AND " + IN_POOL + " AND (num_nonnulls(launch_id, idempotency_key,"
+        " files_encrypted, share_id, assignment) > 0 OR kasm_url <> '' OR client_settings <> '{}')",
+    ),
+    Invariant(
+        "I20",
+        "a staged session is of its config's workspace and zone, on an Agent of that zone",
+        "SELECT format('session %%s is staged for workspace %%s in zone %%s; its config is for %%s in %%s,"
+        " its Agent in %%s', session_id, s.image_id, s.zone_id, g.image_id, g.zone_id, a.zone_id) AS what"
+        " FROM sessions s JOIN staging_configs g USING (staging_config_id) JOIN agents a USING (agent_id)"
+        " WHERE " + IN_POOL + " AND (s.image_id, s.zone_id, s.zone_id) <> (g.image_id, g.zone_id, a.zone_id)",
+    ),
+    Invariant(
+        "I21",
+        "of the sessions of one launch one is the user's, and the others lead to it",
+        "SELECT format('launch %%s gave its user %%s sessions', launch_id, count(*)) AS what FROM sessions"
+        " WHERE user_id IS NOT NULL AND status <> 'deleted' AND launch_id IS NOT NULL"
+        " GROUP BY launch_id HAVING count(*) > 1"
+        " UNION ALL SELECT format('session %%s has a successor, and its user still', session_id) FROM sessions"
+        " WHERE superseded_by IS NOT NULL AND user_id IS NOT NULL"
+        " UNION ALL SELECT format('session %%s leads to session %%s of another launch', s.session_id, n.session_id)"
+        " FROM sessions s JOIN sessions n ON n.session_id = s.superseded_by"
+        " WHERE s.launch_id IS DISTINCT FROM n.launch_id OR n.session_id = s.session_id",
+    ),
+    Invariant(
+        "I22",
+        "a user's session is in the ledger of launches",
+        "SELECT format('session %%s came of launch %%s, and the ledger does not say so', session_id, launch_id) AS what"
+        " FROM sessions s WHERE user_id IS NOT NULL AND launch_id IS NOT NULL AND status <> 'deleted' AND NOT EXISTS"
+        " (SELECT 1 FROM launches l WHERE l.launch_id = s.launch_id AND l.session_id = s.session_id)",
+    ),
+    Invariant(
+        "I23",
+        "a config keeps a few failed sessions for inspection, not all",
+        "SELECT format('staging config %%s keeps %%s failed sessions', staging_config_id, count(*)) AS what"
+        " FROM sessions WHERE set_aside_for IS NOT NULL AND status = 'failed' AND staging_config_id IS NOT NULL"
+        " GROUP BY staging_config_id HAVING count(*) > %(kept)s",
+        {"kept": KEPT_PER_CONFIG},
+    ),
+    Invariant(
+        "I24",
+        "a session that is kept for inspection has its container",
+        "SELECT format('session %%s is kept for inspection, and its container is gone', s.session_id) AS what"
+        " FROM sessions s JOIN session_observed o USING (session_id) JOIN agents a ON a.agent_id = s.agent_id"
+        " WHERE s.set_aside_for IS NOT NULL AND s.status = 'failed' AND a.status = 'running'"
+        " AND o.generation = s.generation AND o.container_id IS NULL",
+    ),
+)
+
+
+async def broken(db: Database, invariant: Invariant) -> list[str]:
+    """What breaks the invariant at the moment, a sentence each."""
+    return [row["what"] for row in await db.fetch(invariant.query, invariant.parameters)]
+
+
+async def live_sessions(db: Database, agent_ids: list[str]) -> dict[str, str]:
+    """Session id → status of all sessions of these Agents that are not deleted."""
+    rows = await db.fetch(
+        "SELECT session_id, status FROM sessions WHERE agent_id = ANY(%s::uuid[]) AND status <> 'deleted'", (agent_ids,)
+    )
+    return {str(row["session_id"]): row["status"] for row in rows}
+
+
+async def sessions_that_fit(db: Database, agent_ids: list[str]) -> int:
+    """How many of the smallest enabled workspace have room in what these Agents offer, were they empty."""
+    row = await db.fetch_one(
+        "SELECT coalesce(sum(floor(least(c.memory / i.memory, c.cores / i.cores))), 0)::integer AS fit"
+        " FROM agent_capacity c, (SELECT nullif(min(memory), 0)::double precision AS memory,"
+        " nullif(min(cores), 0)::double precision AS cores FROM images WHERE enabled) i"
+        " WHERE agent_id = ANY(%s::uuid[])",
+        (agent_ids,),
+    )
+    return int(row["fit"]) if row else 0

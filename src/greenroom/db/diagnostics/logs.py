@@ -1,0 +1,120 @@
+"""Log rows for Diagnostics: written in batches, bounded, drops counted."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Final, Literal
+
+import structlog
+from psycopg.types.json import Jsonb
+
+from greenroom.core.security_events import is_security_event
+from greenroom.core.wording import one_line
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.batches import WaitingRows, storable
+
+log = structlog.get_logger(__name__)
+
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LEVELS: Final[tuple[Level, ...]] = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+MAX_QUEUED: Final = 10_000
+FLUSH_S: Final = 0.2
+
+_INSERT: Final = (
+    "INSERT INTO logs (time, level, component, code, message, zone_name, session_id, user_id, username,"
+    " staging_config_id, staging_config_title, setting, details, security)"
+    " SELECT %(time)s, %(level)s, %(component)s, %(code)s, %(message)s, %(zone_name)s,"
+    " %(session_id)s::uuid, concerned.user_id,"
+    " coalesce(%(username)s, (SELECT u.username FROM users u WHERE u.user_id = concerned.user_id)),"
+    " %(staging_config_id)s::uuid, (SELECT i.friendly_name || ' in zone ' || z.zone_name FROM staging_configs c"
+    "  JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id"
+    "  WHERE c.staging_config_id = %(staging_config_id)s::uuid), %(setting)s, %(details)s, %(security)s"
+    " FROM (SELECT coalesce(%(user_id)s::uuid,"
+    "  (SELECT s.user_id FROM sessions s WHERE s.session_id = %(session_id)s::uuid AND %(username)s::text IS NULL))"
+    "  AS user_id) concerned"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogRow:
+    """One row of Diagnostics; `message` is the sentence a person reads, `code` is stable.
+
+    What the row needs to be read when all it speaks of is gone is added when it is written: to a session without a user
+    the session's user, to a user's id the name, to a staging config's id its workspace and zone.
+    """
+
+    level: Level
+    component: str
+    code: str
+    message: str
+    zone_name: str | None = None
+    session_id: str | None = None
+    user_id: str | None = None
+    username: str | None = None
+    staging_config_id: str | None = None
+    setting: str | None = None
+    details: dict[str, Any] = field(default_factory=dict[str, Any])
+    time: datetime = field(default_factory=lambda: datetime.now(UTC))
+
+
+class LogWriter:
+    """Collects rows and writes them every `FLUSH_S`; when the database is away at most `MAX_QUEUED` are kept."""
+
+    def __init__(self, db: Database, component: str) -> None:
+        self._db = db
+        self._component = component
+        self._rows = WaitingRows[LogRow](db, _INSERT, _params, what="log rows", most=MAX_QUEUED)
+        self._writing = asyncio.Lock()
+        self.pressing = False
+        """A row waits that has to be stored before anybody is told of what it says."""
+        self.counts: dict[str, int] = dict.fromkeys(LEVELS, 0)
+        """Rows of each level since the start."""
+
+    @property
+    def dropped(self) -> int:
+        """Rows that were lost since the start."""
+        return self._rows.dropped
+
+    def write(self, level: Level, code: str, message: str, *, pressing: bool = False, **fields: Any) -> None:
+        """Queue one row and print it as a log line; fields are those of `LogRow`. See `pressing`."""
+        self.pressing |= pressing
+        message = one_line(message)
+        getattr(log, level.lower())(message, code=code, **{k: v for k, v in fields.items() if v is not None})
+        self.add(LogRow(level=level, component=self._component, code=code, message=message, **fields))
+
+    def add(self, row: LogRow) -> None:
+        """Queue one row; the newest is dropped and counted when the queue is full."""
+        self.counts[row.level] += 1
+        self._rows.add(row)
+
+    async def run(self) -> None:
+        """Write what was queued, for ever; the last rows are written when cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(FLUSH_S)
+                await asyncio.shield(self.flush())  # cancelled half-way, its rows would be lost
+        finally:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what was queued; what cannot be written because the database is away stays queued."""
+        async with self._writing:
+            self.pressing = False
+            if not await self._rows.write():
+                return
+        await self._db.notify("logs:")
+        if number := self._rows.newly_dropped():
+            lost = f"{number} log rows of this {self._component} were lost"
+            self.write("WARNING", "log-rows-dropped", f"{lost}: too many waited, or they had no storable form.")
+
+
+def _params(row: LogRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in LogRow.__dataclass_fields__} | {
+        "message": storable(one_line(row.message)),
+        "username": storable(row.username),
+        "details": Jsonb(storable(row.details)),
+        "security": is_security_event(row.component, row.code, row.details),
+    }

@@ -1,0 +1,106 @@
+"""Figures of the whole deployment, for metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Final
+
+from psycopg.rows import DictRow
+
+from greenroom.db import row_mapping
+from greenroom.db.database import Database
+from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
+from greenroom.db.pool.configs import list_configs
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One value; `name` says what it is, with its unit, `labels` of what."""
+
+    name: str
+    text: str
+    labels: dict[str, str]
+    value: float
+
+
+async def read_figures(db: Database) -> list[Figure]:
+    """Sessions, Agents and Managers by status, Primaries, what Agents offer, and how full the pools are.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    sessions = await db.fetch(
+        "SELECT zone_name AS zone, status, count(*) AS value FROM sessions JOIN zones USING (zone_id)"
+        " WHERE status <> 'deleted' GROUP BY 1, 2"
+    )
+    agents = await db.fetch(
+        "SELECT zone_name AS zone, status, count(*) AS value FROM agents JOIN zones USING (zone_id) GROUP BY 1, 2"
+    )
+    managers = await db.fetch(
+        "SELECT zone_name AS zone, CASE WHEN " + RUNS + " THEN 'running' ELSE 'unknown' END AS status,"
+        " count(*) AS value FROM managers m JOIN zones USING (zone_id) GROUP BY 1, 2",
+        {"running_within_s": RUNNING_WITHIN_S},
+    )
+    leases = await db.fetch(
+        "SELECT zone_name AS zone, (expires_at > clock_timestamp())::int AS held, term"
+        " FROM zone_leases JOIN zones USING (zone_key)"
+    )
+    offered = await db.fetch(
+        "SELECT zone_name AS zone, sum(cores) AS cores, sum(cores_allocated) AS cores_reserved, sum(memory) AS memory,"
+        " sum(memory_allocated) AS memory_reserved FROM agent_capacity JOIN agents a USING (agent_id)"
+        " JOIN zones USING (zone_id) WHERE a.status = 'running' AND a.enabled GROUP BY 1"
+    )
+    return [
+        *_by_status("sessions", "Sessions by status, without those that ended", sessions),
+        *_by_status("agents", "Agents by status", agents),
+        *_by_status("managers", "Managers by status", managers),
+        *(Figure("zone_has_primary", "1 while the zone has a Primary", {"zone": r["zone"]}, r["held"]) for r in leases),
+        *(Figure("zone_term", "Term of the zone's last Primary", {"zone": r["zone"]}, r["term"]) for r in leases),
+        *_capacity(offered),
+        *await _pools(db),
+    ]
+
+
+def _by_status(name: str, text: str, rows: Iterable[DictRow]) -> list[Figure]:
+    return [Figure(name, text, {"zone": row["zone"], "status": row["status"]}, row["value"]) for row in rows]
+
+
+def _capacity(rows: Iterable[DictRow]) -> list[Figure]:
+    what = (
+        ("cores_offered", "Cores that enabled, running Agents offer", "cores"),
+        ("cores_reserved", "Cores reserved for sessions there", "cores_reserved"),
+        ("memory_offered_bytes", "Memory that enabled, running Agents offer", "memory"),
+        ("memory_reserved_bytes", "Memory reserved for sessions there", "memory_reserved"),
+    )
+    return [
+        Figure(name, text, {"zone": row["zone"]}, float(row[column])) for row in rows for name, text, column in what
+    ]
+
+
+async def _pools(db: Database) -> list[Figure]:
+    oldest = await db.fetch(
+        "SELECT staging_config_id::text,"
+        " extract(epoch FROM clock_timestamp() - min(created))::double precision AS age_s"
+        " FROM sessions WHERE claimable GROUP BY 1"
+    )
+    age_s = {row["staging_config_id"]: row["age_s"] for row in oldest}
+    figures: list[Figure] = []
+    for config in await list_configs(db):
+        config_id = str(config["staging_config_id"])
+        of = {"zone": config["zone_name"], "workspace": config["image_friendly_name"], "staging_config": config_id}
+        numbers = {
+            "current": config["num_current_sessions"],
+            "starting": config["num_starting_sessions"],
+            "desired": config["num_sessions"],
+        }
+        figures += [Figure("staged_sessions", _STAGED, of | {"state": state}, n) for state, n in numbers.items()]
+        short = row_mapping.shortfall(config)
+        figures += [Figure("staging_shortfall", _SHORT, of | {"code": short.code}, 1)] if short else []
+        figures += [Figure("staged_session_age_seconds", _AGE, of, age_s[config_id])] if config_id in age_s else []
+    return figures
+
+
+_STAGED: Final = "Staged sessions: claimable now, starting, and wanted"
+_SHORT: Final = "1 for the reason why a config has fewer sessions than desired"
+_AGE: Final = "Age of the oldest claimable session"

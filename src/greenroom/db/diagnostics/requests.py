@@ -1,0 +1,124 @@
+"""Requests at Managers, for Diagnostics: each that was not 2xx, and 2xx counted per Agent and minute.
+
+Those for Managers that a gateway answered itself are told by the gateway.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.batches import WaitingRows
+from greenroom.db.diagnostics.logs import LogWriter
+
+FLUSH_S: Final = 0.5
+MAX_QUEUED: Final = 5_000
+
+_INSERT: Final = (
+    "INSERT INTO manager_requests (time, agent_id, manager_instance_id, method, path, status, duration_ms, count)"
+    " VALUES (%(time)s, %(agent_id)s, %(manager_instance_id)s, %(method)s, %(path)s, %(status)s, %(duration_ms)s,"
+    " %(count)s)"
+)
+
+
+@dataclass(slots=True, kw_only=True)
+class RequestRow:
+    """One request, or `count` of them with the longest duration."""
+
+    time: datetime
+    agent_id: str | None
+    manager_instance_id: str
+    method: str
+    path: str
+    status: int
+    duration_ms: float
+    count: int = 1
+
+
+class RequestLog:
+    """Collects requests and writes them in batches; bounded, drops counted."""
+
+    def __init__(self, db: Database, manager_instance_id: str, logs: LogWriter) -> None:
+        self._manager = manager_instance_id
+        self._logs = logs
+        self._rows = WaitingRows[RequestRow](db, _INSERT, _params, what="request rows", most=MAX_QUEUED)
+        self._writing = asyncio.Lock()
+        self._minute: dict[tuple[str | None, str, str, int], RequestRow] = {}
+
+    @property
+    def dropped(self) -> int:
+        """Requests that were lost since the start."""
+        return self._rows.dropped
+
+    def note(self, agent_id: str | None, method: str, path: str, status: int, duration_ms: float) -> None:
+        """One request was answered."""
+        now = datetime.now(UTC)
+        row = RequestRow(
+            time=now,
+            agent_id=agent_id,
+            manager_instance_id=self._manager,
+            method=method,
+            path=path,
+            status=status,
+            duration_ms=duration_ms,
+        )
+        if not 200 <= status < 300:
+            self._rows.add(row)
+            return
+        self._end_minutes(now.replace(second=0, microsecond=0))
+        counted = self._minute.setdefault((agent_id, method, path, status), row)
+        if counted is row:
+            row.time = now.replace(second=0, microsecond=0)
+        else:
+            counted.count += 1
+            counted.duration_ms = max(counted.duration_ms, duration_ms)
+
+    def _end_minutes(self, minute: datetime) -> None:
+        """Queue the counts of minutes that are over."""
+        for key, row in list(self._minute.items()):
+            if row.time < minute:
+                self._rows.add(self._minute.pop(key))
+
+    async def run(self) -> None:
+        """Write what was noted, for ever; everything is written when cancelled."""
+        try:
+            while True:
+                await asyncio.sleep(FLUSH_S)
+                self._end_minutes(datetime.now(UTC).replace(second=0, microsecond=0))
+                await asyncio.shield(self.flush())  # cancelled half-way, its rows would be lost
+        finally:
+            self._end_minutes(datetime.max.replace(tzinfo=UTC))
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is queued; what cannot be written because the database is away stays queued."""
+        async with self._writing:
+            if await self._rows.write() and (number := self._rows.newly_dropped()):
+                sentence = f"{number} requests of Agents at {self._manager} are missing in Diagnostics."
+                self._logs.write("WARNING", "manager-requests-dropped", sentence)
+
+
+def _params(row: RequestRow) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in RequestRow.__dataclass_fields__}
+
+
+async def add_gateway_requests(db: Database, requests: Sequence[RequestRow]) -> None:
+    """Record them for Diagnostics. Their `agent_id` is what the caller claimed to be: nobody checked it."""
+    await db.write(
+        "INSERT INTO manager_requests (time, agent_id, manager_instance_id, method, path, status, duration_ms)"
+        " SELECT * FROM unnest(%s::timestamptz[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::int[],"
+        " %s::double precision[])",
+        (
+            [r.time for r in requests],
+            [r.agent_id for r in requests],
+            [r.manager_instance_id for r in requests],
+            [r.method for r in requests],
+            [r.path for r in requests],
+            [r.status for r in requests],
+            [r.duration_ms for r in requests],
+        ),
+    )

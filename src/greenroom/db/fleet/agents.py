@@ -1,0 +1,355 @@
+"""Agents in SQL: registration, the list for administrators, changes by administrators."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from greenroom.core.errors import IdentityConflict, NotFound, Refused
+from greenroom.core.fleet.addresses import NO_EDGE, EdgeClaim
+from greenroom.core.fleet.enrolment import Known, Newcomer, is_shown_again, refusal
+from greenroom.core.fleet.liveness import Standing, standing
+from greenroom.db.database import Connection, Database, returned
+from greenroom.db.fleet.enrolment import count_use, lock_token
+from greenroom.db.fleet.liveness import delete_sessions_of
+from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
+from greenroom.db.session.sessions import end_sessions
+
+ALIVE_WITHIN_S: Final = 15.0
+"""An Agent heard of within this time is alive: nobody else may come with its identity."""
+
+ADMITTED: Final = "(a.enabled OR a.status <> 'pending')"
+"""SQL for an Agent `a` that does not wait for an administrator to enable it ; one that waits is told nothing and passed
+nothing on."""
+
+EPOCH: Final = (
+    "(SELECT (SELECT system_identifier FROM pg_control_system()) || '.' ||"
+    " (SELECT timeline_id FROM pg_control_checkpoint()) || '.' || db_epoch FROM installation)"
+)
+"""SQL for the installation's db_epoch: another one after a restore, a fork or a new database (PROTOCOLS §1)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """What registration gives an Agent."""
+
+    incarnation: int
+    installation_id: str
+    db_epoch: str
+    is_new: bool
+    enabled: bool
+    edge: EdgeClaim = NO_EDGE
+    edge_before: EdgeClaim | None = None
+    """None of a new Agent."""
+
+
+async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes, *, enabled: bool) -> Identity:
+    """Admit an Agent to a zone and give it its next incarnation; who is admitted is decided by `core.fleet.enrolment`.
+
+    With a join token the Agent gets a new credential (`new_credential_hash`); with its credential it keeps it.
+    A newcomer is enabled at once if `enabled`, or if its token says so.
+
+    Raises:
+        Unauthenticated: the token or the credential is not valid here.
+        IdentityConflict: somebody else has this identity, or it is known already.
+    """
+    async with db.transaction() as connection:
+        cursor = await connection.execute(_KNOWN, {"agent_id": newcomer.agent_id, "alive_within_s": ALIVE_WITHIN_S})
+        row = await cursor.fetchone()
+        known = _known(row) if row else None
+        token = await lock_token(connection, newcomer.token_hash) if newcomer.token_hash is not None else None
+        if problem := refusal(newcomer, known, token):
+            raise problem
+        if newcomer.token_hash is not None and not is_shown_again(newcomer, known):
+            await count_use(connection, newcomer.token_hash)
+        credential_hash = new_credential_hash if newcomer.token_hash is not None else newcomer.credential_hash
+        if known is not None:
+            edge = known.edge.told(newcomer.edge_url, with_token=newcomer.token_hash is not None)
+            identity = await _admit_again(connection, newcomer, credential_hash, edge)
+            return replace(identity, edge=edge, edge_before=known.edge)
+        await _check_route(connection, newcomer.agent_id)
+        vouched = token is not None and token.enable_agent
+        return await _admit_new(connection, newcomer, credential_hash, enabled=enabled or vouched)
+
+
+_KNOWN: Final = (
+    "SELECT a.credential_hash, a.machine_id, a.place, a.zone_id::text, z.zone_name, a.joined_with, a.edge_url,"
+    " a.edge_url_requested, a.seq = 0 AS never_spoke,"
+    " coalesce(a.last_reported > clock_timestamp() - make_interval(secs => %(alive_within_s)s), false) AS alive"
+    " FROM agents a JOIN zones z USING (zone_id) WHERE a.agent_id = %(agent_id)s FOR NO KEY UPDATE OF a"
+)
+
+
+def _known(row: Mapping[str, Any]) -> Known:
+    fields = dict(row)
+    edge = EdgeClaim(fields.pop("edge_url"), fields.pop("edge_url_requested"))
+    return Known(**fields, edge=edge)
+
+
+async def _check_route(connection: Connection, agent_id: str) -> None:
+    """The first 8 digits of an id lead to the Agent's streams, so no two Agents may share them."""
+    cursor = await connection.execute(
+        "SELECT hostname FROM agents WHERE left(agent_id::text, 8) = left(%s::text, 8)", (agent_id,)
+    )
+    other = await cursor.fetchone()
+    if other is not None:
+        raise IdentityConflict(
+            f"The id {agent_id} begins like that of the Agent on {other['hostname']}; remove the file agent_id from the"
+            " Agent's folder, so that it makes another one."
+        )
+
+
+_IDENTITY: Final = (
+    " RETURNING incarnation, enabled, (SELECT installation_id::text FROM installation) AS installation_id, "
+    + EPOCH
+    + " AS db_epoch"
+)
+
+
+async def _admit_new(
+    connection: Connection, newcomer: Newcomer, credential_hash: bytes | None, *, enabled: bool
+) -> Identity:
+    cursor = await connection.execute(
+        "INSERT INTO agents (agent_id, zone_id, machine_id, place, hostname, edge_url, credential_hash, joined_with,"
+        " enabled, incarnation) VALUES (%(agent_id)s, %(zone_id)s, %(machine_id)s, %(place)s, %(hostname)s,"
+        " %(edge_url)s, %(credential_hash)s, %(token_hash)s, %(enabled)s, 1) ON CONFLICT DO NOTHING" + _IDENTITY,
+        _columns(newcomer) | {"credential_hash": credential_hash, "enabled": enabled},
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise IdentityConflict(f"Another Agent registered as {newcomer.agent_id} at the same moment.")
+    return Identity(**row, is_new=True)
+
+
+async def _admit_again(
+    connection: Connection, newcomer: Newcomer, credential_hash: bytes | None, edge: EdgeClaim
+) -> Identity:
+    cursor = await connection.execute(
+        "UPDATE agents SET zone_id = %(zone_id)s, machine_id = %(machine_id)s, place = %(place)s,"
+        " hostname = %(hostname)s, edge_url = %(edge_in_use)s, edge_url_requested = %(edge_requested)s,"
+        " credential_hash = %(credential_hash)s, joined_with = coalesce(%(token_hash)s, joined_with),"
+        " incarnation = incarnation + 1, seq = 0,"
+        " complete = false, refused_reason = NULL, refused_at = NULL, refused_address = NULL"
+        " WHERE agent_id = %(agent_id)s" + _IDENTITY,
+        _columns(newcomer)
+        | {"credential_hash": credential_hash, "edge_in_use": edge.in_use, "edge_requested": edge.requested},
+    )
+    return Identity(**await returned(cursor), is_new=False)
+
+
+def _columns(newcomer: Newcomer) -> dict[str, Any]:
+    return {
+        "agent_id": newcomer.agent_id,
+        "zone_id": newcomer.zone_id,
+        "machine_id": newcomer.machine_id,
+        "place": newcomer.place,
+        "hostname": newcomer.hostname,
+        "edge_url": newcomer.edge_url,
+        "token_hash": newcomer.token_hash,
+    }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentEdge:
+    """An Agent and the edge gateway beside it."""
+
+    agent_id: str
+    zone_id: str
+    credential_hash: bytes
+    incarnation: int
+    has_edge: bool
+    """It said so when it registered last, whether or not the address is confirmed."""
+
+    @property
+    def route(self) -> str:
+        """The first 8 digits of the id: the part of a stream's path that names the Agent."""
+        return self.agent_id[:8]
+
+
+async def find_edge(db: Database, agent_id: str) -> AgentEdge | None:
+    """The Agent with its edge gateway, or None if there is no such Agent."""
+    row = await db.fetch_one(
+        "SELECT agent_id::text, zone_id::text, credential_hash, incarnation,"
+        " coalesce(edge_url_requested, edge_url) <> '' AS has_edge FROM agents WHERE agent_id = %s",
+        (agent_id,),
+    )
+    return AgentEdge(**row) if row else None
+
+
+async def note_refusal(db: Database, agent_id: str, reason: str, address: str) -> None:
+    """Somebody with this Agent's id was refused: administrators see it at the Agent; nothing if there is no such."""
+    rows = await db.write(
+        "UPDATE agents SET refused_reason = %s, refused_at = clock_timestamp(), refused_address = %s"
+        " WHERE agent_id = %s RETURNING 1",
+        (reason, address, agent_id),
+    )
+    if rows:
+        await db.notify("agents:")
+
+
+_LIST: Final = (
+    "SELECT a.agent_id::text, a.hostname, a.zone_id::text, z.zone_name, a.status, a.enabled, a.draining,"
+    " a.manager_id::text, m.instance_id AS manager_instance_id, a.manager_term, a.registered, a.last_reported,"
+    " a.runtime_error, extract(epoch FROM clock_timestamp() - a.last_reported)::double precision AS silent_s,"
+    " EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = a.zone_id AND " + RUNS + ") AS has_manager,"
+    " a.edge_url, a.edge_url_requested, a.credential_hash = ''::bytea AS credential_revoked,"
+    " CASE WHEN a.refused_at IS NOT NULL THEN jsonb_build_object('reason', a.refused_reason, 'at', a.refused_at,"
+    "  'address', a.refused_address) END AS refused,"
+    " a.cores_override, a.memory_override, (a.usage->>'cpu')::double precision AS cpu_used,"
+    " (a.usage->>'memory_bytes')::bigint AS memory_used,"
+    " coalesce(c.cores, 0) AS cores, coalesce(c.memory, 0) AS memory, coalesce(c.cores_reported, 0) AS cores_reported,"
+    " coalesce(c.memory_reported, 0) AS memory_reported, coalesce(c.cores_allocated, 0) AS cores_allocated,"
+    " coalesce(c.memory_allocated, 0) AS memory_allocated,"
+    " (SELECT count(*) FROM sessions s WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS sessions,"
+    " COALESCE((SELECT jsonb_agg(jsonb_build_object('name', r.name, 'state', r.state, 'progress', r.progress,"
+    "   'error', r.error, 'updated', r.updated) ORDER BY r.name) FROM agent_images r"
+    "   WHERE r.agent_id = a.agent_id AND EXISTS (SELECT 1 FROM images i WHERE i.name = r.name)), '[]') AS images"
+    " FROM agents a JOIN zones z USING (zone_id) LEFT JOIN agent_capacity c USING (agent_id)"
+    " LEFT JOIN managers m ON m.manager_id = a.manager_id"
+    " WHERE %(agent_id)s::uuid IS NULL OR a.agent_id = %(agent_id)s::uuid"
+    " ORDER BY z.zone_name, a.registered, a.agent_id"
+)
+
+
+async def list_agents(db: Database, agent_id: str | None = None) -> list[dict[str, Any]]:
+    """All Agents, or the one asked for, as `GET /agents` shows them; memory in bytes."""
+    found = await db.fetch(_LIST, {"agent_id": agent_id, "running_within_s": RUNNING_WITHIN_S})
+    return [{**row, "status": (now := _standing(row)).status, "status_reason": now.reason} for row in found]
+
+
+def _standing(row: Mapping[str, Any]) -> Standing:
+    return standing(
+        row["status"],
+        row["zone_name"],
+        silent_s=row["silent_s"],
+        has_manager=row["has_manager"],
+        runtime_error=row["runtime_error"],
+        edge_requested=row["edge_url_requested"],
+    )
+
+
+async def find_agents(db: Database, name: str) -> list[str]:
+    """The agent_ids that go by a name: an agent_id, the first 8 digits of one, or a hostname.
+
+    An id counts before a hostname, which an Agent chooses itself: none hides another from administrators by it.
+    """
+    rows = await db.fetch(
+        "SELECT agent_id::text, %(name)s IN (agent_id::text, left(agent_id::text, 8)) AS by_id FROM agents"
+        " WHERE %(name)s IN (agent_id::text, left(agent_id::text, 8), hostname) ORDER BY by_id DESC, agent_id LIMIT 10",
+        {"name": name},
+    )
+    return [row["agent_id"] for row in rows if row["by_id"] == rows[0]["by_id"]]
+
+
+_CHANGE: Final = (
+    "UPDATE agents SET enabled = coalesce(%(enabled)s, enabled), draining = coalesce(%(draining)s, draining),"
+    " cores_override = CASE WHEN %(set_cores)s THEN %(cores)s::double precision ELSE cores_override END,"
+    " memory_override = CASE WHEN %(set_memory)s THEN %(memory)s::bigint ELSE memory_override END"
+    " WHERE agent_id = %(agent_id)s RETURNING zone_id"
+)
+
+
+async def update_agent(
+    db: Database,
+    agent_id: str,
+    *,
+    enabled: bool | None = None,
+    draining: bool | None = None,
+    cores_override: float | None = None,
+    memory_override: int | None = None,
+) -> None:
+    """Change an Agent; None = leave it, an override of 0 = take it away again. `zone:` and `agents:` are notified.
+
+    An override is what the Agent offers, exactly; without one it offers its cores times `cpu_overcommit`. While it
+    reports nothing it offers nothing in any case. The Primary applies it within a round; one that is set is also
+    applied here, so that it is seen at once.
+
+    Raises:
+        NotFound: no such Agent.
+    """
+    values = {
+        "agent_id": agent_id,
+        "enabled": enabled,
+        "draining": draining,
+        "set_cores": cores_override is not None,
+        "cores": cores_override or None,
+        "set_memory": memory_override is not None,
+        "memory": memory_override or None,
+    }
+    async with db.transaction() as connection:
+        if await (await connection.execute(_CHANGE, values)).fetchone() is None:
+            raise NotFound("There is no such Agent; it may have been deleted.")
+        await connection.execute(
+            "UPDATE agent_capacity c SET"
+            " cores = CASE WHEN c.cores_reported > 0 THEN coalesce(a.cores_override, c.cores) ELSE 0 END,"
+            " overcommit = CASE WHEN a.cores_override IS NULL THEN c.overcommit ELSE 1 END,"
+            " memory = CASE WHEN c.memory_reported > 0 THEN coalesce(a.memory_override, c.memory) ELSE 0 END"
+            " FROM agents a"
+            " WHERE a.agent_id = %s AND c.agent_id = a.agent_id",
+            (agent_id,),
+        )
+        cursor = await connection.execute(
+            "SELECT 'zone:' || zone_key AS event FROM agents JOIN zones USING (zone_id) WHERE agent_id = %s",
+            (agent_id,),
+        )
+        events = [row["event"] for row in await cursor.fetchall()]
+    await db.notify("agents:", *events)
+
+
+async def revoke_credential(db: Database, agent_id: str) -> None:
+    """Make the Agent's credential worthless; it is refused at its next message.
+
+    Raises:
+        NotFound: no such Agent.
+    """
+    rows = await db.write(
+        "UPDATE agents SET credential_hash = ''::bytea, incarnation = incarnation + 1 WHERE agent_id = %s RETURNING 1",
+        (agent_id,),
+    )
+    if not rows:
+        raise NotFound("There is no such Agent; it may have been deleted.")
+    await db.notify(f"agent:{agent_id}", "agents:")
+
+
+async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
+    """Delete an Agent; `agent:` and `agents:` are notified.
+
+    Lock order, as the check-in's: the Agent, its capacity, then sessions by id. `force` ends the sessions of an Agent
+    that is gone for good.
+
+    Raises:
+        NotFound: no such Agent.
+        Refused: it has sessions, and `force` is false or it is alive.
+    """
+    async with db.transaction() as connection:
+        await connection.execute("SELECT 1 FROM agents WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
+        await connection.execute("SELECT 1 FROM agent_capacity WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
+        cursor = await connection.execute(
+            "SELECT status, ARRAY(SELECT session_id::text FROM sessions s WHERE s.agent_id = a.agent_id"
+            " AND s.status <> 'deleted' ORDER BY 1) AS sessions FROM agents a WHERE agent_id = %s",
+            (agent_id,),
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            raise NotFound("There is no such Agent; it may have been deleted.")
+        await _end_sessions_of_gone(connection, agent_id, row["status"], row["sessions"], force=force)
+        await connection.execute(
+            "UPDATE sessions SET agent_id = NULL WHERE agent_id = %s AND status = 'deleted'", (agent_id,)
+        )
+        await connection.execute("DELETE FROM agents WHERE agent_id = %s", (agent_id,))
+    await db.notify(f"agent:{agent_id}", "agents:")
+
+
+async def _end_sessions_of_gone(
+    connection: Connection, agent_id: str, status: str, session_ids: list[str], *, force: bool
+) -> None:
+    if not session_ids:
+        return
+    if not force:
+        count = "1 session" if len(session_ids) == 1 else f"{len(session_ids)} sessions"
+        raise Refused(f"The Agent has {count}; drain it and wait, or delete it with force.")
+    if status == "running":
+        raise Refused("The Agent is alive and would leave its containers behind; drain it and wait, or stop it first.")
+    await delete_sessions_of(connection, agent_id, "its Agent was deleted")
+    await end_sessions(connection, session_ids, "its Agent was deleted")

@@ -1,0 +1,44 @@
+"""Edge gateways: the Agents that say where theirs is (core.fleet.addresses)."""
+
+from __future__ import annotations
+
+from psycopg.rows import DictRow
+
+from greenroom.core.errors import Refused
+from greenroom.db.database import Database
+from greenroom.db.fleet.agents import ADMITTED
+
+
+async def read_edges(db: Database) -> list[DictRow]:
+    """Every Agent with an edge gateway, by its id: agent_id, edge_url and its zone's proxy fields (db.row_mapping);
+    none that waits to be enabled."""
+    return await db.fetch(
+        "SELECT a.agent_id::text, a.edge_url, z.proxy_connections, z.proxy_hostname, z.proxy_path, z.proxy_port"
+        " FROM agents a JOIN zones z USING (zone_id) WHERE a.edge_url <> '' AND " + ADMITTED + " ORDER BY a.agent_id"
+    )
+
+
+async def settle_edge(db: Database, agent_id: str, address: str) -> None:
+    """Say where an Agent's edge gateway is: the address that waits, which is used from now on, or the one in use, which
+    stays. Nothing waits any more; `agents:` is notified.
+
+    Raises:
+        Refused: the address is neither; it may have told another one meanwhile.
+    """
+    settled = await db.write(
+        "UPDATE agents SET edge_url = %(address)s, edge_url_requested = NULL"
+        " WHERE agent_id = %(agent_id)s AND %(address)s IN (edge_url, edge_url_requested) RETURNING 1",
+        {"agent_id": agent_id, "address": address},
+    )
+    if not settled:
+        raise Refused(
+            f"The Agent does not say that its edge gateway is at {address or 'no address'}; look again at what it says."
+            " Another address is told on its host (GREENROOM_EDGE_URL) and confirmed here then."
+        )
+    await db.notify("agents:")
+
+
+async def read_edge_url(db: Database, agent_id: str) -> str:
+    """Where the edge gateway of an Agent is; empty without one."""
+    row = await db.fetch_one("SELECT edge_url FROM agents WHERE agent_id = %s", (agent_id,))
+    return row["edge_url"] if row else ""

@@ -1,0 +1,234 @@
+"""How hosts join, in SQL: join tokens, web gateways on hosts of their own, the fleet's certificate authority.
+
+Of a token only its hash is stored. A web gateway is admitted with a join token and has a credential. There is one
+authority for the installation; its key is encrypted before it comes here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from greenroom.core.errors import IdentityConflict, NotFound
+from greenroom.core.fleet.enrolment import Role, Token, refusal_of_token
+from greenroom.db.database import Connection, Database, DictRow
+from greenroom.db.fleet.managers import RUNNING_WITHIN_S
+
+KEPT_DAYS: Final = 7
+"""A token that ended is kept this long, so that a refusal can say what became of it."""
+
+
+async def add_join_token(
+    db: Database,
+    token_hash: bytes,
+    zone_id: str,
+    *,
+    role: Role = "agent",
+    uses: int = 1,
+    valid_s: float = 3600.0,
+    agent_id: str | None = None,
+    enable_agent: bool = False,
+    created_by: str = "",
+) -> str:
+    """Admit newcomers of a role with a token: `uses` times within `valid_s` seconds, into one zone; its id.
+
+    With `agent_id` it lets that known Agent join again, and nobody else. With `enable_agent` a new Agent is enabled at
+    once. Tokens that ended long ago are removed.
+    """
+    await db.write("DELETE FROM join_tokens WHERE expires < now() - make_interval(days => %s)", (KEPT_DAYS,))
+    rows = await db.write(
+        "INSERT INTO join_tokens (token_hash, role, zone_id, uses_left, agent_id, enable_agent, created_by,"
+        " expires) VALUES (%s, %s, %s, %s, %s, %s, %s, clock_timestamp() + make_interval(secs => %s))"
+        " RETURNING join_token_id::text",
+        (token_hash, role, zone_id, uses, agent_id, enable_agent, created_by, valid_s),
+    )
+    return str(rows[0]["join_token_id"])
+
+
+_LIST: Final = (
+    "SELECT t.join_token_id::text, t.role, t.zone_id::text, z.zone_name, t.agent_id::text,"
+    " a.hostname AS agent_hostname, t.enable_agent, t.used, t.uses_left,"
+    " t.created, t.created_by, t.expires,"
+    " CASE WHEN t.revoked IS NOT NULL THEN 'revoked' WHEN t.uses_left = 0 THEN 'used up'"
+    "  WHEN t.expires <= clock_timestamp() THEN 'expired' ELSE 'open' END AS status"
+    " FROM join_tokens t JOIN zones z USING (zone_id) LEFT JOIN agents a USING (agent_id)"
+    " WHERE %(join_token_id)s::uuid IS NULL OR t.join_token_id = %(join_token_id)s::uuid"
+    " ORDER BY z.zone_name, t.created, t.join_token_id"
+)
+
+
+async def list_join_tokens(db: Database, join_token_id: str | None = None) -> list[dict[str, Any]]:
+    """All tokens by zone, oldest first, or the one asked for; those that ended are there for some days."""
+    return await db.fetch(_LIST, {"join_token_id": join_token_id})
+
+
+async def revoke_join_token(db: Database, join_token_id: str) -> None:
+    """Make a token worthless. Who joined with it stays.
+
+    Raises:
+        NotFound: no such token.
+    """
+    rows = await db.write(
+        "UPDATE join_tokens SET revoked = coalesce(revoked, clock_timestamp()) WHERE join_token_id = %s RETURNING 1",
+        (join_token_id,),
+    )
+    if not rows:
+        raise NotFound("There is no such join token; it may have ended days ago.")
+
+
+_STORED: Final = (
+    "SELECT t.role, t.zone_id::text, z.zone_name, t.agent_id::text, t.used + t.uses_left AS uses, t.uses_left,"
+    " t.expires, t.expires <= clock_timestamp() AS expired, t.revoked IS NOT NULL AS revoked,"
+    " t.enable_agent"
+    " FROM join_tokens t JOIN zones z USING (zone_id) WHERE t.token_hash = %s"
+)
+
+
+async def read_token(db: Database, token_hash: bytes) -> Token | None:
+    """The token, or None if there is no such."""
+    return _token(await db.fetch_one(_STORED, (token_hash,)))
+
+
+async def lock_token(connection: Connection, token_hash: bytes) -> Token | None:
+    """The token, which nobody else uses until this transaction ends; None if there is no such."""
+    cursor = await connection.execute(_STORED + " FOR NO KEY UPDATE OF t", (token_hash,))
+    return _token(await cursor.fetchone())
+
+
+async def count_use(connection: Connection, token_hash: bytes) -> None:
+    """One more was admitted with this token."""
+    await connection.execute(
+        "UPDATE join_tokens SET uses_left = uses_left - 1, used = used + 1 WHERE token_hash = %s", (token_hash,)
+    )
+
+
+def _token(row: DictRow | None) -> Token | None:
+    return Token(**row) if row else None
+
+
+async def manager_urls(db: Database, zone_id: str) -> list[str]:
+    """Where those who join a zone register: gateways of its enabled Managers, those heard of lately first."""
+    rows = await db.fetch(
+        "SELECT gateway_url FROM managers WHERE zone_id = %s AND enabled AND gateway_url <> ''"
+        " ORDER BY last_reported > clock_timestamp() - make_interval(secs => %s) DESC, instance_id",
+        (zone_id, RUNNING_WITHIN_S),
+    )
+    return [row["gateway_url"] for row in rows]
+
+
+SEEN_EVERY_S: Final = 10.0
+"""`last_reported` is written at most this often."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskingGateway:
+    """A gateway by its id."""
+
+    gateway_id: str
+    credential_hash: bytes
+
+
+async def register_gateway(
+    db: Database, gateway_id: str, hostname: str, token_hash: bytes, credential_hash: bytes
+) -> dict[str, Any]:
+    """Admit a web gateway with a join token; its zone_id and zone_name.
+
+    Shown again by a gateway that was never heard of, because the answer was lost, the token counts once.
+
+    Raises:
+        Unauthenticated: the token is not valid for a gateway.
+        IdentityConflict: there is a gateway with this id.
+    """
+    async with db.transaction() as connection:
+        cursor = await connection.execute(
+            "SELECT joined_with, last_reported FROM gateways WHERE gateway_id = %s FOR NO KEY UPDATE", (gateway_id,)
+        )
+        known = await cursor.fetchone()
+        token = await lock_token(connection, token_hash)
+        again = known is not None and known["last_reported"] is None and known["joined_with"] == token_hash
+        if problem := refusal_of_token(token, "gateway", again=again):
+            raise problem
+        if known is not None and not again:
+            raise IdentityConflict(f"Gateway {gateway_id} is known already; remove it, or join in another folder.")
+        assert token is not None, "there is a refusal without one"  # noqa: S101
+        if not again:
+            await count_use(connection, token_hash)
+        cursor = await connection.execute(
+            "INSERT INTO gateways (gateway_id, zone_id, hostname, credential_hash, joined_with)"
+            " VALUES (%(gateway_id)s, %(zone_id)s, %(hostname)s, %(credential_hash)s, %(token_hash)s)"
+            " ON CONFLICT (gateway_id) DO UPDATE SET credential_hash = excluded.credential_hash WHERE %(again)s"
+            " RETURNING 1",
+            {
+                "again": again,
+                "gateway_id": gateway_id,
+                "zone_id": token.zone_id,
+                "hostname": hostname,
+                "credential_hash": credential_hash,
+                "token_hash": token_hash,
+            },
+        )
+        if await cursor.fetchone() is None:
+            raise IdentityConflict(f"Another gateway joined as {gateway_id} at the same moment.")
+        return {"zone_id": token.zone_id, "zone_name": token.zone_name}
+
+
+async def list_gateways(db: Database, gateway_id: str | None = None) -> list[dict[str, Any]]:
+    """All gateways that joined, or the one asked for."""
+    return await db.fetch(
+        "SELECT g.gateway_id::text, g.hostname, g.zone_id::text, z.zone_name, g.registered, g.last_reported"
+        " FROM gateways g JOIN zones z USING (zone_id)"
+        " WHERE %(gateway_id)s::uuid IS NULL OR g.gateway_id = %(gateway_id)s::uuid"
+        " ORDER BY z.zone_name, g.registered, g.gateway_id",
+        {"gateway_id": gateway_id},
+    )
+
+
+async def delete_gateway(db: Database, gateway_id: str) -> None:
+    """Remove a gateway: its credential is worthless from its next question on.
+
+    Raises:
+        NotFound: no such gateway.
+    """
+    if not await db.write("DELETE FROM gateways WHERE gateway_id = %s RETURNING 1", (gateway_id,)):
+        raise NotFound("There is no such gateway; it may have been removed.")
+
+
+async def find_asking_gateway(db: Database, gateway_id: str) -> AskingGateway | None:
+    """The gateway, or None if there is none with this id."""
+    row = await db.fetch_one(
+        "SELECT gateway_id::text, credential_hash FROM gateways WHERE gateway_id::text = %s", (gateway_id,)
+    )
+    return AskingGateway(row["gateway_id"], row["credential_hash"]) if row else None
+
+
+async def gateway_seen(db: Database, gateway_id: str) -> None:
+    """The gateway asked something now."""
+    await db.write(
+        "UPDATE gateways SET last_reported = clock_timestamp() WHERE gateway_id = %(gateway_id)s AND"
+        " (last_reported IS NULL OR last_reported < clock_timestamp() - make_interval(secs => %(every_s)s))",
+        {"gateway_id": gateway_id, "every_s": SEEN_EVERY_S},
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAuthority:
+    """Certificate (PEM) and encrypted key."""
+
+    certificate: str
+    key_encrypted: bytes = field(repr=False)
+
+
+async def read_authority(db: Database) -> StoredAuthority | None:
+    """The authority, or None while nobody needed one."""
+    row = await db.fetch_one("SELECT certificate, key_encrypted FROM fleet_authority")
+    return StoredAuthority(row["certificate"], bytes(row["key_encrypted"])) if row else None
+
+
+async def add_authority(db: Database, new: StoredAuthority) -> StoredAuthority:
+    """Store the first authority; the one that counts, which is another's if somebody came before."""
+    await db.write(
+        "INSERT INTO fleet_authority (certificate, key_encrypted) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+        (new.certificate, new.key_encrypted),
+    )
+    stored = await read_authority(db)
+    return stored or new

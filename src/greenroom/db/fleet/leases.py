@@ -1,0 +1,272 @@
+"""The lease of a zone in SQL (PROTOCOLS §1).
+
+`LeaseConnection` is the connection W: it holds the death-watch lock (71, zone_key), so that PostgreSQL itself tells
+the followers when this process dies. Everything that looks at a lease from outside goes through the pool.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import socket
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, LiteralString
+
+import psycopg
+import structlog
+from psycopg.rows import dict_row
+
+from greenroom.core.errors import LeaseLost, SetupError, Unavailable
+from greenroom.core.fleet.lease import Predecessor
+from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Connection, Database, heeding_cancellation
+
+log = structlog.get_logger(__name__)
+
+STATEMENT_TIMEOUT_S: Final = 0.9
+"""Of every statement on W but TAKE."""
+ANSWER_S: Final = 3.0
+"""W is cut when an answer takes longer: the server's own timeouts are shorter, so something in between swallowed it."""
+
+_OPTIONS: Final = (
+    "-c lock_timeout=1s -c statement_timeout=2s -c client_connection_check_interval=300ms"
+    " -c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000 -c TimeZone=UTC"
+)
+_POOLER: Final = "GREENROOM_DATABASE_URL goes through a transaction pooler; set GREENROOM_DATABASE_SESSION_URL"
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """Proof of being Primary, checked by the database at every privileged write."""
+
+    zone_key: int
+    holder: str
+    term: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A zone's lease as read from the database. `remaining_s` may be negative or infinite."""
+
+    term: int
+    holder: str | None
+    manager_id: str | None
+    remaining_s: float
+
+
+@asynccontextmanager
+async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
+    """A transaction that only the holder of the term can make.
+
+    The lease row is held FOR SHARE until commit, so no other term can begin meanwhile; keep it short, with no call
+    outside the database inside (GUARD of PROTOCOLS §1). A plan that counts locks in one statement and counts in a
+    later one.
+
+    Raises:
+        LeaseLost: the term is over; nothing was written.
+    """
+    async with db.transaction() as connection:
+        await hold(connection, fence)
+        yield connection
+
+
+async def hold(connection: Connection, fence: Fence) -> None:
+    """Make the transaction of `connection` one of the term's; `guarded` for those that lock nothing before the lease.
+
+    Raises:
+        LeaseLost: the term is over.
+    """
+    cursor = await connection.execute(
+        "SELECT 1 FROM zone_leases WHERE zone_key = %s AND holder = %s AND term = %s"
+        " AND expires_at > clock_timestamp() FOR SHARE",
+        (fence.zone_key, fence.holder, fence.term),
+    )
+    if await cursor.fetchone() is None:
+        raise LeaseLost(f"Term {fence.term} is over; another Manager is Primary of this zone now.")
+
+
+class LeaseConnection:
+    """W: one direct connection, open as long as this Manager is Primary or waits to become it.
+
+    Any error means that the connection must be closed (PROTOCOLS §1): a session lock survives the error that rolled its
+    statement back.
+    """
+
+    def __init__(self, connection: psycopg.AsyncConnection[dict[str, Any]], zone_key: int, holder: str) -> None:
+        self._connection = connection
+        self._zone_key = zone_key
+        self._holder = holder
+
+    async def take(self, manager_id: str, my_term: int, ttl_s: float) -> int | None:
+        """Wait up to a second for the zone's lock and take the lease; the term it is held with now.
+
+        None = not to be had now, wait a little. 0 = another Manager lives; look whether this one is still enabled, go
+        again.
+
+        Must not be called while believing: session locks nest.
+
+        Raises:
+            psycopg.Error: the connection must be closed.
+        """
+        row = await self._row(
+            "SELECT lease_take_v3(%s, %s, %s, %s, make_interval(secs => %s)) AS term",
+            (self._zone_key, self._holder, manager_id, my_term, ttl_s),
+        )
+        return None if row is None or row["term"] is None else int(row["term"])
+
+    async def settle(self, manager_id: str) -> Predecessor | None:
+        """Once after a TAKE and its first renewal, which nothing is to hold up: allow statements less time than TAKE.
+
+        Who held the lease before; None if nobody did. From now on this Manager counts as who holds it: that is said.
+        """
+        await self._row("SELECT set_config('statement_timeout', '900ms', false)", ())
+        row = await self._row(
+            "WITH l AS (UPDATE zone_leases SET announced_term = term WHERE zone_key = %s AND holder = %s"
+            "  AND backend_pid = pg_backend_pid() RETURNING *)"
+            " SELECT m.instance_id, m.enabled IS TRUE AS enabled, l.previous_manager_id = %s AS is_this,"
+            " l.previous_expires_at = '-infinity' AS resigned,"
+            " l.previous_expires_at > '-infinity' AND l.previous_expires_at <= l.renewed_at AS lapsed"
+            " FROM l LEFT JOIN managers m ON m.manager_id = l.previous_manager_id"
+            " WHERE l.previous_manager_id IS NOT NULL",
+            (self._zone_key, self._holder, manager_id),
+        )
+        return Predecessor(**row) if row else None
+
+    async def renew(self, term: int, ttl_s: float) -> bool:
+        """Extend the lease of exactly this term, held by exactly this connection; False = it is no longer ours."""
+        return await self._changed(
+            "UPDATE zone_leases SET expires_at = clock_timestamp() + make_interval(secs => %s),"
+            " renewed_at = clock_timestamp() WHERE zone_key = %s AND holder = %s AND term = %s"
+            " AND backend_pid = pg_backend_pid() AND expires_at > clock_timestamp() RETURNING 1 AS one",
+            (ttl_s, self._zone_key, self._holder, term),
+        )
+
+    async def raise_term(self, term: int, new_term: int) -> bool:
+        """Go on with a higher term without a pause in between; False = the lease is no longer ours."""
+        return await self._changed(
+            "UPDATE zone_leases SET term = %s, announced_term = %s WHERE zone_key = %s AND holder = %s AND term = %s"
+            " AND backend_pid = pg_backend_pid() AND expires_at > clock_timestamp() RETURNING 1 AS one",
+            (new_term, new_term, self._zone_key, self._holder, term),
+        )
+
+    async def resign(self, term: int) -> bool:
+        """End the lease of this term now and tell the followers."""
+        return await self._changed(
+            "WITH ended AS (UPDATE zone_leases SET expires_at = '-infinity' WHERE zone_key = %s AND holder = %s"
+            " AND term = %s RETURNING zone_key) SELECT pg_notify(%s, 'lease:' || zone_key) FROM ended",
+            (self._zone_key, self._holder, term, CHANNEL),
+        )
+
+    async def _changed(self, query: LiteralString, params: tuple[Any, ...]) -> bool:
+        return await self._row(query, params) is not None
+
+    async def _row(self, query: LiteralString, params: tuple[Any, ...]) -> dict[str, Any] | None:
+        deadline = asyncio.get_running_loop().call_later(ANSWER_S, self._cut)
+        try:
+            with heeding_cancellation():
+                return await (await self._connection.execute(query, params)).fetchone()
+        finally:
+            deadline.cancel()
+
+    def _cut(self) -> None:
+        """End a connection on which nothing comes back; who waits on it is told at once.
+
+        A cancellation would not do: the driver would first ask the server to cancel the statement, on the same line.
+        """
+        log.warning("no answer on the lease connection; it is cut", after_s=ANSWER_S)
+        with socket.socket(fileno=os.dup(self._connection.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+
+@asynccontextmanager
+async def lease_connection(dsn: str, name: str, zone_key: int, holder: str) -> AsyncGenerator[LeaseConnection]:
+    """Open W and close it in any case; closing it releases the zone's lock.
+
+    Args:
+        dsn: a direct address, not through a transaction pooler.
+        name: application name.
+        zone_key: the zone's number.
+        holder: uuid of this process.
+    """
+    connection = await psycopg.AsyncConnection[dict[str, Any]].connect(
+        dsn,
+        autocommit=True,
+        row_factory=dict_row,
+        application_name=name,
+        connect_timeout=3,
+        options=_OPTIONS,
+        **NOTICED_WHEN_DEAD,
+    )
+    try:
+        yield LeaseConnection(connection, zone_key, holder)
+    finally:
+        # Not the polite goodbye: on a cut line it would wait. PostgreSQL sees the closed socket just the same.
+        connection.pgconn.finish()
+
+
+async def read_lease(db: Database, zone_key: int) -> Lease:
+    """The zone's lease by the database's clock.
+
+    Raises:
+        Unavailable: the database cannot be reached.
+    """
+    row = await db.fetch_one(
+        "SELECT term, holder::text, manager_id::text,"
+        # each for itself: before PostgreSQL 17 nothing can be subtracted from an infinite time
+        " (extract(epoch FROM expires_at) - extract(epoch FROM clock_timestamp()))::double precision AS remaining_s"
+        " FROM zone_leases WHERE zone_key = %s",
+        (zone_key,),
+    )
+    if row is None:
+        return Lease(term=0, holder=None, manager_id=None, remaining_s=float("-inf"))
+    return Lease(**row)
+
+
+async def evict(db: Database, zone_key: int) -> int:
+    """EVICT: end the connection that still holds the lock of a zone whose lease has ended; how many were ended.
+
+    Never the bare pid: it must hold the lock. A connection that is not the last holder's is ended only when it has done
+    nothing for a second: one that got the lock just now is about to take the lease, and its row is not committed yet.
+    """
+    rows = await db.write(
+        "SELECT pg_terminate_backend(l.pid) FROM zone_leases z JOIN pg_locks l"
+        " ON l.locktype = 'advisory' AND l.classid = 71 AND l.objid = z.zone_key::oid AND l.objsubid = 2 AND l.granted"
+        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " JOIN pg_stat_activity a ON a.pid = l.pid"
+        " WHERE z.zone_key = %s AND z.expires_at <= clock_timestamp()"
+        " AND (l.pid = z.backend_pid"
+        " OR a.state = 'idle' AND a.state_change <= clock_timestamp() - interval '1 second')",
+        (zone_key,),
+    )
+    return len(rows)
+
+
+async def refuse_pooler(dsn: str) -> None:
+    """Make sure that two transactions on one connection have one PostgreSQL session (POOLER of PROTOCOLS §1).
+
+    A second connection holds a transaction meanwhile, so that a pooler cannot answer with the same session by chance.
+
+    Raises:
+        SetupError: there is a transaction pooler in between.
+        Unavailable: the database cannot be reached.
+    """
+    key = secrets.randbits(31)
+    try:
+        first = await psycopg.AsyncConnection.connect(dsn, autocommit=True, connect_timeout=5)
+        second = await psycopg.AsyncConnection.connect(dsn, connect_timeout=5)
+        async with first, second:
+            cursor = await first.execute("SELECT pg_backend_pid(), pg_advisory_lock(74, %s)", (key,))
+            before = await cursor.fetchone()
+            await second.execute("SELECT 1")
+            cursor = await first.execute(
+                "SELECT pg_backend_pid() FROM pg_locks WHERE locktype = 'advisory' AND classid = 74"
+                " AND objid = %s::bigint::oid AND pid = pg_backend_pid()",
+                (key,),
+            )
+            after = await cursor.fetchone()
+    except psycopg.OperationalError as error:
+        raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
+    if before is None or after is None or before[0] != after[0]:
+        raise SetupError(_POOLER)

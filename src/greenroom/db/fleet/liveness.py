@@ -1,0 +1,181 @@
+"""What the Primary reads and writes of Agents and of sessions that wait for them. All writes inside `guarded`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, LiteralString
+
+from greenroom.core.session.states import SessionStatus, sources_of
+from greenroom.db.database import Connection, Database
+from greenroom.db.session.transitions import TO
+
+_LOSABLE: Final = sorted(sources_of(SessionStatus.LOST))
+_IS_LOSABLE: Final[LiteralString] = (
+    " user_id IS NOT NULL AND status = ANY(%s) AND status <> 'deleted'"
+    " AND (status <> 'starting' OR started IS NOT NULL)"
+)
+"""A first start that waits for an Agent is tried on another one; one that is resumed has its disk there."""
+_DELETABLE: Final = sorted(sources_of(SessionStatus.DELETING))
+
+
+async def read_agents(db: Database, zone_id: str) -> list[dict[str, Any]]:
+    """The zone's Agents as `core.fleet.liveness.AgentReport` has them."""
+    return await db.fetch(
+        "SELECT agent_id::text, agent_name(a) AS hostname, status, enabled, complete,"
+        " extract(epoch FROM clock_timestamp() - last_reported)::double precision AS silent_s,"
+        " EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = a.agent_id AND" + _IS_LOSABLE + ") AS has_losable"
+        " FROM agents a WHERE zone_id = %s ORDER BY agent_id",
+        (_LOSABLE, zone_id),
+    )
+
+
+async def set_agent_status(connection: Connection, agent_id: str, before: str, to: str) -> bool:
+    """Change an Agent's status; False = it is another one by now."""
+    cursor = await connection.execute(
+        "UPDATE agents SET status = %s WHERE agent_id = %s AND status = %s RETURNING 1", (to, agent_id, before)
+    )
+    return await cursor.fetchone() is not None
+
+
+async def mark_missing(connection: Connection, agent_id: str, missing_s: float) -> list[dict[str, Any]] | None:
+    """Mark an Agent missing, if it is still silent; the rows of its sessions changed, or None if it was heard.
+
+    Its unassigned sessions go with it: `running` ones become `unreachable`, those not yet running are deleted. All
+    have a new generation: what was seen of them before the silence brings none back, the Agent must see it anew.
+    """
+    cursor = await connection.execute(
+        "UPDATE agents SET status = 'missing' WHERE agent_id = %s AND status = 'running'"
+        " AND last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",
+        (agent_id, missing_s),
+    )
+    if await cursor.fetchone() is None:
+        return None
+    await connection.execute(
+        "SELECT 1 FROM sessions WHERE agent_id = %s AND user_id IS NULL"
+        " AND status IN ('requested', 'starting', 'running') ORDER BY session_id FOR NO KEY UPDATE",
+        (agent_id,),
+    )
+    cursor = await connection.execute(
+        "WITH waits AS (UPDATE sessions SET " + TO[SessionStatus.UNREACHABLE] + " WHERE agent_id = %(agent_id)s"
+        "  AND user_id IS NULL AND status = 'running' RETURNING session_id::text, status, staging_config_id::text),"
+        " ends AS (UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = 'its Agent is missing'"
+        "  WHERE agent_id = %(agent_id)s AND user_id IS NULL AND status IN ('requested', 'starting')"
+        "  RETURNING session_id::text, status, staging_config_id::text)"
+        " SELECT * FROM waits UNION ALL SELECT * FROM ends",
+        {"agent_id": agent_id},
+    )
+    return await cursor.fetchall()
+
+
+async def mark_dead(connection: Connection, agent_id: str, dead_s: float) -> bool:
+    """Mark a missing Agent dead, if it is still silent; False = it was heard, or is not missing any more."""
+    cursor = await connection.execute(
+        "UPDATE agents SET status = 'dead' WHERE agent_id = %s AND status = 'missing'"
+        " AND last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",
+        (agent_id, dead_s),
+    )
+    return await cursor.fetchone() is not None
+
+
+async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[dict[str, Any]]:
+    """The users' sessions of a missing Agent are lost, for now; the rows changed."""
+    await connection.execute(
+        "SELECT 1 FROM sessions WHERE agent_id = %s AND" + _IS_LOSABLE + " ORDER BY session_id FOR NO KEY UPDATE",
+        (agent_id, _LOSABLE),
+    )
+    cursor = await connection.execute(
+        "UPDATE sessions SET " + TO[SessionStatus.LOST] + ", error = %s"
+        " WHERE EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = sessions.agent_id AND a.status = 'missing')"
+        " AND agent_id = %s AND"
+        + _IS_LOSABLE
+        + " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
+        (reason, agent_id, _LOSABLE),
+    )
+    return await cursor.fetchall()
+
+
+async def delete_sessions_of(connection: Connection, agent_id: str, reason: str) -> list[dict[str, Any]]:
+    """All sessions of a dead Agent are to go; the rows changed."""
+    await connection.execute(
+        "SELECT 1 FROM sessions WHERE agent_id = %s AND status = ANY(%s) ORDER BY session_id FOR NO KEY UPDATE",
+        (agent_id, _DELETABLE),
+    )
+    cursor = await connection.execute(
+        "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %s"
+        " WHERE agent_id = %s AND status = ANY(%s)"
+        " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
+        (reason, agent_id, _DELETABLE),
+    )
+    return await cursor.fetchall()
+
+
+async def read_endable_of_dead(db: Database, zone_id: str) -> list[str]:
+    """Sessions that are to go and that have no Agent, or a dead one: nobody will ever confirm them."""
+    rows = await db.fetch(
+        "SELECT session_id::text FROM sessions s LEFT JOIN agents a USING (agent_id)"
+        " WHERE s.zone_id = %s AND s.status = 'deleting' AND coalesce(a.status, 'dead') = 'dead' LIMIT 500",
+        (zone_id,),
+    )
+    return [row["session_id"] for row in rows]
+
+
+async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> list[dict[str, Any]]:
+    """Agents whose offer is not what report, overcommit and overrides make it (as in
+    `db.fleet.checkin.write_capacity`): agent_id, hostname, cores, overcommit, memory, and what stood there:
+    cores_before, memory_before."""
+    return await db.fetch(
+        "SELECT agent_id::text, agent_name(a) AS hostname, c.cores AS cores_before, c.memory AS memory_before, o.*"
+        " FROM agents a JOIN agent_capacity c USING (agent_id), LATERAL"
+        " (SELECT CASE WHEN c.cores_reported > 0"
+        "   THEN coalesce(a.cores_override, c.cores_reported * %(overcommit)s) ELSE 0 END AS cores,"
+        "  CASE WHEN a.cores_override IS NULL THEN %(overcommit)s ELSE 1 END AS overcommit,"
+        "  CASE WHEN c.memory_reported > 0"
+        "   THEN coalesce(a.memory_override, c.memory_reported) ELSE 0 END AS memory) o"
+        " WHERE a.zone_id = %(zone_id)s AND (c.cores, c.overcommit, c.memory)"
+        " IS DISTINCT FROM (o.cores, o.overcommit, o.memory) ORDER BY agent_id",
+        {"zone_id": zone_id, "overcommit": cpu_overcommit},
+    )
+
+
+async def write_offer(connection: Connection, offer: Mapping[str, Any]) -> None:
+    """What an Agent offers from now on, as `changed_offers` has it; what quotas reserve follows the overcommit."""
+    await connection.execute(
+        "UPDATE agent_capacity SET cores = %(cores)s, overcommit = %(overcommit)s, memory = %(memory)s"
+        " WHERE agent_id = %(agent_id)s",
+        offer,
+    )
+
+
+_ALLOCATIONS: Final = (
+    "SELECT c.agent_id::text, agent_name(a) AS hostname, c.cores_allocated AS cores_counted,"
+    " c.memory_allocated AS memory_counted,"
+    " coalesce(sum(reserved_cores(s.cores, s.cpu_quota, c.overcommit)), 0) AS cores_summed,"
+    " coalesce(sum(s.memory), 0)::bigint AS memory_summed"
+    " FROM agent_capacity c JOIN agents a USING (agent_id)"
+    " LEFT JOIN sessions s ON s.agent_id = c.agent_id AND s.status <> 'deleted'"
+    " WHERE a.zone_id = %s AND (%s::uuid[] IS NULL OR c.agent_id = ANY(%s::uuid[]))"
+    " GROUP BY c.agent_id, a.*, c.cores_allocated, c.memory_allocated ORDER BY c.agent_id"
+)
+
+
+async def read_allocations(db: Database, zone_id: str) -> list[dict[str, Any]]:
+    """Counted and summed reservations, as `core.fleet.liveness.Allocation` has them; not exact while sessions come and
+    go."""
+    return await db.fetch(_ALLOCATIONS, (zone_id, None, None))
+
+
+async def lock_allocations(connection: Connection, zone_id: str, agent_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The same, exact until the transaction ends: every reservation and release locks these rows first."""
+    await connection.execute(
+        "SELECT 1 FROM agent_capacity WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE",
+        (list(agent_ids),),
+    )
+    return await (await connection.execute(_ALLOCATIONS, (zone_id, list(agent_ids), list(agent_ids)))).fetchall()
+
+
+async def correct_allocation(connection: Connection, agent_id: str, cores: float, memory: int) -> None:
+    """Set what is reserved on an Agent."""
+    await connection.execute(
+        "UPDATE agent_capacity SET cores_allocated = %s, memory_allocated = %s WHERE agent_id = %s",
+        (cores, memory, agent_id),
+    )

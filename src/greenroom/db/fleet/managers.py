@@ -1,0 +1,280 @@
+"""Managers and their zones in SQL.
+
+Heartbeats never name `enabled` or `zone_id`: the database keeps "at least one enabled Manager per zone" with triggers
+on exactly these columns (PROTOCOLS §1, DISABLE).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final, LiteralString
+
+import psycopg
+
+from greenroom.core.errors import LastEnabledManager, ManagerRuns, NotFound, SetupError
+from greenroom.core.fleet.liveness import DAY_S
+from greenroom.db.database import Connection, Database
+from greenroom.db.fleet.leases import evict
+from greenroom.db.notifications import ListenConnection
+
+RUNNING_WITHIN_S: Final = 15.0
+"""A Manager is `running` while its last report and its last finished round are at most this old (CONTRACT)."""
+
+RUNS: Final[LiteralString] = (
+    "m.enabled AND least(m.last_reported, coalesce(m.last_round, '-infinity'))"
+    " >= clock_timestamp() - make_interval(secs => %(running_within_s)s)"
+)
+"""Condition on `managers m`: it is `running`. The parameter is `RUNNING_WITHIN_S`."""
+
+_INSTANCE_LOCK: Final = 72
+
+
+@dataclass(slots=True, kw_only=True)
+class ManagerRow:
+    """The record of one Manager and what it has to know of its zone and the installation.
+
+    Its parts share one; the guardian lets `zone_name` follow when the zone is renamed, all else stays.
+    """
+
+    manager_id: str
+    manager_key: int
+    instance_id: str
+    enabled: bool
+    zone_id: str
+    zone_key: int
+    zone_name: str
+    installation_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EnabledChange:
+    """What `set_enabled` did; `warning` is a sentence for the administrator, or None."""
+
+    manager_id: str
+    instance_id: str
+    zone_name: str
+    enabled: bool
+    changed: bool
+    warning: str | None = None
+
+
+async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, version: str) -> ManagerRow:
+    """Find the record of this instance id or make it, enabled; an existing one keeps zone, `enabled` and first report.
+
+    Raises:
+        SetupError: a new Manager names a zone that does not exist.
+        Unavailable: the database cannot be reached.
+    """
+    await db.write(
+        "INSERT INTO managers (instance_id, hostname, version, zone_id)"
+        " SELECT %s, %s, %s, zone_id FROM zones WHERE %s = ANY(zone_name || former_names)"
+        " ON CONFLICT (instance_id) DO NOTHING",
+        (instance_id, hostname, version, zone_name),
+    )
+    row = await db.fetch_one(
+        "SELECT m.manager_id::text, m.manager_key, m.instance_id, m.enabled, m.zone_id::text, z.zone_key, z.zone_name,"
+        " (SELECT installation_id::text FROM installation) AS installation_id"
+        " FROM managers m JOIN zones z USING (zone_id) WHERE m.instance_id = %s",
+        (instance_id,),
+    )
+    if row is None:
+        raise SetupError(f"There is no zone named {zone_name}; create it, or set GREENROOM_ZONE to an existing one.")
+    return ManagerRow(**row)
+
+
+async def describe(db: Database, manager_id: str, hostname: str, version: str, gateway_url: str) -> None:
+    """Write down where this Manager runs and how Agents reach it."""
+    await db.write(
+        "UPDATE managers SET hostname = %s, version = %s, gateway_url = %s, last_reported = clock_timestamp()"
+        " WHERE manager_id = %s",
+        (hostname, version, gateway_url, manager_id),
+    )
+
+
+async def hold_instance(connection: ListenConnection, manager_key: int, instance_id: str) -> None:
+    """Take the lock of this instance id on L, waiting 5 s for a predecessor that is just ending.
+
+    Raises:
+        SetupError: another live process has this instance id.
+        psycopg.OperationalError: the connection was lost.
+    """
+    await connection.execute("SELECT set_config('lock_timeout', '5s', false)")
+    try:
+        await connection.execute("SELECT pg_advisory_lock(%s, %s)", (_INSTANCE_LOCK, manager_key))
+    except psycopg.errors.LockNotAvailable as error:
+        raise SetupError(
+            f"Another Manager process with the instance id {instance_id} is running; stop it, or give this one a "
+            "folder of its own (GREENROOM_MANAGER_DIR)."
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Beat:
+    """What a heartbeat brings back."""
+
+    enabled: bool
+    zone_id: str
+    zone_name: str
+    term: int
+    heard_term: int
+    """The highest term an Agent of the zone has heard."""
+    server_age_s: float
+    """Since PostgreSQL was started."""
+
+
+async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None) -> Beat | None:
+    """Report this Manager alive, and when its last finished round ended; None if its record was deleted."""
+    rows = await db.write(
+        "UPDATE managers m SET last_reported = clock_timestamp(),"
+        " last_round = coalesce(clock_timestamp() - make_interval(secs => %s::double precision), last_round)"
+        " FROM zones z JOIN zone_leases l USING (zone_key) WHERE m.manager_id = %s AND z.zone_id = m.zone_id"
+        " RETURNING m.enabled, m.zone_id::text, z.zone_name, l.term,"
+        " (SELECT coalesce(max(a.manager_term), 0) FROM agents a WHERE a.zone_id = m.zone_id) AS heard_term,"
+        " extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::double precision AS server_age_s",
+        (finished_ago_s, manager_id),
+    )
+    return Beat(**rows[0]) if rows else None
+
+
+async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledChange:
+    """Enable or disable a Manager: DISABLE of PROTOCOLS §1, which works on a frozen one too.
+
+    Raises:
+        NotFound: no such Manager.
+        LastEnabledManager: the zone would be left without an enabled Manager.
+    """
+    async with db.transaction() as connection:
+        await lock_zones(connection)
+        row = await _with_others(connection, manager_id)
+        if row["enabled"] != enabled:
+            await _switch(connection, row, enabled)
+    if not enabled:
+        await evict(db, row["zone_key"])
+    return EnabledChange(
+        manager_id=manager_id,
+        instance_id=row["instance_id"],
+        zone_name=row["zone_name"],
+        enabled=enabled,
+        changed=row["enabled"] != enabled,
+        warning=None if enabled else _warning(row),
+    )
+
+
+async def lock_zones(connection: Connection) -> None:
+    """Lock all zones, by id as the triggers do, before changing Managers: two that do it cannot deadlock."""
+    await connection.execute("SELECT 1 FROM zones ORDER BY zone_id FOR NO KEY UPDATE")
+
+
+async def _with_others(connection: Connection, manager_id: str) -> dict[str, Any]:
+    cursor = await connection.execute(
+        "SELECT me.instance_id, me.enabled, z.zone_key, z.zone_name, count(m.*) AS others,"
+        " count(m.*) FILTER (WHERE " + RUNS + ") AS running_others"
+        " FROM managers me JOIN zones z USING (zone_id)"
+        " LEFT JOIN managers m ON m.zone_id = me.zone_id AND m.enabled AND m.manager_id <> me.manager_id"
+        " WHERE me.manager_id = %(manager_id)s GROUP BY me.manager_id, z.zone_id",
+        {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id},
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound("There is no such Manager; it may have been deleted.")
+    return row
+
+
+async def _switch(connection: Connection, row: dict[str, Any], enabled: bool) -> None:
+    if not enabled and row["others"] == 0:
+        raise LastEnabledManager(
+            f"{row['instance_id']} is the last enabled Manager of zone {row['zone_name']}; "
+            "enable another Manager of the zone first."
+        )
+    # triggers end its lease and tell everybody, as they do for plain SQL
+    await connection.execute("UPDATE managers SET enabled = %s WHERE instance_id = %s", (enabled, row["instance_id"]))
+
+
+def _warning(row: dict[str, Any]) -> str | None:
+    if row["others"] == 0 or row["running_others"] > 0:
+        return None
+    return f"No other enabled Manager of zone {row['zone_name']} is running; nothing coordinates its Agents now."
+
+
+_LIST: Final = (
+    "SELECT m.manager_id::text, m.instance_id, m.hostname, m.version, m.enabled, m.first_reported, m.last_reported,"
+    " m.zone_id::text, z.zone_name, m.gateway_url,"
+    " CASE WHEN " + RUNS + " THEN 'running' ELSE 'unknown' END AS status,"
+    " (l.manager_id = m.manager_id AND l.expires_at > clock_timestamp()) IS TRUE AS is_primary, l.term"
+    " FROM managers m JOIN zones z USING (zone_id) JOIN zone_leases l USING (zone_key)"
+    " WHERE %(manager_id)s::uuid IS NULL OR m.manager_id = %(manager_id)s::uuid"
+    " ORDER BY z.zone_name, m.instance_id"
+)
+
+
+async def list_managers(db: Database, manager_id: str | None = None) -> list[dict[str, Any]]:
+    """All Managers, or the one asked for, as `GET /managers` shows them; `term` is the zone's."""
+    return await db.fetch(_LIST, {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id})
+
+
+async def find_manager(db: Database, name: str) -> str | None:
+    """The manager_id for a manager_id or instance id."""
+    row = await db.fetch_one(
+        "SELECT manager_id::text FROM managers WHERE manager_id::text = %s OR instance_id = %s", (name, name)
+    )
+    return row["manager_id"] if row else None
+
+
+_IS_LIVE: Final[LiteralString] = (
+    "EXISTS (SELECT 1 FROM pg_locks p WHERE p.locktype = 'advisory' AND p.classid = 72 AND p.objsubid = 2"
+    " AND p.objid = m.manager_key::oid AND p.granted"
+    " AND p.database = (SELECT oid FROM pg_database WHERE datname = current_database()))"
+)
+"""A process holds the lock of this instance id (`hold_instance`)."""
+
+
+async def delete_manager(db: Database, manager_id: str, *, force: bool = False) -> None:
+    """Remove the record of a Manager, which is Primary no longer; a live one registers again as new.
+
+    Raises:
+        NotFound: no such Manager.
+        LastEnabledManager: the zone would be left without an enabled Manager.
+        ManagerRuns: its process lives, and `force` was not given.
+    """
+    async with db.transaction() as connection:
+        cursor = await connection.execute(
+            "DELETE FROM managers m USING zones z WHERE m.manager_id = %s AND z.zone_id = m.zone_id"
+            " RETURNING z.zone_key, m.instance_id, " + _IS_LIVE + " AS is_live",
+            (manager_id,),
+        )
+        row = await cursor.fetchone()
+        if row is None:
+            raise NotFound("There is no such Manager; it may have been deleted.")
+        if row["is_live"] and not force:
+            raise ManagerRuns(
+                f"{row['instance_id']} is running: it would register again a second later as a new record, enabled, and"
+                " its First Reported Time would be lost. To take it out of service disable it; to remove its record"
+                " stop its process first, or delete it with force."
+            )
+    await evict(db, row["zone_key"])
+
+
+async def read_records(db: Database, zone_id: str) -> list[dict[str, Any]]:
+    """The records of a zone's Managers, as `core.fleet.liveness.ManagerRecord` has them."""
+    return await db.fetch(
+        "SELECT m.manager_id::text, m.instance_id, m.enabled, " + _IS_LIVE + " AS is_live,"
+        " extract(epoch FROM clock_timestamp() - m.last_reported)::double precision AS silent_s"
+        " FROM managers m WHERE m.zone_id = %s ORDER BY m.instance_id",
+        (zone_id,),
+    )
+
+
+async def remove_record(connection: Connection, manager_id: str, keep_days: float) -> bool:
+    """Remove a record unless its Manager was heard of or started meanwhile; whether it was removed.
+
+    `lock_zones` comes before.
+
+    Raises:
+        LastEnabledManager: the zone would be left without an enabled Manager.
+    """
+    cursor = await connection.execute(
+        "DELETE FROM managers m WHERE m.manager_id = %s AND NOT " + _IS_LIVE + " AND"
+        " m.last_reported < clock_timestamp() - make_interval(secs => %s) RETURNING 1",
+        (manager_id, keep_days * DAY_S),
+    )
+    return await cursor.fetchone() is not None

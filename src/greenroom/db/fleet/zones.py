@@ -1,0 +1,150 @@
+"""Zones: names, addresses and how their load is balanced."""
+
+from __future__ import annotations
+
+from typing import Any, Final, LiteralString
+
+from psycopg.rows import DictRow
+
+from greenroom.core.errors import NotFound, Refused
+from greenroom.db.database import Connection, Database, returned
+from greenroom.db.fleet.managers import RUNNING_WITHIN_S, lock_zones
+
+_SELECT: Final[LiteralString] = (
+    "SELECT z.*,"
+    " (SELECT count(*) FROM managers m WHERE m.zone_id = z.zone_id) AS num_managers,"
+    " (SELECT count(*) FROM agents a WHERE a.zone_id = z.zone_id) AS num_agents,"
+    " (SELECT count(*) FROM sessions s WHERE s.zone_id = z.zone_id AND s.status <> 'deleted') AS num_sessions"
+    " FROM zones z"
+)
+
+
+async def list_zones(db: Database) -> list[DictRow]:
+    """All zones by name."""
+    return await db.fetch(_SELECT + " ORDER BY z.zone_name")
+
+
+async def get_zone(db: Database, zone_id: str) -> DictRow:
+    """One zone.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    row = await db.fetch_one(_SELECT + " WHERE z.zone_id = %s", (zone_id,))
+    if row is None:
+        raise NotFound(f"There is no zone {zone_id}; it may have been deleted.")
+    return row
+
+
+async def lock_zone(connection: Connection, zone_id: str) -> DictRow:
+    """The columns of one zone, which nobody else changes until the transaction ends.
+
+    All zones are locked, by id: to take a name from one that merely had it once is a change of that one, too.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    await lock_zones(connection)
+    cursor = await connection.execute("SELECT * FROM zones WHERE zone_id = %s", (zone_id,))
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound(f"There is no zone {zone_id}; it may have been deleted.")
+    return row
+
+
+async def insert_zone(connection: Connection, fields: dict[str, Any]) -> str:
+    """Store a new zone; returns the id. Its name is no other zone's former name any more.
+
+    Raises:
+        Duplicate: the name exists.
+        Invalid: a value is not allowed.
+    """
+    await lock_zones(connection)
+    cursor = await connection.execute(
+        "INSERT INTO zones (zone_name, allow_origin_domain, upstream_auth_address, load_balancing_strategy,"
+        " search_alternate_zones, proxy_connections, proxy_hostname, proxy_path, proxy_port)"
+        " VALUES (%(zone_name)s, %(allow_origin_domain)s, %(upstream_auth_address)s, %(load_balancing_strategy)s,"
+        " %(search_alternate_zones)s, %(proxy_connections)s, %(proxy_hostname)s, %(proxy_path)s, %(proxy_port)s)"
+        " RETURNING zone_id",
+        fields,
+    )
+    zone_id = str((await returned(cursor))["zone_id"])
+    await _take_name(connection, fields["zone_name"])
+    return zone_id
+
+
+async def update_zone(connection: Connection, zone_id: str, fields: dict[str, Any]) -> None:
+    """Store all fields of a zone, after `lock_zone`; one that is renamed is still found by its former names (`named`).
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+        Duplicate: the name exists.
+        Invalid: a value is not allowed.
+    """
+    cursor = await connection.execute(
+        "UPDATE zones SET zone_name = %(zone_name)s, allow_origin_domain = %(allow_origin_domain)s,"
+        " upstream_auth_address = %(upstream_auth_address)s, load_balancing_strategy = %(load_balancing_strategy)s,"
+        " search_alternate_zones = %(search_alternate_zones)s, proxy_connections = %(proxy_connections)s,"
+        " proxy_hostname = %(proxy_hostname)s, proxy_path = %(proxy_path)s, proxy_port = %(proxy_port)s,"
+        " former_names = CASE WHEN zone_name = %(zone_name)s THEN former_names"
+        "  ELSE array_append(former_names, zone_name) END"
+        " WHERE zone_id = %(zone_id)s RETURNING 1",
+        fields | {"zone_id": zone_id},
+    )
+    if await cursor.fetchone() is None:
+        raise NotFound(f"There is no zone {zone_id}; it may have been deleted.")
+    await _take_name(connection, fields["zone_name"])
+
+
+async def _take_name(connection: Connection, name: str) -> None:
+    """From now on this name stands for no zone that merely had it once; all zones are locked."""
+    await connection.execute(
+        "UPDATE zones SET former_names = array_remove(former_names, %(name)s) WHERE %(name)s = ANY(former_names)",
+        {"name": name},
+    )
+
+
+_IN_THE_WAY: Final[LiteralString] = """
+SELECT 'Manager ' || instance_id AS what FROM managers WHERE zone_id = %(zone_id)s
+    AND last_reported > clock_timestamp() - make_interval(secs => %(reported_within_s)s)
+UNION ALL SELECT 'Agent ' || coalesce(nullif(hostname, ''), agent_id::text) FROM agents WHERE zone_id = %(zone_id)s
+UNION ALL SELECT 'gateway ' || coalesce(nullif(hostname, ''), gateway_id::text) FROM gateways
+    WHERE zone_id = %(zone_id)s
+UNION ALL SELECT 'staging config of ' || i.friendly_name FROM staging_configs c JOIN images i USING (image_id)
+    WHERE c.zone_id = %(zone_id)s AND c.deleted IS NULL
+UNION ALL SELECT 'workspace ' || friendly_name || ', which is restricted to it' FROM images
+    WHERE zone_id = %(zone_id)s AND restrict_to_zone
+UNION ALL SELECT 'session ' || session_id || ' (' || status || ')' FROM sessions
+    WHERE zone_id = %(zone_id)s AND status <> 'deleted'
+"""
+MOST_NAMED: Final = 8
+
+
+async def delete_zone(connection: Connection, zone: DictRow) -> None:
+    """Delete a zone that nothing belongs to; its Managers that are gone and its ended sessions go with it.
+
+    Raises:
+        Refused: a Manager that reports, an Agent, a session, a staging config or a workspace belongs to it; the
+            sentence names them.
+    """
+    zone_id = {"zone_id": zone["zone_id"], "reported_within_s": RUNNING_WITHIN_S}
+    await lock_zones(connection)
+    cursor = await connection.execute(_IN_THE_WAY, zone_id)
+    in_the_way = [row["what"] for row in await cursor.fetchall()]
+    if in_the_way:
+        named = "; ".join(in_the_way[:MOST_NAMED])
+        more = f"; and {len(in_the_way) - MOST_NAMED} more" if len(in_the_way) > MOST_NAMED else ""
+        raise Refused(f"Zone {zone['zone_name']} is in use: {named}{more}. Remove or move them first.")
+    # the last enabled Manager of a zone stays, unless the zone itself goes
+    await connection.execute("UPDATE zones SET had_manager = false WHERE zone_id = %(zone_id)s", zone_id)
+    await connection.execute("DELETE FROM managers WHERE zone_id = %(zone_id)s", zone_id)
+    await connection.execute("DELETE FROM sessions WHERE zone_id = %(zone_id)s AND status = 'deleted'", zone_id)
+    await connection.execute("DELETE FROM staging_configs WHERE zone_id = %(zone_id)s", zone_id)
+    await connection.execute("DELETE FROM zones WHERE zone_id = %(zone_id)s", zone_id)
+
+
+async def direct_zones(db: Database) -> list[DictRow]:
+    """Proxy fields of the zones whose streams do not go through the web gateway (core.session.streams.ProxyFacts)."""
+    return await db.fetch(
+        "SELECT proxy_connections, proxy_hostname, proxy_path, proxy_port FROM zones WHERE NOT proxy_connections"
+    )

@@ -1,0 +1,296 @@
+"""The installation in SQL: its settings, what a new one begins with, and what `greenroom up`, `down` and `status` ask.
+
+A new installation begins with two groups, an administrator, an API key and the workspace `Desktop`.
+`greenroom.core.installation` says which settings exist.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS
+from greenroom.core.access.permissions import GLOBAL_ADMIN, USER
+from greenroom.core.errors import NotFound
+from greenroom.core.session.states import SessionStatus
+from greenroom.db.access.credentials import insert_key
+from greenroom.db.access.groups import change_settings
+from greenroom.db.access.users import (
+    ALL_USERS,
+    add_to_group,
+    find_user,
+    insert_user,
+    lock_user,
+    revoke_access,
+    update_user,
+)
+from greenroom.db.database import Connection, Database, returned
+from greenroom.db.fleet.enrolment import add_join_token
+from greenroom.db.session.sessions import END_COMMANDS
+from greenroom.db.session.transitions import TO
+
+
+async def installation_id(db: Database) -> str:
+    """The id that the labels of this installation's containers carry."""
+    row = await db.fetch_one("SELECT installation_id FROM installation")
+    assert row is not None, "the first migration inserts the row"  # noqa: S101
+    return str(row["installation_id"])
+
+
+async def ensure_zones(
+    db: Database, names: Sequence[str], allow_origin: str, upstream_auth: str, stream_port: int
+) -> None:
+    """Make the zones that do not exist; rewrite the values of those that nobody edited since `up` wrote them.
+
+    A zone that was renamed is found by its former name. Proxy Port is that of the streams here, so that a zone works
+    without Proxy Connections too.
+    """
+    written = {
+        "allow_origin_domain": allow_origin,
+        "upstream_auth_address": upstream_auth,
+        "proxy_port": stream_port,
+    }
+    for name in names:
+        values = {**written, "name": name, "written": Jsonb(written)}
+        await db.write(
+            "INSERT INTO zones (zone_name, allow_origin_domain, upstream_auth_address, proxy_port, written_by_up)"
+            " SELECT %(name)s, %(allow_origin_domain)s, %(upstream_auth_address)s, %(proxy_port)s, %(written)s"
+            " WHERE NOT EXISTS (SELECT 1 FROM zones WHERE %(name)s = ANY(zone_name || former_names))"
+            " ON CONFLICT ON CONSTRAINT zones_name_unique DO NOTHING",
+            values,
+        )
+        await db.write(
+            "UPDATE zones SET allow_origin_domain = %(allow_origin_domain)s, proxy_port = %(proxy_port)s,"
+            " upstream_auth_address = %(upstream_auth_address)s, written_by_up = %(written)s"
+            " WHERE %(name)s = ANY(zone_name || former_names) AND written_by_up IS DISTINCT FROM %(written)s"
+            " AND allow_origin_domain = written_by_up->>'allow_origin_domain'"
+            " AND upstream_auth_address = written_by_up->>'upstream_auth_address'"
+            # zones of the first version have the default port, which was not written down
+            " AND proxy_port = coalesce((written_by_up->>'proxy_port')::integer, 443)",
+            values,
+        )
+
+
+async def let_join(db: Database, token_hash: bytes, zone_name: str, hours: int, agent_id: str | None = None) -> None:
+    """Let one new Agent, enabled at once, join the zone, or the known one `agent_id` its own again, once within
+    `hours`."""
+    zone_id = await zone_of_agent(db, agent_id) if agent_id else None
+    if zone_id is None:
+        zone_id = (await zones_named(db, [zone_name]))[zone_name].zone_id
+    await add_join_token(db, token_hash, zone_id, valid_s=hours * 3600.0, agent_id=agent_id, enable_agent=True)
+
+
+async def zone_of_agent(db: Database, agent_id: str) -> str | None:
+    """The zone_id of an Agent; None if it did not register with this database."""
+    row = await db.fetch_one("SELECT zone_id::text FROM agents WHERE agent_id = %s", (agent_id,))
+    return str(row["zone_id"]) if row else None
+
+
+WAITING: Final = "waits for an administrator to enable it"
+"""State of a new Agent for which neither its join token nor the setting `auto_agent` spoke."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentState:
+    """`state` is pending, running, missing, dead or WAITING; bytes are those of the last check-in, None = not told."""
+
+    hostname: str
+    state: str
+    disk_free_bytes: int | None = None
+    disk_kept_bytes: int = 0
+
+
+async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, AgentState]:
+    """By agent id; an Agent that has not registered is left out."""
+    rows = await db.fetch(
+        "SELECT agent_id::text, agent_name(agents) AS hostname,"
+        " CASE WHEN status = 'pending' AND NOT enabled THEN %s ELSE status END AS state,"
+        " (usage->>'disk_free_bytes')::bigint AS disk_free_bytes,"
+        " coalesce((usage->>'disk_kept_bytes')::bigint, 0) AS disk_kept_bytes"
+        " FROM agents WHERE agent_id = ANY(%s::uuid[])",
+        (WAITING, list(agent_ids)),
+    )
+    return {row.pop("agent_id"): AgentState(**row) for row in rows}
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneNow:
+    """A zone as it is named now."""
+
+    zone_id: str
+    zone_name: str
+
+
+async def zones_named(db: Database, names: Sequence[str]) -> dict[str, ZoneNow]:
+    """Each name, also one that a zone had formerly → the zone; a name without a zone is left out."""
+    rows = await db.fetch(
+        "SELECT name, zone_id::text, zone_name FROM unnest(%s::text[]) AS name"
+        " JOIN zones ON name = ANY(zone_name || former_names)",
+        (list(names),),
+    )
+    return {row["name"]: ZoneNow(row["zone_id"], row["zone_name"]) for row in rows}
+
+
+async def manager_ids(db: Database, instance_ids: Sequence[str]) -> dict[str, str]:
+    """Instance id → manager id."""
+    rows = await db.fetch(
+        "SELECT manager_id, instance_id FROM managers WHERE instance_id = ANY(%s)", (list(instance_ids),)
+    )
+    return {row["instance_id"]: str(row["manager_id"]) for row in rows}
+
+
+async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -> int:
+    """End all sessions of these Agents, whose processes are gone and whose containers are removed next; how many.
+
+    Goes from any status to `deleted` by way of `deleting`, in one transaction, with the lock order of PROTOCOLS §3.
+    """
+    agents = list(agent_ids)
+    async with db.transaction() as connection:
+        await connection.execute(
+            "SELECT 1 FROM agent_capacity WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE",
+            (agents,),
+        )
+        cursor = await connection.execute(
+            "WITH ended AS (UPDATE sessions SET " + TO[SessionStatus.DELETED] + ", ended_reason = %s"
+            " WHERE agent_id = ANY(%s::uuid[]) AND status <> 'deleted' RETURNING session_id),"
+            " commands AS (" + END_COMMANDS + ") SELECT session_id FROM ended",
+            (reason, agents),
+        )
+        ended = len(await cursor.fetchall())
+        await connection.execute(
+            "UPDATE agent_capacity SET cores_allocated = 0, memory_allocated = 0 WHERE agent_id = ANY(%s::uuid[])",
+            (agents,),
+        )
+    return ended
+
+
+async def password_is_one_time(db: Database, username: str) -> bool:
+    """Whether the user still has the password the installation was made with."""
+    row = await db.fetch_one("SELECT password_once FROM users WHERE lower(username) = lower(%s)", (username,))
+    return row is not None and bool(row["password_once"])
+
+
+async def set_password(db: Database, username: str, password_hash: str) -> None:
+    """Store a new password, unlock the user, and end his log-ins and streams.
+
+    Raises:
+        NotFound: there is no such user.
+    """
+    user = await find_user(db, username)
+    if user is None:
+        raise NotFound(f"There is no user {username}.")
+    async with db.transaction() as connection:
+        locked = await lock_user(connection, user.user_id)
+        await update_user(connection, replace(locked, password_hash=password_hash, password_once=False, locked=False))
+        await connection.execute("DELETE FROM login_sessions WHERE user_id = %s", (user.user_id,))
+        events = await revoke_access(connection, user.user_id)
+    await db.notify("users:", *events)
+
+
+ADMIN: Final = "admin@greenroom.local"
+"""Name of the first administrator."""
+
+DESKTOP: Final = "Desktop"
+"""Friendly name of the first workspace."""
+
+
+async def has_first_data(db: Database) -> bool:
+    """Whether the first data were made; the database may be empty still, or of any version."""
+    tables = await db.fetch_one("SELECT to_regclass('groups') IS NOT NULL AS there")
+    if tables is None or not tables["there"]:
+        return False
+    return await db.fetch_one("SELECT 1 FROM groups WHERE group_id = %s", (ALL_USERS,)) is not None
+
+
+async def ensure_first_data(
+    db: Database,
+    *,
+    image: str,
+    admin_password_hash: str,
+    key_id: str,
+    key_secret_hash: bytes,
+    reachable: bool = False,
+) -> bool:
+    """Make the first data unless it was made before; True = made now, with this password and this key.
+
+    All in one transaction, and never a second time: what an administrator deleted stays deleted. The caller stores
+    password and secret *before* the call, so that a crash in between loses nothing.
+
+    Args:
+        db: migrated.
+        image: reference of the desktop image, e.g. `greenroom/desktop:xfce`.
+        admin_password_hash: argon2id of the one-time password (`greenroom.kit.passwords.hash_password`).
+        key_id: public half of the API key with every permission.
+        key_secret_hash: sha256 of its secret half (`greenroom.kit.secrets.hashed`).
+        reachable: from other machines; the one-time password then has to be changed before it is of any use.
+    """
+    async with db.transaction() as connection:
+        await connection.execute("SELECT pg_advisory_xact_lock(76, 0)")
+        cursor = await connection.execute("SELECT 1 FROM groups WHERE group_id = %s", (ALL_USERS,))
+        if await cursor.fetchone() is not None:
+            return False
+        administrators = await _groups(connection)
+        admin = await insert_user(connection, ADMIN, password_hash=admin_password_hash, password_once=True)
+        await add_to_group(connection, admin, administrators)
+        await insert_key(
+            connection,
+            key_id=key_id,
+            secret_hash=key_secret_hash,
+            name="First key of the installation",
+            permissions=[GLOBAL_ADMIN, USER],
+        )
+        await _desktop(connection, image)
+        if reachable:
+            await connection.execute(
+                "INSERT INTO settings (name, value) VALUES ('require_password_change', 'true') ON CONFLICT DO NOTHING"
+            )
+    return True
+
+
+async def _groups(connection: Connection) -> str:
+    """Make both system groups; returns the id of Administrators."""
+    await connection.execute(
+        "INSERT INTO groups (group_id, name, description, priority, is_system, permissions)"
+        " VALUES (%s, 'All Users', 'Everybody', 1000, true, %s)",
+        (ALL_USERS, [USER]),
+    )
+    await change_settings(connection, ALL_USERS, dict.fromkeys(STAGED_PERMISSIONS, True))
+    cursor = await connection.execute(
+        "INSERT INTO groups (name, description, priority, is_system, permissions)"
+        " VALUES ('Administrators', 'May do everything', 1, true, %s) RETURNING group_id",
+        ([GLOBAL_ADMIN],),
+    )
+    return str((await returned(cursor))["group_id"])
+
+
+async def _desktop(connection: Connection, image: str) -> None:
+    """0.1 core and 256 MB reserved, 1 GiB at most (DESIGN "Docker"), for All Users."""
+    cursor = await connection.execute(
+        "INSERT INTO images (name, friendly_name, description, cores, memory, memory_limit, categories)"
+        " VALUES (%s, %s, 'A Linux desktop', 0.1, 256000000, %s, %s) RETURNING image_id",
+        (image, DESKTOP, 1 << 30, Jsonb(["Desktop"])),
+    )
+    image_id = (await returned(cursor))["image_id"]
+    await connection.execute("INSERT INTO group_images (group_id, image_id) VALUES (%s, %s)", (ALL_USERS, image_id))
+
+
+async def stored_settings(db: Database) -> dict[str, Any]:
+    """name → value of those that were set."""
+    return {row["name"]: row["value"] for row in await db.fetch("SELECT name, value FROM settings")}
+
+
+async def change_installation_settings(db: Database, changes: dict[str, Any]) -> None:
+    """Set each name to its value; None removes it, so that the default holds."""
+    async with db.transaction() as connection:
+        for name, value in sorted(changes.items()):
+            if value is None:
+                await connection.execute("DELETE FROM settings WHERE name = %s", (name,))
+            else:
+                await connection.execute(
+                    "INSERT INTO settings (name, value) VALUES (%s, %s)"
+                    " ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value, updated = now()",
+                    (name, Jsonb(value)),
+                )

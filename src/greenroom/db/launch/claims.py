@@ -1,0 +1,263 @@
+"""The claim: one staged session of a pool becomes a user's, in one round trip (PROTOCOLS §3).
+
+`BEGIN; LOCK_USER; CLAIM; COMMIT` go out as one pipeline; the statements are public so that the bench can run the very
+same under pgbench. A claim touches no capacity: the reservation was made when the session was staged. Its line in the
+ledger of launches is part of the statement, so that no claim is without its trace.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from greenroom.core.launch.plan import PoolContents
+from greenroom.core.session.expiry import Clocks
+from greenroom.core.session.states import SessionStatus
+from greenroom.db.database import Database
+from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER, limit_reached, repeated_request
+from greenroom.db.session.transitions import TO
+
+CLAIM_ATTEMPTS: Final = 4
+"""The first look and three more after a false miss: SKIP LOCKED passes by rows that a batch touches just now."""
+FRESH_AGENT_S: Final = 7.0
+"""Claims and placement prefer Agents seen within this time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Claim:
+    """A user's claim on one pool.
+
+    Only sessions with `config_hash` are taken: those made before a change of workspace, config or zone are out of
+    date. `max_sessions` is the user's limit, `clocks` begin with the claim, `assignment` is the JSON of
+    wire.messages.Assignment. How long the Agent has to acknowledge is in `core.session.deadlines`. `steps` is the
+    trace of the launch including this claim, for the ledger, `duration_ms` what has passed since it was asked for;
+    `current_zone_id` and `request_host` are what a search for another session begins with, should this one fail.
+    """
+
+    user_id: str
+    staging_config_id: str
+    config_hash: str
+    launch_id: str
+    assignment_id: str
+    assignment: Mapping[str, Any]
+    max_sessions: int
+    clocks: Clocks
+    kasm_url: str = ""
+    idempotency_key: str | None = None
+    idempotency_body: str | None = None
+    client_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    steps: Sequence[Mapping[str, Any]] = ()
+    duration_ms: float = 0.0
+    current_zone_id: str | None = None
+    request_host: str = ""
+
+
+FREE: Final[LiteralString] = """s.claimable AND s.staging_config_id = %(staging_config_id)s
+        AND s.expires > clock_timestamp() AND s.config_hash = %(config_hash)s"""
+"""Condition on `sessions s`: it can be handed out, if its Agent serves and is in the config's zone."""
+AGENT_SERVES: Final[LiteralString] = "a.enabled AND NOT a.draining AND a.status = 'running'"
+"""Condition on `agents a`: what is staged there can be handed out."""
+CONFIG_SERVES: Final[LiteralString] = """EXISTS (SELECT 1 FROM staging_configs c JOIN images i USING (image_id)
+        WHERE c.staging_config_id = %(staging_config_id)s AND NOT c.paused AND c.deleted IS NULL AND i.enabled)"""
+"""Condition without a table: anything of the config can be handed out. `_CONTENTS` tells all of them apart."""
+
+
+_FRESH: Final[LiteralString] = "a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s)"
+_OTHER_AGENT: Final[LiteralString] = "a.agent_id <> %(agent_id)s"
+
+
+def _oldest(among: LiteralString) -> LiteralString:
+    """One free session of the pool; `among` is a condition on `agents a`, which may be in another zone by now."""
+    return (
+        "(SELECT s.session_id FROM sessions s WHERE "
+        + FREE
+        + " AND s.agent_id = ANY(ARRAY(SELECT a.agent_id FROM agents a WHERE "
+        + AGENT_SERVES
+        + " AND "
+        + among
+        + " AND a.zone_id = (SELECT zone_id FROM staging_configs WHERE staging_config_id = %(staging_config_id)s)))"
+        " ORDER BY s.created LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED)"
+    )
+
+
+def _claimed(preferred: Sequence[LiteralString], *, only_if: LiteralString = "true") -> LiteralString:
+    """The parts `claimed` and `step` of a WITH: one free session of the pool becomes a user's.
+
+    Args:
+        preferred: conditions on `agents a`; a session of an Agent that meets the first is taken first.
+        only_if: a further condition; without it nothing is claimed.
+    """
+    return (
+        "claimed AS (UPDATE sessions SET "
+        + TO[SessionStatus.ASSIGNING]
+        + """, replaces = NULL, user_id = %(user_id)s, launch_id = %(launch_id)s,
+    assigned = clock_timestamp(), keepalive = clock_timestamp(),
+    expires = clock_timestamp() + make_interval(secs => %(first_s)s), expiry = %(expiry)s,
+    time_limit_ends = clock_timestamp() + make_interval(secs => nullif(%(time_limit_s)s::double precision, 0)),
+    assignment_id = %(assignment_id)s, assignment = %(assignment)s, assignment_state = 'requested',
+    idempotency_key = %(idempotency_key)s, idempotency_body = %(idempotency_body)s, kasm_url = %(kasm_url)s,
+    client_settings = %(client_settings)s
+ WHERE session_id = COALESCE("""
+        + ", ".join([_oldest(among) for among in preferred])
+        + ") AND claimable AND "
+        + CONFIG_SERVES
+        + " AND "
+        + only_if
+        + """
+RETURNING session_id, agent_id, zone_id, image_id, auth_epoch
+), step AS (INSERT INTO session_steps (session_id, name) SELECT session_id, 'claimed' FROM claimed)"""
+    )
+
+
+LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE"
+
+CLAIM: Final[LiteralString] = (
+    "WITH "
+    + _claimed((_FRESH, "true"), only_if=NUMBER_OF_USER + " < %(max_sessions)s")
+    + """, ledger AS (
+INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms, current_zone_id,
+    request_host)
+SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(steps)s, %(duration_ms)s,
+    %(current_zone_id)s::uuid, %(request_host)s FROM claimed
+)
+SELECT * FROM claimed
+"""
+)
+
+CLAIM_REPLACEMENT: Final[LiteralString] = (
+    "WITH "
+    + _claimed((_FRESH + " AND " + _OTHER_AGENT, _FRESH, _OTHER_AGENT, "true"))
+    + " SELECT session_id::text, agent_id::text FROM claimed"
+)
+"""As a launch claims, but from another Agent than the one where the hand-over failed (`agent_id`) where it can be."""
+
+_CONTENTS: Final[LiteralString] = (
+    """
+WITH s AS (
+    SELECT s.claimable AND s.expires > clock_timestamp() AND s.config_hash = %(config_hash)s
+               AND a.zone_id = s.zone_id AS good,
+           s.claimable AND s.expires <= clock_timestamp() AS expired,
+           s.claimable AND s.config_hash <> %(config_hash)s AS outdated,
+           s.status IN ('requested', 'starting') AS starting,
+           s.status, a.status AS agent_status, a.enabled AND NOT a.draining AS agent_enabled
+      FROM sessions s JOIN agents a USING (agent_id)
+     WHERE s.staging_config_id = %(staging_config_id)s AND s.user_id IS NULL AND s.status <> 'deleted' AND NOT s.retired
+)
+SELECT count(*) FILTER (WHERE good AND agent_status = 'running' AND agent_enabled) AS claimable,
+       count(*) FILTER (WHERE status = 'unreachable' OR (good AND agent_status <> 'running')) AS on_missing_agents,
+       count(*) FILTER (WHERE good AND agent_status = 'running' AND NOT agent_enabled) AS on_disabled_agents,
+       count(*) FILTER (WHERE expired) AS expired, count(*) FILTER (WHERE outdated) AS outdated,
+       count(*) FILTER (WHERE starting) AS starting,
+       """
+    + NUMBER_OF_USER
+    + """ AS of_user,
+       COALESCE((SELECT c.paused FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s), false)
+           AS paused,
+       NOT EXISTS (SELECT 1 FROM staging_configs c WHERE c.staging_config_id = %(staging_config_id)s
+                   AND c.deleted IS NULL) AS deleted,
+       COALESCE((SELECT i.enabled FROM images i JOIN staging_configs c USING (image_id)
+                  WHERE c.staging_config_id = %(staging_config_id)s), false) AS image_enabled
+  FROM s
+"""
+)
+
+
+async def claim(
+    db: Database, wanted: Claim, *, after_user_lock: Callable[[], Awaitable[None]] | None = None
+) -> tuple[DictRow | None, PoolContents]:
+    """Give one staged session of a pool to a user, in one round trip.
+
+    Returns:
+        The session (session_id, agent_id, zone_id, image_id, auth_epoch) or None, and what was in the pool when the
+        claim found nothing.
+
+    Raises:
+        SessionLimit: the user has `max_sessions` already.
+        RepeatedRequest: the idempotency key was used by another request meanwhile.
+        IdempotencyMismatch: it was used for a different request.
+    """
+    values: dict[str, Any] = {
+        "user_id": wanted.user_id,
+        "staging_config_id": wanted.staging_config_id,
+        "config_hash": wanted.config_hash,
+        "launch_id": wanted.launch_id,
+        "assignment_id": wanted.assignment_id,
+        "assignment": Jsonb(wanted.assignment),
+        "max_sessions": wanted.max_sessions,
+        "first_s": wanted.clocks.first_s,
+        "expiry": Jsonb(wanted.clocks),
+        "time_limit_s": wanted.clocks.time_limit_s,
+        "kasm_url": wanted.kasm_url,
+        "idempotency_key": wanted.idempotency_key,
+        "idempotency_body": wanted.idempotency_body,
+        "client_settings": Jsonb(wanted.client_settings),
+        "steps": Jsonb(list(wanted.steps)),
+        "duration_ms": wanted.duration_ms,
+        "current_zone_id": wanted.current_zone_id,
+        "request_host": wanted.request_host,
+        "counting": COUNTING,
+        "fresh_s": FRESH_AGENT_S,
+    }
+    contents = PoolContents()
+    for _ in range(CLAIM_ATTEMPTS):
+        try:
+            row = await _claim_once(db, values, after_user_lock)
+        except psycopg.errors.UniqueViolation as error:
+            raise await repeated_request(
+                db, error, wanted.user_id, wanted.idempotency_key, wanted.idempotency_body
+            ) from error
+        if row is not None:
+            return row, PoolContents()
+        contents, of_user = await _read_contents(db, values)
+        if of_user >= wanted.max_sessions:
+            raise limit_reached(wanted.max_sessions)
+        if not contents.serves:
+            break
+    return None, contents
+
+
+async def read_contents(db: Database, *, user_id: str, staging_config_id: str, config_hash: str) -> PoolContents:
+    """What is in a pool now, without locks."""
+    values = {
+        "user_id": user_id,
+        "staging_config_id": staging_config_id,
+        "config_hash": config_hash,
+        "counting": COUNTING,
+    }
+    contents, _ = await _read_contents(db, values)
+    return contents
+
+
+async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolContents, int]:
+    """What is in a pool, and how many sessions the user has that count towards his limit."""
+    (row,) = await db.fetch(_CONTENTS, values)
+    of_user: int = row.pop("of_user")
+    return PoolContents(**row), of_user
+
+
+async def _claim_once(
+    db: Database, values: Mapping[str, Any], after_user_lock: Callable[[], Awaitable[None]] | None
+) -> DictRow | None:
+    """Lock the user, claim, commit: one pipeline, one round trip.
+
+    BEGIN and COMMIT are plain statements here because the driver's own transaction block waits for each of them.
+    """
+    async with db.connection() as connection:
+        try:
+            async with connection.pipeline() as pipeline:
+                await connection.execute("BEGIN")
+                await connection.execute(LOCK_USER, values)
+                if after_user_lock is not None:
+                    await pipeline.sync()
+                    await after_user_lock()
+                cursor = await connection.execute(CLAIM, values)
+                await connection.execute("COMMIT")
+            return await cursor.fetchone()
+        except psycopg.DatabaseError:
+            await connection.rollback()
+            raise

@@ -1,0 +1,103 @@
+"""Room for launches on demand: staged sessions that yield to them, and who waits because there is none.
+
+Lock order of PROTOCOLS §3: agent_capacity, then sessions by id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, LiteralString
+
+from psycopg import AsyncCursor
+from psycopg.rows import DictRow
+
+from greenroom.core.launch.eviction import MOST_PATIENCE_S, PATIENCE_S, Unready
+from greenroom.core.pool.model import COMING
+from greenroom.core.session.states import SessionStatus
+from greenroom.db.database import Connection, Database
+from greenroom.db.session.transitions import TO
+
+_COMING: Final = sorted(map(str, COMING))
+
+
+async def read_unready(db: Database, zone_id: str) -> list[Unready]:
+    """The staged sessions of a zone that are on their way."""
+    rows = await db.fetch(
+        "SELECT s.session_id::text, s.staging_config_id::text, s.agent_id::text, s.created, s.memory,"
+        " reserved_cores(s.cores, s.cpu_quota, c.overcommit) AS cores, s.replaces IS NOT NULL AS is_replacement"
+        " FROM sessions s JOIN agent_capacity c USING (agent_id) WHERE s.zone_id = %s AND s.user_id IS NULL"
+        " AND s.staging_config_id IS NOT NULL AND s.status = ANY(%s) AND s.status <> 'deleted'",
+        (zone_id, _COMING),
+    )
+    return [Unready(**row) for row in rows]
+
+
+async def take_room(connection: Connection, agent_id: str, session_ids: Sequence[str], reason: str) -> bool:
+    """End staged sessions on their way and give their reservations back at once, before their containers are gone.
+
+    Args:
+        connection: in a transaction that holds no session row yet, to be rolled back if this returns False.
+        agent_id: where all of them are.
+        session_ids: which.
+        reason: a sentence, kept with them.
+
+    Returns:
+        Whether all of them yielded; False where one became usable, or ended, in the meantime.
+    """
+    await connection.execute("SELECT 1 FROM agent_capacity WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
+    cursor = await connection.execute(
+        """
+        WITH locked AS MATERIALIZED (
+            SELECT session_id, memory, cores, cpu_quota FROM sessions WHERE session_id = ANY(%(ids)s::uuid[])
+               AND agent_id = %(agent_id)s AND user_id IS NULL AND status = ANY(%(coming)s)
+             ORDER BY session_id FOR NO KEY UPDATE
+        ), released AS (
+            UPDATE agent_capacity SET
+                cores_allocated = GREATEST(0, round((cores_allocated - (SELECT
+                    coalesce(sum(reserved_cores(locked.cores, cpu_quota, overcommit)), 0) FROM locked))::numeric, 6)
+                    ::double precision),
+                memory_allocated = GREATEST(0, memory_allocated - (SELECT coalesce(sum(memory), 0) FROM locked))
+             WHERE agent_id = %(agent_id)s
+        )
+        UPDATE sessions SET """
+        + TO[SessionStatus.DELETING]
+        + """, ended_reason = %(reason)s, cores = 0, memory = 0
+         WHERE session_id IN (SELECT session_id FROM locked)
+        """,
+        {"ids": list(session_ids), "agent_id": agent_id, "coming": _COMING, "reason": reason},
+    )
+    return cursor.rowcount == len(session_ids)
+
+
+async def remember_refused(db: Database, *, zone_id: str, user_id: str, image_id: str) -> None:
+    """A launch was refused in this zone because there is no room: its user waits for it."""
+    await db.write(
+        "INSERT INTO launches_waiting AS w (zone_id, user_id, image_id) VALUES (%s, %s, %s)"
+        " ON CONFLICT (zone_id, user_id, image_id) DO UPDATE SET refused = clock_timestamp(), since = CASE"
+        " WHEN w.refused < clock_timestamp() - make_interval(secs => %s) THEN clock_timestamp() ELSE w.since END",
+        (zone_id, user_id, image_id, PATIENCE_S),
+    )
+
+
+# The ledger says who was served: it has an index by time, and every plan of a pool asks this.
+PEOPLE_WAITING: Final[LiteralString] = (
+    "SELECT count(DISTINCT w.user_id) AS number FROM launches_waiting w WHERE w.zone_id = %(zone_id)s"
+    " AND w.refused > clock_timestamp() - make_interval(secs => %(patience_s)s)"
+    " AND w.since > clock_timestamp() - make_interval(secs => %(most_patience_s)s)"
+    " AND NOT EXISTS (SELECT 1 FROM launches l WHERE l.user_id = w.user_id AND l.image_id = w.image_id"
+    " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(patience_s)s))"
+)
+"""Counts who waits for room in a zone; with the parameters of `patience`."""
+
+
+def patience(zone_id: str) -> dict[str, Any]:
+    """The parameters of `PEOPLE_WAITING`."""
+    return {"zone_id": zone_id, "patience_s": PATIENCE_S, "most_patience_s": MOST_PATIENCE_S}
+
+
+async def count_waiting(connection: Connection, zone_id: str) -> AsyncCursor[DictRow]:
+    """How many people wait for room in this zone: refused lately, not for too long, and not served since.
+
+    The cursor of one row with the column `number`, so that it can be read together with others.
+    """
+    return await connection.execute(PEOPLE_WAITING, patience(zone_id))

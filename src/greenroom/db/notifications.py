@@ -1,0 +1,105 @@
+"""Notifications: hear what others committed (LISTEN), so that waiting ends early; tell others after a commit.
+
+Nothing may depend on hearing: all is also polled. Nobody waits for what is told: notifications that come together are
+sent in one statement.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import psycopg
+import structlog
+
+from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Database, heeding_cancellation
+
+log = structlog.get_logger(__name__)
+
+ListenConnection = psycopg.AsyncConnection[tuple[object, ...]]
+
+RECONNECT_S: Final = 0.5
+
+
+class Listener:
+    """One LISTEN connection (L of PROTOCOLS §1), reopened when it is lost.
+
+    Args:
+        dsn: direct address of the database, not through a transaction pooler.
+        application_name: shown in pg_stat_activity.
+        on_event: called with (topic, id) of every notification `topic:id`; must return at once.
+        on_connect: called after every (re)connect: whatever was missed must be looked up now.
+        prepare: awaited with every new connection before it listens, e.g. to take a session lock; what it raises,
+            other than a lost connection, ends `run`.
+    """
+
+    def __init__(
+        self,
+        dsn: str,
+        *,
+        application_name: str,
+        on_event: Callable[[str, str], None],
+        on_connect: Callable[[], None] = lambda: None,
+        prepare: Callable[[ListenConnection], Awaitable[None]] | None = None,
+    ) -> None:
+        self._dsn = dsn
+        self._name = application_name
+        self._on_event = on_event
+        self._on_connect = on_connect
+        self._prepare = prepare
+        self.connection: ListenConnection | None = None
+
+    async def run(self) -> None:
+        """Listen until cancelled."""
+        while True:
+            try:
+                with heeding_cancellation():
+                    await self._listen()
+            except (psycopg.OperationalError, OSError) as error:
+                log.warning("notifications interrupted", reason=str(error).strip())
+            finally:
+                self.connection = None
+            await asyncio.sleep(RECONNECT_S)
+
+    async def _listen(self) -> None:
+        connection = await psycopg.AsyncConnection.connect(
+            self._dsn,
+            autocommit=True,
+            connect_timeout=5,
+            application_name=self._name,
+            # The server must notice a client that is gone: a session lock may hang on this connection.
+            options="-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000",
+            **NOTICED_WHEN_DEAD,
+        )
+        async with connection:
+            self.connection = connection
+            if self._prepare is not None:
+                await self._prepare(connection)
+            await connection.execute(f"LISTEN {CHANNEL}")
+            self._on_connect()
+            async for notification in connection.notifies():
+                topic, _, subject = notification.payload.partition(":")
+                self._on_event(topic, subject)
+                if (task := asyncio.current_task()) is not None and task.cancelling():
+                    return
+
+
+class Notifier:
+    """Sends events in the background. While one statement is under way the next ones gather (PROTOCOLS §3)."""
+
+    def __init__(self, db: Database) -> None:
+        self._db = db
+        self._events: set[str] = set()
+        self._task: asyncio.Task[None] | None = None
+
+    def send(self, *events: str) -> None:
+        """Tell all listeners (`topic:id`) soon. A loss, also by the end of the process, is harmless."""
+        self._events.update(events)
+        if self._task is None or self._task.done():
+            self._task = asyncio.create_task(self._flush())
+
+    async def _flush(self) -> None:
+        while self._events:
+            events, self._events = self._events, set()
+            await self._db.notify(*events)

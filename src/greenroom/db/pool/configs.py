@@ -1,0 +1,183 @@
+"""Staging configs: their fields, and how full their pools are; `db.pool.snapshots` has what the Primary plans them
+on."""
+
+from __future__ import annotations
+
+from typing import Any, Final, LiteralString
+
+from psycopg.rows import DictRow
+
+from greenroom.core.access.group_settings import STAGED_PERMISSIONS
+from greenroom.core.errors import NotFound
+from greenroom.db.database import Connection, Database, returned
+from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
+from greenroom.db.launch.claims import AGENT_SERVES
+from greenroom.db.workspace.images import IMAGE_JSON
+
+FIELDS: Final = ("num_sessions", "expiration", "paused", *STAGED_PERMISSIONS)
+"""What can be changed of a config; zone and image are fixed when it is made."""
+
+# Current is what a claim would take: those on an Agent that is missing, disabled or elsewhere by now do not count.
+# Without a running Manager nobody fills the pool, whatever the last Primary wrote down.
+_SELECT: Final[LiteralString] = (
+    """
+SELECT c.*, z.zone_name, z.zone_key, to_jsonb(z) AS zone, i.friendly_name AS image_friendly_name, """
+    + IMAGE_JSON
+    + """ AS image,
+       (SELECT count(*) FROM sessions s JOIN agents a USING (agent_id) WHERE s.staging_config_id = c.staging_config_id
+           AND s.claimable AND s.expires > clock_timestamp() AND a.zone_id = c.zone_id AND """
+    + AGENT_SERVES
+    + """) AS num_current_sessions,
+       (SELECT count(*) FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
+           AND s.status IN ('requested', 'starting')) AS num_starting_sessions,
+       (SELECT percentile_disc(0.95) WITHIN GROUP (ORDER BY extract(epoch FROM s.started - s.created)::float8)
+          FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.status <> 'deleted') AS start_s,
+       EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = c.zone_id AND """
+    + RUNS
+    + """) AS has_manager
+  FROM staging_configs c JOIN zones z USING (zone_id) JOIN images i USING (image_id)
+ WHERE c.deleted IS NULL
+"""
+)
+
+
+async def list_configs(db: Database) -> list[DictRow]:
+    """All configs by zone, workspace and age."""
+    return await db.fetch(
+        _SELECT + " ORDER BY z.zone_name, lower(i.friendly_name), c.created, c.staging_config_id",
+        {"running_within_s": RUNNING_WITHIN_S},
+    )
+
+
+async def get_config(db: Database, staging_config_id: str) -> DictRow:
+    """One config.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    row = await db.fetch_one(
+        _SELECT + " AND c.staging_config_id = %(staging_config_id)s",
+        {"running_within_s": RUNNING_WITHIN_S, "staging_config_id": staging_config_id},
+    )
+    if row is None:
+        raise NotFound(f"There is no staging config {staging_config_id}; it may have been deleted.")
+    return row
+
+
+async def staged_in_zone(db: Database, zone_id: str) -> list[str]:
+    """Friendly names of the workspaces of which a zone is to have sessions staged."""
+    rows = await db.fetch(
+        "SELECT DISTINCT i.friendly_name FROM staging_configs c JOIN images i USING (image_id)"
+        " WHERE c.zone_id = %s AND c.deleted IS NULL AND c.num_sessions > 0 ORDER BY 1",
+        (zone_id,),
+    )
+    return [row["friendly_name"] for row in rows]
+
+
+async def insert_config(connection: Connection, fields: dict[str, Any]) -> str:
+    """Store a new config with zone_id, image_id and all of `FIELDS`; returns the id.
+
+    Raises:
+        Duplicate: one with this zone, image and set of permissions exists.
+        Invalid: zone or image do not exist.
+    """
+    cursor = await connection.execute(
+        "INSERT INTO staging_configs (zone_id, image_id, num_sessions, expiration, paused, allow_kasm_audio,"
+        " allow_kasm_uploads, allow_kasm_downloads, allow_kasm_clipboard_down, allow_kasm_clipboard_up,"
+        " allow_kasm_microphone, allow_kasm_gamepad, allow_kasm_webcam) VALUES (%(zone_id)s, %(image_id)s,"
+        " %(num_sessions)s, %(expiration)s, %(paused)s, %(allow_kasm_audio)s, %(allow_kasm_uploads)s,"
+        " %(allow_kasm_downloads)s, %(allow_kasm_clipboard_down)s, %(allow_kasm_clipboard_up)s,"
+        " %(allow_kasm_microphone)s, %(allow_kasm_gamepad)s, %(allow_kasm_webcam)s) RETURNING staging_config_id",
+        fields,
+    )
+    return str((await returned(cursor))["staging_config_id"])
+
+
+async def lock_config(connection: Connection, staging_config_id: str) -> DictRow:
+    """Hold the config's row until commit: whoever counts its sessions does so in a later statement.
+
+    Raises:
+        NotFound: it was deleted.
+    """
+    cursor = await connection.execute(
+        "SELECT * FROM staging_configs WHERE staging_config_id = %s AND deleted IS NULL FOR NO KEY UPDATE",
+        (staging_config_id,),
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound(f"There is no staging config {staging_config_id}; it may have been deleted.")
+    return row
+
+
+async def update_config(connection: Connection, staging_config_id: str, fields: dict[str, Any]) -> None:
+    """Store all of `FIELDS` of a locked config. Earlier failures are forgiven, so that it tries again at once.
+
+    Another expiration holds for the sessions staged already, too. One that is too old for it is not ended at once: it
+    keeps half of the new expiration, time enough to replace such sessions one by one.
+
+    Raises:
+        Duplicate: another config has this zone, image and set of permissions.
+    """
+    await connection.execute(
+        "WITH locked AS MATERIALIZED (SELECT s.session_id FROM sessions s JOIN staging_configs c"
+        "   USING (staging_config_id) WHERE c.staging_config_id = %(staging_config_id)s"
+        "   AND c.expiration <> %(expiration)s AND s.user_id IS NULL"
+        "   AND s.status IN ('requested', 'starting', 'running') ORDER BY s.session_id FOR NO KEY UPDATE OF s)"
+        " UPDATE sessions SET expires = GREATEST(created + %(expiration)s * interval '1 h',"
+        " clock_timestamp() + %(expiration)s * interval '1 h' / 2)"
+        " WHERE session_id IN (SELECT session_id FROM locked) AND user_id IS NULL",
+        fields | {"staging_config_id": staging_config_id},
+    )
+    await connection.execute(
+        "UPDATE staging_configs SET num_sessions = %(num_sessions)s, expiration = %(expiration)s, paused = %(paused)s,"
+        " allow_kasm_audio = %(allow_kasm_audio)s, allow_kasm_uploads = %(allow_kasm_uploads)s,"
+        " allow_kasm_downloads = %(allow_kasm_downloads)s, allow_kasm_clipboard_down = %(allow_kasm_clipboard_down)s,"
+        " allow_kasm_clipboard_up = %(allow_kasm_clipboard_up)s, allow_kasm_microphone = %(allow_kasm_microphone)s,"
+        " allow_kasm_gamepad = %(allow_kasm_gamepad)s, allow_kasm_webcam = %(allow_kasm_webcam)s,"
+        " failures = 0, last_error = NULL, next_try = NULL WHERE staging_config_id = %(staging_config_id)s",
+        fields | {"staging_config_id": staging_config_id},
+    )
+
+
+async def recycle_config(connection: Connection, staging_config_id: str) -> None:
+    """Have the staged sessions of a locked config replaced, and forgive earlier failures.
+
+    They can be claimed until their replacements are there (`core.pool.rotation`).
+    """
+    await connection.execute(
+        "UPDATE staging_configs SET recycled = clock_timestamp(), failures = 0, last_error = NULL, next_try = NULL"
+        " WHERE staging_config_id = %s",
+        (staging_config_id,),
+    )
+
+
+async def note_shortfall(db: Database, staging_config_id: str, code: str, reason: str) -> bool:
+    """Store why a pool is short where another cause stands, or none; False = another process did so first."""
+    rows = await db.write(
+        "UPDATE staging_configs SET shortfall_code = %(code)s, shortfall_reason = %(reason)s"
+        " WHERE staging_config_id = %(staging_config_id)s AND deleted IS NULL"
+        " AND shortfall_code IS DISTINCT FROM %(code)s RETURNING 1",
+        {"staging_config_id": staging_config_id, "code": code, "reason": reason},
+    )
+    return bool(rows)
+
+
+async def mark_deleted(connection: Connection, staging_config_id: str) -> None:
+    """Take a locked config out of use; its row stays for the sessions that came from it."""
+    await connection.execute(
+        "UPDATE staging_configs SET deleted = clock_timestamp(), shortfall_code = NULL, shortfall_reason = NULL"
+        " WHERE staging_config_id = %s",
+        (staging_config_id,),
+    )
+
+
+async def group_sets_of_image(db: Database, image_id: str) -> list[DictRow]:
+    """The different sets of groups of those who may use an image and log in: group_ids, number of users."""
+    return await db.fetch(
+        "SELECT group_ids, count(*) AS number FROM ("
+        " SELECT ARRAY(SELECT ug.group_id::text FROM user_groups ug WHERE ug.user_id = u.user_id ORDER BY 1)"
+        "  AS group_ids FROM users u WHERE NOT u.disabled AND NOT u.locked AND EXISTS (SELECT 1 FROM group_images gi"
+        "  JOIN user_groups m USING (group_id) WHERE gi.image_id = %s AND m.user_id = u.user_id)) sets"
+        " GROUP BY group_ids",
+        (image_id,),
+    )

@@ -1,0 +1,159 @@
+"""Sessions that wait for something, in SQL; for the Primary. All writes inside `guarded`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Final, LiteralString
+
+from greenroom.core.session.deadlines import DEADLINE_S
+from greenroom.core.session.progress import AGENT_STEPS
+from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus
+from greenroom.db.database import Connection, Database
+from greenroom.db.session.transitions import TO
+
+_TRANSITIONAL: Final = sorted(TRANSITIONAL)
+_RETURNING: Final = sorted(RETURNING)
+_WAITS: Final = {"transitional": _TRANSITIONAL, "returning": _RETURNING, "steps": sorted(AGENT_STEPS)}
+
+_WAITING: Final[LiteralString] = (
+    "SELECT s.session_id::text, s.status, s.want, s.status_changed, s.deadline, s.assignment_state,"
+    " coalesce(agent_name(a), '') AS agent_name, coalesce(o.probe_error, '') AS probe_error,"
+    " t.stepped,"
+    " coalesce(t.painted AND a.status IN ('pending', 'running'), false) AS painted,"
+    " coalesce(a.lateness, '{}') AS lateness,"
+    " coalesce(extract(epoch FROM clock_timestamp() - a.last_reported), 0)::double precision AS silent_s,"
+    " clock_timestamp() AS now"
+    " FROM sessions s LEFT JOIN agents a USING (agent_id) LEFT JOIN session_observed o USING (session_id)"
+    " LEFT JOIN LATERAL (SELECT max(least(at, clock_timestamp())) AS stepped, bool_or(name = 'painted') AS painted"
+    "  FROM session_steps t"
+    "  WHERE t.session_id = s.session_id AND t.name = ANY(%(steps)s) AND s.status = 'starting' AND s.started IS NULL"
+    " ) t ON true"
+    " WHERE s.zone_id = %(zone_id)s AND s.status <> 'deleted' AND (s.status = ANY(%(transitional)s)"
+    "  OR s.status = ANY(%(returning)s) AND s.deadline IS NOT NULL)"
+    " AND (a.agent_id IS NULL OR a.status IN ('pending', 'running')"
+    "  OR s.status IN ('requested', 'assigning') OR s.status = 'starting' AND s.started IS NULL)"
+)
+
+
+async def read_waiting(db: Database, zone_id: str) -> list[dict[str, Any]]:
+    """Sessions in transitional statuses, and those whose Agent is back, with `now`; as
+    `core.session.deadlines.Waiting`.
+
+    On Agents that are not there only first starts and hand-overs, whose users wait, are overdue. What else waits for
+    such an Agent, also a resume, is the fleet's business: it goes on when the Agent returns or is dead.
+    """
+    return await db.fetch(_WAITING, {"zone_id": zone_id, **_WAITS})
+
+
+async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """Those of these sessions that wait still, as they are now, locked by id; what somebody holds waits a round."""
+    cursor = await connection.execute(
+        _WAITING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
+        {"zone_id": zone_id, "ids": list(session_ids), **_WAITS},
+    )
+    return await cursor.fetchall()
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why a session failed, as a sentence; it is kept for inspection, or was too slow and perhaps not broken at all."""
+
+    reason: str
+    set_aside: bool = False
+    slow: bool = False
+
+
+async def fail(connection: Connection, session_id: str, status: str, failure: Failure) -> dict[str, Any] | None:
+    """`failed` with its reason, if the session is still in this status; its row."""
+    cursor = await connection.execute(
+        "UPDATE sessions SET " + TO[SessionStatus.FAILED] + ", error = %(reason)s, slow = %(slow)s,"
+        " log_tail = coalesce((SELECT nullif(o.log_tail, '') FROM session_observed o"
+        "  WHERE o.session_id = sessions.session_id), log_tail),"
+        " set_aside_reason = CASE WHEN %(set_aside)s THEN %(reason)s ELSE set_aside_reason END"
+        " WHERE session_id = %(session_id)s AND status = %(status)s"
+        " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text",
+        {"session_id": session_id, "status": status, **asdict(failure)},
+    )
+    return await cursor.fetchone()
+
+
+_RECOVERED: Final[LiteralString] = (
+    "SELECT s.session_id::text FROM sessions s JOIN session_observed o USING (session_id, agent_id, generation)"
+    " WHERE s.zone_id = %s AND s.status = 'failed' AND s.status <> 'deleted' AND s.slow"
+    " AND s.set_aside_for IS NOT NULL AND o.usable"
+)
+
+
+async def read_recovered(db: Database, zone_id: str) -> list[dict[str, Any]]:
+    """Sessions that were set aside because they were slow and were seen to be usable since then."""
+    return await db.fetch(_RECOVERED, (zone_id,))
+
+
+async def end_recovered(connection: Connection, zone_id: str) -> list[dict[str, Any]]:
+    """These sessions are to go; the rows changed."""
+    cursor = await connection.execute(
+        "WITH well AS MATERIALIZED (" + _RECOVERED + " ORDER BY s.session_id FOR NO KEY UPDATE OF s)"
+        " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ","
+        " ended_reason = 'It was set aside because it was slow, and answered again.'"
+        " WHERE session_id IN (SELECT session_id::uuid FROM well) AND status = 'failed'"
+        " RETURNING session_id::text, agent_id::text, staging_config_id::text",
+        (zone_id,),
+    )
+    return await cursor.fetchall()
+
+
+async def delete_again(connection: Connection, session_id: str) -> dict[str, Any] | None:
+    """Tell the Agent once more that a session is to be absent; its row, or None if it is gone by now.
+
+    `status_changed` stays: since then it is to be gone.
+    """
+    cursor = await connection.execute(
+        "UPDATE sessions SET generation = generation + 1,"
+        " deadline = clock_timestamp() + make_interval(secs => %s)"
+        " WHERE session_id = %s AND status = 'deleting'"
+        " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text",
+        (DEADLINE_S[SessionStatus.DELETING], session_id),
+    )
+    return await cursor.fetchone()
+
+
+async def clear_failed(
+    connection: Connection, zone_id: str, user_keep_s: float, pool_keep_s: float
+) -> list[dict[str, Any]]:
+    """Failed sessions whose reason was there to be read long enough are to go; the rows changed.
+
+    A user's session goes as soon as he has a later one of the same workspace: whoever launches again and again does
+    not fill the fleet with what failed. A pool puts its failed sessions away itself; `pool_keep_s` is for those whose
+    pool does not exist any more, also those that were set aside in it.
+    """
+    cursor = await connection.execute(
+        "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE zone_id = %(zone_id)s AND status = 'failed'"
+        "  AND (set_aside_for IS NULL OR EXISTS (SELECT 1 FROM staging_configs c"
+        "   WHERE c.staging_config_id = sessions.staging_config_id AND c.deleted IS NOT NULL))"
+        "  AND NOT awaits_successor AND (status_changed < clock_timestamp() - make_interval(secs =>"
+        "   CASE WHEN user_id IS NULL THEN %(pool_keep_s)s ELSE %(user_keep_s)s END::double precision)"
+        "   OR EXISTS (SELECT 1 FROM sessions later WHERE later.user_id = sessions.user_id"
+        "    AND later.status <> 'deleted' AND later.image_id = sessions.image_id"
+        "    AND later.created > sessions.created))"
+        "  ORDER BY session_id LIMIT 100 FOR NO KEY UPDATE)"
+        " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = coalesce(ended_reason, error)"
+        " WHERE session_id IN (SELECT session_id FROM old) AND status = 'failed'"
+        " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text",
+        {"zone_id": zone_id, "user_keep_s": user_keep_s, "pool_keep_s": pool_keep_s},
+    )
+    return await cursor.fetchall()
+
+
+# now() as in `db.diagnostics.retention`: an index is searched only for a time that stands still.
+FORGET: Final[LiteralString] = (
+    "DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE status = 'deleted'"
+    " AND zone_id = %(zone_id)s AND ended < now() - make_interval(secs => %(keep_days)s * 86400.0) LIMIT 300)"
+)
+"""Removes rows of sessions that ended long ago."""
+
+
+async def forget_ended(connection: Connection, zone_id: str, keep_days: float) -> int:
+    """Remove rows of sessions that ended long ago, a few hundred at a time; how many."""
+    cursor = await connection.execute(FORGET, {"zone_id": zone_id, "keep_days": keep_days})
+    return cursor.rowcount

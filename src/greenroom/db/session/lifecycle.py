@@ -1,0 +1,195 @@
+"""Stop, pause, resume, and the clocks of users' sessions (`core.session.states`, `core.session.expiry`).
+
+Every statement changes one row and is guarded by its status. Whoever writes here notifies after commit: agent, session
+and zone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from typing import Any, Final, LiteralString
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from greenroom.core.access.group_settings import SETTINGS
+from greenroom.core.session.deadlines import RETURN_S
+from greenroom.core.session.expiry import Clocks
+from greenroom.core.session.states import (
+    COUNTS_FOR_USER,
+    KEPT_ALIVE,
+    RETURNING,
+    TRANSITIONS,
+    LifecycleCommand,
+    SessionStatus,
+    sources_of,
+)
+from greenroom.db.database import Connection, Database
+from greenroom.db.session.transitions import TO
+
+MOST_AT_ONCE: Final = 100
+"""Sessions looked at in one round of expiry; the rest follow in the next one."""
+
+_LIVING: Final = sorted(map(str, COUNTS_FOR_USER))
+_KEPT_ALIVE: Final = sorted(map(str, KEPT_ALIVE))
+_DELETABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETING)))
+_REVOCABLE: Final = sorted(map(str, sources_of(SessionStatus.STARTING) - {SessionStatus.REQUESTED}))
+
+_CONCERNED: Final[LiteralString] = (
+    " RETURNING session_id::text, agent_id::text, user_id::text, staging_config_id::text, status"
+)
+
+# The clocks start anew; the time limit still counts from the assignment.
+_START_CLOCKS: Final[LiteralString] = (
+    " keepalive = clock_timestamp(), expiry = %(expiry)s,"
+    " time_limit_ends = assigned + make_interval(secs => nullif(%(time_limit_s)s::double precision, 0)),"
+    " expires = LEAST(clock_timestamp() + make_interval(secs => %(keepalive_s)s),"
+    "  assigned + make_interval(secs => nullif(%(time_limit_s)s::double precision, 0)))"
+)
+
+
+def clock_parameters(clocks: Clocks) -> dict[str, Any]:
+    """The clocks as parameters of a statement: expiry, keepalive_s, time_limit_s."""
+    return {
+        "expiry": Jsonb(asdict(clocks)),
+        "keepalive_s": clocks.keepalive_s,
+        "time_limit_s": clocks.time_limit_s,
+    }
+
+
+async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime | None:
+    """Somebody looks at the session: its keepalive clock starts anew; the time limit is as before.
+
+    Returns:
+        When it expires now; None when it has no user, rests, or is on its way out.
+    """
+    rows = await db.write(
+        "UPDATE sessions SET"
+        + _START_CLOCKS
+        + " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(kept_alive)s) RETURNING expires",
+        {"id": session_id, "kept_alive": _KEPT_ALIVE, **clock_parameters(clocks)},
+    )
+    return rows[0]["expires"] if rows else None
+
+
+async def rest(connection: Connection, session_id: str, command: LifecycleCommand, reason: str) -> DictRow | None:
+    """Stop or pause a user's session; only its time limit runs on.
+
+    Returns:
+        The row, or None when it is in no status from which the command is obeyed.
+    """
+    transition = TRANSITIONS[command]
+    cursor = await connection.execute(
+        "UPDATE sessions SET " + TO[transition.through] + ", expires = time_limit_ends, stopped_reason = %(reason)s"
+        " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s)" + _CONCERNED,
+        {
+            "id": session_id,
+            "sources": sorted(transition.sources),
+            "reason": reason,
+        },
+    )
+    return await cursor.fetchone()
+
+
+async def resume(connection: Connection, session_id: str, clocks: Clocks) -> DictRow | None:
+    """Let a user's session that rests run again.
+
+    Returns:
+        The row, or None when it does not rest.
+    """
+    transition = TRANSITIONS["resume"]
+    cursor = await connection.execute(
+        "UPDATE sessions SET "
+        + TO[transition.through]
+        + ","
+        + _START_CLOCKS
+        + " WHERE session_id = %(id)s AND user_id IS NOT NULL AND status = ANY(%(sources)s)"
+        + _CONCERNED,
+        {
+            "id": session_id,
+            "sources": sorted(transition.sources),
+            **clock_parameters(clocks),
+        },
+    )
+    return await cursor.fetchone()
+
+
+async def take_back(connection: Connection, session_id: str, status: str) -> DictRow | None:
+    """A stop or pause that did not come about: the session is to run again, its keepalive clock starts anew.
+
+    Returns:
+        The row, or None when it is not in `status` any more.
+    """
+    cursor = await connection.execute(
+        "UPDATE sessions SET " + TO[SessionStatus.STARTING] + ","
+        " keepalive = clock_timestamp(), expires = LEAST(time_limit_ends, clock_timestamp()"
+        "  + make_interval(secs => COALESCE((expiry ->> 'keepalive_s')::double precision, %(default_s)s)))"
+        " WHERE session_id = %(id)s AND status = %(status)s AND status = ANY(%(revocable)s)" + _CONCERNED,
+        {
+            "id": session_id,
+            "status": status,
+            "revocable": _REVOCABLE,
+            "default_s": SETTINGS["keepalive_expiration"].default,  # of rows that an earlier version made
+        },
+    )
+    return await cursor.fetchone()
+
+
+async def await_return(connection: Connection, agent_id: str) -> None:
+    """The Agent is back: what waited for it has a deadline now, counted from here.
+
+    That is what was lost or unreachable, and what was to stop, pause or resume (`db.session.deadlines.read_waiting`).
+    """
+    await connection.execute(
+        "UPDATE sessions SET deadline = clock_timestamp() + make_interval(secs => %s)"
+        " WHERE session_id IN (SELECT session_id FROM sessions WHERE agent_id = %s AND (status = ANY(%s)"
+        "   OR status IN ('stopping', 'pausing') OR status = 'starting' AND started IS NOT NULL)"
+        "  ORDER BY session_id FOR NO KEY UPDATE)",
+        (RETURN_S, agent_id, sorted(RETURNING)),
+    )
+
+
+# Expiry -----------------------------------------------------------------------------------------------------------
+
+_EXPIRING: Final[LiteralString] = """
+SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, s.expiry,
+       extract(epoch FROM s.expires - COALESCE(s.keepalive, s.assigned, s.created))::double precision AS keepalive_s,
+       clock_timestamp() AS now
+  FROM sessions s JOIN users u USING (user_id)
+ WHERE s.zone_id = %(zone_id)s AND s.status = ANY(%(living)s) AND s.status <> 'deleted'
+   AND s.expires <= clock_timestamp()
+   AND (s.status = 'running' OR COALESCE(s.expiry ->> 'action', 'delete') = 'delete'
+        OR s.time_limit_ends <= clock_timestamp())
+"""
+
+
+async def read_expiring(db: Database, zone_id: str) -> list[DictRow]:
+    """Users' sessions of the zone whose `expires` has passed, with `now`; what `core.session.expiry.Lived` is made of.
+
+    Those that can be stopped or paused only when they run are left out until they do.
+    """
+    return await db.fetch(
+        _EXPIRING + " ORDER BY s.expires LIMIT %(most)s",
+        {"zone_id": zone_id, "living": _LIVING, "most": MOST_AT_ONCE},
+    )
+
+
+async def lock_expiring(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[DictRow]:
+    """Those of these sessions that are still over, locked by id; rows that somebody holds wait for the next round."""
+    cursor = await connection.execute(
+        _EXPIRING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
+        {"zone_id": zone_id, "living": _LIVING, "ids": list(session_ids)},
+    )
+    return await cursor.fetchall()
+
+
+async def expire(connection: Connection, session_id: str, reason: str) -> DictRow | None:
+    """Delete a session whose time is over, locked before; the row, or None when it is on its way out."""
+    cursor = await connection.execute(
+        "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
+        " WHERE session_id = %(id)s AND status = ANY(%(deletable)s)" + _CONCERNED,
+        {"id": session_id, "reason": reason, "deletable": _DELETABLE},
+    )
+    return await cursor.fetchone()

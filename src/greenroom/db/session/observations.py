@@ -1,0 +1,196 @@
+"""What Agents saw of sessions, and the status changes that follow from it, in SQL.
+
+Observations live in a table of their own, so that claims never meet their updates; rows that did not change are not
+written. An observation is stored whole: the Primary decides again on what is stored, with the rules of the commit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+from psycopg.types.json import Jsonb
+
+from greenroom.core.session.observations import HandoverState, Seen, SessionRow
+from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus
+from greenroom.db.database import Connection, Database, rows_as
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedSession(SessionRow):
+    """The row of a session that an Agent reports, with whom a change concerns."""
+
+    agent_id: str
+    assignment_state: str | None
+    user_id: str | None
+    staging_config_id: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation(Seen):
+    """What message `seq` of an Agent's process `incarnation` says of a session."""
+
+    agent_id: str
+    incarnation: int
+    seq: int
+    container_id: str | None = None
+    spec_hash: str | None = None
+    address: str | None = None
+    """host:port at which the Agent's host reaches the session's page."""
+    log_tail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StatusChange:
+    """A change of status with its guards: the row must still have one of `sources`, the generation and assignment."""
+
+    session_id: str
+    agent_id: str
+    status: SessionStatus
+    sources: Sequence[SessionStatus]
+    generation: int
+    assignment_id: str | None
+    error: str | None
+    log_tail: str | None
+    exit_code: int | None
+    set_aside_reason: str | None
+    slow: bool
+    deadline_s: float | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandoverReport:
+    """How far a hand-over is; after `received` it has `deadline_s` until it is done."""
+
+    session_id: str
+    agent_id: str
+    assignment_id: str
+    state: HandoverState
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StartStep:
+    """A step of a start; `at` in seconds since the epoch, None = now."""
+
+    session_id: str
+    name: str
+    at: float | None = None
+
+
+_SESSION: Final[LiteralString] = (
+    "s.session_id::text, s.agent_id::text, s.status, s.want, s.generation, s.assignment_id::text, s.claimable,"
+    " s.set_aside_for IS NOT NULL AS set_aside, s.assignment_state, s.user_id::text, s.staging_config_id::text"
+)
+"""Columns of `ReportedSession`."""
+
+
+async def read_reported(connection: Connection, observations: Sequence[Observation]) -> list[ReportedSession]:
+    """The rows of observed sessions, only those that belong to the Agent that saw them."""
+    cursor = await connection.execute(
+        "SELECT " + _SESSION + " FROM jsonb_to_recordset(%s) AS p(agent_id uuid, session_id uuid)"
+        " JOIN sessions s ON s.session_id = p.session_id AND s.agent_id = p.agent_id",
+        (Jsonb([{"agent_id": o.agent_id, "session_id": o.session_id} for o in observations]),),
+    )
+    return rows_as(ReportedSession, await cursor.fetchall())
+
+
+async def read_missed(db: Database, zone_id: str) -> list[tuple[ReportedSession, Observation]]:
+    """Rows that wait although their Agent, which is there and told all, may have reported what they wait for."""
+    found = await db.fetch(
+        "SELECT " + _SESSION + ","
+        " to_jsonb(o) || jsonb_build_object('has_container', o.container_id IS NOT NULL) AS observation"
+        " FROM sessions s JOIN session_observed o USING (session_id, agent_id, generation)"
+        " JOIN agents a USING (agent_id)"
+        " WHERE s.zone_id = %s AND s.status = ANY(%s) AND s.status <> 'deleted' AND a.status = 'running' AND a.complete"
+        " AND o.incarnation = a.incarnation",
+        (zone_id, [*sorted(TRANSITIONAL), *sorted(RETURNING)]),
+    )
+    observations = rows_as(Observation, [row.pop("observation") for row in found])
+    return list(zip(rows_as(ReportedSession, found), observations, strict=True))
+
+
+async def write_observations(connection: Connection, observations: Sequence[Observation]) -> None:
+    """What was seen, where it is newer than what is known and differs from it."""
+    await connection.execute(
+        "INSERT INTO session_observed AS old (session_id, agent_id, incarnation, seq, generation, state, container_id,"
+        " spec_hash, address, usable, broken, probe_error, exit_code, error, log_tail, assignment_id, handover,"
+        " handover_error, handover_slow)"
+        " SELECT o.* FROM jsonb_to_recordset(%s) AS o(session_id uuid, agent_id uuid, incarnation bigint, seq bigint,"
+        " generation bigint, state text, container_id text, spec_hash text, address text, usable boolean,"
+        " broken boolean, probe_error text, exit_code integer, error text, log_tail text, assignment_id uuid,"
+        " handover text, handover_error text, handover_slow boolean)"
+        " JOIN sessions s ON s.session_id = o.session_id AND s.agent_id = o.agent_id ORDER BY o.session_id"
+        " ON CONFLICT (session_id) DO UPDATE SET agent_id = excluded.agent_id, incarnation = excluded.incarnation,"
+        " seq = excluded.seq, generation = excluded.generation, state = excluded.state,"
+        " container_id = excluded.container_id, spec_hash = excluded.spec_hash, address = excluded.address,"
+        " usable = excluded.usable, broken = excluded.broken, probe_error = excluded.probe_error,"
+        " exit_code = excluded.exit_code, error = excluded.error, log_tail = excluded.log_tail,"
+        " assignment_id = excluded.assignment_id, handover = excluded.handover,"
+        " handover_error = excluded.handover_error, handover_slow = excluded.handover_slow,"
+        " observed_at = clock_timestamp()"
+        " WHERE old.agent_id <> excluded.agent_id OR (old.incarnation, old.seq) < (excluded.incarnation, excluded.seq)"
+        " AND (old.generation, old.state, old.container_id, old.spec_hash, old.address, old.usable, old.broken,"
+        "  old.probe_error, old.exit_code, old.error, old.log_tail, old.assignment_id, old.handover,"
+        "  old.handover_error, old.handover_slow, old.incarnation) IS DISTINCT FROM (excluded.generation,"
+        "  excluded.state, excluded.container_id, excluded.spec_hash, excluded.address, excluded.usable,"
+        "  excluded.broken, excluded.probe_error, excluded.exit_code, excluded.error, excluded.log_tail,"
+        "  excluded.assignment_id, excluded.handover, excluded.handover_error, excluded.handover_slow,"
+        "  excluded.incarnation)",
+        (Jsonb(list(observations)),),
+    )
+
+
+async def change_statuses(connection: Connection, changes: Sequence[StatusChange]) -> list[str]:
+    """Change the status of sessions, each guarded as PROTOCOLS §2 says; the ids of those that were changed."""
+    if len(changes) > 1:
+        await connection.execute(
+            "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",
+            ([change.session_id for change in changes],),
+        )
+    cursor = await connection.execute(
+        "UPDATE sessions s SET status = m.status, status_changed = clock_timestamp(),"
+        " started = CASE WHEN m.status = 'running' THEN coalesce(s.started, clock_timestamp()) ELSE s.started END,"
+        " deadline = clock_timestamp() + make_interval(secs => m.deadline_s),"
+        " error = CASE WHEN m.status = 'running' THEN NULL ELSE coalesce(m.error, s.error) END,"
+        " log_tail = coalesce(m.log_tail, s.log_tail),"
+        " exit_code = coalesce(m.exit_code, s.exit_code),"
+        " set_aside_reason = coalesce(m.set_aside_reason, s.set_aside_reason), slow = m.slow,"
+        " broke = CASE WHEN m.status = 'failed' AND s.claimable THEN clock_timestamp() ELSE s.broke END"
+        " FROM jsonb_to_recordset(%s) AS m(session_id uuid, agent_id uuid, status text, sources text[],"
+        " generation bigint, assignment_id uuid, error text, log_tail text, exit_code integer, set_aside_reason text,"
+        " slow boolean, deadline_s double precision)"
+        " WHERE s.session_id = m.session_id AND s.agent_id = m.agent_id AND s.status = ANY(m.sources)"
+        " AND s.generation = m.generation AND s.assignment_id IS NOT DISTINCT FROM m.assignment_id"
+        " RETURNING s.session_id::text",
+        (Jsonb(list(changes)),),
+    )
+    return [row["session_id"] for row in await cursor.fetchall()]
+
+
+async def write_handovers(connection: Connection, reports: Sequence[HandoverReport]) -> dict[str, str]:
+    """How far hand-overs are; `received` begins the second deadline. The new state of each session that changed."""
+    cursor = await connection.execute(
+        "UPDATE sessions s SET assignment_state = r.state, deadline = CASE WHEN s.status = 'assigning'"
+        " AND r.state = 'received' THEN clock_timestamp() + make_interval(secs => r.deadline_s) ELSE s.deadline END"
+        " FROM jsonb_to_recordset(%s) AS r(session_id uuid, agent_id uuid, assignment_id uuid, state text,"
+        " deadline_s double precision)"
+        " WHERE s.session_id = r.session_id AND s.agent_id = r.agent_id AND s.assignment_id = r.assignment_id"
+        " AND s.assignment_state IS DISTINCT FROM r.state"
+        " AND (s.assignment_state IS NULL OR s.assignment_state NOT IN ('assigned', 'failed'))"
+        " RETURNING s.session_id::text, s.assignment_state",
+        (Jsonb(list(reports)),),
+    )
+    return {row["session_id"]: row["assignment_state"] for row in await cursor.fetchall()}
+
+
+async def write_steps(connection: Connection, steps: Sequence[StartStep]) -> None:
+    """Steps of starts; the first time of each counts."""
+    await connection.execute(
+        "INSERT INTO session_steps (session_id, name, at) SELECT t.session_id, t.name,"
+        " coalesce(to_timestamp(t.at), clock_timestamp())"
+        " FROM jsonb_to_recordset(%s) AS t(session_id uuid, name text, at double precision)"
+        " JOIN sessions s USING (session_id) ON CONFLICT DO NOTHING",
+        (Jsonb(list(steps)),),
+    )

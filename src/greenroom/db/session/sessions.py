@@ -1,0 +1,355 @@
+"""Session rows: inserted with their reservation, retired, deleted, ended (PROTOCOLS §3); `db.launch.claims` has the
+claim.
+
+Lock order: users → staging_configs → agent_capacity (by id) → sessions (by id). Every status change names the statuses
+it may start from (`core.session.states`). Whoever writes here notifies after commit: agent, session and zone.
+
+Session rows are locked FOR NO KEY UPDATE, never FOR UPDATE: that would also meet the foreign keys of observations and
+steps, so that a claim passed by a session of which an Agent reports, and a batch came to locks out of their order.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import Any, Final, LiteralString
+
+import psycopg
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from greenroom.core.errors import IdempotencyMismatch, NotFound, SessionLimit
+from greenroom.core.session.expiry import Clocks
+from greenroom.core.session.states import COUNTS_FOR_USER, SessionStatus, sources_of
+from greenroom.db.database import Connection, Database
+from greenroom.db.session.transitions import TO
+
+IDEMPOTENCY_CONSTRAINT: Final = "sessions_idempotency_unique"
+COUNTING: Final = sorted(map(str, COUNTS_FOR_USER))
+"""Statuses that count towards a user's limit, as the parameter of a statement.
+
+A failed session whose user waits for another one counts, too: that one will take its place.
+"""
+NUMBER_OF_USER: Final[LiteralString] = """(SELECT count(*) FROM sessions WHERE user_id = %(user_id)s
+    AND (status = ANY(%(counting)s) AND status <> 'deleted' OR awaits_successor))"""
+"""How many sessions of user `user_id` count towards his limit; `counting` is COUNTING.
+
+That `deleted` is none of them is said for a plan that PostgreSQL keeps for all values: by that it finds the index of
+what is not deleted. Without it the statement is planned anew each time, which takes longer than a claim itself.
+"""
+_DELETABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETING)))
+_ENDABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETED)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NewSession:
+    """A session to be inserted on one Agent.
+
+    `spec` is core.workspace.session_spec.SessionSpec.stored(), `files_encrypted` its files as encrypted JSON (None =
+    none), `cores` and `memory` (bytes) what its workspace reserves, `ttl_s` the time until `expires`. `user_id` is None
+    for a staged session, which has no `clocks` and may be made to take the place of the one it `replaces`; `term` is
+    the Primary's term or None when the api inserts.
+    """
+
+    session_id: str
+    zone_id: str
+    image_id: str
+    agent_id: str
+    spec: Mapping[str, Any]
+    credential_encrypted: bytes
+    spec_hash: str
+    cores: float
+    memory: int
+    ttl_s: float
+    permissions: Mapping[str, bool]
+    allow_origin: str = ""
+    upstream_auth: str = ""
+    config_hash: str = ""
+    staging_config_id: str | None = None
+    replaces: str | None = None
+    term: int | None = None
+    user_id: str | None = None
+    launch_id: str | None = None
+    idempotency_key: str | None = None
+    idempotency_body: str | None = None
+    kasm_url: str = ""
+    client_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    files_encrypted: bytes | None = None
+    clocks: Clocks | None = None
+
+
+class RepeatedRequest(Exception):  # noqa: N818 -- an outcome, not an error: the winner's session is the answer
+    """Another request with the same idempotency key was first; `session_id` is its session."""
+
+    def __init__(self, session_id: str) -> None:
+        super().__init__(session_id)
+        self.session_id = session_id
+
+
+_RESERVE_AND_INSERT: Final[LiteralString] = (
+    """
+WITH room AS (
+    UPDATE agent_capacity SET cores_allocated = cores_allocated + reserved_cores(%(cores)s, %(cpu_quota)s, overcommit),
+        memory_allocated = memory_allocated + %(memory)s
+     WHERE agent_id = %(agent_id)s AND memory_allocated + %(memory)s <= memory
+       AND cores_allocated + reserved_cores(%(cores)s, %(cpu_quota)s, overcommit) <= cores + 1e-6
+       AND EXISTS (SELECT 1 FROM agents a WHERE a.agent_id = %(agent_id)s AND a.zone_id = %(zone_id)s AND a.enabled
+                   AND NOT a.draining AND a.status = 'running')
+       AND (%(user_id)s::uuid IS NULL OR """
+    + NUMBER_OF_USER
+    + """ < %(max_sessions)s)
+    RETURNING 1
+), made AS (
+    INSERT INTO sessions (session_id, zone_id, image_id, agent_id, user_id, staging_config_id, replaces, launch_id,
+        status, term, spec, credential_encrypted, spec_hash, config_hash, cores, memory, permissions, client_settings,
+        assigned, expires, keepalive, idempotency_key, idempotency_body, allow_origin, upstream_auth, kasm_url,
+        files_encrypted, expiry, time_limit_ends)
+    SELECT %(session_id)s, %(zone_id)s, %(image_id)s, %(agent_id)s, %(user_id)s, %(staging_config_id)s, %(replaces)s,
+        %(launch_id)s, 'requested', %(term)s, %(spec)s, %(credential_encrypted)s, %(spec_hash)s, %(config_hash)s,
+        %(cores)s, %(memory)s, %(permissions)s, %(client_settings)s,
+        CASE WHEN %(user_id)s::uuid IS NOT NULL THEN clock_timestamp() END,
+        clock_timestamp() + make_interval(secs => %(ttl_s)s),
+        CASE WHEN %(user_id)s::uuid IS NOT NULL THEN clock_timestamp() END,
+        %(idempotency_key)s, %(idempotency_body)s, %(allow_origin)s, %(upstream_auth)s, %(kasm_url)s,
+        %(files_encrypted)s, %(expiry)s,
+        clock_timestamp() + make_interval(secs => nullif(%(time_limit_s)s::double precision, 0))
+    FROM room RETURNING session_id
+)
+INSERT INTO session_steps (session_id, name)
+SELECT session_id, step FROM made, unnest(ARRAY['requested', 'placed']) AS step
+RETURNING session_id
+"""
+)
+
+
+async def insert_session(connection: Connection, new: NewSession, *, max_sessions: int | None = None) -> bool:
+    """Reserve and insert in one statement; False when the Agent has no room (any more), or the user's limit is reached.
+
+    Args:
+        connection: in a transaction; for a user's session his row is locked (`lock_user`).
+        new: the session.
+        max_sessions: the user's limit; needed with `user_id`.
+
+    Raises:
+        UniqueViolation: of `sessions_idempotency_unique`; `insert_for_user` makes RepeatedRequest of it.
+    """
+    cursor = await connection.execute(
+        _RESERVE_AND_INSERT,
+        {
+            "session_id": new.session_id,
+            "zone_id": new.zone_id,
+            "image_id": new.image_id,
+            "agent_id": new.agent_id,
+            "user_id": new.user_id,
+            "staging_config_id": new.staging_config_id,
+            "replaces": new.replaces,
+            "launch_id": new.launch_id,
+            "term": new.term,
+            "spec": Jsonb(new.spec),
+            "credential_encrypted": new.credential_encrypted,
+            "spec_hash": new.spec_hash,
+            "config_hash": new.config_hash,
+            "cores": new.cores,
+            "cpu_quota": new.spec.get("cpu_mode") == "Quotas",
+            "memory": new.memory,
+            "permissions": Jsonb(new.permissions),
+            "client_settings": Jsonb(new.client_settings),
+            "ttl_s": new.ttl_s,
+            "idempotency_key": new.idempotency_key,
+            "idempotency_body": new.idempotency_body,
+            "allow_origin": new.allow_origin,
+            "upstream_auth": new.upstream_auth,
+            "kasm_url": new.kasm_url,
+            "files_encrypted": new.files_encrypted,
+            "expiry": Jsonb(asdict(new.clocks) if new.clocks else {}),
+            "time_limit_s": new.clocks.time_limit_s if new.clocks else 0.0,
+            "counting": COUNTING,
+            "max_sessions": max_sessions,
+        },
+    )
+    return await cursor.fetchone() is not None
+
+
+async def lock_sessions_capacity(connection: Connection, session_ids: Sequence[str]) -> None:
+    """Lock the capacity rows of these sessions' Agents by id: the first statement of every release."""
+    await connection.execute(
+        "SELECT 1 FROM agent_capacity WHERE agent_id IN (SELECT agent_id FROM sessions"
+        " WHERE session_id = ANY(%s::uuid[]) AND status <> 'deleted') ORDER BY agent_id FOR NO KEY UPDATE",
+        (list(session_ids),),
+    )
+
+
+async def lock_sessions(connection: Connection, session_ids: Iterable[str]) -> None:
+    """Hold session rows until commit, by id; capacity rows come before them."""
+    await connection.execute(
+        "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",
+        (sorted(session_ids),),
+    )
+
+
+END_COMMANDS: Final[LiteralString] = """
+UPDATE session_commands SET state = 'unknown', finished = clock_timestamp(),
+    output = 'The session ended before there was a result.'
+ WHERE session_id IN (SELECT session_id FROM ended) AND state IN ('requested', 'started')
+"""
+"""Statement that ends the commands of sessions that end: those of the common table expression `ended`."""
+
+
+async def end_sessions(connection: Connection, session_ids: Sequence[str], reason: str) -> list[str]:
+    """Mark sessions `deleted` whose container is gone, and give their reservation back; returns those that were ended.
+
+    Commands that wait in them are over too. Only `deleting` and `failed` sessions are ended, others are left alone.
+    Lock order of PROTOCOLS §3: the capacity rows by id in the first statement; in the next one the sessions by id, and
+    the sums per Agent subtracted.
+
+    Args:
+        connection: in a transaction that holds no session row yet.
+        session_ids: which.
+        reason: a sentence, kept where the deletion recorded none.
+    """
+    await lock_sessions_capacity(connection, session_ids)
+    cursor = await connection.execute(
+        """
+        WITH locked AS MATERIALIZED (
+            SELECT session_id FROM sessions WHERE session_id = ANY(%(ids)s::uuid[]) AND status = ANY(%(endable)s)
+             ORDER BY session_id FOR NO KEY UPDATE
+        ), ended AS (
+            UPDATE sessions SET """
+        + TO[SessionStatus.DELETED]
+        + """, ended_reason = COALESCE(ended_reason, %(reason)s)
+             WHERE session_id IN (SELECT session_id FROM locked) AND status = ANY(%(endable)s)
+            RETURNING session_id, agent_id, cores, cpu_quota, memory
+        ), commands AS (
+            """
+        + END_COMMANDS
+        + """
+        ), released AS (
+            UPDATE agent_capacity c SET
+                cores_allocated = GREATEST(0, round((c.cores_allocated - e.cores)::numeric, 6)::double precision),
+                memory_allocated = GREATEST(0, c.memory_allocated - e.memory)
+              FROM (SELECT agent_id, sum(reserved_cores(ended.cores, cpu_quota, overcommit)) AS cores,
+                           sum(ended.memory) AS memory
+                      FROM ended JOIN agent_capacity USING (agent_id) GROUP BY agent_id) e
+             WHERE c.agent_id = e.agent_id
+        )
+        SELECT session_id FROM ended ORDER BY session_id
+        """,
+        {"ids": list(session_ids), "endable": _ENDABLE, "reason": reason},
+    )
+    return [str(row["session_id"]) for row in await cursor.fetchall()]
+
+
+async def request_delete(connection: Connection, session_id: str, reason: str) -> DictRow:
+    """Record that a session is to go; repeating it is a success. Follows `superseded_by`.
+
+    Returns:
+        session_id, agent_id, zone_id, `changed` (False when it was on its way out already).
+
+    Raises:
+        NotFound: there is no such session.
+    """
+    cursor = await connection.execute(
+        """
+        WITH RECURSIVE chain AS (
+            SELECT session_id, superseded_by FROM sessions WHERE session_id = %(id)s
+            UNION ALL
+            SELECT s.session_id, s.superseded_by FROM sessions s JOIN chain c ON s.session_id = c.superseded_by
+        ), last AS MATERIALIZED (
+            SELECT session_id, agent_id, zone_id, superseded_by FROM sessions
+             WHERE session_id = (SELECT session_id FROM chain WHERE superseded_by IS NULL) FOR NO KEY UPDATE
+        ), changed AS (
+            UPDATE sessions SET """
+        + TO[SessionStatus.DELETING]
+        + """, ended_reason = %(reason)s
+             WHERE session_id = (SELECT session_id FROM last WHERE superseded_by IS NULL)
+               AND status = ANY(%(deletable)s)
+            RETURNING session_id
+        )
+        SELECT session_id, agent_id, zone_id, superseded_by, EXISTS (SELECT 1 FROM changed) AS changed FROM last
+        """,
+        {"id": session_id, "reason": reason, "deletable": _DELETABLE},
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound(f"There is no session {session_id}; it may have been deleted.")
+    if row["superseded_by"] is not None:  # while the lock was waited for
+        return await request_delete(connection, str(row["superseded_by"]), reason)
+    return row
+
+
+async def retire(connection: Connection, session_id: str, reason: str) -> bool:
+    """Take one claimable session out of its pool for good; False = somebody claimed it first (R14)."""
+    cursor = await connection.execute(
+        "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", retired = true, ended_reason = %(reason)s"
+        " WHERE session_id = (SELECT session_id FROM sessions WHERE session_id = %(id)s AND claimable"
+        " FOR NO KEY UPDATE SKIP LOCKED) AND claimable AND user_id IS NULL RETURNING 1",
+        {"id": session_id, "reason": reason},
+    )
+    return await cursor.fetchone() is not None
+
+
+async def destroy_unassigned(connection: Connection, session_id: str, reason: str) -> bool:
+    """End one session without a user that is not claimable; False = it is by now, or has a user, or is gone."""
+    cursor = await connection.execute(
+        "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
+        " WHERE session_id = %(id)s AND user_id IS NULL"
+        " AND NOT claimable AND set_aside_for IS NULL AND status = ANY(%(deletable)s) RETURNING 1",
+        {"id": session_id, "reason": reason, "deletable": _DELETABLE},
+    )
+    return await cursor.fetchone() is not None
+
+
+async def delete_pool(connection: Connection, staging_config_id: str, reason: str) -> list[str]:
+    """End all sessions of a locked config that have no user, assigned ones live on; returns the Agents concerned."""
+    cursor = await connection.execute(
+        "WITH locked AS MATERIALIZED (SELECT session_id FROM sessions WHERE staging_config_id = %(config)s"
+        " AND user_id IS NULL AND status = ANY(%(deletable)s) ORDER BY session_id FOR NO KEY UPDATE)"
+        " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", retired = true, ended_reason = %(reason)s"
+        " WHERE session_id IN (SELECT session_id FROM locked) AND user_id IS NULL AND status = ANY(%(deletable)s)"
+        " RETURNING agent_id::text",
+        {"config": staging_config_id, "reason": reason, "deletable": _DELETABLE},
+    )
+    return sorted({row["agent_id"] for row in await cursor.fetchall()})
+
+
+async def set_kasm_url(db: Database, session_id: str, kasm_url: str) -> None:
+    """Keep the address that a session was given last."""
+    await db.write("UPDATE sessions SET kasm_url = %s WHERE session_id = %s", (kasm_url, session_id))
+
+
+async def winner_of(db: Database, user_id: str, key: str, body: str) -> str | None:
+    """The session that an earlier request with this idempotency key made, or None.
+
+    Raises:
+        IdempotencyMismatch: the key was used for a different request.
+    """
+    row = await db.fetch_one(
+        "SELECT COALESCE(superseded_by, session_id) AS session_id, idempotency_body FROM sessions"
+        " WHERE user_id = %s AND idempotency_key = %s",
+        (user_id, key),
+    )
+    if row is None:
+        return None
+    if row["idempotency_body"] != body:
+        raise IdempotencyMismatch
+    return str(row["session_id"])
+
+
+async def repeated_request(
+    db: Database, error: psycopg.errors.UniqueViolation, user_id: str | None, key: str | None, body: str | None
+) -> Exception:
+    """What to raise for a violated constraint: RepeatedRequest with the winner where it was the idempotency key's.
+
+    Raises:
+        IdempotencyMismatch: the winner's request was a different one.
+    """
+    if error.diag.constraint_name != IDEMPOTENCY_CONSTRAINT or user_id is None or key is None:
+        return error
+    winner = await winner_of(db, user_id, key, body or "")
+    return error if winner is None else RepeatedRequest(winner)
+
+
+def limit_reached(max_sessions: int) -> SessionLimit:
+    """The refusal for a user who has all the sessions he may have."""
+    noun = "session is" if max_sessions == 1 else "sessions are"
+    return SessionLimit(f"{max_sessions} {noun} allowed for this user (max_kasms_per_user); delete a session first.")

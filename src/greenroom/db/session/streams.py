@@ -1,0 +1,84 @@
+"""What the api looks up to answer an Agent that asks about a viewer."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, LiteralString
+
+from greenroom.core.session.states import SessionStatus
+from greenroom.core.session.streams import ProxyFacts
+from greenroom.db.database import Database
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AskingAgent:
+    """An Agent by its id."""
+
+    agent_id: str
+    credential_hash: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamSession:
+    """The session asked about, after following `superseded_by` to the session that took its place.
+
+    `asked_agent_id` runs the session asked about, `agent_id` the one found; `path` is where the stream of that one is
+    behind the web gateway, None without Proxy Connections; `family`: ids of this session and of all whose place it
+    took, whose connect tokens go on to count (PROTOCOLS §3).
+    """
+
+    session_id: str
+    asked_agent_id: str | None
+    agent_id: str | None
+    path: str | None
+    family: list[str]
+    status: SessionStatus
+    zone_name: str
+    user_id: str | None
+    auth_epoch: int
+    username: str | None
+    user_enabled: bool
+
+
+async def find_asking_agent(db: Database, agent_id: str) -> AskingAgent | None:
+    """The Agent, or None if there is none with this id."""
+    row = await db.fetch_one(
+        "SELECT agent_id::text, credential_hash FROM agents WHERE agent_id::text = %s", (agent_id,)
+    )
+    return AskingAgent(agent_id=row["agent_id"], credential_hash=bytes(row["credential_hash"])) if row else None
+
+
+_STREAM_SESSION: Final[LiteralString] = """
+WITH RECURSIVE forward AS (
+    SELECT session_id, superseded_by, 0 AS depth FROM sessions WHERE session_id = %(session_id)s
+    UNION ALL
+    SELECT s.session_id, s.superseded_by, depth + 1
+      FROM forward f JOIN sessions s ON s.session_id = f.superseded_by WHERE depth < 16
+), family AS (
+    (SELECT session_id, 0 AS depth FROM forward ORDER BY forward.depth DESC LIMIT 1)
+    UNION ALL
+    SELECT s.session_id, depth + 1
+      FROM family f JOIN sessions s ON s.superseded_by = f.session_id WHERE depth < 16
+)
+SELECT s.session_id::text, s.agent_id::text, z.proxy_connections, z.proxy_path, s.status, z.zone_name,
+       s.user_id::text, s.auth_epoch, u.username,
+       coalesce(NOT u.disabled AND NOT u.locked, false) AS user_enabled,
+       ARRAY(SELECT session_id::text FROM family) AS family,
+       (SELECT agent_id::text FROM sessions WHERE session_id = %(session_id)s) AS asked_agent_id
+  FROM family f
+  JOIN sessions s ON s.session_id = f.session_id
+  JOIN zones z ON z.zone_id = s.zone_id
+  LEFT JOIN users u ON u.user_id = s.user_id
+ WHERE f.depth = 0
+"""
+
+
+async def find_stream_session(db: Database, session_id: str) -> StreamSession | None:
+    """The session that a stream of `session_id` leads to, or None if there is no such session."""
+    row = await db.fetch_one(_STREAM_SESSION, {"session_id": session_id})
+    if row is None:
+        return None
+    proxy = ProxyFacts(proxy_connections=row.pop("proxy_connections"), proxy_path=row.pop("proxy_path"))
+    agent_id: str | None = row["agent_id"]
+    path = f"{proxy.path_of(agent_id, row['session_id'])}/" if proxy.proxy_connections and agent_id else None
+    return StreamSession(status=SessionStatus(row.pop("status")), path=path, **row)

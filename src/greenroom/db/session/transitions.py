@@ -1,0 +1,39 @@
+"""What every status change of a session writes: one assignment list for `UPDATE sessions SET` per new status.
+
+Statements add what is theirs alone (a reason, a user, clocks) and their guard. Moves that Agents report come in bulk,
+with the status as a value, in `db.session.observations.change_statuses`.
+"""
+
+from __future__ import annotations
+
+from typing import Final, LiteralString
+
+from greenroom.core.session.states import SessionStatus
+
+_S = SessionStatus
+
+_CHANGED: Final[LiteralString] = "status_changed = clock_timestamp(), deadline = NULL"
+_TELL_AGENT: Final[LiteralString] = "generation = generation + 1"
+"""The Agent's desired list has it anew, and what was seen of the generation before counts no more."""
+_REVOKE_VIEWERS: Final[LiteralString] = "auth_epoch = auth_epoch + 1"
+"""Tokens of its stream end, and open streams are cut."""
+
+TO: Final[dict[SessionStatus, LiteralString]] = {
+    _S.ASSIGNING: f"status = 'assigning', {_CHANGED}, {_TELL_AGENT}",
+    _S.STARTING: f"status = 'starting', want = 'running', stopped_reason = NULL, error = NULL, {_CHANGED},"
+    f" {_TELL_AGENT}",
+    _S.STOPPING: f"status = 'stopping', want = 'stopped', {_CHANGED}, {_TELL_AGENT}",
+    _S.PAUSING: f"status = 'pausing', want = 'paused', {_CHANGED}, {_TELL_AGENT}",
+    _S.DELETING: f"status = 'deleting', want = 'absent', {_CHANGED}, {_TELL_AGENT}, {_REVOKE_VIEWERS}",
+    _S.DELETED: f"status = 'deleted', want = 'absent', ended = clock_timestamp(), {_CHANGED}, {_TELL_AGENT},"
+    f" {_REVOKE_VIEWERS}",
+    _S.FAILED: f"status = 'failed', {_CHANGED}",
+    _S.UNREACHABLE: f"status = 'unreachable', {_CHANGED}, {_TELL_AGENT}",
+    _S.LOST: f"status = 'lost', {_CHANGED}",
+}
+"""New status → the assignments. `claimable` is computed by the database; `retired` is said where it is meant."""
+
+DETACH_USER: Final[LiteralString] = (
+    "set_aside_for = user_id, user_id = NULL, idempotency_key = NULL, idempotency_body = NULL"
+)
+"""The user waits for another session; this one remembers whose it was."""

@@ -1,0 +1,166 @@
+"""Sessions as they are shown: one of them, lists by filter and order, page by page, and how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, LiteralString
+from uuid import UUID
+
+from psycopg.rows import DictRow
+
+from greenroom.core.errors import NotFound
+from greenroom.core.listing import Order, Word
+from greenroom.db.database import Database
+from greenroom.db.listing import Column, Conditions, Listing, Position
+
+STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELSE s.status END"
+"""A session is shown as starting from its failure until there is another one in its place."""
+
+SELECT: Final[LiteralString] = (
+    """
+       s.session_id, s.user_id, u.username, s.staging_config_id, s.image_id, i.name AS image_name,
+       i.friendly_name AS image_friendly_name, i.image_src, s.zone_id, z.zone_name,
+       z.zone_key, z.proxy_connections, z.proxy_hostname, z.proxy_path, z.proxy_port, a.edge_url,
+       s.agent_id, a.hostname, """
+    + STATUS
+    + """ AS status, s.awaits_successor, s.stopped_reason,
+       i.session_time_limit AS image_time_limit,
+       s.cores, s.memory, s.created, s.started, s.assigned, s.expires, s.time_limit_ends, s.expiry, s.keepalive,
+       s.ended, s.last_screenshot_at, s.permissions,
+       s.client_settings, s.kasm_url, s.persistent_profile_mode, s.share_id,
+       s.error, s.log_tail, s.exit_code, s.ended_reason, s.set_aside_reason, s.claimable, s.replaces,
+       s.superseded_by, s.auth_epoch, s.launch_id, s.want, s.generation, o.container_id, o.address, o.probe_error,
+       COALESCE((SELECT jsonb_object_agg(t.name, extract(epoch FROM t.at)) FROM session_steps t
+                  WHERE t.session_id = s.session_id), '{}') AS steps
+"""
+)
+"""What is read of each session of `FROM`."""
+
+FROM: Final[LiteralString] = """
+  FROM sessions s JOIN images i USING (image_id) JOIN zones z ON z.zone_id = s.zone_id
+  LEFT JOIN users u ON u.user_id = s.user_id LEFT JOIN agents a ON a.agent_id = s.agent_id
+  LEFT JOIN session_observed o ON o.session_id = s.session_id
+"""
+
+
+async def get_session(db: Database, session_id: str, *, follow: bool = True) -> DictRow:
+    """One session, or the one that took its place (`superseded_by`); without `follow` the very one.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    row = await db.fetch_one(
+        "SELECT"
+        + SELECT
+        + FROM
+        + """
+        WHERE s.session_id = (
+            WITH RECURSIVE chain AS (
+                SELECT session_id, superseded_by FROM sessions WHERE session_id = %(id)s
+                UNION ALL
+                SELECT n.session_id, n.superseded_by FROM sessions n JOIN chain c ON n.session_id = c.superseded_by
+                 WHERE %(follow)s
+            ) SELECT session_id FROM chain WHERE superseded_by IS NULL OR NOT %(follow)s)
+        """,
+        {"id": session_id, "follow": follow},
+    )
+    if row is None:
+        raise NotFound(f"There is no session {session_id}; it may have been deleted.")
+    return row
+
+
+SESSIONS: Final = Listing(
+    {
+        "user": Column("lower(COALESCE(u.username, ''))"),
+        "workspace": Column(
+            "lower(i.friendly_name)",
+            text="i.friendly_name || CASE WHEN s.staging_config_id IS NULL THEN ' on demand' ELSE ' staged' END",
+        ),
+        "id": Column("s.session_id::text"),
+        "status": Column(STATUS),
+        "zone": Column("lower(z.zone_name)"),
+        "agent": Column(
+            "lower(COALESCE(a.hostname, ''))", text="COALESCE(a.hostname, '') || ' ' || COALESCE(s.agent_id::text, '')"
+        ),
+        "created": Column("s.created", "timestamptz"),
+        "expires": Column("COALESCE(s.expires, 'infinity')", "timestamptz"),
+    },
+    key="s.session_id",
+    source=FROM,
+)
+
+NEWEST_FIRST: Final = Order("created", descending=True)
+
+_SHOWN: Final[LiteralString] = "s.status <> 'deleted' AND s.superseded_by IS NULL"
+"""As the index sessions_shown has it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionFilter:
+    """Which sessions a list shows; None = any.
+
+    `status` as it is shown; `staged` True = only without a user, False = only with one; `ended` = also `deleted` ones
+    and those that were replaced by a successor; `set_aside` = instead those that were set aside for inspection, because
+    their hand-over to a user failed. `session_ids`: at most these. `words`: those that have all of them.
+    """
+
+    user_id: UUID | str | None = None
+    image_id: UUID | None = None
+    staging_config_id: UUID | None = None
+    agent_id: UUID | None = None
+    status: str | None = None
+    staged: bool | None = None
+    ended: bool = False
+    set_aside: bool = False
+    session_ids: Sequence[UUID] | None = None
+    words: Sequence[Word] = ()
+
+
+async def list_sessions(
+    db: Database,
+    wanted: SessionFilter,
+    *,
+    order: Order = NEWEST_FIRST,
+    after: Position | None = None,
+    limit: int | None = None,
+) -> list[DictRow]:
+    """Sessions that match, as `db.session.views` reads them, with `position`: the value in the column of the order.
+
+    Args:
+        db: where.
+        wanted: which ones.
+        order: by which column of `SESSIONS`.
+        after: the last row of the page before.
+        limit: rows at most.
+    """
+    return await SESSIONS.read(db, SELECT, _conditions(wanted), order=order, after=after, limit=limit)
+
+
+async def count_sessions(db: Database, wanted: SessionFilter) -> int:
+    """How many sessions match."""
+    return await SESSIONS.count(db, _conditions(wanted))
+
+
+def _conditions(wanted: SessionFilter) -> Conditions:
+    conditions = Conditions()
+    if wanted.set_aside:
+        conditions.add("s.set_aside_for IS NOT NULL AND s.status = 'failed'")
+    elif not wanted.ended:
+        conditions.add(_SHOWN)
+    if wanted.user_id is not None:
+        conditions.add("s.user_id = %(user_id)s::uuid", user_id=wanted.user_id)
+    if wanted.image_id is not None:
+        conditions.add("s.image_id = %(image_id)s", image_id=wanted.image_id)
+    if wanted.staging_config_id is not None:
+        conditions.add("s.staging_config_id = %(staging_config_id)s", staging_config_id=wanted.staging_config_id)
+    if wanted.agent_id is not None:
+        conditions.add("s.agent_id = %(agent_id)s", agent_id=wanted.agent_id)
+    if wanted.status is not None:
+        conditions.add(STATUS + " = %(status)s", status=wanted.status)
+    if wanted.staged is not None:
+        conditions.add("(s.user_id IS NULL) = %(staged)s", staged=wanted.staged)
+    if wanted.session_ids is not None:
+        conditions.add("s.session_id = ANY(%(session_ids)s)", session_ids=list(wanted.session_ids))
+    SESSIONS.require(conditions, wanted.words)
+    return conditions

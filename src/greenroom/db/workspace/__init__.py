@@ -1,0 +1,1 @@
+"""Workspaces (images) and web filter policies in SQL."""

@@ -1,0 +1,140 @@
+"""Web filter policies, and what uses them."""
+
+from __future__ import annotations
+
+from typing import Any, Final, LiteralString
+
+from psycopg.rows import DictRow
+
+from greenroom.core.errors import Invalid, NotFound, Refused
+from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.db.database import Connection, Database, returned
+
+SETTING: Final = "web_filter_policy"
+"""The group setting that holds the id of a policy."""
+
+_SELECT: Final[LiteralString] = (
+    "SELECT p.*,"
+    " (SELECT count(*) FROM images i WHERE i.filter_policy_id = p.filter_policy_id) AS num_images,"
+    " (SELECT count(*) FROM group_settings s WHERE s.name = 'web_filter_policy'"
+    "   AND s.value = to_jsonb(p.filter_policy_id::text)) AS num_groups,"
+    " (SELECT count(*) FROM sessions s WHERE s.status <> 'deleted'"
+    "   AND s.spec ->> 'filter_policy' = p.filter_policy_id::text) AS num_sessions"
+    " FROM filter_policies p"
+)
+
+
+def policy_of(row: DictRow) -> FilterPolicy:
+    """A row as `core.web_filter.policy` decides on it."""
+    return FilterPolicy(
+        filter_policy_id=str(row["filter_policy_id"]),
+        name=row["name"],
+        default_action=row["default_action"],
+        allow=tuple(row["allow"]),
+        deny=tuple(row["deny"]),
+    )
+
+
+async def list_filter_policies(db: Database) -> list[DictRow]:
+    """All policies by name, with how many workspaces, groups and sessions use each."""
+    return await db.fetch(_SELECT + " ORDER BY lower(p.name), p.name")
+
+
+async def get_filter_policy(db: Database, filter_policy_id: str) -> DictRow:
+    """One policy.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    row = await db.fetch_one(_SELECT + " WHERE p.filter_policy_id = %s", (filter_policy_id,))
+    if row is None:
+        raise NotFound(f"There is no web filter policy {filter_policy_id}; it may have been deleted.")
+    return row
+
+
+async def insert_filter_policy(connection: Connection, fields: dict[str, Any]) -> str:
+    """Store a new policy; returns the id.
+
+    Raises:
+        Duplicate: the name exists.
+    """
+    cursor = await connection.execute(
+        "INSERT INTO filter_policies (name, description, default_action, allow, deny)"
+        " VALUES (%(name)s, %(description)s, %(default_action)s, %(allow)s, %(deny)s) RETURNING filter_policy_id",
+        fields,
+    )
+    return str((await returned(cursor))["filter_policy_id"])
+
+
+async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> DictRow:
+    """One policy as it is until the transaction ends.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    cursor = await connection.execute(
+        "SELECT * FROM filter_policies WHERE filter_policy_id = %s FOR UPDATE", (filter_policy_id,)
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise NotFound(f"There is no web filter policy {filter_policy_id}; it may have been deleted.")
+    return row
+
+
+async def update_filter_policy(connection: Connection, filter_policy_id: str, fields: dict[str, Any]) -> None:
+    """Store all fields of a policy that is locked.
+
+    Raises:
+        Duplicate: the name exists.
+    """
+    await connection.execute(
+        "UPDATE filter_policies SET name = %(name)s, description = %(description)s,"
+        " default_action = %(default_action)s, allow = %(allow)s, deny = %(deny)s"
+        " WHERE filter_policy_id = %(filter_policy_id)s",
+        fields | {"filter_policy_id": filter_policy_id},
+    )
+
+
+async def delete_filter_policy(connection: Connection, filter_policy_id: str) -> None:
+    """Delete a policy that nothing uses.
+
+    Raises:
+        NotFound: there is none with this id.
+        Refused: workspaces, groups or sessions use it; the sentence names them.
+    """
+    policy = await lock_filter_policy(connection, filter_policy_id)
+    if uses := await _uses(connection, filter_policy_id):
+        raise Refused(f"Web filter policy {policy['name']} is in use: {'; '.join(uses)}. Change those first.")
+    await connection.execute("DELETE FROM filter_policies WHERE filter_policy_id = %s", (filter_policy_id,))
+
+
+async def _uses(connection: Connection, filter_policy_id: str) -> list[str]:
+    cursor = await connection.execute(
+        "SELECT ARRAY(SELECT friendly_name FROM images WHERE filter_policy_id = %(id)s::uuid ORDER BY 1) AS workspaces,"
+        " ARRAY(SELECT g.name FROM group_settings s JOIN groups g USING (group_id)"
+        "   WHERE s.name = %(setting)s AND s.value = to_jsonb(%(id)s::text) ORDER BY 1) AS groups,"
+        " (SELECT count(*) FROM sessions WHERE status <> 'deleted'"
+        "   AND spec ->> 'filter_policy' = %(id)s::text) AS sessions",
+        {"id": filter_policy_id, "setting": SETTING},
+    )
+    row = await returned(cursor)
+    uses = [f"{what} {', '.join(row[what + 's'])}" for what in ("workspace", "group") if row[what + "s"]]
+    sessions: int = row["sessions"]
+    return uses + ([f"{sessions} session{'' if sessions == 1 else 's'}"] if sessions else [])
+
+
+async def policy_named(connection: Connection, given: str) -> str:
+    """The id of the policy with this id or name; it cannot be deleted before the transaction ends.
+
+    Raises:
+        Invalid: there is none.
+    """
+    cursor = await connection.execute(
+        "SELECT filter_policy_id::text FROM filter_policies WHERE filter_policy_id::text = lower(%(given)s)"
+        " OR name = %(given)s ORDER BY (name = %(given)s) LIMIT 1 FOR KEY SHARE",
+        {"given": given},
+    )
+    row = await cursor.fetchone()
+    if row is None:
+        raise Invalid(f"There is no web filter policy {given!r}; give the id or name of one.")
+    return row["filter_policy_id"]

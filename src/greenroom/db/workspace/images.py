@@ -1,0 +1,223 @@
+"""Images (the administrator's "Workspaces"): what can be launched and how."""
+
+from __future__ import annotations
+
+from typing import Any, Final, LiteralString
+
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from greenroom.core.errors import NotFound
+from greenroom.core.pool.rotation import Rollover
+from greenroom.db.database import Connection, Database, returned
+
+FIELDS: Final[tuple[LiteralString, ...]] = (
+    "name",
+    "friendly_name",
+    "description",
+    "notes",
+    "image_src",
+    "enabled",
+    "hidden",
+    "cores",
+    "memory",
+    "memory_limit",
+    "disk_limit_bytes",
+    "cpu_allocation_method",
+    "docker_registry",
+    "docker_user",
+    "docker_token_encrypted",
+    "port",
+    "protocol",
+    "auth_user",
+    "run_config",
+    "exec_config",
+    "volume_mappings",
+    "categories",
+    "persistent_profile_path",
+    "restrict_to_zone",
+    "zone_id",
+    "restrict_to_server",
+    "server_id",
+    "session_time_limit",
+    "filter_policy_id",
+    "filter_policy_force_disabled",
+)
+"""The columns that can be set."""
+
+NAMED_USERS_MAX: Final = 5
+
+_JSON: Final = frozenset({"run_config", "exec_config", "volume_mappings", "categories"})
+
+IMAGE_JSON: Final[LiteralString] = (
+    "((to_jsonb(i) - 'docker_token_encrypted') || jsonb_build_object('default_cpu_allocation_method',"
+    " (SELECT value FROM settings WHERE name = 'default_cpu_allocation_method')))"
+)
+"""The row `i` of an image as JSON for `db.row_mapping.image_facts`, with the setting that `Inherit` stands for."""
+
+_SELECT: Final[LiteralString] = (
+    "SELECT i.*, z.zone_name, p.name AS filter_policy_name,"
+    " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
+    " COALESCE((SELECT jsonb_agg(jsonb_build_object('agent_id', a.agent_id, 'hostname', a.hostname, 'state', r.state,"
+    "   'progress', r.progress, 'error', r.error) ORDER BY a.hostname, a.agent_id)"
+    "   FROM agent_images r JOIN agents a USING (agent_id) WHERE r.name = i.name), '[]') AS agents,"
+    " ARRAY(SELECT g.group_id::text FROM group_images g WHERE g.image_id = i.image_id ORDER BY 1) AS groups"
+    " FROM images i LEFT JOIN zones z USING (zone_id) LEFT JOIN filter_policies p USING (filter_policy_id)"
+)
+_INSERT: Final[LiteralString] = (
+    "INSERT INTO images (" + ", ".join(FIELDS) + ")"
+    " VALUES (" + ", ".join("%(" + name + ")s" for name in FIELDS) + ") RETURNING image_id"
+)
+_UPDATE: Final[LiteralString] = (
+    "UPDATE images SET " + ", ".join(name + " = %(" + name + ")s" for name in FIELDS) + ","
+    " revision = revision + %(step)s WHERE image_id = %(image_id)s RETURNING 1"
+)
+
+
+async def list_images(db: Database) -> list[DictRow]:
+    """All images, by friendly name; `available` = some Agent has it, `agents` = how far each of them is."""
+    return await db.fetch(_SELECT + " ORDER BY lower(i.friendly_name)")
+
+
+async def get_image(db: Database, image_id: str) -> DictRow:
+    """One image.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    row = await db.fetch_one(_SELECT + " WHERE i.image_id = %s", (image_id,))
+    if row is None:
+        raise NotFound(f"There is no workspace {image_id}; it may have been deleted.")
+    return row
+
+
+async def lock_image(connection: Connection, image_id: str) -> DictRow:
+    """One image as `get_image` has it, which nobody else changes until the transaction ends.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    await connection.execute("SELECT 1 FROM images WHERE image_id = %s FOR NO KEY UPDATE", (image_id,))
+    row = await (await connection.execute(_SELECT + " WHERE i.image_id = %s", (image_id,))).fetchone()
+    if row is None:
+        raise NotFound(f"There is no workspace {image_id}; it may have been deleted.")
+    return row
+
+
+async def is_of_user(db: Database, image_id: str, user_id: str) -> bool:
+    """Whether a group of the user may use the workspace."""
+    row = await db.fetch_one(
+        "SELECT 1 FROM group_images gi JOIN user_groups ug USING (group_id) WHERE gi.image_id = %s AND ug.user_id = %s",
+        (image_id, user_id),
+    )
+    return row is not None
+
+
+async def insert_image(connection: Connection, fields: dict[str, Any], group_ids: list[str]) -> str:
+    """Store a new image with all of `FIELDS`, for these groups; returns the id.
+
+    Raises:
+        Duplicate: the friendly name exists.
+        Invalid: a zone or group does not exist.
+    """
+    cursor = await connection.execute(_INSERT, _values(fields))
+    row = await returned(cursor)
+    image_id = str(row["image_id"])
+    await set_groups_of_image(connection, image_id, group_ids)
+    return image_id
+
+
+async def update_image(connection: Connection, image_id: str, fields: dict[str, Any], *, staged: Rollover) -> None:
+    """Store all of `FIELDS`, after `lock_image`, and let `staged` become of the sessions that are staged of it.
+
+    The pools' rows are locked before the moment is taken: a session that is inserted meanwhile is older than that.
+
+    Raises:
+        NotFound: it was deleted meanwhile.
+        Duplicate: the friendly name exists.
+        Invalid: a zone does not exist.
+    """
+    step = int(staged is Rollover.END)
+    cursor = await connection.execute(_UPDATE, _values(fields) | {"image_id": image_id, "step": step})
+    if await cursor.fetchone() is None:
+        raise NotFound(f"There is no workspace {image_id}; it may have been deleted.")
+    if staged is Rollover.REPLACE:
+        await connection.execute(
+            "SELECT 1 FROM staging_configs WHERE image_id = %s ORDER BY staging_config_id FOR NO KEY UPDATE",
+            (image_id,),
+        )
+        await connection.execute(
+            "UPDATE staging_configs SET recycled = clock_timestamp(), failures = 0, last_error = NULL, next_try = NULL"
+            " WHERE image_id = %s AND deleted IS NULL",
+            (image_id,),
+        )
+
+
+async def set_groups_of_image(connection: Connection, image_id: str, group_ids: list[str]) -> None:
+    """Let exactly the members of these groups use the image.
+
+    Raises:
+        Invalid: a group does not exist.
+    """
+    await connection.execute(
+        "DELETE FROM group_images WHERE image_id = %s AND group_id <> ALL(%s::uuid[])", (image_id, group_ids)
+    )
+    for group_id in sorted(group_ids):
+        await connection.execute(
+            "INSERT INTO group_images (group_id, image_id) VALUES (%s, %s) ON CONFLICT DO NOTHING", (group_id, image_id)
+        )
+
+
+async def delete_image(connection: Connection, image_id: str) -> None:
+    """Delete an image that nothing uses; what remains of ended sessions and staging configs goes with it.
+
+    Raises:
+        NotFound: there is none with this id.
+        Invalid: a session or staging config still uses it.
+    """
+    await connection.execute("DELETE FROM sessions WHERE image_id = %s AND status = 'deleted'", (image_id,))
+    await connection.execute(
+        "DELETE FROM staging_configs c WHERE image_id = %s AND deleted IS NOT NULL"
+        " AND NOT EXISTS (SELECT 1 FROM sessions s WHERE s.staging_config_id = c.staging_config_id)",
+        (image_id,),
+    )
+    cursor = await connection.execute("DELETE FROM images WHERE image_id = %s RETURNING 1", (image_id,))
+    if await cursor.fetchone() is None:
+        raise NotFound(f"There is no workspace {image_id}; it may have been deleted.")
+
+
+def _values(fields: dict[str, Any]) -> dict[str, Any]:
+    return {name: Jsonb(fields[name]) if name in _JSON else fields[name] for name in FIELDS}
+
+
+async def find_image(db: Database, named: str) -> str | None:
+    """The id of the image with this id (with or without dashes), else with this friendly name."""
+    row = await db.fetch_one(
+        "SELECT image_id::text FROM images WHERE replace(image_id::text, '-', '') = replace(lower(%(named)s), '-', '')"
+        " OR friendly_name = %(named)s ORDER BY friendly_name = %(named)s LIMIT 1",
+        {"named": named},
+    )
+    return row["image_id"] if row else None
+
+
+async def users_of_image(db: Database, image_id: str) -> str:
+    """What uses an image, e.g. "2 sessions (ada, staged), 1 staging config (zone eu)"; empty when nothing does."""
+    row = await db.fetch_one(
+        "SELECT ARRAY(SELECT coalesce(u.username, 'staged') FROM sessions s LEFT JOIN users u USING (user_id)"
+        "   WHERE s.image_id = %(id)s AND s.status <> 'deleted' ORDER BY 1) AS sessions,"
+        " ARRAY(SELECT 'zone ' || z.zone_name FROM staging_configs c JOIN zones z USING (zone_id)"
+        "   WHERE c.image_id = %(id)s AND c.deleted IS NULL ORDER BY 1) AS configs",
+        {"id": image_id},
+    )
+    found: dict[str, list[str]] = {"session": row["sessions"], "staging config": row["configs"]} if row else {}
+    return ", ".join(f"{_counted(names, what)} ({_some(names)})" for what, names in found.items() if names)
+
+
+def _counted(names: list[str], noun: str) -> str:
+    return f"{len(names)} {noun}{'' if len(names) == 1 else 's'}"
+
+
+def _some(names: list[str]) -> str:
+    different = list(dict.fromkeys(names))
+    more = len(different) - NAMED_USERS_MAX
+    return ", ".join(different[:NAMED_USERS_MAX]) + (f" and {more} more" if more > 0 else "")

@@ -1,0 +1,145 @@
+"""What a gateway asks and tells the api beside it: over plain HTTP, with its credential.
+
+Manager requests that nginx answered itself (503 while draining, 502 while a Manager is away) are told to the api. nginx
+writes each as a datagram to the parent's socket; they are sent to the api in batches, for Diagnostics. At most
+`MAX_QUEUED` wait; more are dropped and counted. The Agents' own requests never depend on any of this.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+import uuid
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import msgspec
+import structlog
+
+from greenroom.core.errors import SetupError
+from greenroom.gateway.plan import GatewayPlan
+from greenroom.wire.messages import ManagerRequest, ManagerRequests
+
+TIMEOUT_S: Final = 5.0
+_NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: the api is asked over plain HTTP
+
+
+def api_client() -> httpx.AsyncClient:
+    """A client for the api, to be closed by who uses it."""
+    return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, verify=_NO_TLS)
+
+
+def bearer(credential_file: str) -> dict[str, str]:
+    """The header that says who asks; the file is read each time, so that a new credential counts at once.
+
+    Raises:
+        SetupError: the file cannot be read.
+    """
+    try:
+        return {"Authorization": f"Bearer {Path(credential_file).read_text().strip()}"}
+    except OSError as error:
+        raise SetupError(f"The gateway's credential {credential_file} cannot be read: {error.strerror}.") from error
+
+
+log = structlog.get_logger(__name__)
+
+MAX_QUEUED: Final = 2000
+MAX_BATCH: Final = 500
+FLUSH_S: Final = 1.0
+
+
+def parse_line(datagram: bytes) -> ManagerRequest | None:
+    """The request in one syslog datagram of nginx (`<190>Nov 20 08:10:14 greenroom: {…}`), or None if it is none."""
+    start = datagram.find(b"{")
+    if start < 0:
+        return None
+    try:
+        line = msgspec.json.decode(datagram[start:], type=dict[str, Any])
+        request = ManagerRequest(
+            at=float(line["time"]),
+            manager=str(line["manager"]),
+            agent_id=str(uuid.UUID(line["agent_id"])) if line["agent_id"] else None,
+            method=str(line["method"])[:16],
+            path=str(line["path"])[:200],
+            status=int(line["status"]),
+            duration_ms=float(line["duration_s"]) * 1000,
+        )
+    except (msgspec.DecodeError, KeyError, TypeError, ValueError):
+        return None
+    return request if request.manager else None
+
+
+class RequestReporter:
+    """Receives nginx's lines and passes them to the api."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._queue: list[ManagerRequest] = []
+        self.dropped = 0
+        """Requests that were lost and not said to the api yet."""
+        self.lost = 0
+        """Requests that were lost since the start."""
+        self._api = ""
+        self._host = ""
+        self._credential_file = ""
+
+    def serve(self, plan: GatewayPlan) -> None:
+        """Where to report from now on."""
+        self._api, self._host, self._credential_file = plan.api, plan.served_hosts[0], plan.credential_file
+
+    def add(self, request: ManagerRequest) -> None:
+        """Queue one; the newest is dropped and counted when the queue is full."""
+        if len(self._queue) >= MAX_QUEUED:
+            self.dropped += 1
+            self.lost += 1
+        else:
+            self._queue.append(request)
+
+    def waiting(self) -> int:
+        """How many are not told yet."""
+        return len(self._queue)
+
+    async def run(self) -> None:
+        """Receive and send, for ever."""
+        receiving = asyncio.create_task(self._receive(), name="requests socket")
+        try:
+            async with api_client() as client:
+                while not receiving.done():
+                    await asyncio.sleep(FLUSH_S)
+                    await self._flush(client)
+                receiving.result()
+        finally:
+            receiving.cancel()
+
+    async def _receive(self) -> None:
+        self._path.unlink(missing_ok=True)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
+            receiver.bind(str(self._path))
+            receiver.setblocking(False)
+            loop = asyncio.get_running_loop()
+            while True:
+                if request := parse_line(await loop.sock_recv(receiver, 65536)):
+                    self.add(request)
+
+    async def _flush(self, client: httpx.AsyncClient) -> None:
+        if not self._queue or not self._credential_file:
+            return
+        batch = self._queue[:MAX_BATCH]
+        try:
+            reply = await client.post(
+                f"http://{self._api}/api/internal/manager-requests",
+                content=msgspec.json.encode(ManagerRequests(requests=batch, dropped=self.dropped)),
+                headers=bearer(self._credential_file) | {"Host": self._host},
+            )
+            if reply.status_code == 422:
+                log.error("the api cannot read a report; it is dropped", requests=len(batch), said=reply.text[:200])
+            else:
+                reply.raise_for_status()
+        except (httpx.HTTPError, SetupError) as error:
+            log.warning("refused Manager requests wait for the api", waiting=len(self._queue), reason=str(error))
+            await asyncio.sleep(5)
+            return
+        del self._queue[: len(batch)]
+        self.dropped = 0

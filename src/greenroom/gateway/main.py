@@ -1,0 +1,301 @@
+"""The gateway: the parent of nginx.
+
+It turns the plan file into nginx's configuration and keeps one nginx serving it. What others rely on:
+
+- The listening sockets belong to this process and are handed down, so nginx may be killed or replaced without a port
+  being free for a moment. A changed plan file, or a renewed certificate, takes effect within `2 * LOOK_S`: a new nginx
+  starts beside the old one, which is told to QUIT once the new one serves. A plan that cannot be used is logged and the
+  old one stays in force.
+- kill -9 of nginx's master: its workers become children of this process (a child subreaper), a new master starts on the
+  same sockets, the orphaned workers are told to QUIT: open desktops go on until they are closed.
+- kill -9 of this process: its nginx goes on serving, left to the supervisor, which needs to do nothing but collect
+  what ends. The next gateway on the same folder listens beside it (SO_REUSEPORT) and retires it once it serves itself.
+- It runs as an ordinary account, and nginx's workers as the same.
+- SIGTERM, SIGINT: every nginx of this folder ends at once, open desktops are cut; exit code 0. SIGQUIT: nginx drains.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from greenroom.core.errors import SetupError
+from greenroom.gateway import health
+from greenroom.gateway.api_client import RequestReporter
+from greenroom.gateway.keeper import PlanKeeper
+from greenroom.gateway.metrics import Metrics
+from greenroom.gateway.nginx import REQUESTS_SOCKET, nginx_conf
+from greenroom.gateway.nginx_process import (
+    Nginx,
+    become_subreaper,
+    install_configuration,
+    nginx_processes,
+    reap,
+    send,
+    superseded,
+)
+from greenroom.gateway.plan import GatewayPlan, read_plan
+from greenroom.gateway.sockets import Listeners
+from greenroom.kit import config as kit_config
+from greenroom.kit import log as kit_log
+from greenroom.kit import stops
+from greenroom.kit.serving import serve_beside
+
+log = structlog.get_logger(__name__)
+
+LOOPBACK: Final = "127.0.0.1"
+LOOK_S: Final = 0.5
+"""How often the plan file and the certificates are looked at."""
+PROBE_S: Final = 2.0
+PROBES_FAILED: Final = 3
+RESTART_PAUSE_S: Final = 1.0
+TRY_AGAIN_S: Final = 30.0
+"""After a change could not be served: the disk may have room by then, or the port be free."""
+END_S: Final = 5.0
+
+
+class Gateway:
+    """Keeps nginx serving the plan in a file.
+
+    Args:
+        plan_file: JSON of a GatewayPlan.
+        folder: absolute; prefix of nginx, owned by this process's account.
+    """
+
+    def __init__(self, plan_file: Path, folder: Path) -> None:
+        self._plan_file = plan_file
+        self._folder = folder
+        self._listeners = Listeners()
+        self._plan: GatewayPlan | None = None
+        self._seen: Identities = ()
+        self._served: Identities = ()
+        self._refused_at: float | None = None
+        self._nginx: Nginx | None = None
+        self._starts = 0
+        self._unanswered = 0
+        self._retired: set[int] = set()
+        self._wake = asyncio.Event()
+        self._ending: signal.Signals | None = None
+        self.reporter = RequestReporter(folder / REQUESTS_SOCKET)
+        self.metrics = Metrics(
+            nginx=lambda: self._nginx.pid if self._nginx else None, plan=lambda: self._plan, reporter=self.reporter
+        )
+
+    async def run(self) -> None:
+        """Serve until SIGTERM, SIGINT or SIGQUIT.
+
+        Raises:
+            SetupError: the first plan cannot be served; the sentence says why.
+        """
+        become_subreaper()
+        loop = asyncio.get_running_loop()
+        loop.add_signal_handler(signal.SIGCHLD, self._wake.set)
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+            loop.add_signal_handler(number, self._end, number)
+        try:
+            self._read()
+            await self._start()
+            while self._ending is None:
+                await self._round()
+        finally:
+            await self._stop_all(self._ending or signal.SIGTERM)
+
+    async def _round(self) -> None:
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._wake.wait(), LOOK_S)
+        self._wake.clear()
+        ended = reap()
+        if self._nginx is not None and self._nginx.pid in ended:
+            log.error("nginx ended; it is started again", pid=self._nginx.pid, status=ended[self._nginx.pid])
+            self._nginx = None
+        if self._ending is None:
+            await self._follow_plan()
+            if self._nginx is None or self._unanswered >= PROBES_FAILED:
+                await self._start()
+            elif ended:
+                self._retire_superseded()
+
+    async def _follow_plan(self) -> None:
+        """Serve what the plan file and the certificates say, if they changed.
+
+        Certificate and key are two files: a change is followed once both stay the same for a round. One that cannot be
+        served is tried again now and then.
+        """
+        seen, self._seen = self._seen, self._identities()
+        is_due = self._refused_at is not None and time.monotonic() - self._refused_at >= TRY_AGAIN_S
+        if (self._seen == self._served and not is_due) or self._seen != seen:
+            return
+        self._served = self._seen
+        try:
+            self._read()
+        except SetupError as error:
+            self._refused_at = time.monotonic()
+            log.error("what changed is not served, the old one stays", reason=error.message, next_try_s=TRY_AGAIN_S)
+        else:
+            self._refused_at = None
+            await self._start()
+
+    def _read(self) -> None:
+        """Make what the plan file says now the plan the next nginx serves.
+
+        Raises:
+            SetupError: it cannot be served; nothing was changed.
+        """
+        plan_file = _identity(self._plan_file)
+        plan = read_plan(self._plan_file)
+        self._adopt(plan)
+        self._seen = self._served = (plan_file, *map(_identity, plan.files))
+
+    def _identities(self) -> Identities:
+        return tuple(_identity(path) for path in (self._plan_file, *(self._plan.files if self._plan else ())))
+
+    def _adopt(self, plan: GatewayPlan) -> None:
+        """Make `plan` the one the next nginx serves.
+
+        Raises:
+            SetupError: it cannot be served; nothing was changed.
+        """
+        check_sentinels(plan)
+        orphaned = self._nginx is None and bool(nginx_processes(self._folder))
+        text = nginx_conf(plan, str(self._folder), max_files=_max_files())
+        install_configuration(self._folder, text)
+        self._listeners.ensure(plan.listeners, beside_orphan=orphaned)
+        self._plan = plan
+        self.reporter.serve(plan)
+
+    async def _start(self) -> None:
+        """Start an nginx on our sockets; once it serves, the one before is retired."""
+        self._starts += 1
+        self._unanswered = 0
+        candidate = Nginx(self._folder, self._starts % 2)
+        if not await candidate.start(self._listeners):
+            log.error("nginx did not start; another attempt follows", pause_s=RESTART_PAUSE_S)
+            await asyncio.sleep(RESTART_PAUSE_S)
+            return
+        self._nginx = candidate
+        self.metrics.starts.inc()
+        log.info("nginx serves", pid=candidate.pid)
+        self._retire_superseded()
+
+    def _retire_superseded(self) -> None:
+        if self._nginx is None:
+            return
+        for pid in superseded(nginx_processes(self._folder), self._nginx.pid):
+            if pid not in self._retired:
+                self._retired.add(pid)
+                log.info("an nginx of before finishes its connections and ends", pid=pid)
+                send(pid, signal.SIGQUIT)
+        self._retired &= {process.pid for process in nginx_processes(self._folder)}
+
+    async def probe(self) -> None:
+        """Have an nginx replaced that does not answer PROBES_FAILED times."""
+        while True:
+            await asyncio.sleep(PROBE_S)
+            problem = await health.failure(self._plan) if self._plan and self._nginx else None
+            self._unanswered = self._unanswered + 1 if problem else 0
+            self.metrics.probes.labels("failed" if problem else "answered").inc()
+            if problem:
+                log.warning("nginx does not answer", times=self._unanswered, reason=problem)
+
+    def _end(self, number: signal.Signals) -> None:
+        self._ending = number
+        self._wake.set()
+
+    async def _stop_all(self, number: signal.Signals) -> None:
+        """End every nginx of this folder: at once (TERM, then KILL after END_S) or when its desktops are closed."""
+        self._listeners.close()
+        gently = number == signal.SIGQUIT
+        for process in nginx_processes(self._folder):
+            send(process.pid, signal.SIGQUIT if gently else signal.SIGTERM)
+        waited = 0.0
+        while processes := nginx_processes(self._folder):
+            reap()
+            await asyncio.sleep(0.05)
+            waited += 0.05
+            if not gently and waited >= END_S:
+                for process in processes:
+                    send(process.pid, signal.SIGKILL)
+        reap()
+
+
+def check_sentinels(plan: GatewayPlan) -> None:
+    """See to it that nginx can look at every sentinel file (its workers run as this account): where it cannot, the
+    test fails *open* and a disabled Manager would keep getting requests.
+
+    Raises:
+        SetupError: a folder is missing or closed to the workers; the sentence names it.
+    """
+    for manager in plan.managers:
+        folder = Path(manager.sentinel_file).parent
+        if not (folder.is_dir() and os.access(folder, os.X_OK)):
+            raise SetupError(
+                f"The sentinel folder {folder} of Manager {manager.name} is missing, or this account cannot look into"
+                " it; the gateway could not see that the Manager is disabled."
+            )
+
+
+def _max_files() -> int:
+    """Open files per worker: as many as this account may have, at most 65536."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
+
+
+Identities = tuple[tuple[int, int, int] | None, ...]
+"""Which content the plan file and the files it names have, in one look."""
+
+
+def _identity(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
+
+
+def _folder(path: Path) -> Path:
+    """The gateway's folder, made if it is not there, absolute: it is in nginx's configuration and tells its processes.
+
+    Raises:
+        SetupError: it cannot be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise SetupError(f"The gateway's folder {path} cannot be used: {error.strerror}.") from error
+    return path.resolve()
+
+
+async def main() -> None:
+    """Run the gateway of this host (settings: GatewayConfig)."""
+    config = kit_config.load(kit_config.GatewayConfig)
+    if os.getuid() == 0:
+        raise SetupError("Run the gateway as an ordinary account such as greenroom: nginx needs nothing of root here.")
+    kit_log.configure(config.log_level, config.process_name)
+    await stops.serve(config.stop_dir, config.process_name)
+    folder = _folder(config.gateway_dir)
+    plan_file, keeping = config.gateway_file, []
+    if plan_file is None:
+        keeper = PlanKeeper(config, folder)
+        await keeper.first()
+        plan_file, keeping = keeper.path, [keeper.follow()]
+    gateway = Gateway(plan_file, folder)
+    serving = asyncio.create_task(gateway.run(), name="nginx")
+    loops = [gateway.probe(), gateway.reporter.run(), *keeping]
+    if config.gateway_metrics_port is not None:
+        loops.append(serve_beside(gateway.metrics.app(), LOOPBACK, config.gateway_metrics_port))
+    beside = [asyncio.create_task(loop) for loop in loops]
+    done, _ = await asyncio.wait([serving, *beside], return_when=asyncio.FIRST_COMPLETED)
+    for task in (serving, *beside):
+        if task not in done:
+            task.cancel()
+    await asyncio.gather(serving, *beside, return_exceptions=True)
+    for task in done:
+        task.result()

@@ -1,0 +1,210 @@
+"""One nginx: its configuration file, its check, its start on inherited sockets, its log lines, its remains.
+
+The nginx processes of one gateway are found by their working folder, whoever their parent is now. kill -9 of nginx's
+master leaves workers that go on serving; kill -9 of the gateway's parent leaves the whole nginx. Both are kept until a
+successor serves, then told to QUIT: they stop listening, finish what they have (open desktops), exit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import re
+import signal
+import subprocess
+import threading
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+import structlog
+
+from greenroom.core.errors import SetupError
+from greenroom.gateway.sockets import Listeners
+
+log = structlog.get_logger(__name__)
+
+PROGRAM: Final = "/usr/sbin/nginx"
+START_S: Final = 10.0
+
+_SECRET: Final = re.compile(r"(token=)[^&\s\"]+")
+_LEVEL: Final = re.compile(r"\[(notice|warn)\]")
+
+
+def install_configuration(folder: Path, text: str) -> None:
+    """Put `text` in force as `folder/nginx.conf`, if nginx accepts it; a running nginx does not notice.
+
+    Raises:
+        SetupError: nginx is not installed, or refuses the configuration; the sentence has its own words. Or it cannot
+            be written or checked, because the disk is full, e.g.
+    """
+    candidate = folder / "nginx.conf.new"
+    try:
+        (folder / "tmp").mkdir(mode=0o700, exist_ok=True)
+        candidate.write_text(text)
+        candidate.chmod(0o600)
+        refusal = _refusal(folder, candidate)
+        if refusal is None:
+            candidate.replace(folder / "nginx.conf")
+    except OSError as error:
+        raise SetupError(f"nginx's configuration in {folder} cannot be written and checked: {error}.") from error
+    if refusal is not None:
+        raise SetupError(f"nginx refuses its configuration: {refusal}")
+
+
+def _refusal(folder: Path, candidate: Path) -> str | None:
+    """What nginx has against a configuration; None = nothing."""
+    try:
+        done = subprocess.run(
+            [*_command(folder, candidate, "nginx-test.pid"), "-t", "-q"],
+            check=False,
+            capture_output=True,
+            text=True,
+            cwd=folder,
+        )
+    except FileNotFoundError as error:
+        raise SetupError(f"{PROGRAM} is missing; install the package nginx-light.") from error
+    (folder / "nginx-test.pid").unlink(missing_ok=True)
+    return None if done.returncode == 0 else " ".join(redacted(done.stderr).split())
+
+
+class Nginx:
+    """A master process with its workers, serving `folder/nginx.conf` as it was at the start.
+
+    Args:
+        folder: nginx's prefix and working folder.
+        number: tells the pid files of two that run side by side apart.
+    """
+
+    def __init__(self, folder: Path, number: int) -> None:
+        self._folder = folder
+        self._pid_file = folder / f"nginx-{number}.pid"
+        self._process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int:
+        """Of the master; -1 before `start`."""
+        return self._process.pid if self._process else -1
+
+    async def start(self, listeners: Listeners) -> bool:
+        """Start the master and wait until it serves; False when it ended or is not ready after START_S."""
+        try:
+            self._pid_file.unlink(missing_ok=True)
+            self._process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once; asyncio's own would reap our orphans
+                _command(self._folder, self._folder / "nginx.conf", self._pid_file.name),
+                cwd=self._folder,
+                env=listeners.environment,
+                pass_fds=listeners.descriptors,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+            )
+        except OSError as error:
+            log.error("no process can be started for nginx", reason=str(error))
+            return False
+        if self._process.stderr:
+            threading.Thread(target=_relay, args=(self._process.stderr,), daemon=True).start()
+        for _ in range(int(START_S / 0.02)):
+            if self._is_serving():
+                return True
+            if not _is_alive(self.pid):
+                return False
+            await asyncio.sleep(0.02)
+        self._process.kill()
+        return False
+
+    def _is_serving(self) -> bool:
+        """nginx writes its pid file when it has taken its sockets over."""
+        return self._pid_file.exists() and self._pid_file.read_text().strip() == str(self.pid)
+
+
+def _command(folder: Path, configuration: Path, pid_file: str) -> list[str]:
+    return [PROGRAM, "-p", str(folder), "-c", str(configuration), "-e", "stderr", "-g", f'pid "{folder / pid_file}";']
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def redacted(line: str) -> str:
+    """A log line of nginx without connect tokens."""
+    return _SECRET.sub(r"\1***", line)
+
+
+def _relay(stream: IO[bytes]) -> None:
+    """Log what nginx says, until it ended."""
+    with stream:
+        for raw in stream:
+            line = redacted(raw.decode("utf-8", "replace").rstrip())
+            (log.info if _LEVEL.search(line) else log.warning)("nginx", line=line)
+
+
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
+
+@dataclass(frozen=True, slots=True)
+class NginxProcess:
+    """One process named nginx; `parent` is who it was left to if its own parent died."""
+
+    pid: int
+    parent: int
+
+
+def become_subreaper() -> None:
+    """Orphans of our children become our children: nginx's workers when their master is killed.
+
+    Raises:
+        OSError: the kernel refuses (none in use does).
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
+
+
+def nginx_processes(folder: Path) -> list[NginxProcess]:
+    """All live nginx processes whose working folder is `folder` (zombies have none)."""
+    found: list[NginxProcess] = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                if (entry / "comm").read_text() == "nginx\n" and (entry / "cwd").readlink() == folder:
+                    found.append(NginxProcess(int(entry.name), _parent_of(entry)))
+            except (OSError, ValueError):  # ended meanwhile, or another account's
+                continue
+    return found
+
+
+def _parent_of(entry: Path) -> int:
+    return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
+
+
+def superseded(processes: list[NginxProcess], master: int | None) -> list[int]:
+    """Which of `processes` to retire now that `master` serves: neither it nor its workers, and no worker whose master
+    is retired too (a master tells its workers itself, and starts again those that end before it was told)."""
+    pids = {process.pid for process in processes}
+    return [p.pid for p in processes if master not in (p.pid, p.parent) and p.parent not in pids]
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process that may have ended."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def reap() -> dict[int, int]:
+    """Collect every ended child: pid → wait status."""
+    ended: dict[int, int] = {}
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended[pid] = status

@@ -1,0 +1,101 @@
+"""Work shared or rationed among those who ask at once: one reading for all, and turns fair by where they come from."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Generic, TypeVar
+
+from greenroom.core.errors import TooManyRequests
+
+T = TypeVar("T")
+
+
+class Coalesced(Generic[T]):
+    """Everybody who asks while a reading is under way shares the next one, which begins after all of them asked.
+
+    So the number of readings does not grow with the number of those who ask, and nobody is given what was read before.
+
+    Args:
+        read: makes one reading; what it raises is raised for all who share it.
+    """
+
+    def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
+        self._read = read
+        self._running: asyncio.Task[T] | None = None
+        self._next: asyncio.Task[T] | None = None
+
+    async def get(self) -> T:
+        """What a reading finds that begins now or later."""
+        if self._next is None:
+            self._next = asyncio.create_task(self._after(self._running))
+        return await asyncio.shield(self._next)
+
+    async def _after(self, running: asyncio.Task[T] | None) -> T:
+        if running is not None:
+            await asyncio.wait([running])
+        self._running, self._next = self._next, None
+        return await self._read()
+
+
+RETRY_S = 5
+
+
+class Turns:
+    """At most `at_once` have their turn. Who waits is served source by source in a circle, so that one with thousands
+    of requests delays another's by one of its own, not by all.
+
+    Args:
+        at_once: how many have their turn at a time.
+        most_waiting: how many wait at most, of all sources.
+        most_of_one: how many of one source.
+    """
+
+    def __init__(self, at_once: int, *, most_waiting: int, most_of_one: int) -> None:
+        self._free = at_once
+        self._most_waiting = most_waiting
+        self._most_of_one = most_of_one
+        self._waiting: OrderedDict[str, deque[asyncio.Future[None]]] = OrderedDict()
+
+    @asynccontextmanager
+    async def turn(self, source: str) -> AsyncGenerator[None]:
+        """Wait for a turn, and have it for as long as the context lasts.
+
+        Raises:
+            TooManyRequests: too many wait already.
+        """
+        await self._begin(source)
+        try:
+            yield
+        finally:
+            self._end()
+
+    async def _begin(self, source: str) -> None:
+        if self._free:
+            self._free -= 1
+            return
+        queue = self._waiting.get(source, ())
+        if len(queue) >= self._most_of_one or sum(map(len, self._waiting.values())) >= self._most_waiting:
+            raise TooManyRequests("Too many log-ins are under way; try again in a moment.", retry_after_s=RETRY_S)
+        mine = asyncio.get_running_loop().create_future()
+        self._waiting.setdefault(source, deque()).append(mine)
+        try:
+            await mine
+        except asyncio.CancelledError:
+            if mine.done() and not mine.cancelled():
+                self._end()  # the turn came and is not used
+            raise
+
+    def _end(self) -> None:
+        """Hand the turn on to the next source that waits."""
+        while self._waiting:
+            source, queue = self._waiting.popitem(last=False)
+            following = queue.popleft()
+            if queue:
+                self._waiting[source] = queue
+            if not following.done():
+                following.set_result(None)
+                return
+        self._free += 1

@@ -1,0 +1,187 @@
+"""The group commit of what Agents report (PROTOCOLS §2): one transaction for all messages of one moment.
+
+State changes are committed at once, mere heartbeats within a second; what arrives while a commit runs forms the next
+group. The newest message of an Agent stands for its older ones, because every message carries all observations that
+were not acknowledged. Nobody is told that a message was received before it is committed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+
+import msgspec
+import structlog
+from prometheus_client import Histogram
+
+from greenroom.core.errors import GivenUp, GreenroomError, Invalid, Unavailable
+from greenroom.core.fleet.liveness import HEARD_S
+from greenroom.core.session.observations import is_newer
+from greenroom.db.database import Database
+from greenroom.db.fleet import checkin
+from greenroom.kit.config import ManagerConfig
+from greenroom.kit.stops import stop
+from greenroom.manager.checkin.observations import Observations, apply
+from greenroom.manager.moves import Outcome
+from greenroom.wire.messages import CheckIn, ImageReport
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True)
+class _Pending:
+    message: CheckIn
+    new_capacity: bool = False
+    waiters: list[asyncio.Future[None]] = field(default_factory=list[asyncio.Future[None]])
+
+
+class Committer:
+    """See the module. `observations` is told the outcome of every commit, `seconds` how long it took."""
+
+    def __init__(
+        self, db: Database, manager_id: str, config: ManagerConfig, observations: Observations, seconds: Histogram
+    ) -> None:
+        self._db = db
+        self._manager_id = manager_id
+        self._config = config
+        self._observations = observations
+        self._seconds = seconds
+        self._pending: dict[str, _Pending] = {}
+        self._arrived = asyncio.Event()
+        self._urgent = asyncio.Event()
+
+    def beat(self, message: CheckIn) -> None:
+        """A message without news: it is committed within `HEARD_S`, nobody waits."""
+        self._add(message)
+
+    async def submit(self, message: CheckIn, *, new_capacity: bool) -> None:
+        """Wait until this message is committed, or found older than one that is.
+
+        Args:
+            message: what the Agent says.
+            new_capacity: what it offers is not what is known.
+
+        Raises:
+            Unavailable: the database cannot be reached; the Agent says it again.
+            Invalid: the message has values that the database refuses.
+        """
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        pending = self._add(message)
+        pending.waiters.append(waiter)
+        pending.new_capacity |= new_capacity
+        self._urgent.set()
+        await waiter
+
+    def _add(self, message: CheckIn) -> _Pending:
+        pending = self._pending.setdefault(message.agent_id, _Pending(message))
+        held = pending.message
+        if is_newer(message.incarnation, message.seq, held.incarnation, held.seq):
+            pending.message = message
+        self._arrived.set()
+        return pending
+
+    async def run(self) -> None:
+        """Commit for ever."""
+        while True:
+            await self._arrived.wait()
+            try:
+                async with asyncio.timeout(HEARD_S):
+                    await self._urgent.wait()
+            except TimeoutError:
+                pass
+            self._arrived.clear()
+            self._urgent.clear()
+            batch, self._pending = self._pending, {}
+            await self._commit(batch)
+
+    async def _commit(self, batch: Mapping[str, _Pending]) -> None:
+        """Commit a group; one message that the database refuses does not take the others with it."""
+        await stop("checkin.before_commit")
+        try:
+            with self._seconds.time():
+                outcome = await self._write(batch)
+        except Exception as error:  # noqa: BLE001 -- see `_failed`
+            await self._failed(batch, error)
+            return
+        await stop("checkin.after_commit")
+        for pending in batch.values():
+            for waiter in pending.waiters:
+                _resolve(waiter, None)
+        await self._observations.announce(outcome)
+
+    async def _failed(self, batch: Mapping[str, _Pending], error: Exception) -> None:
+        """Tell those who wait, unless it is another one's message that failed. Whatever one message meets, it must not
+        end this Manager: the Agent would take it to the next."""
+        is_away = isinstance(error, Unavailable) and not isinstance(error, GivenUp)
+        if len(batch) > 1 and not is_away:
+            for agent_id, pending in batch.items():
+                await self._commit({agent_id: pending})
+        elif isinstance(error, Unavailable):
+            self._fail(batch, error)
+        else:
+            reason = str(error).strip() or type(error).__name__
+            log.error("a message cannot be stored", agent_id=next(iter(batch)), reason=reason, exc_info=error)
+            self._fail(batch, Invalid(f"The message has values that cannot be stored: {reason}"))
+
+    def _fail(self, batch: Mapping[str, _Pending], error: GreenroomError) -> None:
+        log.warning("a group commit failed", agents=len(batch), reason=error.message)
+        for pending in batch.values():
+            for waiter in pending.waiters:
+                _resolve(waiter, error)
+
+    async def _write(self, batch: Mapping[str, _Pending]) -> Outcome:
+        await self._write_capacity(batch)
+        messages = [pending.message for pending in batch.values()]
+        async with self._db.transaction() as connection:
+            newer = await checkin.advance(connection, self._manager_id, [_progress(message) for message in messages])
+            for message in messages:
+                # Only of a newer message: an older list would stay, because the Agent was told that the newer arrived.
+                if message.images is not None and message.agent_id in newer:
+                    await checkin.write_images(
+                        connection, message.agent_id, [_image(image) for image in message.images]
+                    )
+            return await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
+
+    async def _write_capacity(self, batch: Mapping[str, _Pending]) -> None:
+        """In a transaction of its own, because of the lock order; what differs is said again with every message."""
+        reports = [
+            {"agent_id": agent_id, "cores": p.message.capacity.cores, "memory_bytes": p.message.capacity.memory_bytes}
+            for agent_id, p in sorted(batch.items())
+            if p.new_capacity
+        ]
+        if reports:
+            async with self._db.transaction() as connection:
+                await checkin.write_capacity(connection, reports, self._config.cpu_overcommit)
+
+
+def _image(image: ImageReport) -> dict[str, object]:
+    return {
+        "name": image.name,
+        "state": image.state,
+        "digest": image.digest,
+        "progress": image.progress,
+        "error": image.error,
+    }
+
+
+def _progress(message: CheckIn) -> dict[str, object]:
+    return {
+        "agent_id": message.agent_id,
+        "incarnation": message.incarnation,
+        "seq": message.seq,
+        "complete": message.inventory_complete,
+        "term_seen": message.term_seen,
+        "usage": msgspec.to_builtins(message.usage),
+        "lateness": asdict(message.lateness),
+        "runtime_error": message.runtime_error,
+    }
+
+
+def _resolve(waiter: asyncio.Future[None], error: GreenroomError | None) -> None:
+    if waiter.done():
+        return
+    if error is None:
+        waiter.set_result(None)
+    else:
+        waiter.set_exception(error)

@@ -1,0 +1,228 @@
+"""Admit Agents to the zone, and sign the certificates of their edge gateways (PROTOCOLS §2, Identity)."""
+
+from __future__ import annotations
+
+import hmac
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Final
+
+from greenroom.core.errors import IdentityConflict, Invalid, Refused, SetupError, Unauthenticated
+from greenroom.core.fleet.addresses import EDGE_DOMAIN, edge_address, edge_name
+from greenroom.core.fleet.enrolment import Knocks, Newcomer
+from greenroom.core.installation import installation_of
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet import checkin
+from greenroom.db.fleet.agents import Identity, find_edge, note_refusal, register
+from greenroom.db.fleet.enrolment import StoredAuthority, add_authority, read_authority
+from greenroom.db.fleet.managers import ManagerRow
+from greenroom.db.installation import stored_settings
+from greenroom.kit.certificates import Authority, new_authority, requested_key
+from greenroom.kit.secrets import Secrets, hashed, new_secret
+from greenroom.manager.checkin import answers
+from greenroom.manager.checkin.answers import State
+from greenroom.wire.messages import VERSION, EdgeCertificate, EdgeRequest, Register, Registered
+
+EDGE_DAYS: Final = 90
+"""Life of an edge gateway's certificate; its Agent has it renewed after two thirds."""
+MOST_NAME: Final = 255
+MOST_REQUEST: Final = 8192
+
+
+class Enrolment:
+    """The two routes for Agents that are no check-in; one per process, after registration of the Manager."""
+
+    def __init__(self, db: Database, me: ManagerRow, secrets: Secrets, logs: LogWriter) -> None:
+        self._db = db
+        self._me = me
+        self._secrets = secrets
+        self._logs = logs
+        self._knocks = Knocks()
+
+    # Registration ---------------------------------------------------------------------------------------------------
+
+    async def register(self, message: Register, address: str) -> Registered:
+        """Admit an Agent with a join token, or a known one with its credential.
+
+        Args:
+            message: what it says.
+            address: where it comes from, as the gateway saw it.
+
+        Raises:
+            Unauthenticated, IdentityConflict, Invalid: it is refused; administrators find the reason in the logs and
+                at the Agent.
+            Unavailable: the database cannot be reached.
+        """
+        try:
+            return await self._register(_checked(message))
+        except (Unauthenticated, IdentityConflict, Invalid) as error:
+            await self._refused(message, address, error.message)
+            raise
+
+    async def _register(self, message: Register) -> Registered:
+        if not (message.join_token or message.credential):
+            raise Unauthenticated("The Agent has neither a join token nor a credential; give it a join token.")
+        newcomer = self._newcomer(message)
+        credential = new_secret()
+        enabled = installation_of(await stored_settings(self._db)).auto_agent
+        identity = await register(self._db, newcomer, hashed(credential), enabled=enabled)
+        how = "with a join token" if message.join_token else "again"
+        waits = "; it waits for an administrator to enable it" if identity.is_new and not identity.enabled else ""
+        self._logs.write(
+            "INFO",
+            "agent-registered",
+            f"Agent {newcomer.agent_id} on host {message.hostname} registered {how} (process {identity.incarnation})"
+            f"{waits}",
+            zone_name=self._me.zone_name,
+        )
+        self._write_edge(newcomer, identity)
+        row = await checkin.read_state(self._db, newcomer.agent_id, self._me.manager_id)
+        await self._db.notify("agents:", f"zone:{self._me.zone_key}")
+        return Registered(
+            agent_id=newcomer.agent_id,
+            credential=credential if message.join_token else None,
+            incarnation=identity.incarnation,
+            installation_id=identity.installation_id,
+            db_epoch=identity.db_epoch,
+            zone_id=self._me.zone_id,
+            enabled=identity.enabled,
+            managers=answers.managers(State.of(row)) if row else [],
+        )
+
+    def _write_edge(self, newcomer: Newcomer, identity: Identity) -> None:
+        """What became of the address of a known Agent's edge gateway."""
+        edge, before = identity.edge, identity.edge_before
+        if before is None:
+            return
+        who = f"Agent {newcomer.agent_id} on host {newcomer.hostname}"
+        was = before.in_use or "none"
+        if edge.in_use != before.in_use:
+            self._logs.write(
+                "WARNING",
+                "edge-address-changed",
+                f"{who} joined again with a token: its edge gateway is at {edge.in_use or 'no address'} now; it was at"
+                f" {was}",
+                zone_name=self._me.zone_name,
+            )
+        if edge.requested not in {None, before.requested}:
+            self._logs.write(
+                "WARNING",
+                "edge-address-requested",
+                f"{who} says that its edge gateway is at {edge.requested or 'no address'} now; until an administrator"
+                f" confirms that, {was} stays in use. Confirm it if somebody changed it there (Infrastructure, Docker"
+                f" Agents, or greenroom agents confirm-edge {newcomer.agent_id}); if nobody did, decline it, disable"
+                " the Agent and look after its host",
+                zone_name=self._me.zone_name,
+            )
+
+    def _newcomer(self, message: Register) -> Newcomer:
+        return Newcomer(
+            agent_id=_agent_id(message.agent_id),
+            zone_id=self._me.zone_id,
+            zone_name=self._me.zone_name,
+            machine_id=message.machine_id,
+            place=message.place,
+            hostname=message.hostname,
+            edge_url=message.edge_url,
+            token_hash=hashed(message.join_token) if message.join_token else None,
+            credential_hash=hashed(message.credential or "") if not message.join_token else None,
+        )
+
+    async def _refused(self, message: Register, address: str, reason: str) -> None:
+        """Tell administrators: a row in the log, and at the Agent if there is one with this id; of a flood no more than
+        its beginning."""
+        if not self._knocks.is_written(address, time.monotonic()):
+            return
+        host = _printable(message.hostname) or "unknown"
+        who = "A newcomer" if message.join_token else "An Agent"
+        self._logs.write(
+            "WARNING",
+            "join-refused" if message.join_token else "agent-refused",
+            f"{who} on host {host} at {address} was refused: {reason}",
+            zone_name=self._me.zone_name,
+            details={
+                "agent_id": _printable(message.agent_id or ""),
+                "hostname": host,
+                "address": address,
+                "machine_id": _printable(message.machine_id),
+            },
+        )
+        try:
+            await note_refusal(self._db, _agent_id(message.agent_id), reason, address)
+        except Invalid:
+            return  # what it proposed as its id is none, so nobody has it
+
+    # Certificates of edge gateways ----------------------------------------------------------------------------------
+
+    async def edge_certificate(self, message: EdgeRequest, credential: str) -> EdgeCertificate:
+        """Sign the certificate of the edge gateway beside an Agent, for the Agent's own name alone.
+
+        Raises:
+            Unauthenticated: the credential is not the Agent's.
+            IdentityConflict: another process has this identity.
+            Invalid: the request cannot be read, or the Agent registered without an edge address.
+            Refused: the authority's key cannot be read.
+            Unavailable: the database cannot be reached.
+        """
+        agent = await find_edge(self._db, _agent_id(message.agent_id))
+        if agent is None or not hmac.compare_digest(agent.credential_hash, hashed(credential)):
+            raise Unauthenticated("The Agent's credential is not valid; it was revoked, or the Agent was deleted.")
+        if agent.zone_id != self._me.zone_id or agent.incarnation != message.incarnation:
+            raise IdentityConflict("A newer process has this Agent's identity, or another zone; register again.")
+        if not agent.has_edge:
+            raise Invalid("The Agent registered without an edge address; set GREENROOM_EDGE_URL and start it again.")
+        if len(message.csr) > MOST_REQUEST:
+            raise Invalid("The certificate request is larger than any can be.")
+        key = requested_key(message.csr)
+        try:
+            authority = await self._authority()
+            certificate = authority.sign(key, [edge_name(agent.route)], EDGE_DAYS, datetime.now(UTC))
+        except SetupError as error:  # no reason to leave this Manager aside, which other questions need
+            self._logs.write("ERROR", "edge-certificate-failed", error.message, zone_name=self._me.zone_name)
+            raise Refused(f"The fleet's authority cannot be used: {error.message}") from error
+        self._logs.write(
+            "INFO",
+            "edge-certificate-issued",
+            f"Agent {agent.agent_id} got a certificate for its edge gateway, for {EDGE_DAYS} days",
+            zone_name=self._me.zone_name,
+        )
+        return EdgeCertificate(certificate=certificate, authority=authority.certificate)
+
+    async def _authority(self) -> Authority:
+        """The fleet's authority, made when it is needed for the first time."""
+        stored = await read_authority(self._db)
+        if stored is None:
+            new = new_authority("Greenroom fleet authority", datetime.now(UTC), domain=EDGE_DOMAIN)
+            encrypted = self._secrets.encrypt(new.key)
+            stored = await add_authority(self._db, StoredAuthority(new.certificate, encrypted))
+        return Authority(stored.certificate, self._secrets.decrypt(stored.key_encrypted))
+
+
+def _checked(message: Register) -> Register:
+    """The message, whose texts can be stored and shown.
+
+    Raises:
+        Invalid: they cannot; the sentence names the first.
+    """
+    if message.v != VERSION:
+        raise Invalid(f"The message has version {message.v}; this Manager speaks version {VERSION}.")
+    for name, text in (("hostname", message.hostname), ("machine_id", message.machine_id), ("place", message.place)):
+        if len(text) > MOST_NAME or not (text.isprintable() and text.isascii()):
+            raise Invalid(f"The {name} of the message is longer than {MOST_NAME} characters, or has others than ASCII.")
+    if message.edge_url:
+        edge_address(message.edge_url)
+    return message
+
+
+def _printable(text: str) -> str:
+    """What may be shown of a text that was not checked."""
+    return "".join(char for char in text if char.isprintable() and char.isascii())[:MOST_NAME]
+
+
+def _agent_id(proposed: str | None) -> str:
+    try:
+        return str(uuid.UUID(proposed)) if proposed else str(uuid.uuid4())
+    except ValueError as error:
+        raise Invalid(f"The proposed agent_id {_printable(proposed or '')!r} is not a uuid.") from error

@@ -1,0 +1,107 @@
+"""Check what came from outside before anything is done with it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Final
+
+import msgspec
+
+from greenroom.core.errors import Invalid
+from greenroom.db.diagnostics.logs import LogRow
+from greenroom.wire.messages import VERSION, AssignmentReport, CheckIn, CommandReport, LogLine, Observed
+
+_UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+
+MOST_SESSIONS: Final = 2_000
+MOST_TERM: Final = 2**53
+MOST_TEXT: Final = 64_000
+MOST_DETAILS: Final = 4_000
+"""Bytes of JSON."""
+MOST_PICTURE_BYTES: Final = 256 << 10
+JPEG: Final = b"\xff\xd8\xff"
+
+
+def checked(message: CheckIn) -> CheckIn:
+    """The message without what PostgreSQL cannot store.
+
+    Raises:
+        Invalid: it has ids that are none, too much of something, or another version.
+    """
+    if message.v != VERSION:
+        raise Invalid(f"The message has version {message.v}; this Manager speaks version {VERSION}.")
+    ids = [message.agent_id, *(o.session_id for o in message.sessions), *message.unknown]
+    ids += [o.assignment.assignment_id for o in message.sessions if o.assignment]
+    ids += [report.command_id for o in message.sessions for report in o.commands]
+    if wrong := [value for value in ids if not _UUID.fullmatch(value)]:
+        raise Invalid(f"{wrong[0][:80]!r} is not an id of this installation.")
+    if len(message.sessions) + len(message.unknown) > MOST_SESSIONS or not 0 <= message.term_seen < MOST_TERM:
+        raise Invalid("The message is larger than any Agent's can be.")
+    return msgspec.structs.replace(message, sessions=[_clean(observed) for observed in message.sessions])
+
+
+def _clean(observed: Observed) -> Observed:
+    return msgspec.structs.replace(
+        observed,
+        log_tail=_text(observed.log_tail),
+        error=_text(observed.error),
+        probe_error=_text(observed.probe_error),
+        assignment=_clean_handover(observed.assignment),
+        commands=[_clean_result(report) for report in observed.commands],
+    )
+
+
+def _clean_handover(report: AssignmentReport | None) -> AssignmentReport | None:
+    return msgspec.structs.replace(report, error=_text(report.error)) if report else None
+
+
+def _clean_result(report: CommandReport) -> CommandReport:
+    """A picture is a JPEG of the usual size or none."""
+    picture = report.picture if len(report.picture) <= MOST_PICTURE_BYTES else b""
+    picture = picture if picture.startswith(JPEG) else b""
+    return msgspec.structs.replace(report, output=_text(report.output), picture=picture)
+
+
+def _text(value: str) -> str:
+    """Text from inside a container: no NUL, which PostgreSQL cannot store, and not without end; the end is kept."""
+    return value.replace("\0", "")[-MOST_TEXT:]
+
+
+def _id(value: str | None) -> str | None:
+    return value if value and _UUID.fullmatch(value) else None
+
+
+def _details(line: LogLine) -> dict[str, Any]:
+    """What an Agent says beside its sentence, unless it is more than a row has room for."""
+    return line.details if len(msgspec.json.encode(line.details)) <= MOST_DETAILS else {}
+
+
+def named_sessions(message: CheckIn) -> list[str]:
+    """The sessions that the Agent's log lines say they are about."""
+    return sorted({session_id for line in message.logs if (session_id := _id(line.session_id))})
+
+
+def agent_rows(message: CheckIn, zone_name: str, own: Mapping[str, str | None]) -> list[LogRow]:
+    """The Agent's log lines as rows of Diagnostics.
+
+    Args:
+        message: what the Agent says.
+        zone_name: its zone.
+        own: the user of each of its sessions. Of others a row says nothing, whatever the Agent says.
+    """
+    return [
+        LogRow(
+            level=line.level,
+            component="agent",
+            code=line.code,
+            message=_text(line.message),
+            zone_name=zone_name,
+            session_id=line.session_id if line.session_id in own else None,
+            user_id=line.user_id if line.user_id and own.get(line.session_id or "") == line.user_id else None,
+            details={**_details(line), "agent_id": message.agent_id},
+            time=datetime.fromtimestamp(line.at, UTC),
+        )
+        for line in message.logs
+    ]

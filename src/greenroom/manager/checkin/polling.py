@@ -1,0 +1,286 @@
+"""The check-in: take in what Agents saw, answer with what is wanted (PROTOCOLS §2).
+
+An answer is made from one reading of the database, taken right before it is sent; a held poll reads again whenever
+there may be news, and at its end in any case. While the database is away the answer is `fresh: false` and changes
+nothing. Nothing here needs the lease: launches go on while a zone has no Primary.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Final
+
+import structlog
+
+from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated, Unavailable
+from greenroom.core.session import observations
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet import checkin
+from greenroom.db.fleet.managers import ManagerRow
+from greenroom.kit.clock import boottime_s
+from greenroom.kit.config import ManagerConfig
+from greenroom.kit.secrets import Secrets, hashed
+from greenroom.kit.stops import stop
+from greenroom.manager.checkin import answers
+from greenroom.manager.checkin.answers import Instruction, State
+from greenroom.manager.checkin.commit import Committer
+from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
+from greenroom.manager.metrics import Metrics
+from greenroom.manager.status import Standing, Wakers
+from greenroom.wire.messages import Answer, CheckIn, digest
+
+log = structlog.get_logger(__name__)
+
+
+MOST_TERMS_AHEAD: Final = 1_000_000
+"""By how much an Agent may be ahead, after a restore of the database; more is a lie that would use up the terms."""
+
+
+class ManagerLeftError(GreenroomError):
+    """This Manager was disabled or is being stopped; ask another one."""
+
+    code = "manager-disabled"
+    http_status = 503
+
+
+@dataclass(slots=True)
+class _Told:
+    """What one incarnation of an Agent was told by this Manager; forgetting it costs an answer too many, no more."""
+
+    incarnation: int
+    images_digest: str = ""
+    command_ids: frozenset[str] = frozenset()
+    verdicts: frozenset[str] = frozenset()
+    generations: dict[str, int] | None = None
+    """Of the sessions; None before the first answer."""
+    asked_at_s: dict[str, float] = field(default_factory=dict[str, float])
+    """Unknown containers → when the Agent first asked about each."""
+
+
+class CheckIns:
+    """The route for check-ins; one per process, after registration."""
+
+    def __init__(
+        self,
+        *,
+        db: Database,
+        me: ManagerRow,
+        config: ManagerConfig,
+        secrets: Secrets,
+        logs: LogWriter,
+        standing: Standing,
+        wakers: Wakers,
+        committer: Committer,
+        metrics: Metrics,
+    ) -> None:
+        self._db = db
+        self._metrics = metrics
+        self._me = me
+        self._config = config
+        self._secrets = secrets
+        self._logs = logs
+        self._standing = standing
+        self._wakers = wakers
+        self._committer = committer
+        self._told: dict[str, _Told] = {}
+        self._last: dict[str, State] = {}
+
+    # Check-in -------------------------------------------------------------------------------------------------------
+
+    async def check_in(self, message: CheckIn, credential: str) -> Answer:
+        """Take in what the Agent saw; answer at once, or when there is news, or when the hold is over.
+
+        Raises:
+            Unauthenticated: the credential is not the Agent's.
+            IdentityConflict: another process has this identity; register again.
+            ManagerLeftError: this Manager was disabled meanwhile.
+            Unavailable: the database is away and this Manager knows nothing of this Agent.
+        """
+        message = checked(message)
+        until_s = boottime_s() + min(message.hold_s, self._config.checkin_hold_s)
+        with self._wakers.held(message.agent_id) as news:
+            state = await self._admitted(message, credential)
+            if state.fresh and message.db_epoch != state.db_epoch:
+                return answers.no_news(state, self._me, self._config)
+            await self._write_log(message)
+            try:
+                must_read_again = await self._take(message, state)
+            except Unavailable as error:
+                log.warning("observations wait for the database", agent_id=message.agent_id, reason=error.message)
+                return await self._answer(message, state)  # not held: the Agent says it again at once
+            if must_read_again:
+                news.clear()
+                state = await self._admitted(message, credential)
+            while not (self._is_news(message, state) or boottime_s() >= until_s):
+                await _wait(news, until_s - boottime_s())
+                news.clear()
+                state = await self._admitted(message, credential)
+        return await self._answer(message, state)
+
+    async def _write_log(self, message: CheckIn) -> None:
+        """Write down the Agent's log lines; while the database is away, without the sessions they are about."""
+        own: dict[str, str | None] = {}
+        if named := named_sessions(message):
+            try:
+                own = await checkin.read_own(self._db, message.agent_id, named)
+            except Unavailable as error:
+                log.warning("log lines of an Agent lose their sessions", reason=error.message)
+        for row in agent_rows(message, self._me.zone_name, own):
+            self._logs.add(row)
+
+    async def _admitted(self, message: CheckIn, credential: str) -> State:
+        """The present state, if this Manager serves and the sender is who he says."""
+        if not self._standing.serves_agents:
+            raise ManagerLeftError
+        state = await self._read(message.agent_id)
+        if not state.enabled:
+            raise ManagerLeftError
+        if not hmac.compare_digest(hashed(credential), state.credential_hash):
+            raise Unauthenticated("The Agent's credential is not valid; it was revoked, or the Agent was deleted.")
+        if message.incarnation != state.incarnation:
+            raise IdentityConflict("A newer process has this Agent's identity; register again.")
+        if state.agent_zone_id != self._me.zone_id:
+            raise IdentityConflict("The Agent belongs to another zone; its credential counts there alone.")
+        if message.term_seen > state.term + MOST_TERMS_AHEAD:
+            raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
+        return state
+
+    async def _read(self, agent_id: str) -> State:
+        """The state as it is now, or the last one with `fresh` false while the database is away."""
+        await self._standing.leisure()
+        try:
+            row = await checkin.read_state(self._db, agent_id, self._me.manager_id)
+        except Unavailable:
+            if agent_id not in self._last:
+                raise
+            return self._last[agent_id].stale()
+        if row is None:
+            raise ManagerLeftError
+        state = State.of(row)
+        if row["credential_hash"] is not None:  # strangers are not remembered
+            self._last[agent_id] = state
+        return state
+
+    async def _take(self, message: CheckIn, state: State) -> bool:
+        """Have the message committed; True when it was waited for, so that the state must be read again.
+
+        Raises:
+            Unavailable: it could not be committed.
+        """
+        if not state.fresh:
+            return False
+        new_capacity = (message.capacity.cores, message.capacity.memory_bytes) != state.capacity
+        nothing_new = (
+            not message.sessions
+            and message.images is None
+            and not new_capacity
+            and (state.complete or not message.inventory_complete)
+            and state.heard == (self._me.manager_id, message.term_seen)
+        )
+        if nothing_new:
+            self._committer.beat(message)
+            return False
+        await self._committer.submit(message, new_capacity=new_capacity)
+        if state.heard != (self._me.manager_id, message.term_seen):
+            self._metrics.agents_taken_over.inc()
+        return True
+
+    def _is_news(self, message: CheckIn, state: State) -> bool:
+        """Whether a held poll is to be answered now."""
+        if not state.fresh:
+            return False
+        told = self._told_of(message)
+        return (
+            message.full
+            or digest(state.generations) != message.have_digest
+            or state.term > message.term_seen
+            or not state.command_ids <= told.command_ids
+            or state.images_digest != told.images_digest
+            or answers.filter_policies_differ(message, state)
+            or bool(self._ripe(message, told) - told.verdicts)
+        )
+
+    def _told_of(self, message: CheckIn) -> _Told:
+        told = self._told.get(message.agent_id)
+        if told is None or told.incarnation != message.incarnation:
+            told = self._told[message.agent_id] = _Told(message.incarnation)
+        return told
+
+    def _ripe(self, message: CheckIn, told: _Told) -> frozenset[str]:
+        """Unknown containers whose grace period is over."""
+        now_s = boottime_s()
+        told.asked_at_s = {session_id: told.asked_at_s.get(session_id, now_s) for session_id in message.unknown}
+        return frozenset(s for s, at_s in told.asked_at_s.items() if now_s - at_s >= self._config.verdict_grace_s)
+
+    async def _answer(self, message: CheckIn, state: State) -> Answer:
+        answer = await self._made(message, state)
+        if answer.desired is not None or answer.commands:
+            await stop("checkin.before_answer")
+        self._metrics.check_ins.labels(_result(answer)).inc()
+        return answer
+
+    async def _made(self, message: CheckIn, state: State) -> Answer:
+        if not state.fresh:
+            return answers.no_news(state, self._me, self._config)
+        told = self._told_of(message)
+        try:
+            answer, instructions = await answers.make(
+                db=self._db,
+                me=self._me,
+                config=self._config,
+                secrets=self._secrets,
+                message=message,
+                state=state,
+                images_told=told.images_digest,
+            )
+            verdicts = await self._verdicts(message, told)
+        except Unavailable:
+            return answers.no_news(state.stale(), self._me, self._config)
+        self._deliver(told, instructions)
+        told.generations = state.generations
+        told.images_digest = state.images_digest
+        told.command_ids = state.command_ids
+        told.verdicts = frozenset(verdicts)
+        return answers.with_verdicts(answer, verdicts)
+
+    def _deliver(self, told: _Told, instructions: Iterable[Instruction]) -> None:
+        """Count what the Agent hears for the first time; of what was said before it came here nothing is known."""
+        if told.generations is None:
+            return
+        for one in instructions:
+            is_told = one.key in told.command_ids or told.generations.get(one.key, -1) >= one.generation
+            if not is_told:
+                self._metrics.instruction_seconds.labels(one.kind).observe(max(0.0, one.age_s))
+
+    async def _verdicts(self, message: CheckIn, told: _Told) -> dict[str, observations.Verdict]:
+        if not message.unknown:
+            return {}
+        self._ripe(message, told)
+        living = await checkin.read_living(self._db, message.agent_id, message.unknown)
+        now_s = boottime_s()
+        asked_for_s = {session_id: now_s - at_s for session_id, at_s in told.asked_at_s.items()}
+        return observations.verdicts(message.unknown, living, asked_for_s, self._config.verdict_grace_s)
+
+
+_LOOK_AGAIN_S: Final = 1.0
+"""A held check-in looks by itself this often: nothing depends on a notification being heard (PROTOCOLS §1)."""
+
+
+async def _wait(news: asyncio.Event, seconds: float) -> None:
+    try:
+        async with asyncio.timeout(min(seconds, _LOOK_AGAIN_S)):
+            await news.wait()
+    except TimeoutError:
+        return
+
+
+def _result(answer: Answer) -> str:
+    """Of a check-in, for the metrics."""
+    if not answer.fresh:
+        return "stale"
+    is_news = answer.desired is not None or answer.images is not None or answer.filter_policies is not None
+    return "news" if is_news or answer.commands or answer.verdicts else "nothing new"

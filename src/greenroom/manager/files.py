@@ -1,0 +1,77 @@
+"""The files that a Manager keeps: its instance id, and the sentinel.
+
+The instance id is in a folder that survives the container, so that restart, update and recreation keep it. While the
+sentinel exists nginx answers for this Manager with 503 and sends it no Agent (CONTRACT).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import uuid
+from pathlib import Path
+
+import structlog
+
+from greenroom.core.errors import SetupError
+
+_FORM = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,62}")
+
+
+def instance_id(folder: Path) -> str:
+    """Read `instance_id` in `folder`; the first time a random one is written.
+
+    Raises:
+        SetupError: the folder cannot be used, or the file holds something else.
+    """
+    file = folder / "instance_id"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not file.exists():
+            _create(file, f"manager-{uuid.uuid4().hex[:12]}")
+        text = file.read_text().strip()
+    except OSError as error:
+        raise SetupError(f"The Manager's folder {folder} cannot be used: {error.strerror}") from error
+    if not _FORM.fullmatch(text):
+        raise SetupError(f"{file} holds no instance id; restore it, or delete it to register as a new Manager.")
+    return text
+
+
+def _create(file: Path, text: str) -> None:
+    """Write the file whole or not at all; of two writers the first wins."""
+    temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}")
+    with temporary.open("w") as stream:
+        stream.write(text + "\n")
+        stream.flush()
+        os.fsync(stream.fileno())
+    try:
+        os.link(temporary, file)
+    except FileExistsError:
+        return
+    finally:
+        temporary.unlink()
+
+
+log = structlog.get_logger(__name__)
+
+
+def match_sentinel(file: Path, enabled: bool) -> None:
+    """Make the file's existence follow the flag, in both directions.
+
+    Raises:
+        SetupError: the file cannot be written or removed.
+    """
+    try:
+        if enabled and file.exists():
+            file.unlink(missing_ok=True)
+            log.info("sentinel removed", file=str(file))
+        elif not enabled and not file.exists():
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.touch(mode=0o644)
+            log.info("sentinel written", file=str(file))
+    except OSError as error:
+        done, seen = ("removed", "enabled") if enabled else ("written", "disabled")
+        raise SetupError(
+            f"The sentinel file {file} cannot be {done} ({error.strerror}), so nginx does not see that this Manager is"
+            f" {seen}; let it write in that folder (GREENROOM_SENTINEL_FILE)."
+        ) from error

@@ -1,0 +1,129 @@
+"""Each task of the Primary stands apart from the others: what one of them meets stops nothing but itself.
+
+Every successor would meet the same row and end like this Manager; so whatever a task raises is written down with its
+reason, and the task rests for a while before it is tried again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Final
+
+import psycopg
+import structlog
+
+from greenroom.core.errors import GivenUp, LeaseLost, Unavailable
+from greenroom.db.database import Connection
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.kit.clock import boottime_s
+
+log = structlog.get_logger(__name__)
+
+FIRST_REST_S: Final = 1.0
+LONGEST_REST_S: Final = 30.0
+"""A task that failed rests so long before it is tried again, twice as long after each further failure."""
+FORGOTTEN_S: Final = 2 * LONGEST_REST_S
+"""What was not tried again for so long is no trouble any more: its row is gone."""
+
+
+@dataclass(slots=True)
+class _Trouble:
+    rest_s: float
+    again_at_s: float
+
+
+class Troubles:
+    """What the rounds of a Primary could not do: a task, or one item of it."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], _Trouble] = {}
+
+    @property
+    def tasks(self) -> list[str]:
+        """Tasks that fail at the moment, wholly or for one item."""
+        return sorted({task for (task, _), trouble in self._found.items() if _is_fresh(trouble)})
+
+    def stops(self, task: str) -> bool:
+        """Whether the whole of a task fails."""
+        return (task, "") in self._found
+
+    def rests(self, task: str, item: str = "") -> bool:
+        """Whether it failed and is not to be tried again yet."""
+        trouble = self._found.get((task, item))
+        return trouble is not None and boottime_s() < trouble.again_at_s
+
+    def failed(self, task: str, item: str = "") -> float:
+        """It failed now; how many seconds it rests."""
+        self._found = {key: trouble for key, trouble in self._found.items() if _is_fresh(trouble)}
+        before = self._found.get((task, item))
+        rest_s = FIRST_REST_S if before is None else min(2 * before.rest_s, LONGEST_REST_S)
+        self._found[task, item] = _Trouble(rest_s, boottime_s() + rest_s)
+        return rest_s
+
+    def done(self, task: str, item: str = "") -> None:
+        """It was done."""
+        if self._found.pop((task, item), None) is not None:
+            log.info("a task of the Primary works again", task=task, item=item)
+
+    def clear(self) -> None:
+        """This Manager is Primary no longer; the next one finds out for itself."""
+        self._found.clear()
+
+
+def _ends_the_round(error: Exception) -> bool:
+    return isinstance(error, (LeaseLost, Unavailable)) and not isinstance(error, GivenUp)
+
+
+def _is_fresh(trouble: _Trouble) -> bool:
+    return boottime_s() < trouble.again_at_s + FORGOTTEN_S
+
+
+@dataclass(frozen=True, slots=True)
+class Tasks:
+    """Tries tasks apart from each other; `troubles` remembers from round to round."""
+
+    troubles: Troubles
+    logs: LogWriter
+    zone_name: str
+
+    @asynccontextmanager
+    async def apart(self, task: str, item: str = "", *, within: Connection | None = None) -> AsyncGenerator[None]:
+        """What is raised inside is logged and remembered; ask `troubles.rests` before.
+
+        Args:
+            task: its name, shown by the Manager's health.
+            item: what of the task this is about, for the log.
+            within: the transaction that goes on whatever happens; what was written inside is undone alone.
+
+        Raises:
+            LeaseLost: the term is over; that ends the round.
+            Unavailable: the database cannot be reached; that ends the round, too.
+            psycopg.OperationalError: with `within`, as the transaction itself is concerned.
+        """
+        try:
+            if within is None:
+                yield
+            else:
+                async with within.transaction():
+                    yield
+        except Exception as error:
+            if _ends_the_round(error) or (within is not None and isinstance(error, psycopg.OperationalError)):
+                raise
+            self._failed(task, item, error)
+        else:
+            self.troubles.done(task, item)
+
+    def _failed(self, task: str, item: str, error: Exception) -> None:
+        rest_s = self.troubles.failed(task, item)
+        what = f"{task} ({item})" if item else task
+        reason = str(error).strip().partition("\n")[0].rstrip(".") or "no reason was given"
+        log.debug("what a task of the Primary met", task=task, item=item, exc_info=error)
+        self.logs.write(
+            "ERROR",
+            "primary-task-failed",
+            f"The Primary could not do its task {what}: {type(error).__name__}: {reason}; the other tasks go on,"
+            f" this one is tried again in {rest_s:g} s.",
+            zone_name=self.zone_name,
+        )

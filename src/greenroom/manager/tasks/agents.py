@@ -1,0 +1,121 @@
+"""The Primary's tasks about Agents: promote, mark missing, lost, dead, bring back; keep their counts right."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from greenroom.core.fleet import liveness as core_liveness
+from greenroom.core.fleet.liveness import AgentMove, AgentReport, Allocation, FleetTimings, SessionsLost
+from greenroom.db.database import Connection
+from greenroom.db.fleet import liveness as db_liveness
+from greenroom.db.fleet.leases import guarded
+from greenroom.db.session.lifecycle import await_return
+from greenroom.db.session.sessions import end_sessions
+from greenroom.kit.stops import stop
+from greenroom.manager.tasks.context import News, PrimaryContext
+
+
+async def run_agents(ctx: PrimaryContext, news: News) -> None:
+    """Draw the conclusions from what was heard of Agents."""
+    agents = [AgentReport(**row) for row in await db_liveness.read_agents(ctx.db, ctx.zone_id)]
+    names = {agent.agent_id: agent.hostname or agent.agent_id for agent in agents}
+    timings = FleetTimings(
+        missing_s=ctx.config.agent_missing_s, lost_s=ctx.config.session_lost_s, dead_s=ctx.config.agent_dead_s
+    )
+    plan = core_liveness.plan(agents, timings, quiet=ctx.quiet)
+    if plan:
+        await stop("primary.after_check")
+    for action in plan:
+        if ctx.tasks.troubles.rests("agents", action.agent_id):
+            continue
+        async with ctx.tasks.apart("agents", action.agent_id):
+            if isinstance(action, SessionsLost):
+                await _lose(ctx, action, news)
+            else:
+                await _move(ctx, action, names[action.agent_id], news)
+    await _end_of_dead(ctx, news)
+
+
+async def _move(ctx: PrimaryContext, action: AgentMove, name: str, news: News) -> None:
+    async with guarded(ctx.db, ctx.fence) as connection:
+        await stop("primary.in_guard")
+        rows = await _moved(ctx, connection, action, name)
+    if rows is None:
+        return
+    level = "INFO" if action.to == "running" else "WARNING"
+    news.log(level, f"agent-{action.to}", f"Agent {name} is {action.to}: {action.reason}")
+    news.add("agents:", f"agent:{action.agent_id}")
+    for row in rows:
+        news.moved(row, f"its Agent {name} is {action.to}")
+
+
+async def _moved(
+    ctx: PrimaryContext, connection: Connection, action: AgentMove, name: str
+) -> list[dict[str, Any]] | None:
+    """The sessions that changed with the Agent; None where it does not change, because it was heard meanwhile."""
+    if action.to == "missing":
+        return await db_liveness.mark_missing(connection, action.agent_id, ctx.config.agent_missing_s)
+    if action.to == "dead":
+        if not await db_liveness.mark_dead(connection, action.agent_id, ctx.config.agent_dead_s):
+            return None
+        return await db_liveness.delete_sessions_of(
+            connection, action.agent_id, f"Agent {name} is dead: {action.reason}"
+        )
+    if not await db_liveness.set_agent_status(connection, action.agent_id, action.before, action.to):
+        return None
+    if action.before != "pending":
+        await await_return(connection, action.agent_id)
+    return []
+
+
+async def _lose(ctx: PrimaryContext, action: SessionsLost, news: News) -> None:
+    async with guarded(ctx.db, ctx.fence) as connection:
+        rows = await db_liveness.mark_lost(connection, action.agent_id, action.reason)
+    for row in rows:
+        news.moved(row, action.reason, "WARNING")
+
+
+async def _end_of_dead(ctx: PrimaryContext, news: News) -> None:
+    """Nobody will confirm these any more; a container that returns with its Agent gets the verdict destroy."""
+    session_ids = await db_liveness.read_endable_of_dead(ctx.db, ctx.zone_id)
+    if not session_ids:
+        return
+    async with guarded(ctx.db, ctx.fence) as connection:
+        ended = await end_sessions(connection, session_ids, "its Agent is dead")
+    for session_id in ended:
+        news.moved({"session_id": session_id, "status": "deleted"}, "its Agent is dead")
+
+
+async def run_offers(ctx: PrimaryContext, news: News) -> None:
+    """Make what Agents offer follow what they report and what administrators override."""
+    offers = await db_liveness.changed_offers(ctx.db, ctx.zone_id, ctx.config.cpu_overcommit)
+    if not offers:
+        return
+    async with guarded(ctx.db, ctx.fence) as connection:
+        for offer in offers:
+            await db_liveness.write_offer(connection, offer)
+    for offer in offers:
+        before, after = (offer["cores_before"], offer["memory_before"]), (offer["cores"], offer["memory"])
+        news.log("INFO", "agent-offer-changed", core_liveness.offer_change(offer["hostname"], before, after))
+    news.add("agents:")
+
+
+async def run_reconcile(ctx: PrimaryContext, news: News) -> None:
+    """Make what is counted as reserved agree with the sessions; looked at without lock, corrected under it."""
+    suspects = _corrections(await db_liveness.read_allocations(ctx.db, ctx.zone_id))
+    if not suspects:
+        return
+    await stop("primary.after_check")
+    async with guarded(ctx.db, ctx.fence) as connection:
+        await stop("primary.in_guard")
+        rows = await db_liveness.lock_allocations(connection, ctx.zone_id, [c.agent_id for c in suspects])
+        wrong = _corrections(rows)
+        for correction in wrong:
+            await db_liveness.correct_allocation(connection, correction.agent_id, correction.cores, correction.memory)
+    for correction in wrong:
+        news.log("WARNING", "capacity-corrected", correction.reason)
+        news.add("agents:")
+
+
+def _corrections(rows: list[dict[str, Any]]) -> list[core_liveness.Correction]:
+    return core_liveness.corrections(Allocation(**row) for row in rows)

@@ -1,0 +1,80 @@
+"""What the Primary's tasks are given each round, and what they did in it.
+
+Log rows are written at once, notifications are sent together at the end of a round.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import Level, LogWriter
+from greenroom.db.fleet.leases import Fence
+from greenroom.kit.config import ManagerConfig
+from greenroom.kit.secrets import Secrets
+from greenroom.manager.isolation import Tasks
+
+
+@dataclass(frozen=True, slots=True)
+class PrimaryContext:
+    """One round of the Primary of one zone.
+
+    `fence` goes into every write (`db.fleet.leases.guarded`). While `quiet` is true nothing destructive may be
+    concluded from silence: not missing, not lost, no deadline passed (QUIET of PROTOCOLS §1). `tasks` keeps what fails
+    apart.
+    """
+
+    db: Database
+    fence: Fence
+    zone_id: str
+    zone_name: str
+    config: ManagerConfig
+    secrets: Secrets
+    logs: LogWriter
+    quiet: bool
+    tasks: Tasks
+    lateness: Lateness = ON_TIME
+    """This Manager's own."""
+
+
+class News:
+    """Collects the notifications of one round; `send` after the commits."""
+
+    def __init__(self, logs: LogWriter, zone_name: str) -> None:
+        self._logs = logs
+        self._zone_name = zone_name
+        self._events: set[str] = set()
+
+    def log(self, level: Level, code: str, sentence: str, **fields: Any) -> None:
+        """One row of Diagnostics."""
+        self._logs.write(level, code, sentence[:1].upper() + sentence[1:], zone_name=self._zone_name, **fields)
+
+    def add(self, *events: str) -> None:
+        """Notifications `topic:id`."""
+        self._events.update(events)
+
+    def moved(self, row: Mapping[str, Any], reason: str, level: Level = "INFO") -> None:
+        """A session changed; `row` has session_id and status, and whom else it concerns."""
+        session_id, status = row["session_id"], row["status"]
+        self.log(
+            level,
+            f"session-{status}",
+            f"session {session_id} is {status}: {reason}",
+            session_id=session_id,
+            user_id=row.get("user_id"),
+            staging_config_id=row.get("staging_config_id"),
+        )
+        self.add(f"session:{session_id}")
+        if row.get("agent_id"):
+            self.add(f"agent:{row['agent_id']}")
+        if row.get("staging_config_id"):
+            self.add(f"staging:{row['staging_config_id']}")
+
+    async def send(self, db: Database) -> None:
+        """Tell everybody."""
+        if self._events:
+            await db.notify(*self._events)
+            self._events.clear()

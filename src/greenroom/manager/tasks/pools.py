@@ -1,0 +1,277 @@
+"""Keep every pool of the zone at Desired: lock the config, count in the next statement, plan, write (PROTOCOLS §3).
+
+A look without locks, the same few statements however many pools there are, finds those that need something. Their plan
+is made anew inside the guarded transaction that holds the config's row, so that two Primaries, or a Primary and an
+administrator, never both act on one count.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.rows import DictRow
+
+from greenroom.core.launch.eviction import people_waiting
+from greenroom.core.launch.placement import AgentView
+from greenroom.core.pool.model import (
+    Broken,
+    Create,
+    PoolConfig,
+    PooledSession,
+    PoolPlan,
+    PoolSnapshot,
+    Retire,
+    Shortfall,
+    config_title,
+)
+from greenroom.core.pool.plan import MOST_CREATES, plan
+from greenroom.core.session.states import SessionStatus
+from greenroom.core.workspace.spec_builder import fingerprint, staged_spec
+from greenroom.db import row_mapping
+from greenroom.db.database import Connection
+from greenroom.db.diagnostics.logs import Level
+from greenroom.db.fleet.leases import guarded
+from greenroom.db.pool import snapshots
+from greenroom.db.pool.snapshots import PoolRows
+from greenroom.db.session.sessions import NewSession, destroy_unassigned, insert_session, retire
+from greenroom.kit.secrets import new_secret
+from greenroom.kit.stops import stop
+from greenroom.manager.tasks.context import PrimaryContext
+
+
+def snapshot_of(config: DictRow, rows: PoolRows) -> PoolSnapshot:
+    """One pool: its config as `db.pool.snapshots` reads it, and the rows that were read for it, perhaps among others.
+
+    Raises:
+        GreenroomError: no container can be made of the workspace.
+    """
+    config_id = config["staging_config_id"]
+    image, zone = row_mapping.image_facts(rows.images[config["image_id"]]), row_mapping.zone_facts(rows.zone)
+    config_hash = fingerprint(image, zone, row_mapping.staged_permissions(config), config["revision"])
+    broken = [
+        row
+        for row in rows.broken.get(config_id, ())
+        if row["config_hash"] == config_hash and (config["recycled"] is None or config["recycled"] <= row["broke"])
+    ]
+    return PoolSnapshot(
+        now=config["now"],
+        config=PoolConfig(
+            staging_config_id=str(config_id),
+            num_sessions=config["num_sessions"],
+            expiration_h=config["expiration"],
+            paused=config["paused"],
+            deleted=config["deleted"] is not None,
+            config_hash=config_hash,
+            failures=config["failures"],
+            last_error=config["last_error"],
+            next_try=config["next_try"],
+            last_success=rows.successes.get(config_id),
+            recycled=config["recycled"],
+            broken=tuple(_broken(row) for row in broken),
+        ),
+        image=image,
+        zone=zone,
+        strategy=rows.zone["load_balancing_strategy"],
+        sessions=tuple(_pooled(row) for row in rows.sessions.get(config_id, ())),
+        agents=_agents_of(rows, image.name),
+        failed_on=frozenset(
+            row["agent_id"]
+            for row in rows.failed_on.get(config_id, ())
+            if row["config_hash"] == config_hash and not _is_forgiven(config, row["created"])
+        ),
+        leaving=rows.leaving.get(config_id, 0),
+        people_waiting=people_waiting(rows.people_waiting, zone.zone_name),
+    )
+
+
+def _is_forgiven(config: DictRow, failed: datetime) -> bool:
+    """The pool was recycled, or its workspace changed, since."""
+    return config["recycled"] is not None and failed < config["recycled"]
+
+
+def _pooled(row: DictRow) -> PooledSession:
+    fields: dict[str, Any] = {**row, "status": SessionStatus(row["status"])}
+    return PooledSession(**fields)
+
+
+def _broken(row: DictRow) -> Broken:
+    return Broken(created=row["created"], broke=row["broke"], error=row["error"])
+
+
+def _agents_of(rows: PoolRows, image: str) -> tuple[AgentView, ...]:
+    """The Agents of the zone with what they said of this image; who said nothing of it is read as not having it."""
+    said: dict[str, dict[str, Any]] = {row["agent_id"]: row for row in rows.agent_images.get(image, ())}
+    return tuple(row_mapping.agent_view(row | said.get(row["agent_id"], {})) for row in rows.agents)
+
+
+_LEVELS: Final[dict[str, Level]] = {
+    "paused": "INFO",
+    "image-unavailable": "ERROR",
+    "start-failing": "ERROR",
+}
+"""Level of the log row of a shortfall; WARNING where nothing stands here."""
+
+
+async def run_pools(ctx: PrimaryContext) -> None:
+    """One round over the pools of the zone. One that cannot be filled does not stop the others.
+
+    Raises:
+        LeaseLost: the term is over; nothing was written afterwards.
+        Unavailable: the database cannot be reached.
+    """
+    async with ctx.db.connection() as connection:
+        configs = await snapshots.look_at_pools(connection, ctx.zone_id)
+        if not configs:
+            return
+        rows = await snapshots.read_pools(connection, ctx.zone_id, configs)
+    for config in configs:
+        staging_config_id = str(config["staging_config_id"])
+        if ctx.tasks.troubles.rests("pools", staging_config_id):
+            continue
+        async with ctx.tasks.apart("pools", staging_config_id):
+            if _needs_something(config, rows):
+                await run_pool(ctx, staging_config_id)
+        await asyncio.sleep(0)  # many plans in a row are not to keep Agents waiting
+
+
+async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]) -> None:
+    """Plan these pools now, as something was said of them; those of other zones are left alone.
+
+    Raises:
+        LeaseLost: the term is over; nothing was written afterwards.
+        Unavailable: the database cannot be reached.
+    """
+    for staging_config_id in staging_config_ids:
+        if not ctx.tasks.troubles.rests("pools", staging_config_id):
+            async with ctx.tasks.apart("pools", staging_config_id):
+                await run_pool(ctx, staging_config_id)
+
+
+async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | None:
+    """Bring one pool towards Desired; returns what was planned, None when the zone has no such config.
+
+    Raises:
+        LeaseLost: the term is over; nothing was written.
+    """
+    async with guarded(ctx.db, ctx.fence) as connection:
+        config = await snapshots.lock_pool(connection, ctx.zone_id, staging_config_id)
+        if config is None:
+            return None
+        snapshot = snapshot_of(config, await snapshots.read_pools(connection, ctx.zone_id, [config]))
+        await stop("pool.after_count")
+        made = plan(snapshot)
+        events = await _apply(ctx, connection, snapshot, config, made)
+        await snapshots.remember_plan(connection, staging_config_id, _memory(made))
+    if events or _is_news(config, made):
+        # Pages look again in any case; a pool that is named is planned anew.
+        await ctx.db.notify(f"staging:{staging_config_id if _goes_on(made) else ''}", *events)
+    _log(ctx, config, snapshot, made)
+    return made
+
+
+def _needs_something(config: DictRow, rows: PoolRows) -> bool:
+    """Would a plan do or remember anything?"""
+    made = plan(snapshot_of(config, rows))
+    return bool(made.actions) or _is_news(config, made)
+
+
+def _is_news(config: DictRow, made: PoolPlan) -> bool:
+    """Whether a config remembers something else than before."""
+    return any(config[name] != value for name, value in _memory(made).items())
+
+
+def _goes_on(made: PoolPlan) -> bool:
+    """Whether the next plan may find more to do at once; after a few creations it first has to hear what becomes of
+    them."""
+    return len(made.creates) == MOST_CREATES or len(made.creates) < len(made.actions)
+
+
+async def _apply(
+    ctx: PrimaryContext, connection: Connection, snapshot: PoolSnapshot, config: DictRow, made: PoolPlan
+) -> list[str]:
+    """Write the actions in the order of locks, capacity rows before sessions; returns the events to send."""
+    agents: set[str] = set()
+    sessions: list[str] = []
+    for action in sorted(made.creates, key=lambda create: create.agent_id):
+        new = _new_session(ctx, snapshot, config, action)
+        if await insert_session(connection, new):
+            agents.add(action.agent_id)
+            sessions.append(new.session_id)
+    places = {session.session_id: session.agent_id for session in snapshot.sessions}
+    for action in sorted((a for a in made.actions if not isinstance(a, Create)), key=lambda a: a.session_id):
+        end = retire if isinstance(action, Retire) else destroy_unassigned
+        if await end(connection, action.session_id, action.reason):
+            agents.add(places[action.session_id])
+            sessions.append(action.session_id)
+    return [f"agent:{agent_id}" for agent_id in agents] + [f"session:{session_id}" for session_id in sessions]
+
+
+def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: DictRow, create: Create) -> NewSession:
+    session_id, credential = str(uuid.uuid4()), new_secret()
+    permissions = row_mapping.staged_permissions(config)
+    spec = staged_spec(snapshot.image, snapshot.zone, permissions, session_id=session_id, credential=credential)
+    return NewSession(
+        session_id=session_id,
+        zone_id=snapshot.zone.zone_id,
+        image_id=snapshot.image.image_id,
+        agent_id=create.agent_id,
+        spec=spec.stored(),
+        credential_encrypted=ctx.secrets.encrypt(credential),
+        spec_hash=spec.hash(),
+        config_hash=snapshot.config.config_hash,
+        cores=snapshot.image.cores,
+        memory=snapshot.image.memory,
+        ttl_s=snapshot.config.expiration_h * 3600,
+        permissions=permissions,
+        allow_origin=",".join(spec.allow_origin),
+        upstream_auth=spec.upstream_auth,
+        staging_config_id=snapshot.config.staging_config_id,
+        replaces=create.replaces,
+        term=ctx.fence.term,
+    )
+
+
+def _memory(made: PoolPlan) -> dict[str, Any]:
+    return {
+        "shortfall_code": made.shortfall.code if made.shortfall else None,
+        "shortfall_reason": made.shortfall.reason if made.shortfall else None,
+        "failures": made.failures,
+        "last_error": made.last_error,
+        "next_try": made.next_try,
+    }
+
+
+def _log(ctx: PrimaryContext, config: DictRow, snapshot: PoolSnapshot, made: PoolPlan) -> None:
+    names = snapshot.image.friendly_name, snapshot.zone.zone_name
+    title = config_title(*names, snapshot.config.staging_config_id)
+    common: dict[str, Any] = {
+        "zone_name": snapshot.zone.zone_name,
+        "staging_config_id": snapshot.config.staging_config_id,
+    }
+    for action in made.actions:
+        if isinstance(action, Create):
+            ctx.logs.write("INFO", "staged-session-created", f"Staging {title}: {action.reason}", **common)
+        else:
+            failed = any(s.session_id == action.session_id and s.error and not s.was_usable for s in snapshot.sessions)
+            level, code = ("ERROR", "staged-session-failed") if failed else ("INFO", "staged-session-ended")
+            message = f"A staged session of {title} ends: {action.reason}"
+            ctx.logs.write(level, code, message, session_id=action.session_id, **common)
+    _log_shortfall(ctx, config["shortfall_code"], made.shortfall, title, common)
+
+
+def _log_shortfall(
+    ctx: PrimaryContext, before: str | None, now: Shortfall | None, title: str, common: dict[str, Any]
+) -> None:
+    """One row per change of the cause, not one per round; that sessions are starting is the usual way of things."""
+    code = now.code if now is not None and now.code != "starting" else None
+    was = before if before != "starting" else None
+    if now is not None and code is not None and code != was:
+        level = _LEVELS.get(code, "WARNING")
+        ctx.logs.write(level, "staging-shortfall", f"{title}: {now.reason}", details={"code": code}, **common)
+    elif code is None and was is not None:
+        what = "it is full" if now is None else "it is being filled"
+        ctx.logs.write("INFO", "staging-recovered", f"{title}: {what} again; over is {was}.", **common)

@@ -1,0 +1,89 @@
+"""The Primary deletes what need not be kept any longer, beside its rounds: nothing time-sensitive waits for it.
+
+In its rounds it removes the records of Managers that left its zone long ago, where the installation wants it so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+import psycopg
+import structlog
+
+from greenroom.core.errors import GreenroomError
+from greenroom.core.fleet.liveness import ManagerRecord, Removal, departed
+from greenroom.core.installation import installation_of
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.retention import Keep, prune
+from greenroom.db.fleet import managers
+from greenroom.db.fleet.leases import hold
+from greenroom.db.installation import stored_settings
+from greenroom.manager.tasks.context import News, PrimaryContext
+
+log = structlog.get_logger(__name__)
+
+INTERVAL_S: Final = 60.0
+
+
+class Retention:
+    """Cleans up every `INTERVAL_S` while `is_primary()`. The Primaries of several zones take turns."""
+
+    def __init__(self, db: Database, is_primary: Callable[[], bool]) -> None:
+        self._db = db
+        self._is_primary = is_primary
+
+    async def run(self) -> None:
+        """For ever; what goes wrong is logged and tried again."""
+        while True:
+            await asyncio.sleep(INTERVAL_S)
+            if self._is_primary():
+                try:
+                    await self.round()
+                except (GreenroomError, psycopg.Error) as error:
+                    log.warning("clean-up put off", reason=str(error).strip())
+
+    async def round(self) -> None:
+        """Clean up once, by the settings of the installation as they are now.
+
+        Raises:
+            Unavailable: the database cannot be reached.
+        """
+        settings = installation_of(await stored_settings(self._db))
+        keep = Keep(
+            log_rows=settings.log_retention_rows,
+            log_days=settings.log_retention_days,
+            security_rows=settings.security_log_retention_rows,
+            security_days=settings.security_log_retention_days,
+            launch_days=settings.launch_retention_days,
+        )
+        if deleted := await prune(self._db, keep):
+            log.info("rows that need not be kept any longer were deleted", **deleted)
+
+
+async def run_records(ctx: PrimaryContext, news: News) -> None:
+    """Remove what `core.fleet.liveness.departed` names; a Manager that came back meanwhile stays.
+
+    Raises:
+        LeaseLost: the term ended meanwhile; nothing was written.
+        Unavailable: the database cannot be reached.
+    """
+    keep_days = installation_of(await stored_settings(ctx.db)).manager_record_retention_days
+    if ctx.quiet or keep_days == 0:
+        return
+    records = [ManagerRecord(**row) for row in await managers.read_records(ctx.db, ctx.zone_id)]
+    for removal in departed(records, keep_days):
+        if ctx.tasks.troubles.rests("records", removal.instance_id):
+            continue
+        async with ctx.tasks.apart("records", removal.instance_id):
+            await _remove(ctx, removal, keep_days, news)
+
+
+async def _remove(ctx: PrimaryContext, removal: Removal, keep_days: float, news: News) -> None:
+    async with ctx.db.transaction() as connection:
+        await managers.lock_zones(connection)  # comes before the lease in the order of locks, so not `guarded`
+        await hold(connection, ctx.fence)
+        removed = await managers.remove_record(connection, removal.manager_id, keep_days)
+    if removed:
+        news.log("INFO", "manager-removed", f"the record of {removal.instance_id} was removed: {removal.reason}")

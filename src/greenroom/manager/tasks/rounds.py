@@ -1,0 +1,127 @@
+"""The Primary's round: the zone's time-sensitive tasks, each fenced, one after the other; and refills beside it.
+
+A round does all the tasks of its zone one after the other; a session that was assigned is replaced beside it, within
+milliseconds: a pool that something was said of is planned by itself. Nothing depends on that: what is missed is found
+by the round.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+import structlog
+
+from greenroom.core.errors import GreenroomError
+from greenroom.kit.clock import boottime_s
+from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
+from greenroom.manager.tasks.context import News, PrimaryContext
+from greenroom.manager.tasks.deadlines import run_cleanup, run_deadlines, run_expiry, run_missed_moves, run_recovered
+from greenroom.manager.tasks.pools import run_named_pools, run_pools
+from greenroom.manager.tasks.replacement import run_stranded, run_successors
+from greenroom.manager.tasks.retention import run_records
+
+UPKEEP_S: Final = 5.0
+"""Between two rounds that also count and clean up."""
+
+Task = Callable[[PrimaryContext, News], Awaitable[None]]
+
+TASKS: Final[dict[str, Task]] = {
+    "agents": run_agents,
+    "moves": run_missed_moves,
+    "deadlines": run_deadlines,
+    "offers": run_offers,
+    "successors": lambda ctx, _: run_successors(ctx),
+    "pools": lambda ctx, _: run_pools(ctx),
+    "expiry": lambda ctx, _: run_expiry(ctx),
+}
+"""Of every round, in this order."""
+UPKEEP: Final[dict[str, Task]] = {
+    "stranded": lambda ctx, _: run_stranded(ctx),
+    "reconcile": run_reconcile,
+    "recovered": run_recovered,
+    "cleanup": run_cleanup,
+    "records": run_records,
+}
+"""Of the rounds that also count and clean up; a search in vain for what is stranded is not repeated more often."""
+
+
+class PrimaryRounds:
+    """Runs the tasks of a round; remembers only its term, and when it last did the slow ones."""
+
+    def __init__(self) -> None:
+        self._upkeep_at_s = float("-inf")
+        self._term = 0
+
+    async def run(self, ctx: PrimaryContext) -> None:
+        """One round of all tasks.
+
+        Raises:
+            LeaseLost: the term ended meanwhile; nothing was written afterwards.
+            Unavailable: the database cannot be reached.
+            GreenroomError: none of the tasks can be done; another Manager may do better.
+        """
+        if ctx.fence.term != self._term:
+            await ctx.db.notify(f"lease:{ctx.fence.zone_key}")  # Agents that others answer come here now
+            self._term = ctx.fence.term
+        news = News(ctx.logs, ctx.zone_name)
+        try:
+            await _run(TASKS, ctx, news)
+            if boottime_s() - self._upkeep_at_s >= UPKEEP_S:
+                self._upkeep_at_s = boottime_s()
+                await _run(UPKEEP, ctx, news)
+        finally:
+            await news.send(ctx.db)
+        if all(ctx.tasks.troubles.stops(name) for name in TASKS):
+            raise GreenroomError("None of the Primary's tasks can be done.")
+
+
+async def _run(tasks: dict[str, Task], ctx: PrimaryContext, news: News) -> None:
+    for name, task in tasks.items():
+        if not ctx.tasks.troubles.rests(name):
+            async with ctx.tasks.apart(name):
+                await task(ctx, news)
+
+
+log = structlog.get_logger(__name__)
+
+MOST_S: Final = 10.0
+"""For the pools named together: whatever hangs here is given up, and does not keep those named later waiting."""
+
+
+class Refill:
+    """See the module.
+
+    Args:
+        context: what the Primary's tasks are given now; None while this Manager is not Primary.
+        most_s: how long the plans of the pools named together may take.
+    """
+
+    def __init__(self, context: Callable[[], PrimaryContext | None], most_s: float = MOST_S) -> None:
+        self._context = context
+        self._most_s = most_s
+        self._wanted: set[str] = set()
+        self._woken = asyncio.Event()
+
+    def want(self, staging_config_id: str) -> None:
+        """Something of this pool changed."""
+        self._wanted.add(staging_config_id)
+        self._woken.set()
+
+    async def run(self) -> None:
+        """Plan for ever; pools that are named while others are planned come next."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            wanted, self._wanted = self._wanted, set()
+            ctx = self._context()
+            if ctx is None or ctx.tasks.troubles.rests("pools"):
+                continue
+            try:
+                async with asyncio.timeout(self._most_s):
+                    await run_named_pools(ctx, sorted(wanted))
+            except TimeoutError:
+                log.warning("left to the next round", pools=sorted(wanted), reason=f"not done after {self._most_s:g} s")
+            except GreenroomError as error:
+                log.info("left to the next round", pools=sorted(wanted), reason=error.message)

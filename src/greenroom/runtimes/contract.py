@@ -1,0 +1,395 @@
+"""What runs sessions: the contract of every runtime, checked by tests/integration/test_runtime_conformance.py.
+
+A runtime knows sessions and specifications; nothing of Docker (or of what comes after it) leaks out of its module.
+Errors, all below `GreenroomError`, so that their sentence can be shown to people:
+
+RuntimeUnavailable      the runtime does not answer; nothing is known about the effect of the call: look again
+ContainerMissing        there is no container for this session
+ContainerConflict       a container with the session's name exists and is not this session, or not with this spec
+ImageMissing            the image is not on this host
+StartError              the runtime refused to create, start or change the container; the sentence is its reason
+PullError               an image could not be fetched
+ScreenshotError         no picture of the session's screen could be taken
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal, Protocol
+
+from greenroom.core.errors import GreenroomError, NotFound, Refused, Unavailable
+from greenroom.core.session.reconcile import ContainerState
+from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
+
+PROBE_TIMEOUT_S: Final = 5.0
+
+
+class RuntimeUnavailable(Unavailable):
+    """The container runtime of this host does not answer; see its log on the host."""
+
+    code = "runtime-unavailable"
+
+
+class ContainerMissing(NotFound):
+    """There is no container for this session on this host."""
+
+    code = "container-missing"
+
+
+class ContainerConflict(Refused):
+    """A container with the name of this session exists, and Greenroom did not make it for this session."""
+
+    code = "container-conflict"
+
+
+class ImageMissing(NotFound):
+    """The image is not on this host."""
+
+    code = "image-missing"
+
+
+class StartError(GreenroomError):
+    """The container could not be started."""
+
+    code = "start-failed"
+
+
+class PullError(GreenroomError):
+    """The image could not be fetched."""
+
+    code = "pull-failed"
+
+
+class ScreenshotError(GreenroomError):
+    """No picture of the session's screen could be taken."""
+
+    code = "screenshot-failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Container:
+    """One container of this installation. `agent_id` is the Agent that made it; there may be several on one host.
+
+    `address` is host:port at which this host reaches the session's page, only while `state` is running; it may change
+    with every start. `exit_code` is set while `state` is exited. `spec_hash` is `SessionSpec.hash()` at creation.
+    """
+
+    session_id: str
+    agent_id: str
+    container_id: str
+    state: ContainerState
+    spec_hash: str
+    address: str | None = None
+    exit_code: int | None = None
+    labels: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ExecResult:
+    """How a command ended. `exit_code` is None when it was still running at its deadline: it runs on, unattended.
+
+    126 or 127 mean that the program was not found or could not be run. `output` is stdout and stderr as they came, as
+    `cut_output` leaves them. It is not `output_complete` when it was still open at the end: the command runs on, a
+    child of it has its output, or the runtime was too late with it.
+    """
+
+    exit_code: int | None
+    output: str
+    output_complete: bool = True
+
+    @property
+    def last_words(self) -> str:
+        """The end of the output, for the sentence that says how the command ended."""
+        return self.output.strip()[-LAST_WORDS_MAX:] or "(it wrote nothing)"
+
+
+LAST_WORDS_MAX: Final = 500
+"""Characters of `ExecResult.last_words`."""
+OUTPUT_MAX: Final = 60_000
+LOGS_MAX: Final = 8_000
+"""Characters of `Runtime.logs`: those of many sessions that end at once travel in one check-in."""
+CUT: Final = "[the beginning of the output was cut off]\n"
+
+
+def cut_output(output: str, most: int = OUTPUT_MAX) -> str:
+    """The last `most` characters of an output; where something was cut off the first line says so."""
+    return output if len(output) <= most else CUT + output[len(CUT) - most :]
+
+
+EventKind = Literal["create", "start", "die", "oom", "pause", "unpause", "destroy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """Something happened to a container of this installation; a hint to look, never the truth itself."""
+
+    session_id: str
+    kind: EventKind
+    exit_code: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    """An image on this host. `digest` identifies its content (`sha256:…`)."""
+
+    name: str
+    digest: str
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """How to log in to a registry."""
+
+    user: str
+    password: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Capacity:
+    """What the host offers: its cores and memory times this Agent's share; `open_runtime` says what classes are."""
+
+    cores: float
+    memory_bytes: int
+    runtime_classes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What a container has used: CPU seconds since its start (only grows), and memory without reclaimable cache."""
+
+    cpu_s: float
+    memory_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HostUsage:
+    """What the host uses now: `cpu` is the load of the last minute as a fraction of its cores (may exceed 1)."""
+
+    cpu: float
+    memory_bytes: int
+    disk_free_bytes: int | None = None
+    """Where containers and the Agent write; None = not known."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterAccount:
+    """Whom the web filter runs as on this host, and the name servers it asks."""
+
+    uid: int
+    name_servers: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FilterNetwork:
+    """A network without a way out, for sessions under one web filter policy.
+
+    `address` is that of this host on it, where the filter has to listen, and `subnet` has the sessions; both are empty
+    where there are no packets to filter.
+    """
+
+    policy_id: str
+    address: str = ""
+    subnet: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeResult:
+    """What a probe saw.
+
+    `usable`: the page answered with the credential and, where frames can be read, something was painted. `painted` is
+    None where frames cannot be read (images whose page is not ours). `error` is a sentence when not usable. `silent`:
+    no answer came in time, and nothing said that none will come, as a refused connection does.
+    """
+
+    usable: bool
+    painted: bool | None = None
+    error: str = ""
+    silent: bool = False
+
+
+class Runtime(Protocol):
+    """Runs the sessions of one host for one Agent.
+
+    Every call may be repeated: what is already so is success. Any call may raise `RuntimeUnavailable`; a caller that
+    is cancelled or gets it knows nothing about the effect and looks again with `inspect` or `list`. Containers that
+    do not carry the labels of this installation are never listed, changed or removed.
+    """
+
+    async def open(self) -> None:
+        """Connect and prepare what sessions share (their network). Called once before everything else."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections. Sessions run on."""
+        ...
+
+    async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None = None) -> Container:
+        """Make the session's container, without starting it; `labels` are added to those of the runtime.
+
+        A session under a web filter policy gets the policy's network, which must be open, and no other.
+
+        If it exists already with this spec's hash and this installation, it is adopted: returned as it is, in
+        whatever state, with the labels it was made with.
+
+        Raises:
+            ContainerConflict: the name is taken by another spec, another installation, or something foreign.
+            ImageMissing: `spec.image` is not on this host; nothing is pulled here.
+            StartError: the runtime refuses this specification, or the network of its web filter is not open.
+        """
+        ...
+
+    async def put_files(self, session_id: str, files: Sequence[File]) -> None:
+        """Write files into it, replacing what is there; also before it was ever started.
+
+        They go where the session will see them: into a mounted folder where one is mounted over their place.
+
+        Raises:
+            ContainerMissing: it is not there.
+            StartError: the runtime could not write them, e.g. into a folder that is mounted read-only.
+        """
+        ...
+
+    async def start(self, session_id: str) -> Container:
+        """Start it (also after it was stopped or has exited) and return it with its address.
+
+        Raises:
+            ContainerMissing: it was not created.
+            StartError: the runtime could not start it, or the network of its web filter is not open.
+        """
+        ...
+
+    async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
+        """Ask it to end, kill it after `grace_s`. Its files stay. A paused one is stopped too.
+
+        Raises:
+            ContainerMissing: it is not there.
+        """
+        ...
+
+    async def pause(self, session_id: str) -> None:
+        """Freeze all its processes; it keeps its memory.
+
+        Raises:
+            ContainerMissing: it is not there.
+            StartError: it is not running.
+        """
+        ...
+
+    async def unpause(self, session_id: str) -> None:
+        """Let it go on.
+
+        Raises:
+            ContainerMissing: it is not there.
+            StartError: it is neither paused nor running.
+        """
+        ...
+
+    async def remove(self, session_id: str) -> None:
+        """Kill it and delete it with its anonymous volumes. That it is not there is success.
+
+        Raises:
+            ContainerConflict: a container with its name exists that is not of this installation; it is left alone.
+        """
+        ...
+
+    async def list(self) -> list[Container]:
+        """All containers of this installation, of every Agent (`Container.agent_id`), in any state."""
+        ...
+
+    async def inspect(self, session_id: str) -> Container | None:
+        """The session's container, or None if there is none of this installation."""
+        ...
+
+    async def exec(self, session_id: str, command: Exec) -> ExecResult:
+        """Run a command inside it and wait until it ends or until `command.deadline_s` has passed.
+
+        The session's credential is not in the command's environment.
+
+        Raises:
+            ContainerMissing: it is not there.
+            StartError: it is not running.
+        """
+        ...
+
+    async def logs(self, session_id: str, lines: int = 50) -> str:
+        """The last lines of what its first process wrote, at most `LOGS_MAX` characters; empty if it is not there."""
+        ...
+
+    def events(self) -> AsyncIterator[Event]:
+        """What happens to containers of this installation from now on. Events may be lost; the iterator may end.
+
+        Raises:
+            RuntimeUnavailable: the connection was lost; call it again after a pause.
+        """
+        ...
+
+    async def images(self) -> list[Image]:
+        """The images on this host; one entry per name."""
+        ...
+
+    async def image(self, name: str) -> Image | None:
+        """The image `name` (`repository:tag`), or None if it is not on this host."""
+        ...
+
+    def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
+        """Fetch an image; yields its progress in percent (0-100, never falling) and ends when it is on this host.
+
+        Raises:
+            PullError: with the registry's reason.
+        """
+        ...
+
+    async def capacity(self) -> Capacity:
+        """What this Agent offers to sessions."""
+        ...
+
+    async def usage(self, session_id: str) -> Usage | None:
+        """What a running session has used; None if it does not run. Cheap (some 0.1 ms), may be called often."""
+        ...
+
+    async def disk_usage(self, session_id: str) -> int | None:
+        """Bytes it has written outside mounted folders; None = that is not known, or it is not there."""
+        ...
+
+    async def host_usage(self) -> HostUsage:
+        """What the whole host uses."""
+        ...
+
+    async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
+        """Look at the session's page as a viewer would; never raises, takes at most `timeout_s`."""
+        ...
+
+    async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
+        """The session's screen as a JPEG that fits into width x height pixels; never enlarged, without the pointer.
+
+        Takes `PROBE_TIMEOUT_S` and the time to make the picture smaller; disturbs nobody who views the session.
+
+        Raises:
+            ScreenshotError: the page does not answer, or is of an image whose screen cannot be read.
+        """
+        ...
+
+    async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
+        """Make the network of a policy and see to it that it has no way out but the filter; again = look again.
+
+        Raises:
+            StartError: that cannot be made sure on this host, with the reason.
+        """
+        ...
+
+    async def close_filter_network(self, policy_id: str) -> bool:
+        """Remove it if no container is on it; False when there is one. That it is not there is success."""
+        ...
+
+    async def filter_networks(self) -> list[FilterNetwork]:
+        """The networks of this Agent's policies."""
+        ...
+
+    async def remove_all(self) -> int:
+        """Remove all containers of this installation and what they share (network, firewall rules).
+
+        For `greenroom down`. Returns how many containers were removed.
+        """
+        ...

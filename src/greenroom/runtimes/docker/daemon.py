@@ -1,0 +1,41 @@
+"""The Docker daemon of a host: the way to it, and what it offers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+import aiodocker
+import aiohttp
+
+from greenroom.runtimes.contract import Capacity, RuntimeUnavailable
+
+CALL_TIMEOUT_S: Final = 60.0
+
+
+def connect(docker_host: str | None) -> aiodocker.Docker:
+    """A client of the daemon at this address; None = what the `docker` command uses.
+
+    Raises:
+        RuntimeUnavailable: there is none.
+    """
+    timeout = aiohttp.ClientTimeout(total=CALL_TIMEOUT_S, connect=10)
+    try:
+        return aiodocker.Docker(url=docker_host, timeout=timeout)
+    except (AssertionError, ValueError, aiodocker.DockerContextError) as error:
+        where = f" at {docker_host}" if docker_host else ""
+        raise RuntimeUnavailable(f"There is no Docker daemon{where}; start one, or set DOCKER_HOST.") from error
+
+
+def capacity(info: Mapping[str, Any], share: float, runtime_classes: Sequence[str]) -> Capacity:
+    """What is offered of the host that answered `GET /info`: of the runtimes those that it has."""
+    return Capacity(
+        cores=info["NCPU"] * share,
+        memory_bytes=int(info["MemTotal"] * share),
+        runtime_classes=tuple(name for name in runtime_classes if name in info["Runtimes"]),
+    )
+
+
+def missing(info: Mapping[str, Any], runtime_classes: Sequence[str]) -> list[str]:
+    """The runtimes that are to be offered, and that the daemon does not have."""
+    return [name for name in runtime_classes if name not in info["Runtimes"]]

@@ -1,0 +1,65 @@
+"""Docker's errors as those of the contract."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+import aiodocker
+import aiohttp
+
+from greenroom.runtimes.contract import ContainerMissing, ImageMissing, PullError, RuntimeUnavailable, StartError
+
+NO_ANSWER = 900
+"""Status of an error of aiodocker's own: there is no connection."""
+NO_ADDRESSES = "IPv4 address pool"
+NETWORKS_FULL = (
+    "Docker has no range of addresses left for one more network; remove networks that nobody uses, or give it more with"
+    " default-address-pools in its daemon.json"
+)
+
+
+@asynccontextmanager
+async def translated(image: str = "", pull: str = "", *, asks: bool = False) -> AsyncGenerator[None]:
+    """Docker's errors as those of the contract.
+
+    Args:
+        image: a 404 is about this image.
+        pull: this image is being fetched.
+        asks: no session is changed, so an error inside the daemon says nothing of one: it does not work at the moment.
+    """
+    try:
+        yield
+    except aiodocker.DockerError as error:
+        raise _meaning(error, image, pull, asks=asks) from error
+    except (aiohttp.ClientError, OSError, TimeoutError) as error:
+        raise RuntimeUnavailable(f"The Docker daemon does not answer ({plainly(error)}).") from error
+
+
+def plainly(error: Exception, nothing: str = "time ran out") -> str:
+    """What an error says to people, to stand inside a sentence; of one of the connection its innermost reason alone.
+
+    `nothing` stands for an error without words.
+    """
+    text = error.message if isinstance(error, aiodocker.DockerError) else str(error)
+    if isinstance(error, aiodocker.DockerError) and error.status == NO_ANSWER:
+        reason = text.rpartition("[")[2].rstrip("] ").lower()
+        return "nothing listens there" if reason.startswith("connect call failed") else reason
+    return re.sub(r"^Error response from daemon: ", "", text).strip().rstrip(".") or nothing
+
+
+def _meaning(error: aiodocker.DockerError, image: str, pull: str, *, asks: bool) -> Exception:
+    text = plainly(error)
+    if error.status == NO_ANSWER or (asks and error.status >= 500):
+        how = "does not answer" if error.status == NO_ANSWER else "answers with an error"
+        return RuntimeUnavailable(f"The Docker daemon {how}: {text}.")
+    if NO_ADDRESSES in text:
+        return RuntimeUnavailable(f"{NETWORKS_FULL} ({text}).")
+    if pull:
+        return PullError(f"The image {pull} could not be fetched: {text}.")
+    if error.status == 404 and image:
+        return ImageMissing(f"The image {image} is not on this host: {text}.")
+    if error.status == 404:
+        return ContainerMissing()
+    return StartError(f"Docker refused: {text}.")

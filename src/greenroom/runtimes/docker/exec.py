@@ -1,0 +1,137 @@
+"""Run a command inside a container through the Docker API, with a deadline; its output and its end."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Mapping
+from typing import Any, Final
+
+from aiodocker.containers import DockerContainer
+
+from greenroom.core.workspace.exec_config import spells_root
+from greenroom.core.workspace.session_spec import Exec
+from greenroom.runtimes.contract import OUTPUT_MAX, ExecResult, StartError, cut_output
+from greenroom.runtimes.docker.mounts import refuse_root
+from greenroom.runtimes.docker.spec import CHOSEN
+
+LOOK_EVERY_S: Final = 0.2
+DRAIN_S: Final = 10.0
+"""The most that is waited for output after the end of a command whose child goes on writing."""
+
+
+class _Output:
+    """What a command writes, as it comes."""
+
+    def __init__(self) -> None:
+        self.received_bytes = 0
+        self._data = bytearray()
+
+    async def read(self, stream: Any) -> None:
+        """Until the command and all its children have closed it."""
+        while (message := await stream.read_out()) is not None:
+            self.received_bytes += len(message.data)
+            self._data += message.data
+            del self._data[: -4 * OUTPUT_MAX]
+
+    @property
+    def text(self) -> str:
+        """The end of it."""
+        return cut_output(self._data.decode(errors="replace"))
+
+
+async def attend(execution: Any, command: Exec) -> ExecResult:
+    """Start a command, and stay with it until its end or its deadline; then as long as its output may still come.
+
+    Args:
+        execution: the command, created in its container (aiodocker's).
+        command: its deadline, and how long its output is waited for.
+    """
+    output = _Output()
+    async with execution.start(detach=False) as stream:
+        reading = asyncio.create_task(output.read(stream), name="exec-output")
+        try:
+            exit_code = await _wait(execution, reading, command.deadline_s)
+            if exit_code is not None:
+                await _drain(reading, output, command.output_within_s)
+            complete = reading.done()
+        finally:
+            reading.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await reading
+    return ExecResult(exit_code=exit_code, output=output.text, output_complete=complete)
+
+
+async def _drain(reading: asyncio.Task[None], output: _Output, silent_s: float) -> None:
+    """Read on until the output is closed, or nothing came for `silent_s`: the daemon may deliver it after the end."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(DRAIN_S):
+            before = -1
+            while not reading.done() and output.received_bytes > before:
+                before = output.received_bytes
+                await asyncio.wait({reading}, timeout=silent_s)
+
+
+async def _wait(execution: Any, reading: asyncio.Task[None], deadline_s: float) -> int | None:
+    """The exit code, or None when the deadline has passed. Looks at once when the output ends."""
+    loop = asyncio.get_running_loop()
+    end = loop.time() + deadline_s
+    while True:
+        if (left_s := end - loop.time()) > 0 and not reading.done():
+            await asyncio.wait({reading}, timeout=min(LOOK_EVERY_S, left_s))
+        facts = await execution.inspect()
+        if not facts["Running"] and facts["ExitCode"] is not None:
+            return int(facts["ExitCode"])
+        if loop.time() >= end:
+            return None
+        if reading.done():
+            await asyncio.sleep(0.01)
+
+
+async def run_exec(docker: Any, found: Mapping[str, Any], command: Exec) -> ExecResult:
+    """See `base.Runtime.exec`. A command has ended when its process has, even if a child of it keeps the output open.
+
+    Args:
+        docker: the client.
+        found: what Docker says of the container.
+        command: what runs in it.
+
+    `VNC_PW` is emptied: Docker gives a command the environment of the container, and with it the page's password.
+
+    Raises:
+        StartError: it is not running, or the command would be root's beside a folder of the host.
+    """
+    if (status := found["State"]["Status"]) != "running":
+        raise StartError(f"The command was not run: the session is {status}.")
+    container: DockerContainer = docker.containers.container(found["Id"])
+    await refuse_root(container, found, command.user, "The command")
+    image: dict[str, Any] = await docker.images.inspect(found["Image"]) if chosen(found) else {}
+    variables: dict[str, str | None] = {**withheld(command, found, image), **command.environment, "VNC_PW": ""}
+    # a name alone takes the variable away
+    environment = [name if value is None else f"{name}={value}" for name, value in variables.items()]
+    execution: Any = await container.exec(
+        list(command.argv), user=command.user or "", environment=environment, workdir=command.workdir
+    )
+    return await attend(execution, command)
+
+
+def withheld(command: Exec, found: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, str | None]:
+    """The variables that the session's user chose, for a command of somebody else: as in the image, or not at all.
+
+    Args:
+        command: what would run.
+        found: what Docker says of the container.
+        image: what it says of its image.
+
+    They would make the command run that user's code (BASH_ENV, LD_PRELOAD, …), in most cases as root.
+    """
+    own = str(found["Config"].get("User") or "")
+    if command.user in {None, "", own} and own and not spells_root(own):
+        return {}
+    of_image = dict(entry.partition("=")[::2] for entry in image.get("Config", {}).get("Env") or ())
+    return {name: of_image.get(name) for name in chosen(found)}
+
+
+def chosen(found: Mapping[str, Any]) -> list[str]:
+    """Names of the variables that the session's user chose."""
+    return [name for name in found["Config"]["Labels"].get(CHOSEN, "").split(",") if name]

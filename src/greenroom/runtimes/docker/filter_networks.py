@@ -1,0 +1,191 @@
+"""The networks of sessions under a web filter: one for each policy of each Agent, without a way out (`--internal`).
+
+Docker keeps such a network from everything but this host; the rules (`filter_firewall`) leave of the host only the
+port at which the filter listens. Ports are not published on such networks, so a session's page is reached at the
+container's own address.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import aiodocker
+
+from greenroom.core.web_filter.squid import PORT
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.runtimes.contract import FilterAccount, FilterNetwork, StartError
+from greenroom.runtimes.docker import firewall
+from greenroom.runtimes.docker.errors import NETWORKS_FULL, NO_ADDRESSES
+from greenroom.runtimes.docker.firewall import account_rules, network_rules
+from greenroom.runtimes.docker.networks import OPTION, create_bridge, remove_bridge
+from greenroom.runtimes.docker.spec import AGENT, INSTALLATION, PAGE_PORT, POLICY, Identity
+
+LOCAL: Final = "localhost,127.0.0.1,::1"
+"""What programs in the session reach without the filter: the session itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Network:
+    """A policy's network as Docker has it."""
+
+    name: str
+    bridge: str
+    seen: FilterNetwork
+
+
+def network_name(identity: Identity, policy_id: str) -> str:
+    """Name of the network; agent and policy by the first 8 hex digits of their ids."""
+    return f"{identity.network}-web-{identity.agent_id[:8]}-{policy_id[:8]}"
+
+
+def bridge_name(identity: Identity, policy_id: str) -> str:
+    """Its interface on the host (at most 15 characters)."""
+    digest = hashlib.sha256(f"{identity.agent_id}/{policy_id}".encode()).hexdigest()
+    return f"gw-{digest[:12]}"
+
+
+class FilterNetworks:
+    """Those of one Agent. Only a network that `open` made tight in this process counts as open."""
+
+    def __init__(self, identity: Identity) -> None:
+        self._identity = identity
+        self._open: dict[str, FilterNetwork] = {}
+
+    async def open(self, docker: aiodocker.Docker, policy_id: str, account: FilterAccount) -> FilterNetwork:
+        """See `base.Runtime.open_filter_network`."""
+        self._open.pop(policy_id, None)
+        network = await self._find(docker, policy_id) or await self._make(docker, policy_id)
+        try:
+            rules = network_rules(self._identity, network.bridge, network.seen.address, PORT)
+            for each in (*account_rules(self._identity, account), *rules):
+                await firewall.put(each)
+        except firewall.FirewallError as error:
+            raise StartError(
+                f"The web filter cannot be enforced on this host, because its firewall rules cannot be set: {error}."
+            ) from error
+        self._open[policy_id] = network.seen
+        return network.seen
+
+    async def close(self, docker: aiodocker.Docker, policy_id: str) -> bool:
+        """See `base.Runtime.close_filter_network`."""
+        network = await self._find(docker, policy_id)
+        closed = network is None or await _remove(docker, self._identity, network)
+        if closed:
+            self._open.pop(policy_id, None)
+        return closed
+
+    async def all(self, docker: aiodocker.Docker) -> list[FilterNetwork]:
+        """See `base.Runtime.filter_networks`."""
+        return [network.seen for network in await _all(docker, f"{AGENT}={self._identity.agent_id}")]
+
+    async def remove_all(self, docker: aiodocker.Docker) -> None:
+        """Remove those of all Agents of the installation, and the rules of the filter's account.
+
+        Raises:
+            StartError: containers are still on one, or the rules cannot be removed.
+        """
+        self._open.clear()
+        for network in await _all(docker, f"{INSTALLATION}={self._identity.installation_id}"):
+            if not await _remove(docker, self._identity, network):
+                raise StartError(f"The network {network.name} still has containers; remove those first.")
+        await _take(account_rules(self._identity))
+
+    def applied(self, spec: SessionSpec, config: dict[str, Any]) -> dict[str, Any]:
+        """A container's configuration, behind the filter where the specification asks for one.
+
+        Raises:
+            StartError: the policy's network is not open.
+        """
+        if spec.filter_policy is None:
+            return config
+        name = network_name(self._identity, spec.filter_policy)
+        return behind_filter(config, name, self._of(spec.filter_policy), spec.port)
+
+    def require_open(self, labels: Mapping[str, str]) -> None:
+        """Refuse to start a container of a policy whose network is not open.
+
+        Raises:
+            StartError: it is not.
+        """
+        if policy_id := labels.get(POLICY):
+            self._of(policy_id)
+
+    def _of(self, policy_id: str) -> FilterNetwork:
+        network = self._open.get(policy_id)
+        if network is None:
+            raise StartError(f"The network of web filter policy {policy_id} is not open on this host.")
+        return network
+
+    async def _find(self, docker: aiodocker.Docker, policy_id: str) -> _Network | None:
+        found = await _all(docker, f"{AGENT}={self._identity.agent_id}", f"{POLICY}={policy_id}")
+        return found[0] if found else None
+
+    async def _make(self, docker: aiodocker.Docker, policy_id: str) -> _Network:
+        identity = self._identity
+        labels = {INSTALLATION: identity.installation_id, AGENT: identity.agent_id, POLICY: policy_id}
+        name, bridge = network_name(identity, policy_id), bridge_name(identity, policy_id)
+        try:
+            await create_bridge(docker, name, bridge, labels, Internal=True)
+        except aiodocker.DockerError as error:
+            if NO_ADDRESSES in error.message:
+                raise StartError(f"{NETWORKS_FULL}.") from error
+            raise
+        made = await self._find(docker, policy_id)
+        if made is None:
+            raise StartError("The network of the web filter vanished while it was made.")
+        return made
+
+
+async def _all(docker: aiodocker.Docker, *labels: str) -> list[_Network]:
+    entries: list[dict[str, Any]] = await docker.networks.list(filters={"label": [*labels, POLICY]})
+    return [_network(entry) for entry in entries]
+
+
+async def _remove(docker: aiodocker.Docker, identity: Identity, network: _Network) -> bool:
+    """Remove it with its rules; False when containers are still on it, which keep both."""
+    if await remove_bridge(docker, network.name):
+        return False
+    await _take(network_rules(identity, network.bridge, network.seen.address, PORT))
+    return True
+
+
+async def _take(all_rules: list[firewall.Rules]) -> None:
+    try:
+        for rules in all_rules:
+            await firewall.take(rules)
+    except firewall.FirewallError as error:
+        raise StartError(f"The firewall rules of the web filter cannot be removed: {error}.") from error
+
+
+def _network(entry: Mapping[str, Any]) -> _Network:
+    address: dict[str, str] = entry["IPAM"]["Config"][0]
+    seen = FilterNetwork(policy_id=entry["Labels"][POLICY], address=address["Gateway"], subnet=address["Subnet"])
+    return _Network(entry["Name"], entry["Options"][f"{OPTION}.bridge.name"], seen)
+
+
+def behind_filter(config: dict[str, Any], name: str, network: FilterNetwork, page_port: int) -> dict[str, Any]:
+    """A container's configuration with the policy's network as its only one, and the filter as its proxy.
+
+    The variables are a convenience for programs: without the filter there is no way out, whatever they are set to.
+    Names are asked of the host's address, where nobody answers: the filter resolves them.
+    """
+    proxy = f"http://{network.address}:{PORT}"
+    variables = {
+        "http_proxy": proxy,
+        "https_proxy": proxy,
+        "no_proxy": LOCAL,
+        "HTTP_PROXY": proxy,
+        "HTTPS_PROXY": proxy,
+        "NO_PROXY": LOCAL,
+    }
+    kept = [entry for entry in config["Env"] if entry.partition("=")[0] not in variables]
+    return {
+        **config,
+        "Env": [*kept, *(f"{name}={value}" for name, value in variables.items())],
+        "Labels": {**config["Labels"], POLICY: network.policy_id, PAGE_PORT: str(page_port)},
+        "HostConfig": {**config["HostConfig"], "NetworkMode": name, "PortBindings": {}, "Dns": [network.address]},
+        "NetworkingConfig": {"EndpointsConfig": {name: {}}},
+    }

@@ -1,0 +1,291 @@
+"""What sessions can reach: the internet and the resolver of this host, and neither private networks nor the host.
+
+Two chains per installation, entered for packets that come in from the bridge of its sessions: one from DOCKER-USER
+(what is forwarded), one from INPUT (what is meant for the host itself). Answers to connections that the host opened
+pass, or no session could be viewed. Each other the sessions cannot reach because their network has `enable_icc=false`,
+and because the bridge's own addresses are private.
+
+From the network of a web filter policy nothing goes anywhere but to the filter's port on the host. The filter itself,
+whatever a name resolves to in the moment of the connection, cannot be led to this host or to a private network: only to
+the internet, and to the name servers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final, Literal
+
+from greenroom.core.web_filter.policy import PRIVATE, PRIVATE_IPV6
+from greenroom.runtimes.contract import FilterAccount
+from greenroom.runtimes.docker.spec import Identity
+
+RESOLV_CONF: Final = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resolv.conf"))
+
+
+class FirewallError(Exception):
+    """The rules could not be set; the text is what iptables said."""
+
+    def __init__(self, message: str, exit_code: int | None = None) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code
+
+
+RESOURCE_PROBLEM: Final = 4
+"""Exit code of iptables where it could not ask or change anything, e.g. because another one held the lock too long."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rules:
+    """Chains of ours and what leads into them; `text` is the input of `PROGRAM-restore --noflush` that refills them.
+
+    A jump is a rule without its verb: the chain it stands in, what it matches, and where it leads.
+    """
+
+    program: Literal["iptables", "ip6tables"] = "iptables"
+    chains: tuple[str, ...] = ()
+    text: str = ""
+    jumps: tuple[tuple[str, ...], ...] = ()
+
+
+def chains(identity: Identity) -> tuple[str, str]:
+    """Names of the chains for forwarded packets and for packets to the host (at most 28 characters)."""
+    return f"GREENROOM-{identity.short}", f"GREENROOM-{identity.short}-IN"
+
+
+def counting_chain(identity: Identity) -> str:
+    """Name of the chain that refuses the connections a session has too many."""
+    return f"GREENROOM-{identity.short}-MAX"
+
+
+def counting_rule(identity: Identity, connections_max: int) -> list[str]:
+    """The rule in it; connections are counted for each address that opens them, that is for each session."""
+    count = ["-m", "connlimit", "--connlimit-above", str(connections_max), "--connlimit-mask", "32"]
+    return [counting_chain(identity), *count, "--connlimit-saddr", "-j", "REJECT", "--reject-with", _REJECTED]
+
+
+_REJECTED: Final = "icmp-admin-prohibited"
+
+
+def jumps(identity: Identity) -> list[list[str]]:
+    """The rules that lead into the chains: (chain, match …)."""
+    forward, host = chains(identity)
+    return [
+        ["DOCKER-USER", "-i", identity.bridge, "-j", forward],
+        ["INPUT", "-i", identity.bridge, "-j", host],
+    ]
+
+
+def ruleset(identity: Identity, resolvers: Iterable[str]) -> str:
+    """Input of `iptables-restore --noflush` that makes or refills both chains at once, and touches nothing else."""
+    forward, host = chains(identity)
+    lines = ["*filter", f":{forward} - [0:0]", f":{host} - [0:0]"]
+    for chain in (forward, host):
+        lines.append(f"-A {chain} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN")
+        lines.append(f"-A {chain} -j {counting_chain(identity)}")
+        lines += [
+            f"-A {chain} -d {address} -p {protocol} --dport 53 -j RETURN"
+            for address in resolvers
+            for protocol in ("udp", "tcp")
+        ]
+    lines += [f"-A {forward} -d {network} -j REJECT --reject-with {_REJECTED}" for network in PRIVATE]
+    lines += [f"-A {forward} -j RETURN", f"-A {host} -j REJECT --reject-with {_REJECTED}", "COMMIT"]
+    return "\n".join(lines) + "\n"
+
+
+def resolvers(texts: Iterable[str]) -> list[str]:
+    """IPv4 addresses named in texts of the form of resolv.conf, without loopback ones (they are asked by the host)."""
+    found = [ipaddress.ip_address(name) for name in name_servers(texts)]
+    return [str(address) for address in found if address.version == 4 and not address.is_loopback]
+
+
+def name_servers(texts: Iterable[str]) -> list[str]:
+    """All addresses named in texts of the form of resolv.conf, each once, without those that need an interface."""
+    found: dict[str, None] = {}
+    for line in "\n".join(texts).splitlines():
+        words = line.split()
+        if len(words) < 2 or words[0] != "nameserver" or "%" in words[1]:
+            continue
+        try:
+            found[str(ipaddress.ip_address(words[1]))] = None
+        except ValueError:
+            continue
+    return list(found)
+
+
+async def install(identity: Identity, connections_max: int = 0) -> str:
+    """Set the rules of the sessions' network; doing so again refreshes them.
+
+    Args:
+        identity: whose network it is.
+        connections_max: how many connections each session may have open; 0 = any number.
+
+    Returns:
+        Why this host cannot count connections, so that they are not limited; empty = they are as asked.
+
+    Raises:
+        FirewallError: it is not possible, with the reason.
+    """
+    not_counted = await _count_connections(identity, connections_max)
+    texts = [path.read_text(errors="replace") for path in RESOLV_CONF if path.is_file()]
+    await put(_of_sessions(identity, resolvers(texts)))
+    return not_counted
+
+
+async def _count_connections(identity: Identity, connections_max: int) -> str:
+    rule = counting_rule(identity, connections_max)
+    if connections_max and await _holds("iptables", "-C", *rule):
+        return ""
+    head = f"*filter\n:{counting_chain(identity)} - [0:0]\n"
+    if connections_max:
+        try:
+            await put(Rules(text=f"{head}-A {' '.join(rule)}\nCOMMIT\n"))
+        except FirewallError as error:
+            await put(Rules(text=f"{head}COMMIT\n"))
+            return str(error)
+    else:
+        await put(Rules(text=f"{head}COMMIT\n"))
+    return ""
+
+
+async def remove(identity: Identity) -> None:
+    """Take them away, as far as they are there."""
+    await take(_of_sessions(identity, []))
+
+
+def _of_sessions(identity: Identity, resolvers: list[str]) -> Rules:
+    return Rules(
+        chains=(*chains(identity), counting_chain(identity)),
+        text=ruleset(identity, resolvers),
+        jumps=tuple(tuple(jump) for jump in jumps(identity)),
+    )
+
+
+async def put(rules: Rules) -> None:
+    """Make or refill the chains, and lead into them; nothing else is touched.
+
+    Raises:
+        FirewallError: it is not possible, with the reason.
+    """
+    if rules.text:
+        await _run([f"{rules.program}-restore", "--noflush", "-w", "5"], rules.text)
+    for jump in rules.jumps:
+        if not await _holds(rules.program, "-C", *jump):
+            await _run([rules.program, "-w", "5", "-I", *jump])
+
+
+async def take(rules: Rules) -> None:
+    """Take chains and jumps away, as far as they are there.
+
+    Raises:
+        FirewallError: it is not possible, with the reason.
+    """
+    if _path_of(rules.program) is None:
+        return
+    for jump in rules.jumps:
+        while await _holds(rules.program, "-C", *jump):
+            await _run([rules.program, "-w", "5", "-D", *jump])
+    for chain in rules.chains:
+        await _take_chain(rules.program, chain)
+
+
+async def _take_chain(program: str, chain: str) -> None:
+    """Remove a chain with everything that leads into it."""
+    listed = (await _run([program, "-w", "5", "-S"])).splitlines()
+    for words in (line.split() for line in listed):
+        if words[0] == "-A" and words[-2:] == ["-j", chain]:
+            await _run([program, "-w", "5", "-D", *words[1:]])
+    if f"-N {chain}" in listed:
+        await _run([program, "-w", "5", "-F", chain])
+        await _run([program, "-w", "5", "-X", chain])
+
+
+async def _holds(program: str, *question: str) -> bool:
+    try:
+        await _run([program, "-w", "5", *question])
+    except FirewallError as error:
+        if error.exit_code == RESOURCE_PROBLEM:
+            raise
+        return False
+    return True
+
+
+def _path_of(program: str) -> str | None:
+    return shutil.which(program, path="/usr/sbin:/sbin:/usr/bin:/bin")
+
+
+async def _run(command: list[str], text: str = "") -> str:
+    program = _path_of(command[0])
+    if program is None:
+        raise FirewallError(f"{command[0]} is not installed")
+    process = await asyncio.create_subprocess_exec(
+        program,
+        *command[1:],
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    output, error = await process.communicate(text.encode())
+    if process.returncode != 0:
+        said = error.decode(errors="replace").strip()
+        raise FirewallError(said or f"{command[0]} ended with {process.returncode}", process.returncode)
+    return output.decode(errors="replace")
+
+
+REJECT = ("-j", "REJECT")
+
+
+def network_rules(identity: Identity, bridge: str, address: str, port: int) -> list[Rules]:
+    """For packets from the interface `bridge`, on which the filter listens at `address` and `port`."""
+    chain = f"GREENROOM-{bridge}"
+    lines = [
+        "*filter",
+        f":{chain} - [0:0]",
+        f"-A {chain} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN",
+        f"-A {chain} -j {counting_chain(identity)}",
+        f"-A {chain} -d {address} -p tcp --dport {port} -j ACCEPT",
+        f"-A {chain} -j REJECT --reject-with icmp-admin-prohibited",
+        "COMMIT",
+    ]
+    ipv4 = Rules(
+        chains=(chain,),
+        text="\n".join(lines) + "\n",
+        jumps=(("DOCKER-USER", "-i", bridge, *REJECT), ("INPUT", "-i", bridge, "-j", chain)),
+    )
+    ipv6 = Rules(program="ip6tables", jumps=(("FORWARD", "-i", bridge, *REJECT), ("INPUT", "-i", bridge, *REJECT)))
+    return [ipv4, *_where_there_is_ipv6(ipv6)]
+
+
+def account_rules(identity: Identity, account: FilterAccount | None = None) -> list[Rules]:
+    """For packets that processes of the filter's account send; without an account only good for taking them away."""
+    chain = f"GREENROOM-{identity.short}-WEB"
+    jumps = (("OUTPUT", "-m", "owner", "--uid-owner", str(account.uid), "-j", chain),) if account else ()
+    servers = [ipaddress.ip_address(server) for server in account.name_servers] if account else []
+    ipv4 = _outgoing(chain, [str(s) for s in servers if s.version == 4], PRIVATE)
+    ipv6 = _outgoing(chain, [str(s) for s in servers if s.version == 6], PRIVATE_IPV6)
+    return [
+        Rules(chains=(chain,), text=ipv4, jumps=jumps),
+        *_where_there_is_ipv6(Rules(program="ip6tables", chains=(chain,), text=ipv6, jumps=jumps)),
+    ]
+
+
+def _outgoing(chain: str, name_servers: Iterable[str], private: Iterable[str]) -> str:
+    lines = [
+        "*filter",
+        f":{chain} - [0:0]",
+        f"-A {chain} -m conntrack --ctstate ESTABLISHED,RELATED -j RETURN",
+        *(f"-A {chain} -d {s} -p {p} --dport 53 -j RETURN" for s in name_servers for p in ("udp", "tcp")),
+        f"-A {chain} -m addrtype --dst-type LOCAL -j REJECT",
+        *(f"-A {chain} -d {network} -j REJECT" for network in private),
+        f"-A {chain} -j RETURN",
+        "COMMIT",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _where_there_is_ipv6(rules: Rules) -> list[Rules]:
+    return [rules] if Path("/proc/net/if_inet6").exists() else []

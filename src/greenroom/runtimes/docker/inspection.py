@@ -1,0 +1,86 @@
+"""A Docker daemon without a runtime: does it answer, which images and containers does it have?"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from typing import Any, Final, cast
+
+import aiodocker
+import aiohttp
+
+from greenroom.core.errors import SetupError
+from greenroom.runtimes.docker.errors import plainly
+
+ANSWERS_WITHIN_S: Final = 15.0
+"""A daemon may be slow and not gone; one that is frozen takes connections and never says a word."""
+LABEL: Final = "greenroom.installation"
+
+
+@asynccontextmanager
+async def docker() -> AsyncGenerator[aiodocker.Docker]:
+    """A connection to the daemon of $DOCKER_HOST or the default socket.
+
+    Raises:
+        SetupError: no daemon answers.
+    """
+    where = os.environ.get("DOCKER_HOST", "unix:///var/run/docker.sock")
+    what_to_do = "start one (script/up does), or point DOCKER_HOST at one"
+    try:
+        client = aiodocker.Docker(url=os.environ.get("GREENROOM_DOCKER_HOST"))
+    except (AssertionError, ValueError, OSError, aiodocker.DockerError, aiodocker.DockerContextError) as error:
+        raise SetupError(f"No Docker daemon at {where} ({plainly(error)}); {what_to_do}.") from error
+    try:
+        async with asyncio.timeout(ANSWERS_WITHIN_S):
+            await client.version()
+    except (aiohttp.ClientError, OSError, TimeoutError, aiodocker.DockerError) as error:
+        await client.close()
+        why = plainly(error, f"it said nothing for {ANSWERS_WITHIN_S:g} s")
+        raise SetupError(f"No Docker daemon answers at {where} ({why}); {what_to_do}.") from error
+    try:
+        yield client
+    finally:
+        await client.close()
+
+
+async def has_image(client: aiodocker.Docker, reference: str) -> bool:
+    """Whether the daemon has the image."""
+    try:
+        await client.images.inspect(reference)
+    except aiodocker.DockerError as error:
+        if error.status == 404:
+            return False
+        raise SetupError(f"Docker could not look for the image {reference}: {error.message}") from error
+    return True
+
+
+async def session_containers(client: aiodocker.Docker, installation_id: str) -> list[dict[str, str]]:
+    """The labels of all containers of the installation, running or not, with `id` and `state` beside them."""
+    found = await _containers(client, installation_id)
+    return [{**c["Labels"], "id": c.id, "state": str(c["State"])} for c in found]
+
+
+async def _containers(client: aiodocker.Docker, installation_id: str) -> list[Any]:
+    listing = cast("Any", client.containers).list  # aiodocker leaves it untyped
+    return await listing(all=True, filters=_of(installation_id))
+
+
+def _of(installation_id: str) -> dict[str, list[str]]:
+    return {"label": [f"{LABEL}={installation_id}"]}
+
+
+async def problem(url: str | None, within_s: float) -> str:
+    """Why no daemon answers at `url` (None = the default socket); empty when one does."""
+    client: aiodocker.Docker | None = None
+    try:
+        client = aiodocker.Docker(url=url)
+        async with asyncio.timeout(within_s):
+            await client.version()
+    except (aiohttp.ClientError, aiodocker.DockerError, aiodocker.DockerContextError, OSError, ValueError) as error:
+        return str(error) or type(error).__name__
+    finally:
+        if client is not None:
+            await client.close()
+    return ""

@@ -1,0 +1,395 @@
+"""Sessions as containers of a Docker daemon (API 1.41 or newer; Podman's socket, best effort).
+
+The container of a session is named after it and carries its id, the installation, the Agent and the hash of its
+specification as labels; whatever lacks the labels is never touched. All sessions of an installation are on one bridge
+network without traffic between containers (`networks`), those under a web filter on one each policy has
+(`filter_networks`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+import aiodocker
+import structlog
+
+from greenroom.core.session.reconcile import ContainerState
+from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
+from greenroom.runtimes.contract import (
+    LOGS_MAX,
+    PROBE_TIMEOUT_S,
+    Capacity,
+    Container,
+    ContainerConflict,
+    ContainerMissing,
+    Credentials,
+    Event,
+    ExecResult,
+    FilterAccount,
+    FilterNetwork,
+    HostUsage,
+    Image,
+    ProbeResult,
+    RuntimeUnavailable,
+    StartError,
+    Usage,
+    cut_output,
+)
+from greenroom.runtimes.docker import daemon
+from greenroom.runtimes.docker import usage as docker_usage
+from greenroom.runtimes.docker.errors import translated
+from greenroom.runtimes.docker.events import Progress, container_events, with_registry
+from greenroom.runtimes.docker.exec import run_exec
+from greenroom.runtimes.docker.filter_networks import FilterNetworks
+from greenroom.runtimes.docker.mounts import DockerMounts, refuse_root
+from greenroom.runtimes.docker.networks import SessionsNetwork
+from greenroom.runtimes.docker.spec import (
+    AGENT,
+    INSTALLATION,
+    SESSION,
+    SPEC_HASH,
+    Identity,
+    archive,
+    container_config,
+    container_name,
+    seen_in_inspect,
+    seen_in_list,
+)
+from greenroom.runtimes.docker.usage import DockerDisk
+from greenroom.runtimes.host_folders import HostFolders
+from greenroom.runtimes.probe import Prober
+
+log = structlog.get_logger(__name__)
+
+REMOVAL_TIMEOUT_S: Final = 20.0
+_LISTED: Final = ("Id", "Labels", "State", "Ports", "NetworkSettings")
+
+
+class DockerRuntime:
+    """See `base.Runtime`, and `registry.open_runtime` for the arguments.
+
+    `folder` is the Agent's, whose disk is looked after as well as Docker's.
+    """
+
+    def __init__(
+        self,
+        installation_id: str,
+        agent_id: str,
+        *,
+        docker_host: str | None = None,
+        share: float = 1.0,
+        folders: HostFolders | None = None,
+        folder: Path | None = None,
+        connections_max: int = 0,
+        runtime_classes: tuple[str, ...] = (),
+    ) -> None:
+        self._identity = Identity(installation_id=installation_id, agent_id=agent_id)
+        self._docker_host = docker_host
+        self._share = share
+        self._runtime_classes = runtime_classes
+        self._client: aiodocker.Docker | None = None
+        self._prober = Prober()
+        self._mounts = DockerMounts(folders or HostFolders())
+        self._disk = DockerDisk(*([folder] if folder else []))
+        self._pids: dict[str, int] = {}
+        self._network = SessionsNetwork(self._identity, connections_max)
+        self._filter_networks = FilterNetworks(self._identity)
+
+    # Connection ---------------------------------------------------------------------------------------------------
+
+    async def open(self) -> None:
+        """See `base.Runtime`."""
+        self._client = daemon.connect(self._docker_host)
+        async with translated(asks=True):
+            await self._network.ensure(self._docker)
+            info: dict[str, Any] = await self._docker.system.info()
+            root: str = info["DockerRootDir"]
+            self._mounts.never(root)
+            self._disk.lies_in(root)
+        if absent := daemon.missing(info, self._runtime_classes):
+            log.warning("Docker does not have these runtimes, so they are not offered", runtimes=", ".join(absent))
+
+    async def close(self) -> None:
+        """See `base.Runtime`."""
+        await self._prober.close()
+        await self._network.leave()
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    @property
+    def _docker(self) -> Any:
+        """The client; aiodocker is typed only in part."""
+        if self._client is None:
+            raise RuntimeUnavailable("The runtime is not open.")
+        return self._client
+
+    def _handle(self, session_id: str) -> Any:
+        return self._docker.containers.container(container_name(session_id))
+
+    # Containers ---------------------------------------------------------------------------------------------------
+
+    async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None = None) -> Container:
+        """See `base.Runtime`."""
+        await self._network.require_rules()
+        config = container_config(session_id, spec, self._identity, labels, self._runtime_classes)
+        config = self._filter_networks.applied(spec, config)
+        if spec.mounts and await self.inspect(session_id) is None:
+            await self._mounts.prepare(spec.mounts, session_id)
+        async with translated():
+            await self._network.require(self._docker, config["HostConfig"]["NetworkMode"])
+        async with translated(image=spec.image):
+            try:
+                name, limit_bytes = container_name(session_id), spec.disk_limit_bytes
+                created = await self._disk.create(self._docker, config, name, limit_bytes)
+            except aiodocker.DockerError as error:
+                if error.status != 409:
+                    raise
+                return await self._adopt(session_id, spec)
+        return Container(
+            session_id=session_id,
+            agent_id=self._identity.agent_id,
+            container_id=created.id,
+            state=ContainerState.CREATED,
+            spec_hash=spec.hash(),
+            labels=config["Labels"],
+        )
+
+    async def _adopt(self, session_id: str, spec: SessionSpec) -> Container:
+        """The container that has the name already, if it is this session with this specification."""
+        async with translated(asks=True):
+            found: dict[str, Any] = await self._handle(session_id).show()
+        labels: dict[str, str] = found["Config"]["Labels"] or {}
+        name = container_name(session_id)
+        if labels.get(INSTALLATION) != self._identity.installation_id or labels.get(SESSION) != session_id:
+            raise ContainerConflict(f"A container {name} exists that this installation did not make; remove it.")
+        if labels.get(SPEC_HASH) != spec.hash():
+            raise ContainerConflict(f"The container {name} was made with another specification.")
+        log.info("adopted a container", session_id=session_id, container_id=found["Id"])
+        return seen_in_inspect(found)
+
+    async def put_files(self, session_id: str, files: Sequence[File]) -> None:
+        """See `base.Runtime`."""
+        async with translated():
+            if others := await self._mounts.put_files(await self._own(session_id), files):
+                await self._handle(session_id).put_archive("/", archive(others))
+
+    async def start(self, session_id: str) -> Container:
+        """See `base.Runtime`."""
+        await self._network.require_rules()
+        async with translated():
+            found = await self._own(session_id)
+            self._filter_networks.require_open(found["Config"]["Labels"])
+            expected = await self._mounts.checked(found)
+            await refuse_root(self._handle(session_id), found, None, "The session")
+            await self._handle(session_id).start()
+            found = await self._own(session_id)
+            if problem := await self._mounts.problem(found, expected):
+                await self._handle(session_id).kill()
+                raise StartError(problem)
+            return seen_in_inspect(found)
+
+    async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
+        """See `base.Runtime`."""
+        async with translated():
+            await self._own(session_id)
+            await self._handle(session_id).stop(t=max(1, round(grace_s)))
+
+    async def pause(self, session_id: str) -> None:
+        """See `base.Runtime`."""
+        async with translated():
+            if seen_in_inspect(await self._own(session_id)).state is not ContainerState.PAUSED:
+                await self._handle(session_id).pause()
+
+    async def unpause(self, session_id: str) -> None:
+        """See `base.Runtime`."""
+        async with translated():
+            if seen_in_inspect(await self._own(session_id)).state is not ContainerState.RUNNING:
+                await self._handle(session_id).unpause()
+
+    async def remove(self, session_id: str) -> None:
+        """See `base.Runtime`."""
+        async with translated():
+            try:
+                found = await self._own(session_id)
+            except ContainerMissing:
+                return
+            await self._delete(found["Id"])
+            self._pids.pop(session_id, None)
+
+    async def _delete(self, container_id: str) -> None:
+        """Kill and delete, and wait until it is gone, also when somebody else's removal is under way."""
+        container = self._docker.containers.container(container_id)
+        async with asyncio.timeout(REMOVAL_TIMEOUT_S):
+            while True:
+                try:
+                    await container.delete(force=True, v=True)
+                except aiodocker.DockerError as error:
+                    if error.status == 404:
+                        return
+                    if error.status != 409:
+                        raise
+                    await asyncio.sleep(0.05)
+                else:
+                    return
+
+    async def _own(self, session_id: str) -> dict[str, Any]:
+        """What Docker says of the session's container.
+
+        Raises:
+            ContainerMissing: there is none.
+            ContainerConflict: it is not of this installation.
+        """
+        async with translated(asks=True):
+            found: dict[str, Any] = await self._handle(session_id).show()
+        labels: dict[str, str] = found["Config"]["Labels"] or {}
+        if labels.get(INSTALLATION) != self._identity.installation_id:
+            raise ContainerConflict
+        return found
+
+    async def list(self) -> list[Container]:
+        """See `base.Runtime`."""
+        async with translated(asks=True):
+            entries = await self._docker.containers.list(all=True, filters=self._filters())
+            seen = [seen_in_list({name: entry[name] for name in _LISTED}) for entry in entries]
+        exited = {c.session_id: c for c in seen if c.state is ContainerState.EXITED}
+        inspected = await asyncio.gather(*(self.inspect(session_id) for session_id in exited))
+        return [c for c in [*(c for c in seen if c.session_id not in exited), *inspected] if c is not None]
+
+    def _filters(self) -> dict[str, list[str]]:
+        return {"label": [f"{INSTALLATION}={self._identity.installation_id}", SESSION, AGENT]}
+
+    async def inspect(self, session_id: str) -> Container | None:
+        """See `base.Runtime`."""
+        try:
+            return seen_in_inspect(await self._own(session_id))
+        except (ContainerMissing, ContainerConflict):
+            return None
+
+    # Inside and around a container --------------------------------------------------------------------------------
+
+    async def exec(self, session_id: str, command: Exec) -> ExecResult:
+        """See `base.Runtime`."""
+        async with translated():
+            return await run_exec(self._docker, await self._own(session_id), command)
+
+    async def logs(self, session_id: str, lines: int = 50) -> str:
+        """See `base.Runtime`."""
+        async with translated(asks=True):
+            try:
+                await self._own(session_id)
+                written = await self._handle(session_id).log(stdout=True, stderr=True, tail=lines)
+            except (ContainerMissing, ContainerConflict):
+                return ""
+        return cut_output("".join(written), LOGS_MAX)
+
+    async def events(self) -> AsyncIterator[Event]:
+        """See `base.Runtime`."""
+        client = daemon.connect(self._docker_host)
+        try:
+            async for event in container_events(client, self._filters()):
+                yield event
+        finally:
+            await client.close()
+
+    async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
+        """See `base.Runtime`."""
+        return await self._prober.probe(address, spec, timeout_s)
+
+    async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
+        """See `base.Runtime`."""
+        return await self._prober.screenshot(address, spec, width, height)
+
+    # Images -------------------------------------------------------------------------------------------------------
+
+    async def images(self) -> list[Image]:
+        """See `base.Runtime`."""
+        async with translated(asks=True):
+            found: list[dict[str, Any]] = await self._docker.images.list()
+        tags: list[tuple[str, dict[str, Any]]] = [(tag, entry) for entry in found for tag in entry["RepoTags"] or ()]
+        return [
+            Image(name=tag, digest=entry["Id"], size_bytes=entry["Size"])
+            for tag, entry in tags
+            if not tag.startswith("<none>")
+        ]
+
+    async def image(self, name: str) -> Image | None:
+        """See `base.Runtime`."""
+        async with translated(asks=True):
+            try:
+                found = await self._docker.images.inspect(name)
+            except aiodocker.DockerError as error:
+                if error.status == 404:
+                    return None
+                raise
+        return Image(name=name, digest=found["Id"], size_bytes=found["Size"])
+
+    async def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
+        """See `base.Runtime`."""
+        auth = {"username": credentials.user, "password": credentials.password} if credentials else None
+        progress = Progress()
+        async with translated(pull=name):
+            async for line in self._docker.images.pull(with_registry(name) if auth else name, auth=auth, stream=True):
+                yield progress.after(line)
+        yield 100
+
+    # The host -----------------------------------------------------------------------------------------------------
+
+    async def capacity(self) -> Capacity:
+        """See `base.Runtime`."""
+        async with translated(asks=True):
+            info: dict[str, Any] = await self._docker.system.info()
+        return daemon.capacity(info, self._share, self._runtime_classes)
+
+    async def usage(self, session_id: str) -> Usage | None:
+        """See `base.Runtime`."""
+        if (known := self._pids.get(session_id)) and (usage := docker_usage.usage_of(known)):
+            return usage
+        try:
+            pid = (await self._own(session_id))["State"]["Pid"]
+        except (ContainerMissing, ContainerConflict):
+            return None
+        self._pids[session_id] = pid
+        return docker_usage.usage_of(pid) if pid else None
+
+    async def disk_usage(self, session_id: str) -> int | None:
+        """See `base.Runtime`."""
+        try:
+            async with translated(asks=True):
+                return await self._disk.used_bytes(self._handle(session_id))
+        except ContainerMissing:
+            return None
+
+    async def host_usage(self) -> HostUsage:
+        """See `base.Runtime`."""
+        return replace(docker_usage.host_usage(), disk_free_bytes=await asyncio.to_thread(self._disk.free_bytes))
+
+    # Web filter ---------------------------------------------------------------------------------------------------
+
+    async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
+        """See `base.Runtime`."""
+        async with translated():
+            return await self._filter_networks.open(self._docker, policy_id, account)
+
+    async def close_filter_network(self, policy_id: str) -> bool:
+        """See `base.Runtime`."""
+        async with translated():
+            return await self._filter_networks.close(self._docker, policy_id)
+
+    async def filter_networks(self) -> list[FilterNetwork]:
+        """See `base.Runtime`."""
+        async with translated(asks=True):
+            return await self._filter_networks.all(self._docker)
+
+    async def remove_all(self) -> int:
+        """See `base.Runtime`."""
+        containers = await self.list()
+        async with translated():
+            await asyncio.gather(*(self._delete(container.container_id) for container in containers))
+            await self._filter_networks.remove_all(self._docker)
+            await self._network.remove(self._docker)
+        return len(containers)

@@ -1,0 +1,232 @@
+"""From a session's specification to what the Docker API is asked for, files as the archive it unpacks included. Pure.
+
+Files only for what is the container's own: into mounted folders `runtimes.host_folders` writes, which follows no link.
+"""
+
+from __future__ import annotations
+
+import io
+import posixpath
+import tarfile
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from greenroom.core.errors import Invalid
+from greenroom.core.session.reconcile import ContainerState
+from greenroom.core.workspace import run_config
+from greenroom.core.workspace.run_config import chosen_by_users
+from greenroom.core.workspace.session_spec import File, SessionSpec
+from greenroom.core.workspace.volumes import source_problem
+from greenroom.runtimes.contract import Container, StartError
+
+INSTALLATION: Final = "greenroom.installation"
+SESSION: Final = "greenroom.session"
+AGENT: Final = "greenroom.agent"
+CHOSEN: Final = "greenroom.chosen-variables"
+"""Names of the variables that the session's user chose, with commas; see `exec`."""
+SPEC_HASH: Final = "greenroom.spec-hash"
+POLICY: Final = "greenroom.filter-policy"
+PAGE_PORT: Final = "greenroom.page-port"
+"""On sessions under a web filter, whose page is not published: its port in the container."""
+
+PIDS_MAX: Final = 512
+OPEN_FILES_MAX: Final = 16384
+SHM_BYTES: Final = 512 << 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Identity:
+    """Whose containers these are. Names on the host are made of the first 8 hex digits of the installation's id."""
+
+    installation_id: str
+    agent_id: str
+
+    @property
+    def short(self) -> str:
+        """8 hex digits."""
+        return self.installation_id.replace("-", "")[:8]
+
+    @property
+    def network(self) -> str:
+        """The network all sessions are on, unless their specification names another."""
+        return f"greenroom-{self.short}"
+
+    @property
+    def bridge(self) -> str:
+        """The network's interface on the host (at most 15 characters)."""
+        return f"gr-{self.short}"
+
+
+def container_name(session_id: str) -> str:
+    """The container's name is that of its session: a second one for the same session cannot be made."""
+    return f"gr-{session_id}"
+
+
+def container_config(
+    session_id: str,
+    spec: SessionSpec,
+    identity: Identity,
+    labels: Mapping[str, str] | None = None,
+    runtime_classes: Collection[str] = (),
+) -> dict[str, Any]:
+    """The body of `POST /containers/create`.
+
+    Without any capability unless `run_config` gives one of `core.workspace.run_config.CAPABILITIES` back, without new
+    privileges, under the default seccomp profile, with limits on processes, memory (no swap), CPU and open files; its
+    page is published on 127.0.0.1 alone. Negative OOM scores fail on some hosts and are never set.
+
+    Raises:
+        StartError: `run_config`, its runtime, the network or a mount is not allowed; the sentence names it.
+    """
+    if problem := next(filter(None, (source_problem(mount.source) for mount in spec.mounts)), None):
+        raise StartError(problem)
+    override = _allowed(spec.run_config)
+    port = f"{spec.port}/tcp"
+    of_workspace = override.pop("environment", {})
+    environment = {**spec.environment, **of_workspace, "VNC_PW": spec.credential}
+    network = _network(spec, identity)
+    mounted = {mount.target for mount in spec.mounts}  # a profile takes the place of a home in memory
+    own = {
+        INSTALLATION: identity.installation_id,
+        SESSION: session_id,
+        AGENT: identity.agent_id,
+        SPEC_HASH: spec.hash(),
+        CHOSEN: ",".join(name for name in chosen_by_users(spec.environment) if name not in of_workspace),
+    }
+    host: dict[str, Any] = {
+        "CapDrop": ["ALL"],
+        "CapAdd": override.pop("cap_add", []),
+        "SecurityOpt": ["no-new-privileges"],
+        "Privileged": False,
+        "PidsLimit": PIDS_MAX,
+        "Memory": spec.memory_bytes,
+        "MemorySwap": spec.memory_bytes,
+        "Ulimits": [{"Name": "nofile", "Soft": OPEN_FILES_MAX, "Hard": OPEN_FILES_MAX}],
+        "ShmSize": override.pop("shm_size", SHM_BYTES),
+        "Dns": override.pop("dns", []),
+        "Tmpfs": {path: options for path, options in override.pop("tmpfs", {}).items() if path not in mounted},
+        "ReadonlyRootfs": override.pop("read_only", False),
+        "RestartPolicy": {"Name": "no"},
+        "NetworkMode": network,
+        "PortBindings": {port: [{"HostIp": "127.0.0.1", "HostPort": ""}]},
+        "Mounts": [
+            {"Type": "bind", "Source": mount.source, "Target": mount.target, "ReadOnly": mount.read_only}
+            for mount in spec.mounts
+        ],
+        "LogConfig": {"Type": "json-file", "Config": {"max-size": "1m", "max-file": "1"}},
+        **_cpu(spec),
+        **_runtime(override.pop("runtime", ""), runtime_classes),
+    }
+    return {
+        "Image": spec.image,
+        "Env": [f"{name}={value}" for name, value in sorted(environment.items())],
+        "Labels": {**(labels or {}), **own},
+        "ExposedPorts": {port: {}},
+        "HostConfig": host,
+        "NetworkingConfig": {"EndpointsConfig": {network: {}}},
+        **{_FIELDS[name]: value for name, value in override.items()},
+    }
+
+
+def _network(spec: SessionSpec, identity: Identity) -> str:
+    """The sessions' network, or another one of this installation; the host's own or a foreign one has no rules."""
+    if spec.network is None or spec.network.startswith(f"{identity.network}-"):
+        return spec.network or identity.network
+    raise StartError(f"A session may not be on the network {spec.network!r}; it is not of this installation.")
+
+
+def _cpu(spec: SessionSpec) -> dict[str, int]:
+    if spec.cpu_mode == "Quotas":
+        return {"NanoCpus": max(1, round(spec.cores * 1e9))}
+    return {"CpuShares": max(2, round(spec.cores * 1024))}
+
+
+def _runtime(name: str, offered: Collection[str]) -> dict[str, str]:
+    if name and name not in offered:
+        raise StartError(f"This Agent does not offer the runtime {name} (GREENROOM_RUNTIME_CLASSES).")
+    return {"Runtime": name} if name else {}
+
+
+_FIELDS: Final = {"hostname": "Hostname", "user": "User", "working_dir": "WorkingDir", "command": "Cmd"}
+
+
+def _allowed(config: Mapping[str, Any]) -> dict[str, Any]:
+    """The administrator's override, checked again where it is used: rows can be written by other hands."""
+    try:
+        return run_config.validated(config)
+    except Invalid as error:
+        raise StartError(error.message) from error
+
+
+_STATES: Final = {
+    "created": ContainerState.CREATED,
+    "running": ContainerState.RUNNING,
+    "restarting": ContainerState.RUNNING,
+    "paused": ContainerState.PAUSED,
+}
+
+
+def seen_in_list(entry: Mapping[str, Any]) -> Container:
+    """An entry of `GET /containers/json`. The exit code is not in it."""
+    published: list[dict[str, Any]] = entry.get("Ports") or []
+    ports = [p["PublicPort"] for p in published if p.get("IP") == "127.0.0.1" and p.get("PublicPort")]
+    address = _address(ports, entry["Labels"], entry.get("NetworkSettings") or {})
+    return _container(entry["Id"], entry["Labels"], entry["State"], address, None)
+
+
+def seen_in_inspect(data: Mapping[str, Any]) -> Container:
+    """The answer of `GET /containers/<id>/json`."""
+    settings = data["NetworkSettings"]
+    bindings: dict[str, list[dict[str, str]] | None] = settings.get("Ports") or {}
+    ports = [int(b["HostPort"]) for group in bindings.values() for b in group or [] if b["HostIp"] == "127.0.0.1"]
+    labels, state = data["Config"]["Labels"], data["State"]
+    address = _address(ports, labels, settings)
+    return _container(data["Id"], labels, state["Status"], address, state.get("ExitCode"))
+
+
+def _address(ports: list[int], labels: Mapping[str, str], settings: Mapping[str, Any]) -> str | None:
+    """Where this host reaches the page: at its published port, or under a web filter at the container's own address."""
+    if ports:
+        return f"127.0.0.1:{ports[0]}"
+    attached: dict[str, dict[str, str]] = settings.get("Networks") or {}
+    own = [network["IPAddress"] for network in attached.values() if network.get("IPAddress")]
+    return f"{own[0]}:{labels[PAGE_PORT]}" if own and PAGE_PORT in labels else None
+
+
+def _container(
+    container_id: str, labels: Mapping[str, str], status: str, address: str | None, exit_code: int | None
+) -> Container:
+    state = _STATES.get(status, ContainerState.EXITED)
+    return Container(
+        session_id=labels[SESSION],
+        agent_id=labels.get(AGENT, ""),
+        container_id=container_id,
+        state=state,
+        spec_hash=labels.get(SPEC_HASH, ""),
+        address=address if state is ContainerState.RUNNING else None,
+        exit_code=exit_code if state is ContainerState.EXITED else None,
+        labels=dict(labels),
+    )
+
+
+def archive(files: Sequence[File]) -> bytes:
+    """A tar of the files and the folders they are in, with owners and modes, to be unpacked at `/`."""
+    buffer = io.BytesIO()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        for folder, file in {posixpath.dirname(file.path): file for file in files}.items():
+            entry = _entry(folder, file, file.folder_mode)
+            entry.type = tarfile.DIRTYPE
+            tar.addfile(entry)
+        for file in files:
+            content = file.content.encode()
+            entry = _entry(file.path, file, file.mode)
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+    return buffer.getvalue()
+
+
+def _entry(path: str, file: File, mode: int) -> tarfile.TarInfo:
+    entry = tarfile.TarInfo(path.lstrip("/"))
+    entry.uid, entry.gid, entry.mode = file.uid, file.gid, mode
+    return entry

@@ -1,0 +1,207 @@
+"""As much of RFB (RFC 6143) as it takes to see whether something was painted, and to take a picture of the screen.
+
+To see whether something was painted takes a thin strip: as long as the screen is wide or high it crosses whatever a
+desktop shows (panel, window, wallpaper) and is only some kilobytes. The pointer's picture is asked for separately, or
+the server would paint it into the rest. Whoever is in the session can put a server of their own in place of ours, so
+nothing that it says is believed: how much is read, and in how many pieces, is bounded. A picture becomes a small JPEG.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from io import BytesIO
+from typing import Final, NamedTuple
+
+from PIL import Image
+
+VERSION: Final = b"RFB 003.008\n"
+SECURITY_NONE: Final = 1
+RAW: Final = 0
+CURSOR: Final = -239
+UPDATE, COLOUR_MAP, BELL, CUT_TEXT = 0, 1, 2, 3
+
+BGRX: Final = struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
+"""Pixels of 4 bytes: blue, green, red, nothing."""
+
+MOST_BYTES: Final = 32 << 20
+"""Of one look; the largest clipboard of our image is 8 MiB."""
+MOST_PIXELS: Final = 4096 * 2304
+"""Of a screen a picture is taken of: 36 MiB while it is made."""
+READ_COST: Final = 1024
+"""What a piece counts besides its bytes: the smallest messages have one."""
+
+
+class RfbError(Exception):
+    """The server does not speak RFB as expected; the text says how."""
+
+
+class Rectangle(NamedTuple):
+    """Raw pixels of a part of the screen, row by row from the top."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+    pixels: bytes
+
+
+class Screen:
+    """An RFB connection over anything that sends and receives bytes.
+
+    `receive` returns the next bytes, in pieces of any size, and raises when the connection has ended.
+    """
+
+    def __init__(self, send: Callable[[bytes], Awaitable[None]], receive: Callable[[], Awaitable[bytes]]) -> None:
+        self._send = send
+        self._receive = receive
+        self._buffer = bytearray()
+        self.width = 0
+        self.height = 0
+        self._pixel_bytes = 4
+        self._left = MOST_BYTES
+
+    async def open(self) -> None:
+        """Shake hands, shared with whoever views the session now.
+
+        Raises:
+            RfbError: the server speaks another version, wants a password, or has pixels of an odd size.
+        """
+        if not (await self._read(12)).startswith(b"RFB 003."):
+            raise RfbError("no RFB greeting")
+        await self._send(VERSION)
+        kinds = await self._read((await self._read(1))[0])
+        if SECURITY_NONE not in kinds:
+            raise RfbError("a password is asked for inside RFB")
+        await self._send(bytes([SECURITY_NONE]))
+        if (await self._read(4)) != bytes(4):
+            raise RfbError("the connection was refused")
+        await self._send(b"\x01")
+        self.width, self.height, bits = struct.unpack(">HHB", await self._read(5))
+        self._pixel_bytes = bits // 8
+        if bits not in (8, 16, 32):
+            raise RfbError(f"pixels of {bits} bits")
+        await self._read(15)
+        await self._read(*struct.unpack(">I", await self._read(4)))
+        await self._send(struct.pack(">BxHii", 2, 2, RAW, CURSOR))
+
+    async def is_painted(self) -> bool:
+        """Whether a strip down the screen, or one across it, has more than one colour."""
+        down = (self.width // 3, 0, 1, self.height)
+        across = (0, self.height // 3, self.width, 1)
+        return await self._has_colours(*down) or await self._has_colours(*across)
+
+    async def picture(self) -> bytes:
+        """The whole screen as `BGRX` pixels, row by row from the top.
+
+        Raises:
+            RfbError: the screen has more than `MOST_PIXELS`, or the server says something odd.
+        """
+        if not 0 < self.width * self.height <= MOST_PIXELS:
+            raise RfbError(f"a screen of {self.width} x {self.height} pixels is not taken a picture of")
+        await self._send(struct.pack(">Bxxx", 0) + BGRX)
+        self._pixel_bytes = 4
+        whole = memoryview(bytearray(self.width * self.height * 4))
+        self._left = MOST_BYTES + len(whole)
+        async for part in self._parts(0, 0, self.width, self.height):
+            self._paint(whole, part)
+        return bytes(whole)
+
+    def _paint(self, whole: memoryview, part: Rectangle) -> None:
+        if part.x + part.width > self.width or part.y + part.height > self.height:
+            raise RfbError("a rectangle outside the screen")
+        row_bytes = part.width * 4
+        for row in range(part.height):
+            start = ((part.y + row) * self.width + part.x) * 4
+            whole[start : start + row_bytes] = part.pixels[row * row_bytes : (row + 1) * row_bytes]
+
+    async def _has_colours(self, x: int, y: int, width: int, height: int) -> bool:
+        pixels = b"".join([part.pixels async for part in self._parts(x, y, width, height)])
+        return pixels != pixels[: self._pixel_bytes] * (len(pixels) // self._pixel_bytes)
+
+    async def _parts(self, x: int, y: int, width: int, height: int) -> AsyncGenerator[Rectangle]:
+        """Rectangles that hold the pixels of an area.
+
+        An update may hold less than was asked for: while a program paints, Xvnc answers with the pointer's picture
+        alone. That counts as its answer; what is missing has changed, and comes once changes are asked for.
+        """
+        missing = width * height
+        await self._request(x, y, width, height, changes=False)
+        while True:
+            for part in await self._update():
+                missing -= part.width * part.height
+                yield part
+            if missing <= 0:
+                return
+            await self._request(x, y, width, height, changes=True)
+
+    async def _request(self, x: int, y: int, width: int, height: int, *, changes: bool) -> None:
+        await self._send(struct.pack(">BBHHHH", 3, changes, x, y, width, height))
+
+    async def _update(self) -> list[Rectangle]:
+        """What the next update paints; messages about something else are passed over."""
+        while (kind := (await self._read(1))[0]) != UPDATE:
+            await self._pass_over(kind)
+        (count,) = struct.unpack(">xH", await self._read(3))
+        return [part for _ in range(count) if (part := await self._rectangle())]
+
+    async def _pass_over(self, kind: int) -> None:
+        if kind == CUT_TEXT:
+            (length,) = struct.unpack(">xxxi", await self._read(7))
+            await self._read(abs(length))
+        elif kind == COLOUR_MAP:
+            (count,) = struct.unpack(">xxxH", await self._read(5))
+            await self._read(6 * count)
+        elif kind != BELL:
+            raise RfbError(f"message {kind} is not known")
+
+    async def _rectangle(self) -> Rectangle | None:
+        """The next rectangle; None if it is the pointer's picture."""
+        x, y, width, height, encoding = struct.unpack(">HHHHi", await self._read(12))
+        pixels = await self._read(width * height * self._pixel_bytes)
+        if encoding == RAW:
+            return Rectangle(x, y, width, height, pixels)
+        if encoding != CURSOR:
+            raise RfbError(f"encoding {encoding} was not asked for")
+        await self._read((width + 7) // 8 * height)
+        return None
+
+    async def _read(self, length: int) -> bytes:
+        self._left -= length + READ_COST
+        if self._left < 0:
+            raise RfbError("the server says more than a look is worth")
+        while len(self._buffer) < length:
+            self._buffer += await self._receive()
+        result = bytes(self._buffer[:length])
+        del self._buffer[:length]
+        return result
+
+
+MOST_JPEG_BYTES: Final = 128 << 10
+"""It travels in a check-in, which has room for a good number of them."""
+QUALITIES: Final = (80, 60, 40, 20)
+"""Tried one after the other until the picture is small enough; then it is made narrower too."""
+
+
+def jpeg(pixels: bytes, size: tuple[int, int], bounds: tuple[int, int]) -> bytes:
+    """The picture as JPEG of at most `MOST_JPEG_BYTES`.
+
+    Args:
+        pixels: rows from the top, 4 bytes per pixel: blue, green, red, nothing (`BGRX`).
+        size: width and height of the screen.
+        bounds: width and height that the result fits into, keeping its shape; it is never enlarged.
+    """
+    picture = Image.frombytes("RGB", size, pixels, "raw", "BGRX")
+    picture.thumbnail(bounds, reducing_gap=2.0)
+    while True:
+        for quality in QUALITIES:
+            encoded = _encoded(picture, quality)
+            if len(encoded) <= MOST_JPEG_BYTES:
+                return encoded
+        picture.thumbnail((max(1, picture.width * 3 // 4), max(1, picture.height * 3 // 4)))
+
+
+def _encoded(picture: Image.Image, quality: int) -> bytes:
+    output = BytesIO()
+    picture.save(output, "JPEG", quality=quality, optimize=True)
+    return output.getvalue()

@@ -1,0 +1,131 @@
+"""What `up`, `down` and `greenroom doctor` ask of Docker and the disk of this host, and what `down` removes there.
+
+What to think of what is found is decided in `core.fleet.docker_host`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final, cast
+
+from greenroom.core.fleet.docker_host import DockerHost
+from greenroom.db.diagnostics.views import Disk
+from greenroom.runtimes.docker.errors import translated
+from greenroom.runtimes.docker.inspection import ANSWERS_WITHIN_S, docker, session_containers
+from greenroom.runtimes.registry import open_runtime
+from greenroom.up.layout import Layout, read_json
+
+
+async def sessions_of_containers(runtime: str, installation_id: str, folders: Sequence[Path]) -> list[str]:
+    """The session id of each container of the installation.
+
+    Args:
+        runtime: what runs its sessions.
+        installation_id: on the labels of all it made.
+        folders: of its Agents, where the simulated runtime keeps its containers.
+
+    Raises:
+        SetupError: Docker does not answer.
+    """
+    if runtime == "docker":
+        async with docker() as client:
+            return [c.get("greenroom.session", "") for c in await session_containers(client, installation_id)]
+    found: list[str] = []
+    for folder in folders:
+        simulated = open_runtime(runtime, installation_id=installation_id, agent_id="", folder=folder)
+        await simulated.open()
+        found += [container.session_id for container in await simulated.list()]
+        await simulated.close()
+    return found
+
+
+async def remove_all(runtime: str, installation_id: str, folder: Path) -> int:
+    """Remove every container and network of the installation; returns how many containers there were.
+
+    Args:
+        runtime: what runs its sessions.
+        installation_id: on the labels of all it made.
+        folder: of an Agent, where the simulated runtime keeps its containers.
+
+    Raises:
+        GreenroomError: the runtime does not answer or refuses.
+    """
+    opened = open_runtime(
+        runtime,
+        installation_id=installation_id,
+        agent_id="",
+        folder=folder,
+        docker_host=os.environ.get("GREENROOM_DOCKER_HOST"),
+    )
+    await opened.open()
+    try:
+        return await opened.remove_all()
+    finally:
+        await opened.close()
+
+
+def runtime_name() -> str:
+    """What the Agents run sessions with: the setting that `up` passes on to them."""
+    return os.environ.get("GREENROOM_RUNTIME", "docker")
+
+
+def runtime_of(layout: Layout) -> str:
+    """What the sessions of an instance run with: it is noted at its start, for those who look at it from outside."""
+    return str(read_json(layout.instance).get("runtime") or runtime_name())
+
+
+MOUNTS: Final = Path("/proc/self/mountinfo")
+_NAMES: Final = {"Engine": "Docker Engine"}
+_DEVICE: Final = 2
+"""Column of MOUNTS; the last one has the options of the file system."""
+
+
+async def read(layout: Layout, disk: Disk) -> DockerHost:
+    """Docker and the disk of this host.
+
+    Args:
+        layout: of the instance, whose database may be beside Docker.
+        disk: what the Agents of this host see of it.
+
+    Raises:
+        GreenroomError: Docker does not answer.
+    """
+    async with docker() as client, translated(asks=True), asyncio.timeout(ANSWERS_WITHIN_S):
+        info: dict[str, Any] = await cast("Any", client.system).info()  # aiodocker leaves it untyped
+        version = await client.version()
+    storage: dict[str, str] = dict(info["DriverStatus"] or ())
+    parts: list[dict[str, Any]] = version.get("Components") or []
+    folder = Path(info["DockerRootDir"])
+    is_embedded = read_json(layout.instance).get("database_url") is None
+    device = _device(folder)
+    is_shared = is_embedded and device is not None and device == _device(layout.postgres)
+    return DockerHost(
+        driver=info["Driver"],
+        file_system=storage.get("Backing Filesystem", ""),
+        folder=str(folder),
+        mount_options=None if device is None else mount_options(device),
+        versions={_NAMES.get(part["Name"], str(part["Name"])): part["Version"] for part in parts},
+        database=str(layout.postgres) if is_shared else "",
+        free_bytes=disk.free_bytes,
+        kept_bytes=disk.kept_bytes,
+    )
+
+
+def mount_options(device: int, mounts: Path = MOUNTS) -> frozenset[str]:
+    """The options of the file system on a device, wherever it is mounted."""
+    number = f"{os.major(device)}:{os.minor(device)}"
+    for fields in map(str.split, mounts.read_text().splitlines()):
+        if fields[_DEVICE] == number:
+            return frozenset(fields[-1].split(","))
+    return frozenset()
+
+
+def _device(folder: Path) -> int | None:
+    """What a folder lies on; None = it is out of sight: another host's, or not for this account to look at."""
+    try:
+        return folder.stat().st_dev
+    except (FileNotFoundError, PermissionError):
+        return None

@@ -1,0 +1,179 @@
+"""What is looked after while an instance runs: processes that do not work, certificates, log files.
+
+A process that lives and does not work is restarted: it is frozen for good, or a Manager that hangs. The gateway follows
+each change of its certificates. Diagnostics has its own rows and its own limit beside the log files.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+import httpx
+import psycopg
+import structlog
+
+from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.core.fleet.restarts import UNSUSPECTED, judge_manager, judge_silence
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogRow, LogWriter
+from greenroom.db.fleet.managers import list_managers
+from greenroom.up import health, tls
+from greenroom.up.endpoints import ManagerEndpoint
+from greenroom.up.roles import Site
+from greenroom.up.supervisor import Part
+
+log = structlog.get_logger(__name__)
+
+WATCH_S: Final = 2.0
+"""Interval of the health checks."""
+
+Restart = Callable[[Part, str], None]
+
+
+class PartWatch:
+    """Looks at one process that is never silent for long: the api, an Agent.
+
+    Args:
+        part: its process.
+        url: its health check.
+        restart: ends the process, with the reason; it is started again like any that died.
+        db: gets a log row of every restart.
+    """
+
+    def __init__(self, part: Part, url: str, restart: Restart, db: Database) -> None:
+        self._part = part
+        self._url = url
+        self._restart = restart
+        self._logs = LogWriter(db, "up")
+        self._pid: int | None = None
+        self._suspicion = UNSUSPECTED
+
+    async def run(self, http: httpx.AsyncClient) -> None:
+        """Look every WATCH_S, for ever."""
+        while True:
+            await asyncio.sleep(WATCH_S)
+            await self.look(http, asyncio.get_running_loop().time())
+
+    async def look(self, http: httpx.AsyncClient, now_s: float) -> None:
+        """Ask it for its health once, and restart it if it has not worked for long enough."""
+        status = await self._status(http)
+        verdict = judge_silence(self._part.name, self._suspicion, status, now_s)
+        self._suspicion = verdict.suspicion
+        if verdict.restart is not None:
+            await self._end("part-restarted", verdict.restart, None)
+
+    async def _status(self, http: httpx.AsyncClient) -> int | None:
+        if self._part.pid != self._pid:  # another process, which is not to blame for the one before
+            self._pid, self._suspicion = self._part.pid, UNSUSPECTED
+        status, text = await health.status_of(http, self._url)
+        return None if health.says_frozen(text) else status
+
+    async def _end(self, code: str, reason: str, zone_name: str | None) -> None:
+        if self._part.pid != self._pid:
+            return
+        self._restart(self._part, reason)
+        message = f"{reason}; it is started again."
+        self._logs.add(LogRow(level="WARNING", component="up", code=code, message=message, zone_name=zone_name))
+        await self._logs.flush()
+
+
+class ManagerWatch(PartWatch):
+    """Looks at one Manager, which may be disabled, and answers 500 when it hangs.
+
+    Args:
+        manager: where it answers.
+        part: its process.
+        restart: ends the process, with the reason; it is started again like any that died.
+        db: knows whether the Manager is enabled, and gets a log row of every restart.
+    """
+
+    def __init__(self, manager: ManagerEndpoint, part: Part, restart: Restart, db: Database) -> None:
+        super().__init__(part, manager.health_url, restart, db)
+        self._manager = manager
+        self._db = db
+
+    async def look(self, http: httpx.AsyncClient, now_s: float) -> None:
+        """Ask it for its health once, and restart it if it has not worked for long enough."""
+        status = await self._status(http)
+        record = await self._record() if status in (500, None) else None
+        name, enabled = self._manager.instance_id, record["enabled"] if record else None
+        verdict = judge_manager(name, self._suspicion, status, now_s, enabled=enabled)
+        self._suspicion = verdict.suspicion
+        if verdict.restart is not None and record is not None:
+            await self._end("manager-restarted", verdict.restart, record["zone_name"])
+
+    async def _record(self) -> dict[str, Any] | None:
+        """`enabled` and `zone_name` as the database has them, None when it cannot be asked; a record that was deleted
+        takes nobody out of service."""
+        try:
+            managers = await list_managers(self._db)
+        except (GreenroomError, psycopg.Error) as error:
+            log.warning("nobody knows whether a Manager is enabled", reason=str(error).strip())
+            return None
+        deleted = {"enabled": True, "zone_name": self._manager.zone}
+        return next((found for found in managers if found["instance_id"] == self._manager.instance_id), deleted)
+
+
+CERTIFICATES_LOOK_S: Final = 3600.0
+"""How often certificates are looked at."""
+
+
+async def keep_certificates(site: Site) -> None:
+    """Renew them in time, for ever."""
+    while True:
+        await asyncio.sleep(CERTIFICATES_LOOK_S)
+        try:
+            renew_certificates(site, datetime.now(UTC))
+        except (SetupError, OSError) as error:
+            log.error("the gateway keeps its certificates", reason=str(error))
+
+
+def renew_certificates(site: Site, now: datetime) -> None:
+    """Make the instance's certificate again when it lapses soon; copy the administrator's when it was replaced.
+
+    Raises:
+        SetupError: certificate and key do not belong together.
+        OSError: a file cannot be read.
+    """
+    tls.ensure_certificate(site.layout, site.accounts.gateway, site.settings.served_hosts, now)
+    given = site.settings.tls_cert, site.settings.tls_key
+    if given[0] is not None and given[1] is not None and site.given_certificate is not None:
+        originals = Path(given[0]), Path(given[1])
+        pairs = zip(originals, site.given_certificate, strict=True)
+        if any(original.read_bytes() != copy.read_bytes() for original, copy in pairs):
+            tls.copy_given(site.layout, site.accounts.gateway, *originals)
+
+
+LARGEST_BYTES: Final = 20 << 20
+LOG_FILES_LOOK_S: Final = 60.0
+
+
+async def keep_small(folder: Path) -> None:
+    """Cut large logs until cancelled."""
+    while True:
+        try:
+            await asyncio.to_thread(cut_large, folder, LARGEST_BYTES)
+        except OSError as error:
+            log.warning(
+                "a large log could not be cut", folder=str(folder), reason=str(error), next_try_s=LOG_FILES_LOOK_S
+            )
+        await asyncio.sleep(LOG_FILES_LOOK_S)
+
+
+def cut_large(folder: Path, largest_bytes: int) -> list[Path]:
+    """Move what is in a log of more than `largest_bytes` to `<name>.log.1`, in place of what was there.
+
+    The writers append, so they go on at the beginning of the emptied file; what one writes at this very moment may be
+    lost. Returns the logs that were cut.
+    """
+    large = [file for file in folder.glob("*.log") if file.stat().st_size > largest_bytes]
+    for file in large:
+        shutil.copyfile(file, file.with_suffix(".log.1"))
+        os.truncate(file, 0)
+    return large
