@@ -12,7 +12,7 @@ from base64 import b64encode
 from bench.stream import first_frame
 from greenroom.agent.session.prober import pause_s
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.runtimes.docker.spec import OPEN_FILES_MAX, PIDS_MAX, SHM_BYTES
+from greenroom.runtimes.docker.spec import MAX_OPEN_FILES, MAX_PIDS, SHM_BYTES
 from greenroom.runtimes.probe import Prober
 
 SPEC = SessionSpec(image="", image_id="", credential="bench")
@@ -34,8 +34,8 @@ async def start(name: str, image: str) -> str:
     process = await asyncio.create_subprocess_exec(
         "docker", "run", "-d", "--name", name, "--cap-drop", "ALL", "--security-opt", "no-new-privileges",
         "--cpu-shares", str(round(SPEC.cores * 1024)), "--memory", str(SPEC.memory_bytes),
-        "--memory-swap", str(SPEC.memory_bytes), "--pids-limit", str(PIDS_MAX), "--shm-size", str(SHM_BYTES),
-        "--ulimit", f"nofile={OPEN_FILES_MAX}",
+        "--memory-swap", str(SPEC.memory_bytes), "--pids-limit", str(MAX_PIDS), "--shm-size", str(SHM_BYTES),
+        "--ulimit", f"nofile={MAX_OPEN_FILES}",
         "-e", f"VNC_PW={SPEC.credential}", "-p", f"127.0.0.1::{SPEC.port}", image, stdout=subprocess.DEVNULL,
     )  # fmt: skip
     assert await process.wait() == 0

@@ -44,7 +44,7 @@ from websockets.asyncio.client import ClientConnection, connect
 from websockets.typing import Origin, Subprotocol
 
 from greenroom.agent.stream.authoriser import StreamAuthoriser
-from greenroom.agent.stream.termination import Cutter
+from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.agent.stream.upstream_auth import UpstreamAuth
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.gateway.nginx_process import nginx_processes, send
@@ -70,7 +70,7 @@ class World:
     plan: dict[str, Any]
     api: Api
     table: Table
-    cutter: Cutter
+    cutter: StreamTerminator
     served: dict[str, Served]
     spec: SessionSpec
     agent: StreamAuthoriser
@@ -265,7 +265,7 @@ async def make_world() -> World:
     spec = SessionSpec(
         image="i", image_id="i", credential="s3cret", allow_origin=("127.0.0.1", "localhost"), upstream_auth=main
     )
-    cutter = Cutter()
+    cutter = StreamTerminator()
     await cutter.probe()
     openings, closings = list[str](), list[str]()
     agent = StreamAuthoriser(

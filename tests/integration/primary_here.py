@@ -10,7 +10,7 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.leases import Fence
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
-from greenroom.manager.isolation import Tasks, Troubles
+from greenroom.manager.isolation import TaskFailures, Tasks
 from greenroom.manager.tasks.context import PrimaryContext
 
 SECRETS = Secrets(b"k" * 32)
@@ -40,5 +40,5 @@ async def primary_of(db: Database, zone_id: str, folder: Path) -> PrimaryContext
         secrets=SECRETS,
         logs=logs,
         quiet=False,
-        tasks=Tasks(Troubles(), logs, zone["zone_name"]),
+        tasks=Tasks(TaskFailures(), logs, zone["zone_name"]),
     )

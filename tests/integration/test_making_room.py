@@ -15,7 +15,7 @@ from tests.integration.primary_here import SECRETS, primary_of
 
 from greenroom.api.launch.service import Launcher, LaunchRequest, LaunchResult
 from greenroom.core.errors import NoResources
-from greenroom.core.launch.eviction import MOST_PATIENCE_S, PATIENCE_S
+from greenroom.core.launch.eviction import MAX_PATIENCE_S, PATIENCE_S
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.diagnostics.logs import LogWriter
@@ -185,7 +185,7 @@ async def test_pools_wait_for_people_for_a_limited_time(stage: Stage):
 
 async def test_whoever_is_refused_again_and_again_holds_up_pools_no_longer_than_a_minute(stage: Stage):
     holders = [await stage.launch(name) for name in ("ada", "bob", "cem", "dan")]
-    for _ in range(int(MOST_PATIENCE_S / 10) + 1):
+    for _ in range(int(MAX_PATIENCE_S / 10) + 1):
         with pytest.raises(NoResources):
             await stage.launch("eve")
         await stage.pass_time(10)

@@ -30,8 +30,8 @@ from greenroom.db.fleet.managers import (
 from greenroom.db.installation import change_installation_settings
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
-from greenroom.manager.isolation import Tasks, Troubles
-from greenroom.manager.tasks.context import News, PrimaryContext
+from greenroom.manager.isolation import TaskFailures, Tasks
+from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 from greenroom.manager.tasks.retention import run_records
 
 
@@ -275,7 +275,7 @@ async def test_records_go_when_an_administrator_wants_it_and_silence_proves_some
     await silent(db, "left", 31)
     await change_installation_settings(db, {"manager_record_retention_days": keep_days})
     async with primary_of(db, dsn, one) as (context, _):
-        await run_records(replace(context, quiet=quiet), News(context.logs, "default"))
+        await run_records(replace(context, quiet=quiet), RoundEvents(context.logs, "default"))
         assert await names(db) == ({"one"} if goes else {"one", "left"})
 
 
@@ -287,7 +287,7 @@ async def test_a_primary_whose_term_is_over_removes_no_record(db: Database, dsn:
     async with primary_of(db, dsn, one) as (context, connection):
         await connection.resign(context.fence.term)
         with pytest.raises(LeaseLost):
-            await run_records(context, News(context.logs, "default"))
+            await run_records(context, RoundEvents(context.logs, "default"))
     assert await names(db) == {"one", "left"}
 
 
@@ -309,7 +309,7 @@ async def primary_of(db: Database, dsn: str, me: ManagerRow) -> AsyncGenerator[t
                 secrets=Secrets(b"0" * 32),
                 logs=LogWriter(db, "manager"),
                 quiet=False,
-                tasks=Tasks(Troubles(), LogWriter(db, "manager"), me.zone_name),
+                tasks=Tasks(TaskFailures(), LogWriter(db, "manager"), me.zone_name),
             ),
             connection,
         )

@@ -17,7 +17,7 @@ from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter
 from greenroom.gateway.metrics import Metrics as GatewayMetrics
 from greenroom.manager.metrics import Metrics as ManagerMetrics
-from greenroom.manager.status import Standing, Wakers
+from greenroom.manager.status import ManagerStatus, Wakers
 from greenroom.testing import rows
 from greenroom.wire.messages import ManagerRequest
 
@@ -52,7 +52,7 @@ async def api_page(db: Database) -> bytes:
 
 
 def manager_page(db: Database) -> bytes:
-    metrics = ManagerMetrics(Standing(10.0), Wakers())
+    metrics = ManagerMetrics(ManagerStatus(10.0), Wakers())
     metrics.show_lease(lambda: None)
     metrics.show_log(LogWriter(db, "manager"))
     metrics.show_requests(RequestLog(db, "m", LogWriter(db, "manager")))

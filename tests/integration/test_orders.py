@@ -9,7 +9,7 @@ from tests.integration.agents import joined, row, seen, session, user
 from tests.integration.managers import Fleet
 
 from greenroom.db.database import Database
-from greenroom.manager.checkin.messages import MOST_PICTURE_BYTES
+from greenroom.manager.checkin.messages import MAX_PICTURE_BYTES
 from greenroom.wire.messages import AssignmentReport, CommandReport, PictureSize
 
 
@@ -110,7 +110,7 @@ async def test_a_screenshot_is_told_while_somebody_waits_and_only_a_jpeg_is_kept
     jpeg = b"\xff\xd8\xff" + bytes(range(256))
     assert await kept(jpeg) == jpeg
     assert await kept(b"<script>") is None
-    assert await kept(jpeg + bytes(MOST_PICTURE_BYTES)) is None
+    assert await kept(jpeg + bytes(MAX_PICTURE_BYTES)) is None
 
 
 async def test_output_of_a_hand_over_may_hold_anything(door: httpx.ASGITransport, db: Database, fleet: Fleet):

@@ -92,7 +92,7 @@ async def test_a_flood_of_one_security_event_drives_out_only_its_own_oldest(db: 
 
 async def test_a_round_is_bounded(db: Database, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(retention, "BATCH", 4)
-    monkeypatch.setattr(retention, "MOST_BATCHES", 2)
+    monkeypatch.setattr(retention, "MAX_BATCHES", 2)
     await logs(db, 10, days_ago=31)
     assert (await prune(db, KEEP))["logs"] == 8
     assert (await prune(db, KEEP))["logs"] == 2

@@ -15,7 +15,7 @@ from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.fleet.checkin import read_desired
 from greenroom.db.launch import replacement
 from greenroom.db.session import views
-from greenroom.manager.tasks.replacement import run_stranded, run_successors
+from greenroom.manager.tasks.replacement import run_orphaned_starts, run_successors
 from greenroom.manager.tasks.rounds import PrimaryRounds
 
 
@@ -50,7 +50,7 @@ async def is_where_it_was(stage: Stage, session_id: str) -> bool:
 async def test_it_is_started_on_another_agent_and_its_own_is_told_to_end_it(stage: Stage, status: LiteralString):
     first = await strand(stage, status)
     before = await stage.hostname_of(first)
-    await run_stranded(stage.ctx)
+    await run_orphaned_starts(stage.ctx)
     old, new = await stage.row(first), await stage.successor_of(first)
     assert {before, await stage.hostname_of(str(new["session_id"]))} == {"agent-1", "agent-2"}
     assert (new["status"], str(new["user_id"]), new["idempotency_key"]) == ("requested", stage.user_id, "k")
@@ -65,7 +65,7 @@ async def test_it_is_started_on_another_agent_and_its_own_is_told_to_end_it(stag
         (await stage.hostname_of(str(new["session_id"])), True, None),
     ]
     assert [what for one in INVARIANTS if one.code != "I2" for what in await broken(stage.db, one)] == []
-    await run_stranded(stage.ctx)
+    await run_orphaned_starts(stage.ctx)
     assert (await stage.row(str(new["session_id"])))["superseded_by"] is None
 
 
@@ -79,7 +79,7 @@ async def test_a_round_finds_the_agent_missing_and_starts_the_session_elsewhere(
 async def test_where_nobody_else_takes_it_it_waits_for_its_agent_and_is_given_up_at_its_deadline(stage: Stage):
     first = await strand(stage)
     await stage.db.write("UPDATE agents SET draining = true WHERE status = 'running'")
-    await run_stranded(stage.ctx)
+    await run_orphaned_starts(stage.ctx)
     assert await is_where_it_was(stage, first)
     assert ((await stage.row(first))["status"], (await stage.row(first))["gave_up"]) == ("requested", False)
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'late' WHERE session_id = %s", (first,))
@@ -90,7 +90,7 @@ async def test_where_nobody_else_takes_it_it_waits_for_its_agent_and_is_given_up
 async def test_its_silence_is_among_the_causes_where_the_other_start_fails_too(stage: Stage):
     first = await strand(stage)
     before = await stage.hostname_of(first)
-    await run_stranded(stage.ctx)
+    await run_orphaned_starts(stage.ctx)
     second = str((await stage.row(first))["superseded_by"])
     await stage.start_fails(second, "No such file.")
     assert f"Before that: {before}: its Agent was not heard of for 17 s." in (await stage.row(second))["error"]
@@ -115,13 +115,13 @@ PROFILE = Jsonb([{"source": "/profiles/ada", "target": "/home/kasm-user", "profi
 async def test_it_stays_where_it_is(stage: Stage, change: LiteralString, values: tuple[Jsonb, ...]):
     first = await strand(stage, "starting")
     await stage.db.write(change, (*values, first))
-    await run_stranded(stage.ctx)
+    await run_orphaned_starts(stage.ctx)
     assert await is_where_it_was(stage, first)
 
 
 async def test_nothing_is_concluded_while_it_is_quiet(stage: Stage):
     first = await strand(stage)
-    await run_stranded(replace(stage.ctx, quiet=True))
+    await run_orphaned_starts(replace(stage.ctx, quiet=True))
     assert await is_where_it_was(stage, first)
 
 
@@ -146,7 +146,7 @@ async def test_what_changed_while_another_one_was_looked_for_has_no_other_one_an
         await lock_user(connection, user_id)
 
     monkeypatch.setattr(replacement, "lock_user", changes_meanwhile)
-    await run_stranded(stage.ctx)
+    await run_orphaned_starts(stage.ctx)
     assert await is_where_it_was(stage, first)
     assert await stage.reserved() == reserved
-    assert stage.ctx.tasks.troubles.tasks == []
+    assert stage.ctx.tasks.failures.tasks == []

@@ -64,7 +64,7 @@ async def test_the_agent_of_the_successor_is_told_also_where_the_term_ends_right
     async def term_is_over(*_: object) -> None:
         raise LeaseLost("The term is over.")
 
-    monkeypatch.setattr(replacement, "destroy_oldest_set_aside", term_is_over)
+    monkeypatch.setattr(replacement, "destroy_oldest_quarantined", term_is_over)
 
     async def cut_short() -> None:
         with pytest.raises(LeaseLost):

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from tests.integration.played import Served, serve
 
-from greenroom.agent.fleet.manager_client import Link, Managers, NoManager
+from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover, NoManager
 from greenroom.agent.stream.upstream_auth import UpstreamAuth
 from greenroom.cli.join import Deployment, reach
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
@@ -96,7 +96,7 @@ async def refused(kind: Kind, host: Host, ask: Callable[[], Awaitable[object]], 
 
 
 async def test_agent_to_the_gateway_of_a_manager(kind: Kind, host: Host):
-    link = Link(Managers([f"https://{host.address}"]), host.ca_file)
+    link = ManagerClient(ManagerFailover([f"https://{host.address}"]), host.ca_file)
     message = Register(machine_id="m", hostname="h", join_token="secret")
     await refused(kind, host, lambda: link.ask("/manager_api/v1/register", message, Registered), NoManager)
     await link.close()
@@ -174,7 +174,7 @@ async def test_words_of_an_unknown_server_do_not_reach_the_terminal(tmp_path: Pa
 
 async def test_a_certificate_of_the_system_is_not_enough_where_an_authority_is_given(tmp_path: Path):
     with pytest.raises(SetupError, match="cannot be used"):
-        Link(Managers([]), tmp_path / "missing.pem")
+        ManagerClient(ManagerFailover([]), tmp_path / "missing.pem")
     (tmp_path / "empty.pem").write_text("nothing\n")
     with pytest.raises(SetupError, match="cannot be used"):
         UpstreamAuth(tmp_path / "empty.pem")

@@ -8,8 +8,8 @@ import msgspec
 import pytest
 
 from greenroom.agent.session.journal import CommandRecord, Journal
-from greenroom.agent.session.outbox import AWAITED_S, MOST_WAITING_BYTES, NO_ROOM, Orders
-from greenroom.runtimes.contract import CUT, OUTPUT_MAX, cut_output
+from greenroom.agent.session.outbox import AWAITED_S, MAX_WAITING_BYTES, NO_ROOM, Orders
+from greenroom.runtimes.contract import CUT, MAX_OUTPUT, cut_output
 from greenroom.wire.messages import Command, CommandReport, PictureSize
 
 SESSION = "s"
@@ -63,19 +63,19 @@ def test_what_nobody_waits_for_any_more_is_forgotten(journal: Journal):
 
 def test_results_that_wait_never_outgrow_a_message(journal: Journal):
     orders = Orders(journal)
-    worst = "\x01" * OUTPUT_MAX  # six bytes each in JSON
+    worst = "\x01" * MAX_OUTPUT  # six bytes each in JSON
     for number in range(100):
         output = orders.fitting(worst)
         journal.note(CommandRecord(command_id=f"{number}", session_id=SESSION, state="done", output=output))
     assert not orders.has_room()
     assert journal.memory.commands["99"].output.startswith(NO_ROOM)
     assert orders.fitting("short") == "short"
-    assert len(msgspec.json.encode(orders.reports(SESSION))) < 2 * MOST_WAITING_BYTES
+    assert len(msgspec.json.encode(orders.reports(SESSION))) < 2 * MAX_WAITING_BYTES
 
 
 def test_what_was_cut_off_an_output_is_said():
-    assert cut_output("a" * OUTPUT_MAX) == "a" * OUTPUT_MAX
-    cut = cut_output("a" * OUTPUT_MAX + "end")
-    assert len(cut) == OUTPUT_MAX
+    assert cut_output("a" * MAX_OUTPUT) == "a" * MAX_OUTPUT
+    cut = cut_output("a" * MAX_OUTPUT + "end")
+    assert len(cut) == MAX_OUTPUT
     assert cut.startswith(CUT)
     assert cut.endswith("end")

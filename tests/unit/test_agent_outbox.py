@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from greenroom.agent.session.outbox import LONGEST_SENTENCE, MAX_LOG_LINES, Outbox
+from greenroom.agent.session.outbox import MAX_LOG_LINES, MAX_SENTENCE_CHARACTERS, Outbox
 from greenroom.core.fleet.addresses import refusal_of_origin
 from greenroom.wire.messages import LogLine
 
@@ -27,5 +27,5 @@ def test_log_rows_that_wait_never_outgrow_a_message():
 
 def test_a_sentence_of_usual_length_is_told_as_it_is():
     outbox = Outbox()
-    outbox.add_log_line(LogLine(at=0.0, level="INFO", code="c", message="x" * LONGEST_SENTENCE))
-    assert [line.message for line in outbox.take_log_lines()] == ["x" * LONGEST_SENTENCE]
+    outbox.add_log_line(LogLine(at=0.0, level="INFO", code="c", message="x" * MAX_SENTENCE_CHARACTERS))
+    assert [line.message for line in outbox.take_log_lines()] == ["x" * MAX_SENTENCE_CHARACTERS]

@@ -21,8 +21,8 @@ from greenroom.agent.fleet.identity import Identity
 from greenroom.agent.fleet.manager_client import (
     LAST_RESORT_S,
     MAX_FAILURE_PAUSE_S,
-    Link,
-    Managers,
+    ManagerClient,
+    ManagerFailover,
     NoManager,
     tls_context,
 )
@@ -39,7 +39,7 @@ A, B, C = "https://a", "https://b", "https://c"
 
 
 def test_the_primary_is_first_and_configured_ones_stay_as_the_last_resort():
-    managers = Managers([A, B])
+    managers = ManagerFailover([A, B])
     managers.learn([C + "/", A])
     assert managers.urls == [C, A, B]
     managers.learn([])
@@ -47,20 +47,20 @@ def test_the_primary_is_first_and_configured_ones_stay_as_the_last_resort():
 
 
 def test_after_a_failure_the_next_one_is_asked_at_once():
-    managers = Managers([A, B])
+    managers = ManagerFailover([A, B])
     managers.failed(A, now=0.0, retry_after_s=None, spread=0.0)
     assert managers.best(0.0) == B
 
 
 def test_a_disabled_one_is_not_asked_before_its_retry_after():
-    managers = Managers([A, B])
+    managers = ManagerFailover([A, B])
     managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.5)
     assert managers.best(30.0) == B
     assert managers.best(30.5) == A
 
 
 def test_while_all_are_left_aside_each_is_tried_in_turn_at_once_and_then_with_pauses():
-    managers = Managers([A, B, C])
+    managers = ManagerFailover([A, B, C])
     for second, url in enumerate([A, B, C]):
         managers.failed(url, now=float(second), retry_after_s=30.0, spread=1.0)
     tried = list[str | None]()
@@ -77,7 +77,7 @@ def test_while_all_are_left_aside_each_is_tried_in_turn_at_once_and_then_with_pa
 
 
 def test_one_that_does_not_answer_does_not_keep_the_agent_from_one_that_was_enabled_again():
-    managers, now = Managers([A, B]), 0.0
+    managers, now = ManagerFailover([A, B]), 0.0
     managers.failed(A, now=now, retry_after_s=30.0, spread=0.5)
     while (url := managers.best(now)) != A:
         if url is None:
@@ -88,7 +88,7 @@ def test_one_that_does_not_answer_does_not_keep_the_agent_from_one_that_was_enab
 
 
 def test_one_that_became_primary_after_it_was_left_aside_is_asked_at_once():
-    managers = Managers([A, B])
+    managers = ManagerFailover([A, B])
     managers.learn([A, B])
     managers.is_primary(A, 7)
     managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
@@ -101,7 +101,7 @@ def test_one_that_became_primary_after_it_was_left_aside_is_asked_at_once():
 
 
 def test_while_the_first_is_left_aside_for_a_moment_no_other_holds_an_answer_longer():
-    managers = Managers([A, B, C])
+    managers = ManagerFailover([A, B, C])
     assert managers.may_hold_s(A, 0.0) == float("inf")
     pause_s = managers.failed(A, now=0.0, retry_after_s=None, spread=0.0)
     managers.failed(B, now=0.0, retry_after_s=30.0, spread=0.0)
@@ -110,7 +110,7 @@ def test_while_the_first_is_left_aside_for_a_moment_no_other_holds_an_answer_lon
 
 
 def test_one_that_kept_silent_is_left_aside_for_the_rest_of_a_lease_and_then_asked_for_a_short_answer():
-    managers = Managers([A, B])
+    managers = ManagerFailover([A, B])
     pause_s = managers.failed(A, now=3.0, retry_after_s=None, spread=0.0, silent=True)
     assert managers.best(5.9) == B
     assert managers.best(3.0 + pause_s) == A
@@ -136,7 +136,7 @@ async def test_managers_that_are_frozen_do_not_keep_the_agent_from_the_next_one(
         working = await stack.enter_async_context(await asyncio.start_server(works, "127.0.0.1", 0))
         urls = [f"http://127.0.0.1:{each.getsockname()[1]}" for each in (*frozen, working.sockets[0])]
         left: list[str] = []
-        link = Link(Managers(urls), None, left.append)
+        link = ManagerClient(ManagerFailover(urls), None, left.append)
         stack.push_async_callback(link.close)
         for each in frozen:
             stack.callback(each.close)
@@ -149,7 +149,7 @@ async def test_managers_that_are_frozen_do_not_keep_the_agent_from_the_next_one(
 @pytest.mark.parametrize("url", ["https://m 1:8443", "https://127.0.0.1:99999", "https://xn--", "m1:8443"])
 async def test_an_address_that_cannot_be_used_is_one_managers_trouble(url: str):
     """A Manager is told its address by its administrator, and tells it to all Agents of the zone."""
-    link = Link(Managers([url]), None)
+    link = ManagerClient(ManagerFailover([url]), None)
     try:
         with pytest.raises(NoManager):
             await link.ask("/register", Register(machine_id="m", hostname="h"), Registered)
@@ -158,7 +158,7 @@ async def test_an_address_that_cannot_be_used_is_one_managers_trouble(url: str):
 
 
 def test_the_other_questions_that_fail_with_it_do_not_shorten_the_pause():
-    managers = Managers([A, B])
+    managers = ManagerFailover([A, B])
     managers.failed(A, now=0.0, retry_after_s=30.0, spread=0.0)
     assert managers.failed(A, now=0.1, retry_after_s=None, spread=0.0) == pytest.approx(29.9)
     assert managers.best(29.9) == B
@@ -166,7 +166,7 @@ def test_the_other_questions_that_fail_with_it_do_not_shorten_the_pause():
 
 
 def test_an_answer_forgets_the_failures():
-    managers = Managers([A])
+    managers = ManagerFailover([A])
     for second in range(0, 50, 10):
         managers.failed(A, now=float(second), retry_after_s=None, spread=1.0)
     managers.answered(A)
@@ -175,7 +175,7 @@ def test_an_answer_forgets_the_failures():
 
 @given(st.lists(st.tuples(st.floats(0, 100), st.floats(0, 1)), min_size=1, max_size=30))
 def test_pauses_are_bounded_and_every_manager_comes_back(failures: list[tuple[float, float]]):
-    managers, now = Managers([A]), 0.0
+    managers, now = ManagerFailover([A]), 0.0
     for later_s, spread in failures:
         now += later_s
         pause_s = managers.failed(A, now=now, retry_after_s=None, spread=spread)

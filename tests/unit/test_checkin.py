@@ -9,19 +9,19 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.session.observations import Move, Seen, SessionRow, decide, is_newer, verdicts
+from greenroom.core.session.observations import Move, ObservedFacts, SessionRow, decide, is_newer, verdicts
 from greenroom.core.session.states import ObservedState, SessionStatus, Want, may_follow, sources_of
 
 S, Seeing = SessionStatus, ObservedState
-Decide = Callable[[SessionRow, Seen], Move | None]
+Decide = Callable[[SessionRow, ObservedFacts], Move | None]
 
 
 def row(status: SessionStatus, want: Want = Want.RUNNING, **fields: object) -> SessionRow:
     return replace(SessionRow(session_id="s", status=status, want=want, generation=3), **fields)
 
 
-def seen(state: ObservedState, **fields: object) -> Seen:
-    return replace(Seen(session_id="s", generation=3, state=state), **fields)
+def seen(state: ObservedState, **fields: object) -> ObservedFacts:
+    return replace(ObservedFacts(session_id="s", generation=3, state=state), **fields)
 
 
 @pytest.mark.parametrize(
@@ -54,7 +54,7 @@ def seen(state: ObservedState, **fields: object) -> Seen:
         (row(S.FAILED), seen(Seeing.FAILED, has_container=False), None),
     ],
 )
-def test_what_follows_from_an_observation(before: SessionRow, observed: Seen, after: SessionStatus | None):
+def test_what_follows_from_an_observation(before: SessionRow, observed: ObservedFacts, after: SessionStatus | None):
     move = decide(before, observed)
     assert (move.to if move else None) == after
 
@@ -107,7 +107,9 @@ def test_the_reason_of_a_failure_is_the_agents_own():
         (row(S.RUNNING, claimable=True), seen(Seeing.ABSENT), "is gone"),
     ],
 )
-def test_a_staged_session_that_stopped_working_leaves_its_pool(before: SessionRow, observed: Seen, reason: str):
+def test_a_staged_session_that_stopped_working_leaves_its_pool(
+    before: SessionRow, observed: ObservedFacts, reason: str
+):
     move = decide(before, observed)
     assert move is not None
     assert (move.to, move.leaves_pool, move.sources) == (S.FAILED, True, frozenset({S.RUNNING}))
@@ -124,7 +126,7 @@ def test_a_staged_session_that_stopped_working_leaves_its_pool(before: SessionRo
         (row(S.UNREACHABLE), seen(Seeing.RUNNING, broken=True)),
     ],
 )
-def test_a_probe_that_fails_ends_nothing_else(before: SessionRow, observed: Seen):
+def test_a_probe_that_fails_ends_nothing_else(before: SessionRow, observed: ObservedFacts):
     assert decide(before, observed) is None
 
 
@@ -140,7 +142,7 @@ rows = st.builds(
     claimable=st.booleans(),
 )
 sightings = st.builds(
-    Seen,
+    ObservedFacts,
     session_id=st.just("s"),
     generation=st.integers(1, 3),
     state=st.sampled_from(Seeing),
@@ -152,7 +154,7 @@ sightings = st.builds(
     handover=st.none() | st.sampled_from(["received", "assigned", "failed"]),
 )
 cases = st.tuples(rows, sightings)
-Case = tuple[SessionRow, Seen]
+Case = tuple[SessionRow, ObservedFacts]
 
 
 def only_allowed_edges(subject: Decide, case: Case) -> None:
@@ -201,7 +203,7 @@ def test_every_decision_keeps_the_rules(check: Callable[[Decide, Case], None]):
     holds(check, decide, cases)
 
 
-def fails_what_is_broken(case_row: SessionRow, observed: Seen) -> Move | None:
+def fails_what_is_broken(case_row: SessionRow, observed: ObservedFacts) -> Move | None:
     return decide(replace(case_row, claimable=True), observed)
 
 
@@ -216,23 +218,23 @@ def test_a_container_that_runs_fails_nobody_who_has_it():
     catches(a_container_that_runs_fails_nobody_who_has_it, fails_what_is_broken, running)
 
 
-def always_fails(case_row: SessionRow, observed: Seen) -> Move | None:
+def always_fails(case_row: SessionRow, observed: ObservedFacts) -> Move | None:
     if observed.state is Seeing.FAILED:
         return Move(session_id="s", to=S.FAILED, sources=frozenset(S), reason="broken")
     return decide(case_row, observed)
 
 
-def ignores_the_generation(case_row: SessionRow, observed: Seen) -> Move | None:
+def ignores_the_generation(case_row: SessionRow, observed: ObservedFacts) -> Move | None:
     return decide(replace(case_row, generation=observed.generation), observed)
 
 
-def goes_back_to_starting(case_row: SessionRow, observed: Seen) -> Move | None:
+def goes_back_to_starting(case_row: SessionRow, observed: ObservedFacts) -> Move | None:
     if case_row.status in (S.RUNNING, S.STARTING) and observed.state is Seeing.CREATING:
         return Move(session_id="s", to=S.STARTING, sources=frozenset({S.RUNNING, S.STARTING}), reason="created")
     return decide(case_row, observed)
 
 
-def frees_what_failed(case_row: SessionRow, observed: Seen) -> Move | None:
+def frees_what_failed(case_row: SessionRow, observed: ObservedFacts) -> Move | None:
     if case_row.status is S.DELETING and observed.state is Seeing.FAILED:
         return Move(session_id="s", to=S.DELETED, sources=frozenset({S.DELETING}), reason="failed")
     return decide(case_row, observed)
@@ -253,7 +255,7 @@ def test_each_rule_catches_its_mutant(check: Callable[[Decide, Case], None], mut
 
 
 Newer = Callable[[int, int, int, int], bool]
-Message = tuple[int, int, Seen]
+Message = tuple[int, int, ObservedFacts]
 
 
 def replay(newer: Newer, start: SessionRow, messages: list[Message]) -> tuple[SessionRow, list[tuple[int, int]]]:

@@ -13,7 +13,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from greenroom.agent.stream import termination
-from greenroom.agent.stream.termination import Cutter, connections_to, shut_down
+from greenroom.agent.stream.termination import StreamTerminator, connections_to, shut_down
 
 HOLD = """
 import socket, sys
@@ -34,8 +34,8 @@ async def ports() -> AsyncIterator[list[int]]:
 
 
 @pytest.fixture(params=["ss -K", "copies of sockets"])
-async def cutter(request: pytest.FixtureRequest) -> Cutter:
-    made = Cutter()
+async def cutter(request: pytest.FixtureRequest) -> StreamTerminator:
+    made = StreamTerminator()
     await made.probe()
     if request.param == "ss -K" and not made.kernel_can:
         pytest.skip("this machine cannot abort connections: no ss, no CAP_NET_ADMIN or no INET_DIAG_DESTROY")
@@ -43,7 +43,7 @@ async def cutter(request: pytest.FixtureRequest) -> Cutter:
     return made
 
 
-async def test_every_connection_to_the_address_is_ended_and_no_other(cutter: Cutter, ports: list[int]):
+async def test_every_connection_to_the_address_is_ended_and_no_other(cutter: StreamTerminator, ports: list[int]):
     cut, kept = [await asyncio.open_connection("127.0.0.1", port) for port in ports]
     cutter.cut_soon("s", f"127.0.0.1:{ports[0]}")
     with contextlib.suppress(ConnectionError):
@@ -64,7 +64,7 @@ async def test_a_cut_that_fails_is_said_and_tried_again(monkeypatch: pytest.Monk
 
     monkeypatch.setattr(termination, "destroy", no_process)
     monkeypatch.setattr(termination, "REPEAT_S", (0.0, 0.0))
-    cutter = Cutter()
+    cutter = StreamTerminator()
     cutter.kernel_can = True
     with capture_logs() as logs:
         cutter.cut_soon("s", "127.0.0.1:1")
@@ -115,7 +115,7 @@ async def test_what_cannot_be_cut_is_an_error_in_the_log(monkeypatch: pytest.Mon
     monkeypatch.setattr(termination, "shut_down", refused)
     monkeypatch.setattr(termination, "REPEAT_S", (0.0,))
     monkeypatch.setattr(termination.log, "error", heard)
-    cutter = Cutter()
+    cutter = StreamTerminator()
     cutter.cut_soon("s", "127.0.0.1:1")
     await cutter.wait()
     sentence = "the streams of a session could not be cut; they stay open until they are closed"

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.fleet.lateness import Lateness
-from greenroom.core.session.deadlines import DEADLINE_S, MOST_S, RETURN_S, Overdue, Waiting, Watch, due, plan
+from greenroom.core.session.deadlines import DEADLINE_S, MAX_S, RETURN_S, Overdue, Waiting, Watch, due, plan
 from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus, Want, may_follow
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -152,7 +152,7 @@ def only_what_is_overdue(subject: Plan, case: tuple[list[Waiting], bool]) -> Non
         late = waits and not quiet and end is not None and end <= NOW
         assert (session.session_id in actions) == late
         own = session.deadline or session.status_changed + timedelta(seconds=DEADLINE_S.get(session.status, RETURN_S))
-        longest = max(own, session.status_changed + timedelta(seconds=MOST_S))
+        longest = max(own, session.status_changed + timedelta(seconds=MAX_S))
         assert end is None or own <= end <= longest, "never before its own deadline, nor after the longest wait"
     for action in actions.values():
         target = {"delete_again": S.DELETED, "take_back": S.STARTING}.get(action.kind, S.FAILED)

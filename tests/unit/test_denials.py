@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from greenroom.agent.web_filter.denials import MOST_BYTES, MOST_REMEMBERED, MOST_ROWS, QUIET_S, DenialLog, Denials
+from greenroom.agent.web_filter.denials import MAX_BYTES, MAX_REMEMBERED, MAX_ROWS, QUIET_S, DenialLog, Denials
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.core.web_filter.squid import Denial
 
@@ -56,12 +56,12 @@ def test_each_session_has_its_own_row():
 
 def test_many_hosts_at_once_are_few_rows():
     denials = Denials()
-    many = [denial(f"h{number}.test") for number in range(MOST_REMEMBERED * 2)]
+    many = [denial(f"h{number}.test") for number in range(MAX_REMEMBERED * 2)]
     rows = denials.rows(POLICY, many, session_of, 0.0)
-    assert len(rows) == MOST_ROWS + 1
-    assert f"{len(many) - MOST_ROWS} more requests" in rows[-1].sentence
-    assert len(denials._told) <= MOST_REMEMBERED
-    assert len(denials._waiting) <= MOST_REMEMBERED
+    assert len(rows) == MAX_ROWS + 1
+    assert f"{len(many) - MAX_ROWS} more requests" in rows[-1].sentence
+    assert len(denials._told) <= MAX_REMEMBERED
+    assert len(denials._waiting) <= MAX_REMEMBERED
 
 
 def test_the_log_is_followed_from_where_it_ended(tmp_path: Path):
@@ -89,16 +89,16 @@ def test_a_flood_is_skipped_and_counted(tmp_path: Path):
     file = tmp_path / "denials.log"
     log = DenialLog(file, lambda: None)
     log.read()
-    file.write_text(LINE * (3 * MOST_BYTES // len(LINE)))
-    assert len(log.read()) <= MOST_BYTES // len(LINE)
-    assert log.skipped_bytes > MOST_BYTES
+    file.write_text(LINE * (3 * MAX_BYTES // len(LINE)))
+    assert len(log.read()) <= MAX_BYTES // len(LINE)
+    assert log.skipped_bytes > MAX_BYTES
 
 
 def test_a_long_log_is_begun_anew(tmp_path: Path):
     file, reopened = tmp_path / "denials.log", list[bool]()
     log = DenialLog(file, lambda: reopened.append(True))
     log.read()
-    file.write_text(LINE * (9 * MOST_BYTES // len(LINE)))
+    file.write_text(LINE * (9 * MAX_BYTES // len(LINE)))
     log.read()
     assert reopened == [True]
     assert not file.exists()

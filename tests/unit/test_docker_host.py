@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from greenroom.core.errors import SetupError
-from greenroom.core.fleet.docker_host import HOLES, DockerHost, warnings
+from greenroom.core.fleet.docker_host import KNOWN_VULNERABILITIES, DockerHost, warnings
 from greenroom.db.diagnostics.views import Disk
 from greenroom.up import docker, doctor
 from greenroom.up.layout import Layout, write_json
@@ -119,7 +119,9 @@ def test_a_line_of_releases_has_a_first_good_version_of_its_own(version: str, kn
 
 def test_the_page_lists_every_known_hole():
     listed = re.findall(r"^\| (runc|Docker Engine) \| (CVE.+) \| (.+) \|$", PAGE.read_text(), re.MULTILINE)
-    assert listed == [(hole.component, ", ".join(hole.known_as), ", ".join(hole.fixed)) for hole in HOLES]
+    assert listed == [
+        (hole.component, ", ".join(hole.known_as), ", ".join(hole.fixed)) for hole in KNOWN_VULNERABILITIES
+    ]
 
 
 # Reading --------------------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated
 from greenroom.core.fleet.addresses import edge_address, edge_name
 from greenroom.core.fleet.enrolment import (
-    Knocks,
-    Known,
+    JoinAttemptLimiter,
+    KnownAgent,
     Newcomer,
     Token,
     is_shown_again,
@@ -37,7 +37,7 @@ TOKEN = Token(
 NEWCOMER = Newcomer(
     agent_id="a1", zone_id="eu-id", zone_name="eu", machine_id="m1", hostname="h1", place="p1", token_hash=b"token"
 )
-KNOWN = Known(
+KNOWN = KnownAgent(
     credential_hash=b"credential",
     machine_id="m1",
     place="p1",
@@ -131,7 +131,7 @@ TOKENS = st.builds(
     revoked=st.booleans(),
 )
 KNOWNS = st.builds(
-    Known,
+    KnownAgent,
     credential_hash=st.sampled_from([b"", b"credential"]),
     machine_id=st.sampled_from(["m1", "m2"]),
     place=st.sampled_from(["", "p1", "p2"]),
@@ -150,7 +150,7 @@ NEWCOMERS = st.builds(
 
 
 @given(NEWCOMERS, st.none() | KNOWNS, st.none() | TOKENS)
-def test_nobody_gets_in_past_the_rules(newcomer: Newcomer, known: Known | None, token: Token | None):
+def test_nobody_gets_in_past_the_rules(newcomer: Newcomer, known: KnownAgent | None, token: Token | None):
     if refusal(newcomer, known, token) is not None:
         return
     if newcomer.token_hash is None:
@@ -172,7 +172,7 @@ def test_nobody_gets_in_past_the_rules(newcomer: Newcomer, known: Known | None, 
 
 
 def test_a_flood_of_refusals_is_few_rows_and_hides_nobody_else():
-    knocks = Knocks()
+    knocks = JoinAttemptLimiter()
     flood = [knocks.is_written("192.0.2.1", at / 100) for at in range(5900)]
     assert (flood.count(True), flood[:20]) == (20, [True] * 20)
     assert knocks.is_written("192.0.2.2", 30)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
 from greenroom.core.access.group_settings import GroupSettings, resolve
-from greenroom.core.session.expiry import Clocks, Expiry, Lived, clocks_of, next_expiry, plan, stored_clocks
+from greenroom.core.session.expiry import Clocks, Expiry, SessionLifetime, clocks_of, next_expiry, plan, stored_clocks
 from greenroom.core.session.states import KEPT_ALIVE, SessionStatus, may_follow
 
 NOW = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -25,10 +25,10 @@ def settings(**values: Any) -> Any:
     return resolve([GroupSettings("g", "Students", 5, values)])
 
 
-def lived(status: SessionStatus = S.RUNNING, expires: datetime | None = PAST, **fields: Any) -> Lived:
+def lived(status: SessionStatus = S.RUNNING, expires: datetime | None = PAST, **fields: Any) -> SessionLifetime:
     limit = fields.pop("limit", None)
     clocks = Clocks(keepalive_s=60, keepalive_from="K", action_from="A", time_limit_from="L", **fields)
-    return Lived(session_id="s", status=status, expires=expires, time_limit_ends=limit, clocks=clocks)
+    return SessionLifetime(session_id="s", status=status, expires=expires, time_limit_ends=limit, clocks=clocks)
 
 
 @pytest.mark.parametrize(("group_s", "image_s", "limit_s"), [(0, None, 0), (600, 0, 600), (0, 60, 60), (600, 60, 60)])
@@ -102,7 +102,7 @@ def test_rows_of_a_version_that_wrote_no_clocks_end_as_it_would_have_ended_them(
 
 times = st.integers(-400, 400).map(lambda s: NOW + timedelta(seconds=s))
 sessions = st.builds(
-    Lived,
+    SessionLifetime,
     session_id=st.uuids().map(str),
     status=st.sampled_from(S),
     expires=st.none() | times,
@@ -113,7 +113,7 @@ cases = st.tuples(st.lists(sessions, max_size=5), st.booleans())
 Plan = Callable[..., Sequence[Expiry]]
 
 
-def only_what_is_over_along_allowed_edges(subject: Plan, case: tuple[list[Lived], bool]) -> None:
+def only_what_is_over_along_allowed_edges(subject: Plan, case: tuple[list[SessionLifetime], bool]) -> None:
     found, quiet = case
     by_id = {session.session_id: session for session in found}
     actions = subject(found, NOW, quiet=quiet)
@@ -134,17 +134,17 @@ def test_only_what_is_over_along_allowed_edges():
     holds(only_what_is_over_along_allowed_edges, plan, cases)
 
 
-def ignores_quiet(found: list[Lived], now: datetime, *, quiet: bool) -> Sequence[Expiry]:
+def ignores_quiet(found: list[SessionLifetime], now: datetime, *, quiet: bool) -> Sequence[Expiry]:
     del quiet
     return plan(found, now, quiet=False)
 
 
-def stops_what_starts(found: list[Lived], now: datetime, *, quiet: bool) -> Sequence[Expiry]:
+def stops_what_starts(found: list[SessionLifetime], now: datetime, *, quiet: bool) -> Sequence[Expiry]:
     del now, quiet
     return [e for s in found if (e := next_expiry(s)) is not None]
 
 
-def wakes_the_resting(found: list[Lived], now: datetime, *, quiet: bool) -> Sequence[Expiry]:
+def wakes_the_resting(found: list[SessionLifetime], now: datetime, *, quiet: bool) -> Sequence[Expiry]:
     resting = [s for s in found if s.status is S.PAUSED and s.expires is not None]
     return plan([replace(s, status=S.RUNNING) for s in resting], now, quiet=quiet)
 

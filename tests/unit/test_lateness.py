@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 from tests.unit.properties import catches, holds
 
-from greenroom.core.fleet.lateness import MOST_TIMES, ON_TIME, ON_TIME_S, Lateness, allowed_s, because, times
+from greenroom.core.fleet.lateness import MAX_TIMES, ON_TIME, ON_TIME_S, Lateness, allowed_s, because, times
 from greenroom.kit.lateness import MEMORY_S, TICK_S, LatenessMeter
 
 amounts = st.floats(0, 1e6)
@@ -26,7 +26,7 @@ def bounded_and_growing(subject: Factor, pair: tuple[Lateness, Lateness]) -> Non
         waiting=max(one.waiting, other.waiting),
     )
     for state in pair:
-        assert 1.0 <= subject(state) <= subject(later) <= MOST_TIMES
+        assert 1.0 <= subject(state) <= subject(later) <= MAX_TIMES
     quiet = Lateness(own_s=min(one.own_s, ON_TIME_S), queue=min(one.queue, 1.0), waiting=one.waiting)
     assert subject(quiet) == 1.0
 
@@ -40,7 +40,7 @@ def never_patient(_: Lateness) -> float:
 
 
 def patient_on_a_quiet_host(state: Lateness) -> float:
-    return min(MOST_TIMES, 1.0 + state.own_s)
+    return min(MAX_TIMES, 1.0 + state.own_s)
 
 
 def test_the_later_the_more_patient_within_bounds_and_not_at_all_on_a_quiet_host():
@@ -58,7 +58,7 @@ def test_the_property_catches_its_mutants(mutant: Factor):
         (Lateness(own_s=0.2), 4.0),
         (Lateness(queue=6.0), 6.0),
         (Lateness(queue=6.0, waiting=0.5), 3.5),
-        (Lateness(queue=60.0), MOST_TIMES),
+        (Lateness(queue=60.0), MAX_TIMES),
         (Lateness(queue=60.0, waiting=0.0), 1.0),
     ],
 )
@@ -120,7 +120,7 @@ def test_a_queue_in_which_nothing_waits_for_long_is_none(host: Host):
 def test_a_process_that_stood_still_knows_it_at_once(host: Host):
     host.runs(1.0)
     host.now_s += 3.0
-    assert times(host.meter.now()) == MOST_TIMES
+    assert times(host.meter.now()) == MAX_TIMES
 
 
 def test_a_kernel_that_tells_nothing_leaves_the_own_delay(tmp_path: Path):

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parent.parent.parent
 SOURCES = ROOT / "src/greenroom"
 PAGE = ROOT / "docs/reference/logs.md"
 
-WRITES = re.compile(r"\b(LogWriter|LogRow|Logs|News|log_line|logs\.write|CODE: Final)\b")
+WRITES = re.compile(r"\b(LogWriter|LogRow|Logs|RoundEvents|log_line|logs\.write|CODE: Final)\b")
 """A module that writes log rows: what looks like a code in it is one."""
 CODE = re.compile(r"[a-z]+(-[a-z0-9]+)+")
 NO_CODES: Final = {

@@ -9,7 +9,7 @@ import pytest
 
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.manager import health, status
-from greenroom.manager.status import Standing
+from greenroom.manager.status import ManagerStatus
 
 ME = ManagerRow(
     manager_id="m",
@@ -25,8 +25,8 @@ ME = ManagerRow(
 
 def standing(
     *, registered: bool = True, enabled: bool = True, stopping: bool = False, works: bool = True, database: bool = True
-) -> Standing:
-    found = Standing(unhealthy_after_s=10 if works else -1)
+) -> ManagerStatus:
+    found = ManagerStatus(unhealthy_after_s=10 if works else -1)
     found.me = ME if registered else None
     found.enabled = enabled
     found.stopping = stopping

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings, resolve
 from greenroom.core.launch import forecast
 from greenroom.core.launch.compatibility import LaunchFacts
-from greenroom.core.launch.forecast import outlook
+from greenroom.core.launch.forecast import simulate_launch
 from greenroom.core.launch.outcomes import outcomes
 from greenroom.core.launch.plan import (
     Attempt,
@@ -25,11 +25,11 @@ from greenroom.core.launch.plan import (
     PoolContents,
     StagedPool,
     TraceStep,
-    missed,
-    passed_over,
+    failed_steps,
     plan_launch,
     pool_miss,
-    used,
+    skipped_steps,
+    success_step,
 )
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
@@ -68,17 +68,17 @@ def simulated(attempts: Sequence[Attempt], inside: Mapping[str, PoolContents]) -
     trace: list[TraceStep] = []
     for attempt in attempts:
         if attempt.misses:
-            trace += passed_over(attempt)
+            trace += skipped_steps(attempt)
         elif not attempt.pool:
-            return [*trace, used(attempt, "agent-1", "made")]
+            return [*trace, success_step(attempt, "agent-1", "made")]
         elif inside[attempt.pool.staging_config_id].claimable:
-            return [*trace, used(attempt, attempt.pool.staging_config_id, "assigned")]
+            return [*trace, success_step(attempt, attempt.pool.staging_config_id, "assigned")]
         else:
-            trace += missed(attempt, [pool_miss(inside[attempt.pool.staging_config_id], IMAGE, attempt.zone)])
+            trace += failed_steps(attempt, [pool_miss(inside[attempt.pool.staging_config_id], IMAGE, attempt.zone)])
     return trace
 
 
-def check(planner: Planner = plan_launch, foretell: Callable[..., forecast.Outlook] = outlook) -> None:
+def check(planner: Planner = plan_launch, foretell: Callable[..., forecast.SimulatedLaunch] = simulate_launch) -> None:
     @settings(max_examples=300, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
     @given(st.sampled_from(ZONES), st.booleans(), pools, groups, st.sampled_from([None, None, None, *ZONES]))
     def run(
@@ -146,8 +146,8 @@ def test_the_property_catches_a_plan_that_passes_configs_over_in_silence(mutant:
 
 
 def test_the_property_catches_an_explanation_that_forgets_the_order_of_zones():
-    def forgetful(*arguments: Any) -> forecast.Outlook:
-        return replace(outlook(*arguments), earlier=())
+    def forgetful(*arguments: Any) -> forecast.SimulatedLaunch:
+        return replace(simulate_launch(*arguments), earlier=())
 
     with pytest.raises(AssertionError):
         check(foretell=forgetful)

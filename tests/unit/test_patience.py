@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.agent.session.prober import MOST_LOOK_S, Patience
+from greenroom.agent.session.prober import MAX_LOOK_S, Patience
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S
 from greenroom.runtimes.simulated import SimulatedRuntime
@@ -71,6 +71,6 @@ async def test_work_that_fails_and_work_that_is_given_up_are_told_apart():
 
 def test_no_look_takes_longer_than_the_most():
     patience = Patience(lambda: LATE)
-    assert patience.allowed_s(PROBE_TIMEOUT_S) == MOST_LOOK_S
+    assert patience.allowed_s(PROBE_TIMEOUT_S) == MAX_LOOK_S
     assert patience.allowed_s(1.5) == 15.0
     assert Patience(lambda: ON_TIME).allowed_s(PROBE_TIMEOUT_S) == PROBE_TIMEOUT_S

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.pools import CONFIG, NOW, session, snapshot
 
-from greenroom.core.pool.backoff import BACKOFF_MOST_S, BREAKS_COUNT_S, Failures, after_breaks, graver
+from greenroom.core.pool.backoff import BREAKS_COUNT_S, MAX_BACKOFF_S, Failures, after_breaks, longer_backoff
 from greenroom.core.pool.model import Broken, Destroy, PooledSession
 from greenroom.core.pool.plan import plan
 
@@ -62,9 +62,9 @@ def test_the_longer_pause_counts():
     starts = Failures(2, "no image", NOW)
     breaks = Failures(3, "no answer", NOW + timedelta(seconds=1), breaks=True)
     none = Failures(0, None, None, breaks=True)
-    assert graver(starts, breaks) == graver(breaks, starts) == breaks
-    assert graver(starts, none) == starts
-    assert graver(Failures(0, None, None), breaks) == breaks
+    assert longer_backoff(starts, breaks) == longer_backoff(breaks, starts) == breaks
+    assert longer_backoff(starts, none) == starts
+    assert longer_backoff(Failures(0, None, None), breaks) == breaks
 
 
 @given(st.lists(st.tuples(st.floats(0, 2000), st.floats(0, 2000)).map(lambda ages: broken(max(ages), min(ages)))))
@@ -74,8 +74,8 @@ def test_pauses_are_bounded_and_no_longer_than_the_memory(history: list[Broken])
     assert found.number != 1
     if found.next_try is not None:
         last = max(session.broke for session in history)
-        assert found.next_try <= last + timedelta(seconds=BACKOFF_MOST_S)
-    assert BACKOFF_MOST_S < BREAKS_COUNT_S
+        assert found.next_try <= last + timedelta(seconds=MAX_BACKOFF_S)
+    assert MAX_BACKOFF_S < BREAKS_COUNT_S
 
 
 @given(st.integers(1, 8), st.floats(1, 60))

@@ -10,9 +10,9 @@ import pytest
 from greenroom.core.errors import GivenUp, GreenroomError, LeaseLost, Unavailable
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.manager import isolation
-from greenroom.manager.isolation import FIRST_REST_S, LONGEST_REST_S, Tasks, Troubles
+from greenroom.manager.isolation import FIRST_BACKOFF_S, MAX_BACKOFF_S, TaskFailures, Tasks
 from greenroom.manager.tasks import rounds as manager_rounds
-from greenroom.manager.tasks.context import News, PrimaryContext
+from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 from greenroom.manager.tasks.rounds import PrimaryRounds
 
 
@@ -36,7 +36,7 @@ def logs() -> Logs:
 
 @pytest.fixture
 def context(logs: Logs) -> PrimaryContext:
-    apart = Tasks(Troubles(), cast("LogWriter", logs), "eu")
+    apart = Tasks(TaskFailures(), cast("LogWriter", logs), "eu")
     fence = SimpleNamespace(term=1, zone_key=1)
     made = SimpleNamespace(db=Database(), logs=logs, fence=fence, zone_name="eu", tasks=apart)
     return cast("PrimaryContext", made)
@@ -48,7 +48,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
 
     def task(name: str) -> manager_rounds.Task:
-        async def run(_ctx: PrimaryContext, _news: News) -> None:
+        async def run(_ctx: PrimaryContext, _news: RoundEvents) -> None:
             names.append(name)
 
         return run
@@ -60,7 +60,7 @@ def done(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def failing(error: Exception) -> manager_rounds.Task:
-    async def run(_ctx: PrimaryContext, _news: News) -> None:
+    async def run(_ctx: PrimaryContext, _news: RoundEvents) -> None:
         raise error
 
     return run
@@ -76,7 +76,7 @@ async def test_a_task_that_fails_is_logged_with_its_reason_and_the_others_go_on(
     for _ in range(5):
         await rounds.run(context)
     assert set(done) == {*manager_rounds.TASKS, *manager_rounds.UPKEEP} - {"agents"}
-    assert context.tasks.troubles.tasks == ["agents"]
+    assert context.tasks.failures.tasks == ["agents"]
     ((level, code, message),) = logs.rows  # it rests meanwhile
     assert (level, code) == ("ERROR", "primary-task-failed")
     assert str(error) in message
@@ -89,7 +89,7 @@ async def test_the_end_of_the_term_or_of_the_database_ends_the_round(
     monkeypatch.setitem(manager_rounds.TASKS, "agents", failing(error))
     with pytest.raises(type(error)):
         await PrimaryRounds().run(context)
-    assert (done, context.tasks.troubles.tasks) == ([], [])
+    assert (done, context.tasks.failures.tasks) == ([], [])
 
 
 async def test_a_primary_that_can_do_nothing_at_all_does_not_finish_its_round(
@@ -107,18 +107,18 @@ async def test_a_primary_that_can_do_nothing_at_all_does_not_finish_its_round(
 def test_it_rests_ever_longer_and_is_forgotten_when_its_row_is_gone(monkeypatch: pytest.MonkeyPatch):
     now_s = 0.0
     monkeypatch.setattr(isolation, "boottime_s", lambda: now_s)
-    troubles = Troubles()
+    troubles = TaskFailures()
     rests = [troubles.failed("pools", "one") for _ in range(8)]
-    assert rests[:3] == [FIRST_REST_S, 2 * FIRST_REST_S, 4 * FIRST_REST_S]
-    assert max(rests) == rests[-1] == LONGEST_REST_S
-    assert troubles.rests("pools", "one")
-    assert not troubles.rests("pools", "another")
-    assert not troubles.rests("pools")
-    now_s = LONGEST_REST_S
-    assert not troubles.rests("pools", "one")
+    assert rests[:3] == [FIRST_BACKOFF_S, 2 * FIRST_BACKOFF_S, 4 * FIRST_BACKOFF_S]
+    assert max(rests) == rests[-1] == MAX_BACKOFF_S
+    assert troubles.in_backoff("pools", "one")
+    assert not troubles.in_backoff("pools", "another")
+    assert not troubles.in_backoff("pools")
+    now_s = MAX_BACKOFF_S
+    assert not troubles.in_backoff("pools", "one")
     assert troubles.tasks == ["pools"]
-    now_s = LONGEST_REST_S + isolation.FORGOTTEN_S
+    now_s = MAX_BACKOFF_S + isolation.FORGOTTEN_AFTER_S
     assert troubles.tasks == []
-    assert troubles.failed("pools", "one") == FIRST_REST_S
+    assert troubles.failed("pools", "one") == FIRST_BACKOFF_S
     troubles.done("pools", "one")
     assert troubles.tasks == []

@@ -9,14 +9,14 @@ from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.forecast import HAND_OVER_S, NOT_NOW, START_S, Measured, Prospect, Supply, prospect
 from greenroom.core.launch.placement import AgentView
 from greenroom.core.launch.plan import LaunchZone, StagedPool, plan_launch
-from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts, fingerprint
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts, config_hash_of
 from greenroom.kit.concurrency import Coalesced
 
 IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop", cores=1.0, memory=100)
 HERE = LaunchZone(facts=ZoneFacts(zone_id="here", zone_name="here"))
 THERE = LaunchZone(facts=ZoneFacts(zone_id="there", zone_name="there"))
 POOL = StagedPool(staging_config_id="c", zone_id="there", permissions=dict.fromkeys(STAGED_PERMISSIONS, True))
-HASH = fingerprint(IMAGE, THERE.facts, POOL.permissions, POOL.revision)
+HASH = config_hash_of(IMAGE, THERE.facts, POOL.permissions, POOL.revision)
 ALLOWED = LaunchFacts(settings=resolve([GroupSettings("g", "All", 1, dict.fromkeys(STAGED_PERMISSIONS, True))]))
 EXCLUDED = LaunchFacts(
     settings=resolve([GroupSettings("g", "All", 1, {"expose_user_environment_vars": True} | POOL.permissions)])

@@ -14,9 +14,9 @@ from greenroom.core.session.reconcile import (
     Action,
     ActionKind,
     ContainerState,
-    Known,
+    JournalFacts,
     Order,
-    Seen,
+    SeenContainer,
     Snapshot,
     Wanted,
     observe,
@@ -48,13 +48,15 @@ def wanted(want: Want = Want.RUNNING, session_id: str = "s1", **changes: object)
     return replace(Wanted(session_id=session_id, generation=1, want=want, spec_hash=spec_hash), **changes)
 
 
-def seen(state: ContainerState, session_id: str = "s1", **changes: object) -> Seen:
+def seen(state: ContainerState, session_id: str = "s1", **changes: object) -> SeenContainer:
     exit_code = 3 if state is EXITED else None
-    value = Seen(session_id=session_id, container_id="c", state=state, spec_hash="h", exit_code=exit_code)
+    value = SeenContainer(session_id=session_id, container_id="c", state=state, spec_hash="h", exit_code=exit_code)
     return replace(value, **changes)
 
 
-def one(want: Wanted | None, container: Seen | None = None, known: Known | None = None, **more: Any) -> Snapshot:
+def one(
+    want: Wanted | None, container: SeenContainer | None = None, known: JournalFacts | None = None, **more: Any
+) -> Snapshot:
     return Snapshot(
         list_is_valid=True,
         wanted={"s1": want} if want else {},
@@ -70,77 +72,77 @@ def one(want: Wanted | None, container: Seen | None = None, known: Known | None 
 @pytest.mark.parametrize(
     ("want", "state", "known", "kind"),
     [
-        (Want.RUNNING, None, Known(), ActionKind.CREATE),
-        (Want.RUNNING, None, Known(ran=True), None),
-        (Want.RUNNING, None, Known(failure="no image"), None),
-        (Want.RUNNING, CREATED, Known(), ActionKind.START),
-        (Want.RUNNING, CREATED, Known(failure="port taken"), None),
-        (Want.RUNNING, RUNNING, Known(ran=True), None),
-        (Want.RUNNING, PAUSED, Known(ran=True), ActionKind.UNPAUSE),
-        (Want.RUNNING, EXITED, Known(ran=True), ActionKind.EXAMINE),
-        (Want.RUNNING, EXITED, Known(ran=True, stopped=True), ActionKind.START),
-        (Want.RUNNING, EXITED, Known(ran=True, failure="ended by itself"), None),
-        (Want.STOPPED, RUNNING, Known(ran=True), ActionKind.STOP),
-        (Want.STOPPED, PAUSED, Known(ran=True), ActionKind.UNPAUSE),
-        (Want.STOPPED, EXITED, Known(ran=True, stopped=True), None),
-        (Want.STOPPED, EXITED, Known(ran=True), ActionKind.STOP),
-        (Want.STOPPED, None, Known(), None),
-        (Want.PAUSED, RUNNING, Known(ran=True), ActionKind.PAUSE),
-        (Want.PAUSED, PAUSED, Known(ran=True), None),
-        (Want.ABSENT, None, Known(ran=True), None),
-        (Want.ABSENT, RUNNING, Known(ran=True), ActionKind.REMOVE),
-        (Want.ABSENT, EXITED, Known(ran=True, failure="ended by itself"), ActionKind.REMOVE),
+        (Want.RUNNING, None, JournalFacts(), ActionKind.CREATE),
+        (Want.RUNNING, None, JournalFacts(ran=True), None),
+        (Want.RUNNING, None, JournalFacts(failure="no image"), None),
+        (Want.RUNNING, CREATED, JournalFacts(), ActionKind.START),
+        (Want.RUNNING, CREATED, JournalFacts(failure="port taken"), None),
+        (Want.RUNNING, RUNNING, JournalFacts(ran=True), None),
+        (Want.RUNNING, PAUSED, JournalFacts(ran=True), ActionKind.UNPAUSE),
+        (Want.RUNNING, EXITED, JournalFacts(ran=True), ActionKind.EXAMINE),
+        (Want.RUNNING, EXITED, JournalFacts(ran=True, stopped=True), ActionKind.START),
+        (Want.RUNNING, EXITED, JournalFacts(ran=True, failure="ended by itself"), None),
+        (Want.STOPPED, RUNNING, JournalFacts(ran=True), ActionKind.STOP),
+        (Want.STOPPED, PAUSED, JournalFacts(ran=True), ActionKind.UNPAUSE),
+        (Want.STOPPED, EXITED, JournalFacts(ran=True, stopped=True), None),
+        (Want.STOPPED, EXITED, JournalFacts(ran=True), ActionKind.STOP),
+        (Want.STOPPED, None, JournalFacts(), None),
+        (Want.PAUSED, RUNNING, JournalFacts(ran=True), ActionKind.PAUSE),
+        (Want.PAUSED, PAUSED, JournalFacts(ran=True), None),
+        (Want.ABSENT, None, JournalFacts(ran=True), None),
+        (Want.ABSENT, RUNNING, JournalFacts(ran=True), ActionKind.REMOVE),
+        (Want.ABSENT, EXITED, JournalFacts(ran=True, failure="ended by itself"), ActionKind.REMOVE),
     ],
 )
-def test_next_step(want: Want, state: ContainerState | None, known: Known, kind: ActionKind | None):
+def test_next_step(want: Want, state: ContainerState | None, known: JournalFacts, kind: ActionKind | None):
     actions = plan(one(wanted(want), seen(state) if state else None, known))
     assert [action.kind for action in actions] == ([kind] if kind else [])
 
 
 def test_reason_is_a_sentence_about_this_session():
-    (action,) = plan(one(wanted(), seen(EXITED), Known(ran=True, stopped=True)))
+    (action,) = plan(one(wanted(), seen(EXITED), JournalFacts(ran=True, stopped=True)))
     assert action.reason == "the session is to be running and its container is exited"
 
 
 @pytest.mark.parametrize(
     ("want", "state", "known", "expected"),
     [
-        (Want.RUNNING, None, Known(), (ObservedState.CREATING, "")),
-        (Want.RUNNING, RUNNING, Known(ran=True), (ObservedState.RUNNING, "")),
+        (Want.RUNNING, None, JournalFacts(), (ObservedState.CREATING, "")),
+        (Want.RUNNING, RUNNING, JournalFacts(ran=True), (ObservedState.RUNNING, "")),
         (
             Want.RUNNING,
             EXITED,
-            Known(ran=True),
+            JournalFacts(ran=True),
             (ObservedState.FAILED, "The container ended by itself with exit code 3."),
         ),
-        (Want.RUNNING, EXITED, Known(ran=True, stopped=True), (ObservedState.STOPPED, "")),
-        (Want.STOPPED, EXITED, Known(ran=True, stopped=True), (ObservedState.STOPPED, "")),
-        (Want.STOPPED, CREATED, Known(), (ObservedState.STOPPED, "")),
-        (Want.RUNNING, CREATED, Known(failure="port taken"), (ObservedState.FAILED, "port taken")),
+        (Want.RUNNING, EXITED, JournalFacts(ran=True, stopped=True), (ObservedState.STOPPED, "")),
+        (Want.STOPPED, EXITED, JournalFacts(ran=True, stopped=True), (ObservedState.STOPPED, "")),
+        (Want.STOPPED, CREATED, JournalFacts(), (ObservedState.STOPPED, "")),
+        (Want.RUNNING, CREATED, JournalFacts(failure="port taken"), (ObservedState.FAILED, "port taken")),
         (
             Want.RUNNING,
             None,
-            Known(ran=True),
+            JournalFacts(ran=True),
             (
                 ObservedState.FAILED,
                 "The container is gone although nobody asked for that; what was in it is lost.",
             ),
         ),
-        (Want.ABSENT, None, Known(ran=True), (ObservedState.ABSENT, "")),
-        (Want.ABSENT, None, Known(failure="x"), (ObservedState.ABSENT, "")),
+        (Want.ABSENT, None, JournalFacts(ran=True), (ObservedState.ABSENT, "")),
+        (Want.ABSENT, None, JournalFacts(failure="x"), (ObservedState.ABSENT, "")),
     ],
 )
-def test_observed(want: Want, state: ContainerState | None, known: Known, expected: tuple[ObservedState, str]):
+def test_observed(want: Want, state: ContainerState | None, known: JournalFacts, expected: tuple[ObservedState, str]):
     assert observe(wanted(want), seen(state) if state else None, known) == expected
 
 
 def test_a_container_that_may_come_into_being_at_any_moment_is_not_absent():
-    assert observe(wanted(Want.ABSENT), None, Known(), being_created=True) == (ObservedState.CREATING, "")
-    assert observe(wanted(Want.ABSENT), None, Known()) == (ObservedState.ABSENT, "")
+    assert observe(wanted(Want.ABSENT), None, JournalFacts(), being_created=True) == (ObservedState.CREATING, "")
+    assert observe(wanted(Want.ABSENT), None, JournalFacts()) == (ObservedState.ABSENT, "")
 
 
 def test_another_specification_is_reported_and_left_alone():
-    (action,) = plan(one(wanted(spec_hash="new"), seen(RUNNING), Known(ran=True)))
+    (action,) = plan(one(wanted(spec_hash="new"), seen(RUNNING), JournalFacts(ran=True)))
     assert action.kind is ActionKind.REPORT_MISMATCH
     assert "left as it is" in action.reason
 
@@ -148,22 +150,22 @@ def test_another_specification_is_reported_and_left_alone():
 def test_hand_over_waits_for_the_container_and_is_begun_once():
     want = wanted(assignment_id="a1")
     assert [a.kind for a in plan(one(want, seen(CREATED)))] == [ActionKind.START]
-    (action,) = plan(one(want, seen(RUNNING), Known(ran=True)))
+    (action,) = plan(one(want, seen(RUNNING), JournalFacts(ran=True)))
     assert (action.kind, action.target_id) == (ActionKind.RUN_ASSIGNMENT, "a1")
-    assert plan(one(want, seen(RUNNING), Known(ran=True), begun=frozenset({"a1"}))) == []
+    assert plan(one(want, seen(RUNNING), JournalFacts(ran=True), begun=frozenset({"a1"}))) == []
 
 
 @pytest.mark.parametrize(
     ("want", "container", "known", "kind"),
     [
-        (wanted(), seen(RUNNING), Known(ran=True), ActionKind.RUN_COMMAND),
-        (wanted(), None, Known(), None),
-        (wanted(), None, Known(failure="no image"), ActionKind.REFUSE_COMMAND),
-        (wanted(Want.STOPPED), seen(EXITED), Known(ran=True, stopped=True), ActionKind.REFUSE_COMMAND),
-        (None, seen(RUNNING), Known(ran=True), None),
+        (wanted(), seen(RUNNING), JournalFacts(ran=True), ActionKind.RUN_COMMAND),
+        (wanted(), None, JournalFacts(), None),
+        (wanted(), None, JournalFacts(failure="no image"), ActionKind.REFUSE_COMMAND),
+        (wanted(Want.STOPPED), seen(EXITED), JournalFacts(ran=True, stopped=True), ActionKind.REFUSE_COMMAND),
+        (None, seen(RUNNING), JournalFacts(ran=True), None),
     ],
 )
-def test_command(want: Wanted | None, container: Seen | None, known: Known, kind: ActionKind | None):
+def test_command(want: Wanted | None, container: SeenContainer | None, known: JournalFacts, kind: ActionKind | None):
     order = Order(command_id="c1", session_id="s1")
     actions = plan(one(want, container, known, orders=(order,)))
     assert [a.kind for a in actions if a.target_id == "c1"] == ([kind] if kind else [])
@@ -192,7 +194,7 @@ def snapshots(draw: st.DrawFn) -> Snapshot:
             for i in draw(st.sets(ids))
         },
         known={
-            i: Known(
+            i: JournalFacts(
                 ran=draw(st.booleans()),
                 stopped=draw(st.booleans()),
                 failure=draw(st.sampled_from(["", "", "it could not be started"])),
@@ -238,7 +240,7 @@ def destroyed_only_on_order(snapshot: Snapshot, planner: Planner) -> None:
 
 def failed_ones_are_never_started(snapshot: Snapshot, planner: Planner) -> None:
     for action in planner(snapshot):
-        known, container = snapshot.known.get(action.session_id, Known()), snapshot.seen.get(action.session_id)
+        known, container = snapshot.known.get(action.session_id, JournalFacts()), snapshot.seen.get(action.session_id)
         if action.kind in {ActionKind.START, ActionKind.CREATE}:
             assert not known.failure
             assert container is None or container.state is not EXITED or known.stopped
@@ -263,7 +265,7 @@ def comes_to_rest_as_wanted(snapshot: Snapshot, planner: Planner) -> None:
             valid = carry_out(valid, action)
     assert {a.kind for a in planner(valid)} <= {ActionKind.REPORT_UNKNOWN, ActionKind.REPORT_MISMATCH}
     for session_id, want in valid.wanted.items():
-        state, error = observe(want, valid.seen.get(session_id), valid.known.get(session_id, Known()))
+        state, error = observe(want, valid.seen.get(session_id), valid.known.get(session_id, JournalFacts()))
         assert state.value == want.want.value or (state is ObservedState.FAILED and error)
 
 
@@ -274,7 +276,7 @@ def every_action_has_a_reason(snapshot: Snapshot, planner: Planner) -> None:
 def carry_out(snapshot: Snapshot, action: Action) -> Snapshot:
     """What a runtime that always succeeds makes of an action."""
     session_id = action.session_id
-    known = snapshot.known.get(session_id, Known())
+    known = snapshot.known.get(session_id, JournalFacts())
     to_state = {
         ActionKind.CREATE: CREATED,
         ActionKind.START: RUNNING,
@@ -299,7 +301,7 @@ def _with(snapshot: Snapshot, kind: ActionKind, ids: Iterable[str]) -> list[Acti
     return plan(snapshot) + [Action(kind=kind, session_id=i, reason="because it seemed right") for i in ids]
 
 
-def _without_failures(known: Mapping[str, Known]) -> dict[str, Known]:
+def _without_failures(known: Mapping[str, JournalFacts]) -> dict[str, JournalFacts]:
     return {i: replace(k, failure="") for i, k in known.items()}
 
 

@@ -11,8 +11,8 @@ import pytest
 
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
-from greenroom.agent.stream.session_cache import FILE, Remembered
-from greenroom.core.session.reconcile import ContainerState, Seen
+from greenroom.agent.stream.session_cache import FILE, SessionCache
+from greenroom.core.session.reconcile import ContainerState, SeenContainer
 from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
 from greenroom.wire.messages import Answer, Assignment, Authorised, Desired
 
@@ -39,7 +39,7 @@ def desired(session_id: str = A, user: str | None = "u", **fields: object) -> De
     return Desired(session_id=session_id, **values)
 
 
-class Watched(Remembered):
+class Watched(SessionCache):
     """Says when it has written its file."""
 
     def __init__(self, sessions: Sessions, folder: Path, boot_id: str) -> None:
@@ -64,7 +64,7 @@ class Process:
 
     def sees(self, address: str = "127.0.0.1:32768") -> None:
         state = ContainerState.RUNNING
-        self.sessions.saw_all([Seen(session_id=A, container_id="c", state=state, address=address)])
+        self.sessions.saw_all([SeenContainer(session_id=A, container_id="c", state=state, address=address)])
 
     async def live(self, *answers: Answer, last_fresh: float = 7.0) -> None:
         """Hear answers until the file is written; without a list it is not, however long one waits."""

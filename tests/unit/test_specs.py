@@ -17,7 +17,7 @@ from greenroom.core.workspace.spec_builder import (
     ImageFacts,
     LaunchExtras,
     ZoneFacts,
-    fingerprint,
+    config_hash_of,
     on_demand_spec,
     staged_spec,
 )
@@ -115,10 +115,10 @@ def test_commands_are_split_once():
 def test_the_fingerprint_changes_with_whatever_makes_staged_sessions_out_of_date(changed: dict[str, Any]):
     same: dict[str, Any] = {"image": IMAGE, "zone": ZONE, "permissions": OFF, "revision": 1}
     other: dict[str, Any] = {**same, **changed}
-    assert fingerprint(**same) != fingerprint(**other)
+    assert config_hash_of(**same) != config_hash_of(**other)
     newer = replace(IMAGE, friendly_name="x", name="y:2", cores=7.0, memory=1, volume_mappings={"/s": {"bind": "/s"}})
     same_but_newer: dict[str, Any] = {**same, "image": newer}
-    assert fingerprint(**same) == fingerprint(**same_but_newer), "they are replaced one by one"
+    assert config_hash_of(**same) == config_hash_of(**same_but_newer), "they are replaced one by one"
 
 
 def check() -> None:

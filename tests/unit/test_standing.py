@@ -7,18 +7,18 @@ import asyncio
 import pytest
 
 from greenroom.manager import status
-from greenroom.manager.status import Standing
+from greenroom.manager.status import ManagerStatus
 
 WITHIN_S = 20.0
 """Of what comes at once, on a machine that is busy."""
 
 
 async def test_agents_wait_for_the_first_round_of_a_new_primary(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(status, "PRECEDENCE_S", 3600.0)
-    standing = Standing(10)
-    await asyncio.wait_for(standing.leisure(), WITHIN_S)
+    monkeypatch.setattr(status, "FIRST_ROUND_WAIT_S", 3600.0)
+    standing = ManagerStatus(10)
+    await asyncio.wait_for(standing.wait_for_first_round(), WITHIN_S)
     standing.taking_over()
-    waiting = asyncio.create_task(standing.leisure())
+    waiting = asyncio.create_task(standing.wait_for_first_round())
     await asyncio.sleep(0)
     assert not waiting.done()
     standing.took_over()
@@ -26,6 +26,6 @@ async def test_agents_wait_for_the_first_round_of_a_new_primary(monkeypatch: pyt
 
 
 async def test_they_do_not_wait_for_long():
-    standing = Standing(10)
+    standing = ManagerStatus(10)
     standing.taking_over()
-    await asyncio.wait_for(standing.leisure(), WITHIN_S)
+    await asyncio.wait_for(standing.wait_for_first_round(), WITHIN_S)

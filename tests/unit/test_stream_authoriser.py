@@ -15,7 +15,7 @@ from starlette.applications import Starlette
 
 from greenroom.agent.session.views import SessionSnapshot
 from greenroom.agent.stream.authoriser import StreamAuthoriser
-from greenroom.agent.stream.termination import Cutter
+from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.core.errors import Unavailable
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.wire.messages import Authorised, Stream, StreamVerdict
@@ -76,7 +76,7 @@ class Api:
         )
 
 
-class Cuts(Cutter):
+class Cuts(StreamTerminator):
     def __init__(self) -> None:
         super().__init__()
         self.cut: list[tuple[str, str]] = []

@@ -14,9 +14,9 @@ from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.launch.placement import AgentView, PlacementRequest, place
 from greenroom.core.launch.plan import Attempt, LaunchZone, StagedPool, TraceStep
 from greenroom.core.launch.replacement import (
-    MOST_STARTS,
-    MOST_STARTS_IN_A_ZONE,
-    MOST_TRIED,
+    MAX_STARTS,
+    MAX_STARTS_IN_A_ZONE,
+    MAX_TRIED,
     SLOW_REST_S,
     Failed,
     continued,
@@ -80,7 +80,7 @@ def test_a_pool_serves_whose_permissions_are_those_of_the_session():
 
 
 def test_a_start_goes_on_in_no_pool_and_in_no_zone_where_it_failed_twice():
-    session = failed(starts={"id-eu": MOST_STARTS_IN_A_ZONE}, tried=2)
+    session = failed(starts={"id-eu": MAX_STARTS_IN_A_ZONE}, tried=2)
     attempts = plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu"), pool("us")])
     assert shape(attempts) == [(1, "on_demand_here", "eu", ["start_failed"]), (2, "on_demand_elsewhere", "us", [])]
 
@@ -100,13 +100,13 @@ def test_other_zones_are_not_searched_where_the_current_one_does_not(handover: b
 
 
 def test_after_many_hand_overs_a_session_is_made_for_the_user():
-    session = failed(handover=True, tried=MOST_TRIED)
+    session = failed(handover=True, tried=MAX_TRIED)
     attempts = plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu"), pool("us")])
     assert shape(attempts) == [(1, "on_demand_here", "eu", []), (2, "on_demand_elsewhere", "us", [])]
 
 
 def test_what_was_tried_often_enough_is_not_tried_again():
-    session = failed(starts={"id-eu": MOST_STARTS - 1, "id-us": 1}, tried=MOST_STARTS)
+    session = failed(starts={"id-eu": MAX_STARTS - 1, "id-us": 1}, tried=MAX_STARTS)
     assert plan_successor(session, [EU, US], "id-eu", IMAGE, [pool("eu")]) == ()
 
 
@@ -190,8 +190,8 @@ def every_launch_comes_to_an_end(subject: Planner, luck: Luck) -> None:
         staged, here, tried = attempt.staged, attempt.zone.zone_id, tried + 1
     else:
         raise AssertionError("it goes on for ever")
-    assert tried <= MOST_TRIED + MOST_STARTS
-    assert max(starts.values()) <= MOST_STARTS_IN_A_ZONE
+    assert tried <= MAX_TRIED + MAX_STARTS
+    assert max(starts.values()) <= MAX_STARTS_IN_A_ZONE
 
 
 def test_every_launch_comes_to_an_end():
@@ -211,7 +211,7 @@ def forgets_zones(session: Failed, zones: Sequence[LaunchZone]) -> tuple[Attempt
 
 
 def looks_into_pools(session: Failed, zones: Sequence[LaunchZone]) -> tuple[Attempt, ...]:
-    return plan(replace(session, handover=session.handover or session.tried < MOST_TRIED), zones)
+    return plan(replace(session, handover=session.handover or session.tried < MAX_TRIED), zones)
 
 
 @pytest.mark.parametrize("mutant", [forgets_tries, forgets_starts, forgets_zones, looks_into_pools])

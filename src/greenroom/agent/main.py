@@ -12,15 +12,15 @@ from greenroom.agent.app import Health
 from greenroom.agent.fleet.checkin import CheckInLoop
 from greenroom.agent.fleet.edge_files import EdgeFiles
 from greenroom.agent.fleet.identity import Identity
-from greenroom.agent.fleet.manager_client import Link, Managers
+from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover
 from greenroom.agent.host import HostWork
 from greenroom.agent.metrics import Metrics
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.prober import PROBES_VALID
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.stream.authoriser import StreamAuthoriser
-from greenroom.agent.stream.session_cache import Remembered
-from greenroom.agent.stream.termination import Cutter
+from greenroom.agent.stream.session_cache import SessionCache
+from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.agent.stream.upstream_auth import UpstreamAuth
 from greenroom.kit import config, log, serving, stops
 from greenroom.kit.serving import Loop
@@ -35,13 +35,13 @@ class Agent:
     identity: Identity
     journal: Journal
     sessions: Sessions
-    remembered: Remembered
+    remembered: SessionCache
     health: Health
-    link: Link
+    link: ManagerClient
     host: HostWork
     check_in: CheckInLoop
     metrics: Metrics
-    cutter: Cutter
+    cutter: StreamTerminator
     upstream_auth: UpstreamAuth
     streams: StreamAuthoriser
     edge: EdgeFiles | None
@@ -85,11 +85,11 @@ def build(settings: config.AgentConfig) -> Agent:
     journal = Journal(settings.agent_dir / "journal.jsonl")
     journal.open()
     sessions = Sessions(journal, PROBES_VALID * (settings.probe_interval_s + PROBE_TIMEOUT_S))
-    remembered = Remembered(sessions, settings.agent_dir)
+    remembered = SessionCache(sessions, settings.agent_dir)
     health = Health(last_fresh=remembered.last_fresh)
-    managers = Managers(url.strip() for url in settings.manager_urls.split(",") if url.strip())
+    managers = ManagerFailover(url.strip() for url in settings.manager_urls.split(",") if url.strip())
     metrics = Metrics()
-    link = Link(managers, settings.ca_file, lambda kind: metrics.failovers.labels(kind).inc())
+    link = ManagerClient(managers, settings.ca_file, lambda kind: metrics.failovers.labels(kind).inc())
     metrics.show_log(lambda: sessions.outbox.log_lines_dropped)
     host = HostWork(
         config=settings, identity=identity, sessions=sessions, journal=journal, health=health, metrics=metrics
@@ -105,7 +105,7 @@ def build(settings: config.AgentConfig) -> Agent:
         edge_url=settings.edge_url,
     )
     edge_dir = settings.edge_dir or settings.agent_dir / "edge"
-    cutter, upstream_auth = Cutter(), UpstreamAuth(settings.ca_file)
+    cutter, upstream_auth = StreamTerminator(), UpstreamAuth(settings.ca_file)
     streams = StreamAuthoriser(
         remembered,
         identity,

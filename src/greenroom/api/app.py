@@ -20,7 +20,7 @@ from greenroom.api.launch.service import Launcher
 from greenroom.api.routers import PUBLIC_ROUTERS, ROUTERS, UNPREFIXED_ROUTERS
 from greenroom.api.security import check_declared
 from greenroom.api.session.commands import Screenshots
-from greenroom.core.fleet.enrolment import Knocks
+from greenroom.core.fleet.enrolment import JoinAttemptLimiter
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.launch.forecast import read_offer
@@ -52,7 +52,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.secrets = secrets
     app.state.logs = logs
     app.state.refusals = Refusals(logs)
-    app.state.knocks = Knocks()
+    app.state.knocks = JoinAttemptLimiter()
     app.state.hub = Hub()
     app.state.snapshot = Snapshot(db)
     app.state.passwords = Passwords()

@@ -25,7 +25,7 @@ import typer
 
 from greenroom.agent.fleet.checkin import REGISTER_PATH
 from greenroom.agent.fleet.identity import Identity, write_private
-from greenroom.agent.fleet.manager_client import Link, ManagerRefusedError, Managers, NoManager
+from greenroom.agent.fleet.manager_client import ManagerClient, ManagerFailover, ManagerRefusedError, NoManager
 from greenroom.cli.join_files import owner_of, write_settings
 from greenroom.cli.values import begin_again_without
 from greenroom.core.errors import SetupError
@@ -131,7 +131,7 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True)
-class _Told:
+class _JoinResult:
     """What is said at the end."""
 
     sentence: str
@@ -224,7 +224,7 @@ def _reason(answer: httpx.Response) -> str:
 
 async def _join_agent(
     deployment: Deployment, token: str, home: Path, agent_id: str | None, settings: dict[str, str]
-) -> _Told:
+) -> _JoinResult:
     if settings["edge_url"]:
         edge_address(settings["edge_url"])
     if settings["runtime"] == "docker":
@@ -247,7 +247,7 @@ async def _join_agent(
         settings = {**settings, "manager_urls": ",".join(urls), "edge_dir": edge_dir}
         file = _write_agent(home, deployment, settings)
         ca_file = home / "authority.pem" if deployment.authority else None
-        admitted = await _register(identity, Link(Managers(urls), ca_file), token, settings["edge_url"])
+        admitted = await _register(identity, ManagerClient(ManagerFailover(urls), ca_file), token, settings["edge_url"])
         identity.take(admitted)
     finally:
         identity.close()
@@ -266,7 +266,7 @@ async def _join_agent(
             f" {place['public_url']}."
         )
     facts = {"agent_id": identity.agent_id, "zone_name": place["zone_name"], "config": str(file)}
-    return _Told(sentence, facts | ({"edge_dir": edge_dir} if edge_dir else {}))
+    return _JoinResult(sentence, facts | ({"edge_dir": edge_dir} if edge_dir else {}))
 
 
 def _known_id(agent_id: str) -> str:
@@ -277,7 +277,7 @@ def _known_id(agent_id: str) -> str:
         raise SetupError(f"--agent-id {agent_id} is not the id of an Agent, which is a uuid.") from error
 
 
-async def _register(identity: Identity, link: Link, token: str, edge_url: str) -> Registered:
+async def _register(identity: Identity, link: ManagerClient, token: str, edge_url: str) -> Registered:
     """Raises SetupError: no Manager of the zone admits this Agent; the sentence says why."""
     message = Register(
         machine_id=identity.machine_id,
@@ -330,7 +330,7 @@ def _write_agent(home: Path, deployment: Deployment, settings: Mapping[str, str]
 # A gateway ----------------------------------------------------------------------------------------------------------
 
 
-def _join_gateway(deployment: Deployment, token: str, home: Path) -> _Told:
+def _join_gateway(deployment: Deployment, token: str, home: Path) -> _JoinResult:
     if (home / "credential").exists():
         raise SetupError(f"{home} has joined already. Give another --dir, or remove the folder to join anew.")
     gateway_id = _gateway_id(home)
@@ -350,7 +350,7 @@ def _join_gateway(deployment: Deployment, token: str, home: Path) -> _Told:
         f" (api_upstream); then start it with the unit of deploy/systemd, or give {home} to an account of its own and"
         f" run there:\n  GREENROOM_CONFIG={file} greenroom gateway"
     )
-    return _Told(sentence, {"gateway_id": gateway_id, "zone_name": told["zone_name"], "config": str(file)})
+    return _JoinResult(sentence, {"gateway_id": gateway_id, "zone_name": told["zone_name"], "config": str(file)})
 
 
 def _gateway_id(home: Path) -> str:

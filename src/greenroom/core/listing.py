@@ -12,7 +12,7 @@ from typing import Final
 
 from greenroom.core.errors import Invalid
 
-MOST_WORDS: Final = 8
+MAX_WORDS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,11 +51,11 @@ def words_of(text: str, columns: Collection[str]) -> list[Word]:
     """The words of a filter, in lower case.
 
     Raises:
-        Invalid: they are more than `MOST_WORDS`, or have a character that no text has.
+        Invalid: they are more than `MAX_WORDS`, or have a character that no text has.
     """
     words = text.lower().split()
-    if len(words) > MOST_WORDS or "\0" in text:
-        raise Invalid(f"`q` has at most {MOST_WORDS} words, and none with a zero character.")
+    if len(words) > MAX_WORDS or "\0" in text:
+        raise Invalid(f"`q` has at most {MAX_WORDS} words, and none with a zero character.")
     return [_word(word, columns) for word in words]
 
 

@@ -185,7 +185,7 @@ def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
 
 
 @contextmanager
-def heeding_cancellation() -> Generator[None]:
+def reraise_lost_cancellation() -> Generator[None]:
     """Raise a cancellation that arrived inside and was lost.
 
     psycopg waits with `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that arrives in the same
@@ -264,7 +264,7 @@ class Database:
         """
         used: Connection | None = None
         try:
-            with heeding_cancellation():
+            with reraise_lost_cancellation():
                 async with self._pool.connection() as connection:
                     used = connection
                     with translated():

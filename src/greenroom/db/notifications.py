@@ -13,7 +13,7 @@ from typing import Final
 import psycopg
 import structlog
 
-from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Database, heeding_cancellation
+from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Database, reraise_lost_cancellation
 
 log = structlog.get_logger(__name__)
 
@@ -54,7 +54,7 @@ class Listener:
         """Listen until cancelled."""
         while True:
             try:
-                with heeding_cancellation():
+                with reraise_lost_cancellation():
                     await self._listen()
             except (psycopg.OperationalError, OSError) as error:
                 log.warning("notifications interrupted", reason=str(error).strip())

@@ -14,7 +14,7 @@ from greenroom.gateway.plan import GatewayPlan, port_of
 log = structlog.get_logger(__name__)
 
 TIMEOUT_S: Final = 2.0
-MOST_BYTES: Final = 65536
+MAX_BYTES: Final = 65536
 
 
 async def failure(plan: GatewayPlan) -> str | None:
@@ -55,9 +55,9 @@ async def _answer(host: str, port: int, name: str, path: str) -> str:
     reader, writer = await asyncio.open_connection(host, port, ssl=tls)
     try:
         writer.write(f"GET {path} HTTP/1.1\r\nHost: {name}\r\nConnection: close\r\n\r\n".encode())
-        answer = await reader.read(MOST_BYTES)
-        while not reader.at_eof() and len(answer) < MOST_BYTES:
-            answer += await reader.read(MOST_BYTES)
+        answer = await reader.read(MAX_BYTES)
+        while not reader.at_eof() and len(answer) < MAX_BYTES:
+            answer += await reader.read(MAX_BYTES)
     finally:
         writer.close()
     return answer.decode("latin-1")

@@ -15,8 +15,8 @@ from greenroom.kit.concurrency import Turns
 _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 
 CONCURRENT: Final = 2
-MOST_WAITING: Final = 2000
-MOST_OF_ONE: Final = 500
+MAX_WAITING: Final = 2000
+MAX_OF_ONE: Final = 500
 """Checks that wait, in all and of one source: a lecture hall that logs in at nine comes from one address."""
 
 
@@ -30,7 +30,7 @@ class Passwords:
     source, so that a flood of log-ins from one address starves nobody at another."""
 
     def __init__(self) -> None:
-        self._turns = Turns(CONCURRENT, most_waiting=MOST_WAITING, most_of_one=MOST_OF_ONE)
+        self._turns = Turns(CONCURRENT, most_waiting=MAX_WAITING, most_of_one=MAX_OF_ONE)
         self._nobody = hash_password(secrets.token_urlsafe(16))
 
     async def hash(self, password: str, *, source: str = "") -> str:

@@ -23,12 +23,12 @@ from greenroom.manager import health
 from greenroom.manager.checkin.enrolment import Enrolment
 from greenroom.manager.checkin.polling import CheckIns, ManagerLeftError
 from greenroom.manager.metrics import Metrics
-from greenroom.manager.status import Standing
+from greenroom.manager.status import ManagerStatus
 from greenroom.wire.messages import CheckIn, EdgeRequest, Message, Register
 
 log = structlog.get_logger(__name__)
 
-MOST_BODY_BYTES: Final = 4 << 20
+MAX_BODY_BYTES: Final = 4 << 20
 PREFIX: Final = "/manager_api"
 """What the gateway takes off; request rows show the path as the Agent asked for it."""
 
@@ -47,7 +47,7 @@ class ForAgents:
 class Parts(Protocol):
     """What the routes need of the process; `for_agents` and `requests` are there once it is registered."""
 
-    standing: Standing
+    standing: ManagerStatus
     metrics: Metrics
     for_agents: ForAgents | None
     requests: RequestLog | None
@@ -170,8 +170,8 @@ async def _decoded(request: Request, kind: type[_Asked]) -> _Asked:
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
-        if len(body) > MOST_BODY_BYTES:
-            raise Invalid(f"The message is larger than {MOST_BODY_BYTES} bytes.")
+        if len(body) > MAX_BODY_BYTES:
+            raise Invalid(f"The message is larger than {MAX_BODY_BYTES} bytes.")
     try:
         return msgspec.json.decode(body, type=kind)
     except msgspec.MsgspecError as error:

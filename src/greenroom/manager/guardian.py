@@ -25,12 +25,12 @@ from greenroom.kit.secrets import Secrets
 from greenroom.manager import files
 from greenroom.manager.isolation import Tasks
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch
-from greenroom.manager.status import Standing, Wakers
+from greenroom.manager.status import ManagerStatus, Wakers
 from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)
 
-LEAST_PAUSE_S: Final = 0.005
+MIN_PAUSE_S: Final = 0.005
 """Between two rounds, so that a burst of news is one round."""
 
 
@@ -49,7 +49,7 @@ class Guardian:
         config: ManagerConfig,
         secrets: Secrets,
         logs: LogWriter,
-        standing: Standing,
+        standing: ManagerStatus,
         lease: LeaseKeeper,
         watch: LeaseWatch,
         wakers: Wakers,
@@ -96,7 +96,7 @@ class Guardian:
                 self._standing.round_finished()
             except (GreenroomError, OSError) as error:
                 log.warning("the round failed", reason=str(error))
-            await asyncio.sleep(LEAST_PAUSE_S)
+            await asyncio.sleep(MIN_PAUSE_S)
             try:
                 async with asyncio.timeout(self._config.guardian_interval_s):
                     await self._woken.wait()
@@ -109,13 +109,13 @@ class Guardian:
             raise RecordChangedError(f"the record of {self._me.instance_id} was deleted or moved to another zone")
         self._follow(beat)
         if not beat.enabled:
-            self._standing.troubles.clear()
+            self._standing.failures.clear()
             self._context = None
             return
         self._lease.heard(beat.heard_term)
         fence = self._lease.fence()
         if fence is None:
-            self._standing.troubles.clear()
+            self._standing.failures.clear()
             self._context = None
         else:
             self._context = PrimaryContext(
@@ -127,7 +127,7 @@ class Guardian:
                 secrets=self._secrets,
                 logs=self._logs,
                 quiet=self._quiet(beat),
-                tasks=Tasks(self._standing.troubles, self._logs, self._me.zone_name),
+                tasks=Tasks(self._standing.failures, self._logs, self._me.zone_name),
                 lateness=self._lateness.now(),
             )
             await self._primary_round(self._context)

@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from starlette.responses import Response
 
-from greenroom.manager.status import Standing
+from greenroom.manager.status import ManagerStatus
 
 DISABLED_RETRY_S: Final = 30
 """Fixed by the CONTRACT; an administrator who disables a Manager seldom enables it sooner."""
@@ -15,7 +15,7 @@ MOMENT_RETRY_S: Final = 1
 """Of a Manager that starts or stops: it, or the one in its place, is there in a moment."""
 
 
-def body_and_status(standing: Standing) -> tuple[dict[str, Any], int]:
+def body_and_status(standing: ManagerStatus) -> tuple[dict[str, Any], int]:
     """What the Manager says of its health. Disabled is not unhealthy, but a disabled one that hangs is."""
     if standing.starting:
         return {"ok": False, "status": "starting", "enabled": None}, 503
@@ -24,18 +24,18 @@ def body_and_status(standing: Standing) -> tuple[dict[str, Any], int]:
     if not standing.enabled:
         return {"ok": False, "status": "disabled", "enabled": False}, 503
     # what the Primary cannot do is the zone's trouble: another Manager could not either, so nobody is sent away
-    failing = {"failing_tasks": tasks} if (tasks := standing.troubles.tasks) else {}
+    failing = {"failing_tasks": tasks} if (tasks := standing.failures.tasks) else {}
     return {"ok": True, "status": "running", "enabled": True, **failing}, 200
 
 
-def answer(standing: Standing) -> Response:
+def answer(standing: ManagerStatus) -> Response:
     """The reply to a health request."""
     body, status = body_and_status(standing)
     moment = MOMENT_RETRY_S if body["status"] == "starting" else DISABLED_RETRY_S
     return _response(body, status, moment if status == 503 else None)
 
 
-def elsewhere(standing: Standing, *, starting: bool = False) -> Response:
+def elsewhere(standing: ManagerStatus, *, starting: bool = False) -> Response:
     """The reply to an Agent that has to go to another Manager: why, and when it may come back.
 
     Args:

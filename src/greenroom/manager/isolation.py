@@ -21,24 +21,24 @@ from greenroom.kit.clock import boottime_s
 
 log = structlog.get_logger(__name__)
 
-FIRST_REST_S: Final = 1.0
-LONGEST_REST_S: Final = 30.0
+FIRST_BACKOFF_S: Final = 1.0
+MAX_BACKOFF_S: Final = 30.0
 """A task that failed rests so long before it is tried again, twice as long after each further failure."""
-FORGOTTEN_S: Final = 2 * LONGEST_REST_S
+FORGOTTEN_AFTER_S: Final = 2 * MAX_BACKOFF_S
 """What was not tried again for so long is no trouble any more: its row is gone."""
 
 
 @dataclass(slots=True)
-class _Trouble:
+class _TaskFailure:
     rest_s: float
     again_at_s: float
 
 
-class Troubles:
+class TaskFailures:
     """What the rounds of a Primary could not do: a task, or one item of it."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[str, str], _Trouble] = {}
+        self._found: dict[tuple[str, str], _TaskFailure] = {}
 
     @property
     def tasks(self) -> list[str]:
@@ -49,7 +49,7 @@ class Troubles:
         """Whether the whole of a task fails."""
         return (task, "") in self._found
 
-    def rests(self, task: str, item: str = "") -> bool:
+    def in_backoff(self, task: str, item: str = "") -> bool:
         """Whether it failed and is not to be tried again yet."""
         trouble = self._found.get((task, item))
         return trouble is not None and boottime_s() < trouble.again_at_s
@@ -58,8 +58,8 @@ class Troubles:
         """It failed now; how many seconds it rests."""
         self._found = {key: trouble for key, trouble in self._found.items() if _is_fresh(trouble)}
         before = self._found.get((task, item))
-        rest_s = FIRST_REST_S if before is None else min(2 * before.rest_s, LONGEST_REST_S)
-        self._found[task, item] = _Trouble(rest_s, boottime_s() + rest_s)
+        rest_s = FIRST_BACKOFF_S if before is None else min(2 * before.rest_s, MAX_BACKOFF_S)
+        self._found[task, item] = _TaskFailure(rest_s, boottime_s() + rest_s)
         return rest_s
 
     def done(self, task: str, item: str = "") -> None:
@@ -76,21 +76,21 @@ def _ends_the_round(error: Exception) -> bool:
     return isinstance(error, (LeaseLost, Unavailable)) and not isinstance(error, GivenUp)
 
 
-def _is_fresh(trouble: _Trouble) -> bool:
-    return boottime_s() < trouble.again_at_s + FORGOTTEN_S
+def _is_fresh(trouble: _TaskFailure) -> bool:
+    return boottime_s() < trouble.again_at_s + FORGOTTEN_AFTER_S
 
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """Tries tasks apart from each other; `troubles` remembers from round to round."""
+    """Tries tasks apart from each other; `failures` remembers from round to round."""
 
-    troubles: Troubles
+    failures: TaskFailures
     logs: LogWriter
     zone_name: str
 
     @asynccontextmanager
-    async def apart(self, task: str, item: str = "", *, within: Connection | None = None) -> AsyncGenerator[None]:
-        """What is raised inside is logged and remembered; ask `troubles.rests` before.
+    async def isolated(self, task: str, item: str = "", *, within: Connection | None = None) -> AsyncGenerator[None]:
+        """What is raised inside is logged and remembered; ask `troubles.in_backoff` before.
 
         Args:
             task: its name, shown by the Manager's health.
@@ -113,10 +113,10 @@ class Tasks:
                 raise
             self._failed(task, item, error)
         else:
-            self.troubles.done(task, item)
+            self.failures.done(task, item)
 
     def _failed(self, task: str, item: str, error: Exception) -> None:
-        rest_s = self.troubles.failed(task, item)
+        rest_s = self.failures.failed(task, item)
         what = f"{task} ({item})" if item else task
         reason = str(error).strip().partition("\n")[0].rstrip(".") or "no reason was given"
         log.debug("what a task of the Primary met", task=task, item=item, exc_info=error)

@@ -35,7 +35,7 @@ from greenroom.manager.guardian import Guardian
 from greenroom.manager.lease import LeaseKeeper, LeaseWatch, timings_of
 from greenroom.manager.metrics import Metrics
 from greenroom.manager.pulse import Pulse
-from greenroom.manager.status import Standing, Wakers
+from greenroom.manager.status import ManagerStatus, Wakers
 from greenroom.manager.tasks.retention import Retention
 from greenroom.manager.tasks.rounds import PrimaryRounds, Refill
 
@@ -68,7 +68,7 @@ class Manager:
             acquire_timeout_s=1.0,
         )
         self.logs = LogWriter(self.db, "manager")
-        self.standing = Standing(config.unhealthy_after_s)
+        self.standing = ManagerStatus(config.unhealthy_after_s)
         self.wakers = Wakers()
         self.metrics = Metrics(self.standing, self.wakers)
         self.metrics.show_log(self.logs)

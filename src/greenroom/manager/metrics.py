@@ -8,13 +8,13 @@ from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
 from greenroom.db.fleet.leases import Fence
 from greenroom.kit.metrics import RoleMetrics
-from greenroom.manager.status import Standing, Wakers
+from greenroom.manager.status import ManagerStatus, Wakers
 
 
 class Metrics(RoleMetrics):
     """Counters of this process; `text()` is the body of /metrics."""
 
-    def __init__(self, standing: Standing, wakers: Wakers) -> None:
+    def __init__(self, standing: ManagerStatus, wakers: Wakers) -> None:
         super().__init__("manager")
         self.requests = self.counter("requests", "Requests of Agents", ["path", "status"])
         self.request_seconds = self.histogram(
@@ -41,7 +41,7 @@ class Metrics(RoleMetrics):
         self.elections = self.counter("elections", "Times this Manager became Primary")
         self.gauge("enabled", "1 while this Manager is enabled", lambda: float(standing.enabled))
         self.gauge("healthy", "1 while the guardian does its rounds", lambda: float(standing.healthy))
-        self.gauge("failing_tasks", "Tasks it cannot do as Primary", lambda: float(len(standing.troubles.tasks)))
+        self.gauge("failing_tasks", "Tasks it cannot do as Primary", lambda: float(len(standing.failures.tasks)))
         self.gauge("round_age_seconds", "Since the guardian's last round", lambda: standing.finished_ago_s or 0.0)
         self.gauge("held_check_ins", "Check-ins that wait for news", lambda: float(wakers.count))
 

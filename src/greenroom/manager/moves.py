@@ -15,7 +15,7 @@ from greenroom.core.session.observations import Move, decide
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection
 from greenroom.db.diagnostics.logs import Level
-from greenroom.db.launch.replacement import destroy_set_aside
+from greenroom.db.launch.replacement import destroy_quarantined
 from greenroom.db.session.observations import (
     Observation,
     ReportedSession,
@@ -25,7 +25,7 @@ from greenroom.db.session.observations import (
     write_steps,
 )
 from greenroom.db.session.sessions import end_sessions, lock_sessions, lock_sessions_capacity
-from greenroom.manager.tasks.context import News
+from greenroom.manager.tasks.context import RoundEvents
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ async def _end(connection: Connection, decided: Sequence[Decision], outcome: Out
 async def _destroy(connection: Connection, decided: Sequence[Decision], outcome: Outcome) -> None:
     """End what is kept in vain: its Agent is told, and confirms that there is nothing of it."""
     for decision in decided:
-        if await destroy_set_aside(connection, decision.move.session_id, decision.move.reason):
+        if await destroy_quarantined(connection, decision.move.session_id, decision.move.reason):
             outcome.moved.append(decision)
             outcome.touched.add(decision.move.session_id)
             outcome.agents.add(decision.session.agent_id)
@@ -118,7 +118,7 @@ _EXPECTED: Final = frozenset({SessionStatus.STARTING, SessionStatus.RUNNING})
 """A round of the Primary has nothing to do about sessions that become this."""
 
 
-def announce(outcome: Outcome, news: News, zone_key: int) -> None:
+def announce(outcome: Outcome, news: RoundEvents, zone_key: int) -> None:
     """Log rows, and notifications for pages, Agents and the Primary; after the commit."""
     for decision in outcome.moved:
         _log(decision, news)
@@ -137,7 +137,7 @@ def _concerns_pool(decision: Decision) -> bool:
     return move.to not in (SessionStatus.STARTING, SessionStatus.DELETED)
 
 
-def _log(decision: Decision, news: News) -> None:
+def _log(decision: Decision, news: RoundEvents) -> None:
     session, move = decision.session, decision.move
     code, sentence = f"session-{move.to}", f"session {move.session_id} is {move.to}: {move.reason}"
     if move.leaves_pool:

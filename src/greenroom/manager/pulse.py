@@ -12,7 +12,7 @@ from typing import Final
 import structlog
 
 from greenroom.manager import stand_in
-from greenroom.manager.status import Standing
+from greenroom.manager.status import ManagerStatus
 
 log = structlog.get_logger(__name__)
 
@@ -23,7 +23,7 @@ _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
 class Pulse:
     """Keeps a stand-in beside this process. It ends with the process, however that ends."""
 
-    def __init__(self, standing: Standing) -> None:
+    def __init__(self, standing: ManagerStatus) -> None:
         self._standing = standing
         self._listening: socket.socket | None = None
         self._process: subprocess.Popen[bytes] | None = None

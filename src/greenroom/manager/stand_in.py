@@ -19,7 +19,7 @@ SILENT_BEATS = 10
 """So many beats in a row have to be missing; with `GREENROOM_UNHEALTHY_AFTER_S` the time a hanging guardian has."""
 PATIENCE_S = 1.0
 """For each thing a client does; they are answered one after the other."""
-MOST_BYTES = 65536
+MAX_BYTES = 65536
 
 ENABLED, DISABLED, UNKNOWN = b"1", b"0", b"?"
 """What a beat says of the Manager."""
@@ -33,7 +33,7 @@ def watch(listening: socket.socket, pulse: int) -> None:
         frozen = missing >= SILENT_BEATS
         ready = select.select([pulse, listening] if frozen else [pulse], [], [], BEAT_S)[0]
         if pulse in ready:
-            beats = os.read(pulse, MOST_BYTES)
+            beats = os.read(pulse, MAX_BYTES)
             if not beats:
                 return
             missing, last = 0, beats[-1:]
@@ -58,10 +58,10 @@ def _answer(listening: socket.socket, text: bytes) -> None:
     with client:
         client.settimeout(PATIENCE_S)
         try:
-            client.recv(MOST_BYTES)
+            client.recv(MAX_BYTES)
             client.sendall(text)
             client.shutdown(socket.SHUT_WR)
-            client.recv(MOST_BYTES)  # what else it says: with that unread, closing would take the answer back
+            client.recv(MAX_BYTES)  # what else it says: with that unread, closing would take the answer back
         except OSError as error:
             sys.stderr.write(f"A client of the frozen Manager left or was too slow: {error}\n")
 

@@ -9,13 +9,13 @@ from typing import Final
 
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
-from greenroom.manager.isolation import Troubles
+from greenroom.manager.isolation import TaskFailures
 
-PRECEDENCE_S: Final = 0.1
+FIRST_ROUND_WAIT_S: Final = 0.1
 """How long Agents wait at most for a new Primary's first round."""
 
 
-class Standing:
+class ManagerStatus:
     """Registered? Enabled? Healthy? Read by the routes, written by registration and guardian."""
 
     def __init__(self, unhealthy_after_s: float) -> None:
@@ -26,26 +26,27 @@ class Standing:
         self.me: ManagerRow | None = None
         self.enabled = False
         self.stopping = False
-        self.troubles = Troubles()
+        self.failures = TaskFailures()
         """What it cannot do as Primary."""
         self.database_answers = False
         """Whether the guardian's last heartbeat came through; it says so before anything else of a round is done."""
 
-        self._at_leisure = asyncio.Event()
-        self._at_leisure.set()
+        self._first_round_done = asyncio.Event()
+        self._first_round_done.set()
 
     def taking_over(self) -> None:
         """The lease was taken. All Agents of the zone come just now; the Primary's first round goes before them."""
-        self._at_leisure.clear()
-        asyncio.get_running_loop().call_later(PRECEDENCE_S, self._at_leisure.set)
+        self._first_round_done.clear()
+        asyncio.get_running_loop().call_later(FIRST_ROUND_WAIT_S, self._first_round_done.set)
 
     def took_over(self) -> None:
         """A round as Primary is done."""
-        self._at_leisure.set()
+        self._first_round_done.set()
 
-    async def leisure(self) -> None:
-        """Wait, `PRECEDENCE_S` at most, while this Manager is taking over; Agents then hear of the new term at once."""
-        await self._at_leisure.wait()
+    async def wait_for_first_round(self) -> None:
+        """Wait, `FIRST_ROUND_WAIT_S` at most, while this Manager is taking over; Agents then hear of the new term at
+        once."""
+        await self._first_round_done.wait()
 
     def reconnected(self) -> None:
         """The database answers again, the guardian had nothing to do its rounds with before."""

@@ -101,18 +101,18 @@ class ExecResult:
     @property
     def last_words(self) -> str:
         """The end of the output, for the sentence that says how the command ended."""
-        return self.output.strip()[-LAST_WORDS_MAX:] or "(it wrote nothing)"
+        return self.output.strip()[-MAX_LAST_WORDS:] or "(it wrote nothing)"
 
 
-LAST_WORDS_MAX: Final = 500
+MAX_LAST_WORDS: Final = 500
 """Characters of `ExecResult.last_words`."""
-OUTPUT_MAX: Final = 60_000
-LOGS_MAX: Final = 8_000
+MAX_OUTPUT: Final = 60_000
+MAX_LOGS: Final = 8_000
 """Characters of `Runtime.logs`: those of many sessions that end at once travel in one check-in."""
 CUT: Final = "[the beginning of the output was cut off]\n"
 
 
-def cut_output(output: str, most: int = OUTPUT_MAX) -> str:
+def cut_output(output: str, most: int = MAX_OUTPUT) -> str:
     """The last `most` characters of an output; where something was cut off the first line says so."""
     return output if len(output) <= most else CUT + output[len(CUT) - most :]
 
@@ -314,7 +314,7 @@ class Runtime(Protocol):
         ...
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
-        """The last lines of what its first process wrote, at most `LOGS_MAX` characters; empty if it is not there."""
+        """The last lines of what its first process wrote, at most `MAX_LOGS` characters; empty if it is not there."""
         ...
 
     def events(self) -> AsyncIterator[Event]:

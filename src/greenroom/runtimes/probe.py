@@ -31,7 +31,7 @@ from greenroom.runtimes.contract import PROBE_TIMEOUT_S, ProbeResult, Screenshot
 from greenroom.runtimes.screen import RfbError, Screen, jpeg
 
 OWN_PAGE = "greenroom-desktop"
-REASON_MAX = 300
+MAX_REASON = 300
 """Characters."""
 
 
@@ -163,7 +163,7 @@ def _authorization(spec: SessionSpec) -> dict[str, str]:
 
 def _reason(error: Exception) -> str:
     """The beginning of an error's text, which may quote all that a page answered, or its kind where it has none."""
-    return str(error)[:REASON_MAX].rstrip(".") or type(error).__name__
+    return str(error)[:MAX_REASON].rstrip(".") or type(error).__name__
 
 
 async def _bytes(connection: ClientConnection) -> bytes:

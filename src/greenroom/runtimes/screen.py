@@ -24,9 +24,9 @@ UPDATE, COLOUR_MAP, BELL, CUT_TEXT = 0, 1, 2, 3
 BGRX: Final = struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 0)
 """Pixels of 4 bytes: blue, green, red, nothing."""
 
-MOST_BYTES: Final = 32 << 20
+MAX_BYTES: Final = 32 << 20
 """Of one look; the largest clipboard of our image is 8 MiB."""
-MOST_PIXELS: Final = 4096 * 2304
+MAX_PIXELS: Final = 4096 * 2304
 """Of a screen a picture is taken of: 36 MiB while it is made."""
 READ_COST: Final = 1024
 """What a piece counts besides its bytes: the smallest messages have one."""
@@ -59,7 +59,7 @@ class Screen:
         self.width = 0
         self.height = 0
         self._pixel_bytes = 4
-        self._left = MOST_BYTES
+        self._left = MAX_BYTES
 
     async def open(self) -> None:
         """Shake hands, shared with whoever views the session now.
@@ -95,14 +95,14 @@ class Screen:
         """The whole screen as `BGRX` pixels, row by row from the top.
 
         Raises:
-            RfbError: the screen has more than `MOST_PIXELS`, or the server says something odd.
+            RfbError: the screen has more than `MAX_PIXELS`, or the server says something odd.
         """
-        if not 0 < self.width * self.height <= MOST_PIXELS:
+        if not 0 < self.width * self.height <= MAX_PIXELS:
             raise RfbError(f"a screen of {self.width} x {self.height} pixels is not taken a picture of")
         await self._send(struct.pack(">Bxxx", 0) + BGRX)
         self._pixel_bytes = 4
         whole = memoryview(bytearray(self.width * self.height * 4))
-        self._left = MOST_BYTES + len(whole)
+        self._left = MAX_BYTES + len(whole)
         async for part in self._parts(0, 0, self.width, self.height):
             self._paint(whole, part)
         return bytes(whole)
@@ -177,14 +177,14 @@ class Screen:
         return result
 
 
-MOST_JPEG_BYTES: Final = 128 << 10
+MAX_JPEG_BYTES: Final = 128 << 10
 """It travels in a check-in, which has room for a good number of them."""
 QUALITIES: Final = (80, 60, 40, 20)
 """Tried one after the other until the picture is small enough; then it is made narrower too."""
 
 
 def jpeg(pixels: bytes, size: tuple[int, int], bounds: tuple[int, int]) -> bytes:
-    """The picture as JPEG of at most `MOST_JPEG_BYTES`.
+    """The picture as JPEG of at most `MAX_JPEG_BYTES`.
 
     Args:
         pixels: rows from the top, 4 bytes per pixel: blue, green, red, nothing (`BGRX`).
@@ -196,7 +196,7 @@ def jpeg(pixels: bytes, size: tuple[int, int], bounds: tuple[int, int]) -> bytes
     while True:
         for quality in QUALITIES:
             encoded = _encoded(picture, quality)
-            if len(encoded) <= MOST_JPEG_BYTES:
+            if len(encoded) <= MAX_JPEG_BYTES:
                 return encoded
         picture.thumbnail((max(1, picture.width * 3 // 4), max(1, picture.height * 3 // 4)))
 

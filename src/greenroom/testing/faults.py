@@ -15,7 +15,7 @@ from typing import Literal
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-Way = Literal["questions", "answers"]
+Direction = Literal["questions", "answers"]
 
 
 class _Line:
@@ -24,10 +24,10 @@ class _Line:
     def __init__(self, name: str, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.name = name
         self._writers = (client, server)
-        self._open: dict[Way, asyncio.Event] = {"questions": asyncio.Event(), "answers": asyncio.Event()}
+        self._open: dict[Direction, asyncio.Event] = {"questions": asyncio.Event(), "answers": asyncio.Event()}
         self.release()
 
-    def hold(self, way: Way) -> None:
+    def hold(self, way: Direction) -> None:
         self._open[way].clear()
 
     def release(self) -> None:
@@ -39,7 +39,7 @@ class _Line:
         for writer in self._writers:
             writer.close()
 
-    async def pass_on(self, way: Way, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def pass_on(self, way: Direction, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(ConnectionError):
             while data := await reader.read(65536):
                 await self._open[way].wait()
@@ -62,7 +62,7 @@ class BadLine:
         """Application names of the lines that are open."""
         return sorted(line.name for line in self._lines)
 
-    def hold(self, name: str, way: Way) -> int:
+    def hold(self, name: str, way: Direction) -> int:
         """From now on let nothing through this way on the open lines of this name; how many there are.
 
         Lines opened later are not held.

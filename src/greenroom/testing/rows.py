@@ -11,7 +11,7 @@ from typing import Any
 from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
-from greenroom.core.workspace.spec_builder import fingerprint
+from greenroom.core.workspace.spec_builder import config_hash_of
 from greenroom.db import row_mapping
 from greenroom.db.database import Database
 
@@ -130,7 +130,7 @@ async def config_hash(db: Database, staging_config_id: str) -> str:
         (staging_config_id,),
     )
     permissions, revision = row_mapping.staged_permissions(row["config"]), row["config"]["revision"]
-    return fingerprint(
+    return config_hash_of(
         row_mapping.image_facts(row["image"]), row_mapping.zone_facts(row["zone"]), permissions, revision
     )
 

@@ -66,7 +66,7 @@ def _in_background(layout: Layout, options: Options) -> dict[str, Any]:
         os.close(read_end)
         _stay(layout, options, Events(os.fdopen(write_end, "w")))
     os.close(write_end)
-    with os.fdopen(read_end) as source, _taking_along(pid):
+    with os.fdopen(read_end) as source, _forward_interrupt_to(pid):
         event = show_events(source, on_stderr())
     if "ready" in event:
         return event["ready"]
@@ -75,7 +75,7 @@ def _in_background(layout: Layout, options: Options) -> dict[str, Any]:
 
 
 @contextmanager
-def _taking_along(pid: int) -> Generator[None]:
+def _forward_interrupt_to(pid: int) -> Generator[None]:
     """Ctrl-C or SIGTERM while it starts in the background ends it there too, before this process ends."""
 
     def interrupt(*_: object) -> None:

@@ -110,7 +110,7 @@ def is_listenable(port: int) -> bool:
 
 _ZONE_NAME: Final = re.compile(r"^[A-Za-z0-9][A-Za-z0-9_.-]{0,62}$")
 _HOST_NAME: Final = re.compile(r"^(?!-)[A-Za-z0-9-]{1,63}(\.[A-Za-z0-9-]{1,63})*$")
-MOST_MANAGERS: Final = 9
+MAX_MANAGERS: Final = 9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,8 +206,8 @@ def _problem(settings: Settings) -> str | None:
     hostname = settings.hostname or "localhost"
     wrong = {
         f"--port {settings.port} is not a port; give a number from 1 to 65535.": not 1 <= settings.port <= 65535,
-        f"--managers {settings.managers} is not possible; give a number from 1 to {MOST_MANAGERS}.": not (
-            1 <= settings.managers <= MOST_MANAGERS
+        f"--managers {settings.managers} is not possible; give a number from 1 to {MAX_MANAGERS}.": not (
+            1 <= settings.managers <= MAX_MANAGERS
         ),
         "--zones needs one or more different names, with commas between them.": (
             not all(settings.zones) or len(set(settings.zones)) < max(len(settings.zones), 1)

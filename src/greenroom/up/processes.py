@@ -124,7 +124,7 @@ def describe_exit(code: int) -> str:
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
+class ProcessInfo:
     """A process as /proc shows it. `started` (clock ticks since boot) tells a reused pid apart."""
 
     pid: int
@@ -134,14 +134,14 @@ class Seen:
     started: int
 
 
-def processes() -> Iterator[Seen]:
+def processes() -> Iterator[ProcessInfo]:
     """All processes of this machine that can be seen."""
     for entry in os.scandir("/proc"):
         if entry.name.isdigit() and (seen := look(int(entry.name))) is not None:
             yield seen
 
 
-def look(pid: int) -> Seen | None:
+def look(pid: int) -> ProcessInfo | None:
     """One process, or None when there is none."""
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
@@ -149,10 +149,10 @@ def look(pid: int) -> Seen | None:
         return None
     name = text[text.index("(") + 1 : text.rindex(")")]
     fields = text[text.rindex(")") + 2 :].split()
-    return Seen(pid, name, fields[0], int(fields[1]), int(fields[19]))
+    return ProcessInfo(pid, name, fields[0], int(fields[1]), int(fields[19]))
 
 
-def children_of(pid: int) -> list[Seen]:
+def children_of(pid: int) -> list[ProcessInfo]:
     """The children of a process, ended ones that nobody waited for left out."""
     return [seen for seen in processes() if seen.parent == pid and seen.state != "Z"]
 
@@ -165,7 +165,7 @@ def is_nginx_master(pid: int) -> bool:
         return False
 
 
-def way_out(name: str) -> tuple[signal.Signals | None, str]:
+def orphan_policy(name: str) -> tuple[signal.Signals | None, str]:
     """The signal that ends an orphan of this name (None: it is left alone), and the reason for it."""
     if name == "nginx":
         return None, "it goes on serving until the gateway's next nginx serves; the gateway retires it then"
@@ -192,7 +192,7 @@ class Orphans:
                 _reap(seen.pid)
             elif (seen.pid, seen.started) not in self._told:
                 self._told.add((seen.pid, seen.started))
-                number, reason = way_out(seen.name)
+                number, reason = orphan_policy(seen.name)
                 log.info("orphan adopted", pid=seen.pid, name=seen.name, signal=number and number.name, reason=reason)
                 if number is not None:
                     _signal(seen.pid, number)
@@ -212,7 +212,7 @@ def _reap(pid: int) -> None:
         log.debug("an orphan was reaped by somebody else", pid=pid)
 
 
-async def end_all(find: Callable[[], Sequence[Seen]], within_s: float) -> None:
+async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) -> None:
     """End what `find` finds: SIGTERM at once, SIGKILL for what is still there after `within_s`; waits for both."""
     for number in (signal.SIGTERM, signal.SIGKILL):
         found = find()
@@ -238,10 +238,10 @@ MARK: Final = "GREENROOM_INSTANCE_DATA"
 """Environment variable by which the processes of an instance are known after its `up` was killed."""
 
 
-def leftovers(data: Path) -> list[Seen]:
+def leftovers(data: Path) -> list[ProcessInfo]:
     """What still runs of an instance: its mark in the environment, or PostgreSQL or nginx working inside DATA."""
     mark = f"{MARK}={data}".encode()
-    found: list[Seen] = []
+    found: list[ProcessInfo] = []
     for seen in processes():
         if seen.state == "Z" or seen.pid == os.getpid():
             continue

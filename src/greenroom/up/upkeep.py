@@ -150,7 +150,7 @@ def renew_certificates(site: Site, now: datetime) -> None:
             tls.copy_given(site.layout, site.accounts.gateway, *originals)
 
 
-LARGEST_BYTES: Final = 20 << 20
+MAX_BYTES: Final = 20 << 20
 LOG_FILES_LOOK_S: Final = 60.0
 
 
@@ -158,7 +158,7 @@ async def keep_small(folder: Path) -> None:
     """Cut large logs until cancelled."""
     while True:
         try:
-            await asyncio.to_thread(cut_large, folder, LARGEST_BYTES)
+            await asyncio.to_thread(cut_large, folder, MAX_BYTES)
         except OSError as error:
             log.warning(
                 "a large log could not be cut", folder=str(folder), reason=str(error), next_try_s=LOG_FILES_LOOK_S

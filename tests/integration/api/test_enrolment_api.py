@@ -14,7 +14,7 @@ import httpx
 import pytest
 from fastapi import FastAPI
 
-from greenroom.core.fleet.enrolment import MOST_WRITTEN
+from greenroom.core.fleet.enrolment import MAX_WRITTEN
 from greenroom.db.database import Database
 from greenroom.db.fleet.enrolment import register_gateway
 from greenroom.kit.certificates import fingerprint, new_authority
@@ -175,7 +175,7 @@ async def test_a_flood_of_unknown_tokens_is_few_rows(app: FastAPI, anonymous: Cl
     for number in range(30):
         body = {"token": "wrong", "hostname": f"h{number}"}
         assert (await anonymous.post("/api/v1/join/agent", json=body)).status_code == 401
-    assert len(await join_refusals(app, db)) == MOST_WRITTEN
+    assert len(await join_refusals(app, db)) == MAX_WRITTEN
 
 
 # Gateways on hosts of their own -----------------------------------------------------------------------------------

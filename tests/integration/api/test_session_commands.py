@@ -13,10 +13,10 @@ import pytest
 from fastapi import FastAPI
 from psycopg.types.json import Jsonb
 
-from greenroom.api.session.commands import MOST_SIZES
+from greenroom.api.session.commands import MAX_SIZES
 from greenroom.db.access.users import ALL_USERS
 from greenroom.db.database import Database
-from greenroom.db.session.commands import MOST_OPEN
+from greenroom.db.session.commands import MAX_OPEN
 from greenroom.testing import rows
 
 Client = httpx.AsyncClient
@@ -138,14 +138,14 @@ async def test_pictures_do_not_pile_up_and_another_size_is_another_picture(stage
 async def test_waiting_for_pictures_is_bounded(stage: Stage, monkeypatch: pytest.MonkeyPatch):
     path = f"/api/v1/sessions/{stage.session_id}/screenshot"
     asked = stage.asked_for_pictures(monkeypatch)
-    waiting = [asyncio.create_task(stage.ada.get(path, params={"width": 100 + n // 5})) for n in range(5 * MOST_SIZES)]
+    waiting = [asyncio.create_task(stage.ada.get(path, params={"width": 100 + n // 5})) for n in range(5 * MAX_SIZES)]
     while len(asked) < len(waiting):  # noqa: ASYNC110 -- told by nobody
         await asyncio.sleep(0.01)
     answer = await stage.ada.get(path, params={"width": 99})
     assert (answer.status_code, answer.json()["code"]) == (429, "too-many-requests")
     async with stage.agent(picture=JPEG) as orders:
         assert {answer.status_code for answer in await asyncio.gather(*waiting)} == {200}
-        assert len(orders) == MOST_SIZES
+        assert len(orders) == MAX_SIZES
     assert stage.app.state.screenshots._waits == {}
 
 
@@ -272,8 +272,8 @@ async def test_the_log_names_the_program_and_keeps_its_words_to_itself(stage: St
 async def test_commands_that_have_no_result_do_not_pile_up(stage: Stage):
     body = {"command": ["sleep", "60"], "deadline_s": 60}
     path = f"/api/v1/sessions/{stage.session_id}/commands"
-    waiting = [asyncio.create_task(stage.ada.post(path, json=body)) for _ in range(MOST_OPEN)]
-    while len(await stage.db.fetch("SELECT 1 FROM session_commands")) < MOST_OPEN:  # noqa: ASYNC110 -- told by nobody
+    waiting = [asyncio.create_task(stage.ada.post(path, json=body)) for _ in range(MAX_OPEN)]
+    while len(await stage.db.fetch("SELECT 1 FROM session_commands")) < MAX_OPEN:  # noqa: ASYNC110 -- told by nobody
         await asyncio.sleep(0.01)
     answer = await stage.ada.post(path, json=body)
     assert (answer.status_code, answer.json()["code"]) == (429, "too-many-requests")

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from greenroom.runtimes.contract import CUT, LOGS_MAX
+from greenroom.runtimes.contract import CUT, MAX_LOGS
 from greenroom.runtimes.docker.runtime import DockerRuntime
 from greenroom.runtimes.docker.spec import INSTALLATION
 
@@ -36,6 +36,6 @@ async def test_a_container_that_writes_much_does_not_outgrow_the_message_that_te
     runtime = DockerRuntime(OURS, "a", docker_host="unix:///nowhere")
     monkeypatch.setattr(runtime, "_handle", Talkative.of)
     said = await runtime.logs("s")
-    assert len(said) == LOGS_MAX
+    assert len(said) == MAX_LOGS
     assert said.startswith(CUT)
     assert said.endswith("the end\n")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from greenroom.core.workspace.session_spec import Exec
-from greenroom.runtimes.docker.exec import attend
+from greenroom.runtimes.docker.exec import collect_output
 
 
 @dataclass
@@ -45,7 +45,7 @@ class Daemon:
 
 
 async def ran(daemon: Any, output_within_s: float) -> tuple[str, bool]:
-    result = await attend(daemon, Exec(argv=("echo", "hello"), output_within_s=output_within_s))
+    result = await collect_output(daemon, Exec(argv=("echo", "hello"), output_within_s=output_within_s))
     assert result.exit_code == 0
     return result.output, result.output_complete
 

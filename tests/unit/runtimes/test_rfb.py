@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.runtimes.screen import CURSOR, MOST_BYTES, RAW, RfbError, Screen
+from greenroom.runtimes.screen import CURSOR, MAX_BYTES, RAW, RfbError, Screen
 
 WIDTH, HEIGHT = 30, 20
 
@@ -219,7 +219,7 @@ def test_whatever_a_server_says_the_look_ends(said: bytes, bits: int, name_lengt
     server = Hostile(said * 100, bits, name_length)
     with contextlib.suppress(RfbError, EOFError):
         look(server)
-    assert server.received <= MOST_BYTES + 10_000
+    assert server.received <= MAX_BYTES + 10_000
 
 
 @pytest.mark.parametrize(

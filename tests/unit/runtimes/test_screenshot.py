@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from greenroom.runtimes.screen import MOST_JPEG_BYTES, jpeg
+from greenroom.runtimes.screen import MAX_JPEG_BYTES, jpeg
 
 
 def opened(data: bytes) -> Image.Image:
@@ -40,4 +40,4 @@ def test_the_colours_are_those_of_the_screen():
 
 def test_a_screen_full_of_noise_still_makes_a_small_picture():
     noise = random.Random(7).randbytes(1600 * 1000 * 4)  # noqa: S311 -- a test
-    assert len(jpeg(noise, (1600, 1000), (1600, 1000))) <= MOST_JPEG_BYTES
+    assert len(jpeg(noise, (1600, 1000), (1600, 1000))) <= MAX_JPEG_BYTES

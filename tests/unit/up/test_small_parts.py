@@ -29,7 +29,7 @@ from greenroom.up.docker import sessions_of_containers
 from greenroom.up.doctor import Finding, compare
 from greenroom.up.layout import FORMAT, DataLock, Layout, check_folder, running_pid, write_json
 from greenroom.up.options import Settings
-from greenroom.up.processes import describe_exit, way_out
+from greenroom.up.processes import describe_exit, orphan_policy
 from greenroom.up.programs import distributions
 from greenroom.up.progress import Events, Lines, show_events, step
 from greenroom.up.roles import Site
@@ -143,9 +143,9 @@ def test_a_key_of_another_certificate_is_refused(layout: Layout):
 
 
 def test_orphans_end_each_in_their_way():
-    assert way_out("nginx")[0] is None
-    assert way_out("postgres")[0] is signal.SIGKILL
-    assert way_out("python")[0] is signal.SIGTERM
+    assert orphan_policy("nginx")[0] is None
+    assert orphan_policy("postgres")[0] is signal.SIGKILL
+    assert orphan_policy("python")[0] is signal.SIGTERM
 
 
 def test_how_a_process_ended():

@@ -17,7 +17,7 @@ import structlog
 
 from greenroom.agent.app import Health
 from greenroom.agent.fleet.identity import Identity
-from greenroom.agent.fleet.manager_client import Link, ManagerRefusedError, NoManager
+from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError, NoManager
 from greenroom.agent.metrics import Metrics
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.fleet.lateness import Lateness
@@ -95,7 +95,7 @@ class CheckInLoop:
         *,
         identity: Identity,
         sessions: Sessions,
-        link: Link,
+        link: ManagerClient,
         host: Host,
         health: Health,
         metrics: Metrics,

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from greenroom.agent.fleet.identity import Identity, write_private
-from greenroom.agent.fleet.manager_client import Link, ManagerRefusedError, NoManager
+from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError, NoManager
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import edge_address, edge_name
 from greenroom.kit.certificates import general_name, is_pair, key_text, names_in, new_key, request_for, validity
@@ -35,8 +35,8 @@ RENEWED_AFTER: Final = 2 / 3
 LOOK_S: Final = 60.0
 FIRST_LOOK_S: Final = 0.5
 """While there is no certificate yet, or the Agent is not registered."""
-MOST_PAUSE_S: Final = 60.0
-MOST_BYTES: Final = 65536
+MAX_PAUSE_S: Final = 60.0
+MAX_BYTES: Final = 65536
 """Of one of the files."""
 
 
@@ -68,7 +68,7 @@ class EdgeFiles:
         folder: Path,
         edge_url: str,
         identity: Identity,
-        link: Link,
+        link: ManagerClient,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._folder = folder
@@ -95,7 +95,7 @@ class EdgeFiles:
             except (NoManager, ManagerRefusedError, OSError) as error:
                 log.warning("the edge gateway's certificate waits", reason=str(error), next_try_s=pause_s)
                 await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, MOST_PAUSE_S)
+                pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
     async def refresh(self) -> bool:
         """Have the certificate signed if that is due; whether it was.
@@ -141,7 +141,7 @@ class EdgeFiles:
         with os.fdopen(descriptor, "rb") as file:
             if not stat.S_ISREG(os.fstat(descriptor).st_mode):
                 return ""
-            return file.read(MOST_BYTES).decode(errors="replace")
+            return file.read(MAX_BYTES).decode(errors="replace")
 
     def _write(self, name: str, text: str) -> None:
         write_private(self._folder / name, text.encode(), owner=self._folder.stat() if os.getuid() == 0 else None)

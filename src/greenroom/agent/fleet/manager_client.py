@@ -46,7 +46,7 @@ class _Bar:
     term: int
 
 
-class Managers:
+class ManagerFailover:
     """The Managers of the zone in the order in which they are tried."""
 
     def __init__(self, configured: Iterable[str]) -> None:
@@ -143,7 +143,7 @@ class Managers:
 log = structlog.get_logger(__name__)
 
 CONNECT_S: Final = 2.0
-LEAST_HOLD_S: Final = 0.1
+MIN_HOLD_S: Final = 0.1
 ANSWER_S: Final = 3.0
 """How long an answer may take beyond the time it is held on purpose."""
 
@@ -185,7 +185,7 @@ class _AttemptFailedError(Exception):
         self.retry_after_s = retry_after_s
 
 
-class Link:
+class ManagerClient:
     """Sends messages to the Manager that is first in `managers` and not left aside.
 
     Args:
@@ -195,7 +195,7 @@ class Link:
     """
 
     def __init__(
-        self, managers: Managers, ca_file: Path | None, on_failover: Callable[[Kind], None] = lambda kind: None
+        self, managers: ManagerFailover, ca_file: Path | None, on_failover: Callable[[Kind], None] = lambda kind: None
     ) -> None:
         self.managers = managers
         self._on_failover = on_failover
@@ -271,7 +271,7 @@ class Link:
 def _held_at_most(message: Message, seconds: float) -> Message:
     if not isinstance(message, CheckIn) or message.hold_s <= seconds:
         return message
-    return msgspec.structs.replace(message, hold_s=max(LEAST_HOLD_S, seconds))
+    return msgspec.structs.replace(message, hold_s=max(MIN_HOLD_S, seconds))
 
 
 def _decoded(response: httpx.Response, answer: type[Answered]) -> Answered:

@@ -37,7 +37,7 @@ PROBE_FOR_S: Final = 1.5
 """On a quiet host; the Manager waits 2 s for `received`."""
 LOOK_FOR_S: Final = 1.0
 LAST_LOOK_FOR_S: Final = 0.4
-LEAST_LOOKS: Final = 2
+MIN_LOOKS: Final = 2
 """One that was cut off proves nothing: the Agent itself may have stood still."""
 PROBE_PAUSE_S: Final = 0.05
 NO_ANSWER: Final = "The session did not answer its last probe"
@@ -121,7 +121,7 @@ class Handovers:
                 return None
             spent_s = time.monotonic() - begun
             allowed_s = self._patience.allowed_s(PROBE_FOR_S) if result.silent else PROBE_FOR_S
-            if looks >= LEAST_LOOKS and spent_s + PROBE_PAUSE_S > allowed_s:
+            if looks >= MIN_LOOKS and spent_s + PROBE_PAUSE_S > allowed_s:
                 return replace(result, error=f"{NO_ANSWER}: {self._told(result, looks, spent_s)}")
             await asyncio.sleep(PROBE_PAUSE_S)
 

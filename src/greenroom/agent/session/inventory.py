@@ -13,7 +13,7 @@ import structlog
 
 from greenroom.agent.app import Health
 from greenroom.agent.session.sessions import Sessions
-from greenroom.core.session.reconcile import Seen
+from greenroom.core.session.reconcile import SeenContainer
 from greenroom.runtimes.contract import Container, Runtime, RuntimeUnavailable
 
 log = structlog.get_logger(__name__)
@@ -23,9 +23,9 @@ WHOLE_EVERY_S: Final = 30.0
 """Events may be lost; nothing stays unseen for longer than this."""
 
 
-def seen_of(container: Container) -> Seen:
+def seen_of(container: Container) -> SeenContainer:
     """A container as the plan sees it."""
-    return Seen(
+    return SeenContainer(
         session_id=container.session_id,
         container_id=container.container_id,
         state=container.state,

@@ -40,7 +40,7 @@ class Term(Record, frozen=True, kw_only=True, tag="term"):
 
 
 class SessionRecord(Record, frozen=True, kw_only=True, tag="session"):
-    """What is remembered of a session (`core.session.reconcile.Known`) and what belongs to its failure.
+    """What is remembered of a session (`core.session.reconcile.JournalFacts`) and what belongs to its failure.
 
     `first_launch` says how far the command of that name is: it runs once in a container's life.
     """

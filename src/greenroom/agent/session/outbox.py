@@ -24,7 +24,7 @@ from greenroom.wire.messages import Command, CommandReport, LogLine, Observed
 
 MAX_LOG_LINES: Final = 1000
 """Log rows kept while no Manager can be reached; older ones are dropped and counted."""
-LONGEST_SENTENCE: Final = 2000
+MAX_SENTENCE_CHARACTERS: Final = 2000
 """Characters of a row. Some quote what came from outside, and all rows that wait must fit into one message."""
 DROPPED: Final = "log-rows-dropped"
 
@@ -102,8 +102,10 @@ class Outbox:
 
     def add_log_line(self, line: LogLine) -> None:
         """Queue a log row; of a sentence that is too long the rest is left out."""
-        too_long = len(line.message) > LONGEST_SENTENCE
-        self._log_lines.append(replace(line, message=f"{line.message[: LONGEST_SENTENCE - 1]}…") if too_long else line)
+        too_long = len(line.message) > MAX_SENTENCE_CHARACTERS
+        self._log_lines.append(
+            replace(line, message=f"{line.message[: MAX_SENTENCE_CHARACTERS - 1]}…") if too_long else line
+        )
         self.return_log_lines([])
 
     def take_log_lines(self) -> list[LogLine]:
@@ -132,7 +134,7 @@ class Outbox:
 
 AWAITED_S: Final = 10.0
 """Beyond its deadline somebody may still wait for a result; the api gives up then. What was not begun never is."""
-MOST_WAITING_BYTES: Final = 2 << 20
+MAX_WAITING_BYTES: Final = 2 << 20
 """Of all results that wait for a Manager, as they travel: they share a message with everything else there is to say."""
 LITTLE: Final = 2000
 """Characters of an output that are kept where there is no room for more."""
@@ -183,7 +185,7 @@ class Orders:
         """Whether another large result can be kept for the Manager."""
         outputs = (c.output for c in self._journal.memory.commands.values() if c.state != "reported")
         pictures = sum(len(report.picture) for report in self._taken.values())
-        return pictures + sum(_travelling_bytes(output) for output in outputs) < MOST_WAITING_BYTES
+        return pictures + sum(_travelling_bytes(output) for output in outputs) < MAX_WAITING_BYTES
 
     def fitting(self, output: str) -> str:
         """The output as far as there is room for it; it says so where it had to be cut."""

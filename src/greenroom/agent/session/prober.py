@@ -27,7 +27,7 @@ from greenroom.runtimes.contract import PROBE_TIMEOUT_S, ProbeResult, Runtime
 
 T = TypeVar("T")
 
-MOST_LOOK_S: Final = 15.0
+MAX_LOOK_S: Final = 15.0
 """No single look at a page takes longer."""
 
 
@@ -37,7 +37,7 @@ class Patience:
     def __init__(self, lateness: Callable[[], Lateness]) -> None:
         self._lateness = lateness
 
-    def allowed_s(self, limit_s: float, most_s: float = MOST_LOOK_S) -> float:
+    def allowed_s(self, limit_s: float, most_s: float = MAX_LOOK_S) -> float:
         """What becomes of a limit now."""
         return allowed_s(limit_s, self._lateness(), most_s)
 
@@ -71,7 +71,7 @@ class Patience:
         """Look at a session's page; `silent` where it gave no answer in the time it was given."""
         begun = time.monotonic()
         try:
-            return await self.wait_for(runtime.probe(address, spec, MOST_LOOK_S), limit_s)
+            return await self.wait_for(runtime.probe(address, spec, MAX_LOOK_S), limit_s)
         except TimeoutError:
             spent_s = time.monotonic() - begun
             sentence = f"The session's page did not answer within {spent_s:.1f} s{self.because()}."

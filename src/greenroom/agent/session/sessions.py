@@ -22,8 +22,8 @@ from greenroom.agent.session.outbox import Orders, Outbox
 from greenroom.agent.session.views import ALWAYS_S, Probes, SessionSnapshot
 from greenroom.core.session.reconcile import (
     ContainerState,
-    Known,
-    Seen,
+    JournalFacts,
+    SeenContainer,
     Snapshot,
     Wanted,
     is_news,
@@ -55,7 +55,7 @@ class Sessions:
         self._marks: dict[str, int] = {}
         self._specs: dict[str, SessionSpec] = {}
         self._hashes: dict[str, str] = {}
-        self._seen: dict[str, Seen] = {}
+        self._seen: dict[str, SeenContainer] = {}
         self._probes = Probes(probe_valid_s)
         self._steps: dict[str, dict[str, float]] = {}
         self._condemned: frozenset[str] = frozenset()
@@ -158,7 +158,7 @@ class Sessions:
 
     # What is there ------------------------------------------------------------------------------------------------
 
-    def saw(self, session_id: str, seen: Seen | None) -> None:
+    def saw(self, session_id: str, seen: SeenContainer | None) -> None:
         """The runtime shows this container, or none."""
         before = self._seen.get(session_id)
         if before == seen:
@@ -186,7 +186,7 @@ class Sessions:
             self._being_created.discard(session_id)
             self.refresh(session_id)
 
-    def saw_all(self, containers: Iterable[Seen], leave_out: AbstractSet[str] = frozenset()) -> None:
+    def saw_all(self, containers: Iterable[SeenContainer], leave_out: AbstractSet[str] = frozenset()) -> None:
         """A whole inventory; what it says of the sessions in `leave_out` may be older than what is known of them."""
         found = {seen.session_id: seen for seen in containers}
         for session_id in (found.keys() | self._seen.keys()) - leave_out:
@@ -300,7 +300,7 @@ class Sessions:
         """The specification of a session that is held."""
         return self._specs.get(session_id)
 
-    def seen(self, session_id: str) -> Seen | None:
+    def seen(self, session_id: str) -> SeenContainer | None:
         """The container of a session."""
         return self._seen.get(session_id)
 
@@ -308,7 +308,7 @@ class Sessions:
         """What the journal says of a session."""
         return self._journal.memory.sessions.get(session_id) or SessionRecord(session_id=session_id)
 
-    def known(self, session_id: str) -> Known:
+    def known(self, session_id: str) -> JournalFacts:
         """The same, as the plan needs it."""
         return _known(self.memory(session_id))
 
@@ -381,5 +381,5 @@ class Sessions:
                 self.orders.reported(observed.session_id, report)
 
 
-def _known(record: SessionRecord) -> Known:
-    return Known(ran=record.ran, stopped=record.stopped, failure=record.failure)
+def _known(record: SessionRecord) -> JournalFacts:
+    return JournalFacts(ran=record.ran, stopped=record.stopped, failure=record.failure)

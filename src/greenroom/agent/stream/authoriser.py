@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import BaseRoute, Route
 
 from greenroom.agent.session.views import SessionSnapshot, SessionView
-from greenroom.agent.stream.termination import Cutter
+from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.agent.stream.viewers import Client, Openings, Viewer, Viewers, Write, client_of, token_hash
 from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
 from greenroom.core.fleet.addresses import refusal_of_origin
@@ -114,7 +114,7 @@ class StreamAuthoriser:
         sessions: SessionView,
         identity: Identity,
         asker: Asker,
-        cutter: Cutter,
+        cutter: StreamTerminator,
         folder: Path,
         *,
         last_fresh: Callable[[], float | None],

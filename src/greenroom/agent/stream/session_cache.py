@@ -64,7 +64,7 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
     sessions: list[_Session]
 
 
-class Remembered:
+class SessionCache:
     """The table of sessions as the stream authoriser sees it (`views.SessionView`).
 
     Args:

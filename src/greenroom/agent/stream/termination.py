@@ -106,7 +106,7 @@ REPEAT_S: Final = (0.0, 0.5, 1.5)
 PROBE_S: Final = 2.0
 
 
-class Cutter:
+class StreamTerminator:
     """Cuts connections."""
 
     def __init__(self) -> None:

@@ -1,7 +1,7 @@
 """What the web filters of this host refused, as rows of Diagnostics: few, whatever a session does.
 
 Each host a session was refused becomes a row at once; the same again within `QUIET_S` is only counted, and beyond
-`MOST_ROWS` of one look the rest is one row. Paths and queries never leave Squid.
+`MAX_ROWS` of one look the rest is one row. Paths and queries never leave Squid.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ log = structlog.get_logger(__name__)
 
 CODE: Final = "web-filter-denied"
 QUIET_S: Final = 60.0
-MOST_ROWS: Final = 20
-MOST_REMEMBERED: Final = 5_000
-MOST_BYTES: Final = 1 << 20
+MAX_ROWS: Final = 20
+MAX_REMEMBERED: Final = 5_000
+MAX_BYTES: Final = 1 << 20
 """Read in one look; a session that is refused faster than this has the rest skipped."""
 ROTATED_AT: Final = 8 << 20
 
@@ -57,9 +57,9 @@ class DenialLog:
         size = self._size()
         if size < self._offset:
             self._offset = 0
-        if size - self._offset > MOST_BYTES:
-            self.skipped_bytes += size - MOST_BYTES - self._offset
-            self._offset = size - MOST_BYTES
+        if size - self._offset > MAX_BYTES:
+            self.skipped_bytes += size - MAX_BYTES - self._offset
+            self._offset = size - MAX_BYTES
         data = self._bytes() if size > self._offset else b""
         whole = data[: data.rfind(b"\n") + 1]
         self._offset += len(whole)
@@ -85,7 +85,7 @@ class DenialLog:
             return b""
         with os.fdopen(descriptor, "rb") as source:
             source.seek(self._offset)
-            return source.read(MOST_BYTES) or b""
+            return source.read(MAX_BYTES) or b""
 
 
 @dataclass(slots=True)
@@ -106,10 +106,10 @@ class Denials:
             self._waiting[key] += 1
             if key not in self._told:
                 first.setdefault(key, denial)
-        told = list(first.items())[:MOST_ROWS]
+        told = list(first.items())[:MAX_ROWS]
         rows = [self._row(policy, denial, self._waiting.pop(key), session_of) for key, denial in told]
         self._told |= dict.fromkeys(first, now_s)
-        if more := list(first)[MOST_ROWS:]:
+        if more := list(first)[MAX_ROWS:]:
             count = sum(self._waiting.pop(key) for key in more)
             sentence = f"Web filter {policy.name}: {count} more requests to {len(more)} hosts were refused."
             rows.append(Row(session_id=None, sentence=sentence, details={"policy": policy.name, "count": count}))
@@ -137,5 +137,5 @@ class Denials:
     def _shorten(self) -> None:
         """Counts of what is not told any more are let go; nothing grows without end."""
         for table in (self._told, self._waiting):
-            for key in list(table)[: max(0, len(table) - MOST_REMEMBERED)]:
+            for key in list(table)[: max(0, len(table) - MAX_REMEMBERED)]:
                 del table[key]

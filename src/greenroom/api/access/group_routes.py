@@ -17,7 +17,7 @@ from greenroom.api.access.schemas import (
     PermissionView,
     SettingView,
 )
-from greenroom.api.deps import Db, InstallationSecrets, Logs
+from greenroom.api.deps import Db, Logs, SecretsDep
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires, requires_one_of
@@ -50,7 +50,7 @@ async def list_group_settings() -> list[SettingView]:
 async def list_groups(
     db: Db,
     page: Paging,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")],
 ) -> list[GroupView]:
     """Groups by priority, lowest number first: all with `groups_view`, otherwise those one is a member of."""
@@ -63,7 +63,7 @@ async def create_group(
     body: GroupCreate,
     db: Db,
     logs: Logs,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     caller: Annotated[Caller, requires("groups_create")],
 ) -> GroupView:
     """Create a group; nobody gives it more than they have themselves."""
@@ -89,7 +89,7 @@ async def create_group(
 async def get_group(
     group_id: UUID,
     db: Db,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")],
 ) -> GroupView:
     """One group."""
@@ -113,7 +113,7 @@ async def update_group(
     body: GroupPatch,
     db: Db,
     logs: Logs,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     caller: Annotated[Caller, CHANGES],
 ) -> GroupView:
     """Change a group; in `settings` only the names given change, null removes one.

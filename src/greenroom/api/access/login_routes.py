@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 from greenroom.api.access.accounts import end_login
 from greenroom.api.access.guesses import Guesses
 from greenroom.api.access.schemas import LinkBody, LoginBody, LoginView, Me, PasswordBody, UserView
-from greenroom.api.deps import Db, InstallationSecrets, Logs, PasswordHashes, SettingsSnapshot, WrongGuesses
+from greenroom.api.deps import Db, Logs, PasswordHashes, SecretsDep, SettingsSnapshot, WrongGuesses
 from greenroom.api.devices import known_device, remember_device
 from greenroom.api.hardening import COOKIE
 from greenroom.api.installation.settings_cache import Snapshot
@@ -39,7 +39,7 @@ async def login(
     response: Response,
     db: Db,
     logs: Logs,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     passwords: PasswordHashes,
     guesses: WrongGuesses,
     snapshot: SettingsSnapshot,
@@ -68,7 +68,7 @@ async def login_by_link(
     response: Response,
     db: Db,
     logs: Logs,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     guesses: WrongGuesses,
     snapshot: SettingsSnapshot,
 ) -> Me:
@@ -271,7 +271,7 @@ async def change_own_password(
     response: Response,
     db: Db,
     logs: Logs,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     passwords: PasswordHashes,
     guesses: WrongGuesses,
     snapshot: SettingsSnapshot,

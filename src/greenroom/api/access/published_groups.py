@@ -10,7 +10,7 @@ from fastapi import APIRouter
 
 from greenroom.api.access import group_routes, group_rules
 from greenroom.api.access.schemas import GroupCreate, GroupPatch
-from greenroom.api.deps import Db, InstallationSecrets, Logs
+from greenroom.api.deps import Db, Logs, SecretsDep
 from greenroom.api.published.calls import Call, requires_key, requires_key_one_of, validated
 from greenroom.api.published.shapes import hex_id, image_shape, user_shape
 from greenroom.api.workspace import routes
@@ -41,7 +41,7 @@ async def get_group(db: Db, call: Annotated[Call, SEES]) -> dict[str, Any]:
 
 @router.post("/create_group")
 async def create_group(
-    db: Db, logs: Logs, secrets: InstallationSecrets, call: Annotated[Call, requires_key("groups_create")]
+    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, requires_key("groups_create")]
 ) -> dict[str, Any]:
     """Create a group."""
     body = validated(GroupCreate, call.part("target_group").given(*FIELDS))
@@ -50,9 +50,7 @@ async def create_group(
 
 
 @router.post("/update_group")
-async def update_group(
-    db: Db, logs: Logs, secrets: InstallationSecrets, call: Annotated[Call, CHANGES]
-) -> dict[str, Any]:
+async def update_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> dict[str, Any]:
     """Change a group; what is left out or null stays."""
     group_id = _group_id(call)
     body = validated(GroupPatch, call.part("target_group").given(*FIELDS))
@@ -90,7 +88,7 @@ async def remove_user_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) 
 
 
 @router.post("/get_images_group")
-async def get_images_group(db: Db, secrets: InstallationSecrets, call: Annotated[Call, SEES]) -> dict[str, Any]:
+async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SEES]) -> dict[str, Any]:
     """The workspaces that members of a group may use."""
     group = await groups.get_group(db, _group_id(call))
     found = [image for image in await images.list_images(db) if str(image["image_id"]) in group.images]
@@ -113,7 +111,7 @@ async def remove_images_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]
 
 
 @router.post("/get_settings_group")
-async def get_settings_group(db: Db, secrets: InstallationSecrets, call: Annotated[Call, SEES]) -> dict[str, Any]:
+async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SEES]) -> dict[str, Any]:
     """The settings a group has values for."""
     group = group_rules.as_seen(await groups.get_group(db, _group_id(call)), secrets, call.caller)
     return {"settings": [_setting_shape(SETTINGS[name], group) for name in group.settings if name in SETTINGS]}
@@ -121,9 +119,7 @@ async def get_settings_group(db: Db, secrets: InstallationSecrets, call: Annotat
 
 @router.post("/add_settings_group")
 @router.post("/set_settings_group")
-async def set_settings_group(
-    db: Db, logs: Logs, secrets: InstallationSecrets, call: Annotated[Call, CHANGES]
-) -> dict[str, Any]:
+async def set_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> dict[str, Any]:
     """Give a group a value for a setting; values may be written as texts, as older clients do."""
     group_id, setting, target = _group_id(call), _setting(call), call.part("target_setting")
     body = validated(GroupPatch, {"settings": {setting.name: _value(setting, target.body.get("value"))}})
@@ -134,7 +130,7 @@ async def set_settings_group(
 
 @router.post("/remove_settings_group")
 async def remove_settings_group(
-    db: Db, logs: Logs, secrets: InstallationSecrets, call: Annotated[Call, CHANGES]
+    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]
 ) -> dict[str, Any]:
     """Remove a setting from a group."""
     body = GroupPatch(settings={_setting(call).name: None})

@@ -10,7 +10,7 @@ from greenroom.api.access.accounts import change_attributes, change_user, log_ou
 from greenroom.api.access.accounts import create_user as create
 from greenroom.api.access.accounts import delete_user as remove
 from greenroom.api.access.schemas import AttributesPatch, UserCreate, UserPatch
-from greenroom.api.deps import Config, Db, InstallationSecrets, Logs, PasswordHashes
+from greenroom.api.deps import Config, Db, Logs, PasswordHashes, SecretsDep
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.published.calls import Call, requires_key, validated
 from greenroom.api.published.shapes import attributes_shape, user_shape
@@ -144,7 +144,7 @@ async def get_user_attributes(db: Db, call: Annotated[Call, requires_key("users_
 @router.post("/update_attributes")
 @router.post("/update_user_attributes")
 async def update_user_attributes(
-    db: Db, logs: Logs, secrets: InstallationSecrets, call: Annotated[Call, requires_key("users_modify")]
+    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, requires_key("users_modify")]
 ) -> dict[str, Any]:
     """Change what a user prefers; what is null stays, an empty text clears it."""
     target = call.part("target_user_attributes")

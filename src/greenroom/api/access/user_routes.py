@@ -20,7 +20,7 @@ from greenroom.api.access.schemas import (
     UserPatch,
     UserView,
 )
-from greenroom.api.deps import Db, InstallationSecrets, Logs, PasswordHashes, SettingsSnapshot
+from greenroom.api.deps import Db, Logs, PasswordHashes, SecretsDep, SettingsSnapshot
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.security import Caller, requires
@@ -98,7 +98,7 @@ async def update_user(
 
 @router.get("/users/{user_id}/settings")
 async def get_user_settings(
-    user_id: UUID, db: Db, secrets: InstallationSecrets, caller: Annotated[Caller, requires("users_view")]
+    user_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, requires("users_view")]
 ) -> list[EffectiveSettingView]:
     """The group settings as they hold for a user, each with the group it came from.
 
@@ -166,7 +166,7 @@ async def get_own_attributes(db: Db, caller: Annotated[Caller, requires(USER)]) 
 
 @attribute_router.patch("/me/attributes")
 async def update_own_attributes(
-    body: AttributesPatch, db: Db, logs: Logs, secrets: InstallationSecrets, caller: Annotated[Caller, requires(USER)]
+    body: AttributesPatch, db: Db, logs: Logs, secrets: SecretsDep, caller: Annotated[Caller, requires(USER)]
 ) -> AttributesView:
     """Change the own preferences and SSH keys; sessions that are launched from now on follow."""
     return _logged(logs, caller, await change_attributes(db, secrets, caller, caller.own_user_id(), body.sent()))
@@ -174,7 +174,7 @@ async def update_own_attributes(
 
 @attribute_router.post("/me/ssh-key")
 async def generate_own_ssh_key(
-    db: Db, logs: Logs, secrets: InstallationSecrets, caller: Annotated[Caller, requires(USER)]
+    db: Db, logs: Logs, secrets: SecretsDep, caller: Annotated[Caller, requires(USER)]
 ) -> AttributesView:
     """Make a new pair of SSH keys in place of the present one; the answer has the public one."""
     return _logged(logs, caller, await generate_ssh_key(db, secrets, caller, caller.own_user_id()))
@@ -193,7 +193,7 @@ async def update_user_attributes(
     body: AttributesPatch,
     db: Db,
     logs: Logs,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     caller: Annotated[Caller, requires("users_modify")],
 ) -> AttributesView:
     """Change a user's preferences and SSH keys; sessions launched from now on follow."""
@@ -205,7 +205,7 @@ async def generate_user_ssh_key(
     user_id: UUID,
     db: Db,
     logs: Logs,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     caller: Annotated[Caller, requires("users_modify")],
 ) -> AttributesView:
     """Make a new pair of SSH keys for a user in place of the present one; the answer has the public one."""

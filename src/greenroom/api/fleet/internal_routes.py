@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import msgspec
 from fastapi import APIRouter, Request, Response
 
-from greenroom.api.deps import Db, InstallationSecrets, Logs
+from greenroom.api.deps import Db, Logs, SecretsDep
 from greenroom.api.diagnostics.metrics import ApiMetrics
 from greenroom.api.security import public_route
 from greenroom.api.session.streams import opens
@@ -41,7 +41,7 @@ Body = TypeVar("Body", bound=Message)
 
 
 @router.post("/stream", dependencies=[public_route("the Agent's credential is checked here")])
-async def may_view(request: Request, db: Db, secrets: InstallationSecrets, logs: Logs, metrics: ApiMetrics) -> Response:
+async def may_view(request: Request, db: Db, secrets: SecretsDep, logs: Logs, metrics: ApiMetrics) -> Response:
     """May this viewer open the session's stream? Asked by the Agent that runs it."""
     agent_id = await _asking_agent(request, db)
     question = await _decoded(request, Stream)
@@ -64,7 +64,7 @@ async def may_view(request: Request, db: Db, secrets: InstallationSecrets, logs:
 
 
 @router.post("/manager-requests", dependencies=[public_route("the gateway's credential is checked here")])
-async def report_manager_requests(request: Request, db: Db, secrets: InstallationSecrets, logs: Logs) -> Response:
+async def report_manager_requests(request: Request, db: Db, secrets: SecretsDep, logs: Logs) -> Response:
     """Requests for Managers that a gateway answered itself; recorded for Diagnostics."""
     await _check_gateway(request, db, secrets)
     report = await _decoded(request, ManagerRequests)
@@ -91,7 +91,7 @@ async def report_manager_requests(request: Request, db: Db, secrets: Installatio
 
 
 @router.get("/gateway", dependencies=[public_route("the gateway's credential is checked here")])
-async def read_fleet(request: Request, db: Db, secrets: InstallationSecrets) -> Response:
+async def read_fleet(request: Request, db: Db, secrets: SecretsDep) -> Response:
     """What a web gateway serves that changes while it runs."""
     await _check_gateway(request, db, secrets)
     authority = await read_authority(db)

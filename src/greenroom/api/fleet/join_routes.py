@@ -27,7 +27,7 @@ from greenroom.api.fleet.schemas import (
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, client_address, public_route, requires
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, NotFound, Unauthenticated
-from greenroom.core.fleet.enrolment import Knocks, refusal_of_agents_token
+from greenroom.core.fleet.enrolment import JoinAttemptLimiter, refusal_of_agents_token
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import agents, enrolment, zones
@@ -156,7 +156,7 @@ class Door:
     def __init__(self, request: Request, logs: LogWriter) -> None:
         self._address = client_address(request)
         self._logs = logs
-        self._knocks: Knocks = request.app.state.knocks
+        self._knocks: JoinAttemptLimiter = request.app.state.knocks
 
     def refused(self, role: str, hostname: str, error: GreenroomError, zone_name: str | None = None) -> GreenroomError:
         """`error`, written down for administrators."""

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Final
 
-from greenroom.api.launch.plan import Got, Launch, assignment_of, extras_of, ledger
+from greenroom.api.launch.plan import Launch, PlacedSession, assignment_of, extras_of, ledger
 from greenroom.core.access.group_settings import permissions_of
 from greenroom.core.launch.eviction import Room, lacks_only_room, room_reason, rooms
 from greenroom.core.launch.placement import Placement, PlacementRequest, place, session_of
@@ -17,14 +17,14 @@ from greenroom.core.launch.plan import (
     LaunchZone,
     Miss,
     TraceStep,
-    missed,
+    failed_steps,
     placement_misses,
     pool_miss,
     room_taken,
-    used,
+    success_step,
 )
 from greenroom.core.workspace.session_spec import File
-from greenroom.core.workspace.spec_builder import LaunchExtras, fingerprint, on_demand_spec, ssh_files
+from greenroom.core.workspace.spec_builder import LaunchExtras, config_hash_of, on_demand_spec, ssh_files
 from greenroom.db import row_mapping
 from greenroom.db.database import Database
 from greenroom.db.launch.claims import Claim, claim
@@ -38,7 +38,7 @@ from greenroom.kit.stops import hold, stop
 
 async def claim_staged(
     db: Database, launch: Launch, attempt: Attempt, trace: Sequence[TraceStep]
-) -> tuple[Got | None, list[Miss]]:
+) -> tuple[PlacedSession | None, list[Miss]]:
     """Assign a staged session of the attempt's pool to the user; `trace` is that of the launch so far.
 
     Returns:
@@ -59,7 +59,7 @@ async def claim_staged(
         Claim(
             user_id=request.user_id,
             staging_config_id=pool.staging_config_id,
-            config_hash=fingerprint(launch.image, zone.facts, pool.permissions, pool.revision),
+            config_hash=config_hash_of(launch.image, zone.facts, pool.permissions, pool.revision),
             launch_id=launch.launch_id,
             assignment_id=assignment_id,
             assignment=assignment_of(launch, assignment_id),
@@ -69,7 +69,7 @@ async def claim_staged(
             idempotency_key=request.idempotency_key,
             idempotency_body=request.body() if request.idempotency_key else None,
             client_settings=launch.client_settings(),
-            steps=ledger(trace, used(attempt, pool.staging_config_id, reason)),
+            steps=ledger(trace, success_step(attempt, pool.staging_config_id, reason)),
             duration_ms=launch.elapsed_ms(),
             current_zone_id=launch.current_zone_id,
             request_host=request.request_host,
@@ -79,7 +79,7 @@ async def claim_staged(
     if row is None:
         return None, [pool_miss(contents, launch.image, zone)]
     await stop("claim.after_commit")
-    return Got(str(row["session_id"]), str(row["agent_id"]), row["auth_epoch"], reason), []
+    return PlacedSession(str(row["session_id"]), str(row["agent_id"]), row["auth_epoch"], reason), []
 
 
 PLACEMENT_ROUNDS: Final = 3
@@ -95,7 +95,7 @@ class OnDemand:
 
     async def create(
         self, launch: Launch, attempt: Attempt, trace: Sequence[TraceStep]
-    ) -> tuple[Got | None, list[Miss]]:
+    ) -> tuple[PlacedSession | None, list[Miss]]:
         """Place a new session in the attempt's zone; `trace` is that of the launch so far.
 
         Returns:
@@ -120,7 +120,7 @@ class OnDemand:
                 await self._remember_waiting(launch, zone, placement, wanted)
                 return None, placement_misses(zone, placement)
             taken = [room.agent.hostname for room in found]
-            before = [*trace, *missed(attempt, placement_misses(zone, placement))]
+            before = [*trace, *failed_steps(attempt, placement_misses(zone, placement))]
             for room in found:
                 got = await self._insert(launch, attempt, room, extras, before)
                 if got is not None:
@@ -137,7 +137,7 @@ class OnDemand:
 
     async def _insert(
         self, launch: Launch, attempt: Attempt, room: Room, extras: LaunchExtras, trace: Sequence[TraceStep]
-    ) -> Got | None:
+    ) -> PlacedSession | None:
         request, image, zone, agent = launch.request, launch.image, attempt.zone, room.agent
         reason = launch.told(room_reason(room, zone.zone_name))
         permissions = permissions_of(launch.facts.settings)
@@ -171,7 +171,7 @@ class OnDemand:
             ),
             max_sessions=launch.max_sessions,
             ledger=LedgerLine(
-                steps=ledger(trace, used(attempt, agent.hostname, reason)),
+                steps=ledger(trace, success_step(attempt, agent.hostname, reason)),
                 duration_ms=launch.elapsed_ms(),
                 current_zone_id=launch.current_zone_id,
                 request_host=request.request_host,
@@ -181,7 +181,7 @@ class OnDemand:
         if not placed:
             return None
         await stop("launch.after_insert")
-        return Got(session_id, agent.agent_id, 1, reason, room.yielding)
+        return PlacedSession(session_id, agent.agent_id, 1, reason, room.yielding)
 
     async def _files_of(self, launch: Launch) -> tuple[File, ...]:
         """What is put into the user's container before it starts: his SSH keys, where his groups say so."""

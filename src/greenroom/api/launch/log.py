@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.api.launch.plan import Got, Launch
+from greenroom.api.launch.plan import Launch, PlacedSession
 from greenroom.core.errors import NoResources, Refused
 from greenroom.core.launch.forecast import not_now
 from greenroom.core.launch.plan import Attempt, Miss, TraceStep, no_resources_reason
@@ -133,7 +133,7 @@ class LaunchLog:
         self._shortages = Shortages(logs)
         self._repeats = Repeats()
 
-    def succeeded(self, launch: Launch, attempt: Attempt, got: Got, passed: Sequence[PassedOver]) -> None:
+    def succeeded(self, launch: Launch, attempt: Attempt, got: PlacedSession, passed: Sequence[PassedOver]) -> None:
         """A session was assigned or created; what was passed over before has a row each, so no cold start is silent."""
         self._passed_over(launch, passed, got.session_id)
         self._logs.write(

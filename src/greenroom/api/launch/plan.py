@@ -96,7 +96,7 @@ class Launch:
 
 
 @dataclass(frozen=True, slots=True)
-class Got:
+class PlacedSession:
     """A session that an attempt gave, committed; `reason` is the sentence for trace and log.
 
     `yielding` are staged sessions that made room for it.

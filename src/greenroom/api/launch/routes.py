@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query, Request
 from psycopg.rows import DictRow
 
-from greenroom.api.deps import Db, InstallationSecrets, Offers
+from greenroom.api.deps import Db, Offers, SecretsDep
 from greenroom.api.launch.forecast import own_workspaces
 from greenroom.api.paging import Counting, Paging, Search, Sorting
 from greenroom.api.security import Caller, public_route, requires
@@ -56,18 +56,14 @@ async def get_launch_options(db: Db, caller: Annotated[Caller, requires(USER)]) 
 
 
 @router.post("/connect", dependencies=[_BY_TOKEN])
-async def connect(
-    body: ConnectBody, request: Request, db: Db, streams: Streams, secrets: InstallationSecrets
-) -> ConnectionView:
+async def connect(body: ConnectBody, request: Request, db: Db, streams: Streams, secrets: SecretsDep) -> ConnectionView:
     """How far a session is, and its stream, for whoever has its connect address; it gives nothing else."""
     session = await _session_of(db, secrets, request, body)
     return connection_of(session, streams, secrets, may_open=True)
 
 
 @router.post("/connect/keepalives", dependencies=[_BY_TOKEN])
-async def keep_alive_by_token(
-    body: ConnectBody, request: Request, db: Db, secrets: InstallationSecrets
-) -> KeepaliveView:
+async def keep_alive_by_token(body: ConnectBody, request: Request, db: Db, secrets: SecretsDep) -> KeepaliveView:
     """Somebody looks at the session by its connect address."""
     session = await _session_of(db, secrets, request, body)
     return KeepaliveView(usage_reached=False, expires=await keep_alive(db, session))

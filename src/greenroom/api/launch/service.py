@@ -13,10 +13,10 @@ from dataclasses import asdict, dataclass, replace
 from greenroom.api.diagnostics.metrics import Metrics
 from greenroom.api.launch.attempts import OnDemand, claim_staged
 from greenroom.api.launch.log import LaunchLog, PassedOver
-from greenroom.api.launch.plan import Got, Launch, LaunchRequest, planned, repeated_session
+from greenroom.api.launch.plan import Launch, LaunchRequest, PlacedSession, planned, repeated_session
 from greenroom.api.security import Caller
 from greenroom.core.errors import Invalid, NoResources, NotFound, ProfileInUse
-from greenroom.core.launch.plan import Attempt, TraceStep, missed, passed_over, used
+from greenroom.core.launch.plan import Attempt, TraceStep, failed_steps, skipped_steps, success_step
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.run_config import launch_problem
 from greenroom.db import row_mapping
@@ -95,7 +95,9 @@ class Launcher:
                 got = await self._try(launch, attempt, trace, passed)
                 if got is not None:
                     outcome = "staged" if attempt.staged else "on_demand"
-                    self._measure(launch, outcome, [*trace, used(attempt, _candidate(attempt, got), got.reason)])
+                    self._measure(
+                        launch, outcome, [*trace, success_step(attempt, _candidate(attempt, got), got.reason)]
+                    )
                     self._log.succeeded(launch, attempt, got, passed)
                     return await self._succeeded(launch, attempt, got)
         except RepeatedRequest as winner:
@@ -123,10 +125,10 @@ class Launcher:
 
     async def _try(
         self, launch: Launch, attempt: Attempt, trace: list[TraceStep], passed: list[PassedOver]
-    ) -> Got | None:
+    ) -> PlacedSession | None:
         """One attempt; what came of it is added to the trace, and to `passed` where a pool did not serve."""
         if attempt.misses:
-            trace += passed_over(attempt)
+            trace += skipped_steps(attempt)
             passed.append(PassedOver(attempt, attempt.misses))
             return None
         if attempt.staged:
@@ -134,14 +136,14 @@ class Launcher:
         else:
             got, misses = await self._on_demand.create(launch, attempt, trace)
         if got is None:
-            trace += missed(attempt, misses)
+            trace += failed_steps(attempt, misses)
             passed.append(PassedOver(attempt, misses))
         return got
 
     def _measure(self, launch: Launch, outcome: str, trace: Sequence[TraceStep]) -> None:
         self._metrics.launched(outcome, trace, launch.image.friendly_name, launch.elapsed_ms() / 1000)
 
-    async def _succeeded(self, launch: Launch, attempt: Attempt, got: Got) -> LaunchResult:
+    async def _succeeded(self, launch: Launch, attempt: Attempt, got: PlacedSession) -> LaunchResult:
         events = [f"agent:{got.agent_id}", f"session:{got.session_id}"]
         if attempt.pool is not None:
             events.append(f"staging:{attempt.pool.staging_config_id}")
@@ -182,5 +184,5 @@ class Launcher:
         )
 
 
-def _candidate(attempt: Attempt, got: Got) -> str:
+def _candidate(attempt: Attempt, got: PlacedSession) -> str:
     return attempt.pool.staging_config_id if attempt.pool else got.agent_id

@@ -28,11 +28,11 @@ from greenroom.api.pool.schemas import (
 from greenroom.core.access.group_settings import permissions_of, resolve
 from greenroom.core.errors import Invalid, NotFound
 from greenroom.core.launch.compatibility import Violation, differing, violations
-from greenroom.core.launch.forecast import first_serving, outlook
+from greenroom.core.launch.forecast import first_serving, simulate_launch
 from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, plan_launch, pool_miss
 from greenroom.core.pool.model import config_title
 from greenroom.core.pool.shortfalls import barrier
-from greenroom.core.workspace.spec_builder import ImageFacts, fingerprint
+from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
 from greenroom.db import row_mapping
 from greenroom.db.access import groups
 from greenroom.db.access import users as db_users
@@ -180,7 +180,7 @@ async def explain(db: Database, config: DictRow, user: str, zone: str | None = N
     begin = _named(launch_zones, zone or str(config["zone_id"]))
     pools = [row_mapping.staged_pool(row) for row in snapshot["pools"]]
     plan = plan_launch(launch_zones, begin.zone_id, image, pools, launching)
-    ahead = outlook(plan, str(config["staging_config_id"]), str(config["zone_id"]))
+    ahead = simulate_launch(plan, str(config["staging_config_id"]), str(config["zone_id"]))
     misses = [*_about_user(snapshot, image, int(launching.value("max_kasms_per_user"))), *ahead.misses]
     empty = {a.order: await _pool_miss(db, user_id, a, image) for a in (*ahead.earlier, ahead.attempt) if a.pool}
     served = first_serving(ahead.earlier, lambda attempt: empty[attempt.order] is None)
@@ -224,7 +224,7 @@ async def _pool_miss(db: Database, user_id: str, attempt: Attempt, image: ImageF
         db,
         user_id=user_id,
         staging_config_id=attempt.pool.staging_config_id,
-        config_hash=fingerprint(image, attempt.zone.facts, attempt.pool.permissions, attempt.pool.revision),
+        config_hash=config_hash_of(image, attempt.zone.facts, attempt.pool.permissions, attempt.pool.revision),
     )
     return None if contents.serves else pool_miss(contents, image, attempt.zone)
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from fastapi.responses import Response
 
-from greenroom.api.deps import Camera, Db, InstallationSecrets, Logs
+from greenroom.api.deps import Db, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.security import Caller, requires_own_or
 from greenroom.api.session import service
 from greenroom.api.session.commands import order_command, require_command, result_of, sealed_command, visible_output
@@ -20,9 +20,9 @@ from greenroom.db.workspace import images
 
 router = APIRouter(tags=["sessions"])
 
-MOST_PIXELS_ACROSS: Final = 1920
+MAX_PIXELS_ACROSS: Final = 1920
 
-Across = Annotated[int, Query(ge=16, le=MOST_PIXELS_ACROSS, description="pixels; the picture keeps its shape")]
+Across = Annotated[int, Query(ge=16, le=MAX_PIXELS_ACROSS, description="pixels; the picture keeps its shape")]
 
 
 @router.post("/sessions/{session_id}/commands")
@@ -31,7 +31,7 @@ async def run_command(
     body: CommandCreate,
     db: Db,
     logs: Logs,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     caller: Annotated[Caller, requires_own_or("sessions_modify")],
 ) -> CommandView:
     """Run a command in a running session, at most once, and wait for its result.
@@ -53,7 +53,7 @@ async def run_command(
 async def get_screenshot(
     session_id: UUID,
     db: Db,
-    camera: Camera,
+    camera: ScreenshotsDep,
     caller: Annotated[Caller, requires_own_or("sessions_screenshot")],
     width: Across = 300,
     height: Across = 300,

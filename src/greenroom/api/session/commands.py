@@ -103,7 +103,7 @@ def _refusal(session: DictRow) -> WrongState | TooManyRequests:
         return WrongState("No command is run in a staged session: it waits, unused, for the user it will be handed to.")
     if session["status"] != "running":
         return WrongState(f"The session is {session['status']}; a command can be run while it is running.")
-    return TooManyRequests(f"{commands.MOST_OPEN} commands in this session have no result yet; wait for one of them.")
+    return TooManyRequests(f"{commands.MAX_OPEN} commands in this session have no result yet; wait for one of them.")
 
 
 async def result_of(db: Database, command_id: str, deadline_s: float) -> dict[str, Any]:
@@ -134,8 +134,8 @@ DEADLINE_S: Final = 10.0
 PICTURE_POLL_S: Final = 0.05
 LOOKED_S: Final = 600.0
 """A log row says that somebody looks at another person's session, not every picture they take."""
-MOST_LOOKERS: Final = 10_000
-MOST_SIZES: Final = 4
+MAX_LOOKERS: Final = 10_000
+MAX_SIZES: Final = 4
 """Sizes in which pictures of one session are waited for at the same time."""
 
 
@@ -166,7 +166,7 @@ class Screenshots:
             WrongState: the session is not running.
             NoScreenshot: its Agent could not take a picture; the sentence says why.
             Unavailable: its Agent sent nothing in time.
-            TooManyRequests: pictures of this session are waited for in `MOST_SIZES` other sizes.
+            TooManyRequests: pictures of this session are waited for in `MAX_SIZES` other sizes.
         """
         owner_id = str(session["user_id"]) if session["user_id"] else None
         is_watched = owner_id != caller.owner_id
@@ -175,7 +175,7 @@ class Screenshots:
             self._note(caller, session)
         size = _Size(str(session["session_id"]), width, height)
         if (waiting := self._waits.get(size)) is None:
-            if sum(other.session_id == size.session_id for other in self._waits) >= MOST_SIZES:
+            if sum(other.session_id == size.session_id for other in self._waits) >= MAX_SIZES:
                 raise TooManyRequests("Too many screenshots of this session are being taken; ask again in a moment.")
             waiting = self._waits[size] = asyncio.create_task(self._wait(size), name="screenshot")
             waiting.add_done_callback(lambda ended: self._waited(size, ended))
@@ -239,7 +239,7 @@ class Screenshots:
         if now_s - self._looked.get(who, float("-inf")) < LOOKED_S:
             return
         self._looked = {k: at for k, at in self._looked.items() if now_s - at < LOOKED_S}
-        if len(self._looked) < MOST_LOOKERS:
+        if len(self._looked) < MAX_LOOKERS:
             self._looked[who] = now_s
         self._logs.write(
             "INFO",

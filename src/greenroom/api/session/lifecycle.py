@@ -18,7 +18,7 @@ from greenroom.api.security import Caller
 from greenroom.api.session.service import is_own, require_setting, settings_of
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.errors import WrongState
-from greenroom.core.session.expiry import Clocks, Expiry, Lived, clocks_of, next_expiry, stored_clocks
+from greenroom.core.session.expiry import Clocks, Expiry, SessionLifetime, clocks_of, next_expiry, stored_clocks
 from greenroom.core.session.states import TRANSITIONS, LifecycleCommand, SessionStatus, possible, refusal, sources_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -171,7 +171,7 @@ def expiry_of(session: DictRow) -> Expiry | None:
     since = session["keepalive"] or session["assigned"] or session["created"]
     keepalive_s = (session["expires"] - since).total_seconds() if session["expires"] else 0.0
     return next_expiry(
-        Lived(
+        SessionLifetime(
             session_id=str(session["session_id"]),
             status=SessionStatus(session["status"]),
             expires=session["expires"],

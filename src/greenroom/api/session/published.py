@@ -13,13 +13,13 @@ from fastapi import APIRouter
 from psycopg.rows import DictRow
 
 from greenroom.api.access.accounts import anonymous_user, default_image_of, forget_anonymous
-from greenroom.api.deps import Db, InstallationSecrets, Launches, Logs
+from greenroom.api.deps import Db, LauncherDep, Logs, SecretsDep
 from greenroom.api.launch.service import LaunchRequest
 from greenroom.api.published.calls import Call, requires_key, validated
 from greenroom.api.published.shapes import dashed, date, hex_id, now
 from greenroom.api.session import lifecycle, service
 from greenroom.api.session.lifecycle import keep_alive
-from greenroom.api.session.schemas import IDEMPOTENCY_KEY_MAX, SessionCreate
+from greenroom.api.session.schemas import MAX_IDEMPOTENCY_KEY, SessionCreate
 from greenroom.api.session.streams import Streams, StreamUrls
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import GreenroomError, Invalid, NotFound
@@ -145,7 +145,7 @@ FOR_USERS = requires_key("users_auth_session", USER)
 
 
 @router.post("/request_kasm")
-async def request_kasm(db: Db, launcher: Launches, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
+async def request_kasm(db: Db, launcher: LauncherDep, call: Annotated[Call, FOR_USERS]) -> dict[str, Any]:
     """Launch a session; without `user_id` for a new anonymous user, without `image_id` the user's default one."""
     user_id, image_id = call.optional_id("user_id"), call.optional_id("image_id")
     if user_id is not None:
@@ -173,7 +173,7 @@ async def request_kasm(db: Db, launcher: Launches, call: Annotated[Call, FOR_USE
 
 @router.post("/get_kasm_status")
 async def get_kasm_status(
-    db: Db, streams: Streams, secrets: InstallationSecrets, call: Annotated[Call, FOR_USERS]
+    db: Db, streams: Streams, secrets: SecretsDep, call: Annotated[Call, FOR_USERS]
 ) -> dict[str, Any]:
     """Where a session stands; what failed is a refusal with its reason."""
     session = await session_of(db, call)
@@ -240,8 +240,8 @@ def _launch_request(call: Call, user_id: str, image_id: str) -> LaunchRequest:
 
 def _idempotency_key(call: Call) -> str | None:
     key = call.headers.get("idempotency-key") or None
-    if key is not None and len(key) > IDEMPOTENCY_KEY_MAX:
-        raise Invalid(f"The Idempotency-Key may have {IDEMPOTENCY_KEY_MAX} characters.")
+    if key is not None and len(key) > MAX_IDEMPOTENCY_KEY:
+        raise Invalid(f"The Idempotency-Key may have {MAX_IDEMPOTENCY_KEY} characters.")
     return key
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, cast
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from greenroom.api.deps import Camera, Db, InstallationSecrets, Logs
+from greenroom.api.deps import Db, Logs, ScreenshotsDep, SecretsDep
 from greenroom.api.published.calls import Call, validated
 from greenroom.api.published.shapes import now
 from greenroom.api.session.commands import order_command, require_command, sealed_command
@@ -20,13 +20,13 @@ from greenroom.core.errors import Invalid, Refused
 router = APIRouter(include_in_schema=False)
 
 USUAL_PIXELS: Final = 300
-LEAST_PIXELS: Final = 16
-MOST_PIXELS: Final = 1920
+MIN_PIXELS: Final = 16
+MAX_PIXELS: Final = 1920
 
 
 @router.post("/exec_command_kasm")
 async def exec_command_kasm(
-    db: Db, streams: Streams, secrets: InstallationSecrets, logs: Logs, call: Annotated[Call, FOR_USERS]
+    db: Db, streams: Streams, secrets: SecretsDep, logs: Logs, call: Annotated[Call, FOR_USERS]
 ) -> dict[str, Any]:
     """Run a command in a session; the answer does not wait for it, and nothing of its output comes back."""
     session = await session_of(db, call)
@@ -37,7 +37,7 @@ async def exec_command_kasm(
 
 
 @router.post("/get_kasm_screenshot")
-async def get_kasm_screenshot(db: Db, camera: Camera, call: Annotated[Call, FOR_USERS]) -> Response:
+async def get_kasm_screenshot(db: Db, camera: ScreenshotsDep, call: Annotated[Call, FOR_USERS]) -> Response:
     """The screen of a session as image/jpeg that fits into width x height; a failure is JSON."""
     session = await session_of(db, call)
     picture = await camera.take(call.caller, session, _pixels(call, "width"), _pixels(call, "height"))
@@ -103,4 +103,4 @@ def _pixels(call: Call, name: str) -> int:
         pixels = int(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise Invalid(f"{name} must be a number of pixels.") from error
-    return min(max(pixels, LEAST_PIXELS), MOST_PIXELS)
+    return min(max(pixels, MIN_PIXELS), MAX_PIXELS)

@@ -10,14 +10,14 @@ from fastapi import APIRouter, Depends, Header, Query, Request
 from psycopg.rows import DictRow
 
 from greenroom.api.access.accounts import default_image_of
-from greenroom.api.deps import Db, InstallationSecrets, Launches, Logs
+from greenroom.api.deps import Db, LauncherDep, Logs, SecretsDep
 from greenroom.api.launch.service import LaunchRequest
 from greenroom.api.paging import MAX_LIMIT, Counting, Page, Paging, Search, Sorting
 from greenroom.api.security import Caller, requires, requires_own_or
 from greenroom.api.session import lifecycle, service
 from greenroom.api.session.lifecycle import Rights, end_by_force, expiry_of, keep_alive, require_allowed, rights_of
 from greenroom.api.session.schemas import (
-    IDEMPOTENCY_KEY_MAX,
+    MAX_IDEMPOTENCY_KEY,
     ConnectionView,
     KeepaliveView,
     Launched,
@@ -123,9 +123,9 @@ async def launch_session(
     request: Request,
     streams: Streams,
     db: Db,
-    launcher: Launches,
+    launcher: LauncherDep,
     caller: Annotated[Caller, requires_own_or("users_auth_session")],
-    idempotency_key: Annotated[str | None, Header(max_length=IDEMPOTENCY_KEY_MAX)] = None,
+    idempotency_key: Annotated[str | None, Header(max_length=MAX_IDEMPOTENCY_KEY)] = None,
 ) -> Launched:
     """Launch a workspace, without `image_id` the default one; the answer never waits for a container.
 
@@ -202,7 +202,7 @@ async def delete_session(
     if force:
         await end_by_force(db, logs, session, f"deleted by force by {caller.name}")
     elif session["superseded_by"] is not None:
-        await service.destroy_set_aside(db, logs, session, f"deleted by {caller.name}")
+        await service.destroy_quarantined(db, logs, session, f"deleted by {caller.name}")
     else:
         await service.destroy(db, logs, session, f"deleted by {caller.name}")
     is_over = force or session["status"] == SessionStatus.DELETED
@@ -215,7 +215,7 @@ async def get_connection(
     session_id: UUID,
     db: Db,
     streams: Streams,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     caller: Annotated[Caller, requires_own_or("sessions_view")],
 ) -> ConnectionView:
     """How far the session is; once it is running, where its stream is (for its user, or a program acting for them)."""

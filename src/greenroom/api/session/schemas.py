@@ -11,7 +11,7 @@ from pydantic import AfterValidator, Field
 from greenroom.api.bodies import Body, Secret, Shaped, Text, View
 from greenroom.core.fleet.addresses import web_address_problem
 
-IDEMPOTENCY_KEY_MAX: Final = 255
+MAX_IDEMPOTENCY_KEY: Final = 255
 
 EnvironmentName = Annotated[
     str,

@@ -85,11 +85,11 @@ async def destroy(db: Database, logs: LogWriter, session: DictRow, reason: str) 
     return row
 
 
-async def destroy_set_aside(db: Database, logs: LogWriter, session: DictRow, reason: str) -> None:
+async def destroy_quarantined(db: Database, logs: LogWriter, session: DictRow, reason: str) -> None:
     """Record that a session that was set aside is to go; the one that took its place lives on."""
     session_id = str(session["session_id"])
     async with db.transaction() as connection:
-        if not await replacement.destroy_set_aside(connection, session_id, reason):
+        if not await replacement.destroy_quarantined(connection, session_id, reason):
             return  # it is on its way out already
     await db.notify(f"session:{session_id}", f"agent:{session['agent_id']}", f"zone:{session['zone_key']}")
     logs.write(

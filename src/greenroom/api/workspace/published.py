@@ -11,7 +11,7 @@ from uuid import UUID
 
 from fastapi import APIRouter
 
-from greenroom.api.deps import Db, InstallationSecrets, Logs, SettingsSnapshot
+from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.published.calls import Call, requires_key, validated
 from greenroom.api.published.shapes import image_shape, zone_shape
 from greenroom.api.workspace import routes
@@ -30,18 +30,14 @@ FIELDS: Final = ("name", "friendly_name", *(name for name in ImageFields.model_f
 
 
 @router.post("/get_images")
-async def get_images(
-    db: Db, secrets: InstallationSecrets, call: Annotated[Call, requires_key("images_view")]
-) -> dict[str, Any]:
+async def get_images(db: Db, secrets: SecretsDep, call: Annotated[Call, requires_key("images_view")]) -> dict[str, Any]:
     """All workspaces."""
     found = await images.list_images(db)
     return {"images": [image_shape(routes.as_seen(image, secrets, call.caller)) for image in found]}
 
 
 @router.post("/get_image")
-async def get_image(
-    db: Db, secrets: InstallationSecrets, call: Annotated[Call, requires_key("images_view")]
-) -> dict[str, Any]:
+async def get_image(db: Db, secrets: SecretsDep, call: Annotated[Call, requires_key("images_view")]) -> dict[str, Any]:
     """One workspace."""
     return await _answer(db, secrets, call, _id(call))
 
@@ -50,7 +46,7 @@ async def get_image(
 async def create_image(
     db: Db,
     logs: Logs,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     snapshot: SettingsSnapshot,
     call: Annotated[Call, requires_key("images_create")],
 ) -> dict[str, Any]:
@@ -62,7 +58,7 @@ async def create_image(
 
 @router.post("/update_image")
 async def update_image(
-    db: Db, logs: Logs, secrets: InstallationSecrets, call: Annotated[Call, requires_key("images_modify")]
+    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, requires_key("images_modify")]
 ) -> dict[str, Any]:
     """Change a workspace; what is left out or null stays, an empty text removes what may be missing."""
     image_id = _id(call)
@@ -79,7 +75,7 @@ async def delete_image(db: Db, logs: Logs, call: Annotated[Call, requires_key("i
     return {}
 
 
-async def _answer(db: Db, secrets: InstallationSecrets, call: Call, image_id: UUID) -> dict[str, Any]:
+async def _answer(db: Db, secrets: SecretsDep, call: Call, image_id: UUID) -> dict[str, Any]:
     image = await images.get_image(db, str(image_id))
     return {"image": image_shape(routes.as_seen(image, secrets, call.caller))}
 

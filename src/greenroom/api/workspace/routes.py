@@ -8,7 +8,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 from psycopg.rows import DictRow
 
-from greenroom.api.deps import Db, InstallationSecrets, Logs, SettingsSnapshot
+from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.launch.forecast import plain_launches
 from greenroom.api.paging import Paging
@@ -43,7 +43,7 @@ _SHOWN: Final = tuple(name for name in images.FIELDS if name != "docker_token_en
 
 @router.get("/images")
 async def list_images(
-    db: Db, page: Paging, secrets: InstallationSecrets, caller: Annotated[Caller, requires("images_view")]
+    db: Db, page: Paging, secrets: SecretsDep, caller: Annotated[Caller, requires("images_view")]
 ) -> list[ImageView]:
     """All workspaces by friendly name (what a user may launch: `GET /me/images`).
 
@@ -60,7 +60,7 @@ async def create_image(
     body: ImageCreate,
     db: Db,
     logs: Logs,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     snapshot: SettingsSnapshot,
     caller: Annotated[Caller, requires("images_create")],
 ) -> ImageView:
@@ -80,7 +80,7 @@ async def create_image(
 
 @router.get("/images/{image_id}")
 async def get_image(
-    image_id: UUID, db: Db, secrets: InstallationSecrets, caller: Annotated[Caller, requires("images_view")]
+    image_id: UUID, db: Db, secrets: SecretsDep, caller: Annotated[Caller, requires("images_view")]
 ) -> ImageView:
     """One workspace."""
     return await _view(db, as_seen(await images.get_image(db, str(image_id)), secrets, caller))
@@ -92,7 +92,7 @@ async def update_image(
     body: ImagePatch,
     db: Db,
     logs: Logs,
-    secrets: InstallationSecrets,
+    secrets: SecretsDep,
     caller: Annotated[Caller, requires("images_modify")],
 ) -> ImageView:
     """Change a workspace. Running sessions stay as they are; staged ones are replaced where the change is in them.

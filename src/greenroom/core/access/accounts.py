@@ -57,7 +57,7 @@ def normal_language(text: str) -> str:
 
 
 MAX_PASSWORD: Final = 256
-SHORTEST_NAME: Final = 4
+MIN_NAME_CHARACTERS: Final = 4
 """Parts of the user name of at least this length must not be in the password."""
 
 _USUAL: Final = (
@@ -112,7 +112,7 @@ def password_problem(password: str, username: str, *, shortest: int) -> str | No
 def _names(username: str) -> list[str]:
     """The words of the name before an @ that are long enough to give something away."""
     local = username.casefold().partition("@")[0]
-    return [part for part in {local, *re.split(r"[^a-z]+", local)} if len(part) >= SHORTEST_NAME]
+    return [part for part in {local, *re.split(r"[^a-z]+", local)} if len(part) >= MIN_NAME_CHARACTERS]
 
 
 def _is_guessed_first(lowered: str) -> bool:

@@ -38,16 +38,16 @@ def checked(setting: Setting, value: object) -> Any:
 def _number(setting: Setting, value: object) -> bool:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         return False
-    return abs(value) <= _most(setting) and (setting.minimum is None or value >= setting.minimum)
+    return abs(value) <= _upper_bound(setting) and (setting.minimum is None or value >= setting.minimum)
 
 
 _CENTURY_S: Final = 100 * 365 * 86_400
-_MOST: Final = {"s": _CENTURY_S, "min": _CENTURY_S // 60, "days": _CENTURY_S // 86_400}
+_UPPER_BOUNDS: Final = {"s": _CENTURY_S, "min": _CENTURY_S // 60, "days": _CENTURY_S // 86_400}
 """Times are a century at most: that far from now every calendar still has a date."""
 
 
-def _most(setting: Setting) -> int:
-    return _MOST.get(setting.unit, 10**12)
+def _upper_bound(setting: Setting) -> int:
+    return _UPPER_BOUNDS.get(setting.unit, 10**12)
 
 
 def _volumes(value: dict[str, Any]) -> None:
@@ -88,6 +88,10 @@ def _expected(setting: Setting) -> str:
     if setting.kind == "choice":
         return "one of " + ", ".join(setting.choices)
     is_number = setting.kind in ("int", "float")
-    bounds = f" from {shown(setting.minimum)} to {_most(setting)}" if is_number and setting.minimum is not None else ""
+    bounds = (
+        f" from {shown(setting.minimum)} to {_upper_bound(setting)}"
+        if is_number and setting.minimum is not None
+        else ""
+    )
     unit = f" ({setting.unit})" if setting.unit else ""
     return _WORDS[setting.kind] + bounds + unit

@@ -18,7 +18,7 @@ _PROJECT_QUOTAS: Final = frozenset({"pquota", "prjquota"})
 
 
 @dataclass(frozen=True, slots=True)
-class Hole:
+class KnownVulnerability:
     """Known holes between containers and their host; `fixed`: the first good version of each line that got one."""
 
     component: str
@@ -32,13 +32,13 @@ class Hole:
         return version < max(of_its_line or fixed)
 
 
-HOLES: Final = (
+KNOWN_VULNERABILITIES: Final = (
     # github.com/opencontainers/runc/security/advisories: GHSA-xr7r-f8xq-vfvv
-    Hole("runc", ("CVE-2024-21626",), ("1.1.12",)),
+    KnownVulnerability("runc", ("CVE-2024-21626",), ("1.1.12",)),
     # There: GHSA-9493-h29p-rfm2, GHSA-qw9x-cqr3-wc7r, GHSA-cgrx-mc8f-2prm
-    Hole("runc", ("CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"), ("1.2.8", "1.3.3")),
+    KnownVulnerability("runc", ("CVE-2025-31133", "CVE-2025-52565", "CVE-2025-52881"), ("1.2.8", "1.3.3")),
     # github.com/moby/moby/security/advisories: GHSA-v994-f8vw-g7j4
-    Hole("Docker Engine", ("CVE-2021-41089",), ("20.10.9",)),
+    KnownVulnerability("Docker Engine", ("CVE-2021-41089",), ("20.10.9",)),
 )
 """Of each component the latest fix last. Those that concern the building of images alone are not among them."""
 
@@ -66,7 +66,7 @@ class DockerHost:
 
 def warnings(host: DockerHost) -> list[str]:
     """What an administrator should know, as sentences."""
-    return [*_quotas(host), *_database(host), *_free(host), *_holes(host)]
+    return [*_quotas(host), *_database(host), *_free(host), *_vulnerabilities(host)]
 
 
 def _quotas(host: DockerHost) -> Iterator[str]:
@@ -105,10 +105,10 @@ def _free(host: DockerHost) -> Iterator[str]:
         yield f"{words}: it takes no new session. Delete sessions and images that nobody needs, or give it more disk."
 
 
-def _holes(host: DockerHost) -> Iterator[str]:
+def _vulnerabilities(host: DockerHost) -> Iterator[str]:
     for component, told in host.versions.items():
         version = _numbers(told)
-        if found := [h for h in HOLES if h.component == component and version and h.is_in(version)]:
+        if found := [h for h in KNOWN_VULNERABILITIES if h.component == component and version and h.is_in(version)]:
             yield (
                 f"{component} {told} has known holes between containers and their host"
                 f" ({', '.join(name for hole in found for name in hole.known_as)}): update it to"

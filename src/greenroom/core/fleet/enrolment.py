@@ -22,13 +22,13 @@ Role = Literal["agent", "gateway"]
 NEW_ONE: Final = "Make a new one (Infrastructure, Docker Agents, Add Agent)."
 
 
-MOST_WRITTEN: Final = 20
+MAX_WRITTEN: Final = 20
 """Refusals from one address within WRITTEN_WITHIN_S that are written down."""
 WRITTEN_WITHIN_S: Final = 60.0
-MOST_ADDRESSES: Final = 1000
+MAX_ADDRESSES: Final = 1000
 
 
-class Knocks:
+class JoinAttemptLimiter:
     """Of the refused, whom anybody in the network can be as often as he likes: which are written down. Times are of
     `time.monotonic()`."""
 
@@ -42,9 +42,9 @@ class Knocks:
             since, count = now, 0
         self._begun[address] = since, count + 1
         self._begun.move_to_end(address)
-        if len(self._begun) > MOST_ADDRESSES:
+        if len(self._begun) > MAX_ADDRESSES:
             self._begun.popitem(last=False)
-        return count < MOST_WRITTEN
+        return count < MAX_WRITTEN
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,7 +65,7 @@ class Token:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class KnownAgent:
     """The Agent that has the id already.
 
     `alive`: it was heard of within the last seconds. `never_spoke`: it made no check-in since it was last admitted.
@@ -143,7 +143,7 @@ def refusal_of_agents_token(token: Token | None, agent_id: str | None, *, again:
     return None
 
 
-def refusal(newcomer: Newcomer, known: Known | None, token: Token | None) -> GreenroomError | None:
+def refusal(newcomer: Newcomer, known: KnownAgent | None, token: Token | None) -> GreenroomError | None:
     """Why this Agent is not admitted; None = it is.
 
     Args:
@@ -164,7 +164,7 @@ def refusal(newcomer: Newcomer, known: Known | None, token: Token | None) -> Gre
     return problem
 
 
-def is_shown_again(newcomer: Newcomer, known: Known | None) -> bool:
+def is_shown_again(newcomer: Newcomer, known: KnownAgent | None) -> bool:
     """Whether the token admitted this very Agent before, which never heard of it and never spoke."""
     return (
         known is not None
@@ -176,7 +176,7 @@ def is_shown_again(newcomer: Newcomer, known: Known | None) -> bool:
     )
 
 
-def _refusal_with_token(newcomer: Newcomer, known: Known | None, token: Token | None) -> GreenroomError | None:
+def _refusal_with_token(newcomer: Newcomer, known: KnownAgent | None, token: Token | None) -> GreenroomError | None:
     again = is_shown_again(newcomer, known)
     if problem := refusal_of_agents_token(token, newcomer.agent_id, again=again):
         return problem
@@ -194,7 +194,7 @@ def _refusal_with_token(newcomer: Newcomer, known: Known | None, token: Token | 
     return None
 
 
-def _refusal_with_credential(newcomer: Newcomer, known: Known | None) -> GreenroomError | None:
+def _refusal_with_credential(newcomer: Newcomer, known: KnownAgent | None) -> GreenroomError | None:
     if known is None or not hmac.compare_digest(known.credential_hash, newcomer.credential_hash or b""):
         return Unauthenticated(
             "The Agent's credential is not valid; it was revoked, or the Agent was deleted. To let it join again, make"
@@ -208,7 +208,7 @@ def _refusal_with_credential(newcomer: Newcomer, known: Known | None) -> Greenro
     return None
 
 
-def _is_same_place(newcomer: Newcomer, known: Known) -> bool:
+def _is_same_place(newcomer: Newcomer, known: KnownAgent) -> bool:
     """Whether both are the same folder of one machine that was started once; of older versions: the same machine."""
     if newcomer.place and known.place:
         return newcomer.place == known.place

@@ -4,7 +4,7 @@ A time limit says how long something healthy takes on a quiet host, with a margi
 in proportion, also what is healthy: whoever waits multiplies the limit by `times`. What ended, or answers that it
 cannot, is not slow, and gets no more time than on a quiet host.
 
-Invariants, tested as properties: the factor is between 1 and `MOST_TIMES`, it is 1 on a quiet host, and never falls
+Invariants, tested as properties: the factor is between 1 and `MAX_TIMES`, it is 1 on a quiet host, and never falls
 where anything becomes later.
 """
 
@@ -14,7 +14,7 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-MOST_TIMES: Final = 10.0
+MAX_TIMES: Final = 10.0
 """Nobody waits longer than so many times the limit, however late everything is."""
 ON_TIME_S: Final = 0.05
 """A process that runs at most so late is on time; one that runs k times as late needs k times as long.
@@ -45,7 +45,7 @@ def times(lateness: Lateness) -> float:
     in which nothing waited for long is none: `waiting` weighs it.
     """
     host = 1.0 + lateness.waiting * max(0.0, lateness.queue - 1.0)
-    return min(MOST_TIMES, max(1.0, host, lateness.own_s / ON_TIME_S))
+    return min(MAX_TIMES, max(1.0, host, lateness.own_s / ON_TIME_S))
 
 
 def allowed_s(limit_s: float, lateness: Lateness, most_s: float = math.inf) -> float:

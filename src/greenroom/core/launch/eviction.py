@@ -19,7 +19,7 @@ from greenroom.core.launch.placement import AgentView, Placement, PlacementReque
 
 PATIENCE_S: Final = 15.0
 """For so long after a launch was refused its user is taken to wait, and the zone's pools leave room that comes free."""
-MOST_PATIENCE_S: Final = 60.0
+MAX_PATIENCE_S: Final = 60.0
 """Whoever tries again and again holds up the pools no longer than this: his session may never fit."""
 
 

@@ -14,11 +14,11 @@ from typing import Any, Final
 from greenroom.core.launch.eviction import Unready, rooms
 from greenroom.core.launch.placement import AgentView, Placement, place, session_of
 from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, StagedPool
-from greenroom.core.workspace.spec_builder import ImageFacts, fingerprint
+from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class SimulatedLaunch:
     """`attempt` would assign a session of the config, unless its `misses` stand in the way.
 
     `earlier` are the staged attempts that come before it and have nothing in their way: where one of their pools has a
@@ -34,7 +34,7 @@ class Outlook:
         return self.attempt.misses
 
 
-def outlook(attempts: Sequence[Attempt], staging_config_id: str, zone_id: str) -> Outlook:
+def simulate_launch(attempts: Sequence[Attempt], staging_config_id: str, zone_id: str) -> SimulatedLaunch:
     """Of a plan (`core.launch.plan.plan_launch`), what concerns one config of the zone `zone_id`.
 
     A zone that the launch does not search, or that the workspace is barred from, has one attempt without a pool.
@@ -43,7 +43,7 @@ def outlook(attempts: Sequence[Attempt], staging_config_id: str, zone_id: str) -
     own = [a for a in staged if a.pool is not None and a.pool.staging_config_id == staging_config_id]
     attempt = (own or [a for a in staged if a.zone.zone_id == zone_id])[0]
     earlier = (a for a in staged if a.order < attempt.order and not a.misses)
-    return Outlook(attempt, tuple(earlier))
+    return SimulatedLaunch(attempt, tuple(earlier))
 
 
 def first_serving(attempts: Sequence[Attempt], has_session: Callable[[Attempt], bool]) -> Attempt | None:
@@ -148,7 +148,7 @@ def _has_session(attempt: Attempt, image: ImageFacts, supply: Supply) -> bool:
     pool = attempt.pool
     if pool is None:
         return False
-    config_hash = fingerprint(image, attempt.zone.facts, pool.permissions, pool.revision)
+    config_hash = config_hash_of(image, attempt.zone.facts, pool.permissions, pool.revision)
     return supply.claimable.get((pool.staging_config_id, config_hash), 0) > 0
 
 

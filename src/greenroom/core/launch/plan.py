@@ -155,17 +155,17 @@ def ordered_zones(zones: Sequence[LaunchZone], current_zone_id: str) -> tuple[La
     return here, tuple(sorted((z for z in zones if z is not here), key=lambda z: z.zone_name))
 
 
-def passed_over(attempt: Attempt) -> list[TraceStep]:
+def skipped_steps(attempt: Attempt) -> list[TraceStep]:
     """The trace of an attempt that was not tried, one line per reason, all with its order."""
     return [_line(attempt, miss) for miss in attempt.misses]
 
 
-def missed(attempt: Attempt, misses: Sequence[Miss]) -> list[TraceStep]:
+def failed_steps(attempt: Attempt, misses: Sequence[Miss]) -> list[TraceStep]:
     """The trace of an attempt that was tried in vain."""
     return [_line(attempt, miss) for miss in misses]
 
 
-def used(attempt: Attempt, candidate: str, reason: str) -> TraceStep:
+def success_step(attempt: Attempt, candidate: str, reason: str) -> TraceStep:
     """The last line of a trace: what the user got."""
     return TraceStep(
         order=attempt.order,
@@ -202,7 +202,7 @@ ADVICE: Final[dict[str, str]] = {
 }
 """Code of a miss → what an administrator can do about it."""
 
-MOST_NAMED: Final = 5
+MAX_NAMED: Final = 5
 """Reasons of a zone in one sentence; the trace has all of them."""
 
 
@@ -238,8 +238,8 @@ def _of_zone(name: str, reasons: Sequence[str]) -> str:
 
 
 def _first(reasons: Sequence[str]) -> str:
-    more = len(reasons) - MOST_NAMED
-    return "; ".join([*reasons[:MOST_NAMED], *([f"and {more} more Agents cannot either"] if more > 0 else [])])
+    more = len(reasons) - MAX_NAMED
+    return "; ".join([*reasons[:MAX_NAMED], *([f"and {more} more Agents cannot either"] if more > 0 else [])])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """What follows when a session that a user waits for failed: the next staged one, or one made for him, in which zone.
 
 Two kinds fail. A *hand-over*: the staged session is set aside, and the launch goes on in the documented order over
-zones (`core.launch.plan`) from its beginning, because a pool may have filled meanwhile; after `MOST_TRIED` of them
+zones (`core.launch.plan`) from its beginning, because a pool may have filled meanwhile; after `MAX_TRIED` of them
 a session is made for him, which needs no hand-over: a wrong `assign` keeps nobody out.
 A *start*: the container of a session made for the user did not come up; another Agent of the zone tries, then other
 zones, and then it is given up with all causes. So it is where its Agent went missing before it was usable; but this one
@@ -26,11 +26,11 @@ from greenroom.core.launch.placement import Placement
 from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, StagedPool, TraceStep, ordered_attempts, room_taken
 from greenroom.core.workspace.spec_builder import ImageFacts
 
-MOST_TRIED: Final = 4
+MAX_TRIED: Final = 4
 """Staged sessions tried for one launch whose hand-overs fail."""
-MOST_STARTS: Final = 3
+MAX_STARTS: Final = 3
 """Sessions created for one launch: the first and two more."""
-MOST_STARTS_IN_A_ZONE: Final = 2
+MAX_STARTS_IN_A_ZONE: Final = 2
 """Of them: what fails on two Agents of a zone is not the Agent's fault; another zone may be sound."""
 
 
@@ -59,7 +59,7 @@ class Failed:
     @property
     def is_final(self) -> bool:
         """Whether it was tried often enough. Of a session without a launch (`tried` 0) nothing would count it."""
-        return self.tried == 0 or (not self.handover and sum(self.starts.values()) >= MOST_STARTS)
+        return self.tried == 0 or (not self.handover and sum(self.starts.values()) >= MAX_STARTS)
 
 
 def rest_s(failed: Failed, session_id: str) -> float:
@@ -77,14 +77,14 @@ def plan_successor(
     """What is to be tried, one after the other, as a launch is that begins anew; nothing = it has failed for good."""
     if failed.is_final:
         return ()
-    attempts = ordered_attempts(zones, current_zone_id, image, pools, lambda pool: _in_the_way(pool, failed))
-    if failed.handover and failed.tried < MOST_TRIED:
+    attempts = ordered_attempts(zones, current_zone_id, image, pools, lambda pool: _blocking_reasons(pool, failed))
+    if failed.handover and failed.tried < MAX_TRIED:
         return attempts
     made = [attempt for attempt in attempts if not attempt.staged]
     return tuple(replace(_not_again(attempt, failed), order=order) for order, attempt in enumerate(made, 1))
 
 
-def _in_the_way(pool: StagedPool, failed: Failed) -> list[Miss]:
+def _blocking_reasons(pool: StagedPool, failed: Failed) -> list[Miss]:
     names = differing(failed.permissions, pool.permissions)
     if not names:
         return []
@@ -93,9 +93,9 @@ def _in_the_way(pool: StagedPool, failed: Failed) -> list[Miss]:
 
 
 def _not_again(attempt: Attempt, failed: Failed) -> Attempt:
-    if attempt.misses or failed.starts.get(attempt.zone.zone_id, 0) < MOST_STARTS_IN_A_ZONE:
+    if attempt.misses or failed.starts.get(attempt.zone.zone_id, 0) < MAX_STARTS_IN_A_ZONE:
         return attempt
-    reason = f"It could not be started {MOST_STARTS_IN_A_ZONE} times in zone {attempt.zone.zone_name}."
+    reason = f"It could not be started {MAX_STARTS_IN_A_ZONE} times in zone {attempt.zone.zone_name}."
     return replace(attempt, misses=(Miss("start_failed", reason),))
 
 

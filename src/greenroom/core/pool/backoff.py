@@ -14,8 +14,8 @@ from typing import Final
 from greenroom.core.launch.placement import AgentView
 from greenroom.core.pool.model import Broken, PoolConfig, PooledSession
 
-BACKOFF_FIRST_S: Final = 2.0
-BACKOFF_MOST_S: Final = 300.0
+FIRST_BACKOFF_S: Final = 2.0
+MAX_BACKOFF_S: Final = 300.0
 """Pause after the first failed start, doubled with each further one in a row, and its ceiling."""
 BREAKS_COUNT_S: Final = 600.0
 """A session that broke longer ago is forgotten; longer than the longest pause, or that would be a way out."""
@@ -61,7 +61,7 @@ def chosen(candidates: Sequence[AgentView], failed_on: frozenset[str]) -> Choice
 
 def backoff_s(failures: int) -> float:
     """Seconds to wait after the given number of failed starts in a row."""
-    return min(BACKOFF_MOST_S, BACKOFF_FIRST_S * 2 ** min(max(failures, 1) - 1, 20))
+    return min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(max(failures, 1) - 1, 20))
 
 
 def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) -> Failures:
@@ -95,7 +95,7 @@ def after_breaks(broken: Sequence[Broken], now: datetime) -> Failures:
     return Failures(number, last.error, last.broke + timedelta(seconds=backoff_s(number - 1)), breaks=True)
 
 
-def graver(starts: Failures, breaks: Failures) -> Failures:
+def longer_backoff(starts: Failures, breaks: Failures) -> Failures:
     """That of both which keeps the pool waiting longer."""
     if not (starts.number and breaks.number):
         return starts if starts.number else breaks

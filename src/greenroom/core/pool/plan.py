@@ -32,7 +32,7 @@ from greenroom.core.pool.model import (
 )
 from greenroom.core.session.states import SessionStatus
 
-MOST_CREATES: Final = 32
+MAX_CREATES: Final = 32
 """Sessions inserted by one plan, so that its transaction stays short; the rest follow in the next round."""
 
 
@@ -54,7 +54,7 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
     """Bring one pool towards Desired."""
     work = _Work()
     failures = _remember_failures(snapshot, work)
-    trouble = backoff.graver(failures, backoff.after_breaks(snapshot.config.broken, snapshot.now))
+    trouble = backoff.longer_backoff(failures, backoff.after_breaks(snapshot.config.broken, snapshot.now))
     wanted, inhibited = _wanted(snapshot)
     _end_unfit(snapshot, wanted, inhibited, work)
     counted = [s for s in snapshot.sessions if s.session_id not in work.ended and snapshot.counts(s)]
@@ -166,7 +166,7 @@ def _allowed(snapshot: PoolSnapshot, left: Sequence[PooledSession], missing: int
         return 0
     if failures.number:  # one trial at a time until a start succeeds
         return 0 if any(s.status in COMING for s in left) else min(missing, 1)
-    return min(missing, MOST_CREATES)
+    return min(missing, MAX_CREATES)
 
 
 def _fill(snapshot: PoolSnapshot, allowed: int, missing: int, work: _Work) -> None:

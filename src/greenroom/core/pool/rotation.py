@@ -32,7 +32,7 @@ UNKNOWN_START_S: Final = 30.0
 
 RECYCLED: Final = "the workspace was changed or the pool recycled after it was made"
 
-LONGEST_LEAD: Final = 0.5
+MAX_LEAD: Final = 0.5
 """Share of its lifetime before which no session is replaced, however slowly the others start."""
 
 
@@ -71,7 +71,7 @@ def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
     """
     spare, one = timedelta(seconds=SPARE_S), timedelta(seconds=SLACK * start_s + BETWEEN_S)
     return min(
-        session.expires - min(spare + (number + 1) * one, LONGEST_LEAD * _lifetime(session))
+        session.expires - min(spare + (number + 1) * one, MAX_LEAD * _lifetime(session))
         for number, session in enumerate(sessions)
     )
 
@@ -93,7 +93,7 @@ def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | 
         start_s: seconds the starts so far took; None = not known yet.
     """
     one_s = UNKNOWN_START_S if start_s is None else start_s
-    needed_s = (SPARE_S + num_sessions * (SLACK * one_s + BETWEEN_S)) / LONGEST_LEAD
+    needed_s = (SPARE_S + num_sessions * (SLACK * one_s + BETWEEN_S)) / MAX_LEAD
     if num_sessions == 0 or expiration_h * 3600 >= needed_s:
         return None
     known = f"a start takes {one_s:.3g} s" if start_s is not None else f"a start is taken to need {one_s:g} s"

@@ -6,7 +6,7 @@ resumed) has one from the return of its Agent on. Invariants, tested as properti
 every action is an edge of `ALLOWED` or a repetition, nothing is done while it is quiet or before the deadline.
 
 Slow is not broken. Where the Agent says that it or its host is late, or this Manager finds itself late, there is more
-time in proportion (`core.fleet.lateness`), up to `MOST_S`; the word of an Agent counts while it is heard of, so that a
+time in proportion (`core.fleet.lateness`), up to `MAX_S`; the word of an Agent counts while it is heard of, so that a
 frozen one is found in time. A first start has its time from its last step on, and none that has painted ends at a
 deadline while its Agent is there.
 
@@ -52,7 +52,7 @@ RETURN_S: Final = 120.0
 HANDOVER_SLACK_S: Final = 1.0
 """Added to the deadline of `assigned`: the Agent itself waits all of it for the command before it answers."""
 
-MOST_S: Final = 600.0
+MAX_S: Final = 600.0
 """However late everything is, and whatever progress a start makes, nothing waits longer than this in one status."""
 
 FRESH_S: Final = 7.0
@@ -87,7 +87,7 @@ class Waiting:
 class Overdue:
     """What to do about one session, and why, as a sentence.
 
-    `fail` → `failed`; `set_aside` → `failed`, kept for inspection; `take_back` → `starting`, it is to run again;
+    `fail` → `failed`; `quarantine` → `failed`, kept for inspection; `take_back` → `starting`, it is to run again;
     `delete_again` → told to the Agent once more, with a new generation.
     """
 
@@ -120,7 +120,7 @@ def due(waiting: Waiting, watch: Watch = ON_TIME_WATCH) -> datetime | None:
     since_step = on_time if waiting.stepped is None else max(on_time, waiting.stepped + limit)
     late, _ = _lateness(waiting, watch)
     allowed = since_step + timedelta(seconds=allowed_s(limit_s, late) - limit_s)
-    return max(on_time, min(allowed, waiting.status_changed + timedelta(seconds=MOST_S)))
+    return max(on_time, min(allowed, waiting.status_changed + timedelta(seconds=MAX_S)))
 
 
 def _lateness(waiting: Waiting, watch: Watch) -> tuple[Lateness, str]:

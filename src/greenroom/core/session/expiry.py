@@ -78,7 +78,7 @@ _FIELDS: Final = frozenset(field.name for field in fields(Clocks))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Lived:
+class SessionLifetime:
     """A user's session with the moments at which its clocks are over (None = never). Times are the database's."""
 
     session_id: str
@@ -100,7 +100,7 @@ class Expiry:
     reason: str
 
 
-def next_expiry(session: Lived) -> Expiry | None:
+def next_expiry(session: SessionLifetime) -> Expiry | None:
     """What will happen to the session by itself, and when; None = nothing."""
     limit, expires = session.time_limit_ends, session.expires
     if session.status not in COUNTS_FOR_USER:
@@ -115,14 +115,14 @@ def next_expiry(session: Lived) -> Expiry | None:
     return _expiry(session, session.clocks.action, expires, "keepalive_expiration", reason)
 
 
-def plan(sessions: Iterable[Lived], now: datetime, *, quiet: bool) -> list[Expiry]:
+def plan(sessions: Iterable[SessionLifetime], now: datetime, *, quiet: bool) -> list[Expiry]:
     """What is to be done now; nothing while a keepalive may have been lost because nobody listened."""
     if quiet:
         return []
     return [expiry for session in sessions if (expiry := _due(session, now)) is not None]
 
 
-def _due(session: Lived, now: datetime) -> Expiry | None:
+def _due(session: SessionLifetime, now: datetime) -> Expiry | None:
     """What is over. Only what runs can be stopped or paused; until it does, its time limit goes on counting."""
     expiry, limit = next_expiry(session), session.time_limit_ends
     if expiry is None or expiry.at > now:
@@ -132,12 +132,12 @@ def _due(session: Lived, now: datetime) -> Expiry | None:
     return _at_limit(session, limit) if limit is not None and limit <= now else None
 
 
-def _at_limit(session: Lived, limit: datetime) -> Expiry:
+def _at_limit(session: SessionLifetime, limit: datetime) -> Expiry:
     source = session.clocks.time_limit_from or "`session_time_limit`"
     return _expiry(session, "delete", limit, "session_time_limit", f"Its time limit is over: {source}.")
 
 
-def _expiry(session: Lived, action: ExpiryAction, at: datetime, setting: str, reason: str) -> Expiry:
+def _expiry(session: SessionLifetime, action: ExpiryAction, at: datetime, setting: str, reason: str) -> Expiry:
     return Expiry(
         session_id=session.session_id, status=session.status, action=action, at=at, setting=setting, reason=reason
     )

@@ -61,7 +61,7 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Seen:
+class SeenContainer:
     """One container of this Agent as the runtime shows it. `address` is host:port of the session's page."""
 
     session_id: str
@@ -73,7 +73,7 @@ class Seen:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Known:
+class JournalFacts:
     """What the Agent remembers of a session across its own restarts.
 
     `ran`: its container was running once. `stopped`: it was stopped because that was wanted. `failure`: the sentence
@@ -99,8 +99,8 @@ class Snapshot:
 
     list_is_valid: bool
     wanted: Mapping[str, Wanted] = field(default_factory=dict[str, Wanted])
-    seen: Mapping[str, Seen] = field(default_factory=dict[str, Seen])
-    known: Mapping[str, Known] = field(default_factory=dict[str, Known])
+    seen: Mapping[str, SeenContainer] = field(default_factory=dict[str, SeenContainer])
+    known: Mapping[str, JournalFacts] = field(default_factory=dict[str, JournalFacts])
     orders: tuple[Order, ...] = ()
     begun: frozenset[str] = frozenset()
     """Ids of the assignments and commands that are in the journal."""
@@ -118,7 +118,7 @@ class Action:
     target_id: str | None = None
 
 
-NOTHING_KNOWN: Final = Known()
+NOTHING_KNOWN: Final = JournalFacts()
 
 
 def plan(snapshot: Snapshot) -> list[Action]:
@@ -139,7 +139,7 @@ def plan(snapshot: Snapshot) -> list[Action]:
     return actions
 
 
-def _lifecycle(wanted: Wanted, seen: Seen | None, known: Known) -> list[Action]:
+def _lifecycle(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts) -> list[Action]:
     if wanted.want is Want.ABSENT:
         return [_do(ActionKind.REMOVE, wanted, "the session is to be absent")] if seen else []
     if known.failure:
@@ -167,19 +167,19 @@ _STEPS: Final = {
 """(want, state of the container) → the next step towards it; a container is `exited` here only by order."""
 
 
-def _after_unasked_exit(wanted: Wanted, seen: Seen) -> Action:
+def _after_unasked_exit(wanted: Wanted, seen: SeenContainer) -> Action:
     if wanted.want is Want.STOPPED:
         return _do(ActionKind.STOP, wanted, "the container ended before it was stopped; that is taken for the stop")
     return _do(ActionKind.EXAMINE, wanted, f"the container ended by itself with exit code {seen.exit_code}")
 
 
-def _without_container(wanted: Wanted, known: Known) -> list[Action]:
+def _without_container(wanted: Wanted, known: JournalFacts) -> list[Action]:
     if wanted.want is not Want.RUNNING or known.ran or wanted.spec_hash is None:
         return []
     return [_do(ActionKind.CREATE, wanted, "the session is to be running and has no container yet")]
 
 
-def _assignment(wanted: Wanted, seen: Seen | None, known: Known, begun: frozenset[str]) -> list[Action]:
+def _assignment(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, begun: frozenset[str]) -> list[Action]:
     ready = seen is not None and seen.state is ContainerState.RUNNING and not known.failure
     if wanted.assignment_id is None or wanted.assignment_id in begun or wanted.want is not Want.RUNNING or not ready:
         return []
@@ -187,7 +187,7 @@ def _assignment(wanted: Wanted, seen: Seen | None, known: Known, begun: frozense
     return [_do(ActionKind.RUN_ASSIGNMENT, wanted, reason, wanted.assignment_id)]
 
 
-def _mismatch(wanted: Wanted, seen: Seen | None) -> list[Action]:
+def _mismatch(wanted: Wanted, seen: SeenContainer | None) -> list[Action]:
     if seen is None or wanted.spec_hash is None or seen.spec_hash == wanted.spec_hash:
         return []
     reason = (
@@ -230,7 +230,7 @@ def _command_refusal(wanted: Wanted, snapshot: Snapshot) -> str:
     return error if state is ObservedState.FAILED else ""
 
 
-def _is_running(seen: Seen | None) -> bool:
+def _is_running(seen: SeenContainer | None) -> bool:
     return seen is not None and seen.state is ContainerState.RUNNING
 
 
@@ -239,7 +239,7 @@ def _do(kind: ActionKind, wanted: Wanted, reason: str, target_id: str | None = N
 
 
 def observe(
-    wanted: Wanted, seen: Seen | None, known: Known, *, being_created: bool = False
+    wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, *, being_created: bool = False
 ) -> tuple[ObservedState, str]:
     """The state to report for a session and, if it is `failed`, the sentence that says why.
 
@@ -259,7 +259,7 @@ def observe(
     return _OBSERVED[seen.state], ""
 
 
-def is_unexplained(wanted: Wanted, seen: Seen | None, known: Known) -> bool:
+def is_unexplained(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts) -> bool:
     """Whether the container ended by itself and was not examined yet: the Manager is told once its last lines are
     read, since it asks no second time."""
     if seen is None or seen.state is not ContainerState.EXITED or wanted.want in (Want.STOPPED, Want.ABSENT):
@@ -282,7 +282,7 @@ def unasked_exit(exit_code: int | None, *, out_of_memory: bool = False) -> str:
     return f"The container ended by itself with exit code {exit_code}."
 
 
-def _observe_nothing(wanted: Wanted, known: Known) -> tuple[ObservedState, str]:
+def _observe_nothing(wanted: Wanted, known: JournalFacts) -> tuple[ObservedState, str]:
     if known.ran:
         return ObservedState.FAILED, "The container is gone although nobody asked for that; what was in it is lost."
     if wanted.want is not Want.RUNNING:

@@ -18,7 +18,7 @@ from greenroom.core.web_filter.policy import FREE_PORTS_FROM, PRIVATE, PRIVATE_I
 PORT: Final = 13128
 """Where Squid listens, on the address of the policy's network; not where a Squid of the host's own usually does."""
 
-MOST_CONNECTIONS: Final = 512
+MAX_CONNECTIONS: Final = 512
 """Of one session at a time, so that it cannot take the filter away from the others."""
 
 LOG_FORMAT: Final = "%ts %>a %Ss %rm %#>rd %>rP"
@@ -107,7 +107,7 @@ def _process(place: Place) -> list[str]:
         "forwarded_for delete",
         "httpd_suppress_version_string on",
         "shutdown_lifetime 1 seconds",
-        f"client_ip_max_connections {MOST_CONNECTIONS}",
+        f"client_ip_max_connections {MAX_CONNECTIONS}",
         "max_filedescriptors 16384",
         "connect_timeout 20 seconds",
         "forward_timeout 40 seconds",

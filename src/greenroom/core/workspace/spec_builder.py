@@ -1,6 +1,6 @@
 """From workspace, zone, permissions, launch and user to the specification of a container, and the files put into it.
 
-Pure: ids and the credential are arguments. `fingerprint` leaves out what differs from session to session, so of two
+Pure: ids and the credential are arguments. `config_hash_of` leaves out what differs from session to session, so of two
 staged sessions of one config with the same one either may be handed out (column `config_hash`). A user's SSH keys are
 files of the home folder (group setting `inject_ssh_keys`).
 """
@@ -180,7 +180,7 @@ def _filter_policy(image: ImageFacts, of_groups: str | None) -> str | None:
     return policy_in_force(image.filter_policy, of_groups, force_disabled=image.filter_policy_force_disabled)
 
 
-def fingerprint(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool], revision: int) -> str:
+def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool], revision: int) -> str:
     """16 hex digits over all that a staged session has to be to be handed out; `revision` is the config's.
 
     Without what may be of before until it is replaced: those changes are in `staging_configs.recycled`, the others in

@@ -66,7 +66,7 @@ _USERS: Final = frozenset({"/etc", "/etc/passwd", "/etc/group"})
 """Places in a container that say who its users are: with a folder of the host there, a session could name root anew."""
 
 _OPTIONS: Final = ("bind", "gid", "mode", "required", "skip_check", "uid")
-_NAME_MAX: Final = 200
+_MAX_NAME: Final = 200
 
 
 def source_problem(source: str, private: Iterable[str] = (), own: str = OWN) -> str | None:
@@ -228,7 +228,7 @@ def folder_name(username: str) -> str:
     A harmless name is itself; any other is shortened, has its characters replaced and ends with a digest, and so does
     a harmless one that looks like it ends with one.
     """
-    safe = re.sub(r"[^A-Za-z0-9._@-]", "_", username).lstrip(".")[:_NAME_MAX] or "_"
+    safe = re.sub(r"[^A-Za-z0-9._@-]", "_", username).lstrip(".")[:_MAX_NAME] or "_"
     if safe == username and not re.search(r"-[0-9a-f]{16}$", username):
         return safe
     return f"{safe}-{hashlib.sha256(username.encode(errors='surrogatepass')).hexdigest()[:16]}"

@@ -17,7 +17,7 @@ log = structlog.get_logger(__name__)
 
 BATCH: Final = 1000
 """Rows deleted by one statement."""
-MOST_BATCHES: Final = 300
+MAX_BATCHES: Final = 300
 """Of one table in one round; what is left is for the next. More than a Manager can write between two rounds: anybody in
 the network can cause rows of refused requests."""
 COMMANDS_KEPT_DAYS: Final = 1
@@ -99,7 +99,7 @@ _BY_NUMBER: Final[dict[str, LiteralString]] = {
 
 
 async def prune(db: Database, keep: Keep) -> dict[str, int]:
-    """Delete what need not be kept any longer: kind → rows deleted, at most MOST_BATCHES x BATCH of each.
+    """Delete what need not be kept any longer: kind → rows deleted, at most MAX_BATCHES x BATCH of each.
 
     A batch that another process is at is left to that one. Where the database gives a statement up, that kind is left
     for the next time, and the others have their turn.
@@ -128,7 +128,7 @@ async def prune(db: Database, keep: Keep) -> dict[str, int]:
 
 async def _in_batches(db: Database, statement: LiteralString, values: dict[str, Any]) -> int:
     total = 0
-    for _ in range(MOST_BATCHES):
+    for _ in range(MAX_BATCHES):
         async with db.transaction() as connection:
             cursor = await connection.execute("SELECT pg_try_advisory_xact_lock(%s) AS mine", (LOCK,))
             row = await cursor.fetchone()

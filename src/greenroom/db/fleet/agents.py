@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from greenroom.core.errors import IdentityConflict, NotFound, Refused
 from greenroom.core.fleet.addresses import NO_EDGE, EdgeClaim
-from greenroom.core.fleet.enrolment import Known, Newcomer, is_shown_again, refusal
+from greenroom.core.fleet.enrolment import KnownAgent, Newcomer, is_shown_again, refusal
 from greenroom.core.fleet.liveness import Standing, standing
 from greenroom.db.database import Connection, Database, returned
 from greenroom.db.fleet.enrolment import count_use, lock_token
@@ -81,10 +81,10 @@ _KNOWN: Final = (
 )
 
 
-def _known(row: Mapping[str, Any]) -> Known:
+def _known(row: Mapping[str, Any]) -> KnownAgent:
     fields = dict(row)
     edge = EdgeClaim(fields.pop("edge_url"), fields.pop("edge_url_requested"))
-    return Known(**fields, edge=edge)
+    return KnownAgent(**fields, edge=edge)
 
 
 async def _check_route(connection: Connection, agent_id: str) -> None:

@@ -21,7 +21,7 @@ from psycopg.rows import dict_row
 
 from greenroom.core.errors import LeaseLost, SetupError, Unavailable
 from greenroom.core.fleet.lease import Predecessor
-from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Connection, Database, heeding_cancellation
+from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Connection, Database, reraise_lost_cancellation
 
 log = structlog.get_logger(__name__)
 
@@ -68,11 +68,11 @@ async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
         LeaseLost: the term is over; nothing was written.
     """
     async with db.transaction() as connection:
-        await hold(connection, fence)
+        await lock_lease(connection, fence)
         yield connection
 
 
-async def hold(connection: Connection, fence: Fence) -> None:
+async def lock_lease(connection: Connection, fence: Fence) -> None:
     """Make the transaction of `connection` one of the term's; `guarded` for those that lock nothing before the lease.
 
     Raises:
@@ -165,7 +165,7 @@ class LeaseConnection:
     async def _row(self, query: LiteralString, params: tuple[Any, ...]) -> dict[str, Any] | None:
         deadline = asyncio.get_running_loop().call_later(ANSWER_S, self._cut)
         try:
-            with heeding_cancellation():
+            with reraise_lost_cancellation():
                 return await (await self._connection.execute(query, params)).fetchone()
         finally:
             deadline.cancel()

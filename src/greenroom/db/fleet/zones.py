@@ -117,7 +117,7 @@ UNION ALL SELECT 'workspace ' || friendly_name || ', which is restricted to it' 
 UNION ALL SELECT 'session ' || session_id || ' (' || status || ')' FROM sessions
     WHERE zone_id = %(zone_id)s AND status <> 'deleted'
 """
-MOST_NAMED: Final = 8
+MAX_NAMED: Final = 8
 
 
 async def delete_zone(connection: Connection, zone: DictRow) -> None:
@@ -132,8 +132,8 @@ async def delete_zone(connection: Connection, zone: DictRow) -> None:
     cursor = await connection.execute(_IN_THE_WAY, zone_id)
     in_the_way = [row["what"] for row in await cursor.fetchall()]
     if in_the_way:
-        named = "; ".join(in_the_way[:MOST_NAMED])
-        more = f"; and {len(in_the_way) - MOST_NAMED} more" if len(in_the_way) > MOST_NAMED else ""
+        named = "; ".join(in_the_way[:MAX_NAMED])
+        more = f"; and {len(in_the_way) - MAX_NAMED} more" if len(in_the_way) > MAX_NAMED else ""
         raise Refused(f"Zone {zone['zone_name']} is in use: {named}{more}. Remove or move them first.")
     # the last enabled Manager of a zone stays, unless the zone itself goes
     await connection.execute("UPDATE zones SET had_manager = false WHERE zone_id = %(zone_id)s", zone_id)

@@ -11,7 +11,7 @@ from typing import Any, Final, LiteralString
 from psycopg import AsyncCursor
 from psycopg.rows import DictRow
 
-from greenroom.core.launch.eviction import MOST_PATIENCE_S, PATIENCE_S, Unready
+from greenroom.core.launch.eviction import MAX_PATIENCE_S, PATIENCE_S, Unready
 from greenroom.core.pool.model import COMING
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection, Database
@@ -92,7 +92,7 @@ PEOPLE_WAITING: Final[LiteralString] = (
 
 def patience(zone_id: str) -> dict[str, Any]:
     """The parameters of `PEOPLE_WAITING`."""
-    return {"zone_id": zone_id, "patience_s": PATIENCE_S, "most_patience_s": MOST_PATIENCE_S}
+    return {"zone_id": zone_id, "patience_s": PATIENCE_S, "most_patience_s": MAX_PATIENCE_S}
 
 
 async def count_waiting(connection: Connection, zone_id: str) -> AsyncCursor[DictRow]:

@@ -58,7 +58,7 @@ SELECT s.session_id::text, s.status, s.user_id::text, u.username, s.agent_id::te
  WHERE """
 
 # Not yet usable, on an Agent that is missing. One with a profile waits: its home must not be open on two hosts.
-_STRANDED: Final[LiteralString] = (
+_ORPHANED_START: Final[LiteralString] = (
     "s.status IN ('requested', 'starting') AND s.started IS NULL AND s.user_id IS NOT NULL AND s.profile_path IS NULL"
     " AND a.status = 'missing'"
 )
@@ -69,15 +69,17 @@ async def read_waiting(db: Database, zone_id: str) -> list[DictRow]:
     return await db.fetch(_SEARCH + "s.awaits_successor AND s.zone_id = %s ORDER BY s.session_id", (zone_id,))
 
 
-async def read_stranded(db: Database, zone_id: str) -> list[DictRow]:
+async def read_orphaned_starts(db: Database, zone_id: str) -> list[DictRow]:
     """Sessions of the zone that a user waits for and whose Agent went missing before they were usable once.
 
     They are as `read_waiting` has them; `silent_s` is for how long their Agent was not heard of.
     """
-    return await db.fetch(_SEARCH + _STRANDED + " AND s.zone_id = %s ORDER BY s.created, s.session_id", (zone_id,))
+    return await db.fetch(
+        _SEARCH + _ORPHANED_START + " AND s.zone_id = %s ORDER BY s.created, s.session_id", (zone_id,)
+    )
 
 
-async def read_way(db: Database, image_id: str) -> DictRow:
+async def read_launch_targets(db: Database, image_id: str) -> DictRow:
     """What the search for another session of a workspace is planned on.
 
     Returns:
@@ -100,7 +102,7 @@ async def lock_user(connection: Connection, user_id: str) -> None:
     await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
 
 
-async def set_aside(connection: Connection, session_id: str) -> DictRow | None:
+async def quarantine(connection: Connection, session_id: str) -> DictRow | None:
     """Take the user off a session whose hand-over failed; the row as it was, None = it changed meanwhile."""
     row = await _locked(connection, session_id)
     if row is not None:
@@ -112,7 +114,7 @@ async def set_aside(connection: Connection, session_id: str) -> DictRow | None:
     return row
 
 
-async def put_away(connection: Connection, session_id: str, cause: str, reason: str) -> DictRow | None:
+async def discard_failed_start(connection: Connection, session_id: str, cause: str, reason: str) -> DictRow | None:
     """Take the user off a session that did not start, and let it go; the row as it was, None = it changed meanwhile.
 
     Its Agent, also one that is away, is told of nothing but its end from here on.
@@ -135,7 +137,7 @@ async def put_away(connection: Connection, session_id: str, cause: str, reason: 
 
 async def _locked(connection: Connection, session_id: str) -> DictRow | None:
     cursor = await connection.execute(
-        _SEARCH + "(s.awaits_successor OR " + _STRANDED + ") AND s.session_id = %s FOR NO KEY UPDATE OF s",
+        _SEARCH + "(s.awaits_successor OR " + _ORPHANED_START + ") AND s.session_id = %s FOR NO KEY UPDATE OF s",
         (session_id,),
     )
     return await cursor.fetchone()
@@ -228,7 +230,7 @@ async def give_up(connection: Connection, old: DictRow, error: str, steps: Steps
     return True
 
 
-async def destroy_set_aside(connection: Connection, session_id: str, reason: str) -> bool:
+async def destroy_quarantined(connection: Connection, session_id: str, reason: str) -> bool:
     """A session that was set aside was inspected and is to go; False = it goes already."""
     cursor = await connection.execute(
         "UPDATE sessions SET "
@@ -240,7 +242,7 @@ async def destroy_set_aside(connection: Connection, session_id: str, reason: str
     return await cursor.fetchone() is not None
 
 
-async def destroy_oldest_set_aside(connection: Connection, staging_config_id: str) -> list[DictRow]:
+async def destroy_oldest_quarantined(connection: Connection, staging_config_id: str) -> list[DictRow]:
     """Of the sessions set aside of one config keep the newest `KEPT_PER_CONFIG`; the rows that go."""
     cursor = await connection.execute(
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE session_id IN (SELECT session_id FROM sessions"

@@ -12,7 +12,7 @@ from greenroom.db.database import Database
 
 AWAITED: Final = "k.created > clock_timestamp() - make_interval(secs => k.deadline_s + 10)"
 """Of a row of `session_commands k`: somebody may still wait for its result. What was not begun by then never is."""
-MOST_OPEN: Final = 8
+MAX_OPEN: Final = 8
 """Commands without a result in one session."""
 FRESH_S: Final = 1.0
 """A picture this young is given again: a session is never looked at more often."""
@@ -33,7 +33,7 @@ async def insert_command(
 ) -> str | None:
     """Order a command in a user's running session; returns the Agent's id.
 
-    None when the session is not running or has no user, or when `MOST_OPEN` commands in it have no result yet.
+    None when the session is not running or has no user, or when `MAX_OPEN` commands in it have no result yet.
     """
     rows = await db.write(
         "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, run_as, env, workdir,"
@@ -50,7 +50,7 @@ async def insert_command(
             "env": Jsonb(env),
             "workdir": workdir,
             "deadline_s": deadline_s,
-            "most": MOST_OPEN,
+            "most": MAX_OPEN,
         },
     )
     return rows[0]["agent_id"] if rows else None

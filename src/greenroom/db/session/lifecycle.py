@@ -29,7 +29,7 @@ from greenroom.core.session.states import (
 from greenroom.db.database import Connection, Database
 from greenroom.db.session.transitions import TO
 
-MOST_AT_ONCE: Final = 100
+MAX_AT_ONCE: Final = 100
 """Sessions looked at in one round of expiry; the rest follow in the next one."""
 
 _LIVING: Final = sorted(map(str, COUNTS_FOR_USER))
@@ -166,13 +166,14 @@ SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, s
 
 
 async def read_expiring(db: Database, zone_id: str) -> list[DictRow]:
-    """Users' sessions of the zone whose `expires` has passed, with `now`; what `core.session.expiry.Lived` is made of.
+    """Users' sessions of the zone whose `expires` has passed, with `now`; what `core.session.expiry.SessionLifetime` is
+    made of.
 
     Those that can be stopped or paused only when they run are left out until they do.
     """
     return await db.fetch(
         _EXPIRING + " ORDER BY s.expires LIMIT %(most)s",
-        {"zone_id": zone_id, "living": _LIVING, "most": MOST_AT_ONCE},
+        {"zone_id": zone_id, "living": _LIVING, "most": MAX_AT_ONCE},
     )
 
 

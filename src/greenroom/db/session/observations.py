@@ -12,7 +12,7 @@ from typing import Final, LiteralString
 
 from psycopg.types.json import Jsonb
 
-from greenroom.core.session.observations import HandoverState, Seen, SessionRow
+from greenroom.core.session.observations import HandoverState, ObservedFacts, SessionRow
 from greenroom.core.session.states import RETURNING, TRANSITIONAL, SessionStatus
 from greenroom.db.database import Connection, Database, rows_as
 
@@ -28,7 +28,7 @@ class ReportedSession(SessionRow):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Observation(Seen):
+class Observation(ObservedFacts):
     """What message `seq` of an Agent's process `incarnation` says of a session."""
 
     agent_id: str

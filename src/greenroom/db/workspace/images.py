@@ -45,7 +45,7 @@ FIELDS: Final[tuple[LiteralString, ...]] = (
 )
 """The columns that can be set."""
 
-NAMED_USERS_MAX: Final = 5
+MAX_NAMED_USERS: Final = 5
 
 _JSON: Final = frozenset({"run_config", "exec_config", "volume_mappings", "categories"})
 
@@ -219,5 +219,5 @@ def _counted(names: list[str], noun: str) -> str:
 
 def _some(names: list[str]) -> str:
     different = list(dict.fromkeys(names))
-    more = len(different) - NAMED_USERS_MAX
-    return ", ".join(different[:NAMED_USERS_MAX]) + (f" and {more} more" if more > 0 else "")
+    more = len(different) - MAX_NAMED_USERS
+    return ", ".join(different[:MAX_NAMED_USERS]) + (f" and {more} more" if more > 0 else "")

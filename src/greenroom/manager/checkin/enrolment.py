@@ -10,7 +10,7 @@ from typing import Final
 
 from greenroom.core.errors import IdentityConflict, Invalid, Refused, SetupError, Unauthenticated
 from greenroom.core.fleet.addresses import EDGE_DOMAIN, edge_address, edge_name
-from greenroom.core.fleet.enrolment import Knocks, Newcomer
+from greenroom.core.fleet.enrolment import JoinAttemptLimiter, Newcomer
 from greenroom.core.installation import installation_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -27,8 +27,8 @@ from greenroom.wire.messages import VERSION, EdgeCertificate, EdgeRequest, Regis
 
 EDGE_DAYS: Final = 90
 """Life of an edge gateway's certificate; its Agent has it renewed after two thirds."""
-MOST_NAME: Final = 255
-MOST_REQUEST: Final = 8192
+MAX_NAME_CHARACTERS: Final = 255
+MAX_REQUEST_CHARACTERS: Final = 8192
 
 
 class Enrolment:
@@ -39,7 +39,7 @@ class Enrolment:
         self._me = me
         self._secrets = secrets
         self._logs = logs
-        self._knocks = Knocks()
+        self._knocks = JoinAttemptLimiter()
 
     # Registration ---------------------------------------------------------------------------------------------------
 
@@ -173,7 +173,7 @@ class Enrolment:
             raise IdentityConflict("A newer process has this Agent's identity, or another zone; register again.")
         if not agent.has_edge:
             raise Invalid("The Agent registered without an edge address; set GREENROOM_EDGE_URL and start it again.")
-        if len(message.csr) > MOST_REQUEST:
+        if len(message.csr) > MAX_REQUEST_CHARACTERS:
             raise Invalid("The certificate request is larger than any can be.")
         key = requested_key(message.csr)
         try:
@@ -209,8 +209,10 @@ def _checked(message: Register) -> Register:
     if message.v != VERSION:
         raise Invalid(f"The message has version {message.v}; this Manager speaks version {VERSION}.")
     for name, text in (("hostname", message.hostname), ("machine_id", message.machine_id), ("place", message.place)):
-        if len(text) > MOST_NAME or not (text.isprintable() and text.isascii()):
-            raise Invalid(f"The {name} of the message is longer than {MOST_NAME} characters, or has others than ASCII.")
+        if len(text) > MAX_NAME_CHARACTERS or not (text.isprintable() and text.isascii()):
+            raise Invalid(
+                f"The {name} of the message is longer than {MAX_NAME_CHARACTERS} characters, or has others than ASCII."
+            )
     if message.edge_url:
         edge_address(message.edge_url)
     return message
@@ -218,7 +220,7 @@ def _checked(message: Register) -> Register:
 
 def _printable(text: str) -> str:
     """What may be shown of a text that was not checked."""
-    return "".join(char for char in text if char.isprintable() and char.isascii())[:MOST_NAME]
+    return "".join(char for char in text if char.isprintable() and char.isascii())[:MAX_NAME_CHARACTERS]
 
 
 def _agent_id(proposed: str | None) -> str:

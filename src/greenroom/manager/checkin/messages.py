@@ -15,12 +15,12 @@ from greenroom.wire.messages import VERSION, AssignmentReport, CheckIn, CommandR
 
 _UUID: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
 
-MOST_SESSIONS: Final = 2_000
-MOST_TERM: Final = 2**53
-MOST_TEXT: Final = 64_000
-MOST_DETAILS: Final = 4_000
+MAX_SESSIONS: Final = 2_000
+MAX_TERM: Final = 2**53
+MAX_TEXT: Final = 64_000
+MAX_DETAILS: Final = 4_000
 """Bytes of JSON."""
-MOST_PICTURE_BYTES: Final = 256 << 10
+MAX_PICTURE_BYTES: Final = 256 << 10
 JPEG: Final = b"\xff\xd8\xff"
 
 
@@ -37,7 +37,7 @@ def checked(message: CheckIn) -> CheckIn:
     ids += [report.command_id for o in message.sessions for report in o.commands]
     if wrong := [value for value in ids if not _UUID.fullmatch(value)]:
         raise Invalid(f"{wrong[0][:80]!r} is not an id of this installation.")
-    if len(message.sessions) + len(message.unknown) > MOST_SESSIONS or not 0 <= message.term_seen < MOST_TERM:
+    if len(message.sessions) + len(message.unknown) > MAX_SESSIONS or not 0 <= message.term_seen < MAX_TERM:
         raise Invalid("The message is larger than any Agent's can be.")
     return msgspec.structs.replace(message, sessions=[_clean(observed) for observed in message.sessions])
 
@@ -59,14 +59,14 @@ def _clean_handover(report: AssignmentReport | None) -> AssignmentReport | None:
 
 def _clean_result(report: CommandReport) -> CommandReport:
     """A picture is a JPEG of the usual size or none."""
-    picture = report.picture if len(report.picture) <= MOST_PICTURE_BYTES else b""
+    picture = report.picture if len(report.picture) <= MAX_PICTURE_BYTES else b""
     picture = picture if picture.startswith(JPEG) else b""
     return msgspec.structs.replace(report, output=_text(report.output), picture=picture)
 
 
 def _text(value: str) -> str:
     """Text from inside a container: no NUL, which PostgreSQL cannot store, and not without end; the end is kept."""
-    return value.replace("\0", "")[-MOST_TEXT:]
+    return value.replace("\0", "")[-MAX_TEXT:]
 
 
 def _id(value: str | None) -> str | None:
@@ -75,7 +75,7 @@ def _id(value: str | None) -> str | None:
 
 def _details(line: LogLine) -> dict[str, Any]:
     """What an Agent says beside its sentence, unless it is more than a row has room for."""
-    return line.details if len(msgspec.json.encode(line.details)) <= MOST_DETAILS else {}
+    return line.details if len(msgspec.json.encode(line.details)) <= MAX_DETAILS else {}
 
 
 def named_sessions(message: CheckIn) -> list[str]:

@@ -17,7 +17,7 @@ from greenroom.db.session.observations import HandoverReport, Observation, Repor
 from greenroom.kit.config import ManagerConfig
 from greenroom.manager import moves
 from greenroom.manager.moves import Outcome
-from greenroom.manager.tasks.context import News
+from greenroom.manager.tasks.context import RoundEvents
 from greenroom.wire.messages import CheckIn, Observed
 
 
@@ -144,6 +144,6 @@ class Observations:
 
     async def announce(self, outcome: Outcome) -> None:
         """After the commit."""
-        news = News(self._logs, self._me.zone_name)
+        news = RoundEvents(self._logs, self._me.zone_name)
         moves.announce(outcome, news, self._me.zone_key)
         await news.send(self._db)

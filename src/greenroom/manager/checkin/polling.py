@@ -30,13 +30,13 @@ from greenroom.manager.checkin.answers import Instruction, State
 from greenroom.manager.checkin.commit import Committer
 from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
 from greenroom.manager.metrics import Metrics
-from greenroom.manager.status import Standing, Wakers
+from greenroom.manager.status import ManagerStatus, Wakers
 from greenroom.wire.messages import Answer, CheckIn, digest
 
 log = structlog.get_logger(__name__)
 
 
-MOST_TERMS_AHEAD: Final = 1_000_000
+MAX_TERMS_AHEAD: Final = 1_000_000
 """By how much an Agent may be ahead, after a restore of the database; more is a lie that would use up the terms."""
 
 
@@ -48,7 +48,7 @@ class ManagerLeftError(GreenroomError):
 
 
 @dataclass(slots=True)
-class _Told:
+class _SentState:
     """What one incarnation of an Agent was told by this Manager; forgetting it costs an answer too many, no more."""
 
     incarnation: int
@@ -72,7 +72,7 @@ class CheckIns:
         config: ManagerConfig,
         secrets: Secrets,
         logs: LogWriter,
-        standing: Standing,
+        standing: ManagerStatus,
         wakers: Wakers,
         committer: Committer,
         metrics: Metrics,
@@ -86,7 +86,7 @@ class CheckIns:
         self._standing = standing
         self._wakers = wakers
         self._committer = committer
-        self._told: dict[str, _Told] = {}
+        self._told: dict[str, _SentState] = {}
         self._last: dict[str, State] = {}
 
     # Check-in -------------------------------------------------------------------------------------------------------
@@ -145,13 +145,13 @@ class CheckIns:
             raise IdentityConflict("A newer process has this Agent's identity; register again.")
         if state.agent_zone_id != self._me.zone_id:
             raise IdentityConflict("The Agent belongs to another zone; its credential counts there alone.")
-        if message.term_seen > state.term + MOST_TERMS_AHEAD:
+        if message.term_seen > state.term + MAX_TERMS_AHEAD:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
         return state
 
     async def _read(self, agent_id: str) -> State:
         """The state as it is now, or the last one with `fresh` false while the database is away."""
-        await self._standing.leisure()
+        await self._standing.wait_for_first_round()
         try:
             row = await checkin.read_state(self._db, agent_id, self._me.manager_id)
         except Unavailable:
@@ -204,13 +204,13 @@ class CheckIns:
             or bool(self._ripe(message, told) - told.verdicts)
         )
 
-    def _told_of(self, message: CheckIn) -> _Told:
+    def _told_of(self, message: CheckIn) -> _SentState:
         told = self._told.get(message.agent_id)
         if told is None or told.incarnation != message.incarnation:
-            told = self._told[message.agent_id] = _Told(message.incarnation)
+            told = self._told[message.agent_id] = _SentState(message.incarnation)
         return told
 
-    def _ripe(self, message: CheckIn, told: _Told) -> frozenset[str]:
+    def _ripe(self, message: CheckIn, told: _SentState) -> frozenset[str]:
         """Unknown containers whose grace period is over."""
         now_s = boottime_s()
         told.asked_at_s = {session_id: told.asked_at_s.get(session_id, now_s) for session_id in message.unknown}
@@ -247,7 +247,7 @@ class CheckIns:
         told.verdicts = frozenset(verdicts)
         return answers.with_verdicts(answer, verdicts)
 
-    def _deliver(self, told: _Told, instructions: Iterable[Instruction]) -> None:
+    def _deliver(self, told: _SentState, instructions: Iterable[Instruction]) -> None:
         """Count what the Agent hears for the first time; of what was said before it came here nothing is known."""
         if told.generations is None:
             return
@@ -256,7 +256,7 @@ class CheckIns:
             if not is_told:
                 self._metrics.instruction_seconds.labels(one.kind).observe(max(0.0, one.age_s))
 
-    async def _verdicts(self, message: CheckIn, told: _Told) -> dict[str, observations.Verdict]:
+    async def _verdicts(self, message: CheckIn, told: _SentState) -> dict[str, observations.Verdict]:
         if not message.unknown:
             return {}
         self._ripe(message, told)

@@ -12,10 +12,10 @@ from greenroom.db.fleet.leases import guarded
 from greenroom.db.session.lifecycle import await_return
 from greenroom.db.session.sessions import end_sessions
 from greenroom.kit.stops import stop
-from greenroom.manager.tasks.context import News, PrimaryContext
+from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 
 
-async def run_agents(ctx: PrimaryContext, news: News) -> None:
+async def run_agents(ctx: PrimaryContext, news: RoundEvents) -> None:
     """Draw the conclusions from what was heard of Agents."""
     agents = [AgentReport(**row) for row in await db_liveness.read_agents(ctx.db, ctx.zone_id)]
     names = {agent.agent_id: agent.hostname or agent.agent_id for agent in agents}
@@ -26,9 +26,9 @@ async def run_agents(ctx: PrimaryContext, news: News) -> None:
     if plan:
         await stop("primary.after_check")
     for action in plan:
-        if ctx.tasks.troubles.rests("agents", action.agent_id):
+        if ctx.tasks.failures.in_backoff("agents", action.agent_id):
             continue
-        async with ctx.tasks.apart("agents", action.agent_id):
+        async with ctx.tasks.isolated("agents", action.agent_id):
             if isinstance(action, SessionsLost):
                 await _lose(ctx, action, news)
             else:
@@ -36,7 +36,7 @@ async def run_agents(ctx: PrimaryContext, news: News) -> None:
     await _end_of_dead(ctx, news)
 
 
-async def _move(ctx: PrimaryContext, action: AgentMove, name: str, news: News) -> None:
+async def _move(ctx: PrimaryContext, action: AgentMove, name: str, news: RoundEvents) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
         rows = await _moved(ctx, connection, action, name)
@@ -68,14 +68,14 @@ async def _moved(
     return []
 
 
-async def _lose(ctx: PrimaryContext, action: SessionsLost, news: News) -> None:
+async def _lose(ctx: PrimaryContext, action: SessionsLost, news: RoundEvents) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         rows = await db_liveness.mark_lost(connection, action.agent_id, action.reason)
     for row in rows:
         news.moved(row, action.reason, "WARNING")
 
 
-async def _end_of_dead(ctx: PrimaryContext, news: News) -> None:
+async def _end_of_dead(ctx: PrimaryContext, news: RoundEvents) -> None:
     """Nobody will confirm these any more; a container that returns with its Agent gets the verdict destroy."""
     session_ids = await db_liveness.read_endable_of_dead(ctx.db, ctx.zone_id)
     if not session_ids:
@@ -86,7 +86,7 @@ async def _end_of_dead(ctx: PrimaryContext, news: News) -> None:
         news.moved({"session_id": session_id, "status": "deleted"}, "its Agent is dead")
 
 
-async def run_offers(ctx: PrimaryContext, news: News) -> None:
+async def run_offers(ctx: PrimaryContext, news: RoundEvents) -> None:
     """Make what Agents offer follow what they report and what administrators override."""
     offers = await db_liveness.changed_offers(ctx.db, ctx.zone_id, ctx.config.cpu_overcommit)
     if not offers:
@@ -100,7 +100,7 @@ async def run_offers(ctx: PrimaryContext, news: News) -> None:
     news.add("agents:")
 
 
-async def run_reconcile(ctx: PrimaryContext, news: News) -> None:
+async def run_reconcile(ctx: PrimaryContext, news: RoundEvents) -> None:
     """Make what is counted as reserved agree with the sessions; looked at without lock, corrected under it."""
     suspects = _corrections(await db_liveness.read_allocations(ctx.db, ctx.zone_id))
     if not suspects:

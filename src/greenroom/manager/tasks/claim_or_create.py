@@ -18,14 +18,14 @@ from psycopg.rows import DictRow
 from greenroom.core.errors import Invalid, SetupError
 from greenroom.core.launch.eviction import Room, Unready, room_reason, rooms
 from greenroom.core.launch.placement import AgentView, Placement, PlacementRequest, place, session_of
-from greenroom.core.launch.plan import Attempt, Miss, TraceStep, missed, placement_misses, pool_miss, used
+from greenroom.core.launch.plan import Attempt, Miss, TraceStep, failed_steps, placement_misses, pool_miss, success_step
 from greenroom.core.launch.replacement import Failed, continued, failure_line, no_agent_misses, others_first, without
 from greenroom.core.session.expiry import Clocks, stored_clocks
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.core.workspace.spec_builder import (
     ImageFacts,
     LaunchExtras,
-    fingerprint,
+    config_hash_of,
     in_zone,
     on_demand_spec,
     reissued,
@@ -52,7 +52,7 @@ class NoLongerWaitingError(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PlacedSession:
     """The session a user gets in the place of the one that failed; `yielding` are staged ones that made room for it."""
 
     session_id: str
@@ -84,7 +84,7 @@ class Search:
 
 async def claim_another(
     ctx: PrimaryContext, search: Search, attempt: Attempt, trace: Sequence[TraceStep]
-) -> Found | list[Miss]:
+) -> PlacedSession | list[Miss]:
     """Assign a staged session of the attempt's pool, or say why there is none; `trace` is that of the search so far.
 
     Raises:
@@ -94,12 +94,12 @@ async def claim_another(
     pool, zone, row = attempt.pool, attempt.zone, search.row
     if pool is None:
         raise AssertionError("a staged attempt without misses has a pool")
-    config_hash = fingerprint(search.image, zone.facts, pool.permissions, pool.revision)
+    config_hash = config_hash_of(search.image, zone.facts, pool.permissions, pool.revision)
     reason = f"A staged session of zone {zone.zone_name} was assigned in its place."
     async with guarded(ctx.db, ctx.fence) as connection:
         await replacement.lock_user(connection, row["user_id"])
         async with connection.transaction() as undone:
-            old = await _taken_off(connection, search)
+            old = await _detach_user(connection, search)
             claimed = await replacement.claim_next(
                 connection,
                 old,
@@ -116,9 +116,9 @@ async def claim_another(
                 claimed["session_id"],
                 outcome="staged",
                 zone_id=zone.zone_id,
-                steps=search.steps([*trace, used(attempt, pool.staging_config_id, reason)]),
+                steps=search.steps([*trace, success_step(attempt, pool.staging_config_id, reason)]),
             )
-            return Found(claimed["session_id"], claimed["agent_id"], attempt)
+            return PlacedSession(claimed["session_id"], claimed["agent_id"], attempt)
     contents = await read_contents(
         ctx.db, user_id=row["user_id"], staging_config_id=pool.staging_config_id, config_hash=config_hash
     )
@@ -127,7 +127,7 @@ async def claim_another(
 
 async def make_another(
     ctx: PrimaryContext, search: Search, attempt: Attempt, trace: Sequence[TraceStep]
-) -> Found | list[Miss]:
+) -> PlacedSession | list[Miss]:
     """Create a session in the attempt's zone, or say why no Agent takes it; `trace` is that of the search so far.
 
     Raises:
@@ -143,7 +143,7 @@ async def make_another(
     agents = [row_mapping.agent_view(agent) for agent in await read_agents(ctx.db, zone.zone_id, wanted.image)]
     placement = _on_others(search, place(agents, wanted, zone.load_balancing_strategy))
     unready = [] if placement.candidates else await read_unready(ctx.db, zone.zone_id)
-    before = [*trace, *missed(attempt, placement_misses(zone, placement))]
+    before = [*trace, *failed_steps(attempt, placement_misses(zone, placement))]
     async with guarded(ctx.db, ctx.fence) as connection:
         await replacement.lock_user(connection, row["user_id"])
         for room in rooms(placement, wanted, unready):
@@ -156,13 +156,13 @@ async def make_another(
                     raise Rollback(undone)
                 await replacement.supersede(
                     connection,
-                    await _taken_off(connection, search),
+                    await _detach_user(connection, search),
                     new.session_id,
                     outcome="on_demand",
                     zone_id=zone.zone_id,
-                    steps=search.steps([*before, used(attempt, agent.hostname, reason)]),
+                    steps=search.steps([*before, success_step(attempt, agent.hostname, reason)]),
                 )
-                return Found(new.session_id, agent.agent_id, attempt, room.yielding)
+                return PlacedSession(new.session_id, agent.agent_id, attempt, room.yielding)
     slow = search.failed.slow and not search.failed.handover
     return no_agent_misses(placement, zone.zone_name, " on another machine" if slow else "")
 
@@ -175,14 +175,14 @@ async def _lock(connection: Connection, search: Search, room: Room) -> None:
         await lock_sessions(connection, ids)
 
 
-async def _taken_off(connection: Connection, search: Search) -> DictRow:
+async def _detach_user(connection: Connection, search: Search) -> DictRow:
     """The failed session without its user: kept for inspection after a hand-over, destroyed after a start."""
     session_id, failed = search.row["session_id"], search.failed
     if failed.handover:
-        old = await replacement.set_aside(connection, session_id)
+        old = await replacement.quarantine(connection, session_id)
     else:
         reason = f"It could not start ({failed.cause.rstrip('.')}); another session takes its place."
-        old = await replacement.put_away(connection, session_id, failed.cause, reason)
+        old = await replacement.discard_failed_start(connection, session_id, failed.cause, reason)
     if old is None:
         raise NoLongerWaitingError
     return old

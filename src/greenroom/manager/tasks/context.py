@@ -40,7 +40,7 @@ class PrimaryContext:
     """This Manager's own."""
 
 
-class News:
+class RoundEvents:
     """Collects the notifications of one round; `send` after the commits."""
 
     def __init__(self, logs: LogWriter, zone_name: str) -> None:

@@ -12,7 +12,7 @@ from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.installation import installation_of
 from greenroom.core.session import deadlines as core_deadlines
 from greenroom.core.session.deadlines import ActionKind, Overdue, Waiting, Watch
-from greenroom.core.session.expiry import Expiry, ExpiryAction, Lived, plan, stored_clocks
+from greenroom.core.session.expiry import Expiry, ExpiryAction, SessionLifetime, plan, stored_clocks
 from greenroom.core.session.states import SessionStatus, Want
 from greenroom.db.database import Connection
 from greenroom.db.diagnostics.logs import Level
@@ -24,13 +24,13 @@ from greenroom.db.session.lifecycle import take_back
 from greenroom.db.session.observations import read_missed
 from greenroom.kit.stops import stop
 from greenroom.manager import moves
-from greenroom.manager.tasks.context import News, PrimaryContext
+from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 
 POOL_FAILED_KEEP_S: Final = 300.0
 """Seconds a failed staged session stays when its pool did not put it away."""
 
 
-async def run_deadlines(ctx: PrimaryContext, news: News) -> None:
+async def run_deadlines(ctx: PrimaryContext, news: RoundEvents) -> None:
     """Act on every session whose time in a transitional status is over."""
     plan = _planned(await db_deadlines.read_waiting(ctx.db, ctx.zone_id), ctx)
     if not plan:
@@ -41,7 +41,7 @@ async def run_deadlines(ctx: PrimaryContext, news: News) -> None:
         await stop("primary.in_guard")
         rows = await db_deadlines.lock_waiting(connection, ctx.zone_id, [action.session_id for action in plan])
         for action in _planned(rows, ctx):
-            async with ctx.tasks.apart("deadlines", action.session_id, within=connection):
+            async with ctx.tasks.isolated("deadlines", action.session_id, within=connection):
                 row = await _act(connection, action)
                 if row is not None:
                     done.append((action, row))
@@ -73,7 +73,7 @@ def _planned(rows: list[dict[str, Any]], ctx: PrimaryContext) -> list[Overdue]:
     waiting = [_waiting(row) for row in rows]
     watch = Watch(ctx.config.handover_received_s, ctx.lateness)
     made = core_deadlines.plan(waiting, rows[0]["now"], quiet=ctx.quiet, watch=watch)
-    return [action for action in made if not ctx.tasks.troubles.rests("deadlines", action.session_id)]
+    return [action for action in made if not ctx.tasks.failures.in_backoff("deadlines", action.session_id)]
 
 
 def _waiting(row: dict[str, Any]) -> Waiting:
@@ -82,7 +82,7 @@ def _waiting(row: dict[str, Any]) -> Waiting:
     return Waiting(status=SessionStatus(row["status"]), want=Want(row["want"]), lateness=lateness, **fields)
 
 
-async def run_missed_moves(ctx: PrimaryContext, news: News) -> None:
+async def run_missed_moves(ctx: PrimaryContext, news: RoundEvents) -> None:
     """Decide again about sessions that wait although what they wait for was reported.
 
     This brings `unreachable` and `lost` sessions back with their Agent, and is the net under the group commit.
@@ -97,7 +97,7 @@ async def run_missed_moves(ctx: PrimaryContext, news: News) -> None:
     moves.announce(outcome, news, ctx.fence.zone_key)
 
 
-async def run_recovered(ctx: PrimaryContext, news: News) -> None:
+async def run_recovered(ctx: PrimaryContext, news: RoundEvents) -> None:
     """End what was set aside because it was slow and answers again: there is nothing to inspect, and it takes up room.
 
     It does not go back to its pool: it was assigned to somebody, and such a session is never claimable again.
@@ -118,7 +118,7 @@ async def run_recovered(ctx: PrimaryContext, news: News) -> None:
         news.add(f"session:{row['session_id']}", f"agent:{row['agent_id']}", f"zone:{ctx.fence.zone_key}")
 
 
-async def run_cleanup(ctx: PrimaryContext, news: News) -> None:
+async def run_cleanup(ctx: PrimaryContext, news: RoundEvents) -> None:
     """Put failed sessions away after a while, and forget those that ended long ago."""
     kept_s = installation_of(await stored_settings(ctx.db)).failed_session_retention_s
     async with guarded(ctx.db, ctx.fence) as connection:
@@ -147,7 +147,7 @@ async def run_expiry(ctx: PrimaryContext) -> None:
         rows = await lifecycle.lock_expiring(connection, ctx.zone_id, [row["session_id"] for row in looked_at])
         names = {row["session_id"]: row["username"] for row in rows}
         for expiry in _planned_expiry(rows, ctx):
-            async with ctx.tasks.apart("expiry", expiry.session_id, within=connection):
+            async with ctx.tasks.isolated("expiry", expiry.session_id, within=connection):
                 row = await _apply(connection, expiry)
                 if row is not None:
                     done.append((expiry, row | {"username": names[expiry.session_id]}))
@@ -169,7 +169,7 @@ async def run_expiry(ctx: PrimaryContext) -> None:
 
 def _planned_expiry(rows: list[dict[str, Any]], ctx: PrimaryContext) -> list[Expiry]:
     made = plan([_lived(row) for row in rows], rows[0]["now"], quiet=ctx.quiet) if rows else []
-    return [expiry for expiry in made if not ctx.tasks.troubles.rests("expiry", expiry.session_id)]
+    return [expiry for expiry in made if not ctx.tasks.failures.in_backoff("expiry", expiry.session_id)]
 
 
 async def _apply(connection: Connection, expiry: Expiry) -> dict[str, Any] | None:
@@ -178,8 +178,8 @@ async def _apply(connection: Connection, expiry: Expiry) -> dict[str, Any] | Non
     return await lifecycle.rest(connection, expiry.session_id, expiry.action, expiry.reason)
 
 
-def _lived(row: dict[str, Any]) -> Lived:
-    return Lived(
+def _lived(row: dict[str, Any]) -> SessionLifetime:
+    return SessionLifetime(
         session_id=row["session_id"],
         status=SessionStatus(row["status"]),
         expires=row["expires"],

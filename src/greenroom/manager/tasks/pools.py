@@ -28,9 +28,9 @@ from greenroom.core.pool.model import (
     Shortfall,
     config_title,
 )
-from greenroom.core.pool.plan import MOST_CREATES, plan
+from greenroom.core.pool.plan import MAX_CREATES, plan
 from greenroom.core.session.states import SessionStatus
-from greenroom.core.workspace.spec_builder import fingerprint, staged_spec
+from greenroom.core.workspace.spec_builder import config_hash_of, staged_spec
 from greenroom.db import row_mapping
 from greenroom.db.database import Connection
 from greenroom.db.diagnostics.logs import Level
@@ -51,7 +51,7 @@ def snapshot_of(config: DictRow, rows: PoolRows) -> PoolSnapshot:
     """
     config_id = config["staging_config_id"]
     image, zone = row_mapping.image_facts(rows.images[config["image_id"]]), row_mapping.zone_facts(rows.zone)
-    config_hash = fingerprint(image, zone, row_mapping.staged_permissions(config), config["revision"])
+    config_hash = config_hash_of(image, zone, row_mapping.staged_permissions(config), config["revision"])
     broken = [
         row
         for row in rows.broken.get(config_id, ())
@@ -130,9 +130,9 @@ async def run_pools(ctx: PrimaryContext) -> None:
         rows = await snapshots.read_pools(connection, ctx.zone_id, configs)
     for config in configs:
         staging_config_id = str(config["staging_config_id"])
-        if ctx.tasks.troubles.rests("pools", staging_config_id):
+        if ctx.tasks.failures.in_backoff("pools", staging_config_id):
             continue
-        async with ctx.tasks.apart("pools", staging_config_id):
+        async with ctx.tasks.isolated("pools", staging_config_id):
             if _needs_something(config, rows):
                 await run_pool(ctx, staging_config_id)
         await asyncio.sleep(0)  # many plans in a row are not to keep Agents waiting
@@ -146,8 +146,8 @@ async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]
         Unavailable: the database cannot be reached.
     """
     for staging_config_id in staging_config_ids:
-        if not ctx.tasks.troubles.rests("pools", staging_config_id):
-            async with ctx.tasks.apart("pools", staging_config_id):
+        if not ctx.tasks.failures.in_backoff("pools", staging_config_id):
+            async with ctx.tasks.isolated("pools", staging_config_id):
                 await run_pool(ctx, staging_config_id)
 
 
@@ -187,7 +187,7 @@ def _is_news(config: DictRow, made: PoolPlan) -> bool:
 def _goes_on(made: PoolPlan) -> bool:
     """Whether the next plan may find more to do at once; after a few creations it first has to hear what becomes of
     them."""
-    return len(made.creates) == MOST_CREATES or len(made.creates) < len(made.actions)
+    return len(made.creates) == MAX_CREATES or len(made.creates) < len(made.actions)
 
 
 async def _apply(

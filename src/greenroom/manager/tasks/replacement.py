@@ -10,13 +10,19 @@ import structlog
 from psycopg.rows import DictRow
 
 from greenroom.core.errors import Invalid, ProfileInUse
-from greenroom.core.launch.plan import Attempt, Miss, TraceStep, missed, passed_over
+from greenroom.core.launch.plan import Attempt, Miss, TraceStep, failed_steps, skipped_steps
 from greenroom.core.launch.replacement import Failed, failure, final_error, plan_successor, rest_s, unheard
 from greenroom.core.session.states import SessionStatus
 from greenroom.db import row_mapping
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.launch import replacement
-from greenroom.manager.tasks.claim_or_create import Found, NoLongerWaitingError, Search, claim_another, make_another
+from greenroom.manager.tasks.claim_or_create import (
+    NoLongerWaitingError,
+    PlacedSession,
+    Search,
+    claim_another,
+    make_another,
+)
 from greenroom.manager.tasks.context import PrimaryContext
 
 log = structlog.get_logger(__name__)
@@ -30,15 +36,15 @@ async def run_successors(ctx: PrimaryContext) -> None:
         Unavailable: the database cannot be reached.
     """
     for row in await replacement.read_waiting(ctx.db, ctx.zone_id):
-        if ctx.tasks.troubles.rests("successors", row["session_id"]):
+        if ctx.tasks.failures.in_backoff("successors", row["session_id"]):
             continue
         if row["failed_s"] < rest_s(failed_of(row), row["session_id"]):
             continue
-        async with ctx.tasks.apart("successors", row["session_id"]):
+        async with ctx.tasks.isolated("successors", row["session_id"]):
             await _run_successor(ctx, row)
 
 
-async def run_stranded(ctx: PrimaryContext) -> None:
+async def run_orphaned_starts(ctx: PrimaryContext) -> None:
     """Start elsewhere what users wait for on Agents that went missing, rather than wait for its deadline.
 
     Where nobody else takes such a session it stays as it is: its Agent may be back in time.
@@ -49,16 +55,16 @@ async def run_stranded(ctx: PrimaryContext) -> None:
     """
     if ctx.quiet:
         return
-    for row in await replacement.read_stranded(ctx.db, ctx.zone_id):
-        if ctx.tasks.troubles.rests("stranded", row["session_id"]):
+    for row in await replacement.read_orphaned_starts(ctx.db, ctx.zone_id):
+        if ctx.tasks.failures.in_backoff("stranded", row["session_id"]):
             continue
-        async with ctx.tasks.apart("stranded", row["session_id"]):
+        async with ctx.tasks.isolated("stranded", row["session_id"]):
             await _run_successor(ctx, row)
 
 
 async def _run_successor(ctx: PrimaryContext, row: DictRow) -> None:
     failed = failed_of(row)
-    way = await replacement.read_way(ctx.db, row["image_id"])
+    way = await replacement.read_launch_targets(ctx.db, row["image_id"])
     search = Search(row, failed, row_mapping.image_facts(way["image"]), _last_line(row))
     zones = [row_mapping.launch_zone(zone) for zone in way["zones"]]
     begins_in = row["current_zone_id"] if row["current_zone_id"] in {z.zone_id for z in zones} else row["zone_id"]
@@ -80,7 +86,7 @@ async def _run_successor(ctx: PrimaryContext, row: DictRow) -> None:
 async def _keep_few(ctx: PrimaryContext, staging_config_id: str) -> None:
     """After the successor's Agent was told: nobody waits for this."""
     async with guarded(ctx.db, ctx.fence) as connection:
-        gone = await replacement.destroy_oldest_set_aside(connection, staging_config_id)
+        gone = await replacement.destroy_oldest_quarantined(connection, staging_config_id)
     if gone:
         await ctx.db.notify(*(f"{name}:{row[f'{name}_id']}" for row in gone for name in ("session", "agent")))
 
@@ -121,20 +127,22 @@ def _last_line(row: DictRow) -> TraceStep:
 
 async def _find(
     ctx: PrimaryContext, search: Search, attempts: tuple[Attempt, ...], trace: list[TraceStep]
-) -> Found | None:
+) -> PlacedSession | None:
     """Try one after the other; what came of each is added to the trace."""
     for attempt in attempts:
         if attempt.misses:
-            trace += passed_over(attempt)
+            trace += skipped_steps(attempt)
             continue
         found = await _try(ctx, search, attempt, trace)
-        if isinstance(found, Found):
+        if isinstance(found, PlacedSession):
             return found
-        trace += missed(attempt, found)
+        trace += failed_steps(attempt, found)
     return None
 
 
-async def _try(ctx: PrimaryContext, search: Search, attempt: Attempt, trace: list[TraceStep]) -> Found | list[Miss]:
+async def _try(
+    ctx: PrimaryContext, search: Search, attempt: Attempt, trace: list[TraceStep]
+) -> PlacedSession | list[Miss]:
     try_it = claim_another if attempt.staged else make_another
     try:
         return await try_it(ctx, search, attempt, trace)
@@ -157,7 +165,7 @@ async def _give_up(ctx: PrimaryContext, search: Search, trace: list[TraceStep]) 
         return await replacement.give_up(connection, row, error, search.steps(trace))
 
 
-async def _notify(ctx: PrimaryContext, old: DictRow, found: Found | None, zone_keys: dict[str, int]) -> None:
+async def _notify(ctx: PrimaryContext, old: DictRow, found: PlacedSession | None, zone_keys: dict[str, int]) -> None:
     """Tell the Agents concerned, the pages that look on, and the Primary whose pool has one less."""
     events = {f"session:{old['session_id']}", f"agent:{old['agent_id']}"}
     if old["staging_config_id"] is not None:
@@ -172,7 +180,7 @@ async def _notify(ctx: PrimaryContext, old: DictRow, found: Found | None, zone_k
     await ctx.db.notify(*sorted(events))
 
 
-def _log(ctx: PrimaryContext, search: Search, found: Found | None, trace: list[TraceStep]) -> None:
+def _log(ctx: PrimaryContext, search: Search, found: PlacedSession | None, trace: list[TraceStep]) -> None:
     old, failed = search.row, search.failed
     ctx.logs.write(
         "ERROR" if found is None else "WARNING",
@@ -188,7 +196,7 @@ def _log(ctx: PrimaryContext, search: Search, found: Found | None, trace: list[T
         _log_yielding(ctx, old, found)
 
 
-def _log_yielding(ctx: PrimaryContext, old: DictRow, found: Found) -> None:
+def _log_yielding(ctx: PrimaryContext, old: DictRow, found: PlacedSession) -> None:
     for gone in found.yielding:
         ctx.logs.write(
             "INFO",
@@ -201,7 +209,7 @@ def _log_yielding(ctx: PrimaryContext, old: DictRow, found: Found) -> None:
         )
 
 
-def _outcome(old: DictRow, found: Found | None, trace: list[TraceStep]) -> str:
+def _outcome(old: DictRow, found: PlacedSession | None, trace: list[TraceStep]) -> str:
     if found is not None:
         zone = found.attempt.zone
         where = "" if zone.zone_id == old["zone_id"] else f" in zone {zone.zone_name}"

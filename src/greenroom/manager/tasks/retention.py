@@ -18,9 +18,9 @@ from greenroom.core.installation import installation_of
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.fleet import managers
-from greenroom.db.fleet.leases import hold
+from greenroom.db.fleet.leases import lock_lease
 from greenroom.db.installation import stored_settings
-from greenroom.manager.tasks.context import News, PrimaryContext
+from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 
 log = structlog.get_logger(__name__)
 
@@ -62,7 +62,7 @@ class Retention:
             log.info("rows that need not be kept any longer were deleted", **deleted)
 
 
-async def run_records(ctx: PrimaryContext, news: News) -> None:
+async def run_records(ctx: PrimaryContext, news: RoundEvents) -> None:
     """Remove what `core.fleet.liveness.departed` names; a Manager that came back meanwhile stays.
 
     Raises:
@@ -74,16 +74,16 @@ async def run_records(ctx: PrimaryContext, news: News) -> None:
         return
     records = [ManagerRecord(**row) for row in await managers.read_records(ctx.db, ctx.zone_id)]
     for removal in departed(records, keep_days):
-        if ctx.tasks.troubles.rests("records", removal.instance_id):
+        if ctx.tasks.failures.in_backoff("records", removal.instance_id):
             continue
-        async with ctx.tasks.apart("records", removal.instance_id):
+        async with ctx.tasks.isolated("records", removal.instance_id):
             await _remove(ctx, removal, keep_days, news)
 
 
-async def _remove(ctx: PrimaryContext, removal: Removal, keep_days: float, news: News) -> None:
+async def _remove(ctx: PrimaryContext, removal: Removal, keep_days: float, news: RoundEvents) -> None:
     async with ctx.db.transaction() as connection:
         await managers.lock_zones(connection)  # comes before the lease in the order of locks, so not `guarded`
-        await hold(connection, ctx.fence)
+        await lock_lease(connection, ctx.fence)
         removed = await managers.remove_record(connection, removal.manager_id, keep_days)
     if removed:
         news.log("INFO", "manager-removed", f"the record of {removal.instance_id} was removed: {removal.reason}")

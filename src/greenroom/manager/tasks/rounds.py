@@ -16,16 +16,16 @@ import structlog
 from greenroom.core.errors import GreenroomError
 from greenroom.kit.clock import boottime_s
 from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
-from greenroom.manager.tasks.context import News, PrimaryContext
+from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 from greenroom.manager.tasks.deadlines import run_cleanup, run_deadlines, run_expiry, run_missed_moves, run_recovered
 from greenroom.manager.tasks.pools import run_named_pools, run_pools
-from greenroom.manager.tasks.replacement import run_stranded, run_successors
+from greenroom.manager.tasks.replacement import run_orphaned_starts, run_successors
 from greenroom.manager.tasks.retention import run_records
 
 UPKEEP_S: Final = 5.0
 """Between two rounds that also count and clean up."""
 
-Task = Callable[[PrimaryContext, News], Awaitable[None]]
+Task = Callable[[PrimaryContext, RoundEvents], Awaitable[None]]
 
 TASKS: Final[dict[str, Task]] = {
     "agents": run_agents,
@@ -38,7 +38,7 @@ TASKS: Final[dict[str, Task]] = {
 }
 """Of every round, in this order."""
 UPKEEP: Final[dict[str, Task]] = {
-    "stranded": lambda ctx, _: run_stranded(ctx),
+    "stranded": lambda ctx, _: run_orphaned_starts(ctx),
     "reconcile": run_reconcile,
     "recovered": run_recovered,
     "cleanup": run_cleanup,
@@ -65,7 +65,7 @@ class PrimaryRounds:
         if ctx.fence.term != self._term:
             await ctx.db.notify(f"lease:{ctx.fence.zone_key}")  # Agents that others answer come here now
             self._term = ctx.fence.term
-        news = News(ctx.logs, ctx.zone_name)
+        news = RoundEvents(ctx.logs, ctx.zone_name)
         try:
             await _run(TASKS, ctx, news)
             if boottime_s() - self._upkeep_at_s >= UPKEEP_S:
@@ -73,20 +73,20 @@ class PrimaryRounds:
                 await _run(UPKEEP, ctx, news)
         finally:
             await news.send(ctx.db)
-        if all(ctx.tasks.troubles.stops(name) for name in TASKS):
+        if all(ctx.tasks.failures.stops(name) for name in TASKS):
             raise GreenroomError("None of the Primary's tasks can be done.")
 
 
-async def _run(tasks: dict[str, Task], ctx: PrimaryContext, news: News) -> None:
+async def _run(tasks: dict[str, Task], ctx: PrimaryContext, news: RoundEvents) -> None:
     for name, task in tasks.items():
-        if not ctx.tasks.troubles.rests(name):
-            async with ctx.tasks.apart(name):
+        if not ctx.tasks.failures.in_backoff(name):
+            async with ctx.tasks.isolated(name):
                 await task(ctx, news)
 
 
 log = structlog.get_logger(__name__)
 
-MOST_S: Final = 10.0
+MAX_S: Final = 10.0
 """For the pools named together: whatever hangs here is given up, and does not keep those named later waiting."""
 
 
@@ -98,7 +98,7 @@ class Refill:
         most_s: how long the plans of the pools named together may take.
     """
 
-    def __init__(self, context: Callable[[], PrimaryContext | None], most_s: float = MOST_S) -> None:
+    def __init__(self, context: Callable[[], PrimaryContext | None], most_s: float = MAX_S) -> None:
         self._context = context
         self._most_s = most_s
         self._wanted: set[str] = set()
@@ -116,7 +116,7 @@ class Refill:
             self._woken.clear()
             wanted, self._wanted = self._wanted, set()
             ctx = self._context()
-            if ctx is None or ctx.tasks.troubles.rests("pools"):
+            if ctx is None or ctx.tasks.failures.in_backoff("pools"):
                 continue
             try:
                 async with asyncio.timeout(self._most_s):

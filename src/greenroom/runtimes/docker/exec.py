@@ -11,7 +11,7 @@ from aiodocker.containers import DockerContainer
 
 from greenroom.core.workspace.exec_config import spells_root
 from greenroom.core.workspace.session_spec import Exec
-from greenroom.runtimes.contract import OUTPUT_MAX, ExecResult, StartError, cut_output
+from greenroom.runtimes.contract import MAX_OUTPUT, ExecResult, StartError, cut_output
 from greenroom.runtimes.docker.mounts import refuse_root
 from greenroom.runtimes.docker.spec import CHOSEN
 
@@ -32,7 +32,7 @@ class _Output:
         while (message := await stream.read_out()) is not None:
             self.received_bytes += len(message.data)
             self._data += message.data
-            del self._data[: -4 * OUTPUT_MAX]
+            del self._data[: -4 * MAX_OUTPUT]
 
     @property
     def text(self) -> str:
@@ -40,7 +40,7 @@ class _Output:
         return cut_output(self._data.decode(errors="replace"))
 
 
-async def attend(execution: Any, command: Exec) -> ExecResult:
+async def collect_output(execution: Any, command: Exec) -> ExecResult:
     """Start a command, and stay with it until its end or its deadline; then as long as its output may still come.
 
     Args:
@@ -112,7 +112,7 @@ async def run_exec(docker: Any, found: Mapping[str, Any], command: Exec) -> Exec
     execution: Any = await container.exec(
         list(command.argv), user=command.user or "", environment=environment, workdir=command.workdir
     )
-    return await attend(execution, command)
+    return await collect_output(execution, command)
 
 
 def withheld(command: Exec, found: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, str | None]:

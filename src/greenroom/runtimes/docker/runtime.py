@@ -20,7 +20,7 @@ import structlog
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
 from greenroom.runtimes.contract import (
-    LOGS_MAX,
+    MAX_LOGS,
     PROBE_TIMEOUT_S,
     Capacity,
     Container,
@@ -285,7 +285,7 @@ class DockerRuntime:
                 written = await self._handle(session_id).log(stdout=True, stderr=True, tail=lines)
             except (ContainerMissing, ContainerConflict):
                 return ""
-        return cut_output("".join(written), LOGS_MAX)
+        return cut_output("".join(written), MAX_LOGS)
 
     async def events(self) -> AsyncIterator[Event]:
         """See `base.Runtime`."""

@@ -30,8 +30,8 @@ POLICY: Final = "greenroom.filter-policy"
 PAGE_PORT: Final = "greenroom.page-port"
 """On sessions under a web filter, whose page is not published: its port in the container."""
 
-PIDS_MAX: Final = 512
-OPEN_FILES_MAX: Final = 16384
+MAX_PIDS: Final = 512
+MAX_OPEN_FILES: Final = 16384
 SHM_BYTES: Final = 512 << 20
 
 
@@ -99,10 +99,10 @@ def container_config(
         "CapAdd": override.pop("cap_add", []),
         "SecurityOpt": ["no-new-privileges"],
         "Privileged": False,
-        "PidsLimit": PIDS_MAX,
+        "PidsLimit": MAX_PIDS,
         "Memory": spec.memory_bytes,
         "MemorySwap": spec.memory_bytes,
-        "Ulimits": [{"Name": "nofile", "Soft": OPEN_FILES_MAX, "Hard": OPEN_FILES_MAX}],
+        "Ulimits": [{"Name": "nofile", "Soft": MAX_OPEN_FILES, "Hard": MAX_OPEN_FILES}],
         "ShmSize": override.pop("shm_size", SHM_BYTES),
         "Dns": override.pop("dns", []),
         "Tmpfs": {path: options for path, options in override.pop("tmpfs", {}).items() if path not in mounted},
