@@ -46,7 +46,10 @@ def test_what_was_measured_is_expected():
 
 
 def test_what_cannot_be_launched_now_says_why_without_naming_machines():
-    assert told(agents={"here": [agent(cores=0.5)]}) == Prospect(False, None, NOT_NOW["no_capacity"])
+    full = agent(cores_allocated=agent().cores)
+    assert told(agents={"here": [full]}) == Prospect(False, None, NOT_NOW["no_capacity"])
+    assert told(agents={"here": [agent(cores=0.5)]}) == Prospect(False, None, NOT_NOW["too_large"])
+    assert told(agents={"here": [agent(cores=0.5), full]}).reason == NOT_NOW["no_capacity"], "waiting helps"
     away = told(agents={"here": [agent(status="missing")]})
     assert away == Prospect(False, None, NOT_NOW["agent_missing"])
     absent = {"desktop": {"a": {"image_state": "absent"}}}

@@ -29,7 +29,7 @@ from greenroom.kit import log
 from greenroom.kit.log import console
 from greenroom.kit.passwords import hash_password
 from greenroom.up import health, instance
-from greenroom.up.describe import describe
+from greenroom.up.describe import describe, pids_by_role
 from greenroom.up.doctor import Finding, docker_warnings, examine, room, warnings
 from greenroom.up.layout import Layout, check_folder, read_json, running_pid
 from greenroom.up.options import Options
@@ -232,13 +232,15 @@ def status(data: Path, *, as_json: bool) -> None:
 
 async def _status(layout: Layout) -> dict[str, Any]:
     site = site_of(layout)
+    found: dict[str, Any] = {"url": site.endpoints.url, "pids": pids_by_role(layout)}
     async with AsyncExitStack() as stack:
         db = Database(site.dsn, application_name="greenroom status", max_size=2)
         await db.open()
         stack.push_async_callback(db.close)
         http = await stack.enter_async_context(health.client(layout.ca_file))
         checks = await health.check_all(http, db, site.endpoints)
-        found = await describe(db, layout, site.endpoints)
+        if next(check.ok for check in checks if check.role == "postgres"):
+            found = await describe(db, layout, site.endpoints)
     state = read_json(layout.state)
     parts = {part["name"]: part for part in state.get("parts", [])}
     ports = read_json(layout.ports)

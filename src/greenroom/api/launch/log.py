@@ -162,14 +162,14 @@ class LaunchLog:
         """Nothing could serve it; returns what is to be raised."""
         self._passed_over(launch, passed)
         name = launch.image.friendly_name
-        codes = sorted({step.code for step in trace if step.code and step.step.startswith("on_demand")})
+        on_demand = [miss for before in passed if not before.attempt.staged for miss in before.misses]
         error: Refused = (
-            NoResources(no_resources_reason(trace), for_user=not_now(codes), launch_id=launch.launch_id)
+            NoResources(no_resources_reason(trace), for_user=not_now(on_demand), launch_id=launch.launch_id)
             if launch.image.enabled
             else Refused(f"Workspace {name} is disabled; an administrator can enable it.")
         )
         self._shortages.refused(
-            (launch.image.image_id, *codes),
+            (launch.image.image_id, *sorted({miss.code for miss in on_demand})),
             name,
             f"{launch.username} could not launch {name}: {error.message}",
             user_id=launch.request.user_id,

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from greenroom.core.launch.eviction import Unready, rooms
 from greenroom.core.launch.placement import AgentView, Placement, place, session_of
-from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, StagedPool
+from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, StagedPool, placement_misses
 from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
 
 
@@ -59,6 +59,7 @@ HAND_OVER_S: Final = 1.0
 NOT_NOW: Final[dict[str, str]] = {
     "no_capacity": "All machines are full at the moment. Try again in a few minutes, or end a session you do not need.",
     "no_disk": "The disks of all machines are full at the moment. Try again later, or end a session you do not need.",
+    "too_large": "No machine is large enough for it. Ask an administrator.",
     "agent_missing": "No machine that could run it answers at the moment. Try again in a few minutes.",
     "agent_disabled": "The machines that could run it are in maintenance. Try again later.",
     "image_unavailable": "It is not on any machine yet. Try again later; an administrator can see what is missing.",
@@ -66,9 +67,10 @@ NOT_NOW: Final[dict[str, str]] = {
     "restricted": "The machines it is restricted to cannot run it at the moment. Ask an administrator.",
     "zone_not_searched": "No machine is available for it here. Ask an administrator.",
 }
-"""Code of a miss → what a user is told of a launch that cannot be served now, and what to do."""
+"""Code of a miss, or `too_large` → what a user is told of a launch that cannot be served now, and what to do."""
 _TELLING: Final = (
-    "no_capacity", "no_disk", "agent_disabled", "agent_missing", "image_unavailable", "restricted", "zone_not_searched",
+    "no_capacity", "no_disk", "agent_disabled", "agent_missing", "image_unavailable", "too_large", "restricted",
+    "zone_not_searched",
 )  # fmt: skip
 """Of several reasons the first of these is told: the one that most likely passes by itself."""
 LIMIT_REACHED: Final = "You have as many sessions as you may have. End one first."
@@ -124,23 +126,23 @@ def prospect(image: ImageFacts, attempts: Sequence[Attempt], supply: Supply) -> 
     measured = supply.measured.get(image.image_id, Measured())
     if first_serving(attempts, lambda attempt: _has_session(attempt, image, supply)) is not None:
         return Prospect(True, HAND_OVER_S if measured.hand_over_s is None else measured.hand_over_s)
-    codes: set[str] = set()
+    misses: list[Miss] = []
     for attempt in attempts:
         if attempt.staged:
             continue
-        codes |= {miss.code for miss in attempt.misses}
+        misses += attempt.misses
         if attempt.misses:
             continue
         placement = _placement(image, attempt.zone, supply)
         if rooms(placement, session_of(image), supply.unready.get(attempt.zone.zone_id, ())):
             return Prospect(False, START_S if measured.start_s is None else measured.start_s)
-        codes |= {rejection.code for rejection in placement.rejected}
-    return Prospect(False, None, not_now(codes))
+        misses += placement_misses(attempt.zone, placement)
+    return Prospect(False, None, not_now(misses))
 
 
-def not_now(codes: Iterable[str]) -> str:
-    """The sentence for a user whose launch cannot be served, from the codes of everything in its way."""
-    found = set(codes)
+def not_now(misses: Iterable[Miss]) -> str:
+    """The sentence for a user whose launch cannot be served, from everything that prevents a start on demand."""
+    found = {miss.code if miss.waiting_helps or miss.code != "no_capacity" else "too_large" for miss in misses}
     return next((NOT_NOW[code] for code in ("image_disabled", *_TELLING) if code in found), NOTHING_FITS)
 
 

@@ -147,6 +147,8 @@ class Rejection:
     agent: AgentView
     code: str
     reason: str
+    waiting_helps: bool = True
+    """False: the Agent could not hold it even if nothing else ran there."""
 
     @property
     def will_pass(self) -> bool:
@@ -189,8 +191,13 @@ def _rejection(agent: AgentView, request: PlacementRequest, only: str | None) ->
     for check in _CHECKS:
         found = check(agent, request)
         if found is not None:
-            return Rejection(agent, *found)
+            return Rejection(agent, *found, waiting_helps=_could_hold(agent, request))
     return None
+
+
+def _could_hold(agent: AgentView, request: PlacementRequest) -> bool:
+    empty = replace(agent, cores_allocated=0.0, memory_allocated=0)
+    return _no_capacity(empty, request) is None
 
 
 def _not_running(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:

@@ -63,6 +63,8 @@ class Miss:
     candidate: str | None = None
     setting: str | None = None
     group: str | None = None
+    waiting_helps: bool = True
+    """False: not even an Agent on which nothing else runs could hold the session, or there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -180,9 +182,12 @@ def success_step(attempt: Attempt, candidate: str, reason: str) -> TraceStep:
 
 def placement_misses(zone: LaunchZone, placement: Placement) -> list[Miss]:
     """Why none (or not those) of a zone's Agents took the session."""
-    misses = [Miss(r.code, f"{r.reason}.", candidate=r.agent.hostname) for r in placement.rejected]
+    misses = [
+        Miss(r.code, f"{r.reason}.", candidate=r.agent.hostname, waiting_helps=r.waiting_helps)
+        for r in placement.rejected
+    ]
     if not misses and not placement.candidates:
-        misses = [Miss("no_capacity", f"Zone {zone.zone_name} has no Agent.")]
+        misses = [Miss("no_capacity", f"Zone {zone.zone_name} has no Agent.", waiting_helps=False)]
     return misses
 
 
