@@ -55,7 +55,11 @@ async def test_a_session_goes_from_requested_to_running_as_it_is_seen(
 async def test_what_a_host_has_of_disk_and_runtimes_is_known_to_placement(door: httpx.ASGITransport, db: Database):
     agent = await joined(db, door)
     usage = Usage(
-        cpu=0.5, disk_free_bytes=3_000_000_000, disk_kept_bytes=5_000_000_000, runtime_classes=("kata", "runsc")
+        cpu=0.5,
+        disk_free_bytes=3_000_000_000,
+        disk_free_inodes=0.25,
+        disk_kept_bytes=5_000_000_000,
+        runtime_classes=("kata", "runsc"),
     )
     await agent.check_in(usage=usage)
     (zone_id,) = (str(found["zone_id"]) for found in await db.fetch("SELECT zone_id FROM agents"))
@@ -63,9 +67,9 @@ async def test_what_a_host_has_of_disk_and_runtimes_is_known_to_placement(door: 
     async def told() -> tuple[object, ...]:
         (found,) = await read_agents(db, zone_id, "")
         view = agent_view(found)
-        return view.disk_free_bytes, view.disk_kept_bytes, view.runtime_classes
+        return view.disk_free_bytes, view.disk_free_inodes, view.disk_kept_bytes, view.runtime_classes
 
-    await eventually(lambda: _is(told(), (3_000_000_000, 5_000_000_000, ("kata", "runsc"))))
+    await eventually(lambda: _is(told(), (3_000_000_000, 0.25, 5_000_000_000, ("kata", "runsc"))))
 
 
 async def _is(asked: Awaitable[object], wanted: object) -> bool:

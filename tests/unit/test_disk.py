@@ -5,25 +5,34 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from greenroom.core.fleet.disk import WORTH_STOPPING_BYTES, Written, to_stop
+from greenroom.core.fleet.disk import WORTH_STOPPING_BYTES, FreeDisk, Use, Written, shortage, to_stop
 from greenroom.core.launch.placement import AgentView, PlacementRequest, place
 
 GB = 10**9
 KEPT = 5 * GB
+PLENTY = FreeDisk(free_bytes=500 * GB, kept_bytes=KEPT, free_inodes=0.9)
 sizes = st.integers(0, 40).map(lambda gb: gb * GB)
+uses = st.builds(Use, sizes, st.integers(0, 4_000_000))
+parts = st.none() | st.floats(0, 1)
 sessions = st.lists(
-    st.builds(Written, session_id=st.uuids().map(str), used_bytes=sizes, limit_bytes=sizes),
+    st.builds(Written, session_id=st.uuids().map(str), used=uses, limit_bytes=sizes, uncounted=st.integers(0, 2)),
     max_size=6,
     unique_by=lambda written: written.session_id,
 )
 
 
-def written(name: str, used_gb: float, limit_gb: float = 0) -> Written:
-    return Written(session_id=name, used_bytes=round(used_gb * GB), limit_bytes=round(limit_gb * GB))
+def written(name: str, used_gb: float, limit_gb: float = 0, *, files: int = 0, uncounted: int = 0) -> Written:
+    used = Use(round(used_gb * GB), files)
+    return Written(session_id=name, used=used, limit_bytes=round(limit_gb * GB), uncounted=uncounted)
+
+
+def free(free_gb: float | None = 500, free_inodes: float | None = 0.9) -> FreeDisk:
+    free_bytes = None if free_gb is None else round(free_gb * GB)
+    return FreeDisk(free_bytes=free_bytes, kept_bytes=KEPT, free_inodes=free_inodes)
 
 
 def test_who_wrote_more_than_the_workspace_allows_is_stopped_however_much_is_free():
-    stops = to_stop([written("a", 11.2, 10), written("b", 10, 10), written("c", 90)], "vm", 500 * GB, KEPT)
+    stops = to_stop([written("a", 11.2, 10), written("b", 10, 10), written("c", 90)], "vm", PLENTY)
     assert [stop.session_id for stop in stops] == ["a"]
     assert stops[0].reason == (
         "The session was stopped because it had written 11.2 GB to its disk; its workspace allows 10.0 GB."
@@ -32,34 +41,74 @@ def test_who_wrote_more_than_the_workspace_allows_is_stopped_however_much_is_fre
 
 def test_before_the_disk_is_full_the_largest_is_stopped():
     everybody = [written("a", 3, 10), written("b", 8, 10), written("c", 0.2)]
-    assert to_stop(everybody, "vm", 2 * GB, KEPT) == (), "no new sessions, and those that run go on"
-    stops = to_stop(everybody, "vm", 1 * GB, KEPT)
+    assert to_stop(everybody, "vm", free(2)) == (), "no new sessions, and those that run go on"
+    stops = to_stop(everybody, "vm", free(1))
     assert [stop.session_id for stop in stops] == ["b"]
     assert "the disk of vm was almost full: it had written 8.0 GB" in stops[0].reason
-    assert to_stop([written("c", 0.2)], "vm", 0, KEPT) == (), "it would not help"
+    assert to_stop([written("c", 0.2)], "vm", free(0)) == (), "it would not help"
 
 
-@given(sessions, st.none() | sizes)
-def test_nobody_within_the_limit_is_stopped_while_there_is_disk(everybody: list[Written], free: int | None):
-    stopped = {stop.session_id for stop in to_stop(everybody, "vm", free, KEPT)}
-    over = {w.session_id for w in everybody if 0 < w.limit_bytes < w.used_bytes}
+def test_files_count_however_empty_they_are():
+    stops = to_stop([written("a", 0.01, 10, files=200_000), written("b", 0.1, 10, files=6_000_000)], "vm", PLENTY)
+    assert [stop.session_id for stop in stops] == ["b"]
+    assert stops[0].reason == (
+        "The session was stopped because it had made 6,000,000 files on its disk, which count as 98.3 GB; its workspace"
+        " allows 10.0 GB."
+    )
+    assert to_stop([written("a", 9, 10, files=500_000)], "vm", PLENTY) == (), "what is in them is not counted twice"
+
+
+def test_what_cannot_be_counted_twice_in_a_row_is_over_the_limit():
+    assert to_stop([written("a", 0, 10, uncounted=1), written("b", 0, uncounted=9)], "vm", PLENTY) == ()
+    (stop,) = to_stop([written("a", 0, 10, uncounted=2)], "vm", PLENTY)
+    assert stop.reason == (
+        "The session was stopped because it had so many files on its disk that they could not be counted in time twice"
+        " in a row; its workspace allows 10.0 GB."
+    )
+
+
+def test_a_disk_without_free_inodes_is_full():
+    everybody = [written("a", 8), written("b", 9, files=10), written("c", 0.1, files=300_000)]
+    assert to_stop(everybody, "vm", free(500, 0.07)) == (), "no new sessions, and those that run go on"
+    (stop,) = to_stop(everybody, "vm", free(500, 0.03))
+    assert stop.session_id == "c", "it has most of the files, although another has written more"
+    assert to_stop([written("a", 8)], "vm", free(500, 0.03)) == (), "it would not help"
+    (stop,) = to_stop([*everybody, written("d", 0, uncounted=1)], "vm", free(500, 0.03))
+    assert stop.session_id == "d", "nothing can be more than what nobody can count"
+
+
+@given(sessions, st.builds(free, st.none() | st.floats(0, 40), parts))
+def test_nobody_within_the_limit_is_stopped_while_there_is_disk(everybody: list[Written], disk: FreeDisk):
+    stopped = {stop.session_id for stop in to_stop(everybody, "vm", disk)}
+    over = {w.session_id for w in everybody if w.is_over}
     assert over <= stopped
-    if over or free is None or free >= KEPT:
+    if over or not shortage("vm", disk):
         assert stopped == over
-    assert all(w.used_bytes >= WORTH_STOPPING_BYTES for w in everybody if w.session_id in stopped - over)
+    for w in everybody:
+        if w.session_id in stopped - over:
+            assert w.uncounted or w.used.charged_bytes >= WORTH_STOPPING_BYTES
 
 
 def test_nothing_is_placed_on_a_host_whose_disk_is_short():
-    def agent(name: str, free_gb: float | None) -> AgentView:
-        free = None if free_gb is None else round(free_gb * GB)
+    def agent(name: str, free_gb: float | None, free_inodes: float | None = None) -> AgentView:
+        disk = free(free_gb, free_inodes)
         return AgentView(
-            agent_id=name, hostname=name, cores=8, memory=8 * GB, disk_free_bytes=free, disk_kept_bytes=KEPT
+            agent_id=name,
+            hostname=name,
+            cores=8,
+            memory=8 * GB,
+            disk_free_bytes=disk.free_bytes,
+            disk_kept_bytes=disk.kept_bytes,
+            disk_free_inodes=disk.free_inodes,
         )
 
     placement = place(
-        [agent("a", 3), agent("b", 6), agent("c", None)], PlacementRequest(image="i", cores=1, memory=GB), "Least Load"
+        [agent("a", 3), agent("b", 6), agent("c", None), agent("d", 600, 0.042), agent("e", 600, 0.1)],
+        PlacementRequest(image="i", cores=1, memory=GB),
+        "Least Load",
     )
-    assert [found.agent_id for found in placement.candidates] == ["b", "c"]
+    assert [found.agent_id for found in placement.candidates] == ["b", "c", "e"]
     assert [(r.code, r.reason) for r in placement.rejected] == [
-        ("no_disk", "a has 3.0 GB of disk free; 5.0 GB are kept free")
+        ("no_disk", "a has 3.0 GB of disk free; 5.0 GB are kept free"),
+        ("no_disk", "d has 4.2% of its disk's inodes free; 10% are kept free"),
     ]

@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from greenroom.agent.disk_guard import DiskGuard
+from greenroom.core.fleet.disk import Use
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.runtimes.contract import StartError
+from greenroom.runtimes.contract import DiskCountError, StartError
 from greenroom.wire.messages import Usage
 
 GB = 10**9
@@ -24,6 +25,7 @@ class Host:
     written: dict[str, int]
     limit_bytes: int
     free_bytes: int = 500 * GB
+    too_many: set[str] = field(default_factory=set[str])
     failures: dict[str, str] = field(default_factory=dict[str, str])
     stopped: list[str] = field(default_factory=list[str])
     rows: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
@@ -32,10 +34,12 @@ class Host:
         it: Any = self
         return DiskGuard(it, it, "vm", lambda: Usage(disk_free_bytes=self.free_bytes, disk_kept_bytes=5 * GB))
 
-    async def disk_usage(self, session_id: str) -> int:
+    async def disk_usage(self, session_id: str) -> Use:
+        if session_id in self.too_many:
+            raise DiskCountError("It is too much.")
         if self.written[session_id] < 0:
             raise StartError("It cannot be measured.")
-        return self.written[session_id]
+        return Use(self.written[session_id])
 
     async def stop(self, session_id: str, grace_s: float) -> None:
         del grace_s
@@ -75,3 +79,15 @@ async def test_without_a_limit_a_disk_that_is_all_but_full_counts(free_bytes: in
     host = Host({"little": 1 * GB, "much": 3 * GB}, limit_bytes=0, free_bytes=free_bytes)
     await host.guard().look()
     assert host.stopped == stopped
+
+
+async def test_who_cannot_be_counted_twice_in_a_row_is_stopped():
+    host = Host({"much": 1 * GB}, limit_bytes=2 * GB)
+    guard = host.guard()
+    for host.too_many in ({"much"}, set(), {"much"}):
+        await guard.look()
+        assert host.stopped == []
+    host.written["broken"] = -1
+    await guard.look()
+    assert host.stopped == ["much"]
+    assert "could not be counted in time twice in a row" in host.failures["much"]

@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from greenroom.core.errors import SetupError
+from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.docker_host import KNOWN_VULNERABILITIES, DockerHost, warnings
-from greenroom.db.diagnostics.views import Disk
 from greenroom.up import docker, doctor
 from greenroom.up.layout import Layout, write_json
 
@@ -28,8 +28,7 @@ GOOD = DockerHost(
     folder="/var/lib/docker",
     mount_options=frozenset({"rw", "prjquota"}),
     versions={"Docker Engine": "28.5.2", "containerd": "v1.7.29", "runc": "1.3.3"},
-    free_bytes=80 * GB,
-    kept_bytes=5 * GB,
+    disk=FreeDisk(free_bytes=80 * GB, kept_bytes=5 * GB, free_inodes=0.9),
 )
 
 
@@ -39,8 +38,8 @@ GOOD = DockerHost(
         GOOD,
         replace(GOOD, driver="btrfs", file_system="", mount_options=frozenset({"rw"})),
         replace(GOOD, mount_options=None),
-        replace(GOOD, free_bytes=None),
-        replace(GOOD, free_bytes=0, kept_bytes=0),
+        replace(GOOD, disk=FreeDisk(kept_bytes=5 * GB)),
+        replace(GOOD, disk=FreeDisk(free_bytes=0)),
         replace(GOOD, versions={"Podman Engine": "4.3.1"}),
     ],
     ids=["good", "btrfs", "folder out of sight", "disk not told", "nothing kept", "no version told"],
@@ -74,12 +73,12 @@ def test_a_database_beside_docker():
         " 1.2 GB the session that has written most is stopped. To separate them, give Docker a disk of its own"
         " (data-root in its daemon.json), or the instance (--data)."
     )
-    (sentence,) = warnings(replace(GOOD, database="/data/postgres", kept_bytes=0))
+    (sentence,) = warnings(replace(GOOD, database="/data/postgres", disk=FreeDisk()))
     assert "Nothing is kept free for it: GREENROOM_DISK_KEPT_BYTES is 0." in sentence
 
 
 def test_less_free_than_is_kept():
-    (sentence,) = warnings(replace(GOOD, free_bytes=3 * GB))
+    (sentence,) = warnings(replace(GOOD, disk=FreeDisk(free_bytes=3 * GB, kept_bytes=5 * GB)))
     assert sentence == (
         "This host has 3.0 GB of disk free; 5.0 GB are kept free: it takes no new session. Delete sessions and images"
         " that nobody needs, or give it more disk."
@@ -154,17 +153,17 @@ def daemon(folder: Path) -> Any:
 async def test_it_is_read_of_docker_and_of_the_disk_below_it(layout: Layout, monkeypatch: pytest.MonkeyPatch):
     folder = layout.data.parent / "docker"
     monkeypatch.setattr(docker, "docker", daemon(folder))
-    read = await docker.read(layout, Disk(free_bytes=7, kept_bytes=5))
+    read = await docker.read(layout, FreeDisk(free_bytes=7, kept_bytes=5))
     assert (read.driver, read.file_system, read.folder) == ("overlay2", "extfs", str(folder))
-    assert (read.versions, read.free_bytes, read.kept_bytes) == (VERSIONS, 7, 5)
+    assert (read.versions, read.disk) == (VERSIONS, FreeDisk(free_bytes=7, kept_bytes=5))
     assert read.database == str(layout.postgres)
     write_json(layout.instance, {"runtime": "docker", "database_url": "host=db"}, 0o600)
-    assert not (await docker.read(layout, Disk(free_bytes=7, kept_bytes=5))).database
+    assert not (await docker.read(layout, FreeDisk(free_bytes=7, kept_bytes=5))).database
 
 
 async def test_a_folder_that_is_out_of_sight_shares_nothing(layout: Layout, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(docker, "docker", daemon(layout.data / "nowhere"))
-    read = await docker.read(layout, Disk(free_bytes=None, kept_bytes=0))
+    read = await docker.read(layout, FreeDisk())
     assert (read.mount_options, read.database) == (None, "")
 
 
@@ -179,8 +178,8 @@ def test_the_options_of_a_file_system_are_those_of_its_device(tmp_path: Path):
 
 
 async def test_docker_that_stops_answering_is_a_warning_too(layout: Layout, monkeypatch: pytest.MonkeyPatch):
-    async def disk(*_: object) -> Disk:
-        return Disk(free_bytes=None, kept_bytes=0)
+    async def disk(*_: object) -> FreeDisk:
+        return FreeDisk()
 
     async def silent(*_: object) -> DockerHost:
         raise SetupError("No Docker daemon answers.")

@@ -89,6 +89,7 @@ class CapacityMeter:
             cpu=round(used.cpu, 3),
             memory_bytes=used.memory_bytes,
             disk_free_bytes=used.disk_free_bytes,
+            disk_free_inodes=used.disk_free_inodes,
             disk_kept_bytes=self._disk_kept_bytes,
             runtime_classes=share.runtime_classes,
         )

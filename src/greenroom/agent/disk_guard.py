@@ -1,7 +1,7 @@
 """Stops sessions that write more to the host's disk than they may, before it is full.
 
-They are measured one after the other, once a minute, and at once when the host has lost a GiB since the last look. The
-work is bounded: a look that takes long is followed by a pause four times as long.
+They are measured one after the other, once a minute, and at once when the host has lost a GiB or 1 % of its inodes
+since the last look. The work is bounded: a look that takes long is followed by a pause four times as long.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import structlog
 
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
-from greenroom.core.fleet.disk import Stop, Written, is_short, shortage, to_stop
-from greenroom.runtimes.contract import Runtime
+from greenroom.core.fleet.disk import FreeDisk, Stop, Use, Written, shortage, to_stop
+from greenroom.runtimes.contract import DiskCountError, Runtime
 from greenroom.wire.messages import Usage
 
 log = structlog.get_logger(__name__)
@@ -24,6 +24,7 @@ log = structlog.get_logger(__name__)
 TICK_S: Final = 2.0
 LOOK_EVERY_S: Final = 60.0
 LOST_BYTES: Final = 1 << 30
+LOST_INODES: Final = 0.01
 PAUSE_FACTOR: Final = 4.0
 
 
@@ -42,7 +43,8 @@ class DiskGuard:
         self._sessions = sessions
         self._hostname = hostname
         self._usage = usage
-        self._free_then: int | None = None
+        self._then = FreeDisk()
+        self._uncounted: dict[str, int] = {}
         self._was_short = False
 
     async def run(self) -> None:
@@ -60,25 +62,38 @@ class DiskGuard:
 
     async def look(self) -> None:
         """Measure every running session once, and stop those that the plan names."""
-        usage = self._usage()
-        self._free_then = usage.disk_free_bytes
-        written = [w for session_id in self._running() if (w := await self._written(session_id)) is not None]
-        for stop in to_stop(written, self._hostname, usage.disk_free_bytes, usage.disk_kept_bytes):
+        self._then = disk = self._disk()
+        running = self._running()
+        self._uncounted = {name: times for name, times in self._uncounted.items() if name in running}
+        written = [w for session_id in running if (w := await self._written(session_id)) is not None]
+        for stop in to_stop(written, self._hostname, disk):
             await self._stop(stop)
+
+    def _disk(self) -> FreeDisk:
+        usage = self._usage()
+        return FreeDisk(
+            free_bytes=usage.disk_free_bytes, kept_bytes=usage.disk_kept_bytes, free_inodes=usage.disk_free_inodes
+        )
 
     def _running(self) -> list[str]:
         return [session_id for session_id in self._sessions.running() if not self._sessions.known(session_id).failure]
 
     async def _written(self, session_id: str) -> Written | None:
         try:
-            used_bytes = await self._runtime.disk_usage(session_id)
+            used = await self._runtime.disk_usage(session_id)
+            self._uncounted.pop(session_id, None)
+        except DiskCountError as error:
+            log.warning("a session has too many files", session_id=session_id, reason=error.message)
+            self._uncounted[session_id] = self._uncounted.get(session_id, 0) + 1
+            used = Use()
         except GreenroomError as error:
             log.warning("the disk use of a session is not known", session_id=session_id, reason=error.message)
             return None
         spec = self._sessions.spec(session_id)
-        if used_bytes is None or spec is None:
+        if used is None or spec is None:
             return None
-        return Written(session_id=session_id, used_bytes=used_bytes, limit_bytes=spec.disk_limit_bytes)
+        uncounted = self._uncounted.get(session_id, 0)
+        return Written(session_id=session_id, used=used, limit_bytes=spec.disk_limit_bytes, uncounted=uncounted)
 
     async def _stop(self, stop: Stop) -> None:
         """Its container stays, for who is to look at it, until the session is deleted."""
@@ -90,19 +105,25 @@ class DiskGuard:
             log.warning("a session could not be stopped", session_id=stop.session_id, reason=error.message)
 
     def _lost_much(self) -> bool:
-        free = self._usage().disk_free_bytes
-        return free is not None and self._free_then is not None and self._free_then - free >= LOST_BYTES
+        then, now = self._then, self._disk()
+        return (
+            _lost(then.free_bytes, now.free_bytes) >= LOST_BYTES
+            or _lost(then.free_inodes, now.free_inodes) >= LOST_INODES
+        )
 
     def _say(self) -> None:
         """Write a row when the host begins to take no sessions for lack of disk, and when it takes them again."""
-        usage = self._usage()
-        short = is_short(usage.disk_free_bytes, usage.disk_kept_bytes)
-        if short == self._was_short or usage.disk_free_bytes is None:
+        disk = self._disk()
+        words = shortage(self._hostname, disk)
+        if bool(words) == self._was_short or disk.free_bytes is None:
             return
-        self._was_short = short
-        if short:
-            words = shortage(self._hostname, usage.disk_free_bytes, usage.disk_kept_bytes)
+        self._was_short = bool(words)
+        if words:
             self._sessions.log_line("ERROR", "agent-disk-short", f"{words}, so it takes no new session.")
         else:
             sentence = f"{self._hostname} has disk free again; it takes sessions."
             self._sessions.log_line("INFO", "agent-disk-free", sentence)
+
+
+def _lost(then: float | None, now: float | None) -> float:
+    return 0.0 if then is None or now is None else then - now

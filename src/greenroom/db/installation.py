@@ -7,7 +7,7 @@ A new installation begins with two groups, an administrator, an API key and the 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from psycopg.types.json import Jsonb
@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.access.permissions import GLOBAL_ADMIN, USER
 from greenroom.core.errors import NotFound
+from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import insert_key
 from greenroom.db.access.groups import change_settings
@@ -95,12 +96,11 @@ WAITING: Final = "waits for an administrator to enable it"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentState:
-    """`state` is pending, running, missing, dead or WAITING; bytes are those of the last check-in, None = not told."""
+    """`state` is pending, running, missing, dead or WAITING; `disk` is that of the last check-in."""
 
     hostname: str
     state: str
-    disk_free_bytes: int | None = None
-    disk_kept_bytes: int = 0
+    disk: FreeDisk = field(default_factory=FreeDisk)
 
 
 async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, AgentState]:
@@ -108,12 +108,16 @@ async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, Agen
     rows = await db.fetch(
         "SELECT agent_id::text, agent_name(agents) AS hostname,"
         " CASE WHEN status = 'pending' AND NOT enabled THEN %s ELSE status END AS state,"
-        " (usage->>'disk_free_bytes')::bigint AS disk_free_bytes,"
-        " coalesce((usage->>'disk_kept_bytes')::bigint, 0) AS disk_kept_bytes"
+        " (usage->>'disk_free_bytes')::bigint AS free_bytes,"
+        " coalesce((usage->>'disk_kept_bytes')::bigint, 0) AS kept_bytes,"
+        " (usage->>'disk_free_inodes')::float8 AS free_inodes"
         " FROM agents WHERE agent_id = ANY(%s::uuid[])",
         (WAITING, list(agent_ids)),
     )
-    return {row.pop("agent_id"): AgentState(**row) for row in rows}
+    return {
+        row.pop("agent_id"): AgentState(hostname=row.pop("hostname"), state=row.pop("state"), disk=FreeDisk(**row))
+        for row in rows
+    }
 
 
 @dataclass(frozen=True, slots=True)

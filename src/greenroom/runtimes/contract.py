@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
 from greenroom.core.errors import GreenroomError, NotFound, Refused, Unavailable
+from greenroom.core.fleet.disk import Use
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
 
@@ -59,6 +60,12 @@ class PullError(GreenroomError):
     """The image could not be fetched."""
 
     code = "pull-failed"
+
+
+class DiskCountError(GreenroomError):
+    """What the session has written could not be counted in time."""
+
+    code = "disk-not-counted"
 
 
 class ScreenshotError(GreenroomError):
@@ -171,6 +178,8 @@ class HostUsage:
     memory_bytes: int
     disk_free_bytes: int | None = None
     """Where containers and the Agent write; None = not known."""
+    disk_free_inodes: float | None = None
+    """There, as a part of all inodes; None = not known, or there is no fixed number of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -349,8 +358,12 @@ class Runtime(Protocol):
         """What a running session has used; None if it does not run. Cheap (some 0.1 ms), may be called often."""
         ...
 
-    async def disk_usage(self, session_id: str) -> int | None:
-        """Bytes it has written outside mounted folders; None = that is not known, or it is not there."""
+    async def disk_usage(self, session_id: str) -> Use | None:
+        """What it has written outside mounted folders; None = that is not known, or it is not there.
+
+        Raises:
+            DiskCountError: it is too much to be counted in time.
+        """
         ...
 
     async def host_usage(self) -> HostUsage:

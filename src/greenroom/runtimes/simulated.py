@@ -15,6 +15,7 @@ from typing import Final
 
 import msgspec
 
+from greenroom.core.fleet.disk import Use
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
 from greenroom.runtimes.contract import (
@@ -350,9 +351,9 @@ class SimulatedRuntime:
             return None
         return Usage(cpu_s=(time.time() - stored.started) / 100, memory_bytes=MEMORY_BYTES)
 
-    async def disk_usage(self, session_id: str) -> int | None:
+    async def disk_usage(self, session_id: str) -> Use | None:
         """See `contract.Runtime`. It writes nothing."""
-        return 0 if session_id in self._containers else None
+        return Use() if session_id in self._containers else None
 
     async def host_usage(self) -> HostUsage:
         """See `contract.Runtime`."""

@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final, cast
 
+from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.docker_host import DockerHost
-from greenroom.db.diagnostics.views import Disk
 from greenroom.runtimes.docker.errors import translated
 from greenroom.runtimes.docker.inspection import ANSWERS_WITHIN_S, docker, session_containers
 from greenroom.runtimes.registry import open_runtime
@@ -83,7 +83,7 @@ _DEVICE: Final = 2
 """Column of MOUNTS; the last one has the options of the file system."""
 
 
-async def read(layout: Layout, disk: Disk) -> DockerHost:
+async def read(layout: Layout, disk: FreeDisk) -> DockerHost:
     """Docker and the disk of this host.
 
     Args:
@@ -109,8 +109,7 @@ async def read(layout: Layout, disk: Disk) -> DockerHost:
         mount_options=None if device is None else mount_options(device),
         versions={_NAMES.get(part["Name"], str(part["Name"])): part["Version"] for part in parts},
         database=str(layout.postgres) if is_shared else "",
-        free_bytes=disk.free_bytes,
-        kept_bytes=disk.kept_bytes,
+        disk=disk,
     )
 
 

@@ -16,7 +16,7 @@ import psycopg
 import structlog
 
 from greenroom.core.errors import Unavailable
-from greenroom.core.fleet.disk import is_short, shortage
+from greenroom.core.fleet.disk import shortage
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import list_managers
 from greenroom.db.installation import WAITING, AgentState, agent_states
@@ -168,7 +168,6 @@ def at_the_manager(name: str, agent: AgentState | None, unknown: str = "not regi
     if agent is None:
         return Health(name=title, role="agent", ok=False, detail=unknown)
     detail = agent.state
-    if agent.disk_free_bytes is not None and is_short(agent.disk_free_bytes, agent.disk_kept_bytes):
-        why = shortage(agent.hostname, agent.disk_free_bytes, agent.disk_kept_bytes)
+    if why := shortage(agent.hostname, agent.disk):
         detail = f"{agent.state}, no new session: {why}"
     return Health(name=title, role="agent", ok=agent.state in ("running", WAITING), detail=detail)

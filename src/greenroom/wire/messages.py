@@ -42,6 +42,8 @@ class Usage(Message, frozen=True, kw_only=True):
     memory_bytes: int = 0
     disk_free_bytes: int | None = None
     """Where its containers and this Agent write; None = not told."""
+    disk_free_inodes: float | None = None
+    """There, as a part of all inodes, 0 to 1; None = not told, or there is no fixed number of them."""
     disk_kept_bytes: int = 0
     """With less than this it takes no new session."""
     runtime_classes: tuple[str, ...] = ()

@@ -19,6 +19,7 @@ import pytest
 from cryptography import x509
 
 from greenroom.core.errors import SetupError
+from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.fleet.host_limits import GoodFor
 from greenroom.db.installation import AgentState
 from greenroom.runtimes.simulated import SimulatedRuntime
@@ -344,6 +345,7 @@ async def test_the_health_of_a_part_is_said_in_words(status: int, body: str, sai
     ],
 )
 def test_an_agent_that_is_short_of_disk_is_said_to_take_no_session(free_bytes: int | None, said: str):
-    agent = AgentState(hostname="vm", state="running", disk_free_bytes=free_bytes, disk_kept_bytes=5_000_000_000)
+    disk = FreeDisk(free_bytes=free_bytes, kept_bytes=5_000_000_000)
+    agent = AgentState(hostname="vm", state="running", disk=disk)
     found = health.at_the_manager("agent-default", agent)
     assert (found.detail, found.ok) == (said, True)

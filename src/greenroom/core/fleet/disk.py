@@ -2,19 +2,54 @@
 
 A container's root lies on its host's disk, beside Docker's images and, on one machine, the database. Where Docker's
 storage has quotas a session is told that its disk is full; elsewhere it is measured, and stopped when it has written
-too much.
+too much. Files count, too: a disk on which there is no inode left is as full as one without a free byte.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 EMERGENCY_FRACTION: Final = 0.25
-"""Of what is kept free: with less than this the session that has written most is stopped, whatever its limit."""
+"""Of the bytes kept free: with less than this the session that has written most is stopped, whatever its limit."""
+INODES_KEPT: Final = 0.10
+INODES_EMERGENCY: Final = 0.05
+"""The same two floors for inodes, as parts of all that the disk has: without a free one no file can be made on it."""
 WORTH_STOPPING_BYTES: Final = 1 << 30
 """A session that has written less is not stopped for it: that would not help."""
+INODE_BYTES: Final = 16 << 10
+"""What a file counts at least. ext4 is made with an inode for each 16 KiB: so a session that may fill a tenth of a disk
+may use a tenth of its inodes, and no more."""
+MAX_UNCOUNTED: Final = 2
+"""Looks in a row that end without a figure, after which a session is treated as over its limit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Use:
+    """What was written: its place on the disk, and how many files and folders; 0 = they cannot be counted."""
+
+    size_bytes: int = 0
+    inodes: int = 0
+
+    def __add__(self, other: Use) -> Use:
+        """Both together; what is in both counts twice."""
+        return Use(self.size_bytes + other.size_bytes, self.inodes + other.inodes)
+
+    @property
+    def charged_bytes(self) -> int:
+        """What it counts as: its place, or that of the inodes it uses up, whichever is more."""
+        return max(self.size_bytes, self.inodes * INODE_BYTES)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FreeDisk:
+    """What a host has left of its disk and what it keeps; what was not told is enough."""
+
+    free_bytes: int | None = None
+    kept_bytes: int = 0
+    free_inodes: float | None = None
+    """As a part of all inodes, 0 to 1; also None where the file system has no fixed number of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,8 +57,16 @@ class Written:
     """What a running session has written outside mounted folders, and may write, in bytes; 0 = any amount."""
 
     session_id: str
-    used_bytes: int
+    used: Use
     limit_bytes: int = 0
+    uncounted: int = 0
+    """Looks in a row, this one among them, in which it could not be counted in time."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it is more than the limit, or so many files that nobody can tell."""
+        is_more = self.used.charged_bytes > self.limit_bytes or self.uncounted >= MAX_UNCOUNTED
+        return self.limit_bytes > 0 and is_more
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,38 +77,56 @@ class Stop:
     reason: str
 
 
-def is_short(free_bytes: int | None, kept_bytes: int) -> bool:
-    """Whether a host has less disk free than it keeps; what was not told is enough."""
-    return free_bytes is not None and free_bytes < kept_bytes
+def shortage(hostname: str, disk: FreeDisk) -> str:
+    """Why a host takes no new session, in words without a full stop; empty = it has enough."""
+    if disk.free_bytes is not None and disk.free_bytes < disk.kept_bytes:
+        return f"{hostname} has {gigabytes(disk.free_bytes)} of disk free; {gigabytes(disk.kept_bytes)} are kept free"
+    if disk.free_inodes is not None and disk.free_inodes < INODES_KEPT:
+        return f"{hostname} has {disk.free_inodes:.1%} of its disk's inodes free; {INODES_KEPT:.0%} are kept free"
+    return ""
 
 
-def shortage(hostname: str, free_bytes: int, kept_bytes: int) -> str:
-    """Why a host takes no new session, in words without a full stop."""
-    return f"{hostname} has {gigabytes(free_bytes)} of disk free; {gigabytes(kept_bytes)} are kept free"
-
-
-def to_stop(written: Sequence[Written], hostname: str, free_bytes: int | None, kept_bytes: int) -> tuple[Stop, ...]:
-    """The sessions that wrote more than they may; where none did and the disk is all but full, the largest one."""
-    over = [w for w in written if 0 < w.limit_bytes < w.used_bytes]
+def to_stop(written: Sequence[Written], hostname: str, disk: FreeDisk) -> tuple[Stop, ...]:
+    """The sessions that wrote more than they may; where none did and the disk is all but full, the one with most of
+    what it lacks."""
+    over = [w for w in written if w.is_over]
     if over:
         return tuple(Stop(w.session_id, _over(w)) for w in over)
-    if not is_short(free_bytes, round(kept_bytes * EMERGENCY_FRACTION)):
-        return ()
-    largest = max(written, key=lambda w: (w.used_bytes, w.session_id), default=None)
-    if largest is None or largest.used_bytes < WORTH_STOPPING_BYTES:
+    if disk.free_bytes is not None and disk.free_bytes < round(disk.kept_bytes * EMERGENCY_FRACTION):
+        return _largest(written, hostname, lambda used: Use(size_bytes=used.size_bytes))
+    if disk.free_inodes is not None and disk.free_inodes < INODES_EMERGENCY:
+        return _largest(written, hostname, lambda used: Use(inodes=used.inodes))
+    return ()
+
+
+def _largest(written: Sequence[Written], hostname: str, lacking: Callable[[Use], Use]) -> tuple[Stop, ...]:
+    """The session with most of what `lacking` leaves of its use."""
+    candidates = [replace(w, used=lacking(w.used)) for w in written]
+    largest = max(candidates, key=lambda w: (w.uncounted > 0, w.used.charged_bytes, w.session_id), default=None)
+    if largest is None or (largest.uncounted == 0 and largest.used.charged_bytes < WORTH_STOPPING_BYTES):
         return ()
     reason = (
-        f"The session was stopped because the disk of {hostname} was almost full: it had written"
-        f" {gigabytes(largest.used_bytes)}, more than the others there."
+        f"The session was stopped because the disk of {hostname} was almost full: it had {_amount(largest)}, more than"
+        " the others there."
     )
     return (Stop(largest.session_id, reason),)
 
 
 def _over(written: Written) -> str:
     return (
-        f"The session was stopped because it had written {gigabytes(written.used_bytes)} to its disk; its workspace"
-        f" allows {gigabytes(written.limit_bytes)}."
+        f"The session was stopped because it had {_amount(written)}; its workspace allows"
+        f" {gigabytes(written.limit_bytes)}."
     )
+
+
+def _amount(written: Written) -> str:
+    used = written.used
+    if written.uncounted:
+        times = " twice in a row" if written.uncounted >= MAX_UNCOUNTED else ""
+        return f"so many files on its disk that they could not be counted in time{times}"
+    if used.charged_bytes > used.size_bytes:
+        return f"made {used.inodes:,} files on its disk, which count as {gigabytes(used.charged_bytes)}"
+    return f"written {gigabytes(used.size_bytes)} to its disk"
 
 
 def gigabytes(size_bytes: float) -> str:

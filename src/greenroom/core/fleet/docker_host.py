@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.core.fleet.disk import EMERGENCY_FRACTION, gigabytes, is_short, shortage
+from greenroom.core.fleet.disk import EMERGENCY_FRACTION, FreeDisk, gigabytes, shortage
 
 _QUOTAS_OF_THEIR_OWN: Final = frozenset({"btrfs", "zfs"})
 _PROJECT_QUOTAS: Final = frozenset({"pquota", "prjquota"})
@@ -58,10 +58,8 @@ class DockerHost:
     """Component → version."""
     database: str = ""
     """The folder of a database on the same disk as Docker's folder; empty = there is none."""
-    free_bytes: int | None
-    """As the Agents of this host see it; None = not told."""
-    kept_bytes: int
-    """What they keep free."""
+    disk: FreeDisk
+    """As the Agents of this host see it."""
 
 
 def warnings(host: DockerHost) -> list[str]:
@@ -86,10 +84,10 @@ def _database(host: DockerHost) -> Iterator[str]:
     if not host.database:
         return
     protection = "Nothing is kept free for it: GREENROOM_DISK_KEPT_BYTES is 0."
-    if host.kept_bytes:
+    if kept_bytes := host.disk.kept_bytes:
         protection = (
-            f"With less than {gigabytes(host.kept_bytes)} free (GREENROOM_DISK_KEPT_BYTES) this host takes no new"
-            f" session; with less than {gigabytes(host.kept_bytes * EMERGENCY_FRACTION)} the session that has written"
+            f"With less than {gigabytes(kept_bytes)} free (GREENROOM_DISK_KEPT_BYTES) this host takes no new"
+            f" session; with less than {gigabytes(kept_bytes * EMERGENCY_FRACTION)} the session that has written"
             " most is stopped."
         )
     yield (
@@ -100,8 +98,7 @@ def _database(host: DockerHost) -> Iterator[str]:
 
 
 def _free(host: DockerHost) -> Iterator[str]:
-    if host.free_bytes is not None and is_short(host.free_bytes, host.kept_bytes):
-        words = shortage("This host", host.free_bytes, host.kept_bytes)
+    if words := shortage("This host", host.disk):
         yield f"{words}: it takes no new session. Delete sessions and images that nobody needs, or give it more disk."
 
 

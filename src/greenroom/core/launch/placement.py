@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
-from greenroom.core.fleet.disk import is_short, shortage
+from greenroom.core.fleet.disk import FreeDisk, shortage
 from greenroom.core.workspace.session_spec import CpuMode
 from greenroom.core.workspace.spec_builder import ImageFacts
 
@@ -50,6 +50,8 @@ class AgentView:
     disk_free_bytes: int | None = None
     """Of its host, at its last check-in; None = not told."""
     disk_kept_bytes: int = 0
+    disk_free_inodes: float | None = None
+    """The part of all inodes of that disk; None = not told."""
     runtime_classes: tuple[str, ...] = ()
     """The runtimes beside Docker's default one that a workspace may ask for on its host."""
     runtime_error: str = ""
@@ -280,9 +282,11 @@ def _too_few_cores(agent: AgentView, request: PlacementRequest) -> str:
 
 def _no_disk(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:
     del request
-    if agent.disk_free_bytes is None or not is_short(agent.disk_free_bytes, agent.disk_kept_bytes):
-        return None
-    return "no_disk", shortage(agent.hostname, agent.disk_free_bytes, agent.disk_kept_bytes)
+    disk = FreeDisk(
+        free_bytes=agent.disk_free_bytes, kept_bytes=agent.disk_kept_bytes, free_inodes=agent.disk_free_inodes
+    )
+    reason = shortage(agent.hostname, disk)
+    return ("no_disk", reason) if reason else None
 
 
 _CHECKS: Final = (_not_running, _disabled, _no_such_runtime, _runtime_away, _no_image, _no_disk, _no_capacity)

@@ -7,6 +7,7 @@ from datetime import datetime
 
 from psycopg.rows import DictRow
 
+from greenroom.core.fleet.disk import FreeDisk
 from greenroom.db.database import Database
 
 
@@ -65,23 +66,16 @@ async def failed_tasks(db: Database, within_s: float) -> list[DictRow]:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Disk:
-    """What the Agents of a host see of its disk; `free_bytes` None = not told. `kept_bytes` is what they keep free."""
-
-    free_bytes: int | None
-    kept_bytes: int
-
-
-async def disk_of(db: Database, agent_ids: list[str]) -> Disk:
+async def disk_of(db: Database, agent_ids: list[str]) -> FreeDisk:
     """The disk of a host as its Agents told it last."""
     row = await db.fetch_one(
         "SELECT min((usage->>'disk_free_bytes')::bigint) AS free_bytes,"
-        " coalesce(max((usage->>'disk_kept_bytes')::bigint), 0) AS kept_bytes"
+        " coalesce(max((usage->>'disk_kept_bytes')::bigint), 0) AS kept_bytes,"
+        " min((usage->>'disk_free_inodes')::float8) AS free_inodes"
         " FROM agents WHERE agent_id = ANY(%s::uuid[])",
         (agent_ids,),
     )
-    return Disk(**row) if row else Disk(free_bytes=None, kept_bytes=0)
+    return FreeDisk(**row) if row else FreeDisk()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

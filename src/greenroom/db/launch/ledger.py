@@ -69,6 +69,7 @@ SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.drain
            AND s.set_aside_for IS NOT NULL) AS set_aside,
        (a.usage->>'disk_free_bytes')::bigint AS disk_free_bytes,
        COALESCE((a.usage->>'disk_kept_bytes')::bigint, 0) AS disk_kept_bytes,
+       (a.usage->>'disk_free_inodes')::double precision AS disk_free_inodes,
        COALESCE(a.usage->'runtime_classes', '[]') AS runtime_classes,
        (a.usage->>'cpu')::double precision AS cpu_used,
        (a.usage->>'memory_bytes')::double precision / NULLIF(c.memory_reported, 0) AS memory_used,

@@ -17,6 +17,7 @@ from typing import Any, Final
 import aiodocker
 import structlog
 
+from greenroom.core.fleet.disk import Use
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
 from greenroom.runtimes.contract import (
@@ -356,17 +357,18 @@ class DockerRuntime:
         self._pids[session_id] = pid
         return docker_usage.usage_of(pid) if pid else None
 
-    async def disk_usage(self, session_id: str) -> int | None:
+    async def disk_usage(self, session_id: str) -> Use | None:
         """See `base.Runtime`."""
         try:
             async with translated(asks=True):
-                return await self._disk.used_bytes(self._handle(session_id))
+                return await self._disk.used(self._handle(session_id))
         except ContainerMissing:
             return None
 
     async def host_usage(self) -> HostUsage:
         """See `base.Runtime`."""
-        return replace(docker_usage.host_usage(), disk_free_bytes=await asyncio.to_thread(self._disk.free_bytes))
+        free_bytes, free_inodes = await asyncio.to_thread(self._disk.free)
+        return replace(docker_usage.host_usage(), disk_free_bytes=free_bytes, disk_free_inodes=free_inodes)
 
     # Web filter ---------------------------------------------------------------------------------------------------
 

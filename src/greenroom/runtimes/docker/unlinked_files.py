@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
+from greenroom.core.fleet.disk import Use
+
 PROC: Final = Path("/proc")
 CGROUPS: Final = Path("/sys/fs/cgroup")
 _DELETED: Final = " (deleted)"
 _BLOCK_BYTES: Final = 512
 
 
-def unlinked_bytes(pid: int) -> int:
-    """What such files take on the disk of the container whose first process is `pid`; 0 once that has ended."""
+def unlinked(pid: int) -> Use:
+    """What such files take on the disk of the container whose first process is `pid`; nothing once that has ended."""
     held: dict[int, int] = {}
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         disk = (PROC / str(pid) / "root").stat().st_dev
@@ -23,7 +25,7 @@ def unlinked_bytes(pid: int) -> int:
             for file in _deleted(process):
                 if file.st_dev == disk and file.st_nlink == 0:
                     held[file.st_ino] = file.st_blocks * _BLOCK_BYTES
-    return sum(held.values())
+    return Use(sum(held.values()), len(held))
 
 
 def _processes(pid: int) -> list[int]:

@@ -17,8 +17,9 @@ from typing import Any, Final
 import aiodocker
 import structlog
 
-from greenroom.runtimes.contract import HostUsage, Usage
-from greenroom.runtimes.docker.unlinked_files import unlinked_bytes
+from greenroom.core.fleet.disk import Use
+from greenroom.runtimes.contract import DiskCountError, HostUsage, Usage
+from greenroom.runtimes.docker.unlinked_files import unlinked
 
 ROOT: Final = Path("/sys/fs/cgroup")
 NANOSECONDS: Final = 1_000_000_000
@@ -98,14 +99,17 @@ class DockerDisk:
         """Where the daemon keeps what containers write."""
         self._folders.add(Path(folder))
 
-    def free_bytes(self) -> int | None:
-        """What is left on the fullest of the disks of containers and of this Agent; None = none can be looked at."""
-        found: list[int] = []
+    def free(self) -> tuple[int | None, float | None]:
+        """Bytes and the part of inodes that are left on the fullest of the disks of containers and of this Agent.
+
+        None = none of them can be looked at; of inodes also, they have no fixed number of them (btrfs).
+        """
+        disks: list[os.statvfs_result] = []
         for folder in self._folders:
             with contextlib.suppress(FileNotFoundError, PermissionError):  # the daemon's may be out of sight
-                facts = os.statvfs(folder)
-                found.append(facts.f_bavail * facts.f_frsize)
-        return min(found, default=None)
+                disks.append(os.statvfs(folder))
+        free_bytes = min((disk.f_bavail * disk.f_frsize for disk in disks), default=None)
+        return free_bytes, min((disk.f_favail / disk.f_files for disk in disks if disk.f_files), default=None)
 
     async def create(self, docker: Any, config: dict[str, Any], name: str, limit_bytes: int) -> Any:
         """Make a container, with a quota of `limit_bytes` if there can be one; 0 = none.
@@ -124,14 +128,15 @@ class DockerDisk:
                 log.info("this storage has no quotas; what sessions write is measured", reason=error.message)
         return await docker.containers.create(config, name=name)
 
-    async def used_bytes(self, container: Any) -> int | None:
-        """What the container has written to its own disk; None = that was not to be learned in time.
+    async def used(self, container: Any) -> Use | None:
+        """What the container has written to its own disk; None = that was not to be learned.
 
-        Where the Agent sees the folder of what was written, disk space is counted, also of files that were deleted and
-        are still open; Docker counts the length of the others.
+        Where the Agent sees the folder of what was written, disk space and files are counted, also files that were
+        deleted and are still open; Docker counts the length of the others.
 
         Raises:
             aiodocker.DockerError: it is not there.
+            DiskCountError: it is too much to be counted in time.
         """
         facts: dict[str, Any] = await container.show()
         storage: dict[str, Any] = facts.get("GraphDriver") or {}
@@ -140,34 +145,47 @@ class DockerDisk:
         if upper and await asyncio.to_thread(os.access, upper, os.R_OK):
             counted, held = await _counted(upper), await self._held(facts["State"]["Pid"])
             return None if counted is None else counted + held
-        return int((await container.show(size="1")).get("SizeRw") or 0)
+        try:
+            async with asyncio.timeout(MEASURED_WITHIN_S):
+                return Use(int((await container.show(size="1")).get("SizeRw") or 0))
+        except TimeoutError as error:
+            await container.show()  # or it is Docker that is late, not this container that is large
+            raise _not_counted(facts["Name"]) from error
 
-    async def _held(self, pid: int) -> int:
+    async def _held(self, pid: int) -> Use:
         """In a thread of its own: it may look at a file of another machine that never answers."""
         try:
             async with asyncio.timeout(HELD_WITHIN_S):
-                return await asyncio.get_running_loop().run_in_executor(self._looking, unlinked_bytes, pid)
+                return await asyncio.get_running_loop().run_in_executor(self._looking, unlinked, pid)
         except TimeoutError:
             log.warning("deleted files that a session holds open could not be counted in time", pid=pid)
-            return 0
+            return Use()
 
 
-async def _counted(folder: str) -> int | None:
+async def _counted(folder: str) -> Use | None:
+    """None = it is not there any more."""
+    try:
+        async with asyncio.timeout(MEASURED_WITHIN_S):
+            size_bytes, inodes = await asyncio.gather(_du(folder, "--block-size=1"), _du(folder, "--inodes"))
+    except TimeoutError as error:
+        raise _not_counted(folder) from error
+    return None if size_bytes is None or inodes is None else Use(size_bytes, inodes)
+
+
+async def _du(folder: str, what: str) -> int | None:
     """A process of its own: a folder may have a million files, and the Agent has other things to do meanwhile."""
-    argv = ("du", "--summarize", "--one-file-system", "--block-size=1", folder)
+    argv = ("du", "--summarize", "--one-file-system", what, folder)
     silent = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE, stderr=silent, stdin=silent)
     try:
-        async with asyncio.timeout(MEASURED_WITHIN_S):
-            output, _ = await process.communicate()
-    except TimeoutError:
-        log.warning("what a session wrote could not be counted in time", folder=folder, within_s=MEASURED_WITHIN_S)
-        return None
+        output, _ = await process.communicate()
     finally:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    size = output.split(b"\t", 1)[
-        0
-    ]  # files may vanish while it counts: then it ends with 1, and has a sum all the same
-    return int(size) if size.isdigit() else None
+    total = output.split(b"\t", 1)[0]  # files may vanish while it counts: it ends with 1, and has a sum all the same
+    return int(total) if total.isdigit() else None
+
+
+def _not_counted(what: str) -> DiskCountError:
+    return DiskCountError(f"What was written to {what} could not be counted within {MEASURED_WITHIN_S:g} s.")
