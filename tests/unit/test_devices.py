@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from fastapi import Request, Response
 
-from greenroom.api import devices
-from greenroom.api.devices import DEVICE_COOKIE, LIFETIME_S, known_device, remember_device
+from greenroom.api.access import devices
+from greenroom.api.access.devices import DEVICE_COOKIE, LIFETIME_S, known_device, remember_device
 from greenroom.kit.secrets import Secrets
 
 SECRETS = Secrets(b"k" * 32)

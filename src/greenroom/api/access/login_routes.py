@@ -9,10 +9,10 @@ from uuid import UUID
 from fastapi import APIRouter, Request, Response
 
 from greenroom.api.access.accounts import end_login
+from greenroom.api.access.devices import known_device, remember_device
 from greenroom.api.access.guesses import Guesses
 from greenroom.api.access.schemas import LinkBody, LoginBody, LoginView, Me, PasswordBody, UserView
 from greenroom.api.deps import Db, Logs, PasswordHashes, SecretsDep, SettingsSnapshot, WrongGuesses
-from greenroom.api.devices import known_device, remember_device
 from greenroom.api.hardening import COOKIE
 from greenroom.api.installation.settings_cache import Snapshot
 from greenroom.api.security import Caller, client_address, public_route, requires
