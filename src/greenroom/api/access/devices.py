@@ -8,6 +8,7 @@ browser keeps the cookie of the user who logged in last.
 from __future__ import annotations
 
 import hmac
+import re
 import time
 from typing import Final
 
@@ -18,6 +19,7 @@ from greenroom.kit.secrets import Secrets, new_secret
 
 DEVICE_COOKIE: Final = "__Host-greenroom-device"
 LIFETIME_S: Final = 90 * 24 * 3600
+_EXPIRES: Final = re.compile(r"[0-9]{1,12}")
 
 
 def remember_device(response: Response, secrets: Secrets, user: User) -> None:
@@ -39,7 +41,7 @@ def known_device(request: Request, secrets: Secrets, user: User | None) -> str |
     """The device that asks, if this user logged in on it with the password they still have."""
     device, _, rest = request.cookies.get(DEVICE_COOKIE, "").partition(".")
     expires, _, signature = rest.partition(".")
-    if user is None or user.password_hash is None or not (expires.isascii() and expires.isdecimal()):
+    if user is None or user.password_hash is None or not _EXPIRES.fullmatch(expires):
         return None
     expected = secrets.device_signature(device, int(expires), user.user_id, user.password_hash)
     if not hmac.compare_digest(signature.encode(), expected.encode()) or int(expires) <= time.time():
