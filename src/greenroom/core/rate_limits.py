@@ -41,9 +41,9 @@ def account_wait_s(
     """How long a source has to wait before its next attempt at an account; 0 = not at all.
 
     A source that has failed `most` times within the window waits until the first of these failures is older. Beyond
-    `PATIENT_UNTIL` failures of all sources it also takes turns with those that have failed as often: so whoever guesses
-    from a few addresses soon competes with themselves alone, and nobody from an address that has not failed waits for
-    them.
+    `PATIENT_UNTIL` failures of all sources it also takes turns with those that have failed as often: so an attacker who
+    guesses from a few addresses soon competes only with themselves, and nobody at an address that has not failed waits
+    for them.
 
     Args:
         failures: those at this account within the window, of all sources.

@@ -1,8 +1,8 @@
 """Which log rows are evidence: who got in, who was kept out, who looked at what, who changed what.
 
-They are kept apart from all others, by age and by a number of each code: whoever can bring about many rows of one kind
-drives out the oldest of that kind and nothing else (`greenroom.db.diagnostics.retention`). Changes by administrators
-belong here, too; they are known by their `details.who`.
+They have limits of their own, by age and by a number of rows per code: someone who can cause many rows of one kind
+pushes out the oldest of that kind and nothing else (`greenroom.db.diagnostics.retention`). Changes by administrators
+belong here, too; they are recognized by their `details.who`.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def is_security_event(component: str, code: str, details: dict[str, Any]) -> boo
 
 
 def source_of(address: str) -> str:
-    """Whom attempts from `address` are counted for: of IPv6 the network of 64 bits, which is one customer's."""
+    """The source that attempts from `address` count against; for IPv6 its /64 network, which is one customer's."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -93,7 +93,7 @@ class Repeats(Generic[Kind]):
             kind: of what is the same.
             now_s: the time.
             message: what would be written.
-            name: whom it concerns, where that differs within a kind.
+            name: who it concerns, where that differs within a kind.
         """
         key = kind if kind in self._seen or len(self._seen) < MAX_REMEMBERED else None
         is_first = key is not None and key not in self._seen
@@ -106,7 +106,7 @@ class Repeats(Generic[Kind]):
         return is_first
 
     def due(self, now_s: float) -> list[tuple[Kind | None, Repeated]]:
-        """The numbers to be written now, each with its kind; None = of all those that were too many to tell apart."""
+        """The numbers to write now, each with its kind; None = all kinds beyond those that are counted separately."""
         ended = [(key, seen) for key, seen in self._seen.items() if now_s - seen.since_s >= self._every_s]
         for key, seen in ended:
             del self._seen[key]

@@ -92,7 +92,7 @@ log = structlog.get_logger(__name__)
 def unverified_hosts(dsn: str) -> list[str]:
     """Hosts of a connection string, other than this one, whose certificate nobody verifies.
 
-    Whoever stands in between can then read and change everything. Verified means `sslmode=verify-full`, with the
+    Someone in between can then read and change everything. Verified means `sslmode=verify-full`, with the
     authority's certificate in `sslrootcert`.
 
     Raises:
@@ -319,7 +319,7 @@ class Database:
             return await cursor.fetchall() if cursor.description else []
 
     async def notify(self, *events: str) -> None:
-        """Tell all listeners (`topic:id`), after commit. A loss is harmless: everybody also looks by himself."""
+        """Tell all listeners (`topic:id`), after commit. A loss is harmless: all listeners also poll."""
         try:
             async with self.connection() as connection:
                 await connection.execute(

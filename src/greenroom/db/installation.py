@@ -178,7 +178,7 @@ async def password_is_one_time(db: Database, username: str) -> bool:
 
 
 async def set_password(db: Database, username: str, password_hash: str) -> None:
-    """Store a new password, unlock the user, and end his log-ins and streams.
+    """Store a new password, unlock the user, and end their log-ins and streams.
 
     Raises:
         NotFound: there is no such user.

@@ -60,7 +60,7 @@ class Conditions:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list: its columns by the names that people use, and the column (a uuid) that tells rows apart."""
+    """A list: its columns by the names that people use, and the column (a uuid) that identifies a row."""
 
     columns: Mapping[LiteralString, Column]
     key: LiteralString

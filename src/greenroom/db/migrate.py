@@ -2,9 +2,9 @@
 
 A file is named `NNNN_{pre|post}_description.sql`: *pre* runs before the new code, and the previous version goes on with
 it; *post* after every process runs the new one. The *post* files of a version come after its *pre* ones, so that what
-is left behind the last *pre* file is what has to wait (`only_pre`). An advisory lock keeps two starters apart (a lock
-row would outlive kill -9); each file is one transaction; an applied file that was changed, and a database newer than
-this program, are refused.
+is left behind the last *pre* file is what has to wait (`only_pre`). An advisory lock keeps two starts from overlapping
+(a lock row would outlive kill -9); each file is one transaction; an applied file that was changed, and a database newer
+than this program, are refused.
 
 The owner's role makes and changes tables and is used by migrations alone; the api and the Managers have a role of
 their own (SERVICE_ROLE); neither is a superuser. A database that somebody else keeps may do without the second role:

@@ -1,7 +1,7 @@
 """Notifications: hear what others committed (LISTEN), so that waiting ends early; tell others after a commit.
 
-Nothing may depend on hearing: all is also polled. Nobody waits for what is told: notifications that come together are
-sent in one statement.
+Nothing may depend on notifications: everything is also polled. Nobody waits for one: notifications that come together
+are sent in one statement.
 """
 
 from __future__ import annotations

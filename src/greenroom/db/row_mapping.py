@@ -106,7 +106,7 @@ def group_settings(row: Row) -> GroupSettings:
 
 
 def shortfall(row: Row) -> Shortfall | None:
-    """Why a config (a row of `db.pool.configs.list_configs`) is short now, as a reader is told it."""
+    """Why a config (a row of `db.pool.configs.list_configs`) is short now, as a reader sees it."""
     stored = Shortfall(row["shortfall_code"], row["shortfall_reason"]) if row["shortfall_code"] else None
     return shown_shortfall(
         stored,

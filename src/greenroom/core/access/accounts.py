@@ -94,7 +94,7 @@ def password_problem(password: str, username: str, *, shortest: int) -> str | No
 
     Args:
         password: in plain text.
-        username: whose it is to be.
+        username: the user it is for.
         shortest: characters it must have at least (setting `min_password_length`).
     """
     if len(password) < shortest:

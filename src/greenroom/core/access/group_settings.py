@@ -126,13 +126,13 @@ _ALL: Final = (
         name="allow_kasm_stop",
         kind="bool",
         default=False,
-        description="Stop own sessions: programs end, the disk stays; whoever has a session may resume it",
+        description="Stop own sessions: programs end, the disk stays; its user can always resume it",
     ),
     Setting(
         name="allow_kasm_pause",
         kind="bool",
         default=False,
-        description="Pause own sessions: programs are frozen in memory; whoever has a session may resume it",
+        description="Pause own sessions: programs are frozen in memory; its user can always resume it",
     ),
     Setting(
         name="allow_kasm_screenshot",
@@ -285,7 +285,7 @@ def permissions_of(resolved: Mapping[str, Resolved]) -> dict[str, bool]:
 
 
 def keepalive_interval_s(resolved: Mapping[str, Resolved]) -> float:
-    """How often a viewer says that he is there; one may be lost before his session counts as unused."""
+    """How often a viewer reports its presence; one report may be lost before the session counts as unused."""
     return min(float(resolved["keepalive_interval"].value), float(resolved["keepalive_expiration"].value) / 2)
 
 

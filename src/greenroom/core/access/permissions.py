@@ -1,6 +1,6 @@
 """What a person or an API key may do: codes, what they mean, and the one rule that compares them.
 
-Every route of the api names the codes it needs; whoever has all of them passes. `global_admin` includes every other
+Every route of the api names the codes it needs; a caller with all of them passes. `global_admin` includes every other
 code. A read-only key keeps only the codes that end in `_view`.
 
 People who were given only the groups they are in (`groups_modify_ifmember`) may tighten what holds for its members,
@@ -92,7 +92,7 @@ def read_only(granted: Iterable[str]) -> frozenset[str]:
 
 
 def bounded(granted: Iterable[str], owner: Iterable[str]) -> frozenset[str]:
-    """What an API key keeps of `granted` while its owner has the codes `owner`: never more than he has himself."""
+    """What an API key keeps of `granted` while its owner has the codes `owner`: never more than the owner has."""
     return expanded(granted) & expanded(owner)
 
 
@@ -102,12 +102,12 @@ def unknown(codes: Iterable[str]) -> list[str]:
 
 
 def beyond(granted: Iterable[str], given: Iterable[str]) -> list[str]:
-    """Those of `given` that someone with `granted` may not hand on, sorted: nobody gives more than he has."""
+    """Those of `given` that someone with `granted` may not hand on, sorted: nobody gives more than they have."""
     return sorted(expanded(given) - expanded(granted))
 
 
 def above(granted: Iterable[str], other: Iterable[str]) -> list[str]:
-    """The codes that put someone with `other` above someone with `granted`, sorted; empty = he may be changed.
+    """The codes that put someone with `other` above someone with `granted`, sorted; empty = they may be changed.
 
     `user` does not count: everybody has it, and it administers nothing.
     """

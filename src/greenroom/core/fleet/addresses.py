@@ -1,4 +1,4 @@
-"""Host names and addresses: allowed origins, edge gateways, and pages that a session is told to open.
+"""Host names and addresses: allowed origins, edge gateways, and pages that a session must open.
 
 May a page of this origin open a session's stream (Allow Origin Domain, CONTRACT "Meanings")? The list holds `host` or
 `host:port`, https only. Without port any port is meant. Hosts are compared as a whole and without regard to case:

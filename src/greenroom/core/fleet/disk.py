@@ -1,7 +1,7 @@
 """Disk as a resource: what a host keeps free, and which sessions are stopped for what they have written. Pure.
 
 A container's root lies on its host's disk, beside Docker's images and, on one machine, the database. Where Docker's
-storage has quotas a session is told that its disk is full; elsewhere it is measured, and stopped when it has written
+storage has quotas, a session gets "disk full"; elsewhere it is measured, and stopped when it has written
 too much. Files count, too: a disk on which there is no inode left is as full as one without a free byte.
 """
 

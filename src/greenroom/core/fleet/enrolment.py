@@ -1,4 +1,4 @@
-"""Who may join the fleet, and as whom: join tokens, credentials and copied identities (PROTOCOLS §2, Identity).
+"""Who may join the fleet, and under which identity: join tokens, credentials, copied identities (PROTOCOLS §2).
 
 A join token admits newcomers of one role into one zone, and nobody as somebody who is known: but for a token made for
 that very Agent, and for the same token shown again by an Agent that never spoke, because the answer with its credential
@@ -29,7 +29,7 @@ MAX_ADDRESSES: Final = 1000
 
 
 class JoinAttemptLimiter:
-    """Of the refused, whom anybody in the network can be as often as he likes: which are written down. Times are of
+    """Decides which refused attempts are logged: anyone in the network can cause as many as they like. Times are
     `time.monotonic()`."""
 
     def __init__(self) -> None:
@@ -68,7 +68,7 @@ class Token:
 class KnownAgent:
     """The Agent that has the id already.
 
-    `alive`: it was heard of within the last seconds. `never_spoke`: it made no check-in since it was last admitted.
+    `alive`: it checked in within the last seconds. `never_spoke`: it made no check-in since it was last admitted.
     """
 
     credential_hash: bytes
@@ -106,7 +106,7 @@ def refusal_of_token(token: Token | None, role: Role, *, again: bool = False) ->
     Args:
         token: None = there is no such token.
         role: of who shows it.
-        again: it admitted him before, and is not counted a second time.
+        again: the token admitted this host before, so the use is not counted a second time.
     """
     if token is None:
         return Unauthenticated(
@@ -165,7 +165,7 @@ def refusal(newcomer: Newcomer, known: KnownAgent | None, token: Token | None) -
 
 
 def is_shown_again(newcomer: Newcomer, known: KnownAgent | None) -> bool:
-    """Whether the token admitted this very Agent before, which never heard of it and never spoke."""
+    """Whether the token admitted this very Agent before, and the Agent never got the answer and never checked in."""
     return (
         known is not None
         and known.never_spoke

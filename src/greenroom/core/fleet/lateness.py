@@ -1,8 +1,8 @@
-"""How late a process and its host are, and how much longer that makes it worth waiting: *slow* is told from *dead*.
+"""How late a process and its host are, and how much longer it is worth waiting for that: *slow* is not *dead*.
 
-A time limit says how long something healthy takes on a quiet host, with a margin. On a busy one everything takes longer
-in proportion, also what is healthy: whoever waits multiplies the limit by `times`. What ended, or answers that it
-cannot, is not slow, and gets no more time than on a quiet host.
+A time limit says how long something healthy takes on a quiet host, with a margin. On a busy host everything takes
+proportionally longer, healthy or not, so the waiting side multiplies the limit by `times`. Something that ended, or
+that answers that it cannot, is not slow, and gets no more time than on a quiet host.
 
 Invariants, tested as properties: the factor is between 1 and `MAX_TIMES`, it is 1 on a quiet host, and never falls
 where anything becomes later.

@@ -17,7 +17,7 @@ EVICT_JITTER_S: Final = 0.05
 """Managers look at an ended lease at its end plus at most this, so that they do not all look at once."""
 
 LOOK_AGAIN_S: Final = 1.0
-"""Longest time between two looks at the lease, heard of or not: NOTIFY may be lost."""
+"""Longest time between two looks at the lease, notified or not: NOTIFY may be lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

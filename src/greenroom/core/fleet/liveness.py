@@ -227,13 +227,13 @@ DAY_S: Final = 86400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerRecord:
-    """One Manager of a zone, as the database knows it. `silent_s`: seconds since it was last heard of."""
+    """One Manager of a zone, as the database knows it. `silent_s`: seconds since its last sign of life."""
 
     manager_id: str
     instance_id: str
     enabled: bool
     is_live: bool
-    """A process holds the lock of its instance id, heard of or not."""
+    """A process holds the lock of its instance id, with or without a sign of life."""
     silent_s: float
 
 
@@ -249,7 +249,7 @@ class Removal:
 def departed(records: Sequence[ManagerRecord], keep_days: float) -> list[Removal]:
     """The records of one zone to remove: silent for longer than `keep_days`, without a process; 0 = none ever.
 
-    An enabled one always stays: of several that could go, the one that was heard of last.
+    An enabled one always stays: of several that could go, the one with the latest sign of life.
     """
     if keep_days <= 0:
         return []

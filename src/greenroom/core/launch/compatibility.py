@@ -1,7 +1,7 @@
 """Which launches a staged session cannot serve, as a table of rules (seed page "Incompatible Settings", CONTRACT).
 
 A staged container was created before anybody asked for it, so whatever must be applied at creation excludes it. All
-violations are found, not only the first; each says which setting, from which group, stands in the way.
+violations are found, not only the first; each names the setting and the group that excludes staging.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ class Violation:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """`check` returns what is in the way, as the rest of a sentence, or None."""
+    """`check` returns the obstacle as the end of a sentence, or None."""
 
     code: str
     setting: str
@@ -174,7 +174,7 @@ def _word(value: object) -> str:
 
 
 def _preference(what: str, of: Callable[[LaunchFacts], str | None]) -> Callable[..., str | None]:
-    """A rule for the user's own language or time zone, unless his groups say that a staged session matters more."""
+    """A rule for the user's own language or time zone, unless their groups say that a staged session matters more."""
 
     def check(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
         del staged

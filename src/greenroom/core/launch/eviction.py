@@ -1,4 +1,4 @@
-"""Room for people: which staged sessions yield to a session made for a user who finds his zone full.
+"""Room for users: which staged sessions yield to a session on demand when the zone is full.
 
 Only those yield that nobody can be given yet: they are still on their way. What is claimable stays, because Desired is
 a reservation that an administrator made for the users of that workspace. A replacement that is started early, so that a
@@ -20,7 +20,7 @@ from greenroom.core.launch.placement import AgentView, Placement, PlacementReque
 PATIENCE_S: Final = 15.0
 """For so long after a launch was refused its user is taken to wait, and the zone's pools leave room that comes free."""
 MAX_PATIENCE_S: Final = 60.0
-"""Whoever tries again and again holds up the pools no longer than this: his session may never fit."""
+"""A user who tries again and again holds up the pools no longer than this: the session may never fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

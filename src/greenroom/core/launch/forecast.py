@@ -19,7 +19,7 @@ from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
 
 @dataclass(frozen=True, slots=True)
 class SimulatedLaunch:
-    """`attempt` would assign a session of the config, unless its `misses` stand in the way.
+    """`attempt` would assign a session of the config, unless its `misses` prevent it.
 
     `earlier` are the staged attempts that come before it and have nothing in their way: where one of their pools has a
     session, the launch ends there.
@@ -30,7 +30,7 @@ class SimulatedLaunch:
 
     @property
     def misses(self) -> tuple[Miss, ...]:
-        """What is in the way whatever the pool has."""
+        """What prevents the launch no matter what the pool has."""
         return self.attempt.misses
 
 
@@ -67,12 +67,12 @@ NOT_NOW: Final[dict[str, str]] = {
     "restricted": "The machines it is restricted to cannot run it at the moment. Ask an administrator.",
     "zone_not_searched": "No machine is available for it here. Ask an administrator.",
 }
-"""Code of a miss, or `too_large` → what a user is told of a launch that cannot be served now, and what to do."""
+"""Code of a miss, or `too_large` → what a user reads about a launch that cannot be served now, and what to do."""
 _TELLING: Final = (
     "no_capacity", "no_disk", "agent_disabled", "agent_missing", "image_unavailable", "too_large", "restricted",
     "zone_not_searched",
 )  # fmt: skip
-"""Of several reasons the first of these is told: the one that most likely passes by itself."""
+"""Of several reasons the first of these is given: the one that most likely passes by itself."""
 LIMIT_REACHED: Final = "You have as many sessions as you may have. End one first."
 NOTHING_FITS: Final = "No machine is available for it at the moment. Try again later, or ask an administrator."
 

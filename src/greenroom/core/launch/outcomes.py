@@ -28,7 +28,7 @@ def outcomes(trace: Sequence[TraceStep]) -> list[Outcome]:
     """One for each config that a launch considered, in their order; `trace` is complete.
 
     A *hit* was served by the config, a *miss* got no staged session at all. A config with other permissions than the
-    user's has missed nothing where one with his was considered.
+    user's has no miss where a config with the user's permissions was considered.
     """
     last = trace[-1] if trace and trace[-1].used else None
     found: dict[str, tuple[str, tuple[str, ...]]] = {}

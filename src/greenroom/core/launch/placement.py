@@ -60,7 +60,7 @@ class AgentView:
     image_error: str = ""
     image_progress: int = 0
     silent: bool = False
-    """It was not heard of for longer than between check-ins: it may be gone, and nobody knows it yet."""
+    """It is silent for longer than the time between check-ins: it may be gone, and nobody knows it yet."""
 
     @property
     def free_cores(self) -> float:
@@ -188,8 +188,8 @@ def place(agents: Sequence[AgentView], request: PlacementRequest, strategy: Stra
 def _rejection(agent: AgentView, request: PlacementRequest, only: str | None) -> Rejection | None:
     """Why the Agent cannot take it; `only` is the hostname of the only Agent allowed, if it is one of the zone."""
     if request.only_agent_id not in (None, agent.agent_id):
-        whom = f"Agent {only}" if only else "an Agent that is not in this zone"
-        return Rejection(agent, "restricted", f"{agent.hostname}: the workspace is restricted to {whom}")
+        allowed = f"Agent {only}" if only else "an Agent that is not in this zone"
+        return Rejection(agent, "restricted", f"{agent.hostname}: the workspace is restricted to {allowed}")
     for check in _CHECKS:
         found = check(agent, request)
         if found is not None:
@@ -275,9 +275,9 @@ def _aside(agent: AgentView) -> str:
 
 def _too_few_cores(agent: AgentView, request: PlacementRequest) -> str:
     """For a quota in whole cores, as the workspace has them, not in those of the offer."""
-    times, whom = (agent.overcommit, " for a quota") if request.cpu_mode == "Quotas" else (1.0, "")
+    times, purpose = (agent.overcommit, " for a quota") if request.cpu_mode == "Quotas" else (1.0, "")
     free, offered = shown_cores(agent.free_cores / times), shown_cores(agent.cores / times)
-    return f"{agent.hostname} has {free} of {offered} cores free{whom}, {shown_cores(request.cores)} are needed"
+    return f"{agent.hostname} has {free} of {offered} cores free{purpose}, {shown_cores(request.cores)} are needed"
 
 
 def _no_disk(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | None:

@@ -1,8 +1,8 @@
-"""What follows when a session that a user waits for failed: the next staged one, or one made for him, in which zone.
+"""What follows when a session that a user waits for failed: the next staged one, or one on demand, and in which zone.
 
-Two kinds fail. A *hand-over*: the staged session is set aside, and the launch goes on in the documented order over
+Two kinds fail. A *hand-over*: the staged session is quarantined, and the launch goes on in the documented order of
 zones (`core.launch.plan`) from its beginning, because a pool may have filled meanwhile; after `MAX_TRIED` of them
-a session is made for him, which needs no hand-over: a wrong `assign` keeps nobody out.
+a session is created for the user, which needs no hand-over: a wrong `assign` keeps nobody out.
 A *start*: the container of a session made for the user did not come up; another Agent of the zone tries, then other
 zones, and then it is given up with all causes. So it is where its Agent went missing before it was usable; but this one
 is given up at its deadline only, because the Agent may be back.
@@ -10,8 +10,8 @@ is given up at its deadline only, because the Agent may be back.
 A start that was only too slow, on a host that was late, does not begin anew at once, nor on another Agent of the same
 machine: what makes a host late is mostly that many start there together, and they would all begin again together.
 
-What keeps other users from staged sessions was not in the way of a user whose hand-over failed. So a pool serves him
-if its permissions are those of his session; nothing else differs from pool to pool.
+Nothing that excludes staged sessions applies to a user who was being handed one. So a pool can serve this user
+if its permissions are those of the failed session; nothing else differs from pool to pool.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def no_agent_misses(placement: Placement, zone_name: str, elsewhere: str = "") -
 
 
 def unheard(silent_s: float) -> str:
-    """Why a start is taken for failed whose Agent went missing; `silent_s` is for how long it was not heard of."""
+    """Why a start counts as failed when its Agent went missing; `silent_s` is the time since its last check-in."""
     return f"its Agent was not heard of for {silent_s:.0f} s"
 
 

@@ -42,7 +42,7 @@ class Failures:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The Agent a pool tries next, and whose place it took, as the end of a sentence."""
+    """The Agent a pool tries next, and the Agent it replaces, as the end of a sentence."""
 
     agent: AgentView
     instead: str = ""

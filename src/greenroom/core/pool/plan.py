@@ -3,7 +3,7 @@
 Pure: `plan(snapshot)` is called by the Primary inside the transaction that holds the config's row, with the sessions
 counted after the lock (PROTOCOLS §3), and its actions are written in the same transaction. Invariants, tested as
 properties: never more counted sessions than Desired and one in rotation after a plan, nobody's session is touched, no
-session gets two actions, applying plans again and again comes to rest, and a pool that is short always says why.
+session gets two actions, repeated planning converges, and a pool that is short always says why.
 
 The words are in `core.pool.model`, the sentences of a shortfall in `core.pool.shortfalls`, failed starts in
 `core.pool.backoff`, who is replaced before it has to go in `core.pool.rotation`.

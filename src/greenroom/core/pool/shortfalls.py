@@ -143,11 +143,11 @@ def shown_shortfall(
     coming: int,
     has_manager: bool,
 ) -> Shortfall | None:
-    """What a reader is told now, between the Primary's rounds.
+    """What a reader sees now, between the Primary's rounds.
 
     Args:
         stored: what the Primary wrote down last.
-        barred: what `barrier` says now; it holds whoever looks, and also where nobody does.
+        barred: what `barrier` says now; it applies no matter who looks, and also if nobody does.
         is_paused: whether the config is paused now.
         num_sessions: Desired.
         current: claimable sessions now.

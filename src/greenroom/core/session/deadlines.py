@@ -6,11 +6,11 @@ resumed) has one from the return of its Agent on. Invariants, tested as properti
 every action is an edge of `ALLOWED` or a repetition, nothing is done while it is quiet or before the deadline.
 
 Slow is not broken. Where the Agent says that it or its host is late, or this Manager finds itself late, there is more
-time in proportion (`core.fleet.lateness`), up to `MAX_S`; the word of an Agent counts while it is heard of, so that a
+time in proportion (`core.fleet.lateness`), up to `MAX_S`; the word of an Agent counts while it checks in, so that a
 frozen one is found in time. A first start has its time from its last step on, and none that has painted ends at a
 deadline while its Agent is there.
 
-A stop or a pause that does not come about is taken back: the session is told to run again, because a container that
+A stop or a pause that does not come about is taken back: the session is started again, because a container that
 cannot be stopped still has somebody's work in it.
 """
 
@@ -80,7 +80,7 @@ class Waiting:
     lateness: Lateness = ON_TIME
     """What its Agent said last of itself and its host."""
     silent_s: float = 0.0
-    """Since its Agent was heard of."""
+    """Since its Agent last checked in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,7 +124,7 @@ def due(waiting: Waiting, watch: Watch = ON_TIME_WATCH) -> datetime | None:
 
 
 def _lateness(waiting: Waiting, watch: Watch) -> tuple[Lateness, str]:
-    """The lateness that counts, and whose it is."""
+    """The lateness that counts, and the name of the host or process that is late."""
     told = waiting.lateness if waiting.silent_s <= FRESH_S else ON_TIME
     if times(watch.lateness) > times(told):
         return watch.lateness, "this Manager"

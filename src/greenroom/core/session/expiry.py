@@ -1,14 +1,14 @@
 """The two clocks of a user's session, and what the Primary does when one of them is over.
 
 **Keepalive**: nobody looked at the session for `keepalive_expiration`; then `keepalive_expiration_action` is done. It
-starts at the assignment, again with every keepalive and at a resume, and stands still while the session rests: a
-session that was stopped or paused stays so until somebody resumes or deletes it.
+starts at the assignment, again with every keepalive and at a resume, and stands still while the session is stopped or
+paused: a session that was stopped or paused stays so until somebody resumes or deletes it.
 
 **Time limit**: the smaller of `session_time_limit` of group and workspace, 0 being none. It starts at the assignment,
 runs through stop and pause, is prolonged by nothing, and always ends in deletion.
 
 Invariants, tested as properties: nothing is done while it is quiet or before a clock is over; every action is an edge
-of `states.ALLOWED`; a session at rest is touched by its time limit alone.
+of `states.ALLOWED`; a stopped or paused session is subject to its time limit alone.
 """
 
 from __future__ import annotations

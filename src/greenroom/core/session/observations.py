@@ -95,7 +95,7 @@ def decide(row: SessionRow, seen: ObservedFacts) -> Move | None:
     if move is None or row.status not in move.sources:
         return None
     if move.to is _S.FAILED and row.status is _S.ASSIGNING:
-        # Whatever broke it, the user waits for a session: it is set aside, and he gets the next one.
+        # Whatever broke it, the user is waiting: quarantine this session and give the user the next one.
         return replace(move, sources=frozenset({_S.ASSIGNING}), set_aside=True)
     if move.to is _S.FAILED and row.status is _S.RUNNING and row.claimable:
         return replace(move, sources=frozenset({_S.RUNNING}), leaves_pool=True)

@@ -99,7 +99,7 @@ def progress(status: SessionStatus, recorded: Mapping[str, float], *, staged: bo
 
 
 def failure(recorded: Mapping[str, float]) -> str:
-    """What a user is told of a session that failed, from how far it had come; the cause is for administrators."""
+    """What a user reads about a session that failed, from how far it had come; the cause is for administrators."""
     if "ready" in recorded:
         return "The session stopped working and cannot be opened any more. Start the workspace again. " + _ASK
     if "started" in recorded:

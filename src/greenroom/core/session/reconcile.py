@@ -260,7 +260,7 @@ def observe(
 
 
 def is_unexplained(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts) -> bool:
-    """Whether the container ended by itself and was not examined yet: the Manager is told once its last lines are
+    """Whether the container ended by itself and was not examined yet: the Manager gets a report once its last lines are
     read, since it asks no second time."""
     if seen is None or seen.state is not ContainerState.EXITED or wanted.want in (Want.STOPPED, Want.ABSENT):
         return False
@@ -317,7 +317,7 @@ def is_news(term: int, term_seen: int, fresh: bool) -> bool:
 def merge(
     held: Mapping[str, Entry], news: Iterable[Entry], marks: Mapping[str, int]
 ) -> tuple[dict[str, Entry], dict[str, int]]:
-    """The desired list after a whole list `news` arrived, and the highest generation ever heard of each session.
+    """The desired list after a whole list `news` arrived, and the highest generation ever received for each session.
 
     An entry whose generation was overtaken is not taken from `news`: the one held stays, and a session that had left
     the list does not come back. Sessions that `news` does not name leave the list (their containers stay).

@@ -1,9 +1,9 @@
-"""People first: whose container is changed next when more are to be changed than an Agent changes at once.
+"""Users first: which container is changed next when more are to be changed than an Agent changes at once.
 
-A host starts containers fastest a few at a time, so an Agent has a number of *slots*. While a pool is refilled all of
-them are taken and more wait. Somebody who waits for a desktop does not wait for those: his start goes first, and a few
-slots beyond the number are kept for people, so that he does not even wait for what is under way. The rules, each of
-them a property test:
+A host starts containers fastest a few at a time, so an Agent has a number of *slots*. While a pool is refilled, all of
+them are taken and more starts are queued. A user who waits for a desktop does not wait for those: a start for a user
+goes first, and a few extra slots are reserved for users, so that they do not wait even for starts under way. The rules,
+each of them a property test:
 
 - Among those that wait, a more urgent one begins first, and of one urgency the one that waited longest.
 - Nothing that has begun is broken off.
@@ -66,6 +66,6 @@ def next_turns(waiting: Iterable[Turn], in_use: int, slots: SlotCount) -> list[T
     begun: list[Turn] = []
     for turn in sorted(waiting):
         if in_use + len(begun) >= slots.open_to(turn.urgency):
-            break  # whoever comes later may take no more than this one
+            break  # nothing later in the order may take more than this one
         begun.append(turn)
     return begun

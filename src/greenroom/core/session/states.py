@@ -34,7 +34,7 @@ class SessionStatus(StrEnum):
 
 
 class Want(StrEnum):
-    """What the Agent is told to make of a session's container."""
+    """What the Agent must do with a session's container."""
 
     RUNNING = "running"
     STOPPED = "stopped"
@@ -97,7 +97,7 @@ RESTING: Final[frozenset[SessionStatus]] = frozenset({_S.STOPPING, _S.STOPPED, _
 """Statuses of a session that was stopped or paused, or is about to be."""
 
 KEPT_ALIVE: Final[frozenset[SessionStatus]] = COUNTS_FOR_USER - RESTING
-"""Statuses in which the keepalive clock of a user's session runs; of one that rests it stands still."""
+"""Statuses in which the keepalive clock of a user's session runs; it stands still in a stopped or paused session."""
 
 OPERATIONAL: Final[dict[SessionStatus, str]] = {
     **{status: str(status) for status in _S},
@@ -132,7 +132,7 @@ LifecycleCommand = Literal["stop", "pause", "resume"]
 class Transition:
     """What a command does to a session.
 
-    `want` is what its Agent is told, `through` the status it has until that is reported, `sources` the statuses in
+    `want` is what its Agent must do, `through` the status it has until that is reported, `sources` the statuses in
     which it is obeyed, `settled` those in which there is nothing left to do.
     """
 

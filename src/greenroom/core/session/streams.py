@@ -150,7 +150,7 @@ class StreamFacts:
 
 
 def refusal_by_api(facts: StreamFacts) -> str | None:
-    """Why the viewer may not see the session, as a sentence; None = he may."""
+    """Why the viewer may not see the session, as a sentence; None = allowed."""
     is_another = facts.username_shown and facts.username_shown.lower() != (facts.username or "").lower()
     reasons = (
         (facts.user_id is None, "Nobody has this session: it was not handed to a user."),

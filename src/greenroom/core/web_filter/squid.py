@@ -1,4 +1,4 @@
-"""From a web filter policy to what Squid is told: its configuration and the pages it shows. Pure.
+"""From a web filter policy to Squid's configuration and the pages it shows. Pure.
 
 The rules stand in the order of their depth, deepest first, because the first rule that matches decides: so Squid
 agrees with `core.web_filter.policy.decision`. A name is resolved only after a list or the default action has allowed

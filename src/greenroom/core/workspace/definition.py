@@ -18,7 +18,7 @@ REFERENCE: Final = re.compile(f"(?:(?=localhost/|[^/]*[.:]){_HOST}/)?{_PART}(?:/
 """How the image of a container is written: [registry/]name[:tag][@digest]; a registry has a dot or a port."""
 
 DEFAULT_REGISTRY: Final = "docker.io"
-"""Where an image comes from whose name does not say."""
+"""The registry of an image whose name does not give one."""
 DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
 
@@ -49,7 +49,7 @@ def registry_of(name: str) -> str:
 def token_problem(before: str, after: str) -> str | None:
     """Why a stored token may not be kept when the image `before` becomes `after`, as a sentence; None = it may.
 
-    Whoever may change a workspace has not seen its token, and must not have it sent to a registry of his own.
+    An administrator who changes a workspace has not seen its token and must not have it sent to their own registry.
     """
     old, new = registry_of(before), registry_of(after)
     if old == new or {old, new} <= DOCKER_HUB:

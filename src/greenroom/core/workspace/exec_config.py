@@ -7,8 +7,8 @@ root's, who has no capabilities there either), never privileged.
 
 Beside a folder that they can write to no process in a container is root. There is no user namespace: root in the
 container is the host's root to a mounted folder, whatever capabilities it lacks. It reads what only root may read
-there, and what it leaves with the set-user-id bit makes root of whoever runs it. So where a folder is mounted writable,
-the container and every command in it belong to some other user.
+there, and a file it leaves with the set-user-id bit makes anyone who runs it root. So where a folder is mounted
+writable, the container and every command in it run as another user.
 """
 
 from __future__ import annotations

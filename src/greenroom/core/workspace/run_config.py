@@ -1,8 +1,8 @@
 """The `run_config` of workspaces and groups, and the variables of a launch: which options of a container may be chosen.
 
-An allow-list, because whoever may edit a workspace or a group must not thereby own the host: nothing in it weakens
-what keeps sessions apart. It is checked where it is saved and again where a container is made. Cores and memory are
-fields of the workspace; mounts are volume mappings.
+An allow-list, because permission to edit a workspace or a group must not give control of the host: nothing in it
+weakens the isolation of sessions. It is checked where it is saved and again where a container is created. Cores and
+memory are fields of the workspace; mounts are volume mappings.
 
 Users who launch a session may not set the variables that make other people's programs run their code: they become the
 environment of the container, and so of the image's own start, which may be root's. Administrators of a workspace set

@@ -161,7 +161,7 @@ def on_demand_spec(
 
 
 def in_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> SessionSpec:
-    """The specification of a session for this zone: where its pages are shown, and whom its Agent asks."""
+    """The specification of a session for this zone: where its pages are shown, and which api its Agent asks."""
     return replace(
         spec,
         # Without a port any port is meant: the frame of a session comes from another port than the console.

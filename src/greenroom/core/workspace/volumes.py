@@ -1,6 +1,6 @@
 """Folders of the host in containers: volume mappings of workspaces and groups, and persistent profiles.
 
-Whoever may write a mapping must not thereby own the host: an Agent mounts only from the folders that its host's
+Permission to write a mapping must not give control of the host: an Agent mounts only from the folders that its host's
 administrator named, and from one of its own. The container daemon's socket, the system's configuration and this
 product's own data are never mounted, nor is a folder that holds one of them. Where a folder is mounted writable nothing
 in the container runs as root (`core.workspace.exec_config`). Names of users become one folder name each, whatever is in
@@ -23,7 +23,7 @@ HOME: Final = "/home/kasm-user"
 
 USER_TOKENS: Final = ("{username}", "{user_id}")
 TOKENS: Final = (*USER_TOKENS, "{image_id}")
-"""What stands in a path for the launching user (his name as one folder name) and for the workspace."""
+"""Placeholders in a path for the launching user (`{username}` as one folder name) and for the workspace."""
 
 OWNER: Final = 1000
 """User and group of session images: the owner of folders that are made for a mapping which names no other."""
@@ -210,7 +210,7 @@ def mounts(mappings: Mapping[str, Any], tokens: Mapping[str, str]) -> tuple[Moun
 def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mount:
     """The persistent profile as the home folder.
 
-    A path without a token of the user gets his id as its last folder: no two users share a home.
+    A path without a placeholder for the user gets the user's id as its last folder: no two users share a home.
     """
     own = path if any(token in path for token in USER_TOKENS) else f"{path.rstrip('/')}/{{user_id}}"
     return Mount(source=_normal(_replaced(own, tokens)), target=HOME, profile=mode)

@@ -20,7 +20,7 @@ from greenroom.db.database import Connection, Database
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A valid log-in and whose it is."""
+    """A valid log-in and its user."""
 
     user_id: str
     username: str
@@ -81,7 +81,7 @@ async def delete_login_by_id(connection: Connection, user_id: str, login_id: str
     """End one log-in of a user; returns what it was.
 
     Raises:
-        NotFound: he has none with this id.
+        NotFound: the user has none with this id.
     """
     cursor = await connection.execute(
         "DELETE FROM login_sessions WHERE user_id = %s AND login_id = %s RETURNING " + _VIEW + ", false AS current",
@@ -102,7 +102,7 @@ async def insert_login_link(db: Database, token_hash: bytes, user_id: str, *, li
 
 
 async def use_login_link(db: Database, token_hash: bytes) -> tuple[str, str | None] | None:
-    """The user of a link that has not expired, and the hash of his password at this moment; the link is gone then."""
+    """The user of a link that has not expired, and the hash of their password at this moment; the link is deleted."""
     rows = await db.write(
         "WITH used AS (DELETE FROM login_links WHERE token_hash = %s RETURNING user_id, expires)"
         " SELECT user_id::text, password_hash FROM used JOIN users USING (user_id) WHERE expires > now()",
@@ -112,7 +112,7 @@ async def use_login_link(db: Database, token_hash: bytes) -> tuple[str, str | No
 
 
 async def touch_login(db: Database, token_hash: bytes) -> None:
-    """Note that the log-in was used now, at most once a minute whoever asks at the same time."""
+    """Note that the log-in was used now, at most once a minute, also with concurrent requests."""
     await db.write(
         "UPDATE login_sessions SET last_used = now() WHERE token_hash = %s AND last_used < now() - interval '1 minute'",
         (token_hash,),
@@ -131,8 +131,8 @@ async def insert_login(
 ) -> bool:
     """Store a new log-in and note the time with the user.
 
-    `password_hash` is what it was when he showed who he is. False, and nothing is stored: the password was changed
-    or the user disabled since then, which ended all his log-ins, so none may come after it.
+    `password_hash` is what it was when the user authenticated. False, and nothing is stored: since then the password
+    was changed or the user disabled, which ended all their log-ins, so no log-in may be added.
     """
     async with db.transaction() as connection:
         user = await connection.execute(
@@ -156,7 +156,7 @@ async def delete_login(connection: Connection, token_hash: bytes) -> None:
 
 
 async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes | None = None) -> None:
-    """End all log-ins of a user, but for `keep`; links that would log him in are gone, too."""
+    """End all log-ins of a user except `keep`; links that would log them in are deleted, too."""
     await connection.execute("DELETE FROM login_links WHERE user_id = %s", (user_id,))
     await connection.execute(
         "DELETE FROM login_sessions WHERE user_id = %s AND token_hash IS DISTINCT FROM %s", (user_id, keep)
@@ -232,7 +232,7 @@ class ApiKey:
     owner: str | None
     """Name of the user who made it."""
     owner_permissions: list[str]
-    """What he may now."""
+    """The owner's permissions at present."""
     valid: bool
     """Enabled, not expired, and its owner may log in."""
     stale: bool
@@ -295,7 +295,7 @@ async def administrators_keys_ending(db: Database, within_s: float) -> list[ApiK
 
 
 async def touch_key(db: Database, key_id: str) -> None:
-    """Note that the key was used now, at most once a minute whoever asks at the same time."""
+    """Note that the key was used now, at most once a minute, also with concurrent requests."""
     await db.write(
         "UPDATE api_keys SET last_used = now()"
         " WHERE key_id = %s AND (last_used IS NULL OR last_used < now() - interval '1 minute')",

@@ -199,7 +199,7 @@ async def insert_user(connection: Connection, username: str, *, password_hash: s
 
 
 async def mark_anonymous(connection: Connection, user_id: str) -> None:
-    """Note that the user was made for one launch without a user, so that he leaves afterwards."""
+    """Note that the user was created for one launch without a user, to be deleted afterwards."""
     await connection.execute("INSERT INTO anonymous_users (user_id) VALUES (%s)", (user_id,))
 
 
@@ -255,7 +255,7 @@ async def update_user(connection: Connection, user: User) -> None:
 
 
 async def add_to_group(connection: Connection, user_id: str, group_id: str) -> bool:
-    """Make the user a member; False = he is one already.
+    """Make the user a member; False = already a member.
 
     Raises:
         Invalid: there is no such user or group.
@@ -313,7 +313,7 @@ async def require_an_administrator(connection: Connection) -> None:
 async def revoke_access(connection: Connection, user_id: str) -> list[str]:
     """Make every connect token and open stream of the user invalid; returns the events to notify after commit.
 
-    The epoch of his sessions grows, so Agents cut the streams at their next check-in (PROTOCOLS §3 "Tokens").
+    The epoch of the user's sessions grows, so Agents cut the streams at their next check-in (PROTOCOLS §3 "Tokens").
     Lock order: users, then sessions by id.
     """
     await connection.execute("UPDATE users SET auth_epoch = auth_epoch + 1 WHERE user_id = %s", (user_id,))

@@ -152,7 +152,7 @@ INVARIANTS: Final = (
     ),
     Invariant(
         "I15",
-        "whoever waits for another session after one failed gets it, or a reason",
+        "a user who waits for another session after one failed gets it, or a reason",
         "SELECT format('session %%s failed at %%s, and its user still waits for another one', session_id,"
         " status_changed) AS what FROM sessions"
         " WHERE awaits_successor AND status_changed < clock_timestamp() - interval '2 min'",

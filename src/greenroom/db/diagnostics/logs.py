@@ -69,7 +69,7 @@ class LogWriter:
         self._rows = WaitingRows[LogRow](db, _INSERT, _params, what="log rows", most=MAX_QUEUED)
         self._writing = asyncio.Lock()
         self.pressing = False
-        """A row waits that has to be stored before anybody is told of what it says."""
+        """A row is queued that must be stored before its change is reported to anybody."""
         self.counts: dict[str, int] = dict.fromkeys(LEVELS, 0)
         """Rows of each level since the start."""
 

@@ -17,7 +17,7 @@ from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.session.sessions import end_sessions
 
 ALIVE_WITHIN_S: Final = 15.0
-"""An Agent heard of within this time is alive: nobody else may come with its identity."""
+"""An Agent that checked in within this time is alive: nobody else may come with its identity."""
 
 ADMITTED: Final = "(a.enabled OR a.status <> 'pending')"
 """SQL for an Agent `a` that does not wait for an administrator to enable it ; one that waits is told nothing and passed

@@ -72,7 +72,7 @@ async def read_desired(db: Database, agent_id: str) -> list[dict[str, Any]]:
     """
     return await db.write(
         "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
-        # Nobody is handed a session any more that was set aside: an Agent that comes back late runs no `assign` in it.
+        # A quarantined session is handed to nobody any more: an Agent that comes back late runs no `assign` in it.
         " CASE WHEN user_id IS NOT NULL THEN assignment END AS assignment, user_id::text, auth_epoch, status,"
         " extract(epoch FROM clock_timestamp() - status_changed)::double precision AS age_s,"
         " coalesce((client_settings ->> 'idle_disconnect')::double precision, 0) * 60 AS idle_disconnect_s"

@@ -107,7 +107,7 @@ def _token(row: DictRow | None) -> Token | None:
 
 
 async def manager_urls(db: Database, zone_id: str) -> list[str]:
-    """Where those who join a zone register: gateways of its enabled Managers, those heard of lately first."""
+    """Where those who join a zone register: gateways of its enabled Managers, those seen most recently first."""
     rows = await db.fetch(
         "SELECT gateway_url FROM managers WHERE zone_id = %s AND enabled AND gateway_url <> ''"
         " ORDER BY last_reported > clock_timestamp() - make_interval(secs => %s) DESC, instance_id",
@@ -133,7 +133,7 @@ async def register_gateway(
 ) -> dict[str, Any]:
     """Admit a web gateway with a join token; its zone_id and zone_name.
 
-    Shown again by a gateway that was never heard of, because the answer was lost, the token counts once.
+    A gateway that never got the answer shows the token again; the token still counts once.
 
     Raises:
         Unauthenticated: the token is not valid for a gateway.

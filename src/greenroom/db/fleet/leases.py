@@ -171,7 +171,7 @@ class LeaseConnection:
             deadline.cancel()
 
     def _cut(self) -> None:
-        """End a connection on which nothing comes back; who waits on it is told at once.
+        """End a connection on which nothing comes back; its waiters get an error at once.
 
         A cancellation would not do: the driver would first ask the server to cancel the statement, on the same line.
         """

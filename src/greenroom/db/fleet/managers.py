@@ -265,7 +265,7 @@ async def read_records(db: Database, zone_id: str) -> list[dict[str, Any]]:
 
 
 async def remove_record(connection: Connection, manager_id: str, keep_days: float) -> bool:
-    """Remove a record unless its Manager was heard of or started meanwhile; whether it was removed.
+    """Remove a record unless its Manager gave a sign of life or started meanwhile; whether it was removed.
 
     `lock_zones` comes before.
 

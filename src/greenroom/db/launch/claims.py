@@ -64,7 +64,7 @@ AGENT_SERVES: Final[LiteralString] = "a.enabled AND NOT a.draining AND a.status 
 """Condition on `agents a`: what is staged there can be handed out."""
 CONFIG_SERVES: Final[LiteralString] = """EXISTS (SELECT 1 FROM staging_configs c JOIN images i USING (image_id)
         WHERE c.staging_config_id = %(staging_config_id)s AND NOT c.paused AND c.deleted IS NULL AND i.enabled)"""
-"""Condition without a table: anything of the config can be handed out. `_CONTENTS` tells all of them apart."""
+"""Condition without a table: anything of the config can be handed out. `_CONTENTS` distinguishes all of them."""
 
 
 _FRESH: Final[LiteralString] = "a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s)"
@@ -234,7 +234,7 @@ async def read_contents(db: Database, *, user_id: str, staging_config_id: str, c
 
 
 async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolContents, int]:
-    """What is in a pool, and how many sessions the user has that count towards his limit."""
+    """What is in a pool, and how many sessions the user has that count towards their limit."""
     (row,) = await db.fetch(_CONTENTS, values)
     of_user: int = row.pop("of_user")
     return PoolContents(**row), of_user

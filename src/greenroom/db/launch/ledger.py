@@ -87,7 +87,7 @@ AGENTS_OF_ZONE: Final = _AGENTS
 
 
 async def read_launch(db: Database, user_id: str, image_id: str, idempotency_key: str | None) -> DictRow:
-    """Everything a launch depends on but the Agents, whom only a launch on demand needs.
+    """Everything a launch depends on except the Agents, which only a launch on demand needs.
 
     Returns:
         launching_user, attributes, image (None = there is none), groups, image_allowed, zones in the order in which
@@ -115,7 +115,7 @@ async def read_agents(db: Database, zone_id: str, image: str) -> list[DictRow]:
 
 
 async def read_ssh_keys(db: Database, user_id: str) -> tuple[str | None, bytes | None]:
-    """The user's public key and his private one as it is stored, encrypted; None for each he has not."""
+    """The user's public key, and the private key as it is stored, encrypted; None for a key the user does not have."""
     row = await db.fetch_one(
         "SELECT ssh_public_key, ssh_private_key_encrypted FROM user_attributes WHERE user_id = %s", (user_id,)
     )

@@ -1,4 +1,4 @@
-"""The session of a launch on demand: inserted for its user, within his limit, in the room of others if need be.
+"""The session of a launch on demand: inserted for its user, within their limit, in the room of others if need be.
 
 Lock order: users → agent_capacity → sessions (by id).
 """
@@ -47,7 +47,7 @@ async def insert_for_user(
     ledger: LedgerLine | None = None,
     yielding: Sequence[str] = (),
 ) -> bool:
-    """Insert the session of a user, with his row locked so that two launches cannot both be the last allowed one.
+    """Insert the session of a user, with the user's row locked so that two launches cannot both be the last allowed.
 
     Its line in the ledger of launches is part of the transaction, and so is the end of staged sessions on the same
     Agent, not usable yet, that are `yielding` to it.

@@ -72,7 +72,7 @@ async def read_waiting(db: Database, zone_id: str) -> list[DictRow]:
 async def read_orphaned_starts(db: Database, zone_id: str) -> list[DictRow]:
     """Sessions of the zone that a user waits for and whose Agent went missing before they were usable once.
 
-    They are as `read_waiting` has them; `silent_s` is for how long their Agent was not heard of.
+    They are as `read_waiting` has them; `silent_s` is the time since their Agent last checked in.
     """
     return await db.fetch(
         _SEARCH + _ORPHANED_START + " AND s.zone_id = %s ORDER BY s.created, s.session_id", (zone_id,)
@@ -117,7 +117,7 @@ async def quarantine(connection: Connection, session_id: str) -> DictRow | None:
 async def discard_failed_start(connection: Connection, session_id: str, cause: str, reason: str) -> DictRow | None:
     """Take the user off a session that did not start, and let it go; the row as it was, None = it changed meanwhile.
 
-    Its Agent, also one that is away, is told of nothing but its end from here on.
+    From here on its Agent, even one that is away, learns nothing about the session except its end.
 
     Args:
         connection: inside `guarded`.
@@ -186,7 +186,7 @@ async def claim_next(
 async def supersede(
     connection: Connection, old: DictRow, session_id: str, *, outcome: Outcome, zone_id: str, steps: Steps
 ) -> None:
-    """Let the old row, set aside before, point to its successor.
+    """Let the old row, quarantined before, point to its successor.
 
     That one inherits the idempotency key, the launch, and the epoch: tokens that were revoked stay so. The ledger says
     what the launch has come to, with the further `steps` of its trace.
@@ -210,11 +210,11 @@ async def give_up(connection: Connection, old: DictRow, error: str, steps: Steps
     Args:
         connection: inside `guarded`.
         old: the row as `read_waiting` gave it.
-        error: the sentence that he reads.
+        error: the sentence that the user reads.
         steps: the further lines of the launch's trace.
 
     Returns:
-        Whether he still waited; False = it was deleted meanwhile.
+        Whether the user still waited; False = the session was deleted meanwhile.
     """
     cursor = await connection.execute(
         "UPDATE sessions SET gave_up = true, error = %s, set_aside_reason = NULL"
@@ -231,7 +231,7 @@ async def give_up(connection: Connection, old: DictRow, error: str, steps: Steps
 
 
 async def destroy_quarantined(connection: Connection, session_id: str, reason: str) -> bool:
-    """A session that was set aside was inspected and is to go; False = it goes already."""
+    """Delete a quarantined session that was inspected; False = it is being deleted already."""
     cursor = await connection.execute(
         "UPDATE sessions SET "
         + TO[SessionStatus.DELETING]
@@ -243,7 +243,7 @@ async def destroy_quarantined(connection: Connection, session_id: str, reason: s
 
 
 async def destroy_oldest_quarantined(connection: Connection, staging_config_id: str) -> list[DictRow]:
-    """Of the sessions set aside of one config keep the newest `KEPT_PER_CONFIG`; the rows that go."""
+    """Keep the newest `KEPT_PER_CONFIG` quarantined sessions of one config; returns the rows that go."""
     cursor = await connection.execute(
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE session_id IN (SELECT session_id FROM sessions"
         "   WHERE staging_config_id = %(config)s AND set_aside_for IS NOT NULL AND status = 'failed'"

@@ -94,7 +94,7 @@ async def insert_config(connection: Connection, fields: dict[str, Any]) -> str:
 
 
 async def lock_config(connection: Connection, staging_config_id: str) -> DictRow:
-    """Hold the config's row until commit: whoever counts its sessions does so in a later statement.
+    """Hold the config's row until commit: count its sessions in a later statement.
 
     Raises:
         NotFound: it was deleted.

@@ -19,7 +19,7 @@ WINDOWS_HOURS: Final = (1, 24, 168)
 """Spans for which hits and misses are summed up; the longest is how far back a history goes."""
 
 # The last step says how a launch ended. A config with other permissions than the user's missed nothing where one with
-# his was considered. Each launch is taken apart once, however many configs it looked at.
+# the user's was considered. Each launch is unpacked once, no matter how many configs it looked at.
 _CONSIDERED: Final[LiteralString] = """
 WITH wanted AS (
 SELECT staging_config_id, staging_config_id::text AS candidate, image_id FROM staging_configs
@@ -125,7 +125,7 @@ def _rows(select: LiteralString) -> LiteralString:
     return "(SELECT coalesce(jsonb_agg(r), '[]') FROM (" + select + ") AS r)"
 
 
-# The ledger of a week is long where thousands launch, so it is taken apart once for all four.
+# The ledger of a week is long where thousands launch, so it is unpacked once for all four.
 _HISTORY: Final[LiteralString] = (
     _CONSIDERED
     + _MISSES

@@ -33,7 +33,7 @@ _IMAGES: Final[LiteralString] = (
     "SELECT i.image_id, " + IMAGE_JSON + " AS image FROM images i WHERE i.image_id = ANY(%(images)s)"
 )
 
-# Without a user, not on their way out, not set aside for inspection.
+# Without a user, not being deleted, not quarantined for inspection.
 _SESSIONS: Final[LiteralString] = """
 SELECT staging_config_id, session_id::text, agent_id::text, status, claimable, created, expires, started,
        replaces::text, config_hash, error, started IS NOT NULL AS was_usable, cores, memory

@@ -83,7 +83,7 @@ async def order_screenshot(
     """
     size = Jsonb({"width": width, "height": height})
     async with db.transaction() as connection:
-        # the session before its commands, as whoever ends it does
+        # the session before its commands: the same order as where a session is ended
         await connection.execute("SELECT 1 FROM sessions WHERE session_id = %s FOR KEY SHARE", (session_id,))
         await connection.execute(
             "DELETE FROM session_commands WHERE session_id = %s AND screenshot IS NOT NULL"

@@ -86,7 +86,7 @@ _RECOVERED: Final[LiteralString] = (
 
 
 async def read_recovered(db: Database, zone_id: str) -> list[dict[str, Any]]:
-    """Sessions that were set aside because they were slow and were seen to be usable since then."""
+    """Sessions that were quarantined because they were slow, and have been seen usable since then."""
     return await db.fetch(_RECOVERED, (zone_id,))
 
 
@@ -121,11 +121,11 @@ async def delete_again(connection: Connection, session_id: str) -> dict[str, Any
 async def clear_failed(
     connection: Connection, zone_id: str, user_keep_s: float, pool_keep_s: float
 ) -> list[dict[str, Any]]:
-    """Failed sessions whose reason was there to be read long enough are to go; the rows changed.
+    """Delete failed sessions once their reason could be read for long enough; returns the changed rows.
 
-    A user's session goes as soon as he has a later one of the same workspace: whoever launches again and again does
-    not fill the fleet with what failed. A pool puts its failed sessions away itself; `pool_keep_s` is for those whose
-    pool does not exist any more, also those that were set aside in it.
+    A user's session goes as soon as the user has a later one of the same workspace: launching again and again does
+    not fill the fleet with failed sessions. A pool discards its failed sessions itself; `pool_keep_s` is for those of a
+    pool that does not exist any more, also those that were quarantined in it.
     """
     cursor = await connection.execute(
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE zone_id = %(zone_id)s AND status = 'failed'"

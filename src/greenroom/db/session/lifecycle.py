@@ -1,7 +1,7 @@
 """Stop, pause, resume, and the clocks of users' sessions (`core.session.states`, `core.session.expiry`).
 
-Every statement changes one row and is guarded by its status. Whoever writes here notifies after commit: agent, session
-and zone.
+Every statement changes one row and is guarded by its status. A caller that writes here notifies after commit: agent,
+session and zone.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime 
     """Somebody looks at the session: its keepalive clock starts anew; the time limit is as before.
 
     Returns:
-        When it expires now; None when it has no user, rests, or is on its way out.
+        When it expires now; None when it has no user, is stopped or paused, or is being deleted.
     """
     rows = await db.write(
         "UPDATE sessions SET"
@@ -94,10 +94,10 @@ async def rest(connection: Connection, session_id: str, command: LifecycleComman
 
 
 async def resume(connection: Connection, session_id: str, clocks: Clocks) -> DictRow | None:
-    """Let a user's session that rests run again.
+    """Let a user's stopped or paused session run again.
 
     Returns:
-        The row, or None when it does not rest.
+        The row, or None when it is neither stopped nor paused.
     """
     transition = TRANSITIONS["resume"]
     cursor = await connection.execute(
@@ -187,7 +187,7 @@ async def lock_expiring(connection: Connection, zone_id: str, session_ids: Seque
 
 
 async def expire(connection: Connection, session_id: str, reason: str) -> DictRow | None:
-    """Delete a session whose time is over, locked before; the row, or None when it is on its way out."""
+    """Delete a session whose time is over, locked before; the row, or None when it is being deleted."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", ended_reason = %(reason)s"
         " WHERE session_id = %(id)s AND status = ANY(%(deletable)s)" + _CONCERNED,

@@ -19,7 +19,7 @@ from greenroom.db.database import Connection, Database, rows_as
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReportedSession(SessionRow):
-    """The row of a session that an Agent reports, with whom a change concerns."""
+    """The row of a session that an Agent reports, with everyone a change concerns."""
 
     agent_id: str
     assignment_state: str | None

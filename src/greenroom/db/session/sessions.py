@@ -2,7 +2,7 @@
 claim.
 
 Lock order: users → staging_configs → agent_capacity (by id) → sessions (by id). Every status change names the statuses
-it may start from (`core.session.states`). Whoever writes here notifies after commit: agent, session and zone.
+it may start from (`core.session.states`). A caller that writes here notifies after commit: agent, session and zone.
 
 Session rows are locked FOR NO KEY UPDATE, never FOR UPDATE: that would also meet the foreign keys of observations and
 steps, so that a claim passed by a session of which an Agent reports, and a batch came to locks out of their order.
@@ -32,7 +32,7 @@ A failed session whose user waits for another one counts, too: that one will tak
 """
 NUMBER_OF_USER: Final[LiteralString] = """(SELECT count(*) FROM sessions WHERE user_id = %(user_id)s
     AND (status = ANY(%(counting)s) AND status <> 'deleted' OR awaits_successor))"""
-"""How many sessions of user `user_id` count towards his limit; `counting` is COUNTING.
+"""How many sessions of user `user_id` count towards their limit; `counting` is COUNTING.
 
 That `deleted` is none of them is said for a plan that PostgreSQL keeps for all values: by that it finds the index of
 what is not deleted. Without it the statement is planned anew each time, which takes longer than a claim itself.
@@ -126,7 +126,7 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
     """Reserve and insert in one statement; False when the Agent has no room (any more), or the user's limit is reached.
 
     Args:
-        connection: in a transaction; for a user's session his row is locked (`lock_user`).
+        connection: in a transaction; for a user's session the user's row is locked (`lock_user`).
         new: the session.
         max_sessions: the user's limit; needed with `user_id`.
 
@@ -196,7 +196,7 @@ UPDATE session_commands SET state = 'unknown', finished = clock_timestamp(),
 
 
 async def end_sessions(connection: Connection, session_ids: Sequence[str], reason: str) -> list[str]:
-    """Mark sessions `deleted` whose container is gone, and give their reservation back; returns those that were ended.
+    """Mark sessions without a container `deleted` and give their reservation back; returns those that were ended.
 
     Commands that wait in them are over too. Only `deleting` and `failed` sessions are ended, others are left alone.
     Lock order of PROTOCOLS §3: the capacity rows by id in the first statement; in the next one the sessions by id, and
@@ -350,6 +350,6 @@ async def repeated_request(
 
 
 def limit_reached(max_sessions: int) -> SessionLimit:
-    """The refusal for a user who has all the sessions he may have."""
+    """The refusal for a user who has reached their limit of sessions."""
     noun = "session is" if max_sessions == 1 else "sessions are"
     return SessionLimit(f"{max_sessions} {noun} allowed for this user (max_kasms_per_user); delete a session first.")

@@ -36,4 +36,4 @@ TO: Final[dict[SessionStatus, LiteralString]] = {
 DETACH_USER: Final[LiteralString] = (
     "set_aside_for = user_id, user_id = NULL, idempotency_key = NULL, idempotency_body = NULL"
 )
-"""The user waits for another session; this one remembers whose it was."""
+"""The user waits for another session; this one keeps the user's id."""

@@ -101,7 +101,7 @@ class SessionFilter:
     """Which sessions a list shows; None = any.
 
     `status` as it is shown; `staged` True = only without a user, False = only with one; `ended` = also `deleted` ones
-    and those that were replaced by a successor; `quarantine` = instead those that were set aside for inspection,
+    and those that were replaced by a successor; `quarantine` = instead those that were quarantined for inspection,
     because their hand-over to a user failed. `session_ids`: at most these. `words`: those that have all of them.
     """
 
