@@ -172,11 +172,11 @@ def test_nobody_gets_in_past_the_rules(newcomer: Newcomer, known: KnownAgent | N
 
 
 def test_a_flood_of_refusals_is_few_rows_and_hides_nobody_else():
-    knocks = JoinAttemptLimiter()
-    flood = [knocks.is_written("192.0.2.1", at / 100) for at in range(5900)]
+    limiter = JoinAttemptLimiter()
+    flood = [limiter.is_written("192.0.2.1", at / 100) for at in range(5900)]
     assert (flood.count(True), flood[:20]) == (20, [True] * 20)
-    assert knocks.is_written("192.0.2.2", 30)
-    assert knocks.is_written("192.0.2.1", 60), "a minute later it is told again"
+    assert limiter.is_written("192.0.2.2", 30)
+    assert limiter.is_written("192.0.2.1", 60), "a minute later it is told again"
 
 
 def test_the_address_of_an_edge_gateway():

@@ -1,9 +1,9 @@
-"""What the host offers to sessions, uses and allows: read now and then, told in every check-in.
+"""What the host offers to sessions, uses and allows: read now and then, reported in every check-in.
 
 A runtime that does not answer starts nothing: a session placed there would wait in vain until its deadline, and the
 next ones, too, because a host on which nothing starts is the least loaded of all. So it offers nothing meanwhile.
 
-When the sessions of this host are more than its limits are good for, that is told, and the limit that one met is named.
+When this host has more sessions than its limits allow for, that is reported, with the limit that was reached.
 Most limits end nothing when they are met: without inotify instances a desktop starts and paints, and programs that
 watch files fail in it one by one. So the limits are looked at, and not only what failed.
 """

@@ -132,7 +132,7 @@ class HostWork:
     # The work -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Open the runtime as soon as it is known whose it is, and work, for ever."""
+        """Open the runtime as soon as the Agent's identity is known, and work, for ever."""
         await self._known.wait()
         runtime = open_runtime(
             self._config.runtime,

@@ -52,7 +52,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
     app.state.secrets = secrets
     app.state.logs = logs
     app.state.refusals = Refusals(logs)
-    app.state.knocks = JoinAttemptLimiter()
+    app.state.join_attempts = JoinAttemptLimiter()
     app.state.hub = Hub()
     app.state.snapshot = Snapshot(db)
     app.state.passwords = Passwords()

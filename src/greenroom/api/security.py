@@ -1,4 +1,4 @@
-"""Who asks, and may he? Every route says what it needs; one that says nothing is not served.
+"""Who asks, and may they? Every route says what it needs; one that says nothing is not served.
 
 `requires(…)` = all of these permissions; `requires_one_of(…)` = at least one of them, the route checks for which things
 it is; `requires_own_or(…)` = the same for one's own session or anybody's; `public_route(…)` = no credential.
@@ -43,7 +43,7 @@ class Caller:
     token_hash: bytes | None = None
     """Hash of the log-in cookie."""
     owner_id: str | None = None
-    """The user who answers for what he does: himself, or who made the API key; None = the installation's own key."""
+    """The responsible user: the caller, or the user who made the API key; None = the installation's own key."""
     expires: datetime | None = None
     """When the API key ends."""
     must_change_password: bool = False
@@ -51,15 +51,15 @@ class Caller:
 
     @property
     def name(self) -> str:
-        """As the log names him."""
+        """As the log names the caller."""
         return self.username or f"API key {self.key_id}"
 
     def may(self, *codes: str) -> bool:
-        """Whether he has all these permissions."""
+        """Whether the caller has all these permissions."""
         return allows(self.permissions, codes)
 
     def require(self, *codes: str) -> None:
-        """Refuse him without all these permissions.
+        """Refuse a caller without all these permissions.
 
         Raises:
             Forbidden: names what is missing.
@@ -69,7 +69,7 @@ class Caller:
             raise Forbidden(f"This needs the permission {', '.join(missing)}.", required=list(codes))
 
     def require_one_of(self, *codes: str) -> None:
-        """Refuse him without any of these permissions.
+        """Refuse a caller without any of these permissions.
 
         Raises:
             Forbidden: names them.
@@ -78,7 +78,7 @@ class Caller:
             raise Forbidden(f"This needs one of the permissions {', '.join(codes)}.", required=list(codes))
 
     def require_not_above(self, permissions: Iterable[str]) -> None:
-        """Refuse to let him change a user with `permissions` that he does not have, but for `users_modify_admin`.
+        """Refuse to change a user with `permissions` that the caller does not have, except with `users_modify_admin`.
 
         Raises:
             Forbidden: names the missing permission.
@@ -87,7 +87,7 @@ class Caller:
             self.require("users_modify_admin")
 
     def require_to_have(self, codes: Iterable[str]) -> None:
-        """Refuse to let him hand on permissions that he does not have.
+        """Refuse to hand on permissions that the caller does not have.
 
         Raises:
             Forbidden: names them.
@@ -97,7 +97,7 @@ class Caller:
             raise Forbidden(f"You cannot give permissions that you do not have: {names}.", required=missing)
 
     def own_user_id(self) -> str:
-        """The user he is.
+        """The user who calls.
 
         Raises:
             Forbidden: an API key is nobody.
@@ -117,7 +117,7 @@ class Declared:
 
 
 class Requires(Declared):
-    """Authenticates the caller and requires permissions of him."""
+    """Authenticates the caller and requires permissions."""
 
     def __init__(self, *codes: str, one_of: tuple[str, ...] = (), with_one_time_password: bool = False) -> None:
         self.codes = codes

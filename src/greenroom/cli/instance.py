@@ -23,7 +23,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         help="Folder of all its state.",
-        readable=False,  # others may pass through it; what lies in it says whose it is
+        readable=False,  # others may pass through it; its content shows which account owns it
         show_default="$GREENROOM_DATA, else /var/lib/greenroom as root, else ~/.local/share/greenroom",
     ),
 ]

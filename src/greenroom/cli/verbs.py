@@ -62,7 +62,7 @@ def common_options(
         typer.Option(
             envvar="GREENROOM_DATA",
             help="Folder of the local instance, used without --url.",
-            readable=False,  # it is passed through, not listed; what lies in it says whose it is
+            readable=False,  # it is passed through, not listed; its content shows which account owns it
             rich_help_panel=_PANEL,
         ),
     ] = None,

@@ -1,7 +1,7 @@
 """What a gateway asks and tells the api beside it: over plain HTTP, with its credential.
 
-Manager requests that nginx answered itself (503 while draining, 502 while a Manager is away) are told to the api. nginx
-writes each as a datagram to the parent's socket; they are sent to the api in batches, for Diagnostics. At most
+Manager requests that nginx answered itself (503 while draining, 502 while a Manager is away) are reported to the api.
+nginx writes each as a datagram to the parent's socket; they are sent to the api in batches, for Diagnostics. At most
 `MAX_QUEUED` wait; more are dropped and counted. The Agents' own requests never depend on any of this.
 """
 

@@ -227,7 +227,7 @@ class Gateway:
 
 
 def check_sentinels(plan: GatewayPlan) -> None:
-    """See to it that nginx can look at every sentinel file (its workers run as this account): where it cannot, the
+    """Make sure nginx can look at every sentinel file (its workers run as this account): where it cannot, the
     test fails *open* and a disabled Manager would keep getting requests.
 
     Raises:

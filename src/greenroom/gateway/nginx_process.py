@@ -1,8 +1,8 @@
 """One nginx: its configuration file, its check, its start on inherited sockets, its log lines, its remains.
 
-The nginx processes of one gateway are found by their working folder, whoever their parent is now. kill -9 of nginx's
-master leaves workers that go on serving; kill -9 of the gateway's parent leaves the whole nginx. Both are kept until a
-successor serves, then told to QUIT: they stop listening, finish what they have (open desktops), exit.
+The nginx processes of one gateway are found by their working folder, no matter which parent they have now. kill -9 of
+nginx's master leaves workers that go on serving; kill -9 of the gateway's parent leaves the whole nginx. Both are kept
+until a successor serves, then told to QUIT: they stop listening, finish what they have (open desktops), exit.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Nginx:
 
     Args:
         folder: nginx's prefix and working folder.
-        number: tells the pid files of two that run side by side apart.
+        number: distinguishes the pid files of two that run side by side.
     """
 
     def __init__(self, folder: Path, number: int) -> None:

@@ -53,7 +53,7 @@ _IDLE: Final = "24h"
 RETRY_S: Final = 5
 """When a page that says that somebody is away is loaded again."""
 PAGE_IDLE: Final = "5m"
-"""A page that says nothing for so long never will; whoever asked for it is told."""
+"""A page that says nothing for so long never will; the viewer gets an error."""
 
 
 def stream_maps(plan: GatewayPlan) -> str:
@@ -205,7 +205,7 @@ _ASK_AGENT: Final = """\
 proxy_http_version 1.1;
 proxy_pass_request_headers off;
 proxy_pass_request_body off;
-client_max_body_size 0;  # of what the viewer sends to his desktop: it is looked at here, too
+client_max_body_size 0;  # of what viewers send to their desktops: it is looked at here, too
 proxy_set_header Connection "";
 proxy_set_header Content-Length "";
 proxy_set_header Host $http_host;
@@ -233,7 +233,7 @@ error_page 502 504 = @desktop_away;"""
 
 
 def _ask_agent(plan: GatewayPlan) -> list[str]:
-    """How the Agent is asked; beside an edge gateway it also hears whom the web gateway in front says it asks for."""
+    """How the Agent is asked; beside an edge gateway it also gets the client address that the web gateway reports."""
     front = "proxy_set_header X-Original-Forwarded-For $http_x_forwarded_for;"
     return [_ASK_AGENT, *([front] if plan.profile == "edge" else [])]
 
@@ -280,7 +280,7 @@ def _edge_location(plan: GatewayPlan, edge: Edge, *, main: bool) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Refusal:
-    """One way in which a stream is refused: `location` and `status`, what a program and what a person is told."""
+    """One way in which a stream is refused: `location` and `status`, the answers for a program and for a person."""
 
     location: str
     status: int

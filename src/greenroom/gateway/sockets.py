@@ -30,7 +30,7 @@ class Listeners:
         Args:
             addresses: what to listen on from now on.
             beside_orphan: an nginx of an earlier parent may still listen here; share with it. Otherwise an address
-                in use is refused, whoever uses it.
+                in use is refused.
 
         Raises:
             SetupError: an address cannot be listened on; nothing was changed.

@@ -192,7 +192,7 @@ class AgentConfig(ProcessConfig):
         return str((self.instance_data or self.agent_dir).resolve() / "volumes")
 
     def private_folders(self) -> list[str]:
-        """What belongs to this Agent and its instance, and the code they run: whoever writes it has their rights."""
+        """What belongs to this Agent and its instance, and the code they run: who can write it has their rights."""
         code = (Path(sys.prefix), Path(sys.base_prefix), Path(greenroom.__file__).parent)
         own = (self.agent_dir, self.instance_data)
         return sorted({str(folder.resolve()) for folder in (*own, *code) if folder is not None})

@@ -1,7 +1,7 @@
-"""Each task of the Primary stands apart from the others: what one of them meets stops nothing but itself.
+"""Each task of the Primary is isolated from the others: what one of them raises stops nothing but that task.
 
-Every successor would meet the same row and end like this Manager; so whatever a task raises is written down with its
-reason, and the task rests for a while before it is tried again.
+Every successor would meet the same row and end like this Manager; so whatever a task raises is logged with its
+reason, and the task backs off before it is tried again.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ log = structlog.get_logger(__name__)
 
 FIRST_BACKOFF_S: Final = 1.0
 MAX_BACKOFF_S: Final = 30.0
-"""A task that failed rests so long before it is tried again, twice as long after each further failure."""
+"""Back-off of a task that failed, doubled after each further failure."""
 FORGOTTEN_AFTER_S: Final = 2 * MAX_BACKOFF_S
 """What was not tried again for so long is no trouble any more: its row is gone."""
 
 
 @dataclass(slots=True)
 class _TaskFailure:
-    rest_s: float
+    backoff_s: float
     again_at_s: float
 
 
@@ -55,12 +55,12 @@ class TaskFailures:
         return trouble is not None and boottime_s() < trouble.again_at_s
 
     def failed(self, task: str, item: str = "") -> float:
-        """It failed now; how many seconds it rests."""
+        """It failed now; returns its back-off in seconds."""
         self._found = {key: trouble for key, trouble in self._found.items() if _is_fresh(trouble)}
         before = self._found.get((task, item))
-        rest_s = FIRST_BACKOFF_S if before is None else min(2 * before.rest_s, MAX_BACKOFF_S)
-        self._found[task, item] = _TaskFailure(rest_s, boottime_s() + rest_s)
-        return rest_s
+        backoff_s = FIRST_BACKOFF_S if before is None else min(2 * before.backoff_s, MAX_BACKOFF_S)
+        self._found[task, item] = _TaskFailure(backoff_s, boottime_s() + backoff_s)
+        return backoff_s
 
     def done(self, task: str, item: str = "") -> None:
         """It was done."""
@@ -82,7 +82,7 @@ def _is_fresh(trouble: _TaskFailure) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """Tries tasks apart from each other; `failures` remembers from round to round."""
+    """Isolates tasks from each other; `failures` remembers from round to round."""
 
     failures: TaskFailures
     logs: LogWriter

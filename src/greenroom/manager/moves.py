@@ -88,7 +88,7 @@ async def _end(connection: Connection, decided: Sequence[Decision], outcome: Out
 
 
 async def _destroy(connection: Connection, decided: Sequence[Decision], outcome: Outcome) -> None:
-    """End what is kept in vain: its Agent is told, and confirms that there is nothing of it."""
+    """End sessions that are quarantined in vain: the Agent is instructed, and confirms that nothing is left of them."""
     for decision in decided:
         if await destroy_quarantined(connection, decision.move.session_id, decision.move.reason):
             outcome.moved.append(decision)

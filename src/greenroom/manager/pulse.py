@@ -17,7 +17,7 @@ from greenroom.manager.status import ManagerStatus
 log = structlog.get_logger(__name__)
 
 _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
-"""All that it is told; that of the Manager may have the database's password in it."""
+"""Everything it gets; the Manager's environment may hold the database's password."""
 
 
 class Pulse:

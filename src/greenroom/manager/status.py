@@ -94,7 +94,7 @@ class ManagerStatus:
 
     @property
     def serves_agents(self) -> bool:
-        """Whether Agents are answered; otherwise they are told to go to another Manager."""
+        """Whether Agents are answered; otherwise they are sent to another Manager."""
         return self.me is not None and self.enabled and not self.stopping and not self.hangs
 
 

@@ -184,7 +184,7 @@ class HostUsage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterAccount:
-    """Whom the web filter runs as on this host, and the name servers it asks."""
+    """The account the web filter runs as on this host, and the name servers it asks."""
 
     uid: int
     name_servers: tuple[str, ...] = ()
@@ -385,7 +385,7 @@ class Runtime(Protocol):
         ...
 
     async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
-        """Make the network of a policy and see to it that it has no way out but the filter; again = look again.
+        """Create the network of a policy and make sure it has no way out but the filter; again = look again.
 
         Raises:
             StartError: that cannot be made sure on this host, with the reason.

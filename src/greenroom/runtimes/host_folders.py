@@ -1,6 +1,6 @@
 """The host's side of mounts: folders are checked, made and emptied here, and looked at once more when they are mounted.
 
-Every part of a path is opened without following links, so that a link a session's user left in one of his folders
+Every part of a path is opened without following links, so that a link a session's user left in one of their folders
 cannot lead the next mount elsewhere. A container daemon resolves the path once more by itself: what it really mounted
 is compared with what was checked, and a container for which the two differ is not let run.
 """
@@ -27,7 +27,7 @@ from greenroom.runtimes.contract import StartError
 log = structlog.get_logger(__name__)
 
 TRASH: Final = ".greenroom-reset-"
-"""Beginning of the name of a profile that was set aside to be removed; no folder of a user begins with a dot."""
+"""Beginning of the name of a profile that was renamed for removal; no folder of a user begins with a dot."""
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -283,7 +283,7 @@ def _write(parent: int, name: str, file: File) -> None:
 
 
 def _empty_trash(parent: int) -> None:
-    """Remove profiles that were set aside, now or by a start that was cut off."""
+    """Remove profiles that were renamed for removal, now or by a start that was cut off."""
     listing = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
     try:
         for name in os.listdir(listing):  # noqa: PTH208 -- by descriptor, whatever the path leads to by now
@@ -296,7 +296,7 @@ def _empty_trash(parent: int) -> None:
 def _remove(parent: int, name: str) -> None:
     try:
         shutil.rmtree(name, dir_fd=parent, onerror=_not_removed)
-    except RecursionError:  # its user chooses how deep his folders lie in each other, and must not end the Agent by it
+    except RecursionError:  # users choose how deep they nest their folders, which must not end the Agent
         log.warning("a profile that was reset is nested too deep to be removed; remove it by hand", path=name)
 
 

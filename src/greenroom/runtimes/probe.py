@@ -8,7 +8,7 @@ dialects of RFB that are theirs alone, so there the page decides. Once a page of
 websocket alone is looked at, which the same server answers with the same credential: that halves the milliseconds of
 CPU a probe costs. It joins as one more viewer and disturbs nobody.
 
-Whoever is in the session can put a server of his own in place of the page's: no redirect of it is followed, which would
+The session's user can put another server in place of the page's: none of its redirects is followed, because they could
 lead to where only this host can reach, and whatever it answers is no more than a page that cannot be used.
 """
 

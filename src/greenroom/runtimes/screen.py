@@ -2,7 +2,7 @@
 
 To see whether something was painted takes a thin strip: as long as the screen is wide or high it crosses whatever a
 desktop shows (panel, window, wallpaper) and is only some kilobytes. The pointer's picture is asked for separately, or
-the server would paint it into the rest. Whoever is in the session can put a server of their own in place of ours, so
+the server would paint it into the rest. The session's user can put another server in place of ours, so
 nothing that it says is believed: how much is read, and in how many pieces, is bounded. A picture becomes a small JPEG.
 """
 
@@ -62,7 +62,7 @@ class Screen:
         self._left = MAX_BYTES
 
     async def open(self) -> None:
-        """Shake hands, shared with whoever views the session now.
+        """Shake hands, shared with those who view the session now.
 
         Raises:
             RfbError: the server speaks another version, wants a password, or has pixels of an odd size.

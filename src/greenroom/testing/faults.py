@@ -1,6 +1,6 @@
 """A bad line between processes and their PostgreSQL: it can hold what is said, hold the answers, or be cut.
 
-Connections are told apart by their application name, so that a test can have the lease connection of one Manager
+Connections are distinguished by their application name, so that a test can have the lease connection of one Manager
 answer late while its others work, or its LISTEN cut for good.
 """
 

@@ -21,7 +21,7 @@ class PostgresServer:
     Args:
         folder: exists and is empty; only the account that runs the server has to reach it.
         install: PostgreSQL's programs, where the account can read them; without it they are copied.
-        address: IP address to listen on as well; whoever reaches it may connect.
+        address: IP address to listen on as well; anyone who reaches it may connect.
         options: `name=value` of PostgreSQL's configuration.
         prefix: a program that becomes the server, with its arguments: `nsenter …`.
     """

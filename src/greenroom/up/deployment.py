@@ -179,7 +179,7 @@ class Deployment:
         write_text(self.folder / "ca.pem", common["ca.pem"], 0o644)
 
     def _service_password(self) -> str:
-        """Of api and Managers in the database; whoever has it cannot tell the owner's by it.
+        """Of api and Managers in the database; the owner's cannot be derived from it.
 
         It is made from the owner's, which hosts have that were added before there were two roles.
         """
@@ -208,7 +208,7 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """What the database is told about the first host.
+    """What the database records about the first host.
 
     Args:
         zone: name of its zone.

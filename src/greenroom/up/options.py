@@ -66,7 +66,7 @@ def choose(
 
 
 class Reservations:
-    """Ports this process has spoken for, so that two instances that start at once do not choose the same.
+    """Ports this process has reserved, so that two instances that start at once do not choose the same.
 
     A reservation is an abstract unix socket: the kernel gives its name to one process and frees it with the process.
     """
@@ -75,7 +75,7 @@ class Reservations:
         self._held: dict[int, socket.socket] = {}
 
     def take(self, port: int) -> bool:
-        """Whether nobody listens on this TCP port or has spoken for it; from now on this process has."""
+        """Whether this TCP port is neither in use nor reserved; reserves it for this process."""
         if port in self._held:
             return True
         if not is_listenable(port):

@@ -126,7 +126,7 @@ class Cluster:
         unfinished.unlink()
 
     def write_access(self) -> None:
-        """Say who may log in, and as whom: the caller as the owner, `services` in its own role alone."""
+        """Say who may log in, and in which role: the caller as the owner, `services` in its own role alone."""
         caller = pwd.getpwuid(os.getuid()).pw_name
         logins = [(caller, OWNER_ROLE), (caller, SERVICE_ROLE), (self._name_of_services, SERVICE_ROLE)]
         lines = "".join(f"greenroom {account} {role}\n" for account, role in dict.fromkeys(logins))

@@ -125,7 +125,7 @@ def describe_exit(code: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class ProcessInfo:
-    """A process as /proc shows it. `started` (clock ticks since boot) tells a reused pid apart."""
+    """A process as /proc shows it. `started` (clock ticks since boot) distinguishes a reused pid."""
 
     pid: int
     name: str

@@ -113,7 +113,7 @@ class Events:
         self.send({"end": True})
 
     def send(self, event: dict[str, Any]) -> None:
-        """Send anything; when the reader is gone, whom nobody told, this process is asked to end."""
+        """Send anything; when the reader is gone without notice, this process is asked to end."""
         if self._deaf:
             return
         try:
@@ -124,7 +124,7 @@ class Events:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def close(self) -> None:
-        """Nothing more is sent: whoever started this process has what he waited for."""
+        """Send nothing more: the caller that started this process has what it waited for."""
         self._deaf = True
 
 

@@ -22,7 +22,7 @@ from greenroom.up.supervisor import Part
 _OURS_ALONE: Final = frozenset(
     ("GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA", "GREENROOM_DATABASE_URL")
 )
-"""What addresses the command line, not a role; of the database only those are told that use it."""
+"""What addresses the command line, not a role; only the roles that use the database get its address."""
 
 _HANDED_ON: Final = frozenset(
     (
@@ -36,7 +36,7 @@ _HANDED_ON: Final = frozenset(
 _PREFIXES: Final = ("GREENROOM_", "LC_")
 
 CALLER: Final = Account(None)
-"""Whoever started `up`: the Agent needs Docker."""
+"""The account that started `up`: the Agent needs Docker."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -45,7 +45,7 @@ async def prepared(layout: Layout, options: Options, progress: Progress) -> Asyn
         with step(progress, "Checking this machine"):
             await checks.check_machine(layout, settings)
             if not reservations.take(settings.port):
-                raise SetupError(f"Port {settings.port} is spoken for by another instance; give another --port.")
+                raise SetupError(f"Port {settings.port} is reserved by another instance; give another --port.")
             accounts = service_accounts()
             check_reachable(layout, accounts)
         layout.create(accounts)

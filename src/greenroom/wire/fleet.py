@@ -1,4 +1,4 @@
-"""What a web gateway is told of the fleet, which changes while it runs: `GET /api/internal/gateway`.
+"""What a web gateway knows of the fleet, which changes while it runs: `GET /api/internal/gateway`.
 
 The gateway brings its credential as `Authorization: Bearer <credential>`. How the answer becomes nginx's configuration
 is decided in `greenroom.gateway.site`.

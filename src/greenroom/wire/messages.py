@@ -239,7 +239,7 @@ class Assignment(Message, frozen=True, kw_only=True):
 class Authorised(Message, frozen=True, kw_only=True):
     """Who may view the session; a higher `epoch` revokes everything that was allowed before.
 
-    `idle_disconnect_s` is how long a viewer may give no input before he is disconnected; 0 = for ever.
+    `idle_disconnect_s` is how long a viewer may give no input before being disconnected; 0 = for ever.
     """
 
     user_id: str

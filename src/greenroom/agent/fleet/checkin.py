@@ -236,7 +236,7 @@ class CheckInLoop:
         return is_ordered or (self._sessions.have_digest, self._sessions.term_seen) != before
 
     def _learn(self, answer: Answer) -> None:
-        """Whom to talk to from now on."""
+        """Note which Manager to talk to from now on."""
         managers = self._link.managers
         managers.learn(manager.url for manager in answer.managers)
         for manager in answer.managers:

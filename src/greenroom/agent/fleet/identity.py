@@ -152,8 +152,8 @@ def place_of(folder: Path) -> str:
 def write_private(path: Path, content: bytes, owner: os.stat_result | None = None) -> None:
     """Replace a file by one that its owner alone can read; after a crash either the old or the new one is there.
 
-    The folder may be another account's: whatever stands in the way there is removed and never written to.
-    `owner`: of what the file is to have the owner; None = whoever writes it.
+    The folder may be another account's: anything already there is removed and never written to.
+    `owner`: path whose owner the file gets; None = the account that writes it.
     """
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)

@@ -5,8 +5,8 @@ Manager that answered 503, refused or did not answer is left aside: as long as i
 pause that doubles with every failure up to `MAX_FAILURE_PAUSE_S` and is long from the start where an answer was waited
 for in vain. The next one is tried at once. While all are left aside, the one that failed longest ago is tried, at once
 and then every second or two: a Manager may have been enabled again long before its `Retry-After` is over, and an Agent
-without any hears of nothing. A Manager that became Primary after it was left aside is asked at once: it works, whatever
-it said before (ADR 0017).
+without any gets no instructions. A Manager that became Primary after it was left aside is asked at once: it works,
+whatever it said before (ADR 0017).
 """
 
 from __future__ import annotations

@@ -9,7 +9,7 @@ A page that is silent gets the more time the later the Agent and its host are (`
 refuses, or answers that it cannot be used, is found within the time of a quiet host.
 
 `assign` waits until a Manager has committed `received`: an Agent that was frozen may hold an answer from before the
-session was set aside, and would run a user's command in a session that he did not get.
+session was quarantined, and would run a user's command in a session that the user did not get.
 """
 
 from __future__ import annotations

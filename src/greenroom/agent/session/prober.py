@@ -135,7 +135,7 @@ class Prober:
         self._slots = Slots(PARALLEL)
 
     def follow(self, running: list[str]) -> None:
-        """See to it that each of these sessions is probed; the probing of others ends by itself."""
+        """Make sure each of these sessions is probed; the probing of others ends by itself."""
         for session_id in running:
             seen = self._sessions.seen(session_id)
             if seen is not None and seen.address is not None and not self._sessions.known(session_id).failure:

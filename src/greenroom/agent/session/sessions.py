@@ -329,13 +329,13 @@ class Sessions:
         """Session ids of containers that no desired list accounts for; empty before there is a list."""
         return sorted(self._seen.keys() - self._desired.keys()) if self.list_is_valid else []
 
-    # What the Manager is told --------------------------------------------------------------------------------------
+    # Reports to the Manager ----------------------------------------------------------------------------------------
 
     def refresh(self, session_id: str) -> None:
         """Something changed: put what is observed now into the outbox.
 
         Before the host was looked at nothing is observed: a container not seen yet is not one that is gone. One that
-        ended is told of with its last lines.
+        ended is reported with its last lines.
         """
         desired = self._desired.get(session_id)
         if desired is None or not self.inventory_complete:

@@ -8,7 +8,7 @@ Agent runs the session that took its place, it is sent there, with its token.
 
 A viewer the Agent does not know is asked about at the session's Upstream Auth Address. A known one may come back as
 long as who may view the session is unchanged in the desired list and that list is fresh; when no Manager confirms it,
-for `viewer_ttl_s` (10 minutes) more. On revocation his established connections are cut.
+for `viewer_ttl_s` (10 minutes) more. On revocation, their established connections are cut.
 """
 
 from __future__ import annotations

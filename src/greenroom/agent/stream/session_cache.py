@@ -1,4 +1,4 @@
-"""What the Agent was told of desktops that people look at, kept on the disk: they may come back after its restart.
+"""What the Agent knows of desktops that people look at, kept on the disk: they may come back after its restart.
 
 A restarted Agent knows nothing until a Manager sent it a whole list. If none answers then, known viewers
 (agent.stream.viewers) would be locked out for as long. So of each session that somebody may view the little is kept
@@ -101,7 +101,7 @@ class SessionCache:
     # For the stream authoriser ------------------------------------------------------------------------------------
 
     def get(self, session_id: str) -> SessionSnapshot | None:
-        """See `SessionView`; before the first list as it was told to an earlier process."""
+        """See `SessionView`; before the first list, as an earlier process received it."""
         kept = None if self._sessions.list_is_valid else self._kept.get(session_id)
         if kept is None:
             return self._sessions.get(session_id)
@@ -124,7 +124,7 @@ class SessionCache:
             callback(session_id)
 
     def _first_list(self) -> None:
-        """From now on the list counts: those it does not confirm are told that they may not view any more."""
+        """From now on the list counts: viewers it does not confirm may not view any more."""
         kept, self._kept = self._kept, {}
         for session_id in kept:
             self._tell(session_id)

@@ -30,7 +30,7 @@ _CLOSED_MEANWHILE: Final = {errno.ESRCH, errno.EBADF, errno.ENOTCONN, errno.ENOT
 
 
 def shut_down(address: str) -> int:
-    """End every TCP connection of this host to `address` (IPv4 host:port), whoever holds it; how many there were.
+    """End every TCP connection of this host to `address` (IPv4 host:port), in any process; how many there were.
 
     Raises:
         OSError: the kernel lacks the call, or this process may not see or trace one that holds such a connection.

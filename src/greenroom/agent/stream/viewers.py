@@ -197,7 +197,7 @@ def client_of(address: str, port: str, forwarded_for: str) -> Client:
     Args:
         address: that connected to the gateway beside this Agent.
         port: from which it did.
-        forwarded_for: whom a gateway in front of that one says it asks for; empty = nobody is in front. A viewer who
+        forwarded_for: the client address that a gateway in front reports; empty = no gateway is in front. A viewer who
             may connect to the edge gateway could say anything, so the address that was seen stands beside it.
     """
     try:

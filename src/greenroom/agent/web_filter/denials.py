@@ -90,7 +90,7 @@ class DenialLog:
 
 @dataclass(slots=True)
 class Denials:
-    """Decides what is told of what was refused."""
+    """Decides which refusals are reported."""
 
     _told: dict[tuple[str, str, int], float] = field(default_factory=dict[tuple[str, str, int], float])
     _waiting: Counter[tuple[str, str, int]] = field(default_factory=Counter[tuple[str, str, int]])

@@ -66,7 +66,7 @@ def own_account() -> Owner:
 
 @dataclass(slots=True)
 class _Filter:
-    """What there is of one policy; `lock` is held by whoever changes it."""
+    """What there is of one policy; `lock` is held while it is changed."""
 
     denials: Denials = field(default_factory=Denials)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -47,7 +47,7 @@ class FilterError(GreenroomError):
 
 
 class _Running(msgspec.Struct, frozen=True):
-    """Which process it is; `started` (clock ticks since boot) tells a reused pid apart."""
+    """Which process it is; `started` (clock ticks since boot) distinguishes a reused pid."""
 
     pid: int
     started: int

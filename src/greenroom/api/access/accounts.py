@@ -71,7 +71,7 @@ async def change_user(
 
     Raises:
         NotFound: there is no such user.
-        Forbidden: he has more permissions than the caller, who may not change him or one of the groups.
+        Forbidden: the user has more permissions than the caller, or the caller may not change one of the groups.
         Refused: nobody could administer afterwards.
         Invalid: the password cannot be used, or a group does not exist.
         Duplicate: the new name exists.
@@ -100,12 +100,12 @@ async def change_user(
 
 
 async def delete_user(db: Database, caller: Caller, user_id: str, *, force: bool) -> users.User:
-    """Delete a user; returns what he was. API keys that he made are disabled with him.
+    """Delete a user; returns the user as they were. API keys that the user made are disabled.
 
     Raises:
         NotFound: there is no such user.
-        Forbidden: he has more permissions than the caller.
-        Refused: he has sessions and `force` is false, or nobody could administer afterwards.
+        Forbidden: the user has more permissions than the caller.
+        Refused: the user has sessions and `force` is false, or nobody could administer afterwards.
     """
     events = ["users:"]
     async with db.transaction() as connection:
@@ -138,7 +138,7 @@ async def log_out(db: Database, user_id: str) -> None:
 
 
 async def end_login(db: Database, user_id: str, login_id: str) -> credentials.LoginView:
-    """End one log-in of a user and cut his streams (nobody knows from which log-in they were opened).
+    """End one log-in of a user and cut their streams (nobody knows from which log-in they were opened).
 
     Returns:
         What it was.
@@ -155,7 +155,7 @@ async def end_login(db: Database, user_id: str, login_id: str) -> credentials.Lo
 
 
 def visible(user: users.User) -> dict[str, Any]:
-    """A user as the log shows changes of him."""
+    """A user as the log shows changes of users."""
     hidden = {"password_hash", "password_once", "auth_epoch", "num_sessions", "permissions", "last_session", "created"}
     values = {name: value for name, value in asdict(user).items() if name not in hidden}
     return values | {"groups": [group.name for group in user.groups]}
@@ -185,9 +185,10 @@ BATCH: Final = 100
 
 
 async def anonymous_user(db: Database, key_id: str | None, idempotency_key: str | None) -> tuple[str, bool]:
-    """The user of a launch without a user, and whether he was made now.
+    """The user of a launch without a user, and whether this call created it.
 
-    A request that is repeated with its `Idempotency-Key` finds the user it made before, so that it finds his session.
+    A request that is repeated with its `Idempotency-Key` finds the user it created before, and so the session of that
+    user.
 
     Raises:
         Refused: somebody made a user of that name, who could log in to the session.
@@ -209,8 +210,8 @@ async def forget_anonymous(db: Database, user_id: str) -> None:
     """Delete an anonymous user without a session.
 
     Raises:
-        NotFound: he was deleted.
-        Invalid: he has a session.
+        NotFound: the user was deleted.
+        Invalid: the user has a session.
     """
     async with db.transaction() as connection:
         await users.lock_user(connection, user_id)
@@ -224,7 +225,7 @@ async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWrit
         try:
             await forget_anonymous(db, user_id)
         except (NotFound, Invalid):
-            continue  # another process was faster, or he has a new session
+            continue  # another process was faster, or the user has a new session
         logs.write("INFO", "user-deleted", f"The anonymous user {username} left with their last session")
 
 
@@ -243,7 +244,7 @@ async def change_attributes(
 
     Raises:
         NotFound: there is no such user.
-        Forbidden: he has more permissions than the caller.
+        Forbidden: the user has more permissions than the caller.
         Invalid: a key cannot be used, or the workspace does not exist.
     """
     changes = dict(changes)
@@ -263,11 +264,11 @@ async def change_attributes(
 async def generate_ssh_key(
     db: Database, secrets: Secrets, caller: Caller, user_id: str
 ) -> tuple[users.User, Attributes, Attributes]:
-    """Give the user a new pair of SSH keys in place of the one he has; returns (user, before, after).
+    """Give the user a new pair of SSH keys in place of the old one; returns (user, before, after).
 
     Raises:
         NotFound: there is no such user.
-        Forbidden: he has more permissions than the caller.
+        Forbidden: the user has more permissions than the caller.
     """
     user = await users.get_user(db, user_id)
     pair = new_pair(user.username)
@@ -276,7 +277,7 @@ async def generate_ssh_key(
 
 
 async def default_image_of(db: Database, user_id: str) -> str:
-    """The workspace of a launch that names none: the user's own choice, else that of his groups.
+    """The workspace of a launch that names none: the user's own choice, else that of their groups.
 
     Raises:
         Invalid: there is neither, or the workspace does not exist any more.
@@ -309,7 +310,7 @@ def visible_attributes(values: Attributes) -> dict[str, Any]:
 
 
 def _with_keys(before: Attributes, changes: dict[str, Any], secrets: Secrets, *, comment: str) -> Attributes:
-    """The attributes after `changes`. Both keys are one pair: whoever gives the private one gives both."""
+    """The attributes after `changes`. Both keys are one pair: a request that gives the private one gives both."""
     keys = {name: changes.pop(name) for name in ("ssh_public_key", "ssh_private_key") if name in changes}
     after = replace(before, **changes)
     public = public_key(keys["ssh_public_key"]) if keys.get("ssh_public_key") else None

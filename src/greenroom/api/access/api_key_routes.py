@@ -74,7 +74,7 @@ async def get_api_key(key_id: str, db: Db) -> KeyView:
 async def update_api_key(
     key_id: str, body: KeyPatch, db: Db, logs: Logs, caller: Annotated[Caller, requires("devapi_modify")]
 ) -> KeyView:
-    """Change an API key; whoever does more than disable it must have all its permissions himself."""
+    """Change an API key; any change but disabling it requires all of its permissions."""
     async with db.transaction() as connection:
         before = await credentials.lock_key(connection, key_id.replace("\0", ""))
         key = replace(before, **body.sent())

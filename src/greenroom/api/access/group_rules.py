@@ -1,4 +1,4 @@
-"""Which groups a caller sees and changes, whom he may make a member, and which settings a group may get."""
+"""Which groups a caller sees and changes, which users they may add to one, and which settings a group may get."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from greenroom.kit.secrets import Secrets
 
 
 async def visible_groups(db: Database, caller: Caller) -> list[Group]:
-    """The groups he sees, by priority: all with `groups_view`, otherwise those he is a member of."""
+    """The groups the caller sees, by priority: all with `groups_view`, otherwise those they are a member of."""
     found = await groups.list_groups(db)
     if caller.may("groups_view"):
         return found
@@ -30,10 +30,10 @@ async def visible_groups(db: Database, caller: Caller) -> list[Group]:
 
 
 async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:
-    """One group that he sees.
+    """One group that the caller sees.
 
     Raises:
-        NotFound: there is none with this id, or it is not his to know about.
+        NotFound: there is none with this id, or the caller may not see it.
     """
     if not caller.may("groups_view") and group_id not in await _own_groups(db, caller):
         raise NotFound(f"There is no group {group_id}; it may have been deleted.")
@@ -50,11 +50,11 @@ def as_seen(group: Group, secrets: Secrets, caller: Caller) -> Group:
 
 
 async def changeable_group(db: Database, caller: Caller, group_id: str) -> Group:
-    """One group that he may change: its fields, settings, workspaces and members.
+    """One group that the caller may change: its fields, settings, workspaces and members.
 
     Raises:
         NotFound: there is none with this id.
-        Forbidden: he may change only groups he is a member of, or the group is above him.
+        Forbidden: the caller may change only groups they are a member of, or the group is above them.
     """
     group = await groups.get_group(db, group_id)
     if not caller.may("groups_modify"):
@@ -69,7 +69,7 @@ async def changeable_group(db: Database, caller: Caller, group_id: str) -> Group
 
 
 def require_not_above(caller: Caller, group: Group) -> None:
-    """Refuse system groups, and groups that give more than he has, without `groups_modify_system`.
+    """Refuse system groups, and groups that give more than the caller has, without `groups_modify_system`.
 
     Raises:
         Forbidden: names the permission.
@@ -103,7 +103,7 @@ async def require_leaving(db: Database, caller: Caller, group_id: str, user_id: 
 
 
 def require_for_member(caller: Caller, user: User) -> None:
-    """Refuse to let somebody add users to the groups they are in whom they may not see, or who are above them.
+    """Refuse to add a user to the caller's groups if the caller may not see that user, or the user is above them.
 
     Raises:
         Forbidden: names the permission.

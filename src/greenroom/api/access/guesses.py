@@ -33,13 +33,13 @@ class Guesses:
         self._metrics = metrics
         self._failures = Failures()
 
-    def admit(self, request: Request, what: Guessed, whom: str) -> None:
-        """Let an address try, whose failures were not too many.
+    def admit(self, request: Request, what: Guessed, claimed_name: str) -> None:
+        """Let an address try if it has not failed too often.
 
         Args:
             request: comes from there.
             what: they try.
-            whom: for the log, as whom or with what.
+            claimed_name: for the log, as which user or with what.
 
         Raises:
             TooManyRequests: says how long to wait.
@@ -47,13 +47,13 @@ class Guesses:
         source = source_of(client_address(request))
         wait_s = self._failures.wait_s(what, source, time.monotonic(), **self._limits(what))
         if wait_s > 0:
-            self.refuse(request, "address", whom, wait_s)
+            self.refuse(request, "address", claimed_name, wait_s)
 
     def failed(self, request: Request, what: Guessed) -> None:
         """It was wrong."""
         self._failures.failed(what, source_of(client_address(request)), time.monotonic(), **self._limits(what))
 
-    def refuse(self, request: Request, by: Literal["account", "address"], whom: str, wait_s: float) -> NoReturn:
+    def refuse(self, request: Request, by: Literal["account", "address"], claimed_name: str, wait_s: float) -> NoReturn:
         """Refuse an attempt: too many failed before.
 
         Raises:
@@ -61,7 +61,7 @@ class Guesses:
         """
         seconds = math.ceil(wait_s)
         self._metrics.throttled.labels(by).inc()
-        self._refusals.throttled(request, whom)
+        self._refusals.throttled(request, claimed_name)
         raise TooManyRequests(f"Too many failed attempts; try again in {seconds} s.", retry_after_s=seconds)
 
     def _limits(self, what: Guessed) -> dict[str, int]:

@@ -1,4 +1,4 @@
-"""Log in, log out, and what a person may know and change about himself."""
+"""Log in, log out, and what users may know and change about themselves."""
 
 from __future__ import annotations
 
@@ -104,11 +104,11 @@ class _Shown:
 
     @property
     def source(self) -> str:
-        """Whom the attempt is counted for: a known device is neither its address nor any other."""
+        """What the attempt is counted for: a known device is neither its address nor any other."""
         return f"device {self.device}" if self.device else self.address
 
     @property
-    def whom(self) -> str:
+    def claimed_name(self) -> str:
         """As the log names it."""
         return f"as {one_line(self.username)}"
 
@@ -130,12 +130,12 @@ async def _begin_attempt(db: Database, guesses: Guesses, snapshot: Snapshot, sho
         is_known=shown.device is not None,
     )
     if wait_s is not None:
-        guesses.refuse(shown.request, "account", shown.whom, wait_s)
+        guesses.refuse(shown.request, "account", shown.claimed_name, wait_s)
 
 
 def _admit(guesses: Guesses, shown: _Shown) -> None:
     if shown.device is None:
-        guesses.admit(shown.request, "password", shown.whom)
+        guesses.admit(shown.request, "password", shown.claimed_name)
 
 
 async def _is_right(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, stored: str | None) -> bool:
@@ -164,7 +164,7 @@ async def _verified(
         password_hash = await passwords.hash(shown.password, source=shown.address)
         async with db.transaction() as connection:
             current = await users.lock_user(connection, user.user_id)
-            if current.password_hash == stored:  # else he was given another password meanwhile
+            if current.password_hash == stored:  # else the password was changed meanwhile
                 user = replace(current, password_hash=password_hash)
                 await users.update_user(connection, user)
     return user
@@ -179,11 +179,11 @@ async def _logged_in(
     user: users.User,
     snapshot: Snapshot,
 ) -> Me:
-    """A new log-in of a user who has shown that he is the one; `user` is as he was then.
+    """A new log-in of a user who has authenticated; `user` is the row as it was then.
 
     Raises:
-        Forbidden: he is disabled or locked.
-        Unauthenticated: his password was changed meanwhile.
+        Forbidden: the user is disabled or locked.
+        Unauthenticated: the password was changed meanwhile.
     """
     if user.disabled or user.locked:
         raise Forbidden("This account is disabled; ask an administrator.")

@@ -42,7 +42,7 @@ def audit(
     Args:
         logs: where to.
         caller: who did it.
-        verb: what he did.
+        verb: what the caller did.
         noun: kind of thing, e.g. `zone`.
         name: of the thing, as people know it.
         before: the old values (or the whole of what was deleted).
@@ -72,7 +72,7 @@ def audit(
 
 
 class AuditBeforeAnswer:
-    """ASGI middleware: who is told that his change is done finds its row stored, also if this process ends at once.
+    """ASGI middleware: when an answer confirms a change, its row is stored, even if this process ends right then.
 
     Args:
         app: the application behind it.
@@ -96,11 +96,11 @@ class AuditBeforeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What counts as the same refusal: the code of its row, of what, to whom."""
+    """What counts as the same refusal: the code of its row, what was refused, and who asked."""
 
     code: str
     what: str
-    whom: str
+    requester: str
     user_id: str | None = None
     username: str | None = None
 

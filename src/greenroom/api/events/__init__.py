@@ -1,1 +1,1 @@
-"""Server-sent events: who is told of what changed."""
+"""Server-sent events: which subscriber learns of which change."""

@@ -1,8 +1,8 @@
-"""Who is told of what happened: one LISTEN per process, a bounded queue per subscriber.
+"""Distributes events: one LISTEN per process, a bounded queue per subscriber.
 
 An event says only *what changed* (`topic`, `id`); the console then asks for it anew. So equal events that still wait
-are one, and a subscriber that falls behind loses nothing but time: its queue is emptied and it is told `resync`,
-"look at everything again". The same is told to all when LISTEN was interrupted.
+are one, and a subscriber that falls behind loses nothing but time: its queue is emptied and it gets `resync`,
+"look at everything again". All subscribers get it when LISTEN was interrupted.
 """
 
 from __future__ import annotations

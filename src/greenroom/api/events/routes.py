@@ -5,7 +5,7 @@
     event: resync / data: {}                        events were missed: ask for everything anew
     : (a comment every 15 s)                        the connection lives
 
-Topics: session and those of `SEES`. A subscriber is told only of what he may see, checked per event; a connection whose
+Topics: session and those of `SEES`. Subscribers get only events they may see, checked per event; a connection whose
 log-in ended is closed.
 """
 
@@ -87,7 +87,7 @@ async def _frames(
             except (Unauthenticated, Forbidden):
                 return
             except Unavailable:
-                happened = [RESYNC]  # nobody can be checked now, so nobody is told what; he asks again himself
+                happened = [RESYNC]  # permissions cannot be checked now, so say nothing; the console asks again
         if not happened:
             yield ": alive\n\n"
         for event in happened:

@@ -33,7 +33,7 @@ from greenroom.wire.messages import ManagerRequests, Message, Stream, StreamVerd
 router = APIRouter(include_in_schema=False)
 
 VIEWER_TTL_S: Final = 600.0
-"""How long an Agent may let a viewer come back while it hears of nobody who could have revoked him."""
+"""How long an Agent may let a viewer come back while no Manager can tell it of a revocation."""
 MAX_REPORTED: Final = 500
 _NOBODY: Final = hashed("")
 
@@ -110,7 +110,7 @@ async def read_fleet(request: Request, db: Db, secrets: SecretsDep) -> Response:
 
 
 async def _check_gateway(request: Request, db: Database, secrets: Secrets) -> None:
-    """Refuse whoever is no gateway of this installation: with its key's credential, or with one of its own.
+    """Refuse a caller that is no gateway of this installation: with its key's credential, or with one of its own.
 
     Raises:
         Unauthenticated: the credential is not valid.

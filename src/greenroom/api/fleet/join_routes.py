@@ -80,8 +80,8 @@ async def create_join_token(
         created_by=caller.name,
     )
     row = await _token(db, join_token_id)
-    whom = f"for Agent {again['hostname']}" if again else f"for role {body.role} in zone {row['zone_name']}"
-    audit(logs, caller, "created", "join token", whom, after=_shown(row), zone_name=row["zone_name"])
+    purpose = f"for Agent {again['hostname']}" if again else f"for role {body.role} in zone {row['zone_name']}"
+    audit(logs, caller, "created", "join token", purpose, after=_shown(row), zone_name=row["zone_name"])
     return JoinToken.model_validate(row | {"token": token, "uses": body.uses, "join_command": command})
 
 
@@ -98,8 +98,8 @@ async def revoke_join_token(
     """Make a join token worthless. Who joined with it stays."""
     row = await _token(db, str(join_token_id))
     await enrolment.revoke_join_token(db, str(join_token_id))
-    whom = f"for role {row['role']} in zone {row['zone_name']}"
-    audit(logs, caller, "deleted", "join token", whom, before=_shown(row), zone_name=row["zone_name"])
+    purpose = f"for role {row['role']} in zone {row['zone_name']}"
+    audit(logs, caller, "deleted", "join token", purpose, before=_shown(row), zone_name=row["zone_name"])
 
 
 def join_command(config: ApiConfig, role: str, token: str, agent_id: str | None) -> str:
@@ -150,17 +150,17 @@ async def _agent(db: Database, agent_id: UUID) -> dict[str, Any]:
 router = APIRouter(tags=["joining"])
 
 
-class Door:
-    """Who knocks: refusals are told to him and to administrators, of a flood no more than its beginning."""
+class JoinAttempt:
+    """A request to join. A refusal is answered, and logged for administrators; of a flood only the beginning is."""
 
     def __init__(self, request: Request, logs: LogWriter) -> None:
         self._address = client_address(request)
         self._logs = logs
-        self._knocks: JoinAttemptLimiter = request.app.state.knocks
+        self._limiter: JoinAttemptLimiter = request.app.state.join_attempts
 
     def refused(self, role: str, hostname: str, error: GreenroomError, zone_name: str | None = None) -> GreenroomError:
-        """`error`, written down for administrators."""
-        if not self._knocks.is_written(self._address, time.monotonic()):
+        """`error`, logged for administrators."""
+        if not self._limiter.is_written(self._address, time.monotonic()):
             return error
         self._logs.write(
             "WARNING",
@@ -172,11 +172,11 @@ class Door:
         return error
 
 
-async def _door(request: Request, logs: Logs) -> Door:
-    return Door(request, logs)
+async def _join_attempt(request: Request, logs: Logs) -> JoinAttempt:
+    return JoinAttempt(request, logs)
 
 
-OurDoor = Annotated[Door, Depends(_door)]
+JoinAttemptDep = Annotated[JoinAttempt, Depends(_join_attempt)]
 
 
 @router.get("/authority", dependencies=[public_route("the certificate of an authority is public")])
@@ -191,12 +191,12 @@ async def get_authority(config: Config) -> Response:
 
 
 @router.post("/join/agent", dependencies=[public_route("the join token is checked here")])
-async def join_agent(body: JoinAgent, db: Db, config: Config, door: OurDoor) -> JoinPlace:
+async def join_agent(body: JoinAgent, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinPlace:
     """Where an Agent with this join token registers. The token is not used up by asking."""
     token = await read_token(db, hashed(body.token))
     agent_id = str(body.agent_id) if body.agent_id else None
     if problem := refusal_of_agents_token(token, agent_id):
-        raise door.refused("agent", body.hostname, problem, token.zone_name if token else None)
+        raise attempt.refused("agent", body.hostname, problem, token.zone_name if token else None)
     assert token is not None, "there is a refusal without one"  # noqa: S101
     return JoinPlace.model_validate(
         {
@@ -209,13 +209,13 @@ async def join_agent(body: JoinAgent, db: Db, config: Config, door: OurDoor) -> 
 
 
 @router.post("/join/gateway", dependencies=[public_route("the join token is checked here")])
-async def join_gateway(body: JoinGateway, db: Db, config: Config, door: OurDoor) -> JoinedGateway:
+async def join_gateway(body: JoinGateway, db: Db, config: Config, attempt: JoinAttemptDep) -> JoinedGateway:
     """Admit a web gateway on a host of its own; its credential is shown this one time."""
     secret, gateway_id = new_secret(), str(body.gateway_id)
     try:
         zone = await register_gateway(db, gateway_id, body.hostname, hashed(body.token), hashed(secret))
     except (Unauthenticated, IdentityConflict) as error:
-        raise door.refused("gateway", body.hostname, error) from error
+        raise attempt.refused("gateway", body.hostname, error) from error
     return JoinedGateway(
         gateway_id=body.gateway_id,
         credential=f"{gateway_id}.{secret}",

@@ -1,4 +1,4 @@
-"""The bodies of zones, Managers, Agents and gateways, and of joining: tokens, what a newcomer asks and is told."""
+"""The bodies of zones, Managers, Agents and gateways, and of joining: tokens, what a newcomer asks and gets."""
 
 from __future__ import annotations
 

@@ -184,7 +184,7 @@ class OnDemand:
         return PlacedSession(session_id, agent.agent_id, 1, reason, room.yielding)
 
     async def _files_of(self, launch: Launch) -> tuple[File, ...]:
-        """What is put into the user's container before it starts: his SSH keys, where his groups say so."""
+        """What is put into the user's container before it starts: their SSH keys, where their groups say so."""
         if not launch.facts.value("inject_ssh_keys"):
             return ()
         public_key, private_key_encrypted = await read_ssh_keys(self.db, launch.request.user_id)

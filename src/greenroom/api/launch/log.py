@@ -1,4 +1,4 @@
-"""What administrators are told of launches: a row of the log for each that succeeded, missed a pool or was refused.
+"""What administrators read about launches: a row of the log for each that succeeded, missed a pool or was refused.
 
 A shortage is one row instead of one for each launch that meets it; the ledger of launches has them all. The first
 refused launch of a workspace is written at once and in full. Those that follow for the same reasons are counted and
@@ -62,7 +62,7 @@ class Shortages:
             title: the workspace's name.
             message: the whole sentence, for administrators.
             user_id: who launched.
-            username: his name.
+            username: the name of the user.
             launch_id: the launch in the ledger.
         """
         if (window := self._open.get(key)) is not None:
@@ -104,7 +104,7 @@ class PassedOver:
 
 
 class Repeats:
-    """What was told lately: a program that launches in vain again and again must not drive other rows out of the log.
+    """Limits repeated rows: a program that launches in vain again and again must not drive other rows out of the log.
 
     Args:
         window_s: how long it is not told again.

@@ -34,7 +34,7 @@ class LaunchRequest:
 
     `zone_id` counts if the user may choose (`allow_zone_selection`); `gateway_zone` is the name of the zone whose
     gateway was addressed (header X-Greenroom-Zone), `request_host` the Host header, which the gateway serves. A
-    `network_id` excludes staged sessions and does no more: whoever launches must not choose where a container is
+    `network_id` excludes staged sessions and does no more: the caller must not choose where a container is
     connected (`host`, `container:…`, a network without our rules).
     """
 

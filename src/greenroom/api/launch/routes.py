@@ -57,7 +57,7 @@ async def get_launch_options(db: Db, caller: Annotated[Caller, requires(USER)]) 
 
 @router.post("/connect", dependencies=[_BY_TOKEN])
 async def connect(body: ConnectBody, request: Request, db: Db, streams: Streams, secrets: SecretsDep) -> ConnectionView:
-    """How far a session is, and its stream, for whoever has its connect address; it gives nothing else."""
+    """How far a session is, and its stream, for anyone with its connect address; it gives nothing else."""
     session = await _session_of(db, secrets, request, body)
     return connection_of(session, streams, secrets, may_open=True)
 

@@ -147,7 +147,7 @@ async def get_staging_history(
     caller: Annotated[Caller, requires("staging_view")],
     limit: Annotated[int, Query(ge=1, le=100, description="how many of the newest misses")] = 20,
 ) -> StagingHistoryView:
-    """Hits and misses of a config over an hour, a day and a week, why they were missed, and by whom."""
+    """Hits and misses of a config over an hour, a day and a week, and the reason and user of each miss."""
     await configs.get_config(db, str(staging_config_id))
     found = await history.read_history(db, str(staging_config_id), limit=limit)
     return service.history(str(staging_config_id), found, with_users=caller.may("sessions_view"))

@@ -117,7 +117,7 @@ def _about_matches(found: Matches, image: ImageFacts) -> list[str]:
 
 
 async def shown(db: Database, rows: Sequence[DictRow]) -> list[dict[str, Any]]:
-    """Rows of `db.pool.configs` as a reader is told them: shortfall and warning, hits and misses of a day."""
+    """Rows of `db.pool.configs` as a reader sees them: shortfall and warning, hits and misses of a day."""
     counts = await db_history.totals(db, [str(row["staging_config_id"]) for row in rows], hours=24)
     return [
         row

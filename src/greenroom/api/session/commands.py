@@ -47,7 +47,7 @@ def require_command(caller: Caller, session: DictRow, command: CommandCreate) ->
 
 
 def visible_output(caller: Caller, session: DictRow, output: str) -> str:
-    """What a command of the workspace wrote, for whom it is no way around a session that was made without downloads."""
+    """What a command of the workspace wrote; empty where it would get around a session created without downloads."""
     return output if _may_transfer(caller, session, "allow_kasm_downloads") else ""
 
 

@@ -1,8 +1,9 @@
 """What people do with the life of a session: stop, pause, resume, delete, and delete by force.
 
-His own a user may delete where `allow_kasm_delete` is on, stop and pause where `allow_kasm_stop` and
-`allow_kasm_pause` are, end by force where `allow_kasm_force_delete` is; whoever may modify or delete everybody's
-sessions may do so with these too. Resuming is always allowed: what the clock put to rest must not be out of reach.
+Users may delete their own sessions where `allow_kasm_delete` is on, stop and pause them where `allow_kasm_stop` and
+`allow_kasm_pause` are, and end them by force where `allow_kasm_force_delete` is; callers who may modify or delete
+everybody's sessions may do so with these too. Resuming is always allowed: a session that the clock stopped or paused
+must stay within reach.
 """
 
 from __future__ import annotations
@@ -60,14 +61,14 @@ async def require_allowed(db: Database, caller: Caller, session: DictRow, action
 
 @dataclass(frozen=True, slots=True)
 class Rights:
-    """What a caller may do with the sessions he sees, for the buttons of a page."""
+    """What a caller may do with the sessions they see, for the buttons of a page."""
 
     caller: Caller
     settings: Mapping[str, Resolved] = field(default_factory=dict[str, Resolved])
-    """In force for the caller himself."""
+    """In force for the caller."""
 
     def actions(self, session: DictRow) -> list[Action]:
-        """What he may do with this one now, and what would change something."""
+        """What the caller may do with this session now, of what would change something."""
         status, has_user = SessionStatus(session["status"]), session["user_id"] is not None
         can: list[Action] = [*possible(status, has_user=has_user)]
         if status in _DELETABLE:
@@ -95,7 +96,7 @@ async def order(
     Args:
         db: where.
         logs: gets a row where something changed.
-        caller: who asks; his right to the session was looked at before.
+        caller: who asks; their right to the session was checked before.
         session: a row of `db.session.views`.
         command: what is to be done.
 
@@ -154,7 +155,7 @@ async def keep_alive(db: Database, session: DictRow) -> datetime:
         When it expires now.
 
     Raises:
-        WrongState: it has no user, rests, or is on its way out.
+        WrongState: it has no user, is stopped or paused, or is being deleted.
     """
     if session["user_id"] is None:
         raise WrongState("A staged session has no user whose interest could keep it alive.")

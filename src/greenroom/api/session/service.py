@@ -20,12 +20,12 @@ from greenroom.kit.stops import stop
 
 
 async def session_for(db: Database, caller: Caller, session_id: str, code: str, *, follow: bool = True) -> DictRow:
-    """The session if it is the caller's own, or he has the permission `code` for everybody's.
+    """The session if it is the caller's own, or the caller has the permission `code` for everybody's.
 
     It is the one that took its place, if there is one; without `follow` the very one, which has no user any more.
 
     Raises:
-        NotFound: there is none with this id, or it is not his to know about.
+        NotFound: there is none with this id, or the caller may not see it.
     """
     row = await views.get_session(db, session_id, follow=follow)
     if not is_own(caller, row) and not caller.may(code):
@@ -34,7 +34,7 @@ async def session_for(db: Database, caller: Caller, session_id: str, code: str, 
 
 
 def may_know_causes(caller: Caller) -> bool:
-    """Whether the caller is told why a session failed: the cause names machines, registries and what they answered."""
+    """Whether the caller may read why a session failed: the cause names machines, registries and what they answered."""
     return caller.may("sessions_view")
 
 
@@ -46,7 +46,7 @@ def is_own(caller: Caller, session: DictRow) -> bool:
 def progress_of(session: DictRow, *, causes: bool) -> Progress:
     """How far a row of `db.session.views` is. An assigned session of a pool shows the steps of its hand-over.
 
-    With `causes` a failure is told in the words of Agent and container (`may_know_causes`).
+    With `causes` a failure is described in the words of Agent and container (`may_know_causes`).
     """
     staged = session["staging_config_id"] is not None and session["user_id"] is not None
     error = (session["error"] or session["set_aside_reason"] or "no reason was given") if causes else ""
@@ -86,7 +86,7 @@ async def destroy(db: Database, logs: LogWriter, session: DictRow, reason: str) 
 
 
 async def destroy_quarantined(db: Database, logs: LogWriter, session: DictRow, reason: str) -> None:
-    """Record that a session that was set aside is to go; the one that took its place lives on."""
+    """Record that a quarantined session must end; the session that replaced it goes on."""
     session_id = str(session["session_id"])
     async with db.transaction() as connection:
         if not await replacement.destroy_quarantined(connection, session_id, reason):

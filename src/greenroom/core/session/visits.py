@@ -42,7 +42,7 @@ class Visit:
 
 
 class Visits:
-    """All visits there are, by whatever tells viewers apart."""
+    """All visits, by whatever identifies a viewer."""
 
     def __init__(self) -> None:
         self._visits: dict[Hashable, Visit] = {}

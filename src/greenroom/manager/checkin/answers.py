@@ -217,7 +217,7 @@ def _opened(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
 
 
 def _spec(row: Mapping[str, Any], secrets: Secrets) -> dict[str, Any] | None:
-    """None where it cannot be read: the Agent says so of this session, and hears of all others."""
+    """None where it cannot be read: the Agent reports that for this session, and gets all others."""
     try:
         return spec_with_secrets(row, secrets)
     except (SetupError, ValueError) as error:

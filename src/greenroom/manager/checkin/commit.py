@@ -2,7 +2,7 @@
 
 State changes are committed at once, mere heartbeats within a second; what arrives while a commit runs forms the next
 group. The newest message of an Agent stands for its older ones, because every message carries all observations that
-were not acknowledged. Nobody is told that a message was received before it is committed.
+were not acknowledged. No message is acknowledged before it is committed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Pending:
 
 
 class Committer:
-    """See the module. `observations` is told the outcome of every commit, `seconds` how long it took."""
+    """See the module. `observations` gets the outcome of every commit, `seconds` how long it took."""
 
     def __init__(
         self, db: Database, manager_id: str, config: ManagerConfig, observations: Observations, seconds: Histogram
@@ -136,7 +136,7 @@ class Committer:
         async with self._db.transaction() as connection:
             newer = await checkin.advance(connection, self._manager_id, [_progress(message) for message in messages])
             for message in messages:
-                # Only of a newer message: an older list would stay, because the Agent was told that the newer arrived.
+                # Only of a newer message: an older list would stay, because the newer was acknowledged to the Agent.
                 if message.images is not None and message.agent_id in newer:
                     await checkin.write_images(
                         connection, message.agent_id, [_image(image) for image in message.images]

@@ -39,7 +39,7 @@ class Enrolment:
         self._me = me
         self._secrets = secrets
         self._logs = logs
-        self._knocks = JoinAttemptLimiter()
+        self._limiter = JoinAttemptLimiter()
 
     # Registration ---------------------------------------------------------------------------------------------------
 
@@ -133,7 +133,7 @@ class Enrolment:
     async def _refused(self, message: Register, address: str, reason: str) -> None:
         """Tell administrators: a row in the log, and at the Agent if there is one with this id; of a flood no more than
         its beginning."""
-        if not self._knocks.is_written(address, time.monotonic()):
+        if not self._limiter.is_written(address, time.monotonic()):
             return
         host = _printable(message.hostname) or "unknown"
         who = "A newcomer" if message.join_token else "An Agent"

@@ -49,7 +49,7 @@ class ManagerLeftError(GreenroomError):
 
 @dataclass(slots=True)
 class _SentState:
-    """What one incarnation of an Agent was told by this Manager; forgetting it costs an answer too many, no more."""
+    """What this Manager sent to one incarnation of an Agent; forgetting it costs one unneeded answer, no more."""
 
     incarnation: int
     images_digest: str = ""
@@ -133,7 +133,7 @@ class CheckIns:
             self._logs.add(row)
 
     async def _admitted(self, message: CheckIn, credential: str) -> State:
-        """The present state, if this Manager serves and the sender is who he says."""
+        """The present state, if this Manager serves and the sender is authentic."""
         if not self._standing.serves_agents:
             raise ManagerLeftError
         state = await self._read(message.agent_id)

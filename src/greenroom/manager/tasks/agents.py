@@ -16,7 +16,7 @@ from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 
 
 async def run_agents(ctx: PrimaryContext, news: RoundEvents) -> None:
-    """Draw the conclusions from what was heard of Agents."""
+    """Draw the conclusions from the check-ins of Agents, or their absence."""
     agents = [AgentReport(**row) for row in await db_liveness.read_agents(ctx.db, ctx.zone_id)]
     names = {agent.agent_id: agent.hostname or agent.agent_id for agent in agents}
     timings = FleetTimings(

@@ -134,7 +134,7 @@ async def make_another(
         LeaseLost: the term is over; nothing was written.
         NoLongerWaitingError: there is nothing to replace any more.
         Invalid: the specification of the one that failed cannot be read by this version.
-        ProfileInUse: the user has his profile of this workspace open in another session by now.
+        ProfileInUse: the user has their profile of this workspace open in another session by now.
     """
     row, zone = search.row, attempt.zone
     if zone.facts.needs_request_host() and zone.zone_id != row["zone_id"] and not row["request_host"]:
@@ -240,7 +240,7 @@ def _new_session(
 
 
 def _of_launch(ctx: PrimaryContext, search: Search, attempt: Attempt, session_id: str, credential: str) -> SessionSpec:
-    """As the launch would have made it: whoever was given a staged session has nothing but these settings."""
+    """As the launch would have made it: a user with a staged session has no settings but these."""
     del ctx
     row = search.row
     extras = LaunchExtras(

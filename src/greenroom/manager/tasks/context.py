@@ -23,8 +23,8 @@ class PrimaryContext:
     """One round of the Primary of one zone.
 
     `fence` goes into every write (`db.fleet.leases.guarded`). While `quiet` is true nothing destructive may be
-    concluded from silence: not missing, not lost, no deadline passed (QUIET of PROTOCOLS §1). `tasks` keeps what fails
-    apart.
+    concluded from silence: not missing, not lost, no deadline passed (QUIET of PROTOCOLS §1). `tasks` isolates what
+    fails.
     """
 
     db: Database
@@ -57,7 +57,7 @@ class RoundEvents:
         self._events.update(events)
 
     def moved(self, row: Mapping[str, Any], reason: str, level: Level = "INFO") -> None:
-        """A session changed; `row` has session_id and status, and whom else it concerns."""
+        """A session changed; `row` has session_id and status, and who else it concerns."""
         session_id, status = row["session_id"], row["status"]
         self.log(
             level,

@@ -98,9 +98,9 @@ async def run_missed_moves(ctx: PrimaryContext, news: RoundEvents) -> None:
 
 
 async def run_recovered(ctx: PrimaryContext, news: RoundEvents) -> None:
-    """End what was set aside because it was slow and answers again: there is nothing to inspect, and it takes up room.
+    """End sessions that were quarantined as slow and answer again: there is nothing to inspect, and they take up room.
 
-    It does not go back to its pool: it was assigned to somebody, and such a session is never claimable again.
+    They do not go back to their pool: a session that was assigned to somebody is never claimable again.
     """
     if not await db_deadlines.read_recovered(ctx.db, ctx.zone_id):
         return
@@ -119,7 +119,7 @@ async def run_recovered(ctx: PrimaryContext, news: RoundEvents) -> None:
 
 
 async def run_cleanup(ctx: PrimaryContext, news: RoundEvents) -> None:
-    """Put failed sessions away after a while, and forget those that ended long ago."""
+    """Discard failed sessions after a while, and forget those that ended long ago."""
     kept_s = installation_of(await stored_settings(ctx.db)).failed_session_retention_s
     async with guarded(ctx.db, ctx.fence) as connection:
         rows = await db_deadlines.clear_failed(connection, ctx.zone_id, kept_s, POOL_FAILED_KEEP_S)

@@ -1,4 +1,4 @@
-"""When a session that a user waits for comes to nothing, he gets another one (`core.launch.replacement` says which).
+"""When a session that a user waits for fails, they get another one (`core.launch.replacement` says which).
 
 The reply to the launch was given long ago and names the first session; the successor has the launch's token and
 idempotency key, and `superseded_by` leads everybody to it (PROTOCOLS §3).
@@ -84,7 +84,7 @@ async def _run_successor(ctx: PrimaryContext, row: DictRow) -> None:
 
 
 async def _keep_few(ctx: PrimaryContext, staging_config_id: str) -> None:
-    """After the successor's Agent was told: nobody waits for this."""
+    """Called after the successor's Agent was notified: nobody waits for this."""
     async with guarded(ctx.db, ctx.fence) as connection:
         gone = await replacement.destroy_oldest_quarantined(connection, staging_config_id)
     if gone:
@@ -146,15 +146,15 @@ async def _try(
     try_it = claim_another if attempt.staged else make_another
     try:
         return await try_it(ctx, search, attempt, trace)
-    # Of this workspace no container can be made any more, or the user has his profile elsewhere by now; the others'
-    # users wait too.
+    # No container of this workspace can be created any more, or the user has their profile open elsewhere by now; other
+    # users are waiting, too.
     except (Invalid, ProfileInUse) as error:
         log.error("a successor cannot be made", session_id=search.row["session_id"], reason=error.message)
         return [Miss(error.code, error.message)]
 
 
 async def _give_up(ctx: PrimaryContext, search: Search, trace: list[TraceStep]) -> bool:
-    """A hand-over has its reason already; of a start all causes are told.
+    """A hand-over has its reason already; for a start all causes are given.
 
     Returns:
         Whether the user still waited.

@@ -213,7 +213,7 @@ async def refuse_root(container: DockerContainer, found: Mapping[str, Any], user
     Args:
         container: to be asked for its users.
         found: what Docker says of it.
-        user: whose it would be; None = the container's own.
+        user: who would own it; None = the container's own.
         who: what would run, like "The session".
 
     Raises:

@@ -68,9 +68,9 @@ async def create_bridge(
 async def remove_bridge(docker: aiodocker.Docker, name: str) -> list[str]:
     """Remove a network, if it is there; returns the names of the containers that are on it and keep it.
 
-    Docker counts what is on a network apart from the list of it, and can lose count where containers start at the same
-    instant (its issue 42119): it then keeps a network that nothing is on until the daemon is started anew. That harms
-    nobody, is said in the log, and is no reason to stop what removes everything.
+    Docker counts what is on a network separately from the list of it, and can lose count where containers start at the
+    same instant (its issue 42119): it then keeps a network that nothing is on until the daemon is started anew. That
+    harms nobody, is said in the log, and is no reason to stop what removes everything.
 
     Raises:
         aiodocker.DockerError: as Docker refused it.
