@@ -74,7 +74,7 @@ def server() -> Generator[Cluster]:
             connection.execute(_SEED.format(users=USERS).encode())
         yield cluster
     finally:
-        process.send_signal(signal.SIGINT)  # whoever is still connected is cut off
+        process.send_signal(signal.SIGINT)  # clients that are still connected are cut off
         process.wait(20)
         shutil.rmtree(folder)
 

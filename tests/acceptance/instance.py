@@ -270,7 +270,7 @@ class Instance:
         return self.sql(query, config_id)[0]["count"]
 
     def sessions_of_user(self, user_id: str) -> list[str]:
-        """Ids of the sessions a user has; one that was superseded is not his any more."""
+        """Ids of the sessions a user has; one that was superseded is not theirs any more."""
         query = "SELECT session_id::text FROM sessions WHERE user_id = %s AND status <> 'deleted'"
         return [row["session_id"] for row in self.sql(query, user_id)]
 

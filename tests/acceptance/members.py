@@ -1,4 +1,4 @@
-"""A user with group settings of his own, and his sessions looked at from inside and outside the container."""
+"""A user with group settings of their own, and their sessions seen from inside and outside the container."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class Member:
     groups: list[str] = field(default_factory=list[str])
 
     def join(self, priority: int = 1, **settings: Any) -> None:
-        """Put him into a new group with these settings."""
+        """Put the user into a new group with these settings."""
         body = {"name": f"g-{uuid.uuid4().hex[:10]}", "priority": priority, "settings": settings}
         group_id = self.instance.call("POST", "/groups", json=body)["group_id"]
         self.groups.append(group_id)
@@ -73,7 +73,7 @@ class Member:
 
 @contextmanager
 def member_of(instance: Instance, **settings: Any) -> Iterator[Member]:
-    """A new user whose group has these settings; he, his groups and his sessions are gone afterwards."""
+    """A new user whose group has these settings; the user, their groups and their sessions are deleted afterwards."""
     username = f"u-{uuid.uuid4().hex[:10]}@example.org"
     user_id = instance.call("POST", "/users", json={"username": username})["user_id"]
     member = Member(instance, user_id, username)
@@ -86,7 +86,7 @@ def member_of(instance: Instance, **settings: Any) -> Iterator[Member]:
         instance.call("DELETE", f"/users/{user_id}?force=true")
         for group_id in member.groups:
             instance.call("DELETE", f"/groups/{group_id}")
-        wait_for(lambda: not any(map(instance.containers_of, sessions)), "his containers are gone", within_s=60)
+        wait_for(lambda: not any(map(instance.containers_of, sessions)), "the user's containers are gone", within_s=60)
 
 
 @contextmanager

@@ -24,7 +24,7 @@ ASKED_AGAIN_S = 0.1
 TRANSIENT = frozenset({502, 503, 504})
 """A part is away; the client asks again."""
 
-# What the database saw, whoever wrote it: who was given which session, and how full each pool was whenever a session
+# What the database saw, from all writers: who was given which session, and how full each pool was whenever a session
 # came into it, looked at when that was committed.
 # What takes the strongest lock on `sessions` comes first: after a weaker one it would wait for a transaction that has
 # read there and waits to write.
@@ -103,7 +103,7 @@ def _words(file: Path) -> list[str]:
 
 
 class Race:
-    """Users who launch `Desktop` at the same moment, each with an Idempotency-Key of his own.
+    """Users who launch `Desktop` at the same moment, each with an Idempotency-Key of their own.
 
     A client whose answer was lost asks again with the same key, at the other api.
     """
@@ -115,7 +115,7 @@ class Race:
         self.users = [instance.new_user() for _ in range(number)]
         self.keys = {user_id: uuid.uuid4().hex for user_id in self.users}
         self.answers: dict[str, str] = {}
-        """User → the session he was told first."""
+        """User → the session of the first answer."""
         self.asked = 0
         """Requests, also those that got no answer."""
         self._answered = asyncio.Condition()

@@ -25,7 +25,7 @@ def member(instance: Instance) -> Iterator[Member]:
 
 @pytest.fixture
 def running(member: Member) -> Iterator[Running]:
-    """A session of his that nothing was cut in."""
+    """A session of the member's in which no stream was cut."""
     session = member.launch()
     yield session
     session.delete()
@@ -41,7 +41,7 @@ def running(member: Member) -> Iterator[Running]:
     ],
     ids=["locked", "disabled", "new password", "logged out"],
 )
-def test_whoever_is_kept_out_loses_his_streams_and_keeps_his_session(
+def test_a_user_who_is_kept_out_loses_their_streams_but_not_their_session(
     instance: Instance, member: Member, running: Running, change: dict[str, Any] | None, undone: dict[str, Any]
 ):
     path = f"/users/{member.user_id}"

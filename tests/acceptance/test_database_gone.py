@@ -45,7 +45,7 @@ def instance(server: Server, openbox_image: str) -> Iterator[Instance]:
 
 @pytest.fixture(scope="module")
 def desktop(instance: Instance) -> Iterator[tuple[str, OpenDesktop]]:
-    """The session somebody looks at all the while, and his stream."""
+    """The session a user views all the while, and its stream."""
     session_id = instance.launch(instance.new_user())["session_id"]
     wait_for(lambda: instance.has_status(session_id, "running"), "the session runs")
     with open_desktop(instance, session_id) as opened:

@@ -21,7 +21,7 @@ from tests.commands_of_pages import ROOT, Block, blocks_of, words_of
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
 PASSWORD: Final = "a-pass-phrase-1"
-"""Typed wherever a command asks for one; 16 bytes with its new line, so that whoever reads ahead takes whole ones."""
+"""Typed wherever a command asks for one; 16 bytes with its new line, so that reading ahead takes whole ones."""
 
 USUAL: Final = ("users-and-groups", "stage-sessions", "web-filter", "metrics", "take-a-manager-out", "rolling-update")
 READ: Final = tuple(

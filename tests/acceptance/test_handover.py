@@ -143,7 +143,7 @@ def frozen(pid: int) -> Generator[None]:
         os.kill(pid, signal.SIGCONT)
 
 
-def test_assign_runs_as_its_account_in_its_folder_with_the_user_and_his_address(stage: Stage, user: str):
+def test_assign_runs_as_its_account_in_its_folder_with_user_and_address(stage: Stage, user: str):
     staged = stage.full("eu")
     launched = stage.launch(user, kasm_url="https://example.org/a?b=c")
     assert (launched["session_id"], launched["staged"], launched["status"]) == (staged, True, "assigning")
@@ -171,7 +171,7 @@ def test_the_reply_waits_for_nothing_and_what_still_runs_after_its_deadline_goes
     stage.delete(staged)
 
 
-def test_after_a_failed_assign_the_user_gets_another_one_and_nobody_loses_him(stage: Stage, user: str):
+def test_after_a_failed_assign_the_user_gets_another_session(stage: Stage, user: str):
     first = stage.full("eu", "us")
     stage.behave(first, "echo no licence left; exit 7")
     key = uuid.uuid4().hex
@@ -232,7 +232,7 @@ def test_an_agent_that_does_not_answer_misses_its_deadline_and_does_nothing_when
         assert second["zone_name"] == "us"
         assert "did not acknowledge the hand-over" in stage.very(first)["set_aside_reason"]
     wait_for(lambda: stage.instance.staged(stage.configs["eu"]) == 1, "the Agent works again")
-    assert not has_file(first, "/var/assigned")(), "no assign of a user runs in a session he did not get"
+    assert not has_file(first, "/var/assigned")(), "no assign of a user runs in a session they did not get"
     stage.delete(first)
 
 
@@ -248,7 +248,7 @@ def test_who_deletes_while_it_is_handed_over_gets_no_other_one(stage: Stage, use
     assert stage.instance.staged(stage.configs["us"]) == 1
 
 
-def test_an_assign_that_is_refused_costs_no_user_his_session(stage: Stage, user: str):
+def test_an_assign_that_is_refused_costs_no_user_their_session(stage: Stage, user: str):
     stage.change({"assign": {"cmd": "true", "user": "nobody-there"}})
     try:
         first = stage.full("eu", "us")

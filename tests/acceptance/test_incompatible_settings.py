@@ -1,6 +1,6 @@
 """Each setting that keeps a staged session from serving, on real containers (seed page "Incompatible Settings").
 
-With the setting the user gets a session of his own in which it is applied, and the violation is said in the log, in the
+With the setting the user gets a session on demand in which it is applied, and the violation is said in the log, in the
 trace, by `explain` and in the history of the config. Without it the same user gets the staged one.
 """
 
@@ -93,7 +93,7 @@ def address_is_known(session: Running, user: Member) -> None:
 
 
 def nothing_more(session: Running, user: Member) -> None:
-    """Whoever launches does not choose where a container is connected: the network is ours."""
+    """The caller does not choose where a container is connected: the network is ours."""
     del user
     (network,) = session.facts()["NetworkSettings"]["Networks"]
     assert network != "chosen"
@@ -320,7 +320,7 @@ def assert_passed_over(
 
 
 def assert_is_staged(user: Member, config_id: str, image_id: str | None = None, **request: Any) -> Running:
-    """He gets a staged session of the config."""
+    """The user gets a staged session of the config."""
     wait_for(lambda: user.instance.staged(config_id), "a staged session is free", within_s=60)
     session = user.launch(image_id, **request)
     assert session.row()["staging_config_id"] == config_id

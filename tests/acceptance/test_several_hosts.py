@@ -203,7 +203,7 @@ def test_a_host_that_is_cut_off_keeps_its_sessions_and_has_them_again(
         with cut_off(deployed, cut, how):
             wait_for(lambda: deployed.agent(cut)["status"] == "missing", "its Agent is missing")
             assert status_of(deployed, staged) == "unreachable", "cannot be claimed"
-            assert status_of(deployed, in_use) == "running", "somebody's session stays his"
+            assert status_of(deployed, in_use) == "running", "a user's session stays theirs"
             launched = launch(web)
             assert launched["agent_id"] == deployed.agent_id(other)
             wait_for(lambda: len(claimable(deployed, pool)) == 2, "the pool is full again, on the other host", 60)

@@ -64,9 +64,7 @@ def pool(instance: Instance) -> Iterator[str]:
         instance.unstage(config_id)
 
 
-def test_whatever_breaks_in_a_pool_is_replaced_and_whoever_launches_meanwhile_gets_what_works(
-    instance: Instance, pool: str
-):
+def test_what_breaks_in_a_pool_is_replaced_and_launches_get_what_works(instance: Instance, pool: str):
     killed, without_page, hangs, frozen, without_screen = in_pool(instance, pool)
     docker("exec", f"gr-{hangs}", "pkill", "-STOP", "-f", PAGE)
     docker("exec", f"gr-{without_screen}", "pkill", "-STOP", "Xtigervnc")

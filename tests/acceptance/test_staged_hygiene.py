@@ -135,7 +135,7 @@ def test_nothing_of_a_session_that_was_used_reaches_the_next_or_stays_on_the_hos
     with user_of(stage) as (member, used):
         told = f"{member.username} {member.user_id} https://mark-of-ada.example/"
         # a hand-over does not wait for an `assign` that is slow
-        wait_for(lambda: used.shell("cat ~/assigned 2>/dev/null || true") == told, "`assign` was told who he is")
+        wait_for(lambda: used.shell("cat ~/assigned 2>/dev/null || true") == told, "`assign` got the user's name")
         used.shell(LEAVE)
         assert MARK in seen_inside(used.session_id, MARK)
         with open_desktop(instance, used.session_id) as desktop:

@@ -167,7 +167,7 @@ def test_a_profile_is_kept_is_one_sessions_at_a_time_and_can_be_reset(instance: 
     assert not (folder / "profiles" / user / "note").exists()
     ended(instance, fresh)
     other = running(instance, image, instance.new_user())
-    assert inside(other, "ls ~/note 2>/dev/null || echo none") == "none", "everybody has a profile of his own"
+    assert inside(other, "ls ~/note 2>/dev/null || echo none") == "none", "every user has a profile of their own"
     ended(instance, other)
 
 

@@ -79,7 +79,7 @@ def admin(new_context: Callable[..., BrowserContext], instance: Instance) -> Per
 
 @pytest.fixture
 def user(new_context: Callable[..., BrowserContext], instance: Instance) -> Iterator[Person]:
-    """Ada, a new user who is in All Users and nothing else, logged in in a browser of her own."""
+    """Ada, a new user who is in All Users and nothing else, logged in with a separate browser."""
     with instance.http() as http:
         body = {"username": "ada@example.org", "password": "correct horse battery"}
         made = http.post("/api/v1/users", json=body)

@@ -1,4 +1,4 @@
-"""A viewer who gives no input: he is disconnected, his session counts as unused, and he comes back."""
+"""A viewer who gives no input is disconnected, the session counts as unused, and the viewer can come back."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ OUT_OF_SIGHT = """() => {
 
 @pytest.fixture
 def impatient(user: Person, instance: Instance) -> Iterator[Person]:
-    """Ada, whose group disconnects her after `IDLE_S`."""
+    """Ada, whose group disconnects idle viewers after `IDLE_S`."""
     user_id = instance.sql("SELECT user_id FROM users WHERE username = %s", user.username)[0]["user_id"]
     settings = {"idle_disconnect": IDLE_S / 60, "keepalive_interval": 5}
     group = instance.call("POST", "/groups", json={"name": "Impatient", "priority": 1, "settings": settings})

@@ -1,6 +1,6 @@
 """Staged sessions, and one in use, whose host's Docker daemon is started again, with real desktops.
 
-Whoever launches meanwhile gets a desktop that works, and in the end the pool has Desired, each row has its container,
+Every launch meanwhile gets a desktop that works, and in the end the pool has Desired, each row has its container,
 and no container is without a row.
 """
 

@@ -175,7 +175,7 @@ async def _lease_holder(db: Database) -> str | None:
 
 
 async def _provoke(db: Database) -> None:
-    """Whoever believes that he is Primary is to write as often as he can."""
+    """Make a Manager that believes that it is Primary write as often as it can."""
     while True:
         await db.notify("zone:")
         await asyncio.sleep(0.05)

@@ -189,7 +189,7 @@ class World:
             await asyncio.sleep(0.05)
 
     def masters(self) -> list[int]:
-        """Masters of nginx, whoever started them; a worker just forked still has its master's title for a moment."""
+        """Masters of nginx, with any parent; a worker just forked still has its master's title for a moment."""
         titled = {one.pid: one.parent for one in nginx_processes(self.prefix) if _title(one.pid) == "master"}
         return [pid for pid, parent in titled.items() if parent not in titled]
 

@@ -63,7 +63,7 @@ class Stage:
         return found[0]["session_id"]
 
     async def replaced(self) -> dict[str, str]:
-        """By status of the replacements: whom they replace."""
+        """Status of each replacement → the session it replaces."""
         found = await self.db.fetch("SELECT status, replaces::text FROM sessions WHERE replaces IS NOT NULL")
         return {row["status"]: row["replaces"] for row in found}
 

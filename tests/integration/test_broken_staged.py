@@ -240,7 +240,7 @@ async def test_an_agent_that_was_restarted_says_nothing_of_a_session_before_it_h
 
 
 async def test_a_staged_container_that_is_frozen_goes_on_at_once(tmp_path: Path):
-    """By whom ever it was frozen: it is to run."""
+    """No matter who froze it, it must run."""
     world, staged_session = World(), session_id()
     behave(tmp_path)
     async with manager_of(world) as manager, agent_inside(tmp_path, manager) as agent:

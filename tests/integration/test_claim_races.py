@@ -236,7 +236,7 @@ async def test_a_successor_and_a_claim_never_get_the_same_session(stage: Stage):
 
 
 async def test_who_waits_for_a_successor_has_no_room_for_another_session(stage: Stage):
-    """With a limit of one he would have two as soon as the successor is there."""
+    """With a limit of one, the user would have two as soon as the successor is there."""
     ada = await stage.user("ada")
     await failed_hand_over(stage, ada)
     for launch in (stage.claim(ada, max_sessions=1), _on_demand(stage, ada, 1)):

@@ -44,7 +44,7 @@ async def status(reader: asyncio.StreamReader) -> int:
     return int(head.split(" ")[1])
 
 
-def knock(address: str) -> None:
+def connect_once(address: str) -> None:
     host, _, port = address.partition(":")
     socket.create_connection((host, int(port))).close()
 
@@ -54,7 +54,7 @@ async def test_no_worker_waits_for_a_connection_that_another_one_took(world: Wor
     seldom_used = world.plan["managers"][1]["listen"]
     for _ in range(120):
         await asyncio.sleep(0.005)  # idle workers are woken by each of these; one of them comes too late
-        await asyncio.gather(*(asyncio.to_thread(knock, seldom_used) for _ in range(4)))
+        await asyncio.gather(*(asyncio.to_thread(connect_once, seldom_used) for _ in range(4)))
         await asyncio.sleep(0.005)
         for reader, writer in kept:
             writer.write(REQUEST % b"")

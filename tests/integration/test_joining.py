@@ -1,4 +1,4 @@
-"""Who a join token admits, and whom not: it must not be a way to become an Agent that is there already."""
+"""Which hosts a join token admits and which it refuses: it must not let a host become an Agent that exists already."""
 
 from __future__ import annotations
 

@@ -139,7 +139,7 @@ async def test_only_the_connection_of_a_holder_whose_lease_is_over_is_ended(db: 
 
 
 async def test_a_connection_that_is_just_taking_the_lease_is_not_ended(db: Database, dsn: str, zone: int):
-    """Everybody evicts at once when a Primary resigns: whoever has the lock by then must not be hit."""
+    """Everybody evicts at once when a Primary resigns: the Manager with the lock by then must not be hit."""
     me = await adopt(db, "me", "default", "host", "1")
     async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
         async with db.transaction() as blocking:

@@ -1,4 +1,4 @@
-"""Whoever changes the same rows at the same moment takes their locks in one order (PROTOCOLS §3).
+"""Transactions that change the same rows at the same moment take their locks in one order (PROTOCOLS §3).
 
 In each test one connection holds what the others come to; with any other order PostgreSQL would end one of them.
 """
@@ -95,7 +95,7 @@ async def test_two_zones_that_take_each_others_former_name(db: Database):
     }
 
 
-async def test_a_user_who_is_deleted_while_his_sessions_end(db: Database):
+async def test_a_user_who_is_deleted_while_their_sessions_end(db: Database):
     first, second = await ending_sessions(db, 2)
     user_id = await rows.user(db, "ada")
     for session_id in (second, first):  # stored in the opposite order of their ids
@@ -232,7 +232,7 @@ async def _end_sessions(connection: Connection, config_id: str, ids: list[str]) 
 
 @pytest.mark.parametrize("act", [_delete_pool, _end_sessions])
 async def test_steps_of_a_session_that_others_end(db: Database, act: Callable[..., Awaitable[object]]):
-    """A step refers to its session; whoever locks that and the next one must not stop the Agent's report."""
+    """A step refers to its session; locking that one and the next must not block the Agent's report."""
     first, second, config_id, _ = await pool_of_two(db)
 
     async def end() -> None:

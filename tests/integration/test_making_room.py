@@ -1,5 +1,5 @@
 """People first when capacity is scarce: a launch on demand takes the room of staged sessions that nobody can have yet,
-and while somebody waits for room the pools of the zone leave to him what comes free."""
+and while a user waits for room, the pools of the zone leave the room that comes free to that user."""
 
 from __future__ import annotations
 
@@ -180,10 +180,10 @@ async def test_pools_wait_for_people_for_a_limited_time(stage: Stage):
     assert await stage.pool() == {}
     await stage.pass_time(PATIENCE_S)
     await stage.fill()
-    assert await stage.pool() == {"requested": 1}, "she did not come again"
+    assert await stage.pool() == {"requested": 1}, "the user did not come again"
 
 
-async def test_whoever_is_refused_again_and_again_holds_up_pools_no_longer_than_a_minute(stage: Stage):
+async def test_repeated_refusals_hold_up_pools_for_a_minute_at_most(stage: Stage):
     holders = [await stage.launch(name) for name in ("ada", "bob", "cem", "dan")]
     for _ in range(int(MAX_PATIENCE_S / 10) + 1):
         with pytest.raises(NoResources):

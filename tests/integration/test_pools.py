@@ -149,7 +149,7 @@ async def test_a_pool_that_nobody_fills_is_logged_once_until_a_primary_fills_it(
     await stage.settle()
     assert len(await stage.log_rows("staging-recovered")) == 1
     await note_unattended_pools(stage.db, logs)
-    assert (await stage.config())["shortfall_code"] is None, "a full pool is not short, whoever is there"
+    assert (await stage.config())["shortfall_code"] is None, "a full pool is not short, no matter who is there"
 
 
 async def test_failing_starts_back_off_are_cleaned_up_and_recover(stage: Stage):

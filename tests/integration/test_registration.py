@@ -34,7 +34,7 @@ async def test_a_wrong_token_is_refused_and_the_reason_is_in_the_logs(door: http
     assert await eventually(logged)
 
 
-async def test_a_refused_stranger_is_in_diagnostics_whatever_he_calls_himself(door: httpx.ASGITransport, db: Database):
+async def test_a_refused_stranger_is_in_diagnostics_under_any_name(door: httpx.ASGITransport, db: Database):
     async with httpx.AsyncClient(transport=door, base_url="http://manager") as client:
         body = {"agent_id": "x" * 36, "join_token": "t", "machine_id": "m\0", "hostname": "h\0"}
         assert (await client.post("/v1/register", json=body)).status_code == 422

@@ -45,7 +45,7 @@ class World:
     def __init__(self, db: Database, folder: Path) -> None:
         self.db, self._folder = db, folder
         self.owner: dict[str, str] = {}
-        """Session → the user who was told that it is his."""
+        """Session → the user it was assigned to."""
 
     async def begin(self) -> None:
         """Everything anew."""
@@ -112,7 +112,7 @@ class World:
         await self.report()
 
     async def destroy(self, user: int) -> None:
-        """A user ends all his sessions."""
+        """A user ends all their sessions."""
         query = "SELECT session_id::text FROM sessions WHERE user_id = %s AND status <> 'deleted'"
         for row in await self.db.fetch(query, (self.users[user],)):
             async with self.db.transaction() as connection:
@@ -131,7 +131,7 @@ class World:
                 assert await broken(self.db, one) == [], f"{one.code}: {one.holds}"
 
     async def limits(self) -> None:
-        """Nobody has more than he may have, and what somebody was told is his is nobody else's, ever."""
+        """No user exceeds their limit, and a session that was assigned to a user is never assigned to another one."""
         over = await self.db.fetch(
             "SELECT user_id, count(*) FROM sessions WHERE user_id IS NOT NULL"
             " AND (status NOT IN ('deleted', 'deleting', 'failed') OR awaits_successor)"

@@ -1,4 +1,4 @@
-"""A session failed while its user waits: he gets another one (PROTOCOLS §3, `core.launch.replacement`)."""
+"""A session failed while its user waits: they get another one (PROTOCOLS §3, `core.launch.replacement`)."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ async def test_a_session_whose_secrets_cannot_be_read_is_given_up(stage: Stage):
     assert not found["awaits_successor"]
 
 
-async def test_where_the_user_opened_his_profile_elsewhere_meanwhile_the_old_start_is_given_up(stage: Stage):
+async def test_a_start_is_given_up_when_its_user_opened_the_profile_elsewhere(stage: Stage):
     first = await stage.launch_on_demand()
     await stage.db.write("UPDATE sessions SET status = 'failed', error = 'broken', idempotency_key = NULL")
     await stage.launch_on_demand()

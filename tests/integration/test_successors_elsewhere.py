@@ -185,7 +185,7 @@ async def test_what_fails_on_two_agents_of_a_zone_is_started_in_another_one_and_
     assert reserved["agent-us"] == 2 + 1
 
 
-async def test_who_waits_for_his_session_cannot_begin_one_more_than_he_may(stage: Stage):
+async def test_a_user_who_waits_for_a_session_cannot_exceed_their_limit(stage: Stage):
     first = (await stage.launch()).session_id
     await stage.db.write("INSERT INTO group_settings SELECT group_id, 'max_kasms_per_user', '1'::jsonb FROM groups")
     await stage.db.write("UPDATE sessions SET idempotency_key = NULL")
@@ -196,7 +196,7 @@ async def test_who_waits_for_his_session_cannot_begin_one_more_than_he_may(stage
     assert (await stage.successor_of(first))["status"] == "assigning"
 
 
-async def test_the_preferences_of_the_user_are_those_of_the_session_made_for_him(stage: Stage):
+async def test_a_session_on_demand_has_the_preferences_of_its_user(stage: Stage):
     await stage.db.write(
         "INSERT INTO group_settings SELECT group_id, 'staged_session_language_and_timezone_preference_override',"
         " 'true'::jsonb FROM groups"

@@ -1,4 +1,4 @@
-"""Every link between machines verifies whom it speaks to: another name, another authority, a lapsed certificate."""
+"""Every link between machines verifies its peer: another name, another authority, a lapsed certificate."""
 
 from __future__ import annotations
 
@@ -133,8 +133,8 @@ async def test_a_new_host_that_knows_no_authority_is_told_how_to_name_one(tmp_pa
         await served.stop()
 
 
-async def test_who_stands_between_adds_no_authority_of_his_own_to_the_one_of_the_fingerprint(tmp_path: Path):
-    """He shows our authority first, which is public, then his own, of which his certificate is."""
+async def test_an_interceptor_adds_no_authority_to_the_one_of_the_fingerprint(tmp_path: Path):
+    """It presents our authority first, which is public, then its own, which issued its certificate."""
     heard: list[str] = []
 
     async def answer(request: Request) -> Response:

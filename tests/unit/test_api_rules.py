@@ -45,7 +45,7 @@ headers = st.fixed_dictionaries(
 
 
 def only_the_own_origin_acts(reason: str | None, sent: dict[str, str]) -> None:
-    """Whoever may act with a cookie has shown that the page asking is our own."""
+    """A request that acts with a cookie has shown that the page asking is our own."""
     if reason is None:
         own = "https://console.example:8443"
         site = sent.get("sec-fetch-site")

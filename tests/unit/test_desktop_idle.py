@@ -1,4 +1,4 @@
-"""Since when a viewer has given no input, told from the bytes he sends (images/desktop, idle.py)."""
+"""Since when a viewer has given no input, derived from the bytes they send (images/desktop, idle.py)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who may join, and as whom."""
+"""Who may join, and under which identity."""
 
 from __future__ import annotations
 

@@ -78,7 +78,7 @@ def simulated(attempts: Sequence[Attempt], inside: Mapping[str, PoolContents]) -
     return trace
 
 
-def check(planner: Planner = plan_launch, foretell: Callable[..., forecast.SimulatedLaunch] = simulate_launch) -> None:
+def check(planner: Planner = plan_launch, simulate: Callable[..., forecast.SimulatedLaunch] = simulate_launch) -> None:
     @settings(max_examples=300, deadline=None, derandomize=True, database=None, report_multiple_bugs=False)
     @given(st.sampled_from(ZONES), st.booleans(), pools, groups, st.sampled_from([None, None, None, *ZONES]))
     def run(
@@ -114,7 +114,7 @@ def check(planner: Planner = plan_launch, foretell: Callable[..., forecast.Simul
             assert not results or any(outcome.result == "miss" for outcome in results.values())
         assert all(step.reason for step in trace)
         for config in configs:
-            ahead = foretell(attempts, config.staging_config_id, config.zone_id)
+            ahead = simulate(attempts, config.staging_config_id, config.zone_id)
             serves_before = any(inside[a.pool.staging_config_id].claimable for a in ahead.earlier if a.pool)
             would_get = not ahead.misses and not serves_before and bool(inside[config.staging_config_id].claimable)
             assert would_get == (served == config.staging_config_id), "what is foretold is what a launch gets"
@@ -150,4 +150,4 @@ def test_the_property_catches_an_explanation_that_forgets_the_order_of_zones():
         return replace(simulate_launch(*arguments), earlier=())
 
     with pytest.raises(AssertionError):
-        check(foretell=forgetful)
+        check(simulate=forgetful)

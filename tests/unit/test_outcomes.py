@@ -35,7 +35,7 @@ MADE = line("on_demand_here", "agent-1")
             [line("staged_here", "a", "pool_empty"), line("staged_elsewhere", "b")],
             [("a", "served_elsewhere", ("pool_empty",)), ("b", "hit", ())],
         ),
-        # a config for other users: it missed nothing where there is one for him, whatever that one had
+        # a config for other users: no miss where there is one for this user, whatever that one had
         (
             [line("staged_here", "a", "pool_empty"), line("staged_here", "b", "permissions"), MADE],
             [("a", "miss", ("pool_empty",)), ("b", "other_permissions", ("permissions",))],
@@ -45,7 +45,7 @@ MADE = line("on_demand_here", "agent-1")
             [("a", "miss", ("permissions",)), ("b", "miss", ("permissions",))],
         ),
         ([line("staged_here", None, "zone_not_searched"), MADE], []),
-        # its hand-over failed: the next one of the pool, one made for him, none at all
+        # its hand-over failed: the next one of the pool, one on demand, none at all
         ([line("staged_here", "a"), line("staged_here", "a")], [("a", "hit", ())]),
         ([line("staged_here", "a"), MADE], [("a", "miss", ())]),
         ([line("staged_here", "a"), line("on_demand_here", None, "start_failed")], [("a", "miss", ())]),

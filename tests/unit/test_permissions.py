@@ -32,7 +32,7 @@ def test_the_global_administrator_may_do_everything(required: frozenset[str]):
 
 
 @given(codes, codes)
-def test_nobody_hands_on_more_than_he_has(granted: frozenset[str], given_away: frozenset[str]):
+def test_nobody_hands_on_more_than_they_have(granted: frozenset[str], given_away: frozenset[str]):
     kept = given_away - set(beyond(granted, given_away))
     assert expanded(kept) <= expanded(granted)
 

@@ -29,7 +29,7 @@ BEFORE: dict[str, Any] = dict.fromkeys(ImagePatch.model_fields) | {"volume_mappi
         ({"name": "desktop:2", "filter_policy_force_disabled": True}, Rollover.END),
     ],
 )
-def test_the_gravest_change_counts(change: dict[str, Any], means: Rollover):
+def test_the_change_with_the_largest_effect_counts(change: dict[str, Any], means: Rollover):
     assert rollover(BEFORE, BEFORE | change) is means
 
 

@@ -56,7 +56,7 @@ def test_what_is_on_its_way_is_said_with_the_numbers(missing: int, coming: int, 
         "as the Primary says",
         "paused no longer",
         "barred since",
-        "barred, whoever fills it",
+        "barred, with or without a Manager",
         "nobody fills it",
         "somebody fills it again",
         "barred no longer",
@@ -80,7 +80,7 @@ def test_a_reader_is_told_what_holds_now(
         (None, 1, False, PAUSED),
         (None, 2, True, Shortfall("starting", "2 of 3 not staged yet: they are starting.")),
     ],
-    ids=["made so", "paused since the last round", "whoever would fill it", "what was begun is all that is missing"],
+    ids=["made so", "paused since the last round", "no Manager", "what was begun is all that is missing"],
 )
 def test_a_pause_is_told_at_once(stored: Shortfall | None, coming: int, has_manager: bool, shown: Shortfall):
     told = shown_shortfall(

@@ -273,7 +273,7 @@ async def test_after_a_restart_of_the_machine_viewers_are_asked_about_again(agen
     assert await agent.status() == 503
 
 
-async def test_a_higher_epoch_forgets_the_viewer_and_cuts_his_streams(agent: Agent):
+async def test_a_higher_epoch_forgets_the_viewer_and_cuts_their_streams(agent: Agent):
     assert await agent.status() == 200
     agent.table.put(A, epoch=2)
     assert agent.cuts.cut == [(A, "127.0.0.1:32768")]

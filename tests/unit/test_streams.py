@@ -77,7 +77,7 @@ FACTS = StreamFacts(
 )
 
 
-def test_the_user_with_the_token_may_see_his_running_session():
+def test_the_user_with_the_token_may_see_their_running_session():
     assert refusal_by_api(FACTS) is None
     assert refusal_by_api(replace(FACTS, username_shown="ann@X")) is None
 

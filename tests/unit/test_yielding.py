@@ -124,7 +124,7 @@ class Crowd:
             await self.may_end[name].wait()
 
     async def end(self, name: str) -> None:
-        """It gives its slot back, and whoever is next begins."""
+        """It gives its slot back, and the next one begins."""
         self.may_end[name].set()
         await self.tasks[name]
         await asyncio.sleep(0)

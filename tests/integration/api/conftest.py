@@ -112,7 +112,7 @@ async def user(admin: Client, logged_in: MakeUser) -> Client:
 
 @pytest.fixture
 def with_user(admin: Client, logged_in: MakeUser) -> MakeUser:
-    """Makes an ordinary user and a browser in which he is logged in."""
+    """Creates an ordinary user and a browser in which they are logged in."""
 
     async def make(username: str) -> Client:
         body = {"username": username, "password": "quite ordinary"}

@@ -111,7 +111,7 @@ async def test_a_user_with_sessions_is_deleted_only_with_force(admin: Client, db
     assert row == {"status": "deleting", "want": "absent", "user_id": None, "claimable": False}
 
 
-async def test_disabling_a_user_raises_the_epoch_of_his_sessions(admin: Client, db: Database):
+async def test_disabling_a_user_raises_the_epoch_of_their_sessions(admin: Client, db: Database):
     user = await new_user(admin, "busy", password="quite ordinary")
     await db.write(
         "INSERT INTO sessions (session_id, zone_id, image_id, user_id, status, spec, credential_encrypted, spec_hash,"
@@ -139,7 +139,7 @@ async def test_the_last_administrator_stays(admin: Client):
     assert answer.status_code == 409
 
 
-async def test_nobody_gives_more_than_he_has(admin: Client, with_key: Make):
+async def test_nobody_gives_more_than_they_have(admin: Client, with_key: Make):
     helpdesk = await with_key(
         "users_view", "users_create", "users_modify", "users_delete", "groups_view", "groups_create", "groups_modify",
         "devapi_create",

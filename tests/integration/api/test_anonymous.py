@@ -54,7 +54,9 @@ async def left(db: Database, app: FastAPI, retention_s: float) -> int:
     return len(await db.fetch("SELECT 1 FROM anonymous_users JOIN users USING (user_id)", {}))
 
 
-async def test_he_is_marked_in_all_users_and_cannot_log_in(admin: Client, anonymous_id: str, anonymous: Client):
+async def test_an_anonymous_user_is_marked_in_all_users_and_cannot_log_in(
+    admin: Client, anonymous_id: str, anonymous: Client
+):
     shown = (await admin.get(f"/api/v1/users/{anonymous_id}")).json()
     assert (shown["anonymous"], shown["groups"]) == (True, [{"group_id": ALL_USERS, "name": "All Users"}])
     body = {"username": shown["username"], "password": ""}
@@ -66,9 +68,11 @@ async def test_he_is_marked_in_all_users_and_cannot_log_in(admin: Client, anonym
     assert public.json()["user"]["is_anonymous"] is True
 
 
-async def test_he_leaves_some_time_after_his_last_session(admin: Client, anonymous_id: str, db: Database, app: FastAPI):
+async def test_an_anonymous_user_is_deleted_some_time_after_the_last_session(
+    admin: Client, anonymous_id: str, db: Database, app: FastAPI
+):
     await db.write("UPDATE users SET created = now() - interval '1 day'")
-    assert await left(db, app, 60) == 1, "he has a session"
+    assert await left(db, app, 60) == 1, "the user has a session"
     await db.write("UPDATE sessions SET status = 'deleted', ended = now() - interval '59 s'")
     assert await left(db, app, 60) == 1, "it has just ended"
     await db.write("UPDATE sessions SET ended = now() - interval '61 s'")
@@ -121,7 +125,7 @@ async def test_a_different_request_under_a_used_key_is_refused_and_leaves_the_fi
     assert (await admin.get(f"/api/v1/users/{first['user_id']}")).status_code == 200
 
 
-async def test_nobody_makes_himself_the_user_of_a_launch_to_come(admin: Client, anonymous_id: str, with_key: Make):
+async def test_nobody_becomes_the_user_of_a_launch_to_come(admin: Client, anonymous_id: str, with_key: Make):
     name = f"anonymous-{hashlib.sha256(f'{KEY[0]}|order-7'.encode()).hexdigest()[:16]}"
     clerk = await with_key("users_create")
     body = {"username": name, "password": "known to the clerk"}

@@ -96,7 +96,7 @@ async def test_both_keys_are_one_pair(user: Client, db: Database):
     assert await stored_key(db) is None
 
 
-async def test_a_pair_is_made_for_whoever_has_none(user: Client, admin: Client, db: Database):
+async def test_a_pair_is_made_for_a_user_without_one(user: Client, admin: Client, db: Database):
     first = (await user.post("/api/v1/me/ssh-key")).json()
     assert first["ssh_public_key"].startswith("ssh-ed25519 ")
     assert first["ssh_public_key"].endswith(" user@greenroom.local")

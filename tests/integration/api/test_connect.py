@@ -34,7 +34,7 @@ async def address(db: Database, user: Client) -> Address:
     return {name: found[name] for name in ("session_id", "user_id", "session_token")}
 
 
-async def test_whoever_has_the_address_gets_the_stream_of_the_session_and_keeps_it_alive(
+async def test_the_connect_address_gives_the_stream_and_keeps_the_session_alive(
     anonymous: Client, address: Address, db: Database
 ):
     answer = await anonymous.post("/api/v1/connect", json=address)

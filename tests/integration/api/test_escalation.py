@@ -1,4 +1,4 @@
-"""Nobody gives or takes more than he has: users, groups and keys of people with less permissions than others."""
+"""Nobody gives or takes more than they have: users, groups and keys of people with less permissions than others."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ async def test_users_modify_is_enough_for_ordinary_users_and_not_for_those_above
     assert (await chief.patch(f"/api/v1/users/{boss}", json={"notes": "x"})).status_code == 200
 
 
-async def test_whoever_changes_users_cannot_put_them_into_groups(admin: Client, with_key: Make, user: Client):
+async def test_permission_to_change_users_does_not_put_them_into_groups(admin: Client, with_key: Make, user: Client):
     viewers = await new_group(admin, "Viewers", "zones_view")
     ordinary = await id_of(admin, "user@greenroom.local")
     users_only = await with_key("users_view", "users_create", "users_modify", "zones_view")
@@ -73,7 +73,7 @@ async def test_whoever_changes_users_cannot_put_them_into_groups(admin: Client, 
     assert (await user.get("/api/v1/zones")).status_code == 200
 
 
-async def test_nobody_gives_a_permission_that_he_does_not_have(admin: Client, with_key: Make, user: Client):
+async def test_nobody_gives_a_permission_they_do_not_have(admin: Client, with_key: Make, user: Client):
     viewers = await new_group(admin, "Viewers", "zones_view")
     ordinary = await id_of(admin, "user@greenroom.local")
     groups = await with_key("users_view", "users_modify", "groups_view", "groups_create", "groups_modify")
@@ -135,7 +135,7 @@ async def test_a_member_may_be_given_only_the_own_groups(admin: Client, user: Cl
 async def test_who_may_not_change_all_groups_does_not_say_how_containers_are_made(
     admin: Client, user: Client, with_key: Make
 ):
-    """Or he would mount the folder in which the profiles of all users are."""
+    """Or the user could mount the folder that holds the profiles of all users."""
     ordinary = await id_of(admin, "user@greenroom.local")
     team = await new_group(admin, "Team", "groups_modify_ifmember", members=(ordinary,))
     mapping = {"/srv/profiles": {"bind": "/mnt/profiles"}}
@@ -233,7 +233,7 @@ async def own_key(browser: Client, connect: Make, *permissions: str, **fields: o
 
 @pytest.fixture
 async def maker(admin: Client, user: Client) -> Client:
-    """An ordinary user who may make keys and see zones; his group is `Makers`."""
+    """An ordinary user who may make keys and see zones; their group is `Makers`."""
     ordinary = await id_of(admin, "user@greenroom.local")
     codes = ("devapi_view", "devapi_create", "devapi_modify", "zones_view")
     await new_group(admin, "Makers", *codes, members=(ordinary,))

@@ -130,7 +130,7 @@ async def test_log_out_ends_the_log_in_and_raises_the_epoch(logged_in: Make, db:
 async def test_a_disabled_user_is_told_only_with_the_right_password(admin: Client, user: Client, anonymous: Client):
     me = (await user.get("/api/v1/me")).json()["user"]
     assert (await admin.patch(f"/api/v1/users/{me['user_id']}", json={"disabled": True})).status_code == 200
-    assert (await user.get("/api/v1/me")).status_code == 401, "his log-ins ended"
+    assert (await user.get("/api/v1/me")).status_code == 401, "the user's log-ins ended"
     assert (await log_in(anonymous, me["username"], "quite ordinary")).status_code == 403
     assert (await log_in(anonymous, me["username"], "wrong")).status_code == 401
 

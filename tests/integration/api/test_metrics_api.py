@@ -1,4 +1,4 @@
-"""The api's metrics: where they are served, to whom, and that they count what happens."""
+"""The api's metrics: where they are served, who gets them, and that they count what happens."""
 
 from __future__ import annotations
 

@@ -100,13 +100,13 @@ async def test_a_slow_subscriber_is_told_to_look_again():
 
 
 @pytest.mark.parametrize(("topic", "seen"), [("session", False), ("images", True), ("logs", False), ("users", False)])
-async def test_a_user_is_told_only_of_what_is_his(app: FastAPI, user: httpx.AsyncClient, topic: str, seen: bool):
+async def test_a_user_gets_only_events_they_may_see(app: FastAPI, user: httpx.AsyncClient, topic: str, seen: bool):
     me = (await user.get("/api/v1/me")).json()
     caller = Caller("user", frozenset(me["permissions"]), me["user"]["user_id"], me["user"]["username"])
     assert await _sees(app.state.db, caller, Event(topic, "x")) is seen
 
 
-async def test_a_user_is_told_of_his_own_sessions(app: FastAPI, user: httpx.AsyncClient, db: Database):
+async def test_a_user_gets_events_of_their_own_sessions(app: FastAPI, user: httpx.AsyncClient, db: Database):
     me = (await user.get("/api/v1/me")).json()["user"]
     (row,) = await db.write(
         "INSERT INTO sessions (session_id, zone_id, image_id, user_id, status, spec, credential_encrypted, spec_hash,"

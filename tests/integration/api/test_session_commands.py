@@ -62,7 +62,7 @@ class Stage:
         return await self.db.fetch("SELECT code, message, details FROM logs WHERE code LIKE 'session-%%'", {})
 
     async def watched(self) -> Any:
-        """When Ada is told that somebody looked at her screen, on both pages that show it."""
+        """When Ada was notified that somebody looked at the screen, on both pages that show it."""
         session, connection = [
             (await self.ada.get(f"/api/v1/sessions/{self.session_id}{page}")).json()["last_screenshot_at"]
             for page in ("", "/connection")

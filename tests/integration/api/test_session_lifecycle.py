@@ -78,7 +78,7 @@ async def stage(app: FastAPI, db: Database, admin: Client, with_user: Make) -> S
     ("command", "through", "rests", "want"),
     [("stop", "stopping", "stopped", "stopped"), ("pause", "pausing", "paused", "paused")],
 )
-async def test_a_user_puts_his_session_to_rest_and_resumes_it(
+async def test_a_user_stops_or_pauses_a_session_and_resumes_it(
     stage: Stage, command: str, through: str, rests: str, want: str
 ):
     await stage.set(**{f"allow_kasm_{command}": True})

@@ -54,7 +54,7 @@ async def stage(app: FastAPI, db: Database, admin: Client, with_user: Make) -> S
     return Stage(db, admin, ada, me["user_id"], image["image_id"], zone, agent_id)
 
 
-async def test_a_user_launches_follows_and_deletes_his_session(stage: Stage):
+async def test_a_user_launches_follows_and_deletes_a_session(stage: Stage):
     launched = await stage.launched()
     assert (launched["status"], launched["operational_status"], launched["staged"]) == ("requested", "starting", False)
     session_id = launched["session_id"]
@@ -243,7 +243,7 @@ async def test_a_command_is_no_way_around_a_forbidden_download(stage: Stage):
     assert (await stage.admin.post(path, json={"command": ["id"]})).json()["code"] == "wrong-state", "it is not running"
 
 
-async def test_who_may_not_use_the_launcher_cannot_launch_by_naming_himself(stage: Stage):
+async def test_without_the_launcher_a_user_cannot_launch_by_naming_themselves(stage: Stage):
     await stage.db.write("UPDATE groups SET permissions = '{}' WHERE name = 'All Users'")
     for named in ({}, {"user_id": stage.ada_id}):
         response = await stage.ada.post("/api/v1/sessions", json={"image_id": stage.image_id, **named})

@@ -67,8 +67,8 @@ SITUATIONS = {
     "a draining Agent": Situation(["agent_disabled"], change="UPDATE agents SET draining = true"),
     "an old session": Situation(["pool_empty"], change="UPDATE sessions SET expires = now() WHERE user_id IS NULL"),
     "a recycled pool": Situation(["pool_empty"], change="UPDATE staging_configs SET revision = revision + 1"),
-    "a workspace he may not use": Situation(["restricted"], change="DELETE FROM group_images"),
-    "his limit": Situation(["restricted"], {"max_kasms_per_user": 0}),
+    "a workspace the user may not use": Situation(["restricted"], change="DELETE FROM group_images"),
+    "the user's limit": Situation(["restricted"], {"max_kasms_per_user": 0}),
     "a locked user": Situation(
         ["restricted"], change="UPDATE users SET locked = true WHERE username = 'ada@example.org'"
     ),

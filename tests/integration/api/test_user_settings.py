@@ -68,7 +68,7 @@ async def test_others_settings_need_the_permission(admin: Client, user: Client, 
         assert (await client.get(f"/api/v1/users/{user_id}/settings")).status_code == 403
 
 
-async def test_a_user_is_not_told_how_his_containers_are_made(admin: Client, user: Client):
+async def test_a_user_does_not_see_how_their_containers_are_made(admin: Client, user: Client):
     user_id = (await user.get("/api/v1/me")).json()["user"]["user_id"]
     await _group(admin, user_id, "Lab", 1, {"volume_mapping": {"/srv/lab": {"bind": "/lab"}}})
     me = (await user.get("/api/v1/me")).json()

@@ -1,4 +1,4 @@
-"""Which deployment is asked, with which key, and whom it is trusted to be."""
+"""Which deployment is asked, with which key, and which identity is trusted."""
 
 from __future__ import annotations
 

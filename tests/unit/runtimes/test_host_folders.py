@@ -1,4 +1,4 @@
-"""Folders of the host that a session's user made as he liked."""
+"""Folders of the host that a session's user created as they liked."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ interface Props {
   value: unknown;
   /** Type and default in words. */
   facts: string;
-  /** Where the value comes from, or for whom it does not count. */
+  /** Where the value comes from, or for which users it does not count. */
   source?: string | undefined;
   /** What holds for the user that was chosen, and why. */
   note?: string | undefined;

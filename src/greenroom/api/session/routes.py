@@ -165,7 +165,7 @@ async def launch_session(
 def _launching_user(caller: Caller, user_id: UUID | None) -> str:
     launching = str(user_id) if user_id else caller.user_id
     if launching is None:
-        raise Invalid("An API key has no account of its own; say with user_id for whom the session is.")
+        raise Invalid("An API key has no account of its own; name the session's user with user_id.")
     caller.require(USER if launching == caller.user_id else "users_auth_session")
     return launching
 

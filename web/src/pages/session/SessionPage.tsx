@@ -21,12 +21,12 @@ export function SessionPage() {
   const remove = useDelete(sessionId);
   const { data, error } = connection;
   const running = data?.status === 'running';
-  // Whoever was disconnected for want of input does not use the session: its clock runs.
+  // A viewer who was disconnected for lack of input does not use the session: its clock runs.
   const [idle, setIdle] = useState(false);
   const settings = session.data?.client_settings;
   useKeepalive(running && !idle ? () => keepSessionAlive(sessionId) : null, settings);
 
-  // Whoever deletes it here is taken to the workspaces, not told that it was deleted.
+  // A user who deletes it here is taken to the workspaces, without a message that it was deleted.
   const leaving = remove.isPending || remove.isSuccess;
   const gone = isGone(error);
   if (!leaving && (gone || (data && OVER.has(data.status))))

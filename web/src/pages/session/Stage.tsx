@@ -64,7 +64,7 @@ function noteOf(connection: Connection): string | null {
   return connection.status === 'running' ? null : connection.operational_message;
 }
 
-/** That the session's time is nearly over; whoever works in it can still save. */
+/** That the session's time is nearly over; a user who works in it can still save. */
 function useEnding(limit: string | null): string | null {
   const left = useClock((now) => {
     const seconds = limit ? (Date.parse(limit) - now) / 1000 : Infinity;

@@ -57,7 +57,7 @@ export function GroupSetting({ group, setting, inherited, disabled, trace, known
   );
 }
 
-/** Where what is not set here comes from, or for whom what is set here does not count. */
+/** Where what is not set here comes from, or for which users what is set here does not count. */
 function sourceOf(
   { unit }: Setting,
   { value, group, outranked_by }: InheritedSetting,

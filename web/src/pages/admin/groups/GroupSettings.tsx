@@ -72,7 +72,7 @@ export function GroupSettings({ group, disabled }: { group: Group; disabled: boo
   );
 }
 
-/** For whom the effective values are shown beside those of the group. */
+/** The user whose effective values are shown beside those of the group. */
 function UserChoice({ userId, onChange }: { userId: string | null; onChange: (id: string | null) => void }) {
   const may = useAllowed()('users_view');
   const users = useQuery({ ...usersQuery, enabled: may });

@@ -22,7 +22,7 @@ import { SessionsTable } from '../sessions/SessionsTable';
 import { AgentButtons } from './AgentActions';
 import { LATE_S, managerOf, MISSING_S, ReportsTo, statesOf } from './Agents';
 
-/** One Agent: what it offers, whom it listens to, its images and sessions, what happened to it. */
+/** One Agent: what it offers, which Manager it listens to, its images and sessions, what happened to it. */
 export function AgentPage() {
   const { agentId = '' } = useParams();
   const agent = useQuery(agentQuery(agentId));

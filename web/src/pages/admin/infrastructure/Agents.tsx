@@ -164,7 +164,7 @@ interface ReportsToProps {
   manager: Manager | undefined;
 }
 
-/** Whom an Agent listens to: the Manager, and the highest term it has heard. */
+/** Which Manager an Agent listens to: the Manager, and the highest term it has heard. */
 export function ReportsTo({ agent, manager }: ReportsToProps) {
   if (!agent.manager_id) return null;
   return (

@@ -76,11 +76,11 @@ function TokenForm({ role, agent, onMade, onClose }: FormProps) {
   const form = useForm({ initialValues: { zone_id: agent?.zone_id ?? '', uses: 1, hours: 1, enable_agent: false } });
   const mayEnable = useAllowed()('agents_modify');
   const zoneId = form.getValues().zone_id || only;
-  const whom = agent ? { agent_id: agent.agent_id } : {};
+  const forAgent = agent ? { agent_id: agent.agent_id } : {};
   return (
     <FormFrame
       form={form}
-      save={(values) => createJoinToken({ ...values, ...whom, role, zone_id: zoneId })}
+      save={(values) => createJoinToken({ ...values, ...forAgent, role, zone_id: zoneId })}
       touched={['join-tokens']}
       onSaved={onMade}
       onCancel={onClose}

@@ -59,14 +59,14 @@ export function JoinTokens({ role }: { role: JoinToken['role'] }) {
 
 function Revoke({ token }: { token: JoinToken }) {
   if (!useAllowed()('agents_create') || token.status !== 'open') return null;
-  const whom = token.agent_hostname ?? `zone ${token.zone_name}`;
+  const purpose = token.agent_hostname ?? `zone ${token.zone_name}`;
   return (
     <Confirm
-      title={`Revoke this join token for ${whom}?`}
+      title={`Revoke this join token for ${purpose}?`}
       action="Revoke"
       onConfirm={() => revokeJoinToken(token.join_token_id)}
       touched={['join-tokens']}
-      trigger={(open) => <RowButton label={`Revoke the join token for ${whom}`} icon={IconTrash} onClick={open} />}
+      trigger={(open) => <RowButton label={`Revoke the join token for ${purpose}`} icon={IconTrash} onClick={open} />}
     >
       Nobody joins with it any more. Who has joined stays.
     </Confirm>

@@ -22,7 +22,7 @@ type Cause = StagingHistory['reasons'][number];
 
 const SPANS: Record<number, string> = { 1: 'Last hour', 24: 'Last 24 hours', 168: 'Last 7 days' };
 
-/** Whom the pool served, whom it did not, and why. */
+/** Which users the pool served, which it did not, and why. */
 export function History({ configId }: { configId: string }) {
   const { data, error } = useQuery(stagingHistoryQuery(configId));
   const allowed = useAllowed();

@@ -79,7 +79,8 @@ export function Staging() {
   return (
     <>
       <PageHeader title="Staging" actions={createButton}>
-        Sessions that are started ahead of time: whoever asks for one is inside at once, and the pool is filled again.
+        Sessions that are started ahead of time: a user who asks for one is inside at once, and the pool is filled
+        again.
       </PageHeader>
       <DataTable
         caption="Staging Configs"

@@ -64,7 +64,7 @@ export function Workspaces() {
   return (
     <>
       <PageHeader title="Workspaces" actions={add}>
-        The images people can launch. Whoever is in one of a workspace’s groups sees it on the launcher.
+        The images people can launch. Members of a workspace’s groups see it on the launcher.
       </PageHeader>
       <DataTable
         caption="Workspaces"

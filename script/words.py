@@ -1,0 +1,67 @@
+"""Find retired words in code and pages. `INSTEAD` says what to write, `KEPT` where a word has to stay."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Final
+
+ROOT: Final = Path(__file__).parents[1]
+SEARCHED: Final = ("src", "tests", "bench", "docs", "web/src", "script", "*.md", ":!docs/images")
+INSTEAD: Final = {
+    "he|him|his|himself|she|her|hers|herself": "they, or the role: the user, the administrator, the caller",
+    "whoever|whomever": "anyone who, a user who, the process that",
+    "whom": "who, or the role",
+    "knock|knocks|knocking": "attempt, request",
+    "graver|gravest": "larger, longer",
+    "leisure": "wait",
+    "foretell": "simulate, forecast",
+    "heeding": "reraise",
+    "spoken for": "reserved",
+}
+KEPT: Final = {
+    "CHANGELOG.md": tuple(INSTEAD),
+    "script/words.py": tuple(INSTEAD),
+    "src/greenroom/core/access/accounts.py": ("he",),
+    "web/src/components/AttributesForm.tsx": ("he",),
+}
+KEPT_FOLDERS: Final = ("src/greenroom/db/migrations/",)
+
+
+def retired(text: str, kept: tuple[str, ...] = ()) -> list[tuple[int, str, str]]:
+    """The retired words in `text`: line, word, what to write instead."""
+    found: list[tuple[int, str, str]] = []
+    for words, instead in INSTEAD.items():
+        matches = re.finditer(rf"(?<![A-Za-z0-9])(?:{words})(?![A-Za-z0-9])", text, re.IGNORECASE)
+        found += [
+            (text.count("\n", 0, match.start()) + 1, match[0], instead)
+            for match in matches
+            if words not in kept and match[0].lower() not in kept
+        ]
+    return sorted(found)
+
+
+def main() -> None:
+    """Print each place with a retired word; exit code 1 when there is one."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard", "--", *SEARCHED],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    places: list[str] = []
+    for name in filter(None, listed.stdout.split("\0")):
+        path = ROOT / name
+        if name.startswith(KEPT_FOLDERS) or not path.is_file():
+            continue
+        text = path.read_text()
+        places += [f"{name}:{line}: {word!r}: say {say}" for line, word, say in retired(text, KEPT.get(name, ()))]
+    print("\n".join(places), end="\n" if places else "")
+    sys.exit(1 if places else 0)
+
+
+if __name__ == "__main__":
+    main()
