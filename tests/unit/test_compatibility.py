@@ -228,3 +228,16 @@ def test_a_persistent_profile_that_nobody_gets_is_of_no_use(path: str | None, us
     assert (
         "Nobody gets the persistent profile of Desktop" in (unused_profile("Desktop", path, users) or "")
     ) == is_said
+
+
+@pytest.mark.parametrize(
+    ("facts", "writes"),
+    [
+        (LaunchFacts(), False),
+        (LaunchFacts(image_volume_mappings={"/srv": {"bind": "/mnt", "mode": "ro"}}), False),
+        (LaunchFacts(image_volume_mappings={"/srv": {"bind": "/mnt"}}), True),
+        (facts({"volume_mapping": {"/srv": {"bind": "/mnt"}}}), True),
+    ],
+)
+def test_a_launch_writes_to_the_host_through_a_folder_of_workspace_or_group(facts: LaunchFacts, writes: bool):
+    assert facts.writes_to_the_host() is writes

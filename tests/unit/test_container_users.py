@@ -39,3 +39,7 @@ def test_commands_of_root_are_named():
     assert problem is not None
     assert problem.startswith("The command first_launch would run as root (0:0) beside a folder of the host")
     assert problem.endswith("name another user, or mount the folder with the mode ro.")
+
+
+def test_a_command_that_cannot_be_understood_is_not_this_ones_to_refuse():
+    assert commands_problem({"go": {"cmd": "'"}, "assign": {"cmd": "x", "user": "kasm-user"}}) is None

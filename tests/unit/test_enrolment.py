@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, Unauthenticated
 from greenroom.core.fleet.addresses import edge_address, edge_name
 from greenroom.core.fleet.enrolment import (
+    MAX_ADDRESSES,
+    MAX_WRITTEN,
     JoinAttemptLimiter,
     KnownAgent,
     Newcomer,
@@ -204,3 +206,13 @@ def test_the_name_of_an_edge_gateway_is_of_one_agent():
     assert edge_name("0f6e8a52") == "0f6e8a52.edge.greenroom.internal"
     with pytest.raises(ValueError, match="first 8 hex digits"):
         edge_name("x; return")
+
+
+def test_no_more_addresses_are_remembered_than_there_is_room_for_and_the_latest_stay():
+    limiter = JoinAttemptLimiter()
+    for _ in range(MAX_WRITTEN):
+        assert limiter.is_written("192.0.2.1", 0)
+    assert not limiter.is_written("192.0.2.1", 0)
+    for number in range(MAX_ADDRESSES):
+        limiter.is_written(f"198.51.100.{number}", 0)
+    assert limiter.is_written("192.0.2.1", 0), "it was forgotten"

@@ -18,6 +18,7 @@ from greenroom.core.fleet.liveness import (
     SessionsLost,
     Standing,
     corrections,
+    offer_change,
     plan,
     silence_problem,
     standing,
@@ -263,3 +264,9 @@ def test_agents_are_not_missing_while_their_check_in_is_held():
     assert problem is not None
     assert "GREENROOM_AGENT_MISSING_S = 10.9 s" in problem
     assert "= 11 s" in problem
+
+
+def test_an_offer_that_follows_names_both():
+    sentence = offer_change("host-1", (4.0, 1 << 30), (3.5, 2 << 30))
+    assert "Agent host-1" in sentence
+    assert sentence.endswith("cores 4 → 3.5, memory 1024 → 2048 MiB")

@@ -243,3 +243,17 @@ def test_every_zone_is_considered_in_the_documented_order():
 def test_the_property_catches_its_mutants(mutant: Planner):
     with pytest.raises(AssertionError):
         check(mutant)
+
+
+@pytest.mark.parametrize(
+    ("contents", "serves"),
+    [
+        (PoolContents(claimable=1), True),
+        (PoolContents(claimable=0), False),
+        (PoolContents(claimable=1, image_enabled=False), False),
+        (PoolContents(claimable=1, paused=True), False),
+        (PoolContents(claimable=1, deleted=True), False),
+    ],
+)
+def test_a_pool_serves_that_has_a_session_and_is_not_out_of_use(contents: PoolContents, serves: bool):
+    assert contents.serves is serves

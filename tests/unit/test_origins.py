@@ -184,3 +184,8 @@ def test_what_can_be_saved_is_understood_later(host: str, port: int | None):
     text = text_of(host, port)
     assert host_problem(text) is None
     assert parse_entry(text) is not None
+
+
+def test_the_colons_of_an_address_in_brackets_begin_no_port():
+    assert host_problem("[::1]:8443") is None
+    assert host_problem("[::1]x") == "is neither a host name nor an IP address"

@@ -78,3 +78,10 @@ async def test_those_who_ask_during_a_reading_share_the_next_one():
     assert await first == 1
     assert set(await asyncio.gather(*others)) == {2}, "begun after all of them had asked"
     assert await offers.get() == 3
+
+
+def test_zones_that_are_not_searched_promise_nothing():
+    here = LaunchZone(facts=HERE.facts, search_alternate_zones=False)
+    supply = Supply(zones=(here, THERE), pools={"i": [POOL]}, agents={"there": [agent()]})
+    found = prospect(IMAGE, plan_launch(supply.zones, "here", IMAGE, supply.pools["i"], ALLOWED), supply)
+    assert (found.ready, found.expected_s) == (False, None)

@@ -21,6 +21,7 @@ from greenroom.core.session.reconcile import (
     Wanted,
     observe,
     plan,
+    unasked_exit,
 )
 from greenroom.core.session.states import ObservedState, Want
 
@@ -326,3 +327,14 @@ def test_property(check: Callable[[Snapshot, Planner], None]):
 def test_property_catches_its_mutant(check: Callable[[Snapshot, Planner], None], mutant: Planner):
     with pytest.raises(AssertionError):
         holds(check, mutant, CATCH)
+
+
+def test_a_container_that_ran_out_of_memory_says_so_and_what_to_do():
+    reason = unasked_exit(137, out_of_memory=True)
+    assert reason == "The container ran out of memory and ended with exit code 137; raise the workspace's memory."
+
+
+def test_a_session_that_this_agent_does_not_understand_is_refused():
+    state, reason = observe(wanted(Want.RUNNING, spec_hash=None), None, JournalFacts())
+    assert state is ObservedState.FAILED
+    assert reason == "The Manager sent no specification for this session that this Agent understands."

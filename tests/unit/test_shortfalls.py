@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from greenroom.core.pool.model import Shortfall
-from greenroom.core.pool.shortfalls import shown_shortfall, starting
+from greenroom.core.pool.shortfalls import emptied, shown_shortfall, starting
+from greenroom.core.workspace.spec_builder import ZoneFacts
 
 FULL = Shortfall("no-capacity", "2 of 3 not staged: no Agent in zone eu has 2 cores free.")
 BARRED = Shortfall("image-disabled", "Nothing is staged: workspace Desktop is disabled.")
@@ -87,3 +88,24 @@ def test_a_pause_is_told_at_once(stored: Shortfall | None, coming: int, has_mana
         stored, barred=None, is_paused=True, num_sessions=3, current=1, coming=coming, has_manager=has_manager
     )
     assert told == shown
+
+
+@pytest.mark.parametrize(
+    ("zone", "workspaces", "said"),
+    [
+        ({"allow_origin_domain": "desk.example", "upstream_auth_address": "desk.example"}, ["Desktop"], None),
+        ({"upstream_auth_address": "desk.example"}, [], None),
+        ({"upstream_auth_address": "desk.example"}, ["Desktop"], "Allow Origin Domain of zone eu contains"),
+        ({}, ["Desktop", "Office"], "Allow Origin Domain and Upstream Auth Address of zone eu contain "),
+    ],
+)
+def test_a_zone_whose_addresses_are_of_the_request_empties_its_pools(
+    zone: dict[str, str], workspaces: list[str], said: str | None
+):
+    found = emptied(ZoneFacts(zone_id="z", zone_name="eu", **zone), workspaces)
+    if said is None:
+        assert found is None
+    else:
+        assert found is not None
+        assert found.startswith(said)
+        assert f"({', '.join(workspaces)})" in found

@@ -19,6 +19,7 @@ from greenroom.core.workspace.spec_builder import (
     ZoneFacts,
     config_hash_of,
     on_demand_spec,
+    reissued,
     staged_spec,
 )
 
@@ -155,3 +156,15 @@ def test_a_field_that_came_later_changes_nothing_until_it_is_used():
     mounted = replace(made, mounts=(Mount(source="/a", target="/b"),))
     assert mounted.parts()["mounts"] == [{"source": "/a", "target": "/b", "read_only": False}]
     assert replace(made, mounts=(Mount(source="/a", target="/b", uid=5),)).hash() != mounted.hash()
+
+
+def test_a_specification_that_is_reissued_has_the_new_id_and_credential_and_is_else_the_same():
+    before = staged_spec(IMAGE, ZONE, OFF, session_id="old", credential="c1")
+    after = reissued(before, old_id="old", session_id="new", credential="c2")
+    assert after == staged_spec(IMAGE, ZONE, OFF, session_id="new", credential="c2")
+
+
+def test_a_workspace_of_one_agent_stages_anew():
+    bound = replace(IMAGE, only_agent_id="a1")
+    hashes = {config_hash_of(image, ZONE, OFF, 1) for image in (IMAGE, bound, replace(IMAGE, only_agent_id="a2"))}
+    assert len(hashes) == 3

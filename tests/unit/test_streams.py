@@ -20,6 +20,7 @@ from greenroom.core.session.streams import (
     refusal_by_api,
     still_holds,
 )
+from greenroom.core.workspace.spec_builder import REQUEST_HOST
 
 ID = "0f6e8a52-0000-4000-8000-00000000abcd"
 PATH = f"/desktop/1a2b3c4d/{ID}/"
@@ -174,3 +175,16 @@ def test_the_path_of_a_stream_is_understood_by_the_agent():
     address = parse_address(f"{path}/x")
     assert address is not None
     assert (address.route, address.session_id, address.prefix) == ("1a2b3c4d", session_id, f"{path}/")
+
+
+@pytest.mark.parametrize(
+    ("edge_url", "hostname", "origin"),
+    [
+        ("https://host-1.example:8445", REQUEST_HOST, "https://host-1.example:8445"),
+        ("https://host-1.example:8445", "a.example", "https://a.example"),
+        ("what an Agent told", REQUEST_HOST, "https://desk.example"),
+    ],
+)
+def test_streams_are_at_the_edge_gateway_of_an_agent_that_has_one(edge_url: str, hostname: str, origin: str):
+    zone = ProxyFacts(proxy_connections=False, proxy_hostname=hostname, edge_url=edge_url)
+    assert zone.direct_origin("desk.example:8443") == origin

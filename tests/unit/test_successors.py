@@ -26,6 +26,7 @@ from greenroom.core.launch.replacement import (
     others_first,
     plan_successor,
     rest_s,
+    unheard,
     without,
 )
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
@@ -217,3 +218,7 @@ def looks_into_pools(session: Failed, zones: Sequence[LaunchZone]) -> tuple[Atte
 @pytest.mark.parametrize("mutant", [forgets_tries, forgets_starts, forgets_zones, looks_into_pools])
 def test_the_property_catches_its_mutants(mutant: Planner):
     catches(every_launch_comes_to_an_end, mutant, lucks)
+
+
+def test_an_agent_that_was_not_heard_of_is_the_cause():
+    assert unheard(16.4) == "its Agent was not heard of for 16 s"

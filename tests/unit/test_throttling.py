@@ -10,8 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from greenroom.core.errors import TooManyRequests
-from greenroom.core.rate_limits import FIRST_PAUSE_S, PATIENT_UNTIL, Failure, Failures, account_wait_s
-from greenroom.core.security_events import MAX_REMEMBERED, SECURITY_CODES, Repeats, is_security_event, source_of
+from greenroom.core.rate_limits import FIRST_PAUSE_S, MAX_SOURCES, PATIENT_UNTIL, Failure, Failures, account_wait_s
+from greenroom.core.security_events import (
+    MAX_NAMES,
+    MAX_REMEMBERED,
+    SECURITY_CODES,
+    Repeats,
+    is_security_event,
+    source_of,
+)
 from greenroom.core.wording import one_line
 from greenroom.kit.concurrency import Turns
 
@@ -172,3 +179,20 @@ def test_a_name_breaks_and_turns_no_line():
 @given(st.text())
 def test_one_line_is_one_line(text: str):
     assert len(one_line(text).splitlines()) <= 1
+
+
+def test_no_more_sources_are_remembered_than_there_is_room_for_and_the_latest_stay():
+    failures = Failures()
+    for number in range(MAX_SOURCES + 1):
+        failures.failed("password", f"source {number}", 0, most=1, window_s=WINDOW_S)
+    assert failures.wait_s("password", "source 0", 0, most=1, window_s=WINDOW_S) == 0, "it was forgotten"
+    assert failures.wait_s("password", f"source {MAX_SOURCES}", 0, most=1, window_s=WINDOW_S) > 0
+
+
+def test_a_row_about_many_names_some_of_them_each_once():
+    repeats = Repeats[str](60)
+    assert repeats.is_first("a", 0, "it", "ann")
+    for number in (1, 1, *range(2, MAX_NAMES + 5)):
+        assert not repeats.is_first("a", 1, "it", f"name {number}")
+    ((_, seen),) = repeats.due(60)
+    assert (seen.count, seen.names) == (MAX_NAMES + 5, [f"name {number}" for number in range(1, MAX_NAMES + 1)])

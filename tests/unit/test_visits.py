@@ -8,7 +8,7 @@ import pytest
 
 from greenroom.agent.stream.tcp_table import connected, spelled
 from greenroom.agent.stream.viewers import Client, Openings, Viewer, client_of
-from greenroom.core.session.visits import AWAY_S, Connection, Visit, Visits
+from greenroom.core.session.visits import AWAY_S, MAX_VISITS, Connection, Visit, Visits
 
 FIRST, SECOND = Connection("192.0.2.7", 50001), Connection("192.0.2.7", 50002)
 
@@ -119,3 +119,14 @@ def test_addresses_are_spelled_as_the_kernel_does():
 )
 def test_what_the_gateway_says_of_a_connection(address: str, port: str, connection: Connection | None):
     assert client_of(address, port, "").connection == connection
+
+
+def test_of_more_visits_than_there_is_room_for_those_that_are_there_go_on():
+    visits = Visits()
+    assert not visits.any
+    for number in range(MAX_VISITS + 1):
+        visits.opened(number, Visit("s", "u", "c", since_s=0), Connection("192.0.2.7", number))
+    assert visits.any
+    assert len(visits.connections) == MAX_VISITS
+    visits.opened(0, Visit("s", "u", "c", since_s=1), Connection("192.0.2.8", 1))
+    assert Connection("192.0.2.8", 1) in visits.connections

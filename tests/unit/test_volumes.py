@@ -165,3 +165,8 @@ def test_a_name_that_looks_like_anothers_folder_gets_one_of_its_own():
     assert folder_name("ada@example.org") == "ada@example.org"
     taken = folder_name("ädä")
     assert folder_name(taken) != taken
+
+
+def test_an_entry_without_a_place_in_the_container_is_refused():
+    with pytest.raises(Invalid, match="/srv has no `bind`, the folder inside the container"):
+        mounts({"/srv": {"mode": "ro"}}, TOKENS)

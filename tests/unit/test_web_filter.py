@@ -11,6 +11,7 @@ from tests.unit.properties import catches, holds
 
 from greenroom.core.errors import Invalid
 from greenroom.core.web_filter.policy import (
+    MAX_DOMAINS,
     Action,
     Decision,
     FilterPolicy,
@@ -233,3 +234,9 @@ def test_whose_policy_a_session_is_under(
     image: str | None, group: str | None, force_disabled: bool, expected: str | None
 ):
     assert policy_in_force(image, group, force_disabled=force_disabled) == expected
+
+
+def test_a_list_has_an_end():
+    with pytest.raises(Invalid, match=f"at most {MAX_DOMAINS} are possible"):
+        domains([f"d{number}.example" for number in range(MAX_DOMAINS + 1)])
+    require_disjoint(["a.example"], ["b.example"])

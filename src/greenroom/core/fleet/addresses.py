@@ -55,15 +55,13 @@ def host_problem(text: str, *, with_port: bool = True) -> str | None:
     if "/" in text:
         alone = "host, or host:port, like desk.example.org:8443" if with_port else "host alone, like desk.example.org"
         return f"is an address; write the {alone}"
-    found = re.fullmatch(r"(?P<host>\[[^\]]*\]|[^:]*)(?::(?P<port>.*))?", text, re.DOTALL)
-    if found is None:
-        return "is neither host nor host:port"
-    if (port := found["port"]) is not None:
+    host, *port = re.split(r":(?![^\[]*\])", text, maxsplit=1)  # at the first colon that is not inside brackets
+    if port:
         if not with_port:
             return "has a port, which is a field of its own"
-        if not re.fullmatch(r"[0-9]{1,5}", port, re.ASCII) or not 0 < int(port) < 65536:
+        if not re.fullmatch(r"[0-9]{1,5}", port[0], re.ASCII) or not 0 < int(port[0]) < 65536:
             return "has no port from 1 to 65535 after the colon"
-    return None if _is_host(found["host"]) else "is neither a host name nor an IP address"
+    return None if _is_host(host) else "is neither a host name nor an IP address"
 
 
 def _is_host(host: str) -> bool:

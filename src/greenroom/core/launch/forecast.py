@@ -148,10 +148,8 @@ def not_now(misses: Iterable[Miss]) -> str:
 
 def _has_session(attempt: Attempt, image: ImageFacts, supply: Supply) -> bool:
     pool = attempt.pool
-    if pool is None:
-        return False
-    config_hash = config_hash_of(image, attempt.zone.facts, pool.permissions, pool.revision)
-    return supply.claimable.get((pool.staging_config_id, config_hash), 0) > 0
+    key = pool and (pool.staging_config_id, config_hash_of(image, attempt.zone.facts, pool.permissions, pool.revision))
+    return key is not None and supply.claimable.get(key, 0) > 0
 
 
 def _placement(image: ImageFacts, zone: LaunchZone, supply: Supply) -> Placement:
