@@ -14,8 +14,8 @@ from pathlib import Path
 
 import httpx
 import psycopg
-from tests.integration.agents import ToldAgent, session
-from tests.integration.managers import eventually
+from tests.support.agents import ToldAgent, session
+from tests.support.managers import eventually
 
 from bench.table import Figure, percentile, spread
 from bench.zone import Zone, zone

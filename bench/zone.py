@@ -19,9 +19,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.integration.agents import join_token
-from tests.integration.gateways import RUN_AS_ACCOUNT
-from tests.integration.managers import Fleet, eventually
+from tests.support.agents import join_token
+from tests.support.gateways import RUN_AS_ACCOUNT
+from tests.support.managers import Fleet, eventually
 
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import find_manager, set_enabled

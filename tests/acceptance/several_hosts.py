@@ -23,7 +23,7 @@ import psycopg
 from psycopg.rows import dict_row
 from tests.acceptance.instance import wait_for
 from tests.acceptance.machines import Machine, Network
-from tests.integration.gateways import account
+from tests.support.gateways import account
 
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken

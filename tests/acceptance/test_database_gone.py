@@ -11,7 +11,7 @@ import httpx
 import pytest
 from tests.acceptance.instance import Instance, containers, wait_for
 from tests.acceptance.open_desktop import OpenDesktop, entered, open_desktop, open_stream
-from tests.integration.servers import Server, own_server
+from tests.support.servers import Server, own_server
 
 from greenroom.up.postgres import Cluster
 

@@ -10,7 +10,7 @@ import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from tests.acceptance.instance import Instance, wait_for
-from tests.integration.test_metrics import documented
+from tests.database.test_metrics import documented
 
 
 def workspace(instance: Instance, **fields: Any) -> str:

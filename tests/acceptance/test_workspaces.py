@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 from tests.acceptance.instance import Instance, running_instance, wait_for
-from tests.integration import registry as registries
-from tests.integration.registry import PASSWORD, USER, Registry
+from tests.support import registry as registries
+from tests.support.registry import PASSWORD, USER, Registry
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 

@@ -1,7 +1,7 @@
 """Random faults on the Managers of a zone, one after the other, and what the Primaries wrote meanwhile (PROTOCOLS §1).
 
 A run is a seed: `CHAOS_SEED=7 CHAOS_S=600 script/test chaos` repeats one, for longer. Random pauses alone prove little;
-the named places are in tests/integration. This finds combinations nobody thought of.
+the named places are in tests/database and tests/host. This finds combinations nobody thought of.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
 import pytest
-from tests.integration.managers import Fleet, eventually, primary_is
+from tests.support.managers import Fleet, eventually, primary_is
 
 from greenroom.core.errors import GreenroomError
 from greenroom.db.database import Database

@@ -13,8 +13,8 @@ from typing import Final
 import pytest
 from tests.acceptance.instance import Instance, running_instance, wait_for
 from tests.chaos.slow_link import SlowLink
-from tests.integration import registry as registries
-from tests.integration.registry import PASSWORD, USER
+from tests.support import registry as registries
+from tests.support.registry import PASSWORD, USER
 
 LAYER_BYTES: Final = 40_000_000
 BYTES_PER_S: Final = 8_000_000

@@ -49,20 +49,20 @@ SHOWN_BY = {
         ),
         "test_a_time_limit_ends_what_is_kept_alive_and_what_rests": ("session_time_limit",),
     },
-    "integration/api/test_sessions.py": {
+    "database/api/test_sessions.py": {
         "test_a_group_can_forbid_deleting": ("allow_kasm_delete",),
     },
-    "integration/api/test_session_lifecycle.py": {
+    "database/api/test_session_lifecycle.py": {
         "test_force_is_for_administrators_and_for_owners_whose_groups_allow_it": ("allow_kasm_force_delete",),
         "test_stop_and_pause_are_subject_to_the_owners_groups_and_resume_is_not": (
             "allow_kasm_stop",
             "allow_kasm_pause",
         ),
     },
-    "integration/api/test_session_commands.py": {
+    "database/api/test_session_commands.py": {
         "test_a_group_can_forbid_others_to_look": ("allow_kasm_screenshot",),
     },
-    "integration/api/test_attributes_api.py": {
+    "database/api/test_attributes_api.py": {
         "test_a_launch_without_a_workspace_starts_the_default_one": ("default_image",),
     },
     "acceptance/test_zones.py": {

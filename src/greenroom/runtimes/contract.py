@@ -1,4 +1,4 @@
-"""What runs sessions: the contract of every runtime, checked by tests/integration/test_runtime_conformance.py.
+"""What runs sessions: the contract of every runtime, checked by tests/host/test_runtime_conformance.py.
 
 A runtime knows sessions and specifications; nothing of Docker (or of what comes after it) leaks out of its module.
 Errors, all below `GreenroomError`, so that their sentence can be shown to people:

@@ -1,0 +1,126 @@
+"""Whatever a field of a request holds, the answer is a success or says what is wrong with it; never a defect."""
+
+from __future__ import annotations
+
+import base64
+import json
+import uuid
+from typing import Any, Final
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from tests.database.api.conftest import KEY
+
+from greenroom.db.database import Database
+from greenroom.testing import rows
+
+Client = httpx.AsyncClient
+
+ODD: Final[tuple[Any, ...]] = (
+    "a\0b",
+    "\ud800",
+    ["\ud800"],
+    {"\ud800": "a\0"},
+    10**30,
+    float("inf"),
+    "",
+    "9999-12-31T23:59:59-23:59",
+)
+"""NUL and half of a surrogate pair, which PostgreSQL cannot store; numbers out of every range; a time that is none in
+UTC."""
+UNTRIED: Final = {
+    "/api/v1/sessions/{session_id}/commands",  # would wait for its Agent
+    "/api/v1/sessions/{session_id}/go",
+    "/api/v1/settings",  # any name; see below
+}
+
+
+def resolved(document: dict[str, Any], schema: dict[str, Any]) -> dict[str, Any]:
+    while "$ref" in schema:
+        schema = document["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
+    return schema
+
+
+def bodies(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """(method, path, schema of the body) of every route that takes one."""
+    return [
+        (method, path, resolved(document, operation["requestBody"]["content"]["application/json"]["schema"]))
+        for path, operations in document["paths"].items()
+        for method, operation in operations.items()
+        if "requestBody" in operation and path not in UNTRIED
+    ]
+
+
+async def sent(client: Client, method: str, path: str, body: object) -> httpx.Response:
+    content = json.dumps(body)
+    return await client.request(method, path, content=content, headers={"Content-Type": "application/json"})
+
+
+async def test_no_value_of_any_field_is_a_defect(app: FastAPI, db: Database, admin: Client):
+    document = app.openapi()
+    zone_id, image_id, user_id = (
+        await rows.zone(db),
+        await rows.image(db, friendly_name="Odd"),
+        await rows.user(db, "ann@x"),
+    )
+    agent_id = await rows.agent(db, zone_id)
+    config_id = await rows.staging_config(db, zone_id, image_id)
+    (session_id,) = await rows.staged_sessions(db, config_id, agent_id, 1, user_id=user_id)
+    there = {
+        "zone_id": zone_id,
+        "image_id": image_id,
+        "user_id": user_id,
+        "agent_id": agent_id,
+        "staging_config_id": config_id,
+        "session_id": session_id,
+        "group_id": (await admin.post("/api/v1/groups", json={"name": "odd"})).json()["group_id"],
+        "key_id": (await admin.post("/api/v1/api-keys", json={"name": "odd"})).json()["key_id"],
+        "filter_policy_id": (await admin.post("/api/v1/filter-policies", json={"name": "odd"})).json()[
+            "filter_policy_id"
+        ],
+        "manager_id": str(uuid.uuid4()),
+    }
+    plain = {"name": "x/y:z", "friendly_name": "Y", "zone_name": "y", "username": "y@x", "num_sessions": 0}
+    for method, path, schema in bodies(document):
+        whole = {name: (there | plain).get(name, 1) for name in schema.get("required", ())}
+        for field in schema["properties"]:
+            for value in ODD:
+                answer = await sent(admin, method, path.format(**there), whole | {field: value})
+                assert answer.status_code < 500, (method, path, field, value, answer.text)
+    for path, operations in document["paths"].items():
+        is_list = "get" in operations and "{" not in path and "/me" not in path and path != "/api/v1/events"
+        if is_list:
+            assert (await admin.get(path)).status_code in (200, 404), f"{path} can no longer be read"
+
+
+@pytest.mark.parametrize(
+    "body", [{"\ud800": 1}, {"session_idle_s": 10**30}, {"default_cpu_allocation_method": "\ud800"}]
+)
+async def test_an_odd_setting_is_refused(admin: Client, body: dict[str, Any]):
+    answer = await sent(admin, "PATCH", "/api/v1/settings", body)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+@pytest.mark.parametrize("key", [[True], ["a"], [1e300], [None], [[1]], {}])
+@pytest.mark.parametrize("path", ["/logs", "/diagnostics/manager-requests"])
+async def test_a_cursor_of_something_else_is_refused(admin: Client, path: str, key: object):
+    cursor = base64.urlsafe_b64encode(json.dumps(key).encode()).decode()
+    answer = await admin.get(f"/api/v1{path}", params={"cursor": cursor})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid")
+
+
+@pytest.mark.parametrize("value", ["a\0b", '{"a": "\\u0000"}', '{"a": "\\ud800"}', "[" * 100_000, "9" * 5000])
+@pytest.mark.parametrize("name", ["default_image", "run_config", "max_kasms_per_user"])
+async def test_an_odd_setting_of_a_group_is_refused_in_the_published_shape(
+    anonymous: Client, admin: Client, name: str, value: str
+):
+    group_id = (await admin.post("/api/v1/groups", json={"name": "odd"})).json()["group_id"]
+    body = {
+        "api_key": KEY[0],
+        "api_key_secret": KEY[1],
+        "target_group": {"group_id": group_id},
+        "target_setting": {"name": name, "value": value},
+    }
+    answer = await anonymous.post("/api/public/set_settings_group", json=body)
+    assert (answer.status_code, "error_message" in answer.json()) == (200, True)

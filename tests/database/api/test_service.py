@@ -1,0 +1,134 @@
+"""The process `greenroom api`: it starts without a database, and tells of what happens."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+from fastapi import FastAPI
+from tests.database.api_process import KEY, api_process
+
+from greenroom.api.events.hub import MAX_WAITING, RESYNC, Event, Hub
+from greenroom.api.events.routes import _sees
+from greenroom.api.security import Caller
+from greenroom.db.database import Database
+from greenroom.kit.secrets import Secrets
+
+
+@asynccontextmanager
+async def running(folder: Path, dsn: str) -> AsyncIterator[httpx.AsyncClient]:
+    """The process, with a key of the installation of its own."""
+    Secrets.create_file(folder / "key")
+    async with api_process(folder / "key", dsn) as client:
+        yield client
+
+
+async def frames(lines: AsyncIterator[str]) -> AsyncIterator[dict[str, str]]:
+    """The frames of a stream, comments left out."""
+    frame: dict[str, str] = {}
+    async for line in lines:
+        if line and not line.startswith(":"):
+            name, _, value = line.partition(": ")
+            frame[name] = value
+        elif frame:
+            yield frame
+            frame = {}
+
+
+async def test_without_a_database_it_stays_up_and_is_degraded(tmp_path: Path):
+    async with running(tmp_path, f"host={tmp_path} dbname=none connect_timeout=1") as client:
+        health = await client.get("/api/__healthcheck", headers={"Host": "any.example"})
+        assert health.status_code == 503
+        assert health.json()["ok"] is False
+        assert health.json()["status"] == "degraded"
+
+
+async def test_events_reach_who_may_see_them(tmp_path: Path, app: FastAPI, db: Database, dsn: str):
+    async with running(tmp_path, dsn) as client:
+        assert (await client.get("/api/__healthcheck")).content == b'{"ok": true}'
+        async with client.stream("GET", "/api/v1/events", headers={"Last-Event-ID": "4"}) as answer:
+            assert answer.headers["content-type"].startswith("text/event-stream")
+            assert answer.headers["x-accel-buffering"] == "no"
+            stream = frames(answer.aiter_lines())
+            assert (await anext(stream))["event"] == "resync", "it reconnected"
+            while True:
+                await db.notify("staging:abc")
+                frame = await anext(stream)
+                if frame.get("event") != "resync":
+                    break
+            assert json.loads(frame["data"]) == {"topic": "staging", "id": "abc"}
+
+
+async def test_the_loss_of_the_listener_is_a_resync(tmp_path: Path, app: FastAPI, db: Database, dsn: str):
+    async with running(tmp_path, dsn) as client, client.stream("GET", "/api/v1/events") as answer:
+        stream = frames(answer.aiter_lines())
+        frame = {"event": "resync"}
+        while frame.get("event") == "resync":  # that of a listener that just began
+            await db.notify("zones:")
+            frame = await anext(stream)
+        await db.write(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'greenroom api listener'"
+        )
+        while (await anext(stream)).get("event") != "resync":
+            pass
+
+
+async def test_an_open_stream_does_not_keep_it_from_stopping(tmp_path: Path, app: FastAPI, dsn: str):
+    async with httpx.AsyncClient(timeout=20) as other:
+        async with running(tmp_path, dsn) as client:
+            request = other.build_request("GET", f"{client.base_url}/api/v1/events")
+            answer = await other.send(request, stream=True, auth=httpx.BasicAuth(*KEY))
+            lines = answer.aiter_lines()
+            assert await anext(lines) == ": connected"
+        assert [line async for line in lines if line] == []
+
+
+async def test_a_slow_subscriber_is_told_to_look_again():
+    hub = Hub()
+    with hub.subscription() as subscriber:
+        for number in range(MAX_WAITING + 5):
+            hub.publish("session", str(number))
+        assert await subscriber.take(1) == [RESYNC]
+        hub.publish("session", "1")
+        hub.publish("session", "1")
+        assert await subscriber.take(1) == [Event("session", "1")]
+        assert await subscriber.take(0.01) == []
+
+
+@pytest.mark.parametrize(("topic", "seen"), [("session", False), ("images", True), ("logs", False), ("users", False)])
+async def test_a_user_gets_only_events_they_may_see(app: FastAPI, user: httpx.AsyncClient, topic: str, seen: bool):
+    me = (await user.get("/api/v1/me")).json()
+    caller = Caller("user", frozenset(me["permissions"]), me["user"]["user_id"], me["user"]["username"])
+    assert await _sees(app.state.db, caller, Event(topic, "x")) is seen
+
+
+async def test_a_user_gets_events_of_their_own_sessions(app: FastAPI, user: httpx.AsyncClient, db: Database):
+    me = (await user.get("/api/v1/me")).json()["user"]
+    (row,) = await db.write(
+        "INSERT INTO sessions (session_id, zone_id, image_id, user_id, status, spec, credential_encrypted, spec_hash,"
+        " cores, memory) SELECT gen_random_uuid(), z.zone_id, i.image_id, %s, 'running', '{}', '', '', 1, 1"
+        " FROM zones z, images i RETURNING session_id::text",
+        (me["user_id"],),
+    )
+    own, other = (
+        Caller("user", frozenset({"user"}), user_id)
+        for user_id in (me["user_id"], "00000000-0000-0000-0000-000000000001")
+    )
+    assert await _sees(db, own, Event("session", row["session_id"]))
+    assert not await _sees(db, other, Event("session", row["session_id"]))
+
+
+async def test_a_new_log_row_is_told_to_who_may_see_the_log(tmp_path: Path, app: FastAPI, dsn: str):
+    async with running(tmp_path, dsn) as client, client.stream("GET", "/api/v1/events") as answer:
+        stream = frames(answer.aiter_lines())
+        assert (await client.post("/api/v1/zones", json={"zone_name": "eu"})).status_code == 201
+        topics: set[str] = set()
+        while "logs" not in topics:
+            frame = await anext(stream)
+            topics.add(json.loads(frame["data"]).get("topic", ""))
+        rows = (await client.get("/api/v1/logs", params={"code": "zone-created"})).json()
+        assert len(rows) == 1, "who is told finds it"

@@ -1,0 +1,10 @@
+"""Fixtures several modules share: Managers of one zone, and the Manager of an Agent.
+
+A module with other needs overrides them.
+"""
+
+from __future__ import annotations
+
+from tests.support.fixtures import door, fleet, manager, world
+
+__all__ = ["door", "fleet", "manager", "world"]

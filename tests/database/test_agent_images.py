@@ -1,0 +1,131 @@
+"""The Agent and the images its host lacks: fetched, waited for, tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.support.real_agents import agent_inside, behave, session_id, until
+
+from greenroom.agent import images
+from greenroom.runtimes.simulated import SimulatedRuntime
+from greenroom.testing.manager import ScriptedManager, World, spec
+from greenroom.wire.messages import DesiredImage
+
+
+async def test_an_image_that_is_not_there_fails_with_the_runtimes_sentence(
+    world: World, manager: ScriptedManager, tmp_path: Path
+):
+    behave(tmp_path, missing_images=["none/such:1"])
+    session = session_id()
+    async with agent_inside(tmp_path, manager):
+        await world.want(session, spec=msgspec.to_builtins(spec(image="none/such:1")))
+        await world.until(lambda: world.state(session) == "failed")
+    assert world.observed[session].error == "The image none/such:1 is not on this host."
+
+
+async def test_a_create_waits_for_an_image_that_is_being_fetched(
+    world: World, manager: ScriptedManager, tmp_path: Path
+):
+    behave(tmp_path, missing_images=["slow/image:1"], pull_s=3.0)
+    world.images = [DesiredImage(name="slow/image:1")]
+    session = session_id()
+    async with agent_inside(tmp_path, manager):
+        await world.until(lambda: _image_state(world, "slow/image:1") == "pulling")
+        await world.want(session, spec=msgspec.to_builtins(spec(image="slow/image:1")))
+        await world.until(lambda: world.is_usable(session))
+        await world.until(lambda: _image_state(world, "slow/image:1") == "present")
+
+
+async def test_an_image_is_not_fetched_before_its_registrys_password_is_told(
+    world: World, manager: ScriptedManager, tmp_path: Path
+):
+    behave(tmp_path, missing_images=["team/closed:1"])
+    withheld = DesiredImage(name="team/closed:1", user="robot", password_withheld=True)
+    world.images = [withheld]
+    async with agent_inside(tmp_path, manager):
+        await world.until(lambda: _image_state(world, "team/closed:1") == "absent")
+        world.images = [DesiredImage(name="team/closed:1", user="robot", password="secret")]
+        await world.tell()
+        await world.until(lambda: _image_state(world, "team/closed:1") == "present")
+    states = [report.state for message in world.check_ins for report in message.images or []]
+    assert "failed" not in states
+
+
+async def test_an_image_that_cannot_be_fetched_says_why(world: World, manager: ScriptedManager, tmp_path: Path):
+    behave(tmp_path, missing_images=["none/such:1"], broken_images=["none/such:1"])
+    world.images = [DesiredImage(name="none/such:1")]
+    async with agent_inside(tmp_path, manager):
+        await world.until(lambda: _image_state(world, "none/such:1") == "failed")
+    reports = [report for message in world.check_ins for report in message.images or []]
+    assert reports[-1].error == "The image none/such:1 could not be fetched: it does not exist."
+
+
+async def test_an_image_that_cannot_be_fetched_is_tried_again_after_longer_and_longer_pauses(
+    world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(images, "FIRST_PAUSE_S", 0.1)
+    monkeypatch.setattr(images, "MAX_PAUSE_S", 0.4)
+    behave(tmp_path, missing_images=["none/such:1"], broken_images=["none/such:1"])
+    tries: list[float] = []
+    pull = SimulatedRuntime.pull
+
+    def counted(self: SimulatedRuntime, name: str, credentials: Any = None) -> Any:
+        tries.append(time.monotonic())
+        return pull(self, name, credentials)
+
+    monkeypatch.setattr(SimulatedRuntime, "pull", counted)
+    world.images = [DesiredImage(name="none/such:1")]
+    async with agent_inside(tmp_path, manager):
+        await until(lambda: len(tries) >= 5)
+        pauses = [later - earlier for earlier, later in itertools.pairwise(tries)]
+        assert all(pause >= least for pause, least in zip(pauses, (0.1, 0.2, 0.4, 0.4), strict=False))
+        behave(tmp_path, missing_images=["none/such:1"])
+        await world.until(lambda: _image_state(world, "none/such:1") == "present")
+
+
+async def test_a_fetch_that_lost_its_connection_is_none(
+    world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    async def cut_off(self: SimulatedRuntime, name: str, credentials: Any = None) -> AsyncIterator[int]:
+        yield 10
+
+    monkeypatch.setattr(SimulatedRuntime, "pull", cut_off)
+    behave(tmp_path, missing_images=["a/b:1"])
+    world.images = [DesiredImage(name="a/b:1")]
+    async with agent_inside(tmp_path, manager):
+        await world.until(lambda: _image_state(world, "a/b:1") == "failed")
+
+
+async def test_a_registry_that_says_nothing_holds_up_no_other_image(
+    world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(images, "STALLED_S", 4.0)
+    behave(tmp_path, missing_images=["a/stalled:1", "b/good:1"])
+    pull = SimulatedRuntime.pull
+
+    async def stalled(self: SimulatedRuntime, name: str, credentials: Any = None) -> AsyncIterator[int]:
+        yield 10
+        if name == "a/stalled:1":
+            await asyncio.Event().wait()
+        async for percent in pull(self, name, credentials):
+            yield percent
+
+    monkeypatch.setattr(SimulatedRuntime, "pull", stalled)
+    world.images = [DesiredImage(name="a/stalled:1"), DesiredImage(name="b/good:1")]
+    async with agent_inside(tmp_path, manager):
+        await world.until(lambda: _image_state(world, "b/good:1") == "present")
+        assert _image_state(world, "a/stalled:1") == "failed"
+    reports = [report for message in world.check_ins for report in message.images or [] if report.error]
+    assert reports[-1].error.startswith("The image a/stalled:1 could not be fetched: nothing came for")
+
+
+def _image_state(world: World, name: str) -> str:
+    states = [r.state for message in world.check_ins for r in message.images or [] if r.name == name]
+    return states[-1] if states else ""

@@ -1,0 +1,102 @@
+"""Start slots of an Agent: a person's session does not wait for those of pools, whatever holds them up."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+from tests.support.real_agents import agent_inside, behave, session_id, until
+
+from greenroom.agent import reconciler
+from greenroom.agent.concurrency import Slots
+from greenroom.agent.reconciler import SLOTS
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.runtimes.contract import Container
+from greenroom.runtimes.simulated import SimulatedRuntime
+from greenroom.testing.manager import ScriptedManager, World, spec
+from greenroom.wire.messages import Authorised, DesiredImage
+
+SLOW = "greenroom/desktop:slow"
+MANY = 3 * (SLOTS.ordinary + SLOTS.for_people)
+"""Sessions of a pool: more than can be started at once."""
+
+
+class SlowDocker:
+    """Creating a container of the image `SLOW` takes until `let` is given something for it."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.let = asyncio.Semaphore(0)
+        self.begun: list[str] = []
+        create = SimulatedRuntime.create
+
+        async def slow(runtime: SimulatedRuntime, session: str, spec: SessionSpec, labels: Any = None) -> Container:
+            self.begun.append(session)
+            if spec.image == SLOW:
+                await self.let.acquire()
+            return await create(runtime, session, spec, labels)
+
+        monkeypatch.setattr(SimulatedRuntime, "create", slow)
+
+
+async def refill(world: World, number: int = MANY, image: str = SLOW, **changes: Any) -> list[str]:
+    """A pool wants so many sessions."""
+    sessions = [session_id() for _ in range(number)]
+    for session in sessions:
+        await world.want(session, spec=msgspec.to_builtins(spec(image=image, **changes)))
+    return sessions
+
+
+async def launch(world: World, image: str = "greenroom/desktop:openbox") -> str:
+    """Somebody launches a session on demand."""
+    session = session_id()
+    user = Authorised(user_id=session_id(), epoch=1)
+    await world.want(session, spec=msgspec.to_builtins(spec(image=image)), authorised=user)
+    return session
+
+
+async def test_a_launch_does_not_wait_for_refills_that_hang(
+    world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    docker = SlowDocker(monkeypatch)
+    async with agent_inside(tmp_path, manager):
+        staged = await refill(world)
+        await world.until(lambda: len(docker.begun) == SLOTS.ordinary)
+        mine = await launch(world)
+        await world.until(lambda: world.is_usable(mine))
+        assert not any(world.is_usable(session) for session in staged)
+        assert len(docker.begun) == SLOTS.ordinary + 1
+
+
+async def test_when_all_slots_are_taken_people_are_next_and_refills_follow(
+    world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    docker, slots = SlowDocker(monkeypatch), list[Slots]()
+    monkeypatch.setattr(reconciler, "Slots", lambda number: slots.append(Slots(number)) or slots[0])
+    async with agent_inside(tmp_path, manager):
+        staged = await refill(world)
+        await world.until(lambda: len(docker.begun) == SLOTS.ordinary)
+        people = [await launch(world, SLOW) for _ in range(SLOTS.for_people + 2)]
+        at_once = SLOTS.ordinary + SLOTS.for_people
+        await until(lambda: slots[0].waiting == len(staged) + len(people) - at_once)
+        assert len(docker.begun) == at_once
+        for _ in range(MANY + len(people)):
+            docker.let.release()
+        await world.until(lambda: all(world.is_usable(session) for session in [*staged, *people]))
+    began = docker.begun[SLOTS.ordinary :]
+    assert set(began[: len(people)]) == set(people)
+
+
+async def test_images_that_are_fetched_and_first_launches_hold_no_slot(
+    world: World, manager: ScriptedManager, tmp_path: Path
+):
+    behave(tmp_path, missing_images=[SLOW], pull_s=60)
+    world.images = [DesiredImage(name=SLOW)]
+    async with agent_inside(tmp_path, manager):
+        await refill(world)
+        preparing = await refill(world, image="greenroom/desktop:openbox", first_launch={"argv": ["sleep", "60"]})
+        await world.until(lambda: all(world.state(session) == "running" for session in preparing))
+        (mine,) = await refill(world, 1, image="greenroom/desktop:openbox")
+        await world.until(lambda: world.is_usable(mine))

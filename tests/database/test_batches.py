@@ -1,0 +1,134 @@
+"""Rows of Diagnostics hold what strangers said; none of it may keep the rows of others from being written."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import LiteralString
+
+import pytest
+from tests.support.managers import eventually
+
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.diagnostics.requests import RequestLog
+from greenroom.testing import rows
+
+
+async def test_a_log_row_with_what_postgresql_cannot_hold_is_written_in_a_storable_form(db: Database):
+    logs = LogWriter(db, "api")
+    logs.write("WARNING", "odd", "nul \0, half a pair \ud800", username="a\0b", details={"host\0": ["\0x"]})
+    logs.write("INFO", "plain", "p" * 100_000)
+    await logs.flush()
+    written = await db.fetch("SELECT code, message, username, details FROM logs ORDER BY log_id")
+    assert [row["code"] for row in written] == ["odd", "plain"]
+    assert (written[0]["message"], written[0]["username"]) == ("nul \\u0000, half a pair ?", "ab")
+    assert written[0]["details"] == {"host": ["x"]}
+    assert len(written[1]["message"]) < 10_000
+
+
+async def test_a_row_about_a_session_has_its_user_unless_it_names_another(db: Database):
+    zone_id = await rows.zone(db)
+    config_id = await rows.staging_config(db, zone_id, await rows.image(db))
+    mine, staged = await rows.staged_sessions(db, config_id, await rows.agent(db, zone_id), 2)
+    ada, bob = [await rows.user(db, name) for name in ("ada", "bob")]
+    await db.write("UPDATE sessions SET user_id = %s WHERE session_id = %s", (ada, mine))
+    logs = LogWriter(db, "agent")
+    logs.write("WARNING", "stream-refused", "m", session_id=mine)
+    logs.write("WARNING", "stream-refused", "m", session_id=staged)
+    logs.write("WARNING", "stream-refused", "m", session_id=mine, user_id=bob)
+    await logs.flush()
+    written = await db.fetch("SELECT user_id::text, username FROM logs ORDER BY log_id")
+    assert [(row["user_id"], row["username"]) for row in written] == [(ada, "ada"), (None, None), (bob, "bob")]
+
+
+async def test_a_log_row_that_cannot_be_stored_does_not_hold_up_the_others(db: Database):
+    logs = LogWriter(db, "api")
+    logs.write("INFO", "before", "m")
+    logs.write("INFO", "wrong", "m", session_id="no uuid")
+    logs.write("INFO", "after", "m")
+    await logs.flush()
+    await logs.flush()
+    written = await db.fetch("SELECT code FROM logs ORDER BY log_id")
+    assert [row["code"] for row in written] == ["before", "after", "log-rows-dropped"]
+
+
+async def test_a_request_of_an_agent_without_a_real_id_does_not_hold_up_the_others(db: Database):
+    requests = RequestLog(db, "manager-1", LogWriter(db, "manager"))
+    requests.note("x" * 36, "POST", "/manager_api/v1/register", 422, 1.0)
+    requests.note(None, "POST", "/manager_api/v1/register", 401, 1.0)
+    await requests.flush()
+    await requests.flush()
+    written = await db.fetch("SELECT status FROM manager_requests")
+    assert [row["status"] for row in written] == [401]
+
+
+async def test_lost_rows_are_counted_and_said_once(db: Database, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("greenroom.db.diagnostics.logs.MAX_QUEUED", 3)
+    monkeypatch.setattr("greenroom.db.diagnostics.requests.MAX_QUEUED", 3)
+    logs = LogWriter(db, "api")
+    for number in range(5):
+        logs.write("INFO", "plain", f"{number}")
+    requests = RequestLog(db, "manager-1", logs)
+    for _ in range(4):
+        requests.note(None, "POST", "/manager_api/v1/register", 401, 1.0)
+    assert (logs.dropped, requests.dropped) == (2, 1)
+    for _ in range(3):
+        await logs.flush()
+        await requests.flush()
+    written = await db.fetch("SELECT code, message FROM logs WHERE level = 'WARNING' ORDER BY log_id")
+    assert [(row["code"], row["message"].split()[0]) for row in written] == [
+        ("log-rows-dropped", "2"),
+        ("manager-requests-dropped", "1"),
+    ]
+
+
+async def test_rows_that_wait_for_the_database_are_written_when_it_is_back(db: Database):
+    away = Database("host=/nowhere", application_name="test", acquire_timeout_s=0.1)
+    logs = LogWriter(away, "api")
+    await away.open()
+    try:
+        logs.write("INFO", "plain", "one")
+        await logs.flush()
+    finally:
+        await away.close()
+    logs._db = logs._rows._db = db
+    await logs.flush()
+    assert [row["message"] for row in await db.fetch("SELECT message FROM logs")] == ["one"]
+    assert logs.dropped == 0
+
+
+async def test_a_row_that_the_database_refuses_for_a_reason_of_its_own_does_not_hold_up_the_others(db: Database):
+    """An error that Greenroom does not know would end the process, and each that meets such a row."""
+    await db.write("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$")
+    await db.write(
+        "CREATE TRIGGER refuse BEFORE INSERT ON logs FOR EACH ROW WHEN (NEW.code = 'wrong') EXECUTE FUNCTION refuse()"
+    )
+    logs = LogWriter(db, "api")
+    for code in ("before", "wrong", "after"):
+        logs.write("INFO", code, "m")
+    await logs.flush()
+    written = await db.fetch("SELECT code FROM logs ORDER BY log_id")
+    assert [row["code"] for row in written] == ["before", "after"]
+    assert logs.dropped == 1
+
+
+@pytest.mark.parametrize("table", ["logs", "manager_requests"])
+async def test_rows_that_are_being_written_when_the_process_is_stopped_are_not_lost(db: Database, table: LiteralString):
+    logs = LogWriter(db, "manager")
+    requests = RequestLog(db, "manager-1", logs)
+    writer = logs if table == "logs" else requests
+    async with db.transaction() as blocking:
+        await blocking.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
+        running = asyncio.create_task(writer.run())
+        logs.write("INFO", "last", "m")
+        requests.note(None, "POST", "/manager_api/v1/register", 401, 1.0)
+
+        async def is_writing() -> bool:
+            waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            return bool(await db.fetch(waits))
+
+        await eventually(is_writing)
+        running.cancel()
+        await asyncio.sleep(0)
+    await asyncio.gather(running, return_exceptions=True)
+    assert len(await db.fetch(f"SELECT 1 FROM {table}")) == 1

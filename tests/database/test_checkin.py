@@ -1,0 +1,401 @@
+"""Check-in over HTTP against a real Manager and a real PostgreSQL (PROTOCOLS §2)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Awaitable
+
+import httpx
+import pytest
+from tests.support.agents import HttpDoor, ToldAgent, joined, row, seen, session, user
+from tests.support.managers import Fleet, eventually, manager_here
+
+from greenroom.db.database import Database
+from greenroom.db.launch.ledger import read_agents
+from greenroom.db.row_mapping import agent_view
+from greenroom.wire.messages import ImageReport, LogLine, Step, Usage
+
+
+async def test_nonsense_is_answered_422(door: httpx.ASGITransport, db: Database):
+    agent = await joined(db, door)
+    response = await agent.post("/v1/check-in", {"v": 1})
+    assert response.status_code == 422
+    response = await agent.post("/v1/check-in", agent.message(seen("not-an-id")))
+    assert response.status_code == 422
+    for at in (-1.0, 1e12):
+        line = LogLine(at=at, level="INFO", code="odd", message="of a time no calendar has")
+        response = await agent.post("/v1/check-in", agent.message(logs=[line]))
+        assert (response.status_code, "`$.logs[0].at`" in response.json()["message"]) == (422, True)
+
+
+async def test_a_session_goes_from_requested_to_running_as_it_is_seen(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, door)
+    session_id = await session(db, agent, fleet.key_file, user_id=await user(db))
+    answer = await agent.check_in()
+    assert answer.desired is not None
+    assert [(d.session_id, d.want) for d in answer.desired] == [(session_id, "running")]
+    assert answer.desired[0].spec is not None
+    assert answer.desired[0].spec["credential"] == "pass word"
+    await agent.check_in(seen(session_id, "creating", steps=[Step(name="received", at=time.time())]))
+    assert (await row(db, session_id))["status"] == "starting"
+    await agent.check_in(seen(session_id, "running"))
+    assert (await row(db, session_id))["status"] == "starting"
+    await agent.check_in(seen(session_id, "running", usable=True, address="127.0.0.1:4000"))
+    found = await row(db, session_id)
+    assert (found["status"], found["deadline"]) == ("running", None)
+    assert found["started"] is not None
+    steps = await db.fetch("SELECT name FROM session_steps WHERE session_id = %s ORDER BY at", (session_id,))
+    assert [s["name"] for s in steps] == ["received", "ready"]
+
+
+async def test_what_a_host_has_of_disk_and_runtimes_is_known_to_placement(door: httpx.ASGITransport, db: Database):
+    agent = await joined(db, door)
+    usage = Usage(
+        cpu=0.5,
+        disk_free_bytes=3_000_000_000,
+        disk_free_inodes=0.25,
+        disk_kept_bytes=5_000_000_000,
+        runtime_classes=("kata", "runsc"),
+    )
+    await agent.check_in(usage=usage)
+    (zone_id,) = (str(found["zone_id"]) for found in await db.fetch("SELECT zone_id FROM agents"))
+
+    async def told() -> tuple[object, ...]:
+        (found,) = await read_agents(db, zone_id, "")
+        view = agent_view(found)
+        return view.disk_free_bytes, view.disk_free_inodes, view.disk_kept_bytes, view.runtime_classes
+
+    await eventually(lambda: _is(told(), (3_000_000_000, 0.25, 5_000_000_000, ("kata", "runsc"))))
+
+
+async def _is(asked: Awaitable[object], wanted: object) -> bool:
+    return await asked == wanted
+
+
+async def test_a_deleted_session_gives_its_reservation_back_when_it_is_gone(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, door)
+    session_id = await session(db, agent, fleet.key_file, status="deleting", want="absent")
+    await agent.check_in()
+    answer = await agent.check_in(seen(session_id, "absent"))
+    assert (await row(db, session_id))["status"] == "deleted"
+    assert answer.desired == []
+    capacity = await db.fetch_one("SELECT cores_allocated, memory_allocated FROM agent_capacity")
+    assert capacity == {"cores_allocated": 0, "memory_allocated": 0}
+
+
+async def test_what_is_kept_for_inspection_ends_with_its_container(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, door)
+    session_id = await session(db, agent, fleet.key_file)
+    await agent.check_in()
+    await agent.check_in(seen(session_id, "failed", error="it ended", container_id="c1"))
+    await db.write("UPDATE sessions SET set_aside_for = %s", (await user(db),))
+    await agent.check_in(seen(session_id, "failed", error="it ended", container_id="c1", exit_code=1))
+    assert (await row(db, session_id))["status"] == "failed"
+    await agent.check_in(seen(session_id, "failed", error="it ended"))
+    kept = await row(db, session_id)
+    assert (kept["status"], kept["want"]) == ("deleting", "absent")
+    await agent.check_in(seen(session_id, "absent", generation=kept["generation"]))
+    assert (await row(db, session_id))["status"] == "deleted"
+    capacity = await db.fetch_one("SELECT cores_allocated, memory_allocated FROM agent_capacity")
+    assert capacity == {"cores_allocated": 0, "memory_allocated": 0}
+
+
+async def test_an_older_generation_and_an_older_message_change_nothing(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, door)
+    session_id = await session(db, agent, fleet.key_file, generation=3)
+    await agent.check_in(seen(session_id, "running", generation=2, usable=True))
+    assert (await row(db, session_id))["status"] == "requested"
+    await agent.check_in(seen(session_id, "creating", generation=3), seq=20)
+    answer = await agent.check_in(seen(session_id, "failed", generation=3, error="late"), seq=19)
+    assert answer.acked_seq == 20
+    assert (await row(db, session_id))["status"] == "starting"
+
+
+async def test_a_message_of_another_database_changes_nothing(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+    """The database was restored from a backup: what the Agent says was meant for what is lost."""
+    agent = await joined(db, door)
+    session_id = await session(db, agent, fleet.key_file)
+    await agent.check_in()
+    answer = await agent.check_in(seen(session_id, usable=True), db_epoch="an older one", seq=agent.seq + 1)
+    assert (await row(db, session_id))["status"] == "requested"
+    assert (answer.desired, answer.commands, answer.verdicts) == (None, [], {})
+    assert agent.registered is not None
+    assert answer.db_epoch == agent.registered.db_epoch, "so the Agent registers again"
+
+
+async def test_an_agent_cannot_change_the_session_of_another(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+    owner, other = await joined(db, door), await joined(db, door)
+    session_id = await session(db, owner, fleet.key_file)
+    await other.check_in(seen(session_id, "failed", error="mine"))
+    assert (await row(db, session_id))["status"] == "requested"
+    assert await db.fetch("SELECT 1 FROM session_observed") == []
+
+
+async def test_a_failure_keeps_its_reason_and_the_last_lines(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+    agent = await joined(db, door)
+    session_id = await session(db, agent, fleet.key_file)
+    await agent.check_in(seen(session_id, "failed", error="no such image", exit_code=125, log_tail="a\0b"))
+    found = await row(db, session_id)
+    assert (found["status"], found["error"], found["log_tail"], found["exit_code"]) == (
+        "failed",
+        "no such image",
+        "ab",
+        125,
+    )
+
+
+HOLD_S = 20.0
+END_OF_HOLD_S = 8.0
+"""What is held for `HOLD_S` and answered before this was answered because there were news."""
+
+
+@pytest.fixture
+async def patient(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
+    """The side for Agents of a Manager that holds check-ins for long, so that no stall looks like the end of a hold."""
+    async with manager_here(fleet, checkin_hold_s=HOLD_S, agent_missing_s=60) as transport:
+        yield transport
+
+
+@pytest.fixture
+def told_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held check-ins look for news when they are told of some, not by themselves."""
+    monkeypatch.setattr("greenroom.manager.checkin.polling._LOOK_AGAIN_S", 60)
+
+
+async def _held(db: Database, agent: ToldAgent, hold_s: float = HOLD_S) -> asyncio.Task[float]:
+    """A poll that is being held; its result is how long it took."""
+    await eventually(lambda: _term_above(db, 0))
+    await agent.check_in()  # what it hears of the election would end a hold as well
+
+    async def poll() -> float:
+        begun = time.monotonic()
+        await agent.check_in(hold_s=hold_s)
+        return time.monotonic() - begun
+
+    task = asyncio.create_task(poll())
+    await asyncio.sleep(0.4)
+    assert not task.done()
+    return task
+
+
+async def test_a_held_poll_is_answered_at_once_when_a_session_is_added(
+    patient: httpx.ASGITransport, db: Database, fleet: Fleet, told_alone: None
+):
+    agent = await joined(db, patient)
+    first = await session(db, agent, fleet.key_file)  # with its image, which would be news of its own
+    task = await _held(db, agent)
+    second = await session(db, agent, fleet.key_file)
+    await db.notify(f"agent:{agent.agent_id}")
+    assert await task < END_OF_HOLD_S
+    assert set(agent.desired) == {first, second}
+
+
+async def test_without_a_notification_news_come_at_the_next_look(
+    patient: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, patient)
+    first = await session(db, agent, fleet.key_file)  # with its image, which would be news of its own
+    task = await _held(db, agent)
+    second = await session(db, agent, fleet.key_file)
+    assert await task < END_OF_HOLD_S, "a hand-over must be acknowledged within 2 s"
+    assert set(agent.desired) == {first, second}
+
+
+async def test_while_a_poll_is_held_the_agent_can_speak(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+    agent = await joined(db, door)
+    session_id = await session(db, agent, fleet.key_file)
+    task = await _held(db, agent, hold_s=5)
+    answer = await agent.check_in(seen(session_id, "running", usable=True))
+    assert not task.done()
+    assert answer.acked_seq == agent.seq
+    assert (await row(db, session_id))["status"] == "running"
+    assert await task > 1.5
+
+
+async def test_a_digest_that_differs_brings_the_whole_list(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+    agent = await joined(db, door)
+    ids = {await session(db, agent, fleet.key_file) for _ in range(3)}
+    await agent.check_in()
+    assert set(agent.desired) == ids
+    assert (await agent.check_in()).desired is None
+    agent.desired[next(iter(ids))] = 99
+    answer = await agent.check_in()
+    assert answer.desired is not None
+    assert {d.session_id for d in answer.desired} == ids
+
+
+async def test_a_container_without_a_row_is_condemned_after_a_grace_period_only(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, door)
+    stranger = str(uuid.uuid4())
+    mine = await session(db, agent, fleet.key_file)
+    begun = time.monotonic()
+    assert (await agent.check_in(unknown=[stranger, mine])).verdicts == {mine: "keep"}
+
+    async def condemned() -> bool:
+        return (await agent.check_in(unknown=[stranger, mine])).verdicts.get(stranger) == "destroy"
+
+    await eventually(condemned)
+    assert time.monotonic() - begun > 0.9
+
+
+async def test_a_heartbeat_is_committed_soon(door: httpx.ASGITransport, db: Database):
+    agent = await joined(db, door)
+    await agent.check_in()
+
+    async def recorded() -> bool:
+        found = await db.fetch_one("SELECT seq FROM agents")
+        return found is not None and found["seq"] == agent.seq
+
+    await eventually(recorded)
+
+
+async def test_many_agents_that_speak_at_once_are_committed_in_groups(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agents = [await joined(db, door) for _ in range(12)]
+    ids = [await session(db, agent, fleet.key_file) for agent in agents]
+    before = await db.fetch_one("SELECT xact_commit FROM pg_stat_database WHERE datname = current_database()")
+    pairs = zip(agents, ids, strict=True)
+    await asyncio.gather(*(agent.check_in(seen(session_id, "creating")) for agent, session_id in pairs))
+    rows = await db.fetch("SELECT DISTINCT status FROM sessions")
+    assert rows == [{"status": "starting"}]
+    changed = await db.fetch_one("SELECT count(DISTINCT xmin::text) AS number FROM sessions")
+    assert before is not None
+    assert changed is not None
+    assert changed["number"] < 12
+
+
+async def test_a_message_that_cannot_be_stored_is_refused_alone(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+    agents = [await joined(db, door) for _ in range(6)]
+    ids = [await session(db, agent, fleet.key_file) for agent in agents]
+    told = [agent.message(seen(session_id, "creating")) for agent, session_id in zip(agents, ids, strict=True)]
+    told[0] = agents[0].message(seen(ids[0], "creating", exit_code=2**40))
+    answers = await asyncio.gather(*(a.post("/v1/check-in", m) for a, m in zip(agents, told, strict=True)))
+    assert [answer.status_code for answer in answers] == [422, 200, 200, 200, 200, 200]
+    rows = await db.fetch("SELECT status, count(*) AS number FROM sessions GROUP BY status ORDER BY status")
+    assert rows == [{"status": "requested", "number": 1}, {"status": "starting", "number": 5}]
+
+
+async def test_a_late_message_does_not_bring_an_old_list_of_images_back(door: httpx.ASGITransport, db: Database):
+    agent = await joined(db, door)
+    late = agent.message(images=[ImageReport(name="a:1", state="pulling")])
+    await agent.check_in(images=[ImageReport(name="a:1", state="present")])
+    assert (await agent.post("/v1/check-in", late)).status_code == 200
+    assert await db.fetch("SELECT name, state FROM agent_images") == [{"name": "a:1", "state": "present"}]
+
+
+async def test_an_agent_hears_of_enabled_images(door: httpx.ASGITransport, db: Database):
+    agent = await joined(db, door)
+    await db.write("INSERT INTO images (name, friendly_name) VALUES ('a:1', 'A'), ('b:1', 'B')")
+    await db.write("UPDATE images SET enabled = false WHERE name = 'b:1'")
+    answer = await agent.check_in()
+    assert answer.images is not None
+    assert [i.name for i in answer.images] == ["a:1"]
+    assert (await agent.check_in()).images is None
+
+
+async def test_an_agent_hears_of_images_that_may_run_on_it_alone(door: httpx.ASGITransport, db: Database):
+    here, there = await joined(db, door), await joined(db, door)
+    await db.write("INSERT INTO zones (zone_name) VALUES ('elsewhere')")
+    await db.write(
+        "INSERT INTO images (name, friendly_name, restrict_to_zone, zone_id, restrict_to_server, server_id)"
+        " SELECT name, name, name LIKE 'zone%%', (SELECT zone_id FROM zones WHERE zone_name = substr(name, 6)),"
+        " name = 'agent', %s FROM unnest(ARRAY['zone-default', 'zone-elsewhere', 'agent']) AS name",
+        (here.agent_id,),
+    )
+    assert [i.name for i in (await here.check_in()).images or ()] == ["agent", "zone-default"]
+    assert [i.name for i in (await there.check_in()).images or ()] == ["zone-default"]
+    await db.write("UPDATE images SET server_id = %s WHERE name = 'agent'", (there.agent_id,))
+    assert [i.name for i in (await here.check_in()).images or ()] == ["zone-default"]
+
+
+async def test_refused_requests_are_kept_for_diagnostics(door: httpx.ASGITransport, db: Database):
+    agent = await joined(db, door)
+    agent.credential = "wrong"
+    assert (await agent.post("/v1/check-in", agent.message())).status_code == 401
+
+    async def kept() -> bool:
+        return bool(
+            await db.fetch(
+                "SELECT 1 FROM manager_requests WHERE status = 401 AND path = '/manager_api/v1/check-in'"
+                " AND agent_id = %s AND manager_instance_id = 'one'",
+                (agent.agent_id,),
+            )
+        )
+
+    assert await eventually(kept)
+
+
+@pytest.mark.parametrize("place", ["checkin.before_commit", "checkin.after_commit"])
+async def test_what_was_said_to_a_manager_that_died_at_the_commit_is_said_again_and_done_once(
+    fleet: Fleet, db: Database, place: str
+):
+    manager = await fleet.start("one")
+    agent = await joined(db, HttpDoor(fleet.urls["one"]))
+    session_id = await session(db, agent, fleet.key_file, status="deleting", want="absent")
+    await agent.check_in()
+    await manager.stops.arm(place)
+    task = asyncio.create_task(agent.check_in(seen(session_id, "absent")))
+    await manager.stops.reached(place)
+    manager.kill()
+    with pytest.raises(httpx.TransportError):
+        await task
+    committed = place == "checkin.after_commit"
+    assert (await row(db, session_id))["status"] == ("deleted" if committed else "deleting")
+    await fleet.start("two")
+    agent.door = HttpDoor(fleet.urls["two"])
+    answer = await agent.check_in(seen(session_id, "absent"))
+    assert answer.acked_seq == agent.seq
+    assert (await row(db, session_id))["status"] == "deleted"
+    capacity = await db.fetch_one("SELECT cores_allocated, memory_allocated FROM agent_capacity")
+    assert capacity == {"cores_allocated": 0, "memory_allocated": 0}
+
+
+async def test_an_agent_that_heard_a_higher_term_makes_the_primary_raise_its_own(
+    door: httpx.ASGITransport, db: Database
+):
+    agent = await joined(db, door)
+    await eventually(lambda: _term_above(db, 0))
+    await agent.check_in(term_seen=50)
+    await eventually(lambda: _term_above(db, 50))
+
+    async def is_told() -> bool:
+        return (await agent.check_in()).term == 51
+
+    await eventually(is_told)
+    assert (await agent.post("/v1/check-in", agent.message(term_seen=2_000_000))).status_code == 422
+
+
+async def _term_above(db: Database, term: int) -> bool:
+    found = await db.fetch_one("SELECT term FROM zone_leases")
+    return found is not None and found["term"] > term
+
+
+async def test_a_new_primary_is_heard_of_at_once_and_recorded(
+    fleet: Fleet, db: Database, patient: httpx.ASGITransport, told_alone: None
+):
+    agent = await joined(db, patient)
+    task = await _held(db, agent)
+    await db.write("UPDATE zone_leases SET term = term + 1, expires_at = '-infinity'")
+    await db.notify("lease:1")
+    assert await task < END_OF_HOLD_S
+    assert agent.term_seen >= 2
+
+    async def is_recorded() -> bool:
+        said = agent.term_seen
+        await agent.check_in()
+        return await db.fetch_one("SELECT manager_term FROM agents") == {"manager_term": said}
+
+    await eventually(is_recorded)

@@ -1,0 +1,110 @@
+"""Check-in: what one Agent, session or image brings that cannot be worked with concerns nothing else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+from psycopg.types.json import Jsonb
+from tests.support.agents import joined, seen, session
+from tests.support.managers import Fleet, eventually
+
+from greenroom.db.database import Database
+from greenroom.kit.secrets import Secrets
+from greenroom.manager.checkin import commit
+
+
+async def test_what_no_manager_can_work_with_in_one_message_ends_none_and_keeps_no_other_waiting(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+):
+    """The Agent would take it to the next Manager, and the next."""
+    agents = [await joined(db, door) for _ in range(3)]
+    ids = [await session(db, agent, fleet.key_file) for agent in agents]
+    real = commit.apply
+
+    async def apply(connection: Any, messages: Any, config: Any) -> Any:
+        if any(message.agent_id == agents[0].agent_id for message in messages):
+            raise KeyError("a defect")
+        return await real(connection, messages, config)
+
+    monkeypatch.setattr(commit, "apply", apply)
+    told = [agent.message(seen(session_id, "creating")) for agent, session_id in zip(agents, ids, strict=True)]
+    answers = await asyncio.gather(*(a.post("/v1/check-in", m) for a, m in zip(agents, told, strict=True)))
+    assert [answer.status_code for answer in answers] == [422, 200, 200]
+    monkeypatch.undo()
+    assert (await agents[0].post("/v1/check-in", agents[0].message(seen(ids[0], "creating")))).status_code == 200
+
+
+async def test_an_agent_whose_row_somebody_has_locked_keeps_no_other_waiting(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agents = [await joined(db, door) for _ in range(3)]
+    ids = [await session(db, agent, fleet.key_file) for agent in agents]
+    async with db.transaction() as blocking:
+        await blocking.execute("SELECT 1 FROM agents WHERE agent_id = %s FOR UPDATE", (agents[0].agent_id,))
+        pairs = list(zip(agents, ids, strict=True))
+        told = await asyncio.gather(
+            *(agent.check_in(seen(session_id, "creating"), once=agent is agents[0]) for agent, session_id in pairs)
+        )
+        assert [answer.acked_seq == agent.seq for answer, agent in zip(told, agents, strict=True)] == [
+            False,
+            True,
+            True,
+        ]
+
+
+async def test_secrets_that_cannot_be_read_concern_their_session_and_image_alone(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    """All Agents of the zone are told of the images, and would be refused by every Manager."""
+    agent = await joined(db, door)
+    unreadable, other = [await session(db, agent, fleet.key_file) for _ in range(2)]
+    await db.write("UPDATE sessions SET credential_encrypted = 'x' WHERE session_id = %s", (unreadable,))
+    await db.write(
+        "INSERT INTO images (friendly_name, name, docker_user, docker_token_encrypted) VALUES ('A', 'a', 'u', 'x')"
+    )
+    answer = await agent.check_in(full=True)
+    assert answer.desired is not None
+    assert {entry.session_id: entry.spec is None for entry in answer.desired} == {unreadable: True, other: False}
+    passwords = {image.name: image.password for image in answer.images or ()}
+    assert passwords["a"] == ""
+    assert len(passwords) == 2
+
+
+async def test_variables_are_opened_on_the_way_to_the_agent_and_old_rows_are_told_as_they_are(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, door)
+    secrets = Secrets.from_file(fleet.key_file)
+    env = {"OLD": "plain", "NEW": secrets.seal("canary")}
+    session_id = await session(db, agent, fleet.key_file)
+    await db.write(
+        "UPDATE sessions SET spec = spec || %s WHERE session_id = %s",
+        (Jsonb({"environment": env, "run_config": {"environment": env}}), session_id),
+    )
+    await db.write(
+        "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, env, deadline_s)"
+        " VALUES (gen_random_uuid(), %s, %s, 1, '[\"id\"]', %s, 60)",
+        (session_id, agent.agent_id, Jsonb(env)),
+    )
+    answer = await agent.check_in(full=True)
+    plain = {"OLD": "plain", "NEW": "canary"}
+    (told,), (command,) = answer.desired or [], answer.commands
+    assert told.spec is not None
+    assert (told.spec["environment"], told.spec["run_config"]["environment"], command.env) == (plain, plain, plain)
+
+
+async def test_an_answer_that_cannot_be_made_is_kept_for_diagnostics_too(
+    door: httpx.ASGITransport, db: Database, monkeypatch: pytest.MonkeyPatch
+):
+    agent = await joined(db, door)
+
+    async def fails(*_: object, **__: object) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr("greenroom.manager.checkin.answers.make", fails)
+    response = await agent.post("/v1/check-in", agent.message(full=True))
+    assert (response.status_code, response.json()["code"]) == (500, "internal")
+    await eventually(lambda: db.fetch("SELECT 1 FROM manager_requests WHERE status = 500"))

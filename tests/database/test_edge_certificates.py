@@ -1,0 +1,118 @@
+"""Certificates of edge gateways, and what is written when an edge moves."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import msgspec
+import pytest
+from cryptography import x509
+from tests.support.agents import ToldAgent, join_token, joined
+from tests.support.managers import Fleet, eventually, manager_here
+
+from greenroom.core.fleet.addresses import edge_name
+from greenroom.db.database import Database
+from greenroom.db.fleet.agents import revoke_credential
+from greenroom.db.fleet.edges import read_edge_url, read_edges
+from greenroom.kit.certificates import general_name, names_in, new_key, request_for
+from greenroom.wire.messages import EdgeCertificate, EdgeRequest
+
+Door = httpx.AsyncBaseTransport
+
+
+@pytest.fixture
+async def door(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Door]:
+    await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
+    fleet = Fleet(dsn, tmp_path)
+    async with manager_here(fleet, agent_missing_s=60) as transport:
+        yield transport
+    fleet.close()
+
+
+async def ask_for_certificate(agent: ToldAgent, csr: str, **changes: Any) -> httpx.Response:
+    assert agent.registered is not None
+    values: dict[str, Any] = {"agent_id": agent.agent_id, "incarnation": agent.registered.incarnation, "csr": csr}
+    return await agent.post("/v1/edge-certificate", EdgeRequest(**(values | changes)))
+
+
+async def test_an_agent_gets_a_certificate_for_its_own_name_alone(door: Door, db: Database):
+    agent = await joined(db, door, edge_url="https://edge-1.example.org:9443")
+    other = await joined(db, door)
+    key = new_key()
+    response = await ask_for_certificate(agent, request_for(key, "edge-2.example.org"))
+    assert response.status_code == 200, response.text
+    issued = msgspec.json.decode(response.content, type=EdgeCertificate)
+    own = [general_name(edge_name(agent.agent_id[:8]))]
+    assert names_in(issued.certificate) == own, "neither what the request named nor the host of its edge"
+    signed = x509.load_pem_x509_certificate(issued.certificate.encode())
+    signed.verify_directly_issued_by(x509.load_pem_x509_certificate(issued.authority.encode()))
+    again = msgspec.json.decode((await ask_for_certificate(agent, request_for(key, "x"))).content, type=EdgeCertificate)
+    assert again.authority == issued.authority, "there is one authority"
+
+    response = await ask_for_certificate(agent, request_for(key, "x"), agent_id=other.agent_id)
+    assert response.status_code == 401, "with another's credential"
+    response = await ask_for_certificate(agent, request_for(key, "x"), incarnation=99)
+    assert response.status_code == 409
+    response = await ask_for_certificate(other, request_for(key, "x"))
+    assert response.status_code == 422
+    assert "without an edge address" in response.json()["message"]
+    assert (await ask_for_certificate(agent, "no request")).status_code == 422
+    await revoke_credential(db, agent.agent_id)
+    assert (await ask_for_certificate(agent, request_for(key, "x"))).status_code == 401
+
+
+HERE = "https://edge-1.example.org:9443"
+ELSEWHERE = "https://www.bank.example"
+
+
+async def edges(db: Database) -> list[str]:
+    """Where streams are passed on to, and what waits."""
+    row = await db.fetch_one("SELECT agent_id::text, edge_url_requested FROM agents")
+    assert row is not None
+    used = {edge["edge_url"] for edge in await read_edges(db)} | {await read_edge_url(db, row["agent_id"])}
+    return [*used, row["edge_url_requested"]]
+
+
+async def warnings(db: Database, code: str) -> list[str]:
+    rows = await db.fetch("SELECT message FROM logs WHERE code = %s AND level = 'WARNING' ORDER BY log_id", (code,))
+    return [row["message"] for row in rows]
+
+
+async def test_an_address_that_a_host_tells_after_it_joined_waits_for_an_administrator(door: Door, db: Database):
+    agent = await joined(db, door, edge_url=HERE)
+    assert await edges(db) == [HERE, None], "it was told with a token, which an administrator made"
+    agent.edge_url = ELSEWHERE
+    for _ in range(2):
+        assert (await agent.register()).status_code == 200
+    assert await edges(db) == [HERE, ELSEWHERE]
+    (message,) = await eventually(lambda: warnings(db, "edge-address-requested"))
+    assert f"is at {ELSEWHERE} now; until an administrator confirms that, {HERE} stays in use" in message
+    assert f"greenroom agents confirm-edge {agent.agent_id}" in message
+    assert (await ask_for_certificate(agent, request_for(new_key(), "x"))).status_code == 200, "of its own name alone"
+
+    agent.edge_url = HERE
+    assert (await agent.register()).status_code == 200
+    assert await edges(db) == [HERE, None], "it took that back"
+
+
+async def test_an_agent_that_joins_again_with_a_token_has_its_address_confirmed_by_that(door: Door, db: Database):
+    agent = await joined(db, door, edge_url=HERE)
+    agent.edge_url = ELSEWHERE
+    assert (await agent.register()).status_code == 200
+    agent.credential, agent.join_token = "", await join_token(db)
+    await db.write("UPDATE join_tokens SET agent_id = %s WHERE uses_left > 0", (agent.agent_id,))
+    assert (await agent.register()).status_code == 200
+    assert await edges(db) == [ELSEWHERE, None]
+    (message,) = await eventually(lambda: warnings(db, "edge-address-changed"))
+    assert f"joined again with a token: its edge gateway is at {ELSEWHERE} now; it was at {HERE}" in message
+
+
+async def test_the_authoritys_key_is_stored_encrypted(door: Door, db: Database):
+    agent = await joined(db, door, edge_url="https://edge-1.example.org:9443")
+    assert (await ask_for_certificate(agent, request_for(new_key(), "x"))).status_code == 200
+    row = await db.fetch_one("SELECT key_encrypted FROM fleet_authority")
+    assert row is not None
+    assert b"PRIVATE KEY" not in row["key_encrypted"]

@@ -1,0 +1,70 @@
+"""A Manager whose process is frozen still says so on its port, and so does an Agent that is sent there by mistake."""
+
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.support.managers import STARTED_S, Fleet, eventually
+
+from greenroom.db.database import Database
+from greenroom.testing.processes import answers
+from greenroom.up.processes import children_of, look
+
+FROZEN = {"ok": False, "status": "unhealthy", "enabled": True, "frozen": True}
+
+
+@pytest.fixture
+async def fleet(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Fleet]:
+    await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
+    fleet = Fleet(dsn, tmp_path)
+    yield fleet
+    fleet.close()
+
+
+async def test_a_frozen_manager_answers_500_to_everybody_and_200_when_it_goes_on(fleet: Fleet):
+    manager = await fleet.start("one")
+    url = fleet.urls["one"]
+    manager.freeze()
+    async with httpx.AsyncClient(timeout=STARTED_S) as client:
+        asked = [await client.get(f"{url}{path}") for path in ("/__healthcheck", "/health")]
+        asked.append(await client.post(f"{url}/v1/check-in", content=b"{}" * 50_000))
+    assert [(answer.status_code, answer.json()) for answer in asked] == 3 * [(500, FROZEN)]
+    manager.thaw()
+    await answers(f"{url}/__healthcheck", 200)
+
+
+async def test_a_frozen_one_that_is_killed_and_started_again_serves_on_its_port(fleet: Fleet):
+    manager = await fleet.start("one")
+    manager.freeze()
+    for _ in range(3):
+        manager.kill()
+        await manager.ended()
+        manager.start()
+        await answers(f"{fleet.urls['one']}/__healthcheck", 200)
+
+
+async def test_a_stand_in_that_was_killed_is_replaced_and_it_leaves_with_its_manager(fleet: Fleet):
+    manager = await fleet.start("one")
+    assert manager.process is not None
+    pid = manager.process.pid
+    (first,) = children_of(pid)
+    os.kill(first.pid, signal.SIGKILL)
+
+    async def replaced() -> list[int]:
+        return [child.pid for child in children_of(pid) if child.pid != first.pid]
+
+    (second,) = await eventually(replaced)
+    assert "the stand-in ended; another one is started" in manager.log
+    manager.kill(signal.SIGTERM)
+    assert await manager.ended() == 0
+
+    async def gone() -> bool:
+        seen = look(second)
+        return seen is None or seen.state == "Z"
+
+    await eventually(gone)

@@ -1,0 +1,365 @@
+"""Which hosts a join token admits and which it refuses: it must not let a host become an Agent that exists already."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, LiteralString
+
+import httpx
+import pytest
+from psycopg.types.json import Jsonb
+from tests.support.agents import ToldAgent, join_token, joined
+from tests.support.managers import Fleet, eventually, manager_here
+
+from greenroom.core.fleet.addresses import edge_name
+from greenroom.db.database import Database
+from greenroom.db.fleet.agents import list_agents, revoke_credential
+from greenroom.db.fleet.enrolment import add_join_token
+from greenroom.db.installation import WAITING, agent_states, let_join
+from greenroom.kit.secrets import Secrets, hashed
+from greenroom.testing import rows
+from greenroom.wire.messages import ImageReport
+
+Door = httpx.AsyncBaseTransport
+HOLD_S = 25.0
+"""Long enough that what ends a held check-in before its time is not mistaken for the end of its hold."""
+
+
+@pytest.fixture
+async def door(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Door]:
+    await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
+    fleet = Fleet(dsn, tmp_path)
+    async with manager_here(fleet, checkin_hold_s=HOLD_S, agent_missing_s=60) as transport:
+        yield transport
+    fleet.close()
+
+
+async def silence(db: Database) -> None:
+    """Nobody was heard of for a day."""
+    await db.write("UPDATE agents SET last_reported = now() - interval '1 day'")
+
+
+async def test_a_token_does_not_make_anybody_an_agent_that_is_known(door: Door, db: Database):
+    agent = await joined(db, door)
+    await silence(db)
+    thief = ToldAgent(door, await join_token(db), agent_id=agent.agent_id, machine_id="machine-2")
+    response = await thief.register()
+    assert (response.status_code, response.json()["code"]) == (409, "identity-conflict")
+    assert "a join token is for newcomers" in response.json()["message"]
+    assert (await agent.register()).status_code == 200, "the credential is still the Agent's own"
+    assert (await ToldAgent(door, thief.join_token).register()).status_code == 200, "the token was not used up"
+
+
+async def test_the_token_of_another_newcomer_does_not_open_one_that_never_spoke(door: Door, db: Database):
+    agent = ToldAgent(door, await join_token(db, uses=1))
+    assert (await agent.register()).status_code == 200
+    thief = ToldAgent(door, await join_token(db, uses=1), agent_id=agent.agent_id)
+    assert (await thief.register()).status_code == 409
+    assert (await ToldAgent(door, agent.join_token, agent_id=agent.agent_id).register()).status_code == 200
+
+
+async def test_a_token_of_another_zone_is_worth_nothing_here(door: Door, db: Database):
+    zone = (await db.write("INSERT INTO zones (zone_name) VALUES ('eu') RETURNING zone_id::text"))[0]["zone_id"]
+    agent = await joined(db, door)
+    await add_join_token(db, hashed("of eu"), zone, uses=9)
+    assert (await ToldAgent(door, "of eu").register()).status_code == 401
+    await db.write("UPDATE agents SET zone_id = %s, last_reported = NULL, joined_with = %s", (zone, hashed("of eu")))
+    assert (await ToldAgent(door, "of eu", agent_id=agent.agent_id).register()).status_code == 401
+
+
+async def test_a_token_made_for_an_agent_lets_it_join_again_and_nobody_else(door: Door, db: Database):
+    agent = await joined(db, door)
+    zone = await db.fetch_one("SELECT zone_id::text FROM agents")
+    assert zone is not None
+    await add_join_token(db, hashed("again"), zone["zone_id"], uses=2, agent_id=agent.agent_id)
+    assert (await ToldAgent(door, "again").register()).status_code == 401
+    back = ToldAgent(door, "again", agent_id=agent.agent_id)
+    assert (await back.register()).status_code == 200
+    await back.check_in()
+    assert (await agent.post("/v1/check-in", agent.message())).status_code == 401, "its old credential is void"
+
+
+async def test_an_agent_of_up_that_lost_its_credential_joins_its_own_zone_again(door: Door, db: Database):
+    agent = await joined(db, door)
+    await db.write("INSERT INTO zones (zone_name) VALUES ('eu')")  # what `up` calls its zone now
+    await let_join(db, hashed("lost"), "eu", 1, agent.agent_id)
+    assert (await ToldAgent(door, "lost", agent_id=agent.agent_id).register()).status_code == 200
+    await let_join(db, hashed("new"), "default", 1)
+    assert (await ToldAgent(door, "new").register()).status_code == 200
+
+
+async def refused(db: Database, agent_id: str) -> dict[str, Any]:
+    """What administrators see at the Agent of the last refusal."""
+    (agent,) = await list_agents(db, agent_id)
+    return agent["refused"]
+
+
+async def logged(db: Database, code: str, part: str) -> dict[str, Any]:
+    """The log row with this code that has this part, as soon as it is there."""
+
+    async def find() -> dict[str, Any] | None:
+        rows = await db.fetch("SELECT message, details, zone_name FROM logs WHERE code = %s", (code,))
+        return next((row for row in rows if part in row["message"]), None)
+
+    return await eventually(find)
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE join_tokens SET revoked = now()", "was revoked by an administrator"),
+        ("UPDATE join_tokens SET expires = now() - interval '1 s'", "expired at"),
+        ("UPDATE join_tokens SET uses_left = 0, used = 1", "was used up: it was for use once"),
+        ("UPDATE join_tokens SET role = 'gateway'", "is for the role gateway, not for agent"),
+    ],
+)
+async def test_joiner_and_administrator_are_told_why_a_token_is_refused(
+    door: Door, db: Database, change: LiteralString, said: str
+):
+    agent = ToldAgent(door, await join_token(db))
+    await db.write(change)
+    response = await agent.register()
+    assert response.status_code == 401
+    assert said in response.json()["message"]
+    row = await logged(db, "join-refused", said)
+    assert "on host host-1 at 127.0.0.1" in row["message"]
+    assert (row["zone_name"], row["details"]["address"]) == ("default", "127.0.0.1")
+    assert await db.fetch("SELECT 1 FROM agents") == []
+
+
+async def test_uses_are_counted_and_a_lost_answer_counts_once(door: Door, db: Database):
+    token = await join_token(db, uses=2)
+    first = ToldAgent(door, token)
+    for _ in range(2):
+        first.credential = ""
+        assert (await first.register()).status_code == 200
+    assert await db.fetch_one("SELECT used, uses_left FROM join_tokens") == {"used": 1, "uses_left": 1}
+    assert (await ToldAgent(door, token).register()).status_code == 200
+    assert (await ToldAgent(door, token).register()).status_code == 401
+
+
+async def test_of_many_newcomers_at_one_moment_a_token_admits_as_many_as_it_is_for(door: Door, db: Database):
+    token = await join_token(db, uses=2)
+    answers = await asyncio.gather(*(ToldAgent(door, token).register() for _ in range(6)))
+    assert sorted(answer.status_code for answer in answers) == [200, 200, 401, 401, 401, 401]
+    assert await db.fetch_one("SELECT count(*) AS n FROM agents") == {"n": 2}
+
+
+async def test_two_newcomers_with_one_id_at_one_moment_are_one_agent(door: Door, db: Database):
+    token = await join_token(db, uses=2)
+    twins = [ToldAgent(door, token, agent_id=str(uuid.UUID(int=7)), place=f"place-{n}") for n in (1, 2)]
+    responses = await asyncio.gather(*(twin.register() for twin in twins))
+    assert sorted(response.status_code for response in responses) == [200, 409]
+    admitted = next(twin for twin in twins if twin.credential)
+    await admitted.check_in()
+
+
+async def test_a_copy_of_a_live_agent_is_refused_also_on_a_copied_machine(door: Door, db: Database):
+    agent = await joined(db, door, place="place-1")
+    copy = ToldAgent(door, agent_id=agent.agent_id, credential=agent.credential, place="place-2")
+    response = await copy.register()
+    assert response.status_code == 409
+    assert "a copied identity is refused" in response.json()["message"]
+    await agent.check_in()
+    assert "a copied identity" in (await refused(db, agent.agent_id))["reason"]
+    assert (await refused(db, agent.agent_id))["address"] == "127.0.0.1"
+    await logged(db, "agent-refused", "a copied identity is refused")
+    # the machine is lost, and started again from the copy: it goes on, and the first one is the copy now
+    await silence(db)
+    assert (await copy.register()).status_code == 200
+    await copy.check_in()
+    assert await refused(db, agent.agent_id) is None
+    assert (await agent.post("/v1/check-in", agent.message())).status_code == 409
+    assert (await agent.register()).status_code == 409
+    await copy.check_in()
+
+
+async def test_a_restarted_process_in_the_same_place_is_admitted_at_once(door: Door, db: Database):
+    agent = await joined(db, door, place="place-1")
+    again = ToldAgent(door, agent_id=agent.agent_id, credential=agent.credential, place="place-1", machine_id="renamed")
+    assert (await again.register()).status_code == 200
+
+
+async def a_primary(db: Database) -> None:
+    """Wait for the election."""
+
+    async def is_elected() -> bool:
+        return await db.fetch_one("SELECT term > 0 AS elected FROM zone_leases") == {"elected": True}
+
+    await eventually(is_elected)
+
+
+async def test_a_revoked_agent_is_out_at_once_and_joins_again_with_a_token_made_for_it(door: Door, db: Database):
+    agent = await joined(db, door)
+    await a_primary(db)
+    await agent.check_in()  # what it hears of the election would end a hold as well
+    held = asyncio.create_task(agent.post("/v1/check-in", agent.message(hold_s=HOLD_S)))
+
+    async def is_held() -> bool:
+        row = await db.fetch_one("SELECT seq FROM agents")
+        return row is not None and row["seq"] == agent.seq
+
+    await eventually(is_held)
+    await revoke_credential(db, agent.agent_id)
+    async with asyncio.timeout(HOLD_S / 2):  # before the end of its hold
+        assert (await held).status_code == 401, "the held poll ends"
+    response = await agent.register()
+    assert response.status_code == 401
+    assert "was revoked" in response.json()["message"]
+    assert "was revoked" in (await refused(db, agent.agent_id))["reason"]
+    await logged(db, "agent-refused", "was revoked")
+    zone = await db.fetch_one("SELECT zone_id::text FROM agents")
+    assert zone is not None
+    await add_join_token(db, hashed("again"), zone["zone_id"], agent_id=agent.agent_id)
+    back = ToldAgent(door, "again", agent_id=agent.agent_id)
+    assert (await back.register()).status_code == 200
+    back.credential = ""
+    assert (await back.register()).status_code == 200, "the answer was lost"
+    assert await refused(db, agent.agent_id) is None
+    await back.check_in()
+    back.credential = ""
+    assert (await back.register()).status_code == 401, "it was used up"
+
+
+async def test_an_agent_does_not_change_its_zone_by_itself(door: Door, db: Database):
+    agent = await joined(db, door)
+    zone = (await db.write("INSERT INTO zones (zone_name) VALUES ('eu') RETURNING zone_id::text"))[0]["zone_id"]
+    await db.write("UPDATE agents SET zone_id = %s", (zone,))
+    assert (await agent.post("/v1/check-in", agent.message())).status_code == 409
+    response = await agent.register()
+    assert response.status_code == 401
+    assert "is for zone eu, and this Manager coordinates zone default" in response.json()["message"]
+    assert await db.fetch_one("SELECT zone_id::text FROM agents") == {"zone_id": zone}
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"machine_id": "m" * 256},
+        {"place": "\n"},
+        {"edge_url": "http://edge:1"},
+        {"edge_url": "https://a/b"},
+        {"edge_url": "https://" + "a" * 100_000},
+        {"edge_url": f"https://{edge_name('0f6e8a52')}:8443"},
+    ],
+)
+async def test_what_cannot_be_stored_or_reached_is_refused(door: Door, db: Database, fields: dict[str, Any]):
+    response = await ToldAgent(door, await join_token(db), **fields).register()
+    assert response.status_code == 422
+    assert await db.fetch("SELECT 1 FROM agents") == []
+
+    async def logged() -> bool:
+        rows = await db.fetch("SELECT length(message) AS long FROM logs WHERE code = 'join-refused'")
+        return bool(rows) and max(row["long"] for row in rows) < 1000
+
+    assert await eventually(logged)
+
+
+async def test_two_agents_never_share_the_beginning_of_their_ids(door: Door, db: Database):
+    agent = await joined(db, door)
+    like_it = ToldAgent(door, await join_token(db), agent_id=agent.agent_id[:8] + "-0000-4000-8000-000000000000")
+    response = await like_it.register()
+    assert response.status_code == 409
+    assert "remove the file agent_id" in response.json()["message"]
+
+
+async def test_a_new_agent_is_pending_until_it_is_enabled(door: Door, db: Database):
+    await rows.image(db)
+    agent = ToldAgent(door, await join_token(db, enable_agent=False))
+    assert (await agent.register()).status_code == 200
+    await agent.check_in(full=True)
+    assert agent.answer is not None
+    told = [image.name for image in agent.answer.images or ()]
+
+    async def status() -> str:
+        row = await db.fetch_one("SELECT status, enabled FROM agents")
+        assert row is not None
+        return f"{row['status']} {row['enabled']}"
+
+    async def another_round() -> None:
+        before = await db.fetch_one("SELECT last_round FROM managers")
+
+        async def was_looked_at() -> bool:
+            told.extend(image.name for image in (await agent.check_in()).images or ())
+            return before != await db.fetch_one("SELECT last_round FROM managers")
+
+        await eventually(was_looked_at)
+
+    for _ in range(2):
+        await another_round()
+    assert await status() == "pending False"
+    assert told == [], "nor the passwords of registries"
+
+    async def says_so() -> bool:
+        return bool(await db.fetch("SELECT 1 FROM logs WHERE message LIKE '%%waits for an administrator%%'"))
+
+    assert await eventually(says_so)
+    await db.write("UPDATE agents SET enabled = true")
+
+    async def is_promoted() -> bool:
+        told.extend(image.name for image in (await agent.check_in()).images or ())
+        return await status() == "running True"
+
+    assert await eventually(is_promoted)
+    assert told == ["greenroom/desktop:test"]
+
+
+async def test_a_token_or_the_setting_enables_new_agents_and_none_that_is_known(door: Door, db: Database):
+    async def enabled(*, by_token: bool) -> bool:
+        agent = ToldAgent(door, await join_token(db, enable_agent=by_token))
+        assert (await agent.register()).status_code == 200
+        assert agent.registered is not None
+        return agent.registered.enabled
+
+    assert [await enabled(by_token=False), await enabled(by_token=True)] == [False, True]
+    await db.write("INSERT INTO settings (name, value) VALUES ('auto_agent', %s)", (Jsonb(True),))
+    assert await enabled(by_token=False)
+    agent = await joined(db, door)
+    await db.write("UPDATE agents SET enabled = false WHERE agent_id = %s", (agent.agent_id,))
+    assert (await agent.register()).status_code == 200
+    assert agent.registered is not None
+    assert not agent.registered.enabled, "an administrator disabled it"
+
+
+async def test_a_registrys_password_is_told_to_an_enabled_agent_that_has_to_fetch_the_image(
+    door: Door, db: Database, tmp_path: Path
+):
+    secret = Secrets.from_file(tmp_path / "key").encrypt("robot secret")
+    await db.write(
+        "INSERT INTO images (friendly_name, name, docker_user, docker_token_encrypted) VALUES ('A', 'a:1', 'u', %s)",
+        (secret,),
+    )
+    agent = await joined(db, door)
+
+    async def told(**said: Any) -> tuple[str, bool]:
+        (image,) = (await agent.check_in(**said)).images or []
+        return image.password, image.password_withheld
+
+    def has(state: Any) -> list[ImageReport]:
+        return [ImageReport(name="a:1", state=state)]
+
+    assert agent.answer is not None
+    assert [image.password for image in agent.answer.images or ()] == ["robot secret"], "nothing is known of it"
+    assert await told(images=has("present")) == ("", True)
+    assert await told(images=has("absent")) == ("robot secret", False)
+    await db.write("UPDATE agents SET enabled = false, status = 'running'")
+    assert await told() == ("", True)
+
+
+async def test_up_does_not_wait_for_an_agent_that_waits_for_an_administrator(db: Database):
+    zone_id = await rows.zone(db)
+    agents = {
+        "waits": await rows.agent(db, zone_id, status="pending", enabled=False),
+        "comes": await rows.agent(db, zone_id, status="pending"),
+        "disabled": await rows.agent(db, zone_id, enabled=False),
+    }
+    states = await agent_states(db, [*agents.values(), "0f6e8a52-0000-4000-8000-00000000000a"])
+    assert {name: states[agent_id] for name, agent_id in agents.items()} == {
+        "waits": WAITING,
+        "comes": "pending",
+        "disabled": "running",
+    }
+    assert len(states) == 3

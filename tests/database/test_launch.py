@@ -1,0 +1,232 @@
+"""The Launcher on a real database: what a user gets, in which order it was tried, and what was written down."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import LiteralString
+
+import pytest
+from tests.database.launch_stage import SECRETS, Stage, stage_on
+
+from greenroom.api.launch.service import LaunchResult
+from greenroom.core.errors import Invalid, NoResources
+from greenroom.core.masking import shown
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.views import LogFilter, list_logs
+from greenroom.testing import rows
+
+
+@pytest.fixture
+async def stage(db: Database) -> Stage:
+    return await stage_on(db)
+
+
+async def test_a_launch_takes_a_staged_session(stage: Stage):
+    config_id = await stage.pool()
+    result = await stage.launch()
+    assert (result.status, result.staged, result.username) == ("assigning", True, "ada")
+    assert SECRETS.is_connect_token(result.token, result.session_id, stage.user_id, 1)
+    assert await stage.steps(result.session_id) == [(1, "staged_here", "eu", True, None)]
+    row = await stage.db.fetch_one("SELECT * FROM sessions")
+    assert row is not None
+    assert (str(row["session_id"]), str(row["staging_config_id"])) == (result.session_id, config_id)
+    assert row["assignment"]["argv"] == []
+
+
+async def test_without_a_pool_a_session_is_made_on_demand_with_its_specification(stage: Stage):
+    await stage.setting(allow_kasm_audio=True, expose_user_environment_vars=True)
+    result = await stage.launch(environment={"A": "b"})
+    assert (result.status, result.staged) == ("requested", False)
+    row = await stage.db.fetch_one("SELECT * FROM sessions")
+    assert row is not None
+    assert row["spec"]["environment"]["KASM_ID"] == result.session_id
+    environment = shown(row["spec"], SECRETS.opened, plain=True)["environment"]
+    assert {environment[k] for k in ("A", "KASM_SVC_AUDIO", "KASM_USER")} == {"b", "1", "ada"}
+    assert row["spec"]["environment"]["A"] != "b", "what a user says may be a secret"
+    assert "credential" not in row["spec"]
+    assert len(SECRETS.decrypt(row["credential_encrypted"])) >= 43
+    assert row["permissions"]["allow_kasm_audio"] is True
+    assert row["launch_id"] is not None
+    assert await stage.steps(result.session_id) == [
+        (1, "staged_here", "eu", False, "pool_empty"),
+        (2, "on_demand_here", "eu", True, None),
+    ]
+    steps = await stage.db.fetch("SELECT name FROM session_steps ORDER BY name")
+    assert [step["name"] for step in steps] == ["placed", "requested"]
+
+
+async def test_the_request_host_is_put_in_where_the_zone_asks_for_it(stage: Stage):
+    await stage.db.write("UPDATE zones SET allow_origin_domain = '$request_host$', upstream_auth_address = DEFAULT")
+    await stage.launch()
+    row = await stage.db.fetch_one("SELECT spec, allow_origin, upstream_auth FROM sessions")
+    assert row is not None
+    assert (row["spec"]["allow_origin"], row["spec"]["upstream_auth"]) == (["desk.example"], "desk.example:8443")
+    assert (row["allow_origin"], row["upstream_auth"]) == ("desk.example", "desk.example:8443")
+
+
+async def test_every_violation_is_logged_and_traced_and_the_session_is_made_on_demand(stage: Stage):
+    config_id = await stage.pool()
+    await stage.setting(inject_ssh_keys=True, run_config={"shm_size": "1g"}, allow_kasm_webcam=True)
+    result = await stage.launch()
+    assert await stage.steps(result.session_id) == [
+        (1, "staged_here", "eu", False, "inject_ssh_keys"),
+        (1, "staged_here", "eu", False, "run_config"),
+        (1, "staged_here", "eu", False, "permissions"),
+        (2, "on_demand_here", "eu", True, None),
+    ]
+    logged = await stage.rows_of_log("staging-violation")
+    assert [(r["level"], r["username"], r["setting"], str(r["staging_config_id"])) for r in logged] == [
+        ("WARNING", "ada", setting, config_id) for setting in ("inject_ssh_keys", "run_config", "permissions")
+    ]
+    assert logged[0]["message"] == (
+        "ada gets no staged Desktop from zone eu: inject_ssh_keys (group Students): the user's keys are put in when a"
+        " container is created, so a staged one cannot have it."
+    )
+    assert {str(row["session_id"]) for row in logged} == {result.session_id}
+
+
+async def test_a_violation_names_the_staging_config_also_when_that_was_deleted(stage: Stage):
+    config_id = await stage.pool()
+    await stage.setting(inject_ssh_keys=True)
+    result = await stage.launch()
+    await stage.logs.flush()
+    await stage.db.write("DELETE FROM sessions WHERE staging_config_id = %s", (config_id,))
+    await stage.db.write("DELETE FROM staging_configs")
+    found = await list_logs(stage.db, LogFilter(session_id=result.session_id), before=None, limit=100)
+    titles = {row["code"]: row["staging_config_title"] for row in found}
+    assert titles == {"staging-violation": "Desktop in zone eu", "session-launched": None}
+
+
+async def test_launches_in_vain_again_and_again_do_not_flood_the_log_and_a_cold_start_is_told_all_the_same(
+    stage: Stage,
+):
+    await stage.pool()
+    await stage.setting(inject_ssh_keys=True, run_config={"shm_size": "1g"})
+    await stage.db.write("UPDATE agents SET draining = true")
+    for _ in range(5):
+        with pytest.raises(NoResources):
+            await stage.launch()
+    settings = ["inject_ssh_keys", "run_config"]
+    assert [row["setting"] for row in await stage.rows_of_log("staging-violation")] == settings
+    await stage.db.write("UPDATE agents SET draining = false")
+    result = await stage.launch()
+    assert not result.staged
+    (launch,) = await stage.db.fetch("SELECT launch_id::text FROM sessions WHERE session_id = %s", (result.session_id,))
+    of_it = (await stage.rows_of_log("staging-violation"))[2:]
+    assert [(row["setting"], row["details"]["launch_id"]) for row in of_it] == [
+        (setting, launch["launch_id"]) for setting in settings
+    ]
+
+
+async def test_staged_elsewhere_comes_before_on_demand_here(stage: Stage):
+    us = await rows.zone(stage.db, "us")
+    there = await rows.agent(stage.db, us, hostname="agent-us")
+    await stage.pool(zone_id=us, agent_id=there)
+    result = await stage.launch()
+    assert await stage.steps(result.session_id) == [
+        (1, "staged_here", "eu", False, "pool_empty"),
+        (2, "staged_elsewhere", "us", True, None),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("change", "code"),
+    [
+        ("UPDATE sessions SET expires = now()", "pool_empty"),
+        ("UPDATE sessions SET config_hash = 'old'", "pool_empty"),
+        ("UPDATE staging_configs SET paused = true", "pool_empty"),
+        ("UPDATE staging_configs SET deleted = now()", "pool_empty"),
+        ("UPDATE agents SET status = 'missing'", "agent_missing"),
+        ("UPDATE agents SET enabled = false", "agent_disabled"),
+        ("UPDATE agents SET draining = true", "agent_disabled"),
+    ],
+)
+async def test_whatever_is_wrong_with_a_pool_here_one_elsewhere_serves(stage: Stage, change: LiteralString, code: str):
+    await stage.pool()
+    await stage.db.write(change)
+    us = await rows.zone(stage.db, "us")
+    await stage.pool(zone_id=us, agent_id=await rows.agent(stage.db, us, hostname="agent-us"))
+    result = await stage.launch()
+    assert await stage.steps(result.session_id) == [
+        (1, "staged_here", "eu", False, code),
+        (2, "staged_elsewhere", "us", True, None),
+    ]
+
+
+async def test_on_demand_elsewhere_is_the_last_step(stage: Stage):
+    us = await rows.zone(stage.db, "us")
+    await rows.agent(stage.db, us, hostname="agent-us")
+    await stage.db.write("UPDATE agents SET status = 'missing' WHERE agent_id = %s", (stage.agent_id,))
+    result = await stage.launch()
+    assert [step[1:] for step in await stage.steps(result.session_id)] == [
+        ("staged_here", "eu", False, "pool_empty"),
+        ("staged_elsewhere", "us", False, "pool_empty"),
+        ("on_demand_here", "eu", False, "agent_missing"),
+        ("on_demand_elsewhere", "us", True, None),
+    ]
+
+
+async def test_the_zone_of_the_gateway_is_the_current_one_and_a_chosen_one_only_if_allowed(stage: Stage):
+    us = await rows.zone(stage.db, "us")
+    await rows.agent(stage.db, us, hostname="agent-us")
+
+    async def zone_of(result: LaunchResult) -> str:
+        row = await stage.db.fetch_one(
+            "SELECT zone_name FROM sessions JOIN zones USING (zone_id) WHERE session_id = %s", (result.session_id,)
+        )
+        assert row is not None
+        return row["zone_name"]
+
+    assert await zone_of(await stage.launch()) == "eu"
+    assert await zone_of(await stage.launch(gateway_zone="us")) == "us"
+    assert await zone_of(await stage.launch(zone_id=us)) == "eu"
+    await stage.setting(allow_zone_selection=True)
+    assert await zone_of(await stage.launch(zone_id=us)) == "us"
+    with pytest.raises(Invalid):
+        await stage.launch(zone_id=stage.image_id)
+
+
+async def test_sessions_from_before_a_change_are_not_handed_out(stage: Stage):
+    await stage.pool()
+    await stage.db.write("UPDATE images SET revision = revision + 1")
+    result = await stage.launch()
+    assert not result.staged
+    assert await stage.rows_of_log("staging-miss")
+
+
+async def test_assign_gets_the_users_identity(stage: Stage):
+    await stage.db.write(
+        "UPDATE images SET exec_config = %s", ('{"assign": {"cmd": "open \'the page\'", "user": "root"}}',)
+    )
+    await stage.pool()
+    result = await stage.launch(kasm_url="https://a.example")
+    assert result.staged
+    row = await stage.db.fetch_one("SELECT assignment FROM sessions")
+    assert row is not None
+    assert row["assignment"]["argv"] == ["open", "the page"]
+    assert row["assignment"]["env"] == {
+        "KASM_URL": "https://a.example",
+        "KASM_USER": "ada",
+        "KASM_USER_ID": stage.user_id,
+    }
+
+
+async def test_100_launches_on_room_for_10_tell_the_other_90_why(stage: Stage):
+    users = [await rows.user(stage.db, f"user-{number}", stage.group_id) for number in range(100)]
+    results = await asyncio.gather(*(stage.launch(user_id=user_id) for user_id in users), return_exceptions=True)
+    errors = [result for result in results if isinstance(result, NoResources)]
+    assert (len(results) - len(errors), len(errors)) == (10, 90)
+    assert all("agent-1" in error.message for error in errors)
+    assert any("agent-1 has 0 of 10 cores free, 1 are needed" in error.message for error in errors)
+    ledger = await stage.db.fetch("SELECT outcome, count(*) AS number FROM launches GROUP BY outcome ORDER BY outcome")
+    assert [(row["outcome"], row["number"]) for row in ledger] == [("failed", 90), ("on_demand", 10)]
+
+
+async def test_everybody_who_waits_is_told_after_the_commit_and_no_whole_round_is_asked_for(stage: Stage):
+    config_id = await stage.pool()
+    async with stage.db.connection() as connection:
+        await connection.execute("LISTEN greenroom")
+        result = await stage.launch()
+        heard = {n.payload async for n in connection.notifies(timeout=20, stop_after=3)}
+        await connection.execute("UNLISTEN *")
+    assert heard == {f"agent:{stage.agent_id}", f"session:{result.session_id}", f"staging:{config_id}"}

@@ -1,0 +1,141 @@
+"""What a launch is refused for, and what of the request and its user goes along with the session."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import LiteralString
+
+import msgspec
+import pytest
+from tests.database.launch_stage import SECRETS, Stage, stage_on
+
+from greenroom.core.errors import (
+    Forbidden,
+    GreenroomError,
+    IdempotencyMismatch,
+    Invalid,
+    NoResources,
+    NotFound,
+    ProfileInUse,
+    Refused,
+    SessionLimit,
+)
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.db.database import Database
+from greenroom.manager.checkin.answers import spec_with_secrets
+
+
+@pytest.fixture
+async def stage(db: Database) -> Stage:
+    return await stage_on(db)
+
+
+async def test_the_limit_comes_first(stage: Stage):
+    await stage.setting(max_kasms_per_user=1)
+    await stage.pool(2)
+    await stage.launch()
+    await stage.db.write("UPDATE agents SET status = 'missing'")
+    with pytest.raises(SessionLimit):
+        await stage.launch()
+
+
+async def test_an_idempotency_key_gives_the_same_session_and_token(stage: Stage):
+    results = await asyncio.gather(*(stage.launch(idempotency_key="k") for _ in range(6)))
+    assert len({(result.session_id, result.token) for result in results}) == 1
+    assert sum(not result.repeated for result in results) == 1
+    with pytest.raises(IdempotencyMismatch):
+        await stage.launch(idempotency_key="k", kasm_url="https://other.example")
+    assert (await stage.launch()).session_id != results[0].session_id
+
+
+@pytest.mark.parametrize(
+    ("change", "error"),
+    [
+        ("UPDATE users SET disabled = true", Forbidden),
+        ("UPDATE users SET locked = true", Forbidden),
+        ("DELETE FROM group_images", Forbidden),
+        ("UPDATE images SET enabled = false", Refused),
+        ("UPDATE agents SET enabled = false", NoResources),
+    ],
+)
+async def test_refusals(stage: Stage, change: LiteralString, error: type[GreenroomError]):
+    await stage.db.write(change)
+    with pytest.raises(error):
+        await stage.launch()
+    assert await stage.db.fetch("SELECT 1 FROM sessions") == []
+
+
+async def test_an_unknown_workspace(stage: Stage):
+    with pytest.raises(NotFound):
+        await stage.launch(image_id=stage.zone_id)
+
+
+@pytest.mark.parametrize("name", ["KASM_USER", "KASM_SVC_UPLOADS", "VNC_PW"])
+async def test_a_launch_cannot_set_our_variables(stage: Stage, name: str):
+    with pytest.raises(Invalid, match=name):
+        await stage.launch(environment={name: "1"})
+
+
+async def test_ssh_keys_travel_encrypted_to_the_agent_alone(stage: Stage):
+    private = "-----BEGIN OPENSSH PRIVATE KEY-----\nabc\n-----END OPENSSH PRIVATE KEY-----\n"
+    await stage.setting(inject_ssh_keys=True)
+    await stage.db.write(
+        "INSERT INTO user_attributes (user_id, ssh_public_key, ssh_private_key_encrypted) VALUES (%s, %s, %s)",
+        (stage.user_id, "ssh-ed25519 AAAA", SECRETS.encrypt(private)),
+    )
+    await stage.pool()
+    assert not (await stage.launch()).staged
+    row = await stage.db.fetch_one("SELECT s.*, to_jsonb(s)::text AS seen FROM sessions s WHERE user_id IS NOT NULL")
+    assert row is not None
+    assert "PRIVATE KEY" not in row["seen"]
+    assert "files" not in row["spec"]
+    spec = msgspec.convert(spec_with_secrets(row, SECRETS), SessionSpec)
+    assert {file.path.rpartition("/")[2]: file.content for file in spec.files} == {
+        "id_ed25519": private,
+        "id_ed25519.pub": "ssh-ed25519 AAAA\n",
+        "authorized_keys": "ssh-ed25519 AAAA\n",
+    }
+    assert spec.hash() == row["spec_hash"]
+    assert await stage.db.fetch("SELECT 1 FROM logs WHERE message || details::text LIKE '%%PRIVATE%%'") == []
+
+
+async def test_without_the_setting_no_key_leaves_the_attributes(stage: Stage):
+    await stage.db.write(
+        "INSERT INTO user_attributes (user_id, ssh_public_key) VALUES (%s, 'ssh-rsa AAAA')", (stage.user_id,)
+    )
+    await stage.launch()
+    row = await stage.db.fetch_one("SELECT files_encrypted FROM sessions")
+    assert row == {"files_encrypted": None}
+
+
+@pytest.mark.parametrize("staged", [False, True])
+async def test_a_viewer_is_told_when_to_give_a_sign_of_life(stage: Stage, staged: bool):
+    await stage.setting(keepalive_interval=200, keepalive_expiration=100, idle_disconnect=1.5)
+    if staged:
+        await stage.pool()
+    session_id = (await stage.launch()).session_id
+    row = await stage.db.fetch_one("SELECT client_settings FROM sessions WHERE session_id = %s", (session_id,))
+    assert row is not None
+    assert (row["client_settings"]["keepalive_interval"], row["client_settings"]["idle_disconnect"]) == (50, 1.5)
+
+
+async def test_a_profile_is_one_sessions_at_a_time(stage: Stage):
+    await stage.db.write("UPDATE images SET persistent_profile_path = '/profiles/{user_id}'")
+    await stage.setting(allow_persistent_profile=True, max_kasms_per_user=9)
+    first = await stage.launch()
+    results = await asyncio.gather(*(stage.launch() for _ in range(3)), return_exceptions=True)
+    assert [type(result) for result in results] == [ProfileInUse] * 3
+    assert len(await stage.rows_of_log("launch-refused")) == 1, "the same of the same user is told once a minute"
+    rows = await stage.db.fetch("SELECT profile_path, persistent_profile_mode, status FROM sessions")
+    assert rows == [
+        {"profile_path": f"/profiles/{stage.user_id}", "persistent_profile_mode": "Enabled", "status": "requested"}
+    ]
+    without = await stage.launch(persistent_profile_mode="Disabled")
+    rows = await stage.db.fetch("SELECT profile_path FROM sessions WHERE session_id = %s", (without.session_id,))
+    assert rows == [{"profile_path": None}]
+    await stage.db.write("UPDATE sessions SET status = 'deleting' WHERE session_id = %s", (first.session_id,))
+    again = await stage.launch(persistent_profile_mode="Reset")
+    rows = await stage.db.fetch(
+        "SELECT persistent_profile_mode FROM sessions WHERE session_id = %s", (again.session_id,)
+    )
+    assert rows == [{"persistent_profile_mode": "Reset"}]

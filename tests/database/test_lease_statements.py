@@ -1,0 +1,165 @@
+"""The statements of the lease, one by one on a real PostgreSQL: what an old term may still do (PROTOCOLS §1)."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import psycopg
+import pytest
+from tests.support.managers import eventually, lease
+
+from greenroom.core.errors import LeaseLost
+from greenroom.core.fleet.lease import election_reason
+from greenroom.db.database import Database
+from greenroom.db.fleet.leases import Fence, evict, guarded, lease_connection
+from greenroom.db.fleet.managers import adopt, set_enabled
+
+
+@pytest.fixture
+async def zone(db: Database) -> int:
+    await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
+    row = await db.fetch_one("SELECT zone_key FROM zones")
+    assert row is not None
+    return int(row["zone_key"])
+
+
+async def test_renewing_and_resigning_an_old_term_change_nothing_even_for_the_same_holder(
+    db: Database, dsn: str, zone: int
+):
+    """R7."""
+    holder = str(uuid.uuid4())
+    me = await adopt(db, "me", "default", "host", "1")
+    async with lease_connection(dsn, "test", zone, holder) as connection:
+        assert await connection.take(me.manager_id, 0, 6) == 1
+        assert await connection.renew(1, 6)
+        assert not await connection.renew(0, 6)
+        assert not await connection.renew(2, 6)
+        assert not await connection.resign(0)
+        assert (await lease(db))["primary"] == "me"
+        assert await connection.raise_term(1, 8)
+        assert not await connection.renew(1, 6)
+        assert await connection.renew(8, 6)
+
+
+async def test_a_renewal_on_another_connection_changes_nothing(db: Database, dsn: str, zone: int):
+    holder = str(uuid.uuid4())
+    me = await adopt(db, "me", "default", "host", "1")
+    async with (
+        lease_connection(dsn, "test", zone, holder) as first,
+        lease_connection(dsn, "test", zone, holder) as second,
+    ):
+        assert await first.take(me.manager_id, 0, 6) == 1
+        assert not await second.renew(1, 6)
+
+
+async def test_who_was_cut_off_before_its_election_was_said_took_over_from_nobody(db: Database, dsn: str, zone: int):
+    """A PostgreSQL that dies cuts connections one by one: a follower may get the lease in it, and say so nowhere."""
+    one, other = [await adopt(db, name, "default", "host", "1") for name in ("one", "other")]
+    async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
+        assert await connection.take(one.manager_id, 0, 30) == 1
+        assert await connection.settle(one.manager_id) is None
+    holder = str(uuid.uuid4())
+    async with lease_connection(dsn, "test", zone, holder) as connection:
+        assert await connection.take(other.manager_id, 0, 30) == 2
+    async with lease_connection(dsn, "test", zone, holder) as connection:
+        assert await connection.take(other.manager_id, 2, 30) == 2
+        assert election_reason(await connection.settle(other.manager_id)) == (
+            "the process of one, or its connection to the database, ended"
+        )
+    async with lease_connection(dsn, "test", zone, holder) as connection:
+        assert await connection.take(other.manager_id, 2, 30) == 2
+        before = await connection.settle(other.manager_id)
+        assert election_reason(before) == "it held the role before and came back first"
+
+
+async def test_guarded_writes_need_the_living_term(db: Database, dsn: str, zone: int):
+    holder = str(uuid.uuid4())
+    me = await adopt(db, "me", "default", "host", "1")
+    async with lease_connection(dsn, "test", zone, holder) as connection:
+        await connection.take(me.manager_id, 0, 30)
+        async with guarded(db, Fence(zone, holder, 1)):
+            pass
+        for wrong in (Fence(zone, holder, 2), Fence(zone, str(uuid.uuid4()), 1)):
+            with pytest.raises(LeaseLost):
+                async with guarded(db, wrong):
+                    pass
+        assert await connection.renew(1, 0.1)
+        await asyncio.sleep(0.3)
+        with pytest.raises(LeaseLost, match="Term 1 is over"):
+            async with guarded(db, Fence(zone, holder, 1)):
+                pass
+
+
+async def test_a_disabled_manager_cannot_take_the_lease_and_keeps_no_lock(db: Database, dsn: str, zone: int):
+    me = await adopt(db, "me", "default", "host", "1")
+    await adopt(db, "other", "default", "host", "1")
+    await set_enabled(db, me.manager_id, enabled=False)
+    async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
+        assert await connection.take(me.manager_id, 0, 6) is None
+        assert await db.fetch("SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND classid = 71") == []
+
+
+async def test_waiting_for_a_manager_that_lives_is_no_error_and_leaves_nothing_behind(
+    db: Database, dsn: str, zone: int
+):
+    """Errors that reach a client are written to PostgreSQL's log: one each second from every follower."""
+    me = await adopt(db, "me", "default", "host", "1")
+    other = await adopt(db, "other", "default", "host", "1")
+    before = str(uuid.uuid4())
+    async with (
+        lease_connection(dsn, "first", zone, str(uuid.uuid4())) as first,
+        lease_connection(dsn, "second", zone, before) as second,
+        await psycopg.AsyncConnection.connect(dsn, autocommit=True, options="-c lock_timeout=200ms") as old,
+    ):
+        assert await first.take(me.manager_id, 0, 30) == 1
+        assert await second.take(other.manager_id, 0, 30) == 0
+        with pytest.raises(psycopg.errors.LockNotAvailable):  # one of the version before
+            await old.execute("SELECT lease_take_v1(%s, %s, %s, 0, '30 s')", (zone, before, other.manager_id))
+        (left,) = await db.fetch("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 71")
+        assert left["count"] == 1, "that of the Primary"
+        held_back = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'second' AND backend_xmin IS NOT NULL"
+        assert await db.fetch(held_back) == [], "VACUUM is not held up"
+        await first.resign(1)
+        assert await evict(db, zone) == 1
+        assert await second.take(other.manager_id, 0, 30) == 2
+
+
+async def test_only_the_connection_of_a_holder_whose_lease_is_over_is_ended(db: Database, dsn: str, zone: int):
+    me = await adopt(db, "me", "default", "host", "1")
+    async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
+        await connection.take(me.manager_id, 0, 30)
+        assert await evict(db, zone) == 0
+        assert await connection.renew(1, 0.1)
+        await asyncio.sleep(0.3)
+        assert await evict(db, zone) == 1
+        with pytest.raises(psycopg.OperationalError):
+            await connection.renew(1, 6)
+    assert await evict(db, zone) == 0
+
+
+async def test_a_connection_that_is_just_taking_the_lease_is_not_ended(db: Database, dsn: str, zone: int):
+    """Everybody evicts at once when a Primary resigns: the Manager with the lock by then must not be hit."""
+    me = await adopt(db, "me", "default", "host", "1")
+    async with lease_connection(dsn, "test", zone, str(uuid.uuid4())) as connection:
+        async with db.transaction() as blocking:
+            await blocking.execute("SELECT 1 FROM managers FOR UPDATE")
+            taking = asyncio.create_task(connection.take(me.manager_id, 0, 6))
+
+            async def has_lock() -> bool:
+                return bool(await db.fetch("SELECT 1 FROM pg_locks WHERE classid = 71 AND granted"))
+
+            await eventually(has_lock)
+            assert await evict(db, zone) == 0
+        assert await taking == 1
+
+
+async def test_a_connection_that_keeps_the_lock_and_does_nothing_is_ended(db: Database, dsn: str, zone: int):
+    async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as stuck:
+        await stuck.execute("SELECT pg_advisory_lock(71, %s)", (zone,))
+        assert await evict(db, zone) == 0
+
+        async def ended() -> bool:
+            return await evict(db, zone) == 1
+
+        await eventually(ended)

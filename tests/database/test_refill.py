@@ -1,0 +1,130 @@
+"""Refill begins when a session is assigned, and does not wait for the Primary's next round."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from tests.database.pool_stage import staged
+from tests.support.managers import Fleet, eventually, manager_here, primary_is, told
+
+from greenroom.core.session.observations import Move
+from greenroom.core.session.states import ObservedState, SessionStatus, Want, sources_of
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet.managers import ManagerRow
+from greenroom.db.session.observations import Observation, ReportedSession
+from greenroom.manager.checkin.observations import Observations
+from greenroom.manager.moves import Decision, Outcome
+from greenroom.manager.tasks import pools
+from greenroom.manager.tasks.pools import run_pools
+from greenroom.manager.tasks.rounds import Refill
+from greenroom.testing import rows
+
+
+async def test_an_assigned_session_is_replaced_before_the_next_round(fleet: Fleet, db: Database):
+    found = await db.fetch("SELECT zone_id::text FROM zones")
+    await db.write("UPDATE zones SET allow_origin_domain = '127.0.0.1', upstream_auth_address = '127.0.0.1:8443'")
+    zone_id, image_id = found[0]["zone_id"], await rows.image(db)
+    await rows.agent(db, zone_id)
+
+    async def pooled(status: str) -> bool:
+        row = await db.fetch_one(
+            "SELECT count(*) AS number FROM sessions WHERE user_id IS NULL AND status = %s", (status,)
+        )
+        return row == {"number": 3}
+
+    async with manager_here(fleet, guardian_interval_s=60, unhealthy_after_s=120):
+        await primary_is(db, "one")
+        config_id = await rows.staging_config(db, zone_id, image_id)
+        await db.notify(f"staging:{config_id}")
+        await eventually(lambda: pooled("requested"))
+        user_id = await rows.user(db, "ada")
+        for _ in range(3):  # the rounds of an election are over by then
+            await db.write("UPDATE sessions SET status = 'running', started = created, user_id = %s", (user_id,))
+            await db.notify("staging:no-uuid", f"staging:{config_id}")
+            await eventually(lambda: pooled("requested"))
+
+
+async def test_a_plan_is_followed_by_another_one_only_where_that_may_find_more_to_do(db: Database, tmp_path: Path):
+    stage = await staged(db, tmp_path)
+    named = f"staging:{stage.config_id}"
+    heard = await told(db, run_pools(stage.ctx))
+    assert "staging:" in heard, "pages look again"
+    assert named not in heard, "three sessions were created; now they start"
+    await stage.settle()
+    await db.write("UPDATE staging_configs SET num_sessions = 1")
+    assert named in await told(db, run_pools(stage.ctx)), "what had to go first may have been in the way"
+    await stage.settle()
+    await db.write("UPDATE staging_configs SET num_sessions = 40")
+    await db.write("UPDATE agent_capacity SET cores = 1000, memory = 1::bigint << 50")
+    assert named in await told(db, run_pools(stage.ctx)), "more than are created at once are missing"
+
+
+async def test_a_plan_that_hangs_is_given_up_and_the_pool_is_planned_when_it_is_named_again(
+    db: Database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    stage = await staged(db, tmp_path)
+    hangs = asyncio.Event()
+
+    async def hang_once(name: str) -> None:
+        if not hangs.is_set():
+            hangs.set()
+            await asyncio.Event().wait()
+
+    monkeypatch.setattr(pools, "stop", hang_once)
+    refill = Refill(lambda: stage.ctx, most_s=3)  # more than a plan needs on a busy machine
+    running = asyncio.create_task(refill.run())
+    refill.want(stage.config_id)
+    await hangs.wait()
+    assert await stage.statuses() == {}
+    refill.want(stage.config_id)
+
+    async def filled() -> bool:
+        return await stage.statuses() == {"requested": 3}
+
+    await eventually(filled)
+    running.cancel()
+
+
+@pytest.mark.parametrize(
+    ("status", "user_id", "expected"),
+    [
+        ("starting", None, set[str]()),
+        ("running", None, {"staging:c"}),
+        ("running", "u", set[str]()),
+        ("failed", None, {"staging:c", "zone:1"}),
+        ("failed", "u", {"zone:1"}),
+    ],
+)
+async def test_the_primary_is_told_of_what_it_may_act_on(
+    db: Database, status: str, user_id: str | None, expected: set[str]
+):
+    to = SessionStatus(status)
+    before = ReportedSession(
+        session_id="s",
+        status=SessionStatus.REQUESTED,
+        want=Want.RUNNING,
+        generation=1,
+        agent_id="a",
+        assignment_state=None,
+        user_id=user_id,
+        staging_config_id="c",
+    )
+    seen = Observation(session_id="s", generation=1, state=ObservedState.RUNNING, agent_id="a", incarnation=1, seq=1)
+    move = Move(session_id="s", to=to, sources=sources_of(to), reason="it is so")
+    me = ManagerRow(
+        manager_id="m",
+        manager_key=1,
+        instance_id="one",
+        enabled=True,
+        zone_id="z",
+        zone_key=1,
+        zone_name="eu",
+        installation_id="i",
+    )
+    observations = Observations(db, me, LogWriter(db, "manager"))
+    assert await told(
+        db, observations.announce(Outcome(moved=[Decision(before, seen, move)], touched={"s"}))
+    ) == expected | {"session:s"}

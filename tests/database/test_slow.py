@@ -1,0 +1,137 @@
+"""Slow is not broken (ADR 31): what an Agent says of its lateness reaches the deadlines, and what follows from them."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg.types.json import Jsonb
+from tests.database.failing_launches import Stage, staged_in
+from tests.support.agents import joined
+from tests.support.managers import Fleet, eventually, manager_here
+
+from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.db.database import Database
+from greenroom.manager.tasks.context import RoundEvents
+from greenroom.manager.tasks.deadlines import run_deadlines, run_recovered
+from greenroom.manager.tasks.replacement import run_successors
+
+LATE = Lateness(own_s=0.4, queue=20.0)
+
+
+@pytest.fixture
+async def stage(db: Database, tmp_path: Path) -> Stage:
+    return await staged_in(db, tmp_path, "eu")
+
+
+async def agents_say(stage: Stage, lateness: Lateness, ago_s: float = 0.0) -> None:
+    """What all Agents said of themselves, and when they were heard of last."""
+    await stage.db.write(
+        "UPDATE agents SET lateness = %s, last_reported = clock_timestamp() - make_interval(secs => %s)",
+        (Jsonb(asdict(lateness)), ago_s),
+    )
+
+
+async def waited(stage: Stage, session_id: str, seconds: float) -> dict[str, Any]:
+    """What becomes of a session that has been what it is for so long."""
+    await stage.db.write(
+        "UPDATE sessions SET status_changed = clock_timestamp() - make_interval(secs => %s) WHERE session_id = %s",
+        (seconds, session_id),
+    )
+    await run_deadlines(stage.ctx, RoundEvents(stage.ctx.logs, "eu"))
+    return await stage.row(session_id)
+
+
+async def recover(stage: Stage) -> None:
+    await run_recovered(stage.ctx, RoundEvents(stage.ctx.logs, "eu"))
+
+
+async def test_an_agent_says_how_late_it_is(db: Database, dsn: str, tmp_path: Path):
+    await db.write("INSERT INTO zones (zone_name) VALUES ('default')")
+    async with manager_here(Fleet(dsn, tmp_path)) as door:
+        agent = await joined(db, door)
+        await agent.check_in(lateness=LATE)
+
+        async def stored() -> bool:
+            (row,) = await db.fetch("SELECT lateness FROM agents")
+            return row["lateness"] == asdict(LATE)
+
+        await eventually(stored)
+
+
+async def test_a_hand_over_has_more_time_on_an_agent_that_is_late_and_is_heard_of(stage: Stage):
+    first = (await stage.launch()).session_id
+    await agents_say(stage, LATE)
+    assert (await waited(stage, first, 19))["status"] == "assigning"
+    await agents_say(stage, LATE, ago_s=8)
+    frozen = await waited(stage, first, 3)
+    assert (frozen["status"], frozen["slow"]) == ("failed", False)
+    assert frozen["set_aside_reason"].endswith("did not acknowledge the hand-over within 3.0 s")
+
+
+async def test_what_took_too_long_even_so_was_slow(stage: Stage):
+    first = (await stage.launch()).session_id
+    await agents_say(stage, LATE)
+    late = await waited(stage, first, 21)
+    assert (late["status"], late["slow"]) == ("failed", True)
+    assert "10.0 times as long as on a quiet host" in late["set_aside_reason"]
+
+
+async def test_a_start_has_its_time_from_its_last_step_on_and_none_that_painted_is_thrown_away(stage: Stage):
+    session_id = await stage.launch_on_demand()
+    await agents_say(stage, ON_TIME)
+    step = "INSERT INTO session_steps (session_id, name) VALUES (%s, %s)"
+    await stage.db.write(step, (session_id, "started"))
+    assert (await waited(stage, session_id, 130))["status"] == "starting"
+    await stage.db.write(step, (session_id, "painted"))
+    assert (await waited(stage, session_id, 3600))["status"] == "starting"
+    await stage.db.write("UPDATE agents SET status = 'missing'")
+    assert (await waited(stage, session_id, 3600))["status"] == "failed", "its Agent is away"
+
+
+async def test_a_slow_start_rests_and_does_not_begin_anew_on_the_same_machine(stage: Stage):
+    session_id = await stage.launch_on_demand()
+    await stage.db.write("UPDATE agents SET machine_id = 'one'")
+    await agents_say(stage, LATE)
+    assert (await waited(stage, session_id, 601))["slow"]
+    await run_successors(stage.ctx)
+    assert (await stage.row(session_id))["awaits_successor"], "it rests"
+    await stage.db.write("UPDATE sessions SET status_changed = clock_timestamp() - interval '8 s' WHERE slow")
+    await run_successors(stage.ctx)
+    row = await stage.row(session_id)
+    assert row["gave_up"]
+    assert "Zone eu has no other Agent on another machine" in row["error"]
+
+
+async def test_a_slow_start_begins_anew_on_another_machine(stage: Stage):
+    session_id = await stage.launch_on_demand()
+    await stage.db.write("UPDATE agents SET machine_id = hostname")
+    await agents_say(stage, LATE)
+    here = await stage.hostname_of(session_id)
+    assert (await waited(stage, session_id, 601))["slow"]
+    await stage.db.write("UPDATE sessions SET status_changed = clock_timestamp() - interval '8 s' WHERE slow")
+    await run_successors(stage.ctx)
+    other = await stage.successor_of(session_id)
+    assert {here, await stage.hostname_of(str(other["session_id"]))} == {"agent-1", "agent-2"}
+
+
+@pytest.mark.parametrize("slow", [True, False])
+async def test_what_was_set_aside_for_slowness_ends_when_it_answers_again(stage: Stage, slow: bool):
+    first = (await stage.launch()).session_id
+    await stage.fails(first)
+    await stage.db.write("UPDATE sessions SET slow = %s WHERE session_id = %s", (slow, first))
+    await run_successors(stage.ctx)
+    await recover(stage)
+    aside = await stage.row(first)
+    assert (aside["status"], aside["claimable"]) == ("failed", False), "it has not answered yet"
+    await stage.db.write(
+        "INSERT INTO session_observed (session_id, agent_id, incarnation, seq, generation, state, usable)"
+        " VALUES (%s, %s, 1, 1, %s, 'running', true)",
+        (first, aside["agent_id"], aside["generation"]),
+    )
+    await recover(stage)
+    after = await stage.row(first)
+    assert (after["status"], after["want"]) == (("deleting", "absent") if slow else ("failed", "running"))
+    assert not after["claimable"]

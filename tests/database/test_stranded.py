@@ -1,0 +1,152 @@
+"""A session that a user waits for is stranded on an Agent that is missing: it is started elsewhere, if that can be."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import LiteralString
+
+import pytest
+from psycopg.types.json import Jsonb
+from tests.database.failing_launches import Stage, staged_in
+
+from greenroom.db.database import Connection, Database
+from greenroom.db.diagnostics.invariants import INVARIANTS, broken
+from greenroom.db.fleet.checkin import read_desired
+from greenroom.db.launch import replacement
+from greenroom.db.session import views
+from greenroom.manager.tasks.replacement import run_orphaned_starts, run_successors
+from greenroom.manager.tasks.rounds import PrimaryRounds
+
+
+@pytest.fixture
+async def stage(db: Database, tmp_path: Path) -> Stage:
+    return await staged_in(db, tmp_path, "eu")
+
+
+async def strand(stage: Stage, status: LiteralString = "requested") -> str:
+    """A session for the user, whose Agent is not heard any more; its id."""
+    session_id = await stage.launch_on_demand()
+    await stage.db.write("UPDATE sessions SET status = %s WHERE session_id = %s", (status, session_id))
+    await silence(stage, session_id)
+    return session_id
+
+
+async def silence(stage: Stage, session_id: str) -> None:
+    await stage.db.write(
+        "UPDATE agents SET status = 'missing', last_reported = clock_timestamp() - interval '17 seconds'"
+        " WHERE agent_id = (SELECT agent_id FROM sessions WHERE session_id = %s)",
+        (session_id,),
+    )
+
+
+async def is_where_it_was(stage: Stage, session_id: str) -> bool:
+    row = await stage.row(session_id)
+    made = await stage.db.fetch("SELECT 1 FROM sessions WHERE launch_id = %s", (row["launch_id"],))
+    return row["superseded_by"] is None and str(row["user_id"]) == stage.user_id and len(made) == 1
+
+
+@pytest.mark.parametrize("status", ["requested", "starting"])
+async def test_it_is_started_on_another_agent_and_its_own_is_told_to_end_it(stage: Stage, status: LiteralString):
+    first = await strand(stage, status)
+    before = await stage.hostname_of(first)
+    await run_orphaned_starts(stage.ctx)
+    old, new = await stage.row(first), await stage.successor_of(first)
+    assert {before, await stage.hostname_of(str(new["session_id"]))} == {"agent-1", "agent-2"}
+    assert (new["status"], str(new["user_id"]), new["idempotency_key"]) == ("requested", stage.user_id, "k")
+    assert (old["status"], old["want"], old["user_id"], old["idempotency_key"]) == ("deleting", "absent", None, None)
+    assert "its Agent was not heard of for 17 s" in old["ended_reason"]
+    (told,) = [row for row in await read_desired(stage.db, str(old["agent_id"])) if row["session_id"] == first]
+    assert (told["want"], told["user_id"], told["generation"]) == ("absent", None, 2)
+    assert (await views.get_session(stage.db, first))["session_id"] == new["session_id"]
+    assert [step[1:] for step in (await stage.steps(str(new["session_id"])))[-3:]] == [
+        (before, True, None),
+        (before, False, "start_failed"),
+        (await stage.hostname_of(str(new["session_id"])), True, None),
+    ]
+    assert [what for one in INVARIANTS if one.code != "I2" for what in await broken(stage.db, one)] == []
+    await run_orphaned_starts(stage.ctx)
+    assert (await stage.row(str(new["session_id"])))["superseded_by"] is None
+
+
+async def test_a_round_finds_the_agent_missing_and_starts_the_session_elsewhere(stage: Stage):
+    first = await strand(stage)
+    await stage.db.write("UPDATE agents SET status = 'running'")
+    await PrimaryRounds().run(stage.ctx)
+    assert (await stage.successor_of(first))["status"] == "requested"
+
+
+async def test_where_nobody_else_takes_it_it_waits_for_its_agent_and_is_given_up_at_its_deadline(stage: Stage):
+    first = await strand(stage)
+    await stage.db.write("UPDATE agents SET draining = true WHERE status = 'running'")
+    await run_orphaned_starts(stage.ctx)
+    assert await is_where_it_was(stage, first)
+    assert ((await stage.row(first))["status"], (await stage.row(first))["gave_up"]) == ("requested", False)
+    await stage.db.write("UPDATE sessions SET status = 'failed', error = 'late' WHERE session_id = %s", (first,))
+    await run_successors(stage.ctx)
+    assert (await stage.row(first))["gave_up"]
+
+
+async def test_its_silence_is_among_the_causes_where_the_other_start_fails_too(stage: Stage):
+    first = await strand(stage)
+    before = await stage.hostname_of(first)
+    await run_orphaned_starts(stage.ctx)
+    second = str((await stage.row(first))["superseded_by"])
+    await stage.start_fails(second, "No such file.")
+    assert f"Before that: {before}: its Agent was not heard of for 17 s." in (await stage.row(second))["error"]
+
+
+AGENT_RETURNS: LiteralString = (
+    "UPDATE agents SET status = 'running' WHERE agent_id = (SELECT agent_id FROM sessions WHERE session_id = %s)"
+)
+PROFILE = Jsonb([{"source": "/profiles/ada", "target": "/home/kasm-user", "profile": "Enabled"}])
+
+
+@pytest.mark.parametrize(
+    ("change", "values"),
+    [
+        ("UPDATE sessions SET started = clock_timestamp() WHERE session_id = %s", ()),
+        ("UPDATE sessions SET status = 'running', started = clock_timestamp() WHERE session_id = %s", ()),
+        (AGENT_RETURNS, ()),
+        ("UPDATE sessions SET spec = jsonb_set(spec, '{mounts}', %s) WHERE session_id = %s", (PROFILE,)),
+    ],
+    ids=["it is resumed, its disk is there", "it is used", "its Agent is heard", "its profile may be open there"],
+)
+async def test_it_stays_where_it_is(stage: Stage, change: LiteralString, values: tuple[Jsonb, ...]):
+    first = await strand(stage, "starting")
+    await stage.db.write(change, (*values, first))
+    await run_orphaned_starts(stage.ctx)
+    assert await is_where_it_was(stage, first)
+
+
+async def test_nothing_is_concluded_while_it_is_quiet(stage: Stage):
+    first = await strand(stage)
+    await run_orphaned_starts(replace(stage.ctx, quiet=True))
+    assert await is_where_it_was(stage, first)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "UPDATE sessions SET status = 'running', started = clock_timestamp() WHERE session_id = %s",
+        "UPDATE sessions SET status = 'deleting', want = 'absent' WHERE session_id = %s",
+        AGENT_RETURNS,
+    ],
+    ids=["it is usable after all", "its user deleted it", "its Agent is back"],
+)
+async def test_what_changed_while_another_one_was_looked_for_has_no_other_one_and_reserves_nothing(
+    stage: Stage, change: LiteralString, monkeypatch: pytest.MonkeyPatch
+):
+    first = await strand(stage)
+    reserved = await stage.reserved()
+    lock_user = replacement.lock_user
+
+    async def changes_meanwhile(connection: Connection, user_id: str) -> None:
+        await stage.db.write(change, (first,))
+        await lock_user(connection, user_id)
+
+    monkeypatch.setattr(replacement, "lock_user", changes_meanwhile)
+    await run_orphaned_starts(stage.ctx)
+    assert await is_where_it_was(stage, first)
+    assert await stage.reserved() == reserved
+    assert stage.ctx.tasks.failures.tasks == []

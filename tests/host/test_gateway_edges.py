@@ -1,0 +1,398 @@
+"""Streams of another host: through the web gateway to the edge gateway beside the Agent, or directly to that.
+
+Both gateways run alone and keep their plans themselves; the edge is at 127.0.0.2, as if that were another machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import ssl
+import subprocess
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+from tests.support.gateways import STARTED_S, World, answers, give, make_world, raw, said
+from tests.support.played import AGENT_ID, ANN, ROUTE, serve
+from websockets.asyncio.client import connect
+from websockets.exceptions import InvalidStatus
+from websockets.typing import Origin
+
+from greenroom.core.fleet.addresses import edge_name
+from greenroom.gateway.nginx_process import nginx_processes, send
+from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
+from greenroom.testing.ports import free_port
+from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+EDGE_HOST = "127.0.0.2"
+
+
+@dataclass
+class Hosts:
+    """A web gateway and an edge gateway, with the world around them."""
+
+    world: World
+    authority: Authority
+    edge_port: int
+    web: subprocess.Popen[bytes] | None = None
+    edge: subprocess.Popen[bytes] | None = None
+
+    @property
+    def edge_url(self) -> str:
+        return f"https://{EDGE_HOST}:{self.edge_port}"
+
+    @property
+    def edge_dir(self) -> Path:
+        return self.world.folder / "edge-files"
+
+    def folder(self, name: str) -> Path:
+        return self.world.folder / name
+
+    def fleet(self, **changes: Any) -> Fleet:
+        edge = EdgeGateway(route=ROUTE, url=self.edge_url)
+        return Fleet(**{"authority": self.authority.certificate, "edges": (edge,), **changes})
+
+    def certify(self, name: str = edge_name(ROUTE), authority: Authority | None = None) -> None:
+        """Give the edge a certificate."""
+        key = new_key()
+        signed = (authority or self.authority).sign(key.public_key(), [name, EDGE_HOST], 1, datetime.now(UTC))
+        for file, text in (("edge.key", key_text(key)), ("edge.pem", signed)):
+            part = self.edge_dir / f"{file}.new"
+            part.write_text(text)
+            give(part, self.world.account)
+            part.replace(self.edge_dir / file)
+
+    def name_agent(self) -> None:
+        file = self.edge_dir / "agent_id"
+        file.write_text(f"{AGENT_ID}\n")
+        give(file, self.world.account)
+
+    def start_web(self, **settings: object) -> None:
+        world = self.world
+        self.web = world.launch_with(
+            **{
+                "GREENROOM_GATEWAY_DIR": self.folder("web"),
+                "GREENROOM_MAIN_LISTEN": world.plan["main_listen"],
+                "GREENROOM_STREAM_LISTEN": world.plan["stream_listen"],
+                "GREENROOM_PUBLIC_URL": world.main,
+                "GREENROOM_TLS_CERTIFICATE": world.folder / "cert.pem",
+                "GREENROOM_TLS_KEY": world.folder / "key.pem",
+                "GREENROOM_API_UPSTREAM": world.served["api"].address,
+                "GREENROOM_GATEWAY_CREDENTIAL_FILE": world.folder / "credential",
+                "GREENROOM_CONSOLE_DIR": world.folder / "console",
+                **settings,
+            }
+        )
+
+    def start_edge(self) -> None:
+        self.edge = self.world.launch_with(
+            GREENROOM_GATEWAY_PROFILE="edge",
+            GREENROOM_GATEWAY_DIR=self.folder("edge"),
+            GREENROOM_EDGE_DIR=self.edge_dir,
+            GREENROOM_STREAM_LISTEN=f"{EDGE_HOST}:{self.edge_port}",
+            GREENROOM_SERVED_HOSTS=f"127.0.0.1,localhost,{EDGE_HOST}",
+            GREENROOM_PUBLIC_URL=self.world.main,
+            GREENROOM_AGENT_UPSTREAM=self.world.served["agent"].address,
+        )
+
+    def direct_tls(self) -> ssl.SSLContext:
+        """Of a browser that trusts the fleet's authority."""
+        return ssl.create_default_context(cadata=self.authority.certificate)
+
+    def direct(self) -> httpx.AsyncClient:
+        client = httpx.AsyncClient(verify=self.direct_tls(), timeout=10, trust_env=False)
+        self.world.clients.append(client)
+        return client
+
+    async def edge_answers(self) -> bool:
+        assert self.edge is not None
+        assert self.edge.poll() is None, self.world.log()
+        try:
+            return (await self.direct().get(f"{self.edge_url}/health")).status_code == 200
+        except httpx.TransportError:
+            return False
+
+    async def status(self) -> int:
+        """Of Ann's page, through the web gateway; 0 while that does not answer."""
+        url, cookie = f"{self.world.stream}{self.world.path()}", {"Cookie": "greenroom_viewer=token-ann"}
+        try:
+            return (await self.world.client().get(url, headers=cookie)).status_code
+        except httpx.TransportError:
+            return 0
+
+    async def is_passed_on(self) -> bool:
+        return await self.status() == 200
+
+    async def end(self, process: subprocess.Popen[bytes] | None) -> None:
+        if process is not None and process.poll() is None:
+            process.terminate()
+            await asyncio.to_thread(process.wait, 15)
+
+    async def close(self) -> None:
+        await asyncio.gather(self.end(self.web), self.end(self.edge))
+        for folder in ("web", "edge"):
+            for process in nginx_processes(self.folder(folder)):
+                send(process.pid, signal.SIGKILL)
+        await self.world.close()
+
+
+@asynccontextmanager
+async def two_hosts() -> AsyncIterator[Hosts]:
+    """Everything but the gateways; the Agent of the edge has its files."""
+    hosts = Hosts(await make_world(), new_authority("fleet", datetime.now(UTC)), free_port())
+    for folder in ("web", "edge", "edge-files"):
+        hosts.folder(folder).mkdir(mode=0o700)
+        give(hosts.folder(folder), hosts.world.account)
+    hosts.world.api.fleet = hosts.fleet()
+    try:
+        yield hosts
+    finally:
+        await hosts.close()
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_hosts() -> AsyncIterator[Hosts]:
+    async with two_hosts() as hosts:
+        hosts.name_agent()
+        hosts.certify()
+        hosts.start_edge()
+        hosts.start_web()
+        await hosts.world.until(hosts.is_passed_on, STARTED_S)
+        yield hosts
+
+
+@pytest.fixture
+def hosts(shared_hosts: Hosts) -> Hosts:
+    shared_hosts.world.reset()
+    shared_hosts.world.api.fleet = shared_hosts.fleet()
+    return shared_hosts
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own_hosts() -> AsyncIterator[Hosts]:
+    async with two_hosts() as hosts:
+        yield hosts
+
+
+async def test_a_page_of_another_host_is_opened_through_the_web_gateway(hosts: Hosts):
+    world = hosts.world
+    client = world.client()
+    first = await client.get(f"{world.stream}{world.path()}?token=token-ann&x=1")
+    assert (first.status_code, first.headers["Location"]) == (303, f"{world.path()}?x=1")
+    assert first.headers["Set-Cookie"].startswith(f"greenroom_viewer=token-ann; Path={world.path()}; HttpOnly; Secure")
+    page = await client.get(f"{world.stream}{first.headers['Location']}")
+    headers = dict(page.json()["headers"])
+    assert page.json()["target"] == "/?x=1"
+    assert headers["host"] == world.plan["stream_listen"], "the address the browser has"
+    assert "cookie" not in headers
+    assert page.headers.get_list("Content-Security-Policy") == [page.headers["Content-Security-Policy"]]
+    assert world.main in page.headers["Content-Security-Policy"]
+    assert "Set-Cookie" not in page.headers
+
+
+async def test_a_websocket_goes_through_both_gateways(hosts: Hosts):
+    world = hosts.world
+    for base in (world.stream, world.main):
+        async with world.websocket(base, token="token-ann") as websocket:
+            assert dict((await said(websocket))["headers"])["authorization"] == "Basic a2FzbV91c2VyOnMzY3JldA=="
+            assert await answers(websocket)
+    assert f"The stream of session {ANN} was opened from 127.0.0.1 (as 127.0.0.1 says)" in world.openings
+
+
+async def test_a_viewer_is_refused_by_the_agent_of_that_host(hosts: Hosts):
+    world = hosts.world
+    refused = await world.client().get(f"{world.stream}{world.path()}", headers={"Cookie": "greenroom_viewer=wrong"})
+    assert (refused.status_code, refused.json()["error_message"]) == (401, "The token does not open this session.")
+    with pytest.raises(InvalidStatus) as found:
+        await world.websocket(world.stream, token="token-ann", origin="https://evil.example")
+    assert found.value.response.status_code == 403
+
+
+async def test_a_host_that_was_taken_over_gets_no_api_key_and_gives_no_cookie_but_the_viewers(hosts: Hosts):
+    """Its edge shows the right certificate, and answers what it likes."""
+    world, folder, route = hosts.world, hosts.folder("hostile"), "99999999"
+    path = f"/desktop/{route}/{ANN}/"
+    cookies = iter(
+        [
+            "__Host-greenroom=stolen; Path=/; Secure",
+            "greenroom_viewer=mine; Path=/; HttpOnly; Secure; SameSite=Strict",
+            f"greenroom_viewer=mine; Path={path}; Domain=example; HttpOnly; Secure; SameSite=Strict",
+            f"greenroom_viewer=mine; Path={path}; HttpOnly; Secure; SameSite=Strict",
+        ]
+    )
+
+    async def answer(request: Request) -> Response:
+        headers = {"Set-Cookie": next(cookies, ""), "X-Accel-Redirect": "/_gr/enter"}
+        return JSONResponse(dict(request.headers), headers=headers)
+
+    folder.mkdir()
+    key = new_key()
+    signed = hosts.authority.sign(key.public_key(), [edge_name(route)], 1, datetime.now(UTC))
+    (folder / "cert.pem").write_text(signed)
+    (folder / "key.pem").write_text(key_text(key))
+    served = await serve(Starlette(routes=[Route("/{rest:path}", answer)]), tls=folder)
+    try:
+        edge = EdgeGateway(route=route, url=f"https://{served.address}")
+        world.api.fleet = hosts.fleet(edges=(*hosts.fleet().edges, edge))
+        client, url = world.client(), f"{world.main}{path}"
+
+        async def is_known() -> bool:
+            return (await client.post(url)).status_code == 405  # by the hostile one, which answers to GET alone
+
+        await world.until(is_known)
+        shown = [
+            await client.get(url, headers={"Authorization": "Basic a2V5OnNlY3JldA==", "Cookie": "__Host-greenroom=x"})
+            for _ in range(4)
+        ]
+    finally:
+        await served.stop()
+    assert "authorization" not in shown[0].json()
+    assert "__Host-greenroom" not in shown[0].json().get("cookie", "")
+    given = [one.headers.get("Set-Cookie", "") for one in shown]
+    assert given == ["", "", "", f"greenroom_viewer=mine; Path={path}; HttpOnly; Secure; SameSite=Strict"]
+
+
+async def test_an_agent_that_moves_or_goes_is_followed_and_open_streams_go_on(hosts: Hosts):
+    world = hosts.world
+    async with world.websocket(world.stream, token="token-ann") as websocket:
+        await said(websocket)
+        world.api.fleet = hosts.fleet(edges=())
+
+        async def is_unknown() -> bool:
+            return await hosts.status() == 404
+
+        await world.until(is_unknown)
+        assert await answers(websocket)
+        world.api.fleet = hosts.fleet()
+        await world.until(hosts.is_passed_on)
+        assert await answers(websocket)
+
+
+async def test_without_proxy_connections_the_edge_is_opened_itself(hosts: Hosts):
+    """Cookies, origins and the frame hold there, too."""
+    world, client = hosts.world, hosts.direct()
+    edge = EdgeGateway(route=ROUTE, url=hosts.edge_url, direct=True)
+    longest = EdgeGateway(route="99999999", url=f"https://{'.'.join(['a' * 62] * 4)}:8443", direct=True)
+    world.api.fleet = hosts.fleet(edges=(edge, longest), direct=(DirectZone(hostname="desks.example", port=443),))
+    first = await client.get(f"{hosts.edge_url}{world.path()}?token=token-ann")
+    assert first.status_code == 303
+    assert f"Path={world.path()}; HttpOnly; Secure; SameSite=Strict" in first.headers["Set-Cookie"]
+    page = await client.get(f"{hosts.edge_url}{world.path()}")
+    assert page.status_code == 200
+    assert page.headers["Content-Security-Policy"] == f"frame-ancestors {world.main}", "the console frames it"
+
+    def websocket() -> connect:
+        return connect(
+            f"{hosts.edge_url.replace('https', 'wss')}{world.path()}websockify",
+            ssl=hosts.direct_tls(),
+            origin=Origin(hosts.edge_url),
+            additional_headers={"Cookie": "greenroom_viewer=token-ann"},
+            proxy=None,
+        )
+
+    with pytest.raises(InvalidStatus) as refused:
+        await websocket()
+    assert refused.value.response.status_code == 403, "not in the Allow Origin Domain"
+    world.table.put(
+        ANN, replace(world.spec, allow_origin=("127.0.0.1", EDGE_HOST)), world.served["ann"].address, "user-ann"
+    )
+    async with websocket() as opened:
+        await said(opened)
+        assert await answers(opened)
+
+    async def is_framed() -> bool:
+        console = await world.client().get(world.main)
+        frames = console.headers["Content-Security-Policy"].split("frame-src ")[1].split(";")[0].split()
+        return {hosts.edge_url, longest.url, "https://desks.example"} <= set(frames)
+
+    await world.until(is_framed)
+
+
+async def test_an_edge_serves_streams_of_its_own_agent_under_its_own_names_alone(hosts: Hosts):
+    client = hosts.direct()
+    assert (await client.get(f"{hosts.edge_url}/api/v1/sessions")).status_code == 404
+    assert (await client.get(f"{hosts.edge_url}/desktop/99999999/{ANN}/")).status_code == 404
+    status, _ = await raw(hosts.edge_url, f"GET {hosts.world.path()} HTTP/1.1\nHost: evil.example\nConnection: close")
+    assert status == 421
+
+
+async def test_the_last_word_of_the_api_counts_while_it_is_away(own_hosts: Hosts):
+    hosts = own_hosts
+    hosts.name_agent()
+    hosts.certify()
+    hosts.start_edge()
+    hosts.start_web()
+    await hosts.world.until(hosts.is_passed_on, STARTED_S)
+    await hosts.end(hosts.web)
+    await hosts.world.served["api"].stop()
+    hosts.start_web()
+    await hosts.world.until(hosts.is_passed_on, STARTED_S)  # Ann is known to the Agent
+
+
+async def test_only_the_agents_own_certificate_of_the_fleets_authority_is_trusted(own_hosts: Hosts):
+    hosts = own_hosts
+    world = hosts.world
+    hosts.name_agent()
+    hosts.certify(edge_name("99999999"))  # that of another Agent
+    hosts.start_edge()
+    hosts.start_web()
+
+    async def is_refused() -> bool:
+        return await hosts.status() == 502
+
+    await world.until(hosts.edge_answers, STARTED_S)
+    await world.until(is_refused, STARTED_S)
+    stranger = new_authority("somebody", datetime.now(UTC))
+    hosts.certify(authority=stranger)
+
+    def is_shown() -> bool:
+        shown = ssl.get_server_certificate((EDGE_HOST, hosts.edge_port))
+        return shown.strip() == (hosts.edge_dir / "edge.pem").read_text()[: len(shown.strip())]
+
+    await world.until(is_shown)
+    assert await hosts.status() == 502
+    assert world.api.questions == [], "no request came to the Agent"
+    hosts.certify()
+    await world.until(hosts.is_passed_on)
+
+
+async def test_an_edge_waits_for_its_agent_to_register(own_hosts: Hosts):
+    hosts = own_hosts
+    hosts.start_edge()
+    await hosts.world.until(lambda: "waits for its Agent to register" in hosts.world.log())
+    hosts.name_agent()
+    hosts.certify()
+    await hosts.world.until(hosts.edge_answers)
+
+
+async def test_a_web_gateway_is_the_edge_of_the_agent_beside_it(own_hosts: Hosts):
+    """Asked for the Agent's name it shows the certificate of the fleet, otherwise its own."""
+    hosts = own_hosts
+    world = hosts.world
+    hosts.name_agent()
+    hosts.certify()
+    hosts.start_web(GREENROOM_EDGE_DIR=hosts.edge_dir, GREENROOM_AGENT_UPSTREAM=world.served["agent"].address)
+    await world.until(hosts.is_passed_on, STARTED_S)
+    host, _, port = world.plan["stream_listen"].rpartition(":")
+    reader, writer = await asyncio.open_connection(
+        host, int(port), ssl=hosts.direct_tls(), server_hostname=edge_name(ROUTE)
+    )
+    writer.write(
+        f"GET {world.path()} HTTP/1.1\r\nHost: {host}:{port}\r\nCookie: greenroom_viewer=token-ann\r\n"
+        "Connection: close\r\n\r\n".encode()
+    )
+    assert (await reader.read()).startswith(b"HTTP/1.1 200")
+    writer.close()

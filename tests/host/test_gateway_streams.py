@@ -1,0 +1,394 @@
+"""Streams through the gateway: first open, websockets, origins, whose session it is, what a container gets to see."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import re
+from collections.abc import AsyncIterator, Awaitable
+from dataclasses import replace
+
+import pytest
+import pytest_asyncio
+from tests.support import gateways
+from tests.support.gateways import World, answers, raw, said, served_world, the_way_to_cut
+from tests.support.played import ANN, BOB, ROUTE
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+
+from greenroom.agent.stream import viewers
+from greenroom.core.session import visits
+
+UNKNOWN = "0f6e8a52-0000-4000-8000-0000000000ff"
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_world() -> AsyncIterator[World]:
+    async with served_world() as world:
+        yield world
+
+
+@pytest.fixture
+def world(shared_world: World) -> World:
+    shared_world.reset()
+    return shared_world
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own_world() -> AsyncIterator[World]:
+    async with served_world() as world:
+        yield world
+
+
+async def status_of(websocket: Awaitable[object]) -> int:
+    """HTTP status of a refused websocket."""
+    with pytest.raises(InvalidStatus) as refused:
+        await websocket
+    assert "location" not in refused.value.response.headers
+    return refused.value.response.status_code
+
+
+async def test_an_unknown_session_is_told_in_json(world: World):
+    for path in (f"/desktop/99999999/{ANN}/", "/desktop/x"):
+        reply = await world.client().get(f"{world.stream}{path}")
+        assert (reply.status_code, reply.json()["code"]) == (404, "not-found")
+
+
+async def test_a_first_open_ends_at_the_page_with_a_cookie_and_without_the_token(world: World):
+    client = world.client()
+    first = await client.get(f"{world.stream}{world.path()}?token=token-ann&x=1")
+    assert first.status_code == 303
+    assert first.headers["Location"] == f"{world.path()}?x=1"
+    cookie = first.headers["Set-Cookie"]
+    assert cookie == f"greenroom_viewer=token-ann; Path={world.path()}; HttpOnly; Secure; SameSite=Strict"
+    page = await client.get(f"{world.stream}{first.headers['Location']}")
+    assert page.json()["target"] == "/?x=1"
+    assert world.api.questions == [
+        {"session_id": ANN, "token": "token-ann", "bearer": f"Bearer {ROUTE}-0000-4000-8000-000000000000.credential"}
+    ]
+
+
+async def test_the_container_gets_its_own_credential_no_cookie_and_no_header_made_up_as_ours(world: World):
+    made_up = {
+        "Cookie": "greenroom_viewer=token-ann; __Host-greenroom=secret; other=1",
+        "Authorization": "Basic dXNlcjpwYXNz",
+        "X-Greenroom-Upstream": "https://127.0.0.1:1",
+        "X-Greenroom-Authorization": "Basic x",
+        "X-Greenroom-Reason": "x",
+        "X-Greenroom-User": "root",
+        "X-Greenroom-Idle-Disconnect-S": "999",
+    }
+    reply = await world.client().get(f"{world.stream}{world.path()}a%2Fb%20c?q=%0d", headers=made_up)
+    echoed = reply.json()
+    headers = dict(echoed["headers"])
+    assert echoed["target"] == "/a%2Fb%20c?q=%0d"
+    assert headers["authorization"] == "Basic a2FzbV91c2VyOnMzY3JldA=="  # kasm_user:s3cret
+    assert "cookie" not in headers
+    ours = {name: value for name, value in headers.items() if name.startswith("x-greenroom")}
+    assert ours == {"x-greenroom-idle-disconnect-s": "0"}, "what the Agent says, not what the client made up"
+
+
+async def test_what_a_container_answers_cannot_speak_for_the_origin(world: World):
+    reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Cookie": "greenroom_viewer=token-ann"})
+    assert reply.headers["X-Container"] == "yes"
+    for name in ("Set-Cookie", "X-Frame-Options", "Service-Worker-Allowed"):
+        assert name not in reply.headers
+    assert world.main in reply.headers["Content-Security-Policy"]
+    assert reply.headers["Content-Security-Policy"].startswith("frame-ancestors ")
+    redirect = await world.client().get(
+        f"{world.stream}{world.path()}redirect", headers={"Cookie": "greenroom_viewer=token-ann"}
+    )
+    assert redirect.headers["Location"] == f"{world.path()}vnc.html?a=1"
+
+
+@pytest.mark.parametrize("to", ["/api/v1/users", "/_gr/authorise", "/_gr/enter", "/health"])
+async def test_a_container_does_not_send_the_gateway_to_places_of_its_own(world: World, to: str):
+    """nginx would obey X-Accel-Redirect, internal places included, and let the container's cookie through with it."""
+    for base in (world.stream, world.main):
+        reply = await world.client().get(
+            f"{base}{world.path()}inside?to={to}", headers={"Cookie": "greenroom_viewer=token-ann"}
+        )
+        assert (reply.status_code, reply.content) == (200, b"")
+        assert "Set-Cookie" not in reply.headers
+        assert "X-Greenroom-Authorization" not in reply.headers
+
+
+async def test_programs_open_the_websocket_on_both_ports(world: World):
+    for base in (world.stream, world.main):
+        async with world.websocket(base, token="token-ann") as websocket:
+            assert websocket.subprotocol == "binary"
+            headers = dict((await said(websocket))["headers"])
+            assert headers["authorization"] == "Basic a2FzbV91c2VyOnMzY3JldA=="
+            assert "cookie" not in headers
+            assert await answers(websocket)
+
+
+async def test_the_agent_hears_from_where_a_stream_is_opened_and_nothing_a_viewer_made_up(world: World):
+    headers = {"X-Original-Client": "6.6.6.6", "X-Original-Forwarded-For": "6.6.6.6", "X-Forwarded-For": "6.6.6.6"}
+    async with world.websocket(world.stream, token="token-ann", **headers) as websocket:
+        await said(websocket)
+    of_ann = {opening for opening in world.openings if ANN in opening}
+    assert of_ann == {f"The stream of session {ANN} was opened from 127.0.0.1"}
+
+
+async def test_the_agent_notices_when_a_viewer_has_left(world: World, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(viewers, "LOOK_S", 0.05)
+    monkeypatch.setattr(visits, "AWAY_S", 0.0)
+    looking = asyncio.create_task(world.agent.openings.run())
+    async with world.websocket(world.stream, token="token-ann") as websocket:
+        await said(websocket)
+        await world.agent.openings.look()
+        assert not any(ANN in closing for closing in world.closings)
+    await world.until(lambda: any(ANN in closing for closing in world.closings))
+    looking.cancel()
+    (of_ann,) = [closing for closing in world.closings if ANN in closing]
+    assert re.fullmatch(rf"The stream of session {ANN}, opened from 127.0.0.1, was left after \d+ s", of_ann)
+
+
+async def test_a_program_may_bring_the_sessions_token_in_a_cookie_or_in_the_address(world: World):
+    world.api.tokens[ANN, "t2"] = "user-ann"
+    async with world.websocket(world.main, Cookie="username=ann%40x; session_token=t2") as websocket:
+        await said(websocket)
+    assert world.api.questions[-1]["username"] == "ann@x"
+    async with world.websocket(world.stream, query="?a=1&token=token-ann") as websocket:
+        assert (await said(websocket))["query"] == ""
+
+
+@pytest.mark.parametrize("base", ["main", "stream"])
+async def test_a_websocket_of_a_foreign_missing_or_null_origin_is_403(world: World, base: str):
+    address = getattr(world, base)
+    for origin in ("https://evil.example", None, "null", "https://127.0.0.1.evil.example", "http://127.0.0.1"):
+        assert await status_of(world.websocket(address, token="token-ann", origin=origin)) == 403, origin
+
+
+async def test_without_a_token_or_with_that_of_another_session_it_is_401_and_no_redirect(world: World):
+    for base in (world.stream, world.main):
+        assert await status_of(world.websocket(base)) == 401
+        assert await status_of(world.websocket(base, BOB, token="token-ann")) == 401
+        assert await status_of(world.websocket(base, ANN, token="token-bob")) == 401
+    reply = await world.client().get(f"{world.stream}{world.path(BOB)}?token=token-ann")
+    assert reply.status_code == 401
+    assert "token" in reply.json()["error_message"]
+
+
+async def test_the_reason_of_a_refusal_is_told(world: World):
+    reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Cookie": "greenroom_viewer=wrong"})
+    assert reply.status_code == 401
+    assert reply.json() == {"error_message": "The token does not open this session."}
+    assert reply.headers["X-Greenroom-Reason"] == "The token does not open this session."
+
+
+READERS = [
+    {"Sec-Fetch-Dest": "iframe", "Accept": "text/html"},
+    {"Sec-Fetch-Dest": "document"},
+    {"Accept": "text/html,application/xhtml+xml"},
+]
+
+
+@pytest.mark.parametrize("headers", READERS)
+async def test_a_frame_is_told_the_reason_of_a_refusal_in_words(world: World, headers: dict[str, str]):
+    world.table.put(BOB, replace(world.spec, upstream_auth="wrong.invalid:9"), world.served["bob"].address, "user-bob")
+    for path, status, words in (
+        (f"{world.path()}?token=nonsense", 401, "The token does not open this session."),
+        (world.path(), 401, "No token came with the request"),
+        (f"/desktop/{ROUTE}/{UNKNOWN}/?token=x", 403, "This Agent runs no such session."),
+        (f"/desktop/99999999/{ANN}/", 404, "There is no session at this address."),
+    ):
+        reply = await world.client().get(f"{world.stream}{path}", headers=headers)
+        assert reply.status_code == status
+        assert reply.headers["Content-Type"].startswith("text/html")
+        assert words in reply.text
+        assert f"frame-ancestors {world.main}" in reply.headers["Content-Security-Policy"]
+        assert reply.text.count("<script>") == 1, "the gateway's own, which tells the console"
+
+
+async def test_while_nobody_can_be_asked_it_is_503_and_the_page_is_loaded_again(world: World):
+    world.table.put(BOB, replace(world.spec, upstream_auth="wrong.invalid:9"), world.served["bob"].address, "user-bob")
+    for path, cookie in ((f"{world.path(BOB)}?token=token-bob", ""), (world.path(BOB), "greenroom_viewer=token-bob")):
+        for accept in ("text/html", "application/json"):
+            headers = {"Accept": accept, "Cookie": cookie}
+            reply = await world.client().get(f"{world.stream}{path}", headers=headers)
+            assert (reply.status_code, reply.headers["Retry-After"]) == (503, "5")
+            assert "The Upstream Auth Address wrong.invalid:9 cannot be asked" in reply.text
+            if accept == "text/html":
+                assert '<meta http-equiv="refresh" content="5">' in reply.text
+                assert "<script" not in reply.text
+
+
+async def test_a_websocket_is_refused_with_a_status_and_no_page(world: World):
+    for origin, status in (("same", 401), ("https://evil.example", 403)):
+        with pytest.raises(InvalidStatus) as refused:
+            await world.websocket(world.stream, token="nonsense", origin=origin, Accept="text/html")
+        assert refused.value.response.status_code == status
+        assert "json" in refused.value.response.headers["Content-Type"]
+
+
+async def test_nobody_writes_into_the_page_of_a_refusal(world: World):
+    reply = await world.client().get(
+        f"{world.stream}{world.path()}", headers={"Origin": "https://<script>alert(1)</script>", "Accept": "text/html"}
+    )
+    assert reply.status_code == 403
+    assert reply.text.count("<script") == 1, "the gateway's own, which tells the console"
+    assert "(script)alert(1)(/script)" in reply.text
+
+
+async def test_a_refusal_can_be_read_whatever_its_frame_stands_on(world: World):
+    reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Accept": "text/html"})
+    assert reply.status_code == 401
+    assert "background:canvas" in reply.text, "a frame without one shows the dark stage behind it"
+
+
+async def test_a_refusal_for_good_tells_the_console_and_does_nothing_else(world: World):
+    reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Accept": "text/html"})
+    script = re.search("<script>(.*)</script>", reply.text)
+    assert script is not None
+    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
+    policy = reply.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors ")
+    assert policy.endswith(f"; script-src 'sha256-{digest}'; sandbox allow-scripts allow-same-origin")
+
+
+async def test_any_proxy_path_leads_to_the_session_and_its_cookie_is_for_that_path(world: World):
+    path = f"/screens-of_eu/{ROUTE}/{ANN}/"
+    client = world.client()
+    first = await client.get(f"{world.stream}{path}?token=token-ann")
+    assert (first.status_code, first.headers["Location"]) == (303, path)
+    assert f"Path={path};" in first.headers["Set-Cookie"]
+    assert (await client.get(f"{world.stream}{path}a?x=1")).json()["target"] == "/a?x=1"
+    for reserved in ("api", "manager_api", "assets", "health"):
+        reply = await client.get(f"{world.stream}/{reserved}/{ROUTE}/{ANN}/?token=token-ann")
+        assert reply.status_code == 404
+
+
+async def test_a_session_without_user_shows_itself_to_nobody(world: World):
+    world.table.put(ANN, world.spec, world.served["ann"].address, None)
+    for token in ("token-ann", ""):
+        assert await status_of(world.websocket(world.stream, token=token)) == 401
+
+
+async def test_on_the_main_port_pages_and_frames_are_sent_to_the_stream_origin(world: World):
+    for dest in ["document", "iframe", "frame", "object", "embed", "script", "worker"]:
+        reply = await world.client().get(
+            f"{world.main}{world.path()}x?token=token-ann", headers={"Sec-Fetch-Dest": dest}
+        )
+        assert reply.status_code == 307
+        assert reply.headers["Location"] == f"{world.stream}{world.path()}x?token=token-ann"
+
+
+async def test_on_the_main_port_a_page_of_a_container_is_sandboxed_for_old_browsers(
+    world: World,
+):
+    reply = await world.client().get(f"{world.main}{world.path()}", headers={"Cookie": "greenroom_viewer=token-ann"})
+    assert reply.status_code == 200
+    assert reply.headers["Content-Security-Policy"].startswith("sandbox")
+
+
+async def test_the_stream_port_serves_streams_alone(world: World):
+    for path in ("/", "/index.html", "/api/v1/zones", "/health", "/manager_api/x", "/gateway_status"):
+        reply = await world.client().get(f"{world.stream}{path}")
+        assert reply.status_code == 404
+        assert reply.json()["code"] == "not-found"
+
+
+async def test_addresses_that_are_not_exactly_a_sessions_lead_nowhere(world: World):
+    for path in [
+        f"/desktop/{ROUTE}/{ANN}/../{BOB}/",
+        f"/desktop/{ROUTE}/{ANN}/%2e%2e/{BOB}/",
+        f"/desktop/{ROUTE}/{ANN}/.%2e%2f{BOB}/",
+        f"/desktop/{ROUTE}/{ANN}/a/..",
+        f"/desktop/{ROUTE}/{ANN}/..;/x/./",
+        f"/desktop/{ROUTE}/../{ROUTE}/{ANN}/",
+        f"/x/../desktop/{ROUTE}/{ANN}/",
+        f"//desktop/{ROUTE}/{ANN}/",
+        f"/%64esktop/{ROUTE}/{ANN}/",
+        f"/desktop/{ROUTE}/{ANN}",
+        f"/desktop/{ROUTE}/{ANN.upper()}/",
+        f"/desktop/99999999/{ANN}/",
+        f"/desktop/{ROUTE}/127.0.0.1:1/",
+        "/_gr/authorise",
+        "/_gr/enter",
+    ]:
+        for base in (world.stream, world.main):
+            status, answer = await raw(
+                base, f"GET {path} HTTP/1.1\nHost: 127.0.0.1\nCookie: greenroom_viewer=token-ann\nConnection: close"
+            )
+            assert b"X-Container" not in answer
+            assert status in (400, 403, 404) or b"<title>console</title>" in answer
+
+
+async def test_the_host_header_does_not_choose_where_the_agent_asks(world: World):
+    status, _ = await raw(
+        world.stream,
+        f"GET {world.path()} HTTP/1.1\nHost: localhost:9999\nX-Forwarded-Host: evil.example\n"
+        "Cookie: greenroom_viewer=token-ann\nConnection: close",
+    )
+    assert status == 200
+    assert len(world.api.questions) == 1  # it came to the address in the session's specification
+
+
+async def test_an_upstream_auth_address_that_does_not_answer_is_named(own_world: World):
+    await own_world.served["api"].stop()
+    reply = await own_world.client().get(f"{own_world.stream}{own_world.path()}?token=token-ann")
+    assert reply.status_code == 503
+    assert own_world.plan["main_listen"] in reply.json()["error_message"]
+
+
+async def test_a_container_or_an_agent_that_is_away_is_told_in_words(own_world: World):
+    client = own_world.client(cookies={"greenroom_viewer": "token-ann"})
+    assert (await client.get(f"{own_world.stream}{own_world.path()}")).status_code == 200
+    await own_world.served["ann"].stop()
+    reply = await client.get(f"{own_world.stream}{own_world.path()}")
+    assert (reply.status_code, reply.json()["code"]) == (502, "unavailable")
+    page = await client.get(f"{own_world.stream}{own_world.path()}", headers=READERS[0])
+    assert (page.status_code, "may be starting, or it was stopped" in page.text) == (502, True)
+    await own_world.served["agent"].stop()
+    for headers in ({}, READERS[0]):
+        reply = await client.get(f"{own_world.stream}{own_world.path()}", headers=headers)
+        assert reply.status_code == 503
+        assert reply.headers["Retry-After"] == "5"
+        assert "does not answer; try again in a moment" in reply.text
+
+
+async def test_a_viewer_uploads_more_than_the_api_takes(world: World):
+    client = world.client(cookies={"greenroom_viewer": "token-ann"})
+    reply = await client.put(f"{world.stream}{world.path()}taken", content=b"x" * (11 << 20))
+    assert (reply.status_code, reply.json()) == (200, {"bytes": 11 << 20})
+
+
+async def test_a_page_that_never_answers_is_given_up_and_a_silent_desktop_is_not(monkeypatch: pytest.MonkeyPatch):
+    quick = "import greenroom.gateway.nginx_streams as streams; streams.PAGE_IDLE = '1s'"
+    monkeypatch.setattr(gateways, "RUN_AS_ACCOUNT", f"{quick}\n{gateways.RUN_AS_ACCOUNT}")
+    async with served_world() as world, world.websocket(world.stream, token="token-ann") as desktop:
+        await said(desktop)
+        client = world.client(cookies={"greenroom_viewer": "token-ann"})
+        reply = await client.get(f"{world.stream}{world.path()}silent")
+        assert (reply.status_code, reply.json()["code"]) == (502, "unavailable")
+        await asyncio.sleep(1.5)
+        assert await answers(desktop)
+
+
+@pytest.mark.parametrize("kernel_can", [True, False])
+async def test_a_revoked_viewer_is_cut_within_five_seconds(world: World, kernel_can: bool):
+    async with (
+        world.websocket(world.stream, token="token-ann") as ann,
+        world.websocket(world.stream, BOB, token="token-bob") as bob,
+    ):
+        await said(ann)
+        await said(bob)
+        world.api.epoch = 1
+        with the_way_to_cut(world, kernel_can):
+            world.table.raise_epoch(ANN)
+            with pytest.raises(ConnectionClosed):
+                await asyncio.wait_for(ann.recv(), 5)
+            assert await status_of(world.websocket(world.stream, token="token-ann")) == 401
+            await world.cutter.wait()
+        assert await answers(bob)
+
+
+async def test_no_token_is_in_the_logs(own_world: World):
+    await own_world.served["agent"].stop()
+    await own_world.client().get(f"{own_world.stream}{own_world.path()}?token=token-canary")
+    await own_world.until(lambda: "Connection refused" in own_world.log())
+    assert "token-canary" not in own_world.log()

@@ -1,0 +1,215 @@
+"""The gateway's web side: hosts, console, api, Managers and their sentinels, what it reports."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+import warnings
+from collections.abc import AsyncIterator
+from typing import Any
+
+import httpx
+import pytest
+import pytest_asyncio
+from tests.support.gateways import World, raw, served_world
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_world() -> AsyncIterator[World]:
+    async with served_world() as world:
+        yield world
+
+
+@pytest.fixture
+def world(shared_world: World) -> World:
+    shared_world.reset()
+    return shared_world
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own_world() -> AsyncIterator[World]:
+    async with served_world() as world:
+        yield world
+
+
+DRAINING = {"ok": False, "status": "disabled", "enabled": False}
+
+
+async def test_the_sentinel_decides_every_request_both_ways_on_one_kept_connection(world: World):
+    client = world.client()
+    master = await world.master()
+    for _ in range(3):
+        reply = await client.get(f"{world.manager()}/health")
+        assert reply.status_code == 200
+        assert (await client.post(f"{world.manager()}/manager_api/v1/check-in")).json()["target"] == "/v1/check-in"
+        world.sentinel().touch()
+        for path in ("/health", "/manager_api/v1/check-in", "/manager_api/metrics", "/manager_api/anything"):
+            reply = await client.post(f"{world.manager()}{path}")
+            assert reply.status_code == 503
+            assert reply.headers["Retry-After"] == "30"
+            assert reply.headers["Content-Type"].startswith("application/json")
+            assert reply.json() == DRAINING
+        world.sentinel().unlink()
+    assert await world.master() == master
+
+
+async def test_each_manager_has_its_own_sentinel_and_the_first_is_also_on_the_main_port(world: World):
+    client = world.client()
+    world.sentinel(0).touch()
+    status = {base: (await client.get(f"{base}/health")).status_code for base in (world.main, world.manager(1))}
+    assert status == {world.main: 503, world.manager(1): 200}
+
+
+async def test_a_manager_that_does_not_answer_is_502_and_metrics_are_not_for_outside(own_world: World):
+    client = own_world.client()
+    assert (await client.get(f"{own_world.manager()}/manager_api/metrics")).status_code == 404
+    await own_world.served["manager0"].stop()
+    reply = await client.get(f"{own_world.manager()}/health")
+    assert reply.status_code == 502
+    assert reply.json()["code"] == "unavailable"
+
+
+async def test_what_nginx_answers_for_a_manager_is_reported_to_the_api(world: World):
+    client = world.client()
+    world.sentinel(1).touch()
+    agent_id = "1a2b3c4d-0000-4000-8000-000000000000"
+    headers = {"Authorization": f"Bearer {agent_id}.x"}
+    await client.get(f"{world.manager(0)}/manager_api/v1/check-in", headers=headers)  # the Manager's own affair
+    await client.post(f"{world.manager(1)}/manager_api/v1/check-in", headers=headers)
+
+    def of_this_agent() -> list[dict[str, Any]]:
+        """Not what an earlier test had refused: that may come late."""
+        return [report for report in world.api.reports if report.get("agent_id") == agent_id]
+
+    await world.until(of_this_agent)
+    (report,) = of_this_agent()
+    assert {k: report[k] for k in ("manager", "agent_id", "method", "path", "status")} == {
+        "manager": "manager-1",
+        "agent_id": agent_id,
+        "method": "POST",
+        "path": "/manager_api/v1/check-in",
+        "status": 503,
+    }
+    assert world.api.reporter == "Bearer gateway-credential"
+
+
+async def test_hosts_that_are_not_served_get_421_on_every_port(world: World):
+    for host in ["evil.example", "127.0.0.1.evil.example", "x127.0.0.1", "127.0.0.2:8443"]:
+        client = world.client()
+        for base in (world.main, world.stream, world.manager()):
+            reply = await client.get(f"{base}/", headers={"Host": host})
+            assert reply.status_code == 421
+            assert reply.json()["code"] == "misdirected-host"
+        assert (await raw(world.main, f"GET https://{host}/ HTTP/1.1\nHost: 127.0.0.1\nConnection: close"))[0] == 421
+        assert (await raw(world.main, "GET / HTTP/1.0"))[0] == 421
+
+
+async def test_the_console_is_served_with_a_strict_policy(world: World):
+    client = world.client()
+    reply = await client.get(f"{world.main}/admin/staging")
+    assert "<title>console</title>" in reply.text
+    assert reply.headers["Cache-Control"] == "no-cache"
+    policy = dict(part.strip().split(" ", 1) for part in reply.headers["Content-Security-Policy"].split(";"))
+    assert policy["script-src"] == "'self'"
+    assert policy["frame-ancestors"] == "'none'"
+    assert world.stream in policy["frame-src"]
+    assert reply.headers["Strict-Transport-Security"]
+    assert reply.headers["X-Content-Type-Options"] == "nosniff"
+    assert "geolocation=()" in reply.headers["Permissions-Policy"]
+    assert "camera" not in reply.headers["Permissions-Policy"], "desktops use it"
+    script = await client.get(f"{world.main}/assets/main-1a2b.js")
+    assert script.headers["Content-Type"].startswith("text/javascript")
+    assert "immutable" in script.headers["Cache-Control"]
+    assert (await client.get(f"{world.main}/assets/missing.js")).status_code == 404
+
+
+async def test_nothing_outside_the_console_folder_is_served(world: World):
+    for path in ["/../plan.json", "/assets/../../plan.json", "/%2e%2e/plan.json", "/..%2fplan.json"]:
+        _, answer = await raw(world.main, f"GET {path} HTTP/1.1\nHost: 127.0.0.1\nConnection: close")
+        assert b"tls_key" not in answer
+
+
+async def test_what_nginx_refuses_itself_has_the_headers_of_every_answer(world: World):
+    host = "Host: 127.0.0.1\nConnection: close"
+    for base, head, status in [
+        (world.main, f"GET / HTTP/1.1\n{host}\nContent-Length: x", 400),
+        (world.main, f"GET /assets/missing.js HTTP/1.1\n{host}", 404),
+        (world.main, f"GET /_gr/page HTTP/1.1\n{host}", 404),
+        (world.stream, f"GET /_gr/page HTTP/1.1\n{host}", 404),
+        (world.stream, f"TRACE / HTTP/1.1\n{host}", 405),
+        (world.manager(), f"GET / HTTP/1.1\n{host}\nX: {'x' * 20_000}", 400),
+    ]:
+        found, answer = await raw(base, head)
+        assert (found, b"nosniff" in answer, b"Strict-Transport-Security" in answer) == (status, True, True), head
+
+
+async def test_three_hundred_who_log_in_at_once_from_one_address_get_through(world: World):
+    hall = world.client(transport=httpx.AsyncHTTPTransport(verify=world.tls(), local_address="127.0.0.5"))
+    replies = await asyncio.gather(*(hall.post(f"{world.main}/api/v1/login", json={}) for _ in range(300)))
+    assert {reply.status_code for reply in replies} == {200}
+
+
+async def test_the_api_hears_who_asked_and_nothing_a_client_made_up(world: World):
+    made_up = {
+        "X-Forwarded-For": "6.6.6.6",
+        "X-Real-IP": "6.6.6.6",
+        "X-Greenroom-User": "root",
+        "X-Greenroom-Zone": "x",
+    }
+    for base, zone in ((world.main, "zone-0"), (world.manager(1), "zone-1")):
+        echoed = (await world.client().get(f"{base}/api/v1/zones?a=%20b", headers=made_up)).json()
+        headers = dict(echoed["headers"])
+        assert echoed["target"] == "/api/v1/zones?a=%20b"
+        assert headers["x-forwarded-for"] == headers["x-real-ip"] == "127.0.0.1"
+        assert headers["x-forwarded-proto"] == "https"
+        assert headers["host"] == base.removeprefix("https://")
+        assert headers["x-greenroom-zone"] == zone
+        assert "x-greenroom-user" not in headers
+
+
+async def test_events_arrive_one_by_one(world: World):
+    async with world.client().stream("GET", f"{world.main}/api/v1/events") as reply:
+        chunks = reply.aiter_raw()
+        assert await asyncio.wait_for(anext(chunks), 30) == b"data: first\n\n"
+        world.api.more.set()
+        assert await asyncio.wait_for(anext(chunks), 30) == b"data: second\n\n"
+
+
+async def test_of_the_internal_interface_only_the_question_about_streams_is_reachable(world: World):
+    client = world.client()
+    assert (await client.post(f"{world.main}/api/internal/manager-requests", json={})).status_code == 404
+    question = {"session_id": "s", "token": "t"}
+    reply = await client.post(f"{world.main}/api/internal/stream", json=question, headers={"Authorization": "Bearer x"})
+    assert reply.json()["allow"] is False
+
+
+async def test_an_api_that_is_away_is_a_problem_document(own_world: World):
+    await own_world.served["api"].stop()
+    reply = await own_world.client().get(f"{own_world.main}/api/v1/zones")
+    assert reply.status_code == 502
+    assert reply.headers["Content-Type"] == "application/problem+json"
+    assert reply.json()["error_message"]
+
+
+async def test_old_tls_is_refused(world: World):
+    for version in [ssl.TLSVersion.TLSv1, ssl.TLSVersion.TLSv1_1]:
+        tls = world.tls()
+        tls.set_ciphers("DEFAULT:@SECLEVEL=0")  # or this client would not even try
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)
+            tls.minimum_version = tls.maximum_version = version
+        host, _, port = world.main.removeprefix("https://").partition(":")
+        with pytest.raises(ssl.SSLError, match="alert protocol version"):
+            await asyncio.open_connection(host, int(port), ssl=tls)
+
+
+async def test_http_2_is_spoken_where_people_are(world: World):
+    tls = world.tls()
+    tls.set_alpn_protocols(["h2", "http/1.1"])
+    for base in (world.main, world.stream):
+        host, _, port = base.removeprefix("https://").partition(":")
+        _, writer = await asyncio.open_connection(host, int(port), ssl=tls)
+        assert writer.get_extra_info("ssl_object").selected_alpn_protocol() == "h2"
+        writer.close()
