@@ -1,4 +1,4 @@
-"""What a refusal tells whom."""
+"""What a refusal tells a user, and what it tells an administrator."""
 
 from __future__ import annotations
 
