@@ -20,11 +20,14 @@ INSTEAD: Final = {
     "foretell": "simulate, forecast",
     "heeding": "reraise",
     "spoken for": "reserved",
+    "rests": "backs off, is stopped or paused",
 }
 KEPT: Final = {
     "CHANGELOG.md": tuple(INSTEAD),
     "script/words.py": tuple(INSTEAD),
+    "docs/reference/doctor.md": ("rests",),
     "src/greenroom/core/access/accounts.py": ("he",),
+    "src/greenroom/up/doctor.py": ("rests",),
     "web/src/components/AttributesForm.tsx": ("he",),
 }
 KEPT_FOLDERS: Final = ("src/greenroom/db/migrations/",)

@@ -224,7 +224,7 @@ def test_a_container_that_dies_while_it_is_handed_over_is_set_aside(stage: Stage
     stage.delete(first)
 
 
-def test_an_agent_that_does_not_answer_misses_its_deadline_and_does_nothing_when_it_is_back(stage: Stage, user: str):
+def test_an_agent_that_missed_its_deadline_does_nothing_when_it_is_back(stage: Stage, user: str):
     first = stage.full("eu", "us")
     with frozen(stage.agent_pid("eu")):
         stage.launch(user)

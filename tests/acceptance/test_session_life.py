@@ -167,7 +167,7 @@ def test_expiry_does_what_the_owners_group_says(instance: Instance):
     delete(instance, sessions["stop"], sessions["pause"])
 
 
-def test_a_time_limit_ends_what_is_kept_alive_and_what_rests(instance: Instance):
+def test_a_time_limit_ends_active_stopped_and_paused_sessions(instance: Instance):
     user_id = user_with(instance, session_time_limit=600, keepalive_expiration_action="stop")
     kept, paused = running(instance, user_id), running(instance, user_id)
     order(instance, paused, "pause")

@@ -148,9 +148,7 @@ def change(instance: Instance, agent_id: str, **fields: Any) -> None:
     instance.call("PATCH", f"/agents/{agent_id}", json=fields)
 
 
-def test_sessions_of_agents_that_leave_are_replaced_first_and_the_surplus_shrinks_on_a_return(
-    instance: Instance, second_agent: RoleProcess
-):
+def test_sessions_of_leaving_agents_are_replaced_before_they_end(instance: Instance, second_agent: RoleProcess):
     mine, other = instance.found["agents"][0]["agent_id"], str(_other(instance))
     change(instance, other, enabled=False)
     config_id = instance.stage(2)

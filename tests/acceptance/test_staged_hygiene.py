@@ -191,7 +191,7 @@ def _iptables() -> str:
     return found
 
 
-def test_each_session_has_a_credential_of_its_own_and_one_that_had_a_user_is_never_in_a_pool(stage: Stage):
+def test_each_session_has_its_own_credential_and_never_returns_to_a_pool(stage: Stage):
     instance = stage.instance
     credentials = [environment(stage.staged())["VNC_PW"]]
     with user_of(stage) as (_, used):

@@ -41,9 +41,7 @@ def test_a_user_is_created_disabled_and_deleted(
     expect(row).to_have_count(0)
 
 
-def test_what_a_group_inherits_is_told_from_what_it_denies_and_a_key_that_forbids_never_allows(
-    admin: Person, instance: Instance
-):
+def test_inherited_and_denied_settings_look_different(admin: Person, instance: Instance):
     page = admin.page
     group = f"/groups/{instance.call('POST', '/groups', json={'name': 'Contractors', 'priority': 7})['group_id']}"
     saved: list[Any] = []

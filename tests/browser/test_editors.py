@@ -61,9 +61,7 @@ def test_what_is_not_changed_is_not_sent(admin: Person, instance: Instance):
         http.patch(address, json={"notes": image["notes"], "description": image["description"]})
 
 
-def test_a_group_gets_members_workspaces_permissions_and_a_setting_that_holds_for_its_users(
-    admin: Person, user: Person
-):
+def test_a_group_gets_members_workspaces_permissions_and_settings(admin: Person, user: Person):
     page = admin.page
     admin.open("/admin/groups")
     page.get_by_role("button", name="Create Group").click()

@@ -1,4 +1,4 @@
-"""Sessions put to rest and resumed, launched with choices, opened by a connect address, ended many at once."""
+"""Sessions stopped, paused and resumed, launched with choices, opened by a connect address, ended many at once."""
 
 from __future__ import annotations
 

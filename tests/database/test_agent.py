@@ -239,7 +239,7 @@ async def test_the_agent_returns_to_the_primary_when_retry_after_is_over(
         await world.until(lambda: manager.requests > asked + 1)
 
 
-async def test_a_primary_that_failed_for_a_moment_is_returned_to_long_before_the_next_ones_hold_is_over(
+async def test_an_agent_returns_early_to_a_primary_that_failed_briefly(
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
     world.hold_s = 30
@@ -280,7 +280,7 @@ async def test_a_frozen_manager_is_left_as_soon_as_one_question_to_it_fails(
         assert second.requests > 0
 
 
-async def test_a_container_that_ends_by_itself_is_failed_with_code_and_log_and_not_started_again(
+async def test_a_container_that_exits_has_failed_with_code_and_log(
     world: World, manager: ScriptedManager, tmp_path: Path
 ):
     session = session_id()

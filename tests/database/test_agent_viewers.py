@@ -50,7 +50,7 @@ async def agent(manager: ScriptedManager, tmp_path: Path) -> AsyncIterator[Agent
     process.close()
 
 
-async def test_known_viewers_come_back_after_a_restart_without_manager_and_api_until_a_list_revokes_them(
+async def test_known_viewers_return_after_a_restart_until_a_list_revokes_them(
     world: World, manager: ScriptedManager, agent: AgentProcess, api: Served
 ):
     session = session_id()

@@ -97,7 +97,7 @@ async def test_rows_that_wait_for_the_database_are_written_when_it_is_back(db: D
     assert logs.dropped == 0
 
 
-async def test_a_row_that_the_database_refuses_for_a_reason_of_its_own_does_not_hold_up_the_others(db: Database):
+async def test_a_row_that_the_database_refuses_does_not_hold_up_the_others(db: Database):
     """An error that Greenroom does not know would end the process, and each that meets such a row."""
     await db.write("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$")
     await db.write(

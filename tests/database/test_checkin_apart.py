@@ -16,7 +16,7 @@ from greenroom.kit.secrets import Secrets
 from greenroom.manager.checkin import commit
 
 
-async def test_what_no_manager_can_work_with_in_one_message_ends_none_and_keeps_no_other_waiting(
+async def test_a_message_no_manager_can_process_stops_no_other(
     door: httpx.ASGITransport, db: Database, fleet: Fleet, monkeypatch: pytest.MonkeyPatch
 ):
     """The Agent would take it to the next Manager, and the next."""

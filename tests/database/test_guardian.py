@@ -152,9 +152,7 @@ async def test_enabled_again_it_leaves_the_role_to_its_holder_and_wins_it_when_t
     assert (await primary_is(db, "one"))["term"] == term + 1
 
 
-async def test_where_the_sentinel_cannot_be_written_a_disabled_manager_is_at_work_no_more_all_the_same(
-    fleet: Fleet, db: Database, spare: str
-):
+async def test_a_disabled_manager_stops_also_if_the_sentinel_cannot_be_written(fleet: Fleet, db: Database, spare: str):
     process = await fleet.start("one", unhealthy_after_s="1.5")
     await primary_is(db, "one")
     fleet.sentinel("one").parent.write_text("not a folder")
@@ -208,7 +206,7 @@ async def test_a_disabled_manager_that_starts_writes_the_sentinel_before_it_list
 
 
 @pytest.mark.parametrize("enabled", [True, False])
-async def test_while_the_database_is_away_at_the_start_a_sentinel_stays_and_then_follows_the_flag(
+async def test_the_sentinel_stays_until_the_database_is_back(
     fleet: Fleet, db: Database, dsn: str, spare: str, enabled: bool
 ):
     await adopt(db, "one", "default", "here", "1")
@@ -256,9 +254,7 @@ async def test_a_guardian_that_misses_its_rounds_is_unhealthy(fleet: Fleet, db: 
     await answers(fleet.urls["one"] + "/__healthcheck", 200)
 
 
-async def test_a_primary_that_hangs_leaves_the_role_to_another_one_and_may_not_write_when_it_goes_on(
-    fleet: Fleet, db: Database
-):
+async def test_a_primary_that_hangs_loses_the_role_and_may_not_write(fleet: Fleet, db: Database):
     """Its lease connection still works, so neither its death nor the end of its lease would tell anybody."""
     process = await fleet.start("one", unhealthy_after_s="4", **LONG_LEASE)
     term = (await primary_is(db, "one"))["term"]

@@ -38,7 +38,7 @@ async def door(db: Database, dsn: str, tmp_path: Path) -> AsyncIterator[Door]:
 
 
 async def silence(db: Database) -> None:
-    """Nobody was heard of for a day."""
+    """Nobody has checked in for a day."""
     await db.write("UPDATE agents SET last_reported = now() - interval '1 day'")
 
 

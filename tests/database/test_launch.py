@@ -97,7 +97,7 @@ async def test_a_violation_names_the_staging_config_also_when_that_was_deleted(s
     assert titles == {"staging-violation": "Desktop in zone eu", "session-launched": None}
 
 
-async def test_launches_in_vain_again_and_again_do_not_flood_the_log_and_a_cold_start_is_told_all_the_same(
+async def test_repeated_failed_launches_do_not_flood_the_log_or_hide_cold_starts(
     stage: Stage,
 ):
     await stage.pool()

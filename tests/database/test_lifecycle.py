@@ -17,7 +17,7 @@ from tests.support.managers import Fleet, eventually, manager_here
 from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import list_agents
-from greenroom.db.session.lifecycle import rest, resume
+from greenroom.db.session.lifecycle import resume, stop_or_pause
 from greenroom.db.session.sessions import end_sessions, request_delete
 from greenroom.manager.tasks import deadlines
 
@@ -105,26 +105,26 @@ async def logged(db: Database, code: str) -> list[str]:
 # Expiry -----------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("action", "rests"), [("stop", "stopped"), ("pause", "paused")])
+@pytest.mark.parametrize(("action", "reached"), [("stop", "stopped"), ("pause", "paused")])
 async def test_a_session_nobody_used_is_put_to_rest_and_stays_there(
-    door: httpx.ASGITransport, db: Database, fleet: Fleet, action: Any, rests: str
+    door: httpx.ASGITransport, db: Database, fleet: Fleet, action: Any, reached: str
 ):
     agent = await joined(db, door)
     session_id = await used(db, agent, fleet)
-    async with Stubborn(agent, **{session_id: rests}):
+    async with Stubborn(agent, **{session_id: reached}):
         clocks = Clocks(keepalive_s=60, action=action, keepalive_from="K", action_from="A")
         await over(db, session_id, clocks)
-        found = await eventually(is_in(db, session_id, rests))
+        found = await eventually(is_in(db, session_id, reached))
         assert found["stopped_reason"] == "Nobody used it for 60 s: K; A."
         assert found["expires"] is None
         await asyncio.sleep(0.5)
-        assert (await row(db, session_id))["status"] == rests
+        assert (await row(db, session_id))["status"] == reached
         assert (await list_agents(db))[0]["cores_allocated"] == 0.5
     (message,) = await logged(db, "session-expired")
-    assert message.endswith(f"is {rests}: Nobody used it for 60 s: K; A.")
+    assert message.endswith(f"is {reached}: Nobody used it for 60 s: K; A.")
 
 
-async def test_a_time_limit_deletes_also_what_rests(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+async def test_a_time_limit_deletes_a_stopped_or_paused_session(door: httpx.ASGITransport, db: Database, fleet: Fleet):
     agent = await joined(db, door)
     session_id = await used(db, agent, fleet, status="paused", want="paused")
     async with Stubborn(agent, **{session_id: "paused"}) as stubborn:
@@ -164,7 +164,7 @@ async def test_a_stop_or_pause_that_is_ignored_is_taken_back_and_the_session_run
         agent = await joined(db, door)
         session_id = await used(db, agent, fleet)
         async with Stubborn(agent), db.transaction() as connection:
-            asked = await rest(connection, session_id, command, "Asked for.")
+            asked = await stop_or_pause(connection, session_id, command, "Asked for.")
             assert asked is not None
     # The Manager ended meanwhile; its successor finds the deadline in the row.
     await db.write("UPDATE sessions SET deadline = clock_timestamp()")

@@ -190,7 +190,7 @@ async def test_a_failing_pool_leaves_another_one_alone(stage: Stage):
     assert found == {"number": 3}
 
 
-async def test_an_agent_that_is_gone_is_deleted_with_all_it_had_and_the_pool_is_filled_elsewhere(stage: Stage):
+async def test_a_lost_agent_is_deleted_and_the_pool_filled_elsewhere(stage: Stage):
     await stage.settle()
     assert await stage.claim(await rows.user(stage.db, "ada"))
     await stage.db.write(

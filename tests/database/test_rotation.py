@@ -63,7 +63,7 @@ async def test_the_database_keeps_a_second_replacement_out_of_a_pool(stage: Stag
         )
 
 
-async def test_a_replacement_that_the_version_before_assigned_is_resumed_beside_the_next_rotation(stage: Stage):
+async def test_a_replacement_of_the_previous_version_is_resumed(stage: Stage):
     """It left `replaces` in the row of the user."""
     await stage.settle()
     user_id = await rows.user(stage.db, "ada")

@@ -27,7 +27,7 @@ async def stage(db: Database, tmp_path: Path) -> Stage:
 
 
 async def agents_say(stage: Stage, lateness: Lateness, ago_s: float = 0.0) -> None:
-    """What all Agents said of themselves, and when they were heard of last."""
+    """What all Agents said of themselves, and when they last checked in."""
     await stage.db.write(
         "UPDATE agents SET lateness = %s, last_reported = clock_timestamp() - make_interval(secs => %s)",
         (Jsonb(asdict(lateness)), ago_s),
@@ -91,13 +91,13 @@ async def test_a_start_has_its_time_from_its_last_step_on_and_none_that_painted_
     assert (await waited(stage, session_id, 3600))["status"] == "failed", "its Agent is away"
 
 
-async def test_a_slow_start_rests_and_does_not_begin_anew_on_the_same_machine(stage: Stage):
+async def test_a_slow_start_backs_off_and_does_not_restart_on_the_same_machine(stage: Stage):
     session_id = await stage.launch_on_demand()
     await stage.db.write("UPDATE agents SET machine_id = 'one'")
     await agents_say(stage, LATE)
     assert (await waited(stage, session_id, 601))["slow"]
     await run_successors(stage.ctx)
-    assert (await stage.row(session_id))["awaits_successor"], "it rests"
+    assert (await stage.row(session_id))["awaits_successor"], "it backs off"
     await stage.db.write("UPDATE sessions SET status_changed = clock_timestamp() - interval '8 s' WHERE slow")
     await run_successors(stage.ctx)
     row = await stage.row(session_id)

@@ -76,7 +76,7 @@ async def test_a_round_finds_the_agent_missing_and_starts_the_session_elsewhere(
     assert (await stage.successor_of(first))["status"] == "requested"
 
 
-async def test_where_nobody_else_takes_it_it_waits_for_its_agent_and_is_given_up_at_its_deadline(stage: Stage):
+async def test_a_start_nobody_else_takes_waits_for_its_agent_until_its_deadline(stage: Stage):
     first = await strand(stage)
     await stage.db.write("UPDATE agents SET draining = true WHERE status = 'running'")
     await run_orphaned_starts(stage.ctx)
@@ -134,7 +134,7 @@ async def test_nothing_is_concluded_while_it_is_quiet(stage: Stage):
     ],
     ids=["it is usable after all", "its user deleted it", "its Agent is back"],
 )
-async def test_what_changed_while_another_one_was_looked_for_has_no_other_one_and_reserves_nothing(
+async def test_a_start_that_changed_meanwhile_is_not_replaced(
     stage: Stage, change: LiteralString, monkeypatch: pytest.MonkeyPatch
 ):
     first = await strand(stage)

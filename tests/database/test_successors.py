@@ -239,7 +239,7 @@ async def test_a_user_who_deleted_it_meanwhile_gets_no_other(stage: Stage):
     assert (await stage.row(first))["superseded_by"] is None
 
 
-async def test_of_a_users_failed_sessions_of_one_workspace_the_newest_stays_a_while_and_none_count(stage: Stage):
+async def test_only_the_newest_failed_session_stays_and_none_count(stage: Stage):
     ids: list[str] = []
     for _ in range(3):
         ids.append(await stage.launch_on_demand())

@@ -144,7 +144,7 @@ async def test_without_any_manager_sessions_run_on_and_agents_come_back_without_
 
 
 @pytest.mark.timeout(200)
-async def test_a_session_whose_host_is_cut_off_while_it_starts_runs_on_another_and_ends_on_the_first(zone: Zone):
+async def test_a_start_on_a_host_that_is_cut_off_moves_to_another(zone: Zone):
     first, other = zone.hosts
     runtime = simulated(first.agent)
     runtime.configure(Settings(paint_s=3600))
@@ -164,7 +164,7 @@ async def test_a_session_whose_host_is_cut_off_while_it_starts_runs_on_another_a
     await zone.end(successor)
 
 
-async def test_when_all_are_left_aside_one_that_was_enabled_again_is_found_before_its_retry_after(zone: Zone):
+async def test_an_enabled_manager_is_found_before_its_retry_after(zone: Zone):
     """Two are disabled one after the other and enabled again; then the third one goes."""
     await zone.all_report_to_primary()
     for name in ("one", "two"):

@@ -132,9 +132,7 @@ async def says(fleet: Fleet, name: str, words: str) -> bool:
 
 
 @pytest.mark.parametrize("place", ["lease.before_renew", "primary.after_check", "primary.in_guard"])
-async def test_frozen_as_primary_until_after_its_lease_it_writes_nothing_more_and_is_a_good_follower_then(
-    fleet: Fleet, db: Database, place: str
-):
+async def test_a_primary_frozen_past_its_lease_writes_nothing_and_follows(fleet: Fleet, db: Database, place: str):
     await one_of_two(fleet, db)
     one = fleet.managers["one"]
     await one.stops.arm(place)

@@ -135,7 +135,7 @@ def _is_heard(message: CheckIn, response: httpx.Response) -> bool:
 
 @asynccontextmanager
 async def speaking(*agents: ToldAgent) -> AsyncGenerator[None]:
-    """Keeps Agents heard of while it is entered: each says ten times a second that nothing is new."""
+    """Keeps Agents checking in while it is entered: each says ten times a second that nothing is new."""
 
     async def speak() -> None:
         while True:

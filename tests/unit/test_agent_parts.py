@@ -76,7 +76,7 @@ def test_while_all_are_left_aside_each_is_tried_in_turn_at_once_and_then_with_pa
     assert tried == [A, B, C, A]
 
 
-def test_one_that_does_not_answer_does_not_keep_the_agent_from_one_that_was_enabled_again():
+def test_a_silent_manager_does_not_hide_one_that_was_enabled_again():
     managers, now = ManagerFailover([A, B]), 0.0
     managers.failed(A, now=now, retry_after_s=30.0, spread=0.5)
     while (url := managers.best(now)) != A:
@@ -109,7 +109,7 @@ def test_while_the_first_is_left_aside_for_a_moment_no_other_holds_an_answer_lon
     assert managers.may_hold_s(C, 0.0) == pytest.approx(pause_s)
 
 
-def test_one_that_kept_silent_is_left_aside_for_the_rest_of_a_lease_and_then_asked_for_a_short_answer():
+def test_a_silent_manager_is_skipped_for_a_lease_then_asked_briefly():
     managers = ManagerFailover([A, B])
     pause_s = managers.failed(A, now=3.0, retry_after_s=None, spread=0.0, silent=True)
     assert managers.best(5.9) == B

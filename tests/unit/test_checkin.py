@@ -84,7 +84,7 @@ def test_a_hand_over_ends_as_the_agent_reports_of_this_assignment(
 
 
 @pytest.mark.parametrize("state", [Seeing.FAILED, Seeing.ABSENT])
-def test_a_container_that_ends_during_its_hand_over_is_set_aside_like_any_failed_hand_over(state: ObservedState):
+def test_a_container_that_ends_during_its_hand_over_is_quarantined(state: ObservedState):
     move = decide(row(S.ASSIGNING, assignment_id="a"), seen(state))
     assert move is not None
     assert (move.to, move.set_aside, move.sources) == (S.FAILED, True, frozenset({S.ASSIGNING}))

@@ -27,7 +27,7 @@ AGENT_ID = "0f6e8a52-0000-4000-8000-000000000000"
 NAMES = ["0f6e8a52.edge.greenroom.internal"]
 
 
-def test_a_certificate_is_renewed_after_two_thirds_of_its_life_or_when_names_or_key_changed():
+def test_a_certificate_is_renewed_by_age_or_for_new_names_or_key():
     key = new_key()
     certificate, text = AUTHORITY.sign(key.public_key(), NAMES, 90, NOW), key_text(key)
     assert not is_due(certificate, text, NAMES, NOW + timedelta(days=59))

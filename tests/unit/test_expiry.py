@@ -76,7 +76,7 @@ def test_what_does_not_run_yet_is_stopped_when_it_does_but_deleted_at_once():
     assert [e.action for e in plan([lived(S.STARTING)], NOW, quiet=False)] == ["delete"]
 
 
-def test_a_session_that_cannot_be_stopped_because_its_machine_is_away_still_ends_with_its_time_limit():
+def test_a_time_limit_ends_a_session_whose_machine_is_away():
     longer = PAST - timedelta(hours=1)
     assert plan([lived(S.LOST, longer, action="stop", limit=FUTURE)], NOW, quiet=False) == []
     (expiry,) = plan([lived(S.LOST, longer, action="stop", limit=PAST)], NOW, quiet=False)

@@ -237,7 +237,7 @@ def test_an_own_host_name_for_streams_is_served_and_framed():
     assert "return 307 https://streams.example:8445$request_uri;" in conf
 
 
-def test_one_address_cannot_take_all_connections_and_is_slowed_at_log_ins_and_the_published_interface():
+def test_one_address_is_limited_in_connections_log_ins_and_api_calls():
     text = nginx_conf(parse_plan(json.dumps(PLAN).encode()), "/d/gateway", max_files=1000)
     assert "limit_conn gr_connections 500;" in text
     for location, zone in (("/api/v1/login", "gr_logins"), ("/api/public/", "gr_published")):

@@ -92,7 +92,7 @@ def test_settings_that_make_no_plan_are_refused_by_name(made: GatewayConfig, nam
     check_settings(edge_config())
 
 
-def test_streams_of_other_hosts_go_to_their_edges_verified_by_the_agent_and_not_by_the_address():
+def test_streams_of_other_hosts_go_to_edges_verified_by_their_agent():
     facts = edges(EdgeGateway(route=OTHER, url="https://agent-b.example:9443"), **{"agent-b.example": "10.0.0.7"})
     assert plan_of(config(), facts, FOLDER).edges == [
         Edge(
@@ -128,7 +128,7 @@ def test_no_address_that_an_agent_tells_stops_the_plan_of_a_gateway(host: str, p
     assert parse_plan(msgspec.json.encode(plan)) == plan
 
 
-def test_of_two_agents_with_one_route_the_first_is_served_and_one_of_this_host_before_both():
+def test_of_agents_with_one_route_this_hosts_is_served_else_the_first():
     twice = [EdgeGateway(route=OTHER, url=f"https://10.0.0.{n}:8443") for n in (1, 2)]
     addresses = {f"10.0.0.{n}": f"10.0.0.{n}" for n in (1, 2)}
     assert [e.upstream for e in plan_of(config(), edges(*twice, **addresses), FOLDER).edges] == ["10.0.0.1:8443"]
@@ -156,7 +156,7 @@ def test_the_console_may_frame_every_place_where_streams_are_without_proxy_conne
     assert plan.direct_origins == ["https://agent-b.example:9443", "https://desk.example:8445", "https://desks.example"]
 
 
-def test_an_edge_gateway_serves_the_streams_of_its_agent_with_the_certificate_the_agent_keeps():
+def test_an_edge_gateway_serves_streams_with_its_agents_certificate():
     mine = GatewayCertificate(host="agent-a.example", certificate=Path("/tls/a.pem"), key=Path("/tls/a.key"))
     facts = Facts(texts={EDGE_DIR / "agent_id": AGENT_ID}, has_edge=True)
     plan = plan_of(edge_config(agent_upstream="127.0.0.1:4450", named_certificate=mine), facts, FOLDER)

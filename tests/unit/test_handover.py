@@ -169,7 +169,7 @@ async def test_a_page_that_is_slow_on_a_late_host_is_waited_for(tmp_path: Path, 
             assert record.state == state, record.error
 
 
-async def test_a_page_that_is_silent_on_a_late_host_is_given_up_and_why_it_took_so_long_is_told(
+async def test_a_silent_page_on_a_late_host_is_given_up_with_the_reason(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(handover, "PROBE_FOR_S", 0.05)

@@ -214,7 +214,7 @@ def check(placer: Placer) -> None:
     every_agent_once_and_candidates_have_room()
 
 
-def test_every_agent_is_named_once_and_candidates_have_room_whatever_the_order_of_the_agents():
+def test_each_agent_is_named_once_and_candidates_have_room_in_any_order():
     check(place)
 
 

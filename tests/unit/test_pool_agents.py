@@ -52,7 +52,7 @@ def test_those_of_a_missing_agent_wait_for_its_return_and_then_the_excess_ends()
     assert ended(made) == ["s1", "s2", "s3"]
 
 
-def test_without_room_elsewhere_a_disabled_agent_keeps_them_and_a_draining_one_becomes_empty():
+def test_without_room_elsewhere_only_a_draining_agent_becomes_empty():
     assert ended(plan(snapshot(*LEFT, agents=(other(enabled=False),)))) == []
     made = plan(snapshot(*LEFT, agents=(other(draining=True),)))
     assert ended(made) == ["s1", "s2", "s3"]
@@ -71,9 +71,7 @@ def test_a_draining_agent_keeps_them_while_another_one_fetches_the_image():
     [({"status": "dead"}, None), ({"enabled": False}, None), ({}, "a2")],
     ids=["dead", "disabled", "not the one the workspace is restricted to"],
 )
-def test_a_draining_agent_does_not_wait_for_one_that_would_take_no_session_with_the_image(
-    change: dict[str, Any], only_agent_id: str | None
-):
+def test_a_draining_agent_does_not_wait_for_one_without_the_image(change: dict[str, Any], only_agent_id: str | None):
     without = replace(BIG, image_state="absent", **change)
     image = replace(IMAGE, only_agent_id=only_agent_id)
     made = plan(snapshot(*LEFT, agents=(without, other(draining=True)), image=image))
@@ -94,7 +92,7 @@ def test_those_of_an_agent_that_was_moved_to_another_zone_end_and_are_replaced()
     assert len(made.creates) == 1
 
 
-def test_what_waits_for_a_container_runtime_that_does_not_answer_is_not_said_to_be_starting():
+def test_a_start_on_a_silent_runtime_is_not_reported_as_starting():
     silent = replace(BIG, runtime_error="The Docker daemon does not answer: connection refused.")
     made = plan(snapshot(session(0), session(1, "starting"), session(2, "requested"), agents=(silent,)))
     assert made.shortfall == Shortfall(

@@ -1,4 +1,4 @@
-"""Tasks of a Primary apart from each other: what one of them meets stops nothing but itself."""
+"""Tasks of a Primary are isolated from each other: what one of them raises stops nothing but that task."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ async def test_a_task_that_fails_is_logged_with_its_reason_and_the_others_go_on(
         await rounds.run(context)
     assert set(done) == {*manager_rounds.TASKS, *manager_rounds.UPKEEP} - {"agents"}
     assert context.tasks.failures.tasks == ["agents"]
-    ((level, code, message),) = logs.rows  # it rests meanwhile
+    ((level, code, message),) = logs.rows  # it backs off meanwhile
     assert (level, code) == ("ERROR", "primary-task-failed")
     assert str(error) in message
 
@@ -104,13 +104,13 @@ async def test_a_primary_that_can_do_nothing_at_all_does_not_finish_its_round(
             await rounds.run(context)
 
 
-def test_it_rests_ever_longer_and_is_forgotten_when_its_row_is_gone(monkeypatch: pytest.MonkeyPatch):
+def test_the_back_off_grows_and_is_forgotten_when_the_row_is_gone(monkeypatch: pytest.MonkeyPatch):
     now_s = 0.0
     monkeypatch.setattr(isolation, "boottime_s", lambda: now_s)
     troubles = TaskFailures()
-    rests = [troubles.failed("pools", "one") for _ in range(8)]
-    assert rests[:3] == [FIRST_BACKOFF_S, 2 * FIRST_BACKOFF_S, 4 * FIRST_BACKOFF_S]
-    assert max(rests) == rests[-1] == MAX_BACKOFF_S
+    backoffs = [troubles.failed("pools", "one") for _ in range(8)]
+    assert backoffs[:3] == [FIRST_BACKOFF_S, 2 * FIRST_BACKOFF_S, 4 * FIRST_BACKOFF_S]
+    assert max(backoffs) == backoffs[-1] == MAX_BACKOFF_S
     assert troubles.in_backoff("pools", "one")
     assert not troubles.in_backoff("pools", "another")
     assert not troubles.in_backoff("pools")

@@ -162,7 +162,7 @@ def test_nothing_is_given_up_for_a_larger_workspace_that_does_not_fit_in_its_pla
         assert (made.actions, made.shortfall) == ((), None), "users go on getting what is staged"
 
 
-def test_without_room_for_one_more_the_one_goes_that_leaves_enough_for_a_larger_workspace():
+def test_without_room_the_session_that_leaves_enough_room_goes():
     """On the second Agent something else has left a core; `s0` would be next by its expiry."""
     agents = (replace(BIG, cores=1, cores_allocated=1), replace(BIG, agent_id="a2", cores=2, cores_allocated=1))
     pool = [session(0), session(1, agent_id="a2")]

@@ -47,7 +47,7 @@ SHOWN_BY = {
             "keepalive_expiration",
             "keepalive_expiration_action",
         ),
-        "test_a_time_limit_ends_what_is_kept_alive_and_what_rests": ("session_time_limit",),
+        "test_a_time_limit_ends_active_stopped_and_paused_sessions": ("session_time_limit",),
     },
     "database/api/test_sessions.py": {
         "test_a_group_can_forbid_deleting": ("allow_kasm_delete",),

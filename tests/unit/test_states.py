@@ -44,7 +44,7 @@ def test_every_status_is_reached_from_the_first_and_leads_to_the_last():
     assert reached == ends == set(SessionStatus)
 
 
-def test_a_users_session_rests_or_is_kept_alive():
+def test_a_users_session_is_kept_alive_or_is_stopped_or_paused():
     assert RESTING | KEPT_ALIVE == COUNTS_FOR_USER
     assert not RESTING & KEPT_ALIVE
     assert {Want.STOPPED, Want.PAUSED} == {want for status in RESTING for want in WANTED_IN[status]}

@@ -17,15 +17,15 @@ from greenroom.core.launch.replacement import (
     MAX_STARTS,
     MAX_STARTS_IN_A_ZONE,
     MAX_TRIED,
-    SLOW_REST_S,
+    SLOW_BACKOFF_S,
     Failed,
+    backoff_s,
     continued,
     failure_line,
     final_error,
     no_agent_misses,
     others_first,
     plan_successor,
-    rest_s,
     unheard,
     without,
 )
@@ -128,16 +128,16 @@ def test_the_last_sentence_has_all_causes_and_why_no_other_agent():
     assert final_error(failed(), []) == "Broken."
 
 
-def test_only_a_start_that_was_too_slow_rests_and_those_that_failed_together_do_not_begin_together():
+def test_only_slow_starts_back_off_and_do_not_restart_together():
     slow = failed(handover=False, tried=1, starts={"eu": 1}, slow=True)
-    rests = {rest_s(slow, f"session-{number}") for number in range(20)}
-    assert len(rests) == 20
-    assert all(0.5 * SLOW_REST_S <= rest <= 1.5 * SLOW_REST_S for rest in rests)
-    assert max(rests) - min(rests) > SLOW_REST_S / 2
+    backoffs = {backoff_s(slow, f"session-{number}") for number in range(20)}
+    assert len(backoffs) == 20
+    assert all(0.5 * SLOW_BACKOFF_S <= backoff <= 1.5 * SLOW_BACKOFF_S for backoff in backoffs)
+    assert max(backoffs) - min(backoffs) > SLOW_BACKOFF_S / 2
     again = replace(slow, tried=2, starts={"eu": 2})
-    assert rest_s(again, "session-1") == 2 * rest_s(slow, "session-1")
+    assert backoff_s(again, "session-1") == 2 * backoff_s(slow, "session-1")
     for other in (replace(slow, slow=False), replace(slow, handover=True), replace(slow, starts={"eu": 3})):
-        assert rest_s(other, "session-1") == 0
+        assert backoff_s(other, "session-1") == 0
 
 
 def test_the_trace_says_that_the_last_step_came_to_nothing_and_goes_on():

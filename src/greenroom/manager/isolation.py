@@ -116,7 +116,7 @@ class Tasks:
             self.failures.done(task, item)
 
     def _failed(self, task: str, item: str, error: Exception) -> None:
-        rest_s = self.failures.failed(task, item)
+        backoff_s = self.failures.failed(task, item)
         what = f"{task} ({item})" if item else task
         reason = str(error).strip().partition("\n")[0].rstrip(".") or "no reason was given"
         log.debug("what a task of the Primary met", task=task, item=item, exc_info=error)
@@ -124,6 +124,6 @@ class Tasks:
             "ERROR",
             "primary-task-failed",
             f"The Primary could not do its task {what}: {type(error).__name__}: {reason}; the other tasks go on,"
-            f" this one is tried again in {rest_s:g} s.",
+            f" this one is tried again in {backoff_s:g} s.",
             zone_name=self.zone_name,
         )

@@ -75,11 +75,11 @@ async def stage(app: FastAPI, db: Database, admin: Client, with_user: Make) -> S
 
 
 @pytest.mark.parametrize(
-    ("command", "through", "rests", "want"),
+    ("command", "through", "reached", "want"),
     [("stop", "stopping", "stopped", "stopped"), ("pause", "pausing", "paused", "paused")],
 )
 async def test_a_user_stops_or_pauses_a_session_and_resumes_it(
-    stage: Stage, command: str, through: str, rests: str, want: str
+    stage: Stage, command: str, through: str, reached: str, want: str
 ):
     await stage.set(**{f"allow_kasm_{command}": True})
     token = (await stage.row())["auth_epoch"]
@@ -87,9 +87,9 @@ async def test_a_user_stops_or_pauses_a_session_and_resumes_it(
     assert await stage.ordered(stage.ada, command) == through
     row = await stage.row()
     assert (row["want"], row["generation"], row["expires"]) == (want, 2, None)
-    await stage.becomes(rests)
+    await stage.becomes(reached)
     shown = await stage.shown()
-    assert (shown["status"], shown["expires_action"]) == (rests, None)
+    assert (shown["status"], shown["expires_action"]) == (reached, None)
     assert shown["stopped_reason"] == "ada@example.org asked for it."
     assert "resume" in shown["actions"]
     assert await stage.ordered(stage.ada, "resume") == "starting"

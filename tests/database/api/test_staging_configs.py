@@ -318,7 +318,7 @@ async def test_a_profile_that_no_group_lets_take_effect_is_said_wherever_it_is_m
         ({"enabled": False}, 2),
     ],
 )
-async def test_a_changed_workspace_leaves_staged_sessions_until_they_are_replaced_unless_they_would_be_wrong(
+async def test_a_changed_workspace_keeps_staged_sessions_that_are_still_right(
     stage: Stage, change: dict[str, Any], left: int
 ):
     config = await stage.created()

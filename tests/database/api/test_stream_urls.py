@@ -78,7 +78,7 @@ async def test_the_host_of_the_request_stands_in_for_itself(stage: Stage):
     assert (await stage.urls(launched["session_id"], host="127.0.0.1:8443"))[0] == f"https://127.0.0.1{path}"
 
 
-async def test_an_agent_with_an_edge_gateway_is_reached_there_unless_the_proxy_hostname_names_a_host(stage: Stage):
+async def test_an_edge_gateway_is_used_unless_the_proxy_hostname_names_a_host(stage: Stage):
     await stage.db.write("UPDATE agents SET edge_url = 'https://agent-7.example:9443'")
     await stage.zone(proxy_connections=False)
     launched = await stage.launched()

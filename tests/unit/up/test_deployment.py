@@ -79,7 +79,7 @@ def test_api_and_managers_log_in_as_the_service_role_and_cannot_tell_the_owners_
         assert not [name for name, text in given.items() if owners in text]
 
 
-def test_the_owners_password_is_taken_back_after_an_update_once_no_old_container_needs_it(deployment: Deployment):
+def test_the_owners_password_is_removed_when_no_old_container_needs_it(deployment: Deployment):
     folder = deployment.secrets_of("api")
     (folder / "service.pgpass").unlink()
     (folder / "pgpass").write_text("as before there were two roles\n")

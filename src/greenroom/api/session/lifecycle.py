@@ -118,7 +118,7 @@ async def order(
         if clocks is not None:
             row = await lifecycle.resume(connection, session_id, clocks)
         else:
-            row = await lifecycle.rest(connection, session_id, command, f"{caller.name} asked for it.")
+            row = await lifecycle.stop_or_pause(connection, session_id, command, f"{caller.name} asked for it.")
     if row is None:
         return await _overtaken(db, session_id, command)
     await db.notify(f"session:{session_id}", f"agent:{row['agent_id']}", f"zone:{session['zone_key']}")

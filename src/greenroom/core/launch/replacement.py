@@ -34,7 +34,7 @@ MAX_STARTS_IN_A_ZONE: Final = 2
 """Of them: what fails on two Agents of a zone is not the Agent's fault; another zone may be sound."""
 
 
-SLOW_REST_S: Final = 5.0
+SLOW_BACKOFF_S: Final = 5.0
 """Before a start that was too slow is tried again, twice as long after each further one, more or less by half."""
 
 
@@ -62,13 +62,13 @@ class Failed:
         return self.tried == 0 or (not self.handover and sum(self.starts.values()) >= MAX_STARTS)
 
 
-def rest_s(failed: Failed, session_id: str) -> float:
+def backoff_s(failed: Failed, session_id: str) -> float:
     """How long after the failure the next try begins: at once where the user may get a staged session, or where a
     start failed for another reason than the time it took. Those that failed together are spread by their ids."""
     if failed.handover or not failed.slow or failed.is_final:
         return 0.0
     share = zlib.crc32(session_id.encode()) / 0xFFFF_FFFF
-    return SLOW_REST_S * 2 ** (sum(failed.starts.values()) - 1) * (0.5 + share)
+    return SLOW_BACKOFF_S * 2 ** (sum(failed.starts.values()) - 1) * (0.5 + share)
 
 
 def plan_successor(

@@ -74,7 +74,9 @@ async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime 
     return rows[0]["expires"] if rows else None
 
 
-async def rest(connection: Connection, session_id: str, command: LifecycleCommand, reason: str) -> DictRow | None:
+async def stop_or_pause(
+    connection: Connection, session_id: str, command: LifecycleCommand, reason: str
+) -> DictRow | None:
     """Stop or pause a user's session; only its time limit runs on.
 
     Returns:

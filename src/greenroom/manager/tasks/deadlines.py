@@ -175,7 +175,7 @@ def _planned_expiry(rows: list[dict[str, Any]], ctx: PrimaryContext) -> list[Exp
 async def _apply(connection: Connection, expiry: Expiry) -> dict[str, Any] | None:
     if expiry.action == "delete":
         return await lifecycle.expire(connection, expiry.session_id, expiry.reason)
-    return await lifecycle.rest(connection, expiry.session_id, expiry.action, expiry.reason)
+    return await lifecycle.stop_or_pause(connection, expiry.session_id, expiry.action, expiry.reason)
 
 
 def _lived(row: dict[str, Any]) -> SessionLifetime:

@@ -11,7 +11,7 @@ from psycopg.rows import DictRow
 
 from greenroom.core.errors import Invalid, ProfileInUse
 from greenroom.core.launch.plan import Attempt, Miss, TraceStep, failed_steps, skipped_steps
-from greenroom.core.launch.replacement import Failed, failure, final_error, plan_successor, rest_s, unheard
+from greenroom.core.launch.replacement import Failed, backoff_s, failure, final_error, plan_successor, unheard
 from greenroom.core.session.states import SessionStatus
 from greenroom.db import row_mapping
 from greenroom.db.fleet.leases import guarded
@@ -38,7 +38,7 @@ async def run_successors(ctx: PrimaryContext) -> None:
     for row in await replacement.read_waiting(ctx.db, ctx.zone_id):
         if ctx.tasks.failures.in_backoff("successors", row["session_id"]):
             continue
-        if row["failed_s"] < rest_s(failed_of(row), row["session_id"]):
+        if row["failed_s"] < backoff_s(failed_of(row), row["session_id"]):
             continue
         async with ctx.tasks.isolated("successors", row["session_id"]):
             await _run_successor(ctx, row)

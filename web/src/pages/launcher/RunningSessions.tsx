@@ -13,7 +13,7 @@ import { TimeAgo } from '../../components/TimeAgo';
 
 const THUMBNAIL_S = 60;
 
-/** The person's sessions: go on with one, put it to rest, or end it. */
+/** The user's sessions: go on with one, stop or pause it, or end it. */
 export function RunningSessions({ sessions, images }: { sessions: Session[]; images: LauncherImage[] }) {
   return (
     <section aria-label="Your sessions">
@@ -73,7 +73,7 @@ function SessionCard({ session, image }: { session: Session; image: LauncherImag
 
 const VERBS: Record<string, string> = { delete: 'Ends', stop: 'Stops', pause: 'Pauses' };
 
-/** What happens to the session by itself, or why it rests. */
+/** What happens to the session by itself, or why it was stopped or paused. */
 function Fate({ session }: { session: Session }) {
   const { expires, expires_action: action, time_limit_ends: limit, stopped_reason: why } = session;
   const left = useClock((now) => shortDuration((Date.parse(expires ?? '') - now) / 1000));
@@ -142,7 +142,7 @@ function Buttons({ session, name }: { session: Session; name: string }) {
   );
 }
 
-/** Let a session that rests go on, and go to it. */
+/** Resume a stopped or paused session, and go to it. */
 function ResumeButton({ session, name }: { session: Session; name: string }) {
   const navigate = useNavigate();
   const order = useSessionOrder(session);
