@@ -17,6 +17,9 @@ NUMBER = 10_000
 MOST_ROWS = 100
 """Rows in the document at any time."""
 
+MOST_ELEMENTS = 42
+"""Elements of a row: each is made, laid out and painted as the row comes into sight, within a frame."""
+
 NEEDLE = "needle@example.org"
 
 
@@ -73,6 +76,19 @@ def test_of_ten_thousand_rows_those_in_sight_are_read_and_drawn(admin: Person):
     assert rows.count() <= MOST_ROWS
     assert reads.rows() < 1000
     assert violations(page) == []
+    assert max(row.locator("*").count() for row in rows.all()[:5]) <= MOST_ELEMENTS
+
+    # What a row has to say beside its words stands in the one tooltip of the page, for the pointer and for the keyboard
+    hint, session_id = page.get_by_role("tooltip"), rows.first.get_attribute("data-row") or ""
+    rows.first.get_by_role("button", name="Copy").hover()
+    expect(hint).to_have_text(f"{session_id} (copy)")
+    page.keyboard.press("Escape")
+    expect(hint).to_have_count(0)
+    rows.first.get_by_role("button", name="Copy").focus()
+    page.keyboard.press("Tab")
+    expect(hint).to_have_text(f"Delete {session_id}")
+    page.locator(":focus").blur()  # the row that has the focus stays in the document
+    expect(hint).to_have_count(0)
 
     # Scrolled far: more is read as it is needed, and what is out of sight leaves the document
     reads.questions.clear()

@@ -10,6 +10,7 @@ import { BrowserRouter } from 'react-router';
 import { isLoggedOut, retryTemporary } from './api/client';
 import { App } from './app/App';
 import { ErrorBoundary } from './app/ErrorBoundary';
+import { Hints } from './components/Hints';
 import { cssVariables, theme } from './theme';
 
 // Events say when to look again; the interval is for what changes without one (last reported) and for lost events.
@@ -38,6 +39,7 @@ createRoot(root).render(
   <StrictMode>
     <MantineProvider theme={theme} cssVariablesResolver={cssVariables} defaultColorScheme="auto">
       <Notifications position="top-right" />
+      <Hints />
       <ErrorBoundary>
         <QueryClientProvider client={queries}>
           <BrowserRouter>

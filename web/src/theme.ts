@@ -36,6 +36,7 @@ export const cssVariables: CSSVariablesResolver = ({ colors }) => ({
     '--mantine-color-teal-filled-hover': DARK_TEAL,
     '--mantine-color-error': colors.red[9],
     '--greenroom-surface': '#ffffff',
+    '--greenroom-code': colors.gray[0],
   },
   dark: {
     '--mantine-color-dimmed': colors.dark[1],
@@ -44,5 +45,6 @@ export const cssVariables: CSSVariablesResolver = ({ colors }) => ({
     '--mantine-color-teal-filled-hover': DARK_TEAL,
     '--mantine-color-error': colors.red[4],
     '--greenroom-surface': colors.dark[6],
+    '--greenroom-code': colors.dark[6],
   },
 });

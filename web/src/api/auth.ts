@@ -1,4 +1,5 @@
-import { queryOptions, useQuery } from '@tanstack/react-query';
+import { queryOptions } from '@tanstack/react-query';
+import { createContext, use } from 'react';
 import { client, dataOf, isLoggedOut } from './client';
 import type { Me } from './types';
 
@@ -39,8 +40,15 @@ export function allows(me: Me | null | undefined, permission: string): boolean {
   return !!me && (me.permissions.includes('global_admin') || me.permissions.includes(permission));
 }
 
+/** Who is logged in, below the log-in: asked for once, and not by each row of a table. */
+export const MeContext = createContext<Me | null>(null);
+
+export function useMe(): Me | null {
+  return use(MeContext);
+}
+
 /** `allows` for the person who is logged in. */
 export function useAllowed(): (permission: string) => boolean {
-  const { data } = useQuery(meQuery);
-  return (permission) => allows(data, permission);
+  const me = useMe();
+  return (permission) => allows(me, permission);
 }

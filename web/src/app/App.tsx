@@ -2,7 +2,7 @@ import { Center, Loader } from '@mantine/core';
 import { useQuery, useQueryClient } from '@tanstack/react-query';
 import { lazy, Suspense } from 'react';
 import { Outlet, Route, Routes, useLocation } from 'react-router';
-import { meQuery } from '../api/auth';
+import { MeContext, meQuery } from '../api/auth';
 import { useLiveQueries } from '../api/live';
 import { StaleBanner } from '../components/feedback';
 import { Account } from '../pages/account/Account';
@@ -106,7 +106,11 @@ function LoggedIn() {
     );
   if (me === null) return <Login />;
   if (me.password_change_required) return <FirstPassword />;
-  return <Live />;
+  return (
+    <MeContext value={me}>
+      <Live />
+    </MeContext>
+  );
 }
 
 function Live() {

@@ -1,8 +1,7 @@
 import { Button, Group } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { Link, useLocation } from 'react-router';
-import { meQuery } from '../api/auth';
+import { useMe } from '../api/auth';
 import { AccountMenu } from './AccountMenu';
 import { Brand } from './Brand';
 import { isAdministrator } from './navigation';
@@ -11,7 +10,7 @@ import { SchemeButton } from './SchemeButton';
 
 /** The bar at the top of every page but the session's. `children` stand before the name. */
 export function HeaderBar({ children }: { children?: ReactNode }) {
-  const { data: me } = useQuery(meQuery);
+  const me = useMe();
   const inAdmin = useLocation().pathname.startsWith('/admin');
   return (
     <Group h="100%" px="md" justify="space-between" wrap="nowrap">

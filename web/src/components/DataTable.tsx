@@ -138,7 +138,8 @@ export function DataTable<Row>({
           <Table
             verticalSpacing="sm"
             horizontalSpacing="sm"
-            highlightOnHover
+            className="data-table"
+            withRowBorders={false}
             aria-label={caption}
             aria-rowcount={total === undefined ? -1 : (paged ? total : rows.length) + 1}
             layout={frozen ? 'fixed' : 'auto'}

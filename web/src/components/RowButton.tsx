@@ -1,5 +1,5 @@
-import { ActionIcon, Tooltip } from '@mantine/core';
 import type { TablerIcon } from '@tabler/icons-react';
+import type { MouseEvent } from 'react';
 import { Link } from 'react-router';
 
 interface Props {
@@ -8,25 +8,31 @@ interface Props {
   icon: TablerIcon;
   /** Address to go to, or what to do. */
   to?: string;
-  onClick?: () => void;
+  onClick?: (event: MouseEvent<HTMLElement>) => void;
   disabled?: boolean;
+  /** It opens a menu. */
+  menu?: boolean;
 }
 
 /** An action of a table's row. */
-export function RowButton({ label, icon: Icon, to, onClick, disabled }: Props) {
-  const look = { variant: 'subtle', color: 'gray', 'aria-label': label } as const;
-  const icon = <Icon size={17} color={disabled ? undefined : 'var(--mantine-color-text)'} aria-hidden />;
+export function RowButton({ label, icon: Icon, to, onClick, disabled = false, menu = false }: Props) {
+  const look = { className: 'row-button mantine-focus-auto mantine-active', 'aria-label': label, 'data-hint': label };
+  const icon = <Icon size={17} aria-hidden />;
+  if (to)
+    return (
+      <Link to={to} {...look}>
+        {icon}
+      </Link>
+    );
   return (
-    <Tooltip label={label}>
-      {to ? (
-        <ActionIcon component={Link} to={to} {...look}>
-          {icon}
-        </ActionIcon>
-      ) : (
-        <ActionIcon {...look} disabled={disabled ?? false} onClick={onClick}>
-          {icon}
-        </ActionIcon>
-      )}
-    </Tooltip>
+    <button
+      type="button"
+      {...look}
+      disabled={disabled}
+      onClick={onClick}
+      {...(menu ? { 'aria-haspopup': 'menu' } : {})}
+    >
+      {icon}
+    </button>
   );
 }

@@ -1,4 +1,3 @@
-import { Anchor, Text } from '@mantine/core';
 import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 
@@ -6,14 +5,10 @@ import { Link } from 'react-router';
 export function RowLink({ to, children, note }: { to: string; children: ReactNode; note?: ReactNode }) {
   return (
     <div>
-      <Anchor component={Link} to={to} size="sm" fw={600}>
+      <Link to={to} className="row-link mantine-focus-auto">
         {children}
-      </Anchor>
-      {note && (
-        <Text size="xs" c="dimmed" lineClamp={1}>
-          {note}
-        </Text>
-      )}
+      </Link>
+      {note && <div className="row-note one-line">{note}</div>}
     </div>
   );
 }

@@ -1,4 +1,4 @@
-import { Code, CopyButton, Tooltip, UnstyledButton, VisuallyHidden } from '@mantine/core';
+import { CopyButton, VisuallyHidden } from '@mantine/core';
 import { shortId } from './format';
 
 /** An id, shortened if it is a uuid; pressing it copies the whole. */
@@ -6,12 +6,15 @@ export function ShortId({ id }: { id: string }) {
   return (
     <CopyButton value={id}>
       {({ copied, copy }) => (
-        <Tooltip label={copied ? 'Copied' : `${id} (copy)`}>
-          <UnstyledButton onClick={copy}>
-            <VisuallyHidden>Copy </VisuallyHidden>
-            <Code className="nowrap">{shortId(id)}</Code>
-          </UnstyledButton>
-        </Tooltip>
+        <button
+          type="button"
+          className="plain-button mantine-focus-auto"
+          onClick={copy}
+          data-hint={copied ? 'Copied' : `${id} (copy)`}
+        >
+          <VisuallyHidden>Copy </VisuallyHidden>
+          <code className="short-id">{shortId(id)}</code>
+        </button>
       )}
     </CopyButton>
   );

@@ -1,4 +1,3 @@
-import { Badge } from '@mantine/core';
 import {
   IconCircleCheckFilled,
   IconCircleDashed,
@@ -8,6 +7,7 @@ import {
   IconPlayerPauseFilled,
   type TablerIcon,
 } from '@tabler/icons-react';
+import type { CSSProperties } from 'react';
 import { type Tone, textIn } from './tones';
 
 /** Few looks, each a tone and a shape, so that colour alone never carries the meaning. */
@@ -54,6 +54,23 @@ const LOOK_OF: Record<string, keyof typeof LOOKS> = {
   deleted: 'gone',
 };
 
+function styleOf(tone: Tone): CSSProperties {
+  const icon = `light-dark(var(--mantine-color-${tone}-8), var(--mantine-color-${tone}-4))`;
+  return {
+    background: `var(--mantine-color-${tone}-light)`,
+    color: textIn(tone),
+    '--status-icon': icon,
+  } as CSSProperties;
+}
+
+const STYLES: Record<Tone, CSSProperties> = {
+  teal: styleOf('teal'),
+  blue: styleOf('blue'),
+  gray: styleOf('gray'),
+  yellow: styleOf('yellow'),
+  red: styleOf('red'),
+};
+
 interface Props {
   status: string;
   /** Somebody wants it so: it does not call for attention. */
@@ -66,17 +83,9 @@ export function StatusBadge({ status, intended = false }: Props) {
   if (!look) return null;
   const Icon = look.icon;
   return (
-    <Badge
-      variant="light"
-      color={look.tone}
-      leftSection={<Icon size={12} aria-hidden />}
-      miw="max-content"
-      styles={{
-        label: { color: textIn(look.tone) },
-        section: { color: `light-dark(var(--mantine-color-${look.tone}-8), var(--mantine-color-${look.tone}-4))` },
-      }}
-    >
+    <span className="status" style={STYLES[look.tone]}>
+      <Icon size={12} aria-hidden />
       {status}
-    </Badge>
+    </span>
   );
 }

@@ -1,5 +1,6 @@
-import { Checkbox, Table } from '@mantine/core';
-import { defaultRangeExtractor, type Range, useWindowVirtualizer } from '@tanstack/react-virtual';
+import { Table } from '@mantine/core';
+import { replaceEqualDeep } from '@tanstack/react-query';
+import { defaultRangeExtractor, type Range, useWindowVirtualizer, type Virtualizer } from '@tanstack/react-virtual';
 import {
   type FocusEvent,
   type KeyboardEvent,
@@ -14,8 +15,8 @@ import type { Column } from './DataTable';
 /** Tables of more rows have only those in the document that are near the window. */
 export const MOST_WHOLE = 60;
 /** Rows above and below the window that are there already. */
-const OVERSCAN = 12;
-/** Until a row has been measured. */
+const OVERSCAN = 8;
+/** Height of a row until some have been measured. */
 const ROW_PX = 54;
 /** So many rows before the end of what is loaded, more are asked for. */
 const AHEAD = 60;
@@ -39,22 +40,18 @@ interface Props<Row> {
 /** The rows of a table. Of long tables those near the window alone, and the one that has the focus. */
 export function TableRows<Row>({ body, rows, columns, rowKey, selection, onMore }: Props<Row>) {
   const [focused, setFocused] = useState<number | null>(null);
-  const [top, setTop] = useState(0);
+  const whole = rows.length <= MOST_WHOLE;
+  const { top, rowPx } = usePlace(body, !whole);
   const virtual = useWindowVirtualizer({
     count: rows.length,
-    enabled: rows.length > MOST_WHOLE,
-    estimateSize: () => ROW_PX,
+    enabled: !whole,
+    estimateSize: () => rowPx ?? ROW_PX,
+    measureElement: heightSeen,
     overscan: OVERSCAN,
     scrollMargin: top,
-    getItemKey: (index) => keyAt(rows, index, rowKey),
+    getItemKey: useCallback((index: number) => keyAt(rows, index, rowKey), [rows, rowKey]),
     rangeExtractor: useCallback((range: Range) => withFocused(range, focused), [focused]),
   });
-  // eslint-disable-next-line react-hooks/exhaustive-deps -- after each drawing; the same place again draws nothing
-  useLayoutEffect(() => {
-    const now = Math.round((body.current?.getBoundingClientRect().top ?? 0) + window.scrollY);
-    setTop(now); // what stands above may have grown or gone
-  });
-  const whole = rows.length <= MOST_WHOLE;
   const items = whole ? [] : virtual.getVirtualItems();
   const last = items.at(-1)?.index ?? rows.length - 1;
   const wantsMore = onMore !== undefined && last >= rows.length - AHEAD;
@@ -98,6 +95,55 @@ export function TableRows<Row>({ body, rows, columns, rowKey, selection, onMore 
   );
 }
 
+interface Place {
+  /** Where the rows begin on the page. */
+  top: number;
+  /** Height of most rows, for those that are not in the document; null until there were some to measure. */
+  rowPx: number | null;
+}
+
+/** Where the rows stand; looked at when the height of the page changes, and not while it is scrolled. */
+function usePlace(body: RefObject<HTMLTableSectionElement | null>, wanted: boolean): Place {
+  const [place, setPlace] = useState<Place>({ top: 0, rowPx: null });
+  useLayoutEffect(() => {
+    const element = body.current;
+    if (!wanted || !element) return;
+    const look = () => {
+      const top = Math.round(element.getBoundingClientRect().top + window.scrollY);
+      setPlace((before) =>
+        before.top === top && before.rowPx !== null ? before : { top, rowPx: commonHeight(element) },
+      );
+    };
+    look();
+    const observer = new ResizeObserver(look);
+    observer.observe(document.body);
+    return () => observer.disconnect();
+  }, [body, wanted]);
+  return place;
+}
+
+function commonHeight(body: HTMLTableSectionElement): number | null {
+  const counts = new Map<number, number>();
+  for (const row of body.querySelectorAll('[data-row]')) {
+    const { height } = row.getBoundingClientRect();
+    counts.set(height, (counts.get(height) ?? 0) + 1);
+  }
+  const [common] = [...counts].sort(([, a], [, b]) => b - a);
+  return common?.[0] ?? null;
+}
+
+/** The height that the browser reports once the row is laid out; to ask for it earlier would lay out the page twice. */
+function heightSeen(
+  element: HTMLElement,
+  entry: ResizeObserverEntry | undefined,
+  { options, itemSizeCache }: Virtualizer<Window, HTMLElement>,
+): number {
+  const index = Number(element.dataset.index);
+  return (
+    entry?.borderBoxSize[0]?.blockSize ?? itemSizeCache.get(options.getItemKey(index)) ?? options.estimateSize(index)
+  );
+}
+
 function keyAt<Row>(rows: Row[], index: number, rowKey: (row: Row) => string): string | number {
   const row = rows[index];
   return row === undefined ? index : rowKey(row);
@@ -128,29 +174,39 @@ interface RowProps<Row> {
   onToggle: ((row: Row) => void) | undefined;
 }
 
-/** One row; it is drawn anew when its data changed. */
+/** One row; it is drawn anew when its data changed, and not when the same was read again. */
 const TableRow = memo(function TableRow<Row>(props: RowProps<Row>) {
   const { row, name, index, columns, measure, selected, onToggle } = props;
   return (
-    <Table.Tr ref={measure} data-index={index} data-row={name} aria-rowindex={index + 2}>
+    <tr ref={measure} className="row" data-index={index} data-row={name} aria-rowindex={index + 2}>
       {onToggle && (
-        <Table.Td>
-          <Checkbox
-            size="xs"
+        <td>
+          <input
+            type="checkbox"
+            className="row-checkbox mantine-focus-auto"
             aria-label={`Select ${name}`}
             checked={selected ?? false}
             onChange={() => onToggle(row)}
           />
-        </Table.Td>
+        </td>
       )}
       {columns.map((column) => (
-        <Table.Td key={column.key} {...(column.align ? { ta: column.align } : {})}>
+        <td key={column.key} {...(column.align ? { align: column.align } : {})}>
           {column.render ? column.render(row) : String(column.value?.(row) ?? '–')}
-        </Table.Td>
+        </td>
       ))}
-    </Table.Tr>
+    </tr>
   );
-}) as <Row>(props: RowProps<Row>) => React.JSX.Element;
+}, sameRow) as <Row>(props: RowProps<Row>) => React.JSX.Element;
+
+function sameRow<Row>(before: RowProps<Row>, after: RowProps<Row>): boolean {
+  const { row: rowBefore, ...othersBefore } = before;
+  const { row, ...others } = after;
+  return (
+    Object.entries(others).every(([key, value]) => othersBefore[key as keyof typeof others] === value) &&
+    replaceEqualDeep(rowBefore, row) === rowBefore
+  );
+}
 
 function indexOf(event: FocusEvent): number | null {
   const index = event.target.closest<HTMLElement>('[data-index]')?.dataset.index;

@@ -1,4 +1,3 @@
-import { Text, Tooltip } from '@mantine/core';
 import { shortDuration, useClock } from './clock';
 import { type Tone, textIn } from './tones';
 
@@ -21,34 +20,39 @@ function wordsOf(age: number): string {
   return age < -1 ? `in ${shortDuration(-age)}` : `${shortDuration(age)} ago`;
 }
 
-/** A time relative to now, ticking; the absolute time with its zone is in the tooltip. */
+/** A time relative to now, ticking; the absolute time with its zone is its hint. */
 export function TimeAgo(props: Props) {
-  const at = Date.parse(props.time ?? '');
-  const text = useClock((now) => wordsOf((now - at) / 1000));
-  const colour = useClock((now) => colourOf((now - at) / 1000, props));
-  if (!props.time)
-    return (
-      <Text span inherit c="dimmed">
-        {props.none ?? '–'}
-      </Text>
-    );
-  return (
-    <Tooltip label={absolute(props.time)} events={{ hover: true, focus: true, touch: true }}>
-      <Text
-        span
-        inherit
-        className="nowrap number"
-        component="time"
-        {...{ dateTime: props.time }}
-        {...(colour ? { c: textIn(colour), fw: 600 } : {})}
-      >
-        {text}
-      </Text>
-    </Tooltip>
+  if (!props.time) return <span className="dimmed">{props.none ?? '–'}</span>;
+  return props.warnAfter === undefined && props.alarmAfter === undefined ? (
+    <Time time={props.time} />
+  ) : (
+    <AgingTime {...props} time={props.time} />
   );
 }
 
+/** A time that is shown as a warning or alarm once it is too long ago. */
+function AgingTime(props: Props & { time: string }) {
+  const at = Date.parse(props.time);
+  return <Time time={props.time} tone={useClock((now) => colourOf((now - at) / 1000, props))} />;
+}
+
+function Time({ time, tone }: { time: string; tone?: Tone | undefined }) {
+  const at = Date.parse(time);
+  const text = useClock((now) => wordsOf((now - at) / 1000));
+  return (
+    <time
+      className="nowrap number"
+      dateTime={time}
+      {...(tone ? { style: { color: textIn(tone), fontWeight: 600 } } : {})}
+    >
+      {text}
+    </time>
+  );
+}
+
+const ABSOLUTE = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'long' });
+
 /** Date, time and zone, in the person's own form. */
 export function absolute(time: string): string {
-  return new Date(time).toLocaleString(undefined, { dateStyle: 'medium', timeStyle: 'long' });
+  return ABSOLUTE.format(new Date(time));
 }

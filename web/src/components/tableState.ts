@@ -1,5 +1,9 @@
+import { useDebouncedCallback } from '@mantine/hooks';
 import { useCallback, useRef, useState } from 'react';
 import { useSearchParams } from 'react-router';
+
+/** While somebody types, the server is asked and the address is written so long after the last letter. */
+export const TYPING_MS = 200;
 
 /** Filter and order of a table, kept in the address so that a reload, a link and "back" keep them. */
 export interface TableState {
@@ -19,12 +23,16 @@ export interface TableState {
 export function useAddressText(name: string): [string, (text: string) => void] {
   const [params, setParams] = useSearchParams();
   const [text, setText] = useState(params.get(name) ?? '');
+  const write = useDebouncedCallback(
+    (next: string) => setParams(withParam(name, next), { replace: true }), // draws every link of the page anew
+    TYPING_MS,
+  );
   const change = useCallback(
     (next: string) => {
       setText(next);
-      setParams(withParam(name, next), { replace: true });
+      write(next);
     },
-    [name, setParams],
+    [write],
   );
   return [text, change];
 }

@@ -11,10 +11,7 @@ import {
 import { useCallback, useMemo } from 'react';
 import type { Page } from '../api/client';
 import type { Paged } from './DataTable';
-import { useTableState } from './tableState';
-
-/** While somebody types, the server is asked so long after the last letter. */
-const TYPING_MS = 200;
+import { TYPING_MS, useTableState } from './tableState';
 
 /** What a table asks of the server: the order, and the words that rows must have. */
 interface Asked {

@@ -4,7 +4,7 @@ import { useQuery } from '@tanstack/react-query';
 import type { ReactNode } from 'react';
 import { Link } from 'react-router';
 import { changeOwnAttributes, endOwnLogin, generateOwnSshKey } from '../../api/actions';
-import { meQuery, useAllowed } from '../../api/auth';
+import { useAllowed, useMe } from '../../api/auth';
 import { launcherQuery, ownAttributesQuery, ownLoginsQuery } from '../../api/queries';
 import { PasswordForm } from '../../app/PasswordForm';
 import { AttributesForm } from '../../components/AttributesForm';
@@ -14,7 +14,7 @@ import { PageHeader } from '../../components/PageHeader';
 
 /** My account: preferences, SSH keys, password, log-ins. */
 export function Account() {
-  const { data: me } = useQuery(meQuery);
+  const me = useMe();
   const attributes = useQuery(ownAttributesQuery);
   const images = useQuery(launcherQuery);
   const logIns = useQuery(ownLoginsQuery);

@@ -1,4 +1,3 @@
-import { Text, Tooltip } from '@mantine/core';
 import type { Session } from '../../../api/types';
 import { TimeAgo } from '../../../components/TimeAgo';
 import { kindOf } from './kinds';
@@ -13,12 +12,13 @@ export function Expiry({ session }: { session: Session }) {
     <>
       <TimeAgo time={session.expires} none="never" />
       {what && session.expires && (
-        <Tooltip label={session.expires_reason} disabled={!session.expires_reason} multiline maw={380}>
-          <Text size="xs" c="dimmed" className="nowrap" tabIndex={0}>
-            {what}
-            {session.expires === session.time_limit_ends ? '' : ' unless used'}
-          </Text>
-        </Tooltip>
+        <div
+          className="row-note nowrap mantine-focus-auto"
+          {...(session.expires_reason ? { tabIndex: 0, 'data-hint': session.expires_reason } : {})}
+        >
+          {what}
+          {session.expires === session.time_limit_ends ? '' : ' unless used'}
+        </div>
       )}
     </>
   );

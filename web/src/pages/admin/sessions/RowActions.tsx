@@ -1,17 +1,15 @@
-import { ActionIcon, Group } from '@mantine/core';
-import { useQuery } from '@tanstack/react-query';
 import { IconDots, IconPlayerPlay, IconTrash } from '@tabler/icons-react';
-import { meQuery } from '../../../api/auth';
+import { useMe } from '../../../api/auth';
 import type { Session } from '../../../api/types';
 import { RowButton } from '../../../components/RowButton';
 import { inMenu, useRowMenu } from './SharedRowMenu';
 
 /** What can be done with a session in its row. */
 export function RowActions({ session }: { session: Session }) {
-  const { data: me } = useQuery(meQuery);
+  const me = useMe();
   const menu = useRowMenu();
   return (
-    <Group gap={2} justify="flex-end" wrap="nowrap">
+    <div className="row-buttons">
       {session.user_id === me?.user.user_id && session.user_id && (
         <RowButton label={`Open ${session.session_id}`} icon={IconPlayerPlay} to={`/session/${session.session_id}`} />
       )}
@@ -22,16 +20,13 @@ export function RowActions({ session }: { session: Session }) {
         disabled={!session.actions.includes('delete')}
       />
       {inMenu(session).length > 0 && (
-        <ActionIcon
-          variant="subtle"
-          color="gray"
-          aria-label={`More for ${session.session_id}`}
-          aria-haspopup="menu"
+        <RowButton
+          label={`More for ${session.session_id}`}
+          icon={IconDots}
+          menu
           onClick={(event) => menu.open(session, event.currentTarget)}
-        >
-          <IconDots size={17} color="var(--mantine-color-text)" aria-hidden />
-        </ActionIcon>
+        />
       )}
-    </Group>
+    </div>
   );
 }

@@ -1,4 +1,4 @@
-import { Anchor, SegmentedControl, Text } from '@mantine/core';
+import { SegmentedControl, Text } from '@mantine/core';
 import { IconDeviceDesktop } from '@tabler/icons-react';
 import { Link, useSearchParams } from 'react-router';
 import { useAllowed } from '../../../api/auth';
@@ -113,9 +113,9 @@ function Origin({ session }: { session: Session }) {
   const allowed = useAllowed()('staging_view');
   if (!allowed || !session.staging_config_id) return originOf(session);
   return (
-    <Anchor component={Link} to={`/admin/staging/${session.staging_config_id}`} inherit>
+    <Link to={`/admin/staging/${session.staging_config_id}`} className="row-note-link mantine-focus-auto">
       staged
-    </Anchor>
+    </Link>
   );
 }
 
@@ -136,9 +136,5 @@ function Status({ session }: { session: Session }) {
 function Owner({ session }: { session: Session }) {
   if (session.username && session.user_id)
     return <RowLink to={`/admin/users/${session.user_id}`}>{session.username}</RowLink>;
-  return (
-    <Text size="sm" c="dimmed" fs="italic">
-      {ownerOf(session)}
-    </Text>
-  );
+  return <em className="dimmed">{ownerOf(session)}</em>;
 }

@@ -1,12 +1,11 @@
 import { Button, Checkbox, Group, PasswordInput, Stack } from '@mantine/core';
 import { useForm } from '@mantine/form';
 import { useDisclosure } from '@mantine/hooks';
-import { useQuery } from '@tanstack/react-query';
 import { IconLockOpen, IconTrash, IconUserCheck, IconUserOff, type TablerIcon } from '@tabler/icons-react';
 import { useState } from 'react';
 import { useNavigate } from 'react-router';
 import { changeUser, deleteUser } from '../../../api/actions';
-import { meQuery, useAllowed } from '../../../api/auth';
+import { useAllowed, useMe } from '../../../api/auth';
 import type { User } from '../../../api/types';
 import { Confirm } from '../../../components/Confirm';
 import { showDone } from '../../../components/feedback';
@@ -23,7 +22,7 @@ interface Props {
 
 /** What can be done with a user; nobody disables or deletes their own account. */
 export function UserActions({ user, onDeletedTo }: Props) {
-  const { data: me } = useQuery(meQuery);
+  const me = useMe();
   const allowed = useAllowed();
   const [resetting, { open, close }] = useDisclosure(false);
   const change = useAction(

@@ -1,7 +1,7 @@
 import { Card, Group, Text } from '@mantine/core';
 import { useQuery } from '@tanstack/react-query';
 import { useParams } from 'react-router';
-import { meQuery, useAllowed } from '../../../api/auth';
+import { useAllowed, useMe } from '../../../api/auth';
 import { userQuery } from '../../../api/queries';
 import type { User } from '../../../api/types';
 import { DetailsPage, type Tab } from '../../../components/DetailsPage';
@@ -20,7 +20,7 @@ import { UserForm } from './UserForm';
 export function UserPage() {
   const { userId = '' } = useParams();
   const user = useQuery(userQuery(userId));
-  const { data: me } = useQuery(meQuery);
+  const me = useMe();
   const allowed = useAllowed();
   const tabs = (data: User): Tab[] => [
     {
