@@ -357,7 +357,7 @@ async def test_up_does_not_wait_for_an_agent_that_waits_for_an_administrator(db:
         "disabled": await rows.agent(db, zone_id, enabled=False),
     }
     states = await agent_states(db, [*agents.values(), "0f6e8a52-0000-4000-8000-00000000000a"])
-    assert {name: states[agent_id] for name, agent_id in agents.items()} == {
+    assert {name: states[agent_id].state for name, agent_id in agents.items()} == {
         "waits": WAITING,
         "comes": "pending",
         "disabled": "running",
