@@ -184,6 +184,11 @@ def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
     return [msgspec.convert(row, kind) for row in rows]
 
 
+def row_as(kind: type[T], row: Mapping[str, Any] | None) -> T | None:
+    """One row as `rows_as` has it, or None where there is none."""
+    return None if row is None else msgspec.convert(row, kind)
+
+
 @contextmanager
 def reraise_lost_cancellation() -> Generator[None]:
     """Raise a cancellation that arrived inside and was lost.
@@ -311,6 +316,14 @@ class Database:
         """The first row of a statement that changes nothing, or None; repeated when the connection was lost."""
         rows = await self.fetch(query, params)
         return rows[0] if rows else None
+
+    async def fetch_as(self, kind: type[T], query: LiteralString, params: Params = None) -> list[T]:
+        """`fetch`, with rows as dataclasses; ids are text in the statement (`::text`)."""
+        return rows_as(kind, await self.fetch(query, params))
+
+    async def fetch_one_as(self, kind: type[T], query: LiteralString, params: Params = None) -> T | None:
+        """`fetch_one`, with the row as a dataclass."""
+        return row_as(kind, await self.fetch_one(query, params))
 
     async def write(self, query: LiteralString, params: Params = None) -> list[DictRow]:
         """Run one statement that changes something, in its own transaction; returns the rows of RETURNING."""
