@@ -106,16 +106,12 @@ async def test_waiting_for_a_manager_that_lives_is_no_error_and_leaves_nothing_b
     """Errors that reach a client are written to PostgreSQL's log: one each second from every follower."""
     me = await adopt(db, "me", "default", "host", "1")
     other = await adopt(db, "other", "default", "host", "1")
-    before = str(uuid.uuid4())
     async with (
         lease_connection(dsn, "first", zone, str(uuid.uuid4())) as first,
-        lease_connection(dsn, "second", zone, before) as second,
-        await psycopg.AsyncConnection.connect(dsn, autocommit=True, options="-c lock_timeout=200ms") as old,
+        lease_connection(dsn, "second", zone, str(uuid.uuid4())) as second,
     ):
         assert await first.take(me.manager_id, 0, 30) == 1
         assert await second.take(other.manager_id, 0, 30) == 0
-        with pytest.raises(psycopg.errors.LockNotAvailable):  # one of the version before
-            await old.execute("SELECT lease_take_v1(%s, %s, %s, 0, '30 s')", (zone, before, other.manager_id))
         (left,) = await db.fetch("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND classid = 71")
         assert left["count"] == 1, "that of the Primary"
         held_back = "SELECT 1 FROM pg_stat_activity WHERE application_name = 'second' AND backend_xmin IS NOT NULL"

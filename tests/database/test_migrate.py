@@ -10,7 +10,7 @@ import pytest
 from greenroom.core.errors import SetupError
 from greenroom.db import migrate as db_migrate
 from greenroom.db.database import Database
-from greenroom.db.migrate import Migration, before_new_code, check, migrate, migrations, plan
+from greenroom.db.migrate import LAST_OF_THE_FIRST, Migration, before_new_code, check, migrate, migrations, plan
 
 
 async def test_a_second_run_applies_nothing(dsn: str):
@@ -50,6 +50,16 @@ async def test_a_new_database_gets_everything_at_once(db: Database, dsn: str, mo
     files = [*migrations(), Migration("9002_post_b.sql", "SELECT 1")]
     monkeypatch.setattr(db_migrate, "migrations", lambda: files)
     assert await migrate(dsn, only_pre=True) == [file.name for file in files]
+
+
+async def test_a_database_made_by_the_files_before_the_first_schema_has_that_schema(db: Database, dsn: str):
+    await db.write("DELETE FROM schema_migrations WHERE name = %s", (migrations()[0].name,))
+    for name in ("0001_pre_initial.sql", LAST_OF_THE_FIRST):
+        await db.write("INSERT INTO schema_migrations (name, checksum) VALUES (%s, 'x')", (name,))
+    assert await check(dsn) == []
+    assert await migrate(dsn) == []
+    rows = await db.fetch("SELECT name FROM schema_migrations ORDER BY name")
+    assert [row["name"] for row in rows] == [m.name for m in migrations()]
 
 
 def test_what_an_earlier_update_left_comes_before_the_next_version():

@@ -62,6 +62,9 @@ async def ensure_service_role(dsn: str) -> None:
 
 _LOCK = (73, 0)
 
+LAST_OF_THE_FIRST: Final = "0063_pre_observed_reasons.sql"
+"""The last of the files that `0001_pre_schema.sql` took the place of; a database that has it has that schema."""
+
 
 @dataclass(frozen=True, slots=True)
 class Migration:
@@ -103,6 +106,9 @@ async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
             " (name text PRIMARY KEY, checksum text NOT NULL, applied timestamptz NOT NULL DEFAULT now())"
         )
         known = await _known(connection)
+        if LAST_OF_THE_FIRST in known:
+            known = with_first_schema(known)
+            await _replace_known(connection, known)
         pending = plan(migrations(), known)
         if only_pre and known:
             pending = before_new_code(pending)
@@ -126,7 +132,7 @@ async def check(dsn: str) -> list[str]:
     async with await _connect(dsn) as connection:
         rows = await (await connection.execute("SELECT to_regclass('schema_migrations') IS NOT NULL")).fetchall()
         known = await _known(connection) if rows[0][0] else {}
-    return [migration.name for migration in plan(migrations(), known)]
+    return [migration.name for migration in plan(migrations(), with_first_schema(known))]
 
 
 async def _connect(dsn: str) -> psycopg.AsyncConnection:
@@ -140,6 +146,24 @@ async def _connect(dsn: str) -> psycopg.AsyncConnection:
 async def _known(connection: psycopg.AsyncConnection) -> dict[str, str]:
     rows = await (await connection.execute("SELECT name, checksum FROM schema_migrations")).fetchall()
     return {str(name): str(checksum) for name, checksum in rows}
+
+
+async def _replace_known(connection: psycopg.AsyncConnection, known: dict[str, str]) -> None:
+    async with connection.transaction():
+        await connection.execute("DELETE FROM schema_migrations WHERE NOT name = ANY(%s)", (list(known),))
+        for name, checksum in known.items():
+            await connection.execute(
+                "INSERT INTO schema_migrations (name, checksum) VALUES (%s, %s) ON CONFLICT DO NOTHING",
+                (name, checksum),
+            )
+
+
+def with_first_schema(known: dict[str, str]) -> dict[str, str]:
+    """What a database has applied, with `0001_pre_schema.sql` for all files it took the place of."""
+    if LAST_OF_THE_FIRST not in known:
+        return known
+    first = migrations()[0]
+    return {first.name: first.checksum} | {name: known[name] for name in known if name > LAST_OF_THE_FIRST}
 
 
 def before_new_code(pending: list[Migration]) -> list[Migration]:

@@ -1,4 +1,4 @@
--- The ground of the product. Ids are uuids; times are timestamptz; units are in the names where they are ours.
+-- The schema. Ids are uuids; times are timestamptz; units are in the names where they are ours.
 -- The one channel of NOTIFY is `greenroom`, payload `topic:id`; nothing depends on it being heard (PROTOCOLS §1).
 
 CREATE TABLE installation (
@@ -32,6 +32,7 @@ CREATE TABLE zones (
     proxy_port              integer NOT NULL DEFAULT 443 CHECK (proxy_port BETWEEN 1 AND 65535),
     written_by_up           jsonb,          -- what `greenroom up` last wrote; a difference means somebody edited the zone
     had_manager             boolean NOT NULL DEFAULT false,
+    former_names            text[] NOT NULL DEFAULT '{}',   -- it is found by them until another zone takes such a name
     created                 timestamptz NOT NULL DEFAULT now()
 );
 
@@ -58,7 +59,8 @@ CREATE TABLE zone_leases (
     renewed_at  timestamptz NOT NULL DEFAULT '-infinity',
     backend_pid integer,
     previous_manager_id uuid,               -- who held it before this TAKE, and until when: the reason of an election
-    previous_expires_at timestamptz
+    previous_expires_at timestamptz,
+    announced_term      bigint              -- the last term whose holder was named in the log
 );
 
 CREATE FUNCTION zone_lease_row() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -68,10 +70,13 @@ BEGIN
 END $$;
 CREATE TRIGGER zone_lease_row AFTER INSERT ON zones FOR EACH ROW EXECUTE FUNCTION zone_lease_row();
 
--- "At least one enabled Manager per zone" is kept here, so that plain SQL cannot break it either (PROTOCOLS §1).
+-- "At least one enabled Manager per zone" is kept here, so that plain SQL cannot break it either, whatever statement and
+-- isolation level it uses (DISABLE of PROTOCOLS §1). The zones are written, not only locked: a transaction that would
+-- count in a snapshot from before another one's disable (REPEATABLE READ) fails with a serialization error instead.
 CREATE FUNCTION managers_lock_zones() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM 1 FROM zones ORDER BY zone_id FOR NO KEY UPDATE;
+    UPDATE zones SET had_manager = had_manager WHERE had_manager;
     RETURN NULL;
 END $$;
 CREATE FUNCTION managers_keep_one_enabled() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -85,10 +90,39 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$;
+-- A new record is looked at for its own zone alone: a zone without an enabled Manager keeps none from registering elsewhere.
+CREATE FUNCTION managers_insert_an_enabled_one() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE zone text;
+BEGIN
+    SELECT z.zone_name INTO zone FROM zones z WHERE z.zone_id IN (SELECT i.zone_id FROM inserted i)
+       AND NOT EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = z.zone_id AND m.enabled) LIMIT 1;
+    IF FOUND THEN
+        RAISE EXCEPTION 'zone % would be left without an enabled Manager; enable another Manager of the zone first', zone
+            USING ERRCODE = '23514', CONSTRAINT = 'last-enabled-manager';
+    END IF;
+    RETURN NULL;
+END $$;
 CREATE TRIGGER managers_1_lock BEFORE UPDATE OF enabled, zone_id OR DELETE ON managers
     FOR EACH STATEMENT EXECUTE FUNCTION managers_lock_zones();
 CREATE TRIGGER managers_2_keep AFTER UPDATE OF enabled, zone_id OR DELETE ON managers
     FOR EACH STATEMENT EXECUTE FUNCTION managers_keep_one_enabled();
+CREATE TRIGGER managers_2_keep_inserted AFTER INSERT ON managers REFERENCING NEW TABLE AS inserted
+    FOR EACH STATEMENT EXECUTE FUNCTION managers_insert_an_enabled_one();
+CREATE TRIGGER managers_2_keep_truncated AFTER TRUNCATE ON managers
+    FOR EACH STATEMENT EXECUTE FUNCTION managers_keep_one_enabled();
+
+-- A Manager that is disabled, deleted or moved to another zone is Primary no longer from this commit on, also when it is
+-- frozen and cannot say so itself; the enabled Managers are notified and end its connection.
+CREATE FUNCTION manager_leaves_office() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE zone integer;
+BEGIN
+    UPDATE zone_leases SET expires_at = '-infinity' WHERE manager_id = OLD.manager_id RETURNING zone_key INTO zone;
+    IF FOUND THEN PERFORM pg_notify('greenroom', 'lease:' || zone); END IF;
+    RETURN NULL;
+END $$;
+CREATE TRIGGER managers_disabled AFTER UPDATE OF enabled, zone_id ON managers FOR EACH ROW
+    WHEN (OLD.enabled AND NOT NEW.enabled OR OLD.zone_id <> NEW.zone_id) EXECUTE FUNCTION manager_leaves_office();
+CREATE TRIGGER managers_deleted AFTER DELETE ON managers FOR EACH ROW EXECUTE FUNCTION manager_leaves_office();
 
 CREATE FUNCTION managers_inserted() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -108,8 +142,11 @@ CREATE TRIGGER zones_notify AFTER INSERT OR UPDATE OR DELETE ON zones FOR EACH S
 CREATE TRIGGER settings_notify AFTER INSERT OR UPDATE OR DELETE ON settings FOR EACH STATEMENT EXECUTE FUNCTION notify_row('settings');
 
 -- TAKE of PROTOCOLS §1: the death-watch lock and the row in one server-side step, so that no client can freeze between.
--- NULL = the lease is not to be had now; the lock is released. A term = Primary, and the session lock stays held.
-CREATE FUNCTION lease_take_v1(z integer, me uuid, mgr uuid, my_term bigint, ttl interval) RETURNS bigint
+-- NULL = the lease is not to be had now; the lock is released. 0 = the lock is another's, go again, without an error for
+-- the log of PostgreSQL. A term = Primary, and the session lock stays held. Who took the lease in a server that was dying,
+-- and was cut off before its term was announced, has no role to hand on: the next one took over from the holder before.
+-- A changed function gets a new name: during an update the Managers of both versions take leases.
+CREATE FUNCTION lease_take_v3(z integer, me uuid, mgr uuid, my_term bigint, ttl interval) RETURNS bigint
 LANGUAGE plpgsql AS $$
 DECLARE t bigint;
 BEGIN
@@ -119,16 +156,22 @@ BEGIN
         UPDATE zone_leases SET
             term = CASE WHEN holder = me AND term = my_term AND expires_at > clock_timestamp() THEN term ELSE term + 1 END,
             holder = me, manager_id = mgr, expires_at = clock_timestamp() + ttl, renewed_at = clock_timestamp(),
-            backend_pid = pg_backend_pid(), previous_manager_id = manager_id, previous_expires_at = expires_at
+            backend_pid = pg_backend_pid(),
+            previous_manager_id = CASE WHEN announced_term < term THEN previous_manager_id ELSE manager_id END,
+            previous_expires_at = CASE WHEN announced_term < term THEN previous_expires_at ELSE expires_at END
         WHERE zone_key = z
           AND (holder = me OR expires_at <= clock_timestamp() OR renewed_at > pg_postmaster_start_time())
         RETURNING term INTO t;
     END IF;
     IF t IS NULL THEN PERFORM pg_advisory_unlock_all(); END IF;
     RETURN t;
-EXCEPTION WHEN query_canceled OR OTHERS THEN
-    PERFORM pg_advisory_unlock_all();
-    RAISE;
+EXCEPTION
+    WHEN lock_not_available THEN
+        PERFORM pg_advisory_unlock_all();
+        RETURN 0;
+    WHEN query_canceled OR OTHERS THEN
+        PERFORM pg_advisory_unlock_all();
+        RAISE;
 END $$;
 
 -- Users, groups, keys ----------------------------------------------------------------------------------------------
@@ -169,6 +212,11 @@ CREATE TABLE users (
 );
 CREATE UNIQUE INDEX users_username_unique ON users (lower(username));
 
+-- Users made for one launch without a user; they leave some time after their last session.
+CREATE TABLE anonymous_users (
+    user_id uuid PRIMARY KEY REFERENCES users ON DELETE CASCADE
+);
+
 CREATE TABLE user_groups (
     user_id  uuid NOT NULL REFERENCES users ON DELETE CASCADE,
     group_id uuid NOT NULL REFERENCES groups ON DELETE CASCADE,
@@ -187,6 +235,7 @@ CREATE TABLE user_attributes (
 
 CREATE TABLE login_sessions (
     token_hash bytea PRIMARY KEY,           -- sha256 of the cookie's value
+    login_id   uuid NOT NULL DEFAULT gen_random_uuid(),     -- names it without its token
     user_id    uuid NOT NULL REFERENCES users ON DELETE CASCADE,
     created    timestamptz NOT NULL DEFAULT now(),
     last_used  timestamptz NOT NULL DEFAULT now(),
@@ -195,6 +244,15 @@ CREATE TABLE login_sessions (
     user_agent text NOT NULL DEFAULT ''
 );
 CREATE INDEX login_sessions_user ON login_sessions (user_id);
+CREATE UNIQUE INDEX login_sessions_id ON login_sessions (login_id);
+
+-- A one-time link logs a user in once.
+CREATE TABLE login_links (
+    token_hash bytea PRIMARY KEY,           -- sha256 of the link's secret
+    user_id    uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    created    timestamptz NOT NULL DEFAULT now(),
+    expires    timestamptz NOT NULL
+);
 
 CREATE TABLE login_failures (
     username_lower text NOT NULL,
@@ -216,13 +274,35 @@ CREATE TABLE api_keys (
     last_used   timestamptz
 );
 
--- Images -----------------------------------------------------------------------------------------------------------
+-- An API key may no more than the user who made it. The first key of the installation belongs to nobody; a deleted
+-- user's keys are disabled, because nothing would bound them any more.
+CREATE FUNCTION users_disable_keys() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE api_keys SET enabled = false WHERE created_by = OLD.user_id;
+    RETURN OLD;
+END $$;
+CREATE TRIGGER users_disable_keys BEFORE DELETE ON users FOR EACH ROW EXECUTE FUNCTION users_disable_keys();
+
+-- Workspaces -------------------------------------------------------------------------------------------------------
+
+CREATE TABLE filter_policies (
+    filter_policy_id uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    name             text NOT NULL CONSTRAINT filter_policies_name_unique UNIQUE,
+    description      text NOT NULL DEFAULT '',
+    default_action   text NOT NULL DEFAULT 'deny' CHECK (default_action IN ('allow', 'deny')),
+    allow            text[] NOT NULL DEFAULT '{}',      -- domains, each with everything below it; none is in both
+    deny             text[] NOT NULL DEFAULT '{}',
+    created          timestamptz NOT NULL DEFAULT now()
+);
+CREATE TRIGGER filter_policies_notify AFTER INSERT OR UPDATE OR DELETE ON filter_policies
+    FOR EACH STATEMENT EXECUTE FUNCTION notify_row('filter_policies');
 
 CREATE TABLE images (
     image_id                  uuid PRIMARY KEY DEFAULT gen_random_uuid(),
     name                      text NOT NULL,                -- the image's reference, e.g. greenroom/desktop:xfce
     friendly_name             text NOT NULL CONSTRAINT images_friendly_name_unique UNIQUE,
     description               text NOT NULL DEFAULT '',
+    notes                     text NOT NULL DEFAULT '',     -- of administrators
     image_src                 text NOT NULL DEFAULT '',
     image_type                text NOT NULL DEFAULT 'Container',
     enabled                   boolean NOT NULL DEFAULT true,
@@ -230,6 +310,7 @@ CREATE TABLE images (
     cores                     double precision NOT NULL DEFAULT 2 CHECK (cores > 0),
     memory                    bigint NOT NULL DEFAULT 2768000000 CHECK (memory > 0),    -- reservation, bytes
     memory_limit              bigint CHECK (memory_limit > 0),                          -- bytes; null = memory
+    disk_limit_bytes          bigint DEFAULT 10000000000 CHECK (disk_limit_bytes > 0),  -- null = no limit
     cpu_allocation_method     text NOT NULL DEFAULT 'Inherit' CHECK (cpu_allocation_method IN ('Inherit', 'Shares', 'Quotas')),
     docker_registry           text NOT NULL DEFAULT '',
     docker_user               text NOT NULL DEFAULT '',
@@ -248,7 +329,8 @@ CREATE TABLE images (
     restrict_to_server        boolean NOT NULL DEFAULT false,
     server_id                 uuid,
     session_time_limit        integer,
-    filter_policy_id          uuid,
+    filter_policy_id          uuid CONSTRAINT images_filter_policy REFERENCES filter_policies,
+    filter_policy_force_disabled boolean NOT NULL DEFAULT false,    -- never filtered, whatever the user's groups say
     revision                  integer NOT NULL DEFAULT 1,   -- raised when a change makes staged sessions out of date
     created                   timestamptz NOT NULL DEFAULT now()
 );
@@ -260,15 +342,6 @@ CREATE TABLE group_images (
 );
 
 -- Agents -----------------------------------------------------------------------------------------------------------
-
-CREATE TABLE join_tokens (
-    token_hash bytea PRIMARY KEY,
-    role       text NOT NULL DEFAULT 'agent' CHECK (role IN ('agent', 'manager')),
-    zone_id    uuid NOT NULL REFERENCES zones ON DELETE CASCADE,
-    uses_left  integer NOT NULL DEFAULT 1 CHECK (uses_left >= 0),
-    expires    timestamptz NOT NULL,
-    created    timestamptz NOT NULL DEFAULT now()
-);
 
 CREATE TABLE agents (
     agent_id        uuid PRIMARY KEY DEFAULT gen_random_uuid(),
@@ -289,10 +362,66 @@ CREATE TABLE agents (
     cores_override  double precision,
     memory_override bigint,
     edge_url        text NOT NULL DEFAULT '',
+    edge_url_requested text,                            -- not used until an administrator confirms it; null = none waits
+    place           text NOT NULL DEFAULT '',           -- start of the machine and folder: two live processes with one
+                                                        -- identity differ here, also where one machine is the other's copy
+    joined_with     bytea,                              -- its join token may be shown again while the answer was lost
+    refused_reason  text,                               -- the last time somebody with this identity was refused;
+    refused_at      timestamptz,                        -- null again when the Agent is admitted
+    refused_address text,
+    runtime_error   text NOT NULL DEFAULT '',           -- why the host's container runtime does not answer; empty = it does
+    lateness        jsonb NOT NULL DEFAULT '{}',        -- core.fleet.lateness.Lateness as last reported; {} = on time
     usage           jsonb NOT NULL DEFAULT '{}'
 );
+CREATE INDEX agents_hostname ON agents (hostname);
 
--- What an agent offers (overrides and overcommit applied) and what is reserved on it; cores × overcommit for Shares.
+-- An Agent by the name of its host, for sentences; where several have that name also by its zone, or in one zone its id.
+CREATE FUNCTION agent_name(a agents) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE
+        WHEN bool_or(o.zone_id = a.zone_id) THEN format('%s (%s)', a.hostname, left(a.agent_id::text, 8))
+        WHEN count(*) > 0 THEN format('%s (zone %s)', a.hostname, (SELECT zone_name FROM zones z WHERE z.zone_id = a.zone_id))
+        ELSE a.hostname END
+    FROM agents o WHERE o.hostname = a.hostname AND o.agent_id <> a.agent_id
+$$;
+
+-- Kept for a while after their end, so that a refusal can say what became of one. One with an agent_id lets that known
+-- Agent join again, and nobody else.
+CREATE TABLE join_tokens (
+    token_hash    bytea PRIMARY KEY,
+    join_token_id uuid NOT NULL DEFAULT gen_random_uuid() UNIQUE,
+    role          text NOT NULL DEFAULT 'agent' CHECK (role IN ('agent', 'gateway')),
+    zone_id       uuid NOT NULL REFERENCES zones ON DELETE CASCADE,
+    agent_id      uuid REFERENCES agents ON DELETE CASCADE,
+    enable_agent  boolean NOT NULL DEFAULT false,       -- at once, or by an administrator
+    uses_left     integer NOT NULL DEFAULT 1 CHECK (uses_left >= 0),
+    used          integer NOT NULL DEFAULT 0 CHECK (used >= 0),
+    revoked       timestamptz,
+    expires       timestamptz NOT NULL,
+    created       timestamptz NOT NULL DEFAULT now(),
+    created_by    text NOT NULL DEFAULT ''
+);
+
+-- Web gateways on hosts of their own, each with a credential; those beside an api use the installation's key.
+CREATE TABLE gateways (
+    gateway_id      uuid PRIMARY KEY DEFAULT gen_random_uuid(),
+    zone_id         uuid NOT NULL REFERENCES zones,
+    hostname        text NOT NULL DEFAULT '',
+    credential_hash bytea NOT NULL,
+    joined_with     bytea,
+    registered      timestamptz NOT NULL DEFAULT now(),
+    last_reported   timestamptz
+);
+
+-- The authority that signs the certificates of edge gateways; its key is encrypted with the installation's key.
+CREATE TABLE fleet_authority (
+    only_one      boolean PRIMARY KEY DEFAULT true CHECK (only_one),
+    certificate   text NOT NULL,
+    key_encrypted bytea NOT NULL,
+    created       timestamptz NOT NULL DEFAULT now()
+);
+
+-- What an Agent offers (overrides and overcommit applied) and what is reserved on it. `overcommit` is that of CPU Shares,
+-- and 1 where an administrator says what is offered.
 CREATE TABLE agent_capacity (
     agent_id         uuid PRIMARY KEY REFERENCES agents ON DELETE CASCADE,
     cores_reported   double precision NOT NULL DEFAULT 0,
@@ -300,8 +429,17 @@ CREATE TABLE agent_capacity (
     cores            double precision NOT NULL DEFAULT 0,
     memory           bigint NOT NULL DEFAULT 0,
     cores_allocated  double precision NOT NULL DEFAULT 0,
-    memory_allocated bigint NOT NULL DEFAULT 0
+    memory_allocated bigint NOT NULL DEFAULT 0,
+    overcommit       double precision NOT NULL DEFAULT 1 CHECK (overcommit > 0),  -- how often each core is in `cores`
+    offer_lowered    timestamptz NOT NULL DEFAULT now()     -- only newer sessions must fit into what is offered (I5)
 );
+CREATE FUNCTION agent_offer_lowered() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.offer_lowered := clock_timestamp();
+    RETURN NEW;
+END $$;
+CREATE TRIGGER agent_offer_lowered BEFORE UPDATE OF cores, memory ON agent_capacity FOR EACH ROW
+    WHEN (NEW.cores < OLD.cores OR NEW.memory < OLD.memory) EXECUTE FUNCTION agent_offer_lowered();
 
 CREATE TABLE agent_images (
     agent_id uuid NOT NULL REFERENCES agents ON DELETE CASCADE,
@@ -331,7 +469,8 @@ CREATE TABLE staging_configs (
     allow_kasm_microphone     boolean NOT NULL,
     allow_kasm_gamepad        boolean NOT NULL,
     allow_kasm_webcam         boolean NOT NULL,
-    revision                  integer NOT NULL DEFAULT 1,       -- raised by recycle and by a change of permissions
+    revision                  integer NOT NULL DEFAULT 1,
+    recycled                  timestamptz,      -- sessions created before are replaced one by one, claimable until then
     shortfall_code            text,
     shortfall_reason          text,
     failures                  integer NOT NULL DEFAULT 0,       -- failed starts in a row
@@ -357,11 +496,13 @@ CREATE TABLE sessions (
     want                 text NOT NULL DEFAULT 'running' CHECK (want IN ('running', 'stopped', 'paused', 'absent')),
     generation           bigint NOT NULL DEFAULT 1,
     term                 bigint,                -- of the Primary that inserted it; null when the api did
-    spec                 jsonb NOT NULL,        -- core.sessions.SessionSpec without its credential
+    spec                 jsonb NOT NULL,        -- core.workspace.session_spec.SessionSpec without its credential
     credential_encrypted bytea NOT NULL,
+    files_encrypted      bytea,                 -- put in before it starts (session_spec.File), as JSON; null = none
     spec_hash            text NOT NULL,
     config_hash          text NOT NULL DEFAULT '',      -- what of image, config and zone went into it; differs = roll over
-    cores                double precision NOT NULL,     -- reserved
+    cores                double precision NOT NULL,     -- of the workspace; reserved_cores() says what they reserve
+    cpu_quota            boolean NOT NULL GENERATED ALWAYS AS (coalesce(spec ->> 'cpu_mode', '') = 'Quotas') STORED,
     memory               bigint NOT NULL,               -- reserved, bytes
     permissions          jsonb NOT NULL DEFAULT '{}',   -- the effective allow_kasm_* of the container
     client_settings      jsonb NOT NULL DEFAULT '{}',
@@ -370,6 +511,8 @@ CREATE TABLE sessions (
     assigned             timestamptz,
     expires              timestamptz,           -- the staged expiry before assignment, the session's after
     keepalive            timestamptz,
+    expiry               jsonb NOT NULL DEFAULT '{}',   -- core.session.expiry.Clocks as of the last keepalive
+    time_limit_ends      timestamptz,           -- when the session is deleted in any case; null = never
     status_changed       timestamptz NOT NULL DEFAULT clock_timestamp(),
     deadline             timestamptz,           -- of a transitional status
     ended                timestamptz,
@@ -388,14 +531,33 @@ CREATE TABLE sessions (
     upstream_auth        text NOT NULL DEFAULT '',
     kasm_url             text NOT NULL DEFAULT '',
     share_id             text,
+    last_screenshot_at   timestamptz,           -- by somebody else; the user is told on the session's page
     error                text,
+    slow                 boolean NOT NULL DEFAULT false,        -- it failed because something took too long
+    broke                timestamptz,           -- when a staged session stopped working
+    gave_up              boolean NOT NULL DEFAULT false,        -- it failed, and nothing takes its place
     log_tail             text,
     exit_code            integer,
+    stopped_reason       text,                  -- why it is stopped or paused
     ended_reason         text,
+    -- The profile folder that it has as its home, and how (Enabled or Reset); null = none.
+    profile_path            text GENERATED ALWAYS AS
+        (jsonb_path_query_first(spec, '$.mounts[*] ? (@.profile > "")') ->> 'source') STORED,
+    persistent_profile_mode text GENERATED ALWAYS AS
+        (jsonb_path_query_first(spec, '$.mounts[*] ? (@.profile > "")') ->> 'profile') STORED,
+    -- Its user waits for another session: the hand-over of this one failed, or it could not start.
+    awaits_successor     boolean GENERATED ALWAYS AS (status = 'failed' AND user_id IS NOT NULL
+                             AND superseded_by IS NULL AND NOT gave_up
+                             AND (set_aside_reason IS NOT NULL OR started IS NULL)) STORED,
     claimable            boolean GENERATED ALWAYS AS (status = 'running' AND user_id IS NULL
                              AND staging_config_id IS NOT NULL AND NOT retired) STORED,
-    CONSTRAINT sessions_idempotency_unique UNIQUE (user_id, idempotency_key)
+    -- A session that ever was a user's is never in a pool again, whatever statement is made (I4 of `greenroom doctor`).
+    CONSTRAINT sessions_staged_was_nobodys CHECK (NOT (status = 'running' AND user_id IS NULL
+        AND staging_config_id IS NOT NULL AND NOT retired AND assigned IS NOT NULL))
 );
+-- Partial, although every key is given: columns of a complete unique index count as a key of the row, so that each claim,
+-- which sets the user, would meet the foreign keys of steps and observations.
+CREATE UNIQUE INDEX sessions_idempotency_unique ON sessions (user_id, idempotency_key) WHERE idempotency_key IS NOT NULL;
 CREATE INDEX sessions_claimable ON sessions (staging_config_id, created) WHERE claimable;
 CREATE INDEX sessions_live_by_agent ON sessions (agent_id) WHERE status <> 'deleted';
 CREATE INDEX sessions_live_by_zone ON sessions (zone_id) WHERE status <> 'deleted';
@@ -403,7 +565,42 @@ CREATE INDEX sessions_live_by_config ON sessions (staging_config_id) WHERE statu
 CREATE INDEX sessions_live_by_user ON sessions (user_id) WHERE status <> 'deleted';
 CREATE INDEX sessions_ended ON sessions (ended) WHERE status = 'deleted';
 CREATE INDEX sessions_superseded ON sessions (superseded_by) WHERE superseded_by IS NOT NULL;
+CREATE INDEX sessions_launch ON sessions (launch_id) WHERE launch_id IS NOT NULL;
+CREATE INDEX sessions_awaiting_successor ON sessions (zone_id) WHERE awaits_successor;
+CREATE INDEX sessions_broken ON sessions (staging_config_id, broke) WHERE broke IS NOT NULL;
+-- On which Agents a staged session could not be started lately: others are tried first.
+CREATE INDEX sessions_failed_starts ON sessions (staging_config_id, created)
+    WHERE user_id IS NULL AND started IS NULL AND error IS NOT NULL;
+-- The latest starts of a workspace: how long the launcher says that the next one takes.
+CREATE INDEX sessions_started ON sessions (image_id, created DESC) WHERE started IS NOT NULL;
+-- Lists of sessions, newest first: a page is read from the index, however many there are.
+CREATE INDEX sessions_shown ON sessions (created, session_id) WHERE status <> 'deleted' AND superseded_by IS NULL;
 CREATE UNIQUE INDEX sessions_one_replacement ON sessions (replaces) WHERE replaces IS NOT NULL AND status IN ('requested', 'starting');
+-- Make before break: one replacement is under way per config at a time. A user's session is none, also where it starts
+-- anew after a pause.
+CREATE UNIQUE INDEX sessions_one_in_rotation ON sessions (staging_config_id)
+    WHERE replaces IS NOT NULL AND user_id IS NULL AND status IN ('requested', 'starting');
+-- One session at a time has a profile: two desktops that write the same settings destroy them. `deleting` does not count:
+-- its container is being killed.
+CREATE UNIQUE INDEX sessions_one_profile ON sessions (profile_path)
+    WHERE profile_path IS NOT NULL AND status NOT IN ('failed', 'deleting', 'deleted');
+
+-- A core of a quota can be used to the full, so it reserves a whole core of the Agent: as many cores of the offer as the
+-- overcommit says.
+CREATE FUNCTION reserved_cores(cores double precision, cpu_quota boolean, overcommit double precision)
+    RETURNS double precision LANGUAGE sql IMMUTABLE AS 'SELECT CASE WHEN cpu_quota THEN cores * overcommit ELSE cores END';
+
+-- What quotas reserve follows a changed overcommit in the same statement. The row is locked before this runs, so nothing
+-- is reserved or released meanwhile.
+CREATE FUNCTION agent_overcommit_changed() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NEW.cores_allocated := coalesce((SELECT sum(reserved_cores(s.cores, s.cpu_quota, NEW.overcommit)) FROM sessions s
+        WHERE s.agent_id = NEW.agent_id AND s.status <> 'deleted'), 0);
+    NEW.offer_lowered := clock_timestamp();  -- it may be, for quotas: sessions that are there go on
+    RETURN NEW;
+END $$;
+CREATE TRIGGER agent_overcommit_changed BEFORE UPDATE OF overcommit ON agent_capacity FOR EACH ROW
+    WHEN (NEW.overcommit <> OLD.overcommit) EXECUTE FUNCTION agent_overcommit_changed();
 
 -- What the Agent last saw; its only author is the Agent, so that claims never meet its updates (PROTOCOLS §3).
 CREATE TABLE session_observed (
@@ -417,8 +614,15 @@ CREATE TABLE session_observed (
     spec_hash    text,
     address      text,
     usable       boolean NOT NULL DEFAULT false,
+    broken       boolean NOT NULL DEFAULT false,
     probe_error  text NOT NULL DEFAULT '',
+    error        text NOT NULL DEFAULT '',      -- why a start failed
+    log_tail     text NOT NULL DEFAULT '',      -- the last lines of a container that runs and does not become usable
     exit_code    integer,
+    assignment_id uuid,                         -- of the hand-over, and how it ended
+    handover     text,
+    handover_error text NOT NULL DEFAULT '',
+    handover_slow boolean NOT NULL DEFAULT false,
     observed_at  timestamptz NOT NULL DEFAULT clock_timestamp()
 );
 
@@ -429,6 +633,7 @@ CREATE TABLE session_steps (
     PRIMARY KEY (session_id, name)
 );
 
+-- Screenshots travel as commands do, one per session: whoever asks meanwhile gets the same picture.
 CREATE TABLE session_commands (
     command_id uuid PRIMARY KEY,
     session_id uuid NOT NULL REFERENCES sessions ON DELETE CASCADE,
@@ -442,10 +647,16 @@ CREATE TABLE session_commands (
     state      text NOT NULL DEFAULT 'requested' CHECK (state IN ('requested', 'started', 'done', 'unknown')),
     exit_code  integer,
     output     text,
+    output_complete boolean NOT NULL DEFAULT true,  -- false: still open when no more of it was waited for
+    screenshot jsonb,                   -- {"width", "height"} the picture fits into; null = a command
+    picture    bytea,                   -- JPEG
     created    timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished   timestamptz
 );
 CREATE INDEX session_commands_open ON session_commands (agent_id) WHERE state IN ('requested', 'started');
+CREATE INDEX session_commands_session ON session_commands (session_id);
+CREATE INDEX session_commands_finished ON session_commands (finished) WHERE finished IS NOT NULL;
+CREATE UNIQUE INDEX session_commands_one_screenshot ON session_commands (session_id) WHERE screenshot IS NOT NULL;
 
 -- Every launch with its trace: the answer of GET /sessions/{id}/placement, and the ledger of claims.
 CREATE TABLE launches (
@@ -457,9 +668,24 @@ CREATE TABLE launches (
     outcome    text NOT NULL CHECK (outcome IN ('staged', 'on_demand', 'failed')),
     steps      jsonb NOT NULL,
     at         timestamptz NOT NULL DEFAULT clock_timestamp(),
-    duration_ms double precision NOT NULL DEFAULT 0
+    duration_ms double precision NOT NULL DEFAULT 0,
+    -- Where a search for another session begins when this one fails: null = in the zone of the failed session.
+    current_zone_id uuid,
+    request_host text NOT NULL DEFAULT ''
 );
 CREATE INDEX launches_session ON launches (session_id);
+CREATE INDEX launches_at ON launches (at);
+
+-- Whose launch was refused in a zone for want of room: for some seconds its pools leave the room that comes free to that
+-- user. `since` is the first of several refusals that followed each other closely.
+CREATE TABLE launches_waiting (
+    zone_id  uuid NOT NULL REFERENCES zones ON DELETE CASCADE,
+    user_id  uuid NOT NULL REFERENCES users ON DELETE CASCADE,
+    image_id uuid NOT NULL REFERENCES images ON DELETE CASCADE,
+    since    timestamptz NOT NULL DEFAULT clock_timestamp(),
+    refused  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (zone_id, user_id, image_id)
+);
 
 -- Diagnostics ----------------------------------------------------------------------------------------------------------
 
@@ -475,10 +701,46 @@ CREATE TABLE logs (
     user_id           uuid,
     username          text,
     staging_config_id uuid,
+    staging_config_title text,          -- its workspace and zone when the row was written; configs are deleted
     setting           text,
-    details           jsonb NOT NULL DEFAULT '{}'
+    details           jsonb NOT NULL DEFAULT '{}',
+    security          boolean NOT NULL DEFAULT false    -- evidence: kept by age, and a number of each code
 );
 CREATE INDEX logs_time ON logs (time);
+CREATE INDEX logs_session ON logs (session_id, log_id) WHERE session_id IS NOT NULL;
+CREATE INDEX logs_code ON logs (code, log_id);
+-- What is to go is found without reading what stays.
+CREATE INDEX logs_ordinary ON logs (log_id) WHERE NOT security;
+CREATE INDEX logs_ordinary_time ON logs (time) WHERE NOT security;
+CREATE INDEX logs_security ON logs (code, log_id) WHERE security;
+CREATE INDEX logs_security_time ON logs (time) WHERE security;
+
+-- Evidence (rows of `logs` with `security`) is deleted when it is old or many (db/diagnostics/retention.py); the service role, which
+-- does that, can delete nothing else of it: what is younger than a day stays, and so do the newest 1000 of each code, the
+-- least that an administrator can set. The tables' owner can do anything.
+CREATE FUNCTION keep_evidence() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE
+    lost record;
+    newer bigint;
+BEGIN
+    IF pg_has_role(current_user, (SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'USAGE') THEN
+        RETURN NULL;
+    END IF;
+    FOR lost IN
+        SELECT code, max(log_id) AS log_id FROM gone WHERE security AND time > now() - interval '1 day' GROUP BY code
+    LOOP
+        SELECT count(*) INTO newer FROM (
+            SELECT 1 FROM logs l WHERE l.security AND l.code = lost.code AND l.log_id > lost.log_id LIMIT 1000) rows;
+        IF newer < 1000 THEN
+            RAISE EXCEPTION 'a row % of the security log is too young to be deleted', lost.code
+                USING ERRCODE = 'insufficient_privilege';
+        END IF;
+    END LOOP;
+    RETURN NULL;
+END
+$$;
+CREATE TRIGGER keep_evidence AFTER DELETE ON logs REFERENCING OLD TABLE AS gone
+    FOR EACH STATEMENT EXECUTE FUNCTION keep_evidence();
 
 CREATE TABLE manager_requests (
     request_id          bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
