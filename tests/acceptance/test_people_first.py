@@ -12,7 +12,7 @@ import pytest
 from tests.acceptance.instance import Instance, wait_for
 
 from greenroom.agent.reconciler import SLOTS
-from greenroom.core.pool.backoff import backoff_s
+from greenroom.core.pool.backoff import BACKOFF
 
 pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image"), pytest.mark.timeout(300)]
 
@@ -173,7 +173,9 @@ def test_workspaces_that_do_not_start_leave_other_pools_alone_and_recover(
     assert len([row for row in rows if row["staging_config_id"] == exiting]) == 1, "once per cause"
     wait_for(lambda: len(pauses_between_tries(instance, exiting)) > 1, "it is tried again")
     _, *pauses = pauses_between_tries(instance, exiting)  # both at first, then one at a time
-    assert all(pause >= backoff_s(failures) for failures, pause in enumerate(pauses, 1)), f"growing pauses: {pauses}"
+    assert all(pause >= BACKOFF.delay_s(failures) for failures, pause in enumerate(pauses, 1)), (
+        f"growing pauses: {pauses}"
+    )
 
     tag(OPENBOX, exiting_image)
     tag(OPENBOX, vanishing_image)

@@ -14,6 +14,7 @@ import pytest
 from tests.support.real_agents import agent_inside, behave, session_id, until
 
 from greenroom.agent import images
+from greenroom.core.backoff import Backoff
 from greenroom.runtimes.simulated import SimulatedRuntime
 from greenroom.testing.manager import ScriptedManager, World, spec
 from greenroom.wire.messages import DesiredImage
@@ -70,8 +71,7 @@ async def test_an_image_that_cannot_be_fetched_says_why(world: World, manager: S
 async def test_an_image_that_cannot_be_fetched_is_tried_again_after_longer_and_longer_pauses(
     world: World, manager: ScriptedManager, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(images, "FIRST_PAUSE_S", 0.1)
-    monkeypatch.setattr(images, "MAX_PAUSE_S", 0.4)
+    monkeypatch.setattr(images, "BACKOFF", Backoff(first_s=0.1, max_s=0.4))
     behave(tmp_path, missing_images=["none/such:1"], broken_images=["none/such:1"])
     tries: list[float] = []
     pull = SimulatedRuntime.pull

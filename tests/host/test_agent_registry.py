@@ -12,6 +12,7 @@ from tests.support.real_agents import agent_inside, manager_of
 from tests.support.registry import PASSWORD, USER, Registry
 
 from greenroom.agent import images
+from greenroom.core.backoff import Backoff
 from greenroom.runtimes.registry import open_runtime
 from greenroom.testing.manager import World
 from greenroom.wire.messages import DesiredImage, ImageReport
@@ -102,7 +103,7 @@ async def test_what_is_not_wanted_is_not_fetched(world: World, registry: Registr
 async def test_an_image_that_was_loaded_by_hand_needs_no_registry(
     world: World, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(images, "FIRST_PAUSE_S", 0.2)
+    monkeypatch.setattr(images, "BACKOFF", Backoff(first_s=0.2, max_s=300.0))
     name = registry.push("team/carried:1")
     file = str(tmp_path / "image.tar")
     assert docker("--config", str(registry.folder / "docker"), "pull", name)

@@ -20,13 +20,14 @@ from greenroom.agent.fleet import manager_client
 from greenroom.agent.fleet.identity import Identity
 from greenroom.agent.fleet.manager_client import (
     LAST_RESORT_S,
-    MAX_FAILURE_PAUSE_S,
+    MAX_PAUSE_S,
     ManagerClient,
     ManagerFailover,
     NoManager,
     tls_context,
 )
 from greenroom.agent.session.outbox import MAX_LOG_LINES, Outbox
+from greenroom.core.backoff import Backoff
 from greenroom.core.errors import SetupError
 from greenroom.runtimes.contract import RuntimeUnavailable
 from greenroom.runtimes.simulated import SimulatedRuntime
@@ -122,7 +123,7 @@ def test_a_silent_manager_is_skipped_for_a_lease_then_asked_briefly():
 async def test_managers_that_are_frozen_do_not_keep_the_agent_from_the_next_one(monkeypatch: pytest.MonkeyPatch):
     """However long they are waited for: when the second is given up, the first may be tried again."""
     monkeypatch.setattr(manager_client, "ANSWER_S", 0.1)
-    monkeypatch.setattr(manager_client, "FIRST_SILENT_PAUSE_S", 0.05)
+    monkeypatch.setattr(manager_client, "SILENT_BACKOFF", Backoff(first_s=0.05, max_s=10.0))
     body = msgspec.json.encode(_registered(None))
     answer = b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n%s" % (len(body), body)
 
@@ -179,7 +180,7 @@ def test_pauses_are_bounded_and_every_manager_comes_back(failures: list[tuple[fl
     for later_s, spread in failures:
         now += later_s
         pause_s = managers.failed(A, now=now, retry_after_s=None, spread=spread)
-        assert 0 < pause_s <= MAX_FAILURE_PAUSE_S
+        assert 0 < pause_s <= MAX_PAUSE_S
         assert managers.best(now + pause_s + 1e-6) == A
 
 

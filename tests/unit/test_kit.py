@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from greenroom.core.errors import SetupError
 from greenroom.core.workspace.volumes import source_problem
 from greenroom.kit import serving, stops
+from greenroom.kit.concurrency import wait_for
 from greenroom.kit.config import AgentConfig, GatewayConfig, ManagerConfig, load
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.testing.ports import free_port
@@ -266,3 +267,13 @@ def test_what_libraries_log_is_one_json_object_a_line():
     assert (first["logger"], first["level"], first["process"]) == ("psycopg.pool", "warning", "api")
     assert "OSError: gone" in second["exception"]
     assert third["logger"] == "py.warnings"
+
+
+async def test_an_event_is_waited_for_but_not_for_ever():
+    event = asyncio.Event()
+    assert not await wait_for(event, 0.01)
+    waiting = asyncio.create_task(wait_for(event, None))
+    await asyncio.sleep(0)
+    event.set()
+    assert await waiting
+    assert await wait_for(event, 0), "it is set already"

@@ -9,7 +9,6 @@ import pytest
 from tests.unit.pools import BIG, CONFIG, IMAGE, NOW, ZONE, session, snapshot
 
 from greenroom.core.launch.placement import AgentView
-from greenroom.core.pool.backoff import backoff_s
 from greenroom.core.pool.model import Create, Destroy, PoolPlan, Retire, config_title, expires_at
 from greenroom.core.pool.plan import plan
 
@@ -168,10 +167,6 @@ def test_after_failures_one_start_is_tried_at_a_time_until_one_succeeds():
     healed = replace(config, last_success=NOW)
     made = plan(snapshot(session(1), config=healed))
     assert (made.failures, made.last_error, made.next_try, len(made.creates)) == (0, None, None, 2)
-
-
-def test_the_pause_grows_to_its_ceiling():
-    assert [backoff_s(n) for n in (1, 2, 3, 9, 1000)] == [2, 4, 8, 300, 300]
 
 
 @pytest.mark.parametrize(("cores", "code"), [(100, "starting"), (0, "no-capacity")])

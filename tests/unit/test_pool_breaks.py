@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from tests.unit.pools import CONFIG, NOW, session, snapshot
 
-from greenroom.core.pool.backoff import BREAKS_COUNT_S, MAX_BACKOFF_S, Failures, after_breaks, longer_backoff
+from greenroom.core.pool.backoff import BACKOFF, BREAKS_COUNT_S, Failures, after_breaks, longer_backoff
 from greenroom.core.pool.model import Broken, Destroy, PooledSession
 from greenroom.core.pool.plan import plan
 
@@ -74,8 +74,8 @@ def test_pauses_are_bounded_and_no_longer_than_the_memory(history: list[Broken])
     assert found.number != 1
     if found.next_try is not None:
         last = max(session.broke for session in history)
-        assert found.next_try <= last + timedelta(seconds=MAX_BACKOFF_S)
-    assert MAX_BACKOFF_S < BREAKS_COUNT_S
+        assert found.next_try <= last + timedelta(seconds=BACKOFF.max_s)
+    assert BACKOFF.max_s < BREAKS_COUNT_S
 
 
 @given(st.integers(1, 8), st.floats(1, 60))

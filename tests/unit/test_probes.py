@@ -12,7 +12,7 @@ from greenroom.agent.session.views import NOT_PROBED, Probes
 def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The seconds since the machine's start; the test moves them."""
     now = [1000.0]
-    monkeypatch.setattr(views, "_boottime_s", lambda: now[0])
+    monkeypatch.setattr(views, "boottime_s", lambda: now[0])
     return now
 
 

@@ -1,4 +1,4 @@
-"""Concurrent work: one task per key, a few at once and people first, and waiting for an event, but not for ever.
+"""Concurrent work: one task per key, a few at once and people first.
 
 Two workers never touch the same session. Who waits for a slot gets it in the order of `core.session.scheduling`.
 """
@@ -11,17 +11,6 @@ from contextlib import asynccontextmanager
 from itertools import count
 
 from greenroom.core.session.scheduling import SlotCount, Turn, Urgency, next_turns
-
-
-async def wait_for(event: asyncio.Event, timeout_s: float) -> None:
-    """Wait until the event is set, at most `timeout_s`, and clear it."""
-    try:
-        async with asyncio.timeout(timeout_s):
-            await event.wait()
-    except TimeoutError:
-        pass
-    event.clear()
-
 
 Work = Callable[[], Awaitable[None]]
 

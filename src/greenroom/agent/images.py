@@ -9,16 +9,16 @@ from typing import Final
 
 import structlog
 
-from greenroom.agent.concurrency import wait_for
+from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError
+from greenroom.kit.concurrency import wait_for
 from greenroom.runtimes.contract import Credentials, Image, PullError, Runtime, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport
 
 log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S: Final = 30.0
-FIRST_PAUSE_S: Final = 5.0
-MAX_PAUSE_S: Final = 300.0
+BACKOFF: Final = Backoff(first_s=5.0, max_s=300.0)
 """Before an image that could not be fetched is tried again; the pause doubles with every failure."""
 STALLED_S: Final = 300.0
 """A registry that says nothing for this long has failed, so that it does not hold up other images for ever."""
@@ -76,6 +76,7 @@ class Images:
             except RuntimeUnavailable as error:
                 log.warning("the images of this host are not known", reason=error.message, next_try_s=LOOK_EVERY_S)
             await wait_for(self._wake, self._pause_s())
+            self._wake.clear()
 
     def _pause_s(self) -> float:
         now = time.monotonic()
@@ -146,7 +147,7 @@ class Images:
 
     async def _pull_failed(self, name: str, error: GreenroomError) -> None:
         failures = self._failures.get(name, (0, 0.0))[0] + 1
-        pause_s = min(MAX_PAUSE_S, FIRST_PAUSE_S * 2 ** min(failures - 1, 10))
+        pause_s = BACKOFF.delay_s(failures)
         self._failures[name] = (failures, time.monotonic() + pause_s)
         if not isinstance(error, PullError):
             log.error("an image cannot be fetched", image=name, error_code=error.code)

@@ -19,7 +19,7 @@ import structlog
 
 from greenroom.agent.app import Health
 from greenroom.agent.capacity import Explained, as_it_is
-from greenroom.agent.concurrency import Slots, Workers, wait_for
+from greenroom.agent.concurrency import Slots, Workers
 from greenroom.agent.images import Images
 from greenroom.agent.metrics import Metrics
 from greenroom.agent.session.commands import Commands
@@ -28,19 +28,20 @@ from greenroom.agent.session.inventory import RETRY_S, WHOLE_EVERY_S, Inventory,
 from greenroom.agent.session.prober import Prober
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter.filters import WebFilters
+from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError
 from greenroom.core.session.deadlines import DEADLINE_S
 from greenroom.core.session.reconcile import Action, ActionKind, plan, unasked_exit
 from greenroom.core.session.scheduling import SlotCount, urgency_of
 from greenroom.core.session.states import Want
+from greenroom.kit.concurrency import wait_for
 from greenroom.kit.stops import stop
 from greenroom.runtimes.contract import Container, ContainerMissing, Runtime, RuntimeUnavailable
 
 log = structlog.get_logger(__name__)
 
-PAUSE_S: Final = 0.5
-MAX_PAUSE_S: Final = 30.0
-"""Before a session is worked on again where it did not succeed; the pause doubles with every failure."""
+BACKOFF: Final = Backoff(first_s=1.0, max_s=30.0)
+"""Before a session is worked on again where it did not succeed."""
 LOG_TAIL_LINES: Final = 50
 LOG_PAUSES_S: Final = (0.0, 0.1, 0.4)
 """Before each look for what a container wrote last, as long as there is nothing."""
@@ -146,7 +147,7 @@ class Executor:
         except GreenroomError as error:
             await self._could_not(action, error)
         self._metrics.actions.labels(action.kind.value, "failed").inc()
-        await asyncio.sleep(min(MAX_PAUSE_S, PAUSE_S * 2 ** min(self._failed_again(session_id), 10)))
+        await asyncio.sleep(BACKOFF.delay_s(self._failed_again(session_id)))
 
     def _failed_again(self, session_id: str) -> int:
         """How often in a row now; sessions that are neither wanted nor there any more are forgotten."""
@@ -309,6 +310,7 @@ class Reconciler:
         """Make rounds, for ever."""
         while True:
             await wait_for(self._sessions.plan, ROUND_EVERY_S)
+            self._sessions.plan.clear()
             executor.apply(plan(self._sessions.snapshot()))
             prober.follow(self._sessions.running())
             self._health.last_round = time.monotonic()
@@ -337,3 +339,4 @@ class Reconciler:
                 pause_s = RETRY_S
                 log.warning("the inventory cannot be taken", reason=error.message, next_try_s=pause_s)
             await wait_for(self._inventory.outdated, pause_s)
+            self._inventory.outdated.clear()

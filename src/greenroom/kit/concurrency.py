@@ -1,4 +1,4 @@
-"""Work shared or rationed among those who ask at once: one reading for all, and turns fair by where they come from."""
+"""Waiting for an event, but not for ever; one reading for all who ask at once; turns fair by where they come from."""
 
 from __future__ import annotations
 
@@ -11,6 +11,15 @@ from typing import Generic, TypeVar
 from greenroom.core.errors import TooManyRequests
 
 T = TypeVar("T")
+
+
+async def wait_for(event: asyncio.Event, timeout_s: float | None) -> bool:
+    """Wait until the event is set, at most `timeout_s` (None: for ever); whether it is."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await event.wait()
+    except TimeoutError:
+        return event.is_set()
 
 
 class Coalesced(Generic[T]):

@@ -20,6 +20,7 @@ from greenroom.agent.fleet.identity import Identity
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError, NoManager
 from greenroom.agent.metrics import Metrics
 from greenroom.agent.session.sessions import Sessions
+from greenroom.core.backoff import Backoff
 from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.wire.messages import Answer, Capacity, CheckIn, DesiredImage, ImageReport, Register, Registered, Usage
@@ -36,7 +37,7 @@ QUIET_PAUSE_S: Final = 1.0
 """After more than `MAX_QUICK` answers in a row that came sooner than this and changed nothing, the Agent pauses."""
 FORGIVEN_AFTER_S: Final = 60.0
 """Refusals longer ago than this do not lengthen the pause after the next one."""
-MAX_REFUSED_PAUSE_S: Final = 60.0
+REFUSED_BACKOFF: Final = Backoff(first_s=1.0, max_s=60.0)
 
 
 class Host(Protocol):
@@ -304,7 +305,7 @@ class CheckInLoop:
         if now - self._last_refusal > FORGIVEN_AFTER_S:
             self._refusals = 0
         self._last_refusal = now
-        pause_s = 0.0 if self._refusals == 0 else min(MAX_REFUSED_PAUSE_S, 0.5 * 2 ** min(self._refusals, 10))
+        pause_s = REFUSED_BACKOFF.delay_s(self._refusals)
         self._refusals += 1
         log.error(
             "the Manager refused this Agent; it registers again",

@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from greenroom.agent.fleet.identity import Identity, write_private
 from greenroom.agent.fleet.manager_client import ManagerClient, ManagerRefusedError, NoManager
+from greenroom.core.backoff import Backoff
 from greenroom.core.errors import SetupError
 from greenroom.core.fleet.addresses import edge_address, edge_name
 from greenroom.kit.certificates import general_name, is_pair, key_text, names_in, new_key, request_for, validity
@@ -35,7 +36,7 @@ RENEWED_AFTER: Final = 2 / 3
 LOOK_S: Final = 60.0
 FIRST_LOOK_S: Final = 0.5
 """While there is no certificate yet, or the Agent is not registered."""
-MAX_PAUSE_S: Final = 60.0
+BACKOFF: Final = Backoff(first_s=FIRST_LOOK_S, max_s=60.0)
 MAX_BYTES: Final = 65536
 """Of one of the files."""
 
@@ -83,19 +84,20 @@ class EdgeFiles:
 
     async def run(self) -> None:
         """Keep the files fresh, for ever."""
-        pause_s = FIRST_LOOK_S
+        failures = 0
         while True:
             if self._identity.incarnation == 0:
                 await asyncio.sleep(FIRST_LOOK_S)
                 continue
             try:
                 await self.refresh()
-                pause_s = FIRST_LOOK_S
+                failures = 0
                 await asyncio.sleep(LOOK_S)
             except (NoManager, ManagerRefusedError, OSError) as error:
+                failures += 1
+                pause_s = BACKOFF.delay_s(failures)
                 log.warning("the edge gateway's certificate waits", reason=str(error), next_try_s=pause_s)
                 await asyncio.sleep(pause_s)
-                pause_s = min(2 * pause_s, MAX_PAUSE_S)
 
     async def refresh(self) -> bool:
         """Have the certificate signed if that is due; whether it was.

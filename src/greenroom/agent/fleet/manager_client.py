@@ -2,7 +2,7 @@
 
 Which Manager is next is pure: times are arguments, of `time.monotonic()`, in seconds. The Primary comes first. A
 Manager that answered 503, refused or did not answer is left aside: as long as its `Retry-After` says, otherwise for a
-pause that doubles with every failure up to `MAX_FAILURE_PAUSE_S` and is long from the start where an answer was waited
+pause that doubles with every failure up to `MAX_PAUSE_S` and is long from the start where an answer was waited
 for in vain. The next one is tried at once. While all are left aside, the one that failed longest ago is tried, at once
 and then every second or two: a Manager may have been enabled again long before its `Retry-After` is over, and an Agent
 without any gets no instructions. A Manager that became Primary after it was left aside is asked at once: it works,
@@ -25,13 +25,14 @@ import httpx
 import msgspec
 import structlog
 
+from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError, SetupError, Unavailable
 from greenroom.wire.messages import CheckIn, Message
 
-FIRST_PAUSE_S: Final = 0.25
-FIRST_SILENT_PAUSE_S: Final = 6.0
+MAX_PAUSE_S: Final = 10.0
+BACKOFF: Final = Backoff(first_s=0.25, max_s=MAX_PAUSE_S)
+SILENT_BACKOFF: Final = Backoff(first_s=6.0, max_s=MAX_PAUSE_S)
 """Half of it and the seconds it was waited for are a lease: one that is frozen is not Primary any more by then."""
-MAX_FAILURE_PAUSE_S: Final = 10.0
 LAST_RESORT_S: Final = 2.0
 """Longest pause between two attempts while all Managers are left aside."""
 
@@ -105,7 +106,7 @@ class ManagerFailover:
     def wait_s(self, now: float) -> float:
         """How long until a Manager may be tried again; `MAX_PAUSE_S` when none is known."""
         times = [bar.until if (bar := self._bars.get(url)) else now for url in self.urls]
-        return max(0.0, min(*times, self._last_resort_at) - now) if times else MAX_FAILURE_PAUSE_S
+        return max(0.0, min(*times, self._last_resort_at) - now) if times else MAX_PAUSE_S
 
     def failed(
         self, url: str, now: float, retry_after_s: float | None, spread: float, *, silent: bool = False
@@ -128,10 +129,8 @@ class ManagerFailover:
             before.failed_at, before.term = now, self._term
             return before.until - now
         failures = (before.failures if before else 0) + 1
-        first_s = FIRST_SILENT_PAUSE_S if silent else FIRST_PAUSE_S
-        pause = min(MAX_FAILURE_PAUSE_S, first_s * 2 ** min(failures - 1, 10)) * (0.5 + spread / 2)
-        if retry_after_s is not None:
-            pause = retry_after_s + spread
+        backoff = SILENT_BACKOFF if silent else BACKOFF
+        pause = backoff.delay_s(failures, spread) if retry_after_s is None else retry_after_s + spread
         self._bars[url] = _Bar(failures, now + pause, now, self._term)
         return pause
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
 from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.kit.clock import boottime_s
 from greenroom.wire.messages import Authorised
 
 
@@ -42,7 +42,7 @@ class Probes:
 
     def note(self, session_id: str, *, usable: bool, error: str, broken: bool) -> None:
         """A probe ended now."""
-        self._probes[session_id] = Probed(usable=usable, broken=broken, error=error, at_s=_boottime_s())
+        self._probes[session_id] = Probed(usable=usable, broken=broken, error=error, at_s=boottime_s())
 
     def forget(self, session_id: str) -> None:
         """What was found does not hold any more: the container is another one, does not run, or is gone."""
@@ -51,11 +51,7 @@ class Probes:
     def last(self, session_id: str) -> Probed:
         """What counts now."""
         probed = self._probes.get(session_id, NOT_PROBED)
-        return probed if _boottime_s() - probed.at_s <= self._valid_s else replace(probed, usable=False)
-
-
-def _boottime_s() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+        return probed if boottime_s() - probed.at_s <= self._valid_s else replace(probed, usable=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

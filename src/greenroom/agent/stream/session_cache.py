@@ -17,11 +17,11 @@ from typing import Final
 import msgspec
 import structlog
 
-from greenroom.agent.concurrency import wait_for
 from greenroom.agent.fleet.identity import write_private
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.views import SessionSnapshot
 from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.kit.concurrency import wait_for
 from greenroom.wire.messages import Authorised, Desired
 
 log = structlog.get_logger(__name__)
@@ -135,6 +135,7 @@ class SessionCache:
         """Keep the file up to date, for ever. Nothing is written before there is a list."""
         while True:
             await wait_for(self._changed, SAVE_EVERY_S)
+            self._changed.clear()
             if self._sessions.list_is_valid:
                 await self._save(last_fresh())
 

@@ -7,7 +7,6 @@ from where, is a row of the log, once in a while for each viewer and address.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 from collections.abc import Callable, Set
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from greenroom.agent.stream.tcp_table import connected
 from greenroom.core.security_events import source_of
 from greenroom.core.session.streams import Grant, still_holds
 from greenroom.core.session.visits import Connection, Visit, Visits
+from greenroom.kit.concurrency import wait_for
 
 log = structlog.get_logger(__name__)
 
@@ -172,9 +172,7 @@ class Openings:
     async def run(self) -> None:
         """Look who is still there, for ever."""
         while True:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_S if self._visits.any else None):
-                    await self._news.wait()
+            await wait_for(self._news, LOOK_S if self._visits.any else None)
             self._news.clear()
             await self.look()
 

@@ -18,13 +18,14 @@ from typing import Final
 import msgspec
 import structlog
 
-from greenroom.agent.concurrency import wait_for
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter.denials import CODE, DenialLog, Denials, Row
 from greenroom.agent.web_filter.squid import ACCOUNT, FilterError, Owner, Squid
+from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.kit.accounts import system_account
+from greenroom.kit.concurrency import wait_for
 from greenroom.runtimes.contract import FilterAccount, FilterNetwork, Runtime, RuntimeUnavailable
 from greenroom.runtimes.docker.firewall import name_servers
 from greenroom.wire.messages import LogLine
@@ -36,9 +37,8 @@ RULES_EVERY_S: Final = 30.0
 """How often network and firewall rules are looked at again: something else on the host may have changed them."""
 POLICY_WITHIN_S: Final = 10.0
 """A session's policy arrives with the next answer of the Manager, if not with the session."""
-PAUSE_S: Final = 0.5
-MAX_PAUSE_S: Final = 30.0
-"""Before a filter that could not be put right is tried again; the pause doubles with every failure."""
+BACKOFF: Final = Backoff(first_s=0.5, max_s=30.0)
+"""Before a filter that could not be put right is tried again."""
 STEADY_S: Final = 60.0
 """A Squid that ran for this long may be started again at once when it ends."""
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
@@ -88,16 +88,12 @@ class _Filter:
     def started_now(self) -> None:
         """A Squid was started: one that ends again and again is left alone for a while each time."""
         now = time.monotonic()
-        self.starts = 0 if now - self.started > STEADY_S else self.starts + 1
-        self.started, self.next_try = now, now + _pause_s(self.starts)
+        self.starts = 1 if now - self.started > STEADY_S else self.starts + 1
+        self.started, self.next_try = now, now + BACKOFF.delay_s(self.starts)
 
     def has_ended(self) -> bool:
         """Whether its Squid ended without having been told to."""
         return self.in_force is not None and self.squid is not None and self.squid.pid is None
-
-
-def _pause_s(times: int) -> float:
-    return min(MAX_PAUSE_S, PAUSE_S * 2 ** min(times, 10))
 
 
 class WebFilters:
@@ -225,6 +221,7 @@ class WebFilters:
             await self._find()
             while True:
                 await wait_for(self._wake, ROUND_EVERY_S)
+                self._wake.clear()
                 await self._round()
         finally:
             for subject in self._filters.values():
@@ -240,8 +237,10 @@ class WebFilters:
                 for network in await self._runtime.filter_networks():
                     self._filters.setdefault(network.policy_id, _Filter())
             except RuntimeUnavailable as error:
-                log.warning("the web filters of this host are not known", reason=error.message, next_try_s=MAX_PAUSE_S)
-                await asyncio.sleep(MAX_PAUSE_S)
+                log.warning(
+                    "the web filters of this host are not known", reason=error.message, next_try_s=BACKOFF.max_s
+                )
+                await asyncio.sleep(BACKOFF.max_s)
             else:
                 return
 
@@ -272,7 +271,7 @@ class WebFilters:
                 await self._put_right(subject, policy)
         except GreenroomError as error:
             subject.failures += 1
-            subject.next_try = time.monotonic() + _pause_s(subject.failures)
+            subject.next_try = time.monotonic() + BACKOFF.delay_s(subject.failures)
             message = f"The web filter of policy {policy_id} fails, so its sessions reach nothing: {error.message}"
             self._sessions.log_line("ERROR", "web-filter-down", message)
 

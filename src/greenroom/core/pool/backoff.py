@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
+from greenroom.core.backoff import Backoff
 from greenroom.core.launch.placement import AgentView
 from greenroom.core.pool.model import Broken, PoolConfig, PooledSession
 
-FIRST_BACKOFF_S: Final = 2.0
-MAX_BACKOFF_S: Final = 300.0
-"""Pause after the first failed start, doubled with each further one in a row, and its ceiling."""
+BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
+"""Of a pool whose starts fail, or whose sessions break."""
 BREAKS_COUNT_S: Final = 600.0
 """A session that broke longer ago is forgotten; longer than the longest pause, or that would be a way out."""
 AVOIDED_S: Final = 600.0
@@ -59,11 +59,6 @@ def chosen(candidates: Sequence[AgentView], failed_on: frozenset[str]) -> Choice
     return Choice(spared, f" and not on {candidates[0].hostname}, where a start failed lately")
 
 
-def backoff_s(failures: int) -> float:
-    """Seconds to wait after the given number of failed starts in a row."""
-    return min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** min(max(failures, 1) - 1, 20))
-
-
 def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) -> Failures:
     """What the config remembers once these sessions have failed, or a later one has succeeded.
 
@@ -73,7 +68,7 @@ def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) ->
         number = config.failures + 1
         newest = max(failed, key=lambda session: (session.created, session.session_id))
         error = newest.error or "no reason was given"
-        return Failures(number, error, now + timedelta(seconds=backoff_s(number)))
+        return Failures(number, error, now + timedelta(seconds=BACKOFF.delay_s(number)))
     if config.next_try is not None and config.last_success is not None and config.last_success >= config.next_try:
         return Failures(0, None, None)
     return Failures(config.failures, config.last_error, config.next_try)
@@ -92,7 +87,7 @@ def after_breaks(broken: Sequence[Broken], now: datetime) -> Failures:
             number, last = number + 1, session
     if last is None or number < 2:
         return Failures(0, None, None, breaks=True)
-    return Failures(number, last.error, last.broke + timedelta(seconds=backoff_s(number - 1)), breaks=True)
+    return Failures(number, last.error, last.broke + timedelta(seconds=BACKOFF.delay_s(number - 1)), breaks=True)
 
 
 def longer_backoff(starts: Failures, breaks: Failures) -> Failures:
