@@ -1,0 +1,158 @@
+"""Processes of this machine, and signals to those that may have ended meanwhile."""
+
+from __future__ import annotations
+
+import asyncio
+import ctypes
+import os
+import signal
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import psutil
+
+from greenroom.core.errors import SetupError
+
+_PR_SET_CHILD_SUBREAPER: Final = 36
+_LOOK_AGAIN_S: Final = 0.05
+
+
+def become_subreaper() -> None:
+    """From now on orphaned descendants become children of this process.
+
+    Raises:
+        SetupError: the kernel refuses (none in use does).
+    """
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
+        raise SetupError(f"This process cannot adopt orphans: {os.strerror(ctypes.get_errno())}")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProcessInfo:
+    """A process as it was seen.
+
+    Args:
+        pid: its id.
+        name: of its program, without the path.
+        parent: pid of its parent, or of who adopted it.
+        is_zombie: it has ended and nobody waited for it.
+    """
+
+    pid: int
+    name: str
+    parent: int
+    is_zombie: bool
+
+
+def processes() -> list[ProcessInfo]:
+    """All processes of this machine that can be seen."""
+    return [seen for process in psutil.process_iter() if (seen := _look(process)) is not None]
+
+
+def children() -> list[ProcessInfo]:
+    """The children of this process, also those it adopted; zombies too."""
+    return [seen for process in psutil.Process().children() if (seen := _look(process)) is not None]
+
+
+def _look(process: psutil.Process) -> ProcessInfo | None:
+    try:
+        with process.oneshot():
+            is_zombie = process.status() == psutil.STATUS_ZOMBIE
+            return ProcessInfo(pid=process.pid, name=process.name(), parent=process.ppid(), is_zombie=is_zombie)
+    except psutil.NoSuchProcess:
+        return None
+
+
+def is_running(pid: int) -> bool:
+    """Whether there is such a process and it has not ended."""
+    return started_ticks(pid) is not None
+
+
+def started_ticks(pid: int) -> int | None:
+    """When a process started, in clock ticks since boot; None when there is none or it has ended.
+
+    Distinguishes a reused pid also after this process was restarted; psutil's `create_time` moves with the wall clock.
+    """
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = text.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else int(fields[19])
+
+
+def folder_of(pid: int) -> Path | None:
+    """Its working folder; None where there is no such process, it has ended, or that may not be seen."""
+    try:
+        return Path(folder) if (folder := psutil.Process(pid).cwd()) else None
+    except psutil.Error:
+        return None
+
+
+def environment_of(pid: int) -> dict[str, str]:
+    """The environment it was started with; empty where there is no such process or that may not be seen."""
+    try:
+        return psutil.Process(pid).environ()
+    except psutil.Error:
+        return {}
+
+
+def title_of(pid: int) -> str:
+    """Its command line, or what it wrote there; empty where there is no such process."""
+    try:
+        return " ".join(psutil.Process(pid).cmdline())
+    except psutil.Error:
+        return ""
+
+
+def listens(pid: int, address: str, port: int) -> bool:
+    """Whether this process itself listens on a TCP port of an IPv4 address."""
+    try:
+        sockets = psutil.Process(pid).net_connections("tcp4")
+    except psutil.Error:
+        return False
+    return any(one.status == psutil.CONN_LISTEN and one.laddr == (address, port) for one in sockets)
+
+
+def send(pid: int, number: signal.Signals) -> None:
+    """Send a signal to a process that may have ended."""
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def reap() -> dict[int, int]:
+    """Collect every ended child: pid → wait status."""
+    ended: dict[int, int] = {}
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return ended
+        if pid == 0:
+            return ended
+        ended[pid] = status
+
+
+async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) -> None:
+    """End what `find` finds: SIGTERM at once, SIGKILL for what is still there after `within_s`; waits for both.
+
+    Raises:
+        SetupError: some do not end.
+    """
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        found = find()
+        for seen in found:
+            send(seen.pid, number)
+        end = time.monotonic() + within_s
+        while found and time.monotonic() < end:
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            found = find()
+        if not found:
+            return
+    raise SetupError(f"Processes cannot be ended: {', '.join(f'{seen.name} (pid {seen.pid})' for seen in find())}")

@@ -1,0 +1,92 @@
+"""Processes of this machine as `kit.processes` sees them, on children of this one."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from greenroom.kit import processes
+from greenroom.kit.processes import ProcessInfo
+
+
+@pytest.fixture
+def child(tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """A process that waits to be ended, in a folder of its own."""
+    with subprocess.Popen(["sleep", "60"], cwd=tmp_path, env={"MARK": "here"}) as started:
+        yield started
+        started.kill()
+
+
+def _find(pid: int) -> ProcessInfo | None:
+    return next((seen for seen in processes.processes() if seen.pid == pid), None)
+
+
+def test_a_process_is_described(child: subprocess.Popen[bytes], tmp_path: Path):
+    expected = ProcessInfo(pid=child.pid, name="sleep", parent=os.getpid(), is_zombie=False)
+    assert _find(child.pid) == expected
+    assert expected in processes.children()
+    assert processes.folder_of(child.pid) == tmp_path
+    assert processes.environment_of(child.pid) == {"MARK": "here"}
+    assert processes.title_of(child.pid) == "sleep 60"
+    assert processes.started_ticks(child.pid) == processes.started_ticks(child.pid) != processes.started_ticks(1)
+
+
+def test_one_that_has_ended_is_a_zombie_until_somebody_waits_and_then_nothing(child: subprocess.Popen[bytes]):
+    processes.send(child.pid, signal.SIGKILL)
+    os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOWAIT)
+    zombie = _find(child.pid)
+    assert zombie is not None
+    assert zombie.is_zombie
+    assert (processes.is_running(child.pid), processes.folder_of(child.pid)) == (False, None)
+    child.wait()
+    processes.send(child.pid, signal.SIGTERM)  # is nothing any more, and no error
+    assert (_find(child.pid), processes.is_running(child.pid)) == (None, False)
+    assert (processes.folder_of(child.pid), processes.environment_of(child.pid)) == (None, {})
+    assert (processes.title_of(child.pid), processes.listens(child.pid, "127.0.0.1", 1)) == ("", False)
+
+
+def test_a_process_listens_where_it_does_itself(child: subprocess.Popen[bytes]):
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        port = listening.getsockname()[1]
+        assert processes.listens(os.getpid(), "127.0.0.1", port)
+        assert not processes.listens(os.getpid(), "127.0.0.2", port)
+        assert not processes.listens(child.pid, "127.0.0.1", port)
+    assert not processes.listens(os.getpid(), "127.0.0.1", port)
+
+
+async def test_who_does_not_end_when_told_to_is_killed():
+    stubborn = subprocess.Popen(  # noqa: ASYNC220 -- returns at once
+        [sys.executable, "-c", "import signal; signal.signal(15, signal.SIG_IGN); print(flush=True); signal.pause()"],
+        stdout=subprocess.PIPE,
+    )
+    with stubborn:
+        assert stubborn.stdout
+        await asyncio.to_thread(stubborn.stdout.readline)
+        left = lambda: [one for one in processes.children() if one.pid == stubborn.pid and not one.is_zombie]  # noqa: E731
+        await processes.end_all(left, within_s=0.2)
+        assert stubborn.wait() == -signal.SIGKILL
+
+
+def test_orphans_become_children_of_a_subreaper():
+    adopts = """
+import subprocess, sys
+from greenroom.kit import processes
+processes.become_subreaper()
+said = subprocess.run(["sh", "-c", "sleep 60 >/dev/null & echo $!"], stdout=subprocess.PIPE, text=True)
+pid = int(said.stdout)
+print(pid in {child.pid for child in processes.children()})
+processes.send(pid, 9)
+while not (ended := processes.reap()):
+    pass
+print(ended == {pid: 9})
+"""
+    done = subprocess.run([sys.executable, "-c", adopts], check=True, capture_output=True, text=True)
+    assert done.stdout.split() == ["True", "True"]
