@@ -58,6 +58,10 @@ def test_files_count_however_empty_they_are():
     assert to_stop([written("a", 9, 10, files=500_000)], "vm", PLENTY) == (), "what is in them is not counted twice"
 
 
+def test_what_is_written_in_two_places_is_one_use():
+    assert Use(10, 2) + Use(5, 1) == Use(15, 3)
+
+
 def test_what_cannot_be_counted_twice_in_a_row_is_over_the_limit():
     assert to_stop([written("a", 0, 10, uncounted=1), written("b", 0, uncounted=9)], "vm", PLENTY) == ()
     (stop,) = to_stop([written("a", 0, 10, uncounted=2)], "vm", PLENTY)

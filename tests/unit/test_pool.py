@@ -118,6 +118,7 @@ def test_a_pool_of_quotas_is_as_full_as_the_cores_of_the_host_allow():
         ((replace(BIG, image_state="pulling", image_progress=40),), "image-pulling"),
         ((replace(BIG, image_state="absent"),), "image-pulling"),
         ((replace(BIG, image_state="failed", image_error="no such image"),), "image-unavailable"),
+        ((replace(BIG, disk_free_bytes=0, disk_kept_bytes=1),), "no-capacity"),
     ],
 )
 def test_other_reasons_for_a_shortfall(agents: tuple[AgentView, ...], code: str):
