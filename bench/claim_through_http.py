@@ -17,6 +17,7 @@ import uvloop
 from bench.instance import Instance, instance
 from bench.line import Line
 from bench.table import Figure, median, percentile, spread
+from greenroom.core.events import Event
 from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
 from greenroom.db.launch.claims import Claim, claim
@@ -58,7 +59,9 @@ async def _bare(db: Database, config: str, config_hash: str, user_id: str) -> fl
     )
     elapsed_ms = (time.perf_counter() - start) * 1000
     assert row is not None, why
-    await db.notify(f"agent:{row['agent_id']}", f"staging:{config}")  # or it would be refilled later than the others
+    await db.notify(
+        Event.agent(row["agent_id"]), Event.staging(config)
+    )  # or it would be refilled later than the others
     return elapsed_ms
 
 

@@ -19,6 +19,7 @@ from tests.support.managers import eventually
 
 from bench.table import Figure, percentile, spread
 from bench.zone import Zone, zone
+from greenroom.core.events import Event
 from greenroom.testing.history import PROBE
 
 SAMPLES = 60
@@ -41,7 +42,7 @@ async def _run() -> list[Figure]:
             session_id = await session(
                 made.db, ToldAgent(httpx.AsyncHTTPTransport(), agent_id=agent_id), made.fleet.key_file
             )
-            await made.db.notify(f"agent:{agent_id}")
+            await made.db.notify(Event.agent(agent_id))
             (row,) = await made.db.fetch(
                 "SELECT extract(epoch FROM pg_xact_commit_timestamp(xmin))::double precision AS at"
                 " FROM sessions WHERE session_id = %s",

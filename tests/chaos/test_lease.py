@@ -19,6 +19,7 @@ import pytest
 from tests.support.managers import Fleet, eventually, primary_is
 
 from greenroom.core.errors import GreenroomError
+from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import find_manager, set_enabled
 from greenroom.db.migrate import migrate
@@ -177,5 +178,5 @@ async def _lease_holder(db: Database) -> str | None:
 async def _provoke(db: Database) -> None:
     """Make a Manager that believes that it is Primary write as often as it can."""
     while True:
-        await db.notify("zone:")
+        await db.notify(Event(Topic.ZONE))
         await asyncio.sleep(0.05)

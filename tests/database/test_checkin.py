@@ -12,6 +12,7 @@ import pytest
 from tests.support.agents import HttpDoor, ToldAgent, joined, row, seen, session, user
 from tests.support.managers import Fleet, eventually, manager_here
 
+from greenroom.core.events import Event
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import read_agents
 from greenroom.db.row_mapping import agent_view
@@ -195,7 +196,7 @@ async def test_a_held_poll_is_answered_at_once_when_a_session_is_added(
     first = await session(db, agent, fleet.key_file)  # with its image, which would be news of its own
     task = await _held(db, agent)
     second = await session(db, agent, fleet.key_file)
-    await db.notify(f"agent:{agent.agent_id}")
+    await db.notify(Event.agent(agent.agent_id))
     assert await task < END_OF_HOLD_S
     assert set(agent.desired) == {first, second}
 
@@ -389,7 +390,7 @@ async def test_a_new_primary_is_heard_of_at_once_and_recorded(
     agent = await joined(db, patient)
     task = await _held(db, agent)
     await db.write("UPDATE zone_leases SET term = term + 1, expires_at = '-infinity'")
-    await db.notify("lease:1")
+    await db.notify(Event.lease(1))
     assert await task < END_OF_HOLD_S
     assert agent.term_seen >= 2
 

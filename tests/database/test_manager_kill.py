@@ -11,6 +11,7 @@ import pytest
 from tests.support.agents import joined, row, seen, session
 from tests.support.managers import LONG_LEASE, Fleet, eventually, primary_is
 
+from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.testing import rows
 from greenroom.testing.processes import RoleProcess, answers
@@ -59,7 +60,7 @@ async def test_killed_as_primary_its_successor_does_what_it_was_about_to_do_once
     agent_id = await rows.agent(db, zone_id)
     config = await rows.staging_config(db, zone_id, await rows.image(db), num_sessions=2)
     await db.write("UPDATE agent_capacity SET cores_allocated = cores_allocated + 9 WHERE agent_id = %s", (agent_id,))
-    await db.notify("settings:")
+    await db.notify(Event(Topic.SETTINGS))
     await kill_at(one, name)
     assert (await primary_is(db, "two"))["term"] == 2
 

@@ -9,6 +9,7 @@ import pytest
 from tests.database.pool_stage import staged
 from tests.support.managers import Fleet, eventually, manager_here, primary_is, told
 
+from greenroom.core.events import Event
 from greenroom.core.session.observations import Move
 from greenroom.core.session.states import ObservedState, SessionStatus, Want, sources_of
 from greenroom.db.database import Database
@@ -38,12 +39,12 @@ async def test_an_assigned_session_is_replaced_before_the_next_round(fleet: Flee
     async with manager_here(fleet, guardian_interval_s=60, unhealthy_after_s=120):
         await primary_is(db, "one")
         config_id = await rows.staging_config(db, zone_id, image_id)
-        await db.notify(f"staging:{config_id}")
+        await db.notify(Event.staging(config_id))
         await eventually(lambda: pooled("requested"))
         user_id = await rows.user(db, "ada")
         for _ in range(3):  # the rounds of an election are over by then
             await db.write("UPDATE sessions SET status = 'running', started = created, user_id = %s", (user_id,))
-            await db.notify("staging:no-uuid", f"staging:{config_id}")
+            await db.notify(Event.staging("no-uuid"), Event.staging(config_id))
             await eventually(lambda: pooled("requested"))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 from tests.support.managers import LONG_LEASE, Fleet, eventually, lease, primary_is
 
+from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import find_manager, set_enabled
 from greenroom.testing import history
@@ -74,7 +75,7 @@ def writes_more(db: Database, name: str, than: int) -> Callable[[], Awaitable[bo
 async def provoke(db: Database, rounds: int = 10) -> None:
     """Have every Manager do some rounds: what believes that it is Primary tries to write."""
     for _ in range(rounds):
-        await db.notify("zone:")
+        await db.notify(Event(Topic.ZONE))
         await asyncio.sleep(0.05)
 
 

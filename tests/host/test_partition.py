@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from tests.support.managers import Fleet, eventually, lease, primary_is
 
+from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.db.migrate import migrate
 from greenroom.testing import history
@@ -94,7 +95,7 @@ async def test_a_primary_that_is_cut_off_is_replaced_after_its_lease_and_writes_
 
     await eventually(one_reports)
     for _ in range(10):
-        await own.notify("zone:")
+        await own.notify(Event(Topic.ZONE))
         await asyncio.sleep(0.05)
     assert len([entry for entry in await history.read(own) if entry.writer == "one"]) == before
     assert (await lease(own))["term"] == 2

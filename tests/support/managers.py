@@ -101,10 +101,10 @@ async def told(db: Database, act: Awaitable[None]) -> set[str]:
     async with db.connection() as connection:
         await connection.execute("LISTEN greenroom")
         await act
-        await db.notify("end:")
+        await connection.execute("NOTIFY greenroom, 'end'")
         heard: set[str] = set()
         async for notification in connection.notifies(timeout=30):
-            if notification.payload == "end:":
+            if notification.payload == "end":
                 break
             heard.add(notification.payload)
         await connection.execute("UNLISTEN *")

@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from greenroom.core.errors import GivenUp, GreenroomError, LeaseLost, Unavailable
+from greenroom.core.events import Event
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.manager import isolation
 from greenroom.manager.isolation import FIRST_BACKOFF_S, MAX_BACKOFF_S, TaskFailures, Tasks
@@ -25,7 +26,7 @@ class Logs:
 
 
 class Database:
-    async def notify(self, *events: str) -> None:
+    async def notify(self, *events: Event) -> None:
         pass
 
 

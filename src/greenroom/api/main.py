@@ -6,6 +6,7 @@ from greenroom.api.app import create_app
 from greenroom.api.events.hub import Hub
 from greenroom.api.installation.housekeeping import housekeeping, watch_unattended_pools
 from greenroom.api.installation.settings_cache import Snapshot
+from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.notifications import Listener
@@ -53,10 +54,10 @@ async def main() -> None:
 def events_listener(config: kit_config.ApiConfig, hub: Hub, snapshot: Snapshot) -> Listener:
     """The LISTEN of this process: every event goes to the hub, changed settings are read again."""
 
-    def heard(topic: str, subject: str) -> None:
-        if topic == "settings":
+    def heard(event: Event) -> None:
+        if event.topic is Topic.SETTINGS:
             snapshot.changed()
-        hub.publish(topic, subject)
+        hub.publish(event)
 
     def connected() -> None:
         snapshot.changed()

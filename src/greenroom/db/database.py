@@ -35,6 +35,7 @@ from greenroom.core.errors import (
     SetupError,
     Unavailable,
 )
+from greenroom.core.events import Event
 
 CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
     "last-enabled-manager": (LastEnabledManager, None),
@@ -331,12 +332,11 @@ class Database:
             cursor = await connection.execute(query, params)
             return await cursor.fetchall() if cursor.description else []
 
-    async def notify(self, *events: str) -> None:
-        """Tell all listeners (`topic:id`), after commit. A loss is harmless: all listeners also poll."""
+    async def notify(self, *events: Event) -> None:
+        """Tell all listeners, after commit. A loss is harmless: all listeners also poll."""
+        texts = sorted({str(event) for event in events})
         try:
             async with self.connection() as connection:
-                await connection.execute(
-                    "SELECT pg_notify(%s, e) FROM unnest(%s::text[]) AS e", (CHANNEL, sorted(set(events)))
-                )
+                await connection.execute("SELECT pg_notify(%s, e) FROM unnest(%s::text[]) AS e", (CHANNEL, texts))
         except Unavailable as error:
-            log.warning("notification lost", events=events, reason=error.message)
+            log.warning("notification lost", events=texts, reason=error.message)

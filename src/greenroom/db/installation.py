@@ -15,6 +15,7 @@ from psycopg.types.json import Jsonb
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.access.permissions import GLOBAL_ADMIN, USER
 from greenroom.core.errors import NotFound
+from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.disk import FreeDisk
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.access.credentials import insert_key
@@ -191,7 +192,7 @@ async def set_password(db: Database, username: str, password_hash: str) -> None:
         await update_user(connection, replace(locked, password_hash=password_hash, password_once=False, locked=False))
         await connection.execute("DELETE FROM login_sessions WHERE user_id = %s", (user.user_id,))
         events = await revoke_access(connection, user.user_id)
-    await db.notify("users:", *events)
+    await db.notify(Event(Topic.USERS), *events)
 
 
 ADMIN: Final = "admin@greenroom.local"

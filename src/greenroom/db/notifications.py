@@ -13,6 +13,7 @@ from typing import Final
 import psycopg
 import structlog
 
+from greenroom.core.events import Event
 from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Database, reraise_lost_cancellation
 
 log = structlog.get_logger(__name__)
@@ -28,7 +29,7 @@ class Listener:
     Args:
         dsn: direct address of the database, not through a transaction pooler.
         application_name: shown in pg_stat_activity.
-        on_event: called with (topic, id) of every notification `topic:id`; must return at once.
+        on_event: called with every event; must return at once.
         on_connect: called after every (re)connect: whatever was missed must be looked up now.
         prepare: awaited with every new connection before it listens, e.g. to take a session lock; what it raises,
             other than a lost connection, ends `run`.
@@ -39,7 +40,7 @@ class Listener:
         dsn: str,
         *,
         application_name: str,
-        on_event: Callable[[str, str], None],
+        on_event: Callable[[Event], None],
         on_connect: Callable[[], None] = lambda: None,
         prepare: Callable[[ListenConnection], Awaitable[None]] | None = None,
     ) -> None:
@@ -79,8 +80,8 @@ class Listener:
             await connection.execute(f"LISTEN {CHANNEL}")
             self._on_connect()
             async for notification in connection.notifies():
-                topic, _, subject = notification.payload.partition(":")
-                self._on_event(topic, subject)
+                if (event := Event.parse(notification.payload)) is not None:
+                    self._on_event(event)
                 if (task := asyncio.current_task()) is not None and task.cancelling():
                     return
 
@@ -90,11 +91,11 @@ class Notifier:
 
     def __init__(self, db: Database) -> None:
         self._db = db
-        self._events: set[str] = set()
+        self._events: set[Event] = set()
         self._task: asyncio.Task[None] | None = None
 
-    def send(self, *events: str) -> None:
-        """Tell all listeners (`topic:id`) soon. A loss, also by the end of the process, is harmless."""
+    def send(self, *events: Event) -> None:
+        """Tell all listeners soon. A loss, also by the end of the process, is harmless."""
         self._events.update(events)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._flush())

@@ -10,6 +10,7 @@ from typing import Final
 import structlog
 
 from greenroom.core.errors import SetupError, Unavailable
+from greenroom.core.events import TOPICS, Event, Wakes
 from greenroom.core.fleet.lease import timings_problem
 from greenroom.core.fleet.liveness import silence_problem
 from greenroom.db.database import Database
@@ -220,22 +221,19 @@ class Manager:
             self._guardian.wake()
             self._watch.wake()
 
-    def _heard(self, topic: str, subject: str) -> None:
-        if topic == "agent":
-            self.wakers.wake(subject)
+    def _heard(self, event: Event) -> None:
+        wakes = TOPICS[event.topic].wakes
+        if Wakes.AGENT in wakes:
+            self.wakers.wake(event.id)
+        if Wakes.POOL in wakes and event.id and self._refill is not None:
+            self._refill.want(event.id)
+        if event.id and (self.standing.me is None or event.id != str(self.standing.me.zone_key)):
             return
-        if topic == "staging":
-            if subject and self._refill is not None:
-                self._refill.want(subject)
-            return
-        zone_key = str(self.standing.me.zone_key) if self.standing.me else ""
-        concerns_us = subject in ("", zone_key)
-        if topic in ("lease", "managers", "images") and concerns_us:
+        if Wakes.AGENTS in wakes:
             self.wakers.wake_all()
-        news = ("zone", "lease", "managers", "zones", "settings", "images")
-        if topic in news and concerns_us and self._guardian is not None:
+        if Wakes.ROUND in wakes and self._guardian is not None:
             self._guardian.wake()
-        if topic in ("lease", "managers") and concerns_us and self._watch is not None:
+        if Wakes.LEASE in wakes and self._watch is not None:
             self._watch.wake()
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from greenroom.core.events import Event
 from greenroom.core.session.deadlines import DEADLINE_S
 from greenroom.core.session.observations import Move, decide
 from greenroom.core.session.states import SessionStatus
@@ -122,19 +123,19 @@ def announce(outcome: Outcome, news: RoundEvents, zone_key: int) -> None:
     """Log rows, and notifications for pages, Agents and the Primary; after the commit."""
     for decision in outcome.moved:
         _log(decision, news)
-    news.add(*(f"session:{session_id}" for session_id in outcome.touched))
-    news.add(*(f"agent:{agent_id}" for agent_id in outcome.agents))
-    news.add(*(f"staging:{d.session.staging_config_id}" for d in outcome.moved if _concerns_pool(d)))
+    news.add(*(Event.session(session_id) for session_id in outcome.touched))
+    news.add(*(Event.agent(agent_id) for agent_id in outcome.agents))
+    news.add(*(Event.staging(pool_id) for d in outcome.moved if (pool_id := _pool_concerned(d)) is not None))
     if any(decision.move.to not in _EXPECTED for decision in outcome.moved):
-        news.add(f"zone:{zone_key}")
+        news.add(Event.zone(zone_key))
 
 
-def _concerns_pool(decision: Decision) -> bool:
-    """Whether a plan may find something new to do: not for a session that is somebody's, nor where one just begins."""
+def _pool_concerned(decision: Decision) -> str | None:
+    """The pool whose plan may find something new to do: none for a user's session, nor where one just begins."""
     session, move = decision.session, decision.move
-    if session.staging_config_id is None or session.user_id is not None:
-        return False
-    return move.to not in (SessionStatus.STARTING, SessionStatus.DELETED)
+    if session.user_id is not None or move.to in (SessionStatus.STARTING, SessionStatus.DELETED):
+        return None
+    return session.staging_config_id
 
 
 def _log(decision: Decision, news: RoundEvents) -> None:

@@ -12,9 +12,10 @@ import pytest
 from fastapi import FastAPI
 from tests.database.api_process import KEY, api_process
 
-from greenroom.api.events.hub import MAX_WAITING, RESYNC, Event, Hub
+from greenroom.api.events.hub import MAX_WAITING, RESYNC, Hub
 from greenroom.api.events.routes import _sees
 from greenroom.api.security import Caller
+from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.kit.secrets import Secrets
 
@@ -56,7 +57,7 @@ async def test_events_reach_who_may_see_them(tmp_path: Path, app: FastAPI, db: D
             stream = frames(answer.aiter_lines())
             assert (await anext(stream))["event"] == "resync", "it reconnected"
             while True:
-                await db.notify("staging:abc")
+                await db.notify(Event.staging("abc"))
                 frame = await anext(stream)
                 if frame.get("event") != "resync":
                     break
@@ -68,7 +69,7 @@ async def test_the_loss_of_the_listener_is_a_resync(tmp_path: Path, app: FastAPI
         stream = frames(answer.aiter_lines())
         frame = {"event": "resync"}
         while frame.get("event") == "resync":  # that of a listener that just began
-            await db.notify("zones:")
+            await db.notify(Event(Topic.ZONES))
             frame = await anext(stream)
         await db.write(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'greenroom api listener'"
@@ -91,16 +92,18 @@ async def test_a_slow_subscriber_is_told_to_look_again():
     hub = Hub()
     with hub.subscription() as subscriber:
         for number in range(MAX_WAITING + 5):
-            hub.publish("session", str(number))
+            hub.publish(Event.session(str(number)))
         assert await subscriber.take(1) == [RESYNC]
-        hub.publish("session", "1")
-        hub.publish("session", "1")
-        assert await subscriber.take(1) == [Event("session", "1")]
+        hub.publish(Event.session("1"))
+        hub.publish(Event.session("1"))
+        assert await subscriber.take(1) == [Event.session("1")]
         assert await subscriber.take(0.01) == []
 
 
-@pytest.mark.parametrize(("topic", "seen"), [("session", False), ("images", True), ("logs", False), ("users", False)])
-async def test_a_user_gets_only_events_they_may_see(app: FastAPI, user: httpx.AsyncClient, topic: str, seen: bool):
+@pytest.mark.parametrize(
+    ("topic", "seen"), [(Topic.SESSION, False), (Topic.IMAGES, True), (Topic.LOGS, False), (Topic.USERS, False)]
+)
+async def test_a_user_gets_only_events_they_may_see(app: FastAPI, user: httpx.AsyncClient, topic: Topic, seen: bool):
     me = (await user.get("/api/v1/me")).json()
     caller = Caller("user", frozenset(me["permissions"]), me["user"]["user_id"], me["user"]["username"])
     assert await _sees(app.state.db, caller, Event(topic, "x")) is seen
@@ -118,8 +121,8 @@ async def test_a_user_gets_events_of_their_own_sessions(app: FastAPI, user: http
         Caller("user", frozenset({"user"}), user_id)
         for user_id in (me["user_id"], "00000000-0000-0000-0000-000000000001")
     )
-    assert await _sees(db, own, Event("session", row["session_id"]))
-    assert not await _sees(db, other, Event("session", row["session_id"]))
+    assert await _sees(db, own, Event.session(row["session_id"]))
+    assert not await _sees(db, other, Event.session(row["session_id"]))
 
 
 async def test_a_new_log_row_is_told_to_who_may_see_the_log(tmp_path: Path, app: FastAPI, dsn: str):

@@ -19,6 +19,7 @@ from greenroom.api.security import Caller
 from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import resolve
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused
+from greenroom.core.events import Event, Topic, session_events
 from greenroom.core.installation import installation_of
 from greenroom.db.access import attributes, credentials, users
 from greenroom.db.access.attributes import Attributes
@@ -54,7 +55,7 @@ async def create_user(
     async with db.transaction() as connection:
         user_id = await users.insert_user(connection, password_hash=password_hash, **fields)
         await users.set_groups(connection, user_id, list(group_ids))
-    await db.notify("users:")
+    await db.notify(Event(Topic.USERS))
     return await users.get_user(db, user_id)
 
 
@@ -95,7 +96,7 @@ async def change_user(
             await users.set_groups(connection, user_id, sorted(group_ids))
         events = await _revoke_if(connection, current, changes)
         await users.require_an_administrator(connection)
-    await db.notify("users:", *events)
+    await db.notify(Event(Topic.USERS), *events)
     return before, await users.get_user(db, user_id)
 
 
@@ -107,7 +108,7 @@ async def delete_user(db: Database, caller: Caller, user_id: str, *, force: bool
         Forbidden: the user has more permissions than the caller.
         Refused: the user has sessions and `force` is false, or nobody could administer afterwards.
     """
-    events = ["users:"]
+    events = {Event(Topic.USERS)}
     async with db.transaction() as connection:
         user = await users.lock_user(connection, user_id)
         caller.require_not_above(user.permissions)
@@ -117,7 +118,7 @@ async def delete_user(db: Database, caller: Caller, user_id: str, *, force: bool
             raise Refused(f"{user.username} still has {count}; destroy what is left first, or delete with force.")
         for session_id in live:
             session = await request_delete(connection, session_id, f"user {user.username} was deleted")
-            events += [f"session:{session_id}", f"agent:{session['agent_id']}"]
+            events |= session_events(session_id, agent_id=session["agent_id"])
         await users.delete_user_row(connection, user_id)
         await users.require_an_administrator(connection)
     await db.notify(*events)
@@ -134,7 +135,7 @@ async def log_out(db: Database, user_id: str) -> None:
         await users.lock_user(connection, user_id)
         await credentials.delete_logins_of(connection, user_id)
         events = await users.revoke_access(connection, user_id)
-    await db.notify("users:", *events)
+    await db.notify(Event(Topic.USERS), *events)
 
 
 async def end_login(db: Database, user_id: str, login_id: str) -> credentials.LoginView:
@@ -150,7 +151,7 @@ async def end_login(db: Database, user_id: str, login_id: str) -> credentials.Lo
         await users.lock_user(connection, user_id)
         ended = await credentials.delete_login_by_id(connection, user_id, login_id)
         events = await users.revoke_access(connection, user_id)
-    await db.notify("users:", *events)
+    await db.notify(Event(Topic.USERS), *events)
     return ended
 
 
@@ -161,11 +162,11 @@ def visible(user: users.User) -> dict[str, Any]:
     return values | {"groups": [group.name for group in user.groups]}
 
 
-async def _revoke_if(connection: Connection, before: users.User, changes: dict[str, Any]) -> list[str]:
+async def _revoke_if(connection: Connection, before: users.User, changes: dict[str, Any]) -> set[Event]:
     """Revoke what was granted when the change takes access away; returns the events to notify."""
     barred = any(changes.get(name) and not getattr(before, name) for name in ("disabled", "locked"))
     if not barred and "password_hash" not in changes:
-        return []
+        return set()
     await credentials.delete_logins_of(connection, before.user_id)
     return await users.revoke_access(connection, before.user_id)
 
@@ -216,7 +217,7 @@ async def forget_anonymous(db: Database, user_id: str) -> None:
     async with db.transaction() as connection:
         await users.lock_user(connection, user_id)
         await users.delete_user_row(connection, user_id)
-    await db.notify("users:")
+    await db.notify(Event(Topic.USERS))
 
 
 async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWriter) -> None:
@@ -233,7 +234,7 @@ async def _made(db: Database, name: str) -> str:
     async with db.transaction() as connection:
         user_id = await users.insert_user(connection, name)
         await users.mark_anonymous(connection, user_id)
-    await db.notify("users:")
+    await db.notify(Event(Topic.USERS))
     return user_id
 
 
@@ -257,7 +258,7 @@ async def change_attributes(
         before = await attributes.lock_attributes(connection, user_id)
         after = _with_keys(before, changes, secrets, comment=user.username)
         await attributes.store_attributes(connection, after)
-    await db.notify("users:")
+    await db.notify(Event(Topic.USERS))
     return user, before, after
 
 

@@ -24,6 +24,7 @@ from greenroom.api.security import Caller, requires, requires_one_of
 from greenroom.core.access.group_settings import SETTINGS, inherited
 from greenroom.core.access.permissions import PERMISSIONS
 from greenroom.core.errors import Refused
+from greenroom.core.events import Event, Topic
 from greenroom.db.access import groups, users
 from greenroom.db.access.groups import Group
 from greenroom.db.workspace import images
@@ -80,7 +81,7 @@ async def create_group(
         )
         await groups.change_settings(connection, group_id, settings)
     group = await groups.get_group(db, group_id)
-    await db.notify("settings:")
+    await db.notify(Event(Topic.SETTINGS))
     audit(logs, caller, "created", "group", group.name, after=visible(group))
     return GroupView.model_validate(group_rules.as_seen(group, secrets, caller))
 
@@ -138,7 +139,7 @@ async def update_group(
         if "permissions" in changes:
             await users.require_an_administrator(connection)
     after = await groups.get_group(db, before.group_id)
-    await db.notify("settings:", "users:")
+    await db.notify(Event(Topic.SETTINGS), Event(Topic.USERS))
     audit(logs, caller, "changed", "group", after.name, before=visible(before), after=visible(after))
     return GroupView.model_validate(group_rules.as_seen(after, secrets, caller))
 
@@ -153,7 +154,7 @@ async def delete_group(
     async with db.transaction() as connection:
         await groups.delete_group(connection, group)
         await users.require_an_administrator(connection)
-    await db.notify("settings:", "users:")
+    await db.notify(Event(Topic.SETTINGS), Event(Topic.USERS))
     audit(logs, caller, "deleted", "group", group.name, before=visible(group))
 
 
@@ -167,7 +168,7 @@ async def add_group_user(group_id: UUID, user_id: UUID, db: Db, logs: Logs, call
     async with db.transaction() as connection:
         await users.lock_user(connection, user.user_id)
         added = await users.add_to_group(connection, user.user_id, group.group_id)
-    await db.notify("users:", "settings:")
+    await db.notify(Event(Topic.USERS), Event(Topic.SETTINGS))
     if added:
         audit(logs, caller, "changed", "group", group.name, after={"added user": user.username})
 
@@ -184,7 +185,7 @@ async def remove_group_user(
         await users.lock_user(connection, user.user_id)
         removed = await users.remove_from_group(connection, user.user_id, group.group_id)
         await users.require_an_administrator(connection)
-    await db.notify("users:", "settings:")
+    await db.notify(Event(Topic.USERS), Event(Topic.SETTINGS))
     if removed:
         audit(logs, caller, "changed", "group", group.name, after={"removed user": user.username})
 
@@ -199,7 +200,7 @@ async def add_group_image(
     await group_rules.require_for_image(db, caller, str(image_id))
     async with db.transaction() as connection:
         added = await groups.add_image(connection, group.group_id, str(image_id))
-    await db.notify("images:", "settings:")
+    await db.notify(Event(Topic.IMAGES), Event(Topic.SETTINGS))
     if added:
         audit(logs, caller, "changed", "group", group.name, after={"added workspace": image["friendly_name"]})
 
@@ -213,7 +214,7 @@ async def remove_group_image(
     image = await images.get_image(db, str(image_id))
     async with db.transaction() as connection:
         removed = await groups.remove_image(connection, group.group_id, str(image_id))
-    await db.notify("images:", "settings:")
+    await db.notify(Event(Topic.IMAGES), Event(Topic.SETTINGS))
     if removed:
         audit(logs, caller, "changed", "group", group.name, after={"removed workspace": image["friendly_name"]})
 

@@ -20,6 +20,7 @@ from greenroom.core.access.accounts import password_problem
 from greenroom.core.access.group_settings import SETTINGS, resolve
 from greenroom.core.access.permissions import expanded
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
+from greenroom.core.events import Event, Topic
 from greenroom.core.security_events import source_of
 from greenroom.core.wording import one_line
 from greenroom.db.access import credentials, groups, users
@@ -229,7 +230,7 @@ async def logout(
         await users.lock_user(connection, user_id)
         await credentials.delete_login(connection, caller.token_hash or b"")
         events = await users.revoke_access(connection, user_id)
-    await db.notify(*events, "users:")
+    await db.notify(*events, Event(Topic.USERS))
     logs.write("INFO", "logout", f"{caller.name} logged out", user_id=user_id, username=caller.username)
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
 
@@ -297,7 +298,7 @@ async def change_own_password(
         await users.update_user(connection, current)
         await credentials.delete_logins_of(connection, user.user_id, keep=caller.token_hash)
         events = await users.revoke_access(connection, user.user_id)
-    await db.notify(*events, "users:")
+    await db.notify(*events, Event(Topic.USERS))
     remember_device(response, secrets, current)
     logs.write(
         "INFO",

@@ -10,32 +10,32 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from enum import Enum
 from typing import Final
 
 from greenroom.core.errors import TooManyRequests
+from greenroom.core.events import Event
 
 MAX_WAITING: Final = 256
 MAX_SUBSCRIPTIONS: Final = 20
 """Of one user or API key."""
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """Something changed; `id` is empty where the whole topic is meant. Topic `resync`: look at everything again."""
+class Resync(Enum):
+    """In place of events that were missed."""
 
-    topic: str
-    id: str = ""
+    RESYNC = "resync"
+    """Look at everything again."""
 
 
-RESYNC: Final = Event("resync")
+RESYNC: Final = Resync.RESYNC
 
 
 class Subscriber:
     """The queue of one listener; a queue over `MAX_WAITING` becomes one `RESYNC`."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Event, None] = {}
+        self._waiting: dict[Event | Resync, None] = {}
         self._wake = asyncio.Event()
         self.closed = False
         """The process stops: nothing comes any more."""
@@ -45,17 +45,17 @@ class Subscriber:
         self.closed = True
         self._wake.set()
 
-    def put(self, event: Event) -> None:
+    def put(self, event: Event | Resync) -> None:
         """Add an event unless it waits already."""
         if RESYNC in self._waiting:
             return
-        if event == RESYNC or len(self._waiting) >= MAX_WAITING:
+        if event is RESYNC or len(self._waiting) >= MAX_WAITING:
             self._waiting.clear()
             event = RESYNC
         self._waiting[event] = None
         self._wake.set()
 
-    async def take(self, timeout_s: float) -> list[Event]:
+    async def take(self, timeout_s: float) -> list[Event | Resync]:
         """All waiting events, oldest first; empty when none came within `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
@@ -94,10 +94,10 @@ class Hub:
         finally:
             del self._subscribers[subscriber]
 
-    def publish(self, topic: str, subject: str) -> None:
+    def publish(self, event: Event) -> None:
         """Tell all; returns at once (callback of `greenroom.db.notifications.Listener`)."""
         for subscriber in self._subscribers:
-            subscriber.put(Event(topic, subject))
+            subscriber.put(event)
 
     def close(self) -> None:
         """Let all subscribers go, so that the process can stop."""

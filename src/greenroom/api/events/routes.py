@@ -5,7 +5,7 @@
     event: resync / data: {}                        events were missed: ask for everything anew
     : (a comment every 15 s)                        the connection lives
 
-Topics: session and those of `SEES`. Subscribers get only events they may see, checked per event; a connection whose
+Topics: those of `core.events.TOPICS`. Subscribers get only events they may see, checked per event; a connection whose
 log-in ended is closed.
 """
 
@@ -20,31 +20,16 @@ from fastapi import APIRouter, Request
 from fastapi.responses import StreamingResponse
 
 from greenroom.api.deps import Db, EventHub
-from greenroom.api.events.hub import RESYNC, Event, Subscriber
+from greenroom.api.events.hub import RESYNC, Resync, Subscriber
 from greenroom.api.security import Caller, authenticated, requires
 from greenroom.core.access.permissions import USER
 from greenroom.core.errors import Forbidden, Unauthenticated, Unavailable
+from greenroom.core.events import TOPICS, Event, Topic
 from greenroom.db.database import Database
 
 router = APIRouter(tags=["events"])
 
 HEARTBEAT_S: Final = 15.0
-
-SEES: Final[dict[str, str]] = {
-    "staging": "staging_view",
-    "zone": "managers_view",
-    "lease": "managers_view",
-    "managers": "managers_view",
-    "agent": "agents_view",
-    "agents": "agents_view",
-    "zones": "zones_view",
-    "settings": USER,
-    "images": USER,
-    "filter_policies": "webfilters_view",
-    "users": "users_view",
-    "logs": "system_view",
-}
-"""Topic → the permission to be told of it. `session` events are also for the session's user."""
 
 
 @router.get("/events", response_class=StreamingResponse)
@@ -81,7 +66,7 @@ async def _frames(
         if subscriber.closed:
             return
         now = asyncio.get_running_loop().time()
-        if now - checked >= HEARTBEAT_S - 1 or any(event.topic in ("users", "resync") for event in happened):
+        if now - checked >= HEARTBEAT_S - 1 or any(event is RESYNC or event.topic is Topic.USERS for event in happened):
             try:
                 caller, checked = await again(), now
             except (Unauthenticated, Forbidden):
@@ -96,18 +81,16 @@ async def _frames(
                 yield _frame(number, event)
 
 
-def _frame(number: int, event: Event) -> str:
-    if event == RESYNC:
+def _frame(number: int, event: Event | Resync) -> str:
+    if event is RESYNC:
         return f"id: {number}\nevent: resync\ndata: {{}}\n\n"
     return f"id: {number}\ndata: {json.dumps({'topic': event.topic, 'id': event.id})}\n\n"
 
 
-async def _sees(db: Database, caller: Caller, event: Event) -> bool:
-    if event == RESYNC:
+async def _sees(db: Database, caller: Caller, event: Event | Resync) -> bool:
+    if event is RESYNC or caller.may(TOPICS[event.topic].seen_with):
         return True
-    if event.topic == "session":
-        return caller.may("sessions_view") or await _owns(db, caller, event.id)
-    return event.topic in SEES and caller.may(SEES[event.topic])
+    return event.topic is Topic.SESSION and await _owns(db, caller, event.id)
 
 
 async def _owns(db: Database, caller: Caller, session_id: str) -> bool:

@@ -25,6 +25,7 @@ from greenroom.api.fleet.schemas import (
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import NotFound
+from greenroom.core.events import Event, Topic
 from greenroom.core.pool.shortfalls import emptied
 from greenroom.db.database import Database
 from greenroom.db.fleet import agents, enrolment, managers, zones
@@ -135,7 +136,7 @@ async def update_manager(
     """Enable or disable a Manager; 409 `last-enabled-manager` if its zone would be left without an enabled one."""
     before = await _manager(db, manager_id)
     change = await managers.set_enabled(db, before["manager_id"], body.enabled)
-    await db.notify("managers:")
+    await db.notify(Event(Topic.MANAGERS))
     after = await _manager(db, before["manager_id"])
     old, new = {"enabled": before["enabled"]}, {"enabled": change.enabled}
     zone = after["zone_name"]
@@ -154,7 +155,7 @@ async def delete_manager(
     """Delete the record of a Manager; 409 `manager-running` while it runs, `last-enabled-manager` as above."""
     manager = await _manager(db, manager_id)
     await managers.delete_manager(db, manager["manager_id"], force=force)
-    await db.notify("managers:")
+    await db.notify(Event(Topic.MANAGERS))
     zone = manager["zone_name"]
     audit(logs, caller, "deleted", "Manager", manager["instance_id"], before={"zone_name": zone}, zone_name=zone)
 
@@ -207,7 +208,7 @@ async def update_zone(
         before = await zones.lock_zone(connection, str(zone_id))
         await zones.update_zone(connection, str(zone_id), _settable(before) | body.sent())
     after = await zones.get_zone(db, str(zone_id))
-    await db.notify(f"zone:{after['zone_key']}")
+    await db.notify(Event.zone(after["zone_key"]))
     old, new, name = _settable(before), _settable(after), after["zone_name"]
     audit(logs, caller, "changed", "zone", name, before=old, after=new, zone_name=name)
     pools = await configs.staged_in_zone(db, str(zone_id))

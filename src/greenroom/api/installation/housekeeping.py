@@ -14,6 +14,7 @@ from greenroom.api.access.accounts import forget_anonymous_users
 from greenroom.api.installation.settings_cache import Snapshot
 from greenroom.api.pool.service import title
 from greenroom.core.errors import Unavailable
+from greenroom.core.events import Event
 from greenroom.db import row_mapping
 from greenroom.db.access.credentials import prune_logins
 from greenroom.db.database import Database
@@ -65,7 +66,7 @@ async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
         staging_config_id = str(config["staging_config_id"])
         if not await note_shortfall(db, staging_config_id, shortfall.code, shortfall.reason):
             continue
-        await db.notify(f"staging:{staging_config_id}")
+        await db.notify(Event.staging(staging_config_id))
         logs.write(
             "ERROR",
             "staging-shortfall",

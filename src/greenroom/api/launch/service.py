@@ -16,6 +16,7 @@ from greenroom.api.launch.log import LaunchLog, PassedOver
 from greenroom.api.launch.plan import Launch, LaunchRequest, PlacedSession, planned, repeated_session
 from greenroom.api.security import Caller
 from greenroom.core.errors import Invalid, NoResources, NotFound, ProfileInUse
+from greenroom.core.events import session_events
 from greenroom.core.launch.plan import Attempt, TraceStep, failed_steps, skipped_steps, success_step
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.run_config import launch_problem
@@ -144,11 +145,10 @@ class Launcher:
         self._metrics.launched(outcome, trace, launch.image.friendly_name, launch.elapsed_ms() / 1000)
 
     async def _succeeded(self, launch: Launch, attempt: Attempt, got: PlacedSession) -> LaunchResult:
-        events = [f"agent:{got.agent_id}", f"session:{got.session_id}"]
-        if attempt.pool is not None:
-            events.append(f"staging:{attempt.pool.staging_config_id}")
+        pool_id = attempt.pool.staging_config_id if attempt.pool else None
+        events = session_events(got.session_id, agent_id=got.agent_id, staging_config_id=pool_id)
         for gone in got.yielding:
-            events += [f"session:{gone.session_id}", f"staging:{gone.staging_config_id}"]
+            events |= session_events(gone.session_id, staging_config_id=gone.staging_config_id)
         self._notifier.send(*events)
         user_id = launch.request.user_id
         return LaunchResult(

@@ -24,6 +24,7 @@ from greenroom.api.pool.schemas import (
 from greenroom.api.pool.service import explain
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Invalid
+from greenroom.core.events import Event
 from greenroom.db.database import Database
 from greenroom.db.pool import configs, history
 from greenroom.db.session import sessions
@@ -102,7 +103,9 @@ async def delete_staging_config(
         await configs.mark_deleted(connection, str(staging_config_id))
         agents = await sessions.delete_pool(connection, str(staging_config_id), "Its staging config was deleted.")
     await db.notify(
-        f"staging:{staging_config_id}", f"zone:{config['zone_key']}", *(f"agent:{agent_id}" for agent_id in agents)
+        Event.staging(staging_config_id),
+        Event.zone(config["zone_key"]),
+        *(Event.agent(agent_id) for agent_id in agents),
     )
     audit(logs, caller, "deleted", "staging config", service.title(config), before=_settable(config))
 
@@ -161,7 +164,7 @@ async def _view(db: Database, row: DictRow) -> StagingConfigView:
 async def _saved(db: Database, staging_config_id: str) -> DictRow:
     """The config after a change, with everybody told who acts on it."""
     row = await configs.get_config(db, staging_config_id)
-    await db.notify(f"staging:{staging_config_id}", f"zone:{row['zone_key']}")
+    await db.notify(Event.staging(staging_config_id), Event.zone(row["zone_key"]))
     return row
 
 

@@ -18,6 +18,7 @@ from greenroom.api.security import Caller
 from greenroom.api.session.schemas import CommandCreate
 from greenroom.api.session.service import is_own, settings_of
 from greenroom.core.errors import Forbidden, NoScreenshot, TooManyRequests, Unavailable, WrongState
+from greenroom.core.events import Event
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -94,7 +95,7 @@ async def order_command(db: Database, logs: LogWriter, caller: Caller, session: 
         username=caller.username,
         details={"command_id": command_id, "program": command.command[0], "run_as": command.user},
     )
-    await db.notify(f"agent:{agent_id}")
+    await db.notify(Event.agent(agent_id))
     return command_id
 
 
@@ -209,7 +210,7 @@ class Screenshots:
                 await self._require_running(size.session_id)
             else:
                 if ordered.agent_id is not None:
-                    await self._db.notify(f"agent:{ordered.agent_id}")
+                    await self._db.notify(Event.agent(ordered.agent_id))
                 if (picture := await self._picture(ordered, end_s)) is not None:
                     return picture
             await asyncio.sleep(PICTURE_POLL_S)

@@ -19,6 +19,7 @@ from greenroom.api.security import Caller
 from greenroom.api.session.service import is_own, require_setting, settings_of
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.errors import WrongState
+from greenroom.core.events import session_events
 from greenroom.core.session.expiry import Clocks, Expiry, SessionLifetime, clocks_of, next_expiry, stored_clocks
 from greenroom.core.session.states import TRANSITIONS, LifecycleCommand, SessionStatus, possible, refusal, sources_of
 from greenroom.db.database import Database
@@ -121,7 +122,7 @@ async def order(
             row = await lifecycle.stop_or_pause(connection, session_id, command, f"{caller.name} asked for it.")
     if row is None:
         return await _overtaken(db, session_id, command)
-    await db.notify(f"session:{session_id}", f"agent:{row['agent_id']}", f"zone:{session['zone_key']}")
+    await db.notify(*session_events(session_id, agent_id=row["agent_id"], zone_key=session["zone_key"]))
     logs.write(
         "INFO",
         _CODES[command],
@@ -197,8 +198,10 @@ async def end_by_force(db: Database, logs: LogWriter, session: DictRow, reason: 
     if not ended:
         return  # it was over already
     config_id = str(session["staging_config_id"]) if session["staging_config_id"] else None
-    events = [f"session:{session_id}", f"agent:{row['agent_id']}", f"zone:{session['zone_key']}"]
-    await db.notify(*events, *([f"staging:{config_id}"] if config_id else []))
+    zone_key = session["zone_key"]
+    await db.notify(
+        *session_events(session_id, agent_id=row["agent_id"], staging_config_id=config_id, zone_key=zone_key)
+    )
     logs.write(
         "WARNING",
         "session-force-deleted",

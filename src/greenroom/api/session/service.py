@@ -9,6 +9,7 @@ from psycopg.rows import DictRow
 from greenroom.api.security import Caller
 from greenroom.core.access.group_settings import Resolved, resolve
 from greenroom.core.errors import Forbidden, NotFound
+from greenroom.core.events import session_events
 from greenroom.core.session.progress import Progress, progress
 from greenroom.core.session.states import RESTING, SessionStatus
 from greenroom.db.access.groups import memberships_of
@@ -68,10 +69,14 @@ async def destroy(db: Database, logs: LogWriter, session: DictRow, reason: str) 
     async with db.transaction() as connection:
         row = await sessions.request_delete(connection, session_id, reason)
     await stop("destroy.after_commit")
-    events = [f"session:{row['session_id']}", f"agent:{row['agent_id']}", f"zone:{session['zone_key']}"]
-    if session["staging_config_id"] is not None:
-        events.append(f"staging:{session['staging_config_id']}")
-    await db.notify(*events)
+    await db.notify(
+        *session_events(
+            row["session_id"],
+            agent_id=row["agent_id"],
+            staging_config_id=session["staging_config_id"],
+            zone_key=session["zone_key"],
+        )
+    )
     if row["changed"]:
         logs.write(
             "INFO",
@@ -91,7 +96,7 @@ async def destroy_quarantined(db: Database, logs: LogWriter, session: DictRow, r
     async with db.transaction() as connection:
         if not await replacement.destroy_quarantined(connection, session_id, reason):
             return  # it is on its way out already
-    await db.notify(f"session:{session_id}", f"agent:{session['agent_id']}", f"zone:{session['zone_key']}")
+    await db.notify(*session_events(session_id, agent_id=session["agent_id"], zone_key=session["zone_key"]))
     logs.write(
         "INFO",
         "session-delete-requested",

@@ -24,6 +24,7 @@ from greenroom.api.workspace.schemas import (
     Port,
 )
 from greenroom.core.errors import Invalid, Refused
+from greenroom.core.events import Event, Topic
 from greenroom.core.launch.compatibility import unused_profile
 from greenroom.core.masking import sealed, shown
 from greenroom.core.pool.rotation import rollover
@@ -73,7 +74,7 @@ async def create_image(
     async with db.transaction() as connection:
         image_id = await images.insert_image(connection, _columns(fields, secrets), groups)
     image = await images.get_image(db, image_id)
-    await db.notify("images:")
+    await db.notify(Event(Topic.IMAGES))
     audit(logs, caller, "created", "workspace", image["friendly_name"], after=_visible(image))
     return await _view(db, as_seen(image, secrets, caller))
 
@@ -115,7 +116,7 @@ async def update_image(
         if groups is not None:
             await images.set_groups_of_image(connection, str(image_id), [str(group) for group in groups])
     after = await images.get_image(db, str(image_id))
-    await db.notify("images:")
+    await db.notify(Event(Topic.IMAGES))
     old, new = _visible(before), _visible(after)
     if "docker_token" in changes:
         old["docker_token"] = "old" if stored["docker_token_encrypted"] else None
@@ -135,7 +136,7 @@ async def delete_image(
         raise Refused(f"Workspace {image['friendly_name']} is in use: {users}. Delete those first, or disable it.")
     async with db.transaction() as connection:
         await images.delete_image(connection, str(image_id))
-    await db.notify("images:")
+    await db.notify(Event(Topic.IMAGES))
     audit(logs, caller, "deleted", "workspace", image["friendly_name"], before=_visible(image))
 
 

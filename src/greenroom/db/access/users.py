@@ -9,6 +9,7 @@ from typing import Any, Final, LiteralString
 
 from greenroom.core.access.permissions import GLOBAL_ADMIN
 from greenroom.core.errors import NotFound, Refused
+from greenroom.core.events import Event
 from greenroom.core.listing import Order, Word
 from greenroom.db.database import Connection, Database, returned
 from greenroom.db.listing import Column, Conditions, Listing, Position
@@ -310,7 +311,7 @@ async def require_an_administrator(connection: Connection) -> None:
         raise Refused("After this nobody could administer Greenroom any more; make another user administrator first.")
 
 
-async def revoke_access(connection: Connection, user_id: str) -> list[str]:
+async def revoke_access(connection: Connection, user_id: str) -> set[Event]:
     """Make every connect token and open stream of the user invalid; returns the events to notify after commit.
 
     The epoch of the user's sessions grows, so Agents cut the streams at their next check-in (PROTOCOLS §3 "Tokens").
@@ -326,7 +327,7 @@ async def revoke_access(connection: Connection, user_id: str) -> list[str]:
         " WHERE user_id = %s AND status <> 'deleted' RETURNING agent_id",
         (user_id,),
     )
-    return sorted({f"agent:{row['agent_id']}" for row in await cursor.fetchall() if row["agent_id"]})
+    return {Event.agent(row["agent_id"]) for row in await cursor.fetchall() if row["agent_id"]}
 
 
 async def lock_sessions_of(connection: Connection, user_id: str) -> list[str]:

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import structlog
 from psycopg.types.json import Jsonb
 
+from greenroom.core.events import Event, Topic
 from greenroom.core.security_events import is_security_event
 from greenroom.core.wording import one_line
 from greenroom.db.database import Database
@@ -105,7 +106,7 @@ class LogWriter:
             self.pressing = False
             if not await self._rows.write():
                 return
-        await self._db.notify("logs:")
+        await self._db.notify(Event(Topic.LOGS))
         if number := self._rows.newly_dropped():
             lost = f"{number} log rows of this {self._component} were lost"
             self.write("WARNING", "log-rows-dropped", f"{lost}: too many waited, or they had no storable form.")

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from greenroom.core.errors import IdentityConflict, NotFound, Refused
+from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.addresses import NO_EDGE, EdgeClaim
 from greenroom.core.fleet.enrolment import KnownAgent, Newcomer, is_shown_again, refusal
 from greenroom.core.fleet.liveness import Standing, standing
@@ -185,7 +186,7 @@ async def note_refusal(db: Database, agent_id: str, reason: str, address: str) -
         (reason, address, agent_id),
     )
     if rows:
-        await db.notify("agents:")
+        await db.notify(Event(Topic.AGENTS))
 
 
 _LIST: Final = (
@@ -290,11 +291,11 @@ async def update_agent(
             (agent_id,),
         )
         cursor = await connection.execute(
-            "SELECT 'zone:' || zone_key AS event FROM agents JOIN zones USING (zone_id) WHERE agent_id = %s",
+            "SELECT zone_key FROM agents JOIN zones USING (zone_id) WHERE agent_id = %s",
             (agent_id,),
         )
-        events = [row["event"] for row in await cursor.fetchall()]
-    await db.notify("agents:", *events)
+        events = [Event.zone(row["zone_key"]) for row in await cursor.fetchall()]
+    await db.notify(Event(Topic.AGENTS), *events)
 
 
 async def revoke_credential(db: Database, agent_id: str) -> None:
@@ -309,7 +310,7 @@ async def revoke_credential(db: Database, agent_id: str) -> None:
     )
     if not rows:
         raise NotFound("There is no such Agent; it may have been deleted.")
-    await db.notify(f"agent:{agent_id}", "agents:")
+    await db.notify(Event.agent(agent_id), Event(Topic.AGENTS))
 
 
 async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
@@ -338,7 +339,7 @@ async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
             "UPDATE sessions SET agent_id = NULL WHERE agent_id = %s AND status = 'deleted'", (agent_id,)
         )
         await connection.execute("DELETE FROM agents WHERE agent_id = %s", (agent_id,))
-    await db.notify(f"agent:{agent_id}", "agents:")
+    await db.notify(Event.agent(agent_id), Event(Topic.AGENTS))
 
 
 async def _end_sessions_of_gone(

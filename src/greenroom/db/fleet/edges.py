@@ -5,6 +5,7 @@ from __future__ import annotations
 from psycopg.rows import DictRow
 
 from greenroom.core.errors import Refused
+from greenroom.core.events import Event, Topic
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import ADMITTED
 
@@ -35,7 +36,7 @@ async def settle_edge(db: Database, agent_id: str, address: str) -> None:
             f"The Agent does not say that its edge gateway is at {address or 'no address'}; look again at what it says."
             " Another address is told on its host (GREENROOM_EDGE_URL) and confirmed here then."
         )
-    await db.notify("agents:")
+    await db.notify(Event(Topic.AGENTS))
 
 
 async def read_edge_url(db: Database, agent_id: str) -> str:

@@ -20,6 +20,7 @@ import structlog
 from psycopg.rows import dict_row
 
 from greenroom.core.errors import LeaseLost, SetupError, Unavailable
+from greenroom.core.events import Event
 from greenroom.core.fleet.lease import Predecessor
 from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Connection, Database, reraise_lost_cancellation
 
@@ -155,8 +156,8 @@ class LeaseConnection:
         """End the lease of this term now and tell the followers."""
         return await self._changed(
             "WITH ended AS (UPDATE zone_leases SET expires_at = '-infinity' WHERE zone_key = %s AND holder = %s"
-            " AND term = %s RETURNING zone_key) SELECT pg_notify(%s, 'lease:' || zone_key) FROM ended",
-            (self._zone_key, self._holder, term, CHANNEL),
+            " AND term = %s RETURNING 1) SELECT pg_notify(%s, %s) FROM ended",
+            (self._zone_key, self._holder, term, CHANNEL, str(Event.lease(self._zone_key))),
         )
 
     async def _changed(self, query: LiteralString, params: tuple[Any, ...]) -> bool:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from greenroom.core.errors import IdentityConflict, Invalid, Refused, SetupError, Unauthenticated
+from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.addresses import EDGE_DOMAIN, edge_address, edge_name
 from greenroom.core.fleet.enrolment import JoinAttemptLimiter, Newcomer
 from greenroom.core.installation import installation_of
@@ -79,7 +80,7 @@ class Enrolment:
         )
         self._write_edge(newcomer, identity)
         row = await checkin.read_state(self._db, newcomer.agent_id, self._me.manager_id)
-        await self._db.notify("agents:", f"zone:{self._me.zone_key}")
+        await self._db.notify(Event(Topic.AGENTS), Event.zone(self._me.zone_key))
         return Registered(
             agent_id=newcomer.agent_id,
             credential=credential if message.join_token else None,

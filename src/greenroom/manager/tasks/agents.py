@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from greenroom.core.events import Event, Topic
 from greenroom.core.fleet import liveness as core_liveness
 from greenroom.core.fleet.liveness import AgentMove, AgentReport, Allocation, FleetTimings, SessionsLost
 from greenroom.db.database import Connection
@@ -44,7 +45,7 @@ async def _move(ctx: PrimaryContext, action: AgentMove, name: str, news: RoundEv
         return
     level = "INFO" if action.to == "running" else "WARNING"
     news.log(level, f"agent-{action.to}", f"Agent {name} is {action.to}: {action.reason}")
-    news.add("agents:", f"agent:{action.agent_id}")
+    news.add(Event(Topic.AGENTS), Event.agent(action.agent_id))
     for row in rows:
         news.moved(row, f"its Agent {name} is {action.to}")
 
@@ -97,7 +98,7 @@ async def run_offers(ctx: PrimaryContext, news: RoundEvents) -> None:
     for offer in offers:
         before, after = (offer["cores_before"], offer["memory_before"]), (offer["cores"], offer["memory"])
         news.log("INFO", "agent-offer-changed", core_liveness.offer_change(offer["hostname"], before, after))
-    news.add("agents:")
+    news.add(Event(Topic.AGENTS))
 
 
 async def run_reconcile(ctx: PrimaryContext, news: RoundEvents) -> None:
@@ -114,7 +115,7 @@ async def run_reconcile(ctx: PrimaryContext, news: RoundEvents) -> None:
             await db_liveness.correct_allocation(connection, correction.agent_id, correction.cores, correction.memory)
     for correction in wrong:
         news.log("WARNING", "capacity-corrected", correction.reason)
-        news.add("agents:")
+        news.add(Event(Topic.AGENTS))
 
 
 def _corrections(rows: list[dict[str, Any]]) -> list[core_liveness.Correction]:

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from greenroom.core.events import Event, session_events
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import Level, LogWriter
@@ -46,14 +47,14 @@ class RoundEvents:
     def __init__(self, logs: LogWriter, zone_name: str) -> None:
         self._logs = logs
         self._zone_name = zone_name
-        self._events: set[str] = set()
+        self._events: set[Event] = set()
 
     def log(self, level: Level, code: str, sentence: str, **fields: Any) -> None:
         """One row of Diagnostics."""
         self._logs.write(level, code, sentence[:1].upper() + sentence[1:], zone_name=self._zone_name, **fields)
 
-    def add(self, *events: str) -> None:
-        """Notifications `topic:id`."""
+    def add(self, *events: Event) -> None:
+        """What others are told."""
         self._events.update(events)
 
     def moved(self, row: Mapping[str, Any], reason: str, level: Level = "INFO") -> None:
@@ -67,11 +68,9 @@ class RoundEvents:
             user_id=row.get("user_id"),
             staging_config_id=row.get("staging_config_id"),
         )
-        self.add(f"session:{session_id}")
-        if row.get("agent_id"):
-            self.add(f"agent:{row['agent_id']}")
-        if row.get("staging_config_id"):
-            self.add(f"staging:{row['staging_config_id']}")
+        self.add(
+            *session_events(session_id, agent_id=row.get("agent_id"), staging_config_id=row.get("staging_config_id"))
+        )
 
     async def send(self, db: Database) -> None:
         """Tell everybody."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+from greenroom.core.events import session_events
 from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.installation import installation_of
 from greenroom.core.session import deadlines as core_deadlines
@@ -115,7 +116,7 @@ async def run_recovered(ctx: PrimaryContext, news: RoundEvents) -> None:
             session_id=row["session_id"],
             staging_config_id=row["staging_config_id"],
         )
-        news.add(f"session:{row['session_id']}", f"agent:{row['agent_id']}", f"zone:{ctx.fence.zone_key}")
+        news.add(*session_events(row["session_id"], agent_id=row["agent_id"], zone_key=ctx.fence.zone_key))
 
 
 async def run_cleanup(ctx: PrimaryContext, news: RoundEvents) -> None:
@@ -162,9 +163,10 @@ async def run_expiry(ctx: PrimaryContext) -> None:
             username=row["username"],
             setting=expiry.setting,
         )
-    events = [f"session:{row['session_id']}" for _, row in done] + [f"agent:{row['agent_id']}" for _, row in done]
-    if events:
-        await ctx.db.notify(*events)
+    if done:
+        await ctx.db.notify(
+            *(event for _, row in done for event in session_events(row["session_id"], agent_id=row["agent_id"]))
+        )
 
 
 def _planned_expiry(rows: list[dict[str, Any]], ctx: PrimaryContext) -> list[Expiry]:

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from psycopg.rows import DictRow
 
+from greenroom.core.events import Event, Topic, session_events
 from greenroom.core.launch.eviction import people_waiting
 from greenroom.core.launch.placement import AgentView
 from greenroom.core.pool.model import (
@@ -168,7 +169,8 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
         await snapshots.remember_plan(connection, staging_config_id, _memory(made))
     if events or _is_news(config, made):
         # Pages look again in any case; a pool that is named is planned anew.
-        await ctx.db.notify(f"staging:{staging_config_id if _goes_on(made) else ''}", *events)
+        pool = Event.staging(staging_config_id) if _goes_on(made) else Event(Topic.STAGING)
+        await ctx.db.notify(pool, *events)
     _log(ctx, config, snapshot, made)
     return made
 
@@ -192,22 +194,19 @@ def _goes_on(made: PoolPlan) -> bool:
 
 async def _apply(
     ctx: PrimaryContext, connection: Connection, snapshot: PoolSnapshot, config: DictRow, made: PoolPlan
-) -> list[str]:
+) -> set[Event]:
     """Write the actions in the order of locks, capacity rows before sessions; returns the events to send."""
-    agents: set[str] = set()
-    sessions: list[str] = []
+    events: set[Event] = set()
     for action in sorted(made.creates, key=lambda create: create.agent_id):
         new = _new_session(ctx, snapshot, config, action)
         if await insert_session(connection, new):
-            agents.add(action.agent_id)
-            sessions.append(new.session_id)
+            events |= session_events(new.session_id, agent_id=action.agent_id)
     places = {session.session_id: session.agent_id for session in snapshot.sessions}
     for action in sorted((a for a in made.actions if not isinstance(a, Create)), key=lambda a: a.session_id):
         end = retire if isinstance(action, Retire) else destroy_unassigned
         if await end(connection, action.session_id, action.reason):
-            agents.add(places[action.session_id])
-            sessions.append(action.session_id)
-    return [f"agent:{agent_id}" for agent_id in agents] + [f"session:{session_id}" for session_id in sessions]
+            events |= session_events(action.session_id, agent_id=places[action.session_id])
+    return events
 
 
 def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: DictRow, create: Create) -> NewSession:

@@ -10,6 +10,7 @@ import structlog
 from psycopg.rows import DictRow
 
 from greenroom.core.errors import Invalid, ProfileInUse
+from greenroom.core.events import session_events
 from greenroom.core.launch.plan import Attempt, Miss, TraceStep, failed_steps, skipped_steps
 from greenroom.core.launch.replacement import Failed, backoff_s, failure, final_error, plan_successor, unheard
 from greenroom.core.session.states import SessionStatus
@@ -88,7 +89,9 @@ async def _keep_few(ctx: PrimaryContext, staging_config_id: str) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         gone = await replacement.destroy_oldest_quarantined(connection, staging_config_id)
     if gone:
-        await ctx.db.notify(*(f"{name}:{row[f'{name}_id']}" for row in gone for name in ("session", "agent")))
+        await ctx.db.notify(
+            *(event for row in gone for event in session_events(row["session_id"], agent_id=row["agent_id"]))
+        )
 
 
 def failed_of(row: DictRow) -> Failed:
@@ -167,17 +170,17 @@ async def _give_up(ctx: PrimaryContext, search: Search, trace: list[TraceStep]) 
 
 async def _notify(ctx: PrimaryContext, old: DictRow, found: PlacedSession | None, zone_keys: dict[str, int]) -> None:
     """Tell the Agents concerned, the pages that look on, and the Primary whose pool has one less."""
-    events = {f"session:{old['session_id']}", f"agent:{old['agent_id']}"}
-    if old["staging_config_id"] is not None:
-        events.add(f"staging:{old['staging_config_id']}")
+    events = session_events(old["session_id"], agent_id=old["agent_id"], staging_config_id=old["staging_config_id"])
     if found is not None:
-        zone = f"zone:{zone_keys[found.attempt.zone.zone_id]}"
-        events |= {f"session:{found.session_id}", f"agent:{found.agent_id}", zone}
-        if found.attempt.pool is not None:
-            events.add(f"staging:{found.attempt.pool.staging_config_id}")
+        events |= session_events(
+            found.session_id,
+            agent_id=found.agent_id,
+            staging_config_id=found.attempt.pool.staging_config_id if found.attempt.pool else None,
+            zone_key=zone_keys[found.attempt.zone.zone_id],
+        )
         for gone in found.yielding:
-            events |= {f"session:{gone.session_id}", f"staging:{gone.staging_config_id}"}
-    await ctx.db.notify(*sorted(events))
+            events |= session_events(gone.session_id, staging_config_id=gone.staging_config_id)
+    await ctx.db.notify(*events)
 
 
 def _log(ctx: PrimaryContext, search: Search, found: PlacedSession | None, trace: list[TraceStep]) -> None:

@@ -14,6 +14,7 @@ from typing import Final
 import structlog
 
 from greenroom.core.errors import GreenroomError
+from greenroom.core.events import Event
 from greenroom.kit.clock import boottime_s
 from greenroom.manager.tasks.agents import run_agents, run_offers, run_reconcile
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
@@ -63,7 +64,7 @@ class PrimaryRounds:
             GreenroomError: none of the tasks can be done; another Manager may do better.
         """
         if ctx.fence.term != self._term:
-            await ctx.db.notify(f"lease:{ctx.fence.zone_key}")  # Agents that others answer come here now
+            await ctx.db.notify(Event.lease(ctx.fence.zone_key))  # Agents that others answer come here now
             self._term = ctx.fence.term
         news = RoundEvents(ctx.logs, ctx.zone_name)
         try:

@@ -1,0 +1,138 @@
+"""Events: that something changed, never how; who hears one reads it anew.
+
+As text, in a notification of PostgreSQL, an event is `topic:id`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum, auto
+from typing import Final
+from uuid import UUID
+
+from greenroom.core.access.permissions import USER
+
+
+class Topic(StrEnum):
+    """What changed; `TOPICS` says what the id is and who listens."""
+
+    SESSION = "session"
+    AGENT = "agent"
+    STAGING = "staging"
+    ZONE = "zone"
+    LEASE = "lease"
+    MANAGERS = "managers"
+    AGENTS = "agents"
+    ZONES = "zones"
+    SETTINGS = "settings"
+    IMAGES = "images"
+    FILTER_POLICIES = "filter_policies"
+    USERS = "users"
+    LOGS = "logs"
+
+
+class Wakes(Enum):
+    """A part of a Manager that an event wakes."""
+
+    AGENT = auto()
+    """The held check-in of the Agent with this id."""
+    AGENTS = auto()
+    """All held check-ins."""
+    POOL = auto()
+    """The plan of the pool with this id."""
+    ROUND = auto()
+    """The guardian's round."""
+    LEASE = auto()
+    """The watch on the lease."""
+
+
+@dataclass(frozen=True, slots=True)
+class TopicRule:
+    """A line of `TOPICS`."""
+
+    id_is: str
+    seen_with: str
+    """The permission with which subscribers of `/events` are told of it; a session also concerns its own user."""
+    wakes: frozenset[Wakes] = frozenset()
+    """In the Managers of the zone that the id names, in all where there is none."""
+
+
+TOPICS: Final = {
+    Topic.SESSION: TopicRule("session_id", "sessions_view"),
+    Topic.AGENT: TopicRule("agent_id", "agents_view", frozenset({Wakes.AGENT})),
+    Topic.STAGING: TopicRule("staging_config_id, or none", "staging_view", frozenset({Wakes.POOL})),
+    Topic.ZONE: TopicRule("zone_key, or none", "managers_view", frozenset({Wakes.ROUND})),
+    Topic.LEASE: TopicRule("zone_key", "managers_view", frozenset({Wakes.AGENTS, Wakes.ROUND, Wakes.LEASE})),
+    Topic.MANAGERS: TopicRule("none", "managers_view", frozenset({Wakes.AGENTS, Wakes.ROUND, Wakes.LEASE})),
+    Topic.AGENTS: TopicRule("none", "agents_view"),
+    Topic.ZONES: TopicRule("none", "zones_view", frozenset({Wakes.ROUND})),
+    Topic.SETTINGS: TopicRule("none", USER, frozenset({Wakes.ROUND})),
+    Topic.IMAGES: TopicRule("none", USER, frozenset({Wakes.AGENTS, Wakes.ROUND})),
+    Topic.FILTER_POLICIES: TopicRule("none", "webfilters_view"),
+    Topic.USERS: TopicRule("none", "users_view"),
+    Topic.LOGS: TopicRule("none", "system_view"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something changed; `id` is empty where the whole topic is meant."""
+
+    topic: Topic
+    id: str = ""
+
+    def __str__(self) -> str:
+        """`topic:id`."""
+        return f"{self.topic}:{self.id}"
+
+    @classmethod
+    def parse(cls, text: str) -> Event | None:
+        """The event of `topic:id`; None for a topic of another version."""
+        topic, _, subject = text.partition(":")
+        try:
+            return cls(Topic(topic), subject)
+        except ValueError:
+            return None
+
+    @classmethod
+    def session(cls, session_id: str | UUID) -> Event:
+        """A session changed, or what its page shows."""
+        return cls(Topic.SESSION, str(session_id))
+
+    @classmethod
+    def agent(cls, agent_id: str | UUID) -> Event:
+        """The instructions of an Agent changed."""
+        return cls(Topic.AGENT, str(agent_id))
+
+    @classmethod
+    def staging(cls, staging_config_id: str | UUID) -> Event:
+        """A staging config or its pool changed."""
+        return cls(Topic.STAGING, str(staging_config_id))
+
+    @classmethod
+    def zone(cls, zone_key: int) -> Event:
+        """The Primary of a zone has something to do."""
+        return cls(Topic.ZONE, str(zone_key))
+
+    @classmethod
+    def lease(cls, zone_key: int) -> Event:
+        """A zone has another Primary, or none."""
+        return cls(Topic.LEASE, str(zone_key))
+
+
+def session_events(
+    session_id: str | UUID,
+    *,
+    agent_id: str | UUID | None = None,
+    staging_config_id: str | UUID | None = None,
+    zone_key: int | None = None,
+) -> set[Event]:
+    """What is told when a session changes: its page, and those of its Agent, pool and Primary that are given."""
+    events = {Event.session(session_id)}
+    if agent_id is not None:
+        events.add(Event.agent(agent_id))
+    if staging_config_id is not None:
+        events.add(Event.staging(staging_config_id))
+    if zone_key is not None:
+        events.add(Event.zone(zone_key))
+    return events

@@ -1,0 +1,56 @@
+"""Events: their text, and that everybody who sends or hears one knows the same topics."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from greenroom.core.access.permissions import PERMISSIONS
+from greenroom.core.events import TOPICS, Event, Topic, session_events
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.parametrize(
+    ("event", "text"),
+    [
+        (Event.session("a"), "session:a"),
+        (Event.agent("b"), "agent:b"),
+        (Event.staging("c"), "staging:c"),
+        (Event.zone(1), "zone:1"),
+        (Event.lease(2), "lease:2"),
+        (Event(Topic.FILTER_POLICIES), "filter_policies:"),
+    ],
+)
+def test_the_text_of_an_event_is_read_as_the_same_event(event: Event, text: str):
+    assert str(event) == text
+    assert Event.parse(text) == event
+
+
+def test_a_topic_of_another_version_is_no_event():
+    assert Event.parse("weather:1") is None
+
+
+def test_of_a_session_those_are_told_whom_it_concerns():
+    assert session_events("s", agent_id=None, staging_config_id=None) == {Event.session("s")}
+    concerned = session_events("s", agent_id="a", staging_config_id="c", zone_key=1)
+    assert {str(event) for event in concerned} == {"session:s", "agent:a", "staging:c", "zone:1"}
+
+
+def test_the_table_has_every_topic_and_permissions_that_exist():
+    assert set(TOPICS) == set(Topic)
+    assert {rule.seen_with for rule in TOPICS.values()} <= set(PERMISSIONS)
+
+
+def test_the_console_knows_every_topic():
+    table = (ROOT / "web/src/api/live.ts").read_text().partition("const TOUCHED")[2].partition("};")[0]
+    assert set(re.findall(r"^  (\w+): \[", table, re.MULTILINE)) == set(Topic)
+
+
+def test_the_triggers_of_the_database_send_topics():
+    schema = "".join(path.read_text() for path in (ROOT / "src/greenroom/db/migrations").glob("*.sql"))
+    sent = re.findall(r"notify_row\('(\w+)'\)|pg_notify\('greenroom', '(\w+):'", schema)
+    topics = {row or function for row, function in sent}
+    assert {"managers", "zones", "lease"} <= topics <= set(Topic)
