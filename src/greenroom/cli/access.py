@@ -1,98 +1,65 @@
-"""Verbs of users and groups: log-ins, attributes, the settings that hold for a user, members and workspaces of a
-group."""
+"""Verbs of users, groups and web filter policies: log-ins, attributes, the settings that hold for a user, members and
+workspaces of a group, what a policy lets through."""
 
 from __future__ import annotations
 
-import inspect
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
+from rich.text import Text
 
 from greenroom.api.access.schemas import AttributesPatch
-from greenroom.cli.fields import body_of, options_of
+from greenroom.cli.fields import FieldOption, options_of
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Column
-from greenroom.cli.verbs import Call, add_change, address, command, identity
+from greenroom.cli.output import Column, columns
+from greenroom.cli.verbs import Call, argument, verb
 
 Login = Annotated[str | None, typer.Option("--login", help="Only this one, by its id.", show_default=False)]
 
-_NOUN: Final = NOUNS["users"]
-_COLUMNS: Final = (
-    Column("Setting", "name"),
-    Column("Value", "value"),
-    Column("Unit", "unit"),
-    Column("Default", "default"),
-    Column("Excludes staging", "excludes_staging"),
-    Column("Where from", "trace"),
-)
+_SETTINGS: Final = columns(Column("Setting", "name"), "value unit default excludes_staging trace")
+_LOGINS: Final = columns("login_id client_ip user_agent", Column("Since", "created"), "last_used expires")
 
 
-_LOGINS: Final = (
-    Column("Log-in ID", "login_id"),
-    Column("From", "client_ip"),
-    Column("Browser", "user_agent"),
-    Column("Since", "created"),
-    Column("Last Used", "last_used"),
-    Column("Expires", "expires"),
-)
-_ATTRIBUTES: Final = options_of(AttributesPatch)
-
-
-def register_users(app: typer.Typer) -> None:
-    """Add the verbs."""
-    add_change(app, "enable", "users", {"disabled": False}, "Let a user log in again.")
-    add_change(app, "disable", "users", {"disabled": True}, "Keep a user out: their log-ins, streams and API keys end.")
-    add_change(app, "lock", "users", {"locked": True}, "Keep a user out for now: their log-ins and streams end.")
-    add_change(app, "unlock", "users", {"locked": False}, "End the locking of a user.")
-    app.command("logins")(command(logins, [identity(_NOUN)]))
-    app.command("logout")(command(logout, [identity(_NOUN)]))
-    app.command("attributes")(command(attributes, [identity(_NOUN)]))
-    options = [option.parameter for option in _ATTRIBUTES]
-    app.command("set-attributes")(command(set_attributes, [identity(_NOUN), *options]))
-    app.command("ssh-key")(command(ssh_key, [identity(_NOUN)]))
-    app.command("settings")(command(settings, [identity(_NOUN)]))
-
-
-def logins(call: Call, **given: Any) -> None:
+@verb("users")
+def logins(call: Call) -> None:
     """Show where a user is logged in at the console."""
-    found = call.client.get(f"{address(call, _NOUN, given['given_id'])}/logins")
-    call.output.rows(found, _LOGINS, "The user is logged in nowhere.")
+    call.output.rows(call.client.get(f"{call.path}/logins"), _LOGINS, "The user is logged in nowhere.")
 
 
-def logout(call: Call, *, login: Login = None, **given: Any) -> None:
+@verb("users")
+def logout(call: Call, *, login: Login = None) -> None:
     """End a user's log-ins and cut their streams; their sessions go on."""
-    path = f"{address(call, _NOUN, given['given_id'])}/logins"
+    path = f"{call.path}/logins"
     call.client.delete(f"{path}/{login}" if login else path)
-    call.output.done(f"The user {given['given_id']} is logged out.", {"logged_out": True})
+    call.output.done(f"The user {call.named} is logged out.", {"logged_out": True})
 
 
-def attributes(call: Call, **given: Any) -> None:
+@verb("users")
+def attributes(call: Call) -> None:
     """Show what a user prefers, and their public SSH key."""
-    call.one(call.client.get(f"{address(call, _NOUN, given['given_id'])}/attributes"))
+    call.one(call.client.get(f"{call.path}/attributes"))
 
 
-def set_attributes(call: Call, **given: Any) -> None:
+@verb("users", options=options_of(AttributesPatch))
+def set_attributes(call: Call) -> None:
     """Change what a user prefers and their SSH keys; what is not given stays as it is."""
-    path = f"{address(call, _NOUN, given.pop('given_id'))}/attributes"
-    body = body_of(_ATTRIBUTES, given, call.client)
-    if not body:
-        raise typer.BadParameter("There is nothing to change; give at least one option.")
-    call.one(call.client.patch(path, body))
+    call.change("/attributes")
 
 
-def ssh_key(call: Call, **given: Any) -> None:
+@verb("users")
+def ssh_key(call: Call) -> None:
     """Make a new pair of SSH keys for a user in place of the present one; shows the public one."""
-    call.one(call.client.post(f"{address(call, _NOUN, given['given_id'])}/ssh-key", {}))
+    call.one(call.client.post(f"{call.path}/ssh-key", {}))
 
 
-def settings(call: Call, **given: Any) -> None:
+@verb("users")
+def settings(call: Call) -> None:
     """Show the group settings as they hold for a user, and where each comes from."""
-    found = call.client.get(f"{address(call, _NOUN, given['given_id'])}/settings")
-    call.output.rows(found, _COLUMNS, "There are no settings.")
+    call.output.rows(call.client.get(f"{call.path}/settings"), _SETTINGS, "There are no settings.")
 
 
-_TEXTS: Final = {
+_MEMBERS: Final = {
     ("add", "user"): "Make a user a member of a group.",
     ("remove", "user"): "End a user's membership of a group.",
     ("add", "image"): "Let the members of a group use a workspace.",
@@ -100,30 +67,38 @@ _TEXTS: Final = {
 }
 
 
-def register_groups(app: typer.Typer) -> None:
-    """Add the verbs."""
-    for (verb, part), text in _TEXTS.items():
-        _add(app, verb, part, text)
-
-
-def _add(app: typer.Typer, verb: str, part: str, text: str) -> None:
+def _add(word: str, part: str, text: str) -> None:
     noun = NOUNS[f"{part}s"]
+    member = argument("member", part.upper(), f"The {noun.what}, by name or id.")
 
-    def change(call: Call, **given: Any) -> None:
-        group = address(call, NOUNS["groups"], given["given_id"])
-        path = f"{group}/{noun.noun}/{find_id(call.client, noun, given['member'])}"
-        if verb == "add":
+    def change(call: Call) -> None:
+        group = call.path
+        path = f"{group}/{noun.noun}/{call.body()['member']}"
+        if word == "add":
             call.client.put(path)
         else:
             call.client.delete(path)
         call.one(call.client.get(group))
 
     change.__doc__ = text
-    member = inspect.Parameter(
-        "member",
-        inspect.Parameter.KEYWORD_ONLY,
-        annotation=Annotated[
-            str, typer.Argument(metavar=part.upper(), help=f"The {noun.what}, by name or id.", show_default=False)
-        ],
-    )
-    app.command(f"{verb}-{part}")(command(change, [identity(NOUNS["groups"]), member]))
+    option = FieldOption("member", member, lambda given, client: find_id(client, noun, given))
+    verb("groups", f"{word}-{part}", options=[option])(change)
+
+
+for (_word, _part), _text in _MEMBERS.items():
+    _add(_word, _part, _text)
+
+
+@verb("filter-policies")
+def explain(
+    call: Call,
+    *,
+    host: Annotated[str, typer.Option(metavar="HOST", help="A host name or IP address.")],
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Its port.")] = 443,
+) -> None:
+    """May sessions under this policy open this host, and why? Nothing is opened."""
+    found = call.client.get(f"{call.path}/decision", {"host": host, "port": port})
+    if call.output.as_json:
+        call.output.json(found)
+        return
+    call.output.out.print(Text(f"{found['action']}: {found['reason']}"))

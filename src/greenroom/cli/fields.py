@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Callable, Mapping, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import datetime
 from getpass import getpass
@@ -34,7 +34,8 @@ from greenroom.core.access.group_settings import SETTINGS, Setting
 NULL: Final = object()
 """`null` was given: the field is to have no value. None = the option was not given."""
 
-SECRETS: Final = frozenset({"password", "docker_token"})
+SECRETS: Final = frozenset({"docker_token"})
+"""Fields with a secret that the api takes as a plain text."""
 FILES: Final = frozenset({"ssh_public_key", "ssh_private_key"})
 """Their options take the path of a file; `-` = stdin."""
 DURATIONS: Final = {"expiration": "h", "hours": "h", "session_time_limit": "s", "deadline_s": "s"}
@@ -43,72 +44,6 @@ AHEAD: Final = frozenset({"expires"})
 """Times to come: a length of time given for one is from now on; for the others it is that long ago."""
 SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories": "category"}
 """Options that are repeated are named after one."""
-
-HELP: Final = {
-    "zone_name": "its name",
-    "zone_id": "the zone, by name or id",
-    "image_id": "the workspace, by friendly name or id",
-    "user_id": "the user, by name or id",
-    "server_id": "the Agent, by hostname or id",
-    "agent_id": "the Agent, by hostname or id",
-    "session_id": "the session, by id",
-    "filter_policy_id": "the web filter policy, by name or id",
-    "staging_config_id": "the staging config, by id",
-    "group_id": "the group, by name or id",
-    "groups": "a group, by name or id; may be repeated",
-    "name": "its name",
-    "friendly_name": "the name people see",
-    "username": "the name for logging in",
-    "password": "'-' asks for it, or reads it from stdin",
-    "ssh_public_key": "file with the public key, one line; '-' = stdin; null removes both keys",
-    "ssh_private_key": "file with the private key, without a passphrase; '-' = stdin; null removes it",
-    "preferred_language": "e.g. de or de-DE",
-    "preferred_timezone": "e.g. Europe/Berlin",
-    "default_image": "what a launch without a workspace starts, by friendly name or id",
-    "theme": "of the console",
-    "docker_token": "of the registry; '-' asks for it, or reads it from stdin",
-    "load_balancing_strategy": "how an Agent is chosen",
-    "search_alternate_zones": "look in other zones when this one cannot serve",
-    "proxy_connections": "streams go through the gateway",
-    "proxy_hostname": "host of the streams",
-    "proxy_path": "first part of the streams' path",
-    "proxy_port": "port of the streams",
-    "enabled": "may be used",
-    "hidden": "not on the launcher",
-    "cores": "CPU cores reserved",
-    "memory": "memory reserved, bytes",
-    "memory_limit": "most memory a session gets, bytes; null = memory",
-    "disk_limit_bytes": "most disk a session may write to, bytes; null = any amount",
-    "cores_override": "CPU cores it offers; null = those of the host",
-    "memory_override": "memory it offers, bytes; null = that of the host",
-    "cpu_allocation_method": "shares or quotas of CPU time",
-    "image_src": "address of its picture",
-    "docker_registry": "where it is pulled from",
-    "docker_user": "account at the registry",
-    "port": "of the session's page in the container",
-    "protocol": "of that page",
-    "auth_user": "account of that page",
-    "run_config": "how the container is run",
-    "exec_config": "commands in the container: first_launch, go, assign",
-    "volume_mappings": 'folders of the host: PATH={"bind": …, "mode": …}',
-    "categories": "a category on the launcher; may be repeated",
-    "persistent_profile_path": "where profiles lie on the host; null = none",
-    "persistent_profile_mode": "what becomes of the user's profile",
-    "restrict_to_zone": "only in --zone",
-    "restrict_to_server": "only on --server",
-    "session_time_limit": "seconds; null = that of the groups",
-    "paused": "stage no more sessions and give none away",
-    "locked": "may not log in for now",
-    "disabled": "may not log in",
-    "priority": "the lowest number wins",
-    "permissions": "a permission code; may be repeated",
-    "settings": "a setting of its members; null removes one",
-    "read_only": "may only look",
-    "expires": "date and time; null = never",
-    "environment": "a variable in the session",
-    "network_id": "Docker network of the container",
-}
-"""For references and fields whose schema says nothing; the same word means the same everywhere."""
 
 Read = Callable[[Any, Client], Any]
 
@@ -145,7 +80,7 @@ def options_of(model: type[Body], without: Set[str] = frozenset(), *, with_null:
     return [_option(name, info, with_null=with_null) for name, info in fields]
 
 
-def body_of(options: list[FieldOption], given: Mapping[str, Any], client: Client) -> Row:
+def body_of(options: Sequence[FieldOption], given: Mapping[str, Any], client: Client) -> Row:
     """The request, with the fields that were given."""
     read = {option.field: (option.read, given.get(option.field)) for option in options}
     return {
@@ -184,8 +119,23 @@ def _names(field: str, *, boolean: bool) -> list[str]:
 
 def _help(name: str, info: FieldInfo) -> str:
     setting = SETTINGS.get(name)
-    text = HELP.get(name) or info.description or (setting.description if setting else "")
+    text = info.description or (setting.description if setting else "")
+    origin = get_origin(_unwrapped(info.annotation)[0])
+    how = _how(name, info)
+    text = f"{text} ({how})" if text and how else text or how
+    text += "; may be repeated" if text and origin in (list, dict) else ""
     return f"{text[:1].upper()}{text[1:]}." if text else ""
+
+
+def _how(name: str, info: FieldInfo) -> str:
+    """What people type for a field whose value they do not give as the api takes it."""
+    plain = _unwrapped(info.annotation)[0]
+    if name in REFERENCES:
+        noun = NOUNS[REFERENCES[name]]
+        return f"{'a' if get_origin(plain) is list else 'the'} {noun.what}, {noun.by}"
+    if name in FILES:
+        return "a file; '-' = stdin"
+    return "'-' asks for it, or reads it from stdin" if name in SECRETS or plain is SecretStr else ""
 
 
 def _kind(name: str, info: FieldInfo, *, with_null: bool) -> _Kind:

@@ -6,28 +6,24 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
 
 from greenroom.cli.client import PAGE_ROWS, ApiError, Client, Row
-from greenroom.cli.fields import body_of, options_of
+from greenroom.cli.fields import options_of
 from greenroom.cli.filters import LogFilter
-from greenroom.cli.output import Column, absolute, printable
-from greenroom.cli.verbs import Call, command
+from greenroom.cli.output import Column, absolute, columns, printable
+from greenroom.cli.verbs import Call, verb
 
 POLL_S: Final = 1.0
 LATE_S: Final = 10.0
 """Rows are written by several processes; one may appear this much later than a newer one."""
 
 _COLOURS: Final = {"ERROR": "red", "WARNING": "yellow", "DEBUG": "dim"}
-_COLUMNS: Final = (
-    Column("Time", lambda row: absolute(datetime.fromisoformat(row["time"]))),
-    Column("Level", "level"),
-    Column("Component", "component"),
-    Column("Code", "code"),
-    Column("Message", "message"),
+_COLUMNS: Final = columns(
+    Column("Time", lambda row: absolute(datetime.fromisoformat(row["time"]))), "level component code message"
 )
 _OPTIONS: Final = options_of(LogFilter, with_null=False)
 
@@ -36,24 +32,17 @@ Lines = Annotated[int, typer.Option("--lines", "-n", min=1, max=1000, help="Rows
 Follow = Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on with new rows until interrupted.")]
 
 
-def logs_app() -> typer.Typer:
-    """The commands of the noun."""
-    app = typer.Typer(no_args_is_help=True, help="Log rows of all parts of the deployment.")
-    parameters = [option.parameter for option in _OPTIONS]
-    app.command("list")(command(logs_list, parameters))
-    app.command("tail")(command(logs_tail, parameters))
-    return app
-
-
-def logs_list(call: Call, *, limit: Limit = 100, **given: Any) -> None:
+@verb("logs", "list", options=_OPTIONS, of_one=False)
+def logs_list(call: Call, *, limit: Limit = 100) -> None:
     """List log rows, newest first."""
-    rows = call.client.rows("/logs", body_of(_OPTIONS, given, call.client), limit)
+    rows = call.client.rows("/logs", call.body(), limit)
     call.output.rows(rows, _COLUMNS, "There are no such log rows.")
 
 
-def logs_tail(call: Call, *, lines: Lines = 20, follow: Follow = True, **given: Any) -> None:
+@verb("logs", "tail", options=_OPTIONS, of_one=False)
+def logs_tail(call: Call, *, lines: Lines = 20, follow: Follow = True) -> None:
     """Show the newest log rows, then every new one as it comes; with --json one object per line."""
-    query = body_of(_OPTIONS, given, call.client)
+    query = call.body()
     try:
         for row in follow_rows(call.client, query, lines) if follow else newest(call.client, query, lines):
             _show(call, row)

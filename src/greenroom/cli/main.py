@@ -6,13 +6,18 @@ import asyncio
 import importlib
 import sys
 from collections.abc import Callable
+from typing import Final
 
 import typer
 import uvloop
 
-from greenroom.cli import administration, instance, join
+from greenroom.cli import access, fleet, instance, join, logs, sessions, settings, staging
 from greenroom.cli.output import printable
+from greenroom.cli.verbs import APPS
 from greenroom.core.errors import GreenroomError
+
+VERBS: Final = (access, fleet, logs, sessions, settings, staging)
+"""Modules whose functions are verbs (`greenroom.cli.verbs.verb`)."""
 
 app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, add_completion=False)
 
@@ -50,8 +55,9 @@ def gateway() -> None:
 
 instance.register(app)
 join.register(app)
-nouns = administration.register(app)
-nouns["users"].command("reset-password")(instance.reset_password)
+APPS["users"].command("reset-password")(instance.reset_password)
+for noun, commands in APPS.items():
+    app.add_typer(commands, name=noun)
 
 
 def main() -> None:

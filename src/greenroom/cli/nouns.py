@@ -16,8 +16,17 @@ from greenroom.api.pool import schemas as pool_schemas
 from greenroom.api.workspace import schemas as workspace_schemas
 from greenroom.cli.client import Row
 from greenroom.cli.filters import LaunchFilter, SessionFilter, UserFilter
-from greenroom.cli.output import Column, Parts, size
+from greenroom.cli.output import Column, Parts, columns, size
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A verb that sets some fields of one thing to fixed values."""
+
+    verb: str
+    body: Row
+    help: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,8 +36,8 @@ class Noun:
     `what` is one of them, `many` are several. `key` is the field with its id. `name` is the field people know it by,
     `called` how they call that field; `found_by_server` says that the server understands that name itself; `search` is
     the query parameter that narrows a long list to a name. Fields `without` an option cannot be changed, or name what
-    no command makes. `force` says what `delete --force` does; None = there is no such option. `parts` are what `get`
-    shows as tables.
+    no command makes. `changes` are further verbs. `force` says what `delete --force` does; None = there is no such
+    option. `parts` are what `get` shows as tables.
     """
 
     noun: str
@@ -46,9 +55,15 @@ class Noun:
     create: type[Body] | None = None
     update: type[Body] | None = None
     without: frozenset[str] = frozenset()
+    changes: tuple[Change, ...] = ()
     delete: bool = True
     force: str | None = None
     parts: Parts = ()
+
+    @property
+    def by(self) -> str:
+        """How people say which one they mean."""
+        return f"by {self.called} or id" if self.name else "by id"
 
 
 def _pool(config: Row) -> str:
@@ -84,15 +99,7 @@ def _permissions(config: Row) -> str:
     return f"all but {', '.join(denied)}" if denied else "all"
 
 
-STEPS: Final = (
-    Column("Order", "order"),
-    Column("Step", "step"),
-    Column("Zone", "zone_name"),
-    Column("Used", "used"),
-    Column("Code", "code"),
-    Column("Setting", "setting"),
-    Column("Reason", "reason"),
-)
+STEPS: Final = columns("order step zone_name used code setting reason")
 """Of a launch: how its session came about."""
 
 NOUNS: Final[dict[str, Noun]] = {
@@ -108,15 +115,9 @@ NOUNS: Final[dict[str, Noun]] = {
             name="zone_name",
             create=fleet_schemas.ZoneCreate,
             update=fleet_schemas.ZonePatch,
-            columns=(
-                Column("Zone", "zone_name"),
-                Column("Allow Origin Domain", "allow_origin_domain"),
-                Column("Upstream Auth Address", "upstream_auth_address"),
-                Column("Load Balance Strategy", "load_balancing_strategy"),
-                Column("Search Alternate Zones", "search_alternate_zones"),
-                Column("Managers", "num_managers"),
-                Column("Agents", "num_agents"),
-                Column("Sessions", "num_sessions"),
+            columns=columns(
+                "zone_name allow_origin_domain upstream_auth_address load_balancing_strategy search_alternate_zones",
+                "num_managers num_agents num_sessions",
             ),
         ),
         Noun(
@@ -130,15 +131,15 @@ NOUNS: Final[dict[str, Noun]] = {
             called="instance id",
             found_by_server=True,
             force="Also one that runs: it registers again a second later, as a new record.",
-            columns=(
-                Column("Instance ID", "instance_id"),
-                Column("Enabled", "enabled"),
-                Column("First Reported Time", "first_reported"),
-                Column("Last Reported Time", "last_reported"),
-                Column("Zone", "zone_name"),
-                Column("Status", "status"),
-                Column("Primary Manager", "is_primary"),
+            changes=(
+                Change("enable", {"enabled": True}, "Let a Manager take part in its zone again."),
+                Change(
+                    "disable",
+                    {"enabled": False},
+                    "Take a Manager out of service without stopping it; refused for the last enabled one of a zone.",
+                ),
             ),
+            columns=columns("instance_id enabled first_reported last_reported zone_name status is_primary"),
         ),
         Noun(
             noun="agents",
@@ -152,17 +153,27 @@ NOUNS: Final[dict[str, Noun]] = {
             found_by_server=True,
             update=fleet_schemas.AgentPatch,
             force="End the sessions of an Agent that is gone for good.",
-            columns=(
-                Column("Hostname", "hostname"),
-                Column("Agent ID", "agent_id"),
+            changes=(
+                Change(
+                    "enable",
+                    {"enabled": True, "draining": False},
+                    "Let an Agent take new sessions: a new one that waits for it, a disabled or a draining one.",
+                ),
+                Change("disable", {"enabled": False}, "Give an Agent no new sessions."),
+                Change(
+                    "drain",
+                    {"draining": True},
+                    "Give an Agent no new sessions; those people use go on, staged ones move to other Agents.",
+                ),
+            ),
+            columns=columns(
+                "hostname agent_id",
                 Column("Enabled", _agent_standing),
                 Column("Status", _agent_status),
-                Column("Zone", "zone_name"),
-                Column("Manager", "manager_instance_id"),
-                Column("Sessions", "sessions"),
+                "zone_name manager_instance_id sessions",
                 Column("Cores reserved", lambda agent: f"{agent['cores_allocated']:g} of {agent['cores']:g}"),
                 Column("Memory reserved", _memory),
-                Column("Last Reported Time", "last_reported"),
+                "last_reported",
             ),
         ),
         Noun(
@@ -173,16 +184,10 @@ NOUNS: Final[dict[str, Noun]] = {
             help="Join tokens: with which new hosts join; deleting one revokes it.",
             key="join_token_id",
             create=fleet_schemas.JoinTokenCreate,
-            columns=(
-                Column("Join Token ID", "join_token_id"),
-                Column("Role", "role"),
-                Column("Zone", "zone_name"),
-                Column("Status", "status"),
-                Column("For Agent", "agent_hostname"),
+            columns=columns(
+                "join_token_id role zone_name status agent_hostname",
                 Column("Joined", "used"),
-                Column("Left", "uses_left"),
-                Column("Expires", "expires"),
-                Column("Created by", "created_by"),
+                "uses_left expires created_by",
             ),
         ),
         Noun(
@@ -194,13 +199,7 @@ NOUNS: Final[dict[str, Noun]] = {
             key="gateway_id",
             name="hostname",
             called="hostname",
-            columns=(
-                Column("Hostname", "hostname"),
-                Column("Gateway ID", "gateway_id"),
-                Column("Zone", "zone_name"),
-                Column("Registered", "registered"),
-                Column("Last Reported Time", "last_reported"),
-            ),
+            columns=columns("hostname gateway_id zone_name registered last_reported"),
         ),
         Noun(
             noun="images",
@@ -213,14 +212,10 @@ NOUNS: Final[dict[str, Noun]] = {
             called="friendly name",
             create=workspace_schemas.ImageCreate,
             update=workspace_schemas.ImagePatch,
-            columns=(
-                Column("Workspace", "friendly_name"),
-                Column("Enabled", "enabled"),
+            columns=columns(
+                "friendly_name enabled",
                 Column("Container image", "name"),
-                Column("On an Agent", "available"),
-                Column("Cores", "cores"),
-                Column("Memory", "memory"),
-                Column("Categories", "categories"),
+                "available cores memory categories",
                 Column("Zone", lambda image: image["zone_name"] or "any"),
             ),
         ),
@@ -234,17 +229,19 @@ NOUNS: Final[dict[str, Noun]] = {
             create=pool_schemas.StagingCreate,
             update=pool_schemas.StagingPatch,
             without=frozenset({"zone_id", "image_id"}),
-            columns=(
-                Column("Staging Config ID", "staging_config_id"),
+            changes=(
+                Change("pause", {"paused": True}, "Assign no session of a config, and stage no more of them."),
+                Change("resume", {"paused": False}, "Fill the pool of a config again."),
+            ),
+            columns=columns(
+                "staging_config_id",
                 Column("Deployment Zone", "zone_name"),
                 Column("Image", "image_friendly_name"),
                 Column("Desired Sessions", "num_sessions"),
                 Column("Current Sessions", _pool),
-                Column("Expiration (Hours)", "expiration"),
+                "expiration",
                 Column("Permissions", _permissions),
-                Column("Paused", "paused"),
-                Column("Hits (24 h)", "hits_24h"),
-                Column("Misses (24 h)", "misses_24h"),
+                "paused hits_24h misses_24h",
                 Column("Shortfall", _shortfall),
             ),
         ),
@@ -258,15 +255,11 @@ NOUNS: Final[dict[str, Noun]] = {
             name="name",
             create=workspace_schemas.FilterPolicyCreate,
             update=workspace_schemas.FilterPolicyPatch,
-            columns=(
-                Column("Name", "name"),
-                Column("Default action", "default_action"),
+            columns=columns(
+                "name default_action",
                 Column("Allowed", lambda policy: len(policy["allow"])),
                 Column("Denied", lambda policy: len(policy["deny"])),
-                Column("Workspaces", "num_images"),
-                Column("Groups", "num_groups"),
-                Column("Sessions", "num_sessions"),
-                Column("Description", "description"),
+                "num_images num_groups num_sessions description",
             ),
         ),
         Noun(
@@ -278,16 +271,14 @@ NOUNS: Final[dict[str, Noun]] = {
             key="session_id",
             filters=SessionFilter,
             delete=False,
-            columns=(
-                Column("Session ID", "session_id"),
+            columns=columns(
+                "session_id",
                 Column("User", lambda session: session["username"] or ("-" if session["user_id"] else "(staged)")),
-                Column("Workspace", "image_friendly_name"),
-                Column("Status", "status"),
+                "image_friendly_name status",
                 Column("Origin", lambda session: "staged" if session["staging_config_id"] else "on demand"),
-                Column("Zone", "zone_name"),
+                "zone_name",
                 Column("Agent", "hostname"),
-                Column("Created", "created"),
-                Column("Expires", "expires"),
+                "created expires",
             ),
         ),
         Noun(
@@ -300,13 +291,8 @@ NOUNS: Final[dict[str, Noun]] = {
             filters=LaunchFilter,
             delete=False,
             parts=(("steps", STEPS),),
-            columns=(
-                Column("Time", "at"),
-                Column("Launch ID", "launch_id"),
-                Column("User", "username"),
-                Column("Workspace", "image_friendly_name"),
-                Column("Outcome", "outcome"),
-                Column("Session ID", "session_id"),
+            columns=columns(
+                "at launch_id username image_friendly_name outcome session_id",
                 Column("Last step", lambda launch: launch["steps"][-1]["reason"] if launch["steps"] else None),
             ),
         ),
@@ -323,14 +309,18 @@ NOUNS: Final[dict[str, Noun]] = {
             create=access_schemas.UserCreate,
             update=access_schemas.UserPatch,
             force="Destroy the user's sessions, too.",
-            columns=(
+            changes=(
+                Change("enable", {"disabled": False}, "Let a user log in again."),
+                Change("disable", {"disabled": True}, "Keep a user out: their log-ins, streams and API keys end."),
+                Change("lock", {"locked": True}, "Keep a user out for now: their log-ins and streams end."),
+                Change("unlock", {"locked": False}, "End the locking of a user."),
+            ),
+            columns=columns(
                 Column("Username", "username"),
                 Column("Name", lambda user: f"{user['first_name']} {user['last_name']}".strip()),
                 Column("Groups", lambda user: [group["name"] for group in user["groups"]]),
                 Column("Status", _access),
-                Column("Sessions", "num_sessions"),
-                Column("Last Session", "last_session"),
-                Column("Created", "created"),
+                "num_sessions last_session created",
             ),
         ),
         Noun(
@@ -343,14 +333,11 @@ NOUNS: Final[dict[str, Noun]] = {
             name="name",
             create=access_schemas.GroupCreate,
             update=access_schemas.GroupPatch,
-            columns=(
-                Column("Name", "name"),
-                Column("Priority", "priority"),
-                Column("Users", "num_users"),
+            columns=columns(
+                "name priority num_users",
                 Column("Workspaces", lambda group: len(group["images"])),
                 Column("Settings", lambda group: len(group["settings"])),
-                Column("Permissions", "permissions"),
-                Column("Description", "description"),
+                "permissions description",
             ),
         ),
         Noun(
@@ -363,15 +350,15 @@ NOUNS: Final[dict[str, Noun]] = {
             name="name",
             create=access_schemas.KeyCreate,
             update=access_schemas.KeyPatch,
-            columns=(
-                Column("Name", "name"),
+            changes=(
+                Change("enable", {"enabled": True}, "Let an API key be used again."),
+                Change("disable", {"enabled": False}, "Let an API key be used no more, without deleting it."),
+            ),
+            columns=columns(
+                "name",
                 Column("API Key", "key_id"),
                 Column("Status", lambda key: "enabled" if key["enabled"] else "disabled"),
-                Column("Read-only", "read_only"),
-                Column("Permissions", "permissions"),
-                Column("Created", "created"),
-                Column("Expires", "expires"),
-                Column("Last Used", "last_used"),
+                "read_only permissions created expires last_used",
             ),
         ),
     )

@@ -60,6 +60,51 @@ class Column:
         return self.value if isinstance(self.value, str) else ""
 
 
+TITLES: Final = {
+    "agent_hostname": "For Agent",
+    "at": "Time",
+    "available": "On an Agent",
+    "client_ip": "From",
+    "created_by": "Created by",
+    "default_action": "Default action",
+    "excludes_staging": "Excludes staging",
+    "expiration": "Expiration (Hours)",
+    "first_reported": "First Reported Time",
+    "friendly_name": "Workspace",
+    "hits_24h": "Hits (24 h)",
+    "image_friendly_name": "Workspace",
+    "is_primary": "Primary Manager",
+    "last_reported": "Last Reported Time",
+    "load_balancing_strategy": "Load Balance Strategy",
+    "login_id": "Log-in ID",
+    "manager_instance_id": "Manager",
+    "misses_24h": "Misses (24 h)",
+    "num_images": "Workspaces",
+    "read_only": "Read-only",
+    "served_elsewhere": "Served elsewhere",
+    "trace": "Where from",
+    "user_agent": "Browser",
+    "username": "User",
+    "uses_left": "Left",
+    "zone_name": "Zone",
+}
+"""Field → its title, where that is not made of its words."""
+
+
+def columns(*parts: str | Column) -> tuple[Column, ...]:
+    """Columns of a list: names of fields with spaces between them, and columns of another title or value."""
+    return tuple(
+        column
+        for part in parts
+        for column in ([part] if isinstance(part, Column) else [Column(_title(field), field) for field in part.split()])
+    )
+
+
+def _title(field: str) -> str:
+    words = field.removeprefix("num_").replace("_", " ").title()
+    return TITLES.get(field) or (f"{words.removesuffix(' Id')} ID" if words.endswith(" Id") else words)
+
+
 Parts = Sequence[tuple[str, Sequence[Column]]]
 """Fields of one thing that are lists of others, with their columns."""
 

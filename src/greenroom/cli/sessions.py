@@ -6,26 +6,28 @@ import time
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
 
 from greenroom.api.session.schemas import CommandCreate, SessionCreate
 from greenroom.cli.client import TIMEOUT_S, ApiError, Client, Row
-from greenroom.cli.fields import body_of, options_of
+from greenroom.cli.fields import options_of
 from greenroom.cli.names import find_id
 from greenroom.cli.nouns import NOUNS, STEPS
 from greenroom.cli.output import Output, printable
 from greenroom.cli.values import duration
-from greenroom.cli.verbs import Call, address, command, identity
+from greenroom.cli.verbs import Call, verb
 from greenroom.core.errors import SetupError
 from greenroom.core.session.states import TRANSITIONS, LifecycleCommand
 from greenroom.db.installation import ADMIN
 
-_NOUN: Final = NOUNS["sessions"]
-_COMMAND_OPTIONS: Final = options_of(CommandCreate, {"command"}, with_null=False)
 _DEADLINE_S: Final = 60.0
+
+POLL_S: Final = 0.25
+OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"})
+"""Statuses from which a session that is being started does not come to run."""
 
 Argv = Annotated[
     list[str],
@@ -34,45 +36,6 @@ Argv = Annotated[
 File = Annotated[Path, typer.Option("--output", "-o", help="Where the JPEG goes.", dir_okay=False)]
 Across = Annotated[int, typer.Option(min=16, max=1920, help="Pixels; the picture keeps the shape of the screen.")]
 
-
-def register_inside(app: typer.Typer) -> None:
-    """Add the verbs."""
-    app.command("exec")(command(execute, [identity(_NOUN), *(option.parameter for option in _COMMAND_OPTIONS)]))
-    app.command("screenshot")(command(screenshot, [identity(_NOUN)]))
-
-
-def execute(call: Call, *, argv: Argv, given_id: str, **given: Any) -> None:
-    """Run a command in a running session and print what it said; 1 where it did not end well."""
-    body: Row = {"command": argv, **body_of(_COMMAND_OPTIONS, given, call.client)}
-    wait_s = TIMEOUT_S + float(body.get("deadline_s", _DEADLINE_S))
-    done = call.client.post(f"{address(call, _NOUN, given_id)}/commands", body, timeout_s=wait_s)
-    if call.output.as_json:
-        call.output.json(done)
-        return
-    call.output.out.print(printable(done["output"]), end="", soft_wrap=True, highlight=False, markup=False)
-    if done["exit_code"] is None:
-        raise ApiError("The command has not ended; it is left alone." if done["state"] == "done" else "It was cut off.")
-    if done["exit_code"] != 0:
-        raise ApiError(f"The command ended with exit code {done['exit_code']}.")
-
-
-def screenshot(
-    call: Call, *, output: File = Path("screenshot.jpg"), width: Across = 1280, height: Across = 800, **given: Any
-) -> None:
-    """Save the screen of a running session as a JPEG."""
-    path = f"{address(call, _NOUN, given['given_id'])}/screenshot"
-    picture = call.client.download(path, {"width": width, "height": height})
-    try:
-        output.write_bytes(picture)
-    except OSError as error:
-        raise SetupError(f"The file {output} cannot be written: {error.strerror}.") from error
-    call.output.done(f"The screen is in {output}.", {"file": str(output)})
-
-
-POLL_S: Final = 0.25
-OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"})
-"""Statuses from which a session that is being started does not come to run."""
-_OPTIONS: Final = options_of(SessionCreate, {"image_id"}, with_null=False)
 
 Image = Annotated[
     str, typer.Argument(metavar="IMAGE", help="The workspace, by friendly name or id.", show_default=False)
@@ -90,23 +53,13 @@ Within = Annotated[
 ]
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verbs."""
-    app.command("launch")(command(launch, [option.parameter for option in _OPTIONS]))
-    for verb in TRANSITIONS:
-        _add_order(app, verb)
-    app.command("go")(command(go, [identity(_NOUN)]))
-    app.command("destroy")(command(destroy, [identity(_NOUN)]))
-    app.command("placement")(command(placement, [identity(_NOUN)]))
-    register_inside(app)
-
-
-def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300, **given: Any) -> None:
+@verb("sessions", options=options_of(SessionCreate, {"image_id"}, with_null=False), of_one=False)
+def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300) -> None:
     """Launch a workspace; without --user for the first administrator of the local instance."""
     body: Row = {"image_id": find_id(call.client, NOUNS["images"], image)}
-    if given.get("user_id") is None and call.client.server.is_local:
-        given["user_id"] = ADMIN
-    body |= body_of(_OPTIONS, given, call.client)
+    body |= call.body()
+    if "user_id" not in body and call.client.server.is_local:
+        body["user_id"] = find_id(call.client, NOUNS["users"], ADMIN)
     launched = call.client.post("/sessions", body)
     call.output.warn(_other_zone(call.client, launched["session_id"], body.get("zone_id")))
     launched["connect_url"] = call.client.server.url + launched["connect_url"]
@@ -137,39 +90,76 @@ _HELP: Final[dict[LifecycleCommand, str]] = {
 }
 
 
-def _add_order(app: typer.Typer, verb: LifecycleCommand) -> None:
+def _add_order(word: LifecycleCommand) -> None:
     """Add `stop`, `pause` or `resume`."""
 
-    def order(call: Call, **given: Any) -> None:
-        answer = call.client.post(f"{address(call, _NOUN, given['given_id'])}/lifecycle-commands", {"command": verb})
-        call.output.done(f"The session {given['given_id']} is {answer.get('status', verb)}.", answer)
+    def order(call: Call) -> None:
+        answer = call.client.post(f"{call.path}/lifecycle-commands", {"command": word})
+        call.output.done(f"The session {call.named} is {answer.get('status', word)}.", answer)
 
-    order.__doc__ = _HELP[verb]
-    app.command(verb)(command(order, [identity(_NOUN)]))
+    order.__doc__ = _HELP[word]
+    verb("sessions", word)(order)
 
 
-def go(call: Call, *, kasm_url: Address, **given: Any) -> None:
+for _word in TRANSITIONS:
+    _add_order(_word)
+
+
+@verb("sessions")
+def go(call: Call, *, kasm_url: Address) -> None:
     """Open an address in a running session, with the `go` command of its workspace."""
-    answer = call.client.post(f"{address(call, _NOUN, given['given_id'])}/go", {"kasm_url": kasm_url})
+    answer = call.client.post(f"{call.path}/go", {"kasm_url": kasm_url})
     ended = "it still runs" if answer["exit_code"] is None else f"exit code {answer['exit_code']}"
-    call.output.done(f"`go` ran in session {given['given_id']}: {ended}.", answer)
+    call.output.done(f"`go` ran in session {call.named}: {ended}.", answer)
 
 
-def destroy(call: Call, *, force: Force = False, set_aside: SetAside = False, **given: Any) -> None:
+@verb("sessions")
+def destroy(call: Call, *, force: Force = False, set_aside: SetAside = False) -> None:
     """Destroy a session with its container; what it holds is lost."""
     query = ({"force": True} if force else {}) | ({"follow": False} if set_aside else {})
-    answer = call.client.delete(address(call, _NOUN, given["given_id"]), query) or {}
-    call.output.done(f"The session {given['given_id']} is {answer.get('status', 'deleting')}.", answer)
+    answer = call.client.delete(call.path, query) or {}
+    call.output.done(f"The session {call.named} is {answer.get('status', 'deleting')}.", answer)
 
 
-def placement(call: Call, **given: Any) -> None:
+@verb("sessions")
+def placement(call: Call) -> None:
     """Show how a session came about: every step of its launch, and why others were passed over."""
-    found = call.client.get(f"{address(call, _NOUN, given['given_id'])}/placement")
+    found = call.client.get(f"{call.path}/placement")
     if call.output.as_json:
         call.output.json(found)
         return
     call.output.out.print(f"outcome: {found['outcome']}")
     call.output.rows(found["steps"], STEPS, "No steps were recorded.")
+
+
+@verb("sessions", "exec", options=options_of(CommandCreate, {"command"}, with_null=False))
+def execute(call: Call, *, argv: Argv) -> None:
+    """Run a command in a running session and print what it said; 1 where it did not end well."""
+    body: Row = {"command": argv, **call.body()}
+    wait_s = TIMEOUT_S + float(body.get("deadline_s", _DEADLINE_S))
+    done = call.client.post(f"{call.path}/commands", body, timeout_s=wait_s)
+    if call.output.as_json:
+        call.output.json(done)
+        return
+    call.output.out.print(printable(done["output"]), end="", soft_wrap=True, highlight=False, markup=False)
+    if done["exit_code"] is None:
+        raise ApiError("The command has not ended; it is left alone." if done["state"] == "done" else "It was cut off.")
+    if done["exit_code"] != 0:
+        raise ApiError(f"The command ended with exit code {done['exit_code']}.")
+
+
+@verb("sessions")
+def screenshot(
+    call: Call, *, output: File = Path("screenshot.jpg"), width: Across = 1280, height: Across = 800
+) -> None:
+    """Save the screen of a running session as a JPEG."""
+    path = f"{call.path}/screenshot"
+    picture = call.client.download(path, {"width": width, "height": height})
+    try:
+        output.write_bytes(picture)
+    except OSError as error:
+        raise SetupError(f"The file {output} cannot be written: {error.strerror}.") from error
+    call.output.done(f"The screen is in {output}.", {"file": str(output)})
 
 
 def wait_until_running(client: Client, output: Output, session_id: str, within_s: float) -> Row:

@@ -8,17 +8,11 @@ import typer
 
 from greenroom.cli.client import ApiError, Row
 from greenroom.cli.fields import assignments
-from greenroom.cli.output import Column
-from greenroom.cli.verbs import Call, command
+from greenroom.cli.output import Column, columns
+from greenroom.cli.verbs import Call, verb
 from greenroom.core.installation import INSTALLATION_SETTINGS
 
-_COLUMNS: Final = (
-    Column("Setting", "name"),
-    Column("Value", "value"),
-    Column("Unit", "unit"),
-    Column("Default", "default"),
-    Column("Description", "description"),
-)
+_COLUMNS: Final = columns(Column("Setting", "name"), "value unit default description")
 
 Name = Annotated[str, typer.Argument(metavar="NAME", help="Name of the setting.", show_default=False)]
 Changes = Annotated[
@@ -26,19 +20,13 @@ Changes = Annotated[
 ]
 
 
-def settings_app() -> typer.Typer:
-    """The commands of the noun."""
-    app = typer.Typer(no_args_is_help=True, help="Settings of the installation.")
-    for verb, function in (("list", settings_list), ("get", settings_get), ("update", settings_update)):
-        app.command(verb)(command(function))
-    return app
-
-
+@verb("settings", "list", of_one=False)
 def settings_list(call: Call) -> None:
     """List the settings with their values."""
     _show(call, call.client.rows("/settings"))
 
 
+@verb("settings", "get", of_one=False)
 def settings_get(call: Call, *, name: Name) -> None:
     """Show one setting."""
     found = [setting for setting in call.client.rows("/settings") if setting["name"] == name]
@@ -47,6 +35,7 @@ def settings_get(call: Call, *, name: Name) -> None:
     call.one(found[0])
 
 
+@verb("settings", "update", of_one=False)
 def settings_update(call: Call, *, changes: Changes) -> None:
     """Change settings; they hold at once."""
     _show(call, call.client.patch("/settings", assignments(changes, settings=INSTALLATION_SETTINGS)))

@@ -1,24 +1,17 @@
-"""`staging pause`, `resume`, `recycle`, `explain` and `history`."""
+"""`staging recycle`, `explain` and `history`."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 from rich.text import Text
 
 from greenroom.cli.client import Row
-from greenroom.cli.nouns import NOUNS
-from greenroom.cli.output import Column
-from greenroom.cli.verbs import Call, add_change, address, command, identity
+from greenroom.cli.output import Column, columns
+from greenroom.cli.verbs import Call, verb
 
-_NOUN: Final = NOUNS["staging"]
-_REASONS: Final = (
-    Column("Code", "code"),
-    Column("Setting", "setting"),
-    Column("Group", "group"),
-    Column("Reason", "reason"),
-)
+_REASONS: Final = columns("code setting group reason")
 _SPANS: Final = {1: "last hour", 24: "last 24 h", 168: "last 7 d"}
 
 
@@ -34,43 +27,18 @@ def _why(miss: Row) -> str:
     return " ".join(reason["reason"] for reason in miss["reasons"])
 
 
-_WINDOWS: Final = (
-    Column("Launches of the", _span),
-    Column("Hits", "hits"),
-    Column("Misses", "misses"),
-    Column("Served elsewhere", "served_elsewhere"),
-    Column("Hit rate", _rate),
-)
-_CAUSES: Final = (
-    Column("Code", "code"),
-    Column("Setting", "setting"),
-    Column("Launches", "launches"),
-    Column("Last", "last"),
-    Column("Reason", "reason"),
-)
-_MISSES: Final = (
-    Column("Time", "time"),
-    Column("User", "username"),
-    Column("Outcome", "outcome"),
-    Column("Launch ID", "launch_id"),
-    Column("Reason", _why),
-)
+_WINDOWS: Final = columns(Column("Launches of the", _span), "hits misses served_elsewhere", Column("Hit rate", _rate))
+_CAUSES: Final = columns("code setting launches last reason")
+_MISSES: Final = columns("time username outcome launch_id", Column("Reason", _why))
 
 
-def register(app: typer.Typer) -> None:
-    """Add the verbs."""
-    add_change(app, "pause", "staging", {"paused": True}, "Assign no session of a config, and stage no more of them.")
-    add_change(app, "resume", "staging", {"paused": False}, "Fill the pool of a config again.")
-    app.command("recycle")(command(recycle, [identity(_NOUN)]))
-    app.command("explain")(command(explain, [identity(_NOUN)]))
-    app.command("history")(command(history, [identity(_NOUN)]))
-
-
-def recycle(call: Call, **given: Any) -> None:
+@verb("staging")
+def recycle(call: Call) -> None:
     """Replace all staged sessions of a config, and try again at once after failed starts."""
-    call.one(call.client.post(f"{address(call, _NOUN, given['given_id'])}/recycle"))
+    call.one(call.client.post(f"{call.path}/recycle"))
 
 
+@verb("staging")
 def explain(
     call: Call,
     *,
@@ -81,11 +49,10 @@ def explain(
             metavar="ZONE", help="Where the launch begins, by name or id; else the config's zone.", show_default=False
         ),
     ] = None,
-    **given: Any,
 ) -> None:
     """Would this user get a session of this config now, and if not, why? Nothing is launched."""
     query = {"user": user} | ({"zone": zone} if zone else {})
-    found = call.client.get(f"{address(call, _NOUN, given['given_id'])}/explain", query)
+    found = call.client.get(f"{call.path}/explain", query)
     if call.output.as_json:
         call.output.json(found)
         return
@@ -98,14 +65,14 @@ def explain(
         call.output.warn(note)
 
 
+@verb("staging")
 def history(
     call: Call,
     *,
     limit: Annotated[int, typer.Option(min=1, max=100, help="How many of the newest misses.")] = 20,
-    **given: Any,
 ) -> None:
     """How many launches a config served and missed, why it missed them, and whose they were."""
-    found = call.client.get(f"{address(call, _NOUN, given['given_id'])}/history", {"limit": limit})
+    found = call.client.get(f"{call.path}/history", {"limit": limit})
     if call.output.as_json:
         call.output.json(found)
         return

@@ -1,13 +1,10 @@
-"""The verbs every noun has, made from its entry in the table of nouns; and how a function becomes a command.
-
-A function is given a `Call`; the options that name the deployment are added.
-"""
+"""How a function becomes a command, and the verbs every noun has, made from its entry in the table of nouns."""
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -15,25 +12,61 @@ import typer
 
 from greenroom.api.bodies import Body
 from greenroom.cli.client import Client, Row
-from greenroom.cli.fields import body_of, options_of
+from greenroom.cli.fields import FieldOption, body_of, options_of
 from greenroom.cli.names import find_id, with_names
-from greenroom.cli.nouns import NOUNS, Noun
+from greenroom.cli.nouns import NOUNS, Change, Noun
 from greenroom.cli.output import Output, Parts
 from greenroom.cli.server import Server, find_server
 
 _PANEL: Final = "Deployment"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of a command: the deployment to ask, and where to print."""
+    """One call of a command: the deployment to ask, where to print, and what was typed.
+
+    Args:
+        noun: of the thing it is about; None where it is about none.
+        named: that thing, as it was typed.
+        fields: what was typed for the `options`.
+    """
 
     client: Client
     output: Output
+    noun: Noun | None = None
+    named: str = ""
+    options: Sequence[FieldOption] = ()
+    fields: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    @property
+    def path(self) -> str:
+        """The path of the thing in /api/v1.
+
+        Raises:
+            ApiError: there is none of this name or id.
+        """
+        assert self.noun is not None, "a verb of nothing"  # noqa: S101 -- only verbs `of_one` ask for it
+        return f"{self.noun.path}/{find_id(self.client, self.noun, self.named)}"
+
+    def body(self) -> Row:
+        """The fields that were given, as the api takes them."""
+        return body_of(self.options, self.fields, self.client)
 
     def one(self, row: Row, parts: Parts = ()) -> None:
         """Print one thing; for people with names in the place of ids, and its `parts` as tables."""
         self.output.one(row if self.output.as_json else with_names(self.client, row), parts)
+
+    def change(self, part: str = "") -> None:
+        """Change the thing, or the `part` of it at that path, and print what it is afterwards.
+
+        Raises:
+            typer.BadParameter: nothing was given.
+            ApiError: the server refuses.
+        """
+        body = self.body()
+        if not body:
+            raise typer.BadParameter("There is nothing to change; give at least one option.")
+        self.one(self.client.patch(f"{self.path}{part}", body))
 
 
 def connect(server: Server) -> Client:
@@ -71,152 +104,143 @@ def common_options(
     """The options every command has."""
 
 
-def command(function: Callable[..., None], options: Sequence[inspect.Parameter] = ()) -> Callable[..., None]:
-    """`function` as typer wants it.
+_COMMON: Final = inspect.signature(common_options, eval_str=True).parameters
+
+
+Run = Callable[..., None]
+
+
+def verb(
+    noun: str, name: str = "", *, options: Sequence[FieldOption] = (), of_one: bool = True
+) -> Callable[[Run], Run]:
+    """Make a function that takes a `Call` a command: `greenroom NOUN NAME`.
 
     Args:
-        function: its first parameter is the `Call`, the others become arguments and options.
-        options: parameters made from a table; they are given by their names, or in `**given`.
+        noun: what it is a verb of.
+        name: else that of the function.
+        options: made from fields; `Call.body` has what was given for them.
+        of_one: it is about one thing, which is named by its first argument.
     """
-    made = {option.name for option in options}
-    own = [
-        parameter
-        for parameter in list(inspect.signature(function, eval_str=True).parameters.values())[1:]
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD and parameter.name not in made
-    ]
-    common = inspect.signature(common_options, eval_str=True).parameters
+
+    def add(function: Run) -> Run:
+        thing = NOUNS[noun] if of_one else None
+        APPS[noun].command(name or function.__name__.replace("_", "-"))(_command(function, thing, options))
+        return function
+
+    return add
+
+
+def _command(function: Run, noun: Noun | None, options: Sequence[FieldOption]) -> Run:
+    """`function` as typer wants it: with the thing it is about, its options, its own, and those every command has."""
+    identity = [] if noun is None else [argument("given_id", "ID", f"The {noun.what}, {noun.by}.")]
+    own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
     def run(**given: Any) -> None:
-        where = {name: given.pop(name) for name in common}
+        where = {name: given.pop(name) for name in _COMMON}
         output = Output.standard(as_json=where.pop("as_json"))
+        named, fields = given.pop("given_id", ""), {option.field: given.pop(option.field) for option in options}
         with connect(find_server(**where)) as client:
-            function(Call(client, output), **given)
+            function(
+                Call(client=client, output=output, noun=noun, named=named, options=options, fields=fields), **given
+            )
 
     run.__doc__ = function.__doc__
     run.__annotations__ = {}
-    run.__signature__ = inspect.Signature([*options, *own, *common.values()])  # pyright: ignore[reportFunctionMemberAccess]
+    parameters = [*identity, *(option.parameter for option in options), *own, *_COMMON.values()]
+    run.__signature__ = inspect.Signature(parameters)  # pyright: ignore[reportFunctionMemberAccess]
     return run
+
+
+def argument(name: str, metavar: str, text: str) -> inspect.Parameter:
+    """The parameter of a command that is typed without an option before it."""
+    annotation = Annotated[str, typer.Argument(metavar=metavar, help=text, show_default=False)]
+    return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
 
 
 Limit = Annotated[int | None, typer.Option(min=1, help="Rows at most.", show_default=False)]
 
 
-def noun_app(noun: Noun) -> typer.Typer:
-    """The commands of a noun."""
-    app = typer.Typer(no_args_is_help=True, help=noun.help)
-    _add_list(app, noun)
-    _add_get(app, noun)
+def _add_generic(app: typer.Typer, noun: Noun) -> None:
+    """Add `list`, `get`, and what else the noun has of `create`, `update` and `delete`."""
+    a_noun = f"{'an' if noun.what.startswith('A') else 'a'} {noun.what}"
+
+    def rows(call: Call, *, limit: Limit = None) -> None:
+        call.output.rows(call.client.rows(noun.path, call.body(), limit), noun.columns, f"There is no {noun.what}.")
+
+    def get(call: Call) -> None:
+        call.one(call.client.get(call.path), noun.parts)
+
+    def create(call: Call) -> None:
+        call.one(call.client.post(noun.path, call.body()))
+
+    def update(call: Call) -> None:
+        call.change()
+
+    def delete(call: Call) -> None:
+        path = call.path
+        call.client.delete(path, call.body())
+        gone = {noun.key: path.rpartition("/")[2], "deleted": True}
+        call.output.done(f"The {noun.what} {call.named} is deleted.", gone)
+
+    filters = options_of(noun.filters, with_null=False) if noun.filters else ()
+    _add(app, "list", f"List {noun.many}.", rows, options=filters)
+    _add(app, "get", f"Show one {noun.what} with all its fields.", get, of=noun)
     if noun.create is not None:
-        _add_create(app, noun, noun.create)
+        _add(app, "create", f"Create {a_noun}.", create, options=_options_of_new(noun, noun.create))
     if noun.update is not None:
-        _add_update(app, noun, noun.update)
+        text = f"Change {a_noun}; what is not given stays as it is."
+        _add(app, "update", text, update, of=noun, options=options_of(noun.update, noun.without))
     if noun.delete:
-        _add_delete(app, noun)
-    return app
-
-
-def identity(noun: Noun) -> inspect.Parameter:
-    """The argument that names one: `given_id`."""
-    help_text = f"The {noun.what}, by {noun.called} or id." if noun.name else f"The id of the {noun.what}."
-    argument = typer.Argument(metavar="ID", help=help_text, show_default=False)
-    return inspect.Parameter("given_id", inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str, argument])
-
-
-def article(noun: Noun) -> str:
-    """`an` Agent, `a` user."""
-    return "an" if noun.what.startswith("A") else "a"
-
-
-def address(call: Call, noun: Noun, given_id: str) -> str:
-    """Its path in /api/v1.
-
-    Raises:
-        ApiError: there is none.
-    """
-    return f"{noun.path}/{find_id(call.client, noun, given_id)}"
-
-
-def add_change(app: typer.Typer, verb: str, noun: str, body: Row, text: str) -> None:
-    """Add a verb that sets some fields of a `noun` to fixed values."""
-
-    def change(call: Call, *, given_id: str) -> None:
-        call.one(call.client.patch(address(call, NOUNS[noun], given_id), body))
-
-    _add(app, verb, change, text, [identity(NOUNS[noun])])
+        _add(app, "delete", f"Delete {a_noun}.", delete, of=noun, options=_force(noun.force) if noun.force else ())
 
 
 def _add(
-    app: typer.Typer, verb: str, function: Callable[..., None], text: str, options: list[inspect.Parameter]
+    app: typer.Typer,
+    name: str,
+    text: str,
+    function: Run,
+    *,
+    of: Noun | None = None,
+    options: Sequence[FieldOption] = (),
 ) -> None:
     function.__doc__ = text
-    app.command(verb)(command(function, options))
+    app.command(name)(_command(function, of, options))
 
 
-def _add_list(app: typer.Typer, noun: Noun) -> None:
-    options = options_of(noun.filters, with_null=False) if noun.filters else []
-
-    def rows(call: Call, *, limit: Limit = None, **given: Any) -> None:
-        query = body_of(options, given, call.client)
-        call.output.rows(call.client.rows(noun.path, query, limit), noun.columns, f"There is no {noun.what}.")
-
-    _add(app, "list", rows, f"List {noun.many}.", [option.parameter for option in options])
-
-
-def _add_get(app: typer.Typer, noun: Noun) -> None:
-    def get(call: Call, *, given_id: str) -> None:
-        call.one(call.client.get(address(call, noun, given_id)), noun.parts)
-
-    _add(app, "get", get, f"Show one {noun.what} with all its fields.", [identity(noun)])
+def _noun_app(noun: Noun) -> typer.Typer:
+    """The commands that need no function of their own."""
+    app = typer.Typer(no_args_is_help=True, help=noun.help)
+    _add_generic(app, noun)
+    for change in noun.changes:
+        _add(app, change.verb, change.help, _changing(change), of=noun)
+    return app
 
 
-def _add_create(app: typer.Typer, noun: Noun, model: type[Body]) -> None:
+def _options_of_new(noun: Noun, model: type[Body]) -> list[FieldOption]:
+    """The name of the new thing is an argument."""
     required = {name for name, info in model.model_fields.items() if info.is_required()}
     options = options_of(model, (noun.without - required) | {noun.name or ""}, with_null=False)
-    arguments = [_new_name(noun, noun.name)] if noun.name else []
-
-    def create(call: Call, **given: Any) -> None:
-        body = body_of(options, given, call.client)
-        if noun.name:
-            body[noun.name] = given[noun.name]
-        call.one(call.client.post(noun.path, body))
-
-    _add(
-        app,
-        "create",
-        create,
-        f"Create {article(noun)} {noun.what}.",
-        [*arguments, *(option.parameter for option in options)],
-    )
+    if noun.name is None:
+        return options
+    name = argument(noun.name, noun.name.upper(), f"The name of the new {noun.what}.")
+    return [FieldOption(noun.name, name, lambda given, _: given), *options]
 
 
-def _new_name(noun: Noun, field: str) -> inspect.Parameter:
-    argument = typer.Argument(metavar=field.upper(), help=f"The name of the new {noun.what}.", show_default=False)
-    return inspect.Parameter(field, inspect.Parameter.KEYWORD_ONLY, annotation=Annotated[str, argument])
+def _force(text: str) -> list[FieldOption]:
+    option = Annotated[bool, typer.Option("--force", help=text, show_default=False)]
+    parameter = inspect.Parameter("force", inspect.Parameter.KEYWORD_ONLY, annotation=option, default=False)
+    return [FieldOption("force", parameter, lambda given, _: given or None)]
 
 
-def _add_update(app: typer.Typer, noun: Noun, model: type[Body]) -> None:
-    options = options_of(model, noun.without)
+def _changing(change: Change) -> Run:
+    def run(call: Call) -> None:
+        call.one(call.client.patch(call.path, change.body))
 
-    def update(call: Call, *, given_id: str, **given: Any) -> None:
-        body = body_of(options, given, call.client)
-        if not body:
-            raise typer.BadParameter("There is nothing to change; give at least one option.")
-        call.one(call.client.patch(address(call, noun, given_id), body))
-
-    text = f"Change {article(noun)} {noun.what}; what is not given stays as it is."
-    _add(app, "update", update, text, [identity(noun), *(option.parameter for option in options)])
+    return run
 
 
-def _add_delete(app: typer.Typer, noun: Noun) -> None:
-    force = typer.Option("--force", help=noun.force, show_default=False)
-    options = [identity(noun)]
-    if noun.force:
-        kind = inspect.Parameter.KEYWORD_ONLY
-        options.append(inspect.Parameter("force", kind, annotation=Annotated[bool, force], default=False))
-
-    def delete(call: Call, *, given_id: str, **given: Any) -> None:
-        found = find_id(call.client, noun, given_id)
-        call.client.delete(f"{noun.path}/{found}", {"force": given.get("force") or None})
-        call.output.done(f"The {noun.what} {given_id} is deleted.", {noun.key: found, "deleted": True})
-
-    _add(app, "delete", delete, f"Delete {article(noun)} {noun.what}.", options)
+APPS: Final = {noun.noun: _noun_app(noun) for noun in NOUNS.values()} | {
+    "logs": typer.Typer(no_args_is_help=True, help="Log rows of all parts of the deployment."),
+    "settings": typer.Typer(no_args_is_help=True, help="Settings of the installation."),
+}
+"""noun → its commands."""

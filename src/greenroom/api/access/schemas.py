@@ -48,9 +48,11 @@ def _timezones() -> frozenset[str]:
 Language = Annotated[str, AfterValidator(normal_language)]
 Timezone = Annotated[str, AfterValidator(_timezone)]
 Theme = Literal["auto", "light", "dark"]
-Username = Annotated[str, AfterValidator(_username)]
+Username = Annotated[str, AfterValidator(_username), Field(description="the name for logging in")]
 Time = Annotated[AwareDatetime, AfterValidator(_in_the_calendar)]
-Permissions = Annotated[list[Name], AfterValidator(_permissions)]
+Permissions = Annotated[list[Name], AfterValidator(_permissions), Field(description="codes of permissions")]
+Locked = Annotated[bool, Field(description="may not log in for now")]
+Disabled = Annotated[bool, Field(description="may not log in")]
 Priority = Annotated[int, Field(ge=1, le=1_000_000, description="the lowest number wins")]
 
 
@@ -112,8 +114,8 @@ class UserCreate(Body):
     phone: Text = ""
     organization: Text = ""
     notes: Text = ""
-    locked: bool = False
-    disabled: bool = False
+    locked: Locked = False
+    disabled: Disabled = False
     groups: Annotated[list[UUID], Field(description="besides All Users")] = []
 
 
@@ -127,8 +129,8 @@ class UserPatch(Body):
     phone: Text = ""
     organization: Text = ""
     notes: Text = ""
-    locked: bool = False
-    disabled: bool = False
+    locked: Locked = False
+    disabled: Disabled = False
     groups: list[UUID] = []
 
 
@@ -166,10 +168,10 @@ class AttributesPatch(Body):
         Secret | None,
         Field(description="OpenSSH or PEM without a passphrase; its public key is derived; never shown"),
     ] = None
-    preferred_language: Language | None = None
-    preferred_timezone: Timezone | None = None
-    default_image: UUID | None = None
-    theme: Theme | None = None
+    preferred_language: Annotated[Language | None, Field(description="e.g. de or de-DE")] = None
+    preferred_timezone: Annotated[Timezone | None, Field(description="e.g. Europe/Berlin")] = None
+    default_image: Annotated[UUID | None, Field(description="what a launch without a workspace starts")] = None
+    theme: Annotated[Theme | None, Field(description="of the console")] = None
 
 
 class Me(View):
@@ -205,7 +207,7 @@ class GroupCreate(Body):
     description: Text = ""
     priority: Priority = 100
     permissions: Permissions = []
-    settings: JsonObject = {}
+    settings: Annotated[JsonObject, Field(description="settings of its members; null removes one")] = {}
 
 
 class GroupPatch(Body):
@@ -215,7 +217,7 @@ class GroupPatch(Body):
     description: Text = ""
     priority: Priority = 100
     permissions: Permissions = []
-    settings: JsonObject = {}
+    settings: Annotated[JsonObject, Field(description="settings of its members; null removes one")] = {}
 
 
 class SettingView(View):
@@ -292,8 +294,8 @@ class KeyCreate(Body):
 
     name: Name
     permissions: Permissions = []
-    read_only: bool = False
-    expires: Time | None = None
+    read_only: Annotated[bool, Field(description="may only look")] = False
+    expires: Annotated[Time | None, Field(description="null = never")] = None
 
 
 class KeyPatch(Body):
@@ -301,6 +303,6 @@ class KeyPatch(Body):
 
     name: Name = ""
     permissions: Permissions = []
-    read_only: bool = False
-    enabled: bool = True
-    expires: Time | None = None
+    read_only: Annotated[bool, Field(description="may only look")] = False
+    enabled: Annotated[bool, Field(description="may be used")] = True
+    expires: Annotated[Time | None, Field(description="null = never")] = None

@@ -55,7 +55,9 @@ PathName = Annotated[
     ),
     AfterValidator(_free_path),
 ]
-Strategy = Literal["Least Load", "Most Load", "Least Kasms", "Most Kasms"]
+Strategy = Annotated[
+    Literal["Least Load", "Most Load", "Least Kasms", "Most Kasms"], Field(description="how an Agent is chosen")
+]
 
 
 class ZoneView(View):
@@ -92,7 +94,7 @@ class ZonePatch(Body):
         "$request_host$"
     )
     load_balancing_strategy: Strategy = "Least Load"
-    search_alternate_zones: bool = True
+    search_alternate_zones: Annotated[bool, Field(description="look in other zones when this one cannot serve")] = True
     proxy_connections: Annotated[
         bool, Field(description="browsers reach streams through the web gateway; off: at Proxy Hostname and Proxy Port")
     ] = True
@@ -204,10 +206,16 @@ class AgentPatch(Body):
     It may be lower than what is reserved: sessions that run go on, new ones wait until there is room again.
     """
 
-    enabled: bool = True
+    enabled: Annotated[bool, Field(description="it may get sessions")] = True
     draining: Annotated[bool, Field(description="no new sessions; the ones it has go on")] = False
-    cores_override: Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] | None = None
-    memory_override: Annotated[int, Field(ge=0, le=1 << 50)] | None = None
+    cores_override: Annotated[
+        Annotated[float, Field(ge=0, le=10_000, allow_inf_nan=False)] | None,
+        Field(description="CPU cores it offers; null = those of the host"),
+    ] = None
+    memory_override: Annotated[
+        Annotated[int, Field(ge=0, le=1 << 50)] | None,
+        Field(description="memory it offers, bytes; null = that of the host"),
+    ] = None
     edge_url: Annotated[
         str, Field(max_length=300, description="the one that waits, to confirm it, or the one in use, to decline it")
     ] = ""
@@ -223,7 +231,7 @@ class JoinTokenCreate(Body):
 
     zone_id: UUID
     role: Annotated[Role, Field(description="what joins: an Agent, or a web gateway on a host of its own")] = "agent"
-    uses: Annotated[int, Field(ge=1, le=1000)] = 1
+    uses: Annotated[int, Field(ge=1, le=1000, description="how many may join with it")] = 1
     hours: Annotated[int, Field(ge=1, le=24, description="valid for")] = 1
     agent_id: Annotated[UUID | None, Field(description="a known Agent that is to join again, and no other")] = None
     enable_agent: Annotated[

@@ -63,7 +63,7 @@ class StagingFields(Body):
 
     num_sessions: Number = 0
     expiration: Hours = 1.0
-    paused: bool = False
+    paused: Annotated[bool, Field(description="stage no more sessions and give none away")] = False
     allow_kasm_audio: bool = False
     allow_kasm_uploads: bool = False
     allow_kasm_downloads: bool = False

@@ -20,6 +20,7 @@ EnvironmentName = Annotated[
         "the name of a variable: 1 to 255 letters, digits and '_', without a digit at its beginning",
     ),
 ]
+Environment = Annotated[dict[EnvironmentName, Text], Field(max_length=100, description="variables in the session")]
 Argument = Annotated[Text, Field(max_length=65536)]
 
 
@@ -99,13 +100,15 @@ class SessionCreate(Body):
     ] = None
     user_id: Annotated[UUID | None, Field(description="another user; needs users_auth_session")] = None
     zone_id: Annotated[UUID | None, Field(description="counts where the user may choose (allow_zone_selection)")] = None
-    environment: Annotated[dict[EnvironmentName, Text], Field(max_length=100)] = {}
+    environment: Environment = {}
     kasm_url: Annotated[Text, AfterValidator(_web_address), Field(description="opened in the session")] = ""
     network_id: Annotated[
         Text | None,
         Field(description="excludes staged sessions; a session is on the installation's network all the same"),
     ] = None
-    persistent_profile_mode: Literal["Enabled", "Disabled", "Reset"] | None = None
+    persistent_profile_mode: Annotated[
+        Literal["Enabled", "Disabled", "Reset"] | None, Field(description="what becomes of the user's profile")
+    ] = None
 
 
 class Launched(View):
@@ -204,7 +207,7 @@ class CommandCreate(Body):
 
     command: Annotated[list[Argument], Field(min_length=1, max_length=1000)]
     user: Annotated[Text | None, Field(description="another user of the container; needs sessions_modify")] = None
-    environment: Annotated[dict[EnvironmentName, Text], Field(max_length=100)] = {}
+    environment: Environment = {}
     workdir: Text | None = None
     deadline_s: Annotated[float, Field(gt=0, le=300, allow_inf_nan=False)] = 60.0
 

@@ -117,18 +117,27 @@ def _profile_path(path: str | None) -> str | None:
     return path or None
 
 
-Reference = Annotated[Name, AfterValidator(_reference)]
-RunConfig = Annotated[JsonObject, _checked(run_config.validated)]
-ExecConfig = Annotated[JsonObject, _checked(exec_config.validated)]
-VolumeMappings = Annotated[JsonObject, _checked(_volume_mappings)]
+Reference = Annotated[Name, AfterValidator(_reference), Field(description="the container image")]
+FriendlyName = Annotated[Name, Field(description="the name people see")]
+RunConfig = Annotated[JsonObject, _checked(run_config.validated), Field(description="how the container is run")]
+ExecConfig = Annotated[
+    JsonObject,
+    _checked(exec_config.validated),
+    Field(description="commands in the container: first_launch, go, assign"),
+]
+VolumeMappings = Annotated[
+    JsonObject,
+    _checked(_volume_mappings),
+    Field(description='folders of the host: PATH={"bind": …, "mode": …}'),
+]
 ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
-Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False)]
+Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False, description="CPU cores reserved")]
 Bytes = Annotated[int, Field(ge=6 << 20, lt=1 << 60)]
 """Memory of a container; Docker makes none with less than 6 MiB."""
 DiskLimit = Annotated[int, Field(ge=100 << 20, lt=1 << 60)]
 """A desktop writes some 10 MiB by itself."""
 Port = Annotated[int, Field(ge=1, le=65535)]
-Categories = Annotated[list[Name], Field(max_length=20)]
+Categories = Annotated[list[Name], Field(max_length=20, description="those on the launcher that it is in")]
 TimeLimit = Annotated[int, Field(ge=0, le=1_000_000_000)]
 
 
@@ -137,20 +146,24 @@ class ImageFields(Body):
 
     description: Text = ""
     notes: Annotated[Text, Field(description="for administrators; users do not see them")] = ""
-    image_src: Text = ""
+    image_src: Annotated[Text, Field(description="address of its picture")] = ""
     enabled: Annotated[bool, Field(description="people may launch it, and Agents fetch its image")] = True
-    hidden: bool = False
+    hidden: Annotated[bool, Field(description="not on the launcher")] = False
     cores: Cores = 2.0
-    memory: Bytes = 2_768_000_000
-    memory_limit: Bytes | None = None
-    disk_limit_bytes: DiskLimit | None = 10_000_000_000
-    cpu_allocation_method: Literal["Inherit", "Shares", "Quotas"] = "Inherit"
-    docker_registry: Text = ""
-    docker_user: Text = ""
-    docker_token: Text | None = None
-    port: Port = 6901
-    protocol: Literal["https", "http"] = "https"
-    auth_user: Text = "kasm_user"
+    memory: Annotated[Bytes, Field(description="memory reserved, bytes")] = 2_768_000_000
+    memory_limit: Annotated[Bytes | None, Field(description="most memory a session gets, bytes; null = memory")] = None
+    disk_limit_bytes: Annotated[
+        DiskLimit | None, Field(description="most disk a session may write to, bytes; null = any amount")
+    ] = 10_000_000_000
+    cpu_allocation_method: Annotated[
+        Literal["Inherit", "Shares", "Quotas"], Field(description="shares or quotas of CPU time")
+    ] = "Inherit"
+    docker_registry: Annotated[Text, Field(description="where it is pulled from")] = ""
+    docker_user: Annotated[Text, Field(description="account at the registry")] = ""
+    docker_token: Annotated[Text | None, Field(description="of that account")] = None
+    port: Annotated[Port, Field(description="of the session's page in the container")] = 6901
+    protocol: Annotated[Literal["https", "http"], Field(description="of that page")] = "https"
+    auth_user: Annotated[Text, Field(description="account of that page")] = "kasm_user"
     run_config: RunConfig = {}
     exec_config: ExecConfig = {}
     volume_mappings: VolumeMappings = {}
@@ -158,11 +171,11 @@ class ImageFields(Body):
     persistent_profile_path: Annotated[
         ProfilePath, Field(description="folder of the host kept as each user's home; may have {username}, {user_id}")
     ] = None
-    restrict_to_zone: bool = False
+    restrict_to_zone: Annotated[bool, Field(description="only in its zone")] = False
     zone_id: UUID | None = None
-    restrict_to_server: bool = False
+    restrict_to_server: Annotated[bool, Field(description="only on its Agent")] = False
     server_id: UUID | None = None
-    session_time_limit: TimeLimit | None = None
+    session_time_limit: Annotated[TimeLimit | None, Field(description="seconds; null = that of the groups")] = None
     filter_policy_id: UUID | None = None
     filter_policy_force_disabled: Annotated[
         bool, Field(description="no web filter, whatever the groups of a user say")
@@ -174,14 +187,14 @@ class ImagePatch(ImageFields):
     """Changes of a workspace; omitted fields stay."""
 
     name: Reference = ""
-    friendly_name: Name = ""
+    friendly_name: FriendlyName = ""
 
 
 class ImageCreate(ImageFields):
     """A new workspace; without `groups` it is for All Users."""
 
     name: Reference
-    friendly_name: Name
+    friendly_name: FriendlyName
 
 
 Action = Literal["allow", "deny"]
