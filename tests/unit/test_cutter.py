@@ -86,7 +86,7 @@ async def test_a_connection_of_another_process_is_shut_down(ports: list[int]):
 
 
 async def test_a_connection_whose_holder_cannot_be_seen_is_said(ports: list[int], monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(termination, "_holders", lambda _inodes: iter(()))
+    monkeypatch.setattr(termination, "_holders", lambda *_: iter(()))
     _, writer = await asyncio.open_connection("127.0.0.1", ports[0])
     with pytest.raises(PermissionError, match="1 connections are held by processes that cannot be seen"):
         shut_down(f"127.0.0.1:{ports[0]}")
@@ -97,7 +97,7 @@ def test_a_descriptor_that_is_no_socket_meanwhile_is_passed_over_and_its_copy_cl
     answers = iter([frozenset({"1"}), frozenset[str]()])
     monkeypatch.setattr(termination, "connections_to", lambda *_: next(answers))
     with Path("/dev/null").open() as file:
-        monkeypatch.setattr(termination, "_holders", lambda _inodes: iter([(os.getpid(), file.fileno())]))
+        monkeypatch.setattr(termination, "_holders", lambda *_: iter([(os.getpid(), file.fileno())]))
         before = set(os.listdir("/proc/self/fd"))  # noqa: PTH208 -- names alone
         assert shut_down("127.0.0.1:1") == 0
         assert set(os.listdir("/proc/self/fd")) <= before  # noqa: PTH208 -- others may have been closed meanwhile

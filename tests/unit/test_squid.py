@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
+from greenroom.agent.web_filter.configuration import PAGES, Place, configuration, pages
 from greenroom.core.web_filter.policy import FilterPolicy
-from greenroom.core.web_filter.squid import PAGES, PORT, Denial, Place, configuration, pages, parse_denial
+from greenroom.core.web_filter.squid import PORT, Denial, parse_denial
 
 PLACE = Place(address="172.20.0.1", subnet="172.20.0.0/16", pages="/f/pages", folder="/f/log")
 

@@ -17,9 +17,9 @@ import os
 import shutil
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Final
 
+import psutil
 import structlog
 
 from greenroom.agent.stream.tcp_table import TABLE, established, spelled
@@ -38,7 +38,7 @@ def shut_down(address: str) -> int:
     host, _, port = address.rpartition(":")
     wanted = connections_to(TABLE.read_text(), host, int(port))
     ended = 0
-    for pid, descriptor in _holders(wanted) if wanted else ():
+    for pid, descriptor in _holders(host, int(port)) if wanted else ():
         try:
             with _copy(pid, descriptor) as connection:
                 if connection.getpeername() == (host, int(port)):  # else the descriptor is another one's meanwhile
@@ -58,28 +58,11 @@ def connections_to(table: str, host: str, port: int) -> frozenset[str]:
     return frozenset(inode for remote, inode in established(table) if remote == wanted)
 
 
-def _holders(inodes: frozenset[str]) -> Iterator[tuple[int, int]]:
-    """(pid, descriptor) of every process that has one of these sockets open."""
-    wanted = {f"socket:[{inode}]" for inode in inodes}
-    for process in Path("/proc").iterdir():
-        if process.name.isdigit():
-            for descriptor in _descriptors(process):
-                if _target(descriptor) in wanted:
-                    yield int(process.name), int(descriptor.name)
-
-
-def _descriptors(process: Path) -> list[Path]:
-    try:
-        return list((process / "fd").iterdir())
-    except OSError:  # it ended, or is not ours to see
-        return []
-
-
-def _target(descriptor: Path) -> str:
-    try:
-        return str(descriptor.readlink())
-    except OSError:
-        return ""
+def _holders(host: str, port: int) -> Iterator[tuple[int, int]]:
+    """(pid, descriptor) of the processes that can be seen and hold a connection to this address."""
+    for connection in psutil.net_connections("tcp4"):
+        if connection.raddr == (host, port) and connection.pid is not None:
+            yield connection.pid, connection.fd
 
 
 def _copy(pid: int, descriptor: int) -> socket.socket:

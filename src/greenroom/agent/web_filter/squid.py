@@ -10,9 +10,7 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,9 +20,11 @@ from typing import Final
 import msgspec
 import structlog
 
+from greenroom.agent.web_filter.configuration import Place, configuration, pages
 from greenroom.core.errors import GreenroomError
 from greenroom.core.web_filter.policy import FilterPolicy
-from greenroom.core.web_filter.squid import PORT, Place, configuration, pages
+from greenroom.core.web_filter.squid import PORT
+from greenroom.kit.processes import listens, send, started_ticks
 
 log = structlog.get_logger(__name__)
 
@@ -35,7 +35,6 @@ READY_WITHIN_S: Final = 10.0
 LOOK_AGAIN_S: Final = 0.02
 ENDED_WITHIN_S: Final = 3.0
 
-_LISTEN: Final = "0A"
 _SEARCHED: Final = "/usr/sbin:/sbin:/usr/local/sbin:/usr/bin:/bin"
 _PASSED_ON: Final = ("PATH", "GREENROOM_INSTANCE_DATA")
 
@@ -108,7 +107,7 @@ class Squid:
         if self._running is None:
             await self._start(policy, address)
         elif changed:
-            os.kill(self._running.pid, signal.SIGHUP)
+            send(self._running.pid, signal.SIGHUP)
             log.info("the web filter reads its policy again", policy=policy.name, pid=self._running.pid)
 
     async def stop(self) -> None:
@@ -126,10 +125,7 @@ class Squid:
     def reopen_log(self) -> None:
         """Have Squid make the log of refused requests anew."""
         if self._running is not None:
-            try:
-                os.kill(self._running.pid, signal.SIGUSR1)
-            except ProcessLookupError:
-                log.debug("the web filter ended before it was told to make its log anew")
+            send(self._running.pid, signal.SIGUSR1)
 
     # Files --------------------------------------------------------------------------------------------------------
 
@@ -162,7 +158,7 @@ class Squid:
     async def _start(self, policy: FilterPolicy, address: str) -> None:
         errors = self._folder / "errors"
         child = self._child = self._spawn(errors)
-        running = _Running(child.pid, _started(child.pid) or 0)
+        running = _Running(child.pid, started_ticks(child.pid) or 0)
         (self._folder / "process").write_bytes(msgspec.json.encode(running))
         self._watch(running)
         if not await self._listens(running.pid, address):
@@ -194,7 +190,7 @@ class Squid:
         """Wait until it does. A connection would not tell: it could be to something else that has the port."""
         end = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < end and not self._ended.is_set():
-            if _listener(address) in _sockets(pid):
+            if listens(pid, address, PORT):
                 return True
             await asyncio.sleep(LOOK_AGAIN_S)
         return False
@@ -205,7 +201,7 @@ class Squid:
             before = msgspec.json.decode((self._folder / "process").read_bytes(), type=_Running)
         except (OSError, msgspec.MsgspecError):
             return
-        if before.started != 0 and _started(before.pid) == before.started:
+        if before.started != 0 and started_ticks(before.pid) == before.started:
             self._watch(before)
             log.info("took a running web filter over", pid=before.pid)
 
@@ -242,37 +238,6 @@ class Squid:
             self._child.poll()
 
 
-def _started(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None when it is none or has ended."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    fields = text[text.rindex(")") + 2 :].split()
-    return None if fields[0] == "Z" else int(fields[19])
-
-
-def _listener(address: str) -> str:
-    """The socket that listens at the filter's port of this IPv4 address, as /proc names it; empty when none does."""
-    local = f"{int.from_bytes(socket.inet_aton(address), sys.byteorder):08X}:{PORT:04X}"
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        fields = line.split()
-        if fields[1] == local and fields[3] == _LISTEN:
-            return f"socket:[{fields[9]}]"
-    return ""
-
-
-def _sockets(pid: int) -> set[str]:
-    """What a process has open, as /proc names it."""
-    found: set[str] = set()
-    try:
-        for entry in Path(f"/proc/{pid}/fd").iterdir():
-            found.add(str(entry.readlink()))
-    except (FileNotFoundError, ProcessLookupError):
-        return found  # a file was closed meanwhile, or the process ended
-    return found
-
-
 async def _kill(running: _Running) -> None:
     """End it and wait until it is gone.
 
@@ -280,11 +245,8 @@ async def _kill(running: _Running) -> None:
         FilterError: it does not go.
     """
     end = time.monotonic() + ENDED_WITHIN_S
-    while _started(running.pid) == running.started:
-        try:
-            os.kill(running.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            return
+    while started_ticks(running.pid) == running.started:
+        send(running.pid, signal.SIGKILL)
         if time.monotonic() > end:
             raise FilterError(f"The web filter (pid {running.pid}) does not end.")
         await asyncio.sleep(LOOK_AGAIN_S)

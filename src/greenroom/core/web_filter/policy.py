@@ -2,7 +2,7 @@
 
 A domain stands for itself and everything below it. Of all listed domains a host belongs to, the longest one decides,
 so a policy may deny `example.com` and allow `docs.example.com`. A host no list speaks about, an IP address included,
-meets the default action. Squid's configuration (`core.web_filter.squid`) agrees with `decision`. No policy reaches
+meets the default action. Squid's configuration (`agent/web_filter/templates`) agrees with `decision`. No policy reaches
 private networks, this host, or what is no single machine on the internet.
 """
 

@@ -1,0 +1,59 @@
+"""The files of one Squid: its configuration and the pages it shows for refused addresses."""
+
+from __future__ import annotations
+
+import html
+from dataclasses import dataclass
+from typing import Final
+
+from greenroom.core.web_filter.policy import PRIVATE, PRIVATE_IPV6, FilterPolicy
+from greenroom.core.web_filter.squid import PORT, levels, open_ports
+from greenroom.kit.templates import templates
+
+PAGES: Final = {
+    "ERR_GREENROOM_LISTED": "It is in the deny list of the policy.",
+    "ERR_GREENROOM_DEFAULT": "It is not in the allow list of the policy.",
+    "ERR_GREENROOM_PRIVATE": "It leads to a private network or to the host, which no session may reach.",
+    "ERR_GREENROOM_PORT": "The address names a port or a kind of connection that is not open.",
+}
+"""Page → why, for the person who meets it."""
+
+_TEMPLATES: Final = templates("greenroom.agent.web_filter")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where one Squid lives.
+
+    Args:
+        address: of the host on the policy's network; Squid listens there and nowhere else.
+        subnet: of that network: the sessions.
+        pages: folder of the pages.
+        folder: where Squid may write: its log of refused requests.
+        resolvers: addresses of name servers; empty = those of the host.
+    """
+
+    address: str
+    subnet: str
+    pages: str
+    folder: str
+    resolvers: tuple[str, ...] = ()
+
+
+def configuration(policy: FilterPolicy, place: Place) -> str:
+    """The text of squid.conf."""
+    return _TEMPLATES.get_template("squid.conf.j2").render(
+        place=place,
+        port=PORT,
+        ports=open_ports(policy),
+        private=(*PRIVATE, *PRIVATE_IPV6),
+        levels=levels(policy),
+        allows_the_rest=policy.default_action == "allow",
+    )
+
+
+def pages(policy: FilterPolicy) -> dict[str, str]:
+    """Name → text of the pages for refused http addresses; Squid puts the host in for `%H`."""
+    name = html.escape(policy.name).replace("%", "%%")
+    template = _TEMPLATES.get_template("page.html.j2")
+    return {page: template.render(why=why, policy=name) for page, why in PAGES.items()}
