@@ -360,7 +360,7 @@ async def test_revocation_is_told_to_the_stream_authoriser(world: World, manager
     session = session_id()
     told: list[str] = []
     async with agent_inside(tmp_path, manager) as agent:
-        agent.sessions.on_authorised_changed(told.append)
+        agent.remembered.authorised_changed.subscribe(told.append)
         await world.want(session)
         await world.until(lambda: world.is_usable(session))
         told.clear()

@@ -87,7 +87,7 @@ async def test_assign_runs_for_nobody_who_was_given_another_session_meanwhile(
         await world.until(lambda: world.observed[session].generation == world.desired[session].generation > 2)
         command = await world.order(session, "true")
         await world.until(lambda: any(c.command_id == command for c in world.observed[session].commands))
-        desired = agent.sessions.desired(session)
+        desired = agent.sessions.desired.get(session)
         assert desired
         assert desired.assignment is None
     journal = tmp_path / "agent" / "journal.jsonl"
@@ -162,10 +162,10 @@ async def test_first_launch_ends_before_the_session_is_usable(world: World, mana
     async with agent_inside(tmp_path, manager) as agent:
         await world.want(session, spec={**plain, "first_launch": {"argv": ["sleep", "3"]}})
         await world.until(lambda: _painted(world, session))
-        assert agent.sessions.memory(session).first_launch == "started"
+        assert agent.sessions.observed.memory(session).first_launch == "started"
         assert not world.is_usable(session)
         await world.until(lambda: world.is_usable(session))
-        assert agent.sessions.memory(session).first_launch == "ended"
+        assert agent.sessions.observed.memory(session).first_launch == "ended"
 
 
 @pytest.mark.parametrize(
@@ -198,7 +198,7 @@ async def test_a_first_launch_that_an_end_of_the_agent_interrupted_fails_the_ses
     wanted = {**msgspec.to_builtins(spec()), "first_launch": {"argv": ["sleep", "20"]}}
     async with agent_inside(tmp_path, manager) as agent:
         await world.want(session, spec=wanted)
-        await until(lambda: agent.sessions.memory(session).first_launch == "started")
+        await until(lambda: agent.sessions.observed.memory(session).first_launch == "started")
     async with agent_inside(tmp_path, manager):
         await world.until(lambda: world.state(session) == "failed")
     assert "was restarted while `first_launch` ran" in world.observed[session].error

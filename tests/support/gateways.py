@@ -279,6 +279,7 @@ async def make_world() -> World:
         opened=lambda sentence, _session_id, _user_id: openings.append(sentence),
         closed=lambda sentence, _session_id, _user_id: closings.append(sentence),
     )
+    table.authorised_changed.subscribe(agent.authorised_changed)
     served["agent"] = await serve(Starlette(routes=agent.routes))
     plan = {
         "profile": "web",

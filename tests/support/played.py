@@ -8,7 +8,7 @@ import datetime
 import ipaddress
 import json
 import socket
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Generator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -26,6 +26,7 @@ from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 from starlette.websockets import WebSocket
 
+from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.views import SessionSnapshot
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.wire.fleet import Fleet
@@ -221,13 +222,10 @@ class Table:
 
     def __init__(self) -> None:
         self.rows: dict[str, SessionSnapshot] = {}
-        self.callbacks: list[Callable[[str], None]] = []
+        self.authorised_changed = Signal[str]()
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         return self.rows.get(session_id)
-
-    def on_authorised_changed(self, callback: Callable[[str], None]) -> None:
-        self.callbacks.append(callback)
 
     def put(self, session_id: str, spec: SessionSpec, address: str, user: str | None, epoch: int = 1) -> None:
         self.rows[session_id] = SessionSnapshot(
@@ -237,8 +235,7 @@ class Table:
             authorised=Authorised(user_id=user, epoch=epoch) if user else None,
             handed_over=True,
         )
-        for callback in self.callbacks:
-            callback(session_id)
+        self.authorised_changed.tell(session_id)
 
     def raise_epoch(self, session_id: str) -> None:
         row = self.rows[session_id]

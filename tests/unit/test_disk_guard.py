@@ -31,8 +31,11 @@ class Host:
     rows: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
 
     def guard(self) -> DiskGuard:
-        it: Any = self
-        return DiskGuard(it, it, "vm", lambda: Usage(disk_free_bytes=self.free_bytes, disk_kept_bytes=5 * GB))
+        runtime: Any = self
+        sessions: Any = SimpleNamespace(desired=self, observed=self, outbox=self, running=self.running)
+        return DiskGuard(
+            runtime, sessions, "vm", lambda: Usage(disk_free_bytes=self.free_bytes, disk_kept_bytes=5 * GB)
+        )
 
     async def disk_usage(self, session_id: str) -> Use:
         if session_id in self.too_many:

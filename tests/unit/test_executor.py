@@ -104,7 +104,7 @@ async def host(
             metrics=Metrics(),
             slots=SlotCount(ordinary=1),
             change_within_s=change_within_s,
-            explained=HostLimits("vm", sessions.log_line).explained,
+            explained=HostLimits("vm", sessions.outbox.log_line).explained,
         )
         yield Host(sessions, inventory, executor, ended)
         for task in asyncio.all_tasks():
@@ -122,7 +122,7 @@ async def opened(folder: Path) -> SimulatedRuntime:
 
 def running(sessions: Sessions, session_id: str) -> bool:
     """Whether its container is known to run."""
-    seen = sessions.seen(session_id)
+    seen = sessions.observed.container(session_id)
     return seen is not None and seen.state is ContainerState.RUNNING
 
 
@@ -142,7 +142,7 @@ async def test_an_end_is_told_of_with_lines_that_come_late(tmp_path: Path):
         agent.work()
         await agent.until_ended(session)
         assert told(agent.sessions) == [("failed", "cannot open display\n")]
-        assert agent.sessions.memory(session).exit_code == 3
+        assert agent.sessions.observed.memory(session).exit_code == 3
 
 
 async def test_the_reason_of_a_failure_names_the_limit_of_the_host_that_was_met(tmp_path: Path):
@@ -151,7 +151,7 @@ async def test_the_reason_of_a_failure_names_the_limit_of_the_host_that_was_met(
     async with host(tmp_path, FailingRuntime(simulated, "start", error), [session]) as agent:
         agent.work()
         await agent.until_ended(session)
-        failure = agent.sessions.memory(session).failure
+        failure = agent.sessions.observed.memory(session).failure
     assert "A limit of this host was met: ports of a bridge (" in failure
 
 

@@ -96,12 +96,14 @@ async def host(folder: Path, argv: list[str], lateness: Lateness = ON_TIME) -> A
     disk.open()
     sessions = Sessions(disk)
     await simulated.create(SESSION, SPEC)
-    sessions.saw_all([seen_of(await simulated.start(SESSION))])
+    sessions.observed.saw_all([seen_of(await simulated.start(SESSION))])
     assignment = Assignment(assignment_id=str(uuid.uuid4()), argv=argv)
     desired = Desired(session_id=SESSION, generation=2, want="running", spec=asdict(SPEC), assignment=assignment)
     answer = Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=[desired])
     assert sessions.accept(answer)
-    yield Host(disk, runtime, sessions, Handovers(runtime, sessions, disk, Patience(lambda: lateness)))
+    handovers = Handovers(runtime, sessions, disk, Patience(lambda: lateness))
+    sessions.acknowledged.subscribe(handovers.acknowledged)
+    yield Host(disk, runtime, sessions, handovers)
     disk.close()
 
 

@@ -60,18 +60,19 @@ class Process:
         self.sessions = Sessions(journal)
         self.remembered = Watched(self.sessions, folder, boot_id)
         self.told: list[str] = []
-        self.remembered.on_authorised_changed(self.told.append)
+        self.sessions.desired.changed.subscribe(self.remembered.list_changed)
+        self.remembered.authorised_changed.subscribe(self.told.append)
 
     def sees(self, address: str = "127.0.0.1:32768") -> None:
         state = ContainerState.RUNNING
-        self.sessions.saw_all([SeenContainer(session_id=A, container_id="c", state=state, address=address)])
+        self.sessions.observed.saw_all([SeenContainer(session_id=A, container_id="c", state=state, address=address)])
 
     async def live(self, *answers: Answer, last_fresh: float = 7.0) -> None:
         """Hear answers until the file is written; without a list it is not, however long one waits."""
         running = asyncio.create_task(self.remembered.run(lambda: last_fresh))
         for one in answers:
             self.sessions.accept(one)
-        if self.sessions.list_is_valid:
+        if self.sessions.desired.is_known:
             async with asyncio.timeout(10):
                 await self.remembered.saved.wait()
         else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import httpx
 import pytest
 from starlette.applications import Starlette
 
+from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.views import SessionSnapshot
 from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.agent.stream.termination import StreamTerminator
@@ -32,13 +32,10 @@ SPEC = SessionSpec(
 @dataclass
 class Table:
     rows: dict[str, SessionSnapshot] = field(default_factory=dict[str, SessionSnapshot])
-    callbacks: list[Callable[[str], None]] = field(default_factory=list[Callable[[str], None]])
+    authorised_changed: Signal[str] = field(default_factory=Signal[str])
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         return self.rows.get(session_id)
-
-    def on_authorised_changed(self, callback: Callable[[str], None]) -> None:
-        self.callbacks.append(callback)
 
     def put(self, session_id: str, user: str | None = "u", epoch: int = 1, **changes: object) -> None:
         row = SessionSnapshot(
@@ -49,8 +46,7 @@ class Table:
             handed_over=True,
         )
         self.rows[session_id] = replace(row, **changes)
-        for callback in self.callbacks:
-            callback(session_id)
+        self.authorised_changed.tell(session_id)
 
 
 @dataclass
@@ -103,7 +99,7 @@ class Agent:
         self.restart()
 
     def restart(self) -> None:
-        self.table.callbacks.clear()
+        self.table.authorised_changed = Signal[str]()
         authoriser = StreamAuthoriser(
             self.table,
             Who(),
@@ -116,6 +112,7 @@ class Agent:
             closed=lambda sentence, session_id, user_id: self.closed.append((sentence, session_id, user_id)),
             clock=lambda: self.now,
         )
+        self.table.authorised_changed.subscribe(authoriser.authorised_changed)
         app = Starlette(routes=authoriser.routes)
         self._client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://agent")
 

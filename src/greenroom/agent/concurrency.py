@@ -1,4 +1,4 @@
-"""Concurrent work: one task per key, a few at once and people first.
+"""Concurrent work: one task per key, a few at once and people first; and who is told when something happens.
 
 Two workers never touch the same session. Who waits for a slot gets it in the order of `core.session.scheduling`.
 """
@@ -9,8 +9,28 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from itertools import count
+from typing import Generic, TypeVar
 
 from greenroom.core.session.scheduling import SlotCount, Turn, Urgency, next_turns
+
+T = TypeVar("T")
+
+
+class Signal(Generic[T]):
+    """Something that happens again and again, and who is told of it, in the order in which they subscribed."""
+
+    def __init__(self) -> None:
+        self._subscribers: list[Callable[[T], None]] = []
+
+    def subscribe(self, subscriber: Callable[[T], None]) -> None:
+        """Have it called with all news from now on."""
+        self._subscribers.append(subscriber)
+
+    def tell(self, news: T) -> None:
+        """It happened."""
+        for subscriber in self._subscribers:
+            subscriber(news)
+
 
 Work = Callable[[], Awaitable[None]]
 

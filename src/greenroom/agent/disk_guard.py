@@ -76,7 +76,11 @@ class DiskGuard:
         )
 
     def _running(self) -> list[str]:
-        return [session_id for session_id in self._sessions.running() if not self._sessions.known(session_id).failure]
+        return [
+            session_id
+            for session_id in self._sessions.running()
+            if not self._sessions.observed.known(session_id).failure
+        ]
 
     async def _written(self, session_id: str) -> Written | None:
         try:
@@ -89,7 +93,7 @@ class DiskGuard:
         except GreenroomError as error:
             log.warning("the disk use of a session is not known", session_id=session_id, reason=error.message)
             return None
-        spec = self._sessions.spec(session_id)
+        spec = self._sessions.desired.spec(session_id)
         if used is None or spec is None:
             return None
         uncounted = self._uncounted.get(session_id, 0)
@@ -97,8 +101,8 @@ class DiskGuard:
 
     async def _stop(self, stop: Stop) -> None:
         """Its container stays, for who is to look at it, until the session is deleted."""
-        self._sessions.remember(stop.session_id, failure=stop.reason)
-        self._sessions.log_line("WARNING", "session-disk-full", stop.reason, stop.session_id)
+        self._sessions.observed.remember(stop.session_id, failure=stop.reason)
+        self._sessions.outbox.log_line("WARNING", "session-disk-full", stop.reason, stop.session_id)
         try:
             await self._runtime.stop(stop.session_id, 1.0)
         except GreenroomError as error:
@@ -119,10 +123,10 @@ class DiskGuard:
             return
         self._was_short = bool(words)
         if words:
-            self._sessions.log_line("ERROR", "agent-disk-short", f"{words}, so it takes no new session.")
+            self._sessions.outbox.log_line("ERROR", "agent-disk-short", f"{words}, so it takes no new session.")
         else:
             sentence = f"{self._hostname} has disk free again; it takes sessions."
-            self._sessions.log_line("INFO", "agent-disk-free", sentence)
+            self._sessions.outbox.log_line("INFO", "agent-disk-free", sentence)
 
 
 def _lost(then: float | None, now: float | None) -> float:

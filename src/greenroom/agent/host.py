@@ -178,17 +178,19 @@ class HostWork:
         meter = self._meter = CapacityMeter(
             runtime,
             self._identity.hostname,
-            sessions.log_line,
+            sessions.outbox.log_line,
             disk_kept_bytes=self._config.disk_kept_bytes,
             note=self._health.note_runtime,
         )
         disk = DiskGuard(runtime, sessions, self._identity.hostname, lambda: meter.usage)
-        limits = HostLimits(self._identity.hostname, sessions.log_line)
+        limits = HostLimits(self._identity.hostname, sessions.outbox.log_line)
         await self._look_first(inventory, images, meter)
         patience = Patience(self._lateness.now)
         reconciler = Reconciler(sessions, inventory, self._health)
         async with asyncio.TaskGroup() as group:
             workers = Workers(group, reconciler.worker_done)
+            handovers = Handovers(runtime, sessions, journal, patience)
+            sessions.acknowledged.subscribe(handovers.acknowledged)
             executor = Executor(
                 runtime=runtime,
                 sessions=sessions,
@@ -196,7 +198,7 @@ class HostWork:
                 images=images,
                 filters=filters,
                 commands=Commands(runtime, sessions, journal),
-                handovers=Handovers(runtime, sessions, journal, patience),
+                handovers=handovers,
                 workers=workers,
                 metrics=self._metrics,
                 explained=limits.explained,

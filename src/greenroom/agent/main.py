@@ -113,11 +113,13 @@ def build(settings: config.AgentConfig) -> Agent:
         cutter,
         settings.agent_dir,
         last_fresh=lambda: health.last_fresh,
-        report=lambda sentence, session_id: sessions.log_line("WARNING", "stream-refused", sentence, session_id),
-        opened=partial(sessions.log_line, "INFO", "stream-opened"),
-        closed=partial(sessions.log_line, "INFO", "stream-closed"),
+        report=lambda sentence, session_id: sessions.outbox.log_line("WARNING", "stream-refused", sentence, session_id),
+        opened=partial(sessions.outbox.log_line, "INFO", "stream-opened"),
+        closed=partial(sessions.outbox.log_line, "INFO", "stream-closed"),
         decided=lambda outcome: metrics.stream_decisions.labels(outcome).inc(),
     )
+    sessions.desired.changed.subscribe(remembered.list_changed)
+    remembered.authorised_changed.subscribe(streams.authorised_changed)
     return Agent(
         settings=settings,
         identity=identity,

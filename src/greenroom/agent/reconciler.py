@@ -124,7 +124,9 @@ class Executor:
         for report in reports:
             if report not in self._reported:
                 code = f"agent-{report.kind.value.replace('_', '-')}"
-                self._sessions.log_line("WARNING", code, f"{report.session_id}: {report.reason}.", report.session_id)
+                self._sessions.outbox.log_line(
+                    "WARNING", code, f"{report.session_id}: {report.reason}.", report.session_id
+                )
         self._reported = frozenset(reports)
 
     # Changes of containers ----------------------------------------------------------------------------------------
@@ -152,7 +154,11 @@ class Executor:
     def _failed_again(self, session_id: str) -> int:
         """How often in a row now; sessions that are neither wanted nor there any more are forgotten."""
         number = self._failures.get(session_id, 0) + 1
-        there = {k: n for k, n in self._failures.items() if self._sessions.desired(k) or self._sessions.seen(k)}
+        there = {
+            k: n
+            for k, n in self._failures.items()
+            if self._sessions.desired.get(k) or self._sessions.observed.container(k)
+        }
         self._failures = {**there, session_id: number}
         return number
 
@@ -160,7 +166,7 @@ class Executor:
         """To see why a container ended changes none, and the Manager learns only then that it did."""
         if action.kind is ActionKind.EXAMINE:
             return nullcontext()
-        return self._slots.held(urgency_of(action.kind, has_user=self._sessions.has_user(action.session_id)))
+        return self._slots.held(urgency_of(action.kind, has_user=self._sessions.desired.has_user(action.session_id)))
 
     async def _in_time(self, action: Action) -> None:
         try:
@@ -172,7 +178,7 @@ class Executor:
 
     async def _make_ready(self, action: Action) -> None:
         """Wait for what a start needs, without taking a slot from others: its image, its web filter."""
-        spec = self._sessions.spec(action.session_id)
+        spec = self._sessions.desired.spec(action.session_id)
         if spec is None or action.kind not in {ActionKind.CREATE, ActionKind.START}:
             return
         if action.kind is ActionKind.CREATE:
@@ -184,7 +190,7 @@ class Executor:
     async def _could_not(self, action: Action, error: GreenroomError) -> None:
         session_id = action.session_id
         message = f"Session {session_id}: {action.kind.value} failed: {error.message}"
-        self._sessions.log_line("ERROR", "agent-action-failed", message, session_id)
+        self._sessions.outbox.log_line("ERROR", "agent-action-failed", message, session_id)
         if action.kind in {ActionKind.CREATE, ActionKind.START}:
             await self._fail(session_id, error.message)
         await self._look(session_id)
@@ -197,43 +203,43 @@ class Executor:
 
     def _saw(self, container: Container) -> None:
         self._inventory.touch(container.session_id)
-        self._sessions.saw(container.session_id, seen_of(container))
+        self._sessions.observed.saw(container.session_id, seen_of(container))
 
     async def _create(self, session_id: str) -> None:
-        with self._sessions.being_created(session_id):
-            spec = self._sessions.spec(session_id)
+        with self._sessions.observed.being_created(session_id):
+            spec = self._sessions.desired.spec(session_id)
             if spec is None or not self._is_wanted_running(session_id):
                 return
             await self._filters.ready(spec.filter_policy)  # it may be another one since the slot was waited for
             await stop("agent.before_create")
             self._saw(await self._runtime.create(session_id, spec))
-        self._sessions.step(session_id, "created")
+        self._sessions.observed.step(session_id, "created")
         await stop("agent.after_create")
         if self._is_wanted_running(session_id):
             await self._start(session_id)
 
     def _is_wanted_running(self, session_id: str) -> bool:
-        desired = self._sessions.desired(session_id)
+        desired = self._sessions.desired.get(session_id)
         return desired is not None and desired.want == Want.RUNNING
 
     async def _start(self, session_id: str) -> None:
         await self._put_files(session_id)
-        if (spec := self._sessions.spec(session_id)) is not None:
+        if (spec := self._sessions.desired.spec(session_id)) is not None:
             await self._filters.ready(spec.filter_policy)
         container = await self._runtime.start(session_id)
         await stop("agent.after_start")
-        self._sessions.remember(session_id, stopped=False, exit_code=None, log_tail="")
+        self._sessions.observed.remember(session_id, stopped=False, exit_code=None, log_tail="")
         self._saw(container)
-        self._sessions.step(session_id, "started")
+        self._sessions.observed.step(session_id, "started")
 
     async def _put_files(self, session_id: str) -> None:
         """Before the first start, also of a container that an earlier process of this Agent made."""
-        spec = self._sessions.spec(session_id)
-        if spec is not None and spec.files and not self._sessions.known(session_id).ran:
+        spec = self._sessions.desired.spec(session_id)
+        if spec is not None and spec.files and not self._sessions.observed.known(session_id).ran:
             await self._runtime.put_files(session_id, spec.files)
 
     async def _stop(self, session_id: str) -> None:
-        await self._sessions.remember_durably(session_id, stopped=True)
+        await self._sessions.observed.remember_durably(session_id, stopped=True)
         await self._runtime.stop(session_id)
         await self._inventory.look(session_id)
 
@@ -249,21 +255,21 @@ class Executor:
         await stop("agent.before_remove")
         await self._runtime.remove(session_id)
         await stop("agent.after_remove")
-        if self._sessions.desired(session_id) is None:
+        if self._sessions.desired.get(session_id) is None:
             self._say_stranger_removed(session_id)
         self._inventory.forget(session_id)
-        self._sessions.saw(session_id, None)
+        self._sessions.observed.saw(session_id, None)
 
     def _say_stranger_removed(self, session_id: str) -> None:
-        seen = self._sessions.seen(session_id)
+        seen = self._sessions.observed.container(session_id)
         message = (
             f"A container of session {session_id}, which no session accounts for, was removed on the Manager's verdict:"
             f" {seen.state if seen else 'unknown'} → gone."
         )
-        self._sessions.log_line("WARNING", "agent-stranger-removed", message, session_id)
+        self._sessions.outbox.log_line("WARNING", "agent-stranger-removed", message, session_id)
 
     async def _examine(self, session_id: str) -> None:
-        seen = self._sessions.seen(session_id)
+        seen = self._sessions.observed.container(session_id)
         exit_code = seen.exit_code if seen else None
         out_of_memory = session_id in self._inventory.out_of_memory
         await self._fail(session_id, unasked_exit(exit_code, out_of_memory=out_of_memory), exit_code)
@@ -271,7 +277,7 @@ class Executor:
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
         tail = await self._last_lines(session_id)
         failure = self._explained(sentence, tail)
-        self._sessions.remember(session_id, failure=failure, exit_code=exit_code, log_tail=tail)
+        self._sessions.observed.remember(session_id, failure=failure, exit_code=exit_code, log_tail=tail)
 
     async def _last_lines(self, session_id: str) -> str:
         """What the container wrote last; Docker may say that it ended a moment before that is in its log."""
@@ -311,6 +317,7 @@ class Reconciler:
         while True:
             await wait_for(self._sessions.plan, ROUND_EVERY_S)
             self._sessions.plan.clear()
+            self._sessions.forget_strangers()
             executor.apply(plan(self._sessions.snapshot()))
             prober.follow(self._sessions.running())
             self._health.last_round = time.monotonic()

@@ -157,7 +157,7 @@ class CheckInLoop:
 
     async def _poll_once(self) -> None:
         begun = time.monotonic()
-        complete = self._sessions.list_is_valid
+        complete = self._sessions.desired.is_known
         news, answer = await self._check_in(hold_s=self._hold_s if complete else 0.0)
         self._hold_s = answer.hold_s
         is_quick = not news and time.monotonic() - begun < QUIET_PAUSE_S
@@ -191,11 +191,11 @@ class CheckInLoop:
             incarnation=self._identity.incarnation,
             seq=self._seq,
             hold_s=hold_s,
-            term_seen=sessions.term_seen,
-            have_digest=sessions.have_digest,
+            term_seen=sessions.desired.term_seen,
+            have_digest=sessions.desired.digest,
             have_filter_policies=self._filter_policies_digest,
-            full=not sessions.list_is_valid,
-            inventory_complete=sessions.inventory_complete,
+            full=not sessions.desired.is_known,
+            inventory_complete=sessions.observed.is_complete,
             capacity=self._host.capacity(),
             usage=self._host.usage(),
             lateness=self._host.lateness(),
@@ -210,7 +210,7 @@ class CheckInLoop:
         if message.incarnation != self._identity.incarnation:
             return False
         if answer.db_epoch != self._identity.db_epoch:
-            self._sessions.log_line(
+            self._sessions.outbox.log_line(
                 "WARNING", "agent-new-database", "The database is another one, or was restored; registering again."
             )
             self._registered = False
@@ -220,7 +220,7 @@ class CheckInLoop:
         self._sessions.acknowledge(answer.acked_seq)
         if message.images is not None and answer.acked_seq >= message.seq:
             self._host.images_reported(message.images)
-        before = (self._sessions.have_digest, self._sessions.term_seen)
+        before = (self._sessions.desired.digest, self._sessions.desired.term_seen)
         orders = self._sessions.orders
         is_ordered = any(orders.get(command.command_id) is None for command in answer.commands)
         if not self._sessions.accept(answer):
@@ -234,7 +234,7 @@ class CheckInLoop:
         if answer.filter_policies is not None:
             self._host.want_filter_policies(answer.filter_policies)
             self._filter_policies_digest = answer.filter_policies_digest
-        return is_ordered or (self._sessions.have_digest, self._sessions.term_seen) != before
+        return is_ordered or (self._sessions.desired.digest, self._sessions.desired.term_seen) != before
 
     def _learn(self, answer: Answer) -> None:
         """Note which Manager to talk to from now on."""
@@ -266,9 +266,9 @@ class CheckInLoop:
             raise
         self._metrics.registrations.labels("registered").inc()
         if registered.installation_id != self._identity.installation_id:
-            self._sessions.new_installation(registered.db_epoch)
+            self._sessions.desired.new_installation(registered.db_epoch)
         elif registered.db_epoch != self._identity.db_epoch:
-            self._sessions.new_database()
+            self._sessions.desired.new_database()
         self._identity.take(registered)
         self._link.managers.learn(manager.url for manager in registered.managers)
         self._sessions.outbox.start_again()

@@ -86,7 +86,7 @@ class Commands:
                 self._taken(command, reason=error.message)
 
     async def _picture(self, session_id: str, size: PictureSize) -> bytes:
-        spec, seen = self._sessions.spec(session_id), self._sessions.seen(session_id)
+        spec, seen = self._sessions.desired.spec(session_id), self._sessions.observed.container(session_id)
         if spec is None or seen is None or seen.address is None:
             raise WrongState("The session's container is not running.")
         if not self._sessions.orders.has_room():

@@ -54,16 +54,15 @@ class Handovers:
         self._journal = journal
         self._patience = patience
         self._heard: dict[str, asyncio.Event] = {}
-        sessions.on_acknowledged = self._acknowledged
 
     async def run(self, session_id: str) -> None:
         """Hand the session over as its desired entry says, unless that was begun before."""
-        desired = self._sessions.desired(session_id)
+        desired = self._sessions.desired.get(session_id)
         if desired is None or desired.assignment is None or self._is_begun(desired.assignment):
             return
         record = _record(desired, desired.assignment)
         if failure := await self._probe(session_id):
-            self._sessions.probed(session_id, usable=False, error=failure.error)
+            self._sessions.observed.probed(session_id, usable=False, error=failure.error)
             self._note(changed(record, state="failed", error=failure.error, slow=failure.silent))
         elif not desired.assignment.argv:
             self._note(changed(record, state="assigned"))
@@ -85,7 +84,7 @@ class Handovers:
         self._heard = {k: event for k, event in self._heard.items() if k in self._journal.memory.handovers}
         return self._heard.setdefault(record.assignment_id, asyncio.Event())
 
-    def _acknowledged(self, observed: Observed) -> None:
+    def acknowledged(self, observed: Observed) -> None:
         """A Manager has committed this observation, and its answer has brought what is wanted since."""
         report = observed.assignment
         if report is not None and (heard := self._heard.get(report.assignment_id)) is not None:
@@ -93,7 +92,7 @@ class Handovers:
 
     def _is_still_wanted(self, record: HandoverRecord) -> bool:
         """Whether the user still waits for this session, after the answer of a Manager that knows of `received`."""
-        desired = self._sessions.desired(record.session_id)
+        desired = self._sessions.desired.get(record.session_id)
         wanted = desired.assignment if desired is not None and desired.want == "running" else None
         return wanted is not None and wanted.assignment_id == record.assignment_id
 
@@ -109,7 +108,7 @@ class Handovers:
         """None if the page is usable now, else what the looks came to; `error` says what was spent in all."""
         begun, looks = time.monotonic(), 0
         while True:
-            seen, spec = self._sessions.seen(session_id), self._sessions.spec(session_id)
+            seen, spec = self._sessions.observed.container(session_id), self._sessions.desired.spec(session_id)
             if seen is None or spec is None or seen.address is None:
                 return ProbeResult(usable=False, error="The session has no running container to hand over.")
             left_s = PROBE_FOR_S - self._patience.quiet_s(time.monotonic() - begun)
@@ -117,7 +116,7 @@ class Handovers:
             result = await self._patience.look(self._runtime, seen.address, spec, limit_s)
             looks += 1
             if result.usable:
-                self._sessions.probed(session_id, usable=True)
+                self._sessions.observed.probed(session_id, usable=True)
                 return None
             spent_s = time.monotonic() - begun
             allowed_s = self._patience.allowed_s(PROBE_FOR_S) if result.silent else PROBE_FOR_S

@@ -70,7 +70,7 @@ class Inventory:
         self.touch(session_id)
         if container is not None and container.agent_id != self._agent_id:
             container = None
-        self._sessions.saw(session_id, seen_of(container) if container else None)
+        self._sessions.observed.saw(session_id, seen_of(container) if container else None)
 
     async def take(self, busy: frozenset[str] = frozenset()) -> None:
         """Take the whole inventory; sessions in `busy`, or touched meanwhile, are left as they are.
@@ -83,8 +83,8 @@ class Inventory:
         self._touched.clear()
         containers = await self._runtime.list()
         own = [seen_of(container) for container in containers if container.agent_id == self._agent_id]
-        left_out = self._touched | (busy if self._sessions.inventory_complete else frozenset[str]())
-        self._sessions.saw_all(own, left_out)
+        left_out = self._touched | (busy if self._sessions.observed.is_complete else frozenset[str]())
+        self._sessions.observed.saw_all(own, left_out)
         self._health.runtime_error = ""
 
     async def watch(self) -> None:

@@ -16,11 +16,14 @@ from dataclasses import dataclass
 from typing import Final
 
 import msgspec
+import structlog
 from msgspec.structs import replace
 
 from greenroom.agent.session.journal import CommandRecord, Journal
 from greenroom.core.session.reconcile import Order
 from greenroom.wire.messages import Command, CommandReport, LogLine, Observed
+
+log = structlog.get_logger(__name__)
 
 MAX_LOG_LINES: Final = 1000
 """Log rows kept while no Manager can be reached; older ones are dropped and counted."""
@@ -99,6 +102,14 @@ class Outbox:
         for entry in self._entries.values():
             entry.first_seq, entry.acknowledged = None, False
         self.speak.set()
+
+    def log_line(
+        self, level: str, code: str, message: str, session_id: str | None = None, user_id: str | None = None
+    ) -> None:
+        """Print a log line and queue it for Diagnostics."""
+        getattr(log, level.lower())(message, code=code, session_id=session_id)
+        line = {"at": time.time(), "level": level, "code": code, "message": message, "session_id": session_id}
+        self.add_log_line(msgspec.convert(line | {"user_id": user_id}, LogLine))
 
     def add_log_line(self, line: LogLine) -> None:
         """Queue a log row; of a sentence that is too long the rest is left out."""

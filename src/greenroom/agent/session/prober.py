@@ -137,8 +137,8 @@ class Prober:
     def follow(self, running: list[str]) -> None:
         """Make sure each of these sessions is probed; the probing of others ends by itself."""
         for session_id in running:
-            seen = self._sessions.seen(session_id)
-            if seen is not None and seen.address is not None and not self._sessions.known(session_id).failure:
+            seen = self._sessions.observed.container(session_id)
+            if seen is not None and seen.address is not None and not self._sessions.observed.known(session_id).failure:
                 self._follow_one(session_id, seen.address)
 
     def _follow_one(self, session_id: str, address: str) -> None:
@@ -157,14 +157,14 @@ class Prober:
                 if not await self._first_launch(session_id, spec):
                     return
                 was_usable = True
-                self._sessions.remember(session_id, log_tail="")
+                self._sessions.observed.remember(session_id, log_tail="")
                 self._note_start(session_id)
             elif failures >= FAILURES_THAT_COUNT:
                 was_usable = False
             if self._spec(session_id, address) is not None:
                 broken = failures >= FAILURES_THAT_COUNT and time.monotonic() - failing_since >= BROKEN_AFTER_S
                 error = self._reason(session_id, result.error, time.monotonic() - begun)
-                self._sessions.probed(session_id, usable=was_usable, error=error, broken=broken)
+                self._sessions.observed.probed(session_id, usable=was_usable, error=error, broken=broken)
             age_s = time.monotonic() - begun
             if not was_usable and age_s >= next_log_s:
                 await self._keep_log(session_id)
@@ -175,7 +175,7 @@ class Prober:
         """Why it is not usable; when its start takes long with what the host's limits have to do with it."""
         if not error or age_s < FAST_FOR_S:
             return error
-        return self._explained(error, self._sessions.memory(session_id).log_tail)
+        return self._explained(error, self._sessions.observed.memory(session_id).log_tail)
 
     async def _keep_log(self, session_id: str) -> None:
         """What a container says that runs and is not usable: when its time is over, that is what tells why."""
@@ -184,27 +184,27 @@ class Prober:
         except GreenroomError as error:
             log.warning("the log of a container cannot be read", session_id=session_id, reason=error.message)
         else:
-            self._sessions.remember(session_id, log_tail=tail)
+            self._sessions.observed.remember(session_id, log_tail=tail)
 
     def _note_start(self, session_id: str) -> None:
-        since_s = self._sessions.age_s(session_id)
+        since_s = self._sessions.observed.age_s(session_id)
         if since_s is not None:
             self._metrics.start_seconds.observe(since_s)
 
     def _spec(self, session_id: str, address: str) -> SessionSpec | None:
         """The specification while this container still is the one to probe."""
-        seen = self._sessions.seen(session_id)
+        seen = self._sessions.observed.container(session_id)
         is_same = seen is not None and seen.address == address and seen.state == "running"
-        return self._sessions.spec(session_id) if is_same else None
+        return self._sessions.desired.spec(session_id) if is_same else None
 
     async def _probe(self, session_id: str, address: str, spec: SessionSpec) -> ProbeResult:
-        urgency = Urgency.PERSON if self._sessions.has_user(session_id) else Urgency.REFILL
+        urgency = Urgency.PERSON if self._sessions.desired.has_user(session_id) else Urgency.REFILL
         async with self._slots.held(urgency):
             result = await self._patience.look(self._runtime, address, spec, PROBE_TIMEOUT_S)
         if result.usable or result.painted is False:
-            self._sessions.step(session_id, "answering")
+            self._sessions.observed.step(session_id, "answering")
         if result.usable and result.painted:
-            self._sessions.step(session_id, "painted")
+            self._sessions.observed.step(session_id, "painted")
         return result
 
     async def _first_launch(self, session_id: str, spec: SessionSpec) -> bool:
@@ -212,20 +212,20 @@ class Prober:
 
         Nobody is given a session that was not prepared: what did not end with 0 within its deadline is a failure.
         """
-        done = self._sessions.memory(session_id).first_launch
+        done = self._sessions.observed.memory(session_id).first_launch
         if spec.first_launch is None or done == "ended":
             return True
         if done == "started":
             await self._fail(session_id, "The Agent was restarted while `first_launch` ran; how it ended is not known.")
             return False
-        await self._sessions.remember_durably(session_id, first_launch="started")
+        await self._sessions.observed.remember_durably(session_id, first_launch="started")
         try:
             result = await self._runtime.exec(session_id, spec.first_launch)
         except GreenroomError as error:
             await self._fail(session_id, f"`first_launch` could not be run: {error.message}")
             return False
         if result.exit_code == 0:
-            self._sessions.remember(session_id, first_launch="ended")
+            self._sessions.observed.remember(session_id, first_launch="ended")
             return True
         how = (
             f"was still running after {spec.first_launch.deadline_s:g} s"
@@ -237,15 +237,15 @@ class Prober:
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
         """Nobody will use the session any more, so its container is stopped; what it wrote last is kept."""
-        if self._sessions.seen(session_id) is None:
+        if self._sessions.observed.container(session_id) is None:
             return  # it was deleted meanwhile
         try:
             tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
             sentence = self._explained(sentence, tail)
             changes = {"failure": sentence, "exit_code": exit_code, "log_tail": tail, "first_launch": "ended"}
-            await self._sessions.remember_durably(session_id, **changes)
+            await self._sessions.observed.remember_durably(session_id, **changes)
             await self._runtime.stop(session_id, STOP_GRACE_S)
         except GreenroomError as error:
-            self._sessions.remember(session_id, failure=sentence, exit_code=exit_code, first_launch="ended")
+            self._sessions.observed.remember(session_id, failure=sentence, exit_code=exit_code, first_launch="ended")
             log.warning("a session that failed could not be stopped", session_id=session_id, reason=error.message)
-        self._sessions.log_line("ERROR", "agent-first-launch", f"Session {session_id}: {sentence}", session_id)
+        self._sessions.outbox.log_line("ERROR", "agent-first-launch", f"Session {session_id}: {sentence}", session_id)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final, Protocol
 
@@ -74,8 +73,4 @@ class SessionView(Protocol):
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         """The session, or None if this Agent is not to run it."""
-        ...
-
-    def on_authorised_changed(self, callback: Callable[[str], None]) -> None:
-        """Call `callback(session_id)` whenever who may view that session changed, also when it left the list."""
         ...

@@ -135,7 +135,6 @@ class StreamAuthoriser:
         self._clock = clock
         self.openings = Openings(opened, closed, clock)
         self._asking: dict[tuple[str, str], asyncio.Task[Viewer]] = {}
-        sessions.on_authorised_changed(self._authorised_changed)
 
     @property
     def routes(self) -> list[BaseRoute]:
@@ -299,7 +298,7 @@ class StreamAuthoriser:
         self._viewers.add(viewer)
         return viewer
 
-    def _authorised_changed(self, session_id: str) -> None:
+    def authorised_changed(self, session_id: str) -> None:
         """Who may view the session changed: forget and cut those who may not any more."""
         session = self._sessions.get(session_id)
         for viewer in self._viewers.forget_revoked(session_id, _grant(session.authorised) if session else None):

@@ -17,7 +17,9 @@ from typing import Final
 import msgspec
 import structlog
 
+from greenroom.agent.concurrency import Signal
 from greenroom.agent.fleet.identity import write_private
+from greenroom.agent.session.desired import ListChange
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.session.views import SessionSnapshot
 from greenroom.core.workspace.session_spec import SessionSpec
@@ -77,15 +79,14 @@ class SessionCache:
         self._sessions = sessions
         self._file = folder / FILE
         self._boot_id = boot_id or BOOT_ID.read_text().strip()
-        self._callbacks: list[Callable[[str], None]] = []
+        self.authorised_changed = Signal[str]()
+        """Who may view this session changed, also when it left the list."""
         self._changed = asyncio.Event()
         stored = self._read()
         self._kept = {session.session_id: session for session in stored.sessions}
         self._has_saved = self._file.exists()
         self.last_fresh = stored.last_fresh
         """When a Manager last confirmed it to an earlier process of this Agent."""
-        sessions.on_authorised_changed(self._tell)
-        sessions.on_first_list = self._first_list
 
     def _read(self) -> _Stored:
         nothing = _Stored(boot_id=self._boot_id, last_fresh=None, sessions=[])
@@ -102,10 +103,10 @@ class SessionCache:
 
     def get(self, session_id: str) -> SessionSnapshot | None:
         """See `SessionView`; before the first list, as an earlier process received it."""
-        kept = None if self._sessions.list_is_valid else self._kept.get(session_id)
+        kept = None if self._sessions.desired.is_known else self._kept.get(session_id)
         if kept is None:
             return self._sessions.get(session_id)
-        seen = self._sessions.seen(session_id)
+        seen = self._sessions.observed.container(session_id)
         return SessionSnapshot(
             session_id=session_id,
             spec=kept.spec,
@@ -114,20 +115,15 @@ class SessionCache:
             handed_over=kept.handed_over,
         )
 
-    def on_authorised_changed(self, callback: Callable[[str], None]) -> None:
-        """See `SessionView`."""
-        self._callbacks.append(callback)
-
-    def _tell(self, session_id: str) -> None:
-        self._changed.set()
-        for callback in self._callbacks:
-            callback(session_id)
-
-    def _first_list(self) -> None:
-        """From now on the list counts: viewers it does not confirm may not view any more."""
-        kept, self._kept = self._kept, {}
-        for session_id in kept:
-            self._tell(session_id)
+    def list_changed(self, change: ListChange) -> None:
+        """Another list. From the first one on it alone counts, and viewers it does not confirm may view no longer."""
+        revoked = list(change.reauthorised)
+        if change.is_first:
+            revoked += self._kept
+            self._kept = {}
+        for session_id in revoked:
+            self._changed.set()
+            self.authorised_changed.tell(session_id)
 
     # On the disk --------------------------------------------------------------------------------------------------
 
@@ -136,11 +132,11 @@ class SessionCache:
         while True:
             await wait_for(self._changed, SAVE_EVERY_S)
             self._changed.clear()
-            if self._sessions.list_is_valid:
+            if self._sessions.desired.is_known:
                 await self._save(last_fresh())
 
     async def _save(self, last_fresh: float | None) -> None:
-        found = [self._of(desired) for desired in self._sessions.viewable()]
+        found = [self._of(desired) for desired in self._sessions.desired.viewable()]
         sessions = [session for session in found if session is not None]
         if not (sessions or self._has_saved):
             return  # nobody looks at anything, and the file says no more

@@ -252,20 +252,20 @@ class WebFilters:
                 continue
             async with subject.lock:
                 await self._attend(policy_id, subject)
-        seen = self._sessions.snapshot().seen
+        seen = self._sessions.observed.containers
         self._tell({one.address.rpartition(":")[0]: session for session, one in seen.items() if one.address})
 
     def _needed(self) -> set[str]:
         """The policies that a session of this host is, or is to be, under."""
-        specs = [self._sessions.spec(session_id) for session_id in self._sessions.snapshot().wanted]
+        specs = [self._sessions.desired.spec(session_id) for session_id in self._sessions.desired.entries]
         return {spec.filter_policy for spec in specs if spec is not None and spec.filter_policy is not None}
 
     async def _attend(self, policy_id: str, subject: _Filter) -> None:
         if subject.has_ended() and not subject.failures:
             sentence = f"The web filter of policy {policy_id} ended by itself; it is started again."
-            self._sessions.log_line("WARNING", "web-filter-down", sentence)
+            self._sessions.outbox.log_line("WARNING", "web-filter-down", sentence)
         try:
-            if self._sessions.snapshot().list_is_valid and policy_id not in self._needed():
+            if self._sessions.is_known and policy_id not in self._needed():
                 await self._take_away(policy_id, subject)
             elif (policy := self._policies.get(policy_id)) is not None:
                 await self._put_right(subject, policy)
@@ -273,7 +273,7 @@ class WebFilters:
             subject.failures += 1
             subject.next_try = time.monotonic() + BACKOFF.delay_s(subject.failures)
             message = f"The web filter of policy {policy_id} fails, so its sessions reach nothing: {error.message}"
-            self._sessions.log_line("ERROR", "web-filter-down", message)
+            self._sessions.outbox.log_line("ERROR", "web-filter-down", message)
 
     async def _take_away(self, policy_id: str, subject: _Filter) -> None:
         """The network goes only when no container is on it any more; then the filter does."""
@@ -295,7 +295,7 @@ class WebFilters:
                     self._add(row)
 
     def _add(self, row: Row) -> None:
-        desired = self._sessions.desired(row.session_id) if row.session_id else None
+        desired = self._sessions.desired.get(row.session_id) if row.session_id else None
         line = LogLine(
             at=time.time(),
             level="INFO",

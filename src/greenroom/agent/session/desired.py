@@ -1,0 +1,160 @@
+"""What the Manager wants of this Agent: the desired list, its generations, and the specifications in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from greenroom.agent.concurrency import Signal
+from greenroom.agent.session.journal import Journal, Term
+from greenroom.agent.session.outbox import Outbox
+from greenroom.core.session.reconcile import Wanted, is_news, merge
+from greenroom.core.session.states import Want
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.wire.messages import Answer, Desired, digest
+
+MAX_MARKS: Final = 10_000
+"""Sessions that left the list whose generation is kept, so that a late answer cannot bring them back."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListChange:
+    """The desired list before and now; `is_first`: of the lists since the start, or since another database."""
+
+    before: Mapping[str, Desired]
+    now: Mapping[str, Desired]
+    is_first: bool = False
+
+    @property
+    def changed(self) -> list[Desired]:
+        """The entries that are new or not as they were."""
+        return [desired for session_id, desired in self.now.items() if self.before.get(session_id) is not desired]
+
+    @property
+    def left(self) -> list[str]:
+        """The sessions that are in it no longer."""
+        return [session_id for session_id in self.before if session_id not in self.now]
+
+    @property
+    def reauthorised(self) -> list[str]:
+        """The sessions of which others may view the stream than before, or nobody any more."""
+        changed = [d.session_id for d in self.changed if d.want == "absent" or d.authorised != self._authorised(d)]
+        return changed + self.left
+
+    def _authorised(self, desired: Desired) -> object:
+        before = self.before.get(desired.session_id)
+        return before.authorised if before else None
+
+
+class DesiredSessions:
+    """See the module.
+
+    Args:
+        journal: open; it keeps the highest term.
+        outbox: takes the row about a specification that cannot be used.
+    """
+
+    def __init__(self, journal: Journal, outbox: Outbox) -> None:
+        self._journal = journal
+        self._outbox = outbox
+        self._marks: dict[str, int] = {}
+        self._specs: dict[str, SessionSpec] = {}
+        self._hashes: dict[str, str] = {}
+        self.entries: Mapping[str, Desired] = {}
+        """The list that is held."""
+        self.condemned: frozenset[str] = frozenset()
+        """Sessions that are not in it and whose containers are to be destroyed."""
+        self.is_known = False
+        """Whether there was a whole list since the start."""
+        self.changed = Signal[ListChange]()
+
+    @property
+    def term_seen(self) -> int:
+        """The highest term heard, also by earlier processes of this Agent."""
+        term = self._journal.memory.term
+        return term.term if term else 0
+
+    @property
+    def digest(self) -> str:
+        """Digest over the list that is held."""
+        return digest({session_id: desired.generation for session_id, desired in self.entries.items()})
+
+    def accept(self, answer: Answer) -> bool:
+        """Take over an answer; False if it was no news (not fresh, or of a term lower than one heard before)."""
+        if not is_news(answer.term, self.term_seen, answer.fresh):
+            return False
+        if answer.term > self.term_seen:
+            self._journal.note(Term(term=answer.term, db_epoch=answer.db_epoch))
+        if answer.desired is not None:
+            self._take(answer.desired)
+        if answer.verdicts:
+            self.condemned = frozenset(k for k, verdict in answer.verdicts.items() if verdict == "destroy")
+        return True
+
+    def _take(self, news: list[Desired]) -> None:
+        before = self.entries
+        self.entries, marks = merge(before, news, self._marks)
+        surplus = max(0, len(marks) - MAX_MARKS)
+        self._marks = {k: g for n, (k, g) in enumerate(marks.items()) if n >= surplus or k in self.entries}
+        is_first, self.is_known = not self.is_known, True
+        self._tell(ListChange(before=before, now=self.entries, is_first=is_first))
+
+    def new_database(self) -> None:
+        """The database was restored from a backup: what was wanted counts no longer, the highest term does."""
+        before, self.entries = self.entries, dict[str, Desired]()
+        self._marks, self.condemned, self.is_known = {}, frozenset(), False
+        self._tell(ListChange(before=before, now=self.entries))
+
+    def new_installation(self, db_epoch: str) -> None:
+        """The Agent belongs to an installation it did not know: its terms begin anew."""
+        self.new_database()
+        self._journal.note(Term(term=0, db_epoch=db_epoch))
+
+    def _tell(self, change: ListChange) -> None:
+        for desired in change.changed:
+            if desired.spec is not None:
+                self._decode(desired.session_id, desired.spec)
+        for session_id in change.left:
+            self._specs.pop(session_id, None)
+            self._hashes.pop(session_id, None)
+        self.changed.tell(change)
+
+    def _decode(self, session_id: str, spec: dict[str, object]) -> None:
+        try:
+            decoded = msgspec.convert(spec, SessionSpec)
+            self._specs[session_id], self._hashes[session_id] = decoded, decoded.hash()
+        except msgspec.ValidationError as error:
+            sentence = f"The specification of a session cannot be used: {error}."
+            self._outbox.log_line("ERROR", "agent-spec", sentence, session_id)
+
+    # Questions ----------------------------------------------------------------------------------------------------
+
+    def get(self, session_id: str) -> Desired | None:
+        """The entry of a session."""
+        return self.entries.get(session_id)
+
+    def spec(self, session_id: str) -> SessionSpec | None:
+        """The specification of a session."""
+        return self._specs.get(session_id)
+
+    def has_user(self, session_id: str) -> bool:
+        """Whether it is somebody's, not a staged one."""
+        desired = self.entries.get(session_id)
+        return desired is not None and desired.authorised is not None
+
+    def viewable(self) -> list[Desired]:
+        """The sessions that somebody may view."""
+        return [desired for desired in self.entries.values() if desired.authorised is not None]
+
+    def wanted(self, desired: Desired) -> Wanted:
+        """An entry as the plan needs it."""
+        return Wanted(
+            session_id=desired.session_id,
+            generation=desired.generation,
+            want=Want(desired.want),
+            spec_hash=self._hashes.get(desired.session_id) if desired.spec is not None else None,
+            assignment_id=desired.assignment.assignment_id if desired.assignment else None,
+        )
