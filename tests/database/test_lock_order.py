@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -185,7 +186,7 @@ async def test_another_expiration_of_sessions_that_an_agent_reports(db: Database
     async def update() -> None:
         async with db.transaction() as connection:
             config = await configs.lock_config(connection, config_id)
-            await configs.update_config(connection, config_id, config | {"expiration": 2.0})
+            await configs.update_config(connection, config_id, replace(config, expiration=2.0))
 
     async with db.transaction() as batch:
         await batch.execute(LOCK, (first,))

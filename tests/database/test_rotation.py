@@ -118,7 +118,6 @@ async def test_a_recycled_pool_is_made_anew_one_by_one(stage: Stage, cores: int,
         'UPDATE images SET exec_config = \'{"first_launch": {"cmd": "true"}}\'',
         "UPDATE images SET revision = revision + 1",
         "UPDATE staging_configs SET allow_kasm_audio = true",
-        "UPDATE staging_configs SET revision = revision + 1",
     ],
 )
 async def test_a_change_rolls_the_pool_over(stage: Stage, change: LiteralString):

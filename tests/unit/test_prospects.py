@@ -16,7 +16,7 @@ IMAGE = ImageFacts(image_id="i", name="desktop", friendly_name="Desktop", cores=
 HERE = LaunchZone(facts=ZoneFacts(zone_id="here", zone_name="here"))
 THERE = LaunchZone(facts=ZoneFacts(zone_id="there", zone_name="there"))
 POOL = StagedPool(staging_config_id="c", zone_id="there", permissions=dict.fromkeys(STAGED_PERMISSIONS, True))
-HASH = config_hash_of(IMAGE, THERE.facts, POOL.permissions, POOL.revision)
+HASH = config_hash_of(IMAGE, THERE.facts, POOL.permissions)
 ALLOWED = LaunchFacts(settings=resolve([GroupSettings("g", "All", 1, dict.fromkeys(STAGED_PERMISSIONS, True))]))
 EXCLUDED = LaunchFacts(
     settings=resolve([GroupSettings("g", "All", 1, {"expose_user_environment_vars": True} | POOL.permissions)])

@@ -110,11 +110,10 @@ def test_commands_are_split_once():
         {"image": replace(IMAGE, run_config={"hostname": "a"})},
         {"zone": replace(ZONE, upstream_auth_address="x")},
         {"permissions": {**OFF, "allow_kasm_audio": True}},
-        {"revision": 2},
     ],
 )
 def test_the_fingerprint_changes_with_whatever_makes_staged_sessions_out_of_date(changed: dict[str, Any]):
-    same: dict[str, Any] = {"image": IMAGE, "zone": ZONE, "permissions": OFF, "revision": 1}
+    same: dict[str, Any] = {"image": IMAGE, "zone": ZONE, "permissions": OFF}
     other: dict[str, Any] = {**same, **changed}
     assert config_hash_of(**same) != config_hash_of(**other)
     newer = replace(IMAGE, friendly_name="x", name="y:2", cores=7.0, memory=1, volume_mappings={"/s": {"bind": "/s"}})
@@ -166,5 +165,5 @@ def test_a_specification_that_is_reissued_has_the_new_id_and_credential_and_is_e
 
 def test_a_workspace_of_one_agent_stages_anew():
     bound = replace(IMAGE, only_agent_id="a1")
-    hashes = {config_hash_of(image, ZONE, OFF, 1) for image in (IMAGE, bound, replace(IMAGE, only_agent_id="a2"))}
+    hashes = {config_hash_of(image, ZONE, OFF) for image in (IMAGE, bound, replace(IMAGE, only_agent_id="a2"))}
     assert len(hashes) == 3

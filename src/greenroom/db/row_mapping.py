@@ -9,9 +9,6 @@ from typing import Any
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings
 from greenroom.core.launch.placement import AgentView
 from greenroom.core.launch.plan import LaunchZone, StagedPool
-from greenroom.core.pool import rotation
-from greenroom.core.pool.model import Shortfall
-from greenroom.core.pool.shortfalls import barrier, shown_shortfall
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
@@ -85,7 +82,6 @@ def staged_pool(row: Row) -> StagedPool:
         staging_config_id=str(row["staging_config_id"]),
         zone_id=str(row["zone_id"]),
         permissions=staged_permissions(row),
-        revision=row["revision"],
         paused=row["paused"],
     )
 
@@ -103,25 +99,6 @@ def agent_view(row: Row) -> AgentView:
 def group_settings(row: Row) -> GroupSettings:
     """A group with its settings."""
     return GroupSettings(str(row["group_id"]), row["name"], row["priority"], row["settings"])
-
-
-def shortfall(row: Row) -> Shortfall | None:
-    """Why a config (a row of `db.pool.configs.list_configs`) is short now, as a reader sees it."""
-    stored = Shortfall(row["shortfall_code"], row["shortfall_reason"]) if row["shortfall_code"] else None
-    return shown_shortfall(
-        stored,
-        barred=barrier(image_facts(row["image"]), zone_facts(row["zone"])),
-        is_paused=row["paused"],
-        num_sessions=row["num_sessions"],
-        current=row["num_current_sessions"],
-        coming=row["num_starting_sessions"],
-        has_manager=row["has_manager"],
-    )
-
-
-def expiration_problem(row: Row) -> str | None:
-    """What is wrong with the expiration of a config, a row as above."""
-    return rotation.expiration_problem(row["expiration"], row["num_sessions"], row["start_s"])
 
 
 def _text(value: object) -> str | None:

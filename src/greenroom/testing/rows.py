@@ -13,6 +13,7 @@ from psycopg.types.json import Jsonb
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.workspace.spec_builder import config_hash_of
 from greenroom.db import row_mapping
+from greenroom.db.columns import inserted
 from greenroom.db.database import Database
 
 OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
@@ -113,11 +114,10 @@ async def staging_config(
     """A staging config; permissions that are not named are off."""
     values = {**OFF, **permissions}
     rows = await db.write(
-        "INSERT INTO staging_configs (zone_id, image_id, num_sessions, expiration, allow_kasm_audio,"
-        " allow_kasm_uploads, allow_kasm_downloads, allow_kasm_clipboard_down, allow_kasm_clipboard_up,"
-        " allow_kasm_microphone, allow_kasm_gamepad, allow_kasm_webcam)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING staging_config_id::text",
-        (zone_id, image_id, num_sessions, expiration, *(values[name] for name in STAGED_PERMISSIONS)),
+        "INSERT INTO staging_configs "
+        + inserted(("zone_id", "image_id", "num_sessions", "expiration", *STAGED_PERMISSIONS))
+        + " RETURNING staging_config_id::text",
+        {"zone_id": zone_id, "image_id": image_id, "num_sessions": num_sessions, "expiration": expiration, **values},
     )
     return rows[0]["staging_config_id"]
 
@@ -129,10 +129,8 @@ async def config_hash(db: Database, staging_config_id: str) -> str:
         " JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id WHERE c.staging_config_id = %s",
         (staging_config_id,),
     )
-    permissions, revision = row_mapping.staged_permissions(row["config"]), row["config"]["revision"]
-    return config_hash_of(
-        row_mapping.image_facts(row["image"]), row_mapping.zone_facts(row["zone"]), permissions, revision
-    )
+    permissions = row_mapping.staged_permissions(row["config"])
+    return config_hash_of(row_mapping.image_facts(row["image"]), row_mapping.zone_facts(row["zone"]), permissions)
 
 
 async def staged_sessions(db: Database, staging_config_id: str, agent_id: str, number: int, **fields: Any) -> list[str]:

@@ -66,7 +66,7 @@ SITUATIONS = {
     "a missing Agent": Situation(["agent_missing"], change="UPDATE agents SET status = 'missing'"),
     "a draining Agent": Situation(["agent_disabled"], change="UPDATE agents SET draining = true"),
     "an old session": Situation(["pool_empty"], change="UPDATE sessions SET expires = now() WHERE user_id IS NULL"),
-    "a recycled pool": Situation(["pool_empty"], change="UPDATE staging_configs SET revision = revision + 1"),
+    "sessions of before a change": Situation(["pool_empty"], change="UPDATE sessions SET config_hash = 'before'"),
     "a workspace the user may not use": Situation(["restricted"], change="DELETE FROM group_images"),
     "the user's limit": Situation(["restricted"], {"max_kasms_per_user": 0}),
     "a locked user": Situation(

@@ -149,7 +149,7 @@ async def test_every_cold_start_leaves_a_row_that_names_user_config_and_reason(s
             "DELETE FROM sessions WHERE user_id IS NULL",
             "pool_empty",
         ),
-        ("UPDATE staging_configs SET revision = revision + 1", "SELECT 1", "pool_empty"),
+        ("UPDATE images SET revision = revision + 1", "SELECT 1", "pool_empty"),
     ]
     for change, back, code in changes:
         await stage.staged(config_id, 1)
@@ -190,10 +190,10 @@ async def test_the_ledger_is_read_as_the_process_counts(db: Database):
     counted = await db_history.totals(db, configs, hours=24)
     for config_id in configs:
         found = await db_history.read_history(db, config_id, limit=100)
-        day = next(window for window in found["windows"] if window["hours"] == 24)
+        day = next(window for window in found.windows if window.hours == 24)
         for name, result in (("hits", "hit"), ("misses", "miss"), ("served_elsewhere", "served_elsewhere")):
-            assert day[name] == counted[config_id][name] == results[config_id, result] > 0
-        said = {r["code"]: r["launches"] for r in found["reasons"] if r["code"] != "hand_over_failed"}
+            assert getattr(day, name) == getattr(counted[config_id], name) == results[config_id, result] > 0
+        said = {r.code: r.launches for r in found.reasons if r.code != "hand_over_failed"}
         assert said == {code: number for (of, code), number in codes.items() if of == config_id}
 
 

@@ -15,7 +15,6 @@ from greenroom.api.installation.settings_cache import Snapshot
 from greenroom.api.pool.service import title
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import Event
-from greenroom.db import row_mapping
 from greenroom.db.access.credentials import prune_logins
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -60,10 +59,9 @@ async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
         Unavailable: the database cannot be reached.
     """
     for config in await list_configs(db):
-        shortfall = row_mapping.shortfall(config)
+        shortfall, staging_config_id = config.shortfall, config.staging_config_id
         if shortfall is None or shortfall.code != "no-running-manager":
             continue
-        staging_config_id = str(config["staging_config_id"])
         if not await note_shortfall(db, staging_config_id, shortfall.code, shortfall.reason):
             continue
         await db.notify(Event.staging(staging_config_id))
@@ -71,7 +69,7 @@ async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
             "ERROR",
             "staging-shortfall",
             f"{title(config)}: {shortfall.reason}",
-            zone_name=config["zone_name"],
+            zone_name=config.zone_name,
             staging_config_id=staging_config_id,
             details={"code": shortfall.code},
         )

@@ -59,7 +59,7 @@ async def claim_staged(
         Claim(
             user_id=request.user_id,
             staging_config_id=pool.staging_config_id,
-            config_hash=config_hash_of(launch.image, zone.facts, pool.permissions, pool.revision),
+            config_hash=config_hash_of(launch.image, zone.facts, pool.permissions),
             launch_id=launch.launch_id,
             assignment_id=assignment_id,
             assignment=assignment_of(launch, assignment_id),

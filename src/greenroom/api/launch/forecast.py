@@ -78,12 +78,12 @@ async def plain_launches(db: Database, image: ImageFacts) -> list[Users]:
     by_id = {group.group_id: group for group in await groups.list_groups(db)}
     found: list[Users] = []
     for row in await configs.group_sets_of_image(db, image.image_id):
-        members = [by_id[group_id] for group_id in row["group_ids"] if group_id in by_id]
+        members = [by_id[group_id] for group_id in row.group_ids if group_id in by_id]
         facts = LaunchFacts(
             settings=resolve([groups.settings_of(group) for group in members]),
             persistent_profile_path=image.persistent_profile_path,
             image_volume_mappings=image.volume_mappings,
             filters_disabled=image.filter_policy_force_disabled,
         )
-        found.append(Users(row["number"], facts))
+        found.append(Users(row.number, facts))
     return found

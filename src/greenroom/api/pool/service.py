@@ -1,32 +1,33 @@
-"""What both HTTP interfaces know about staging configs: defaults, who would match, warnings, history, explanations.
+"""Staging configs for both HTTP interfaces: changes, who would match, warnings, history, explanations.
 
 Would this user get a session of this staging config? The launch is planned as it would be, and nothing is tried.
 """
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Final, TypeVar
 from uuid import UUID
 
 from psycopg.rows import DictRow
 
+from greenroom.api.diagnostics.audit import audit
 from greenroom.api.launch.forecast import plain_launches
 from greenroom.api.launch.plan import launch_facts
 from greenroom.api.pool.schemas import (
     ExplainReason,
     ExplainView,
-    HourView,
-    MissView,
-    ReasonView,
+    StagingConfigView,
+    StagingCreate,
     StagingHistoryView,
+    StagingPatch,
     StagingSaved,
-    Window,
 )
+from greenroom.api.security import Caller
 from greenroom.core.access.group_settings import permissions_of, resolve
 from greenroom.core.errors import Invalid, NotFound
+from greenroom.core.events import Event
 from greenroom.core.launch.compatibility import Violation, differing, violations
 from greenroom.core.launch.forecast import first_serving, simulate_launch
 from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, plan_launch, pool_miss
@@ -37,23 +38,30 @@ from greenroom.db import row_mapping
 from greenroom.db.access import groups
 from greenroom.db.access import users as db_users
 from greenroom.db.access.users import ALL_USERS
+from greenroom.db.columns import values_of
 from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import zones
 from greenroom.db.launch import ledger
 from greenroom.db.launch.claims import read_contents
+from greenroom.db.pool import configs as db_configs
 from greenroom.db.pool import history as db_history
+from greenroom.db.pool.configs import ConfigFields, StagingConfig
+from greenroom.db.pool.history import History, MissReason
+from greenroom.db.session import sessions
 from greenroom.db.workspace import images
 
+_NOUN: Final = "staging config"
 HAND_OVER_FAILED: Final = "A session was assigned and set aside: its hand-over failed."
 """For those who may not see sessions."""
 
 
-async def default_permissions(db: Database) -> dict[str, bool]:
+async def _default_permissions(db: Database) -> dict[str, bool]:
     """What a config gets for permissions that are left out: the effective values of group All Users (CONTRACT)."""
     return permissions_of(resolve(await groups.settings_of_group(db, ALL_USERS)))
 
 
-async def check_parts(db: Database, zone_id: str, image_id: str) -> None:
+async def _check_parts(db: Database, zone_id: str, image_id: str) -> None:
     """Refuse a config for a zone or workspace that does not exist.
 
     Raises:
@@ -77,30 +85,27 @@ class Matches:
     others: tuple[Violation, ...]
 
 
-async def matches(db: Database, config: DictRow, image: ImageFacts) -> Matches:
+async def _matches(db: Database, config: StagingConfig) -> Matches:
     """Who would get sessions of a config, as the settings of all groups are now."""
-    permissions = row_mapping.staged_permissions(config)
     number, others, somebody = 0, dict[str, Violation](), False
-    for users in await plain_launches(db, image):
-        if differing(permissions_of(users.facts.settings), permissions):
+    for users in await plain_launches(db, config.image):
+        if differing(permissions_of(users.facts.settings), config.permissions):
             continue
         number += users.number
-        found = violations(users.facts, permissions)
+        found = violations(users.facts, config.permissions)
         somebody |= not found
         others |= {violation.reason: violation for violation in found}
     return Matches(number, () if somebody else tuple(others.values()))
 
 
-async def with_warning(db: Database, row: DictRow) -> StagingSaved:
+async def _with_warning(db: Database, config: StagingConfig) -> StagingSaved:
     """The answer to saving: the config, how many users match, and what keeps it from being of use."""
-    image = row_mapping.image_facts(row["image"])
-    found = await matches(db, row, image)
-    barred = barrier(image, row_mapping.zone_facts(row["zone"]))
-    (view,) = await shown(db, [row])
-    warnings = [*([barred.reason] if barred else []), *_about_matches(found, image), view["warning"]]
-    return StagingSaved.model_validate(
-        view | {"matching_users": found.number, "warning": " ".join(filter(None, warnings)) or None}
-    )
+    found = await _matches(db, config)
+    barred = barrier(config.image, config.zone)
+    (view,) = await shown(db, [config])
+    warnings = [*([barred.reason] if barred else []), *_about_matches(found, config.image), view.warning]
+    warning = " ".join(filter(None, warnings)) or None
+    return StagingSaved.model_validate(dict(view) | {"matching_users": found.number, "warning": warning})
 
 
 def _about_matches(found: Matches, image: ImageFacts) -> list[str]:
@@ -116,71 +121,145 @@ def _about_matches(found: Matches, image: ImageFacts) -> list[str]:
     return []
 
 
-async def shown(db: Database, rows: Sequence[DictRow]) -> list[dict[str, Any]]:
-    """Rows of `db.pool.configs` as a reader sees them: shortfall and warning, hits and misses of a day."""
-    counts = await db_history.totals(db, [str(row["staging_config_id"]) for row in rows], hours=24)
+async def shown(db: Database, configs: Sequence[StagingConfig]) -> list[StagingConfigView]:
+    """Configs as a reader sees them, with the hits and misses of a day."""
+    counts = await db_history.totals(db, [config.staging_config_id for config in configs], hours=24)
     return [
-        row
-        | {"shortfall": row_mapping.shortfall(row), "warning": row_mapping.expiration_problem(row)}
-        | _of_a_day(counts.get(str(row["staging_config_id"])))
-        for row in rows
+        StagingConfigView.model_validate(
+            replace(config, hits_24h=found.hits, misses_24h=found.misses)
+            if (found := counts.get(config.staging_config_id))
+            else config
+        )
+        for config in configs
     ]
 
 
-def _of_a_day(counts: DictRow | None) -> dict[str, int]:
-    return {f"{name}_24h": counts[name] if counts else 0 for name in ("hits", "misses")}
+async def view(db: Database, staging_config_id: str) -> StagingConfigView:
+    """One config.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    (shown_one,) = await shown(db, [await db_configs.get_config(db, staging_config_id)])
+    return shown_one
 
 
-def history(staging_config_id: str, found: Mapping[str, Any], *, with_users: bool) -> StagingHistoryView:
-    """What `db.pool.history` found; who launched is left out unless the reader may see sessions."""
-    reasons, misses = found["reasons"], found["recent_misses"]
+async def create(db: Database, logs: LogWriter, caller: Caller, body: StagingCreate) -> StagingSaved:
+    """Create a config; the Primary of its zone begins to fill the pool at once."""
+    zone_id, image_id = str(body.zone_id), str(body.image_id)
+    left_out = {k: v for k, v in (await _default_permissions(db)).items() if k not in body.model_fields_set}
+    fields = ConfigFields(**values_of(ConfigFields, body) | left_out)
+    await _check_parts(db, zone_id, image_id)
+    async with db.transaction() as connection:
+        staging_config_id = await db_configs.insert_config(connection, zone_id, image_id, fields)
+    saved = await _announced(db, staging_config_id)
+    audit(logs, caller, "created", _NOUN, title(saved), after=values_of(ConfigFields, saved))
+    return await _with_warning(db, saved)
+
+
+async def update(
+    db: Database, logs: LogWriter, caller: Caller, staging_config_id: str, body: StagingPatch
+) -> StagingSaved:
+    """Change a config: fewer sessions end the excess, other permissions replace all of them."""
+    sent = body.sent()
+    async with db.transaction() as connection:
+        before = await db_configs.lock_config(connection, staging_config_id)
+        for name, fixed in (("zone_id", before.zone_id), ("image_id", before.image_id)):
+            if str(sent.pop(name, None) or fixed) != fixed:
+                raise Invalid(f"{name} cannot be changed; create a config for the other one and delete this one.")
+        old = values_of(ConfigFields, before)
+        await db_configs.update_config(connection, staging_config_id, ConfigFields(**old | sent))
+    after = await _announced(db, staging_config_id)
+    audit(logs, caller, "changed", _NOUN, title(after), before=old, after=values_of(ConfigFields, after))
+    return await _with_warning(db, after)
+
+
+async def delete(db: Database, logs: LogWriter, caller: Caller, staging_config_id: str) -> None:
+    """Delete a config and its sessions without a user; assigned ones live on."""
+    config = await db_configs.get_config(db, staging_config_id)
+    async with db.transaction() as connection:
+        await db_configs.lock_config(connection, staging_config_id)
+        await db_configs.mark_deleted(connection, staging_config_id)
+        agents = await sessions.delete_pool(connection, staging_config_id, "Its staging config was deleted.")
+    await db.notify(*_events(config), *(Event.agent(agent_id) for agent_id in agents))
+    audit(logs, caller, "deleted", _NOUN, title(config), before=values_of(ConfigFields, config))
+
+
+async def recycle(db: Database, logs: LogWriter, caller: Caller, staging_config_id: str) -> StagingConfigView:
+    """Replace all staged sessions of the config, and try again at once after failed starts."""
+    async with db.transaction() as connection:
+        await db_configs.lock_config(connection, staging_config_id)
+        await db_configs.recycle_config(connection, staging_config_id)
+    config = await _announced(db, staging_config_id)
+    before, after = {"sessions": ""}, {"sessions": "recycled"}
+    audit(logs, caller, "changed", _NOUN, title(config), before=before, after=after)
+    return (await shown(db, [config]))[0]
+
+
+async def _announced(db: Database, staging_config_id: str) -> StagingConfig:
+    """The config after a change, with everybody told who acts on it."""
+    config = await db_configs.get_config(db, staging_config_id)
+    await db.notify(*_events(config))
+    return config
+
+
+def _events(config: StagingConfig) -> list[Event]:
+    return [Event.staging(config.staging_config_id), Event.zone(config.zone_key)]
+
+
+async def history(db: Database, staging_config_id: str, *, limit: int, with_users: bool) -> StagingHistoryView:
+    """Hits and misses of a config; who launched is left out unless the reader may see sessions.
+
+    Raises:
+        NotFound: there is none with this id.
+    """
+    await db_configs.get_config(db, staging_config_id)
+    found = await db_history.read_history(db, staging_config_id, limit=limit)
     if not with_users:
-        nobody = {"user_id": None, "username": None}
-        reasons = [_without_output(row) for row in reasons]
-        misses = [row | nobody | {"reasons": [_without_output(r) for r in row["reasons"]]} for row in misses]
-    return StagingHistoryView(
-        staging_config_id=UUID(staging_config_id),
-        windows=[Window(**row, hit_rate=_rate(row["hits"], row["misses"])) for row in found["windows"]],
-        reasons=[ReasonView(**row) for row in reasons],
-        by_hour=[HourView(**row) for row in found["by_hour"]],
-        recent_misses=[MissView.model_validate(row) for row in misses],
-    )
+        found = replace(
+            found,
+            reasons=_without_output(found.reasons),
+            recent_misses=tuple(
+                replace(miss, user_id=None, username=None, reasons=_without_output(miss.reasons))
+                for miss in found.recent_misses
+            ),
+        )
+    return StagingHistoryView(staging_config_id=UUID(staging_config_id), **values_of(History, found))
 
 
-def _without_output(reason: Mapping[str, Any]) -> dict[str, Any]:
+Reason = TypeVar("Reason", bound=MissReason)
+
+
+def _without_output(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     """What `assign` printed may name the user it was run for."""
-    told = {"reason": HAND_OVER_FAILED} if reason["code"] == "hand_over_failed" else {}
-    return {**reason, **told}
+    return tuple(replace(r, reason=HAND_OVER_FAILED) if r.code == "hand_over_failed" else r for r in reasons)
 
 
-def _rate(hits: int, misses: int) -> float | None:
-    return hits / (hits + misses) if hits + misses else None
-
-
-def title(row: DictRow) -> str:
+def title(config: StagingConfig) -> str:
     """The config as the log names it."""
-    return config_title(row["image_friendly_name"], row["zone_name"], str(row["staging_config_id"]))
+    return config_title(config.image_friendly_name, config.zone_name, config.staging_config_id)
 
 
-async def explain(db: Database, config: DictRow, user: str, zone: str | None = None) -> ExplainView:
+async def explain(db: Database, staging_config_id: str, user: str, zone: str | None = None) -> ExplainView:
     """Would a plain launch of this user, begun in `zone`, get a session of this config now?
 
     Args:
-        config: a row of `db.pool.configs`.
+        staging_config_id: the config.
         user: id or name.
         zone: id or name of the zone in which the launch begins; None = the config's own.
 
     Raises:
-        NotFound: there is no such user or zone.
+        NotFound: there is no such config, user or zone.
     """
+    config = await db_configs.get_config(db, staging_config_id)
     user_id = await _user_id(db, user)
-    snapshot = await ledger.read_launch(db, user_id, str(config["image_id"]), None)
+    snapshot = await ledger.read_launch(db, user_id, config.image_id, None)
     image, launching = row_mapping.image_facts(snapshot["image"]), launch_facts(snapshot)
     launch_zones = [row_mapping.launch_zone(row) for row in snapshot["zones"]]
-    begin = _named(launch_zones, zone or str(config["zone_id"]))
+    begin = _named(launch_zones, zone or config.zone_id)
     pools = [row_mapping.staged_pool(row) for row in snapshot["pools"]]
     plan = plan_launch(launch_zones, begin.zone_id, image, pools, launching)
-    ahead = simulate_launch(plan, str(config["staging_config_id"]), str(config["zone_id"]))
+    ahead = simulate_launch(plan, config.staging_config_id, config.zone_id)
     misses = [*_about_user(snapshot, image, int(launching.value("max_kasms_per_user"))), *ahead.misses]
     empty = {a.order: await _pool_miss(db, user_id, a, image) for a in (*ahead.earlier, ahead.attempt) if a.pool}
     served = first_serving(ahead.earlier, lambda attempt: empty[attempt.order] is None)
@@ -188,14 +267,14 @@ async def explain(db: Database, config: DictRow, user: str, zone: str | None = N
     own = empty.get(ahead.attempt.order)
     misses += [] if own is None or own.code in {miss.code for miss in misses} else [own]
     return ExplainView(
-        staging_config_id=config["staging_config_id"],
-        user_id=uuid.UUID(user_id),
+        staging_config_id=UUID(config.staging_config_id),
+        user_id=UUID(user_id),
         username=snapshot["launching_user"]["username"],
         zone_name=begin.zone_name,
         step="staged_here" if ahead.attempt.zone is begin else "staged_elsewhere",
         would_get=not misses,
         reasons=_reasons(misses),
-        notes=[note for note in (launching.missing_profile(), row_mapping.expiration_problem(config)) if note],
+        notes=[note for note in (launching.missing_profile(), config.warning) if note],
     )
 
 
@@ -224,7 +303,7 @@ async def _pool_miss(db: Database, user_id: str, attempt: Attempt, image: ImageF
         db,
         user_id=user_id,
         staging_config_id=attempt.pool.staging_config_id,
-        config_hash=config_hash_of(image, attempt.zone.facts, attempt.pool.permissions, attempt.pool.revision),
+        config_hash=config_hash_of(image, attempt.zone.facts, attempt.pool.permissions),
     )
     return None if contents.serves else pool_miss(contents, image, attempt.zone)
 
@@ -242,7 +321,7 @@ def _named(zones: Sequence[LaunchZone], zone: str) -> LaunchZone:
 
 async def _user_id(db: Database, user: str) -> str:
     try:
-        return (await db_users.get_user(db, str(uuid.UUID(user)))).user_id
+        return (await db_users.get_user(db, str(UUID(user)))).user_id
     except ValueError:
         found = await db_users.find_user(db, user)
     if found is None:

@@ -15,6 +15,8 @@ from greenroom.core.errors import Invalid, Unauthenticated
 from greenroom.core.wording import in_words
 
 Fields = TypeVar("Fields", bound=BaseModel)
+Answer = dict[str, Any]
+"""JSON as clients of the published interface know it: its shape is theirs (CONTRACT), not that of our rows."""
 
 
 class Call:

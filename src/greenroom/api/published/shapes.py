@@ -9,7 +9,6 @@ from typing import Any
 
 from psycopg.rows import DictRow
 
-from greenroom.api.pool.schemas import StagingConfigView
 from greenroom.db.access.attributes import Attributes
 from greenroom.db.access.users import User
 
@@ -139,9 +138,3 @@ def zone_shape(zone: DictRow, *, brief: bool = False) -> dict[str, Any]:
         "proxy_path": zone["proxy_path"],
         "proxy_port": zone["proxy_port"],
     }
-
-
-def staging_shape(config: StagingConfigView) -> dict[str, Any]:
-    """A staging config."""
-    fields = StagingConfigView.model_fields
-    return config.model_dump(mode="json", include=set(fields)) | {"image_id": config.image_id.hex}

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, cast
+from typing import Any, Final, Literal, LiteralString, cast
 
 from greenroom.core.workspace import run_config, volumes
 
 Kind = Literal["bool", "int", "float", "string", "choice", "mapping"]
 
-STAGED_PERMISSIONS: Final = (
+STAGED_PERMISSIONS: Final[tuple[LiteralString, ...]] = (
     "allow_kasm_audio",
     "allow_kasm_uploads",
     "allow_kasm_downloads",

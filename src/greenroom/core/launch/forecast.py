@@ -148,7 +148,7 @@ def not_now(misses: Iterable[Miss]) -> str:
 
 def _has_session(attempt: Attempt, image: ImageFacts, supply: Supply) -> bool:
     pool = attempt.pool
-    key = pool and (pool.staging_config_id, config_hash_of(image, attempt.zone.facts, pool.permissions, pool.revision))
+    key = pool and (pool.staging_config_id, config_hash_of(image, attempt.zone.facts, pool.permissions))
     return key is not None and supply.claimable.get(key, 0) > 0
 
 

@@ -50,7 +50,6 @@ class StagedPool:
     staging_config_id: str
     zone_id: str
     permissions: dict[str, bool]
-    revision: int = 1
     paused: bool = False
 
 

@@ -26,6 +26,7 @@ class Broken:
     created: datetime
     broke: datetime
     error: str
+    config_hash: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -180,15 +180,15 @@ def _filter_policy(image: ImageFacts, of_groups: str | None) -> str | None:
     return policy_in_force(image.filter_policy, of_groups, force_disabled=image.filter_policy_force_disabled)
 
 
-def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool], revision: int) -> str:
-    """16 hex digits over all that a staged session has to be to be handed out; `revision` is the config's.
+def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool]) -> str:
+    """16 hex digits over all that a staged session has to be to be handed out.
 
     Without what may be of before until it is replaced: those changes are in `staging_configs.recycled`, the others in
     the revision of the workspace (`core.pool.rotation`).
     """
     spec = staged_spec(image, zone, permissions, session_id="", credential="")
     strict = replace(spec, image="", cores=0.0, memory_bytes=0, mounts=())
-    parts: list[object] = [strict.parts(), dict(image.exec_config), image.revision, revision]
+    parts: list[object] = [strict.parts(), dict(image.exec_config), image.revision]
     if image.only_agent_id is not None:  # those on other Agents are to go
         parts.append(image.only_agent_id)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

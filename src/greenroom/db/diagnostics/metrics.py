@@ -8,7 +8,6 @@ from typing import Final
 
 from psycopg.rows import DictRow
 
-from greenroom.db import row_mapping
 from greenroom.db.database import Database
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.pool.configs import list_configs
@@ -87,15 +86,14 @@ async def _pools(db: Database) -> list[Figure]:
     age_s = {row["staging_config_id"]: row["age_s"] for row in oldest}
     figures: list[Figure] = []
     for config in await list_configs(db):
-        config_id = str(config["staging_config_id"])
-        of = {"zone": config["zone_name"], "workspace": config["image_friendly_name"], "staging_config": config_id}
+        config_id, short = config.staging_config_id, config.shortfall
+        of = {"zone": config.zone_name, "workspace": config.image_friendly_name, "staging_config": config_id}
         numbers = {
-            "current": config["num_current_sessions"],
-            "starting": config["num_starting_sessions"],
-            "desired": config["num_sessions"],
+            "current": config.num_current_sessions,
+            "starting": config.num_starting_sessions,
+            "desired": config.num_sessions,
         }
         figures += [Figure("staged_sessions", _STAGED, of | {"state": state}, n) for state, n in numbers.items()]
-        short = row_mapping.shortfall(config)
         figures += [Figure("staging_shortfall", _SHORT, of | {"code": short.code}, 1)] if short else []
         figures += [Figure("staged_session_age_seconds", _AGE, of, age_s[config_id])] if config_id in age_s else []
     return figures

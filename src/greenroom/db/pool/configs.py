@@ -3,25 +3,114 @@ on."""
 
 from __future__ import annotations
 
-from typing import Any, Final, LiteralString
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
 
 from psycopg.rows import DictRow
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.errors import NotFound
-from greenroom.db.database import Connection, Database, returned
+from greenroom.core.pool.model import Shortfall, ShortfallCode
+from greenroom.core.pool.rotation import expiration_problem
+from greenroom.core.pool.shortfalls import barrier, shown_shortfall
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
+from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
+from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.launch.claims import AGENT_SERVES
+from greenroom.db.row_mapping import image_facts, zone_facts
 from greenroom.db.workspace.images import IMAGE_JSON
 
-FIELDS: Final = ("num_sessions", "expiration", "paused", *STAGED_PERMISSIONS)
-"""What can be changed of a config; zone and image are fixed when it is made."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigFields:
+    """What can be changed of a config; zone and image are fixed when it is made. `expiration` is hours."""
+
+    num_sessions: int
+    expiration: float
+    paused: bool
+    allow_kasm_audio: bool
+    allow_kasm_uploads: bool
+    allow_kasm_downloads: bool
+    allow_kasm_clipboard_down: bool
+    allow_kasm_clipboard_up: bool
+    allow_kasm_microphone: bool
+    allow_kasm_gamepad: bool
+    allow_kasm_webcam: bool
+
+    @property
+    def permissions(self) -> dict[str, bool]:
+        """Those a user must have exactly to get one of its sessions."""
+        return {name: getattr(self, name) for name in STAGED_PERMISSIONS}
+
+
+FIELDS: Final = columns_of(ConfigFields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LockedConfig(ConfigFields):
+    """A config whose row is held."""
+
+    zone_id: str
+    image_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagingConfig(ConfigFields):
+    """A config with its workspace and zone, and how full its pool is."""
+
+    staging_config_id: str
+    zone_id: str
+    zone_name: str
+    zone_key: int
+    zone: ZoneFacts
+    image_id: str
+    image_friendly_name: str
+    image: ImageFacts
+    shortfall_code: ShortfallCode | None
+    shortfall_reason: str | None
+    failures: int
+    last_error: str | None
+    next_try: datetime | None
+    created: datetime
+    num_current_sessions: int
+    num_starting_sessions: int
+    start_s: float | None
+    """What nineteen of twenty of its starts took at most; None = not known yet."""
+    has_manager: bool
+    hits_24h: int = 0
+    misses_24h: int = 0
+
+    @property
+    def shortfall(self) -> Shortfall | None:
+        """Why its pool is short now, as a reader sees it."""
+        stored = Shortfall(self.shortfall_code, self.shortfall_reason or "") if self.shortfall_code else None
+        return shown_shortfall(
+            stored,
+            barred=barrier(self.image, self.zone),
+            is_paused=self.paused,
+            num_sessions=self.num_sessions,
+            current=self.num_current_sessions,
+            coming=self.num_starting_sessions,
+            has_manager=self.has_manager,
+        )
+
+    @property
+    def warning(self) -> str | None:
+        """What is wrong with its expiration."""
+        return expiration_problem(self.expiration, self.num_sessions, self.start_s)
+
 
 # Current is what a claim would take: those on an Agent that is missing, disabled or elsewhere by now do not count.
 # Without a running Manager nobody fills the pool, whatever the last Primary wrote down.
 _SELECT: Final[LiteralString] = (
-    """
-SELECT c.*, z.zone_name, z.zone_key, to_jsonb(z) AS zone, i.friendly_name AS image_friendly_name, """
+    "SELECT "
+    + selected(FIELDS, "c")
+    + """,
+       c.staging_config_id::text, c.zone_id::text, c.image_id::text, c.shortfall_code, c.shortfall_reason, c.failures,
+       c.last_error, c.next_try, c.created, z.zone_name, z.zone_key, to_jsonb(z) AS zone,
+       i.friendly_name AS image_friendly_name, """
     + IMAGE_JSON
     + """ AS image,
        (SELECT count(*) FROM sessions s JOIN agents a USING (agent_id) WHERE s.staging_config_id = c.staging_config_id
@@ -41,15 +130,16 @@ SELECT c.*, z.zone_name, z.zone_key, to_jsonb(z) AS zone, i.friendly_name AS ima
 )
 
 
-async def list_configs(db: Database) -> list[DictRow]:
+async def list_configs(db: Database) -> list[StagingConfig]:
     """All configs by zone, workspace and age."""
-    return await db.fetch(
+    rows = await db.fetch(
         _SELECT + " ORDER BY z.zone_name, lower(i.friendly_name), c.created, c.staging_config_id",
         {"running_within_s": RUNNING_WITHIN_S},
     )
+    return rows_as(StagingConfig, map(_with_facts, rows))
 
 
-async def get_config(db: Database, staging_config_id: str) -> DictRow:
+async def get_config(db: Database, staging_config_id: str) -> StagingConfig:
     """One config.
 
     Raises:
@@ -60,8 +150,17 @@ async def get_config(db: Database, staging_config_id: str) -> DictRow:
         {"running_within_s": RUNNING_WITHIN_S, "staging_config_id": staging_config_id},
     )
     if row is None:
-        raise NotFound(f"There is no staging config {staging_config_id}; it may have been deleted.")
-    return row
+        raise _not_found(staging_config_id)
+    (config,) = rows_as(StagingConfig, [_with_facts(row)])
+    return config
+
+
+def _with_facts(row: DictRow) -> DictRow:
+    return row | {"image": image_facts(row["image"]), "zone": zone_facts(row["zone"])}
+
+
+def _not_found(staging_config_id: str) -> NotFound:
+    return NotFound(f"There is no staging config {staging_config_id}; it may have been deleted.")
 
 
 async def staged_in_zone(db: Database, zone_id: str) -> list[str]:
@@ -74,43 +173,39 @@ async def staged_in_zone(db: Database, zone_id: str) -> list[str]:
     return [row["friendly_name"] for row in rows]
 
 
-async def insert_config(connection: Connection, fields: dict[str, Any]) -> str:
-    """Store a new config with zone_id, image_id and all of `FIELDS`; returns the id.
+async def insert_config(connection: Connection, zone_id: str, image_id: str, fields: ConfigFields) -> str:
+    """Store a new config; returns the id.
 
     Raises:
         Duplicate: one with this zone, image and set of permissions exists.
         Invalid: zone or image do not exist.
     """
     cursor = await connection.execute(
-        "INSERT INTO staging_configs (zone_id, image_id, num_sessions, expiration, paused, allow_kasm_audio,"
-        " allow_kasm_uploads, allow_kasm_downloads, allow_kasm_clipboard_down, allow_kasm_clipboard_up,"
-        " allow_kasm_microphone, allow_kasm_gamepad, allow_kasm_webcam) VALUES (%(zone_id)s, %(image_id)s,"
-        " %(num_sessions)s, %(expiration)s, %(paused)s, %(allow_kasm_audio)s, %(allow_kasm_uploads)s,"
-        " %(allow_kasm_downloads)s, %(allow_kasm_clipboard_down)s, %(allow_kasm_clipboard_up)s,"
-        " %(allow_kasm_microphone)s, %(allow_kasm_gamepad)s, %(allow_kasm_webcam)s) RETURNING staging_config_id",
-        fields,
+        "INSERT INTO staging_configs " + inserted(("zone_id", "image_id", *FIELDS)) + " RETURNING staging_config_id",
+        values_of(ConfigFields, fields) | {"zone_id": zone_id, "image_id": image_id},
     )
     return str((await returned(cursor))["staging_config_id"])
 
 
-async def lock_config(connection: Connection, staging_config_id: str) -> DictRow:
+async def lock_config(connection: Connection, staging_config_id: str) -> LockedConfig:
     """Hold the config's row until commit: count its sessions in a later statement.
 
     Raises:
         NotFound: it was deleted.
     """
     cursor = await connection.execute(
-        "SELECT * FROM staging_configs WHERE staging_config_id = %s AND deleted IS NULL FOR NO KEY UPDATE",
+        "SELECT zone_id::text, image_id::text, " + ", ".join(FIELDS) + " FROM staging_configs"
+        " WHERE staging_config_id = %s AND deleted IS NULL FOR NO KEY UPDATE",
         (staging_config_id,),
     )
-    row = await cursor.fetchone()
-    if row is None:
-        raise NotFound(f"There is no staging config {staging_config_id}; it may have been deleted.")
-    return row
+    config = row_as(LockedConfig, await cursor.fetchone())
+    if config is None:
+        raise _not_found(staging_config_id)
+    return config
 
 
-async def update_config(connection: Connection, staging_config_id: str, fields: dict[str, Any]) -> None:
-    """Store all of `FIELDS` of a locked config. Earlier failures are forgiven, so that it tries again at once.
+async def update_config(connection: Connection, staging_config_id: str, fields: ConfigFields) -> None:
+    """Change a locked config. Earlier failures are forgiven, so that it tries again at once.
 
     Another expiration holds for the sessions staged already, too. One that is too old for it is not ended at once: it
     keeps half of the new expiration, time enough to replace such sessions one by one.
@@ -118,6 +213,7 @@ async def update_config(connection: Connection, staging_config_id: str, fields: 
     Raises:
         Duplicate: another config has this zone, image and set of permissions.
     """
+    values = values_of(ConfigFields, fields) | {"staging_config_id": staging_config_id}
     await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT s.session_id FROM sessions s JOIN staging_configs c"
         "   USING (staging_config_id) WHERE c.staging_config_id = %(staging_config_id)s"
@@ -126,16 +222,12 @@ async def update_config(connection: Connection, staging_config_id: str, fields: 
         " UPDATE sessions SET expires = GREATEST(created + %(expiration)s * interval '1 h',"
         " clock_timestamp() + %(expiration)s * interval '1 h' / 2)"
         " WHERE session_id IN (SELECT session_id FROM locked) AND user_id IS NULL",
-        fields | {"staging_config_id": staging_config_id},
+        values,
     )
     await connection.execute(
-        "UPDATE staging_configs SET num_sessions = %(num_sessions)s, expiration = %(expiration)s, paused = %(paused)s,"
-        " allow_kasm_audio = %(allow_kasm_audio)s, allow_kasm_uploads = %(allow_kasm_uploads)s,"
-        " allow_kasm_downloads = %(allow_kasm_downloads)s, allow_kasm_clipboard_down = %(allow_kasm_clipboard_down)s,"
-        " allow_kasm_clipboard_up = %(allow_kasm_clipboard_up)s, allow_kasm_microphone = %(allow_kasm_microphone)s,"
-        " allow_kasm_gamepad = %(allow_kasm_gamepad)s, allow_kasm_webcam = %(allow_kasm_webcam)s,"
-        " failures = 0, last_error = NULL, next_try = NULL WHERE staging_config_id = %(staging_config_id)s",
-        fields | {"staging_config_id": staging_config_id},
+        "UPDATE staging_configs SET " + assigned(FIELDS) + ", failures = 0, last_error = NULL, next_try = NULL"
+        " WHERE staging_config_id = %(staging_config_id)s",
+        values,
     )
 
 
@@ -171,9 +263,18 @@ async def mark_deleted(connection: Connection, staging_config_id: str) -> None:
     )
 
 
-async def group_sets_of_image(db: Database, image_id: str) -> list[DictRow]:
-    """The different sets of groups of those who may use an image and log in: group_ids, number of users."""
-    return await db.fetch(
+@dataclass(frozen=True, slots=True)
+class GroupSet:
+    """So many users are in exactly these groups."""
+
+    group_ids: tuple[str, ...]
+    number: int
+
+
+async def group_sets_of_image(db: Database, image_id: str) -> list[GroupSet]:
+    """The different sets of groups of those who may use an image and log in."""
+    return await db.fetch_as(
+        GroupSet,
         "SELECT group_ids, count(*) AS number FROM ("
         " SELECT ARRAY(SELECT ug.group_id::text FROM user_groups ug WHERE ug.user_id = u.user_id ORDER BY 1)"
         "  AS group_ids FROM users u WHERE NOT u.disabled AND NOT u.locked AND EXISTS (SELECT 1 FROM group_images gi"

@@ -9,14 +9,92 @@ so nothing is counted twice or lost; a hand-over that failed afterwards is a fur
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Final, LiteralString
-
-from psycopg.rows import DictRow
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal, LiteralString
 
 from greenroom.db.database import Database
 
 WINDOWS_HOURS: Final = (1, 24, 168)
 """Spans for which hits and misses are summed up; the longest is how far back a history goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Hits and misses of a config."""
+
+    staging_config_id: str
+    hits: int
+    misses: int
+    served_elsewhere: int
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Hits and misses of the last hours."""
+
+    hours: int
+    hits: int
+    misses: int
+    served_elsewhere: int
+
+    @property
+    def hit_rate(self) -> float | None:
+        """Hits of hits and misses; None without."""
+        return self.hits / (self.hits + self.misses) if self.hits + self.misses else None
+
+
+@dataclass(frozen=True, slots=True)
+class Hour:
+    """Hits and misses of one hour."""
+
+    begin: datetime
+    hits: int
+    misses: int
+
+
+@dataclass(frozen=True, slots=True)
+class MissReason:
+    """Why a config was passed over."""
+
+    code: str
+    setting: str | None
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissCause(MissReason):
+    """One cause of misses, how many launches met it, and the newest sentence."""
+
+    launches: int
+    last: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PoolMiss:
+    """A launch that considered the config and got no staged session."""
+
+    launch_id: str
+    time: datetime
+    user_id: str | None
+    username: str | None
+    session_id: str | None
+    outcome: Literal["on_demand", "failed"]
+    reasons: tuple[MissReason, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """What became of the launches that considered a config."""
+
+    windows: tuple[Window, ...]
+    by_hour: tuple[Hour, ...]
+    """The oldest first, without a gap."""
+    reasons: tuple[MissCause, ...]
+    """Most frequent first."""
+    recent_misses: tuple[PoolMiss, ...]
+    """The newest first."""
+
 
 # The last step says how a launch ended. A config with other permissions than the user's missed nothing where one with
 # the user's was considered. Each launch is unpacked once, no matter how many configs it looked at.
@@ -57,36 +135,29 @@ SELECT l.launch_id, l.at, l.user_id, l.session_id, s.number, s.step->>'setting' 
 )"""
 
 
-async def totals(db: Database, staging_config_ids: Sequence[str], *, hours: int) -> dict[str, DictRow]:
-    """Hits and misses of these configs within the last hours: id → hits, misses, served_elsewhere; none = no entry."""
-    rows = await db.fetch(
+async def totals(db: Database, staging_config_ids: Sequence[str], *, hours: int) -> dict[str, Totals]:
+    """Hits and misses of these configs within the last hours, by id; none = no entry."""
+    rows = await db.fetch_as(
+        Totals,
         _CONSIDERED + " SELECT staging_config_id::text, count(*) FILTER (WHERE result = 'hit') AS hits,"
         " count(*) FILTER (WHERE result = 'miss') AS misses,"
         " count(*) FILTER (WHERE result = 'served_elsewhere') AS served_elsewhere"
         " FROM considered GROUP BY staging_config_id",
         {"hours": hours, "ids": list(staging_config_ids)},
     )
-    return {row["staging_config_id"]: row for row in rows}
+    return {row.staging_config_id: row for row in rows}
 
 
-async def read_history(db: Database, staging_config_id: str, *, limit: int) -> dict[str, Any]:
-    """One config's hits and misses over `WINDOWS_HOURS`, with the reasons and its newest `limit` misses.
-
-    Returns:
-        windows ({hours, hits, misses, served_elsewhere}), by_hour ({begin, hits, misses}, oldest first, without a
-        gap), reasons ({code, setting, launches, last, reason} of the misses, most frequent first), recent_misses
-        ({launch_id, time, user_id, username, session_id, outcome, reasons}, newest first).
-    """
+async def read_history(db: Database, staging_config_id: str, *, limit: int) -> History:
+    """One config's hits and misses over `WINDOWS_HOURS`, with the reasons and its newest `limit` misses."""
     values = {
         "ids": [staging_config_id],
         "hours": WINDOWS_HOURS[-1],
         "windows": list(WINDOWS_HOURS),
         "limit": limit,
     }
-    row = await db.fetch_one(_HISTORY, values)
-    if row is None:
-        raise LookupError("a SELECT without FROM returned no row")
-    return row
+    (found,) = await db.fetch_as(History, _HISTORY, values)
+    return found
 
 
 _WINDOWS: Final[LiteralString] = """

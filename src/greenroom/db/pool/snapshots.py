@@ -5,22 +5,61 @@ Statements of one reading go out together; their number does not depend on how m
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, LiteralString
-from uuid import UUID
+from typing import Final, LiteralString, TypeVar
 
 from psycopg.rows import DictRow
 
+from greenroom.core.launch.placement import AgentView, Strategy
 from greenroom.core.pool.backoff import AVOIDED_S, BREAKS_COUNT_S
-from greenroom.db.database import Connection, returned
+from greenroom.core.pool.model import Broken, PooledSession, ShortfallCode
+from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
+from greenroom.db.columns import assigned, columns_of, selected, values_of
+from greenroom.db.database import Connection, returned, row_as, rows_as
 from greenroom.db.launch.claims import FRESH_AGENT_S
 from greenroom.db.launch.eviction import count_waiting
 from greenroom.db.launch.ledger import AGENTS_OF_ZONE
+from greenroom.db.pool.configs import ConfigFields
+from greenroom.db.row_mapping import image_facts
 from greenroom.db.workspace.images import IMAGE_JSON
 
-_CONFIG: Final[LiteralString] = "SELECT c.*, clock_timestamp() AS now FROM staging_configs c"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Memory:
+    """What a plan leaves for the next one."""
+
+    shortfall_code: ShortfallCode | None
+    shortfall_reason: str | None
+    failures: int
+    last_error: str | None
+    next_try: datetime | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlannedConfig(ConfigFields):
+    """A config as its plan needs it, at the time `now` of the database."""
+
+    staging_config_id: str
+    image_id: str
+    recycled: datetime | None
+    deleted: datetime | None
+    memory: Memory
+    now: datetime
+
+
+_MEMORY: Final = columns_of(Memory)
+_CONFIG: Final[LiteralString] = (
+    "SELECT "
+    + selected(columns_of(ConfigFields), "c")
+    + ", c.staging_config_id::text, c.image_id::text, c.recycled, c.deleted, clock_timestamp() AS now,"
+    " jsonb_build_object(" + ", ".join("'" + name + "', c." + name for name in _MEMORY) + ") AS memory"
+    " FROM staging_configs c"
+)
 
 # Those in use, and deleted ones with sessions left.
 _IN_WORK: Final[LiteralString] = """
@@ -30,95 +69,123 @@ _IN_WORK: Final[LiteralString] = """
 """
 
 _IMAGES: Final[LiteralString] = (
-    "SELECT i.image_id, " + IMAGE_JSON + " AS image FROM images i WHERE i.image_id = ANY(%(images)s)"
+    "SELECT i.image_id::text, " + IMAGE_JSON + " AS image FROM images i WHERE i.image_id = ANY(%(images)s::uuid[])"
 )
 
 # Without a user, not being deleted, not quarantined for inspection.
 _SESSIONS: Final[LiteralString] = """
-SELECT staging_config_id, session_id::text, agent_id::text, status, claimable, created, expires, started,
+SELECT staging_config_id::text, session_id::text, agent_id::text, status, claimable, created, expires, started,
        replaces::text, config_hash, error, started IS NOT NULL AS was_usable, cores, memory
-  FROM sessions WHERE staging_config_id = ANY(%(configs)s) AND user_id IS NULL
+  FROM sessions WHERE staging_config_id = ANY(%(configs)s::uuid[]) AND user_id IS NULL
    AND status NOT IN ('deleting', 'deleted') AND set_aside_for IS NULL
  ORDER BY created, session_id
 """
 
 _TOTALS: Final[LiteralString] = """
-SELECT staging_config_id, max(created) FILTER (WHERE started IS NOT NULL) AS last_success,
+SELECT staging_config_id::text, max(created) FILTER (WHERE started IS NOT NULL) AS last_success,
        count(*) FILTER (WHERE status = 'deleting' AND user_id IS NULL) AS leaving
-  FROM sessions WHERE staging_config_id = ANY(%(configs)s) AND status <> 'deleted' GROUP BY 1
+  FROM sessions WHERE staging_config_id = ANY(%(configs)s::uuid[]) AND status <> 'deleted' GROUP BY 1
 """
 
 _BROKEN: Final[LiteralString] = """
-SELECT staging_config_id, created, broke, config_hash, COALESCE(error, 'no reason was given') AS error FROM sessions
- WHERE staging_config_id = ANY(%(configs)s) AND broke > clock_timestamp() - make_interval(secs => %(breaks_count_s)s)
+SELECT staging_config_id::text, created, broke, config_hash, COALESCE(error, 'no reason was given') AS error
+  FROM sessions WHERE staging_config_id = ANY(%(configs)s::uuid[])
+   AND broke > clock_timestamp() - make_interval(secs => %(breaks_count_s)s)
 """
 
 _FAILED_ON: Final[LiteralString] = """
-SELECT staging_config_id, agent_id::text, config_hash, max(created) AS created FROM sessions
- WHERE staging_config_id = ANY(%(configs)s) AND created > clock_timestamp() - make_interval(secs => %(avoided_s)s)
+SELECT staging_config_id::text, agent_id::text, config_hash, max(created) AS created FROM sessions
+ WHERE staging_config_id = ANY(%(configs)s::uuid[])
+   AND created > clock_timestamp() - make_interval(secs => %(avoided_s)s)
    AND user_id IS NULL AND started IS NULL AND error IS NOT NULL GROUP BY 1, 2, 3
 """
 
 _IMAGES_ON_AGENTS: Final[LiteralString] = """
 SELECT r.agent_id::text, r.name, r.state AS image_state, r.error AS image_error, r.progress AS image_progress
   FROM agent_images r JOIN agents a USING (agent_id)
- WHERE a.zone_id = %(zone_id)s AND r.name IN (SELECT name FROM images WHERE image_id = ANY(%(images)s))
+ WHERE a.zone_id = %(zone_id)s AND r.name IN (SELECT name FROM images WHERE image_id = ANY(%(images)s::uuid[]))
 """
+
+
+_ZONE: Final[LiteralString] = """
+SELECT zone_id::text, zone_name, allow_origin_domain, upstream_auth_address, load_balancing_strategy AS strategy
+  FROM zones WHERE zone_id = %(zone_id)s
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class FailedStart:
+    """Starts of one content on one Agent that failed lately, and when the newest of them was made."""
+
+    agent_id: str
+    config_hash: str
+    created: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ImageState:
+    """What an Agent said of an image: fields of `AgentView`."""
+
+    agent_id: str
+    image_state: str
+    image_error: str
+    image_progress: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolRows:
     """What the plans of some configs of one zone depend on, beside the configs themselves."""
 
-    zone: DictRow
-    images: Mapping[UUID, dict[str, Any]]
+    zone: ZoneFacts
+    strategy: Strategy
+    images: Mapping[str, ImageFacts]
     """By image id."""
-    sessions: Mapping[UUID, list[DictRow]]
+    sessions: Mapping[str, Sequence[PooledSession]]
     """By config, the oldest first."""
-    successes: Mapping[UUID, datetime | None]
+    successes: Mapping[str, datetime | None]
     """By config: when the newest session that ever became usable was created."""
-    leaving: Mapping[UUID, int]
+    leaving: Mapping[str, int]
     """By config: how many sessions without a user are on their way out."""
-    broken: Mapping[UUID, list[DictRow]]
+    broken: Mapping[str, Sequence[Broken]]
     """By config: sessions that stopped working lately, while they were staged."""
-    failed_on: Mapping[UUID, list[DictRow]]
-    """By config: agent_id and config_hash of starts that failed lately, and when the newest of them was created."""
-    agents: list[DictRow]
-    """As core.launch.placement.AgentView has them, of an image that none of them holds."""
-    agent_images: Mapping[str, list[DictRow]]
-    """By name of the image: what each Agent said of it, agent_id and the fields of core.launch.placement.AgentView."""
+    failed_on: Mapping[str, Sequence[FailedStart]]
+    """By config."""
+    agents: Sequence[AgentView]
+    """Of an image that none of them holds."""
+    agent_images: Mapping[str, Sequence[ImageState]]
+    """By name of the image."""
     people_waiting: int
     """People whose launch was just refused in the zone for want of room."""
 
 
-async def look_at_pools(connection: Connection, zone_id: str) -> list[DictRow]:
+async def look_at_pools(connection: Connection, zone_id: str) -> list[PlannedConfig]:
     """The configs of a zone that may need something, without holding them."""
     cursor = await connection.execute(_CONFIG + _IN_WORK + " ORDER BY c.staging_config_id", {"zone_id": zone_id})
-    return await cursor.fetchall()
+    return rows_as(PlannedConfig, await cursor.fetchall())
 
 
-async def lock_pool(connection: Connection, zone_id: str, staging_config_id: str) -> DictRow | None:
+async def lock_pool(connection: Connection, zone_id: str, staging_config_id: str) -> PlannedConfig | None:
     """First statement of a pool's plan: hold the config's row; None = the zone has no config with this id."""
     cursor = await connection.execute(
         _CONFIG + " WHERE c.staging_config_id::text = %s AND c.zone_id = %s FOR NO KEY UPDATE",
         (staging_config_id, zone_id),
     )
-    return await cursor.fetchone()
+    return row_as(PlannedConfig, await cursor.fetchone())
 
 
-async def read_pools(connection: Connection, zone_id: str, configs: Sequence[DictRow]) -> PoolRows:
+async def read_pools(connection: Connection, zone_id: str, configs: Sequence[PlannedConfig]) -> PoolRows:
     """All else that plans of these configs depend on; sessions are counted in a later statement than the lock's."""
     values = {
         "zone_id": zone_id,
-        "configs": [config["staging_config_id"] for config in configs],
-        "images": list({config["image_id"] for config in configs}),
+        "configs": [config.staging_config_id for config in configs],
+        "images": list({config.image_id for config in configs}),
         "image": "",
         "fresh_s": FRESH_AGENT_S,
         "avoided_s": AVOIDED_S,
         "breaks_count_s": BREAKS_COUNT_S,
     }
     async with connection.pipeline():
-        zone = await connection.execute("SELECT * FROM zones WHERE zone_id = %(zone_id)s", values)
+        zone = await connection.execute(_ZONE, values)
         images = await connection.execute(_IMAGES, values)
         sessions = await connection.execute(_SESSIONS, values)
         totals = await connection.execute(_TOTALS, values)
@@ -127,36 +194,35 @@ async def read_pools(connection: Connection, zone_id: str, configs: Sequence[Dic
         agents = await connection.execute(AGENTS_OF_ZONE, values)
         agent_images = await connection.execute(_IMAGES_ON_AGENTS, values)
         waiting = await count_waiting(connection, zone_id)
-    of_configs = {row["staging_config_id"]: row for row in await totals.fetchall()}
+    zone_row, of_configs = await returned(zone), await totals.fetchall()
+    (facts,) = rows_as(ZoneFacts, [zone_row])
     return PoolRows(
-        zone=await returned(zone),
-        images={row["image_id"]: row["image"] for row in await images.fetchall()},
-        sessions=_by("staging_config_id", await sessions.fetchall()),
-        successes={config_id: row["last_success"] for config_id, row in of_configs.items()},
-        leaving={config_id: row["leaving"] for config_id, row in of_configs.items()},
-        broken=_by("staging_config_id", await broken.fetchall()),
-        failed_on=_by("staging_config_id", await failed_on.fetchall()),
-        agents=await agents.fetchall(),
-        agent_images=_by("name", await agent_images.fetchall()),
+        zone=facts,
+        strategy=zone_row["strategy"],
+        images={row["image_id"]: image_facts(row["image"]) for row in await images.fetchall()},
+        sessions=_by("staging_config_id", PooledSession, await sessions.fetchall()),
+        successes={row["staging_config_id"]: row["last_success"] for row in of_configs},
+        leaving={row["staging_config_id"]: row["leaving"] for row in of_configs},
+        broken=_by("staging_config_id", Broken, await broken.fetchall()),
+        failed_on=_by("staging_config_id", FailedStart, await failed_on.fetchall()),
+        agents=rows_as(AgentView, await agents.fetchall()),
+        agent_images=_by("name", ImageState, await agent_images.fetchall()),
         people_waiting=(await returned(waiting))["number"],
     )
 
 
-def _by(name: str, rows: Sequence[DictRow]) -> dict[Any, list[DictRow]]:
-    """Rows by the value of one column, which they lose."""
-    groups: dict[Any, list[DictRow]] = {}
+def _by(name: str, kind: type[T], rows: Iterable[DictRow]) -> dict[str, list[T]]:
+    """Rows by the value of one column."""
+    groups: dict[str, list[T]] = defaultdict(list)
     for row in rows:
-        groups.setdefault(row.pop(name), []).append(row)
+        groups[row[name]] += rows_as(kind, [row])
     return groups
 
 
-async def remember_plan(connection: Connection, staging_config_id: str, memory: dict[str, Any]) -> None:
-    """Store what a plan remembers: shortfall_code, shortfall_reason, failures, last_error, next_try; if it changed."""
+async def remember_plan(connection: Connection, staging_config_id: str, memory: Memory) -> None:
+    """Store what a plan remembers, if it changed."""
     await connection.execute(
-        "UPDATE staging_configs SET shortfall_code = %(shortfall_code)s, shortfall_reason = %(shortfall_reason)s,"
-        " failures = %(failures)s, last_error = %(last_error)s, next_try = %(next_try)s"
-        " WHERE staging_config_id = %(staging_config_id)s"
-        " AND (shortfall_code, shortfall_reason, failures, last_error, next_try) IS DISTINCT FROM"
-        " (%(shortfall_code)s, %(shortfall_reason)s, %(failures)s, %(last_error)s, %(next_try)s)",
-        memory | {"staging_config_id": staging_config_id},
+        "UPDATE staging_configs SET " + assigned(_MEMORY) + " WHERE staging_config_id = %(staging_config_id)s"
+        " AND (" + ", ".join(_MEMORY) + ") IS DISTINCT FROM (%(" + ")s, %(".join(_MEMORY) + ")s)",
+        values_of(Memory, memory) | {"staging_config_id": staging_config_id},
     )

@@ -94,7 +94,7 @@ async def claim_another(
     pool, zone, row = attempt.pool, attempt.zone, search.row
     if pool is None:
         raise AssertionError("a staged attempt without misses has a pool")
-    config_hash = config_hash_of(search.image, zone.facts, pool.permissions, pool.revision)
+    config_hash = config_hash_of(search.image, zone.facts, pool.permissions)
     reason = f"A staged session of zone {zone.zone_name} was assigned in its place."
     async with guarded(ctx.db, ctx.fence) as connection:
         await replacement.lock_user(connection, row["user_id"])

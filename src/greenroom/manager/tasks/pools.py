@@ -13,16 +13,12 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any, Final
 
-from psycopg.rows import DictRow
-
 from greenroom.core.events import Event, Topic, session_events
 from greenroom.core.launch.eviction import people_waiting
 from greenroom.core.launch.placement import AgentView
 from greenroom.core.pool.model import (
-    Broken,
     Create,
     PoolConfig,
-    PooledSession,
     PoolPlan,
     PoolSnapshot,
     Retire,
@@ -30,83 +26,72 @@ from greenroom.core.pool.model import (
     config_title,
 )
 from greenroom.core.pool.plan import MAX_CREATES, plan
-from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.spec_builder import config_hash_of, staged_spec
-from greenroom.db import row_mapping
+from greenroom.db.columns import values_of
 from greenroom.db.database import Connection
 from greenroom.db.diagnostics.logs import Level
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.pool import snapshots
-from greenroom.db.pool.snapshots import PoolRows
+from greenroom.db.pool.snapshots import ImageState, Memory, PlannedConfig, PoolRows
 from greenroom.db.session.sessions import NewSession, destroy_unassigned, insert_session, retire
 from greenroom.kit.secrets import new_secret
 from greenroom.kit.stops import stop
 from greenroom.manager.tasks.context import PrimaryContext
 
 
-def snapshot_of(config: DictRow, rows: PoolRows) -> PoolSnapshot:
+def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
     """One pool: its config as `db.pool.snapshots` reads it, and the rows that were read for it, perhaps among others.
 
     Raises:
         GreenroomError: no container can be made of the workspace.
     """
-    config_id = config["staging_config_id"]
-    image, zone = row_mapping.image_facts(rows.images[config["image_id"]]), row_mapping.zone_facts(rows.zone)
-    config_hash = config_hash_of(image, zone, row_mapping.staged_permissions(config), config["revision"])
-    broken = [
-        row
-        for row in rows.broken.get(config_id, ())
-        if row["config_hash"] == config_hash and (config["recycled"] is None or config["recycled"] <= row["broke"])
-    ]
+    config_id = config.staging_config_id
+    image = rows.images[config.image_id]
+    config_hash = config_hash_of(image, rows.zone, config.permissions)
+
+    def is_forgiven(failed: datetime) -> bool:
+        """The pool was recycled, or its workspace changed, since."""
+        return config.recycled is not None and failed < config.recycled
+
     return PoolSnapshot(
-        now=config["now"],
+        now=config.now,
         config=PoolConfig(
-            staging_config_id=str(config_id),
-            num_sessions=config["num_sessions"],
-            expiration_h=config["expiration"],
-            paused=config["paused"],
-            deleted=config["deleted"] is not None,
+            staging_config_id=config_id,
+            num_sessions=config.num_sessions,
+            expiration_h=config.expiration,
+            paused=config.paused,
+            deleted=config.deleted is not None,
             config_hash=config_hash,
-            failures=config["failures"],
-            last_error=config["last_error"],
-            next_try=config["next_try"],
+            failures=config.memory.failures,
+            last_error=config.memory.last_error,
+            next_try=config.memory.next_try,
             last_success=rows.successes.get(config_id),
-            recycled=config["recycled"],
-            broken=tuple(_broken(row) for row in broken),
+            recycled=config.recycled,
+            broken=tuple(
+                broken
+                for broken in rows.broken.get(config_id, ())
+                if broken.config_hash == config_hash and not is_forgiven(broken.broke)
+            ),
         ),
         image=image,
-        zone=zone,
-        strategy=rows.zone["load_balancing_strategy"],
-        sessions=tuple(_pooled(row) for row in rows.sessions.get(config_id, ())),
+        zone=rows.zone,
+        strategy=rows.strategy,
+        sessions=tuple(rows.sessions.get(config_id, ())),
         agents=_agents_of(rows, image.name),
         failed_on=frozenset(
-            row["agent_id"]
-            for row in rows.failed_on.get(config_id, ())
-            if row["config_hash"] == config_hash and not _is_forgiven(config, row["created"])
+            failed.agent_id
+            for failed in rows.failed_on.get(config_id, ())
+            if failed.config_hash == config_hash and not is_forgiven(failed.created)
         ),
         leaving=rows.leaving.get(config_id, 0),
-        people_waiting=people_waiting(rows.people_waiting, zone.zone_name),
+        people_waiting=people_waiting(rows.people_waiting, rows.zone.zone_name),
     )
-
-
-def _is_forgiven(config: DictRow, failed: datetime) -> bool:
-    """The pool was recycled, or its workspace changed, since."""
-    return config["recycled"] is not None and failed < config["recycled"]
-
-
-def _pooled(row: DictRow) -> PooledSession:
-    fields: dict[str, Any] = {**row, "status": SessionStatus(row["status"])}
-    return PooledSession(**fields)
-
-
-def _broken(row: DictRow) -> Broken:
-    return Broken(created=row["created"], broke=row["broke"], error=row["error"])
 
 
 def _agents_of(rows: PoolRows, image: str) -> tuple[AgentView, ...]:
     """The Agents of the zone with what they said of this image; who said nothing of it is read as not having it."""
-    said: dict[str, dict[str, Any]] = {row["agent_id"]: row for row in rows.agent_images.get(image, ())}
-    return tuple(row_mapping.agent_view(row | said.get(row["agent_id"], {})) for row in rows.agents)
+    said = {state.agent_id: values_of(ImageState, state) for state in rows.agent_images.get(image, ())}
+    return tuple(agent.with_image(said.get(agent.agent_id)) for agent in rows.agents)
 
 
 _LEVELS: Final[dict[str, Level]] = {
@@ -130,7 +115,7 @@ async def run_pools(ctx: PrimaryContext) -> None:
             return
         rows = await snapshots.read_pools(connection, ctx.zone_id, configs)
     for config in configs:
-        staging_config_id = str(config["staging_config_id"])
+        staging_config_id = config.staging_config_id
         if ctx.tasks.failures.in_backoff("pools", staging_config_id):
             continue
         async with ctx.tasks.isolated("pools", staging_config_id):
@@ -175,15 +160,15 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
     return made
 
 
-def _needs_something(config: DictRow, rows: PoolRows) -> bool:
+def _needs_something(config: PlannedConfig, rows: PoolRows) -> bool:
     """Would a plan do or remember anything?"""
     made = plan(snapshot_of(config, rows))
     return bool(made.actions) or _is_news(config, made)
 
 
-def _is_news(config: DictRow, made: PoolPlan) -> bool:
+def _is_news(config: PlannedConfig, made: PoolPlan) -> bool:
     """Whether a config remembers something else than before."""
-    return any(config[name] != value for name, value in _memory(made).items())
+    return config.memory != _memory(made)
 
 
 def _goes_on(made: PoolPlan) -> bool:
@@ -193,7 +178,7 @@ def _goes_on(made: PoolPlan) -> bool:
 
 
 async def _apply(
-    ctx: PrimaryContext, connection: Connection, snapshot: PoolSnapshot, config: DictRow, made: PoolPlan
+    ctx: PrimaryContext, connection: Connection, snapshot: PoolSnapshot, config: PlannedConfig, made: PoolPlan
 ) -> set[Event]:
     """Write the actions in the order of locks, capacity rows before sessions; returns the events to send."""
     events: set[Event] = set()
@@ -209,10 +194,9 @@ async def _apply(
     return events
 
 
-def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: DictRow, create: Create) -> NewSession:
+def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: PlannedConfig, create: Create) -> NewSession:
     session_id, credential = str(uuid.uuid4()), new_secret()
-    permissions = row_mapping.staged_permissions(config)
-    spec = staged_spec(snapshot.image, snapshot.zone, permissions, session_id=session_id, credential=credential)
+    spec = staged_spec(snapshot.image, snapshot.zone, config.permissions, session_id=session_id, credential=credential)
     return NewSession(
         session_id=session_id,
         zone_id=snapshot.zone.zone_id,
@@ -225,7 +209,7 @@ def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: DictRow, c
         cores=snapshot.image.cores,
         memory=snapshot.image.memory,
         ttl_s=snapshot.config.expiration_h * 3600,
-        permissions=permissions,
+        permissions=config.permissions,
         allow_origin=",".join(spec.allow_origin),
         upstream_auth=spec.upstream_auth,
         staging_config_id=snapshot.config.staging_config_id,
@@ -234,17 +218,17 @@ def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: DictRow, c
     )
 
 
-def _memory(made: PoolPlan) -> dict[str, Any]:
-    return {
-        "shortfall_code": made.shortfall.code if made.shortfall else None,
-        "shortfall_reason": made.shortfall.reason if made.shortfall else None,
-        "failures": made.failures,
-        "last_error": made.last_error,
-        "next_try": made.next_try,
-    }
+def _memory(made: PoolPlan) -> Memory:
+    return Memory(
+        shortfall_code=made.shortfall.code if made.shortfall else None,
+        shortfall_reason=made.shortfall.reason if made.shortfall else None,
+        failures=made.failures,
+        last_error=made.last_error,
+        next_try=made.next_try,
+    )
 
 
-def _log(ctx: PrimaryContext, config: DictRow, snapshot: PoolSnapshot, made: PoolPlan) -> None:
+def _log(ctx: PrimaryContext, config: PlannedConfig, snapshot: PoolSnapshot, made: PoolPlan) -> None:
     names = snapshot.image.friendly_name, snapshot.zone.zone_name
     title = config_title(*names, snapshot.config.staging_config_id)
     common: dict[str, Any] = {
@@ -259,7 +243,7 @@ def _log(ctx: PrimaryContext, config: DictRow, snapshot: PoolSnapshot, made: Poo
             level, code = ("ERROR", "staged-session-failed") if failed else ("INFO", "staged-session-ended")
             message = f"A staged session of {title} ends: {action.reason}"
             ctx.logs.write(level, code, message, session_id=action.session_id, **common)
-    _log_shortfall(ctx, config["shortfall_code"], made.shortfall, title, common)
+    _log_shortfall(ctx, config.memory.shortfall_code, made.shortfall, title, common)
 
 
 def _log_shortfall(

@@ -1,0 +1,33 @@
+"""Statements made from a dataclass whose fields are columns of a table: one list for INSERT, UPDATE and SELECT."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import fields
+from typing import Any, LiteralString, cast
+
+
+def columns_of(kind: type[Any]) -> tuple[LiteralString, ...]:
+    """The names of a dataclass's fields; they stand in the source, as every literal does."""
+    return cast("tuple[LiteralString, ...]", tuple(field.name for field in fields(kind)))
+
+
+def selected(columns: Iterable[LiteralString], table: LiteralString) -> LiteralString:
+    """`t.a, t.b`."""
+    return ", ".join(table + "." + name for name in columns)
+
+
+def inserted(columns: Iterable[LiteralString]) -> LiteralString:
+    """`(a, b) VALUES (%(a)s, %(b)s)`."""
+    names = tuple(columns)
+    return "(" + ", ".join(names) + ") VALUES (" + ", ".join("%(" + name + ")s" for name in names) + ")"
+
+
+def assigned(columns: Iterable[LiteralString]) -> LiteralString:
+    """`a = %(a)s, b = %(b)s`."""
+    return ", ".join(name + " = %(" + name + ")s" for name in columns)
+
+
+def values_of(kind: type[Any], row: object) -> dict[str, Any]:
+    """What a row, perhaps with more fields, has in the fields of `kind`."""
+    return {field.name: getattr(row, field.name) for field in fields(kind)}
