@@ -210,7 +210,7 @@ async def test_drift_of_the_counts_is_corrected_with_before_and_after_in_the_log
 
     async def logged() -> bool:
         rows = await db.fetch("SELECT message FROM logs WHERE code = 'capacity-corrected'")
-        return len(rows) == 1 and "cores 7 → 0.5, memory 0 → 256 MiB" in rows[0]["message"]
+        return len(rows) == 1 and "cores 7 → 0.5, memory 0 → 268 MB" in rows[0]["message"]
 
     assert await eventually(logged)
 

@@ -267,10 +267,7 @@ def milliseconds(count: float) -> str:
 
 
 def size(count: int) -> str:
-    """Bytes in binary units: `1.5 GiB`."""
-    amount = float(count)
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(amount) < 1024:
-            return f"{amount:.4g} {unit}"
-        amount /= 1024
-    return f"{amount:.4g} TiB"
+    """Bytes in decimal units, as the console shows them: `1.5 GB`."""
+    units = ("B", "kB", "MB", "GB", "TB")
+    step = min(len(units) - 1, (len(str(abs(count))) - 1) // 3)
+    return f"{count / 1000**step:.1f}".removesuffix(".0") + f" {units[step]}"

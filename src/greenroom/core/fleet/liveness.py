@@ -179,7 +179,7 @@ def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, i
     """The sentence for an offer, cores and bytes of memory, that is made to follow report, overcommit and overrides."""
     return (
         f"what Agent {hostname} offers was changed to what it reports and administrators override: cores "
-        f"{before[0]:g} → {after[0]:g}, memory {before[1] >> 20} → {after[1] >> 20} MiB"
+        f"{before[0]:g} → {after[0]:g}, memory {before[1] / 1e6:.0f} → {after[1] / 1e6:.0f} MB"
     )
 
 
@@ -214,7 +214,7 @@ def corrections(allocations: Iterable[Allocation]) -> list[Correction]:
             memory=a.memory_summed,
             reason=(
                 f"the reserved capacity of Agent {a.hostname} was corrected: cores {a.cores_counted:g} → "
-                f"{a.cores_summed:g}, memory {a.memory_counted >> 20} → {a.memory_summed >> 20} MiB"
+                f"{a.cores_summed:g}, memory {a.memory_counted / 1e6:.0f} → {a.memory_summed / 1e6:.0f} MB"
             ),
         )
         for a in allocations

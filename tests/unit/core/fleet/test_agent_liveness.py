@@ -250,11 +250,11 @@ def test_the_sentence_has_the_values_before_and_after():
                 cores_counted=7,
                 memory_counted=0,
                 cores_summed=0.5,
-                memory_summed=256 << 20,
+                memory_summed=256_000_000,
             )
         ]
     )
-    assert "cores 7 → 0.5, memory 0 → 256 MiB" in correction.reason
+    assert "cores 7 → 0.5, memory 0 → 256 MB" in correction.reason
 
 
 def test_agents_are_not_missing_while_their_check_in_is_held():
@@ -267,6 +267,6 @@ def test_agents_are_not_missing_while_their_check_in_is_held():
 
 
 def test_an_offer_that_follows_names_both():
-    sentence = offer_change("host-1", (4.0, 1 << 30), (3.5, 2 << 30))
+    sentence = offer_change("host-1", (4.0, 1_000_000_000), (3.5, 2_000_000_000))
     assert "Agent host-1" in sentence
-    assert sentence.endswith("cores 4 → 3.5, memory 1024 → 2048 MiB")
+    assert sentence.endswith("cores 4 → 3.5, memory 1000 → 2000 MB")
