@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { Image, Setting } from '../src/api/types';
+import { changed } from '../src/components/saving';
 import { offered } from '../src/components/sessionActions';
 import { sinceOf } from '../src/pages/admin/diagnostics/logFilter';
 import { factsOf, shownValue } from '../src/pages/admin/groups/settingTexts';
@@ -21,6 +22,12 @@ describe('the form of a workspace', () => {
 
   test('saved as it was opened it says what the api said', () => {
     expect(bodyOf(fieldsOf(image))).toMatchObject(image);
+  });
+
+  test('shows round sizes, and sends none that was not edited', () => {
+    const before = fieldsOf({ ...image, memory_limit: 2 ** 30, disk_limit_bytes: 2 ** 33 });
+    expect(before).toMatchObject({ memory_limit_mb: 1074, disk_limit_gb: 8.59 });
+    expect(changed(bodyOf(before), bodyOf({ ...before, cores: 3 }))).toEqual({ cores: 3 });
   });
 
   test('sends whole bytes, also where a size in MB or GB is not', () => {

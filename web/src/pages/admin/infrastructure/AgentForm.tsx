@@ -18,7 +18,7 @@ export function AgentForm({ agent, onClose }: { agent: Agent; onClose: () => voi
   const form = useForm<Fields>({
     initialValues: {
       cores: agent.cores_override ?? '',
-      memory: agent.memory_override ? agent.memory_override / MB : '',
+      memory: agent.memory_override ? Math.round(agent.memory_override / MB) : '',
     },
   });
   return (

@@ -65,7 +65,7 @@ const NEW: Fields = {
   groups: [],
 };
 
-/** What the form starts with; the registry's token is never shown. */
+/** What the form starts with: sizes are rounded, and stay as they are unless edited; the registry's token is never shown. */
 export function fieldsOf(image: Image | null): Fields {
   if (!image) return NEW;
   const same = Object.keys(NEW).filter((name) => name in image) as (keyof Image & keyof Fields)[];
@@ -73,9 +73,9 @@ export function fieldsOf(image: Image | null): Fields {
     ...NEW,
     ...Object.fromEntries(same.map((name) => [name, image[name] ?? ''])),
     ...Object.fromEntries(JSON_FIELDS.map((name) => [name, jsonText(image[name])])),
-    memory_mb: image.memory / MB,
-    memory_limit_mb: image.memory_limit === null ? '' : image.memory_limit / MB,
-    disk_limit_gb: image.disk_limit_bytes === null ? '' : image.disk_limit_bytes / GB,
+    memory_mb: Math.round(image.memory / MB),
+    memory_limit_mb: image.memory_limit === null ? '' : Math.round(image.memory_limit / MB),
+    disk_limit_gb: image.disk_limit_bytes === null ? '' : Math.round((100 * image.disk_limit_bytes) / GB) / 100,
   };
 }
 
