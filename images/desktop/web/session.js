@@ -98,7 +98,7 @@ function connect() {
   });
 }
 
-// Whoever was disconnected for want of input comes back by giving some.
+// A viewer who was disconnected for want of input comes back by giving some.
 function goOn() {
   if (state !== 'idle') return;
   setState('connecting');

@@ -633,7 +633,7 @@ CREATE TABLE session_steps (
     PRIMARY KEY (session_id, name)
 );
 
--- Screenshots travel as commands do, one per session: whoever asks meanwhile gets the same picture.
+-- Screenshots travel as commands do, one per session: a user who asks meanwhile gets the same picture.
 CREATE TABLE session_commands (
     command_id uuid PRIMARY KEY,
     session_id uuid NOT NULL REFERENCES sessions ON DELETE CASCADE,

@@ -1,4 +1,4 @@
-"""Since when a viewer has given no input, read from what he sends: the client's half of RFB, security type None.
+"""Since when a viewer has given no input, read from what they send: the client's half of RFB, security type None.
 
 Asking for pictures and answering fences is no input; keys, pointer and clipboard are. After a message of a kind that is
 not known here everything counts as input, so that nobody is ever disconnected by mistake.
@@ -18,7 +18,7 @@ INPUT = (4, 5, 6, 255)
 
 
 class Idle:
-    """One viewer, from the start of his connection."""
+    """One viewer, from the start of their connection."""
 
     def __init__(self) -> None:
         self._head = bytearray()
@@ -29,11 +29,11 @@ class Idle:
 
     @property
     def for_s(self) -> float:
-        """How long he has given no input."""
+        """How long they have given no input."""
         return time.monotonic() - self._last_input
 
     def sent(self, data: bytes) -> None:
-        """He sent this, anywhere in the stream of messages."""
+        """They sent this, anywhere in the stream of messages."""
         self._head += data
         if not self._begun and len(self._head) >= VERSION_BYTES:
             self._begun = True  # after the version: the security type, whether the desktop is shared

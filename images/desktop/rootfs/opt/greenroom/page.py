@@ -126,7 +126,7 @@ async def relay(request: Request, reader: asyncio.StreamReader, writer: asyncio.
         elif not done & {said, painted}:
             painted.cancel()
             writer.write(frame(CLOSE, struct.pack(">H", IDLE_CLOSED) + b"no input"))
-            # Closed at once, whatever he is just sending would reset the connection, and he would not learn why.
+            # Closed at once, what the viewer is just sending would reset the connection, and they would not learn why.
             await asyncio.wait({said}, timeout=GOOD_BYE_S)
     finally:
         for way in ways:
@@ -145,7 +145,7 @@ async def until_idle(idle: Idle, limit_s: float) -> None:
 async def to_display(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, display: asyncio.StreamWriter, idle: Idle
 ) -> bytes:
-    """Browser → X server, until he says good-bye or answers ours; returns the code in it."""
+    """Browser → X server, until the viewer closes or answers our close; returns the code in it."""
     kind = BINARY
     while True:
         opcode, data = await read_frame(reader)
