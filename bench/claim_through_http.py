@@ -59,9 +59,8 @@ async def _bare(db: Database, config: str, config_hash: str, user_id: str) -> fl
     )
     elapsed_ms = (time.perf_counter() - start) * 1000
     assert row is not None, why
-    await db.notify(
-        Event.agent(row["agent_id"]), Event.staging(config)
-    )  # or it would be refilled later than the others
+    # Without the second it would be refilled later than the others.
+    await db.notify(Event.agent(row["agent_id"]), Event.staging(config))
     return elapsed_ms
 
 

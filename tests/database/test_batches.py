@@ -8,6 +8,7 @@ from typing import LiteralString
 import pytest
 from tests.support.managers import eventually
 
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.diagnostics.requests import RequestLog
@@ -16,11 +17,11 @@ from greenroom.testing import rows
 
 async def test_a_log_row_with_what_postgresql_cannot_hold_is_written_in_a_storable_form(db: Database):
     logs = LogWriter(db, "api")
-    logs.write("WARNING", "odd", "nul \0, half a pair \ud800", username="a\0b", details={"host\0": ["\0x"]})
-    logs.write("INFO", "plain", "p" * 100_000)
+    logs.write(LogCode.WEB_FILTER_DENIED, "nul \0, half a pair \ud800", username="a\0b", details={"host\0": ["\0x"]})
+    logs.write(LogCode.LOGIN, "p" * 100_000)
     await logs.flush()
     written = await db.fetch("SELECT code, message, username, details FROM logs ORDER BY log_id")
-    assert [row["code"] for row in written] == ["odd", "plain"]
+    assert [row["code"] for row in written] == ["web-filter-denied", "login"]
     assert (written[0]["message"], written[0]["username"]) == ("nul \\u0000, half a pair ?", "ab")
     assert written[0]["details"] == {"host": ["x"]}
     assert len(written[1]["message"]) < 10_000
@@ -33,9 +34,9 @@ async def test_a_row_about_a_session_has_its_user_unless_it_names_another(db: Da
     ada, bob = [await rows.user(db, name) for name in ("ada", "bob")]
     await db.write("UPDATE sessions SET user_id = %s WHERE session_id = %s", (ada, mine))
     logs = LogWriter(db, "agent")
-    logs.write("WARNING", "stream-refused", "m", session_id=mine)
-    logs.write("WARNING", "stream-refused", "m", session_id=staged)
-    logs.write("WARNING", "stream-refused", "m", session_id=mine, user_id=bob)
+    logs.write(LogCode.STREAM_REFUSED, "m", session_id=mine)
+    logs.write(LogCode.STREAM_REFUSED, "m", session_id=staged)
+    logs.write(LogCode.STREAM_REFUSED, "m", session_id=mine, user_id=bob)
     await logs.flush()
     written = await db.fetch("SELECT user_id::text, username FROM logs ORDER BY log_id")
     assert [(row["user_id"], row["username"]) for row in written] == [(ada, "ada"), (None, None), (bob, "bob")]
@@ -43,13 +44,13 @@ async def test_a_row_about_a_session_has_its_user_unless_it_names_another(db: Da
 
 async def test_a_log_row_that_cannot_be_stored_does_not_hold_up_the_others(db: Database):
     logs = LogWriter(db, "api")
-    logs.write("INFO", "before", "m")
-    logs.write("INFO", "wrong", "m", session_id="no uuid")
-    logs.write("INFO", "after", "m")
+    logs.write(LogCode.LOGIN, "m")
+    logs.write(LogCode.LOGOUT, "m", session_id="no uuid")
+    logs.write(LogCode.PASSWORD_CHANGED, "m")
     await logs.flush()
     await logs.flush()
     written = await db.fetch("SELECT code FROM logs ORDER BY log_id")
-    assert [row["code"] for row in written] == ["before", "after", "log-rows-dropped"]
+    assert [row["code"] for row in written] == ["login", "password-changed", "log-rows-dropped"]
 
 
 async def test_a_request_of_an_agent_without_a_real_id_does_not_hold_up_the_others(db: Database):
@@ -67,7 +68,7 @@ async def test_lost_rows_are_counted_and_said_once(db: Database, monkeypatch: py
     monkeypatch.setattr("greenroom.db.diagnostics.requests.MAX_QUEUED", 3)
     logs = LogWriter(db, "api")
     for number in range(5):
-        logs.write("INFO", "plain", f"{number}")
+        logs.write(LogCode.LOGIN, f"{number}")
     requests = RequestLog(db, "manager-1", logs)
     for _ in range(4):
         requests.note(None, "POST", "/manager_api/v1/register", 401, 1.0)
@@ -87,7 +88,7 @@ async def test_rows_that_wait_for_the_database_are_written_when_it_is_back(db: D
     logs = LogWriter(away, "api")
     await away.open()
     try:
-        logs.write("INFO", "plain", "one")
+        logs.write(LogCode.LOGIN, "one")
         await logs.flush()
     finally:
         await away.close()
@@ -101,14 +102,14 @@ async def test_a_row_that_the_database_refuses_does_not_hold_up_the_others(db: D
     """An error that Greenroom does not know would end the process, and each that meets such a row."""
     await db.write("CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'no'; END $$")
     await db.write(
-        "CREATE TRIGGER refuse BEFORE INSERT ON logs FOR EACH ROW WHEN (NEW.code = 'wrong') EXECUTE FUNCTION refuse()"
+        "CREATE TRIGGER refuse BEFORE INSERT ON logs FOR EACH ROW WHEN (NEW.code = 'logout') EXECUTE FUNCTION refuse()"
     )
     logs = LogWriter(db, "api")
-    for code in ("before", "wrong", "after"):
-        logs.write("INFO", code, "m")
+    for code in (LogCode.LOGIN, LogCode.LOGOUT, LogCode.PASSWORD_CHANGED):
+        logs.write(code, "m")
     await logs.flush()
     written = await db.fetch("SELECT code FROM logs ORDER BY log_id")
-    assert [row["code"] for row in written] == ["before", "after"]
+    assert [row["code"] for row in written] == ["login", "password-changed"]
     assert logs.dropped == 1
 
 
@@ -120,7 +121,7 @@ async def test_rows_that_are_being_written_when_the_process_is_stopped_are_not_l
     async with db.transaction() as blocking:
         await blocking.execute(f"LOCK TABLE {table} IN EXCLUSIVE MODE")
         running = asyncio.create_task(writer.run())
-        logs.write("INFO", "last", "m")
+        logs.write(LogCode.LOGIN, "m")
         requests.note(None, "POST", "/manager_api/v1/register", 401, 1.0)
 
         async def is_writing() -> bool:

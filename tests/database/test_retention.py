@@ -11,7 +11,7 @@ from psycopg.errors import InsufficientPrivilege
 
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller
-from greenroom.core.security_events import SECURITY_CODES
+from greenroom.core.log_codes import SECURITY_CODES, LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics import retention
 from greenroom.db.diagnostics.logs import LogWriter
@@ -60,7 +60,7 @@ async def test_and_by_number_the_newest_stay(db: Database, table: LiteralString)
 
 async def test_a_flood_of_other_rows_does_not_drive_out_who_changed_what(db: Database):
     writer = LogWriter(db, "api")
-    audit(writer, Caller("user", frozenset(), username="eve"), "changed", "zone", "eu", after={"proxy_port": 1})
+    audit(writer, Caller("user", frozenset(), username="eve"), LogCode.ZONE_CHANGED, "eu", after={"proxy_port": 1})
     await writer.flush()
     await logs(db, 50)
     keep = replace(KEEP, log_rows=20)
@@ -78,14 +78,14 @@ async def test_a_flood_of_other_rows_does_not_drive_out_who_changed_what(db: Dat
 async def test_a_flood_of_one_security_event_drives_out_only_its_own_oldest(db: Database):
     writer = LogWriter(db, "api")
     for code in sorted(SECURITY_CODES):
-        writer.write("INFO", code, f"{code} of before")
+        writer.write(code, f"{code} of before")
     for number in range(40):
-        writer.write("WARNING", "login-failed", f"a guess, number {number}")
+        writer.write(LogCode.LOGIN_FAILED, f"a guess, number {number}")
     await writer.flush()
     await logs(db, 50)
     assert (await prune(db, replace(KEEP, log_rows=20, security_rows=30)))["security"] == 11
     codes = {row["code"] for row in await db.fetch("SELECT code FROM logs WHERE message LIKE '% of before'")}
-    assert codes == SECURITY_CODES - {"login-failed"}
+    assert codes == SECURITY_CODES - {LogCode.LOGIN_FAILED}
     guesses = await db.fetch("SELECT message FROM logs WHERE code = 'login-failed' ORDER BY log_id")
     assert [row["message"] for row in guesses] == [f"a guess, number {number}" for number in range(10, 40)]
 

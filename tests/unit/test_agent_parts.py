@@ -269,7 +269,7 @@ def test_the_host_keeps_a_tenth_at_most_a_gigabyte(cores: float, memory_bytes: i
 async def test_a_host_whose_runtime_is_silent_offers_nothing_until_it_answers(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
-    runtime, now, said = SimulatedRuntime("", "", folder=tmp_path), 0.0, list[tuple[str, str, str]]()
+    runtime, now, said = SimulatedRuntime("", "", folder=tmp_path), 0.0, list[tuple[str, str]]()
     noted = list[str]()
     meter = CapacityMeter(runtime, "host-1", lambda *row: said.append(row), now=lambda: now, note=noted.append)
     assert meter.capacity == NOTHING
@@ -294,8 +294,8 @@ async def test_a_host_whose_runtime_is_silent_offers_nothing_until_it_answers(
     await look(200 + 2 * SILENT_AFTER_S)
     assert (meter.capacity, meter.runtime_error, noted[-1]) == (before, "", "")
     assert said == [
-        ("ERROR", "agent-offers-nothing", "host-1 offers nothing until its runtime answers again: Docker is away."),
-        ("INFO", "agent-offers-again", "The runtime of host-1 answers; it takes sessions."),
+        ("agent-offers-nothing", "host-1 offers nothing until its runtime answers again: Docker is away."),
+        ("agent-offers-again", "The runtime of host-1 answers; it takes sessions."),
     ]
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from greenroom.agent.disk_guard import DiskGuard
 from greenroom.core.fleet.disk import Use
+from greenroom.core.log_codes import LogCode
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import DiskCountError, StartError
 from greenroom.wire.messages import Usage
@@ -60,9 +61,9 @@ class Host:
     def remember(self, session_id: str, *, failure: str) -> None:
         self.failures[session_id] = failure
 
-    def log_line(self, level: str, code: str, message: str, session_id: str | None = None) -> None:
+    def log_line(self, code: LogCode, message: str, session_id: str | None = None) -> None:
         del message, session_id
-        self.rows.append((level, code))
+        self.rows.append((code.level, code))
 
 
 async def test_who_writes_too_much_is_stopped_once_and_keeps_the_reason():

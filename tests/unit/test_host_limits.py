@@ -74,13 +74,13 @@ def test_a_failure_names_the_limit_that_was_met_or_that_the_host_is_beyond():
 
 
 async def test_the_agent_says_once_that_its_host_has_too_many_sessions():
-    rows: list[tuple[str, str, str]] = []
+    rows: list[tuple[str, str]] = []
     containers = iter((25, 26, 27, 25, 26, 26, 2))
     limits = HostLimits("vm", lambda *row: rows.append(row), lambda: UNTOUCHED, lambda: next(containers))
     for _ in range(5):
         await limits.look()
-    assert [(level, code) for level, code, _ in rows] == [("WARNING", "agent-host-limit")] * 2
-    assert rows[0][2].startswith("Of vm: 26 sessions are more than this host is good for (25)")
+    assert [code for code, _ in rows] == ["agent-host-limit"] * 2
+    assert rows[0][1].startswith("Of vm: 26 sessions are more than this host is good for (25)")
     assert limits.explained("Nothing was painted.", "").startswith("Nothing was painted. 26 sessions are more than")
     assert limits.explained("Nothing was painted.", "") == "Nothing was painted."
 

@@ -9,6 +9,7 @@ import pytest
 
 from greenroom.core.errors import GivenUp, GreenroomError, LeaseLost, Unavailable
 from greenroom.core.events import Event
+from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.manager import isolation
 from greenroom.manager.isolation import FIRST_BACKOFF_S, MAX_BACKOFF_S, TaskFailures, Tasks
@@ -21,8 +22,8 @@ class Logs:
     def __init__(self) -> None:
         self.rows: list[tuple[str, str, str]] = []
 
-    def write(self, level: str, code: str, message: str, **_fields: Any) -> None:
-        self.rows.append((level, code, message))
+    def write(self, code: LogCode, message: str, **_fields: Any) -> None:
+        self.rows.append((code.level, code, message))
 
 
 class Database:

@@ -18,6 +18,7 @@ from typing import Final
 import structlog
 
 from greenroom.core.fleet import host_limits
+from greenroom.core.log_codes import LogCode
 from greenroom.kit.host_limits import containers_here, read
 from greenroom.runtimes.contract import Runtime, RuntimeUnavailable
 from greenroom.wire.messages import Capacity, Usage
@@ -47,7 +48,7 @@ class CapacityMeter:
     Args:
         runtime: what is read.
         hostname: the host's.
-        log_line: writes a row (level, code, message) of the log that administrators read.
+        log_line: writes a row (code, message) of the log that administrators read.
         now: the time in seconds, which only grows.
         disk_kept_bytes: what the host keeps free of its disk.
         note: told at every look why the runtime does not answer; empty when it does.
@@ -57,7 +58,7 @@ class CapacityMeter:
         self,
         runtime: Runtime,
         hostname: str,
-        log_line: Callable[[str, str, str], None],
+        log_line: Callable[[LogCode, str], None],
         now: Callable[[], float] = time.monotonic,
         *,
         disk_kept_bytes: int = 0,
@@ -120,14 +121,14 @@ class CapacityMeter:
         if now - self._failing_since >= SILENT_AFTER_S and not self._is_silent:
             self._is_silent, self.capacity, self.runtime_error = True, NOTHING, reason
             sentence = f"{self._hostname} offers nothing until its runtime answers again: {reason}"
-            self._log_line("ERROR", "agent-offers-nothing", sentence)
+            self._log_line(LogCode.AGENT_OFFERS_NOTHING, sentence)
 
     def _answer(self) -> None:
         self._note("")
         self._failing_since = None
         if self._is_silent:
             self._is_silent, self.runtime_error = False, ""
-            self._log_line("INFO", "agent-offers-again", f"The runtime of {self._hostname} answers; it takes sessions.")
+            self._log_line(LogCode.AGENT_OFFERS_AGAIN, f"The runtime of {self._hostname} answers; it takes sessions.")
 
 
 LIMITS_LOOK_EVERY_S: Final = 60.0
@@ -147,7 +148,7 @@ class HostLimits:
 
     Args:
         hostname: the host's.
-        log_line: writes a row (level, code, message) of the log that administrators read.
+        log_line: writes a row (code, message) of the log that administrators read.
         limits: reads the host's limits.
         containers: counts what shares them.
     """
@@ -155,7 +156,7 @@ class HostLimits:
     def __init__(
         self,
         hostname: str,
-        log_line: Callable[[str, str, str], None],
+        log_line: Callable[[LogCode, str], None],
         limits: Callable[[], Mapping[str, int]] = read,
         containers: Callable[[], int] = containers_here,
     ) -> None:
@@ -179,7 +180,7 @@ class HostLimits:
         low = host_limits.too_low(self._values, containers)
         if any(narrow.limit.name not in self._said for narrow in low):
             sentence = f"Of {self._hostname}: {host_limits.overfull(self._values, containers)}"
-            self._log_line("WARNING", "agent-host-limit", sentence)
+            self._log_line(LogCode.AGENT_HOST_LIMIT, sentence)
         self._said = frozenset(narrow.limit.name for narrow in low)
 
     def explained(self, failure: str, log_tail: str = "") -> str:

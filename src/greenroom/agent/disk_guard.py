@@ -16,6 +16,7 @@ import structlog
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.disk import FreeDisk, Stop, Use, Written, shortage, to_stop
+from greenroom.core.log_codes import LogCode
 from greenroom.runtimes.contract import DiskCountError, Runtime
 from greenroom.wire.messages import Usage
 
@@ -102,7 +103,7 @@ class DiskGuard:
     async def _stop(self, stop: Stop) -> None:
         """Its container stays, for who is to look at it, until the session is deleted."""
         self._sessions.observed.remember(stop.session_id, failure=stop.reason)
-        self._sessions.outbox.log_line("WARNING", "session-disk-full", stop.reason, stop.session_id)
+        self._sessions.outbox.log_line(LogCode.SESSION_DISK_FULL, stop.reason, stop.session_id)
         try:
             await self._runtime.stop(stop.session_id, 1.0)
         except GreenroomError as error:
@@ -123,10 +124,10 @@ class DiskGuard:
             return
         self._was_short = bool(words)
         if words:
-            self._sessions.outbox.log_line("ERROR", "agent-disk-short", f"{words}, so it takes no new session.")
+            self._sessions.outbox.log_line(LogCode.AGENT_DISK_SHORT, f"{words}, so it takes no new session.")
         else:
             sentence = f"{self._hostname} has disk free again; it takes sessions."
-            self._sessions.outbox.log_line("INFO", "agent-disk-free", sentence)
+            self._sessions.outbox.log_line(LogCode.AGENT_DISK_FREE, sentence)
 
 
 def _lost(then: float | None, now: float | None) -> float:

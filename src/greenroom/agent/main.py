@@ -22,6 +22,7 @@ from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.agent.stream.session_cache import SessionCache
 from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.agent.stream.upstream_auth import UpstreamAuth
+from greenroom.core.log_codes import LogCode
 from greenroom.kit import config, log, serving, stops
 from greenroom.kit.serving import Loop
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S
@@ -113,9 +114,9 @@ def build(settings: config.AgentConfig) -> Agent:
         cutter,
         settings.agent_dir,
         last_fresh=lambda: health.last_fresh,
-        report=lambda sentence, session_id: sessions.outbox.log_line("WARNING", "stream-refused", sentence, session_id),
-        opened=partial(sessions.outbox.log_line, "INFO", "stream-opened"),
-        closed=partial(sessions.outbox.log_line, "INFO", "stream-closed"),
+        report=lambda sentence, session_id: sessions.outbox.log_line(LogCode.STREAM_REFUSED, sentence, session_id),
+        opened=partial(sessions.outbox.log_line, LogCode.STREAM_OPENED),
+        closed=partial(sessions.outbox.log_line, LogCode.STREAM_CLOSED),
         decided=lambda outcome: metrics.stream_decisions.labels(outcome).inc(),
     )
     sessions.desired.changed.subscribe(remembered.list_changed)

@@ -30,6 +30,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError
+from greenroom.core.log_codes import LogCode
 from greenroom.core.session.deadlines import DEADLINE_S
 from greenroom.core.session.reconcile import Action, ActionKind, plan, unasked_exit
 from greenroom.core.session.scheduling import SlotCount, urgency_of
@@ -51,7 +52,10 @@ CHANGE_WITHIN_S: Final = max(DEADLINE_S.values())
 """A change that takes longer is given up, or it would keep its slot from others for ever; the Primary waits no longer
 either on a quiet host. Each call of the runtime has a limit of its own, but a folder of another machine, e.g., may
 never answer."""
-REPORTS: Final = frozenset({ActionKind.REPORT_UNKNOWN, ActionKind.REPORT_MISMATCH})
+REPORTS: Final = {
+    ActionKind.REPORT_UNKNOWN: LogCode.AGENT_REPORT_UNKNOWN,
+    ActionKind.REPORT_MISMATCH: LogCode.AGENT_REPORT_MISMATCH,
+}
 
 
 class Executor:
@@ -123,10 +127,8 @@ class Executor:
         """Say what is only to be reported, once as long as it stays so."""
         for report in reports:
             if report not in self._reported:
-                code = f"agent-{report.kind.value.replace('_', '-')}"
-                self._sessions.outbox.log_line(
-                    "WARNING", code, f"{report.session_id}: {report.reason}.", report.session_id
-                )
+                sentence = f"{report.session_id}: {report.reason}."
+                self._sessions.outbox.log_line(REPORTS[report.kind], sentence, report.session_id)
         self._reported = frozenset(reports)
 
     # Changes of containers ----------------------------------------------------------------------------------------
@@ -190,7 +192,7 @@ class Executor:
     async def _could_not(self, action: Action, error: GreenroomError) -> None:
         session_id = action.session_id
         message = f"Session {session_id}: {action.kind.value} failed: {error.message}"
-        self._sessions.outbox.log_line("ERROR", "agent-action-failed", message, session_id)
+        self._sessions.outbox.log_line(LogCode.AGENT_ACTION_FAILED, message, session_id)
         if action.kind in {ActionKind.CREATE, ActionKind.START}:
             await self._fail(session_id, error.message)
         await self._look(session_id)
@@ -266,7 +268,7 @@ class Executor:
             f"A container of session {session_id}, which no session accounts for, was removed on the Manager's verdict:"
             f" {seen.state if seen else 'unknown'} → gone."
         )
-        self._sessions.outbox.log_line("WARNING", "agent-stranger-removed", message, session_id)
+        self._sessions.outbox.log_line(LogCode.AGENT_STRANGER_REMOVED, message, session_id)
 
     async def _examine(self, session_id: str) -> None:
         seen = self._sessions.observed.container(session_id)

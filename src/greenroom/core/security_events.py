@@ -1,9 +1,4 @@
-"""Which log rows are evidence: who got in, who was kept out, who looked at what, who changed what.
-
-They have limits of their own, by age and by a number of rows per code: someone who can cause many rows of one kind
-pushes out the oldest of that kind and nothing else (`greenroom.db.diagnostics.retention`). Changes by administrators
-belong here, too; they are recognized by their `details.who`.
-"""
+"""What somebody can bring about as often as they like: when it is written, and which attempts are of one source."""
 
 from __future__ import annotations
 
@@ -11,43 +6,10 @@ from collections import OrderedDict
 from collections.abc import Hashable
 from dataclasses import dataclass, field
 from ipaddress import IPv6Address, ip_address
-from typing import Any, Final, Generic, TypeVar
-
-SECURITY_CODES: Final = frozenset(
-    (
-        "login",
-        "logout",
-        "login-failed",
-        "login-throttled",
-        "login-link-created",
-        "password-changed",
-        "permission-denied",
-        "api-key-refused",
-        "session-launched",
-        "session-command",
-        "session-screenshot",
-        "session-force-deleted",
-        "stream-opened",
-        "stream-closed",
-        "stream-refused",
-        "agent-registered",
-        "agent-refused",
-        "join-refused",
-        "edge-address-changed",
-        "edge-address-requested",
-        "edge-certificate-issued",
-        "edge-certificate-failed",
-    )
-)
-"""Codes of rows that are evidence, beside those of changes."""
+from typing import Final, Generic, TypeVar
 
 MAX_REMEMBERED: Final = 1000
 MAX_NAMES: Final = 10
-
-
-def is_security_event(component: str, code: str, details: dict[str, Any]) -> bool:
-    """Whether a log row is evidence. Of changes the api alone writes, whatever an Agent says."""
-    return code in SECURITY_CODES or (component == "api" and "who" in details)
 
 
 def source_of(address: str) -> str:

@@ -15,6 +15,7 @@ import structlog
 
 from greenroom.core.errors import GreenroomError, LeaseLost
 from greenroom.core.fleet import lease
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.managers import Beat, ManagerRow, heartbeat
@@ -161,8 +162,9 @@ class Guardian:
         if beat.enabled != self._standing.enabled:
             self._standing.enabled = beat.enabled
             self._wakers.wake_all()
-            code, word = ("manager-enabled", "enabled") if beat.enabled else ("manager-disabled", "disabled")
-            self._logs.write("INFO", code, f"{self._me.instance_id} was {word}", zone_name=self._me.zone_name)
+            code = LogCode.MANAGER_ENABLED if beat.enabled else LogCode.MANAGER_DISABLED
+            word = "enabled" if beat.enabled else "disabled"
+            self._logs.write(code, f"{self._me.instance_id} was {word}", zone_name=self._me.zone_name)
 
     def _quiet(self, beat: Beat) -> bool:
         return lease.is_quiet(

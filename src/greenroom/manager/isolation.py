@@ -15,6 +15,7 @@ import psycopg
 import structlog
 
 from greenroom.core.errors import GivenUp, LeaseLost, Unavailable
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Connection
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.kit.clock import boottime_s
@@ -121,8 +122,7 @@ class Tasks:
         reason = str(error).strip().partition("\n")[0].rstrip(".") or "no reason was given"
         log.debug("what a task of the Primary met", task=task, item=item, exc_info=error)
         self.logs.write(
-            "ERROR",
-            "primary-task-failed",
+            LogCode.PRIMARY_TASK_FAILED,
             f"The Primary could not do its task {what}: {type(error).__name__}: {reason}; the other tasks go on,"
             f" this one is tried again in {backoff_s:g} s.",
             zone_name=self.zone_name,

@@ -21,8 +21,9 @@ import structlog
 from greenroom.core.errors import GreenroomError, LeaseLost
 from greenroom.core.fleet import lease as core_lease
 from greenroom.core.fleet.lease import Belief, Timings
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import Level, LogWriter
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.leases import STATEMENT_TIMEOUT_S, Fence, LeaseConnection, evict, lease_connection, read_lease
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
@@ -197,7 +198,7 @@ class LeaseKeeper:
                 self._on_elected()
                 reason = reason or core_lease.election_reason(await connection.settle(self._me.manager_id))
                 became = f"became Primary of zone {self._me.zone_name} with term {term} because {reason}"
-                self._write("INFO", "primary-elected", became)
+                self._write(LogCode.PRIMARY_ELECTED, became)
             await self._change(core_lease.next_renewal_in_s(sent_at_s, boottime_s(), self._timings))
             if not self._may_hold():
                 await self._resign(connection, term)
@@ -234,15 +235,15 @@ class LeaseKeeper:
             self._write_resigned("it was disabled", time=loss.time)
         else:
             sentence = f"is no longer Primary of zone {self._me.zone_name} with term {loss.term} because {loss.reason}"
-            self._write("WARNING", "primary-lost", sentence, time=loss.time)
+            self._write(LogCode.PRIMARY_LOST, sentence, time=loss.time)
 
     def _write_resigned(self, why: str, **fields: Any) -> None:
         sentence = f"is no longer Primary of zone {self._me.zone_name} because {why}"
-        self._write("INFO", "primary-resigned", sentence, **fields)
+        self._write(LogCode.PRIMARY_RESIGNED, sentence, **fields)
 
-    def _write(self, level: Level, code: str, sentence: str, **fields: Any) -> None:
+    def _write(self, code: LogCode, sentence: str, **fields: Any) -> None:
         message = f"{self._me.instance_id} {sentence}"
-        self._logs.write(level, code, message, zone_name=self._me.zone_name, **fields)
+        self._logs.write(code, message, zone_name=self._me.zone_name, **fields)
 
 
 class LeaseWatch:

@@ -11,11 +11,11 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from greenroom.core.events import Event
+from greenroom.core.log_codes import SESSION_IS, LogCode
 from greenroom.core.session.deadlines import DEADLINE_S
 from greenroom.core.session.observations import Move, decide
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection
-from greenroom.db.diagnostics.logs import Level
 from greenroom.db.launch.replacement import destroy_quarantined
 from greenroom.db.session.observations import (
     Observation,
@@ -140,12 +140,10 @@ def _pool_concerned(decision: Decision) -> str | None:
 
 def _log(decision: Decision, news: RoundEvents) -> None:
     session, move = decision.session, decision.move
-    code, sentence = f"session-{move.to}", f"session {move.session_id} is {move.to}: {move.reason}"
+    code, sentence = SESSION_IS[move.to], f"session {move.session_id} is {move.to}: {move.reason}"
     if move.leaves_pool:
-        code, sentence = "staged-session-broken", f"{sentence.rstrip('.')}; nobody gets it and it is replaced."
-    level: Level = "ERROR" if move.to is SessionStatus.FAILED else "INFO"
+        code, sentence = LogCode.STAGED_SESSION_BROKEN, f"{sentence.rstrip('.')}; nobody gets it and it is replaced."
     news.log(
-        level,
         code,
         sentence,
         session_id=move.session_id,

@@ -20,6 +20,7 @@ import structlog
 
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.fleet.restarts import UNSUSPECTED, judge_manager, judge_silence
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogRow, LogWriter
 from greenroom.db.fleet.managers import list_managers
@@ -66,7 +67,7 @@ class PartWatch:
         verdict = judge_silence(self._part.name, self._suspicion, status, now_s)
         self._suspicion = verdict.suspicion
         if verdict.restart is not None:
-            await self._end("part-restarted", verdict.restart, None)
+            await self._end(LogCode.PART_RESTARTED, verdict.restart, None)
 
     async def _status(self, http: httpx.AsyncClient) -> int | None:
         if self._part.pid != self._pid:  # another process, which is not to blame for the one before
@@ -74,12 +75,12 @@ class PartWatch:
         status, text = await health.status_of(http, self._url)
         return None if health.says_frozen(text) else status
 
-    async def _end(self, code: str, reason: str, zone_name: str | None) -> None:
+    async def _end(self, code: LogCode, reason: str, zone_name: str | None) -> None:
         if self._part.pid != self._pid:
             return
         self._restart(self._part, reason)
         message = f"{reason}; it is started again."
-        self._logs.add(LogRow(level="WARNING", component="up", code=code, message=message, zone_name=zone_name))
+        self._logs.add(LogRow(level=code.level, component="up", code=str(code), message=message, zone_name=zone_name))
         await self._logs.flush()
 
 
@@ -106,7 +107,7 @@ class ManagerWatch(PartWatch):
         verdict = judge_manager(name, self._suspicion, status, now_s, enabled=enabled)
         self._suspicion = verdict.suspicion
         if verdict.restart is not None and record is not None:
-            await self._end("manager-restarted", verdict.restart, record["zone_name"])
+            await self._end(LogCode.MANAGER_RESTARTED, verdict.restart, record["zone_name"])
 
     async def _record(self) -> dict[str, Any] | None:
         """`enabled` and `zone_name` as the database has them, None when it cannot be asked; a record that was deleted

@@ -11,6 +11,7 @@ from fastapi import FastAPI
 from tests.database.api.agent_rows import new_agent
 
 from greenroom.core.installation import INSTALLATION_SETTINGS
+from greenroom.core.log_codes import Level, LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.diagnostics.logs import LogWriter
@@ -239,9 +240,10 @@ async def test_secrets_stay_out_of_the_log(admin: Client, app: FastAPI, db: Data
 async def test_logs_are_filtered_and_paged(admin: Client, app: FastAPI):
     logs: LogWriter = app.state.logs
     for number in range(5):
-        logs.write("WARNING" if number % 2 else "INFO", "test", f"Number {number}", zone_name="default")
+        level: Level = "WARNING" if number % 2 else "INFO"
+        logs.write(LogCode.SESSION_COMMAND, f"Number {number}", level=level, zone_name="default")
     await logs.flush()
-    address = "/api/v1/logs?code=test"
+    address = "/api/v1/logs?code=session-command"
     assert [r["message"] for r in (await admin.get(f"{address}&level=WARNING")).json()] == ["Number 3", "Number 1"]
     assert [r["message"] for r in (await admin.get(f"{address}&q=number 4")).json()] == ["Number 4"]
     first = await admin.get(f"{address}&limit=3")

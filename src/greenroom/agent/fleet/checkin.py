@@ -22,6 +22,7 @@ from greenroom.agent.metrics import Metrics
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.backoff import Backoff
 from greenroom.core.fleet.lateness import Lateness
+from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.wire.messages import Answer, Capacity, CheckIn, DesiredImage, ImageReport, Register, Registered, Usage
 
@@ -211,7 +212,7 @@ class CheckInLoop:
             return False
         if answer.db_epoch != self._identity.db_epoch:
             self._sessions.outbox.log_line(
-                "WARNING", "agent-new-database", "The database is another one, or was restored; registering again."
+                LogCode.AGENT_NEW_DATABASE, "The database is another one, or was restored; registering again."
             )
             self._registered = False
             return False

@@ -11,6 +11,7 @@ import msgspec
 from greenroom.agent.concurrency import Signal
 from greenroom.agent.session.journal import Journal, Term
 from greenroom.agent.session.outbox import Outbox
+from greenroom.core.log_codes import LogCode
 from greenroom.core.session.reconcile import Wanted, is_news, merge
 from greenroom.core.session.states import Want
 from greenroom.core.workspace.session_spec import SessionSpec
@@ -128,7 +129,7 @@ class DesiredSessions:
             self._specs[session_id], self._hashes[session_id] = decoded, decoded.hash()
         except msgspec.ValidationError as error:
             sentence = f"The specification of a session cannot be used: {error}."
-            self._outbox.log_line("ERROR", "agent-spec", sentence, session_id)
+            self._outbox.log_line(LogCode.AGENT_SPEC, sentence, session_id)
 
     # Questions ----------------------------------------------------------------------------------------------------
 

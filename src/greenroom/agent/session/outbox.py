@@ -20,6 +20,7 @@ import structlog
 from msgspec.structs import replace
 
 from greenroom.agent.session.journal import CommandRecord, Journal
+from greenroom.core.log_codes import Level, LogCode
 from greenroom.core.session.reconcile import Order
 from greenroom.wire.messages import Command, CommandReport, LogLine, Observed
 
@@ -29,7 +30,7 @@ MAX_LOG_LINES: Final = 1000
 """Log rows kept while no Manager can be reached; older ones are dropped and counted."""
 MAX_SENTENCE_CHARACTERS: Final = 2000
 """Characters of a row. Some quote what came from outside, and all rows that wait must fit into one message."""
-DROPPED: Final = "log-rows-dropped"
+DROPPED: Final = str(LogCode.LOG_ROWS_DROPPED)
 
 
 @dataclass(slots=True)
@@ -104,12 +105,25 @@ class Outbox:
         self.speak.set()
 
     def log_line(
-        self, level: str, code: str, message: str, session_id: str | None = None, user_id: str | None = None
+        self,
+        code: LogCode,
+        message: str,
+        session_id: str | None = None,
+        user_id: str | None = None,
+        *,
+        level: Level | None = None,
     ) -> None:
-        """Print a log line and queue it for Diagnostics."""
-        getattr(log, level.lower())(message, code=code, session_id=session_id)
-        line = {"at": time.time(), "level": level, "code": code, "message": message, "session_id": session_id}
-        self.add_log_line(msgspec.convert(line | {"user_id": user_id}, LogLine))
+        """Print a log line and queue it for Diagnostics; `level` in place of the code's."""
+        row = LogLine(
+            at=time.time(),
+            level=level or code.level,
+            code=str(code),
+            message=message,
+            session_id=session_id,
+            user_id=user_id,
+        )
+        getattr(log, row.level.lower())(message, code=row.code, session_id=session_id)
+        self.add_log_line(row)
 
     def add_log_line(self, line: LogLine) -> None:
         """Queue a log row; of a sentence that is too long the rest is left out."""

@@ -21,6 +21,7 @@ from greenroom.agent.metrics import Metrics
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.lateness import Lateness, allowed_s, because, times
+from greenroom.core.log_codes import LogCode
 from greenroom.core.session.scheduling import SlotCount, Urgency
 from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.runtimes.contract import PROBE_TIMEOUT_S, ProbeResult, Runtime
@@ -248,4 +249,4 @@ class Prober:
         except GreenroomError as error:
             self._sessions.observed.remember(session_id, failure=sentence, exit_code=exit_code, first_launch="ended")
             log.warning("a session that failed could not be stopped", session_id=session_id, reason=error.message)
-        self._sessions.outbox.log_line("ERROR", "agent-first-launch", f"Session {session_id}: {sentence}", session_id)
+        self._sessions.outbox.log_line(LogCode.AGENT_FIRST_LAUNCH, f"Session {session_id}: {sentence}", session_id)

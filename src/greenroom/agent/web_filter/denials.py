@@ -21,7 +21,6 @@ from greenroom.core.web_filter.squid import Denial, parse_denial
 
 log = structlog.get_logger(__name__)
 
-CODE: Final = "web-filter-denied"
 QUIET_S: Final = 60.0
 MAX_ROWS: Final = 20
 MAX_REMEMBERED: Final = 5_000

@@ -19,10 +19,11 @@ import msgspec
 import structlog
 
 from greenroom.agent.session.sessions import Sessions
-from greenroom.agent.web_filter.denials import CODE, DenialLog, Denials, Row
+from greenroom.agent.web_filter.denials import DenialLog, Denials, Row
 from greenroom.agent.web_filter.squid import ACCOUNT, FilterError, Owner, Squid
 from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError, SetupError
+from greenroom.core.log_codes import LogCode
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.kit.accounts import system_account
 from greenroom.kit.concurrency import wait_for
@@ -263,7 +264,7 @@ class WebFilters:
     async def _attend(self, policy_id: str, subject: _Filter) -> None:
         if subject.has_ended() and not subject.failures:
             sentence = f"The web filter of policy {policy_id} ended by itself; it is started again."
-            self._sessions.outbox.log_line("WARNING", "web-filter-down", sentence)
+            self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, sentence)
         try:
             if self._sessions.is_known and policy_id not in self._needed():
                 await self._take_away(policy_id, subject)
@@ -273,7 +274,7 @@ class WebFilters:
             subject.failures += 1
             subject.next_try = time.monotonic() + BACKOFF.delay_s(subject.failures)
             message = f"The web filter of policy {policy_id} fails, so its sessions reach nothing: {error.message}"
-            self._sessions.outbox.log_line("ERROR", "web-filter-down", message)
+            self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, message, level="ERROR")
 
     async def _take_away(self, policy_id: str, subject: _Filter) -> None:
         """The network goes only when no container is on it any more; then the filter does."""
@@ -298,12 +299,12 @@ class WebFilters:
         desired = self._sessions.desired.get(row.session_id) if row.session_id else None
         line = LogLine(
             at=time.time(),
-            level="INFO",
-            code=CODE,
+            level=LogCode.WEB_FILTER_DENIED.level,
+            code=str(LogCode.WEB_FILTER_DENIED),
             message=row.sentence,
             session_id=row.session_id,
             user_id=desired.authorised.user_id if desired and desired.authorised else None,
             details=row.details,
         )
-        log.info(row.sentence, code=CODE, session_id=row.session_id)
+        log.info(row.sentence, code=str(LogCode.WEB_FILTER_DENIED), session_id=row.session_id)
         self._sessions.outbox.add_log_line(line)

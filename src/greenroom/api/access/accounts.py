@@ -21,6 +21,7 @@ from greenroom.core.access.group_settings import resolve
 from greenroom.core.errors import Duplicate, Invalid, NotFound, Refused
 from greenroom.core.events import Event, Topic, session_events
 from greenroom.core.installation import installation_of
+from greenroom.core.log_codes import LogCode
 from greenroom.db.access import attributes, credentials, users
 from greenroom.db.access.attributes import Attributes
 from greenroom.db.access.groups import memberships_of
@@ -227,7 +228,7 @@ async def forget_anonymous_users(db: Database, retention_s: float, logs: LogWrit
             await forget_anonymous(db, user_id)
         except (NotFound, Invalid):
             continue  # another process was faster, or the user has a new session
-        logs.write("INFO", "user-deleted", f"The anonymous user {username} left with their last session")
+        logs.write(LogCode.USER_DELETED, f"The anonymous user {username} left with their last session")
 
 
 async def _made(db: Database, name: str) -> str:

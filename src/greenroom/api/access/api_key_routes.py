@@ -16,6 +16,7 @@ from greenroom.api.diagnostics.audit import audit
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import Forbidden, Invalid, NotFound
+from greenroom.core.log_codes import LogCode
 from greenroom.db.access import credentials
 from greenroom.db.database import Database
 from greenroom.kit.secrets import hashed, new_secret
@@ -59,7 +60,7 @@ async def create_api_key(
             created_by=caller.owner_id,
         )
     key = await _key(db, key_id)
-    audit(logs, caller, "created", "API key", key.name, after=_visible(key))
+    audit(logs, caller, LogCode.API_KEY_CREATED, key.name, after=_visible(key))
     view = KeyView.model_validate(key)
     return KeyCreated(**view.model_dump(), api_key=key_id, api_key_secret=secret)
 
@@ -83,7 +84,7 @@ async def update_api_key(
             _require_to_outlive(caller, key.expires)
         await credentials.update_key(connection, key)
     after = await _key(db, key_id)
-    audit(logs, caller, "changed", "API key", after.name, before=_visible(before), after=_visible(after))
+    audit(logs, caller, LogCode.API_KEY_CHANGED, after.name, before=_visible(before), after=_visible(after))
     return KeyView.model_validate(after)
 
 
@@ -92,7 +93,7 @@ async def delete_api_key(key_id: str, db: Db, logs: Logs, caller: Annotated[Call
     """Revoke an API key, at once."""
     key = await _key(db, key_id)
     await credentials.delete_key(db, key_id)
-    audit(logs, caller, "deleted", "API key", key.name, before=_visible(key))
+    audit(logs, caller, LogCode.API_KEY_DELETED, key.name, before=_visible(key))
 
 
 def _require_to_outlive(caller: Caller, expires: datetime | None) -> None:

@@ -25,6 +25,7 @@ from greenroom.core.access.group_settings import SETTINGS, inherited
 from greenroom.core.access.permissions import PERMISSIONS
 from greenroom.core.errors import Refused
 from greenroom.core.events import Event, Topic
+from greenroom.core.log_codes import LogCode
 from greenroom.db.access import groups, users
 from greenroom.db.access.groups import Group
 from greenroom.db.workspace import images
@@ -82,7 +83,7 @@ async def create_group(
         await groups.change_settings(connection, group_id, settings)
     group = await groups.get_group(db, group_id)
     await db.notify(Event(Topic.SETTINGS))
-    audit(logs, caller, "created", "group", group.name, after=visible(group))
+    audit(logs, caller, LogCode.GROUP_CREATED, group.name, after=visible(group))
     return GroupView.model_validate(group_rules.as_seen(group, secrets, caller))
 
 
@@ -140,7 +141,7 @@ async def update_group(
             await users.require_an_administrator(connection)
     after = await groups.get_group(db, before.group_id)
     await db.notify(Event(Topic.SETTINGS), Event(Topic.USERS))
-    audit(logs, caller, "changed", "group", after.name, before=visible(before), after=visible(after))
+    audit(logs, caller, LogCode.GROUP_CHANGED, after.name, before=visible(before), after=visible(after))
     return GroupView.model_validate(group_rules.as_seen(after, secrets, caller))
 
 
@@ -155,7 +156,7 @@ async def delete_group(
         await groups.delete_group(connection, group)
         await users.require_an_administrator(connection)
     await db.notify(Event(Topic.SETTINGS), Event(Topic.USERS))
-    audit(logs, caller, "deleted", "group", group.name, before=visible(group))
+    audit(logs, caller, LogCode.GROUP_DELETED, group.name, before=visible(group))
 
 
 @router.put("/groups/{group_id}/users/{user_id}", status_code=204)
@@ -170,7 +171,7 @@ async def add_group_user(group_id: UUID, user_id: UUID, db: Db, logs: Logs, call
         added = await users.add_to_group(connection, user.user_id, group.group_id)
     await db.notify(Event(Topic.USERS), Event(Topic.SETTINGS))
     if added:
-        audit(logs, caller, "changed", "group", group.name, after={"added user": user.username})
+        audit(logs, caller, LogCode.GROUP_CHANGED, group.name, after={"added user": user.username})
 
 
 @router.delete("/groups/{group_id}/users/{user_id}", status_code=204)
@@ -187,7 +188,7 @@ async def remove_group_user(
         await users.require_an_administrator(connection)
     await db.notify(Event(Topic.USERS), Event(Topic.SETTINGS))
     if removed:
-        audit(logs, caller, "changed", "group", group.name, after={"removed user": user.username})
+        audit(logs, caller, LogCode.GROUP_CHANGED, group.name, after={"removed user": user.username})
 
 
 @router.put("/groups/{group_id}/images/{image_id}", status_code=204)
@@ -202,7 +203,7 @@ async def add_group_image(
         added = await groups.add_image(connection, group.group_id, str(image_id))
     await db.notify(Event(Topic.IMAGES), Event(Topic.SETTINGS))
     if added:
-        audit(logs, caller, "changed", "group", group.name, after={"added workspace": image["friendly_name"]})
+        audit(logs, caller, LogCode.GROUP_CHANGED, group.name, after={"added workspace": image["friendly_name"]})
 
 
 @router.delete("/groups/{group_id}/images/{image_id}", status_code=204)
@@ -216,7 +217,7 @@ async def remove_group_image(
         removed = await groups.remove_image(connection, group.group_id, str(image_id))
     await db.notify(Event(Topic.IMAGES), Event(Topic.SETTINGS))
     if removed:
-        audit(logs, caller, "changed", "group", group.name, after={"removed workspace": image["friendly_name"]})
+        audit(logs, caller, LogCode.GROUP_CHANGED, group.name, after={"removed workspace": image["friendly_name"]})
 
 
 def visible(group: Group) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from greenroom.core.access.group_settings import SETTINGS, resolve
 from greenroom.core.access.permissions import expanded
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
 from greenroom.core.events import Event, Topic
+from greenroom.core.log_codes import LogCode
 from greenroom.core.security_events import source_of
 from greenroom.core.wording import one_line
 from greenroom.db.access import credentials, groups, users
@@ -191,8 +192,7 @@ async def _logged_in(
     await _start(request, response, db, user, snapshot.installation.session_lifetime_s)
     remember_device(response, secrets, user)
     logs.write(
-        "INFO",
-        "login",
+        LogCode.LOGIN,
         f"{user.username} logged in from {client_address(request)}",
         user_id=user.user_id,
         username=user.username,
@@ -231,7 +231,7 @@ async def logout(
         await credentials.delete_login(connection, caller.token_hash or b"")
         events = await users.revoke_access(connection, user_id)
     await db.notify(*events, Event(Topic.USERS))
-    logs.write("INFO", "logout", f"{caller.name} logged out", user_id=user_id, username=caller.username)
+    logs.write(LogCode.LOGOUT, f"{caller.name} logged out", user_id=user_id, username=caller.username)
     response.delete_cookie(COOKIE, path="/", secure=True, httponly=True, samesite="lax")
 
 
@@ -257,8 +257,7 @@ async def end_own_login(login_id: UUID, db: Db, logs: Logs, caller: Annotated[Ca
     """End one of the own log-ins, and cut the open streams; the sessions go on."""
     ended = await end_login(db, caller.own_user_id(), str(login_id))
     logs.write(
-        "INFO",
-        "logout",
+        LogCode.LOGOUT,
         f"{caller.name} ended the log-in from {ended.client_ip}",
         user_id=caller.user_id,
         username=caller.username,
@@ -301,8 +300,7 @@ async def change_own_password(
     await db.notify(*events, Event(Topic.USERS))
     remember_device(response, secrets, current)
     logs.write(
-        "INFO",
-        "password-changed",
+        LogCode.PASSWORD_CHANGED,
         f"{caller.name} changed the own password",
         user_id=caller.user_id,
         username=caller.username,

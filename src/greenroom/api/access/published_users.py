@@ -17,6 +17,7 @@ from greenroom.api.published.shapes import attributes_shape, user_shape
 from greenroom.api.session.published import kasms_of_users
 from greenroom.api.session.streams import Streams
 from greenroom.core.errors import Invalid, NotFound, Refused
+from greenroom.core.log_codes import LogCode
 from greenroom.db.access import users
 from greenroom.db.access.attributes import get_attributes
 from greenroom.db.access.credentials import insert_login_link
@@ -56,7 +57,7 @@ async def create_user(
     body = validated(UserCreate, call.part("target_user").given(*FIELDS))
     fields = body.model_dump(exclude={"password", "groups"})
     user = await create(db, passwords, call.caller, fields, password=body.password)
-    audit(logs, call.caller, "created", "user", user.username, after=visible(user))
+    audit(logs, call.caller, LogCode.USER_CREATED, user.username, after=visible(user))
     return {"user": user_shape(user)}
 
 
@@ -88,7 +89,7 @@ async def update_user(
     password = changes.pop("password", None)
     before, after = await change_user(db, passwords, call.caller, target.id("user_id"), changes, password=password)
     new = visible(after) | ({"password": "new"} if password else {})
-    audit(logs, call.caller, "changed", "user", after.username, before=visible(before), after=new)
+    audit(logs, call.caller, LogCode.USER_CHANGED, after.username, before=visible(before), after=new)
     return {"user": user_shape(after)}
 
 
@@ -99,7 +100,7 @@ async def delete_user(
     """Delete a user; refused while they have sessions, unless `force`."""
     user_id = call.part("target_user").id("user_id")
     user = await remove(db, call.caller, user_id, force=call.flag("force"))
-    audit(logs, call.caller, "deleted", "user", user.username, before=visible(user))
+    audit(logs, call.caller, LogCode.USER_DELETED, user.username, before=visible(user))
     return {}
 
 
@@ -109,7 +110,7 @@ async def logout_user(db: Db, logs: Logs, call: Annotated[Call, requires_key("us
     user = await _target(db, call)
     call.caller.require_not_above(user.permissions)
     await log_out(db, user.user_id)
-    audit(logs, call.caller, "changed", "user", user.username, after={"log-ins": "ended"})
+    audit(logs, call.caller, LogCode.USER_CHANGED, user.username, after={"log-ins": "ended"})
     return {}
 
 
@@ -125,8 +126,7 @@ async def get_login(
     token = new_secret()
     await insert_login_link(db, hashed(token), user.user_id, lifetime_s=LINK_LIFETIME_S)
     logs.write(
-        "INFO",
-        "login-link-created",
+        LogCode.LOGIN_LINK_CREATED,
         f"{call.caller.name} got a link that logs {user.username} in once",
         user_id=user.user_id,
         username=user.username,
@@ -157,8 +157,7 @@ async def update_user_attributes(
     audit(
         logs,
         call.caller,
-        "changed",
-        "user",
+        LogCode.USER_CHANGED,
         user.username,
         before=visible_attributes(before),
         after=visible_attributes(after),

@@ -27,6 +27,7 @@ from greenroom.api.security import Caller, requires
 from greenroom.core.access.group_settings import SETTINGS, Resolved, resolve
 from greenroom.core.access.permissions import USER
 from greenroom.core.listing import order_of, words_of
+from greenroom.core.log_codes import LogCode
 from greenroom.core.masking import shown
 from greenroom.db.access import attributes, credentials, users
 from greenroom.db.access.attributes import Attributes
@@ -68,7 +69,7 @@ async def create_user(
     fields = body.model_dump(exclude={"password", "groups"})
     groups = [str(group) for group in body.groups]
     user = await accounts.create_user(db, passwords, caller, fields, password=body.password, group_ids=groups)
-    audit(logs, caller, "created", "user", user.username, after=accounts.visible(user))
+    audit(logs, caller, LogCode.USER_CREATED, user.username, after=accounts.visible(user))
     return UserView.model_validate(user)
 
 
@@ -92,7 +93,7 @@ async def update_user(
     password: SecretStr | None = changes.pop("password", None)
     before, after = await accounts.change_user(db, passwords, caller, str(user_id), changes, password=password)
     new = accounts.visible(after) | ({"password": "new"} if password else {})
-    audit(logs, caller, "changed", "user", after.username, before=accounts.visible(before), after=new)
+    audit(logs, caller, LogCode.USER_CHANGED, after.username, before=accounts.visible(before), after=new)
     return UserView.model_validate(after)
 
 
@@ -124,7 +125,7 @@ async def delete_user(
 ) -> None:
     """Delete a user; 409 while they have sessions, unless `force`. API keys they made are disabled."""
     user = await accounts.delete_user(db, caller, str(user_id), force=force)
-    audit(logs, caller, "deleted", "user", user.username, before=accounts.visible(user))
+    audit(logs, caller, LogCode.USER_DELETED, user.username, before=accounts.visible(user))
 
 
 @router.get("/users/{user_id}/logins", dependencies=[requires("users_view")])
@@ -141,7 +142,7 @@ async def log_user_out(user_id: UUID, db: Db, logs: Logs, caller: Annotated[Call
     user = await users.get_user(db, str(user_id))
     caller.require_not_above(user.permissions)
     await accounts.log_out(db, user.user_id)
-    audit(logs, caller, "changed", "user", user.username, after={"log-ins": "ended"})
+    audit(logs, caller, LogCode.USER_CHANGED, user.username, after={"log-ins": "ended"})
 
 
 @router.delete("/users/{user_id}/logins/{login_id}", status_code=204)
@@ -152,7 +153,7 @@ async def end_user_login(
     user = await users.get_user(db, str(user_id))
     caller.require_not_above(user.permissions)
     ended = await accounts.end_login(db, user.user_id, str(login_id))
-    audit(logs, caller, "changed", "user", user.username, after={"log-in": f"from {ended.client_ip} ended"})
+    audit(logs, caller, LogCode.USER_CHANGED, user.username, after={"log-in": f"from {ended.client_ip} ended"})
 
 
 attribute_router = APIRouter(tags=["attributes"])
@@ -217,8 +218,7 @@ def _logged(logs: LogWriter, caller: Caller, change: tuple[users.User, Attribute
     audit(
         logs,
         caller,
-        "changed",
-        "user",
+        LogCode.USER_CHANGED,
         user.username,
         before=visible_attributes(before),
         after=visible_attributes(after),

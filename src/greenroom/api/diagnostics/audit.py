@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import time
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from fastapi import Request
 from fastapi.encoders import jsonable_encoder
@@ -16,39 +16,46 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from greenroom.api.security import Caller, client_address
 from greenroom.core.access.group_settings import shown
+from greenroom.core.log_codes import LogCode
 from greenroom.core.masking import difference, masked
 from greenroom.core.security_events import Repeats, source_of
 from greenroom.db.diagnostics.logs import LogWriter
 
-Verb = Literal["created", "changed", "deleted"]
-
 REPEAT_S: Final = 60.0
 """The same refusal of the same caller is written once in this time, further ones as their number."""
+
+_NOUNS: Final = {
+    "agent": "Agent",
+    "agent-credential": "Agent credential",
+    "api-key": "API key",
+    "manager": "Manager",
+}
+"""Things whose names are not written in lower case."""
 
 
 def audit(
     logs: LogWriter,
     caller: Caller,
-    verb: Verb,
-    noun: str,
+    code: LogCode,
     name: str,
     *,
     before: dict[str, Any] | None = None,
     after: dict[str, Any] | None = None,
     zone_name: str | None = None,
 ) -> None:
-    """Write the row `<noun>-<verb>`, in lower case: "admin@greenroom.local changed zone eu: proxy_port 443 → 8443".
+    """Write the row of a change: "admin@greenroom.local changed zone eu: proxy_port 443 → 8443".
 
     Args:
         logs: where to.
         caller: who did it.
-        verb: what the caller did.
-        noun: kind of thing, e.g. `zone`.
+        code: `<thing>-created`, `-changed` or `-deleted`.
         name: of the thing, as people know it.
         before: the old values (or the whole of what was deleted).
         after: the new values; of a change only what differs is written. Secrets are named, never shown.
         zone_name: the zone it is or belongs to, where it has one.
     """
+    slug, _, verb = code.rpartition("-")
+    noun = _NOUNS.get(slug) or slug.replace("-", " ")
     old: dict[str, Any] = jsonable_encoder(before or {})
     new: dict[str, Any] = jsonable_encoder(after or {})
     what = ""
@@ -60,8 +67,7 @@ def audit(
     else:
         old, new = masked("", old), masked("", new)
     logs.write(
-        "INFO",
-        f"{noun.lower().replace(' ', '-')}-{verb}",
+        code,
         f"{caller.name} {verb} {noun} {name}{what}",
         user_id=caller.user_id,
         username=caller.username,
@@ -98,7 +104,7 @@ class AuditBeforeAnswer:
 class _Kind:
     """What counts as the same refusal: the code of its row, what was refused, and who asked."""
 
-    code: str
+    code: LogCode
     what: str
     requester: str
     user_id: str | None = None
@@ -125,53 +131,52 @@ class Refusals:
             details: dict[str, Any] = {"count": again.count} | ({"names": again.names} if again.names else {})
             if kind is None:
                 message = f"{again.count} refusals of too many kinds to tell apart, the last: {again.latest}"
-                self._logs.write("WARNING", "permission-denied", message, details=details)
+                self._logs.write(LogCode.PERMISSION_DENIED, message, details=details)
             else:
                 message = f"{again.latest} ({times} since the row before)"
-                self._logs.write(
-                    "WARNING", kind.code, message, user_id=kind.user_id, username=kind.username, details=details
-                )
+                self._logs.write(kind.code, message, user_id=kind.user_id, username=kind.username, details=details)
 
     def forbidden(self, request: Request, reason: str) -> None:
         """The caller asked for a change that they may not make."""
         caller: Caller = request.state.caller
         path = request.scope["route"].path  # the template: ids would make every attempt another one
         message = f"{caller.name} from {client_address(request)} may not {request.method} {request.url.path}: {reason}"
-        kind = _Kind("permission-denied", f"{request.method} {path}", caller.name, caller.user_id, caller.username)
-        self._write(kind, message)
+        what = f"{request.method} {path}"
+        self._write(_Kind(LogCode.PERMISSION_DENIED, what, caller.name, caller.user_id, caller.username), message)
 
     def wrong_key(self, request: Request, key_id: str) -> None:
         """An API key that exists was shown with another secret, or after its end."""
         client_ip = client_address(request)
         message = f"The API key {key_id} was refused to {client_ip}: wrong secret, disabled or expired"
-        self._write(_Kind("api-key-refused", key_id, client_ip), message)
+        self._write(_Kind(LogCode.API_KEY_REFUSED, key_id, client_ip), message)
 
     def login_failed(self, request: Request, username: str) -> None:
         """A wrong name or password was given."""
         client_ip = client_address(request)
         message = f"A log-in as {username} from {client_ip} failed"
-        self._write(_Kind("login-failed", "password", source_of(client_ip)), message, username)
+        self._write(_Kind(LogCode.LOGIN_FAILED, "password", source_of(client_ip)), message, username)
 
     def wrong_link(self, request: Request) -> None:
         """A link that logs nobody in (any more) was used."""
         client_ip = client_address(request)
-        self._write(_Kind("login-failed", "link", source_of(client_ip)), f"A log-in by link from {client_ip} failed")
+        message = f"A log-in by link from {client_ip} failed"
+        self._write(_Kind(LogCode.LOGIN_FAILED, "link", source_of(client_ip)), message)
 
     def throttled(self, request: Request, what: str) -> None:
         """Somebody goes on guessing after too many wrong passwords, links or keys; `what` they try."""
         client_ip = client_address(request)
         message = f"Too many failed attempts: {what} from {client_ip}"
-        self._write(_Kind("login-throttled", "throttled", source_of(client_ip)), message, what)
+        self._write(_Kind(LogCode.LOGIN_THROTTLED, "throttled", source_of(client_ip)), message, what)
 
     def wrong_address(self, request: Request, session_id: str) -> None:
         """A connect address opens nothing (any more)."""
         client_ip = client_address(request)
         message = f"A connect address was refused to {client_ip}, for session {session_id}"
-        self._write(_Kind("stream-refused", "connect address", client_ip), message)
+        self._write(_Kind(LogCode.STREAM_REFUSED, "connect address", client_ip), message)
 
     def _write(self, kind: _Kind, message: str, name: str = "") -> None:
         if self._repeats.is_first(kind, time.monotonic(), message, name):
-            self._logs.write("WARNING", kind.code, message, user_id=kind.user_id, username=kind.username)
+            self._logs.write(kind.code, message, user_id=kind.user_id, username=kind.username)
 
 
 def _short(value: object) -> str:

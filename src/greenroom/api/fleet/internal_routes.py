@@ -18,6 +18,7 @@ from greenroom.api.diagnostics.metrics import ApiMetrics
 from greenroom.api.security import public_route
 from greenroom.api.session.streams import opens
 from greenroom.core.errors import Forbidden, Invalid, Unauthenticated
+from greenroom.core.log_codes import LogCode
 from greenroom.core.session.streams import StreamFacts, refusal_by_api
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
@@ -53,8 +54,7 @@ async def may_view(request: Request, db: Db, secrets: SecretsDep, logs: Logs, me
     if reason is None:
         return _encoded(_allowed(question, session))
     logs.write(
-        "WARNING",
-        "stream-refused",
+        LogCode.STREAM_REFUSED,
         f"A viewer was refused: {reason}",
         zone_name=session.zone_name,
         session_id=session.session_id,
@@ -84,9 +84,7 @@ async def report_manager_requests(request: Request, db: Db, secrets: SecretsDep,
         ],
     )
     if report.dropped:
-        logs.write(
-            "WARNING", "manager-requests-dropped", f"The gateway could not report {report.dropped} refused requests."
-        )
+        logs.write(LogCode.MANAGER_REQUESTS_DROPPED, f"The gateway could not report {report.dropped} refused requests.")
     return Response(status_code=204)
 
 

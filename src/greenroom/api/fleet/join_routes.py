@@ -28,6 +28,7 @@ from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, client_address, public_route, requires
 from greenroom.core.errors import GreenroomError, IdentityConflict, Invalid, NotFound, Unauthenticated
 from greenroom.core.fleet.enrolment import JoinAttemptLimiter, refusal_of_agents_token
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import agents, enrolment, zones
@@ -81,7 +82,7 @@ async def create_join_token(
     )
     row = await _token(db, join_token_id)
     purpose = f"for Agent {again['hostname']}" if again else f"for role {body.role} in zone {row['zone_name']}"
-    audit(logs, caller, "created", "join token", purpose, after=_shown(row), zone_name=row["zone_name"])
+    audit(logs, caller, LogCode.JOIN_TOKEN_CREATED, purpose, after=_shown(row), zone_name=row["zone_name"])
     return JoinToken.model_validate(row | {"token": token, "uses": body.uses, "join_command": command})
 
 
@@ -99,7 +100,7 @@ async def revoke_join_token(
     row = await _token(db, str(join_token_id))
     await enrolment.revoke_join_token(db, str(join_token_id))
     purpose = f"for role {row['role']} in zone {row['zone_name']}"
-    audit(logs, caller, "deleted", "join token", purpose, before=_shown(row), zone_name=row["zone_name"])
+    audit(logs, caller, LogCode.JOIN_TOKEN_DELETED, purpose, before=_shown(row), zone_name=row["zone_name"])
 
 
 def join_command(config: ApiConfig, role: str, token: str, agent_id: str | None) -> str:
@@ -163,8 +164,7 @@ class JoinAttempt:
         if not self._limiter.is_written(self._address, time.monotonic()):
             return error
         self._logs.write(
-            "WARNING",
-            "join-refused",
+            LogCode.JOIN_REFUSED,
             f"A newcomer ({role}) on host {hostname or 'unknown'} at {self._address} was refused: {error.message}",
             zone_name=zone_name,
             details={"role": role, "hostname": hostname, "address": self._address},

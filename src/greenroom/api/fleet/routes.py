@@ -26,6 +26,7 @@ from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import NotFound
 from greenroom.core.events import Event, Topic
+from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.shortfalls import emptied
 from greenroom.db.database import Database
 from greenroom.db.fleet import agents, enrolment, managers, zones
@@ -69,7 +70,7 @@ async def update_agent(
     await agents.update_agent(db, before["agent_id"], **changes)
     after = await _agent(db, before["agent_id"])
     old, new = ({name: row[name] for name in _SHOWN} for row in (before, after))
-    audit(logs, caller, "changed", "Agent", after["hostname"], before=old, after=new, zone_name=after["zone_name"])
+    audit(logs, caller, LogCode.AGENT_CHANGED, after["hostname"], before=old, after=new, zone_name=after["zone_name"])
     return AgentView.model_validate(after)
 
 
@@ -80,7 +81,7 @@ async def revoke_credential(
     """Make an Agent's credential worthless: it is refused from its next message on, until it joins again."""
     agent = await _agent(db, agent_id)
     await agents.revoke_credential(db, agent["agent_id"])
-    audit(logs, caller, "deleted", "Agent credential", f"of {agent['hostname']}", zone_name=agent["zone_name"])
+    audit(logs, caller, LogCode.AGENT_CREDENTIAL_DELETED, f"of {agent['hostname']}", zone_name=agent["zone_name"])
 
 
 @agent_router.delete("/agents/{agent_id}", status_code=204)
@@ -95,7 +96,7 @@ async def delete_agent(
     agent = await _agent(db, agent_id)
     await agents.delete_agent(db, agent["agent_id"], force=force)
     zone = agent["zone_name"]
-    audit(logs, caller, "deleted", "Agent", agent["hostname"], before={"zone_name": zone}, zone_name=zone)
+    audit(logs, caller, LogCode.AGENT_DELETED, agent["hostname"], before={"zone_name": zone}, zone_name=zone)
 
 
 async def _agent(db: Database, name: str) -> dict[str, Any]:
@@ -140,7 +141,7 @@ async def update_manager(
     after = await _manager(db, before["manager_id"])
     old, new = {"enabled": before["enabled"]}, {"enabled": change.enabled}
     zone = after["zone_name"]
-    audit(logs, caller, "changed", "Manager", change.instance_id, before=old, after=new, zone_name=zone)
+    audit(logs, caller, LogCode.MANAGER_CHANGED, change.instance_id, before=old, after=new, zone_name=zone)
     return ManagerChanged.model_validate(after | {"warning": change.warning})
 
 
@@ -157,7 +158,7 @@ async def delete_manager(
     await managers.delete_manager(db, manager["manager_id"], force=force)
     await db.notify(Event(Topic.MANAGERS))
     zone = manager["zone_name"]
-    audit(logs, caller, "deleted", "Manager", manager["instance_id"], before={"zone_name": zone}, zone_name=zone)
+    audit(logs, caller, LogCode.MANAGER_DELETED, manager["instance_id"], before={"zone_name": zone}, zone_name=zone)
 
 
 async def _manager(db: Database, name: str) -> dict[str, Any]:
@@ -189,7 +190,7 @@ async def create_zone(
         zone_id = await zones.insert_zone(connection, body.model_dump())
     zone = await zones.get_zone(db, zone_id)
     name = zone["zone_name"]
-    audit(logs, caller, "created", "zone", name, after=_settable(zone), zone_name=name)
+    audit(logs, caller, LogCode.ZONE_CREATED, name, after=_settable(zone), zone_name=name)
     return ZoneView.model_validate(zone)
 
 
@@ -210,7 +211,7 @@ async def update_zone(
     after = await zones.get_zone(db, str(zone_id))
     await db.notify(Event.zone(after["zone_key"]))
     old, new, name = _settable(before), _settable(after), after["zone_name"]
-    audit(logs, caller, "changed", "zone", name, before=old, after=new, zone_name=name)
+    audit(logs, caller, LogCode.ZONE_CHANGED, name, before=old, after=new, zone_name=name)
     pools = await configs.staged_in_zone(db, str(zone_id))
     return ZoneChanged.model_validate(after | {"warning": emptied(zone_facts(after), pools)})
 
@@ -222,7 +223,7 @@ async def delete_zone(zone_id: UUID, db: Db, logs: Logs, caller: Annotated[Calle
     async with db.transaction() as connection:
         await zones.delete_zone(connection, zone)
     name = zone["zone_name"]
-    audit(logs, caller, "deleted", "zone", name, before=_settable(zone), zone_name=name)
+    audit(logs, caller, LogCode.ZONE_DELETED, name, before=_settable(zone), zone_name=name)
 
 
 def _settable(zone: DictRow) -> dict[str, Any]:
@@ -255,7 +256,7 @@ async def delete_gateway(
     gateway = await _gateway(db, gateway_id)
     await enrolment.delete_gateway(db, str(gateway_id))
     zone = gateway["zone_name"]
-    audit(logs, caller, "deleted", "gateway", gateway["hostname"], before={"zone_name": zone}, zone_name=zone)
+    audit(logs, caller, LogCode.GATEWAY_DELETED, gateway["hostname"], before={"zone_name": zone}, zone_name=zone)
 
 
 async def _gateway(db: Database, gateway_id: UUID) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from greenroom.api.installation.settings_cache import Snapshot
 from greenroom.api.pool.service import title
 from greenroom.core.errors import Unavailable
 from greenroom.core.events import Event
+from greenroom.core.log_codes import LogCode
 from greenroom.db.access.credentials import prune_logins
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -66,9 +67,9 @@ async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
             continue
         await db.notify(Event.staging(staging_config_id))
         logs.write(
-            "ERROR",
-            "staging-shortfall",
+            LogCode.STAGING_SHORTFALL,
             f"{title(config)}: {shortfall.reason}",
+            level="ERROR",
             zone_name=config.zone_name,
             staging_config_id=staging_config_id,
             details={"code": shortfall.code},

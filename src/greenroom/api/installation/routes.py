@@ -14,6 +14,7 @@ from greenroom.api.deps import Db, Logs, SettingsSnapshot
 from greenroom.api.diagnostics.audit import audit
 from greenroom.api.security import Caller, public_route, requires
 from greenroom.core.installation import INSTALLATION_SETTINGS, Installation, validated_installation
+from greenroom.core.log_codes import LogCode
 from greenroom.db.installation import change_installation_settings
 
 router = APIRouter(tags=["settings"])
@@ -47,7 +48,7 @@ async def update_settings(
     await snapshot.reload()
     old = {name: getattr(before, name) for name in changes}
     new = {name: getattr(snapshot.installation, name) for name in changes}
-    audit(logs, caller, "changed", "setting", "of the installation", before=old, after=new)
+    audit(logs, caller, LogCode.SETTING_CHANGED, "of the installation", before=old, after=new)
     return _views(snapshot.installation)
 
 

@@ -16,6 +16,7 @@ from greenroom.api.launch.plan import Launch, PlacedSession
 from greenroom.core.errors import NoResources, Refused
 from greenroom.core.launch.forecast import not_now
 from greenroom.core.launch.plan import Attempt, Miss, TraceStep, no_resources_reason
+from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
 
 WINDOW_S: Final = 60.0
@@ -72,8 +73,7 @@ class Shortages:
         self._open[key] = _Window(title)
         self._later(self._window_s, lambda: self._end(key))
         self._logs.write(
-            "WARNING",
-            "launch-failed",
+            LogCode.LAUNCH_FAILED,
             message,
             user_id=user_id,
             username=username,
@@ -87,8 +87,7 @@ class Shortages:
         self._open[key] = _Window(window.title)
         self._later(self._window_s, lambda: self._end(key))
         self._logs.write(
-            "WARNING",
-            "launch-failed",
+            LogCode.LAUNCH_FAILED,
             f"{window.count} more launches of {window.title} were refused within {self._window_s:.0f} s for the same"
             f" reasons; each is in the ledger of launches. The last one: {window.last}",
             details={"count": window.count},
@@ -137,8 +136,7 @@ class LaunchLog:
         """A session was assigned or created; what was passed over before has a row each, so no cold start is silent."""
         self._passed_over(launch, passed, got.session_id)
         self._logs.write(
-            "INFO",
-            "session-launched",
+            LogCode.SESSION_LAUNCHED,
             f"{launch.username} launched {launch.image.friendly_name}: {got.reason}",
             zone_name=attempt.zone.zone_name,
             session_id=got.session_id,
@@ -149,8 +147,7 @@ class LaunchLog:
 
         for gone in got.yielding:
             self._logs.write(
-                "INFO",
-                "staged-session-ended",
+                LogCode.STAGED_SESSION_ENDED,
                 f"A staged session ends before it was usable: its room was given to {launch.username}, who launched"
                 f" {launch.image.friendly_name} on demand; people go first.",
                 zone_name=attempt.zone.zone_name,
@@ -184,8 +181,7 @@ class LaunchLog:
         if not self._repeats.is_new(launch.request.user_id, launch.image.image_id, error.code):
             return
         self._logs.write(
-            "WARNING",
-            "launch-refused",
+            LogCode.LAUNCH_REFUSED,
             f"{launch.username} could not launch {launch.image.friendly_name}: {error.message}",
             user_id=launch.request.user_id,
             username=launch.username,
@@ -204,8 +200,7 @@ class LaunchLog:
 
     def _miss(self, launch: Launch, zone_name: str, staging_config_id: str, miss: Miss, session_id: str | None) -> None:
         self._logs.write(
-            "WARNING",
-            "staging-violation" if miss.setting else "staging-miss",
+            LogCode.STAGING_VIOLATION if miss.setting else LogCode.STAGING_MISS,
             f"{launch.username} gets no staged {launch.image.friendly_name} from zone {zone_name}: {miss.reason}",
             zone_name=zone_name,
             session_id=session_id,

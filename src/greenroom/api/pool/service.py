@@ -31,6 +31,7 @@ from greenroom.core.events import Event
 from greenroom.core.launch.compatibility import Violation, differing, violations
 from greenroom.core.launch.forecast import first_serving, simulate_launch
 from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, plan_launch, pool_miss
+from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.model import config_title
 from greenroom.core.pool.shortfalls import barrier
 from greenroom.core.workspace.spec_builder import ImageFacts, config_hash_of
@@ -51,7 +52,6 @@ from greenroom.db.pool.history import History, MissReason
 from greenroom.db.session import sessions
 from greenroom.db.workspace import images
 
-_NOUN: Final = "staging config"
 HAND_OVER_FAILED: Final = "A session was assigned and set aside: its hand-over failed."
 """For those who may not see sessions."""
 
@@ -153,7 +153,7 @@ async def create(db: Database, logs: LogWriter, caller: Caller, body: StagingCre
     async with db.transaction() as connection:
         staging_config_id = await db_configs.insert_config(connection, zone_id, image_id, fields)
     saved = await _announced(db, staging_config_id)
-    audit(logs, caller, "created", _NOUN, title(saved), after=values_of(ConfigFields, saved))
+    audit(logs, caller, LogCode.STAGING_CONFIG_CREATED, title(saved), after=values_of(ConfigFields, saved))
     return await _with_warning(db, saved)
 
 
@@ -170,7 +170,7 @@ async def update(
         old = values_of(ConfigFields, before)
         await db_configs.update_config(connection, staging_config_id, ConfigFields(**old | sent))
     after = await _announced(db, staging_config_id)
-    audit(logs, caller, "changed", _NOUN, title(after), before=old, after=values_of(ConfigFields, after))
+    audit(logs, caller, LogCode.STAGING_CONFIG_CHANGED, title(after), before=old, after=values_of(ConfigFields, after))
     return await _with_warning(db, after)
 
 
@@ -182,7 +182,7 @@ async def delete(db: Database, logs: LogWriter, caller: Caller, staging_config_i
         await db_configs.mark_deleted(connection, staging_config_id)
         agents = await sessions.delete_pool(connection, staging_config_id, "Its staging config was deleted.")
     await db.notify(*_events(config), *(Event.agent(agent_id) for agent_id in agents))
-    audit(logs, caller, "deleted", _NOUN, title(config), before=values_of(ConfigFields, config))
+    audit(logs, caller, LogCode.STAGING_CONFIG_DELETED, title(config), before=values_of(ConfigFields, config))
 
 
 async def recycle(db: Database, logs: LogWriter, caller: Caller, staging_config_id: str) -> StagingConfigView:
@@ -192,7 +192,7 @@ async def recycle(db: Database, logs: LogWriter, caller: Caller, staging_config_
         await db_configs.recycle_config(connection, staging_config_id)
     config = await _announced(db, staging_config_id)
     before, after = {"sessions": ""}, {"sessions": "recycled"}
-    audit(logs, caller, "changed", _NOUN, title(config), before=before, after=after)
+    audit(logs, caller, LogCode.STAGING_CONFIG_CHANGED, title(config), before=before, after=after)
     return (await shown(db, [config]))[0]
 
 

@@ -19,6 +19,7 @@ from greenroom.api.session.schemas import CommandCreate
 from greenroom.api.session.service import is_own, settings_of
 from greenroom.core.errors import Forbidden, NoScreenshot, TooManyRequests, Unavailable, WrongState
 from greenroom.core.events import Event
+from greenroom.core.log_codes import LogCode
 from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
@@ -86,8 +87,7 @@ async def order_command(db: Database, logs: LogWriter, caller: Caller, session: 
         raise _refusal(await views.get_session(db, session_id))
     account = f" as {command.user}" if command.user else ""
     logs.write(
-        "INFO",
-        "session-command",
+        LogCode.SESSION_COMMAND,
         f"{caller.name} runs {command.command[0]}{account} in session {session_id}",
         zone_name=session["zone_name"],
         session_id=session_id,
@@ -243,8 +243,7 @@ class Screenshots:
         if len(self._looked) < MAX_LOOKERS:
             self._looked[who] = now_s
         self._logs.write(
-            "INFO",
-            "session-screenshot",
+            LogCode.SESSION_SCREENSHOT,
             f"{caller.name} takes screenshots of session {session['session_id']} of {session['username']}",
             zone_name=session["zone_name"],
             session_id=str(session["session_id"]),

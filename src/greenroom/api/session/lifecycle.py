@@ -20,6 +20,7 @@ from greenroom.api.session.service import is_own, require_setting, settings_of
 from greenroom.core.access.group_settings import Resolved
 from greenroom.core.errors import WrongState
 from greenroom.core.events import session_events
+from greenroom.core.log_codes import LogCode
 from greenroom.core.session.expiry import Clocks, Expiry, SessionLifetime, clocks_of, next_expiry, stored_clocks
 from greenroom.core.session.states import TRANSITIONS, LifecycleCommand, SessionStatus, possible, refusal, sources_of
 from greenroom.db.database import Database
@@ -42,10 +43,10 @@ _PERMISSION: Final[dict[Action, str]] = {
     "delete": "sessions_delete",
     "force_delete": "sessions_delete",
 }
-_CODES: Final[dict[LifecycleCommand, str]] = {
-    "stop": "session-stop-requested",
-    "pause": "session-pause-requested",
-    "resume": "session-resume-requested",
+_CODES: Final[dict[LifecycleCommand, LogCode]] = {
+    "stop": LogCode.SESSION_STOP_REQUESTED,
+    "pause": LogCode.SESSION_PAUSE_REQUESTED,
+    "resume": LogCode.SESSION_RESUME_REQUESTED,
 }
 _DELETABLE: Final = sources_of(SessionStatus.DELETING)
 
@@ -124,7 +125,6 @@ async def order(
         return await _overtaken(db, session_id, command)
     await db.notify(*session_events(session_id, agent_id=row["agent_id"], zone_key=session["zone_key"]))
     logs.write(
-        "INFO",
         _CODES[command],
         f"The session {session_id} of {session['username']} is to {command}: {caller.name} asked for it.",
         zone_name=session["zone_name"],
@@ -203,8 +203,7 @@ async def end_by_force(db: Database, logs: LogWriter, session: DictRow, reason: 
         *session_events(session_id, agent_id=row["agent_id"], staging_config_id=config_id, zone_key=zone_key)
     )
     logs.write(
-        "WARNING",
-        "session-force-deleted",
+        LogCode.SESSION_FORCE_DELETED,
         f"The session {session_id} was ended by force while it was {session['status']}: {reason}; its container is"
         " removed when its Agent next reports it.",
         zone_name=session["zone_name"],

@@ -10,6 +10,7 @@ from greenroom.api.security import Caller
 from greenroom.core.access.group_settings import Resolved, resolve
 from greenroom.core.errors import Forbidden, NotFound
 from greenroom.core.events import session_events
+from greenroom.core.log_codes import LogCode
 from greenroom.core.session.progress import Progress, progress
 from greenroom.core.session.states import RESTING, SessionStatus
 from greenroom.db.access.groups import memberships_of
@@ -79,8 +80,7 @@ async def destroy(db: Database, logs: LogWriter, session: DictRow, reason: str) 
     )
     if row["changed"]:
         logs.write(
-            "INFO",
-            "session-delete-requested",
+            LogCode.SESSION_DELETE_REQUESTED,
             f"The session {row['session_id']} ends: {reason}",
             zone_name=session["zone_name"],
             session_id=str(row["session_id"]),
@@ -98,8 +98,7 @@ async def destroy_quarantined(db: Database, logs: LogWriter, session: DictRow, r
             return  # it is on its way out already
     await db.notify(*session_events(session_id, agent_id=session["agent_id"], zone_key=session["zone_key"]))
     logs.write(
-        "INFO",
-        "session-delete-requested",
+        LogCode.SESSION_DELETE_REQUESTED,
         f"The session {session_id}, which was set aside, ends: {reason}",
         zone_name=session["zone_name"],
         session_id=session_id,

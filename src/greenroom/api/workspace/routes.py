@@ -26,6 +26,7 @@ from greenroom.api.workspace.schemas import (
 from greenroom.core.errors import Invalid, Refused
 from greenroom.core.events import Event, Topic
 from greenroom.core.launch.compatibility import unused_profile
+from greenroom.core.log_codes import LogCode
 from greenroom.core.masking import sealed, shown
 from greenroom.core.pool.rotation import rollover
 from greenroom.core.web_filter.policy import decision, require_disjoint
@@ -75,7 +76,7 @@ async def create_image(
         image_id = await images.insert_image(connection, _columns(fields, secrets), groups)
     image = await images.get_image(db, image_id)
     await db.notify(Event(Topic.IMAGES))
-    audit(logs, caller, "created", "workspace", image["friendly_name"], after=_visible(image))
+    audit(logs, caller, LogCode.WORKSPACE_CREATED, image["friendly_name"], after=_visible(image))
     return await _view(db, as_seen(image, secrets, caller))
 
 
@@ -121,7 +122,7 @@ async def update_image(
     if "docker_token" in changes:
         old["docker_token"] = "old" if stored["docker_token_encrypted"] else None
         new["docker_token"] = "new" if fields["docker_token_encrypted"] else None
-    audit(logs, caller, "changed", "workspace", after["friendly_name"], before=old, after=new)
+    audit(logs, caller, LogCode.WORKSPACE_CHANGED, after["friendly_name"], before=old, after=new)
     return await _view(db, as_seen(after, secrets, caller))
 
 
@@ -137,7 +138,7 @@ async def delete_image(
     async with db.transaction() as connection:
         await images.delete_image(connection, str(image_id))
     await db.notify(Event(Topic.IMAGES))
-    audit(logs, caller, "deleted", "workspace", image["friendly_name"], before=_visible(image))
+    audit(logs, caller, LogCode.WORKSPACE_DELETED, image["friendly_name"], before=_visible(image))
 
 
 async def _view(db: Database, image: DictRow) -> ImageView:
@@ -196,7 +197,7 @@ async def create_filter_policy(
     async with db.transaction() as connection:
         policy_id = await filter_policies.insert_filter_policy(connection, body.model_dump())
     policy = await filter_policies.get_filter_policy(db, policy_id)
-    audit(logs, caller, "created", "web filter policy", policy["name"], after=_settable(policy))
+    audit(logs, caller, LogCode.WEB_FILTER_POLICY_CREATED, policy["name"], after=_settable(policy))
     return FilterPolicyView.model_validate(policy)
 
 
@@ -232,8 +233,7 @@ async def update_filter_policy(
     audit(
         logs,
         caller,
-        "changed",
-        "web filter policy",
+        LogCode.WEB_FILTER_POLICY_CHANGED,
         after["name"],
         before=_settable(before),
         after=_settable(after),
@@ -249,7 +249,7 @@ async def delete_filter_policy(
     policy = await filter_policies.get_filter_policy(db, str(filter_policy_id))
     async with db.transaction() as connection:
         await filter_policies.delete_filter_policy(connection, str(filter_policy_id))
-    audit(logs, caller, "deleted", "web filter policy", policy["name"], before=_settable(policy))
+    audit(logs, caller, LogCode.WEB_FILTER_POLICY_DELETED, policy["name"], before=_settable(policy))
 
 
 def _settable(policy: DictRow) -> dict[str, Any]:

@@ -5,21 +5,18 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import structlog
 from psycopg.types.json import Jsonb
 
 from greenroom.core.events import Event, Topic
-from greenroom.core.security_events import is_security_event
+from greenroom.core.log_codes import LEVELS, Level, LogCode, LogDetails, is_security_event
 from greenroom.core.wording import one_line
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows, storable
 
 log = structlog.get_logger(__name__)
-
-Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
-LEVELS: Final[tuple[Level, ...]] = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 MAX_QUEUED: Final = 10_000
 FLUSH_S: Final = 0.2
@@ -57,7 +54,7 @@ class LogRow:
     username: str | None = None
     staging_config_id: str | None = None
     setting: str | None = None
-    details: dict[str, Any] = field(default_factory=dict[str, Any])
+    details: LogDetails = field(default_factory=LogDetails)
     time: datetime = field(default_factory=lambda: datetime.now(UTC))
 
 
@@ -79,12 +76,23 @@ class LogWriter:
         """Rows that were lost since the start."""
         return self._rows.dropped
 
-    def write(self, level: Level, code: str, message: str, *, pressing: bool = False, **fields: Any) -> None:
-        """Queue one row and print it as a log line; fields are those of `LogRow`. See `pressing`."""
+    def write(
+        self, code: LogCode, message: str, *, level: Level | None = None, pressing: bool = False, **fields: Any
+    ) -> None:
+        """Queue one row and print it as a log line; other fields are those of `LogRow`.
+
+        Args:
+            code: what happened; says the level.
+            message: the sentence.
+            level: in place of the code's.
+            pressing: see there.
+            fields: more of `LogRow`.
+        """
+        level = level or code.level
         self.pressing |= pressing
         message = one_line(message)
-        getattr(log, level.lower())(message, code=code, **{k: v for k, v in fields.items() if v is not None})
-        self.add(LogRow(level=level, component=self._component, code=code, message=message, **fields))
+        getattr(log, level.lower())(message, code=str(code), **{k: v for k, v in fields.items() if v is not None})
+        self.add(LogRow(level=level, component=self._component, code=str(code), message=message, **fields))
 
     def add(self, row: LogRow) -> None:
         """Queue one row; the newest is dropped and counted when the queue is full."""
@@ -109,7 +117,7 @@ class LogWriter:
         await self._db.notify(Event(Topic.LOGS))
         if number := self._rows.newly_dropped():
             lost = f"{number} log rows of this {self._component} were lost"
-            self.write("WARNING", "log-rows-dropped", f"{lost}: too many waited, or they had no storable form.")
+            self.write(LogCode.LOG_ROWS_DROPPED, f"{lost}: too many waited, or they had no storable form.")
 
 
 def _params(row: LogRow) -> dict[str, Any]:

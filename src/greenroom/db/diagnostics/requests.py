@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.batches import WaitingRows
 from greenroom.db.diagnostics.logs import LogWriter
@@ -99,7 +100,7 @@ class RequestLog:
         async with self._writing:
             if await self._rows.write() and (number := self._rows.newly_dropped()):
                 sentence = f"{number} requests of Agents at {self._manager} are missing in Diagnostics."
-                self._logs.write("WARNING", "manager-requests-dropped", sentence)
+                self._logs.write(LogCode.MANAGER_REQUESTS_DROPPED, sentence)
 
 
 def _params(row: RequestRow) -> dict[str, Any]:

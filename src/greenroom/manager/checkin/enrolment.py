@@ -13,6 +13,7 @@ from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.addresses import EDGE_DOMAIN, edge_address, edge_name
 from greenroom.core.fleet.enrolment import JoinAttemptLimiter, Newcomer
 from greenroom.core.installation import installation_of
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import checkin
@@ -72,8 +73,7 @@ class Enrolment:
         how = "with a join token" if message.join_token else "again"
         waits = "; it waits for an administrator to enable it" if identity.is_new and not identity.enabled else ""
         self._logs.write(
-            "INFO",
-            "agent-registered",
+            LogCode.AGENT_REGISTERED,
             f"Agent {newcomer.agent_id} on host {message.hostname} registered {how} (process {identity.incarnation})"
             f"{waits}",
             zone_name=self._me.zone_name,
@@ -101,16 +101,14 @@ class Enrolment:
         was = before.in_use or "none"
         if edge.in_use != before.in_use:
             self._logs.write(
-                "WARNING",
-                "edge-address-changed",
+                LogCode.EDGE_ADDRESS_CHANGED,
                 f"{who} joined again with a token: its edge gateway is at {edge.in_use or 'no address'} now; it was at"
                 f" {was}",
                 zone_name=self._me.zone_name,
             )
         if edge.requested not in {None, before.requested}:
             self._logs.write(
-                "WARNING",
-                "edge-address-requested",
+                LogCode.EDGE_ADDRESS_REQUESTED,
                 f"{who} says that its edge gateway is at {edge.requested or 'no address'} now; until an administrator"
                 f" confirms that, {was} stays in use. Confirm it if somebody changed it there (Infrastructure, Docker"
                 f" Agents, or greenroom agents confirm-edge {newcomer.agent_id}); if nobody did, decline it, disable"
@@ -139,8 +137,7 @@ class Enrolment:
         host = _printable(message.hostname) or "unknown"
         who = "A newcomer" if message.join_token else "An Agent"
         self._logs.write(
-            "WARNING",
-            "join-refused" if message.join_token else "agent-refused",
+            LogCode.JOIN_REFUSED if message.join_token else LogCode.AGENT_REFUSED,
             f"{who} on host {host} at {address} was refused: {reason}",
             zone_name=self._me.zone_name,
             details={
@@ -181,11 +178,10 @@ class Enrolment:
             authority = await self._authority()
             certificate = authority.sign(key, [edge_name(agent.route)], EDGE_DAYS, datetime.now(UTC))
         except SetupError as error:  # no reason to leave this Manager aside, which other questions need
-            self._logs.write("ERROR", "edge-certificate-failed", error.message, zone_name=self._me.zone_name)
+            self._logs.write(LogCode.EDGE_CERTIFICATE_FAILED, error.message, zone_name=self._me.zone_name)
             raise Refused(f"The fleet's authority cannot be used: {error.message}") from error
         self._logs.write(
-            "INFO",
-            "edge-certificate-issued",
+            LogCode.EDGE_CERTIFICATE_ISSUED,
             f"Agent {agent.agent_id} got a certificate for its edge gateway, for {EDGE_DAYS} days",
             zone_name=self._me.zone_name,
         )

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Final
 
 from greenroom.core.events import Event, Topic
 from greenroom.core.fleet import liveness as core_liveness
 from greenroom.core.fleet.liveness import AgentMove, AgentReport, Allocation, FleetTimings, SessionsLost
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Connection
 from greenroom.db.fleet import liveness as db_liveness
 from greenroom.db.fleet.leases import guarded
@@ -37,14 +38,20 @@ async def run_agents(ctx: PrimaryContext, news: RoundEvents) -> None:
     await _end_of_dead(ctx, news)
 
 
+_AGENT_IS: Final = {
+    "running": LogCode.AGENT_RUNNING,
+    "missing": LogCode.AGENT_MISSING,
+    "dead": LogCode.AGENT_DEAD,
+}
+
+
 async def _move(ctx: PrimaryContext, action: AgentMove, name: str, news: RoundEvents) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
         rows = await _moved(ctx, connection, action, name)
     if rows is None:
         return
-    level = "INFO" if action.to == "running" else "WARNING"
-    news.log(level, f"agent-{action.to}", f"Agent {name} is {action.to}: {action.reason}")
+    news.log(_AGENT_IS[action.to], f"Agent {name} is {action.to}: {action.reason}")
     news.add(Event(Topic.AGENTS), Event.agent(action.agent_id))
     for row in rows:
         news.moved(row, f"its Agent {name} is {action.to}")
@@ -73,7 +80,7 @@ async def _lose(ctx: PrimaryContext, action: SessionsLost, news: RoundEvents) ->
     async with guarded(ctx.db, ctx.fence) as connection:
         rows = await db_liveness.mark_lost(connection, action.agent_id, action.reason)
     for row in rows:
-        news.moved(row, action.reason, "WARNING")
+        news.moved(row, action.reason)
 
 
 async def _end_of_dead(ctx: PrimaryContext, news: RoundEvents) -> None:
@@ -97,7 +104,7 @@ async def run_offers(ctx: PrimaryContext, news: RoundEvents) -> None:
             await db_liveness.write_offer(connection, offer)
     for offer in offers:
         before, after = (offer["cores_before"], offer["memory_before"]), (offer["cores"], offer["memory"])
-        news.log("INFO", "agent-offer-changed", core_liveness.offer_change(offer["hostname"], before, after))
+        news.log(LogCode.AGENT_OFFER_CHANGED, core_liveness.offer_change(offer["hostname"], before, after))
     news.add(Event(Topic.AGENTS))
 
 
@@ -114,7 +121,7 @@ async def run_reconcile(ctx: PrimaryContext, news: RoundEvents) -> None:
         for correction in wrong:
             await db_liveness.correct_allocation(connection, correction.agent_id, correction.cores, correction.memory)
     for correction in wrong:
-        news.log("WARNING", "capacity-corrected", correction.reason)
+        news.log(LogCode.CAPACITY_CORRECTED, correction.reason)
         news.add(Event(Topic.AGENTS))
 
 

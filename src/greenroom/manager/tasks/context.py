@@ -11,8 +11,10 @@ from typing import Any
 
 from greenroom.core.events import Event, session_events
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
+from greenroom.core.log_codes import SESSION_IS, Level, LogCode
+from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Database
-from greenroom.db.diagnostics.logs import Level, LogWriter
+from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.leases import Fence
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
@@ -49,21 +51,21 @@ class RoundEvents:
         self._zone_name = zone_name
         self._events: set[Event] = set()
 
-    def log(self, level: Level, code: str, sentence: str, **fields: Any) -> None:
+    def log(self, code: LogCode, sentence: str, **fields: Any) -> None:
         """One row of Diagnostics."""
-        self._logs.write(level, code, sentence[:1].upper() + sentence[1:], zone_name=self._zone_name, **fields)
+        self._logs.write(code, sentence[:1].upper() + sentence[1:], zone_name=self._zone_name, **fields)
 
     def add(self, *events: Event) -> None:
         """What others are told."""
         self._events.update(events)
 
-    def moved(self, row: Mapping[str, Any], reason: str, level: Level = "INFO") -> None:
+    def moved(self, row: Mapping[str, Any], reason: str, level: Level | None = None) -> None:
         """A session changed; `row` has session_id and status, and who else it concerns."""
-        session_id, status = row["session_id"], row["status"]
+        session_id, status = row["session_id"], SessionStatus(row["status"])
         self.log(
-            level,
-            f"session-{status}",
+            SESSION_IS[status],
             f"session {session_id} is {status}: {reason}",
+            level=level,
             session_id=session_id,
             user_id=row.get("user_id"),
             staging_config_id=row.get("staging_config_id"),

@@ -11,12 +11,12 @@ from typing import Any, Final
 from greenroom.core.events import session_events
 from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.installation import installation_of
+from greenroom.core.log_codes import Level, LogCode
 from greenroom.core.session import deadlines as core_deadlines
 from greenroom.core.session.deadlines import ActionKind, Overdue, Waiting, Watch
 from greenroom.core.session.expiry import Expiry, ExpiryAction, SessionLifetime, plan, stored_clocks
 from greenroom.core.session.states import SessionStatus, Want
 from greenroom.db.database import Connection
-from greenroom.db.diagnostics.logs import Level
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.installation import stored_settings
 from greenroom.db.session import deadlines as db_deadlines
@@ -47,7 +47,7 @@ async def run_deadlines(ctx: PrimaryContext, news: RoundEvents) -> None:
                 if row is not None:
                     done.append((action, row))
     for action, row in done:
-        status, level = _BECOMES.get(action.kind, ("failed", "ERROR"))
+        status, level = _BECOMES.get(action.kind, ("failed", None))
         news.moved({**row, "status": status}, action.reason, level)
 
 
@@ -55,7 +55,7 @@ _BECOMES: Final[dict[ActionKind, tuple[str, Level]]] = {
     "delete_again": ("deleting", "WARNING"),
     "take_back": ("starting", "WARNING"),
 }
-"""What a session is after an action and how loud that is said; `failed` where nothing stands here."""
+"""What a session is after an action, and the level of its row; `failed` where nothing stands here."""
 
 
 async def _act(connection: Connection, action: Overdue) -> dict[str, Any] | None:
@@ -109,8 +109,7 @@ async def run_recovered(ctx: PrimaryContext, news: RoundEvents) -> None:
         rows = await db_deadlines.end_recovered(connection, ctx.zone_id)
     for row in rows:
         news.log(
-            "INFO",
-            "set-aside-recovered",
+            LogCode.SET_ASIDE_RECOVERED,
             f"session {row['session_id']}, which was set aside because it was slow, answers again; it ends, so that its"
             " room is free, because a session that was assigned to somebody never goes back to its pool",
             session_id=row["session_id"],
@@ -154,8 +153,7 @@ async def run_expiry(ctx: PrimaryContext) -> None:
                     done.append((expiry, row | {"username": names[expiry.session_id]}))
     for expiry, row in done:
         ctx.logs.write(
-            "INFO",
-            "session-expired",
+            LogCode.SESSION_EXPIRED,
             f"The session of {row['username']} {_ENDS[expiry.action]}: {expiry.reason}",
             zone_name=ctx.zone_name,
             session_id=row["session_id"],

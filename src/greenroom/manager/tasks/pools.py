@@ -16,6 +16,7 @@ from typing import Any, Final
 from greenroom.core.events import Event, Topic, session_events
 from greenroom.core.launch.eviction import people_waiting
 from greenroom.core.launch.placement import AgentView
+from greenroom.core.log_codes import Level, LogCode
 from greenroom.core.pool.model import (
     Create,
     PoolConfig,
@@ -29,7 +30,6 @@ from greenroom.core.pool.plan import MAX_CREATES, plan
 from greenroom.core.workspace.spec_builder import config_hash_of, staged_spec
 from greenroom.db.columns import values_of
 from greenroom.db.database import Connection
-from greenroom.db.diagnostics.logs import Level
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.pool import snapshots
 from greenroom.db.pool.snapshots import ImageState, Memory, PlannedConfig, PoolRows
@@ -99,7 +99,7 @@ _LEVELS: Final[dict[str, Level]] = {
     "image-unavailable": "ERROR",
     "start-failing": "ERROR",
 }
-"""Level of the log row of a shortfall; WARNING where nothing stands here."""
+"""Level of the log row of a shortfall, where it is not the usual one."""
 
 
 async def run_pools(ctx: PrimaryContext) -> None:
@@ -237,12 +237,12 @@ def _log(ctx: PrimaryContext, config: PlannedConfig, snapshot: PoolSnapshot, mad
     }
     for action in made.actions:
         if isinstance(action, Create):
-            ctx.logs.write("INFO", "staged-session-created", f"Staging {title}: {action.reason}", **common)
+            ctx.logs.write(LogCode.STAGED_SESSION_CREATED, f"Staging {title}: {action.reason}", **common)
         else:
             failed = any(s.session_id == action.session_id and s.error and not s.was_usable for s in snapshot.sessions)
-            level, code = ("ERROR", "staged-session-failed") if failed else ("INFO", "staged-session-ended")
+            code = LogCode.STAGED_SESSION_FAILED if failed else LogCode.STAGED_SESSION_ENDED
             message = f"A staged session of {title} ends: {action.reason}"
-            ctx.logs.write(level, code, message, session_id=action.session_id, **common)
+            ctx.logs.write(code, message, session_id=action.session_id, **common)
     _log_shortfall(ctx, config.memory.shortfall_code, made.shortfall, title, common)
 
 
@@ -253,8 +253,8 @@ def _log_shortfall(
     code = now.code if now is not None and now.code != "starting" else None
     was = before if before != "starting" else None
     if now is not None and code is not None and code != was:
-        level = _LEVELS.get(code, "WARNING")
-        ctx.logs.write(level, "staging-shortfall", f"{title}: {now.reason}", details={"code": code}, **common)
+        message, details = f"{title}: {now.reason}", {"code": code}
+        ctx.logs.write(LogCode.STAGING_SHORTFALL, message, level=_LEVELS.get(code), details=details, **common)
     elif code is None and was is not None:
         what = "it is full" if now is None else "it is being filled"
-        ctx.logs.write("INFO", "staging-recovered", f"{title}: {what} again; over is {was}.", **common)
+        ctx.logs.write(LogCode.STAGING_RECOVERED, f"{title}: {what} again; over is {was}.", **common)

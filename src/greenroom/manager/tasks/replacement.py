@@ -13,6 +13,7 @@ from greenroom.core.errors import Invalid, ProfileInUse
 from greenroom.core.events import session_events
 from greenroom.core.launch.plan import Attempt, Miss, TraceStep, failed_steps, skipped_steps
 from greenroom.core.launch.replacement import Failed, backoff_s, failure, final_error, plan_successor, unheard
+from greenroom.core.log_codes import LogCode
 from greenroom.core.session.states import SessionStatus
 from greenroom.db import row_mapping
 from greenroom.db.fleet.leases import guarded
@@ -186,9 +187,9 @@ async def _notify(ctx: PrimaryContext, old: DictRow, found: PlacedSession | None
 def _log(ctx: PrimaryContext, search: Search, found: PlacedSession | None, trace: list[TraceStep]) -> None:
     old, failed = search.row, search.failed
     ctx.logs.write(
-        "ERROR" if found is None else "WARNING",
-        "session-set-aside" if failed.handover else "session-start-failed",
+        LogCode.SESSION_SET_ASIDE if failed.handover else LogCode.SESSION_START_FAILED,
         f"{failure(failed, old['session_id'])}; {_outcome(old, found, trace)}.",
+        level="ERROR" if found is None else None,
         zone_name=ctx.zone_name,
         session_id=old["session_id"],
         user_id=old["user_id"],
@@ -202,8 +203,7 @@ def _log(ctx: PrimaryContext, search: Search, found: PlacedSession | None, trace
 def _log_yielding(ctx: PrimaryContext, old: DictRow, found: PlacedSession) -> None:
     for gone in found.yielding:
         ctx.logs.write(
-            "INFO",
-            "staged-session-ended",
+            LogCode.STAGED_SESSION_ENDED,
             f"A staged session ends before it was usable: its room was given to {old['username']}, whose session"
             f" {old['session_id']} failed; people go first.",
             zone_name=found.attempt.zone.zone_name,

@@ -15,6 +15,7 @@ import structlog
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.liveness import ManagerRecord, Removal, departed
 from greenroom.core.installation import installation_of
+from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.retention import Keep, prune
 from greenroom.db.fleet import managers
@@ -86,4 +87,4 @@ async def _remove(ctx: PrimaryContext, removal: Removal, keep_days: float, news:
         await lock_lease(connection, ctx.fence)
         removed = await managers.remove_record(connection, removal.manager_id, keep_days)
     if removed:
-        news.log("INFO", "manager-removed", f"the record of {removal.instance_id} was removed: {removal.reason}")
+        news.log(LogCode.MANAGER_REMOVED, f"the record of {removal.instance_id} was removed: {removal.reason}")

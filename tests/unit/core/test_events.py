@@ -10,7 +10,7 @@ import pytest
 from greenroom.core.access.permissions import PERMISSIONS
 from greenroom.core.events import TOPICS, Event, Topic, session_events
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.mark.parametrize(

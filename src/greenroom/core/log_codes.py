@@ -1,0 +1,333 @@
+"""The codes of log rows: what each says, how loud, and whether it is evidence. Codes are for programs and never change.
+
+docs/reference/logs.md has the same table; a test compares.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any, Final, Literal
+
+from greenroom.core.session.states import SessionStatus
+
+Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
+LEVELS: Final[tuple[Level, ...]] = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+LogDetails = dict[str, Any]
+"""JSON beside the sentence of a row: of a change `who`, `before` and `after`, otherwise what programs may want."""
+
+INFO: Final = "INFO"
+WARNING: Final = "WARNING"
+ERROR: Final = "ERROR"
+SECURITY: Final = "security"
+
+
+class LogCode(StrEnum):
+    """Code, level of its rows unless a row says otherwise, when it is written, and whether it is a security event."""
+
+    level: Level
+    meaning: str
+    is_security: bool
+
+    def __new__(cls, code: str, level: Level, meaning: str, mark: Literal["security", ""] = "") -> LogCode:
+        """One line of the table."""
+        member = str.__new__(cls, code)
+        member._value_ = code
+        member.level, member.meaning, member.is_security = level, meaning, mark == SECURITY
+        return member
+
+    # Launches and staging
+    SESSION_LAUNCHED = (
+        "session-launched",
+        INFO,
+        "a session was given to a user: staged or started for them, in which zone, on which Agent",
+        SECURITY,
+    )
+    LAUNCH_REFUSED = (
+        "launch-refused",
+        WARNING,
+        (
+            "a launch that could have been served was refused: the profile is in use by another session; once a minute "
+            "per user and workspace"
+        ),
+    )
+    LAUNCH_FAILED = "launch-failed", WARNING, "nothing could serve a launch; `details` has every step with its reason"
+    STAGING_VIOLATION = (
+        "staging-violation",
+        WARNING,
+        "a setting of the user kept them from a staged session; one row per setting",
+    )
+    STAGING_MISS = "staging-miss", WARNING, "there was no staged session for a user, and why"
+    STAGING_SHORTFALL = "staging-shortfall", WARNING, "a pool is short, with the cause as `details.code`"
+    STAGING_RECOVERED = "staging-recovered", INFO, "the cause is over: the pool is full again, or being filled"
+    STAGED_SESSION_CREATED = "staged-session-created", INFO, "the pool starts a session, and why"
+    STAGED_SESSION_ENDED = "staged-session-ended", INFO, "the pool ends a session, and why"
+    STAGED_SESSION_FAILED = "staged-session-failed", ERROR, "a session of the pool could not start, and why"
+    STAGED_SESSION_BROKEN = (
+        "staged-session-broken",
+        ERROR,
+        "a session of the pool stopped working, and why: nobody gets it, and it is replaced",
+    )
+    SESSION_SET_ASIDE = (
+        "session-set-aside",
+        WARNING,
+        "a hand-over failed: the session is kept for inspection, the user gets another one",
+    )
+    SET_ASIDE_RECOVERED = (
+        "set-aside-recovered",
+        INFO,
+        "a session that was set aside because it was slow answers again, and ends",
+    )
+    SESSION_START_FAILED = (
+        "session-start-failed",
+        WARNING,
+        "a user's session could not start: what became of it: tried elsewhere or given up",
+    )
+
+    # The life of a session
+    SESSION_REQUESTED = "session-requested", INFO, "its row waits for its Agent"
+    SESSION_STARTING = "session-starting", INFO, "its container is being started, or runs again"
+    SESSION_RUNNING = "session-running", INFO, "it is usable"
+    SESSION_ASSIGNING = "session-assigning", INFO, "it is being handed to a user"
+    SESSION_STOPPING = "session-stopping", INFO, "it is to be stopped"
+    SESSION_STOPPED = "session-stopped", INFO, "its programs have ended, its disk stays"
+    SESSION_PAUSING = "session-pausing", INFO, "it is to be paused"
+    SESSION_PAUSED = "session-paused", INFO, "its programs are frozen"
+    SESSION_DELETING = "session-deleting", INFO, "its container is to be removed"
+    SESSION_DELETED = "session-deleted", INFO, "its container is gone, its reservation given back"
+    SESSION_FAILED = "session-failed", ERROR, "it does not run, and why; the session has the container's last log lines"
+    SESSION_UNREACHABLE = "session-unreachable", INFO, "its Agent is missing; it was nobody's and is not handed out"
+    SESSION_LOST = "session-lost", WARNING, "its Agent has been missing for long; it comes back with its Agent"
+    SESSION_STOP_REQUESTED = "session-stop-requested", INFO, "somebody asked for a stop"
+    SESSION_PAUSE_REQUESTED = "session-pause-requested", INFO, "somebody asked for a pause"
+    SESSION_RESUME_REQUESTED = "session-resume-requested", INFO, "somebody asked for it to run again"
+    SESSION_DELETE_REQUESTED = "session-delete-requested", INFO, "somebody asked for its end"
+    SESSION_FORCE_DELETED = "session-force-deleted", WARNING, "somebody ended its row by force", SECURITY
+    SESSION_EXPIRED = "session-expired", INFO, "its time was over: the setting, its value and the group it came from"
+    SESSION_COMMAND = (
+        "session-command",
+        INFO,
+        "somebody ran a command in it: the program and the account, never arguments or variables",
+        SECURITY,
+    )
+    SESSION_SCREENSHOT = (
+        "session-screenshot",
+        INFO,
+        (
+            "somebody takes screenshots of another person's session; at most one row in ten minutes. The user is told "
+            "in the session"
+        ),
+        SECURITY,
+    )
+    STREAM_OPENED = (
+        "stream-opened",
+        INFO,
+        (
+            "a viewer opened the stream of a session, and from which address; at most one row in ten minutes for each "
+            "log-in or token and address"
+        ),
+        SECURITY,
+    )
+    STREAM_CLOSED = (
+        "stream-closed",
+        INFO,
+        (
+            "a viewer left the stream: which session, from which address, and after how many seconds, within about "
+            "five. One row for a visit: who comes back from there within 30 s has not left. There is none where the "
+            "Agent was restarted in between or its host was lost"
+        ),
+        SECURITY,
+    )
+    STREAM_REFUSED = "stream-refused", WARNING, "a viewer was not let in, and why", SECURITY
+
+    # Managers and Agents
+    PRIMARY_ELECTED = "primary-elected", INFO, "a Manager became Primary of its zone, with which term and why"
+    PRIMARY_RESIGNED = "primary-resigned", INFO, "it is no longer, because it was disabled or is being stopped"
+    PRIMARY_LOST = (
+        "primary-lost",
+        WARNING,
+        "it is no longer, because it did not renew its lease in time or its connection to the database ended",
+    )
+    PRIMARY_TASK_FAILED = (
+        "primary-task-failed",
+        ERROR,
+        "a task of the Primary failed, for which row and why; the others go on, it is tried again",
+    )
+    MANAGER_ENABLED = "manager-enabled", INFO, "a Manager noticed that it was enabled"
+    MANAGER_DISABLED = "manager-disabled", INFO, "a Manager noticed that it was disabled"
+    MANAGER_RESTARTED = (
+        "manager-restarted",
+        WARNING,
+        "`greenroom up` ended a Manager that hung or was silent, and why; it is started again",
+    )
+    PART_RESTARTED = (
+        "part-restarted",
+        WARNING,
+        "`greenroom up` ended the api or an Agent that had answered nothing for two minutes; it is started again",
+    )
+    MANAGER_REMOVED = (
+        "manager-removed",
+        INFO,
+        "the record of a Manager that was not heard of for `manager_record_retention_days` was removed",
+    )
+    MANAGER_REQUESTS_DROPPED = (
+        "manager-requests-dropped",
+        WARNING,
+        "requests of Agents are missing in *Manager requests*",
+    )
+    AGENT_REGISTERED = "agent-registered", INFO, "an Agent introduced itself, and with what", SECURITY
+    AGENT_REFUSED = (
+        "agent-refused",
+        WARNING,
+        "a machine that says it is a known Agent was refused, from where, and why",
+        SECURITY,
+    )
+    JOIN_REFUSED = (
+        "join-refused",
+        WARNING,
+        (
+            "somebody with a join token was refused, from where, and why; like `agent-refused` at most 20 a minute from"
+            " one address"
+        ),
+        SECURITY,
+    )
+    EDGE_ADDRESS_CHANGED = (
+        "edge-address-changed",
+        WARNING,
+        "a known Agent joined again with a token, and its edge gateway is elsewhere now; where it was",
+        SECURITY,
+    )
+    EDGE_ADDRESS_REQUESTED = (
+        "edge-address-requested",
+        WARNING,
+        ("an Agent says that its edge gateway is elsewhere; that address waits for an administrator, and what to do"),
+        SECURITY,
+    )
+    EDGE_CERTIFICATE_ISSUED = (
+        "edge-certificate-issued",
+        INFO,
+        "an Agent got a certificate for its edge gateway",
+        SECURITY,
+    )
+    EDGE_CERTIFICATE_FAILED = (
+        "edge-certificate-failed",
+        ERROR,
+        "none could be signed, because the key of the fleet's authority cannot be read",
+        SECURITY,
+    )
+    AGENT_RUNNING = "agent-running", INFO, "an Agent is promoted, or is back"
+    AGENT_MISSING = "agent-missing", WARNING, "nothing was heard of an Agent for 15 s: no new sessions there"
+    AGENT_DEAD = "agent-dead", WARNING, "nothing was heard of it for an hour: its sessions end"
+    AGENT_NEW_DATABASE = "agent-new-database", WARNING, "an Agent noticed that the database was restored or replaced"
+    AGENT_ACTION_FAILED = (
+        "agent-action-failed",
+        ERROR,
+        "an Agent could not create, start, stop or remove a container, in the runtime's words",
+    )
+    AGENT_FIRST_LAUNCH = "agent-first-launch", ERROR, "the command `first_launch` failed"
+    AGENT_SPEC = "agent-spec", ERROR, "an Agent cannot read the specification of a session"
+    AGENT_REPORT_UNKNOWN = "agent-report-unknown", WARNING, "there is a container that no session accounts for"
+    AGENT_REPORT_MISMATCH = (
+        "agent-report-mismatch",
+        WARNING,
+        "a container was made from another specification than the one that is wanted",
+    )
+    AGENT_STRANGER_REMOVED = "agent-stranger-removed", WARNING, "that container was removed on the verdict of a Manager"
+    AGENT_OFFERS_NOTHING = (
+        "agent-offers-nothing",
+        ERROR,
+        "the Docker daemon of a host has not answered for 30 s, so no session is placed there",
+    )
+    AGENT_OFFERS_AGAIN = "agent-offers-again", INFO, "it answers again"
+    AGENT_DISK_SHORT = "agent-disk-short", ERROR, "a host has less disk free than it keeps, so it takes no new session"
+    AGENT_DISK_FREE = "agent-disk-free", INFO, "it has enough again"
+    SESSION_DISK_FULL = (
+        "session-disk-full",
+        WARNING,
+        "a session was stopped for [what it had written](workspaces.md#disk)",
+    )
+    AGENT_HOST_LIMIT = (
+        "agent-host-limit",
+        WARNING,
+        (
+            "a host has more containers than one of its [limits](host-limits.md) is good for: the limit, its value, and"
+            " what to do"
+        ),
+    )
+    AGENT_OFFER_CHANGED = (
+        "agent-offer-changed",
+        INFO,
+        "what an Agent offers was made to follow its report and the overrides: before and after",
+    )
+    CAPACITY_CORRECTED = (
+        "capacity-corrected",
+        WARNING,
+        "what was counted as reserved did not agree with the sessions: before and after",
+    )
+    WEB_FILTER_DENIED = "web-filter-denied", INFO, "a session was kept from an address"
+    WEB_FILTER_DOWN = "web-filter-down", WARNING, "the web filter of a policy does not run; its sessions reach nothing"
+    LOG_ROWS_DROPPED = "log-rows-dropped", WARNING, "this many rows were lost"
+
+    # People and changes
+    LOGIN = "login", INFO, "somebody logged in", SECURITY
+    LOGOUT = "logout", INFO, "somebody logged out, or ended one of their log-ins", SECURITY
+    LOGIN_FAILED = "login-failed", WARNING, "a wrong password, or a link that is not valid", SECURITY
+    LOGIN_THROTTLED = (
+        "login-throttled",
+        WARNING,
+        (
+            "too many wrong passwords, links or API keys of one account or from one address; the next attempts are "
+            "answered 429"
+        ),
+        SECURITY,
+    )
+    LOGIN_LINK_CREATED = "login-link-created", INFO, "a program got a link that logs a user in once", SECURITY
+    PASSWORD_CHANGED = "password-changed", INFO, "somebody changed their own password", SECURITY
+    PERMISSION_DENIED = "permission-denied", WARNING, "somebody tried to change what they may not", SECURITY
+    API_KEY_REFUSED = "api-key-refused", WARNING, "an API key was shown with another secret, or after its end", SECURITY
+    USER_CREATED = "user-created", INFO, "users, their attributes and log-ins"
+    USER_CHANGED = "user-changed", INFO, "users, their attributes and log-ins"
+    USER_DELETED = "user-deleted", INFO, "users, their attributes and log-ins"
+    GROUP_CREATED = "group-created", INFO, "groups, their settings, members and workspaces"
+    GROUP_CHANGED = "group-changed", INFO, "groups, their settings, members and workspaces"
+    GROUP_DELETED = "group-deleted", INFO, "groups, their settings, members and workspaces"
+    API_KEY_CREATED = "api-key-created", INFO, "API keys"
+    API_KEY_CHANGED = "api-key-changed", INFO, "API keys"
+    API_KEY_DELETED = "api-key-deleted", INFO, "API keys"
+    WORKSPACE_CREATED = "workspace-created", INFO, "workspaces"
+    WORKSPACE_CHANGED = "workspace-changed", INFO, "workspaces"
+    WORKSPACE_DELETED = "workspace-deleted", INFO, "workspaces"
+    STAGING_CONFIG_CREATED = "staging-config-created", INFO, "staging configs"
+    STAGING_CONFIG_CHANGED = "staging-config-changed", INFO, "staging configs"
+    STAGING_CONFIG_DELETED = "staging-config-deleted", INFO, "staging configs"
+    WEB_FILTER_POLICY_CREATED = "web-filter-policy-created", INFO, "web filter policies"
+    WEB_FILTER_POLICY_CHANGED = "web-filter-policy-changed", INFO, "web filter policies"
+    WEB_FILTER_POLICY_DELETED = "web-filter-policy-deleted", INFO, "web filter policies"
+    ZONE_CREATED = "zone-created", INFO, "zones"
+    ZONE_CHANGED = "zone-changed", INFO, "zones"
+    ZONE_DELETED = "zone-deleted", INFO, "zones"
+    MANAGER_CHANGED = "manager-changed", INFO, "Managers"
+    MANAGER_DELETED = "manager-deleted", INFO, "Managers"
+    AGENT_CHANGED = "agent-changed", INFO, "Agents and their credentials"
+    AGENT_DELETED = "agent-deleted", INFO, "Agents and their credentials"
+    AGENT_CREDENTIAL_DELETED = "agent-credential-deleted", INFO, "Agents and their credentials"
+    JOIN_TOKEN_CREATED = "join-token-created", INFO, "join tokens made and revoked"
+    JOIN_TOKEN_DELETED = "join-token-deleted", INFO, "join tokens made and revoked"
+    GATEWAY_DELETED = "gateway-deleted", INFO, "web gateways on hosts of their own"
+    SETTING_CHANGED = "setting-changed", INFO, "settings of the installation"
+
+
+SESSION_IS: Final = {status: LogCode(f"session-{status}") for status in SessionStatus}
+"""The code of a session's row that it has a status now."""
+
+SECURITY_CODES: Final = frozenset(code for code in LogCode if code.is_security)
+
+
+def is_security_event(component: str, code: str, details: LogDetails) -> bool:
+    """Whether a log row is evidence: who got in, who was kept out, who looked at what, who changed what.
+
+    Such rows have limits of their own, by age and by a number of rows per code: someone who can cause many rows of one
+    kind pushes out the oldest of that kind and nothing else (`greenroom.db.diagnostics.retention`). Changes by
+    administrators are recognized by their `details.who`; of them the api alone writes, whatever an Agent says.
+    """
+    return code in SECURITY_CODES or (component == "api" and "who" in details)
