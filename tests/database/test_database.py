@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from greenroom.core.errors import Unavailable
-from greenroom.db.database import Database
+from greenroom.db.database import READ_ATTEMPTS, Database
 
 
 @pytest.fixture
@@ -39,6 +39,14 @@ async def test_a_connection_to_a_server_that_was_demoted_is_replaced(pool: Datab
     with pytest.raises(Unavailable, match="read-only"):
         await pool.write("CREATE TABLE written ()")
     await pool.write("CREATE TABLE written ()")
+
+
+@pytest.mark.parametrize(("retry", "attempts"), [(True, READ_ATTEMPTS), (False, 1)])
+async def test_a_read_is_repeated_where_there_is_time(pool: Database, retry: bool, attempts: int):
+    await pool.write("CREATE SEQUENCE attempts")
+    with pytest.raises(Unavailable):
+        await pool.fetch("SELECT nextval('attempts'), pg_terminate_backend(pg_backend_pid())", retry=retry)
+    assert await pool.fetch_one("SELECT last_value FROM attempts") == {"last_value": attempts}
 
 
 async def test_a_column_that_a_migration_adds_meanwhile_disturbs_no_statement(dsn: str, db: Database):

@@ -301,14 +301,15 @@ class Database:
         async with self.connection() as connection, connection.transaction():
             yield connection
 
-    async def fetch(self, query: LiteralString, params: Params = None) -> list[DictRow]:
-        """Rows of a statement that changes nothing; repeated when the connection was lost."""
-        for attempt in range(1, READ_ATTEMPTS + 1):
+    async def fetch(self, query: LiteralString, params: Params = None, *, retry: bool = True) -> list[DictRow]:
+        """Rows of a statement that changes nothing; repeated when the connection was lost, unless there is no time."""
+        attempts = READ_ATTEMPTS if retry else 1
+        for attempt in range(1, attempts + 1):
             try:
                 async with self.connection() as connection:
                     return await (await connection.execute(query, params)).fetchall()
             except Unavailable as error:
-                if attempt == READ_ATTEMPTS:
+                if attempt == attempts:
                     raise
                 log.warning("read repeated", attempt=attempt, reason=error.message)
         raise AssertionError("unreachable")

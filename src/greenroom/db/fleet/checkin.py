@@ -60,7 +60,7 @@ async def read_state(db: Database, agent_id: str, manager_id: str) -> dict[str, 
     Raises:
         Unavailable: the database cannot be reached.
     """
-    rows = await db.write(_STATE, {"agent_id": agent_id, "manager_id": manager_id})
+    rows = await db.fetch(_STATE, {"agent_id": agent_id, "manager_id": manager_id}, retry=False)
     return rows[0] if rows else None
 
 
@@ -70,7 +70,7 @@ async def read_desired(db: Database, agent_id: str) -> list[dict[str, Any]]:
     Raises:
         Unavailable: the database cannot be reached.
     """
-    return await db.write(
+    return await db.fetch(
         "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
         # A quarantined session is handed to nobody any more: an Agent that comes back late runs no `assign` in it.
         " CASE WHEN user_id IS NOT NULL THEN assignment END AS assignment, user_id::text, auth_epoch, status,"
@@ -78,6 +78,7 @@ async def read_desired(db: Database, agent_id: str) -> list[dict[str, Any]]:
         " coalesce((client_settings ->> 'idle_disconnect')::double precision, 0) * 60 AS idle_disconnect_s"
         " FROM sessions WHERE agent_id = %s AND status <> 'deleted' ORDER BY created",
         (agent_id,),
+        retry=False,
     )
 
 
@@ -90,12 +91,13 @@ async def read_images(db: Database, agent_id: str, zone_id: str) -> list[dict[st
     Raises:
         Unavailable: the database cannot be reached.
     """
-    return await db.write(
+    return await db.fetch(
         "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _LOGIN_TO_FETCH + " AS token,"
         " i.docker_token_encrypted IS NOT NULL AS has_token FROM images i JOIN agents a ON a.agent_id = %(agent_id)s"
         " WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = %(zone_id)s)"
         " AND (NOT i.restrict_to_server OR i.server_id = %(agent_id)s) AND " + ADMITTED + " ORDER BY i.name, i.created",
         {"zone_id": zone_id, "agent_id": agent_id},
+        retry=False,
     )
 
 
@@ -105,7 +107,7 @@ async def read_filter_policies(db: Database) -> list[dict[str, Any]]:
     Raises:
         Unavailable: the database cannot be reached.
     """
-    return await db.write("SELECT * FROM filter_policies ORDER BY filter_policy_id")
+    return await db.fetch("SELECT * FROM filter_policies ORDER BY filter_policy_id", retry=False)
 
 
 async def read_commands(db: Database, agent_id: str) -> list[dict[str, Any]]:
@@ -114,11 +116,12 @@ async def read_commands(db: Database, agent_id: str) -> list[dict[str, Any]]:
     Raises:
         Unavailable: the database cannot be reached.
     """
-    return await db.write(
+    return await db.fetch(
         "SELECT command_id::text, session_id::text, generation, argv, run_as, env, workdir, deadline_s, screenshot,"
         " extract(epoch FROM clock_timestamp() - created)::double precision AS age_s"
         " FROM session_commands k WHERE agent_id = %s AND " + _ORDERED + " ORDER BY created",
         (agent_id,),
+        retry=False,
     )
 
 
@@ -128,9 +131,10 @@ async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> d
     Raises:
         Unavailable: the database cannot be reached.
     """
-    rows = await db.write(
+    rows = await db.fetch(
         "SELECT session_id::text, user_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s",
         (list(session_ids), agent_id),
+        retry=False,
     )
     return {row["session_id"]: row["user_id"] for row in rows}
 
@@ -141,10 +145,11 @@ async def read_living(db: Database, agent_id: str, session_ids: Sequence[str]) -
     Raises:
         Unavailable: the database cannot be reached.
     """
-    rows = await db.write(
+    rows = await db.fetch(
         "SELECT session_id::text FROM sessions WHERE session_id = ANY(%s::uuid[]) AND agent_id = %s"
         " AND status <> 'deleted'",
         (list(session_ids), agent_id),
+        retry=False,
     )
     return frozenset(row["session_id"] for row in rows)
 
