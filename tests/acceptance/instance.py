@@ -25,13 +25,13 @@ from psycopg.rows import dict_row
 
 from greenroom.db.database import Database
 from greenroom.gateway.nginx_process import nginx_processes
+from greenroom.kit.processes import children
 from greenroom.testing.ports import free_port
 from greenroom.up import health
-from greenroom.up.describe import nginx_below
+from greenroom.up.describe import is_nginx_master, nginx_below
 from greenroom.up.doctor import examine
 from greenroom.up.instance import database_of
 from greenroom.up.layout import Layout
-from greenroom.up.processes import children_of, is_nginx_master
 from greenroom.up.progress import Lines
 from greenroom.up.site import site_of
 
@@ -131,7 +131,7 @@ class Instance:
             master = next(iter(nginx_below(self.pids("gateway"))), None)
             if master is None or not is_nginx_master(master):
                 return []  # after a kill, until the gateway has started its own
-            return [master, *(worker.pid for worker in children_of(master))]
+            return [master, *(worker.pid for worker in children(master))]
         return [part["pid"] for part in state["parts"] if part["role"] == role and part["pid"] is not None]
 
     def healthy(self) -> bool:

@@ -20,7 +20,7 @@ from tests.acceptance.instance import wait_for
 from tests.acceptance.machines import Network
 from tests.commands_of_pages import ROOT, Block, blocks_of
 
-from greenroom.up.processes import children_of
+from greenroom.kit.processes import children
 
 pytestmark = [pytest.mark.docker, pytest.mark.timeout(600)]
 
@@ -112,7 +112,7 @@ def test_the_page_about_managers_is_true_word_for_word(host: ComposeHost):
 def test_a_frozen_manager_answers_500_and_is_unhealthy_for_docker(host: ComposeHost):
     (process,) = (
         child.pid
-        for child in children_of(int(host.inspect("kasm_manager", "{{.State.Pid}}")))
+        for child in children(int(host.inspect("kasm_manager", "{{.State.Pid}}")))
         if b"manager" in Path(f"/proc/{child.pid}/cmdline").read_bytes()
     )
     os.kill(process, signal.SIGSTOP)

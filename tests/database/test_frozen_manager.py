@@ -12,8 +12,8 @@ import pytest
 from tests.support.managers import STARTED_S, Fleet, eventually
 
 from greenroom.db.database import Database
+from greenroom.kit.processes import children, is_running
 from greenroom.testing.processes import answers
-from greenroom.up.processes import children_of, look
 
 FROZEN = {"ok": False, "status": "unhealthy", "enabled": True, "frozen": True}
 
@@ -52,11 +52,11 @@ async def test_a_stand_in_that_was_killed_is_replaced_and_it_leaves_with_its_man
     manager = await fleet.start("one")
     assert manager.process is not None
     pid = manager.process.pid
-    (first,) = children_of(pid)
+    (first,) = children(pid)
     os.kill(first.pid, signal.SIGKILL)
 
     async def replaced() -> list[int]:
-        return [child.pid for child in children_of(pid) if child.pid != first.pid]
+        return [child.pid for child in children(pid) if child.pid != first.pid]
 
     (second,) = await eventually(replaced)
     assert "the stand-in ended; another one is started" in manager.log
@@ -64,7 +64,6 @@ async def test_a_stand_in_that_was_killed_is_replaced_and_it_leaves_with_its_man
     assert await manager.ended() == 0
 
     async def gone() -> bool:
-        seen = look(second)
-        return seen is None or seen.state == "Z"
+        return not is_running(second)
 
     await eventually(gone)

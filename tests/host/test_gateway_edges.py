@@ -30,8 +30,9 @@ from websockets.exceptions import InvalidStatus
 from websockets.typing import Origin
 
 from greenroom.core.fleet.addresses import edge_name
-from greenroom.gateway.nginx_process import nginx_processes, send
+from greenroom.gateway.nginx_process import nginx_processes
 from greenroom.kit.certificates import Authority, key_text, new_authority, new_key
+from greenroom.kit.processes import send
 from greenroom.testing.ports import free_port
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet
 

@@ -47,7 +47,8 @@ from greenroom.agent.stream.authoriser import StreamAuthoriser
 from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.agent.stream.upstream_auth import UpstreamAuth
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.gateway.nginx_process import nginx_processes, send
+from greenroom.gateway.nginx_process import nginx_processes
+from greenroom.kit.processes import send
 from greenroom.testing.ports import free_port
 
 RUN_AS_ACCOUNT = """

@@ -11,28 +11,34 @@ import pytest
 from greenroom.core.errors import SetupError
 from greenroom.gateway import nginx_process
 from greenroom.gateway.api_client import MAX_QUEUED, RequestReporter, parse_line
-from greenroom.gateway.nginx_process import Nginx, NginxProcess, install_configuration, redacted, superseded
+from greenroom.gateway.nginx_process import Nginx, install_configuration, redacted, superseded
 from greenroom.gateway.sockets import Listeners
+from greenroom.kit.processes import ProcessInfo
+
+
+def nginx(pid: int, parent: int) -> ProcessInfo:
+    """A process of nginx; one whose parent died was left to process 1."""
+    return ProcessInfo(pid=pid, name="nginx", parent=parent, is_zombie=False)
 
 
 def test_the_serving_nginx_and_its_workers_stay():
-    processes = [NginxProcess(10, 1), NginxProcess(11, 10), NginxProcess(12, 10)]
+    processes = [nginx(10, 1), nginx(11, 10), nginx(12, 10)]
     assert superseded(processes, 10) == []
 
 
 def test_orphaned_workers_are_told_themselves_others_by_their_master():
     processes = [
-        NginxProcess(10, 1),
-        NginxProcess(11, 10),
-        NginxProcess(20, 1),  # an old master: it tells its worker
-        NginxProcess(21, 20),
-        NginxProcess(31, 1),  # an orphan of a killed master
+        nginx(10, 1),
+        nginx(11, 10),
+        nginx(20, 1),  # an old master: it tells its worker
+        nginx(21, 20),
+        nginx(31, 1),  # an orphan of a killed master
     ]
     assert superseded(processes, 10) == [20, 31]
 
 
 def test_without_a_master_all_are_of_before():
-    assert superseded([NginxProcess(20, 1), NginxProcess(21, 20), NginxProcess(31, 1)], None) == [20, 31]
+    assert superseded([nginx(20, 1), nginx(21, 20), nginx(31, 1)], None) == [20, 31]
 
 
 LINE = {

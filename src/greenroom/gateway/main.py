@@ -33,20 +33,13 @@ from greenroom.gateway.api_client import RequestReporter
 from greenroom.gateway.keeper import PlanKeeper
 from greenroom.gateway.metrics import Metrics
 from greenroom.gateway.nginx import REQUESTS_SOCKET, nginx_conf
-from greenroom.gateway.nginx_process import (
-    Nginx,
-    become_subreaper,
-    install_configuration,
-    nginx_processes,
-    reap,
-    send,
-    superseded,
-)
+from greenroom.gateway.nginx_process import Nginx, install_configuration, nginx_processes, superseded
 from greenroom.gateway.plan import GatewayPlan, read_plan
 from greenroom.gateway.sockets import Listeners
 from greenroom.kit import config as kit_config
 from greenroom.kit import log as kit_log
 from greenroom.kit import stops
+from greenroom.kit.processes import become_subreaper, reap, send
 from greenroom.kit.serving import serve_beside
 
 log = structlog.get_logger(__name__)

@@ -8,13 +8,9 @@ until a successor serves, then told to QUIT: they stop listening, finish what th
 from __future__ import annotations
 
 import asyncio
-import ctypes
-import os
 import re
-import signal
 import subprocess
 import threading
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
@@ -22,6 +18,7 @@ import structlog
 
 from greenroom.core.errors import SetupError
 from greenroom.gateway.sockets import Listeners
+from greenroom.kit.processes import ProcessInfo, folder_of, is_running, processes
 
 log = structlog.get_logger(__name__)
 
@@ -108,7 +105,7 @@ class Nginx:
         for _ in range(int(START_S / 0.02)):
             if self._is_serving():
                 return True
-            if not _is_alive(self.pid):
+            if not is_running(self.pid):
                 return False
             await asyncio.sleep(0.02)
         self._process.kill()
@@ -121,13 +118,6 @@ class Nginx:
 
 def _command(folder: Path, configuration: Path, pid_file: str) -> list[str]:
     return [PROGRAM, "-p", str(folder), "-c", str(configuration), "-e", "stderr", "-g", f'pid "{folder / pid_file}";']
-
-
-def _is_alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
-    except OSError:
-        return False
 
 
 def redacted(line: str) -> str:
@@ -143,68 +133,13 @@ def _relay(stream: IO[bytes]) -> None:
             (log.info if _LEVEL.search(line) else log.warning)("nginx", line=line)
 
 
-_PR_SET_CHILD_SUBREAPER: Final = 36
-
-
-@dataclass(frozen=True, slots=True)
-class NginxProcess:
-    """One process named nginx; `parent` is who it was left to if its own parent died."""
-
-    pid: int
-    parent: int
-
-
-def become_subreaper() -> None:
-    """Orphans of our children become our children: nginx's workers when their master is killed.
-
-    Raises:
-        OSError: the kernel refuses (none in use does).
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise OSError(ctypes.get_errno(), "prctl(PR_SET_CHILD_SUBREAPER)")
-
-
-def nginx_processes(folder: Path) -> list[NginxProcess]:
+def nginx_processes(folder: Path) -> list[ProcessInfo]:
     """All live nginx processes whose working folder is `folder` (zombies have none)."""
-    found: list[NginxProcess] = []
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                if (entry / "comm").read_text() == "nginx\n" and (entry / "cwd").readlink() == folder:
-                    found.append(NginxProcess(int(entry.name), _parent_of(entry)))
-            except (OSError, ValueError):  # ended meanwhile, or another account's
-                continue
-    return found
+    return [one for one in processes() if one.name == "nginx" and folder_of(one.pid) == folder]
 
 
-def _parent_of(entry: Path) -> int:
-    return int((entry / "stat").read_text().rpartition(")")[2].split()[1])
-
-
-def superseded(processes: list[NginxProcess], master: int | None) -> list[int]:
-    """Which of `processes` to retire now that `master` serves: neither it nor its workers, and no worker whose master
+def superseded(found: list[ProcessInfo], master: int | None) -> list[int]:
+    """Which of those `found` to retire now that `master` serves: neither it nor its workers, and no worker whose master
     is retired too (a master tells its workers itself, and starts again those that end before it was told)."""
-    pids = {process.pid for process in processes}
-    return [p.pid for p in processes if master not in (p.pid, p.parent) and p.parent not in pids]
-
-
-def send(pid: int, number: signal.Signals) -> None:
-    """Send a signal to a process that may have ended."""
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def reap() -> dict[int, int]:
-    """Collect every ended child: pid → wait status."""
-    ended: dict[int, int] = {}
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return ended
-        if pid == 0:
-            return ended
-        ended[pid] = status
+    pids = {process.pid for process in found}
+    return [p.pid for p in found if master not in (p.pid, p.parent) and p.parent not in pids]

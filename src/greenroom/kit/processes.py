@@ -53,9 +53,13 @@ def processes() -> list[ProcessInfo]:
     return [seen for process in psutil.process_iter() if (seen := _look(process)) is not None]
 
 
-def children() -> list[ProcessInfo]:
-    """The children of this process, also those it adopted; zombies too."""
-    return [seen for process in psutil.Process().children() if (seen := _look(process)) is not None]
+def children(pid: int | None = None) -> list[ProcessInfo]:
+    """The children of a process, else of this one, also those it adopted; zombies too."""
+    try:
+        found = psutil.Process(pid).children()
+    except psutil.NoSuchProcess:
+        return []
+    return [seen for process in found if (seen := _look(process)) is not None]
 
 
 def _look(process: psutil.Process) -> ProcessInfo | None:

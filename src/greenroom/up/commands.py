@@ -28,12 +28,12 @@ from greenroom.db.migrate import migrate as migrate_database
 from greenroom.kit import log
 from greenroom.kit.log import console
 from greenroom.kit.passwords import hash_password
+from greenroom.kit.processes import processes
 from greenroom.up import health, instance
 from greenroom.up.describe import describe, pids_by_role
 from greenroom.up.doctor import Finding, docker_warnings, examine, room, warnings
 from greenroom.up.layout import Layout, check_folder, read_json, running_pid
 from greenroom.up.options import Options
-from greenroom.up.processes import look
 from greenroom.up.progress import Events, Progress, on_stderr, show_events, step
 from greenroom.up.site import site_of
 
@@ -190,10 +190,10 @@ def down(data: Path, *, as_json: bool = False) -> None:
 def _started_docker() -> int | None:
     """The pid of the Docker daemon that script/up started, while it runs."""
     try:
-        seen = look(int(DOCKERD_NOTE.read_text()))
+        pid = int(DOCKERD_NOTE.read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return seen.pid if seen is not None and seen.name == "dockerd" else None
+    return pid if any(seen.pid == pid and seen.name == "dockerd" for seen in processes()) else None
 
 
 def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:

@@ -7,10 +7,10 @@ from typing import Any, Final
 
 from greenroom.db.database import Database
 from greenroom.db.installation import manager_ids, zones_named
+from greenroom.kit.processes import children, started_ticks, title_of
 from greenroom.up.endpoints import Endpoints
 from greenroom.up.first_start import read_credentials
 from greenroom.up.layout import Layout, read_json
-from greenroom.up.processes import children_of, is_nginx_master
 
 ROLES: Final = ("up", "postgres", "api", "manager", "agent", "gateway", "nginx")
 
@@ -77,7 +77,15 @@ def nginx_below(parents: Sequence[int]) -> list[int]:
 
     `parents` are the gateway and `up`: both adopt what a killed master or gateway leaves, which may go on serving.
     """
-    below = [child for parent in parents for child in children_of(parent) if child.name == "nginx"]
-    masters = sorted((c for c in below if is_nginx_master(c.pid)), key=lambda c: c.started, reverse=True)
-    workers = [c for c in below if c not in masters] + [w for master in masters for w in children_of(master.pid)]
-    return [process.pid for process in (*masters, *workers)]
+    below = [pid for parent in parents for pid in _nginx_of(parent)]
+    masters = sorted(filter(is_nginx_master, below), key=lambda pid: started_ticks(pid) or 0, reverse=True)
+    return [*masters, *(pid for pid in below if pid not in masters), *(w for m in masters for w in _nginx_of(m))]
+
+
+def _nginx_of(parent: int) -> list[int]:
+    return [child.pid for child in children(parent) if child.name == "nginx" and not child.is_zombie]
+
+
+def is_nginx_master(pid: int) -> bool:
+    """Whether this nginx is a master and not one of its workers; it says so in its title."""
+    return title_of(pid).startswith("nginx: master")

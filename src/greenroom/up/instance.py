@@ -17,6 +17,7 @@ from greenroom.core.errors import SetupError, Unavailable
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import live_sessions
 from greenroom.db.migrate import ensure_service_role, migrate
+from greenroom.kit.processes import ProcessInfo, become_subreaper, end_all, folder_of, processes
 from greenroom.up import checks, health, roles
 from greenroom.up.describe import describe
 from greenroom.up.endpoints import Endpoints
@@ -24,7 +25,7 @@ from greenroom.up.first_start import ensure_first_data, ensure_rows
 from greenroom.up.layout import Layout, running_pid, write_json
 from greenroom.up.options import Options
 from greenroom.up.postgres import Cluster
-from greenroom.up.processes import become_subreaper, end_all, leftovers, processes
+from greenroom.up.processes import leftovers
 from greenroom.up.progress import Progress, step
 from greenroom.up.roles import Site
 from greenroom.up.shutdown import end_sessions
@@ -289,18 +290,12 @@ async def clear_after_crash(cluster: Cluster) -> None:
     may meanwhile be somebody else's.
     """
 
-    def left() -> list[Any]:
-        return [s for s in processes() if s.name == "postgres" and s.state != "Z" and _works_in(s.pid, cluster.data)]
+    def left() -> list[ProcessInfo]:
+        servers = [seen for seen in processes() if seen.name == "postgres" and not seen.is_zombie]
+        return [server for server in servers if folder_of(server.pid) == cluster.data]
 
     await end_all(left, 1.0)
     (cluster.data / "postmaster.pid").unlink(missing_ok=True)
-
-
-def _works_in(pid: int, folder: Path) -> bool:
-    try:
-        return Path(f"/proc/{pid}/cwd").readlink() == folder
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
-        return False
 
 
 def last_line(file: Path) -> str:

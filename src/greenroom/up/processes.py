@@ -1,38 +1,36 @@
 """Child processes of `up`: started under an account, bound to the life of `up`, watched by pidfd, and the orphans.
 
 `up` is the child subreaper of all it starts: whatever loses its parent becomes its own child and is dealt with by
-`retire_orphans`. While it supervises, nothing may start a child except `start`, or that child would be taken for an
+`Orphans`. While it supervises, nothing may start a child except `start`, or that child would be taken for an
 orphan.
 """
 
 from __future__ import annotations
 
 import asyncio
-import ctypes
 import os
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
 import structlog
 
-from greenroom.core.errors import SetupError
+from greenroom.kit.processes import (
+    ProcessInfo,
+    children,
+    end_all,
+    environment_of,
+    folder_of,
+    processes,
+    send,
+    started_ticks,
+)
 from greenroom.up.account import Account
 
 log = structlog.get_logger(__name__)
-
-_PR_SET_CHILD_SUBREAPER: Final = 36
-
-
-def become_subreaper() -> None:
-    """From now on orphaned descendants become children of this process."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) != 0:
-        raise SetupError(f"This process cannot adopt orphans: {os.strerror(ctypes.get_errno())}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,48 +121,6 @@ def describe_exit(code: int) -> str:
     return f"ended with exit code {code}"
 
 
-@dataclass(frozen=True, slots=True)
-class ProcessInfo:
-    """A process as /proc shows it. `started` (clock ticks since boot) distinguishes a reused pid."""
-
-    pid: int
-    name: str
-    state: str
-    parent: int
-    started: int
-
-
-def processes() -> Iterator[ProcessInfo]:
-    """All processes of this machine that can be seen."""
-    for entry in os.scandir("/proc"):
-        if entry.name.isdigit() and (seen := look(int(entry.name))) is not None:
-            yield seen
-
-
-def look(pid: int) -> ProcessInfo | None:
-    """One process, or None when there is none."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except (FileNotFoundError, ProcessLookupError):
-        return None
-    name = text[text.index("(") + 1 : text.rindex(")")]
-    fields = text[text.rindex(")") + 2 :].split()
-    return ProcessInfo(pid, name, fields[0], int(fields[1]), int(fields[19]))
-
-
-def children_of(pid: int) -> list[ProcessInfo]:
-    """The children of a process, ended ones that nobody waited for left out."""
-    return [seen for seen in processes() if seen.parent == pid and seen.state != "Z"]
-
-
-def is_nginx_master(pid: int) -> bool:
-    """Whether this nginx is a master and not one of its workers; it says so in its title."""
-    try:
-        return Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"nginx: master")
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-
-
 def orphan_policy(name: str) -> tuple[signal.Signals | None, str]:
     """The signal that ends an orphan of this name (None: it is left alone), and the reason for it."""
     if name == "nginx":
@@ -180,29 +136,30 @@ class Orphans:
     """Descendants that lost their parent and became children of `up`."""
 
     def __init__(self) -> None:
-        self._told: set[tuple[int, int]] = set()
+        self._told: set[tuple[int, int | None]] = set()
 
     def retire(self) -> None:
         """Tell each new orphan to end, each in its way, and reap those that did."""
-        own_pid = os.getpid()
-        for seen in list(processes()):
-            if seen.parent != own_pid or seen.pid in _owned:
-                continue
-            if seen.state == "Z":
+        for seen in _orphans():
+            known = seen.pid, started_ticks(seen.pid)
+            if seen.is_zombie:
                 _reap(seen.pid)
-            elif (seen.pid, seen.started) not in self._told:
-                self._told.add((seen.pid, seen.started))
+            elif known not in self._told:
+                self._told.add(known)
                 number, reason = orphan_policy(seen.name)
                 log.info("orphan adopted", pid=seen.pid, name=seen.name, signal=number and number.name, reason=reason)
                 if number is not None:
-                    _signal(seen.pid, number)
+                    send(seen.pid, number)
 
     async def end(self, within_s: float) -> None:
         """End all that are left: SIGTERM, and SIGKILL for those still there after `within_s`."""
-        await end_all(lambda: [s for s in children_of(os.getpid()) if s.pid not in _owned], within_s)
-        for seen in list(processes()):
-            if seen.parent == os.getpid() and seen.pid not in _owned:
-                _reap(seen.pid)
+        await end_all(lambda: [orphan for orphan in _orphans() if not orphan.is_zombie], within_s)
+        for orphan in _orphans():
+            _reap(orphan.pid)
+
+
+def _orphans() -> list[ProcessInfo]:
+    return [child for child in children() if child.pid not in _owned]
 
 
 def _reap(pid: int) -> None:
@@ -212,47 +169,20 @@ def _reap(pid: int) -> None:
         log.debug("an orphan was reaped by somebody else", pid=pid)
 
 
-async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) -> None:
-    """End what `find` finds: SIGTERM at once, SIGKILL for what is still there after `within_s`; waits for both."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        found = find()
-        for seen in found:
-            _signal(seen.pid, number)
-        end = time.monotonic() + within_s
-        while found and time.monotonic() < end:
-            await asyncio.sleep(0.05)
-            found = find()
-        if not found:
-            return
-    raise SetupError(f"Processes cannot be ended: {', '.join(f'{seen.name} (pid {seen.pid})' for seen in find())}")
-
-
-def _signal(pid: int, number: signal.Signals) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        log.debug("a process ended before it was told to", pid=pid)
-
-
 MARK: Final = "GREENROOM_INSTANCE_DATA"
 """Environment variable by which the processes of an instance are known after its `up` was killed."""
 
 
 def leftovers(data: Path) -> list[ProcessInfo]:
     """What still runs of an instance: its mark in the environment, or PostgreSQL or nginx working inside DATA."""
-    mark = f"{MARK}={data}".encode()
-    found: list[ProcessInfo] = []
-    for seen in processes():
-        if seen.state == "Z" or seen.pid == os.getpid():
-            continue
-        try:
-            inside = Path(f"/proc/{seen.pid}/cwd").readlink().is_relative_to(data)
-            if inside and (seen.name in {"postgres", "nginx"} or mark in _environment(seen.pid)):
-                found.append(seen)
-        except (FileNotFoundError, ProcessLookupError, PermissionError):
-            continue
-    return found
-
-
-def _environment(pid: int) -> list[bytes]:
-    return Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
+    inside = [
+        seen
+        for seen in processes()
+        if not seen.is_zombie and (folder := folder_of(seen.pid)) is not None and folder.is_relative_to(data)
+    ]
+    return [
+        seen
+        for seen in inside
+        if seen.pid != os.getpid()
+        and (seen.name in {"postgres", "nginx"} or environment_of(seen.pid).get(MARK) == str(data))
+    ]

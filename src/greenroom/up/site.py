@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from greenroom.core.errors import SetupError
+from greenroom.kit.processes import end_all
 from greenroom.up import checks, tls
 from greenroom.up.account import Accounts, service_accounts
 from greenroom.up.docker import runtime_name
@@ -17,7 +18,7 @@ from greenroom.up.first_start import ensure_files
 from greenroom.up.layout import DataLock, Layout, check_folder, check_reachable, read_json, write_json
 from greenroom.up.options import Options, Reservations, Settings, choose, settle, wanted
 from greenroom.up.postgres import Cluster
-from greenroom.up.processes import end_all, leftovers
+from greenroom.up.processes import leftovers
 from greenroom.up.programs import Programs, current, prepare
 from greenroom.up.progress import Progress, step
 from greenroom.up.roles import Site
