@@ -34,8 +34,9 @@ from greenroom.up.describe import describe, pids_by_role
 from greenroom.up.doctor import Finding, docker_warnings, examine, room, warnings
 from greenroom.up.layout import Layout, check_folder, read_json, running_pid
 from greenroom.up.options import Options
-from greenroom.up.progress import Events, Progress, on_stderr, show_events, step
+from greenroom.up.progress import Events, Failed, Progress, Ready, on_stderr, show_events, step
 from greenroom.up.site import site_of
+from greenroom.up.supervisor import PartState, State
 
 DOWN_WITHIN_S: Final = 120.0
 DOCKERD_NOTE: Final = Path("/run/greenroom-dockerd.pid")
@@ -68,10 +69,10 @@ def _in_background(layout: Layout, options: Options) -> dict[str, Any]:
     os.close(write_end)
     with os.fdopen(read_end) as source, _forward_interrupt_to(pid):
         event = show_events(source, on_stderr())
-    if "ready" in event:
-        return event["ready"]
+    if isinstance(event, Ready):
+        return event.found
     os.waitpid(pid, 0)
-    raise SetupError(event.get("error", f"The process in the background ended early; see {layout.log('up')}."))
+    raise SetupError(event.sentence if event else f"The process in the background ended early; see {layout.log('up')}.")
 
 
 @contextmanager
@@ -101,7 +102,7 @@ def _stay(layout: Layout, options: Options, events: Events) -> None:
         log.configure(os.environ.get("GREENROOM_LOG_LEVEL", "INFO"), "up")
 
         def ready(found: dict[str, Any]) -> None:
-            events.send({"ready": found})
+            events.send(Ready(found))
             events.close()
 
         asyncio.run(
@@ -114,10 +115,10 @@ def _stay(layout: Layout, options: Options, events: Events) -> None:
             )
         )
     except GreenroomError as error:
-        events.send({"error": error.message})
+        events.send(Failed(error.message))
         code = 1
     except BaseException as error:
-        events.send({"error": f"{type(error).__name__}: {error}"})
+        events.send(Failed(f"{type(error).__name__}: {error}"))
         raise
     finally:
         os._exit(code)
@@ -205,8 +206,8 @@ def _stop_running(layout: Layout, pid: int, progress: Progress) -> None:
                 raise SetupError(f"It has not ended after {DOWN_WITHIN_S:g} s; see {layout.log('up')}.")
             time.sleep(0.1)
     if layout.state.exists():
-        if left := read_json(layout.state).get("left"):
-            raise SetupError(str(left))
+        if left := State.read(layout.state).left:
+            raise SetupError(left)
         raise SetupError(f"It ended, but not cleanly; see {layout.log('up')}, then run greenroom down again.")
 
 
@@ -241,14 +242,11 @@ async def _status(layout: Layout) -> dict[str, Any]:
         checks = await health.check_all(http, db, site.endpoints)
         if next(check.ok for check in checks if check.role == "postgres"):
             found = await describe(db, layout, site.endpoints)
-    state = read_json(layout.state)
-    parts = {part["name"]: part for part in state.get("parts", [])}
-    ports = read_json(layout.ports)
-    nothing = {"pid": None, "starts": 0, "last_exit": ""}
-    found["phase"] = state.get("phase")
+    state, ports = State.read(layout.state), read_json(layout.ports)
+    parts = {part.name: part for part in state.parts}
+    found["phase"] = state.phase
     found["parts"] = [
-        {"name": c.name, "role": c.role, "ok": c.ok, "detail": c.detail, "port": ports.get(c.name)}
-        | {name: parts.get(c.name, nothing)[name] for name in nothing}
+        asdict(c) | asdict(parts.get(c.name, PartState(name=c.name, role=c.role))) | {"port": ports.get(c.name)}
         for c in checks
     ]
     return found

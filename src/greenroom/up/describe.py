@@ -10,7 +10,8 @@ from greenroom.db.installation import manager_ids, zones_named
 from greenroom.kit.processes import children, started_ticks, title_of
 from greenroom.up.endpoints import Endpoints
 from greenroom.up.first_start import read_credentials
-from greenroom.up.layout import Layout, read_json
+from greenroom.up.layout import Layout
+from greenroom.up.supervisor import State
 
 ROLES: Final = ("up", "postgres", "api", "manager", "agent", "gateway", "nginx")
 
@@ -24,7 +25,7 @@ async def describe(db: Database, layout: Layout, here: Endpoints) -> dict[str, A
         return zones[zone].zone_name if zone in zones else zone
 
     pids = pids_by_role(layout)
-    pid_of = {part["name"]: part["pid"] for part in read_json(layout.state).get("parts", [])}
+    pid_of = {part.name: part.pid for part in State.read(layout.state).parts}
     return {
         "url": here.url,
         "stream_url": here.stream_url,
@@ -61,13 +62,13 @@ async def describe(db: Database, layout: Layout, here: Endpoints) -> dict[str, A
 
 def pids_by_role(layout: Layout) -> dict[str, list[int]]:
     """Role → pids that run now; of nginx the master first, then its workers."""
-    state = read_json(layout.state)
+    state = State.read(layout.state)
     pids: dict[str, list[int]] = {role: [] for role in ROLES}
-    if "up" in state:
-        pids["up"].append(state["up"])
-    for part in state.get("parts", []):
-        if part["pid"] is not None:
-            pids[part["role"]].append(part["pid"])
+    if state.up is not None:
+        pids["up"].append(state.up)
+    for part in state.parts:
+        if part.pid is not None:
+            pids[part.role].append(part.pid)
     pids["nginx"] = nginx_below([*pids["gateway"], *pids["up"]])
     return pids
 

@@ -22,7 +22,7 @@ from greenroom.up import checks, health, roles
 from greenroom.up.describe import describe
 from greenroom.up.endpoints import Endpoints
 from greenroom.up.first_start import ensure_first_data, ensure_rows
-from greenroom.up.layout import Layout, running_pid, write_json
+from greenroom.up.layout import Layout, running_pid
 from greenroom.up.options import Options
 from greenroom.up.postgres import Cluster
 from greenroom.up.processes import leftovers
@@ -30,7 +30,7 @@ from greenroom.up.progress import Progress, step
 from greenroom.up.roles import Site
 from greenroom.up.shutdown import end_sessions
 from greenroom.up.site import LEFTOVERS_WITHIN_S, cluster_of, prepared, site_of, stopped
-from greenroom.up.supervisor import Supervisor
+from greenroom.up.supervisor import State, Supervisor
 from greenroom.up.upkeep import ManagerWatch, PartWatch, keep_certificates, keep_small
 
 log = structlog.get_logger(__name__)
@@ -228,7 +228,7 @@ class Instance:
         await self.db.close()
         await self.supervisor.stop()
         if left:  # the next `down` sees that there is something to be cleaned up
-            write_json(self.site.layout.state, {"phase": "ended", "left": left}, 0o600)
+            State(phase="ended", left=left).write(self.site.layout.state)
         else:
             self.site.layout.state.unlink(missing_ok=True)
 

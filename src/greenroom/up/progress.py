@@ -6,7 +6,6 @@ in the foreground shows them.
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import sys
@@ -15,6 +14,7 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any, Final, Protocol, TextIO
 
+import msgspec
 from rich.console import Console
 from rich.status import Status
 
@@ -97,6 +97,28 @@ class Spinner:
         self._console.print(f"[green]✓[/green] {self._text}{time_taken}")
 
 
+class Begin(msgspec.Struct, tag=True):
+    """A step begins."""
+
+    text: str
+
+
+class End(msgspec.Struct, tag=True):
+    """The step that runs is over."""
+
+
+class Ready(msgspec.Struct, tag=True):
+    """The instance serves: the object of `--json`."""
+
+    found: dict[str, Any]
+
+
+class Failed(msgspec.Struct, tag=True):
+    """It does not, and the process in the background ends."""
+
+    sentence: str
+
+
 class Events:
     """Steps as lines of JSON, for `show_events` in another process."""
 
@@ -106,18 +128,18 @@ class Events:
 
     def begin(self, text: str) -> None:
         """Send the step."""
-        self.send({"begin": text})
+        self.send(Begin(text))
 
     def end(self) -> None:
         """Send that it is over."""
-        self.send({"end": True})
+        self.send(End())
 
-    def send(self, event: dict[str, Any]) -> None:
-        """Send anything; when the reader is gone without notice, this process is asked to end."""
+    def send(self, event: Begin | End | Ready | Failed) -> None:
+        """Send one; when the reader is gone without notice, this process is asked to end."""
         if self._deaf:
             return
         try:
-            self._out.write(json.dumps(event) + "\n")
+            self._out.write(msgspec.json.encode(event).decode() + "\n")
             self._out.flush()
         except BrokenPipeError:
             self._deaf = True
@@ -133,16 +155,15 @@ def on_stderr() -> Progress:
     return Spinner(Console(stderr=True)) if sys.stderr.isatty() else Lines(sys.stderr)
 
 
-def show_events(source: TextIO, progress: Progress) -> dict[str, Any]:
-    """Show the steps that come from `source`; returns the first event that is none, or {} when it ended without."""
+def show_events(source: TextIO, progress: Progress) -> Ready | Failed | None:
+    """Show the steps that come from `source`; returns what became of them, None when it ended without saying."""
     for line in source:
-        event: dict[str, Any] = json.loads(line)
-        if "begin" in event:
-            progress.begin(event["begin"])
-        elif "end" in event:
-            progress.end()
-        else:
-            progress.end()
+        event = msgspec.json.decode(line, type=Begin | End | Ready | Failed)
+        if isinstance(event, Begin):
+            progress.begin(event.text)
+            continue
+        progress.end()
+        if not isinstance(event, End):
             return event
     progress.end()
-    return {}
+    return None

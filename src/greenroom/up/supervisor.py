@@ -15,10 +15,11 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Final
 
+import msgspec
 import structlog
 
 from greenroom.core.fleet.restarts import WINDOW_S, next_start
-from greenroom.up.layout import write_json
+from greenroom.up.layout import read_json, write_json
 from greenroom.up.processes import Command, Orphans, Process, describe_exit, start
 
 log = structlog.get_logger(__name__)
@@ -64,9 +65,38 @@ class PartState:
 
     name: str
     role: str
-    pid: int | None
-    starts: int
-    last_exit: str
+    pid: int | None = None
+    starts: int = 0
+    last_exit: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """What is in state.json; without the file nothing runs.
+
+    Args:
+        up: pid of the process that stays; None = it has ended.
+        phase: starting, ready, stopping or ended.
+        left: what could not be removed at the end, as a sentence.
+    """
+
+    up: int | None = None
+    phase: str = ""
+    parts: tuple[PartState, ...] = ()
+    left: str = ""
+
+    @classmethod
+    def read(cls, file: Path) -> State:
+        """What the file says.
+
+        Raises:
+            SetupError: it cannot be read.
+        """
+        return msgspec.convert(read_json(file), cls)
+
+    def write(self, file: Path) -> None:
+        """Replace the file."""
+        write_json(file, asdict(self), 0o600)
 
 
 class Supervisor:
@@ -169,12 +199,11 @@ class Supervisor:
         self._write_state()
 
     def _write_state(self) -> None:
-        states = [
-            asdict(PartState(name=p.name, role=p.role, pid=p.pid, starts=p.starts, last_exit=p.last_exit))
-            for p in self.parts
-        ]
+        parts = tuple(
+            PartState(name=p.name, role=p.role, pid=p.pid, starts=p.starts, last_exit=p.last_exit) for p in self.parts
+        )
         try:
-            write_json(self._state_file, {"up": os.getpid(), "phase": self.phase, "parts": states}, 0o600)
+            State(up=os.getpid(), phase=self.phase, parts=parts).write(self._state_file)
         except OSError as error:
             if not self._is_unwritten:
                 log.warning("the state is written later", file=str(self._state_file), reason=error.strerror)

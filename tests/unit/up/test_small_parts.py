@@ -32,7 +32,7 @@ from greenroom.up.layout import FORMAT, DataLock, Layout, check_folder, running_
 from greenroom.up.options import Settings
 from greenroom.up.processes import describe_exit, orphan_policy
 from greenroom.up.programs import distributions
-from greenroom.up.progress import Events, Lines, show_events, step
+from greenroom.up.progress import Events, Lines, Ready, show_events, step
 from greenroom.up.roles import Site
 from greenroom.up.shutdown import end_sessions
 from greenroom.up.upkeep import cut_large, renew_certificates
@@ -257,9 +257,9 @@ def test_steps_reach_another_process_as_events():
     events = Events(pipe)
     with step(events, "Creating the database"):
         pass
-    events.send({"ready": {"url": "https://x"}})
+    events.send(Ready({"url": "https://x"}))
     pipe.seek(0)
-    assert show_events(pipe, Lines(shown)) == {"ready": {"url": "https://x"}}
+    assert show_events(pipe, Lines(shown)) == Ready({"url": "https://x"})
     assert shown.getvalue() == "Creating the database …\n"
 
 
