@@ -15,13 +15,13 @@ from greenroom.kit.secrets import hashed
 from greenroom.testing.ports import free_port
 from greenroom.up.account import Account
 from greenroom.up.checks import check_machine
-from greenroom.up.deployment import Deployment, Site, add_host, begin, fill
+from greenroom.up.deployment import Deployment, FirstHost, add_host, begin, fill
 from greenroom.up.layout import Layout
 from greenroom.up.options import Settings
 
 MINE = Account(None)
 NOW = datetime(2030, 1, 1, tzinfo=UTC)
-SITE = Site(zone="eu", hosts=["desk.example"], port=8443, stream_port=8445, desktop_image="greenroom/desktop:xfce")
+SITE = FirstHost(zone="eu", hosts=["desk.example"], port=8443, stream_port=8445, desktop_image="greenroom/desktop:xfce")
 
 
 @pytest.fixture

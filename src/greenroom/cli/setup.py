@@ -15,7 +15,7 @@ from greenroom.kit import host_limits, log
 from greenroom.kit.config import AgentConfig, load
 from greenroom.up import deployment
 from greenroom.up.checks import desktop_image
-from greenroom.up.deployment import Deployment, Site
+from greenroom.up.deployment import Deployment, FirstHost
 from greenroom.up.docker import remove_all
 
 Folder = Annotated[Path, typer.Option(help="Folder of the deployment.")]
@@ -50,8 +50,10 @@ def database(
     """Migrate the database; give a new one its first data, its zone and a token for this host's Agent."""
     log.configure("WARNING", "setup")
     found = Deployment(folder)
-    site = Site(zone=zone, hosts=_listed(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image())
-    applied = asyncio.run(deployment.fill(found, database_url, site))
+    first = FirstHost(
+        zone=zone, hosts=_listed(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
+    )
+    applied = asyncio.run(deployment.fill(found, database_url, first))
     typer.echo("\n".join(applied) or "The database is up to date.")
     if found.credentials.exists():
         typer.echo(f"The first password of the administrator is in {found.credentials}, for root alone.")
@@ -69,8 +71,10 @@ def installation(
 ) -> None:
     """Begin an installation on several machines: its key, the gateways' credential, tables and first data."""
     log.configure("WARNING", "setup")
-    site = Site(zone=zone, hosts=_listed(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image())
-    asyncio.run(deployment.begin(folder, database_url, site))
+    first = FirstHost(
+        zone=zone, hosts=_listed(hosts), port=port, stream_port=stream_port, desktop_image=desktop_image()
+    )
+    asyncio.run(deployment.begin(folder, database_url, first))
     typer.echo(
         f"Web machines need installation.key and gateway.credential of {folder}, for the account greenroom alone; the"
         f" first password of the administrator is in {folder / 'credentials.json'}. Back the key up."

@@ -207,7 +207,7 @@ class Deployment:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Site:
+class FirstHost:
     """What the database records about the first host.
 
     Args:
@@ -225,7 +225,7 @@ class Site:
     desktop_image: str
 
 
-async def fill(deployment: Deployment, dsn: str, site: Site) -> list[str]:
+async def fill(deployment: Deployment, dsn: str, host: FirstHost) -> list[str]:
     """Migrate the database, give a new one its first data and zone, and let the Agent of this host join.
 
     Returns the names of the migrations that were applied.
@@ -235,13 +235,13 @@ async def fill(deployment: Deployment, dsn: str, site: Site) -> list[str]:
     """
     applied = await migrate(dsn)
     async with opened(dsn) as db:
-        await _fill_new(db, deployment.credentials, site)
+        await _fill_new(db, deployment.credentials, host)
         if not deployment.agent_has_joined:
-            await _let_agent_join(deployment, db, site.zone)
+            await _let_agent_join(deployment, db, host.zone)
     return applied
 
 
-async def begin(folder: Path, dsn: str, site: Site) -> list[str]:
+async def begin(folder: Path, dsn: str, host: FirstHost) -> list[str]:
     """Begin an installation whose roles are processes of their own: `installation.key`, the gateways' credential and
     the first credentials in `folder`, each for its owner alone, and what its database needs. What exists is kept.
 
@@ -261,7 +261,7 @@ async def begin(folder: Path, dsn: str, site: Site) -> list[str]:
             )
         _make_key(key)
         applied = await migrate(dsn)
-        await _fill_new(db, folder / "credentials.json", site)
+        await _fill_new(db, folder / "credentials.json", host)
     return applied
 
 
@@ -275,12 +275,12 @@ def _make_key(key: Path) -> None:
         raise SetupError(f"The folder {folder} cannot be written: {error.strerror}.") from error
 
 
-async def _fill_new(db: Database, credentials: Path, site: Site) -> None:
+async def _fill_new(db: Database, credentials: Path, host: FirstHost) -> None:
     """First data and the zone of a new installation."""
-    await ensure_first_data(db, credentials, site.desktop_image, reachable=True)
-    origins = ",".join(dict.fromkeys([*LOCAL_HOSTS, *site.hosts]))
-    address = f"{[*site.hosts, '127.0.0.1'][0]}:{site.port}"
-    await ensure_zones(db, [site.zone], origins, address, site.stream_port)
+    await ensure_first_data(db, credentials, host.desktop_image, reachable=True)
+    origins = ",".join(dict.fromkeys([*LOCAL_HOSTS, *host.hosts]))
+    address = f"{[*host.hosts, '127.0.0.1'][0]}:{host.port}"
+    await ensure_zones(db, [host.zone], origins, address, host.stream_port)
 
 
 async def _let_agent_join(deployment: Deployment, db: Database, zone: str) -> None:
