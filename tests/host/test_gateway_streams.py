@@ -358,7 +358,7 @@ async def test_a_viewer_uploads_more_than_the_api_takes(world: World):
 
 
 async def test_a_page_that_never_answers_is_given_up_and_a_silent_desktop_is_not(monkeypatch: pytest.MonkeyPatch):
-    quick = "import greenroom.gateway.nginx_streams as streams; streams.PAGE_IDLE = '1s'"
+    quick = "import greenroom.gateway.nginx as nginx; nginx.PAGE_IDLE = '1s'"
     monkeypatch.setattr(gateways, "RUN_AS_ACCOUNT", f"{quick}\n{gateways.RUN_AS_ACCOUNT}")
     async with served_world() as world, world.websocket(world.stream, token="token-ann") as desktop:
         await said(desktop)

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-from jinja2 import Environment, PackageLoader, StrictUndefined
+from importlib import resources
+
+from jinja2 import DictLoader, Environment, StrictUndefined
 
 
 def templates(package: str) -> Environment:
-    """The templates of a package. A name they are not given is an error.
+    """The templates of a package; a name they are not given is an error.
 
+    All are compiled now: a mistake is found at the start, and the process may change its account afterwards.
     Nothing is escaped: they are no HTML for browsers alone, and who gives a value has validated it or escapes it.
     """
-    return Environment(
-        loader=PackageLoader(package),
+    files = (resources.files(package) / "templates").iterdir()
+    environment = Environment(
+        loader=DictLoader({file.name: file.read_text() for file in files}),
         undefined=StrictUndefined,
         autoescape=False,  # noqa: S701 -- configuration of servers; see above
         keep_trailing_newline=True,
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    for name in environment.list_templates():
+        environment.get_template(name)
+    return environment
