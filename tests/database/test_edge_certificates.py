@@ -72,7 +72,7 @@ async def edges(db: Database) -> list[str]:
     """Where streams are passed on to, and what waits."""
     row = await db.fetch_one("SELECT agent_id::text, edge_url_requested FROM agents")
     assert row is not None
-    used = {edge["edge_url"] for edge in await read_edges(db)} | {await read_edge_url(db, row["agent_id"])}
+    used = {edge.edge_url for edge in await read_edges(db)} | {await read_edge_url(db, row["agent_id"])}
     return [*used, row["edge_url_requested"]]
 
 

@@ -14,7 +14,7 @@ from tests.support.agents import joined
 from tests.support.managers import LONG_LEASE, STARTED_S, Fleet, eventually, lease, manager_here, primary_is
 
 from greenroom.db.database import Database
-from greenroom.db.fleet.managers import adopt, list_managers, set_enabled
+from greenroom.db.fleet.managers import ListedManager, adopt, list_managers, set_enabled
 from greenroom.testing.processes import RoleProcess, answers
 
 
@@ -24,12 +24,12 @@ async def spare(db: Database, fleet: Fleet) -> str:
     return (await adopt(db, "spare", "default", "elsewhere", "1")).manager_id
 
 
-async def manager(db: Database, name: str) -> dict[str, Any]:
-    return next(m for m in await list_managers(db) if m["instance_id"] == name)
+async def manager(db: Database, name: str) -> ListedManager:
+    return next(m for m in await list_managers(db) if m.instance_id == name)
 
 
 async def enable(db: Database, name: str, enabled: bool) -> None:
-    await set_enabled(db, (await manager(db, name))["manager_id"], enabled)
+    await set_enabled(db, (await manager(db, name)).manager_id, enabled)
 
 
 async def asked(fleet: Fleet) -> httpx.Response:
@@ -57,7 +57,7 @@ async def test_disabling_writes_the_sentinel_and_answers_503_and_enabling_undoes
         assert response.json() == {"ok": False, "status": "disabled", "enabled": False}
         assert response.headers["Retry-After"] == "30"
     found = await manager(db, "one")
-    assert (found["status"], found["enabled"], found["is_primary"]) == ("unknown", False, False)
+    assert (found.status, found.enabled, found.is_primary) == ("unknown", False, False)
     await enable(db, "one", enabled=True)
     await until_sentinel(fleet, there=False)
     assert (await answers(fleet.urls["one"] + "/health", 200)).json() == {
@@ -67,7 +67,7 @@ async def test_disabling_writes_the_sentinel_and_answers_503_and_enabling_undoes
     }
 
     async def running() -> bool:
-        return (await manager(db, "one"))["status"] == "running"
+        return (await manager(db, "one")).status == "running"
 
     await eventually(running)
     assert process.process is not None
@@ -336,6 +336,6 @@ async def test_restart_keeps_identity_first_report_and_flag(fleet: Fleet, db: Da
     async with manager_here(fleet):
         after = await manager(db, "one")
     for name in ("manager_id", "first_reported", "zone_id"):
-        assert after[name] == before[name]
-    assert not after["enabled"]
-    assert after["last_reported"] > before["last_reported"]
+        assert getattr(after, name) == getattr(before, name)
+    assert not after.enabled
+    assert after.last_reported > before.last_reported

@@ -16,7 +16,7 @@ from tests.support.managers import Fleet, eventually, manager_here
 
 from greenroom.core.fleet.addresses import edge_name
 from greenroom.db.database import Database
-from greenroom.db.fleet.agents import list_agents, revoke_credential
+from greenroom.db.fleet.agents import RefusedAgent, list_agents, revoke_credential
 from greenroom.db.fleet.enrolment import add_join_token
 from greenroom.db.installation import WAITING, agent_states, let_join
 from greenroom.kit.secrets import Secrets, hashed
@@ -91,10 +91,10 @@ async def test_an_agent_of_up_that_lost_its_credential_joins_its_own_zone_again(
     assert (await ToldAgent(door, "new").register()).status_code == 200
 
 
-async def refused(db: Database, agent_id: str) -> dict[str, Any]:
+async def refused(db: Database, agent_id: str) -> RefusedAgent | None:
     """What administrators see at the Agent of the last refusal."""
     (agent,) = await list_agents(db, agent_id)
-    return agent["refused"]
+    return agent.refused
 
 
 async def logged(db: Database, code: str, part: str) -> dict[str, Any]:
@@ -164,8 +164,10 @@ async def test_a_copy_of_a_live_agent_is_refused_also_on_a_copied_machine(door: 
     assert response.status_code == 409
     assert "a copied identity is refused" in response.json()["message"]
     await agent.check_in()
-    assert "a copied identity" in (await refused(db, agent.agent_id))["reason"]
-    assert (await refused(db, agent.agent_id))["address"] == "127.0.0.1"
+    found = await refused(db, agent.agent_id)
+    assert found is not None
+    assert "a copied identity" in found.reason
+    assert found.address == "127.0.0.1"
     await logged(db, "agent-refused", "a copied identity is refused")
     # the machine is lost, and started again from the copy: it goes on, and the first one is the copy now
     await silence(db)
@@ -209,7 +211,9 @@ async def test_a_revoked_agent_is_out_at_once_and_joins_again_with_a_token_made_
     response = await agent.register()
     assert response.status_code == 401
     assert "was revoked" in response.json()["message"]
-    assert "was revoked" in (await refused(db, agent.agent_id))["reason"]
+    found = await refused(db, agent.agent_id)
+    assert found is not None
+    assert "was revoked" in found.reason
     await logged(db, "agent-refused", "was revoked")
     zone = await db.fetch_one("SELECT zone_id::text FROM agents")
     assert zone is not None

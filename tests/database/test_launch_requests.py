@@ -89,7 +89,9 @@ async def test_ssh_keys_travel_encrypted_to_the_agent_alone(stage: Stage):
     assert row is not None
     assert "PRIVATE KEY" not in row["seen"]
     assert "files" not in row["spec"]
-    spec = msgspec.convert(spec_with_secrets(row, SECRETS), SessionSpec)
+    spec = msgspec.convert(
+        spec_with_secrets(row["spec"], row["credential_encrypted"], row["files_encrypted"], SECRETS), SessionSpec
+    )
     assert {file.path.rpartition("/")[2]: file.content for file in spec.files} == {
         "id_ed25519": private,
         "id_ed25519.pub": "ssh-ed25519 AAAA\n",

@@ -13,6 +13,7 @@ from tests.database.pooler import pooled
 from tests.support.managers import LONG_LEASE, STARTED_S, Fleet, eventually, lease, primary_is
 
 from greenroom.core.errors import LastEnabledManager, SetupError
+from greenroom.core.fleet.liveness import unattended
 from greenroom.db.database import Database
 from greenroom.db.fleet.leases import refuse_pooler
 from greenroom.db.fleet.managers import adopt, set_enabled
@@ -268,8 +269,9 @@ async def test_disabling_warns_when_no_other_manager_is_running(db: Database, zo
     one = await adopt(db, "one", "default", "host", "1")
     await adopt(db, "two", "default", "host", "1")
     change = await set_enabled(db, one.manager_id, enabled=False)
-    assert change.warning is not None
-    assert "No other enabled Manager of zone default is running" in change.warning
+    assert unattended(change.zone_name, change.others, change.running_others) == (
+        "No other enabled Manager of zone default is running; nothing coordinates its Agents now."
+    )
 
 
 # Refusing to start ----------------------------------------------------------------------------------------------------

@@ -78,7 +78,7 @@ async def test_two_zones_that_take_each_others_former_name(db: Database):
             locked.set()
             if go_on:
                 await go_on.wait()
-            await zones.update_zone(connection, zone["zone_id"], dict(before) | {"zone_name": to})
+            await zones.update_zone(connection, replace(before, zone_name=to))
 
     for name in ("eu", "us"):
         await renamed(name, f"new-{name}", locked=asyncio.Event())

@@ -56,7 +56,7 @@ async def record(db: Database, name: str, zone: str = "default", *, enabled: boo
 
 
 async def enabled(db: Database) -> list[str]:
-    return [m["instance_id"] for m in await list_managers(db) if m["enabled"]]
+    return [m.instance_id for m in await list_managers(db) if m.enabled]
 
 
 UPSERT: Final = (
@@ -207,7 +207,7 @@ async def test_a_manager_that_is_moved_to_another_zone_starts_anew_in_that_one(f
 
     async def at_work() -> bool:
         rows = await list_managers(db)
-        return any(m["zone_name"] == "us" and m["is_primary"] and m["status"] == "running" for m in rows)
+        return any(m.zone_name == "us" and m.is_primary and m.status == "running" for m in rows)
 
     await eventually(at_work)
 
@@ -215,7 +215,7 @@ async def test_a_manager_that_is_moved_to_another_zone_starts_anew_in_that_one(f
 async def test_the_record_of_a_manager_that_runs_is_deleted_only_by_force(fleet: Fleet, db: Database):
     await fleet.start("one")
     (one,) = await list_managers(db)
-    gone, runs = await record(db, "gone"), one["manager_id"]
+    gone, runs = await record(db, "gone"), one.manager_id
     await delete_manager(db, gone)
     await record(db, "spare")
     fleet.managers["one"].freeze()  # it lives all the same
@@ -237,7 +237,7 @@ async def silent(db: Database, name: str, days: float) -> None:
 
 
 async def names(db: Database) -> set[str]:
-    return {manager["instance_id"] for manager in await list_managers(db)}
+    return {manager.instance_id for manager in await list_managers(db)}
 
 
 async def test_the_primary_removes_records_of_managers_that_left_long_ago(fleet: Fleet, db: Database):

@@ -14,7 +14,7 @@ from tests.support.agents import ToldAgent, join_token, joined, row, seen, sessi
 from tests.support.managers import Fleet, eventually, manager_here
 
 from greenroom.db.database import Database
-from greenroom.db.fleet.agents import list_agents, update_agent
+from greenroom.db.fleet.agents import AgentRow, list_agents, update_agent
 from greenroom.db.fleet.liveness import changed_offers, mark_dead
 from greenroom.db.session.deadlines import read_waiting
 from greenroom.wire.messages import Capacity, Observed
@@ -59,10 +59,10 @@ def status_is(db: Database, session_id: str, *wanted: str) -> Callable[[], Await
     return look
 
 
-def agent_is(db: Database, wanted: str) -> Callable[[], Awaitable[dict[str, Any] | None]]:
-    async def look() -> dict[str, Any] | None:
+def agent_is(db: Database, wanted: str) -> Callable[[], Awaitable[AgentRow | None]]:
+    async def look() -> AgentRow | None:
         agents = await list_agents(db)
-        return agents[0] if agents and agents[0]["status"] == wanted else None
+        return agents[0] if agents and agents[0].status == wanted else None
 
     return look
 
@@ -75,7 +75,7 @@ async def test_an_agent_is_promoted_after_its_first_complete_check_in(door: http
     assert await agent_is(db, "pending")()
     await agent.check_in()
     found = await eventually(agent_is(db, "running"))
-    assert (found["cores"], found["memory"]) == (32, 8 << 30)
+    assert (found.cores, found.memory) == (32, 8 << 30)
 
 
 @pytest.mark.parametrize("timings", [SOON_MISSING], ids=["soon missing"])
@@ -126,7 +126,7 @@ async def test_a_dead_agents_sessions_are_ended_and_their_reservation_is_given_b
     await eventually(agent_is(db, "dead"), 20)
     found = await eventually(status_is(db, session_id, "deleted"))
     assert "is dead" in found["ended_reason"]
-    assert (await list_agents(db))[0]["cores_allocated"] == 0
+    assert (await list_agents(db))[0].cores_allocated == 0
 
 
 async def test_an_agent_that_was_heard_after_all_is_not_dead(db: Database, fleet: Fleet):
@@ -203,7 +203,7 @@ async def test_drift_of_the_counts_is_corrected_with_before_and_after_in_the_log
 
     async def corrected() -> bool:
         found = (await list_agents(db))[0]
-        return (found["cores_allocated"], found["memory_allocated"]) == (0.5, 256 << 20)
+        return (found.cores_allocated, found.memory_allocated) == (0.5, 256 << 20)
 
     async with speaking(agent):
         await eventually(corrected)
@@ -224,12 +224,12 @@ async def test_an_override_is_what_the_agent_offers_until_it_is_taken_away(door:
     assert await overcommit() == 16
     await update_agent(db, agent.agent_id, cores_override=3.5, memory_override=1 << 30)
     found = (await list_agents(db))[0]
-    assert (found["cores"], found["memory"], await overcommit()) == (3.5, 1 << 30, 1)
+    assert (found.cores, found.memory, await overcommit()) == (3.5, 1 << 30, 1)
     await update_agent(db, agent.agent_id, cores_override=0, memory_override=0)
 
     async def restored() -> bool:
         found = (await list_agents(db))[0]
-        return (found["cores"], found["memory"], await overcommit()) == (32, 8 << 30, 16)
+        return (found.cores, found.memory, await overcommit()) == (32, 8 << 30, 16)
 
     await eventually(restored)
 
@@ -242,7 +242,7 @@ async def test_a_host_that_reports_nothing_offers_nothing_whatever_the_override_
 
     async def offers() -> tuple[float, int]:
         found = (await list_agents(db))[0]
-        return found["cores"], found["memory"]
+        return found.cores, found.memory
 
     def reporting(cores: float, memory_bytes: int, offer: tuple[float, int]) -> Callable[[], Awaitable[bool]]:
         async def look() -> bool:

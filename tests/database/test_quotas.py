@@ -71,8 +71,8 @@ class Stage:
         (allocation,) = await read_allocations(self.db, self.zone_id)
         (invariant,) = (one for one in INVARIANTS if one.code == "I5")
         assert await broken(self.db, invariant) == []
-        assert allocation["cores_counted"] == pytest.approx(allocation["cores_summed"])
-        return allocation["cores_counted"]
+        assert allocation.cores_counted == pytest.approx(allocation.cores_summed)
+        return allocation.cores_counted
 
 
 @pytest.fixture

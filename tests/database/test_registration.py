@@ -107,6 +107,6 @@ async def test_that_docker_does_not_answer_is_shown_at_the_agent_until_it_does(d
 
         async def shown(reason: str | None = reason) -> bool:
             (listed,) = await list_agents(db)
-            return listed["status_reason"] == reason
+            return listed.status_reason == reason
 
         await eventually(shown)

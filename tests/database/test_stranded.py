@@ -56,8 +56,8 @@ async def test_it_is_started_on_another_agent_and_its_own_is_told_to_end_it(stag
     assert (new["status"], str(new["user_id"]), new["idempotency_key"]) == ("requested", stage.user_id, "k")
     assert (old["status"], old["want"], old["user_id"], old["idempotency_key"]) == ("deleting", "absent", None, None)
     assert "its Agent was not heard of for 17 s" in old["ended_reason"]
-    (told,) = [row for row in await read_desired(stage.db, str(old["agent_id"])) if row["session_id"] == first]
-    assert (told["want"], told["user_id"], told["generation"]) == ("absent", None, 2)
+    (told,) = [row for row in await read_desired(stage.db, str(old["agent_id"])) if row.session_id == first]
+    assert (told.want, told.user_id, told.generation) == ("absent", None, 2)
     assert (await views.get_session(stage.db, first))["session_id"] == new["session_id"]
     assert [step[1:] for step in (await stage.steps(str(new["session_id"])))[-3:]] == [
         (before, True, None),

@@ -288,9 +288,7 @@ async def test_a_token_from_stdin_and_a_zone_without_managers(zone: Zone, tmp_pa
     finally:
         (manager,) = await list_managers(zone.db)
         address = zone.gateway("one")
-        await zone.db.write(
-            "UPDATE managers SET gateway_url = %s WHERE manager_id = %s", (address, manager["manager_id"])
-        )
+        await zone.db.write("UPDATE managers SET gateway_url = %s WHERE manager_id = %s", (address, manager.manager_id))
     assert (await run(command, stdin=token["token"] + "\n")).code == 0
     assert (await run(command, stdin="")).code == 1
 

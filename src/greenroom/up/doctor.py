@@ -123,7 +123,7 @@ def compare(sessions: Mapping[str, str], containers: Sequence[str]) -> dict[str,
 
 async def _sentinels(db: Database, here: Endpoints) -> list[str]:
     """The Managers of this machine whose sentinel file says something else than their flag."""
-    enabled = {manager["instance_id"]: manager["enabled"] for manager in await list_managers(db)}
+    enabled = {manager.instance_id: manager.enabled for manager in await list_managers(db)}
     wrong = [m for m in here.managers if enabled.get(m.instance_id) is m.sentinel_file.exists()]
     return [
         f"{m.instance_id} is {'enabled' if enabled[m.instance_id] else 'disabled'}, and its sentinel file"

@@ -86,9 +86,7 @@ async def _offices(db: Database) -> dict[str, str]:
     except Unavailable as error:
         log.warning("nobody knows who is Primary", reason=error.message)
         return {}
-    return {
-        m["instance_id"]: f"Primary of zone {m['zone_name']} with term {m['term']}" for m in managers if m["is_primary"]
-    }
+    return {m.instance_id: f"Primary of zone {m.zone_name} with term {m.term}" for m in managers if m.is_primary}
 
 
 async def _gateway(http: httpx.AsyncClient, here: Endpoints) -> Health:

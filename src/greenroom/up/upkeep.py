@@ -10,9 +10,10 @@ import asyncio
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import httpx
 import psycopg
@@ -84,6 +85,14 @@ class PartWatch:
         await self._logs.flush()
 
 
+@dataclass(frozen=True, slots=True)
+class _Record:
+    """What the database says of a Manager."""
+
+    enabled: bool
+    zone_name: str
+
+
 class ManagerWatch(PartWatch):
     """Looks at one Manager, which may be disabled, and answers 500 when it hangs.
 
@@ -103,22 +112,21 @@ class ManagerWatch(PartWatch):
         """Ask it for its health once, and restart it if it has not worked for long enough."""
         status = await self._status(http)
         record = await self._record() if status in (500, None) else None
-        name, enabled = self._manager.instance_id, record["enabled"] if record else None
+        name, enabled = self._manager.instance_id, record.enabled if record else None
         verdict = judge_manager(name, self._suspicion, status, now_s, enabled=enabled)
         self._suspicion = verdict.suspicion
         if verdict.restart is not None and record is not None:
-            await self._end(LogCode.MANAGER_RESTARTED, verdict.restart, record["zone_name"])
+            await self._end(LogCode.MANAGER_RESTARTED, verdict.restart, record.zone_name)
 
-    async def _record(self) -> dict[str, Any] | None:
-        """`enabled` and `zone_name` as the database has them, None when it cannot be asked; a record that was deleted
-        takes nobody out of service."""
+    async def _record(self) -> _Record | None:
+        """As the database has it, None when it cannot be asked; one that was deleted takes nobody out of service."""
         try:
             managers = await list_managers(self._db)
         except (GreenroomError, psycopg.Error) as error:
             log.warning("nobody knows whether a Manager is enabled", reason=str(error).strip())
             return None
-        deleted = {"enabled": True, "zone_name": self._manager.zone}
-        return next((found for found in managers if found["instance_id"] == self._manager.instance_id), deleted)
+        found = next((found for found in managers if found.instance_id == self._manager.instance_id), None)
+        return _Record(found.enabled, found.zone_name) if found else _Record(True, self._manager.zone)
 
 
 CERTIFICATES_LOOK_S: Final = 3600.0

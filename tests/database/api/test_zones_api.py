@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 import httpx
 from tests.database.api.agent_rows import new_agent
@@ -111,7 +112,7 @@ async def test_a_name_that_is_taken_while_it_is_given_up_stands_for_one_zone(adm
     (zone,) = (await admin.get("/api/v1/zones")).json()
     async with db.transaction() as connection:
         row = await lock_zone(connection, zone["zone_id"])
-        await update_zone(connection, zone["zone_id"], row | {"zone_name": "eu"})
+        await update_zone(connection, replace(row, zone_name="eu"))
         taken = asyncio.create_task(admin.post("/api/v1/zones", json={"zone_name": zone["zone_name"]}))
 
         async def waits() -> bool:

@@ -25,7 +25,6 @@ from greenroom.db.diagnostics.requests import RequestRow, add_gateway_requests
 from greenroom.db.fleet.edges import read_edges
 from greenroom.db.fleet.enrolment import find_asking_gateway, gateway_seen, read_authority
 from greenroom.db.fleet.zones import direct_zones
-from greenroom.db.row_mapping import proxy_facts
 from greenroom.db.session.streams import StreamSession, find_asking_agent, find_stream_session
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.wire.fleet import DirectZone, EdgeGateway, Fleet
@@ -93,14 +92,13 @@ async def read_fleet(request: Request, db: Db, secrets: SecretsDep) -> Response:
     """What a web gateway serves that changes while it runs."""
     await _check_gateway(request, db, secrets)
     authority = await read_authority(db)
-    edges = [(row, proxy_facts(row)) for row in await read_edges(db)]
-    direct = {(zone["proxy_hostname"], zone["proxy_port"]) for zone in await direct_zones(db)}
+    direct = {(zone.proxy_hostname, zone.proxy_port) for zone in await direct_zones(db)}
     return _encoded(
         Fleet(
             authority=authority.certificate if authority else "",
             edges=tuple(
-                EdgeGateway(route=row["agent_id"][:8], url=row["edge_url"], direct=proxy.at_edges)
-                for row, proxy in edges
+                EdgeGateway(route=edge.agent_id[:8], url=edge.edge_url, direct=edge.at_edges)
+                for edge in await read_edges(db)
             ),
             direct=tuple(DirectZone(hostname=hostname, port=port) for hostname, port in sorted(direct)),
         )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import shlex
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any, Final
 from uuid import UUID
@@ -32,7 +33,7 @@ from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import agents, enrolment, zones
-from greenroom.db.fleet.enrolment import manager_urls, read_token, register_gateway
+from greenroom.db.fleet.enrolment import JoinTokenRow, manager_urls, read_token, register_gateway
 from greenroom.kit.certificates import fingerprint
 from greenroom.kit.config import ApiConfig
 from greenroom.kit.secrets import hashed, new_secret
@@ -46,7 +47,7 @@ _SHOWN: Final = ("role", "zone_name", "uses_left", "expires", "agent_hostname", 
 async def list_join_tokens(db: Db, page: Paging) -> list[JoinTokenView]:
     """All join tokens by zone, oldest first, also those that ended lately. The tokens themselves are not kept."""
     rows = await enrolment.list_join_tokens(db)
-    rows = page.slice(rows, lambda row: [row["zone_name"], str(row["created"]), row["join_token_id"]])
+    rows = page.slice(rows, lambda row: [row.zone_name, str(row.created), row.join_token_id])
     return [JoinTokenView.model_validate(row) for row in rows]
 
 
@@ -68,7 +69,7 @@ async def create_join_token(
     await zones.get_zone(db, str(body.zone_id))
     again = await _agent(db, body.agent_id) if body.agent_id else None
     token = new_secret()
-    command = join_command(config, body.role, token, again["agent_id"] if again else None)
+    command = join_command(config, body.role, token, again.agent_id if again else None)
     join_token_id = await enrolment.add_join_token(
         db,
         hashed(token),
@@ -76,14 +77,14 @@ async def create_join_token(
         role=body.role,
         uses=body.uses,
         valid_s=body.hours * 3600.0,
-        agent_id=again["agent_id"] if again else None,
+        agent_id=again.agent_id if again else None,
         enable_agent=body.enable_agent,
         created_by=caller.name,
     )
     row = await _token(db, join_token_id)
-    purpose = f"for Agent {again['hostname']}" if again else f"for role {body.role} in zone {row['zone_name']}"
-    audit(logs, caller, LogCode.JOIN_TOKEN_CREATED, purpose, after=_shown(row), zone_name=row["zone_name"])
-    return JoinToken.model_validate(row | {"token": token, "uses": body.uses, "join_command": command})
+    purpose = f"for Agent {again.hostname}" if again else f"for role {body.role} in zone {row.zone_name}"
+    audit(logs, caller, LogCode.JOIN_TOKEN_CREATED, purpose, after=_shown(row), zone_name=row.zone_name)
+    return JoinToken.model_validate(asdict(row) | {"token": token, "uses": body.uses, "join_command": command})
 
 
 @token_router.get("/join-tokens/{join_token_id}", dependencies=[requires("agents_view")])
@@ -99,8 +100,8 @@ async def revoke_join_token(
     """Make a join token worthless. Who joined with it stays."""
     row = await _token(db, str(join_token_id))
     await enrolment.revoke_join_token(db, str(join_token_id))
-    purpose = f"for role {row['role']} in zone {row['zone_name']}"
-    audit(logs, caller, LogCode.JOIN_TOKEN_DELETED, purpose, before=_shown(row), zone_name=row["zone_name"])
+    purpose = f"for role {row.role} in zone {row.zone_name}"
+    audit(logs, caller, LogCode.JOIN_TOKEN_DELETED, purpose, before=_shown(row), zone_name=row.zone_name)
 
 
 def join_command(config: ApiConfig, role: str, token: str, agent_id: str | None) -> str:
@@ -130,18 +131,18 @@ def authority(file: Path) -> str:
         raise NotFound(f"The authority's certificate {file} cannot be read: {error.strerror}.") from error
 
 
-def _shown(row: dict[str, Any]) -> dict[str, Any]:
-    return {name: row[name] for name in _SHOWN if row[name] is not None}
+def _shown(row: JoinTokenRow) -> dict[str, Any]:
+    return {name: value for name in _SHOWN if (value := getattr(row, name)) is not None}
 
 
-async def _token(db: Database, join_token_id: str) -> dict[str, Any]:
+async def _token(db: Database, join_token_id: str) -> JoinTokenRow:
     rows = await enrolment.list_join_tokens(db, join_token_id)
     if not rows:
         raise NotFound("There is no such join token; it may have ended days ago.")
     return rows[0]
 
 
-async def _agent(db: Database, agent_id: UUID) -> dict[str, Any]:
+async def _agent(db: Database, agent_id: UUID) -> agents.AgentRow:
     rows = await agents.list_agents(db, str(agent_id))
     if not rows:
         raise NotFound(f"There is no Agent {agent_id}; it may have been deleted.")
@@ -219,8 +220,8 @@ async def join_gateway(body: JoinGateway, db: Db, config: Config, attempt: JoinA
     return JoinedGateway(
         gateway_id=body.gateway_id,
         credential=f"{gateway_id}.{secret}",
-        zone_id=zone["zone_id"],
-        zone_name=zone["zone_name"],
+        zone_id=UUID(zone.zone_id),
+        zone_name=zone.zone_name,
         public_url=config.public_url,
         stream_url=config.stream_url,
     )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query
-from psycopg.rows import DictRow
 
 from greenroom.api.deps import Db, Logs
 from greenroom.api.diagnostics.audit import audit
@@ -26,13 +26,13 @@ from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires
 from greenroom.core.errors import NotFound
 from greenroom.core.events import Event, Topic
+from greenroom.core.fleet.liveness import unattended
 from greenroom.core.log_codes import LogCode
 from greenroom.core.pool.shortfalls import emptied
 from greenroom.db.database import Database
 from greenroom.db.fleet import agents, enrolment, managers, zones
 from greenroom.db.fleet.edges import settle_edge
 from greenroom.db.pool import configs
-from greenroom.db.row_mapping import zone_facts
 
 agent_router = APIRouter(tags=["agents"])
 
@@ -44,7 +44,7 @@ _SHOWN: Final = ("enabled", "draining", *_OVERRIDES, "edge_url", "edge_url_reque
 async def list_agents(db: Db, page: Paging) -> list[AgentView]:
     """All Agents by zone."""
     rows = page.slice(
-        await agents.list_agents(db), lambda row: [row["zone_name"], str(row["registered"]), row["agent_id"]]
+        await agents.list_agents(db), lambda agent: [agent.zone_name, str(agent.registered), agent.agent_id]
     )
     return [AgentView.model_validate(row) for row in rows]
 
@@ -65,12 +65,12 @@ async def update_agent(
     before = await _agent(db, agent_id)
     changes = body.sent()
     if (edge_url := changes.pop("edge_url", None)) is not None:
-        await settle_edge(db, before["agent_id"], edge_url)
+        await settle_edge(db, before.agent_id, edge_url)
     changes |= {name: 0 for name in _OVERRIDES if name in changes and changes[name] is None}
-    await agents.update_agent(db, before["agent_id"], **changes)
-    after = await _agent(db, before["agent_id"])
-    old, new = ({name: row[name] for name in _SHOWN} for row in (before, after))
-    audit(logs, caller, LogCode.AGENT_CHANGED, after["hostname"], before=old, after=new, zone_name=after["zone_name"])
+    await agents.update_agent(db, before.agent_id, **changes)
+    after = await _agent(db, before.agent_id)
+    old, new = ({name: getattr(agent, name) for name in _SHOWN} for agent in (before, after))
+    audit(logs, caller, LogCode.AGENT_CHANGED, after.hostname, before=old, after=new, zone_name=after.zone_name)
     return AgentView.model_validate(after)
 
 
@@ -80,8 +80,8 @@ async def revoke_credential(
 ) -> None:
     """Make an Agent's credential worthless: it is refused from its next message on, until it joins again."""
     agent = await _agent(db, agent_id)
-    await agents.revoke_credential(db, agent["agent_id"])
-    audit(logs, caller, LogCode.AGENT_CREDENTIAL_DELETED, f"of {agent['hostname']}", zone_name=agent["zone_name"])
+    await agents.revoke_credential(db, agent.agent_id)
+    audit(logs, caller, LogCode.AGENT_CREDENTIAL_DELETED, f"of {agent.hostname}", zone_name=agent.zone_name)
 
 
 @agent_router.delete("/agents/{agent_id}", status_code=204)
@@ -94,12 +94,12 @@ async def delete_agent(
 ) -> None:
     """Delete an Agent; 409 while it has sessions, unless it is gone and `force` is given."""
     agent = await _agent(db, agent_id)
-    await agents.delete_agent(db, agent["agent_id"], force=force)
-    zone = agent["zone_name"]
-    audit(logs, caller, LogCode.AGENT_DELETED, agent["hostname"], before={"zone_name": zone}, zone_name=zone)
+    await agents.delete_agent(db, agent.agent_id, force=force)
+    zone = agent.zone_name
+    audit(logs, caller, LogCode.AGENT_DELETED, agent.hostname, before={"zone_name": zone}, zone_name=zone)
 
 
-async def _agent(db: Database, name: str) -> dict[str, Any]:
+async def _agent(db: Database, name: str) -> agents.AgentRow:
     found = await agents.find_agents(db, name.replace("\0", ""))
     if len(found) > 1:
         ids = ", ".join(agent_id[:8] for agent_id in found)
@@ -116,7 +116,7 @@ manager_router = APIRouter(tags=["managers"])
 @manager_router.get("/managers", dependencies=[requires("managers_view")])
 async def list_managers(db: Db, page: Paging) -> list[ManagerView]:
     """All Managers by zone and instance id."""
-    rows = page.slice(await managers.list_managers(db), lambda row: [row["zone_name"], row["instance_id"]])
+    rows = page.slice(await managers.list_managers(db), lambda manager: [manager.zone_name, manager.instance_id])
     return [ManagerView.model_validate(row) for row in rows]
 
 
@@ -136,13 +136,14 @@ async def update_manager(
 ) -> ManagerChanged:
     """Enable or disable a Manager; 409 `last-enabled-manager` if its zone would be left without an enabled one."""
     before = await _manager(db, manager_id)
-    change = await managers.set_enabled(db, before["manager_id"], body.enabled)
+    change = await managers.set_enabled(db, before.manager_id, body.enabled)
     await db.notify(Event(Topic.MANAGERS))
-    after = await _manager(db, before["manager_id"])
-    old, new = {"enabled": before["enabled"]}, {"enabled": change.enabled}
-    zone = after["zone_name"]
-    audit(logs, caller, LogCode.MANAGER_CHANGED, change.instance_id, before=old, after=new, zone_name=zone)
-    return ManagerChanged.model_validate(after | {"warning": change.warning})
+    after = await _manager(db, before.manager_id)
+    old, new = {"enabled": before.enabled}, {"enabled": body.enabled}
+    name, zone = after.instance_id, after.zone_name
+    audit(logs, caller, LogCode.MANAGER_CHANGED, name, before=old, after=new, zone_name=zone)
+    warning = None if body.enabled else unattended(change.zone_name, change.others, change.running_others)
+    return ManagerChanged.model_validate(asdict(after) | {"warning": warning})
 
 
 @manager_router.delete("/managers/{manager_id}", status_code=204)
@@ -155,13 +156,13 @@ async def delete_manager(
 ) -> None:
     """Delete the record of a Manager; 409 `manager-running` while it runs, `last-enabled-manager` as above."""
     manager = await _manager(db, manager_id)
-    await managers.delete_manager(db, manager["manager_id"], force=force)
+    await managers.delete_manager(db, manager.manager_id, force=force)
     await db.notify(Event(Topic.MANAGERS))
-    zone = manager["zone_name"]
-    audit(logs, caller, LogCode.MANAGER_DELETED, manager["instance_id"], before={"zone_name": zone}, zone_name=zone)
+    zone = manager.zone_name
+    audit(logs, caller, LogCode.MANAGER_DELETED, manager.instance_id, before={"zone_name": zone}, zone_name=zone)
 
 
-async def _manager(db: Database, name: str) -> dict[str, Any]:
+async def _manager(db: Database, name: str) -> managers.ListedManager:
     manager_id = await managers.find_manager(db, name.replace("\0", ""))
     rows = await managers.list_managers(db, manager_id) if manager_id else []
     if not rows:
@@ -177,7 +178,7 @@ _FIELDS: Final = tuple(ZonePatch.model_fields)
 @zone_router.get("/zones", dependencies=[requires("zones_view")])
 async def list_zones(db: Db, page: Paging) -> list[ZoneView]:
     """All zones by name."""
-    rows = page.slice(await zones.list_zones(db), lambda zone: [zone["zone_name"]])
+    rows = page.slice(await zones.list_zones(db), lambda zone: [zone.zone_name])
     return [ZoneView.model_validate(zone) for zone in rows]
 
 
@@ -187,9 +188,9 @@ async def create_zone(
 ) -> ZoneView:
     """Create a zone; Managers and Agents join it on their own."""
     async with db.transaction() as connection:
-        zone_id = await zones.insert_zone(connection, body.model_dump())
+        zone_id = await zones.insert_zone(connection, zones.ZoneSettings(**body.model_dump()))
     zone = await zones.get_zone(db, zone_id)
-    name = zone["zone_name"]
+    name = zone.zone_name
     audit(logs, caller, LogCode.ZONE_CREATED, name, after=_settable(zone), zone_name=name)
     return ZoneView.model_validate(zone)
 
@@ -207,13 +208,13 @@ async def update_zone(
     """Change a zone; sessions keep the Allow Origin Domain and Upstream Auth Address they were created with."""
     async with db.transaction() as connection:
         before = await zones.lock_zone(connection, str(zone_id))
-        await zones.update_zone(connection, str(zone_id), _settable(before) | body.sent())
+        await zones.update_zone(connection, replace(before, **body.sent()))
     after = await zones.get_zone(db, str(zone_id))
-    await db.notify(Event.zone(after["zone_key"]))
-    old, new, name = _settable(before), _settable(after), after["zone_name"]
+    await db.notify(Event.zone(after.zone_key))
+    old, new, name = _settable(before), _settable(after), after.zone_name
     audit(logs, caller, LogCode.ZONE_CHANGED, name, before=old, after=new, zone_name=name)
     pools = await configs.staged_in_zone(db, str(zone_id))
-    return ZoneChanged.model_validate(after | {"warning": emptied(zone_facts(after), pools)})
+    return ZoneChanged.model_validate(asdict(after) | {"warning": emptied(after.facts, pools)})
 
 
 @zone_router.delete("/zones/{zone_id}", status_code=204)
@@ -222,12 +223,12 @@ async def delete_zone(zone_id: UUID, db: Db, logs: Logs, caller: Annotated[Calle
     zone = await zones.get_zone(db, str(zone_id))
     async with db.transaction() as connection:
         await zones.delete_zone(connection, zone)
-    name = zone["zone_name"]
+    name = zone.zone_name
     audit(logs, caller, LogCode.ZONE_DELETED, name, before=_settable(zone), zone_name=name)
 
 
-def _settable(zone: DictRow) -> dict[str, Any]:
-    return {name: zone[name] for name in _FIELDS}
+def _settable(zone: zones.ZoneSettings) -> dict[str, Any]:
+    return {name: getattr(zone, name) for name in _FIELDS}
 
 
 gateway_router = APIRouter(tags=["gateways"])
@@ -237,7 +238,7 @@ gateway_router = APIRouter(tags=["gateways"])
 async def list_gateways(db: Db, page: Paging) -> list[GatewayView]:
     """Web gateways that joined with a token; those beside an api use the installation's key and are not listed."""
     rows = page.slice(
-        await enrolment.list_gateways(db), lambda row: [row["zone_name"], str(row["registered"]), row["gateway_id"]]
+        await enrolment.list_gateways(db), lambda row: [row.zone_name, str(row.registered), row.gateway_id]
     )
     return [GatewayView.model_validate(row) for row in rows]
 
@@ -255,11 +256,11 @@ async def delete_gateway(
     """Remove a gateway: its credential is refused from its next question on. What it serves it serves until then."""
     gateway = await _gateway(db, gateway_id)
     await enrolment.delete_gateway(db, str(gateway_id))
-    zone = gateway["zone_name"]
-    audit(logs, caller, LogCode.GATEWAY_DELETED, gateway["hostname"], before={"zone_name": zone}, zone_name=zone)
+    zone = gateway.zone_name
+    audit(logs, caller, LogCode.GATEWAY_DELETED, gateway.hostname, before={"zone_name": zone}, zone_name=zone)
 
 
-async def _gateway(db: Database, gateway_id: UUID) -> dict[str, Any]:
+async def _gateway(db: Database, gateway_id: UUID) -> enrolment.GatewayRow:
     rows = await enrolment.list_gateways(db, str(gateway_id))
     if not rows:
         raise NotFound("There is no such gateway; it may have been removed.")

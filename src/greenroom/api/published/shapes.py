@@ -11,6 +11,7 @@ from psycopg.rows import DictRow
 
 from greenroom.db.access.attributes import Attributes
 from greenroom.db.access.users import User
+from greenroom.db.fleet.zones import Zone
 
 
 def hex_id(value: object) -> str | None:
@@ -121,20 +122,20 @@ def image_shape(image: DictRow) -> dict[str, Any]:
     }
 
 
-def zone_shape(zone: DictRow, *, brief: bool = False) -> dict[str, Any]:
+def zone_shape(zone: Zone, *, brief: bool = False) -> dict[str, Any]:
     """A zone; `brief` = only id and name."""
-    names = {"zone_id": dashed(zone["zone_id"]), "zone_name": zone["zone_name"]}
+    names = {"zone_id": dashed(zone.zone_id), "zone_name": zone.zone_name}
     if brief:
         return names
     return names | {
         "auto_scaling_enabled": False,
-        "allow_origin_domain": zone["allow_origin_domain"],
-        "upstream_auth_address": zone["upstream_auth_address"],
-        "load_balancing_strategy": zone["load_balancing_strategy"],
-        "search_alternate_zones": zone["search_alternate_zones"],
+        "allow_origin_domain": zone.allow_origin_domain,
+        "upstream_auth_address": zone.upstream_auth_address,
+        "load_balancing_strategy": zone.load_balancing_strategy,
+        "search_alternate_zones": zone.search_alternate_zones,
         "prioritize_static_agents": True,
-        "proxy_connections": zone["proxy_connections"],
-        "proxy_hostname": zone["proxy_hostname"],
-        "proxy_path": zone["proxy_path"],
-        "proxy_port": zone["proxy_port"],
+        "proxy_connections": zone.proxy_connections,
+        "proxy_hostname": zone.proxy_hostname,
+        "proxy_path": zone.proxy_path,
+        "proxy_port": zone.proxy_port,
     }

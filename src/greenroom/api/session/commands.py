@@ -119,13 +119,13 @@ async def result_of(db: Database, command_id: str, deadline_s: float) -> dict[st
     end_s = time.monotonic() + deadline_s + SLACK_S
     while time.monotonic() < end_s:
         result = await commands.read_command(db, command_id)
-        if result is not None and result["state"] in ("done", "unknown"):
+        if result is not None and result.state in ("done", "unknown"):
             return {
                 "command_id": command_id,
-                "state": result["state"],
-                "exit_code": result["exit_code"],
-                "output": result["output"] or "",
-                "output_complete": result["output_complete"],
+                "state": result.state,
+                "exit_code": result.exit_code,
+                "output": result.output or "",
+                "output_complete": result.output_complete,
             }
         await asyncio.sleep(POLL_S)
     raise Unavailable(f"The command gave no result within {deadline_s:.0f} s; it may still be running.")
@@ -227,10 +227,10 @@ class Screenshots:
             result = await commands.read_command(self._db, ordered.command_id)
             if result is None:
                 return None
-            if result["state"] in ("done", "unknown"):
-                if not result["picture"]:
-                    raise NoScreenshot(result["output"] or "The Agent sent no picture; ask again.")
-                return bytes(result["picture"])
+            if result.state in ("done", "unknown"):
+                if not result.picture:
+                    raise NoScreenshot(result.output or "The Agent sent no picture; ask again.")
+                return result.picture
             await asyncio.sleep(PICTURE_POLL_S)
         return None
 

@@ -56,8 +56,15 @@ def silence_problem(missing_s: float, hold_s: float) -> str | None:
 class Standing:
     """An Agent as administrators are shown it: its status, and what is wrong with it as a sentence, or None."""
 
-    status: str
+    status: AgentStatus
     reason: str | None = None
+
+
+def unattended(zone_name: str, others: int, running_others: int) -> str | None:
+    """What disabling a Manager does to its zone, as a warning; None while another one that is enabled runs there."""
+    if others == 0 or running_others > 0:
+        return None
+    return f"No other enabled Manager of zone {zone_name} is running; nothing coordinates its Agents now."
 
 
 UNHEARD_S: Final = 15.0
@@ -65,7 +72,7 @@ UNHEARD_S: Final = 15.0
 
 
 def standing(
-    status: str,
+    status: AgentStatus,
     zone_name: str,
     *,
     silent_s: float | None,

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Final
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime
+from typing import Final, Literal
 
 from greenroom.core.errors import IdentityConflict, NotFound, Refused
 from greenroom.core.events import Event, Topic
 from greenroom.core.fleet.addresses import NO_EDGE, EdgeClaim
 from greenroom.core.fleet.enrolment import KnownAgent, Newcomer, is_shown_again, refusal
-from greenroom.core.fleet.liveness import Standing, standing
-from greenroom.db.database import Connection, Database, returned
+from greenroom.core.fleet.liveness import AgentStatus, Standing, standing
+from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.enrolment import count_use, lock_token
 from greenroom.db.fleet.liveness import delete_sessions_of
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
@@ -57,8 +57,7 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
     """
     async with db.transaction() as connection:
         cursor = await connection.execute(_KNOWN, {"agent_id": newcomer.agent_id, "alive_within_s": ALIVE_WITHIN_S})
-        row = await cursor.fetchone()
-        known = _known(row) if row else None
+        known = row_as(KnownAgent, await cursor.fetchone())
         token = await lock_token(connection, newcomer.token_hash) if newcomer.token_hash is not None else None
         if problem := refusal(newcomer, known, token):
             raise problem
@@ -75,17 +74,11 @@ async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes,
 
 
 _KNOWN: Final = (
-    "SELECT a.credential_hash, a.machine_id, a.place, a.zone_id::text, z.zone_name, a.joined_with, a.edge_url,"
-    " a.edge_url_requested, a.seq = 0 AS never_spoke,"
+    "SELECT a.credential_hash, a.machine_id, a.place, a.zone_id::text, z.zone_name, a.joined_with,"
+    " a.seq = 0 AS never_spoke, jsonb_build_object('in_use', a.edge_url, 'requested', a.edge_url_requested) AS edge,"
     " coalesce(a.last_reported > clock_timestamp() - make_interval(secs => %(alive_within_s)s), false) AS alive"
     " FROM agents a JOIN zones z USING (zone_id) WHERE a.agent_id = %(agent_id)s FOR NO KEY UPDATE OF a"
 )
-
-
-def _known(row: Mapping[str, Any]) -> KnownAgent:
-    fields = dict(row)
-    edge = EdgeClaim(fields.pop("edge_url"), fields.pop("edge_url_requested"))
-    return KnownAgent(**fields, edge=edge)
 
 
 async def _check_route(connection: Connection, agent_id: str) -> None:
@@ -115,7 +108,7 @@ async def _admit_new(
         "INSERT INTO agents (agent_id, zone_id, machine_id, place, hostname, edge_url, credential_hash, joined_with,"
         " enabled, incarnation) VALUES (%(agent_id)s, %(zone_id)s, %(machine_id)s, %(place)s, %(hostname)s,"
         " %(edge_url)s, %(credential_hash)s, %(token_hash)s, %(enabled)s, 1) ON CONFLICT DO NOTHING" + _IDENTITY,
-        _columns(newcomer) | {"credential_hash": credential_hash, "enabled": enabled},
+        asdict(newcomer) | {"credential_hash": credential_hash, "enabled": enabled},
     )
     row = await cursor.fetchone()
     if row is None:
@@ -133,22 +126,10 @@ async def _admit_again(
         " incarnation = incarnation + 1, seq = 0,"
         " complete = false, refused_reason = NULL, refused_at = NULL, refused_address = NULL"
         " WHERE agent_id = %(agent_id)s" + _IDENTITY,
-        _columns(newcomer)
+        asdict(newcomer)
         | {"credential_hash": credential_hash, "edge_in_use": edge.in_use, "edge_requested": edge.requested},
     )
     return Identity(**await returned(cursor), is_new=False)
-
-
-def _columns(newcomer: Newcomer) -> dict[str, Any]:
-    return {
-        "agent_id": newcomer.agent_id,
-        "zone_id": newcomer.zone_id,
-        "machine_id": newcomer.machine_id,
-        "place": newcomer.place,
-        "hostname": newcomer.hostname,
-        "edge_url": newcomer.edge_url,
-        "token_hash": newcomer.token_hash,
-    }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,12 +151,12 @@ class AgentEdge:
 
 async def find_edge(db: Database, agent_id: str) -> AgentEdge | None:
     """The Agent with its edge gateway, or None if there is no such Agent."""
-    row = await db.fetch_one(
+    return await db.fetch_one_as(
+        AgentEdge,
         "SELECT agent_id::text, zone_id::text, credential_hash, incarnation,"
         " coalesce(edge_url_requested, edge_url) <> '' AS has_edge FROM agents WHERE agent_id = %s",
         (agent_id,),
     )
-    return AgentEdge(**row) if row else None
 
 
 async def note_refusal(db: Database, agent_id: str, reason: str, address: str) -> None:
@@ -189,9 +170,89 @@ async def note_refusal(db: Database, agent_id: str, reason: str, address: str) -
         await db.notify(Event(Topic.AGENTS))
 
 
+@dataclass(frozen=True, slots=True)
+class AgentImage:
+    """The image of a workspace on an Agent; `progress` is 0-100."""
+
+    name: str
+    state: Literal["present", "pulling", "absent", "failed"]
+    progress: int
+    error: str
+    updated: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class RefusedAgent:
+    """The last refusal of somebody with an Agent's id."""
+
+    reason: str
+    at: datetime
+    address: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentRow:
+    """An Agent as administrators see it; memory in bytes, `cpu_used` a share of all cores."""
+
+    agent_id: str
+    hostname: str
+    zone_id: str
+    zone_name: str
+    stored_status: AgentStatus
+    """The Primary changes it; `status` is what can be said at the moment."""
+    enabled: bool
+    draining: bool
+    manager_id: str | None
+    manager_instance_id: str | None
+    manager_term: int
+    registered: datetime
+    last_reported: datetime | None
+    runtime_error: str
+    silent_s: float | None
+    has_manager: bool
+    edge_url: str
+    edge_url_requested: str | None
+    credential_revoked: bool
+    refused: RefusedAgent | None
+    cores_override: float | None
+    memory_override: int | None
+    cpu_used: float | None
+    memory_used: int | None
+    cores: float
+    memory: int
+    cores_reported: float
+    memory_reported: int
+    cores_allocated: float
+    memory_allocated: int
+    sessions: int
+    images: tuple[AgentImage, ...]
+
+    @property
+    def status(self) -> AgentStatus:
+        """What it is said to be now."""
+        return self._standing.status
+
+    @property
+    def status_reason(self) -> str | None:
+        """What is wrong with it, as a sentence."""
+        return self._standing.reason
+
+    @property
+    def _standing(self) -> Standing:
+        return standing(
+            self.stored_status,
+            self.zone_name,
+            silent_s=self.silent_s,
+            has_manager=self.has_manager,
+            runtime_error=self.runtime_error,
+            edge_requested=self.edge_url_requested,
+        )
+
+
 _LIST: Final = (
-    "SELECT a.agent_id::text, a.hostname, a.zone_id::text, z.zone_name, a.status, a.enabled, a.draining,"
-    " a.manager_id::text, m.instance_id AS manager_instance_id, a.manager_term, a.registered, a.last_reported,"
+    "SELECT a.agent_id::text, a.hostname, a.zone_id::text, z.zone_name, a.status AS stored_status, a.enabled,"
+    " a.draining, a.manager_id::text, m.instance_id AS manager_instance_id, a.manager_term, a.registered,"
+    " a.last_reported,"
     " a.runtime_error, extract(epoch FROM clock_timestamp() - a.last_reported)::double precision AS silent_s,"
     " EXISTS (SELECT 1 FROM managers m WHERE m.zone_id = a.zone_id AND " + RUNS + ") AS has_manager,"
     " a.edge_url, a.edge_url_requested, a.credential_hash = ''::bytea AS credential_revoked,"
@@ -213,21 +274,9 @@ _LIST: Final = (
 )
 
 
-async def list_agents(db: Database, agent_id: str | None = None) -> list[dict[str, Any]]:
-    """All Agents, or the one asked for, as `GET /agents` shows them; memory in bytes."""
-    found = await db.fetch(_LIST, {"agent_id": agent_id, "running_within_s": RUNNING_WITHIN_S})
-    return [{**row, "status": (now := _standing(row)).status, "status_reason": now.reason} for row in found]
-
-
-def _standing(row: Mapping[str, Any]) -> Standing:
-    return standing(
-        row["status"],
-        row["zone_name"],
-        silent_s=row["silent_s"],
-        has_manager=row["has_manager"],
-        runtime_error=row["runtime_error"],
-        edge_requested=row["edge_url_requested"],
-    )
+async def list_agents(db: Database, agent_id: str | None = None) -> list[AgentRow]:
+    """All Agents by zone, or the one asked for."""
+    return await db.fetch_as(AgentRow, _LIST, {"agent_id": agent_id, "running_within_s": RUNNING_WITHIN_S})
 
 
 async def find_agents(db: Database, name: str) -> list[str]:

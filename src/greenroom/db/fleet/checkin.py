@@ -7,12 +7,16 @@ rows that did not change are not written.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import Any, Final
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final, Literal
 
 from psycopg.types.json import Jsonb
 
-from greenroom.db.database import Connection, Database
+from greenroom.core.fleet.lateness import Lateness
+from greenroom.core.session.states import SessionStatus, Want
+from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.db.database import Connection, Database, row_as, rows_as
 from greenroom.db.fleet.agents import ADMITTED, EPOCH
 from greenroom.db.session.commands import AWAITED
 
@@ -25,10 +29,64 @@ _LOGIN_TO_FETCH: Final = (
 )
 """The registry's password of image `i` for an enabled Agent `a` that has to fetch it; nobody else is given one."""
 
+WireJson = dict[str, Any]
+"""JSON whose shape `wire.messages` defines: what an Agent said or is told, stored as it is."""
+StoredSpec = dict[str, Any]
+"""A `core.workspace.session_spec.SessionSpec` as JSON, its secrets encrypted."""
+
+
+@dataclass(frozen=True, slots=True)
+class ZoneManager:
+    """A Manager that Agents of the zone may ask, and where."""
+
+    manager_id: str
+    instance_id: str
+    url: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckInState:
+    """Everything an answer depends on."""
+
+    is_known: bool
+    """There is such an Agent; nothing hashes to the credential of one that there is not."""
+    credential_hash: bytes
+    incarnation: int
+    seq: int
+    complete: bool
+    agent_zone_id: str | None
+    cores_reported: float
+    memory_reported: int
+    heard_manager_id: str | None
+    """The Manager the Agent was last recorded with, at `heard_term`."""
+    heard_term: int
+    enabled: bool
+    """Of the Manager, as its zone and the term of that."""
+    zone_id: str
+    term: int
+    primary_id: str | None
+    db_epoch: str
+    generations: dict[str, int]
+    """Of the Agent's sessions."""
+    command_ids: frozenset[str]
+    images_digest: str
+    filter_policies_digest: str
+    managers: tuple[ZoneManager, ...]
+    """The enabled ones of the zone, the Primary first."""
+    fresh: bool = True
+    """False: it is the last one that was read, and the database is away."""
+
+    def stale(self) -> CheckInState:
+        """The same, no longer fresh."""
+        return replace(self, fresh=False)
+
+
 _STATE: Final = (
-    "SELECT a.incarnation, a.seq, a.complete, a.status, a.credential_hash, a.zone_id::text AS agent_zone_id,"
-    " a.manager_id::text AS heard_manager_id, a.manager_term,"
-    " c.cores_reported, c.memory_reported, m.enabled, m.zone_id::text, l.term,"
+    "SELECT a.agent_id IS NOT NULL AS is_known, coalesce(a.credential_hash, ''::bytea) AS credential_hash,"
+    " coalesce(a.incarnation, 0) AS incarnation, coalesce(a.seq, 0) AS seq, coalesce(a.complete, false) AS complete,"
+    " a.zone_id::text AS agent_zone_id, a.manager_id::text AS heard_manager_id,"
+    " coalesce(a.manager_term, 0) AS heard_term, coalesce(c.cores_reported, 0) AS cores_reported,"
+    " coalesce(c.memory_reported, 0) AS memory_reported, m.enabled, m.zone_id::text, l.term,"
     " CASE WHEN l.expires_at > clock_timestamp() THEN l.manager_id::text END AS primary_id, " + EPOCH + " AS db_epoch,"
     " (SELECT coalesce(jsonb_object_agg(s.session_id, s.generation), '{}') FROM sessions s"
     "   WHERE s.agent_id = a.agent_id AND s.status <> 'deleted') AS generations,"
@@ -52,8 +110,8 @@ _STATE: Final = (
 )
 
 
-async def read_state(db: Database, agent_id: str, manager_id: str) -> dict[str, Any] | None:
-    """Everything an answer depends on, in one round trip; None if the Manager's record is gone.
+async def read_state(db: Database, agent_id: str, manager_id: str) -> CheckInState | None:
+    """What an answer depends on, in one round trip; None if the Manager's record is gone.
 
     Not repeated when the connection was lost: the Agent waits, and the database's absence is an answer too.
 
@@ -61,16 +119,35 @@ async def read_state(db: Database, agent_id: str, manager_id: str) -> dict[str, 
         Unavailable: the database cannot be reached.
     """
     rows = await db.fetch(_STATE, {"agent_id": agent_id, "manager_id": manager_id}, retry=False)
-    return rows[0] if rows else None
+    return row_as(CheckInState, rows[0] if rows else None)
 
 
-async def read_desired(db: Database, agent_id: str) -> list[dict[str, Any]]:
-    """The Agent's whole desired list; `age_s` is how long ago the status of each changed.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DesiredSession:
+    """A session that an Agent is to have; `age_s` is how long ago its status changed."""
+
+    session_id: str
+    generation: int
+    want: Want
+    status: SessionStatus
+    age_s: float
+    spec: StoredSpec
+    credential_encrypted: bytes
+    files_encrypted: bytes | None
+    assignment: WireJson | None
+    """A `wire.messages.Assignment`, with the values of its variables encrypted."""
+    user_id: str | None
+    auth_epoch: int
+    idle_disconnect_s: float
+
+
+async def read_desired(db: Database, agent_id: str) -> list[DesiredSession]:
+    """The Agent's whole desired list.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
-    return await db.fetch(
+    rows = await db.fetch(
         "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
         # A quarantined session is handed to nobody any more: an Agent that comes back late runs no `assign` in it.
         " CASE WHEN user_id IS NOT NULL THEN assignment END AS assignment, user_id::text, auth_epoch, status,"
@@ -80,18 +157,32 @@ async def read_desired(db: Database, agent_id: str) -> list[dict[str, Any]]:
         (agent_id,),
         retry=False,
     )
+    return rows_as(DesiredSession, rows)
 
 
-async def read_images(db: Database, agent_id: str, zone_id: str) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RegistryImage:
+    """An image that an Agent should hold, and how it gets it from its registry.
+
+    `token` is encrypted, and None where the Agent need not fetch the image; `has_token`: the registry has one.
+    """
+
+    name: str
+    docker_registry: str
+    docker_user: str
+    token: bytes | None
+    has_token: bool
+
+
+async def read_images(db: Database, agent_id: str, zone_id: str) -> list[RegistryImage]:
     """The images an Agent of the zone should hold, once each: those of enabled workspaces that may run on it.
 
-    None while it waits to be enabled. `token` is None where the Agent need not fetch the image; `has_token` says
-    whether the registry has one.
+    None while it waits to be enabled.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
-    return await db.fetch(
+    rows = await db.fetch(
         "SELECT DISTINCT ON (i.name) i.name, i.docker_registry, i.docker_user, " + _LOGIN_TO_FETCH + " AS token,"
         " i.docker_token_encrypted IS NOT NULL AS has_token FROM images i JOIN agents a ON a.agent_id = %(agent_id)s"
         " WHERE i.enabled AND (NOT i.restrict_to_zone OR i.zone_id = %(zone_id)s)"
@@ -99,30 +190,55 @@ async def read_images(db: Database, agent_id: str, zone_id: str) -> list[dict[st
         {"zone_id": zone_id, "agent_id": agent_id},
         retry=False,
     )
+    return rows_as(RegistryImage, rows)
 
 
-async def read_filter_policies(db: Database) -> list[dict[str, Any]]:
+async def read_filter_policies(db: Database) -> list[FilterPolicy]:
     """All web filter policies.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
-    return await db.fetch("SELECT * FROM filter_policies ORDER BY filter_policy_id", retry=False)
+    rows = await db.fetch(
+        "SELECT filter_policy_id::text, name, default_action, allow, deny FROM filter_policies p"
+        " ORDER BY p.filter_policy_id",
+        retry=False,
+    )
+    return rows_as(FilterPolicy, rows)
 
 
-async def read_commands(db: Database, agent_id: str) -> list[dict[str, Any]]:
-    """The commands the Agent has not begun yet; `age_s` is how long ago each was ordered.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OrderedCommand:
+    """A command, or screenshot, that an Agent is to begin; `age_s` is how long ago it was ordered."""
+
+    command_id: str
+    session_id: str
+    generation: int
+    argv: list[str]
+    run_as: str | None
+    env: dict[str, str]
+    """Name → encrypted value."""
+    workdir: str | None
+    deadline_s: float
+    screenshot: WireJson | None
+    """A `wire.messages.PictureSize`; None = a command."""
+    age_s: float
+
+
+async def read_commands(db: Database, agent_id: str) -> list[OrderedCommand]:
+    """The commands the Agent has not begun yet.
 
     Raises:
         Unavailable: the database cannot be reached.
     """
-    return await db.fetch(
+    rows = await db.fetch(
         "SELECT command_id::text, session_id::text, generation, argv, run_as, env, workdir, deadline_s, screenshot,"
         " extract(epoch FROM clock_timestamp() - created)::double precision AS age_s"
         " FROM session_commands k WHERE agent_id = %s AND " + _ORDERED + " ORDER BY created",
         (agent_id,),
         retry=False,
     )
+    return rows_as(OrderedCommand, rows)
 
 
 async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> dict[str, str | None]:
@@ -157,15 +273,26 @@ async def read_living(db: Database, agent_id: str, session_ids: Sequence[str]) -
 # What is committed ------------------------------------------------------------------------------------------------
 
 
-async def advance(connection: Connection, manager_id: str, messages: Sequence[dict[str, Any]]) -> frozenset[str]:
-    """Take note of the newest message of each Agent; the ids of those whose message is newer than the last applied.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AgentProgress:
+    """What a message says of its Agent as such."""
 
-    Each message: agent_id, incarnation, seq, complete, term_seen, usage, lateness, runtime_error.
-    """
+    agent_id: str
+    incarnation: int
+    seq: int
+    complete: bool
+    term_seen: int
+    usage: WireJson
+    lateness: Lateness
+    runtime_error: str | None
+
+
+async def advance(connection: Connection, manager_id: str, messages: Sequence[AgentProgress]) -> frozenset[str]:
+    """Take note of the newest message of each Agent; the ids of those whose message is newer than the last applied."""
     if len(messages) > 1:
         await connection.execute(
             "SELECT 1 FROM agents WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE",
-            ([message["agent_id"] for message in messages],),
+            ([message.agent_id for message in messages],),
         )
     cursor = await connection.execute(
         "UPDATE agents a SET seq = m.seq, last_reported = clock_timestamp(), complete = a.complete OR m.complete,"
@@ -180,12 +307,19 @@ async def advance(connection: Connection, manager_id: str, messages: Sequence[di
     return frozenset(row["agent_id"] for row in await cursor.fetchall())
 
 
-async def write_capacity(connection: Connection, reports: Iterable[dict[str, Any]], cpu_overcommit: float) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CapacityReport:
+    """What the host of an Agent has."""
+
+    agent_id: str
+    cores: float
+    memory_bytes: int
+
+
+async def write_capacity(connection: Connection, reports: Sequence[CapacityReport], cpu_overcommit: float) -> None:
     """What Agents offer: their own report times overcommit, or the administrator's override. Written if changed.
 
     One that reports nothing, because its runtime does not answer, offers nothing, whatever the override says.
-
-    Each report: agent_id, cores, memory_bytes.
     """
     await connection.execute(
         "INSERT INTO agent_capacity AS c (agent_id, cores_reported, memory_reported, cores, overcommit, memory)"
@@ -204,11 +338,22 @@ async def write_capacity(connection: Connection, reports: Iterable[dict[str, Any
     )
 
 
-async def write_images(connection: Connection, agent_id: str, images: Sequence[dict[str, Any]]) -> None:
-    """The images an Agent reports, as a whole list; each: name, state, digest, progress, error."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReportedImage:
+    """An image as an Agent sees it; `progress` is 0-100 while it is pulled."""
+
+    name: str
+    state: Literal["present", "pulling", "absent", "failed"]
+    digest: str
+    progress: int
+    error: str
+
+
+async def write_images(connection: Connection, agent_id: str, images: Sequence[ReportedImage]) -> None:
+    """The images an Agent reports, as a whole list."""
     await connection.execute(
         "DELETE FROM agent_images WHERE agent_id = %s AND NOT name = ANY(%s)",
-        (agent_id, [image["name"] for image in images]),
+        (agent_id, [image.name for image in images]),
     )
     await connection.execute(
         "INSERT INTO agent_images AS old (agent_id, name, state, digest, progress, error)"
@@ -222,11 +367,21 @@ async def write_images(connection: Connection, agent_id: str, images: Sequence[d
     )
 
 
-async def write_command_reports(connection: Connection, reports: Sequence[dict[str, Any]]) -> list[str]:
-    """Results of commands and screenshots; a finished one never changes. The sessions of the commands.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandResult:
+    """What became of a command, or of a screenshot: `picture` is its JPEG, empty where there is none."""
 
-    Each report: agent_id, command_id, state, exit_code, output, output_complete, picture (base64).
-    """
+    agent_id: str
+    command_id: str
+    state: Literal["started", "done", "unknown"]
+    exit_code: int | None
+    output: str
+    output_complete: bool
+    picture: bytes
+
+
+async def write_command_results(connection: Connection, results: Sequence[CommandResult]) -> list[str]:
+    """Results of commands and screenshots; a finished one never changes. The sessions of the commands."""
     cursor = await connection.execute(
         "UPDATE session_commands k SET state = r.state, exit_code = r.exit_code, output = r.output,"
         " output_complete = coalesce(r.output_complete, true),"
@@ -236,6 +391,6 @@ async def write_command_reports(connection: Connection, reports: Sequence[dict[s
         " output_complete boolean, picture text) WHERE k.command_id = r.command_id AND k.agent_id = r.agent_id"
         " AND (k.state = 'requested' OR k.state = 'started' AND r.state <> 'started')"
         " RETURNING k.session_id::text, k.screenshot IS NULL AS is_command",
-        (Jsonb(list(reports)),),
+        (Jsonb(list(results)),),  # bytes are base64 in JSON
     )
     return [row["session_id"] for row in await cursor.fetchall() if row["is_command"]]

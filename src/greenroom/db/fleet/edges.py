@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
-from psycopg.rows import DictRow
+from dataclasses import dataclass
 
 from greenroom.core.errors import Refused
 from greenroom.core.events import Event, Topic
+from greenroom.core.session.streams import ProxyFacts
 from greenroom.db.database import Database
 from greenroom.db.fleet.agents import ADMITTED
 
 
-async def read_edges(db: Database) -> list[DictRow]:
-    """Every Agent with an edge gateway, by its id: agent_id, edge_url and its zone's proxy fields (db.row_mapping);
-    none that waits to be enabled."""
-    return await db.fetch(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edge(ProxyFacts):
+    """The edge gateway of an Agent, and how browsers reach the streams of its zone."""
+
+    agent_id: str
+
+
+async def read_edges(db: Database) -> list[Edge]:
+    """Every edge gateway, by its Agent's id; none of an Agent that waits to be enabled."""
+    return await db.fetch_as(
+        Edge,
         "SELECT a.agent_id::text, a.edge_url, z.proxy_connections, z.proxy_hostname, z.proxy_path, z.proxy_port"
-        " FROM agents a JOIN zones z USING (zone_id) WHERE a.edge_url <> '' AND " + ADMITTED + " ORDER BY a.agent_id"
+        " FROM agents a JOIN zones z USING (zone_id) WHERE a.edge_url <> '' AND " + ADMITTED + " ORDER BY a.agent_id",
     )
 
 

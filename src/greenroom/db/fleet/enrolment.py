@@ -7,11 +7,12 @@ authority for the installation; its key is encrypted before it comes here.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from datetime import datetime
+from typing import Final, Literal
 
 from greenroom.core.errors import IdentityConflict, NotFound
 from greenroom.core.fleet.enrolment import Role, Token, refusal_of_token
-from greenroom.db.database import Connection, Database, DictRow
+from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S
 
 KEPT_DAYS: Final = 7
@@ -45,6 +46,25 @@ async def add_join_token(
     return str(rows[0]["join_token_id"])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JoinTokenRow:
+    """A join token as administrators see it."""
+
+    join_token_id: str
+    role: Role
+    zone_id: str
+    zone_name: str
+    agent_id: str | None
+    agent_hostname: str | None
+    enable_agent: bool
+    status: Literal["open", "used up", "expired", "revoked"]
+    used: int
+    uses_left: int
+    created: datetime
+    created_by: str
+    expires: datetime
+
+
 _LIST: Final = (
     "SELECT t.join_token_id::text, t.role, t.zone_id::text, z.zone_name, t.agent_id::text,"
     " a.hostname AS agent_hostname, t.enable_agent, t.used, t.uses_left,"
@@ -57,9 +77,9 @@ _LIST: Final = (
 )
 
 
-async def list_join_tokens(db: Database, join_token_id: str | None = None) -> list[dict[str, Any]]:
+async def list_join_tokens(db: Database, join_token_id: str | None = None) -> list[JoinTokenRow]:
     """All tokens by zone, oldest first, or the one asked for; those that ended are there for some days."""
-    return await db.fetch(_LIST, {"join_token_id": join_token_id})
+    return await db.fetch_as(JoinTokenRow, _LIST, {"join_token_id": join_token_id})
 
 
 async def revoke_join_token(db: Database, join_token_id: str) -> None:
@@ -86,13 +106,13 @@ _STORED: Final = (
 
 async def read_token(db: Database, token_hash: bytes) -> Token | None:
     """The token, or None if there is no such."""
-    return _token(await db.fetch_one(_STORED, (token_hash,)))
+    return await db.fetch_one_as(Token, _STORED, (token_hash,))
 
 
 async def lock_token(connection: Connection, token_hash: bytes) -> Token | None:
     """The token, which nobody else uses until this transaction ends; None if there is no such."""
     cursor = await connection.execute(_STORED + " FOR NO KEY UPDATE OF t", (token_hash,))
-    return _token(await cursor.fetchone())
+    return row_as(Token, await cursor.fetchone())
 
 
 async def count_use(connection: Connection, token_hash: bytes) -> None:
@@ -100,10 +120,6 @@ async def count_use(connection: Connection, token_hash: bytes) -> None:
     await connection.execute(
         "UPDATE join_tokens SET uses_left = uses_left - 1, used = used + 1 WHERE token_hash = %s", (token_hash,)
     )
-
-
-def _token(row: DictRow | None) -> Token | None:
-    return Token(**row) if row else None
 
 
 async def manager_urls(db: Database, zone_id: str) -> list[str]:
@@ -130,8 +146,8 @@ class AskingGateway:
 
 async def register_gateway(
     db: Database, gateway_id: str, hostname: str, token_hash: bytes, credential_hash: bytes
-) -> dict[str, Any]:
-    """Admit a web gateway with a join token; its zone_id and zone_name.
+) -> Token:
+    """Admit a web gateway with a join token, which says what its zone is.
 
     A gateway that never got the answer shows the token again; the token still counts once.
 
@@ -169,12 +185,25 @@ async def register_gateway(
         )
         if await cursor.fetchone() is None:
             raise IdentityConflict(f"Another gateway joined as {gateway_id} at the same moment.")
-        return {"zone_id": token.zone_id, "zone_name": token.zone_name}
+        return token
 
 
-async def list_gateways(db: Database, gateway_id: str | None = None) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GatewayRow:
+    """A web gateway on a host of its own."""
+
+    gateway_id: str
+    hostname: str
+    zone_id: str
+    zone_name: str
+    registered: datetime
+    last_reported: datetime | None
+
+
+async def list_gateways(db: Database, gateway_id: str | None = None) -> list[GatewayRow]:
     """All gateways that joined, or the one asked for."""
-    return await db.fetch(
+    return await db.fetch_as(
+        GatewayRow,
         "SELECT g.gateway_id::text, g.hostname, g.zone_id::text, z.zone_name, g.registered, g.last_reported"
         " FROM gateways g JOIN zones z USING (zone_id)"
         " WHERE %(gateway_id)s::uuid IS NULL OR g.gateway_id = %(gateway_id)s::uuid"
@@ -195,10 +224,11 @@ async def delete_gateway(db: Database, gateway_id: str) -> None:
 
 async def find_asking_gateway(db: Database, gateway_id: str) -> AskingGateway | None:
     """The gateway, or None if there is none with this id."""
-    row = await db.fetch_one(
-        "SELECT gateway_id::text, credential_hash FROM gateways WHERE gateway_id::text = %s", (gateway_id,)
+    return await db.fetch_one_as(
+        AskingGateway,
+        "SELECT gateway_id::text, credential_hash FROM gateways WHERE gateway_id::text = %s",
+        (gateway_id,),
     )
-    return AskingGateway(row["gateway_id"], row["credential_hash"]) if row else None
 
 
 async def gateway_seen(db: Database, gateway_id: str) -> None:
@@ -220,8 +250,7 @@ class StoredAuthority:
 
 async def read_authority(db: Database) -> StoredAuthority | None:
     """The authority, or None while nobody needed one."""
-    row = await db.fetch_one("SELECT certificate, key_encrypted FROM fleet_authority")
-    return StoredAuthority(row["certificate"], bytes(row["key_encrypted"])) if row else None
+    return await db.fetch_one_as(StoredAuthority, "SELECT certificate, key_encrypted FROM fleet_authority")
 
 
 async def add_authority(db: Database, new: StoredAuthority) -> StoredAuthority:

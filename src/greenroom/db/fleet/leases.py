@@ -22,7 +22,7 @@ from psycopg.rows import dict_row
 from greenroom.core.errors import LeaseLost, SetupError, Unavailable
 from greenroom.core.events import Event
 from greenroom.core.fleet.lease import Predecessor
-from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Connection, Database, reraise_lost_cancellation
+from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Connection, Database, reraise_lost_cancellation, row_as
 
 log = structlog.get_logger(__name__)
 
@@ -133,7 +133,7 @@ class LeaseConnection:
             " WHERE l.previous_manager_id IS NOT NULL",
             (self._zone_key, self._holder, manager_id),
         )
-        return Predecessor(**row) if row else None
+        return row_as(Predecessor, row)
 
     async def renew(self, term: int, ttl_s: float) -> bool:
         """Extend the lease of exactly this term, held by exactly this connection; False = it is no longer ours."""
@@ -213,16 +213,15 @@ async def read_lease(db: Database, zone_key: int) -> Lease:
     Raises:
         Unavailable: the database cannot be reached.
     """
-    row = await db.fetch_one(
+    lease = await db.fetch_one_as(
+        Lease,
         "SELECT term, holder::text, manager_id::text,"
         # each for itself: before PostgreSQL 17 nothing can be subtracted from an infinite time
         " (extract(epoch FROM expires_at) - extract(epoch FROM clock_timestamp()))::double precision AS remaining_s"
         " FROM zone_leases WHERE zone_key = %s",
         (zone_key,),
     )
-    if row is None:
-        return Lease(term=0, holder=None, manager_id=None, remaining_s=float("-inf"))
-    return Lease(**row)
+    return lease or Lease(term=0, holder=None, manager_id=None, remaining_s=float("-inf"))
 
 
 async def evict(db: Database, zone_key: int) -> int:

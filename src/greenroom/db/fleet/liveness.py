@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Final, LiteralString
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Final, LiteralString
 
+from greenroom.core.fleet.liveness import AgentReport, Allocation
 from greenroom.core.session.states import SessionStatus, sources_of
-from greenroom.db.database import Connection, Database
-from greenroom.db.session.transitions import TO
+from greenroom.db.database import Connection, Database, rows_as
+from greenroom.db.session.transitions import TO, ChangedSession
 
 _LOSABLE: Final = sorted(sources_of(SessionStatus.LOST))
 _IS_LOSABLE: Final[LiteralString] = (
@@ -18,9 +20,10 @@ _IS_LOSABLE: Final[LiteralString] = (
 _DELETABLE: Final = sorted(sources_of(SessionStatus.DELETING))
 
 
-async def read_agents(db: Database, zone_id: str) -> list[dict[str, Any]]:
-    """The zone's Agents as `core.fleet.liveness.AgentReport` has them."""
-    return await db.fetch(
+async def read_agents(db: Database, zone_id: str) -> list[AgentReport]:
+    """The zone's Agents."""
+    return await db.fetch_as(
+        AgentReport,
         "SELECT agent_id::text, agent_name(a) AS hostname, status, enabled, complete,"
         " extract(epoch FROM clock_timestamp() - last_reported)::double precision AS silent_s,"
         " EXISTS (SELECT 1 FROM sessions s WHERE s.agent_id = a.agent_id AND" + _IS_LOSABLE + ") AS has_losable"
@@ -37,8 +40,8 @@ async def set_agent_status(connection: Connection, agent_id: str, before: str, t
     return await cursor.fetchone() is not None
 
 
-async def mark_missing(connection: Connection, agent_id: str, missing_s: float) -> list[dict[str, Any]] | None:
-    """Mark an Agent missing, if it is still silent; the rows of its sessions changed, or None if it was heard.
+async def mark_missing(connection: Connection, agent_id: str, missing_s: float) -> list[ChangedSession] | None:
+    """Mark an Agent missing, if it is still silent; the sessions changed, or None if it was heard.
 
     Its unassigned sessions go with it: `running` ones become `unreachable`, those not yet running are deleted. All
     have a new generation: what was seen of them before the silence brings none back, the Agent must see it anew.
@@ -64,7 +67,7 @@ async def mark_missing(connection: Connection, agent_id: str, missing_s: float) 
         " SELECT * FROM waits UNION ALL SELECT * FROM ends",
         {"agent_id": agent_id},
     )
-    return await cursor.fetchall()
+    return rows_as(ChangedSession, await cursor.fetchall())
 
 
 async def mark_dead(connection: Connection, agent_id: str, dead_s: float) -> bool:
@@ -77,8 +80,8 @@ async def mark_dead(connection: Connection, agent_id: str, dead_s: float) -> boo
     return await cursor.fetchone() is not None
 
 
-async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[dict[str, Any]]:
-    """The users' sessions of a missing Agent are lost, for now; the rows changed."""
+async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[ChangedSession]:
+    """The users' sessions of a missing Agent are lost, for now; those changed."""
     await connection.execute(
         "SELECT 1 FROM sessions WHERE agent_id = %s AND" + _IS_LOSABLE + " ORDER BY session_id FOR NO KEY UPDATE",
         (agent_id, _LOSABLE),
@@ -91,11 +94,11 @@ async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[
         + " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
         (reason, agent_id, _LOSABLE),
     )
-    return await cursor.fetchall()
+    return rows_as(ChangedSession, await cursor.fetchall())
 
 
-async def delete_sessions_of(connection: Connection, agent_id: str, reason: str) -> list[dict[str, Any]]:
-    """All sessions of a dead Agent are to go; the rows changed."""
+async def delete_sessions_of(connection: Connection, agent_id: str, reason: str) -> list[ChangedSession]:
+    """All sessions of a dead Agent are to go; those changed."""
     await connection.execute(
         "SELECT 1 FROM sessions WHERE agent_id = %s AND status = ANY(%s) ORDER BY session_id FOR NO KEY UPDATE",
         (agent_id, _DELETABLE),
@@ -106,7 +109,7 @@ async def delete_sessions_of(connection: Connection, agent_id: str, reason: str)
         " RETURNING session_id::text, status, user_id::text, staging_config_id::text",
         (reason, agent_id, _DELETABLE),
     )
-    return await cursor.fetchall()
+    return rows_as(ChangedSession, await cursor.fetchall())
 
 
 async def read_endable_of_dead(db: Database, zone_id: str) -> list[str]:
@@ -119,11 +122,24 @@ async def read_endable_of_dead(db: Database, zone_id: str) -> list[str]:
     return [row["session_id"] for row in rows]
 
 
-async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> list[dict[str, Any]]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedOffer:
+    """What an Agent is to offer, and what stands there (`…_before`); memory in bytes."""
+
+    agent_id: str
+    hostname: str
+    cores: float
+    overcommit: float
+    memory: int
+    cores_before: float
+    memory_before: int
+
+
+async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> list[ChangedOffer]:
     """Agents whose offer is not what report, overcommit and overrides make it (as in
-    `db.fleet.checkin.write_capacity`): agent_id, hostname, cores, overcommit, memory, and what stood there:
-    cores_before, memory_before."""
-    return await db.fetch(
+    `db.fleet.checkin.write_capacity`)."""
+    return await db.fetch_as(
+        ChangedOffer,
         "SELECT agent_id::text, agent_name(a) AS hostname, c.cores AS cores_before, c.memory AS memory_before, o.*"
         " FROM agents a JOIN agent_capacity c USING (agent_id), LATERAL"
         " (SELECT CASE WHEN c.cores_reported > 0"
@@ -137,12 +153,12 @@ async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> l
     )
 
 
-async def write_offer(connection: Connection, offer: Mapping[str, Any]) -> None:
-    """What an Agent offers from now on, as `changed_offers` has it; what quotas reserve follows the overcommit."""
+async def write_offer(connection: Connection, offer: ChangedOffer) -> None:
+    """What an Agent offers from now on; what quotas reserve follows the overcommit."""
     await connection.execute(
         "UPDATE agent_capacity SET cores = %(cores)s, overcommit = %(overcommit)s, memory = %(memory)s"
         " WHERE agent_id = %(agent_id)s",
-        offer,
+        asdict(offer),
     )
 
 
@@ -158,19 +174,19 @@ _ALLOCATIONS: Final = (
 )
 
 
-async def read_allocations(db: Database, zone_id: str) -> list[dict[str, Any]]:
-    """Counted and summed reservations, as `core.fleet.liveness.Allocation` has them; not exact while sessions come and
-    go."""
-    return await db.fetch(_ALLOCATIONS, (zone_id, None, None))
+async def read_allocations(db: Database, zone_id: str) -> list[Allocation]:
+    """Counted and summed reservations; not exact while sessions come and go."""
+    return await db.fetch_as(Allocation, _ALLOCATIONS, (zone_id, None, None))
 
 
-async def lock_allocations(connection: Connection, zone_id: str, agent_ids: Sequence[str]) -> list[dict[str, Any]]:
+async def lock_allocations(connection: Connection, zone_id: str, agent_ids: Sequence[str]) -> list[Allocation]:
     """The same, exact until the transaction ends: every reservation and release locks these rows first."""
     await connection.execute(
         "SELECT 1 FROM agent_capacity WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE",
         (list(agent_ids),),
     )
-    return await (await connection.execute(_ALLOCATIONS, (zone_id, list(agent_ids), list(agent_ids)))).fetchall()
+    cursor = await connection.execute(_ALLOCATIONS, (zone_id, list(agent_ids), list(agent_ids)))
+    return rows_as(Allocation, await cursor.fetchall())
 
 
 async def correct_allocation(connection: Connection, agent_id: str, cores: float, memory: int) -> None:

@@ -7,13 +7,14 @@ on exactly these columns (PROTOCOLS §1, DISABLE).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, Final, LiteralString
+from datetime import datetime
+from typing import Final, Literal, LiteralString
 
 import psycopg
 
 from greenroom.core.errors import LastEnabledManager, ManagerRuns, NotFound, SetupError
-from greenroom.core.fleet.liveness import DAY_S
-from greenroom.db.database import Connection, Database
+from greenroom.core.fleet.liveness import DAY_S, ManagerRecord
+from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.fleet.leases import evict
 from greenroom.db.notifications import ListenConnection
 
@@ -48,14 +49,14 @@ class ManagerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnabledChange:
-    """What `set_enabled` did; `warning` is a sentence for the administrator, or None."""
+    """What `set_enabled` found, and whether it had to change the Manager."""
 
-    manager_id: str
     instance_id: str
     zone_name: str
-    enabled: bool
     changed: bool
-    warning: str | None = None
+    others: int
+    """Other enabled Managers of the zone."""
+    running_others: int
 
 
 async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, version: str) -> ManagerRow:
@@ -71,7 +72,8 @@ async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, v
         " ON CONFLICT (instance_id) DO NOTHING",
         (instance_id, hostname, version, zone_name),
     )
-    row = await db.fetch_one(
+    row = await db.fetch_one_as(
+        ManagerRow,
         "SELECT m.manager_id::text, m.manager_key, m.instance_id, m.enabled, m.zone_id::text, z.zone_key, z.zone_name,"
         " (SELECT installation_id::text FROM installation) AS installation_id"
         " FROM managers m JOIN zones z USING (zone_id) WHERE m.instance_id = %s",
@@ -79,7 +81,7 @@ async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, v
     )
     if row is None:
         raise SetupError(f"There is no zone named {zone_name}; create it, or set GREENROOM_ZONE to an existing one.")
-    return ManagerRow(**row)
+    return row
 
 
 async def describe(db: Database, manager_id: str, hostname: str, version: str, gateway_url: str) -> None:
@@ -133,7 +135,7 @@ async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None)
         " extract(epoch FROM clock_timestamp() - pg_postmaster_start_time())::double precision AS server_age_s",
         (finished_ago_s, manager_id),
     )
-    return Beat(**rows[0]) if rows else None
+    return row_as(Beat, rows[0]) if rows else None
 
 
 async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledChange:
@@ -145,18 +147,17 @@ async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledCh
     """
     async with db.transaction() as connection:
         await lock_zones(connection)
-        row = await _with_others(connection, manager_id)
-        if row["enabled"] != enabled:
-            await _switch(connection, row, enabled)
+        found = await _with_others(connection, manager_id)
+        if found.enabled != enabled:
+            await _switch(connection, found, enabled)
     if not enabled:
-        await evict(db, row["zone_key"])
+        await evict(db, found.zone_key)
     return EnabledChange(
-        manager_id=manager_id,
-        instance_id=row["instance_id"],
-        zone_name=row["zone_name"],
-        enabled=enabled,
-        changed=row["enabled"] != enabled,
-        warning=None if enabled else _warning(row),
+        instance_id=found.instance_id,
+        zone_name=found.zone_name,
+        changed=found.enabled != enabled,
+        others=found.others,
+        running_others=found.running_others,
     )
 
 
@@ -165,7 +166,19 @@ async def lock_zones(connection: Connection) -> None:
     await connection.execute("SELECT 1 FROM zones ORDER BY zone_id FOR NO KEY UPDATE")
 
 
-async def _with_others(connection: Connection, manager_id: str) -> dict[str, Any]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _WithOthers:
+    """A Manager among the enabled ones of its zone."""
+
+    instance_id: str
+    enabled: bool
+    zone_key: int
+    zone_name: str
+    others: int
+    running_others: int
+
+
+async def _with_others(connection: Connection, manager_id: str) -> _WithOthers:
     cursor = await connection.execute(
         "SELECT me.instance_id, me.enabled, z.zone_key, z.zone_name, count(m.*) AS others,"
         " count(m.*) FILTER (WHERE " + RUNS + ") AS running_others"
@@ -174,26 +187,39 @@ async def _with_others(connection: Connection, manager_id: str) -> dict[str, Any
         " WHERE me.manager_id = %(manager_id)s GROUP BY me.manager_id, z.zone_id",
         {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id},
     )
-    row = await cursor.fetchone()
-    if row is None:
+    found = row_as(_WithOthers, await cursor.fetchone())
+    if found is None:
         raise NotFound("There is no such Manager; it may have been deleted.")
-    return row
+    return found
 
 
-async def _switch(connection: Connection, row: dict[str, Any], enabled: bool) -> None:
-    if not enabled and row["others"] == 0:
+async def _switch(connection: Connection, found: _WithOthers, enabled: bool) -> None:
+    if not enabled and found.others == 0:
         raise LastEnabledManager(
-            f"{row['instance_id']} is the last enabled Manager of zone {row['zone_name']}; "
+            f"{found.instance_id} is the last enabled Manager of zone {found.zone_name}; "
             "enable another Manager of the zone first."
         )
     # triggers end its lease and tell everybody, as they do for plain SQL
-    await connection.execute("UPDATE managers SET enabled = %s WHERE instance_id = %s", (enabled, row["instance_id"]))
+    await connection.execute("UPDATE managers SET enabled = %s WHERE instance_id = %s", (enabled, found.instance_id))
 
 
-def _warning(row: dict[str, Any]) -> str | None:
-    if row["others"] == 0 or row["running_others"] > 0:
-        return None
-    return f"No other enabled Manager of zone {row['zone_name']} is running; nothing coordinates its Agents now."
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedManager:
+    """A Manager as administrators see it; `term` is its zone's."""
+
+    manager_id: str
+    instance_id: str
+    hostname: str
+    version: str
+    enabled: bool
+    first_reported: datetime
+    last_reported: datetime
+    zone_id: str
+    zone_name: str
+    gateway_url: str
+    status: Literal["running", "unknown"]
+    is_primary: bool
+    term: int
 
 
 _LIST: Final = (
@@ -207,9 +233,9 @@ _LIST: Final = (
 )
 
 
-async def list_managers(db: Database, manager_id: str | None = None) -> list[dict[str, Any]]:
-    """All Managers, or the one asked for, as `GET /managers` shows them; `term` is the zone's."""
-    return await db.fetch(_LIST, {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id})
+async def list_managers(db: Database, manager_id: str | None = None) -> list[ListedManager]:
+    """All Managers by zone, or the one asked for."""
+    return await db.fetch_as(ListedManager, _LIST, {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id})
 
 
 async def find_manager(db: Database, name: str) -> str | None:
@@ -254,9 +280,10 @@ async def delete_manager(db: Database, manager_id: str, *, force: bool = False) 
     await evict(db, row["zone_key"])
 
 
-async def read_records(db: Database, zone_id: str) -> list[dict[str, Any]]:
-    """The records of a zone's Managers, as `core.fleet.liveness.ManagerRecord` has them."""
-    return await db.fetch(
+async def read_records(db: Database, zone_id: str) -> list[ManagerRecord]:
+    """The records of a zone's Managers."""
+    return await db.fetch_as(
+        ManagerRecord,
         "SELECT m.manager_id::text, m.instance_id, m.enabled, " + _IS_LIVE + " AS is_live,"
         " extract(epoch FROM clock_timestamp() - m.last_reported)::double precision AS silent_s"
         " FROM managers m WHERE m.zone_id = %s ORDER BY m.instance_id",

@@ -2,16 +2,67 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, LiteralString
-
-from psycopg.rows import DictRow
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Final, LiteralString
 
 from greenroom.core.errors import NotFound, Refused
-from greenroom.db.database import Connection, Database, returned
+from greenroom.core.session.streams import ProxyFacts
+from greenroom.core.workspace.spec_builder import ZoneFacts
+from greenroom.db.database import Connection, Database, returned, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, lock_zones
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ZoneSettings:
+    """What administrators set of a zone."""
+
+    zone_name: str
+    allow_origin_domain: str
+    upstream_auth_address: str
+    load_balancing_strategy: str
+    search_alternate_zones: bool
+    proxy_connections: bool
+    proxy_hostname: str
+    proxy_path: str
+    proxy_port: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Zone(ZoneSettings):
+    """A zone."""
+
+    zone_id: str
+    zone_key: int
+    created: datetime
+
+    @property
+    def facts(self) -> ZoneFacts:
+        """What sessions in it are made with."""
+        return ZoneFacts(
+            zone_id=self.zone_id,
+            zone_name=self.zone_name,
+            allow_origin_domain=self.allow_origin_domain,
+            upstream_auth_address=self.upstream_auth_address,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedZone(Zone):
+    """A zone, and how much belongs to it."""
+
+    num_managers: int
+    num_agents: int
+    num_sessions: int
+
+
+_COLUMNS: Final[LiteralString] = (
+    "SELECT z.zone_id::text, z.zone_key, z.created, z.zone_name, z.allow_origin_domain, z.upstream_auth_address,"
+    " z.load_balancing_strategy, z.search_alternate_zones, z.proxy_connections, z.proxy_hostname, z.proxy_path,"
+    " z.proxy_port"
+)
 _SELECT: Final[LiteralString] = (
-    "SELECT z.*,"
+    _COLUMNS + ","
     " (SELECT count(*) FROM managers m WHERE m.zone_id = z.zone_id) AS num_managers,"
     " (SELECT count(*) FROM agents a WHERE a.zone_id = z.zone_id) AS num_agents,"
     " (SELECT count(*) FROM sessions s WHERE s.zone_id = z.zone_id AND s.status <> 'deleted') AS num_sessions"
@@ -19,25 +70,29 @@ _SELECT: Final[LiteralString] = (
 )
 
 
-async def list_zones(db: Database) -> list[DictRow]:
+def _missing(zone_id: str) -> NotFound:
+    return NotFound(f"There is no zone {zone_id}; it may have been deleted.")
+
+
+async def list_zones(db: Database) -> list[ListedZone]:
     """All zones by name."""
-    return await db.fetch(_SELECT + " ORDER BY z.zone_name")
+    return await db.fetch_as(ListedZone, _SELECT + " ORDER BY z.zone_name")
 
 
-async def get_zone(db: Database, zone_id: str) -> DictRow:
+async def get_zone(db: Database, zone_id: str) -> ListedZone:
     """One zone.
 
     Raises:
         NotFound: there is none with this id.
     """
-    row = await db.fetch_one(_SELECT + " WHERE z.zone_id = %s", (zone_id,))
-    if row is None:
-        raise NotFound(f"There is no zone {zone_id}; it may have been deleted.")
-    return row
+    zone = await db.fetch_one_as(ListedZone, _SELECT + " WHERE z.zone_id = %s", (zone_id,))
+    if zone is None:
+        raise _missing(zone_id)
+    return zone
 
 
-async def lock_zone(connection: Connection, zone_id: str) -> DictRow:
-    """The columns of one zone, which nobody else changes until the transaction ends.
+async def lock_zone(connection: Connection, zone_id: str) -> Zone:
+    """One zone, which nobody else changes until the transaction ends.
 
     All zones are locked, by id: to take a name from one that merely had it once is a change of that one, too.
 
@@ -45,14 +100,14 @@ async def lock_zone(connection: Connection, zone_id: str) -> DictRow:
         NotFound: there is none with this id.
     """
     await lock_zones(connection)
-    cursor = await connection.execute("SELECT * FROM zones WHERE zone_id = %s", (zone_id,))
-    row = await cursor.fetchone()
-    if row is None:
-        raise NotFound(f"There is no zone {zone_id}; it may have been deleted.")
-    return row
+    cursor = await connection.execute(_COLUMNS + " FROM zones z WHERE z.zone_id = %s", (zone_id,))
+    zone = row_as(Zone, await cursor.fetchone())
+    if zone is None:
+        raise _missing(zone_id)
+    return zone
 
 
-async def insert_zone(connection: Connection, fields: dict[str, Any]) -> str:
+async def insert_zone(connection: Connection, new: ZoneSettings) -> str:
     """Store a new zone; returns the id. Its name is no other zone's former name any more.
 
     Raises:
@@ -66,15 +121,15 @@ async def insert_zone(connection: Connection, fields: dict[str, Any]) -> str:
         " VALUES (%(zone_name)s, %(allow_origin_domain)s, %(upstream_auth_address)s, %(load_balancing_strategy)s,"
         " %(search_alternate_zones)s, %(proxy_connections)s, %(proxy_hostname)s, %(proxy_path)s, %(proxy_port)s)"
         " RETURNING zone_id",
-        fields,
+        asdict(new),
     )
     zone_id = str((await returned(cursor))["zone_id"])
-    await _take_name(connection, fields["zone_name"])
+    await _take_name(connection, new.zone_name)
     return zone_id
 
 
-async def update_zone(connection: Connection, zone_id: str, fields: dict[str, Any]) -> None:
-    """Store all fields of a zone, after `lock_zone`; one that is renamed is still found by its former names (`named`).
+async def update_zone(connection: Connection, zone: Zone) -> None:
+    """Store all settings of a zone, after `lock_zone`; one that is renamed is still found by its former names.
 
     Raises:
         NotFound: it was deleted meanwhile.
@@ -89,11 +144,11 @@ async def update_zone(connection: Connection, zone_id: str, fields: dict[str, An
         " former_names = CASE WHEN zone_name = %(zone_name)s THEN former_names"
         "  ELSE array_append(former_names, zone_name) END"
         " WHERE zone_id = %(zone_id)s RETURNING 1",
-        fields | {"zone_id": zone_id},
+        asdict(zone),
     )
     if await cursor.fetchone() is None:
-        raise NotFound(f"There is no zone {zone_id}; it may have been deleted.")
-    await _take_name(connection, fields["zone_name"])
+        raise _missing(zone.zone_id)
+    await _take_name(connection, zone.zone_name)
 
 
 async def _take_name(connection: Connection, name: str) -> None:
@@ -120,21 +175,21 @@ UNION ALL SELECT 'session ' || session_id || ' (' || status || ')' FROM sessions
 MAX_NAMED: Final = 8
 
 
-async def delete_zone(connection: Connection, zone: DictRow) -> None:
+async def delete_zone(connection: Connection, zone: Zone) -> None:
     """Delete a zone that nothing belongs to; its Managers that are gone and its ended sessions go with it.
 
     Raises:
         Refused: a Manager that reports, an Agent, a session, a staging config or a workspace belongs to it; the
             sentence names them.
     """
-    zone_id = {"zone_id": zone["zone_id"], "reported_within_s": RUNNING_WITHIN_S}
+    zone_id = {"zone_id": zone.zone_id, "reported_within_s": RUNNING_WITHIN_S}
     await lock_zones(connection)
     cursor = await connection.execute(_IN_THE_WAY, zone_id)
     in_the_way = [row["what"] for row in await cursor.fetchall()]
     if in_the_way:
         named = "; ".join(in_the_way[:MAX_NAMED])
         more = f"; and {len(in_the_way) - MAX_NAMED} more" if len(in_the_way) > MAX_NAMED else ""
-        raise Refused(f"Zone {zone['zone_name']} is in use: {named}{more}. Remove or move them first.")
+        raise Refused(f"Zone {zone.zone_name} is in use: {named}{more}. Remove or move them first.")
     # the last enabled Manager of a zone stays, unless the zone itself goes
     await connection.execute("UPDATE zones SET had_manager = false WHERE zone_id = %(zone_id)s", zone_id)
     await connection.execute("DELETE FROM managers WHERE zone_id = %(zone_id)s", zone_id)
@@ -143,8 +198,9 @@ async def delete_zone(connection: Connection, zone: DictRow) -> None:
     await connection.execute("DELETE FROM zones WHERE zone_id = %(zone_id)s", zone_id)
 
 
-async def direct_zones(db: Database) -> list[DictRow]:
-    """Proxy fields of the zones whose streams do not go through the web gateway (core.session.streams.ProxyFacts)."""
-    return await db.fetch(
-        "SELECT proxy_connections, proxy_hostname, proxy_path, proxy_port FROM zones WHERE NOT proxy_connections"
+async def direct_zones(db: Database) -> list[ProxyFacts]:
+    """The zones whose streams do not go through the web gateway."""
+    return await db.fetch_as(
+        ProxyFacts,
+        "SELECT proxy_connections, proxy_hostname, proxy_path, proxy_port FROM zones WHERE NOT proxy_connections",
     )

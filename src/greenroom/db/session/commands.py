@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final, Literal
 
 from psycopg.types.json import Jsonb
 
@@ -56,9 +56,21 @@ async def insert_command(
     return rows[0]["agent_id"] if rows else None
 
 
-async def read_command(db: Database, command_id: str) -> dict[str, Any] | None:
-    """state, exit_code, output, output_complete and picture of a command or screenshot; None when its row is gone."""
-    return await db.fetch_one(
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CommandState:
+    """How far a command or screenshot is; `picture` is the JPEG."""
+
+    state: Literal["requested", "started", "done", "unknown"]
+    exit_code: int | None
+    output: str | None
+    output_complete: bool
+    picture: bytes | None
+
+
+async def read_command(db: Database, command_id: str) -> CommandState | None:
+    """A command or screenshot; None when its row is gone."""
+    return await db.fetch_one_as(
+        CommandState,
         "SELECT state, exit_code, output, output_complete, picture FROM session_commands WHERE command_id = %s",
         (command_id,),
     )

@@ -22,15 +22,15 @@ class AskingAgent:
 class StreamSession:
     """The session asked about, after following `superseded_by` to the session that took its place.
 
-    `asked_agent_id` runs the session asked about, `agent_id` the one found; `path` is where the stream of that one is
-    behind the web gateway, None without Proxy Connections; `family`: ids of this session and of all whose place it
-    took, whose connect tokens go on to count (PROTOCOLS §3).
+    `asked_agent_id` runs the session asked about, `agent_id` the one found; `family`: ids of this session and of all
+    whose place it took, whose connect tokens go on to count (PROTOCOLS §3).
     """
 
     session_id: str
     asked_agent_id: str | None
     agent_id: str | None
-    path: str | None
+    proxy_connections: bool
+    proxy_path: str
     family: list[str]
     status: SessionStatus
     zone_name: str
@@ -39,13 +39,19 @@ class StreamSession:
     username: str | None
     user_enabled: bool
 
+    @property
+    def path(self) -> str | None:
+        """Where its stream is behind the web gateway; None without Proxy Connections."""
+        if not self.proxy_connections or self.agent_id is None:
+            return None
+        return ProxyFacts(proxy_path=self.proxy_path).path_of(self.agent_id, self.session_id) + "/"
+
 
 async def find_asking_agent(db: Database, agent_id: str) -> AskingAgent | None:
     """The Agent, or None if there is none with this id."""
-    row = await db.fetch_one(
-        "SELECT agent_id::text, credential_hash FROM agents WHERE agent_id::text = %s", (agent_id,)
+    return await db.fetch_one_as(
+        AskingAgent, "SELECT agent_id::text, credential_hash FROM agents WHERE agent_id::text = %s", (agent_id,)
     )
-    return AskingAgent(agent_id=row["agent_id"], credential_hash=bytes(row["credential_hash"])) if row else None
 
 
 _STREAM_SESSION: Final[LiteralString] = """
@@ -75,10 +81,4 @@ SELECT s.session_id::text, s.agent_id::text, z.proxy_connections, z.proxy_path, 
 
 async def find_stream_session(db: Database, session_id: str) -> StreamSession | None:
     """The session that a stream of `session_id` leads to, or None if there is no such session."""
-    row = await db.fetch_one(_STREAM_SESSION, {"session_id": session_id})
-    if row is None:
-        return None
-    proxy = ProxyFacts(proxy_connections=row.pop("proxy_connections"), proxy_path=row.pop("proxy_path"))
-    agent_id: str | None = row["agent_id"]
-    path = f"{proxy.path_of(agent_id, row['session_id'])}/" if proxy.proxy_connections and agent_id else None
-    return StreamSession(status=SessionStatus(row.pop("status")), path=path, **row)
+    return await db.fetch_one_as(StreamSession, _STREAM_SESSION, {"session_id": session_id})

@@ -6,6 +6,7 @@ with the status as a value, in `db.session.observations.change_statuses`.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Final, LiteralString
 
 from greenroom.core.session.states import SessionStatus
@@ -37,3 +38,15 @@ DETACH_USER: Final[LiteralString] = (
     "set_aside_for = user_id, user_id = NULL, idempotency_key = NULL, idempotency_body = NULL"
 )
 """The user waits for another session; this one keeps the user's id."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChangedSession:
+    """A session whose status was changed, and everyone whom that concerns."""
+
+    session_id: str
+    status: SessionStatus
+    agent_id: str | None = None
+    """None where its Agent has nothing to do about it."""
+    user_id: str | None = None
+    staging_config_id: str | None = None

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 
 import msgspec
 import structlog
@@ -24,7 +24,7 @@ from greenroom.kit.config import ManagerConfig
 from greenroom.kit.stops import stop
 from greenroom.manager.checkin.observations import Observations, apply
 from greenroom.manager.moves import Outcome
-from greenroom.wire.messages import CheckIn, ImageReport
+from greenroom.wire.messages import CheckIn
 
 log = structlog.get_logger(__name__)
 
@@ -138,15 +138,16 @@ class Committer:
             for message in messages:
                 # Only of a newer message: an older list would stay, because the newer was acknowledged to the Agent.
                 if message.images is not None and message.agent_id in newer:
-                    await checkin.write_images(
-                        connection, message.agent_id, [_image(image) for image in message.images]
-                    )
+                    images = msgspec.convert(message.images, list[checkin.ReportedImage], from_attributes=True)
+                    await checkin.write_images(connection, message.agent_id, images)
             return await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
 
     async def _write_capacity(self, batch: Mapping[str, _Pending]) -> None:
         """In a transaction of its own, because of the lock order; what differs is said again with every message."""
         reports = [
-            {"agent_id": agent_id, "cores": p.message.capacity.cores, "memory_bytes": p.message.capacity.memory_bytes}
+            checkin.CapacityReport(
+                agent_id=agent_id, cores=p.message.capacity.cores, memory_bytes=p.message.capacity.memory_bytes
+            )
             for agent_id, p in sorted(batch.items())
             if p.new_capacity
         ]
@@ -155,27 +156,17 @@ class Committer:
                 await checkin.write_capacity(connection, reports, self._config.cpu_overcommit)
 
 
-def _image(image: ImageReport) -> dict[str, object]:
-    return {
-        "name": image.name,
-        "state": image.state,
-        "digest": image.digest,
-        "progress": image.progress,
-        "error": image.error,
-    }
-
-
-def _progress(message: CheckIn) -> dict[str, object]:
-    return {
-        "agent_id": message.agent_id,
-        "incarnation": message.incarnation,
-        "seq": message.seq,
-        "complete": message.inventory_complete,
-        "term_seen": message.term_seen,
-        "usage": msgspec.to_builtins(message.usage),
-        "lateness": asdict(message.lateness),
-        "runtime_error": message.runtime_error,
-    }
+def _progress(message: CheckIn) -> checkin.AgentProgress:
+    return checkin.AgentProgress(
+        agent_id=message.agent_id,
+        incarnation=message.incarnation,
+        seq=message.seq,
+        complete=message.inventory_complete,
+        term_seen=message.term_seen,
+        usage=msgspec.to_builtins(message.usage),
+        lateness=message.lateness,
+        runtime_error=message.runtime_error,
+    )
 
 
 def _resolve(waiter: asyncio.Future[None], error: GreenroomError | None) -> None:

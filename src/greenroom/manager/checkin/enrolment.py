@@ -24,7 +24,6 @@ from greenroom.db.installation import stored_settings
 from greenroom.kit.certificates import Authority, new_authority, requested_key
 from greenroom.kit.secrets import Secrets, hashed, new_secret
 from greenroom.manager.checkin import answers
-from greenroom.manager.checkin.answers import State
 from greenroom.wire.messages import VERSION, EdgeCertificate, EdgeRequest, Register, Registered
 
 EDGE_DAYS: Final = 90
@@ -79,7 +78,7 @@ class Enrolment:
             zone_name=self._me.zone_name,
         )
         self._write_edge(newcomer, identity)
-        row = await checkin.read_state(self._db, newcomer.agent_id, self._me.manager_id)
+        state = await checkin.read_state(self._db, newcomer.agent_id, self._me.manager_id)
         await self._db.notify(Event(Topic.AGENTS), Event.zone(self._me.zone_key))
         return Registered(
             agent_id=newcomer.agent_id,
@@ -89,7 +88,7 @@ class Enrolment:
             db_epoch=identity.db_epoch,
             zone_id=self._me.zone_id,
             enabled=identity.enabled,
-            managers=answers.managers(State.of(row)) if row else [],
+            managers=answers.managers(state) if state else [],
         )
 
     def _write_edge(self, newcomer: Newcomer, identity: Identity) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Iterable, Sequence
 
 from greenroom.core.session.deadlines import HANDOVER_SLACK_S
@@ -10,7 +9,7 @@ from greenroom.core.session.progress import AGENT_STEPS
 from greenroom.core.session.states import ObservedState
 from greenroom.db.database import Connection, Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.fleet.checkin import write_command_reports
+from greenroom.db.fleet.checkin import CommandResult, write_command_results
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.db.session import observations
 from greenroom.db.session.observations import HandoverReport, Observation, ReportedSession, StartStep
@@ -117,21 +116,21 @@ def _of_starts(known: Iterable[Observed], outcome: Outcome) -> list[StartStep]:
 
 
 async def _commands(connection: Connection, known: Iterable[tuple[CheckIn, Observed]], outcome: Outcome) -> None:
-    reports = [
-        {
-            "agent_id": message.agent_id,
-            "command_id": report.command_id,
-            "state": report.state,
-            "exit_code": report.exit_code,
-            "output": report.output,
-            "output_complete": report.output_complete,
-            "picture": base64.b64encode(report.picture).decode(),
-        }
+    results = [
+        CommandResult(
+            agent_id=message.agent_id,
+            command_id=report.command_id,
+            state=report.state,
+            exit_code=report.exit_code,
+            output=report.output,
+            output_complete=report.output_complete,
+            picture=report.picture,
+        )
         for message, observed in known
         for report in observed.commands
     ]
-    if reports:
-        outcome.touched.update(await write_command_reports(connection, reports))
+    if results:
+        outcome.touched.update(await write_command_results(connection, results))
 
 
 class Observations:

@@ -20,13 +20,14 @@ from greenroom.core.session import observations
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet import checkin
+from greenroom.db.fleet.checkin import CheckInState
 from greenroom.db.fleet.managers import ManagerRow
 from greenroom.kit.clock import boottime_s
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets, hashed
 from greenroom.kit.stops import stop
 from greenroom.manager.checkin import answers
-from greenroom.manager.checkin.answers import Instruction, State
+from greenroom.manager.checkin.answers import Instruction
 from greenroom.manager.checkin.commit import Committer
 from greenroom.manager.checkin.messages import agent_rows, checked, named_sessions
 from greenroom.manager.metrics import Metrics
@@ -87,7 +88,7 @@ class CheckIns:
         self._wakers = wakers
         self._committer = committer
         self._told: dict[str, _SentState] = {}
-        self._last: dict[str, State] = {}
+        self._last: dict[str, CheckInState] = {}
 
     # Check-in -------------------------------------------------------------------------------------------------------
 
@@ -132,7 +133,7 @@ class CheckIns:
         for row in agent_rows(message, self._me.zone_name, own):
             self._logs.add(row)
 
-    async def _admitted(self, message: CheckIn, credential: str) -> State:
+    async def _admitted(self, message: CheckIn, credential: str) -> CheckInState:
         """The present state, if this Manager serves and the sender is authentic."""
         if not self._standing.serves_agents:
             raise ManagerLeftError
@@ -149,23 +150,22 @@ class CheckIns:
             raise Invalid(f"No Manager of this zone ever had term {message.term_seen}.")
         return state
 
-    async def _read(self, agent_id: str) -> State:
+    async def _read(self, agent_id: str) -> CheckInState:
         """The state as it is now, or the last one with `fresh` false while the database is away."""
         await self._standing.wait_for_first_round()
         try:
-            row = await checkin.read_state(self._db, agent_id, self._me.manager_id)
+            state = await checkin.read_state(self._db, agent_id, self._me.manager_id)
         except Unavailable:
             if agent_id not in self._last:
                 raise
             return self._last[agent_id].stale()
-        if row is None:
+        if state is None:
             raise ManagerLeftError
-        state = State.of(row)
-        if row["credential_hash"] is not None:  # strangers are not remembered
+        if state.is_known:
             self._last[agent_id] = state
         return state
 
-    async def _take(self, message: CheckIn, state: State) -> bool:
+    async def _take(self, message: CheckIn, state: CheckInState) -> bool:
         """Have the message committed; True when it was waited for, so that the state must be read again.
 
         Raises:
@@ -173,23 +173,25 @@ class CheckIns:
         """
         if not state.fresh:
             return False
-        new_capacity = (message.capacity.cores, message.capacity.memory_bytes) != state.capacity
+        told = message.capacity
+        new_capacity = (told.cores, told.memory_bytes) != (state.cores_reported, state.memory_reported)
+        heard_before = (state.heard_manager_id, state.heard_term) == (self._me.manager_id, message.term_seen)
         nothing_new = (
             not message.sessions
             and message.images is None
             and not new_capacity
             and (state.complete or not message.inventory_complete)
-            and state.heard == (self._me.manager_id, message.term_seen)
+            and heard_before
         )
         if nothing_new:
             self._committer.beat(message)
             return False
         await self._committer.submit(message, new_capacity=new_capacity)
-        if state.heard != (self._me.manager_id, message.term_seen):
+        if not heard_before:
             self._metrics.agents_taken_over.inc()
         return True
 
-    def _is_news(self, message: CheckIn, state: State) -> bool:
+    def _is_news(self, message: CheckIn, state: CheckInState) -> bool:
         """Whether a held poll is to be answered now."""
         if not state.fresh:
             return False
@@ -216,14 +218,14 @@ class CheckIns:
         told.asked_at_s = {session_id: told.asked_at_s.get(session_id, now_s) for session_id in message.unknown}
         return frozenset(s for s, at_s in told.asked_at_s.items() if now_s - at_s >= self._config.verdict_grace_s)
 
-    async def _answer(self, message: CheckIn, state: State) -> Answer:
+    async def _answer(self, message: CheckIn, state: CheckInState) -> Answer:
         answer = await self._made(message, state)
         if answer.desired is not None or answer.commands:
             await stop("checkin.before_answer")
         self._metrics.check_ins.labels(_result(answer)).inc()
         return answer
 
-    async def _made(self, message: CheckIn, state: State) -> Answer:
+    async def _made(self, message: CheckIn, state: CheckInState) -> Answer:
         if not state.fresh:
             return answers.no_news(state, self._me, self._config)
         told = self._told_of(message)

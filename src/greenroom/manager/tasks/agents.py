@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from greenroom.core.events import Event, Topic
 from greenroom.core.fleet import liveness as core_liveness
-from greenroom.core.fleet.liveness import AgentMove, AgentReport, Allocation, FleetTimings, SessionsLost
+from greenroom.core.fleet.liveness import AgentMove, FleetTimings, SessionsLost, corrections
 from greenroom.core.log_codes import LogCode
+from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Connection
 from greenroom.db.fleet import liveness as db_liveness
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.session.lifecycle import await_return
 from greenroom.db.session.sessions import end_sessions
+from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.stops import stop
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 
 
 async def run_agents(ctx: PrimaryContext, news: RoundEvents) -> None:
     """Draw the conclusions from the check-ins of Agents, or their absence."""
-    agents = [AgentReport(**row) for row in await db_liveness.read_agents(ctx.db, ctx.zone_id)]
+    agents = await db_liveness.read_agents(ctx.db, ctx.zone_id)
     names = {agent.agent_id: agent.hostname or agent.agent_id for agent in agents}
     timings = FleetTimings(
         missing_s=ctx.config.agent_missing_s, lost_s=ctx.config.session_lost_s, dead_s=ctx.config.agent_dead_s
@@ -59,7 +61,7 @@ async def _move(ctx: PrimaryContext, action: AgentMove, name: str, news: RoundEv
 
 async def _moved(
     ctx: PrimaryContext, connection: Connection, action: AgentMove, name: str
-) -> list[dict[str, Any]] | None:
+) -> list[ChangedSession] | None:
     """The sessions that changed with the Agent; None where it does not change, because it was heard meanwhile."""
     if action.to == "missing":
         return await db_liveness.mark_missing(connection, action.agent_id, ctx.config.agent_missing_s)
@@ -91,7 +93,7 @@ async def _end_of_dead(ctx: PrimaryContext, news: RoundEvents) -> None:
     async with guarded(ctx.db, ctx.fence) as connection:
         ended = await end_sessions(connection, session_ids, "its Agent is dead")
     for session_id in ended:
-        news.moved({"session_id": session_id, "status": "deleted"}, "its Agent is dead")
+        news.moved(ChangedSession(session_id=session_id, status=SessionStatus.DELETED), "its Agent is dead")
 
 
 async def run_offers(ctx: PrimaryContext, news: RoundEvents) -> None:
@@ -103,27 +105,23 @@ async def run_offers(ctx: PrimaryContext, news: RoundEvents) -> None:
         for offer in offers:
             await db_liveness.write_offer(connection, offer)
     for offer in offers:
-        before, after = (offer["cores_before"], offer["memory_before"]), (offer["cores"], offer["memory"])
-        news.log(LogCode.AGENT_OFFER_CHANGED, core_liveness.offer_change(offer["hostname"], before, after))
+        before, after = (offer.cores_before, offer.memory_before), (offer.cores, offer.memory)
+        news.log(LogCode.AGENT_OFFER_CHANGED, core_liveness.offer_change(offer.hostname, before, after))
     news.add(Event(Topic.AGENTS))
 
 
 async def run_reconcile(ctx: PrimaryContext, news: RoundEvents) -> None:
     """Make what is counted as reserved agree with the sessions; looked at without lock, corrected under it."""
-    suspects = _corrections(await db_liveness.read_allocations(ctx.db, ctx.zone_id))
+    suspects = corrections(await db_liveness.read_allocations(ctx.db, ctx.zone_id))
     if not suspects:
         return
     await stop("primary.after_check")
     async with guarded(ctx.db, ctx.fence) as connection:
         await stop("primary.in_guard")
-        rows = await db_liveness.lock_allocations(connection, ctx.zone_id, [c.agent_id for c in suspects])
-        wrong = _corrections(rows)
+        counts = await db_liveness.lock_allocations(connection, ctx.zone_id, [c.agent_id for c in suspects])
+        wrong = corrections(counts)
         for correction in wrong:
             await db_liveness.correct_allocation(connection, correction.agent_id, correction.cores, correction.memory)
     for correction in wrong:
         news.log(LogCode.CAPACITY_CORRECTED, correction.reason)
         news.add(Event(Topic.AGENTS))
-
-
-def _corrections(rows: list[dict[str, Any]]) -> list[core_liveness.Correction]:
-    return core_liveness.corrections(Allocation(**row) for row in rows)

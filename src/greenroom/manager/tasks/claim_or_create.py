@@ -260,7 +260,8 @@ def _of_start(ctx: PrimaryContext, search: Search, attempt: Attempt, session_id:
     """As the one that failed, with an id and a credential of its own, in its new zone."""
     row, zone = search.row, attempt.zone
     try:
-        old = msgspec.convert(spec_with_secrets(row, ctx.secrets), SessionSpec)
+        stored = row["spec"], row["credential_encrypted"], row["files_encrypted"]
+        old = msgspec.convert(spec_with_secrets(*stored, ctx.secrets), SessionSpec)
     except msgspec.ValidationError as error:
         raise Invalid(f"its specification cannot be read by this version: {error}") from error
     except SetupError as error:

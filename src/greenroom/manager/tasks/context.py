@@ -5,17 +5,16 @@ Log rows are written at once, notifications are sent together at the end of a ro
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from greenroom.core.events import Event, session_events
 from greenroom.core.fleet.lateness import ON_TIME, Lateness
 from greenroom.core.log_codes import SESSION_IS, Level, LogCode
-from greenroom.core.session.states import SessionStatus
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
 from greenroom.db.fleet.leases import Fence
+from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.config import ManagerConfig
 from greenroom.kit.secrets import Secrets
 from greenroom.manager.isolation import Tasks
@@ -59,19 +58,18 @@ class RoundEvents:
         """What others are told."""
         self._events.update(events)
 
-    def moved(self, row: Mapping[str, Any], reason: str, level: Level | None = None) -> None:
-        """A session changed; `row` has session_id and status, and who else it concerns."""
-        session_id, status = row["session_id"], SessionStatus(row["status"])
+    def moved(self, session: ChangedSession, reason: str, level: Level | None = None) -> None:
+        """Say that the status of a session changed."""
         self.log(
-            SESSION_IS[status],
-            f"session {session_id} is {status}: {reason}",
+            SESSION_IS[session.status],
+            f"session {session.session_id} is {session.status}: {reason}",
             level=level,
-            session_id=session_id,
-            user_id=row.get("user_id"),
-            staging_config_id=row.get("staging_config_id"),
+            session_id=session.session_id,
+            user_id=session.user_id,
+            staging_config_id=session.staging_config_id,
         )
         self.add(
-            *session_events(session_id, agent_id=row.get("agent_id"), staging_config_id=row.get("staging_config_id"))
+            *session_events(session.session_id, agent_id=session.agent_id, staging_config_id=session.staging_config_id)
         )
 
     async def send(self, db: Database) -> None:

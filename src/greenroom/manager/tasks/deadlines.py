@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from typing import Any, Final
 
+import msgspec
+
 from greenroom.core.events import session_events
 from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.installation import installation_of
@@ -23,6 +25,7 @@ from greenroom.db.session import deadlines as db_deadlines
 from greenroom.db.session import lifecycle
 from greenroom.db.session.lifecycle import take_back
 from greenroom.db.session.observations import read_missed
+from greenroom.db.session.transitions import ChangedSession
 from greenroom.kit.stops import stop
 from greenroom.manager import moves
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
@@ -48,7 +51,7 @@ async def run_deadlines(ctx: PrimaryContext, news: RoundEvents) -> None:
                     done.append((action, row))
     for action, row in done:
         status, level = _BECOMES.get(action.kind, ("failed", None))
-        news.moved({**row, "status": status}, action.reason, level)
+        news.moved(msgspec.convert({**row, "status": status}, ChangedSession), action.reason, level)
 
 
 _BECOMES: Final[dict[ActionKind, tuple[str, Level]]] = {
@@ -125,7 +128,9 @@ async def run_cleanup(ctx: PrimaryContext, news: RoundEvents) -> None:
         rows = await db_deadlines.clear_failed(connection, ctx.zone_id, kept_s, POOL_FAILED_KEEP_S)
         await db_deadlines.forget_ended(connection, ctx.zone_id, ctx.config.ended_keep_days)
     for row in rows:
-        news.moved({**row, "status": "deleting"}, "it failed a while ago and is put away")
+        news.moved(
+            msgspec.convert({**row, "status": "deleting"}, ChangedSession), "it failed a while ago and is put away"
+        )
 
 
 _ENDS: Final[dict[ExpiryAction, str]] = {"delete": "ends", "stop": "is stopped", "pause": "is paused"}

@@ -13,7 +13,7 @@ import psycopg
 import structlog
 
 from greenroom.core.errors import GreenroomError
-from greenroom.core.fleet.liveness import ManagerRecord, Removal, departed
+from greenroom.core.fleet.liveness import Removal, departed
 from greenroom.core.installation import installation_of
 from greenroom.core.log_codes import LogCode
 from greenroom.db.database import Database
@@ -73,8 +73,7 @@ async def run_records(ctx: PrimaryContext, news: RoundEvents) -> None:
     keep_days = installation_of(await stored_settings(ctx.db)).manager_record_retention_days
     if ctx.quiet or keep_days == 0:
         return
-    records = [ManagerRecord(**row) for row in await managers.read_records(ctx.db, ctx.zone_id)]
-    for removal in departed(records, keep_days):
+    for removal in departed(await managers.read_records(ctx.db, ctx.zone_id), keep_days):
         if ctx.tasks.failures.in_backoff("records", removal.instance_id):
             continue
         async with ctx.tasks.isolated("records", removal.instance_id):

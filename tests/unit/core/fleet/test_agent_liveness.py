@@ -22,6 +22,7 @@ from greenroom.core.fleet.liveness import (
     plan,
     silence_problem,
     standing,
+    unattended,
 )
 
 TIMINGS = FleetTimings(missing_s=15, lost_s=600, dead_s=3600)
@@ -72,6 +73,13 @@ def test_what_is_wrong_with_an_agent_is_said_in_words():
     assert moved.status == "running"
     assert "is at https://edge-2.example.org now; an administrator has to confirm" in (moved.reason or "")
     assert standing("dead", "eu", silent_s=None, has_manager=False, runtime_error="x") == Standing("dead")
+
+
+@pytest.mark.parametrize(("others", "running", "warns"), [(0, 0, False), (2, 1, False), (2, 0, True)])
+def test_a_zone_whose_other_managers_do_not_run_is_warned_of(others: int, running: int, warns: bool):
+    warning = unattended("eu", others, running)
+    assert (warning is not None) is warns
+    assert warning is None or "No other enabled Manager of zone eu is running" in warning
 
 
 def test_users_sessions_are_lost_after_a_longer_silence_once():
