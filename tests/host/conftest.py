@@ -13,7 +13,7 @@ import pytest
 from tests.support.fixtures import door, fleet, manager, world
 from tests.support.runtime_hosts import Host
 
-from greenroom.runtimes.contract import Runtime
+from greenroom.runtimes.contract import HostRuntime
 
 __all__ = ["door", "fleet", "manager", "world"]
 
@@ -27,7 +27,7 @@ async def host(tmp_path: Path) -> AsyncIterator[Host]:
 
 
 @pytest.fixture
-async def runtime(host: Host) -> Runtime:
+async def runtime(host: Host) -> HostRuntime:
     """The runtime of one Agent on `host`."""
     return await host.open()
 

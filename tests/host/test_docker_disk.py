@@ -11,7 +11,7 @@ from tests.support.runtime_hosts import Host, new_id
 
 from greenroom.core.fleet.disk import FreeDisk, Written, to_stop
 from greenroom.core.workspace.session_spec import Exec, Mount
-from greenroom.runtimes.contract import DiskCountError, Runtime
+from greenroom.runtimes.contract import DiskCountError, HostRuntime
 from greenroom.runtimes.docker import usage
 from greenroom.runtimes.docker.spec import container_name
 from greenroom.runtimes.docker.usage import DockerDisk
@@ -21,7 +21,9 @@ pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 MB = 10**6
 
 
-async def test_what_a_session_writes_is_measured_but_for_mounted_folders(host: Host, runtime: Runtime, tmp_path: Path):
+async def test_what_a_session_writes_is_measured_but_for_mounted_folders(
+    host: Host, runtime: HostRuntime, tmp_path: Path
+):
     mount = Mount(source=str(tmp_path / "data"), target="/mnt/data")
     session_id, _, _ = await host.started(runtime, mounts=(mount,), disk_limit_bytes=500 * MB)
     before = await runtime.disk_usage(session_id)
@@ -42,7 +44,7 @@ async def test_what_a_session_writes_is_measured_but_for_mounted_folders(host: H
     assert host_usage.disk_free_inodes is None or 0 < host_usage.disk_free_inodes <= 1
 
 
-async def test_files_count_however_empty_they_are(host: Host, runtime: Runtime, monkeypatch: pytest.MonkeyPatch):
+async def test_files_count_however_empty_they_are(host: Host, runtime: HostRuntime, monkeypatch: pytest.MonkeyPatch):
     session_id, _, _ = await host.started(runtime, disk_limit_bytes=500 * MB)
     script = (
         "mkdir ~/many && cd ~/many && seq 40000 | xargs touch;"
@@ -60,7 +62,7 @@ async def test_files_count_however_empty_they_are(host: Host, runtime: Runtime, 
         await runtime.disk_usage(session_id)
 
 
-async def test_docker_is_asked_where_the_agent_cannot_look(host: Host, runtime: Runtime, docker: aiodocker.Docker):
+async def test_docker_is_asked_where_the_agent_cannot_look(host: Host, runtime: HostRuntime, docker: aiodocker.Docker):
     session_id, _, _ = await host.started(runtime)
     await runtime.exec(session_id, Exec(argv=("bash", "-c", "head -c 60M /dev/zero > ~/film"), deadline_s=60))
     container: Any = docker.containers.container(container_name(session_id))

@@ -15,7 +15,7 @@ from aiodocker.networks import DockerNetworks
 from tests.support.runtime_hosts import Host, eventually, new_id, run, shell, spec, usable
 
 from greenroom.core.web_filter.squid import PORT as FILTER_PORT
-from greenroom.runtimes.contract import FilterAccount, Runtime, StartError
+from greenroom.runtimes.contract import FilterAccount, HostRuntime, StartError
 from greenroom.runtimes.docker import firewall, networks
 from greenroom.runtimes.docker.spec import Identity, container_name
 
@@ -24,7 +24,7 @@ pytestmark = [pytest.mark.docker, pytest.mark.usefixtures("openbox_image")]
 FILTERS = FilterAccount(uid=64_999)
 
 
-async def connects(runtime: Runtime, session_id: str, address: str, port: int) -> bool:
+async def connects(runtime: HostRuntime, session_id: str, address: str, port: int) -> bool:
     exit_code, _ = await shell(runtime, session_id, f"timeout 5 bash -c '</dev/tcp/{address}/{port}'")
     return exit_code == 0
 
@@ -37,7 +37,7 @@ def short(host: Host) -> str:
     return Identity(installation_id=host.installation_id, agent_id="").short
 
 
-async def test_the_page_is_published_on_loopback_alone(host: Host, runtime: Runtime, docker: aiodocker.Docker):
+async def test_the_page_is_published_on_loopback_alone(host: Host, runtime: HostRuntime, docker: aiodocker.Docker):
     session_id, _, _ = await host.started(runtime)
     facts = await docker.containers.container(container_name(session_id)).show()
     bindings = [b for group in facts["NetworkSettings"]["Ports"].values() for b in group or []]
@@ -45,7 +45,7 @@ async def test_the_page_is_published_on_loopback_alone(host: Host, runtime: Runt
 
 
 async def test_sessions_start_after_somebody_removed_their_network(
-    host: Host, runtime: Runtime, docker: aiodocker.Docker
+    host: Host, runtime: HostRuntime, docker: aiodocker.Docker
 ):
     name = Identity(installation_id=host.installation_id, agent_id="").network
     await (await docker.networks.get(name)).delete()
@@ -91,7 +91,7 @@ def internet(address: str) -> Iterator[None]:
 @pytest.mark.parametrize(
     ("address", "reachable"), [("203.0.113.7", True), ("10.99.0.7", False), ("169.254.169.254", False)]
 )
-async def test_the_internet_but_no_private_network(host: Host, runtime: Runtime, address: str, reachable: bool):
+async def test_the_internet_but_no_private_network(host: Host, runtime: HostRuntime, address: str, reachable: bool):
     session_id, _, _ = await host.started(runtime)
     with internet(address):
 
@@ -132,7 +132,9 @@ async def test_a_session_has_so_many_connections_open_and_no_more(host: Host, mo
         assert await connects(runtime, greedy, "203.0.113.7", 80)
 
 
-async def test_sessions_reach_neither_each_other_nor_the_host(host: Host, runtime: Runtime, docker: aiodocker.Docker):
+async def test_sessions_reach_neither_each_other_nor_the_host(
+    host: Host, runtime: HostRuntime, docker: aiodocker.Docker
+):
     one, _, _ = await host.started(runtime)
     two, wanted, started = await host.started(runtime)
     await usable(runtime, started.address, wanted)
@@ -151,7 +153,7 @@ async def test_sessions_reach_neither_each_other_nor_the_host(host: Host, runtim
                 assert not await connects(runtime, one, address, port), address
 
 
-async def test_names_are_resolved(host: Host, runtime: Runtime):
+async def test_names_are_resolved(host: Host, runtime: HostRuntime):
     if not succeeds("getent", "hosts", "example.com"):
         pytest.skip("this host does not resolve the name either")
     session_id, _, _ = await host.started(runtime)
@@ -159,7 +161,7 @@ async def test_names_are_resolved(host: Host, runtime: Runtime):
     assert exit_code == 0
 
 
-async def test_rules_are_set_once_and_removed(host: Host, runtime: Runtime):
+async def test_rules_are_set_once_and_removed(host: Host, runtime: HostRuntime):
     await host.open()
     rules = run("iptables", "-w", "5", "-S")
     assert rules.count(f"-A DOCKER-USER -i gr-{short(host)} -j GREENROOM-{short(host)}\n") == 1
@@ -186,7 +188,7 @@ async def test_rules_that_something_else_removes_come_back(host: Host, monkeypat
 
 
 async def test_a_session_that_was_made_before_is_not_started_without_rules(
-    host: Host, runtime: Runtime, monkeypatch: pytest.MonkeyPatch
+    host: Host, runtime: HostRuntime, monkeypatch: pytest.MonkeyPatch
 ):
     session_id = new_id()
     await runtime.create(session_id, spec())

@@ -16,8 +16,8 @@ from greenroom.runtimes.contract import (
     ContainerConflict,
     ContainerMissing,
     FilterAccount,
+    HostRuntime,
     ImageMissing,
-    Runtime,
     ScreenshotError,
     StartError,
 )
@@ -37,11 +37,11 @@ async def host(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[
 
 
 @pytest.fixture
-async def runtime(host: Host) -> Runtime:
+async def runtime(host: Host) -> HostRuntime:
     return await host.open()
 
 
-async def test_creating_twice_is_creating_once(runtime: Runtime):
+async def test_creating_twice_is_creating_once(runtime: HostRuntime):
     session_id, wanted = new_id(), spec()
     first = await runtime.create(session_id, wanted, {"greenroom.test": "yes"})
     second = await runtime.create(session_id, wanted)
@@ -50,7 +50,7 @@ async def test_creating_twice_is_creating_once(runtime: Runtime):
     assert [c.container_id for c in await runtime.list()] == [first.container_id]
 
 
-async def test_a_created_session_carries_who_it_is_and_does_not_run(runtime: Runtime):
+async def test_a_created_session_carries_who_it_is_and_does_not_run(runtime: HostRuntime):
     session_id, wanted = new_id(), spec()
     created = await runtime.create(session_id, wanted)
     assert (created.session_id, created.spec_hash, created.state) == (session_id, wanted.hash(), ContainerState.CREATED)
@@ -60,7 +60,7 @@ async def test_a_created_session_carries_who_it_is_and_does_not_run(runtime: Run
     assert (seen.container_id, seen.agent_id, seen.state) == (created.container_id, created.agent_id, created.state)
 
 
-async def test_a_lost_reply_to_create_leaves_one_container(runtime: Runtime):
+async def test_a_lost_reply_to_create_leaves_one_container(runtime: HostRuntime):
     session_id, wanted = new_id(), spec()
     lossy = ReplyLostRuntime(runtime, "create", OSError("connection reset"), at={1})
     with pytest.raises(OSError, match="connection reset"):
@@ -69,14 +69,14 @@ async def test_a_lost_reply_to_create_leaves_one_container(runtime: Runtime):
     assert [c.container_id for c in await runtime.list()] == [adopted.container_id]
 
 
-async def test_another_specification_under_the_same_name_is_a_conflict(runtime: Runtime):
+async def test_another_specification_under_the_same_name_is_a_conflict(runtime: HostRuntime):
     session_id = new_id()
     await runtime.create(session_id, spec())
     with pytest.raises(ContainerConflict, match="another specification"):
         await runtime.create(session_id, spec())
 
 
-async def test_an_image_that_is_not_there_is_named(host: Host, runtime: Runtime):
+async def test_an_image_that_is_not_there_is_named(host: Host, runtime: HostRuntime):
     if isinstance(runtime, SimulatedRuntime):
         runtime.configure(Settings(missing_images=frozenset({"greenroom/nothing:1"})))
     with pytest.raises(ImageMissing, match="greenroom/nothing:1"):
@@ -85,7 +85,7 @@ async def test_an_image_that_is_not_there_is_named(host: Host, runtime: Runtime)
     assert await runtime.list() == []
 
 
-async def test_starting_gives_an_address_on_loopback(host: Host, runtime: Runtime):
+async def test_starting_gives_an_address_on_loopback(host: Host, runtime: HostRuntime):
     session_id, _, started = await host.started(runtime)
     assert started.state is ContainerState.RUNNING
     assert started.address is not None
@@ -95,7 +95,7 @@ async def test_starting_gives_an_address_on_loopback(host: Host, runtime: Runtim
     assert await runtime.list() == [started]
 
 
-async def test_stopping_keeps_the_container_and_it_can_start_again(host: Host, runtime: Runtime):
+async def test_stopping_keeps_the_container_and_it_can_start_again(host: Host, runtime: HostRuntime):
     session_id, _, started = await host.started(runtime)
     await runtime.stop(session_id, grace_s=5)
     await runtime.stop(session_id, grace_s=5)
@@ -109,7 +109,7 @@ async def test_stopping_keeps_the_container_and_it_can_start_again(host: Host, r
     assert again.address is not None
 
 
-async def test_pausing_and_going_on(host: Host, runtime: Runtime):
+async def test_pausing_and_going_on(host: Host, runtime: HostRuntime):
     session_id, _, _ = await host.started(runtime)
     await runtime.pause(session_id)
     await runtime.pause(session_id)
@@ -125,7 +125,7 @@ async def test_pausing_and_going_on(host: Host, runtime: Runtime):
     assert running.state is ContainerState.RUNNING
 
 
-async def test_a_paused_session_can_be_stopped(host: Host, runtime: Runtime):
+async def test_a_paused_session_can_be_stopped(host: Host, runtime: HostRuntime):
     session_id, _, _ = await host.started(runtime)
     await runtime.pause(session_id)
     await runtime.stop(session_id, grace_s=2)
@@ -134,7 +134,7 @@ async def test_a_paused_session_can_be_stopped(host: Host, runtime: Runtime):
     assert stopped.state is ContainerState.EXITED
 
 
-async def test_what_does_not_run_can_neither_be_paused_nor_obey(runtime: Runtime):
+async def test_what_does_not_run_can_neither_be_paused_nor_obey(runtime: HostRuntime):
     session_id = new_id()
     await runtime.create(session_id, spec())
     with pytest.raises(StartError):
@@ -145,7 +145,7 @@ async def test_what_does_not_run_can_neither_be_paused_nor_obey(runtime: Runtime
         await runtime.exec(session_id, Exec(argv=("true",)))
 
 
-async def test_removing_is_final_and_may_be_repeated(host: Host, runtime: Runtime):
+async def test_removing_is_final_and_may_be_repeated(host: Host, runtime: HostRuntime):
     session_id, _, _ = await host.started(runtime)
     await runtime.remove(session_id)
     await runtime.remove(session_id)
@@ -153,7 +153,7 @@ async def test_removing_is_final_and_may_be_repeated(host: Host, runtime: Runtim
     assert await runtime.list() == []
 
 
-async def test_files_are_there_before_the_first_start_and_replace_older_ones(runtime: Runtime):
+async def test_files_are_there_before_the_first_start_and_replace_older_ones(runtime: HostRuntime):
     session_id = new_id()
     await runtime.create(session_id, spec())
     place = "/home/kasm-user/.ssh"
@@ -165,7 +165,7 @@ async def test_files_are_there_before_the_first_start_and_replace_older_ones(run
         assert (await runtime.exec(session_id, Exec(argv=("cat", f"{place}/{name}")))).output == content
 
 
-async def test_a_session_that_is_not_there(runtime: Runtime):
+async def test_a_session_that_is_not_there(runtime: HostRuntime):
     session_id = new_id()
     for call in (runtime.start, runtime.stop, runtime.pause, runtime.unpause):
         with pytest.raises(ContainerMissing):
@@ -183,19 +183,19 @@ async def test_a_session_that_is_not_there(runtime: Runtime):
     [(("true",), 0, ""), (("false",), 1, ""), (("echo", "a b", "$HOME"), 0, "a b $HOME\n")],
 )
 async def test_commands_run_without_a_shell(
-    host: Host, runtime: Runtime, argv: tuple[str, ...], exit_code: int, output: str
+    host: Host, runtime: HostRuntime, argv: tuple[str, ...], exit_code: int, output: str
 ):
     session_id, _, _ = await host.started(runtime)
     result = await runtime.exec(session_id, Exec(argv=argv))
     assert (result.exit_code, result.output) == (exit_code, output)
 
 
-async def test_a_program_that_does_not_exist(host: Host, runtime: Runtime):
+async def test_a_program_that_does_not_exist(host: Host, runtime: HostRuntime):
     session_id, _, _ = await host.started(runtime)
     assert (await runtime.exec(session_id, Exec(argv=("no-such-program",)))).exit_code in (126, 127)
 
 
-async def test_the_environment_of_a_command(host: Host, runtime: Runtime):
+async def test_the_environment_of_a_command(host: Host, runtime: HostRuntime):
     session_id, wanted, _ = await host.started(runtime, environment={"COLOUR": "green", "SIZE": "1"})
     exec_ = Exec(argv=("printenv", "COLOUR"))
     assert (await runtime.exec(session_id, exec_)).output == "green\n"
@@ -205,13 +205,13 @@ async def test_the_environment_of_a_command(host: Host, runtime: Runtime):
     assert wanted.credential not in (await runtime.exec(session_id, exec_)).output
 
 
-async def test_a_command_that_takes_too_long_runs_on(host: Host, runtime: Runtime):
+async def test_a_command_that_takes_too_long_runs_on(host: Host, runtime: HostRuntime):
     session_id, _, _ = await host.started(runtime)
     assert (await runtime.exec(session_id, Exec(argv=("sleep", "30"), deadline_s=0.3))).exit_code is None
     assert (await runtime.exec(session_id, Exec(argv=("true",)))).exit_code == 0
 
 
-async def test_a_session_that_ends_by_itself_is_seen(host: Host, runtime: Runtime):
+async def test_a_session_that_ends_by_itself_is_seen(host: Host, runtime: HostRuntime):
     session_id, _, _ = await host.started(runtime)
     async with listening(runtime) as heard:
         await host.kill(runtime, session_id)
@@ -222,7 +222,7 @@ async def test_a_session_that_ends_by_itself_is_seen(host: Host, runtime: Runtim
     assert await runtime.usage(session_id) is None
 
 
-async def test_events_of_a_life(runtime: Runtime):
+async def test_events_of_a_life(runtime: HostRuntime):
     session_id = new_id()
     async with listening(runtime) as heard:
         await runtime.create(session_id, spec())
@@ -232,7 +232,7 @@ async def test_events_of_a_life(runtime: Runtime):
             await heard(session_id, kind)
 
 
-async def test_usable_once_something_is_painted_and_not_when_stopped(host: Host, runtime: Runtime):
+async def test_usable_once_something_is_painted_and_not_when_stopped(host: Host, runtime: HostRuntime):
     session_id, wanted, started = await host.started(runtime)
     assert started.address is not None
     address = started.address
@@ -243,7 +243,7 @@ async def test_usable_once_something_is_painted_and_not_when_stopped(host: Host,
     assert result.error.endswith(".")
 
 
-async def test_what_never_paints_is_never_usable(host: Host, runtime: Runtime, never_paints_image: str):
+async def test_what_never_paints_is_never_usable(host: Host, runtime: HostRuntime, never_paints_image: str):
     _, wanted, started = await host.started(runtime, image=never_paints_image)
     assert started.address is not None
     address = started.address
@@ -257,7 +257,7 @@ async def test_what_never_paints_is_never_usable(host: Host, runtime: Runtime, n
         assert await eventually(answers)
 
 
-async def test_the_wrong_credential_opens_nothing(host: Host, runtime: Runtime):
+async def test_the_wrong_credential_opens_nothing(host: Host, runtime: HostRuntime):
     _, wanted, started = await host.started(runtime)
     assert started.address is not None
     address = started.address
@@ -265,7 +265,7 @@ async def test_the_wrong_credential_opens_nothing(host: Host, runtime: Runtime):
     assert not (await runtime.probe(address, spec())).usable
 
 
-async def test_a_picture_of_the_screen_is_a_jpeg_that_fits(host: Host, runtime: Runtime):
+async def test_a_picture_of_the_screen_is_a_jpeg_that_fits(host: Host, runtime: HostRuntime):
     session_id, wanted, started = await host.started(runtime)
     assert started.address is not None
     address = started.address
@@ -278,7 +278,7 @@ async def test_a_picture_of_the_screen_is_a_jpeg_that_fits(host: Host, runtime: 
         await runtime.screenshot(address, wanted, 60, 60)
 
 
-async def test_sessions_survive_a_restart_of_the_agent(host: Host, runtime: Runtime):
+async def test_sessions_survive_a_restart_of_the_agent(host: Host, runtime: HostRuntime):
     session_id, wanted, started = await host.started(runtime)
     successor = await host.open()
     assert await successor.list() == [started]
@@ -286,7 +286,7 @@ async def test_sessions_survive_a_restart_of_the_agent(host: Host, runtime: Runt
     assert (await successor.create(session_id, wanted)).state is ContainerState.RUNNING
 
 
-async def test_installations_do_not_see_each_other(host: Host, runtime: Runtime):
+async def test_installations_do_not_see_each_other(host: Host, runtime: HostRuntime):
     session_id, _, started = await host.started(runtime)
     other = await host.open(new_id())
     assert await other.list() == []
@@ -295,7 +295,7 @@ async def test_installations_do_not_see_each_other(host: Host, runtime: Runtime)
     assert await runtime.list() == [started]
 
 
-async def test_usage_of_a_running_session(host: Host, runtime: Runtime):
+async def test_usage_of_a_running_session(host: Host, runtime: HostRuntime):
     session_id, _, _ = await host.started(runtime)
     first = await runtime.usage(session_id)
     assert first is not None
@@ -307,14 +307,14 @@ async def test_usage_of_a_running_session(host: Host, runtime: Runtime):
     assert second.cpu_s >= first.cpu_s
 
 
-async def test_capacity_is_the_share_of_the_host(host: Host, runtime: Runtime):
+async def test_capacity_is_the_share_of_the_host(host: Host, runtime: HostRuntime):
     whole, half = await runtime.capacity(), await (await host.open(share=0.5)).capacity()
     assert half.cores == pytest.approx(whole.cores / 2)
     assert half.memory_bytes == pytest.approx(whole.memory_bytes / 2, abs=1)
     assert (await runtime.host_usage()).memory_bytes >= 0
 
 
-async def test_an_image_that_is_there(host: Host, runtime: Runtime):
+async def test_an_image_that_is_there(host: Host, runtime: HostRuntime):
     await runtime.create(new_id(), spec())
     found = await runtime.image(OPENBOX)
     assert found is not None
@@ -322,7 +322,7 @@ async def test_an_image_that_is_there(host: Host, runtime: Runtime):
     assert OPENBOX in {image.name for image in await runtime.images()}
 
 
-async def test_remove_all_leaves_nothing(host: Host, runtime: Runtime):
+async def test_remove_all_leaves_nothing(host: Host, runtime: HostRuntime):
     await host.started(runtime)
     await runtime.create(new_id(), spec())
     assert await runtime.remove_all() == 2
@@ -330,7 +330,7 @@ async def test_remove_all_leaves_nothing(host: Host, runtime: Runtime):
     assert await runtime.remove_all() == 0
 
 
-async def test_a_session_under_a_filter_needs_its_network(host: Host, runtime: Runtime):
+async def test_a_session_under_a_filter_needs_its_network(host: Host, runtime: HostRuntime):
     policy_id = new_id()
     with pytest.raises(StartError, match="is not open on this host"):
         await runtime.create(new_id(), spec(filter_policy=policy_id))
@@ -348,7 +348,7 @@ async def test_a_session_under_a_filter_needs_its_network(host: Host, runtime: R
     assert await runtime.filter_networks() == []
 
 
-async def test_a_new_process_starts_nothing_behind_a_network_it_has_not_made_tight(host: Host, runtime: Runtime):
+async def test_a_new_process_starts_nothing_behind_a_network_it_has_not_made_tight(host: Host, runtime: HostRuntime):
     policy_id = new_id()
     await runtime.open_filter_network(policy_id, FILTERS)
     session, _, _ = await host.started(runtime, filter_policy=policy_id)

@@ -24,7 +24,7 @@ from tests.support.runtime_hosts import OPENBOX, Host, eventually, new_id, run
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.sessions import Sessions
 from greenroom.agent.web_filter import squid as agent_squid
-from greenroom.agent.web_filter.filters import WebFilters, filter_owner, own_account
+from greenroom.agent.web_filter.filters import WebFilters, filter_owner
 from greenroom.agent.web_filter.squid import Squid
 from greenroom.core.web_filter.policy import FilterPolicy, decision
 from greenroom.core.web_filter.squid import PORT
@@ -307,8 +307,8 @@ async def test_policies_are_remembered_while_no_manager_answers(tmp_path: Path):
     host = Host("simulated", tmp_path)
     runtime = await host.open()
     sessions = Sessions(Journal(tmp_path / "journal"))
-    WebFilters(runtime, sessions, tmp_path / "filters", owner=own_account).want([policy])
-    successor = WebFilters(runtime, sessions, tmp_path / "filters", owner=own_account)
+    WebFilters(runtime, sessions, tmp_path / "filters").want([policy])
+    successor = WebFilters(runtime, sessions, tmp_path / "filters")
     successor.load()
     await successor.ready(policy.filter_policy_id)
     assert [network.policy_id for network in await runtime.filter_networks()] == [policy.filter_policy_id]

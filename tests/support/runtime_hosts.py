@@ -9,10 +9,10 @@ import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from greenroom.core.workspace.session_spec import Exec, SessionSpec
-from greenroom.runtimes.contract import Container, Event, Runtime
+from greenroom.runtimes.contract import Container, Event, HostRuntime, Runtime
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.registry import open_runtime
 from greenroom.runtimes.simulated import SimulatedRuntime
@@ -45,11 +45,11 @@ class Host:
     kind: str
     folder: Path
     installation_id: str = field(default_factory=new_id)
-    opened: list[Runtime] = field(default_factory=list)
+    opened: list[HostRuntime] = field(default_factory=list)
 
-    async def open(self, installation_id: str | None = None, share: float = 1.0, connections: int = 0) -> Runtime:
+    async def open(self, installation_id: str | None = None, share: float = 1.0, connections: int = 0) -> HostRuntime:
         """Another runtime on this host, as after a restart of the Agent."""
-        runtime = open_runtime(
+        opened = open_runtime(
             self.kind,
             installation_id=installation_id or self.installation_id,
             agent_id=new_id(),
@@ -58,6 +58,7 @@ class Host:
             folders=HostFolders(allowed=[str(self.folder)]),
             connections_max=connections,
         )
+        runtime = cast("HostRuntime", opened)
         await runtime.open()
         self.opened.append(runtime)
         return runtime

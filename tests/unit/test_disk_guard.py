@@ -34,9 +34,8 @@ class Host:
     def guard(self) -> DiskGuard:
         runtime: Any = self
         sessions: Any = SimpleNamespace(desired=self, observed=self, outbox=self, running=self.running)
-        return DiskGuard(
-            runtime, sessions, "vm", lambda: Usage(disk_free_bytes=self.free_bytes, disk_kept_bytes=5 * GB)
-        )
+        usage = Usage(disk_free_bytes=self.free_bytes, disk_kept_bytes=5 * GB)
+        return DiskGuard(runtime, runtime, sessions, "vm", lambda: usage)
 
     async def disk_usage(self, session_id: str) -> Use:
         if session_id in self.too_many:

@@ -22,7 +22,7 @@ from greenroom.agent.session.inventory import Inventory
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.prober import Patience
 from greenroom.agent.session.sessions import Sessions
-from greenroom.agent.web_filter.filters import WebFilters, own_account
+from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.fleet.lateness import ON_TIME
 from greenroom.core.session.reconcile import ContainerState, plan
 from greenroom.core.session.scheduling import SlotCount
@@ -78,7 +78,13 @@ class Host:
 
 @asynccontextmanager
 async def host(
-    folder: Path, runtime: Any, wanted: list[str], change_within_s: float = CHANGE_WITHIN_S
+    folder: Path,
+    runtime: Any,
+    wanted: list[str],
+    change_within_s: float = CHANGE_WITHIN_S,
+    *,
+    filter_policy: str | None = None,
+    has_filters: bool = True,
 ) -> AsyncGenerator[Host]:
     """An Agent's host with one slot, whose list says that these sessions are to run."""
     journal = Journal(folder / "journal")
@@ -86,7 +92,7 @@ async def host(
     sessions, ended = Sessions(journal), asyncio.Queue[str]()
     inventory = Inventory(runtime, sessions, AGENT, Health())
     await inventory.take()
-    spec_sent = asdict(spec())
+    spec_sent = asdict(spec(filter_policy=filter_policy))
     desired = [Desired(session_id=s, generation=1, want="running", spec=spec_sent) for s in wanted]
     answer = Answer(db_epoch="e", zone_id="z", term=1, answered_by="m", fresh=True, acked_seq=0, desired=desired)
     assert sessions.accept(answer)
@@ -97,14 +103,14 @@ async def host(
             sessions=sessions,
             inventory=inventory,
             images=Images(runtime),
-            filters=WebFilters(runtime, sessions, folder / "filters", (), own_account),
+            filters=WebFilters(runtime, sessions, folder / "filters") if has_filters else None,
             commands=Commands(runtime, sessions, journal),
             handovers=Handovers(runtime, sessions, journal, Patience(lambda: ON_TIME)),
             workers=workers,
             metrics=Metrics(),
             slots=SlotCount(ordinary=1),
             change_within_s=change_within_s,
-            explained=HostLimits("vm", sessions.outbox.log_line).explained,
+            explained=HostLimits("vm", sessions.outbox.log_line, lambda: 0).explained,
         )
         yield Host(sessions, inventory, executor, ended)
         for task in asyncio.all_tasks():
@@ -153,6 +159,19 @@ async def test_the_reason_of_a_failure_names_the_limit_of_the_host_that_was_met(
         await agent.until_ended(session)
         failure = agent.sessions.observed.memory(session).failure
     assert "A limit of this host was met: ports of a bridge (" in failure
+
+
+async def test_without_a_web_filter_only_sessions_that_need_none_start(tmp_path: Path):
+    simulated, session = await opened(tmp_path), str(uuid.uuid4())
+    async with host(tmp_path, simulated, [session], filter_policy=str(uuid.uuid4()), has_filters=False) as agent:
+        agent.work()
+        await agent.until_ended(session)
+        failure = agent.sessions.observed.memory(session).failure
+        assert "The session needs a web filter, and the runtime of this host has none." in failure
+    async with host(tmp_path / "other", await opened(tmp_path / "other"), [session], has_filters=False) as agent:
+        agent.work()
+        await agent.until_ended(session)
+        assert running(agent.sessions, session)
 
 
 async def test_a_start_that_never_ends_gives_its_slot_to_the_others(tmp_path: Path):

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from greenroom.agent.capacity import HostLimits
 from greenroom.core.fleet.host_limits import LIMITS, SESSIONS, good_for, met_in, named, narrowest, to_raise, too_low
-from greenroom.kit.host_limits import containers_here, raise_limits, read
+from greenroom.kit.host_limits import raise_limits, read
+from greenroom.runtimes.docker.usage import containers_here
 
 PAGE = Path(__file__).parents[2] / "docs/reference/host-limits.md"
 VALUES = st.dictionaries(st.sampled_from([limit.name for limit in LIMITS]), st.integers(0, 10**7))
@@ -76,7 +77,7 @@ def test_a_failure_names_the_limit_that_was_met_or_that_the_host_is_beyond():
 async def test_the_agent_says_once_that_its_host_has_too_many_sessions():
     rows: list[tuple[str, str]] = []
     containers = iter((25, 26, 27, 25, 26, 26, 2))
-    limits = HostLimits("vm", lambda *row: rows.append(row), lambda: UNTOUCHED, lambda: next(containers))
+    limits = HostLimits("vm", lambda *row: rows.append(row), lambda: next(containers), lambda: UNTOUCHED)
     for _ in range(5):
         await limits.look()
     assert [code for code, _ in rows] == ["agent-host-limit"] * 2

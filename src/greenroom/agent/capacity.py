@@ -19,8 +19,8 @@ import structlog
 
 from greenroom.core.fleet import host_limits
 from greenroom.core.log_codes import LogCode
-from greenroom.kit.host_limits import containers_here, read
-from greenroom.runtimes.contract import Runtime, RuntimeUnavailable
+from greenroom.kit.host_limits import read
+from greenroom.runtimes.contract import HostCapacity, RuntimeUnavailable
 from greenroom.wire.messages import Capacity, Usage
 
 log = structlog.get_logger(__name__)
@@ -56,7 +56,7 @@ class CapacityMeter:
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: HostCapacity,
         hostname: str,
         log_line: Callable[[LogCode, str], None],
         now: Callable[[], float] = time.monotonic,
@@ -149,16 +149,16 @@ class HostLimits:
     Args:
         hostname: the host's.
         log_line: writes a row (code, message) of the log that administrators read.
-        limits: reads the host's limits.
-        containers: counts what shares them.
+        containers: counts what shares its limits.
+        limits: reads them.
     """
 
     def __init__(
         self,
         hostname: str,
         log_line: Callable[[LogCode, str], None],
+        containers: Callable[[], int],
         limits: Callable[[], Mapping[str, int]] = read,
-        containers: Callable[[], int] = containers_here,
     ) -> None:
         self._hostname = hostname
         self._log_line = log_line

@@ -17,7 +17,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.disk import FreeDisk, Stop, Use, Written, shortage, to_stop
 from greenroom.core.log_codes import LogCode
-from greenroom.runtimes.contract import DiskCountError, Runtime
+from greenroom.runtimes.contract import Containers, DiskCountError, HostDisk
 from greenroom.wire.messages import Usage
 
 log = structlog.get_logger(__name__)
@@ -33,14 +33,18 @@ class DiskGuard:
     """See the module.
 
     Args:
-        runtime: measures and stops.
+        disk: measures.
+        containers: stops.
         sessions: those of this host.
         hostname: the host's.
         usage: what the host uses now.
     """
 
-    def __init__(self, runtime: Runtime, sessions: Sessions, hostname: str, usage: Callable[[], Usage]) -> None:
-        self._runtime = runtime
+    def __init__(
+        self, disk: HostDisk, containers: Containers, sessions: Sessions, hostname: str, usage: Callable[[], Usage]
+    ) -> None:
+        self._host_disk = disk
+        self._containers = containers
         self._sessions = sessions
         self._hostname = hostname
         self._usage = usage
@@ -85,7 +89,7 @@ class DiskGuard:
 
     async def _written(self, session_id: str) -> Written | None:
         try:
-            used = await self._runtime.disk_usage(session_id)
+            used = await self._host_disk.disk_usage(session_id)
             self._uncounted.pop(session_id, None)
         except DiskCountError as error:
             log.warning("a session has too many files", session_id=session_id, reason=error.message)
@@ -105,7 +109,7 @@ class DiskGuard:
         self._sessions.observed.remember(stop.session_id, failure=stop.reason)
         self._sessions.outbox.log_line(LogCode.SESSION_DISK_FULL, stop.reason, stop.session_id)
         try:
-            await self._runtime.stop(stop.session_id, 1.0)
+            await self._containers.stop(stop.session_id, 1.0)
         except GreenroomError as error:
             log.warning("a session could not be stopped", session_id=stop.session_id, reason=error.message)
 

@@ -11,7 +11,7 @@ import asyncio
 import structlog
 
 from greenroom.agent.app import Health
-from greenroom.agent.capacity import NOTHING, CapacityMeter, HostLimits
+from greenroom.agent.capacity import NOTHING, CapacityMeter, HostLimits, as_it_is
 from greenroom.agent.concurrency import Workers
 from greenroom.agent.disk_guard import DiskGuard
 from greenroom.agent.fleet.identity import Identity
@@ -24,13 +24,13 @@ from greenroom.agent.session.inventory import RETRY_S, Inventory
 from greenroom.agent.session.journal import Journal
 from greenroom.agent.session.prober import Patience, Prober
 from greenroom.agent.session.sessions import Sessions
-from greenroom.agent.web_filter.filters import WebFilters, filter_owner, own_account
+from greenroom.agent.web_filter.filters import WebFilters
 from greenroom.core.errors import GreenroomError
 from greenroom.core.fleet.lateness import Lateness
 from greenroom.core.web_filter.policy import FilterPolicy
 from greenroom.kit.config import AgentConfig
 from greenroom.kit.lateness import LatenessMeter
-from greenroom.runtimes.contract import Runtime, RuntimeUnavailable
+from greenroom.runtimes.contract import FilterHost, HostDisk, Runtime, RuntimeUnavailable, SharedKernel
 from greenroom.runtimes.host_folders import HostFolders
 from greenroom.runtimes.registry import open_runtime
 from greenroom.wire.messages import Capacity, DesiredImage, ImageReport, Usage
@@ -41,7 +41,7 @@ READY_WITHIN_S = 5.0
 
 
 class HostWork:
-    """Runs what the host has to do; answers what the check-in tells about it."""
+    """See `checkin.Host`. Runs what the host has to do; answers what the check-in tells about it."""
 
     def __init__(
         self,
@@ -76,7 +76,6 @@ class HostWork:
     # What the check-in asks ---------------------------------------------------------------------------------------
 
     async def ready(self) -> None:
-        """See `checkin.Host`."""
         try:
             async with asyncio.timeout(READY_WITHIN_S):
                 await self._looked.wait()
@@ -84,7 +83,6 @@ class HostWork:
             log.warning("the runtime was not ready in time; the first check-in goes without an inventory")
 
     def registered(self, installation_id: str) -> None:
-        """See `checkin.Host`."""
         if self._installation_id not in {"", installation_id}:
             raise GreenroomError("This Agent now belongs to another installation; it has to start again.")
         self._installation_id = installation_id
@@ -93,38 +91,30 @@ class HostWork:
             self._images.start_again()
 
     def capacity(self) -> Capacity:
-        """See `checkin.Host`."""
         return self._meter.capacity if self._meter else NOTHING
 
     def usage(self) -> Usage:
-        """See `checkin.Host`."""
         return self._meter.usage if self._meter else Usage()
 
     def lateness(self) -> Lateness:
-        """See `checkin.Host`."""
         return self._lateness.now()
 
     def runtime_error(self) -> str:
-        """See `checkin.Host`."""
         return self._meter.runtime_error if self._meter else self._health.runtime_error
 
     def images(self) -> list[ImageReport] | None:
-        """See `checkin.Host`."""
         return self._images.report() if self._images else None
 
     def images_reported(self, images: list[ImageReport]) -> None:
-        """See `checkin.Host`."""
         if self._images:
             self._images.reported(images)
 
     def want_images(self, images: list[DesiredImage]) -> None:
-        """See `checkin.Host`."""
         self._wanted_images = images
         if self._images:
             self._images.want(images)
 
     def want_filter_policies(self, policies: list[FilterPolicy]) -> None:
-        """See `checkin.Host`."""
         self._wanted_policies = policies
         if self._filters:
             self._filters.want(policies)
@@ -174,7 +164,7 @@ class HostWork:
         inventory = Inventory(runtime, sessions, self._identity.agent_id, self._health)
         images = self._images = Images(runtime, sessions.outbox.speak_up)
         images.want(self._wanted_images)
-        filters = self._filters = self._web_filters(runtime)
+        filters = self._filters = self._web_filters(runtime) if isinstance(runtime, FilterHost) else None
         meter = self._meter = CapacityMeter(
             runtime,
             self._identity.hostname,
@@ -182,8 +172,10 @@ class HostWork:
             disk_kept_bytes=self._config.disk_kept_bytes,
             note=self._health.note_runtime,
         )
-        disk = DiskGuard(runtime, sessions, self._identity.hostname, lambda: meter.usage)
-        limits = HostLimits(self._identity.hostname, sessions.outbox.log_line)
+        limits = None
+        if isinstance(runtime, SharedKernel):
+            limits = HostLimits(self._identity.hostname, sessions.outbox.log_line, runtime.containers_here)
+        explained = limits.explained if limits else as_it_is
         await self._look_first(inventory, images, meter)
         patience = Patience(self._lateness.now)
         reconciler = Reconciler(sessions, inventory, self._health)
@@ -201,7 +193,7 @@ class HostWork:
                 handovers=handovers,
                 workers=workers,
                 metrics=self._metrics,
-                explained=limits.explained,
+                explained=explained,
             )
             prober = Prober(
                 runtime,
@@ -210,27 +202,29 @@ class HostWork:
                 self._metrics,
                 patience,
                 interval_s=self._config.probe_interval_s,
-                explained=limits.explained,
+                explained=explained,
             )
             group.create_task(inventory.watch(), name="events")
             group.create_task(reconciler.take_inventory(workers), name="inventory")
             group.create_task(reconciler.look(workers), name="look")
             group.create_task(reconciler.run(executor, prober), name="reconcile")
             group.create_task(images.run(), name="images")
-            group.create_task(filters.run(), name="web filters")
+            if filters is not None:
+                group.create_task(filters.run(), name="web filters")
             group.create_task(meter.run(), name="capacity")
-            group.create_task(disk.run(), name="disk")
-            if self._config.runtime == "docker":
+            if isinstance(runtime, HostDisk):
+                disk = DiskGuard(runtime, runtime, sessions, self._identity.hostname, lambda: meter.usage)
+                group.create_task(disk.run(), name="disk")
+            if limits is not None:
                 group.create_task(limits.run(), name="limits")
             group.create_task(self._lateness.run(), name="lateness")
 
-    def _web_filters(self, runtime: Runtime) -> WebFilters:
+    def _web_filters(self, runtime: FilterHost) -> WebFilters:
         filters = WebFilters(
             runtime,
             self._sessions,
             self._config.web_filter_dir or self._config.agent_dir / "web-filter",
             self._config.filter_resolvers(),
-            filter_owner if self._config.runtime == "docker" else own_account,
         )
         filters.load()
         if self._wanted_policies is not None:

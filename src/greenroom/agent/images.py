@@ -12,7 +12,8 @@ import structlog
 from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError
 from greenroom.kit.concurrency import wait_for
-from greenroom.runtimes.contract import Credentials, Image, PullError, Runtime, RuntimeUnavailable
+from greenroom.runtimes import contract
+from greenroom.runtimes.contract import Credentials, Image, PullError, RuntimeUnavailable
 from greenroom.wire.messages import DesiredImage, ImageReport
 
 log = structlog.get_logger(__name__)
@@ -27,7 +28,7 @@ STALLED_S: Final = 300.0
 class Images:
     """See the module. `on_change` is called when there is something new to report."""
 
-    def __init__(self, runtime: Runtime, on_change: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, runtime: contract.Images, on_change: Callable[[], None] = lambda: None) -> None:
         self._runtime = runtime
         self._on_change = on_change
         self._wanted: dict[str, DesiredImage] = {}

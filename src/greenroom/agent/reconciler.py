@@ -37,7 +37,7 @@ from greenroom.core.session.scheduling import SlotCount, urgency_of
 from greenroom.core.session.states import Want
 from greenroom.kit.concurrency import wait_for
 from greenroom.kit.stops import stop
-from greenroom.runtimes.contract import Container, ContainerMissing, Runtime, RuntimeUnavailable
+from greenroom.runtimes.contract import Container, ContainerMissing, Containers, RuntimeUnavailable, StartError
 
 log = structlog.get_logger(__name__)
 
@@ -64,11 +64,11 @@ class Executor:
     def __init__(
         self,
         *,
-        runtime: Runtime,
+        runtime: Containers,
         sessions: Sessions,
         inventory: Inventory,
         images: Images,
-        filters: WebFilters,
+        filters: WebFilters | None,
         commands: Commands,
         handovers: Handovers,
         workers: Workers,
@@ -187,7 +187,14 @@ class Executor:
             await self._images.arrived(spec.image)
             if not self._is_wanted_running(action.session_id):
                 return
-        await self._filters.ready(spec.filter_policy)
+        await self._filtered(spec.filter_policy)
+
+    async def _filtered(self, policy_id: str | None) -> None:
+        """Wait until a session under this policy may start."""
+        if self._filters is not None:
+            await self._filters.ready(policy_id)
+        elif policy_id is not None:
+            raise StartError("The session needs a web filter, and the runtime of this host has none.")
 
     async def _could_not(self, action: Action, error: GreenroomError) -> None:
         session_id = action.session_id
@@ -212,7 +219,7 @@ class Executor:
             spec = self._sessions.desired.spec(session_id)
             if spec is None or not self._is_wanted_running(session_id):
                 return
-            await self._filters.ready(spec.filter_policy)  # it may be another one since the slot was waited for
+            await self._filtered(spec.filter_policy)  # it may be another one since the slot was waited for
             await stop("agent.before_create")
             self._saw(await self._runtime.create(session_id, spec))
         self._sessions.observed.step(session_id, "created")
@@ -227,7 +234,7 @@ class Executor:
     async def _start(self, session_id: str) -> None:
         await self._put_files(session_id)
         if (spec := self._sessions.desired.spec(session_id)) is not None:
-            await self._filters.ready(spec.filter_policy)
+            await self._filtered(spec.filter_policy)
         container = await self._runtime.start(session_id)
         await stop("agent.after_start")
         self._sessions.observed.remember(session_id, stopped=False, exit_code=None, log_tail="")

@@ -46,11 +46,6 @@ def read(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
     return {name: value for name, value in values.items() if value is not None}
 
 
-def containers_here(sys: Path = SYS) -> int:
-    """How many containers are on bridges of this host, of whatever installation: they share its limits."""
-    return sum(1 for _ in sys.glob("class/net/*/brport"))
-
-
 def _number(file: Path) -> int | None:
     try:
         return int(file.read_text().split()[0])

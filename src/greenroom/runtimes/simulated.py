@@ -19,7 +19,11 @@ from greenroom.core.fleet.disk import Use
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
 from greenroom.runtimes.contract import (
+    AGENT,
+    INSTALLATION,
     PROBE_TIMEOUT_S,
+    SESSION,
+    SPEC_HASH,
     Capacity,
     Container,
     ContainerConflict,
@@ -39,7 +43,6 @@ from greenroom.runtimes.contract import (
     StartError,
     Usage,
 )
-from greenroom.runtimes.docker.spec import AGENT, INSTALLATION, SESSION, SPEC_HASH
 from greenroom.runtimes.screen import jpeg
 
 ADDRESS: Final = "127.0.0.1:9"
@@ -80,7 +83,9 @@ class _Stored(msgspec.Struct, kw_only=True):
 
 
 class SimulatedRuntime:
-    """See `contract.Runtime`."""
+    """See `contract.HostRuntime`, and `registry.open_runtime` for the arguments."""
+
+    filters_packets = False
 
     def __init__(
         self,
@@ -104,14 +109,13 @@ class SimulatedRuntime:
     # State --------------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """See `contract.Runtime`."""
         self._folder.mkdir(parents=True, exist_ok=True)
         file = self._folder / "containers.json"
         if file.exists():
             self._containers = msgspec.json.decode(file.read_bytes(), type=dict[str, _Stored])
 
     async def close(self) -> None:
-        """See `contract.Runtime`."""
+        """Nothing is held open."""
 
     @property
     def settings(self) -> Settings:
@@ -143,7 +147,6 @@ class SimulatedRuntime:
     # Containers ---------------------------------------------------------------------------------------------------
 
     async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None = None) -> Container:
-        """See `contract.Runtime`."""
         await asyncio.sleep(self.settings.create_s)
         if session_id in self._containers:
             return self._adopt(session_id, spec)
@@ -167,13 +170,11 @@ class SimulatedRuntime:
         return self._seen(session_id)
 
     async def put_files(self, session_id: str, files: Sequence[File]) -> None:
-        """See `contract.Runtime`."""
         stored = self._stored(session_id)
         stored.files = {**stored.files, **{file.path: file.content for file in files}}
         self._write("containers.json", msgspec.json.encode(self._containers))
 
     async def start(self, session_id: str) -> Container:
-        """See `contract.Runtime`."""
         await asyncio.sleep(self.settings.start_s)
         stored = self._stored(session_id)
         if stored.image in self.settings.broken_images:
@@ -191,7 +192,6 @@ class SimulatedRuntime:
             raise StartError(f"The network of web filter policy {policy_id} is not open on this host.")
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
-        """See `contract.Runtime`."""
         del grace_s
         if self._stored(session_id).state in (ContainerState.RUNNING, ContainerState.PAUSED):
             self.die(session_id, 143)
@@ -204,11 +204,9 @@ class SimulatedRuntime:
         self._changed(session_id, "die", exit_code)
 
     async def pause(self, session_id: str) -> None:
-        """See `contract.Runtime`."""
         self._turn(session_id, ContainerState.RUNNING, ContainerState.PAUSED, "pause")
 
     async def unpause(self, session_id: str) -> None:
-        """See `contract.Runtime`."""
         self._turn(session_id, ContainerState.PAUSED, ContainerState.RUNNING, "unpause")
 
     def _turn(self, session_id: str, source: ContainerState, target: ContainerState, kind: EventKind) -> None:
@@ -221,7 +219,6 @@ class SimulatedRuntime:
         self._changed(session_id, kind)
 
     async def remove(self, session_id: str) -> None:
-        """See `contract.Runtime`."""
         stored = self._containers.get(session_id)
         if stored is None:
             return
@@ -231,11 +228,9 @@ class SimulatedRuntime:
         self._changed(session_id, "destroy")
 
     async def list(self) -> list[Container]:
-        """See `contract.Runtime`."""
         return [self._seen(session_id) for session_id in self._containers]
 
     async def inspect(self, session_id: str) -> Container | None:
-        """See `contract.Runtime`."""
         return self._seen(session_id) if session_id in self._containers else None
 
     def _seen(self, session_id: str) -> Container:
@@ -254,7 +249,7 @@ class SimulatedRuntime:
     # Inside and around a container --------------------------------------------------------------------------------
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
-        """See `contract.Runtime`. Known are true, false, echo, cat, printenv and sleep; others are not found."""
+        """Known are true, false, echo, cat, printenv and sleep; others are not found."""
         stored = self._stored(session_id)
         if stored.state is not ContainerState.RUNNING:
             raise StartError(f"The command was not run: the session is {stored.state.value}.")
@@ -276,12 +271,10 @@ class SimulatedRuntime:
         return ExecResult(exit_code=exit_code, output=f"{program}: not found\n" if exit_code == 127 else "")
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
-        """See `contract.Runtime`."""
         stored = self._containers.get(session_id)
         return "" if stored is None else "".join(stored.output.splitlines(keepends=True)[-lines:])
 
     async def events(self) -> AsyncIterator[Event]:
-        """See `contract.Runtime`."""
         queue: asyncio.Queue[Event] = asyncio.Queue()
         self._subscribers.add(queue)
         try:
@@ -291,7 +284,7 @@ class SimulatedRuntime:
             self._subscribers.discard(queue)
 
     async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
-        """See `contract.Runtime`. The session is found by its specification, since all addresses are the same."""
+        """The session is found by its specification, since all addresses are the same."""
         del address, timeout_s
         spec_hash = spec.hash()
         running = [
@@ -308,7 +301,7 @@ class SimulatedRuntime:
         return ProbeResult(usable=True, painted=True)
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
-        """See `contract.Runtime`. Every screen is 64 x 48 pixels of one blue."""
+        """Every screen is 64 x 48 pixels of one blue."""
         if not (seen := await self.probe(address, spec)).usable:
             raise ScreenshotError(seen.error)
         return jpeg(b"\xc0\x40\x20\0" * (64 * 48), (64, 48), (width, height))
@@ -319,15 +312,13 @@ class SimulatedRuntime:
         return name in self._pulled or name not in self.settings.missing_images
 
     async def images(self) -> list[Image]:
-        """See `contract.Runtime`. Those that were pulled or used; any other is there as well unless it is `missing`."""
+        """Those that were pulled or used; any other is there as well unless it is `missing`."""
         return [_image(name) for name in sorted(self._pulled | {c.image for c in self._containers.values()})]
 
     async def image(self, name: str) -> Image | None:
-        """See `contract.Runtime`."""
         return _image(name) if self._has_image(name) else None
 
     async def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
-        """See `contract.Runtime`."""
         del credentials
         settings = self.settings
         for percent in (0, 50):
@@ -339,45 +330,39 @@ class SimulatedRuntime:
         yield 100
 
     async def capacity(self) -> Capacity:
-        """See `contract.Runtime`."""
         settings = self.settings
         cores, memory_bytes = settings.cores * self._share, int(settings.memory_bytes * self._share)
         return Capacity(cores=cores, memory_bytes=memory_bytes, runtime_classes=self._runtime_classes)
 
     async def usage(self, session_id: str) -> Usage | None:
-        """See `contract.Runtime`."""
         stored = self._containers.get(session_id)
         if stored is None or stored.state is not ContainerState.RUNNING:
             return None
         return Usage(cpu_s=(time.time() - stored.started) / 100, memory_bytes=MEMORY_BYTES)
 
     async def disk_usage(self, session_id: str) -> Use | None:
-        """See `contract.Runtime`. It writes nothing."""
+        """It writes nothing."""
         return Use() if session_id in self._containers else None
 
     async def host_usage(self) -> HostUsage:
-        """See `contract.Runtime`."""
         return HostUsage(cpu=0.1, memory_bytes=MEMORY_BYTES * len(self._containers))
 
     async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
-        """See `contract.Runtime`. There is nothing to filter: it has no address."""
+        """There is nothing to filter: it has no address."""
         del account
         self._filter_policies.add(policy_id)
         return FilterNetwork(policy_id=policy_id)
 
     async def close_filter_network(self, policy_id: str) -> bool:
-        """See `contract.Runtime`."""
         if any(container.filter_policy == policy_id for container in self._containers.values()):
             return False
         self._filter_policies.discard(policy_id)
         return True
 
     async def filter_networks(self) -> list[FilterNetwork]:
-        """See `contract.Runtime`."""
         return [FilterNetwork(policy_id=policy_id) for policy_id in sorted(self._filter_policies)]
 
     async def remove_all(self) -> int:
-        """See `contract.Runtime`."""
         count = len(self._containers)
         for session_id in list(self._containers):
             await self.remove(session_id)

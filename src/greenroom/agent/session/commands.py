@@ -16,7 +16,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError, WrongState
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.kit.stops import stop
-from greenroom.runtimes.contract import Runtime, RuntimeUnavailable
+from greenroom.runtimes.contract import Containers, RuntimeUnavailable
 from greenroom.wire.messages import Command, CommandReport, PictureSize
 
 SCREENSHOTS_AT_ONCE: Final = 2
@@ -29,7 +29,7 @@ OUTPUT_WITHIN_S: Final = 3.0
 class Commands:
     """See the module."""
 
-    def __init__(self, runtime: Runtime, sessions: Sessions, journal: Journal) -> None:
+    def __init__(self, runtime: Containers, sessions: Sessions, journal: Journal) -> None:
         self._runtime = runtime
         self._sessions = sessions
         self._journal = journal

@@ -28,7 +28,7 @@ from greenroom.agent.session.sessions import Sessions
 from greenroom.core.errors import GreenroomError
 from greenroom.core.workspace.session_spec import Exec
 from greenroom.kit.stops import stop
-from greenroom.runtimes.contract import ProbeResult, Runtime
+from greenroom.runtimes.contract import Containers, ProbeResult
 from greenroom.wire.messages import Assignment, Desired, Observed
 
 log = structlog.get_logger(__name__)
@@ -48,7 +48,7 @@ HEARD_WITHIN_S: Final = 2.0
 class Handovers:
     """See the module."""
 
-    def __init__(self, runtime: Runtime, sessions: Sessions, journal: Journal, patience: Patience) -> None:
+    def __init__(self, runtime: Containers, sessions: Sessions, journal: Journal, patience: Patience) -> None:
         self._runtime = runtime
         self._sessions = sessions
         self._journal = journal

@@ -14,7 +14,7 @@ import structlog
 from greenroom.agent.app import Health
 from greenroom.agent.session.sessions import Sessions
 from greenroom.core.session.reconcile import SeenContainer
-from greenroom.runtimes.contract import Container, Runtime, RuntimeUnavailable
+from greenroom.runtimes.contract import Container, Containers, RuntimeUnavailable
 
 log = structlog.get_logger(__name__)
 
@@ -38,7 +38,7 @@ def seen_of(container: Container) -> SeenContainer:
 class Inventory:
     """Keeps the table of sessions true to the runtime."""
 
-    def __init__(self, runtime: Runtime, sessions: Sessions, agent_id: str, health: Health) -> None:
+    def __init__(self, runtime: Containers, sessions: Sessions, agent_id: str, health: Health) -> None:
         self._runtime = runtime
         self._sessions = sessions
         self._agent_id = agent_id

@@ -24,7 +24,7 @@ from greenroom.core.fleet.lateness import Lateness, allowed_s, because, times
 from greenroom.core.log_codes import LogCode
 from greenroom.core.session.scheduling import SlotCount, Urgency
 from greenroom.core.workspace.session_spec import SessionSpec
-from greenroom.runtimes.contract import PROBE_TIMEOUT_S, ProbeResult, Runtime
+from greenroom.runtimes.contract import PROBE_TIMEOUT_S, Containers, ProbeResult
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class Patience:
             task.cancel()
             await asyncio.gather(task, return_exceptions=True)
 
-    async def look(self, runtime: Runtime, address: str, spec: SessionSpec, limit_s: float) -> ProbeResult:
+    async def look(self, runtime: Containers, address: str, spec: SessionSpec, limit_s: float) -> ProbeResult:
         """Look at a session's page; `silent` where it gave no answer in the time it was given."""
         begun = time.monotonic()
         try:
@@ -117,7 +117,7 @@ class Prober:
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: Containers,
         sessions: Sessions,
         workers: Workers,
         metrics: Metrics,

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -24,11 +23,10 @@ from greenroom.agent.web_filter.squid import ACCOUNT, FilterError, Owner, Squid
 from greenroom.core.backoff import Backoff
 from greenroom.core.errors import GreenroomError, SetupError
 from greenroom.core.log_codes import LogCode
-from greenroom.core.web_filter.policy import FilterPolicy
+from greenroom.core.web_filter.policy import FilterPolicy, name_servers
 from greenroom.kit.accounts import system_account
 from greenroom.kit.concurrency import wait_for
-from greenroom.runtimes.contract import FilterAccount, FilterNetwork, Runtime, RuntimeUnavailable
-from greenroom.runtimes.docker.firewall import name_servers
+from greenroom.runtimes.contract import FilterAccount, FilterHost, FilterNetwork, RuntimeUnavailable
 from greenroom.wire.messages import LogLine
 
 log = structlog.get_logger(__name__)
@@ -105,22 +103,20 @@ class WebFilters:
         sessions: the Agent's table; log rows leave through its outbox.
         folder: where the filters' files go; their account must be able to reach it.
         servers: the name servers the filters ask; empty = those of /etc/resolv.conf.
-        owner: the account of the filters.
     """
 
     def __init__(
         self,
-        runtime: Runtime,
+        runtime: FilterHost,
         sessions: Sessions,
         folder: Path,
         servers: tuple[str, ...] = (),
-        owner: Callable[[], Owner] = filter_owner,
     ) -> None:
         self._runtime = runtime
         self._sessions = sessions
         self._folder = folder
         self._servers = servers
-        self._owner = owner
+        self._owner = filter_owner if runtime.filters_packets else own_account
         self._policies: dict[str, FilterPolicy] = {}
         self._filters: dict[str, _Filter] = {}
         self._heard = asyncio.Event()

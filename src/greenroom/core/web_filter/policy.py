@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -201,3 +201,17 @@ def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
 def policy_in_force(image_policy: str | None, group_policy: str | None, *, force_disabled: bool) -> str | None:
     """The policy of a session: the groups' one, else the workspace's; none where the workspace switches filters off."""
     return None if force_disabled else group_policy or image_policy
+
+
+def name_servers(texts: Iterable[str]) -> list[str]:
+    """All addresses named in texts of the form of resolv.conf, each once, without those that need an interface."""
+    found: dict[str, None] = {}
+    for line in "\n".join(texts).splitlines():
+        words = line.split()
+        if len(words) < 2 or words[0] != "nameserver" or "%" in words[1]:
+            continue
+        try:
+            found[str(ipaddress.ip_address(words[1]))] = None
+        except ValueError:
+            continue
+    return list(found)

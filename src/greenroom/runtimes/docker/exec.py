@@ -89,7 +89,7 @@ async def _wait(execution: Any, reading: asyncio.Task[None], deadline_s: float) 
 
 
 async def run_exec(docker: Any, found: Mapping[str, Any], command: Exec) -> ExecResult:
-    """See `base.Runtime.exec`. A command has ended when its process has, even if a child of it keeps the output open.
+    """See `Containers.exec`. A command has ended when its process has, even if a child of it keeps the output open.
 
     Args:
         docker: the client.

@@ -55,7 +55,7 @@ class FilterNetworks:
         self._open: dict[str, FilterNetwork] = {}
 
     async def open(self, docker: aiodocker.Docker, policy_id: str, account: FilterAccount) -> FilterNetwork:
-        """See `base.Runtime.open_filter_network`."""
+        """See `contract.FilterHost.open_filter_network`."""
         self._open.pop(policy_id, None)
         network = await self._find(docker, policy_id) or await self._make(docker, policy_id)
         try:
@@ -70,7 +70,7 @@ class FilterNetworks:
         return network.seen
 
     async def close(self, docker: aiodocker.Docker, policy_id: str) -> bool:
-        """See `base.Runtime.close_filter_network`."""
+        """See `contract.FilterHost.close_filter_network`."""
         network = await self._find(docker, policy_id)
         closed = network is None or await _remove(docker, self._identity, network)
         if closed:
@@ -78,7 +78,7 @@ class FilterNetworks:
         return closed
 
     async def all(self, docker: aiodocker.Docker) -> list[FilterNetwork]:
-        """See `base.Runtime.filter_networks`."""
+        """See `contract.FilterHost.filter_networks`."""
         return [network.seen for network in await _all(docker, f"{AGENT}={self._identity.agent_id}")]
 
     async def remove_all(self, docker: aiodocker.Docker) -> None:

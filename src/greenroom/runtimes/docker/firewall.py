@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
-from greenroom.core.web_filter.policy import PRIVATE, PRIVATE_IPV6
+from greenroom.core.web_filter.policy import PRIVATE, PRIVATE_IPV6, name_servers
 from greenroom.runtimes.contract import FilterAccount
 from greenroom.runtimes.docker.spec import Identity
 
@@ -101,20 +101,6 @@ def resolvers(texts: Iterable[str]) -> list[str]:
     """IPv4 addresses named in texts of the form of resolv.conf, without loopback ones (they are asked by the host)."""
     found = [ipaddress.ip_address(name) for name in name_servers(texts)]
     return [str(address) for address in found if address.version == 4 and not address.is_loopback]
-
-
-def name_servers(texts: Iterable[str]) -> list[str]:
-    """All addresses named in texts of the form of resolv.conf, each once, without those that need an interface."""
-    found: dict[str, None] = {}
-    for line in "\n".join(texts).splitlines():
-        words = line.split()
-        if len(words) < 2 or words[0] != "nameserver" or "%" in words[1]:
-            continue
-        try:
-            found[str(ipaddress.ip_address(words[1]))] = None
-        except ValueError:
-            continue
-    return list(found)
 
 
 async def install(identity: Identity, connections_max: int = 0) -> str:

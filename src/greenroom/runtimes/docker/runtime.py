@@ -71,10 +71,12 @@ _LISTED: Final = ("Id", "Labels", "State", "Ports", "NetworkSettings")
 
 
 class DockerRuntime:
-    """See `base.Runtime`, and `registry.open_runtime` for the arguments.
+    """See `contract.HostRuntime` and `contract.SharedKernel`, and `registry.open_runtime` for the arguments.
 
     `folder` is the Agent's, whose disk is looked after as well as Docker's.
     """
+
+    filters_packets = True
 
     def __init__(
         self,
@@ -103,7 +105,6 @@ class DockerRuntime:
     # Connection ---------------------------------------------------------------------------------------------------
 
     async def open(self) -> None:
-        """See `base.Runtime`."""
         self._client = daemon.connect(self._docker_host)
         async with translated(asks=True):
             await self._network.ensure(self._docker)
@@ -115,7 +116,6 @@ class DockerRuntime:
             log.warning("Docker does not have these runtimes, so they are not offered", runtimes=", ".join(absent))
 
     async def close(self) -> None:
-        """See `base.Runtime`."""
         await self._prober.close()
         await self._network.leave()
         if self._client is not None:
@@ -135,7 +135,6 @@ class DockerRuntime:
     # Containers ---------------------------------------------------------------------------------------------------
 
     async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None = None) -> Container:
-        """See `base.Runtime`."""
         await self._network.require_rules()
         config = container_config(session_id, spec, self._identity, labels, self._runtime_classes)
         config = self._filter_networks.applied(spec, config)
@@ -174,13 +173,11 @@ class DockerRuntime:
         return seen_in_inspect(found)
 
     async def put_files(self, session_id: str, files: Sequence[File]) -> None:
-        """See `base.Runtime`."""
         async with translated():
             if others := await self._mounts.put_files(await self._own(session_id), files):
                 await self._handle(session_id).put_archive("/", archive(others))
 
     async def start(self, session_id: str) -> Container:
-        """See `base.Runtime`."""
         await self._network.require_rules()
         async with translated():
             found = await self._own(session_id)
@@ -195,25 +192,21 @@ class DockerRuntime:
             return seen_in_inspect(found)
 
     async def stop(self, session_id: str, grace_s: float = 10.0) -> None:
-        """See `base.Runtime`."""
         async with translated():
             await self._own(session_id)
             await self._handle(session_id).stop(t=max(1, round(grace_s)))
 
     async def pause(self, session_id: str) -> None:
-        """See `base.Runtime`."""
         async with translated():
             if seen_in_inspect(await self._own(session_id)).state is not ContainerState.PAUSED:
                 await self._handle(session_id).pause()
 
     async def unpause(self, session_id: str) -> None:
-        """See `base.Runtime`."""
         async with translated():
             if seen_in_inspect(await self._own(session_id)).state is not ContainerState.RUNNING:
                 await self._handle(session_id).unpause()
 
     async def remove(self, session_id: str) -> None:
-        """See `base.Runtime`."""
         async with translated():
             try:
                 found = await self._own(session_id)
@@ -253,7 +246,6 @@ class DockerRuntime:
         return found
 
     async def list(self) -> list[Container]:
-        """See `base.Runtime`."""
         async with translated(asks=True):
             entries = await self._docker.containers.list(all=True, filters=self._filters())
             seen = [seen_in_list({name: entry[name] for name in _LISTED}) for entry in entries]
@@ -265,7 +257,6 @@ class DockerRuntime:
         return {"label": [f"{INSTALLATION}={self._identity.installation_id}", SESSION, AGENT]}
 
     async def inspect(self, session_id: str) -> Container | None:
-        """See `base.Runtime`."""
         try:
             return seen_in_inspect(await self._own(session_id))
         except (ContainerMissing, ContainerConflict):
@@ -274,12 +265,10 @@ class DockerRuntime:
     # Inside and around a container --------------------------------------------------------------------------------
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
-        """See `base.Runtime`."""
         async with translated():
             return await run_exec(self._docker, await self._own(session_id), command)
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
-        """See `base.Runtime`."""
         async with translated(asks=True):
             try:
                 await self._own(session_id)
@@ -289,7 +278,6 @@ class DockerRuntime:
         return cut_output("".join(written), MAX_LOGS)
 
     async def events(self) -> AsyncIterator[Event]:
-        """See `base.Runtime`."""
         client = daemon.connect(self._docker_host)
         try:
             async for event in container_events(client, self._filters()):
@@ -298,17 +286,14 @@ class DockerRuntime:
             await client.close()
 
     async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
-        """See `base.Runtime`."""
         return await self._prober.probe(address, spec, timeout_s)
 
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
-        """See `base.Runtime`."""
         return await self._prober.screenshot(address, spec, width, height)
 
     # Images -------------------------------------------------------------------------------------------------------
 
     async def images(self) -> list[Image]:
-        """See `base.Runtime`."""
         async with translated(asks=True):
             found: list[dict[str, Any]] = await self._docker.images.list()
         tags: list[tuple[str, dict[str, Any]]] = [(tag, entry) for entry in found for tag in entry["RepoTags"] or ()]
@@ -319,7 +304,6 @@ class DockerRuntime:
         ]
 
     async def image(self, name: str) -> Image | None:
-        """See `base.Runtime`."""
         async with translated(asks=True):
             try:
                 found = await self._docker.images.inspect(name)
@@ -330,7 +314,6 @@ class DockerRuntime:
         return Image(name=name, digest=found["Id"], size_bytes=found["Size"])
 
     async def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
-        """See `base.Runtime`."""
         auth = {"username": credentials.user, "password": credentials.password} if credentials else None
         progress = Progress()
         async with translated(pull=name):
@@ -341,13 +324,11 @@ class DockerRuntime:
     # The host -----------------------------------------------------------------------------------------------------
 
     async def capacity(self) -> Capacity:
-        """See `base.Runtime`."""
         async with translated(asks=True):
             info: dict[str, Any] = await self._docker.system.info()
         return daemon.capacity(info, self._share, self._runtime_classes)
 
     async def usage(self, session_id: str) -> Usage | None:
-        """See `base.Runtime`."""
         if (known := self._pids.get(session_id)) and (usage := docker_usage.usage_of(known)):
             return usage
         try:
@@ -358,7 +339,6 @@ class DockerRuntime:
         return docker_usage.usage_of(pid) if pid else None
 
     async def disk_usage(self, session_id: str) -> Use | None:
-        """See `base.Runtime`."""
         try:
             async with translated(asks=True):
                 return await self._disk.used(self._handle(session_id))
@@ -366,29 +346,27 @@ class DockerRuntime:
             return None
 
     async def host_usage(self) -> HostUsage:
-        """See `base.Runtime`."""
         free_bytes, free_inodes = await asyncio.to_thread(self._disk.free)
         return replace(docker_usage.host_usage(), disk_free_bytes=free_bytes, disk_free_inodes=free_inodes)
+
+    def containers_here(self) -> int:
+        return docker_usage.containers_here()
 
     # Web filter ---------------------------------------------------------------------------------------------------
 
     async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
-        """See `base.Runtime`."""
         async with translated():
             return await self._filter_networks.open(self._docker, policy_id, account)
 
     async def close_filter_network(self, policy_id: str) -> bool:
-        """See `base.Runtime`."""
         async with translated():
             return await self._filter_networks.close(self._docker, policy_id)
 
     async def filter_networks(self) -> list[FilterNetwork]:
-        """See `base.Runtime`."""
         async with translated(asks=True):
             return await self._filter_networks.all(self._docker)
 
     async def remove_all(self) -> int:
-        """See `base.Runtime`."""
         containers = await self.list()
         async with translated():
             await asyncio.gather(*(self._delete(container.container_id) for container in containers))

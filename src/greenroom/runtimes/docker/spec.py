@@ -18,14 +18,10 @@ from greenroom.core.workspace import run_config
 from greenroom.core.workspace.run_config import chosen_by_users
 from greenroom.core.workspace.session_spec import File, SessionSpec
 from greenroom.core.workspace.volumes import source_problem
-from greenroom.runtimes.contract import Container, StartError
+from greenroom.runtimes.contract import AGENT, INSTALLATION, SESSION, SPEC_HASH, Container, StartError
 
-INSTALLATION: Final = "greenroom.installation"
-SESSION: Final = "greenroom.session"
-AGENT: Final = "greenroom.agent"
 CHOSEN: Final = "greenroom.chosen-variables"
 """Names of the variables that the session's user chose, with commas; see `exec`."""
-SPEC_HASH: Final = "greenroom.spec-hash"
 POLICY: Final = "greenroom.filter-policy"
 PAGE_PORT: Final = "greenroom.page-port"
 """On sessions under a web filter, whose page is not published: its port in the container."""

@@ -68,6 +68,11 @@ def _table(path: Path) -> dict[str, int]:
     return {pair[0]: int(pair[1]) for pair in pairs if len(pair) == 2}
 
 
+def containers_here(sys: Path = Path("/sys")) -> int:
+    """How many containers are on bridges of this host, of whatever installation: they share its limits."""
+    return sum(1 for _ in sys.glob("class/net/*/brport"))
+
+
 def host_usage(proc: Path = Path("/proc")) -> HostUsage:
     """Load and memory of the whole host."""
     load = float((proc / "loadavg").read_text().split()[0])

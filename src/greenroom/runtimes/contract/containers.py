@@ -1,16 +1,4 @@
-"""What runs sessions: the contract of every runtime, checked by tests/host/test_runtime_conformance.py.
-
-A runtime knows sessions and specifications; nothing of Docker (or of what comes after it) leaks out of its module.
-Errors, all below `GreenroomError`, so that their sentence can be shown to people:
-
-RuntimeUnavailable      the runtime does not answer; nothing is known about the effect of the call: look again
-ContainerMissing        there is no container for this session
-ContainerConflict       a container with the session's name exists and is not this session, or not with this spec
-ImageMissing            the image is not on this host
-StartError              the runtime refused to create, start or change the container; the sentence is its reason
-PullError               an image could not be fetched
-ScreenshotError         no picture of the session's screen could be taken
-"""
+"""The containers of sessions: made, started, looked into and removed."""
 
 from __future__ import annotations
 
@@ -18,60 +6,16 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final, Literal, Protocol
 
-from greenroom.core.errors import GreenroomError, NotFound, Refused, Unavailable
-from greenroom.core.fleet.disk import Use
 from greenroom.core.session.reconcile import ContainerState
 from greenroom.core.workspace.session_spec import Exec, File, SessionSpec
 
 PROBE_TIMEOUT_S: Final = 5.0
 
-
-class RuntimeUnavailable(Unavailable):
-    """The container runtime of this host does not answer; see its log on the host."""
-
-    code = "runtime-unavailable"
-
-
-class ContainerMissing(NotFound):
-    """There is no container for this session on this host."""
-
-    code = "container-missing"
-
-
-class ContainerConflict(Refused):
-    """A container with the name of this session exists, and Greenroom did not make it for this session."""
-
-    code = "container-conflict"
-
-
-class ImageMissing(NotFound):
-    """The image is not on this host."""
-
-    code = "image-missing"
-
-
-class StartError(GreenroomError):
-    """The container could not be started."""
-
-    code = "start-failed"
-
-
-class PullError(GreenroomError):
-    """The image could not be fetched."""
-
-    code = "pull-failed"
-
-
-class DiskCountError(GreenroomError):
-    """What the session has written could not be counted in time."""
-
-    code = "disk-not-counted"
-
-
-class ScreenshotError(GreenroomError):
-    """No picture of the session's screen could be taken."""
-
-    code = "screenshot-failed"
+INSTALLATION: Final = "greenroom.installation"
+SESSION: Final = "greenroom.session"
+AGENT: Final = "greenroom.agent"
+SPEC_HASH: Final = "greenroom.spec-hash"
+"""Labels of every container, by which it is found again, and by which those of others are left alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,70 +81,11 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Image:
-    """An image on this host. `digest` identifies its content (`sha256:…`)."""
-
-    name: str
-    digest: str
-    size_bytes: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """How to log in to a registry."""
-
-    user: str
-    password: str = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Capacity:
-    """What the host offers: its cores and memory times this Agent's share; `open_runtime` says what classes are."""
-
-    cores: float
-    memory_bytes: int
-    runtime_classes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
     """What a container has used: CPU seconds since its start (only grows), and memory without reclaimable cache."""
 
     cpu_s: float
     memory_bytes: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class HostUsage:
-    """What the host uses now: `cpu` is the load of the last minute as a fraction of its cores (may exceed 1)."""
-
-    cpu: float
-    memory_bytes: int
-    disk_free_bytes: int | None = None
-    """Where containers and the Agent write; None = not known."""
-    disk_free_inodes: float | None = None
-    """There, as a part of all inodes; None = not known, or there is no fixed number of them."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilterAccount:
-    """The account the web filter runs as on this host, and the name servers it asks."""
-
-    uid: int
-    name_servers: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FilterNetwork:
-    """A network without a way out, for sessions under one web filter policy.
-
-    `address` is that of this host on it, where the filter has to listen, and `subnet` has the sessions; both are empty
-    where there are no packets to filter.
-    """
-
-    policy_id: str
-    address: str = ""
-    subnet: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -218,21 +103,11 @@ class ProbeResult:
     silent: bool = False
 
 
-class Runtime(Protocol):
-    """Runs the sessions of one host for one Agent.
+class Containers(Protocol):
+    """The containers of one Agent's sessions.
 
-    Every call may be repeated: what is already so is success. Any call may raise `RuntimeUnavailable`; a caller that
-    is cancelled or gets it knows nothing about the effect and looks again with `inspect` or `list`. Containers that
-    do not carry the labels of this installation are never listed, changed or removed.
+    Containers that do not carry the labels of this installation are never listed, changed or removed.
     """
-
-    async def open(self) -> None:
-        """Connect and prepare what sessions share (their network). Called once before everything else."""
-        ...
-
-    async def close(self) -> None:
-        """Let go of connections. Sessions run on."""
-        ...
 
     async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None = None) -> Container:
         """Make the session's container, without starting it; `labels` are added to those of the runtime.
@@ -334,40 +209,8 @@ class Runtime(Protocol):
         """
         ...
 
-    async def images(self) -> list[Image]:
-        """The images on this host; one entry per name."""
-        ...
-
-    async def image(self, name: str) -> Image | None:
-        """The image `name` (`repository:tag`), or None if it is not on this host."""
-        ...
-
-    def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
-        """Fetch an image; yields its progress in percent (0-100, never falling) and ends when it is on this host.
-
-        Raises:
-            PullError: with the registry's reason.
-        """
-        ...
-
-    async def capacity(self) -> Capacity:
-        """What this Agent offers to sessions."""
-        ...
-
     async def usage(self, session_id: str) -> Usage | None:
         """What a running session has used; None if it does not run. Cheap (some 0.1 ms), may be called often."""
-        ...
-
-    async def disk_usage(self, session_id: str) -> Use | None:
-        """What it has written outside mounted folders; None = that is not known, or it is not there.
-
-        Raises:
-            DiskCountError: it is too much to be counted in time.
-        """
-        ...
-
-    async def host_usage(self) -> HostUsage:
-        """What the whole host uses."""
         ...
 
     async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
@@ -381,28 +224,5 @@ class Runtime(Protocol):
 
         Raises:
             ScreenshotError: the page does not answer, or is of an image whose screen cannot be read.
-        """
-        ...
-
-    async def open_filter_network(self, policy_id: str, account: FilterAccount) -> FilterNetwork:
-        """Create the network of a policy and make sure it has no way out but the filter; again = look again.
-
-        Raises:
-            StartError: that cannot be made sure on this host, with the reason.
-        """
-        ...
-
-    async def close_filter_network(self, policy_id: str) -> bool:
-        """Remove it if no container is on it; False when there is one. That it is not there is success."""
-        ...
-
-    async def filter_networks(self) -> list[FilterNetwork]:
-        """The networks of this Agent's policies."""
-        ...
-
-    async def remove_all(self) -> int:
-        """Remove all containers of this installation and what they share (network, firewall rules).
-
-        For `greenroom down`. Returns how many containers were removed.
         """
         ...

@@ -1,0 +1,79 @@
+"""What runs sessions: the contract of every runtime, checked by tests/host/test_runtime_conformance.py.
+
+A runtime knows sessions and specifications; nothing of Docker (or of what comes after it) leaks out of its module.
+Every runtime is a `Runtime`. What only some have the Agent finds by type: `HostDisk` where sessions write onto a disk
+of this host, `SharedKernel` where they share its limits, `FilterHost` where a web filter can run beside them.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from greenroom.runtimes.contract.containers import (
+    AGENT,
+    CUT,
+    INSTALLATION,
+    MAX_LAST_WORDS,
+    MAX_LOGS,
+    MAX_OUTPUT,
+    PROBE_TIMEOUT_S,
+    SESSION,
+    SPEC_HASH,
+    Container,
+    Containers,
+    Event,
+    EventKind,
+    ExecResult,
+    ProbeResult,
+    Usage,
+    cut_output,
+)
+from greenroom.runtimes.contract.errors import (
+    ContainerConflict,
+    ContainerMissing,
+    DiskCountError,
+    ImageMissing,
+    PullError,
+    RuntimeUnavailable,
+    ScreenshotError,
+    StartError,
+)
+from greenroom.runtimes.contract.filter import FilterAccount, FilterHost, FilterNetwork
+from greenroom.runtimes.contract.host import Capacity, HostCapacity, HostDisk, HostUsage, SharedKernel
+from greenroom.runtimes.contract.images import Credentials, Image, Images
+
+__all__ = [
+    "AGENT", "CUT", "INSTALLATION", "MAX_LAST_WORDS", "MAX_LOGS", "MAX_OUTPUT", "PROBE_TIMEOUT_S", "SESSION",
+    "SPEC_HASH", "Capacity", "Container", "ContainerConflict", "ContainerMissing", "Containers", "Credentials",
+    "DiskCountError", "Event", "EventKind", "ExecResult", "FilterAccount", "FilterHost", "FilterNetwork",
+    "HostCapacity", "HostDisk", "HostRuntime", "HostUsage", "Image", "ImageMissing", "Images", "ProbeResult",
+    "PullError", "Runtime", "RuntimeUnavailable", "ScreenshotError", "SharedKernel", "StartError", "Usage",
+    "cut_output",
+]  # fmt: skip
+
+
+class Runtime(Containers, Images, HostCapacity, Protocol):
+    """Runs the sessions of one Agent.
+
+    Every call may be repeated: what is already so is success. Any call may raise `RuntimeUnavailable`; a caller that
+    is cancelled or gets it knows nothing about the effect and looks again with `inspect` or `list`.
+    """
+
+    async def open(self) -> None:
+        """Connect and prepare what sessions share (their network). Called once before everything else."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of connections. Sessions run on."""
+        ...
+
+    async def remove_all(self) -> int:
+        """Remove all containers of this installation and what they share (network, firewall rules).
+
+        For `greenroom down`. Returns how many containers were removed.
+        """
+        ...
+
+
+class HostRuntime(Runtime, HostDisk, FilterHost, Protocol):
+    """One that has all that a host can have, as Docker and the simulated one do."""
