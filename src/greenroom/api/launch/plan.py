@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from psycopg.rows import DictRow
 
-from greenroom.core.access.group_settings import STAGED_PERMISSIONS, keepalive_interval_s, resolve
+from greenroom.core.access.group_settings import SETTINGS, keepalive_interval_s, resolve
 from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound
 from greenroom.core.launch.compatibility import LaunchFacts
 from greenroom.core.launch.eviction import Unready
@@ -89,10 +89,9 @@ class Launch:
         return (time.perf_counter() - self.begin_s) * 1000
 
     def client_settings(self) -> dict[str, Any]:
-        """The settings that a viewer of the session obeys, fixed at the launch."""
-        names = (*STAGED_PERMISSIONS, "idle_disconnect", "allow_persistent_profile")
-        interval_s = keepalive_interval_s(self.facts.settings)
-        return {name: self.facts.value(name) for name in names} | {"keepalive_interval": interval_s}
+        """The settings that stay with the session as they are at the launch."""
+        kept = {name: self.facts.value(name) for name, setting in SETTINGS.items() if setting.kept_with_session}
+        return kept | {"keepalive_interval": keepalive_interval_s(self.facts.settings)}
 
 
 @dataclass(frozen=True, slots=True)

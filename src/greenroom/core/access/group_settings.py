@@ -9,7 +9,7 @@ one sentence where its value came from.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, LiteralString, cast
 
@@ -36,6 +36,9 @@ class Setting:
 
     `unit` is shown beside the value; `minimum` holds for int and float; `choices` for choice. `excludes_staging`
     marks those whose value has to be in a container from its creation, so that a staged session cannot be used.
+    `looseness` orders the values of a rule: what may leave a session or stay behind, who sees it, and how much and how
+    long; those who may change only the own groups never make it looser (access.permissions). `kept_with_session`: the
+    value at the launch stays with the session, for its Agent and its viewers.
     """
 
     name: str
@@ -46,10 +49,20 @@ class Setting:
     minimum: float | None = None
     choices: tuple[str, ...] = ()
     excludes_staging: bool = False
+    looseness: Callable[[Any], float] | None = None
+    kept_with_session: bool = False
+
+
+def _no_limit_at_0(value: float) -> float:
+    return value or float("inf")
+
+
+_KEEPALIVE_ACTIONS: Final = ("delete", "stop", "pause")
+"""From the one that keeps least."""
 
 
 def _permission(name: str, what: str) -> Setting:
-    return Setting(name=name, kind="bool", default=False, description=what)
+    return Setting(name=name, kind="bool", default=False, description=what, looseness=float, kept_with_session=True)
 
 
 def _by_image(variable: str) -> str:
@@ -72,6 +85,7 @@ _ALL: Final = (
         default=5,
         minimum=0,
         unit="sessions",
+        looseness=float,
         description="Sessions a user may have at the same time",
     ),
     Setting(
@@ -80,13 +94,15 @@ _ALL: Final = (
         default=3600,
         minimum=1,
         unit="s",
+        looseness=float,
         description="A session nobody looked at for this long meets `keepalive_expiration_action`",
     ),
     Setting(
         name="keepalive_expiration_action",
         kind="choice",
         default="delete",
-        choices=("delete", "stop", "pause"),
+        choices=_KEEPALIVE_ACTIONS,
+        looseness=_KEEPALIVE_ACTIONS.index,
         description="What becomes of a session nobody looked at: it is deleted, stopped (the disk stays) or paused",
     ),
     Setting(
@@ -104,6 +120,7 @@ _ALL: Final = (
         default=0,
         minimum=0,
         unit="s",
+        looseness=_no_limit_at_0,
         description="Longest life of a session from its assignment; 0 = no limit",
     ),
     Setting(
@@ -112,6 +129,8 @@ _ALL: Final = (
         default=20.0,
         minimum=0,
         unit="min",
+        looseness=_no_limit_at_0,
+        kept_with_session=True,
         description="A viewer who gives no input for this long is disconnected, the session goes on; 0 = never."
         " The Greenroom desktop counts input; pages of other images are left when their window is out of sight so long",
     ),
@@ -138,6 +157,7 @@ _ALL: Final = (
         name="allow_kasm_screenshot",
         kind="bool",
         default=True,
+        looseness=float,
         description="Others, where their permissions allow it, take pictures of the screens of members' sessions; each"
         " user sees those of their own",
     ),
@@ -147,11 +167,19 @@ _ALL: Final = (
         default="",
         description="Workspace of a launch that names none, by id or friendly name; a user's own choice comes first",
     ),
-    Setting(name="allow_zone_selection", kind="bool", default=False, description="Choose the zone of a launch"),
+    Setting(
+        name="allow_zone_selection",
+        kind="bool",
+        default=False,
+        looseness=float,
+        description="Choose the zone of a launch",
+    ),
     Setting(
         name="allow_persistent_profile",
         kind="bool",
         default=False,
+        looseness=float,
+        kept_with_session=True,
         description="Keep the home folder between sessions where the workspace has a profile path; a launch with one"
         " gets no staged session",
     ),

@@ -11,11 +11,11 @@ all.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from greenroom.core.access.group_settings import SETTINGS, STAGED_PERMISSIONS, GroupSettings, Resolved, resolve
+from greenroom.core.access.group_settings import SETTINGS, GroupSettings, Resolved, resolve
 
 GLOBAL_ADMIN: Final = "global_admin"
 USER: Final = "user"
@@ -117,21 +117,6 @@ def above(granted: Iterable[str], other: Iterable[str]) -> list[str]:
 FILTER: Final = "web_filter_policy"
 
 
-def _no_limit_at_0(value: float) -> float:
-    return value or float("inf")
-
-
-GUARDED: Final[dict[str, Callable[[Any], float]]] = {
-    **dict.fromkeys(
-        (*STAGED_PERMISSIONS, "allow_persistent_profile", "allow_zone_selection", "allow_kasm_screenshot"), float
-    ),
-    **dict.fromkeys(("max_kasms_per_user", "keepalive_expiration"), float),
-    **dict.fromkeys(("session_time_limit", "idle_disconnect"), _no_limit_at_0),
-    "keepalive_expiration_action": SETTINGS["keepalive_expiration_action"].choices.index,
-}
-"""Setting → how loose a value is: what may leave a session or stay behind, who sees it, and how much and how long."""
-
-
 def refusal_of_change(
     group: GroupSettings,
     changed: Mapping[str, Any],
@@ -176,8 +161,8 @@ def _not_theirs(names: Collection[str]) -> list[str]:
 def _lifted(before: Sequence[GroupSettings], after: Sequence[GroupSettings]) -> str | None:
     """The first rule that would hold no longer."""
     old, new = resolve(before), resolve(after)
-    for name, looseness in GUARDED.items():
-        if looseness(new[name].value) > looseness(old[name].value):
+    for name, setting in SETTINGS.items():
+        if setting.looseness and setting.looseness(new[name].value) > setting.looseness(old[name].value):
             return _sentence(old[name], new[name])
     if old[FILTER].value not in ("", new[FILTER].value):
         return _sentence(old[FILTER], new[FILTER])

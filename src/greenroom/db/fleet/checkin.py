@@ -123,6 +123,13 @@ async def read_state(db: Database, agent_id: str, manager_id: str) -> CheckInSta
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ViewerSettings:
+    """What the Agent applies of the settings of a session's viewers; `idle_disconnect` in minutes, 0 = never."""
+
+    idle_disconnect: float = 0
+
+
+@dataclass(frozen=True, slots=True)
 class DesiredSession:
     """A session that an Agent is to have; `age_s` is how long ago its status changed."""
 
@@ -138,7 +145,7 @@ class DesiredSession:
     """A `wire.messages.Assignment`, with the values of its variables encrypted."""
     user_id: str | None
     auth_epoch: int
-    idle_disconnect_s: float
+    client_settings: ViewerSettings
 
 
 async def read_desired(db: Database, agent_id: str) -> list[DesiredSession]:
@@ -151,8 +158,7 @@ async def read_desired(db: Database, agent_id: str) -> list[DesiredSession]:
         "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
         # A quarantined session is handed to nobody any more: an Agent that comes back late runs no `assign` in it.
         " CASE WHEN user_id IS NOT NULL THEN assignment END AS assignment, user_id::text, auth_epoch, status,"
-        " extract(epoch FROM clock_timestamp() - status_changed)::double precision AS age_s,"
-        " coalesce((client_settings ->> 'idle_disconnect')::double precision, 0) * 60 AS idle_disconnect_s"
+        " client_settings, extract(epoch FROM clock_timestamp() - status_changed)::double precision AS age_s"
         " FROM sessions WHERE agent_id = %s AND status <> 'deleted' ORDER BY created",
         (agent_id,),
         retry=False,

@@ -149,8 +149,9 @@ def with_verdicts(answer: Answer, verdicts: dict[str, Verdict]) -> Answer:
 def _desired(session: DesiredSession, secrets: Secrets) -> Desired:
     authorised = None
     if session.user_id is not None:
+        settings = session.client_settings
         authorised = Authorised(
-            user_id=session.user_id, epoch=session.auth_epoch, idle_disconnect_s=session.idle_disconnect_s
+            user_id=session.user_id, epoch=session.auth_epoch, idle_disconnect_s=settings.idle_disconnect * 60
         )
     return Desired(
         session_id=session.session_id,
