@@ -135,6 +135,26 @@ def test_the_eight_permissions_inside_the_desktop(instance: Instance, allowed: b
         assert (downloaded.text == "out\n") is allowed
 
 
+@pytest.mark.parametrize("staged", [False, True])
+def test_max_upload_mb(instance: Instance, staged: bool):
+    config_id = instance.stage(1) if staged else None
+    try:
+        if config_id:
+            wait_for(lambda: instance.staged(config_id), "one is staged", within_s=60)
+        with member_of(instance, max_upload_mb=1) as ada:
+            session = ada.launch()
+            assert session.row()["staging_config_id"] == config_id
+            with page_of(session) as page:
+                below = page.put("files/small", content=bytes(1_000_000))
+                over = page.put("files/large", content=bytes(1_000_001))
+            assert (below.status_code, over.status_code) == (201, 413)
+            assert "up to 1 MB may be uploaded" in over.json()["error_message"]
+            assert session.shell("ls -A ~/Uploads") == "small"
+    finally:
+        if config_id:
+            instance.unstage(config_id)
+
+
 def test_idle_disconnect_of_a_session_on_demand(instance: Instance):
     with member_of(instance, idle_disconnect=IDLE_MIN) as ada:
         assert_idle_viewer_is_disconnected(ada.launch())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable
@@ -16,7 +17,7 @@ from greenroom.core.events import Event
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import read_agents
 from greenroom.db.row_mapping import agent_view
-from greenroom.wire.messages import ImageReport, LogLine, Step, Usage
+from greenroom.wire.messages import Authorised, ImageReport, LogLine, Step, Usage
 
 
 async def test_nonsense_is_answered_422(door: httpx.ASGITransport, db: Database):
@@ -107,6 +108,22 @@ async def test_what_is_kept_for_inspection_ends_with_its_container(
     assert (await row(db, session_id))["status"] == "deleted"
     capacity = await db.fetch_one("SELECT cores_allocated, memory_allocated FROM agent_capacity")
     assert capacity == {"cores_allocated": 0, "memory_allocated": 0}
+
+
+async def test_the_agent_is_told_what_the_settings_of_the_user_leave_to_it(
+    door: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, door)
+    ann = await user(db)
+    ids = [await session(db, agent, fleet.key_file, user_id=ann) for _ in range(2)]
+    kept = json.dumps({"max_upload_mb": 7, "idle_disconnect": 1.5})
+    await db.write("UPDATE sessions SET client_settings = %s WHERE session_id = %s", (kept, ids[0]))
+    answer = await agent.check_in(full=True)
+    told = {one.session_id: one.authorised for one in answer.desired or []}
+    assert [told[session_id] for session_id in ids] == [
+        Authorised(user_id=ann, epoch=1, max_upload_mb=7, idle_disconnect_s=90.0),
+        Authorised(user_id=ann, epoch=1),
+    ]
 
 
 async def test_an_older_generation_and_an_older_message_change_nothing(

@@ -112,13 +112,14 @@ async def test_without_the_setting_no_key_leaves_the_attributes(stage: Stage):
 
 @pytest.mark.parametrize("staged", [False, True])
 async def test_a_viewer_is_told_when_to_give_a_sign_of_life(stage: Stage, staged: bool):
-    await stage.setting(keepalive_interval=200, keepalive_expiration=100, idle_disconnect=1.5)
+    await stage.setting(keepalive_interval=200, keepalive_expiration=100, idle_disconnect=1.5, max_upload_mb=7)
     if staged:
         await stage.pool()
     session_id = (await stage.launch()).session_id
     row = await stage.db.fetch_one("SELECT client_settings FROM sessions WHERE session_id = %s", (session_id,))
     assert row is not None
-    assert (row["client_settings"]["keepalive_interval"], row["client_settings"]["idle_disconnect"]) == (50, 1.5)
+    told = row["client_settings"]
+    assert (told["keepalive_interval"], told["idle_disconnect"], told["max_upload_mb"]) == (50, 1.5, 7)
 
 
 async def test_a_profile_is_one_sessions_at_a_time(stage: Stage):

@@ -222,6 +222,15 @@ async def test_a_viewer_is_refused_by_the_agent_of_that_host(hosts: Hosts):
     assert found.value.response.status_code == 403
 
 
+async def test_an_upload_over_the_limit_is_refused_by_the_agent_of_that_host(hosts: Hosts):
+    world = hosts.world
+    world.table.limit_uploads(ANN, 1)
+    client, address = world.client(cookies={"greenroom_viewer": "token-ann"}), f"{world.stream}{world.path()}taken"
+    below, over = [await client.put(address, content=bytes(size)) for size in (1_000_000, 1_000_001)]
+    assert (below.status_code, over.status_code) == (200, 413)
+    assert "up to 1 MB may be uploaded" in over.json()["error_message"]
+
+
 async def test_a_host_that_was_taken_over_gets_no_api_key_and_gives_no_cookie_but_the_viewers(hosts: Hosts):
     """Its edge shows the right certificate, and answers what it likes."""
     world, folder, route = hosts.world, hosts.folder("hostile"), "99999999"

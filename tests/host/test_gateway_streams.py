@@ -357,6 +357,39 @@ async def test_a_viewer_uploads_more_than_the_api_takes(world: World):
     assert (reply.status_code, reply.json()) == (200, {"bytes": 11 << 20})
 
 
+async def in_pieces(size: int) -> AsyncIterator[bytes]:
+    """A body whose length nobody says beforehand."""
+    yield b"x" * size
+
+
+async def test_an_upload_over_the_limit_is_told_so_and_none_of_it_reaches_the_container(world: World):
+    world.table.limit_uploads(ANN, 1)
+    client = world.client(cookies={"greenroom_viewer": "token-ann"})
+    for base in (world.stream, world.main):
+        address = f"{base}{world.path()}taken"
+        below = await client.put(address, content=b"x" * 1_000_000)
+        assert (below.status_code, below.json()) == (200, {"bytes": 1_000_000})
+        over = await client.put(address, content=b"x" * 1_000_001)
+        sentence = "up to 1 MB may be uploaded into this session at a time. Ask an administrator for more."
+        assert (over.status_code, over.json()) == (413, {"error_message": f"The file is too large: {sentence}"})
+        unknown = await client.put(address, content=in_pieces(10))
+        assert (unknown.status_code, unknown.json()["error_message"].endswith(sentence)) == (413, True)
+        as_websocket = {"Upgrade": "websocket", "Origin": world.stream}
+        refused = await client.put(address, content=b"x" * 1_000_001, headers=as_websocket)
+        assert refused.status_code == 413
+    assert (await client.get(f"{world.stream}{world.path()}")).status_code == 200
+    async with world.websocket(world.stream, token="token-ann") as websocket:
+        await said(websocket)
+        assert await answers(websocket)
+
+
+async def test_the_limit_is_that_of_the_sessions_user(world: World):
+    world.table.limit_uploads(ANN, 1)
+    client = world.client(cookies={"greenroom_viewer": "token-bob"})
+    reply = await client.put(f"{world.stream}{world.path(BOB)}taken", content=in_pieces(1_000_001))
+    assert (reply.status_code, reply.json()) == (200, {"bytes": 1_000_001})
+
+
 async def test_a_page_that_never_answers_is_given_up_and_a_silent_desktop_is_not(monkeypatch: pytest.MonkeyPatch):
     quick = "import greenroom.gateway.nginx as nginx; nginx.PAGE_IDLE = '1s'"
     monkeypatch.setattr(gateways, "RUN_AS_ACCOUNT", f"{quick}\n{gateways.RUN_AS_ACCOUNT}")

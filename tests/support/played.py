@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import datetime
 import ipaddress
 import json
@@ -236,6 +237,12 @@ class Table:
             handed_over=True,
         )
         self.authorised_changed.tell(session_id)
+
+    def limit_uploads(self, session_id: str, max_upload_mb: int) -> None:
+        row = self.rows[session_id]
+        assert row.authorised is not None
+        limited = msgspec.structs.replace(row.authorised, max_upload_mb=max_upload_mb)
+        self.rows[session_id] = dataclasses.replace(row, authorised=limited)
 
     def raise_epoch(self, session_id: str) -> None:
         row = self.rows[session_id]

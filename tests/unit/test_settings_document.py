@@ -33,6 +33,7 @@ SHOWN_BY = {
         "test_max_kasms_per_user": ("max_kasms_per_user",),
         "test_keepalive_interval_reaches_the_viewer": ("keepalive_interval",),
         "test_idle_disconnect_of_a_session_on_demand": ("idle_disconnect",),
+        "test_max_upload_mb": ("max_upload_mb",),
         "test_allow_persistent_profile": ("allow_persistent_profile",),
         "test_expose_user_environment_vars": ("expose_user_environment_vars",),
         "test_inject_ssh_keys": ("inject_ssh_keys",),

@@ -125,9 +125,12 @@ class Agent:
         cookie: str = "",
         to: str = "authorise",
         client: tuple[str, str] = ("192.0.2.7", ""),
+        method: str = "GET",
+        length: str = "",
     ) -> httpx.Response:
         headers = {"X-Original-URI": uri, "X-Original-Upgrade": "websocket" if websocket else "", "Cookie": cookie}
         headers |= dict(zip(("X-Original-Client", "X-Original-Forwarded-For"), client, strict=True))
+        headers |= {"X-Original-Method": method, "X-Original-Length": length}
         return await self._client.get(f"/{to}", headers={**headers, **({"Origin": origin} if origin else {})})
 
     async def status(self, **request: object) -> int:
@@ -151,6 +154,27 @@ async def test_the_page_is_told_how_long_its_viewer_may_be_idle(agent: Agent):
     agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, idle_disconnect_s=90.0))
     reply = await agent.ask(cookie="greenroom_viewer=good")
     assert reply.headers["X-Greenroom-Idle-Disconnect-S"] == "90"
+
+
+@pytest.mark.parametrize("websocket", [False, True])
+@pytest.mark.parametrize(("length", "admitted"), [("2000000", True), ("2000001", False), ("", False)])
+async def test_an_upload_over_the_limit_of_the_sessions_user_is_refused(
+    agent: Agent, length: str, admitted: bool, websocket: bool
+):
+    """Also where it asks for a websocket: only the answer says whether it becomes one."""
+    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, max_upload_mb=2))
+    reply = await agent.ask(
+        cookie="greenroom_viewer=good", origin=OK_ORIGIN, websocket=websocket, method="PUT", length=length
+    )
+    told = (reply.status_code, reply.headers.get("X-Greenroom-Too-Large"))
+    assert told == ((200, None) if admitted else (403, "1"))
+    assert admitted or "up to 2 MB may be uploaded" in reply.json()["error_message"]
+
+
+async def test_the_limit_of_uploads_is_told_to_the_sessions_viewers_alone(agent: Agent):
+    agent.table.put(A, authorised=Authorised(user_id="u", epoch=1, max_upload_mb=1))
+    reply = await agent.ask(cookie="greenroom_viewer=bad", method="PUT", length="2000000")
+    assert (reply.status_code, "X-Greenroom-Too-Large" in reply.headers) == (401, False)
 
 
 async def test_a_first_open_turns_the_token_into_a_cookie_on_the_path_of_the_session(agent: Agent):

@@ -239,12 +239,14 @@ class Assignment(Message, frozen=True, kw_only=True):
 class Authorised(Message, frozen=True, kw_only=True):
     """Who may view the session; a higher `epoch` revokes everything that was allowed before.
 
-    `idle_disconnect_s` is how long a viewer may give no input before being disconnected; 0 = for ever.
+    `idle_disconnect_s` is how long a viewer may give no input before being disconnected, 0 = for ever; `max_upload_mb`
+    how much one request may bring into the session, 0 = no limit.
     """
 
     user_id: str
     epoch: int
     idle_disconnect_s: float = 0.0
+    max_upload_mb: int = 0
 
 
 class PictureSize(Message, frozen=True, kw_only=True):

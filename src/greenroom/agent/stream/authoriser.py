@@ -2,7 +2,8 @@
 
 `GET /authorise` is nginx's auth_request before every request to a stream: 200 with `X-Greenroom-Upstream`,
 `X-Greenroom-Authorization` (the container's own credential) and `X-Greenroom-Idle-Disconnect-S` (for the session's
-page, 0 = never), or 401/403 with `X-Greenroom-Reason`, or 503 when nobody could be asked. `GET /enter` is a page opened
+page, 0 = never), or 401/403 with `X-Greenroom-Reason`, or 503 when nobody could be asked. An upload over the limit of
+the session's user is 403 with `X-Greenroom-Too-Large`, of which nginx makes 413. `GET /enter` is a page opened
 with its token in the address: the token becomes a cookie on the session's path and the address loses it. Where another
 Agent runs the session that took its place, it is sent there, with its token.
 
@@ -30,7 +31,7 @@ from starlette.routing import BaseRoute, Route
 from greenroom.agent.session.views import SessionSnapshot, SessionView
 from greenroom.agent.stream.termination import StreamTerminator
 from greenroom.agent.stream.viewers import Client, Openings, Viewer, Viewers, Write, client_of, token_hash
-from greenroom.core.errors import Forbidden, GreenroomError, Unauthenticated, Unavailable
+from greenroom.core.errors import Forbidden, GreenroomError, TooLarge, Unauthenticated, Unavailable
 from greenroom.core.fleet.addresses import refusal_of_origin
 from greenroom.core.session.streams import (
     VIEWER_COOKIE,
@@ -39,6 +40,7 @@ from greenroom.core.session.streams import (
     parse_address,
     printable,
     refusal_by_agent,
+    refusal_of_upload,
     still_holds,
 )
 from greenroom.core.workspace.session_spec import SessionSpec
@@ -149,6 +151,7 @@ class StreamAuthoriser:
             opens = _client(headers) if headers.get("x-original-upgrade") else None
             shown = [*_cookies(headers.get("cookie", "")), *([_Shown(address.token)] if address.token else [])]
             session = await self._admit(address, shown, headers.get("origin"), opens=opens)
+            _check_upload(headers, session)
         except GreenroomError as error:
             self._decided("refused")
             return _refused(error)
@@ -315,6 +318,18 @@ def _idle_disconnect_s(session: SessionSnapshot) -> float:
     return session.authorised.idle_disconnect_s if session.authorised else 0.0
 
 
+def _check_upload(headers: Headers, session: SessionSnapshot) -> None:
+    """Raises TooLarge: the request would bring more into the session than its user may."""
+    length = headers.get("x-original-length", "")
+    reason = refusal_of_upload(
+        method=headers.get("x-original-method", ""),
+        length_bytes=int(length) if length.isdecimal() else None,
+        max_mb=session.authorised.max_upload_mb if session.authorised else 0,
+    )
+    if reason:
+        raise TooLarge(reason)
+
+
 def _grant(authorised: Authorised | None) -> Grant | None:
     return Grant(user_id=authorised.user_id, epoch=authorised.epoch) if authorised else None
 
@@ -339,5 +354,7 @@ def _refused(error: GreenroomError) -> Response:
     headers = {"X-Greenroom-Reason": reason, "Cache-Control": "no-store"}
     if isinstance(error, Unavailable):
         return JSONResponse({"error_message": reason}, status_code=503, headers={**headers, "Retry-After": "5"})
+    if isinstance(error, TooLarge):
+        headers["X-Greenroom-Too-Large"] = "1"  # an auth_request knows no other refusals than 401 and 403
     status = 401 if isinstance(error, Unauthenticated) else 403
     return JSONResponse({"error_message": reason}, status_code=status, headers=headers)

@@ -134,6 +134,16 @@ _ALL: Final = (
         description="A viewer who gives no input for this long is disconnected, the session goes on; 0 = never."
         " The Greenroom desktop counts input; pages of other images are left when their window is out of sight so long",
     ),
+    Setting(
+        name="max_upload_mb",
+        kind="int",
+        default=0,
+        minimum=0,
+        unit="MB",
+        looseness=_no_limit_at_0,
+        kept_with_session=True,
+        description="Largest file that can be uploaded into a session; 0 = no limit",
+    ),
     Setting(name="allow_kasm_delete", kind="bool", default=True, description="Delete own sessions"),
     Setting(
         name="allow_kasm_force_delete",

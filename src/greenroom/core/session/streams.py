@@ -176,6 +176,24 @@ def refusal_by_agent(
     return None
 
 
+_WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+"""Methods whose requests need not say how long their body is: they mean nothing by one."""
+
+
+def refusal_of_upload(*, method: str, length_bytes: int | None, max_mb: int) -> str | None:
+    """Why a request brings too much into its session, as a sentence; None = it may pass.
+
+    Args:
+        method: of HTTP.
+        length_bytes: what the request says of its body; None = nothing.
+        max_mb: `max_upload_mb` of the session's user; 0 = no limit.
+    """
+    if not max_mb or (method in _WITHOUT_BODY if length_bytes is None else length_bytes <= max_mb * 1_000_000):
+        return None
+    problem = "The upload does not say how large it is" if length_bytes is None else "The file is too large"
+    return f"{problem}: up to {max_mb} MB may be uploaded into this session at a time. Ask an administrator for more."
+
+
 _NOT_IN_TEXTS: Final = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")", "&": "+"})
 
 

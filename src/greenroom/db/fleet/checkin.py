@@ -122,11 +122,15 @@ async def read_state(db: Database, agent_id: str, manager_id: str) -> CheckInSta
     return row_as(CheckInState, rows[0] if rows else None)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ViewerSettings:
-    """What the Agent applies of the settings of a session's viewers; `idle_disconnect` in minutes, 0 = never."""
+    """What the Agent applies of the settings of a session's viewers; 0 = no limit.
+
+    `idle_disconnect` is in minutes.
+    """
 
     idle_disconnect: float = 0
+    max_upload_mb: int = 0
 
 
 @dataclass(frozen=True, slots=True)

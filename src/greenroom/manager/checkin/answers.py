@@ -151,7 +151,10 @@ def _desired(session: DesiredSession, secrets: Secrets) -> Desired:
     if session.user_id is not None:
         settings = session.client_settings
         authorised = Authorised(
-            user_id=session.user_id, epoch=session.auth_epoch, idle_disconnect_s=settings.idle_disconnect * 60
+            user_id=session.user_id,
+            epoch=session.auth_epoch,
+            idle_disconnect_s=settings.idle_disconnect * 60,
+            max_upload_mb=settings.max_upload_mb,
         )
     return Desired(
         session_id=session.session_id,

@@ -19,10 +19,11 @@ RULES: dict[str, st.SearchStrategy[Any]] = {
     "allow_kasm_screenshot": st.booleans(),
     "session_time_limit": NUMBERS,
     "max_kasms_per_user": NUMBERS,
+    "max_upload_mb": NUMBERS,
     "keepalive_expiration_action": st.sampled_from(["delete", "stop", "pause"]),
     "web_filter_policy": st.sampled_from(["", "school", "office"]),
 }
-NO_LIMIT_AT_0 = {"session_time_limit", "idle_disconnect"}
+NO_LIMIT_AT_0 = {"session_time_limit", "idle_disconnect", "max_upload_mb"}
 
 some_settings = st.fixed_dictionaries({}, optional=RULES)
 group_of = st.builds(
@@ -90,7 +91,7 @@ def test_no_membership_that_keeps_a_rule_in_force_is_ended(world: list[GroupSett
         assert not [name for name in RULES if is_looser(name, in_force(after, name), in_force(world, name))]
 
 
-DLP = GroupSettings("dlp", "DLP", 100, {"allow_kasm_downloads": False, "session_time_limit": 3600})
+DLP = GroupSettings("dlp", "DLP", 100, {"allow_kasm_downloads": False, "session_time_limit": 3600, "max_upload_mb": 10})
 OWN = GroupSettings("own", "Class 7", 50, {"idle_disconnect": 10.0})
 MEMBERS = [[DLP, OWN], [OWN]]
 
@@ -101,6 +102,7 @@ MEMBERS = [[DLP, OWN], [OWN]]
         ({"allow_kasm_downloads": True}, 50, "now `allow_kasm_downloads` = false from group DLP, priority 100, then"),
         ({"session_time_limit": 0}, 50, "`session_time_limit` = 0 from group Class 7"),
         ({"idle_disconnect": None}, 50, "then `idle_disconnect` = 20 by default"),
+        ({"max_upload_mb": 0}, 50, "now `max_upload_mb` = 10 from group DLP, priority 100, then"),
         ({"max_kasms_per_user": 500}, 50, "`max_kasms_per_user` = 5 by default"),
         ({}, 1, "priority of Class 7"),
         ({"web_filter_policy": ""}, 50, "`web_filter_policy` is not for members"),

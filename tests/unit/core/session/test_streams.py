@@ -18,6 +18,7 @@ from greenroom.core.session.streams import (
     printable,
     refusal_by_agent,
     refusal_by_api,
+    refusal_of_upload,
     still_holds,
 )
 from greenroom.core.workspace.spec_builder import REQUEST_HOST
@@ -188,3 +189,26 @@ def test_the_path_of_a_stream_is_understood_by_the_agent():
 def test_streams_are_at_the_edge_gateway_of_an_agent_that_has_one(edge_url: str, hostname: str, origin: str):
     zone = ProxyFacts(proxy_connections=False, proxy_hostname=hostname, edge_url=edge_url)
     assert zone.direct_origin("desk.example:8443") == origin
+
+
+MORE = "up to 2 MB may be uploaded into this session at a time. Ask an administrator for more."
+
+
+@pytest.mark.parametrize(
+    ("max_mb", "method", "length_bytes", "reason"),
+    [
+        (2, "PUT", 2_000_000, None),
+        (2, "PUT", 2_000_001, f"The file is too large: {MORE}"),
+        (2, "GET", 2_000_001, f"The file is too large: {MORE}"),
+        (2, "POST", None, f"The upload does not say how large it is: {MORE}"),
+        (2, "MOVE", None, f"The upload does not say how large it is: {MORE}"),
+        (2, "POST", 0, None),
+        *((2, method, None, None) for method in ("GET", "HEAD", "OPTIONS", "DELETE")),
+        (0, "PUT", 2_000_001, None),
+        (0, "PUT", None, None),
+    ],
+)
+def test_what_a_request_brings_into_a_session_is_limited(
+    max_mb: int, method: str, length_bytes: int | None, reason: str | None
+):
+    assert refusal_of_upload(method=method, length_bytes=length_bytes, max_mb=max_mb) == reason
