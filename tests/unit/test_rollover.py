@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import fields, replace
 from typing import Any
 
 import pytest
 
-from greenroom.api.workspace.schemas import ImagePatch
 from greenroom.core.pool.rotation import FIELDS, Rollover, rollover
+from greenroom.core.workspace.definition import Definition
 
 A, B = {"/a": {"bind": "/a"}}, {"/b": {"bind": "/b"}}
-BEFORE: dict[str, Any] = dict.fromkeys(ImagePatch.model_fields) | {"volume_mappings": A}
+BEFORE = Definition(name="desktop:1", friendly_name="Desktop", volume_mappings=A)
 
 
 @pytest.mark.parametrize(
@@ -30,8 +31,8 @@ BEFORE: dict[str, Any] = dict.fromkeys(ImagePatch.model_fields) | {"volume_mappi
     ],
 )
 def test_the_change_with_the_largest_effect_counts(change: dict[str, Any], means: Rollover):
-    assert rollover(BEFORE, BEFORE | change) is means
+    assert rollover(BEFORE, replace(BEFORE, **change)) is means
 
 
 def test_the_table_names_fields_of_a_workspace():
-    assert set(FIELDS) <= set(ImagePatch.model_fields)
+    assert set(FIELDS) <= {field.name for field in fields(Definition)}

@@ -208,4 +208,4 @@ async def test_the_published_calls_make_change_and_delete_a_workspace(anonymous:
     assert (await call(anonymous, "get_image", target_image={"image_id": made["image_id"]}))["image"] == changed
     assert changed in (await call(anonymous, "get_images"))["images"]
     assert await call(anonymous, "delete_image", target_image={"image_id": made["image_id"]}) == {}
-    assert [image["friendly_name"] for image in await images.list_images(db)] == ["Desktop"]
+    assert [image.friendly_name for image in await images.list_images(db)] == ["Desktop"]

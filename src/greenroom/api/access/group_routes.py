@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, replace
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 from uuid import UUID
 
 from fastapi import APIRouter
 
-from greenroom.api.access import group_rules
+from greenroom.api.access import group_rules, group_service
 from greenroom.api.access.schemas import (
     GroupCreate,
     GroupPatch,
@@ -18,17 +17,13 @@ from greenroom.api.access.schemas import (
     SettingView,
 )
 from greenroom.api.deps import Db, Logs, SecretsDep
-from greenroom.api.diagnostics.audit import audit
 from greenroom.api.paging import Paging
 from greenroom.api.security import Caller, requires, requires_one_of
 from greenroom.core.access.group_settings import SETTINGS, inherited
 from greenroom.core.access.permissions import PERMISSIONS
-from greenroom.core.errors import Refused
-from greenroom.core.events import Event, Topic
-from greenroom.core.log_codes import LogCode
 from greenroom.db.access import groups, users
 from greenroom.db.access.groups import Group
-from greenroom.db.workspace import images
+from greenroom.kit.secrets import Secrets
 
 router = APIRouter(tags=["groups"])
 
@@ -57,7 +52,7 @@ async def list_groups(
 ) -> list[GroupView]:
     """Groups by priority, lowest number first: all with `groups_view`, otherwise those one is a member of."""
     rows = page.slice(await group_rules.visible_groups(db, caller), lambda group: [f"{group.priority:08}", group.name])
-    return [GroupView.model_validate(group_rules.as_seen(group, secrets, caller)) for group in rows]
+    return [_view(group, secrets, caller) for group in rows]
 
 
 @router.post("/groups", status_code=201)
@@ -69,22 +64,8 @@ async def create_group(
     caller: Annotated[Caller, requires("groups_create")],
 ) -> GroupView:
     """Create a group; nobody gives it more than they have themselves."""
-    caller.require_to_have(body.permissions)
-    group_rules.require_for_settings(caller, body.settings)
-    settings = await group_rules.stored_settings(db, secrets, body.settings)
-    async with db.transaction() as connection:
-        group_id = await groups.insert_group(
-            connection,
-            name=body.name,
-            description=body.description,
-            priority=body.priority,
-            permissions=body.permissions,
-        )
-        await groups.change_settings(connection, group_id, settings)
-    group = await groups.get_group(db, group_id)
-    await db.notify(Event(Topic.SETTINGS))
-    audit(logs, caller, LogCode.GROUP_CREATED, group.name, after=visible(group))
-    return GroupView.model_validate(group_rules.as_seen(group, secrets, caller))
+    group = await group_service.create(db, logs, caller, body, secrets=secrets)
+    return _view(group, secrets, caller)
 
 
 @router.get("/groups/{group_id}")
@@ -95,8 +76,7 @@ async def get_group(
     caller: Annotated[Caller, requires_one_of("groups_view", "groups_view_ifmember")],
 ) -> GroupView:
     """One group."""
-    group = await group_rules.visible_group(db, caller, str(group_id))
-    return GroupView.model_validate(group_rules.as_seen(group, secrets, caller))
+    return _view(await group_rules.visible_group(db, caller, str(group_id)), secrets, caller)
 
 
 @router.get("/groups/{group_id}/inherited-settings")
@@ -122,27 +102,8 @@ async def update_group(
 
     A variable whose value is given as `(secret)` keeps the one it has.
     """
-    seen = await group_rules.changeable_group(db, caller, str(group_id))
-    changes = body.sent()
-    given = changes.pop("settings", {})
-    group_rules.require_for_settings(caller, given)
-    settings = await group_rules.stored_settings(db, secrets, given, seen.settings)
-    async with db.transaction() as connection:
-        before = await groups.lock_group(connection, str(group_id))
-        group_rules.require_not_above(caller, before)
-        if before.is_system and changes.get("name", before.name) != before.name:
-            raise Refused(f"The group {before.name} belongs to the system; its name cannot be changed.")
-        caller.require_to_have(set(changes.get("permissions", [])) - set(before.permissions))
-        priority = changes.get("priority", before.priority)
-        await group_rules.require_change(connection, caller, before, priority=priority, settings=settings)
-        await groups.update_group(connection, replace(before, **changes))
-        await groups.change_settings(connection, before.group_id, settings)
-        if "permissions" in changes:
-            await users.require_an_administrator(connection)
-    after = await groups.get_group(db, before.group_id)
-    await db.notify(Event(Topic.SETTINGS), Event(Topic.USERS))
-    audit(logs, caller, LogCode.GROUP_CHANGED, after.name, before=visible(before), after=visible(after))
-    return GroupView.model_validate(group_rules.as_seen(after, secrets, caller))
+    group = await group_service.update(db, logs, caller, str(group_id), body, secrets=secrets)
+    return _view(group, secrets, caller)
 
 
 @router.delete("/groups/{group_id}", status_code=204)
@@ -150,28 +111,13 @@ async def delete_group(
     group_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, requires("groups_delete")]
 ) -> None:
     """Delete a group; the two system groups stay."""
-    group = await groups.get_group(db, str(group_id))
-    group_rules.require_not_above(caller, group)
-    async with db.transaction() as connection:
-        await groups.delete_group(connection, group)
-        await users.require_an_administrator(connection)
-    await db.notify(Event(Topic.SETTINGS), Event(Topic.USERS))
-    audit(logs, caller, LogCode.GROUP_DELETED, group.name, before=visible(group))
+    await group_service.delete(db, logs, caller, str(group_id))
 
 
 @router.put("/groups/{group_id}/users/{user_id}", status_code=204)
 async def add_group_user(group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]) -> None:
     """Make a user a member; nobody gives them more than they have themselves."""
-    group = await group_rules.changeable_group(db, caller, str(group_id))
-    user = await users.get_user(db, str(user_id))
-    caller.require_to_have(group.permissions)
-    group_rules.require_for_member(caller, user)
-    async with db.transaction() as connection:
-        await users.lock_user(connection, user.user_id)
-        added = await users.add_to_group(connection, user.user_id, group.group_id)
-    await db.notify(Event(Topic.USERS), Event(Topic.SETTINGS))
-    if added:
-        audit(logs, caller, LogCode.GROUP_CHANGED, group.name, after={"added user": user.username})
+    await group_service.add_user(db, logs, caller, str(group_id), str(user_id))
 
 
 @router.delete("/groups/{group_id}/users/{user_id}", status_code=204)
@@ -179,16 +125,7 @@ async def remove_group_user(
     group_id: UUID, user_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
 ) -> None:
     """End a membership; everybody stays in All Users."""
-    group = await group_rules.changeable_group(db, caller, str(group_id))
-    user = await users.get_user(db, str(user_id))
-    await group_rules.require_leaving(db, caller, group.group_id, user.user_id)
-    async with db.transaction() as connection:
-        await users.lock_user(connection, user.user_id)
-        removed = await users.remove_from_group(connection, user.user_id, group.group_id)
-        await users.require_an_administrator(connection)
-    await db.notify(Event(Topic.USERS), Event(Topic.SETTINGS))
-    if removed:
-        audit(logs, caller, LogCode.GROUP_CHANGED, group.name, after={"removed user": user.username})
+    await group_service.remove_user(db, logs, caller, str(group_id), str(user_id))
 
 
 @router.put("/groups/{group_id}/images/{image_id}", status_code=204)
@@ -196,14 +133,7 @@ async def add_group_image(
     group_id: UUID, image_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
 ) -> None:
     """Let the members use a workspace."""
-    group = await group_rules.changeable_group(db, caller, str(group_id))
-    image = await images.get_image(db, str(image_id))
-    await group_rules.require_for_image(db, caller, str(image_id))
-    async with db.transaction() as connection:
-        added = await groups.add_image(connection, group.group_id, str(image_id))
-    await db.notify(Event(Topic.IMAGES), Event(Topic.SETTINGS))
-    if added:
-        audit(logs, caller, LogCode.GROUP_CHANGED, group.name, after={"added workspace": image["friendly_name"]})
+    await group_service.add_image(db, logs, caller, str(group_id), str(image_id))
 
 
 @router.delete("/groups/{group_id}/images/{image_id}", status_code=204)
@@ -211,15 +141,8 @@ async def remove_group_image(
     group_id: UUID, image_id: UUID, db: Db, logs: Logs, caller: Annotated[Caller, CHANGES]
 ) -> None:
     """Let the members no longer use a workspace through this group."""
-    group = await group_rules.changeable_group(db, caller, str(group_id))
-    image = await images.get_image(db, str(image_id))
-    async with db.transaction() as connection:
-        removed = await groups.remove_image(connection, group.group_id, str(image_id))
-    await db.notify(Event(Topic.IMAGES), Event(Topic.SETTINGS))
-    if removed:
-        audit(logs, caller, LogCode.GROUP_CHANGED, group.name, after={"removed workspace": image["friendly_name"]})
+    await group_service.remove_image(db, logs, caller, str(group_id), str(image_id))
 
 
-def visible(group: Group) -> dict[str, Any]:
-    """A group as the log shows changes of it."""
-    return {name: value for name, value in asdict(group).items() if name not in ("group_id", "num_users")}
+def _view(group: Group, secrets: Secrets, caller: Caller) -> GroupView:
+    return GroupView.model_validate(group_rules.as_seen(group, secrets, caller))

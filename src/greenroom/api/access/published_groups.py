@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-from typing import Annotated, Any, Final
-from uuid import UUID
+from typing import Annotated, Final
 
 from fastapi import APIRouter
 
-from greenroom.api.access import group_routes, group_rules
+from greenroom.api.access import group_rules, group_service
 from greenroom.api.access.schemas import GroupCreate, GroupPatch
 from greenroom.api.deps import Db, Logs, SecretsDep
-from greenroom.api.published.calls import Call, requires_key, requires_key_one_of, validated
+from greenroom.api.published.calls import Answer, Call, requires_key, requires_key_one_of, validated
 from greenroom.api.published.shapes import hex_id, image_shape, user_shape
-from greenroom.api.workspace import routes
+from greenroom.api.workspace.service import as_seen
 from greenroom.core.access.group_settings import SETTINGS, Setting
 from greenroom.core.errors import Invalid
 from greenroom.db.access import groups, users
@@ -28,13 +27,13 @@ CHANGES: Final = requires_key_one_of("groups_modify", "groups_modify_ifmember")
 
 
 @router.post("/get_groups", dependencies=[SEES])
-async def get_groups(db: Db) -> dict[str, Any]:
+async def get_groups(db: Db) -> Answer:
     """All groups."""
     return {"groups": [_shape(group) for group in await groups.list_groups(db)]}
 
 
 @router.post("/get_group")
-async def get_group(db: Db, call: Annotated[Call, SEES]) -> dict[str, Any]:
+async def get_group(db: Db, call: Annotated[Call, SEES]) -> Answer:
     """One group."""
     return {"group": _shape(await groups.get_group(db, _group_id(call)))}
 
@@ -42,31 +41,28 @@ async def get_group(db: Db, call: Annotated[Call, SEES]) -> dict[str, Any]:
 @router.post("/create_group")
 async def create_group(
     db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, requires_key("groups_create")]
-) -> dict[str, Any]:
+) -> Answer:
     """Create a group."""
     body = validated(GroupCreate, call.part("target_group").given(*FIELDS))
-    made = await group_routes.create_group(body, db, logs, secrets, call.caller)
-    return {"group": _shape(await groups.get_group(db, str(made.group_id)))}
+    return {"group": _shape(await group_service.create(db, logs, call.caller, body, secrets=secrets))}
 
 
 @router.post("/update_group")
-async def update_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> dict[str, Any]:
+async def update_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> Answer:
     """Change a group; what is left out or null stays."""
-    group_id = _group_id(call)
     body = validated(GroupPatch, call.part("target_group").given(*FIELDS))
-    await group_routes.update_group(UUID(group_id), body, db, logs, secrets, call.caller)
-    return {"group": _shape(await groups.get_group(db, group_id))}
+    return {"group": _shape(await group_service.update(db, logs, call.caller, _group_id(call), body, secrets=secrets))}
 
 
 @router.post("/delete_group")
-async def delete_group(db: Db, logs: Logs, call: Annotated[Call, requires_key("groups_delete")]) -> dict[str, Any]:
+async def delete_group(db: Db, logs: Logs, call: Annotated[Call, requires_key("groups_delete")]) -> Answer:
     """Delete a group."""
-    await group_routes.delete_group(UUID(_group_id(call)), db, logs, call.caller)
+    await group_service.delete(db, logs, call.caller, _group_id(call))
     return {}
 
 
 @router.post("/get_users_group")
-async def get_users_group(db: Db, call: Annotated[Call, requires_key("groups_view", "users_view")]) -> dict[str, Any]:
+async def get_users_group(db: Db, call: Annotated[Call, requires_key("groups_view", "users_view")]) -> Answer:
     """The members of a group."""
     group = await groups.get_group(db, _group_id(call))
     members = await users.list_users(db, users.UserFilter(group_id=group.group_id))
@@ -74,44 +70,44 @@ async def get_users_group(db: Db, call: Annotated[Call, requires_key("groups_vie
 
 
 @router.post("/add_user_group")
-async def add_user_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> dict[str, Any]:
+async def add_user_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> Answer:
     """Make a user a member."""
-    await group_routes.add_group_user(UUID(_group_id(call)), UUID(_user_id(call)), db, logs, call.caller)
+    await group_service.add_user(db, logs, call.caller, _group_id(call), _user_id(call))
     return {}
 
 
 @router.post("/remove_user_group")
-async def remove_user_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> dict[str, Any]:
+async def remove_user_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> Answer:
     """End a membership."""
-    await group_routes.remove_group_user(UUID(_group_id(call)), UUID(_user_id(call)), db, logs, call.caller)
+    await group_service.remove_user(db, logs, call.caller, _group_id(call), _user_id(call))
     return {}
 
 
 @router.post("/get_images_group")
-async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SEES]) -> dict[str, Any]:
+async def get_images_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SEES]) -> Answer:
     """The workspaces that members of a group may use."""
     group = await groups.get_group(db, _group_id(call))
-    found = [image for image in await images.list_images(db) if str(image["image_id"]) in group.images]
-    shown = [image_shape(routes.as_seen(image, secrets, call.caller)) for image in found]
+    found = [image for image in await images.list_images(db) if image.image_id in group.images]
+    shown = [image_shape(as_seen(image, secrets, call.caller)) for image in found]
     return {"images": [image | {"group_id": hex_id(group.group_id), "group_name": group.name} for image in shown]}
 
 
 @router.post("/add_images_group")
-async def add_images_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> dict[str, Any]:
+async def add_images_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> Answer:
     """Let the members of a group use a workspace."""
-    await group_routes.add_group_image(UUID(_group_id(call)), UUID(_image_id(call)), db, logs, call.caller)
+    await group_service.add_image(db, logs, call.caller, _group_id(call), _image_id(call))
     return {}
 
 
 @router.post("/remove_images_group")
-async def remove_images_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> dict[str, Any]:
+async def remove_images_group(db: Db, logs: Logs, call: Annotated[Call, CHANGES]) -> Answer:
     """Let the members of a group no longer use a workspace through it."""
-    await group_routes.remove_group_image(UUID(_group_id(call)), UUID(_image_id(call)), db, logs, call.caller)
+    await group_service.remove_image(db, logs, call.caller, _group_id(call), _image_id(call))
     return {}
 
 
 @router.post("/get_settings_group")
-async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SEES]) -> dict[str, Any]:
+async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[Call, SEES]) -> Answer:
     """The settings a group has values for."""
     group = group_rules.as_seen(await groups.get_group(db, _group_id(call)), secrets, call.caller)
     return {"settings": [_setting_shape(SETTINGS[name], group) for name in group.settings if name in SETTINGS]}
@@ -119,26 +115,23 @@ async def get_settings_group(db: Db, secrets: SecretsDep, call: Annotated[Call, 
 
 @router.post("/add_settings_group")
 @router.post("/set_settings_group")
-async def set_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> dict[str, Any]:
+async def set_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> Answer:
     """Give a group a value for a setting; values may be written as texts, as older clients do."""
     group_id, setting, target = _group_id(call), _setting(call), call.part("target_setting")
     body = validated(GroupPatch, {"settings": {setting.name: _value(setting, target.body.get("value"))}})
-    await group_routes.update_group(UUID(group_id), body, db, logs, secrets, call.caller)
-    group = group_rules.as_seen(await groups.get_group(db, group_id), secrets, call.caller)
-    return {"setting": _setting_shape(setting, group)}
+    group = await group_service.update(db, logs, call.caller, group_id, body, secrets=secrets)
+    return {"setting": _setting_shape(setting, group_rules.as_seen(group, secrets, call.caller))}
 
 
 @router.post("/remove_settings_group")
-async def remove_settings_group(
-    db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]
-) -> dict[str, Any]:
+async def remove_settings_group(db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, CHANGES]) -> Answer:
     """Remove a setting from a group."""
     body = GroupPatch(settings={_setting(call).name: None})
-    await group_routes.update_group(UUID(_group_id(call)), body, db, logs, secrets, call.caller)
+    await group_service.update(db, logs, call.caller, _group_id(call), body, secrets=secrets)
     return {}
 
 
-def _shape(group: Group) -> dict[str, Any]:
+def _shape(group: Group) -> Answer:
     return {
         "group_id": hex_id(group.group_id),
         "name": group.name,
@@ -149,7 +142,7 @@ def _shape(group: Group) -> dict[str, Any]:
     }
 
 
-def _setting_shape(setting: Setting, group: Group) -> dict[str, Any]:
+def _setting_shape(setting: Setting, group: Group) -> Answer:
     return {
         "group_setting_id": setting.name,
         "group_id": hex_id(group.group_id),

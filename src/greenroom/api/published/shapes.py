@@ -7,11 +7,10 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from psycopg.rows import DictRow
-
 from greenroom.db.access.attributes import Attributes
 from greenroom.db.access.users import User
 from greenroom.db.fleet.zones import Zone
+from greenroom.db.workspace.images import Image
 
 
 def hex_id(value: object) -> str | None:
@@ -73,51 +72,51 @@ def attributes_shape(attributes: Attributes) -> dict[str, Any]:
     }
 
 
-def image_shape(image: DictRow) -> dict[str, Any]:
+def image_shape(image: Image) -> dict[str, Any]:
     """A workspace. The registry's token is never given out."""
     return {
-        "image_id": hex_id(image["image_id"]),
-        "name": image["name"],
-        "friendly_name": image["friendly_name"],
-        "description": image["description"],
-        "notes": image["notes"],
-        "image_type": image["image_type"],
-        "image_src": image["image_src"],
+        "image_id": hex_id(image.image_id),
+        "name": image.name,
+        "friendly_name": image.friendly_name,
+        "description": image.description,
+        "notes": image.notes,
+        "image_type": image.image_type,
+        "image_src": image.image_src,
         "hash": None,
-        "docker_registry": image["docker_registry"],
-        "docker_user": image["docker_user"],
+        "docker_registry": image.docker_registry,
+        "docker_user": image.docker_user,
         "docker_token": None,
         "uncompressed_size_mb": 0,
         "x_res": 800,
         "y_res": 600,
-        "hidden": image["hidden"],
-        "memory": image["memory"],
-        "cores": image["cores"],
-        "cpu_allocation_method": image["cpu_allocation_method"],
+        "hidden": image.hidden,
+        "memory": image.memory,
+        "cores": image.cores,
+        "cpu_allocation_method": image.cpu_allocation_method,
         "require_gpu": None,
         "gpu_count": 0,
-        "zone_id": dashed(image["zone_id"]),
-        "zone_name": image["zone_name"],
-        "restrict_to_zone": image["restrict_to_zone"],
-        "server_id": dashed(image["server_id"]),
-        "restrict_to_server": image["restrict_to_server"],
+        "zone_id": dashed(image.zone_id),
+        "zone_name": image.zone_name,
+        "restrict_to_zone": image.restrict_to_zone,
+        "server_id": dashed(image.server_id),
+        "restrict_to_server": image.restrict_to_server,
         "server_pool_id": None,
         "restrict_to_network": False,
         "restrict_network_names": [],
         "allow_network_selection": False,
-        "enabled": image["enabled"],
-        "available": image["available"],
-        "session_time_limit": image["session_time_limit"],
-        "persistent_profile_path": image["persistent_profile_path"],
+        "enabled": image.enabled,
+        "available": image.available,
+        "session_time_limit": image.session_time_limit,
+        "persistent_profile_path": image.persistent_profile_path,
         "persistent_profile_config": {},
-        "volume_mappings": image["volume_mappings"],
-        "run_config": image["run_config"],
-        "exec_config": image["exec_config"],
+        "volume_mappings": image.volume_mappings,
+        "run_config": image.run_config,
+        "exec_config": image.exec_config,
         "launch_config": {},
-        "categories": image["categories"],
-        "filter_policy_id": dashed(image["filter_policy_id"]),
-        "filter_policy_name": image["filter_policy_name"],
-        "filter_policy_force_disabled": image["filter_policy_force_disabled"],
+        "categories": image.categories,
+        "filter_policy_id": dashed(image.filter_policy_id),
+        "filter_policy_name": image.filter_policy_name,
+        "filter_policy_force_disabled": image.filter_policy_force_disabled,
         "imageAttributes": [],
     }
 

@@ -77,9 +77,9 @@ async def go(
     """
     session = await service.session_for(db, caller, str(session_id), "sessions_modify")
     image = await images.get_image(db, str(session["image_id"]))
-    command = command_of(image["exec_config"], "go")
+    command = command_of(image.exec_config, "go")
     if command is None:
-        raise Refused(f"Workspace {image['friendly_name']} has no `go` command, so it cannot open an address.")
+        raise Refused(f"Workspace {image.friendly_name} has no `go` command, so it cannot open an address.")
     ordered = CommandCreate(
         command=list(command.argv),
         user=command.user,

@@ -7,18 +7,19 @@ from __future__ import annotations
 
 import json
 from typing import Annotated, Any, Final
-from uuid import UUID
 
 from fastapi import APIRouter
 
 from greenroom.api.deps import Db, Logs, SecretsDep, SettingsSnapshot
-from greenroom.api.published.calls import Call, requires_key, validated
+from greenroom.api.published.calls import Answer, Call, requires_key, validated
 from greenroom.api.published.shapes import image_shape, zone_shape
-from greenroom.api.workspace import routes
+from greenroom.api.workspace import service
 from greenroom.api.workspace.schemas import ImageCreate, ImageFields, ImagePatch
 from greenroom.core.errors import Invalid
 from greenroom.db.fleet import zones
 from greenroom.db.workspace import images
+from greenroom.db.workspace.images import Image
+from greenroom.kit.secrets import Secrets
 
 router = APIRouter(include_in_schema=False)
 
@@ -30,16 +31,16 @@ FIELDS: Final = ("name", "friendly_name", *(name for name in ImageFields.model_f
 
 
 @router.post("/get_images")
-async def get_images(db: Db, secrets: SecretsDep, call: Annotated[Call, requires_key("images_view")]) -> dict[str, Any]:
+async def get_images(db: Db, secrets: SecretsDep, call: Annotated[Call, requires_key("images_view")]) -> Answer:
     """All workspaces."""
     found = await images.list_images(db)
-    return {"images": [image_shape(routes.as_seen(image, secrets, call.caller)) for image in found]}
+    return {"images": [image_shape(service.as_seen(image, secrets, call.caller)) for image in found]}
 
 
 @router.post("/get_image")
-async def get_image(db: Db, secrets: SecretsDep, call: Annotated[Call, requires_key("images_view")]) -> dict[str, Any]:
+async def get_image(db: Db, secrets: SecretsDep, call: Annotated[Call, requires_key("images_view")]) -> Answer:
     """One workspace."""
-    return await _answer(db, secrets, call, _id(call))
+    return _answer(await images.get_image(db, _id(call)), secrets, call)
 
 
 @router.post("/create_image")
@@ -49,39 +50,37 @@ async def create_image(
     secrets: SecretsDep,
     snapshot: SettingsSnapshot,
     call: Annotated[Call, requires_key("images_create")],
-) -> dict[str, Any]:
+) -> Answer:
     """Create a workspace, for All Users unless the installation's setting says otherwise."""
     body = validated(ImageCreate, _fields(call.part(TARGET)))
-    made = await routes.create_image(body, db, logs, secrets, snapshot, call.caller)
-    return await _answer(db, secrets, call, made.image_id)
+    groups = service.default_groups(for_all_users=snapshot.installation.add_images_to_default_group)
+    image = await service.create_image(db, logs, call.caller, body, secrets=secrets, default_groups=groups)
+    return _answer(image, secrets, call)
 
 
 @router.post("/update_image")
 async def update_image(
     db: Db, logs: Logs, secrets: SecretsDep, call: Annotated[Call, requires_key("images_modify")]
-) -> dict[str, Any]:
+) -> Answer:
     """Change a workspace; what is left out or null stays, an empty text removes what may be missing."""
     image_id = _id(call)
-    await routes.update_image(
-        image_id, validated(ImagePatch, _fields(call.part(TARGET))), db, logs, secrets, call.caller
-    )
-    return await _answer(db, secrets, call, image_id)
+    body = validated(ImagePatch, _fields(call.part(TARGET)))
+    return _answer(await service.update_image(db, logs, call.caller, image_id, body, secrets=secrets), secrets, call)
 
 
 @router.post("/delete_image")
-async def delete_image(db: Db, logs: Logs, call: Annotated[Call, requires_key("images_delete")]) -> dict[str, Any]:
+async def delete_image(db: Db, logs: Logs, call: Annotated[Call, requires_key("images_delete")]) -> Answer:
     """Delete a workspace that nothing uses."""
-    await routes.delete_image(_id(call), db, logs, call.caller)
+    await service.delete_image(db, logs, call.caller, _id(call))
     return {}
 
 
-async def _answer(db: Db, secrets: SecretsDep, call: Call, image_id: UUID) -> dict[str, Any]:
-    image = await images.get_image(db, str(image_id))
-    return {"image": image_shape(routes.as_seen(image, secrets, call.caller))}
+def _answer(image: Image, secrets: Secrets, call: Call) -> Answer:
+    return {"image": image_shape(service.as_seen(image, secrets, call.caller))}
 
 
-def _id(call: Call) -> UUID:
-    return UUID(call.part(TARGET).id("image_id"))
+def _id(call: Call) -> str:
+    return call.part(TARGET).id("image_id")
 
 
 def _fields(target: Call) -> dict[str, Any]:
@@ -111,7 +110,7 @@ def _parsed(name: str, text: str) -> Any:
 
 
 @router.post("/get_zones")
-async def get_zones(db: Db, call: Annotated[Call, requires_key("zones_view")]) -> dict[str, Any]:
+async def get_zones(db: Db, call: Annotated[Call, requires_key("zones_view")]) -> Answer:
     """All zones; with `brief` only their ids and names."""
     brief = call.flag("brief")
     return {"zones": [zone_shape(zone, brief=brief) for zone in await zones.list_zones(db)]}

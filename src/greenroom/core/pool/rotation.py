@@ -16,9 +16,10 @@ import math
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from enum import IntEnum
-from typing import Any, Final
+from typing import Final
 
 from greenroom.core.pool.model import PooledSession, PoolSnapshot
+from greenroom.core.workspace.definition import Definition
 
 SLACK: Final = 2.0
 """How much slower than the starts so far the next ones may be: a host that starts many sessions is a busy one."""
@@ -148,9 +149,9 @@ FIELDS: Final[Mapping[str, Rollover]] = {
 confined or reached, ends; what only makes the next ones better, larger or newer replaces."""
 
 
-def rollover(before: Mapping[str, Any], after: Mapping[str, Any]) -> Rollover:
-    """What becomes of staged sessions when the fields of their workspace change like this."""
-    changed = [effect for name, effect in FIELDS.items() if before[name] != after[name]]
-    if any(after["volume_mappings"].get(path) != how for path, how in before["volume_mappings"].items()):
+def rollover(before: Definition, after: Definition) -> Rollover:
+    """What becomes of staged sessions when their workspace changes like this."""
+    changed = [effect for name, effect in FIELDS.items() if getattr(before, name) != getattr(after, name)]
+    if any(after.volume_mappings.get(path) != how for path, how in before.volume_mappings.items()):
         changed.append(Rollover.END)
     return max(changed, default=Rollover.KEEP)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Any, Final
+from dataclasses import dataclass, field
+from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from greenroom.core.errors import Invalid
-from greenroom.core.workspace.exec_config import commands_problem
-from greenroom.core.workspace.volumes import is_writable
+from greenroom.core.workspace.exec_config import ExecConfig, commands_problem
+from greenroom.core.workspace.run_config import RunConfig
+from greenroom.core.workspace.session_spec import Protocol
+from greenroom.core.workspace.volumes import VolumeMappings, is_writable
 
 _HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])(?::[0-9]{1,5})?"
 _PART: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
@@ -22,20 +24,56 @@ DEFAULT_REGISTRY: Final = "docker.io"
 DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
 
-def check(fields: Mapping[str, Any]) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Definition:
+    """What can be set of a workspace. Memory and disk are bytes, the time limit is seconds."""
+
+    name: str
+    friendly_name: str
+    description: str = ""
+    notes: str = ""
+    image_src: str = ""
+    enabled: bool = True
+    hidden: bool = False
+    cores: float = 2.0
+    memory: int = 2_768_000_000
+    memory_limit: int | None = None
+    disk_limit_bytes: int | None = 10_000_000_000
+    cpu_allocation_method: Literal["Inherit", "Shares", "Quotas"] = "Inherit"
+    docker_registry: str = ""
+    docker_user: str = ""
+    docker_token_encrypted: bytes | None = field(default=None, repr=False)
+    port: int = 6901
+    protocol: Protocol = "https"
+    auth_user: str = "kasm_user"
+    run_config: RunConfig = field(default_factory=RunConfig)
+    exec_config: ExecConfig = field(default_factory=ExecConfig)
+    volume_mappings: VolumeMappings = field(default_factory=VolumeMappings)
+    categories: list[str] = field(default_factory=list[str])
+    persistent_profile_path: str | None = None
+    restrict_to_zone: bool = False
+    zone_id: str | None = None
+    restrict_to_server: bool = False
+    server_id: str | None = None
+    session_time_limit: int | None = None
+    filter_policy_id: str | None = None
+    filter_policy_force_disabled: bool = False
+
+
+def check(workspace: Definition) -> None:
     """Refuse a workspace whose fields contradict each other.
 
     Raises:
         Invalid: with what is wrong and what to do.
     """
-    if fields["restrict_to_zone"] and fields["zone_id"] is None:
+    if workspace.restrict_to_zone and workspace.zone_id is None:
         raise Invalid("restrict_to_zone needs zone_id, the zone it is restricted to.")
-    if fields["restrict_to_server"] and fields["server_id"] is None:
+    if workspace.restrict_to_server and workspace.server_id is None:
         raise Invalid("restrict_to_server needs server_id, the Agent it is restricted to.")
-    if problem := registry_problem(fields["name"], fields["docker_registry"]):
+    if problem := registry_problem(workspace.name, workspace.docker_registry):
         raise Invalid(problem)
-    writable = fields["persistent_profile_path"] or is_writable(fields["volume_mappings"])
-    if writable and (problem := commands_problem(fields["exec_config"])):
+    writable = workspace.persistent_profile_path or is_writable(workspace.volume_mappings)
+    if writable and (problem := commands_problem(workspace.exec_config)):
         raise Invalid(problem)
 
 

@@ -22,11 +22,14 @@ from greenroom.core.errors import Invalid
 from greenroom.core.workspace.run_config import environment_problem
 from greenroom.core.workspace.session_spec import Exec
 
+ExecConfig = dict[str, Any]
+"""JSON of an administrator: commands that `validated` allows."""
+
 COMMANDS: Final = ("first_launch", "go", "assign")
 KEYS: Final = ("cmd", "environment", "user", "workdir")
 
 
-def validated(config: Mapping[str, Any]) -> dict[str, Any]:
+def validated(config: Mapping[str, Any]) -> ExecConfig:
     """The same config, of which every command can be run: `{"go": {"cmd", "user"?, "environment"?, "workdir"?}}`.
 
     Raises:

@@ -20,6 +20,9 @@ from typing import Any, Final, cast
 
 from greenroom.core.errors import Invalid
 
+RunConfig = dict[str, Any]
+"""JSON of an administrator: options of Docker that `validated` allows."""
+
 CAPABILITIES: Final = frozenset(
     {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"}
 )
@@ -57,7 +60,7 @@ _REFUSED: Final = {name: reason for reason, names in _REASONS.items() for name i
 """Options people know from elsewhere → why they are not to be had."""
 
 
-def validated(config: Mapping[str, Any], *, of: str = "The run config") -> dict[str, Any]:
+def validated(config: Mapping[str, Any], *, of: str = "The run config") -> RunConfig:
     """The options as they are used: sizes in bytes, texts of variables as text.
 
     hostname, working_dir: text · user: name or number, not root · command: list of texts · environment: {name: text} ·
@@ -67,7 +70,7 @@ def validated(config: Mapping[str, Any], *, of: str = "The run config") -> dict[
     Raises:
         Invalid: an option is unknown, refused or unusable; the sentence begins with `of` and names it and why.
     """
-    made: dict[str, Any] = {}
+    made: RunConfig = {}
     for name, value in config.items():
         if name in _REFUSED and not value:
             continue  # it asks for nothing: "privileged": false
@@ -83,7 +86,7 @@ def validated(config: Mapping[str, Any], *, of: str = "The run config") -> dict[
     return made
 
 
-def validated_of_group(config: Mapping[str, Any]) -> dict[str, Any]:
+def validated_of_group(config: Mapping[str, Any]) -> RunConfig:
     """As `validated`; what decides on which hosts a session can be is for the workspace.
 
     Raises:
@@ -94,9 +97,9 @@ def validated_of_group(config: Mapping[str, Any]) -> dict[str, Any]:
     return validated(config)
 
 
-def merged(*configs: Mapping[str, Any]) -> dict[str, Any]:
+def merged(*configs: Mapping[str, Any]) -> RunConfig:
     """One run config of several: a later one wins, `environment` and `tmpfs` are merged entry by entry."""
-    made: dict[str, Any] = {}
+    made: RunConfig = {}
     for config in configs:
         for name, value in config.items():
             before = made.get(name)

@@ -11,6 +11,8 @@ import json
 from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, Final, Literal, cast
 
+from greenroom.core.workspace.run_config import RunConfig
+
 CpuMode = Literal["Shares", "Quotas"]
 Protocol = Literal["https", "http"]
 ProfileMode = Literal["Enabled", "Reset"]
@@ -89,7 +91,7 @@ class SessionSpec:
     network: str | None = None
     filter_policy: str | None = None
     first_launch: Exec | None = None
-    run_config: dict[str, Any] = field(default_factory=dict[str, Any])
+    run_config: RunConfig = field(default_factory=RunConfig)
     allow_origin: tuple[str, ...] = ()
     upstream_auth: str = ""
     disk_limit_bytes: int = field(default=0, metadata=LATER)

@@ -25,6 +25,9 @@ USER_TOKENS: Final = ("{username}", "{user_id}")
 TOKENS: Final = (*USER_TOKENS, "{image_id}")
 """Placeholders in a path for the launching user (`{username}` as one folder name) and for the workspace."""
 
+VolumeMappings = dict[str, Any]
+"""JSON of an administrator: folder of the host → how Docker mounts it, as `mappings_problem` allows it."""
+
 OWNER: Final = 1000
 """User and group of session images: the owner of folders that are made for a mapping which names no other."""
 
@@ -165,9 +168,9 @@ def _options_problem(source: str, options: Mapping[str, object]) -> str | None:
     return None
 
 
-def merged(*mappings: Mapping[str, Any]) -> dict[str, Any]:
+def merged(*mappings: Mapping[str, Any]) -> VolumeMappings:
     """One volume mapping of several; a later one wins where two have the same folder of the host, or the same place."""
-    made: dict[str, Any] = {}
+    made: VolumeMappings = {}
     for mapping in mappings:
         taken = {place for options in mapping.values() if (place := _place(options))}
         made = {path: options for path, options in made.items() if _place(options) not in taken}

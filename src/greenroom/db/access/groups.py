@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import GroupSettings
 from greenroom.core.errors import NotFound, Refused
-from greenroom.db.database import Connection, Database, returned
+from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.workspace.filter_policies import SETTING as FILTER_SETTING
 from greenroom.db.workspace.filter_policies import policy_named
 
@@ -31,7 +31,8 @@ class Group:
 
 
 _SELECT: Final[LiteralString] = (
-    "SELECT g.group_id, g.name, g.description, g.priority, g.is_system, g.permissions,"
+    "SELECT g.group_id::text, g.name, g.description, g.priority, g.is_system,"
+    ' ARRAY(SELECT p FROM unnest(g.permissions) AS p ORDER BY p COLLATE "C") AS permissions,'
     " COALESCE((SELECT jsonb_object_agg(s.name, s.value) FROM group_settings s WHERE s.group_id = g.group_id), '{}')"
     " AS settings,"
     " ARRAY(SELECT i.image_id::text FROM group_images i WHERE i.group_id = g.group_id ORDER BY 1) AS images,"
@@ -40,14 +41,9 @@ _SELECT: Final[LiteralString] = (
 )
 
 
-def _group(row: dict[str, Any]) -> Group:
-    values: dict[str, Any] = row | {"group_id": str(row["group_id"]), "permissions": sorted(row["permissions"])}
-    return Group(**values)
-
-
 async def list_groups(db: Database) -> list[Group]:
     """All groups, lowest priority number first."""
-    return [_group(row) for row in await db.fetch(_SELECT + " ORDER BY g.priority, g.name")]
+    return await db.fetch_as(Group, _SELECT + " ORDER BY g.priority, g.name")
 
 
 async def get_group(db: Database, group_id: str) -> Group:
@@ -56,10 +52,7 @@ async def get_group(db: Database, group_id: str) -> Group:
     Raises:
         NotFound: there is none with this id.
     """
-    row = await db.fetch_one(_SELECT + " WHERE g.group_id = %s", (group_id,))
-    if row is None:
-        raise NotFound(f"There is no group {group_id}; it may have been deleted.")
-    return _group(row)
+    return _found(await db.fetch_one_as(Group, _SELECT + " WHERE g.group_id = %s", (group_id,)), group_id)
 
 
 async def lock_group(connection: Connection, group_id: str) -> Group:
@@ -69,10 +62,14 @@ async def lock_group(connection: Connection, group_id: str) -> Group:
         NotFound: there is none with this id.
     """
     await connection.execute("SELECT 1 FROM groups WHERE group_id = %s FOR NO KEY UPDATE", (group_id,))
-    row = await (await connection.execute(_SELECT + " WHERE g.group_id = %s", (group_id,))).fetchone()
-    if row is None:
+    cursor = await connection.execute(_SELECT + " WHERE g.group_id = %s", (group_id,))
+    return _found(row_as(Group, await cursor.fetchone()), group_id)
+
+
+def _found(group: Group | None, group_id: str) -> Group:
+    if group is None:
         raise NotFound(f"There is no group {group_id}; it may have been deleted.")
-    return _group(row)
+    return group
 
 
 def settings_of(group: Group) -> GroupSettings:
@@ -82,11 +79,12 @@ def settings_of(group: Group) -> GroupSettings:
 
 async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:
     """The groups of a user with their settings, for `core.access.group_settings.resolve`."""
-    rows = await db.fetch(
+    found = await db.fetch_as(
+        Group,
         _SELECT + " WHERE EXISTS (SELECT 1 FROM user_groups m WHERE m.group_id = g.group_id AND m.user_id = %s)",
         (user_id,),
     )
-    return [GroupSettings(str(row["group_id"]), row["name"], row["priority"], row["settings"]) for row in rows]
+    return [settings_of(group) for group in found]
 
 
 async def memberships_of_members(connection: Connection, group_id: str) -> list[list[GroupSettings]]:
@@ -100,14 +98,14 @@ async def memberships_of_members(connection: Connection, group_id: str) -> list[
     cursor = await connection.execute(
         _SELECT + " WHERE g.group_id = ANY(%s::uuid[])", (sorted({one for many in combinations for one in many}),)
     )
-    found = {one.group_id: one for one in (settings_of(_group(row)) for row in await cursor.fetchall())}
+    found = {one.group_id: one for one in map(settings_of, rows_as(Group, await cursor.fetchall()))}
     return [[found[group] for group in combination] for combination in combinations]
 
 
 async def settings_of_group(db: Database, group_id: str) -> list[GroupSettings]:
     """One group alone in the same form; empty where there is none with this id."""
-    rows = await db.fetch(_SELECT + " WHERE g.group_id = %s", (group_id,))
-    return [GroupSettings(str(row["group_id"]), row["name"], row["priority"], row["settings"]) for row in rows]
+    found = await db.fetch_as(Group, _SELECT + " WHERE g.group_id = %s", (group_id,))
+    return [settings_of(group) for group in found]
 
 
 async def insert_group(

@@ -2,19 +2,53 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, LiteralString
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, LiteralString
 
 from psycopg.rows import DictRow
 
 from greenroom.core.errors import Invalid, NotFound, Refused
-from greenroom.core.web_filter.policy import FilterPolicy
-from greenroom.db.database import Connection, Database, returned
+from greenroom.core.web_filter.policy import Action, FilterPolicy
+from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
+from greenroom.db.database import Connection, Database, returned, row_as
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PolicyFields:
+    """What can be set of a policy."""
+
+    name: str
+    description: str
+    default_action: Action
+    allow: list[str]
+    deny: list[str]
+
+
+FIELDS: Final = columns_of(PolicyFields)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoredPolicy(PolicyFields):
+    """A policy, and how many workspaces, groups and sessions use it."""
+
+    filter_policy_id: str
+    num_images: int
+    num_groups: int
+    num_sessions: int
+    created: datetime
+
+    @property
+    def policy(self) -> FilterPolicy:
+        """As `core.web_filter.policy` decides on it."""
+        return policy_of(values_of(StoredPolicy, self))
+
 
 SETTING: Final = "web_filter_policy"
 """The group setting that holds the id of a policy."""
 
 _SELECT: Final[LiteralString] = (
-    "SELECT p.*,"
+    "SELECT " + selected(FIELDS, "p") + ", p.filter_policy_id::text, p.created,"
     " (SELECT count(*) FROM images i WHERE i.filter_policy_id = p.filter_policy_id) AS num_images,"
     " (SELECT count(*) FROM group_settings s WHERE s.name = 'web_filter_policy'"
     "   AND s.value = to_jsonb(p.filter_policy_id::text)) AS num_groups,"
@@ -35,63 +69,65 @@ def policy_of(row: DictRow) -> FilterPolicy:
     )
 
 
-async def list_filter_policies(db: Database) -> list[DictRow]:
+async def list_filter_policies(db: Database) -> list[StoredPolicy]:
     """All policies by name, with how many workspaces, groups and sessions use each."""
-    return await db.fetch(_SELECT + " ORDER BY lower(p.name), p.name")
+    return await db.fetch_as(StoredPolicy, _SELECT + " ORDER BY lower(p.name), p.name")
 
 
-async def get_filter_policy(db: Database, filter_policy_id: str) -> DictRow:
+async def get_filter_policy(db: Database, filter_policy_id: str) -> StoredPolicy:
     """One policy.
 
     Raises:
         NotFound: there is none with this id.
     """
-    row = await db.fetch_one(_SELECT + " WHERE p.filter_policy_id = %s", (filter_policy_id,))
-    if row is None:
-        raise NotFound(f"There is no web filter policy {filter_policy_id}; it may have been deleted.")
-    return row
+    policy = await db.fetch_one_as(StoredPolicy, _SELECT + " WHERE p.filter_policy_id = %s", (filter_policy_id,))
+    if policy is None:
+        raise _not_found(filter_policy_id)
+    return policy
 
 
-async def insert_filter_policy(connection: Connection, fields: dict[str, Any]) -> str:
+def _not_found(filter_policy_id: str) -> NotFound:
+    return NotFound(f"There is no web filter policy {filter_policy_id}; it may have been deleted.")
+
+
+async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> str:
     """Store a new policy; returns the id.
 
     Raises:
         Duplicate: the name exists.
     """
     cursor = await connection.execute(
-        "INSERT INTO filter_policies (name, description, default_action, allow, deny)"
-        " VALUES (%(name)s, %(description)s, %(default_action)s, %(allow)s, %(deny)s) RETURNING filter_policy_id",
-        fields,
+        "INSERT INTO filter_policies " + inserted(FIELDS) + " RETURNING filter_policy_id",
+        values_of(PolicyFields, fields),
     )
     return str((await returned(cursor))["filter_policy_id"])
 
 
-async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> DictRow:
+async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> PolicyFields:
     """One policy as it is until the transaction ends.
 
     Raises:
         NotFound: there is none with this id.
     """
     cursor = await connection.execute(
-        "SELECT * FROM filter_policies WHERE filter_policy_id = %s FOR UPDATE", (filter_policy_id,)
+        "SELECT " + ", ".join(FIELDS) + " FROM filter_policies WHERE filter_policy_id = %s FOR UPDATE",
+        (filter_policy_id,),
     )
-    row = await cursor.fetchone()
-    if row is None:
-        raise NotFound(f"There is no web filter policy {filter_policy_id}; it may have been deleted.")
-    return row
+    policy = row_as(PolicyFields, await cursor.fetchone())
+    if policy is None:
+        raise _not_found(filter_policy_id)
+    return policy
 
 
-async def update_filter_policy(connection: Connection, filter_policy_id: str, fields: dict[str, Any]) -> None:
+async def update_filter_policy(connection: Connection, filter_policy_id: str, fields: PolicyFields) -> None:
     """Store all fields of a policy that is locked.
 
     Raises:
         Duplicate: the name exists.
     """
     await connection.execute(
-        "UPDATE filter_policies SET name = %(name)s, description = %(description)s,"
-        " default_action = %(default_action)s, allow = %(allow)s, deny = %(deny)s"
-        " WHERE filter_policy_id = %(filter_policy_id)s",
-        fields | {"filter_policy_id": filter_policy_id},
+        "UPDATE filter_policies SET " + assigned(FIELDS) + " WHERE filter_policy_id = %(filter_policy_id)s",
+        values_of(PolicyFields, fields) | {"filter_policy_id": filter_policy_id},
     )
 
 
@@ -104,7 +140,7 @@ async def delete_filter_policy(connection: Connection, filter_policy_id: str) ->
     """
     policy = await lock_filter_policy(connection, filter_policy_id)
     if uses := await _uses(connection, filter_policy_id):
-        raise Refused(f"Web filter policy {policy['name']} is in use: {'; '.join(uses)}. Change those first.")
+        raise Refused(f"Web filter policy {policy.name} is in use: {'; '.join(uses)}. Change those first.")
     await connection.execute("DELETE FROM filter_policies WHERE filter_policy_id = %s", (filter_policy_id,))
 
 

@@ -2,48 +2,54 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, LiteralString
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Literal, LiteralString
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from greenroom.core.errors import NotFound
 from greenroom.core.pool.rotation import Rollover
-from greenroom.db.database import Connection, Database, returned
+from greenroom.core.workspace.definition import Definition
+from greenroom.core.workspace.spec_builder import ImageFacts
+from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
+from greenroom.db.database import Connection, Database, returned, rows_as
+from greenroom.db.row_mapping import image_facts
 
-FIELDS: Final[tuple[LiteralString, ...]] = (
-    "name",
-    "friendly_name",
-    "description",
-    "notes",
-    "image_src",
-    "enabled",
-    "hidden",
-    "cores",
-    "memory",
-    "memory_limit",
-    "disk_limit_bytes",
-    "cpu_allocation_method",
-    "docker_registry",
-    "docker_user",
-    "docker_token_encrypted",
-    "port",
-    "protocol",
-    "auth_user",
-    "run_config",
-    "exec_config",
-    "volume_mappings",
-    "categories",
-    "persistent_profile_path",
-    "restrict_to_zone",
-    "zone_id",
-    "restrict_to_server",
-    "server_id",
-    "session_time_limit",
-    "filter_policy_id",
-    "filter_policy_force_disabled",
-)
-"""The columns that can be set."""
+
+@dataclass(frozen=True, slots=True)
+class ImageOnAgent:
+    """How far one Agent is with the image of a workspace; `progress` is 0 to 100 while it is pulled."""
+
+    agent_id: str
+    hostname: str
+    state: Literal["present", "pulling", "absent", "failed"]
+    progress: int
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image(Definition):
+    """A workspace as it is stored, with what stands around it."""
+
+    image_id: str
+    image_type: str
+    created: datetime
+    facts: ImageFacts
+    zone_name: str | None
+    filter_policy_name: str | None
+    available: bool
+    """Some Agent has it."""
+    agents: list[ImageOnAgent]
+    groups: list[str]
+    """Ids of those whose members may use it."""
+    warnings: tuple[str, ...] = ()
+    """What of it has no effect, and why."""
+
+
+FIELDS: Final = columns_of(Definition)
 
 MAX_NAMED_USERS: Final = 5
 
@@ -56,7 +62,8 @@ IMAGE_JSON: Final[LiteralString] = (
 """The row `i` of an image as JSON for `db.row_mapping.image_facts`, with the setting that `Inherit` stands for."""
 
 _SELECT: Final[LiteralString] = (
-    "SELECT i.*, z.zone_name, p.name AS filter_policy_name,"
+    "SELECT " + selected(FIELDS, "i") + ", i.image_id::text, i.zone_id::text, i.server_id::text,"
+    " i.filter_policy_id::text, i.image_type, i.created, i.revision, z.zone_name, p.name AS filter_policy_name,"
     " EXISTS (SELECT 1 FROM agent_images a WHERE a.name = i.name AND a.state = 'present') AS available,"
     " COALESCE((SELECT jsonb_agg(jsonb_build_object('agent_id', a.agent_id, 'hostname', a.hostname, 'state', r.state,"
     "   'progress', r.progress, 'error', r.error) ORDER BY a.hostname, a.agent_id)"
@@ -64,44 +71,51 @@ _SELECT: Final[LiteralString] = (
     " ARRAY(SELECT g.group_id::text FROM group_images g WHERE g.image_id = i.image_id ORDER BY 1) AS groups"
     " FROM images i LEFT JOIN zones z USING (zone_id) LEFT JOIN filter_policies p USING (filter_policy_id)"
 )
-_INSERT: Final[LiteralString] = (
-    "INSERT INTO images (" + ", ".join(FIELDS) + ")"
-    " VALUES (" + ", ".join("%(" + name + ")s" for name in FIELDS) + ") RETURNING image_id"
-)
+_INSERT: Final[LiteralString] = "INSERT INTO images " + inserted(FIELDS) + " RETURNING image_id"
 _UPDATE: Final[LiteralString] = (
-    "UPDATE images SET " + ", ".join(name + " = %(" + name + ")s" for name in FIELDS) + ","
-    " revision = revision + %(step)s WHERE image_id = %(image_id)s RETURNING 1"
+    "UPDATE images SET "
+    + assigned(FIELDS)
+    + ", revision = revision + %(step)s WHERE image_id = %(image_id)s RETURNING 1"
 )
 
 
-async def list_images(db: Database) -> list[DictRow]:
-    """All images, by friendly name; `available` = some Agent has it, `agents` = how far each of them is."""
-    return await db.fetch(_SELECT + " ORDER BY lower(i.friendly_name)")
+async def list_images(db: Database) -> list[Image]:
+    """All images, by friendly name."""
+    return _images(await db.fetch(_SELECT + " ORDER BY lower(i.friendly_name)"))
 
 
-async def get_image(db: Database, image_id: str) -> DictRow:
+async def get_image(db: Database, image_id: str) -> Image:
     """One image.
 
     Raises:
         NotFound: there is none with this id.
     """
-    row = await db.fetch_one(_SELECT + " WHERE i.image_id = %s", (image_id,))
-    if row is None:
-        raise NotFound(f"There is no workspace {image_id}; it may have been deleted.")
-    return row
+    return _only(await db.fetch(_SELECT + " WHERE i.image_id = %s", (image_id,)), image_id)
 
 
-async def lock_image(connection: Connection, image_id: str) -> DictRow:
+async def lock_image(connection: Connection, image_id: str) -> Image:
     """One image as `get_image` has it, which nobody else changes until the transaction ends.
 
     Raises:
         NotFound: there is none with this id.
     """
     await connection.execute("SELECT 1 FROM images WHERE image_id = %s FOR NO KEY UPDATE", (image_id,))
-    row = await (await connection.execute(_SELECT + " WHERE i.image_id = %s", (image_id,))).fetchone()
-    if row is None:
-        raise NotFound(f"There is no workspace {image_id}; it may have been deleted.")
-    return row
+    cursor = await connection.execute(_SELECT + " WHERE i.image_id = %s", (image_id,))
+    return _only(await cursor.fetchall(), image_id)
+
+
+def _images(rows: Sequence[DictRow]) -> list[Image]:
+    return rows_as(Image, (row | {"facts": image_facts(row)} for row in rows))
+
+
+def _only(rows: Sequence[DictRow], image_id: str) -> Image:
+    if not rows:
+        raise _not_found(image_id)
+    return _images(rows)[0]
+
+
+def _not_found(image_id: str) -> NotFound:
+    return NotFound(f"There is no workspace {image_id}; it may have been deleted.")
 
 
 async def is_of_user(db: Database, image_id: str, user_id: str) -> bool:
@@ -113,8 +127,8 @@ async def is_of_user(db: Database, image_id: str, user_id: str) -> bool:
     return row is not None
 
 
-async def insert_image(connection: Connection, fields: dict[str, Any], group_ids: list[str]) -> str:
-    """Store a new image with all of `FIELDS`, for these groups; returns the id.
+async def insert_image(connection: Connection, fields: Definition, group_ids: list[str]) -> str:
+    """Store a new image for these groups; returns the id.
 
     Raises:
         Duplicate: the friendly name exists.
@@ -127,8 +141,8 @@ async def insert_image(connection: Connection, fields: dict[str, Any], group_ids
     return image_id
 
 
-async def update_image(connection: Connection, image_id: str, fields: dict[str, Any], *, staged: Rollover) -> None:
-    """Store all of `FIELDS`, after `lock_image`, and let `staged` become of the sessions that are staged of it.
+async def update_image(connection: Connection, image_id: str, fields: Definition, *, staged: Rollover) -> None:
+    """Store an image, after `lock_image`, and let `staged` become of the sessions that are staged of it.
 
     The pools' rows are locked before the moment is taken: a session that is inserted meanwhile is older than that.
 
@@ -140,7 +154,7 @@ async def update_image(connection: Connection, image_id: str, fields: dict[str, 
     step = int(staged is Rollover.END)
     cursor = await connection.execute(_UPDATE, _values(fields) | {"image_id": image_id, "step": step})
     if await cursor.fetchone() is None:
-        raise NotFound(f"There is no workspace {image_id}; it may have been deleted.")
+        raise _not_found(image_id)
     if staged is Rollover.REPLACE:
         await connection.execute(
             "SELECT 1 FROM staging_configs WHERE image_id = %s ORDER BY staging_config_id FOR NO KEY UPDATE",
@@ -183,11 +197,12 @@ async def delete_image(connection: Connection, image_id: str) -> None:
     )
     cursor = await connection.execute("DELETE FROM images WHERE image_id = %s RETURNING 1", (image_id,))
     if await cursor.fetchone() is None:
-        raise NotFound(f"There is no workspace {image_id}; it may have been deleted.")
+        raise _not_found(image_id)
 
 
-def _values(fields: dict[str, Any]) -> dict[str, Any]:
-    return {name: Jsonb(fields[name]) if name in _JSON else fields[name] for name in FIELDS}
+def _values(fields: Definition) -> dict[str, Any]:
+    values = values_of(Definition, fields)
+    return values | {name: Jsonb(values[name]) for name in _JSON}
 
 
 async def find_image(db: Database, named: str) -> str | None:

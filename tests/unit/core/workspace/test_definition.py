@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from greenroom.core.errors import Invalid
-from greenroom.core.workspace.definition import REFERENCE, check, registry_of, registry_problem, token_problem
+from greenroom.core.workspace.definition import (
+    REFERENCE,
+    Definition,
+    check,
+    registry_of,
+    registry_problem,
+    token_problem,
+)
 
-GOOD: dict[str, Any] = {
-    "name": "kasmweb/chrome:1.16.0",
-    "docker_registry": "",
-    "restrict_to_zone": False,
-    "zone_id": None,
-    "restrict_to_server": False,
-    "server_id": None,
-    "persistent_profile_path": None,
-    "volume_mappings": {},
-    "exec_config": {},
-}
+GOOD = Definition(name="kasmweb/chrome:1.16.0", friendly_name="Chrome")
 ROOTS = {"first_launch": {"cmd": "true", "user": "root"}}
 WRITABLE = {"/srv/data": {"bind": "/mnt/data"}}
 READ_ONLY = {"/srv/data": {"bind": "/mnt/data", "mode": "ro"}}
@@ -51,13 +49,13 @@ def test_what_is_no_image(name: str):
 def test_contradictions_are_named(change: dict[str, Any], words: str):
     check(GOOD)
     with pytest.raises(Invalid) as refused:
-        check(GOOD | change)
+        check(replace(GOOD, **change))
     assert words in refused.value.message
 
 
 def test_root_may_have_folders_that_it_cannot_write_to():
-    check(GOOD | {"exec_config": ROOTS, "volume_mappings": READ_ONLY})
-    check(GOOD | {"exec_config": ROOTS})
+    check(replace(GOOD, exec_config=ROOTS, volume_mappings=READ_ONLY))
+    check(replace(GOOD, exec_config=ROOTS))
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,201 @@
+"""Workspaces and web filter policies, for both HTTP interfaces; each change in the name of a caller."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any, Final
+
+from greenroom.api.diagnostics.audit import audit
+from greenroom.api.launch.forecast import plain_launches
+from greenroom.api.security import Caller
+from greenroom.api.workspace.schemas import FilterPolicyCreate, FilterPolicyPatch, ImageCreate, ImagePatch
+from greenroom.core.errors import Invalid, Refused
+from greenroom.core.events import Event, Topic
+from greenroom.core.launch.compatibility import unused_profile
+from greenroom.core.log_codes import LogCode
+from greenroom.core.masking import sealed, shown
+from greenroom.core.pool.rotation import rollover
+from greenroom.core.web_filter.policy import require_disjoint
+from greenroom.core.workspace.definition import Definition, check, token_problem
+from greenroom.db.access.users import ALL_USERS
+from greenroom.db.columns import values_of
+from greenroom.db.database import Database
+from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.db.fleet.agents import find_agents
+from greenroom.db.workspace import filter_policies, images
+from greenroom.db.workspace.filter_policies import PolicyFields, StoredPolicy
+from greenroom.db.workspace.images import Image
+from greenroom.kit.secrets import Secrets
+
+_IDS: Final = ("zone_id", "server_id", "filter_policy_id")
+_WITH_VARIABLES: Final = ("run_config", "exec_config", "volume_mappings")
+
+
+def as_seen(image: Image, secrets: Secrets, caller: Caller) -> Image:
+    """A workspace as this caller may see it: the values of variables are for those who may change it."""
+    plain = caller.may("images_modify")
+    return replace(
+        image, **{name: shown(getattr(image, name), secrets.opened, plain=plain) for name in _WITH_VARIABLES}
+    )
+
+
+async def with_warnings(db: Database, image: Image) -> Image:
+    """The workspace with what of it has no effect."""
+    path = image.persistent_profile_path
+    if not path:
+        return image
+    users = await plain_launches(db, image.facts)
+    doubt = unused_profile(image.friendly_name, path, (each.facts for each in users))
+    return replace(image, warnings=(doubt,)) if doubt else image
+
+
+async def create_image(
+    db: Database, logs: LogWriter, caller: Caller, body: ImageCreate, *, secrets: Secrets, default_groups: Sequence[str]
+) -> Image:
+    """Create a workspace; without `groups` it is for `default_groups`.
+
+    Raises:
+        Invalid: its fields contradict each other, or name something that does not exist.
+        Duplicate: the friendly name exists.
+    """
+    fields = Definition(**_fields(body.model_dump(exclude={"groups"}), secrets))
+    groups = [str(group) for group in body.groups] if "groups" in body.model_fields_set else list(default_groups)
+    check(fields)
+    await _require_agent(db, fields.server_id)
+    async with db.transaction() as connection:
+        image_id = await images.insert_image(connection, fields, groups)
+    image = await images.get_image(db, image_id)
+    await db.notify(Event(Topic.IMAGES))
+    audit(logs, caller, LogCode.WORKSPACE_CREATED, image.friendly_name, after=_visible(image))
+    return image
+
+
+def default_groups(*, for_all_users: bool) -> list[str]:
+    """Whose members may use a new workspace that names no groups."""
+    return [ALL_USERS] if for_all_users else []
+
+
+async def update_image(
+    db: Database, logs: LogWriter, caller: Caller, image_id: str, body: ImagePatch, *, secrets: Secrets
+) -> Image:
+    """Change a workspace. Running sessions stay as they are; staged ones are replaced where the change is in them.
+
+    Raises:
+        NotFound: there is none with this id.
+        Invalid: its fields contradict each other, or name something that does not exist.
+        Duplicate: the friendly name exists.
+    """
+    changes = body.sent()
+    groups = changes.pop("groups", None)
+    seen = await images.get_image(db, image_id)
+    await _require_agent(db, changes.get("server_id", seen.server_id))
+    async with db.transaction() as connection:
+        before = await images.lock_image(connection, image_id)
+        stored = Definition(**values_of(Definition, before))
+        fields = replace(stored, **_fields(changes, secrets, stored))
+        check(fields)
+        keeps_token = stored.docker_token_encrypted is not None and "docker_token" not in changes
+        if keeps_token and (problem := token_problem(stored.name, fields.name)):
+            raise Invalid(problem)
+        await images.update_image(connection, image_id, fields, staged=rollover(stored, fields))
+        if groups is not None:
+            await images.set_groups_of_image(connection, image_id, [str(group) for group in groups])
+    after = await images.get_image(db, image_id)
+    await db.notify(Event(Topic.IMAGES))
+    old, new = _visible(before), _visible(after)
+    if "docker_token" in changes:
+        old["docker_token"] = "old" if stored.docker_token_encrypted else None
+        new["docker_token"] = "new" if fields.docker_token_encrypted else None
+    audit(logs, caller, LogCode.WORKSPACE_CHANGED, after.friendly_name, before=old, after=new)
+    return after
+
+
+async def delete_image(db: Database, logs: LogWriter, caller: Caller, image_id: str) -> None:
+    """Delete a workspace.
+
+    Raises:
+        NotFound: there is none with this id.
+        Refused: sessions or staging configs use it.
+    """
+    image = await images.get_image(db, image_id)
+    users = await images.users_of_image(db, image_id)
+    if users:
+        raise Refused(f"Workspace {image.friendly_name} is in use: {users}. Delete those first, or disable it.")
+    async with db.transaction() as connection:
+        await images.delete_image(connection, image_id)
+    await db.notify(Event(Topic.IMAGES))
+    audit(logs, caller, LogCode.WORKSPACE_DELETED, image.friendly_name, before=_visible(image))
+
+
+async def _require_agent(db: Database, agent_id: object) -> None:
+    if agent_id is not None and not await find_agents(db, str(agent_id)):
+        raise Invalid(f"There is no Agent {agent_id}; restrict the workspace to another one.")
+
+
+def _fields(sent: dict[str, Any], secrets: Secrets, stored: Definition | None = None) -> dict[str, Any]:
+    """What was sent as fields of `Definition`: the registry's token encrypted, variables sealed, ids as text."""
+    before = None if stored is None else values_of(Definition, stored)
+    fields: dict[str, Any] = sealed(sent, before, secrets.seal)
+    for name in _IDS:
+        if fields.get(name) is not None:
+            fields[name] = str(fields[name])
+    if "docker_token" in fields:
+        token = fields.pop("docker_token")
+        fields["docker_token_encrypted"] = secrets.encrypt(token) if token else None
+    return fields
+
+
+def _visible(image: Image) -> dict[str, Any]:
+    hidden = "docker_token_encrypted"
+    values = {name: value for name, value in values_of(Definition, image).items() if name != hidden}
+    return values | {"groups": image.groups}
+
+
+async def create_filter_policy(db: Database, logs: LogWriter, caller: Caller, body: FilterPolicyCreate) -> StoredPolicy:
+    """Create a policy; it filters nothing until a workspace or a group uses it.
+
+    Raises:
+        Invalid: a domain is in both lists.
+        Duplicate: the name exists.
+    """
+    require_disjoint(body.allow, body.deny)
+    async with db.transaction() as connection:
+        policy_id = await filter_policies.insert_filter_policy(connection, PolicyFields(**body.model_dump()))
+    policy = await filter_policies.get_filter_policy(db, policy_id)
+    audit(logs, caller, LogCode.WEB_FILTER_POLICY_CREATED, policy.name, after=values_of(PolicyFields, policy))
+    return policy
+
+
+async def update_filter_policy(
+    db: Database, logs: LogWriter, caller: Caller, policy_id: str, body: FilterPolicyPatch
+) -> StoredPolicy:
+    """Change a policy; within seconds it holds for running sessions, too.
+
+    Raises:
+        NotFound: there is none with this id.
+        Invalid: a domain is in both lists.
+        Duplicate: the name exists.
+    """
+    async with db.transaction() as connection:
+        before = await filter_policies.lock_filter_policy(connection, policy_id)
+        fields = replace(before, **body.sent())
+        require_disjoint(fields.allow, fields.deny)
+        await filter_policies.update_filter_policy(connection, policy_id, fields)
+    after = await filter_policies.get_filter_policy(db, policy_id)
+    old, new = values_of(PolicyFields, before), values_of(PolicyFields, after)
+    audit(logs, caller, LogCode.WEB_FILTER_POLICY_CHANGED, after.name, before=old, after=new)
+    return after
+
+
+async def delete_filter_policy(db: Database, logs: LogWriter, caller: Caller, policy_id: str) -> None:
+    """Delete a policy.
+
+    Raises:
+        NotFound: there is none with this id.
+        Refused: workspaces, groups or sessions use it.
+    """
+    policy = await filter_policies.get_filter_policy(db, policy_id)
+    async with db.transaction() as connection:
+        await filter_policies.delete_filter_policy(connection, policy_id)
+    audit(logs, caller, LogCode.WEB_FILTER_POLICY_DELETED, policy.name, before=values_of(PolicyFields, policy))
