@@ -13,7 +13,8 @@ from bench.database import CONFIG, USERS, add_sessions, as_the_api, claim_one, s
 from bench.table import Figure, median
 from greenroom.core.session.states import COUNTS_FOR_USER
 from greenroom.db.database import Database
-from greenroom.db.launch.claims import CLAIM, FRESH_AGENT_S, LOCK_USER
+from greenroom.db.launch.claims import CLAIM, FRESH_AGENT_S
+from greenroom.db.session.sessions import LOCK_USER
 from greenroom.up.postgres import Cluster
 
 POOL = 6000

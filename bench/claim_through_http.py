@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import time
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -18,9 +17,9 @@ from bench.instance import Instance, instance
 from bench.line import Line
 from bench.table import Figure, median, percentile, spread
 from greenroom.core.events import Event
-from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
-from greenroom.db.launch.claims import Claim, claim
+from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
+from greenroom.testing import rows
 
 POOL = 60
 SAMPLES = 100
@@ -42,25 +41,13 @@ async def _open(dsn: str) -> Database:
 
 async def _bare(db: Database, config: str, config_hash: str, user_id: str) -> float:
     """Milliseconds of one claim by the product's function, on a connection that has made others before."""
-    assignment_id = str(uuid.uuid4())
     start = time.perf_counter()
-    row, why = await claim(
-        db,
-        Claim(
-            user_id=user_id,
-            staging_config_id=config,
-            config_hash=config_hash,
-            launch_id=str(uuid.uuid4()),
-            assignment_id=assignment_id,
-            assignment={"assignment_id": assignment_id},
-            max_sessions=100,
-            clocks=Clocks(keepalive_s=3600),
-        ),
-    )
+    wanted = rows.claim(config, rows.session_user(user_id), config_hash=config_hash)
+    claimed = await claim(db, wanted, LedgerLine(), max_sessions=100)
     elapsed_ms = (time.perf_counter() - start) * 1000
-    assert row is not None, why
+    assert isinstance(claimed, ClaimedSession), claimed
     # Without the second it would be refilled later than the others.
-    await db.notify(Event.agent(row["agent_id"]), Event.staging(config))
+    await db.notify(Event.agent(claimed.agent_id), Event.staging(config))
     return elapsed_ms
 
 

@@ -17,10 +17,10 @@ from typing import Any, Final, TypeVar
 import psycopg
 import uvloop
 
-from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
-from greenroom.db.launch.claims import Claim, claim
+from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.db.migrate import migrate
+from greenroom.testing import rows
 from greenroom.up.postgres import Account, Cluster, copy_binaries
 
 T = TypeVar("T")
@@ -105,17 +105,6 @@ def as_the_api(work: Coroutine[Any, Any, T]) -> T:
 
 async def claim_one(db: Database, number: int) -> None:
     """A claim by the product's function, by user `number` (from 0)."""
-    row, why = await claim(
-        db,
-        Claim(
-            user_id=str(uuid.UUID(int=0))[:-12] + f"{number + 1:012d}",
-            staging_config_id=str(CONFIG),
-            config_hash="",
-            launch_id=str(uuid.uuid4()),
-            assignment_id=str(uuid.uuid4()),
-            assignment={},
-            max_sessions=100,
-            clocks=Clocks(keepalive_s=3600),
-        ),
-    )
-    assert row is not None, why
+    user = rows.session_user(str(uuid.UUID(int=0))[:-12] + f"{number + 1:012d}")
+    claimed = await claim(db, rows.claim(str(CONFIG), user), LedgerLine(), max_sessions=100)
+    assert isinstance(claimed, ClaimedSession), claimed

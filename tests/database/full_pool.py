@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import uuid
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from psycopg.rows import DictRow
 from tests.database.primary_here import primary_of
 
 from greenroom.core.launch.plan import TraceStep
-from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
-from greenroom.db.launch.claims import Claim, claim
+from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.manager.tasks.pools import run_pools
 from greenroom.testing import rows
@@ -46,21 +43,12 @@ class Stage:
             " WHERE status IN ('requested', 'starting')"
         )
 
-    async def claim(self, user_id: str, **changes: Any) -> DictRow | None:
+    async def claim(self, user_id: str, *, max_sessions: int = 5) -> ClaimedSession | None:
         hashes = await self.db.fetch("SELECT config_hash FROM sessions WHERE claimable ORDER BY created DESC LIMIT 1")
-        values: dict[str, Any] = {
-            "user_id": user_id,
-            "staging_config_id": self.config_id,
-            "config_hash": hashes[0]["config_hash"] if hashes else "",
-            "launch_id": str(uuid.uuid4()),
-            "assignment_id": str(uuid.uuid4()),
-            "assignment": {"argv": []},
-            "max_sessions": 5,
-            "clocks": Clocks(keepalive_s=3600),
-            "steps": [asdict(STEP)],
-        }
-        row, _ = await claim(self.db, Claim(**(values | changes)))
-        return row
+        config_hash = hashes[0]["config_hash"] if hashes else ""
+        wanted = rows.claim(self.config_id, rows.session_user(user_id), config_hash=config_hash)
+        claimed = await claim(self.db, wanted, LedgerLine(steps=[STEP]), max_sessions=max_sessions)
+        return claimed if isinstance(claimed, ClaimedSession) else None
 
     async def rows(self) -> dict[str, DictRow]:
         found = await self.db.fetch("SELECT * FROM sessions")

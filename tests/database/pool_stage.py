@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from tests.database.primary_here import primary_of
 
-from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
-from greenroom.db.launch.claims import Claim, claim
+from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.db.session.sessions import end_sessions
 from greenroom.manager.tasks.context import PrimaryContext
 from greenroom.manager.tasks.pools import run_pools
@@ -71,20 +69,8 @@ class Stage:
         return await rows.config_hash(self.db, self.config_id)
 
     async def claim(self, user_id: str) -> bool:
-        row, _ = await claim(
-            self.db,
-            Claim(
-                user_id=user_id,
-                staging_config_id=self.config_id,
-                config_hash=await self.hash(),
-                launch_id=str(uuid.uuid4()),
-                assignment_id=str(uuid.uuid4()),
-                assignment={},
-                max_sessions=99,
-                clocks=Clocks(keepalive_s=60),
-            ),
-        )
-        return row is not None
+        wanted = rows.claim(self.config_id, rows.session_user(user_id), config_hash=await self.hash())
+        return isinstance(await claim(self.db, wanted, LedgerLine(), max_sessions=99), ClaimedSession)
 
     async def log_rows(self, code: str) -> list[tuple[str, str]]:
         await self.ctx.logs.flush()

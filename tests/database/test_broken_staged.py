@@ -21,9 +21,8 @@ from tests.support.real_agents import (
 
 from greenroom.agent.session import prober
 from greenroom.core.errors import Invalid
-from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
-from greenroom.db.launch.claims import Claim, claim
+from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.runtimes.contract import ProbeResult
 from greenroom.testing import rows
 from greenroom.testing.manager import World
@@ -51,20 +50,9 @@ async def staged(db: Database, agent: ToldAgent, fleet: Fleet, **columns: Any) -
 
 
 async def claimed(db: Database, config_id: str) -> bool:
-    found, _ = await claim(
-        db,
-        Claim(
-            user_id=await user(db, f"u{uuid.uuid4()}"),
-            staging_config_id=config_id,
-            config_hash=await rows.config_hash(db, config_id),
-            launch_id=str(uuid.uuid4()),
-            assignment_id=str(uuid.uuid4()),
-            assignment={},
-            max_sessions=9,
-            clocks=Clocks(keepalive_s=60),
-        ),
-    )
-    return found is not None
+    user_id = await user(db, f"u{uuid.uuid4()}")
+    wanted = rows.claim(config_id, rows.session_user(user_id), config_hash=await rows.config_hash(db, config_id))
+    return isinstance(await claim(db, wanted, LedgerLine(), max_sessions=9), ClaimedSession)
 
 
 async def test_a_session_that_stopped_working_is_nobodys_from_the_commit_that_heard_of_it(

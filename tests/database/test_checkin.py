@@ -16,7 +16,6 @@ from tests.support.managers import Fleet, eventually, manager_here
 from greenroom.core.events import Event
 from greenroom.db.database import Database
 from greenroom.db.launch.ledger import read_agents
-from greenroom.db.row_mapping import agent_view
 from greenroom.wire.messages import Authorised, ImageReport, LogLine, Step, Usage
 
 
@@ -67,8 +66,7 @@ async def test_what_a_host_has_of_disk_and_runtimes_is_known_to_placement(door: 
     (zone_id,) = (str(found["zone_id"]) for found in await db.fetch("SELECT zone_id FROM agents"))
 
     async def told() -> tuple[object, ...]:
-        (found,) = await read_agents(db, zone_id, "")
-        view = agent_view(found)
+        (view,) = await read_agents(db, zone_id, "")
         return view.disk_free_bytes, view.disk_free_inodes, view.disk_kept_bytes, view.runtime_classes
 
     await eventually(lambda: _is(told(), (3_000_000_000, 0.25, 5_000_000_000, ("kata", "runsc"))))

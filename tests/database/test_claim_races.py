@@ -6,7 +6,6 @@ Each is held at its commit while the other runs, in both orders, and all are let
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any
@@ -20,11 +19,13 @@ from greenroom.core.errors import SessionLimit
 from greenroom.db.database import Database
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.fleet.liveness import mark_missing
+from greenroom.db.launch.claims import LedgerLine
 from greenroom.db.launch.on_demand import insert_for_user
 from greenroom.db.pool import configs
-from greenroom.db.session.sessions import NewSession, delete_pool
+from greenroom.db.session.sessions import delete_pool
 from greenroom.manager.tasks.pools import run_pools
 from greenroom.manager.tasks.replacement import run_successors
+from greenroom.testing import rows
 
 
 @pytest.fixture
@@ -131,7 +132,7 @@ async def test_what_is_being_claimed_stays_the_users(stage: Stage, ending: str):
     claimed, _ = await ended(claiming, acting)
     assert claimed is not None
     given, gone = given_or_gone(await stage.rows())
-    assert given == {str(claimed["session_id"])}
+    assert given == {claimed.session_id}
     await run_pools(stage.ctx)
     assert given_or_gone(await stage.rows())[0] == given
     assert gone, "the others left the pool"
@@ -151,7 +152,7 @@ async def test_what_is_leaving_the_pool_is_given_to_nobody(stage: Stage, ending:
             claimed = await stage.claim(ada)
     await ended(acting)
     given, gone = given_or_gone(await stage.rows())
-    assert given == ({str(claimed["session_id"])} if claimed else set())
+    assert given == ({claimed.session_id} if claimed else set())
     assert gone
     await stage.nothing_is_broken()
 
@@ -170,7 +171,7 @@ async def test_all_at_once(stage: Stage, ending: str):
     first, last = users[:DESIRED], users[DESIRED:]
     async with asyncio.timeout(60):
         results = await asyncio.gather(*map(stage.claim, first), end(), *map(stage.claim, last))
-    claimed = [str(row["session_id"]) for row in results if row is not None]
+    claimed = [row.session_id for row in results if row is not None]
     assert len(claimed) == len(set(claimed))
     given, gone = given_or_gone(await stage.rows())
     assert given == set(claimed)
@@ -179,22 +180,8 @@ async def test_all_at_once(stage: Stage, ending: str):
 
 
 async def _on_demand(stage: Stage, user_id: str, limit: int) -> bool:
-    new = NewSession(
-        session_id=str(uuid.uuid4()),
-        zone_id=stage.ctx.zone_id,
-        image_id=stage.image_id,
-        agent_id=stage.agents[1],
-        spec={},
-        credential_encrypted=b"",
-        spec_hash="",
-        cores=1.0,
-        memory=100_000_000,
-        ttl_s=3600,
-        permissions={},
-        user_id=user_id,
-        launch_id=str(uuid.uuid4()),
-    )
-    return await insert_for_user(stage.db, new, max_sessions=limit)
+    new = rows.new_session(stage.ctx.zone_id, stage.image_id, stage.agents[1], rows.session_user(user_id))
+    return await insert_for_user(stage.db, new, LedgerLine(), max_sessions=limit)
 
 
 async def test_the_limit_holds_for_staged_and_new_sessions_at_once(stage: Stage):
@@ -213,9 +200,9 @@ async def failed_hand_over(stage: Stage, user_id: str) -> str:
     await stage.db.write(
         "UPDATE sessions SET status = 'failed', error = 'assign ended with 1',"
         " set_aside_reason = 'assign ended with 1' WHERE session_id = %s",
-        (claimed["session_id"],),
+        (claimed.session_id,),
     )
-    return str(claimed["session_id"])
+    return claimed.session_id
 
 
 async def test_a_successor_and_a_claim_never_get_the_same_session(stage: Stage):

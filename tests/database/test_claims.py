@@ -7,7 +7,6 @@ import re
 import shutil
 import tempfile
 import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
@@ -17,10 +16,9 @@ import pytest
 
 from greenroom.core.errors import IdempotencyMismatch, SessionLimit
 from greenroom.core.launch.plan import PoolContents
-from greenroom.core.session.expiry import Clocks
 from greenroom.db.database import Database
-from greenroom.db.launch import on_demand
-from greenroom.db.launch.claims import Claim, claim
+from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
+from greenroom.db.launch.on_demand import insert_for_user
 from greenroom.db.session import sessions
 from greenroom.db.session.sessions import NewSession, RepeatedRequest
 from greenroom.testing import rows
@@ -38,34 +36,18 @@ class Stage:
     async def user(self, name: str) -> str:
         return await rows.user(self.db, name, self.group_id)
 
-    def claim(self, user_id: str, **changes: Any) -> Claim:
-        wanted = Claim(
-            user_id=user_id,
-            staging_config_id=self.config_id,
-            config_hash="",
-            launch_id=str(uuid.uuid4()),
-            assignment_id=str(uuid.uuid4()),
-            assignment={"argv": []},
-            max_sessions=5,
-            clocks=Clocks(keepalive_s=3600),
-        )
-        return replace(wanted, **changes)
+    async def claim(
+        self, user_id: str, *, max_sessions: int = 5, db: Database | None = None, **user: Any
+    ) -> ClaimedSession | PoolContents:
+        wanted = rows.claim(self.config_id, rows.session_user(user_id, **user))
+        return await claim(db or self.db, wanted, LedgerLine(), max_sessions=max_sessions)
 
-    def new(self, **changes: Any) -> NewSession:
-        made = NewSession(
-            session_id=str(uuid.uuid4()),
-            zone_id=self.zone_id,
-            image_id=self.image_id,
-            agent_id=self.agent_id,
-            spec={},
-            credential_encrypted=b"",
-            spec_hash="",
-            cores=1.0,
-            memory=100_000_000,
-            ttl_s=3600,
-            permissions={},
-        )
-        return replace(made, **changes)
+    def new(self, user_id: str, *, agent_id: str | None = None, cores: float = 1.0) -> NewSession:
+        made = rows.new_session(self.zone_id, self.image_id, agent_id or self.agent_id, rows.session_user(user_id))
+        return replace(made, spec=replace(made.spec, cores=cores))
+
+    async def insert(self, new: NewSession, *, max_sessions: int) -> bool:
+        return await insert_for_user(self.db, new, LedgerLine(), max_sessions=max_sessions)
 
     async def allocated(self) -> tuple[float, int]:
         row = await self.db.fetch_one(
@@ -97,10 +79,8 @@ async def stage(db: Database) -> Stage:
 async def test_a_claim_gives_the_session_to_the_user(stage: Stage):
     (session_id,) = await rows.staged_sessions(stage.db, stage.config_id, stage.agent_id, 1)
     user_id = await stage.user("ada")
-    row, contents = await claim(stage.db, stage.claim(user_id, kasm_url="https://a.example"))
-    assert contents == PoolContents()
-    assert row is not None
-    assert str(row["session_id"]) == session_id
+    claimed = await stage.claim(user_id, kasm_url="https://a.example")
+    assert claimed == ClaimedSession(session_id=session_id, agent_id=stage.agent_id, auth_epoch=1, edge_url="")
     found = await stage.db.fetch_one("SELECT * FROM sessions")
     assert found is not None
     assert (found["status"], str(found["user_id"]), found["generation"]) == ("assigning", user_id, 2)
@@ -157,10 +137,9 @@ async def test_a_claim_is_one_round_trip(stage: Stage):
         await db.open()
         try:
             for _ in range(6):  # the driver prepares a statement after some uses
-                await claim(db, stage.claim(user_id, max_sessions=99))
+                await stage.claim(user_id, max_sessions=99, db=db)
             turns[0] = 0
-            row, _ = await claim(db, stage.claim(user_id, max_sessions=99))
-            assert row is not None
+            assert isinstance(await stage.claim(user_id, max_sessions=99, db=db), ClaimedSession)
             assert turns[0] == 1
         finally:
             await db.close()
@@ -170,19 +149,17 @@ async def test_100_claims_on_10_staged_sessions_give_10_different_ones(stage: St
     """R13."""
     ids = await rows.staged_sessions(stage.db, stage.config_id, stage.agent_id, 10)
     users = [await stage.user(f"user-{number}") for number in range(100)]
-    results = await asyncio.gather(*(claim(stage.db, stage.claim(user_id)) for user_id in users))
-    served = [str(row["session_id"]) for row, _ in results if row is not None]
+    results = await asyncio.gather(*map(stage.claim, users))
+    served = [claimed.session_id for claimed in results if isinstance(claimed, ClaimedSession)]
     assert sorted(served) == sorted(ids)
     assert await stage.statuses() == {"assigning": 10}
-    assert all(contents.claimable == 0 for row, contents in results if row is None)
+    assert all(contents.claimable == 0 for contents in results if isinstance(contents, PoolContents))
 
 
 async def test_the_users_limit_holds_for_concurrent_claims(stage: Stage):
     await rows.staged_sessions(stage.db, stage.config_id, stage.agent_id, 10)
     user_id = await stage.user("ada")
-    results = await asyncio.gather(
-        *(claim(stage.db, stage.claim(user_id, max_sessions=3)) for _ in range(8)), return_exceptions=True
-    )
+    results = await asyncio.gather(*(stage.claim(user_id, max_sessions=3) for _ in range(8)), return_exceptions=True)
     assert sum(isinstance(result, SessionLimit) for result in results) == 5
     assert await stage.statuses() == {"assigning": 3, "running": 7}
 
@@ -191,15 +168,13 @@ async def test_the_same_idempotency_key_gives_one_session(stage: Stage):
     await rows.staged_sessions(stage.db, stage.config_id, stage.agent_id, 10)
     user_id = await stage.user("ada")
     wanted = [stage.claim(user_id, idempotency_key="k", idempotency_body="b") for _ in range(8)]
-    results = await asyncio.gather(*(claim(stage.db, one) for one in wanted), return_exceptions=True)
-    first = [result for result in results if not isinstance(result, BaseException)]
+    results = await asyncio.gather(*wanted, return_exceptions=True)
+    first = [result for result in results if isinstance(result, ClaimedSession)]
     repeated = [result for result in results if isinstance(result, RepeatedRequest)]
     assert (len(first), len(repeated)) == (1, 7)
-    row = first[0][0]
-    assert row is not None
-    assert {error.session_id for error in repeated} == {str(row["session_id"])}
+    assert {error.session_id for error in repeated} == {first[0].session_id}
     with pytest.raises(IdempotencyMismatch):
-        await claim(stage.db, stage.claim(user_id, idempotency_key="k", idempotency_body="other"))
+        await stage.claim(user_id, idempotency_key="k", idempotency_body="other")
     assert await stage.statuses() == {"assigning": 1, "running": 9}
 
 
@@ -220,16 +195,16 @@ async def test_the_same_idempotency_key_gives_one_session(stage: Stage):
 async def test_what_cannot_be_claimed_and_why(stage: Stage, change: LiteralString, field: str):
     await rows.staged_sessions(stage.db, stage.config_id, stage.agent_id, 2)
     await stage.db.write(change)
-    row, contents = await claim(stage.db, stage.claim(await stage.user("ada")))
-    assert row is None
+    contents = await stage.claim(await stage.user("ada"))
+    assert isinstance(contents, PoolContents)
     assert getattr(contents, field) in (2, True)
 
 
 async def test_a_disabled_image_is_not_claimed(stage: Stage):
     await rows.staged_sessions(stage.db, stage.config_id, stage.agent_id, 1)
     await stage.db.write("UPDATE images SET enabled = false")
-    row, contents = await claim(stage.db, stage.claim(await stage.user("ada")))
-    assert row is None
+    contents = await stage.claim(await stage.user("ada"))
+    assert isinstance(contents, PoolContents)
     assert contents.image_enabled is False
 
 
@@ -240,11 +215,10 @@ async def test_agents_seen_lately_are_preferred(stage: Stage):
     await stage.db.write(
         "UPDATE agents SET last_reported = clock_timestamp() - interval '8 s' WHERE agent_id = %s", (silent,)
     )
-    first, _ = await claim(stage.db, stage.claim(await stage.user("ada")))
-    assert first is not None
-    assert str(first["session_id"]) == fresh
-    second, _ = await claim(stage.db, stage.claim(await stage.user("bob")))
-    assert second is not None
+    first = await stage.claim(await stage.user("ada"))
+    assert isinstance(first, ClaimedSession)
+    assert first.session_id == fresh
+    assert isinstance(await stage.claim(await stage.user("bob")), ClaimedSession)
 
 
 async def test_a_claim_and_a_retirement_never_both_get_a_session(stage: Stage):
@@ -258,18 +232,16 @@ async def test_a_claim_and_a_retirement_never_both_get_a_session(stage: Stage):
 
     retirements, claims = await asyncio.gather(
         asyncio.gather(*(retired(i) for i in ids)),
-        asyncio.gather(*(claim(stage.db, stage.claim(user_id)) for user_id in users)),
+        asyncio.gather(*map(stage.claim, users)),
     )
-    gone, given = sum(retirements), sum(row is not None for row, _ in claims)
+    gone, given = sum(retirements), sum(isinstance(claimed, ClaimedSession) for claimed in claims)
     assert gone + given == 10
     assert await stage.statuses() == {k: v for k, v in {"assigning": given, "deleting": gone}.items() if v}
 
 
 async def test_100_launches_on_room_for_10_place_exactly_10(stage: Stage):
     users = [await stage.user(f"user-{number}") for number in range(100)]
-    results = await asyncio.gather(
-        *(on_demand.insert_for_user(stage.db, stage.new(user_id=user_id), max_sessions=5) for user_id in users)
-    )
+    results = await asyncio.gather(*(stage.insert(stage.new(user_id), max_sessions=5) for user_id in users))
     assert sum(results) == 10
     assert await stage.allocated() == (10.0, 1_000_000_000)
     assert await stage.statuses() == {"requested": 10}
@@ -278,14 +250,14 @@ async def test_100_launches_on_room_for_10_place_exactly_10(stage: Stage):
 async def test_a_session_that_would_not_fit_in_memory_is_not_placed(stage: Stage):
     await stage.db.write("UPDATE agent_capacity SET memory = 150000000")
     user_id = await stage.user("ada")
-    placed = [await on_demand.insert_for_user(stage.db, stage.new(user_id=user_id), max_sessions=5) for _ in range(2)]
+    placed = [await stage.insert(stage.new(user_id), max_sessions=5) for _ in range(2)]
     assert placed == [True, False]
 
 
 async def test_the_limit_holds_for_concurrent_launches(stage: Stage):
     user_id = await stage.user("ada")
     results = await asyncio.gather(
-        *(on_demand.insert_for_user(stage.db, stage.new(user_id=user_id), max_sessions=2) for _ in range(6)),
+        *(stage.insert(stage.new(user_id), max_sessions=2) for _ in range(6)),
         return_exceptions=True,
     )
     assert sum(result is True for result in results) == 2
@@ -308,9 +280,9 @@ async def test_ending_gives_back_exactly_what_was_reserved(stage: Stage):
 
 async def test_fractions_of_cores_come_back_without_a_rest(stage: Stage):
     user_id = await stage.user("ada")
-    made = [stage.new(user_id=user_id, cores=0.1) for _ in range(7)]
+    made = [stage.new(user_id, cores=0.1) for _ in range(7)]
     for new in made:
-        assert await on_demand.insert_for_user(stage.db, new, max_sessions=99)
+        assert await stage.insert(new, max_sessions=99)
     await stage.db.write("UPDATE sessions SET status = 'deleting'")
     for new in made:
         async with stage.db.transaction() as connection:
@@ -325,8 +297,8 @@ async def test_release_and_placement_on_two_agents_do_not_deadlock(stage: Stage)
     async def come_and_go(number: int) -> None:
         first, second = (stage.agent_id, other) if number % 2 else (other, stage.agent_id)
         for _ in range(5):
-            made = [stage.new(user_id=user_id, agent_id=first), stage.new(user_id=user_id, agent_id=second)]
-            placed = [new.session_id for new in made if await on_demand.insert_for_user(stage.db, new, max_sessions=99)]
+            made = [stage.new(user_id, agent_id=first), stage.new(user_id, agent_id=second)]
+            placed = [new.session_id for new in made if await stage.insert(new, max_sessions=99)]
             async with stage.db.transaction() as connection:
                 for session_id in sorted(placed):
                     await sessions.request_delete(connection, session_id, "done")
@@ -359,7 +331,7 @@ async def test_deleting_is_recorded_once_and_follows_the_successor(stage: Stage)
 
 async def test_deleting_a_pool_leaves_assigned_sessions_alone(stage: Stage):
     await rows.staged_sessions(stage.db, stage.config_id, stage.agent_id, 3)
-    await claim(stage.db, stage.claim(await stage.user("ada")))
+    await stage.claim(await stage.user("ada"))
     async with stage.db.transaction() as connection:
         assert await sessions.delete_pool(connection, stage.config_id, "The staging config was deleted.") == [
             stage.agent_id
@@ -375,7 +347,7 @@ async def test_20000_staged_sessions_are_claimed_by_index(stage: Stage):
     times: list[float] = []
     for _ in range(12):
         begin = time.perf_counter()
-        row, _ = await claim(stage.db, stage.claim(user_id, max_sessions=99))
+        claimed = await stage.claim(user_id, max_sessions=99)
         times.append(time.perf_counter() - begin)
-        assert row is not None
+        assert isinstance(claimed, ClaimedSession)
     assert min(times) < 0.05

@@ -15,11 +15,10 @@ import pytest
 from tests.database.locks import ended, waiting, waits_or_ends
 from tests.database.primary_here import primary_of
 
-from greenroom.core.session.expiry import Clocks
 from greenroom.db.access import users
 from greenroom.db.database import Connection, Database
 from greenroom.db.fleet import zones
-from greenroom.db.launch.claims import Claim, claim
+from greenroom.db.launch.claims import ClaimedSession, LedgerLine, claim
 from greenroom.db.pool import configs
 from greenroom.db.session import commands, sessions
 from greenroom.db.session.observations import StartStep, write_steps
@@ -252,18 +251,9 @@ async def test_a_session_whose_agent_just_reports_can_be_claimed(db: Database):
     """What refers to a session holds its key, which nobody changes."""
     first, second, config_id, _ = await pool_of_two(db)
     await db.write("UPDATE sessions SET status = 'starting' WHERE session_id = %s", (second,))
-    wanted = Claim(
-        user_id=await rows.user(db, "ada"),
-        staging_config_id=config_id,
-        config_hash="",
-        launch_id=str(uuid.uuid4()),
-        assignment_id=str(uuid.uuid4()),
-        assignment={},
-        max_sessions=1,
-        clocks=Clocks(keepalive_s=60),
-    )
+    wanted = rows.claim(config_id, rows.session_user(await rows.user(db, "ada")))
     async with db.transaction() as report:
         await write_steps(report, [StartStep(session_id=first, name="painted")])
-        claimed, _ = await claim(db, wanted)
-    assert claimed is not None
-    assert str(claimed["session_id"]) == first
+        claimed = await claim(db, wanted, LedgerLine(), max_sessions=1)
+    assert isinstance(claimed, ClaimedSession)
+    assert claimed.session_id == first

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pytest
@@ -13,7 +12,7 @@ from greenroom.db.database import Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.fleet.agents import update_agent
 from greenroom.db.fleet.liveness import changed_offers, read_allocations, write_offer
-from greenroom.db.session.sessions import NewSession, end_sessions, insert_session, request_delete
+from greenroom.db.session.sessions import end_sessions, insert_session, request_delete
 from greenroom.db.session.views import SessionFilter, list_sessions
 from greenroom.testing import rows
 
@@ -31,19 +30,8 @@ class Stage:
 
     async def launch(self, cpu_mode: Literal["Shares", "Quotas"], cores: float = 1.0) -> str | None:
         """The session that was placed, if there was room."""
-        new = NewSession(
-            session_id=str(uuid.uuid4()),
-            zone_id=self.zone_id,
-            image_id=self.image_id,
-            agent_id=self.agent_id,
-            spec={"cpu_mode": cpu_mode, "cores": cores},
-            credential_encrypted=b"",
-            spec_hash="",
-            cores=cores,
-            memory=1_000_000,
-            ttl_s=3600,
-            permissions={},
-        )
+        made = rows.new_session(self.zone_id, self.image_id, self.agent_id)
+        new = replace(made, spec=replace(made.spec, cpu_mode=cpu_mode, cores=cores), memory=1_000_000)
         async with self.db.transaction() as connection:
             return new.session_id if await insert_session(connection, new) else None
 

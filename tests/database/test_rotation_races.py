@@ -48,7 +48,7 @@ async def test_one_that_is_claimed_while_its_replacement_takes_over_is_the_users
         await waits_or_ends(stage.db, acting, 2)
     claimed, _ = await ended(claiming, acting)
     assert claimed is not None
-    assert str(claimed["session_id"]) == old, "the oldest goes first"
+    assert claimed.session_id == old, "the oldest goes first"
     await run_pools(stage.ctx)
     found = await stage.rows()
     assert found[new]["claimable"], "the replacement is the refill"
@@ -65,7 +65,7 @@ async def test_one_that_was_replaced_is_given_to_nobody(stage: Stage):
         claimed = await stage.claim(ada)
     await ended(acting)
     assert claimed is not None
-    assert str(claimed["session_id"]) != old
+    assert claimed.session_id != old
     assert (await stage.rows())[old]["status"] == "deleting"
     await stage.nothing_is_broken()
 
@@ -75,7 +75,7 @@ async def test_while_a_replacement_is_the_refill_of_one_that_was_claimed_no_othe
     await stage.db.write("UPDATE sessions SET status = 'starting' WHERE session_id = %s", (new,))
     claimed = await stage.claim(await stage.user("ada"))
     assert claimed is not None
-    assert str(claimed["session_id"]) == old
+    assert claimed.session_id == old
     await stage.db.write("UPDATE sessions SET expires = clock_timestamp() + interval '10 s' WHERE claimable")
     await run_pools(stage.ctx)
     coming = [i for i, row in (await stage.rows()).items() if row["status"] in ("requested", "starting")]
@@ -94,7 +94,7 @@ async def test_a_users_session_that_is_resumed_is_in_nobodys_place(stage: Stage)
     await stage.db.write("UPDATE sessions SET created = created - interval '2 h' WHERE session_id = %s", (new,))
     claimed = await stage.claim(await stage.user("ada"))
     assert claimed is not None
-    assert str(claimed["session_id"]) == new
+    assert claimed.session_id == new
     await run_pools(stage.ctx)
     await stage.become_usable()
     await stage.db.write(

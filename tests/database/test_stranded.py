@@ -13,8 +13,8 @@ from tests.database.failing_launches import Stage, staged_in
 from greenroom.db.database import Connection, Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.fleet.checkin import read_desired
-from greenroom.db.launch import replacement
 from greenroom.db.session import views
+from greenroom.db.session.sessions import lock_user
 from greenroom.manager.tasks.replacement import run_orphaned_starts, run_successors
 from greenroom.manager.tasks.rounds import PrimaryRounds
 
@@ -139,13 +139,12 @@ async def test_a_start_that_changed_meanwhile_is_not_replaced(
 ):
     first = await strand(stage)
     reserved = await stage.reserved()
-    lock_user = replacement.lock_user
 
     async def changes_meanwhile(connection: Connection, user_id: str) -> None:
         await stage.db.write(change, (first,))
         await lock_user(connection, user_id)
 
-    monkeypatch.setattr(replacement, "lock_user", changes_meanwhile)
+    monkeypatch.setattr("greenroom.sessions.replace.lock_user", changes_meanwhile)
     await run_orphaned_starts(stage.ctx)
     assert await is_where_it_was(stage, first)
     assert await stage.reserved() == reserved

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS, GroupSettings
-from greenroom.core.launch.placement import AgentView
 from greenroom.core.launch.plan import LaunchZone, StagedPool
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
@@ -89,11 +87,6 @@ def staged_pool(row: Row) -> StagedPool:
 def staged_permissions(row: Row) -> dict[str, bool]:
     """The eight permissions of a row that has them as columns."""
     return {name: bool(row[name]) for name in STAGED_PERMISSIONS}
-
-
-def agent_view(row: Row) -> AgentView:
-    """A row of `db.launch.ledger.AGENTS_OF_ZONE`."""
-    return replace(AgentView(**row), runtime_classes=tuple(row["runtime_classes"]))
 
 
 def group_settings(row: Row) -> GroupSettings:

@@ -6,15 +6,20 @@ Each function inserts what it names and returns its id; everything else has a va
 from __future__ import annotations
 
 import uuid
+from dataclasses import replace
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
+from greenroom.core.session.expiry import Clocks
+from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.core.workspace.spec_builder import config_hash_of
 from greenroom.db import row_mapping
 from greenroom.db.columns import inserted
 from greenroom.db.database import Database
+from greenroom.db.launch.claims import Claim
+from greenroom.db.session.sessions import NewSession, SessionUser
 
 OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
 
@@ -131,6 +136,39 @@ async def config_hash(db: Database, staging_config_id: str) -> str:
     )
     permissions = row_mapping.staged_permissions(row["config"])
     return config_hash_of(row_mapping.image_facts(row["image"]), row_mapping.zone_facts(row["zone"]), permissions)
+
+
+def session_user(user_id: str, **changes: Any) -> SessionUser:
+    """A user with a launch of their own, and an hour."""
+    return replace(
+        SessionUser(user_id=user_id, launch_id=str(uuid.uuid4()), clocks=Clocks(keepalive_s=3600)), **changes
+    )
+
+
+def claim(staging_config_id: str, user: SessionUser, *, config_hash: str = "") -> Claim:
+    """A claim on a pool whose workspace has no `assign` command."""
+    assignment_id = str(uuid.uuid4())
+    return Claim(
+        user=user,
+        staging_config_id=staging_config_id,
+        config_hash=config_hash,
+        assignment_id=assignment_id,
+        assignment={"assignment_id": assignment_id, "argv": []},
+    )
+
+
+def new_session(zone_id: str, image_id: str, agent_id: str, user: SessionUser | None = None) -> NewSession:
+    """A session of 1 core and 100 MB, of a user or of no pool."""
+    return NewSession(
+        session_id=str(uuid.uuid4()),
+        zone_id=zone_id,
+        agent_id=agent_id,
+        spec=SessionSpec(image="image", image_id=image_id, credential="", cores=1.0),
+        memory=100_000_000,
+        permissions={},
+        credential_encrypted=b"",
+        user=user,
+    )
 
 
 async def staged_sessions(db: Database, staging_config_id: str, agent_id: str, number: int, **fields: Any) -> list[str]:

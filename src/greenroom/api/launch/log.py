@@ -12,12 +12,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from greenroom.api.launch.plan import Launch, PlacedSession
+from greenroom.api.launch.plan import Launch
 from greenroom.core.errors import NoResources, Refused
 from greenroom.core.launch.forecast import not_now
-from greenroom.core.launch.plan import Attempt, Miss, TraceStep, no_resources_reason
+from greenroom.core.launch.plan import Miss, TraceStep, no_resources_reason
 from greenroom.core.log_codes import LogCode
 from greenroom.db.diagnostics.logs import LogWriter
+from greenroom.sessions.attempts import PassedOver
+from greenroom.sessions.wanted import PlacedSession
 
 WINDOW_S: Final = 60.0
 
@@ -94,14 +96,6 @@ class Shortages:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class PassedOver:
-    """An attempt of a launch that gave nothing, and why."""
-
-    attempt: Attempt
-    misses: Sequence[Miss]
-
-
 class Repeats:
     """Limits repeated rows: a program that launches in vain again and again must not drive other rows out of the log.
 
@@ -132,8 +126,9 @@ class LaunchLog:
         self._shortages = Shortages(logs)
         self._repeats = Repeats()
 
-    def succeeded(self, launch: Launch, attempt: Attempt, got: PlacedSession, passed: Sequence[PassedOver]) -> None:
+    def succeeded(self, launch: Launch, got: PlacedSession, passed: Sequence[PassedOver]) -> None:
         """A session was assigned or created; what was passed over before has a row each, so no cold start is silent."""
+        attempt = got.attempt
         self._passed_over(launch, passed, got.session_id)
         self._logs.write(
             LogCode.SESSION_LAUNCHED,

@@ -11,21 +11,24 @@ import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import Any, cast
 
 from psycopg.rows import DictRow
 
-from greenroom.core.access.group_settings import SETTINGS, keepalive_interval_s, resolve
+from greenroom.core.access.group_settings import client_settings_of, permissions_of, resolve
 from greenroom.core.errors import Forbidden, IdempotencyMismatch, Invalid, NoResources, NotFound
 from greenroom.core.launch.compatibility import LaunchFacts
-from greenroom.core.launch.eviction import Unready
-from greenroom.core.launch.plan import Attempt, LaunchZone, TraceStep, plan_launch
-from greenroom.core.session.expiry import Clocks, clocks_of
-from greenroom.core.workspace.exec_config import commands_problem
-from greenroom.core.workspace.session_spec import ProfileMode
-from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, command_of
+from greenroom.core.launch.placement import session_of
+from greenroom.core.launch.plan import Attempt, LaunchZone, plan_launch
+from greenroom.core.session.expiry import clocks_of
+from greenroom.core.workspace.exec_config import command_of, commands_problem
+from greenroom.core.workspace.session_spec import File, ProfileMode
+from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, on_demand_spec
 from greenroom.db import row_mapping
-from greenroom.db.session.sessions import limit_reached
+from greenroom.db.session.sessions import SessionUser, limit_reached
+from greenroom.sessions.wanted import WantedSession
+from greenroom.wire.messages import Assignment
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,42 +78,9 @@ class Launch:
         """The user's limit."""
         return int(self.facts.value("max_kasms_per_user"))
 
-    @property
-    def clocks(self) -> Clocks:
-        """How long the session lives when nobody looks at it, and in any case."""
-        return clocks_of(self.facts.settings, self.image.session_time_limit, self.image.friendly_name)
-
-    def told(self, reason: str) -> str:
-        """How it came to its session, and what the user will miss in it."""
-        return " ".join(filter(None, (reason, self.facts.missing_profile())))
-
     def elapsed_ms(self) -> float:
         """Since it was asked for."""
         return (time.perf_counter() - self.begin_s) * 1000
-
-    def client_settings(self) -> dict[str, Any]:
-        """The settings that stay with the session as they are at the launch."""
-        kept = {name: self.facts.value(name) for name, setting in SETTINGS.items() if setting.kept_with_session}
-        return kept | {"keepalive_interval": keepalive_interval_s(self.facts.settings)}
-
-
-@dataclass(frozen=True, slots=True)
-class PlacedSession:
-    """A session that an attempt gave, committed; `reason` is the sentence for trace and log.
-
-    `yielding` are staged sessions that made room for it.
-    """
-
-    session_id: str
-    agent_id: str
-    auth_epoch: int
-    reason: str
-    yielding: tuple[Unready, ...] = ()
-
-
-def ledger(trace: Sequence[TraceStep], last: TraceStep) -> list[dict[str, Any]]:
-    """The steps of a launch that succeeded, as they are stored."""
-    return [asdict(step) for step in (*trace, last)]
 
 
 def launch_facts(
@@ -215,27 +185,50 @@ def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_
     return (addressed or list(zones))[0].zone_id
 
 
-def assignment_of(launch: Launch, assignment_id: str) -> dict[str, Any]:
-    """The JSON of wire.messages.Assignment: `assign` of the workspace with the user's identity available to it."""
+def wanted_of(launch: Launch, files: tuple[File, ...]) -> WantedSession:
+    """The session that is sought; a container made for this launch gets `files`, and what a staged one never has."""
+    facts, image, request = launch.facts, launch.image, launch.request
+    permissions = permissions_of(facts.settings)
+    extras = _extras_of(launch, files)
+    return WantedSession(
+        user=SessionUser(
+            user_id=request.user_id,
+            launch_id=launch.launch_id,
+            clocks=clocks_of(facts.settings, image.session_time_limit, image.friendly_name),
+            kasm_url=request.kasm_url,
+            client_settings=client_settings_of(facts.settings),
+            idempotency_key=request.idempotency_key,
+            idempotency_body=request.body() if request.idempotency_key else None,
+        ),
+        image=image,
+        permissions=permissions,
+        assignment=_assignment_of(launch),
+        request=session_of(image),
+        spec_in=lambda zone: partial(on_demand_spec, image, zone.facts, permissions, extras),
+        remark=facts.missing_profile() or "",
+        keeps_room=True,
+    )
+
+
+def _assignment_of(launch: Launch) -> Assignment:
+    """`assign` of the workspace with the user's identity available to it."""
     command = command_of(launch.image.exec_config, "assign")
+    if command is None:
+        return Assignment(assignment_id="")
     identity = {"KASM_USER": launch.username, "KASM_USER_ID": launch.request.user_id}
     url = {"KASM_URL": launch.request.kasm_url} if launch.request.kasm_url else {}
-    return {
-        "assignment_id": assignment_id,
-        "argv": list(command.argv) if command else [],
-        "user": command.user if command else None,
-        "env": {**command.environment, **identity, **url} if command else {},
-        "workdir": command.workdir if command else None,
-    }
+    return Assignment(
+        assignment_id="",
+        argv=list(command.argv),
+        user=command.user,
+        env={**command.environment, **identity, **url},
+        workdir=command.workdir,
+    )
 
 
-def _profile_mode(request: LaunchRequest) -> ProfileMode:
-    return "Reset" if request.persistent_profile_mode == "Reset" else "Enabled"
-
-
-def extras_of(launch: Launch) -> LaunchExtras:
-    """What a container made for this launch gets, and a staged one never has."""
+def _extras_of(launch: Launch, files: tuple[File, ...]) -> LaunchExtras:
     facts, request = launch.facts, launch.request
+    mode: ProfileMode = "Reset" if request.persistent_profile_mode == "Reset" else "Enabled"
     return LaunchExtras(
         request_host=request.request_host,
         username=launch.username,
@@ -248,5 +241,6 @@ def extras_of(launch: Launch) -> LaunchExtras:
         run_config=facts.value("run_config"),
         volume_mapping=facts.value("volume_mapping"),
         filter_policy=facts.value("web_filter_policy") or None,
-        profile=_profile_mode(request) if facts.profile_is_applied() else None,
+        profile=mode if facts.profile_is_applied() else None,
+        files=files,
     )

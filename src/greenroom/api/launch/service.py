@@ -7,27 +7,27 @@ launch leaves a trace in the ledger, every violated setting a WARNING in the log
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 
 from greenroom.api.diagnostics.metrics import Metrics
-from greenroom.api.launch.attempts import OnDemand, claim_staged
-from greenroom.api.launch.log import LaunchLog, PassedOver
-from greenroom.api.launch.plan import Launch, LaunchRequest, PlacedSession, planned, repeated_session
+from greenroom.api.launch.log import LaunchLog
+from greenroom.api.launch.plan import Launch, LaunchRequest, planned, repeated_session, wanted_of
 from greenroom.api.security import Caller
-from greenroom.core.errors import Invalid, NoResources, NotFound, ProfileInUse
-from greenroom.core.events import session_events
-from greenroom.core.launch.plan import Attempt, TraceStep, failed_steps, skipped_steps, success_step
+from greenroom.core.errors import Invalid, NoResources, NotFound, ProfileInUse, Refused
 from greenroom.core.session.streams import ProxyFacts
 from greenroom.core.workspace.run_config import launch_problem
+from greenroom.core.workspace.session_spec import File
+from greenroom.core.workspace.spec_builder import ssh_files
 from greenroom.db import row_mapping
 from greenroom.db.database import Database
 from greenroom.db.diagnostics.logs import LogWriter
-from greenroom.db.fleet.edges import read_edge_url
-from greenroom.db.launch.ledger import read_launch, read_result, record_failed_launch
+from greenroom.db.launch.ledger import read_launch, read_result, read_ssh_keys, record_failed_launch
 from greenroom.db.notifications import Notifier
 from greenroom.db.session.sessions import RepeatedRequest
 from greenroom.kit.secrets import Secrets
+from greenroom.sessions.attempts import Search
+from greenroom.sessions.launch import LaunchWriter
+from greenroom.sessions.wanted import PlacedSession
 
 __all__ = ["LaunchRequest", "LaunchResult", "Launcher"]
 
@@ -58,7 +58,6 @@ class Launcher:
         self._db = db
         self._secrets = secrets
         self._log = LaunchLog(logs)
-        self._on_demand = OnDemand(db, secrets)
         self._notifier = Notifier(db)
         self._metrics = metrics or Metrics()
 
@@ -89,33 +88,32 @@ class Launcher:
         if (repeated := repeated_session(snapshot, request)) is not None:
             return await self._result_of(repeated, request.user_id)
         launch = planned(request, snapshot, begin_s)
-        trace: list[TraceStep] = []
-        passed: list[PassedOver] = []
+        search = Search(
+            db=self._db,
+            secrets=self._secrets,
+            wanted=wanted_of(launch, await self._files_of(launch)),
+            writer=LaunchWriter(
+                db=self._db,
+                max_sessions=launch.max_sessions,
+                current_zone_id=launch.current_zone_id,
+                request_host=request.request_host,
+                begin_s=begin_s,
+            ),
+        )
         try:
-            for attempt in launch.attempts:
-                got = await self._try(launch, attempt, trace, passed)
-                if got is not None:
-                    outcome = "staged" if attempt.staged else "on_demand"
-                    self._measure(
-                        launch, outcome, [*trace, success_step(attempt, _candidate(attempt, got), got.reason)]
-                    )
-                    self._log.succeeded(launch, attempt, got, passed)
-                    return await self._succeeded(launch, attempt, got)
+            got = await search.run(launch.attempts)
         except RepeatedRequest as winner:
             return await self._result_of(winner.session_id, request.user_id)
         except ProfileInUse as error:
-            self._log.refused(launch, error, passed)
+            self._log.refused(launch, error, search.passed)
             raise
-        self._measure(launch, "failed", trace)
-        await record_failed_launch(
-            self._db,
-            launch_id=launch.launch_id,
-            user_id=request.user_id,
-            image_id=launch.image.image_id,
-            steps=[asdict(step) for step in trace],
-            duration_ms=launch.elapsed_ms(),
-        )
-        raise self._log.failed(launch, trace, passed)
+        if got is None:
+            raise await self._failed(launch, search)
+        outcome = "staged" if got.attempt.staged else "on_demand"
+        self._metrics.launched(outcome, got.steps, launch.image.friendly_name, launch.elapsed_ms() / 1000)
+        self._log.succeeded(launch, got, search.passed)
+        self._notifier.send(*got.events)
+        return self._succeeded(launch, got)
 
     def _sealed(self, request: LaunchRequest) -> LaunchRequest:
         """The request with its variables as they are stored; the Manager opens them for the Agent."""
@@ -124,47 +122,39 @@ class Launcher:
         environment = {name: self._secrets.seal(value) for name, value in request.environment.items()}
         return replace(request, environment=environment)
 
-    async def _try(
-        self, launch: Launch, attempt: Attempt, trace: list[TraceStep], passed: list[PassedOver]
-    ) -> PlacedSession | None:
-        """One attempt; what came of it is added to the trace, and to `passed` where a pool did not serve."""
-        if attempt.misses:
-            trace += skipped_steps(attempt)
-            passed.append(PassedOver(attempt, attempt.misses))
-            return None
-        if attempt.staged:
-            got, misses = await claim_staged(self._db, launch, attempt, trace)
-        else:
-            got, misses = await self._on_demand.create(launch, attempt, trace)
-        if got is None:
-            trace += failed_steps(attempt, misses)
-            passed.append(PassedOver(attempt, misses))
-        return got
+    async def _files_of(self, launch: Launch) -> tuple[File, ...]:
+        """What is put into the user's container before it starts: their SSH keys, where their groups say so."""
+        if not launch.facts.value("inject_ssh_keys"):
+            return ()
+        public_key, private_key_encrypted = await read_ssh_keys(self._db, launch.request.user_id)
+        return ssh_files(public_key, self._secrets.decrypt(private_key_encrypted) if private_key_encrypted else None)
 
-    def _measure(self, launch: Launch, outcome: str, trace: Sequence[TraceStep]) -> None:
-        self._metrics.launched(outcome, trace, launch.image.friendly_name, launch.elapsed_ms() / 1000)
+    async def _failed(self, launch: Launch, search: Search) -> Refused:
+        """Nothing could serve it; returns what is to be raised."""
+        trace, duration_ms = search.trace, launch.elapsed_ms()
+        self._metrics.launched("failed", trace, launch.image.friendly_name, duration_ms / 1000)
+        await record_failed_launch(
+            self._db,
+            launch_id=launch.launch_id,
+            user_id=launch.request.user_id,
+            image_id=launch.image.image_id,
+            steps=trace,
+            duration_ms=duration_ms,
+        )
+        return self._log.failed(launch, trace, search.passed)
 
-    async def _succeeded(self, launch: Launch, attempt: Attempt, got: PlacedSession) -> LaunchResult:
-        pool_id = attempt.pool.staging_config_id if attempt.pool else None
-        events = session_events(got.session_id, agent_id=got.agent_id, staging_config_id=pool_id)
-        for gone in got.yielding:
-            events |= session_events(gone.session_id, staging_config_id=gone.staging_config_id)
-        self._notifier.send(*events)
-        user_id = launch.request.user_id
+    def _succeeded(self, launch: Launch, got: PlacedSession) -> LaunchResult:
+        user_id, staged = launch.request.user_id, got.attempt.staged
         return LaunchResult(
             session_id=got.session_id,
             user_id=user_id,
             username=launch.username,
             token=self._secrets.connect_token(got.session_id, user_id, got.auth_epoch),
-            status="assigning" if attempt.staged else "requested",
-            staged=attempt.staged,
+            status="assigning" if staged else "requested",
+            staged=staged,
             agent_id=got.agent_id,
-            proxy=await self._reached(attempt.zone.proxy, got.agent_id),
+            proxy=replace(got.attempt.zone.proxy, edge_url=got.edge_url),
         )
-
-    async def _reached(self, proxy: ProxyFacts, agent_id: str) -> ProxyFacts:
-        """How browsers reach the streams of this Agent."""
-        return replace(proxy, edge_url=await read_edge_url(self._db, agent_id)) if proxy.at_edges else proxy
 
     async def _result_of(self, session_id: str, user_id: str) -> LaunchResult:
         """The answer for a session that exists already."""
@@ -182,7 +172,3 @@ class Launcher:
             proxy=row_mapping.proxy_facts(row),
             repeated=True,
         )
-
-
-def _candidate(attempt: Attempt, got: PlacedSession) -> str:
-    return attempt.pool.staging_config_id if attempt.pool else got.agent_id

@@ -322,6 +322,16 @@ def permissions_of(resolved: Mapping[str, Resolved]) -> dict[str, bool]:
     return {name: bool(resolved[name].value) for name in STAGED_PERMISSIONS}
 
 
+ClientSettings = Mapping[str, bool | float]
+"""The settings that are `kept_with_session`, and `keepalive_interval` (s), by their names."""
+
+
+def client_settings_of(resolved: Mapping[str, Resolved]) -> ClientSettings:
+    """What stays with a session as it is at the launch of a user with these settings."""
+    kept = {name: resolved[name].value for name, setting in SETTINGS.items() if setting.kept_with_session}
+    return kept | {"keepalive_interval": keepalive_interval_s(resolved)}
+
+
 def keepalive_interval_s(resolved: Mapping[str, Resolved]) -> float:
     """How often a viewer reports its presence; one report may be lost before the session counts as unused."""
     return min(float(resolved["keepalive_interval"].value), float(resolved["keepalive_expiration"].value) / 2)

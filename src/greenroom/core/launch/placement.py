@@ -59,6 +59,8 @@ class AgentView:
     image_state: ImageState = "present"
     image_error: str = ""
     image_progress: int = 0
+    edge_url: str = ""
+    """Where its edge gateway is; empty without one."""
     silent: bool = False
     """It is silent for longer than the time between check-ins: it may be gone, and nobody knows it yet."""
 

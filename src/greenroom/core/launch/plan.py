@@ -156,13 +156,8 @@ def ordered_zones(zones: Sequence[LaunchZone], current_zone_id: str) -> tuple[La
     return here, tuple(sorted((z for z in zones if z is not here), key=lambda z: z.zone_name))
 
 
-def skipped_steps(attempt: Attempt) -> list[TraceStep]:
-    """The trace of an attempt that was not tried, one line per reason, all with its order."""
-    return [_line(attempt, miss) for miss in attempt.misses]
-
-
-def failed_steps(attempt: Attempt, misses: Sequence[Miss]) -> list[TraceStep]:
-    """The trace of an attempt that was tried in vain."""
+def missed_steps(attempt: Attempt, misses: Sequence[Miss]) -> list[TraceStep]:
+    """The trace of an attempt that was passed over, or tried in vain: one line per reason, all with its order."""
     return [_line(attempt, miss) for miss in misses]
 
 
@@ -179,14 +174,14 @@ def success_step(attempt: Attempt, candidate: str, reason: str) -> TraceStep:
     )
 
 
-def placement_misses(zone: LaunchZone, placement: Placement) -> list[Miss]:
-    """Why none (or not those) of a zone's Agents took the session."""
+def placement_misses(zone: LaunchZone, placement: Placement, agent: str = "Agent") -> list[Miss]:
+    """Why none (or not those) of a zone's Agents took the session; `agent` is what it would need one more of."""
     misses = [
         Miss(r.code, f"{r.reason}.", candidate=r.agent.hostname, waiting_helps=r.waiting_helps)
         for r in placement.rejected
     ]
     if not misses and not placement.candidates:
-        misses = [Miss("no_capacity", f"Zone {zone.zone_name} has no Agent.", waiting_helps=False)]
+        misses = [Miss("no_capacity", f"Zone {zone.zone_name} has no {agent}.", waiting_helps=False)]
     return misses
 
 

@@ -23,7 +23,7 @@ from typing import Final
 
 from greenroom.core.launch.compatibility import differing
 from greenroom.core.launch.placement import Placement
-from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, StagedPool, TraceStep, ordered_attempts, room_taken
+from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, StagedPool, TraceStep, ordered_attempts
 from greenroom.core.workspace.spec_builder import ImageFacts
 
 MAX_TRIED: Final = 4
@@ -99,6 +99,24 @@ def _not_again(attempt: Attempt, failed: Failed) -> Attempt:
     return replace(attempt, misses=(Miss("start_failed", reason),))
 
 
+def with_known_host(attempts: Sequence[Attempt], zone_id: str, request_host: str) -> tuple[Attempt, ...]:
+    """The same attempts, those passed over that would make a session in a zone other than `zone_id` which asks for the
+    host of the launch, where that is not known (empty)."""
+    return tuple(
+        attempt
+        if attempt.misses or attempt.staged or request_host or attempt.zone.zone_id == zone_id
+        else _if_host_is_not_needed(attempt)
+        for attempt in attempts
+    )
+
+
+def _if_host_is_not_needed(attempt: Attempt) -> Attempt:
+    if not attempt.zone.facts.needs_request_host():
+        return attempt
+    reason = f"Zone {attempt.zone.zone_name} asks for the host of the launch, which is not known."
+    return replace(attempt, misses=(Miss("no_request_host", reason),))
+
+
 def without(placement: Placement, agent_ids: frozenset[str]) -> Placement:
     """The same placement on all Agents but those where the session did not start."""
     return Placement(
@@ -107,18 +125,9 @@ def without(placement: Placement, agent_ids: frozenset[str]) -> Placement:
     )
 
 
-def others_first(placement: Placement, agent_id: str) -> Placement:
+def others_first(placement: Placement, agent_id: str | None) -> Placement:
     """The same placement with this Agent last, because the hand-over failed there."""
     return replace(placement, candidates=tuple(sorted(placement.candidates, key=lambda a: a.agent_id == agent_id)))
-
-
-def no_agent_misses(placement: Placement, zone_name: str, elsewhere: str = "") -> list[Miss]:
-    """Why no Agent of a zone takes the session; `placement` is without those where it failed, `elsewhere` is where
-    another one would have to be."""
-    if taken := [agent.hostname for agent in placement.candidates]:
-        return [room_taken(taken)]
-    misses = [Miss(r.code, f"{r.reason}.", candidate=r.agent.hostname) for r in placement.rejected]
-    return misses or [Miss("no_capacity", f"Zone {zone_name} has no other Agent{elsewhere}.")]
 
 
 def unheard(silent_s: float) -> str:

@@ -8,18 +8,23 @@ ledger of launches is part of the statement, so that no claim is without its tra
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Final, LiteralString
 
 import psycopg
-from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from greenroom.core.launch.plan import PoolContents
-from greenroom.core.session.expiry import Clocks
+from greenroom.core.launch.plan import PoolContents, TraceStep
 from greenroom.core.session.states import SessionStatus
-from greenroom.db.database import Database
-from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER, limit_reached, repeated_request
+from greenroom.db.database import Connection, Database, row_as
+from greenroom.db.session.sessions import (
+    COUNTING,
+    LOCK_USER,
+    NUMBER_OF_USER,
+    SessionUser,
+    limit_reached,
+    repeated_request,
+)
 from greenroom.db.session.transitions import TO
 
 CLAIM_ATTEMPTS: Final = 4
@@ -33,35 +38,77 @@ class Claim:
     """A user's claim on one pool.
 
     Only sessions with `config_hash` are taken: those made before a change of workspace, config or zone are out of
-    date. `max_sessions` is the user's limit, `clocks` begin with the claim, `assignment` is the JSON of
-    wire.messages.Assignment. How long the Agent has to acknowledge is in `core.session.deadlines`. `steps` is the
-    trace of the launch including this claim, for the ledger, `duration_ms` what has passed since it was asked for;
-    `current_zone_id` and `request_host` are what a search for another session begins with, should this one fail.
+    date. `assignment` is the JSON of wire.messages.Assignment; how long the Agent has to acknowledge is in
+    `core.session.deadlines`.
     """
 
-    user_id: str
+    user: SessionUser
     staging_config_id: str
     config_hash: str
-    launch_id: str
     assignment_id: str
     assignment: Mapping[str, Any]
-    max_sessions: int
-    clocks: Clocks
-    kasm_url: str = ""
-    idempotency_key: str | None = None
-    idempotency_body: str | None = None
-    client_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
-    steps: Sequence[Mapping[str, Any]] = ()
+
+    def values(self) -> dict[str, Any]:
+        """The parameters of the claim."""
+        user = self.user
+        return {
+            "user_id": user.user_id,
+            "launch_id": user.launch_id,
+            "kasm_url": user.kasm_url,
+            "client_settings": Jsonb(user.client_settings),
+            "idempotency_key": user.idempotency_key,
+            "idempotency_body": user.idempotency_body,
+            "first_s": user.clocks.first_s,
+            "expiry": Jsonb(user.clocks),
+            "time_limit_s": user.clocks.time_limit_s,
+            "staging_config_id": self.staging_config_id,
+            "config_hash": self.config_hash,
+            "assignment_id": self.assignment_id,
+            "assignment": Jsonb(self.assignment),
+            "fresh_s": FRESH_AGENT_S,
+            "counting": COUNTING,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LedgerLine:
+    """The launch of a session as the ledger keeps it, beside what the session's row says.
+
+    `steps` is its whole trace, `duration_ms` what has passed since it was asked for; with `current_zone_id` and
+    `request_host` a search for another session begins, should this one fail.
+    """
+
+    steps: Sequence[TraceStep] = ()
     duration_ms: float = 0.0
     current_zone_id: str | None = None
     request_host: str = ""
 
+    def values(self) -> dict[str, Any]:
+        """The parameters of its insertion."""
+        return {
+            "steps": Jsonb(self.steps),
+            "duration_ms": self.duration_ms,
+            "current_zone_id": self.current_zone_id,
+            "request_host": self.request_host,
+        }
 
-FREE: Final[LiteralString] = """s.claimable AND s.staging_config_id = %(staging_config_id)s
-        AND s.expires > clock_timestamp() AND s.config_hash = %(config_hash)s"""
-"""Condition on `sessions s`: it can be handed out, if its Agent serves and is in the config's zone."""
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClaimedSession:
+    """A staged session that has a user now; `edge_url` is where its Agent's edge gateway is, empty without one."""
+
+    session_id: str
+    agent_id: str
+    auth_epoch: int
+    edge_url: str
+
+
 AGENT_SERVES: Final[LiteralString] = "a.enabled AND NOT a.draining AND a.status = 'running'"
 """Condition on `agents a`: what is staged there can be handed out."""
+FREE: Final[LiteralString] = "s.claimable AND s.expires > clock_timestamp()"
+"""Condition on `sessions s`: it can be handed out, if its Agent serves and is in its zone."""
+CLAIMABLE_NOW: Final[LiteralString] = FREE + " AND a.zone_id = s.zone_id AND " + AGENT_SERVES
+"""Condition on `sessions s` and its `agents a`: a claim would find it."""
 CONFIG_SERVES: Final[LiteralString] = """EXISTS (SELECT 1 FROM staging_configs c JOIN images i USING (image_id)
         WHERE c.staging_config_id = %(staging_config_id)s AND NOT c.paused AND c.deleted IS NULL AND i.enabled)"""
 """Condition without a table: anything of the config can be handed out. `_CONTENTS` distinguishes all of them."""
@@ -74,9 +121,9 @@ _OTHER_AGENT: Final[LiteralString] = "a.agent_id <> %(agent_id)s"
 def _oldest(among: LiteralString) -> LiteralString:
     """One free session of the pool; `among` is a condition on `agents a`, which may be in another zone by now."""
     return (
-        "(SELECT s.session_id FROM sessions s WHERE "
+        "(SELECT s.session_id FROM sessions s WHERE s.staging_config_id = %(staging_config_id)s AND "
         + FREE
-        + " AND s.agent_id = ANY(ARRAY(SELECT a.agent_id FROM agents a WHERE "
+        + " AND s.config_hash = %(config_hash)s AND s.agent_id = ANY(ARRAY(SELECT a.agent_id FROM agents a WHERE "
         + AGENT_SERVES
         + " AND "
         + among
@@ -114,8 +161,9 @@ RETURNING session_id, agent_id, zone_id, image_id, auth_epoch
     )
 
 
-LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE"
-
+_CLAIMED: Final[LiteralString] = (
+    " SELECT session_id::text, agent_id::text, auth_epoch, a.edge_url FROM claimed JOIN agents a USING (agent_id)"
+)
 CLAIM: Final[LiteralString] = (
     "WITH "
     + _claimed((_FRESH, "true"), only_if=NUMBER_OF_USER + " < %(max_sessions)s")
@@ -124,23 +172,20 @@ INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome
     request_host)
 SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(steps)s, %(duration_ms)s,
     %(current_zone_id)s::uuid, %(request_host)s FROM claimed
+)"""
+    + _CLAIMED
 )
-SELECT * FROM claimed
-"""
-)
-
 CLAIM_REPLACEMENT: Final[LiteralString] = (
-    "WITH "
-    + _claimed((_FRESH + " AND " + _OTHER_AGENT, _FRESH, _OTHER_AGENT, "true"))
-    + " SELECT session_id::text, agent_id::text FROM claimed"
+    "WITH " + _claimed((_FRESH + " AND " + _OTHER_AGENT, _FRESH, _OTHER_AGENT, "true")) + _CLAIMED
 )
 """As a launch claims, but from another Agent than the one where the hand-over failed (`agent_id`) where it can be."""
 
 _CONTENTS: Final[LiteralString] = (
     """
 WITH s AS (
-    SELECT s.claimable AND s.expires > clock_timestamp() AND s.config_hash = %(config_hash)s
-               AND a.zone_id = s.zone_id AS good,
+    SELECT """
+    + FREE
+    + """ AND s.config_hash = %(config_hash)s AND a.zone_id = s.zone_id AS good,
            s.claimable AND s.expires <= clock_timestamp() AS expired,
            s.claimable AND s.config_hash <> %(config_hash)s AS outdated,
            s.status IN ('requested', 'starting') AS starting,
@@ -168,57 +213,47 @@ SELECT count(*) FILTER (WHERE good AND agent_status = 'running' AND agent_enable
 
 
 async def claim(
-    db: Database, wanted: Claim, *, after_user_lock: Callable[[], Awaitable[None]] | None = None
-) -> tuple[DictRow | None, PoolContents]:
-    """Give one staged session of a pool to a user, in one round trip.
+    db: Database,
+    wanted: Claim,
+    ledger: LedgerLine,
+    *,
+    max_sessions: int,
+    after_user_lock: Callable[[], Awaitable[None]] | None = None,
+) -> ClaimedSession | PoolContents:
+    """Give one staged session of a pool to a user whose limit is `max_sessions`, in one round trip.
 
     Returns:
-        The session (session_id, agent_id, zone_id, image_id, auth_epoch) or None, and what was in the pool when the
-        claim found nothing.
+        The session, or what was in the pool when the claim found nothing.
 
     Raises:
         SessionLimit: the user has `max_sessions` already.
         RepeatedRequest: the idempotency key was used by another request meanwhile.
         IdempotencyMismatch: it was used for a different request.
     """
-    values: dict[str, Any] = {
-        "user_id": wanted.user_id,
-        "staging_config_id": wanted.staging_config_id,
-        "config_hash": wanted.config_hash,
-        "launch_id": wanted.launch_id,
-        "assignment_id": wanted.assignment_id,
-        "assignment": Jsonb(wanted.assignment),
-        "max_sessions": wanted.max_sessions,
-        "first_s": wanted.clocks.first_s,
-        "expiry": Jsonb(wanted.clocks),
-        "time_limit_s": wanted.clocks.time_limit_s,
-        "kasm_url": wanted.kasm_url,
-        "idempotency_key": wanted.idempotency_key,
-        "idempotency_body": wanted.idempotency_body,
-        "client_settings": Jsonb(wanted.client_settings),
-        "steps": Jsonb(list(wanted.steps)),
-        "duration_ms": wanted.duration_ms,
-        "current_zone_id": wanted.current_zone_id,
-        "request_host": wanted.request_host,
-        "counting": COUNTING,
-        "fresh_s": FRESH_AGENT_S,
-    }
+    values = {**wanted.values(), **ledger.values(), "max_sessions": max_sessions}
     contents = PoolContents()
     for _ in range(CLAIM_ATTEMPTS):
         try:
-            row = await _claim_once(db, values, after_user_lock)
+            claimed = await _claim_once(db, values, after_user_lock)
         except psycopg.errors.UniqueViolation as error:
-            raise await repeated_request(
-                db, error, wanted.user_id, wanted.idempotency_key, wanted.idempotency_body
-            ) from error
-        if row is not None:
-            return row, PoolContents()
+            raise await repeated_request(db, error, wanted.user) from error
+        if claimed is not None:
+            return claimed
         contents, of_user = await _read_contents(db, values)
-        if of_user >= wanted.max_sessions:
-            raise limit_reached(wanted.max_sessions)
+        if of_user >= max_sessions:
+            raise limit_reached(max_sessions)
         if not contents.serves:
             break
-    return None, contents
+    return contents
+
+
+async def claim_replacement(connection: Connection, wanted: Claim, failed_on: str | None) -> ClaimedSession | None:
+    """Give the user a staged session, other Agents than `failed_on` first; None = there is none.
+
+    It never waits for a row (SKIP LOCKED), so it may come after the lock on the session that failed.
+    """
+    cursor = await connection.execute(CLAIM_REPLACEMENT, {**wanted.values(), "agent_id": failed_on})
+    return row_as(ClaimedSession, await cursor.fetchone())
 
 
 async def read_contents(db: Database, *, user_id: str, staging_config_id: str, config_hash: str) -> PoolContents:
@@ -242,7 +277,7 @@ async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolC
 
 async def _claim_once(
     db: Database, values: Mapping[str, Any], after_user_lock: Callable[[], Awaitable[None]] | None
-) -> DictRow | None:
+) -> ClaimedSession | None:
     """Lock the user, claim, commit: one pipeline, one round trip.
 
     BEGIN and COMMIT are plain statements here because the driver's own transaction block waits for each of them.
@@ -257,7 +292,7 @@ async def _claim_once(
                     await after_user_lock()
                 cursor = await connection.execute(CLAIM, values)
                 await connection.execute("COMMIT")
-            return await cursor.fetchone()
+            return row_as(ClaimedSession, await cursor.fetchone())
         except psycopg.DatabaseError:
             await connection.rollback()
             raise

@@ -22,14 +22,14 @@ _COMING: Final = sorted(map(str, COMING))
 
 async def read_unready(db: Database, zone_id: str) -> list[Unready]:
     """The staged sessions of a zone that are on their way."""
-    rows = await db.fetch(
+    return await db.fetch_as(
+        Unready,
         "SELECT s.session_id::text, s.staging_config_id::text, s.agent_id::text, s.created, s.memory,"
         " reserved_cores(s.cores, s.cpu_quota, c.overcommit) AS cores, s.replaces IS NOT NULL AS is_replacement"
         " FROM sessions s JOIN agent_capacity c USING (agent_id) WHERE s.zone_id = %s AND s.user_id IS NULL"
         " AND s.staging_config_id IS NOT NULL AND s.status = ANY(%s) AND s.status <> 'deleted'",
         (zone_id, _COMING),
     )
-    return [Unready(**row) for row in rows]
 
 
 async def take_room(connection: Connection, agent_id: str, session_ids: Sequence[str], reason: str) -> bool:

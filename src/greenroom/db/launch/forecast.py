@@ -13,7 +13,7 @@ from greenroom.core.launch.plan import StagedPool
 from greenroom.core.workspace.spec_builder import ImageFacts
 from greenroom.db import row_mapping
 from greenroom.db.database import Database
-from greenroom.db.launch.claims import AGENT_SERVES
+from greenroom.db.launch.claims import CLAIMABLE_NOW
 from greenroom.db.launch.eviction import read_unready
 from greenroom.db.launch.ledger import read_agents
 from greenroom.db.workspace.images import IMAGE_JSON
@@ -40,8 +40,7 @@ _IMAGES: Final[LiteralString] = (
 
 _CLAIMABLE: Final[LiteralString] = (
     "SELECT s.staging_config_id::text, s.config_hash, count(*) AS number FROM sessions s JOIN agents a USING (agent_id)"
-    " JOIN staging_configs c USING (staging_config_id) WHERE s.claimable AND s.expires > clock_timestamp()"
-    " AND a.zone_id = c.zone_id AND " + AGENT_SERVES + " GROUP BY 1, 2"
+    " WHERE s.staging_config_id IS NOT NULL AND " + CLAIMABLE_NOW + " GROUP BY 1, 2"
 )
 
 
@@ -78,10 +77,7 @@ async def read_offer(db: Database) -> Offer:
             zones=tuple(row_mapping.launch_zone(zone) for zone in zones),
             pools=_pools(configs),
             claimable={(row["staging_config_id"], row["config_hash"]): row["number"] for row in claimable},
-            agents={
-                zone_id: [row_mapping.agent_view(row) for row in await read_agents(db, zone_id, "")]
-                for zone_id in zone_ids
-            },
+            agents={zone_id: await read_agents(db, zone_id, "") for zone_id in zone_ids},
             image_states=_states(states),
             unready={zone_id: await read_unready(db, zone_id) for zone_id in zone_ids},
             measured={

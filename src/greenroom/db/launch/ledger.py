@@ -5,14 +5,16 @@ The snapshot is read in one round trip. The ledger is shown page by page.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final, LiteralString
+from typing import Final, LiteralString
 from uuid import UUID
 
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from greenroom.core.launch.placement import AgentView
+from greenroom.core.launch.plan import TraceStep
 from greenroom.core.listing import Order, Word
 from greenroom.db.database import Database
 from greenroom.db.launch.claims import FRESH_AGENT_S
@@ -60,7 +62,7 @@ _IMAGES_OF_USER: Final[LiteralString] = (
 )
 
 _AGENTS: Final[LiteralString] = """
-SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.draining, a.runtime_error,
+SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.draining, a.runtime_error, a.edge_url,
        COALESCE(a.last_reported < clock_timestamp() - make_interval(secs => %(fresh_s)s), true) AS silent,
        COALESCE(c.cores, 0) AS cores, COALESCE(c.overcommit, 1) AS overcommit, COALESCE(c.memory, 0) AS memory,
        COALESCE(c.cores_allocated, 0) AS cores_allocated, COALESCE(c.memory_allocated, 0) AS memory_allocated,
@@ -109,9 +111,9 @@ async def read_launcher(db: Database, user_id: str) -> DictRow:
     return row
 
 
-async def read_agents(db: Database, zone_id: str, image: str) -> list[DictRow]:
-    """The Agents of a zone as `core.launch.placement.AgentView` has them, with the state of the image of this name."""
-    return await db.fetch(_AGENTS, {"zone_id": zone_id, "image": image, "fresh_s": FRESH_AGENT_S})
+async def read_agents(db: Database, zone_id: str, image: str) -> list[AgentView]:
+    """The Agents of a zone, with the state of the image of this name."""
+    return await db.fetch_as(AgentView, _AGENTS, {"zone_id": zone_id, "image": image, "fresh_s": FRESH_AGENT_S})
 
 
 async def read_ssh_keys(db: Database, user_id: str) -> tuple[str | None, bytes | None]:
@@ -123,13 +125,13 @@ async def read_ssh_keys(db: Database, user_id: str) -> tuple[str | None, bytes |
 
 
 async def record_failed_launch(
-    db: Database, *, launch_id: str, user_id: str, image_id: str, steps: Sequence[Mapping[str, Any]], duration_ms: float
+    db: Database, *, launch_id: str, user_id: str, image_id: str, steps: Sequence[TraceStep], duration_ms: float
 ) -> None:
     """Write a launch that nothing could serve into the ledger; those that succeed are written with their session."""
     await db.write(
         "INSERT INTO launches (launch_id, user_id, image_id, outcome, steps, duration_ms)"
         " VALUES (%s, %s, %s, 'failed', %s, %s)",
-        (launch_id, user_id, image_id, Jsonb(list(steps)), duration_ms),
+        (launch_id, user_id, image_id, Jsonb(steps), duration_ms),
     )
 
 

@@ -5,15 +5,13 @@ Lock order: users → agent_capacity → sessions (by id).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
 
 import psycopg
 from psycopg import Rollback
-from psycopg.types.json import Jsonb
 
 from greenroom.db.database import Connection, Database
+from greenroom.db.launch.claims import LedgerLine
 from greenroom.db.launch.eviction import take_room
 from greenroom.db.session.sessions import (
     COUNTING,
@@ -21,30 +19,17 @@ from greenroom.db.session.sessions import (
     NewSession,
     insert_session,
     limit_reached,
+    lock_user,
     repeated_request,
 )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LedgerLine:
-    """The launch of a session as the ledger keeps it, beside what the session's row says.
-
-    `steps` is its trace, `duration_ms` what has passed since it was asked for; with `current_zone_id` and
-    `request_host` a search for another session begins, should this one fail.
-    """
-
-    steps: Sequence[Mapping[str, Any]] = ()
-    duration_ms: float = 0.0
-    current_zone_id: str | None = None
-    request_host: str = ""
 
 
 async def insert_for_user(
     db: Database,
     new: NewSession,
+    ledger: LedgerLine,
     *,
     max_sessions: int,
-    ledger: LedgerLine | None = None,
     yielding: Sequence[str] = (),
 ) -> bool:
     """Insert the session of a user, with the user's row locked so that two launches cannot both be the last allowed.
@@ -60,17 +45,20 @@ async def insert_for_user(
         RepeatedRequest: the idempotency key was used by another request meanwhile.
         IdempotencyMismatch: it was used for a different request.
     """
+    user = new.user
+    if user is None:
+        raise AssertionError("a session of a launch has a user")
     try:
         async with db.transaction() as connection:
-            await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (new.user_id,))
+            await lock_user(connection, user.user_id)
             placed = await insert_in_room(connection, new, max_sessions=max_sessions, yielding=yielding)
             if placed:
-                await _write_ledger(connection, new, ledger or LedgerLine())
+                await _write_ledger(connection, new, ledger)
             else:
-                await _check_limit(connection, new.user_id, max_sessions)
+                await _check_limit(connection, user.user_id, max_sessions)
             return placed
     except psycopg.errors.UniqueViolation as error:
-        raise await repeated_request(db, error, new.user_id, new.idempotency_key, new.idempotency_body) from error
+        raise await repeated_request(db, error, user) from error
 
 
 async def insert_in_room(
@@ -104,22 +92,13 @@ async def _write_ledger(connection: Connection, new: NewSession, line: LedgerLin
     await connection.execute(
         "INSERT INTO launches (launch_id, session_id, user_id, image_id, zone_id, outcome, steps, duration_ms,"
         " current_zone_id, request_host)"
-        " VALUES (COALESCE(%s::uuid, gen_random_uuid()), %s, %s, %s, %s, 'on_demand', %s, %s, %s, %s)",
-        (
-            new.launch_id,
-            new.session_id,
-            new.user_id,
-            new.image_id,
-            new.zone_id,
-            Jsonb(list(line.steps)),
-            line.duration_ms,
-            line.current_zone_id,
-            line.request_host,
-        ),
+        " VALUES (COALESCE(%(launch_id)s::uuid, gen_random_uuid()), %(session_id)s, %(user_id)s, %(image_id)s,"
+        " %(zone_id)s, 'on_demand', %(steps)s, %(duration_ms)s, %(current_zone_id)s, %(request_host)s)",
+        {**new.values(), **line.values()},
     )
 
 
-async def _check_limit(connection: Connection, user_id: str | None, max_sessions: int) -> None:
+async def _check_limit(connection: Connection, user_id: str, max_sessions: int) -> None:
     cursor = await connection.execute(
         "SELECT " + NUMBER_OF_USER + " AS number", {"user_id": user_id, "counting": COUNTING}
     )

@@ -7,34 +7,107 @@ new one reserves its capacity before the old row is touched.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final, Literal, LiteralString
 
-from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from greenroom.core.session.expiry import Clocks
+from greenroom.core.access.group_settings import ClientSettings
+from greenroom.core.launch.plan import LaunchZone, StagedPool, TraceStep
+from greenroom.core.session.expiry import stored_clocks
 from greenroom.core.session.states import SessionStatus
-from greenroom.db.database import Connection, Database
-from greenroom.db.launch.claims import CLAIM_REPLACEMENT, FRESH_AGENT_S
+from greenroom.core.workspace.session_spec import CpuMode
+from greenroom.core.workspace.spec_builder import ImageFacts
+from greenroom.db import row_mapping
+from greenroom.db.database import Connection, Database, row_as, rows_as
+from greenroom.db.session.sessions import SessionUser
 from greenroom.db.session.transitions import DETACH_USER, TO
 from greenroom.db.workspace.images import IMAGE_JSON
 
 Outcome = Literal["staged", "on_demand"]
-Steps = Sequence[Mapping[str, Any]]
-"""Lines of a trace, as `core.launch.plan.TraceStep` has them."""
 
 KEPT_PER_CONFIG: Final = 3
 """Sessions kept for inspection; older ones are destroyed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WaitingSession:
+    """A session that its user waits for in vain, with all that another one in its place depends on.
+
+    `tried` and `starts` (by zone id) count the sessions of its launch as `core.launch.replacement.Failed` has them.
+    """
+
+    session_id: str
+    status: SessionStatus
+    user_id: str
+    username: str
+    agent_id: str | None
+    agent_name: str
+    """Empty where the Agent is gone."""
+    zone_id: str
+    zone_name: str
+    image_id: str
+    staging_config_id: str | None
+    launch_id: str | None
+    assignment: dict[str, Any] | None
+    """The JSON of wire.messages.Assignment of a hand-over."""
+    idempotency_key: str | None
+    idempotency_body: str | None
+    kasm_url: str
+    client_settings: ClientSettings
+    permissions: dict[str, bool]
+    auth_epoch: int
+    set_aside_reason: str | None
+    """Why its hand-over failed; None where it could not start."""
+    error: str | None
+    slow: bool
+    cores: float
+    memory: int
+    cpu_mode: CpuMode
+    spec: dict[str, Any]
+    """`SessionSpec.stored()`, perhaps of another version."""
+    credential_encrypted: bytes
+    files_encrypted: bytes | None
+    expiry: dict[str, Any]
+    """`core.session.expiry.Clocks`, perhaps of another version."""
+    keepalive_s: float
+    preferred_language: str | None
+    preferred_timezone: str | None
+    silent_s: float
+    """Since its Agent last checked in."""
+    failed_s: float
+    """Since it has its status."""
+    current_zone_id: str
+    """Where its launch began."""
+    request_host: str
+    """Of its launch; empty where nobody knows it any more."""
+    last_step: TraceStep | None
+    tried: int
+    starts: dict[str, int]
+    started_on: frozenset[str]
+    """Agents on which the launch's sessions did not start, and those of the same machines where one was slow."""
+    causes: tuple[str, ...]
+
+    @property
+    def user(self) -> SessionUser:
+        """Whose it is, and whose its successor will be: its clocks begin anew, its key comes with `supersede`."""
+        return SessionUser(
+            user_id=self.user_id,
+            launch_id=self.launch_id,
+            clocks=stored_clocks(self.expiry, self.keepalive_s),
+            kasm_url=self.kasm_url,
+            client_settings=self.client_settings,
+        )
+
 
 _SEARCH: Final[LiteralString] = """
 SELECT s.session_id::text, s.status, s.user_id::text, u.username, s.agent_id::text,
        coalesce(agent_name(a), '') AS agent_name, s.staging_config_id::text, s.launch_id::text, s.image_id::text,
        s.zone_id::text, z.zone_name, s.assignment, s.idempotency_key, s.idempotency_body, s.kasm_url,
        s.client_settings, s.permissions, s.auth_epoch, s.set_aside_reason, s.error, s.slow,
-       s.cores, s.cpu_quota, s.memory, s.spec, s.credential_encrypted, s.files_encrypted, s.allow_origin,
-       s.upstream_auth, s.expiry, t.preferred_language, t.preferred_timezone,
+       s.cores, s.memory, CASE WHEN s.cpu_quota THEN 'Quotas' ELSE 'Shares' END AS cpu_mode, s.spec,
+       s.credential_encrypted, s.files_encrypted, s.expiry, t.preferred_language, t.preferred_timezone,
        COALESCE(extract(epoch FROM clock_timestamp() - a.last_reported), 0)::double precision AS silent_s,
        extract(epoch FROM clock_timestamp() - s.status_changed)::double precision AS failed_s,
        extract(epoch FROM s.expires - COALESCE(s.keepalive, s.assigned, s.created))::double precision AS keepalive_s,
@@ -64,45 +137,53 @@ _ORPHANED_START: Final[LiteralString] = (
 )
 
 
-async def read_waiting(db: Database, zone_id: str) -> list[DictRow]:
+async def read_waiting(db: Database, zone_id: str) -> list[WaitingSession]:
     """Failed sessions of the zone whose user waits for another one."""
-    return await db.fetch(_SEARCH + "s.awaits_successor AND s.zone_id = %s ORDER BY s.session_id", (zone_id,))
-
-
-async def read_orphaned_starts(db: Database, zone_id: str) -> list[DictRow]:
-    """Sessions of the zone that a user waits for and whose Agent went missing before they were usable once.
-
-    They are as `read_waiting` has them; `silent_s` is the time since their Agent last checked in.
-    """
-    return await db.fetch(
-        _SEARCH + _ORPHANED_START + " AND s.zone_id = %s ORDER BY s.created, s.session_id", (zone_id,)
+    return await db.fetch_as(
+        WaitingSession, _SEARCH + "s.awaits_successor AND s.zone_id = %s ORDER BY s.session_id", (zone_id,)
     )
 
 
-async def read_launch_targets(db: Database, image_id: str) -> DictRow:
-    """What the search for another session of a workspace is planned on.
+async def read_orphaned_starts(db: Database, zone_id: str) -> list[WaitingSession]:
+    """Sessions of the zone that a user waits for and whose Agent went missing before they were usable once."""
+    return await db.fetch_as(
+        WaitingSession,
+        _SEARCH + _ORPHANED_START + " AND s.zone_id = %s ORDER BY s.created, s.session_id",
+        (zone_id,),
+    )
 
-    Returns:
-        image, zones in the order in which they were made, pools (the staging configs of the image).
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LaunchTargets:
+    """What the search for another session of a workspace is planned on; `zones` in the order in which they were made.
+
+    `zone_keys` are theirs by id.
     """
-    row = await db.fetch_one(
+
+    image: ImageFacts
+    zones: tuple[LaunchZone, ...]
+    zone_keys: dict[str, int]
+    pools: tuple[StagedPool, ...]
+
+
+async def read_launch_targets(db: Database, image_id: str) -> LaunchTargets:
+    """Of one workspace, now."""
+    (row,) = await db.fetch(
         "SELECT (SELECT " + IMAGE_JSON + " FROM images i WHERE i.image_id = %(image_id)s) AS image,"
         " (SELECT jsonb_agg(to_jsonb(z) ORDER BY z.zone_key) FROM zones z) AS zones,"
         " COALESCE((SELECT jsonb_agg(to_jsonb(c)) FROM staging_configs c WHERE c.image_id = %(image_id)s"
         "  AND c.deleted IS NULL), '[]') AS pools",
         {"image_id": image_id},
     )
-    if row is None:
-        raise LookupError("a SELECT without FROM returned no row")
-    return row
+    return LaunchTargets(
+        image=row_mapping.image_facts(row["image"]),
+        zones=tuple(row_mapping.launch_zone(zone) for zone in row["zones"]),
+        zone_keys={zone["zone_id"]: zone["zone_key"] for zone in row["zones"]},
+        pools=tuple(row_mapping.staged_pool(pool) for pool in row["pools"]),
+    )
 
 
-async def lock_user(connection: Connection, user_id: str) -> None:
-    """Hold the user's row until commit: the first lock of a replacement."""
-    await connection.execute("SELECT 1 FROM users WHERE user_id = %s FOR NO KEY UPDATE", (user_id,))
-
-
-async def quarantine(connection: Connection, session_id: str) -> DictRow | None:
+async def quarantine(connection: Connection, session_id: str) -> WaitingSession | None:
     """Take the user off a session whose hand-over failed; the row as it was, None = it changed meanwhile."""
     row = await _locked(connection, session_id)
     if row is not None:
@@ -114,7 +195,9 @@ async def quarantine(connection: Connection, session_id: str) -> DictRow | None:
     return row
 
 
-async def discard_failed_start(connection: Connection, session_id: str, cause: str, reason: str) -> DictRow | None:
+async def discard_failed_start(
+    connection: Connection, session_id: str, cause: str, reason: str
+) -> WaitingSession | None:
     """Take the user off a session that did not start, and let it go; the row as it was, None = it changed meanwhile.
 
     From here on its Agent, even one that is away, learns nothing about the session except its end.
@@ -135,56 +218,22 @@ async def discard_failed_start(connection: Connection, session_id: str, cause: s
     return row
 
 
-async def _locked(connection: Connection, session_id: str) -> DictRow | None:
+async def _locked(connection: Connection, session_id: str) -> WaitingSession | None:
     cursor = await connection.execute(
         _SEARCH + "(s.awaits_successor OR " + _ORPHANED_START + ") AND s.session_id = %s FOR NO KEY UPDATE OF s",
         (session_id,),
     )
-    return await cursor.fetchone()
-
-
-async def claim_next(
-    connection: Connection,
-    old: DictRow,
-    *,
-    staging_config_id: str,
-    clocks: Clocks,
-    config_hash: str,
-    assignment_id: str,
-) -> DictRow | None:
-    """Give the user of `old` a staged session of this config, other Agents first; None = there is none.
-
-    It never waits for a row (SKIP LOCKED), so it may come after the lock on `old`.
-
-    Returns:
-        session_id, agent_id.
-    """
-    assignment: dict[str, Any] = {**(old["assignment"] or {}), "assignment_id": assignment_id}
-    cursor = await connection.execute(
-        CLAIM_REPLACEMENT,
-        {
-            "staging_config_id": staging_config_id,
-            "config_hash": config_hash,
-            "fresh_s": FRESH_AGENT_S,
-            "agent_id": old["agent_id"],
-            "user_id": old["user_id"],
-            "launch_id": old["launch_id"],
-            "kasm_url": old["kasm_url"],
-            "idempotency_key": None,  # `supersede` moves it here from the old row, which has it until then
-            "idempotency_body": None,
-            "assignment_id": assignment_id,
-            "assignment": Jsonb(assignment),
-            "client_settings": Jsonb(old["client_settings"]),
-            "first_s": clocks.first_s,
-            "expiry": Jsonb(asdict(clocks)),
-            "time_limit_s": clocks.time_limit_s,
-        },
-    )
-    return await cursor.fetchone()
+    return row_as(WaitingSession, await cursor.fetchone())
 
 
 async def supersede(
-    connection: Connection, old: DictRow, session_id: str, *, outcome: Outcome, zone_id: str, steps: Steps
+    connection: Connection,
+    old: WaitingSession,
+    session_id: str,
+    *,
+    outcome: Outcome,
+    zone_id: str,
+    steps: Sequence[TraceStep],
 ) -> None:
     """Let the old row, quarantined before, point to its successor.
 
@@ -192,19 +241,19 @@ async def supersede(
     what the launch has come to, with the further `steps` of its trace.
     """
     await connection.execute(
-        "UPDATE sessions SET superseded_by = %s WHERE session_id = %s", (session_id, old["session_id"])
+        "UPDATE sessions SET superseded_by = %s WHERE session_id = %s", (session_id, old.session_id)
     )
     await connection.execute(
         "UPDATE sessions SET idempotency_key = %s, idempotency_body = %s, auth_epoch = %s WHERE session_id = %s",
-        (old["idempotency_key"], old["idempotency_body"], old["auth_epoch"], session_id),
+        (old.idempotency_key, old.idempotency_body, old.auth_epoch, session_id),
     )
     await connection.execute(
         "UPDATE launches SET session_id = %s, zone_id = %s, outcome = %s, steps = steps || %s WHERE launch_id = %s",
-        (session_id, zone_id, outcome, Jsonb(list(steps)), old["launch_id"]),
+        (session_id, zone_id, outcome, Jsonb(steps), old.launch_id),
     )
 
 
-async def give_up(connection: Connection, old: DictRow, error: str, steps: Steps) -> bool:
+async def give_up(connection: Connection, old: WaitingSession, error: str, steps: Sequence[TraceStep]) -> bool:
     """There is no successor: the user keeps the failed session with its reason, and it is not tried again.
 
     Args:
@@ -219,13 +268,13 @@ async def give_up(connection: Connection, old: DictRow, error: str, steps: Steps
     cursor = await connection.execute(
         "UPDATE sessions SET gave_up = true, error = %s, set_aside_reason = NULL"
         " WHERE session_id = %s AND awaits_successor RETURNING 1",
-        (error, old["session_id"]),
+        (error, old.session_id),
     )
     if await cursor.fetchone() is None:
         return False
     await connection.execute(
         "UPDATE launches SET outcome = 'failed', steps = steps || %s WHERE launch_id = %s",
-        (Jsonb(list(steps)), old["launch_id"]),
+        (Jsonb(steps), old.launch_id),
     )
     return True
 
@@ -242,8 +291,16 @@ async def destroy_quarantined(connection: Connection, session_id: str, reason: s
     return await cursor.fetchone() is not None
 
 
-async def destroy_oldest_quarantined(connection: Connection, staging_config_id: str) -> list[DictRow]:
-    """Keep the newest `KEPT_PER_CONFIG` quarantined sessions of one config; returns the rows that go."""
+@dataclass(frozen=True, slots=True)
+class EndedSession:
+    """A session that goes, and the Agent that ends it."""
+
+    session_id: str
+    agent_id: str | None
+
+
+async def destroy_oldest_quarantined(connection: Connection, staging_config_id: str) -> list[EndedSession]:
+    """Keep the newest `KEPT_PER_CONFIG` quarantined sessions of one config; returns those that go."""
     cursor = await connection.execute(
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE session_id IN (SELECT session_id FROM sessions"
         "   WHERE staging_config_id = %(config)s AND set_aside_for IS NOT NULL AND status = 'failed'"
@@ -254,4 +311,4 @@ async def destroy_oldest_quarantined(connection: Connection, staging_config_id: 
         " RETURNING session_id::text, agent_id::text",
         {"config": staging_config_id, "kept": KEPT_PER_CONFIG},
     )
-    return await cursor.fetchall()
+    return rows_as(EndedSession, await cursor.fetchall())

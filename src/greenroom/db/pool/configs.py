@@ -18,7 +18,7 @@ from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 from greenroom.db.columns import assigned, columns_of, inserted, selected, values_of
 from greenroom.db.database import Connection, Database, returned, row_as, rows_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
-from greenroom.db.launch.claims import AGENT_SERVES
+from greenroom.db.launch.claims import CLAIMABLE_NOW
 from greenroom.db.row_mapping import image_facts, zone_facts
 from greenroom.db.workspace.images import IMAGE_JSON
 
@@ -114,8 +114,8 @@ _SELECT: Final[LiteralString] = (
     + IMAGE_JSON
     + """ AS image,
        (SELECT count(*) FROM sessions s JOIN agents a USING (agent_id) WHERE s.staging_config_id = c.staging_config_id
-           AND s.claimable AND s.expires > clock_timestamp() AND a.zone_id = c.zone_id AND """
-    + AGENT_SERVES
+           AND """
+    + CLAIMABLE_NOW
     + """) AS num_current_sessions,
        (SELECT count(*) FROM sessions s WHERE s.staging_config_id = c.staging_config_id AND s.user_id IS NULL
            AND s.status IN ('requested', 'starting')) AS num_starting_sessions,

@@ -11,16 +11,18 @@ steps, so that a claim passed by a session of which an Agent reports, and a batc
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any, Final, LiteralString
 
 import psycopg
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from greenroom.core.access.group_settings import ClientSettings
 from greenroom.core.errors import IdempotencyMismatch, NotFound, SessionLimit
 from greenroom.core.session.expiry import Clocks
 from greenroom.core.session.states import COUNTS_FOR_USER, SessionStatus, sources_of
+from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.db.database import Connection, Database
 from greenroom.db.session.transitions import TO
 
@@ -41,41 +43,85 @@ _DELETABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETING)))
 _ENDABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETED)))
 
 
+LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE"
+"""The first lock of what gives a user a session: two launches cannot both be the last allowed."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionUser:
+    """Whose a session is, and what it has from the launch, whether it was staged or is new. `clocks` begin with it."""
+
+    user_id: str
+    launch_id: str | None
+    clocks: Clocks
+    kasm_url: str = ""
+    client_settings: ClientSettings = field(default_factory=dict[str, bool | float])
+    idempotency_key: str | None = None
+    idempotency_body: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StagedAs:
+    """The pool of a new staged session; it expires after `ttl_s` and may take the place of the one it `replaces`."""
+
+    staging_config_id: str
+    config_hash: str
+    ttl_s: float
+    replaces: str | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NewSession:
-    """A session to be inserted on one Agent.
+    """A session to be inserted on one Agent, of a user or of a pool; `sessions.new_session` makes it.
 
-    `spec` is core.workspace.session_spec.SessionSpec.stored(), `files_encrypted` its files as encrypted JSON (None =
-    none), `cores` and `memory` (bytes) what its workspace reserves, `ttl_s` the time until `expires`. `user_id` is None
-    for a staged session, which has no `clocks` and may be made to take the place of the one it `replaces`; `term` is
-    the Primary's term or None when the api inserts.
+    `files_encrypted` are the files of `spec` as encrypted JSON (None = none), `memory` (bytes) is what its workspace
+    reserves beside the cores of `spec`, `term` the Primary's term or None when the api inserts.
     """
 
     session_id: str
     zone_id: str
-    image_id: str
     agent_id: str
-    spec: Mapping[str, Any]
-    credential_encrypted: bytes
-    spec_hash: str
-    cores: float
+    spec: SessionSpec
     memory: int
-    ttl_s: float
     permissions: Mapping[str, bool]
-    allow_origin: str = ""
-    upstream_auth: str = ""
-    config_hash: str = ""
-    staging_config_id: str | None = None
-    replaces: str | None = None
-    term: int | None = None
-    user_id: str | None = None
-    launch_id: str | None = None
-    idempotency_key: str | None = None
-    idempotency_body: str | None = None
-    kasm_url: str = ""
-    client_settings: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    credential_encrypted: bytes
     files_encrypted: bytes | None = None
-    clocks: Clocks | None = None
+    user: SessionUser | None = None
+    staged: StagedAs | None = None
+    term: int | None = None
+
+    def values(self) -> dict[str, Any]:
+        """The parameters of its insertion."""
+        user, staged, spec = self.user, self.staged, self.spec
+        return {
+            "session_id": self.session_id,
+            "zone_id": self.zone_id,
+            "image_id": spec.image_id,
+            "agent_id": self.agent_id,
+            "term": self.term,
+            "spec": Jsonb(spec.stored()),
+            "spec_hash": spec.hash(),
+            "credential_encrypted": self.credential_encrypted,
+            "files_encrypted": self.files_encrypted,
+            "cores": spec.cores,
+            "cpu_quota": spec.cpu_mode == "Quotas",
+            "memory": self.memory,
+            "permissions": Jsonb(self.permissions),
+            "allow_origin": ",".join(spec.allow_origin),
+            "upstream_auth": spec.upstream_auth,
+            "user_id": user.user_id if user else None,
+            "launch_id": user.launch_id if user else None,
+            "kasm_url": user.kasm_url if user else "",
+            "client_settings": Jsonb(user.client_settings if user else {}),
+            "idempotency_key": user.idempotency_key if user else None,
+            "idempotency_body": user.idempotency_body if user else None,
+            "expiry": Jsonb(user.clocks if user else {}),
+            "time_limit_s": user.clocks.time_limit_s if user else 0.0,
+            "ttl_s": user.clocks.first_s if user else staged.ttl_s if staged else 0.0,
+            "staging_config_id": staged.staging_config_id if staged else None,
+            "config_hash": staged.config_hash if staged else "",
+            "replaces": staged.replaces if staged else None,
+        }
 
 
 class RepeatedRequest(Exception):  # noqa: N818 -- an outcome, not an error: the winner's session is the answer
@@ -133,41 +179,14 @@ async def insert_session(connection: Connection, new: NewSession, *, max_session
     Raises:
         UniqueViolation: of `sessions_idempotency_unique`; `insert_for_user` makes RepeatedRequest of it.
     """
-    cursor = await connection.execute(
-        _RESERVE_AND_INSERT,
-        {
-            "session_id": new.session_id,
-            "zone_id": new.zone_id,
-            "image_id": new.image_id,
-            "agent_id": new.agent_id,
-            "user_id": new.user_id,
-            "staging_config_id": new.staging_config_id,
-            "replaces": new.replaces,
-            "launch_id": new.launch_id,
-            "term": new.term,
-            "spec": Jsonb(new.spec),
-            "credential_encrypted": new.credential_encrypted,
-            "spec_hash": new.spec_hash,
-            "config_hash": new.config_hash,
-            "cores": new.cores,
-            "cpu_quota": new.spec.get("cpu_mode") == "Quotas",
-            "memory": new.memory,
-            "permissions": Jsonb(new.permissions),
-            "client_settings": Jsonb(new.client_settings),
-            "ttl_s": new.ttl_s,
-            "idempotency_key": new.idempotency_key,
-            "idempotency_body": new.idempotency_body,
-            "allow_origin": new.allow_origin,
-            "upstream_auth": new.upstream_auth,
-            "kasm_url": new.kasm_url,
-            "files_encrypted": new.files_encrypted,
-            "expiry": Jsonb(asdict(new.clocks) if new.clocks else {}),
-            "time_limit_s": new.clocks.time_limit_s if new.clocks else 0.0,
-            "counting": COUNTING,
-            "max_sessions": max_sessions,
-        },
-    )
+    values = {**new.values(), "counting": COUNTING, "max_sessions": max_sessions}
+    cursor = await connection.execute(_RESERVE_AND_INSERT, values)
     return await cursor.fetchone() is not None
+
+
+async def lock_user(connection: Connection, user_id: str) -> None:
+    """Hold the user's row until commit."""
+    await connection.execute(LOCK_USER, {"user_id": user_id})
 
 
 async def lock_sessions_capacity(connection: Connection, session_ids: Sequence[str]) -> None:
@@ -317,36 +336,24 @@ async def set_kasm_url(db: Database, session_id: str, kasm_url: str) -> None:
     await db.write("UPDATE sessions SET kasm_url = %s WHERE session_id = %s", (kasm_url, session_id))
 
 
-async def winner_of(db: Database, user_id: str, key: str, body: str) -> str | None:
-    """The session that an earlier request with this idempotency key made, or None.
-
-    Raises:
-        IdempotencyMismatch: the key was used for a different request.
-    """
-    row = await db.fetch_one(
-        "SELECT COALESCE(superseded_by, session_id) AS session_id, idempotency_body FROM sessions"
-        " WHERE user_id = %s AND idempotency_key = %s",
-        (user_id, key),
-    )
-    if row is None:
-        return None
-    if row["idempotency_body"] != body:
-        raise IdempotencyMismatch
-    return str(row["session_id"])
-
-
-async def repeated_request(
-    db: Database, error: psycopg.errors.UniqueViolation, user_id: str | None, key: str | None, body: str | None
-) -> Exception:
+async def repeated_request(db: Database, error: psycopg.errors.UniqueViolation, user: SessionUser) -> Exception:
     """What to raise for a violated constraint: RepeatedRequest with the winner where it was the idempotency key's.
 
     Raises:
         IdempotencyMismatch: the winner's request was a different one.
     """
-    if error.diag.constraint_name != IDEMPOTENCY_CONSTRAINT or user_id is None or key is None:
+    if error.diag.constraint_name != IDEMPOTENCY_CONSTRAINT:
         return error
-    winner = await winner_of(db, user_id, key, body or "")
-    return error if winner is None else RepeatedRequest(winner)
+    winner = await db.fetch_one(
+        "SELECT COALESCE(superseded_by, session_id)::text AS session_id, idempotency_body FROM sessions"
+        " WHERE user_id = %s AND idempotency_key = %s",
+        (user.user_id, user.idempotency_key),
+    )
+    if winner is None:
+        return error
+    if winner["idempotency_body"] != user.idempotency_body:
+        raise IdempotencyMismatch
+    return RepeatedRequest(winner["session_id"])
 
 
 def limit_reached(max_sessions: int) -> SessionLimit:

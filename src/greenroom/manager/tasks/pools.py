@@ -8,9 +8,9 @@ administrator, never both act on one count.
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from greenroom.core.events import Event, Topic, session_events
@@ -33,10 +33,10 @@ from greenroom.db.database import Connection
 from greenroom.db.fleet.leases import guarded
 from greenroom.db.pool import snapshots
 from greenroom.db.pool.snapshots import ImageState, Memory, PlannedConfig, PoolRows
-from greenroom.db.session.sessions import NewSession, destroy_unassigned, insert_session, retire
-from greenroom.kit.secrets import new_secret
+from greenroom.db.session.sessions import NewSession, StagedAs, destroy_unassigned, insert_session, retire
 from greenroom.kit.stops import stop
 from greenroom.manager.tasks.context import PrimaryContext
+from greenroom.sessions.new_session import new_session
 
 
 def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
@@ -195,25 +195,19 @@ async def _apply(
 
 
 def _new_session(ctx: PrimaryContext, snapshot: PoolSnapshot, config: PlannedConfig, create: Create) -> NewSession:
-    session_id, credential = str(uuid.uuid4()), new_secret()
-    spec = staged_spec(snapshot.image, snapshot.zone, config.permissions, session_id=session_id, credential=credential)
-    return NewSession(
-        session_id=session_id,
+    return new_session(
+        ctx.secrets,
+        partial(staged_spec, snapshot.image, snapshot.zone, config.permissions),
         zone_id=snapshot.zone.zone_id,
-        image_id=snapshot.image.image_id,
         agent_id=create.agent_id,
-        spec=spec.stored(),
-        credential_encrypted=ctx.secrets.encrypt(credential),
-        spec_hash=spec.hash(),
-        config_hash=snapshot.config.config_hash,
-        cores=snapshot.image.cores,
         memory=snapshot.image.memory,
-        ttl_s=snapshot.config.expiration_h * 3600,
         permissions=config.permissions,
-        allow_origin=",".join(spec.allow_origin),
-        upstream_auth=spec.upstream_auth,
-        staging_config_id=snapshot.config.staging_config_id,
-        replaces=create.replaces,
+        staged=StagedAs(
+            staging_config_id=snapshot.config.staging_config_id,
+            config_hash=snapshot.config.config_hash,
+            ttl_s=snapshot.config.expiration_h * 3600,
+            replaces=create.replaces,
+        ),
         term=ctx.fence.term,
     )
 

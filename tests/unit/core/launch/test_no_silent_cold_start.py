@@ -25,10 +25,9 @@ from greenroom.core.launch.plan import (
     PoolContents,
     StagedPool,
     TraceStep,
-    failed_steps,
+    missed_steps,
     plan_launch,
     pool_miss,
-    skipped_steps,
     success_step,
 )
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
@@ -68,13 +67,13 @@ def simulated(attempts: Sequence[Attempt], inside: Mapping[str, PoolContents]) -
     trace: list[TraceStep] = []
     for attempt in attempts:
         if attempt.misses:
-            trace += skipped_steps(attempt)
+            trace += missed_steps(attempt, attempt.misses)
         elif not attempt.pool:
             return [*trace, success_step(attempt, "agent-1", "made")]
         elif inside[attempt.pool.staging_config_id].claimable:
             return [*trace, success_step(attempt, attempt.pool.staging_config_id, "assigned")]
         else:
-            trace += failed_steps(attempt, [pool_miss(inside[attempt.pool.staging_config_id], IMAGE, attempt.zone)])
+            trace += missed_steps(attempt, [pool_miss(inside[attempt.pool.staging_config_id], IMAGE, attempt.zone)])
     return trace
 
 

@@ -18,11 +18,11 @@ from greenroom.core.launch.plan import (
     PoolContents,
     StagedPool,
     TraceStep,
+    missed_steps,
     no_resources_reason,
     placement_misses,
     plan_launch,
     pool_miss,
-    skipped_steps,
 )
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
@@ -84,7 +84,7 @@ def test_a_zone_barred_by_the_workspace_is_passed_over():
 def test_every_violation_is_a_line_with_the_same_order():
     group = GroupSettings("g", "Students", 5, {"inject_ssh_keys": True, "allow_kasm_audio": True})
     attempts = plan_launch([zone("eu")], "id-eu", IMAGE, [pool("eu")], LaunchFacts(settings=resolve([group])))
-    lines = skipped_steps(attempts[0])
+    lines = missed_steps(attempts[0], attempts[0].misses)
     assert [(line.order, line.code, line.setting, line.candidate) for line in lines] == [
         (1, "inject_ssh_keys", "inject_ssh_keys", "c-eu-1"),
         (1, "permissions", "permissions", "c-eu-1"),
@@ -145,10 +145,10 @@ def test_no_resources_says_what_an_administrator_needs():
     agent = AgentView(agent_id="a", hostname="agent-7", cores=1, memory=10)
     eu, us = zone("eu"), zone("us")
     attempts = plan_launch([eu, us], "id-eu", IMAGE, [], LaunchFacts())
-    trace = [line for a in attempts[:2] for line in skipped_steps(a)]
+    trace = [line for a in attempts[:2] for line in missed_steps(a, a.misses)]
     for attempt, agents in zip(attempts[2:], ([agent], []), strict=True):
         misses = placement_misses(attempt.zone, place(agents, request, "Least Load"))
-        trace += skipped_steps(replace(attempt, misses=tuple(misses)))
+        trace += missed_steps(attempt, misses)
     assert no_resources_reason(trace) == (
         "No resources are available to create the requested session. Zone eu: agent-7 has 1 of 1 cores free, 2 are"
         " needed. Zone us has no Agent. End sessions, add an Agent, or raise the Cores or Memory Override of"
@@ -164,7 +164,7 @@ def test_what_a_daemon_said_is_told_once_and_only_what_helps_is_advised():
     attempts = plan_launch([zone("eu"), zone("us")], "id-eu", IMAGE, [], LaunchFacts())
     for attempt, offered in zip(attempts[2:], (agents, []), strict=True):
         misses = placement_misses(attempt.zone, place(offered, request, "Least Load"))
-        trace += skipped_steps(replace(attempt, misses=tuple(misses)))
+        trace += missed_steps(attempt, misses)
     assert no_resources_reason(trace) == (
         "No resources are available to create the requested session. Zone eu: a cannot get image desktop: no such host;"
         " b cannot get image desktop for the same reason. Zone us has no Agent. See why the image is not on the Agents:"
@@ -177,7 +177,7 @@ def test_of_many_agents_the_first_are_named_and_each_kind_of_advice_is_given_onc
     agents.append(AgentView(agent_id="x", hostname="agent-10", enabled=False, cores=8))
     attempt = plan_launch([zone("eu")], "id-eu", IMAGE, [], LaunchFacts())[-1]
     placement = place(agents, PlacementRequest(image="desktop", cores=2, memory=1), "Least Load")
-    text = no_resources_reason(skipped_steps(replace(attempt, misses=tuple(placement_misses(zone("eu"), placement)))))
+    text = no_resources_reason(missed_steps(attempt, placement_misses(zone("eu"), placement)))
     assert text.endswith(
         "and 3 more Agents cannot either. See to it that the Agents, and Docker on their hosts, run and reach a Manager"
         " of their zone. Enable an Agent or end its draining."

@@ -12,7 +12,7 @@ from tests.unit.properties import catches, holds
 
 from greenroom.core.access.group_settings import STAGED_PERMISSIONS
 from greenroom.core.launch.placement import AgentView, PlacementRequest, place
-from greenroom.core.launch.plan import Attempt, LaunchZone, StagedPool, TraceStep
+from greenroom.core.launch.plan import Attempt, LaunchZone, StagedPool, TraceStep, placement_misses
 from greenroom.core.launch.replacement import (
     MAX_STARTS,
     MAX_STARTS_IN_A_ZONE,
@@ -23,10 +23,10 @@ from greenroom.core.launch.replacement import (
     continued,
     failure_line,
     final_error,
-    no_agent_misses,
     others_first,
     plan_successor,
     unheard,
+    with_known_host,
     without,
 )
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
@@ -148,15 +148,25 @@ def test_the_trace_says_that_the_last_step_came_to_nothing_and_goes_on():
     assert [step.order for step in continued([replace(USED, order=1), replace(USED, order=2)], USED)] == [4, 5]
 
 
+def test_a_zone_that_asks_for_an_unknown_host_makes_no_session_of_another_zone():
+    attempts = plan_successor(failed(handover=True), [zone("eu"), zone("us")], "id-eu", IMAGE, [pool("us")])
+    made = {a.zone.zone_name: a for a in with_known_host(attempts, "id-eu", "") if not a.staged}
+    assert made["eu"].misses == ()
+    assert [miss.code for miss in made["us"].misses] == ["no_request_host"]
+    assert [a for a in attempts if a.staged] == [a for a in with_known_host(attempts, "id-eu", "") if a.staged]
+    assert with_known_host(attempts, "id-eu", "desktops.example") == attempts
+
+
 def test_why_no_other_agent_names_each():
     wanted = PlacementRequest(image="i", cores=1, memory=1)
     room = [AgentView(agent_id=k, hostname=f"host-{k}", cores=2, memory=2) for k in "ab"]
     missing = AgentView(agent_id="c", hostname="host-c", status="missing")
-    (miss,) = no_agent_misses(place([missing], wanted, "Least Load"), "eu")
+    zone_eu = zone("eu")
+    (miss,) = placement_misses(zone_eu, place([missing], wanted, "Least Load"), "other Agent")
     assert (miss.code, miss.candidate) == ("agent_missing", "host-c")
-    assert [m.reason for m in no_agent_misses(place([], wanted, "Least Load"), "eu")] == ["Zone eu has no other Agent."]
+    (miss,) = placement_misses(zone_eu, place([], wanted, "Least Load"), "other Agent")
+    assert miss.reason == "Zone eu has no other Agent."
     placement = place(room, wanted, "Least Load")
-    assert "room on host-a, host-b was taken" in no_agent_misses(placement, "eu")[0].reason
     assert without(placement, frozenset("ab")).candidates == ()
     assert [agent.agent_id for agent in others_first(placement, "a").candidates] == ["b", "a"]
 

@@ -1,0 +1,59 @@
+"""A new session: its id and credential, and what its row has encrypted."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Protocol
+
+from greenroom.core.workspace.session_spec import File, SessionSpec
+from greenroom.db.session.sessions import NewSession, SessionUser, StagedAs
+from greenroom.kit.secrets import Secrets, new_secret
+
+
+class SpecMaker(Protocol):
+    """The specification of one session, once its id and its credential are known."""
+
+    def __call__(self, *, session_id: str, credential: str) -> SessionSpec:
+        """The specification, or a GreenroomError."""
+        ...
+
+
+def new_session(
+    secrets: Secrets,
+    make_spec: SpecMaker,
+    *,
+    zone_id: str,
+    agent_id: str,
+    memory: int,
+    permissions: Mapping[str, bool],
+    user: SessionUser | None = None,
+    staged: StagedAs | None = None,
+    term: int | None = None,
+) -> NewSession:
+    """A session for a user or a pool, as `NewSession` has it.
+
+    Raises:
+        GreenroomError: `make_spec` can make none.
+    """
+    session_id = str(uuid.uuid4())
+    spec = make_spec(session_id=session_id, credential=new_secret())
+    return NewSession(
+        session_id=session_id,
+        zone_id=zone_id,
+        agent_id=agent_id,
+        spec=spec,
+        memory=memory,
+        permissions=permissions,
+        credential_encrypted=secrets.encrypt(spec.credential),
+        files_encrypted=_encrypted(secrets, spec.files),
+        user=user,
+        staged=staged,
+        term=term,
+    )
+
+
+def _encrypted(secrets: Secrets, files: Sequence[File]) -> bytes | None:
+    return secrets.encrypt(json.dumps([asdict(file) for file in files])) if files else None

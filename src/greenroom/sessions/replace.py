@@ -1,0 +1,215 @@
+"""Put another session in the place of one that failed, in one transaction under the lease of the failed one's zone.
+
+There are two ways: a staged session is claimed, or a new one is made, both in any zone the launch may use. A Primary
+that inserts into another zone does what the api does for every launch: reservation and row in one statement (ADR 24).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import Any, Final
+
+import msgspec
+from psycopg import Rollback
+
+from greenroom.core.errors import Invalid, SetupError
+from greenroom.core.launch.eviction import Room
+from greenroom.core.launch.placement import PlacementRequest, session_of
+from greenroom.core.launch.plan import LaunchZone, PoolContents, TraceStep
+from greenroom.core.launch.replacement import Failed, continued, failure_line, unheard
+from greenroom.core.session.states import SessionStatus
+from greenroom.core.workspace.session_spec import SessionSpec
+from greenroom.core.workspace.spec_builder import ImageFacts, LaunchExtras, in_zone, on_demand_spec, reissued
+from greenroom.db.database import Connection, Database
+from greenroom.db.fleet.leases import Fence, guarded
+from greenroom.db.launch import replacement
+from greenroom.db.launch.claims import Claim, ClaimedSession, claim_replacement, read_contents
+from greenroom.db.launch.on_demand import insert_in_room
+from greenroom.db.launch.replacement import WaitingSession
+from greenroom.db.session.sessions import NewSession, lock_sessions, lock_sessions_capacity, lock_user
+from greenroom.kit.secrets import Secrets
+from greenroom.sessions.new_session import SpecMaker
+from greenroom.sessions.wanted import WantedSession
+from greenroom.wire.messages import Assignment
+
+NO_LIMIT: Final = 1_000_000
+"""The limit of the user was checked at the launch; a session that waits for its successor counts, so it is no more."""
+
+
+class NoLongerWaitingError(Exception):
+    """The failed session was deleted, or replaced by another Primary, or its Agent came back to it, meanwhile."""
+
+
+def failed_of(old: WaitingSession) -> Failed:
+    """The failed session as the core sees it."""
+    unsaid = "no reason was given" if old.status is SessionStatus.FAILED else unheard(old.silent_s)
+    return Failed(
+        handover=old.set_aside_reason is not None,
+        agent_name=old.agent_name,
+        cause=old.set_aside_reason or old.error or unsaid,
+        tried=old.tried,
+        starts=old.starts,
+        causes=old.causes,
+        slow=old.slow,
+        permissions=old.permissions,
+    )
+
+
+def further_steps(old: WaitingSession, failed: Failed, trace: Sequence[TraceStep]) -> list[TraceStep]:
+    """The further lines of the launch's trace: that the last one came to nothing, and what was tried then."""
+    last = old.last_step or _last_line(old)
+    return [failure_line(failed, old.session_id, last), *continued(trace, last)]
+
+
+def _last_line(old: WaitingSession) -> TraceStep:
+    """It says as much as the last line of the launch's trace, where the ledger has it no more."""
+    staged = old.staging_config_id is not None
+    return TraceStep(
+        order=old.tried,
+        step="staged_here" if staged else "on_demand_here",
+        zone_name=old.zone_name,
+        candidate=old.staging_config_id if staged else old.agent_name,
+        used=True,
+        code=None,
+        reason="",
+    )
+
+
+def wanted_instead(old: WaitingSession, failed: Failed, image: ImageFacts, secrets: Secrets) -> WantedSession:
+    """What its user is to get in the place of a session: after a hand-over what the launch would have made, because a
+    user with a staged session has no settings but those; after a start the same once more, on another Agent."""
+    common = WantedSession(
+        user=old.user,
+        image=image,
+        permissions=old.permissions,
+        assignment=msgspec.convert({"assignment_id": "", **(old.assignment or {})}, Assignment),
+        request=session_of(image),
+        spec_in=partial(_spec_of_launch, old, image),
+        last_agent_id=old.agent_id,
+        another_agent="other Agent",
+        instead=" in its place",
+    )
+    if failed.handover:
+        return common
+    return replace(
+        common,
+        request=PlacementRequest(
+            image=old.spec["image"],
+            cores=old.cores,
+            memory=old.memory,
+            cpu_mode=old.cpu_mode,
+            only_agent_id=image.only_agent_id,
+            runtime_class=old.spec.get("run_config", {}).get("runtime", ""),
+        ),
+        spec_in=partial(_spec_of_start, old, secrets),
+        last_agent_id=None,
+        never_on=old.started_on,
+        another_agent="other Agent on another machine" if failed.slow else "other Agent",
+    )
+
+
+def _spec_of_launch(old: WaitingSession, image: ImageFacts, zone: LaunchZone) -> SpecMaker:
+    extras = LaunchExtras(
+        request_host=old.request_host,
+        username=old.username,
+        user_id=old.user_id,
+        kasm_url=old.kasm_url,
+        language=old.preferred_language or None,
+        timezone=old.preferred_timezone or None,
+    )
+    return partial(on_demand_spec, image, zone.facts, old.permissions, extras)
+
+
+def _spec_of_start(old: WaitingSession, secrets: Secrets, zone: LaunchZone) -> SpecMaker:
+    """As the one that failed, in its new zone; variables stay sealed.
+
+    Raises:
+        Invalid: it cannot be read by this version, or with this key.
+    """
+    try:
+        sealed: dict[str, Any] = {
+            "credential": secrets.decrypt(old.credential_encrypted),
+            "files": json.loads(secrets.decrypt(old.files_encrypted)) if old.files_encrypted else [],
+        }
+        spec = msgspec.convert(old.spec | sealed, SessionSpec)
+    except msgspec.ValidationError as error:
+        raise Invalid(f"its specification cannot be read by this version: {error}") from error
+    except SetupError as error:
+        raise Invalid(f"its specification cannot be read: {error.message}") from error
+    if zone.zone_id != old.zone_id:
+        spec = in_zone(spec, zone.facts, old.request_host)
+    return partial(reissued, spec, old_id=old.session_id)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReplacementWriter:
+    """A `Writer` that puts the session in the place of `old`, which loses its user.
+
+    Its methods raise LeaseLost (the term is over; nothing was written) and NoLongerWaitingError (there is nothing to
+    replace any more).
+    """
+
+    db: Database
+    fence: Fence
+    old: WaitingSession
+    failed: Failed
+
+    async def claim(self, claim: Claim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
+        """The old row is locked before, and the claim never waits."""
+        async with guarded(self.db, self.fence) as connection:
+            await lock_user(connection, self.old.user_id)
+            async with connection.transaction() as undone:
+                old = await self._detach_user(connection)
+                claimed = await claim_replacement(connection, claim, old.agent_id)
+                if claimed is None:
+                    raise Rollback(undone)
+                trace = further_steps(old, self.failed, steps)
+                await replacement.supersede(
+                    connection, old, claimed.session_id, outcome="staged", zone_id=zone_id, steps=trace
+                )
+                return claimed
+        return await read_contents(
+            self.db,
+            user_id=self.old.user_id,
+            staging_config_id=claim.staging_config_id,
+            config_hash=claim.config_hash,
+        )
+
+    async def insert(self, new: NewSession, room: Room, steps: Sequence[TraceStep]) -> bool:
+        """The capacity is reserved before the old row is touched; ProfileInUse: their profile is open elsewhere."""
+        if new.zone_id == self.old.zone_id:
+            new = replace(new, term=self.fence.term)
+        yielding = [session.session_id for session in room.yielding]
+        async with guarded(self.db, self.fence) as connection:
+            await lock_user(connection, self.old.user_id)
+            if yielding:
+                await self._lock(connection, yielding)
+            if not await insert_in_room(connection, new, max_sessions=NO_LIMIT, yielding=yielding):
+                return False
+            old = await self._detach_user(connection)
+            trace = further_steps(old, self.failed, steps)
+            await replacement.supersede(
+                connection, old, new.session_id, outcome="on_demand", zone_id=new.zone_id, steps=trace
+            )
+            return True
+
+    async def _lock(self, connection: Connection, yielding: Sequence[str]) -> None:
+        """Where others yield, hold their rows and that of the failed session by id, after those of their capacity."""
+        ids = [self.old.session_id, *yielding]
+        await lock_sessions_capacity(connection, ids)
+        await lock_sessions(connection, ids)
+
+    async def _detach_user(self, connection: Connection) -> WaitingSession:
+        """The failed session without its user: kept for inspection after a hand-over, destroyed after a start."""
+        session_id, failed = self.old.session_id, self.failed
+        if failed.handover:
+            old = await replacement.quarantine(connection, session_id)
+        else:
+            reason = f"It could not start ({failed.cause.rstrip('.')}); another session takes its place."
+            old = await replacement.discard_failed_start(connection, session_id, failed.cause, reason)
+        if old is None:
+            raise NoLongerWaitingError
+        return old
