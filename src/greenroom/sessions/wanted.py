@@ -82,7 +82,7 @@ class PlacedSession:
 
     @property
     def events(self) -> set[Event]:
-        """Whom it concerns."""
+        """Of all that it concerns."""
         pool = self.attempt.pool
         events = session_events(
             self.session_id,

@@ -42,7 +42,7 @@ DETACH_USER: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedSession:
-    """A session whose status was changed, and everyone whom that concerns."""
+    """A session whose status was changed, and what is concerned by it."""
 
     session_id: str
     status: SessionStatus

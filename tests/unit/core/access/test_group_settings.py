@@ -14,6 +14,7 @@ from greenroom.core.access.group_settings import (
     SETTINGS,
     STAGED_PERMISSIONS,
     GroupSettings,
+    client_settings_of,
     inherited,
     keepalive_interval_s,
     permissions_of,
@@ -160,6 +161,13 @@ def test_the_order_of_groups_does_not_matter(groups: list[GroupSettings], random
 @given(memberships)
 def test_the_eight_permissions_are_booleans(groups: list[GroupSettings]):
     assert set(permissions_of(resolve(groups))) == set(STAGED_PERMISSIONS)
+
+
+def test_what_viewers_obey_stays_as_it_is_at_the_launch():
+    kept = client_settings_of(resolve([GroupSettings("1", "A", 1, {"allow_kasm_downloads": True, "max_upload_mb": 5})]))
+    assert (kept["allow_kasm_downloads"], kept["max_upload_mb"]) == (True, 5)
+    assert kept["keepalive_interval"] == keepalive_interval_s(resolve([]))
+    assert "max_kasms_per_user" not in kept
 
 
 def test_a_group_inherits_what_everybody_has_and_knows_who_comes_before_it():

@@ -23,6 +23,7 @@ from greenroom.core.launch.plan import (
     placement_misses,
     plan_launch,
     pool_miss,
+    room_taken,
 )
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
@@ -40,6 +41,10 @@ def pool(name: str, number: int = 1, *, permissions: dict[str, bool] = OFF) -> S
 
 def shape(attempts: Sequence[Attempt]) -> list[tuple[int, str, str, list[str]]]:
     return [(a.order, a.step, a.zone.zone_name, [m.code for m in a.misses]) for a in attempts]
+
+
+def test_room_that_was_taken_meanwhile_names_its_agents():
+    assert room_taken(["a", "b"]).reason == "The room on a, b was taken by other launches at the same moment."
 
 
 def test_staged_in_all_zones_comes_before_on_demand_in_any():

@@ -155,6 +155,9 @@ def test_a_zone_that_asks_for_an_unknown_host_makes_no_session_of_another_zone()
     assert [miss.code for miss in made["us"].misses] == ["no_request_host"]
     assert [a for a in attempts if a.staged] == [a for a in with_known_host(attempts, "id-eu", "") if a.staged]
     assert with_known_host(attempts, "id-eu", "desktops.example") == attempts
+    facts = replace(zone("us").facts, allow_origin_domain="a.example", upstream_auth_address="a.example")
+    named = plan_successor(failed(), [zone("eu"), replace(zone("us"), facts=facts)], "id-eu", IMAGE, [])
+    assert with_known_host(named, "id-eu", "") == named, "its zone says the host itself"
 
 
 def test_why_no_other_agent_names_each():
