@@ -52,13 +52,14 @@ async def test_a_plan_that_is_kept_counts_the_sessions_of_a_user_by_index(db: Da
     assert "sessions_live_by_user" in found, found
 
 
-class Recorder:
+class Recorder(Database):
     """In the place of a database that is only read from: the last statement, and no rows."""
 
-    query: LiteralString = ""
-    params: Params = None
+    def __init__(self) -> None:
+        self.query: LiteralString = ""
+        self.params: Params = None
 
-    async def fetch(self, query: LiteralString, params: Params = None) -> list[DictRow]:
+    async def fetch(self, query: LiteralString, params: Params = None, *, retry: bool = True) -> list[DictRow]:
         self.query, self.params = query, params
         return []
 
