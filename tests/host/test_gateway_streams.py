@@ -3,43 +3,25 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import hashlib
 import re
 from collections.abc import AsyncIterator, Awaitable
-from dataclasses import replace
 
 import pytest
-import pytest_asyncio
 from tests.support import gateways
 from tests.support.gateways import World, answers, raw, said, served_world, the_way_to_cut
 from tests.support.played import ANN, BOB, ROUTE
+from tests.support.world_fixtures import own_world, shared_world, world
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 
 from greenroom.agent.stream import viewers
 from greenroom.core.session import visits
 
+A_FRAME = {"Sec-Fetch-Dest": "iframe", "Accept": "text/html"}
 UNKNOWN = "0f6e8a52-0000-4000-8000-0000000000ff"
 
+__all__ = ["own_world", "shared_world", "world"]
+
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_world() -> AsyncIterator[World]:
-    async with served_world() as world:
-        yield world
-
-
-@pytest.fixture
-def world(shared_world: World) -> World:
-    shared_world.reset()
-    return shared_world
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def own_world() -> AsyncIterator[World]:
-    async with served_world() as world:
-        yield world
 
 
 async def status_of(websocket: Awaitable[object]) -> int:
@@ -173,83 +155,6 @@ async def test_without_a_token_or_with_that_of_another_session_it_is_401_and_no_
     assert "token" in reply.json()["error_message"]
 
 
-async def test_the_reason_of_a_refusal_is_told(world: World):
-    reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Cookie": "greenroom_viewer=wrong"})
-    assert reply.status_code == 401
-    assert reply.json() == {"error_message": "The token does not open this session."}
-    assert reply.headers["X-Greenroom-Reason"] == "The token does not open this session."
-
-
-READERS = [
-    {"Sec-Fetch-Dest": "iframe", "Accept": "text/html"},
-    {"Sec-Fetch-Dest": "document"},
-    {"Accept": "text/html,application/xhtml+xml"},
-]
-
-
-@pytest.mark.parametrize("headers", READERS)
-async def test_a_frame_is_told_the_reason_of_a_refusal_in_words(world: World, headers: dict[str, str]):
-    world.table.put(BOB, replace(world.spec, upstream_auth="wrong.invalid:9"), world.served["bob"].address, "user-bob")
-    for path, status, words in (
-        (f"{world.path()}?token=nonsense", 401, "The token does not open this session."),
-        (world.path(), 401, "No token came with the request"),
-        (f"/desktop/{ROUTE}/{UNKNOWN}/?token=x", 403, "This Agent runs no such session."),
-        (f"/desktop/99999999/{ANN}/", 404, "There is no session at this address."),
-    ):
-        reply = await world.client().get(f"{world.stream}{path}", headers=headers)
-        assert reply.status_code == status
-        assert reply.headers["Content-Type"].startswith("text/html")
-        assert words in reply.text
-        assert f"frame-ancestors {world.main}" in reply.headers["Content-Security-Policy"]
-        assert reply.text.count("<script>") == 1, "the gateway's own, which tells the console"
-
-
-async def test_while_nobody_can_be_asked_it_is_503_and_the_page_is_loaded_again(world: World):
-    world.table.put(BOB, replace(world.spec, upstream_auth="wrong.invalid:9"), world.served["bob"].address, "user-bob")
-    for path, cookie in ((f"{world.path(BOB)}?token=token-bob", ""), (world.path(BOB), "greenroom_viewer=token-bob")):
-        for accept in ("text/html", "application/json"):
-            headers = {"Accept": accept, "Cookie": cookie}
-            reply = await world.client().get(f"{world.stream}{path}", headers=headers)
-            assert (reply.status_code, reply.headers["Retry-After"]) == (503, "5")
-            assert "The Upstream Auth Address wrong.invalid:9 cannot be asked" in reply.text
-            if accept == "text/html":
-                assert '<meta http-equiv="refresh" content="5">' in reply.text
-                assert "<script" not in reply.text
-
-
-async def test_a_websocket_is_refused_with_a_status_and_no_page(world: World):
-    for origin, status in (("same", 401), ("https://evil.example", 403)):
-        with pytest.raises(InvalidStatus) as refused:
-            await world.websocket(world.stream, token="nonsense", origin=origin, Accept="text/html")
-        assert refused.value.response.status_code == status
-        assert "json" in refused.value.response.headers["Content-Type"]
-
-
-async def test_nobody_writes_into_the_page_of_a_refusal(world: World):
-    reply = await world.client().get(
-        f"{world.stream}{world.path()}", headers={"Origin": "https://<script>alert(1)</script>", "Accept": "text/html"}
-    )
-    assert reply.status_code == 403
-    assert reply.text.count("<script") == 1, "the gateway's own, which tells the console"
-    assert "(script)alert(1)(/script)" in reply.text
-
-
-async def test_a_refusal_can_be_read_whatever_its_frame_stands_on(world: World):
-    reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Accept": "text/html"})
-    assert reply.status_code == 401
-    assert "background:canvas" in reply.text, "a frame without one shows the dark stage behind it"
-
-
-async def test_a_refusal_for_good_tells_the_console_and_does_nothing_else(world: World):
-    reply = await world.client().get(f"{world.stream}{world.path()}", headers={"Accept": "text/html"})
-    script = re.search("<script>(.*)</script>", reply.text)
-    assert script is not None
-    digest = base64.b64encode(hashlib.sha256(script[1].encode()).digest()).decode()
-    policy = reply.headers["Content-Security-Policy"]
-    assert policy.startswith("default-src 'none'; style-src 'unsafe-inline'; frame-ancestors ")
-    assert policy.endswith(f"; script-src 'sha256-{digest}'; sandbox allow-scripts allow-same-origin")
-
-
 async def test_any_proxy_path_leads_to_the_session_and_its_cookie_is_for_that_path(world: World):
     path = f"/screens-of_eu/{ROUTE}/{ANN}/"
     client = world.client()
@@ -341,10 +246,10 @@ async def test_a_container_or_an_agent_that_is_away_is_told_in_words(own_world: 
     await own_world.served["ann"].stop()
     reply = await client.get(f"{own_world.stream}{own_world.path()}")
     assert (reply.status_code, reply.json()["code"]) == (502, "unavailable")
-    page = await client.get(f"{own_world.stream}{own_world.path()}", headers=READERS[0])
+    page = await client.get(f"{own_world.stream}{own_world.path()}", headers=A_FRAME)
     assert (page.status_code, "may be starting, or it was stopped" in page.text) == (502, True)
     await own_world.served["agent"].stop()
-    for headers in ({}, READERS[0]):
+    for headers in ({}, A_FRAME):
         reply = await client.get(f"{own_world.stream}{own_world.path()}", headers=headers)
         assert reply.status_code == 503
         assert reply.headers["Retry-After"] == "5"

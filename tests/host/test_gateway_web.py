@@ -5,33 +5,16 @@ from __future__ import annotations
 import asyncio
 import ssl
 import warnings
-from collections.abc import AsyncIterator
 from typing import Any
 
 import httpx
 import pytest
-import pytest_asyncio
-from tests.support.gateways import World, raw, served_world
+from tests.support.gateways import World, raw
+from tests.support.world_fixtures import own_world, shared_world, world
+
+__all__ = ["own_world", "shared_world", "world"]
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def shared_world() -> AsyncIterator[World]:
-    async with served_world() as world:
-        yield world
-
-
-@pytest.fixture
-def world(shared_world: World) -> World:
-    shared_world.reset()
-    return shared_world
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def own_world() -> AsyncIterator[World]:
-    async with served_world() as world:
-        yield world
 
 
 DRAINING = {"ok": False, "status": "disabled", "enabled": False}

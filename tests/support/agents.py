@@ -225,3 +225,8 @@ async def row(db: Database, session_id: str) -> dict[str, Any]:
 def seen(session_id: str, state: Any = "running", generation: int = 1, **fields: Any) -> Observed:
     """An observation."""
     return Observed(session_id=session_id, generation=generation, state=state, **fields)
+
+
+async def term_above(db: Database, term: int) -> bool:
+    found = await db.fetch_one("SELECT term FROM zone_leases")
+    return found is not None and found["term"] > term

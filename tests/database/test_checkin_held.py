@@ -1,0 +1,100 @@
+"""Check-ins that a Manager holds until there is something new for the Agent (PROTOCOLS §2)."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+import httpx
+import pytest
+from tests.support.agents import ToldAgent, joined, row, seen, session, term_above
+from tests.support.managers import Fleet, eventually, manager_here
+
+from greenroom.core.events import Event
+from greenroom.db.database import Database
+
+HOLD_S = 20.0
+END_OF_HOLD_S = 8.0
+"""What is held for `HOLD_S` and answered before this was answered because there were news."""
+
+
+@pytest.fixture
+async def patient(fleet: Fleet) -> AsyncIterator[httpx.ASGITransport]:
+    """The side for Agents of a Manager that holds check-ins for long, so that no stall looks like the end of a hold."""
+    async with manager_here(fleet, checkin_hold_s=HOLD_S, agent_missing_s=60) as transport:
+        yield transport
+
+
+@pytest.fixture
+def told_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Held check-ins look for news when they are told of some, not by themselves."""
+    monkeypatch.setattr("greenroom.manager.checkin.polling._LOOK_AGAIN_S", 60)
+
+
+async def _held(db: Database, agent: ToldAgent, hold_s: float = HOLD_S) -> asyncio.Task[float]:
+    """A poll that is being held; its result is how long it took."""
+    await eventually(lambda: term_above(db, 0))
+    await agent.check_in()  # what it hears of the election would end a hold as well
+
+    async def poll() -> float:
+        begun = time.monotonic()
+        await agent.check_in(hold_s=hold_s)
+        return time.monotonic() - begun
+
+    task = asyncio.create_task(poll())
+    await asyncio.sleep(0.4)
+    assert not task.done()
+    return task
+
+
+async def test_a_held_poll_is_answered_at_once_when_a_session_is_added(
+    patient: httpx.ASGITransport, db: Database, fleet: Fleet, told_alone: None
+):
+    agent = await joined(db, patient)
+    first = await session(db, agent, fleet.key_file)  # with its image, which would be news of its own
+    task = await _held(db, agent)
+    second = await session(db, agent, fleet.key_file)
+    await db.notify(Event.agent(agent.agent_id))
+    assert await task < END_OF_HOLD_S
+    assert set(agent.desired) == {first, second}
+
+
+async def test_without_a_notification_news_come_at_the_next_look(
+    patient: httpx.ASGITransport, db: Database, fleet: Fleet
+):
+    agent = await joined(db, patient)
+    first = await session(db, agent, fleet.key_file)  # with its image, which would be news of its own
+    task = await _held(db, agent)
+    second = await session(db, agent, fleet.key_file)
+    assert await task < END_OF_HOLD_S, "a hand-over must be acknowledged within 2 s"
+    assert set(agent.desired) == {first, second}
+
+
+async def test_while_a_poll_is_held_the_agent_can_speak(door: httpx.ASGITransport, db: Database, fleet: Fleet):
+    agent = await joined(db, door)
+    session_id = await session(db, agent, fleet.key_file)
+    task = await _held(db, agent, hold_s=5)
+    answer = await agent.check_in(seen(session_id, "running", usable=True))
+    assert not task.done()
+    assert answer.acked_seq == agent.seq
+    assert (await row(db, session_id))["status"] == "running"
+    assert await task > 1.5
+
+
+async def test_a_new_primary_is_heard_of_at_once_and_recorded(
+    fleet: Fleet, db: Database, patient: httpx.ASGITransport, told_alone: None
+):
+    agent = await joined(db, patient)
+    task = await _held(db, agent)
+    await db.write("UPDATE zone_leases SET term = term + 1, expires_at = '-infinity'")
+    await db.notify(Event.lease(1))
+    assert await task < END_OF_HOLD_S
+    assert agent.term_seen >= 2
+
+    async def is_recorded() -> bool:
+        said = agent.term_seen
+        await agent.check_in()
+        return await db.fetch_one("SELECT manager_term FROM agents") == {"manager_term": said}
+
+    await eventually(is_recorded)

@@ -1,0 +1,27 @@
+"""One gateway with its world for a module's tests (`world`), or for one test alone (`own_world`)."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+import pytest_asyncio
+from tests.support.gateways import World, served_world
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def shared_world() -> AsyncIterator[World]:
+    async with served_world() as world:
+        yield world
+
+
+@pytest.fixture
+def world(shared_world: World) -> World:
+    shared_world.reset()
+    return shared_world
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def own_world() -> AsyncIterator[World]:
+    async with served_world() as world:
+        yield world
