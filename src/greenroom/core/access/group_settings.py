@@ -322,7 +322,7 @@ def permissions_of(resolved: Mapping[str, Resolved]) -> dict[str, bool]:
     return {name: bool(resolved[name].value) for name in STAGED_PERMISSIONS}
 
 
-ClientSettings = Mapping[str, bool | float]
+ClientSettings = Mapping[str, bool | int | float]
 """The settings that are `kept_with_session`, and `keepalive_interval` (s), by their names."""
 
 

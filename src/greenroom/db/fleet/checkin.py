@@ -130,7 +130,7 @@ class ViewerSettings:
     """
 
     idle_disconnect: float = 0
-    max_upload_mb: int = 0
+    max_upload_mb: float = 0
 
 
 @dataclass(frozen=True, slots=True)

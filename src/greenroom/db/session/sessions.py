@@ -55,7 +55,7 @@ class SessionUser:
     launch_id: str | None
     clocks: Clocks
     kasm_url: str = ""
-    client_settings: ClientSettings = field(default_factory=dict[str, bool | float])
+    client_settings: ClientSettings = field(default_factory=dict[str, bool | int | float])
     idempotency_key: str | None = None
     idempotency_body: str | None = None
 

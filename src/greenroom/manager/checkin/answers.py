@@ -154,7 +154,7 @@ def _desired(session: DesiredSession, secrets: Secrets) -> Desired:
             user_id=session.user_id,
             epoch=session.auth_epoch,
             idle_disconnect_s=settings.idle_disconnect * 60,
-            max_upload_mb=settings.max_upload_mb,
+            max_upload_mb=int(settings.max_upload_mb),
         )
     return Desired(
         session_id=session.session_id,
