@@ -1,4 +1,4 @@
-"""Exponential back-off: the pause after something failed doubles with each failure in a row, up to a ceiling."""
+"""Exponential back-off: the pause after a failure doubles with each failure in a row, up to a maximum."""
 
 from __future__ import annotations
 
@@ -13,11 +13,8 @@ class Backoff:
     max_s: float
 
     def delay_s(self, failures: int, spread: float = 1.0) -> float:
-        """The pause after so many failures in a row; none after 0.
-
-        Args:
-            failures: how many.
-            spread: a number in 0..1, random where many must not come back together: from half of the pause to all.
+        """The pause after so many failures in a row; 0 after none. `spread`, 0 to 1, is random where many must not come
+        back together: from half of the pause to all of it.
         """
         if failures <= 0:
             return 0.0

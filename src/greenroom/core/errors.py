@@ -46,7 +46,6 @@ class GreenroomError(Exception):
 
     @property
     def message(self) -> str:
-        """The sentence for the person who has to act on it."""
         return str(self.args[0])
 
 
@@ -121,7 +120,7 @@ class NoResources(Refused):
         self.for_user = for_user or NO_RESOURCES
 
     def without_machines(self) -> NoResources:
-        """The same for the user."""
+        """The same refusal with `for_user` as its message."""
         told = NoResources(self.for_user)
         told.details = self.details
         return told

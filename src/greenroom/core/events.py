@@ -1,6 +1,6 @@
-"""Events: that something changed, never how; who hears one reads it anew.
+"""Events say that something changed, never how: the receiver reads it again.
 
-As text, in a notification of PostgreSQL, an event is `topic:id`.
+The text of an event, in a PostgreSQL notification, is `topic:id`.
 """
 
 from __future__ import annotations
@@ -37,13 +37,10 @@ class Wakes(Enum):
     AGENT = auto()
     """The held check-in of the Agent with this id."""
     AGENTS = auto()
-    """All held check-ins."""
     POOL = auto()
     """The plan of the pool with this id."""
     ROUND = auto()
-    """The guardian's round."""
     LEASE = auto()
-    """The watch on the lease."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +49,9 @@ class TopicRule:
 
     id_is: str
     seen_with: str
-    """The permission with which subscribers of `/events` are told of it; a session also concerns its own user."""
+    """The permission that subscribers of `/events` need; a session's own user sees its events, too."""
     wakes: frozenset[Wakes] = frozenset()
-    """In the Managers of the zone that the id names, in all where there is none."""
+    """In the Managers of the zone that the id names, or in all."""
 
 
 TOPICS: Final = {
@@ -82,7 +79,6 @@ class Event:
     id: str = ""
 
     def __str__(self) -> str:
-        """`topic:id`."""
         return f"{self.topic}:{self.id}"
 
     @classmethod
@@ -96,12 +92,10 @@ class Event:
 
     @classmethod
     def session(cls, session_id: str | UUID) -> Event:
-        """A session changed, or what its page shows."""
         return cls(Topic.SESSION, str(session_id))
 
     @classmethod
     def agent(cls, agent_id: str | UUID) -> Event:
-        """The instructions of an Agent changed."""
         return cls(Topic.AGENT, str(agent_id))
 
     @classmethod
@@ -116,7 +110,6 @@ class Event:
 
     @classmethod
     def lease(cls, zone_key: int) -> Event:
-        """A zone has another Primary, or none."""
         return cls(Topic.LEASE, str(zone_key))
 
 
@@ -127,7 +120,7 @@ def session_events(
     staging_config_id: str | UUID | None = None,
     zone_key: int | None = None,
 ) -> set[Event]:
-    """What is told when a session changes: its page, and those of its Agent, pool and Primary that are given."""
+    """The events of a changed session: its own, and those of its Agent, pool and zone as far as they are given."""
     events = {Event.session(session_id)}
     if agent_id is not None:
         events.add(Event.agent(agent_id))

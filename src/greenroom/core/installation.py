@@ -1,4 +1,4 @@
-"""The settings of the installation: one value for everybody, changed by an administrator while it runs."""
+"""The settings of the installation: one value for everybody, which an administrator can change at run time."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from greenroom.core.errors import Invalid
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Installation:
-    """All values in force; each field is the setting of that name in `INSTALLATION_SETTINGS`."""
+    """All values in force, by the names of `INSTALLATION_SETTINGS`."""
 
     session_lifetime_s: int = 43_200
     session_idle_s: int = 3600
@@ -96,7 +96,7 @@ INSTALLATION_SETTINGS: Final[dict[str, Setting]] = {
 
 
 def installation_of(stored: Mapping[str, Any]) -> Installation:
-    """The values in force, given the stored ones; a stored value that is not allowed any more counts as absent."""
+    """The values in force; a stored value that is no longer allowed counts as absent."""
     values: dict[str, Any] = {}
     for field in fields(Installation):
         if field.name in stored:
@@ -108,7 +108,7 @@ def installation_of(stored: Mapping[str, Any]) -> Installation:
 
 
 def validated_installation(name: str, value: object) -> Any:
-    """`value` as it is stored for the setting `name` of the installation.
+    """`value` as it is stored for the setting `name`.
 
     Raises:
         Invalid: there is no such setting, or the value is not allowed.

@@ -1,7 +1,7 @@
-"""What people ask of a long list: by which column it is ordered, and which words its rows must have.
+"""The order and the filter of a long list.
 
-The words are those of the console's filter: every word has to occur somewhere in a row; `zone:eu` looks in the columns
-alone whose name begins with `zone`. Where no column is called so the whole word is looked for.
+As in the console's filter, every word must occur somewhere in a row; `zone:eu` searches only the columns with a name
+that begins with `zone`, or for the whole word if there is none.
 """
 
 from __future__ import annotations
@@ -17,29 +17,28 @@ MAX_WORDS: Final = 8
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """By a column of the list, and whether its greatest come first."""
+    """By a column of the list, ascending or descending."""
 
     column: str
     descending: bool
 
     def __str__(self) -> str:
-        """As it is asked for."""
         return f"-{self.column}" if self.descending else self.column
 
 
 @dataclass(frozen=True, slots=True)
 class Word:
-    """A word every row must have: in `column`, None = in any."""
+    """A word that every row must have: in `column`, None = in any."""
 
     text: str
     column: str | None = None
 
 
 def order_of(text: str, columns: Collection[str]) -> Order:
-    """The order that is asked for: the name of a column, with `-` in front for descending.
+    """The order by a column; `-` before its name = descending.
 
     Raises:
-        Invalid: the list has no order by such a column.
+        Invalid: the list has no such column.
     """
     order = Order(text.removeprefix("-"), text.startswith("-"))
     if order.column not in columns:
@@ -51,7 +50,7 @@ def words_of(text: str, columns: Collection[str]) -> list[Word]:
     """The words of a filter, in lower case.
 
     Raises:
-        Invalid: they are more than `MAX_WORDS`, or have a character that no text has.
+        Invalid: there are more than `MAX_WORDS`, or one has a character that no text has.
     """
     words = text.lower().split()
     if len(words) > MAX_WORDS or "\0" in text:

@@ -1,4 +1,4 @@
-"""The codes of log rows: what each says, how loud, and whether it is evidence. Codes are for programs and never change.
+"""The codes of log rows: meaning, level, and whether they are security events. Codes are for programs and never change.
 
 docs/reference/logs.md has the same table; a test compares.
 """
@@ -14,7 +14,7 @@ Level = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 LEVELS: Final[tuple[Level, ...]] = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 LogDetails = dict[str, Any]
-"""JSON beside the sentence of a row: of a change `who`, `before` and `after`, otherwise what programs may want."""
+"""JSON beside the sentence of a row: `who`, `before` and `after` of a change, otherwise what programs may need."""
 
 INFO: Final = "INFO"
 WARNING: Final = "WARNING"
@@ -23,14 +23,13 @@ SECURITY: Final = "security"
 
 
 class LogCode(StrEnum):
-    """Code, level of its rows unless a row says otherwise, when it is written, and whether it is a security event."""
+    """Code, default level of its rows, when it is written, and whether it is a security event."""
 
     level: Level
     meaning: str
     is_security: bool
 
     def __new__(cls, code: str, level: Level, meaning: str, mark: Literal["security", ""] = "") -> LogCode:
-        """One line of the table."""
         member = str.__new__(cls, code)
         member._value_ = code
         member.level, member.meaning, member.is_security = level, meaning, mark == SECURITY
@@ -318,16 +317,16 @@ class LogCode(StrEnum):
 
 
 SESSION_IS: Final = {status: LogCode(f"session-{status}") for status in SessionStatus}
-"""The code of a session's row that it has a status now."""
+"""The code of a row that says that a session has this status now."""
 
 SECURITY_CODES: Final = frozenset(code for code in LogCode if code.is_security)
 
 
 def is_security_event(component: str, code: str, details: LogDetails) -> bool:
-    """Whether a log row is evidence: who got in, who was kept out, who looked at what, who changed what.
+    """Whether a log row is evidence: log-ins, refusals, access to others' sessions, changes.
 
-    Such rows have limits of their own, by age and by a number of rows per code: someone who can cause many rows of one
-    kind pushes out the oldest of that kind and nothing else (`greenroom.db.diagnostics.retention`). Changes by
-    administrators are recognized by their `details.who`; of them the api alone writes, whatever an Agent says.
+    Such rows are kept by age and by a number per code, so that one who causes many rows of a kind pushes out only the
+    oldest of that kind (`greenroom.db.diagnostics.retention`). Changes by administrators are recognized by
+    `details.who`, which only the api may write, not an Agent.
     """
     return code in SECURITY_CODES or (component == "api" and "who" in details)

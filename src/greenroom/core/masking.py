@@ -1,4 +1,4 @@
-"""What may be shown of secrets and variables: they are named, their values are not.
+"""What may be shown of secrets and variables: their names, not their values.
 
 Variables of workspaces, groups and launches are the fields named `environment`, at any depth, of JSON values.
 """
@@ -22,16 +22,16 @@ SECRETS: Final = frozenset(
         "token",
     }
 )
-"""Names of fields, at any depth, whose values are never shown."""
+"""Names of fields, at any depth, that are never shown with their values."""
 
 ENVIRONMENT: Final = "environment"
-"""Fields of this name, at any depth, hold variables: their names are shown, their values are not."""
+"""Fields of this name, at any depth, hold variables: the names are shown, the values are not."""
 
 MASK: Final = "(secret)"
 
 
 def masked(name: str, value: object) -> Any:
-    """`value` of the field `name` as it may be shown. An absent value (None) is no secret."""
+    """`value` of the field `name` as it may be shown. None is shown as it is."""
     if value is None:
         return None
     if name in SECRETS:
@@ -47,17 +47,15 @@ def masked(name: str, value: object) -> Any:
 
 
 def difference(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Only what changed, with its old and new values, masked; the fields are those of `after`.
-
-    Objects are looked into: `{"settings": {"idle_disconnect": 30}}` differs at `settings.idle_disconnect`. Where one
-    side has nothing its value is None.
+    """The changed fields with old and new values, masked; only fields of `after` count. Objects are compared inside:
+    `{"settings": {"idle_disconnect": 30}}` differs at `settings.idle_disconnect`. A value that one side lacks is None.
     """
     changes = [change for name in after for change in _changes(name, name, before.get(name), after[name])]
     return {path: old for path, old, _ in changes}, {path: new for path, _, new in changes}
 
 
 def _changes(path: str, name: str, before: object, after: object) -> Iterator[tuple[str, Any, Any]]:
-    """(path, old, new) of everything that differs below the field `name`."""
+    """(path, old, new) of all differences below the field `name`."""
     if before == after:
         return
     if isinstance(before, Mapping) and isinstance(after, Mapping):
@@ -70,17 +68,14 @@ def _changes(path: str, name: str, before: object, after: object) -> Iterator[tu
 
 
 Change = Callable[[str, str | None], str]
-"""New value of a variable, given this one and the one that another version of the object has in its place."""
+"""(value of a variable, its value in another version of the object) → new value."""
 
 
 def with_variables(value: object, change: Change, other: object = None, *, name: str = "") -> Any:
-    """`value` of the field `name`, with the value of every variable changed.
+    """`value` of the field `name`, with `change` applied to the value of every variable.
 
-    Args:
-        value: a JSON value; it stays as it is.
-        change: what becomes of each variable.
-        other: another version of the object, whose variables `change` is given beside.
-        name: of the field; the variables of the field `environment` are its entries.
+    `other` is another version of the object, from which `change` gets the other value of each variable. The variables
+    of the field `environment` are its entries; all else stays as it is.
     """
     if isinstance(value, list):
         return [with_variables(part, change) for part in cast("list[object]", value)]
@@ -94,7 +89,7 @@ def with_variables(value: object, change: Change, other: object = None, *, name:
 
 
 def sealed(given: object, stored: object, seal: Callable[[str], str], *, name: str = "") -> Any:
-    """What was given, as it is stored: each variable sealed; one that is given masked stays as it is stored.
+    """The given value as it is stored: each variable sealed; one that is given masked keeps its stored value.
 
     Raises:
         Invalid: a masked variable has no value yet.
@@ -111,7 +106,7 @@ def sealed(given: object, stored: object, seal: Callable[[str], str], *, name: s
 
 
 def shown(stored: object, opened: Callable[[str], str], *, plain: bool) -> Any:
-    """What is stored, as it is shown: variables with their values where `plain`, else with their names alone."""
+    """The stored value as it is shown: variables with their values if `plain`, else only their names."""
     return with_variables(stored, lambda text, _: opened(text) if plain else MASK)
 
 

@@ -1,4 +1,4 @@
-"""How often something may be done: wrong passwords, and what others can ask for as often as they like. Times are given.
+"""How often something may be done: wrong passwords, and requests that anyone can make. Times are arguments.
 
 Wrong passwords count by account and address, by address alone, and by account alone. Requests get some turns at once,
 then a steady rate.
@@ -21,16 +21,15 @@ FIRST_PAUSE_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A failed attempt at an account within the window: the source it is counted for, and how long ago it was."""
+    """A failed attempt at an account within the window: its source, and how long ago it was."""
 
     source: str
     age_s: float
 
 
 def pause_s(failures: int) -> float:
-    """The time between two turns of those sources that have failed so often at an account that is being guessed at.
-
-    It doubles with each failure, so all sources together never get more than 24 turns a minute for long.
+    """Seconds between two turns of sources with so many failures each, at an account that is being guessed. It doubles
+    with each failure, so that all sources together get no more than 24 turns a minute for long.
     """
     return FIRST_PAUSE_S * 2.0 ** min(failures, 10)
 
@@ -38,19 +37,16 @@ def pause_s(failures: int) -> float:
 def account_wait_s(
     failures: Sequence[Failure], source: str, *, most: int, window_s: float, is_known: bool = False
 ) -> float:
-    """How long a source has to wait before its next attempt at an account; 0 = not at all.
+    """Seconds until a source may try an account again; 0 = now.
 
-    A source that has failed `most` times within the window waits until the first of these failures is older. Beyond
-    `PATIENT_UNTIL` failures of all sources it also takes turns with those that have failed as often: so an attacker who
-    guesses from a few addresses soon competes only with themselves, and nobody at an address that has not failed waits
-    for them.
+    A source that failed `most` times within the window waits until the oldest of these failures leaves it. Beyond
+    `PATIENT_UNTIL` failures of all sources it also takes turns with those that have failed as often: an attacker with a
+    few addresses soon competes only with themselves, and nobody at an address without failures waits for them.
 
     Args:
-        failures: those at this account within the window, of all sources.
-        source: who tries now.
+        failures: at this account within the window, of all sources.
         most: failures of one source within the window.
-        window_s: how long a failure counts.
-        is_known: the source is known to be the user's own, so what others do does not matter.
+        is_known: the source is known to be the user's own, so the failures of others do not count.
     """
     ages_s: dict[str, list[float]] = {}
     for failure in sorted(failures, key=lambda failure: failure.age_s):
@@ -65,18 +61,17 @@ def account_wait_s(
 
 
 class Failures:
-    """Failures of each address: so many at once, afterwards as many within each window, evenly (a leaky bucket)."""
+    """Failures of each address: some at once, afterwards the same number spread over each window (a leaky bucket)."""
 
     def __init__(self) -> None:
         self._paid_off: OrderedDict[tuple[str, str], float] = OrderedDict()
 
     def wait_s(self, what: str, source: str, now_s: float, *, most: int, window_s: float) -> float:
-        """How long the address has to wait before its next attempt at `what`; 0 = not at all."""
+        """Seconds until the address may try `what` again; 0 = now."""
         debt_s = self._paid_off.get((what, source), now_s) - now_s
         return max(0.0, debt_s - window_s + window_s / most)
 
     def failed(self, what: str, source: str, now_s: float, *, most: int, window_s: float) -> None:
-        """One more attempt of the address failed."""
         owed_until = max(self._paid_off.pop((what, source), now_s), now_s)
         self._paid_off[what, source] = min(owed_until + window_s / most, now_s + window_s)
         if len(self._paid_off) > MAX_SOURCES:
@@ -84,9 +79,8 @@ class Failures:
 
 
 class Pace:
-    """Allows `at_once` times from the start or after a quiet time, beyond that one time in `every_s` seconds.
-
-    In any span of t seconds it allows at most `at_once` + t / `every_s` times. Times are of one clock.
+    """Allows `at_once` times from the start or after a quiet time, beyond that one time in `every_s` seconds. In any
+    span of t seconds it allows at most `at_once` + t / `every_s` times. Times are of one clock.
     """
 
     def __init__(self, at_once: int, every_s: float) -> None:

@@ -1,4 +1,4 @@
-"""What somebody can bring about as often as they like: when it is written, and which attempts are of one source."""
+"""Events that anyone can cause without limit: when they are logged, and which attempts are of one source."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ MAX_NAMES: Final = 10
 
 
 def source_of(address: str) -> str:
-    """The source that attempts from `address` count against; for IPv6 its /64 network, which is one customer's."""
+    """The source that attempts from `address` count for; of IPv6 the /64 network, which belongs to one customer."""
     try:
         parsed = ip_address(address)
     except ValueError:
@@ -27,7 +27,7 @@ def source_of(address: str) -> str:
 
 @dataclass(slots=True)
 class Repeated:
-    """What happened again since it was written."""
+    """What happened again since it was logged."""
 
     since_s: float
     count: int = 0
@@ -39,9 +39,8 @@ Kind = TypeVar("Kind", bound=Hashable)
 
 
 class Repeats(Generic[Kind]):
-    """Of what somebody can bring about as often as they like: the first is written at once, more of the same kind as
-    their number, once in `every_s`. More kinds at a time than `MAX_REMEMBERED` are one number. Times are of
-    `time.monotonic()`.
+    """The first event of a kind is logged at once, more of the same kind as their number, once in `every_s`. Beyond
+    `MAX_REMEMBERED` kinds at a time there is one number for all. Times are of `time.monotonic()`.
     """
 
     def __init__(self, every_s: float) -> None:
@@ -49,13 +48,8 @@ class Repeats(Generic[Kind]):
         self._seen: OrderedDict[Kind | None, Repeated] = OrderedDict()
 
     def is_first(self, kind: Kind, now_s: float, message: str, name: str = "") -> bool:
-        """Whether this one is to be written now; otherwise it is counted.
-
-        Args:
-            kind: of what is the same.
-            now_s: the time.
-            message: what would be written.
-            name: who it concerns, where that differs within a kind.
+        """Whether this event is to be logged now; otherwise it is counted. `message` is what would be logged, `name`
+        who it concerns, where that differs within a kind.
         """
         key = kind if kind in self._seen or len(self._seen) < MAX_REMEMBERED else None
         is_first = key is not None and key not in self._seen
@@ -68,7 +62,7 @@ class Repeats(Generic[Kind]):
         return is_first
 
     def due(self, now_s: float) -> list[tuple[Kind | None, Repeated]]:
-        """The numbers to write now, each with its kind; None = all kinds beyond those that are counted separately."""
+        """The numbers to log now, each with its kind; None = all kinds that are not counted separately."""
         ended = [(key, seen) for key, seen in self._seen.items() if now_s - seen.since_s >= self._every_s]
         for key, seen in ended:
             del self._seen[key]

@@ -1,7 +1,7 @@
-"""Words for people: what is wrong with a value, and texts that strangers chose inside our sentences.
+"""Words for people: what is wrong with a value, and texts of strangers inside our sentences.
 
-Verdicts of the library that checks requests and settings become the rest of a sentence that begins with the name of
-the field, without a full stop.
+Errors of the validation library become the rest of a sentence that begins with the name of the field, without a full
+stop.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ from typing import Any, Final
 
 
 def one_line(text: str) -> str:
-    """`text` without what would break or turn round the line it stands in.
+    r"""`text` without characters that would break or reverse the line it stands in.
 
     Control characters, line and paragraph separators, and the invisible ones that reverse the direction of writing
-    become escapes like `\\u202e`.
+    become escapes like `\u202e`.
     """
     if text.isprintable():
         return text
@@ -65,11 +65,11 @@ WORDS: Final = {
     "model_type": _AN_OBJECT,
     "model_attributes_type": _AN_OBJECT,
 }
-"""Kind of verdict → words; in braces what its context says."""
+"""Type of error → words; in braces values of its context."""
 
 
 def in_words(verdict: Mapping[str, Any]) -> str:
-    """One verdict (`type`, `msg`, `ctx`); what a validator of ours says, and kinds that are not listed, as they are."""
+    """One error (`type`, `msg`, `ctx`) in words; our own validators' messages, and types not listed, as they are."""
     words = WORDS.get(verdict["type"])
     if words is None:
         return str(verdict["msg"]).removeprefix("Value error, ").removesuffix(".")

@@ -1,4 +1,4 @@
-"""Statements made from a dataclass whose fields are columns of a table: one list for INSERT, UPDATE and SELECT."""
+"""Statements from a dataclass whose fields are columns of a table: one list for INSERT, UPDATE and SELECT."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, LiteralString, cast
 
 
 def columns_of(kind: type[Any]) -> tuple[LiteralString, ...]:
-    """The names of a dataclass's fields; they stand in the source, as every literal does."""
+    """The names of a dataclass's fields; they are literals of the source, so they cannot carry input."""
     return cast("tuple[LiteralString, ...]", tuple(field.name for field in fields(kind)))
 
 
@@ -29,5 +29,5 @@ def assigned(columns: Iterable[LiteralString]) -> LiteralString:
 
 
 def values_of(kind: type[Any], row: object) -> dict[str, Any]:
-    """What a row, perhaps with more fields, has in the fields of `kind`."""
+    """The values of a row, which may have more fields, for the fields of `kind`."""
     return {field.name: getattr(row, field.name) for field in fields(kind)}

@@ -1,10 +1,8 @@
 """The pool of connections to PostgreSQL and the four verbs all SQL goes through.
 
-Every call has a timeout (`statement_timeout` of the connection). Reads are repeated on a lost connection, at most
-`READ_ATTEMPTS` times; writes are not, because nobody knows whether they were committed: their caller decides. Queries
-are `LiteralString`, so that the type checker refuses SQL put together at run time. The database's errors become those
-of `greenroom.core.errors` (constraint name → error a person can act on), and a database on another host that nobody
-verifies is warned of.
+Reads are repeated on a lost connection, at most `READ_ATTEMPTS` times; writes are not, because they may have been
+committed: their caller decides. Queries are `LiteralString`, so that the type checker refuses SQL put together at run
+time. Database errors become those of `greenroom.core.errors` (constraint name → error a user can act on).
 """
 
 from __future__ import annotations
@@ -58,7 +56,7 @@ CONSTRAINTS: Final[dict[str, tuple[type[GreenroomError], str | None]]] = {
 
 
 def translate(error: psycopg.Error) -> GreenroomError | None:
-    """The domain error that a violated constraint stands for, or None if it stands for none."""
+    """The domain error of a violated constraint, or None if it has none."""
     name = error.diag.constraint_name
     if name in CONSTRAINTS:
         kind, message = CONSTRAINTS[name]
@@ -75,7 +73,7 @@ def translate(error: psycopg.Error) -> GreenroomError | None:
 
 @contextmanager
 def translated() -> Generator[None]:
-    """Raise the domain error in place of a violated constraint or an impossible value, chained to it."""
+    """Raise the domain error, chained, in place of a violated constraint or an impossible value."""
     try:
         yield
     except UnicodeEncodeError as error:
@@ -91,13 +89,12 @@ log = structlog.get_logger(__name__)
 
 
 def unverified_hosts(dsn: str) -> list[str]:
-    """Hosts of a connection string, other than this one, whose certificate nobody verifies.
+    """Hosts of a connection string, other than this one, with a certificate that is not verified.
 
-    Someone in between can then read and change everything. Verified means `sslmode=verify-full`, with the
-    authority's certificate in `sslrootcert`.
+    Verified means `sslmode=verify-full`, with the authority's certificate in `sslrootcert`.
 
     Raises:
-        SetupError: it is no connection string.
+        SetupError: it is not a connection string.
     """
     try:
         options = {name: str(value) for name, value in conninfo_to_dict(dsn).items()}
@@ -110,7 +107,7 @@ def unverified_hosts(dsn: str) -> list[str]:
 
 
 def has_password(dsn: str) -> bool:
-    """Whether there is a password in a connection string; none in one that cannot be read."""
+    """Whether a connection string has a password; False for one that cannot be read."""
     try:
         return bool(conninfo_to_dict(dsn).get("password"))
     except psycopg.ProgrammingError:
@@ -134,7 +131,7 @@ def _is_here(host: str) -> bool:
         return host == "localhost"
 
 
-# Many times as fast as the standard library's, and rows are full of JSON; dataclasses are written as they are.
+# Much faster than the standard library's, and rows are full of JSON; dataclasses are written as they are.
 set_json_loads(msgspec.json.decode)
 set_json_dumps(msgspec.json.encode)
 
@@ -151,11 +148,12 @@ _AWAY: Final = (
     pg.ReadOnlySqlTransaction,
     pg.FeatureNotSupported,
 )
-"""What says nothing of the statement: the database is away, this process stood still inside a transaction, the server
-was demoted meanwhile, or a table got a column that a prepared statement of this connection does not expect (a newer
-version was migrated to while this process runs). The driver files the last three under other errors."""
+"""Errors that say nothing about the statement: the database is away, this process stood still inside a transaction, the
+server was demoted meanwhile, or a newer version migrated and added a column that a prepared statement of this
+connection does not expect. The driver files the last three under other errors.
+"""
 _GIVEN_UP: Final = (pg.QueryCanceled, pg.LockNotAvailable, pg.DeadlockDetected, pg.SerializationFailure)
-"""Of the statement alone, although the driver files them under lost connections: the database answers."""
+"""Errors of the statement alone, although the driver files them under lost connections: the database answers."""
 CHANNEL: Final = "greenroom"
 
 NOTICED_WHEN_DEAD: Final[dict[str, Any]] = {
@@ -164,12 +162,13 @@ NOTICED_WHEN_DEAD: Final[dict[str, Any]] = {
     "keepalives_count": 3,
     "tcp_user_timeout": 3000,
 }
-"""Of every connection: one that was cut without a word fails within seconds instead of a quarter of an hour. A unix
-socket needs none of it."""
+"""For every connection: one that was cut silently fails within seconds instead of a quarter of an hour. A unix socket
+needs none of it.
+"""
 
 
 async def returned(cursor: Cursor) -> DictRow:
-    """The one row of a statement that always returns one, e.g. INSERT … RETURNING."""
+    """The row of a statement that always returns one, e.g. INSERT … RETURNING."""
     row = await cursor.fetchone()
     if row is None:
         raise LookupError("a statement that always returns a row returned none")
@@ -180,22 +179,20 @@ def rows_as(kind: type[T], rows: Iterable[Mapping[str, Any]]) -> list[T]:
     """Rows as dataclasses of this kind, their enumerations and nested JSON included.
 
     Raises:
-        msgspec.ValidationError: a row has not the fields of the kind; a defect of the statement.
+        msgspec.ValidationError: a row lacks a field of the kind; a defect of the statement.
     """
     return [msgspec.convert(row, kind) for row in rows]
 
 
 def row_as(kind: type[T], row: Mapping[str, Any] | None) -> T | None:
-    """One row as `rows_as` has it, or None where there is none."""
+    """One row as in `rows_as`, or None."""
     return None if row is None else msgspec.convert(row, kind)
 
 
 @contextmanager
 def reraise_lost_cancellation() -> Generator[None]:
-    """Raise a cancellation that arrived inside and was lost.
-
-    psycopg waits with `asyncio.wait_for`, which before Python 3.12 swallows a cancellation that arrives in the same
-    moment as the answer; the loop around it would then never end.
+    """Raise a cancellation that arrived inside and was lost. psycopg waits with `asyncio.wait_for`, which before Python
+    3.12 swallows a cancellation that arrives at the same moment as the answer; the loop around it would then never end.
     """
     task = asyncio.current_task()
     before = task.cancelling() if task else 0
@@ -207,12 +204,9 @@ def reraise_lost_cancellation() -> Generator[None]:
 class Database:
     """A pool of autocommit connections with one application name.
 
-    Args:
-        dsn: a libpq connection string; several hosts are allowed (`target_session_attrs=read-write`).
-        application_name: shown in pg_stat_activity, e.g. "greenroom api".
-        max_size: connections at most.
-        statement_timeout_ms: how long one statement, and the pause inside a transaction, may take.
-        acquire_timeout_s: how long to wait for a connection.
+    `dsn` is a libpq connection string; several hosts are allowed (`target_session_attrs=read-write`).
+    `statement_timeout_ms` limits one statement, and a pause inside a transaction; `acquire_timeout_s` the wait for a
+    connection.
     """
 
     def __init__(
@@ -239,7 +233,7 @@ class Database:
             min_size=1,
             max_size=max_size,
             timeout=acquire_timeout_s,
-            # Attempts of the pool pause ever longer; given up soon, the next caller begins anew and finds PostgreSQL
+            # The pool's pauses grow; if it gives up soon, the next caller begins anew and finds PostgreSQL
             # back within seconds however long it was away.
             reconnect_timeout=1.5,
             open=False,
@@ -247,7 +241,7 @@ class Database:
         self._checking: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Start the pool; does not wait for the database. Log a warning if nobody verifies that it is the right one.
+        """Start the pool without waiting for the database; log a warning if its certificate is not verified.
 
         Raises:
             SetupError: the connection string cannot be read.
@@ -256,7 +250,6 @@ class Database:
         await self._pool.open()
 
     async def close(self) -> None:
-        """Close all connections."""
         await self._pool.close()
 
     @asynccontextmanager
@@ -265,8 +258,8 @@ class Database:
 
         Raises:
             Unavailable: no connection within the pool's timeout, or the connection was lost meanwhile.
-            GivenUp: of these, where it is the statement that was given up, although the database answers.
-            GreenroomError: what `greenroom.db.database` makes of a violated constraint.
+            GivenUp: of these, where the statement was given up although the database answers.
+            GreenroomError: the domain error of a violated constraint.
         """
         used: Connection | None = None
         try:
@@ -290,7 +283,7 @@ class Database:
             raise Unavailable(f"The database cannot be reached at the moment: {error}".strip()) from error
 
     async def _check_others(self) -> None:
-        """After a restart of PostgreSQL all pooled connections are dead: have them replaced, not met one by one."""
+        """After a restart of PostgreSQL all pooled connections are dead: replace all at once."""
         if self._checking is None or self._checking.done():
             self._checking = asyncio.create_task(self._pool.check(), name="check connections")
             await asyncio.sleep(0)
@@ -302,7 +295,7 @@ class Database:
             yield connection
 
     async def fetch(self, query: LiteralString, params: Params = None, *, retry: bool = True) -> list[DictRow]:
-        """Rows of a statement that changes nothing; repeated when the connection was lost, unless there is no time."""
+        """Rows of a statement that changes nothing; repeated when the connection was lost, unless `retry` is False."""
         attempts = READ_ATTEMPTS if retry else 1
         for attempt in range(1, attempts + 1):
             try:
@@ -324,7 +317,6 @@ class Database:
         return rows_as(kind, await self.fetch(query, params))
 
     async def fetch_one_as(self, kind: type[T], query: LiteralString, params: Params = None) -> T | None:
-        """`fetch_one`, with the row as a dataclass."""
         return row_as(kind, await self.fetch_one(query, params))
 
     async def write(self, query: LiteralString, params: Params = None) -> list[DictRow]:
@@ -334,7 +326,7 @@ class Database:
             return await cursor.fetchall() if cursor.description else []
 
     async def notify(self, *events: Event) -> None:
-        """Tell all listeners, after commit. A loss is harmless: all listeners also poll."""
+        """Notify all listeners, after commit. A loss is harmless: all listeners also poll."""
         texts = sorted({str(event) for event in events})
         try:
             async with self.connection() as connection:

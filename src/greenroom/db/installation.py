@@ -1,7 +1,7 @@
-"""The installation in SQL: its settings, what a new one begins with, and what `greenroom up`, `down` and `status` ask.
+"""The installation in SQL: its settings, its first data, and the queries of `greenroom up`, `down` and `status`.
 
 A new installation begins with two groups, an administrator, an API key and the workspace `Desktop`.
-`greenroom.core.installation` says which settings exist.
+`greenroom.core.installation` has the settings.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ from greenroom.db.session.transitions import TO
 
 
 async def installation_id(db: Database) -> str:
-    """The id that the labels of this installation's containers carry."""
+    """The id in the labels of this installation's containers."""
     row = await db.fetch_one("SELECT installation_id FROM installation")
     assert row is not None, "the first migration inserts the row"  # noqa: S101
     return str(row["installation_id"])
@@ -47,8 +47,8 @@ async def ensure_zones(
 ) -> None:
     """Make the zones that do not exist; rewrite the values of those that nobody edited since `up` wrote them.
 
-    A zone that was renamed is found by its former name. Proxy Port is that of the streams here, so that a zone works
-    without Proxy Connections too.
+    A renamed zone is found by its former name. `stream_port` becomes Proxy Port, so that a zone works without Proxy
+    Connections too.
     """
     written = {
         "allow_origin_domain": allow_origin,
@@ -70,15 +70,14 @@ async def ensure_zones(
             " WHERE %(name)s = ANY(zone_name || former_names) AND written_by_up IS DISTINCT FROM %(written)s"
             " AND allow_origin_domain = written_by_up->>'allow_origin_domain'"
             " AND upstream_auth_address = written_by_up->>'upstream_auth_address'"
-            # zones of the first version have the default port, which was not written down
+            # zones of the first version have the default port, which was not stored
             " AND proxy_port = coalesce((written_by_up->>'proxy_port')::integer, 443)",
             values,
         )
 
 
 async def let_join(db: Database, token_hash: bytes, zone_name: str, hours: int, agent_id: str | None = None) -> None:
-    """Let one new Agent, enabled at once, join the zone, or the known one `agent_id` its own again, once within
-    `hours`."""
+    """Let one new Agent, enabled at once, join the zone within `hours`; with `agent_id` that known Agent, once more."""
     zone_id = await zone_of_agent(db, agent_id) if agent_id else None
     if zone_id is None:
         zone_id = (await zones_named(db, [zone_name]))[zone_name].zone_id
@@ -92,12 +91,12 @@ async def zone_of_agent(db: Database, agent_id: str) -> str | None:
 
 
 WAITING: Final = "waits for an administrator to enable it"
-"""State of a new Agent for which neither its join token nor the setting `auto_agent` spoke."""
+"""State of a new Agent that neither its join token nor the setting `auto_agent` enabled."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentState:
-    """`state` is pending, running, missing, dead or WAITING; `disk` is that of the last check-in."""
+    """`state` is pending, running, missing, dead or WAITING; `disk` is from the last check-in."""
 
     hostname: str
     state: str
@@ -105,7 +104,7 @@ class AgentState:
 
 
 async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, AgentState]:
-    """By agent id; an Agent that has not registered is left out."""
+    """By agent id, without Agents that have not registered."""
     rows = await db.fetch(
         "SELECT agent_id::text, agent_name(agents) AS hostname,"
         " CASE WHEN status = 'pending' AND NOT enabled THEN %s ELSE status END AS state,"
@@ -123,14 +122,14 @@ async def agent_states(db: Database, agent_ids: Sequence[str]) -> dict[str, Agen
 
 @dataclass(frozen=True, slots=True)
 class ZoneNow:
-    """A zone as it is named now."""
+    """The present name of a zone."""
 
     zone_id: str
     zone_name: str
 
 
 async def zones_named(db: Database, names: Sequence[str]) -> dict[str, ZoneNow]:
-    """Each name, also one that a zone had formerly → the zone; a name without a zone is left out."""
+    """Present or former name → the zone; a name without a zone is left out."""
     rows = await db.fetch(
         "SELECT name, zone_id::text, zone_name FROM unnest(%s::text[]) AS name"
         " JOIN zones ON name = ANY(zone_name || former_names)",
@@ -148,9 +147,8 @@ async def manager_ids(db: Database, instance_ids: Sequence[str]) -> dict[str, st
 
 
 async def end_sessions_of(db: Database, agent_ids: Sequence[str], reason: str) -> int:
-    """End all sessions of these Agents, whose processes are gone and whose containers are removed next; how many.
-
-    Goes from any status to `deleted` by way of `deleting`, in one transaction, with the lock order of PROTOCOLS §3.
+    """End all sessions of these Agents, whose processes are gone and whose containers are removed next; returns how
+    many. From any status to `deleted` through `deleting`, in one transaction, with the lock order of PROTOCOLS §3.
     """
     agents = list(agent_ids)
     async with db.transaction() as connection:
@@ -196,14 +194,12 @@ async def set_password(db: Database, username: str, password_hash: str) -> None:
 
 
 ADMIN: Final = "admin@greenroom.local"
-"""Name of the first administrator."""
 
 DESKTOP: Final = "Desktop"
-"""Friendly name of the first workspace."""
 
 
 async def has_first_data(db: Database) -> bool:
-    """Whether the first data were made; the database may be empty still, or of any version."""
+    """Whether the first data exist; the database may be empty, or of any version."""
     tables = await db.fetch_one("SELECT to_regclass('groups') IS NOT NULL AS there")
     if tables is None or not tables["there"]:
         return False
@@ -219,7 +215,7 @@ async def ensure_first_data(
     key_secret_hash: bytes,
     reachable: bool = False,
 ) -> bool:
-    """Make the first data unless it was made before; True = made now, with this password and this key.
+    """Make the first data unless that was done before; True = made now, with this password and this key.
 
     All in one transaction, and never a second time: what an administrator deleted stays deleted. The caller stores
     password and secret *before* the call, so that a crash in between loses nothing.
@@ -230,7 +226,7 @@ async def ensure_first_data(
         admin_password_hash: argon2id of the one-time password (`greenroom.kit.passwords.hash_password`).
         key_id: public half of the API key with every permission.
         key_secret_hash: sha256 of its secret half (`greenroom.kit.secrets.hashed`).
-        reachable: from other machines; the one-time password then has to be changed before it is of any use.
+        reachable: from other machines; then the one-time password has to be changed at the first log-in.
     """
     async with db.transaction() as connection:
         await connection.execute("SELECT pg_advisory_xact_lock(76, 0)")
@@ -283,12 +279,12 @@ async def _desktop(connection: Connection, image: str) -> None:
 
 
 async def stored_settings(db: Database) -> dict[str, Any]:
-    """name → value of those that were set."""
+    """name → value of the settings that were changed."""
     return {row["name"]: row["value"] for row in await db.fetch("SELECT name, value FROM settings")}
 
 
 async def change_installation_settings(db: Database, changes: dict[str, Any]) -> None:
-    """Set each name to its value; None removes it, so that the default holds."""
+    """Set each name to its value; None restores the default."""
     async with db.transaction() as connection:
         for name, value in sorted(changes.items()):
             if value is None:

@@ -1,4 +1,4 @@
-"""Long lists in SQL: filtered and ordered by the server, read page by page behind the last row of the page before."""
+"""Long lists in SQL: filtered and ordered by the server, read page by page from the last row of the page before."""
 
 from __future__ import annotations
 
@@ -19,8 +19,9 @@ _EVERY_WORD: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column people see. `sql` is its value for ordering, never NULL, of type `kind`; `text` is what words are looked
-    for in, None = in its value, or nothing where that is no text."""
+    """A column of a list. `sql` is its value for ordering, never NULL, of type `kind`; `text` is where words are
+    searched, None = in its value, or nowhere if that is not text.
+    """
 
     sql: LiteralString
     kind: LiteralString = "text"
@@ -28,7 +29,6 @@ class Column:
 
     @property
     def searched(self) -> LiteralString | None:
-        """What words are looked for in."""
         return self.text or (self.sql if self.kind == "text" else None)
 
 
@@ -42,30 +42,27 @@ class Position:
 
 @dataclass(slots=True)
 class Conditions:
-    """What the rows must be, and the values of that."""
+    """Conditions of a WHERE, and their values."""
 
     parts: list[LiteralString] = field(default_factory=list["LiteralString"])
     values: dict[str, Any] = field(default_factory=dict[str, Any])
 
     def add(self, condition: LiteralString, **values: object) -> None:
-        """The rows must also be this."""
         self.parts.append(condition)
         self.values.update(values)
 
     @property
     def where(self) -> LiteralString:
-        """All of them."""
         return " AND ".join(f"({part})" for part in self.parts) or "true"
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """A list: its columns by the names that people use, and the column (a uuid) that identifies a row."""
+    """A list: its columns by their displayed names, and the column (a uuid) that identifies a row."""
 
     columns: Mapping[LiteralString, Column]
     key: LiteralString
     source: LiteralString
-    """FROM what."""
 
     async def read(
         self,
@@ -77,7 +74,7 @@ class Listing:
         after: Position | None,
         limit: int | None,
     ) -> list[DictRow]:
-        """What `select` names of the rows behind `after`, and as `position` the value in the column of the order."""
+        """The columns of `select` of the rows after `after`, with `position`: the value in the column of the order."""
         ordered = self._follow(conditions, order, after)
         return await db.fetch(
             f"SELECT {select}, {self._position(order)} AS position {self.source} WHERE {conditions.where} {ordered}"
@@ -86,13 +83,11 @@ class Listing:
         )
 
     async def count(self, db: Database, conditions: Conditions) -> int:
-        """How many rows fulfil the conditions."""
         statement: LiteralString = f"SELECT count(*) AS total {self.source} WHERE {conditions.where}"
         row = await db.fetch_one(statement, conditions.values)
         return row["total"] if row else 0
 
     def require(self, conditions: Conditions, words: Sequence[Word]) -> None:
-        """Only rows that have all the words."""
         anywhere: LiteralString = "''"
         for name, column in self.columns.items():
             if column.searched is not None:
@@ -113,7 +108,7 @@ class Listing:
             conditions.add(_EVERY_WORD.format(words=f"%({name})s::text[]", text=text), **{name: texts})
 
     def _follow(self, conditions: Conditions, order: Order, after: Position | None) -> LiteralString:
-        """Only rows behind `after`; returns the ORDER BY."""
+        """Add that rows come after `after`; returns the ORDER BY."""
         name, column = self._column(order)
         direction: LiteralString = " DESC" if order.descending else ""
         if after is not None:
@@ -125,7 +120,7 @@ class Listing:
         return f"ORDER BY {column.sql}{direction}, {self.key}{direction}"
 
     def _position(self, order: Order) -> LiteralString:
-        """Of each row what `Position.value` is, as a text."""
+        """SQL for `Position.value` of each row, as a text."""
         return f"({self._column(order)[1].sql})::text"
 
     def _column(self, order: Order) -> tuple[LiteralString, Column]:

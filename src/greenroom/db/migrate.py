@@ -1,14 +1,10 @@
 """Apply the SQL files of `greenroom/db/migrations`, once each, in the order of their names and with grants.
 
 A file is named `NNNN_{pre|post}_description.sql`: *pre* runs before the new code, and the previous version goes on with
-it; *post* after every process runs the new one. The *post* files of a version come after its *pre* ones, so that what
-is left behind the last *pre* file is what has to wait (`only_pre`). An advisory lock keeps two starts from overlapping
-(a lock row would outlive kill -9); each file is one transaction; an applied file that was changed, and a database newer
-than this program, are refused.
-
-The owner's role makes and changes tables and is used by migrations alone; the api and the Managers have a role of
-their own (SERVICE_ROLE); neither is a superuser. A database that somebody else keeps may do without the second role:
-then there is nothing to grant.
+it; *post* after every process runs the new one. Those after the last *pre* file are the ones that have to wait
+(`only_pre`). An advisory lock keeps two starts from overlapping (a lock row would outlive kill -9). The owner's role is
+used by migrations alone; the api and the Managers have a role of their own (SERVICE_ROLE), which a database of another
+operator may lack.
 """
 
 from __future__ import annotations
@@ -30,7 +26,7 @@ ROLES: Final[tuple[LiteralString, ...]] = ("CREATE ROLE greenroom LOGIN", "CREAT
 
 _HAS_ROLE: Final = "SELECT FROM pg_roles WHERE rolname = 'greenroom_service'"
 
-# The log is added to and grows old (db.diagnostics.retention); nothing rewrites it. Which migrations were applied is
+# Log rows are added and deleted (db.diagnostics.retention), never changed. Which migrations were applied is
 # the owner's.
 _GRANTS: Final[tuple[LiteralString, ...]] = (
     "GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO greenroom_service",
@@ -41,10 +37,8 @@ _GRANTS: Final[tuple[LiteralString, ...]] = (
 
 
 async def grant(connection: psycopg.AsyncConnection) -> None:
-    """Give the service role what it needs of all tables there are now, and no more; nothing where there is none.
-
-    Args:
-        connection: of the owner, after migrations were applied.
+    """Give the service role what it needs of all present tables, and no more; nothing where there is no such role.
+    `connection` is the owner's, after migrations were applied.
     """
     async with connection.transaction():
         if await (await connection.execute(_HAS_ROLE)).fetchone() is None:
@@ -54,7 +48,7 @@ async def grant(connection: psycopg.AsyncConnection) -> None:
 
 
 async def ensure_service_role(dsn: str) -> None:
-    """Make the service role in a cluster of `up` that was made before there was one: its owner may, as it was then."""
+    """Make the service role in an older cluster of `up` that has none; its owner was allowed to then."""
     async with await psycopg.AsyncConnection.connect(dsn, autocommit=True) as connection:
         if await (await connection.execute(_HAS_ROLE)).fetchone() is None:
             await connection.execute(ROLES[1])
@@ -63,12 +57,12 @@ async def ensure_service_role(dsn: str) -> None:
 _LOCK = (73, 0)
 
 LAST_OF_THE_FIRST: Final = "0063_pre_observed_reasons.sql"
-"""The last of the files that `0001_pre_schema.sql` took the place of; a database that has it has that schema."""
+"""The last of the files that `0001_pre_schema.sql` replaced; a database that has it has that schema."""
 
 
 @dataclass(frozen=True, slots=True)
 class Migration:
-    """One SQL file."""
+    """One SQL file; `checksum` is the sha256 of its text."""
 
     name: str
     sql: str
@@ -80,7 +74,6 @@ class Migration:
 
     @property
     def checksum(self) -> str:
-        """sha256 of the text."""
         return hashlib.sha256(self.sql.encode()).hexdigest()
 
 
@@ -94,7 +87,7 @@ def migrations() -> list[Migration]:
 async def migrate(dsn: str, *, only_pre: bool = False) -> list[str]:
     """Bring the database up to this version; returns the names of the files that were applied.
 
-    With `only_pre` as far as the previous version goes on with it; a new database gets everything.
+    With `only_pre` only as far as the previous version goes on with it; a new database gets everything.
 
     Raises:
         SetupError: the database is newer than this program, an applied file was changed, or it cannot be reached.
@@ -159,7 +152,7 @@ async def _replace_known(connection: psycopg.AsyncConnection, known: dict[str, s
 
 
 def with_first_schema(known: dict[str, str]) -> dict[str, str]:
-    """What a database has applied, with `0001_pre_schema.sql` for all files it took the place of."""
+    """The applied files, with `0001_pre_schema.sql` for all files that it replaced."""
     if LAST_OF_THE_FIRST not in known:
         return known
     first = migrations()[0]
@@ -167,13 +160,13 @@ def with_first_schema(known: dict[str, str]) -> dict[str, str]:
 
 
 def before_new_code(pending: list[Migration]) -> list[Migration]:
-    """Those that can be applied while the previous version runs: all but what stands behind the last *pre* file."""
+    """Those that can be applied while the previous version runs: all but those after the last *pre* file."""
     last = max((number for number, file in enumerate(pending) if file.is_pre), default=-1)
     return pending[: last + 1]
 
 
 def plan(files: list[Migration], known: dict[str, str]) -> list[Migration]:
-    """The files still to be applied, given the name → checksum of those that were.
+    """The files still to be applied; `known` is name → checksum of the applied ones.
 
     Raises:
         SetupError: a file was changed after it was applied, or the database has files this program does not know.

@@ -1,6 +1,6 @@
-"""Notifications: hear what others committed (LISTEN), so that waiting ends early; tell others after a commit.
+"""Notifications end waiting early: LISTEN for what others committed, NOTIFY after a commit.
 
-Nothing may depend on notifications: everything is also polled. Nobody waits for one: notifications that come together
+Nothing may depend on them: everything is also polled. Nobody waits for one to be sent: notifications that come together
 are sent in one statement.
 """
 
@@ -28,11 +28,10 @@ class Listener:
 
     Args:
         dsn: direct address of the database, not through a transaction pooler.
-        application_name: shown in pg_stat_activity.
         on_event: called with every event; must return at once.
-        on_connect: called after every (re)connect: whatever was missed must be looked up now.
-        prepare: awaited with every new connection before it listens, e.g. to take a session lock; what it raises,
-            other than a lost connection, ends `run`.
+        on_connect: called after every (re)connect, because events may have been missed.
+        prepare: awaited with every new connection before it listens, e.g. to take a session lock; an error other than a
+            lost connection ends `run`.
     """
 
     def __init__(
@@ -52,7 +51,6 @@ class Listener:
         self.connection: ListenConnection | None = None
 
     async def run(self) -> None:
-        """Listen until cancelled."""
         while True:
             try:
                 with reraise_lost_cancellation():
@@ -69,7 +67,7 @@ class Listener:
             autocommit=True,
             connect_timeout=5,
             application_name=self._name,
-            # The server must notice a client that is gone: a session lock may hang on this connection.
+            # The server must notice a client that is gone: this connection may hold a session lock.
             options="-c tcp_keepalives_idle=2 -c tcp_keepalives_interval=1 -c tcp_user_timeout=3000",
             **NOTICED_WHEN_DEAD,
         )
@@ -87,7 +85,7 @@ class Listener:
 
 
 class Notifier:
-    """Sends events in the background. While one statement is under way the next ones gather (PROTOCOLS §3)."""
+    """Sends events in the background. While one statement is under way the next ones are collected (PROTOCOLS §3)."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -95,7 +93,7 @@ class Notifier:
         self._task: asyncio.Task[None] | None = None
 
     def send(self, *events: Event) -> None:
-        """Tell all listeners soon. A loss, also by the end of the process, is harmless."""
+        """Notify all listeners soon. A loss, also by the end of the process, is harmless."""
         self._events.update(events)
         if self._task is None or self._task.done():
             self._task = asyncio.create_task(self._flush())

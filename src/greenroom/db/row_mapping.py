@@ -53,7 +53,7 @@ def zone_facts(row: Row) -> ZoneFacts:
 
 
 def proxy_facts(row: Row) -> ProxyFacts:
-    """How browsers reach streams: a row with the four columns of a zone; of one Agent, where it has `edge_url` too."""
+    """A row with the four proxy columns of a zone; for one Agent with `edge_url` too."""
     return ProxyFacts(
         proxy_connections=row["proxy_connections"],
         proxy_hostname=row["proxy_hostname"],

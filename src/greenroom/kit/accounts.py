@@ -9,10 +9,10 @@ from greenroom.core.errors import SetupError
 
 
 def system_account(name: str) -> pwd.struct_passwd:
-    """The account `name`, made without home, shell and password when it does not exist.
+    """The account `name`, created without home, shell and password when it does not exist.
 
     Raises:
-        SetupError: it could not be made.
+        SetupError: it could not be created.
     """
     try:
         return pwd.getpwnam(name)

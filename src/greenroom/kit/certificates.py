@@ -1,4 +1,4 @@
-"""X.509: an authority, the certificates it signs for servers, and the fingerprint by which a newcomer knows it.
+"""X.509: an authority, the certificates it signs for servers, and the fingerprint by which new hosts know it.
 
 Keys are on the curve P-256. Everything is PEM text; times are arguments.
 """
@@ -22,7 +22,7 @@ from greenroom.core.errors import Invalid, SetupError
 
 AUTHORITY_DAYS: Final = 3650
 BACKDATED: Final = timedelta(hours=1)
-"""Certificates count from this long before they are made: clocks of machines differ."""
+"""Certificates are valid from this long before they are made: clocks of machines differ."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +61,7 @@ class Authority:
 def new_authority(name: str, now: datetime, *, domain: str | None = None) -> Authority:
     """A new authority for ten years.
 
-    Args:
-        name: shown to people.
-        now: it counts from then.
-        domain: nobody believes it for names outside this domain, nor for addresses; None: it may sign any.
+    With `domain` it may sign only for names inside that domain, and for no addresses.
     """
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
@@ -96,17 +93,17 @@ def key_text(key: ec.EllipticCurvePrivateKey) -> str:
 
 
 def request_for(key: ec.EllipticCurvePrivateKey, name: str) -> str:
-    """A request to sign this key; the authority decides itself for which names."""
+    """A request to sign this key; the authority decides for which names."""
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name[:64])])
     request = x509.CertificateSigningRequestBuilder().subject_name(subject).sign(key, hashes.SHA256())
     return request.public_bytes(serialization.Encoding.PEM).decode()
 
 
 def requested_key(request: str) -> ec.EllipticCurvePublicKey:
-    """The key that a request asks to sign; who sent it has its private half.
+    """The key that a request asks to sign; the sender has proved that they have its private half.
 
     Raises:
-        Invalid: it is no such request.
+        Invalid: it is not such a request.
     """
     try:
         parsed = x509.load_pem_x509_csr(request.encode())
@@ -128,13 +125,13 @@ def general_name(host: str) -> x509.GeneralName:
 
 
 def names_in(certificate: str) -> list[x509.GeneralName]:
-    """The names the first certificate is for."""
+    """The names in the first certificate."""
     extensions = x509.load_pem_x509_certificate(certificate.encode()).extensions
     return list(extensions.get_extension_for_class(x509.SubjectAlternativeName).value)
 
 
 def validity(certificate: str) -> tuple[datetime, datetime]:
-    """From when until when the first certificate counts.
+    """From when until when the first certificate is valid.
 
     Raises:
         ValueError: there is none.
@@ -166,7 +163,7 @@ def fingerprint(certificate: str) -> str:
 
 
 def first_certificate(text: str) -> str:
-    """The first certificate in a PEM text, alone: the one that `fingerprint` is of.
+    """The first certificate in a PEM text, alone: the one of `fingerprint`.
 
     Raises:
         ValueError: there is none.

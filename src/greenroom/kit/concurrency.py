@@ -1,4 +1,4 @@
-"""Waiting for an event, but not for ever; one reading for all who ask at once; turns fair by where they come from."""
+"""Waiting with a time limit; one reading for all who ask at once; turns that are fair to each source."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ T = TypeVar("T")
 
 
 async def wait_for(event: asyncio.Event, timeout_s: float | None) -> bool:
-    """Wait until the event is set, at most `timeout_s` (None: for ever); whether it is."""
+    """Wait until the event is set, at most `timeout_s` (None: forever); False = it is not."""
     try:
         async with asyncio.timeout(timeout_s):
             return await event.wait()
@@ -23,12 +23,10 @@ async def wait_for(event: asyncio.Event, timeout_s: float | None) -> bool:
 
 
 class Coalesced(Generic[T]):
-    """Everybody who asks while a reading is under way shares the next one, which begins after all of them asked.
+    """Callers who ask while a reading is under way share the next one, which begins after all of them asked.
 
-    So the number of readings does not grow with the number of those who ask, and nobody is given what was read before.
-
-    Args:
-        read: makes one reading; what it raises is raised for all who share it.
+    So the number of readings does not grow with the number of callers, and nobody gets an outdated result. An error of
+    `read` is raised for all who share it.
     """
 
     def __init__(self, read: Callable[[], Awaitable[T]]) -> None:
@@ -37,7 +35,7 @@ class Coalesced(Generic[T]):
         self._next: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
-        """What a reading finds that begins now or later."""
+        """The result of a reading that begins now or later."""
         if self._next is None:
             self._next = asyncio.create_task(self._after(self._running))
         return await asyncio.shield(self._next)
@@ -53,13 +51,8 @@ RETRY_S = 5
 
 
 class Turns:
-    """At most `at_once` have their turn. Who waits is served source by source in a circle, so that one with thousands
-    of requests delays another's by one of its own, not by all.
-
-    Args:
-        at_once: how many have their turn at a time.
-        most_waiting: how many wait at most, of all sources.
-        most_of_one: how many of one source.
+    """At most `at_once` have their turn. Sources are served in a circle, so that one with thousands of requests delays
+    another's by one of its own, not by all. At most `most_waiting` wait, `most_of_one` of one source.
     """
 
     def __init__(self, at_once: int, *, most_waiting: int, most_of_one: int) -> None:
@@ -98,7 +91,6 @@ class Turns:
             raise
 
     def _end(self) -> None:
-        """Hand the turn on to the next source that waits."""
         while self._waiting:
             source, queue = self._waiting.popitem(last=False)
             following = queue.popleft()

@@ -1,6 +1,6 @@
 """The settings of a process: `GREENROOM_*` environment variables, then the TOML file named by GREENROOM_CONFIG.
 
-Each role has one class; a value that cannot be used stops the process with a sentence that names the variable.
+Each role has one class; an invalid value stops the process with a sentence that names the variable.
 """
 
 from __future__ import annotations
@@ -28,9 +28,8 @@ from greenroom.core.wording import in_words
 
 
 def _verified(urls: str) -> str:
-    """Refuse addresses at which nobody would be verified: tokens and credentials are sent there.
-
-    What goes to a loopback address does not leave this machine and may be plain.
+    """Refuse addresses that would not be verified, because tokens and credentials are sent there. Traffic to a loopback
+    address does not leave this machine and may be plain.
     """
     given = [url.strip() for url in urls.split(",") if url.strip()]
     if wrong := [url for url in given if not url.startswith("https://") and not _is_plain_and_local(url)]:
@@ -53,7 +52,7 @@ Port = Annotated[int, Field(ge=0, lt=65536)]
 
 
 class ProcessConfig(BaseSettings):
-    """What every role has."""
+    """The settings of every role."""
 
     model_config = SettingsConfigDict(env_prefix="GREENROOM_", extra="ignore", frozen=True)
 
@@ -99,8 +98,7 @@ class ApiConfig(DatabaseConfig):
     served_hosts: str = "127.0.0.1,localhost"
     """Comma list of host names the gateway serves; another Host header is answered 421."""
     ca_file: Path | None = None
-    """Certificate of the authority of the gateways' certificates, which join commands name by its fingerprint; none =
-    one that every system knows."""
+    """Certificate of the authority of the gateways, which join commands name by its fingerprint; None = public."""
 
 
 class ManagerConfig(DatabaseConfig):
@@ -146,7 +144,7 @@ class AgentConfig(ProcessConfig):
     edge_url: str = ""
     """`https://host:port` of the edge gateway beside it, as web gateways and browsers reach it; empty = none."""
     edge_dir: Path | None = None
-    """Where the files for that gateway are kept (edge.key, edge.pem, agent_id), default `edge` in agent_dir."""
+    """Files for that gateway (edge.key, edge.pem, agent_id), default `edge` in agent_dir."""
     runtime: str = "docker"
     docker_host: str | None = None
     share: float = Field(default=1.0, gt=0, le=1)
@@ -159,19 +157,19 @@ class AgentConfig(ProcessConfig):
     disk_kept_bytes: int = Field(default=5_000_000_000, ge=0)
     """With less disk free than this the host takes no new session; 0 = it always does."""
     runtime_classes: str = ""
-    """Comma list: runtimes of this host's Docker, beside its default one, that workspaces may ask for."""
+    """Comma list: runtimes of this host's Docker, besides its default one, that workspaces may ask for."""
     session_connections: int = Field(default=4096, ge=0, le=1_000_000)
-    """How many connections a session may have open at the same time; 0 = any number."""
+    """Connections a session may have open at the same time; 0 = no limit."""
     volume_folders: str = ""
-    """Comma list: sessions are given folders of this host in these and in `own_volumes()` alone."""
+    """Comma list: only folders in these and in `own_volumes()` are mounted into sessions."""
     instance_data: Path | None = None
-    """DATA of `greenroom up`, of which sessions are given nothing but what is in its folder `volumes`."""
+    """DATA of `greenroom up`; of it only folders in `volumes` are mounted into sessions."""
 
     def filter_resolvers(self) -> tuple[str, ...]:
         """`web_filter_resolvers` as addresses.
 
         Raises:
-            SetupError: one of them is no IP address.
+            SetupError: one of them is not an IP address.
         """
         try:
             given = [part.strip() for part in self.web_filter_resolvers.split(",") if part.strip()]
@@ -180,19 +178,17 @@ class AgentConfig(ProcessConfig):
             raise SetupError(f"Settings that cannot be used: GREENROOM_WEB_FILTER_RESOLVERS: {error}") from error
 
     def offered_runtimes(self) -> tuple[str, ...]:
-        """`runtime_classes` as names."""
         return tuple(name.strip() for name in self.runtime_classes.split(",") if name.strip())
 
     def mountable_folders(self) -> list[str]:
-        """`volume_folders` as a list."""
         return [folder.strip() for folder in self.volume_folders.split(",") if folder.strip()]
 
     def own_volumes(self) -> str:
-        """The folder of the instance, or else of this Agent, that sessions may be given folders of."""
+        """The folder of the instance, or else of this Agent, with folders for sessions."""
         return str((self.instance_data or self.agent_dir).resolve() / "volumes")
 
     def private_folders(self) -> list[str]:
-        """What belongs to this Agent and its instance, and the code they run: who can write it has their rights."""
+        """Folders of this Agent and its instance, and the code they run: who can write there has their rights."""
         code = (Path(sys.prefix), Path(sys.base_prefix), Path(greenroom.__file__).parent)
         own = (self.agent_dir, self.instance_data)
         return sorted({str(folder.resolve()) for folder in (*own, *code) if folder is not None})
@@ -205,11 +201,11 @@ class GatewayManager(BaseModel, frozen=True, extra="forbid"):
     """Its instance id, for Diagnostics; taken from `instance_id_file` as soon as that exists."""
     instance_id_file: Path | None = None
     zone: str = ""
-    """Name of its zone: what comes to `/api/` through its listener counts as coming to that zone."""
+    """Name of its zone: requests to `/api/` through its listener count as coming to that zone."""
     upstream: str = "127.0.0.1:8181"
     sentinel_file: Path = Path("/tmp/kasm_manager_draining")  # noqa: S108 -- the path is fixed by the seed page
     listen: str = ""
-    """IP:port of a listener of its own; the first Manager can do without and is served on the main port alone."""
+    """IP:port of a listener of its own; the first Manager may have none and is then served on the main port alone."""
 
 
 class GatewayAgent(BaseModel, frozen=True, extra="forbid"):
@@ -228,10 +224,8 @@ class GatewayCertificate(BaseModel, frozen=True, extra="forbid"):
 
 
 class GatewayConfig(ProcessConfig):
-    """A gateway.
-
-    With `gateway_file` it serves what others write there; without, it keeps its plan itself (greenroom.gateway.site)
-    from the settings below and from what the api, or the Agent beside it, tells.
+    """With `gateway_file` a gateway serves what others write there; without, it keeps its plan itself
+    (greenroom.gateway.site) from the settings below and from what the api, or the Agent beside it, reports.
     """
 
     gateway_file: Path | None = None
@@ -239,7 +233,7 @@ class GatewayConfig(ProcessConfig):
     gateway_dir: Path
     """Prefix of nginx: configuration, pid and temporary files."""
     gateway_metrics_port: int | None = Field(default=None, gt=0, lt=65536)
-    """Where metrics are served on 127.0.0.1; nowhere without."""
+    """Where metrics are served on 127.0.0.1; None = nowhere."""
     gateway_profile: Literal["web", "edge"] = "web"
     main_listen: str = "127.0.0.1:8443"
     """IP:port of console, `/api/` and the first Manager (profile `web`)."""
@@ -255,14 +249,14 @@ class GatewayConfig(ProcessConfig):
     tls_key: Path | None = None
     named_certificate: GatewayCertificate | None = None
     api_upstream: str = "127.0.0.1:8080"
-    """host:port of the api, on this host or in a network of its own: this way is not encrypted."""
+    """host:port of the api, on this host or in a network of its own, because the connection is not encrypted."""
     gateway_credential_file: Path | None = None
     console_dir: Path = Path(greenroom.__file__).parent / "gateway" / "console"
     gateway_managers: tuple[GatewayManager, ...] = ()
     gateway_agents: tuple[GatewayAgent, ...] = ()
     """Agents on this host, beside that of `edge_dir`."""
     edge_dir: Path | None = None
-    """Folder in which the Agent on this host keeps what its gateway needs: `agent_id`, `edge.pem`, `edge.key`."""
+    """Folder in which the Agent on this host keeps the files of its gateway: `agent_id`, `edge.pem`, `edge.key`."""
     agent_upstream: str = "127.0.0.1:4444"
     """host:port of that Agent."""
 

@@ -1,4 +1,4 @@
-"""The limits of this host as they are, read from /proc and /sys, and raising those that can be raised."""
+"""The limits of this host, read from /proc and /sys, and raising those that can be raised."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PIDS_FILES: Final = (
     "fs/cgroup/system.slice/docker.service/pids.max",
     "fs/cgroup/system.slice/pids.max",
 )
-"""Where version 1 and 2 of control groups have it, with and without systemd."""
+"""Of version 1 and 2 of control groups, with and without systemd."""
 _PROCESSES: Final = {
     "nofile of dockerd": ("dockerd", "Max open files"),
     "nofile of containerd": ("containerd", "Max open files"),
@@ -34,7 +34,7 @@ _PROCESSES: Final = {
 
 
 def read(proc: Path = PROC, sys: Path = SYS) -> dict[str, int]:
-    """Limit (`core.fleet.host_limits.LIMITS`) → its value; what cannot be read here or has no bound is left out."""
+    """Limit (`core.fleet.host_limits.LIMITS`) → its value; unreadable and unlimited ones are left out."""
     values = {limit.name: _number(proc / "sys" / limit.name.replace(".", "/")) for limit in LIMITS if limit.sysctl}
     values["ports in net.ipv4.ip_local_port_range"] = _ports(proc / "sys/net/ipv4/ip_local_port_range")
     values["ports of a bridge"] = BRIDGE_PORTS
@@ -62,7 +62,7 @@ def _ports(file: Path) -> int | None:
 
 
 def _addresses(routes: Path) -> Iterator[int]:
-    """Of each sessions' network on this host: those of its range without its own two and that of the bridge."""
+    """Addresses of each sessions' network on this host, without its own two and the bridge's."""
     try:
         lines = routes.read_text().splitlines()[1:]
     except OSError:
@@ -86,14 +86,14 @@ def _of_processes(proc: Path, name: str, line: str) -> Iterator[int]:
 
 
 def _is_of_host(process: Path) -> bool:
-    """Whether it has but one number, ours: a process in a container may call itself what it likes."""
+    """Whether it has only one pid, ours: a process in a container may use any name."""
     status = (process / "status").read_text()
     return any(len(found.split()) == 2 for found in status.splitlines() if found.startswith("NSpid:"))
 
 
 @dataclass(frozen=True, slots=True)
 class Raised:
-    """A setting of the kernel that was to be raised; `problem` is why it was not, empty when it was."""
+    """A kernel setting that was to be raised; `problem` is why it was not, empty when it was."""
 
     name: str
     before: int
@@ -102,7 +102,6 @@ class Raised:
 
     @property
     def sentence(self) -> str:
-        """What became of it."""
         if not self.problem:
             return f"{self.name}: {self.before} → {self.wanted}."
         return (
@@ -112,7 +111,7 @@ class Raised:
 
 
 def raise_limits(proc: Path = PROC, sysctl_file: Path = SYSCTL_FILE) -> list[Raised]:
-    """Raise what is lower than it should be, at once and, through `sysctl_file`, for every start of the host.
+    """Raise what is too low, at once and, through `sysctl_file`, for every start of the host.
 
     Raises:
         OSError: the limits were raised, and the file could not be written.

@@ -1,7 +1,7 @@
-"""Measures how late this process and its host are (`core.fleet.lateness`), from what the kernel tells in /proc.
+"""Measures how late this process and its host are (`core.fleet.lateness`), from /proc.
 
-The own delay is how much later than asked for a short sleep ends. Of the host: the run queue, looked at with each of
-these sleeps, and how much of the time anything waited for a core (PSI), where the kernel counts it.
+The process's own delay is how much later than asked for a short sleep ends. For the host: the run queue, sampled with
+each of these sleeps, and how much of the time anything waited for a core (PSI), where the kernel counts it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,13 @@ from greenroom.core.fleet.lateness import ON_TIME, Lateness
 
 TICK_S: Final = 0.25
 MEMORY_S: Final = 2.0
-"""What was so long ago counts for a third of what is now: long enough to see more than one moment of the run queue."""
+"""Decay time: samples of this age count a third as much as new ones."""
 PROC: Final = Path("/proc")
 
 
 class LatenessMeter:
-    """See the module; on time until `run` was begun.
-
-    Args:
-        now_s: the time in seconds, which only grows.
-        cores: of the host.
-        proc: where the kernel tells; None = only the own delay is measured.
+    """On time until `run` begins. `now_s` is the time in seconds, which only grows; `cores` are the host's; `proc` None
+    = only the own delay is measured.
     """
 
     def __init__(
@@ -43,25 +39,24 @@ class LatenessMeter:
         self._waiting = 1.0
 
     def now(self) -> Lateness:
-        """How late they are now; a tick that is overdue this very moment counts already."""
+        """The present lateness; a tick that is overdue this very moment already counts."""
         if math.isinf(self._due_s):
             return ON_TIME
         own_s = max(self._own_s, self._now_s() - self._due_s)
         return Lateness(own_s=round(own_s, 3), queue=round(self._queue, 1), waiting=round(self._waiting, 2))
 
     async def run(self) -> None:
-        """Measure for ever."""
         self.begin()
         while True:
             await asyncio.sleep(TICK_S)
             self.tick()
 
     def begin(self) -> None:
-        """The next tick is to come `TICK_S` from now."""
+        """Expect the next tick in `TICK_S`."""
         self._due_s = self._now_s() + TICK_S
 
     def tick(self) -> None:
-        """Look once. The files are the kernel's, in memory: to read them takes some microseconds."""
+        """Sample once. The files are in memory: reading them takes some microseconds."""
         now_s = self._now_s()
         late_s = max(0.0, now_s - self._due_s)
         weight = 1.0 - math.exp(-(TICK_S + late_s) / MEMORY_S)
@@ -72,7 +67,7 @@ class LatenessMeter:
         self.begin()
 
     def _look_at_pressure(self, pressure: Path, now_s: float) -> None:
-        """The kernel counts anew every 2 s: the share is that of the time between two of its counts."""
+        """The kernel updates the count every 2 s: the share is that of the time between two updates."""
         try:
             stalled_s = int(pressure.read_text().partition("total=")[2].split()[0]) / 1e6
         except (OSError, ValueError, IndexError):
@@ -85,7 +80,7 @@ class LatenessMeter:
 
 
 def _run_queue(loadavg: Path) -> float:
-    """Tasks that want a core, this one left out; none where the kernel does not tell."""
+    """Tasks that want a core, without this one; none where the kernel does not report it."""
     try:
         return max(0.0, float(loadavg.read_text().split()[3].partition("/")[0]) - 1.0)
     except (OSError, ValueError, IndexError):

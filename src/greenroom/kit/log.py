@@ -1,7 +1,7 @@
-"""What a process writes: structured logs on stderr, and the results of commands on a terminal or into a pipe.
+"""The output of a process: structured logs on stderr, and the results of commands on a terminal or into a pipe.
 
-Logs are one JSON object a line under a supervisor, coloured text on a terminal. Libraries that log with Python's
-`logging`, and its warnings, are written in the same way: nothing else writes a line.
+Logs are one JSON object a line under a supervisor, colored text on a terminal. Libraries' `logging` and Python's
+warnings are written the same way: nothing else writes a line.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ WIDE: Final = 400
 
 
 def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
-    """A console that colours nothing by itself; with `soft_wrap` it breaks no line, so that each can be copied."""
+    """A console without colors of its own; with `soft_wrap` it breaks no line, so that each can be copied."""
     on_terminal = Console(stderr=stderr, highlight=False, soft_wrap=soft_wrap)
     if on_terminal.is_terminal:
         return on_terminal
@@ -29,7 +29,6 @@ def console(*, stderr: bool = False, soft_wrap: bool = False) -> Console:
 
 
 LIBRARIES: Final = logging.WARNING
-"""What of libraries is worth a line."""
 
 
 def configure(level: str, process_name: str) -> None:
@@ -55,14 +54,13 @@ def configure(level: str, process_name: str) -> None:
 
 
 class Output:
-    """A stream whose lines are lost while it cannot be written; the next one that can be says so."""
+    """A stream that loses lines while it cannot be written; the next line that can be says so."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._failures = 0
 
     def write(self, text: str) -> int:
-        """Write; nothing is raised."""
         try:
             return self._stream.write(text)
         except OSError:
@@ -70,7 +68,6 @@ class Output:
             return len(text)
 
     def flush(self) -> None:
-        """Flush; nothing is raised."""
         try:
             self._stream.flush()
             if self._failures:
@@ -101,5 +98,5 @@ def _route_libraries(output: Output, level: int, shared: list[Processor], render
 
 
 def _on_one_line(_logger: object, _method: str, event: EventDict) -> EventDict:
-    """Some libraries write several lines, of which the first is the message."""
+    """Some libraries write several lines; the first is the message."""
     return {**event, "event": " ".join(str(event.get("event", "")).split())}

@@ -1,6 +1,6 @@
 """Prometheus metrics of one process. Names are `greenroom_<role>_<what>[_<unit>][_total]`; docs/reference/metrics.md.
 
-Labels have few values, known beforehand or bounded by what administrators make (zones, workspaces); never a session, a
+Labels have few values, known in advance or limited by what administrators make (zones, workspaces); never a session, a
 user or an address.
 """
 
@@ -31,7 +31,7 @@ Values = Callable[[], Mapping[str, float]]
 
 
 class RoleMetrics:
-    """The registry of one process and what every role shows; a role adds its own."""
+    """The registry of one process with the metrics of every role; a role adds its own."""
 
     def __init__(self, role: str) -> None:
         self._prefix = f"greenroom_{role}_"
@@ -39,7 +39,7 @@ class RoleMetrics:
         ProcessCollector(namespace=f"greenroom_{role}", registry=self.registry)
 
     def counter(self, name: str, text: str, labels: Sequence[str] = ()) -> Counter:
-        """Something that is counted here; its name gets `_total`."""
+        """A count that is kept here; its name gets `_total`."""
         return Counter(self._prefix + name, text, labels, registry=self.registry)
 
     def histogram(self, name: str, text: str, labels: Sequence[str] = (), *, buckets: Sequence[float]) -> Histogram:
@@ -47,15 +47,14 @@ class RoleMetrics:
         return Histogram(self._prefix + name, text, labels, buckets=buckets, registry=self.registry)
 
     def gauge(self, name: str, text: str, value: Value) -> None:
-        """Something that is asked for at each scrape."""
+        """A value that is read at each scrape."""
         Gauge(self._prefix + name, text, registry=self.registry).set_function(value)
 
     def counted(self, name: str, text: str, value: Value) -> None:
-        """Something that another part counts; its name gets `_total`."""
+        """A count that another part keeps; its name gets `_total`."""
         self.registry.register(_Counted(self._prefix + name, text, None, lambda: {"": value()}))
 
     def counted_by(self, name: str, text: str, label: str, values: Values) -> None:
-        """The same, by the values of a label."""
         self.registry.register(_Counted(self._prefix + name, text, label, values))
 
     def text(self) -> bytes:
@@ -64,7 +63,7 @@ class RoleMetrics:
 
 
 class _Counted(Collector):
-    """A counter whose value is somebody else's."""
+    """A counter with a value that another part keeps."""
 
     def __init__(self, name: str, text: str, label: str | None, values: Values) -> None:
         self._name = name
@@ -73,11 +72,10 @@ class _Counted(Collector):
         self._values = values
 
     def describe(self) -> Iterable[Metric]:
-        """Its name, without asking for the values."""
+        """The name only, without reading values."""
         return [CounterMetricFamily(self._name, self._text, labels=[self._label] if self._label else None)]
 
     def collect(self) -> Iterable[Metric]:
-        """The values now."""
         family = CounterMetricFamily(self._name, self._text, labels=[self._label] if self._label else [])
         for label, value in self._values().items():
             family.add_metric([label] if self._label else [], value)

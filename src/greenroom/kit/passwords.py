@@ -17,7 +17,7 @@ _HASHER: Final = PasswordHasher(time_cost=2, memory_cost=19_456, parallelism=1)
 CONCURRENT: Final = 2
 MAX_WAITING: Final = 2000
 MAX_OF_ONE: Final = 500
-"""Checks that wait, in all and of one source: a lecture hall that logs in at nine comes from one address."""
+"""Checks that wait, in all and of one source: a lecture hall that logs in at nine has one address."""
 
 
 def hash_password(password: str) -> str:
@@ -26,8 +26,9 @@ def hash_password(password: str) -> str:
 
 
 class Passwords:
-    """Verifies and hashes passwords in threads, at most `CONCURRENT` at once. Those who wait have their turn source by
-    source, so that a flood of log-ins from one address starves nobody at another."""
+    """Verifies and hashes passwords in threads, at most `CONCURRENT` at once. Sources take turns (`Turns`), so that a
+    flood of log-ins from one address starves nobody at another.
+    """
 
     def __init__(self) -> None:
         self._turns = Turns(CONCURRENT, most_waiting=MAX_WAITING, most_of_one=MAX_OF_ONE)
@@ -35,10 +36,6 @@ class Passwords:
 
     async def hash(self, password: str, *, source: str = "") -> str:
         """The stored form of a password.
-
-        Args:
-            password: in plain text.
-            source: whose turn it is, see `Turns`.
 
         Raises:
             TooManyRequests: too many wait already.
@@ -49,13 +46,9 @@ class Passwords:
     async def verify(
         self, stored: str | None, password: str, *, source: str = "", admit: Callable[[], object] = lambda: None
     ) -> bool:
-        """Whether `password` is the one; takes the same time where `stored` is None (no such user).
+        """Whether the password matches; takes the same time where `stored` is None (no such user).
 
-        Args:
-            stored: what it is compared with.
-            password: in plain text.
-            source: whose turn it is, see `Turns`.
-            admit: called when the turn has come; what it raises ends the check.
+        `admit` is called when the turn has come; its error ends the check.
 
         Raises:
             TooManyRequests: too many wait already.
@@ -67,7 +60,7 @@ class Passwords:
 
     @staticmethod
     def outdated(stored: str) -> bool:
-        """Whether a stored form has older parameters and should be made anew at this log-in."""
+        """Whether a stored form has older parameters and should be replaced at this log-in."""
         return _HASHER.check_needs_rehash(stored)
 
 

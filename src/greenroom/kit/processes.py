@@ -33,13 +33,8 @@ def become_subreaper() -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProcessInfo:
-    """A process as it was seen.
-
-    Args:
-        pid: its id.
-        name: of its program, without the path.
-        parent: pid of its parent, or of who adopted it.
-        is_zombie: it has ended and nobody waited for it.
+    """A process as it was seen. `name` is its program without the path; `parent` may have adopted it; `is_zombie`: it
+    ended and nobody waited for it.
     """
 
     pid: int
@@ -54,7 +49,7 @@ def processes() -> list[ProcessInfo]:
 
 
 def children(pid: int | None = None) -> list[ProcessInfo]:
-    """The children of a process, else of this one, also those it adopted; zombies too."""
+    """The children of a process, or of this one, adopted ones and zombies included."""
     try:
         found = psutil.Process(pid).children()
     except psutil.NoSuchProcess:
@@ -72,14 +67,13 @@ def _look(process: psutil.Process) -> ProcessInfo | None:
 
 
 def is_running(pid: int) -> bool:
-    """Whether there is such a process and it has not ended."""
+    """Whether the process exists and has not ended."""
     return started_ticks(pid) is not None
 
 
 def started_ticks(pid: int) -> int | None:
-    """When a process started, in clock ticks since boot; None when there is none or it has ended.
-
-    Distinguishes a reused pid also after this process was restarted; psutil's `create_time` moves with the wall clock.
+    """When a process started, in clock ticks since boot; None when there is none or it has ended. Distinguishes a
+    reused pid also after a restart of this process; psutil's `create_time` moves with the wall clock.
     """
     try:
         text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
@@ -90,7 +84,7 @@ def started_ticks(pid: int) -> int | None:
 
 
 def folder_of(pid: int) -> Path | None:
-    """Its working folder; None where there is no such process, it has ended, or that may not be seen."""
+    """Its working folder; None where there is no such process, it has ended, or it is not readable."""
     try:
         return Path(folder) if (folder := psutil.Process(pid).cwd()) else None
     except psutil.Error:
@@ -98,7 +92,7 @@ def folder_of(pid: int) -> Path | None:
 
 
 def environment_of(pid: int) -> dict[str, str]:
-    """The environment it was started with; empty where there is no such process or that may not be seen."""
+    """The environment it was started with; empty where there is no such process or it is not readable."""
     try:
         return psutil.Process(pid).environ()
     except psutil.Error:
@@ -106,7 +100,7 @@ def environment_of(pid: int) -> dict[str, str]:
 
 
 def title_of(pid: int) -> str:
-    """Its command line, or what it wrote there; empty where there is no such process."""
+    """Its command line, or the title it set; empty where there is no such process."""
     try:
         return " ".join(psutil.Process(pid).cmdline())
     except psutil.Error:
@@ -144,7 +138,7 @@ def reap() -> dict[int, int]:
 
 
 async def end_all(find: Callable[[], Sequence[ProcessInfo]], within_s: float) -> None:
-    """End what `find` finds: SIGTERM at once, SIGKILL for what is still there after `within_s`; waits for both.
+    """End what `find` finds: SIGTERM at once, SIGKILL for the rest after `within_s`; waits for both.
 
     Raises:
         SetupError: some do not end.

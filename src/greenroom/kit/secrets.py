@@ -26,9 +26,8 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from greenroom.core.errors import SetupError
 
 SEALED: Final = "sealed:v1:"
-"""How a sealed text begins."""
 REMEMBERED: Final = 2048
-"""Texts that are not decrypted again: an Agent's list has the credentials of all its sessions, and is sent whole."""
+"""Decrypted texts that are cached: an Agent's whole list with the credentials of all its sessions is sent often."""
 
 
 class Secrets:
@@ -61,9 +60,8 @@ class Secrets:
 
     @staticmethod
     def create_file(path: Path) -> None:
-        """Write a new random key, readable by its owner alone; an existing file is kept.
-
-        The file appears whole: half a key after a full disk or a kill would be refused for ever.
+        """Write a new random key, readable by its owner alone; an existing file is kept. The file appears whole: half a
+        key after a full disk or a kill would be refused forever.
         """
         if path.exists():
             return
@@ -95,14 +93,13 @@ class Secrets:
             raise SetupError("A stored secret was written with another key; restore the installation's key.") from error
 
     def seal(self, text: str) -> str:
-        """A text that tells nothing but whether another sealed one is the same: the same text gives the same again.
-
-        So a value that is stored inside JSON can be compared where nobody can read it.
+        """An encrypted text that shows only whether it equals another one: the same text gives the same result. So a
+        value that is stored inside JSON can be compared without being read.
         """
         return SEALED + base64.urlsafe_b64encode(self._siv.encrypt(text.encode() or b"\0", None)).decode()
 
     def opened(self, text: str) -> str:
-        """The text that was sealed; one that was not, as rows of older versions have it, as it is.
+        """The text that was sealed; an unsealed one, from rows of older versions, as it is.
 
         Raises:
             SetupError: it was sealed with another key.
@@ -127,16 +124,16 @@ class Secrets:
         return hmac.compare_digest(token.encode(), self.connect_token(session_id, user_id, epoch).encode())
 
     def device_signature(self, device: str, expires_s: int, user_id: str, password_hash: str) -> str:
-        """What shows that a user logged in on a device: it holds until then, and for this password of theirs."""
+        """Proof that a user logged in on a device: valid until `expires_s`, for the present password."""
         text = "|".join((device, str(expires_s), user_id, password_hash)).encode()
         return base64.urlsafe_b64encode(hmac.digest(self._device_key, text, "sha256")).decode().rstrip("=")
 
     def gateway_credential(self) -> str:
-        """What the installation's own gateways show to the api; `up` writes it to the plan's `credential_file`."""
+        """The installation's own gateways show it to the api; `up` writes it to the plan's `credential_file`."""
         return base64.urlsafe_b64encode(self._gateway_key).decode().rstrip("=")
 
     def is_gateway_credential(self, credential: str) -> bool:
-        """Whether `credential` is the gateways' one, compared in constant time."""
+        """Compared in constant time."""
         return hmac.compare_digest(credential.encode(), self.gateway_credential().encode())
 
 
@@ -150,5 +147,5 @@ def new_secret() -> str:
 
 
 def hashed(secret: str) -> bytes:
-    """What is stored of a random secret."""
+    """The stored form of a random secret."""
     return hashlib.sha256(secret.encode()).digest()

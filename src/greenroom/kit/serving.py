@@ -26,14 +26,14 @@ log = structlog.get_logger(__name__)
 
 GRACE_S: Final = 5
 FREED_WITHIN_S: Final = 2.0
-"""What a process that was just killed had is free again within this, its helpers' copies too."""
+"""The ports of a process that was just killed are free again within this, its helpers' copies too."""
 TRY_AGAIN_S: Final = 0.05
 
 Loop = Callable[[], Coroutine[Any, Any, None]]
 
 
 class LoopEndedError(RuntimeError):
-    """A loop of the role ended although it should run for ever."""
+    """A loop of the role ended although it should run forever."""
 
 
 class _Server(uvicorn.Server):
@@ -55,11 +55,9 @@ async def serve(
 ) -> None:
     """Serve `app` on host:port and run `loops` (name, coroutine function) beside it.
 
-    What was made until now is taken to live as long as the process: the garbage collector leaves it alone, which
-    would otherwise stop every request for a tenth of a second now and then to look at all of it.
-
-    `on_stop` is called when SIGTERM or SIGINT arrives, before requests in flight are waited for, `on_listening` with
-    the socket before the first request is answered.
+    Present objects are taken to live as long as the process, so the garbage collector ignores them; otherwise it would
+    stop requests for a tenth of a second now and then. `on_stop` is called at SIGTERM or SIGINT, before requests in
+    flight are waited for, `on_listening` with the socket before the first request is answered.
 
     Raises:
         LoopEndedError: a loop ended; the exception of a loop that raised is chained.
@@ -115,7 +113,7 @@ async def _forever(name: str, loop: Loop) -> None:
 
 
 async def _listen(host: str, port: int) -> socket.socket:
-    """Listen on host:port; a port that is taken is tried again for `FREED_WITHIN_S`.
+    """Listen on host:port; a port in use is tried again for `FREED_WITHIN_S`.
 
     Raises:
         SetupError: it cannot be listened on.
@@ -139,8 +137,8 @@ async def _listen(host: str, port: int) -> socket.socket:
 
 def _bound(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio turns Nagle's algorithm off where it is told that this is TCP; with it the body of an answer waits until
-    # its head is acknowledged, which the other side puts off for 40 ms
+    # asyncio turns Nagle's algorithm off only for sockets that say they are TCP; with it the body of an answer waits
+    # until its head is acknowledged, which the other side delays by 40 ms
     listening = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -1,4 +1,4 @@
-"""SSH keys that people keep with their account: read, checked, made, brought into one form."""
+"""SSH keys of users: read, checked, made, brought into one form."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def public_key(text: str) -> str:
     """A public key in one form: `kind base64 comment`.
 
     Raises:
-        Invalid: it is no public key, more than one, or of a kind that is too weak.
+        Invalid: it is not a public key, more than one, or of a kind that is too weak.
     """
     line = text.strip()
     if len(line) > MAX_KEY_CHARACTERS or not line.isprintable():
@@ -67,7 +67,7 @@ def pair_of(private: str, comment: str = "") -> KeyPair:
     """The pair of a private key.
 
     Raises:
-        Invalid: it is no private key, has a passphrase, or is of a kind that is too weak.
+        Invalid: it is not a private key, has a passphrase, or is of a kind that is too weak.
     """
     text = private.strip().replace("\r\n", "\n") + "\n"
     if len(text) > MAX_KEY_CHARACTERS:
@@ -88,7 +88,7 @@ def pair_of(private: str, comment: str = "") -> KeyPair:
 
 
 def same_key(one: str, other: str) -> bool:
-    """Whether two public keys are the same but for their comments."""
+    """Whether two public keys differ at most in their comments."""
     return one.split()[:2] == other.split()[:2]
 
 

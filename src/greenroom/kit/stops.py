@@ -1,4 +1,4 @@
-"""Named places where a test can hold a process still, to kill or freeze it exactly there.
+"""Named places where a test can hold a process, to kill or freeze it exactly there.
 
 `await stop("checkin.before_commit")` does nothing in production. When GREENROOM_STOP_DIR is set, each process serves
 `<dir>/<process_name>.sock`, one command a line, one reply a line:
@@ -7,8 +7,8 @@
     wait NAME     reply when a caller is held at NAME     → reached
     release NAME  let it go and disarm                    → ok
 
-Stops that must be armed before a process starts are listed, a line each, in `<dir>/<process_name>.armed`.
-All names are in `STOPS`; an unknown name is an error, so that a test cannot wait for a place that does not exist.
+Stops that must be armed before a process starts are listed, a line each, in `<dir>/<process_name>.armed`. An unknown
+name is an error, so that a test cannot wait for a place that does not exist.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ _stops: _Stops | None = None
 
 
 async def stop(name: str) -> None:
-    """Hold here if a test armed `name`; otherwise nothing."""
+    """Hold here if a test armed `name`."""
     if _stops is not None:
         await _stops.hold(name)
 

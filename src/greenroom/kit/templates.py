@@ -8,10 +8,10 @@ from jinja2 import DictLoader, Environment, StrictUndefined
 
 
 def templates(package: str) -> Environment:
-    """The templates of a package; a name they are not given is an error.
+    """The templates of a package; a name without a value is an error.
 
-    All are compiled now: a mistake is found at the start, and the process may change its account afterwards.
-    Nothing is escaped: they are no HTML for browsers alone, and who gives a value has validated it or escapes it.
+    All are compiled now: a mistake is found at the start, and the process may change its account afterwards. Nothing is
+    escaped, because most are not HTML: the caller validates or escapes each value.
     """
     files = (resources.files(package) / "templates").iterdir()
     environment = Environment(

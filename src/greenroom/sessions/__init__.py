@@ -1,1 +1,1 @@
-"""What api and Managers both do to sessions: place, claim, replace. The roles decide when, and tell about it."""
+"""What api and Managers both do to sessions: place, claim, replace. The roles decide when, and notify."""

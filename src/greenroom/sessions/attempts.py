@@ -28,23 +28,21 @@ class PassedOver:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """A search for a user's session; what came of it so far is there after an error, too."""
+    """A search for a user's session; its results so far remain after an error."""
 
     db: Database
     secrets: Secrets
     wanted: WantedSession
     writer: Writer
     survives: tuple[type[GreenroomError], ...] = ()
-    """Errors by which an attempt failed, and after which the next one is tried."""
+    """Errors of an attempt after which the next one is tried."""
     passed: list[PassedOver] = field(default_factory=list[PassedOver])
 
     @property
     def trace(self) -> list[TraceStep]:
-        """The lines of all attempts that gave nothing."""
         return [step for one in self.passed for step in missed_steps(one.attempt, one.misses)]
 
     async def run(self, attempts: Sequence[Attempt]) -> PlacedSession | None:
-        """The first session that an attempt gives."""
         for attempt in attempts:
             found = attempt.misses or await self._try(attempt)
             if isinstance(found, PlacedSession):

@@ -16,7 +16,7 @@ from greenroom.sessions.wanted import Misses, PlacedSession, WantedSession, Writ
 async def claim_staged(
     wanted: WantedSession, writer: Writer, attempt: Attempt, *, trace: Sequence[TraceStep]
 ) -> PlacedSession | Misses:
-    """Give the user a staged session, or say why there is none; `trace` is that of the search so far."""
+    """Claim a staged session for the user, or say why there is none; `trace` is that of the search so far."""
     pool, zone = attempt.pool, attempt.zone
     if pool is None:
         raise AssertionError("a staged attempt without misses has a pool")

@@ -18,7 +18,7 @@ from greenroom.kit.stops import hold, stop
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchWriter:
-    """A `Writer` for one launch, asked for at `begin_s` (perf_counter).
+    """A `Writer` for one launch that began at `begin_s` (perf_counter).
 
     Its methods raise SessionLimit (`max_sessions` is reached), RepeatedRequest (the idempotency key was used by another
     request meanwhile) and IdempotencyMismatch (it was used for a different one).
@@ -31,7 +31,6 @@ class LaunchWriter:
     begin_s: float
 
     async def claim(self, claim: Claim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
-        """In one round trip."""
         del zone_id
         claimed = await claims.claim(
             self.db,

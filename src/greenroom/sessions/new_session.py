@@ -1,4 +1,4 @@
-"""A new session: its id and credential, and what its row has encrypted."""
+"""A new session: its id and credential, and the encrypted values of its row."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from greenroom.kit.secrets import Secrets, new_secret
 
 
 class SpecMaker(Protocol):
-    """The specification of one session, once its id and its credential are known."""
+    """Makes the specification of one session, once its id and its credential are known."""
 
     def __call__(self, *, session_id: str, credential: str) -> SessionSpec:
-        """The specification, or a GreenroomError."""
+        """May raise a GreenroomError."""
         ...
 
 
@@ -36,7 +36,7 @@ def new_session(
     """A session for a user or a pool, as `NewSession` has it.
 
     Raises:
-        GreenroomError: `make_spec` can make none.
+        GreenroomError: from `make_spec`.
     """
     session_id = str(uuid.uuid4())
     spec = make_spec(session_id=session_id, credential=new_secret())

@@ -1,4 +1,4 @@
-"""Place a new session for a user on an Agent of the zone of an attempt, in the room of staged ones if need be."""
+"""Place a new session for a user on an Agent of an attempt's zone, in the room of staged ones if needed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from greenroom.sessions.new_session import new_session
 from greenroom.sessions.wanted import Misses, PlacedSession, WantedSession, Writer
 
 PLACEMENT_ROUNDS: Final = 3
-"""How often the Agents are looked at anew when others take the room in between."""
+"""How often the Agents are read again when others take the room in between."""
 
 
 async def place_session(
@@ -80,7 +80,7 @@ async def _placement(db: Database, wanted: WantedSession, zone: LaunchZone) -> P
 
 
 async def _remember_waiting(db: Database, wanted: WantedSession, zone: LaunchZone, placement: Placement) -> None:
-    """Keep the zone's pools from taking the room that comes free, if there can be enough for this user."""
+    """Let the zone's pools leave free room alone, if there can be enough for this user."""
     if wanted.keeps_room and lacks_only_room(placement.rejected, wanted.request):
         user_id, image_id = wanted.user.user_id, wanted.image.image_id
         await remember_refused(db, zone_id=zone.zone_id, user_id=user_id, image_id=image_id)

@@ -1,7 +1,7 @@
-"""Put another session in the place of one that failed, in one transaction under the lease of the failed one's zone.
+"""Replace a failed session by another one, in one transaction under the lease of the failed one's zone.
 
-There are two ways: a staged session is claimed, or a new one is made, both in any zone the launch may use. A Primary
-that inserts into another zone does what the api does for every launch: reservation and row in one statement (ADR 24).
+A staged session is claimed, or a new one is created, in any zone the launch may use. A Primary that inserts into
+another zone does what the api does for every launch: reservation and row in one statement (ADR 24).
 """
 
 from __future__ import annotations
@@ -36,11 +36,13 @@ from greenroom.sessions.wanted import WantedSession
 from greenroom.wire.messages import Assignment
 
 NO_LIMIT: Final = 1_000_000
-"""The limit of the user was checked at the launch; a session that waits for its successor counts, so it is no more."""
+"""The user's limit was checked at the launch; a session that waits for its successor counts, so the total stays the
+same.
+"""
 
 
 class NoLongerWaitingError(Exception):
-    """The failed session was deleted, or replaced by another Primary, or its Agent came back to it, meanwhile."""
+    """The failed session was deleted meanwhile, or replaced by another Primary, or its Agent returned."""
 
 
 def failed_of(old: WaitingSession) -> Failed:
@@ -59,13 +61,13 @@ def failed_of(old: WaitingSession) -> Failed:
 
 
 def further_steps(old: WaitingSession, failed: Failed, trace: Sequence[TraceStep]) -> list[TraceStep]:
-    """The further lines of the launch's trace: that the last one came to nothing, and what was tried then."""
+    """The further lines of the launch's trace: that the last one failed, and what was tried then."""
     last = old.last_step or _last_line(old)
     return [failure_line(failed, old.session_id, last), *continued(trace, last)]
 
 
 def _last_line(old: WaitingSession) -> TraceStep:
-    """It says as much as the last line of the launch's trace, where the ledger has it no more."""
+    """A substitute for the last line of the launch's trace, where the ledger does not have it any more."""
     staged = old.staging_config_id is not None
     return TraceStep(
         order=old.tried,
@@ -79,8 +81,9 @@ def _last_line(old: WaitingSession) -> TraceStep:
 
 
 def wanted_instead(old: WaitingSession, failed: Failed, image: ImageFacts, secrets: Secrets) -> WantedSession:
-    """What its user is to get in the place of a session: after a hand-over what the launch would have made, because a
-    user with a staged session has no settings but those; after a start the same once more, on another Agent."""
+    """What the user of a failed session is to get: after a hand-over what the launch would have created, because a user
+    with a staged session has no other settings; after a start the same again, on another Agent.
+    """
     common = WantedSession(
         user=old.user,
         image=image,
@@ -124,7 +127,7 @@ def _spec_of_launch(old: WaitingSession, image: ImageFacts, zone: LaunchZone) ->
 
 
 def _spec_of_start(old: WaitingSession, secrets: Secrets, zone: LaunchZone) -> SpecMaker:
-    """As the one that failed, in its new zone; variables stay sealed.
+    """The specification of the failed session, in its new zone; variables stay sealed.
 
     Raises:
         Invalid: it cannot be read by this version, or with this key.
@@ -146,10 +149,8 @@ def _spec_of_start(old: WaitingSession, secrets: Secrets, zone: LaunchZone) -> S
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReplacementWriter:
-    """A `Writer` that puts the session in the place of `old`, which loses its user.
-
-    Its methods raise LeaseLost (the term is over; nothing was written) and NoLongerWaitingError (there is nothing to
-    replace any more).
+    """A `Writer` that replaces `old`, which loses its user. Its methods raise LeaseLost (the term is over; nothing was
+    written) and NoLongerWaitingError (there is nothing to replace any more).
     """
 
     db: Database
@@ -203,7 +204,7 @@ class ReplacementWriter:
         await lock_sessions(connection, ids)
 
     async def _detach_user(self, connection: Connection) -> WaitingSession:
-        """The failed session without its user: kept for inspection after a hand-over, destroyed after a start."""
+        """The failed session without its user: quarantined after a hand-over, destroyed after a start."""
         session_id, failed = self.old.session_id, self.failed
         if failed.handover:
             old = await replacement.quarantine(connection, session_id)

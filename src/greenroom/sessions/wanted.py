@@ -1,7 +1,7 @@
-"""What is sought for a user, what is written with it once there is one, and what comes of it.
+"""The session that is sought for a user, what is written with it, and the result.
 
-A launch (`sessions.launch`) and a replacement (`sessions.replace`) seek a session in the same way; these values and the
-`Writer` are all that differs.
+A launch (`sessions.launch`) and a replacement (`sessions.replace`) search in the same way; they differ only in these
+values and in the `Writer`.
 """
 
 from __future__ import annotations
@@ -35,16 +35,14 @@ class WantedSession:
     spec_in: Callable[[LaunchZone], SpecMaker]
     """The specification of a new one in a zone."""
     last_agent_id: str | None = None
-    """The Agent that is tried after all others."""
     never_on: frozenset[str] = frozenset()
-    """Agents that are not tried."""
     another_agent: str = "Agent"
-    """What a zone lacks that has none to try."""
+    """What a zone without a possible Agent lacks."""
     instead: str = ""
-    """Put into the sentence that says where the session is from, as is `remark` after it."""
+    """Inserted into the sentence that says where the session is from, as is `remark` after it."""
     remark: str = ""
     keeps_room: bool = False
-    """If there is no room, pools leave what comes free for a while: the user waits, and asks again."""
+    """Without room, pools leave free room alone for a while: the user waits, and asks again."""
 
     def told(self, reason: str) -> str:
         """How the user came to the session, as a sentence for trace and log."""
@@ -52,10 +50,10 @@ class WantedSession:
 
 
 class Writer(Protocol):
-    """Writes a session of a user together with what else it means, in one transaction."""
+    """Writes a session of a user with everything that belongs to it, in one transaction."""
 
     async def claim(self, claim: Claim, zone_id: str, steps: Sequence[TraceStep]) -> ClaimedSession | PoolContents:
-        """Give the user a staged session; `steps` is the whole trace. Else what is in the pool."""
+        """Give the user a staged session; `steps` is the whole trace. Otherwise what is in the pool."""
         ...
 
     async def insert(self, new: NewSession, room: Room, steps: Sequence[TraceStep]) -> bool:
@@ -65,15 +63,13 @@ class Writer(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacedSession:
-    """A session that a user got, committed.
-
-    `reason` is the sentence for trace and log, `steps` the whole trace, `yielding` are staged sessions that made room.
+    """A session that a user got, committed. `reason` is the sentence for trace and log, `steps` the whole trace,
+    `yielding` are staged sessions that made room. `edge_url` is of its Agent's edge gateway; empty without one.
     """
 
     session_id: str
     agent_id: str
     edge_url: str
-    """Where its Agent's edge gateway is; empty without one."""
     attempt: Attempt
     reason: str
     steps: tuple[TraceStep, ...]
@@ -82,7 +78,6 @@ class PlacedSession:
 
     @property
     def events(self) -> set[Event]:
-        """Of all that it concerns."""
         pool = self.attempt.pool
         events = session_events(
             self.session_id,

@@ -1,7 +1,7 @@
-"""A bad line between processes and their PostgreSQL: it can hold what is said, hold the answers, or be cut.
+"""A faulty line between processes and their PostgreSQL: it can hold requests, hold answers, or be cut.
 
-Connections are distinguished by their application name, so that a test can have the lease connection of one Manager
-answer late while its others work, or its LISTEN cut for good.
+Connections are distinguished by their application name, so that a test can delay the lease connection of one Manager
+while its others work, or cut its LISTEN for good.
 """
 
 from __future__ import annotations
@@ -19,8 +19,6 @@ Direction = Literal["questions", "answers"]
 
 
 class _Line:
-    """One connection through the proxy."""
-
     def __init__(self, name: str, client: asyncio.StreamWriter, server: asyncio.StreamWriter) -> None:
         self.name = name
         self._writers = (client, server)
@@ -59,26 +57,21 @@ class BadLine:
         self._refused: set[str] = set()
 
     def names(self) -> list[str]:
-        """Application names of the lines that are open."""
         return sorted(line.name for line in self._lines)
 
     def hold(self, name: str, way: Direction) -> int:
-        """From now on let nothing through this way on the open lines of this name; how many there are.
-
-        Lines opened later are not held.
-        """
+        """Hold everything in this direction on the open lines of this name, not on later ones; returns their number."""
         lines = [line for line in self._lines if line.name == name]
         for line in lines:
             line.hold(way)
         return len(lines)
 
     def release(self, name: str) -> None:
-        """Let everything through that was held."""
         for line in [line for line in self._lines if line.name == name]:
             line.release()
 
     def cut(self, name: str) -> int:
-        """Close the lines of this name and let none be opened any more; how many there were."""
+        """Close the lines of this name and refuse new ones; returns how many there were."""
         self._refused.add(name)
         lines = [line for line in self._lines if line.name == name]
         for line in lines:
@@ -86,16 +79,14 @@ class BadLine:
         return len(lines)
 
     def mend(self, name: str) -> None:
-        """Lines of this name may be opened again."""
         self._refused.discard(name)
 
     def close(self) -> None:
-        """Close all lines."""
         for line in list(self._lines):
             line.close()
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One client: pass on what it says, from its startup packet on."""
+        """Relay one client, from its startup packet on."""
         with suppress(asyncio.IncompleteReadError, ConnectionError):
             head = await reader.readexactly(4)
             greeting = await reader.readexactly(struct.unpack("!i", head)[0] - 4)
@@ -131,11 +122,8 @@ def _application_name(greeting: bytes) -> str:
 
 @asynccontextmanager
 async def bad_line(dsn: str, folder: Path) -> AsyncGenerator[BadLine]:
-    """A line to the database, good until a test makes it bad; its socket lies in `folder`.
-
-    Args:
-        dsn: of a PostgreSQL at a unix socket.
-        folder: of the test; its path is short.
+    """A line to the database that works until a test breaks it; its socket lies in `folder`, whose path must be short.
+    `dsn` is of a PostgreSQL at a unix socket.
     """
     parts = conninfo_to_dict(dsn)
     line = BadLine(f"{parts['host']}/.s.PGSQL.{parts['port']}", make_conninfo(dsn, host=str(folder), port="6433"))

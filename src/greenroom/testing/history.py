@@ -1,9 +1,8 @@
-"""What the Primaries of a zone wrote, and whether that may have happened (PROTOCOLS §1).
+"""What the Primaries of a zone wrote, and whether that was allowed (PROTOCOLS §1).
 
-`record` gives the zone an Agent whose offer is never right: every Primary corrects it in each of its rounds, guarded by
-its lease like all it does, and a trigger undoes the correction and writes down who made it under which lease. So the
-table `history` holds the guarded writes that the database accepted, and every TAKE, in an order in which different
-terms cannot be mixed up: they exclude each other by the lock on the lease row. `problems` looks through it afterwards.
+`record` gives the zone an Agent with an offer that is never right: every Primary corrects it in each of its rounds, and
+a trigger undoes the correction and records who made it under which lease. So the table `history` holds guarded writes
+and every TAKE, ordered by the lock on the lease row. `problems` checks it afterwards.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from typing import Final, Literal
 from greenroom.db.database import Database
 
 PROBE: Final = "history-probe"
-"""Hostname of the Agent whose offer is never right; it is pending for ever."""
+"""Hostname of the Agent with the wrong offer; it is pending forever."""
 
 _SCHEMA: Final = """
 CREATE TABLE history (
@@ -58,10 +57,8 @@ INSERT INTO agent_capacity (agent_id, cores_reported) SELECT agent_id, 1 FROM a"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """One guarded write, or one TAKE.
-
-    `writer` is the Manager whose connection did it; `term`, `holder` (uuid of a process) and `manager` are those of
-    the lease in the same instant.
+    """One guarded write, or one TAKE. `writer` is the Manager whose connection did it; `term`, `holder` (uuid of a
+    process) and `manager` are those of the lease at the same instant.
     """
 
     kind: Literal["write", "take"]
@@ -72,7 +69,7 @@ class Entry:
 
 
 async def record(db: Database, zone_name: str = "default") -> None:
-    """Begin to write down the history of a zone, in a database of a test's own."""
+    """Record the history of a zone, in a database of a test's own."""
     await db.write(_SCHEMA)
     await db.write(_AGENT, (zone_name,))
 
@@ -84,7 +81,7 @@ async def read(db: Database) -> list[Entry]:
 
 
 def problems(entries: Iterable[Entry]) -> list[str]:
-    """What must not have happened, as sentences: stale writes, terms out of order, terms of two holders."""
+    """Violations, as sentences: stale writes, terms out of order, terms of two holders."""
     found: list[str] = []
     holders: dict[int, str] = {}
     newest = 0

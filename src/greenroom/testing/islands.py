@@ -1,10 +1,10 @@
-"""Hosts of a test's own: network namespaces, each joined by one cable to a switch, whose cables can be pulled.
+"""Hosts of a test's own: network namespaces, each joined by one cable to a switch; cables can be pulled.
 
     mainland 10.177.0.1 (the switch, and where the database is) ── cable ── one 10.177.0.2
                                                                 └─ cable ── two 10.177.0.3
 
-A pulled cable says nothing to anybody: no RST, no ICMP; what was sent is lost, and connections stay open on both sides.
-Needs root; nothing outside the namespaces is touched.
+A pulled cable is silent: no RST, no ICMP; packets are lost, and connections stay open on both sides. Needs root;
+nothing outside the namespaces is touched.
 """
 
 from __future__ import annotations
@@ -28,7 +28,6 @@ class Islands:
         self._switch("link", "set", "br0", "up")
 
     def add(self, name: str) -> str:
-        """Join a host to the switch; its address."""
         self._names.append(name)
         space, cable, address = f"{self._id}-{name}", f"p{len(self._names)}", self.address(name)
         self._make(space)
@@ -40,23 +39,20 @@ class Islands:
         return address
 
     def address(self, name: str) -> str:
-        """The host's address."""
         return f"10.177.0.{self._names.index(name) + 2}"
 
     def inside(self, name: str | None = None) -> tuple[str, ...]:
-        """What runs a program on this host, or on the mainland; the program keeps the process id."""
+        """The command prefix that runs a program on this host, or on the mainland; the program keeps the process id."""
         return ("nsenter", f"--net=/run/netns/{self._id}" + (f"-{name}" if name else ""))
 
     def pull(self, name: str) -> None:
-        """Pull the host's cable."""
         self._switch("link", "set", f"p{self._names.index(name) + 1}", "down")
 
     def plug(self, name: str) -> None:
-        """Put it in again."""
         self._switch("link", "set", f"p{self._names.index(name) + 1}", "up")
 
     def close(self) -> None:
-        """Remove all namespaces; their processes have ended before."""
+        """Remove all namespaces; their processes must have ended."""
         for space in [*(f"{self._id}-{name}" for name in self._names), self._id]:
             _ip("netns", "delete", space)
 

@@ -1,8 +1,8 @@
-"""Managers that say what a test tells them to, for tests of the Agent.
+"""Scripted Managers, for tests of the Agent.
 
 A `World` is what the database would hold: the desired list, terms, commands, verdicts, and everything the Agent
 reported. Any number of `ScriptedManager`s answer from it over real HTTP; each can be made to refuse, to hang, to read
-an old database, or to speak with a lower term.
+an old database, or to use a lower term.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ WantText = Literal["running", "stopped", "paused", "absent"]
 
 @dataclass
 class World:
-    """What the Managers of a test answer from, and what they heard."""
+    """What the Managers of a test answer from, and what they received."""
 
     installation_id: str = field(default_factory=lambda: str(uuid.uuid4()))
     db_epoch: str = field(default_factory=lambda: str(uuid.uuid4()))
@@ -70,7 +70,7 @@ class World:
     changed: asyncio.Condition = field(default_factory=asyncio.Condition)
 
     async def tell(self) -> None:
-        """Something changed: held answers and waiting tests look again."""
+        """Wake held answers and waiting tests."""
         async with self.changed:
             self.changed.notify_all()
 
@@ -85,7 +85,7 @@ class World:
         return what()
 
     async def want(self, session_id: str, want: WantText = "running", **changes: Any) -> Desired:
-        """Change what is wanted of a session (or begin one); its generation grows. Changes are those of `Desired`."""
+        """Change (or begin) what is wanted of a session; its generation grows. `changes` are fields of `Desired`."""
         before = self.desired.get(session_id) or Desired(
             session_id=session_id, generation=0, want="running", spec=asdict(spec())
         )
@@ -119,7 +119,6 @@ class World:
         return command_id
 
     async def drop(self, session_id: str) -> None:
-        """The session's row is gone."""
         self.desired.pop(session_id, None)
         await self.tell()
 
@@ -129,7 +128,6 @@ class World:
         return observed.state if observed else ""
 
     def is_usable(self, session_id: str) -> bool:
-        """Whether the Agent reported it usable."""
         observed = self.observed.get(session_id)
         return observed is not None and observed.usable
 
@@ -143,30 +141,28 @@ class World:
                 self.history.append(observed)
 
     def digest(self) -> str:
-        """Digest over the desired list."""
         return digest({session_id: desired.generation for session_id, desired in self.desired.items()})
 
 
 def spec(**changes: Any) -> SessionSpec:
-    """A specification for tests; changes are those of SessionSpec."""
+    """A specification for tests; `changes` are fields of SessionSpec."""
     plain = SessionSpec(image="greenroom/desktop:openbox", image_id=str(uuid.uuid4()), credential="secret")
     return replace(plain, **changes)
 
 
 class ScriptedManager:
-    """One Manager of a world. `status`, `fresh`, `term`, `deaf` and `change_answer` are for the test to set."""
+    """One Manager of a world. A test may set `status` (503 comes with `Retry-After`), `fresh`, `term` (instead of the
+    world's), `deaf` (accept questions and never answer) and `change_answer`.
+    """
 
     def __init__(self, world: World, instance_id: str) -> None:
         self.world = world
         self.instance_id = instance_id
         self.status = 200
-        """Answer everything with this status; 503 comes with `Retry-After`."""
         self.retry_after_s = 30
         self.fresh = True
         self.term: int | None = None
-        """Answer with this term instead of the world's."""
         self.deaf = False
-        """Take questions and never answer them."""
         self.change_answer: Callable[[Answer], Answer] = lambda answer: answer
         self.requests = 0
         self.url = ""
@@ -174,11 +170,8 @@ class ScriptedManager:
         self._serving: asyncio.Task[None] | None = None
 
     async def start(self, port: int = 0, certificate: tuple[Path, Path] | None = None) -> None:
-        """Listen on 127.0.0.1, and be known to the world as the last of its Managers.
-
-        Args:
-            port: 0 = a free one.
-            certificate: files of a certificate and its key; without them plain HTTP.
+        """Listen on 127.0.0.1, and become the last of the world's Managers. `port` 0 = a free one. `certificate`: files
+        of a certificate and its key; None = plain HTTP.
         """
         listening = socket.socket()
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -199,7 +192,7 @@ class ScriptedManager:
         self.world.managers.append(ManagerAddress(instance_id=self.instance_id, url=self.url))
 
     async def stop(self) -> None:
-        """Stop listening; what is held ends without an answer."""
+        """Stop listening; held requests end without an answer."""
         if self._server is not None and self._serving is not None:
             self._server.should_exit = self._server.force_exit = True
             await self.world.tell()
@@ -207,7 +200,7 @@ class ScriptedManager:
             self._server = self._serving = None
 
     async def refuse(self, status: int) -> None:
-        """From now on answer with this status, also what is held."""
+        """From now on answer with this status, held requests too."""
         self.status = status
         await self.world.tell()
 

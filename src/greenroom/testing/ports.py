@@ -1,4 +1,4 @@
-"""Ports for servers of tests: never one that this process gave out before, nor one an outgoing connection may take."""
+"""Ports for servers of tests: never one that this process returned before, nor one an outgoing connection may take."""
 
 from __future__ import annotations
 
@@ -14,10 +14,8 @@ _random = random.Random()  # noqa: S311 -- test runs side by side are to choose 
 
 
 def free_port() -> int:
-    """A TCP port on 127.0.0.1 that nobody listens on.
-
-    A port taken from the kernel may be given out again before its server listens: to the next caller, or to any
-    connection of the machine.
+    """A TCP port on 127.0.0.1 that nobody listens on. A port from the kernel may be given out again before its server
+    listens: to the next caller, or to any connection of the machine.
     """
     while True:
         port = _random.choice(_BELOW_EPHEMERAL)

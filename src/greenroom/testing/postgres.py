@@ -16,12 +16,12 @@ from greenroom.up.postgres import Cluster, copy_binaries
 
 
 class PostgresServer:
-    """One server in a folder of its own, on a unix socket there and, if asked to, on an address.
+    """One server in a folder of its own, on a unix socket there and, with `address`, on an IP address.
 
     Args:
         folder: exists and is empty; only the account that runs the server has to reach it.
-        install: PostgreSQL's programs, where the account can read them; without it they are copied.
-        address: IP address to listen on as well; anyone who reaches it may connect.
+        install: PostgreSQL's programs, where the account can read them; None = they are copied.
+        address: anyone who reaches it may connect.
         options: `name=value` of PostgreSQL's configuration.
         prefix: a program that becomes the server, with its arguments: `nsenter …`.
     """
@@ -52,14 +52,13 @@ class PostgresServer:
 
     @property
     def dsn(self) -> str:
-        """Through the unix socket."""
         return self.cluster.dsn
 
     async def start(self) -> None:
         """Start it and wait until it answers.
 
         Raises:
-            TimeoutError: it does not; what it said is in `<folder>/log`.
+            TimeoutError: it does not; its output is in `<folder>/log`.
         """
         with (self.cluster.folder / "log").open("ab") as output:
             self.process = subprocess.Popen(  # noqa: ASYNC220 -- returns at once

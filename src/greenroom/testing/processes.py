@@ -18,12 +18,8 @@ from greenroom.testing.stops import StopClient
 class RoleProcess:
     """One `greenroom <role>` with its environment; its log goes to `<folder>/<name>.log`.
 
-    Args:
-        role: what to run.
-        name: of the process.
-        folder: for log and stop socket.
-        environment: all of its variables beside PATH and those of a test.
-        prefix: a program that becomes the role, with its arguments: `nsenter …`, `faketime …`.
+    `environment` is all of its variables beside PATH and those of a test; `prefix` a program that becomes the role,
+    with its arguments: `nsenter …`, `faketime …`.
     """
 
     def __init__(
@@ -33,7 +29,7 @@ class RoleProcess:
         self.log_file = folder / f"{name}.log"
         self.stops = StopClient(folder, name)
         self.code = "from greenroom.cli.main import main; main()"
-        """What Python runs; another one from the next start on, for a process of another version."""
+        """What Python runs from the next start on, for a process of another version."""
         self._prefix, self._role = prefix, role
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -45,22 +41,19 @@ class RoleProcess:
         self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start it, or start it again."""
         argv = [*self._prefix, sys.executable, "-c", self.code, self._role]
         with self.log_file.open("ab") as output:
             self.process = subprocess.Popen(argv, env=self._environment, stdout=output, stderr=output)
 
     def kill(self, number: int = signal.SIGKILL) -> None:
-        """Send a signal; nothing happens when the process has ended."""
+        """Send a signal, if the process has not ended."""
         if self.process is not None and self.process.poll() is None:
             self.process.send_signal(number)
 
     def freeze(self) -> None:
-        """SIGSTOP."""
         self.kill(signal.SIGSTOP)
 
     def thaw(self) -> None:
-        """SIGCONT."""
         self.kill(signal.SIGCONT)
 
     async def ended(self, timeout_s: float = 20.0) -> int:
@@ -77,14 +70,12 @@ class RoleProcess:
         return int(self.process.returncode)
 
     def close(self) -> None:
-        """Make sure that it is gone."""
         if self.process is not None:
             self.kill()
             self.process.wait(10)
 
     @property
     def log(self) -> str:
-        """What it printed so far."""
         return self.log_file.read_text(errors="replace") if self.log_file.exists() else ""
 
 

@@ -1,6 +1,6 @@
 """Builders of rows for tests with a real database: a zone with Agents, an image, users, a filled pool.
 
-Each function inserts what it names and returns its id; everything else has a value that does not matter.
+Each function inserts what it names and returns its id; all other values do not matter.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ OFF = dict.fromkeys(STAGED_PERMISSIONS, False)
 
 
 async def zone(db: Database, name: str = "eu", **fields: Any) -> str:
-    """A zone whose two addresses are fixed, so that it can stage."""
+    """A zone with two fixed addresses, so that it can stage."""
     rows = await db.write(
         "INSERT INTO zones (zone_name, allow_origin_domain, upstream_auth_address, search_alternate_zones,"
         " load_balancing_strategy) VALUES (%s, %s, %s, %s, %s) RETURNING zone_id::text",
@@ -128,7 +128,7 @@ async def staging_config(
 
 
 async def config_hash(db: Database, staging_config_id: str) -> str:
-    """What a session of a config must have that is of its present workspace, zone and permissions."""
+    """The `config_hash` of a session with the config's present workspace, zone and permissions."""
     (row,) = await db.fetch(
         "SELECT to_jsonb(i) AS image, to_jsonb(z) AS zone, to_jsonb(c) AS config FROM staging_configs c"
         " JOIN images i USING (image_id) JOIN zones z ON z.zone_id = c.zone_id WHERE c.staging_config_id = %s",

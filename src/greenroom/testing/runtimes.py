@@ -1,6 +1,6 @@
-"""Runtimes that misbehave, around one that does not: each fails in one way that was met in the field.
+"""Runtimes that fail, around one that works: each fails in one mode that was seen in production.
 
-A wrapper has every method of `runtimes.contract.Runtime`; what it does not change it hands on.
+A wrapper has every method of `runtimes.contract.Runtime` and passes on what it does not change.
 """
 
 from __future__ import annotations
@@ -16,14 +16,13 @@ from greenroom.runtimes.contract import Runtime, RuntimeUnavailable
 
 
 class WrappedRuntime:
-    """Hands every call on to `runtime`, and counts them in `calls`; a subclass changes `around`."""
+    """Passes every call to `runtime`, and counts them in `calls`; a subclass changes `around`."""
 
     def __init__(self, runtime: Runtime) -> None:
         self.runtime = runtime
         self.calls: Counter[str] = Counter()
 
     def __getattr__(self, name: str) -> Any:
-        """The method `name` of the wrapped runtime, or what this class makes of it."""
         method = getattr(self.runtime, name)
         if not inspect.iscoroutinefunction(method):
             return method
@@ -52,17 +51,15 @@ class FailingRuntime(WrappedRuntime):
         self.at = at
 
     async def around(self, name: str, call: Callable[[], Any]) -> Any:
-        """Raise instead, where that was asked for."""
         if name == self.name and (self.at is None or self.calls[name] in self.at):
             raise self.error
         return await call()
 
 
 class ReplyLostRuntime(FailingRuntime):
-    """The method `name` is performed and raises nevertheless: the reply was lost on the way."""
+    """The method `name` is performed and still raises: the reply was lost."""
 
     async def around(self, name: str, call: Callable[[], Any]) -> Any:
-        """Perform, then raise, where that was asked for."""
         result = await call()
         if name == self.name and (self.at is None or self.calls[name] in self.at):
             raise self.error
@@ -78,14 +75,13 @@ class SlowRuntime(WrappedRuntime):
         self.names = names
 
     async def around(self, name: str, call: Callable[[], Any]) -> Any:
-        """Wait first."""
         if not self.names or name in self.names:
             await asyncio.sleep(self.delay_s)
         return await call()
 
 
 class HeldRuntime(WrappedRuntime):
-    """The method `name` waits before it is performed until `release` is set; `reached` tells that a caller waits."""
+    """The method `name` waits for `release` before it is performed; `reached` is set when a caller waits."""
 
     def __init__(self, runtime: Runtime, name: str) -> None:
         super().__init__(runtime)
@@ -94,7 +90,6 @@ class HeldRuntime(WrappedRuntime):
         self.release = asyncio.Event()
 
     async def around(self, name: str, call: Callable[[], Any]) -> Any:
-        """Wait to be released."""
         if name == self.name:
             self.reached.set()
             await self.release.wait()

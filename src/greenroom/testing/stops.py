@@ -1,7 +1,7 @@
 """Drive the stop points of a process from a test (greenroom.kit.stops).
 
-A stop armed with `arm` (or `arm_before_start`) holds the process at that place; `reached` waits until it is there;
-then the test kills it, freezes it, or lets it go with `release`.
+A stop armed with `arm` (or `arm_before_start`) holds the process at that place; `reached` waits until it is there; then
+the test kills it, freezes it, or releases it.
 """
 
 from __future__ import annotations
@@ -16,31 +16,26 @@ def arm_before_start(folder: Path, process_name: str, *names: str) -> None:
 
 
 class StopClient:
-    """Commands to one process; each is one connection, so that a killed process leaves nothing behind.
-
-    Args:
-        folder: GREENROOM_STOP_DIR of the process.
-        process_name: GREENROOM_PROCESS_NAME of the process.
+    """Commands to one process; each has its own connection, so that a killed process leaves nothing behind. `folder`
+    and `process_name` are GREENROOM_STOP_DIR and GREENROOM_PROCESS_NAME of the process.
     """
 
     def __init__(self, folder: Path, process_name: str) -> None:
         self._path = folder / f"{process_name}.sock"
 
     async def arm(self, name: str) -> None:
-        """Hold the next caller of `name`."""
         await self._ask("arm", name)
 
     async def reached(self, name: str, timeout_s: float = 60.0) -> None:
         """Wait until a caller is held at `name`.
 
         Raises:
-            TimeoutError: nobody came.
+            TimeoutError: none came.
         """
         async with asyncio.timeout(timeout_s):
             await self._ask("wait", name)
 
     async def release(self, name: str) -> None:
-        """Let the caller at `name` go on and hold no other."""
         await self._ask("release", name)
 
     async def _ask(self, verb: str, name: str) -> None:

@@ -1,7 +1,7 @@
 """What a web gateway knows of the fleet, which changes while it runs: `GET /api/internal/gateway`.
 
-The gateway brings its credential as `Authorization: Bearer <credential>`. How the answer becomes nginx's configuration
-is decided in `greenroom.gateway.site`.
+The gateway sends `Authorization: Bearer <credential>`. `greenroom.gateway.site` decides how the answer becomes nginx's
+configuration.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from greenroom.wire.messages import VERSION, Message
 
 class EdgeGateway(Message, frozen=True, kw_only=True):
     """The edge gateway beside an Agent: `route` names the Agent in addresses of streams, `url` is `https://host:port`.
-
-    `direct`: browsers go there themselves (a zone without Proxy Connections whose Proxy Hostname names nobody).
+    `direct`: browsers go there themselves (a zone without Proxy Connections and without a host in Proxy Hostname).
     """
 
     route: str
@@ -28,10 +27,8 @@ class DirectZone(Message, frozen=True, kw_only=True):
 
 
 class Fleet(Message, frozen=True, kw_only=True):
-    """Every Agent with an edge gateway, and where browsers reach streams without the web gateway.
-
-    `authority` is the certificate (PEM) that the edge gateways' certificates are verified against; empty while there
-    is none.
+    """Every Agent with an edge gateway, and where browsers reach streams without the web gateway. `authority` is the
+    certificate (PEM) that the edge gateways' certificates are verified against; empty while there is none.
     """
 
     v: int = VERSION

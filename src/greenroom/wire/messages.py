@@ -36,18 +36,18 @@ class Capacity(Message, frozen=True, kw_only=True):
 
 
 class Usage(Message, frozen=True, kw_only=True):
-    """What the host uses now: load as a fraction of its cores, memory in bytes; and what else it has for sessions."""
+    """The host's present use: load as a fraction of its cores, memory in bytes; and what else it has for sessions."""
 
     cpu: float = 0.0
     memory_bytes: int = 0
     disk_free_bytes: int | None = None
-    """Where its containers and this Agent write; None = not told."""
+    """Where its containers and this Agent write; None = not reported."""
     disk_free_inodes: float | None = None
-    """There, as a part of all inodes, 0 to 1; None = not told, or there is no fixed number of them."""
+    """Part of all inodes there, 0 to 1; None = not reported, or there is no fixed number of them."""
     disk_kept_bytes: int = 0
     """With less than this it takes no new session."""
     runtime_classes: tuple[str, ...] = ()
-    """The runtimes beside Docker's default one that a workspace may ask for."""
+    """The runtimes that a workspace may ask for, besides Docker's default one."""
 
 
 class ImageReport(Message, frozen=True, kw_only=True):
@@ -61,7 +61,7 @@ class ImageReport(Message, frozen=True, kw_only=True):
 
 
 class Register(Message, frozen=True, kw_only=True):
-    """An Agent introduces itself, with a join token the first time, with its credential afterwards."""
+    """An Agent registers, with a join token the first time, with its credential afterwards."""
 
     v: int = VERSION
     machine_id: str
@@ -72,20 +72,19 @@ class Register(Message, frozen=True, kw_only=True):
     route: str | None = None
     edge_url: str = ""
     """`https://host:port` of the edge gateway on this host, as web gateways and browsers reach it
-    (core.fleet.addresses).
-
-    Empty on one machine, where the web gateway is also the edge.
+    (core.fleet.addresses); empty on one machine, where the web gateway is also the edge.
     """
     place: str = ""
-    """Digest of the machine's start and the Agent's folder: what tells a process from one with a copied identity."""
+    """Digest of the machine's start and the Agent's folder: distinguishes a process from one with a copied identity."""
 
 
 class ManagerAddress(Message, frozen=True, kw_only=True):
-    """A Manager of the zone, to be tried in the order given (Primary first)."""
+    """A Manager of the zone, to be tried in the order given (Primary first). `url` is the base of its gateway, e.g.
+    `https://127.0.0.1:8444`; the Agent appends `/manager_api/v1/…`.
+    """
 
     instance_id: str
     url: str
-    """Base of its gateway, e.g. `https://127.0.0.1:8444`; the Agent appends `/manager_api/v1/…`."""
 
 
 class Registered(Message, frozen=True, kw_only=True):
@@ -103,7 +102,7 @@ class Registered(Message, frozen=True, kw_only=True):
 
 
 class EdgeRequest(Message, frozen=True, kw_only=True):
-    """An Agent asks for the certificate of the edge gateway beside it; `csr` is PEM, of which the key alone counts."""
+    """An Agent asks for the certificate of the edge gateway beside it; of `csr` (PEM) only the key counts."""
 
     v: int = VERSION
     agent_id: str
@@ -112,9 +111,8 @@ class EdgeRequest(Message, frozen=True, kw_only=True):
 
 
 class EdgeCertificate(Message, frozen=True, kw_only=True):
-    """The edge gateway's certificate, PEM: for `core.fleet.addresses.edge_name` of the Agent.
-
-    `authority` is the certificate of the fleet's authority, which signed it.
+    """The edge gateway's certificate (PEM) for `core.fleet.addresses.edge_name`; `authority` is the fleet's, which
+    signed it.
     """
 
     v: int = VERSION
@@ -123,9 +121,8 @@ class EdgeCertificate(Message, frozen=True, kw_only=True):
 
 
 class AssignmentReport(Message, frozen=True, kw_only=True):
-    """How far the hand-over is: `received` after the probe, then `assigned` or `failed`.
-
-    `slow`: it failed because something took too long; nothing is known to be broken.
+    """How far the hand-over is: `received` after the probe, then `assigned` or `failed`. `slow`: it failed because
+    something took too long, and is not known to be broken.
     """
 
     assignment_id: str
@@ -136,9 +133,8 @@ class AssignmentReport(Message, frozen=True, kw_only=True):
 
 
 class CommandReport(Message, frozen=True, kw_only=True):
-    """Result of a command; `unknown` when the Agent died between start and result.
-
-    Of a screenshot: `picture` is the JPEG, `done`; or it is empty and `output` says why none could be taken.
+    """Result of a command; `unknown` when the Agent died between start and result. Of a screenshot: `picture` is the
+    JPEG, `done`; or it is empty and `output` says why none could be taken.
     """
 
     command_id: str
@@ -146,7 +142,7 @@ class CommandReport(Message, frozen=True, kw_only=True):
     exit_code: int | None = None
     output: str = ""
     output_complete: bool = True
-    """False: it was still open when no more of it was waited for."""
+    """False: more could have come after the time limit."""
     picture: bytes = b""
 
 
@@ -169,7 +165,7 @@ class Observed(Message, frozen=True, kw_only=True):
     """host:port at which the Agent's host reaches the session's page."""
     usable: bool = False
     broken: bool = False
-    """It runs, and several probes in a row found it unusable; `probe_error` is what the last one found."""
+    """It runs, but several probes in a row failed; `probe_error` is the result of the last one."""
     probe_error: str = ""
     exit_code: int | None = None
     log_tail: str = ""
@@ -193,11 +189,11 @@ class LogLine(Message, frozen=True, kw_only=True):
 
 
 class CheckIn(Message, frozen=True, kw_only=True):
-    """What the Agent saw and what it has been told so far.
+    """What the Agent saw and which instructions it has.
 
-    `have_digest` is `digest()` over the desired list it holds; `full` asks for the whole list; `seq` grows by one
-    with every message of an incarnation; `hold_s` is how long the answer may be held back while there is no news.
-    `unknown` names containers of this installation that no desired session accounts for.
+    `have_digest` is `digest()` over the desired list it holds; `full` asks for the whole list; `seq` grows by one with
+    every message of an incarnation; `hold_s` is how long the answer may be held back while there is no news. `unknown`
+    names containers of this installation that no desired session accounts for.
     """
 
     v: int = VERSION
@@ -210,13 +206,13 @@ class CheckIn(Message, frozen=True, kw_only=True):
     term_seen: int
     have_digest: str
     have_filter_policies: str | None = None
-    """`Answer.filter_policies_digest` as last heard, empty before; None = an Agent without web filter."""
+    """The last `Answer.filter_policies_digest`, empty before; None = an Agent without web filter."""
     full: bool = False
     inventory_complete: bool = False
     capacity: Capacity
     usage: Usage = Usage()
     lateness: Lateness = ON_TIME
-    """How late the Agent and its host are: how much longer it is to be waited for."""
+    """How late the Agent and its host are, so that it is waited for longer."""
     runtime_error: str = ""
     """Why the container runtime does not answer, as a sentence; nothing is offered meanwhile. Empty when it does."""
     images: list[ImageReport] | None = None
@@ -237,10 +233,10 @@ class Assignment(Message, frozen=True, kw_only=True):
 
 
 class Authorised(Message, frozen=True, kw_only=True):
-    """Who may view the session; a higher `epoch` revokes everything that was allowed before.
+    """Who may view the session; a higher `epoch` revokes everything before.
 
-    `idle_disconnect_s` is how long a viewer may give no input before being disconnected, 0 = for ever; `max_upload_mb`
-    how much one request may bring into the session, 0 = no limit.
+    `idle_disconnect_s` is how long a viewer may give no input before being disconnected, 0 = no limit; `max_upload_mb`
+    how much one request may upload into the session, 0 = no limit.
     """
 
     user_id: str
@@ -250,14 +246,14 @@ class Authorised(Message, frozen=True, kw_only=True):
 
 
 class PictureSize(Message, frozen=True, kw_only=True):
-    """Pixels that a picture fits into."""
+    """Maximum size of a picture, in pixels."""
 
     width: int
     height: int
 
 
 class Command(Message, frozen=True, kw_only=True):
-    """Run `argv` once inside the session's container, or take a `screenshot` of it at most this large."""
+    """Run `argv` once inside the session's container, or take a `screenshot` of at most this size."""
 
     command_id: str
     session_id: str
@@ -272,7 +268,8 @@ class Command(Message, frozen=True, kw_only=True):
 
 class Desired(Message, frozen=True, kw_only=True):
     """One session as it should be. `spec` is the JSON of `core.workspace.session_spec.SessionSpec`, absent when `want`
-    is absent."""
+    is absent.
+    """
 
     session_id: str
     generation: int
@@ -290,11 +287,11 @@ class DesiredImage(Message, frozen=True, kw_only=True):
     user: str = ""
     password: str = ""
     password_withheld: bool = False
-    """The registry has a password, which comes once the Manager has heard that the image is not here."""
+    """The registry has a password, which is sent once the Manager knows that the image is not here."""
 
 
 class Answer(Message, frozen=True, kw_only=True):
-    """The Manager's reply. `desired` is None for "no news" and a whole list otherwise; None when not `fresh`."""
+    """The Manager's reply. `desired` is a whole list, or None for "no news" and when not `fresh`."""
 
     v: int = VERSION
     db_epoch: str
@@ -309,7 +306,7 @@ class Answer(Message, frozen=True, kw_only=True):
     filter_policies: list[FilterPolicy] | None = None
     """All web filter policies, where the Agent holds others."""
     filter_policies_digest: str = ""
-    """Of these policies; the Agent's check-ins repeat it from then on."""
+    """Of these policies; the Agent repeats it in its check-ins."""
     commands: list[Command] = []
     verdicts: dict[str, Literal["destroy", "keep"]] = {}
     managers: list[ManagerAddress] = []
@@ -335,7 +332,7 @@ class StreamVerdict(Message, frozen=True, kw_only=True):
     viewer_ttl_s: float = 600.0
     reason: str = ""
     session_id: str = ""
-    """The session that took the place of the one asked about (PROTOCOLS §3, hand-over); empty when it is itself."""
+    """The session that replaced the one asked about (PROTOCOLS §3, hand-over); empty when it is itself."""
     path: str = ""
     """Where that session's stream is, with a slash at its end, if another Agent behind the same gateway runs it."""
 
@@ -353,7 +350,7 @@ class ManagerRequest(Message, frozen=True, kw_only=True):
 
 
 class ManagerRequests(Message, frozen=True, kw_only=True):
-    """The gateway's report to `/api/internal/manager-requests`; `dropped` were too many to be kept."""
+    """The gateway's report to `/api/internal/manager-requests`; `dropped` did not fit."""
 
     v: int = VERSION
     requests: list[ManagerRequest]

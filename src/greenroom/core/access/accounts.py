@@ -1,8 +1,8 @@
 """Rules for user names, preferred languages and passwords.
 
-A password counts by its length, without rules of composition (ASVS 6.2); what is guessed first is refused. That is not
-a list but a rule, as those who guess go about it: a usual word, or several, or the name of the account, with letters
-replaced by look-alikes and with digits and signs around it; a piece that is repeated; a row of keys or of the alphabet.
+A password is judged by its length, without composition rules (ASVS 6.2), and refused if it is easy to guess. That is a
+rule instead of a list: common words or the account's name with look-alike letters, digits and signs around them; a
+repeated piece; a row of the keyboard or of the alphabet.
 """
 
 from __future__ import annotations
@@ -15,9 +15,8 @@ MAX_USERNAME: Final = 255
 
 
 def username_problem(username: str) -> str | None:
-    """Why this user name cannot be used, as a sentence; None = it can.
-
-    A name becomes part of folders ({username} in volume mappings), so it must not be able to leave one.
+    """Why this user name cannot be used, as a sentence; None = it can. A name becomes part of folder names ({username}
+    in volume mappings), so it must not lead out of one.
     """
     if not username.strip() or len(username) > MAX_USERNAME:
         return f"The user name must have 1 to {MAX_USERNAME} characters."
@@ -39,16 +38,15 @@ _ISO_639_1: Final = (
     "za zh zu"
 )
 LANGUAGES: Final = frozenset(_ISO_639_1.split())
-"""The two-letter codes of ISO 639-1."""
 
 _LANGUAGE: Final = re.compile(r"([A-Za-z]{2})(?:[-_]([A-Za-z]{2}))?(?:\.[Uu][Tt][Ff]-?8)?")
 
 
 def normal_language(text: str) -> str:
-    """A preferred language as it is stored: `de` or `de-DE`, however it was written (`DE_de`, `de_DE.UTF-8`).
+    """A preferred language as it is stored: `de` or `de-DE`, from any spelling (`DE_de`, `de_DE.UTF-8`).
 
     Raises:
-        ValueError: it is no language of ISO 639-1 with or without a country of two letters.
+        ValueError: it is not a language of ISO 639-1, with or without a two-letter country.
     """
     found = _LANGUAGE.fullmatch(text)
     if found is None or found[1].lower() not in LANGUAGES:
@@ -90,12 +88,8 @@ _ROWS: Final = (
 
 
 def password_problem(password: str, username: str, *, shortest: int) -> str | None:
-    """Why this password cannot be used, as a sentence; None = it can.
-
-    Args:
-        password: in plain text.
-        username: the user it is for.
-        shortest: characters it must have at least (setting `min_password_length`).
+    """Why this password (plain text) cannot be used by `username`, as a sentence; None = it can. `shortest` is the
+    setting `min_password_length`.
     """
     if len(password) < shortest:
         return f"The password must have at least {shortest} characters."
@@ -110,7 +104,6 @@ def password_problem(password: str, username: str, *, shortest: int) -> str | No
 
 
 def _names(username: str) -> list[str]:
-    """The words of the name before an @ that are long enough to give something away."""
     local = username.casefold().partition("@")[0]
     return [part for part in {local, *re.split(r"[^a-z]+", local)} if len(part) >= MIN_NAME_CHARACTERS]
 
@@ -132,12 +125,12 @@ def _letters(text: str) -> str:
 
 
 def _is_repeated(text: str) -> bool:
-    """Whether a piece of at most four characters is all there is."""
+    """Whether it is one piece of at most four characters, repeated."""
     return any(text == (text[:size] * len(text))[: len(text)] for size in range(1, 5))
 
 
 def _is_of_words(letters: str) -> bool:
-    """Whether nothing but words that everybody tries stand here one after the other, at most three."""
+    """Whether it consists of one to three words that attackers try first."""
     reached = [{0}]
     for _ in range(3):
         reached.append(

@@ -1,10 +1,8 @@
-"""The settings of groups: what exists, which values are allowed, and what holds for one user.
+"""The settings of groups: which exist, their values, and what applies to a user.
 
-A user is in several groups. For most settings the group with the lowest priority *number* that has a value wins
-(seed product: "Administrators" is 1). Settings that are mappings (`volume_mapping`, `run_config`) are merged over all
-groups; where two groups have the same key, the lower number wins again. In `run_config` the variables of `environment`
-and the paths of `tmpfs` are such keys, too, and in `volume_mapping` the places in the container. Each result says in
-one sentence where its value came from.
+For most settings the group with the lowest priority *number* that has a value wins (seed product: "Administrators" is
+1). Mappings (`volume_mapping`, `run_config`) are merged over all groups, and the lower number wins for each key; the
+variables of `environment`, the paths of `tmpfs` and the places in the container are such keys, too.
 """
 
 from __future__ import annotations
@@ -27,18 +25,17 @@ STAGED_PERMISSIONS: Final[tuple[LiteralString, ...]] = (
     "allow_kasm_gamepad",
     "allow_kasm_webcam",
 )
-"""The permissions that reach a container at its creation; a staged session must match them exactly."""
+"""The permissions that are part of a container from its creation; a staged session must match them exactly."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setting:
-    """One setting a group can have.
+    """A setting that a group can have.
 
-    `unit` is shown beside the value; `minimum` holds for int and float; `choices` for choice. `excludes_staging`
-    marks those whose value has to be in a container from its creation, so that a staged session cannot be used.
-    `looseness` orders the values of a rule: what may leave a session or stay behind, who sees it, and how much and how
-    long; those who may change only the own groups never make it looser (access.permissions). `kept_with_session`: the
-    value at the launch stays with the session, for its Agent and its viewers.
+    `unit` is shown beside the value; `minimum` is for int and float, `choices` for choice. `excludes_staging`: the
+    value must be in a container from its creation, so no staged session can be used. `looseness` orders values by how
+    much they permit; users who may change only their own groups cannot make one looser (access.permissions).
+    `kept_with_session`: the value at the launch stays with the session, for its Agent and its viewers.
     """
 
     name: str
@@ -58,7 +55,7 @@ def _no_limit_at_0(value: float) -> float:
 
 
 _KEEPALIVE_ACTIONS: Final = ("delete", "stop", "pause")
-"""From the one that keeps least."""
+"""In the order of how little they keep."""
 
 
 def _permission(name: str, what: str) -> Setting:
@@ -66,7 +63,7 @@ def _permission(name: str, what: str) -> Setting:
 
 
 def _by_image(variable: str) -> str:
-    """What is true of permissions that only the image's own programs can give."""
+    """The description of a permission that only the image's own programs can enforce."""
     return f"sets {variable} in the container, which images with such a service obey; the Greenroom desktop has none"
 
 
@@ -243,7 +240,7 @@ SETTINGS: Final[dict[str, Setting]] = {setting.name: setting for setting in _ALL
 
 @dataclass(frozen=True, slots=True)
 class GroupSettings:
-    """One group a user is in, with the settings it has values for."""
+    """A group that a user is in, with the settings it has values for."""
 
     group_id: str
     name: str
@@ -253,25 +250,25 @@ class GroupSettings:
 
 @dataclass(frozen=True, slots=True)
 class Resolved:
-    """The value in force for one user. `groups` are those it came from, lowest priority number first.
+    """The value in force for a user. `groups`: where it comes from, lowest priority number first.
 
-    `trace` names a mapping's keys without their values, which may be secrets.
+    `trace` is a sentence part, e.g. "`idle_disconnect` = 20 from group Students, priority 5"; of a mapping it has the
+    keys only, because the values may be secrets.
     """
 
     name: str
     value: Any
     groups: tuple[str, ...]
     trace: str
-    """e.g. "`idle_disconnect` = 20 from group Students, priority 5"."""
 
     @property
     def explicit(self) -> bool:
-        """Whether a group sets it; otherwise the value is the default."""
+        """Whether a group sets it; False = it is the default."""
         return bool(self.groups)
 
 
 def resolve(memberships: Sequence[GroupSettings]) -> dict[str, Resolved]:
-    """All settings as they hold for a user in the groups `memberships`, whatever their order."""
+    """The settings that apply to a user in these groups, in any order."""
     ranked = sorted(memberships, key=_rank)
     return {setting.name: _resolved(setting, ranked) for setting in _ALL}
 
@@ -282,11 +279,10 @@ def _rank(group: GroupSettings) -> tuple[int, str, str]:
 
 @dataclass(frozen=True, slots=True)
 class Inherited:
-    """What holds for the members of a group where it has no value of its own.
+    """What applies to members of a group that has no value of its own.
 
-    `value` is that of a member who is in no further group; `group` is where it comes from, None = it is the default.
-    `outranked_by` are the groups with a value that come before this one: for who is in one of them, too, this group's
-    own value does not count.
+    `value` is that of a member of no other group, `group` is its source (None = the default). `outranked_by` are groups
+    with a value and a higher rank: for their members this group's value does not count.
     """
 
     name: str
@@ -296,12 +292,8 @@ class Inherited:
 
 
 def inherited(group: GroupSettings, others: Sequence[GroupSettings], everybody: str) -> list[Inherited]:
-    """What `group` inherits for each setting that is not a mapping (those are merged over all groups).
-
-    Args:
-        group: the group in question.
-        others: all groups, with or without this one.
-        everybody: the id of the group that everybody is in.
+    """What `group` inherits for each setting that is not a mapping (mappings are merged over all groups). `others` are
+    all groups; whether `group` is among them makes no difference. `everybody` is the id of All Users.
     """
     resolved = resolve([each for each in others if each.group_id == everybody != group.group_id])
     before = [each for each in sorted(others, key=_rank) if _rank(each) < _rank(group)]
@@ -318,7 +310,7 @@ def inherited(group: GroupSettings, others: Sequence[GroupSettings], everybody: 
 
 
 def permissions_of(resolved: Mapping[str, Resolved]) -> dict[str, bool]:
-    """The eight permissions of `STAGED_PERMISSIONS` as booleans."""
+    """The permissions of `STAGED_PERMISSIONS` as booleans."""
     return {name: bool(resolved[name].value) for name in STAGED_PERMISSIONS}
 
 
@@ -327,13 +319,13 @@ ClientSettings = Mapping[str, bool | int | float]
 
 
 def client_settings_of(resolved: Mapping[str, Resolved]) -> ClientSettings:
-    """What stays with a session as it is at the launch of a user with these settings."""
+    """What a session keeps of its user's settings at the launch."""
     kept = {name: resolved[name].value for name, setting in SETTINGS.items() if setting.kept_with_session}
     return kept | {"keepalive_interval": keepalive_interval_s(resolved)}
 
 
 def keepalive_interval_s(resolved: Mapping[str, Resolved]) -> float:
-    """How often a viewer reports its presence; one report may be lost before the session counts as unused."""
+    """How often a viewer reports its presence: one report may be lost before the session counts as unused."""
     return min(float(resolved["keepalive_interval"].value), float(resolved["keepalive_expiration"].value) / 2)
 
 
@@ -355,7 +347,7 @@ def _resolved(setting: Setting, ranked: Sequence[GroupSettings]) -> Resolved:
 
 
 def shown(value: object) -> str:
-    """A value as a sentence names it: true/false for booleans, no trailing `.0`, of a mapping its keys."""
+    """A value as sentences show it: true/false for booleans, no trailing `.0`, of a mapping its keys."""
     if isinstance(value, bool):
         return str(value).lower()
     if isinstance(value, dict):

@@ -1,12 +1,8 @@
-"""What a person or an API key may do: codes, what they mean, and the one rule that compares them.
+"""What a user or an API key may do: codes, their meanings, and the one rule that compares them.
 
-Every route of the api names the codes it needs; a caller with all of them passes. `global_admin` includes every other
-code. A read-only key keeps only the codes that end in `_view`.
-
-People who were given only the groups they are in (`groups_modify_ifmember`) may tighten what holds for its members,
-never lift it: whatever the groups are, no change of theirs makes a guarded setting of any member looser than before,
-whichever group decided it. The rank of a group, its web filter and how containers are made are not theirs to decide at
-all.
+A caller needs all codes that a route names; `global_admin` includes every other code. Users who may change only groups
+they are in (`groups_modify_ifmember`) may restrict the members, never permit more: after their change no guarded
+setting of any member is looser than before, whichever group decided it.
 """
 
 from __future__ import annotations
@@ -75,24 +71,24 @@ PERMISSIONS: Final[dict[str, str]] = {
 
 
 def allows(granted: Iterable[str], required: Iterable[str]) -> bool:
-    """Whether someone with the codes `granted` may do what needs all codes of `required`."""
+    """Whether the codes `granted` include all codes of `required`."""
     having = frozenset(granted)
     return GLOBAL_ADMIN in having or having.issuperset(required)
 
 
 def expanded(granted: Iterable[str]) -> frozenset[str]:
-    """All codes that `granted` amounts to; unknown codes are left out."""
+    """All codes that `granted` implies, without unknown codes."""
     having = frozenset(granted)
     return frozenset(PERMISSIONS) if GLOBAL_ADMIN in having else having & PERMISSIONS.keys()
 
 
 def read_only(granted: Iterable[str]) -> frozenset[str]:
-    """What a read-only API key keeps of `granted`: the `_view` codes."""
+    """The codes a read-only API key keeps: those that end in `_view`."""
     return frozenset(code for code in expanded(granted) if code.endswith("_view"))
 
 
 def bounded(granted: Iterable[str], owner: Iterable[str]) -> frozenset[str]:
-    """What an API key keeps of `granted` while its owner has the codes `owner`: never more than the owner has."""
+    """The codes an API key keeps: never more than its owner has."""
     return expanded(granted) & expanded(owner)
 
 
@@ -102,13 +98,12 @@ def unknown(codes: Iterable[str]) -> list[str]:
 
 
 def beyond(granted: Iterable[str], given: Iterable[str]) -> list[str]:
-    """Those of `given` that someone with `granted` may not hand on, sorted: nobody gives more than they have."""
+    """The codes of `given` that `granted` lacks, sorted: nobody may give others more than they have."""
     return sorted(expanded(given) - expanded(granted))
 
 
 def above(granted: Iterable[str], other: Iterable[str]) -> list[str]:
-    """The codes that put someone with `other` above someone with `granted`, sorted; empty = they may be changed.
-
+    """The codes that `other` has and `granted` lacks, sorted; empty = a user with `granted` may change that user.
     `user` does not count: everybody has it, and it administers nothing.
     """
     return [code for code in beyond(granted, other) if code != USER]
@@ -124,12 +119,12 @@ def refusal_of_change(
     *,
     priority: int,
 ) -> str | None:
-    """Why such a change of a group is not theirs, as a sentence; None = it is.
+    """Why users with `groups_modify_ifmember` may not make this change, as a sentence; None = they may.
 
     Args:
         group: as it is.
-        changed: settings with their new values; None = the setting is removed.
-        members: the groups of each member, the group among them.
+        changed: settings with their new values; None removes one.
+        members: the groups of each member, this group included.
         priority: of the group afterwards.
     """
     if priority != group.priority:
@@ -145,11 +140,8 @@ def refusal_of_change(
 
 
 def refusal_of_leaving(group_id: str, groups: Sequence[GroupSettings]) -> str | None:
-    """Why they may not end somebody's membership, their own not either; None = they may.
-
-    Args:
-        group_id: the group to be left.
-        groups: all groups of the user.
+    """Why they may not remove a user, or themselves, from the group, as a sentence; None = they may. `groups` are all
+    groups of that user.
     """
     return _lifted(groups, [one for one in groups if one.group_id != group_id])
 
@@ -159,7 +151,6 @@ def _not_theirs(names: Collection[str]) -> list[str]:
 
 
 def _lifted(before: Sequence[GroupSettings], after: Sequence[GroupSettings]) -> str | None:
-    """The first rule that would hold no longer."""
     old, new = resolve(before), resolve(after)
     for name, setting in SETTINGS.items():
         if setting.looseness and setting.looseness(new[name].value) > setting.looseness(old[name].value):

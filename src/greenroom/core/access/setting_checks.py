@@ -1,4 +1,4 @@
-"""Which values a setting may have, and the sentence for one that it may not have."""
+"""Which values a setting may have, and the sentence that refuses any other."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def validated(name: str, value: object) -> Any:
     """`value` as it is stored for setting `name`.
 
     Raises:
-        Invalid: there is no such setting, or the value is not of its kind or out of its range.
+        Invalid: there is no such setting, or the value has the wrong type or range.
     """
     setting = SETTINGS.get(name)
     if setting is None:
@@ -26,7 +26,7 @@ def checked(setting: Setting, value: object) -> Any:
     """`value` as it is stored for `setting`.
 
     Raises:
-        Invalid: the value is not of the setting's kind or out of its range.
+        Invalid: the value has the wrong type or range.
     """
     if not _CHECKS[setting.kind](setting, value):
         raise Invalid(f"`{setting.name}` must be {_expected(setting)}, not {value!r}.")
@@ -43,7 +43,7 @@ def _number(setting: Setting, value: object) -> bool:
 
 _CENTURY_S: Final = 100 * 365 * 86_400
 _UPPER_BOUNDS: Final = {"s": _CENTURY_S, "min": _CENTURY_S // 60, "days": _CENTURY_S // 86_400}
-"""Times are a century at most: that far from now every calendar still has a date."""
+"""A century: every calendar still has a date that far from now."""
 
 
 def _upper_bound(setting: Setting) -> int:
@@ -59,7 +59,7 @@ _USABLE: Final[dict[str, Callable[[dict[str, Any]], object]]] = {
     "run_config": run_config.validated_of_group,
     "volume_mapping": _volumes,
 }
-"""Settings whose value must be usable by a container; each raises Invalid with the reason."""
+"""Settings that must be usable by a container; each check raises Invalid with the reason."""
 
 
 def _mapping(_setting: Setting, value: object) -> bool:

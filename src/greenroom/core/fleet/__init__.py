@@ -1,1 +1,1 @@
-"""Zones, Managers, Agents and their hosts: who joins, who is alive, who leads, and what a host can take."""
+"""Zones, Managers, Agents and their hosts: joining, liveness, the lease, and the limits of a host."""

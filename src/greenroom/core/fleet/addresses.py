@@ -1,9 +1,8 @@
 """Host names and addresses: allowed origins, edge gateways, and pages that a session must open.
 
-May a page of this origin open a session's stream (Allow Origin Domain, CONTRACT "Meanings")? The list holds `host` or
-`host:port`, https only. Without port any port is meant. Hosts are compared as a whole and without regard to case:
-neither a subdomain nor a name that merely ends alike matches. Edge gateways, one on each Agent's host, have names of
-the deployment's own, under which they are found and certified.
+Allow Origin Domain (CONTRACT "Meanings") lists the hosts whose pages may open a session's stream: `host` or
+`host:port`, https only, any port where none is given. Hosts are compared as a whole, ignoring case, so that neither a
+subdomain nor a name with the same ending matches.
 """
 
 from __future__ import annotations
@@ -27,14 +26,14 @@ _MAX_HOST_CHARACTERS: Final = 253
 
 @dataclass(frozen=True, slots=True)
 class AllowedHost:
-    """One entry of the list; `port` None stands for any."""
+    """One entry of Allow Origin Domain; `port` None = any."""
 
     host: str
     port: int | None = None
 
 
 def parse_entry(text: str) -> AllowedHost | None:
-    """An entry `host` or `host:port`, or None if it is neither."""
+    """An entry `host` or `host:port`; None if it is neither."""
     found = _ENTRY.fullmatch(text.strip().lower())
     if found is None:
         return None
@@ -43,14 +42,11 @@ def parse_entry(text: str) -> AllowedHost | None:
 
 
 def host_problem(text: str, *, with_port: bool = True) -> str | None:
-    """Why this cannot be saved as the address of a host, as the rest of a sentence; None = it can.
+    """Why this cannot be stored as the address of a host, as the rest of a sentence; None = it can.
 
-    Stricter than `parse_entry`, which reads what was saved: no spaces, labels of at most 63 characters, real IP
-    addresses.
-
-    Args:
-        text: a DNS name, an IPv4 address or an IPv6 address in brackets, `host` or `host:port`.
-        with_port: whether a port may follow.
+    Stricter than `parse_entry`, which reads what was stored: no spaces, labels of at most 63 characters, real IP
+    addresses. `text` is a DNS name, an IPv4 address or an IPv6 address in brackets, with `with_port` also followed by a
+    port.
     """
     if "/" in text:
         alone = "host, or host:port, like desk.example.org:8443" if with_port else "host alone, like desk.example.org"
@@ -76,7 +72,7 @@ def _is_host(host: str) -> bool:
 
 
 def parse_origin(origin: str) -> tuple[str, int] | None:
-    """(host, port) of an https origin as browsers send it, or None for anything else (`null`, http, a path, a list)."""
+    """(host, port) of an https origin as browsers send it; None for anything else (`null`, http, a path, a list)."""
     if not origin.startswith("https://"):
         return None
     entry = _ENTRY.fullmatch(origin.removeprefix("https://").lower())
@@ -89,8 +85,8 @@ def parse_origin(origin: str) -> tuple[str, int] | None:
 def refusal_of_origin(origin: str | None, allowed: Iterable[str], *, websocket: bool) -> str | None:
     """Why a request with this Origin header may not open the stream, as a sentence; None = it may.
 
-    A websocket must say where it comes from. Other requests of a page on the stream's own origin carry no Origin, so
-    there only a foreign one is refused.
+    A websocket must have an Origin. A page on the stream's own origin sends none with its other requests, so for those
+    only a foreign Origin is refused.
     """
     if not origin:
         return "A websocket must come with an Origin header." if websocket else None
@@ -104,9 +100,9 @@ def refusal_of_origin(origin: str | None, allowed: Iterable[str], *, websocket: 
 
 
 def stream_origin(stream_url: str, public_url: str, request_host: str) -> str:
-    """Where a page that was opened at `request_host` (host[:port], one that is served) frames its streams from.
+    """The origin from which a page opened at `request_host` (a served host[:port]) frames its streams.
 
-    The viewer's cookie goes along only within one site. So a console opened under another served name than that of
+    The viewer's cookie is sent within one site only. So a console opened under another served name than that of
     `public_url` (localhost for 127.0.0.1) frames streams under that name, unless streams have a host name of their own.
     """
     stream = urlsplit(stream_url)
@@ -116,47 +112,45 @@ def stream_origin(stream_url: str, public_url: str, request_host: str) -> str:
 
 
 EDGE_DOMAIN: Final = "edge.greenroom.internal"
-"""Below it lie the names of edge gateways; nobody looks them up, certificates carry them (`internal` is reserved)."""
+"""Parent domain of the names of edge gateways: in certificates only, never resolved (`internal` is reserved)."""
 
 _ROUTE: Final = re.compile(r"[0-9a-f]{8}")
 _IN_ORIGINS: Final = re.compile(r"[a-z0-9.-]+|\[[0-9a-f:]+\]")
 """Hosts that browsers and gateways take in an origin: no underscores, no IPv4 within IPv6."""
 _LONGEST: Final = 300
-"""Characters of an edge address: the longest host name, a port and what is around them."""
+"""Characters of an edge address: the longest host name, a port and the punctuation."""
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeAddress:
-    """Where an edge gateway is reached: by web gateways, and by browsers where Proxy Connections is off."""
+    """Where web gateways reach an edge gateway, and browsers too where Proxy Connections is off."""
 
     host: str
     port: int
 
     @property
     def upstream(self) -> str:
-        """`host:port`."""
         return f"{self.host}:{self.port}"
 
     @property
     def origin(self) -> str:
-        """The same as browsers write it."""
         return f"https://{self.host}" + (f":{self.port}" if self.port != HTTPS_PORT else "")
 
 
 @dataclass(frozen=True, slots=True)
 class EdgeClaim:
-    """What is known of where an Agent's edge gateway is. An empty address: it has none.
+    """Where an Agent says its edge gateway is; an empty address = it has none. `requested` waits to be confirmed.
 
-    A host that was taken over has its Agent's credential, but no join token: an address told with a token is in use,
-    as an administrator made the token; another one told with the credential waits until an administrator confirms it.
+    Somebody who took over a host has its Agent's credential, but no join token. So an address sent with a token is used
+    at once, because an administrator made the token; a different one sent with the credential waits for an
+    administrator.
     """
 
     in_use: str = ""
     requested: str | None = None
-    """The address that waits; None = none does."""
 
     def told(self, address: str, *, with_token: bool) -> EdgeClaim:
-        """After the Agent said at its registration that its edge gateway is at `address`."""
+        """After the Agent registered with this address of its edge gateway."""
         if with_token or address == self.in_use:
             return EdgeClaim(address)
         return EdgeClaim(self.in_use, address)
@@ -166,9 +160,8 @@ NO_EDGE: Final = EdgeClaim()
 
 
 def edge_name(route: str) -> str:
-    """The name in the certificate of the edge gateway beside the Agent with this route (first 8 digits of its id).
-
-    A web gateway verifies this name and not the address, so that no Agent's host can pass for another's.
+    """The certificate name of the edge gateway of the Agent with this route (first 8 digits of its id). Web gateways
+    verify this name, not the address, so that no Agent's host can pose as another's.
     """
     if not _ROUTE.fullmatch(route):
         raise ValueError(f"{route!r} is not the first 8 hex digits of an agent id")
@@ -176,10 +169,10 @@ def edge_name(route: str) -> str:
 
 
 def edge_address(edge_url: str) -> EdgeAddress:
-    """The address in an `edge_url`: `https://host[:port]`, port 443 where it has none.
+    """The address in `https://host[:port]`; the port is 443 where none is given.
 
     Raises:
-        Invalid: it is none; the sentence says what is wrong.
+        Invalid: it is not such an address; the sentence says why.
     """
     if len(edge_url) > _LONGEST:
         raise Invalid(f"The edge address is longer than {_LONGEST} characters.")
@@ -198,12 +191,12 @@ def edge_address(edge_url: str) -> EdgeAddress:
 
 
 _NEVER: Final = re.compile(r"[\s\x00-\x1f\x7f\"'`<>\\^{|}]")
-"""What RFC 3986 has no place for, and the apostrophe: programs in sessions hand addresses on to shells and pages."""
+"""Characters that RFC 3986 forbids, and the apostrophe: programs in sessions pass addresses on to shells and pages."""
 _PAGE_HOST: Final = re.compile(r"[^!$&()*+,;=%@/?#]+")
 
 
 def web_address_problem(text: str) -> str | None:
-    """Why a session cannot be told to open this, as a sentence; None = it can."""
+    """Why a session cannot open this address, as a sentence; None = it can."""
     if not text.lower().startswith(("http://", "https://")):
         return "an address must begin with http:// or https://"
     if not text.isprintable() or _NEVER.search(text):

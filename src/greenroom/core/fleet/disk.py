@@ -1,8 +1,8 @@
-"""Disk as a resource: what a host keeps free, and which sessions are stopped for what they have written. Pure.
+"""Disk as a resource: what a host keeps free, and which sessions are stopped for what they have written.
 
 A container's root lies on its host's disk, beside Docker's images and, on one machine, the database. Where Docker's
-storage has quotas, a session gets "disk full"; elsewhere it is measured, and stopped when it has written
-too much. Files count, too: a disk on which there is no inode left is as full as one without a free byte.
+storage has quotas, a session gets "disk full"; elsewhere it is measured, and stopped when it has written too much.
+Inodes count like bytes, because without a free inode no file can be made.
 """
 
 from __future__ import annotations
@@ -12,59 +12,59 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 EMERGENCY_FRACTION: Final = 0.25
-"""Of the bytes kept free: with less than this the session that has written most is stopped, whatever its limit."""
+"""Of the bytes kept free: below this the session that has written most is stopped, whatever its limit."""
 INODES_KEPT: Final = 0.10
 INODES_EMERGENCY: Final = 0.05
-"""The same two floors for inodes, as parts of all that the disk has: without a free one no file can be made on it."""
+"""The two limits for inodes, as parts of all inodes of the disk."""
 WORTH_STOPPING_BYTES: Final = 1 << 30
-"""A session that has written less is not stopped for it: that would not help."""
+"""A session that has written less is not stopped for it, because that would free too little."""
 INODE_BYTES: Final = 16 << 10
-"""What a file counts at least. ext4 is made with an inode for each 16 KiB: so a session that may fill a tenth of a disk
-may use a tenth of its inodes, and no more."""
+"""Bytes that a file is charged at least. ext4 has an inode for each 16 KiB, so a session that may fill a tenth of a
+disk may use a tenth of its inodes.
+"""
 MAX_UNCOUNTED: Final = 2
-"""Looks in a row that end without a figure, after which a session is treated as over its limit."""
+"""Measurements in a row without a result, after which a session is treated as over its limit."""
 
 
 @dataclass(frozen=True, slots=True)
 class Use:
-    """What was written: its place on the disk, and how many files and folders; 0 = they cannot be counted."""
+    """What was written: bytes on the disk, and the number of files and folders; 0 = they cannot be counted."""
 
     size_bytes: int = 0
     inodes: int = 0
 
     def __add__(self, other: Use) -> Use:
-        """Both together; what is in both counts twice."""
         return Use(self.size_bytes + other.size_bytes, self.inodes + other.inodes)
 
     @property
     def charged_bytes(self) -> int:
-        """What it counts as: its place, or that of the inodes it uses up, whichever is more."""
+        """The larger of its bytes and the bytes of the inodes it uses."""
         return max(self.size_bytes, self.inodes * INODE_BYTES)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FreeDisk:
-    """What a host has left of its disk and what it keeps; what was not told is enough."""
+    """What a host has left of its disk and what it keeps free; None = not reported, and taken to be enough."""
 
     free_bytes: int | None = None
     kept_bytes: int = 0
     free_inodes: float | None = None
-    """As a part of all inodes, 0 to 1; also None where the file system has no fixed number of them."""
+    """Part of all inodes, 0 to 1; also None where the file system has no fixed number of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Written:
-    """What a running session has written outside mounted folders, and may write, in bytes; 0 = any amount."""
+    """What a running session has written outside mounted folders, and its limit, in bytes; 0 = no limit."""
 
     session_id: str
     used: Use
     limit_bytes: int = 0
     uncounted: int = 0
-    """Looks in a row, this one among them, in which it could not be counted in time."""
+    """Measurements in a row, up to the latest, that did not end in time."""
 
     @property
     def is_over(self) -> bool:
-        """Whether it is more than the limit, or so many files that nobody can tell."""
+        """Whether it is over its limit, or has too many files to be counted."""
         is_more = self.used.charged_bytes > self.limit_bytes or self.uncounted >= MAX_UNCOUNTED
         return self.limit_bytes > 0 and is_more
 
@@ -78,7 +78,7 @@ class Stop:
 
 
 def shortage(hostname: str, disk: FreeDisk) -> str:
-    """Why a host takes no new session, in words without a full stop; empty = it has enough."""
+    """Why a host takes no new session, without a full stop; empty = it has enough disk."""
     if disk.free_bytes is not None and disk.free_bytes < disk.kept_bytes:
         return f"{hostname} has {gigabytes(disk.free_bytes)} of disk free; {gigabytes(disk.kept_bytes)} are kept free"
     if disk.free_inodes is not None and disk.free_inodes < INODES_KEPT:
@@ -87,8 +87,9 @@ def shortage(hostname: str, disk: FreeDisk) -> str:
 
 
 def to_stop(written: Sequence[Written], hostname: str, disk: FreeDisk) -> tuple[Stop, ...]:
-    """The sessions that wrote more than they may; where none did and the disk is all but full, the one with most of
-    what it lacks."""
+    """Every session over its limit; if there is none and the disk is nearly full, the one with the largest use of what
+    is short.
+    """
     over = [w for w in written if w.is_over]
     if over:
         return tuple(Stop(w.session_id, _over(w)) for w in over)
@@ -100,7 +101,7 @@ def to_stop(written: Sequence[Written], hostname: str, disk: FreeDisk) -> tuple[
 
 
 def _largest(written: Sequence[Written], hostname: str, lacking: Callable[[Use], Use]) -> tuple[Stop, ...]:
-    """The session with most of what `lacking` leaves of its use."""
+    """The session with the largest use, reduced to what is short by `lacking`."""
     candidates = [replace(w, used=lacking(w.used)) for w in written]
     largest = max(candidates, key=lambda w: (w.uncounted > 0, w.used.charged_bytes, w.session_id), default=None)
     if largest is None or (largest.uncounted == 0 and largest.used.charged_bytes < WORTH_STOPPING_BYTES):
@@ -130,5 +131,5 @@ def _amount(written: Written) -> str:
 
 
 def gigabytes(size_bytes: float) -> str:
-    """Bytes as text for people, in GB of 10⁹ bytes."""
+    """Bytes as text, in GB of 10⁹ bytes."""
     return f"{size_bytes / 1e9:.1f} GB"

@@ -1,4 +1,5 @@
-"""What an administrator should know of a host's Docker: where sessions write, and versions with known holes.
+"""What an administrator should know about a host's Docker: where sessions write, and versions with known
+vulnerabilities.
 
 The versions are data; docs/reference/doctor.md lists them.
 """
@@ -14,19 +15,19 @@ from greenroom.core.fleet.disk import EMERGENCY_FRACTION, FreeDisk, gigabytes, s
 
 _QUOTAS_OF_THEIR_OWN: Final = frozenset({"btrfs", "zfs"})
 _PROJECT_QUOTAS: Final = frozenset({"pquota", "prjquota"})
-"""The option of a mount as it is given, and as the kernel shows it."""
+"""The mount option as it is given, and as the kernel shows it."""
 
 
 @dataclass(frozen=True, slots=True)
 class KnownVulnerability:
-    """Known holes between containers and their host; `fixed`: the first good version of each line that got one."""
+    """Known container escapes; `fixed`: the first good version of each release line that has a fix."""
 
     component: str
     known_as: tuple[str, ...]
     fixed: tuple[str, ...]
 
     def is_in(self, version: tuple[int, ...]) -> bool:
-        """Whether a version has it; a line of releases without a fix does if it is older than those with one."""
+        """Whether a version is affected; a release line without a fix is if it is older than those with one."""
         fixed = [_numbers(text) for text in self.fixed]
         of_its_line = [first for first in fixed if first[:2] == version[:2]]
         return version < max(of_its_line or fixed)
@@ -40,30 +41,28 @@ KNOWN_VULNERABILITIES: Final = (
     # github.com/moby/moby/security/advisories: GHSA-v994-f8vw-g7j4
     KnownVulnerability("Docker Engine", ("CVE-2021-41089",), ("20.10.9",)),
 )
-"""Of each component the latest fix last. Those that concern the building of images alone are not among them."""
+"""Ordered by fix for each component; vulnerabilities of image builds alone are left out."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DockerHost:
-    """What was read of a host: its Docker, and the disk that it and this instance use."""
+    """What is known of a host: its Docker, and the disk that Docker and this instance use."""
 
     driver: str
     file_system: str
-    """Below the storage driver; empty = it does not tell."""
+    """Under the storage driver; empty = not reported."""
     folder: str
     """Where Docker keeps images and what containers write (DockerRootDir)."""
     mount_options: frozenset[str] | None
-    """Of the file system with that folder; None = it is out of sight."""
+    """Of the file system of `folder`; None = it cannot be seen."""
     versions: Mapping[str, str]
-    """Component → version."""
     database: str = ""
-    """The folder of a database on the same disk as Docker's folder; empty = there is none."""
+    """Folder of a database on the same disk as Docker's folder; empty = none."""
     disk: FreeDisk
-    """As the Agents of this host see it."""
 
 
 def warnings(host: DockerHost) -> list[str]:
-    """What an administrator should know, as sentences."""
+    """What an administrator should know, a sentence each."""
     return [*_quotas(host), *_database(host), *_free(host), *_vulnerabilities(host)]
 
 
@@ -115,6 +114,6 @@ def _vulnerabilities(host: DockerHost) -> Iterator[str]:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """What a version begins with: `1.1.5+ds1` is (1, 1, 5)."""
+    """The numbers at the start of a version: `1.1.5+ds1` is (1, 1, 5)."""
     found = re.match(r"v?(\d+(?:\.\d+)+)", version)
     return tuple(int(part) for part in found[1].split(".")) if found else ()

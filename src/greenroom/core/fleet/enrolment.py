@@ -1,9 +1,8 @@
-"""Who may join the fleet, and under which identity: join tokens, credentials, copied identities (PROTOCOLS §2).
+"""Who may join the fleet, and with which identity: join tokens, credentials, copied identities (PROTOCOLS §2).
 
-A join token admits newcomers of one role into one zone, and nobody as somebody who is known: but for a token made for
-that very Agent, and for the same token shown again by an Agent that never spoke, because the answer with its credential
-was lost. A credential counts in the zone it was given for. Of two live processes with one identity, the one that was
-there first goes on.
+A join token admits new hosts of one role into one zone, never a known Agent. Two exceptions: a token made for that very
+Agent, and the same token shown again by an Agent that never checked in, because the answer with its credential was
+lost. A credential counts in the zone it was issued for. Of two live processes with one identity, the first one stays.
 """
 
 from __future__ import annotations
@@ -23,20 +22,21 @@ NEW_ONE: Final = "Make a new one (Infrastructure, Docker Agents, Add Agent)."
 
 
 MAX_WRITTEN: Final = 20
-"""Refusals from one address within WRITTEN_WITHIN_S that are written down."""
+"""Refusals of one address within WRITTEN_WITHIN_S that are logged."""
 WRITTEN_WITHIN_S: Final = 60.0
 MAX_ADDRESSES: Final = 1000
 
 
 class JoinAttemptLimiter:
-    """Decides which refused attempts are logged: anyone in the network can cause as many as they like. Times are
-    `time.monotonic()`."""
+    """Decides which refused attempts are logged: anyone in the network can cause any number. Times are
+    `time.monotonic()`.
+    """
 
     def __init__(self) -> None:
         self._begun: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     def is_written(self, address: str, now: float) -> bool:
-        """Whether this refusal, of somebody at `address`, is."""
+        """Whether this refusal is logged; it counts if so."""
         since, count = self._begun.get(address, (now, 0))
         if now - since >= WRITTEN_WITHIN_S:
             since, count = now, 0
@@ -49,7 +49,7 @@ class JoinAttemptLimiter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Token:
-    """A join token as it is stored. `expired` is the database's opinion; `uses` is how many it admits in all."""
+    """A join token as it is stored. `expired` is by the database's clock; `uses` is how many it admits in all."""
 
     role: str
     zone_id: str
@@ -61,14 +61,12 @@ class Token:
     expired: bool
     revoked: bool
     enable_agent: bool
-    """An Agent that joins with it is enabled at once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KnownAgent:
-    """The Agent that has the id already.
-
-    `alive`: it checked in within the last seconds. `never_spoke`: it made no check-in since it was last admitted.
+    """The Agent that already has the id. `alive`: it checked in within the last seconds. `never_spoke`: it has not
+    checked in since it was last admitted.
     """
 
     credential_hash: bytes
@@ -84,9 +82,8 @@ class KnownAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Newcomer:
-    """Who asks to be admitted to a zone; hashes are sha256, and exactly one of the two is given.
-
-    `place` tells a process from one with a copied identity; empty = an Agent of a version without it.
+    """A host that asks to join a zone; hashes are sha256, and exactly one of the two is given. `place` distinguishes a
+    process from one with a copied identity; empty = an Agent of a version without it.
     """
 
     agent_id: str
@@ -101,12 +98,8 @@ class Newcomer:
 
 
 def refusal_of_token(token: Token | None, role: Role, *, again: bool = False) -> GreenroomError | None:
-    """Why the token admits nobody of this role, in any zone; None = it does.
-
-    Args:
-        token: None = there is no such token.
-        role: of who shows it.
-        again: the token admitted this host before, so the use is not counted a second time.
+    """Why the token admits nobody of this role, in any zone; None = it does. `token` None = there is no such token.
+    `again`: it admitted this host before, so the use is not counted a second time.
     """
     if token is None:
         return Unauthenticated(
@@ -126,12 +119,8 @@ def refusal_of_token(token: Token | None, role: Role, *, again: bool = False) ->
 
 
 def refusal_of_agents_token(token: Token | None, agent_id: str | None, *, again: bool = False) -> GreenroomError | None:
-    """Why the token admits no Agent with this id, in any zone; None = it does.
-
-    Args:
-        token: None = there is no such token.
-        agent_id: None = the Agent has no id yet.
-        again: it admitted this Agent before, and is not counted a second time.
+    """Why the token admits no Agent with this id, in any zone; None = it does. `token` None = there is no such token;
+    `agent_id` None = the Agent has no id yet; `again` as in `refusal_of_token`.
     """
     if problem := refusal_of_token(token, "agent", again=again):
         return problem
@@ -144,12 +133,8 @@ def refusal_of_agents_token(token: Token | None, agent_id: str | None, *, again:
 
 
 def refusal(newcomer: Newcomer, known: KnownAgent | None, token: Token | None) -> GreenroomError | None:
-    """Why this Agent is not admitted; None = it is.
-
-    Args:
-        newcomer: who asks.
-        known: the Agent that has its id, if there is one.
-        token: the token it showed, None where it showed none or there is no such token.
+    """Why this Agent is not admitted; None = it is. `known` is the Agent that has its id, `token` the one it showed;
+    None = there is none.
     """
     if newcomer.token_hash is not None:
         problem = _refusal_with_token(newcomer, known, token)
@@ -209,7 +194,7 @@ def _refusal_with_credential(newcomer: Newcomer, known: KnownAgent | None) -> Gr
 
 
 def _is_same_place(newcomer: Newcomer, known: KnownAgent) -> bool:
-    """Whether both are the same folder of one machine that was started once; of older versions: the same machine."""
+    """Whether both are the same folder since the same start of one machine; for older versions, the same machine."""
     if newcomer.place and known.place:
         return newcomer.place == known.place
     return newcomer.machine_id == known.machine_id

@@ -1,7 +1,7 @@
-"""What the kernel and Docker of one host allow, what a session takes of it, and for how many sessions it is enough.
+"""What the kernel and Docker of a host allow, what a session uses of it, and how many sessions that permits.
 
-The table is data: `greenroom doctor` checks by it, `greenroom setup limits` raises by it, the Agent names what was met
-by it, and docs/reference/host-limits.md lists it.
+One table for all: `greenroom doctor` checks it, `greenroom setup limits` raises the limits, the Agent recognizes the
+limit that a failure names, and docs/reference/host-limits.md lists it.
 """
 
 from __future__ import annotations
@@ -12,16 +12,16 @@ from dataclasses import dataclass
 from typing import Final
 
 SESSIONS: Final = 1000
-"""For how many sessions `greenroom setup limits` raises what can be raised; a bridge has no more ports than 1,023."""
+"""`greenroom setup limits` raises limits for this many sessions; a bridge has no more ports than 1,023."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HostLimit:
-    """One limit that all sessions of a host share.
+    """A limit that all sessions of a host share.
 
-    `per_session` is what a desktop takes in which somebody works, with a browser open; `at_rest` what an idle XFCE
-    desktop was measured to take. `kept` is what the host itself needs. `shows` is how it appears in what a program or
-    Docker writes when it is met.
+    `per_session` is the use of a desktop with somebody working in a browser; `at_rest` the measured use of an idle XFCE
+    desktop. `kept` is what the host itself needs. `shows` finds the limit in the error text of a program or of Docker.
+    `sysctl`: it is a kernel setting of this name and can be raised; `otherwise` says what to do about any other.
     """
 
     name: str
@@ -30,14 +30,11 @@ class HostLimit:
     at_rest: int
     kept: int = 0
     sysctl: bool = True
-    """Whether it is a setting of the kernel with this name, which can be raised."""
     otherwise: str = ""
-    """What to do about one that is none."""
     shows: re.Pattern[str] | None = None
 
     @property
     def wanted(self) -> int:
-        """The value that is enough for `SESSIONS`."""
         return self.kept + self.per_session * SESSIONS
 
     def room(self, value: int) -> int:
@@ -173,52 +170,47 @@ LIMITS: Final = (
         shows=_says(r"no available (ipv4 )?addresses"),
     ),
 )
-"""In the order of the page. Neither vm.max_map_count (of one process) nor fs.mount-max (of one container) is shared."""
+"""In the order of the page. Neither vm.max_map_count (per process) nor fs.mount-max (per container) is shared."""
 
 
 @dataclass(frozen=True, slots=True)
 class Narrow:
-    """A limit with its value on this host, and for how many sessions that is enough."""
+    """A limit with its value on this host."""
 
     limit: HostLimit
     value: int
 
     @property
     def room(self) -> int:
-        """Sessions."""
         return self.limit.room(self.value)
 
     @property
     def sentence(self) -> str:
-        """What it is, its value, and what a session takes of it."""
         limit = self.limit
         kept = f" beside {limit.kept} for the host" if limit.kept else ""
         return f"{limit.name} is {self.value} ({limit.what}), and a session takes {limit.per_session}{kept}"
 
     @property
     def remedy(self) -> str:
-        """What an administrator can do."""
         return RAISE if self.limit.sysctl else f"{self.limit.otherwise}."
 
 
 def narrowest(values: Mapping[str, int]) -> Narrow | None:
-    """The limit that is met first; None where nothing is known.
-
-    Args:
-        values: limit → its value on this host; what could not be read or has no bound is not in it.
+    """The limit that is met first; None where nothing is known. `values`: limit → value on this host; limits that
+    cannot be read or are unlimited are left out.
     """
     known = [Narrow(limit, values[limit.name]) for limit in LIMITS if limit.name in values]
     return min(known, key=lambda narrow: narrow.room, default=None)
 
 
 def too_low(values: Mapping[str, int], sessions: int) -> list[Narrow]:
-    """The limits that are not enough for so many sessions, the narrowest first."""
+    """The limits that are too low for so many sessions, the narrowest first."""
     known = (Narrow(limit, values[limit.name]) for limit in LIMITS if limit.name in values)
     return sorted((narrow for narrow in known if narrow.room < sessions), key=lambda narrow: narrow.room)
 
 
 def to_raise(values: Mapping[str, int]) -> dict[str, int]:
-    """Setting of the kernel → the value it should have, of those that are lower: none is ever lowered."""
+    """Kernel setting → value it should have, only where that is higher than now: none is ever lowered."""
     return {
         limit.name: limit.wanted
         for limit in LIMITS
@@ -227,17 +219,13 @@ def to_raise(values: Mapping[str, int]) -> dict[str, int]:
 
 
 def met_in(text: str) -> HostLimit | None:
-    """The limit whose words stand in what a program or Docker wrote."""
+    """The limit that an error text of a program or Docker shows."""
     return next((limit for limit in LIMITS if limit.shows is not None and limit.shows.search(text)), None)
 
 
 def named(values: Mapping[str, int], sessions: int, text: str) -> str:
-    """What a failure has to do with this host's limits, as a sentence; empty where nothing points to one.
-
-    Args:
-        values: as in `narrowest`.
-        sessions: how many there are on this host.
-        text: the failure, and what the container wrote last.
+    """How this host's limits explain a failure, as a sentence; empty where nothing points to one. `sessions` is their
+    number on this host, `text` the failure with the container's last output.
     """
     met = met_in(text)
     if met is not None and met.name not in values:
@@ -249,7 +237,7 @@ def named(values: Mapping[str, int], sessions: int, text: str) -> str:
 
 
 def overfull(values: Mapping[str, int], sessions: int) -> str:
-    """That a host has more sessions than it is good for, as sentences; empty where it has not."""
+    """That a host has more sessions than its limits permit, as sentences; empty where it has not."""
     low = too_low(values, sessions)
     if not low:
         return ""
@@ -260,19 +248,14 @@ def overfull(values: Mapping[str, int], sessions: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GoodFor:
-    """For how many sessions a host is good, as sentences, and whether that is less than have room on it."""
+    """How many sessions a host supports, as sentences, and whether that is less than `fit`."""
 
     sentence: str
     is_short: bool = False
 
 
 def good_for(values: Mapping[str, int], fit: int = 0) -> GoodFor:
-    """For how many sessions a host is good.
-
-    Args:
-        values: as in `narrowest`.
-        fit: how many have room in the memory and the cores that its Agents offer.
-    """
+    """How many sessions a host supports; `fit` have room in the memory and cores that its Agents offer."""
     first = narrowest(values)
     if first is None:
         return GoodFor("Nothing is known of this host's limits: /proc/sys cannot be read here.")

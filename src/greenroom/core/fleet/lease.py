@@ -1,11 +1,9 @@
-"""Who may act as Primary, for how long, and when somebody else may take over (PROTOCOLS §1).
+"""Who may act as Primary, for how long, and when another Manager may take over (PROTOCOLS §1).
 
-Times are seconds on one clock that also runs while a machine sleeps (CLOCK_BOOTTIME), given as arguments. The
-database's clock decides who is Primary; the values here only decide what this process *believes* and when it looks
-again. A wrong belief does no harm, because every privileged write is fenced; it only wastes work.
-
-Invariant: a belief never outlasts the lease as the database saw it, because its window begins when the renewal was
-*sent* and ends one margin early.
+Times are seconds of CLOCK_BOOTTIME, which also runs while the machine sleeps. The database's clock decides who is
+Primary; the values here only decide what this process *believes*. A wrong belief wastes work, but does no harm, because
+every privileged write is fenced. Invariant: a belief never outlasts the lease as the database saw it, because its
+window begins when the renewal was *sent* and ends one margin early.
 """
 
 from __future__ import annotations
@@ -14,10 +12,10 @@ from dataclasses import dataclass
 from typing import Final
 
 EVICT_JITTER_S: Final = 0.05
-"""Managers look at an ended lease at its end plus at most this, so that they do not all look at once."""
+"""Managers look at a lease up to this long after its end, so that they do not all look at once."""
 
 LOOK_AGAIN_S: Final = 1.0
-"""Longest time between two looks at the lease, notified or not: NOTIFY may be lost."""
+"""Longest time between two looks at the lease: a NOTIFY may be lost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,16 +30,15 @@ class Timings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Belief:
-    """What a Manager holds for true after a successful renewal: Primary with this term until `trusted_until_s`."""
+    """What a Manager believes after a successful renewal: Primary with this term until `trusted_until_s`."""
 
     term: int
     trusted_until_s: float
 
 
 def timings_problem(timings: Timings) -> str | None:
-    """Why these timings cannot work, as a sentence; None if they can.
-
-    Two renewals, the second of which takes as long as a statement may, must fit into the trust window.
+    """Why these timings cannot work, as a sentence; None = they can. Two renewals, the second of which takes as long as
+    a statement may, must fit into the trust window.
     """
     window_s = timings.ttl_s - timings.margin_s
     needed_s = 2 * timings.renew_s + timings.statement_timeout_s
@@ -59,21 +56,18 @@ def renewed(term: int, sent_at_s: float, timings: Timings) -> Belief:
 
 
 def may_act(belief: Belief | None, now_s: float) -> bool:
-    """Whether a privileged plan may be begun now."""
+    """Whether a privileged plan may begin now."""
     return belief is not None and now_s < belief.trusted_until_s
 
 
 def next_renewal_in_s(sent_at_s: float, now_s: float, timings: Timings) -> float:
-    """Seconds until the next renewal is due; renewals keep their rhythm however long one took."""
+    """Seconds until the next renewal; renewals keep their interval however long one took."""
     return max(0.0, sent_at_s + timings.renew_s - now_s)
 
 
 def look_in_s(remaining_s: float, jitter: float) -> float:
-    """When to look at the lease again, given the seconds it still runs (as told by the database, may be infinite).
-
-    Args:
-        remaining_s: until its end; ≤ 0 when it has ended.
-        jitter: 0 to 1.
+    """When to look at the lease again. `remaining_s` is until its end by the database's clock: ≤ 0 when it has ended,
+    may be infinite. `jitter` is 0 to 1.
     """
     if remaining_s <= 0:
         return EVICT_JITTER_S
@@ -81,27 +75,27 @@ def look_in_s(remaining_s: float, jitter: float) -> float:
 
 
 def is_quiet(*, since_take_s: float, since_reconnect_s: float, since_server_start_s: float, missing_s: float) -> bool:
-    """Whether silence proves nothing yet: the Agents had no full missing-interval in which they could be heard."""
+    """Whether silence proves nothing yet: Agents had no full missing-interval in which they could be heard."""
     return min(since_take_s, since_reconnect_s, since_server_start_s) < missing_s
 
 
 def raised_term(term: int, heard_term: int) -> int | None:
-    """The term to go on with when an Agent has heard a higher one (the database was restored); None = no change."""
+    """The term to go on with after an Agent has seen a higher one (the database was restored); None = no change."""
     return heard_term + 1 if heard_term > term else None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Predecessor:
-    """The Manager that held the role before, and how its lease ended, as the new Primary found it."""
+    """The previous Primary, and how its lease ended."""
 
     instance_id: str | None
     """None if its record was removed."""
     enabled: bool
     is_this: bool
     resigned: bool
-    """It gave the lease back, or the lease was taken from it when it was disabled."""
+    """It resigned, or the lease was taken from it when it was disabled."""
     lapsed: bool
-    """The lease ran out: it was frozen or cut off. Otherwise the connection that held it had ended."""
+    """The lease ran out: the Manager was frozen or cut off. Otherwise its connection had ended."""
 
 
 def election_reason(previous: Predecessor | None) -> str:
@@ -126,12 +120,8 @@ def _ending(previous: Predecessor) -> str:
 
 
 def loss_reason(belief: Belief, now_s: float, failure: str) -> str:
-    """Why a Primary that did not resign is no longer Primary, to follow "because".
-
-    Args:
-        belief: what it held for true.
-        now_s: when it noticed.
-        failure: what its lease connection said, a sentence without a full stop.
+    """Why a Primary that did not resign is no longer Primary, to follow "because". `now_s` is when it noticed,
+    `failure` the error of its lease connection, a sentence without a full stop.
     """
     if may_act(belief, now_s):
         return failure

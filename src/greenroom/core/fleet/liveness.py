@@ -1,15 +1,12 @@
-"""What the Primary concludes about Agents and Managers from what it heard, and did not hear (DESIGN §4, PROTOCOLS §3).
+"""What the Primary concludes from check-ins and from silence of Agents and Managers (DESIGN §4, PROTOCOLS §3).
 
     pending ─ first complete check-in ─▶ running ─ silent ─▶ missing ─ silent for long ─▶ dead
                                             ◀────── heard again, complete ──────┴──────────┘
 
-A new Agent stays pending until an administrator enables it, unless its join token was made to say that it is enabled,
-or the setting `auto_agent` is on. Missing: no new sessions are placed, running ones are left alone. Lost: what users
-have there shows as lost, and comes back with the Agent. Dead: its sessions are ended. Invariants, tested as properties:
-nothing is concluded from silence while it is quiet; an Agent that is heard never gets worse; planning again after
-applying plans nothing.
-
-Records of Managers that left for good are removed when an administrator wants it so.
+A new Agent stays pending until an administrator, its join token or the setting `auto_agent` enables it. Missing: no new
+sessions are placed, running ones continue. Lost: users' sessions there show as lost, and return with the Agent. Dead:
+its sessions are ended. Invariants, tested as properties: nothing is concluded from silence while it is quiet; an Agent
+that is heard never gets worse; planning again after applying plans nothing.
 """
 
 from __future__ import annotations
@@ -23,7 +20,7 @@ AgentStatus = Literal["pending", "running", "missing", "dead"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetTimings:
-    """Seconds of silence after which an Agent is missing, its users' sessions are lost, and it is dead."""
+    """Seconds of silence until an Agent is missing, its users' sessions are lost, and it is dead."""
 
     missing_s: float
     lost_s: float
@@ -31,17 +28,12 @@ class FleetTimings:
 
 
 HEARD_S: Final = 1.0
-"""That an Agent was heard is written down at most so long afterwards."""
+"""How late, at most, a sign of life is stored."""
 
 
 def silence_problem(missing_s: float, hold_s: float) -> str | None:
-    """Why these timings cannot work, as a sentence; None if they can.
-
-    A healthy Agent is heard once per held check-in, and one of its questions may be lost.
-
-    Args:
-        missing_s: after this much silence an Agent is missing.
-        hold_s: how long a check-in without news is held.
+    """Why these timings cannot work, as a sentence; None = they can. A healthy Agent is heard once per held check-in,
+    and one check-in may be lost. `hold_s` is how long a check-in without news is held.
     """
     needed_s = 2 * hold_s + HEARD_S
     if missing_s >= needed_s:
@@ -54,21 +46,21 @@ def silence_problem(missing_s: float, hold_s: float) -> str | None:
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """An Agent as administrators are shown it: its status, and what is wrong with it as a sentence, or None."""
+    """An Agent as administrators see it: its status, and what is wrong with it as a sentence, or None."""
 
     status: AgentStatus
     reason: str | None = None
 
 
 def unattended(zone_name: str, others: int, running_others: int) -> str | None:
-    """What disabling a Manager does to its zone, as a warning; None while another one that is enabled runs there."""
+    """What disabling a Manager means for its zone, as a warning; None while another enabled Manager runs there."""
     if others == 0 or running_others > 0:
         return None
     return f"No other enabled Manager of zone {zone_name} is running; nothing coordinates its Agents now."
 
 
 UNHEARD_S: Final = 15.0
-"""So long after its last check-in an Agent that nobody could hear is not said to run any more."""
+"""After this much silence an Agent that no Manager can hear is no longer shown as running."""
 
 
 def standing(
@@ -80,15 +72,14 @@ def standing(
     runtime_error: str,
     edge_requested: str | None = None,
 ) -> Standing:
-    """What is to be said of an Agent now.
+    """How an Agent is shown now.
 
     Args:
-        status: in its row; the Primary of its zone changes it.
-        zone_name: its zone's.
+        status: of its row, where the Primary keeps it.
         silent_s: since its last check-in.
-        has_manager: a Manager of its zone runs.
-        runtime_error: why the container runtime of its host does not answer, as a sentence; empty when it does.
-        edge_requested: where it says that its edge gateway is, and nobody confirmed that yet; None = nothing waits.
+        has_manager: whether a Manager of its zone runs.
+        runtime_error: why the host's container runtime does not answer, as a sentence; empty when it does.
+        edge_requested: the unconfirmed address of its edge gateway; None = nothing waits.
     """
     if status == "running" and not has_manager and (silent_s or 0.0) > UNHEARD_S:
         why = f"No Manager of zone {zone_name} runs, so nobody hears of this Agent; its sessions run on if it does."
@@ -103,7 +94,9 @@ def standing(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentReport:
-    """One Agent. `silent_s` is None before its first check-in; `complete`: it told all it has since it registered."""
+    """`silent_s` is None before the first check-in; `complete`: it has reported everything since it registered.
+    `has_losable`: it has users' sessions that are not marked lost yet.
+    """
 
     agent_id: str
     hostname: str
@@ -112,12 +105,11 @@ class AgentReport:
     silent_s: float | None
     enabled: bool = True
     has_losable: bool = False
-    """It has users' sessions that are not marked lost yet."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentMove:
-    """A change of an Agent's status and, as a sentence, its reason."""
+    """A change of an Agent's status, with its reason as a sentence."""
 
     agent_id: str
     before: AgentStatus
@@ -127,20 +119,14 @@ class AgentMove:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionsLost:
-    """The users' sessions of an Agent are lost until it comes back."""
+    """Mark the users' sessions of an Agent lost until it returns."""
 
     agent_id: str
     reason: str
 
 
 def plan(agents: Iterable[AgentReport], timings: FleetTimings, *, quiet: bool) -> list[AgentMove | SessionsLost]:
-    """All conclusions of one round; at most one for each Agent.
-
-    Args:
-        agents: the zone's Agents.
-        timings: how long silence may last.
-        quiet: silence proves nothing yet (QUIET of PROTOCOLS §1).
-    """
+    """All conclusions of one round, at most one per Agent; `quiet`: silence proves nothing yet (PROTOCOLS §1)."""
     found: list[AgentMove | SessionsLost] = []
     for agent in agents:
         action = _of(agent, timings, quiet)
@@ -183,7 +169,7 @@ def _move(agent: AgentReport, to: AgentStatus, reason: str) -> AgentMove:
 
 
 def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, int]) -> str:
-    """The sentence for an offer, cores and bytes of memory, that is made to follow report, overcommit and overrides."""
+    """The sentence for a changed offer, (cores, bytes of memory) before and after."""
     return (
         f"what Agent {hostname} offers was changed to what it reports and administrators override: cores "
         f"{before[0]:g} → {after[0]:g}, memory {before[1] / 1e6:.0f} → {after[1] / 1e6:.0f} MB"
@@ -192,7 +178,7 @@ def offer_change(hostname: str, before: tuple[float, int], after: tuple[float, i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Allocation:
-    """What is reserved on an Agent: as counted, and as the sum of its sessions. Memory in bytes."""
+    """What is reserved on an Agent: as counted, and as the sum over its sessions. Memory in bytes."""
 
     agent_id: str
     hostname: str
@@ -204,7 +190,7 @@ class Allocation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Correction:
-    """A count to be corrected and the sentence with the values before and after."""
+    """A count to correct; the sentence names the values before and after."""
 
     agent_id: str
     cores: float
@@ -213,7 +199,7 @@ class Correction:
 
 
 def corrections(allocations: Iterable[Allocation]) -> list[Correction]:
-    """Those counts that differ from the sum of the sessions' reservations."""
+    """The counts that differ from the sum over the sessions."""
     return [
         Correction(
             agent_id=a.agent_id,
@@ -234,13 +220,14 @@ DAY_S: Final = 86400.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManagerRecord:
-    """One Manager of a zone, as the database knows it. `silent_s`: seconds since its last sign of life."""
+    """A Manager of a zone by the database. `silent_s`: since its last sign of life. `is_live`: a process holds the lock
+    of its instance id, with or without a sign of life.
+    """
 
     manager_id: str
     instance_id: str
     enabled: bool
     is_live: bool
-    """A process holds the lock of its instance id, with or without a sign of life."""
     silent_s: float
 
 
@@ -254,9 +241,8 @@ class Removal:
 
 
 def departed(records: Sequence[ManagerRecord], keep_days: float) -> list[Removal]:
-    """The records of one zone to remove: silent for longer than `keep_days`, without a process; 0 = none ever.
-
-    An enabled one always stays: of several that could go, the one with the latest sign of life.
+    """The records of a zone to remove: silent for longer than `keep_days` (0 = never), without a process. One enabled
+    record always stays: the one with the latest sign of life.
     """
     if keep_days <= 0:
         return []

@@ -1,4 +1,4 @@
-"""When a process that died is started again, and when one that lives but does not work is ended."""
+"""When a dead process is started again, and when one that is alive but does not work is ended."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 from typing import Final
 
 WINDOW_S: Final = 60.0
-"""Exits longer ago than this are forgotten."""
+"""Older exits are forgotten."""
 
 FIRST_PAUSE_S: Final = 0.25
 MAX_PAUSE_S: Final = 10.0
 
 STRIKES: Final = 3
-"""Answers 500 in a row after which a Manager is restarted."""
+"""Answers 500 in a row until a Manager is restarted."""
 SILENT_S: Final = 120.0
-"""After so long without any answer a process is restarted; of a frozen Manager another one is Primary long before."""
+"""Without any answer for this long a process is restarted; a frozen Manager has lost its lease long before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,13 +29,8 @@ class Restart:
 def next_start(name: str, how: str, exits_s: Sequence[float], now_s: float) -> Restart:
     """The start after an exit: at once the first time, then after pauses that double up to ten seconds.
 
-    Starting is never given up: a process that is always away longer than needed is better than one gone for good.
-
-    Args:
-        name: of the process, for the reason.
-        how: how it ended, e.g. "was killed by SIGKILL".
-        exits_s: times of its exits so far, this one included, in seconds of any one clock.
-        now_s: the time now on that clock.
+    There is no last attempt: a process that comes back late is better than one that never does. `exits_s` are the times
+    of its exits, this one included, on the clock of `now_s`; `how` is e.g. "was killed by SIGKILL".
     """
     recent = sum(1 for at in exits_s if now_s - at <= WINDOW_S)
     pause_s = 0.0 if recent <= 1 else min(MAX_PAUSE_S, FIRST_PAUSE_S * 2.0 ** min(recent - 2, 16))
@@ -46,7 +41,7 @@ def next_start(name: str, how: str, exits_s: Sequence[float], now_s: float) -> R
 
 @dataclass(frozen=True, slots=True)
 class Suspicion:
-    """What is held against a process that lives: its answers 500 in a row, or since when it answers nothing at all."""
+    """The evidence against a live process: its answers 500 in a row, or since when it has not answered at all."""
 
     strikes: int = 0
     silent_since_s: float | None = None
@@ -57,20 +52,15 @@ UNSUSPECTED: Final = Suspicion()
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What a health check means: what is held against the process now, and a reason if it is to be restarted."""
+    """The result of a health check: the evidence so far, and a reason if the process is to be restarted."""
 
     suspicion: Suspicion
     restart: str | None = None
 
 
 def judge_silence(name: str, before: Suspicion, status: int | None, now_s: float) -> Verdict:
-    """The api or an Agent is restarted when it has answered nothing for `SILENT_S`; any answer shows that it lives.
-
-    Args:
-        name: of the process, for the reason.
-        before: of the last verdict on this process.
-        status: HTTP status of its health check; None when there was no answer.
-        now_s: the time now, in seconds of any one clock.
+    """Restart the api or an Agent after `SILENT_S` without any answer; any answer shows that it works. `before` is from
+    its last verdict; `status` is the HTTP status of the health check, None = no answer.
     """
     if status is not None:
         return Verdict(UNSUSPECTED)
@@ -78,17 +68,10 @@ def judge_silence(name: str, before: Suspicion, status: int | None, now_s: float
 
 
 def judge_manager(name: str, before: Suspicion, status: int | None, now_s: float, *, enabled: bool | None) -> Verdict:
-    """A Manager is restarted at its third answer 500 in a row, or when it has answered nothing for `SILENT_S`.
+    """Restart a Manager at its third answer 500 in a row, or after `SILENT_S` without an answer.
 
-    It is never restarted for 503 (disabled), nor while the database may be to blame. One that is frozen for a moment
-    does no harm, as its lease ends by itself; one that is disabled may be silent for as long as somebody wants it so.
-
-    Args:
-        name: of the Manager, for the reason.
-        before: of the last verdict on this process.
-        status: HTTP status of `/__healthcheck`; None when there was no answer.
-        now_s: the time now, in seconds of any one clock.
-        enabled: whether it is enabled; None = the database could not be asked.
+    Never for 503 (disabled), nor while the database may be the cause. A frozen Manager does no harm, because its lease
+    ends by itself; a disabled one may be silent forever. `enabled` None = the database could not be asked.
     """
     if enabled is None:
         return Verdict(UNSUSPECTED)

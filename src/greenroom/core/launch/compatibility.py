@@ -1,7 +1,7 @@
 """Which launches a staged session cannot serve, as a table of rules (seed page "Incompatible Settings", CONTRACT).
 
-A staged container was created before anybody asked for it, so whatever must be applied at creation excludes it. All
-violations are found, not only the first; each names the setting and the group that excludes staging.
+A staged container exists before its user is known, so whatever must be applied at creation excludes it. All violations
+are found, not only the first; each names the setting and the group that sets it.
 """
 
 from __future__ import annotations
@@ -18,17 +18,12 @@ AT_CREATION: Final = "when a container is created, so a staged one cannot have i
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchFacts:
-    """What is in force for one user, image and launch, after merging.
+    """What applies to one user, image and launch, after merging.
 
-    Args:
-        settings: effective group settings, as `core.access.group_settings.resolve` gives them.
-        persistent_profile_path: of the image; empty or None = no profile.
-        persistent_profile_mode: of the launch: Enabled, Disabled, Reset, or None = the default, Enabled.
-        image_volume_mappings: of the image, host path → options.
-        has_assign: the image has an `assign` command, which can take a `kasm_url` at hand-over.
-        language, timezone: explicit preference of user or group; what a browser sends does not count.
-        environment, network_id, kasm_url: of the launch request.
-        filters_disabled: the image is never filtered, whatever a group says.
+    `settings` come from `core.access.group_settings.resolve`. `persistent_profile_mode` is Enabled, Disabled, Reset, or
+    None = Enabled. `image_volume_mappings`: host path → options. `has_assign`: the image has an `assign` command, which
+    can take a `kasm_url` at hand-over. `language` and `timezone` are preferences of user or group, not of a browser.
+    `filters_disabled`: the image is never filtered, whatever a group says.
     """
 
     settings: Mapping[str, Resolved] = field(default_factory=lambda: resolve(()))
@@ -44,11 +39,9 @@ class LaunchFacts:
     filters_disabled: bool = False
 
     def value(self, name: str) -> Any:
-        """The effective value of a group setting."""
         return self.settings[name].value
 
     def profile_is_applied(self) -> bool:
-        """Whether this launch gets a persistent profile."""
         return (
             bool(self.persistent_profile_path)
             and bool(self.value("allow_persistent_profile"))
@@ -56,12 +49,11 @@ class LaunchFacts:
         )
 
     def writes_to_the_host(self) -> bool:
-        """Whether this launch gets a folder of the host that it can write to."""
         mappings = (self.image_volume_mappings, self.value("volume_mapping"))
         return self.profile_is_applied() or any(is_writable(mapping) for mapping in mappings)
 
     def missing_profile(self) -> str | None:
-        """That the workspace has a persistent profile which this launch silently goes without; None = it does not."""
+        """That the launch goes without the workspace's persistent profile, as a sentence; None = it does not."""
         if self.profile_is_applied() or not self.persistent_profile_path or self.persistent_profile_mode == "Disabled":
             return None
         groups = ", ".join(self.settings["allow_persistent_profile"].groups)
@@ -74,7 +66,7 @@ class LaunchFacts:
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One reason why a staged session cannot serve; `setting` is its public name, `group` where it was set."""
+    """Why a staged session cannot serve; `setting` is its public name, `group` where it was set."""
 
     code: str
     setting: str
@@ -92,7 +84,7 @@ class Rule:
 
 
 def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tuple[Violation, ...]:
-    """Everything that keeps a staged session with `staged_permissions` from serving this launch, in table order."""
+    """All reasons why a staged session with `staged_permissions` cannot serve this launch, in table order."""
     found: list[Violation] = []
     for rule in RULES:
         sentence = rule.check(facts, staged_permissions)
@@ -104,12 +96,8 @@ def violations(facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> tu
 
 
 def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchFacts]) -> str | None:
-    """Why the persistent profile of a workspace is of no use to anybody; None = it is, or there is none.
-
-    Args:
-        friendly_name: of the workspace.
-        path: its `persistent_profile_path`.
-        users: plain launches of it, one for each set of groups of those who may use it.
+    """Why nobody can use the persistent profile of a workspace; None = somebody can, or there is none. `users` are
+    plain launches of it, one for each set of groups of those who may use it.
     """
     if not path or not all(facts.missing_profile() for facts in users):
         return None
@@ -121,7 +109,7 @@ def unused_profile(friendly_name: str, path: str | None, users: Iterable[LaunchF
 
 
 def _groups(rule: Rule, facts: LaunchFacts, staged_permissions: Mapping[str, bool]) -> Sequence[str]:
-    """The groups that a violated setting comes from; none = a default, the workspace, the user or the request."""
+    """The groups that set it; none = a default, the workspace, the user or the request."""
     names: Sequence[str] = [rule.setting]
     if rule.code == "permissions":
         names = differing(permissions_of(facts.settings), staged_permissions)
@@ -131,7 +119,7 @@ def _groups(rule: Rule, facts: LaunchFacts, staged_permissions: Mapping[str, boo
 
 
 def differing(effective: Mapping[str, bool], staged_permissions: Mapping[str, bool]) -> Sequence[str]:
-    """The permissions in which a user and the staged sessions differ; none = they match, which has to be exact."""
+    """The permissions that differ between a user and the staged sessions; they must match exactly."""
     return [name for name in STAGED_PERMISSIONS if bool(effective.get(name)) != bool(staged_permissions.get(name))]
 
 
@@ -149,7 +137,7 @@ def _image_volume_mapping(facts: LaunchFacts, staged: Mapping[str, bool]) -> str
 
 
 def _flag(name: str, sentence: str) -> Callable[[LaunchFacts, Mapping[str, bool]], str | None]:
-    """A rule for a boolean, JSON or policy setting: in force when true or not empty."""
+    """A rule for a boolean, JSON or policy setting: violated when true or not empty."""
     return lambda facts, _: sentence if facts.value(name) else None
 
 
@@ -174,7 +162,7 @@ def _word(value: object) -> str:
 
 
 def _preference(what: str, of: Callable[[LaunchFacts], str | None]) -> Callable[..., str | None]:
-    """A rule for the user's own language or time zone, unless their groups say that a staged session matters more."""
+    """A rule for the user's own language or time zone, unless their groups prefer a staged session."""
 
     def check(facts: LaunchFacts, staged: Mapping[str, bool]) -> str | None:
         del staged
@@ -228,4 +216,3 @@ RULES: Final[tuple[Rule, ...]] = (
     Rule("language_or_timezone", "preferred_timezone", _preference("time zone", lambda facts: facts.timezone)),
     Rule("launch_options", "launch_options", _launch_options),
 )
-"""The table, one row for each setting."""

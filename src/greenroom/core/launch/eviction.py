@@ -1,11 +1,8 @@
-"""Room for users: which staged sessions yield to a session on demand when the zone is full.
+"""Which staged sessions yield to a session on demand when the zone is full.
 
-Only those yield that nobody can be given yet: they are still on their way. What is claimable stays, because Desired is
-a reservation that an administrator made for the users of that workspace. A replacement that is started early, so that a
-pool does not dip, goes before one that is missing from its pool; then the newest, which has come least far.
-
-Invariants, tested as properties: the launch fits afterwards, none yields in vain (without any one of them it would not
-fit), all are on one Agent, which lacks nothing but room.
+Only sessions that are not usable yet yield: Desired is an administrator's reservation. Early replacements go first,
+then the newest. Invariants, tested as properties: the launch fits afterwards; without any one of the evicted it would
+not; all are on one Agent, which lacks nothing but room.
 """
 
 from __future__ import annotations
@@ -18,14 +15,14 @@ from typing import Final
 from greenroom.core.launch.placement import AgentView, Placement, PlacementRequest, Rejection, place
 
 PATIENCE_S: Final = 15.0
-"""For so long after a launch was refused its user is taken to wait, and the zone's pools leave room that comes free."""
+"""After a refusal the user is taken to wait this long, and the zone's pools leave free room alone."""
 MAX_PATIENCE_S: Final = 60.0
 """A user who tries again and again holds up the pools no longer than this: the session may never fit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unready:
-    """A staged session on its way; `cores` (of the Agent's offer) and `memory` (bytes) are what it reserves."""
+    """A staged session that is not usable yet; it reserves `cores` (of the Agent's offer) and `memory` (bytes)."""
 
     session_id: str
     staging_config_id: str
@@ -34,19 +31,19 @@ class Unready:
     memory: int
     created: datetime
     is_replacement: bool = False
-    """It is to take the place of one that is still there."""
+    """It is to replace one that still exists."""
 
 
 @dataclass(frozen=True, slots=True)
 class Room:
-    """An Agent for a new session, and who yields to it there; mostly nobody has to."""
+    """An Agent for a new session, and the sessions that yield to it there; mostly none."""
 
     agent: AgentView
     yielding: tuple[Unready, ...] = ()
 
 
 def lacks_only_room(rejected: Sequence[Rejection], request: PlacementRequest) -> tuple[AgentView, ...]:
-    """The Agents that would take the session if nothing else were on them."""
+    """The Agents that would take the session if they were empty."""
     full = [rejection.agent for rejection in rejected if rejection.code == "no_capacity"]
     return tuple(
         agent for agent in full if _fits(_emptied(agent, agent.cores_allocated, agent.memory_allocated), request)
@@ -54,7 +51,7 @@ def lacks_only_room(rejected: Sequence[Rejection], request: PlacementRequest) ->
 
 
 def rooms(placement: Placement, request: PlacementRequest, unready: Sequence[Unready]) -> list[Room]:
-    """Where a user's new session can go, in the order to try; somebody yields only where no Agent has room."""
+    """Where a user's new session can go, in the order to try; sessions yield only if no Agent has room."""
     if placement.candidates:
         return [Room(agent) for agent in placement.candidates]
     room = make_room(placement.rejected, request, unready)
@@ -102,7 +99,7 @@ def _fits(agent: AgentView, request: PlacementRequest) -> bool:
 
 
 def room_reason(room: Room, zone_name: str, instead: str = "") -> str:
-    """Why the new session is where it is, as a sentence; `instead` is put in where it takes another one's place."""
+    """Why the new session is where it is, as a sentence; `instead` is inserted where it replaces another one."""
     placed = f"A new session was placed on {room.agent.hostname} in zone {zone_name}{instead}"
     if not room.yielding:
         return f"{placed}."
@@ -113,7 +110,7 @@ def room_reason(room: Room, zone_name: str, instead: str = "") -> str:
 
 
 def people_waiting(number: int, zone_name: str) -> str | None:
-    """Who goes first, as the beginning of a sentence; None if nobody waits."""
+    """That users wait, as the beginning of a sentence; None if nobody does."""
     if number == 0:
         return None
     return f"{number} {'person waits' if number == 1 else 'people wait'} for room in zone {zone_name}"

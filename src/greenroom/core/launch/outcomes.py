@@ -1,6 +1,6 @@
-"""What a launch was for each staging config it considered, told from its trace.
+"""What a launch was for each staging config it considered, from its trace.
 
-`db.pool.history` says the same in SQL, of the ledger.
+`db.pool.history` decides the same in SQL.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Result = Literal["hit", "miss", "served_elsewhere", "other_permissions"]
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """Of one config: `codes` say why it was passed over, each once."""
+    """For one config: `codes` say why it was passed over, each once."""
 
     staging_config_id: str
     zone_name: str

@@ -1,10 +1,8 @@
 """Which Agent a new session goes to: ordered candidates, and for every other Agent the reason it was rejected.
 
-Pure. The same function serves on-demand launches and the refill of pools; the reservation itself is made by the
-statement that inserts the session row, so a candidate may still turn out to be full.
-
-With CPU Shares cores are shared, so an Agent offers each of its cores several times (`overcommit`). A core of a quota
-can be used to the full at any time: it reserves a whole core of the host, that is `overcommit` cores of the offer.
+The statement that inserts the session row makes the reservation, so a candidate may still turn out to be full. With CPU
+Shares an Agent offers each of its cores several times (`overcommit`). A core of a quota reserves a whole core of the
+host, which is `overcommit` cores of the offer.
 """
 
 from __future__ import annotations
@@ -21,15 +19,15 @@ Strategy = Literal["Least Load", "Most Load", "Least Kasms", "Most Kasms"]
 ImageState = Literal["present", "pulling", "absent", "failed", "unknown"]
 
 TOLERANCE: Final = 1e-6
-"""Sums of fractional cores are compared with this slack; the SQL of the reservation uses the same."""
+"""Slack when sums of fractional cores are compared; the SQL of the reservation uses the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentView:
     """An Agent as placement sees it. Cores are offered cores (overcommit and overrides applied), memory is bytes.
 
-    `overcommit` is how often each core of the host is in the offer; 1 where an administrator says what is offered.
-    `cpu_used` and `memory_used` are what its host uses, as fractions of the host at its last check-in; None = not told.
+    `overcommit` is how often each core of the host is in the offer; 1 where an administrator sets the offer. `cpu_used`
+    and `memory_used` are fractions of the host at its last check-in; None = not reported.
     """
 
     agent_id: str
@@ -44,54 +42,50 @@ class AgentView:
     memory_allocated: int = 0
     sessions: int = 0
     set_aside: int = 0
-    """Of them those that are kept for inspection: they hold their reservation until somebody deletes them."""
+    """Quarantined ones among them: they keep their reservation until they are deleted."""
     cpu_used: float | None = None
     memory_used: float | None = None
     disk_free_bytes: int | None = None
-    """Of its host, at its last check-in; None = not told."""
+    """Of its host, at its last check-in; None = not reported."""
     disk_kept_bytes: int = 0
     disk_free_inodes: float | None = None
-    """The part of all inodes of that disk; None = not told."""
+    """Part of all inodes of that disk; None = not reported."""
     runtime_classes: tuple[str, ...] = ()
-    """The runtimes beside Docker's default one that a workspace may ask for on its host."""
+    """The runtimes that a workspace may ask for on its host, besides Docker's default one."""
     runtime_error: str = ""
-    """Why the container runtime of its host does not answer, as a sentence."""
+    """Why its host's container runtime does not answer, as a sentence."""
     image_state: ImageState = "present"
     image_error: str = ""
     image_progress: int = 0
     edge_url: str = ""
-    """Where its edge gateway is; empty without one."""
+    """Of its edge gateway; empty without one."""
     silent: bool = False
-    """It is silent for longer than the time between check-ins: it may be gone, and nobody knows it yet."""
+    """Silent for longer than the check-in interval: it may be gone."""
 
     @property
     def free_cores(self) -> float:
-        """Cores that can still be reserved."""
         return max(0.0, self.cores - self.cores_allocated)
 
     @property
     def free_memory(self) -> int:
-        """Bytes that can still be reserved."""
         return max(0, self.memory - self.memory_allocated)
 
     @property
     def load(self) -> float:
-        """0 to 1: the mean of what is reserved and what is used, each the larger of the fractions of CPU and memory.
+        """0 to 1: the mean of what is reserved and what is used, each the larger fraction of CPU and memory.
 
-        What is used tells how busy a host is, but is seconds old: in a burst of launches it stands still. What is
-        reserved is exact at every moment, but says nothing of what runs there. Where nothing was measured, what is
-        reserved stands for both.
+        Use shows how busy a host is, but is seconds old: in a burst of launches it does not change. Reservations are
+        exact at every moment, but say nothing of what runs there. Where nothing was measured, they stand for both.
         """
         reserved = max(_fraction(self.cores_allocated, self.cores), _fraction(self.memory_allocated, self.memory))
         measured = [min(1.0, used) for used in (self.cpu_used, self.memory_used) if used is not None]
         return (reserved + max(measured, default=reserved)) / 2
 
     def with_image(self, said: Mapping[str, Any] | None) -> AgentView:
-        """The same Agent with what it said of an image: the fields that begin with `image_`; None = nothing."""
+        """The same Agent with its state of an image: the fields that begin with `image_`; None = not reported."""
         return self if said is None else replace(self, **said)
 
     def with_one_more(self, request: PlacementRequest) -> AgentView:
-        """The same Agent after one more session was reserved on it."""
         return replace(
             self,
             cores_allocated=self.cores_allocated + request.reserved_cores(self),
@@ -100,7 +94,6 @@ class AgentView:
         )
 
     def without(self, session: PlacementRequest) -> AgentView:
-        """The same Agent once a session that was reserved on it like this has left it."""
         return replace(
             self,
             cores_allocated=self.cores_allocated - session.reserved_cores(self),
@@ -115,9 +108,8 @@ def _fraction(part: float, whole: float) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlacementRequest:
-    """What is to be placed: cores, memory in bytes, the image, and the only Agent allowed, if any.
-
-    `runtime_class` is the runtime that its container needs; empty = Docker's default one.
+    """What is to be placed: cores, memory in bytes, the image, and the only Agent allowed, if any. `runtime_class`:
+    empty = Docker's default runtime.
     """
 
     image: str
@@ -128,7 +120,7 @@ class PlacementRequest:
     runtime_class: str = ""
 
     def reserved_cores(self, agent: AgentView) -> float:
-        """Cores of the Agent's offer that the session reserves; the SQL of the reservation says the same."""
+        """Cores of the Agent's offer that the session reserves; the SQL of the reservation computes the same."""
         return self.cores * agent.overcommit if self.cpu_mode == "Quotas" else self.cores
 
 
@@ -146,23 +138,24 @@ def session_of(image: ImageFacts) -> PlacementRequest:
 
 @dataclass(frozen=True, slots=True)
 class Rejection:
-    """Why one Agent cannot take the session; `code` is one of CONTRACT's, `reason` a sentence with the numbers."""
+    """Why one Agent cannot take the session; `code` is one of CONTRACT's, `reason` a sentence with the numbers.
+    `waiting_helps` False: it could not hold the session even if it were empty.
+    """
 
     agent: AgentView
     code: str
     reason: str
     waiting_helps: bool = True
-    """False: the Agent could not hold it even if nothing else ran there."""
 
     @property
     def will_pass(self) -> bool:
-        """Whether only the image is missing, and the Agent fetches it: what it does not hold, one after the other."""
+        """Whether only the image is missing, and the Agent is going to pull it."""
         return self.code == "image_unavailable" and self.agent.image_state in ("absent", "pulling")
 
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Candidates in the order in which they are to be tried, and everybody else with the reason."""
+    """Candidates in the order to try, and all other Agents with the reason."""
 
     candidates: tuple[AgentView, ...]
     rejected: tuple[Rejection, ...]
@@ -178,7 +171,7 @@ ORDER: Final[dict[Strategy, Callable[[AgentView], tuple[float, str]]]] = {
 
 
 def place(agents: Sequence[AgentView], request: PlacementRequest, strategy: Strategy) -> Placement:
-    """Divide the Agents of a zone into ordered candidates, those that are silent last, and rejected ones."""
+    """Divide the Agents of a zone into ordered candidates, silent ones last, and rejected ones."""
     only = next((agent.hostname for agent in agents if agent.agent_id == request.only_agent_id), None)
     verdicts = [(agent, _rejection(agent, request, only)) for agent in agents]
     able = (agent for agent, rejection in verdicts if rejection is None)
@@ -188,7 +181,7 @@ def place(agents: Sequence[AgentView], request: PlacementRequest, strategy: Stra
 
 
 def _rejection(agent: AgentView, request: PlacementRequest, only: str | None) -> Rejection | None:
-    """Why the Agent cannot take it; `only` is the hostname of the only Agent allowed, if it is one of the zone."""
+    """Why the Agent cannot take it; `only` is the hostname of the only Agent allowed, if that is in the zone."""
     if request.only_agent_id not in (None, agent.agent_id):
         allowed = f"Agent {only}" if only else "an Agent that is not in this zone"
         return Rejection(agent, "restricted", f"{agent.hostname}: the workspace is restricted to {allowed}")
@@ -252,7 +245,7 @@ def _no_image(agent: AgentView, request: PlacementRequest) -> tuple[str, str] | 
 
 
 def _why_not(agent: AgentView, image: str) -> str:
-    """The daemon's words, without the name of the image a second time."""
+    """The daemon's message, without repeating the name of the image."""
     words = agent.image_error.removeprefix(f"The image {image} could not be fetched: ").rstrip(".")
     return words or "no reason was given"
 
@@ -276,7 +269,7 @@ def _aside(agent: AgentView) -> str:
 
 
 def _too_few_cores(agent: AgentView, request: PlacementRequest) -> str:
-    """For a quota in whole cores, as the workspace has them, not in those of the offer."""
+    """For a quota in whole cores, as in the workspace, not in cores of the offer."""
     times, purpose = (agent.overcommit, " for a quota") if request.cpu_mode == "Quotas" else (1.0, "")
     free, offered = shown_cores(agent.free_cores / times), shown_cores(agent.cores / times)
     return f"{agent.hostname} has {free} of {offered} cores free{purpose}, {shown_cores(request.cores)} are needed"
@@ -295,10 +288,10 @@ _CHECKS: Final = (_not_running, _disabled, _no_such_runtime, _runtime_away, _no_
 
 
 def megabytes(memory: int) -> str:
-    """Bytes as text for people, in MB of 10⁶ bytes as the workspace form shows them."""
+    """Bytes as text, in MB of 10⁶ bytes as in the workspace form."""
     return f"{memory / 1_000_000:.0f} MB"
 
 
 def shown_cores(cores: float) -> str:
-    """Cores as text for people, with two decimals at most."""
+    """Cores as text, with two decimals at most."""
     return f"{round(cores, 2):g}"

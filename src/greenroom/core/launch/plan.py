@@ -1,10 +1,8 @@
 """The order in which a launch is tried over zones, and the trace of every step (seed page "Multi-Zone Behavior").
 
-staged here → staged elsewhere → on demand here → on demand elsewhere; "elsewhere" only if Search Alternate Zones is
-on in the current zone, in the order of the zones' names; zones barred by the workspace's restriction do not count.
-
-Pure: `plan_launch` lists the attempts and says beforehand which of them are hopeless and why; the shell tries the
-others one after the other and adds what came of them, until one is used.
+staged here → staged elsewhere → on demand here → on demand elsewhere; "elsewhere" only if Search Alternate Zones is on
+in the current zone, by zone name, without zones that the workspace excludes. Hopeless attempts carry the reason; the
+caller tries the others one after the other until one succeeds.
 """
 
 from __future__ import annotations
@@ -30,16 +28,14 @@ class LaunchZone:
     load_balancing_strategy: Strategy = "Least Load"
     proxy: ProxyFacts = field(default_factory=ProxyFacts)
     former_names: tuple[str, ...] = ()
-    """Names it had before it was renamed: a gateway may still call it so."""
+    """Former names, which a gateway may still use."""
 
     @property
     def zone_id(self) -> str:
-        """Its id."""
         return self.facts.zone_id
 
     @property
     def zone_name(self) -> str:
-        """Its name, which also gives the order of zones."""
         return self.facts.zone_name
 
 
@@ -55,7 +51,9 @@ class StagedPool:
 
 @dataclass(frozen=True, slots=True)
 class Miss:
-    """Why a step was passed over; `code` is one of CONTRACT's, `setting` and `group` are those of a violation."""
+    """Why a step was passed over; `code` is one of CONTRACT's, `setting` and `group` are those of a violation.
+    `waiting_helps` False: not even an empty Agent could hold the session, or there is no Agent.
+    """
 
     code: str
     reason: str
@@ -63,12 +61,11 @@ class Miss:
     setting: str | None = None
     group: str | None = None
     waiting_helps: bool = True
-    """False: not even an Agent on which nothing else runs could hold the session, or there is none."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """One step in one zone. With `misses` it is passed over without being tried."""
+    """One step in one zone; with `misses` it is not tried."""
 
     order: int
     step: Step
@@ -78,13 +75,13 @@ class Attempt:
 
     @property
     def staged(self) -> bool:
-        """Whether a staged session is to be assigned, rather than a new one created."""
+        """Whether a staged session is to be claimed, rather than a new one created."""
         return self.step.startswith("staged")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TraceStep:
-    """One line of GET /sessions/{id}/placement. `candidate` is the staging config or the Agent that was considered."""
+    """One line of GET /sessions/{id}/placement. `candidate` is the staging config or the Agent considered."""
 
     order: int
     step: Step
@@ -151,13 +148,13 @@ def ordered_attempts(
 
 
 def ordered_zones(zones: Sequence[LaunchZone], current_zone_id: str) -> tuple[LaunchZone, tuple[LaunchZone, ...]]:
-    """The current zone, and the others in the order of their names."""
+    """The current zone, and the others by name."""
     here = next(zone for zone in zones if zone.zone_id == current_zone_id)
     return here, tuple(sorted((z for z in zones if z is not here), key=lambda z: z.zone_name))
 
 
 def missed_steps(attempt: Attempt, misses: Sequence[Miss]) -> list[TraceStep]:
-    """The trace of an attempt that was passed over, or tried in vain: one line per reason, all with its order."""
+    """The trace of an attempt that gave nothing: one line per reason."""
     return [_line(attempt, miss) for miss in misses]
 
 
@@ -175,7 +172,7 @@ def success_step(attempt: Attempt, candidate: str, reason: str) -> TraceStep:
 
 
 def placement_misses(zone: LaunchZone, placement: Placement, agent: str = "Agent") -> list[Miss]:
-    """Why none (or not those) of a zone's Agents took the session; `agent` is what it would need one more of."""
+    """Why none of a zone's Agents took the session; `agent` is what it would need one more of."""
     misses = [
         Miss(r.code, f"{r.reason}.", candidate=r.agent.hostname, waiting_helps=r.waiting_helps)
         for r in placement.rejected
@@ -186,7 +183,7 @@ def placement_misses(zone: LaunchZone, placement: Placement, agent: str = "Agent
 
 
 def room_taken(hostnames: Sequence[str]) -> Miss:
-    """These Agents had room when they were looked at, and none when the session was to be inserted."""
+    """The Agents had room when they were read, but not when the session was inserted."""
     return Miss("no_capacity", f"The room on {', '.join(hostnames)} was taken by other launches at the same moment.")
 
 
@@ -206,9 +203,8 @@ MAX_NAMED: Final = 5
 
 
 def no_resources_reason(trace: Sequence[TraceStep]) -> str:
-    """The sentences for a launch that got nothing, with what an administrator has to know and can do.
-
-    A zone without Agents counts for the advice only where no Agent of another has a reason of its own.
+    """Why a launch got nothing, as sentences for an administrator, with what to do. A zone without Agents counts for
+    the advice only if no Agent of another zone has a reason.
     """
     lines = [line for line in trace if line.step.startswith("on_demand")]
     parts: dict[str, list[str]] = {}
@@ -223,7 +219,7 @@ def no_resources_reason(trace: Sequence[TraceStep]) -> str:
 
 
 def _told_once(reason: str, told: set[str]) -> str:
-    """A reason with its details (of a daemon, after a colon), unless they are in `told`, to which they are added."""
+    """A reason, without its details (of a daemon, after a colon) if they are in `told`; adds them otherwise."""
     fact, colon, details = reason.partition(": ")
     if colon and details in told:
         return f"{fact} for the same reason"
@@ -243,7 +239,7 @@ def _first(reasons: Sequence[str]) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolContents:
-    """What is in a pool, counted without locks: why a claim found nothing, or whether one would find something."""
+    """What is in a pool, counted without locks: why a claim found nothing, or whether it would find a session."""
 
     claimable: int = 0
     on_missing_agents: int = 0
@@ -257,12 +253,11 @@ class PoolContents:
 
     @property
     def serves(self) -> bool:
-        """Whether a claim would find a session."""
         return self.claimable > 0 and self.image_enabled and not (self.paused or self.deleted)
 
 
 def pool_miss(contents: PoolContents, image: ImageFacts, zone: LaunchZone) -> Miss:
-    """Why a claim found nothing, most telling reason first."""
+    """Why a claim found nothing, most informative reason first."""
     where = f"of {image.friendly_name} in zone {zone.zone_name}"
     if not contents.image_enabled:
         return Miss("image_disabled", f"Workspace {image.friendly_name} is disabled.")

@@ -1,17 +1,11 @@
-"""What follows when a session that a user waits for failed: the next staged one, or one on demand, and in which zone.
+"""What follows when a session that a user waits for fails: another staged one, or one on demand, and in which zone.
 
-Two kinds fail. A *hand-over*: the staged session is quarantined, and the launch goes on in the documented order of
-zones (`core.launch.plan`) from its beginning, because a pool may have filled meanwhile; after `MAX_TRIED` of them
-a session is created for the user, which needs no hand-over: a wrong `assign` keeps nobody out.
-A *start*: the container of a session made for the user did not come up; another Agent of the zone tries, then other
-zones, and then it is given up with all causes. So it is where its Agent went missing before it was usable; but this one
-is given up at its deadline only, because the Agent may be back.
-
-A start that was only too slow, on a host that was late, does not begin anew at once, nor on another Agent of the same
-machine: what makes a host late is mostly that many start there together, and they would all begin again together.
-
-Nothing that excludes staged sessions applies to a user who was being handed one. So a pool can serve this user
-if its permissions are those of the failed session; nothing else differs from pool to pool.
+After a failed *hand-over* the launch is planned again from its beginning, because a pool may have filled meanwhile;
+after `MAX_TRIED` of them a session is created for the user, which needs no hand-over, so that a wrong `assign` locks
+nobody out. After a failed *start* another Agent of the zone tries, then other zones, then it fails with all causes; an
+Agent that went missing may return until the deadline. A start that was only too slow begins again after a pause and on
+another machine, because hosts are mostly late when many sessions start there together. A user who was being handed a
+staged session has no setting that excludes staging, so any pool with the same permissions can serve.
 """
 
 from __future__ import annotations
@@ -27,23 +21,22 @@ from greenroom.core.launch.plan import Attempt, LaunchZone, Miss, StagedPool, Tr
 from greenroom.core.workspace.spec_builder import ImageFacts
 
 MAX_TRIED: Final = 4
-"""Staged sessions tried for one launch whose hand-overs fail."""
+"""Staged sessions tried for one launch."""
 MAX_STARTS: Final = 3
-"""Sessions created for one launch: the first and two more."""
 MAX_STARTS_IN_A_ZONE: Final = 2
-"""Of them: what fails on two Agents of a zone is not the Agent's fault; another zone may be sound."""
+"""Of `MAX_STARTS`: what fails on two Agents of a zone is not the Agent's fault; another zone may work."""
 
 
 SLOW_BACKOFF_S: Final = 5.0
-"""Before a start that was too slow is tried again, twice as long after each further one, more or less by half."""
+"""Pause before a start that was too slow is tried again; doubles each time, ± half."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """A failed session whose user waits. `tried` and `starts` count the launch's sessions, this one included.
+    """A failed session with a user who waits. `tried` and `starts` count the launch's sessions, this one included.
 
-    `starts` are those that were made for the user rather than taken from a pool, zone id → number. `causes` are the
-    sentences of the starts that failed before this one, each with its Agent. `permissions` are the session's.
+    `starts` are those made for the user: zone id → number. `causes` are the sentences of earlier failed starts, each
+    with its Agent. `permissions` are the session's. `slow`: it took too long, and is not known to be broken.
     """
 
     handover: bool
@@ -53,18 +46,18 @@ class Failed:
     starts: Mapping[str, int] = field(default_factory=dict[str, int])
     causes: tuple[str, ...] = ()
     slow: bool = False
-    """It took too long, and is not known to be broken."""
     permissions: Mapping[str, bool] = field(default_factory=dict[str, bool])
 
     @property
     def is_final(self) -> bool:
-        """Whether it was tried often enough. Of a session without a launch (`tried` 0) nothing would count it."""
+        """Whether no attempt is left. A session without a launch (`tried` 0) has none: nothing would count it."""
         return self.tried == 0 or (not self.handover and sum(self.starts.values()) >= MAX_STARTS)
 
 
 def backoff_s(failed: Failed, session_id: str) -> float:
-    """How long after the failure the next try begins: at once where the user may get a staged session, or where a
-    start failed for another reason than the time it took. Those that failed together are spread by their ids."""
+    """Pause between the failure and the next attempt: 0 unless a start was too slow. Sessions that failed together are
+    spread by their ids.
+    """
     if failed.handover or not failed.slow or failed.is_final:
         return 0.0
     share = zlib.crc32(session_id.encode()) / 0xFFFF_FFFF
@@ -74,7 +67,7 @@ def backoff_s(failed: Failed, session_id: str) -> float:
 def plan_successor(
     failed: Failed, zones: Sequence[LaunchZone], current_zone_id: str, image: ImageFacts, pools: Sequence[StagedPool]
 ) -> tuple[Attempt, ...]:
-    """What is to be tried, one after the other, as a launch is that begins anew; nothing = it has failed for good."""
+    """What to try, one after the other, as for a new launch; empty = it failed for good."""
     if failed.is_final:
         return ()
     attempts = ordered_attempts(zones, current_zone_id, image, pools, lambda pool: _blocking_reasons(pool, failed))
@@ -100,8 +93,9 @@ def _not_again(attempt: Attempt, failed: Failed) -> Attempt:
 
 
 def with_known_host(attempts: Sequence[Attempt], zone_id: str, request_host: str) -> tuple[Attempt, ...]:
-    """The same attempts, those passed over that would make a session in a zone other than `zone_id` which asks for the
-    host of the launch, where that is not known (empty)."""
+    """The attempts, with those passed over that would create a session in a zone, other than `zone_id`, that needs the
+    launch's host where it is unknown (empty).
+    """
     return tuple(
         attempt
         if attempt.misses or attempt.staged or request_host or attempt.zone.zone_id == zone_id
@@ -118,7 +112,7 @@ def _if_host_is_not_needed(attempt: Attempt) -> Attempt:
 
 
 def without(placement: Placement, agent_ids: frozenset[str]) -> Placement:
-    """The same placement on all Agents but those where the session did not start."""
+    """The placement without the Agents on which the session did not start."""
     return Placement(
         tuple(agent for agent in placement.candidates if agent.agent_id not in agent_ids),
         tuple(rejection for rejection in placement.rejected if rejection.agent.agent_id not in agent_ids),
@@ -126,12 +120,12 @@ def without(placement: Placement, agent_ids: frozenset[str]) -> Placement:
 
 
 def others_first(placement: Placement, agent_id: str | None) -> Placement:
-    """The same placement with this Agent last, because the hand-over failed there."""
+    """The placement with this Agent last, because the hand-over failed there."""
     return replace(placement, candidates=tuple(sorted(placement.candidates, key=lambda a: a.agent_id == agent_id)))
 
 
 def unheard(silent_s: float) -> str:
-    """Why a start counts as failed when its Agent went missing; `silent_s` is the time since its last check-in."""
+    """Why a start failed when its Agent went missing; `silent_s` is since its last check-in."""
     return f"its Agent was not heard of for {silent_s:.0f} s"
 
 
@@ -142,20 +136,19 @@ def failure(failed: Failed, session_id: str) -> str:
 
 
 def failure_line(failed: Failed, session_id: str, last: TraceStep) -> TraceStep:
-    """The line that says of the last one, which was used, that it came to nothing."""
+    """The trace line that says that the last one, which was used, failed."""
     code = "hand_over_failed" if failed.handover else "start_failed"
     return replace(last, used=False, code=code, reason=f"{failure(failed, session_id)}.")
 
 
 def continued(trace: Sequence[TraceStep], last: TraceStep) -> list[TraceStep]:
-    """The steps of a search, numbered on after the last line of the launch's trace."""
+    """The steps of a search, numbered on from the launch's trace."""
     return [replace(step, order=last.order + step.order) for step in trace]
 
 
 def final_error(failed: Failed, trace: Sequence[TraceStep]) -> str:
-    """The sentence a user and an administrator read of a session that could not be started at all.
-
-    `trace` is that of the last search, empty if there was none because it was tried often enough.
+    """What users and administrators read of a session that could not be started at all. `trace` is that of the last
+    search, empty if there was none because no attempt was left.
     """
     cause = failed.cause.rstrip(".")
     why = "; ".join(dict.fromkeys(step.reason.rstrip(".") for step in trace if step.code != "start_failed"))

@@ -1,7 +1,7 @@
 """What a pool does after failures: they are counted, the pauses after them grow, and they are forgotten.
 
-Failed starts are forgotten once a later start succeeded. That says nothing of sessions that start well and stop
-working soon afterwards, again and again: those are counted by themselves, and forgotten after a quiet time.
+Failed starts are forgotten after a successful one. Sessions that start well and stop working soon afterwards are
+counted separately, and forgotten after a quiet time.
 """
 
 from __future__ import annotations
@@ -16,18 +16,16 @@ from greenroom.core.launch.placement import AgentView
 from greenroom.core.pool.model import Broken, PoolConfig, PooledSession
 
 BACKOFF: Final = Backoff(first_s=2.0, max_s=300.0)
-"""Of a pool whose starts fail, or whose sessions break."""
 BREAKS_COUNT_S: Final = 600.0
-"""A session that broke longer ago is forgotten; longer than the longest pause, or that would be a way out."""
+"""Older breaks are forgotten; longer than the longest pause, or a pool could escape its back-off."""
 AVOIDED_S: Final = 600.0
-"""For so long after a failed start other Agents are tried first."""
+"""After a failed start other Agents are preferred for this long."""
 
 
 @dataclass(frozen=True, slots=True)
 class Failures:
-    """What a config remembers of failures: how many in a row, the last error, when to try again.
-
-    `breaks`: they are of sessions that were usable, not of starts.
+    """What a config remembers of failures: the number in a row, the last error, when to try again. `breaks`: they are
+    of sessions that were usable, not of starts.
     """
 
     number: int
@@ -36,22 +34,20 @@ class Failures:
     breaks: bool = False
 
     def waits(self, now: datetime) -> bool:
-        """Whether nothing is to be tried yet."""
         return self.next_try is not None and now < self.next_try
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The Agent a pool tries next, and the Agent it replaces, as the end of a sentence."""
+    """The Agent a pool tries next, and, as the end of a sentence, the Agent it replaces."""
 
     agent: AgentView
     instead: str = ""
 
 
 def chosen(candidates: Sequence[AgentView], failed_on: frozenset[str]) -> Choice:
-    """The first candidate on which nothing failed lately; the first of all where there is none.
-
-    An image may fail on one Agent alone, which then has the least load, and would be chosen again and again.
+    """The first candidate without a recent failure; the first of all if every one has some. An image may fail on one
+    Agent only; that Agent then has the least load and would be chosen again and again.
     """
     spared = next((agent for agent in candidates if agent.agent_id not in failed_on), candidates[0])
     if spared is candidates[0]:
@@ -60,9 +56,8 @@ def chosen(candidates: Sequence[AgentView], failed_on: frozenset[str]) -> Choice
 
 
 def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) -> Failures:
-    """What the config remembers once these sessions have failed, or a later one has succeeded.
-
-    Sessions created together fail together: that is one failure. A later one counts when it was a new try.
+    """What the config remembers after these failed sessions, or a later successful one. Sessions created together fail
+    together: that is one failure. A later one counts if it was a new attempt.
     """
     if any(config.next_try is None or session.created >= config.next_try for session in failed):
         number = config.failures + 1
@@ -75,10 +70,11 @@ def after(config: PoolConfig, failed: Sequence[PooledSession], now: datetime) ->
 
 
 def after_breaks(broken: Sequence[Broken], now: datetime) -> Failures:
-    """How often sessions broke that were made because one had broken before.
+    """How often sessions broke that were created because one had broken before.
 
-    The first break has no consequence: the session is replaced at once. So are all that were made before it and break
-    later or together with it, e.g. because their host was restarted. From the second one on there is a pause.
+    The first break has no consequence: the session is replaced at once. The same applies to all that were created
+    before it and break later or together with it, e.g. after a restart of their host. From the second one on there is a
+    pause.
     """
     number, last = 0, None
     for session in sorted(broken, key=lambda session: session.broke):
@@ -91,7 +87,7 @@ def after_breaks(broken: Sequence[Broken], now: datetime) -> Failures:
 
 
 def longer_backoff(starts: Failures, breaks: Failures) -> Failures:
-    """That of both which keeps the pool waiting longer."""
+    """The one that makes the pool wait longer."""
     if not (starts.number and breaks.number):
         return starts if starts.number else breaks
     return max(starts, breaks, key=lambda failures: (failures.next_try is not None, failures.next_try))

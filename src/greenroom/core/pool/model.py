@@ -1,8 +1,7 @@
-"""A pool of staged sessions as its plan sees it, and what a plan is made of; `core.pool.plan` makes the plan.
+"""A pool of staged sessions as its plan sees it, and the actions of a plan; `core.pool.plan` makes the plan.
 
-Words: a session *counts* when it is or will be claimable: current, not expired, on an Agent that is there and enabled.
-*Retire* takes a claimable session out of the pool (guarded by `claimable AND user_id IS NULL`: no row = somebody
-claimed it meanwhile); *destroy* ends one that was not claimable.
+A session *counts* when it is or will be claimable: current, not expired, on an enabled Agent that is running. *Retire*
+takes a claimable session out of the pool, unless it was claimed meanwhile; *destroy* ends one that was not claimable.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ from greenroom.core.session.states import SessionStatus
 from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 COMING: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING})
-"""Statuses of a session that will be claimable if all goes well."""
+"""Statuses of a session that is on its way to be claimable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Broken:
-    """A session that stopped working while it was staged: when it was made, when it broke, and how."""
+    """A session that stopped working while it was staged: when it was created, when it broke, and how."""
 
     created: datetime
     broke: datetime
@@ -31,7 +30,7 @@ class Broken:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolConfig:
-    """A staging config with its memory of failed starts. `expiration_h` is hours."""
+    """A staging config with what it remembers of failures. `expiration_h` is hours."""
 
     staging_config_id: str
     num_sessions: int
@@ -43,9 +42,9 @@ class PoolConfig:
     last_error: str | None = None
     next_try: datetime | None = None
     last_success: datetime | None = None
-    """When the newest session that ever became usable was created."""
+    """Creation of the newest session that ever became usable."""
     recycled: datetime | None = None
-    """Sessions created before this are to be replaced, one by one."""
+    """Sessions created before this are replaced one by one."""
     broken: tuple[Broken, ...] = ()
     """Sessions of the present workspace, config and zone that broke lately."""
 
@@ -63,14 +62,14 @@ class PooledSession:
     started: datetime | None = None
     """When it became usable; None = not yet."""
     replaces: str | None = None
-    """The session beside which it was started, to take its place."""
+    """The session that it was started to replace."""
     config_hash: str = ""
     error: str | None = None
     was_usable: bool = False
-    """It was claimable once; if it is `failed`, it did not fail to start."""
+    """It was claimable once; if it is `failed`, its start did not fail."""
     cores: float = 0.0
     memory: int = 0
-    """Reserved for it: as its workspace had them when it was made."""
+    """Its reservation in bytes: that of its workspace when it was created."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,22 +84,20 @@ class PoolSnapshot:
     sessions: tuple[PooledSession, ...]
     agents: tuple[AgentView, ...]
     leaving: int = 0
-    """Sessions of the config without a user that are on their way out, and still take up room."""
+    """Sessions of the config without a user that are on their way out, and still use resources."""
     failed_on: frozenset[str] = frozenset()
     """Agents on which a start of this workspace, config and zone failed lately: they are tried last."""
     people_waiting: str | None = None
-    """Whose launches go first, "2 people wait for room in zone eu"; nothing is created meanwhile."""
+    """"2 people wait for room in zone eu"; nothing is created meanwhile."""
 
     def serves(self, session: PooledSession) -> bool:
-        """Whether its Agent is there and takes sessions."""
         return any(agent.agent_id == session.agent_id and serves(agent) for agent in self.agents)
 
     def is_in_zone(self, session: PooledSession) -> bool:
-        """Whether its Agent is one of the zone, there or not; it may have been moved to another zone."""
+        """Whether its Agent is one of the zone, running or not; an Agent may be moved to another zone."""
         return any(agent.agent_id == session.agent_id for agent in self.agents)
 
     def expired(self, session: PooledSession) -> bool:
-        """Whether its expiration has passed."""
         return session.expires <= self.now
 
     def predates_recycling(self, session: PooledSession) -> bool:
@@ -108,7 +105,6 @@ class PoolSnapshot:
         return self.config.recycled is not None and session.created < self.config.recycled
 
     def counts(self, session: PooledSession) -> bool:
-        """Whether it is or will be claimable."""
         return (
             (session.claimable or session.status in COMING)
             and session.config_hash == self.config.config_hash
@@ -119,7 +115,7 @@ class PoolSnapshot:
 
 @dataclass(frozen=True, slots=True)
 class Create:
-    """Insert a session on this Agent; `replaces` names the session whose place it takes once it is claimable."""
+    """Insert a session on this Agent; `replaces` names the session that it replaces once it is claimable."""
 
     agent_id: str
     reason: str
@@ -169,7 +165,7 @@ class Shortfall:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolPlan:
-    """The actions in the order in which they are to be applied, and what the config remembers from now on."""
+    """The actions in the order in which they are to be applied, and what the config remembers afterwards."""
 
     actions: tuple[Action, ...]
     shortfall: Shortfall | None
@@ -179,20 +175,19 @@ class PoolPlan:
 
     @property
     def creates(self) -> tuple[Create, ...]:
-        """The sessions to insert."""
         return tuple(action for action in self.actions if isinstance(action, Create))
 
 
 def serves(agent: AgentView) -> bool:
-    """Whether an Agent is there and takes new sessions."""
+    """Whether an Agent is running and takes new sessions."""
     return agent.status == "running" and agent.enabled and not agent.draining
 
 
 def expires_at(now: datetime, config: PoolConfig) -> datetime:
-    """When a session created now is due to be replaced."""
+    """When a session created now is to be replaced."""
     return now + timedelta(hours=config.expiration_h)
 
 
 def config_title(friendly_name: str, zone_name: str, staging_config_id: str) -> str:
-    """A config as the log names it; workspace and zone alone may be those of another with other permissions."""
+    """The name of a config in the log; workspace and zone alone may name several, with different permissions."""
     return f"{friendly_name} in zone {zone_name} (config {staging_config_id[:8]})"

@@ -1,12 +1,9 @@
 """What a pool of staged sessions needs now: sessions to create, to retire or to destroy, and why it is short.
 
-Pure: `plan(snapshot)` is called by the Primary inside the transaction that holds the config's row, with the sessions
-counted after the lock (PROTOCOLS §3), and its actions are written in the same transaction. Invariants, tested as
-properties: never more counted sessions than Desired and one in rotation after a plan, nobody's session is touched, no
-session gets two actions, repeated planning converges, and a pool that is short always says why.
-
-The words are in `core.pool.model`, the sentences of a shortfall in `core.pool.shortfalls`, failed starts in
-`core.pool.backoff`, who is replaced before it has to go in `core.pool.rotation`.
+The Primary calls `plan(snapshot)` in the transaction that holds the config's row, with sessions counted after the lock
+(PROTOCOLS §3), and writes the actions in the same transaction. Invariants, tested as properties: after a plan at most
+Desired sessions count, plus one in rotation; no user's session is touched; no session gets two actions; repeated
+planning converges; a pool that is short always says why.
 """
 
 from __future__ import annotations
@@ -38,12 +35,9 @@ MAX_CREATES: Final = 32
 
 @dataclass(slots=True)
 class _Work:
-    """What one plan gathers while it is made."""
-
     ended: dict[str, Action] = field(default_factory=dict[str, Action])
     creates: list[Create] = field(default_factory=list[Create])
     rejected: tuple[Rejection, ...] | None = None
-    """Why the next session could not be placed."""
 
     def end(self, session: PooledSession, reason: str) -> None:
         kind = Retire if session.claimable else Destroy
@@ -83,7 +77,6 @@ def plan(snapshot: PoolSnapshot) -> PoolPlan:
 
 
 def _remember_failures(snapshot: PoolSnapshot, work: _Work) -> Failures:
-    """Put the rows of failed sessions away, and count failed starts."""
     failed = [s for s in snapshot.sessions if s.status is SessionStatus.FAILED]
     for session in failed:
         error = (session.error or "no reason was given").rstrip(".")
@@ -93,7 +86,6 @@ def _remember_failures(snapshot: PoolSnapshot, work: _Work) -> Failures:
 
 
 def _wanted(snapshot: PoolSnapshot) -> tuple[int, Shortfall | None]:
-    """How many sessions there should be, and what keeps the pool from having Desired."""
     config = snapshot.config
     if config.deleted or config.num_sessions == 0:
         return 0, None
@@ -120,12 +112,12 @@ def _end_unfit(snapshot: PoolSnapshot, wanted: int, inhibited: Shortfall | None,
 
 
 def _extra(counted: Sequence[PooledSession], wanted: int) -> int:
-    """One more place while a replacement is coming; none where the pool has to shrink in any case."""
+    """One more place while a replacement is starting, unless the pool has to shrink anyway."""
     return int(rotation.in_rotation(counted) is not None and len(counted) <= wanted + 1)
 
 
 def _shrink(counted: Sequence[PooledSession], places: int, work: _Work) -> None:
-    """Replaced ones go first, then those not yet usable, the newest of them first; then the oldest."""
+    """Replaced ones go first, then those not yet usable, the newest first; then the oldest."""
     excess = max(0, len(counted) - places)
     replaced = rotation.replaced(counted)[:excess]
     for session in replaced:
@@ -148,7 +140,7 @@ def _end_left_behind(snapshot: PoolSnapshot, left: Sequence[PooledSession], want
 
 
 def _end_drained(snapshot: PoolSnapshot, work: _Work) -> None:
-    """A draining Agent is to become empty: what cannot be replaced elsewhere goes all the same; nobody can claim it."""
+    """A draining Agent has to become empty: what cannot be replaced elsewhere ends too, because nobody can claim it."""
     waits = work.rejected is None or any(rejection.will_pass for rejection in work.rejected)
     if not snapshot.config.paused and (waits or snapshot.leaving > 0 or work.ended):
         return
@@ -161,7 +153,6 @@ def _end_drained(snapshot: PoolSnapshot, work: _Work) -> None:
 
 
 def _allowed(snapshot: PoolSnapshot, left: Sequence[PooledSession], missing: int, failures: Failures) -> int:
-    """How many of the missing ones may be created now."""
     if snapshot.config.paused or snapshot.people_waiting is not None or failures.waits(snapshot.now):
         return 0
     if failures.number:  # one trial at a time until a start succeeds
@@ -170,7 +161,6 @@ def _allowed(snapshot: PoolSnapshot, left: Sequence[PooledSession], missing: int
 
 
 def _fill(snapshot: PoolSnapshot, allowed: int, missing: int, work: _Work) -> None:
-    """Place up to `allowed` sessions one after the other."""
     request = session_of(snapshot.image)
     agents = {agent.agent_id: agent for agent in snapshot.agents}
     desired = snapshot.config.num_sessions
@@ -187,13 +177,13 @@ def _fill(snapshot: PoolSnapshot, allowed: int, missing: int, work: _Work) -> No
 
 
 def _rotate(snapshot: PoolSnapshot, left: Sequence[PooledSession], work: _Work) -> None:
-    """Start the replacement of one session, if one is due, of a pool that is as full as it can be.
+    """Start the replacement of one session, if one is due and the pool is as full as it can be.
 
-    Without room for one more, an expiring session stays until its expiry. Of those that are to be recycled one goes
-    first when all others are there, since nothing else would ever replace it; but only one in whose place its
-    replacement fits. A workspace that has become larger than that is staged as it was until its sessions expire.
+    Without room for one more, an expiring session stays until its expiry. A session that is to be recycled ends first
+    if all others are there, since nothing else would ever replace it, but only if its replacement fits in its place. If
+    the workspace has outgrown that, its old sessions stay until they expire.
     """
-    # The one before may be under way without what it was to replace: that was claimed, and it is the refill.
+    # The replacement before may be on its way without its original: that was claimed, and this one is the refill.
     is_coming = any(session.status in COMING and session.replaces for session in snapshot.sessions)
     found = None if is_coming else rotation.next_to_replace(snapshot, left)
     if found is None:
@@ -215,7 +205,7 @@ def _rotate(snapshot: PoolSnapshot, left: Sequence[PooledSession], work: _Work) 
 
 
 def _fits_instead(snapshot: PoolSnapshot, old: PooledSession) -> bool:
-    """Whether there is room for a new session as soon as this one is gone, and not before."""
+    """Whether a new session has room once this one is gone, and not before."""
     request = session_of(snapshot.image)
     left = replace(request, cores=old.cores, memory=old.memory)
     agents = [agent.without(left) for agent in snapshot.agents if agent.agent_id == old.agent_id]
@@ -225,7 +215,6 @@ def _fits_instead(snapshot: PoolSnapshot, old: PooledSession) -> bool:
 def _shortfall(
     snapshot: PoolSnapshot, left: Sequence[PooledSession], unplaced: int, work: _Work, trouble: Failures
 ) -> Shortfall | None:
-    """Why less than Desired can be claimed now."""
     usable = sum(session.claimable for session in left)
     short = snapshot.config.num_sessions - usable
     if short <= 0 or snapshot.config.deleted:

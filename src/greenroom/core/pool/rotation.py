@@ -1,13 +1,9 @@
 """Make before break: which staged session is to be replaced now, while it can still be claimed.
 
-One session of a pool is in rotation at a time: its replacement starts beside it (column `replaces`), and when that is
-claimable the old one goes, so a pool holds at most one session more than Desired. A session is replaced because its
-expiration nears, or because the pool was recycled or the workspace changed after it was created. What a change of each
-of a workspace's fields means is the table `FIELDS`.
-
-A pool that was born together expires together, and its replacements start one after the other. So with the sessions in
-the order of their expiry, the k-th needs k starts before it expires, and the first start is due at
-`min over k of (expires_k - spare - k * time of one replacement)`: from then on a delay is taken from the spare time.
+One session of a pool is in rotation at a time: its replacement starts beside it (column `replaces`), and the old one
+ends once that is claimable. Sessions created together expire together, but are replaced one after the other. So in the
+order of expiry the k-th needs k starts before it expires, and the first start is due at
+`min over k of (expires_k - spare - k * time of one replacement)`.
 """
 
 from __future__ import annotations
@@ -22,23 +18,22 @@ from greenroom.core.pool.model import PooledSession, PoolSnapshot
 from greenroom.core.workspace.definition import Definition
 
 SLACK: Final = 2.0
-"""How much slower than the starts so far the next ones may be: a host that starts many sessions is a busy one."""
+"""How much slower than before the next starts may be: a host that starts many sessions is busy."""
 BETWEEN_S: Final = 2.0
-"""Added to each start: the session before has to make room, and the Primary has to notice."""
+"""Added to each start: the previous session has to end, and the Primary has to notice."""
 SPARE_S: Final = 10.0
-"""How long before its session expires a replacement is to be there: a host may be busy all of a sudden."""
+"""A replacement should be ready this long before its session expires, in case the host becomes busy."""
 
 UNKNOWN_START_S: Final = 30.0
-"""Taken for the start time of a pool of which none is known."""
 
 RECYCLED: Final = "the workspace was changed or the pool recycled after it was made"
 
 MAX_LEAD: Final = 0.5
-"""Share of its lifetime before which no session is replaced, however slowly the others start."""
+"""Part of its lifetime that a session keeps, however slowly the others start."""
 
 
 def in_rotation(counted: Sequence[PooledSession]) -> PooledSession | None:
-    """The replacement that is coming, while the session it replaces is still there."""
+    """The replacement that is starting, while the session it replaces still exists."""
     there = {session.session_id for session in counted}
     return next((s for s in counted if not s.claimable and s.replaces in there), None)
 
@@ -50,7 +45,7 @@ def replaced(counted: Sequence[PooledSession]) -> list[PooledSession]:
 
 
 def next_to_replace(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) -> tuple[PooledSession, str] | None:
-    """The session whose replacement is to be started now, and why, a sentence; None while nothing is due."""
+    """The session to replace now, and why, as a sentence; None = none is due."""
     usable = sorted((s for s in counted if s.claimable), key=_by_expiry)
     if usable and due_at(usable, start_time_s(usable)) <= snapshot.now:
         return usable[0], f"it expires at {usable[0].expires:%H:%M:%S} UTC"
@@ -59,16 +54,13 @@ def next_to_replace(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) ->
 
 
 def recycled(snapshot: PoolSnapshot, counted: Sequence[PooledSession]) -> list[PooledSession]:
-    """Claimable ones that are of before the recycling or the change, in the order in which they are replaced."""
+    """Claimable ones from before the recycling or the change, in the order of their replacement."""
     return sorted((s for s in counted if s.claimable and snapshot.predates_recycling(s)), key=_by_expiry)
 
 
 def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
-    """When the first replacement has to be started so that each is there before its session expires.
-
-    Args:
-        sessions: claimable ones in the order of their expiry, at least one.
-        start_s: seconds the starts so far took.
+    """When the first replacement has to start so that each is ready before its session expires. `sessions` are
+    claimable ones in the order of expiry, at least one; `start_s` is the time of a start so far.
     """
     spare, one = timedelta(seconds=SPARE_S), timedelta(seconds=SLACK * start_s + BETWEEN_S)
     return min(
@@ -78,20 +70,16 @@ def due_at(sessions: Sequence[PooledSession], start_s: float) -> datetime:
 
 
 def start_time_s(sessions: Sequence[PooledSession]) -> float:
-    """Seconds from the creation of a session until it is usable: the 95th percentile of those in the pool now."""
+    """Seconds from creation to usable: the 95th percentile of the pool's present sessions."""
     times = sorted((s.started - s.created).total_seconds() for s in sessions if s.started is not None)
     return times[int(0.95 * (len(times) - 1) + 0.5)] if times else UNKNOWN_START_S
 
 
 def expiration_problem(expiration_h: float, num_sessions: int, start_s: float | None) -> str | None:
-    """Why a pool cannot be kept full with this expiration, two sentences; None = it can.
+    """Why a pool cannot be kept full with this expiration (hours), as two sentences; None = it can.
 
-    Its sessions are replaced one after the other in the second part of their lives, as `due_at` reckons.
-
-    Args:
-        expiration_h: hours.
-        num_sessions: Desired.
-        start_s: seconds the starts so far took; None = not known yet.
+    Its sessions are replaced one after the other in the second part of their lives, as in `due_at`. `num_sessions` is
+    Desired; `start_s` None = not known yet.
     """
     one_s = UNKNOWN_START_S if start_s is None else start_s
     needed_s = (SPARE_S + num_sessions * (SLACK * one_s + BETWEEN_S)) / MAX_LEAD
@@ -114,10 +102,10 @@ def _by_expiry(session: PooledSession) -> tuple[datetime, datetime, str]:
 
 
 class Rollover(IntEnum):
-    """Of two changes the greater one counts.
+    """What a change of a workspace does to its staged sessions; of two changes the greater counts.
 
-    KEEP: nothing of it is in a container. REPLACE: what is staged is a desktop of before, and can be handed out until
-    its replacement is there. END: what is staged may be handed out to nobody any more.
+    KEEP: no container depends on it. REPLACE: a staged session is outdated, but can be claimed until it is replaced.
+    END: it must not be claimed any more.
     """
 
     KEEP = 0
@@ -145,12 +133,13 @@ FIELDS: Final[Mapping[str, Rollover]] = {
     "filter_policy_id": Rollover.END,
     "filter_policy_force_disabled": Rollover.END,
 }
-"""A field that is not named is in no container. What takes something away from users, or decides how a container is
-confined or reached, ends; what only makes the next ones better, larger or newer replaces."""
+"""A field that is not listed is in no container. A change that takes something from users, or decides how a container
+is confined or reached, ends sessions; one that only makes the next ones better, larger or newer replaces them.
+"""
 
 
 def rollover(before: Definition, after: Definition) -> Rollover:
-    """What becomes of staged sessions when their workspace changes like this."""
+    """What a change of a workspace does to its staged sessions."""
     changed = [effect for name, effect in FIELDS.items() if getattr(before, name) != getattr(after, name)]
     if any(after.volume_mappings.get(path) != how for path, how in before.volume_mappings.items()):
         changed.append(Rollover.END)

@@ -12,7 +12,7 @@ from greenroom.core.workspace.spec_builder import ImageFacts, ZoneFacts
 
 
 def emptied(zone: ZoneFacts, workspaces: Sequence[str]) -> str | None:
-    """What a zone's addresses do to the pools of these workspaces; None = they can be filled."""
+    """What a zone's addresses mean for the pools of these workspaces; None = they can be filled."""
     settings = zone.needs_request_host()
     if not settings or not workspaces:
         return None
@@ -24,7 +24,7 @@ def emptied(zone: ZoneFacts, workspaces: Sequence[str]) -> str | None:
 
 
 def barrier(image: ImageFacts, zone: ZoneFacts) -> Shortfall | None:
-    """What keeps any session of this workspace from being staged in this zone."""
+    """Why no session of this workspace can be staged in this zone."""
     if settings := zone.needs_request_host():
         return Shortfall(
             "zone-request-host",
@@ -46,7 +46,7 @@ def _contain(settings: Sequence[str]) -> str:
 
 
 def paused(num_sessions: int, missing: int) -> Shortfall:
-    """A paused config keeps what it has."""
+    """A paused config keeps its sessions and starts none."""
     return Shortfall(
         "paused",
         f"{missing} of {num_sessions} not staged: the config is paused, so it assigns no session and creates none.",
@@ -54,9 +54,8 @@ def paused(num_sessions: int, missing: int) -> Shortfall:
 
 
 def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection], *, leaving: int) -> Shortfall:
-    """Why a session could not be placed: the code of what would have to change for it to fit.
-
-    While as many sessions of the pool itself are leaving, nothing has to: their room is that of those that follow.
+    """Why a session could not be placed: the code of what would have to change for it to fit. While as many sessions of
+    the pool are ending, nothing has to change: the next ones get their room.
     """
     desired, zone = snapshot.config.num_sessions, snapshot.zone.zone_name
     start = f"{missing} of {desired} not staged:"
@@ -81,7 +80,7 @@ def unplaced(snapshot: PoolSnapshot, missing: int, rejected: Sequence[Rejection]
 
 
 def people_first(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> Shortfall:
-    """People wait, who go first: for room, or where there is room, for a start."""
+    """Users wait and go first: for room, or where there is room, for a start."""
     has_room = place(snapshot.agents, session_of(snapshot.image), snapshot.strategy).candidates
     return Shortfall(
         "starting" if has_room else "no-capacity",
@@ -90,7 +89,7 @@ def people_first(snapshot: PoolSnapshot, people_waiting: str, missing: int) -> S
 
 
 def failing(snapshot: PoolSnapshot, short: int, trouble: Failures) -> Shortfall:
-    """Sessions failed lately: how many, the last error, and when the next one is tried."""
+    """Sessions failed lately: the number, the last error, and when the next one is tried."""
     waits = trouble.next_try is not None and snapshot.now < trouble.next_try
     when = f"next try at {trouble.next_try:%H:%M:%S} UTC" if waits and trouble.next_try else "trying again now"
     noun, verb = ("session", "broke") if trouble.breaks else ("start", "failed")
@@ -103,7 +102,7 @@ def failing(snapshot: PoolSnapshot, short: int, trouble: Failures) -> Shortfall:
 
 
 def runtime_away(snapshot: PoolSnapshot, counted: Sequence[PooledSession], short: int) -> Shortfall | None:
-    """What was placed on a host before its container runtime ended does not start; None = nothing waits for one."""
+    """Sessions placed before their host's container runtime ended do not start; None = there are none."""
     hosts = {session.agent_id for session in counted if session.status in COMING}
     silent = [agent for agent in snapshot.agents if agent.agent_id in hosts and agent.runtime_error]
     if not silent:
@@ -113,7 +112,7 @@ def runtime_away(snapshot: PoolSnapshot, counted: Sequence[PooledSession], short
 
 
 def starting(num_sessions: int, missing: int, coming: int) -> Shortfall:
-    """All that is missing is on its way, or begins as soon as what is on its way is there."""
+    """All that is missing is on its way, or begins as soon as that is there."""
     if 0 < coming < missing:
         how = f"{coming} of them {'is' if coming == 1 else 'are'} starting"
     else:
@@ -122,7 +121,7 @@ def starting(num_sessions: int, missing: int, coming: int) -> Shortfall:
 
 
 def unattended(num_sessions: int, missing: int) -> Shortfall:
-    """Nobody fills the pool."""
+    """No Manager runs that could fill the pool."""
     return Shortfall(
         "no-running-manager",
         f"{missing} of {num_sessions} not staged: no Manager of the zone is running, so nobody fills the pool.",
@@ -130,7 +129,7 @@ def unattended(num_sessions: int, missing: int) -> Shortfall:
 
 
 _JUDGED_NOW: Final = frozenset({"zone-request-host", "image-disabled", "no-running-manager", "paused"})
-"""Codes that are judged anew for each reader: one that was written down is over where it does not hold now."""
+"""Codes that are computed anew for each reader; a stored one that does not apply now is over."""
 
 
 def shown_shortfall(
@@ -146,13 +145,12 @@ def shown_shortfall(
     """What a reader sees now, between the Primary's rounds.
 
     Args:
-        stored: what the Primary wrote down last.
-        barred: what `barrier` says now; it applies no matter who looks, and also if nobody does.
-        is_paused: whether the config is paused now.
+        stored: what the Primary stored last.
+        barred: the present result of `barrier`, which applies even if no Manager runs.
         num_sessions: Desired.
         current: claimable sessions now.
         coming: sessions on their way now.
-        has_manager: whether any Manager of the zone runs, so that somebody fills the pool at all.
+        has_manager: whether a Manager of the zone runs.
     """
     missing = num_sessions - current
     if missing <= 0:

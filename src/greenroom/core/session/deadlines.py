@@ -1,17 +1,12 @@
 """How long a session may stay in a transitional status, and what the Primary does when it stayed too long.
 
-No status can be stuck: each of `states.TRANSITIONAL` has a deadline, its own (`sessions.deadline`, set by who began it)
-or the one here after the last change of status. What waited for its Agent (lost, unreachable, to be stopped, paused or
-resumed) has one from the return of its Agent on. Invariants, tested as properties: only these statuses are acted upon,
-every action is an edge of `ALLOWED` or a repetition, nothing is done while it is quiet or before the deadline.
-
-Slow is not broken. Where the Agent says that it or its host is late, or this Manager finds itself late, there is more
-time in proportion (`core.fleet.lateness`), up to `MAX_S`; the word of an Agent counts while it checks in, so that a
-frozen one is found in time. A first start has its time from its last step on, and none that has painted ends at a
-deadline while its Agent is there.
-
-A stop or a pause that does not come about is taken back: the session is started again, because a container that
-cannot be stopped still has somebody's work in it.
+Each of `states.TRANSITIONAL` has a deadline: that of its row (`sessions.deadline`), or the one here from the last
+change of status or, for sessions that wait for their Agent, from its return. Slow is not broken: there is more time in
+proportion to the reported lateness (`core.fleet.lateness`), up to `MAX_S`. A first start has its time from its last
+step on, and none that has painted ends at a deadline while its Agent is running. A stop or pause that does not complete
+is taken back, because the container still holds somebody's work. Invariants, tested as properties: only these statuses
+are acted on, every action is an edge of `ALLOWED` or a repetition, nothing is done while it is quiet or before the
+deadline.
 """
 
 from __future__ import annotations
@@ -47,23 +42,23 @@ ACTS: Final[dict[SessionStatus, str]] = {
 """What is done then, for the documentation."""
 
 RETURN_S: Final = 120.0
-"""Seconds after the return of its Agent in which a session that waited for it must be what it was to be."""
+"""Seconds after the return of its Agent until a session that waited for it must have the status it was to have."""
 
 HANDOVER_SLACK_S: Final = 1.0
 """Added to the deadline of `assigned`: the Agent itself waits all of it for the command before it answers."""
 
 MAX_S: Final = 600.0
-"""However late everything is, and whatever progress a start makes, nothing waits longer than this in one status."""
+"""The longest time in one status, however late everything is and however far a start is."""
 
 FRESH_S: Final = 7.0
-"""For so long counts what an Agent said of its lateness: a little longer than a check-in is held."""
+"""How long a reported lateness counts: a little longer than a check-in is held."""
 
 ActionKind = Literal["fail", "set_aside", "take_back", "delete_again"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Waiting:
-    """A session in a transitional status, or whose Agent is back. Times are the database's."""
+    """A session in a transitional status, or with an Agent that is back. Times are the database's."""
 
     session_id: str
     status: SessionStatus
@@ -76,9 +71,9 @@ class Waiting:
     stepped: datetime | None = None
     """The last step of a first start."""
     painted: bool = False
-    """A first start that has shown a picture, on an Agent that is there."""
+    """A first start that has shown a picture, on a running Agent."""
     lateness: Lateness = ON_TIME
-    """What its Agent said last of itself and its host."""
+    """As its Agent last reported it."""
     silent_s: float = 0.0
     """Since its Agent last checked in."""
 
@@ -88,7 +83,7 @@ class Overdue:
     """What to do about one session, and why, as a sentence.
 
     `fail` → `failed`; `quarantine` → `failed`, kept for inspection; `take_back` → `starting`, it is to run again;
-    `delete_again` → told to the Agent once more, with a new generation.
+    `delete_again` → sent to the Agent again, with a new generation.
     """
 
     session_id: str
@@ -96,12 +91,12 @@ class Overdue:
     kind: ActionKind
     reason: str
     slow: bool = False
-    """It took too long on a host that was late; nothing is known to be broken."""
+    """It took too long on a host that was late, and is not known to be broken."""
 
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """Who looks at the deadlines: how long a hand-over may go without being acknowledged, and how late they are."""
+    """Who checks the deadlines: how long a hand-over may go without being acknowledged, and how late they are."""
 
     received_s: float = DEADLINE_S[_S.ASSIGNING]
     lateness: Lateness = ON_TIME
@@ -136,7 +131,7 @@ def _waits(waiting: Waiting) -> bool:
 
 
 def plan(sessions: Iterable[Waiting], now: datetime, *, quiet: bool, watch: Watch = ON_TIME_WATCH) -> list[Overdue]:
-    """The actions for all sessions whose time is over; none while silence proves nothing."""
+    """The actions for all overdue sessions; none while `quiet`."""
     if quiet:
         return []
     return [_action(s, now, watch) for s in sessions if _waits(s) and (end := due(s, watch)) and end <= now]

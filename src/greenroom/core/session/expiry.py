@@ -1,14 +1,10 @@
 """The two clocks of a user's session, and what the Primary does when one of them is over.
 
-**Keepalive**: nobody looked at the session for `keepalive_expiration`; then `keepalive_expiration_action` is done. It
-starts at the assignment, again with every keepalive and at a resume, and stands still while the session is stopped or
-paused: a session that was stopped or paused stays so until somebody resumes or deletes it.
-
-**Time limit**: the smaller of `session_time_limit` of group and workspace, 0 being none. It starts at the assignment,
-runs through stop and pause, is prolonged by nothing, and always ends in deletion.
-
-Invariants, tested as properties: nothing is done while it is quiet or before a clock is over; every action is an edge
-of `states.ALLOWED`; a stopped or paused session is subject to its time limit alone.
+**Keepalive**: nobody viewed the session for `keepalive_expiration`; then `keepalive_expiration_action` is done. It
+starts at the assignment, at every keepalive and at a resume, and stands still while the session is stopped or paused.
+**Time limit**: the smaller `session_time_limit` of group and workspace, 0 = none. It starts at the assignment, is
+extended by nothing, and always ends in deletion. Invariants, tested as properties: nothing is done while it is quiet or
+before a clock is over; every action is an edge of `states.ALLOWED`.
 """
 
 from __future__ import annotations
@@ -24,14 +20,13 @@ from greenroom.core.session.states import COUNTS_FOR_USER, KEPT_ALIVE, SessionSt
 ExpiryAction = Literal["delete", "stop", "pause"]
 
 SAME_MOMENT: Final = timedelta(seconds=1)
-"""Closer together the two clocks are over at once: nothing is stopped or paused just before it is deleted."""
+"""Clocks this close together are over at once: nothing is stopped or paused just before it is deleted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocks:
-    """How long a session lives, as the settings of its owner have it; written into its row (`sessions.expiry`).
-
-    `keepalive_s` > 0; `time_limit_s` 0 = none. The `…_from` say where the values come from, for sentences.
+    """How long a session lives by the settings of its owner; stored in its row (`sessions.expiry`). `keepalive_s` > 0;
+    `time_limit_s` 0 = none. The `…_from` name the sources of the values, for sentences.
     """
 
     keepalive_s: float
@@ -48,7 +43,7 @@ class Clocks:
 
 
 def clocks_of(settings: Mapping[str, Resolved], image_limit_s: float | None, image_name: str) -> Clocks:
-    """The clocks for a user with these settings, in a workspace with this `session_time_limit` (None or 0 = none)."""
+    """The clocks for a user with these settings; `image_limit_s` of the workspace: None or 0 = none."""
     of_group = settings["session_time_limit"]
     limits: list[tuple[float, str]] = [
         (float(of_group.value), of_group.trace),
@@ -66,10 +61,7 @@ def clocks_of(settings: Mapping[str, Resolved], image_limit_s: float | None, ima
 
 
 def stored_clocks(stored: Mapping[str, Any], keepalive_s: float) -> Clocks:
-    """The clocks of a row; `keepalive_s` is for rows of a version that did not write them.
-
-    What a later version wrote besides is left out.
-    """
+    """The clocks of a row, without fields of later versions; `keepalive_s` is for rows of versions before them."""
     known = {name: value for name, value in stored.items() if name in _FIELDS}
     return replace(Clocks(keepalive_s=keepalive_s), **known)
 
@@ -79,7 +71,7 @@ _FIELDS: Final = frozenset(field.name for field in fields(Clocks))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionLifetime:
-    """A user's session with the moments at which its clocks are over (None = never). Times are the database's."""
+    """A user's session with the times at which its clocks are over (None = never), by the database's clock."""
 
     session_id: str
     status: SessionStatus
@@ -90,7 +82,7 @@ class SessionLifetime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expiry:
-    """What becomes of a session when its next clock is over, and why, as a sentence."""
+    """What happens to a session when its next clock is over, and why, as a sentence."""
 
     session_id: str
     status: SessionStatus
@@ -116,14 +108,14 @@ def next_expiry(session: SessionLifetime) -> Expiry | None:
 
 
 def plan(sessions: Iterable[SessionLifetime], now: datetime, *, quiet: bool) -> list[Expiry]:
-    """What is to be done now; nothing while a keepalive may have been lost because nobody listened."""
+    """What is to be done now; nothing while `quiet`, because a keepalive may have been lost."""
     if quiet:
         return []
     return [expiry for session in sessions if (expiry := _due(session, now)) is not None]
 
 
 def _due(session: SessionLifetime, now: datetime) -> Expiry | None:
-    """What is over. Only what runs can be stopped or paused; until it does, its time limit goes on counting."""
+    """The clock that is over. Only running sessions can be stopped or paused; until then the time limit runs on."""
     expiry, limit = next_expiry(session), session.time_limit_ends
     if expiry is None or expiry.at > now:
         return None

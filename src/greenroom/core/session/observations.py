@@ -1,8 +1,8 @@
 """From what an Agent saw of a session to the next status of its row (PROTOCOLS §2).
 
-The Manager that commits an observation moves the row in the same transaction, without the lease. Here is the
-decision; the same guards (`sources`, generation, assignment) stand again in the SQL, because the row may have changed
-in between. Invariants, tested as properties:
+The Manager that commits an observation changes the row in the same transaction, without the lease. The guards
+(`sources`, generation, assignment) are repeated in the SQL, because the row may have changed in between. Invariants,
+tested as properties:
 
 - only edges of `states.ALLOWED` are taken;
 - an observation of another generation than the row's changes nothing;
@@ -26,7 +26,7 @@ _S = SessionStatus
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionRow:
-    """What of a session's row counts for its next status."""
+    """The part of a session's row that decides on its next status."""
 
     session_id: str
     status: SessionStatus
@@ -34,17 +34,17 @@ class SessionRow:
     generation: int
     assignment_id: str | None = None
     claimable: bool = False
-    """It is staged, usable and nobody's."""
+    """It is staged, usable and unassigned."""
     set_aside: bool = False
-    """It is kept for inspection after it failed."""
+    """It is quarantined."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ObservedFacts:
     """What the Agent saw of a session. `error` says why it is `failed`; `handover` is its report on an assignment.
 
-    `broken`: it runs, and so many probes in a row found it unusable that it counts; `probe_error` says what the last
-    one found. Not `usable` alone says less: the Agent may have been restarted and not have looked yet.
+    `broken`: it runs, but failed so many probes in a row that it counts; `probe_error` is the result of the last one. A
+    session may also be not `usable` because a restarted Agent has not probed it yet.
     """
 
     session_id: str
@@ -59,7 +59,7 @@ class ObservedFacts:
     handover: HandoverState | None = None
     handover_error: str = ""
     handover_slow: bool = False
-    """It failed because something took too long; nothing is known to be broken."""
+    """It failed because something took too long, and is not known to be broken."""
     has_container: bool = True
 
 
@@ -72,15 +72,15 @@ class Move:
     sources: frozenset[SessionStatus]
     reason: str
     set_aside: bool = False
-    """The hand-over failed: the session is kept for inspection."""
+    """The hand-over failed: the session is quarantined."""
     slow: bool = False
-    """It failed for taking too long alone."""
+    """It failed only because it took too long."""
     leaves_pool: bool = False
     """It was claimable, and nobody gets it any more."""
 
 
 def is_newer(incarnation: int, seq: int, applied_incarnation: int, applied_seq: int) -> bool:
-    """Whether a message is newer than the last one applied; a process's messages are ordered, and so are processes."""
+    """Whether a message is newer than the last one applied: by incarnation, then by sequence number."""
     return (incarnation, seq) > (applied_incarnation, applied_seq)
 
 
@@ -95,7 +95,7 @@ def decide(row: SessionRow, seen: ObservedFacts) -> Move | None:
     if move is None or row.status not in move.sources:
         return None
     if move.to is _S.FAILED and row.status is _S.ASSIGNING:
-        # Whatever broke it, the user is waiting: quarantine this session and give the user the next one.
+        # Whatever the cause, the user is waiting: quarantine this session and give the user the next one.
         return replace(move, sources=frozenset({_S.ASSIGNING}), set_aside=True)
     if move.to is _S.FAILED and row.status is _S.RUNNING and row.claimable:
         return replace(move, sources=frozenset({_S.RUNNING}), leaves_pool=True)
@@ -180,12 +180,12 @@ def verdicts(
     asked_for_s: Mapping[str, float],
     grace_s: float,
 ) -> dict[str, Verdict]:
-    """What to do with containers no desired session accounts for; none for those whose grace period is not over.
+    """What to do with containers that no desired session accounts for; none before their grace period is over.
 
     Args:
         unknown: session ids of the containers.
-        living: those of them that have a row of this Agent that is not deleted, read after the question.
-        asked_for_s: how long ago the Agent asked about each for the first time.
+        living: those with a row of this Agent that is not deleted, read after the question.
+        asked_for_s: how long ago the Agent first asked about each.
         grace_s: the grace period.
     """
     found: dict[str, Verdict] = {}

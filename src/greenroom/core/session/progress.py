@@ -1,7 +1,7 @@
-"""From the steps that were recorded to what a connecting screen shows: percent, a sentence, and the list of steps.
+"""From the recorded steps to what a connecting screen shows: percent, a sentence, and the list of steps.
 
-Nothing is estimated: a step counts when its row exists (`session_steps`), so the bar moves exactly when something
-happened. The percentages are the share of a typical start that lies behind each step.
+Nothing is estimated: a step counts when its row exists (`session_steps`). The percentages are the part of a typical
+start that is over with each step.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from greenroom.core.session.states import OPERATIONAL, SessionStatus
 
 @dataclass(frozen=True, slots=True)
 class StepKind:
-    """A named step: its title for people, the percent reached with it, and what is being waited for after it."""
+    """A named step: its title, the percent reached with it, and what is being waited for after it."""
 
     name: str
     title: str
@@ -40,7 +40,6 @@ STAGED: Final = (
 )
 
 AGENT_STEPS: Final = frozenset({"received", "created", "started", "answering", "painted"})
-"""Steps of a start that its Agent reports."""
 
 _MESSAGES: Final[dict[SessionStatus, str]] = {
     SessionStatus.RUNNING: "Ready",
@@ -58,7 +57,7 @@ _STARTING: Final = frozenset({SessionStatus.REQUESTED, SessionStatus.STARTING, S
 
 @dataclass(frozen=True, slots=True)
 class ShownStep:
-    """One line of the connecting screen; `at` is when it happened, seconds since the epoch, None = not yet."""
+    """A line of the connecting screen; `at` is seconds since the epoch, None = not yet."""
 
     name: str
     title: str
@@ -78,11 +77,8 @@ class Progress:
 def progress(status: SessionStatus, recorded: Mapping[str, float], *, staged: bool, error: str = "") -> Progress:
     """What to show for a session.
 
-    Args:
-        status: of the row.
-        recorded: name → time of the rows of `session_steps`.
-        staged: the session came from a pool, so only the steps of the hand-over are shown.
-        error: why it failed, in the words of Agent and container; empty for people who do not administer them.
+    `recorded`: name → time of the rows of `session_steps`. `staged`: only the steps of the hand-over are shown. `error`
+    is why it failed, in the words of Agent and container; empty for users who are not administrators.
     """
     kinds = STAGED if staged else ON_DEMAND
     steps = tuple(ShownStep(kind.name, kind.title, recorded.get(kind.name)) for kind in kinds)
@@ -91,7 +87,7 @@ def progress(status: SessionStatus, recorded: Mapping[str, float], *, staged: bo
         percent = 100 if status in (SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST) else percent
         message = _MESSAGES.get(status, message)
     elif percent == 100:
-        # `ready` of an earlier start; the bar must not say 100 before the present one is through.
+        # `ready` may be of an earlier start; the bar must not show 100 before the present one is done.
         percent, message = 50, "Starting again"
     if status is SessionStatus.FAILED:
         message = f"The session could not be started: {error}" if error else failure(recorded)
@@ -99,7 +95,7 @@ def progress(status: SessionStatus, recorded: Mapping[str, float], *, staged: bo
 
 
 def failure(recorded: Mapping[str, float]) -> str:
-    """What a user reads about a session that failed, from how far it had come; the cause is for administrators."""
+    """What a user reads about a failed session, from how far it had come; the cause is for administrators."""
     if "ready" in recorded:
         return "The session stopped working and cannot be opened any more. Start the workspace again. " + _ASK
     if "started" in recorded:

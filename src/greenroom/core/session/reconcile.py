@@ -1,13 +1,13 @@
-"""What an Agent does next: from what is wanted, what is there and what it remembers to actions with reasons.
+"""What an Agent does next: from what is wanted, what exists and what it remembers to actions with reasons.
 
-The Agent is level-triggered (PROTOCOLS §2): every round compares the whole desired list with the whole inventory, and
-a round that finds the host as desired plans nothing. The rules, each of them a property test:
+The Agent is level-triggered (PROTOCOLS §2): every round compares the whole desired list with the whole inventory, and a
+round that finds the host as desired plans nothing. The rules, each of them a property test:
 
 - Nothing is planned before a fresh, term-valid desired list arrived after the start.
 - Absence commands nothing: a container that no list names is reported, and removed only by a verdict for its id.
 - A container is destroyed only by `want: absent` or a verdict `destroy`.
 - Per session the higher generation wins; a session that left the list keeps its generation as a mark, so that a late
-  answer cannot bring it back; an answer of a lower term is no news.
+answer cannot bring it back; an answer of a lower term is ignored.
 - What exited by itself, could not be started or vanished is reported `failed` and never started again.
 - Hand-overs and commands that were begun once are never begun again.
 """
@@ -23,7 +23,7 @@ from greenroom.core.session.states import ObservedState, Want
 
 
 class ContainerState(StrEnum):
-    """What the runtime says of a container. `created` = it exists and was never started."""
+    """The runtime's state of a container. `created` = it exists and was never started."""
 
     CREATED = "created"
     RUNNING = "running"
@@ -41,7 +41,7 @@ class ActionKind(StrEnum):
     UNPAUSE = "unpause"
     REMOVE = "remove"
     EXAMINE = "examine"
-    """Write down why a container ended by itself: exit code and last log lines."""
+    """Record why a container ended by itself: exit code and last log lines."""
     RUN_ASSIGNMENT = "run_assignment"
     RUN_COMMAND = "run_command"
     REFUSE_COMMAND = "refuse_command"
@@ -51,7 +51,7 @@ class ActionKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Wanted:
-    """One session of the desired list. `spec_hash` is None where no container may be made (`want: absent`)."""
+    """One session of the desired list. `spec_hash` is None where no container may be created (`want: absent`)."""
 
     session_id: str
     generation: int
@@ -76,8 +76,8 @@ class SeenContainer:
 class JournalFacts:
     """What the Agent remembers of a session across its own restarts.
 
-    `ran`: its container was running once. `stopped`: it was stopped because that was wanted. `failure`: the sentence
-    with which it was reported `failed`; a failure is final for the container.
+    `ran`: its container was running once. `stopped`: it was stopped on request. `failure`: the sentence with which it
+    was reported `failed`; a failure is final for the container.
     """
 
     ran: bool = False
@@ -87,7 +87,7 @@ class JournalFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Order:
-    """A command that is to run once in a session's container."""
+    """A command to run once in a session's container."""
 
     command_id: str
     session_id: str
@@ -95,7 +95,7 @@ class Order:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """All that a round is decided on. `list_is_valid`: a fresh, term-valid desired list arrived since the start."""
+    """The input of a round. `list_is_valid`: a fresh, term-valid desired list arrived since the start."""
 
     list_is_valid: bool
     wanted: Mapping[str, Wanted] = field(default_factory=dict[str, Wanted])
@@ -103,14 +103,14 @@ class Snapshot:
     known: Mapping[str, JournalFacts] = field(default_factory=dict[str, JournalFacts])
     orders: tuple[Order, ...] = ()
     begun: frozenset[str] = frozenset()
-    """Ids of the assignments and commands that are in the journal."""
+    """Ids of the assignments and commands in the journal."""
     condemned: frozenset[str] = frozenset()
     """Session ids with the verdict `destroy`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Action:
-    """One thing to do and, as a sentence, why. `target_id` is the assignment or command, where there is one."""
+    """One thing to do, and why, as a sentence. `target_id` is the assignment or command, if there is one."""
 
     kind: ActionKind
     session_id: str
@@ -241,9 +241,8 @@ def _do(kind: ActionKind, wanted: Wanted, reason: str, target_id: str | None = N
 def observe(
     wanted: Wanted, seen: SeenContainer | None, known: JournalFacts, *, being_created: bool = False
 ) -> tuple[ObservedState, str]:
-    """The state to report for a session and, if it is `failed`, the sentence that says why.
-
-    While its container is `being_created` it is not absent, whatever is wanted by now: it will be there in a moment.
+    """The state to report for a session and, if it is `failed`, the sentence that says why. While its container is
+    `being_created` it is not absent, whatever is wanted by now: it will exist in a moment.
     """
     if wanted.want is Want.ABSENT:
         without = ObservedState.CREATING if being_created else ObservedState.ABSENT
@@ -260,8 +259,9 @@ def observe(
 
 
 def is_unexplained(wanted: Wanted, seen: SeenContainer | None, known: JournalFacts) -> bool:
-    """Whether the container ended by itself and was not examined yet: the Manager gets a report once its last lines are
-    read, since it asks no second time."""
+    """Whether the container ended by itself and was not examined yet. It is reported only after its last lines are
+    read, because the Manager does not ask a second time.
+    """
     if seen is None or seen.state is not ContainerState.EXITED or wanted.want in (Want.STOPPED, Want.ABSENT):
         return False
     return not (known.stopped or known.failure)
@@ -297,7 +297,7 @@ class Generational(Protocol):
 
     @property
     def session_id(self) -> str:
-        """Which session."""
+        """Id of the session."""
         ...
 
     @property
@@ -310,7 +310,7 @@ Entry = TypeVar("Entry", bound=Generational)
 
 
 def is_news(term: int, term_seen: int, fresh: bool) -> bool:
-    """Whether an answer may change anything: read recently from the database, and of no lower term than was heard."""
+    """Whether an answer may change anything: read recently from the database, and with no lower term than was seen."""
     return fresh and term >= term_seen
 
 
@@ -319,8 +319,8 @@ def merge(
 ) -> tuple[dict[str, Entry], dict[str, int]]:
     """The desired list after a whole list `news` arrived, and the highest generation ever received for each session.
 
-    An entry whose generation was overtaken is not taken from `news`: the one held stays, and a session that had left
-    the list does not come back. Sessions that `news` does not name leave the list (their containers stay).
+    An entry of `news` with a lower generation is not taken: the one held stays, and a session that had left the list
+    does not return. Sessions that `news` does not name leave the list (their containers stay).
     """
     merged: dict[str, Entry] = {}
     marks_after = dict(marks)

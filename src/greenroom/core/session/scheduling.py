@@ -1,14 +1,12 @@
-"""Users first: which container is changed next when more are to be changed than an Agent changes at once.
+"""Users first: which container is changed next when an Agent has more changes than it makes at once.
 
-A host starts containers fastest a few at a time, so an Agent has a number of *slots*. While a pool is refilled, all of
-them are taken and more starts are queued. A user who waits for a desktop does not wait for those: a start for a user
-goes first, and a few extra slots are reserved for users, so that they do not wait even for starts under way. The rules,
-each of them a property test:
+A host starts containers fastest a few at a time, so an Agent has a number of *slots*; a few extra ones are reserved for
+users, who do not wait for the starts of a pool. The rules, each of them a property test:
 
-- Among those that wait, a more urgent one begins first, and of one urgency the one that waited longest.
-- Nothing that has begun is broken off.
-- Refills never take more than the ordinary slots; people may take those kept for them as well.
-- No slot that may be taken stays free while somebody waits for it.
+- Among those that wait, a more urgent one begins first; of equal urgency, the one that waited longest.
+- Nothing that has begun is aborted.
+- Refills never take more than the ordinary slots; users may take the reserved ones as well.
+- No slot stays free while something that may take it waits.
 """
 
 from __future__ import annotations
@@ -21,19 +19,19 @@ from greenroom.core.session.reconcile import ActionKind
 
 
 class Urgency(IntEnum):
-    """Whose change of a container goes first; the lower, the sooner."""
+    """Which change of a container goes first; the lower, the sooner."""
 
     PERSON = 0
-    """Somebody waits for it."""
+    """A user waits for it."""
     ROOM = 1
-    """It gives room back, or tells why something failed."""
+    """It frees room, or finds out why something failed."""
     REFILL = 2
     """A pool wants it, and nobody waits yet."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Turn:
-    """One that waits for a slot; `number` grows with every one that comes. They sort as they are to begin."""
+    """A change that waits for a slot; `number` grows with each. They sort in the order in which they begin."""
 
     urgency: Urgency
     number: int
@@ -41,7 +39,7 @@ class Turn:
 
 @dataclass(frozen=True, slots=True)
 class SlotCount:
-    """How many containers are changed at once: `ordinary` by anybody, `for_people` more for people alone."""
+    """How many containers are changed at once: `ordinary` by anybody, `for_people` more for users only."""
 
     ordinary: int
     for_people: int = 0
@@ -55,7 +53,7 @@ _GIVES_ROOM = frozenset({ActionKind.STOP, ActionKind.PAUSE, ActionKind.REMOVE, A
 
 
 def urgency_of(kind: ActionKind, *, has_user: bool) -> Urgency:
-    """How urgent a change is; `has_user`: the session is somebody's, it is not a staged one."""
+    """How urgent a change is; `has_user` False = the session is staged."""
     if kind in _GIVES_ROOM:
         return Urgency.ROOM
     return Urgency.PERSON if has_user else Urgency.REFILL

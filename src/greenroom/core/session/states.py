@@ -1,11 +1,9 @@
 """The states of a session, the only edges between them (DESIGN §5, invariant I11), and the commands stop, pause,
 resume.
 
-The table `ALLOWED` is the single source: SQL guards (`status = ANY(sources_of(target))`), the diagram in the
-documentation and the invariant checker of `greenroom doctor` are derived from it.
-
-A command is a desired state: the row says at once what is wanted, the Agent makes it so. Giving it again is a success;
-a command that cannot be obeyed is refused with a sentence and changes nothing.
+`ALLOWED` is the single source of SQL guards (`status = ANY(sources_of(target))`), the diagram in the documentation and
+the invariant checker of `greenroom doctor`. A command sets a desired state, which the Agent makes so: repeating it is a
+success; one that cannot be obeyed is refused with a sentence and changes nothing.
 """
 
 from __future__ import annotations
@@ -75,10 +73,10 @@ ALLOWED: Final[dict[SessionStatus, frozenset[SessionStatus]]] = {
 TRANSITIONAL: Final[frozenset[SessionStatus]] = frozenset(
     {_S.REQUESTED, _S.STARTING, _S.ASSIGNING, _S.STOPPING, _S.PAUSING, _S.DELETING}
 )
-"""Statuses nobody may be stuck in: each has a deadline after which the Primary acts."""
+"""Statuses no session may be stuck in: each has a deadline after which the Primary acts."""
 
 RETURNING: Final[frozenset[SessionStatus]] = frozenset({_S.UNREACHABLE, _S.LOST})
-"""Statuses that wait for an Agent to come back; once it is back, they have a deadline too."""
+"""Statuses that wait for an Agent to return; after that they have a deadline too."""
 
 WANTED_IN: Final[dict[SessionStatus, frozenset[Want]]] = {
     **dict.fromkeys((_S.REQUESTED, _S.STARTING, _S.ASSIGNING, _S.RUNNING, _S.UNREACHABLE), frozenset({Want.RUNNING})),
@@ -88,16 +86,16 @@ WANTED_IN: Final[dict[SessionStatus, frozenset[Want]]] = {
     _S.LOST: frozenset({Want.RUNNING, Want.STOPPED, Want.PAUSED}),
     _S.FAILED: frozenset(Want),
 }
-"""status → what the Agent may be told meanwhile (an invariant of `greenroom doctor`)."""
+"""status → what the Agent may be instructed meanwhile (an invariant of `greenroom doctor`)."""
 
 COUNTS_FOR_USER: Final[frozenset[SessionStatus]] = frozenset(_S) - {_S.DELETED, _S.DELETING, _S.FAILED}
 """Statuses that count towards `max_kasms_per_user`."""
 
 RESTING: Final[frozenset[SessionStatus]] = frozenset({_S.STOPPING, _S.STOPPED, _S.PAUSING, _S.PAUSED})
-"""Statuses of a session that was stopped or paused, or is about to be."""
+"""Statuses of a session that is stopped or paused, or about to be."""
 
 KEPT_ALIVE: Final[frozenset[SessionStatus]] = COUNTS_FOR_USER - RESTING
-"""Statuses in which the keepalive clock of a user's session runs; it stands still in a stopped or paused session."""
+"""Statuses in which the keepalive clock of a user's session runs."""
 
 OPERATIONAL: Final[dict[SessionStatus, str]] = {
     **{status: str(status) for status in _S},
@@ -120,7 +118,7 @@ def sources_of(target: SessionStatus) -> frozenset[SessionStatus]:
 
 
 def diagram() -> str:
-    """The table as a Mermaid state diagram, one edge a line, for the documentation."""
+    """The table as a Mermaid state diagram, one edge a line."""
     edges = (f"    {before} --> {after}" for before in _S for after in _S if after in ALLOWED[before])
     return "\n".join(["stateDiagram-v2", "    [*] --> requested", *edges, "    deleted --> [*]"])
 
@@ -132,8 +130,8 @@ LifecycleCommand = Literal["stop", "pause", "resume"]
 class Transition:
     """What a command does to a session.
 
-    `want` is what its Agent must do, `through` the status it has until that is reported, `sources` the statuses in
-    which it is obeyed, `settled` those in which there is nothing left to do.
+    `want` is what its Agent must do, `through` the status until that is reported, `sources` the statuses in which it is
+    obeyed, `settled` those in which nothing is left to do. `done` is the session's state afterwards, for sentences.
     """
 
     want: Want
@@ -141,7 +139,6 @@ class Transition:
     sources: frozenset[SessionStatus]
     settled: frozenset[SessionStatus]
     done: str
-    """What the session is then, for sentences."""
 
 
 TRANSITIONS: Final[dict[LifecycleCommand, Transition]] = {
@@ -170,7 +167,7 @@ TRANSITIONS: Final[dict[LifecycleCommand, Transition]] = {
 
 
 def refusal(command: LifecycleCommand, status: SessionStatus, *, has_user: bool) -> str | None:
-    """Why the command cannot be obeyed now, as a sentence; None = it can, or there is nothing left to do."""
+    """Why the command cannot be obeyed now, as a sentence; None = it can, or nothing is left to do."""
     transition = TRANSITIONS[command]
     if not has_user:
         return f"A staged session cannot be {transition.done}: it waits, running, for the user it will be handed to."

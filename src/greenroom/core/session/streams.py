@@ -1,7 +1,7 @@
 """The address of a session's stream, `https://host/<proxy_path>/<route>/<session_id>/…`, and who may open it.
 
-Two decide. The api, which knows users and tokens: `refusal_by_api`. The Agent, which knows what runs and what it was
-told: `refusal_by_agent`. Both must agree. Refusals are sentences, shown to the viewer and written to the log.
+Both must agree: the api, which knows users and tokens (`refusal_by_api`), and the Agent, which knows what runs and its
+instructions (`refusal_by_agent`). Refusals are sentences, shown to the viewer and written to the log.
 """
 
 from __future__ import annotations
@@ -25,22 +25,22 @@ _ADDRESS: Final = re.compile(
 )
 
 RESERVED_PATHS: Final = frozenset({"api", "manager_api", "health", "assets", "gateway_status", "session", "admin"})
-"""First segments that have a meaning of their own at the gateway and cannot be a Proxy Path."""
+"""First segments with a meaning of their own at the gateway, which cannot be a Proxy Path."""
 
 VIEWER_COOKIE: Final = "greenroom_viewer"
 """Holds the connect token, on the session's path; set by the Agent, never passed on to a container."""
 
 OPEN: Final = frozenset({SessionStatus.RUNNING, SessionStatus.UNREACHABLE, SessionStatus.LOST})
-"""Statuses in which the desktop may be seen; the last two are as seen by others, the Agent that asks is there."""
+"""Statuses in which the desktop may be seen. The last two are how others see it; the Agent that asks is running."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProxyFacts:
     """How browsers reach the streams of a zone, or of one Agent in it.
 
-    With `proxy_connections` at the web gateway. Else directly at `proxy_hostname` and `proxy_port`; where that names no
-    host (`$request_host$`), at the Agent's own edge gateway if it has one (`edge_url`), or else at the host of the
-    request. In all cases below `proxy_path`.
+    With `proxy_connections` at the web gateway. Otherwise at `proxy_hostname` and `proxy_port`; if that names no host
+    (`$request_host$`), at the Agent's own edge gateway if it has one (`edge_url`), or else at the host of the request.
+    In all cases below `proxy_path`.
     """
 
     proxy_connections: bool = True
@@ -51,7 +51,6 @@ class ProxyFacts:
 
     @property
     def at_edges(self) -> bool:
-        """Whether browsers go to the edge gateways of Agents that have one."""
         return not self.proxy_connections and self.proxy_hostname == REQUEST_HOST
 
     def path_of(self, agent_id: str, session_id: str) -> str:
@@ -59,7 +58,7 @@ class ProxyFacts:
         return f"/{self.proxy_path}/{agent_id[:8]}/{session_id}"
 
     def direct_origin(self, request_host: str) -> str | None:
-        """Where streams are without Proxy Connections, for somebody who came to `request_host`; None with them."""
+        """Where streams are without Proxy Connections, for a user who came to `request_host`; None with them."""
         if self.proxy_connections:
             return None
         if self.at_edges and (edge := edge_origin(self.edge_url)):
@@ -69,7 +68,7 @@ class ProxyFacts:
 
 
 def edge_origin(edge_url: str) -> str | None:
-    """The origin of the edge gateway at `edge_url`; None where there is none, or what an Agent told is no address."""
+    """The origin of the edge gateway at `edge_url`; None if it is empty or not an address."""
     try:
         return edge_address(edge_url).origin if edge_url else None
     except Invalid:
@@ -84,9 +83,8 @@ def direct_origins(zones: Iterable[ProxyFacts], served_hosts: Sequence[str]) -> 
 
 @dataclass(frozen=True, slots=True)
 class StreamAddress:
-    """A stream's address, taken from the raw text of the request.
-
-    `prefix` is the path of the session itself and ends with a slash; `rest` and `query` are still encoded.
+    """A stream's address, from the raw text of the request. `prefix` is the path of the session itself and ends with a
+    slash; `rest` and `query` are still encoded.
     """
 
     prefix: str
@@ -97,13 +95,11 @@ class StreamAddress:
 
     @property
     def token(self) -> str:
-        """The connect token in the address, or empty."""
         values = [value for name, _, value in _pairs(self.query) if name == "token"]
         return unquote_plus(values[0]) if values else ""
 
     @property
     def without_token(self) -> str:
-        """The same address without the token."""
         query = "&".join(name + equals + value for name, equals, value in _pairs(self.query) if name != "token")
         return f"{self.prefix}{self.rest}{'?' if query else ''}{query}"
 
@@ -113,7 +109,7 @@ def _pairs(query: str) -> list[tuple[str, str, str]]:
 
 
 def parse_address(uri: str) -> StreamAddress | None:
-    """The stream a raw request address (path and query) names, or None."""
+    """The stream that a raw request address (path and query) names, or None."""
     found = _ADDRESS.fullmatch(uri)
     if found is None:
         return None
@@ -122,23 +118,23 @@ def parse_address(uri: str) -> StreamAddress | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Grant:
-    """Somebody may view a session: who, as of which `epoch` of the session's authorisation."""
+    """Somebody may view a session: who, as of which `epoch` of the session's authorization."""
 
     user_id: str
     epoch: int
 
 
 def still_holds(grant: Grant, authorised: Grant | None) -> bool:
-    """Whether what was once granted is covered by who may view the session now; a higher epoch revokes all before."""
+    """Whether an earlier grant is covered by who may view the session now; a higher epoch revokes all before."""
     return authorised is not None and grant.user_id == authorised.user_id and grant.epoch >= authorised.epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamFacts:
-    """What the api knows about the session and the user whose token is shown.
+    """The api's facts about a session and the user whose token is shown.
 
-    `username_shown` is the name that came with the token, or empty; `token_is_valid`: it is the connect token of this
-    session, or of one whose place it took, for its user and epoch.
+    `username_shown` is the name sent with the token, or empty. `token_is_valid`: it is the connect token of this
+    session, or of one that it replaced, for its user and epoch.
     """
 
     status: SessionStatus
@@ -177,16 +173,12 @@ def refusal_by_agent(
 
 
 _WITHOUT_BODY: Final = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
-"""Methods whose requests need not say how long their body is: they mean nothing by one."""
+"""Methods whose requests need not declare the length of a body, because they have none."""
 
 
 def refusal_of_upload(*, method: str, length_bytes: int | None, max_mb: int) -> str | None:
-    """Why a request brings too much into its session, as a sentence; None = it may pass.
-
-    Args:
-        method: of HTTP.
-        length_bytes: what the request says of its body; None = nothing.
-        max_mb: `max_upload_mb` of the session's user; 0 = no limit.
+    """Why a request uploads too much into its session, as a sentence; None = it may pass. `length_bytes` is the
+    declared length of the body, None = not declared. `max_mb` is `max_upload_mb` of the session's user, 0 = no limit.
     """
     if not max_mb or (method in _WITHOUT_BODY if length_bytes is None else length_bytes <= max_mb * 1_000_000):
         return None
@@ -198,7 +190,8 @@ _NOT_IN_TEXTS: Final = str.maketrans({'"': "'", "\\": "/", "<": "(", ">": ")", "
 
 
 def printable(sentence: str) -> str:
-    """The sentence as it may stand in a header, in a JSON string and in a page: printable ASCII without quotes,
-    backslashes and the special characters of HTML."""
+    """The sentence in a form that is safe in a header, in a JSON string and in a page: printable ASCII without quotes,
+    backslashes and the special characters of HTML.
+    """
     text = sentence.encode("ascii", "replace").decode().translate(_NOT_IN_TEXTS)
     return "".join(c for c in text if " " <= c <= "~")[:300]

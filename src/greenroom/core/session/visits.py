@@ -1,8 +1,7 @@
-"""Who looks at a stream, and when they have left.
+"""Who views a stream, and when they have left.
 
-A viewer comes through one connection after another, because pages reconnect: a *visit* lasts until none of them has
-been there for a while. Where none of its connections was ever seen, nothing is known of its end. Times are of
-`time.monotonic()`.
+A viewer uses one connection after another, because pages reconnect: a *visit* lasts until none of them has existed for
+a while. If none of its connections was ever seen, its end is not known. Times are of `time.monotonic()`.
 """
 
 from __future__ import annotations
@@ -12,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 AWAY_S: Final = 30.0
-"""Who comes back within this never left."""
+"""A viewer who returns within this never left."""
 MAX_VISITS: Final = 10_000
-"""At a time; of further ones the end is not known."""
+"""At a time; the end of further ones is not known."""
 
 
 class Connection(NamedTuple):
@@ -26,7 +25,7 @@ class Connection(NamedTuple):
 
 @dataclass(slots=True)
 class Visit:
-    """Somebody's visit: `client` is from where, for people; `seen_s` when a connection of theirs was last there."""
+    """`client` is the origin, for display; `seen_s` when a connection of the visit was last seen."""
 
     session_id: str
     user_id: str
@@ -37,38 +36,32 @@ class Visit:
 
     @property
     def lasted_s(self) -> float:
-        """How long it was, as far as it was seen."""
+        """Seconds, as far as it was seen."""
         return (self.seen_s or self.since_s) - self.since_s
 
 
 class Visits:
-    """All visits, by whatever identifies a viewer."""
+    """All visits, by any key that identifies a viewer."""
 
     def __init__(self) -> None:
         self._visits: dict[Hashable, Visit] = {}
 
     @property
     def connections(self) -> frozenset[Connection]:
-        """Those to look for."""
         return frozenset(connection for visit in self._visits.values() for connection in visit.connections)
 
     @property
     def any(self) -> bool:
-        """Whether there is one."""
         return bool(self._visits)
 
     def opened(self, viewer: Hashable, visit: Visit, connection: Connection) -> None:
-        """`viewer` opened a stream through `connection`: their visit goes on, or `visit` begins."""
+        """`viewer` opened a stream through `connection`: their visit continues, or `visit` begins."""
         if viewer in self._visits or len(self._visits) < MAX_VISITS:
             self._visits.setdefault(viewer, visit).connections.add(connection)
 
     def looked(self, there: Set[Connection], gone: Set[Connection], now_s: float) -> list[Visit]:
-        """The visits that have ended, now that somebody looked; they are forgotten.
-
-        Args:
-            there: connections that were found.
-            gone: those that were looked for and not found.
-            now_s: the time.
+        """The visits that have ended; they are forgotten. `there` are the connections that were found, `gone` those
+        that were looked for and not found.
         """
         ended = list[Visit]()
         for viewer, visit in list(self._visits.items()):

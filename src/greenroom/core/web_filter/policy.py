@@ -1,9 +1,8 @@
-"""Web filter policies: which hosts a session may reach, and why; and the addresses that no session may reach. Pure.
+"""Web filter policies: which hosts a session may reach, and why; and the addresses that no session may reach.
 
-A domain stands for itself and everything below it. Of all listed domains a host belongs to, the longest one decides,
-so a policy may deny `example.com` and allow `docs.example.com`. A host no list speaks about, an IP address included,
-meets the default action. Squid's configuration (`agent/web_filter/templates`) agrees with `decision`. No policy reaches
-private networks, this host, or what is no single machine on the internet.
+A domain includes everything below it. Of all listed domains a host belongs to, the longest one decides, so a policy may
+deny `example.com` and allow `docs.example.com`. A host in no list, an IP address included, gets the default action.
+Squid's configuration (`agent/web_filter/templates`) agrees with `decision`.
 """
 
 from __future__ import annotations
@@ -50,7 +49,7 @@ def is_private(address: str) -> bool:
     """Whether an IP address is one of these; an IPv4 address inside an IPv6 one counts as itself.
 
     Raises:
-        ValueError: it is no IP address.
+        ValueError: it is not an IP address.
     """
     parsed = ipaddress.ip_address(address)
     if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped:
@@ -61,12 +60,10 @@ def is_private(address: str) -> bool:
 Action = Literal["allow", "deny"]
 
 WEB_PORTS: Final = (80, 443)
-"""The ports that the lists decide about."""
 FREE_PORTS_FROM: Final = 1024
 """Where the default action is `allow`, ports from here on are decided like web ports; others (mail, ssh) never are."""
 
 MAX_DOMAINS: Final = 10_000
-"""Domains in one list of a policy."""
 MAX_DOMAIN_CHARACTERS: Final = 253
 
 _LABEL: Final = re.compile(r"(?!-)[a-z0-9_-]{1,63}(?<!-)")
@@ -75,7 +72,7 @@ _NUMBER: Final = re.compile(r"[0-9]+|0x[0-9a-f]*")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FilterPolicy:
-    """A policy; the domains are as `domain` gives them, and none is in both lists."""
+    """The domains have the form of `domain`, and none is in both lists."""
 
     filter_policy_id: str
     name: str
@@ -93,9 +90,8 @@ class Decision:
 
 
 def decision(policy: FilterPolicy, host: str, port: int = 443) -> Decision:
-    """Whether a session under `policy` may open `host` (a name or an IP address) at `port`.
-
-    A name that is allowed here is still refused when it resolves to a private address.
+    """Whether a session under `policy` may open `host` (a name or an IP address) at `port`. A name that is allowed here
+    is still refused when it resolves to a private address.
     """
     if problem := port_problem(policy, port):
         return Decision("deny", problem)
@@ -139,7 +135,7 @@ def _address(host: str) -> str | None:
 
 
 def depth(name: str) -> int:
-    """How many labels a domain has; of two domains that a host belongs to, the deeper one decides."""
+    """The number of labels of a domain; of two domains that a host belongs to, the deeper one decides."""
     return name.count(".") + 1
 
 
@@ -150,7 +146,7 @@ def domain(text: str) -> str:
     """A domain as it is stored: lower case, without the final dot, other alphabets in their ASCII form (IDNA 2008).
 
     Raises:
-        Invalid: it is no domain; the sentence says what to write instead.
+        Invalid: it is not a domain; the sentence says what to write instead.
     """
     name = text.strip().rstrip(".")
     if any(character in name for character in "/:@"):
@@ -178,10 +174,10 @@ def _quoted(text: str) -> str:
 
 
 def domains(texts: Sequence[str]) -> tuple[str, ...]:
-    """A list of domains as it is stored: each once, sorted.
+    """A list of domains as it is stored: unique and sorted.
 
     Raises:
-        Invalid: one of them is no domain, or there are too many.
+        Invalid: one of them is not a domain, or there are too many.
     """
     if len(texts) > MAX_DOMAINS:
         raise Invalid(f"A list has {len(texts)} domains; at most {MAX_DOMAINS} are possible.")
@@ -189,7 +185,7 @@ def domains(texts: Sequence[str]) -> tuple[str, ...]:
 
 
 def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
-    """Refuse lists that contradict each other.
+    """Refuse contradictory lists.
 
     Raises:
         Invalid: a domain is in both.
@@ -199,12 +195,12 @@ def require_disjoint(allow: Sequence[str], deny: Sequence[str]) -> None:
 
 
 def policy_in_force(image_policy: str | None, group_policy: str | None, *, force_disabled: bool) -> str | None:
-    """The policy of a session: the groups' one, else the workspace's; none where the workspace switches filters off."""
+    """The policy of a session: that of the groups, else the workspace's; none where the workspace disables filters."""
     return None if force_disabled else group_policy or image_policy
 
 
 def name_servers(texts: Iterable[str]) -> list[str]:
-    """All addresses named in texts of the form of resolv.conf, each once, without those that need an interface."""
+    """All addresses in texts of the form of resolv.conf, each once, without those that need an interface."""
     found: dict[str, None] = {}
     for line in "\n".join(texts).splitlines():
         words = line.split()

@@ -1,8 +1,8 @@
-"""What Squid is told of a web filter policy, and what it says in its log.
+"""The configuration of Squid for a web filter policy, and its log.
 
-The rules stand in the order of their depth, deepest first, because the first rule that matches decides: so Squid
-agrees with `core.web_filter.policy.decision`. A name is resolved only after a list or the default action has allowed
-it, or the names themselves would carry data out; then it is still refused if any of its addresses is private.
+Rules are sorted by depth, deepest first, because the first match decides: so Squid agrees with
+`core.web_filter.policy.decision`. A name is resolved only after a list or the default action has allowed it, or names
+alone could carry data out; then it is still refused if any of its addresses is private.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Final
 from greenroom.core.web_filter.policy import FREE_PORTS_FROM, WEB_PORTS, FilterPolicy, depth
 
 PORT: Final = 13128
-"""Where Squid listens, on the address of the policy's network; not where a Squid of the host's own usually does."""
+"""Where Squid listens, on the address of the policy's network; the host's own Squid may have the usual port."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,13 +38,13 @@ def levels(policy: FilterPolicy) -> list[Level]:
 
 
 def open_ports(policy: FilterPolicy) -> list[str]:
-    """The ports that may be reached, as Squid spells them."""
+    """The allowed ports in Squid's notation."""
     return [*map(str, WEB_PORTS), *([f"{FREE_PORTS_FROM}-65535"] if policy.default_action == "allow" else [])]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Denial:
-    """A request that was refused; `at` is seconds since the epoch, `source` the address of the session."""
+    """A refused request; `at` is seconds since the epoch, `source` the address of the session."""
 
     at: float
     source: str
@@ -54,7 +54,7 @@ class Denial:
 
 
 def parse_denial(line: str) -> Denial | None:
-    """A line of the log of refused requests, or None when it is something else (a page that answered 403 itself)."""
+    """A line of the log of refused requests; None for anything else (a page that answered 403 itself)."""
     words = line.split()
     if len(words) != 6 or not words[2].startswith("TCP_DENIED") or not words[0].isdigit():
         return None

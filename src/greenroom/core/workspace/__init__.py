@@ -1,1 +1,1 @@
-"""Workspaces: which options they have, and the specification of a container that follows."""
+"""Workspaces: their options, and the specification of a container that follows."""

@@ -1,4 +1,4 @@
-"""What has to be true of a workspace as a whole before it is stored; single fields are checked by their own modules."""
+"""What must be true of a workspace as a whole before it is stored; single fields are checked by their own modules."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ _HOST: Final = r"(?:[A-Za-z0-9](?:[A-Za-z0-9.-]*[A-Za-z0-9])?|\[[0-9A-Fa-f:]+\])
 _PART: Final = r"[a-z0-9]+(?:(?:[._]|__|-+)[a-z0-9]+)*"
 _TAG: Final = r"(?::[A-Za-z0-9_][A-Za-z0-9_.-]{0,127})?(?:@sha256:[0-9a-f]{64})?"
 REFERENCE: Final = re.compile(f"(?:(?=localhost/|[^/]*[.:]){_HOST}/)?{_PART}(?:/{_PART})*{_TAG}")
-"""How the image of a container is written: [registry/]name[:tag][@digest]; a registry has a dot or a port."""
+"""Reference of an image: [registry/]name[:tag][@digest]; a registry has a dot or a port."""
 
 DEFAULT_REGISTRY: Final = "docker.io"
-"""The registry of an image whose name does not give one."""
+"""The registry of an image whose name has none."""
 DOCKER_HUB: Final = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Definition:
-    """What can be set of a workspace. Memory and disk are bytes, the time limit is seconds."""
+    """The settings of a workspace. Memory and disk are bytes, the time limit is seconds."""
 
     name: str
     friendly_name: str
@@ -61,7 +61,7 @@ class Definition:
 
 
 def check(workspace: Definition) -> None:
-    """Refuse a workspace whose fields contradict each other.
+    """Refuse a workspace with contradictory fields.
 
     Raises:
         Invalid: with what is wrong and what to do.
@@ -85,9 +85,8 @@ def registry_of(name: str) -> str:
 
 
 def token_problem(before: str, after: str) -> str | None:
-    """Why a stored token may not be kept when the image `before` becomes `after`, as a sentence; None = it may.
-
-    An administrator who changes a workspace has not seen its token and must not have it sent to their own registry.
+    """Why a stored token may not be kept when the image `before` becomes `after`, as a sentence; None = it may. An
+    administrator who changes a workspace cannot see its token, and must not be able to send it to their own registry.
     """
     old, new = registry_of(before), registry_of(after)
     if old == new or {old, new} <= DOCKER_HUB:
@@ -99,9 +98,8 @@ def token_problem(before: str, after: str) -> str | None:
 
 
 def registry_problem(name: str, docker_registry: str) -> str | None:
-    """Why user and token of `docker_registry` would go to somebody else, as a sentence; None = they would not.
-
-    A daemon sends them to the registry in the image's name, whatever else is written beside it.
+    """Why the credentials of `docker_registry` would be sent to another one, as a sentence; None = they would not. A
+    daemon sends them to the registry in the image's name, whatever else is given.
     """
     if not docker_registry:
         return None

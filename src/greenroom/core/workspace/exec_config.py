@@ -1,14 +1,11 @@
-"""The `exec_config` of workspaces: commands that run inside a session's container, and the users that they run as.
+"""The `exec_config` of workspaces: commands that run inside a session's container, and their users.
 
-`first_launch` runs once, when the session's page is there and before the session counts as usable; `go` when a running
-session is given a new address; `assign` when a staged session is handed to a user. A command is split into words here,
-once, by shell rules; no shell of ours ever runs it. It runs with what the container has: it may be another user's (also
-root's, who has no capabilities there either), never privileged.
+`first_launch` runs once, before the session counts as usable; `go` when a running session is given a new address;
+`assign` when a staged session is handed to a user. No command passes through a shell of ours or is privileged.
 
-Beside a folder that they can write to no process in a container is root. There is no user namespace: root in the
-container is the host's root to a mounted folder, whatever capabilities it lacks. It reads what only root may read
-there, and a file it leaves with the set-user-id bit makes anyone who runs it root. So where a folder is mounted
-writable, the container and every command in it run as another user.
+Where a folder is mounted writable, the container and every command in it run as a user who is not root. There is no
+user namespace, so root in the container is the host's root to a mounted folder, whatever capabilities it lacks: it can
+read what only root may read there, and leave a file with the set-user-id bit that makes anyone who runs it root.
 """
 
 from __future__ import annotations
@@ -30,7 +27,7 @@ KEYS: Final = ("cmd", "environment", "user", "workdir")
 
 
 def validated(config: Mapping[str, Any]) -> ExecConfig:
-    """The same config, of which every command can be run: `{"go": {"cmd", "user"?, "environment"?, "workdir"?}}`.
+    """The config, checked that every command can run: `{"go": {"cmd", "user"?, "environment"?, "workdir"?}}`.
 
     Raises:
         Invalid: a command is unknown or cannot be used; the sentence names it and why.
@@ -51,7 +48,7 @@ def validated(config: Mapping[str, Any]) -> ExecConfig:
 
 
 def command_of(config: Mapping[str, Any], name: str) -> Exec | None:
-    """The command `first_launch`, `go` or `assign` of a workspace, or None if it has none.
+    """The command `first_launch`, `go` or `assign` of a workspace, or None.
 
     Raises:
         Invalid: it has one that cannot be run.
@@ -106,7 +103,7 @@ def _object(value: object, title: str) -> dict[str, Any]:
 
 
 def spells_root(user: str) -> bool:
-    """Whether a user of a container, `name or number[:group]`, is root by its very spelling; empty = the image says."""
+    """Whether a user of a container, `name or number[:group]`, is root by its spelling; empty = the image decides."""
     name = user.partition(":")[0].strip()
     return name == "root" or re.fullmatch("[+-]?0+", name) is not None
 
@@ -114,8 +111,8 @@ def spells_root(user: str) -> bool:
 def is_root(user: str, passwd: str) -> bool:
     """Whether a user is root in a container with this /etc/passwd; empty = the default, which is root.
 
-    As Docker resolves it, or more strictly: a line counts whose name is the user's, also where that is a number, and
-    one whose number is missing or cannot be read says root.
+    As Docker resolves it, or more strictly: a line counts if its name is the user's, even where that is a number, and a
+    line with a missing or unreadable number means root.
     """
     name = user.partition(":")[0].strip()
     if not name or spells_root(user):
@@ -124,7 +121,7 @@ def is_root(user: str, passwd: str) -> bool:
 
 
 def root_problem(user: str, who: str) -> str:
-    """The sentence that refuses root; `who` is what would run as it, like "The command go"."""
+    """The sentence that refuses root; `who` would run as it, e.g. "The command go"."""
     named = f"root ({user})" if user and user != "root" else "root"
     return (
         f"{who} would run as {named} beside a folder of the host that is mounted writable, where root is the host's"
@@ -133,7 +130,7 @@ def root_problem(user: str, who: str) -> str:
 
 
 def commands_problem(exec_config: Mapping[str, Any]) -> str | None:
-    """Why these commands cannot be had beside a writable folder, as a sentence; None = they can."""
+    """Why these commands are not allowed beside a writable folder, as a sentence; None = they are."""
     for name in COMMANDS:
         try:
             command = command_of(exec_config, name)

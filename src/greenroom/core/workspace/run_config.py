@@ -1,12 +1,9 @@
-"""The `run_config` of workspaces and groups, and the variables of a launch: which options of a container may be chosen.
+"""The `run_config` of workspaces and groups, and the variables of a launch: which container options may be chosen.
 
 An allow-list, because permission to edit a workspace or a group must not give control of the host: nothing in it
-weakens the isolation of sessions. It is checked where it is saved and again where a container is created. Cores and
-memory are fields of the workspace; mounts are volume mappings.
-
-Users who launch a session may not set the variables that make other people's programs run their code: they become the
-environment of the container, and so of the image's own start, which may be root's. Administrators of a workspace set
-what it needs in its `run_config`.
+weakens the isolation of sessions. It is checked where it is saved and again where a container is created. Users who
+launch a session may not set variables that make other programs run their code, because the image's own start may be
+root's; the `run_config` of the workspace may set them.
 """
 
 from __future__ import annotations
@@ -26,14 +23,14 @@ RunConfig = dict[str, Any]
 CAPABILITIES: Final = frozenset(
     {"CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "NET_BIND_SERVICE", "SETGID", "SETPCAP", "SETUID"}
 )
-"""What an image may get back by `cap_add`: what programs need that start as root and become someone else."""
+"""What an image may get back by `cap_add`: capabilities of programs that start as root and become someone else."""
 
 SHM_MAX_BYTES: Final = 64 << 30
-"""More than any session needs; the container's memory limit counts it anyway."""
+"""More than any session needs; it counts towards the container's memory limit anyway."""
 
 OURS: Final = ("VNC_PW", "VNC_VIEW_ONLY_PW")
 OUR_PREFIX: Final = "KASM_"
-"""Variables that carry the session's credential, its user and its permissions; nobody else sets them."""
+"""Variables with the session's credential, its user and its permissions; only Greenroom sets them."""
 
 _WEAKENS: Final = "weakens what keeps sessions apart"
 _NETWORK: Final = "the network of sessions has the rules that keep them from each other and from the host"
@@ -57,15 +54,15 @@ _REASONS: Final[dict[str, tuple[str, ...]]] = {
     "Greenroom knows its containers by name and labels": ("labels", "name"),
 }
 _REFUSED: Final = {name: reason for reason, names in _REASONS.items() for name in names}
-"""Options people know from elsewhere → why they are not to be had."""
+"""Well-known options → why they are refused."""
 
 
 def validated(config: Mapping[str, Any], *, of: str = "The run config") -> RunConfig:
-    """The options as they are used: sizes in bytes, texts of variables as text.
+    """The options as they are used: sizes in bytes, variables as text.
 
     hostname, working_dir: text · user: name or number, not root · command: list of texts · environment: {name: text} ·
     shm_size: bytes or like "512m" · dns: list of IP addresses · tmpfs: {path: options} · cap_add: some of CAPABILITIES
-    · read_only: whether nothing can be written outside of tmpfs and mounted folders · runtime: name of a runtime class.
+    · read_only: only tmpfs and mounted folders can be written · runtime: name of a runtime class.
 
     Raises:
         Invalid: an option is unknown, refused or unusable; the sentence begins with `of` and names it and why.
@@ -87,7 +84,7 @@ def validated(config: Mapping[str, Any], *, of: str = "The run config") -> RunCo
 
 
 def validated_of_group(config: Mapping[str, Any]) -> RunConfig:
-    """As `validated`; what decides on which hosts a session can be is for the workspace.
+    """As `validated`, without the runtime, because only a workspace may decide on which hosts a session can be.
 
     Raises:
         Invalid: as `validated`, or the group chooses the runtime.
@@ -98,7 +95,7 @@ def validated_of_group(config: Mapping[str, Any]) -> RunConfig:
 
 
 def merged(*configs: Mapping[str, Any]) -> RunConfig:
-    """One run config of several: a later one wins, `environment` and `tmpfs` are merged entry by entry."""
+    """One run config of several: a later one wins; `environment` and `tmpfs` are merged by entry."""
     made: RunConfig = {}
     for config in configs:
         for name, value in config.items():
@@ -148,7 +145,7 @@ _USER: Final = re.compile(r"([A-Za-z_][A-Za-z0-9_.-]*|[0-9]{1,10})(:[A-Za-z0-9_.
 
 
 def _user(value: object) -> str:
-    """Root is not given: in a container it is the host's root wherever a folder of the host is mounted writable."""
+    """Never root: in a container root is the host's root wherever a folder of the host is mounted writable."""
     text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not _USER.fullmatch(text):
         raise Invalid("it must be the name or number of a user, or user:group.")
@@ -208,7 +205,7 @@ _TMPFS_OPTION: Final = re.compile(
 
 
 TMPFS_SIZE: Final = "512m"
-"""Of a tmpfs that says none. It is memory: what is in it counts towards the session's."""
+"""Of a tmpfs that gives no size. It is memory, and counts towards the session's."""
 
 _SYSTEM: Final = frozenset(
     {"proc", "sys", "dev", "etc", "usr", "bin", "sbin", "lib", "lib32", "lib64", "libx32", "boot"}
@@ -217,7 +214,7 @@ _SYSTEM: Final = frozenset(
 
 
 def _tmpfs(value: object) -> dict[str, str]:
-    """Always with a size, and without programs of another user's rights and devices."""
+    """Always with a size, and without set-user-id programs and devices."""
     if not isinstance(value, dict):
         raise Invalid('it must be an object, path → options, like {"/scratch": "size=64m"}.')
     made: dict[str, str] = {}
@@ -272,11 +269,10 @@ _CHECKS: Final[dict[str, Callable[[object], Any]]] = {
 _MERGED: Final = frozenset({"environment", "tmpfs"})
 
 ALLOWED: Final = tuple(sorted(_CHECKS))
-"""The options there are."""
 
 
 PREFIXES: Final = ("BASH", "GCONV_", "GLIBC_", "LD_", "MALLOC_", "NODE_", "OPENSSL_", "PERL", "PYTHON", "RUBY")
-"""What variables of the dynamic loader, shells and interpreters begin with."""
+"""Prefixes of the variables of the dynamic loader, shells and interpreters."""
 
 NAMES: Final = frozenset(
     {
@@ -287,7 +283,7 @@ NAMES: Final = frozenset(
         *("HOSTALIASES", "LOCALDOMAIN", "RES_OPTIONS"),
     }
 )
-"""Others of shells, interpreters and toolkits, and those that lead connections and names elsewhere; in capitals."""
+"""Others of shells, interpreters and toolkits, and those that redirect connections and names; in capitals."""
 
 
 def launch_problem(environment: Mapping[str, Any]) -> str | None:
@@ -304,8 +300,7 @@ def launch_problem(environment: Mapping[str, Any]) -> str | None:
 
 
 def chosen_by_users(environment: Mapping[str, str]) -> tuple[str, ...]:
-    """The variables of a session's specification that its user chose, by the request or by preferences.
-
-    All that Greenroom sets itself begins with `OUR_PREFIX`, and nobody else may set those.
+    """The variables of a session's specification that its user chose, by the request or by preferences. All that
+    Greenroom sets itself begins with `OUR_PREFIX`, and nobody else may set those.
     """
     return tuple(sorted(name for name in environment if not name.startswith(OUR_PREFIX)))

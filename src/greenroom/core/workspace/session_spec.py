@@ -1,4 +1,4 @@
-"""What a session is made of: the specification of its container and what is wanted of it.
+"""The specification of a session's container.
 
 These values travel in the check-in (wire), are stored as JSON in the session row (db) and are executed by a runtime.
 Units: cores are CPU cores (fractions allowed), memory is bytes, times are seconds.
@@ -23,10 +23,8 @@ LATER: Final = {"later": True}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Mount:
-    """One folder of the host inside the container.
-
-    A missing one is made for `uid` and `gid`, unless it is `required` to be there. `profile`: it is the user's
-    persistent profile; with Reset it is emptied before the container is made.
+    """One folder of the host inside the container. A missing one is made for `uid` and `gid`, unless it is `required`
+    to exist. `profile`: it is the user's persistent profile; with Reset it is emptied before the container is created.
     """
 
     source: str
@@ -48,15 +46,15 @@ class Exec:
     workdir: str | None = None
     deadline_s: float = 60.0
     output_within_s: float = 0.2
-    """How long its output may say nothing after its end, while it is still open. A child may keep it open for ever; or
-    a runtime that is late has more to say, for which those wait who want all of it."""
+    """How long to wait, after its end, for output while that is still open: a child may keep it open forever, and a
+    late runtime may have more.
+    """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class File:
-    """A file put into a container before it starts, e.g. a key. It and the folder it is in belong to `uid` and `gid`.
-
-    `path` is absolute, `mode` and `folder_mode` are those of chmod. The content is a secret: never in a log.
+    """A file put into a container before it starts, e.g. a key. It and its folder belong to `uid` and `gid`. `path` is
+    absolute, `mode` and `folder_mode` are those of chmod. The content is a secret: never in a log.
     """
 
     path: str
@@ -71,9 +69,9 @@ class File:
 class SessionSpec:
     """Everything a runtime needs to create a session; fixed when the session row is inserted.
 
-    `credential` is the random password of this container alone (environment VNC_PW); it is known to the Agent,
-    never to the person. `allow_origin` is the list of `host` or `host:port` whose pages may open the stream,
-    `upstream_auth` the `host[:port]` the Agent asks about unknown viewers; both are fixed at creation.
+    `credential` is the random password of this container alone (environment VNC_PW); the Agent knows it, the user never
+    does. `allow_origin` is the list of `host` or `host:port` whose pages may open the stream, `upstream_auth` the
+    `host[:port]` the Agent asks about unknown viewers.
     """
 
     image: str
@@ -95,7 +93,7 @@ class SessionSpec:
     allow_origin: tuple[str, ...] = ()
     upstream_auth: str = ""
     disk_limit_bytes: int = field(default=0, metadata=LATER)
-    """What it may write outside mounted folders; 0 = any amount."""
+    """For what it writes outside mounted folders; 0 = no limit."""
     files: tuple[File, ...] = field(default=(), metadata=LATER)
     """Secrets of the session's user inside the container; in the session row they are encrypted, beside `spec`."""
 
@@ -104,19 +102,18 @@ class SessionSpec:
         return hashlib.sha256(json.dumps(self.parts(), sort_keys=True).encode()).hexdigest()[:16]
 
     def parts(self) -> dict[str, Any]:
-        """All fields as JSON has them, of later ones those that are used.
-
-        So a container made before a field existed has the hash of the same specification still.
+        """All fields as JSON; later fields only where they are used. So a container made before a field existed still
+        has the hash of the same specification.
         """
         return _plain(self)
 
     def stored(self) -> dict[str, Any]:
-        """The fields as they stand in a session row: without secrets, which have encrypted columns."""
+        """The fields as they are in a session row: without secrets, which have encrypted columns."""
         return {name: value for name, value in self.parts().items() if name not in SECRET}
 
 
 SECRET: Final = frozenset({"credential", "files"})
-"""Fields that are stored encrypted alone."""
+"""Fields that are stored only encrypted."""
 
 
 def _plain(value: object) -> Any:

@@ -1,8 +1,8 @@
-"""From workspace, zone, permissions, launch and user to the specification of a container, and the files put into it.
+"""From workspace, zone, permissions, launch and user to the specification of a container and its files.
 
-Pure: ids and the credential are arguments. `config_hash_of` leaves out what differs from session to session, so of two
-staged sessions of one config with the same one either may be handed out (column `config_hash`). A user's SSH keys are
-files of the home folder (group setting `inject_ssh_keys`).
+Ids and the credential are arguments. `config_hash_of` leaves out what differs from session to session, so that staged
+sessions of one config with the same hash are interchangeable (column `config_hash`). A user's SSH keys are files of the
+home folder (group setting `inject_ssh_keys`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ TOGGLES: Final[dict[str, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImageFacts:
-    """A workspace as far as its containers depend on it. Cores and memory (bytes) are the reservation."""
+    """The part of a workspace that its containers depend on. Cores and memory (bytes) are the reservation."""
 
     image_id: str
     name: str
@@ -58,11 +58,8 @@ class ImageFacts:
     persistent_profile_path: str | None = None
     filter_policy: str | None = None
     filter_policy_force_disabled: bool = False
-    """No web filter, whatever workspace and groups say."""
     only_zone_id: str | None = None
-    """The zone it is restricted to."""
     only_agent_id: str | None = None
-    """The Agent it is restricted to."""
     session_time_limit: int | None = None
     """Seconds from the assignment until a session is deleted in any case; None or 0 = none."""
     revision: int = 1
@@ -70,7 +67,7 @@ class ImageFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneFacts:
-    """A zone as far as sessions depend on it."""
+    """The part of a zone that sessions depend on."""
 
     zone_id: str
     zone_name: str
@@ -88,9 +85,10 @@ class ZoneFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchExtras:
-    """What only a launch has and a staged session never: the user, the request, settings applied at creation.
+    """What a launch has and a staged session lacks: the user, the request, settings applied at creation.
 
-    `request_host` is `host[:port]` of the launching request, already checked to be one the gateway serves.
+    `request_host` is `host[:port]` of the launching request, already checked to be served by the gateway. `profile`
+    says how the workspace's persistent profile is mounted as home, None = not at all.
     """
 
     request_host: str
@@ -105,9 +103,7 @@ class LaunchExtras:
     volume_mapping: Mapping[str, Any] = field(default_factory=dict[str, Any])
     filter_policy: str | None = None
     profile: ProfileMode | None = None
-    """How the workspace's persistent profile is mounted as home; None = not at all."""
     files: tuple[File, ...] = ()
-    """Put into the container before it starts."""
 
 
 def staged_spec(
@@ -144,7 +140,7 @@ def on_demand_spec(
     session_id: str,
     credential: str,
 ) -> SessionSpec:
-    """The container of a session made for one user, with everything of that user applied at its creation."""
+    """The container of a session made for one user, with all of that user's settings applied."""
     base = staged_spec(image, zone, permissions, session_id=session_id, credential=credential)
     tokens = {"image_id": image.image_id, "user_id": extras.user_id, "username": folder_name(extras.username)}
     path, mode = image.persistent_profile_path, extras.profile
@@ -161,17 +157,17 @@ def on_demand_spec(
 
 
 def in_zone(spec: SessionSpec, zone: ZoneFacts, request_host: str) -> SessionSpec:
-    """The specification of a session for this zone: where its pages are shown, and which api its Agent asks."""
+    """The specification of a session for this zone: who may frame its pages, and which api its Agent asks."""
     return replace(
         spec,
-        # Without a port any port is meant: the frame of a session comes from another port than the console.
+        # Any port: a session's frame comes from another port than the console.
         allow_origin=host_list(zone.allow_origin_domain.replace(REQUEST_HOST, host_name(request_host))),
         upstream_auth=zone.upstream_auth_address.replace(REQUEST_HOST, request_host),
     )
 
 
 def reissued(spec: SessionSpec, *, old_id: str, session_id: str, credential: str) -> SessionSpec:
-    """The specification of a session for another one in its place: with the new id where the old one stood."""
+    """The specification for another session in its place, with the old id replaced."""
     environment = {name: session_id if value == old_id else value for name, value in spec.environment.items()}
     return replace(spec, environment=environment, credential=credential)
 
@@ -181,10 +177,10 @@ def _filter_policy(image: ImageFacts, of_groups: str | None) -> str | None:
 
 
 def config_hash_of(image: ImageFacts, zone: ZoneFacts, permissions: Mapping[str, bool]) -> str:
-    """16 hex digits over all that a staged session has to be to be handed out.
+    """16 hex digits over everything that a staged session must have to be claimed.
 
-    Without what may be of before until it is replaced: those changes are in `staging_configs.recycled`, the others in
-    the revision of the workspace (`core.pool.rotation`).
+    Changes that may wait for a replacement are left out; they are in `staging_configs.recycled`, the others in the
+    revision of the workspace (`core.pool.rotation`).
     """
     spec = staged_spec(image, zone, permissions, session_id="", credential="")
     strict = replace(spec, image="", cores=0.0, memory_bytes=0, mounts=())
@@ -238,13 +234,12 @@ _KINDS: Final = {
     "sk-ssh-ed25519@openssh.com": "ed25519_sk",
     "sk-ecdsa-sha2-nistp256@openssh.com": "ecdsa_sk",
 }
-"""First word of a public key → end of the file name under which ssh looks for it by itself."""
+"""First word of a public key → end of the file name under which ssh looks for it."""
 
 
 def ssh_files(public_key: str | None, private_key: str | None) -> tuple[File, ...]:
-    """`id_*`, `id_*.pub` and `authorized_keys`, as far as there are keys; the owner alone reads them.
-
-    The private key may serve without the public one: ssh tells its kind by its content, not by its file's name.
+    """`id_*`, `id_*.pub` and `authorized_keys`, as far as there are keys; only the owner may read them. The private key
+    may be used without the public one: ssh finds its kind by its content, not by its file's name.
     """
     files: list[File] = []
     public = public_key.strip() if public_key else ""
@@ -263,5 +258,5 @@ def _kind(public_key: str) -> str:
 
 
 def _text(key: str) -> str:
-    """With one line end at its end and without the line ends of other systems: ssh refuses both otherwise."""
+    """With exactly one line end and Unix line ends: ssh refuses anything else."""
     return key.replace("\r\n", "\n").strip() + "\n"

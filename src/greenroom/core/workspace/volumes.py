@@ -1,10 +1,9 @@
 """Folders of the host in containers: volume mappings of workspaces and groups, and persistent profiles.
 
-Permission to write a mapping must not give control of the host: an Agent mounts only from the folders that its host's
-administrator named, and from one of its own. The container daemon's socket, the system's configuration and this
-product's own data are never mounted, nor is a folder that holds one of them. Where a folder is mounted writable nothing
-in the container runs as root (`core.workspace.exec_config`). Names of users become one folder name each, whatever is in
-them.
+Permission to write a mapping must not give control of the host: an Agent mounts only from folders that its host's
+administrator named, and from one of its own; never the container daemon's socket, the system's configuration, this
+product's data, or a folder that holds one of them. Where a folder is mounted writable nothing in the container runs as
+root (`core.workspace.exec_config`).
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ VolumeMappings = dict[str, Any]
 """JSON of an administrator: folder of the host → how Docker mounts it, as `mappings_problem` allows it."""
 
 OWNER: Final = 1000
-"""User and group of session images: the owner of folders that are made for a mapping which names no other."""
+"""User and group of session images: the owner of new folders where a mapping names no other."""
 
 FORBIDDEN: Final = (
     "/bin",
@@ -63,20 +62,18 @@ FORBIDDEN: Final = (
 )
 
 OWN: Final = "/var/lib/greenroom/volumes"
-"""The folder of a default instance that sessions are given folders of, although all else there is forbidden."""
+"""Folders of a default instance that may be mounted, although everything around them is forbidden."""
 
 _USERS: Final = frozenset({"/etc", "/etc/passwd", "/etc/group"})
-"""Places in a container that say who its users are: with a folder of the host there, a session could name root anew."""
+"""Places in a container that define its users: with a folder of the host there, a session could name root anew."""
 
 _OPTIONS: Final = ("bind", "gid", "mode", "required", "skip_check", "uid")
 _MAX_NAME: Final = 200
 
 
 def source_problem(source: str, private: Iterable[str] = (), own: str = OWN) -> str | None:
-    """Why this path of the host may not be mounted, as a sentence; None = it may.
-
-    `private` are further folders that are as forbidden as `FORBIDDEN`, `own` is the one in them that is not. Tokens
-    should be replaced before.
+    """Why this path of the host may not be mounted, as a sentence; None = it may. `private` are further folders that
+    are as forbidden as `FORBIDDEN`, `own` is the exception among them. Tokens should be replaced before.
     """
     if not source.startswith("/") or ".." in source.split("/") or re.search(r"[\0-\x1f\x7f]", source):
         return f"{source!r} must be an absolute path without `..`."
@@ -96,15 +93,15 @@ def source_problem(source: str, private: Iterable[str] = (), own: str = OWN) -> 
 
 
 def is_within(path: str, folder: str) -> bool:
-    """Whether an absolute path without anything that means nothing is a folder, or lies in it."""
+    """Whether a normalized absolute path is a folder, or lies in it."""
     return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def mappings_problem(mappings: Mapping[str, Any]) -> str | None:
     """What is wrong with volume mappings, as a sentence, or None.
 
-    `{path of the host: {"bind": path in the container, "mode": "rw" or "ro", "uid", "gid": owner of a folder that is
-    made, "required": it must exist, "skip_check": nothing is made, like required}}`.
+    `{path of the host: {"bind": path in the container, "mode": "rw" or "ro", "uid", "gid": owner of a new folder,
+    "required": it must exist, "skip_check": nothing is made, like required}}`.
     """
     places: dict[str, str] = {}
     for source, value in mappings.items():
@@ -179,7 +176,7 @@ def merged(*mappings: Mapping[str, Any]) -> VolumeMappings:
 
 
 def _place(options: object) -> str | None:
-    """Where in the container a folder goes; None = the entry does not say, for which `mounts` refuses it."""
+    """Its place in the container; None = the entry has none, for which `mounts` refuses it."""
     bind = cast("dict[str, object]", options).get("bind") if isinstance(options, dict) else None
     return _normal(bind) if isinstance(bind, str) else None
 
@@ -188,7 +185,7 @@ def mounts(mappings: Mapping[str, Any], tokens: Mapping[str, str]) -> tuple[Moun
     """Folders of the host inside the container; mappings with a user's token that is not in `tokens` are left out.
 
     Raises:
-        Invalid: an entry does not say where in the container it goes.
+        Invalid: an entry has no place in the container.
     """
     made: list[Mount] = []
     for path, options in sorted(mappings.items()):
@@ -211,25 +208,24 @@ def mounts(mappings: Mapping[str, Any], tokens: Mapping[str, str]) -> tuple[Moun
 
 
 def profile_mount(path: str, tokens: Mapping[str, str], mode: ProfileMode) -> Mount:
-    """The persistent profile as the home folder.
-
-    A path without a placeholder for the user gets the user's id as its last folder: no two users share a home.
+    """The persistent profile as the home folder. A path without a placeholder for the user gets the user's id as its
+    last folder: no two users share a home.
     """
     own = path if any(token in path for token in USER_TOKENS) else f"{path.rstrip('/')}/{{user_id}}"
     return Mount(source=_normal(_replaced(own, tokens)), target=HOME, profile=mode)
 
 
 def laid_over(*layers: Iterable[Mount]) -> tuple[Mount, ...]:
-    """All mounts, of which a later layer wins where two have the same place in the container."""
+    """All mounts; a later layer wins where two have the same place in the container."""
     places = {mount.target: mount for layer in layers for mount in layer}
     return tuple(places[target] for target in sorted(places))
 
 
 def folder_name(username: str) -> str:
-    """A user's name as one folder name: nothing in it can leave the folder, different names stay different.
+    """A user's name as one folder name: it cannot lead out of the folder, and different names stay different.
 
-    A harmless name is itself; any other is shortened, has its characters replaced and ends with a digest, and so does
-    a harmless one that looks like it ends with one.
+    A harmless name is itself; any other is shortened, has its characters replaced and ends with a digest, and so does a
+    harmless one that looks like it ends with one.
     """
     safe = re.sub(r"[^A-Za-z0-9._@-]", "_", username).lstrip(".")[:_MAX_NAME] or "_"
     if safe == username and not re.search(r"-[0-9a-f]{16}$", username):
@@ -238,10 +234,9 @@ def folder_name(username: str) -> str:
 
 
 def _normal(path: str) -> str:
-    """An absolute path without anything that means nothing."""
     return posixpath.normpath("/" + path.lstrip("/"))
 
 
 def _replaced(path: str, tokens: Mapping[str, str]) -> str:
-    """One pass, so that a value that looks like a token stays what it is."""
+    """In one pass, so that a value that looks like a token is not replaced again."""
     return re.sub(r"\{(\w+)\}", lambda found: tokens.get(found[1], found[0]), path)

@@ -1,4 +1,4 @@
-"""What users prefer, and their SSH keys: one row per user, made at the first change."""
+"""Users' preferences and SSH keys: one row per user, made at the first change."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from greenroom.db.database import Connection, Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attributes:
-    """The attributes of a user; None = not set. `default_image` is the id of a workspace that exists."""
+    """None = not set. `default_image` is the id of an existing workspace."""
 
     user_id: str
     ssh_public_key: str | None = None
@@ -22,7 +22,7 @@ class Attributes:
 
     @property
     def has_ssh_private_key(self) -> bool:
-        """Whether there is one; it leaves the process only for the user's sessions."""
+        """Whether there is one; the key itself leaves the process only for the user's sessions."""
         return self.ssh_private_key_encrypted is not None
 
 
@@ -47,7 +47,7 @@ async def get_attributes(db: Database, user_id: str) -> Attributes:
 
 
 async def lock_attributes(connection: Connection, user_id: str) -> Attributes:
-    """The attributes as they are, after `users.lock_user`: that lock keeps other changes out."""
+    """The attributes, after `users.lock_user`: that lock keeps other changes out."""
     return _attributes(await (await connection.execute(_SELECT, {"user_id": user_id})).fetchone(), user_id)
 
 

@@ -1,8 +1,8 @@
-"""Log-ins at the console (sessions of the cookie, attempts that count against the throttle) and API keys.
+"""Log-ins at the console (cookies, attempts that count for the rate limit) and API keys.
 
-A key has a public half that names it and a secret half of which only the hash is stored. It belongs to the user who
-made it (`created_by`): it may do no more than they may, and nothing while they are disabled or locked; with them their
-keys are disabled. Only the installation's first key belongs to nobody.
+A key has a public half that names it and a secret half, of which only the hash is stored. It belongs to the user who
+made it (`created_by`): it may do no more than they may, and nothing while they are disabled or locked. Only the
+installation's first key belongs to nobody.
 """
 
 from __future__ import annotations
@@ -20,16 +20,16 @@ from greenroom.db.database import Connection, Database
 
 @dataclass(frozen=True, slots=True)
 class Login:
-    """A valid log-in and its user."""
+    """A valid log-in and its user. `stale`: `last_used` is more than a minute old. `password_once`: the user still has
+    the password the installation was made with.
+    """
 
     user_id: str
     username: str
     permissions: frozenset[str]
     expires: datetime
     stale: bool
-    """`last_used` is more than a minute old."""
     password_once: bool
-    """The user still has the password the installation was made with."""
 
 
 async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | None:
@@ -51,7 +51,7 @@ async def find_login(db: Database, token_hash: bytes, idle_s: float) -> Login | 
 
 @dataclass(frozen=True, slots=True)
 class LoginView:
-    """A log-in as its user and administrators see it: without its token."""
+    """A log-in as its user and administrators see it: without its token. `current`: it is the one that asks."""
 
     login_id: str
     created: datetime
@@ -60,14 +60,13 @@ class LoginView:
     client_ip: str
     user_agent: str
     current: bool
-    """It is the one that asks."""
 
 
 _VIEW: Final[LiteralString] = "login_id::text, created, last_used, expires, client_ip, user_agent"
 
 
 async def list_logins(db: Database, user_id: str, idle_s: float, *, current: bytes | None = None) -> list[LoginView]:
-    """The log-ins of a user that have not ended, the last used first; `current` is the hash of the one that asks."""
+    """The log-ins of a user that have not ended, last used first; `current` is the hash of the one that asks."""
     rows = await db.fetch(
         "SELECT " + _VIEW + ", token_hash IS NOT DISTINCT FROM %(current)s AS current FROM login_sessions"
         " WHERE user_id = %(user_id)s AND expires > now() AND last_used > now() - make_interval(secs => %(idle_s)s)"
@@ -78,7 +77,7 @@ async def list_logins(db: Database, user_id: str, idle_s: float, *, current: byt
 
 
 async def delete_login_by_id(connection: Connection, user_id: str, login_id: str) -> LoginView:
-    """End one log-in of a user; returns what it was.
+    """End one log-in of a user and return it.
 
     Raises:
         NotFound: the user has none with this id.
@@ -102,7 +101,7 @@ async def insert_login_link(db: Database, token_hash: bytes, user_id: str, *, li
 
 
 async def use_login_link(db: Database, token_hash: bytes) -> tuple[str, str | None] | None:
-    """The user of a link that has not expired, and the hash of their password at this moment; the link is deleted."""
+    """The user of a link that has not expired, and their present password hash; the link is deleted."""
     rows = await db.write(
         "WITH used AS (DELETE FROM login_links WHERE token_hash = %s RETURNING user_id, expires)"
         " SELECT user_id::text, password_hash FROM used JOIN users USING (user_id) WHERE expires > now()",
@@ -112,7 +111,7 @@ async def use_login_link(db: Database, token_hash: bytes) -> tuple[str, str | No
 
 
 async def touch_login(db: Database, token_hash: bytes) -> None:
-    """Note that the log-in was used now, at most once a minute, also with concurrent requests."""
+    """Store that the log-in was used now, at most once a minute, also with concurrent requests."""
     await db.write(
         "UPDATE login_sessions SET last_used = now() WHERE token_hash = %s AND last_used < now() - interval '1 minute'",
         (token_hash,),
@@ -129,10 +128,10 @@ async def insert_login(
     client_ip: str,
     user_agent: str,
 ) -> bool:
-    """Store a new log-in and note the time with the user.
+    """Store a new log-in, and its time with the user; False = it was refused.
 
-    `password_hash` is what it was when the user authenticated. False, and nothing is stored: since then the password
-    was changed or the user disabled, which ended all their log-ins, so no log-in may be added.
+    `password_hash` is what it was when the user authenticated. If the password was changed or the user disabled since
+    then, all their log-ins were ended, so none may be added.
     """
     async with db.transaction() as connection:
         user = await connection.execute(
@@ -156,7 +155,7 @@ async def delete_login(connection: Connection, token_hash: bytes) -> None:
 
 
 async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes | None = None) -> None:
-    """End all log-ins of a user except `keep`; links that would log them in are deleted, too."""
+    """End all log-ins of a user except `keep`, and delete their log-in links."""
     await connection.execute("DELETE FROM login_links WHERE user_id = %s", (user_id,))
     await connection.execute(
         "DELETE FROM login_sessions WHERE user_id = %s AND token_hash IS DISTINCT FROM %s", (user_id, keep)
@@ -166,12 +165,11 @@ async def delete_logins_of(connection: Connection, user_id: str, *, keep: bytes 
 async def begin_attempt(
     db: Database, username: str, source: str, *, attempts: int, window_s: float, is_known: bool = False
 ) -> float | None:
-    """Count an attempt to log in, before the password is looked at; None = go on.
+    """Count an attempt to log in, before the password is checked; None = go on, else the seconds to wait.
 
-    Otherwise the seconds to wait, as `core.rate_limits.account_wait_s` says; a source where the account's user is
-    logged in is known. An attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot slip
-    through. What the source of an address is says `core.security_events.source_of`; a known device is a source of its
-    own.
+    The attempt counts as failed until `clear_attempts`, so that concurrent guesses cannot slip through. Waiting times
+    come from `core.rate_limits.account_wait_s`, the source of an address from `core.security_events.source_of`; a known
+    device is a source of its own. `is_known`: the account's user is logged in at this source.
     """
     name = username.lower()
     async with db.transaction() as connection:
@@ -209,7 +207,7 @@ async def clear_attempts(db: Database, username: str, source: str) -> None:
 
 
 async def prune_logins(db: Database, window_s: float) -> None:
-    """Delete what no longer matters: ended log-ins, expired links, failures older than the window."""
+    """Delete ended log-ins, expired links, and failures older than the window."""
     await db.write("DELETE FROM login_sessions WHERE expires < now()")
     await db.write("DELETE FROM login_links WHERE expires < now()")
     await db.write("DELETE FROM login_failures WHERE at < now() - make_interval(secs => %s)", (window_s,))
@@ -217,7 +215,9 @@ async def prune_logins(db: Database, window_s: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ApiKey:
-    """One key; the secret itself is nowhere."""
+    """A key without its secret. `owner` made it and has `owner_permissions` at present. `valid`: enabled, not expired,
+    and its owner may log in. `stale`: `last_used` is more than a minute old, or empty.
+    """
 
     key_id: str
     secret_hash: bytes
@@ -230,13 +230,9 @@ class ApiKey:
     expires: datetime | None
     last_used: datetime | None
     owner: str | None
-    """Name of the user who made it."""
     owner_permissions: list[str]
-    """The owner's permissions at present."""
     valid: bool
-    """Enabled, not expired, and its owner may log in."""
     stale: bool
-    """`last_used` is more than a minute old, or it was never used."""
 
 
 _SELECT: Final[LiteralString] = (
@@ -295,7 +291,7 @@ async def administrators_keys_ending(db: Database, within_s: float) -> list[ApiK
 
 
 async def touch_key(db: Database, key_id: str) -> None:
-    """Note that the key was used now, at most once a minute, also with concurrent requests."""
+    """Store that the key was used now, at most once a minute, also with concurrent requests."""
     await db.write(
         "UPDATE api_keys SET last_used = now()"
         " WHERE key_id = %s AND (last_used IS NULL OR last_used < now() - interval '1 minute')",
@@ -331,7 +327,7 @@ async def update_key(connection: Connection, key: ApiKey) -> None:
 
 
 async def delete_key(db: Database, key_id: str) -> None:
-    """Revoke a key, at once.
+    """Revoke a key at once.
 
     Raises:
         NotFound: there is no such key.

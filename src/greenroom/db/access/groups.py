@@ -17,7 +17,7 @@ from greenroom.db.workspace.filter_policies import policy_named
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """A group; `images` are the ids of the workspaces its members may use."""
+    """`images` are the ids of the workspaces its members may use."""
 
     group_id: str
     name: str
@@ -88,7 +88,7 @@ async def memberships_of(db: Database, user_id: str) -> list[GroupSettings]:
 
 
 async def memberships_of_members(connection: Connection, group_id: str) -> list[list[GroupSettings]]:
-    """The groups of the members of a group: each combination that there is, once."""
+    """Each distinct set of groups that members of the group are in."""
     cursor = await connection.execute(
         "SELECT DISTINCT array_agg(m.group_id::text ORDER BY m.group_id) AS groups FROM user_groups m"
         " WHERE m.user_id IN (SELECT user_id FROM user_groups WHERE group_id = %s) GROUP BY m.user_id",
@@ -103,7 +103,7 @@ async def memberships_of_members(connection: Connection, group_id: str) -> list[
 
 
 async def settings_of_group(db: Database, group_id: str) -> list[GroupSettings]:
-    """One group alone in the same form; empty where there is none with this id."""
+    """One group in the same form; empty where there is none with this id."""
     found = await db.fetch_as(Group, _SELECT + " WHERE g.group_id = %s", (group_id,))
     return [settings_of(group) for group in found]
 
@@ -155,7 +155,7 @@ async def change_settings(connection: Connection, group_id: str, changes: Mappin
 
 
 async def add_image(connection: Connection, group_id: str, image_id: str) -> bool:
-    """Let the members use a workspace; False = they may already.
+    """Let the members use a workspace; False = they already may.
 
     Raises:
         Invalid: there is no such group or image.
@@ -167,7 +167,7 @@ async def add_image(connection: Connection, group_id: str, image_id: str) -> boo
 
 
 async def remove_image(connection: Connection, group_id: str, image_id: str) -> bool:
-    """Let the members no longer use a workspace through this group; False = they could not."""
+    """End the members' use of a workspace through this group; False = there was none."""
     cursor = await connection.execute(
         "DELETE FROM group_images WHERE group_id = %s AND image_id = %s", (group_id, image_id)
     )

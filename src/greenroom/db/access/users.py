@@ -15,7 +15,7 @@ from greenroom.db.database import Connection, Database, returned
 from greenroom.db.listing import Column, Conditions, Listing, Position
 
 ALL_USERS: Final = "68d557ac-4cac-42cc-a9f3-1c7c853de0f3"
-"""The group everybody is in; its id is fixed by the published interface."""
+"""The group All Users; its id is fixed by the published interface."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +28,7 @@ class Membership:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class User:
-    """A user; `password_hash` never leaves the process."""
+    """`password_hash` never leaves the process."""
 
     user_id: str
     username: str
@@ -43,7 +43,7 @@ class User:
     locked: bool
     disabled: bool
     anonymous: bool
-    """Made for one launch without a user; leaves some time after its last session."""
+    """Made for one launch without a user; deleted some time after its last session."""
     auth_epoch: int
     created: datetime
     last_session: datetime | None
@@ -89,7 +89,7 @@ BY_NAME: Final = Order("username", descending=False)
 
 @dataclass(frozen=True, slots=True)
 class ListedUser:
-    """A user in a list; `position` is what the next page begins behind."""
+    """A user in a list; `position` is where the next page begins."""
 
     user: User
     position: str
@@ -97,13 +97,12 @@ class ListedUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class UserFilter:
-    """Which users a list shows: members of a group (None = all) who have all the `words`."""
+    """Which users a list shows: members of a group (None = all) who match all the `words`."""
 
     group_id: object = None
     words: Sequence[Word] = ()
 
     def conditions(self) -> Conditions:
-        """The same in SQL."""
         conditions = Conditions()
         if self.group_id is not None:
             conditions.add(
@@ -146,15 +145,7 @@ async def list_users(
     after: Position | None = None,
     limit: int | None = None,
 ) -> list[ListedUser]:
-    """Users that match, by name unless another order is asked for.
-
-    Args:
-        db: where they are.
-        wanted: which ones; None = all.
-        order: by which column of `USERS`.
-        after: only those behind this one.
-        limit: at most so many.
-    """
+    """Users that match, by name unless another order is given; `after` is the last one of the page before."""
     conditions = (wanted or UserFilter()).conditions()
     rows = await USERS.read(db, _COLUMNS, conditions, order=order, after=after, limit=limit)
     return [ListedUser(position=row.pop("position"), user=_user(row)) for row in rows]
@@ -168,11 +159,8 @@ async def count_users(db: Database, wanted: UserFilter) -> int:
 async def insert_user(connection: Connection, username: str, *, password_hash: str | None = None, **fields: Any) -> str:
     """Store a new user in the group All Users; returns the id.
 
-    Args:
-        connection: in a transaction.
-        username: unique, ignoring case.
-        password_hash: argon2id; None = cannot log in with a password.
-        fields: first_name, last_name, phone, organization, notes, locked, disabled, password_once.
+    `username` is unique, ignoring case. `password_hash` is argon2id; None = no log-in with a password. `fields` are
+    first_name, last_name, phone, organization, notes, locked, disabled, password_once.
 
     Raises:
         Duplicate: the name exists.
@@ -200,7 +188,7 @@ async def insert_user(connection: Connection, username: str, *, password_hash: s
 
 
 async def mark_anonymous(connection: Connection, user_id: str) -> None:
-    """Note that the user was created for one launch without a user, to be deleted afterwards."""
+    """Mark a user who was created for one launch without a user, to be deleted afterwards."""
     await connection.execute("INSERT INTO anonymous_users (user_id) VALUES (%s)", (user_id,))
 
 
@@ -312,7 +300,7 @@ async def require_an_administrator(connection: Connection) -> None:
 
 
 async def revoke_access(connection: Connection, user_id: str) -> set[Event]:
-    """Make every connect token and open stream of the user invalid; returns the events to notify after commit.
+    """Invalidate all connect tokens and open streams of the user; returns the events to notify after commit.
 
     The epoch of the user's sessions grows, so Agents cut the streams at their next check-in (PROTOCOLS §3 "Tokens").
     Lock order: users, then sessions by id.

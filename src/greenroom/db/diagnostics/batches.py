@@ -1,7 +1,7 @@
-"""Rows that are collected and written together: one that the database refuses never holds up the others.
+"""Rows that are collected and written together; one that the database refuses never holds up the others.
 
-What such rows say comes in part from strangers (a name tried at the log-in, the host name of an Agent that was
-refused), so it is made storable first.
+Parts of them come from strangers (a name tried at the log-in, the host name of a refused Agent), so texts are made
+storable first.
 """
 
 from __future__ import annotations
@@ -20,7 +20,6 @@ log = structlog.get_logger(__name__)
 Row = TypeVar("Row")
 
 MAX_TEXT: Final = 8192
-"""Characters that are kept of one text."""
 
 
 def storable(value: Any) -> Any:
@@ -35,14 +34,10 @@ def storable(value: Any) -> Any:
 
 
 class WaitingRows(Generic[Row]):
-    """Rows that wait to be written: bounded, kept while the database is away, those that were lost counted.
+    """Rows that wait to be written: bounded, kept while the database is away, lost ones counted.
 
-    Args:
-        db: where they are written.
-        statement: writes one.
-        params: of the statement, for one row.
-        what: which rows, in two words, for the log of this process.
-        most: how many wait at most; the newest is lost when there are more.
+    `statement` writes one row, with `params` of it. `what` names the rows, in two words, in the log of this process.
+    Beyond `most` waiting rows the newest is lost.
     """
 
     def __init__(
@@ -56,17 +51,15 @@ class WaitingRows(Generic[Row]):
         self._rows: list[Row] = []
         self._told = 0
         self.dropped = 0
-        """Rows that were lost since the start."""
 
     def add(self, row: Row) -> None:
-        """Queue one."""
         if len(self._rows) >= self._most:
             self.dropped += 1
         else:
             self._rows.append(row)
 
     async def write(self) -> bool:
-        """Write what waits; whether there was something and it is written now."""
+        """Write the waiting rows; True = there were some, and they are written now."""
         rows, self._rows = self._rows, []
         if not rows:
             return False
@@ -81,7 +74,6 @@ class WaitingRows(Generic[Row]):
         return True
 
     def newly_dropped(self) -> int:
-        """How many were lost since this was asked last."""
         number, self._told = self.dropped - self._told, self.dropped
         return number
 
@@ -89,8 +81,7 @@ class WaitingRows(Generic[Row]):
 async def insert_rows(db: Database, statement: LiteralString, rows: Sequence[Any]) -> int:
     """Run `statement` with each of `rows`, in one transaction; a row that cannot be stored is left out and logged.
 
-    Returns:
-        How many were left out.
+    Returns the number left out.
 
     Raises:
         Unavailable: the database is away; nothing was written.

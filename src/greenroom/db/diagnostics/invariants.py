@@ -1,7 +1,7 @@
-"""What must hold at any instant in the database of a live system, as queries for what breaks it.
+"""Invariants of the database of a live system, as queries for violations.
 
-Each query answers with one sentence per thing that breaks the invariant, in the column `what`. Something in flight may
-look broken for a moment: the caller asks twice.
+Each query answers with one sentence per violation, in the column `what`. Something in flight may look wrong for a
+moment: the caller asks twice.
 """
 
 from __future__ import annotations
@@ -22,18 +22,13 @@ ROTATING: Final = (
     "s.replaces IS NOT NULL AND EXISTS (SELECT 1 FROM sessions r WHERE r.session_id = s.replaces"
     " AND r.user_id IS NULL AND NOT r.retired AND r.status IN ('requested', 'starting', 'running'))"
 )
-"""Condition on `sessions s`: it is to take the place of one that is still in the pool."""
+"""Condition on `sessions s`: it is to replace one that is still in the pool."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invariant:
-    """One of those that `greenroom doctor` asks the database about.
-
-    Args:
-        code: I1, I2, …; it never gets another meaning.
-        holds: what is true while it holds.
-        query: finds what breaks it.
-        parameters: of the query.
+    """An invariant that `greenroom doctor` checks. `code` is I1, I2, … and never gets another meaning; `holds` says
+    what must be true; `query` finds violations.
     """
 
     code: str
@@ -84,7 +79,7 @@ INVARIANTS: Final = (
     Invariant(
         "I8",
         "no pool has more sessions than it should, but for one that takes the place of another",
-        # Those on an Agent that is leaving stay until others took their place.
+        # Those on an Agent that is leaving stay until others have replaced them.
         "SELECT format('staging config %%s has %%s sessions of %%s, %%s of them in place of another',"
         " g.staging_config_id, count(*), g.num_sessions, count(*) FILTER (WHERE " + ROTATING + ")) AS what"
         " FROM staging_configs g JOIN sessions s USING (staging_config_id) JOIN agents a USING (agent_id)"
@@ -227,7 +222,7 @@ INVARIANTS: Final = (
 
 
 async def broken(db: Database, invariant: Invariant) -> list[str]:
-    """What breaks the invariant at the moment, a sentence each."""
+    """The present violations, a sentence each."""
     return [row["what"] for row in await db.fetch(invariant.query, invariant.parameters)]
 
 
@@ -240,7 +235,7 @@ async def live_sessions(db: Database, agent_ids: list[str]) -> dict[str, str]:
 
 
 async def sessions_that_fit(db: Database, agent_ids: list[str]) -> int:
-    """How many of the smallest enabled workspace have room in what these Agents offer, were they empty."""
+    """How many sessions of the smallest enabled workspace fit into the offers of these Agents, were they empty."""
     row = await db.fetch_one(
         "SELECT coalesce(sum(floor(least(c.memory / i.memory, c.cores / i.cores))), 0)::integer AS fit"
         " FROM agent_capacity c, (SELECT nullif(min(memory), 0)::double precision AS memory,"

@@ -40,8 +40,8 @@ _INSERT: Final = (
 class LogRow:
     """One row of Diagnostics; `message` is the sentence a person reads, `code` is stable.
 
-    What the row needs to be read when all it speaks of is gone is added when it is written: to a session without a user
-    the session's user, to a user's id the name, to a staging config's id its workspace and zone.
+    When it is written, names are added that are needed to read it after its objects are deleted: the user of a session,
+    the name of a user, workspace and zone of a staging config.
     """
 
     level: Level
@@ -59,7 +59,7 @@ class LogRow:
 
 
 class LogWriter:
-    """Collects rows and writes them every `FLUSH_S`; when the database is away at most `MAX_QUEUED` are kept."""
+    """Collects rows and writes them every `FLUSH_S`; while the database is away at most `MAX_QUEUED` are kept."""
 
     def __init__(self, db: Database, component: str) -> None:
         self._db = db
@@ -67,26 +67,18 @@ class LogWriter:
         self._rows = WaitingRows[LogRow](db, _INSERT, _params, what="log rows", most=MAX_QUEUED)
         self._writing = asyncio.Lock()
         self.pressing = False
-        """A row is queued that must be stored before its change is reported to anybody."""
+        """A queued row must be stored before its change is reported to anybody."""
         self.counts: dict[str, int] = dict.fromkeys(LEVELS, 0)
-        """Rows of each level since the start."""
 
     @property
     def dropped(self) -> int:
-        """Rows that were lost since the start."""
         return self._rows.dropped
 
     def write(
         self, code: LogCode, message: str, *, level: Level | None = None, pressing: bool = False, **fields: Any
     ) -> None:
-        """Queue one row and print it as a log line; other fields are those of `LogRow`.
-
-        Args:
-            code: what happened; says the level.
-            message: the sentence.
-            level: in place of the code's.
-            pressing: see there.
-            fields: more of `LogRow`.
+        """Queue one row and print it as a log line. `level` replaces the code's; `pressing`: it must be stored before
+        its change is reported; `fields` are those of `LogRow`.
         """
         level = level or code.level
         self.pressing |= pressing
@@ -100,7 +92,7 @@ class LogWriter:
         self._rows.add(row)
 
     async def run(self) -> None:
-        """Write what was queued, for ever; the last rows are written when cancelled."""
+        """Write queued rows until cancelled, then the last ones."""
         try:
             while True:
                 await asyncio.sleep(FLUSH_S)
@@ -109,7 +101,7 @@ class LogWriter:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what was queued; what cannot be written because the database is away stays queued."""
+        """Write queued rows; they stay queued while the database is away."""
         async with self._writing:
             self.pressing = False
             if not await self._rows.write():

@@ -24,7 +24,7 @@ class Figure:
 
 
 async def read_figures(db: Database) -> list[Figure]:
-    """Sessions, Agents and Managers by status, Primaries, what Agents offer, and how full the pools are.
+    """Sessions, Agents and Managers by status, Primaries, offers of Agents, and how full the pools are.
 
     Raises:
         Unavailable: the database cannot be reached.

@@ -1,6 +1,6 @@
 """Requests at Managers, for Diagnostics: each that was not 2xx, and 2xx counted per Agent and minute.
 
-Those for Managers that a gateway answered itself are told by the gateway.
+Gateways report the requests for Managers that they answered themselves.
 """
 
 from __future__ import annotations
@@ -52,11 +52,9 @@ class RequestLog:
 
     @property
     def dropped(self) -> int:
-        """Requests that were lost since the start."""
         return self._rows.dropped
 
     def note(self, agent_id: str | None, method: str, path: str, status: int, duration_ms: float) -> None:
-        """One request was answered."""
         now = datetime.now(UTC)
         row = RequestRow(
             time=now,
@@ -79,13 +77,11 @@ class RequestLog:
             counted.duration_ms = max(counted.duration_ms, duration_ms)
 
     def _end_minutes(self, minute: datetime) -> None:
-        """Queue the counts of minutes that are over."""
         for key, row in list(self._minute.items()):
             if row.time < minute:
                 self._rows.add(self._minute.pop(key))
 
     async def run(self) -> None:
-        """Write what was noted, for ever; everything is written when cancelled."""
         try:
             while True:
                 await asyncio.sleep(FLUSH_S)
@@ -96,7 +92,6 @@ class RequestLog:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what is queued; what cannot be written because the database is away stays queued."""
         async with self._writing:
             if await self._rows.write() and (number := self._rows.newly_dropped()):
                 sentence = f"{number} requests of Agents at {self._manager} are missing in Diagnostics."
@@ -108,7 +103,7 @@ def _params(row: RequestRow) -> dict[str, Any]:
 
 
 async def add_gateway_requests(db: Database, requests: Sequence[RequestRow]) -> None:
-    """Record them for Diagnostics. Their `agent_id` is what the caller claimed to be: nobody checked it."""
+    """Store them for Diagnostics. Their `agent_id` is the caller's claim, which nobody checked."""
     await db.write(
         "INSERT INTO manager_requests (time, agent_id, manager_instance_id, method, path, status, duration_ms)"
         " SELECT * FROM unnest(%s::timestamptz[], %s::uuid[], %s::text[], %s::text[], %s::text[], %s::int[],"

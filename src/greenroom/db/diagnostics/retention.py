@@ -1,6 +1,6 @@
-"""What is only kept for a while: rows of Diagnostics, the ledger of launches, results of commands, screenshots.
+"""Rows that are kept for a limited time: Diagnostics, the ledger of launches, results of commands, screenshots.
 
-Deleted in small batches, so that nobody waits for a lock or a statement's time limit.
+They are deleted in small batches, so that nobody waits for a lock and no statement exceeds its time limit.
 """
 
 from __future__ import annotations
@@ -16,30 +16,28 @@ from greenroom.db.database import Database
 log = structlog.get_logger(__name__)
 
 BATCH: Final = 1000
-"""Rows deleted by one statement."""
 MAX_BATCHES: Final = 300
-"""Of one table in one round; what is left is for the next. More than a Manager can write between two rounds: anybody in
-the network can cause rows of refused requests."""
+"""Per table and round; more than a Manager can write between two rounds, because anybody in the network can cause rows
+of refused requests.
+"""
 COMMANDS_KEPT_DAYS: Final = 1
-"""Who ordered a command has long read its result, or given up."""
 LOCK: Final = 75
 """Advisory lock: one process cleans up at a time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Keep:
-    """How long and how much is kept (`greenroom.core.installation`)."""
+    """How long and how much is kept (`greenroom.core.installation`); `security_rows` is per code."""
 
     log_rows: int
     log_days: float
     security_rows: int
-    """Of each code."""
     security_days: float
     launch_days: float
 
 
-# now(), because an index is searched only for a time that stands still: with clock_timestamp() all that is too young to
-# go would be read each time.
+# now(), because it does not change within the statement, so that an index finds the rows; with clock_timestamp() all
+# younger rows would be read each time.
 BY_AGE: Final[dict[str, LiteralString]] = {
     "logs": (
         "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs WHERE NOT security"
@@ -73,10 +71,9 @@ BY_AGE: Final[dict[str, LiteralString]] = {
         " WHERE screenshot IS NOT NULL AND created < clock_timestamp() - interval '1 minute' LIMIT %(batch)s))"
     ),
 }
-"""What deletes a batch of those that are too old, of each kind."""
 
-# By the newest id, which is there at once; ids have gaps where a transaction was rolled back, so it may be a few less.
-# Evidence is counted by code: what anybody can cause (refusals, other people's log-ins) drives out nothing else.
+# By the newest id, which is known at once; ids have gaps where a transaction was rolled back, so it may be a few less.
+# Security events are counted by code: those that anybody can cause (refusals, log-ins) displace no others.
 _BY_NUMBER: Final[dict[str, LiteralString]] = {
     "logs": (
         "DELETE FROM logs WHERE log_id = ANY(ARRAY(SELECT log_id FROM logs WHERE NOT security"
@@ -101,8 +98,8 @@ _BY_NUMBER: Final[dict[str, LiteralString]] = {
 async def prune(db: Database, keep: Keep) -> dict[str, int]:
     """Delete what need not be kept any longer: kind → rows deleted, at most MAX_BATCHES x BATCH of each.
 
-    A batch that another process is at is left to that one. Where the database gives a statement up, that kind is left
-    for the next time, and the others have their turn.
+    A batch that another process is deleting is skipped. Where the database gives a statement up, that kind waits for
+    the next round.
 
     Raises:
         Unavailable: the database cannot be reached.

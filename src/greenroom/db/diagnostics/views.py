@@ -13,9 +13,8 @@ from greenroom.db.database import Database
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogFilter:
-    """Which log rows; None = any.
-
-    `level` and above; `q` is looked for in the message, ignoring case; from `since` on, before `until`.
+    """Which log rows; None = any. `level` and above; `q` is searched in the message, ignoring case; from `since` on,
+    before `until`.
     """
 
     level: str | None = None
@@ -54,7 +53,7 @@ async def list_logs(db: Database, wanted: LogFilter, *, before: int | None, limi
 
 
 async def failed_tasks(db: Database, within_s: float) -> list[DictRow]:
-    """What Primaries could not do lately, a row per zone: zone_name, times, and time and message of the last one."""
+    """Recent failed tasks of Primaries, a row per zone: zone_name, times, and time and message of the last one."""
     return await db.fetch(
         "SELECT zone_name, times, time, message FROM"
         " (SELECT zone_name, time, message, count(*) OVER of_zone AS times,"
@@ -67,7 +66,7 @@ async def failed_tasks(db: Database, within_s: float) -> list[DictRow]:
 
 
 async def disk_of(db: Database, agent_ids: list[str]) -> FreeDisk:
-    """The disk of a host as its Agents told it last."""
+    """The disk of a host, from its Agents' latest reports."""
     row = await db.fetch_one(
         "SELECT min((usage->>'disk_free_bytes')::bigint) AS free_bytes,"
         " coalesce(max((usage->>'disk_kept_bytes')::bigint), 0) AS kept_bytes,"
@@ -80,7 +79,7 @@ async def disk_of(db: Database, agent_ids: list[str]) -> FreeDisk:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RequestFilter:
-    """Which requests; None = any. `refused`: those that were not answered with 2xx, or only the others."""
+    """Which requests; None = any. `refused` True = not answered with 2xx, False = only the others."""
 
     status: int | None = None
     refused: bool | None = None
@@ -93,7 +92,7 @@ class RequestFilter:
 async def list_manager_requests(
     db: Database, wanted: RequestFilter, *, before: int | None, limit: int
 ) -> list[DictRow]:
-    """Requests of Agents as Managers answered them, newest first; those with a request_id below `before`."""
+    """Requests of Agents, newest first; those with a request_id below `before`."""
     return await db.fetch(
         "SELECT request_id, time, agent_id, manager_instance_id, method, path, status, duration_ms, count"
         " FROM manager_requests WHERE (%(before)s::bigint IS NULL OR request_id < %(before)s)"

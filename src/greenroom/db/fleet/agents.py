@@ -18,22 +18,21 @@ from greenroom.db.fleet.managers import RUNNING_WITHIN_S, RUNS
 from greenroom.db.session.sessions import end_sessions
 
 ALIVE_WITHIN_S: Final = 15.0
-"""An Agent that checked in within this time is alive: nobody else may come with its identity."""
+"""An Agent that checked in within this time is alive: nobody else may use its identity."""
 
 ADMITTED: Final = "(a.enabled OR a.status <> 'pending')"
-"""SQL for an Agent `a` that does not wait for an administrator to enable it ; one that waits is told nothing and passed
-nothing on."""
+"""SQL for an Agent `a` that does not wait for an administrator; one that waits gets no instructions and no streams."""
 
 EPOCH: Final = (
     "(SELECT (SELECT system_identifier FROM pg_control_system()) || '.' ||"
     " (SELECT timeline_id FROM pg_control_checkpoint()) || '.' || db_epoch FROM installation)"
 )
-"""SQL for the installation's db_epoch: another one after a restore, a fork or a new database (PROTOCOLS §1)."""
+"""SQL for the installation's db_epoch, which changes with a restore, a fork or a new database (PROTOCOLS §1)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
-    """What registration gives an Agent."""
+    """The result of a registration; a new Agent has no `edge_before`."""
 
     incarnation: int
     installation_id: str
@@ -42,18 +41,17 @@ class Identity:
     enabled: bool
     edge: EdgeClaim = NO_EDGE
     edge_before: EdgeClaim | None = None
-    """None of a new Agent."""
 
 
 async def register(db: Database, newcomer: Newcomer, new_credential_hash: bytes, *, enabled: bool) -> Identity:
-    """Admit an Agent to a zone and give it its next incarnation; who is admitted is decided by `core.fleet.enrolment`.
+    """Admit an Agent to a zone with its next incarnation; `core.fleet.enrolment` decides who is admitted.
 
-    With a join token the Agent gets a new credential (`new_credential_hash`); with its credential it keeps it.
-    A newcomer is enabled at once if `enabled`, or if its token says so.
+    With a join token the Agent gets a new credential (`new_credential_hash`); with its credential it keeps it. A new
+    Agent is enabled at once if `enabled`, or if its token says so.
 
     Raises:
         Unauthenticated: the token or the credential is not valid here.
-        IdentityConflict: somebody else has this identity, or it is known already.
+        IdentityConflict: another Agent has this identity, or it is known already.
     """
     async with db.transaction() as connection:
         cursor = await connection.execute(_KNOWN, {"agent_id": newcomer.agent_id, "alive_within_s": ALIVE_WITHIN_S})
@@ -134,14 +132,13 @@ async def _admit_again(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentEdge:
-    """An Agent and the edge gateway beside it."""
+    """An Agent and the edge gateway beside it. `has_edge`: by its last registration, whether or not it is confirmed."""
 
     agent_id: str
     zone_id: str
     credential_hash: bytes
     incarnation: int
     has_edge: bool
-    """It said so when it registered last, whether or not the address is confirmed."""
 
     @property
     def route(self) -> str:
@@ -160,7 +157,7 @@ async def find_edge(db: Database, agent_id: str) -> AgentEdge | None:
 
 
 async def note_refusal(db: Database, agent_id: str, reason: str, address: str) -> None:
-    """Somebody with this Agent's id was refused: administrators see it at the Agent; nothing if there is no such."""
+    """Store, for administrators, that somebody with this Agent's id was refused; nothing if there is no such Agent."""
     rows = await db.write(
         "UPDATE agents SET refused_reason = %s, refused_at = clock_timestamp(), refused_address = %s"
         " WHERE agent_id = %s RETURNING 1",
@@ -192,14 +189,14 @@ class RefusedAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentRow:
-    """An Agent as administrators see it; memory in bytes, `cpu_used` a share of all cores."""
+    """An Agent as administrators see it; memory in bytes, `cpu_used` a fraction of all cores."""
 
     agent_id: str
     hostname: str
     zone_id: str
     zone_name: str
     stored_status: AgentStatus
-    """The Primary changes it; `status` is what can be said at the moment."""
+    """As the Primary stored it; `status` is how it is shown."""
     enabled: bool
     draining: bool
     manager_id: str | None
@@ -229,12 +226,10 @@ class AgentRow:
 
     @property
     def status(self) -> AgentStatus:
-        """What it is said to be now."""
         return self._standing.status
 
     @property
     def status_reason(self) -> str | None:
-        """What is wrong with it, as a sentence."""
         return self._standing.reason
 
     @property
@@ -275,14 +270,13 @@ _LIST: Final = (
 
 
 async def list_agents(db: Database, agent_id: str | None = None) -> list[AgentRow]:
-    """All Agents by zone, or the one asked for."""
+    """All Agents by zone, or one."""
     return await db.fetch_as(AgentRow, _LIST, {"agent_id": agent_id, "running_within_s": RUNNING_WITHIN_S})
 
 
 async def find_agents(db: Database, name: str) -> list[str]:
-    """The agent_ids that go by a name: an agent_id, the first 8 digits of one, or a hostname.
-
-    An id counts before a hostname, which an Agent chooses itself: none hides another from administrators by it.
+    """The agent_ids for a name: an agent_id, the first 8 digits of one, or a hostname. Ids are preferred to hostnames,
+    because an Agent chooses its hostname and could hide another from administrators.
     """
     rows = await db.fetch(
         "SELECT agent_id::text, %(name)s IN (agent_id::text, left(agent_id::text, 8)) AS by_id FROM agents"
@@ -309,11 +303,11 @@ async def update_agent(
     cores_override: float | None = None,
     memory_override: int | None = None,
 ) -> None:
-    """Change an Agent; None = leave it, an override of 0 = take it away again. `zone:` and `agents:` are notified.
+    """Change an Agent; None = no change, an override of 0 removes it. `zone:` and `agents:` are notified.
 
-    An override is what the Agent offers, exactly; without one it offers its cores times `cpu_overcommit`. While it
-    reports nothing it offers nothing in any case. The Primary applies it within a round; one that is set is also
-    applied here, so that it is seen at once.
+    An override is the exact offer; without one it is the Agent's cores times `cpu_overcommit`. An Agent that reports
+    nothing offers nothing. The Primary applies changes within a round; a new override is also applied here, so that it
+    shows at once.
 
     Raises:
         NotFound: no such Agent.
@@ -365,8 +359,8 @@ async def revoke_credential(db: Database, agent_id: str) -> None:
 async def delete_agent(db: Database, agent_id: str, *, force: bool) -> None:
     """Delete an Agent; `agent:` and `agents:` are notified.
 
-    Lock order, as the check-in's: the Agent, its capacity, then sessions by id. `force` ends the sessions of an Agent
-    that is gone for good.
+    Lock order as in the check-in: the Agent, its capacity, then sessions by id. `force` ends the sessions of an Agent
+    that will not return.
 
     Raises:
         NotFound: no such Agent.

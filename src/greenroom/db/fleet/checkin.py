@@ -1,8 +1,8 @@
-"""The check-in in SQL: what a Manager reads before it answers, and what it commits of what Agents saw.
+"""The check-in in SQL: what a Manager reads before it answers, and what it commits of Agents' reports.
 
 The group commit follows the lock order of PROTOCOLS §3: agents, then what `end_sessions` locks (agent_capacity,
-sessions), then sessions by id. Observations live in a table of their own, so that claims never meet their updates;
-rows that did not change are not written.
+sessions), then sessions by id. Observations have a table of their own, so that claims never meet their updates; rows
+that did not change are not written.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ _LOGIN_TO_FETCH: Final = (
     "CASE WHEN a.enabled AND NOT EXISTS (SELECT 1 FROM agent_images r WHERE r.agent_id = a.agent_id"
     " AND r.name = i.name AND r.state = 'present') THEN i.docker_token_encrypted END"
 )
-"""The registry's password of image `i` for an enabled Agent `a` that has to fetch it; nobody else is given one."""
+"""The registry's password of image `i` for an enabled Agent `a` that has to fetch it; nobody else gets one."""
 
 WireJson = dict[str, Any]
-"""JSON whose shape `wire.messages` defines: what an Agent said or is told, stored as it is."""
+"""JSON with a shape of `wire.messages`: reports and instructions of an Agent, stored as they are."""
 StoredSpec = dict[str, Any]
 """A `core.workspace.session_spec.SessionSpec` as JSON, its secrets encrypted."""
 
 
 @dataclass(frozen=True, slots=True)
 class ZoneManager:
-    """A Manager that Agents of the zone may ask, and where."""
+    """A Manager that Agents of the zone may ask, and its address."""
 
     manager_id: str
     instance_id: str
@@ -49,7 +49,7 @@ class CheckInState:
     """Everything an answer depends on."""
 
     is_known: bool
-    """There is such an Agent; nothing hashes to the credential of one that there is not."""
+    """There is such an Agent; no secret hashes to the credential of an unknown one."""
     credential_hash: bytes
     incarnation: int
     seq: int
@@ -58,26 +58,24 @@ class CheckInState:
     cores_reported: float
     memory_reported: int
     heard_manager_id: str | None
-    """The Manager the Agent was last recorded with, at `heard_term`."""
+    """The Manager that the Agent was last recorded with, at `heard_term`."""
     heard_term: int
     enabled: bool
-    """Of the Manager, as its zone and the term of that."""
+    """Of the Manager; so are its zone and the zone's term."""
     zone_id: str
     term: int
     primary_id: str | None
     db_epoch: str
     generations: dict[str, int]
-    """Of the Agent's sessions."""
     command_ids: frozenset[str]
     images_digest: str
     filter_policies_digest: str
     managers: tuple[ZoneManager, ...]
     """The enabled ones of the zone, the Primary first."""
     fresh: bool = True
-    """False: it is the last one that was read, and the database is away."""
+    """False: the database is away, and this is the last state that was read."""
 
     def stale(self) -> CheckInState:
-        """The same, no longer fresh."""
         return replace(self, fresh=False)
 
 
@@ -124,10 +122,7 @@ async def read_state(db: Database, agent_id: str, manager_id: str) -> CheckInSta
 
 @dataclass(frozen=True, slots=True)
 class ViewerSettings:
-    """What the Agent applies of the settings of a session's viewers; 0 = no limit.
-
-    `idle_disconnect` is in minutes.
-    """
+    """The settings of a session's viewers that the Agent applies; 0 = no limit. `idle_disconnect` is in minutes."""
 
     idle_disconnect: float = 0
     max_upload_mb: float = 0
@@ -160,7 +155,7 @@ async def read_desired(db: Database, agent_id: str) -> list[DesiredSession]:
     """
     rows = await db.fetch(
         "SELECT session_id::text, generation, want, spec, credential_encrypted, files_encrypted,"
-        # A quarantined session is handed to nobody any more: an Agent that comes back late runs no `assign` in it.
+        # Nobody gets a quarantined session any more: an Agent that returns late runs no `assign` in it.
         " CASE WHEN user_id IS NOT NULL THEN assignment END AS assignment, user_id::text, auth_epoch, status,"
         " client_settings, extract(epoch FROM clock_timestamp() - status_changed)::double precision AS age_s"
         " FROM sessions WHERE agent_id = %s AND status <> 'deleted' ORDER BY created",
@@ -172,9 +167,8 @@ async def read_desired(db: Database, agent_id: str) -> list[DesiredSession]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RegistryImage:
-    """An image that an Agent should hold, and how it gets it from its registry.
-
-    `token` is encrypted, and None where the Agent need not fetch the image; `has_token`: the registry has one.
+    """An image that an Agent should hold, and the login of its registry. `token` is encrypted, and None where the Agent
+    need not fetch the image; `has_token`: the registry has one.
     """
 
     name: str
@@ -219,7 +213,9 @@ async def read_filter_policies(db: Database) -> list[FilterPolicy]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OrderedCommand:
-    """A command, or screenshot, that an Agent is to begin; `age_s` is how long ago it was ordered."""
+    """A command, or screenshot, that an Agent is to begin; `age_s` is how long ago it was ordered. `env`: name →
+    encrypted value. `screenshot` is a `wire.messages.PictureSize`, None = a command.
+    """
 
     command_id: str
     session_id: str
@@ -227,11 +223,9 @@ class OrderedCommand:
     argv: list[str]
     run_as: str | None
     env: dict[str, str]
-    """Name → encrypted value."""
     workdir: str | None
     deadline_s: float
     screenshot: WireJson | None
-    """A `wire.messages.PictureSize`; None = a command."""
     age_s: float
 
 
@@ -266,7 +260,7 @@ async def read_own(db: Database, agent_id: str, session_ids: Sequence[str]) -> d
 
 
 async def read_living(db: Database, agent_id: str, session_ids: Sequence[str]) -> frozenset[str]:
-    """Those of these sessions that have a row of this Agent that is not deleted.
+    """Those of these sessions with a row of this Agent that is not deleted.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -298,7 +292,7 @@ class AgentProgress:
 
 
 async def advance(connection: Connection, manager_id: str, messages: Sequence[AgentProgress]) -> frozenset[str]:
-    """Take note of the newest message of each Agent; the ids of those whose message is newer than the last applied."""
+    """Store the newest message of each Agent; returns the Agents whose message is newer than the last applied."""
     if len(messages) > 1:
         await connection.execute(
             "SELECT 1 FROM agents WHERE agent_id = ANY(%s::uuid[]) ORDER BY agent_id FOR NO KEY UPDATE",
@@ -319,7 +313,7 @@ async def advance(connection: Connection, manager_id: str, messages: Sequence[Ag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CapacityReport:
-    """What the host of an Agent has."""
+    """The resources of an Agent's host."""
 
     agent_id: str
     cores: float
@@ -327,9 +321,8 @@ class CapacityReport:
 
 
 async def write_capacity(connection: Connection, reports: Sequence[CapacityReport], cpu_overcommit: float) -> None:
-    """What Agents offer: their own report times overcommit, or the administrator's override. Written if changed.
-
-    One that reports nothing, because its runtime does not answer, offers nothing, whatever the override says.
+    """Store the offers of Agents, if changed: their report times overcommit, or the administrator's override. An Agent
+    that reports nothing, because its runtime does not answer, offers nothing, whatever the override says.
     """
     await connection.execute(
         "INSERT INTO agent_capacity AS c (agent_id, cores_reported, memory_reported, cores, overcommit, memory)"
@@ -360,7 +353,7 @@ class ReportedImage:
 
 
 async def write_images(connection: Connection, agent_id: str, images: Sequence[ReportedImage]) -> None:
-    """The images an Agent reports, as a whole list."""
+    """Store the whole list of images that an Agent reports."""
     await connection.execute(
         "DELETE FROM agent_images WHERE agent_id = %s AND NOT name = ANY(%s)",
         (agent_id, [image.name for image in images]),
@@ -379,7 +372,7 @@ async def write_images(connection: Connection, agent_id: str, images: Sequence[R
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandResult:
-    """What became of a command, or of a screenshot: `picture` is its JPEG, empty where there is none."""
+    """The result of a command, or of a screenshot: `picture` is its JPEG, empty where there is none."""
 
     agent_id: str
     command_id: str
@@ -391,7 +384,7 @@ class CommandResult:
 
 
 async def write_command_results(connection: Connection, results: Sequence[CommandResult]) -> list[str]:
-    """Results of commands and screenshots; a finished one never changes. The sessions of the commands."""
+    """Store results of commands and screenshots; a finished one never changes. Returns the sessions of the commands."""
     cursor = await connection.execute(
         "UPDATE session_commands k SET state = r.state, exit_code = r.exit_code, output = r.output,"
         " output_complete = coalesce(r.output_complete, true),"

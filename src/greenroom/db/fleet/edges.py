@@ -1,4 +1,4 @@
-"""Edge gateways: the Agents that say where theirs is (core.fleet.addresses)."""
+"""Edge gateways: the Agents that have one, and its address (core.fleet.addresses)."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Edge(ProxyFacts):
 
 
 async def read_edges(db: Database) -> list[Edge]:
-    """Every edge gateway, by its Agent's id; none of an Agent that waits to be enabled."""
+    """Every edge gateway, by its Agent's id, without Agents that wait to be enabled."""
     return await db.fetch_as(
         Edge,
         "SELECT a.agent_id::text, a.edge_url, z.proxy_connections, z.proxy_hostname, z.proxy_path, z.proxy_port"
@@ -28,11 +28,11 @@ async def read_edges(db: Database) -> list[Edge]:
 
 
 async def settle_edge(db: Database, agent_id: str, address: str) -> None:
-    """Say where an Agent's edge gateway is: the address that waits, which is used from now on, or the one in use, which
-    stays. Nothing waits any more; `agents:` is notified.
+    """Confirm an address of an Agent's edge gateway: the one that waits, or the one in use. Nothing waits any more;
+    `agents:` is notified.
 
     Raises:
-        Refused: the address is neither; it may have told another one meanwhile.
+        Refused: the address is neither; the Agent may have sent another one meanwhile.
     """
     settled = await db.write(
         "UPDATE agents SET edge_url = %(address)s, edge_url_requested = NULL"
@@ -48,6 +48,6 @@ async def settle_edge(db: Database, agent_id: str, address: str) -> None:
 
 
 async def read_edge_url(db: Database, agent_id: str) -> str:
-    """Where the edge gateway of an Agent is; empty without one."""
+    """Address of the edge gateway of an Agent; empty without one."""
     row = await db.fetch_one("SELECT edge_url FROM agents WHERE agent_id = %s", (agent_id,))
     return row["edge_url"] if row else ""

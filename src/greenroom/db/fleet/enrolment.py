@@ -1,7 +1,7 @@
 """How hosts join, in SQL: join tokens, web gateways on hosts of their own, the fleet's certificate authority.
 
 Of a token only its hash is stored. A web gateway is admitted with a join token and has a credential. There is one
-authority for the installation; its key is encrypted before it comes here.
+authority for the installation; its key is encrypted before it is stored.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from greenroom.db.database import Connection, Database, row_as
 from greenroom.db.fleet.managers import RUNNING_WITHIN_S
 
 KEPT_DAYS: Final = 7
-"""A token that ended is kept this long, so that a refusal can say what became of it."""
+"""An ended token is kept this long, so that a refusal can say why it is not valid."""
 
 
 async def add_join_token(
@@ -31,10 +31,10 @@ async def add_join_token(
     enable_agent: bool = False,
     created_by: str = "",
 ) -> str:
-    """Admit newcomers of a role with a token: `uses` times within `valid_s` seconds, into one zone; its id.
+    """Store a join token: it admits `uses` hosts of a role within `valid_s` into one zone; returns its id.
 
-    With `agent_id` it lets that known Agent join again, and nobody else. With `enable_agent` a new Agent is enabled at
-    once. Tokens that ended long ago are removed.
+    With `agent_id` it admits only that known Agent, again. With `enable_agent` a new Agent is enabled at once. Tokens
+    that ended long ago are removed.
     """
     await db.write("DELETE FROM join_tokens WHERE expires < now() - make_interval(days => %s)", (KEPT_DAYS,))
     rows = await db.write(
@@ -78,12 +78,12 @@ _LIST: Final = (
 
 
 async def list_join_tokens(db: Database, join_token_id: str | None = None) -> list[JoinTokenRow]:
-    """All tokens by zone, oldest first, or the one asked for; those that ended are there for some days."""
+    """All tokens by zone, oldest first, or one; ended ones stay for some days."""
     return await db.fetch_as(JoinTokenRow, _LIST, {"join_token_id": join_token_id})
 
 
 async def revoke_join_token(db: Database, join_token_id: str) -> None:
-    """Make a token worthless. Who joined with it stays.
+    """Make a token worthless. Hosts that joined with it stay.
 
     Raises:
         NotFound: no such token.
@@ -110,20 +110,20 @@ async def read_token(db: Database, token_hash: bytes) -> Token | None:
 
 
 async def lock_token(connection: Connection, token_hash: bytes) -> Token | None:
-    """The token, which nobody else uses until this transaction ends; None if there is no such."""
+    """The token, locked until this transaction ends; None if there is no such."""
     cursor = await connection.execute(_STORED + " FOR NO KEY UPDATE OF t", (token_hash,))
     return row_as(Token, await cursor.fetchone())
 
 
 async def count_use(connection: Connection, token_hash: bytes) -> None:
-    """One more was admitted with this token."""
+    """Count one more host that the token admitted."""
     await connection.execute(
         "UPDATE join_tokens SET uses_left = uses_left - 1, used = used + 1 WHERE token_hash = %s", (token_hash,)
     )
 
 
 async def manager_urls(db: Database, zone_id: str) -> list[str]:
-    """Where those who join a zone register: gateways of its enabled Managers, those seen most recently first."""
+    """Where new hosts of a zone register: gateways of its enabled Managers, those seen most recently first."""
     rows = await db.fetch(
         "SELECT gateway_url FROM managers WHERE zone_id = %s AND enabled AND gateway_url <> ''"
         " ORDER BY last_reported > clock_timestamp() - make_interval(secs => %s) DESC, instance_id",
@@ -147,9 +147,9 @@ class AskingGateway:
 async def register_gateway(
     db: Database, gateway_id: str, hostname: str, token_hash: bytes, credential_hash: bytes
 ) -> Token:
-    """Admit a web gateway with a join token, which says what its zone is.
+    """Admit a web gateway with a join token, which names its zone.
 
-    A gateway that never got the answer shows the token again; the token still counts once.
+    A gateway that never got the answer shows the token again; that counts as one use.
 
     Raises:
         Unauthenticated: the token is not valid for a gateway.
@@ -201,7 +201,7 @@ class GatewayRow:
 
 
 async def list_gateways(db: Database, gateway_id: str | None = None) -> list[GatewayRow]:
-    """All gateways that joined, or the one asked for."""
+    """All gateways that joined, or one."""
     return await db.fetch_as(
         GatewayRow,
         "SELECT g.gateway_id::text, g.hostname, g.zone_id::text, z.zone_name, g.registered, g.last_reported"
@@ -213,7 +213,7 @@ async def list_gateways(db: Database, gateway_id: str | None = None) -> list[Gat
 
 
 async def delete_gateway(db: Database, gateway_id: str) -> None:
-    """Remove a gateway: its credential is worthless from its next question on.
+    """Remove a gateway: its credential is worthless from its next request on.
 
     Raises:
         NotFound: no such gateway.
@@ -232,7 +232,7 @@ async def find_asking_gateway(db: Database, gateway_id: str) -> AskingGateway | 
 
 
 async def gateway_seen(db: Database, gateway_id: str) -> None:
-    """The gateway asked something now."""
+    """Store that the gateway asked something now."""
     await db.write(
         "UPDATE gateways SET last_reported = clock_timestamp() WHERE gateway_id = %(gateway_id)s AND"
         " (last_reported IS NULL OR last_reported < clock_timestamp() - make_interval(secs => %(every_s)s))",
@@ -249,12 +249,12 @@ class StoredAuthority:
 
 
 async def read_authority(db: Database) -> StoredAuthority | None:
-    """The authority, or None while nobody needed one."""
+    """The authority, or None while none was needed."""
     return await db.fetch_one_as(StoredAuthority, "SELECT certificate, key_encrypted FROM fleet_authority")
 
 
 async def add_authority(db: Database, new: StoredAuthority) -> StoredAuthority:
-    """Store the first authority; the one that counts, which is another's if somebody came before."""
+    """Store the first authority; returns the one that counts, which may be another process's."""
     await db.write(
         "INSERT INTO fleet_authority (certificate, key_encrypted) VALUES (%s, %s) ON CONFLICT DO NOTHING",
         (new.certificate, new.key_encrypted),

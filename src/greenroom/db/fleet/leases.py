@@ -1,7 +1,7 @@
 """The lease of a zone in SQL (PROTOCOLS §1).
 
-`LeaseConnection` is the connection W: it holds the death-watch lock (71, zone_key), so that PostgreSQL itself tells
-the followers when this process dies. Everything that looks at a lease from outside goes through the pool.
+`LeaseConnection` is the connection W: it holds the death-watch lock (71, zone_key), so that PostgreSQL itself tells the
+followers when this process dies. Everything that looks at a lease from outside uses the pool.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ from greenroom.db.database import CHANNEL, NOTICED_WHEN_DEAD, Connection, Databa
 log = structlog.get_logger(__name__)
 
 STATEMENT_TIMEOUT_S: Final = 0.9
-"""Of every statement on W but TAKE."""
+"""For every statement on W except TAKE."""
 ANSWER_S: Final = 3.0
-"""W is cut when an answer takes longer: the server's own timeouts are shorter, so something in between swallowed it."""
+"""W is cut when an answer takes longer: the server's own timeouts are shorter, so the network lost the answer."""
 
 _OPTIONS: Final = (
     "-c lock_timeout=1s -c statement_timeout=2s -c client_connection_check_interval=300ms"
@@ -61,9 +61,9 @@ class Lease:
 async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
     """A transaction that only the holder of the term can make.
 
-    The lease row is held FOR SHARE until commit, so no other term can begin meanwhile; keep it short, with no call
-    outside the database inside (GUARD of PROTOCOLS §1). A plan that counts locks in one statement and counts in a
-    later one.
+    The lease row is held FOR SHARE until commit, so no other term can begin meanwhile; keep it short, and call nothing
+    outside the database inside (GUARD of PROTOCOLS §1). A plan that counts locks in one statement and counts in a later
+    one.
 
     Raises:
         LeaseLost: the term is over; nothing was written.
@@ -74,7 +74,8 @@ async def guarded(db: Database, fence: Fence) -> AsyncGenerator[Connection]:
 
 
 async def lock_lease(connection: Connection, fence: Fence) -> None:
-    """Make the transaction of `connection` one of the term's; `guarded` for those that lock nothing before the lease.
+    """Make the transaction of `connection` one of the term's; `guarded` is for those that lock nothing before the
+    lease.
 
     Raises:
         LeaseLost: the term is over.
@@ -89,10 +90,8 @@ async def lock_lease(connection: Connection, fence: Fence) -> None:
 
 
 class LeaseConnection:
-    """W: one direct connection, open as long as this Manager is Primary or waits to become it.
-
-    Any error means that the connection must be closed (PROTOCOLS §1): a session lock survives the error that rolled its
-    statement back.
+    """W: one direct connection, open as long as this Manager is Primary or waits to become it. Any error means that the
+    connection must be closed (PROTOCOLS §1): a session lock survives the error that rolled its statement back.
     """
 
     def __init__(self, connection: psycopg.AsyncConnection[dict[str, Any]], zone_key: int, holder: str) -> None:
@@ -101,12 +100,10 @@ class LeaseConnection:
         self._holder = holder
 
     async def take(self, manager_id: str, my_term: int, ttl_s: float) -> int | None:
-        """Wait up to a second for the zone's lock and take the lease; the term it is held with now.
+        """Wait up to a second for the zone's lock and take the lease; returns its term.
 
-        None = not to be had now, wait a little. 0 = another Manager lives; look whether this one is still enabled, go
-        again.
-
-        Must not be called while believing: session locks nest.
+        None = not available now, wait a little. 0 = another Manager is alive; check whether this one is still enabled,
+        and try again. Must not be called while believing: session locks nest.
 
         Raises:
             psycopg.Error: the connection must be closed.
@@ -118,9 +115,8 @@ class LeaseConnection:
         return None if row is None or row["term"] is None else int(row["term"])
 
     async def settle(self, manager_id: str) -> Predecessor | None:
-        """Once after a TAKE and its first renewal, which nothing is to hold up: allow statements less time than TAKE.
-
-        Who held the lease before; None if nobody did. From now on this Manager counts as who holds it: that is said.
+        """Once after a TAKE and its first renewal, which must not be delayed: reduce the statement timeout to that of
+        W. Records this Manager as the holder; returns the one before, None if there was none.
         """
         await self._row("SELECT set_config('statement_timeout', '900ms', false)", ())
         row = await self._row(
@@ -136,7 +132,7 @@ class LeaseConnection:
         return row_as(Predecessor, row)
 
     async def renew(self, term: int, ttl_s: float) -> bool:
-        """Extend the lease of exactly this term, held by exactly this connection; False = it is no longer ours."""
+        """Extend the lease of exactly this term, held by exactly this connection; False = it was lost."""
         return await self._changed(
             "UPDATE zone_leases SET expires_at = clock_timestamp() + make_interval(secs => %s),"
             " renewed_at = clock_timestamp() WHERE zone_key = %s AND holder = %s AND term = %s"
@@ -145,7 +141,7 @@ class LeaseConnection:
         )
 
     async def raise_term(self, term: int, new_term: int) -> bool:
-        """Go on with a higher term without a pause in between; False = the lease is no longer ours."""
+        """Go on with a higher term without a gap; False = the lease was lost."""
         return await self._changed(
             "UPDATE zone_leases SET term = %s, announced_term = %s WHERE zone_key = %s AND holder = %s AND term = %s"
             " AND backend_pid = pg_backend_pid() AND expires_at > clock_timestamp() RETURNING 1 AS one",
@@ -153,7 +149,7 @@ class LeaseConnection:
         )
 
     async def resign(self, term: int) -> bool:
-        """End the lease of this term now and tell the followers."""
+        """End the lease of this term now and notify the followers."""
         return await self._changed(
             "WITH ended AS (UPDATE zone_leases SET expires_at = '-infinity' WHERE zone_key = %s AND holder = %s"
             " AND term = %s RETURNING 1) SELECT pg_notify(%s, %s) FROM ended",
@@ -172,9 +168,8 @@ class LeaseConnection:
             deadline.cancel()
 
     def _cut(self) -> None:
-        """End a connection on which nothing comes back; its waiters get an error at once.
-
-        A cancellation would not do: the driver would first ask the server to cancel the statement, on the same line.
+        """End a connection that no longer answers; its waiters get an error at once. A cancellation would not help: the
+        driver would first ask the server to cancel the statement, on the same line.
         """
         log.warning("no answer on the lease connection; it is cut", after_s=ANSWER_S)
         with socket.socket(fileno=os.dup(self._connection.fileno())) as line:
@@ -183,13 +178,8 @@ class LeaseConnection:
 
 @asynccontextmanager
 async def lease_connection(dsn: str, name: str, zone_key: int, holder: str) -> AsyncGenerator[LeaseConnection]:
-    """Open W and close it in any case; closing it releases the zone's lock.
-
-    Args:
-        dsn: a direct address, not through a transaction pooler.
-        name: application name.
-        zone_key: the zone's number.
-        holder: uuid of this process.
+    """Open W and close it in any case; closing it releases the zone's lock. `dsn` is a direct address, not of a
+    transaction pooler; `name` the application name; `holder` the uuid of this process.
     """
     connection = await psycopg.AsyncConnection[dict[str, Any]].connect(
         dsn,
@@ -203,7 +193,7 @@ async def lease_connection(dsn: str, name: str, zone_key: int, holder: str) -> A
     try:
         yield LeaseConnection(connection, zone_key, holder)
     finally:
-        # Not the polite goodbye: on a cut line it would wait. PostgreSQL sees the closed socket just the same.
+        # Not a clean shutdown: on a cut line that would wait. PostgreSQL sees the closed socket just the same.
         connection.pgconn.finish()
 
 
@@ -216,7 +206,7 @@ async def read_lease(db: Database, zone_key: int) -> Lease:
     lease = await db.fetch_one_as(
         Lease,
         "SELECT term, holder::text, manager_id::text,"
-        # each for itself: before PostgreSQL 17 nothing can be subtracted from an infinite time
+        # separately: before PostgreSQL 17 nothing can be subtracted from an infinite time
         " (extract(epoch FROM expires_at) - extract(epoch FROM clock_timestamp()))::double precision AS remaining_s"
         " FROM zone_leases WHERE zone_key = %s",
         (zone_key,),
@@ -225,10 +215,11 @@ async def read_lease(db: Database, zone_key: int) -> Lease:
 
 
 async def evict(db: Database, zone_key: int) -> int:
-    """EVICT: end the connection that still holds the lock of a zone whose lease has ended; how many were ended.
+    """EVICT: end the connection that still holds the lock of a zone after its lease ended; returns how many.
 
-    Never the bare pid: it must hold the lock. A connection that is not the last holder's is ended only when it has done
-    nothing for a second: one that got the lock just now is about to take the lease, and its row is not committed yet.
+    Never by pid alone: it must still hold the lock. A connection that is not the last holder's is ended
+    only after a second without activity: one that just got the lock is about to take the lease, and its row is not
+    committed yet.
     """
     rows = await db.write(
         "SELECT pg_terminate_backend(l.pid) FROM zone_leases z JOIN pg_locks l"

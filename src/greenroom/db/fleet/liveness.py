@@ -1,4 +1,4 @@
-"""What the Primary reads and writes of Agents and of sessions that wait for them. All writes inside `guarded`."""
+"""The Primary's reads and writes of Agents and of sessions that wait for them. All writes inside `guarded`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _IS_LOSABLE: Final[LiteralString] = (
     " user_id IS NOT NULL AND status = ANY(%s) AND status <> 'deleted'"
     " AND (status <> 'starting' OR started IS NOT NULL)"
 )
-"""A first start that waits for an Agent is tried on another one; one that is resumed has its disk there."""
+"""A first start that waits for an Agent is tried on another one; a resumed session has its disk there."""
 _DELETABLE: Final = sorted(sources_of(SessionStatus.DELETING))
 
 
@@ -33,7 +33,7 @@ async def read_agents(db: Database, zone_id: str) -> list[AgentReport]:
 
 
 async def set_agent_status(connection: Connection, agent_id: str, before: str, to: str) -> bool:
-    """Change an Agent's status; False = it is another one by now."""
+    """Change an Agent's status; False = it has changed meanwhile."""
     cursor = await connection.execute(
         "UPDATE agents SET status = %s WHERE agent_id = %s AND status = %s RETURNING 1", (to, agent_id, before)
     )
@@ -43,8 +43,8 @@ async def set_agent_status(connection: Connection, agent_id: str, before: str, t
 async def mark_missing(connection: Connection, agent_id: str, missing_s: float) -> list[ChangedSession] | None:
     """Mark an Agent missing, if it is still silent; the sessions changed, or None if it was heard.
 
-    Its unassigned sessions go with it: `running` ones become `unreachable`, those not yet running are deleted. All
-    have a new generation: what was seen of them before the silence brings none back, the Agent must see it anew.
+    Its unassigned sessions change with it: `running` ones become `unreachable`, those not yet running are deleted. All
+    get a new generation, so that only new observations can bring one back.
     """
     cursor = await connection.execute(
         "UPDATE agents SET status = 'missing' WHERE agent_id = %s AND status = 'running'"
@@ -81,7 +81,7 @@ async def mark_dead(connection: Connection, agent_id: str, dead_s: float) -> boo
 
 
 async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[ChangedSession]:
-    """The users' sessions of a missing Agent are lost, for now; those changed."""
+    """Mark the users' sessions of a missing Agent lost; returns those changed."""
     await connection.execute(
         "SELECT 1 FROM sessions WHERE agent_id = %s AND" + _IS_LOSABLE + " ORDER BY session_id FOR NO KEY UPDATE",
         (agent_id, _LOSABLE),
@@ -98,7 +98,7 @@ async def mark_lost(connection: Connection, agent_id: str, reason: str) -> list[
 
 
 async def delete_sessions_of(connection: Connection, agent_id: str, reason: str) -> list[ChangedSession]:
-    """All sessions of a dead Agent are to go; those changed."""
+    """End all sessions of a dead Agent; returns those changed."""
     await connection.execute(
         "SELECT 1 FROM sessions WHERE agent_id = %s AND status = ANY(%s) ORDER BY session_id FOR NO KEY UPDATE",
         (agent_id, _DELETABLE),
@@ -113,7 +113,7 @@ async def delete_sessions_of(connection: Connection, agent_id: str, reason: str)
 
 
 async def read_endable_of_dead(db: Database, zone_id: str) -> list[str]:
-    """Sessions that are to go and that have no Agent, or a dead one: nobody will ever confirm them."""
+    """Sessions that are ending and have no Agent, or a dead one: nobody will ever confirm them."""
     rows = await db.fetch(
         "SELECT session_id::text FROM sessions s LEFT JOIN agents a USING (agent_id)"
         " WHERE s.zone_id = %s AND s.status = 'deleting' AND coalesce(a.status, 'dead') = 'dead' LIMIT 500",
@@ -124,7 +124,7 @@ async def read_endable_of_dead(db: Database, zone_id: str) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedOffer:
-    """What an Agent is to offer, and what stands there (`…_before`); memory in bytes."""
+    """The offer an Agent should have, and the stored one (`…_before`); memory in bytes."""
 
     agent_id: str
     hostname: str
@@ -136,8 +136,9 @@ class ChangedOffer:
 
 
 async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> list[ChangedOffer]:
-    """Agents whose offer is not what report, overcommit and overrides make it (as in
-    `db.fleet.checkin.write_capacity`)."""
+    """Agents with an offer that differs from report, overcommit and overrides (as in
+    `db.fleet.checkin.write_capacity`).
+    """
     return await db.fetch_as(
         ChangedOffer,
         "SELECT agent_id::text, agent_name(a) AS hostname, c.cores AS cores_before, c.memory AS memory_before, o.*"
@@ -154,7 +155,7 @@ async def changed_offers(db: Database, zone_id: str, cpu_overcommit: float) -> l
 
 
 async def write_offer(connection: Connection, offer: ChangedOffer) -> None:
-    """What an Agent offers from now on; what quotas reserve follows the overcommit."""
+    """Store an Agent's offer; what quotas reserve follows the overcommit."""
     await connection.execute(
         "UPDATE agent_capacity SET cores = %(cores)s, overcommit = %(overcommit)s, memory = %(memory)s"
         " WHERE agent_id = %(agent_id)s",

@@ -32,9 +32,8 @@ _INSTANCE_LOCK: Final = 72
 
 @dataclass(slots=True, kw_only=True)
 class ManagerRow:
-    """The record of one Manager and what it has to know of its zone and the installation.
-
-    Its parts share one; the guardian lets `zone_name` follow when the zone is renamed, all else stays.
+    """The record of a Manager, with what it has to know of its zone and the installation. All parts of the Manager
+    share one; the guardian updates `zone_name` when the zone is renamed.
     """
 
     manager_id: str
@@ -49,13 +48,12 @@ class ManagerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnabledChange:
-    """What `set_enabled` found, and whether it had to change the Manager."""
+    """What `set_enabled` found, and whether it changed the Manager; `others` are other enabled Managers of the zone."""
 
     instance_id: str
     zone_name: str
     changed: bool
     others: int
-    """Other enabled Managers of the zone."""
     running_others: int
 
 
@@ -85,7 +83,7 @@ async def adopt(db: Database, instance_id: str, zone_name: str, hostname: str, v
 
 
 async def describe(db: Database, manager_id: str, hostname: str, version: str, gateway_url: str) -> None:
-    """Write down where this Manager runs and how Agents reach it."""
+    """Store where this Manager runs and how Agents reach it."""
     await db.write(
         "UPDATE managers SET hostname = %s, version = %s, gateway_url = %s, last_reported = clock_timestamp()"
         " WHERE manager_id = %s",
@@ -112,16 +110,16 @@ async def hold_instance(connection: ListenConnection, manager_key: int, instance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Beat:
-    """What a heartbeat brings back."""
+    """The result of a heartbeat. `heard_term` is the highest term that an Agent of the zone has seen; `server_age_s`
+    since the start of PostgreSQL.
+    """
 
     enabled: bool
     zone_id: str
     zone_name: str
     term: int
     heard_term: int
-    """The highest term an Agent of the zone has heard."""
     server_age_s: float
-    """Since PostgreSQL was started."""
 
 
 async def heartbeat(db: Database, manager_id: str, finished_ago_s: float | None) -> Beat | None:
@@ -162,14 +160,12 @@ async def set_enabled(db: Database, manager_id: str, enabled: bool) -> EnabledCh
 
 
 async def lock_zones(connection: Connection) -> None:
-    """Lock all zones, by id as the triggers do, before changing Managers: two that do it cannot deadlock."""
+    """Lock all zones by id, as the triggers do, before Managers change: two transactions that do so cannot deadlock."""
     await connection.execute("SELECT 1 FROM zones ORDER BY zone_id FOR NO KEY UPDATE")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _WithOthers:
-    """A Manager among the enabled ones of its zone."""
-
     instance_id: str
     enabled: bool
     zone_key: int
@@ -199,7 +195,7 @@ async def _switch(connection: Connection, found: _WithOthers, enabled: bool) -> 
             f"{found.instance_id} is the last enabled Manager of zone {found.zone_name}; "
             "enable another Manager of the zone first."
         )
-    # triggers end its lease and tell everybody, as they do for plain SQL
+    # triggers end its lease and notify, as they do for plain SQL
     await connection.execute("UPDATE managers SET enabled = %s WHERE instance_id = %s", (enabled, found.instance_id))
 
 
@@ -234,7 +230,7 @@ _LIST: Final = (
 
 
 async def list_managers(db: Database, manager_id: str | None = None) -> list[ListedManager]:
-    """All Managers by zone, or the one asked for."""
+    """All Managers by zone, or one."""
     return await db.fetch_as(ListedManager, _LIST, {"running_within_s": RUNNING_WITHIN_S, "manager_id": manager_id})
 
 
@@ -260,7 +256,7 @@ async def delete_manager(db: Database, manager_id: str, *, force: bool = False) 
     Raises:
         NotFound: no such Manager.
         LastEnabledManager: the zone would be left without an enabled Manager.
-        ManagerRuns: its process lives, and `force` was not given.
+        ManagerRuns: its process is alive, and `force` was not given.
     """
     async with db.transaction() as connection:
         cursor = await connection.execute(
@@ -292,9 +288,7 @@ async def read_records(db: Database, zone_id: str) -> list[ManagerRecord]:
 
 
 async def remove_record(connection: Connection, manager_id: str, keep_days: float) -> bool:
-    """Remove a record unless its Manager gave a sign of life or started meanwhile; whether it was removed.
-
-    `lock_zones` comes before.
+    """Remove a record after `lock_zones`; False = its Manager gave a sign of life or started meanwhile.
 
     Raises:
         LastEnabledManager: the zone would be left without an enabled Manager.

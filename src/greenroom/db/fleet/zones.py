@@ -1,4 +1,4 @@
-"""Zones: names, addresses and how their load is balanced."""
+"""Zones: names, addresses and load balancing."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from greenroom.db.fleet.managers import RUNNING_WITHIN_S, lock_zones
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ZoneSettings:
-    """What administrators set of a zone."""
+    """The settings of a zone that administrators can change."""
 
     zone_name: str
     allow_origin_domain: str
@@ -30,7 +30,7 @@ class ZoneSettings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Zone(ZoneSettings):
-    """A zone."""
+    """A zone as it is stored."""
 
     zone_id: str
     zone_key: int
@@ -38,7 +38,6 @@ class Zone(ZoneSettings):
 
     @property
     def facts(self) -> ZoneFacts:
-        """What sessions in it are made with."""
         return ZoneFacts(
             zone_id=self.zone_id,
             zone_name=self.zone_name,
@@ -92,9 +91,9 @@ async def get_zone(db: Database, zone_id: str) -> ListedZone:
 
 
 async def lock_zone(connection: Connection, zone_id: str) -> Zone:
-    """One zone, which nobody else changes until the transaction ends.
+    """One zone, locked until the transaction ends.
 
-    All zones are locked, by id: to take a name from one that merely had it once is a change of that one, too.
+    All zones are locked, by id, because taking a former name from a zone changes that zone, too.
 
     Raises:
         NotFound: there is none with this id.
@@ -108,7 +107,7 @@ async def lock_zone(connection: Connection, zone_id: str) -> Zone:
 
 
 async def insert_zone(connection: Connection, new: ZoneSettings) -> str:
-    """Store a new zone; returns the id. Its name is no other zone's former name any more.
+    """Store a new zone; returns the id. A zone that had its name formerly loses that former name.
 
     Raises:
         Duplicate: the name exists.
@@ -129,7 +128,7 @@ async def insert_zone(connection: Connection, new: ZoneSettings) -> str:
 
 
 async def update_zone(connection: Connection, zone: Zone) -> None:
-    """Store all settings of a zone, after `lock_zone`; one that is renamed is still found by its former names.
+    """Store all settings of a zone, after `lock_zone`; a renamed one is still found by its former names.
 
     Raises:
         NotFound: it was deleted meanwhile.
@@ -152,7 +151,7 @@ async def update_zone(connection: Connection, zone: Zone) -> None:
 
 
 async def _take_name(connection: Connection, name: str) -> None:
-    """From now on this name stands for no zone that merely had it once; all zones are locked."""
+    """Remove the name from the former names of all zones, which are locked."""
     await connection.execute(
         "UPDATE zones SET former_names = array_remove(former_names, %(name)s) WHERE %(name)s = ANY(former_names)",
         {"name": name},

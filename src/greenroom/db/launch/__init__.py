@@ -1,1 +1,1 @@
-"""Launches in SQL: what one is planned on, the claim, the new session, the ledger."""
+"""Launches in SQL: the input of their plan, the claim, the new session, the ledger."""

@@ -2,7 +2,7 @@
 
 `BEGIN; LOCK_USER; CLAIM; COMMIT` go out as one pipeline; the statements are public so that the bench can run the very
 same under pgbench. A claim touches no capacity: the reservation was made when the session was staged. Its line in the
-ledger of launches is part of the statement, so that no claim is without its trace.
+ledger of launches is part of the statement, so that every claim has a trace.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from greenroom.db.session.sessions import (
 from greenroom.db.session.transitions import TO
 
 CLAIM_ATTEMPTS: Final = 4
-"""The first look and three more after a false miss: SKIP LOCKED passes by rows that a batch touches just now."""
+"""After a false miss there are three more: SKIP LOCKED skips rows that a batch is updating."""
 FRESH_AGENT_S: Final = 7.0
 """Claims and placement prefer Agents seen within this time."""
 
@@ -37,8 +37,8 @@ FRESH_AGENT_S: Final = 7.0
 class Claim:
     """A user's claim on one pool.
 
-    Only sessions with `config_hash` are taken: those made before a change of workspace, config or zone are out of
-    date. `assignment` is the JSON of wire.messages.Assignment; how long the Agent has to acknowledge is in
+    Only sessions with `config_hash` are taken: others were created before a change of workspace, config or zone.
+    `assignment` is the JSON of wire.messages.Assignment; the Agent's time to acknowledge is in
     `core.session.deadlines`.
     """
 
@@ -49,7 +49,6 @@ class Claim:
     assignment: Mapping[str, Any]
 
     def values(self) -> dict[str, Any]:
-        """The parameters of the claim."""
         user = self.user
         return {
             "user_id": user.user_id,
@@ -72,10 +71,10 @@ class Claim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerLine:
-    """The launch of a session as the ledger keeps it, beside what the session's row says.
+    """The launch of a session as the ledger keeps it, beside the session's row.
 
-    `steps` is its whole trace, `duration_ms` what has passed since it was asked for; with `current_zone_id` and
-    `request_host` a search for another session begins, should this one fail.
+    `steps` is its whole trace, `duration_ms` counts from the request. `current_zone_id` and `request_host` are for the
+    search for another session, if this one fails.
     """
 
     steps: Sequence[TraceStep] = ()
@@ -84,7 +83,6 @@ class LedgerLine:
     request_host: str = ""
 
     def values(self) -> dict[str, Any]:
-        """The parameters of its insertion."""
         return {
             "steps": Jsonb(self.steps),
             "duration_ms": self.duration_ms,
@@ -104,14 +102,14 @@ class ClaimedSession:
 
 
 AGENT_SERVES: Final[LiteralString] = "a.enabled AND NOT a.draining AND a.status = 'running'"
-"""Condition on `agents a`: what is staged there can be handed out."""
+"""Condition on `agents a`: staged sessions there can be handed out."""
 FREE: Final[LiteralString] = "s.claimable AND s.expires > clock_timestamp()"
 """Condition on `sessions s`: it can be handed out, if its Agent serves and is in its zone."""
 CLAIMABLE_NOW: Final[LiteralString] = FREE + " AND a.zone_id = s.zone_id AND " + AGENT_SERVES
 """Condition on `sessions s` and its `agents a`: a claim would find it."""
 CONFIG_SERVES: Final[LiteralString] = """EXISTS (SELECT 1 FROM staging_configs c JOIN images i USING (image_id)
         WHERE c.staging_config_id = %(staging_config_id)s AND NOT c.paused AND c.deleted IS NULL AND i.enabled)"""
-"""Condition without a table: anything of the config can be handed out. `_CONTENTS` distinguishes all of them."""
+"""Condition without a table: sessions of the config may be handed out. `_CONTENTS` tells which part fails."""
 
 
 _FRESH: Final[LiteralString] = "a.last_reported > clock_timestamp() - make_interval(secs => %(fresh_s)s)"
@@ -133,11 +131,8 @@ def _oldest(among: LiteralString) -> LiteralString:
 
 
 def _claimed(preferred: Sequence[LiteralString], *, only_if: LiteralString = "true") -> LiteralString:
-    """The parts `claimed` and `step` of a WITH: one free session of the pool becomes a user's.
-
-    Args:
-        preferred: conditions on `agents a`; a session of an Agent that meets the first is taken first.
-        only_if: a further condition; without it nothing is claimed.
+    """The parts `claimed` and `step` of a WITH: one free session of the pool becomes a user's. `preferred` are
+    conditions on `agents a`; a session of an Agent that meets the first is taken first.
     """
     return (
         "claimed AS (UPDATE sessions SET "
@@ -178,7 +173,7 @@ SELECT %(launch_id)s, session_id, %(user_id)s, image_id, zone_id, 'staged', %(st
 CLAIM_REPLACEMENT: Final[LiteralString] = (
     "WITH " + _claimed((_FRESH + " AND " + _OTHER_AGENT, _FRESH, _OTHER_AGENT, "true")) + _CLAIMED
 )
-"""As a launch claims, but from another Agent than the one where the hand-over failed (`agent_id`) where it can be."""
+"""As a launch claims, but preferably from another Agent than the one where the hand-over failed (`agent_id`)."""
 
 _CONTENTS: Final[LiteralString] = (
     """
@@ -220,10 +215,7 @@ async def claim(
     max_sessions: int,
     after_user_lock: Callable[[], Awaitable[None]] | None = None,
 ) -> ClaimedSession | PoolContents:
-    """Give one staged session of a pool to a user whose limit is `max_sessions`, in one round trip.
-
-    Returns:
-        The session, or what was in the pool when the claim found nothing.
+    """Claim one staged session of a pool for a user, in one round trip; or what the pool had, if there was none.
 
     Raises:
         SessionLimit: the user has `max_sessions` already.
@@ -248,9 +240,8 @@ async def claim(
 
 
 async def claim_replacement(connection: Connection, wanted: Claim, failed_on: str | None) -> ClaimedSession | None:
-    """Give the user a staged session, other Agents than `failed_on` first; None = there is none.
-
-    It never waits for a row (SKIP LOCKED), so it may come after the lock on the session that failed.
+    """Claim a staged session for the user, other Agents than `failed_on` first; None = there is none. It never waits
+    for a row (SKIP LOCKED), so it may follow the lock on the failed session.
     """
     cursor = await connection.execute(CLAIM_REPLACEMENT, {**wanted.values(), "agent_id": failed_on})
     return row_as(ClaimedSession, await cursor.fetchone())
@@ -269,7 +260,7 @@ async def read_contents(db: Database, *, user_id: str, staging_config_id: str, c
 
 
 async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolContents, int]:
-    """What is in a pool, and how many sessions the user has that count towards their limit."""
+    """What is in a pool, and how many sessions of the user count towards their limit."""
     (row,) = await db.fetch(_CONTENTS, values)
     of_user: int = row.pop("of_user")
     return PoolContents(**row), of_user
@@ -278,9 +269,8 @@ async def _read_contents(db: Database, values: Mapping[str, Any]) -> tuple[PoolC
 async def _claim_once(
     db: Database, values: Mapping[str, Any], after_user_lock: Callable[[], Awaitable[None]] | None
 ) -> ClaimedSession | None:
-    """Lock the user, claim, commit: one pipeline, one round trip.
-
-    BEGIN and COMMIT are plain statements here because the driver's own transaction block waits for each of them.
+    """Lock the user, claim, commit: one pipeline, one round trip. BEGIN and COMMIT are plain statements here because
+    the driver's own transaction block waits for each of them.
     """
     async with db.connection() as connection:
         try:

@@ -1,4 +1,4 @@
-"""Room for launches on demand: staged sessions that yield to them, and who waits because there is none.
+"""Room for launches on demand: staged sessions that yield to them, and users who wait because there is none.
 
 Lock order of PROTOCOLS §3: agent_capacity, then sessions by id.
 """
@@ -21,7 +21,7 @@ _COMING: Final = sorted(map(str, COMING))
 
 
 async def read_unready(db: Database, zone_id: str) -> list[Unready]:
-    """The staged sessions of a zone that are on their way."""
+    """The staged sessions of a zone that are not usable yet."""
     return await db.fetch_as(
         Unready,
         "SELECT s.session_id::text, s.staging_config_id::text, s.agent_id::text, s.created, s.memory,"
@@ -33,16 +33,11 @@ async def read_unready(db: Database, zone_id: str) -> list[Unready]:
 
 
 async def take_room(connection: Connection, agent_id: str, session_ids: Sequence[str], reason: str) -> bool:
-    """End staged sessions on their way and give their reservations back at once, before their containers are gone.
+    """End staged sessions that are not usable yet and free their reservations at once; False = one became usable or
+    ended.
 
-    Args:
-        connection: in a transaction that holds no session row yet, to be rolled back if this returns False.
-        agent_id: where all of them are.
-        session_ids: which.
-        reason: a sentence, kept with them.
-
-    Returns:
-        Whether all of them yielded; False where one became usable, or ended, in the meantime.
+    The transaction must hold no session row yet, and must be rolled back after False. All sessions are on `agent_id`;
+    `reason` is a sentence, kept with them.
     """
     await connection.execute("SELECT 1 FROM agent_capacity WHERE agent_id = %s FOR NO KEY UPDATE", (agent_id,))
     cursor = await connection.execute(
@@ -70,7 +65,7 @@ async def take_room(connection: Connection, agent_id: str, session_ids: Sequence
 
 
 async def remember_refused(db: Database, *, zone_id: str, user_id: str, image_id: str) -> None:
-    """A launch was refused in this zone because there is no room: its user waits for it."""
+    """Store that a launch was refused in this zone for lack of room: its user waits for it."""
     await db.write(
         "INSERT INTO launches_waiting AS w (zone_id, user_id, image_id) VALUES (%s, %s, %s)"
         " ON CONFLICT (zone_id, user_id, image_id) DO UPDATE SET refused = clock_timestamp(), since = CASE"
@@ -79,7 +74,7 @@ async def remember_refused(db: Database, *, zone_id: str, user_id: str, image_id
     )
 
 
-# The ledger says who was served: it has an index by time, and every plan of a pool asks this.
+# From the ledger, which has an index by time: every plan of a pool asks this.
 PEOPLE_WAITING: Final[LiteralString] = (
     "SELECT count(DISTINCT w.user_id) AS number FROM launches_waiting w WHERE w.zone_id = %(zone_id)s"
     " AND w.refused > clock_timestamp() - make_interval(secs => %(patience_s)s)"
@@ -87,7 +82,7 @@ PEOPLE_WAITING: Final[LiteralString] = (
     " AND NOT EXISTS (SELECT 1 FROM launches l WHERE l.user_id = w.user_id AND l.image_id = w.image_id"
     " AND l.outcome <> 'failed' AND l.at >= w.refused AND l.at > now() - make_interval(secs => %(patience_s)s))"
 )
-"""Counts who waits for room in a zone; with the parameters of `patience`."""
+"""Counts users who wait for room in a zone; with the parameters of `patience`."""
 
 
 def patience(zone_id: str) -> dict[str, Any]:
@@ -96,8 +91,7 @@ def patience(zone_id: str) -> dict[str, Any]:
 
 
 async def count_waiting(connection: Connection, zone_id: str) -> AsyncCursor[DictRow]:
-    """How many people wait for room in this zone: refused lately, not for too long, and not served since.
-
-    The cursor of one row with the column `number`, so that it can be read together with others.
+    """How many users wait for room in this zone: refused lately, not for too long, and not served since. Returns the
+    cursor of one row with the column `number`, so that it can be read together with others.
     """
     return await connection.execute(PEOPLE_WAITING, patience(zone_id))

@@ -1,4 +1,4 @@
-"""What the installation could give to launches at this moment, read once for everybody who asks."""
+"""What the installation could give to launches at this moment, read once for all who ask."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from greenroom.db.launch.ledger import read_agents
 from greenroom.db.workspace.images import IMAGE_JSON
 
 MEASURED_STARTS: Final = 20
-"""The expected time to start is the median of so many starts."""
+"""The expected start time is the median of this many starts."""
 
-# A start counts from the row to the first usable moment, a hand-over from the claim to the Agent's acknowledgement.
+# A start counts from the row to the first usable moment, a hand-over from the claim to the Agent's acknowledgment.
 _IMAGES: Final[LiteralString] = (
     "SELECT "
     + IMAGE_JSON
@@ -54,14 +54,14 @@ class Workspace:
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The workspaces by id, in the order of their names, and what there is for them."""
+    """The workspaces by id, ordered by name, and what there is for them."""
 
     workspaces: dict[str, Workspace]
     supply: Supply
 
 
 async def read_offer(db: Database) -> Offer:
-    """What could be launched now; the number of statements grows with the zones alone."""
+    """What could be launched now; the number of statements grows only with the zones."""
     zones = await db.fetch("SELECT * FROM zones ORDER BY zone_key")
     images = await db.fetch(_IMAGES, {"starts": MEASURED_STARTS})
     configs = await db.fetch("SELECT * FROM staging_configs WHERE deleted IS NULL")
@@ -95,7 +95,7 @@ def _pools(configs: list[DictRow]) -> dict[str, list[StagedPool]]:
 
 
 def _states(rows: list[DictRow]) -> dict[str, dict[str, dict[str, Any]]]:
-    """Name of the image → id of the Agent → what that Agent said of it."""
+    """Name of the image → id of the Agent → what that Agent reported of it."""
     states: dict[str, dict[str, dict[str, Any]]] = defaultdict(dict)
     for row in rows:
         states[row["name"]][row["agent_id"]] = {k: v for k, v in row.items() if k.startswith("image_")}

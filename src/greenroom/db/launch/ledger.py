@@ -22,7 +22,7 @@ from greenroom.db.listing import Column, Conditions, Listing, Position
 from greenroom.db.session.sessions import COUNTING, NUMBER_OF_USER
 from greenroom.db.workspace.images import IMAGE_JSON
 
-# Who launches, with what is in force for them; `counting` is `sessions.COUNTING`.
+# Who launches, with the settings that apply; `counting` is `sessions.COUNTING`.
 _LAUNCHER: Final[LiteralString] = (
     """
 SELECT
@@ -85,16 +85,16 @@ SELECT a.agent_id::text, agent_name(a) AS hostname, a.status, a.enabled, a.drain
 """
 AGENTS_OF_ZONE: Final = _AGENTS
 """The Agents of zone `zone_id` with the state of image `image`: the fields of core.launch.placement.AgentView.
-`fresh_s` is `claims.FRESH_AGENT_S`."""
+`fresh_s` is `claims.FRESH_AGENT_S`.
+"""
 
 
 async def read_launch(db: Database, user_id: str, image_id: str, idempotency_key: str | None) -> DictRow:
     """Everything a launch depends on except the Agents, which only a launch on demand needs.
 
-    Returns:
-        launching_user, attributes, image (None = there is none), groups, image_allowed, zones in the order in which
-        they were made, pools (staging configs of the image), repeated ({session_id, body} of an earlier request with
-        the same key), num_sessions (those that count towards the user's limit).
+    Columns: launching_user, attributes, image (None = there is none), groups, image_allowed, zones by creation, pools
+    (staging configs of the image), repeated ({session_id, body} of an earlier request with the same key), num_sessions
+    (those that count towards the user's limit).
     """
     row = await db.fetch_one(
         _SNAPSHOT,
@@ -106,7 +106,7 @@ async def read_launch(db: Database, user_id: str, image_id: str, idempotency_key
 
 
 async def read_launcher(db: Database, user_id: str) -> DictRow:
-    """What holds for all launches of a user: launching_user, attributes, groups, num_sessions, image_ids."""
+    """What applies to all launches of a user: launching_user, attributes, groups, num_sessions, image_ids."""
     (row,) = await db.fetch(_IMAGES_OF_USER, {"user_id": user_id, "counting": COUNTING})
     return row
 
@@ -117,7 +117,7 @@ async def read_agents(db: Database, zone_id: str, image: str) -> list[AgentView]
 
 
 async def read_ssh_keys(db: Database, user_id: str) -> tuple[str | None, bytes | None]:
-    """The user's public key, and the private key as it is stored, encrypted; None for a key the user does not have."""
+    """The user's public key, and the encrypted private key; None for a missing one."""
     row = await db.fetch_one(
         "SELECT ssh_public_key, ssh_private_key_encrypted FROM user_attributes WHERE user_id = %s", (user_id,)
     )
@@ -127,7 +127,7 @@ async def read_ssh_keys(db: Database, user_id: str) -> tuple[str | None, bytes |
 async def record_failed_launch(
     db: Database, *, launch_id: str, user_id: str, image_id: str, steps: Sequence[TraceStep], duration_ms: float
 ) -> None:
-    """Write a launch that nothing could serve into the ledger; those that succeed are written with their session."""
+    """Write a launch that nothing could serve into the ledger; successful ones are written with their session."""
     await db.write(
         "INSERT INTO launches (launch_id, user_id, image_id, outcome, steps, duration_ms)"
         " VALUES (%s, %s, %s, 'failed', %s, %s)",
@@ -136,7 +136,7 @@ async def record_failed_launch(
 
 
 async def launch_of_session(db: Database, session_id: str) -> DictRow | None:
-    """The launch that brought about a session: launch_id, outcome, steps, at, duration_ms; None for a staged one."""
+    """The launch of a session: launch_id, outcome, steps, at, duration_ms; None for a staged one."""
     return await db.fetch_one(
         "SELECT l.launch_id::text, l.outcome, l.steps, l.at, l.duration_ms FROM launches l"
         " JOIN sessions s ON s.launch_id = l.launch_id WHERE s.session_id = %s",
@@ -183,7 +183,7 @@ NEWEST_FIRST: Final = Order("time", descending=True)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchFilter:
-    """Which launches a list shows; None = any. `words`: those that have all of them."""
+    """Which launches a list shows; None = any. `words`: all must match."""
 
     outcome: str | None = None
     user_id: UUID | None = None

@@ -1,4 +1,4 @@
-"""The session of a launch on demand: inserted for its user, within their limit, in the room of others if need be.
+"""The session of a launch on demand: inserted for its user, within their limit, in the room of others if needed.
 
 Lock order: users → agent_capacity → sessions (by id).
 """
@@ -34,11 +34,8 @@ async def insert_for_user(
 ) -> bool:
     """Insert the session of a user, with the user's row locked so that two launches cannot both be the last allowed.
 
-    Its line in the ledger of launches is part of the transaction, and so is the end of staged sessions on the same
-    Agent, not usable yet, that are `yielding` to it.
-
-    Returns:
-        Whether it was placed; False when the Agent has no room any more, or one of those became usable.
+    Its line in the ledger is part of the transaction, and so is the end of the staged sessions, on the same Agent and
+    not usable yet, that are `yielding` to it. False = the Agent has no room any more, or one of those became usable.
 
     Raises:
         SessionLimit: the user has `max_sessions` already.
@@ -64,16 +61,10 @@ async def insert_for_user(
 async def insert_in_room(
     connection: Connection, new: NewSession, *, max_sessions: int, yielding: Sequence[str]
 ) -> bool:
-    """Insert a user's session, in the room of the staged ones that are `yielding` where there are any.
+    """Insert a user's session, in the room of the staged ones that are `yielding`; False = nothing was changed.
 
-    Args:
-        connection: in a transaction that holds the user's row, and session rows by `lock_sessions` only.
-        new: the session.
-        max_sessions: the user's limit.
-        yielding: staged sessions on the same Agent, not usable yet.
-
-    Returns:
-        Whether it was placed; otherwise nothing was changed.
+    The transaction holds the user's row, and session rows by `lock_sessions` only. The yielding sessions are on the
+    same Agent and not usable yet.
     """
     if not yielding:
         return await insert_session(connection, new, max_sessions=max_sessions)

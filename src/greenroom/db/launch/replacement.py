@@ -1,8 +1,8 @@
-"""Sessions that a user waits for in vain, and what takes their place (PROTOCOLS §3, `core.launch.replacement`).
+"""Failed sessions that a user waits for, and their replacements (PROTOCOLS §3, `core.launch.replacement`).
 
-All writes inside `guarded` of the failed session's zone, also those in another zone (ADR 24). The order of locks is
-kept by two ways of replacing: another staged session is claimed after the old row was locked, without ever waiting; a
-new one reserves its capacity before the old row is touched.
+All writes are inside `guarded` of the failed session's zone, also those in another zone (ADR 24). The lock order is
+kept in two ways: another staged session is claimed after the old row was locked, without ever waiting; a new one
+reserves its capacity before the old row is touched.
 """
 
 from __future__ import annotations
@@ -33,9 +33,8 @@ KEPT_PER_CONFIG: Final = 3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WaitingSession:
-    """A session that its user waits for in vain, with all that another one in its place depends on.
-
-    `tried` and `starts` (by zone id) count the sessions of its launch as `core.launch.replacement.Failed` has them.
+    """A failed session with a user who waits, and all that its replacement depends on. `tried` and `starts` (by zone
+    id) count the sessions of its launch as `core.launch.replacement.Failed` has them.
     """
 
     session_id: str
@@ -81,7 +80,7 @@ class WaitingSession:
     current_zone_id: str
     """Where its launch began."""
     request_host: str
-    """Of its launch; empty where nobody knows it any more."""
+    """Of its launch; empty where it is not known any more."""
     last_step: TraceStep | None
     tried: int
     starts: dict[str, int]
@@ -91,7 +90,7 @@ class WaitingSession:
 
     @property
     def user(self) -> SessionUser:
-        """Whose it is, and whose its successor will be: its clocks begin anew, its key comes with `supersede`."""
+        """Its user, who is also its successor's: the clocks begin anew, the key comes with `supersede`."""
         return SessionUser(
             user_id=self.user_id,
             launch_id=self.launch_id,
@@ -138,14 +137,14 @@ _ORPHANED_START: Final[LiteralString] = (
 
 
 async def read_waiting(db: Database, zone_id: str) -> list[WaitingSession]:
-    """Failed sessions of the zone whose user waits for another one."""
+    """Failed sessions of the zone with a user who waits for another one."""
     return await db.fetch_as(
         WaitingSession, _SEARCH + "s.awaits_successor AND s.zone_id = %s ORDER BY s.session_id", (zone_id,)
     )
 
 
 async def read_orphaned_starts(db: Database, zone_id: str) -> list[WaitingSession]:
-    """Sessions of the zone that a user waits for and whose Agent went missing before they were usable once."""
+    """Sessions of the zone with a waiting user and an Agent that went missing before they were ever usable."""
     return await db.fetch_as(
         WaitingSession,
         _SEARCH + _ORPHANED_START + " AND s.zone_id = %s ORDER BY s.created, s.session_id",
@@ -155,10 +154,7 @@ async def read_orphaned_starts(db: Database, zone_id: str) -> list[WaitingSessio
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchTargets:
-    """What the search for another session of a workspace is planned on; `zones` in the order in which they were made.
-
-    `zone_keys` are theirs by id.
-    """
+    """The input of the search for another session of a workspace; `zones` by creation, `zone_keys` by their ids."""
 
     image: ImageFacts
     zones: tuple[LaunchZone, ...]
@@ -167,7 +163,7 @@ class LaunchTargets:
 
 
 async def read_launch_targets(db: Database, image_id: str) -> LaunchTargets:
-    """Of one workspace, now."""
+    """The present input for one workspace."""
     (row,) = await db.fetch(
         "SELECT (SELECT " + IMAGE_JSON + " FROM images i WHERE i.image_id = %(image_id)s) AS image,"
         " (SELECT jsonb_agg(to_jsonb(z) ORDER BY z.zone_key) FROM zones z) AS zones,"
@@ -198,15 +194,10 @@ async def quarantine(connection: Connection, session_id: str) -> WaitingSession 
 async def discard_failed_start(
     connection: Connection, session_id: str, cause: str, reason: str
 ) -> WaitingSession | None:
-    """Take the user off a session that did not start, and let it go; the row as it was, None = it changed meanwhile.
+    """Take the user off a session that did not start, and end it; the row as it was, None = it changed meanwhile.
 
-    From here on its Agent, even one that is away, learns nothing about the session except its end.
-
-    Args:
-        connection: inside `guarded`.
-        session_id: which.
-        cause: why it did not start; kept where the row has none.
-        reason: why it ends.
+    From here on its Agent, even one that is away, learns nothing about the session except its end. `cause` says why it
+    did not start, and is kept where the row has none; `reason` why it ends.
     """
     row = await _locked(connection, session_id)
     if row is not None:
@@ -235,10 +226,10 @@ async def supersede(
     zone_id: str,
     steps: Sequence[TraceStep],
 ) -> None:
-    """Let the old row, quarantined before, point to its successor.
+    """Link the old row, quarantined before, to its successor.
 
-    That one inherits the idempotency key, the launch, and the epoch: tokens that were revoked stay so. The ledger says
-    what the launch has come to, with the further `steps` of its trace.
+    The successor inherits the idempotency key, the launch, and the epoch: revoked tokens stay revoked. The ledger gets
+    the outcome of the launch and the further `steps` of its trace.
     """
     await connection.execute(
         "UPDATE sessions SET superseded_by = %s WHERE session_id = %s", (session_id, old.session_id)
@@ -254,16 +245,8 @@ async def supersede(
 
 
 async def give_up(connection: Connection, old: WaitingSession, error: str, steps: Sequence[TraceStep]) -> bool:
-    """There is no successor: the user keeps the failed session with its reason, and it is not tried again.
-
-    Args:
-        connection: inside `guarded`.
-        old: the row as `read_waiting` gave it.
-        error: the sentence that the user reads.
-        steps: the further lines of the launch's trace.
-
-    Returns:
-        Whether the user still waited; False = the session was deleted meanwhile.
+    """There is no successor: the user keeps the failed session with its reason; False = it was deleted meanwhile.
+    `error` is the sentence that the user reads, `steps` are the further lines of the launch's trace.
     """
     cursor = await connection.execute(
         "UPDATE sessions SET gave_up = true, error = %s, set_aside_reason = NULL"
@@ -280,7 +263,7 @@ async def give_up(connection: Connection, old: WaitingSession, error: str, steps
 
 
 async def destroy_quarantined(connection: Connection, session_id: str, reason: str) -> bool:
-    """Delete a quarantined session that was inspected; False = it is being deleted already."""
+    """Delete a quarantined session; False = it is being deleted already."""
     cursor = await connection.execute(
         "UPDATE sessions SET "
         + TO[SessionStatus.DELETING]
@@ -293,14 +276,14 @@ async def destroy_quarantined(connection: Connection, session_id: str, reason: s
 
 @dataclass(frozen=True, slots=True)
 class EndedSession:
-    """A session that goes, and the Agent that ends it."""
+    """A session that ends, and the Agent that ends it."""
 
     session_id: str
     agent_id: str | None
 
 
 async def destroy_oldest_quarantined(connection: Connection, staging_config_id: str) -> list[EndedSession]:
-    """Keep the newest `KEPT_PER_CONFIG` quarantined sessions of one config; returns those that go."""
+    """Keep the newest `KEPT_PER_CONFIG` quarantined sessions of one config; returns those that end."""
     cursor = await connection.execute(
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE session_id IN (SELECT session_id FROM sessions"
         "   WHERE staging_config_id = %(config)s AND set_aside_for IS NOT NULL AND status = 'failed'"

@@ -1,1 +1,1 @@
-"""Pools of staged sessions in SQL: configs, what a plan depends on, history."""
+"""Pools of staged sessions in SQL: configs, the input of a plan, history."""

@@ -1,5 +1,4 @@
-"""Staging configs: their fields, and how full their pools are; `db.pool.snapshots` has what the Primary plans them
-on."""
+"""Staging configs: their fields, and how full their pools are; `db.pool.snapshots` has the input of plans."""
 
 from __future__ import annotations
 
@@ -25,7 +24,7 @@ from greenroom.db.workspace.images import IMAGE_JSON
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConfigFields:
-    """What can be changed of a config; zone and image are fixed when it is made. `expiration` is hours."""
+    """The fields of a config that can be changed; zone and image are fixed. `expiration` is hours."""
 
     num_sessions: int
     expiration: float
@@ -41,7 +40,7 @@ class ConfigFields:
 
     @property
     def permissions(self) -> dict[str, bool]:
-        """Those a user must have exactly to get one of its sessions."""
+        """The permissions a user must have exactly to get one of its sessions."""
         return {name: getattr(self, name) for name in STAGED_PERMISSIONS}
 
 
@@ -50,7 +49,7 @@ FIELDS: Final = columns_of(ConfigFields)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LockedConfig(ConfigFields):
-    """A config whose row is held."""
+    """A config with its row locked."""
 
     zone_id: str
     image_id: str
@@ -77,14 +76,13 @@ class StagingConfig(ConfigFields):
     num_current_sessions: int
     num_starting_sessions: int
     start_s: float | None
-    """What nineteen of twenty of its starts took at most; None = not known yet."""
+    """95 % of its starts took at most this; None = not known yet."""
     has_manager: bool
     hits_24h: int = 0
     misses_24h: int = 0
 
     @property
     def shortfall(self) -> Shortfall | None:
-        """Why its pool is short now, as a reader sees it."""
         stored = Shortfall(self.shortfall_code, self.shortfall_reason or "") if self.shortfall_code else None
         return shown_shortfall(
             stored,
@@ -98,12 +96,11 @@ class StagingConfig(ConfigFields):
 
     @property
     def warning(self) -> str | None:
-        """What is wrong with its expiration."""
         return expiration_problem(self.expiration, self.num_sessions, self.start_s)
 
 
-# Current is what a claim would take: those on an Agent that is missing, disabled or elsewhere by now do not count.
-# Without a running Manager nobody fills the pool, whatever the last Primary wrote down.
+# Current is what a claim would take, so sessions of an Agent that is missing, disabled or elsewhere do not count.
+# Without a running Manager nobody fills the pool, whatever the last Primary stored.
 _SELECT: Final[LiteralString] = (
     "SELECT "
     + selected(FIELDS, "c")
@@ -164,7 +161,7 @@ def _not_found(staging_config_id: str) -> NotFound:
 
 
 async def staged_in_zone(db: Database, zone_id: str) -> list[str]:
-    """Friendly names of the workspaces of which a zone is to have sessions staged."""
+    """Friendly names of the workspaces with sessions to be staged in a zone."""
     rows = await db.fetch(
         "SELECT DISTINCT i.friendly_name FROM staging_configs c JOIN images i USING (image_id)"
         " WHERE c.zone_id = %s AND c.deleted IS NULL AND c.num_sessions > 0 ORDER BY 1",
@@ -205,10 +202,10 @@ async def lock_config(connection: Connection, staging_config_id: str) -> LockedC
 
 
 async def update_config(connection: Connection, staging_config_id: str, fields: ConfigFields) -> None:
-    """Change a locked config. Earlier failures are forgiven, so that it tries again at once.
+    """Change a locked config. Earlier failures are cleared, so that it tries again at once.
 
-    Another expiration holds for the sessions staged already, too. One that is too old for it is not ended at once: it
-    keeps half of the new expiration, time enough to replace such sessions one by one.
+    Another expiration applies to the present staged sessions, too. One that is too old for it keeps half of the new
+    expiration, time enough to replace such sessions one by one.
 
     Raises:
         Duplicate: another config has this zone, image and set of permissions.
@@ -232,9 +229,8 @@ async def update_config(connection: Connection, staging_config_id: str, fields: 
 
 
 async def recycle_config(connection: Connection, staging_config_id: str) -> None:
-    """Have the staged sessions of a locked config replaced, and forgive earlier failures.
-
-    They can be claimed until their replacements are there (`core.pool.rotation`).
+    """Replace the staged sessions of a locked config, and clear earlier failures. They can be claimed until their
+    replacements are there (`core.pool.rotation`).
     """
     await connection.execute(
         "UPDATE staging_configs SET recycled = clock_timestamp(), failures = 0, last_error = NULL, next_try = NULL"
@@ -244,7 +240,7 @@ async def recycle_config(connection: Connection, staging_config_id: str) -> None
 
 
 async def note_shortfall(db: Database, staging_config_id: str, code: str, reason: str) -> bool:
-    """Store why a pool is short where another cause stands, or none; False = another process did so first."""
+    """Store why a pool is short, if the stored cause differs; False = another process did so first."""
     rows = await db.write(
         "UPDATE staging_configs SET shortfall_code = %(code)s, shortfall_reason = %(reason)s"
         " WHERE staging_config_id = %(staging_config_id)s AND deleted IS NULL"
@@ -255,7 +251,7 @@ async def note_shortfall(db: Database, staging_config_id: str, code: str, reason
 
 
 async def mark_deleted(connection: Connection, staging_config_id: str) -> None:
-    """Take a locked config out of use; its row stays for the sessions that came from it."""
+    """Delete a locked config; its row stays for the sessions that came from it."""
     await connection.execute(
         "UPDATE staging_configs SET deleted = clock_timestamp(), shortfall_code = NULL, shortfall_reason = NULL"
         " WHERE staging_config_id = %s",
@@ -265,14 +261,14 @@ async def mark_deleted(connection: Connection, staging_config_id: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class GroupSet:
-    """So many users are in exactly these groups."""
+    """The number of users who are in exactly these groups."""
 
     group_ids: tuple[str, ...]
     number: int
 
 
 async def group_sets_of_image(db: Database, image_id: str) -> list[GroupSet]:
-    """The different sets of groups of those who may use an image and log in."""
+    """The distinct sets of groups of those who may use an image and log in."""
     return await db.fetch_as(
         GroupSet,
         "SELECT group_ids, count(*) AS number FROM ("

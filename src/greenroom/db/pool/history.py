@@ -1,9 +1,8 @@
-"""What became of the launches that looked at a staging config, read from the ledger of launches.
+"""Hits and misses of a staging config, from the ledger of launches.
 
 A *hit* was served by the config. A *miss* considered it and got no staged session at all: its user waited for a new
-container, or got nothing. What another pool served instead counts as neither, nor does a launch of somebody for whose
-permissions there is another config. The ledger is written with each session,
-so nothing is counted twice or lost; a hand-over that failed afterwards is a further step there and counts as it ended.
+container, or got nothing. What another pool served counts as neither, nor does a launch of a user with a better
+matching config. A hand-over that failed is a further step in the ledger and counts as it ended.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Hits and misses of the last hours."""
+    """Hits and misses of the last `hours`."""
 
     hours: int
     hits: int
@@ -40,7 +39,7 @@ class Window:
 
     @property
     def hit_rate(self) -> float | None:
-        """Hits of hits and misses; None without."""
+        """Hits of hits and misses; None without any."""
         return self.hits / (self.hits + self.misses) if self.hits + self.misses else None
 
 
@@ -64,7 +63,7 @@ class MissReason:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MissCause(MissReason):
-    """One cause of misses, how many launches met it, and the newest sentence."""
+    """A cause of misses, how many launches had it, and the newest sentence."""
 
     launches: int
     last: datetime
@@ -85,19 +84,18 @@ class PoolMiss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What became of the launches that considered a config."""
+    """Hits and misses of a config: `by_hour` oldest first, without a gap; `reasons` most frequent first;
+    `recent_misses` newest first.
+    """
 
     windows: tuple[Window, ...]
     by_hour: tuple[Hour, ...]
-    """The oldest first, without a gap."""
     reasons: tuple[MissCause, ...]
-    """Most frequent first."""
     recent_misses: tuple[PoolMiss, ...]
-    """The newest first."""
 
 
 # The last step says how a launch ended. A config with other permissions than the user's missed nothing where one with
-# the user's was considered. Each launch is unpacked once, no matter how many configs it looked at.
+# the user's was considered. Each launch is unpacked once, no matter how many configs it considered.
 _CONSIDERED: Final[LiteralString] = """
 WITH wanted AS (
 SELECT staging_config_id, staging_config_id::text AS candidate, image_id FROM staging_configs
@@ -120,7 +118,7 @@ SELECT w.staging_config_id, l.launch_id, l.at, l.user_id, l.session_id, l.is_ser
   FROM looked l JOIN wanted w USING (candidate)
 )"""
 
-# A step that was used and yet is part of a miss: its hand-over failed, and the step after it says how; in ledgers of
+# A step that was used and is still part of a miss: its hand-over failed, and the next step says how; in ledgers of
 # the version before only that step's reason does.
 _MISSES: Final[LiteralString] = """, reasons AS (
 SELECT l.launch_id, l.at, l.user_id, l.session_id, s.number, s.step->>'setting' AS setting,

@@ -1,4 +1,4 @@
-"""Pools as the Primary plans them: what a plan depends on, for one locked config or for all of a zone at a look.
+"""Pools as the Primary plans them: the input of a plan, for one locked config or for all of a zone.
 
 Statements of one reading go out together; their number does not depend on how many configs there are.
 """
@@ -31,7 +31,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What a plan leaves for the next one."""
+    """What a plan stores for the next one."""
 
     shortfall_code: ShortfallCode | None
     shortfall_reason: str | None
@@ -72,7 +72,7 @@ _IMAGES: Final[LiteralString] = (
     "SELECT i.image_id::text, " + IMAGE_JSON + " AS image FROM images i WHERE i.image_id = ANY(%(images)s::uuid[])"
 )
 
-# Without a user, not being deleted, not quarantined for inspection.
+# Without a user, not being deleted, not quarantined.
 _SESSIONS: Final[LiteralString] = """
 SELECT staging_config_id::text, session_id::text, agent_id::text, status, claimable, created, expires, started,
        replaces::text, config_hash, error, started IS NOT NULL AS was_usable, cores, memory
@@ -115,7 +115,7 @@ SELECT zone_id::text, zone_name, allow_origin_domain, upstream_auth_address, loa
 
 @dataclass(frozen=True, slots=True)
 class FailedStart:
-    """Starts of one content on one Agent that failed lately, and when the newest of them was made."""
+    """Starts of one content on one Agent that failed lately, and the creation of the newest of them."""
 
     agent_id: str
     config_hash: str
@@ -124,7 +124,7 @@ class FailedStart:
 
 @dataclass(frozen=True, slots=True)
 class ImageState:
-    """What an Agent said of an image: fields of `AgentView`."""
+    """An Agent's report of an image: fields of `AgentView`."""
 
     agent_id: str
     image_state: str
@@ -134,32 +134,29 @@ class ImageState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PoolRows:
-    """What the plans of some configs of one zone depend on, beside the configs themselves."""
+    """The input of the plans of some configs of one zone, beside the configs themselves.
+
+    `images` are by image id; `sessions` (oldest first), `successes` (creation of the newest session that ever became
+    usable), `leaving` (sessions without a user on their way out), `broken` (staged sessions that stopped working
+    lately) and `failed_on` are by config. `agents` lack the state of an image, which `agent_images` has by image name.
+    """
 
     zone: ZoneFacts
     strategy: Strategy
     images: Mapping[str, ImageFacts]
-    """By image id."""
     sessions: Mapping[str, Sequence[PooledSession]]
-    """By config, the oldest first."""
     successes: Mapping[str, datetime | None]
-    """By config: when the newest session that ever became usable was created."""
     leaving: Mapping[str, int]
-    """By config: how many sessions without a user are on their way out."""
     broken: Mapping[str, Sequence[Broken]]
-    """By config: sessions that stopped working lately, while they were staged."""
     failed_on: Mapping[str, Sequence[FailedStart]]
-    """By config."""
     agents: Sequence[AgentView]
-    """Of an image that none of them holds."""
     agent_images: Mapping[str, Sequence[ImageState]]
-    """By name of the image."""
     people_waiting: int
-    """People whose launch was just refused in the zone for want of room."""
+    """Users whose launch was just refused in the zone for lack of room."""
 
 
 async def look_at_pools(connection: Connection, zone_id: str) -> list[PlannedConfig]:
-    """The configs of a zone that may need something, without holding them."""
+    """The configs of a zone that may need something, without locks."""
     cursor = await connection.execute(_CONFIG + _IN_WORK + " ORDER BY c.staging_config_id", {"zone_id": zone_id})
     return rows_as(PlannedConfig, await cursor.fetchall())
 
@@ -174,7 +171,7 @@ async def lock_pool(connection: Connection, zone_id: str, staging_config_id: str
 
 
 async def read_pools(connection: Connection, zone_id: str, configs: Sequence[PlannedConfig]) -> PoolRows:
-    """All else that plans of these configs depend on; sessions are counted in a later statement than the lock's."""
+    """All other input of these configs' plans; sessions are counted in a later statement than the lock's."""
     values = {
         "zone_id": zone_id,
         "configs": [config.staging_config_id for config in configs],
@@ -212,7 +209,6 @@ async def read_pools(connection: Connection, zone_id: str, configs: Sequence[Pla
 
 
 def _by(name: str, kind: type[T], rows: Iterable[DictRow]) -> dict[str, list[T]]:
-    """Rows by the value of one column."""
     groups: dict[str, list[T]] = defaultdict(list)
     for row in rows:
         groups[row[name]] += rows_as(kind, [row])

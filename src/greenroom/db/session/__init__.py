@@ -1,1 +1,1 @@
-"""Sessions in SQL: their rows, what is shown of them, their life, what Agents report of them."""
+"""Sessions in SQL: their rows, views, life, and Agents' reports of them."""

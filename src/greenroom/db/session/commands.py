@@ -1,4 +1,4 @@
-"""What is ordered to be done once inside a session: commands, and screenshots, which travel the same way."""
+"""One-time orders to a session: commands, and screenshots, which are sent the same way."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from psycopg.types.json import Jsonb
 from greenroom.db.database import Database
 
 AWAITED: Final = "k.created > clock_timestamp() - make_interval(secs => k.deadline_s + 10)"
-"""Of a row of `session_commands k`: somebody may still wait for its result. What was not begun by then never is."""
+"""On a row of `session_commands k`: somebody may still wait for its result. What was not begun by then never is."""
 MAX_OPEN: Final = 8
 """Commands without a result in one session."""
 FRESH_S: Final = 1.0
-"""A picture this young is given again: a session is never looked at more often."""
+"""A picture this young is returned again, so that a session is captured no more often."""
 MARK_S: Final = 60.0
-"""Who watches a screen all the time changes its row once in this time."""
+"""Watching a screen changes its row no more often than this."""
 
 
 async def insert_command(
@@ -31,9 +31,8 @@ async def insert_command(
     workdir: str | None,
     deadline_s: float,
 ) -> str | None:
-    """Order a command in a user's running session; returns the Agent's id.
-
-    None when the session is not running or has no user, or when `MAX_OPEN` commands in it have no result yet.
+    """Order a command in a user's running session; returns the Agent's id. None when the session is not running or has
+    no user, or when `MAX_OPEN` commands in it have no result yet.
     """
     rows = await db.write(
         "INSERT INTO session_commands (command_id, session_id, agent_id, generation, argv, run_as, env, workdir,"
@@ -58,7 +57,7 @@ async def insert_command(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CommandState:
-    """How far a command or screenshot is; `picture` is the JPEG."""
+    """State and result of a command or screenshot; `picture` is the JPEG."""
 
     state: Literal["requested", "started", "done", "unknown"]
     exit_code: int | None
@@ -78,20 +77,20 @@ async def read_command(db: Database, command_id: str) -> CommandState | None:
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """A screenshot of a session that is being taken or was just taken. `agent_id` is set where it is a new order."""
+    """A screenshot that is being taken or was just taken. `agent_id` is set for a new order; `fits`: it has the
+    requested size.
+    """
 
     command_id: str
     agent_id: str | None
     fits: bool
-    """It has the size that was asked for."""
 
 
 async def order_screenshot(
     db: Database, *, command_id: str, session_id: str, width: int, height: int, deadline_s: float
 ) -> Ordered | None:
-    """Order a screenshot that fits into width x height pixels, or find the one that is there; old ones are forgotten.
-
-    None when the session is not running.
+    """Order a screenshot that fits into width x height pixels, or find a recent one; old ones are deleted. None when
+    the session is not running.
     """
     size = Jsonb({"width": width, "height": height})
     async with db.transaction() as connection:
@@ -123,7 +122,7 @@ async def order_screenshot(
 
 
 async def mark_screenshot(db: Database, session_id: str) -> None:
-    """Write down that somebody else saw the screen of a user's session just now."""
+    """Store that somebody else saw the screen of a user's session just now."""
     await db.write(
         "UPDATE sessions SET last_screenshot_at = clock_timestamp() WHERE session_id = %s AND user_id IS NOT NULL"
         " AND (last_screenshot_at < clock_timestamp() - make_interval(secs => %s)) IS NOT FALSE",

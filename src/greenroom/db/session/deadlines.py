@@ -1,4 +1,4 @@
-"""Sessions that wait for something, in SQL; for the Primary. All writes inside `guarded`."""
+"""Overdue sessions in SQL, for the Primary. All writes inside `guarded`."""
 
 from __future__ import annotations
 
@@ -37,17 +37,19 @@ _WAITING: Final[LiteralString] = (
 
 
 async def read_waiting(db: Database, zone_id: str) -> list[dict[str, Any]]:
-    """Sessions in transitional statuses, and those whose Agent is back, with `now`; as
+    """Sessions in transitional statuses, and those with an Agent that is back; with `now`, as
     `core.session.deadlines.Waiting`.
 
-    On Agents that are not there only first starts and hand-overs, whose users wait, are overdue. What else waits for
-    such an Agent, also a resume, is the fleet's business: it goes on when the Agent returns or is dead.
+    With an Agent that is away only first starts and hand-overs, whose users wait, are overdue. Others, also a resume,
+    go on when the Agent returns or is dead.
     """
     return await db.fetch(_WAITING, {"zone_id": zone_id, **_WAITS})
 
 
 async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[dict[str, Any]]:
-    """Those of these sessions that wait still, as they are now, locked by id; what somebody holds waits a round."""
+    """Those of these sessions that still wait, as they are now, locked by id; rows that others hold wait for the next
+    round.
+    """
     cursor = await connection.execute(
         _WAITING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, "ids": list(session_ids), **_WAITS},
@@ -57,7 +59,7 @@ async def lock_waiting(connection: Connection, zone_id: str, session_ids: Sequen
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """Why a session failed, as a sentence; it is kept for inspection, or was too slow and perhaps not broken at all."""
+    """Why a session failed, as a sentence; whether it is kept for inspection, and whether it was only too slow."""
 
     reason: str
     set_aside: bool = False
@@ -65,7 +67,7 @@ class Failure:
 
 
 async def fail(connection: Connection, session_id: str, status: str, failure: Failure) -> dict[str, Any] | None:
-    """`failed` with its reason, if the session is still in this status; its row."""
+    """Set `failed` with its reason, if the session still has this status; its row."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.FAILED] + ", error = %(reason)s, slow = %(slow)s,"
         " log_tail = coalesce((SELECT nullif(o.log_tail, '') FROM session_observed o"
@@ -91,7 +93,7 @@ async def read_recovered(db: Database, zone_id: str) -> list[dict[str, Any]]:
 
 
 async def end_recovered(connection: Connection, zone_id: str) -> list[dict[str, Any]]:
-    """These sessions are to go; the rows changed."""
+    """End these sessions; returns the rows changed."""
     cursor = await connection.execute(
         "WITH well AS MATERIALIZED (" + _RECOVERED + " ORDER BY s.session_id FOR NO KEY UPDATE OF s)"
         " UPDATE sessions SET " + TO[SessionStatus.DELETING] + ","
@@ -104,9 +106,8 @@ async def end_recovered(connection: Connection, zone_id: str) -> list[dict[str, 
 
 
 async def delete_again(connection: Connection, session_id: str) -> dict[str, Any] | None:
-    """Tell the Agent once more that a session is to be absent; its row, or None if it is gone by now.
-
-    `status_changed` stays: since then it is to be gone.
+    """Instruct the Agent once more to end a session; its row, or None if it is gone by now. `status_changed` stays: it
+    is since when the session is to end.
     """
     cursor = await connection.execute(
         "UPDATE sessions SET generation = generation + 1,"
@@ -123,9 +124,9 @@ async def clear_failed(
 ) -> list[dict[str, Any]]:
     """Delete failed sessions once their reason could be read for long enough; returns the changed rows.
 
-    A user's session goes as soon as the user has a later one of the same workspace: launching again and again does
-    not fill the fleet with failed sessions. A pool discards its failed sessions itself; `pool_keep_s` is for those of a
-    pool that does not exist any more, also those that were quarantined in it.
+    A user's session goes as soon as the user has a later one of the same workspace, so that repeated launches do not
+    fill the fleet with failed sessions. A pool discards its failed sessions itself; `pool_keep_s` is for those of a
+    deleted pool, also the quarantined ones.
     """
     cursor = await connection.execute(
         "WITH old AS MATERIALIZED (SELECT session_id FROM sessions WHERE zone_id = %(zone_id)s AND status = 'failed'"
@@ -145,15 +146,14 @@ async def clear_failed(
     return await cursor.fetchall()
 
 
-# now() as in `db.diagnostics.retention`: an index is searched only for a time that stands still.
+# now() as in `db.diagnostics.retention`, for the index.
 FORGET: Final[LiteralString] = (
     "DELETE FROM sessions WHERE session_id IN (SELECT session_id FROM sessions WHERE status = 'deleted'"
     " AND zone_id = %(zone_id)s AND ended < now() - make_interval(secs => %(keep_days)s * 86400.0) LIMIT 300)"
 )
-"""Removes rows of sessions that ended long ago."""
 
 
 async def forget_ended(connection: Connection, zone_id: str, keep_days: float) -> int:
-    """Remove rows of sessions that ended long ago, a few hundred at a time; how many."""
+    """Delete rows of sessions that ended long ago, a few hundred at a time; returns how many."""
     cursor = await connection.execute(FORGET, {"zone_id": zone_id, "keep_days": keep_days})
     return cursor.rowcount

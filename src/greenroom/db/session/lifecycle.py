@@ -30,7 +30,7 @@ from greenroom.db.database import Connection, Database
 from greenroom.db.session.transitions import TO
 
 MAX_AT_ONCE: Final = 100
-"""Sessions looked at in one round of expiry; the rest follow in the next one."""
+"""Sessions per round of expiry; the rest follow in the next one."""
 
 _LIVING: Final = sorted(map(str, COUNTS_FOR_USER))
 _KEPT_ALIVE: Final = sorted(map(str, KEPT_ALIVE))
@@ -60,10 +60,8 @@ def clock_parameters(clocks: Clocks) -> dict[str, Any]:
 
 
 async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime | None:
-    """Somebody looks at the session: its keepalive clock starts anew; the time limit is as before.
-
-    Returns:
-        When it expires now; None when it has no user, is stopped or paused, or is being deleted.
+    """Restart the keepalive clock of a session; the time limit stays. Returns when it expires now; None when it has no
+    user, is stopped or paused, or is being deleted.
     """
     rows = await db.write(
         "UPDATE sessions SET"
@@ -77,10 +75,8 @@ async def keep_alive(db: Database, session_id: str, clocks: Clocks) -> datetime 
 async def stop_or_pause(
     connection: Connection, session_id: str, command: LifecycleCommand, reason: str
 ) -> DictRow | None:
-    """Stop or pause a user's session; only its time limit runs on.
-
-    Returns:
-        The row, or None when it is in no status from which the command is obeyed.
+    """Stop or pause a user's session; only its time limit runs on. Returns the row, or None when it is in no status
+    from which the command is obeyed.
     """
     transition = TRANSITIONS[command]
     cursor = await connection.execute(
@@ -96,11 +92,7 @@ async def stop_or_pause(
 
 
 async def resume(connection: Connection, session_id: str, clocks: Clocks) -> DictRow | None:
-    """Let a user's stopped or paused session run again.
-
-    Returns:
-        The row, or None when it is neither stopped nor paused.
-    """
+    """Resume a user's stopped or paused session; its row, or None when it is neither."""
     transition = TRANSITIONS["resume"]
     cursor = await connection.execute(
         "UPDATE sessions SET "
@@ -119,10 +111,8 @@ async def resume(connection: Connection, session_id: str, clocks: Clocks) -> Dic
 
 
 async def take_back(connection: Connection, session_id: str, status: str) -> DictRow | None:
-    """A stop or pause that did not come about: the session is to run again, its keepalive clock starts anew.
-
-    Returns:
-        The row, or None when it is not in `status` any more.
+    """Take back a stop or pause that did not complete: the session is to run again, its keepalive clock starts anew.
+    Returns the row, or None when it is not in `status` any more.
     """
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.STARTING] + ","
@@ -140,9 +130,8 @@ async def take_back(connection: Connection, session_id: str, status: str) -> Dic
 
 
 async def await_return(connection: Connection, agent_id: str) -> None:
-    """The Agent is back: what waited for it has a deadline now, counted from here.
-
-    That is what was lost or unreachable, and what was to stop, pause or resume (`db.session.deadlines.read_waiting`).
+    """The Agent is back: sessions that waited for it have a deadline, counted from now. Those are the lost and
+    unreachable ones, and those to be stopped, paused or resumed (`db.session.deadlines.read_waiting`).
     """
     await connection.execute(
         "UPDATE sessions SET deadline = clock_timestamp() + make_interval(secs => %s)"
@@ -168,9 +157,7 @@ SELECT s.session_id::text, u.username, s.status, s.expires, s.time_limit_ends, s
 
 
 async def read_expiring(db: Database, zone_id: str) -> list[DictRow]:
-    """Users' sessions of the zone whose `expires` has passed, with `now`; what `core.session.expiry.SessionLifetime` is
-    made of.
-
+    """Users' sessions of the zone whose `expires` has passed, with `now`; as `core.session.expiry.SessionLifetime`.
     Those that can be stopped or paused only when they run are left out until they do.
     """
     return await db.fetch(
@@ -180,7 +167,7 @@ async def read_expiring(db: Database, zone_id: str) -> list[DictRow]:
 
 
 async def lock_expiring(connection: Connection, zone_id: str, session_ids: Sequence[str]) -> list[DictRow]:
-    """Those of these sessions that are still over, locked by id; rows that somebody holds wait for the next round."""
+    """Those of these sessions that are still over, locked by id; rows that others hold wait for the next round."""
     cursor = await connection.execute(
         _EXPIRING + " AND s.session_id = ANY(%(ids)s::uuid[]) ORDER BY s.session_id FOR NO KEY UPDATE OF s SKIP LOCKED",
         {"zone_id": zone_id, "living": _LIVING, "ids": list(session_ids)},

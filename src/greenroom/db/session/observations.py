@@ -1,6 +1,6 @@
 """What Agents saw of sessions, and the status changes that follow from it, in SQL.
 
-Observations live in a table of their own, so that claims never meet their updates; rows that did not change are not
+Observations have a table of their own, so that claims never meet their updates; rows that did not change are not
 written. An observation is stored whole: the Primary decides again on what is stored, with the rules of the commit.
 """
 
@@ -29,7 +29,7 @@ class ReportedSession(SessionRow):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation(ObservedFacts):
-    """What message `seq` of an Agent's process `incarnation` says of a session."""
+    """An observation in message `seq` of an Agent's process `incarnation`."""
 
     agent_id: str
     incarnation: int
@@ -83,7 +83,6 @@ _SESSION: Final[LiteralString] = (
     "s.session_id::text, s.agent_id::text, s.status, s.want, s.generation, s.assignment_id::text, s.claimable,"
     " s.set_aside_for IS NOT NULL AS set_aside, s.assignment_state, s.user_id::text, s.staging_config_id::text"
 )
-"""Columns of `ReportedSession`."""
 
 
 async def read_reported(connection: Connection, observations: Sequence[Observation]) -> list[ReportedSession]:
@@ -97,7 +96,9 @@ async def read_reported(connection: Connection, observations: Sequence[Observati
 
 
 async def read_missed(db: Database, zone_id: str) -> list[tuple[ReportedSession, Observation]]:
-    """Rows that wait although their Agent, which is there and told all, may have reported what they wait for."""
+    """Sessions that wait although their Agent, which is running and has reported everything, may have reported what
+    they wait for.
+    """
     found = await db.fetch(
         "SELECT " + _SESSION + ","
         " to_jsonb(o) || jsonb_build_object('has_container', o.container_id IS NOT NULL) AS observation"
@@ -112,7 +113,7 @@ async def read_missed(db: Database, zone_id: str) -> list[tuple[ReportedSession,
 
 
 async def write_observations(connection: Connection, observations: Sequence[Observation]) -> None:
-    """What was seen, where it is newer than what is known and differs from it."""
+    """Store observations that are newer than the known ones and differ."""
     await connection.execute(
         "INSERT INTO session_observed AS old (session_id, agent_id, incarnation, seq, generation, state, container_id,"
         " spec_hash, address, usable, broken, probe_error, exit_code, error, log_tail, assignment_id, handover,"
@@ -143,7 +144,7 @@ async def write_observations(connection: Connection, observations: Sequence[Obse
 
 
 async def change_statuses(connection: Connection, changes: Sequence[StatusChange]) -> list[str]:
-    """Change the status of sessions, each guarded as PROTOCOLS §2 says; the ids of those that were changed."""
+    """Change the status of sessions, each guarded as in PROTOCOLS §2; returns the ids of those that were changed."""
     if len(changes) > 1:
         await connection.execute(
             "SELECT 1 FROM sessions WHERE session_id = ANY(%s::uuid[]) ORDER BY session_id FOR NO KEY UPDATE",
@@ -170,7 +171,7 @@ async def change_statuses(connection: Connection, changes: Sequence[StatusChange
 
 
 async def write_handovers(connection: Connection, reports: Sequence[HandoverReport]) -> dict[str, str]:
-    """How far hand-overs are; `received` begins the second deadline. The new state of each session that changed."""
+    """Store how far hand-overs are; `received` begins the second deadline. Returns the new states that changed."""
     cursor = await connection.execute(
         "UPDATE sessions s SET assignment_state = r.state, deadline = CASE WHEN s.status = 'assigning'"
         " AND r.state = 'received' THEN clock_timestamp() + make_interval(secs => r.deadline_s) ELSE s.deadline END"
@@ -186,7 +187,7 @@ async def write_handovers(connection: Connection, reports: Sequence[HandoverRepo
 
 
 async def write_steps(connection: Connection, steps: Sequence[StartStep]) -> None:
-    """Steps of starts; the first time of each counts."""
+    """Store steps of starts; the first time of each counts."""
     await connection.execute(
         "INSERT INTO session_steps (session_id, name, at) SELECT t.session_id, t.name,"
         " coalesce(to_timestamp(t.at), clock_timestamp())"

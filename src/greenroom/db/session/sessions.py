@@ -1,11 +1,10 @@
-"""Session rows: inserted with their reservation, retired, deleted, ended (PROTOCOLS §3); `db.launch.claims` has the
-claim.
+"""Session rows: inserted with their reservation, retired, deleted, ended (PROTOCOLS §3); claims are in
+`db.launch.claims`.
 
 Lock order: users → staging_configs → agent_capacity (by id) → sessions (by id). Every status change names the statuses
 it may start from (`core.session.states`). A caller that writes here notifies after commit: agent, session and zone.
-
-Session rows are locked FOR NO KEY UPDATE, never FOR UPDATE: that would also meet the foreign keys of observations and
-steps, so that a claim passed by a session of which an Agent reports, and a batch came to locks out of their order.
+Session rows are locked FOR NO KEY UPDATE, never FOR UPDATE: that would conflict with the foreign keys of observations
+and steps, so that a claim skipped a session that an Agent reports, and a batch took locks out of their order.
 """
 
 from __future__ import annotations
@@ -30,26 +29,26 @@ IDEMPOTENCY_CONSTRAINT: Final = "sessions_idempotency_unique"
 COUNTING: Final = sorted(map(str, COUNTS_FOR_USER))
 """Statuses that count towards a user's limit, as the parameter of a statement.
 
-A failed session whose user waits for another one counts, too: that one will take its place.
+A failed session with a user who waits counts, too: another one will replace it.
 """
 NUMBER_OF_USER: Final[LiteralString] = """(SELECT count(*) FROM sessions WHERE user_id = %(user_id)s
     AND (status = ANY(%(counting)s) AND status <> 'deleted' OR awaits_successor))"""
 """How many sessions of user `user_id` count towards their limit; `counting` is COUNTING.
 
-That `deleted` is none of them is said for a plan that PostgreSQL keeps for all values: by that it finds the index of
-what is not deleted. Without it the statement is planned anew each time, which takes longer than a claim itself.
+The redundant `deleted` lets a generic plan use the index of sessions that are not deleted. Without it the statement is
+planned anew each time, which takes longer than a claim itself.
 """
 _DELETABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETING)))
 _ENDABLE: Final = sorted(map(str, sources_of(SessionStatus.DELETED)))
 
 
 LOCK_USER: Final[LiteralString] = "SELECT 1 FROM users WHERE user_id = %(user_id)s FOR NO KEY UPDATE"
-"""The first lock of what gives a user a session: two launches cannot both be the last allowed."""
+"""The first lock of every transaction that gives a user a session: two launches cannot both be the last allowed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionUser:
-    """Whose a session is, and what it has from the launch, whether it was staged or is new. `clocks` begin with it."""
+    """The user of a session, staged or new, and what it has from the launch. `clocks` begin with it."""
 
     user_id: str
     launch_id: str | None
@@ -62,7 +61,7 @@ class SessionUser:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StagedAs:
-    """The pool of a new staged session; it expires after `ttl_s` and may take the place of the one it `replaces`."""
+    """The pool of a new staged session; it expires after `ttl_s` and may replace the session `replaces`."""
 
     staging_config_id: str
     config_hash: str
@@ -91,7 +90,6 @@ class NewSession:
     term: int | None = None
 
     def values(self) -> dict[str, Any]:
-        """The parameters of its insertion."""
         user, staged, spec = self.user, self.staged, self.spec
         return {
             "session_id": self.session_id,
@@ -171,10 +169,7 @@ RETURNING session_id
 async def insert_session(connection: Connection, new: NewSession, *, max_sessions: int | None = None) -> bool:
     """Reserve and insert in one statement; False when the Agent has no room (any more), or the user's limit is reached.
 
-    Args:
-        connection: in a transaction; for a user's session the user's row is locked (`lock_user`).
-        new: the session.
-        max_sessions: the user's limit; needed with `user_id`.
+    For a user's session the transaction holds the user's row (`lock_user`), and `max_sessions` is given.
 
     Raises:
         UniqueViolation: of `sessions_idempotency_unique`; `insert_for_user` makes RepeatedRequest of it.
@@ -211,20 +206,15 @@ UPDATE session_commands SET state = 'unknown', finished = clock_timestamp(),
     output = 'The session ended before there was a result.'
  WHERE session_id IN (SELECT session_id FROM ended) AND state IN ('requested', 'started')
 """
-"""Statement that ends the commands of sessions that end: those of the common table expression `ended`."""
+"""Statement that ends the commands of the sessions in the common table expression `ended`."""
 
 
 async def end_sessions(connection: Connection, session_ids: Sequence[str], reason: str) -> list[str]:
-    """Mark sessions without a container `deleted` and give their reservation back; returns those that were ended.
+    """Mark sessions without a container `deleted` and free their reservation; returns those that were ended.
 
-    Commands that wait in them are over too. Only `deleting` and `failed` sessions are ended, others are left alone.
-    Lock order of PROTOCOLS §3: the capacity rows by id in the first statement; in the next one the sessions by id, and
-    the sums per Agent subtracted.
-
-    Args:
-        connection: in a transaction that holds no session row yet.
-        session_ids: which.
-        reason: a sentence, kept where the deletion recorded none.
+    Commands that wait in them end too. Only `deleting` and `failed` sessions are ended, others stay. Lock order of
+    PROTOCOLS §3: the capacity rows by id in the first statement, then the sessions by id; the transaction must hold no
+    session row yet. `reason` is a sentence, kept where the deletion recorded none.
     """
     await lock_sessions_capacity(connection, session_ids)
     cursor = await connection.execute(
@@ -259,10 +249,9 @@ async def end_sessions(connection: Connection, session_ids: Sequence[str], reaso
 
 
 async def request_delete(connection: Connection, session_id: str, reason: str) -> DictRow:
-    """Record that a session is to go; repeating it is a success. Follows `superseded_by`.
+    """Mark a session for deletion; repeating it is a success. Follows `superseded_by`.
 
-    Returns:
-        session_id, agent_id, zone_id, `changed` (False when it was on its way out already).
+    Returns session_id, agent_id, zone_id, `changed` (False when it was on its way out already).
 
     Raises:
         NotFound: there is no such session.
@@ -297,7 +286,7 @@ async def request_delete(connection: Connection, session_id: str, reason: str) -
 
 
 async def retire(connection: Connection, session_id: str, reason: str) -> bool:
-    """Take one claimable session out of its pool for good; False = somebody claimed it first (R14)."""
+    """Take one claimable session out of its pool for good; False = it was claimed first (R14)."""
     cursor = await connection.execute(
         "UPDATE sessions SET " + TO[SessionStatus.DELETING] + ", retired = true, ended_reason = %(reason)s"
         " WHERE session_id = (SELECT session_id FROM sessions WHERE session_id = %(id)s AND claimable"
@@ -319,7 +308,7 @@ async def destroy_unassigned(connection: Connection, session_id: str, reason: st
 
 
 async def delete_pool(connection: Connection, staging_config_id: str, reason: str) -> list[str]:
-    """End all sessions of a locked config that have no user, assigned ones live on; returns the Agents concerned."""
+    """End all sessions of a locked config that have no user; returns the Agents concerned."""
     cursor = await connection.execute(
         "WITH locked AS MATERIALIZED (SELECT session_id FROM sessions WHERE staging_config_id = %(config)s"
         " AND user_id IS NULL AND status = ANY(%(deletable)s) ORDER BY session_id FOR NO KEY UPDATE)"
@@ -332,12 +321,12 @@ async def delete_pool(connection: Connection, staging_config_id: str, reason: st
 
 
 async def set_kasm_url(db: Database, session_id: str, kasm_url: str) -> None:
-    """Keep the address that a session was given last."""
+    """Store the latest address that a session was given."""
     await db.write("UPDATE sessions SET kasm_url = %s WHERE session_id = %s", (kasm_url, session_id))
 
 
 async def repeated_request(db: Database, error: psycopg.errors.UniqueViolation, user: SessionUser) -> Exception:
-    """What to raise for a violated constraint: RepeatedRequest with the winner where it was the idempotency key's.
+    """The error for a violated constraint: RepeatedRequest with the winner where it was the idempotency key's.
 
     Raises:
         IdempotencyMismatch: the winner's request was a different one.

@@ -1,4 +1,4 @@
-"""What the api looks up to answer an Agent that asks about a viewer."""
+"""The api's look-ups for an Agent that asks about a viewer."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class AskingAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StreamSession:
-    """The session asked about, after following `superseded_by` to the session that took its place.
+    """The session asked about, after following `superseded_by` to the session that replaced it.
 
     `asked_agent_id` runs the session asked about, `agent_id` the one found; `family`: ids of this session and of all
-    whose place it took, whose connect tokens go on to count (PROTOCOLS §3).
+    that it replaced, whose connect tokens stay valid (PROTOCOLS §3).
     """
 
     session_id: str

@@ -1,6 +1,6 @@
 """What every status change of a session writes: one assignment list for `UPDATE sessions SET` per new status.
 
-Statements add what is theirs alone (a reason, a user, clocks) and their guard. Moves that Agents report come in bulk,
+Statements add only their own columns (a reason, a user, clocks) and their guard. Moves that Agents report come in bulk,
 with the status as a value, in `db.session.observations.change_statuses`.
 """
 
@@ -15,9 +15,9 @@ _S = SessionStatus
 
 _CHANGED: Final[LiteralString] = "status_changed = clock_timestamp(), deadline = NULL"
 _TELL_AGENT: Final[LiteralString] = "generation = generation + 1"
-"""The Agent's desired list has it anew, and what was seen of the generation before counts no more."""
+"""The Agent's desired list has it anew, and observations of the generation before do not count."""
 _REVOKE_VIEWERS: Final[LiteralString] = "auth_epoch = auth_epoch + 1"
-"""Tokens of its stream end, and open streams are cut."""
+"""Tokens of its stream become invalid, and open streams are cut."""
 
 TO: Final[dict[SessionStatus, LiteralString]] = {
     _S.ASSIGNING: f"status = 'assigning', {_CHANGED}, {_TELL_AGENT}",
@@ -32,7 +32,7 @@ TO: Final[dict[SessionStatus, LiteralString]] = {
     _S.UNREACHABLE: f"status = 'unreachable', {_CHANGED}, {_TELL_AGENT}",
     _S.LOST: f"status = 'lost', {_CHANGED}",
 }
-"""New status → the assignments. `claimable` is computed by the database; `retired` is said where it is meant."""
+"""New status → the assignments. `claimable` is computed by the database; `retired` is set where it is meant."""
 
 DETACH_USER: Final[LiteralString] = (
     "set_aside_for = user_id, user_id = NULL, idempotency_key = NULL, idempotency_body = NULL"
@@ -42,11 +42,10 @@ DETACH_USER: Final[LiteralString] = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ChangedSession:
-    """A session whose status was changed, and what is concerned by it."""
+    """A session with a new status, and what else that concerns; `agent_id` None = its Agent has nothing to do."""
 
     session_id: str
     status: SessionStatus
     agent_id: str | None = None
-    """None where its Agent has nothing to do about it."""
     user_id: str | None = None
     staging_config_id: str | None = None

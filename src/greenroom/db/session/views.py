@@ -1,4 +1,4 @@
-"""Sessions as they are shown: one of them, lists by filter and order, page by page, and how many there are."""
+"""Sessions as they are shown: one, lists by filter and order, page by page, and their number."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from greenroom.db.database import Database
 from greenroom.db.listing import Column, Conditions, Listing, Position
 
 STATUS: Final[LiteralString] = "CASE WHEN s.awaits_successor THEN 'starting' ELSE s.status END"
-"""A session is shown as starting from its failure until there is another one in its place."""
+"""A failed session is shown as starting until it is replaced."""
 
 SELECT: Final[LiteralString] = (
     """
@@ -35,7 +35,7 @@ SELECT: Final[LiteralString] = (
                   WHERE t.session_id = s.session_id), '{}') AS steps
 """
 )
-"""What is read of each session of `FROM`."""
+"""The columns of each session of `FROM`."""
 
 FROM: Final[LiteralString] = """
   FROM sessions s JOIN images i USING (image_id) JOIN zones z ON z.zone_id = s.zone_id
@@ -45,7 +45,7 @@ FROM: Final[LiteralString] = """
 
 
 async def get_session(db: Database, session_id: str, *, follow: bool = True) -> DictRow:
-    """One session, or the one that took its place (`superseded_by`); without `follow` the very one.
+    """One session, or the one that replaced it (`superseded_by`) unless `follow` is False.
 
     Raises:
         NotFound: there is none with this id.
@@ -93,16 +93,15 @@ SESSIONS: Final = Listing(
 NEWEST_FIRST: Final = Order("created", descending=True)
 
 _SHOWN: Final[LiteralString] = "s.status <> 'deleted' AND s.superseded_by IS NULL"
-"""As the index sessions_shown has it."""
+"""As in the index sessions_shown."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFilter:
     """Which sessions a list shows; None = any.
 
-    `status` as it is shown; `staged` True = only without a user, False = only with one; `ended` = also `deleted` ones
-    and those that were replaced by a successor; `quarantine` = instead those that were quarantined for inspection,
-    because their hand-over to a user failed. `session_ids`: at most these. `words`: those that have all of them.
+    `status` as it is shown; `staged` True = only without a user, False = only with one; `ended` = also `deleted` and
+    superseded ones; `quarantine` = only quarantined ones. `session_ids`: at most these. `words`: all must match.
     """
 
     user_id: UUID | str | None = None
@@ -125,14 +124,8 @@ async def list_sessions(
     after: Position | None = None,
     limit: int | None = None,
 ) -> list[DictRow]:
-    """Sessions that match, as `db.session.views` reads them, with `position`: the value in the column of the order.
-
-    Args:
-        db: where.
-        wanted: which ones.
-        order: by which column of `SESSIONS`.
-        after: the last row of the page before.
-        limit: rows at most.
+    """Sessions that match, with `position`: the value in the column of the order. `order` is by a column of `SESSIONS`,
+    `after` the last row of the page before, `limit` the number of rows.
     """
     return await SESSIONS.read(db, SELECT, _conditions(wanted), order=order, after=after, limit=limit)
 

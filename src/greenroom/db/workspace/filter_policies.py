@@ -40,7 +40,6 @@ class StoredPolicy(PolicyFields):
 
     @property
     def policy(self) -> FilterPolicy:
-        """As `core.web_filter.policy` decides on it."""
         return policy_of(values_of(StoredPolicy, self))
 
 
@@ -104,7 +103,7 @@ async def insert_filter_policy(connection: Connection, fields: PolicyFields) -> 
 
 
 async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> PolicyFields:
-    """One policy as it is until the transaction ends.
+    """One policy, locked until the transaction ends.
 
     Raises:
         NotFound: there is none with this id.
@@ -120,7 +119,7 @@ async def lock_filter_policy(connection: Connection, filter_policy_id: str) -> P
 
 
 async def update_filter_policy(connection: Connection, filter_policy_id: str, fields: PolicyFields) -> None:
-    """Store all fields of a policy that is locked.
+    """Store all fields of a locked policy.
 
     Raises:
         Duplicate: the name exists.

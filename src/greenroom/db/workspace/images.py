@@ -21,7 +21,7 @@ from greenroom.db.row_mapping import image_facts
 
 @dataclass(frozen=True, slots=True)
 class ImageOnAgent:
-    """How far one Agent is with the image of a workspace; `progress` is 0 to 100 while it is pulled."""
+    """The state of a workspace's image on one Agent; `progress` is 0 to 100 while it is pulled."""
 
     agent_id: str
     hostname: str
@@ -32,7 +32,9 @@ class ImageOnAgent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image(Definition):
-    """A workspace as it is stored, with what stands around it."""
+    """A workspace as it is stored, with related facts: `available` = an Agent has its image; `groups` are ids of those
+    whose members may use it; `warnings` name settings without effect, and why.
+    """
 
     image_id: str
     image_type: str
@@ -41,12 +43,9 @@ class Image(Definition):
     zone_name: str | None
     filter_policy_name: str | None
     available: bool
-    """Some Agent has it."""
     agents: list[ImageOnAgent]
     groups: list[str]
-    """Ids of those whose members may use it."""
     warnings: tuple[str, ...] = ()
-    """What of it has no effect, and why."""
 
 
 FIELDS: Final = columns_of(Definition)
@@ -94,7 +93,7 @@ async def get_image(db: Database, image_id: str) -> Image:
 
 
 async def lock_image(connection: Connection, image_id: str) -> Image:
-    """One image as `get_image` has it, which nobody else changes until the transaction ends.
+    """One image as in `get_image`, locked until the transaction ends.
 
     Raises:
         NotFound: there is none with this id.
@@ -142,9 +141,9 @@ async def insert_image(connection: Connection, fields: Definition, group_ids: li
 
 
 async def update_image(connection: Connection, image_id: str, fields: Definition, *, staged: Rollover) -> None:
-    """Store an image, after `lock_image`, and let `staged` become of the sessions that are staged of it.
+    """Store an image, after `lock_image`, and apply `staged` to its staged sessions.
 
-    The pools' rows are locked before the moment is taken: a session that is inserted meanwhile is older than that.
+    The pools' rows are locked before the time is taken: a session inserted meanwhile counts as older.
 
     Raises:
         NotFound: it was deleted meanwhile.
@@ -183,7 +182,7 @@ async def set_groups_of_image(connection: Connection, image_id: str, group_ids: 
 
 
 async def delete_image(connection: Connection, image_id: str) -> None:
-    """Delete an image that nothing uses; what remains of ended sessions and staging configs goes with it.
+    """Delete an image that nothing uses; its ended sessions and deleted staging configs go with it.
 
     Raises:
         NotFound: there is none with this id.
