@@ -15,7 +15,7 @@ from starlette.routing import BaseRoute, Route
 from greenroom.kit.metrics import CONTENT_TYPE, PATH
 
 ROUND_MISSED_S: Final = 30.0
-"""An Agent whose reconciler finished no round for this long is not healthy; it makes one at least every 5 s."""
+"""An Agent whose reconciler finishes no round for this long is not healthy; it makes one at least every 5 s."""
 
 
 @dataclass(slots=True)
@@ -26,21 +26,17 @@ class Health:
     last_round: float | None = None
     last_answer: float | None = None
     last_fresh: float | None = None
-    """The last answer that was read from the database just before; it would have brought a revocation. At the start
-    that of an earlier process of this Agent."""
+    """The last answer that was just read from the database, so that it would have brought a revocation; at first that
+    of an earlier process of this Agent."""
     runtime_error: str = ""
     manager_error: str = ""
 
     def note_runtime(self, error: str) -> None:
-        """Why the runtime does not answer; empty when it does."""
         self.runtime_error = error
 
     def report(self, now: float) -> tuple[bool, dict[str, Any]]:
-        """Whether the Agent is healthy, and the body of `/__healthcheck`.
-
-        Managers that cannot be reached do not make it unhealthy: a restart would not bring them back, and its
-        sessions run on. A reconciler that stands still, or a runtime that does not answer, does.
-        """
+        """Whether the Agent is healthy, and the body of `/__healthcheck`. Unreachable Managers do not make it
+        unhealthy: a restart would not help, and its sessions run on. A stuck reconciler or a silent runtime does."""
         silent_s = now - (self.last_round if self.last_round is not None else self.started)
         ok = silent_s <= ROUND_MISSED_S and not self.runtime_error
         body: dict[str, Any] = {

@@ -1,11 +1,11 @@
-"""What the host offers to sessions, uses and allows: read now and then, reported in every check-in.
+"""What the host offers, uses and allows: read at intervals and reported in every check-in.
 
-A runtime that does not answer starts nothing: a session placed there would wait in vain until its deadline, and the
-next ones, too, because a host on which nothing starts is the least loaded of all. So it offers nothing meanwhile.
+While the runtime is silent the host offers nothing: a session placed there would wait until its deadline, and the next
+ones too, because a host on which nothing starts is the least loaded.
 
-When this host has more sessions than its limits allow for, that is reported, with the limit that was reached.
-Most limits end nothing when they are met: without inotify instances a desktop starts and paints, and programs that
-watch files fail in it one by one. So the limits are looked at, and not only what failed.
+If the host has more sessions than its kernel limits allow, that is reported with the limit. Exceeding most limits ends
+nothing (without inotify instances a desktop starts and paints, but programs that watch files fail), so the limits are
+read, not just failures.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ log = structlog.get_logger(__name__)
 
 RESERVE_FRACTION: Final = 0.1
 MAX_RESERVE_BYTES: Final = 1 << 30
-"""The host keeps a tenth of the memory, at most 1 GiB, for itself."""
+"""The host keeps a tenth of its memory, at most 1 GiB, for itself."""
 READ_EVERY_S: Final = 5.0
 ANSWERED_WITHIN_S: Final = 10.0
 SILENT_AFTER_S: Final = 30.0
-"""Until then it is worth waiting for: it may be started again, or be slow because its host is busy. It is half of the
-time that a session has to be taken up."""
+"""Until then the host keeps its offer: the runtime may be restarting, or slow on a busy host. Half of the time in which
+a session must be taken up."""
 NOTHING: Final = Capacity(cores=0.0, memory_bytes=0)
 
 
 def offered(cores: float, memory_bytes: int) -> Capacity:
-    """What is offered of the Agent's share of a host: all its cores, and its memory less a reserve for the host."""
+    """What an Agent's share of a host offers: all its cores, and its memory less a reserve for the host."""
     reserve = min(int(memory_bytes * RESERVE_FRACTION), MAX_RESERVE_BYTES)
     return Capacity(cores=round(cores, 3), memory_bytes=memory_bytes - reserve)
 
@@ -45,13 +45,8 @@ def offered(cores: float, memory_bytes: int) -> Capacity:
 class CapacityMeter:
     """The last reading; nothing is offered before the first one, nor while the runtime is silent.
 
-    Args:
-        runtime: what is read.
-        hostname: the host's.
-        log_line: writes a row (code, message) of the log that administrators read.
-        now: the time in seconds, which only grows.
-        disk_kept_bytes: what the host keeps free of its disk.
-        note: told at every look why the runtime does not answer; empty when it does.
+    `log_line` writes a log row (code, message); `disk_kept_bytes` of the disk stay free; `note` is called at every look
+    with why the runtime does not answer, empty when it does.
     """
 
     def __init__(
@@ -78,11 +73,7 @@ class CapacityMeter:
         self.usage = Usage()
 
     async def read(self) -> None:
-        """Read once.
-
-        Raises:
-            RuntimeUnavailable: the runtime does not answer.
-        """
+        """Raises RuntimeUnavailable: the runtime does not answer."""
         share = await self._runtime.capacity()
         self.capacity = offered(share.cores, share.memory_bytes)
         used = await self._runtime.host_usage()
@@ -96,13 +87,12 @@ class CapacityMeter:
         )
 
     async def run(self) -> None:
-        """Read now and then, for ever."""
         while True:
             await self.look()
             await asyncio.sleep(READ_EVERY_S)
 
     async def look(self) -> None:
-        """Read, and say so where the runtime has become silent or is it no longer."""
+        """Read, and log when the runtime becomes silent or answers again."""
         try:
             async with asyncio.timeout(ANSWERED_WITHIN_S):
                 await self.read()
@@ -134,24 +124,17 @@ class CapacityMeter:
 LIMITS_LOOK_EVERY_S: Final = 60.0
 
 Explained = Callable[[str, str], str]
-"""`HostLimits.explained`."""
 
 
 def as_it_is(failure: str, log_tail: str = "") -> str:
-    """The failure, where nothing is known of the host."""
+    """The failure unchanged, for a host whose limits are unknown."""
     del log_tail
     return failure
 
 
 class HostLimits:
-    """See the module.
-
-    Args:
-        hostname: the host's.
-        log_line: writes a row (code, message) of the log that administrators read.
-        containers: counts what shares its limits.
-        limits: reads them.
-    """
+    """Watches the kernel limits of the host: `containers` counts the containers that share them, `limits` reads them,
+    `log_line` writes a log row (code, message)."""
 
     def __init__(
         self,
@@ -168,13 +151,12 @@ class HostLimits:
         self._said: frozenset[str] = frozenset()
 
     async def run(self) -> None:
-        """Look now and then, for ever."""
         while True:
             await self.look()
             await asyncio.sleep(LIMITS_LOOK_EVERY_S)
 
     async def look(self) -> None:
-        """Look once; that a limit has become too low is said once, until it is enough again."""
+        """Check once; a limit that became too low is logged once, until it is enough again."""
         self._values = await asyncio.to_thread(self._read)
         containers = self._containers()
         low = host_limits.too_low(self._values, containers)
@@ -184,11 +166,6 @@ class HostLimits:
         self._said = frozenset(narrow.limit.name for narrow in low)
 
     def explained(self, failure: str, log_tail: str = "") -> str:
-        """The failure, with what it has to do with this host's limits.
-
-        Args:
-            failure: a sentence.
-            log_tail: what the container wrote last.
-        """
+        """The failure, with the host's limit that may explain it; `log_tail` is the container's last output."""
         hint = host_limits.named(self._values, self._containers(), f"{failure}\n{log_tail}")
         return f"{failure} {hint}" if hint else failure

@@ -1,6 +1,6 @@
-"""Concurrent work: one task per key, a few at once and people first; and who is told when something happens.
+"""Concurrent work: one task per key, a few at once with users first; and signals to subscribers.
 
-Two workers never touch the same session. Who waits for a slot gets it in the order of `core.session.scheduling`.
+Two workers never change the same session. `core.session.scheduling` decides who gets the next slot.
 """
 
 from __future__ import annotations
@@ -17,17 +17,15 @@ T = TypeVar("T")
 
 
 class Signal(Generic[T]):
-    """Something that happens again and again, and who is told of it, in the order in which they subscribed."""
+    """An event that repeats; subscribers are called in the order in which they subscribed."""
 
     def __init__(self) -> None:
         self._subscribers: list[Callable[[T], None]] = []
 
     def subscribe(self, subscriber: Callable[[T], None]) -> None:
-        """Have it called with all news from now on."""
         self._subscribers.append(subscriber)
 
     def tell(self, news: T) -> None:
-        """It happened."""
         for subscriber in self._subscribers:
             subscriber(news)
 
@@ -36,12 +34,8 @@ Work = Callable[[], Awaitable[None]]
 
 
 class Workers:
-    """Runs work in the background; one that raises ends the task group, and with it the Agent.
-
-    Args:
-        group: owns the tasks.
-        on_done: called with the key when its work ended.
-    """
+    """Runs work in the background; an exception ends the task group, and with it the Agent. `on_done` is called with
+    the key when its work ended."""
 
     def __init__(self, group: asyncio.TaskGroup, on_done: Callable[[str], None]) -> None:
         self._group = group
@@ -50,7 +44,6 @@ class Workers:
 
     @property
     def busy(self) -> frozenset[str]:
-        """The keys that are being worked on."""
         return frozenset(self._tasks)
 
     def start(self, key: str, work: Work) -> bool:
@@ -69,7 +62,7 @@ class Workers:
 
 
 class Slots:
-    """See the module. All users are on one event loop."""
+    """A limited number of slots, given by urgency. All its users are on one event loop."""
 
     def __init__(self, slots: SlotCount) -> None:
         self._slots = slots
@@ -79,12 +72,11 @@ class Slots:
 
     @property
     def waiting(self) -> int:
-        """How many wait for a slot."""
         return len(self._waiting)
 
     @asynccontextmanager
     async def held(self, urgency: Urgency) -> AsyncGenerator[None]:
-        """Hold a slot inside; waits until it is this one's turn."""
+        """Hold a slot for the block; waits for its turn."""
         turn = Turn(urgency, next(self._numbers))
         begun = self._waiting[turn] = asyncio.get_running_loop().create_future()
         self._begin()
@@ -100,5 +92,5 @@ class Slots:
         for turn in next_turns(self._waiting, self._in_use, self._slots):
             self._in_use += 1
             begun = self._waiting.pop(turn)
-            if not begun.done():  # cancelled in this very moment: it gives the slot back when it runs
+            if not begun.done():  # cancelled at this very moment: it returns the slot when it runs
                 begun.set_result(None)

@@ -1,7 +1,7 @@
-"""Stops sessions that write more to the host's disk than they may, before it is full.
+"""Stops sessions that write more to the host's disk than they may, before the disk is full.
 
-They are measured one after the other, once a minute, and at once when the host has lost a GiB or 1 % of its inodes
-since the last look. The work is bounded: a look that takes long is followed by a pause four times as long.
+They are measured one by one, once a minute, and at once when the host has lost a GiB or 1 % of its inodes since the
+last look. A long look is followed by a pause four times as long, which bounds the work.
 """
 
 from __future__ import annotations
@@ -30,15 +30,7 @@ PAUSE_FACTOR: Final = 4.0
 
 
 class DiskGuard:
-    """See the module.
-
-    Args:
-        disk: measures.
-        containers: stops.
-        sessions: those of this host.
-        hostname: the host's.
-        usage: what the host uses now.
-    """
+    """Measures sessions and stops those over their limit."""
 
     def __init__(
         self, disk: HostDisk, containers: Containers, sessions: Sessions, hostname: str, usage: Callable[[], Usage]
@@ -53,7 +45,6 @@ class DiskGuard:
         self._was_short = False
 
     async def run(self) -> None:
-        """Look now and then, for ever."""
         next_look = 0.0
         while True:
             self._say()
@@ -105,7 +96,7 @@ class DiskGuard:
         return Written(session_id=session_id, used=used, limit_bytes=spec.disk_limit_bytes, uncounted=uncounted)
 
     async def _stop(self, stop: Stop) -> None:
-        """Its container stays, for who is to look at it, until the session is deleted."""
+        """Its container stays for inspection until the session is deleted."""
         self._sessions.observed.remember(stop.session_id, failure=stop.reason)
         self._sessions.outbox.log_line(LogCode.SESSION_DISK_FULL, stop.reason, stop.session_id)
         try:
@@ -121,7 +112,7 @@ class DiskGuard:
         )
 
     def _say(self) -> None:
-        """Write a row when the host begins to take no sessions for lack of disk, and when it takes them again."""
+        """Log when the host stops to take sessions for lack of disk, and when it takes them again."""
         disk = self._disk()
         words = shortage(self._hostname, disk)
         if bool(words) == self._was_short or disk.free_bytes is None:

@@ -1,7 +1,7 @@
-"""The host's side of the Agent: the runtime and everything that works with it.
+"""The host's side of the Agent: the runtime and everything that uses it.
 
-The runtime can be opened only when it is known to which installation the Agent belongs, that is after the first
-registration; from then on the id is in the identity file, and a restarted Agent looks at its host at once.
+The runtime needs the installation's id, known after the first registration and kept in the identity file; a restarted
+Agent looks at its host at once.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ READY_WITHIN_S = 5.0
 
 
 class HostWork:
-    """See `checkin.Host`. Runs what the host has to do; answers what the check-in tells about it."""
+    """Implements `checkin.Host`, and runs what the host has to do."""
 
     def __init__(
         self,
@@ -64,7 +64,6 @@ class HostWork:
         self._known = asyncio.Event()
         self._looked = asyncio.Event()
         self.runtime: Runtime | None = None
-        """Open once the Agent's installation is known."""
         self._images: Images | None = None
         self._wanted_images: list[DesiredImage] = []
         self._filters: WebFilters | None = None
@@ -122,7 +121,7 @@ class HostWork:
     # The work -----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Open the runtime as soon as the Agent's identity is known, and work, for ever."""
+        """Open the runtime as soon as the installation is known, and work, forever."""
         await self._known.wait()
         runtime = open_runtime(
             self._config.runtime,
@@ -232,7 +231,7 @@ class HostWork:
         return filters
 
     async def _look_first(self, inventory: Inventory, images: Images, meter: CapacityMeter) -> None:
-        """What the first check-in should already tell; what fails here is tried again by the loops."""
+        """Read what the first check-in should report; the loops retry what fails here."""
         try:
             await inventory.take()
             await images.look()

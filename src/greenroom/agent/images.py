@@ -1,4 +1,4 @@
-"""Which images this host holds, and fetching those it should hold."""
+"""The images on this host, and the pulls of those it should have."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ log = structlog.get_logger(__name__)
 
 LOOK_EVERY_S: Final = 30.0
 BACKOFF: Final = Backoff(first_s=5.0, max_s=300.0)
-"""Before an image that could not be fetched is tried again; the pause doubles with every failure."""
+"""Pause before an image that could not be pulled is retried."""
 STALLED_S: Final = 300.0
-"""A registry that says nothing for this long has failed, so that it does not hold up other images for ever."""
+"""A pull without progress for this long has failed, so that it does not block other images forever."""
 
 
 class Images:
-    """See the module. `on_change` is called when there is something new to report."""
+    """`on_change` is called when there is something new to report."""
 
     def __init__(self, runtime: contract.Images, on_change: Callable[[], None] = lambda: None) -> None:
         self._runtime = runtime
@@ -39,7 +39,6 @@ class Images:
         self._changed = asyncio.Condition()
 
     def want(self, images: list[DesiredImage]) -> None:
-        """The images the Manager wants on this host."""
         wanted = {image.name: image for image in images}
         if wanted != (before := self._wanted):
             self._wanted = wanted
@@ -47,20 +46,19 @@ class Images:
             self._failures = {n: f for n, f in self._failures.items() if wanted.get(n) == before.get(n)}
 
     def report(self) -> list[ImageReport] | None:
-        """All images and their states, or None if the Manager has heard that already."""
+        """All images and their states, or None if the Manager has them already."""
         reports = sorted(self._reports.values(), key=lambda report: report.name)
         return None if reports == self._arrived else reports
 
     def reported(self, reports: list[ImageReport]) -> None:
-        """This report arrived."""
         self._arrived = reports
 
     def start_again(self) -> None:
-        """The Manager has heard nothing yet."""
+        """The Manager has no report yet."""
         self._arrived = None
 
     async def arrived(self, name: str) -> None:
-        """Wait until the image is here or could not be fetched; returns at once if nobody wants it here."""
+        """Wait until the image is here or could not be pulled; returns at once if it is not wanted here."""
         async with self._changed:
             await self._changed.wait_for(lambda: not self._is_coming(name))
 
@@ -69,7 +67,6 @@ class Images:
         return name in self._wanted and (report is None or report.state in {"absent", "pulling"})
 
     async def run(self) -> None:
-        """Look and fetch, for ever."""
         while True:
             try:
                 await self.look()
@@ -85,11 +82,7 @@ class Images:
         return max(0.1, min([LOOK_EVERY_S, *due]))
 
     async def look(self) -> None:
-        """See which images are there.
-
-        Raises:
-            RuntimeUnavailable: the runtime does not answer.
-        """
+        """Raises RuntimeUnavailable: the runtime does not answer."""
         present = {image.name: image for image in await self._runtime.images()}
         present |= await self._also_known_as(self._wanted.keys() - present.keys())
         kept = {
@@ -103,7 +96,7 @@ class Images:
             await self._tell()
 
     async def _also_known_as(self, names: set[str]) -> dict[str, Image]:
-        """Those of these names that the runtime knows although it lists them otherwise: `desk` for `desk:latest`."""
+        """Those of these names that the runtime knows although it lists them differently: `desk` for `desk:latest`."""
         found = [await self._runtime.image(name) for name in sorted(names)]
         return {image.name: image for image in found if image is not None}
 
@@ -118,7 +111,7 @@ class Images:
 
     async def _pull(self, image: DesiredImage) -> None:
         credentials = Credentials(user=image.user, password=image.password) if image.user else None
-        if image.name not in self._failures:  # one that failed is shown as failed until something comes
+        if image.name not in self._failures:  # a failed image is shown as failed until something arrives
             await self._set(ImageReport(name=image.name, state="pulling"))
         try:
             async with asyncio.timeout(STALLED_S) as limit:
@@ -138,7 +131,7 @@ class Images:
             await self._check_fetched(image.name)
 
     async def _check_fetched(self, name: str) -> None:
-        """A fetch that lost its connection looks like one that is through."""
+        """A pull that lost its connection looks like a completed one."""
         report = self._reports.get(name)
         if report is not None and report.state == "present":
             log.info("fetched an image", image=name)

@@ -50,7 +50,6 @@ class Agent:
 
     @property
     def loops(self) -> list[tuple[str, Loop]]:
-        """What has to run, by name."""
         edge = [("edge", self.edge.run)] if self.edge is not None else []
         return [
             *edge,
@@ -64,11 +63,9 @@ class Agent:
 
     @property
     def app(self) -> Starlette:
-        """What is served on the loopback address."""
         return app.build(self.health, lambda: self.metrics.page(self.sessions.states()), self.streams.routes)
 
     async def close(self) -> None:
-        """Let go of connections and files."""
         await self.link.close()
         await self.upstream_auth.close()
         self.journal.close()
@@ -140,7 +137,7 @@ def build(settings: config.AgentConfig) -> Agent:
 
 
 async def main() -> None:
-    """Run the Agent of this host until it is told to stop. Its sessions run on.
+    """Run the Agent of this host until it is stopped. Its sessions run on.
 
     Raises:
         SetupError: its settings, folder, journal or certificate authority cannot be used.

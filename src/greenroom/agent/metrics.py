@@ -31,11 +31,9 @@ class Metrics(RoleMetrics):
         self.stream_decisions = self.counter("stream_decisions", "Requests of viewers at the gateway", ["outcome"])
 
     def show_log(self, dropped: Callable[[], int]) -> None:
-        """Show how many log rows were lost."""
         self.counted("log_rows_dropped", "Rows for Diagnostics that were lost", dropped)
 
     def page(self, states: Iterable[ObservedState]) -> bytes:
-        """The page `/metrics`; `states` are those of the sessions now."""
         counts = CounterOf(states)
         for state in ObservedState:
             self._sessions.labels(state.value).set(counts[state])

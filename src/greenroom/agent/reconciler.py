@@ -1,9 +1,8 @@
 """The loop that makes the host look like the desired list (snapshot, plan, apply), and the workers that apply the plan.
 
-Each session is changed by one worker at a time, a few at once, people first. Every step may be repeated: a worker that
-was killed leaves something that the next plan continues from. What the runtime refuses makes the session `failed`, with
-its sentence and the container's last log lines; a runtime that does not answer changes nothing and is asked again after
-a pause.
+Each session is changed by one worker at a time, a few at once, users first. Every step can be repeated: the next plan
+continues from what a killed worker left. A refusal by the runtime makes the session `failed`, with its sentence and the
+container's last log lines; a runtime that does not answer changes nothing and is asked again after a pause.
 """
 
 from __future__ import annotations
@@ -42,16 +41,14 @@ from greenroom.runtimes.contract import Container, ContainerMissing, Containers,
 log = structlog.get_logger(__name__)
 
 BACKOFF: Final = Backoff(first_s=1.0, max_s=30.0)
-"""Before a session is worked on again where it did not succeed."""
 LOG_TAIL_LINES: Final = 50
 LOG_PAUSES_S: Final = (0.0, 0.1, 0.4)
-"""Before each look for what a container wrote last, as long as there is nothing."""
+"""Pause before each look for a container's last output, as long as there is none."""
 SLOTS: Final = SlotCount(ordinary=2 * (os.cpu_count() or 1), for_people=os.cpu_count() or 1)
 """Containers that are changed at once: with Docker, twice the cores is fastest."""
 CHANGE_WITHIN_S: Final = max(DEADLINE_S.values())
-"""A change that takes longer is given up, or it would keep its slot from others for ever; the Primary waits no longer
-either on a quiet host. Each call of the runtime has a limit of its own, but a folder of another machine, e.g., may
-never answer."""
+"""A longer change is given up, or it would hold its slot forever; on a quiet host the Primary waits no longer either.
+Each call of the runtime has its own limit, but a network folder, e.g., may never answer."""
 REPORTS: Final = {
     ActionKind.REPORT_UNKNOWN: LogCode.AGENT_REPORT_UNKNOWN,
     ActionKind.REPORT_MISMATCH: LogCode.AGENT_REPORT_MISMATCH,
@@ -59,7 +56,7 @@ REPORTS: Final = {
 
 
 class Executor:
-    """See the module. At most so many containers are changed at once as there are `slots`."""
+    """Applies plans; at most as many containers are changed at once as there are `slots`."""
 
     def __init__(
         self,
@@ -124,7 +121,7 @@ class Executor:
             await self._commands.refuse(target_id, action.reason)
 
     def _report(self, reports: list[Action]) -> None:
-        """Say what is only to be reported, once as long as it stays so."""
+        """Report what needs no work, once as long as it is unchanged."""
         for report in reports:
             if report not in self._reported:
                 sentence = f"{report.session_id}: {report.reason}."
@@ -154,7 +151,7 @@ class Executor:
         await asyncio.sleep(BACKOFF.delay_s(self._failed_again(session_id)))
 
     def _failed_again(self, session_id: str) -> int:
-        """How often in a row now; sessions that are neither wanted nor there any more are forgotten."""
+        """Count the failures in a row; sessions that are neither wanted nor there any more are forgotten."""
         number = self._failures.get(session_id, 0) + 1
         there = {
             k: n
@@ -165,7 +162,7 @@ class Executor:
         return number
 
     def _slot(self, action: Action) -> AbstractAsyncContextManager[None]:
-        """To see why a container ended changes none, and the Manager learns only then that it did."""
+        """Inspecting why a container ended changes nothing, so it takes no slot; only then the Manager learns of it."""
         if action.kind is ActionKind.EXAMINE:
             return nullcontext()
         return self._slots.held(urgency_of(action.kind, has_user=self._sessions.desired.has_user(action.session_id)))
@@ -179,7 +176,7 @@ class Executor:
             raise RuntimeUnavailable(f"{how}; it is tried again.") from error
 
     async def _make_ready(self, action: Action) -> None:
-        """Wait for what a start needs, without taking a slot from others: its image, its web filter."""
+        """Wait for what a start needs, without a slot: its image, its web filter."""
         spec = self._sessions.desired.spec(action.session_id)
         if spec is None or action.kind not in {ActionKind.CREATE, ActionKind.START}:
             return
@@ -190,7 +187,6 @@ class Executor:
         await self._filtered(spec.filter_policy)
 
     async def _filtered(self, policy_id: str | None) -> None:
-        """Wait until a session under this policy may start."""
         if self._filters is not None:
             await self._filters.ready(policy_id)
         elif policy_id is not None:
@@ -219,7 +215,7 @@ class Executor:
             spec = self._sessions.desired.spec(session_id)
             if spec is None or not self._is_wanted_running(session_id):
                 return
-            await self._filtered(spec.filter_policy)  # it may be another one since the slot was waited for
+            await self._filtered(spec.filter_policy)  # it may have changed while this waited for the slot
             await stop("agent.before_create")
             self._saw(await self._runtime.create(session_id, spec))
         self._sessions.observed.step(session_id, "created")
@@ -242,7 +238,7 @@ class Executor:
         self._sessions.observed.step(session_id, "started")
 
     async def _put_files(self, session_id: str) -> None:
-        """Before the first start, also of a container that an earlier process of this Agent made."""
+        """Put the files before the first start, also into a container that an earlier process of this Agent made."""
         spec = self._sessions.desired.spec(session_id)
         if spec is not None and spec.files and not self._sessions.observed.known(session_id).ran:
             await self._runtime.put_files(session_id, spec.files)
@@ -289,7 +285,7 @@ class Executor:
         self._sessions.observed.remember(session_id, failure=failure, exit_code=exit_code, log_tail=tail)
 
     async def _last_lines(self, session_id: str) -> str:
-        """What the container wrote last; Docker may say that it ended a moment before that is in its log."""
+        """The container's last output; Docker may report its end a moment before that is in its log."""
         tail = ""
         try:
             for pause_s in LOG_PAUSES_S:
@@ -306,7 +302,7 @@ ROUND_EVERY_S: Final = 5.0
 
 
 class Reconciler:
-    """See the module. `workers` must call `worker_done` when work ended."""
+    """Plans rounds. `workers` must call `worker_done` when work ended."""
 
     def __init__(self, sessions: Sessions, inventory: Inventory, health: Health) -> None:
         self._sessions = sessions
@@ -315,14 +311,13 @@ class Reconciler:
         self._missed: set[str] = set()
 
     def worker_done(self, key: str) -> None:
-        """A worker ended: plan again, and look at what happened to its session meanwhile."""
+        """Plan again, and look at what happened to the session while the worker ran."""
         if key in self._missed:
             self._missed.discard(key)
             self._inventory.look_at.put_nowait(key)
         self._sessions.plan.set()
 
     async def run(self, executor: Executor, prober: Prober) -> None:
-        """Make rounds, for ever."""
         while True:
             await wait_for(self._sessions.plan, ROUND_EVERY_S)
             self._sessions.plan.clear()
@@ -332,7 +327,7 @@ class Reconciler:
             self._health.last_round = time.monotonic()
 
     async def look(self, workers: Workers) -> None:
-        """Look at each session to which something happened, for ever; one that is being worked on afterwards."""
+        """Look at each session with an event, forever; at a busy one afterwards."""
         while True:
             session_id = await self._inventory.look_at.get()
             if not workers.start(session_id, lambda s=session_id: self._look(s)):
@@ -345,7 +340,7 @@ class Reconciler:
             log.warning("the runtime does not answer; the next inventory will tell", reason=error.message)
 
     async def take_inventory(self, workers: Workers) -> None:
-        """Take the whole inventory when events were lost, and now and then, for ever."""
+        """Take the whole inventory when events were lost, and at intervals, forever."""
         while True:
             pause_s = WHOLE_EVERY_S
             try:

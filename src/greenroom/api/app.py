@@ -1,4 +1,4 @@
-"""The api as an application: all routes, who may use them, and the shape of errors."""
+"""The api as an application: all routes, their permissions, and the shape of errors."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def create_app(config: ApiConfig, db: Database, secrets: Secrets, logs: LogWrite
 
 
 class _Documented(FastAPI):
-    """Its OpenAPI document has the shape of problems, too, which every route may answer."""
+    """The OpenAPI document includes the shape of problems, which every route may answer."""
 
     def openapi(self) -> dict[str, Any]:
         document = super().openapi()

@@ -20,17 +20,16 @@ from pydantic_core import CoreSchema, core_schema
 
 @dataclass(frozen=True, slots=True)
 class Shaped:
-    """Metadata of a text all of which must match `pattern`; `words` say so to people: "must be …"."""
+    """Metadata of a string that must match `pattern` as a whole; `words` complete the error: "must be …"."""
 
     pattern: str
     words: str
 
     def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        """The check, after those of the text itself."""
         return core_schema.no_info_after_validator_function(self._checked, handler(source))
 
     def __get_pydantic_json_schema__(self, schema: CoreSchema, handler: GetJsonSchemaHandler) -> dict[str, Any]:
-        """Programs are told the pattern."""
+        """The schema shows the pattern."""
         return {**handler(schema), "pattern": f"^{self.pattern}$"}
 
     def _checked(self, text: str) -> str:
@@ -75,11 +74,11 @@ def _encodable(secret: SecretStr) -> SecretStr:
 
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=255), AfterValidator(_storable)]
-"""A name people give; not empty."""
+"""A non-empty name."""
 Text = Annotated[str, StringConstraints(max_length=4096), AfterValidator(_storable)]
-"""A text people write; may be empty."""
+"""A string, may be empty."""
 Secret = Annotated[SecretStr, AfterValidator(_encodable)]
-"""A text that is neither logged nor shown."""
+"""A string that is neither logged nor shown."""
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable_json)]
 """Any JSON object that PostgreSQL can store."""
 
@@ -90,7 +89,7 @@ class Body(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     def sent(self) -> dict[str, Any]:
-        """The fields that the request has, also those it sets to null."""
+        """The fields in the request, including those set to null."""
         return {name: getattr(self, name) for name in self.model_fields_set}
 
 

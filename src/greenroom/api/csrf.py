@@ -1,8 +1,8 @@
-"""May this request have been made by somebody else's page in the viewer's browser?
+"""Whether another site's page may have made this request in the viewer's browser.
 
-Ports share cookies and count as one site, so SameSite alone does not keep the page in a session's container from
-using the api as its viewer (DESIGN "A session image"). The browser says who asks: `Sec-Fetch-Site` must be
-`same-origin` or `none`; where that header is missing, Origin or Referer must name the host asked.
+Ports share cookies and count as one site, so SameSite alone does not keep the page in a session's container from using
+the api as its viewer (DESIGN "A session image"). `Sec-Fetch-Site` must be `same-origin` or `none`; without that header,
+Origin or Referer must name the requested host.
 """
 
 from __future__ import annotations
@@ -17,10 +17,8 @@ SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 def cross_site_reason(method: str, headers: Mapping[str, str], *, has_cookie: bool) -> str | None:
     """Why the request is refused, as a sentence; None = it is not cross-site.
 
-    Args:
-        method: of the request; safe methods pass, they change nothing.
-        headers: with lower-case names: `sec-fetch-site`, `origin`, `referer`, `host`.
-        has_cookie: the log-in cookie would count. Programs without a browser send neither cookie nor these headers.
+    Safe methods pass: they change nothing. Names in `headers` are lower-case. Without the log-in cookie (`has_cookie`)
+    only `Sec-Fetch-Site` counts: programs without a browser send neither.
     """
     if method in SAFE_METHODS:
         return None

@@ -1,7 +1,7 @@
-"""What routes are given: the parts that `create_app` put into `app.state`, as annotated types.
+"""The parts that `create_app` put into `app.state`, as annotated types for routes.
 
-Like every dependency here they are coroutine functions although they wait for nothing: FastAPI runs any other callable
-in a thread, and under load each such detour costs a request more than its statements do.
+These dependencies are coroutine functions although they never wait: FastAPI runs any other callable in a thread, and
+under load each such detour costs a request more than its statements do.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What holds for every request before it reaches a route: served host, size of the body, origin, headers.
+"""Rules for every request before it reaches a route: served host, size of the body, origin, headers.
 
 Plain ASGI, so that streams (server-sent events) pass through unbuffered.
 """
@@ -22,7 +22,7 @@ MAX_BODY_BYTES: Final = 1 << 20
 HEALTH_PATH: Final = "/api/__healthcheck"
 METRICS_PATH: Final = "/metrics"
 ANY_HOST: Final = frozenset({HEALTH_PATH, METRICS_PATH})
-"""Asked by programs beside the api, which name it as they reach it."""
+"""Paths for programs beside the api, which use its local name."""
 _HOST: Final = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]+)(?::[0-9]{1,5})?", re.ASCII)
 
 HEADERS: Final = {
@@ -32,23 +32,17 @@ HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "X-Content-Type-Options": "nosniff",
 }
-"""Sent with every answer that does not say otherwise."""
+"""Sent with every answer that does not override them."""
 
 
 class Hardening:
-    """ASGI middleware.
-
-    Args:
-        app: the application behind it.
-        served_hosts: host names (without port) that are answered; others get 421, but for `ANY_HOST`.
-    """
+    """ASGI middleware; hosts other than `served_hosts` (names without port) get 421, except for `ANY_HOST`."""
 
     def __init__(self, app: ASGIApp, *, served_hosts: frozenset[str]) -> None:
         self._app = app
         self._served_hosts = served_hosts
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -81,7 +75,7 @@ class Hardening:
 
 
 class _Limited:
-    """The body of a request, counted: a chunked one announces no length."""
+    """Counts the bytes of a request's body: a chunked one announces no length."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -91,7 +85,7 @@ class _Limited:
         message = await self._receive()
         self._seen += len(message.get("body", b""))
         if self._seen > MAX_BODY_BYTES:
-            raise HTTPException(413)  # any other kind would become 400 on its way through the framework
+            raise HTTPException(413)  # the framework would turn any other exception into 400
         return message
 
 
@@ -106,5 +100,5 @@ def host_name(host: str) -> str:
 
 
 def served(names: str) -> frozenset[str]:
-    """The comma list of the setting `served_hosts` as a set."""
+    """The setting `served_hosts`, separated by commas, as a set."""
     return frozenset(host_name(name.strip()) for name in names.split(",") if name.strip())

@@ -14,7 +14,7 @@ from greenroom.kit.secrets import Secrets
 
 
 def document() -> dict[str, object]:
-    """The document, as the api serves it at `/api/v1/openapi.json`."""
+    """The document that the api serves at `/api/v1/openapi.json`."""
     config = ApiConfig(database_url="", secret_key_file=Path())
     db = Database("", application_name="greenroom openapi")
     return create_app(config, db, Secrets(bytes(32)), LogWriter(db, "api")).openapi()

@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 class Page:
-    """The page that was asked for. `after` is the key of the last row of the page before; None = the first page."""
+    """The requested page. `after` is the key of the last row of the page before; None = the first page."""
 
     def __init__(self, request: Request, response: Response, limit: int, cursor: str | None) -> None:
         self.limit = limit
@@ -32,10 +32,10 @@ class Page:
         self._response = response
 
     def after_id(self) -> int | None:
-        """The key as one whole number, for lists ordered by a number.
+        """The key as one integer, for lists ordered by a number.
 
         Raises:
-            Invalid: the cursor is of another list.
+            Invalid: the cursor belongs to another list.
         """
         if self.after is None:
             return None
@@ -44,10 +44,10 @@ class Page:
         return self.after[0]
 
     def after_texts(self, count: int) -> list[str | None]:
-        """The key as `count` texts, all None on the first page.
+        """The key as `count` strings, all None on the first page.
 
         Raises:
-            Invalid: the cursor is of another list.
+            Invalid: the cursor belongs to another list.
         """
         if self.after is None:
             return [None] * count
@@ -56,10 +56,10 @@ class Page:
         return cast("list[str | None]", self.after)
 
     def after_row(self, order: Order) -> Position | None:
-        """Where the page before ended, of a list that is ordered as people like; None on the first page.
+        """The end of the page before, in a list with an order of the client's choice; None on the first page.
 
         Raises:
-            Invalid: the cursor is of another list, or of another order of this one.
+            Invalid: the cursor belongs to another list or order.
         """
         of_order, value, key = self.after_texts(3)
         if value is None or key is None:
@@ -69,7 +69,7 @@ class Page:
         return Position(value, key)
 
     def count(self, total: int) -> None:
-        """Say how many rows all pages have together."""
+        """Set the number of rows on all pages."""
         self._response.headers["X-Total-Count"] = str(total)
 
     def cut(self, rows: Sequence[T], key: Callable[[T], Sequence[str | int]]) -> list[T]:

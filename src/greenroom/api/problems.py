@@ -29,9 +29,9 @@ from greenroom.core.wording import in_words
 log = structlog.get_logger(__name__)
 
 CLIENT_GONE: Final = 499
-"""As nginx has it: who asked closed the connection. Nobody reads it; it is counted."""
+"""As in nginx: the client closed the connection. No client reads it; it is counted."""
 OWN_PREFIXES: Final = ("/api/v1/", "/api/internal/")
-"""Everything else below `/api/` is in the published shape: `/api/public/`, and calls that clients make without it."""
+"""Everything else below `/api/` has the published shape: `/api/public/`, and calls of clients that omit it."""
 
 
 _DECLARED: Final = {
@@ -72,17 +72,15 @@ def is_published(path: str) -> bool:
 
 
 class _Json(JSONResponse):
-    """JSON of sentences that repeat what was sent: half of a character in it becomes a question mark."""
+    """JSON of sentences that repeat input: a lone surrogate becomes a question mark."""
 
     def render(self, content: Any) -> bytes:
         return json.dumps(content, ensure_ascii=False, separators=(",", ":")).encode("utf-8", "replace")
 
 
 def error_response(path: str, error: GreenroomError, *, browser: bool = False) -> JSONResponse:
-    """The answer to a request for `path` that failed with `error`.
-
-    A browser is not sent `WWW-Authenticate`: it would ask for name and password in a window of its own.
-    """
+    """The answer to a request for `path` that failed with `error`. A browser is not sent `WWW-Authenticate`: it would
+    prompt for name and password."""
     headers: dict[str, str] = {}
     if isinstance(error, TooManyRequests):
         headers["Retry-After"] = str(error.details.get("retry_after_s", 30))
@@ -96,7 +94,7 @@ def error_response(path: str, error: GreenroomError, *, browser: bool = False) -
 
 
 def problem(error: GreenroomError) -> dict[str, Any]:
-    """The problem document; `code` is stable, `detail` is the sentence for the person, details are added."""
+    """The problem document; `code` is stable, `detail` is the sentence for the user, details are added."""
     document: dict[str, Any] = jsonable_encoder(error.details)
     return document | {
         "type": f"urn:greenroom:problem:{error.code}",
@@ -108,15 +106,15 @@ def problem(error: GreenroomError) -> dict[str, Any]:
 
 
 def _public_status(error: GreenroomError) -> int:
-    """A refused operation is 200 there (CONTRACT); who may not ask at all, and what is broken, is not."""
+    """A refused operation is 200 there (CONTRACT), in contrast to missing authentication and failures of the server."""
     if isinstance(error, Forbidden):
-        return 403 if error.details else 200  # details name the missing permission, or that it came from elsewhere
+        return 403 if error.details else 200  # details name the missing permission, or that the request was cross-site
     refused = 400 <= error.http_status < 500 and not isinstance(error, (Unauthenticated, TooManyRequests))
     return 200 if refused else error.http_status
 
 
 def invalid_request(error: RequestValidationError) -> Invalid:
-    """Name every field that cannot be used, without repeating its value (it may be a password)."""
+    """An error that names every invalid field without its value (it may be a password)."""
     errors = [
         {"loc": [str(part) for part in e["loc"]], "msg": in_words(e), "type": str(e["type"])} for e in error.errors()
     ]
@@ -130,14 +128,14 @@ def invalid_request(error: RequestValidationError) -> Invalid:
 
 
 def install(app: FastAPI) -> None:
-    """Let every error of `app` become an answer of the right shape."""
+    """Turn every error of `app` into an answer of the right shape."""
     for kind in (GreenroomError, RequestValidationError, HTTPException, Exception):
         app.add_exception_handler(kind, _answer)
     app.add_exception_handler(ClientDisconnect, _nobody_listens)
 
 
 async def _nobody_listens(request: Request, _error: Exception) -> Response:
-    """Who asked went away before the question was read: nothing is wrong here, and nobody reads the answer."""
+    """The client disconnected before the request was read: nothing is wrong here."""
     log.info("the client went away while its request was read", path=request.url.path)
     return Response(status_code=CLIENT_GONE)
 

@@ -1,8 +1,8 @@
 """Where each router is served: `/api/v1`, `/api/internal`, and the published Developer API.
 
-`/api/public/<name>` is the shape that existing clients speak (CONTRACT "Two HTTP interfaces"): POST and JSON
-throughout, whatever the Content-Type says; the API key in the body or as HTTP Basic; unknown keys are ignored; ids with
-and without dashes are accepted. A wrong key is 401, a missing permission 403, a refused operation HTTP 200, each with
+`/api/public/<name>` has the shape that existing clients use (CONTRACT "Two HTTP interfaces"): always POST and JSON,
+whatever the Content-Type; the API key in the body or as HTTP Basic; unknown keys are ignored; ids with and without
+dashes are accepted. A wrong key is 401, a missing permission 403, a refused operation HTTP 200, each with
 `{"error_message": …}`; success never has that key.
 """
 
@@ -73,4 +73,4 @@ PUBLIC_ROUTERS: Final[tuple[APIRouter, ...]] = (
 )
 """Served below `/api/public`."""
 UNPREFIXED_ROUTERS: Final[tuple[APIRouter, ...]] = (published_sessions.lifecycle_router,)
-"""Served below `/api` as well: some clients leave `public/` out."""
+"""Also served below `/api`: some clients omit `public/`."""

@@ -1,10 +1,8 @@
-"""Who asks, and may they? Every route says what it needs; one that says nothing is not served.
+"""Authentication and permissions of routes: a person with the console's cookie, or a program with an API key.
 
-`requires(…)` = all of these permissions; `requires_one_of(…)` = at least one of them, the route checks for which things
-it is; `requires_own_or(…)` = the same for one's own session or anybody's; `public_route(…)` = no credential.
-
-Two kinds of callers: a person with the console's cookie, and a program with an API key (HTTP Basic). Cross-site
-requests were refused before (`greenroom.api.hardening`).
+Every route declares what it needs, or it is not served: `requires(…)` = all of these permissions; `requires_one_of(…)`
+= at least one, the route checks for which objects; `requires_own_or(…)` = for the caller's own session or any;
+`public_route(…)` = no credential. Cross-site requests were refused before (`greenroom.api.hardening`).
 
     @router.get("/zones")
     async def list_zones(db: Db, caller: Annotated[Caller, requires("zones_view")]) -> list[Zone]: …
@@ -33,7 +31,7 @@ from greenroom.kit.secrets import hashed
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks. A person has `user_id` and `username`, a program has `key_id`."""
+    """The caller: a person has `user_id` and `username`, a program has `key_id`."""
 
     kind: Literal["user", "key"]
     permissions: frozenset[str]
@@ -41,44 +39,32 @@ class Caller:
     username: str | None = None
     key_id: str | None = None
     token_hash: bytes | None = None
-    """Hash of the log-in cookie."""
     owner_id: str | None = None
     """The responsible user: the caller, or the user who made the API key; None = the installation's own key."""
     expires: datetime | None = None
-    """When the API key ends."""
     must_change_password: bool = False
-    """They logged in with a one-time password, and may do nothing else before (setting `require_password_change`)."""
+    """They logged in with a one-time password, and must change it first (setting `require_password_change`)."""
 
     @property
     def name(self) -> str:
-        """As the log names the caller."""
         return self.username or f"API key {self.key_id}"
 
     def may(self, *codes: str) -> bool:
-        """Whether the caller has all these permissions."""
         return allows(self.permissions, codes)
 
     def require(self, *codes: str) -> None:
-        """Refuse a caller without all these permissions.
-
-        Raises:
-            Forbidden: names what is missing.
-        """
+        """Raises Forbidden: names the missing permissions."""
         if not self.may(*codes):
             missing = [code for code in codes if code not in self.permissions]
             raise Forbidden(f"This needs the permission {', '.join(missing)}.", required=list(codes))
 
     def require_one_of(self, *codes: str) -> None:
-        """Refuse a caller without any of these permissions.
-
-        Raises:
-            Forbidden: names them.
-        """
+        """Raises Forbidden: the caller has none of these permissions; names them."""
         if codes and not any(self.may(code) for code in codes):
             raise Forbidden(f"This needs one of the permissions {', '.join(codes)}.", required=list(codes))
 
     def require_not_above(self, permissions: Iterable[str]) -> None:
-        """Refuse to change a user with `permissions` that the caller does not have, except with `users_modify_admin`.
+        """Refuse to change a user with `permissions` that the caller lacks, except with `users_modify_admin`.
 
         Raises:
             Forbidden: names the missing permission.
@@ -87,33 +73,23 @@ class Caller:
             self.require("users_modify_admin")
 
     def require_to_have(self, codes: Iterable[str]) -> None:
-        """Refuse to hand on permissions that the caller does not have.
-
-        Raises:
-            Forbidden: names them.
-        """
+        """Refuse to pass on permissions that the caller lacks. Raises Forbidden: names them."""
         if missing := beyond(self.permissions, codes):
             names = ", ".join(missing[:5]) + (", …" if len(missing) > 5 else "")
             raise Forbidden(f"You cannot give permissions that you do not have: {names}.", required=missing)
 
     def own_user_id(self) -> str:
-        """The user who calls.
-
-        Raises:
-            Forbidden: an API key is nobody.
-        """
+        """Raises Forbidden: an API key is not a user."""
         if self.user_id is None:
             raise Forbidden("An API key has no account of its own; log in as a user.")
         return self.user_id
 
 
 class Declared:
-    """A dependency that says who may use a route; `codes` None = everybody, without a credential."""
+    """A dependency that declares who may use a route; `codes` None = everybody, without a credential."""
 
     codes: tuple[str, ...] | None = None
-    """All of them are needed."""
     one_of: tuple[str, ...] = ()
-    """At least one of them is needed."""
 
 
 class Requires(Declared):
@@ -125,11 +101,11 @@ class Requires(Declared):
         self._with_one_time_password = with_one_time_password
 
     async def __call__(self, request: Request) -> Caller:
-        """The caller.
+        """Authenticate and authorize the caller.
 
         Raises:
             Unauthenticated: no valid credential came with the request.
-            Forbidden: a permission is missing, or a password of their own.
+            Forbidden: a permission is missing, or the one-time password must be changed first.
         """
         request.state.caller = caller = await authenticated(request)
         if caller.must_change_password and not self._with_one_time_password:
@@ -150,10 +126,8 @@ class Open(Declared):
 
 
 def requires(*codes: str, with_one_time_password: bool = False) -> Any:
-    """Dependency of a route: a valid credential and all of `codes`; gives the `Caller`.
-
-    `with_one_time_password`: it is served before a one-time password was changed, too.
-    """
+    """Dependency of a route: a valid credential and all of `codes`; gives the `Caller`. `with_one_time_password`: also
+    before a one-time password was changed."""
     return Depends(Requires(*codes, with_one_time_password=with_one_time_password))
 
 
@@ -163,7 +137,7 @@ def requires_one_of(*codes: str) -> Any:
 
 
 def requires_own_or(code: str) -> Any:
-    """Dependency of a route about a session: the caller's own one (with `user`), or anybody's with `code`."""
+    """Dependency of a route about a session: the caller's own (with `user`), or any with `code`."""
     return requires_one_of(USER, code)
 
 
@@ -173,7 +147,7 @@ def public_route(why: str) -> Any:
 
 
 def client_address(request: Request) -> str:
-    """The address the request came from; the gateway, on loopback, is believed about it (uvicorn)."""
+    """The client's address; the gateway, on loopback, is trusted to report it (uvicorn)."""
     return request.client.host if request.client else "an unknown address"
 
 
@@ -194,7 +168,7 @@ async def authenticated(request: Request) -> Caller:
 
 
 async def login_caller(request: Request, token_hash: bytes) -> Caller:
-    """The person whose log-in has this hash.
+    """The user whose log-in has this hash.
 
     Raises:
         Unauthenticated: it has ended.
@@ -218,11 +192,11 @@ async def login_caller(request: Request, token_hash: bytes) -> Caller:
 
 
 async def key_caller(request: Request, key_id: str, secret: str) -> Caller:
-    """The program with this API key. It may what the key says, and never more than the user who made it may now.
+    """The program with this API key. Its permissions are those of the key that its user has at present.
 
     Raises:
-        Unauthenticated: there is no such key, the secret is another, or it is disabled or expired.
-        TooManyRequests: the same, after too many wrong ones from there; the right one is never refused.
+        Unauthenticated: there is no such key, the secret is wrong, or the key is disabled or expired.
+        TooManyRequests: the same, after too many wrong ones from that address; the right one is never refused.
     """
     db: Database = request.app.state.db
     key = await find_key(db, key_id)
@@ -248,7 +222,7 @@ def basic_credentials(authorization: str) -> tuple[str, str]:
     """Name and password of an HTTP Basic header.
 
     Raises:
-        Unauthenticated: the header is of another kind or cannot be read.
+        Unauthenticated: the header has another scheme or cannot be parsed.
     """
     scheme, _, encoded = authorization.partition(" ")
     try:
@@ -264,7 +238,7 @@ def basic_credentials(authorization: str) -> tuple[str, str]:
 
 @dataclass(frozen=True, slots=True)
 class RouteAccess:
-    """One route and what it says about access; `declared` is None where it says nothing."""
+    """One route and its declaration of access; `declared` is None if there is none."""
 
     method: str
     path: str
@@ -280,7 +254,7 @@ def access_of(app: FastAPI) -> Iterator[RouteAccess]:
 
 
 def check_declared(app: FastAPI) -> None:
-    """Refuse to serve an app in which a route does not say who may use it: deny by default."""
+    """Refuse to serve an app with a route that does not declare its access: deny by default."""
     silent = [f"{route.method} {route.path}" for route in access_of(app) if route.declared is None]
     if silent:
         raise AssertionError(f"routes without requires(…) or public_route(…): {', '.join(silent)}")

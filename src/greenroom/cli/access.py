@@ -1,5 +1,4 @@
-"""Verbs of users, groups and web filter policies: log-ins, attributes, the settings that hold for a user, members and
-workspaces of a group, what a policy lets through."""
+"""Verbs of users, groups and web filter policies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`/api/v1` for the command line: every call either gives the answer's JSON or raises what the server said."""
+"""`/api/v1` for the command line: each call returns the answer's JSON or raises the server's error."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from greenroom.core.errors import GreenroomError
 
 PREFIX: Final = "/api/v1"
 PAGE_ROWS: Final = 1000
-"""Rows asked for at once, the most the server gives."""
+"""Rows per request, the most the server gives."""
 TIMEOUT_S: Final = 30.0
 EVENTS_TIMEOUT_S: Final = 45.0
-"""The stream of events says every 15 s that it lives."""
+"""The stream of events sends a sign of life every 15 s."""
 
 Row = dict[str, Any]
 
@@ -27,12 +27,7 @@ class ApiError(GreenroomError):
 
 
 class Client:
-    """A connection to one deployment, used as a context manager.
-
-    Args:
-        server: where, and with which key.
-        transport: what carries the requests; tests put their own here.
-    """
+    """A connection to one deployment, used as a context manager; tests pass their own `transport`."""
 
     def __init__(self, server: Server, transport: httpx.BaseTransport | None = None) -> None:
         self.server = server
@@ -46,13 +41,11 @@ class Client:
         )
 
     def __enter__(self) -> Self:
-        """The open connection."""
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Close it."""
         self._http.close()
 
     def get(self, path: str, query: Row | None = None) -> Any:
@@ -78,43 +71,23 @@ class Client:
         return rows[:limit]
 
     def download(self, path: str, query: Row | None = None) -> bytes:
-        """What is at `path`, as it is.
-
-        Raises:
-            ApiError: the server did not answer 2xx.
-        """
+        """Raises ApiError: the server did not answer 2xx."""
         return self._send("GET", PREFIX + path, params=_given(query)).content
 
     def post(self, path: str, body: Row | None = None, timeout_s: float = TIMEOUT_S) -> Row:
-        """Create something, or have something done; the answer's object.
-
-        Raises:
-            ApiError: the server did not answer 2xx.
-        """
+        """Raises ApiError: the server did not answer 2xx."""
         return _json(self._send("POST", PREFIX + path, json=body, timeout=timeout_s))
 
     def patch(self, path: str, body: Row) -> Any:
-        """Change the fields in `body`; what it is afterwards.
-
-        Raises:
-            ApiError: the server did not answer 2xx.
-        """
+        """Raises ApiError: the server did not answer 2xx."""
         return _json(self._send("PATCH", PREFIX + path, json=body))
 
     def put(self, path: str) -> None:
-        """Put one thing into another.
-
-        Raises:
-            ApiError: the server did not answer 2xx.
-        """
+        """Raises ApiError: the server did not answer 2xx."""
         self._send("PUT", PREFIX + path)
 
     def delete(self, path: str, query: Row | None = None) -> Row | None:
-        """Delete something; the answer's object if it has one.
-
-        Raises:
-            ApiError: the server did not answer 2xx.
-        """
+        """Raises ApiError: the server did not answer 2xx."""
         return _json(self._send("DELETE", PREFIX + path, params=_given(query)))
 
     def changes(self, topic: str) -> Iterator[None]:
@@ -158,7 +131,7 @@ def _given(query: Row | None) -> Row:
 
 
 def _concerns(line: str, topic: str) -> bool:
-    """Whether a line of the stream of events is a reason to look: an event, a sign of life, or events were missed."""
+    """Whether a line of the stream is a reason to look: an event, a sign of life, or missed events."""
     if line.startswith("data:"):
         return json.loads(line.removeprefix("data:")).get("topic", topic) == topic
     return line.startswith(":")
@@ -174,7 +147,7 @@ def _json(answer: httpx.Response) -> Any:
 
 
 def _message(answer: httpx.Response) -> str:
-    """What a problem document says, with its stable code; of another answer its status."""
+    """The detail and stable code of a problem document; of another answer its status."""
     try:
         problem = answer.json()
         return f"{problem['detail']} ({problem['code']})"

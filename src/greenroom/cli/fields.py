@@ -1,8 +1,8 @@
-"""Options from the fields of a request, and the request from what was given for them.
+"""Options made from the fields of a request, and the request made from the given options.
 
-`--enabled/--no-enabled` for a truth value; a name or id for a reference; an option of a list can be repeated, once and
-empty it empties the list; an option of an object takes `NAME=VALUE` (repeated) or a JSON object; `null` for a field
-that may have no value; `-` reads a secret from stdin. What was not given is not sent.
+`--enabled/--no-enabled` for a boolean; a name or id for a reference; the option of a list can be repeated, once and
+empty it empties the list; the option of an object takes `NAME=VALUE` (repeated) or a JSON object; `null` for a nullable
+field; `-` reads a secret from stdin. What was not given is not sent.
 """
 
 from __future__ import annotations
@@ -32,25 +32,25 @@ from greenroom.cli.values import UNITS_S, duration, moment, number, with_unit_s
 from greenroom.core.access.group_settings import SETTINGS, Setting
 
 NULL: Final = object()
-"""`null` was given: the field is to have no value. None = the option was not given."""
+"""`null` was given: set the field to null. None = the option was not given."""
 
 SECRETS: Final = frozenset({"docker_token"})
-"""Fields with a secret that the api takes as a plain text."""
+"""Secret fields that the api takes as plain text."""
 FILES: Final = frozenset({"ssh_public_key", "ssh_private_key"})
-"""Their options take the path of a file; `-` = stdin."""
+"""Fields whose option takes the path of a file; `-` = stdin."""
 DURATIONS: Final = {"expiration": "h", "hours": "h", "session_time_limit": "s", "deadline_s": "s"}
-"""Fields with a length of time, and its unit."""
+"""Fields with a duration, and its unit."""
 AHEAD: Final = frozenset({"expires"})
-"""Times to come: a length of time given for one is from now on; for the others it is that long ago."""
+"""Times in the future: a duration given for one counts from now; for all others it means that long ago."""
 SINGULAR: Final = {"groups": "group", "permissions": "permission", "categories": "category"}
-"""Options that are repeated are named after one."""
+"""Field → its repeated option, named in the singular."""
 
 Read = Callable[[Any, Client], Any]
 
 
 @dataclass(frozen=True, slots=True)
 class FieldOption:
-    """The option of one field: as a parameter of a command, and from what was given to what is sent."""
+    """The option of one field: the parameter of a command, and the conversion of its value for the request."""
 
     field: str
     parameter: inspect.Parameter
@@ -59,7 +59,7 @@ class FieldOption:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How an option is parsed: its type for typer, a parser instead, and what is shown for its value."""
+    """How an option is parsed: its type for typer or a parser instead, and its metavar."""
 
     annotation: Any
     read: Read
@@ -68,13 +68,8 @@ class _Kind:
 
 
 def options_of(model: type[Body], without: Set[str] = frozenset(), *, with_null: bool = True) -> list[FieldOption]:
-    """An option for every field of `model` but those `without`, the required ones first.
-
-    Args:
-        model: the body of the request, or the parameters of a query.
-        without: fields that get no option.
-        with_null: `null` can be given where a field may have no value; False where that is the same as giving nothing.
-    """
+    """An option for every field of `model` (a body or a query) except those `without`, the required ones first.
+    `with_null`: a nullable field accepts `null`; False where that equals giving nothing."""
     fields = [(name, info) for name, info in model.model_fields.items() if name not in without]
     fields.sort(key=lambda field: (not field[1].is_required(), field[0] not in REFERENCES))
     return [_option(name, info, with_null=with_null) for name, info in fields]
@@ -128,7 +123,7 @@ def _help(name: str, info: FieldInfo) -> str:
 
 
 def _how(name: str, info: FieldInfo) -> str:
-    """What people type for a field whose value they do not give as the api takes it."""
+    """The metavar of a field whose value is typed in another form than the api takes."""
     plain = _unwrapped(info.annotation)[0]
     if name in REFERENCES:
         noun = NOUNS[REFERENCES[name]]
@@ -178,7 +173,7 @@ def _simple_kind(name: str, plain: Any) -> _Kind:
 
 
 def _measured_kind(name: str, plain: Any) -> _Kind:
-    """For times, lengths of time and numbers; and for what is given as it is."""
+    """For times, durations and numbers; other values are passed unchanged."""
     if plain in (datetime, AwareDatetime):
         return _Kind(str, _as_given, moment(ahead=name in AHEAD), "TIME")
     if name in DURATIONS:
@@ -189,7 +184,6 @@ def _measured_kind(name: str, plain: Any) -> _Kind:
 
 
 def _unwrapped(annotation: Any) -> tuple[Any, bool]:
-    """The type inside `Annotated` and `| None`, and whether None is allowed."""
     if get_origin(annotation) is Annotated:
         return _unwrapped(get_args(annotation)[0])
     if get_origin(annotation) in (Union, UnionType):
@@ -212,12 +206,9 @@ def _items(given: list[str]) -> list[str]:
 
 
 def assignments(given: list[str], *, as_texts: bool = False, settings: Mapping[str, Setting] | None = None) -> Row:
-    """An object from `NAME=VALUE` and JSON objects; a VALUE that is no JSON is a text, with `as_texts` every one.
+    """An object from `NAME=VALUE` and JSON objects; a VALUE that is not JSON is a string, with `as_texts` every VALUE.
 
-    Args:
-        given: what was typed.
-        as_texts: every value is a text.
-        settings: those that NAME can be; one that is a length of time takes it with a unit, too.
+    `settings`: the allowed NAMEs; a duration among them also accepts a unit.
 
     Raises:
         typer.BadParameter: one of them is neither.
@@ -251,7 +242,7 @@ def _json(text: str) -> Any:
 
 
 def _strict_json(text: str) -> Any:
-    """JSON as the standard has it, without the `NaN`, `Infinity` and `1e999` that Python would read but cannot send."""
+    """JSON by the standard, without the `NaN`, `Infinity` and `1e999` that Python reads but cannot send."""
 
     def finite(literal: str) -> float:
         if not isfinite(value := float(literal)):
@@ -262,11 +253,7 @@ def _strict_json(text: str) -> Any:
 
 
 def _text_of(path: str) -> str:
-    """What a file holds, or stdin.
-
-    Raises:
-        typer.BadParameter: it cannot be read as text.
-    """
+    """Raises typer.BadParameter: it cannot be read as text."""
     try:
         return sys.stdin.read() if path == "-" else Path(path).read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
@@ -274,7 +261,7 @@ def _text_of(path: str) -> str:
 
 
 def _secret(name: str, given: str) -> str:
-    """A secret that does not stand in the list of processes: `-` asks for it, or reads a line where nobody can type."""
+    """A secret that must not be in the list of processes: `-` prompts for it, without a terminal it reads a line."""
     if given != "-":
         return given
     return getpass(f"{name}: ") if sys.stdin.isatty() else sys.stdin.readline().rstrip("\n")

@@ -1,4 +1,4 @@
-"""Which rows the lists of the command line show: the query parameters of `/api/v1` as options."""
+"""The query parameters of lists in `/api/v1`, as options."""
 
 from __future__ import annotations
 

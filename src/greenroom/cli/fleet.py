@@ -1,4 +1,4 @@
-"""Verbs of Agents and Managers: edge addresses, credentials, join tokens for new Agents, and requests of Agents."""
+"""Verbs of Agents and Managers: edge addresses, credentials, join tokens, requests of Agents."""
 
 from __future__ import annotations
 

@@ -23,7 +23,7 @@ Data = Annotated[
     typer.Option(
         "--data",
         help="Folder of all its state.",
-        readable=False,  # others may pass through it; its content shows which account owns it
+        readable=False,  # others may be able to traverse it; its content shows which account owns it
         show_default="$GREENROOM_DATA, else /var/lib/greenroom as root, else ~/.local/share/greenroom",
     ),
 ]

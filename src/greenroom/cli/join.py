@@ -1,7 +1,7 @@
 """`greenroom join`: make this host part of a deployment, as an Agent's host or with a web gateway.
 
-The deployment's authority is known by the fingerprint in the join command, so the token is never sent to anybody else.
-What is written lies in one folder; nothing is started.
+The fingerprint in the join command identifies the deployment's authority, so the token is sent to no other server.
+Everything is written to one folder; nothing is started.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ from greenroom.wire.messages import Register, Registered
 TOKEN_VARIABLE: Final = "GREENROOM_JOIN_TOKEN"  # noqa: S105 -- a name
 FOLDERS: Final = {"agent": Path("/var/lib/greenroom-agent"), "gateway": Path("/var/lib/greenroom-gateway")}
 EDGE_FOLDER: Final = "greenroom-edge"
-"""Beside the Agent's folder and not in it: the gateway has an account of its own, which may not look in there."""
+"""Beside the Agent's folder and not in it: the gateway has its own account, which may not read the Agent's folder."""
 TIMEOUT_S: Final = 15.0
 
 _CA_HELP: Final = "Fingerprint (SHA-256) of the authority of the deployment's certificates."
@@ -104,18 +104,14 @@ def join(
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """Where to join, and what its certificate is verified against; `authority` is PEM, empty = the system's."""
+    """The deployment to join and the authority of its certificate (PEM, empty = the system's)."""
 
     url: str
     authority: str
     tls: ssl.SSLContext = field(repr=False)
 
     def post(self, path: str, body: Mapping[str, object]) -> dict[str, Any]:
-        """What the api answers.
-
-        Raises:
-            SetupError: it cannot be reached, is not who it should be, or refuses; the sentence says why.
-        """
+        """Raises SetupError: the api cannot be reached, is not who it should be, or refuses; the sentence says why."""
         try:
             with _client(self.tls) as client:
                 answer = client.post(f"{self.url}/api/v1{path}", json=body)
@@ -132,8 +128,6 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True)
 class _JoinResult:
-    """What is said at the end."""
-
     sentence: str
     facts: dict[str, str]
 
@@ -142,7 +136,7 @@ class _JoinResult:
 
 
 def _token(file: Path | None) -> str:
-    """The token, from the file, from stdin, or as it was handed over by `begin_again_without`.
+    """The token, from the file, from stdin, or as passed by `begin_again_without`.
 
     Raises:
         SetupError: there is none.
@@ -161,7 +155,7 @@ def _token(file: Path | None) -> str:
 
 
 def reach(url: str, ca_sha256: str | None, ca_file: Path | None) -> Deployment:
-    """The deployment at an address, with the authority that its certificate has to be of.
+    """The deployment at an address, with the authority that must have signed its certificate.
 
     Raises:
         SetupError: the address or the authority cannot be used.
@@ -178,24 +172,24 @@ def reach(url: str, ca_sha256: str | None, ca_file: Path | None) -> Deployment:
 
 
 def _fetched(url: str, ca_sha256: str) -> str:
-    """The authority's certificate as the deployment shows it, which counts only with the right fingerprint.
+    """The authority's certificate as the deployment shows it, accepted only with the right fingerprint.
 
     Raises:
         SetupError: it cannot be fetched, or is another one.
     """
     unverified = ssl.create_default_context()
     unverified.check_hostname = False
-    unverified.verify_mode = ssl.CERT_NONE  # nothing is sent, and what comes is compared with the fingerprint
+    unverified.verify_mode = ssl.CERT_NONE  # no secret is sent, and the answer is compared with the fingerprint
     try:
         with _client(unverified) as client:
             answer = client.get(f"{url}/api/v1/authority")
     except httpx.HTTPError as error:
         raise SetupError(f"{url} cannot be reached: {str(error) or type(error).__name__}.") from error
     if not answer.is_success:
-        # the status alone: nobody knows yet whose words they are, and they would stand in root's terminal
+        # the status alone: the sender is not verified yet, and its text would appear in root's terminal
         raise SetupError(f"{url} does not show the certificate of its authority; it answers {answer.status_code}.")
     try:
-        authority = first_certificate(answer.text)  # the fingerprint is of one, and no other may be trusted with it
+        authority = first_certificate(answer.text)  # the fingerprint is of one; no other is trusted with it
     except ValueError as error:
         raise SetupError(f"{url} shows something else than a certificate as its authority.") from error
     found = fingerprint(authority)
@@ -278,7 +272,7 @@ def _known_id(agent_id: str) -> str:
 
 
 async def _register(identity: Identity, link: ManagerClient, token: str, edge_url: str) -> Registered:
-    """Raises SetupError: no Manager of the zone admits this Agent; the sentence says why."""
+    """Raises SetupError: no Manager of the zone admits this Agent."""
     message = Register(
         machine_id=identity.machine_id,
         hostname=identity.hostname,
@@ -297,7 +291,7 @@ async def _register(identity: Identity, link: ManagerClient, token: str, edge_ur
 
 
 def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
-    """Raises SetupError: nobody is there, or only for programs of its own host."""
+    """Raises SetupError: no Manager is there, or only one for programs of its own host."""
     if not urls:
         raise SetupError(f"Zone {zone_name} has no enabled Manager with an address; start one there first.")
     ours = {"127.0.0.1", "localhost", "::1"}
@@ -309,14 +303,14 @@ def _check_managers(url: str, zone_name: str, urls: list[str]) -> None:
 
 
 async def _check_docker(docker_host: str | None) -> None:
-    """Raises SetupError: sessions could not run here."""
+    """Raises SetupError: sessions cannot run here."""
     if why := await problem(docker_host, TIMEOUT_S):
         where = docker_host or "the default socket"
         raise SetupError(f"Docker does not answer at {where}: {why}. Sessions run in it; start it first.")
 
 
 def _write_agent(home: Path, deployment: Deployment, settings: Mapping[str, str]) -> Path:
-    """`agent.toml` and the authority's certificate; the file of settings.
+    """Write `agent.toml` and the authority's certificate; returns the file of settings.
 
     Raises:
         SetupError: the folder cannot be written.

@@ -1,4 +1,4 @@
-"""The folder that `greenroom join` writes on a new host: settings and secrets, all for its owner alone."""
+"""The folder that `greenroom join` writes on a new host: settings and secrets, readable by its owner only."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ from greenroom.core.errors import SetupError
 
 
 def write_settings(home: Path, name: str, values: Mapping[str, str], files: Mapping[str, str]) -> Path:
-    """A TOML file of texts, and others beside it, all for the folder's owner alone; the TOML file.
+    """Write a TOML file of strings and other files beside it, readable by the folder's owner only; returns the TOML
+    file.
 
     Raises:
         SetupError: the folder cannot be written.
@@ -29,5 +30,5 @@ def write_settings(home: Path, name: str, values: Mapping[str, str], files: Mapp
 
 
 def owner_of(home: Path) -> os.stat_result | None:
-    """Whose what is written becomes, where that can be chosen: a gateway's folder may be its account's already."""
+    """The files' owner, if this account can set it: a gateway's folder may belong to its account already."""
     return home.stat() if os.getuid() == 0 else None

@@ -67,16 +67,16 @@ def follow_rows(client: Client, query: Row, lines: int) -> Iterator[Row]:
 
 
 def _changes(client: Client) -> Iterator[None]:
-    """When to look for new rows: the server says so; where it does not, every `POLL_S`."""
+    """When to look for new rows: on the server's events, or every `POLL_S` without them."""
     while True:
-        with suppress(ApiError):  # the question for rows that follows ends with the server's sentence if it is away
+        with suppress(ApiError):  # if the server is gone, the next request for rows raises its error
             yield from client.changes("logs")
         time.sleep(POLL_S)
         yield
 
 
 def _since(query: Row, window: list[Row]) -> Row:
-    """From when on to ask again: a little before the newest row, never before what the caller wants."""
+    """From when to ask again: a little before the newest row, never before the caller's limit."""
     if not window:
         return {}
     late = datetime.fromisoformat(window[-1]["time"]) - timedelta(seconds=LATE_S)

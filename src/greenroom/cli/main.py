@@ -32,7 +32,7 @@ def _role(name: str, new_loop: Callable[[], asyncio.AbstractEventLoop] | None = 
 @app.command()
 def api() -> None:
     """Run the api of a deployment (settings: GREENROOM_*)."""
-    _role("api", uvloop.new_event_loop)  # the faster loop, where people wait for every request
+    _role("api", uvloop.new_event_loop)  # the faster loop, since users wait for every request
 
 
 @app.command()
@@ -61,7 +61,7 @@ for noun, commands in APPS.items():
 
 
 def main() -> None:
-    """Entry point; an error of ours is one sentence on stderr and exit code 1."""
+    """Entry point; a Greenroom error is one sentence on stderr and exit code 1."""
     try:
         app()
     except GreenroomError as error:

@@ -1,7 +1,6 @@
-"""Names and ids: from what a person types to an id, and names instead of bare ids in what people are shown.
+"""Names and ids: what a person types becomes an id, and bare ids in output become names.
 
-What a person types is the id itself, or the name of a named thing. An answer that has the name beside the id is left as
-it is.
+A person types the id itself or the name. An answer that has the name beside the id is left as it is.
 """
 
 from __future__ import annotations
@@ -19,11 +18,11 @@ BARE: Final = {
     "web_filter_policy": "filter-policies",
     "server_id": "agents",
 }
-"""Fields of answers, and settings, with ids that stand alone → the noun they are of."""
+"""Field of an answer, or setting, with an id and no name beside it → its noun."""
 
 
 def with_names(client: Client, row: Row) -> Row:
-    """`row` with names in the place of ids; one that has none, or that this key may not look up, stays an id."""
+    """`row` with names in place of ids; an id without a name, or that this key may not look up, stays."""
     return {name: _with_name(client, name, value) for name, value in row.items()}
 
 
@@ -42,7 +41,7 @@ def _with_name(client: Client, field: str, value: Any) -> Any:
 def _names(client: Client, noun: Noun) -> dict[str, str]:
     try:
         rows = client.rows(noun.path)
-    except ApiError:  # a key may be allowed to see the one thing and not the other
+    except ApiError:  # a key may be allowed to see one thing and not another
         return {}
     return {row[noun.key]: row[noun.name or noun.key] for row in rows}
 
@@ -77,7 +76,7 @@ def find_id(client: Client, noun: Noun, given: str) -> str:
 
 
 def named(rows: list[Row], noun: Noun, given: str) -> list[Row]:
-    """The rows with this id or name; a name in other letters of case counts when none is written exactly so."""
+    """The rows with this id or name; a name that differs in case counts only when none matches exactly."""
     exact = [row for row in rows if given in (row[noun.key], row[noun.name or noun.key])]
     return exact or [row for row in rows if str(row[noun.name or noun.key]).casefold() == given.casefold()]
 

@@ -1,7 +1,7 @@
-"""The nouns of the command line: where each is in `/api/v1`, what names it, what a list shows and what can be set.
+"""The nouns of the command line: their place in `/api/v1`, their name, the columns of a list and what can be set.
 
-The verbs are made from this table (`greenroom.cli.verbs`), the options of `create` and `update` from the bodies the
-api itself accepts (`greenroom.cli.fields`), so that a field cannot be missing here.
+`greenroom.cli.verbs` makes the verbs from this table and `greenroom.cli.fields` the options of `create` and `update`
+from the api's own bodies, so that no field can be missing here.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ class Change:
 class Noun:
     """One noun.
 
-    `what` is one of them, `many` are several. `key` is the field with its id. `name` is the field people know it by,
-    `called` how they call that field; `found_by_server` says that the server understands that name itself; `search` is
-    the query parameter that narrows a long list to a name. Fields `without` an option cannot be changed, or name what
-    no command makes. `changes` are further verbs. `force` says what `delete --force` does; None = there is no such
-    option. `parts` are what `get` shows as tables.
+    `what` is its singular, `many` its plural. `key` is the field with the id. `name` is the field with the name,
+    `called` the users' word for it; `found_by_server`: the server accepts that name itself; `search`: the query
+    parameter that narrows a long list to a name. Fields in `without` have no option, because they cannot be changed or
+    no command needs them. `changes` are further verbs. `force` says what `delete --force` does; None = no such option.
+    `parts` are shown as tables by `get`.
     """
 
     noun: str
@@ -62,7 +62,6 @@ class Noun:
 
     @property
     def by(self) -> str:
-        """How people say which one they mean."""
         return f"by {self.called} or id" if self.name else "by id"
 
 
@@ -100,7 +99,6 @@ def _permissions(config: Row) -> str:
 
 
 STEPS: Final = columns("order step zone_name used code setting reason")
-"""Of a launch: how its session came about."""
 
 NOUNS: Final[dict[str, Noun]] = {
     noun.noun: noun
@@ -363,7 +361,6 @@ NOUNS: Final[dict[str, Noun]] = {
         ),
     )
 }
-"""noun → what the verbs need to know of it."""
 
 REFERENCES: Final = {
     "zone_id": "zones",
@@ -378,4 +375,4 @@ REFERENCES: Final = {
     "group_id": "groups",
     "groups": "groups",
 }
-"""Fields that hold ids of another noun; their options take names, too."""
+"""Field with the id of another noun → that noun; its option also takes a name."""

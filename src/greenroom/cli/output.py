@@ -1,4 +1,4 @@
-"""What commands print: one line of JSON, or tables for people. Results go to stdout, all else to stderr."""
+"""What commands print: one line of JSON, or tables. Results go to stdout, all else to stderr."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from greenroom.kit.log import console
 
 _TIME: Final = re.compile(r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d")
 _CONTROL: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
-"""Characters that would act on the terminal; names and messages may come from people nobody trusts."""
+"""Characters that would act on the terminal; names and messages may come from untrusted users."""
 _BYTES: Final = frozenset(
     {"memory", "memory_limit", "memory_allocated", "memory_override", "memory_reported", "memory_used"}
 )
@@ -45,18 +45,17 @@ _STEPS: Final = ((86_400, "d"), (3600, "h"), (60, "min"), (1, "s"))
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column of a list: its title (those of the console) and the field or function that gives its value."""
+    """A column of a list: its title (as in the console) and the field or function of its value."""
 
     title: str
     value: str | Callable[[Row], Any]
 
     def of(self, row: Row) -> Any:
-        """The value in this row; None where the deployment is of a version that does not know the field."""
+        """None if the deployment's version does not know the field."""
         return row.get(self.value) if isinstance(self.value, str) else self.value(row)
 
     @property
     def field(self) -> str:
-        """Name of the field, for its format."""
         return self.value if isinstance(self.value, str) else ""
 
 
@@ -88,11 +87,11 @@ TITLES: Final = {
     "uses_left": "Left",
     "zone_name": "Zone",
 }
-"""Field → its title, where that is not made of its words."""
+"""Field → its title, if that is not made of its words."""
 
 
 def columns(*parts: str | Column) -> tuple[Column, ...]:
-    """Columns of a list: names of fields with spaces between them, and columns of another title or value."""
+    """Columns of a list: names of fields separated by spaces, and columns with another title or value."""
     return tuple(
         column
         for part in parts
@@ -106,18 +105,12 @@ def _title(field: str) -> str:
 
 
 Parts = Sequence[tuple[str, Sequence[Column]]]
-"""Fields of one thing that are lists of others, with their columns."""
+"""Fields that are lists of objects, with their columns."""
 
 
 @dataclass(frozen=True, slots=True)
 class Output:
-    """Where the results of one command go.
-
-    Args:
-        as_json: one line of JSON instead of tables.
-        out: for results.
-        err: for progress and warnings.
-    """
+    """Where one command prints: results to `out`, progress and warnings to `err`."""
 
     as_json: bool
     out: Console
@@ -125,11 +118,10 @@ class Output:
 
     @classmethod
     def standard(cls, *, as_json: bool) -> Output:
-        """To stdout and stderr; wide where they are no terminal."""
         return cls(as_json, console(), console(stderr=True))
 
     def rows(self, rows: Sequence[Row], columns: Sequence[Column], nothing: str) -> None:
-        """A list; `nothing` is said instead of an empty table."""
+        """Print a list; `nothing` in place of an empty table."""
         if self.as_json:
             self.json(rows)
         elif not rows:
@@ -138,7 +130,7 @@ class Output:
             self.out.print(_table(rows, columns))
 
     def one(self, row: Row, parts: Parts = ()) -> None:
-        """One thing with all its fields, those that are `parts` as tables below the others."""
+        """Print one object with all its fields; those in `parts` as tables below the others."""
         if self.as_json:
             self.json(row)
             return
@@ -158,25 +150,24 @@ class Output:
             self.warn(sentence)
 
     def done(self, sentence: str, answer: Row) -> None:
-        """Something was done: a sentence, or with --json `answer`."""
+        """Print the sentence, or with --json `answer`."""
         if self.as_json:
             self.json(answer)
         else:
             self.out.print(Text(sentence))
 
     def json(self, value: Any) -> None:
-        """One line of JSON, written at once."""
+        """Print one line of JSON, flushed."""
         self.out.file.write(json.dumps(value) + "\n")
         self.out.file.flush()
 
     def warn(self, sentence: str | None) -> None:
-        """A warning, if there is one."""
         if sentence:
             self.err.print(Text(f"Warning: {printable(sentence)}", style="yellow"))
 
 
 def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
-    """Nothing is cut off; what is too wide is folded, but never the first column: other commands are given it."""
+    """Nothing is cut off; wide cells are folded, but never the first column: other commands take it as an argument."""
     now = datetime.now(UTC)
     cells = [[cell(column.of(row), column.field, now) for column in columns] for row in rows]
     table = Table(box=box.SIMPLE_HEAD, header_style="bold", show_edge=False)
@@ -189,7 +180,7 @@ def _table(rows: Sequence[Row], columns: Sequence[Column]) -> Table:
 
 
 def cell(value: Any, field: str, now: datetime, *, full: bool = False) -> Text:
-    """A value as people read it; `full` gives times also absolutely."""
+    """A value for people; `full` also gives the absolute time."""
     text = printable(_text(value, field, now, full=full))
     style = next((colour for colour, words in _COLOURS.items() if text in words), "")
     return Text(text, style=style)
@@ -210,7 +201,7 @@ def _text(value: Any, field: str, now: datetime, *, full: bool) -> str:
 
 
 def _time(text: str) -> datetime | None:
-    """The time that a field holds; a name that only begins like one is none."""
+    """None for a string that only begins like a time."""
     if not _TIME.match(text):
         return None
     try:
@@ -229,7 +220,7 @@ def _number(value: float, field: str) -> str:
 
 
 def _compound(value: Any, *, full: bool) -> str:
-    """Names with commas between them; what has no names as JSON, with `full` a line per entry."""
+    """Names with commas between them; objects without names as JSON, with `full` one line per entry."""
     if full and isinstance(value, dict):
         entries = cast("Row", value).items()
         return "\n".join(f"{name}: {part if isinstance(part, str) else json.dumps(part)}" for name, part in entries)
@@ -244,7 +235,7 @@ def printable(text: str) -> str:
 
 
 def relative(time: datetime, now: datetime) -> str:
-    """`3 min ago`, `in 2 h`, rounded down; what is to come is rounded up. `now` within a second."""
+    """`3 min ago`, `in 2 h`: the past is rounded down, the future up; `now` within a second."""
     seconds = (now - time).total_seconds()
     for length, unit in _STEPS:
         if abs(seconds) >= length:
@@ -253,10 +244,10 @@ def relative(time: datetime, now: datetime) -> str:
 
 
 def absolute(time: datetime) -> str:
-    """`2026-11-20 08:56:54`, in the time zone of this machine where the calendar does not end in between."""
+    """`2026-11-20 08:56:54` in this machine's time zone, or in UTC if that would leave the calendar."""
     try:
         time = time.astimezone()
-    except OverflowError:  # the last hours of 9999, which people write for "never"
+    except OverflowError:  # the last hours of 9999, which some write for "never"
         return f"{time.astimezone(UTC):%Y-%m-%d %H:%M:%S} UTC"
     return time.strftime("%Y-%m-%d %H:%M:%S")
 

@@ -74,7 +74,6 @@ def _line(parameter: Any) -> str:
 
 
 def _default(parameter: Any) -> Any:
-    """The default in words where there are some."""
     return parameter.show_default if isinstance(parameter.show_default, str) else parameter.default
 
 

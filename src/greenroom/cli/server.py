@@ -1,4 +1,4 @@
-"""Which deployment the command line speaks to: the one named by options or environment, else the local instance.
+"""The deployment that the command line uses: named by options or environment, else the local instance.
 
 A certificate is checked against the system's authorities, `--ca-file` and the authority of the local instance. An
 address of this machine whose authority is not known is identified by the owner of its listening socket instead: only
@@ -36,7 +36,7 @@ class Server:
     secret: str = field(repr=False)
     tls: ssl.SSLContext = field(repr=False)
     is_local: bool
-    """It is the instance of this machine, found in its folder."""
+    """Whether it is this machine's instance, found in its folder."""
 
 
 def find_server(
@@ -67,7 +67,6 @@ def find_server(
 
 
 def _local_url(layout: Layout) -> str | None:
-    """The address of the instance in this folder, None without one."""
     try:
         if not layout.instance.exists():
             return None

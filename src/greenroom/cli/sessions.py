@@ -27,7 +27,7 @@ _DEADLINE_S: Final = 60.0
 
 POLL_S: Final = 0.25
 OVER: Final = frozenset({"failed", "deleting", "deleted", "stopping", "stopped"})
-"""Statuses from which a session that is being started does not come to run."""
+"""Statuses from which a starting session does not come to run."""
 
 Argv = Annotated[
     list[str],
@@ -70,7 +70,7 @@ def launch(call: Call, *, image: Image, wait: Wait = False, within: Within = 300
 
 
 def _other_zone(client: Client, session_id: str, asked: str | None) -> str | None:
-    """What to say of a session that is not in the zone that was asked for; None = it is, or none was asked for."""
+    """A warning if the session is not in the requested zone, else None."""
     if asked is None:
         return None
     session = client.get(f"/sessions/{session_id}")
@@ -91,8 +91,6 @@ _HELP: Final[dict[LifecycleCommand, str]] = {
 
 
 def _add_order(word: LifecycleCommand) -> None:
-    """Add `stop`, `pause` or `resume`."""
-
     def order(call: Call) -> None:
         answer = call.client.post(f"{call.path}/lifecycle-commands", {"command": word})
         call.output.done(f"The session {call.named} is {answer.get('status', word)}.", answer)

@@ -1,6 +1,6 @@
-"""Numbers, lengths of time and times as people type them: each is read in one way, wherever an option takes one.
+"""Numbers, durations and times as people type them, read the same by every option.
 
-Secrets given as options are taken off the command line, which everybody on this machine can read.
+Secrets given as options are removed from the command line, which every user of this machine can read.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, NoReturn
 import typer
 
 UNITS_S: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86_400, "days": 86_400, "w": 604_800}
-"""Unit of time → seconds: those people type, and those of settings."""
+"""Unit of time → seconds: of the command line and of settings."""
 _WORDS: Final = {"s": "seconds", "min": "minutes", "h": "hours", "days": "days"}
 _PART: Final = r"[0-9]+(?:\.[0-9]+)?"
 _PARTS: Final = re.compile(rf"({_PART})\s*({'|'.join(sorted(UNITS_S, key=len, reverse=True))})")
@@ -24,7 +24,7 @@ _DURATION: Final = re.compile(rf"(?:{_PARTS.pattern}\s*)+")
 
 
 def number(text: str) -> float:
-    """A finite number; `NaN` and `inf` are none, since JSON has none.
+    """A finite number; `NaN` and `inf` are refused, since JSON lacks them.
 
     Raises:
         typer.BadParameter: it is none.
@@ -39,19 +39,15 @@ def number(text: str) -> float:
 
 
 def with_unit_s(text: str) -> float | None:
-    """Seconds of a length of time with units, such as `90s`, `10m`, `2h`, `1d` or `1h30m`; None = it is none."""
+    """Seconds of a duration such as `90s`, `10m`, `2h`, `1d` or `1h30m`; None = it is none."""
     if not _DURATION.fullmatch(text.strip()):
         return None
     return sum(float(count) * UNITS_S[unit] for count, unit in _PARTS.findall(text))
 
 
 def duration(unit: str, *, whole: bool = False) -> Callable[[str | float], float]:
-    """A parser of lengths of time that gives them in `unit`, which a number alone is in.
-
-    Args:
-        unit: one of `UNITS_S`.
-        whole: only whole numbers of it are possible, and are given as int.
-    """
+    """A parser of durations that returns them in `unit` (of `UNITS_S`), which is also the unit of a bare number.
+    `whole`: only whole numbers are allowed, and returned as int."""
 
     def parse(given: str | float) -> float:
         text = str(given)  # typer has the default of an option parsed, too
@@ -71,13 +67,8 @@ def duration(unit: str, *, whole: bool = False) -> Callable[[str | float], float
 
 
 def moment(*, ahead: bool) -> Callable[[str], str]:
-    """A parser of times, which gives them in ISO 8601 with their offset.
-
-    A time without an offset is in the time zone of this machine. A length of time is that long ago.
-
-    Args:
-        ahead: a length of time is from now on instead.
-    """
+    """A parser of times that returns ISO 8601 with an offset. A time without an offset is in the time zone of this
+    machine. A duration means that long ago, with `ahead` from now on."""
     example = "30d (from now)" if ahead else "10m (ago)"
 
     def parse(text: str) -> str:
@@ -94,16 +85,10 @@ def moment(*, ahead: bool) -> Callable[[str], str]:
 
 
 def begin_again_without(option: str, variable: str, secret: str) -> NoReturn:
-    """Replace this process by one that has the secret in its environment instead of on its command line.
-
-    Args:
-        option: as it is typed, `--token`.
-        variable: of the environment, in which the new process finds it.
-        secret: the option's value.
-    """
+    """Replace this process by one that has the secret in the environment `variable` instead of on its command line."""
     sys.stdout.flush()
     arguments = [sys.executable, "-P", "-m", "greenroom", *without(option, sys.argv[1:])]
-    # -P: not a package of this name that lies in the current folder
+    # -P: no package of this name from the current folder
     os.execve(sys.executable, arguments, os.environ | {variable: secret})  # noqa: S606 -- ourselves
 
 

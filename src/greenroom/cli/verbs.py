@@ -1,4 +1,4 @@
-"""How a function becomes a command, and the verbs every noun has, made from its entry in the table of nouns."""
+"""How a function becomes a command, and the verbs of every noun, made from its entry in the table of nouns."""
 
 from __future__ import annotations
 
@@ -23,13 +23,8 @@ _PANEL: Final = "Deployment"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """One call of a command: the deployment to ask, where to print, and what was typed.
-
-    Args:
-        noun: of the thing it is about; None where it is about none.
-        named: that thing, as it was typed.
-        fields: what was typed for the `options`.
-    """
+    """One call of a command: the deployment, the output, and what was typed: `named` for the thing of `noun` (None: no
+    thing), `fields` for the `options`."""
 
     client: Client
     output: Output
@@ -40,24 +35,20 @@ class Call:
 
     @property
     def path(self) -> str:
-        """The path of the thing in /api/v1.
-
-        Raises:
-            ApiError: there is none of this name or id.
-        """
+        """Raises ApiError: there is none of this name or id."""
         assert self.noun is not None, "a verb of nothing"  # noqa: S101 -- only verbs `of_one` ask for it
         return f"{self.noun.path}/{find_id(self.client, self.noun, self.named)}"
 
     def body(self) -> Row:
-        """The fields that were given, as the api takes them."""
+        """The given fields, as the api takes them."""
         return body_of(self.options, self.fields, self.client)
 
     def one(self, row: Row, parts: Parts = ()) -> None:
-        """Print one thing; for people with names in the place of ids, and its `parts` as tables."""
+        """Print one thing; for people with names in place of ids, and its `parts` as tables."""
         self.output.one(row if self.output.as_json else with_names(self.client, row), parts)
 
     def change(self, part: str = "") -> None:
-        """Change the thing, or the `part` of it at that path, and print what it is afterwards.
+        """Change the thing, or the `part` at that path below it, and print its new state.
 
         Raises:
             typer.BadParameter: nothing was given.
@@ -95,7 +86,7 @@ def common_options(
         typer.Option(
             envvar="GREENROOM_DATA",
             help="Folder of the local instance, used without --url.",
-            readable=False,  # it is passed through, not listed; its content shows which account owns it
+            readable=False,  # it is only traversed; its content shows which account owns it
             rich_help_panel=_PANEL,
         ),
     ] = None,
@@ -113,14 +104,8 @@ Run = Callable[..., None]
 def verb(
     noun: str, name: str = "", *, options: Sequence[FieldOption] = (), of_one: bool = True
 ) -> Callable[[Run], Run]:
-    """Make a function that takes a `Call` a command: `greenroom NOUN NAME`.
-
-    Args:
-        noun: what it is a verb of.
-        name: else that of the function.
-        options: made from fields; `Call.body` has what was given for them.
-        of_one: it is about one thing, which is named by its first argument.
-    """
+    """Make a function that takes a `Call` the command `greenroom NOUN NAME`; the default name is the function's.
+    `options` are made from fields, and `Call.body` has their values; `of_one`: its first argument names one thing."""
 
     def add(function: Run) -> Run:
         thing = NOUNS[noun] if of_one else None
@@ -131,7 +116,7 @@ def verb(
 
 
 def _command(function: Run, noun: Noun | None, options: Sequence[FieldOption]) -> Run:
-    """`function` as typer wants it: with the thing it is about, its options, its own, and those every command has."""
+    """`function` with typer's signature: the thing, its options, its own parameters, and those of every command."""
     identity = [] if noun is None else [argument("given_id", "ID", f"The {noun.what}, {noun.by}.")]
     own = list(inspect.signature(function, eval_str=True).parameters.values())[1:]
 
@@ -152,7 +137,7 @@ def _command(function: Run, noun: Noun | None, options: Sequence[FieldOption]) -
 
 
 def argument(name: str, metavar: str, text: str) -> inspect.Parameter:
-    """The parameter of a command that is typed without an option before it."""
+    """The positional parameter of a command."""
     annotation = Annotated[str, typer.Argument(metavar=metavar, help=text, show_default=False)]
     return inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, annotation=annotation)
 
@@ -161,7 +146,6 @@ Limit = Annotated[int | None, typer.Option(min=1, help="Rows at most.", show_def
 
 
 def _add_generic(app: typer.Typer, noun: Noun) -> None:
-    """Add `list`, `get`, and what else the noun has of `create`, `update` and `delete`."""
     a_noun = f"{'an' if noun.what.startswith('A') else 'a'} {noun.what}"
 
     def rows(call: Call, *, limit: Limit = None) -> None:
@@ -208,7 +192,6 @@ def _add(
 
 
 def _noun_app(noun: Noun) -> typer.Typer:
-    """The commands that need no function of their own."""
     app = typer.Typer(no_args_is_help=True, help=noun.help)
     _add_generic(app, noun)
     for change in noun.changes:
@@ -243,4 +226,3 @@ APPS: Final = {noun.noun: _noun_app(noun) for noun in NOUNS.values()} | {
     "logs": typer.Typer(no_args_is_help=True, help="Log rows of all parts of the deployment."),
     "settings": typer.Typer(no_args_is_help=True, help="Settings of the installation."),
 }
-"""noun → its commands."""

@@ -1,8 +1,8 @@
-"""What a gateway asks and tells the api beside it: over plain HTTP, with its credential.
+"""The gateway's requests to the api beside it: plain HTTP with its credential.
 
-Manager requests that nginx answered itself (503 while draining, 502 while a Manager is away) are reported to the api.
-nginx writes each as a datagram to the parent's socket; they are sent to the api in batches, for Diagnostics. At most
-`MAX_QUEUED` wait; more are dropped and counted. The Agents' own requests never depend on any of this.
+Manager requests that nginx answered itself (503 while draining, 502 while a Manager is away) are reported for
+Diagnostics. nginx writes each as a datagram to the parent's socket; they are sent in batches. At most `MAX_QUEUED`
+wait; more are dropped and counted. The Agents' own requests never depend on this.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from greenroom.gateway.plan import GatewayPlan
 from greenroom.wire.messages import ManagerRequest, ManagerRequests
 
 TIMEOUT_S: Final = 5.0
-_NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # trusts nobody: the api is asked over plain HTTP
+_NO_TLS: Final = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)  # no certificates: the api is reached over plain HTTP
 
 
 def api_client() -> httpx.AsyncClient:
-    """A client for the api, to be closed by who uses it."""
+    """A client for the api; the caller closes it."""
     return httpx.AsyncClient(timeout=TIMEOUT_S, trust_env=False, verify=_NO_TLS)
 
 
 def bearer(credential_file: str) -> dict[str, str]:
-    """The header that says who asks; the file is read each time, so that a new credential counts at once.
+    """The Authorization header; the file is read each time, so that a new credential is used at once.
 
     Raises:
         SetupError: the file cannot be read.
@@ -51,7 +51,7 @@ FLUSH_S: Final = 1.0
 
 
 def parse_line(datagram: bytes) -> ManagerRequest | None:
-    """The request in one syslog datagram of nginx (`<190>Nov 20 08:10:14 greenroom: {…}`), or None if it is none."""
+    """The request in one syslog datagram of nginx (`<190>Nov 20 08:10:14 greenroom: {…}`), or None."""
     start = datagram.find(b"{")
     if start < 0:
         return None
@@ -78,7 +78,7 @@ class RequestReporter:
         self._path = path
         self._queue: list[ManagerRequest] = []
         self.dropped = 0
-        """Requests that were lost and not said to the api yet."""
+        """Requests that were lost and not reported to the api yet."""
         self.lost = 0
         """Requests that were lost since the start."""
         self._api = ""
@@ -86,11 +86,10 @@ class RequestReporter:
         self._credential_file = ""
 
     def serve(self, plan: GatewayPlan) -> None:
-        """Where to report from now on."""
         self._api, self._host, self._credential_file = plan.api, plan.served_hosts[0], plan.credential_file
 
     def add(self, request: ManagerRequest) -> None:
-        """Queue one; the newest is dropped and counted when the queue is full."""
+        """Queue a request; it is dropped and counted when the queue is full."""
         if len(self._queue) >= MAX_QUEUED:
             self.dropped += 1
             self.lost += 1
@@ -98,11 +97,9 @@ class RequestReporter:
             self._queue.append(request)
 
     def waiting(self) -> int:
-        """How many are not told yet."""
         return len(self._queue)
 
     async def run(self) -> None:
-        """Receive and send, for ever."""
         receiving = asyncio.create_task(self._receive(), name="requests socket")
         try:
             async with api_client() as client:

@@ -1,4 +1,4 @@
-"""Does nginx answer? A process can be there and serve nobody (frozen, out of files)."""
+"""Whether nginx answers: a process can exist and serve nobody (frozen, out of files)."""
 
 from __future__ import annotations
 
@@ -18,10 +18,8 @@ MAX_BYTES: Final = 65536
 
 
 async def failure(plan: GatewayPlan) -> str | None:
-    """Ask nginx itself over TLS on its first listener; None when it answers 200, else what went wrong.
-
-    The certificate is not verified: this is our own process on our own loopback.
-    """
+    """Ask nginx over TLS on its first listener; None when it answers 200, else the error. The certificate is not
+    verified: this is our own process on our own loopback."""
     path = STATUS_PATH if plan.profile == "web" else "/health"
     try:
         status, _ = _parsed(await _asked(plan, path))
@@ -31,7 +29,7 @@ async def failure(plan: GatewayPlan) -> str | None:
 
 
 async def status_page(plan: GatewayPlan) -> str:
-    """What nginx says of itself (profile `web`); empty when it does not answer."""
+    """The status page of nginx (profile `web`); empty when it does not answer."""
     try:
         status, body = _parsed(await _asked(plan, STATUS_PATH))
     except (OSError, TimeoutError) as error:
@@ -64,7 +62,6 @@ async def _answer(host: str, port: int, name: str, path: str) -> str:
 
 
 def _parsed(answer: str) -> tuple[str, str]:
-    """Status and body of an answer of HTTP/1.1."""
     head, _, body = answer.partition("\r\n\r\n")
     words = head.split(" ", 2)
     return (words[1] if len(words) > 1 else "nothing"), body

@@ -1,8 +1,8 @@
-"""Keeps the plan of a gateway that nobody else writes: looks, asks, and writes `plan.json` where something changed.
+"""Keeps a gateway's `plan.json` up to date where no supervisor writes it.
 
-Every LOOK_S: files with ids, addresses of host names, and for profile `web` the api's word on the fleet, whose last
-answer is kept on the disk, so that the gateway starts while the api is away. The rest is the gateway's usual way with
-a plan that changed (greenroom.gateway.main).
+Every LOOK_S it checks files with ids, addresses of host names, and for profile `web` what the api says of the fleet;
+its last answer is kept on disk, so that the gateway starts while the api is away. `greenroom.gateway.main` follows the
+changed file.
 """
 
 from __future__ import annotations
@@ -31,22 +31,17 @@ log = structlog.get_logger(__name__)
 
 LOOK_S: Final = 1.0
 NAMES_S: Final = 5.0
-"""How often host names are looked up again."""
 NAME_TIMEOUT_S: Final = 2.0
 CHANGES_AT_ONCE: Final = 10
 CHANGE_EVERY_S: Final = 5.0
-"""Each change starts an nginx, and an Agent can give its edge another address whenever it likes: beyond some at once
-they are followed no faster than this."""
+"""Each change starts an nginx, and an Agent can change its edge's address at will: after a burst, changes are followed
+no faster than this."""
 SAY_AGAIN_S: Final = 60.0
-"""The same complaint is logged no more often."""
+"""The same warning is logged no more often."""
 
 
 class PlanKeeper:
-    """Writes `plan.json` of one gateway.
-
-    Args:
-        config: its settings, without `gateway_file`.
-        folder: its folder, absolute.
+    """Writes `plan.json` of one gateway into its `folder` (absolute).
 
     Raises:
         SetupError: a setting is missing.
@@ -80,7 +75,6 @@ class PlanKeeper:
             raise SetupError(f"The gateway's plan {self.path} cannot be kept: {error}.") from error
 
     async def follow(self) -> None:
-        """Keep it up to date, for ever."""
         async with api_client() as client:
             while True:
                 await asyncio.sleep(LOOK_S)
@@ -92,13 +86,13 @@ class PlanKeeper:
                     self._say("plan", f"the gateway keeps its plan: {error}")
 
     def _missing(self) -> str | None:
-        """The first of the Agent's files that is not there, or that this account cannot read."""
+        """The first of the Agent's files that is missing or not readable for this account."""
         folder = self._config.edge_dir
         files = [folder / name for name in EDGE_FILES] if folder is not None else []
         return next((str(file) for file in files if not os.access(file, os.R_OK)), None)
 
     async def _ask(self, client: httpx.AsyncClient) -> None:
-        """Learn what the fleet is now; while the api does not answer, what it said last counts."""
+        """Ask the api for the fleet; while it does not answer, its last answer is used."""
         try:
             reply = await client.get(
                 f"http://{self._config.api_upstream}/api/internal/gateway",
@@ -126,7 +120,7 @@ class PlanKeeper:
             return Fleet()
 
     async def _write(self) -> None:
-        """Write what is to be served now, if it is not what stands there.
+        """Write the plan if it differs from the file.
 
         Raises:
             SetupError: it is no plan; the sentence names every problem.
@@ -151,8 +145,8 @@ class PlanKeeper:
             self._say("pace", "what the gateway serves changes very often; the newest change is served in some seconds")
 
     async def _look_up(self) -> None:
-        """Find the address of every host name: of new ones now, of all every NAMES_S. One that is not found any more
-        keeps the address it had."""
+        """Find the address of every host name: of new ones now, of all every NAMES_S. A name that is not found any more
+        keeps its address."""
         hosts = host_names(self._config, self._fleet)
         is_due = time.monotonic() - self._names_at >= NAMES_S
         asked = [host for host in hosts if is_due or host not in self._addresses]
@@ -168,7 +162,7 @@ class PlanKeeper:
         try:
             async with asyncio.timeout(NAME_TIMEOUT_S):
                 answers = await asyncio.get_running_loop().getaddrinfo(host, None, type=socket.SOCK_STREAM)
-        except (OSError, UnicodeError, TimeoutError) as error:  # UnicodeError: no name at all
+        except (OSError, UnicodeError, TimeoutError) as error:  # UnicodeError: not a host name
             self._say(f"name {host}", f"the address of {host} is not found ({error or 'timeout'}); it is {known}")
             return known
         addresses = [f"[{a[4][0]}]" if a[0] == socket.AF_INET6 else str(a[4][0]) for a in answers]
@@ -183,7 +177,6 @@ class PlanKeeper:
 
 
 def _texts(files: list[Path]) -> dict[Path, str]:
-    """Content of those that are there and not empty."""
     found: dict[Path, str] = {}
     for file in files:
         try:
@@ -196,7 +189,6 @@ def _texts(files: list[Path]) -> dict[Path, str]:
 
 
 def _replace(path: Path, content: bytes) -> None:
-    """Replace a file at once, if its content changes."""
     if _has(path, content):
         return
     part = path.with_name(f".{path.name}.part")

@@ -1,17 +1,13 @@
-"""The gateway: the parent of nginx.
+"""The gateway: the parent of nginx. It turns the plan file into nginx's configuration and keeps one nginx serving it.
 
-It turns the plan file into nginx's configuration and keeps one nginx serving it. What others rely on:
+The listening sockets belong to this process and are inherited, so no port is free for a moment when nginx is killed or
+replaced. A changed plan or renewed certificate takes effect within `2 * LOOK_S`: a new nginx starts beside the old one,
+which gets QUIT once the new one serves. An unusable plan is logged, and the old one stays.
 
-- The listening sockets belong to this process and are handed down, so nginx may be killed or replaced without a port
-  being free for a moment. A changed plan file, or a renewed certificate, takes effect within `2 * LOOK_S`: a new nginx
-  starts beside the old one, which is told to QUIT once the new one serves. A plan that cannot be used is logged and the
-  old one stays in force.
-- kill -9 of nginx's master: its workers become children of this process (a child subreaper), a new master starts on the
-  same sockets, the orphaned workers are told to QUIT: open desktops go on until they are closed.
-- kill -9 of this process: its nginx goes on serving, left to the supervisor, which needs to do nothing but collect
-  what ends. The next gateway on the same folder listens beside it (SO_REUSEPORT) and retires it once it serves itself.
-- It runs as an ordinary account, and nginx's workers as the same.
-- SIGTERM, SIGINT: every nginx of this folder ends at once, open desktops are cut; exit code 0. SIGQUIT: nginx drains.
+kill -9 of nginx's master: its workers become children of this process (a child subreaper), a new master starts on the
+same sockets, and the workers get QUIT: open desktops go on. kill -9 of this process: its nginx serves on; the next
+gateway on the same folder listens beside it (SO_REUSEPORT) and retires it once it serves itself. SIGTERM, SIGINT: every
+nginx of this folder ends at once, open desktops are cut; exit code 0. SIGQUIT: nginx drains.
 """
 
 from __future__ import annotations
@@ -46,7 +42,7 @@ log = structlog.get_logger(__name__)
 
 LOOPBACK: Final = "127.0.0.1"
 LOOK_S: Final = 0.5
-"""How often the plan file and the certificates are looked at."""
+"""Interval at which the plan file and the certificates are checked."""
 PROBE_S: Final = 2.0
 PROBES_FAILED: Final = 3
 RESTART_PAUSE_S: Final = 1.0
@@ -56,12 +52,7 @@ END_S: Final = 5.0
 
 
 class Gateway:
-    """Keeps nginx serving the plan in a file.
-
-    Args:
-        plan_file: JSON of a GatewayPlan.
-        folder: absolute; prefix of nginx, owned by this process's account.
-    """
+    """Keeps nginx serving the plan in a file; `folder` is absolute, nginx's prefix, and this account's."""
 
     def __init__(self, plan_file: Path, folder: Path) -> None:
         self._plan_file = plan_file
@@ -119,8 +110,8 @@ class Gateway:
     async def _follow_plan(self) -> None:
         """Serve what the plan file and the certificates say, if they changed.
 
-        Certificate and key are two files: a change is followed once both stay the same for a round. One that cannot be
-        served is tried again now and then.
+        Certificate and key are two files: a change is followed once both are unchanged for a round. One that cannot be
+        served is retried after TRY_AGAIN_S.
         """
         seen, self._seen = self._seen, self._identities()
         is_due = self._refused_at is not None and time.monotonic() - self._refused_at >= TRY_AGAIN_S
@@ -137,7 +128,7 @@ class Gateway:
             await self._start()
 
     def _read(self) -> None:
-        """Make what the plan file says now the plan the next nginx serves.
+        """Make the content of the plan file the plan that the next nginx serves.
 
         Raises:
             SetupError: it cannot be served; nothing was changed.
@@ -151,7 +142,7 @@ class Gateway:
         return tuple(_identity(path) for path in (self._plan_file, *(self._plan.files if self._plan else ())))
 
     def _adopt(self, plan: GatewayPlan) -> None:
-        """Make `plan` the one the next nginx serves.
+        """Make `plan` the one that the next nginx serves.
 
         Raises:
             SetupError: it cannot be served; nothing was changed.
@@ -165,7 +156,7 @@ class Gateway:
         self.reporter.serve(plan)
 
     async def _start(self) -> None:
-        """Start an nginx on our sockets; once it serves, the one before is retired."""
+        """Start an nginx on our sockets; once it serves, retire the one before."""
         self._starts += 1
         self._unanswered = 0
         candidate = Nginx(self._folder, self._starts % 2)
@@ -189,7 +180,7 @@ class Gateway:
         self._retired &= {process.pid for process in nginx_processes(self._folder)}
 
     async def probe(self) -> None:
-        """Have an nginx replaced that does not answer PROBES_FAILED times."""
+        """Replace an nginx that does not answer PROBES_FAILED times in a row."""
         while True:
             await asyncio.sleep(PROBE_S)
             problem = await health.failure(self._plan) if self._plan and self._nginx else None
@@ -220,8 +211,8 @@ class Gateway:
 
 
 def check_sentinels(plan: GatewayPlan) -> None:
-    """Make sure nginx can look at every sentinel file (its workers run as this account): where it cannot, the
-    test fails *open* and a disabled Manager would keep getting requests.
+    """Make sure nginx's workers, which run as this account, can look at every sentinel file: if they cannot, the test
+    fails *open* and a disabled Manager keeps getting requests.
 
     Raises:
         SetupError: a folder is missing or closed to the workers; the sentence names it.
@@ -236,13 +227,13 @@ def check_sentinels(plan: GatewayPlan) -> None:
 
 
 def _max_files() -> int:
-    """Open files per worker: as many as this account may have, at most 65536."""
+    """Open files per worker: the account's limit, at most 65536."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     return 65536 if hard == resource.RLIM_INFINITY else min(65536, hard)
 
 
 Identities = tuple[tuple[int, int, int] | None, ...]
-"""Which content the plan file and the files it names have, in one look."""
+"""Identity of the plan file and the files it names, to notice a change of their content."""
 
 
 def _identity(path: Path) -> tuple[int, int, int] | None:
@@ -254,7 +245,8 @@ def _identity(path: Path) -> tuple[int, int, int] | None:
 
 
 def _folder(path: Path) -> Path:
-    """The gateway's folder, made if it is not there, absolute: it is in nginx's configuration and tells its processes.
+    """The gateway's folder, made if missing; absolute, because nginx's configuration has it and its processes are found
+    by it.
 
     Raises:
         SetupError: it cannot be made.

@@ -24,7 +24,7 @@ _STUB: Final = re.compile(
 
 
 class Metrics(RoleMetrics):
-    """See the module. `nginx` gives the pid of the nginx that serves, or None; `plan` what it serves."""
+    """`nginx` returns the pid of the nginx that serves, or None; `plan` what it serves."""
 
     def __init__(
         self, *, nginx: Callable[[], int | None], plan: Callable[[], GatewayPlan | None], reporter: RequestReporter
@@ -38,15 +38,13 @@ class Metrics(RoleMetrics):
         self.counted("request_rows_dropped", "Refused requests of Agents that were lost", lambda: reporter.lost)
 
     def app(self) -> Starlette:
-        """What is served on the loopback address."""
-
         async def page(_request: Request) -> Response:
             return Response(self.text() + await self._of_nginx(), media_type=CONTENT_TYPE)
 
         return Starlette(routes=[Route(PATH, page)])
 
     async def _of_nginx(self) -> bytes:
-        """nginx's own figures; nothing where it does not answer, or serves no such page (profile `edge`)."""
+        """nginx's own figures; nothing if it does not answer, or has no such page (profile `edge`)."""
         plan = self._plan()
         found = _STUB.search(await health.status_page(plan)) if plan is not None and plan.profile == "web" else None
         if found is None:

@@ -19,25 +19,25 @@ STATUS_PATH: Final = "/gateway_status"
 """nginx's own counters on the main listener, for 127.0.0.1 only."""
 
 REQUESTS_SOCKET: Final = "requests.sock"
-"""Datagram socket of the parent in the gateway's folder: Manager requests that nginx answered itself."""
+"""Datagram socket of the parent: Manager requests that nginx answered itself."""
 
 TEMPORARY: Final = "tmp"
-"""Folder below the gateway's folder for bodies nginx keeps on disk."""
+"""Bodies that nginx keeps on disk."""
 
 DRAINING_RETRY_S: Final = 30
-"""`Retry-After` of a draining Manager, fixed by the CONTRACT."""
+"""`Retry-After` of a draining Manager, fixed by CONTRACT."""
 
 RETRY_S: Final = 5
-"""When a page that says that somebody is away is loaded again."""
+"""Reload interval of the page that says that something is away."""
 
 PAGE_IDLE: Final = "5m"
-"""A page that says nothing for so long never will; the viewer gets an error."""
+"""A page silent for this long is given up; the viewer gets an error."""
 
 OWN_HEADERS: Final = ("Upstream", "Authorization", "Reason", "User", "Zone")
-"""X-Greenroom-… headers with a meaning among our own parts."""
+"""X-Greenroom-… headers with a meaning between our own parts."""
 
-# Tells the console at once (docs/reference/session-page.md), which else would load a page that says nothing again. To
-# any parent: it is no secret, and `frame-ancestors` says who may be one.
+# Tells the console at once (docs/reference/session-page.md), which would otherwise reload a silent page. Sent to any
+# parent: it is no secret, and `frame-ancestors` limits the parents.
 _TELL: Final = (
     "if(parent!==window)parent.postMessage"
     '({greenroom:1,type:"state",state:"refused",reason:document.querySelector("p").textContent},"*")'
@@ -46,7 +46,7 @@ _TELL_HASH: Final = base64.b64encode(hashlib.sha256(_TELL.encode()).digest()).de
 
 
 def _quoted(path: str) -> str:
-    """A path as one word; `parse_plan` let no quote, dollar or backslash through."""
+    """A path as one word; `parse_plan` refuses quotes, dollars and backslashes."""
     return f'"{path}"'
 
 
@@ -54,19 +54,14 @@ _TEMPLATES: Final = templates("greenroom.gateway")
 
 
 def nginx_conf(plan: GatewayPlan, folder: str, *, max_files: int = 8192) -> str:
-    """The whole configuration.
-
-    Args:
-        plan: a plan that `parse_plan` accepted.
-        folder: absolute path of the gateway's folder, which is nginx's prefix.
-        max_files: open files per worker; a desktop's websocket takes two.
-    """
+    """The whole configuration for a plan that `parse_plan` accepted. `folder` is absolute and nginx's prefix;
+    `max_files` is per worker, and a desktop's websocket takes two."""
     return _TEMPLATES.get_template("nginx.conf.j2").render(
         plan=plan,
         quoted=_quoted,
         folder=folder,
         max_files=max_files,
-        # $host is one of served_hosts where this is used: all others met the default server
+        # $host is one of served_hosts here: all others reach the default server
         stream_origin=plan.stream_url or f"https://$host:{port_of(plan.stream_listen)}",
         status_path=STATUS_PATH,
         requests_socket=REQUESTS_SOCKET,

@@ -1,8 +1,8 @@
 """One nginx: its configuration file, its check, its start on inherited sockets, its log lines, its remains.
 
-The nginx processes of one gateway are found by their working folder, no matter which parent they have now. kill -9 of
-nginx's master leaves workers that go on serving; kill -9 of the gateway's parent leaves the whole nginx. Both are kept
-until a successor serves, then told to QUIT: they stop listening, finish what they have (open desktops), exit.
+The nginx processes of one gateway are found by their working folder, whatever their parent is. kill -9 of nginx's
+master leaves workers that keep serving; kill -9 of the gateway's parent leaves the whole nginx. Both are kept until a
+successor serves, then sent QUIT: they stop listening, finish open desktops, and exit.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _LEVEL: Final = re.compile(r"\[(notice|warn)\]")
 
 
 def install_configuration(folder: Path, text: str) -> None:
-    """Put `text` in force as `folder/nginx.conf`, if nginx accepts it; a running nginx does not notice.
+    """Make `text` the content of `folder/nginx.conf`, if nginx accepts it; a running nginx does not notice.
 
     Raises:
-        SetupError: nginx is not installed, or refuses the configuration; the sentence has its own words. Or it cannot
-            be written or checked, because the disk is full, e.g.
+        SetupError: nginx is not installed or refuses the configuration (the sentence quotes it), or the file cannot be
+            written or checked, e.g. because the disk is full.
     """
     candidate = folder / "nginx.conf.new"
     try:
@@ -51,7 +51,7 @@ def install_configuration(folder: Path, text: str) -> None:
 
 
 def _refusal(folder: Path, candidate: Path) -> str | None:
-    """What nginx has against a configuration; None = nothing."""
+    """nginx's error about a configuration; None = it accepts it."""
     try:
         done = subprocess.run(
             [*_command(folder, candidate, "nginx-test.pid"), "-t", "-q"],
@@ -67,12 +67,8 @@ def _refusal(folder: Path, candidate: Path) -> str | None:
 
 
 class Nginx:
-    """A master process with its workers, serving `folder/nginx.conf` as it was at the start.
-
-    Args:
-        folder: nginx's prefix and working folder.
-        number: distinguishes the pid files of two that run side by side.
-    """
+    """A master process with its workers, serving `folder/nginx.conf` as it was at the start. `folder` is its prefix and
+    working folder; `number` distinguishes the pid files of two that run side by side."""
 
     def __init__(self, folder: Path, number: int) -> None:
         self._folder = folder
@@ -112,7 +108,7 @@ class Nginx:
         return False
 
     def _is_serving(self) -> bool:
-        """nginx writes its pid file when it has taken its sockets over."""
+        """nginx writes its pid file once it has taken over its sockets."""
         return self._pid_file.exists() and self._pid_file.read_text().strip() == str(self.pid)
 
 
@@ -126,7 +122,6 @@ def redacted(line: str) -> str:
 
 
 def _relay(stream: IO[bytes]) -> None:
-    """Log what nginx says, until it ended."""
     with stream:
         for raw in stream:
             line = redacted(raw.decode("utf-8", "replace").rstrip())
@@ -139,7 +134,7 @@ def nginx_processes(folder: Path) -> list[ProcessInfo]:
 
 
 def superseded(found: list[ProcessInfo], master: int | None) -> list[int]:
-    """Which of those `found` to retire now that `master` serves: neither it nor its workers, and no worker whose master
-    is retired too (a master tells its workers itself, and starts again those that end before it was told)."""
+    """Which of those `found` to retire now that `master` serves: neither it nor its workers, and no worker of a master
+    that is retired too (that master signals its workers itself, and would restart those that end before)."""
     pids = {process.pid for process in found}
     return [p.pid for p in found if master not in (p.pid, p.parent) and p.parent not in pids]

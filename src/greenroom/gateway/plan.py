@@ -1,7 +1,7 @@
-"""What a gateway serves: the JSON file its supervisor writes and the parent of nginx turns into configuration.
+"""What a gateway serves: the JSON file that its supervisor writes and the parent of nginx turns into configuration.
 
-Everything in it comes from the administrator's side, yet each value is checked here, because it becomes text of
-nginx's configuration: a value with a quote or a semicolon must never get there.
+Everything in it comes from the administrator, yet each value is checked, because it becomes text of nginx's
+configuration: a value with a quote or a semicolon must never get there.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _ORIGIN: Final = re.compile(r"https://([A-Za-z0-9.-]+|\[[0-9a-fA-F:]+\])(:\d{1,5
 
 
 class _Part(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of the parts of a plan: an unknown field is a mistake and is named."""
+    """Base of the parts of a plan: an unknown field is an error that names it."""
 
 
 class ManagerListener(_Part, frozen=True, kw_only=True):
@@ -51,9 +51,7 @@ class AgentUpstream(_Part, frozen=True, kw_only=True):
 
 class Edge(_Part, frozen=True, kw_only=True):
     """The edge gateway of an Agent on another host (Proxy Connections): streams of `route` are passed on to it.
-
-    `upstream` is the host:port of its stream listener; its certificate is verified for `name` against `ca_file`.
-    """
+    `upstream` is the host:port of its stream listener; its certificate is verified for `name` against `ca_file`."""
 
     route: str
     upstream: str
@@ -62,10 +60,8 @@ class Edge(_Part, frozen=True, kw_only=True):
 
 
 class NamedCertificate(_Part, frozen=True, kw_only=True):
-    """A certificate for one host name, shown to clients that ask for it by that name.
-
-    The administrator's, for browsers; or that of the Agent on this host, for web gateways of other hosts.
-    """
+    """A certificate for one host name, shown to clients that ask for it by that name. The administrator's, for
+    browsers; or that of the Agent on this host, for web gateways of other hosts."""
 
     host: str
     certificate: str
@@ -109,7 +105,6 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
 
     @property
     def stream_origins(self) -> list[str]:
-        """Origins from which streams come: what the console may frame."""
         own = self._origins(self.stream_url, self.stream_listen)
         return list(dict.fromkeys([*own, *self.direct_origins]))
 
@@ -122,14 +117,13 @@ class GatewayPlan(_Part, frozen=True, kw_only=True):
 
     @property
     def files(self) -> list[Path]:
-        """Files that nginx reads when it starts: a renewed certificate is served by the next one."""
+        """Files that nginx reads only at its start: a renewed certificate needs a new nginx."""
         named = [path for one in self.named_certificates for path in (one.certificate, one.key)]
         paths = [self.tls_certificate, self.tls_key, *named, *(edge.ca_file for edge in self.edges)]
         return [Path(path) for path in dict.fromkeys(paths)]
 
     @property
     def main_origins(self) -> list[str]:
-        """Origins of the console: who may frame a stream."""
         return self._origins(self.public_url, self.main_listen)
 
     def _origins(self, url: str, listen: str) -> list[str]:

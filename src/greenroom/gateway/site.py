@@ -1,6 +1,6 @@
-"""What a gateway that keeps its plan itself serves: its settings and what it found out become a GatewayPlan. Pure.
+"""From the settings of a gateway that keeps its own plan, and what it found out, to a GatewayPlan. Pure.
 
-Of a fleet that cannot all be served the rest is: an edge whose address is none, or not found, is left out.
+An edge without a usable or known address is left out; the rest is served.
 """
 
 from __future__ import annotations
@@ -19,21 +19,15 @@ from greenroom.kit.config import GatewayConfig, GatewayManager
 from greenroom.wire.fleet import EdgeGateway, Fleet
 
 AUTHORITY_FILE: Final = "fleet-authority.pem"
-"""In the gateway's folder: what certificates of edge gateways are verified against."""
+"""In the gateway's folder: verifies certificates of edge gateways."""
 EDGE_FILES: Final = ("agent_id", "edge.pem", "edge.key")
 """What the Agent keeps in `edge_dir` for the gateway beside it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
-    """What a gateway found out.
-
-    Args:
-        fleet: the api's last answer.
-        texts: content of the files with ids that exist.
-        addresses: IP address of each host name that was found.
-        has_edge: whether the Agent of `edge_dir` keeps a certificate there.
-    """
+    """What a gateway found out: the api's last `fleet`, the `texts` of existing files with ids, the `addresses` (IP) of
+    resolved host names, and whether the Agent of `edge_dir` keeps a certificate there."""
 
     fleet: Fleet = field(default_factory=Fleet)
     texts: Mapping[Path, str] = field(default_factory=dict[Path, str])
@@ -42,12 +36,7 @@ class Facts:
 
 
 def plan_of(config: GatewayConfig, facts: Facts, folder: Path) -> GatewayPlan:
-    """What to serve.
-
-    Args:
-        config: settings that `check_settings` accepted.
-        facts: what else is known.
-        folder: the gateway's folder, absolute.
+    """The plan of the gateway, for settings that `check_settings` accepted; `folder` is absolute.
 
     Raises:
         SetupError: the Agent of an edge gateway has no certificate yet, or its file with the id holds none.
@@ -83,7 +72,7 @@ def id_files(config: GatewayConfig) -> list[Path]:
 
 
 def host_names(config: GatewayConfig, fleet: Fleet) -> list[str]:
-    """Host names of everything that is passed on to, IP addresses among them."""
+    """Host names of all upstreams, IP addresses among them."""
     parts = (*config.gateway_managers, *config.gateway_agents)
     ours = [config.api_upstream, config.agent_upstream, *(part.upstream for part in parts)]
     theirs = [upstream for edge in fleet.edges if (upstream := _upstream(edge)) is not None]
@@ -92,7 +81,7 @@ def host_names(config: GatewayConfig, fleet: Fleet) -> list[str]:
 
 @dataclass(frozen=True, slots=True)
 class _OwnEdge:
-    """The Agent on this host, and the certificate by which web gateways of other hosts know the way to it."""
+    """The Agent on this host, and the certificate that identifies its edge to web gateways of other hosts."""
 
     agent: AgentUpstream
     certificate: NamedCertificate | None
@@ -146,7 +135,7 @@ def _web_plan(config: GatewayConfig, facts: Facts, folder: Path, own: _OwnEdge |
 
 
 def _edge_plan(config: GatewayConfig, own: _OwnEdge | None) -> GatewayPlan:
-    """Browsers see the administrator's certificate where there is one, web gateways that of the fleet's authority."""
+    """Browsers see the administrator's certificate, if any; web gateways see that of the fleet's authority."""
     if own is None or own.certificate is None:
         raise SetupError(f"There is no certificate in {config.edge_dir} yet; the Agent gets it when it has registered.")
     return GatewayPlan(
@@ -187,7 +176,7 @@ def _manager(manager: GatewayManager, facts: Facts) -> ManagerListener:
 
 
 def _edges(facts: Facts, taken: Iterable[str], folder: Path) -> list[Edge]:
-    """The edges that can be passed on to, the first of each route that is not `taken`; none without an authority."""
+    """The usable edges, the first of each route that is not `taken`; none without an authority."""
     found: dict[str, Edge] = {}
     for edge in facts.fleet.edges if facts.fleet.authority else ():
         upstream = _upstream(edge)
@@ -213,7 +202,7 @@ def _direct_origins(fleet: Fleet, hosts: list[str]) -> list[str]:
 
 
 def _upstream(edge: EdgeGateway) -> str | None:
-    """host:port of an edge gateway; None if what its Agent told cannot be used."""
+    """host:port of an edge gateway; None if its Agent reported an unusable address."""
     try:
         edge_name(edge.route)
         return edge_address(edge.url).upstream
@@ -222,7 +211,6 @@ def _upstream(edge: EdgeGateway) -> str | None:
 
 
 def _located(upstream: str, facts: Facts) -> str:
-    """`upstream` with the IP address in place of the name, where it was found."""
     host, _, port = upstream.rpartition(":")
     return f"{facts.addresses.get(host, host)}:{port}"
 

@@ -1,10 +1,10 @@
-"""The listening sockets of a gateway: opened by the parent, handed down to each nginx it starts.
+"""The listening sockets of a gateway: opened by the parent, inherited by each nginx it starts.
 
-nginx takes over open sockets named in its environment, `NGINX="3;4;"`. So the death of nginx's master frees no port and
-loses no waiting connection: the next master gets the very same sockets, even while a worker of the old one lives on.
-All have SO_REUSEPORT, so that a new parent can listen while the nginx of a killed one still does. All are non-blocking:
-nginx does not see to that for sockets it inherits, and of two workers woken for one connection the one that comes too
-late would wait in `accept` with everything it serves, until somebody else connects there.
+nginx takes over the open sockets named in its environment, `NGINX="3;4;"`, so the death of its master frees no port and
+loses no waiting connection: the next master gets the same sockets, even while an old worker lives. All have
+SO_REUSEPORT, so that a new parent can listen while the nginx of a killed one still does. All are non-blocking, which
+nginx does not set on inherited sockets: of two workers woken for one connection, the later would block in `accept`,
+with all its connections, until another client connects.
 """
 
 from __future__ import annotations
@@ -25,12 +25,10 @@ class Listeners:
         self._sockets: dict[str, socket.socket] = {}
 
     def ensure(self, addresses: Iterable[str], *, beside_orphan: bool) -> bool:
-        """Open what is missing and close what is no longer wanted; whether anything changed.
+        """Open what is missing of `addresses` and close all others; returns whether anything changed.
 
-        Args:
-            addresses: what to listen on from now on.
-            beside_orphan: an nginx of an earlier parent may still listen here; share with it. Otherwise an address
-                in use is refused.
+        `beside_orphan`: share with the nginx of an earlier parent, which may still listen here. Otherwise an address in
+        use is refused.
 
         Raises:
             SetupError: an address cannot be listened on; nothing was changed.
@@ -52,16 +50,14 @@ class Listeners:
 
     @property
     def descriptors(self) -> list[int]:
-        """Numbers of the open sockets, to be inherited by nginx under the same numbers."""
+        """Numbers of the open sockets; nginx inherits them under the same numbers."""
         return [one.fileno() for one in self._sockets.values()]
 
     @property
     def environment(self) -> dict[str, str]:
-        """What tells nginx which descriptors it inherits."""
         return {"NGINX": "".join(f"{number};" for number in self.descriptors), "PATH": os.defpath}
 
     def close(self) -> None:
-        """Stop listening."""
         for one in self._sockets.values():
             one.close()
         self._sockets.clear()
@@ -82,7 +78,7 @@ def _listen(address: str, *, shared: bool) -> socket.socket:
 
 
 def _try_alone(family: socket.AddressFamily, host: str, port: int) -> None:
-    """Fail if anybody listens here, also one who would share."""
+    """Fail if any process listens here, even one with SO_REUSEPORT."""
     _bound(family, host, port, reuse_port=False).close()
 
 

@@ -30,7 +30,7 @@ log = structlog.get_logger(__name__)
 
 MAX_BODY_BYTES: Final = 4 << 20
 PREFIX: Final = "/manager_api"
-"""What the gateway takes off; request rows show the path as the Agent asked for it."""
+"""The gateway removes this; request rows show the path as the Agent sent it."""
 
 _encoder = msgspec.json.Encoder()
 _Asked = TypeVar("_Asked", bound=Message)
@@ -38,14 +38,14 @@ _Asked = TypeVar("_Asked", bound=Message)
 
 @dataclass(frozen=True, slots=True)
 class ForAgents:
-    """Who answers Agents."""
+    """Answers Agents."""
 
     enrolment: Enrolment
     check_ins: CheckIns
 
 
 class Parts(Protocol):
-    """What the routes need of the process; `for_agents` and `requests` are there once it is registered."""
+    """What the routes need of the process; `for_agents` and `requests` are set once it is registered."""
 
     standing: ManagerStatus
     metrics: Metrics
@@ -102,11 +102,7 @@ async def _edge_certificate(us: ForAgents, request: Request) -> Message:
 
 
 def _credential(request: Request, agent_id: str) -> str:
-    """What came with the message as the credential of this Agent, unchecked.
-
-    Raises:
-        Unauthenticated: it is that of another one.
-    """
+    """Raises Unauthenticated: the credential that came with the message is another Agent's."""
     owner, _, credential = request.headers.get("Authorization", "").removeprefix("Bearer ").partition(".")
     if owner != agent_id:
         raise Unauthenticated("The message is not of the Agent whose credential came with it.")
@@ -115,7 +111,7 @@ def _credential(request: Request, agent_id: str) -> str:
 
 
 def _address(request: Request) -> str:
-    """Where a request comes from: as the gateway says, which replaces what others claim; else who is connected."""
+    """The client's address, as the gateway says (it replaces forged headers), else that of the connection."""
     text = request.headers.get("X-Real-IP") or (request.client.host if request.client else "")
     try:
         return str(ipaddress.ip_address(text))
@@ -126,7 +122,6 @@ def _address(request: Request) -> str:
 async def _recorded(
     parts: Parts, request: Request, answer: Callable[[ForAgents, Request], Awaitable[Message]]
 ) -> Response:
-    """Answer an Agent and keep the request for Diagnostics."""
     begun_s = time.perf_counter()
     request.state.agent_id = None
     response = await _response(parts, request, answer)
@@ -162,11 +157,7 @@ def _refusal(error: GreenroomError) -> Response:
 
 
 async def _decoded(request: Request, kind: type[_Asked]) -> _Asked:
-    """The message in the body.
-
-    Raises:
-        Invalid: it is too large, or not such a message.
-    """
+    """Raises Invalid: it is too large, or not such a message."""
     body = bytearray()
     async for chunk in request.stream():
         body += chunk
@@ -179,7 +170,7 @@ async def _decoded(request: Request, kind: type[_Asked]) -> _Asked:
 
 
 def _agent_id(request: Request) -> str | None:
-    """What the message said, unchecked where it was refused; None where it is no id."""
+    """The id in the message, unchecked if the message was refused; None if it is no id."""
     try:
         return str(uuid.UUID(request.state.agent_id))
     except (ValueError, AttributeError, TypeError):

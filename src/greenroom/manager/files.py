@@ -1,4 +1,4 @@
-"""The files that a Manager keeps: its instance id, and the sentinel.
+"""The files of a Manager: its instance id, and the sentinel.
 
 The instance id is in a folder that survives the container, so that restart, update and recreation keep it. While the
 sentinel exists nginx answers for this Manager with 503 and sends it no Agent (CONTRACT).
@@ -38,7 +38,7 @@ def instance_id(folder: Path) -> str:
 
 
 def _create(file: Path, text: str) -> None:
-    """Write the file whole or not at all; of two writers the first wins."""
+    """Write the file atomically; of two writers the first wins."""
     temporary = file.with_name(f"{file.name}.{uuid.uuid4().hex[:8]}")
     with temporary.open("w") as stream:
         stream.write(text + "\n")
@@ -56,7 +56,7 @@ log = structlog.get_logger(__name__)
 
 
 def match_sentinel(file: Path, enabled: bool) -> None:
-    """Make the file's existence follow the flag, in both directions.
+    """Create or remove the file according to the flag.
 
     Raises:
         SetupError: the file cannot be written or removed.

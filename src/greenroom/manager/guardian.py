@@ -1,7 +1,7 @@
 """The guardian: the Manager's round, once a second and at once on news.
 
-A round reports the Manager alive, makes the sentinel file match the flag in the database and, when enabled and
-Primary, does the zone's time-sensitive work. A disabled Manager skips everything after the sentinel.
+A round sends the heartbeat, makes the sentinel file match the flag in the database and, when enabled and Primary, does
+the zone's time-sensitive work. A disabled Manager skips everything after the sentinel.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class RecordChangedError(RuntimeError):
 
 
 class Guardian:
-    """See the module; one per process."""
+    """Runs the rounds; one per process."""
 
     def __init__(
         self,
@@ -73,20 +73,15 @@ class Guardian:
         self._context: PrimaryContext | None = None
 
     def wake(self) -> None:
-        """Begin a round now."""
         self._woken.set()
 
     def context(self) -> PrimaryContext | None:
-        """What the Primary's tasks are given, for what begins between two rounds; None while not Primary."""
+        """What the Primary's tasks get, for work between two rounds; None while not Primary."""
         fence = self._lease.fence()
         return None if fence is None or self._context is None else replace(self._context, fence=fence)
 
     async def run(self) -> None:
-        """Rounds for ever.
-
-        Raises:
-            RecordChangedError: this process must start anew.
-        """
+        """Raises RecordChangedError: this process must start anew."""
         while True:
             self._woken.clear()
             try:
@@ -145,10 +140,10 @@ class Guardian:
         return beat
 
     def _follow(self, beat: Beat) -> None:
-        """Make everything that depends on the flag follow it; the sentinel first, so that nginx is never behind.
+        """Apply the flag to everything that depends on it; the sentinel first, so that nginx is never behind.
 
         Raises:
-            SetupError: the sentinel cannot be made to follow; all else does.
+            SetupError: the sentinel cannot be written; all else was applied.
         """
         self._me.zone_name = beat.zone_name
         try:

@@ -10,20 +10,20 @@ from starlette.responses import Response
 from greenroom.manager.status import ManagerStatus
 
 DISABLED_RETRY_S: Final = 30
-"""Fixed by the CONTRACT; an administrator who disables a Manager seldom enables it sooner."""
+"""Fixed by CONTRACT; an administrator who disables a Manager seldom enables it sooner."""
 MOMENT_RETRY_S: Final = 1
-"""Of a Manager that starts or stops: it, or the one in its place, is there in a moment."""
+"""For a Manager that starts or stops: it, or its replacement, answers in a moment."""
 
 
 def body_and_status(standing: ManagerStatus) -> tuple[dict[str, Any], int]:
-    """What the Manager says of its health. Disabled is not unhealthy, but a disabled one that hangs is."""
+    """The Manager's health. A disabled Manager is healthy, unless it hangs."""
     if standing.starting:
         return {"ok": False, "status": "starting", "enabled": None}, 503
     if not standing.healthy:
         return {"ok": False, "status": "unhealthy", "enabled": standing.flag}, 500
     if not standing.enabled:
         return {"ok": False, "status": "disabled", "enabled": False}, 503
-    # what the Primary cannot do is the zone's trouble: another Manager could not either, so nobody is sent away
+    # a task that fails is the zone's problem: another Manager would fail too, so no Agent is sent elsewhere
     failing = {"failing_tasks": tasks} if (tasks := standing.failures.tasks) else {}
     return {"ok": True, "status": "running", "enabled": True, **failing}, 200
 
@@ -36,12 +36,8 @@ def answer(standing: ManagerStatus) -> Response:
 
 
 def elsewhere(standing: ManagerStatus, *, starting: bool = False) -> Response:
-    """The reply to an Agent that has to go to another Manager: why, and when it may come back.
-
-    Args:
-        standing: what this Manager knows of itself.
-        starting: it is registered and not yet able to answer Agents.
-    """
+    """The reply that sends an Agent to another Manager: why, and when it may come back. `starting`: it is registered
+    and not yet able to answer Agents."""
     if standing.stopping or starting or standing.me is None:
         status = "stopping" if standing.stopping else "starting"
         return _response({"ok": False, "status": status, "enabled": standing.flag}, 503, MOMENT_RETRY_S)
@@ -53,5 +49,5 @@ def elsewhere(standing: ManagerStatus, *, starting: bool = False) -> Response:
 
 def _response(body: dict[str, Any], status: int, retry_after_s: int | None) -> Response:
     headers = {} if retry_after_s is None else {"Retry-After": str(retry_after_s)}
-    # written as the documentation and the gateway write it, spaces too: people's scripts compare it
+    # spaces as in the documentation and the gateway: scripts compare it
     return Response(json.dumps(body), status, headers, media_type="application/json")

@@ -1,7 +1,7 @@
-"""Each task of the Primary is isolated from the others: what one of them raises stops nothing but that task.
+"""Isolates each task of the Primary: its exceptions stop nothing but that task.
 
-Every successor would meet the same row and end like this Manager; so whatever a task raises is logged with its
-reason, and the task backs off before it is tried again.
+Every later Primary would meet the same row and end like this Manager; so an exception is logged with its reason, and
+the task backs off before it is tried again.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ FIRST_BACKOFF_S: Final = 1.0
 MAX_BACKOFF_S: Final = 30.0
 """Back-off of a task that failed, doubled after each further failure."""
 FORGOTTEN_AFTER_S: Final = 2 * MAX_BACKOFF_S
-"""What was not tried again for so long is no trouble any more: its row is gone."""
+"""A failure not repeated for this long is forgotten: its row is gone."""
 
 
 @dataclass(slots=True)
@@ -36,18 +36,16 @@ class _TaskFailure:
 
 
 class TaskFailures:
-    """What the rounds of a Primary could not do: a task, or one item of it."""
+    """The failures of a Primary's rounds: of a task, or of one item of it."""
 
     def __init__(self) -> None:
         self._found: dict[tuple[str, str], _TaskFailure] = {}
 
     @property
     def tasks(self) -> list[str]:
-        """Tasks that fail at the moment, wholly or for one item."""
         return sorted({task for (task, _), trouble in self._found.items() if _is_fresh(trouble)})
 
     def stops(self, task: str) -> bool:
-        """Whether the whole of a task fails."""
         return (task, "") in self._found
 
     def in_backoff(self, task: str, item: str = "") -> bool:
@@ -56,7 +54,7 @@ class TaskFailures:
         return trouble is not None and boottime_s() < trouble.again_at_s
 
     def failed(self, task: str, item: str = "") -> float:
-        """It failed now; returns its back-off in seconds."""
+        """Record a failure; returns its back-off in seconds."""
         self._found = {key: trouble for key, trouble in self._found.items() if _is_fresh(trouble)}
         before = self._found.get((task, item))
         backoff_s = FIRST_BACKOFF_S if before is None else min(2 * before.backoff_s, MAX_BACKOFF_S)
@@ -64,12 +62,11 @@ class TaskFailures:
         return backoff_s
 
     def done(self, task: str, item: str = "") -> None:
-        """It was done."""
         if self._found.pop((task, item), None) is not None:
             log.info("a task of the Primary works again", task=task, item=item)
 
     def clear(self) -> None:
-        """This Manager is Primary no longer; the next one finds out for itself."""
+        """This Manager is no longer Primary; the next one starts without failures."""
         self._found.clear()
 
 
@@ -83,7 +80,7 @@ def _is_fresh(trouble: _TaskFailure) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Tasks:
-    """Isolates tasks from each other; `failures` remembers from round to round."""
+    """Isolates tasks from each other; `failures` persists from round to round."""
 
     failures: TaskFailures
     logs: LogWriter
@@ -91,12 +88,10 @@ class Tasks:
 
     @asynccontextmanager
     async def isolated(self, task: str, item: str = "", *, within: Connection | None = None) -> AsyncGenerator[None]:
-        """What is raised inside is logged and remembered; ask `troubles.in_backoff` before.
+        """Log and record what is raised inside; ask `failures.in_backoff` before.
 
-        Args:
-            task: its name, shown by the Manager's health.
-            item: what of the task this is about, for the log.
-            within: the transaction that goes on whatever happens; what was written inside is undone alone.
+        The Manager's health shows `task`, the log also its `item`. The transaction `within` continues after a failure;
+        only what was written inside is undone.
 
         Raises:
             LeaseLost: the term is over; that ends the round.

@@ -1,8 +1,8 @@
-"""Become and stay Primary of the zone, and let go at once when it is over (PROTOCOLS §1).
+"""Becomes and stays Primary of the zone, and stops at once when the lease is over (PROTOCOLS §1).
 
-`LeaseKeeper` owns the connection W. Its belief is what the rest of the Manager asks (`fence()`); it begins with the
-first renewal after a TAKE, ends with any error on W, and in any case when its trust window has run out.
-`LeaseWatch` looks at the lease from outside and ends the connection of a holder whose lease is over.
+`LeaseKeeper` owns the connection W. The rest of the Manager asks for its belief (`fence()`), which begins with the
+first renewal after a TAKE and ends with any error on W, or at the latest with its trust window. `LeaseWatch` looks at
+the lease from outside and ends the connection of a holder whose lease is over.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ from greenroom.kit.stops import stop
 log = structlog.get_logger(__name__)
 
 NOT_NOW_S: Final = 0.05
-"""Pause after a TAKE that found the lease not to be had."""
+"""Pause after a TAKE that did not get the lease."""
 REOPEN_S: Final = 0.05
 REOPEN_AFTER_ERROR_S: Final = 0.5
 LOOK_S: Final = 1.0
-"""How often a Manager that hung looks whether it works again."""
+"""Interval at which a Manager that hung checks whether it works again."""
 
 
 def timings_of(config: ManagerConfig) -> Timings:
@@ -52,7 +52,7 @@ def timings_of(config: ManagerConfig) -> Timings:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Loss:
-    """The end of a term that was not given back, until it is written down."""
+    """The end of a term that was not resigned, until it is logged."""
 
     term: int
     reason: str
@@ -62,14 +62,9 @@ class _Loss:
 class LeaseKeeper:
     """Takes, renews and resigns the lease of one zone; one per process.
 
-    Args:
-        dsn: direct address of the database.
-        me: this Manager and its zone.
-        timings: of the lease.
-        logs: where elections are written down.
-        on_taken: called when the lease was taken; must return at once.
-        on_elected: called when belief begins; must return at once.
-        hangs: whether this Manager does not work, although the database answers; it leaves the role to others then.
+    `dsn` must be a direct address of the database. `on_taken` (after a TAKE) and `on_elected` (when belief begins) must
+    return at once. `hangs`: this Manager does not work, although the database answers; it leaves the role to others
+    then.
     """
 
     def __init__(
@@ -113,7 +108,7 @@ class LeaseKeeper:
         return Fence(self._me.zone_key, self._holder, belief.term)
 
     def set_enabled(self, enabled: bool) -> None:
-        """Tell whether this Manager is enabled; a disabled one holds no W."""
+        """A disabled Manager holds no W."""
         if enabled != self._wanted:
             self._wanted = enabled
             self._changed.set()
@@ -125,14 +120,14 @@ class LeaseKeeper:
         self._changed.set()
 
     def heard(self, term: int) -> None:
-        """An Agent has heard this term; a higher one than ours makes us raise it (EPOCH)."""
+        """An Agent has seen this term; if it is higher than ours, we raise ours (EPOCH)."""
         if term > self._heard_term:
             self._heard_term = term
             if self._belief is not None and term > self._belief.term:
                 self._changed.set()
 
     async def run(self) -> None:
-        """Hold the lease whenever it can be had and this Manager is enabled; for ever."""
+        """Hold the lease whenever possible while this Manager is enabled; forever."""
         while True:
             while not self._may_hold():
                 await self._change(LOOK_S)
@@ -146,7 +141,7 @@ class LeaseKeeper:
                 log.info("the lease was lost", reason=error.message)
                 self._note_loss("its lease was ended")
             except (psycopg.Error, OSError) as error:
-                # While PostgreSQL is away this comes round and round; after a term it is worth an instant attempt.
+                # While PostgreSQL is away this repeats; after a term it is worth an instant attempt.
                 pause_s = REOPEN_AFTER_ERROR_S if self._belief is None else REOPEN_S
                 reason = str(error).strip().partition("\n")[0]
                 log.warning("the lease connection failed", reason=reason, was_primary=self._belief is not None)
@@ -159,7 +154,7 @@ class LeaseKeeper:
         return self._wanted and not self._stopping and not self._hangs()
 
     async def _change(self, timeout_s: float) -> None:
-        """Wait until something was asked of us, at most so long."""
+        """Wait until a request changes the state, at most this long."""
         try:
             async with asyncio.timeout(timeout_s):
                 await self._changed.wait()
@@ -182,7 +177,7 @@ class LeaseKeeper:
         term = await connection.take(self._me.manager_id, self._last_term, self._timings.ttl_s)
         if term is None:
             await self._change(NOT_NOW_S)
-        return term or None  # 0: another Manager lives; the caller looks whether this one is still enabled
+        return term or None  # 0: another Manager lives; the caller checks whether this one is still enabled
 
     async def _stay(self, connection: LeaseConnection, term: int) -> None:
         """Renew until it is over; belief begins with the first renewal."""
@@ -214,7 +209,7 @@ class LeaseKeeper:
         raise LeaseLost(f"term {term} was resigned")
 
     async def _raised(self, connection: LeaseConnection, term: int, new_term: int) -> int:
-        """Go on with a higher term than an Agent has heard (the database was restored from a backup)."""
+        """Continue with a higher term than an Agent has seen (the database was restored from a backup)."""
         self._belief = None
         if not await connection.raise_term(term, new_term):
             raise LeaseLost(f"term {term} is over")
@@ -222,7 +217,7 @@ class LeaseKeeper:
         return new_term
 
     def _note_loss(self, failure: str) -> None:
-        """The role was lost without having been given back; said with the next heartbeat, which may know better why."""
+        """The role was lost without a resignation; logged with the next heartbeat, which may know the reason better."""
         if self._belief is not None:
             reason = core_lease.loss_reason(self._belief, boottime_s(), failure)
             self._loss = _Loss(term=self._belief.term, reason=reason, time=datetime.now(UTC))
@@ -231,7 +226,7 @@ class LeaseKeeper:
         loss, self._loss = self._loss, None
         if loss is None:
             return
-        if not self._wanted:  # who disables a Manager also ends its lease connection
+        if not self._wanted:  # disabling a Manager also ends its lease connection
             self._write_resigned("it was disabled", time=loss.time)
         else:
             sentence = f"is no longer Primary of zone {self._me.zone_name} with term {loss.term} because {loss.reason}"
@@ -247,7 +242,7 @@ class LeaseKeeper:
 
 
 class LeaseWatch:
-    """Looks at the lease at its end, as told by the database, and when woken; ends a holder whose lease is over."""
+    """Looks at the lease when it expires by the database's clock, and when woken; ends an expired holder."""
 
     def __init__(self, db: Database, me: ManagerRow) -> None:
         self._db = db
@@ -264,7 +259,6 @@ class LeaseWatch:
         self._woken.set()
 
     async def run(self) -> None:
-        """Watch for ever."""
         while True:
             self._woken.clear()
             try:

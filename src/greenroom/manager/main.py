@@ -48,10 +48,8 @@ REGISTER_AGAIN_S: Final = 1.0
 
 
 class Manager:
-    """One process = one Manager of one zone.
-
-    It is registered before it listens, unless the database is away: then it listens, unhealthy, and registers later.
-    """
+    """One process = one Manager of one zone. It is registered before it listens, unless the database is away: then it
+    listens, unhealthy, and registers later."""
 
     def __init__(self, config: ManagerConfig) -> None:
         if problem := timings_problem(timings_of(config)):
@@ -97,7 +95,6 @@ class Manager:
             log.warning("the Manager registers as soon as the database answers", reason=error.message)
 
     async def run(self) -> None:
-        """All loops, until cancelled."""
         while self.standing.me is None:
             await asyncio.sleep(REGISTER_AGAIN_S)
             await self.start()
@@ -135,7 +132,7 @@ class Manager:
             await self.db.close()
 
     def stop(self) -> None:
-        """SIGTERM: resign now, end held check-ins, take no new ones."""
+        """SIGTERM: resign now, end held check-ins, accept no new ones."""
         self.standing.stopping = True
         self.pulse.stop()
         self.wakers.wake_all()
@@ -156,7 +153,7 @@ class Manager:
         log.info("registered", instance_id=me.instance_id, zone=me.zone_name, enabled=me.enabled)
 
     async def _listen(self, me: ManagerRow) -> None:
-        """Open L with the lock of this instance id, and keep it open from now on."""
+        """Open L with the lock of this instance id, and keep it open."""
         connected = asyncio.Event()
 
         async def prepare(connection: ListenConnection) -> None:
@@ -208,7 +205,7 @@ class Manager:
         return lease, watch, guardian
 
     def _elected(self) -> None:
-        """Begin the Primary's work now, and let Agents and pages know."""
+        """Begin the Primary's work now, and notify Agents and pages."""
         self.metrics.elections.inc()
         if self._guardian is not None and self.standing.me is not None:
             self._guardian.wake()

@@ -46,17 +46,14 @@ class Metrics(RoleMetrics):
         self.gauge("held_check_ins", "Check-ins that wait for news", lambda: float(wakers.count))
 
     def show_lease(self, fence: Callable[[], Fence | None]) -> None:
-        """Show whether this Manager is Primary now, and with which term."""
         self.gauge("primary", "1 while this Manager is Primary", lambda: float(fence() is not None))
         self.gauge("primary_term", "Its term then, else 0", lambda: f.term if (f := fence()) else 0)
 
     def show_log(self, logs: LogWriter) -> None:
-        """Show what becomes of this process's log rows."""
         self.counted_by("log_rows", "Rows for Diagnostics by level", "level", lambda: logs.counts)
         self.counted("log_rows_dropped", "Rows for Diagnostics that were lost", lambda: logs.dropped)
 
     def show_requests(self, requests: RequestLog) -> None:
-        """Show what is lost of the list of requests."""
         self.counted(
             "request_rows_dropped", "Requests of Agents that are missing in Diagnostics", lambda: requests.dropped
         )

@@ -1,6 +1,6 @@
-"""Change the statuses of sessions as `core.session.observations` decides on what their Agents saw.
+"""Changes the statuses of sessions as `core.session.observations` decides from Agents' observations.
 
-The commit of a message and the Primary's net under it (`manager.tasks.deadlines`) both come here, so that they cannot
+The commit of a message and the Primary's deadlines (`manager.tasks.deadlines`) both use this, so that they cannot
 differ: the same facts, the same locks, the same statements, the same log rows.
 """
 
@@ -31,7 +31,7 @@ from greenroom.manager.tasks.context import RoundEvents
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """What an observation asks for, with the session as it was before."""
+    """The decision on an observation, with the session as it was before."""
 
     session: ReportedSession
     observation: Observation
@@ -50,12 +50,12 @@ class Outcome:
 
 
 def decisions(pairs: Iterable[tuple[ReportedSession, Observation]]) -> list[Decision]:
-    """What these observations ask for; nothing of most of them."""
+    """The decisions on these observations; most need none."""
     return [Decision(row, seen, move) for row, seen in pairs if (move := decide(row, seen)) is not None]
 
 
 async def lock(connection: Connection, decided: Iterable[Decision], others: Iterable[str] = ()) -> None:
-    """All rows that will change, `others` among them, in the lock order of PROTOCOLS §3."""
+    """Lock all rows that will change, `others` among them, in the lock order of PROTOCOLS §3."""
     decided = list(decided)
     if ends := [d.move.session_id for d in decided if d.move.to is SessionStatus.DELETED]:
         await lock_sessions_capacity(connection, ends)
@@ -89,7 +89,7 @@ async def _end(connection: Connection, decided: Sequence[Decision], outcome: Out
 
 
 async def _destroy(connection: Connection, decided: Sequence[Decision], outcome: Outcome) -> None:
-    """End sessions that are quarantined in vain: the Agent is instructed, and confirms that nothing is left of them."""
+    """End sessions whose quarantine is pointless: the Agent is instructed, and confirms the removal."""
     for decision in decided:
         if await destroy_quarantined(connection, decision.move.session_id, decision.move.reason):
             outcome.moved.append(decision)
@@ -116,7 +116,7 @@ def _change(decision: Decision) -> StatusChange:
 
 
 _EXPECTED: Final = frozenset({SessionStatus.STARTING, SessionStatus.RUNNING})
-"""A round of the Primary has nothing to do about sessions that become this."""
+"""The Primary has nothing to do for sessions that get these statuses."""
 
 
 def announce(outcome: Outcome, news: RoundEvents, zone_key: int) -> None:
@@ -131,7 +131,7 @@ def announce(outcome: Outcome, news: RoundEvents, zone_key: int) -> None:
 
 
 def _pool_concerned(decision: Decision) -> str | None:
-    """The pool whose plan may find something new to do: none for a user's session, nor where one just begins."""
+    """The pool whose plan may change: none for a user's session, nor for a start."""
     session, move = decision.session, decision.move
     if session.user_id is not None or move.to in (SessionStatus.STARTING, SessionStatus.DELETED):
         return None

@@ -1,4 +1,4 @@
-"""The stand-in of a Manager, and the beats by which it knows that the Manager's loop turns (`manager.stand_in`)."""
+"""The stand-in of a Manager, and the beats that prove that the Manager's loop runs (`manager.stand_in`)."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from greenroom.manager.status import ManagerStatus
 log = structlog.get_logger(__name__)
 
 _ENVIRONMENT: Final = {"LC_ALL": "C.UTF-8"}
-"""Everything it gets; the Manager's environment may hold the database's password."""
+"""Its whole environment; the Manager's may hold the database's password."""
 
 
 class Pulse:
@@ -30,12 +30,11 @@ class Pulse:
         self._beats: int | None = None
 
     def listens(self, listening: socket.socket) -> None:
-        """Start the stand-in on the Manager's socket."""
         self._listening = listening
         reading, self._beats = os.pipe()
         os.set_blocking(self._beats, False)
         self._process = subprocess.Popen(
-            # -I -S: nothing of this machine's, or of ours, is imported; it is small, and there in milliseconds
+            # -I -S: no site packages or modules of ours are imported; it is small and starts in milliseconds
             [sys.executable, "-I", "-S", stand_in.__file__, str(listening.fileno()), str(reading)],
             pass_fds=(listening.fileno(), reading),
             env=_ENVIRONMENT,
@@ -44,14 +43,14 @@ class Pulse:
         os.close(reading)
 
     async def run(self) -> None:
-        """Beat for ever; a stand-in that was killed is replaced."""
+        """Beat forever; a stand-in that was killed is replaced."""
         while True:
             if self._beats is not None:
                 self._beat(self._beats)
             await asyncio.sleep(stand_in.BEAT_S)
 
     def stop(self) -> None:
-        """The Manager stops: who connects from now on is to be refused, and goes elsewhere."""
+        """The Manager stops: new connections are to be refused, so that clients go elsewhere."""
         if self._beats is not None:
             os.close(self._beats)
             self._beats = None

@@ -1,11 +1,11 @@
-"""Answers on a Manager's port while the Manager cannot: a program of its own, with as little Python as that takes.
+"""Answers on a Manager's port while the Manager cannot: a separate program with as little Python as possible.
 
-A process that is frozen (SIGSTOP, a debugger, a disk that hangs) answers nothing; who asks how it is waits for ever.
-`manager.pulse` starts this file with two descriptors: the socket on which the Manager listens, and the end of a pipe
-from which a byte can be read every second while its loop turns. The socket is left alone until no byte came for
-`SILENT_BEATS` seconds; then every request is answered 500. The end of the pipe is the end of the Manager and of this.
+A frozen process (SIGSTOP, a debugger, a disk that hangs) answers nothing, and its clients wait forever. `manager.pulse`
+starts this file with two descriptors: the socket on which the Manager listens, and the end of a pipe with a byte for
+every second in which its loop runs. The socket is left alone until no byte came for `SILENT_BEATS` seconds; then every
+request is answered 500. The end of the pipe is the end of the Manager and of this.
 
-Seconds are counted by waiting for them, not read from a clock: a host that stands still as a whole makes nobody late.
+Seconds are counted by waiting, not read from a clock: a host that is frozen as a whole makes no process late.
 """
 
 import os
@@ -16,13 +16,13 @@ import sys
 
 BEAT_S = 1.0
 SILENT_BEATS = 10
-"""So many beats in a row have to be missing; with `GREENROOM_UNHEALTHY_AFTER_S` the time a hanging guardian has."""
+"""Missing beats in a row; with `GREENROOM_UNHEALTHY_AFTER_S` the time a hanging guardian has."""
 PATIENCE_S = 1.0
-"""For each thing a client does; they are answered one after the other."""
+"""Limit of each read and write; clients are answered one after the other."""
 MAX_BYTES = 65536
 
 ENABLED, DISABLED, UNKNOWN = b"1", b"0", b"?"
-"""What a beat says of the Manager."""
+"""Values of a beat: the Manager's flag."""
 _WORDS = {ENABLED: "true", DISABLED: "false", UNKNOWN: "null"}
 
 
@@ -44,7 +44,7 @@ def watch(listening: socket.socket, pulse: int) -> None:
 
 
 def reply(last: bytes) -> bytes:
-    """What everybody is answered; `last` is the last beat."""
+    """The answer to every request; `last` is the last beat."""
     body = f'{{"ok": false, "status": "unhealthy", "enabled": {_WORDS[last]}, "frozen": true}}'
     head = "HTTP/1.1 500 Internal Server Error\r\nContent-Type: application/json\r\nConnection: close"
     return f"{head}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()
@@ -53,7 +53,7 @@ def reply(last: bytes) -> bytes:
 def _answer(listening: socket.socket, text: bytes) -> None:
     try:
         client, _ = listening.accept()
-    except BlockingIOError:  # the Manager goes on, and was quicker
+    except BlockingIOError:  # the Manager works again, and was quicker
         return
     with client:
         client.settimeout(PATIENCE_S)
@@ -61,12 +61,12 @@ def _answer(listening: socket.socket, text: bytes) -> None:
             client.recv(MAX_BYTES)
             client.sendall(text)
             client.shutdown(socket.SHUT_WR)
-            client.recv(MAX_BYTES)  # what else it says: with that unread, closing would take the answer back
+            client.recv(MAX_BYTES)  # the rest of the request: unread data would make the close discard the answer
         except OSError as error:
             sys.stderr.write(f"A client of the frozen Manager left or was too slow: {error}\n")
 
 
 if __name__ == "__main__":
-    for number in (signal.SIGTERM, signal.SIGINT):  # meant for the Manager, whose end is noticed
+    for number in (signal.SIGTERM, signal.SIGINT):  # meant for the Manager; its end is noticed elsewhere
         signal.signal(number, signal.SIG_IGN)
     watch(socket.socket(fileno=int(sys.argv[1])), int(sys.argv[2]))

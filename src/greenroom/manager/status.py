@@ -1,4 +1,4 @@
-"""What this process knows of itself, and who waits for a change of it."""
+"""What this process knows of itself, and the waiters for a change of it."""
 
 from __future__ import annotations
 
@@ -27,33 +27,29 @@ class ManagerStatus:
         self.enabled = False
         self.stopping = False
         self.failures = TaskFailures()
-        """What it cannot do as Primary."""
         self.database_answers = False
-        """Whether the guardian's last heartbeat came through; it says so before anything else of a round is done."""
+        """Whether the guardian's last heartbeat succeeded; set before the rest of a round."""
 
         self._first_round_done = asyncio.Event()
         self._first_round_done.set()
 
     def taking_over(self) -> None:
-        """The lease was taken. All Agents of the zone come just now; the Primary's first round goes before them."""
+        """The lease was taken. All Agents of the zone connect now; the Primary's first round precedes their answers."""
         self._first_round_done.clear()
         asyncio.get_running_loop().call_later(FIRST_ROUND_WAIT_S, self._first_round_done.set)
 
     def took_over(self) -> None:
-        """A round as Primary is done."""
         self._first_round_done.set()
 
     async def wait_for_first_round(self) -> None:
-        """Wait, `FIRST_ROUND_WAIT_S` at most, while this Manager is taking over; Agents then hear of the new term at
-        once."""
+        """Wait, `FIRST_ROUND_WAIT_S` at most, while this Manager takes over; Agents then get the new term at once."""
         await self._first_round_done.wait()
 
     def reconnected(self) -> None:
-        """The database answers again, the guardian had nothing to do its rounds with before."""
+        """The database answers again; before that the guardian could do no round."""
         self._reconnected_at_s = boottime_s()
 
     def round_finished(self) -> None:
-        """The guardian finished a round now."""
         self._finished_at_s = boottime_s()
 
     @property
@@ -63,7 +59,7 @@ class ManagerStatus:
 
     @property
     def starting(self) -> bool:
-        """Whether it has not read its flag yet and had no more time for that than a hanging guardian is given."""
+        """Whether it has not read its flag yet, within the time that a hanging guardian is given."""
         return self.me is None and self._is_lately(self._started_at_s)
 
     @property
@@ -73,7 +69,7 @@ class ManagerStatus:
 
     @property
     def healthy(self) -> bool:
-        """Whether the guardian did its round lately; at the start it has the same time for its first one."""
+        """Whether the guardian did its round lately; the first one has the same time."""
         return self.me is not None and self._is_lately(self._last_s)
 
     @property
@@ -85,16 +81,16 @@ class ManagerStatus:
 
     @property
     def hangs(self) -> bool:
-        """Whether it is this process that does not work: no round lately, although the database answered meanwhile.
+        """Whether this process itself does not work: no recent round, although the database answered meanwhile.
 
-        While the database is away Agents are answered that nothing changes, so that they do not wander (PROTOCOLS §2).
+        While the database is away Agents get answers that change nothing, so that they do not switch Managers
+        (PROTOCOLS §2).
         """
         had_time = not self._is_lately(max(self._last_s, self._reconnected_at_s))
         return self.me is not None and self.database_answers and had_time
 
     @property
     def serves_agents(self) -> bool:
-        """Whether Agents are answered; otherwise they are sent to another Manager."""
         return self.me is not None and self.enabled and not self.stopping and not self.hangs
 
 
@@ -106,7 +102,7 @@ class Wakers:
 
     @contextmanager
     def held(self, agent_id: str) -> Generator[asyncio.Event]:
-        """An event for one held poll; enter before reading, so that no news falls in between."""
+        """An event for one held poll; enter before reading, so that no news is lost in between."""
         event = asyncio.Event()
         self._held.setdefault(agent_id, set()).add(event)
         try:
@@ -117,17 +113,14 @@ class Wakers:
                 del self._held[agent_id]
 
     def wake(self, agent_id: str) -> None:
-        """There may be news for this Agent."""
         for event in self._held.get(agent_id, ()):
             event.set()
 
     def wake_all(self) -> None:
-        """There may be news for every Agent."""
         for events in self._held.values():
             for event in events:
                 event.set()
 
     @property
     def count(self) -> int:
-        """How many polls are held."""
         return sum(len(events) for events in self._held.values())

@@ -1,8 +1,8 @@
-"""The host's side of mounts: folders are checked, made and emptied here, and looked at once more when they are mounted.
+"""The host's side of mounts: folders are checked, made and emptied here, and checked again when they are mounted.
 
-Every part of a path is opened without following links, so that a link a session's user left in one of their folders
-cannot lead the next mount elsewhere. A container daemon resolves the path once more by itself: what it really mounted
-is compared with what was checked, and a container for which the two differ is not let run.
+Every part of a path is opened without following links, so that a link that a session's user left in a folder cannot
+redirect the next mount. A container daemon resolves the path once more by itself: what it mounted is compared with what
+was checked, and a container with a difference does not run.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from greenroom.runtimes.contract import StartError
 log = structlog.get_logger(__name__)
 
 TRASH: Final = ".greenroom-reset-"
-"""Beginning of the name of a profile that was renamed for removal; no folder of a user begins with a dot."""
+"""Prefix of a profile that was renamed for removal; no folder of a user begins with a dot."""
 
 Identity = tuple[int, int]
 """Device and inode."""
@@ -38,14 +38,10 @@ _FOLDER: Final = os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 class HostFolders:
-    """What may be mounted on this host.
+    """What may be mounted on this host. All methods block; a network file system may stall them.
 
-    Args:
-        private: folders that never are, beside those of `core.workspace.volumes.FORBIDDEN`.
-        allowed: what lies in these is, and nothing else but what lies in `own`.
-        own: the folder of this Agent's instance for what sessions keep; made when it is first needed.
-
-    All methods block; a network file system may let them wait.
+    Only what lies in `allowed` or in `own` is mounted, and nothing of `private` or `core.workspace.volumes.FORBIDDEN`.
+    `own` has what sessions keep, and is made when first needed.
     """
 
     def __init__(self, *, private: Iterable[str] = (), allowed: Iterable[str] = (), own: str = OWN) -> None:
@@ -54,7 +50,7 @@ class HostFolders:
         self.allowed = [str(folder).rstrip("/") for folder in allowed]
 
     def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
-        """Make missing folders, empty those that are to be reset; doing so twice before the start does no harm.
+        """Make missing folders, empty those to be reset; may be repeated before the start.
 
         Raises:
             StartError: a folder may not be mounted, does not exist or cannot be made; the sentence says which and why.
@@ -64,11 +60,7 @@ class HostFolders:
             _prepare(mount, session_id)
 
     def identities(self, sources: Iterable[str]) -> dict[str, Identity]:
-        """What each of these folders is at the moment.
-
-        Raises:
-            StartError: one is not there, is a link, or may not be mounted.
-        """
+        """Raises StartError: one is not there, is a link, or may not be mounted."""
         found: dict[str, Identity] = {}
         for source in sources:
             self._check_place(source)
@@ -80,7 +72,7 @@ class HostFolders:
         return found
 
     def put(self, source: str, files: Mapping[str, File]) -> None:
-        """Write files into a folder, each at its path in it; links that lie there are replaced, never followed.
+        """Write files into a folder, each at its relative path; existing links are replaced, never followed.
 
         Raises:
             StartError: the folder is not there, is a link, or may not be mounted; or a file cannot be written.
@@ -158,7 +150,7 @@ def _prepare(mount: Mount, session_id: str) -> None:
 
 
 def _opened_parent(source: str, *, make: bool) -> tuple[int, str]:
-    """The folder that holds the last part of a path, opened without following any link, and that part's name."""
+    """The parent folder of a path, opened without following any link, and the name of the last part."""
     *folders, name = [part for part in source.split("/") if part]
     here, path = os.open("/", os.O_PATH | _FOLDER), ""
     for folder in folders:
@@ -185,7 +177,7 @@ def _opened(parent: int, name: str, *, make: bool) -> int:
 
 
 def _open(parent: int, name: str) -> int:
-    """For reading, which has a file system mounted that waits to be asked for, and where root may not read without."""
+    """Opened for reading, which triggers an automount; with O_PATH if root may not read, as on some network shares."""
     try:
         return os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
     except PermissionError:
@@ -201,10 +193,8 @@ def _exists(parent: int, name: str) -> bool:
 
 
 def _make(parent: int, name: str, mount: Mount) -> None:
-    """Make the folder if it is missing, for its owner.
-
-    One that is empty, ours and closed is what a start that was cut off left, or what another one is just making.
-    """
+    """Make the folder if it is missing, for its owner. An empty, closed one of ours was left by an interrupted start,
+    or is being made by another one."""
     if not _exists(parent, name):
         with contextlib.suppress(FileExistsError):
             os.mkdir(name, 0o700, dir_fd=parent)
@@ -221,7 +211,7 @@ def _make(parent: int, name: str, mount: Mount) -> None:
 
 
 def _seen(parent: int, name: str, source: str) -> os.stat_result:
-    """The last part of a path, which is a folder or a plain file."""
+    """The last part of a path, which must be a folder or a regular file."""
     try:
         found = os.stat(name, dir_fd=parent, follow_symlinks=False)
         if stat.S_ISDIR(found.st_mode):
@@ -256,7 +246,7 @@ def _put(folder: int, path: str, file: File) -> None:
 
 
 def _own_folder(parent: int, name: str) -> int:
-    """The folder of this name; what has the name and is none is removed."""
+    """The folder of this name; anything else with the name is removed."""
     try:
         return os.open(name, os.O_RDONLY | _FOLDER, dir_fd=parent)
     except FileNotFoundError:
@@ -270,7 +260,6 @@ def _own_folder(parent: int, name: str) -> int:
 
 
 def _write(parent: int, name: str, file: File) -> None:
-    """A new file in the place of what has the name."""
     part = f".{name}.part"
     with contextlib.suppress(FileNotFoundError):
         os.unlink(part, dir_fd=parent)
@@ -283,7 +272,7 @@ def _write(parent: int, name: str, file: File) -> None:
 
 
 def _empty_trash(parent: int) -> None:
-    """Remove profiles that were renamed for removal, now or by a start that was cut off."""
+    """Remove profiles that were renamed for removal, now or by an interrupted start."""
     listing = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=parent)
     try:
         for name in os.listdir(listing):  # noqa: PTH208 -- by descriptor, whatever the path leads to by now
@@ -301,7 +290,7 @@ def _remove(parent: int, name: str) -> None:
 
 
 def _not_removed(function: object, path: str, error: tuple[type[BaseException], BaseException, object]) -> None:
-    """The profile is empty all the same; what remains lies aside and is tried again at the next reset."""
+    """The profile is empty all the same; the next reset retries the removal of what remains."""
     del function
     if not isinstance(error[1], FileNotFoundError):
         log.warning("a part of a profile that was reset could not be removed", path=path, reason=str(error[1]))

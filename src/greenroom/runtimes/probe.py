@@ -1,15 +1,12 @@
-"""Look at a session's page as a viewer would: is it usable, and what does its screen show?
+"""Looks at a session's page as a viewer would: is it usable, and what is on its screen?
 
-Usable means (DESIGN §3): the page answered, the first frame was painted.
+Usable means (DESIGN §3): the page answered with the session's credential, and the first frame was painted. Frames are
+read through the page's websocket, only of our own image (by its `Server` header); other images speak their own dialects
+of RFB, so there the page decides. Once our page was usable only its websocket is probed, which the same server answers
+with the same credential: that halves the CPU of a probe. The probe joins as one more viewer and disturbs no other.
 
-The page must answer with the session's credential. Where the page is that of our own image (it says so in its
-`Server` header), the screen is read through the page's websocket too, and must show something; other images speak
-dialects of RFB that are theirs alone, so there the page decides. Once a page of ours was seen to be usable its
-websocket alone is looked at, which the same server answers with the same credential: that halves the milliseconds of
-CPU a probe costs. It joins as one more viewer and disturbs nobody.
-
-The session's user can put another server in place of the page's: none of its redirects is followed, because they could
-lead to where only this host can reach, and whatever it answers is no more than a page that cannot be used.
+The session's user can put another server in place of the page's: no redirect is followed, because it could lead to what
+only this host can reach, and its answer can do no more than make the page unusable.
 """
 
 from __future__ import annotations
@@ -36,19 +33,19 @@ MAX_REASON = 300
 
 
 class Prober:
-    """Probes pages of sessions. One per process: what is costly to make is made once.
+    """Probes pages of sessions. One per process, for what is costly to make.
 
-    The page's certificate is made by the container itself and is not checked: the address is on this host's loopback,
-    published by the runtime for this very container.
+    The container makes the page's certificate, so it is not checked: the address is on this host's loopback, published
+    by the runtime for this container.
     """
 
     def __init__(self) -> None:
         self._tls = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         self._tls.check_hostname = False
         self._tls.verify_mode = ssl.CERT_NONE
-        # A cookie of one page would be sent to all others: they differ in their ports alone, and cookies know no ports.
+        # A cookie of one page would be sent to all others: they differ only in their ports, and cookies ignore ports.
         no_cookies = CookieJar(DefaultCookiePolicy(allowed_domains=()))
-        # How long a look takes in all is limited, not its parts.
+        # The time of a whole look is limited, not that of its parts.
         self._http = httpx.AsyncClient(
             verify=self._tls, trust_env=False, timeout=httpx.Timeout(None), cookies=no_cookies
         )
@@ -56,7 +53,6 @@ class Prober:
         """Address → credential, of pages of our own image that were usable at the last look."""
 
     async def close(self) -> None:
-        """Let go of connections."""
         await self._http.aclose()
 
     async def probe(self, address: str, spec: SessionSpec, timeout_s: float = PROBE_TIMEOUT_S) -> ProbeResult:
@@ -76,7 +72,7 @@ class Prober:
     async def screenshot(
         self, address: str, spec: SessionSpec, width: int, height: int, timeout_s: float = PROBE_TIMEOUT_S
     ) -> bytes:
-        """A picture of the screen behind the page at host:port `address`: see `base.Runtime.screenshot`."""
+        """See `contract.Containers.screenshot`; `address` is host:port."""
         try:
             async with asyncio.timeout(timeout_s):
                 if (refusal := _refusal(answer := await self._page(address, spec))) is not None:
@@ -113,7 +109,7 @@ class Prober:
         return await self._head("GET", address, spec) if answer.status_code == 405 else answer
 
     async def _head(self, method: str, address: str, spec: SessionSpec) -> httpx.Response:
-        """The answer without its body, which may be without end."""
+        """The answer without its body, which may be endless."""
         url = f"{spec.protocol}://{address}/"
         async with self._http.stream(method, url, headers=_authorization(spec)) as answer:
             return answer
@@ -143,10 +139,10 @@ class Prober:
 
 
 class _Connection(connect):
-    """A websocket that is opened where it was asked for, or not at all."""
+    """A websocket that is opened at its address, or not at all."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """What an attempt ended with, a redirect as well, is how it failed."""
+        """Every failed attempt, a redirect too, is final."""
         return exc
 
 
@@ -162,7 +158,7 @@ def _authorization(spec: SessionSpec) -> dict[str, str]:
 
 
 def _reason(error: Exception) -> str:
-    """The beginning of an error's text, which may quote all that a page answered, or its kind where it has none."""
+    """The beginning of an error's text, which may quote a whole page, or its type if it has none."""
     return str(error)[:MAX_REASON].rstrip(".") or type(error).__name__
 
 

@@ -31,11 +31,11 @@ def open_runtime(
         installation_id: containers of other installations are left alone.
         agent_id: this Agent, written on what it makes.
         folder: the Agent's: where the simulated runtime keeps its state.
-        docker_host: address of the daemon, e.g. `unix:///var/run/docker.sock`; default is what `docker` would use.
+        docker_host: address of the daemon, e.g. `unix:///var/run/docker.sock`; default: as for `docker`.
         share: fraction of the host's cores and memory that this Agent offers (0 < share <= 1).
-        folders: what of the host may be mounted; default is nothing but what is in `core.workspace.volumes.OWN`.
-        connections_max: how many connections a session may have open; 0 = any number.
-        runtime_classes: runtimes beside the default one that sessions may ask for, by the names Docker has for them.
+        folders: what of the host may be mounted; default: only what is in `core.workspace.volumes.OWN`.
+        connections_max: limit of open connections per session; 0 = any number.
+        runtime_classes: Docker's names of runtimes that sessions may use beside the default one.
 
     Raises:
         SetupError: there is no such runtime.

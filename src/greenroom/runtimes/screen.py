@@ -1,9 +1,9 @@
-"""As much of RFB (RFC 6143) as it takes to see whether something was painted, and to take a picture of the screen.
+"""As much of RFB (RFC 6143) as is needed to see whether something was painted, and to take a screenshot.
 
-To see whether something was painted takes a thin strip: as long as the screen is wide or high it crosses whatever a
-desktop shows (panel, window, wallpaper) and is only some kilobytes. The pointer's picture is asked for separately, or
-the server would paint it into the rest. The session's user can put another server in place of ours, so
-nothing that it says is believed: how much is read, and in how many pieces, is bounded. A picture becomes a small JPEG.
+A thin strip over the whole width or height shows whether something was painted: it crosses panel, window or wallpaper
+and has only some kilobytes. The pointer's picture is requested separately, or the server would paint it into the rest.
+The session's user can put another server in place of ours, so it is not trusted: the number of bytes and messages read
+is bounded.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ BGRX: Final = struct.pack(">BBBBHHHBBBxxx", 32, 24, 0, 1, 255, 255, 255, 16, 8, 
 MAX_BYTES: Final = 32 << 20
 """Of one look; the largest clipboard of our image is 8 MiB."""
 MAX_PIXELS: Final = 4096 * 2304
-"""Of a screen a picture is taken of: 36 MiB while it is made."""
+"""Of a screen in a screenshot: 36 MiB while it is made."""
 READ_COST: Final = 1024
-"""What a piece counts besides its bytes: the smallest messages have one."""
+"""Cost of a read besides its bytes: the smallest messages have one byte."""
 
 
 class RfbError(Exception):
@@ -47,10 +47,8 @@ class Rectangle(NamedTuple):
 
 
 class Screen:
-    """An RFB connection over anything that sends and receives bytes.
-
-    `receive` returns the next bytes, in pieces of any size, and raises when the connection has ended.
-    """
+    """An RFB connection over anything that sends and receives bytes. `receive` returns the next bytes, in pieces of any
+    size, and raises when the connection has ended."""
 
     def __init__(self, send: Callable[[bytes], Awaitable[None]], receive: Callable[[], Awaitable[bytes]]) -> None:
         self._send = send
@@ -62,7 +60,7 @@ class Screen:
         self._left = MAX_BYTES
 
     async def open(self) -> None:
-        """Shake hands, shared with those who view the session now.
+        """Shake hands, shared with the session's present viewers.
 
         Raises:
             RfbError: the server speaks another version, wants a password, or has pixels of an odd size.
@@ -86,7 +84,7 @@ class Screen:
         await self._send(struct.pack(">BxHii", 2, 2, RAW, CURSOR))
 
     async def is_painted(self) -> bool:
-        """Whether a strip down the screen, or one across it, has more than one colour."""
+        """Whether a strip down the screen, or one across it, has more than one color."""
         down = (self.width // 3, 0, 1, self.height)
         across = (0, self.height // 3, self.width, 1)
         return await self._has_colours(*down) or await self._has_colours(*across)
@@ -95,7 +93,7 @@ class Screen:
         """The whole screen as `BGRX` pixels, row by row from the top.
 
         Raises:
-            RfbError: the screen has more than `MAX_PIXELS`, or the server says something odd.
+            RfbError: the screen has more than `MAX_PIXELS`, or the server violates the protocol.
         """
         if not 0 < self.width * self.height <= MAX_PIXELS:
             raise RfbError(f"a screen of {self.width} x {self.height} pixels is not taken a picture of")
@@ -122,8 +120,8 @@ class Screen:
     async def _parts(self, x: int, y: int, width: int, height: int) -> AsyncGenerator[Rectangle]:
         """Rectangles that hold the pixels of an area.
 
-        An update may hold less than was asked for: while a program paints, Xvnc answers with the pointer's picture
-        alone. That counts as its answer; what is missing has changed, and comes once changes are asked for.
+        An update may hold less than requested: while a program paints, Xvnc may answer with just the pointer's picture.
+        That counts as its answer; the missing part has changed, and comes once changes are requested.
         """
         missing = width * height
         await self._request(x, y, width, height, changes=False)
@@ -139,7 +137,7 @@ class Screen:
         await self._send(struct.pack(">BBHHHH", 3, changes, x, y, width, height))
 
     async def _update(self) -> list[Rectangle]:
-        """What the next update paints; messages about something else are passed over."""
+        """Messages other than updates are skipped."""
         while (kind := (await self._read(1))[0]) != UPDATE:
             await self._pass_over(kind)
         (count,) = struct.unpack(">xH", await self._read(3))
@@ -156,7 +154,7 @@ class Screen:
             raise RfbError(f"message {kind} is not known")
 
     async def _rectangle(self) -> Rectangle | None:
-        """The next rectangle; None if it is the pointer's picture."""
+        """None if it is the pointer's picture."""
         x, y, width, height, encoding = struct.unpack(">HHHHi", await self._read(12))
         pixels = await self._read(width * height * self._pixel_bytes)
         if encoding == RAW:
@@ -178,19 +176,13 @@ class Screen:
 
 
 MAX_JPEG_BYTES: Final = 128 << 10
-"""It travels in a check-in, which has room for a good number of them."""
+"""Several travel in one check-in."""
 QUALITIES: Final = (80, 60, 40, 20)
-"""Tried one after the other until the picture is small enough; then it is made narrower too."""
+"""Tried in turn until the JPEG is small enough; then it is scaled down too."""
 
 
 def jpeg(pixels: bytes, size: tuple[int, int], bounds: tuple[int, int]) -> bytes:
-    """The picture as JPEG of at most `MAX_JPEG_BYTES`.
-
-    Args:
-        pixels: rows from the top, 4 bytes per pixel: blue, green, red, nothing (`BGRX`).
-        size: width and height of the screen.
-        bounds: width and height that the result fits into, keeping its shape; it is never enlarged.
-    """
+    """The `BGRX` pixels as JPEG of at most `MAX_JPEG_BYTES`, in proportion within `bounds`; never enlarged."""
     picture = Image.frombytes("RGB", size, pixels, "raw", "BGRX")
     picture.thumbnail(bounds, reducing_gap=2.0)
     while True:

@@ -1,7 +1,7 @@
 """Sessions that exist only in a file: for tests, and for Agents of load tests. Same contract, no containers.
 
-In its folder: `containers.json`, so that sessions survive a restart of the Agent, and `settings.json` (`Settings`, all
-optional), read again before every call, so that a test can change how the host behaves while an Agent runs.
+In its folder: `containers.json`, so that sessions survive a restart of the Agent, and `settings.json` (`Settings`),
+read before every call, so that a test can change the host's behavior while an Agent runs.
 """
 
 from __future__ import annotations
@@ -67,8 +67,6 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class _Stored(msgspec.Struct, kw_only=True):
-    """One container in the file."""
-
     container_id: str
     image: str
     labels: dict[str, str]
@@ -83,7 +81,7 @@ class _Stored(msgspec.Struct, kw_only=True):
 
 
 class SimulatedRuntime:
-    """See `contract.HostRuntime`, and `registry.open_runtime` for the arguments."""
+    """Implements `contract.HostRuntime`; arguments as for `registry.open_runtime`."""
 
     filters_packets = False
 
@@ -119,12 +117,10 @@ class SimulatedRuntime:
 
     @property
     def settings(self) -> Settings:
-        """How the host behaves now."""
         file = self._folder / "settings.json"
         return msgspec.json.decode(file.read_bytes(), type=Settings) if file.exists() else Settings()
 
     def configure(self, settings: Settings) -> None:
-        """Change how the host behaves from now on."""
         self._folder.mkdir(parents=True, exist_ok=True)
         self._write("settings.json", msgspec.json.encode(settings))
 
@@ -197,7 +193,7 @@ class SimulatedRuntime:
             self.die(session_id, 143)
 
     def die(self, session_id: str, exit_code: int, output: str = "") -> None:
-        """What a test does to a container: its first process ends."""
+        """For tests: the container's first process ends."""
         stored = self._stored(session_id)
         stored.state, stored.exit_code = ContainerState.EXITED, exit_code
         stored.output += output
@@ -249,7 +245,7 @@ class SimulatedRuntime:
     # Inside and around a container --------------------------------------------------------------------------------
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
-        """Known are true, false, echo, cat, printenv and sleep; others are not found."""
+        """Knows true, false, echo, cat, printenv and sleep; other programs are not found."""
         stored = self._stored(session_id)
         if stored.state is not ContainerState.RUNNING:
             raise StartError(f"The command was not run: the session is {stored.state.value}.")

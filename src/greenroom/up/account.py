@@ -1,4 +1,4 @@
-"""The system accounts of the services when `up` was started by root: what one of them can read, the others cannot."""
+"""The system accounts of the services when root starts `up`: no account can read the files of another."""
 
 from __future__ import annotations
 
@@ -12,38 +12,36 @@ from typing import Final
 from greenroom.kit.accounts import system_account
 
 SERVICE_ACCOUNT: Final = "greenroom"
-"""Of api and Managers: reads the installation's key and logs in to the database."""
+"""Runs api and Managers; reads the installation's key and logs in to the database."""
 GATEWAY_ACCOUNT: Final = "greenroom-gateway"
-"""Of the gateway and its nginx, to which everybody talks: reads its own certificate and credential."""
+"""Runs the gateway and its nginx, which take requests from the network; reads its own certificate and credential."""
 DATABASE_ACCOUNT: Final = "greenroom-database"
-"""Of PostgreSQL, whose files and access rules nobody else may touch."""
+"""Runs PostgreSQL; no other account may touch its files and access rules."""
 
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """A system account that processes run as; None as `user` means the caller's own."""
+    """A system account that processes run as; `user` None is the caller's own."""
 
     user: str | None
 
     @property
     def uid(self) -> int:
-        """Numeric user id."""
         return os.getuid() if self.user is None else pwd.getpwnam(self.user).pw_uid
 
     @property
     def gid(self) -> int:
-        """Numeric group id."""
         return os.getgid() if self.user is None else pwd.getpwnam(self.user).pw_gid
 
     @property
     def switches(self) -> bool:
-        """Whether a process that is to run as this account has to change from root to it."""
+        """Whether a process has to change from root to this account."""
         return os.getuid() == 0 and self.user is not None
 
 
 @dataclass(frozen=True, slots=True)
 class Accounts:
-    """Who the services of an instance run as."""
+    """The accounts that the services of an instance run as."""
 
     services: Account
     gateway: Account
@@ -51,7 +49,6 @@ class Accounts:
 
     @property
     def all(self) -> tuple[Account, ...]:
-        """Each of them."""
         return self.services, self.gateway, self.database
 
 
@@ -65,7 +62,7 @@ def service_accounts() -> Accounts:
 
 
 def service_account() -> Account:
-    """The account of api and Managers alone."""
+    """The account of api and Managers."""
     return _account(SERVICE_ACCOUNT)
 
 
@@ -77,10 +74,7 @@ def _account(name: str) -> Account:
 
 
 def blocked_folder(account: Account, path: Path) -> Path | None:
-    """The first folder on the way to `path` (itself included if it is one) that the account cannot traverse.
-
-    Decided from the mode bits; what does not exist yet blocks nobody.
-    """
+    """The first folder on `path`, itself included, whose mode bits stop the account; a missing one does not count."""
     for folder in [*reversed(path.parents), path]:
         try:
             status = folder.stat()

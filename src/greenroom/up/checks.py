@@ -1,4 +1,4 @@
-"""What is looked at before anything is made, so that a start that cannot work leaves nothing behind."""
+"""Checks before anything is made, so that a start that cannot work leaves nothing behind."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ from greenroom.up.options import Settings
 from greenroom.up.tls import check_pair
 
 PROGRAMS: Final = {"nginx": "nginx-light", "setpriv": "util-linux"}
-"""Program → the Debian package it is in."""
+"""Program → its Debian package."""
 
 DESKTOP_IMAGE: Final = "greenroom/desktop:xfce"
-"""Image of the workspace `Desktop`; GREENROOM_DESKTOP_IMAGE names another for a new instance."""
+"""Image of the workspace `Desktop`; GREENROOM_DESKTOP_IMAGE overrides it for a new instance."""
 
 
 def desktop_image() -> str:
@@ -33,7 +33,7 @@ def desktop_image() -> str:
 
 
 async def check_machine(layout: Layout, settings: Settings) -> None:
-    """Everything an instance needs of this machine.
+    """Check everything an instance needs of this machine.
 
     Raises:
         SetupError: with what is missing and what to do.
@@ -53,7 +53,7 @@ async def check_machine(layout: Layout, settings: Settings) -> None:
 
 
 async def _check_new(layout: Layout, database_url: str | None) -> None:
-    """Refuse to make a key beside a database that another one belongs to."""
+    """Refuse to make a new key for a database that was written with another."""
     if database_url is None:
         if (layout.postgres / "data").exists():
             raise key_is_missing(layout.keys, f"restore {layout.data} from a backup.")
@@ -64,7 +64,7 @@ async def _check_new(layout: Layout, database_url: str | None) -> None:
 
 
 async def _check_same(layout: Layout, database_url: str) -> None:
-    """Refuse to go on with the database of another installation: its secrets were written with another key."""
+    """Refuse the database of another installation: its secrets are encrypted with another key."""
     own = layout.installation_id.read_text().strip()
     async with opened(database_url) as db:
         if await has_first_data(db) and (other := await installation_id(db)) != own:
@@ -76,7 +76,7 @@ async def _check_same(layout: Layout, database_url: str) -> None:
 
 @asynccontextmanager
 async def opened(dsn: str) -> AsyncGenerator[Database]:
-    """A database, for the time of the block."""
+    """Open a database for the duration of the block."""
     db = Database(dsn, application_name="greenroom setup", max_size=1)
     await db.open()
     try:
@@ -86,7 +86,7 @@ async def opened(dsn: str) -> AsyncGenerator[Database]:
 
 
 def key_is_missing(folder: Path, what_to_do: str) -> SetupError:
-    """The refusal to make another key for an installation: what is encrypted in its database could never be read."""
+    """The error for a missing installation key: a new one could not decrypt what is in the database."""
     return SetupError(f"This database has an installation already, and its key is not in {folder}: {what_to_do}")
 
 

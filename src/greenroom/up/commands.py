@@ -44,7 +44,7 @@ DOCKERD_NOTE: Final = Path("/run/greenroom-dockerd.pid")
 
 
 def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
-    """Start an instance; returns when it has ended or, detached, when it serves.
+    """Start an instance; returns when it has ended or, if detached, when it serves.
 
     Raises:
         SetupError: it cannot be started as asked.
@@ -60,7 +60,7 @@ def up(data: Path, options: Options, *, detach: bool, as_json: bool) -> None:
 
 
 def _in_background(layout: Layout, options: Options) -> dict[str, Any]:
-    """Fork the process that stays; show its steps until it serves, and return the object of `--json`."""
+    """Fork the background process; show its steps until it serves, and return the object of `--json`."""
     read_end, write_end = os.pipe()
     pid = os.fork()
     if pid == 0:
@@ -77,7 +77,7 @@ def _in_background(layout: Layout, options: Options) -> dict[str, Any]:
 
 @contextmanager
 def _forward_interrupt_to(pid: int) -> Generator[None]:
-    """Ctrl-C or SIGTERM while it starts in the background ends it there too, before this process ends."""
+    """Pass Ctrl-C and SIGTERM on to the starting background process, and wait for its end."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
@@ -94,7 +94,7 @@ def _forward_interrupt_to(pid: int) -> Generator[None]:
 
 
 def _stay(layout: Layout, options: Options, events: Events) -> None:
-    """The process in the background: never returns."""
+    """The background process: never returns."""
     code = 0
     try:
         os.setsid()
@@ -125,7 +125,6 @@ def _stay(layout: Layout, options: Options, events: Events) -> None:
 
 
 def _redirect_output(file: Path) -> None:
-    """From now on stdout and stderr are appended to `file`, and stdin is empty."""
     descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
     nothing = os.open(os.devnull, os.O_RDONLY)
     for source, target in ((nothing, 0), (descriptor, 1), (descriptor, 2)):
@@ -135,7 +134,7 @@ def _redirect_output(file: Path) -> None:
 
 
 def show_ready(found: dict[str, Any], *, as_json: bool) -> None:
-    """Print where the instance is and how to log in; as an object, everything that `describe` says."""
+    """Print where the instance is and how to log in, or the object of `describe`."""
     if as_json:
         print(json.dumps(found), flush=True)  # noqa: T201 -- the command's result
         return
@@ -151,17 +150,17 @@ def show_ready(found: dict[str, Any], *, as_json: bool) -> None:
 
 
 def program() -> str:
-    """What people type for this program: its name where their shell finds it by that, else its path."""
+    """The command people type for this program: its name if their shell finds it, else its path."""
     own, found = Path(sys.executable).with_name("greenroom"), shutil.which("greenroom")
     is_found = found is not None and own.exists() and own.samefile(found)
     return "greenroom" if is_found or not own.exists() else str(own)
 
 
 def down(data: Path, *, as_json: bool = False) -> None:
-    """Stop an instance; one whose `up` was killed is cleaned up after.
+    """Stop an instance, or clean up after one whose `up` was killed.
 
-    With `as_json` the last line on stdout is an object: `data`, `stopped` (False: nothing ran), and `docker_pid` of a
-    Docker daemon that `script/up` started, which goes on running, or null.
+    With `as_json` the last line on stdout is an object: `data`, `stopped` (False: nothing ran), and `docker_pid` of the
+    Docker daemon that `script/up` started and that keeps running, or null.
 
     Raises:
         SetupError: there is none, or it does not end.
@@ -189,7 +188,6 @@ def down(data: Path, *, as_json: bool = False) -> None:
 
 
 def _started_docker() -> int | None:
-    """The pid of the Docker daemon that script/up started, while it runs."""
     try:
         pid = int(DOCKERD_NOTE.read_text())
     except (FileNotFoundError, ValueError):
@@ -264,7 +262,7 @@ def _show_status(found: dict[str, Any]) -> None:
 
 
 def doctor(data: Path, *, as_json: bool) -> None:
-    """Check the invariants; exit code 1 when one is broken. Warnings go to stderr and change nothing of it.
+    """Check the invariants; exit code 1 when one is broken. Warnings go to stderr and do not change the exit code.
 
     Raises:
         SetupError: the instance does not run, or is of an older version than this program.
@@ -286,7 +284,7 @@ def doctor(data: Path, *, as_json: bool) -> None:
 
 
 def _show_findings(findings: list[Finding], good: GoodFor) -> None:
-    """One line for each, with what breaks it or why it was skipped below it; then what the host is good for."""
+    """Print a line for each invariant with what breaks it or why it was skipped, then the capacity of the host."""
     out = console(soft_wrap=True)
     for finding in findings:
         state = "[red]broken[/red] " if finding.broken else "[green]holds[/green]  "
@@ -298,7 +296,7 @@ def _show_findings(findings: list[Finding], good: GoodFor) -> None:
 
 
 async def _doctor(layout: Layout) -> tuple[list[Finding], list[str], GoodFor]:
-    """What was found, warnings, and for how many sessions the host is good."""
+    """Findings, warnings, and how many sessions the host can run."""
     if pending := await pending_migrations(site_of(layout).dsn):
         raise SetupError(
             f"The instance on {layout.data} runs an older version than this program (its database lacks {pending[0]});"
@@ -318,10 +316,8 @@ async def _doctor(layout: Layout) -> tuple[list[Finding], list[str], GoodFor]:
 
 
 def migrate(data: Path, database_url: str | None, *, only_pre: bool = False) -> tuple[list[str], list[str]]:
-    """Bring a database up to this version, or with `only_pre` as far as the previous version goes on with it.
-
-    Returns:
-        The names of the files that were applied, and of those that were left.
+    """Migrate a database to this version, with `only_pre` only as far as the previous version still works with it;
+    returns the names of the files that were applied, and of those that were not.
 
     Raises:
         SetupError: it is newer than this program, or cannot be reached.
@@ -345,7 +341,7 @@ async def _migrate_instance(layout: Layout, *, only_pre: bool) -> tuple[list[str
 
 
 def reset_password(data: Path, username: str) -> str:
-    """Give a user a new random password and end their log-ins; returns it. Works while nothing runs.
+    """Give a user a new random password and end their log-ins; needs no running server.
 
     Raises:
         SetupError: there is no instance.

@@ -1,10 +1,10 @@
-"""The folder of a deployment in containers, by default `/opt/kasm/current` of each host: who finds what where.
+"""The folder of a deployment in containers, by default `/opt/kasm/current` of each host.
 
-`installation/` is root's own and what has to be backed up beside the database: the installation's key, the password of
-the database's owner, the certificate authority, the first credentials. `secrets/<role>/` has copies of what that role
-needs, owned by its account, and is mounted in its container alone; nothing secret is in an environment or an image. A
-host that joins another's database brings an `installation/` made for it there (`add_host`), without the authority's key
-and with the password of the service role alone.
+`installation/` belongs to root and must be backed up with the database: the installation's key, the password of the
+database's owner, the certificate authority, the first credentials. `secrets/<role>/` has copies of what that role
+needs, owned by its account and mounted only in its container; no secret is in an environment or an image. A host that
+joins another host's database gets an `installation/` made there (`add_host`), without the authority's key and with the
+password of the service role only.
 """
 
 from __future__ import annotations
@@ -35,33 +35,27 @@ from greenroom.up.tls import ensure_pair
 SERVICES: Final = Account("greenroom")
 DATABASE: Final = Account("greenroom-db")
 ROOT: Final = Account(None)
-"""Accounts of the images; their ids are the same in each."""
+"""The accounts of the images; their ids are the same in each image."""
 
 MANAGERS: Final = ("manager", "manager_2")
-"""Folders of the Manager of a host and of a second one, of their identity and, in `tmp`, of their sentinel."""
+"""Folders of the host's first and second Manager, with their identity and, in `tmp`, their sentinel."""
 
 LOCAL_HOSTS: Final = ("127.0.0.1", "localhost")
 DATABASE_HOSTS: Final = ("kasm_db", *LOCAL_HOSTS)
 """Names under which the database is reached on its own host."""
 
 GIVEN: Final = ("given.pem", "given.key")
-"""A certificate of the administrator's own, in `installation/`."""
+"""The administrator's own certificate and key, in `installation/`."""
 SERVICE_FILE: Final = "service.password"
-"""In `installation/` of a further host: the password of its api and Manager in the database."""
+"""On a further host, in `installation/`: the database password of its api and Manager."""
 SYSTEM_AUTHORITIES: Final = Path("/etc/ssl/certs/ca-certificates.crt")
 JOIN_HOURS: Final = 1
-"""An Agent that has not joined by then needs another setup."""
+"""An Agent that has not joined by then needs another `setup`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Deployment:
-    """See the module.
-
-    Args:
-        folder: /opt/kasm/current of this host.
-        services: account of api, Manager and gateway.
-        database: account of the database.
-    """
+    """The folder of one host, /opt/kasm/current: `services` is the account of api, Manager and gateway."""
 
     folder: Path
     services: Account = SERVICES
@@ -69,16 +63,15 @@ class Deployment:
 
     @property
     def installation(self) -> Path:
-        """What is secret and made once."""
         return self.folder / "installation"
 
     def secrets_of(self, role: str) -> Path:
-        """What is mounted at /run/secrets/greenroom in the container of this role."""
+        """Mounted at /run/secrets/greenroom in the container of this role."""
         return self.folder / "secrets" / role
 
     @property
     def has_database(self) -> bool:
-        """Whether the database and the authority are on this host; otherwise it joined another's."""
+        """Whether the database and the authority are on this host; otherwise it joined those of another."""
         return not (self.installation / "server.key").exists() or self.authority[1].exists()
 
     @property
@@ -88,25 +81,20 @@ class Deployment:
 
     @property
     def credentials(self) -> Path:
-        """First password and API key of the installation."""
         return self.installation / "credentials.json"
 
     @property
     def join_token(self) -> Path:
-        """Lets the Agent of this host join."""
         return self.installation / "join_token"
 
     @property
     def agent_has_joined(self) -> bool:
-        """Whether it has a credential of its own."""
         return (self.folder / "agent/identity.json").exists()
 
     def lay_out(self, hosts: Sequence[str], now: datetime) -> None:
-        """Make what is missing, renew certificates that lapse soon, and give each role its copies.
+        """Make what is missing, renew certificates that expire soon, and give each role its copies.
 
-        Args:
-            hosts: names and addresses of this host, beside the local ones.
-            now: decides about renewal.
+        `hosts`: names and addresses of this host, beside the local ones.
 
         Raises:
             SetupError: a file is missing that cannot be made again.
@@ -128,7 +116,7 @@ class Deployment:
         self._hand_out()
 
     def _name_agent(self) -> None:
-        """The Agent's id, which the gateway beside it has to know: streams are addressed by it."""
+        """Copy the Agent's id for the gateway beside it: streams are addressed by it."""
         _once(self.folder / "agent/agent_id", f"{uuid.uuid4()}\n")
         write_text(self.folder / "edge/agent_id", _read(self.folder / "agent/agent_id"), 0o600, self.services)
 
@@ -151,7 +139,7 @@ class Deployment:
             write_text(self.join_token, new_secret() + "\n", 0o600)
 
     def _token_is_old(self, now: datetime) -> bool:
-        """Another one only when this one is about to end: an Agent may be joining with it at this moment."""
+        """Replaced only shortly before it expires: an Agent may be joining with it now."""
         if not self.join_token.exists():
             return True
         made = datetime.fromtimestamp(self.join_token.stat().st_mtime, UTC)
@@ -179,22 +167,20 @@ class Deployment:
         write_text(self.folder / "ca.pem", common["ca.pem"], 0o644)
 
     def _service_password(self) -> str:
-        """Of api and Managers in the database; the owner's cannot be derived from it.
-
-        It is made from the owner's, which hosts have that were added before there were two roles.
-        """
+        """Password of api and Managers in the database; the owner's cannot be derived from it. It is derived from the
+        owner's, because hosts added before there were two roles have that one."""
         given = self.installation / SERVICE_FILE
         return _read(given) if given.exists() else service_password(_read(self.installation / "database.password"))
 
     def _take_back_owner(self, role: str) -> None:
-        """Remove the owner's password, which roles had before there were two: not at the first setup since, because
-        containers that were not made anew yet go on with it."""
+        """Remove the owner's password that earlier versions gave to roles; not at the first `setup` after the update,
+        because containers that still run use it."""
         folder = self.secrets_of(role)
         if (folder / "service.pgpass").exists():
             (folder / "pgpass").unlink(missing_ok=True)
 
     def _given_authorities(self) -> str:
-        """Who may have signed the administrator's certificate, which Agents meet where they go by the host's name."""
+        """The authorities that may have signed the administrator's certificate, for Agents that use the host's name."""
         given = self.installation / GIVEN[0]
         return _read(given) + _read(SYSTEM_AUTHORITIES) if given.exists() else ""
 
@@ -208,15 +194,8 @@ class Deployment:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FirstHost:
-    """What the database records about the first host.
-
-    Args:
-        zone: name of its zone.
-        hosts: names under which browsers reach it, beside the local ones.
-        port: of the console, as Agents reach it.
-        stream_port: of the streams.
-        desktop_image: image of the first workspace.
-    """
+    """What the database records about the first host: `hosts` are its names for browsers, beside the local ones; `port`
+    is the console's, as Agents reach it."""
 
     zone: str
     hosts: Sequence[str]
@@ -226,9 +205,8 @@ class FirstHost:
 
 
 async def fill(deployment: Deployment, dsn: str, host: FirstHost) -> list[str]:
-    """Migrate the database, give a new one its first data and zone, and let the Agent of this host join.
-
-    Returns the names of the migrations that were applied.
+    """Migrate the database, give a new one its first data and zone, and let the Agent of this host join; returns the
+    names of the applied migrations.
 
     Raises:
         SetupError: the database cannot be reached, or is of a newer version.
@@ -242,10 +220,9 @@ async def fill(deployment: Deployment, dsn: str, host: FirstHost) -> list[str]:
 
 
 async def begin(folder: Path, dsn: str, host: FirstHost) -> list[str]:
-    """Begin an installation whose roles are processes of their own: `installation.key`, the gateways' credential and
-    the first credentials in `folder`, each for its owner alone, and what its database needs. What exists is kept.
-
-    Returns the names of the migrations that were applied.
+    """Begin an installation whose roles are separate processes: `installation.key`, the gateways' credential and the
+    first credentials in `folder`, each readable by its owner only, and the database's first data. What exists is kept.
+    Returns the names of the applied migrations.
 
     Raises:
         SetupError: the folder cannot be written, the database is of a newer version, or belongs to an installation
@@ -276,7 +253,6 @@ def _make_key(key: Path) -> None:
 
 
 async def _fill_new(db: Database, credentials: Path, host: FirstHost) -> None:
-    """First data and the zone of a new installation."""
     await ensure_first_data(db, credentials, host.desktop_image, reachable=True)
     origins = ",".join(dict.fromkeys([*LOCAL_HOSTS, *host.hosts]))
     address = f"{[*host.hosts, '127.0.0.1'][0]}:{host.port}"
@@ -293,7 +269,7 @@ async def _let_agent_join(deployment: Deployment, db: Database, zone: str) -> No
 
 
 async def _admit(db: Database, token_hash: bytes, zone_id: str, agent_id: str | None = None) -> None:
-    """Let one newcomer, enabled at once, or the known Agent `agent_id` again, join once."""
+    """Let one new host, enabled at once, or the known Agent `agent_id` join once."""
     valid_s = JOIN_HOURS * 3600.0
     await add_join_token(
         db,
@@ -316,12 +292,7 @@ async def _zone_id(db: Database, name: str) -> str:
 async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: datetime) -> Path:
     """Make the `installation/` of a further host that joins this database; returns its folder, to be copied there.
 
-    Args:
-        deployment: of the host with the database.
-        dsn: of that database.
-        name: host name or address of the further host: its certificate is for it.
-        zone: the zone that its Agent may join, within JOIN_HOURS.
-        now: its certificate counts from then.
+    `name` (host name or address) is for its certificate; its Agent may join `zone` within JOIN_HOURS.
 
     Raises:
         SetupError: this host has no authority, or the name is none.
@@ -347,7 +318,7 @@ async def add_host(deployment: Deployment, dsn: str, name: str, zone: str, now: 
 
 
 def service_password(owners: str) -> str:
-    """The password of SERVICE_ROLE, made from that of the owner of the tables."""
+    """The password of SERVICE_ROLE, derived from that of the owner of the tables."""
     return hmac.new(owners.encode(), SERVICE_ROLE.encode(), hashlib.sha256).hexdigest()
 
 

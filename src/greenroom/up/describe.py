@@ -61,7 +61,7 @@ async def describe(db: Database, layout: Layout, here: Endpoints) -> dict[str, A
 
 
 def pids_by_role(layout: Layout) -> dict[str, list[int]]:
-    """Role → pids that run now; of nginx the master first, then its workers."""
+    """Role → its running pids; of nginx the masters first, then their workers."""
     state = State.read(layout.state)
     pids: dict[str, list[int]] = {role: [] for role in ROLES}
     if state.up is not None:
@@ -74,10 +74,8 @@ def pids_by_role(layout: Layout) -> dict[str, list[int]]:
 
 
 def nginx_below(parents: Sequence[int]) -> list[int]:
-    """Pids of nginx: its masters, the newest first, then all workers.
-
-    `parents` are the gateway and `up`: both adopt what a killed master or gateway leaves, which may go on serving.
-    """
+    """Pids of nginx: its masters, the newest first, then all workers. `parents` are the gateway and `up`: both adopt
+    the nginx that a killed master or gateway leaves."""
     below = [pid for parent in parents for pid in _nginx_of(parent)]
     masters = sorted(filter(is_nginx_master, below), key=lambda pid: started_ticks(pid) or 0, reverse=True)
     return [*masters, *(pid for pid in below if pid not in masters), *(w for m in masters for w in _nginx_of(m))]
@@ -88,5 +86,5 @@ def _nginx_of(parent: int) -> list[int]:
 
 
 def is_nginx_master(pid: int) -> bool:
-    """Whether this nginx is a master and not one of its workers; it says so in its title."""
+    """Whether this nginx is a master, by its process title."""
     return title_of(pid).startswith("nginx: master")

@@ -1,6 +1,6 @@
-"""What `up`, `down` and `greenroom doctor` ask of Docker and the disk of this host, and what `down` removes there.
+"""What `up`, `down` and `greenroom doctor` read of Docker and this host's disk, and what `down` removes there.
 
-What to think of what is found is decided in `core.fleet.docker_host`.
+`core.fleet.docker_host` judges what was read.
 """
 
 from __future__ import annotations
@@ -20,12 +20,7 @@ from greenroom.up.layout import Layout, read_json
 
 
 async def sessions_of_containers(runtime: str, installation_id: str, folders: Sequence[Path]) -> list[str]:
-    """The session id of each container of the installation.
-
-    Args:
-        runtime: what runs its sessions.
-        installation_id: on the labels of all it made.
-        folders: of its Agents, where the simulated runtime keeps its containers.
+    """The session id of each container of the installation; `folders` of its Agents have the simulated ones.
 
     Raises:
         SetupError: Docker does not answer.
@@ -43,12 +38,8 @@ async def sessions_of_containers(runtime: str, installation_id: str, folders: Se
 
 
 async def remove_all(runtime: str, installation_id: str, folder: Path) -> int:
-    """Remove every container and network of the installation; returns how many containers there were.
-
-    Args:
-        runtime: what runs its sessions.
-        installation_id: on the labels of all it made.
-        folder: of an Agent, where the simulated runtime keeps its containers.
+    """Remove every container and network of the installation; returns the number of containers. The Agent's `folder`
+    has the simulated ones.
 
     Raises:
         GreenroomError: the runtime does not answer or refuses.
@@ -68,27 +59,24 @@ async def remove_all(runtime: str, installation_id: str, folder: Path) -> int:
 
 
 def runtime_name() -> str:
-    """What the Agents run sessions with: the setting that `up` passes on to them."""
+    """The runtime of the Agents: the setting that `up` passes to them."""
     return os.environ.get("GREENROOM_RUNTIME", "docker")
 
 
 def runtime_of(layout: Layout) -> str:
-    """What the sessions of an instance run with: it is noted at its start, for those who look at it from outside."""
+    """The runtime of an instance, recorded at its start for programs that inspect it from outside."""
     return str(read_json(layout.instance).get("runtime") or runtime_name())
 
 
 MOUNTS: Final = Path("/proc/self/mountinfo")
 _NAMES: Final = {"Engine": "Docker Engine"}
 _DEVICE: Final = 2
-"""Column of MOUNTS; the last one has the options of the file system."""
+"""Column of MOUNTS; the last column has the options of the file system."""
 
 
 async def read(layout: Layout, disk: FreeDisk) -> DockerHost:
-    """Docker and the disk of this host.
-
-    Args:
-        layout: of the instance, whose database may be beside Docker.
-        disk: what the Agents of this host see of it.
+    """Docker and the disk of this host, for an instance with its database perhaps on the same disk; `disk` is what its
+    Agents report.
 
     Raises:
         GreenroomError: Docker does not answer.
@@ -114,7 +102,7 @@ async def read(layout: Layout, disk: FreeDisk) -> DockerHost:
 
 
 def mount_options(device: int, mounts: Path = MOUNTS) -> frozenset[str]:
-    """The options of the file system on a device, wherever it is mounted."""
+    """The mount options of the file system on a device."""
     number = f"{os.major(device)}:{os.minor(device)}"
     for fields in map(str.split, mounts.read_text().splitlines()):
         if fields[_DEVICE] == number:
@@ -123,7 +111,7 @@ def mount_options(device: int, mounts: Path = MOUNTS) -> frozenset[str]:
 
 
 def _device(folder: Path) -> int | None:
-    """What a folder lies on; None = it is out of sight: another host's, or not for this account to look at."""
+    """The device a folder is on; None = not readable for this account, or on another host."""
     try:
         return folder.stat().st_dev
     except (FileNotFoundError, PermissionError):

@@ -25,11 +25,11 @@ from greenroom.up.endpoints import Endpoints
 from greenroom.up.layout import Layout
 
 SETTLE_S: Final = 3.0
-"""What is broken now and still broken after this is broken; the rest was in flight."""
+"""Only what is still broken after this is reported; the rest was in flight."""
 LATELY_S: Final = 600.0
-"""Tasks that failed longer ago are no trouble any more: they are tried again every 30 s at least."""
+"""Older failures of tasks do not count: tasks are tried again at least every 30 s."""
 KEYS_WARNED_S: Final = 30 * 86400.0
-"""So long before it ends a key of an administrator is warned of."""
+"""Keys of administrators are warned of this long before they expire."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,11 +40,11 @@ class Finding:
     holds: str
     broken: tuple[str, ...]
     skipped: str = ""
-    """Why it could not be looked at; empty when it was."""
+    """Why it could not be checked; empty when it was."""
 
 
 async def examine(db: Database, layout: Layout, here: Endpoints) -> list[Finding]:
-    """Every invariant in order; those outside the database for the Agents and Managers of this machine."""
+    """Every invariant in order; outside the database only for the Agents and Managers of this machine."""
     findings = [await _twice(i.code, i.holds, lambda i=i: broken(db, i)) for i in INVARIANTS]
     installation, folders = await installation_id(db), [layout.agent(agent.name) for agent in here.agents]
 
@@ -62,8 +62,7 @@ async def examine(db: Database, layout: Layout, here: Endpoints) -> list[Finding
 
 
 async def warnings(db: Database) -> list[str]:
-    """What breaks no invariant and is yet for an administrator to look at: what a Primary cannot do, per zone, and keys
-    of administrators that end soon."""
+    """Problems that break no invariant: tasks that fail on a Primary, keys of administrators that expire soon."""
     failed = [
         f"{row['times']} times in the last {LATELY_S / 60:g} minutes a task of the Primary of zone {row['zone_name']}"
         f" failed, last at {row['time']:%H:%M:%S} UTC. {row['message']}"
@@ -80,7 +79,7 @@ async def warnings(db: Database) -> list[str]:
 
 
 async def docker_warnings(db: Database, layout: Layout, here: Endpoints) -> list[str]:
-    """What an administrator should know of this host's Docker and of the disk it writes to."""
+    """Problems with this host's Docker and its disk that break no invariant."""
     if runtime_of(layout) != "docker":
         return []
     try:
@@ -90,7 +89,7 @@ async def docker_warnings(db: Database, layout: Layout, here: Endpoints) -> list
 
 
 async def room(db: Database, layout: Layout, here: Endpoints) -> GoodFor:
-    """For how many sessions this host is good."""
+    """How many sessions this host can run."""
     if runtime_of(layout) != "docker":
         return GoodFor("Sessions are simulated here and take nothing of this host.")
     return good_for(host_limits.read(), await sessions_that_fit(db, here.agent_ids))
@@ -105,12 +104,8 @@ HAS_CONTAINER: Final = frozenset({SessionStatus.RUNNING, SessionStatus.STOPPED, 
 
 
 def compare(sessions: Mapping[str, str], containers: Sequence[str]) -> dict[str, list[str]]:
-    """What is wrong between rows and containers: code → sentences.
-
-    Args:
-        sessions: session id → status, of what is not deleted.
-        containers: the session id on the label of each container.
-    """
+    """Compare rows with containers: code of the invariant → sentences. `sessions` is session id → status of all that
+    are not deleted, `containers` the session id on each container's label."""
     several = [session for session, count in Counter(containers).items() if count > 1]
     strangers = sorted(set(containers) - set(sessions))
     missing = [s for s, status in sessions.items() if status in HAS_CONTAINER and s not in containers]
@@ -122,7 +117,7 @@ def compare(sessions: Mapping[str, str], containers: Sequence[str]) -> dict[str,
 
 
 async def _sentinels(db: Database, here: Endpoints) -> list[str]:
-    """The Managers of this machine whose sentinel file says something else than their flag."""
+    """The Managers of this machine whose sentinel file contradicts their flag."""
     enabled = {manager.instance_id: manager.enabled for manager in await list_managers(db)}
     wrong = [m for m in here.managers if enabled.get(m.instance_id) is m.sentinel_file.exists()]
     return [

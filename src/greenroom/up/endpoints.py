@@ -1,4 +1,4 @@
-"""Where each part of an instance is reached: ids, ports, addresses and files, decided before anything is started."""
+"""Where each part of an instance is reached: ids, ports, addresses and files, decided before anything starts."""
 
 from __future__ import annotations
 
@@ -22,12 +22,11 @@ class ManagerEndpoint:
 
     @property
     def gateway_url(self) -> str:
-        """Its own listener of the gateway, where its sentinel counts."""
+        """Its own listener of the gateway, on which its sentinel is checked."""
         return f"https://127.0.0.1:{self.gateway_port}"
 
     @property
     def health_url(self) -> str:
-        """Its own health check."""
         return f"http://127.0.0.1:{self.port}/__healthcheck"
 
 
@@ -42,12 +41,10 @@ class AgentEndpoint:
 
     @property
     def route(self) -> str:
-        """The part of a stream's path that names the Agent."""
         return self.agent_id.replace("-", "")[:8]
 
     @property
     def health_url(self) -> str:
-        """Its own health check."""
         return f"http://127.0.0.1:{self.port}/__healthcheck"
 
 
@@ -61,22 +58,19 @@ class Endpoints:
     stream_port: int
     api_port: int
     gateway_metrics_port: int | None
-    """None in an instance that was last started before there were any."""
+    """None in an instance last started by a version without gateway metrics."""
     managers: tuple[ManagerEndpoint, ...]
     agents: tuple[AgentEndpoint, ...]
 
     @property
     def agent_ids(self) -> list[str]:
-        """Of all Agents of the instance."""
         return [agent.agent_id for agent in self.agents]
 
     @property
     def api_health_url(self) -> str:
-        """The health check of the api."""
         return f"http://127.0.0.1:{self.api_port}/api/__healthcheck"
 
     def managers_of(self, zone: str) -> list[ManagerEndpoint]:
-        """The Managers of a zone, the first first."""
         return [manager for manager in self.managers if manager.zone == zone]
 
 

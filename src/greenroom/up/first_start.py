@@ -31,10 +31,8 @@ from greenroom.up.options import Settings
 
 
 async def ensure_first_data(db: Database, file: Path, image: str, *, reachable: bool) -> None:
-    """Make the first data of a new installation, with a password and a key that are in `file` before.
-
-    A database that has data already (one's own, used before) keeps it, and the file is not written.
-    """
+    """Insert the first data of a new installation; `file` gets its password and API key before that. A database with
+    data (an external one, used before) keeps it, and the file is not written."""
     stored = read_json(file)
     fresh = not stored
     if fresh:
@@ -73,7 +71,7 @@ JOIN_HOURS = 1
 
 
 def ensure_files(layout: Layout, settings: Settings, accounts: Accounts) -> None:
-    """Folders and ids of Managers and Agents, sentinel folders and the installation's key; what exists is kept."""
+    """Make folders and ids of Managers and Agents, sentinel folders and the installation's key; what exists is kept."""
     account = accounts.services
     for name, _ in settings.manager_names:
         folder = layout.manager(name)
@@ -93,8 +91,8 @@ def ensure_files(layout: Layout, settings: Settings, accounts: Accounts) -> None
 
 
 async def ensure_rows(db: Database, layout: Layout, settings: Settings, here: Endpoints) -> None:
-    """Zones, a join token for each Agent the database does not know or that lost its credential, and the installation's
-    id as a file."""
+    """Insert zones, and a join token for each Agent that the database does not know or that lost its credential; write
+    the installation's id to a file."""
     write_text(layout.installation_id, await installation_id(db) + "\n", 0o644)
     origins = ",".join(dict.fromkeys(["127.0.0.1", "localhost", settings.host]))
     await ensure_zones(db, settings.zones, origins, f"127.0.0.1:{settings.port}", here.stream_port)

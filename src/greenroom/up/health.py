@@ -1,4 +1,4 @@
-"""Is each part of the instance working? Asked from outside, as their users would."""
+"""Whether each part of the instance works, asked from outside as its users would."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TIMEOUT_S: Final = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """One part, and in `detail` what is wrong with it or what it says of itself."""
+    """One part; `detail` says what is wrong or what the part reports."""
 
     name: str
     role: str
@@ -39,14 +39,14 @@ class Health:
 
 @asynccontextmanager
 async def client(ca_file: Path) -> AsyncGenerator[httpx.AsyncClient]:
-    """For the instance's own addresses: its authority alone is trusted, no proxy is used."""
+    """A client for the instance's own addresses: it trusts only the instance's authority and uses no proxy."""
     context = ssl.create_default_context(cafile=str(ca_file))
     async with httpx.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False) as http:
         yield http
 
 
 async def status_of(http: httpx.AsyncClient, url: str) -> tuple[int | None, str]:
-    """(HTTP status or None, its body's beginning or why there was no answer)."""
+    """(HTTP status, beginning of the body), or (None, why there was no answer)."""
     try:
         answer = await http.get(url)
     except httpx.HTTPError as error:
@@ -65,7 +65,7 @@ async def database_answers(dsn: str) -> str | None:
 
 
 async def check_all(http: httpx.AsyncClient, db: Database, here: Endpoints) -> list[Health]:
-    """The health of every part, in the order they are started in. A disabled Manager is as it should be."""
+    """The health of every part, in start order. A disabled Manager is healthy."""
     problem = await database_answers(db.dsn)
     answers = [Health(name="postgres", role="postgres", ok=problem is None, detail=problem or "answers")]
     offices = await _offices(db) if problem is None else {}
@@ -80,7 +80,7 @@ async def check_all(http: httpx.AsyncClient, db: Database, here: Endpoints) -> l
 
 
 async def _offices(db: Database) -> dict[str, str]:
-    """Instance id of each Primary → which zone it is Primary of; nothing when the database does not say."""
+    """Instance id of each Primary → its zone; empty when the database does not answer."""
     try:
         managers = await list_managers(db)
     except Unavailable as error:
@@ -90,7 +90,7 @@ async def _offices(db: Database) -> dict[str, str]:
 
 
 async def _gateway(http: httpx.AsyncClient, here: Endpoints) -> Health:
-    """Whether it serves the listener of every Manager; the detail is of the first one that it does not."""
+    """Whether it serves every Manager's listener; the detail is of the first that it does not serve."""
     probes = (probe(http, "gateway", "gateway", f"{manager.gateway_url}/health") for manager in here.managers)
     answers = await asyncio.gather(*probes)
     failed = [f"for {m.name}: {a.detail}" for m, a in zip(here.managers, answers, strict=True) if not a.ok]
@@ -98,7 +98,7 @@ async def _gateway(http: httpx.AsyncClient, here: Endpoints) -> Health:
 
 
 async def probe(http: httpx.AsyncClient, name: str, role: str, url: str, office: str = "") -> Health:
-    """The health of a part that answers at `url`; `office` is what else is said of it when it works."""
+    """The health of a part that answers at `url`; `office` is added to its detail when it works."""
     status, text = await status_of(http, url)
     if status == 200:
         failing = _said(text).failing_tasks
@@ -111,7 +111,7 @@ async def probe(http: httpx.AsyncClient, name: str, role: str, url: str, office:
 
 
 class _Said(msgspec.Struct):
-    """What the body of a part's answer is asked for, or of a problem of its gateway."""
+    """The body of a part's answer, or of a problem from its gateway."""
 
     status: str | int = ""
     detail: str = ""
@@ -128,17 +128,16 @@ def _said(text: str) -> _Said:
 
 
 def _says_disabled(text: str) -> bool:
-    """Whether this is the body of a Manager that was taken out on purpose (CONTRACT, Health)."""
+    """Whether this is the answer of a Manager that an administrator disabled (CONTRACT, Health)."""
     return _said(text).status == "disabled"
 
 
 def says_frozen(text: str) -> bool:
-    """Whether this was answered for a Manager that answers nothing itself (`manager.stand_in`)."""
+    """Whether the stand-in answered for a frozen Manager (`manager.stand_in`)."""
     return _said(text).frozen
 
 
 def _words(text: str) -> str:
-    """What an answer says to people."""
     said = _said(text)
     if said.frozen:
         return "its process is frozen"
@@ -146,10 +145,7 @@ def _words(text: str) -> str:
 
 
 async def _agents(db: Database, here: Endpoints, problem: str | None) -> list[Health]:
-    """Whether each Agent was promoted by its zone's Primary, or waits for an administrator who wants it so.
-
-    Nobody knows while the database has a `problem`.
-    """
+    """Whether each Agent was promoted or waits for an administrator; unknown while the database has a `problem`."""
     states: dict[str, AgentState] = {}
     unknown = problem or "not registered"
     if problem is None:
@@ -161,7 +157,7 @@ async def _agents(db: Database, here: Endpoints, problem: str | None) -> list[He
 
 
 def at_the_manager(name: str, agent: AgentState | None, unknown: str = "not registered") -> Health:
-    """What its Manager has to say of an Agent; None = nothing, for the reason `unknown`."""
+    """The state of an Agent at its Manager; None = nothing to report, for the reason `unknown`."""
     title = f"{name} at the Manager"
     if agent is None:
         return Health(name=title, role="agent", ok=False, detail=unknown)

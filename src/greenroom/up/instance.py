@@ -1,4 +1,4 @@
-"""An instance from its first start to its end: what `greenroom up` does in the process that stays."""
+"""An instance from its start to its end: what the background process of `greenroom up` does."""
 
 from __future__ import annotations
 
@@ -36,9 +36,9 @@ from greenroom.up.upkeep import ManagerWatch, PartWatch, keep_certificates, keep
 log = structlog.get_logger(__name__)
 
 READY_WITHIN_S: Final = float(os.environ.get("GREENROOM_READY_WITHIN_S", "90"))
-"""How long a start may take; a slow machine can be given more."""
+"""Time limit of a start; set it higher on a slow machine."""
 HOPELESS_STARTS: Final = 6
-"""A part that was started this often before the instance was ever ready will not come up by itself."""
+"""A part started this often before the instance was ever ready is given up."""
 
 
 async def run(
@@ -50,12 +50,8 @@ async def run(
 ) -> None:
     """Start the instance and keep it running until SIGTERM or SIGINT; then end it with its sessions.
 
-    Args:
-        layout: where it lies.
-        options: of the command line.
-        progress: shown what is being done.
-        on_ready: called with the object of `--json` once everything serves.
-        on_folders: called once DATA and its folders exist.
+    `on_ready` is called with the object of `--json` once everything serves, `on_folders` once DATA and its folders
+    exist.
 
     Raises:
         SetupError: it cannot be started as asked.
@@ -89,14 +85,13 @@ class Instance:
         self.db = Database(site.dsn, application_name="greenroom up", max_size=2)
         self.supervisor = Supervisor(site.layout.state)
         self.ends_sessions = False
-        """Whether `end` ends the sessions too; a start that failed leaves those of before to the next one."""
+        """Whether `end` ends the sessions too; a start that failed leaves existing ones for the next start."""
         self._has_rows = False
         self._progress = progress
         self._tasks: list[asyncio.Task[None]] = []
 
     @property
     def here(self) -> Endpoints:
-        """Where its parts are reached."""
         return self.site.endpoints
 
     async def start(self) -> None:
@@ -131,14 +126,13 @@ class Instance:
             self._background(self._look(watch), f"watch {name}")
 
     async def start_alone(self) -> None:
-        """Start no more than the database."""
         become_subreaper()
         await self.start_database()
         await migrate(self.site.dsn)
         await self.db.open()
 
     async def start_database(self) -> None:
-        """Start the embedded PostgreSQL, made first if need be; nothing when a database of one's own is used."""
+        """Start the embedded PostgreSQL, created if need be; nothing with an external database."""
         if self.site.settings.database_url is not None:
             return
         cluster = cluster_of(self.site.layout, self.site.programs, self.site.accounts)
@@ -160,7 +154,7 @@ class Instance:
         self.supervisor.run(roles.gateway(self.site))
 
     def _start_agents(self) -> None:
-        """Last, because an Agent that meets no Manager waits before it asks again."""
+        """Agents start last, because one that finds no Manager waits before it retries."""
         for agent in self.here.agents:
             self.supervisor.run(roles.agent(self.site, agent))
 
@@ -204,14 +198,12 @@ class Instance:
             await watch.run(http)
 
     async def describe(self) -> dict[str, Any]:
-        """The object of `--json`."""
         return await describe(self.db, self.site.layout, self.here)
 
     def _background(self, work: Any, name: str) -> None:
         self._tasks.append(asyncio.create_task(work, name=name))
 
     async def end(self) -> None:
-        """End all processes, then the sessions, then the database."""
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -227,13 +219,13 @@ class Instance:
                 log.error("not everything could be removed", reason=left)
         await self.db.close()
         await self.supervisor.stop()
-        if left:  # the next `down` sees that there is something to be cleaned up
+        if left:  # the next `down` sees that there is something to clean up
             State(phase="ended", left=left).write(self.site.layout.state)
         else:
             self.site.layout.state.unlink(missing_ok=True)
 
     async def _has_no_session(self) -> bool:
-        """Whether a start that failed may take the network along: it would be in nobody's way."""
+        """Whether a start that failed may remove the network."""
         try:
             return self._has_rows and not await live_sessions(self.db, self.here.agent_ids)
         except Unavailable as error:
@@ -243,7 +235,7 @@ class Instance:
 
 @asynccontextmanager
 async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tuple[Database, Endpoints]]:
-    """The instance's database, started for the time of the block when the instance does not run.
+    """The instance's database, started for the duration of the block when the instance does not run.
 
     Raises:
         SetupError: there is no instance, or its database does not start.
@@ -269,7 +261,7 @@ async def database_of(layout: Layout, progress: Progress) -> AsyncGenerator[tupl
 
 
 async def clean_up(layout: Layout, progress: Progress) -> None:
-    """End what an instance left behind whose `up` was killed: processes, sessions, containers, networks.
+    """End and remove what an instance left whose `up` was killed: processes, sessions, containers, networks.
 
     Raises:
         SetupError: an `up` is running here, or something cannot be ended.
@@ -284,11 +276,8 @@ async def clean_up(layout: Layout, progress: Progress) -> None:
 
 
 async def clear_after_crash(cluster: Cluster) -> None:
-    """Before a postmaster starts: end what a killed one left, and remove its pid file.
-
-    DATA is locked, so nobody else's server works in this folder; a pid file left by a crash would name a pid that
-    may meanwhile be somebody else's.
-    """
+    """Before a postmaster starts: end the one a crash left, and remove its pid file. DATA is locked, so no other server
+    uses this folder; the pid in a stale file may belong to another process by now."""
 
     def left() -> list[ProcessInfo]:
         servers = [seen for seen in processes() if seen.name == "postgres" and not seen.is_zombie]
@@ -299,7 +288,7 @@ async def clear_after_crash(cluster: Cluster) -> None:
 
 
 def last_line(file: Path) -> str:
-    """The last line of a log that is not empty."""
+    """The last non-empty line of a log."""
     try:
         lines = [line for line in file.read_text(errors="replace").splitlines() if line.strip()]
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""What lies where in DATA, who owns it, and the lock that keeps a second instance away (CONTRACT, "greenroom up")."""
+"""The files in DATA, their owners, and the lock that keeps a second instance away (CONTRACT, "greenroom up")."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from greenroom.core.errors import SetupError
 from greenroom.up.account import Account, Accounts, blocked_folder
 
 FORMAT: Final = 1
-"""Version of the layout; a folder with another one is refused."""
+"""Version of the layout; a folder with another version is refused."""
 
 SOCKET_PATH_BYTES: Final = 107
 """Longest path of a unix socket on Linux."""
@@ -23,22 +23,21 @@ SOCKET_PATH_BYTES: Final = 107
 class Layout:
     """The paths of one instance.
 
-    DATA is 0711 and its subfolders 0700 of the account that uses them, so that nobody else can look inside. Three are
-    passed through by other accounts: `tmp` (0755), because nginx and people look for the sentinel there, and for the
-    database's socket, where the server asks who it is; `web-filter` by the account of the filters; and `runtime` by the
-    accounts of the services.
+    DATA is 0711 and its subfolders 0700 of the account that uses them. Other accounts traverse three of them: `tmp`
+    (0755), because nginx and people look for the sentinel there, and for the database's socket, where the server checks
+    the peer's account; `web-filter`, for the account of the filters; `runtime`, for the accounts of the services.
     """
 
     data: Path
 
     @property
     def lock(self) -> Path:
-        """Held (flock) by the running `up`; holds its pid."""
+        """Held (flock) by the running `up`; contains its pid."""
         return self.data / "lock"
 
     @property
     def instance(self) -> Path:
-        """What the instance was started with, JSON; its presence makes a folder an instance's."""
+        """The settings of the last start, JSON; a folder with this file is an instance."""
         return self.data / "instance.json"
 
     @property
@@ -58,17 +57,17 @@ class Layout:
 
     @property
     def installation_id(self) -> Path:
-        """What the labels of its containers say; also in the database."""
+        """The value of its containers' label; also in the database."""
         return self.data / "installation_id"
 
     @property
     def state(self) -> Path:
-        """What the supervisor runs at the moment, JSON."""
+        """The supervisor's state, JSON."""
         return self.data / "run" / "state.json"
 
     @property
     def tls(self) -> Path:
-        """The authority's key, of the caller alone."""
+        """The authority's key, readable by the caller only."""
         return self.data / "tls"
 
     @property
@@ -83,17 +82,14 @@ class Layout:
 
     @property
     def postgres(self) -> Path:
-        """The database cluster."""
         return self.data / "postgres"
 
     @property
     def sockets(self) -> Path:
-        """The database's unix socket."""
         return self.data / "tmp" / "postgres"
 
     @property
     def api(self) -> Path:
-        """Working folder of the api."""
         return self.data / "api"
 
     @property
@@ -103,21 +99,19 @@ class Layout:
 
     @property
     def gateway_credential(self) -> Path:
-        """What the gateway shows the api."""
         return self.gateway / "credential"
 
     @property
     def logs(self) -> Path:
-        """One log file per process."""
         return self.data / "logs"
 
     @property
     def runtime(self) -> Path:
-        """Copies of programs that the accounts of the services could not read where they were installed."""
+        """Copies of programs that the service accounts cannot read where they are installed."""
         return self.data / "runtime"
 
     def manager(self, name: str) -> Path:
-        """Folder of one Manager that survives everything: its instance id."""
+        """A Manager's permanent folder: its instance id."""
         return self.data / "manager" / name
 
     def agent(self, name: str) -> Path:
@@ -129,7 +123,6 @@ class Layout:
         return self.data / "web-filter" / name
 
     def log(self, name: str) -> Path:
-        """Log file of one process."""
         return self.logs / f"{name}.log"
 
     def sentinel(self, instance_id: str) -> Path:
@@ -137,7 +130,7 @@ class Layout:
         return self.data / "tmp" / "manager" / instance_id / "kasm_manager_draining"
 
     def create(self, accounts: Accounts) -> None:
-        """Make DATA and its folders with their modes and owners; what exists is put right.
+        """Make DATA and its folders; modes and owners of existing ones are corrected.
 
         Raises:
             SetupError: DATA cannot be made here by this account.
@@ -165,7 +158,7 @@ class Layout:
 
 
 def own(folder: Path, mode: int, account: Account | None = None) -> None:
-    """Make one folder with this mode, of the caller or of `account`."""
+    """Make one folder with this mode, owned by the caller or `account`."""
     folder.mkdir(exist_ok=True)
     if account is not None:
         os.chown(folder, account.uid, account.gid)
@@ -173,14 +166,14 @@ def own(folder: Path, mode: int, account: Account | None = None) -> None:
 
 
 def hand_over(folder: Path, account: Account) -> None:
-    """Everything in it becomes the account's: another version gave it to another one."""
+    """Give everything in a folder to the account: another version gave it to another one."""
     for parent, folders, files in os.walk(folder):
         for name in (*folders, *files):
             os.lchown(Path(parent, name), account.uid, account.gid)
 
 
 def write_text(path: Path, text: str, mode: int, account: Account | None = None) -> None:
-    """Replace a small file at once, so that a reader or a crash never meets half of it."""
+    """Replace a small file atomically, so that no reader or crash sees half of it."""
     part = path.with_name(f".{path.name}.part")
     part.unlink(missing_ok=True)
     descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
@@ -219,7 +212,7 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def check_folder(layout: Layout) -> None:
-    """Refuse a folder that is not an instance's, or one of another version. Changes nothing.
+    """Refuse a folder that is no instance, or one of another version. Changes nothing.
 
     Raises:
         SetupError: with what is wrong and what to do.
@@ -245,7 +238,7 @@ def check_folder(layout: Layout) -> None:
 
 
 def check_reachable(layout: Layout, accounts: Accounts) -> None:
-    """Refuse a DATA that an account could not reach; parent folders are never changed.
+    """Refuse a DATA that an account cannot reach; modes of parent folders are never changed.
 
     Raises:
         SetupError: with the name of the folder that blocks.
@@ -270,11 +263,7 @@ class DataLock:
 
     @classmethod
     def take(cls, layout: Layout) -> Self:
-        """Lock DATA for this process and write its pid into the file.
-
-        Raises:
-            SetupError: another process holds it.
-        """
+        """Raises SetupError: another process holds it."""
         descriptor = os.open(layout.lock, os.O_RDWR | os.O_CREAT, 0o600)
         os.fchmod(descriptor, 0o600)
         try:
@@ -291,7 +280,6 @@ class DataLock:
         return cls(descriptor)
 
     def release(self) -> None:
-        """Let another process have it."""
         os.close(self._descriptor)
 
 

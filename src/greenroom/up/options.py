@@ -1,6 +1,6 @@
-"""With what an instance is started: the options of the command line, completed by what it was started with before.
+"""The settings of an instance: options of the command line, completed by those of its last start.
 
-Ports are the usual ones when free, else the next free ones, remembered for restarts.
+Ports are the usual ones if free, else the next free ones, and are kept over restarts.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ USUAL_MAIN: Final = 8443
 
 
 def wanted(managers: Iterable[str], agents: Iterable[str]) -> dict[str, int]:
-    """Name of each listener but the main one → the port it has when nothing else uses that."""
+    """Name of each listener but the main one → its preferred port."""
     ports = dict(USUAL)
     for number, name in enumerate(managers):
         ports[name] = USUAL_MANAGER + number
@@ -38,13 +38,8 @@ def wanted(managers: Iterable[str], agents: Iterable[str]) -> dict[str, int]:
 def choose(
     wanted: Mapping[str, int], remembered: Mapping[str, int], main: int, is_free: Callable[[int], bool]
 ) -> dict[str, int]:
-    """A port for each name: the remembered one if it is free, else the wanted one, else the next free one above.
-
-    Args:
-        wanted: name → the port it would like to have.
-        remembered: name → the port it had last time; unknown names are ignored.
-        main: the port of the console, which no other listener may have.
-        is_free: whether this process could listen on a port now.
+    """A port for each name: the `remembered` one if it is free, else the `wanted` one, else the next free one above;
+    never `main`, the console's. Unknown names in `remembered` are ignored.
 
     Raises:
         SetupError: no free port is left above the wanted one.
@@ -66,16 +61,14 @@ def choose(
 
 
 class Reservations:
-    """Ports this process has reserved, so that two instances that start at once do not choose the same.
-
-    A reservation is an abstract unix socket: the kernel gives its name to one process and frees it with the process.
-    """
+    """Ports this process has reserved, so that two instances that start at once do not choose the same. A reservation
+    is an abstract unix socket: the kernel gives its name to one process and frees it with the process."""
 
     def __init__(self) -> None:
         self._held: dict[int, socket.socket] = {}
 
     def take(self, port: int) -> bool:
-        """Whether this TCP port is neither in use nor reserved; reserves it for this process."""
+        """Reserve a TCP port if it is neither in use nor reserved; returns whether it is reserved now."""
         if port in self._held:
             return True
         if not is_listenable(port):
@@ -90,14 +83,13 @@ class Reservations:
         return True
 
     def release(self) -> None:
-        """Give all of them back."""
         for name in self._held.values():
             name.close()
         self._held.clear()
 
 
 def is_listenable(port: int) -> bool:
-    """Whether a listener could be opened on this port of all addresses now."""
+    """Whether a listener can be opened on this port of all addresses now."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
@@ -115,7 +107,7 @@ MAX_MANAGERS: Final = 9
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Options:
-    """What was given on the command line; None = not given."""
+    """The options of the command line; None = not given."""
 
     port: int | None = None
     managers: int | None = None
@@ -128,11 +120,10 @@ class Options:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """What the instance is started with; kept in instance.json, so that a later `up` needs no options."""
+    """The settings of an instance, kept in instance.json so that a later `up` needs no options."""
 
     port: int = USUAL_MAIN
     managers: int = 1
-    """Managers per zone."""
     zones: tuple[str, ...] = ("default",)
     """The first is the zone of the main port."""
     database_url: str | None = None
@@ -143,17 +134,15 @@ class Settings:
 
     @property
     def host(self) -> str:
-        """The host of `url`."""
         return self.hostname or "127.0.0.1"
 
     @property
     def listen_host(self) -> str:
-        """All addresses only with a host name."""
+        """All addresses only if a host name was given."""
         return "0.0.0.0" if self.hostname else "127.0.0.1"
 
     @property
     def served_hosts(self) -> list[str]:
-        """Host names the gateway answers to."""
         return list(dict.fromkeys([self.host, "127.0.0.1", "localhost"]))
 
     @property
@@ -167,16 +156,12 @@ class Settings:
         return [(f"agent-{zone}", zone) for zone in self.zones]
 
     def stored(self) -> dict[str, Any]:
-        """What is written to instance.json."""
         return {"format": FORMAT, "version": version("greenroom"), **asdict(self), "zones": list(self.zones)}
 
 
 def settle(options: Options, stored: dict[str, Any]) -> Settings:
-    """The settings: an option that was given, else what the instance was started with before, else the default.
-
-    Args:
-        options: from the command line.
-        stored: the object in instance.json, empty for a new instance.
+    """The settings: an option that was given, else that of the last start (`stored`, empty for a new instance), else
+    the default.
 
     Raises:
         SetupError: a value cannot be used.
@@ -201,7 +186,7 @@ def _given(options: Options) -> dict[str, Any]:
 
 
 def _problem(settings: Settings) -> str | None:
-    """The first thing that cannot be used, as a sentence, or None."""
+    """The first value that cannot be used, as a sentence, or None."""
     bad_zones = ", ".join(repr(name) for name in settings.zones if not _ZONE_NAME.match(name))
     hostname = settings.hostname or "localhost"
     wrong = {
@@ -226,7 +211,7 @@ def _problem(settings: Settings) -> str | None:
 
 
 def default_data() -> Path:
-    """Where the state lies without --data: $GREENROOM_DATA, else /var/lib/greenroom or ~/.local/share/greenroom."""
+    """The folder of the state without --data: $GREENROOM_DATA, else /var/lib/greenroom or ~/.local/share/greenroom."""
     if given := os.environ.get("GREENROOM_DATA"):
         return Path(given)
     return Path("/var/lib/greenroom") if os.getuid() == 0 else Path.home() / ".local/share/greenroom"

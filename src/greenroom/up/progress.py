@@ -1,7 +1,6 @@
-"""Telling a person what is being done: a spinner on a terminal, plain lines elsewhere, events through a pipe.
+"""Shows what is being done: a spinner on a terminal, plain lines elsewhere, events through a pipe.
 
-With `--detach` the work is done by a process in the background; it sends its steps as lines of JSON, and the process
-in the foreground shows them.
+With `--detach` the background process sends its steps as lines of JSON, and the foreground process shows them.
 """
 
 from __future__ import annotations
@@ -23,20 +22,16 @@ WORTH_TELLING_S: Final = 1.0
 
 
 class Progress(Protocol):
-    """Where the steps go."""
+    """The display of the steps."""
 
-    def begin(self, text: str) -> None:
-        """A step begins; the one before it is over."""
-        ...
+    def begin(self, text: str) -> None: ...
 
-    def end(self) -> None:
-        """The step that runs is over."""
-        ...
+    def end(self) -> None: ...
 
 
 @contextmanager
 def step(progress: Progress, text: str) -> Generator[None]:
-    """One step, as a block."""
+    """One step as a block."""
     progress.begin(text)
     try:
         yield
@@ -45,7 +40,7 @@ def step(progress: Progress, text: str) -> Generator[None]:
 
 
 class Lines:
-    """Plain lines, one when a step begins and one with its time if it took long."""
+    """Plain lines: one when a step begins, one with its time if it took long."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
@@ -53,13 +48,11 @@ class Lines:
         self._began_s = 0.0
 
     def begin(self, text: str) -> None:
-        """Print the step."""
         self.end()
         self._text, self._began_s = text, time.monotonic()
         self._print(f"{text} …")
 
     def end(self) -> None:
-        """Print how long it took, if that is worth telling."""
         took_s = time.monotonic() - self._began_s
         if self._text and took_s >= WORTH_TELLING_S:
             self._print(f"{self._text}: {took_s:.1f} s")
@@ -80,14 +73,12 @@ class Spinner:
         self._began_s = 0.0
 
     def begin(self, text: str) -> None:
-        """Show the step with a spinner."""
         self.end()
         self._text, self._began_s = text, time.monotonic()
         self._status = self._console.status(f"{text} …")
         self._status.start()
 
     def end(self) -> None:
-        """Put a tick in the spinner's place."""
         if self._status is None:
             return
         self._status.stop()
@@ -114,7 +105,7 @@ class Ready(msgspec.Struct, tag=True):
 
 
 class Failed(msgspec.Struct, tag=True):
-    """It does not, and the process in the background ends."""
+    """The instance does not serve, and the background process ends."""
 
     sentence: str
 
@@ -127,15 +118,13 @@ class Events:
         self._deaf = False
 
     def begin(self, text: str) -> None:
-        """Send the step."""
         self.send(Begin(text))
 
     def end(self) -> None:
-        """Send that it is over."""
         self.send(End())
 
     def send(self, event: Begin | End | Ready | Failed) -> None:
-        """Send one; when the reader is gone without notice, this process is asked to end."""
+        """Send an event; when the reader is gone without notice, this process gets SIGTERM."""
         if self._deaf:
             return
         try:
@@ -146,17 +135,17 @@ class Events:
             os.kill(os.getpid(), signal.SIGTERM)
 
     def close(self) -> None:
-        """Send nothing more: the caller that started this process has what it waited for."""
+        """Send nothing more: the process that started this one has its answer."""
         self._deaf = True
 
 
 def on_stderr() -> Progress:
-    """What fits the place where stderr goes."""
+    """The display that fits stderr."""
     return Spinner(Console(stderr=True)) if sys.stderr.isatty() else Lines(sys.stderr)
 
 
 def show_events(source: TextIO, progress: Progress) -> Ready | Failed | None:
-    """Show the steps that come from `source`; returns what became of them, None when it ended without saying."""
+    """Show the events from `source`; returns the outcome, None when it ended without one."""
     for line in source:
         event = msgspec.json.decode(line, type=Begin | End | Ready | Failed)
         if isinstance(event, Begin):

@@ -22,7 +22,7 @@ from greenroom.up.supervisor import Part
 _OURS_ALONE: Final = frozenset(
     ("GREENROOM_URL", "GREENROOM_KEY", "GREENROOM_SECRET", "GREENROOM_DATA", "GREENROOM_DATABASE_URL")
 )
-"""What addresses the command line, not a role; only the roles that use the database get its address."""
+"""Settings of the command line, not of a role; only roles that use the database get its address."""
 
 _HANDED_ON: Final = frozenset(
     (
@@ -31,7 +31,7 @@ _HANDED_ON: Final = frozenset(
         *("ALL_PROXY", "FTP_PROXY", "HTTPS_PROXY", "HTTP_PROXY", "NO_PROXY"),
     )
 )
-"""Variables of the caller that roles are given, proxies also in small letters; others may be the caller's secrets."""
+"""Variables of the caller that roles get, proxies also in lower case; others may be the caller's secrets."""
 
 _PREFIXES: Final = ("GREENROOM_", "LC_")
 
@@ -41,15 +41,8 @@ CALLER: Final = Account(None)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """Everything the commands are made of.
-
-    Args:
-        dsn: of the database, for its owner.
-        service_dsn: of the database, for api and Managers.
-        certificate: PEM file of the gateway.
-        certificate_key: its key.
-        given_certificate: certificate and key that the administrator brought for the host name.
-    """
+    """What all commands are made from: `dsn` is the owner's, `service_dsn` that of api and Managers; the administrator
+    brought `given_certificate` (with its key) for the host name."""
 
     layout: Layout
     settings: Settings
@@ -140,7 +133,7 @@ def agent(site: Site, endpoint: AgentEndpoint) -> Part:
 
 
 def gateway(site: Site) -> Part:
-    """The gateway and its nginx; the first Manager's zone is that of the main port."""
+    """The gateway and its nginx; the main port serves the first Manager's zone."""
     ports = [site.endpoints.main_port, site.endpoints.stream_port]
     return _role(
         site,
@@ -223,13 +216,8 @@ def _role(
 
 
 def inherited(caller: Mapping[str, str], home: Path | None, *, runs_containers: bool) -> dict[str, str]:
-    """What a role is given of the caller's environment: its settings, and what programs need to find their way.
-
-    Args:
-        caller: the caller's environment.
-        home: the role's, where it runs as another account.
-        runs_containers: it speaks to Docker, as the caller would: with the caller's settings for it.
-    """
+    """The part of the `caller`'s environment that a role gets: its settings, and what programs need to run. `home`: the
+    role's, if it runs as another account. `runs_containers`: it uses Docker with the caller's settings."""
     kept = {
         name: value
         for name, value in caller.items()

@@ -19,10 +19,10 @@ REASON: Final = "instance stopped"
 
 
 async def end_sessions(db: Database, layout: Layout, here: Endpoints) -> None:
-    """End every session of the instance's Agents, which do not run any more, and remove what it made in Docker.
+    """End every session of the instance's Agents, which have stopped, and remove what it made in Docker.
 
-    Without its database the containers go all the same; the next `up` finds the rows without them. An instance whose
-    first start did not come to its installation id never had an Agent, so there is nothing of it.
+    Without its database the containers are removed all the same; the next `up` corrects the rows. An instance without
+    an installation id never had an Agent, so nothing of it exists.
 
     Raises:
         SetupError: Docker does not answer or refuses; says what is left, and how it is removed.
@@ -42,7 +42,7 @@ async def end_sessions(db: Database, layout: Layout, here: Endpoints) -> None:
 
 
 def left_behind(layout: Layout, reason: str) -> str:
-    """What an instance that has ended leaves where its containers could not be removed, and what to do."""
+    """What an ended instance leaves if its containers could not be removed, and what to do."""
     return (
         "The instance has ended, but what it made in Docker is left: the containers of its sessions, their network and"
         f" its firewall rules. {reason} When Docker answers again, greenroom down --data {layout.data} removes them."

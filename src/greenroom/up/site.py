@@ -1,4 +1,4 @@
-"""An instance laid out on the disk: checked, locked, with ports, ids, certificates and programs; nothing runs yet."""
+"""An instance laid out on disk: checked, locked, with ports, ids, certificates and programs; nothing runs yet."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ LEFTOVERS_WITHIN_S: Final = 8.0
 
 @asynccontextmanager
 async def prepared(layout: Layout, options: Options, progress: Progress) -> AsyncGenerator[Site]:
-    """Check the machine, lock DATA and lay out all files; nothing runs yet.
+    """Check the machine, lock DATA and lay out all files.
 
-    The lock is let go by the end of the process alone: `greenroom down` takes it for that.
+    Only the end of the process releases the lock: `greenroom down` waits for it.
 
     Raises:
         SetupError: it cannot be started as asked; a new DATA is left as it was found.
@@ -94,7 +94,7 @@ def _site(layout: Layout, settings: Settings, accounts: Accounts, programs: Prog
 
 @asynccontextmanager
 async def stopped(layout: Layout) -> AsyncGenerator[Site]:
-    """The site of an instance that does not run, locked for the time of the block; what was left of it is ended.
+    """The site of a stopped instance, locked for the duration of the block; its remains are ended.
 
     Raises:
         SetupError: it runs.
@@ -115,5 +115,5 @@ def site_of(layout: Layout) -> Site:
 
 
 def cluster_of(layout: Layout, programs: Programs, accounts: Accounts) -> Cluster:
-    """The embedded PostgreSQL; it listens on a unix socket alone, so its port is only part of a file's name."""
+    """The embedded PostgreSQL; it listens only on a unix socket, so its port is just part of a file name."""
     return Cluster(programs.postgres, layout.postgres, 5432, accounts.database, layout.sockets, accounts.services)

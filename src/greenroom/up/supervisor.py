@@ -1,7 +1,7 @@
-"""Keeps the parts of an instance running: starts them, starts again what dies, and ends them in order.
+"""Keeps the parts of an instance running: starts and restarts them, and ends them in order.
 
-What runs at the moment is written to `DATA/run/state.json` at every change; `greenroom status` reads it there. When the
-disk is full it is written as soon as there is room again: the parts are kept running all the same.
+Its state is written to `DATA/run/state.json` at every change, for `greenroom status`. When the disk is full it is
+written once there is room; the parts are kept running meanwhile.
 """
 
 from __future__ import annotations
@@ -25,22 +25,18 @@ from greenroom.up.processes import Command, Orphans, Process, describe_exit, sta
 log = structlog.get_logger(__name__)
 
 WATCH_S: Final = 2.0
-"""Orphans are looked for this often, and whenever a part ended."""
+"""Interval of the search for orphans; a part's end starts one at once."""
 
 KILL_AFTER_S: Final = 10.0
-"""A part told to end is killed when it is still there after this."""
+"""A part asked to end is killed after this."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Part:
     """One process of the instance.
 
-    Args:
-        name: unique, e.g. manager-default-1.
-        role: postgres, api, manager, agent or gateway.
-        command: made anew at every start, because the environment may change.
-        before_start: called before every start, e.g. to clear away what a killed postmaster left.
-        stop_signal: asks it to end.
+    `name` is unique, e.g. manager-default-1. `command` is made anew at every start, because the environment may change.
+    `before_start` is called before every start, e.g. to clean up after a killed postmaster.
     """
 
     name: str
@@ -55,7 +51,6 @@ class Part:
 
     @property
     def pid(self) -> int | None:
-        """Of the running process."""
         return self.process.pid if self.process is not None else None
 
 
@@ -72,13 +67,8 @@ class PartState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class State:
-    """What is in state.json; without the file nothing runs.
-
-    Args:
-        up: pid of the process that stays; None = it has ended.
-        phase: starting, ready, stopping or ended.
-        left: what could not be removed at the end, as a sentence.
-    """
+    """The content of state.json; without the file nothing runs. `up`: pid of the background process, None = it has
+    ended. `phase`: starting, ready, stopping or ended. `left`: what could not be removed at the end, as a sentence."""
 
     up: int | None = None
     phase: str = ""
@@ -87,24 +77,15 @@ class State:
 
     @classmethod
     def read(cls, file: Path) -> State:
-        """What the file says.
-
-        Raises:
-            SetupError: it cannot be read.
-        """
+        """Raises SetupError: it cannot be read."""
         return msgspec.convert(read_json(file), cls)
 
     def write(self, file: Path) -> None:
-        """Replace the file."""
         write_json(file, asdict(self), 0o600)
 
 
 class Supervisor:
-    """Runs parts until `stop`.
-
-    Args:
-        state_file: where the state is written.
-    """
+    """Runs parts until `stop`, and writes its state to `state_file`."""
 
     def __init__(self, state_file: Path) -> None:
         self.parts: list[Part] = []
@@ -116,12 +97,11 @@ class Supervisor:
         self._is_unwritten = False
 
     def run(self, part: Part) -> None:
-        """Start a part and keep it running from now on."""
         self.parts.append(part)
         self._tasks.append(asyncio.create_task(self._keep(part), name=part.name))
 
     async def watch(self) -> None:
-        """Retire orphans, and write a state that could not be written, until cancelled."""
+        """Retire orphans, and retry to write the state, until cancelled."""
         while True:
             self._orphans.retire()
             if self._is_unwritten:
@@ -129,24 +109,20 @@ class Supervisor:
             await asyncio.sleep(WATCH_S)
 
     def restart(self, part: Part, reason: str) -> None:
-        """Kill a part that lives but does not work; it is started again like any other that died."""
+        """Kill a part that lives but does not work; it is restarted like any other that died."""
         log.warning("part restarted", part=part.name, reason=reason)
         if part.process is not None:
             part.process.send(signal.SIGKILL)
 
     def failed_task(self) -> BaseException | None:
-        """The exception of a part that could not even be started, if there is one."""
+        """The exception of a part that could not be started, if there is one."""
         for task in self._tasks:
             if task.done() and not task.cancelled() and (error := task.exception()) is not None:
                 return error
         return None
 
     async def stop(self, *, keep: frozenset[str] = frozenset()) -> None:
-        """End the parts in the reverse of the order they were started in, those of the roles `keep` excepted.
-
-        Args:
-            keep: roles that stay, for a later call.
-        """
+        """End the parts in reverse start order, except those of the roles `keep`, for a later call."""
         self._stopping = True
         self.set_phase("stopping")
         for part, task in reversed(list(zip(self.parts, self._tasks, strict=True))):
@@ -194,7 +170,7 @@ class Supervisor:
         await asyncio.sleep(restart.pause_s)
 
     def set_phase(self, phase: str) -> None:
-        """starting, ready or stopping."""
+        """`phase` is starting, ready or stopping."""
         self.phase = phase
         self._write_state()
 

@@ -23,11 +23,11 @@ from greenroom.up.layout import Layout, write_text
 
 SERVER_DAYS: Final = 397
 RENEW_DAYS: Final = 30
-"""A certificate with less left is made again at the next `up`."""
+"""A certificate with less left is renewed at the next `up`."""
 
 
 def ensure_authority(layout: Layout) -> None:
-    """Make the authority once; its key stays with the caller, its certificate is `ca_file`."""
+    """Make the authority once; the caller keeps its key, `ca_file` is its certificate."""
     key_file = layout.tls / "ca.key"
     if key_file.exists() and layout.ca_file.exists():
         return
@@ -37,13 +37,9 @@ def ensure_authority(layout: Layout) -> None:
 
 
 def ensure_certificate(layout: Layout, account: Account, hosts: Sequence[str], now: datetime) -> tuple[Path, Path]:
-    """The gateway's certificate (with the authority's) and key, made again when they lapse soon or `hosts` changed.
+    """The gateway's certificate (with the authority's) and key, renewed when they expire soon or `hosts` changed.
 
-    Args:
-        layout: where they lie.
-        account: who owns the key: nginx runs as it.
-        hosts: host names and addresses under which the gateway is reached.
-        now: decides about renewal.
+    `account` owns the key: nginx runs as it.
 
     Raises:
         SetupError: the authority's key cannot be used.
@@ -55,14 +51,10 @@ def ensure_certificate(layout: Layout, account: Account, hosts: Sequence[str], n
 def ensure_pair(
     authority: tuple[Path, Path], name: Path, hosts: Sequence[str], now: datetime, account: Account | None = None
 ) -> tuple[Path, Path]:
-    """`name`.pem (with the authority's certificate) and `name`.key, made again when they lapse soon or `hosts` changed.
+    """`name`.pem (with the authority's certificate) and `name`.key, renewed when they expire soon or `hosts` changed.
 
-    Args:
-        authority: files of its certificate and its key.
-        name: path of both files, without their endings.
-        hosts: host names and addresses; one named twice counts once.
-        now: decides about renewal.
-        account: who owns the files, if not the caller.
+    `authority`: files of its certificate and key. Duplicate `hosts` count once. `account` owns the files, if not the
+    caller.
 
     Raises:
         SetupError: the authority's key cannot be used.
@@ -82,7 +74,7 @@ def ensure_pair(
 
 
 def copy_given(layout: Layout, account: Account, certificate: Path, key: Path) -> tuple[Path, Path]:
-    """Copy the certificate and key the administrator brought to where the gateway can read them.
+    """Copy the administrator's certificate and key to where the gateway can read them.
 
     Raises:
         SetupError: they cannot be read, or do not belong together.

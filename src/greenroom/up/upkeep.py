@@ -1,7 +1,7 @@
-"""What is looked after while an instance runs: processes that do not work, certificates, log files.
+"""Upkeep of a running instance: processes that do not work, certificates, log files.
 
-A process that lives and does not work is restarted: it is frozen for good, or a Manager that hangs. The gateway follows
-each change of its certificates. Diagnostics has its own rows and its own limit beside the log files.
+A live process that does not work is restarted: frozen for good, or a Manager that hangs. The gateway follows each
+change of its certificates. Diagnostics has its own rows and its own limit beside the log files.
 """
 
 from __future__ import annotations
@@ -33,20 +33,13 @@ from greenroom.up.supervisor import Part
 log = structlog.get_logger(__name__)
 
 WATCH_S: Final = 2.0
-"""Interval of the health checks."""
 
 Restart = Callable[[Part, str], None]
 
 
 class PartWatch:
-    """Looks at one process that is never silent for long: the api, an Agent.
-
-    Args:
-        part: its process.
-        url: its health check.
-        restart: ends the process, with the reason; it is started again like any that died.
-        db: gets a log row of every restart.
-    """
+    """Watches one process that is never silent for long: the api, an Agent. `restart` ends it, with the reason, and it
+    is started again; `db` gets a log row."""
 
     def __init__(self, part: Part, url: str, restart: Restart, db: Database) -> None:
         self._part = part
@@ -57,13 +50,12 @@ class PartWatch:
         self._suspicion = UNSUSPECTED
 
     async def run(self, http: httpx.AsyncClient) -> None:
-        """Look every WATCH_S, for ever."""
         while True:
             await asyncio.sleep(WATCH_S)
             await self.look(http, asyncio.get_running_loop().time())
 
     async def look(self, http: httpx.AsyncClient, now_s: float) -> None:
-        """Ask it for its health once, and restart it if it has not worked for long enough."""
+        """Check the health once, and restart the part if it has not worked for long enough."""
         status = await self._status(http)
         verdict = judge_silence(self._part.name, self._suspicion, status, now_s)
         self._suspicion = verdict.suspicion
@@ -71,7 +63,7 @@ class PartWatch:
             await self._end(LogCode.PART_RESTARTED, verdict.restart, None)
 
     async def _status(self, http: httpx.AsyncClient) -> int | None:
-        if self._part.pid != self._pid:  # another process, which is not to blame for the one before
+        if self._part.pid != self._pid:  # a new process, which is not to blame for the one before
             self._pid, self._suspicion = self._part.pid, UNSUSPECTED
         status, text = await health.status_of(http, self._url)
         return None if health.says_frozen(text) else status
@@ -87,21 +79,12 @@ class PartWatch:
 
 @dataclass(frozen=True, slots=True)
 class _Record:
-    """What the database says of a Manager."""
-
     enabled: bool
     zone_name: str
 
 
 class ManagerWatch(PartWatch):
-    """Looks at one Manager, which may be disabled, and answers 500 when it hangs.
-
-    Args:
-        manager: where it answers.
-        part: its process.
-        restart: ends the process, with the reason; it is started again like any that died.
-        db: knows whether the Manager is enabled, and gets a log row of every restart.
-    """
+    """Watches one Manager, which may be disabled (as `db` says), and answers 500 when it hangs."""
 
     def __init__(self, manager: ManagerEndpoint, part: Part, restart: Restart, db: Database) -> None:
         super().__init__(part, manager.health_url, restart, db)
@@ -109,7 +92,6 @@ class ManagerWatch(PartWatch):
         self._db = db
 
     async def look(self, http: httpx.AsyncClient, now_s: float) -> None:
-        """Ask it for its health once, and restart it if it has not worked for long enough."""
         status = await self._status(http)
         record = await self._record() if status in (500, None) else None
         name, enabled = self._manager.instance_id, record.enabled if record else None
@@ -119,7 +101,7 @@ class ManagerWatch(PartWatch):
             await self._end(LogCode.MANAGER_RESTARTED, verdict.restart, record.zone_name)
 
     async def _record(self) -> _Record | None:
-        """As the database has it, None when it cannot be asked; one that was deleted takes nobody out of service."""
+        """None when the database cannot be asked; a deleted Manager counts as enabled."""
         try:
             managers = await list_managers(self._db)
         except (GreenroomError, psycopg.Error) as error:
@@ -130,11 +112,10 @@ class ManagerWatch(PartWatch):
 
 
 CERTIFICATES_LOOK_S: Final = 3600.0
-"""How often certificates are looked at."""
 
 
 async def keep_certificates(site: Site) -> None:
-    """Renew them in time, for ever."""
+    """Renew certificates in time, forever."""
     while True:
         await asyncio.sleep(CERTIFICATES_LOOK_S)
         try:
@@ -144,7 +125,7 @@ async def keep_certificates(site: Site) -> None:
 
 
 def renew_certificates(site: Site, now: datetime) -> None:
-    """Make the instance's certificate again when it lapses soon; copy the administrator's when it was replaced.
+    """Renew the instance's certificate when it expires soon; copy the administrator's when it was replaced.
 
     Raises:
         SetupError: certificate and key do not belong together.
@@ -176,10 +157,9 @@ async def keep_small(folder: Path) -> None:
 
 
 def cut_large(folder: Path, largest_bytes: int) -> list[Path]:
-    """Move what is in a log of more than `largest_bytes` to `<name>.log.1`, in place of what was there.
+    """Move a log of more than `largest_bytes` to `<name>.log.1`, replacing that; returns the logs that were cut.
 
-    The writers append, so they go on at the beginning of the emptied file; what one writes at this very moment may be
-    lost. Returns the logs that were cut.
+    The writers append, so they continue at the emptied file's beginning; a line written at this moment may be lost.
     """
     large = [file for file in folder.glob("*.log") if file.stat().st_size > largest_bytes]
     for file in large:

@@ -1,8 +1,8 @@
-"""The conversation with the Managers (PROTOCOLS §2): register, then check in for ever.
+"""The Agent's conversation with the Managers (PROTOCOLS §2): register, then check in forever.
 
-Two loops share one sequence of messages. `poll` keeps a question open that the Manager answers when there is news or
-after `hold_s`; `speak` sends what was observed meanwhile over a second connection, which is answered at once. Every
-message carries all observations that are not acknowledged, so one that is lost loses nothing.
+Two loops share one sequence of messages. `poll` keeps a request open that the Manager answers when there is news or
+after `hold_s`; `speak` sends new observations over a second connection, which is answered at once. Every message
+carries all unacknowledged observations, so a lost message loses nothing.
 """
 
 from __future__ import annotations
@@ -37,24 +37,20 @@ MAX_QUICK: Final = 3
 QUIET_PAUSE_S: Final = 1.0
 """After more than `MAX_QUICK` answers in a row that came sooner than this and changed nothing, the Agent pauses."""
 FORGIVEN_AFTER_S: Final = 60.0
-"""Refusals longer ago than this do not lengthen the pause after the next one."""
+"""Older refusals do not lengthen the pause after the next one."""
 REFUSED_BACKOFF: Final = Backoff(first_s=1.0, max_s=60.0)
 
 
 class Host(Protocol):
-    """What the check-in tells about the host; asked for every message."""
+    """What the check-in reports of the host; asked for every message."""
 
     async def ready(self) -> None:
-        """Wait, a few seconds at most, until the host was looked at for the first time."""
+        """Wait, a few seconds at most, for the first look at the host."""
         ...
 
-    def capacity(self) -> Capacity:
-        """What is offered to sessions."""
-        ...
+    def capacity(self) -> Capacity: ...
 
-    def usage(self) -> Usage:
-        """What is in use."""
-        ...
+    def usage(self) -> Usage: ...
 
     def lateness(self) -> Lateness:
         """How late this process and the host are."""
@@ -65,23 +61,19 @@ class Host(Protocol):
         ...
 
     def images(self) -> list[ImageReport] | None:
-        """The images, or None when they did not change since the last report that arrived."""
+        """The images, or None when unchanged since the last report that arrived."""
         ...
 
     def images_reported(self, images: list[ImageReport]) -> None:
         """This report of the images arrived; a newer one may be on its way."""
         ...
 
-    def want_images(self, images: list[DesiredImage]) -> None:
-        """The images the Manager wants here."""
-        ...
+    def want_images(self, images: list[DesiredImage]) -> None: ...
 
-    def want_filter_policies(self, policies: list[FilterPolicy]) -> None:
-        """The web filter policies as they are now."""
-        ...
+    def want_filter_policies(self, policies: list[FilterPolicy]) -> None: ...
 
     def registered(self, installation_id: str) -> None:
-        """This Agent belongs to this installation, and its Manager has heard nothing yet.
+        """This Agent belongs to this installation; its Manager has no reports yet.
 
         Raises:
             GreenroomError: it belonged to another installation before and has to start again.
@@ -90,7 +82,7 @@ class Host(Protocol):
 
 
 class CheckInLoop:
-    """See the module."""
+    """Registers with a Manager and checks in."""
 
     def __init__(
         self,
@@ -124,7 +116,7 @@ class CheckInLoop:
     # The loops ----------------------------------------------------------------------------------------------------
 
     async def poll(self) -> None:
-        """Register and keep a check-in open, for ever. Everything that goes wrong is logged and tried again."""
+        """Register and keep a check-in open, forever. Every failure is logged and retried."""
         while True:
             try:
                 if not self._registered:
@@ -136,10 +128,8 @@ class CheckInLoop:
                 await self._refused(error)
 
     async def speak(self) -> None:
-        """Send observations that no message carried yet as soon as there are some, for ever.
-
-        What is observed while a message is under way travels together in the next one.
-        """
+        """Send observations that no message carried yet as soon as there are some, forever. What is observed while a
+        message is under way travels together in the next one."""
         outbox = self._sessions.outbox
         while True:
             await outbox.speak.wait()
@@ -148,7 +138,7 @@ class CheckInLoop:
                 continue
             try:
                 await self._check_in(hold_s=0.0)
-                if outbox.is_waiting():  # answered, and not committed: the database was away for a moment
+                if outbox.is_waiting():  # answered but not committed: the database was away for a moment
                     asyncio.get_running_loop().call_later(SPEAK_AGAIN_S, outbox.speak_up)
             except NoManager as error:
                 log.info("an observation waits for the next check-in", reason=error.message)
@@ -171,7 +161,7 @@ class CheckInLoop:
     # One message --------------------------------------------------------------------------------------------------
 
     async def _check_in(self, hold_s: float) -> tuple[bool, Answer]:
-        """Send one message and take its answer over; True when the answer brought news."""
+        """Send one message and apply its answer; True when the answer brought news."""
         message = self._message(hold_s)
         try:
             answer = await self._link.ask(CHECK_IN_PATH, message, Answer, bearer=self._identity.bearer)
@@ -238,7 +228,6 @@ class CheckInLoop:
         return is_ordered or (self._sessions.desired.digest, self._sessions.desired.term_seen) != before
 
     def _learn(self, answer: Answer) -> None:
-        """Note which Manager to talk to from now on."""
         managers = self._link.managers
         managers.learn(manager.url for manager in answer.managers)
         for manager in answer.managers:
@@ -280,7 +269,7 @@ class CheckInLoop:
         log.info("registered", agent_id=registered.agent_id, incarnation=registered.incarnation)
 
     def _join_token(self) -> str | None:
-        """The join token, where there is no credential or it was refused; the file is read anew each time."""
+        """The join token, if there is no credential or it was refused; the file is read anew each time."""
         if self._identity.credential and not self._credential_refused:
             return None
         try:
@@ -298,7 +287,7 @@ class CheckInLoop:
         await asyncio.sleep(wait_s)
 
     async def _refused(self, error: ManagerRefusedError) -> None:
-        """A refusal is answered by registering again, each time after a longer pause."""
+        """A refusal is followed by a new registration, each time after a longer pause."""
         self._registered = False
         self._credential_refused = error.status == 401 and not self._credential_refused
         self._health.manager_error = error.message

@@ -1,9 +1,8 @@
-"""What the edge gateway beside this Agent needs: its key, its certificate and the Agent's id, kept fresh in a folder.
+"""The files of the edge gateway beside this Agent: its key, its certificate and the Agent's id, kept fresh in a folder.
 
-The key is made once and stays here; the fleet's authority signs it for the Agent's own name. The certificate is renewed
-after two thirds of its life, or when the name changed. The files belong to who
-owns the folder, so that a gateway with an account of its own can read them. That account could put other things there;
-the Agent, which is root, follows none of them.
+The key is made once and stays here; the fleet's authority signs it for the Agent's name. The certificate is renewed
+after two thirds of its life, or when the name changed. The files get the folder's owner, so that a gateway with its own
+account can read them. That account could plant links there; the Agent, which is root, follows none.
 """
 
 from __future__ import annotations
@@ -32,17 +31,15 @@ log = structlog.get_logger(__name__)
 
 PATH: Final = "/manager_api/v1/edge-certificate"
 RENEWED_AFTER: Final = 2 / 3
-"""Of a certificate's life."""
 LOOK_S: Final = 60.0
 FIRST_LOOK_S: Final = 0.5
-"""While there is no certificate yet, or the Agent is not registered."""
+"""Interval while there is no certificate yet, or the Agent is not registered."""
 BACKOFF: Final = Backoff(first_s=FIRST_LOOK_S, max_s=60.0)
 MAX_BYTES: Final = 65536
-"""Of one of the files."""
 
 
 def is_due(certificate: str, key: str, names: list[str], now: datetime) -> bool:
-    """Whether another certificate is needed than this one (PEM; empty = none), for this key and these names."""
+    """Whether this certificate (PEM; empty = none) must be replaced, for this key and these names."""
     try:
         since, until = validity(certificate)
         fits = is_pair(certificate, key) and names_in(certificate) == [general_name(name) for name in names]
@@ -52,12 +49,8 @@ def is_due(certificate: str, key: str, names: list[str], now: datetime) -> bool:
 
 
 class EdgeFiles:
-    """See the module.
-
-    Args:
-        folder: where the files lie; made if it is not there.
-        edge_url: `https://host:port` of the gateway, as others reach it.
-        now: the time.
+    """Keeps the files of one folder (made if missing) fresh; `edge_url` is the gateway's `https://host:port`, as others
+    reach it.
 
     Raises:
         SetupError: the folder cannot be used.
@@ -83,7 +76,6 @@ class EdgeFiles:
             raise SetupError(f"The folder {folder} for the edge gateway cannot be used: {error.strerror}.") from error
 
     async def run(self) -> None:
-        """Keep the files fresh, for ever."""
         failures = 0
         while True:
             if self._identity.incarnation == 0:
@@ -100,7 +92,7 @@ class EdgeFiles:
                 await asyncio.sleep(pause_s)
 
     async def refresh(self) -> bool:
-        """Have the certificate signed if that is due; whether it was.
+        """Have the certificate signed if it is due; returns whether it was.
 
         Raises:
             NoManager, ManagerRefusedError: it cannot be signed now.
@@ -123,7 +115,6 @@ class EdgeFiles:
         return True
 
     def _key(self) -> ec.EllipticCurvePrivateKey:
-        """The key, made if there is none that can be read."""
         try:
             key = serialization.load_pem_private_key(self._read("edge.key").encode(), None)
         except ValueError:
@@ -135,7 +126,7 @@ class EdgeFiles:
         return key
 
     def _read(self, name: str) -> str:
-        """What the file holds; empty where there is no file, or something else than one."""
+        """The content of the file; empty if it is missing or no regular file."""
         try:
             descriptor = os.open(self._folder / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         except OSError:

@@ -1,7 +1,7 @@
-"""Who this Agent is: an id it proposes, and the credential it was given for it.
+"""The Agent's identity: the id it proposes, and the credential it was given for it.
 
 In the Agent's folder: `agent_id` (written by `greenroom up`, or made here), `identity.json` (0600, with the
-credential), and `lock`, held while an Agent runs so that no second one uses the same folder.
+credential), and `lock`, held by a running Agent so that no second one uses the folder.
 """
 
 from __future__ import annotations
@@ -20,8 +20,6 @@ from greenroom.wire.messages import Registered
 
 
 class _Stored(msgspec.Struct, frozen=True, kw_only=True):
-    """What is in identity.json."""
-
     agent_id: str
     credential: str
     machine_id: str
@@ -48,7 +46,7 @@ class Identity:
 
     @classmethod
     def load(cls, folder: Path) -> Identity:
-        """Take the folder over and read or make the identity in it.
+        """Lock the folder and read or make the identity in it.
 
         Raises:
             SetupError: another Agent uses the folder, or it cannot be used.
@@ -70,7 +68,6 @@ class Identity:
         fcntl.flock(self._lock_descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
     def close(self) -> None:
-        """Give the folder free."""
         os.close(self._lock_descriptor)
 
     def _read(self) -> None:
@@ -98,20 +95,20 @@ class Identity:
 
     @property
     def route(self) -> str:
-        """The first 8 hex digits of the agent id: the part of a stream's path that names the Agent."""
+        """The first 8 hex digits of the agent id, which name the Agent in a stream's path."""
         return self.agent_id.replace("-", "")[:8]
 
     @property
     def bearer(self) -> str:
-        """Value of the Authorization header of every question to a Manager or the api."""
+        """The Authorization header of every request to a Manager or the api."""
         return f"Bearer {self.agent_id}.{self.credential or ''}"
 
     def propose(self, agent_id: str) -> None:
-        """Be this known Agent instead of the folder's; the folder keeps its own until this one is admitted (`take`)."""
+        """Use the id of this known Agent; the folder keeps its own until the Manager admits the new one (`take`)."""
         self.agent_id = agent_id
 
     def take(self, registered: Registered) -> None:
-        """Keep what a registration answered; the credential is on the disk when this returns."""
+        """Keep the answer of a registration; the credential is on disk when this returns."""
         self.agent_id = registered.agent_id
         self.credential = registered.credential or self.credential
         self.installation_id = registered.installation_id
@@ -131,7 +128,7 @@ class Identity:
 
 
 def machine_id() -> str:
-    """What tells this machine from one its disk was copied to: the id the system gave itself, else its name."""
+    """Distinguishes this machine from a copy of its disk: the machine id, else the host name."""
     for path in (Path("/etc/machine-id"), Path("/var/lib/dbus/machine-id")):
         if path.exists() and (text := path.read_text().strip()):
             return text
@@ -139,21 +136,18 @@ def machine_id() -> str:
 
 
 def place_of(folder: Path) -> str:
-    """Digest of this start of the machine and of the folder itself.
-
-    Copies differ in it while both are alive: of a machine, which has a start of its own, and of a folder, which is
-    another one wherever it lies. A container that is made anew over the same folder is in the same place.
-    """
+    """Digest of the machine's boot id and of the folder's inode. It differs between live copies: a copied machine has
+    another boot, a copied folder another inode. A new container over the same folder has the same place."""
     start = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     status = folder.stat()
     return hashlib.sha256(f"{start}|{status.st_dev}|{status.st_ino}".encode()).hexdigest()[:32]
 
 
 def write_private(path: Path, content: bytes, owner: os.stat_result | None = None) -> None:
-    """Replace a file by one that its owner alone can read; after a crash either the old or the new one is there.
+    """Replace a file with one that only its owner can read; after a crash it is either the old or the new one.
 
-    The folder may be another account's: anything already there is removed and never written to.
-    `owner`: path whose owner the file gets; None = the account that writes it.
+    The folder may be another account's: anything already there is removed and never written to. The file gets the owner
+    of the path `owner`; None = this account.
     """
     new = path.with_name(path.name + ".new")
     new.unlink(missing_ok=True)

@@ -1,12 +1,11 @@
-"""HTTP to the Managers, always through their gateways: one message, one answer, the next Manager when one fails.
+"""HTTP to the Managers through their gateways: one message, one answer, the next Manager when one fails.
 
-Which Manager is next is pure: times are arguments, of `time.monotonic()`, in seconds. The Primary comes first. A
-Manager that answered 503, refused or did not answer is left aside: as long as its `Retry-After` says, otherwise for a
-pause that doubles with every failure up to `MAX_PAUSE_S` and is long from the start where an answer was waited
-for in vain. The next one is tried at once. While all are left aside, the one that failed longest ago is tried, at once
-and then every second or two: a Manager may have been enabled again long before its `Retry-After` is over, and an Agent
-without any gets no instructions. A Manager that became Primary after it was left aside is asked at once: it works,
-whatever it said before (ADR 0017).
+The choice of the Manager is pure: times are arguments, of `time.monotonic()`, in seconds. The Primary comes first. A
+Manager that answered 503, refused or did not answer backs off: for its `Retry-After`, else for a pause that doubles
+with every failure up to `MAX_PAUSE_S` and is long from the start after a timeout. The next one is tried at once. While
+all back off, the one that failed longest ago is tried, at once and then every second or two: a Manager may be enabled
+long before its `Retry-After` is over, and an Agent without one gets no instructions. A Manager that became Primary
+since its failure is asked at once (ADR 0017).
 """
 
 from __future__ import annotations
@@ -32,14 +31,14 @@ from greenroom.wire.messages import CheckIn, Message
 MAX_PAUSE_S: Final = 10.0
 BACKOFF: Final = Backoff(first_s=0.25, max_s=MAX_PAUSE_S)
 SILENT_BACKOFF: Final = Backoff(first_s=6.0, max_s=MAX_PAUSE_S)
-"""Half of it and the seconds it was waited for are a lease: one that is frozen is not Primary any more by then."""
+"""Half of it plus the time waited is a lease: a frozen Manager is not Primary any more by then."""
 LAST_RESORT_S: Final = 2.0
-"""Longest pause between two attempts while all Managers are left aside."""
+"""Longest pause between two attempts while all Managers back off."""
 
 
 @dataclass(slots=True)
 class _Bar:
-    """Why a Manager is left aside: failures in a row, until when, when it failed last and with which term heard."""
+    """The back-off of a Manager: failures in a row, until when, time of the last one, and the term known then."""
 
     failures: int
     until: float
@@ -63,7 +62,7 @@ class ManagerFailover:
         return list(dict.fromkeys([*self._told, *self._configured]))
 
     def learn(self, urls: Iterable[str]) -> None:
-        """A Manager named the Managers of the zone; an empty list teaches nothing."""
+        """Take over the addresses that a Manager named; an empty list changes nothing."""
         told = [url.rstrip("/") for url in urls if url]
         if told:
             self._told = told
@@ -77,10 +76,8 @@ class ManagerFailover:
             del self._bars[url.rstrip("/")]
 
     def best(self, now: float, asked: Collection[str] = ()) -> str | None:
-        """The Manager to talk to, or None while all are left aside and one was tried a moment ago.
-
-        Those in `asked` have failed with the same message: each of the others has its turn before them.
-        """
+        """The Manager to use, or None while all back off and one was tried a moment ago. Those in `asked` failed with
+        the same message and come last."""
         urls = [url for url in self.urls if url not in asked]
         free = [url for url in urls if not self._is_barred(url, now)]
         if free:
@@ -94,33 +91,25 @@ class ManagerFailover:
         return bar is not None and now < bar.until
 
     def may_hold_s(self, url: str, now: float) -> float:
-        """How long `url` may hold an answer: until one that comes before it may be tried again.
-
-        One that failed last is not to hold it at all, so that it is soon known whether it works.
-        """
+        """How long `url` may hold an answer: until a preferred one may be tried again; 0 right after a failure."""
         if url in self._bars:
             return 0.0
         better = self.urls[: self.urls.index(url)] if url in self.urls else []
         return min((bar.until - now for one in better if (bar := self._bars.get(one))), default=float("inf"))
 
     def wait_s(self, now: float) -> float:
-        """How long until a Manager may be tried again; `MAX_PAUSE_S` when none is known."""
+        """Time until a Manager may be tried again; `MAX_PAUSE_S` when none is known."""
         times = [bar.until if (bar := self._bars.get(url)) else now for url in self.urls]
         return max(0.0, min(*times, self._last_resort_at) - now) if times else MAX_PAUSE_S
 
     def failed(
         self, url: str, now: float, retry_after_s: float | None, spread: float, *, silent: bool = False
     ) -> float:
-        """Leave `url` aside; returns for how long.
+        """Record a failure of `url`; returns its back-off.
 
-        Questions that were open when it failed fail with it: they neither count again nor shorten the pause.
-
-        Args:
-            url: the Manager's address.
-            now: the time.
-            retry_after_s: what its `Retry-After` said.
-            spread: a random number in 0..1, so that many Agents do not come back together.
-            silent: it took the question and did not answer in time, as one that is frozen does.
+        Requests that were open at the failure fail with it: they do not count again. `spread` is random in 0..1, so
+        that many Agents do not return together. `silent`: it accepted the request and did not answer in time, as a
+        frozen one does.
         """
         before = self._bars.get(url)
         if before is not None and now < before.until:
@@ -135,7 +124,6 @@ class ManagerFailover:
         return pause
 
     def answered(self, url: str) -> None:
-        """`url` works."""
         self._bars.pop(url, None)
 
 
@@ -152,7 +140,7 @@ NOTICED_WHEN_DEAD: Final = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 1),
     (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 2000),
 )
-"""A question that is held by a host that was cut off fails after 3 s, not only when its answer is overdue."""
+"""TCP keepalive: a request held by a host that was cut off fails after 3 s, not only when its answer is overdue."""
 
 Answered = TypeVar("Answered", bound=Message)
 
@@ -172,11 +160,11 @@ class NoManager(Unavailable):
 
 
 Kind = Literal["unavailable", "silent", "unreachable", "error"]
-"""Why a Manager is left: it says 503, does not answer in time, cannot be connected to, anything else."""
+"""Why a Manager is left: it answers 503, times out, cannot be connected to, anything else."""
 
 
 class _AttemptFailedError(Exception):
-    """`kind` is None where another question found it out."""
+    """`kind` is None if another request found the failure."""
 
     def __init__(self, reason: str, kind: Kind | None, retry_after_s: float | None = None) -> None:
         super().__init__(reason)
@@ -185,12 +173,10 @@ class _AttemptFailedError(Exception):
 
 
 class ManagerClient:
-    """Sends messages to the Manager that is first in `managers` and not left aside.
+    """Sends messages to the first Manager of `managers` that does not back off.
 
-    Args:
-        managers: which one is next.
-        ca_file: what certificates are verified against; None = the authorities of this machine.
-        on_failover: called with the reason (`Kind`) whenever a Manager is left.
+    Certificates are verified against `ca_file`; None = the authorities of this machine. `on_failover` is called with
+    the reason whenever a Manager is left.
     """
 
     def __init__(
@@ -208,13 +194,12 @@ class ManagerClient:
         self._in_flight: dict[str, set[asyncio.Task[httpx.Response]]] = {}
 
     async def close(self) -> None:
-        """Close all connections."""
         await self._client.aclose()
 
     async def ask(self, path: str, message: Message, answer: type[Answered], *, bearer: str = "") -> Answered:
-        """The answer of the first Manager that gives one; each that fails is left aside and the next one is asked.
+        """The first answer of a Manager; each one that fails backs off and the next is asked, none twice.
 
-        None is asked twice. The answer to a check-in is held no longer than a Manager that comes before is left aside.
+        A check-in's answer is held no longer than a preferred Manager backs off.
 
         Raises:
             ManagerRefusedError: a Manager refused the message (401, 409, 422).
@@ -252,11 +237,11 @@ class ManagerClient:
             raise _AttemptFailedError("another question to it failed meanwhile", None)
         try:
             return task.result()
-        except Exception as error:  # an address that cannot be used fails in many ways, and is one Manager's trouble
+        except Exception as error:  # an unusable address fails in many ways, and concerns one Manager only
             raise _AttemptFailedError(f"{type(error).__name__} {error}".strip(), _kind(error)) from error
 
     def _give_up(self, url: str, failure: _AttemptFailedError) -> None:
-        """Leave the Manager aside and end the other questions that are open at it, so that they move on at once."""
+        """Back off from the Manager and end the other requests that are open at it, so that they move on at once."""
         now = time.monotonic()
         spread = random.random()  # noqa: S311 -- spreads load, protects nothing
         pause_s = self.managers.failed(url, now, failure.retry_after_s, spread, silent=failure.kind == "silent")
@@ -292,8 +277,6 @@ def _kind(error: Exception) -> Kind:
 
 
 class _Refusal(msgspec.Struct):
-    """Body of a refusal."""
-
     message: str
 
 
@@ -305,13 +288,13 @@ def _refusal(response: httpx.Response) -> str:
 
 
 def _retry_after_s(response: httpx.Response) -> float | None:
-    """How long to stay away, as the Manager or its gateway says: long while it is disabled, short while it restarts."""
+    """`Retry-After` of the Manager or its gateway: long while it is disabled, short while it restarts."""
     text = response.headers.get("Retry-After", "")
     return float(text) if text.isdigit() else None
 
 
 def tls_context(ca_file: Path | None) -> ssl.SSLContext:
-    """Certificates are always verified: against `ca_file`, or the authorities of the system without one.
+    """Certificates are always verified: against `ca_file`, or the authorities of the system.
 
     Raises:
         SetupError: the file cannot be read or holds no certificate.

@@ -1,7 +1,7 @@
-"""Runs commands inside sessions, each at most once (PROTOCOLS §2), and takes pictures of their screens.
+"""Runs commands inside sessions, each at most once (PROTOCOLS §2), and takes screenshots.
 
-`started` is on the disk before the command runs; if the Agent is killed before the result is, the journal reports
-`unknown` at the next start and the command never runs again.
+`started` is on disk before the command runs; if the Agent is killed before the result is, the journal reports `unknown`
+at the next start and the command never runs again.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from greenroom.runtimes.contract import Containers, RuntimeUnavailable
 from greenroom.wire.messages import Command, CommandReport, PictureSize
 
 SCREENSHOTS_AT_ONCE: Final = 2
-"""A large screen takes 36 MiB and a core while its picture is made."""
+"""A large screen takes 36 MiB and a core while its screenshot is made."""
 
 OUTPUT_WITHIN_S: Final = 3.0
-"""A daemon on a busy host was seen to deliver the output of a command later than its end."""
+"""On a busy host, Docker may deliver a command's output after its end."""
 
 
 class Commands:
-    """See the module."""
+    """Carries out the Manager's orders."""
 
     def __init__(self, runtime: Containers, sessions: Sessions, journal: Journal) -> None:
         self._runtime = runtime
@@ -36,7 +36,6 @@ class Commands:
         self._cameras = asyncio.Semaphore(SCREENSHOTS_AT_ONCE)
 
     async def run(self, command_id: str) -> None:
-        """Carry out an order that was not begun, and keep what came of it for the Manager."""
         command = self._sessions.orders.get(command_id)
         if command is None or command_id in self._sessions.orders.begun():
             return
@@ -46,7 +45,6 @@ class Commands:
             await self._run_once(command)
 
     async def refuse(self, command_id: str, reason: str) -> None:
-        """Say that an order cannot be carried out."""
         command = self._sessions.orders.get(command_id)
         if command is None or command_id in self._sessions.orders.begun():
             return

@@ -18,12 +18,12 @@ from greenroom.core.workspace.session_spec import SessionSpec
 from greenroom.wire.messages import Answer, Desired, digest
 
 MAX_MARKS: Final = 10_000
-"""Sessions that left the list whose generation is kept, so that a late answer cannot bring them back."""
+"""Generations kept of sessions that left the list, so that a late answer cannot bring them back."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListChange:
-    """The desired list before and now; `is_first`: of the lists since the start, or since another database."""
+    """The desired list before and now; `is_first`: the first since the start, or of another database."""
 
     before: Mapping[str, Desired]
     now: Mapping[str, Desired]
@@ -31,17 +31,15 @@ class ListChange:
 
     @property
     def changed(self) -> list[Desired]:
-        """The entries that are new or not as they were."""
         return [desired for session_id, desired in self.now.items() if self.before.get(session_id) is not desired]
 
     @property
     def left(self) -> list[str]:
-        """The sessions that are in it no longer."""
         return [session_id for session_id in self.before if session_id not in self.now]
 
     @property
     def reauthorised(self) -> list[str]:
-        """The sessions of which others may view the stream than before, or nobody any more."""
+        """The sessions whose permitted viewers changed."""
         changed = [d.session_id for d in self.changed if d.want == "absent" or d.authorised != self._authorised(d)]
         return changed + self.left
 
@@ -51,12 +49,7 @@ class ListChange:
 
 
 class DesiredSessions:
-    """See the module.
-
-    Args:
-        journal: open; it keeps the highest term.
-        outbox: takes the row about a specification that cannot be used.
-    """
+    """The desired list, its generations and specifications; the open `journal` keeps the highest term."""
 
     def __init__(self, journal: Journal, outbox: Outbox) -> None:
         self._journal = journal
@@ -65,26 +58,24 @@ class DesiredSessions:
         self._specs: dict[str, SessionSpec] = {}
         self._hashes: dict[str, str] = {}
         self.entries: Mapping[str, Desired] = {}
-        """The list that is held."""
         self.condemned: frozenset[str] = frozenset()
         """Sessions that are not in it and whose containers are to be destroyed."""
         self.is_known = False
-        """Whether there was a whole list since the start."""
+        """Whether a whole list came since the start."""
         self.changed = Signal[ListChange]()
 
     @property
     def term_seen(self) -> int:
-        """The highest term heard, also by earlier processes of this Agent."""
+        """The highest term seen, also by earlier processes of this Agent."""
         term = self._journal.memory.term
         return term.term if term else 0
 
     @property
     def digest(self) -> str:
-        """Digest over the list that is held."""
         return digest({session_id: desired.generation for session_id, desired in self.entries.items()})
 
     def accept(self, answer: Answer) -> bool:
-        """Take over an answer; False if it was no news (not fresh, or of a term lower than one heard before)."""
+        """Apply an answer; False if it was no news (not fresh, or of an earlier term)."""
         if not is_news(answer.term, self.term_seen, answer.fresh):
             return False
         if answer.term > self.term_seen:
@@ -104,13 +95,13 @@ class DesiredSessions:
         self._tell(ListChange(before=before, now=self.entries, is_first=is_first))
 
     def new_database(self) -> None:
-        """The database was restored from a backup: what was wanted counts no longer, the highest term does."""
+        """The database was restored from a backup: the list does not count any more, the highest term does."""
         before, self.entries = self.entries, dict[str, Desired]()
         self._marks, self.condemned, self.is_known = {}, frozenset(), False
         self._tell(ListChange(before=before, now=self.entries))
 
     def new_installation(self, db_epoch: str) -> None:
-        """The Agent belongs to an installation it did not know: its terms begin anew."""
+        """The Agent belongs to a new installation, whose terms begin anew."""
         self.new_database()
         self._journal.note(Term(term=0, db_epoch=db_epoch))
 
@@ -134,24 +125,20 @@ class DesiredSessions:
     # Questions ----------------------------------------------------------------------------------------------------
 
     def get(self, session_id: str) -> Desired | None:
-        """The entry of a session."""
         return self.entries.get(session_id)
 
     def spec(self, session_id: str) -> SessionSpec | None:
-        """The specification of a session."""
         return self._specs.get(session_id)
 
     def has_user(self, session_id: str) -> bool:
-        """Whether it is somebody's, not a staged one."""
+        """Whether it is a user's, not a staged one."""
         desired = self.entries.get(session_id)
         return desired is not None and desired.authorised is not None
 
     def viewable(self) -> list[Desired]:
-        """The sessions that somebody may view."""
         return [desired for desired in self.entries.values() if desired.authorised is not None]
 
     def wanted(self, desired: Desired) -> Wanted:
-        """An entry as the plan needs it."""
         return Wanted(
             session_id=desired.session_id,
             generation=desired.generation,

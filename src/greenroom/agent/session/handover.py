@@ -1,12 +1,9 @@
 """The hand-over of a staged session to a user, in two phases (PROTOCOLS §3).
 
-`received`: the page was probed once more and `assign` is about to run. `assigned`: it ended with 0, or still runs
-when its deadline is over. Anything else is `failed`, and the Manager sets the session aside. `assign` runs at most
-once: `started` is on the disk before it does, and a restart in between makes the hand-over `failed`. Nothing else waits
-for the disk: what is written outlives the Agent, and a power cut ends the session's container as well.
-
-A page that is silent gets the more time the later the Agent and its host are (`agent.session.prober`); one that
-refuses, or answers that it cannot be used, is found within the time of a quiet host.
+`received`: the page was probed once more and `assign` is about to run. `assigned`: it ended with 0, or still runs at
+its deadline. Anything else is `failed`, and the Manager quarantines the session. `assign` runs at most once: `started`
+is on disk before it does, and a restart in between makes the hand-over `failed`. Nothing else waits for the disk: the
+records outlive the Agent, and a power cut ends the container as well.
 
 `assign` waits until a Manager has committed `received`: an Agent that was frozen may hold an answer from before the
 session was quarantined, and would run a user's command in a session that the user did not get.
@@ -38,15 +35,15 @@ PROBE_FOR_S: Final = 1.5
 LOOK_FOR_S: Final = 1.0
 LAST_LOOK_FOR_S: Final = 0.4
 MIN_LOOKS: Final = 2
-"""One that was cut off proves nothing: the Agent itself may have stood still."""
+"""One probe that timed out proves nothing: the Agent itself may have been frozen."""
 PROBE_PAUSE_S: Final = 0.05
 NO_ANSWER: Final = "The session did not answer its last probe"
 HEARD_WITHIN_S: Final = 2.0
-"""Without a Manager's word in this time the hand-over begins anew, if it is still wanted."""
+"""Without a Manager's commit in this time the hand-over begins anew, if it is still wanted."""
 
 
 class Handovers:
-    """See the module."""
+    """Runs hand-overs."""
 
     def __init__(self, runtime: Containers, sessions: Sessions, journal: Journal, patience: Patience) -> None:
         self._runtime = runtime
@@ -80,24 +77,24 @@ class Handovers:
         return record is not None and record.state != "received"
 
     def _heard_of(self, record: HandoverRecord) -> asyncio.Event:
-        """Set once a Manager has committed `received`; it is kept as long as the journal keeps the hand-over."""
+        """Set once a Manager has committed `received`; kept as long as the journal keeps the hand-over."""
         self._heard = {k: event for k, event in self._heard.items() if k in self._journal.memory.handovers}
         return self._heard.setdefault(record.assignment_id, asyncio.Event())
 
     def acknowledged(self, observed: Observed) -> None:
-        """A Manager has committed this observation, and its answer has brought what is wanted since."""
+        """A Manager has committed this observation, and its answer was applied."""
         report = observed.assignment
         if report is not None and (heard := self._heard.get(report.assignment_id)) is not None:
             heard.set()
 
     def _is_still_wanted(self, record: HandoverRecord) -> bool:
-        """Whether the user still waits for this session, after the answer of a Manager that knows of `received`."""
+        """Whether the user still waits for this session, by the answer of a Manager that has `received`."""
         desired = self._sessions.desired.get(record.session_id)
         wanted = desired.assignment if desired is not None and desired.want == "running" else None
         return wanted is not None and wanted.assignment_id == record.assignment_id
 
     async def _is_heard(self, heard: asyncio.Event) -> bool:
-        """Whether a Manager has committed `received`, perhaps after an earlier attempt had waited in vain."""
+        """Whether a Manager has committed `received`, perhaps after an earlier attempt gave up."""
         try:
             await self._patience.wait_for(heard.wait(), HEARD_WITHIN_S)
         except TimeoutError:
@@ -105,7 +102,7 @@ class Handovers:
         return True
 
     async def _probe(self, session_id: str) -> ProbeResult | None:
-        """None if the page is usable now, else what the looks came to; `error` says what was spent in all."""
+        """None if the page is usable now, else the result of the looks; `error` says how long they took in all."""
         begun, looks = time.monotonic(), 0
         while True:
             seen, spec = self._sessions.observed.container(session_id), self._sessions.desired.spec(session_id)
@@ -147,7 +144,6 @@ class Handovers:
         return changed(record, state="failed", exit_code=result.exit_code, error=error)
 
     def _note(self, record: HandoverRecord) -> None:
-        """Write down how far it is, and have the Manager told."""
         self._journal.note(record)
         self._sessions.refresh(record.session_id)
         log.info("hand-over", session_id=record.session_id, state=record.state, error=record.error)

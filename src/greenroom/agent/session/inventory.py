@@ -1,7 +1,7 @@
-"""Which containers are there: taken whole at the start and now and then, and looked at singly when something happens.
+"""The containers on this host: listed whole at the start and at intervals, and inspected one by one on events.
 
-Only containers with this installation's and this Agent's labels count (the runtime sees to the first). What is found
-is adopted: it enters the table of sessions as it is.
+Only containers with this installation's and this Agent's labels count (the runtime checks the first). They are adopted:
+they enter the table of sessions as they are.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ log = structlog.get_logger(__name__)
 
 RETRY_S: Final = 1.0
 WHOLE_EVERY_S: Final = 30.0
-"""Events may be lost; nothing stays unseen for longer than this."""
+"""Events may be lost; no change stays unseen for longer than this."""
 
 
 def seen_of(container: Container) -> SeenContainer:
@@ -45,27 +45,22 @@ class Inventory:
         self._health = health
         self._touched: set[str] = set()
         self.out_of_memory: set[str] = set()
-        """Sessions in which something was killed for lack of memory."""
+        """Sessions in which a process was killed for lack of memory."""
         self.look_at: asyncio.Queue[str] = asyncio.Queue()
-        """Sessions to which something happened; the reconciler has them looked at."""
+        """Sessions with an event; the reconciler has them inspected."""
         self.outdated = asyncio.Event()
         """Set when events were lost and the whole inventory has to be taken again."""
 
     def touch(self, session_id: str) -> None:
-        """A worker learned about this session; a whole inventory that is under way may be older."""
+        """A worker learned about this session; a whole inventory under way may be older."""
         self._touched.add(session_id)
 
     def forget(self, session_id: str) -> None:
-        """A worker removed this session's container."""
         self.touch(session_id)
         self.out_of_memory.discard(session_id)
 
     async def look(self, session_id: str) -> None:
-        """See what there is of one session.
-
-        Raises:
-            RuntimeUnavailable: the runtime does not answer.
-        """
+        """Raises RuntimeUnavailable: the runtime does not answer."""
         container = await self._runtime.inspect(session_id)
         self.touch(session_id)
         if container is not None and container.agent_id != self._agent_id:
@@ -73,9 +68,8 @@ class Inventory:
         self._sessions.observed.saw(session_id, seen_of(container) if container else None)
 
     async def take(self, busy: frozenset[str] = frozenset()) -> None:
-        """Take the whole inventory; sessions in `busy`, or touched meanwhile, are left as they are.
-
-        The first one leaves out only what was touched: nothing else is known of the others yet.
+        """Take the whole inventory; sessions in `busy`, or touched meanwhile, keep their state. The first inventory
+        skips only the touched ones: nothing is known of the others yet.
 
         Raises:
             RuntimeUnavailable: the runtime does not answer.
@@ -88,7 +82,6 @@ class Inventory:
         self._health.runtime_error = ""
 
     async def watch(self) -> None:
-        """Note to which sessions something happens, for ever."""
         while True:
             try:
                 async for event in self._runtime.events():

@@ -1,8 +1,8 @@
-"""What an Agent must not forget when it is killed: one append-only file, a JSON record a line.
+"""What an Agent must not forget when it is killed: one append-only file, one JSON record a line.
 
-Commands and hand-overs run at most once (PROTOCOLS §2): their `started` record is on the disk (fsync) before they run,
-and one that is found `started` without a result after a restart is `unknown`. Also kept: the highest term heard, and
-of each session whether it ran, was stopped on order, or failed. A line that was torn by a crash is cut off.
+Commands and hand-overs run at most once (PROTOCOLS §2): their `started` record is on disk (fsync) before they run, and
+one that is `started` without a result after a restart is `unknown`. Also kept: the highest term seen, and of each
+session whether it ran, was stopped on order, or failed. A line torn by a crash is cut off.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from greenroom.wire.messages import AssignmentReport
 log = structlog.get_logger(__name__)
 
 COMPACT_ABOVE_BYTES: Final = 1 << 20
-"""A file larger than this is rewritten when most of it is history."""
+"""A larger file is rewritten when most of it is history."""
 
 COMPACT_EVERY_S: Final = 60.0
 
@@ -33,17 +33,15 @@ class Record(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, tag_
 
 
 class Term(Record, frozen=True, kw_only=True, tag="term"):
-    """The highest term of a Primary that was heard, and of which database."""
+    """The highest term seen of a Primary, and of which database."""
 
     term: int
     db_epoch: str
 
 
 class SessionRecord(Record, frozen=True, kw_only=True, tag="session"):
-    """What is remembered of a session (`core.session.reconcile.JournalFacts`) and what belongs to its failure.
-
-    `first_launch` says how far the command of that name is: it runs once in a container's life.
-    """
+    """What is remembered of a session (`core.session.reconcile.JournalFacts`) and the details of its failure.
+    `first_launch` is the state of that command: it runs once in a container's life."""
 
     session_id: str
     ran: bool = False
@@ -55,7 +53,7 @@ class SessionRecord(Record, frozen=True, kw_only=True, tag="session"):
 
 
 class CommandRecord(Record, frozen=True, kw_only=True, tag="command"):
-    """A command; `reported` = the Manager has its result, only the id is kept so that it never runs again."""
+    """A command; `reported` = the Manager has its result, and only the id is kept so that it never runs again."""
 
     command_id: str
     session_id: str
@@ -66,10 +64,8 @@ class CommandRecord(Record, frozen=True, kw_only=True, tag="command"):
 
 
 class HandoverRecord(Record, frozen=True, kw_only=True, tag="handover"):
-    """A hand-over; `received` = probed, `assign` not begun; `started` = `assign` begun, no result.
-
-    `slow`: it failed because something took too long; nothing is known to be broken.
-    """
+    """A hand-over; `received` = probed, `assign` not begun; `started` = `assign` begun, no result. `slow`: it failed by
+    a timeout; nothing is known to be broken."""
 
     assignment_id: str
     session_id: str
@@ -98,7 +94,6 @@ class Memory:
     handovers: dict[str, HandoverRecord] = field(default_factory=dict[str, HandoverRecord])
 
     def apply(self, record: AnyRecord) -> None:
-        """Fold one record in."""
         if isinstance(record, Term):
             self.term = record
         elif isinstance(record, SessionRecord):
@@ -145,7 +140,7 @@ _decoder = msgspec.json.Decoder(AnyRecord)
 
 
 def replay(content: bytes, name: str = "journal") -> tuple[Memory, int]:
-    """The memory that `content` folds to and the number of its bytes that are whole records.
+    """The memory that `content` folds to, and the number of bytes that are whole records.
 
     Raises:
         SetupError: a record before the last cannot be read, so that commands might run twice.
@@ -167,7 +162,7 @@ def replay(content: bytes, name: str = "journal") -> tuple[Memory, int]:
 
 
 class Journal:
-    """The open journal. `memory` is what it says now."""
+    """The open journal; `memory` is its content."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -178,7 +173,7 @@ class Journal:
         self.memory = Memory()
 
     def open(self) -> None:
-        """Read the file, cut a torn last line off, and settle what a crash interrupted.
+        """Read the file, cut off a torn last line, and settle what a crash interrupted.
 
         Raises:
             SetupError: the journal is damaged in the middle or cannot be opened.
@@ -199,11 +194,10 @@ class Journal:
         self._synced = self._written
 
     def close(self) -> None:
-        """Close the file."""
         os.close(self._descriptor)
 
     def note(self, record: AnyRecord) -> None:
-        """Append a record that outlives the process; after a power cut it may be missing."""
+        """Append a record that outlives the process, but perhaps not a power cut."""
         line = _encoder.encode(record) + b"\n"
         if os.write(self._descriptor, line) != len(line):
             os.ftruncate(self._descriptor, self._written)
@@ -212,7 +206,7 @@ class Journal:
         self.memory.apply(record)
 
     async def record(self, record: AnyRecord) -> None:
-        """Append a record and return when it is on the disk. Several at once share one fsync."""
+        """Append a record and return when it is on disk. Concurrent calls share one fsync."""
         self.note(record)
         mine = self._written
         async with self._sync_lock:
@@ -222,13 +216,14 @@ class Journal:
                 self._synced = target
 
     async def keep_small(self) -> None:
-        """Compact the file now and then, for ever."""
+        """Compact the file at intervals, forever."""
         while True:
             await asyncio.sleep(COMPACT_EVERY_S)
             await self.compact()
 
     async def compact(self) -> None:
-        """Rewrite the file with the fewest records, if it is large and mostly history; a crash leaves either."""
+        """Rewrite a large file that is mostly history with the fewest records; a crash leaves the old or the new
+        one."""
         async with self._sync_lock:
             content = b"".join(_encoder.encode(record) + b"\n" for record in self.memory.records())
             if self._written < max(COMPACT_ABOVE_BYTES, 4 * len(content)):
@@ -255,7 +250,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def assignment_report(record: HandoverRecord) -> AssignmentReport:
-    """How far a hand-over is; to the Manager one that was started is still one that was received."""
+    """The progress of a hand-over; a started one is still `received` to the Manager."""
     return AssignmentReport(
         assignment_id=record.assignment_id,
         state="received" if record.state == "started" else record.state,

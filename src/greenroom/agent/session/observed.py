@@ -1,4 +1,4 @@
-"""What there is of sessions on this host: containers, probes, the steps of starts, and what the journal remembers."""
+"""What exists of sessions on this host: containers, probes, the steps of starts, and the journal's facts."""
 
 from __future__ import annotations
 
@@ -17,12 +17,7 @@ from greenroom.wire.messages import Step
 
 
 class ObservedSessions:
-    """See the module.
-
-    Args:
-        journal: open.
-        probe_valid_s: for how long a session counts as usable after a probe.
-    """
+    """The observations of all sessions; a session counts as usable for `probe_valid_s` after a probe."""
 
     def __init__(self, journal: Journal, probe_valid_s: float) -> None:
         self._journal = journal
@@ -31,26 +26,22 @@ class ObservedSessions:
         self._steps: dict[str, dict[str, float]] = {}
         self._being_created: set[str] = set()
         self.is_complete = False
-        """Whether there was a whole inventory since the start."""
+        """Whether a whole inventory was taken since the start."""
         self.changed = Signal[str]()
-        """What there is to report of this session may be something else."""
+        """The report of this session may have changed."""
         self.containers_changed = Signal[None]()
         self.completed = Signal[None]()
-        """The first whole inventory was taken."""
 
     # Containers ---------------------------------------------------------------------------------------------------
 
     @property
     def containers(self) -> Mapping[str, SeenContainer]:
-        """All containers, by session."""
         return self._containers
 
     def container(self, session_id: str) -> SeenContainer | None:
-        """The container of a session."""
         return self._containers.get(session_id)
 
     def saw(self, session_id: str, seen: SeenContainer | None) -> None:
-        """The runtime shows this container, or none."""
         before = self._containers.get(session_id)
         if before == seen:
             return
@@ -67,7 +58,7 @@ class ObservedSessions:
         self.containers_changed.tell(None)
 
     def saw_all(self, containers: Iterable[SeenContainer], leave_out: AbstractSet[str] = frozenset()) -> None:
-        """A whole inventory; what it says of the sessions in `leave_out` may be older than what is known of them."""
+        """A whole inventory; it may be older than what is known of the sessions in `leave_out`."""
         found = {seen.session_id: seen for seen in containers}
         for session_id in (found.keys() | self._containers.keys()) - leave_out:
             self.saw(session_id, found.get(session_id))
@@ -78,7 +69,7 @@ class ObservedSessions:
 
     @contextmanager
     def being_created(self, session_id: str) -> Generator[None]:
-        """While it is entered a container may come into being at any moment: the session is not absent."""
+        """Inside the block a container may be created at any moment: the session is not absent."""
         self._being_created.add(session_id)
         try:
             yield
@@ -87,34 +78,31 @@ class ObservedSessions:
             self.changed.tell(session_id)
 
     def is_being_created(self, session_id: str) -> bool:
-        """See `being_created`."""
         return session_id in self._being_created
 
     # Probes and steps ---------------------------------------------------------------------------------------------
 
     def probed(self, session_id: str, usable: bool, error: str = "", *, broken: bool = False) -> None:
-        """A probe of the session's page ended. `broken`: not the first one in a row that found it unusable."""
+        """A probe ended. `broken`: not the first one in a row that found the page unusable."""
         if session_id in self._containers:
             self._probes.note(session_id, usable=usable, error=error, broken=broken)
             self.changed.tell(session_id)
 
     def last_probe(self, session_id: str) -> Probed:
-        """What the last probe found, as far as it still counts."""
         return self._probes.last(session_id)
 
     def step(self, session_id: str, name: str) -> None:
-        """A step of the session's start happened now; the first time counts."""
+        """A step of the session's start happened now; only the first time counts."""
         steps = self._steps.setdefault(session_id, {})
         if name not in steps:
             steps[name] = time.time()
             self.changed.tell(session_id)
 
     def steps(self, session_id: str) -> list[Step]:
-        """The steps of the session's start so far."""
         return [Step(name=name, at=at) for name, at in self._steps.get(session_id, {}).items()]
 
     def age_s(self, session_id: str) -> float | None:
-        """How long ago the order to start this session was received, if by this process."""
+        """Time since this process received the order to start the session; None without one."""
         received = self._steps.get(session_id, {}).get("received")
         return None if received is None else time.time() - received
 
@@ -126,15 +114,13 @@ class ObservedSessions:
     # The journal --------------------------------------------------------------------------------------------------
 
     def memory(self, session_id: str) -> SessionRecord:
-        """What the journal says of a session."""
         return self._journal.memory.sessions.get(session_id) or SessionRecord(session_id=session_id)
 
     def known(self, session_id: str) -> JournalFacts:
-        """The same, as the plan needs it."""
         return facts(self.memory(session_id))
 
     def remember(self, session_id: str, **changes: object) -> None:
-        """Change what is remembered of a session; the fields are those of `journal.SessionRecord`."""
+        """Change the fields of `journal.SessionRecord`."""
         before = self.memory(session_id)
         after = msgspec.structs.replace(before, **changes)
         if after != before:
@@ -142,11 +128,11 @@ class ObservedSessions:
             self.changed.tell(session_id)
 
     async def remember_durably(self, session_id: str, **changes: object) -> None:
-        """The same, on the disk when this returns."""
+        """The same, on disk when this returns."""
         await self._journal.record(msgspec.structs.replace(self.memory(session_id), **changes))
         self.changed.tell(session_id)
 
 
 def facts(record: SessionRecord) -> JournalFacts:
-    """What is remembered of a session, as the plan needs it."""
+    """The journal's facts of a session, as the plan needs them."""
     return JournalFacts(ran=record.ran, stopped=record.stopped, failure=record.failure)

@@ -1,10 +1,9 @@
-"""What the Manager has yet to hear: the newest observation of each session, log rows, and what came of its orders.
+"""What the Manager has not received yet: the newest observation of each session, log rows, and results of orders.
 
-Every message carries all observations above the acknowledged one, so a message that is lost loses nothing: the next one
-that is committed covers it (PROTOCOLS §2). Log rows travel in one message and come back when it failed. Two kinds of
-orders are done once in a session. A command runs at most once: its result is in the journal until the Manager has it. A
-screenshot harms nobody when it is taken twice: it stays in memory alone, and after a restart of the Agent it is
-ordered, and taken, again.
+Every message carries all unacknowledged observations, so the next one that is committed covers a lost one (PROTOCOLS
+§2). Log rows travel in one message and come back when it failed. A command runs at most once: its result is in the
+journal until the Manager has it. A screenshot can be taken twice: it stays in memory only, and after a restart of the
+Agent it is ordered and taken again.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ log = structlog.get_logger(__name__)
 MAX_LOG_LINES: Final = 1000
 """Log rows kept while no Manager can be reached; older ones are dropped and counted."""
 MAX_SENTENCE_CHARACTERS: Final = 2000
-"""Characters of a row. Some quote what came from outside, and all rows that wait must fit into one message."""
+"""Limit of a log sentence: some quote outside text, and all waiting rows must fit into one message."""
 DROPPED: Final = str(LogCode.LOG_ROWS_DROPPED)
 
 
@@ -55,18 +54,17 @@ class Outbox:
         self.speak = asyncio.Event()
 
     def put(self, observed: Observed) -> None:
-        """The newest observation of a session; one that says the same as the last is not sent again."""
+        """Set the newest observation of a session; an unchanged one is not sent again."""
         before = self._entries.get(observed.session_id)
         if before is None or before.observed != observed:
             self._entries[observed.session_id] = _Entry(observed)
             self.speak.set()
 
     def drop(self, session_id: str) -> None:
-        """The session is no longer this Agent's."""
         self._entries.pop(session_id, None)
 
     def unacknowledged(self, seq: int) -> list[Observed]:
-        """All observations that are not committed yet; they travel in message `seq`."""
+        """All uncommitted observations; they travel in message `seq`."""
         self._asked = False
         waiting = [entry for entry in self._entries.values() if not entry.acknowledged]
         for entry in waiting:
@@ -74,23 +72,18 @@ class Outbox:
         return [entry.observed for entry in waiting]
 
     def has_unsent(self) -> bool:
-        """Whether there is something that no message carried yet."""
         return self._asked or any(entry.first_seq is None for entry in self._entries.values())
 
     def is_waiting(self) -> bool:
-        """Whether something that a message carried is not committed yet."""
         return any(entry.first_seq is not None and not entry.acknowledged for entry in self._entries.values())
 
     def speak_up(self) -> None:
-        """Something beside sessions is new and should be told soon."""
+        """Send soon what is new beside sessions."""
         self._asked = True
         self.speak.set()
 
     def acknowledge(self, acked_seq: int) -> list[Observed]:
-        """Message `acked_seq` and those before it are committed; returns what became acknowledged.
-
-        Results of commands, which may be large, are then let go: a later Manager need not hear them again.
-        """
+        """Message `acked_seq` and those before it are committed; returns what became acknowledged."""
         done = [e for e in self._entries.values() if not e.acknowledged and e.first_seq and e.first_seq <= acked_seq]
         acknowledged = [entry.observed for entry in done]
         for entry in done:
@@ -99,7 +92,7 @@ class Outbox:
         return acknowledged
 
     def start_again(self) -> None:
-        """A new incarnation: its Manager has heard nothing yet."""
+        """A new incarnation: its Manager has no reports yet."""
         for entry in self._entries.values():
             entry.first_seq, entry.acknowledged = None, False
         self.speak.set()
@@ -113,7 +106,7 @@ class Outbox:
         *,
         level: Level | None = None,
     ) -> None:
-        """Print a log line and queue it for Diagnostics; `level` in place of the code's."""
+        """Print a log line and queue it for Diagnostics; `level` overrides the code's."""
         row = LogLine(
             at=time.time(),
             level=level or code.level,
@@ -126,7 +119,7 @@ class Outbox:
         self.add_log_line(row)
 
     def add_log_line(self, line: LogLine) -> None:
-        """Queue a log row; of a sentence that is too long the rest is left out."""
+        """Queue a log row; a sentence over the limit is cut."""
         too_long = len(line.message) > MAX_SENTENCE_CHARACTERS
         self._log_lines.append(
             replace(line, message=f"{line.message[: MAX_SENTENCE_CHARACTERS - 1]}…") if too_long else line
@@ -134,10 +127,8 @@ class Outbox:
         self.return_log_lines([])
 
     def take_log_lines(self) -> list[LogLine]:
-        """The log rows to send; give them back with `return_log_lines` if the message failed.
-
-        How many were dropped since it was last said is said too.
-        """
+        """The log rows to send, and how many were dropped; return them with `return_log_lines` if the message
+        failed."""
         lines, self._log_lines = self._log_lines, []
         if number := self.log_lines_dropped - self._told:
             self._told = self.log_lines_dropped
@@ -158,16 +149,16 @@ class Outbox:
 
 
 AWAITED_S: Final = 10.0
-"""Beyond its deadline somebody may still wait for a result; the api gives up then. What was not begun never is."""
+"""The api waits this long beyond a result's deadline, then gives up. An order not begun by then never is."""
 MAX_WAITING_BYTES: Final = 2 << 20
-"""Of all results that wait for a Manager, as they travel: they share a message with everything else there is to say."""
+"""Of all results that wait for a Manager, as encoded: they share a message with all other reports."""
 LITTLE: Final = 2000
-"""Characters of an output that are kept where there is no room for more."""
+"""Characters kept of an output when there is no room for more."""
 NO_ROOM: Final = "[most of the output was dropped: the Agent has too many results to report]\n"
 
 
 class Orders:
-    """See the module. `journal` must be open."""
+    """Orders under way and their results. `journal` must be open."""
 
     def __init__(self, journal: Journal) -> None:
         self._journal = journal
@@ -176,7 +167,6 @@ class Orders:
         self._taken: dict[str, CommandReport] = {}
 
     def accept(self, commands: Iterable[Command], sessions: Container[str]) -> None:
-        """Take over what was ordered for sessions of this Agent."""
         for command in commands:
             if command.session_id in sessions and command.command_id not in self._commands:
                 self._commands[command.command_id] = command
@@ -187,7 +177,7 @@ class Orders:
         return self._commands.get(command_id)
 
     def all(self) -> tuple[Order, ...]:
-        """All orders, as the plan needs them; those that nobody waits for any more are forgotten."""
+        """All orders, as the plan needs them; overdue ones are forgotten."""
         now_s = time.monotonic()
         self._keep(k for k in self._commands if self._awaited_until_s[k] > now_s)
         return tuple(Order(command_id=c.command_id, session_id=c.session_id) for c in self._commands.values())
@@ -197,7 +187,6 @@ class Orders:
         return frozenset(self._journal.memory.commands) | self._taken.keys()
 
     def leave(self, session_id: str) -> None:
-        """The session is no longer this Agent's."""
         self._keep(k for k, command in self._commands.items() if command.session_id != session_id)
 
     def _keep(self, command_ids: Iterable[str]) -> None:
@@ -207,22 +196,20 @@ class Orders:
         self._taken = {k: v for k, v in self._taken.items() if k in kept}
 
     def has_room(self) -> bool:
-        """Whether another large result can be kept for the Manager."""
         outputs = (c.output for c in self._journal.memory.commands.values() if c.state != "reported")
         pictures = sum(len(report.picture) for report in self._taken.values())
         return pictures + sum(_travelling_bytes(output) for output in outputs) < MAX_WAITING_BYTES
 
     def fitting(self, output: str) -> str:
-        """The output as far as there is room for it; it says so where it had to be cut."""
+        """The output, cut to the room left for it with a note."""
         return output if len(output) <= LITTLE or self.has_room() else NO_ROOM + output[-LITTLE:]
 
     def take(self, report: CommandReport) -> None:
-        """A screenshot was taken, or could not be; kept until the Manager has it, unless nobody waits any more."""
+        """A screenshot was taken, or failed; kept until the Manager has it, unless its deadline is over."""
         if report.command_id in self._commands:
             self._taken[report.command_id] = report
 
     def reports(self, session_id: str) -> list[CommandReport]:
-        """What became of the orders of a session, as far as the Manager has not committed it yet."""
         journalled = [
             CommandReport(
                 command_id=c.command_id,
@@ -238,7 +225,7 @@ class Orders:
         return journalled + [self._taken[k] for k in mine if k in self._taken]
 
     def reported(self, session_id: str, report: CommandReport) -> None:
-        """The Manager has committed a report: a result need not be kept any longer."""
+        """The Manager has committed a report: its result need not be kept."""
         if report.state == "started":
             return
         self._keep(self._commands.keys() - {report.command_id})
@@ -247,5 +234,5 @@ class Orders:
 
 
 def _travelling_bytes(output: str) -> int:
-    """Length of a text in a message; a command can make it six times as long by what it prints."""
+    """Length of a text in a message; escaping can make it six times as long."""
     return len(msgspec.json.encode(output))

@@ -1,9 +1,8 @@
 """Finds out whether sessions are usable: the page answers, something was painted, and `first_launch` has ended.
 
-While a session starts its page is probed quickly, as far as the host has time for it, afterwards every
-`probe_interval_s`. One failed probe of a usable session is looked at again before it counts. Each gets time in
-proportion to how late the Agent and its host are (`core.fleet.lateness`), so that a busy host does not make sessions
-flap.
+The page of a starting session is probed as quickly as the host allows, afterwards every `probe_interval_s`. One failed
+probe of a usable session is repeated before it counts. Time limits grow with the lateness of the Agent and its host
+(`core.fleet.lateness`), so that a busy host does not make sessions flap.
 """
 
 from __future__ import annotations
@@ -29,29 +28,28 @@ from greenroom.runtimes.contract import PROBE_TIMEOUT_S, Containers, ProbeResult
 T = TypeVar("T")
 
 MAX_LOOK_S: Final = 15.0
-"""No single look at a page takes longer."""
 
 
 class Patience:
-    """Waits as long as the host needs at the moment."""
+    """Time limits that grow with the present lateness of the host."""
 
     def __init__(self, lateness: Callable[[], Lateness]) -> None:
         self._lateness = lateness
 
     def allowed_s(self, limit_s: float, most_s: float = MAX_LOOK_S) -> float:
-        """What becomes of a limit now."""
+        """The limit under the present lateness."""
         return allowed_s(limit_s, self._lateness(), most_s)
 
     def quiet_s(self, spent_s: float) -> float:
-        """How much of a limit is used up when so long was waited."""
+        """The part of a limit used up by waiting this long."""
         return spent_s / times(self._lateness())
 
     def because(self) -> str:
-        """Why it is more, as the end of a sentence."""
+        """The reason for a longer limit, as the end of a sentence."""
         return because(self._lateness())
 
     async def wait_for(self, work: Coroutine[Any, Any, T], limit_s: float) -> T:
-        """The result of `work`; how long it may take is asked again when the time seems to be over.
+        """The result of `work`; its limit is computed again when the time seems to be over.
 
         Raises:
             TimeoutError: it is over; the work was cancelled.
@@ -69,7 +67,7 @@ class Patience:
             await asyncio.gather(task, return_exceptions=True)
 
     async def look(self, runtime: Containers, address: str, spec: SessionSpec, limit_s: float) -> ProbeResult:
-        """Look at a session's page; `silent` where it gave no answer in the time it was given."""
+        """Look at a session's page; `silent` if it gave no answer in time."""
         begun = time.monotonic()
         try:
             return await self.wait_for(runtime.probe(address, spec, MAX_LOOK_S), limit_s)
@@ -84,31 +82,27 @@ log = structlog.get_logger(__name__)
 FAST_S: Final = 0.075
 SLOW_S: Final = 1.0
 REST: Final = 3
-"""A session that starts is left alone for so many times as long as a look at it took. Where many start at once looks
-take longer and come less often, so that they leave the host to what they wait for."""
+"""Pause between looks at a starting session, as a multiple of the last look's duration: where many start at once, looks
+get longer and rarer and leave the host to the starts."""
 FAST_FOR_S: Final = 20.0
-"""A session that is not usable after this time is probed every `SLOW_S` only."""
+"""A session not usable after this time is probed every `SLOW_S` only."""
 PARALLEL: Final = SlotCount(ordinary=8, for_people=4)
 """Probes at a time, so that they do not slow down what they wait for."""
 FAILURES_THAT_COUNT: Final = 2
-"""Probes in a row that must fail before a session is not usable any more."""
+"""Failed probes in a row after which a session is not usable any more."""
 BROKEN_AFTER_S: Final = 1.0
-"""For how long they must have failed before it counts as broken."""
+"""How long they must have failed before it counts as broken."""
 PROBES_VALID: Final = 3
-"""What a probe found counts for so many intervals; after that the Agent itself was held up, and must look again."""
+"""Intervals for which a probe counts; after that the Agent itself was held up, and must look again."""
 LOG_EVERY_S: Final = 30.0
-"""How often the log of a container that does not become usable is looked at, from `FAST_FOR_S` on."""
+"""Interval at which the log of a container that does not become usable is read, from `FAST_FOR_S` on."""
 LOG_TAIL_LINES: Final = 50
 STOP_GRACE_S: Final = 1.0
 
 
 def pause_s(age_s: float, took_s: float) -> float:
-    """Seconds until the next look at a session that is not usable.
-
-    Args:
-        age_s: since its container began to run.
-        took_s: how long the last look took, with the wait for its turn.
-    """
+    """Seconds until the next look at a session that is not usable: its container runs since `age_s`, and the last look
+    took `took_s` with the wait for its turn."""
     return min(SLOW_S, max(FAST_S, REST * took_s)) if age_s < FAST_FOR_S else SLOW_S
 
 
@@ -173,13 +167,13 @@ class Prober:
             await asyncio.sleep(self._interval_s if result.usable else pause_s(age_s, took_s))
 
     def _reason(self, session_id: str, error: str, age_s: float) -> str:
-        """Why it is not usable; when its start takes long with what the host's limits have to do with it."""
+        """Why it is not usable; for a long start also what the host's limits have to do with it."""
         if not error or age_s < FAST_FOR_S:
             return error
         return self._explained(error, self._sessions.observed.memory(session_id).log_tail)
 
     async def _keep_log(self, session_id: str) -> None:
-        """What a container says that runs and is not usable: when its time is over, that is what tells why."""
+        """Keep the output of a running, unusable container: it explains a missed deadline."""
         try:
             tail = await self._runtime.logs(session_id, LOG_TAIL_LINES)
         except GreenroomError as error:
@@ -193,7 +187,6 @@ class Prober:
             self._metrics.start_seconds.observe(since_s)
 
     def _spec(self, session_id: str, address: str) -> SessionSpec | None:
-        """The specification while this container still is the one to probe."""
         seen = self._sessions.observed.container(session_id)
         is_same = seen is not None and seen.address == address and seen.state == "running"
         return self._sessions.desired.spec(session_id) if is_same else None
@@ -209,10 +202,8 @@ class Prober:
         return result
 
     async def _first_launch(self, session_id: str, spec: SessionSpec) -> bool:
-        """Run the command that belongs to the first start, once in the container's life; False = the session failed.
-
-        Nobody is given a session that was not prepared: what did not end with 0 within its deadline is a failure.
-        """
+        """Run the command of the first start, once in the container's life; False = the session failed. No user gets an
+        unprepared session: anything but an end with 0 within its deadline is a failure."""
         done = self._sessions.observed.memory(session_id).first_launch
         if spec.first_launch is None or done == "ended":
             return True
@@ -237,7 +228,7 @@ class Prober:
         return False
 
     async def _fail(self, session_id: str, sentence: str, exit_code: int | None = None) -> None:
-        """Nobody will use the session any more, so its container is stopped; what it wrote last is kept."""
+        """The session will not be used any more, so its container is stopped; its last output is kept."""
         if self._sessions.observed.container(session_id) is None:
             return  # it was deleted meanwhile
         try:

@@ -1,8 +1,7 @@
-"""The Agent's sessions: what is wanted and what is there, side by side, and what the Manager has yet to hear of it.
+"""The Agent's sessions: desired and observed side by side, and the reports to the Manager.
 
-Lists from the Manager come into `desired`, containers and probes into `observed`; the reconciler takes `snapshot()`,
-the check-in takes the `outbox`, the stream authoriser looks sessions up through the `SessionView` protocol. Everything
-runs on one event loop; nothing here waits.
+Lists from the Manager go into `desired`, containers and probes into `observed`; the reconciler takes `snapshot()`, the
+check-in the `outbox`, the stream authoriser the `SessionView` protocol. All run on one event loop; nothing here waits.
 """
 
 from __future__ import annotations
@@ -21,12 +20,7 @@ from greenroom.wire.messages import Answer, Desired, Observed
 
 
 class Sessions:
-    """See the module.
-
-    Args:
-        journal: open.
-        probe_valid_s: for how long a session counts as usable after a probe.
-    """
+    """The table of sessions; a session counts as usable for `probe_valid_s` after a probe."""
 
     def __init__(self, journal: Journal, probe_valid_s: float = ALWAYS_S) -> None:
         self._journal = journal
@@ -35,9 +29,8 @@ class Sessions:
         self.desired = DesiredSessions(journal, self.outbox)
         self.observed = ObservedSessions(journal, probe_valid_s)
         self.plan = asyncio.Event()
-        """Set when the reconciler has something to look at."""
         self.acknowledged = Signal[Observed]()
-        """An observation that a Manager has committed; its answer has brought what is wanted since."""
+        """A Manager has committed this observation, and its answer was applied."""
         self.desired.changed.subscribe(self._list_changed)
         self.observed.changed.subscribe(self.refresh)
         self.observed.completed.subscribe(lambda _: self._refresh_all())
@@ -46,7 +39,7 @@ class Sessions:
     # From the Manager ---------------------------------------------------------------------------------------------
 
     def accept(self, answer: Answer) -> bool:
-        """Take over an answer; False if it was no news (not fresh, or of a term lower than one heard before)."""
+        """Apply an answer; False if it was no news (not fresh, or of an earlier term)."""
         if not self.desired.accept(answer):
             return False
         self.orders.accept(answer.commands, self.desired.entries)
@@ -75,11 +68,10 @@ class Sessions:
 
     @property
     def is_known(self) -> bool:
-        """Whether there was both a whole list and a whole inventory."""
+        """Whether a whole list and a whole inventory came since the start."""
         return self.desired.is_known and self.observed.is_complete
 
     def snapshot(self) -> Snapshot:
-        """All that the reconciler decides on."""
         memory = self._journal.memory
         return Snapshot(
             list_is_valid=self.is_known,
@@ -92,14 +84,13 @@ class Sessions:
         )
 
     def forget_strangers(self) -> None:
-        """Let go of what is remembered of sessions that are neither wanted nor there, once both are known."""
+        """Forget sessions that are neither wanted nor there, once both are known."""
         if self.is_known:
             remembered = self._journal.memory.sessions.keys()
             for session_id in remembered - self.desired.entries.keys() - self.observed.containers.keys():
                 self._journal.note(Forget(session_id=session_id))
 
     def get(self, session_id: str) -> SessionSnapshot | None:
-        """See `SessionView`."""
         desired, spec = self.desired.get(session_id), self.desired.spec(session_id)
         if desired is None or spec is None or desired.want == "absent":
             return None
@@ -113,27 +104,22 @@ class Sessions:
         )
 
     def states(self) -> list[ObservedState]:
-        """The states of all sessions of the desired list."""
         return [self._observe(desired)[0] for desired in self.desired.entries.values()]
 
     def running(self) -> list[str]:
-        """Sessions of the desired list that have a running container to probe."""
         seen = self.observed.containers.items()
         return [k for k, one in seen if one.state == "running" and one.address and self.desired.get(k) is not None]
 
     def unknown(self) -> list[str]:
-        """Session ids of containers that no desired list accounts for; empty before there is a list."""
+        """Session ids of containers that are in no desired list; empty before the first list."""
         strangers = self.observed.containers.keys() - self.desired.entries.keys()
         return sorted(strangers) if self.desired.is_known else []
 
     # Reports to the Manager ---------------------------------------------------------------------------------------
 
     def refresh(self, session_id: str) -> None:
-        """Something changed: put what is observed now into the outbox.
-
-        Before the host was looked at nothing is observed: a container not seen yet is not one that is gone. One that
-        ended is reported with its last lines.
-        """
+        """Put the present observation into the outbox. Before the first inventory nothing is observed: a container not
+        seen yet is not gone. One that ended is reported with its last lines."""
         desired = self.desired.get(session_id)
         if desired is None or not self.observed.is_complete:
             return

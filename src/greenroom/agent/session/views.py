@@ -13,13 +13,13 @@ from greenroom.wire.messages import Authorised
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probed:
-    """What a probe found. `broken`: not the first one in a row that found the session unusable; `error` says why."""
+    """The result of a probe. `broken`: not the first in a row that found the session unusable; `error` says why."""
 
     usable: bool = False
     broken: bool = False
     error: str = ""
     at_s: float = 0.0
-    """By CLOCK_BOOTTIME, which goes on while the machine sleeps."""
+    """CLOCK_BOOTTIME, which includes suspend."""
 
 
 NOT_PROBED: Final = Probed()
@@ -28,37 +28,31 @@ ALWAYS_S: Final = math.inf
 
 
 class Probes:
-    """The last probe of each session.
-
-    Args:
-        valid_s: a session whose last probe is longer ago is not known to be usable: an Agent that was frozen must not
-            have sessions handed out of which it knows nothing.
-    """
+    """The last probe of each session. After `valid_s` a session is not known to be usable: an Agent that was frozen
+    must not have sessions handed out of which it knows nothing."""
 
     def __init__(self, valid_s: float = ALWAYS_S) -> None:
         self._valid_s = valid_s
         self._probes: dict[str, Probed] = {}
 
     def note(self, session_id: str, *, usable: bool, error: str, broken: bool) -> None:
-        """A probe ended now."""
         self._probes[session_id] = Probed(usable=usable, broken=broken, error=error, at_s=boottime_s())
 
     def forget(self, session_id: str) -> None:
-        """What was found does not hold any more: the container is another one, does not run, or is gone."""
+        """Forget the result: the container is another one, does not run, or is gone."""
         self._probes.pop(session_id, None)
 
     def last(self, session_id: str) -> Probed:
-        """What counts now."""
         probed = self._probes.get(session_id, NOT_PROBED)
         return probed if boottime_s() - probed.at_s <= self._valid_s else replace(probed, usable=False)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionSnapshot:
-    """What the stream authoriser needs to know of one session.
+    """What the stream authoriser needs of one session.
 
-    `address` is host:port of the page, None while there is no running container. `handed_over` is false from a claim
-    until the hand-over has succeeded: the stream of a session opens only then (PROTOCOLS §3).
+    `address` is host:port of the page, None without a running container. `handed_over` is false from a claim until the
+    hand-over has succeeded: only then the session's stream opens (PROTOCOLS §3).
     """
 
     session_id: str

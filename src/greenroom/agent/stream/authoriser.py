@@ -2,14 +2,14 @@
 
 `GET /authorise` is nginx's auth_request before every request to a stream: 200 with `X-Greenroom-Upstream`,
 `X-Greenroom-Authorization` (the container's own credential) and `X-Greenroom-Idle-Disconnect-S` (for the session's
-page, 0 = never), or 401/403 with `X-Greenroom-Reason`, or 503 when nobody could be asked. An upload over the limit of
-the session's user is 403 with `X-Greenroom-Too-Large`, of which nginx makes 413. `GET /enter` is a page opened
-with its token in the address: the token becomes a cookie on the session's path and the address loses it. Where another
-Agent runs the session that took its place, it is sent there, with its token.
+page, 0 = never), or 401/403 with `X-Greenroom-Reason`, or 503 when the api cannot be asked. An upload over the limit of
+the session's user is 403 with `X-Greenroom-Too-Large`, which nginx turns into 413. `GET /enter` opens a page with its
+token in the address, and moves the token into a cookie on the session's path; if another Agent runs the session's
+replacement, it redirects there.
 
-A viewer the Agent does not know is asked about at the session's Upstream Auth Address. A known one may come back as
-long as who may view the session is unchanged in the desired list and that list is fresh; when no Manager confirms it,
-for `viewer_ttl_s` (10 minutes) more. On revocation, their established connections are cut.
+An unknown viewer is checked at the session's Upstream Auth Address. A known one may return while the session's
+permitted viewers in a fresh desired list are unchanged, and for `viewer_ttl_s` (10 minutes) after the last confirmation
+by a Manager. A revocation cuts their connections.
 """
 
 from __future__ import annotations
@@ -53,28 +53,20 @@ Report = Callable[[str, str], None]
 
 
 class Identity(Protocol):
-    """Who this Agent is (agent.fleet.identity)."""
+    """The Agent's identity (agent.fleet.identity)."""
 
     @property
-    def route(self) -> str:
-        """First 8 hex digits of the agent id."""
-        ...
+    def route(self) -> str: ...
 
     @property
-    def bearer(self) -> str:
-        """Value of the Authorization header."""
-        ...
+    def bearer(self) -> str: ...
 
 
 class Asker(Protocol):
     """Asks the api about a viewer (agent.stream.upstream_auth)."""
 
     async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
-        """The answer.
-
-        Raises:
-            Unavailable: it could not be asked; the sentence names the address.
-        """
+        """Raises Unavailable: the api could not be asked; the sentence names the address."""
         ...
 
 
@@ -95,20 +87,11 @@ class _Shown:
 
 
 class StreamAuthoriser:
-    """See the module.
+    """Answers nginx's requests about streams.
 
-    Args:
-        sessions: the Agent's table of sessions.
-        identity: who this Agent is.
-        asker: asks the api.
-        cutter: cuts connections, already probed.
-        folder: the Agent's folder.
-        last_fresh: time.monotonic() of the last fresh answer of a Manager, which would have brought a revocation.
-        report: called with every refusal that an administrator should see.
-        opened: called when somebody opened a stream (`greenroom.agent.stream.viewers`).
-        closed: called when they left it.
-        decided: called with `allowed` or `refused` for every request.
-        clock: time.monotonic.
+    `last_fresh`: time.monotonic() of the last fresh answer of a Manager, which would have brought a revocation.
+    `report` is called with every refusal that an administrator should see, `opened` and `closed`
+    (`greenroom.agent.stream.viewers`) with every stream, `decided` with `allowed` or `refused` for every request.
     """
 
     def __init__(
@@ -140,11 +123,9 @@ class StreamAuthoriser:
 
     @property
     def routes(self) -> list[BaseRoute]:
-        """What nginx asks; served on the Agent's loopback address."""
         return [Route("/authorise", self.authorise), Route("/enter", self.enter)]
 
     async def authorise(self, request: Request) -> Response:
-        """Answer nginx's auth_request."""
         headers = request.headers
         try:
             address = self._address(headers.get("x-original-uri", ""))
@@ -184,7 +165,7 @@ class StreamAuthoriser:
         )
 
     def _sent_on(self, uri: str, moved: MovedError) -> Response:
-        """To the same page of the session that took the place of this one; its token opens that one, too."""
+        """Redirect to the same page of the session that replaced this one; its token opens that one, too."""
         location = moved.path + uri.removeprefix(self._address(uri).prefix)
         return Response(status_code=303, headers={"Location": location, "Cache-Control": "no-store"})
 
@@ -199,11 +180,8 @@ class StreamAuthoriser:
     ) -> SessionSnapshot:
         """The session whose desktop the viewer gets.
 
-        Args:
-            address: what was asked for.
-            shown: the tokens that came with it.
-            origin: of the page that asks.
-            opens: from where a websocket is opened, which is the stream; None = something else is asked for.
+        `origin` is that of the asking page, `opens` the client that opens a websocket, which is the stream; None =
+        another request.
 
         Raises:
             Forbidden: nobody may see it now, or not from this origin.
@@ -229,7 +207,7 @@ class StreamAuthoriser:
             if opens is not None:
                 self.openings.opened(viewer, opens)
             return session
-        # a verdict is final: it is none as long as one of the tokens was not asked about
+        # no final verdict as long as one of the tokens was not asked about
         raise next((error for error in refusals if isinstance(error, Unavailable)), refusals[-1])
 
     def _shown_to(self, viewer: Viewer) -> SessionSnapshot:
@@ -272,7 +250,7 @@ class StreamAuthoriser:
         if session is None or not still_holds(viewer.grant, _grant(session.authorised)):
             return False
         ages_s = [self._clock() - at for at in (viewer.confirmed_at, self._last_fresh()) if at is not None]
-        return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # below 0: of before a restart of the machine
+        return any(0 <= age_s <= viewer.ttl_s for age_s in ages_s)  # below 0: from before a restart of the machine
 
     async def _ask(self, asked: SessionSnapshot, shown: _Shown, origin: str) -> Viewer:
         question = Stream(session_id=asked.session_id, token=shown.token, username=shown.username, origin=origin)
@@ -302,7 +280,7 @@ class StreamAuthoriser:
         return viewer
 
     def authorised_changed(self, session_id: str) -> None:
-        """Who may view the session changed: forget and cut those who may not any more."""
+        """The permitted viewers of the session changed: forget and cut those no longer permitted."""
         session = self._sessions.get(session_id)
         for viewer in self._viewers.forget_revoked(session_id, _grant(session.authorised) if session else None):
             if viewer.address:
@@ -319,7 +297,7 @@ def _idle_disconnect_s(session: SessionSnapshot) -> float:
 
 
 def _check_upload(headers: Headers, session: SessionSnapshot) -> None:
-    """Raises TooLarge: the request would bring more into the session than its user may."""
+    """Raises TooLarge: the upload exceeds the limit of the session's user."""
     length = headers.get("x-original-length", "")
     reason = refusal_of_upload(
         method=headers.get("x-original-method", ""),
@@ -355,6 +333,6 @@ def _refused(error: GreenroomError) -> Response:
     if isinstance(error, Unavailable):
         return JSONResponse({"error_message": reason}, status_code=503, headers={**headers, "Retry-After": "5"})
     if isinstance(error, TooLarge):
-        headers["X-Greenroom-Too-Large"] = "1"  # an auth_request knows no other refusals than 401 and 403
+        headers["X-Greenroom-Too-Large"] = "1"  # auth_request allows no other refusals than 401 and 403
     status = 401 if isinstance(error, Unauthenticated) else 403
     return JSONResponse({"error_message": reason}, status_code=status, headers=headers)

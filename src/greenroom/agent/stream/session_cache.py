@@ -1,10 +1,9 @@
-"""What the Agent knows of desktops that people look at, kept on the disk: they may come back after its restart.
+"""What the Agent knows of viewed desktops, kept on disk, so that viewers may return after its restart.
 
-A restarted Agent knows nothing until a Manager sent it a whole list. If none answers then, known viewers
-(agent.stream.viewers) would be locked out for as long. So of each session that somebody may view the little is kept
-that its authorisation needs, and when a Manager last confirmed it. The first list takes its place, and revokes what it
-does not confirm. Nothing else is done on the ground of what is remembered: no container is touched before there is a
-list.
+A restarted Agent knows nothing until a Manager sent it a whole list; known viewers (agent.stream.viewers) would be
+locked out until then. So of each session with permitted viewers the facts for its authorisation are kept, and when a
+Manager last confirmed it. The first list replaces them and revokes what it does not confirm. They serve no other
+purpose: no container is touched before there is a list.
 """
 
 from __future__ import annotations
@@ -30,12 +29,12 @@ log = structlog.get_logger(__name__)
 
 FILE: Final = "viewable.json"
 SAVE_EVERY_S: Final = 20.0
-"""The file is written at once when who may view what changes, and this often for the time of the last answer."""
+"""The file is written at once when permitted viewers change, and this often for the time of the last answer."""
 BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 class _Session(msgspec.Struct, frozen=True, kw_only=True):
-    """Of a session what the answer to nginx is made of; `credential` is that of its container."""
+    """What the answer to nginx is made of; `credential` is that of its container."""
 
     session_id: str
     authorised: Authorised
@@ -50,7 +49,6 @@ class _Session(msgspec.Struct, frozen=True, kw_only=True):
 
     @property
     def spec(self) -> SessionSpec:
-        """The specification as far as it is remembered."""
         known = msgspec.structs.asdict(self)
         return msgspec.convert({name: known[name] for name in _OF_SPEC}, SessionSpec)
 
@@ -67,20 +65,14 @@ class _Stored(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SessionCache:
-    """The table of sessions as the stream authoriser sees it (`views.SessionView`).
-
-    Args:
-        sessions: the table itself.
-        folder: the Agent's folder.
-        boot_id: of this start of the machine.
-    """
+    """The table of sessions as the stream authoriser sees it (`views.SessionView`)."""
 
     def __init__(self, sessions: Sessions, folder: Path, boot_id: str | None = None) -> None:
         self._sessions = sessions
         self._file = folder / FILE
         self._boot_id = boot_id or BOOT_ID.read_text().strip()
         self.authorised_changed = Signal[str]()
-        """Who may view this session changed, also when it left the list."""
+        """The permitted viewers of this session changed, or it left the list."""
         self._changed = asyncio.Event()
         stored = self._read()
         self._kept = {session.session_id: session for session in stored.sessions}
@@ -94,7 +86,7 @@ class SessionCache:
             stored = msgspec.json.decode(self._file.read_bytes(), type=_Stored)
         except FileNotFoundError:
             return nothing
-        except msgspec.MsgspecError as error:  # the worst that follows is that viewers wait for a Manager
+        except msgspec.MsgspecError as error:  # at worst, viewers wait for a Manager
             log.warning("what was remembered of viewers cannot be read", file=str(self._file), reason=str(error))
             return nothing
         return stored if stored.boot_id == self._boot_id else nothing
@@ -102,7 +94,7 @@ class SessionCache:
     # For the stream authoriser ------------------------------------------------------------------------------------
 
     def get(self, session_id: str) -> SessionSnapshot | None:
-        """See `SessionView`; before the first list, as an earlier process received it."""
+        """Before the first list, the session as an earlier process received it."""
         kept = None if self._sessions.desired.is_known else self._kept.get(session_id)
         if kept is None:
             return self._sessions.get(session_id)
@@ -116,7 +108,7 @@ class SessionCache:
         )
 
     def list_changed(self, change: ListChange) -> None:
-        """Another list. From the first one on it alone counts, and viewers it does not confirm may view no longer."""
+        """A new list came. From the first one on only the list counts, and viewers it does not confirm are revoked."""
         revoked = list(change.reauthorised)
         if change.is_first:
             revoked += self._kept
@@ -128,7 +120,7 @@ class SessionCache:
     # On the disk --------------------------------------------------------------------------------------------------
 
     async def run(self, last_fresh: Callable[[], float | None]) -> None:
-        """Keep the file up to date, for ever. Nothing is written before there is a list."""
+        """Keep the file up to date, forever. Nothing is written before the first list."""
         while True:
             await wait_for(self._changed, SAVE_EVERY_S)
             self._changed.clear()
@@ -139,7 +131,7 @@ class SessionCache:
         found = [self._of(desired) for desired in self._sessions.desired.viewable()]
         sessions = [session for session in found if session is not None]
         if not (sessions or self._has_saved):
-            return  # nobody looks at anything, and the file says no more
+            return  # there is no viewer, and the file says no more
         stored = _Stored(boot_id=self._boot_id, last_fresh=last_fresh, sessions=sessions)
         try:
             await asyncio.to_thread(write_private, self._file, msgspec.json.encode(stored))

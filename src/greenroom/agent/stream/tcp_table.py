@@ -1,4 +1,4 @@
-"""The kernel's table of TCP connections: who is connected to this host, whichever process holds the connection."""
+"""The kernel's table of TCP connections of this host, in whichever process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ TABLE: Final = Path("/proc/net/tcp")
 _TABLES: Final = (TABLE, Path("/proc/net/tcp6"))
 _ESTABLISHED: Final = "01"
 _MAPPED: Final = bytes(10) + b"\xff\xff"
-"""The beginning of an IPv4 address where an IPv6 socket took the connection."""
+"""The prefix of an IPv4 address that an IPv6 socket accepted."""
 
 
 def spelled(address: bytes, port: int) -> str:
-    """An address and port as the table has them."""
+    """An address and port in the table's notation."""
     words = (address[at : at + 4] for at in range(0, len(address), 4))
     return "".join(f"{int.from_bytes(word, sys.byteorder):08X}" for word in words) + f":{port:04X}"
 

@@ -1,10 +1,9 @@
-"""End established connections to a session's page: nginx cannot close a websocket, the kernel can.
+"""Ends established connections to a session's page: nginx cannot close a websocket, the kernel can.
 
-`ss -K` aborts sockets where the kernel was built with INET_DIAG_DESTROY and this process has CAP_NET_ADMIN; whether it
-does is tried once at start. Elsewhere the connections that other processes of this host hold are shut down through
-copies of their sockets: a process that may trace another one can have a copy of its socket (`pidfd_getfd`, Linux 5.6),
-and `shutdown` on the copy ends the connection for both sides. Nothing else of the session notices: its container stays
-on its network.
+`ss -K` aborts sockets if the kernel was built with INET_DIAG_DESTROY and this process has CAP_NET_ADMIN; this is tried
+once at start. Elsewhere the connections of other processes of this host are shut down through copies of their sockets:
+a process that may trace another one can copy its socket (`pidfd_getfd`, Linux 5.6), and `shutdown` on the copy ends the
+connection for both sides. The session's container stays on its network.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _CLOSED_MEANWHILE: Final = {errno.ESRCH, errno.EBADF, errno.ENOTCONN, errno.ENOT
 
 
 def shut_down(address: str) -> int:
-    """End every TCP connection of this host to `address` (IPv4 host:port), in any process; how many there were.
+    """End every TCP connection of this host to `address` (IPv4 host:port), in any process; returns their number.
 
     Raises:
         OSError: the kernel lacks the call, or this process may not see or trace one that holds such a connection.
@@ -41,7 +40,7 @@ def shut_down(address: str) -> int:
     for pid, descriptor in _holders(host, int(port)) if wanted else ():
         try:
             with _copy(pid, descriptor) as connection:
-                if connection.getpeername() == (host, int(port)):  # else the descriptor is another one's meanwhile
+                if connection.getpeername() == (host, int(port)):  # it may be another file's by now
                     connection.shutdown(socket.SHUT_RDWR)
                     ended += 1
         except OSError as error:
@@ -59,7 +58,7 @@ def connections_to(table: str, host: str, port: int) -> frozenset[str]:
 
 
 def _holders(host: str, port: int) -> Iterator[tuple[int, int]]:
-    """(pid, descriptor) of the processes that can be seen and hold a connection to this address."""
+    """(pid, descriptor) of each visible process with a connection to this address."""
     for connection in psutil.net_connections("tcp4"):
         if connection.raddr == (host, port) and connection.pid is not None:
             yield connection.pid, connection.fd
@@ -75,7 +74,7 @@ def _copy(pid: int, descriptor: int) -> socket.socket:
             raise OSError(number, os.strerror(number))
         try:
             return socket.socket(fileno=copied)
-        except OSError:  # it is no socket meanwhile
+        except OSError:  # it is no socket any more
             os.close(copied)
             raise
     finally:
@@ -109,7 +108,6 @@ class StreamTerminator:
         task.add_done_callback(self._cuts.discard)
 
     async def wait(self) -> None:
-        """Wait until everything begun is cut."""
         while self._cuts:
             await asyncio.gather(*self._cuts)
 

@@ -1,4 +1,4 @@
-"""The Agent's question to the Upstream Auth Address: may this viewer see the session?"""
+"""The Agent's request to the Upstream Auth Address: may this viewer see the session?"""
 
 from __future__ import annotations
 
@@ -13,15 +13,12 @@ from greenroom.core.errors import SetupError, Unavailable
 from greenroom.wire.messages import Stream, StreamVerdict
 
 TIMEOUT_S: Final = 5.0
-"""An api that stands still for some seconds is waited for: the viewer would have to come again."""
+"""Enough for an api that stalls for some seconds: the viewer would have to retry."""
 PATH: Final = "/api/internal/stream"
 
 
 class UpstreamAuth:
-    """Asks the api, with its certificate verified.
-
-    Args:
-        ca_file: what its certificate is verified against; None = the authorities of this machine.
+    """Asks the api, with its certificate verified against `ca_file`; None = the authorities of this machine.
 
     Raises:
         SetupError: the file cannot be used.
@@ -35,11 +32,10 @@ class UpstreamAuth:
         self._client = httpx.AsyncClient(verify=context, timeout=TIMEOUT_S, trust_env=False)
 
     async def close(self) -> None:
-        """Close kept connections."""
         await self._client.aclose()
 
     async def ask(self, address: str, bearer: str, question: Stream) -> StreamVerdict:
-        """The answer of the api at `address` (host[:port], 443 by default).
+        """The verdict of the api at `address` (host[:port], 443 by default).
 
         Raises:
             Unavailable: it could not be asked, or its answer is none; the sentence names the address.

@@ -1,7 +1,7 @@
-"""The viewers this Agent let in: kept in a file, so that they may come back although Agent, api or database went away.
+"""The viewers this Agent let in, kept in a file, so that they may return while Agent, api or database is away.
 
-Of a token only its hash is kept. A viewer is forgotten when who may view the session changes. Who opened which stream,
-from where, is a row of the log, once in a while for each viewer and address.
+Only the hash of a token is kept. A viewer is forgotten when the session's permitted viewers change. Who opened which
+stream, from where, is logged at intervals for each viewer and address.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ FILE: Final = "viewers.json"
 
 
 class Viewer(msgspec.Struct, kw_only=True):
-    """One token that was found good for a session.
+    """One token that was accepted for a session.
 
-    `shows` is the session whose desktop it shows: the session itself, or the one that took its place. `address` is
-    where its page was last passed to; `path` is where its stream is if another Agent runs it; `confirmed_at` and
-    `ttl_s` are seconds (time.monotonic, of this boot).
+    `shows` is the session whose desktop it shows: the session itself, or its replacement. `address` is where its page
+    was last passed to; `path` is the path of its stream if another Agent runs it; `confirmed_at` and `ttl_s` are
+    seconds (time.monotonic, of this boot).
     """
 
     session_id: str
@@ -49,21 +49,16 @@ class Viewer(msgspec.Struct, kw_only=True):
 
     @property
     def grant(self) -> Grant:
-        """What was granted."""
         return Grant(user_id=self.user_id, epoch=self.epoch)
 
 
 def token_hash(token: str) -> str:
-    """What is kept of a token."""
+    """The stored form of a token."""
     return hashlib.sha256(token.encode()).hexdigest()
 
 
 class Viewers:
-    """The table, on the disk after every change of who is in it if that can be written.
-
-    Args:
-        folder: the Agent's folder.
-    """
+    """The table, written to `folder` after every change of its members, if possible."""
 
     def __init__(self, folder: Path) -> None:
         self._file = folder / FILE
@@ -74,29 +69,26 @@ class Viewers:
     def _stored(self) -> list[Viewer]:
         try:
             return msgspec.json.decode(self._file.read_bytes(), type=list[Viewer])
-        except (FileNotFoundError, msgspec.DecodeError):  # the worst that follows is that a viewer is asked about again
+        except (FileNotFoundError, msgspec.DecodeError):  # at worst, a viewer is asked about again
             return []
 
     def get(self, session_id: str, token: str) -> Viewer | None:
-        """The viewer with this token."""
         return self._viewers.get((session_id, token_hash(token)))
 
     def add(self, viewer: Viewer) -> None:
-        """Remember one."""
         self._viewers[viewer.session_id, viewer.token_hash] = viewer
         self._save()
 
     def moved(self, viewer: Viewer, address: str) -> None:
-        """The viewer's desktop is at another address now."""
         viewer.address = address
         self._save()
 
     def keep(self, wanted: Callable[[Viewer], bool]) -> None:
-        """Forget all others; on the disk with the next change."""
+        """Forget all others; on disk with the next change."""
         self._viewers = {key: viewer for key, viewer in self._viewers.items() if wanted(viewer)}
 
     def forget_revoked(self, session_id: str, authorised: Grant | None) -> list[Viewer]:
-        """Forget and return those who see `session_id` without being allowed to any more."""
+        """Forget and return those who see `session_id` and are not permitted any more."""
         revoked = [v for v in self._viewers.values() if v.shows == session_id and not still_holds(v.grant, authorised)]
         for viewer in revoked:
             del self._viewers[viewer.session_id, viewer.token_hash]
@@ -105,7 +97,7 @@ class Viewers:
         return revoked
 
     def _save(self) -> None:
-        """A full disk keeps nobody out, and above all nobody in: who is revoked is cut all the same."""
+        """A full disk locks nobody out and, above all, lets nobody in: revoked viewers are cut all the same."""
         try:
             write_private(self._file, msgspec.json.encode(list(self._viewers.values())))
         except OSError as error:
@@ -113,7 +105,7 @@ class Viewers:
 
 
 REPEAT_S: Final = 600.0
-"""A viewer who opens a session again and again, as pages do that reconnect, is one row in this time."""
+"""A viewer who reopens a session, as pages do that reconnect, is logged once in this time."""
 MAX_OPENINGS_REMEMBERED: Final = 10_000
 LOOK_S: Final = 5.0
 
@@ -123,21 +115,14 @@ Write = Callable[[str, str, str], None]
 
 @dataclass(frozen=True, slots=True)
 class Client:
-    """From where a stream is opened: `name` for people; `connection` None = the gateway did not say."""
+    """The origin of a stream: `name` for people; `connection` None = the gateway did not report it."""
 
     name: str
     connection: Connection | None
 
 
 class Openings:
-    """See the module.
-
-    Args:
-        opened: told of each opening that is news.
-        closed: told of each visit that has ended.
-        clock: time.monotonic.
-        look: which of these connections are there.
-    """
+    """Logs the opening and the end of visits; `look` returns which of these connections exist."""
 
     def __init__(
         self,
@@ -155,7 +140,6 @@ class Openings:
         self._news = asyncio.Event()
 
     def opened(self, viewer: Viewer, client: Client) -> None:
-        """`viewer` opened the stream of the session they are shown."""
         now_s, key = self._clock(), (viewer.shows, viewer.token_hash, source_of(client.name))
         if client.connection is not None:
             self._visits.opened(key, Visit(viewer.shows, viewer.user_id, client.name, now_s), client.connection)
@@ -170,14 +154,13 @@ class Openings:
         )
 
     async def run(self) -> None:
-        """Look who is still there, for ever."""
         while True:
             await wait_for(self._news, LOOK_S if self._visits.any else None)
             self._news.clear()
             await self.look()
 
     async def look(self) -> None:
-        """Look who is still there."""
+        """End the visits whose connections are gone."""
         wanted = self._visits.connections
         there = await asyncio.to_thread(self._look, wanted)
         for visit in self._visits.looked(there, wanted - there, self._clock()):
@@ -190,13 +173,10 @@ class Openings:
 
 
 def client_of(address: str, port: str, forwarded_for: str) -> Client:
-    """Where a viewer is.
+    """The viewer's client, by the `address` and `port` that connected to the gateway beside this Agent.
 
-    Args:
-        address: that connected to the gateway beside this Agent.
-        port: from which it did.
-        forwarded_for: the client address that a gateway in front reports; empty = no gateway is in front. A viewer who
-            may connect to the edge gateway could say anything, so the address that was seen stands beside it.
+    `forwarded_for` is the client address that a gateway in front reports, empty without one. A viewer who may connect
+    to the edge gateway could forge it, so the seen address stands beside it.
     """
     try:
         connection = Connection(str(ip_address(address)), int(port))

@@ -16,22 +16,15 @@ PAGES: Final = {
     "ERR_GREENROOM_PRIVATE": "It leads to a private network or to the host, which no session may reach.",
     "ERR_GREENROOM_PORT": "The address names a port or a kind of connection that is not open.",
 }
-"""Page → why, for the person who meets it."""
+"""Page → the reason shown to the user."""
 
 _TEMPLATES: Final = templates("greenroom.agent.web_filter")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where one Squid lives.
-
-    Args:
-        address: of the host on the policy's network; Squid listens there and nowhere else.
-        subnet: of that network: the sessions.
-        pages: folder of the pages.
-        folder: where Squid may write: its log of refused requests.
-        resolvers: addresses of name servers; empty = those of the host.
-    """
+    """Where one Squid runs: it listens only at the host's `address` on the policy's network and serves its `subnet`; it
+    may write its log into `folder`. `resolvers` are name servers; empty = those of the host."""
 
     address: str
     subnet: str
@@ -53,7 +46,7 @@ def configuration(policy: FilterPolicy, place: Place) -> str:
 
 
 def pages(policy: FilterPolicy) -> dict[str, str]:
-    """Name → text of the pages for refused http addresses; Squid puts the host in for `%H`."""
+    """Name → text of the pages for refused http addresses; Squid replaces `%H` with the host."""
     name = html.escape(policy.name).replace("%", "%%")
     template = _TEMPLATES.get_template("page.html.j2")
     return {page: template.render(why=why, policy=name) for page, why in PAGES.items()}

@@ -1,7 +1,7 @@
-"""What the web filters of this host refused, as rows of Diagnostics: few, whatever a session does.
+"""Refusals of this host's web filters as rows of Diagnostics: few, whatever a session does.
 
-Each host a session was refused becomes a row at once; the same again within `QUIET_S` is only counted, and beyond
-`MAX_ROWS` of one look the rest is one row. Paths and queries never leave Squid.
+Each host a session was refused is logged at once; repetitions within `QUIET_S` are only counted, and beyond `MAX_ROWS`
+of one look the rest is one row. Paths and queries never leave Squid.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ QUIET_S: Final = 60.0
 MAX_ROWS: Final = 20
 MAX_REMEMBERED: Final = 5_000
 MAX_BYTES: Final = 1 << 20
-"""Read in one look; a session that is refused faster than this has the rest skipped."""
+"""Limit of one look; what a session is refused beyond it is skipped."""
 ROTATED_AT: Final = 8 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Row:
-    """One row: how often a session was refused a host since the last row about both."""
+    """How often a session was refused a host since the last row about both."""
 
     session_id: str | None
     sentence: str
@@ -39,10 +39,10 @@ class Row:
 
 
 class DenialLog:
-    """Follows the file that one Squid writes, from its present end on.
+    """Follows the log of one Squid from its present end on.
 
-    Squid owns the folder, so what lies there is not trusted: anything but a plain file reads as empty. `reopen` is
-    called when the file was taken away because it is long: Squid has to make it anew.
+    Squid owns the folder, so its content is not trusted: anything but a regular file reads as empty. `reopen` is called
+    when the file was removed because of its length: Squid has to create it anew.
     """
 
     def __init__(self, file: Path, reopen: Callable[[], None]) -> None:
@@ -52,7 +52,6 @@ class DenialLog:
         self.skipped_bytes = 0
 
     def read(self) -> list[Denial]:
-        """What came since the last call."""
         size = self._size()
         if size < self._offset:
             self._offset = 0
@@ -97,7 +96,7 @@ class Denials:
     def rows(
         self, policy: FilterPolicy, denials: Iterable[Denial], session_of: Callable[[str], str | None], now_s: float
     ) -> list[Row]:
-        """The rows of one look at one policy's filter; `session_of` says whose address it is."""
+        """The rows of one look at one policy's filter; `session_of` maps an address to its session."""
         self._told = {key: at_s for key, at_s in self._told.items() if now_s - at_s < QUIET_S}
         first: dict[tuple[str, str, int], Denial] = {}
         for denial in denials:
@@ -134,7 +133,7 @@ class Denials:
         )
 
     def _shorten(self) -> None:
-        """Counts of what is not told any more are let go; nothing grows without end."""
+        """Drop counts that are not reported any more, which bounds their number."""
         for table in (self._told, self._waiting):
             for key in list(table)[: max(0, len(table) - MAX_REMEMBERED)]:
                 del table[key]

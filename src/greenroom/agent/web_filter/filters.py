@@ -1,8 +1,8 @@
-"""The web filters of this host: a network and a Squid for each policy that a session here is under.
+"""The web filters of this host: a network and a Squid for each policy that applies to a session here.
 
-Level-triggered: a policy's filter is made before the first session of it, put right every round, and goes when no
-session is left. Where it cannot be made tight, its sessions fail with the reason; none ever starts without. Policies
-are kept on the disk as they were last heard, so that they hold while no Manager can be reached.
+Level-triggered: a policy's filter is made before its first session, corrected every round, and removed after its last
+session. If it cannot be made tight, its sessions fail with the reason; none ever starts unfiltered. The last known
+policies are kept on disk, so that they apply while no Manager can be reached.
 """
 
 from __future__ import annotations
@@ -33,18 +33,17 @@ log = structlog.get_logger(__name__)
 
 ROUND_EVERY_S: Final = 1.0
 RULES_EVERY_S: Final = 30.0
-"""How often network and firewall rules are looked at again: something else on the host may have changed them."""
+"""Interval at which network and firewall rules are checked: other programs of the host may change them."""
 POLICY_WITHIN_S: Final = 10.0
-"""A session's policy arrives with the next answer of the Manager, if not with the session."""
+"""A session's policy arrives with the Manager's next answer, if not with the session."""
 BACKOFF: Final = Backoff(first_s=0.5, max_s=30.0)
-"""Before a filter that could not be put right is tried again."""
 STEADY_S: Final = 60.0
-"""A Squid that ran for this long may be started again at once when it ends."""
+"""A Squid that ran for this long may be restarted at once when it ends."""
 RESOLV_CONF: Final = Path("/etc/resolv.conf")
 
 
 def filter_owner() -> Owner:
-    """The account of the filters, made when it does not exist.
+    """The account of the filters, created if missing.
 
     Raises:
         FilterError: it cannot be made; the Agent has to run as root.
@@ -59,13 +58,13 @@ def filter_owner() -> Owner:
 
 
 def own_account() -> Owner:
-    """That of the Agent, for hosts where no packets are filtered."""
+    """The Agent's account, for hosts where no packets are filtered."""
     return Owner(os.geteuid(), os.getegid())
 
 
 @dataclass(slots=True)
 class _Filter:
-    """What there is of one policy; `lock` is held while it is changed."""
+    """The filter of one policy; `lock` is held while it is changed."""
 
     denials: Denials = field(default_factory=Denials)
     lock: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -80,30 +79,22 @@ class _Filter:
     next_try: float = 0.0
 
     def is_right(self, policy: FilterPolicy) -> bool:
-        """Whether there is nothing to do."""
         runs = self.network is not None and (not self.network.address or bool(self.squid and self.squid.pid))
         return runs and self.in_force == policy and time.monotonic() - self.looked < RULES_EVERY_S
 
     def started_now(self) -> None:
-        """A Squid was started: one that ends again and again is left alone for a while each time."""
+        """Count a start: a Squid that ends again and again backs off."""
         now = time.monotonic()
         self.starts = 1 if now - self.started > STEADY_S else self.starts + 1
         self.started, self.next_try = now, now + BACKOFF.delay_s(self.starts)
 
     def has_ended(self) -> bool:
-        """Whether its Squid ended without having been told to."""
         return self.in_force is not None and self.squid is not None and self.squid.pid is None
 
 
 class WebFilters:
-    """See the module.
-
-    Args:
-        runtime: makes the networks.
-        sessions: the Agent's table; log rows leave through its outbox.
-        folder: where the filters' files go; their account must be able to reach it.
-        servers: the name servers the filters ask; empty = those of /etc/resolv.conf.
-    """
+    """Makes, corrects and removes the filters. The filters' account must be able to reach `folder`; `servers` are their
+    name servers, empty = those of /etc/resolv.conf. Log rows leave through the outbox of `sessions`."""
 
     def __init__(
         self,
@@ -125,7 +116,7 @@ class WebFilters:
     # What the Manager wants -----------------------------------------------------------------------------------------
 
     def want(self, policies: list[FilterPolicy]) -> None:
-        """The policies as they are now; one that is left out stays as it was for the sessions that are under it."""
+        """Set the present policies; one that is left out stays as it was for its sessions."""
         in_use = {policy_id: policy for policy_id, policy in self._policies.items() if policy_id in self._filters}
         self._policies = in_use | {policy.filter_policy_id: policy for policy in policies}
         self._store()
@@ -143,7 +134,7 @@ class WebFilters:
             log.error("the web filter policies cannot be stored for the next start", reason=str(error))
 
     def load(self) -> None:
-        """Take the policies up as an earlier process of this Agent last heard them; newer ones are kept."""
+        """Load the policies that an earlier process of this Agent stored; newer ones are kept."""
         try:
             stored = msgspec.json.decode((self._folder / "policies.json").read_bytes(), type=list[FilterPolicy])
         except FileNotFoundError:
@@ -167,7 +158,7 @@ class WebFilters:
         while True:
             subject = self._filters.setdefault(policy_id, _Filter())
             async with subject.lock:
-                if self._filters.get(policy_id) is subject:  # not taken away while we waited
+                if self._filters.get(policy_id) is subject:  # not removed while we waited
                     await self._put_right(subject, self._policies[policy_id])
                     return
 
@@ -213,7 +204,7 @@ class WebFilters:
     # Round by round -------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep the filters right, for ever; when the Agent ends they run on."""
+        """Keep the filters right, forever; they outlive the Agent."""
         try:
             await self._find()
             while True:
@@ -226,7 +217,7 @@ class WebFilters:
                     subject.squid.leave()
 
     async def _find(self) -> None:
-        """What an earlier process of this Agent left is this one's, a Squid whose network is gone included."""
+        """Adopt what an earlier process of this Agent left, including a Squid without its network."""
         for process in self._folder.glob("*/process"):
             self._filters.setdefault(process.parent.name, _Filter())
         while True:
@@ -253,7 +244,6 @@ class WebFilters:
         self._tell({one.address.rpartition(":")[0]: session for session, one in seen.items() if one.address})
 
     def _needed(self) -> set[str]:
-        """The policies that a session of this host is, or is to be, under."""
         specs = [self._sessions.desired.spec(session_id) for session_id in self._sessions.desired.entries]
         return {spec.filter_policy for spec in specs if spec is not None and spec.filter_policy is not None}
 
@@ -273,7 +263,7 @@ class WebFilters:
             self._sessions.outbox.log_line(LogCode.WEB_FILTER_DOWN, message, level="ERROR")
 
     async def _take_away(self, policy_id: str, subject: _Filter) -> None:
-        """The network goes only when no container is on it any more; then the filter does."""
+        """The network is removed once no container is on it any more; then the filter."""
         if not await self._runtime.close_filter_network(policy_id):
             return
         if subject.squid is None and (self._folder / policy_id).exists():

@@ -1,7 +1,7 @@
 """One Squid: the web filter of one policy on this host.
 
-It outlives the Agent, so that sessions keep their way out while the Agent is restarted; the next process of the Agent
-takes it over by its pid and start time. It runs as an account of its own, without any capability, from the start.
+It outlives the Agent, so that sessions stay connected while the Agent restarts; the next process adopts it by its pid
+and start time. It runs as its own account, without any capability, from the start.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from greenroom.kit.processes import listens, send, started_ticks
 log = structlog.get_logger(__name__)
 
 ACCOUNT: Final = "greenroom-filter"
-"""The system account of all filters; the host's firewall knows their connections by it."""
+"""The system account of all filters; the host's firewall recognizes their connections by it."""
 
 READY_WITHIN_S: Final = 10.0
 LOOK_AGAIN_S: Final = 0.02
@@ -46,7 +46,7 @@ class FilterError(GreenroomError):
 
 
 class _Running(msgspec.Struct, frozen=True):
-    """Which process it is; `started` (clock ticks since boot) distinguishes a reused pid."""
+    """The process; `started` (clock ticks since boot) distinguishes a reused pid."""
 
     pid: int
     started: int
@@ -61,13 +61,8 @@ class Owner:
 
 
 class Squid:
-    """See the module.
-
-    Args:
-        folder: of this policy; made here. Squid may read it and write into `log` inside.
-        owner: the account it runs as.
-        on_end: called when the process ended without having been told to.
-    """
+    """The process and files of one policy's Squid. It may read `folder`, made here, and write into `log` inside;
+    `on_end` is called when the process ended unasked."""
 
     def __init__(self, folder: Path, owner: Owner, on_end: Callable[[], None]) -> None:
         self._folder = folder
@@ -80,16 +75,14 @@ class Squid:
 
     @property
     def denials(self) -> Path:
-        """The log of refused requests."""
         return self._folder / "log" / "denials.log"
 
     @property
     def pid(self) -> int | None:
-        """Of the running process; None when there is none."""
         return self._running.pid if self._running else None
 
     async def apply(self, policy: FilterPolicy, address: str, subnet: str, name_servers: tuple[str, ...]) -> None:
-        """Let this policy be in force: start Squid, or have it read its configuration again where that changed.
+        """Apply this policy: start Squid, or have it reload a changed configuration.
 
         Raises:
             FilterError: Squid is not installed or does not start, with what it said.
@@ -111,7 +104,7 @@ class Squid:
             log.info("the web filter reads its policy again", policy=policy.name, pid=self._running.pid)
 
     async def stop(self) -> None:
-        """End it, at once: it keeps nothing. Its folder goes with it."""
+        """End it at once, since it has no state, and remove its folder."""
         if self._running is None:
             self._adopt()
         if self._running is not None:
@@ -119,18 +112,16 @@ class Squid:
         shutil.rmtree(self._folder, ignore_errors=True)
 
     def leave(self) -> None:
-        """Stop watching; the process runs on."""
         self._unwatch()
 
     def reopen_log(self) -> None:
-        """Have Squid make the log of refused requests anew."""
         if self._running is not None:
             send(self._running.pid, signal.SIGUSR1)
 
     # Files --------------------------------------------------------------------------------------------------------
 
     def _write(self, policy: FilterPolicy, place: Place) -> bool:
-        """Write what differs; True when something did. Squid itself may change nothing but `log`."""
+        """Write what differs; True when something did. Squid itself may write only to `log`."""
         self._own(self._folder, 0o750)
         self._own(self._folder / "pages", 0o750)
         self._own(self._folder / "log", 0o700, uid=self._owner.uid)
@@ -187,7 +178,7 @@ class Squid:
             )
 
     async def _listens(self, pid: int, address: str) -> bool:
-        """Wait until it does. A connection would not tell: it could be to something else that has the port."""
+        """Wait until it listens. A test connection proves nothing: another process could have the port."""
         end = time.monotonic() + READY_WITHIN_S
         while time.monotonic() < end and not self._ended.is_set():
             if listens(pid, address, PORT):
@@ -196,7 +187,6 @@ class Squid:
         return False
 
     def _adopt(self) -> None:
-        """Take over what an earlier process of the Agent started, if it still runs."""
         try:
             before = msgspec.json.decode((self._folder / "process").read_bytes(), type=_Running)
         except (OSError, msgspec.MsgspecError):
@@ -239,11 +229,7 @@ class Squid:
 
 
 async def _kill(running: _Running) -> None:
-    """End it and wait until it is gone.
-
-    Raises:
-        FilterError: it does not go.
-    """
+    """Raises FilterError: it does not end."""
     end = time.monotonic() + ENDED_WITHIN_S
     while started_ticks(running.pid) == running.started:
         send(running.pid, signal.SIGKILL)

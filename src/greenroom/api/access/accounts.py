@@ -1,7 +1,7 @@
-"""What both HTTP interfaces do with users: create, change, delete, log out; each in the name of a caller.
+"""What both HTTP interfaces do with users: create, change, delete, log out; each on behalf of a caller.
 
-Attributes are changed by users and by administrators, and read by launches. Anonymous users are made for one launch
-without a user: in All Users, without a log-in, gone after their last session.
+Users and administrators change attributes, launches read them. An anonymous user is made for one launch without a user:
+a member of All Users, without a log-in, deleted after their last session.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ async def create_user(
     """Create a user in All Users and in `group_ids`.
 
     Raises:
-        Forbidden: the caller may not put anybody into one of the groups.
+        Forbidden: the caller may not add members to one of the groups.
         Invalid: the password cannot be used, or a group does not exist.
         Duplicate: the name exists.
     """
@@ -74,7 +74,7 @@ async def change_user(
     Raises:
         NotFound: there is no such user.
         Forbidden: the user has more permissions than the caller, or the caller may not change one of the groups.
-        Refused: nobody could administer afterwards.
+        Refused: no administrator would remain.
         Invalid: the password cannot be used, or a group does not exist.
         Duplicate: the new name exists.
     """
@@ -102,12 +102,12 @@ async def change_user(
 
 
 async def delete_user(db: Database, caller: Caller, user_id: str, *, force: bool) -> users.User:
-    """Delete a user; returns the user as they were. API keys that the user made are disabled.
+    """Delete a user and disable the API keys they made; returns the user as they were.
 
     Raises:
         NotFound: there is no such user.
         Forbidden: the user has more permissions than the caller.
-        Refused: the user has sessions and `force` is false, or nobody could administer afterwards.
+        Refused: the user has sessions and `force` is false, or no administrator would remain.
     """
     events = {Event(Topic.USERS)}
     async with db.transaction() as connection:
@@ -140,10 +140,8 @@ async def log_out(db: Database, user_id: str) -> None:
 
 
 async def end_login(db: Database, user_id: str, login_id: str) -> credentials.LoginView:
-    """End one log-in of a user and cut their streams (nobody knows from which log-in they were opened).
-
-    Returns:
-        What it was.
+    """End one log-in of a user, and cut all their streams (a stream does not know its log-in); returns the ended
+    log-in.
 
     Raises:
         NotFound: there is no such user or log-in.
@@ -183,17 +181,15 @@ async def _hashed(db: Database, passwords: Passwords, password: SecretStr | None
 
 
 BATCH: Final = 100
-"""Anonymous users deleted in one round of housekeeping."""
 
 
 async def anonymous_user(db: Database, key_id: str | None, idempotency_key: str | None) -> tuple[str, bool]:
     """The user of a launch without a user, and whether this call created it.
 
-    A request that is repeated with its `Idempotency-Key` finds the user it created before, and so the session of that
-    user.
+    A repeated request with its `Idempotency-Key` finds the user it created before, and so that user's session.
 
     Raises:
-        Refused: somebody made a user of that name, who could log in to the session.
+        Refused: a regular user has that name, and could log in to the session.
     """
     if idempotency_key is None:
         return await _made(db, f"anonymous-{secrets.token_hex(8)}"), True
@@ -266,7 +262,7 @@ async def change_attributes(
 async def generate_ssh_key(
     db: Database, secrets: Secrets, caller: Caller, user_id: str
 ) -> tuple[users.User, Attributes, Attributes]:
-    """Give the user a new pair of SSH keys in place of the old one; returns (user, before, after).
+    """Replace the user's SSH keys by a new pair; returns (user, before, after).
 
     Raises:
         NotFound: there is no such user.
@@ -282,7 +278,7 @@ async def default_image_of(db: Database, user_id: str) -> str:
     """The workspace of a launch that names none: the user's own choice, else that of their groups.
 
     Raises:
-        Invalid: there is neither, or the workspace does not exist any more.
+        Invalid: neither exists.
     """
     own = (await attributes.get_attributes(db, user_id)).default_image
     if own is not None:
@@ -299,7 +295,7 @@ async def default_image_of(db: Database, user_id: str) -> str:
 
 
 def visible_attributes(values: Attributes) -> dict[str, Any]:
-    """Attributes as the log shows changes of them; of the private key only that there is another."""
+    """Attributes as the log shows changes of them; of the private key only that it changed."""
     key = values.ssh_private_key_encrypted
     return {
         "ssh_public_key": values.ssh_public_key,
@@ -312,7 +308,7 @@ def visible_attributes(values: Attributes) -> dict[str, Any]:
 
 
 def _with_keys(before: Attributes, changes: dict[str, Any], secrets: Secrets, *, comment: str) -> Attributes:
-    """The attributes after `changes`. Both keys are one pair: a request that gives the private one gives both."""
+    """The attributes after `changes`. The keys are a pair: a request with the private key determines both."""
     keys = {name: changes.pop(name) for name in ("ssh_public_key", "ssh_private_key") if name in changes}
     after = replace(before, **changes)
     public = public_key(keys["ssh_public_key"]) if keys.get("ssh_public_key") else None

@@ -97,7 +97,7 @@ async def delete_api_key(key_id: str, db: Db, logs: Logs, caller: Annotated[Call
 
 
 def _require_to_outlive(caller: Caller, expires: datetime | None) -> None:
-    """Refuse to let a key that ends make one that lives longer."""
+    """Refuse to let an expiring key make one that lives longer."""
     if caller.expires is not None and (expires is None or expires > caller.expires):
         raise Forbidden(f"The API key you use ends at {caller.expires:%Y-%m-%d %H:%M} UTC; give an earlier time.")
 

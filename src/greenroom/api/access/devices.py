@@ -1,8 +1,8 @@
-"""Devices on which a user has logged in: a signed cookie tells them from those of strangers who guess the password.
+"""Devices on which a user has logged in, recognized by a signed cookie.
 
-It opens nothing. With it an attempt to log in is counted for the device instead of its address, so nobody elsewhere can
-keep the user waiting (`core.rate_limits.account_wait_s`). It holds for one user, for 90 days, and for one password. A
-browser keeps the cookie of the user who logged in last.
+The cookie grants no access. With it a log-in attempt is counted for the device instead of its address, so that attempts
+from elsewhere cannot lock the user out (`core.rate_limits.account_wait_s`). It is valid for one user, for 90 days, and
+for one password. A browser keeps the cookie of the user who logged in last.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _EXPIRES: Final = re.compile(r"[0-9]{1,12}")
 
 
 def remember_device(response: Response, secrets: Secrets, user: User) -> None:
-    """Give the browser of a user who has shown that they are the one a new cookie; it stays when they log out."""
+    """Give the browser of an authenticated user a new cookie; it stays when they log out."""
     device, expires_s = new_secret(), int(time.time()) + LIFETIME_S
     signature = secrets.device_signature(device, expires_s, user.user_id, user.password_hash or "")
     response.set_cookie(
@@ -38,7 +38,7 @@ def remember_device(response: Response, secrets: Secrets, user: User) -> None:
 
 
 def known_device(request: Request, secrets: Secrets, user: User | None) -> str | None:
-    """The device that asks, if this user logged in on it with the password they still have."""
+    """The request's device, if this user logged in on it with their present password."""
     device, _, rest = request.cookies.get(DEVICE_COOKIE, "").partition(".")
     expires, _, signature = rest.partition(".")
     if user is None or user.password_hash is None or not _EXPIRES.fullmatch(expires):

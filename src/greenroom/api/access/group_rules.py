@@ -1,4 +1,4 @@
-"""Which groups a caller sees and changes, which users they may add to one, and which settings a group may get."""
+"""Which groups a caller sees and changes, which users they may add, and which settings a group may get."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from greenroom.kit.secrets import Secrets
 
 
 async def visible_groups(db: Database, caller: Caller) -> list[Group]:
-    """The groups the caller sees, by priority: all with `groups_view`, otherwise those they are a member of."""
+    """The groups the caller sees, by priority: all with `groups_view`, otherwise their own."""
     found = await groups.list_groups(db)
     if caller.may("groups_view"):
         return found
@@ -41,8 +41,8 @@ async def visible_group(db: Database, caller: Caller, group_id: str) -> Group:
 
 
 def as_seen(group: Group, secrets: Secrets, caller: Caller) -> Group:
-    """A group as this caller may see it: values of variables are for who may set them, and how the containers of
-    everybody are run is not for who sees the group only because everybody is in it."""
+    """A group as this caller may see it: values of variables only for callers who may set them, and run settings of a
+    group not for callers who see it just because everybody is in it."""
     settings = shown(group.settings, secrets.opened, plain=caller.may("groups_modify"))
     if group.group_id == ALL_USERS and not caller.may("groups_view"):
         settings.pop("run_config", None)
@@ -69,7 +69,7 @@ async def changeable_group(db: Database, caller: Caller, group_id: str) -> Group
 
 
 def require_not_above(caller: Caller, group: Group) -> None:
-    """Refuse system groups, and groups that give more than the caller has, without `groups_modify_system`.
+    """Refuse system groups, and groups with more permissions than the caller, without `groups_modify_system`.
 
     Raises:
         Forbidden: names the permission.
@@ -81,10 +81,10 @@ def require_not_above(caller: Caller, group: Group) -> None:
 async def require_change(
     connection: Connection, caller: Caller, group: Group, *, priority: int, settings: Mapping[str, Any]
 ) -> None:
-    """Refuse to let somebody lift rules with the groups they are in (`core.access.permissions`); the group is locked.
+    """Refuse to let a user lift rules through their own groups (`core.access.permissions`); the group is locked.
 
     Raises:
-        Forbidden: says which rule; it needs `groups_modify`.
+        Forbidden: names the rule; lifting it needs `groups_modify`.
     """
     if caller.may("groups_modify"):
         return
@@ -93,17 +93,18 @@ async def require_change(
 
 
 async def require_leaving(db: Database, caller: Caller, group_id: str, user_id: str) -> None:
-    """Refuse to let somebody end a membership that keeps a rule in force, without `groups_modify`.
+    """Refuse to end a membership that keeps a rule in force, without `groups_modify`.
 
     Raises:
-        Forbidden: says which rule.
+        Forbidden: names the rule.
     """
     if not caller.may("groups_modify"):
         _refuse(refusal_of_leaving(group_id, await groups.memberships_of(db, user_id)))
 
 
 def require_for_member(caller: Caller, user: User) -> None:
-    """Refuse to add a user to the caller's groups if the caller may not see that user, or the user is above them.
+    """Refuse to add a user to the caller's groups if the caller may not see that user, or the user has more
+    permissions.
 
     Raises:
         Forbidden: names the permission.
@@ -113,7 +114,7 @@ def require_for_member(caller: Caller, user: User) -> None:
 
 
 async def require_for_image(db: Database, caller: Caller, image_id: str) -> None:
-    """Refuse to let somebody give the groups they are in a workspace that they may not use themselves.
+    """Refuse to give the caller's own groups a workspace that the caller may not use.
 
     Raises:
         Forbidden: names the permission.
@@ -135,11 +136,11 @@ async def require_memberships(
     removed: Collection[str] = (),
     user: User | None = None,
 ) -> None:
-    """Refuse to let somebody make a user a member of `added`, or no longer one of `removed`; None = a new user.
+    """Refuse to let the caller make a user a member of `added`, or end memberships of `removed`; None = a new user.
 
     Raises:
         Invalid: one of the groups does not exist.
-        Forbidden: they may not change one of them, it gives more than they have, or keeps a rule in force.
+        Forbidden: the caller may not change one of them, or it gives more than they have, or keeps a rule in force.
     """
     if not added and not removed:
         return
@@ -158,9 +159,9 @@ async def require_memberships(
 
 
 def require_for_settings(caller: Caller, names: Collection[str]) -> None:
-    """Refuse settings that say how containers are made to who may not change all groups.
+    """Refuse settings of how containers are made to callers who may not change all groups.
 
-    They name folders of hosts and accounts in containers, so they reach what belongs to people outside the group.
+    These settings name folders of hosts and accounts in containers, so they affect users outside the group.
 
     Raises:
         Forbidden: names the permission.
@@ -172,7 +173,7 @@ def require_for_settings(caller: Caller, names: Collection[str]) -> None:
 async def stored_settings(
     db: Database, secrets: Secrets, changes: Mapping[str, Any], before: Mapping[str, Any] | None = None
 ) -> dict[str, Any]:
-    """Settings of a group as they are stored, given those it has; None = the setting is removed.
+    """Changed settings of a group as they are stored, given the present ones; None = the setting is removed.
 
     Raises:
         Invalid: there is no such setting, or the value is not allowed or names nothing that exists.
@@ -186,7 +187,7 @@ async def stored_settings(
 
 
 async def _image_id(db: Database, named: str) -> str:
-    """The id of the workspace that has this id or friendly name."""
+    """The id of the workspace with this id or friendly name."""
     found = await images.find_image(db, named)
     if found is None:
         raise Invalid(f"`default_image` must be the id or friendly name of a workspace; there is none {named}.")

@@ -1,4 +1,4 @@
-"""Groups for both HTTP interfaces: what changes them, in the name of a caller; `group_rules` says who may."""
+"""Changes of groups for both HTTP interfaces, on behalf of a caller; `group_rules` decides who may."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from greenroom.kit.secrets import Secrets
 
 
 async def create(db: Database, logs: LogWriter, caller: Caller, body: GroupCreate, *, secrets: Secrets) -> Group:
-    """Create a group; nobody gives it more than they have themselves."""
+    """Create a group, with no more permissions than the caller has."""
     caller.require_to_have(body.permissions)
     group_rules.require_for_settings(caller, body.settings)
     settings = await group_rules.stored_settings(db, secrets, body.settings)
@@ -43,10 +43,8 @@ async def create(db: Database, logs: LogWriter, caller: Caller, body: GroupCreat
 async def update(
     db: Database, logs: LogWriter, caller: Caller, group_id: str, body: GroupPatch, *, secrets: Secrets
 ) -> Group:
-    """Change a group; in `settings` only the names given change, null removes one.
-
-    A variable whose value is given as `(secret)` keeps the one it has.
-    """
+    """Change a group; in `settings` only the given names change, null removes one. A variable with the value `(secret)`
+    keeps its present value."""
     seen = await group_rules.changeable_group(db, caller, group_id)
     changes = body.sent()
     given = changes.pop("settings", {})
@@ -82,7 +80,7 @@ async def delete(db: Database, logs: LogWriter, caller: Caller, group_id: str) -
 
 
 async def add_user(db: Database, logs: LogWriter, caller: Caller, group_id: str, user_id: str) -> None:
-    """Make a user a member; nobody gives them more than they have themselves."""
+    """Make a user a member, which gives them no more than the caller has."""
     group = await group_rules.changeable_group(db, caller, group_id)
     user = await users.get_user(db, user_id)
     caller.require_to_have(group.permissions)
@@ -96,7 +94,7 @@ async def add_user(db: Database, logs: LogWriter, caller: Caller, group_id: str,
 
 
 async def remove_user(db: Database, logs: LogWriter, caller: Caller, group_id: str, user_id: str) -> None:
-    """End a membership; everybody stays in All Users."""
+    """End a membership; all users stay in All Users."""
     group = await group_rules.changeable_group(db, caller, group_id)
     user = await users.get_user(db, user_id)
     await group_rules.require_leaving(db, caller, group.group_id, user.user_id)
@@ -122,7 +120,7 @@ async def add_image(db: Database, logs: LogWriter, caller: Caller, group_id: str
 
 
 async def remove_image(db: Database, logs: LogWriter, caller: Caller, group_id: str, image_id: str) -> None:
-    """Let the members no longer use a workspace through this group."""
+    """Stop letting the members use a workspace through this group."""
     group = await group_rules.changeable_group(db, caller, group_id)
     image = await images.get_image(db, image_id)
     async with db.transaction() as connection:
@@ -133,5 +131,4 @@ async def remove_image(db: Database, logs: LogWriter, caller: Caller, group_id: 
 
 
 def _visible(group: Group) -> dict[str, Any]:
-    """A group as the log shows changes of it."""
     return {name: value for name, value in asdict(group).items() if name not in ("group_id", "num_users")}

@@ -1,6 +1,6 @@
-"""Wrong passwords, links and keys are counted by address, and refused when there were too many (`core.rate_limits`).
+"""Wrong passwords, links and keys are counted by address, and refused after too many (`core.rate_limits`).
 
-Each api process counts for itself; what is counted by account is in the database (`greenroom.db.access.credentials`).
+Each api process counts for itself; counts by account are in the database (`greenroom.db.access.credentials`).
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ from greenroom.core.security_events import source_of
 
 Guessed = Literal["password", "link", "key"]
 KEY_ATTEMPTS: Final = 10
-"""Times as many for API keys: nobody guesses 256 bits, but a program whose key has ended asks again and again."""
+"""Factor for API keys: 256 bits cannot be guessed, but a program with an expired key retries again and again."""
 
 
 class Guesses:
-    """See the module; one per process."""
+    """The counts by address; one per process."""
 
     def __init__(self, snapshot: Snapshot, refusals: Refusals, metrics: Metrics) -> None:
         self._snapshot = snapshot
@@ -34,12 +34,7 @@ class Guesses:
         self._failures = Failures()
 
     def admit(self, request: Request, what: Guessed, claimed_name: str) -> None:
-        """Let an address try if it has not failed too often.
-
-        Args:
-            request: comes from there.
-            what: they try.
-            claimed_name: for the log, as which user or with what.
+        """Let the request's address try unless it has failed too often; `claimed_name` is for the log.
 
         Raises:
             TooManyRequests: says how long to wait.
@@ -50,15 +45,10 @@ class Guesses:
             self.refuse(request, "address", claimed_name, wait_s)
 
     def failed(self, request: Request, what: Guessed) -> None:
-        """It was wrong."""
         self._failures.failed(what, source_of(client_address(request)), time.monotonic(), **self._limits(what))
 
     def refuse(self, request: Request, by: Literal["account", "address"], claimed_name: str, wait_s: float) -> NoReturn:
-        """Refuse an attempt: too many failed before.
-
-        Raises:
-            TooManyRequests: always.
-        """
+        """Raises TooManyRequests: always."""
         seconds = math.ceil(wait_s)
         self._metrics.throttled.labels(by).inc()
         self._refusals.throttled(request, claimed_name)

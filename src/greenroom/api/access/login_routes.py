@@ -91,32 +91,28 @@ async def login_by_link(
 
 @dataclass(frozen=True, slots=True)
 class _Shown:
-    """A password that somebody shows for an account."""
-
     request: Request
     username: str
     password: str
     device: str | None
-    """On which the account's user logged in before; None = that is not known."""
+    """The known device of the account's user; None = not known."""
 
     @property
     def address(self) -> str:
-        """Whose turn it takes."""
         return source_of(client_address(self.request))
 
     @property
     def source(self) -> str:
-        """What the attempt is counted for: a known device is neither its address nor any other."""
+        """What the attempt is counted for: a known device counts separately from its address."""
         return f"device {self.device}" if self.device else self.address
 
     @property
     def claimed_name(self) -> str:
-        """As the log names it."""
         return f"as {one_line(self.username)}"
 
 
 async def _begin_attempt(db: Database, guesses: Guesses, snapshot: Snapshot, shown: _Shown) -> None:
-    """Count an attempt to show a password, if its address and its account may be tried now.
+    """Count an attempt to show a password, if its address and its account may try now.
 
     Raises:
         TooManyRequests: says how long to wait.
@@ -141,12 +137,12 @@ def _admit(guesses: Guesses, shown: _Shown) -> None:
 
 
 async def _is_right(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, stored: str | None) -> bool:
-    """Whether the password is the one; takes the same time if there is no such user. A wrong one is counted."""
+    """Whether the password is right; takes the same time if there is no such user. A wrong one is counted."""
     right = await passwords.verify(
         stored,
         shown.password,
         source=shown.address,
-        admit=lambda: _admit(guesses, shown),  # others failed while this one waited
+        admit=lambda: _admit(guesses, shown),  # other attempts failed while this one waited
     )
     if not right:
         if shown.device is None:
@@ -158,7 +154,6 @@ async def _is_right(passwords: PasswordHashes, guesses: Guesses, shown: _Shown, 
 async def _verified(
     db: Database, passwords: PasswordHashes, guesses: Guesses, shown: _Shown, user: users.User | None
 ) -> users.User | None:
-    """The user, if the password is theirs."""
     stored = user.password_hash if user else None
     if not await _is_right(passwords, guesses, shown, stored) or user is None or stored is None:
         return None
@@ -166,7 +161,7 @@ async def _verified(
         password_hash = await passwords.hash(shown.password, source=shown.address)
         async with db.transaction() as connection:
             current = await users.lock_user(connection, user.user_id)
-            if current.password_hash == stored:  # else the password was changed meanwhile
+            if current.password_hash == stored:  # otherwise the password was changed meanwhile
                 user = replace(current, password_hash=password_hash)
                 await users.update_user(connection, user)
     return user
@@ -181,7 +176,7 @@ async def _logged_in(
     user: users.User,
     snapshot: Snapshot,
 ) -> Me:
-    """A new log-in of a user who has authenticated; `user` is the row as it was then.
+    """A new log-in of an authenticated user; `user` is the row at that time.
 
     Raises:
         Forbidden: the user is disabled or locked.
@@ -201,7 +196,7 @@ async def _logged_in(
 
 
 async def _start(request: Request, response: Response, db: Database, user: users.User, lifetime_s: int) -> None:
-    """A new log-in with a new token; the one this browser had is over."""
+    """Start a log-in with a new token; the browser's previous one ends."""
     token = new_secret()
     stored = await credentials.insert_login(
         db,

@@ -179,7 +179,7 @@ def _setting(call: Call) -> Setting:
 
 
 def _value(setting: Setting, given: object) -> object:
-    """The value, where it was written as a text in its own type: "True", "20", "{}"."""
+    """The value, parsed if it was sent as a string of its type: "True", "20", "{}"."""
     if not isinstance(given, str) or setting.kind in ("string", "choice"):
         return given
     text = given.lower() if setting.kind == "bool" else given

@@ -1,6 +1,6 @@
-"""Who changed what: every change by an administrator is a log row with the values before and after.
+"""The audit: every change by an administrator is a log row with the values before and after.
 
-So is what was tried and refused: a missing permission for something that changes, a wrong secret of an API key.
+Refused attempts are logged too: a missing permission for a change, a wrong secret of an API key.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from greenroom.core.security_events import Repeats, source_of
 from greenroom.db.diagnostics.logs import LogWriter
 
 REPEAT_S: Final = 60.0
-"""The same refusal of the same caller is written once in this time, further ones as their number."""
+"""The same refusal of the same caller is logged once in this time, then as a count."""
 
 _NOUNS: Final = {
     "agent": "Agent",
@@ -30,7 +30,7 @@ _NOUNS: Final = {
     "api-key": "API key",
     "manager": "Manager",
 }
-"""Things whose names are not written in lower case."""
+"""Things whose names are not in lower case."""
 
 
 def audit(
@@ -43,16 +43,10 @@ def audit(
     after: dict[str, Any] | None = None,
     zone_name: str | None = None,
 ) -> None:
-    """Write the row of a change: "admin@greenroom.local changed zone eu: proxy_port 443 → 8443".
+    """Log a change: "admin@greenroom.local changed zone eu: proxy_port 443 → 8443".
 
-    Args:
-        logs: where to.
-        caller: who did it.
-        code: `<thing>-created`, `-changed` or `-deleted`.
-        name: of the thing, as people know it.
-        before: the old values (or the whole of what was deleted).
-        after: the new values; of a change only what differs is written. Secrets are named, never shown.
-        zone_name: the zone it is or belongs to, where it has one.
+    `code` is `<thing>-created`, `-changed` or `-deleted`. `before` has the old values (or the whole of what was
+    deleted), `after` the new ones; only differences are logged, and secrets are named, never shown.
     """
     slug, _, verb = code.rpartition("-")
     noun = _NOUNS.get(slug) or slug.replace("-", " ")
@@ -78,20 +72,13 @@ def audit(
 
 
 class AuditBeforeAnswer:
-    """ASGI middleware: when an answer confirms a change, its row is stored, even if this process ends right then.
-
-    Args:
-        app: the application behind it.
-        logs: where `audit` writes to.
-    """
+    """ASGI middleware: a change's log row is stored before the answer, in case this process ends right then."""
 
     def __init__(self, app: ASGIApp, *, logs: LogWriter) -> None:
         self._app = app
         self._logs = logs
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
-
         async def after_the_row(message: Message) -> None:
             if message["type"] == "http.response.start" and self._logs.pressing:
                 await self._logs.flush()
@@ -102,7 +89,7 @@ class AuditBeforeAnswer:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """What counts as the same refusal: the code of its row, what was refused, and who asked."""
+    """Refusals with equal code, subject and caller count as the same."""
 
     code: LogCode
     what: str
@@ -112,20 +99,19 @@ class _Kind:
 
 
 class Refusals:
-    """Log rows of what was refused to somebody: the first of a kind at once, more within a minute as their number."""
+    """Log rows of refusals: the first of a kind at once, more within a minute as a count."""
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
         self._repeats = Repeats[_Kind](REPEAT_S)
 
     async def run(self) -> None:
-        """Write the numbers when they are due, for ever."""
+        """Write the due counts, forever."""
         while True:
             await asyncio.sleep(REPEAT_S / 4)
             self.write_due(time.monotonic())
 
     def write_due(self, now_s: float) -> None:
-        """Write down how often what was written before has happened again."""
         for kind, again in self._repeats.due(now_s):
             times = "once more" if again.count == 1 else f"{again.count} more times"
             details: dict[str, Any] = {"count": again.count} | ({"names": again.names} if again.names else {})
@@ -137,39 +123,38 @@ class Refusals:
                 self._logs.write(kind.code, message, user_id=kind.user_id, username=kind.username, details=details)
 
     def forbidden(self, request: Request, reason: str) -> None:
-        """The caller asked for a change that they may not make."""
+        """The caller requested a change without permission."""
         caller: Caller = request.state.caller
-        path = request.scope["route"].path  # the template: ids would make every attempt another one
+        path = request.scope["route"].path  # the route's template: ids would make every attempt a new kind
         message = f"{caller.name} from {client_address(request)} may not {request.method} {request.url.path}: {reason}"
         what = f"{request.method} {path}"
         self._write(_Kind(LogCode.PERMISSION_DENIED, what, caller.name, caller.user_id, caller.username), message)
 
     def wrong_key(self, request: Request, key_id: str) -> None:
-        """An API key that exists was shown with another secret, or after its end."""
+        """An existing API key was used with a wrong secret, or after its end."""
         client_ip = client_address(request)
         message = f"The API key {key_id} was refused to {client_ip}: wrong secret, disabled or expired"
         self._write(_Kind(LogCode.API_KEY_REFUSED, key_id, client_ip), message)
 
     def login_failed(self, request: Request, username: str) -> None:
-        """A wrong name or password was given."""
         client_ip = client_address(request)
         message = f"A log-in as {username} from {client_ip} failed"
         self._write(_Kind(LogCode.LOGIN_FAILED, "password", source_of(client_ip)), message, username)
 
     def wrong_link(self, request: Request) -> None:
-        """A link that logs nobody in (any more) was used."""
+        """A link that logs no user in (any more) was used."""
         client_ip = client_address(request)
         message = f"A log-in by link from {client_ip} failed"
         self._write(_Kind(LogCode.LOGIN_FAILED, "link", source_of(client_ip)), message)
 
     def throttled(self, request: Request, what: str) -> None:
-        """Somebody goes on guessing after too many wrong passwords, links or keys; `what` they try."""
+        """A client continues after too many wrong passwords, links or keys; `what` it tries."""
         client_ip = client_address(request)
         message = f"Too many failed attempts: {what} from {client_ip}"
         self._write(_Kind(LogCode.LOGIN_THROTTLED, "throttled", source_of(client_ip)), message, what)
 
     def wrong_address(self, request: Request, session_id: str) -> None:
-        """A connect address opens nothing (any more)."""
+        """A connect address that opens nothing (any more) was used."""
         client_ip = client_address(request)
         message = f"A connect address was refused to {client_ip}, for session {session_id}"
         self._write(_Kind(LogCode.STREAM_REFUSED, "connect address", client_ip), message)

@@ -1,4 +1,4 @@
-"""Prometheus metrics of an api process: what it did, and what the database says of the whole deployment."""
+"""Prometheus metrics of an api process: its own, and what the database says of the whole deployment."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ router = APIRouter()
 
 
 class Metrics(RoleMetrics):
-    """See the module."""
+    """Counters of this process; `page()` adds those of the deployment."""
 
     def __init__(self) -> None:
         super().__init__("api")
@@ -57,15 +57,12 @@ class Metrics(RoleMetrics):
         self.stream_decisions = self.counter("stream_decisions", "Viewers Agents asked about", ["outcome"])
 
     def show_log(self, logs: LogWriter) -> None:
-        """Show what becomes of this process's log rows."""
         self.counted_by("log_rows", "Rows for Diagnostics by level", "level", lambda: logs.counts)
         self.counted("log_rows_dropped", "Rows for Diagnostics that were lost", lambda: logs.dropped)
 
     def launched(self, outcome: str, trace: Sequence[TraceStep], workspace: str, seconds: float) -> None:
-        """A launch has come to an end: `staged`, `on_demand` or `failed`. Each code of its trace counts once.
-
-        Of a config, misses by code count only launches that got no staged session at all.
-        """
+        """A launch ended as `staged`, `on_demand` or `failed`. Each code of its trace counts once. Of a config, misses
+        by code count only launches that got no staged session at all."""
         self.launches.labels(outcome).inc()
         self.launch_seconds.labels(outcome).observe(seconds)
         for code in {step.code for step in trace if step.code}:
@@ -77,7 +74,7 @@ class Metrics(RoleMetrics):
                 self.staging_misses.labels(*of, code).inc()
 
     async def page(self, db: Database) -> bytes:
-        """Everything, as Prometheus reads it; without the database only what this process knows itself."""
+        """The whole page; without the database only this process's own metrics."""
         try:
             async with asyncio.timeout(TIMEOUT_S):
                 figures = await read_figures(db)
@@ -107,7 +104,6 @@ class Measured:
         self._metrics = metrics
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve one request."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
@@ -134,7 +130,7 @@ _METHODS: Final = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "O
 
 
 def _template(scope: Scope) -> str:
-    """The path of the route that served a request, its parameters as `{name}`; `none` where no route did."""
+    """The path of the route that served a request, its parameters as `{name}`; `none` without a route."""
     own: str | None = getattr(scope.get("route"), "path_format", None)  # without the prefix it is served under
     if own is None:
         return "none"

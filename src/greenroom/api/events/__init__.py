@@ -1,1 +1,1 @@
-"""Server-sent events: which subscriber learns of which change."""
+"""Server-sent events: which subscriber gets which event."""

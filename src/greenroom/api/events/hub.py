@@ -1,8 +1,8 @@
 """Distributes events: one LISTEN per process, a bounded queue per subscriber.
 
-An event says only *what changed* (`topic`, `id`); the console then asks for it anew. So equal events that still wait
-are one, and a subscriber that falls behind loses nothing but time: its queue is emptied and it gets `resync`,
-"look at everything again". All subscribers get it when LISTEN was interrupted.
+An event says only *what changed* (`topic`, `id`); the console then fetches it anew. So equal waiting events are one,
+and a slow subscriber loses no information: its queue is emptied and it gets `resync`, "fetch everything again". All
+subscribers get it when LISTEN was interrupted.
 """
 
 from __future__ import annotations
@@ -18,14 +18,13 @@ from greenroom.core.events import Event
 
 MAX_WAITING: Final = 256
 MAX_SUBSCRIPTIONS: Final = 20
-"""Of one user or API key."""
+"""Per user or API key."""
 
 
 class Resync(Enum):
-    """In place of events that were missed."""
+    """Replaces events that were missed."""
 
     RESYNC = "resync"
-    """Look at everything again."""
 
 
 RESYNC: Final = Resync.RESYNC
@@ -38,15 +37,13 @@ class Subscriber:
         self._waiting: dict[Event | Resync, None] = {}
         self._wake = asyncio.Event()
         self.closed = False
-        """The process stops: nothing comes any more."""
 
     def close(self) -> None:
-        """Let the subscriber go."""
         self.closed = True
         self._wake.set()
 
     def put(self, event: Event | Resync) -> None:
-        """Add an event unless it waits already."""
+        """Add an event unless an equal one waits."""
         if RESYNC in self._waiting:
             return
         if event is RESYNC or len(self._waiting) >= MAX_WAITING:
@@ -74,11 +71,7 @@ class Hub:
         self._subscribers: dict[Subscriber, str] = {}
 
     def admit(self, who: str) -> None:
-        """Refuse one more subscription to who has `MAX_SUBSCRIPTIONS`.
-
-        Raises:
-            TooManyRequests: they have.
-        """
+        """Raises TooManyRequests: `who` has `MAX_SUBSCRIPTIONS`."""
         if sum(subscriber == who for subscriber in self._subscribers.values()) >= MAX_SUBSCRIPTIONS:
             raise TooManyRequests(
                 f"You follow events {MAX_SUBSCRIPTIONS} times already; close other windows of the console first."
@@ -86,7 +79,6 @@ class Hub:
 
     @contextmanager
     def subscription(self, who: str = "") -> Generator[Subscriber]:
-        """A subscriber for as long as the context lasts."""
         subscriber = Subscriber()
         self._subscribers[subscriber] = who
         try:
@@ -95,16 +87,16 @@ class Hub:
             del self._subscribers[subscriber]
 
     def publish(self, event: Event) -> None:
-        """Tell all; returns at once (callback of `greenroom.db.notifications.Listener`)."""
+        """Send to all; returns at once (callback of `greenroom.db.notifications.Listener`)."""
         for subscriber in self._subscribers:
             subscriber.put(event)
 
     def close(self) -> None:
-        """Let all subscribers go, so that the process can stop."""
+        """End all subscriptions, so that the process can stop."""
         for subscriber in self._subscribers:
             subscriber.close()
 
     def resync(self) -> None:
-        """Tell all to look at everything again: events may have been missed."""
+        """Send `RESYNC` to all: events may have been missed."""
         for subscriber in self._subscribers:
             subscriber.put(RESYNC)

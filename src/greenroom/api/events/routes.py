@@ -1,8 +1,8 @@
 """`GET /events`: what changed, as server-sent events.
 
     id: 7
-    data: {"topic": "session", "id": "…"}          something changed: ask for it anew
-    event: resync / data: {}                        events were missed: ask for everything anew
+    data: {"topic": "session", "id": "…"}          something changed: fetch it anew
+    event: resync / data: {}                        events were missed: fetch everything anew
     : (a comment every 15 s)                        the connection lives
 
 Topics: those of `core.events.TOPICS`. Subscribers get only events they may see, checked per event; a connection whose
@@ -57,7 +57,7 @@ async def events(
 async def _frames(
     db: Database, subscriber: Subscriber, caller: Caller, again: Callable[[], Awaitable[Caller]]
 ) -> AsyncGenerator[str]:
-    """The text of the stream; ends when the caller's log-in has ended."""
+    """Ends when the caller's log-in has ended."""
     number = 0
     checked = asyncio.get_running_loop().time()
     yield ": connected\n\n"
@@ -72,7 +72,7 @@ async def _frames(
             except (Unauthenticated, Forbidden):
                 return
             except Unavailable:
-                happened = [RESYNC]  # permissions cannot be checked now, so say nothing; the console asks again
+                happened = [RESYNC]  # permissions cannot be checked now, so send nothing; the console fetches again
         if not happened:
             yield ": alive\n\n"
         for event in happened:

@@ -1,6 +1,6 @@
-"""What only our own parts ask: Agents about viewers of streams; gateways about the fleet and what they refused.
+"""Routes for our own parts: Agents ask about viewers of streams; gateways about the fleet, and report refused requests.
 
-Each brings its own credential. Of these the gateway lets only the Agents' question in from outside.
+Each has its own credential. The gateway passes only the Agents' question in from outside.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from greenroom.wire.messages import ManagerRequests, Message, Stream, StreamVerd
 router = APIRouter(include_in_schema=False)
 
 VIEWER_TTL_S: Final = 600.0
-"""How long an Agent may let a viewer come back while no Manager can tell it of a revocation."""
+"""How long an Agent may let a viewer return while no Manager can report a revocation."""
 MAX_REPORTED: Final = 500
 _NOBODY: Final = hashed("")
 

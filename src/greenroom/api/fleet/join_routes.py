@@ -1,6 +1,6 @@
-"""Joining: the tokens, and what a new host asks before it has a credential.
+"""Joining: the tokens, and the requests of a new host without a credential.
 
-It asks which authority to trust, and to be let in with a join token: as an Agent, or as a web gateway.
+The host asks which authority to trust, and uses a join token to join as an Agent or as a web gateway.
 """
 
 from __future__ import annotations
@@ -107,7 +107,7 @@ async def revoke_join_token(
 def join_command(config: ApiConfig, role: str, token: str, agent_id: str | None) -> str:
     """The command to run as root on the new host.
 
-    The authority's fingerprint is in it where the gateways' certificate is not one that every system knows.
+    It has the authority's fingerprint if the gateways' certificate is not publicly trusted.
     """
     words = ["greenroom", "join", config.public_url, "--token", token]
     if role != "agent":
@@ -120,7 +120,7 @@ def join_command(config: ApiConfig, role: str, token: str, agent_id: str | None)
 
 
 def authority(file: Path) -> str:
-    """The certificate (PEM) of the authority that the gateways' certificates are verified against.
+    """The certificate (PEM) of the authority that verifies the gateways' certificates.
 
     Raises:
         NotFound: it cannot be read.
@@ -153,7 +153,7 @@ router = APIRouter(tags=["joining"])
 
 
 class JoinAttempt:
-    """A request to join. A refusal is answered, and logged for administrators; of a flood only the beginning is."""
+    """A request to join. A refusal is logged for administrators; of a flood only the beginning."""
 
     def __init__(self, request: Request, logs: LogWriter) -> None:
         self._address = client_address(request)
@@ -161,7 +161,6 @@ class JoinAttempt:
         self._limiter: JoinAttemptLimiter = request.app.state.join_attempts
 
     def refused(self, role: str, hostname: str, error: GreenroomError, zone_name: str | None = None) -> GreenroomError:
-        """`error`, logged for administrators."""
         if not self._limiter.is_written(self._address, time.monotonic()):
             return error
         self._logs.write(

@@ -1,1 +1,1 @@
-"""The installation: its settings, and work that nobody asks for."""
+"""The installation: its settings, and its housekeeping."""

@@ -1,6 +1,6 @@
-"""Work that nobody asks for: ended log-ins, old failures and anonymous users are deleted, unattended pools are noted.
+"""Housekeeping: deletes ended log-ins, old failures and anonymous users, and records unattended pools.
 
-While a zone has no running Manager, no Primary can write down that its pools are short.
+While a zone has no running Manager, no Primary can record that its pools are short.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ PRUNE_INTERVAL_S: Final = 300.0
 
 
 async def housekeeping(db: Database, snapshot: Snapshot, logs: LogWriter) -> None:
-    """Clean up every `INTERVAL_S`, for ever; any number of processes may do so at once."""
+    """Clean up every `INTERVAL_S`, forever; any number of processes may do so at once."""
     while True:
         await asyncio.sleep(PRUNE_INTERVAL_S)
         try:
@@ -39,11 +39,11 @@ async def housekeeping(db: Database, snapshot: Snapshot, logs: LogWriter) -> Non
 
 UNATTENDED_INTERVAL_S: Final = 5.0
 PATIENCE_S: Final = 15.0
-"""Before the first look, so that Managers that are started together with this process have reported."""
+"""Before the first look, so that Managers that start together with this process have reported."""
 
 
 async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
-    """Look every `INTERVAL_S`, for ever; any number of processes may do so at once."""
+    """Look every `INTERVAL_S`, forever; any number of processes may do so at once."""
     await asyncio.sleep(PATIENCE_S)
     while True:
         try:
@@ -54,7 +54,7 @@ async def watch_unattended_pools(db: Database, logs: LogWriter) -> None:
 
 
 async def note_unattended_pools(db: Database, logs: LogWriter) -> None:
-    """Write down and log, once, each pool that is short because nobody fills it; the next Primary ends that.
+    """Record and log, once, each pool that is short because its zone has no Manager; the next Primary clears that.
 
     Raises:
         Unavailable: the database cannot be reached.

@@ -18,7 +18,7 @@ RELOAD_S: Final = 30.0
 
 
 class Snapshot:
-    """`installation` are the values in force; the defaults until they were first read."""
+    """`installation` has the present values; the defaults until the first read."""
 
     def __init__(self, db: Database) -> None:
         self._db = db
@@ -26,19 +26,14 @@ class Snapshot:
         self.installation = Installation()
 
     def changed(self) -> None:
-        """Read again soon."""
         self._changed.set()
 
     async def reload(self) -> None:
-        """Read now.
-
-        Raises:
-            Unavailable: the database is away.
-        """
+        """Raises Unavailable: the database is away."""
         self.installation = installation_of(await stored_settings(self._db))
 
     async def run(self) -> None:
-        """Keep the values current, for ever; without a database the last ones stay."""
+        """Keep the values current, forever; without a database the last ones stay."""
         while True:
             self._changed.clear()
             try:

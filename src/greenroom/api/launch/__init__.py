@@ -1,1 +1,1 @@
-"""Launching: the launcher's routes, the service, the plan, the attempts, and what is logged of them."""
+"""Launching: the launcher's routes, the service, the plan, and its log."""

@@ -1,4 +1,4 @@
-"""What launches would give: the launcher's workspaces for one user; a plain launch for all users of a workspace."""
+"""Simulated launches: the launcher's workspaces for one user; a plain launch for all users of a workspace."""
 
 from __future__ import annotations
 
@@ -67,14 +67,14 @@ def _shown(workspace: Workspace, found: Prospect) -> LauncherImage:
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """So many users with the same groups, and what is in force for them."""
+    """Users with the same groups: their number, and what is in force for them."""
 
     number: int
     facts: LaunchFacts
 
 
 async def plain_launches(db: Database, image: ImageFacts) -> list[Users]:
-    """Those who may use the workspace and log in, by their sets of groups."""
+    """The users who may use the workspace and log in, by their sets of groups."""
     by_id = {group.group_id: group for group in await groups.list_groups(db)}
     found: list[Users] = []
     for row in await configs.group_sets_of_image(db, image.image_id):

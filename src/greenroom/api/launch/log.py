@@ -1,8 +1,8 @@
-"""What administrators read about launches: a row of the log for each that succeeded, missed a pool or was refused.
+"""The log of launches: a row for each that succeeded, missed a pool or was refused.
 
-A shortage is one row instead of one for each launch that meets it; the ledger of launches has them all. The first
-refused launch of a workspace is written at once and in full. Those that follow for the same reasons are counted and
-written as one row when the window is over; as long as there are any, the next window begins.
+A shortage is one row, not one for each launch; the ledger of launches has them all. The first refused launch of a
+workspace is logged at once and in full. Further ones for the same reasons are counted and logged as one row at the end
+of the window; as long as there are any, another window begins.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ WINDOW_S: Final = 60.0
 
 Key = tuple[str, ...]
 Later = Callable[[float, Callable[[], None]], object]
-"""Calls a function some seconds from now."""
+"""Calls a function after some seconds."""
 
 
 def call_later(delay_s: float, function: Callable[[], None]) -> object:
@@ -35,7 +35,7 @@ def call_later(delay_s: float, function: Callable[[], None]) -> object:
 
 @dataclass(slots=True)
 class _Window:
-    """What was kept back in one window; `last` is the message of the last one."""
+    """What one window collected; `last` is the last message."""
 
     title: str
     count: int = 0
@@ -43,13 +43,7 @@ class _Window:
 
 
 class Shortages:
-    """See the module.
-
-    Args:
-        logs: where rows go.
-        window_s: how long equal refusals are gathered.
-        later: what ends a window; the event loop's timer.
-    """
+    """Collects equal refusals for `window_s`; `later` ends a window."""
 
     def __init__(self, logs: LogWriter, window_s: float = WINDOW_S, later: Later = call_later) -> None:
         self._logs = logs
@@ -58,16 +52,7 @@ class Shortages:
         self._open: dict[Key, _Window] = {}
 
     def refused(self, key: Key, title: str, message: str, *, user_id: str, username: str, launch_id: str) -> None:
-        """A launch was refused.
-
-        Args:
-            key: what has to be the same to be one shortage: the workspace and the codes of the reasons.
-            title: the workspace's name.
-            message: the whole sentence, for administrators.
-            user_id: who launched.
-            username: the name of the user.
-            launch_id: the launch in the ledger.
-        """
+        """A launch was refused. `key` identifies a shortage: the workspace and the codes of the reasons."""
         if (window := self._open.get(key)) is not None:
             window.count += 1
             window.last = message
@@ -97,12 +82,7 @@ class Shortages:
 
 
 class Repeats:
-    """Limits repeated rows: a program that launches in vain again and again must not drive other rows out of the log.
-
-    Args:
-        window_s: how long it is not told again.
-        later: what ends that; the event loop's timer.
-    """
+    """Limits repeated rows: a program that launches in vain must not drive other rows out of the log."""
 
     def __init__(self, window_s: float = WINDOW_S, later: Later = call_later) -> None:
         self._window_s = window_s
@@ -110,7 +90,7 @@ class Repeats:
         self._told: set[tuple[str | None, ...]] = set()
 
     def is_new(self, *key: str | None) -> bool:
-        """Whether it was not told within the window; from now on it was."""
+        """Whether the key was not logged within the window; it counts as logged from now on."""
         if key in self._told:
             return False
         self._told.add(key)
@@ -119,7 +99,7 @@ class Repeats:
 
 
 class LaunchLog:
-    """See the module. Of launches that gave nothing, the same row about the same user is written once a minute."""
+    """Writes the rows. For failed launches, the same row about the same user is written once a minute."""
 
     def __init__(self, logs: LogWriter) -> None:
         self._logs = logs
@@ -127,7 +107,7 @@ class LaunchLog:
         self._repeats = Repeats()
 
     def succeeded(self, launch: Launch, got: PlacedSession, passed: Sequence[PassedOver]) -> None:
-        """A session was assigned or created; what was passed over before has a row each, so no cold start is silent."""
+        """A session was assigned or created; each skipped pool has a row, so that every cold start is explained."""
         attempt = got.attempt
         self._passed_over(launch, passed, got.session_id)
         self._logs.write(
@@ -151,7 +131,7 @@ class LaunchLog:
             )
 
     def failed(self, launch: Launch, trace: Sequence[TraceStep], passed: Sequence[PassedOver]) -> Refused:
-        """Nothing could serve it; returns what is to be raised."""
+        """No attempt succeeded; returns the error to raise."""
         self._passed_over(launch, passed)
         name = launch.image.friendly_name
         on_demand = [miss for before in passed if not before.attempt.staged for miss in before.misses]
@@ -171,7 +151,7 @@ class LaunchLog:
         return error
 
     def refused(self, launch: Launch, error: Refused, passed: Sequence[PassedOver]) -> None:
-        """It was refused although it could have been served."""
+        """It was refused although a session was available."""
         self._passed_over(launch, passed)
         if not self._repeats.is_new(launch.request.user_id, launch.image.image_id, error.code):
             return
@@ -184,7 +164,7 @@ class LaunchLog:
         )
 
     def _passed_over(self, launch: Launch, passed: Sequence[PassedOver], session_id: str | None = None) -> None:
-        """Staging configs did not serve: a row for each reason, about the session the user got instead, if any."""
+        """A row for each reason why staging configs did not serve, about the session the user got instead, if any."""
         for attempt, misses in ((before.attempt, before.misses) for before in passed):
             if attempt.pool is None:
                 continue

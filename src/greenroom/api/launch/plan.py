@@ -1,7 +1,7 @@
-"""What a launch is asked for, and everything that is decided about it before anything is tried.
+"""The request of a launch, and all decisions before its first attempt.
 
-Pure but for the new id of the launch: from the request and the snapshot of `db.launch.ledger.read_launch` to the
-attempts and to what the container or the hand-over is given.
+Pure but for the launch's new id: from the request and the snapshot of `db.launch.ledger.read_launch` to the attempts
+and to what the container or the hand-over gets.
 """
 
 from __future__ import annotations
@@ -33,12 +33,12 @@ from greenroom.wire.messages import Assignment
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchRequest:
-    """What was asked for. Ids are uuids as text.
+    """What was requested. Ids are uuids as text.
 
     `zone_id` counts if the user may choose (`allow_zone_selection`); `gateway_zone` is the name of the zone whose
     gateway was addressed (header X-Greenroom-Zone), `request_host` the Host header, which the gateway serves. A
-    `network_id` excludes staged sessions and does no more: the caller must not choose where a container is
-    connected (`host`, `container:…`, a network without our rules).
+    `network_id` only excludes staged sessions: the caller must not choose the container's network (`host`,
+    `container:…`, a network without our rules).
     """
 
     user_id: str
@@ -53,16 +53,14 @@ class LaunchRequest:
     idempotency_key: str | None = None
 
     def body(self) -> str:
-        """What has to be the same when the idempotency key is the same."""
+        """What must be equal if the idempotency key is equal."""
         return json.dumps(asdict(replace(self, request_host="", gateway_zone=None)), sort_keys=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Launch:
-    """One launch with everything that was read for it.
-
-    `current_zone_id` is where it begins, `begin_s` when it was asked for (perf_counter).
-    """
+    """One launch with everything that was read for it. `current_zone_id` is where it begins, `begin_s` the time of the
+    request (perf_counter)."""
 
     request: LaunchRequest
     launch_id: str
@@ -75,18 +73,17 @@ class Launch:
 
     @property
     def max_sessions(self) -> int:
-        """The user's limit."""
         return int(self.facts.value("max_kasms_per_user"))
 
     def elapsed_ms(self) -> float:
-        """Since it was asked for."""
+        """Since the request."""
         return (time.perf_counter() - self.begin_s) * 1000
 
 
 def launch_facts(
     snapshot: DictRow, *, request: LaunchRequest | None = None, image: ImageFacts | None = None
 ) -> LaunchFacts:
-    """What is in force for the user of a snapshot of `read_launch`, without a request for any plain launch."""
+    """What is in force for the user of a snapshot of `read_launch`; without a request for any plain launch."""
     resolved = resolve([row_mapping.group_settings(group) for group in snapshot["groups"]])
     attributes = cast("dict[str, Any]", snapshot["attributes"] or {})
     image = image or row_mapping.image_facts(snapshot["image"])
@@ -120,14 +117,14 @@ def repeated_session(snapshot: DictRow, request: LaunchRequest) -> str | None:
 
 
 def planned(request: LaunchRequest, snapshot: DictRow, begin_s: float) -> Launch:
-    """The launch with its attempts in their order.
+    """The launch with its attempts in order.
 
     Raises:
         NotFound: there is no such user or workspace.
         Forbidden: the user is disabled, or may not use the workspace.
         SessionLimit: `max_kasms_per_user` is reached.
-        Invalid: there is no such zone, or a command of the workspace would be root's beside a folder that the session
-            can write to.
+        Invalid: there is no such zone, or a command of the workspace would run as root although the session can write
+            to a folder of the host.
         NoResources: there is no zone at all.
     """
     _check(request, snapshot)
@@ -169,10 +166,10 @@ def _check(request: LaunchRequest, snapshot: DictRow) -> None:
 
 
 def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_choose: bool) -> str:
-    """The zone in which a launch begins (CONTRACT "Current zone"); `zones` in the order in which they were made.
+    """The zone in which a launch begins (CONTRACT "Current zone"); `zones` in order of creation.
 
     Raises:
-        Invalid: there is no zone with the id that was asked for.
+        Invalid: the requested zone does not exist.
         NoResources: there is no zone at all.
     """
     if not zones:
@@ -186,7 +183,7 @@ def current_zone_id(zones: Sequence[LaunchZone], request: LaunchRequest, *, may_
 
 
 def wanted_of(launch: Launch, files: tuple[File, ...]) -> WantedSession:
-    """The session that is sought; a container made for this launch gets `files`, and what a staged one never has."""
+    """The session to find; a container made for this launch gets `files`, and what a staged one never has."""
     facts, image, request = launch.facts, launch.image, launch.request
     permissions = permissions_of(facts.settings)
     extras = _extras_of(launch, files)
@@ -211,7 +208,7 @@ def wanted_of(launch: Launch, files: tuple[File, ...]) -> WantedSession:
 
 
 def _assignment_of(launch: Launch) -> Assignment:
-    """`assign` of the workspace with the user's identity available to it."""
+    """`assign` of the workspace with the user's identity as its variables."""
     command = command_of(launch.image.exec_config, "assign")
     if command is None:
         return Assignment(assignment_id="")

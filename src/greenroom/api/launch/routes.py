@@ -70,10 +70,10 @@ async def keep_alive_by_token(body: ConnectBody, request: Request, db: Db, secre
 
 
 async def _session_of(db: Database, secrets: Secrets, request: Request, body: ConnectBody) -> DictRow:
-    """The session, or the one that took its place, if the token opens it and its user may be served.
+    """The session, or its replacement, if the token opens it and its user may be served.
 
     Raises:
-        NotFound: one sentence for every reason, so that nobody learns which sessions exist.
+        NotFound: one sentence for every reason, so that the caller cannot find out which sessions exist.
     """
     session_id, token = str(body.session_id), body.session_token.get_secret_value()
     found = await find_stream_session(db, session_id)

@@ -1,7 +1,7 @@
-"""Launch a session: one snapshot, one plan, then its attempts one after the other until one gives a session.
+"""Launches a session: one snapshot, one plan, then its attempts in turn until one gives a session.
 
-The reply never waits for a container: a claimed or inserted row is the answer, what follows is the Agent's. Every
-launch leaves a trace in the ledger, every violated setting a WARNING in the log.
+The reply never waits for a container: it names the claimed or inserted row, and the Agent does the rest. Every launch
+leaves a trace in the ledger, every violated setting a WARNING in the log.
 """
 
 from __future__ import annotations
@@ -34,10 +34,8 @@ __all__ = ["LaunchRequest", "LaunchResult", "Launcher"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LaunchResult:
-    """The session a user got: `token` opens its stream at `proxy.path_of(agent_id, session_id)`.
-
-    `staged` tells whether it came from a pool.
-    """
+    """The session a user got: `token` opens its stream at `proxy.path_of(agent_id, session_id)`. `staged`: it came from
+    a pool."""
 
     session_id: str
     user_id: str
@@ -62,7 +60,7 @@ class Launcher:
         self._metrics = metrics or Metrics()
 
     async def launch_for(self, caller: Caller, request: LaunchRequest) -> LaunchResult:
-        """`launch`, with a refusal as the caller may read it: what is missing where is for who may see the Agents."""
+        """`launch`, but only callers who may see the Agents read in a refusal what is missing where."""
         try:
             return await self.launch(request)
         except NoResources as error:
@@ -116,21 +114,20 @@ class Launcher:
         return self._succeeded(launch, got)
 
     def _sealed(self, request: LaunchRequest) -> LaunchRequest:
-        """The request with its variables as they are stored; the Manager opens them for the Agent."""
+        """The request with encrypted variables; the Manager decrypts them for the Agent."""
         if problem := launch_problem(request.environment):
             raise Invalid(f"The environment of the request cannot be used: {problem}")
         environment = {name: self._secrets.seal(value) for name, value in request.environment.items()}
         return replace(request, environment=environment)
 
     async def _files_of(self, launch: Launch) -> tuple[File, ...]:
-        """What is put into the user's container before it starts: their SSH keys, where their groups say so."""
+        """Files for the user's container before its start: their SSH keys, if their groups allow it."""
         if not launch.facts.value("inject_ssh_keys"):
             return ()
         public_key, private_key_encrypted = await read_ssh_keys(self._db, launch.request.user_id)
         return ssh_files(public_key, self._secrets.decrypt(private_key_encrypted) if private_key_encrypted else None)
 
     async def _failed(self, launch: Launch, search: Search) -> Refused:
-        """Nothing could serve it; returns what is to be raised."""
         trace, duration_ms = search.trace, launch.elapsed_ms()
         self._metrics.launched("failed", trace, launch.image.friendly_name, duration_ms / 1000)
         await record_failed_launch(
@@ -157,7 +154,6 @@ class Launcher:
         )
 
     async def _result_of(self, session_id: str, user_id: str) -> LaunchResult:
-        """The answer for a session that exists already."""
         row = await read_result(self._db, session_id, user_id)
         if row is None:
             raise NotFound("The session of this Idempotency-Key does not exist any more; use a new key.")

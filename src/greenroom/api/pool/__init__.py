@@ -1,1 +1,1 @@
-"""Staging configs: routes, published calls, and what both know about pools."""
+"""Staging configs: routes, published calls, and their service."""

@@ -1,6 +1,6 @@
-"""Staging configs for both HTTP interfaces: changes, who would match, warnings, history, explanations.
+"""Staging configs for both HTTP interfaces: changes, matching users, warnings, history, explanations.
 
-Would this user get a session of this staging config? The launch is planned as it would be, and nothing is tried.
+`explain` plans a user's launch as it would be, without any attempt.
 """
 
 from __future__ import annotations
@@ -53,20 +53,16 @@ from greenroom.db.session import sessions
 from greenroom.db.workspace import images
 
 HAND_OVER_FAILED: Final = "A session was assigned and set aside: its hand-over failed."
-"""For those who may not see sessions."""
+"""For callers who may not see sessions."""
 
 
 async def _default_permissions(db: Database) -> dict[str, bool]:
-    """What a config gets for permissions that are left out: the effective values of group All Users (CONTRACT)."""
+    """Values of omitted permissions of a config: the effective values of group All Users (CONTRACT)."""
     return permissions_of(resolve(await groups.settings_of_group(db, ALL_USERS)))
 
 
 async def _check_parts(db: Database, zone_id: str, image_id: str) -> None:
-    """Refuse a config for a zone or workspace that does not exist.
-
-    Raises:
-        Invalid: names which.
-    """
+    """Raises Invalid: the zone or workspace does not exist."""
     try:
         await zones.get_zone(db, zone_id)
         await images.get_image(db, image_id)
@@ -76,17 +72,15 @@ async def _check_parts(db: Database, zone_id: str, image_id: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """Users who may use a config's workspace and have exactly its permissions.
-
-    `others` are the settings that keep every one of them from its sessions all the same; () where somebody gets them.
-    """
+    """Users who may use a config's workspace and have exactly its permissions. `others` are the settings that still
+    keep all of them from its sessions; () if one user can get them."""
 
     number: int
     others: tuple[Violation, ...]
 
 
 async def _matches(db: Database, config: StagingConfig) -> Matches:
-    """Who would get sessions of a config, as the settings of all groups are now."""
+    """The users who would get sessions of a config, by the present settings of all groups."""
     number, others, somebody = 0, dict[str, Violation](), False
     for users in await plain_launches(db, config.image):
         if differing(permissions_of(users.facts.settings), config.permissions):
@@ -99,7 +93,7 @@ async def _matches(db: Database, config: StagingConfig) -> Matches:
 
 
 async def _with_warning(db: Database, config: StagingConfig) -> StagingSaved:
-    """The answer to saving: the config, how many users match, and what keeps it from being of use."""
+    """The answer to saving: the config, the number of matching users, and what makes it useless."""
     found = await _matches(db, config)
     barred = barrier(config.image, config.zone)
     (view,) = await shown(db, [config])
@@ -122,7 +116,7 @@ def _about_matches(found: Matches, image: ImageFacts) -> list[str]:
 
 
 async def shown(db: Database, configs: Sequence[StagingConfig]) -> list[StagingConfigView]:
-    """Configs as a reader sees them, with the hits and misses of a day."""
+    """Configs for a reader, with the hits and misses of a day."""
     counts = await db_history.totals(db, [config.staging_config_id for config in configs], hours=24)
     return [
         StagingConfigView.model_validate(
@@ -197,7 +191,6 @@ async def recycle(db: Database, logs: LogWriter, caller: Caller, staging_config_
 
 
 async def _announced(db: Database, staging_config_id: str) -> StagingConfig:
-    """The config after a change, with everybody told who acts on it."""
     config = await db_configs.get_config(db, staging_config_id)
     await db.notify(*_events(config))
     return config
@@ -208,7 +201,7 @@ def _events(config: StagingConfig) -> list[Event]:
 
 
 async def history(db: Database, staging_config_id: str, *, limit: int, with_users: bool) -> StagingHistoryView:
-    """Hits and misses of a config; who launched is left out unless the reader may see sessions.
+    """Hits and misses of a config; users only if the reader may see sessions.
 
     Raises:
         NotFound: there is none with this id.
@@ -231,22 +224,19 @@ Reason = TypeVar("Reason", bound=MissReason)
 
 
 def _without_output(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
-    """What `assign` printed may name the user it was run for."""
+    """The output of `assign` may name its user."""
     return tuple(replace(r, reason=HAND_OVER_FAILED) if r.code == "hand_over_failed" else r for r in reasons)
 
 
 def title(config: StagingConfig) -> str:
-    """The config as the log names it."""
+    """The config's name in the log."""
     return config_title(config.image_friendly_name, config.zone_name, config.staging_config_id)
 
 
 async def explain(db: Database, staging_config_id: str, user: str, zone: str | None = None) -> ExplainView:
     """Would a plain launch of this user, begun in `zone`, get a session of this config now?
 
-    Args:
-        staging_config_id: the config.
-        user: id or name.
-        zone: id or name of the zone in which the launch begins; None = the config's own.
+    User and zone are ids or names; zone None = the config's own.
 
     Raises:
         NotFound: there is no such config, user or zone.
@@ -296,7 +286,7 @@ def _served_before(zone: LaunchZone) -> Miss:
 
 
 async def _pool_miss(db: Database, user_id: str, attempt: Attempt, image: ImageFacts) -> Miss | None:
-    """Why a claim on the attempt's pool would find nothing now; None = it would find a session."""
+    """Why a claim on the attempt's pool would fail now; None = it would succeed."""
     if attempt.pool is None:
         raise AssertionError("only attempts with a pool are asked about")
     contents = await read_contents(

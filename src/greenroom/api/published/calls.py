@@ -16,11 +16,11 @@ from greenroom.core.wording import in_words
 
 Fields = TypeVar("Fields", bound=BaseModel)
 Answer = dict[str, Any]
-"""JSON as clients of the published interface know it: its shape is theirs (CONTRACT), not that of our rows."""
+"""JSON in the shape of the published interface (CONTRACT), not that of our rows."""
 
 
 class Call:
-    """What a client sent. `body` is a JSON object, empty where there was none."""
+    """The body of a call: a JSON object, empty if there was none."""
 
     def __init__(self, caller: Caller, body: dict[str, Any], headers: Mapping[str, str]) -> None:
         self.caller = caller
@@ -28,26 +28,17 @@ class Call:
         self.headers = headers
 
     def part(self, name: str) -> Call:
-        """The object `name` of the body as a call of its own, e.g. `target_user`.
-
-        Raises:
-            Invalid: it is missing or not an object.
-        """
+        """Raises Invalid: the object `name` of the body is missing or not an object."""
         value = self.body.get(name)
         if not isinstance(value, dict):
             raise Invalid(f"{name} is missing, or is not an object.")
         return Call(self.caller, cast("dict[str, Any]", value), self.headers)
 
     def given(self, *names: str) -> dict[str, Any]:
-        """Those of the fields that were sent and are not null."""
         return {name: self.body[name] for name in names if self.body.get(name) is not None}
 
     def text(self, name: str) -> str:
-        """A text, empty where it is missing or null.
-
-        Raises:
-            Invalid: it is something else.
-        """
+        """A string, empty if missing or null. Raises Invalid: it is something else."""
         value = self.body.get(name)
         if value is None:
             return ""
@@ -56,11 +47,7 @@ class Call:
         return value
 
     def flag(self, name: str) -> bool:
-        """A boolean, false where it is missing; older clients send "true" or 1.
-
-        Raises:
-            Invalid: it is something else.
-        """
+        """A boolean, false if missing; older clients send "true" or 1. Raises Invalid: it is something else."""
         value = self.body.get(name)
         if value in (None, False, 0, "", "false", "False"):
             return False
@@ -69,11 +56,7 @@ class Call:
         raise Invalid(f"{name} must be true or false.")
 
     def optional_id(self, name: str) -> str | None:
-        """An id with dashes, as it was sent with or without; None where it is missing, null or empty.
-
-        Raises:
-            Invalid: it is no id.
-        """
+        """An id with dashes, sent with or without them; None if missing, null or empty. Raises Invalid: it is no id."""
         value = self.body.get(name)
         if value is None or value == "":
             return None
@@ -83,11 +66,7 @@ class Call:
             raise Invalid(f"{name} is not an id.") from error
 
     def id(self, name: str) -> str:
-        """An id with dashes.
-
-        Raises:
-            Invalid: it is missing or no id.
-        """
+        """Raises Invalid: it is missing or no id."""
         value = self.optional_id(name)
         if value is None:
             raise Invalid(f"{name} is missing.")
@@ -102,7 +81,7 @@ class RequiresKey(Declared):
         self.one_of = one_of
 
     async def __call__(self, request: Request) -> Call:
-        """The call.
+        """Authenticate and authorize the call.
 
         Raises:
             Unauthenticated: no valid key came with it.
@@ -126,12 +105,12 @@ class RequiresKey(Declared):
 
 
 def requires_key(*codes: str) -> Any:
-    """Dependency of a route of the published interface: a key with all of `codes`; gives the `Call`."""
+    """Dependency of a published route: a key with all of `codes`; gives the `Call`."""
     return Depends(RequiresKey(*codes))
 
 
 def requires_key_one_of(*codes: str) -> Any:
-    """Dependency of a route of the published interface: a key with at least one of `codes`; gives the `Call`."""
+    """Dependency of a published route: a key with at least one of `codes`; gives the `Call`."""
     return Depends(RequiresKey(one_of=codes))
 
 
@@ -139,7 +118,7 @@ def validated(kind: type[Fields], values: dict[str, Any]) -> Fields:
     """The values as a body of `/api/v1`, by the same rules.
 
     Raises:
-        Invalid: names every field that cannot be used.
+        Invalid: names every invalid field.
     """
     try:
         return kind.model_validate(values)
@@ -155,7 +134,7 @@ def _object(raw: bytes) -> dict[str, Any]:
         return {}
     try:
         value = json.loads(raw)
-        json.dumps(value, ensure_ascii=False).encode()  # half of a surrogate pair can be neither hashed nor stored
+        json.dumps(value, ensure_ascii=False).encode()  # a lone surrogate can be neither hashed nor stored
     except (ValueError, RecursionError) as error:
         raise Invalid("The body of the request is not JSON.") from error
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Rows in the shape of the published interface: ids, dates, and fields that clients expect to be there."""
+"""Rows in the shape of the published interface: ids, dates, and fields that clients expect."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def user_shape(user: User, kasms: Iterable[dict[str, Any]] = ()) -> dict[str, An
 
 
 def attributes_shape(attributes: Attributes) -> dict[str, Any]:
-    """What a user prefers; the last three are for clients that look for them, nothing depends on them here."""
+    """A user's attributes; the last three exist only for clients that expect them."""
     return {
         "user_attributes_id": attributes.user_id,
         "user_id": attributes.user_id,
@@ -73,7 +73,7 @@ def attributes_shape(attributes: Attributes) -> dict[str, Any]:
 
 
 def image_shape(image: Image) -> dict[str, Any]:
-    """A workspace. The registry's token is never given out."""
+    """A workspace, without the registry's token."""
     return {
         "image_id": hex_id(image.image_id),
         "name": image.name,

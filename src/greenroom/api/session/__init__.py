@@ -1,1 +1,1 @@
-"""Sessions: routes, published calls, and what both do with sessions."""
+"""Sessions: routes, published calls, and their services."""

@@ -64,7 +64,7 @@ async def get_screenshot(
 
 
 WAIT_S: Final = 10.0
-"""How long the end of `go` is waited for; a program that stays in the foreground goes on."""
+"""How long the end of `go` is waited for; a program that stays in the foreground runs on."""
 
 
 @router.post("/sessions/{session_id}/go")

@@ -1,8 +1,7 @@
-"""What is ordered to be done once inside a session, for both HTTP interfaces: commands, and pictures of its screen.
+"""Orders done once inside a session, for both HTTP interfaces: commands, and screenshots.
 
-Of a command: who may run one, order it, wait for its result. A screenshot is taken by the Agent, ordered through the
-check-in like a command. A session's screen is read at most once a second, however many ask: they share the picture. It
-stays in the database until the next one is asked for, or the clean-up finds it.
+The Agent gets both through the check-in. A session's screen is captured at most once a second, however many clients
+ask: they share the screenshot. It stays in the database until the next one is requested, or housekeeping deletes it.
 """
 
 from __future__ import annotations
@@ -28,18 +27,18 @@ from greenroom.db.session.commands import Ordered
 from greenroom.kit.secrets import Secrets
 
 SLACK_S: Final = 10.0
-"""Added to a command's deadline for its way to the Agent and back."""
+"""Added to a command's deadline for the transport to the Agent and back."""
 POLL_S: Final = 0.1
 TRANSFER: Final = ("allow_kasm_uploads", "allow_kasm_downloads")
-"""What a command can do by itself: its words and variables go in, its output comes out."""
+"""A command can do both: its arguments and variables go in, its output comes out."""
 
 
 def require_command(caller: Caller, session: DictRow, command: CommandCreate) -> None:
     """Refuse a command that the caller may not run in this session.
 
     Raises:
-        Forbidden: names what is missing: it is somebody else's session or another account inside it, or a command
-            would carry data past a session that was made without uploads or downloads.
+        Forbidden: names the reason: another user's session or another account inside it, or a command would carry data
+            past a session that was made without uploads or downloads.
     """
     if command.user is not None or not is_own(caller, session):
         caller.require("sessions_modify")
@@ -49,7 +48,7 @@ def require_command(caller: Caller, session: DictRow, command: CommandCreate) ->
 
 
 def visible_output(caller: Caller, session: DictRow, output: str) -> str:
-    """What a command of the workspace wrote; empty where it would get around a session created without downloads."""
+    """The output of a workspace's command; empty if it would bypass a session made without downloads."""
     return output if _may_transfer(caller, session, "allow_kasm_downloads") else ""
 
 
@@ -58,18 +57,18 @@ def _may_transfer(caller: Caller, session: DictRow, name: str) -> bool:
 
 
 def sealed_command(command: CommandCreate, secrets: Secrets) -> CommandCreate:
-    """The command with its variables as they are stored; the Manager opens them for the Agent."""
+    """The command with encrypted variables; the Manager decrypts them for the Agent."""
     environment = {name: secrets.seal(value) for name, value in command.environment.items()}
     return command.model_copy(update={"environment": environment})
 
 
 async def order_command(db: Database, logs: LogWriter, caller: Caller, session: DictRow, command: CommandCreate) -> str:
-    """Order a command; it runs at most once, soon: not once its result is not waited for any more. Returns its id.
+    """Order a command; returns its id. It runs at most once, and only while its result is waited for.
 
-    The variables of `command` are sealed. The log names the program and the account, never arguments or variables.
+    The variables of `command` are encrypted. The log names the program and the account, never arguments or variables.
 
     Raises:
-        WrongState: the session is not running, or staged: nothing of anybody is in it when it is handed to its user.
+        WrongState: the session is not running, or staged: a staged one must reach its user without traces of others.
         TooManyRequests: too many commands in it have no result yet.
     """
     session_id, command_id = str(session["session_id"]), str(uuid.uuid4())
@@ -108,10 +107,8 @@ def _refusal(session: DictRow) -> WrongState | TooManyRequests:
 
 
 async def result_of(db: Database, command_id: str, deadline_s: float) -> dict[str, Any]:
-    """Wait for the end of a command, at most `deadline_s` and a little.
-
-    Returns:
-        command_id, state (done or unknown), exit_code, output, output_complete.
+    """Wait for the end of a command, at most `deadline_s` and `SLACK_S`; returns command_id, state (done or unknown),
+    exit_code, output, output_complete.
 
     Raises:
         Unavailable: no result came in time; the command may still run.
@@ -134,14 +131,14 @@ async def result_of(db: Database, command_id: str, deadline_s: float) -> dict[st
 DEADLINE_S: Final = 10.0
 PICTURE_POLL_S: Final = 0.05
 LOOKED_S: Final = 600.0
-"""A log row says that somebody looks at another person's session, not every picture they take."""
+"""Viewing another user's session is logged once in this time, not for every screenshot."""
 MAX_LOOKERS: Final = 10_000
 MAX_SIZES: Final = 4
-"""Sizes in which pictures of one session are waited for at the same time."""
+"""Sizes in which screenshots of one session are waited for at the same time."""
 
 
 class _Size(NamedTuple):
-    """A picture somebody waits for."""
+    """A requested size, and its waiters."""
 
     session_id: str
     width: int
@@ -149,7 +146,7 @@ class _Size(NamedTuple):
 
 
 class Screenshots:
-    """See the module; one per process."""
+    """Takes screenshots; one per process."""
 
     def __init__(self, db: Database, logs: LogWriter) -> None:
         self._db = db
@@ -160,14 +157,14 @@ class Screenshots:
     async def take(self, caller: Caller, session: DictRow, width: int, height: int) -> bytes:
         """The screen of a session as a JPEG that fits into width x height pixels.
 
-        Who asks for the same at the same time waits once.
+        Equal requests at one time share one wait.
 
         Raises:
             Forbidden: it is another user's, and their groups forbid it.
             WrongState: the session is not running.
-            NoScreenshot: its Agent could not take a picture; the sentence says why.
+            NoScreenshot: its Agent could not take a screenshot; the sentence says why.
             Unavailable: its Agent sent nothing in time.
-            TooManyRequests: pictures of this session are waited for in `MAX_SIZES` other sizes.
+            TooManyRequests: screenshots of this session are waited for in `MAX_SIZES` other sizes.
         """
         owner_id = str(session["user_id"]) if session["user_id"] else None
         is_watched = owner_id != caller.owner_id
@@ -193,7 +190,7 @@ class Screenshots:
     def _waited(self, size: _Size, ended: asyncio.Task[bytes]) -> None:
         del self._waits[size]
         if not ended.cancelled():
-            ended.exception()  # everybody who asked may have left meanwhile
+            ended.exception()  # all clients may have left meanwhile
 
     async def _wait(self, size: _Size) -> bytes:
         end_s = time.monotonic() + DEADLINE_S
@@ -222,7 +219,7 @@ class Screenshots:
             raise WrongState(f"The session is {status}; a screenshot can be taken while it is running.")
 
     async def _picture(self, ordered: Ordered, end_s: float) -> bytes | None:
-        """Wait for a picture that was ordered; None when it is of another size, or went out of date meanwhile."""
+        """Wait for an ordered screenshot; None when it has another size, or became outdated meanwhile."""
         while ordered.fits and time.monotonic() < end_s:
             result = await commands.read_command(self._db, ordered.command_id)
             if result is None:
@@ -235,7 +232,6 @@ class Screenshots:
         return None
 
     def _note(self, caller: Caller, session: DictRow) -> None:
-        """Write down that somebody looks at a session of another person."""
         now_s, who = time.monotonic(), (caller.name, str(session["session_id"]))
         if now_s - self._looked.get(who, float("-inf")) < LOOKED_S:
             return

@@ -1,9 +1,9 @@
-"""What people do with the life of a session: stop, pause, resume, delete, and delete by force.
+"""What users do with the life of a session: stop, pause, resume, delete, and delete by force.
 
-Users may delete their own sessions where `allow_kasm_delete` is on, stop and pause them where `allow_kasm_stop` and
-`allow_kasm_pause` are, and end them by force where `allow_kasm_force_delete` is; callers who may modify or delete
-everybody's sessions may do so with these too. Resuming is always allowed: a session that the clock stopped or paused
-must stay within reach.
+Users may delete their own sessions if `allow_kasm_delete` is on, stop and pause them if `allow_kasm_stop` and
+`allow_kasm_pause` are, and end them by force if `allow_kasm_force_delete` is; callers who may modify or delete all
+sessions may do so with these too. Resuming is always allowed: a session that its clock stopped or paused must stay
+reachable.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ _DELETABLE: Final = sources_of(SessionStatus.DELETING)
 
 
 async def require_allowed(db: Database, caller: Caller, session: DictRow, action: Action) -> None:
-    """Refuse what the settings of the session's owner do not allow, unless the caller may do so with everybody's.
+    """Refuse what the settings of the session's owner do not allow, unless the caller may do it with all sessions.
 
     Raises:
         Forbidden: names the setting and where its value came from.
@@ -70,7 +70,7 @@ class Rights:
     """In force for the caller."""
 
     def actions(self, session: DictRow) -> list[Action]:
-        """What the caller may do with this session now, of what would change something."""
+        """The actions that the caller may take now and that would change something."""
         status, has_user = SessionStatus(session["status"]), session["user_id"] is not None
         can: list[Action] = [*possible(status, has_user=has_user)]
         if status in _DELETABLE:
@@ -93,21 +93,13 @@ async def rights_of(db: Database, caller: Caller) -> Rights:
 async def order(
     db: Database, logs: LogWriter, caller: Caller, session: DictRow, command: LifecycleCommand
 ) -> SessionStatus:
-    """Record that the session is to be stopped, paused or resumed; doing so again is a success.
+    """Record that the session is to be stopped, paused or resumed; repeating it is a success. Returns its status now.
 
-    Args:
-        db: where.
-        logs: gets a row where something changed.
-        caller: who asks; their right to the session was checked before.
-        session: a row of `db.session.views`.
-        command: what is to be done.
-
-    Returns:
-        The status the session has now.
+    The caller's right to the session (a row of `db.session.views`) was checked before.
 
     Raises:
         Forbidden: the owner's settings do not allow it.
-        WrongState: the session is in a status in which it cannot be done; the sentence says in which it can.
+        WrongState: the command is not possible in the session's status; the sentence names those in which it is.
     """
     await require_allowed(db, caller, session, command)
     session_id, status = str(session["session_id"]), SessionStatus(session["status"])
@@ -136,7 +128,7 @@ async def order(
 
 
 async def _overtaken(db: Database, session_id: str, command: LifecycleCommand) -> SessionStatus:
-    """The session changed between looking and writing."""
+    """The session changed between reading and writing."""
     status = SessionStatus((await views.get_session(db, session_id))["status"])
     if status in TRANSITIONS[command].settled:
         return status
@@ -144,16 +136,14 @@ async def _overtaken(db: Database, session_id: str, command: LifecycleCommand) -
 
 
 async def clocks_now(db: Database, session: DictRow) -> Clocks:
-    """The clocks of a session that has a user, as the settings have them now."""
+    """The clocks of a user's session, by the present settings."""
     settings = await settings_of(db, str(session["user_id"]))
     return clocks_of(settings, session["image_time_limit"], session["image_friendly_name"])
 
 
 async def keep_alive(db: Database, session: DictRow) -> datetime:
-    """Somebody looks at the session: its keepalive clock starts anew; nothing prolongs its time limit.
-
-    Returns:
-        When it expires now.
+    """A user looks at the session: its keepalive clock restarts; nothing prolongs its time limit. Returns when it
+    expires now.
 
     Raises:
         WrongState: it has no user, is stopped or paused, or is being deleted.
@@ -167,7 +157,7 @@ async def keep_alive(db: Database, session: DictRow) -> datetime:
 
 
 def expiry_of(session: DictRow) -> Expiry | None:
-    """What will happen to a session by itself, and when; of one without user its pool decides."""
+    """What will happen to a session by itself, and when; for one without a user its pool decides."""
     if session["user_id"] is None:
         return None
     since = session["keepalive"] or session["assigned"] or session["created"]
@@ -184,19 +174,17 @@ def expiry_of(session: DictRow) -> Expiry | None:
 
 
 async def end_by_force(db: Database, logs: LogWriter, session: DictRow, reason: str) -> None:
-    """End a session's row now, in whatever status it is and whatever its Agent says; doing so again is a success.
-
-    Its reservation is given back at once. An Agent that still has the container learns by a verdict that it is to go.
-    """
+    """End a session's row now, in any status and without its Agent; repeating it is a success. Its reservation is
+    released at once. An Agent that still has the container gets a verdict to destroy it."""
     row = session
-    if session["superseded_by"] is None:  # otherwise it has failed already, and what took its place lives on
+    if session["superseded_by"] is None:  # otherwise it has failed already, and its replacement lives on
         async with db.transaction() as connection:
             row = await request_delete(connection, str(session["session_id"]), reason)
     session_id = str(row["session_id"])
-    async with db.transaction() as connection:  # a second one: the capacity is locked before the session
+    async with db.transaction() as connection:  # a second lock: the capacity is locked before the session
         ended = await end_sessions(connection, [session_id], reason)
     if not ended:
-        return  # it was over already
+        return  # it had ended already
     config_id = str(session["staging_config_id"]) if session["staging_config_id"] else None
     zone_key = session["zone_key"]
     await db.notify(

@@ -1,7 +1,6 @@
 """Sessions in the published shape, where they are called kasms.
 
-request_kasm, get_kasm_status, get_kasms, destroy_kasm; stop_kasm, pause_kasm, resume_kasm, which clients call with and
-without `public/`.
+Clients call stop_kasm, pause_kasm and resume_kasm with and without `public/`.
 """
 
 from __future__ import annotations
@@ -39,11 +38,11 @@ _NEVER_ON: Final = (
     "kasm_audio_default_on",
     "lock_sharing_video_mode",
 )
-"""Client settings that clients look for and that are not offered."""
+"""Client settings that clients expect and that are not offered."""
 
 
 def connect_url(session_id: str, user_id: str, token: str) -> str:
-    """Address of a session at the console, relative to the deployment."""
+    """Address of a session in the console, relative to the deployment."""
     return f"/#/connect/kasm/{session_id}/{user_id}/{token}"
 
 
@@ -53,13 +52,7 @@ def token_of(session: DictRow, secrets: Secrets) -> str:
 
 
 def kasm_shape(session: DictRow, streams: StreamUrls, token: str | None = None) -> dict[str, Any]:
-    """A session.
-
-    Args:
-        session: a row of `db.session.views`.
-        streams: where clients reach it.
-        token: given only to those who may open the stream.
-    """
+    """A row of `db.session.views` as clients expect it; `token` only for those that may open the stream."""
     proxy = row_mapping.proxy_facts(session)
     host, port = streams.host_and_port(proxy)
     kasm_id, agent_id = str(session["session_id"]), dashed(session["agent_id"])
@@ -141,7 +134,6 @@ async def kasms_of_users(
 router = APIRouter(include_in_schema=False)
 
 FOR_USERS = requires_key("users_auth_session", USER)
-"""A key that acts in the name of users."""
 
 
 @router.post("/request_kasm")
@@ -246,10 +238,10 @@ def _idempotency_key(call: Call) -> str | None:
 
 
 def _wanted(call: Call, image_id: str) -> SessionCreate:
-    """What the container or its `assign` is given, by the rules of /api/v1.
+    """What the container or its `assign` gets, by the rules of /api/v1.
 
-    A name with `=` in it would be another variable there, a text that is too long would keep `assign` from running,
-    and a mode that means nothing here must not become the default: it would mount a profile, or not reset it.
+    A name with `=` in it would be another variable there, a too long string would keep `assign` from running, and an
+    unknown mode must not become the default: it would mount a profile, or not reset it.
     """
     given = call.given("environment").get("environment", {})
     if not isinstance(given, dict):
@@ -270,7 +262,7 @@ async def session_of(db: Database, call: Call) -> DictRow:
     """The session `kasm_id` of user `user_id`.
 
     Raises:
-        NotFound: there is none, it was deleted, or it is somebody else's.
+        NotFound: there is none, it was deleted, or it is another user's.
     """
     kasm_id, user_id = call.id("kasm_id"), call.optional_id("user_id")
     session = await views.get_session(db, kasm_id)

@@ -1,4 +1,4 @@
-"""What is done inside a session without its stream: exec_command_kasm, get_kasm_screenshot, and what is not offered."""
+"""Published calls inside a session: exec_command_kasm, get_kasm_screenshot, and what is not offered."""
 
 from __future__ import annotations
 
@@ -71,10 +71,10 @@ async def get_rdp_client_connection_info() -> dict[str, Any]:
 
 
 def _command(call: Call) -> CommandCreate:
-    """The command by the rules of /api/v1. Its text is split once as a shell would; no shell runs it.
+    """The command by the rules of /api/v1. Its string is split once as a shell would; no shell runs it.
 
     Raises:
-        Invalid: it is missing, cannot be split, or is to be privileged.
+        Invalid: it is missing, cannot be split, or is privileged.
     """
     exec_config = call.part("exec_config")
     if exec_config.flag("privileged") or call.flag("privileged"):

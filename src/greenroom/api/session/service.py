@@ -1,4 +1,4 @@
-"""What both HTTP interfaces do with a session: find it for a caller, say how far it is, destroy it."""
+"""What both HTTP interfaces do with a session: find it for a caller, show its progress, destroy it."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from greenroom.kit.stops import stop
 
 
 async def session_for(db: Database, caller: Caller, session_id: str, code: str, *, follow: bool = True) -> DictRow:
-    """The session if it is the caller's own, or the caller has the permission `code` for everybody's.
+    """The session if it is the caller's own, or if the caller has the permission `code` for all sessions.
 
-    It is the one that took its place, if there is one; without `follow` the very one, which has no user any more.
+    It is the replacement, if there is one; without `follow` the replaced one itself, which has no user any more.
 
     Raises:
         NotFound: there is none with this id, or the caller may not see it.
@@ -36,20 +36,18 @@ async def session_for(db: Database, caller: Caller, session_id: str, code: str, 
 
 
 def may_know_causes(caller: Caller) -> bool:
-    """Whether the caller may read why a session failed: the cause names machines, registries and what they answered."""
+    """Whether the caller may read why a session failed: the cause names machines, registries and their answers."""
     return caller.may("sessions_view")
 
 
 def is_own(caller: Caller, session: DictRow) -> bool:
-    """Whether the session belongs to the person who asks."""
+    """Whether the session belongs to the caller."""
     return caller.user_id is not None and str(session["user_id"]) == caller.user_id
 
 
 def progress_of(session: DictRow, *, causes: bool) -> Progress:
-    """How far a row of `db.session.views` is. An assigned session of a pool shows the steps of its hand-over.
-
-    With `causes` a failure is described in the words of Agent and container (`may_know_causes`).
-    """
+    """The progress of a row of `db.session.views`. An assigned session of a pool shows the steps of its hand-over. With
+    `causes` a failure is described in the words of Agent and container (`may_know_causes`)."""
     staged = session["staging_config_id"] is not None and session["user_id"] is not None
     error = (session["error"] or session["set_aside_reason"] or "no reason was given") if causes else ""
     shown = progress(SessionStatus(session["status"]), session["steps"], staged=staged, error=error)
@@ -61,11 +59,8 @@ def progress_of(session: DictRow, *, causes: bool) -> Progress:
 
 
 async def destroy(db: Database, logs: LogWriter, session: DictRow, reason: str) -> DictRow:
-    """Record that the session is to go; its Agent removes the container. Doing so again is a success.
-
-    Returns:
-        session_id, agent_id, zone_id, `changed` (False when it was on its way out already).
-    """
+    """Record that the session is to end; its Agent removes the container. Repeating it is a success. Returns
+    session_id, agent_id, zone_id, `changed` (False when it was ending already)."""
     session_id = str(session["session_id"])
     async with db.transaction() as connection:
         row = await sessions.request_delete(connection, session_id, reason)
@@ -91,11 +86,11 @@ async def destroy(db: Database, logs: LogWriter, session: DictRow, reason: str) 
 
 
 async def destroy_quarantined(db: Database, logs: LogWriter, session: DictRow, reason: str) -> None:
-    """Record that a quarantined session must end; the session that replaced it goes on."""
+    """Record that a quarantined session must end; its replacement lives on."""
     session_id = str(session["session_id"])
     async with db.transaction() as connection:
         if not await replacement.destroy_quarantined(connection, session_id, reason):
-            return  # it is on its way out already
+            return  # it is ending already
     await db.notify(*session_events(session_id, agent_id=session["agent_id"], zone_key=session["zone_key"]))
     logs.write(
         LogCode.SESSION_DELETE_REQUESTED,

@@ -1,4 +1,4 @@
-"""The stream of a session: its address, for those who may open it, and how far the session is."""
+"""The stream of a session: its address, for those who may open it, and the session's progress."""
 
 from __future__ import annotations
 
@@ -23,21 +23,14 @@ from greenroom.kit.secrets import Secrets
 
 @dataclass(frozen=True, slots=True)
 class StreamUrls:
-    """Addresses of streams as seen by one request.
-
-    Args:
-        config: public addresses of the deployment.
-        request_host: `host[:port]` of the request, which is one that is served.
-    """
+    """Addresses of streams as seen by one request; `request_host` is its `host[:port]`, a served one."""
 
     config: ApiConfig
     request_host: str
 
     def of(self, proxy: ProxyFacts, agent_id: str | None, session_id: str) -> str | None:
-        """The stream's address, with a slash at its end; None while the session has no Agent.
-
-        Through the web gateway that is its stream origin, without Proxy Connections the zone's Proxy Hostname and Port.
-        """
+        """The stream's address, with a trailing slash; None while the session has no Agent. Through the web gateway
+        that is its stream origin, without Proxy Connections the zone's Proxy Hostname and Port."""
         if agent_id is None:
             return None
         origin = proxy.direct_origin(self.request_host) or stream_origin(
@@ -59,13 +52,13 @@ Streams = Annotated[StreamUrls, Depends(_stream_urls)]
 
 
 def stream_url_of(session: DictRow, streams: StreamUrls) -> str | None:
-    """Where the stream of a row of `db.session.views` is; None while it has no Agent."""
+    """The stream's address of a row of `db.session.views`; None while it has no Agent."""
     agent_id = str(session["agent_id"]) if session["agent_id"] else None
     return streams.of(row_mapping.proxy_facts(session), agent_id, str(session["session_id"]))
 
 
 def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
-    """Whether it is the connect token of this session, or of one whose place it took."""
+    """Whether it is the connect token of this session, or of one that this session replaced."""
     user_id = session.user_id
     return user_id is not None and any(
         secrets.is_connect_token(token, member, user_id, session.auth_epoch) for member in session.family
@@ -75,10 +68,8 @@ def opens(secrets: Secrets, token: str, session: StreamSession) -> bool:
 def connection_of(
     session: DictRow, streams: StreamUrls, secrets: Secrets, *, may_open: bool, causes: bool = False
 ) -> ConnectionView:
-    """The state of a row of `db.session.views`; with the stream's address once it runs, for those who `may_open` it.
-
-    `causes` as `service.progress_of` has it.
-    """
+    """The state of a row of `db.session.views`; with the stream's address once it runs, if `may_open`. `causes` as in
+    `service.progress_of`."""
     shown = service.progress_of(session, causes=causes)
     url = stream_url_of(session, streams)
     is_open = session["status"] == SessionStatus.RUNNING and session["user_id"] is not None and may_open

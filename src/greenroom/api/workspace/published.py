@@ -84,10 +84,10 @@ def _id(call: Call) -> str:
 
 
 def _fields(target: Call) -> dict[str, Any]:
-    """What was sent of a workspace, as `/api/v1` has it.
+    """The given fields of a workspace, as in `/api/v1`.
 
     Raises:
-        Invalid: a JSON field is not JSON, or an id no id.
+        Invalid: a JSON field is not JSON, or an id is invalid.
     """
     fields = target.given(*FIELDS)
     for name in _JSON:
@@ -100,7 +100,7 @@ def _fields(target: Call) -> dict[str, Any]:
 
 
 def _parsed(name: str, text: str) -> Any:
-    """The value of a JSON text; an empty one is the empty value."""
+    """The value of a JSON string; an empty string is the empty value."""
     if not text.strip():
         return [] if name == "categories" else {}
     try:

@@ -133,9 +133,9 @@ VolumeMappings = Annotated[
 ProfilePath = Annotated[Text | None, AfterValidator(_profile_path)]
 Cores = Annotated[float, Field(gt=0, le=4096, allow_inf_nan=False, description="CPU cores reserved")]
 Bytes = Annotated[int, Field(ge=6 << 20, lt=1 << 60)]
-"""Memory of a container; Docker makes none with less than 6 MiB."""
+"""Memory of a container; Docker refuses less than 6 MiB."""
 DiskLimit = Annotated[int, Field(ge=100 << 20, lt=1 << 60)]
-"""A desktop writes some 10 MiB by itself."""
+"""An idle desktop writes some 10 MiB."""
 Port = Annotated[int, Field(ge=1, le=65535)]
 Categories = Annotated[list[Name], Field(max_length=20, description="those on the launcher that it is in")]
 TimeLimit = Annotated[int, Field(ge=0, le=1_000_000_000)]

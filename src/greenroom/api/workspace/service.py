@@ -1,4 +1,4 @@
-"""Workspaces and web filter policies, for both HTTP interfaces; each change in the name of a caller."""
+"""Workspaces and web filter policies for both HTTP interfaces; each change on behalf of a caller."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _WITH_VARIABLES: Final = ("run_config", "exec_config", "volume_mappings")
 
 
 def as_seen(image: Image, secrets: Secrets, caller: Caller) -> Image:
-    """A workspace as this caller may see it: the values of variables are for those who may change it."""
+    """A workspace as this caller may see it: the values of variables only for callers who may change it."""
     plain = caller.may("images_modify")
     return replace(
         image, **{name: shown(getattr(image, name), secrets.opened, plain=plain) for name in _WITH_VARIABLES}
@@ -41,7 +41,7 @@ def as_seen(image: Image, secrets: Secrets, caller: Caller) -> Image:
 
 
 async def with_warnings(db: Database, image: Image) -> Image:
-    """The workspace with what of it has no effect."""
+    """The workspace with warnings about settings without effect."""
     path = image.persistent_profile_path
     if not path:
         return image
@@ -72,14 +72,14 @@ async def create_image(
 
 
 def default_groups(*, for_all_users: bool) -> list[str]:
-    """Whose members may use a new workspace that names no groups."""
+    """The groups of a new workspace that names none."""
     return [ALL_USERS] if for_all_users else []
 
 
 async def update_image(
     db: Database, logs: LogWriter, caller: Caller, image_id: str, body: ImagePatch, *, secrets: Secrets
 ) -> Image:
-    """Change a workspace. Running sessions stay as they are; staged ones are replaced where the change is in them.
+    """Change a workspace. Running sessions stay as they are; staged ones are replaced if the change affects them.
 
     Raises:
         NotFound: there is none with this id.
@@ -134,7 +134,7 @@ async def _require_agent(db: Database, agent_id: object) -> None:
 
 
 def _fields(sent: dict[str, Any], secrets: Secrets, stored: Definition | None = None) -> dict[str, Any]:
-    """What was sent as fields of `Definition`: the registry's token encrypted, variables sealed, ids as text."""
+    """The sent fields as fields of `Definition`: the registry's token and variables encrypted, ids as text."""
     before = None if stored is None else values_of(Definition, stored)
     fields: dict[str, Any] = sealed(sent, before, secrets.seal)
     for name in _IDS:
@@ -170,7 +170,7 @@ async def create_filter_policy(db: Database, logs: LogWriter, caller: Caller, bo
 async def update_filter_policy(
     db: Database, logs: LogWriter, caller: Caller, policy_id: str, body: FilterPolicyPatch
 ) -> StoredPolicy:
-    """Change a policy; within seconds it holds for running sessions, too.
+    """Change a policy; within seconds it also applies to running sessions.
 
     Raises:
         NotFound: there is none with this id.

@@ -1,1 +1,1 @@
-"""The check-in: what Agents say is checked and committed, and answered with what is wanted."""
+"""The check-in: reports of Agents are checked and committed, and answered with instructions."""

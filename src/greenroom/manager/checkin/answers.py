@@ -1,4 +1,4 @@
-"""Put an answer to a check-in together from one reading of the database."""
+"""Makes an answer to a check-in from one reading of the database."""
 
 from __future__ import annotations
 
@@ -73,12 +73,12 @@ ORDERED: Final = frozenset(
         SessionStatus.DELETING,
     }
 )
-"""Statuses in which something was just ordered of the Agent, so that the age of the status is that of the order."""
+"""Statuses in which an instruction has just been given to the Agent, so that its age is that of the status."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Instruction:
-    """Something an answer tells the Agent to do: `key` and, of a session, its generation; `age_s` since it was said."""
+    """An instruction in an answer: `key` and, for a session, its generation; `age_s` since it was given."""
 
     kind: Literal["session", "command"]
     key: str
@@ -96,10 +96,8 @@ async def make(
     state: CheckInState,
     images_told: str,
 ) -> tuple[Answer, list[Instruction]]:
-    """The answer for this state: the whole desired list where the Agent's differs, images and commands if any.
-
-    Returns:
-        The answer, and the instructions in it.
+    """The answer for this state (the whole desired list if the Agent's differs, images and commands if any), and the
+    instructions in it.
 
     Raises:
         Unavailable: the database cannot be reached.
@@ -130,7 +128,7 @@ def _instructions(listed: list[DesiredSession], ordered: list[OrderedCommand]) -
 
 
 def filter_policies_differ(message: CheckIn, state: CheckInState) -> bool:
-    """Whether the Agent holds other web filter policies than there are; one that knows of none is not told."""
+    """Whether the Agent's web filter policies are outdated; an Agent that reports none is not sent any."""
     return message.have_filter_policies not in {None, state.filter_policies_digest}
 
 
@@ -142,7 +140,7 @@ async def _with_filter_policies(answer: Answer, db: Database, state: CheckInStat
 
 
 def with_verdicts(answer: Answer, verdicts: dict[str, Verdict]) -> Answer:
-    """The answer with verdicts on containers no desired session accounts for."""
+    """Add verdicts on containers that belong to no desired session."""
     return msgspec.structs.replace(answer, verdicts=verdicts)
 
 
@@ -167,7 +165,7 @@ def _desired(session: DesiredSession, secrets: Secrets) -> Desired:
 
 
 def _assignment(session: DesiredSession, stored: WireJson, secrets: Secrets) -> Assignment | None:
-    """None where its variables cannot be read: as `_spec`."""
+    """None if its variables cannot be decrypted: as `_spec`."""
     try:
         return msgspec.convert(stored | {"env": _opened(stored.get("env", {}), secrets)}, Assignment)
     except SetupError as error:
@@ -180,7 +178,7 @@ def _opened(env: Mapping[str, str], secrets: Secrets) -> dict[str, str]:
 
 
 def _spec(session: DesiredSession, secrets: Secrets) -> StoredSpec | None:
-    """None where it cannot be read: the Agent reports that for this session, and gets all others."""
+    """None if it cannot be decrypted: the Agent reports that for this session, and gets all others."""
     try:
         return spec_with_secrets(session.spec, session.credential_encrypted, session.files_encrypted, secrets)
     except (SetupError, ValueError) as error:
@@ -191,7 +189,7 @@ def _spec(session: DesiredSession, secrets: Secrets) -> StoredSpec | None:
 def spec_with_secrets(
     spec: StoredSpec, credential_encrypted: bytes, files_encrypted: bytes | None, secrets: Secrets
 ) -> StoredSpec:
-    """The specification with its secrets, which the Agent needs and the row has encrypted."""
+    """The specification with its secrets, which the row has encrypted."""
     return {
         **shown(spec, secrets.opened, plain=True),
         "credential": secrets.decrypt(credential_encrypted),
@@ -203,7 +201,7 @@ def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
     password = ""
     try:
         password = secrets.decrypt(image.token) if image.token else ""
-    except SetupError as error:  # the registry refuses this image then; all others are there
+    except SetupError as error:  # the registry refuses this image then; all others work
         log.error("the registry token of an image cannot be read", image=image.name, reason=error.message)
     return DesiredImage(
         name=image.name,
@@ -215,7 +213,7 @@ def _image(image: RegistryImage, secrets: Secrets) -> DesiredImage:
 
 
 def _command(order: OrderedCommand, secrets: Secrets) -> Command | None:
-    """None where its variables cannot be read: who ordered it waits in vain, all others do not."""
+    """None if its variables cannot be decrypted: this command times out, the others do not."""
     try:
         env = _opened(order.env, secrets)
     except SetupError as error:

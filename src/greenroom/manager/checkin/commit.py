@@ -1,8 +1,8 @@
-"""The group commit of what Agents report (PROTOCOLS §2): one transaction for all messages of one moment.
+"""The group commit of Agents' reports (PROTOCOLS §2): one transaction for all messages of one moment.
 
 State changes are committed at once, mere heartbeats within a second; what arrives while a commit runs forms the next
-group. The newest message of an Agent stands for its older ones, because every message carries all observations that
-were not acknowledged. No message is acknowledged before it is committed.
+group. The newest message of an Agent covers its older ones, because every message carries all unacknowledged
+observations. No message is acknowledged before it is committed.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class _Pending:
 
 
 class Committer:
-    """See the module. `observations` gets the outcome of every commit, `seconds` how long it took."""
+    """Commits messages. `observations` gets the outcome of every commit, `seconds` its duration."""
 
     def __init__(
         self, db: Database, manager_id: str, config: ManagerConfig, observations: Observations, seconds: Histogram
@@ -52,15 +52,11 @@ class Committer:
         self._urgent = asyncio.Event()
 
     def beat(self, message: CheckIn) -> None:
-        """A message without news: it is committed within `HEARD_S`, nobody waits."""
+        """A message without news: it is committed within `HEARD_S`, nothing waits for it."""
         self._add(message)
 
     async def submit(self, message: CheckIn, *, new_capacity: bool) -> None:
-        """Wait until this message is committed, or found older than one that is.
-
-        Args:
-            message: what the Agent says.
-            new_capacity: what it offers is not what is known.
+        """Wait until this message, or a newer one, is committed; `new_capacity`: its offer differs from the stored one.
 
         Raises:
             Unavailable: the database cannot be reached; the Agent says it again.
@@ -82,7 +78,6 @@ class Committer:
         return pending
 
     async def run(self) -> None:
-        """Commit for ever."""
         while True:
             await self._arrived.wait()
             try:
@@ -96,7 +91,7 @@ class Committer:
             await self._commit(batch)
 
     async def _commit(self, batch: Mapping[str, _Pending]) -> None:
-        """Commit a group; one message that the database refuses does not take the others with it."""
+        """Commit a group; a message that the database refuses does not fail the others."""
         await stop("checkin.before_commit")
         try:
             with self._seconds.time():
@@ -111,8 +106,8 @@ class Committer:
         await self._observations.announce(outcome)
 
     async def _failed(self, batch: Mapping[str, _Pending], error: Exception) -> None:
-        """Tell those who wait, unless it is another one's message that failed. Whatever one message meets, it must not
-        end this Manager: the Agent would take it to the next."""
+        """Report the failure to the waiting calls, unless another's message failed. No message may end this Manager:
+        the Agent would send it to the next."""
         is_away = isinstance(error, Unavailable) and not isinstance(error, GivenUp)
         if len(batch) > 1 and not is_away:
             for agent_id, pending in batch.items():
@@ -143,7 +138,7 @@ class Committer:
             return await apply(connection, [m for m in messages if m.agent_id in newer], self._config)
 
     async def _write_capacity(self, batch: Mapping[str, _Pending]) -> None:
-        """In a transaction of its own, because of the lock order; what differs is said again with every message."""
+        """In its own transaction, because of the lock order; a difference is reported again with every message."""
         reports = [
             checkin.CapacityReport(
                 agent_id=agent_id, cores=p.message.capacity.cores, memory_bytes=p.message.capacity.memory_bytes

@@ -1,4 +1,4 @@
-"""Admit Agents to the zone, and sign the certificates of their edge gateways (PROTOCOLS §2, Identity)."""
+"""Admits Agents to the zone, and signs the certificates of their edge gateways (PROTOCOLS §2, Identity)."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ MAX_REQUEST_CHARACTERS: Final = 8192
 
 
 class Enrolment:
-    """The two routes for Agents that are no check-in; one per process, after registration of the Manager."""
+    """The Agents' two routes beside the check-in; one per process, after registration of the Manager."""
 
     def __init__(self, db: Database, me: ManagerRow, secrets: Secrets, logs: LogWriter) -> None:
         self._db = db
@@ -45,11 +45,8 @@ class Enrolment:
     # Registration ---------------------------------------------------------------------------------------------------
 
     async def register(self, message: Register, address: str) -> Registered:
-        """Admit an Agent with a join token, or a known one with its credential.
-
-        Args:
-            message: what it says.
-            address: where it comes from, as the gateway saw it.
+        """Admit an Agent with a join token, or a known one with its credential; `address` is the client's, as the
+        gateway saw it.
 
         Raises:
             Unauthenticated, IdentityConflict, Invalid: it is refused; administrators find the reason in the logs and
@@ -92,7 +89,7 @@ class Enrolment:
         )
 
     def _write_edge(self, newcomer: Newcomer, identity: Identity) -> None:
-        """What became of the address of a known Agent's edge gateway."""
+        """Record a changed address of a known Agent's edge gateway."""
         edge, before = identity.edge, identity.edge_before
         if before is None:
             return
@@ -129,8 +126,7 @@ class Enrolment:
         )
 
     async def _refused(self, message: Register, address: str, reason: str) -> None:
-        """Tell administrators: a row in the log, and at the Agent if there is one with this id; of a flood no more than
-        its beginning."""
+        """Log the refusal, also at the Agent if there is one with this id; of a flood only the beginning."""
         if not self._limiter.is_written(address, time.monotonic()):
             return
         host = _printable(message.hostname) or "unknown"
@@ -149,7 +145,7 @@ class Enrolment:
         try:
             await note_refusal(self._db, _agent_id(message.agent_id), reason, address)
         except Invalid:
-            return  # what it proposed as its id is none, so nobody has it
+            return  # its proposed id is invalid, so no Agent has it
 
     # Certificates of edge gateways ----------------------------------------------------------------------------------
 
@@ -176,7 +172,7 @@ class Enrolment:
         try:
             authority = await self._authority()
             certificate = authority.sign(key, [edge_name(agent.route)], EDGE_DAYS, datetime.now(UTC))
-        except SetupError as error:  # no reason to leave this Manager aside, which other questions need
+        except SetupError as error:  # no reason to back off from this Manager, which other requests need
             self._logs.write(LogCode.EDGE_CERTIFICATE_FAILED, error.message, zone_name=self._me.zone_name)
             raise Refused(f"The fleet's authority cannot be used: {error.message}") from error
         self._logs.write(
@@ -187,7 +183,7 @@ class Enrolment:
         return EdgeCertificate(certificate=certificate, authority=authority.certificate)
 
     async def _authority(self) -> Authority:
-        """The fleet's authority, made when it is needed for the first time."""
+        """The fleet's authority, made when first needed."""
         stored = await read_authority(self._db)
         if stored is None:
             new = new_authority("Greenroom fleet authority", datetime.now(UTC), domain=EDGE_DOMAIN)
@@ -197,11 +193,7 @@ class Enrolment:
 
 
 def _checked(message: Register) -> Register:
-    """The message, whose texts can be stored and shown.
-
-    Raises:
-        Invalid: they cannot; the sentence names the first.
-    """
+    """Raises Invalid: a text cannot be stored and shown; the sentence names the first."""
     if message.v != VERSION:
         raise Invalid(f"The message has version {message.v}; this Manager speaks version {VERSION}.")
     for name, text in (("hostname", message.hostname), ("machine_id", message.machine_id), ("place", message.place)):
@@ -215,7 +207,6 @@ def _checked(message: Register) -> Register:
 
 
 def _printable(text: str) -> str:
-    """What may be shown of a text that was not checked."""
     return "".join(char for char in text if char.isprintable() and char.isascii())[:MAX_NAME_CHARACTERS]
 
 

@@ -1,4 +1,4 @@
-"""Check what came from outside before anything is done with it."""
+"""Checks messages from outside before they are used."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def checked(message: CheckIn) -> CheckIn:
     """The message without what PostgreSQL cannot store.
 
     Raises:
-        Invalid: it has ids that are none, too much of something, or another version.
+        Invalid: an id is invalid, something is too large, or it has another version.
     """
     if message.v != VERSION:
         raise Invalid(f"The message has version {message.v}; this Manager speaks version {VERSION}.")
@@ -58,14 +58,14 @@ def _clean_handover(report: AssignmentReport | None) -> AssignmentReport | None:
 
 
 def _clean_result(report: CommandReport) -> CommandReport:
-    """A picture is a JPEG of the usual size or none."""
+    """A screenshot must be a JPEG within the size limit."""
     picture = report.picture if len(report.picture) <= MAX_PICTURE_BYTES else b""
     picture = picture if picture.startswith(JPEG) else b""
     return msgspec.structs.replace(report, output=_text(report.output), picture=picture)
 
 
 def _text(value: str) -> str:
-    """Text from inside a container: no NUL, which PostgreSQL cannot store, and not without end; the end is kept."""
+    """Text from inside a container: without NUL, which PostgreSQL cannot store, and cut to its end."""
     return value.replace("\0", "")[-MAX_TEXT:]
 
 
@@ -74,23 +74,18 @@ def _id(value: str | None) -> str | None:
 
 
 def _details(line: LogLine) -> dict[str, Any]:
-    """What an Agent says beside its sentence, unless it is more than a row has room for."""
+    """The details of a log line, unless they exceed MAX_DETAILS."""
     return line.details if len(msgspec.json.encode(line.details)) <= MAX_DETAILS else {}
 
 
 def named_sessions(message: CheckIn) -> list[str]:
-    """The sessions that the Agent's log lines say they are about."""
+    """The sessions that the Agent's log lines name."""
     return sorted({session_id for line in message.logs if (session_id := _id(line.session_id))})
 
 
 def agent_rows(message: CheckIn, zone_name: str, own: Mapping[str, str | None]) -> list[LogRow]:
-    """The Agent's log lines as rows of Diagnostics.
-
-    Args:
-        message: what the Agent says.
-        zone_name: its zone.
-        own: the user of each of its sessions. Of others a row says nothing, whatever the Agent says.
-    """
+    """The Agent's log lines as rows of Diagnostics. `own` has the user of each of its sessions; a row names no other
+    session, whatever the Agent sends."""
     return [
         LogRow(
             level=line.level,

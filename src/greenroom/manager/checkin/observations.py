@@ -1,4 +1,4 @@
-"""Write down what Agents saw and move the sessions it concerns, in the transaction of a group commit."""
+"""Stores Agents' observations and moves the sessions concerned, in the transaction of a group commit."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def _handover(row: ReportedSession, seen: Observation, config: ManagerConfig) ->
 
 
 async def _hand_over(connection: Connection, reports: Sequence[HandoverReport], outcome: Outcome) -> list[StartStep]:
-    """Write down how far hand-overs are; the steps to store with it."""
+    """Store the progress of hand-overs; returns the steps to store with it."""
     changed = await observations.write_handovers(connection, reports) if reports else {}
     steps = [
         StartStep(session_id=session_id, name="handed_over")
@@ -104,7 +104,6 @@ async def _hand_over(connection: Connection, reports: Sequence[HandoverReport], 
 
 
 def _of_starts(known: Iterable[Observed], outcome: Outcome) -> list[StartStep]:
-    """The steps that Agents report of starts."""
     steps = [
         StartStep(session_id=observed.session_id, name=step.name, at=step.at)
         for observed in known
@@ -134,7 +133,7 @@ async def _commands(connection: Connection, known: Iterable[tuple[CheckIn, Obser
 
 
 class Observations:
-    """Tells everybody what a commit changed: notifications for pages, Agents and the Primary; log rows."""
+    """Announces what a commit changed: notifications for pages, Agents and the Primary; log rows."""
 
     def __init__(self, db: Database, me: ManagerRow, logs: LogWriter) -> None:
         self._db = db
@@ -142,7 +141,7 @@ class Observations:
         self._logs = logs
 
     async def announce(self, outcome: Outcome) -> None:
-        """After the commit."""
+        """Call it after the commit."""
         news = RoundEvents(self._logs, self._me.zone_name)
         moves.announce(outcome, news, self._me.zone_key)
         await news.send(self._db)

@@ -1,8 +1,8 @@
-"""The check-in: take in what Agents saw, answer with what is wanted (PROTOCOLS §2).
+"""The check-in: store Agents' observations, answer with instructions (PROTOCOLS §2).
 
-An answer is made from one reading of the database, taken right before it is sent; a held poll reads again whenever
-there may be news, and at its end in any case. While the database is away the answer is `fresh: false` and changes
-nothing. Nothing here needs the lease: launches go on while a zone has no Primary.
+An answer is made from one reading of the database right before it is sent; a held poll reads again whenever there may
+be news, and always at its end. While the database is away the answer is `fresh: false` and changes nothing. Nothing
+here needs the lease: launches go on while a zone has no Primary.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ log = structlog.get_logger(__name__)
 
 
 MAX_TERMS_AHEAD: Final = 1_000_000
-"""By how much an Agent may be ahead, after a restore of the database; more is a lie that would use up the terms."""
+"""How far an Agent may be ahead after a restore of the database; more is a forgery that would use up the terms."""
 
 
 class ManagerLeftError(GreenroomError):
@@ -50,7 +50,7 @@ class ManagerLeftError(GreenroomError):
 
 @dataclass(slots=True)
 class _SentState:
-    """What this Manager sent to one incarnation of an Agent; forgetting it costs one unneeded answer, no more."""
+    """What this Manager sent to one incarnation of an Agent; losing it costs just one unneeded answer."""
 
     incarnation: int
     images_digest: str = ""
@@ -93,7 +93,7 @@ class CheckIns:
     # Check-in -------------------------------------------------------------------------------------------------------
 
     async def check_in(self, message: CheckIn, credential: str) -> Answer:
-        """Take in what the Agent saw; answer at once, or when there is news, or when the hold is over.
+        """Store the Agent's observations; answer at once, when there is news, or when the hold is over.
 
         Raises:
             Unauthenticated: the credential is not the Agent's.
@@ -112,7 +112,7 @@ class CheckIns:
                 must_read_again = await self._take(message, state)
             except Unavailable as error:
                 log.warning("observations wait for the database", agent_id=message.agent_id, reason=error.message)
-                return await self._answer(message, state)  # not held: the Agent says it again at once
+                return await self._answer(message, state)  # not held: the Agent reports it again at once
             if must_read_again:
                 news.clear()
                 state = await self._admitted(message, credential)
@@ -123,7 +123,7 @@ class CheckIns:
         return await self._answer(message, state)
 
     async def _write_log(self, message: CheckIn) -> None:
-        """Write down the Agent's log lines; while the database is away, without the sessions they are about."""
+        """Store the Agent's log lines; while the database is away, without their sessions."""
         own: dict[str, str | None] = {}
         if named := named_sessions(message):
             try:
@@ -151,7 +151,7 @@ class CheckIns:
         return state
 
     async def _read(self, agent_id: str) -> CheckInState:
-        """The state as it is now, or the last one with `fresh` false while the database is away."""
+        """The present state, or the last one with `fresh` false while the database is away."""
         await self._standing.wait_for_first_round()
         try:
             state = await checkin.read_state(self._db, agent_id, self._me.manager_id)
@@ -166,7 +166,7 @@ class CheckIns:
         return state
 
     async def _take(self, message: CheckIn, state: CheckInState) -> bool:
-        """Have the message committed; True when it was waited for, so that the state must be read again.
+        """Returns whether this waited for the commit, so that the state must be read again.
 
         Raises:
             Unavailable: it could not be committed.
@@ -192,7 +192,6 @@ class CheckIns:
         return True
 
     def _is_news(self, message: CheckIn, state: CheckInState) -> bool:
-        """Whether a held poll is to be answered now."""
         if not state.fresh:
             return False
         told = self._told_of(message)
@@ -250,7 +249,7 @@ class CheckIns:
         return answers.with_verdicts(answer, verdicts)
 
     def _deliver(self, told: _SentState, instructions: Iterable[Instruction]) -> None:
-        """Count what the Agent hears for the first time; of what was said before it came here nothing is known."""
+        """Count instructions that the Agent gets for the first time; what other Managers sent it is not known."""
         if told.generations is None:
             return
         for one in instructions:
@@ -269,7 +268,7 @@ class CheckIns:
 
 
 _LOOK_AGAIN_S: Final = 1.0
-"""A held check-in looks by itself this often: nothing depends on a notification being heard (PROTOCOLS §1)."""
+"""A held check-in rereads at this interval: nothing depends on notifications (PROTOCOLS §1)."""
 
 
 async def _wait(news: asyncio.Event, seconds: float) -> None:
@@ -281,7 +280,6 @@ async def _wait(news: asyncio.Event, seconds: float) -> None:
 
 
 def _result(answer: Answer) -> str:
-    """Of a check-in, for the metrics."""
     if not answer.fresh:
         return "stale"
     is_news = answer.desired is not None or answer.images is not None or answer.filter_policies is not None

@@ -20,7 +20,7 @@ from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 
 
 async def run_agents(ctx: PrimaryContext, news: RoundEvents) -> None:
-    """Draw the conclusions from the check-ins of Agents, or their absence."""
+    """Draw conclusions from the check-ins of Agents, or their absence."""
     agents = await db_liveness.read_agents(ctx.db, ctx.zone_id)
     names = {agent.agent_id: agent.hostname or agent.agent_id for agent in agents}
     timings = FleetTimings(
@@ -62,7 +62,7 @@ async def _move(ctx: PrimaryContext, action: AgentMove, name: str, news: RoundEv
 async def _moved(
     ctx: PrimaryContext, connection: Connection, action: AgentMove, name: str
 ) -> list[ChangedSession] | None:
-    """The sessions that changed with the Agent; None where it does not change, because it was heard meanwhile."""
+    """The sessions that changed with the Agent; None if it does not change, because it has checked in meanwhile."""
     if action.to == "missing":
         return await db_liveness.mark_missing(connection, action.agent_id, ctx.config.agent_missing_s)
     if action.to == "dead":
@@ -86,7 +86,7 @@ async def _lose(ctx: PrimaryContext, action: SessionsLost, news: RoundEvents) ->
 
 
 async def _end_of_dead(ctx: PrimaryContext, news: RoundEvents) -> None:
-    """Nobody will confirm these any more; a container that returns with its Agent gets the verdict destroy."""
+    """No Agent will confirm these; if a container returns with its Agent, it gets the verdict destroy."""
     session_ids = await db_liveness.read_endable_of_dead(ctx.db, ctx.zone_id)
     if not session_ids:
         return
@@ -97,7 +97,7 @@ async def _end_of_dead(ctx: PrimaryContext, news: RoundEvents) -> None:
 
 
 async def run_offers(ctx: PrimaryContext, news: RoundEvents) -> None:
-    """Make what Agents offer follow what they report and what administrators override."""
+    """Make Agents' offers follow their reports and administrators' overrides."""
     offers = await db_liveness.changed_offers(ctx.db, ctx.zone_id, ctx.config.cpu_overcommit)
     if not offers:
         return
@@ -111,7 +111,7 @@ async def run_offers(ctx: PrimaryContext, news: RoundEvents) -> None:
 
 
 async def run_reconcile(ctx: PrimaryContext, news: RoundEvents) -> None:
-    """Make what is counted as reserved agree with the sessions; looked at without lock, corrected under it."""
+    """Make the reserved counts agree with the sessions; read without lock, corrected under it."""
     suspects = corrections(await db_liveness.read_allocations(ctx.db, ctx.zone_id))
     if not suspects:
         return

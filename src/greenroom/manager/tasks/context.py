@@ -1,4 +1,4 @@
-"""What the Primary's tasks are given each round, and what they did in it.
+"""What the Primary's tasks get each round, and the events of that round.
 
 Log rows are written at once, notifications are sent together at the end of a round.
 """
@@ -25,8 +25,8 @@ class PrimaryContext:
     """One round of the Primary of one zone.
 
     `fence` goes into every write (`db.fleet.leases.guarded`). While `quiet` is true nothing destructive may be
-    concluded from silence: not missing, not lost, no deadline passed (QUIET of PROTOCOLS §1). `tasks` isolates what
-    fails.
+    concluded from silence: not missing, not lost, no deadline passed (QUIET of PROTOCOLS §1). `tasks` isolates
+    failures.
     """
 
     db: Database
@@ -39,7 +39,6 @@ class PrimaryContext:
     quiet: bool
     tasks: Tasks
     lateness: Lateness = ON_TIME
-    """This Manager's own."""
 
 
 class RoundEvents:
@@ -51,15 +50,12 @@ class RoundEvents:
         self._events: set[Event] = set()
 
     def log(self, code: LogCode, sentence: str, **fields: Any) -> None:
-        """One row of Diagnostics."""
         self._logs.write(code, sentence[:1].upper() + sentence[1:], zone_name=self._zone_name, **fields)
 
     def add(self, *events: Event) -> None:
-        """What others are told."""
         self._events.update(events)
 
     def moved(self, session: ChangedSession, reason: str, level: Level | None = None) -> None:
-        """Say that the status of a session changed."""
         self.log(
             SESSION_IS[session.status],
             f"session {session.session_id} is {session.status}: {reason}",
@@ -73,7 +69,6 @@ class RoundEvents:
         )
 
     async def send(self, db: Database) -> None:
-        """Tell everybody."""
         if self._events:
             await db.notify(*self._events)
             self._events.clear()

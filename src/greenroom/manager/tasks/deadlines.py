@@ -1,7 +1,6 @@
-"""The Primary's tasks about sessions whose time is over: nothing is stuck in a transitional status, none outlives its
-clock.
+"""The Primary's tasks about sessions past a deadline: none is stuck in a transitional status, none outlives its clock.
 
-Users' sessions are deleted, stopped or paused when a clock of theirs is over. Staged ones are the pool plan's business.
+Users' sessions are deleted, stopped or paused when one of their clocks ends. The pool plan handles staged ones.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from greenroom.manager import moves
 from greenroom.manager.tasks.context import PrimaryContext, RoundEvents
 
 POOL_FAILED_KEEP_S: Final = 300.0
-"""Seconds a failed staged session stays when its pool did not put it away."""
+"""Seconds until a failed staged session is discarded if its pool did not do so."""
 
 
 async def run_deadlines(ctx: PrimaryContext, news: RoundEvents) -> None:
@@ -58,7 +57,7 @@ _BECOMES: Final[dict[ActionKind, tuple[str, Level]]] = {
     "delete_again": ("deleting", "WARNING"),
     "take_back": ("starting", "WARNING"),
 }
-"""What a session is after an action, and the level of its row; `failed` where nothing stands here."""
+"""A session's status after an action, and the level of its row; `failed` for actions not in here."""
 
 
 async def _act(connection: Connection, action: Overdue) -> dict[str, Any] | None:
@@ -87,10 +86,8 @@ def _waiting(row: dict[str, Any]) -> Waiting:
 
 
 async def run_missed_moves(ctx: PrimaryContext, news: RoundEvents) -> None:
-    """Decide again about sessions that wait although what they wait for was reported.
-
-    This brings `unreachable` and `lost` sessions back with their Agent, and is the net under the group commit.
-    """
+    """Decide again about sessions that wait for something already reported. This brings `unreachable` and `lost`
+    sessions back with their Agent, and catches what the group commit missed."""
     decided = moves.decisions(await read_missed(ctx.db, ctx.zone_id))
     if not decided:
         return
@@ -102,10 +99,8 @@ async def run_missed_moves(ctx: PrimaryContext, news: RoundEvents) -> None:
 
 
 async def run_recovered(ctx: PrimaryContext, news: RoundEvents) -> None:
-    """End sessions that were quarantined as slow and answer again: there is nothing to inspect, and they take up room.
-
-    They do not go back to their pool: a session that was assigned to somebody is never claimable again.
-    """
+    """End sessions that were quarantined as slow and answer again: there is nothing to inspect, and they use capacity.
+    They do not return to their pool: a session that was assigned is never claimable again."""
     if not await db_deadlines.read_recovered(ctx.db, ctx.zone_id):
         return
     async with guarded(ctx.db, ctx.fence) as connection:
@@ -122,7 +117,7 @@ async def run_recovered(ctx: PrimaryContext, news: RoundEvents) -> None:
 
 
 async def run_cleanup(ctx: PrimaryContext, news: RoundEvents) -> None:
-    """Discard failed sessions after a while, and forget those that ended long ago."""
+    """Discard failed sessions after a while, and delete the rows of those that ended long ago."""
     kept_s = installation_of(await stored_settings(ctx.db)).failed_session_retention_s
     async with guarded(ctx.db, ctx.fence) as connection:
         rows = await db_deadlines.clear_failed(connection, ctx.zone_id, kept_s, POOL_FAILED_KEEP_S)

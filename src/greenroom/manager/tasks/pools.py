@@ -1,7 +1,7 @@
-"""Keep every pool of the zone at Desired: lock the config, count in the next statement, plan, write (PROTOCOLS §3).
+"""Keeps every pool of the zone at Desired: lock the config, count in the next statement, plan, write (PROTOCOLS §3).
 
-A look without locks, the same few statements however many pools there are, finds those that need something. Their plan
-is made anew inside the guarded transaction that holds the config's row, so that two Primaries, or a Primary and an
+A look without locks, with the same few statements for any number of pools, finds those that need something. Their plan
+is made anew inside the guarded transaction that locks the config's row, so that two Primaries, or a Primary and an
 administrator, never both act on one count.
 """
 
@@ -40,7 +40,7 @@ from greenroom.sessions.new_session import new_session
 
 
 def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
-    """One pool: its config as `db.pool.snapshots` reads it, and the rows that were read for it, perhaps among others.
+    """One pool from its config and its rows, which `rows` may hold among others.
 
     Raises:
         GreenroomError: no container can be made of the workspace.
@@ -89,7 +89,7 @@ def snapshot_of(config: PlannedConfig, rows: PoolRows) -> PoolSnapshot:
 
 
 def _agents_of(rows: PoolRows, image: str) -> tuple[AgentView, ...]:
-    """The Agents of the zone with what they said of this image; who said nothing of it is read as not having it."""
+    """The Agents of the zone with their reports of this image; without a report the image counts as missing."""
     said = {state.agent_id: values_of(ImageState, state) for state in rows.agent_images.get(image, ())}
     return tuple(agent.with_image(said.get(agent.agent_id)) for agent in rows.agents)
 
@@ -99,7 +99,7 @@ _LEVELS: Final[dict[str, Level]] = {
     "image-unavailable": "ERROR",
     "start-failing": "ERROR",
 }
-"""Level of the log row of a shortfall, where it is not the usual one."""
+"""Level of the log row of a shortfall, if not the usual one."""
 
 
 async def run_pools(ctx: PrimaryContext) -> None:
@@ -121,11 +121,11 @@ async def run_pools(ctx: PrimaryContext) -> None:
         async with ctx.tasks.isolated("pools", staging_config_id):
             if _needs_something(config, rows):
                 await run_pool(ctx, staging_config_id)
-        await asyncio.sleep(0)  # many plans in a row are not to keep Agents waiting
+        await asyncio.sleep(0)  # many plans in a row must not keep Agents waiting
 
 
 async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]) -> None:
-    """Plan these pools now, as something was said of them; those of other zones are left alone.
+    """Plan these pools now, because something about them changed; those of other zones are skipped.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -138,7 +138,7 @@ async def run_named_pools(ctx: PrimaryContext, staging_config_ids: Iterable[str]
 
 
 async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | None:
-    """Bring one pool towards Desired; returns what was planned, None when the zone has no such config.
+    """Bring one pool towards Desired; returns the plan, None when the zone has no such config.
 
     Raises:
         LeaseLost: the term is over; nothing was written.
@@ -161,26 +161,25 @@ async def run_pool(ctx: PrimaryContext, staging_config_id: str) -> PoolPlan | No
 
 
 def _needs_something(config: PlannedConfig, rows: PoolRows) -> bool:
-    """Would a plan do or remember anything?"""
+    """Whether a plan would do or store anything."""
     made = plan(snapshot_of(config, rows))
     return bool(made.actions) or _is_news(config, made)
 
 
 def _is_news(config: PlannedConfig, made: PoolPlan) -> bool:
-    """Whether a config remembers something else than before."""
+    """Whether the stored state of a config changes."""
     return config.memory != _memory(made)
 
 
 def _goes_on(made: PoolPlan) -> bool:
-    """Whether the next plan may find more to do at once; after a few creations it first has to hear what becomes of
-    them."""
+    """Whether the next plan may find more to do at once; after some creations it must first see their outcome."""
     return len(made.creates) == MAX_CREATES or len(made.creates) < len(made.actions)
 
 
 async def _apply(
     ctx: PrimaryContext, connection: Connection, snapshot: PoolSnapshot, config: PlannedConfig, made: PoolPlan
 ) -> set[Event]:
-    """Write the actions in the order of locks, capacity rows before sessions; returns the events to send."""
+    """Write the actions in the lock order, capacity rows before sessions; returns the events to send."""
     events: set[Event] = set()
     for action in sorted(made.creates, key=lambda create: create.agent_id):
         new = _new_session(ctx, snapshot, config, action)
@@ -243,7 +242,7 @@ def _log(ctx: PrimaryContext, config: PlannedConfig, snapshot: PoolSnapshot, mad
 def _log_shortfall(
     ctx: PrimaryContext, before: str | None, now: Shortfall | None, title: str, common: dict[str, Any]
 ) -> None:
-    """One row per change of the cause, not one per round; that sessions are starting is the usual way of things."""
+    """One row per change of the cause, not per round; none for sessions that are just starting."""
     code = now.code if now is not None and now.code != "starting" else None
     was = before if before != "starting" else None
     if now is not None and code is not None and code != was:

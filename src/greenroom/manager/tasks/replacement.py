@@ -1,7 +1,7 @@
-"""When a session that a user waits for fails, they get another one (`core.launch.replacement` says which).
+"""A user whose session fails while they wait gets another one, chosen by `core.launch.replacement`.
 
-The reply to the launch was given long ago and names the first session; the successor has the launch's token and
-idempotency key, and `superseded_by` leads everybody to it (PROTOCOLS §3).
+The launch was answered with the first session; the replacement has the launch's token and idempotency key, and
+`superseded_by` leads everybody to it (PROTOCOLS §3).
 """
 
 from __future__ import annotations
@@ -53,9 +53,9 @@ async def run_successors(ctx: PrimaryContext) -> None:
 
 
 async def run_orphaned_starts(ctx: PrimaryContext) -> None:
-    """Start elsewhere what users wait for on Agents that went missing, rather than wait for its deadline.
+    """Replace starts on Agents that went missing, rather than wait for their deadline.
 
-    Where nobody else takes such a session it stays as it is: its Agent may be back in time.
+    A session without a replacement stays as it is: its Agent may be back in time.
 
     Raises:
         LeaseLost: the term is over; nothing was written afterwards.
@@ -78,7 +78,7 @@ async def _run_successor(ctx: PrimaryContext, old: WaitingSession) -> None:
         secrets=ctx.secrets,
         wanted=wanted_instead(old, failed, targets.image, ctx.secrets),
         writer=ReplacementWriter(db=ctx.db, fence=ctx.fence, old=old, failed=failed),
-        # No container of this workspace can be created any more, or the user has their profile open elsewhere by now;
+        # No container of this workspace can be created any more, or the user's profile is open in another session;
         # other users are waiting, too.
         survives=(Invalid, ProfileInUse),
     )
@@ -97,7 +97,7 @@ async def _run_successor(ctx: PrimaryContext, old: WaitingSession) -> None:
 
 
 async def _keep_few(ctx: PrimaryContext, staging_config_id: str) -> None:
-    """Called after the successor's Agent was notified: nobody waits for this."""
+    """Called after the replacement's Agent was notified: no user waits for this."""
     async with guarded(ctx.db, ctx.fence) as connection:
         gone = await replacement.destroy_oldest_quarantined(connection, staging_config_id)
     if gone:
@@ -105,11 +105,7 @@ async def _keep_few(ctx: PrimaryContext, staging_config_id: str) -> None:
 
 
 async def _give_up(ctx: PrimaryContext, old: WaitingSession, failed: Failed, trace: Sequence[TraceStep]) -> bool:
-    """A hand-over has its reason already; for a start all causes are given.
-
-    Returns:
-        Whether the user still waited.
-    """
+    """A hand-over has its reason already; for a start all causes are given. Returns whether the user still waited."""
     error = (old.error or failed.cause) if failed.handover else final_error(failed, trace)
     async with guarded(ctx.db, ctx.fence) as connection:
         return await replacement.give_up(connection, old, error, further_steps(old, failed, trace))
@@ -118,7 +114,7 @@ async def _give_up(ctx: PrimaryContext, old: WaitingSession, failed: Failed, tra
 async def _notify(
     ctx: PrimaryContext, old: WaitingSession, found: PlacedSession | None, zone_keys: Mapping[str, int]
 ) -> None:
-    """Tell the Agents concerned, the pages that look on, and the Primary whose pool has one less."""
+    """Notify the Agents concerned, the pages, and the Primary whose pool has one session less."""
     events = session_events(old.session_id, agent_id=old.agent_id, staging_config_id=old.staging_config_id)
     if found is not None:
         events |= {*found.events, Event.zone(zone_keys[found.attempt.zone.zone_id])}

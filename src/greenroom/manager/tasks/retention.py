@@ -1,6 +1,6 @@
-"""The Primary deletes what need not be kept any longer, beside its rounds: nothing time-sensitive waits for it.
+"""The Primary deletes outdated rows, beside its rounds: nothing time-sensitive waits for it.
 
-In its rounds it removes the records of Managers that left its zone long ago, where the installation wants it so.
+In its rounds it removes the records of Managers that left its zone long ago, if the installation's settings say so.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Retention:
         self._is_primary = is_primary
 
     async def run(self) -> None:
-        """For ever; what goes wrong is logged and tried again."""
+        """Forever; failures are logged and retried."""
         while True:
             await asyncio.sleep(INTERVAL_S)
             if self._is_primary():
@@ -46,7 +46,7 @@ class Retention:
                     log.warning("clean-up put off", reason=str(error).strip())
 
     async def round(self) -> None:
-        """Clean up once, by the settings of the installation as they are now.
+        """Clean up once, by the present settings of the installation.
 
         Raises:
             Unavailable: the database cannot be reached.
@@ -82,7 +82,7 @@ async def run_records(ctx: PrimaryContext, news: RoundEvents) -> None:
 
 async def _remove(ctx: PrimaryContext, removal: Removal, keep_days: float, news: RoundEvents) -> None:
     async with ctx.db.transaction() as connection:
-        await managers.lock_zones(connection)  # comes before the lease in the order of locks, so not `guarded`
+        await managers.lock_zones(connection)  # it precedes the lease in the lock order, so not `guarded`
         await lock_lease(connection, ctx.fence)
         removed = await managers.remove_record(connection, removal.manager_id, keep_days)
     if removed:

@@ -1,8 +1,7 @@
 """The Primary's round: the zone's time-sensitive tasks, each fenced, one after the other; and refills beside it.
 
-A round does all the tasks of its zone one after the other; a session that was assigned is replaced beside it, within
-milliseconds: a pool that something was said of is planned by itself. Nothing depends on that: what is missed is found
-by the round.
+Beside the rounds a claimed session is replaced within milliseconds: a pool that is named is planned by itself. Nothing
+depends on that; the next round finds what was missed.
 """
 
 from __future__ import annotations
@@ -24,7 +23,6 @@ from greenroom.manager.tasks.replacement import run_orphaned_starts, run_success
 from greenroom.manager.tasks.retention import run_records
 
 UPKEEP_S: Final = 5.0
-"""Between two rounds that also count and clean up."""
 
 Task = Callable[[PrimaryContext, RoundEvents], Awaitable[None]]
 
@@ -45,11 +43,11 @@ UPKEEP: Final[dict[str, Task]] = {
     "cleanup": run_cleanup,
     "records": run_records,
 }
-"""Of the rounds that also count and clean up; a search in vain for what is stranded is not repeated more often."""
+"""Of the rounds that also count and clean up; a failed search to replace orphaned starts is not repeated more often."""
 
 
 class PrimaryRounds:
-    """Runs the tasks of a round; remembers only its term, and when it last did the slow ones."""
+    """Runs the tasks of a round; keeps only its term, and the time of the last slow ones."""
 
     def __init__(self) -> None:
         self._upkeep_at_s = float("-inf")
@@ -64,7 +62,7 @@ class PrimaryRounds:
             GreenroomError: none of the tasks can be done; another Manager may do better.
         """
         if ctx.fence.term != self._term:
-            await ctx.db.notify(Event.lease(ctx.fence.zone_key))  # Agents that others answer come here now
+            await ctx.db.notify(Event.lease(ctx.fence.zone_key))  # Agents that other Managers answer come here now
             self._term = ctx.fence.term
         news = RoundEvents(ctx.logs, ctx.zone_name)
         try:
@@ -88,16 +86,11 @@ async def _run(tasks: dict[str, Task], ctx: PrimaryContext, news: RoundEvents) -
 log = structlog.get_logger(__name__)
 
 MAX_S: Final = 10.0
-"""For the pools named together: whatever hangs here is given up, and does not keep those named later waiting."""
+"""Limit for the pools named together: what hangs is given up, and does not delay those named later."""
 
 
 class Refill:
-    """See the module.
-
-    Args:
-        context: what the Primary's tasks are given now; None while this Manager is not Primary.
-        most_s: how long the plans of the pools named together may take.
-    """
+    """Plans named pools beside the rounds, in at most `most_s`; `context` is None while this Manager is not Primary."""
 
     def __init__(self, context: Callable[[], PrimaryContext | None], most_s: float = MAX_S) -> None:
         self._context = context
@@ -106,12 +99,11 @@ class Refill:
         self._woken = asyncio.Event()
 
     def want(self, staging_config_id: str) -> None:
-        """Something of this pool changed."""
         self._wanted.add(staging_config_id)
         self._woken.set()
 
     async def run(self) -> None:
-        """Plan for ever; pools that are named while others are planned come next."""
+        """Plan forever; pools that are named while others are planned come next."""
         while True:
             await self._woken.wait()
             self._woken.clear()

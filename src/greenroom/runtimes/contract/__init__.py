@@ -1,8 +1,8 @@
 """What runs sessions: the contract of every runtime, checked by tests/host/test_runtime_conformance.py.
 
-A runtime knows sessions and specifications; nothing of Docker (or of what comes after it) leaks out of its module.
-Every runtime is a `Runtime`. What only some have the Agent finds by type: `HostDisk` where sessions write onto a disk
-of this host, `SharedKernel` where they share its limits, `FilterHost` where a web filter can run beside them.
+A runtime knows sessions and specifications; nothing of Docker leaks out of its package. The Agent finds by type what
+only some runtimes have: `HostDisk` if sessions write to a disk of this host, `SharedKernel` if they share its limits,
+`FilterHost` if a web filter can run beside them.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ class Runtime(Containers, Images, HostCapacity, Protocol):
     """Runs the sessions of one Agent.
 
     Every call may be repeated: what is already so is success. Any call may raise `RuntimeUnavailable`; a caller that
-    is cancelled or gets it knows nothing about the effect and looks again with `inspect` or `list`.
+    gets it, or is cancelled, knows nothing about the effect and looks again with `inspect` or `list`.
     """
 
     async def open(self) -> None:
@@ -64,16 +64,14 @@ class Runtime(Containers, Images, HostCapacity, Protocol):
         ...
 
     async def close(self) -> None:
-        """Let go of connections. Sessions run on."""
+        """Close connections. Sessions run on."""
         ...
 
     async def remove_all(self) -> int:
-        """Remove all containers of this installation and what they share (network, firewall rules).
-
-        For `greenroom down`. Returns how many containers were removed.
-        """
+        """For `greenroom down`: remove all containers of this installation and what they share (network, firewall
+        rules); returns the number of containers."""
         ...
 
 
 class HostRuntime(Runtime, HostDisk, FilterHost, Protocol):
-    """One that has all that a host can have, as Docker and the simulated one do."""
+    """A runtime with all that a host can have, as Docker and the simulated one."""

@@ -15,12 +15,12 @@ INSTALLATION: Final = "greenroom.installation"
 SESSION: Final = "greenroom.session"
 AGENT: Final = "greenroom.agent"
 SPEC_HASH: Final = "greenroom.spec-hash"
-"""Labels of every container, by which it is found again, and by which those of others are left alone."""
+"""Labels of every container, by which it is found again; containers without them are left alone."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Container:
-    """One container of this installation. `agent_id` is the Agent that made it; there may be several on one host.
+    """One container of this installation. `agent_id` is the Agent that made it; a host may have several.
 
     `address` is host:port at which this host reaches the session's page, only while `state` is running; it may change
     with every start. `exit_code` is set while `state` is exited. `spec_hash` is `SessionSpec.hash()` at creation.
@@ -38,11 +38,11 @@ class Container:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExecResult:
-    """How a command ended. `exit_code` is None when it was still running at its deadline: it runs on, unattended.
+    """How a command ended. `exit_code` is None when it still ran at its deadline: it runs on, unattended.
 
-    126 or 127 mean that the program was not found or could not be run. `output` is stdout and stderr as they came, as
-    `cut_output` leaves them. It is not `output_complete` when it was still open at the end: the command runs on, a
-    child of it has its output, or the runtime was too late with it.
+    126 or 127 mean that the program was not found or could not be run. `output` is stdout and stderr, shortened by
+    `cut_output`. `output_complete` is false when it was still open at the end: the command runs on, a child of it has
+    its output, or the runtime delivered it too late.
     """
 
     exit_code: int | None
@@ -56,7 +56,6 @@ class ExecResult:
 
 
 MAX_LAST_WORDS: Final = 500
-"""Characters of `ExecResult.last_words`."""
 MAX_OUTPUT: Final = 60_000
 MAX_LOGS: Final = 8_000
 """Characters of `Runtime.logs`: those of many sessions that end at once travel in one check-in."""
@@ -64,7 +63,7 @@ CUT: Final = "[the beginning of the output was cut off]\n"
 
 
 def cut_output(output: str, most: int = MAX_OUTPUT) -> str:
-    """The last `most` characters of an output; where something was cut off the first line says so."""
+    """The last `most` characters of an output; the first line says if something was cut off."""
     return output if len(output) <= most else CUT + output[len(CUT) - most :]
 
 
@@ -73,7 +72,7 @@ EventKind = Literal["create", "start", "die", "oom", "pause", "unpause", "destro
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
-    """Something happened to a container of this installation; a hint to look, never the truth itself."""
+    """An event of a container of this installation: a hint to look, never the truth itself."""
 
     session_id: str
     kind: EventKind
@@ -90,11 +89,11 @@ class Usage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProbeResult:
-    """What a probe saw.
+    """The result of a probe.
 
     `usable`: the page answered with the credential and, where frames can be read, something was painted. `painted` is
-    None where frames cannot be read (images whose page is not ours). `error` is a sentence when not usable. `silent`:
-    no answer came in time, and nothing said that none will come, as a refused connection does.
+    None where frames cannot be read (images whose page is not ours). `error` is a sentence when not usable. `silent`: a
+    timeout, in contrast to, e.g., a refused connection.
     """
 
     usable: bool
@@ -104,18 +103,16 @@ class ProbeResult:
 
 
 class Containers(Protocol):
-    """The containers of one Agent's sessions.
-
-    Containers that do not carry the labels of this installation are never listed, changed or removed.
-    """
+    """The containers of one Agent's sessions. Containers without the labels of this installation are never listed,
+    changed or removed."""
 
     async def create(self, session_id: str, spec: SessionSpec, labels: Mapping[str, str] | None = None) -> Container:
         """Make the session's container, without starting it; `labels` are added to those of the runtime.
 
         A session under a web filter policy gets the policy's network, which must be open, and no other.
 
-        If it exists already with this spec's hash and this installation, it is adopted: returned as it is, in
-        whatever state, with the labels it was made with.
+        An existing container with this spec's hash and this installation is adopted: returned in its present state,
+        with its original labels.
 
         Raises:
             ContainerConflict: the name is taken by another spec, another installation, or something foreign.
@@ -125,9 +122,8 @@ class Containers(Protocol):
         ...
 
     async def put_files(self, session_id: str, files: Sequence[File]) -> None:
-        """Write files into it, replacing what is there; also before it was ever started.
-
-        They go where the session will see them: into a mounted folder where one is mounted over their place.
+        """Write files into it, replacing existing ones; also before its first start. A file below a mounted folder is
+        written into that folder.
 
         Raises:
             ContainerMissing: it is not there.
@@ -136,7 +132,7 @@ class Containers(Protocol):
         ...
 
     async def start(self, session_id: str) -> Container:
-        """Start it (also after it was stopped or has exited) and return it with its address.
+        """Start it (also after a stop or an exit) and return it with its address.
 
         Raises:
             ContainerMissing: it was not created.
@@ -162,7 +158,7 @@ class Containers(Protocol):
         ...
 
     async def unpause(self, session_id: str) -> None:
-        """Let it go on.
+        """Resume it.
 
         Raises:
             ContainerMissing: it is not there.
@@ -171,7 +167,7 @@ class Containers(Protocol):
         ...
 
     async def remove(self, session_id: str) -> None:
-        """Kill it and delete it with its anonymous volumes. That it is not there is success.
+        """Kill it and delete it with its anonymous volumes. A missing container is success.
 
         Raises:
             ContainerConflict: a container with its name exists that is not of this installation; it is left alone.
@@ -183,11 +179,11 @@ class Containers(Protocol):
         ...
 
     async def inspect(self, session_id: str) -> Container | None:
-        """The session's container, or None if there is none of this installation."""
+        """The session's container, or None if this installation has none."""
         ...
 
     async def exec(self, session_id: str, command: Exec) -> ExecResult:
-        """Run a command inside it and wait until it ends or until `command.deadline_s` has passed.
+        """Run a command inside it and wait until it ends or `command.deadline_s` has passed.
 
         The session's credential is not in the command's environment.
 
@@ -198,11 +194,11 @@ class Containers(Protocol):
         ...
 
     async def logs(self, session_id: str, lines: int = 50) -> str:
-        """The last lines of what its first process wrote, at most `MAX_LOGS` characters; empty if it is not there."""
+        """The end of its first process's output, at most `MAX_LOGS` characters; empty if the container is missing."""
         ...
 
     def events(self) -> AsyncIterator[Event]:
-        """What happens to containers of this installation from now on. Events may be lost; the iterator may end.
+        """Events of this installation's containers from now on. Events may be lost; the iterator may end.
 
         Raises:
             RuntimeUnavailable: the connection was lost; call it again after a pause.
@@ -220,7 +216,7 @@ class Containers(Protocol):
     async def screenshot(self, address: str, spec: SessionSpec, width: int, height: int) -> bytes:
         """The session's screen as a JPEG that fits into width x height pixels; never enlarged, without the pointer.
 
-        Takes `PROBE_TIMEOUT_S` and the time to make the picture smaller; disturbs nobody who views the session.
+        Takes `PROBE_TIMEOUT_S` plus the time to scale the image; viewers of the session notice nothing.
 
         Raises:
             ScreenshotError: the page does not answer, or is of an image whose screen cannot be read.

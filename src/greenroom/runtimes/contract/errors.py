@@ -1,13 +1,6 @@
-"""What a runtime may raise; all below `GreenroomError`, so that their sentence can be shown to people.
+"""The errors of a runtime, all below `GreenroomError`, so that their sentence can be shown to users.
 
-RuntimeUnavailable      the runtime does not answer; nothing is known about the effect of the call: look again
-ContainerMissing        there is no container for this session
-ContainerConflict       a container with the session's name exists and is not this session, or not with this spec
-ImageMissing            the image is not on this host
-StartError              the runtime refused to create, start or change the container; the sentence is its reason
-PullError               an image could not be fetched
-DiskCountError          what a session has written is too much to be counted
-ScreenshotError         no picture of the session's screen could be taken
+`RuntimeUnavailable` says nothing about the effect of the call: look again.
 """
 
 from __future__ import annotations

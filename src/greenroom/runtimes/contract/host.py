@@ -1,4 +1,4 @@
-"""What there is for sessions, and what only a runtime has whose sessions run on the Agent's own host."""
+"""The capacity for sessions, and what only a runtime has that runs them on the Agent's own host."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from greenroom.core.fleet.disk import Use
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Capacity:
-    """What the host offers: its cores and memory times this Agent's share; `open_runtime` says what classes are."""
+    """What the host offers: its cores and memory times this Agent's share; `open_runtime` explains runtime classes."""
 
     cores: float
     memory_bytes: int
@@ -24,29 +24,25 @@ class HostUsage:
     cpu: float
     memory_bytes: int
     disk_free_bytes: int | None = None
-    """Where containers and the Agent write; None = not known."""
+    """On the disk of containers and the Agent; None = not known."""
     disk_free_inodes: float | None = None
-    """There, as a part of all inodes; None = not known, or there is no fixed number of them."""
+    """There, as a fraction of all inodes; None = not known, or without a fixed number."""
 
 
 class HostCapacity(Protocol):
-    """What there is for sessions."""
+    """The capacity for sessions."""
 
-    async def capacity(self) -> Capacity:
-        """What this Agent offers to sessions."""
-        ...
+    async def capacity(self) -> Capacity: ...
 
-    async def host_usage(self) -> HostUsage:
-        """What the whole host uses."""
-        ...
+    async def host_usage(self) -> HostUsage: ...
 
 
 @runtime_checkable
 class HostDisk(Protocol):
-    """Sessions write onto a disk of this host, which can become full."""
+    """Sessions write to a disk of this host, which can become full."""
 
     async def disk_usage(self, session_id: str) -> Use | None:
-        """What it has written outside mounted folders; None = that is not known, or it is not there.
+        """What it has written outside mounted folders; None = not known, or no container.
 
         Raises:
             DiskCountError: it is too much to be counted in time.
@@ -59,5 +55,5 @@ class SharedKernel(Protocol):
     """Sessions are processes of this host's kernel, and share its limits with everything else here."""
 
     def containers_here(self) -> int:
-        """How many containers share them, of whatever installation."""
+        """Number of containers that share them, of any installation."""
         ...

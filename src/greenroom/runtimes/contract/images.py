@@ -1,4 +1,4 @@
-"""The images of sessions, where the runtime keeps them."""
+"""The images of sessions."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ class Image:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
-    """How to log in to a registry."""
+    """The log-in at a registry."""
 
     user: str
     password: str = field(repr=False)
 
 
 class Images(Protocol):
-    """The images sessions can be made of."""
+    """The images that sessions can be made from."""
 
     async def images(self) -> list[Image]:
         """The images on this host; one entry per name."""
@@ -36,7 +36,7 @@ class Images(Protocol):
         ...
 
     def pull(self, name: str, credentials: Credentials | None = None) -> AsyncIterator[int]:
-        """Fetch an image; yields its progress in percent (0-100, never falling) and ends when it is on this host.
+        """Pull an image; yields the progress in percent (0-100, never falling) and ends when it is on this host.
 
         Raises:
             PullError: with the registry's reason.

@@ -1,4 +1,4 @@
-"""The Docker daemon of a host: the way to it, and what it offers."""
+"""Connection to a host's Docker daemon, and what it offers."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ CALL_TIMEOUT_S: Final = 60.0
 
 
 def connect(docker_host: str | None) -> aiodocker.Docker:
-    """A client of the daemon at this address; None = what the `docker` command uses.
+    """A client of the daemon at this address; None = as the `docker` command.
 
     Raises:
         RuntimeUnavailable: there is none.
@@ -28,7 +28,7 @@ def connect(docker_host: str | None) -> aiodocker.Docker:
 
 
 def capacity(info: Mapping[str, Any], share: float, runtime_classes: Sequence[str]) -> Capacity:
-    """What is offered of the host that answered `GET /info`: of the runtimes those that it has."""
+    """What the host offers by its answer to `GET /info`; only runtime classes that it has."""
     return Capacity(
         cores=info["NCPU"] * share,
         memory_bytes=int(info["MemTotal"] * share),
@@ -37,5 +37,5 @@ def capacity(info: Mapping[str, Any], share: float, runtime_classes: Sequence[st
 
 
 def missing(info: Mapping[str, Any], runtime_classes: Sequence[str]) -> list[str]:
-    """The runtimes that are to be offered, and that the daemon does not have."""
+    """The wanted runtime classes that the daemon lacks."""
     return [name for name in runtime_classes if name not in info["Runtimes"]]

@@ -12,7 +12,7 @@ import aiohttp
 from greenroom.runtimes.contract import ContainerMissing, ImageMissing, PullError, RuntimeUnavailable, StartError
 
 NO_ANSWER = 900
-"""Status of an error of aiodocker's own: there is no connection."""
+"""Status of aiodocker's own error for a missing connection."""
 NO_ADDRESSES = "IPv4 address pool"
 NETWORKS_FULL = (
     "Docker has no range of addresses left for one more network; remove networks that nobody uses, or give it more with"
@@ -22,12 +22,10 @@ NETWORKS_FULL = (
 
 @asynccontextmanager
 async def translated(image: str = "", pull: str = "", *, asks: bool = False) -> AsyncGenerator[None]:
-    """Docker's errors as those of the contract.
+    """Raise Docker's errors as those of the contract.
 
-    Args:
-        image: a 404 is about this image.
-        pull: this image is being fetched.
-        asks: no session is changed, so an error inside the daemon says nothing of one: it does not work at the moment.
+    `image`: a 404 is about this image. `pull`: this image is being pulled. `asks`: the call changes no session, so an
+    error inside the daemon means that it does not work at present.
     """
     try:
         yield
@@ -38,10 +36,8 @@ async def translated(image: str = "", pull: str = "", *, asks: bool = False) -> 
 
 
 def plainly(error: Exception, nothing: str = "time ran out") -> str:
-    """What an error says to people, to stand inside a sentence; of one of the connection its innermost reason alone.
-
-    `nothing` stands for an error without words.
-    """
+    """The text of an error for use inside a sentence; of a connection error only the innermost reason. `nothing` stands
+    for an error without text."""
     text = error.message if isinstance(error, aiodocker.DockerError) else str(error)
     if isinstance(error, aiodocker.DockerError) and error.status == NO_ANSWER:
         reason = text.rpartition("[")[2].rstrip("] ").lower()

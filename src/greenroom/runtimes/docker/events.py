@@ -1,4 +1,4 @@
-"""What Docker tells as it happens: of containers, and how far the fetching of an image is."""
+"""Docker's event streams: container events, and the progress of a pull."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ EVENTS: Final[dict[str, EventKind]] = {kind: kind for kind in get_args(EventKind
 
 
 async def container_events(client: Any, of: Mapping[str, Sequence[str]]) -> AsyncGenerator[Event]:
-    """What happens to containers from now on; `of` are the filters by which they are known.
+    """Events of containers from now on; `of` are the filters for them.
 
     Raises:
         RuntimeUnavailable: the connection was lost.
@@ -43,18 +43,18 @@ async def container_events(client: Any, of: Mapping[str, Sequence[str]]) -> Asyn
 
 
 DOWNLOAD: Final = 0.8
-"""Share of downloading in the whole; the rest is unpacking."""
+"""Weight of downloading in the whole; the rest is unpacking."""
 
 
 def with_registry(name: str) -> str:
-    """The image with its registry in front, without which no account can be given: `docker.io/desk:1` for `desk:1`."""
+    """The image with its registry, without which no log-in can be given: `docker.io/desk:1` for `desk:1`."""
     is_named = registry_of(name) != DEFAULT_REGISTRY or name.startswith(f"{DEFAULT_REGISTRY}/")
     return name if is_named else f"{DEFAULT_REGISTRY}/{name}"
 
 
 class Progress:
-    """Percent of a pull, never falling. Layers count by their bytes, and one whose bytes are not known yet as the mean
-    of the others does; those that are here already do not count."""
+    """Percent of a pull, never falling. Layers count by their bytes, one of unknown size as the mean of the others;
+    those already here do not count."""
 
     def __init__(self) -> None:
         self._done: dict[str, float] = {}
@@ -62,7 +62,7 @@ class Progress:
         self._percent = 0
 
     def after(self, line: Mapping[str, Any]) -> int:
-        """Take one line of the stream into account; 0-99."""
+        """The percentage (0-99) after one line of the stream."""
         layer, status = line.get("id"), line.get("status", "")
         detail: dict[str, int] = line.get("progressDetail") or {}
         current, total = detail.get("current", 0), detail.get("total", 0)
@@ -84,7 +84,6 @@ class Progress:
         return self._percent
 
     def _now(self) -> int:
-        """Percent by what is known now."""
         if not self._done:
             return 0
         mean = fmean(self._sizes.values()) if self._sizes else 1.0

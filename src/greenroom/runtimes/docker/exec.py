@@ -1,4 +1,4 @@
-"""Run a command inside a container through the Docker API, with a deadline; its output and its end."""
+"""Runs a command inside a container through the Docker API, with a deadline; returns its output and its end."""
 
 from __future__ import annotations
 
@@ -17,18 +17,16 @@ from greenroom.runtimes.docker.spec import CHOSEN
 
 LOOK_EVERY_S: Final = 0.2
 DRAIN_S: Final = 10.0
-"""The most that is waited for output after the end of a command whose child goes on writing."""
+"""Longest wait for output after the end of a command if a child of it keeps writing."""
 
 
 class _Output:
-    """What a command writes, as it comes."""
-
     def __init__(self) -> None:
         self.received_bytes = 0
         self._data = bytearray()
 
     async def read(self, stream: Any) -> None:
-        """Until the command and all its children have closed it."""
+        """Read until the command and all its children have closed it."""
         while (message := await stream.read_out()) is not None:
             self.received_bytes += len(message.data)
             self._data += message.data
@@ -36,17 +34,11 @@ class _Output:
 
     @property
     def text(self) -> str:
-        """The end of it."""
         return cut_output(self._data.decode(errors="replace"))
 
 
 async def collect_output(execution: Any, command: Exec) -> ExecResult:
-    """Start a command, and stay with it until its end or its deadline; then as long as its output may still come.
-
-    Args:
-        execution: the command, created in its container (aiodocker's).
-        command: its deadline, and how long its output is waited for.
-    """
+    """Start a command (aiodocker's `execution`), wait for its end or its deadline, then for the rest of its output."""
     output = _Output()
     async with execution.start(detach=False) as stream:
         reading = asyncio.create_task(output.read(stream), name="exec-output")
@@ -73,7 +65,7 @@ async def _drain(reading: asyncio.Task[None], output: _Output, silent_s: float) 
 
 
 async def _wait(execution: Any, reading: asyncio.Task[None], deadline_s: float) -> int | None:
-    """The exit code, or None when the deadline has passed. Looks at once when the output ends."""
+    """The exit code, or None at the deadline. Checks at once when the output ends."""
     loop = asyncio.get_running_loop()
     end = loop.time() + deadline_s
     while True:
@@ -89,14 +81,10 @@ async def _wait(execution: Any, reading: asyncio.Task[None], deadline_s: float) 
 
 
 async def run_exec(docker: Any, found: Mapping[str, Any], command: Exec) -> ExecResult:
-    """See `Containers.exec`. A command has ended when its process has, even if a child of it keeps the output open.
+    """Implements `Containers.exec`. A command ends with its process, even if a child of it keeps the output open.
 
-    Args:
-        docker: the client.
-        found: what Docker says of the container.
-        command: what runs in it.
-
-    `VNC_PW` is emptied: Docker gives a command the environment of the container, and with it the page's password.
+    `VNC_PW` is emptied: Docker gives a command the environment of the container, with the page's password. `found` is
+    Docker's inspection of the container.
 
     Raises:
         StartError: it is not running, or the command would be root's beside a folder of the host.
@@ -107,7 +95,7 @@ async def run_exec(docker: Any, found: Mapping[str, Any], command: Exec) -> Exec
     await refuse_root(container, found, command.user, "The command")
     image: dict[str, Any] = await docker.images.inspect(found["Image"]) if chosen(found) else {}
     variables: dict[str, str | None] = {**withheld(command, found, image), **command.environment, "VNC_PW": ""}
-    # a name alone takes the variable away
+    # a name without value removes the variable
     environment = [name if value is None else f"{name}={value}" for name, value in variables.items()]
     execution: Any = await container.exec(
         list(command.argv), user=command.user or "", environment=environment, workdir=command.workdir
@@ -116,14 +104,10 @@ async def run_exec(docker: Any, found: Mapping[str, Any], command: Exec) -> Exec
 
 
 def withheld(command: Exec, found: Mapping[str, Any], image: Mapping[str, Any]) -> dict[str, str | None]:
-    """The variables that the session's user chose, for a command of somebody else: as in the image, or not at all.
+    """The variables that the session's user chose, for another's command: as in the image, or removed.
 
-    Args:
-        command: what would run.
-        found: what Docker says of the container.
-        image: what it says of its image.
-
-    They would make the command run that user's code (BASH_ENV, LD_PRELOAD, …), in most cases as root.
+    They would make the command run that user's code (BASH_ENV, LD_PRELOAD, …), in most cases as root. `found` and
+    `image` are Docker's inspections of the container and its image.
     """
     own = str(found["Config"].get("User") or "")
     if command.user in {None, "", own} and own and not spells_root(own):

@@ -1,8 +1,7 @@
 """The networks of sessions under a web filter: one for each policy of each Agent, without a way out (`--internal`).
 
-Docker keeps such a network from everything but this host; the rules (`filter_firewall`) leave of the host only the
-port at which the filter listens. Ports are not published on such networks, so a session's page is reached at the
-container's own address.
+From such a network Docker lets sessions reach only this host; the rules (`firewall`) leave of the host only the
+filter's port. Ports are not published on such networks, so a session's page is reached at the container's own address.
 """
 
 from __future__ import annotations
@@ -29,8 +28,6 @@ LOCAL: Final = "localhost,127.0.0.1,::1"
 
 @dataclass(frozen=True, slots=True)
 class _Network:
-    """A policy's network as Docker has it."""
-
     name: str
     bridge: str
     seen: FilterNetwork
@@ -48,14 +45,13 @@ def bridge_name(identity: Identity, policy_id: str) -> str:
 
 
 class FilterNetworks:
-    """Those of one Agent. Only a network that `open` made tight in this process counts as open."""
+    """The networks of one Agent. Only a network that `open` made tight in this process counts as open."""
 
     def __init__(self, identity: Identity) -> None:
         self._identity = identity
         self._open: dict[str, FilterNetwork] = {}
 
     async def open(self, docker: aiodocker.Docker, policy_id: str, account: FilterAccount) -> FilterNetwork:
-        """See `contract.FilterHost.open_filter_network`."""
         self._open.pop(policy_id, None)
         network = await self._find(docker, policy_id) or await self._make(docker, policy_id)
         try:
@@ -70,7 +66,6 @@ class FilterNetworks:
         return network.seen
 
     async def close(self, docker: aiodocker.Docker, policy_id: str) -> bool:
-        """See `contract.FilterHost.close_filter_network`."""
         network = await self._find(docker, policy_id)
         closed = network is None or await _remove(docker, self._identity, network)
         if closed:
@@ -78,7 +73,6 @@ class FilterNetworks:
         return closed
 
     async def all(self, docker: aiodocker.Docker) -> list[FilterNetwork]:
-        """See `contract.FilterHost.filter_networks`."""
         return [network.seen for network in await _all(docker, f"{AGENT}={self._identity.agent_id}")]
 
     async def remove_all(self, docker: aiodocker.Docker) -> None:
@@ -94,7 +88,7 @@ class FilterNetworks:
         await _take(account_rules(self._identity))
 
     def applied(self, spec: SessionSpec, config: dict[str, Any]) -> dict[str, Any]:
-        """A container's configuration, behind the filter where the specification asks for one.
+        """A container's configuration, behind the filter if its specification has a policy.
 
         Raises:
             StartError: the policy's network is not open.
@@ -105,11 +99,7 @@ class FilterNetworks:
         return behind_filter(config, name, self._of(spec.filter_policy), spec.port)
 
     def require_open(self, labels: Mapping[str, str]) -> None:
-        """Refuse to start a container of a policy whose network is not open.
-
-        Raises:
-            StartError: it is not.
-        """
+        """Raises StartError: the network of the container's policy is not open."""
         if policy_id := labels.get(POLICY):
             self._of(policy_id)
 
@@ -145,7 +135,7 @@ async def _all(docker: aiodocker.Docker, *labels: str) -> list[_Network]:
 
 
 async def _remove(docker: aiodocker.Docker, identity: Identity, network: _Network) -> bool:
-    """Remove it with its rules; False when containers are still on it, which keep both."""
+    """Remove it with its rules; False if containers are still on it: both stay."""
     if await remove_bridge(docker, network.name):
         return False
     await _take(network_rules(identity, network.bridge, network.seen.address, PORT))
@@ -169,8 +159,8 @@ def _network(entry: Mapping[str, Any]) -> _Network:
 def behind_filter(config: dict[str, Any], name: str, network: FilterNetwork, page_port: int) -> dict[str, Any]:
     """A container's configuration with the policy's network as its only one, and the filter as its proxy.
 
-    The variables are a convenience for programs: without the filter there is no way out, whatever they are set to.
-    Names are asked of the host's address, where nobody answers: the filter resolves them.
+    The variables are only a convenience for programs: whatever their values are, only the filter is reachable. DNS is
+    set to the host's address, where nothing answers: the filter resolves names.
     """
     proxy = f"http://{network.address}:{PORT}"
     variables = {

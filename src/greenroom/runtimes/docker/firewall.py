@@ -1,13 +1,12 @@
-"""What sessions can reach: the internet and the resolver of this host, and neither private networks nor the host.
+"""What sessions can reach: the internet and this host's resolver, but neither private networks nor the host.
 
-Two chains per installation, entered for packets that come in from the bridge of its sessions: one from DOCKER-USER
-(what is forwarded), one from INPUT (what is meant for the host itself). Answers to connections that the host opened
-pass, or no session could be viewed. Each other the sessions cannot reach because their network has `enable_icc=false`,
-and because the bridge's own addresses are private.
+Two chains per installation, entered by packets from the bridge of its sessions: from DOCKER-USER (forwarded) and from
+INPUT (to the host). Answers to connections that the host opened pass, or no session could be viewed. Sessions cannot
+reach each other because their network has `enable_icc=false`, and because the bridge's own addresses are private.
 
-From the network of a web filter policy nothing goes anywhere but to the filter's port on the host. The filter itself,
-whatever a name resolves to in the moment of the connection, cannot be led to this host or to a private network: only to
-the internet, and to the name servers.
+From the network of a web filter policy only the filter's port on the host is reachable. The filter itself, whatever a
+name resolves to at the moment of the connection, can be led neither to this host nor to a private network: only to the
+internet, and to the name servers.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ RESOLV_CONF: Final = (Path("/etc/resolv.conf"), Path("/run/systemd/resolve/resol
 
 
 class FirewallError(Exception):
-    """The rules could not be set; the text is what iptables said."""
+    """The rules could not be set; the text is iptables' error."""
 
     def __init__(self, message: str, exit_code: int | None = None) -> None:
         super().__init__(message)
@@ -36,15 +35,13 @@ class FirewallError(Exception):
 
 
 RESOURCE_PROBLEM: Final = 4
-"""Exit code of iptables where it could not ask or change anything, e.g. because another one held the lock too long."""
+"""Exit code of iptables when it could not do its work, e.g. because another process held the lock too long."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rules:
-    """Chains of ours and what leads into them; `text` is the input of `PROGRAM-restore --noflush` that refills them.
-
-    A jump is a rule without its verb: the chain it stands in, what it matches, and where it leads.
-    """
+    """Our chains and the jumps into them; `text` is the input of `PROGRAM-restore --noflush` that refills them. A jump
+    is a rule without its verb: its chain, what it matches, and its target."""
 
     program: Literal["iptables", "ip6tables"] = "iptables"
     chains: tuple[str, ...] = ()
@@ -58,12 +55,12 @@ def chains(identity: Identity) -> tuple[str, str]:
 
 
 def counting_chain(identity: Identity) -> str:
-    """Name of the chain that refuses the connections a session has too many."""
+    """Name of the chain that refuses connections over a session's limit."""
     return f"GREENROOM-{identity.short}-MAX"
 
 
 def counting_rule(identity: Identity, connections_max: int) -> list[str]:
-    """The rule in it; connections are counted for each address that opens them, that is for each session."""
+    """The rule in it; connections are counted for each source address, that is for each session."""
     count = ["-m", "connlimit", "--connlimit-above", str(connections_max), "--connlimit-mask", "32"]
     return [counting_chain(identity), *count, "--connlimit-saddr", "-j", "REJECT", "--reject-with", _REJECTED]
 
@@ -81,7 +78,7 @@ def jumps(identity: Identity) -> list[list[str]]:
 
 
 def ruleset(identity: Identity, resolvers: Iterable[str]) -> str:
-    """Input of `iptables-restore --noflush` that makes or refills both chains at once, and touches nothing else."""
+    """Input of `iptables-restore --noflush` that makes or refills both chains at once, and changes nothing else."""
     forward, host = chains(identity)
     lines = ["*filter", f":{forward} - [0:0]", f":{host} - [0:0]"]
     for chain in (forward, host):
@@ -98,20 +95,14 @@ def ruleset(identity: Identity, resolvers: Iterable[str]) -> str:
 
 
 def resolvers(texts: Iterable[str]) -> list[str]:
-    """IPv4 addresses named in texts of the form of resolv.conf, without loopback ones (they are asked by the host)."""
+    """IPv4 addresses in texts like resolv.conf, without loopback ones (the host asks those)."""
     found = [ipaddress.ip_address(name) for name in name_servers(texts)]
     return [str(address) for address in found if address.version == 4 and not address.is_loopback]
 
 
 async def install(identity: Identity, connections_max: int = 0) -> str:
-    """Set the rules of the sessions' network; doing so again refreshes them.
-
-    Args:
-        identity: whose network it is.
-        connections_max: how many connections each session may have open; 0 = any number.
-
-    Returns:
-        Why this host cannot count connections, so that they are not limited; empty = they are as asked.
+    """Set the rules of the sessions' network, or refresh them, with at most `connections_max` open connections per
+    session (0 = any number); returns why this host cannot limit connections, empty if it can.
 
     Raises:
         FirewallError: it is not possible, with the reason.
@@ -139,7 +130,7 @@ async def _count_connections(identity: Identity, connections_max: int) -> str:
 
 
 async def remove(identity: Identity) -> None:
-    """Take them away, as far as they are there."""
+    """Remove the rules that exist."""
     await take(_of_sessions(identity, []))
 
 
@@ -152,7 +143,7 @@ def _of_sessions(identity: Identity, resolvers: list[str]) -> Rules:
 
 
 async def put(rules: Rules) -> None:
-    """Make or refill the chains, and lead into them; nothing else is touched.
+    """Make or refill the chains and the jumps into them; nothing else changes.
 
     Raises:
         FirewallError: it is not possible, with the reason.
@@ -165,7 +156,7 @@ async def put(rules: Rules) -> None:
 
 
 async def take(rules: Rules) -> None:
-    """Take chains and jumps away, as far as they are there.
+    """Remove the chains and jumps that exist.
 
     Raises:
         FirewallError: it is not possible, with the reason.
@@ -180,7 +171,6 @@ async def take(rules: Rules) -> None:
 
 
 async def _take_chain(program: str, chain: str) -> None:
-    """Remove a chain with everything that leads into it."""
     listed = (await _run([program, "-w", "5", "-S"])).splitlines()
     for words in (line.split() for line in listed):
         if words[0] == "-A" and words[-2:] == ["-j", chain]:
@@ -247,7 +237,7 @@ def network_rules(identity: Identity, bridge: str, address: str, port: int) -> l
 
 
 def account_rules(identity: Identity, account: FilterAccount | None = None) -> list[Rules]:
-    """For packets that processes of the filter's account send; without an account only good for taking them away."""
+    """For packets from processes of the filter's account; without an account only for removal."""
     chain = f"GREENROOM-{identity.short}-WEB"
     jumps = (("OUTPUT", "-m", "owner", "--uid-owner", str(account.uid), "-j", chain),) if account else ()
     servers = [ipaddress.ip_address(server) for server in account.name_servers] if account else []

@@ -1,4 +1,4 @@
-"""A Docker daemon without a runtime: does it answer, which images and containers does it have?"""
+"""A Docker daemon without a runtime: whether it answers, its images and containers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from greenroom.core.errors import SetupError
 from greenroom.runtimes.docker.errors import plainly
 
 ANSWERS_WITHIN_S: Final = 15.0
-"""A daemon may be slow and not gone; one that is frozen takes connections and never says a word."""
+"""A slow daemon is not a dead one; a frozen one accepts connections and never answers."""
 LABEL: Final = "greenroom.installation"
 
 
@@ -57,7 +57,7 @@ async def has_image(client: aiodocker.Docker, reference: str) -> bool:
 
 
 async def session_containers(client: aiodocker.Docker, installation_id: str) -> list[dict[str, str]]:
-    """The labels of all containers of the installation, running or not, with `id` and `state` beside them."""
+    """The labels of all containers of the installation, running or not, plus `id` and `state`."""
     found = await _containers(client, installation_id)
     return [{**c["Labels"], "id": c.id, "state": str(c["State"])} for c in found]
 

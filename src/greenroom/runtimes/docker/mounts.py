@@ -1,9 +1,9 @@
-"""Folders of the host in Docker's containers: prepared, compared when a container has started, restricted.
+"""Folders of the host in Docker's containers: prepared, compared after the start, restricted.
 
-A running container's folders are made `nosuid,nodev`: no daemon takes these flags for a folder. A thread of its own
-enters the container's mount namespace, where nothing but two system calls is done, and ends there. That needs
-CAP_SYS_ADMIN and CAP_SYS_CHROOT, which an Agent that is root without restrictions has. A container that writes to a
-folder of the host runs no process as root (`core.workspace.exec_config`).
+A running container's folders are made `nosuid,nodev`: Docker does not take these flags for a folder. A separate thread
+enters the container's mount namespace, makes two system calls, and ends there. That needs CAP_SYS_ADMIN and
+CAP_SYS_CHROOT, which an Agent that is unrestricted root has. A container that writes to a folder of the host runs no
+process as root (`core.workspace.exec_config`).
 """
 
 from __future__ import annotations
@@ -41,13 +41,11 @@ _libc: Final = ctypes.CDLL(None, use_errno=True)
 
 
 def forbid_set_user_id(pid: int, targets: Sequence[str]) -> str | None:
-    """Make what is mounted at `targets` inside the container of process `pid` `nosuid,nodev`, with all below it.
-
-    Returns:
-        Why this Agent cannot, in few words; None = done, or that process has ended.
+    """Make the mounts at `targets` inside the container of process `pid`, and all below them, `nosuid,nodev`; returns
+    why this Agent cannot, in few words; None = done, or that process has ended.
 
     Raises:
-        StartError: it may, and could not all the same.
+        StartError: it has the capabilities, but the call failed.
     """
     try:
         namespace = os.open(f"/proc/{pid}/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
@@ -68,7 +66,7 @@ def forbid_set_user_id(pid: int, targets: Sequence[str]) -> str | None:
 
 
 class _Work:
-    """What the thread does; it never returns to this process's namespace, so it does nothing else."""
+    """The work of the thread; it never returns to this process's namespace, so it does nothing else."""
 
     def __init__(self, namespace: int, targets: Sequence[str]) -> None:
         self.namespace = namespace
@@ -77,7 +75,6 @@ class _Work:
         self.failed = ""
 
     def run(self) -> None:
-        """Enter the namespace and change the flags."""
         if _libc.unshare(_CLONE_FS) or _libc.setns(self.namespace, _CLONE_NEWNS):
             self.cannot = f"may not enter its namespace: {os.strerror(ctypes.get_errno())}"
             return
@@ -99,13 +96,13 @@ class _Work:
 log = structlog.get_logger(__name__)
 
 THREADS: Final = 16
-"""That wait for file systems: one of another machine may never answer, and keeps its thread for as long."""
+"""Threads that wait for file systems: a network file system may never answer, and blocks its thread."""
 
 Result = TypeVar("Result")
 
 
 class DockerMounts:
-    """See the module; nothing here waits for a file system on the event loop, or in a thread that others need."""
+    """Mounts of containers; nothing here waits for a file system on the event loop, or in a thread that others need."""
 
     def __init__(self, folders: HostFolders) -> None:
         self._folders = folders
@@ -116,17 +113,15 @@ class DockerMounts:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def never(self, folder: str) -> None:
-        """From now on nothing of `folder` is mounted."""
         self._folders.private.add(folder)
 
     async def prepare(self, mounts: Sequence[Mount], session_id: str) -> None:
-        """See `HostFolders.prepare`."""
         await self._aside(partial(self._folders.prepare, mounts, session_id))
 
     async def put_files(self, found: Mapping[str, Any], files: Sequence[File]) -> list[File]:
-        """Write those of the files that go into a mounted folder; returns the others.
+        """Write the files that belong into a mounted folder; returns the others.
 
-        The daemon would resolve the folder's path once more, when nothing can be compared yet.
+        The daemon would resolve the folder's path once more, before anything can be compared.
 
         Raises:
             StartError: a folder is mounted read-only, is gone or was exchanged; or nothing is mounted there, and the
@@ -153,7 +148,7 @@ class DockerMounts:
         return others
 
     async def checked(self, found: Mapping[str, Any]) -> dict[str, Identity]:
-        """What should be at each place in the container that Docker describes by `found`, seen just before its start.
+        """What must be at each place in the container `found` (Docker's inspection), read just before its start.
 
         Raises:
             StartError: a folder is gone, or may not be mounted (any more).
@@ -165,10 +160,8 @@ class DockerMounts:
         return {place: identities[source] for place, source in places.items()}
 
     async def problem(self, found: Mapping[str, Any], expected: Mapping[str, Identity]) -> str | None:
-        """Why the container that was just started may not run on, as a sentence; None = it may.
-
-        Something else than `expected` was mounted, or what was cannot be looked at, or made `nosuid,nodev`.
-        """
+        """Why the started container must not run on, as a sentence; None = it may. Something other than `expected` was
+        mounted, or a mount cannot be inspected or made `nosuid,nodev`."""
         try:
             problem = await self._exchanged(found, expected)
             if problem is None and expected:
@@ -198,7 +191,7 @@ def _places(found: Mapping[str, Any]) -> dict[str, str]:
 
 
 def binds(found: Mapping[str, Any]) -> list[dict[str, Any]]:
-    """The folders of the host in the container that Docker describes by `found`, as they were asked for."""
+    """The requested host folders of the container `found` (Docker's inspection)."""
     mounts: list[dict[str, Any]] = found["HostConfig"].get("Mounts") or []
     return [mount for mount in mounts if mount["Type"] == "bind"]
 
@@ -210,11 +203,8 @@ USERS_MAX_BYTES: Final = 1 << 20
 async def refuse_root(container: DockerContainer, found: Mapping[str, Any], user: str | None, who: str) -> None:
     """Refuse what would run as root in a container that writes to a folder of the host.
 
-    Args:
-        container: to be asked for its users.
-        found: what Docker says of it.
-        user: who would own it; None = the container's own.
-        who: what would run, like "The session".
+    `found` is Docker's inspection of the container, `user` the user of the process (None = the container's own), `who`
+    what would run, like "The session".
 
     Raises:
         StartError: it would be root's.

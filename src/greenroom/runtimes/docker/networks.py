@@ -1,8 +1,8 @@
-"""The network of an installation's sessions: one bridge, no traffic between containers, rules about what they reach.
+"""The network of an installation's sessions: one bridge, no traffic between containers, firewall rules.
 
-A bridge is also made where Docker has no range of addresses left. Docker has some 30 ranges for networks that name
-none, and one web filter policy in use takes one. Beyond them a small range is chosen here, next to Docker's, that no
-route of this host leads to.
+A bridge is also made when Docker has no address range left: Docker has some 30 ranges for networks that name none, and
+each web filter policy in use takes one. Then a small range is chosen here, next to Docker's, that no route of this host
+leads to.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ OPTION: Final = "com.docker.network"
 
 ROUTES: Final = Path("/proc/net/route")
 RESERVE: Final = ipaddress.IPv4Network("172.16.0.0/16")
-"""Where ranges are taken from: private, and before the first of Docker's own (172.17.0.0/16)."""
+"""Ranges are taken from this: private, and before the first of Docker's own (172.17.0.0/16)."""
 RESERVE_PREFIX: Final = 24
 """Length of their prefix: room for 253 sessions."""
 
@@ -41,7 +41,7 @@ async def create_bridge(
     """Make a bridge network without traffic between its containers; `more` are further fields of the request.
 
     Raises:
-        aiodocker.DockerError: as Docker refused it.
+        aiodocker.DockerError: Docker refuses.
     """
     config: dict[str, Any] = {
         "Name": name,
@@ -66,14 +66,14 @@ async def create_bridge(
 
 
 async def remove_bridge(docker: aiodocker.Docker, name: str) -> list[str]:
-    """Remove a network, if it is there; returns the names of the containers that are on it and keep it.
+    """Remove a network, if it exists; returns the names of the containers that are on it and keep it.
 
-    Docker counts what is on a network separately from the list of it, and can lose count where containers start at the
-    same instant (its issue 42119): it then keeps a network that nothing is on until the daemon is started anew. That
-    harms nobody, is said in the log, and is no reason to stop what removes everything.
+    Docker counts a network's endpoints separately from its list of them, and can lose count when containers start at
+    the same instant (its issue 42119): it then keeps an empty network until the daemon restarts. That is harmless, is
+    logged, and must not stop the removal of everything.
 
     Raises:
-        aiodocker.DockerError: as Docker refused it.
+        aiodocker.DockerError: Docker refuses.
     """
     try:
         network: Any = await docker.networks.get(name)
@@ -106,7 +106,7 @@ async def _create_in_reserve(docker: aiodocker.Docker, config: Mapping[str, Any]
         try:
             await docker.networks.create({**config, "IPAM": {"Driver": "default", "Config": [pool]}})
         except aiodocker.DockerError as error:
-            if "overlaps" not in error.message:  # with a network that was made in this moment
+            if "overlaps" not in error.message:  # with a network that was made at this moment
                 raise
         else:
             return True
@@ -129,7 +129,7 @@ def _destinations(routes: str) -> Iterator[ipaddress.IPv4Network]:
 
 
 def uplink_mtu(routes: Path = ROUTES, interfaces: Path = Path("/sys/class/net")) -> int:
-    """The largest packet this host's way to the internet takes (at most 1500), or sessions lose large ones on it."""
+    """The MTU of this host's route to the internet (at most 1500): with a larger one, sessions lose large packets."""
     for line in routes.read_text().splitlines()[1:]:
         interface, destination, *_ = line.split()
         if destination == "00000000":
@@ -138,15 +138,15 @@ def uplink_mtu(routes: Path = ROUTES, interfaces: Path = Path("/sys/class/net"))
 
 
 RULES_EVERY_S: Final = 30.0
-"""How often the rules are set anew: something else on the host may have removed them (a firewall that was reloaded)."""
+"""Interval at which the rules are set anew: a reloaded firewall, e.g., may have removed them."""
 
 
 class SessionsNetwork:
     """The network of an installation's sessions and the rules that keep them from private networks and this host.
 
-    An Agent that is root starts nothing where the rules cannot be set. One that is not can never set them (a trial on
-    somebody's own machine), and says so in its log. `connections_max` is how many connections each session may have
-    open, 0 = any number; where the host cannot count them the log says so, and sessions start.
+    An Agent that is root starts nothing if the rules cannot be set. Any other Agent can never set them (a trial on a
+    private machine), and logs that. `connections_max` limits the open connections per session, 0 = any number; if the
+    host cannot count them, that is logged, and sessions start.
     """
 
     def __init__(self, identity: Identity, connections_max: int = 0) -> None:
@@ -158,10 +158,7 @@ class SessionsNetwork:
         self._leaving = asyncio.Event()
 
     async def ensure(self, docker: aiodocker.Docker) -> None:
-        """Make network and rules where they are missing, and keep the rules until `leave`.
-
-        Several Agents may do so at the same time.
-        """
+        """Make network and rules if missing, and keep the rules until `leave`. Several Agents may do so at once."""
         await self._make(docker)
         await self._set_rules()
         if self._keeping is None and os.geteuid() == 0:
@@ -174,21 +171,19 @@ class SessionsNetwork:
             labels = {INSTALLATION: self._identity.installation_id}
             await create_bridge(docker, self._identity.network, self._identity.bridge, labels)
         except aiodocker.DockerError:
-            # Somebody was faster, e.g. another Agent of this host: two networks cannot have the same bridge.
+            # Another process was faster, e.g. another Agent of this host: two networks cannot have the same bridge.
             await asyncio.sleep(0.2)
             if await _find(docker, self._identity) is None:
                 raise
 
     async def require(self, docker: aiodocker.Docker, name: str) -> None:
-        """Before a container is made for the network `name`: if it is this one, make it again where it is gone.
-
-        `docker network prune` removes it while no session runs.
-        """
+        """Before a container is made for the network `name`: remake this network if it is gone. `docker network prune`
+        removes it while no session runs."""
         if name == self._identity.network:
             await self._make(docker)
 
     async def leave(self) -> None:
-        """Look after the rules no longer; they stay, and so do network and sessions."""
+        """Stop refreshing the rules; they stay, and so do network and sessions."""
         if self._keeping is not None:
             self._leaving.set()
             await self._keeping
@@ -217,7 +212,7 @@ class SessionsNetwork:
             log.error("the connections of sessions are not limited", reason=self._not_counted)
 
     async def require_rules(self) -> None:
-        """Refuse to start a session without them; where they could not be set before, they are tried again.
+        """Refuse to start a session without the rules; rules that could not be set are retried first.
 
         Raises:
             StartError: they cannot be set, with the reason.
@@ -231,11 +226,7 @@ class SessionsNetwork:
                 )
 
     async def remove(self, docker: aiodocker.Docker) -> None:
-        """Remove network and rules, as far as they are there.
-
-        Raises:
-            StartError: containers are on the network; they are named.
-        """
+        """Raises StartError: containers are on the network; they are named."""
         await self.leave()
         try:
             await firewall.remove(self._identity)

@@ -1,8 +1,8 @@
 """Sessions as containers of a Docker daemon (API 1.41 or newer; Podman's socket, best effort).
 
-The container of a session is named after it and carries its id, the installation, the Agent and the hash of its
-specification as labels; whatever lacks the labels is never touched. All sessions of an installation are on one bridge
-network without traffic between containers (`networks`), those under a web filter on one each policy has
+A container is named after its session and has the session's id, the installation, the Agent and the hash of its
+specification as labels; a container without the labels is never touched. All sessions of an installation are on one
+bridge network without traffic between containers (`networks`); those under a web filter are on one per policy
 (`filter_networks`).
 """
 
@@ -71,10 +71,8 @@ _LISTED: Final = ("Id", "Labels", "State", "Ports", "NetworkSettings")
 
 
 class DockerRuntime:
-    """See `contract.HostRuntime` and `contract.SharedKernel`, and `registry.open_runtime` for the arguments.
-
-    `folder` is the Agent's, whose disk is looked after as well as Docker's.
-    """
+    """Implements `contract.HostRuntime` and `contract.SharedKernel`; arguments as for `registry.open_runtime`. `folder`
+    is the Agent's; its disk is watched as well as Docker's."""
 
     filters_packets = True
 
@@ -124,7 +122,7 @@ class DockerRuntime:
 
     @property
     def _docker(self) -> Any:
-        """The client; aiodocker is typed only in part."""
+        """aiodocker is typed only in part."""
         if self._client is None:
             raise RuntimeUnavailable("The runtime is not open.")
         return self._client
@@ -160,7 +158,7 @@ class DockerRuntime:
         )
 
     async def _adopt(self, session_id: str, spec: SessionSpec) -> Container:
-        """The container that has the name already, if it is this session with this specification."""
+        """The container with this name, if it is this session with this specification."""
         async with translated(asks=True):
             found: dict[str, Any] = await self._handle(session_id).show()
         labels: dict[str, str] = found["Config"]["Labels"] or {}
@@ -216,7 +214,7 @@ class DockerRuntime:
             self._pids.pop(session_id, None)
 
     async def _delete(self, container_id: str) -> None:
-        """Kill and delete, and wait until it is gone, also when somebody else's removal is under way."""
+        """Kill and delete, and wait until it is gone, also when another removal is under way."""
         container = self._docker.containers.container(container_id)
         async with asyncio.timeout(REMOVAL_TIMEOUT_S):
             while True:
@@ -232,7 +230,7 @@ class DockerRuntime:
                     return
 
     async def _own(self, session_id: str) -> dict[str, Any]:
-        """What Docker says of the session's container.
+        """Docker's inspection of the session's container.
 
         Raises:
             ContainerMissing: there is none.

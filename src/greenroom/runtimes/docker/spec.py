@@ -1,6 +1,7 @@
-"""From a session's specification to what the Docker API is asked for, files as the archive it unpacks included. Pure.
+"""From a session's specification to requests of the Docker API, and files as a tar archive. Pure.
 
-Files only for what is the container's own: into mounted folders `runtimes.host_folders` writes, which follows no link.
+The archive is only for the container's own file system: `runtimes.host_folders` writes into mounted folders, since it
+follows no links.
 """
 
 from __future__ import annotations
@@ -21,10 +22,10 @@ from greenroom.core.workspace.volumes import source_problem
 from greenroom.runtimes.contract import AGENT, INSTALLATION, SESSION, SPEC_HASH, Container, StartError
 
 CHOSEN: Final = "greenroom.chosen-variables"
-"""Names of the variables that the session's user chose, with commas; see `exec`."""
+"""Label with the comma-separated names of the variables that the session's user chose; see `exec`."""
 POLICY: Final = "greenroom.filter-policy"
 PAGE_PORT: Final = "greenroom.page-port"
-"""On sessions under a web filter, whose page is not published: its port in the container."""
+"""Label of sessions under a web filter, whose page is not published: its port in the container."""
 
 MAX_PIDS: Final = 512
 MAX_OPEN_FILES: Final = 16384
@@ -40,12 +41,11 @@ class Identity:
 
     @property
     def short(self) -> str:
-        """8 hex digits."""
         return self.installation_id.replace("-", "")[:8]
 
     @property
     def network(self) -> str:
-        """The network all sessions are on, unless their specification names another."""
+        """The network of all sessions whose specification names no other."""
         return f"greenroom-{self.short}"
 
     @property
@@ -55,7 +55,7 @@ class Identity:
 
 
 def container_name(session_id: str) -> str:
-    """The container's name is that of its session: a second one for the same session cannot be made."""
+    """The name is made from the session's id, so a second container for the same session cannot be made."""
     return f"gr-{session_id}"
 
 
@@ -68,9 +68,9 @@ def container_config(
 ) -> dict[str, Any]:
     """The body of `POST /containers/create`.
 
-    Without any capability unless `run_config` gives one of `core.workspace.run_config.CAPABILITIES` back, without new
-    privileges, under the default seccomp profile, with limits on processes, memory (no swap), CPU and open files; its
-    page is published on 127.0.0.1 alone. Negative OOM scores fail on some hosts and are never set.
+    It drops all capabilities except those of `core.workspace.run_config.CAPABILITIES` that `run_config` adds, forbids
+    new privileges, uses the default seccomp profile, limits processes, memory (no swap), CPU and open files, and
+    publishes the page only on 127.0.0.1. Negative OOM scores fail on some hosts and are never set.
 
     Raises:
         StartError: `run_config`, its runtime, the network or a mount is not allowed; the sentence names it.
@@ -82,7 +82,7 @@ def container_config(
     of_workspace = override.pop("environment", {})
     environment = {**spec.environment, **of_workspace, "VNC_PW": spec.credential}
     network = _network(spec, identity)
-    mounted = {mount.target for mount in spec.mounts}  # a profile takes the place of a home in memory
+    mounted = {mount.target for mount in spec.mounts}  # a profile replaces a home in memory
     own = {
         INSTALLATION: identity.installation_id,
         SESSION: session_id,
@@ -148,7 +148,7 @@ _FIELDS: Final = {"hostname": "Hostname", "user": "User", "working_dir": "Workin
 
 
 def _allowed(config: Mapping[str, Any]) -> dict[str, Any]:
-    """The administrator's override, checked again where it is used: rows can be written by other hands."""
+    """The administrator's override, checked again where it is used: other programs can write rows."""
     try:
         return run_config.validated(config)
     except Invalid as error:
@@ -164,7 +164,7 @@ _STATES: Final = {
 
 
 def seen_in_list(entry: Mapping[str, Any]) -> Container:
-    """An entry of `GET /containers/json`. The exit code is not in it."""
+    """An entry of `GET /containers/json`, which lacks the exit code."""
     published: list[dict[str, Any]] = entry.get("Ports") or []
     ports = [p["PublicPort"] for p in published if p.get("IP") == "127.0.0.1" and p.get("PublicPort")]
     address = _address(ports, entry["Labels"], entry.get("NetworkSettings") or {})
@@ -182,7 +182,7 @@ def seen_in_inspect(data: Mapping[str, Any]) -> Container:
 
 
 def _address(ports: list[int], labels: Mapping[str, str], settings: Mapping[str, Any]) -> str | None:
-    """Where this host reaches the page: at its published port, or under a web filter at the container's own address."""
+    """Where this host reaches the page: its published port, or under a web filter the container's own address."""
     if ports:
         return f"127.0.0.1:{ports[0]}"
     attached: dict[str, dict[str, str]] = settings.get("Networks") or {}
@@ -207,7 +207,7 @@ def _container(
 
 
 def archive(files: Sequence[File]) -> bytes:
-    """A tar of the files and the folders they are in, with owners and modes, to be unpacked at `/`."""
+    """A tar of the files and their folders, with owners and modes, to be unpacked at `/`."""
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as tar:
         for folder, file in {posixpath.dirname(file.path): file for file in files}.items():

@@ -1,4 +1,4 @@
-"""Files in no folder any more that processes of a container hold open: they take disk, and `du` does not see them."""
+"""Deleted files that processes of a container hold open: they take disk space that `du` does not see."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _BLOCK_BYTES: Final = 512
 
 
 def unlinked(pid: int) -> Use:
-    """What such files take on the disk of the container whose first process is `pid`; nothing once that has ended."""
+    """The space of such files in the container whose first process is `pid`; nothing once that has ended."""
     held: dict[int, int] = {}
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         disk = (PROC / str(pid) / "root").stat().st_dev
@@ -29,7 +29,7 @@ def unlinked(pid: int) -> Use:
 
 
 def _processes(pid: int) -> list[int]:
-    """All of the container: version 1 of control groups has a tree for each controller, version 2 has one."""
+    """All processes of the container: cgroup v1 has a tree for each controller, v2 has one."""
     for line in (PROC / str(pid) / "cgroup").read_text().splitlines():
         _, controller, path = line.split(":", 2)
         members = CGROUPS / controller / path.lstrip("/") / "cgroup.procs"
@@ -39,7 +39,7 @@ def _processes(pid: int) -> list[int]:
 
 
 def _deleted(pid: int) -> Iterator[os.stat_result]:
-    """By its links, which ask no file system: one of another machine may never answer."""
+    """Found by its links, without asking a file system: a network file system may never answer."""
     with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
         for link in (PROC / str(pid) / "fd").iterdir():
             with contextlib.suppress(FileNotFoundError):

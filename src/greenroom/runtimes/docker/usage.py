@@ -1,7 +1,7 @@
-"""What a container uses: from its control group, and what it writes to the host's disk.
+"""What a container uses: CPU and memory from its cgroup, and what it writes to the host's disk.
 
-Control groups, version 1 and 2, are read in 80 µs where Docker's own figures take 1-2 s. Disk is limited by a quota
-where Docker's storage has one, else measured.
+cgroups, v1 and v2, are read in 80 µs; Docker's own figures take 1-2 s. Disk is limited by a quota if Docker's storage
+has one, else measured.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MICROSECONDS: Final = 1_000_000
 
 
 def membership(text: str) -> dict[str, str]:
-    """Controller → path, from the text of /proc/<pid>/cgroup; the key of version 2 is the empty string."""
+    """Controller → path, from the text of /proc/<pid>/cgroup; the key of v2 is the empty string."""
     found: dict[str, str] = {}
     for line in text.splitlines():
         _, _, rest = line.partition(":")
@@ -37,7 +37,7 @@ def membership(text: str) -> dict[str, str]:
 
 
 def usage_of(pid: int, root: Path = ROOT, proc: Path = Path("/proc")) -> Usage | None:
-    """Usage of the control group that process `pid` is in; None if it has ended or its files are not to be found."""
+    """Usage of the cgroup of process `pid`; None if it has ended or the files are not found."""
     try:
         groups = membership((proc / str(pid) / "cgroup").read_text())
         if "memory" in groups:
@@ -69,7 +69,7 @@ def _table(path: Path) -> dict[str, int]:
 
 
 def containers_here(sys: Path = Path("/sys")) -> int:
-    """How many containers are on bridges of this host, of whatever installation: they share its limits."""
+    """Number of containers on bridges of this host, of any installation: they share its limits."""
     return sum(1 for _ in sys.glob("class/net/*/brport"))
 
 
@@ -92,7 +92,7 @@ HELD_WITHIN_S: Final = 10.0
 
 
 class DockerDisk:
-    """Knows whether Docker's storage takes quotas, once it was asked for one, and where it lies."""
+    """Docker's storage: where it lies, and whether it takes quotas (known after the first request for one)."""
 
     def __init__(self, *folders: Path) -> None:
         self._folders = set(folders)
@@ -101,23 +101,20 @@ class DockerDisk:
         self._looking = ThreadPoolExecutor(1, thread_name_prefix="unlinked")
 
     def lies_in(self, folder: str) -> None:
-        """Where the daemon keeps what containers write."""
         self._folders.add(Path(folder))
 
     def free(self) -> tuple[int | None, float | None]:
-        """Bytes and the part of inodes that are left on the fullest of the disks of containers and of this Agent.
-
-        None = none of them can be looked at; of inodes also, they have no fixed number of them (btrfs).
-        """
+        """Bytes and the fraction of inodes left on the fullest of the disks of containers and of this Agent. None =
+        none of them can be read; for inodes also: without a fixed number of them (btrfs)."""
         disks: list[os.statvfs_result] = []
         for folder in self._folders:
-            with contextlib.suppress(FileNotFoundError, PermissionError):  # the daemon's may be out of sight
+            with contextlib.suppress(FileNotFoundError, PermissionError):  # the daemon's may not be visible here
                 disks.append(os.statvfs(folder))
         free_bytes = min((disk.f_bavail * disk.f_frsize for disk in disks), default=None)
         return free_bytes, min((disk.f_favail / disk.f_files for disk in disks if disk.f_files), default=None)
 
     async def create(self, docker: Any, config: dict[str, Any], name: str, limit_bytes: int) -> Any:
-        """Make a container, with a quota of `limit_bytes` if there can be one; 0 = none.
+        """Make a container, with a quota of `limit_bytes` if possible; 0 = none.
 
         Raises:
             aiodocker.DockerError: Docker refuses.
@@ -134,10 +131,10 @@ class DockerDisk:
         return await docker.containers.create(config, name=name)
 
     async def used(self, container: Any) -> Use | None:
-        """What the container has written to its own disk; None = that was not to be learned.
+        """What the container has written to its own disk; None = not known.
 
-        Where the Agent sees the folder of what was written, disk space and files are counted, also files that were
-        deleted and are still open; Docker counts the length of the others.
+        If the Agent sees the folder, disk space and files are counted, also deleted files that are still open; Docker
+        only sums up the lengths of existing files.
 
         Raises:
             aiodocker.DockerError: it is not there.
@@ -154,11 +151,11 @@ class DockerDisk:
             async with asyncio.timeout(MEASURED_WITHIN_S):
                 return Use(int((await container.show(size="1")).get("SizeRw") or 0))
         except TimeoutError as error:
-            await container.show()  # or it is Docker that is late, not this container that is large
+            await container.show()  # or Docker is slow, not this container large
             raise _not_counted(facts["Name"]) from error
 
     async def _held(self, pid: int) -> Use:
-        """In a thread of its own: it may look at a file of another machine that never answers."""
+        """In a separate thread: it may touch a file of a network file system that never answers."""
         try:
             async with asyncio.timeout(HELD_WITHIN_S):
                 return await asyncio.get_running_loop().run_in_executor(self._looking, unlinked, pid)
@@ -168,7 +165,7 @@ class DockerDisk:
 
 
 async def _counted(folder: str) -> Use | None:
-    """None = it is not there any more."""
+    """None = it is gone."""
     try:
         async with asyncio.timeout(MEASURED_WITHIN_S):
             size_bytes, inodes = await asyncio.gather(_du(folder, "--block-size=1"), _du(folder, "--inodes"))
@@ -178,7 +175,7 @@ async def _counted(folder: str) -> Use | None:
 
 
 async def _du(folder: str, what: str) -> int | None:
-    """A process of its own: a folder may have a million files, and the Agent has other things to do meanwhile."""
+    """A separate process: a folder may have a million files."""
     argv = ("du", "--summarize", "--one-file-system", what, folder)
     silent = asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(*argv, stdout=asyncio.subprocess.PIPE, stderr=silent, stdin=silent)
@@ -188,7 +185,7 @@ async def _du(folder: str, what: str) -> int | None:
         if process.returncode is None:
             process.kill()
             await process.wait()
-    total = output.split(b"\t", 1)[0]  # files may vanish while it counts: it ends with 1, and has a sum all the same
+    total = output.split(b"\t", 1)[0]  # files may vanish while it counts: it exits with 1, and has a sum all the same
     return int(total) if total.isdigit() else None
 
 
