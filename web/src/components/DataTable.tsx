@@ -17,22 +17,8 @@ import { IconArrowDown, IconArrowUp, IconSearch } from '@tabler/icons-react';
 import { type ReactNode, useMemo, useRef } from 'react';
 import { StaleBanner } from './feedback';
 import { MOST_WHOLE, TableRows } from './TableRows';
-import { arranged, type Cell, type TableState, useSelection, useTableState } from './tableState';
+import { arranged, type Column, type TableState, useSelection, useTableState } from './tableState';
 import { useFrozenWidths } from './useFrozenWidths';
-
-export interface Column<Row> {
-  /** Short key: names the column in the address and in the filter (`zone:eu`). */
-  key: string;
-  title: string;
-  /** The title is there only for people who hear the page. */
-  hideTitle?: boolean;
-  /** What the column is sorted and filtered by; without it the column does neither. */
-  value?: (row: Row) => Cell;
-  /** What is shown; without it the value. */
-  render?: (row: Row) => ReactNode;
-  align?: 'right';
-  width?: number | string;
-}
 
 /** Of a list that the server orders and filters and that is read page by page: what is not in its rows. */
 export interface Paged {

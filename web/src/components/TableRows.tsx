@@ -10,7 +10,7 @@ import {
   useLayoutEffect,
   useState,
 } from 'react';
-import type { Column } from './DataTable';
+import type { Column } from './tableState';
 
 /** Tables of more rows have only those in the document that are near the window. */
 export const MOST_WHOLE = 60;

@@ -1,3 +1,4 @@
+import type { ReactNode } from 'react';
 import { useDebouncedCallback } from '@mantine/hooks';
 import { useCallback, useRef, useState } from 'react';
 import { useSearchParams } from 'react-router';
@@ -85,6 +86,20 @@ export function useSelection<Row>(rows: Row[], keyOf: (row: Row) => string, filt
 }
 
 export type Cell = string | number | boolean | null | undefined;
+
+export interface Column<Row> {
+  /** Short key: names the column in the address and in the filter (`zone:eu`). */
+  key: string;
+  title: string;
+  /** The title is there only for people who hear the page. */
+  hideTitle?: boolean;
+  /** What the column is sorted and filtered by; without it the column does neither. */
+  value?: (row: Row) => Cell;
+  /** What is shown; without it the value. */
+  render?: (row: Row) => ReactNode;
+  align?: 'right';
+  width?: number | string;
+}
 
 /**
  * Whether a row passes a filter: every word has to occur somewhere in it; `zone:eu` looks in the column whose key

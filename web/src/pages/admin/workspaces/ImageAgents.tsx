@@ -1,7 +1,8 @@
 import { Text } from '@mantine/core';
 import { IconCpu } from '@tabler/icons-react';
 import type { Image } from '../../../api/types';
-import { type Column, DataTable } from '../../../components/DataTable';
+import { DataTable } from '../../../components/DataTable';
+import type { Column } from '../../../components/tableState';
 import { EmptyState } from '../../../components/feedback';
 import { PullState } from '../../../components/PullState';
 import { RowLink } from '../../../components/RowLink';
