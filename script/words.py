@@ -23,7 +23,6 @@ INSTEAD: Final = {
     "rests": "backs off, is stopped or paused",
 }
 KEPT: Final = {
-    "CHANGELOG.md": tuple(INSTEAD),
     "script/words.py": tuple(INSTEAD),
     "docs/reference/doctor.md": ("rests",),
     "src/greenroom/core/access/accounts.py": ("he",),

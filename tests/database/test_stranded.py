@@ -10,7 +10,10 @@ from typing import LiteralString
 import pytest
 from psycopg.types.json import Jsonb
 from tests.database.failing_launches import Stage, staged_in
+from tests.database.primary_here import SECRETS
 
+from greenroom.api.launch.service import LaunchRequest
+from greenroom.core.masking import shown
 from greenroom.db.database import Connection, Database
 from greenroom.db.diagnostics.invariants import INVARIANTS, broken
 from greenroom.db.fleet.checkin import read_desired
@@ -70,6 +73,19 @@ async def test_it_is_started_on_another_agent_and_its_own_is_told_to_end_it(stag
     assert [what for one in INVARIANTS if one.code != "I2" for what in await broken(stage.db, one)] == []
     await run_orphaned_starts(stage.ctx)
     assert (await stage.row(str(new["session_id"])))["superseded_by"] is None
+
+
+async def test_the_variables_of_a_launch_stay_encrypted_in_the_session_that_takes_its_place(stage: Stage):
+    await stage.db.write("UPDATE staging_configs SET deleted = clock_timestamp()")
+    request = LaunchRequest(
+        user_id=stage.user_id, image_id=stage.image_id, request_host="x", environment={"TOKEN": "plain-to-read"}
+    )
+    first = (await stage.launcher.launch(request)).session_id
+    await silence(stage, first)
+    await run_orphaned_starts(stage.ctx)
+    new = await stage.successor_of(first)
+    assert "plain-to-read" not in json.dumps(new["spec"])
+    assert shown(new["spec"], SECRETS.opened, plain=True)["environment"]["TOKEN"] == "plain-to-read"
 
 
 async def test_a_round_finds_the_agent_missing_and_starts_the_session_elsewhere(stage: Stage):
